@@ -1,0 +1,7 @@
+//! Warren: an AMQP 0-9-1 broker that takes the place of RabbitMQ.
+//!
+//! Data flows one way: socket → codec → connection → channel → router → queue → journal → delivery.
+//! `ARCHITECTURE.md` tells the story; imports point down that line only.
+
+pub mod spec;
+pub mod types;

@@ -1,0 +1,63 @@
+//! Exchanges as declared.
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{ExchangeName, FieldTable, UserName, VhostName};
+
+/// The exchange types that can be declared, by the name on the wire.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum ExchangeKind {
+    Direct,
+    Fanout,
+    Topic,
+    Headers,
+    ConsistentHash,
+    Random,
+    LocalRandom,
+    ModulusHash,
+    RecentHistory,
+    DelayedMessage,
+}
+
+impl ExchangeKind {
+    /// Every type with its name on the wire.
+    pub const ALL: [(Self, &'static str); 10] = [
+        (Self::Direct, "direct"),
+        (Self::Fanout, "fanout"),
+        (Self::Topic, "topic"),
+        (Self::Headers, "headers"),
+        (Self::ConsistentHash, "x-consistent-hash"),
+        (Self::Random, "x-random"),
+        (Self::LocalRandom, "x-local-random"),
+        (Self::ModulusHash, "x-modulus-hash"),
+        (Self::RecentHistory, "x-recent-history"),
+        (Self::DelayedMessage, "x-delayed-message"),
+    ];
+
+    /// The type of that name, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(_, own)| *own == name).map(|(kind, _)| *kind)
+    }
+
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        Self::ALL
+            .iter()
+            .find(|(kind, _)| *kind == self)
+            .map_or("", |(_, name)| name)
+    }
+}
+
+/// An exchange as it was declared. Never changes while the exchange lives.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ExchangeSpec {
+    pub vhost: VhostName,
+    pub name: ExchangeName,
+    pub kind: ExchangeKind,
+    pub durable: bool,
+    pub auto_delete: bool,
+    pub internal: bool,
+    pub arguments: FieldTable,
+    /// Who declared it; the predeclared ones belong to `rmq-internal`.
+    pub user: UserName,
+}

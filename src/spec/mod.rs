@@ -1,0 +1,9 @@
+//! What a thing was declared to be, and what its arguments and policies make of it.
+
+pub mod binding;
+pub mod exchange;
+pub mod queue;
+
+pub use binding::{BindingSpec, Destination};
+pub use exchange::{ExchangeKind, ExchangeSpec};
+pub use queue::{DeadLetterStrategy, Overflow, QueueSettings, QueueSpec, QueueType};

@@ -1,0 +1,68 @@
+//! Queues as declared ([`QueueSpec`]) and as they behave ([`QueueSettings`]).
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{ConnectionId, ExchangeName, FieldTable, Millis, QueueId, QueueName, UserName, VhostName};
+
+/// The kinds of queue a client can ask for with `x-queue-type`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueType {
+    Classic,
+    Quorum,
+    Stream,
+}
+
+/// A queue as it was declared. Never changes while the queue lives.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueueSpec {
+    pub id: QueueId,
+    pub vhost: VhostName,
+    pub name: QueueName,
+    pub queue_type: QueueType,
+    pub durable: bool,
+    pub auto_delete: bool,
+    /// The connection that owns an exclusive queue.
+    pub exclusive_owner: Option<ConnectionId>,
+    pub arguments: FieldTable,
+    /// Who declared it.
+    pub user: UserName,
+}
+
+/// What happens when a queue is full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum Overflow {
+    #[default]
+    DropHead,
+    RejectPublish,
+    RejectPublishDlx,
+}
+
+/// How dead letters travel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum DeadLetterStrategy {
+    #[default]
+    AtMostOnce,
+    AtLeastOnce,
+}
+
+/// What the queue machine goes by: arguments merged with the policy and the operator policy.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct QueueSettings {
+    pub message_ttl: Option<Millis>,
+    /// Time without use after which the queue deletes itself.
+    pub expires: Option<Millis>,
+    pub max_length: Option<u64>,
+    pub max_length_bytes: Option<u64>,
+    pub overflow: Overflow,
+    pub dead_letter_exchange: Option<ExchangeName>,
+    pub dead_letter_routing_key: Option<String>,
+    pub dead_letter_strategy: DeadLetterStrategy,
+    /// `x-max-priority` of classic queues; `None` keeps one line for all.
+    pub max_priority: Option<u8>,
+    pub single_active_consumer: bool,
+    /// Returns after which a message is dropped or dead-lettered; `None` is no limit.
+    pub delivery_limit: Option<u32>,
+    /// Time a consumer may hold a message without settling it; `None` takes the node's.
+    pub consumer_timeout: Option<Millis>,
+}

@@ -1,0 +1,13 @@
+//! Numbers that identify things for as long as the node's data lives.
+
+use serde::{Deserialize, Serialize};
+
+/// A queue as the journal knows it. Never used again after the queue is deleted; 0 is the catalogue.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct QueueId(pub u64);
+
+/// A client connection, unique while this process runs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ConnectionId(pub u64);

@@ -1,0 +1,17 @@
+//! Words used everywhere: names, ids, units, field tables, messages and replies.
+//!
+//! Holds no behaviour of the broker; nothing here imports anything of ours.
+
+pub mod ids;
+pub mod message;
+pub mod names;
+pub mod reply;
+pub mod table;
+pub mod units;
+
+pub use ids::{ConnectionId, QueueId};
+pub use message::{Message, MessageParts, Traits};
+pub use names::{ExchangeName, QueueName, UserName, VhostName};
+pub use reply::{Refusal, Reply, ReplyCode, Scope};
+pub use table::{FieldTable, FieldValue};
+pub use units::{ByteSize, Millis, Timestamp};

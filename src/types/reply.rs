@@ -1,0 +1,129 @@
+//! What a peer hears when something is refused: AMQP reply code, text and scope.
+//!
+//! Every layer's error enum implements [`Refusal`]; nothing else chooses reply codes.
+
+use std::fmt;
+
+/// AMQP 0-9-1 reply codes that a broker sends (spec section 1.2, RabbitMQ's `rabbit_framing`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[repr(u16)]
+pub enum ReplyCode {
+    ReplySuccess = 200,
+    ContentTooLarge = 311,
+    NoRoute = 312,
+    NoConsumers = 313,
+    ConnectionForced = 320,
+    InvalidPath = 402,
+    AccessRefused = 403,
+    NotFound = 404,
+    ResourceLocked = 405,
+    PreconditionFailed = 406,
+    FrameError = 501,
+    SyntaxError = 502,
+    CommandInvalid = 503,
+    ChannelError = 504,
+    UnexpectedFrame = 505,
+    ResourceError = 506,
+    NotAllowed = 530,
+    NotImplemented = 540,
+    InternalError = 541,
+}
+
+impl ReplyCode {
+    /// The number on the wire.
+    pub fn code(self) -> u16 {
+        self as u16
+    }
+
+    /// The name RabbitMQ puts before ` - ` in reply texts.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReplySuccess => "REPLY_SUCCESS",
+            Self::ContentTooLarge => "CONTENT_TOO_LARGE",
+            Self::NoRoute => "NO_ROUTE",
+            Self::NoConsumers => "NO_CONSUMERS",
+            Self::ConnectionForced => "CONNECTION_FORCED",
+            Self::InvalidPath => "INVALID_PATH",
+            Self::AccessRefused => "ACCESS_REFUSED",
+            Self::NotFound => "NOT_FOUND",
+            Self::ResourceLocked => "RESOURCE_LOCKED",
+            Self::PreconditionFailed => "PRECONDITION_FAILED",
+            Self::FrameError => "FRAME_ERROR",
+            Self::SyntaxError => "SYNTAX_ERROR",
+            Self::CommandInvalid => "COMMAND_INVALID",
+            Self::ChannelError => "CHANNEL_ERROR",
+            Self::UnexpectedFrame => "UNEXPECTED_FRAME",
+            Self::ResourceError => "RESOURCE_ERROR",
+            Self::NotAllowed => "NOT_ALLOWED",
+            Self::NotImplemented => "NOT_IMPLEMENTED",
+            Self::InternalError => "INTERNAL_ERROR",
+        }
+    }
+}
+
+/// What is closed by a refusal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scope {
+    Channel,
+    Connection,
+}
+
+/// A refusal as the peer hears it. The method that caused it is known to the caller.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Reply {
+    pub scope: Scope,
+    pub code: ReplyCode,
+    /// Without the `NAME - ` prefix; see [`Reply::wire_text`].
+    pub text: String,
+}
+
+impl Reply {
+    /// A refusal that closes the channel.
+    pub fn channel(code: ReplyCode, text: impl Into<String>) -> Self {
+        Self {
+            scope: Scope::Channel,
+            code,
+            text: text.into(),
+        }
+    }
+
+    /// A refusal that closes the connection.
+    pub fn connection(code: ReplyCode, text: impl Into<String>) -> Self {
+        Self {
+            scope: Scope::Connection,
+            code,
+            text: text.into(),
+        }
+    }
+
+    /// The text as RabbitMQ sends it, `NAME - text`, cut to the 255 bytes a short string holds.
+    pub fn wire_text(&self) -> String {
+        let mut text = format!("{} - {}", self.code.name(), self.text);
+        if text.len() > 255 {
+            let mut end = 255;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+        }
+        text
+    }
+}
+
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} - {}", self.code.name(), self.text)
+    }
+}
+
+/// An error that knows what the peer hears.
+pub trait Refusal {
+    /// The one place that maps this error to a code, a text and a scope.
+    fn reply(&self) -> Reply;
+}
+
+impl Refusal for Reply {
+    fn reply(&self) -> Reply {
+        self.clone()
+    }
+}
