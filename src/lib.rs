@@ -4,5 +4,6 @@
 //! `ARCHITECTURE.md` tells the story; imports point down that line only.
 
 pub mod channel;
+pub mod codec;
 pub mod spec;
 pub mod types;

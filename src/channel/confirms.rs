@@ -103,7 +103,7 @@ impl Confirms {
     /// single ones for nacks and for what overtook an older publish.
     pub fn flush(&mut self, mut send: impl FnMut(Confirm)) {
         let mut run: Option<(u64, u32)> = None;
-        let mut end_run = |run: Option<(u64, u32)>, send: &mut dyn FnMut(Confirm)| {
+        let end_run = |run: Option<(u64, u32)>, send: &mut dyn FnMut(Confirm)| {
             if let Some((seq, length)) = run {
                 send(Confirm {
                     seq,
@@ -217,7 +217,7 @@ mod tests {
             let mut open: Vec<(u64, u32, bool)> = Vec::new();
             let mut expected = std::collections::BTreeMap::new();
             let mut answered = std::collections::BTreeMap::new();
-            let mut take = |confirms: &mut Confirms, answered: &mut std::collections::BTreeMap<u64, ConfirmOutcome>, last: u64| {
+            let take = |confirms: &mut Confirms, answered: &mut std::collections::BTreeMap<u64, ConfirmOutcome>, last: u64| {
                 confirms.flush(|confirm| {
                     let from = if confirm.multiple { 1 } else { confirm.seq };
                     for seq in from..=confirm.seq.min(last) {

@@ -1,0 +1,17 @@
+//! Bytes to frames to methods and content, and back. Pure: slices in, values out.
+//!
+//! [`frame`] finds the frames and refuses bad ones in RabbitMQ's words; [`method`] is the table of
+//! every method; [`content`] is the short way for the frames that come by the million (publish,
+//! content header, ack, nack, reject).
+//!
+//! Everything here reads input that nobody has checked: lengths are compared with what is there
+//! before memory is taken, nesting is bounded, and nothing can panic.
+
+pub mod content;
+mod erlang;
+pub mod frame;
+pub mod method;
+mod wire;
+
+pub use frame::{Frame, FrameError, FrameKind};
+pub use method::{Method, MethodError};
