@@ -3,5 +3,8 @@
 //! Data flows one way: socket → codec → connection → channel → router → queue → journal → delivery.
 //! `ARCHITECTURE.md` tells the story; imports point down that line only.
 
+pub mod cli;
+pub mod config;
+pub mod logging;
 pub mod spec;
 pub mod types;
