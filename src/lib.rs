@@ -4,6 +4,9 @@
 //! `ARCHITECTURE.md` tells the story; imports point down that line only.
 
 pub mod channel;
+pub mod cli;
 pub mod codec;
+pub mod config;
+pub mod logging;
 pub mod spec;
 pub mod types;

@@ -1,1 +1,40 @@
-fn main() {}
+//! `warren`: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use warren::cli::{Cli, Command, ServerArgs};
+use warren::{config, logging};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match Cli::parse().command() {
+        Command::Server(args) => serve(args),
+    }
+}
+
+/// Runs a node until it is told to stop. What keeps it from starting goes to the terminal, for
+/// there may be no log.
+fn serve(args: ServerArgs) -> ExitCode {
+    match start(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: ServerArgs) -> Result<(), Box<dyn std::error::Error>> {
+    let config = config::load(&args.flags())?;
+    let _logging = logging::start(&config)?;
+    for file in &config.files {
+        tracing::info!(file = %file.display(), "configuration read");
+    }
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! The environment: `WARREN_…` for every flag and key, and the variables of RabbitMQ's that have
+//! a meaning here.
+//!
+//! Variables become settings like lines of a file do; the table of keys says what they mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::keys;
+use super::{Origin, Problem, Setting};
+
+/// The variables a process was started with. One that is empty says nothing, except where
+/// `$(NAME)` asks for it.
+#[derive(Clone, Debug, Default)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// This process's; variables that are not UTF-8 are none of ours.
+    pub fn of_process() -> Self {
+        let variables = std::env::vars_os();
+        Self::from_iter(
+            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
+    }
+
+    /// The value of a variable.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    fn number(&self, name: &'static str) -> Result<Option<u16>, Problem> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        value.parse().map(Some).map_err(|_| wrong(name, value, "a port"))
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        Self(
+            variables
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+        )
+    }
+}
+
+/// What the environment sets: RabbitMQ's variables first, so that Warren's own come over them.
+#[derive(Debug, Default)]
+pub struct Found {
+    pub settings: Vec<Setting>,
+    pub problems: Vec<Problem>,
+    pub warnings: Vec<String>,
+}
+
+/// Reads the variables.
+pub fn read(environment: &Environment) -> Found {
+    let mut found = Found::default();
+    rabbitmq(environment, &mut found);
+    warren(environment, &mut found);
+    found
+}
+
+/// Flags of `warren server` and the keys they set. Their variables are named after the flags.
+pub const FLAGS: [(&str, &str); 11] = [
+    ("--data-dir", "node.data_dir"),
+    ("--node-name", "node.name"),
+    ("--ports-file", "node.ports_file"),
+    ("--amqp", "listeners.tcp"),
+    ("--amqps", "listeners.ssl"),
+    ("--management", "management.tcp.listener"),
+    ("--prometheus", "prometheus.tcp.listener"),
+    ("--cluster", "cluster.listener"),
+    ("--advertise", "cluster.advertise"),
+    ("--join", "cluster.join"),
+    ("--cluster-secret-file", "cluster.secret_file"),
+];
+
+/// The variable of a flag: `WARREN_DATA_DIR` for `--data-dir`.
+pub fn variable_of_flag(flag: &str) -> String {
+    let word = flag.trim_start_matches('-').replace('-', "_");
+    format!("WARREN_{}", word.to_uppercase())
+}
+
+/// The variable of `--config`.
+pub const CONFIG_FILE: &str = "WARREN_CONFIG";
+
+fn warren(environment: &Environment, found: &mut Found) {
+    let keys = keys::all().filter_map(|key| Some((key.variable()?, key.pattern.as_str())));
+    let flags = FLAGS.iter().map(|(flag, key)| (variable_of_flag(flag), *key));
+    let mut unread: BTreeSet<&str> = environment.0.keys().map(String::as_str).collect();
+    unread.retain(|name| name.starts_with("WARREN_") && *name != CONFIG_FILE && !is_service_link(name));
+    for (variable, key) in keys.chain(flags) {
+        unread.remove(variable.as_str());
+        found.take(environment, &variable, key);
+    }
+    let told = unread
+        .iter()
+        .map(|name| format!("{name} is not a variable that is read"));
+    found.warnings.extend(told);
+}
+
+/// Kubernetes gives every container variables for every service, so for one that is named warren.
+fn is_service_link(name: &str) -> bool {
+    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"]
+        .iter()
+        .any(|end| name.ends_with(end))
+        || name.contains("_PORT_")
+}
+
+/// Variables whose values are values of a key as they are.
+const DIRECT: [(&str, &str); 8] = [
+    ("RABBITMQ_DEFAULT_USER", "default_user"),
+    ("RABBITMQ_DEFAULT_PASS", "default_pass"),
+    ("RABBITMQ_DEFAULT_VHOST", "default_vhost"),
+    ("RABBITMQ_ERLANG_COOKIE", "cluster.secret"),
+    ("RABBITMQ_LOG_BASE", "log.dir"),
+    ("RABBITMQ_PRODUCT_NAME", "product.name"),
+    ("RABBITMQ_PRODUCT_VERSION", "product.version"),
+    // The base first: the directory itself, where it is given, is the one that holds.
+    ("RABBITMQ_MNESIA_BASE", "node.data_dir"),
+];
+
+/// Variables that people rely on and that mean nothing here.
+const WITHOUT_MEANING: [&str; 5] = [
+    "RABBITMQ_ADVANCED_CONFIG_FILE",
+    "RABBITMQ_ENABLED_PLUGINS_FILE",
+    "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
+    "RABBITMQ_SERVER_ERL_ARGS",
+    "RABBITMQ_CONF_ENV_FILE",
+];
+
+/// Variables that RabbitMQ's image refuses to start with since it no longer reads them: passing
+/// over a password file or a TLS setting would leave a node that is not what was asked for.
+fn is_removed(variable: &str) -> bool {
+    const REMOVED: [&str; 3] = [
+        "RABBITMQ_VM_MEMORY_HIGH_WATERMARK",
+        "RABBITMQ_DEFAULT_USER_FILE",
+        "RABBITMQ_DEFAULT_PASS_FILE",
+    ];
+    REMOVED.contains(&variable)
+        || variable.starts_with("RABBITMQ_SSL_")
+        || variable.starts_with("RABBITMQ_MANAGEMENT_SSL_")
+}
+
+fn rabbitmq(environment: &Environment, found: &mut Found) {
+    for (variable, key) in DIRECT {
+        found.take(environment, variable, key);
+    }
+    found.take(environment, "RABBITMQ_MNESIA_DIR", "node.data_dir");
+    if let Some(name) = environment.get("RABBITMQ_NODENAME").filter(|name| !name.is_empty()) {
+        let name = match name.contains('@') {
+            true => name.to_owned(),
+            false => format!("{name}@{}", super::place::host_name(environment)),
+        };
+        found.set("RABBITMQ_NODENAME", "node.name", name);
+    }
+    if let Err(problem) = listeners(environment, found) {
+        found.problems.push(problem);
+    }
+    logs(environment, found);
+    for variable in environment.0.keys() {
+        if is_removed(variable) {
+            found.problems.push(Problem::Removed {
+                variable: variable.clone(),
+            });
+        }
+    }
+    for variable in WITHOUT_MEANING {
+        if environment.get(variable).is_some() {
+            found.warnings.push(format!("{variable} has no meaning here"));
+        }
+    }
+}
+
+/// As with RabbitMQ, the port for other nodes follows the port for clients.
+fn listeners(environment: &Environment, found: &mut Found) -> Result<(), Problem> {
+    let ip = environment.get("RABBITMQ_NODE_IP_ADDRESS").filter(|ip| !ip.is_empty());
+    let port = environment.number("RABBITMQ_NODE_PORT")?;
+    if let Some(ip) = ip {
+        let address = if ip.contains(':') {
+            format!("[{ip}]")
+        } else {
+            ip.to_owned()
+        };
+        let listener = format!("{address}:{}", port.unwrap_or(5672));
+        found.set("RABBITMQ_NODE_IP_ADDRESS", "listeners.tcp", listener);
+    } else if let Some(port) = port {
+        found.set("RABBITMQ_NODE_PORT", "listeners.tcp", port.to_string());
+    }
+    let other_nodes = match environment.number("RABBITMQ_DIST_PORT")? {
+        Some(port) => Some(port),
+        None => port.and_then(|port| port.checked_add(20_000)),
+    };
+    if let Some(port) = other_nodes {
+        found.set("RABBITMQ_DIST_PORT", "cluster.listener", port.to_string());
+    }
+    Ok(())
+}
+
+/// `RABBITMQ_LOGS` is a file or `-`; `RABBITMQ_LOG` a list such as `info,connection=debug,+json`.
+fn logs(environment: &Environment, found: &mut Found) {
+    match environment.get("RABBITMQ_LOGS") {
+        None | Some("") => {}
+        Some("-") => found.set("RABBITMQ_LOGS", "log.console", "true".to_owned()),
+        Some(file) => found.set("RABBITMQ_LOGS", "log.file", file.to_owned()),
+    }
+    let variable = "RABBITMQ_LOG";
+    for word in environment.get(variable).unwrap_or_default().split(',').map(str::trim) {
+        match word.split_once('=') {
+            Some((category, level)) => found.set(variable, &format!("log.{category}.level"), level.to_owned()),
+            None => match word {
+                "" | "+color" | "-color" => {}
+                "+json" | "-json" => {
+                    let format = if word == "+json" { "json" } else { "plaintext" };
+                    found.set(variable, "log.console.formatter", format.to_owned());
+                    found.set(variable, "log.file.formatter", format.to_owned());
+                }
+                level => found.set(variable, "log.default.level", level.to_owned()),
+            },
+        }
+    }
+}
+
+impl Found {
+    fn take(&mut self, environment: &Environment, variable: &str, key: &str) {
+        if let Some(value) = environment.get(variable).filter(|value| !value.is_empty()) {
+            self.set(variable, key, value.to_owned());
+        }
+    }
+
+    fn set(&mut self, variable: &str, key: &str, value: String) {
+        self.settings.push(Setting {
+            origin: Origin::Variable(variable.to_owned()),
+            key: key.to_owned(),
+            value,
+        });
+    }
+}
+
+fn wrong(variable: &str, value: &str, expected: &str) -> Problem {
+    Problem::Value {
+        origin: Origin::Variable(variable.to_owned()),
+        key: variable.to_owned(),
+        value: value.to_owned(),
+        expected: expected.to_owned(),
+    }
+}

@@ -1,0 +1,175 @@
+//! One row of the table of keys: its name, what it takes, what it means, and where it goes.
+//!
+//! A row is built as it is read:
+//! ```text
+//! key("heartbeat", integer(0..=65535)).default("60").help("…").sets(|c, seconds| c.limits.heartbeat_s = seconds)
+//! ```
+//! A `$name` in the pattern stands for one segment of the key, which the setter gets. The sample
+//! file, the names in the environment and the error texts all come from the rows.
+
+use super::Config;
+use super::value::Value;
+
+type Apply = Box<dyn Fn(&mut Config, &str, &str) -> bool + Send + Sync>;
+
+/// A key that means something here.
+pub struct Key {
+    /// Segments with dots between them; at most one of them is a placeholder.
+    pub pattern: String,
+    pub expected: String,
+    pub help: &'static str,
+    pub sample: Sample,
+    /// The value is not to be repeated in messages.
+    pub secret: bool,
+    apply: Apply,
+}
+
+/// What the sample file shows for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// What holds when the key is not set.
+    Default(&'static str),
+    /// Something that could be set; by default nothing is. A placeholder is the word before the
+    /// value, as in `bob = administrator`.
+    Example(&'static str),
+}
+
+impl Key {
+    /// Whether this row is about `key`; gives what the placeholder stands for (else nothing).
+    pub fn matches(&self, key: &[String]) -> Option<String> {
+        matches(&self.pattern, key)
+    }
+
+    /// Puts a value where it goes; `false` when it is not what is expected.
+    pub fn apply(&self, config: &mut Config, placeholder: &str, value: &str) -> bool {
+        (self.apply)(config, placeholder, value)
+    }
+
+    /// The variable of the environment for this key; keys with a placeholder have none.
+    pub fn variable(&self) -> Option<String> {
+        let plain = !self.pattern.contains('$');
+        plain.then(|| format!("WARREN_{}", self.pattern.replace('.', "_").to_uppercase()))
+    }
+}
+
+/// Begins a row.
+pub fn key<T: 'static>(pattern: impl Into<String>, value: Value<T>) -> Draft<T> {
+    Draft {
+        pattern: pattern.into(),
+        value,
+        help: "",
+        sample: Sample::Example(""),
+    }
+}
+
+/// A row that does not yet say where its value goes.
+pub struct Draft<T> {
+    pattern: String,
+    value: Value<T>,
+    help: &'static str,
+    sample: Sample,
+}
+
+impl<T: 'static> Draft<T> {
+    /// What holds when the key is not set, as it would be written.
+    pub fn default(mut self, value: &'static str) -> Self {
+        self.sample = Sample::Default(value);
+        self
+    }
+
+    /// A value to show in the sample, for a key that is not set by default. With a placeholder
+    /// in the pattern: `name = value`.
+    pub fn example(mut self, value: &'static str) -> Self {
+        self.sample = Sample::Example(value);
+        self
+    }
+
+    /// A sentence for the sample file.
+    pub fn help(mut self, help: &'static str) -> Self {
+        self.help = help;
+        self
+    }
+
+    /// Where the value goes.
+    pub fn sets(self, set: impl Fn(&mut Config, T) + Send + Sync + 'static) -> Key {
+        self.sets_named(move |config, _, value| set(config, value))
+    }
+
+    /// Where the value goes, by what the placeholder stands for.
+    pub fn sets_named(self, set: impl Fn(&mut Config, &str, T) + Send + Sync + 'static) -> Key {
+        let parse = self.value.parse;
+        Key {
+            pattern: self.pattern,
+            expected: self.value.expected,
+            help: self.help,
+            sample: self.sample,
+            secret: self.value.secret,
+            apply: Box::new(move |config, placeholder, text| match parse(text) {
+                Some(value) => {
+                    set(config, placeholder, value);
+                    true
+                }
+                None => false,
+            }),
+        }
+    }
+}
+
+/// The segments of a key; a backslash keeps a dot within its segment.
+pub fn segments(key: &str) -> Vec<String> {
+    let mut segments = vec![String::new()];
+    let mut letters = key.chars();
+    while let Some(letter) = letters.next() {
+        match (letter, segments.last_mut()) {
+            ('.', _) | (_, None) => segments.push(String::new()),
+            ('\\', Some(segment)) => segment.extend(letters.next()),
+            (letter, Some(segment)) => segment.push(letter),
+        }
+    }
+    segments
+}
+
+/// Whether a key fits a pattern of segments, `$placeholders`, and a last `**` for whatever
+/// follows; gives what the last placeholder stands for.
+pub fn matches(pattern: &str, key: &[String]) -> Option<String> {
+    let mut rest = key.iter();
+    let mut placeholder = String::new();
+    for part in pattern.split('.') {
+        let segment = rest.next().filter(|segment| !segment.is_empty())?;
+        match part {
+            "**" => return Some(placeholder),
+            _ if part.starts_with('$') => placeholder.clone_from(segment),
+            _ if part == segment => {}
+            _ => return None,
+        }
+    }
+    rest.next().is_none().then_some(placeholder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn placeholder(pattern: &str, key: &str) -> Option<String> {
+        matches(pattern, &segments(key))
+    }
+
+    #[test]
+    fn patterns_match_segment_by_segment() {
+        assert_eq!(placeholder("heartbeat", "heartbeat").as_deref(), Some(""));
+        assert_eq!(placeholder("heartbeat", "heartbeats"), None);
+        assert_eq!(
+            placeholder("listeners.tcp.$name", "listeners.tcp.1").as_deref(),
+            Some("1")
+        );
+        assert_eq!(placeholder("listeners.tcp.$name", "listeners.tcp"), None);
+        assert_eq!(placeholder("listeners.tcp.$name", "listeners.tcp."), None);
+        assert_eq!(placeholder("listeners.tcp.$name", "listeners.tcp.1.2"), None);
+        assert_eq!(
+            placeholder("default_users.$name.tags", r"default_users.a\.b.tags").as_deref(),
+            Some("a.b")
+        );
+        assert!(placeholder("mqtt.**", "mqtt.listeners.tcp.default").is_some());
+        assert!(placeholder("mqtt.**", "mqtt").is_none());
+    }
+}

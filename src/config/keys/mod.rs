@@ -1,0 +1,104 @@
+//! The table of keys: every key of `rabbitmq.conf` that means something to Warren.
+//!
+//! One row for each key, by section in the files beside this one; to add a key, add a row and the
+//! field it sets. Keys that RabbitMQ knows and that mean nothing here are in [`ignored`].
+
+mod access;
+mod cluster;
+pub mod ignored;
+mod limits;
+mod listeners;
+mod logging;
+mod management;
+mod queues;
+
+use std::sync::LazyLock;
+
+use super::key::{Key, key};
+use super::sections::Tls;
+use super::value::{binary_size, choice, integer, name, path, secret, switch};
+use super::{Config, value};
+
+/// A part of the table, as the sample file shows it.
+pub struct Part {
+    pub title: &'static str,
+    pub keys: Vec<Key>,
+}
+
+/// All rows.
+pub static TABLE: LazyLock<Vec<Part>> = LazyLock::new(|| {
+    let part = |title, keys| Part { title, keys };
+    vec![
+        part("This node", cluster::node_keys()),
+        part("Listeners and sockets", listeners::keys()),
+        part("Limits", limits::keys()),
+        part("Users and access", access::keys()),
+        part("Memory and disk", limits::resource_keys()),
+        part("Queues and consumers", queues::keys()),
+        part("Definitions", queues::definition_keys()),
+        part("Management: HTTP API and console", management::keys()),
+        part("Prometheus", management::prometheus_keys()),
+        part("Logging", logging::keys()),
+        part("Cluster", cluster::keys()),
+        part("Identity", cluster::identity_keys()),
+    ]
+});
+
+/// All rows, whatever their part.
+pub fn all() -> impl Iterator<Item = &'static Key> {
+    TABLE.iter().flat_map(|part| &part.keys)
+}
+
+/// The row for a key and what its placeholder stands for.
+pub fn find(segments: &[String]) -> Option<(&'static Key, String)> {
+    all().find_map(|key| Some((key, key.matches(segments)?)))
+}
+
+/// The keys of one set of TLS options, under `prefix`.
+fn tls_keys(prefix: &str, tls: fn(&mut Config) -> &mut Tls) -> Vec<Key> {
+    let under = |leaf: &str| format!("{prefix}.{leaf}");
+    vec![
+        key(under("cacertfile"), path())
+            .example("/etc/rabbitmq/ca.pem")
+            .help("Certificates of the authorities that peers' certificates are checked with.")
+            .sets(move |c, file| tls(c).cacertfile = Some(file)),
+        key(under("certfile"), path())
+            .example("/etc/rabbitmq/cert.pem")
+            .help("The server's certificate, with the chain behind it.")
+            .sets(move |c, file| tls(c).certfile = Some(file)),
+        key(under("keyfile"), path())
+            .example("/etc/rabbitmq/key.pem")
+            .help("The private key of the certificate.")
+            .sets(move |c, file| tls(c).keyfile = Some(file)),
+        key(under("password"), secret())
+            .example("secret")
+            .help("Password of the private key.")
+            .sets(move |c, password| tls(c).password = Some(password)),
+        key(
+            under("verify"),
+            choice(&[("verify_none", false), ("verify_peer", true)]),
+        )
+        .default("verify_none")
+        .help("Whether peers are asked for a certificate that is then checked.")
+        .sets(move |c, on| tls(c).verify_peer = on),
+        key(under("fail_if_no_peer_cert"), switch())
+            .default("false")
+            .help("Whether peers without a certificate are refused.")
+            .sets(move |c, on| tls(c).fail_if_no_peer_cert = on),
+        key(under("depth"), integer(0..=255))
+            .example("1")
+            .help("Longest chain between a peer's certificate and the authority's.")
+            .sets(move |c, depth| tls(c).depth = Some(depth)),
+        key(
+            under("versions.$version"),
+            choice(&[("tlsv1.2", "tlsv1.2".to_owned()), ("tlsv1.3", "tlsv1.3".to_owned())]),
+        )
+        .example("1 = tlsv1.3")
+        .help("TLS versions offered; older ones are not spoken.")
+        .sets_named(move |c, at, version| tls(c).versions.set(at, version)),
+        key(under("ciphers.$cipher"), value::text())
+            .example("1 = TLS_AES_256_GCM_SHA384")
+            .help("Ciphers offered.")
+            .sets_named(move |c, at, cipher| tls(c).ciphers.set(at, cipher)),
+    ]
+}

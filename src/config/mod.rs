@@ -1,0 +1,278 @@
+//! The configuration: one struct of sections, filled once at start.
+//!
+//! Four sources, each coming over the one before: the defaults of [`sections`], the files of
+//! [`file`], the environment of [`env`], and the flags of the command line. All but the first are
+//! lists of [`Setting`]s, and the table of [`keys`] says what each key takes and which field it
+//! fills. Whatever is not understood is refused with the place it stands at and what was
+//! expected; all such problems are reported at once.
+
+pub mod env;
+mod file;
+mod key;
+pub mod keys;
+mod named;
+pub mod place;
+pub mod sample;
+pub mod sections;
+mod value;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use env::Environment;
+pub use named::Named;
+pub use sections::*;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Config {
+    pub node: Node,
+    pub listeners: Listeners,
+    /// For the AMQP listeners.
+    pub tls: Tls,
+    pub limits: Limits,
+    pub auth: Auth,
+    pub resources: Resources,
+    pub queues: Queues,
+    pub definitions: Definitions,
+    pub management: Management,
+    pub prometheus: Prometheus,
+    pub logging: Logging,
+    pub cluster: Cluster,
+    pub identity: Identity,
+    /// What was accepted and has no effect, or may not be what was meant: for the log.
+    pub warnings: Vec<String>,
+    /// The files that were read, in order.
+    pub files: Vec<PathBuf>,
+}
+
+/// One key and its value as written, and where that was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Setting {
+    pub origin: Origin,
+    pub key: String,
+    pub value: String,
+}
+
+/// Where a setting stands.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Origin {
+    File {
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+    },
+    /// A variable of the environment.
+    Variable(String),
+    /// A flag of the command line.
+    Flag(&'static str),
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Variable(name) => f.write_str(name),
+            Self::Flag(flag) => f.write_str(flag),
+        }
+    }
+}
+
+/// One thing that is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum Problem {
+    #[error("cannot read {}: {error}", path.display())]
+    Unreadable { path: PathBuf, error: std::io::Error },
+    #[error("{origin}: expected {expected}")]
+    Syntax { origin: Origin, expected: String },
+    #[error("{origin}: unknown key '{key}'{}", suggestion(nearest))]
+    UnknownKey {
+        origin: Origin,
+        key: String,
+        /// A key that was perhaps meant.
+        nearest: Option<String>,
+    },
+    #[error("{origin}: '{value}' is not a value for {key}: expected {expected}")]
+    Value {
+        origin: Origin,
+        key: String,
+        value: String,
+        expected: String,
+    },
+    #[error("{variable} is no longer read (RabbitMQ's image refuses it too): use rabbitmq.conf")]
+    Removed { variable: String },
+}
+
+fn suggestion(nearest: &Option<String>) -> String {
+    let ask = |key| format!(" (did you mean '{key}'?)");
+    nearest.as_ref().map(ask).unwrap_or_default()
+}
+
+/// Why there is no configuration: everything that is wrong with it, a line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", lines(.0))]
+pub struct ConfigError(pub Vec<Problem>);
+
+fn lines(problems: &[Problem]) -> String {
+    let lines: Vec<_> = problems.iter().map(Problem::to_string).collect();
+    lines.join("\n")
+}
+
+/// What the command line said.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config`: a file, or a directory of `.conf` files, instead of the usual ones.
+    pub config: Option<PathBuf>,
+    pub settings: Vec<Setting>,
+}
+
+/// Loads the configuration of this process.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load(flags: &Flags) -> Result<Config, ConfigError> {
+    load_from(flags, &Environment::of_process(), Path::new(file::DEFAULT_DIRECTORY))
+}
+
+/// The same with a given environment, and `directory` as the place of `rabbitmq.conf` and
+/// `conf.d`.
+///
+/// # Errors
+/// Everything that is wrong with it, at once.
+pub fn load_from(flags: &Flags, environment: &Environment, directory: &Path) -> Result<Config, ConfigError> {
+    let mut config = Config::default();
+    let mut problems = Vec::new();
+    let named = match &flags.config {
+        Some(path) => Some(path.as_path()),
+        None => environment.get(env::CONFIG_FILE).map(Path::new),
+    };
+    match file::files(named, environment, directory) {
+        Ok(files) => config.files = files,
+        Err(problem) => problems.push(problem),
+    }
+    for path in config.files.clone() {
+        match file::read(&path, environment) {
+            Ok(lines) => {
+                config.warnings.extend(lines.remarks);
+                problems.extend(lines.problems);
+                config.apply_all(lines.settings, &mut problems);
+            }
+            Err(problem) => problems.push(problem),
+        }
+    }
+    let found = env::read(environment);
+    config.warnings.extend(found.warnings);
+    problems.extend(found.problems);
+    config.apply_all(found.settings, &mut problems);
+    config.apply_all(flags.settings.clone(), &mut problems);
+    config.finish(environment);
+    if problems.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigError(problems))
+    }
+}
+
+impl Config {
+    fn apply_all(&mut self, settings: Vec<Setting>, problems: &mut Vec<Problem>) {
+        for setting in settings {
+            if let Err(problem) = self.apply(setting) {
+                problems.push(problem);
+            }
+        }
+    }
+
+    fn apply(&mut self, setting: Setting) -> Result<(), Problem> {
+        let Setting { origin, key, value } = setting;
+        let segments = key::segments(&key);
+        if let Some((row, placeholder)) = keys::find(&segments) {
+            return match row.apply(self, &placeholder, &value) {
+                true => Ok(()),
+                false => Err(Problem::Value {
+                    origin,
+                    key,
+                    value: if row.secret { "…".to_owned() } else { value },
+                    expected: row.expected.clone(),
+                }),
+            };
+        }
+        match keys::ignored::reason(&segments) {
+            Some(reason) => {
+                self.warnings.push(format!("{origin}: {key} has no effect: {reason}"));
+                Ok(())
+            }
+            None => Err(Problem::UnknownKey {
+                origin,
+                nearest: nearest(&key),
+                key,
+            }),
+        }
+    }
+
+    /// Fills what depends on the machine, and says what will not be as it was asked for.
+    fn finish(&mut self, environment: &Environment) {
+        if self.node.name.is_empty() {
+            self.node.name = format!("rabbit@{}", place::host_name(environment));
+        }
+        if self.node.data_dir.as_os_str().is_empty() {
+            self.node.data_dir = place::data_dir();
+        }
+        let tls = [
+            ("listeners.ssl", !self.listeners.tls.is_empty()),
+            ("management.ssl", self.management.tls.state == HttpState::On),
+            ("prometheus.ssl", self.prometheus.tls.state == HttpState::On),
+        ];
+        for (key, _) in tls.iter().filter(|(_, asked)| *asked) {
+            self.warnings
+                .push(format!("{key}: TLS is not served yet, nothing listens there"));
+        }
+        if self.cluster.discovery == Discovery::Foreign {
+            self.warnings.push(
+                "cluster_formation.peer_discovery_backend: Warren finds peers by classic_config, dns or --join only"
+                    .to_owned(),
+            );
+        }
+    }
+
+    /// The memory alarm's limit on this machine, in bytes.
+    pub fn memory_limit(&self) -> crate::types::ByteSize {
+        self.resources.memory_limit(place::memory())
+    }
+
+    /// The directory of log files.
+    pub fn log_dir(&self) -> PathBuf {
+        let within = || self.node.data_dir.join("log");
+        self.logging.dir.clone().unwrap_or_else(within)
+    }
+}
+
+/// The key of the table that differs least, if it differs by a slip or two.
+fn nearest(key: &str) -> Option<String> {
+    let plain = keys::all().filter(|row| !row.pattern.contains('$'));
+    plain
+        .map(|row| (distance(key, &row.pattern), &row.pattern))
+        .min()
+        .filter(|(distance, _)| *distance <= 3)
+        .map(|(_, pattern)| pattern.clone())
+}
+
+/// Letters to add, drop or change to make one text of the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (at, letter) in from.chars().take(MAX_COMPARED).enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], at + 1);
+        for column in 0..to.len() {
+            let changed = diagonal + usize::from(to[column] != letter);
+            diagonal = row[column + 1];
+            row[column + 1] = changed.min(row[column] + 1).min(diagonal + 1);
+        }
+    }
+    row[to.len()]
+}
+
+/// Letters of an unknown key that are compared; no key is longer.
+const MAX_COMPARED: usize = 128;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! AMQP listeners, their sockets, and TLS.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::{Secret, everywhere};
+use crate::config::Named;
+use crate::types::Millis;
+
+/// AMQP listeners and what holds for their sockets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listeners {
+    /// Plain AMQP.
+    pub tcp: Named<SocketAddr>,
+    /// AMQP over TLS.
+    pub tls: Named<SocketAddr>,
+    pub socket: SocketOptions,
+    /// Time for everything up to `open-ok`; `None` is no limit.
+    pub handshake_timeout: Option<Millis>,
+    /// Time for the TLS handshake.
+    pub tls_handshake_timeout: Millis,
+    /// Connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
+}
+
+/// Options of accepted and listening sockets; `None` leaves the system's choice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SocketOptions {
+    pub backlog: u32,
+    pub nodelay: bool,
+    pub keepalive: bool,
+    /// Bytes of the send buffer.
+    pub sndbuf: Option<u32>,
+    /// Bytes of the receive buffer.
+    pub recbuf: Option<u32>,
+}
+
+/// What is needed to speak TLS on one kind of listener.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Tls {
+    pub cacertfile: Option<PathBuf>,
+    pub certfile: Option<PathBuf>,
+    pub keyfile: Option<PathBuf>,
+    /// Password of the private key.
+    pub password: Option<Secret>,
+    /// Ask the peer for its certificate and check it.
+    pub verify_peer: bool,
+    pub fail_if_no_peer_cert: bool,
+    /// Longest chain of certificates between the peer's and the authority's.
+    pub depth: Option<u8>,
+    /// Versions offered, `tlsv1.2` and `tlsv1.3`; empty leaves the default.
+    pub versions: Named<String>,
+    /// Ciphers offered; empty leaves the default.
+    pub ciphers: Named<String>,
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        Self {
+            tcp: Named::defaults([("default", everywhere(5672))]),
+            tls: Named::default(),
+            socket: SocketOptions::default(),
+            handshake_timeout: Some(Millis(10_000)),
+            tls_handshake_timeout: Millis(5_000),
+            proxy_protocol: false,
+        }
+    }
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            backlog: 128,
+            nodelay: true,
+            keepalive: false,
+            sndbuf: None,
+            recbuf: None,
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The HTTP API, the console, and metrics.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use super::Tls;
+use crate::config::Named;
+
+/// A listener that is an address and a port in keys of their own.
+#[derive(Clone, Debug)]
+pub struct HttpListener {
+    pub ip: IpAddr,
+    pub port: u16,
+    pub state: HttpState,
+}
+
+/// Whether an HTTP listener is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HttpState {
+    /// Nothing was said: on, unless the TLS one was asked for.
+    ByDefault,
+    On,
+    Off,
+}
+
+impl HttpListener {
+    fn on_port(port: u16, state: HttpState) -> Self {
+        Self {
+            ip: Ipv4Addr::UNSPECIFIED.into(),
+            port,
+            state,
+        }
+    }
+
+    /// Takes this address, or none.
+    pub fn listen(&mut self, address: Option<SocketAddr>) {
+        match address {
+            Some(address) => {
+                self.ip = address.ip();
+                self.port = address.port();
+                self.state = HttpState::On;
+            }
+            None => self.state = HttpState::Off,
+        }
+    }
+
+    /// Where to listen; `None` is nowhere. As with RabbitMQ, asking for TLS alone turns plain
+    /// HTTP off.
+    pub fn address(&self, tls: &HttpListener) -> Option<SocketAddr> {
+        let wanted = match self.state {
+            HttpState::ByDefault => tls.state != HttpState::On,
+            HttpState::On => true,
+            HttpState::Off => false,
+        };
+        wanted.then_some(SocketAddr::new(self.ip, self.port))
+    }
+}
+
+/// Equal when they listen alike; that one does so by default makes no difference.
+impl PartialEq for HttpListener {
+    fn eq(&self, other: &Self) -> bool {
+        let off = |listener: &Self| listener.state == HttpState::Off;
+        (self.ip, self.port, off(self)) == (other.ip, other.port, off(other))
+    }
+}
+
+/// The HTTP API and the console.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Management {
+    pub tcp: HttpListener,
+    pub tls: HttpListener,
+    pub tls_options: Tls,
+    /// Put before every path, such as `/rabbit`; empty for none.
+    pub path_prefix: String,
+    /// Minutes a console session lives.
+    pub login_session_timeout_min: u32,
+    /// Largest request body in bytes.
+    pub max_body_bytes: u64,
+    pub rates_mode: RatesMode,
+    pub disable_basic_auth: bool,
+    /// No statistics, only what is declared.
+    pub disable_stats: bool,
+    /// Queue totals although statistics are off.
+    pub enable_queue_totals: bool,
+    pub cors_allow_origins: Named<String>,
+    /// Seconds a browser may keep the answer to a preflight request.
+    pub cors_max_age_s: u32,
+    /// Response headers; `None` does not send them.
+    pub content_security_policy: Option<String>,
+    pub strict_transport_security: Option<String>,
+    pub content_type_options: Option<String>,
+    pub xss_protection: Option<String>,
+    pub frame_options: Option<String>,
+    /// Operator policies cannot be changed over HTTP.
+    pub forbid_operator_policy_changes: bool,
+    /// Replicas of quorum queues cannot be changed over HTTP.
+    pub forbid_replica_operations: bool,
+}
+
+/// How much of the message rates is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RatesMode {
+    Basic,
+    Detailed,
+    None,
+}
+
+impl Management {
+    /// Where plain HTTP is served; `None` is nowhere.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.tcp.address(&self.tls)
+    }
+}
+
+/// Metrics for Prometheus.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prometheus {
+    pub tcp: HttpListener,
+    pub tls: HttpListener,
+    pub tls_options: Tls,
+    pub path: String,
+    /// `/metrics` tells of each queue, connection and channel.
+    pub per_object: bool,
+    /// Metrics need a user's name and password.
+    pub authentication: bool,
+}
+
+impl Prometheus {
+    /// Where plain HTTP is served; `None` is nowhere.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.tcp.address(&self.tls)
+    }
+}
+
+impl Default for Management {
+    fn default() -> Self {
+        Self {
+            tcp: HttpListener::on_port(15672, HttpState::ByDefault),
+            tls: HttpListener::on_port(15671, HttpState::Off),
+            tls_options: Tls::default(),
+            path_prefix: String::new(),
+            login_session_timeout_min: 480,
+            max_body_bytes: 10_000_000,
+            rates_mode: RatesMode::Basic,
+            disable_basic_auth: false,
+            disable_stats: false,
+            enable_queue_totals: false,
+            cors_allow_origins: Named::default(),
+            cors_max_age_s: 1800,
+            content_security_policy: Some(
+                "script-src 'self' 'unsafe-eval' 'unsafe-inline'; object-src 'self'".to_owned(),
+            ),
+            strict_transport_security: None,
+            content_type_options: None,
+            xss_protection: None,
+            frame_options: None,
+            forbid_operator_policy_changes: false,
+            forbid_replica_operations: false,
+        }
+    }
+}
+
+impl Default for Prometheus {
+    fn default() -> Self {
+        Self {
+            tcp: HttpListener::on_port(15692, HttpState::ByDefault),
+            tls: HttpListener::on_port(15691, HttpState::Off),
+            tls_options: Tls::default(),
+            path: "/metrics".to_owned(),
+            per_object: false,
+            authentication: false,
+        }
+    }
+}

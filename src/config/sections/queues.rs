@@ -1,0 +1,84 @@
+//! Queues, consumers, operator policies, and definitions to import.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::types::Millis;
+
+/// Queues and consumers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Queues {
+    /// `classic`, `quorum` or `stream`: for queues that do not say, in vhosts that do not say.
+    pub default_type: String,
+    /// Longest time a consumer may hold a message; `None` is no limit.
+    pub consumer_timeout: Option<Millis>,
+    /// Declaring a quorum queue again with arguments of a classic one succeeds.
+    pub relaxed_redeclaration: bool,
+    pub leader_locator: LeaderLocator,
+    pub membership: Membership,
+    /// Operator policies of new vhosts, by name.
+    pub operator_policies: BTreeMap<String, OperatorPolicy>,
+}
+
+/// Where the leader of a new replicated queue is put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaderLocator {
+    ClientLocal,
+    Balanced,
+}
+
+/// How quorum queues grow to new nodes by themselves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Membership {
+    pub enabled: bool,
+    /// Members on nodes that left are removed.
+    pub auto_remove: bool,
+    pub interval: Millis,
+    /// Wait after a change of the cluster.
+    pub trigger_interval: Millis,
+    pub target_group_size: Option<u16>,
+}
+
+/// An operator policy that new vhosts get.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct OperatorPolicy {
+    /// Regular expression over vhost names; none is all.
+    pub vhost_pattern: Option<String>,
+    /// Regular expression over queue names; none is all.
+    pub queue_pattern: Option<String>,
+    pub expires: Option<Millis>,
+    pub message_ttl: Option<Millis>,
+    pub max_length: Option<u64>,
+    pub max_length_bytes: Option<u64>,
+    pub delivery_limit: Option<u64>,
+}
+
+/// Definitions imported at start.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Definitions {
+    /// A file, or a directory of files, of `load_definitions`.
+    pub load: Option<PathBuf>,
+    /// The same for `definitions.local.path`.
+    pub local_path: Option<PathBuf>,
+    /// A file with the content that was imported last is not imported again.
+    pub skip_if_unchanged: bool,
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self {
+            default_type: "classic".to_owned(),
+            consumer_timeout: Some(Millis(1_800_000)),
+            relaxed_redeclaration: false,
+            leader_locator: LeaderLocator::ClientLocal,
+            membership: Membership {
+                enabled: false,
+                auto_remove: false,
+                interval: Millis(3_600_000),
+                trigger_interval: Millis(10_000),
+                target_group_size: None,
+            },
+            operator_policies: BTreeMap::new(),
+        }
+    }
+}

@@ -1,0 +1,582 @@
+//! The configuration as a whole: every key's good and bad values, which source comes over which,
+//! and what an operator reads when something is wrong.
+
+use std::net::SocketAddr;
+
+use proptest::prelude::*;
+
+use super::key::Sample;
+use super::*;
+use crate::types::{ByteSize, Millis};
+
+fn from_text(text: &str) -> Result<Config, String> {
+    load_text(text, &[], &[])
+}
+
+/// Loads `text` as the main file, with these variables and flags.
+fn load_text(text: &str, variables: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Config, String> {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    std::fs::write(directory.path().join("rabbitmq.conf"), text).expect("file");
+    let environment = Environment::from_iter(variables.iter().copied());
+    let settings = flags.iter().map(|(flag, value)| Setting {
+        origin: Origin::Flag(flag),
+        key: env::FLAGS
+            .iter()
+            .find(|row| row.0 == *flag)
+            .expect("a flag")
+            .1
+            .to_owned(),
+        value: (*value).to_owned(),
+    });
+    let flags = Flags {
+        config: None,
+        settings: settings.collect(),
+    };
+    let place = format!("{}/", directory.path().display());
+    let mut config =
+        load_from(&flags, &environment, directory.path()).map_err(|error| error.to_string().replace(&place, ""))?;
+    for warning in &mut config.warnings {
+        *warning = warning.replace(&place, "");
+    }
+    Ok(config)
+}
+
+fn addresses(named: &Named<SocketAddr>) -> Vec<String> {
+    named.values().map(SocketAddr::to_string).collect()
+}
+
+/// Keys with a value that is good and one that is not. Every key of the table is here, so that a
+/// new one is not forgotten; an empty bad value says that every text is good.
+const EXAMPLES: &[(&str, &str, &str)] = &[
+    ("node.name", "rabbit@a-1.b", "rabbit"),
+    ("node.data_dir", "/data", ""),
+    ("node.ports_file", "/run/ports.json", ""),
+    ("node_tags.zone", "a", ""),
+    ("listeners.tcp", "5672,[::1]:5672", "5672,x"),
+    ("listeners.tcp.1", "127.0.0.1:5672", "127.0.0.1"),
+    ("listeners.ssl", "none", "all"),
+    ("listeners.ssl.1", "5671", "65536"),
+    ("handshake_timeout", "infinity", "soon"),
+    ("ssl_handshake_timeout", "5s", "-1"),
+    ("proxy_protocol", "yes", "1"),
+    ("tcp_listen_options.backlog", "4096", "0"),
+    ("tcp_listen_options.nodelay", "false", "maybe"),
+    ("tcp_listen_options.keepalive", "on", "2"),
+    ("tcp_listen_options.sndbuf", "196608", "1"),
+    ("tcp_listen_options.recbuf", "192KB", "many"),
+    ("heartbeat", "0", "65536"),
+    ("frame_max", "128KB", "-1"),
+    ("initial_frame_max", "8192", "100"),
+    ("channel_max", "0", "70000"),
+    ("channel_max_per_node", "infinity", "0"),
+    ("connection_max", "0", "unlimited"),
+    ("consumer_max_per_channel", "100", "1.5"),
+    ("vhost_max", "100", "none"),
+    ("cluster_queue_limit", "10", "ten"),
+    ("max_message_size", "536870912", "536870913"),
+    ("default_limits.vhosts.1.pattern", "^a", "("),
+    ("default_limits.vhosts.1.max_connections", "0", "infinity"),
+    ("default_limits.vhosts.1.max_queues", "10", "-10"),
+    ("default_user", "bob", "''"),
+    ("default_pass", "pass", "encrypted:abc"),
+    ("default_vhost", "/", "''"),
+    ("default_user_tags.administrator", "true", "admin"),
+    ("default_permissions.configure", "^$", "["),
+    ("default_permissions.read", ".*", "*"),
+    ("default_permissions.write", "^(a|b)$", ")"),
+    ("default_users.bob.password", "x", "encrypted:x"),
+    ("default_users.bob.tags", "a, b", "a,,b"),
+    ("default_users.bob.vhost_pattern", ".*", "("),
+    ("default_users.bob.configure", ".*", "("),
+    ("default_users.bob.read", ".*", "("),
+    ("default_users.bob.write", ".*", "("),
+    ("loopback_users.guest", "false", "none"),
+    ("loopback_users", "none", "guest"),
+    ("auth_mechanisms.1", "EXTERNAL", "plain"),
+    ("auth_backends.1", "internal", "ldap"),
+    ("auth_backends.1.authn", "rabbit_auth_backend_internal", "http"),
+    ("auth_backends.1.authz", "internal", "oauth2"),
+    ("anonymous_login_user", "none", "''"),
+    ("anonymous_login_pass", "guest", "encrypted:guest"),
+    (
+        "password_hashing_module",
+        "rabbit_password_hashing_sha512",
+        "rabbit_password_hashing_md5",
+    ),
+    (
+        "credential_validator.validation_backend",
+        "rabbit_credential_validator_password_regexp",
+        "strict",
+    ),
+    ("credential_validator.min_length", "12", "x"),
+    ("credential_validator.regexp", "^a{3}$", "a{"),
+    ("ssl_cert_login_from", "common_name", "cn"),
+    ("vm_memory_high_watermark.relative", "0.4", "1.1"),
+    ("vm_memory_high_watermark.absolute", "2GB", "2 GB"),
+    ("total_memory_available_override_value", "4GiB", "lots"),
+    ("disk_free_limit.absolute", "50MB", "-1"),
+    ("disk_free_limit.relative", "1.5", "-1.5"),
+    ("default_queue_type", "rabbit_quorum_queue", "fast"),
+    ("consumer_timeout", "30m", "never"),
+    (
+        "quorum_queue.property_equivalence.relaxed_checks_on_redeclaration",
+        "true",
+        "relaxed",
+    ),
+    ("queue_leader_locator", "balanced", "min-masters"),
+    ("quorum_queue.continuous_membership_reconciliation.enabled", "true", "2"),
+    (
+        "quorum_queue.continuous_membership_reconciliation.auto_remove",
+        "true",
+        "2",
+    ),
+    (
+        "quorum_queue.continuous_membership_reconciliation.interval",
+        "60000",
+        "x",
+    ),
+    (
+        "quorum_queue.continuous_membership_reconciliation.trigger_interval",
+        "60000",
+        "x",
+    ),
+    (
+        "quorum_queue.continuous_membership_reconciliation.target_group_size",
+        "3",
+        "0",
+    ),
+    ("default_policies.operator.a.vhost_pattern", ".*", "("),
+    ("default_policies.operator.a.queue_pattern", ".*", "("),
+    ("default_policies.operator.a.expires", "1h", "1hour"),
+    ("default_policies.operator.a.message_ttl", "1000", "x"),
+    ("default_policies.operator.a.max_length", "10", "x"),
+    ("default_policies.operator.a.max_length_bytes", "1MB", "x"),
+    ("default_policies.operator.a.delivery_limit", "20", "x"),
+    ("load_definitions", "/d.json", ""),
+    ("management.load_definitions", "/d.json", ""),
+    ("definitions.import_backend", "local_filesystem", "https"),
+    ("definitions.local.path", "/d", ""),
+    ("definitions.skip_if_unchanged", "true", "x"),
+    ("management.tcp.listener", "127.0.0.1:15672", "host:15672"),
+    ("management.tcp.port", "15672", "http"),
+    ("management.tcp.ip", "::1", "host"),
+    ("management.ssl.port", "15671", "x"),
+    ("management.ssl.ip", "0.0.0.0", "x"),
+    ("management.listener.port", "15672", "x"),
+    ("management.listener.ip", "127.0.0.1", "x"),
+    ("management.path_prefix", "/rabbit", ""),
+    ("management.login_session_timeout", "60", "0"),
+    ("management.http.max_body_size", "10000000", "2GB"),
+    ("management.rates_mode", "none", "fine"),
+    ("management.disable_basic_auth", "true", "x"),
+    ("management.disable_stats", "true", "x"),
+    ("management.enable_queue_totals", "true", "x"),
+    ("management.restrictions.operator_policy_changes.disabled", "true", "x"),
+    (
+        "management.restrictions.quorum_queue_replica_operations.disabled",
+        "true",
+        "x",
+    ),
+    ("management.cors.allow_origins.1", "*", ""),
+    ("management.cors.allow_origins", "none", "all"),
+    ("management.cors.max_age", "3600", "x"),
+    ("management.csp.policy", "default-src 'self'", ""),
+    ("management.hsts.policy", "max-age=1; includeSubDomains", ""),
+    ("management.headers.content_type_options", "nosniff", ""),
+    ("management.headers.xss_protection", "1; mode=block", ""),
+    ("management.headers.frame_options", "DENY", ""),
+    ("prometheus.tcp.listener", "none", "off"),
+    ("prometheus.tcp.port", "0", "x"),
+    ("prometheus.tcp.ip", "127.0.0.1", "x"),
+    ("prometheus.ssl.port", "15691", "x"),
+    ("prometheus.ssl.ip", "::", "x"),
+    ("prometheus.path", "/m", ""),
+    ("prometheus.return_per_object_metrics", "true", "x"),
+    ("prometheus.authentication.enabled", "true", "x"),
+    ("log.console", "false", "stdout"),
+    ("log.console.level", "debug", "trace"),
+    ("log.console.formatter", "json", "xml"),
+    ("log.console.stdio", "stderr", "file"),
+    ("log.file", "false", ""),
+    ("log.file.level", "none", "=debug"),
+    ("log.file.formatter", "plaintext", "text"),
+    ("log.file.rotation.size", "10485760", "0"),
+    ("log.file.rotation.count", "0", "-1"),
+    ("log.dir", "/var/log", ""),
+    ("log.default.level", "critical", "x"),
+    ("log.connection.level", "alert", "x"),
+    ("log.channel.level", "emergency", "x"),
+    ("log.queue.level", "notice", "x"),
+    ("log.ra.level", "error", "x"),
+    ("cluster_name", "orders", "''"),
+    ("cluster.listener", "none", "host"),
+    ("cluster.advertise", "host:25672", "host"),
+    ("cluster.join", "a:1, b:2", "a"),
+    ("cluster.secret_file", "/s", ""),
+    ("cluster.secret", "s", "encrypted:s"),
+    ("cluster_tags.region", "north", ""),
+    ("cluster_formation.peer_discovery_backend", "dns", "guess"),
+    ("cluster_formation.classic_config.nodes.1", "rabbit@a", "a"),
+    ("cluster_formation.dns.hostname", "a.b", ""),
+    ("cluster_formation.discovery_retry_limit", "10", "unlimited"),
+    ("cluster_formation.discovery_retry_interval", "500", "x"),
+    ("cluster_formation.target_cluster_size_hint", "3", "0"),
+    ("cluster_formation.node_cleanup.interval", "60", "0"),
+    ("cluster_formation.node_cleanup.only_log_warning", "false", "x"),
+    ("server_properties.product", "Warren", "''"),
+    ("server_properties.version", "1.0", "''"),
+    ("product.name", "X", "''"),
+    ("product.version", "X", "''"),
+];
+
+/// The TLS keys, which are the same under three prefixes.
+const TLS_EXAMPLES: &[(&str, &str, &str)] = &[
+    ("cacertfile", "/ca.pem", ""),
+    ("certfile", "/cert.pem", ""),
+    ("keyfile", "/key.pem", ""),
+    ("password", "t0p$3kRe7", "encrypted:x"),
+    ("verify", "verify_peer", "peer"),
+    ("fail_if_no_peer_cert", "true", "x"),
+    ("depth", "2", "x"),
+    ("versions.1", "tlsv1.3", "tlsv1.1"),
+    ("ciphers.1", "TLS_AES_256_GCM_SHA384", ""),
+];
+
+fn examples() -> Vec<(String, &'static str, &'static str)> {
+    let mut all: Vec<_> = EXAMPLES
+        .iter()
+        .map(|(key, good, bad)| ((*key).to_owned(), *good, *bad))
+        .collect();
+    for prefix in ["ssl_options", "management.ssl", "prometheus.ssl"] {
+        all.extend(
+            TLS_EXAMPLES
+                .iter()
+                .map(|(leaf, good, bad)| (format!("{prefix}.{leaf}"), *good, *bad)),
+        );
+    }
+    all
+}
+
+#[test]
+fn every_key_takes_a_good_value_and_refuses_a_bad_one() {
+    for (key, good, bad) in examples() {
+        let loaded = from_text(&format!("{key} = {good}\n"));
+        assert!(loaded.is_ok(), "{key} = {good}: {loaded:?}");
+        if bad.is_empty() {
+            continue;
+        }
+        let refused = from_text(&format!("# first\n{key} = {bad}\n")).expect_err(&key);
+        let start = "rabbitmq.conf:2: '";
+        let told = refused.starts_with(start) && refused.contains(&format!(" for {key}: expected "));
+        assert!(told, "{key} = {bad}: {refused}");
+    }
+}
+
+#[test]
+fn every_row_of_the_table_has_an_example() {
+    let known: Vec<_> = examples().iter().map(|(key, ..)| key::segments(key)).collect();
+    for row in keys::all() {
+        let tried = known.iter().any(|key| row.matches(key).is_some());
+        assert!(tried, "{} has no example", row.pattern);
+        assert!(!row.help.is_empty(), "{} has no help", row.pattern);
+    }
+}
+
+#[test]
+fn every_default_of_the_table_is_what_holds_when_nothing_is_set() {
+    for row in keys::all() {
+        let (placeholder, value) = row.sample_parts();
+        let mut config = Config::default();
+        assert!(row.apply(&mut config, placeholder, value), "{}: {value}", row.pattern);
+        if matches!(row.sample, Sample::Default(_)) {
+            assert_eq!(config, Config::default(), "{} = {value}", row.pattern);
+        }
+    }
+}
+
+#[test]
+fn every_key_has_a_variable_of_its_own() {
+    let mut variables: Vec<_> = keys::all()
+        .filter_map(|row| Some((row.variable()?, row.pattern.clone())))
+        .collect();
+    variables.extend(env::FLAGS.map(|(flag, key)| (env::variable_of_flag(flag), key.to_owned())));
+    variables.push((env::CONFIG_FILE.to_owned(), String::new()));
+    // A flag and its key may share a variable.
+    variables.sort();
+    variables.dedup();
+    for pair in variables.windows(2) {
+        assert_ne!(pair[0].0, pair[1].0, "{pair:?}");
+    }
+}
+
+#[test]
+fn no_key_is_both_meaningful_and_without_effect() {
+    for (key, ..) in examples() {
+        let segments = key::segments(&key);
+        let both = keys::ignored::reason(&segments).is_some() && keys::find(&segments).is_none();
+        assert!(!both, "{key}");
+    }
+}
+
+#[test]
+fn every_key_of_rabbitmqs_is_known() {
+    let keys = include_str!("../../tests/data/rabbitmq_keys.txt");
+    for key in keys.lines().filter(|line| !line.starts_with('#')) {
+        let segments = key::segments(&key.replace('$', "some_"));
+        let known = keys::find(&segments).is_some() || keys::ignored::reason(&segments).is_some();
+        assert!(known, "{key}");
+    }
+}
+
+#[test]
+fn a_grown_configuration_loads_with_a_warning_for_each_key_without_effect() {
+    let text = include_str!("../../tests/data/busy.conf");
+    let config = load_text(text, &[("CLUSTER", "orders")], &[]).expect("loads");
+    assert_eq!(addresses(&config.listeners.tcp), ["0.0.0.0:5672", "[::1]:5673"]);
+    assert_eq!(config.auth.default_pass.reveal(), "with # inside");
+    assert_eq!(config.auth.default_users["bob"].tags, ["management", "monitoring"]);
+    assert_eq!(config.auth.default_users["bob"].permissions.read, ".*");
+    assert_eq!(config.resources.memory_limit(ByteSize(1)), ByteSize(2_000_000_000));
+    assert_eq!(config.management.address(), "127.0.0.1:8080".parse().ok());
+    assert_eq!(config.cluster.name.as_deref(), Some("orders"));
+    assert_eq!(config.cluster.seeds(), ["one:25672", "two:25672"]);
+    assert_eq!(config.queues.default_type, "quorum");
+    assert_eq!(config.queues.consumer_timeout, Some(Millis(3_600_000)));
+    let told = "rabbitmq.conf:2: num_acceptors.tcp has no effect: it tunes the Erlang runtime, which is not there";
+    assert_eq!(config.warnings.first().map(String::as_str), Some(told));
+    assert_eq!(config.warnings.len(), 16, "{:#?}", config.warnings);
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_its_place_and_a_suggestion() {
+    for (text, error) in [
+        (
+            "heartbeat = 5\nhartbeat = 5",
+            "rabbitmq.conf:2: unknown key 'hartbeat' (did you mean 'heartbeat'?)",
+        ),
+        ("nothing.like.it = 5", "rabbitmq.conf:1: unknown key 'nothing.like.it'"),
+        (
+            "listeners.tcp.1.2 = 5",
+            "rabbitmq.conf:1: unknown key 'listeners.tcp.1.2'",
+        ),
+        (
+            "ssl_options.certifle = x",
+            "rabbitmq.conf:1: unknown key 'ssl_options.certifle' (did you mean 'ssl_options.certfile'?)",
+        ),
+    ] {
+        assert_eq!(from_text(text).expect_err(text), error);
+    }
+}
+
+#[test]
+fn all_problems_are_told_at_once_and_passwords_are_not() {
+    let error = load_text(
+        "heartbeat = x\ndefault_pass = encrypted:abc\nx",
+        &[("RABBITMQ_NODE_PORT", "high"), ("RABBITMQ_SSL_CERTFILE", "/c")],
+        &[("--amqp", "here")],
+    )
+    .expect_err("many problems");
+    assert_eq!(
+        error.lines().collect::<Vec<_>>(),
+        [
+            "rabbitmq.conf:3: expected 'key = value'",
+            "rabbitmq.conf:1: 'x' is not a value for heartbeat: expected a whole number from 0 to 65535",
+            "rabbitmq.conf:2: '…' is not a value for default_pass: expected a text that is not 'encrypted:…'",
+            "RABBITMQ_NODE_PORT: 'high' is not a value for RABBITMQ_NODE_PORT: expected a port",
+            "RABBITMQ_SSL_CERTFILE is no longer read (RabbitMQ's image refuses it too): use rabbitmq.conf",
+            "--amqp: 'here' is not a value for listeners.tcp: expected a port or ADDRESS:PORT, such as 5672, \
+             127.0.0.1:5672 or [::]:5672 (several with commas between them), or 'none'",
+        ]
+    );
+}
+
+#[test]
+fn a_flag_comes_over_the_environment_and_that_over_the_file() {
+    let file = "listeners.tcp.default = 1000\nlisteners.tcp.other = 1001\n";
+    let rabbitmq = ("RABBITMQ_NODE_PORT", "2000");
+    let own = ("WARREN_AMQP", "127.0.0.1:3000,127.0.0.1:3001");
+    let flag = ("--amqp", "127.0.0.1:0");
+    let port = |variables: &[_], flags: &[_]| {
+        let config = load_text(file, variables, flags).expect("loads");
+        addresses(&config.listeners.tcp)
+    };
+    assert_eq!(addresses(&Config::default().listeners.tcp), ["0.0.0.0:5672"]);
+    assert_eq!(port(&[], &[]), ["0.0.0.0:1000", "0.0.0.0:1001"]);
+    assert_eq!(port(&[rabbitmq], &[]), ["0.0.0.0:2000"]);
+    assert_eq!(port(&[rabbitmq, own], &[]), ["127.0.0.1:3000", "127.0.0.1:3001"]);
+    assert_eq!(port(&[rabbitmq, own], &[flag]), ["127.0.0.1:0"]);
+}
+
+#[test]
+fn rabbitmqs_variables_mean_what_they_mean_there() {
+    let config = load_text(
+        "",
+        &[
+            ("RABBITMQ_NODENAME", "hare@burrow"),
+            ("RABBITMQ_NODE_IP_ADDRESS", "::1"),
+            ("RABBITMQ_NODE_PORT", "5673"),
+            ("RABBITMQ_DEFAULT_USER", "bob"),
+            ("RABBITMQ_DEFAULT_PASS", "secret"),
+            ("RABBITMQ_DEFAULT_VHOST", "/app"),
+            ("RABBITMQ_MNESIA_BASE", "/base"),
+            ("RABBITMQ_MNESIA_DIR", "/base/own"),
+            ("RABBITMQ_LOGS", "/log/warren.log"),
+            ("RABBITMQ_LOG", "warning,connection=debug,+json"),
+            ("RABBITMQ_ERLANG_COOKIE", "COOKIE"),
+            ("RABBITMQ_ENABLED_PLUGINS_FILE", "/plugins"),
+            ("RABBITMQ_LOG_BASE", ""),
+        ],
+        &[],
+    )
+    .expect("loads");
+    assert_eq!(config.node.name, "hare@burrow");
+    assert_eq!(addresses(&config.listeners.tcp), ["[::1]:5673"]);
+    assert_eq!(config.cluster.listener.map(|address| address.port()), Some(25673));
+    assert_eq!(config.auth.default_user, "bob");
+    assert_eq!(config.auth.default_pass.reveal(), "secret");
+    assert_eq!(config.auth.default_vhost, "/app");
+    assert_eq!(config.node.data_dir, PathBuf::from("/base/own"));
+    assert_eq!(config.logging.file, Some(PathBuf::from("/log/warren.log")));
+    assert_eq!(config.logging.level, Level::Warning);
+    assert_eq!(config.logging.categories[&LogCategory::Connection], Level::Debug);
+    assert_eq!(config.logging.console_format, LogFormat::Json);
+    assert_eq!(config.cluster.secret.as_ref().map(Secret::reveal), Some("COOKIE"));
+    assert_eq!(config.log_dir(), PathBuf::from("/base/own/log"));
+    assert_eq!(config.warnings, ["RABBITMQ_ENABLED_PLUGINS_FILE has no meaning here"]);
+
+    let other = load_text(
+        "",
+        &[("RABBITMQ_NODENAME", "hare"), ("RABBITMQ_DIST_PORT", "4000")],
+        &[],
+    )
+    .expect("loads");
+    assert!(
+        other.node.name.starts_with("hare@") && other.node.name.len() > 5,
+        "{}",
+        other.node.name
+    );
+    assert_eq!(other.cluster.listener.map(|address| address.port()), Some(4000));
+}
+
+#[test]
+fn any_key_can_be_set_in_the_environment() {
+    let variables = [
+        ("WARREN_MAX_MESSAGE_SIZE", "1MB"),
+        ("WARREN_LOG_CONSOLE_LEVEL", "debug"),
+        ("WARREN_DATA_DIR", "/data"),
+        ("WARREN_HARTBEAT", "5"),
+        ("WARREN_SERVICE_PORT", "5672"),
+        ("WARREN_PORT_5672_TCP", "tcp://10.0.0.1:5672"),
+    ];
+    let config = load_text("max_message_size = 5", &variables, &[]).expect("loads");
+    assert_eq!(config.limits.max_message_size, ByteSize(1 << 20));
+    assert_eq!(config.logging.console_level, Some(Level::Debug));
+    assert_eq!(config.node.data_dir, PathBuf::from("/data"));
+    assert_eq!(config.warnings, ["WARREN_HARTBEAT is not a variable that is read"]);
+    let error = load_text("", &[("WARREN_HEARTBEAT", "x")], &[]).expect_err("wrong");
+    assert!(
+        error.starts_with("WARREN_HEARTBEAT: 'x' is not a value for heartbeat"),
+        "{error}"
+    );
+}
+
+#[test]
+fn loopback_users_are_those_named_and_guest_only_when_none_is() {
+    let bound = |text: &str| -> Vec<String> {
+        let config = from_text(text).expect(text);
+        let users = config.auth.loopback_users.iter();
+        users.filter(|(_, on)| **on).map(|(name, _)| name.to_owned()).collect()
+    };
+    assert_eq!(bound(""), ["guest"]);
+    assert_eq!(bound("loopback_users.guest = false"), Vec::<String>::new());
+    assert_eq!(bound("loopback_users = none"), Vec::<String>::new());
+    assert_eq!(bound("loopback_users.admin = true"), ["admin"]);
+}
+
+#[test]
+fn asking_for_tls_alone_turns_plain_http_off() {
+    let management = |text: &str| from_text(text).expect(text).management.address();
+    assert_eq!(management(""), "0.0.0.0:15672".parse().ok());
+    assert_eq!(management("management.ssl.port = 15671"), None);
+    assert_eq!(
+        management("management.ssl.port = 15671\nmanagement.tcp.port = 15672"),
+        "0.0.0.0:15672".parse().ok()
+    );
+    assert_eq!(management("management.tcp.listener = none"), None);
+    let config = from_text("management.ssl.port = 15671").expect("loads");
+    assert_eq!(
+        config.warnings,
+        ["management.ssl: TLS is not served yet, nothing listens there"]
+    );
+}
+
+#[test]
+fn the_alarms_limits_follow_from_the_memory_there_is() {
+    let limits = |text: &str| {
+        let resources = from_text(text).expect(text).resources;
+        let machine = ByteSize(10_000_000_000);
+        (resources.memory_limit(machine).0, resources.disk_limit(machine).0)
+    };
+    assert_eq!(limits(""), (6_000_000_000, 50_000_000));
+    assert_eq!(
+        limits("vm_memory_high_watermark.absolute = 1GiB\ndisk_free_limit.relative = 1.5"),
+        (1 << 30, 15_000_000_000)
+    );
+    assert_eq!(
+        limits("total_memory_available_override_value = 1GB\nvm_memory_high_watermark.relative = 0.5"),
+        (500_000_000, 50_000_000)
+    );
+}
+
+#[test]
+fn the_sample_file_is_written_from_the_table_and_loads() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rabbitmq.conf.sample");
+    let text = sample::text();
+    if std::env::var_os("WARREN_WRITE_SAMPLE").is_some() {
+        std::fs::write(&path, &text).expect("docs can be written");
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == text,
+        "docs/rabbitmq.conf.sample is out of date: run `make sample`"
+    );
+    assert!(from_text(&written).expect("loads").warnings.is_empty());
+    for row in keys::all() {
+        assert!(
+            written.contains(&format!("\n# {}\n", sample::line(row))),
+            "{}",
+            row.pattern
+        );
+    }
+    // And with the comment signs taken away every line is a setting that is accepted.
+    let live = written.replace("\n# ", "\n");
+    from_text(&live).expect("every line of the sample is right");
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_loading_panic(lines in proptest::collection::vec(line(), 0..20)) {
+        let environment = Environment::default();
+        let parsed = file::parse(Path::new("a"), &lines.join("\n"), &environment);
+        let mut problems = parsed.problems;
+        let mut config = Config::default();
+        config.apply_all(parsed.settings, &mut problems);
+        for problem in problems {
+            prop_assert!(!problem.to_string().is_empty());
+        }
+    }
+}
+
+/// Lines that are nonsense, or a known key with a value that may be.
+fn line() -> impl Strategy<Value = String> {
+    let keys: Vec<String> = keys::all().map(|row| row.pattern.replace('$', "")).collect();
+    prop_oneof![
+        any::<String>(),
+        (proptest::sample::select(keys), any::<String>()).prop_map(|(key, value)| format!("{key} = {value}")),
+        (
+            proptest::sample::select(vec!["heartbeat", "listeners.tcp.1", "log.file"]),
+            "[0-9:.a-zA-Z$()'# -]{0,20}"
+        )
+            .prop_map(|(key, value)| format!("{key} = {value}")),
+    ]
+}

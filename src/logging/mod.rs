@@ -1,0 +1,188 @@
+//! Log lines: what is logged, what a line looks like, and where it goes.
+//!
+//! The rest of Warren calls `tracing`'s macros; [`start`] connects them with the terminal and the
+//! log file once, at start. Whoever logs is never held up: a line is formatted where it arises
+//! and handed to one thread that writes (`writer`); if that thread is far behind, lines are
+//! dropped, counted, and the count is logged.
+
+mod line;
+mod writer;
+
+use std::io;
+use std::path::PathBuf;
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{Layer, Registry, fmt};
+
+use crate::config::{Config, Level, LogCategory, LogFormat, Logging};
+use line::Lines;
+use writer::{LogFile, Output, Sink};
+
+pub use writer::Running;
+
+/// Why there is no log.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    #[error("cannot open the log file {}: {error}", path.display())]
+    File { path: PathBuf, error: io::Error },
+    #[error("cannot start the thread that writes the log: {0}")]
+    Thread(io::Error),
+    #[error("a log was started before")]
+    Twice,
+}
+
+/// Starts logging for the whole process. Dropping what is returned writes what is still waiting
+/// and ends it.
+///
+/// # Errors
+/// When the log file cannot be opened, or logging runs already.
+pub fn start(config: &Config) -> Result<Running, LogError> {
+    let file = config.logging.file.as_ref().map(|name| config.log_dir().join(name));
+    let (subscriber, running) = subscriber(&config.logging, file)?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    Ok(running)
+}
+
+fn subscriber(logging: &Logging, file: Option<PathBuf>) -> Result<(impl Subscriber + use<>, Running), LogError> {
+    let to_file = file.is_some();
+    let file = file.map(|path| {
+        LogFile::open(&path, logging.rotation_size.map(|size| size.0), logging.rotation_count)
+            .map_err(|error| LogError::File { path, error })
+    });
+    let running = Running::start(logging.stream, file.transpose()?).map_err(LogError::Thread)?;
+    let mut layers = Vec::new();
+    if logging.console {
+        let targets = targets(logging, logging.console_level);
+        layers.push(layer(running.output(Sink::Console), logging.console_format, targets));
+    }
+    if to_file {
+        let targets = targets(logging, logging.file_level);
+        layers.push(layer(running.output(Sink::File), logging.file_format, targets));
+    }
+    Ok((Registry::default().with(layers), running))
+}
+
+fn layer<S>(output: Output, format: LogFormat, targets: Targets) -> Box<dyn Layer<S> + Send + Sync>
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    let lines = Lines { format };
+    let layer = fmt::layer().event_format(lines).with_writer(output).with_ansi(false);
+    layer.with_filter(targets).boxed()
+}
+
+/// The parts of the program behind each category.
+const CATEGORY_TARGETS: [(LogCategory, &[&str]); 4] = [
+    (LogCategory::Connection, &["warren::net", "warren::connection"]),
+    (LogCategory::Channel, &["warren::channel"]),
+    (LogCategory::Queue, &["warren::queue", "warren::broker"]),
+    (LogCategory::Raft, &["warren::journal::raft", "openraft"]),
+];
+
+/// What one output shows: a line must be important enough for its category and for the output.
+/// Other people's crates are heard from warnings upwards only.
+fn targets(logging: &Logging, output: Option<Level>) -> Targets {
+    let least = |level: Level| filter(output.map_or(level, |output| output.max(level)));
+    let mut targets = Targets::new()
+        .with_default(least(logging.level).min(LevelFilter::WARN))
+        .with_target("warren", least(logging.level));
+    for (category, parts) in CATEGORY_TARGETS {
+        if let Some(level) = logging.categories.get(&category) {
+            targets = targets.with_targets(parts.iter().map(|part| (*part, least(*level))));
+        }
+    }
+    targets
+}
+
+/// RabbitMQ has more levels: nothing of Warren's is a notice, and its worst is an error.
+fn filter(level: Level) -> LevelFilter {
+    match level {
+        Level::Debug => LevelFilter::DEBUG,
+        Level::Info => LevelFilter::INFO,
+        Level::Notice | Level::Warning => LevelFilter::WARN,
+        Level::Error | Level::Critical | Level::Alert | Level::Emergency => LevelFilter::ERROR,
+        Level::None => LevelFilter::OFF,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What stands in the log file after `log` was called.
+    fn logged(logging: &Logging, log: impl FnOnce()) -> Vec<String> {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("sub/warren.log");
+        let (subscriber, running) = subscriber(logging, Some(path.clone())).expect("starts");
+        tracing::subscriber::with_default(subscriber, log);
+        drop(running);
+        let text = std::fs::read_to_string(path).expect("a log file");
+        text.lines().map(str::to_owned).collect()
+    }
+
+    fn quiet() -> Logging {
+        Logging {
+            console: false,
+            ..Logging::default()
+        }
+    }
+
+    #[test]
+    fn a_line_has_time_level_text_and_fields() {
+        let lines = logged(&quiet(), || {
+            tracing::warn!(queue = "q 1", count = 3, name = %"a\nb", "queue is full");
+        });
+        let (time, rest) = lines[0].split_at(32);
+        assert_eq!(rest, r#" [warning] queue is full queue="q 1" count=3 name="a\nb""#);
+        assert!(time.starts_with("20") && time.ends_with("+00:00"), "{time}");
+    }
+
+    #[test]
+    fn a_json_line_is_an_object_with_the_fields_in_it() {
+        let logging = Logging {
+            file_format: LogFormat::Json,
+            ..quiet()
+        };
+        let lines = logged(&logging, || {
+            tracing::error!(queue = "q", count = 3, durable = true, level = 7, "gone");
+        });
+        let line: serde_json::Value = serde_json::from_str(&lines[0]).expect("JSON");
+        assert_eq!(line["level"], "error");
+        assert_eq!(line["msg"], "gone");
+        assert_eq!(line["queue"], "q");
+        assert_eq!(line["count"], 3);
+        assert_eq!(line["durable"], true);
+        assert!(line["time"].as_str().is_some_and(|time| time.ends_with("+00:00")));
+    }
+
+    #[test]
+    fn categories_and_outputs_have_levels_of_their_own() {
+        let mut logging = quiet();
+        logging.level = Level::Info;
+        logging.file_level = Some(Level::Info);
+        logging.categories.insert(LogCategory::Connection, Level::Error);
+        logging.categories.insert(LogCategory::Channel, Level::Debug);
+        let lines = logged(&logging, || {
+            tracing::info!(target: "warren::node", "shown");
+            tracing::debug!(target: "warren::node", "hidden: too detailed");
+            tracing::warn!(target: "warren::net::listener", "hidden: by its category");
+            tracing::error!(target: "warren::net", "shown");
+            tracing::debug!(target: "warren::channel", "hidden: by the output");
+            tracing::info!(target: "fjall", "hidden: not ours");
+            tracing::warn!(target: "fjall", "shown");
+        });
+        assert_eq!(lines.len(), 3, "{lines:#?}");
+        assert!(lines.iter().all(|line| line.ends_with("shown")), "{lines:#?}");
+    }
+
+    #[test]
+    fn levels_are_those_of_tracing_that_come_nearest() {
+        assert_eq!(filter(Level::Notice), LevelFilter::WARN);
+        assert_eq!(filter(Level::Emergency), LevelFilter::ERROR);
+        assert_eq!(filter(Level::None), LevelFilter::OFF);
+    }
+}
