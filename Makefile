@@ -1,9 +1,37 @@
-# The commands of the README. `make test` needs only a Rust toolchain today.
-.PHONY: test lint
+# The commands of the project. `make run` and `make test` need a Rust toolchain (1.90 or newer);
+# the tests with other languages' clients install what they need if they can.
+.PHONY: run test lint unit clients sample bench fuzz
+
+# More arguments for `make run`, such as ARGS="--amqp 127.0.0.1:5673".
+ARGS ?=
+# Seconds for each target of `make fuzz`.
+FUZZ_SECONDS ?= 60
+
+run:
+	cargo build --release
+	./target/release/warren server --data-dir ./warren-data $(ARGS)
+
+test: lint unit clients
 
 lint:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
 
-test: lint
-	cargo test
+# cargo-nextest is faster where it is installed.
+unit:
+	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run; else cargo test; fi
+
+# Programs on real clients of other languages; the script sets up what they need.
+clients:
+	if [ -x tests/clients/run ]; then tests/clients/run; fi
+
+# Writes docs/rabbitmq.conf.sample from the table of keys; a test holds that it is up to date.
+sample:
+	WARREN_WRITE_SAMPLE=1 cargo test --lib the_sample_file
+
+bench:
+	scripts/bench
+
+fuzz:
+	cd fuzz && for target in $$(cargo fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done

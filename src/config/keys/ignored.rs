@@ -47,7 +47,7 @@ const TLS_LEAVES: [&str; 18] = [
     "backlog",
 ];
 
-const GROUPS: [(&str, &[&str]); 12] = [
+const GROUPS: [(&str, &[&str]); 13] = [
     (
         "it tunes the Erlang runtime, which is not there",
         &[
@@ -258,9 +258,12 @@ const GROUPS: [(&str, &[&str]); 12] = [
         ],
     ),
     (
-        "Warren always permits what RabbitMQ deprecates, and has no interceptors",
+        "features that RabbitMQ deprecates are always permitted",
+        &["deprecated_features.permit.$name"],
+    ),
+    (
+        "Warren has no message interceptors and no limits of parameters",
         &[
-            "deprecated_features.permit.$name",
             "message_interceptors.incoming.$interceptor.overwrite",
             "runtime_parameters.limits.$category",
         ],
