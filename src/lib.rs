@@ -8,5 +8,6 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod logging;
+pub mod router;
 pub mod spec;
 pub mod types;

@@ -1,0 +1,37 @@
+//! `x-random` and `x-local-random`: one target by chance (RabbitMQ, "Random Exchange Type" and
+//! "Local Random Exchange"; on one node they are the same).
+
+use super::exchange_type::{ExchangeType, RouteInput, Target};
+use crate::spec::BindingSpec;
+
+/// One entry for each binding.
+pub struct Random<Q>(Vec<Target<Q>>);
+
+impl<Q> Random<Q> {
+    /// Without bindings.
+    pub fn new() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<Q: Clone + Eq + Send + Sync> ExchangeType<Q> for Random<Q> {
+    fn bind(&mut self, _: &BindingSpec, target: &Target<Q>) {
+        self.0.push(target.clone());
+    }
+
+    fn unbind(&mut self, _: &BindingSpec, target: &Target<Q>) {
+        if let Some(at) = self.0.iter().position(|own| own == target) {
+            self.0.swap_remove(at);
+        }
+    }
+
+    fn route(&self, _: &RouteInput<'_>, random: &mut dyn FnMut() -> u64, hit: &mut dyn FnMut(&Target<Q>)) {
+        if !self.0.is_empty() {
+            hit(&self.0[(random() % self.0.len() as u64) as usize]);
+        }
+    }
+
+    fn by_key_alone(&self) -> bool {
+        false
+    }
+}
