@@ -1,5 +1,6 @@
 //! What a thing was declared to be, and what its arguments and policies make of it.
 
+pub mod arguments;
 pub mod binding;
 pub mod exchange;
 pub mod queue;

@@ -1,0 +1,250 @@
+//! The refusals and their texts, and what is the same when declared again.
+
+use super::*;
+
+fn table(entries: &[(&str, FieldValue)]) -> FieldTable {
+    FieldTable(
+        entries
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect(),
+    )
+}
+
+fn refusal(kind: QueueType, entries: &[(&str, FieldValue)]) -> String {
+    validate(kind, "v", "q", &table(entries))
+        .expect_err("refused")
+        .reply()
+        .wire_text()
+}
+
+#[test]
+fn bad_values_are_refused_in_rabbitmqs_words() {
+    let cases: &[(QueueType, &str, FieldValue, &str)] = &[
+        (
+            QueueType::Classic,
+            "x-message-ttl",
+            FieldValue::I32(-1),
+            ": {value_negative,-1}",
+        ),
+        (
+            QueueType::Classic,
+            "x-message-ttl",
+            FieldValue::text("60000"),
+            ": \"expected integer, got longstr\"",
+        ),
+        (
+            QueueType::Quorum,
+            "x-message-ttl",
+            FieldValue::Timestamp(5),
+            ": \"expected integer, got timestamp\"",
+        ),
+        (QueueType::Classic, "x-expires", FieldValue::I32(0), ": {value_zero,0}"),
+        (
+            QueueType::Classic,
+            "x-max-priority",
+            FieldValue::I32(256),
+            ": {max_value_exceeded,256}",
+        ),
+        (
+            QueueType::Quorum,
+            "x-max-priority",
+            FieldValue::I32(5),
+            " of queue type rabbit_quorum_queue",
+        ),
+        (
+            QueueType::Stream,
+            "x-message-ttl",
+            FieldValue::I32(5),
+            " of queue type rabbit_stream_queue",
+        ),
+        (
+            QueueType::Classic,
+            "x-overflow",
+            FieldValue::text("nope"),
+            ": invalid_overflow",
+        ),
+        (
+            QueueType::Classic,
+            "x-overflow",
+            FieldValue::I32(5),
+            ": {unacceptable_type,signedint}",
+        ),
+        (
+            QueueType::Classic,
+            "x-queue-mode",
+            FieldValue::text("nope"),
+            ": \"unsupported queue mode 'nope'\"",
+        ),
+        (
+            QueueType::Classic,
+            "x-queue-version",
+            FieldValue::I32(3),
+            ": \"unsupported queue version '3'\"",
+        ),
+        (
+            QueueType::Classic,
+            "x-dead-letter-routing-key",
+            FieldValue::text("k"),
+            ": routing_key_but_no_dlx_defined",
+        ),
+        (
+            QueueType::Classic,
+            "x-delivery-limit",
+            FieldValue::I32(5),
+            " of queue type rabbit_classic_queue",
+        ),
+        (
+            QueueType::Stream,
+            "x-max-age",
+            FieldValue::text("1"),
+            ": invalid_max_age",
+        ),
+    ];
+    for (kind, name, value, end) in cases {
+        let expected = format!("PRECONDITION_FAILED - invalid arg '{name}' for queue 'q' in vhost 'v'{end}");
+        assert_eq!(refusal(*kind, &[(name, value.clone())]), expected);
+    }
+}
+
+#[test]
+fn a_dead_letter_exchange_must_be_a_text_for_every_type() {
+    for kind in [QueueType::Classic, QueueType::Quorum, QueueType::Stream] {
+        assert_eq!(
+            refusal(kind, &[("x-dead-letter-exchange", FieldValue::Void)]),
+            "PRECONDITION_FAILED - invalid type 'void' for arg 'x-dead-letter-exchange' in queue 'q' in vhost 'v'"
+        );
+    }
+}
+
+#[test]
+fn unknown_arguments_are_ignored() {
+    assert_eq!(
+        validate(
+            QueueType::Classic,
+            "v",
+            "q",
+            &table(&[("x-unknown-thing", FieldValue::text("a"))])
+        ),
+        Ok(())
+    );
+}
+
+#[test]
+fn the_type_comes_from_the_argument_or_the_vhost() {
+    let of = |value: Option<FieldValue>| {
+        let entries: Vec<_> = value.into_iter().map(|value| ("x-queue-type", value)).collect();
+        queue_type(&table(&entries), QueueType::Quorum, "v", "q")
+    };
+    assert_eq!(of(None), Ok(QueueType::Quorum));
+    assert_eq!(of(Some(FieldValue::text("stream"))), Ok(QueueType::Stream));
+    let text = of(Some(FieldValue::text("Quorum"))).expect_err("refused").to_string();
+    assert_eq!(
+        text,
+        "invalid arg 'x-queue-type' for queue 'q' in vhost 'v': \"unsupported queue type 'Quorum'\""
+    );
+}
+
+fn existing(entries: &[(&str, FieldValue)]) -> QueueSpec {
+    QueueSpec {
+        id: crate::types::QueueId(1),
+        vhost: "v".into(),
+        name: "q".into(),
+        queue_type: QueueType::Classic,
+        durable: true,
+        auto_delete: false,
+        exclusive_owner: None,
+        arguments: table(entries),
+        user: "guest".into(),
+    }
+}
+
+fn difference(old: &[(&str, FieldValue)], new: &[(&str, FieldValue)]) -> Option<String> {
+    equivalent(&existing(old), true, false, QueueType::Classic, &table(new))
+        .err()
+        .map(|error| error.to_string())
+}
+
+#[test]
+fn a_queue_declared_again_must_have_the_same_arguments() {
+    let ttl = |value| ("x-message-ttl", value);
+    let start = "inequivalent arg 'x-message-ttl' for queue 'q' in vhost 'v': received";
+    assert_eq!(
+        difference(&[ttl(FieldValue::I32(1000))], &[ttl(FieldValue::I32(2000))]),
+        Some(format!("{start} '2000' but current is '1000'"))
+    );
+    assert_eq!(
+        difference(&[ttl(FieldValue::I32(1000))], &[]),
+        Some(format!(
+            "{start} none but current is the value '1000' of type 'signedint'"
+        ))
+    );
+    assert_eq!(
+        difference(&[], &[ttl(FieldValue::I32(1000))]),
+        Some(format!(
+            "{start} the value '1000' of type 'signedint' but current is none"
+        ))
+    );
+    assert_eq!(
+        difference(&[ttl(FieldValue::I32(1000))], &[ttl(FieldValue::I64(1000))]),
+        None
+    );
+    assert_eq!(difference(&[], &[("x-queue-type", FieldValue::text("classic"))]), None);
+    assert_eq!(
+        difference(&[("x-foo", FieldValue::Void)], &[("x-foo", FieldValue::I32(1))]),
+        None
+    );
+}
+
+#[test]
+fn properties_are_compared_before_arguments() {
+    let spec = existing(&[("x-message-ttl", FieldValue::I32(1))]);
+    let text = equivalent(&spec, false, true, QueueType::Quorum, &FieldTable::new())
+        .expect_err("differs")
+        .to_string();
+    assert_eq!(
+        text,
+        "inequivalent arg 'durable' for queue 'q' in vhost 'v': received 'false' but current is 'true'"
+    );
+}
+
+#[test]
+fn quorum_queues_and_streams_must_be_durable_and_shared() {
+    let check = |durable, exclusive, auto_delete| {
+        validate_properties(QueueType::Quorum, "v", "q", durable, exclusive, auto_delete)
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(check(true, false, false), Ok(()));
+    assert_eq!(
+        check(false, true, true),
+        Err("invalid property 'non-durable' for queue 'q' in vhost 'v'".into())
+    );
+    assert_eq!(
+        check(true, true, false),
+        Err("invalid property 'exclusive-owner' for queue 'q' in vhost 'v'".into())
+    );
+    assert_eq!(
+        check(true, false, true),
+        Err("invalid property 'auto-delete' for queue 'q' in vhost 'v'".into())
+    );
+}
+
+#[test]
+fn arguments_make_settings() {
+    let made = settings(
+        QueueType::Quorum,
+        &table(&[
+            ("x-delivery-limit", FieldValue::I32(-1)),
+            ("x-overflow", FieldValue::text("reject-publish")),
+        ]),
+    );
+    assert_eq!(made.delivery_limit, None);
+    assert_eq!(made.overflow, Overflow::RejectPublish);
+    assert_eq!(settings(QueueType::Quorum, &FieldTable::new()).delivery_limit, Some(20));
+    let bad_limit = table(&[("x-delivery-limit", FieldValue::text("abc"))]);
+    assert_eq!(settings(QueueType::Quorum, &bad_limit).delivery_limit, Some(20));
+    assert_eq!(
+        settings(QueueType::Classic, &FieldTable::new()),
+        QueueSettings::default()
+    );
+}
