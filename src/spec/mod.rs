@@ -3,6 +3,7 @@
 pub mod arguments;
 pub mod binding;
 pub mod exchange;
+pub mod policy;
 pub mod queue;
 
 pub use binding::{BindingSpec, Destination};

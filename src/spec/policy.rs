@@ -1,0 +1,424 @@
+//! Policies: settings that an operator gives to queues and exchanges by name (RabbitMQ,
+//! "Parameters and Policies").
+//!
+//! One policy and one operator policy apply to a thing at a time, each the one of highest
+//! priority. A number that is set in several places takes the lowest; of anything else the
+//! argument wins, then the policy.
+
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::arguments::{self, ARGUMENTS};
+use super::queue::{QueueSettings, QueueSpec, QueueType};
+use crate::types::{FieldTable, FieldValue, VhostName};
+
+/// What a policy is meant for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ApplyTo {
+    #[default]
+    All,
+    Queues,
+    ClassicQueues,
+    QuorumQueues,
+    Streams,
+    Exchanges,
+}
+
+/// What a policy is looked up for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Subject {
+    Queue(QueueType),
+    Exchange,
+}
+
+/// A policy or an operator policy as it was put.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PolicySpec {
+    pub vhost: VhostName,
+    pub name: String,
+    pub pattern: String,
+    #[serde(rename = "apply-to")]
+    pub apply_to: ApplyTo,
+    pub priority: i64,
+    pub definition: Map<String, Value>,
+}
+
+/// A policy whose pattern is compiled.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    pub spec: PolicySpec,
+    regex: Regex,
+}
+
+/// Who puts a policy: operators may set fewer keys.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum PolicyKind {
+    User,
+    Operator,
+}
+
+/// Why a policy is refused, in RabbitMQ's words.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum PolicyError {
+    #[error("no policy provided")]
+    Empty,
+    #[error("[{{<<\"{0}\">>,{1}}}] are not recognised policy settings")]
+    UnknownKey(String, String),
+    #[error("{0} is not a valid {1}")]
+    BadValue(String, &'static str),
+    #[error("pattern should be regular expression but is invalid: {0}")]
+    BadPattern(String),
+}
+
+/// A key of policy definitions.
+struct Key {
+    name: &'static str,
+    operator: bool,
+    value: Kind,
+    /// What the value is called when it is refused.
+    what: &'static str,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Count,
+    Positive,
+    Text,
+    OneOf(&'static [&'static str]),
+    Any,
+}
+
+const fn key(name: &'static str, operator: bool, value: Kind, what: &'static str) -> Key {
+    Key {
+        name,
+        operator,
+        value,
+        what,
+    }
+}
+
+/// THE table of policy keys. A key that is an argument without its `x-` acts through that
+/// argument's row.
+static KEYS: &[Key] = &[
+    key("message-ttl", true, Kind::Count, "message TTL"),
+    key("expires", true, Kind::Positive, "queue expiry"),
+    key("max-length", true, Kind::Count, "maximum length"),
+    key("max-length-bytes", true, Kind::Count, "maximum length in bytes"),
+    key("max-in-memory-length", true, Kind::Count, "maximum memory in length"),
+    key("max-in-memory-bytes", true, Kind::Count, "maximum memory in bytes"),
+    key("delivery-limit", true, Kind::Any, "delivery limit"),
+    key(
+        "overflow",
+        true,
+        Kind::OneOf(&["drop-head", "reject-publish", "reject-publish-dlx"]),
+        "overflow value",
+    ),
+    key("target-group-size", true, Kind::Positive, "target group size"),
+    key("queue-version", true, Kind::Any, "queue version"),
+    key("queue-master-locator", true, Kind::Text, "queue master locator"),
+    key("dead-letter-exchange", false, Kind::Text, "dead letter exchange name"),
+    key("dead-letter-routing-key", false, Kind::Text, "dead letter routing key"),
+    key(
+        "dead-letter-strategy",
+        false,
+        Kind::OneOf(&["at-most-once", "at-least-once"]),
+        "dead letter strategy",
+    ),
+    key("alternate-exchange", false, Kind::Text, "alternate exchange name"),
+    key("queue-mode", false, Kind::OneOf(&["default", "lazy"]), "queue mode"),
+    key("queue-leader-locator", false, Kind::Text, "queue leader locator"),
+    key("consumer-timeout", false, Kind::Count, "consumer timeout"),
+    key("initial-cluster-size", false, Kind::Positive, "initial cluster size"),
+    key("max-age", false, Kind::Text, "max age"),
+    key("stream-max-segment-size-bytes", false, Kind::Count, "segment size"),
+    key("stream-filter-size-bytes", false, Kind::Count, "filter size"),
+    key("federation-upstream", false, Kind::Text, "federation upstream"),
+    key("federation-upstream-set", false, Kind::Text, "federation upstream set"),
+    key(
+        "federation-upstream-pattern",
+        false,
+        Kind::Text,
+        "federation upstream pattern",
+    ),
+];
+
+impl Policy {
+    /// Checks and compiles a policy.
+    ///
+    /// # Errors
+    /// The first thing RabbitMQ would refuse.
+    pub fn new(kind: PolicyKind, spec: PolicySpec) -> Result<Self, PolicyError> {
+        let regex = Regex::new(&spec.pattern).map_err(|error| PolicyError::BadPattern(error.to_string()))?;
+        if spec.definition.is_empty() {
+            return Err(PolicyError::Empty);
+        }
+        for (name, value) in &spec.definition {
+            let known = KEYS
+                .iter()
+                .find(|key| key.name == name && (key.operator || kind == PolicyKind::User));
+            let key = known.ok_or_else(|| PolicyError::UnknownKey(name.clone(), term(value)))?;
+            if !key.value.takes(value) {
+                return Err(PolicyError::BadValue(term(value), key.what));
+            }
+        }
+        Ok(Self { spec, regex })
+    }
+
+    /// Whether it is meant for a thing of that name.
+    pub fn matches(&self, subject: Subject, name: &str) -> bool {
+        let meant = match (self.spec.apply_to, subject) {
+            (ApplyTo::All, _) | (ApplyTo::Exchanges, Subject::Exchange) => true,
+            (ApplyTo::Queues, Subject::Queue(_)) => true,
+            (ApplyTo::ClassicQueues, Subject::Queue(kind)) => kind == QueueType::Classic,
+            (ApplyTo::QuorumQueues, Subject::Queue(kind)) => kind == QueueType::Quorum,
+            (ApplyTo::Streams, Subject::Queue(kind)) => kind == QueueType::Stream,
+            _ => false,
+        };
+        meant && self.regex.is_match(name)
+    }
+}
+
+/// The policy that applies: the one of highest priority, of equals the first by name.
+pub fn applying<'a>(
+    policies: impl IntoIterator<Item = &'a Policy>,
+    subject: Subject,
+    name: &str,
+) -> Option<&'a Policy> {
+    policies
+        .into_iter()
+        .filter(|policy| policy.matches(subject, name))
+        .min_by(|a, b| {
+            b.spec
+                .priority
+                .cmp(&a.spec.priority)
+                .then_with(|| a.spec.name.cmp(&b.spec.name))
+        })
+}
+
+/// Policy and operator policy as one definition: the lower of two numbers, else the policy's.
+pub fn merged(policy: Option<&Policy>, operator: Option<&Policy>) -> Map<String, Value> {
+    let mut merged = policy.map(|policy| policy.spec.definition.clone()).unwrap_or_default();
+    for (name, value) in operator.iter().flat_map(|policy| &policy.spec.definition) {
+        let keep = merged
+            .get(name)
+            .is_some_and(|own| match (own.as_i64(), value.as_i64()) {
+                (Some(own), Some(operators)) => own <= operators,
+                _ => true,
+            });
+        if !keep {
+            merged.insert(name.clone(), value.clone());
+        }
+    }
+    merged
+}
+
+/// What a queue's arguments and its merged policies make of it.
+pub fn queue_settings(spec: &QueueSpec, definition: &Map<String, Value>) -> QueueSettings {
+    let mut effective = spec.arguments.clone();
+    for row in ARGUMENTS.iter().filter(|row| row.types.contains(&spec.queue_type)) {
+        let set = row
+            .name
+            .strip_prefix("x-")
+            .and_then(|name| definition.get(name))
+            .and_then(field);
+        let Some(set) = set else { continue };
+        let keep = spec
+            .arguments
+            .get(row.name)
+            .is_some_and(|own| match (own.as_int(), set.as_int()) {
+                (Some(own), Some(policies)) => own <= policies,
+                _ => true,
+            });
+        if !keep {
+            effective.set(row.name, set);
+        }
+    }
+    let mut settings = arguments::settings(spec.queue_type, &effective);
+    settings.consumer_timeout = consumer_timeout(&spec.arguments, definition);
+    settings
+}
+
+/// The consumer timeout has no row of its own: any value is accepted as an argument.
+fn consumer_timeout(arguments: &FieldTable, definition: &Map<String, Value>) -> Option<crate::types::Millis> {
+    let argument = arguments.get("x-consumer-timeout").and_then(FieldValue::as_int);
+    let policy = definition.get("consumer-timeout").and_then(Value::as_i64);
+    let lowest = argument
+        .into_iter()
+        .chain(policy)
+        .filter(|timeout| *timeout > 0)
+        .min()?;
+    u64::try_from(lowest).ok().map(crate::types::Millis)
+}
+
+impl Kind {
+    fn takes(self, value: &Value) -> bool {
+        match self {
+            Self::Count => value.as_u64().is_some(),
+            Self::Positive => value.as_u64().is_some_and(|count| count > 0),
+            Self::Text => value.is_string(),
+            Self::OneOf(allowed) => value.as_str().is_some_and(|text| allowed.contains(&text)),
+            Self::Any => true,
+        }
+    }
+}
+
+/// A JSON value as an argument's value.
+fn field(value: &Value) -> Option<FieldValue> {
+    match value {
+        Value::Bool(value) => Some(FieldValue::Boolean(*value)),
+        Value::Number(number) => number.as_i64().map(FieldValue::I64),
+        Value::String(text) => Some(FieldValue::text(text)),
+        _ => None,
+    }
+}
+
+/// A JSON value as RabbitMQ prints it in texts.
+fn term(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("<<\"{text}\">>"),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::types::{Millis, QueueId};
+
+    fn put(kind: PolicyKind, priority: i64, apply_to: ApplyTo, definition: Value) -> Result<Policy, PolicyError> {
+        let Value::Object(definition) = definition else {
+            panic!("an object")
+        };
+        let name = format!("p{priority}");
+        Policy::new(
+            kind,
+            PolicySpec {
+                vhost: "v".into(),
+                name,
+                pattern: "^q".into(),
+                apply_to,
+                priority,
+                definition,
+            },
+        )
+    }
+
+    fn user(priority: i64, definition: Value) -> Policy {
+        put(PolicyKind::User, priority, ApplyTo::Queues, definition).expect("a good policy")
+    }
+
+    fn queue(arguments: &[(&str, FieldValue)]) -> QueueSpec {
+        QueueSpec {
+            id: QueueId(1),
+            vhost: "v".into(),
+            name: "q".into(),
+            queue_type: QueueType::Classic,
+            durable: true,
+            auto_delete: false,
+            exclusive_owner: None,
+            arguments: FieldTable(
+                arguments
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                    .collect(),
+            ),
+            user: "guest".into(),
+        }
+    }
+
+    #[test]
+    fn bad_definitions_are_refused_in_rabbitmqs_words() {
+        let text = |kind, definition| {
+            put(kind, 0, ApplyTo::All, definition)
+                .map(|_| ())
+                .map_err(|e| e.to_string())
+        };
+        use PolicyKind::{Operator, User};
+        let refused = |text: &str| Err(text.to_owned());
+        assert_eq!(text(User, json!({})), refused("no policy provided"));
+        assert_eq!(
+            text(User, json!({"nonsense": 1})),
+            refused("[{<<\"nonsense\">>,1}] are not recognised policy settings")
+        );
+        assert_eq!(
+            text(User, json!({"max-length": "abc"})),
+            refused("<<\"abc\">> is not a valid maximum length")
+        );
+        assert_eq!(
+            text(User, json!({"max-length": -1})),
+            refused("-1 is not a valid maximum length")
+        );
+        assert_eq!(
+            text(User, json!({"overflow": "x"})),
+            refused("<<\"x\">> is not a valid overflow value")
+        );
+        assert_eq!(
+            text(User, json!({"dead-letter-exchange": 5})),
+            refused("5 is not a valid dead letter exchange name")
+        );
+        assert_eq!(text(User, json!({"delivery-limit": -1})), Ok(()));
+        assert_eq!(
+            text(Operator, json!({"alternate-exchange": "x"})),
+            refused("[{<<\"alternate-exchange\">>,<<\"x\">>}] are not recognised policy settings")
+        );
+        assert_eq!(text(Operator, json!({"max-length": 3})), Ok(()));
+    }
+
+    #[test]
+    fn the_highest_priority_applies_to_what_it_is_meant_for() {
+        let low = user(1, json!({"max-length": 1}));
+        let high = user(5, json!({"max-length": 2}));
+        let quorum = put(PolicyKind::User, 9, ApplyTo::QuorumQueues, json!({"max-length": 3})).expect("good");
+        let all = [low, high, quorum];
+        let name = |subject, queue| applying(&all, subject, queue).map(|policy| policy.spec.name.as_str());
+        assert_eq!(name(Subject::Queue(QueueType::Classic), "q1"), Some("p5"));
+        assert_eq!(name(Subject::Queue(QueueType::Quorum), "q1"), Some("p9"));
+        assert_eq!(name(Subject::Queue(QueueType::Classic), "other"), None);
+        assert_eq!(name(Subject::Exchange, "q1"), None);
+    }
+
+    #[test]
+    fn the_lowest_number_and_otherwise_the_argument_wins() {
+        let policy = user(
+            1,
+            json!({"max-length": 10, "message-ttl": 500, "dead-letter-exchange": "policy"}),
+        );
+        let operator = put(
+            PolicyKind::Operator,
+            1,
+            ApplyTo::Queues,
+            json!({"max-length": 5, "expires": 70}),
+        );
+        let definition = merged(Some(&policy), Some(&operator.expect("good")));
+        let spec = queue(&[
+            ("x-max-length", FieldValue::I32(7)),
+            ("x-message-ttl", FieldValue::I32(100)),
+            ("x-dead-letter-exchange", FieldValue::text("argument")),
+        ]);
+        let settings = queue_settings(&spec, &definition);
+        assert_eq!(settings.max_length, Some(5));
+        assert_eq!(settings.message_ttl, Some(Millis(100)));
+        assert_eq!(settings.expires, Some(Millis(70)));
+        assert_eq!(settings.dead_letter_exchange, Some("argument".into()));
+        assert_eq!(
+            queue_settings(&queue(&[]), &definition).dead_letter_exchange,
+            Some("policy".into())
+        );
+    }
+
+    #[test]
+    fn the_shorter_consumer_timeout_counts() {
+        let policy = user(1, json!({"consumer-timeout": 60_000}));
+        let spec = queue(&[("x-consumer-timeout", FieldValue::I32(1000))]);
+        assert_eq!(
+            queue_settings(&spec, &merged(Some(&policy), None)).consumer_timeout,
+            Some(Millis(1000))
+        );
+        assert_eq!(queue_settings(&queue(&[]), &Map::new()).consumer_timeout, None);
+    }
+}
