@@ -9,6 +9,7 @@ pub mod cli;
 pub mod codec;
 pub mod config;
 pub mod logging;
+pub mod metadata;
 pub mod router;
 pub mod spec;
 pub mod types;

@@ -4,14 +4,17 @@
 //! them through as sent), so tables that are read and written back use this one. Decoding never
 //! takes memory beyond what the input holds and never nests deeper than [`MAX_DEPTH`].
 
-use serde::{Deserialize, Serialize};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use thiserror::Error;
 
 /// Deepest nesting of tables and arrays that is decoded.
 pub const MAX_DEPTH: usize = 64;
 
 /// A field value with its type letter as RabbitMQ reads it (the errata of the 0-9-1 grammar).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum FieldValue {
     /// `t`
     Boolean(bool),
@@ -61,8 +64,7 @@ pub enum TableError {
 }
 
 /// Names and values in the order they were sent.
-#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct FieldTable(pub Vec<(String, FieldValue)>);
 
 impl FieldTable {
@@ -121,6 +123,23 @@ impl FieldTable {
             value.encode(out);
         }
         patch_length(out, start);
+    }
+}
+
+// Written down in its wire form: JSON has no NaN, and its nesting is limited otherwise than ours,
+// so a table a client sent could become unreadable.
+impl Serialize for FieldTable {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut bytes = Vec::new();
+        self.encode(&mut bytes);
+        to.serialize_str(&STANDARD.encode(bytes))
+    }
+}
+
+impl<'de> Deserialize<'de> for FieldTable {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let bytes = STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)?;
+        Self::decode(&bytes).map(|(table, _)| table).map_err(D::Error::custom)
     }
 }
 
