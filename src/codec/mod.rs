@@ -14,6 +14,7 @@ mod erlang;
 pub mod frame;
 pub mod method;
 pub mod output;
+pub mod properties;
 mod wire;
 
 pub use frame::{Frame, FrameError, FrameKind};
