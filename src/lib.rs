@@ -3,5 +3,6 @@
 //! Data flows one way: socket → codec → connection → channel → router → queue → journal → delivery.
 //! `ARCHITECTURE.md` tells the story; imports point down that line only.
 
+pub mod perf;
 pub mod spec;
 pub mod types;
