@@ -27,7 +27,11 @@ mod pace;
 mod publisher;
 mod report;
 mod stamp;
+#[cfg(test)]
+mod stand_in;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod topology;
 mod uri;
 mod verify;
