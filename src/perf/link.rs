@@ -92,15 +92,18 @@ impl Link {
             .long(login.as_bytes())
             .short("en_US")
             .end();
-        let offered = match link.reply("connection.start-ok", id::CONNECTION_TUNE)? {
-            // 0 is no limit.
-            Reply::FrameMax(bytes) if bytes > 0 => bytes as usize,
-            _ => wire::MAX_FRAME,
+        let (channel_max, offered) = match link.reply("connection.start-ok", id::CONNECTION_TUNE)? {
+            Reply::Tune { channel_max, frame_max } => (channel_max, frame_max as usize),
+            _ => (0, 0),
         };
-        // Below 4096 nobody may go (spec section 4.2.3).
-        link.frame_max = offered.clamp(4096, wire::MAX_FRAME);
+        // 0 is no limit, and below 4096 nobody may go (spec section 4.2.3).
+        link.frame_max = match offered {
+            0 => wire::MAX_FRAME,
+            bytes => bytes.clamp(4096, wire::MAX_FRAME),
+        };
+        // The channel limit is echoed: RabbitMQ closes the connection if told of none where it has one.
         MethodFrame::begin(&mut link.output, 0, id::CONNECTION_TUNE_OK)
-            .u16(0)
+            .u16(channel_max)
             .u32(link.frame_max as u32)
             .u16(0)
             .end();
@@ -274,7 +277,7 @@ impl Link {
 
 /// What set-up needs of a reply; a frame that is no method has number 0.
 enum Reply {
-    FrameMax(u32),
+    Tune { channel_max: u16, frame_max: u32 },
     Messages(u32),
     Nothing,
 }
@@ -290,7 +293,7 @@ fn check(frame: &Frame<'_>) -> Result<(u32, Reply), LinkError> {
     Ok((
         id,
         match method {
-            Method::Tune { frame_max } => Reply::FrameMax(frame_max),
+            Method::Tune { channel_max, frame_max } => Reply::Tune { channel_max, frame_max },
             Method::QueueDeclareOk { messages } => Reply::Messages(messages),
             _ => Reply::Nothing,
         },

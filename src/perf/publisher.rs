@@ -125,7 +125,7 @@ impl Publisher {
             if !over {
                 self.prepare(now_ns);
             }
-            let wrote = self.write(now_ns)?;
+            let wrote = self.write()?;
             let heard = self.hear()?;
             if over && self.pending.is_empty() && self.outstanding() == 0 {
                 break;
@@ -168,7 +168,7 @@ impl Publisher {
         }
     }
 
-    fn write(&mut self, now_ns: u64) -> Result<bool, LinkError> {
+    fn write(&mut self) -> Result<bool, LinkError> {
         if self.pending.is_empty() || !self.link.flush()? {
             return Ok(false);
         }
@@ -178,7 +178,7 @@ impl Publisher {
         let left = self.pending.len().div_ceil(self.batch.slot_bytes()) as u64;
         self.sent.count = self.next_seq - left;
         self.counters.published.set(self.sent.count);
-        self.counters.published_at_ns.set(now_ns);
+        self.counters.published_at_ns.set(self.gate.clock.now_ns());
         Ok(written > 0)
     }
 

@@ -123,6 +123,7 @@ pub fn frame(input: &[u8]) -> Result<Option<Frame<'_>>, WireError> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Method<'a> {
     Tune {
+        channel_max: u16,
         frame_max: u32,
     },
     Close {
@@ -168,12 +169,10 @@ impl<'a> Method<'a> {
         let mut fields = Fields { rest: payload, id: 0 };
         fields.id = fields.u32()?;
         let method = match fields.id {
-            id::CONNECTION_TUNE => {
-                fields.u16()?;
-                Self::Tune {
-                    frame_max: fields.u32()?,
-                }
-            }
+            id::CONNECTION_TUNE => Self::Tune {
+                channel_max: fields.u16()?,
+                frame_max: fields.u32()?,
+            },
             id::CONNECTION_CLOSE => Self::Close {
                 code: fields.u16()?,
                 text: fields.short()?,
