@@ -10,6 +10,7 @@ pub mod codec;
 pub mod config;
 pub mod logging;
 pub mod metadata;
+pub mod perf;
 pub mod router;
 pub mod spec;
 pub mod types;

@@ -12,6 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match Cli::parse().command() {
         Command::Server(args) => serve(args),
+        Command::Perf(args) => warren::perf::run(args),
     }
 }
 

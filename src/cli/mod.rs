@@ -23,6 +23,8 @@ pub struct Cli {
 pub enum Command {
     /// Run a node (what `warren` does when nothing is said).
     Server(ServerArgs),
+    /// Put a load on a broker and measure it.
+    Perf(crate::perf::PerfArgs),
 }
 
 impl Cli {
@@ -39,7 +41,9 @@ mod tests {
 
     fn flags(arguments: &[&str]) -> crate::config::Flags {
         let cli = Cli::try_parse_from(arguments).expect("right arguments");
-        let Command::Server(args) = cli.command();
+        let Command::Server(args) = cli.command() else {
+            panic!("not the server")
+        };
         args.flags()
     }
 

@@ -1,0 +1,109 @@
+//! `warren perf`: a load generator for Warren and any other AMQP 0-9-1 broker.
+//!
+//! Each publisher and each consumer is a thread with a socket of its own, because a thread that does nothing else is
+//! what it takes not to be the bottleneck: publishers stamp ready-made frames and write thousands at once, consumers
+//! scan what they read without copying it.
+//!
+//! ```text
+//! args → topology (what is declared, who sends where) → load (the conductor)
+//!          ├─ publisher: pace, batch, confirms ┐
+//!          └─ consumer: deliveries, verify     ├─ link (socket) ─ wire (frames)
+//! load → stats, report
+//! ```
+//! Knows nothing of the broker's own code but the base words, not even its codec: see [`wire`].
+
+mod args;
+mod batch;
+mod confirms;
+mod consumer;
+mod counters;
+mod declare;
+mod deliveries;
+mod idle;
+mod interrupt;
+mod link;
+mod load;
+mod pace;
+mod publisher;
+mod report;
+mod stamp;
+#[cfg(test)]
+mod stand_in;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod topology;
+mod uri;
+mod verify;
+mod wire;
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+pub use args::PerfArgs;
+
+/// Why there is nothing to report.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error(transparent)]
+    Link(#[from] link::LinkError),
+    #[error(transparent)]
+    Args(#[from] args::Contradiction),
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+    #[error("cannot write the report: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Runs what the options ask for and prints the outcome. Fails when anything went wrong: an error, or messages
+/// lost, refused or returned.
+pub fn run(args: PerfArgs) -> ExitCode {
+    match dispatch(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(failure) => {
+            eprintln!("warren perf: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &PerfArgs) -> Result<bool, Failure> {
+    args.check()?;
+    if let Some(count) = args.idle {
+        let report = idle::run(args, count)?;
+        let text = format!(
+            "{} of {} connections held to the end\n",
+            report.connections - report.closed,
+            report.connections
+        );
+        print(args, &report, &text)?;
+        return Ok(report.ok);
+    }
+    if let Some(count) = args.declare {
+        let report = declare::run(args, count)?;
+        let deleted = report
+            .delete_seconds
+            .map(|seconds| format!(", deleted in {seconds:.2} s"));
+        let text = format!(
+            "{} queues declared in {:.2} s{}\n",
+            report.queues,
+            report.declare_seconds,
+            deleted.unwrap_or_default()
+        );
+        print(args, &report, &text)?;
+        return Ok(report.ok);
+    }
+    let report = load::run(args)?;
+    print(args, &report, &report.to_string())?;
+    Ok(report.ok)
+}
+
+fn print(args: &PerfArgs, report: &impl Serialize, text: &str) -> Result<(), Failure> {
+    match args.json {
+        true => println!("{}", serde_json::to_string(report)?),
+        false => print!("{text}"),
+    }
+    Ok(())
+}
