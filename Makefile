@@ -1,11 +1,9 @@
 # The commands of the project. `make run` and `make test` need a Rust toolchain (1.90 or newer);
 # the tests with other languages' clients install what they need if they can.
-.PHONY: run test lint unit clients sample bench fuzz
+.PHONY: run test lint unit clients sample
 
 # More arguments for `make run`, such as ARGS="--amqp 127.0.0.1:5673".
 ARGS ?=
-# Seconds for each target of `make fuzz`.
-FUZZ_SECONDS ?= 60
 
 run:
 	cargo build --release
@@ -28,10 +26,3 @@ clients:
 # Writes docs/rabbitmq.conf.sample from the table of keys; a test holds that it is up to date.
 sample:
 	WARREN_WRITE_SAMPLE=1 cargo test --lib the_sample_file
-
-bench:
-	scripts/bench
-
-fuzz:
-	cd fuzz && for target in $$(cargo fuzz list); do \
-		cargo +nightly fuzz run $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; done
