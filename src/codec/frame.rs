@@ -147,13 +147,6 @@ pub(super) fn begin(out: &mut Vec<u8>, kind: FrameKind, channel: u16) -> usize {
     start
 }
 
-/// Writes the head of a body frame whose payload and end octet the caller adds.
-#[inline]
-pub(super) fn body_head(out: &mut Vec<u8>, channel: u16, size: u32) {
-    let start = begin(out, FrameKind::Body, channel);
-    out[start + 3..start + HEAD_BYTES].copy_from_slice(&size.to_be_bytes());
-}
-
 /// Ends the frame that began at `start`: sets its size and writes the end octet.
 pub(super) fn finish(out: &mut Vec<u8>, start: usize) {
     let size = (out.len() - start - HEAD_BYTES) as u32;

@@ -1,111 +1,130 @@
-//! What waits to be written to one client: small frames in one buffer, large bodies chained.
+//! What is to be written to one socket: many small frames in one buffer, large bodies beside it.
 //!
-//! One system call can then take many frames, and a large body goes out of the buffer it came in
-//! with. Holds: `cuts` ascend, each the place in `bytes` before which its body belongs.
+//! Frames are appended to one contiguous buffer; a large body is chained at the place it belongs
+//! without being copied. A writer takes the pieces in order as [`IoSlice`]s and reports how far it
+//! came with [`Output::advance`], as often as it likes, also in the middle of a piece.
+//!
+//! To go on filling while a full one is written, keep two and `std::mem::swap` them: both keep
+//! their buffers. A buffer that turns out too large for its use shrinks by half each time it is
+//! emptied, so a connection that falls idle soon holds [`REST_CAPACITY`] or less.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
-/// Bodies of this many bytes or more are chained instead of copied.
-pub const CHAINED_BODY: usize = 8 * 1024;
-/// Capacity kept from one use to the next; idle connections give back what is more.
-const KEPT_CAPACITY: usize = 64 * 1024;
+/// Bytes of buffer that are kept however small the use.
+pub const REST_CAPACITY: usize = 2 * 1024;
+/// Places for chained pieces that are kept.
+const REST_PIECES: usize = 16;
 
-/// Output in order. Filled at one end and, once swapped out, written from the other.
+/// Bytes waiting to be written, in order.
 #[derive(Debug, Default)]
 pub struct Output {
-    bytes: Vec<u8>,
-    /// Bytes already written.
+    buffer: Vec<u8>,
+    /// Bytes of `buffer` already written.
     written: usize,
-    cuts: VecDeque<(usize, Bytes)>,
-    chained: usize,
+    /// Pieces to be written between bytes of the buffer, and the buffer position each one precedes;
+    /// positions ascend.
+    chained: VecDeque<(usize, Bytes)>,
+    chained_bytes: usize,
 }
 
 impl Output {
-    /// Where small frames are encoded to.
+    /// Nothing to write, and no memory taken.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The buffer, to append to; what is in it must stay.
     #[inline]
     pub fn bytes(&mut self) -> &mut Vec<u8> {
-        &mut self.bytes
+        &mut self.buffer
     }
 
-    /// A piece of a body goes here without being copied.
+    /// Appends `piece` without copying it.
     pub fn chain(&mut self, piece: Bytes) {
-        if !piece.is_empty() {
-            self.chained += piece.len();
-            self.cuts.push_back((self.bytes.len(), piece));
-        }
+        self.chained_bytes += piece.len();
+        self.chained.push_back((self.buffer.len(), piece));
     }
 
-    /// Bytes that wait.
+    /// Bytes still to be written.
     #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.written + self.chained
+        self.buffer.len() - self.written + self.chained_bytes
     }
 
-    /// Whether nothing waits.
+    /// Whether everything is written.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The first pieces to write, at most as many as `slices` holds. Returns how many were filled.
-    pub fn fill<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut filled = 0;
+    /// The pieces still to be written, in order.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
         let mut from = self.written;
-        let mut put = |piece: &'a [u8]| {
-            if !piece.is_empty() && filled < slices.len() {
-                slices[filled] = IoSlice::new(piece);
-                filled += 1;
-            }
-        };
-        for (cut, body) in &self.cuts {
-            put(&self.bytes[from..*cut]);
-            put(body);
-            from = *cut;
+        let between = self.chained.iter().flat_map(move |(position, piece)| {
+            let before = &self.buffer[from..*position];
+            from = *position;
+            [before, piece]
+        });
+        let last = self.chained.back().map_or(self.written, |(position, _)| *position);
+        between
+            .chain(std::iter::once(&self.buffer[last..]))
+            .filter(|piece| !piece.is_empty())
+    }
+
+    /// Fills `slices` with the first pieces; gives how many it filled.
+    pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut filled = 0;
+        for (slice, piece) in slices.iter_mut().zip(self.pieces()) {
+            *slice = IoSlice::new(piece);
+            filled += 1;
         }
-        put(&self.bytes[from..]);
         filled
     }
 
-    /// That many bytes, which [`Output::fill`] gave, are written.
+    /// Takes note that the first `count` bytes are written; more than there are count as all.
+    /// When nothing is left the buffer begins anew.
     pub fn advance(&mut self, mut count: usize) {
-        while let Some((cut, body)) = self.cuts.front_mut() {
-            let before = *cut - self.written;
+        while let Some((position, piece)) = self.chained.front_mut() {
+            let before = *position - self.written;
             if count < before {
                 break;
             }
-            self.written = *cut;
+            self.written = *position;
             count -= before;
-            let taken = count.min(body.len());
-            self.chained -= taken;
-            count -= taken;
-            if taken < body.len() {
-                let _ = body.split_to(taken);
+            let part = count.min(piece.len());
+            piece.advance(part);
+            self.chained_bytes -= part;
+            count -= part;
+            if !piece.is_empty() {
                 return;
             }
-            self.cuts.pop_front();
+            self.chained.pop_front();
         }
-        self.written += count;
+        self.written = (self.written + count).min(self.buffer.len());
         if self.is_empty() {
             self.clear();
         }
     }
 
-    /// Forgets everything and gives back memory beyond what a busy connection needs.
+    /// Drops everything, written or not, and lets go of memory that was not needed.
     pub fn clear(&mut self) {
-        self.bytes.clear();
-        self.bytes.shrink_to(KEPT_CAPACITY);
+        let used = self.buffer.len();
+        self.buffer.clear();
         self.written = 0;
-        self.cuts.clear();
-        self.chained = 0;
+        self.chained.clear();
+        self.chained.shrink_to(REST_PIECES);
+        self.chained_bytes = 0;
+        if used < self.buffer.capacity() / 4 {
+            self.buffer.shrink_to((self.buffer.capacity() / 2).max(REST_CAPACITY));
+        }
     }
 
-    /// Gives back all memory: the connection is idle. Nothing may wait.
-    pub fn release(&mut self) {
-        debug_assert!(self.is_empty());
-        *self = Self::default();
+    /// Bytes of memory held, chained bodies not counted.
+    pub fn capacity(&self) -> usize {
+        self.buffer.capacity() + self.chained.capacity() * size_of::<(usize, Bytes)>()
     }
 }
 
@@ -115,37 +134,60 @@ mod tests {
 
     use super::*;
 
-    fn written(output: &mut Output, most: usize, slices: usize) -> Vec<u8> {
-        let mut all = Vec::new();
-        while !output.is_empty() {
-            let mut pieces = vec![IoSlice::new(&[]); slices];
-            let filled = output.fill(&mut pieces);
-            let mut now: Vec<u8> = pieces[..filled]
-                .iter()
-                .flat_map(|piece| piece.iter().copied())
-                .collect();
-            now.truncate(most);
-            output.advance(now.len());
-            all.extend(now);
+    fn all(output: &Output) -> Vec<u8> {
+        output.pieces().collect::<Vec<_>>().concat()
+    }
+
+    #[test]
+    fn small_pieces_share_one_buffer() {
+        let mut output = Output::new();
+        output.bytes().extend_from_slice(b"one");
+        output.bytes().extend_from_slice(b"two");
+        assert_eq!(output.pieces().count(), 1);
+        output.chain(Bytes::from_static(b"BODY"));
+        output.bytes().extend_from_slice(b"three");
+        let mut slices = [IoSlice::new(&[]); 8];
+        assert_eq!(output.io_slices(&mut slices), 3);
+        assert_eq!(&*slices[1], b"BODY");
+        assert_eq!(output.len(), 15);
+    }
+
+    #[test]
+    fn an_unused_buffer_shrinks_to_its_rest() {
+        let mut output = Output::new();
+        output.bytes().resize(1 << 20, 0);
+        output.advance(1 << 20);
+        for _ in 0..20 {
+            output.bytes().push(1);
+            output.advance(1);
         }
-        all
+        assert!(output.capacity() <= REST_CAPACITY, "{}", output.capacity());
     }
 
     proptest! {
         #[test]
-        fn everything_comes_out_in_order_however_little_is_written_at_once(
+        fn any_partial_writes_give_the_same_bytes(
             pieces in proptest::collection::vec((any::<bool>(), proptest::collection::vec(any::<u8>(), 0..20)), 0..20),
-            most in 1usize..30,
-            slices in 1usize..5,
+            steps in proptest::collection::vec(0usize..30, 1..40),
         ) {
-            let mut output = Output::default();
-            for (chained, piece) in &pieces {
-                if *chained { output.chain(Bytes::copy_from_slice(piece)); } else { output.bytes().extend(piece); }
+            let mut output = Output::new();
+            let mut expected = Vec::new();
+            for (chain, piece) in pieces {
+                expected.extend_from_slice(&piece);
+                if chain {
+                    output.chain(Bytes::from(piece));
+                } else {
+                    output.bytes().extend_from_slice(&piece);
+                }
             }
-            let expected: Vec<u8> = pieces.iter().flat_map(|(_, piece)| piece.iter().copied()).collect();
             prop_assert_eq!(output.len(), expected.len());
-            prop_assert_eq!(written(&mut output, most, slices), expected);
-            output.release();
+            let mut done = 0;
+            for step in steps {
+                prop_assert_eq!(&all(&output), &expected[done..]);
+                output.advance(step);
+                done = (done + step).min(expected.len());
+                prop_assert_eq!(output.len(), expected.len() - done);
+            }
         }
     }
 }

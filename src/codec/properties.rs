@@ -1,247 +1,519 @@
-//! The properties of a content header, read in one walk without taking memory.
+//! Message properties: read where they lie, rewritten with the rest kept byte for byte, or decoded.
 //!
-//! They stay as the publisher encoded them; here the broker finds the few it needs. Flags and
-//! fields are those of class basic (spec section 4.2.6.1); RabbitMQ's texts for bad expirations.
+//! On the wire they are two octets of flags, highest bit first, then the values of those present
+//! (AMQP 0-9-1 section 4.2.6.1). The broker passes them on as the publisher encoded them; [`scan`]
+//! is the one walk a publish makes, [`rewrite_properties`] serves dead-lettering, direct reply-to
+//! and delivery counts, [`Properties`] the HTTP API and clients.
 
 use thiserror::Error;
 
-use crate::types::{Millis, Refusal, Reply, ReplyCode, Traits};
+use super::content::put_short;
+use super::{erlang, headers};
+use crate::types::{FieldTable, Millis, Refusal, Reply, ReplyCode, Traits};
 
-const CONTENT_TYPE: u16 = 1 << 15;
-const CONTENT_ENCODING: u16 = 1 << 14;
-const HEADERS: u16 = 1 << 13;
-const DELIVERY_MODE: u16 = 1 << 12;
-const PRIORITY: u16 = 1 << 11;
-const CORRELATION_ID: u16 = 1 << 10;
-const REPLY_TO: u16 = 1 << 9;
-const EXPIRATION: u16 = 1 << 8;
-const MESSAGE_ID: u16 = 1 << 7;
-const TIMESTAMP: u16 = 1 << 6;
-const TYPE: u16 = 1 << 5;
-const USER_ID: u16 = 1 << 4;
-const APP_ID: u16 = 1 << 3;
-const CLUSTER_ID: u16 = 1 << 2;
+/// How many properties there are, in the order of their flags.
+const COUNT: usize = 14;
+/// The flags that say "more flags follow" and "reserved"; no property has them.
+const NOT_PROPERTIES: u16 = 0b11;
 
-/// What a walk over the properties finds.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct PropertyScan<'a> {
-    pub traits: Traits,
-    /// The headers with their length, as `FieldTable::decode` takes them.
-    pub headers: Option<&'a [u8]>,
-    pub correlation_id: Option<&'a [u8]>,
-    pub reply_to: Option<&'a [u8]>,
-    pub message_id: Option<&'a [u8]>,
-    /// Seconds since the Unix epoch.
-    pub timestamp: Option<u64>,
-    pub user_id: Option<&'a [u8]>,
+const CONTENT_TYPE: usize = 0;
+const CONTENT_ENCODING: usize = 1;
+const HEADERS: usize = 2;
+const DELIVERY_MODE: usize = 3;
+const PRIORITY: usize = 4;
+const CORRELATION_ID: usize = 5;
+const REPLY_TO: usize = 6;
+const EXPIRATION: usize = 7;
+const MESSAGE_ID: usize = 8;
+const TIMESTAMP: usize = 9;
+const TYPE: usize = 10;
+const USER_ID: usize = 11;
+const APP_ID: usize = 12;
+const CLUSTER_ID: usize = 13;
+
+const PERSISTENT: u8 = 2;
+
+/// What is wrong with a message's properties.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PropertyError {
+    #[error("malformed properties")]
+    Malformed,
+    #[error("invalid expiration '{}': {reason}", text.escape_ascii())]
+    Expiration { text: Vec<u8>, reason: BadExpiration },
 }
 
-/// Why properties are refused.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-pub enum PropertyError {
-    /// They end early, go on after the last, or use flags that do not exist.
-    #[error("malformed content header")]
-    Malformed,
-    #[error("invalid expiration '{text}': {reason}")]
-    Expiration { text: String, reason: String },
+/// Why an expiration is not one, as RabbitMQ prints it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum BadExpiration {
+    #[error("no_integer")]
+    NotANumber,
+    #[error("{{leftover_string,{}}}", erlang::quoted(.0))]
+    Leftover(Vec<u8>),
+    #[error("{{value_negative,-{0}}}")]
+    Negative(u64),
 }
 
 impl Refusal for PropertyError {
     fn reply(&self) -> Reply {
         match self {
+            // RabbitMQ's channel crashes on these and says no more than this.
             Self::Malformed => Reply::connection(ReplyCode::InternalError, ""),
-            Self::Expiration { .. } => Reply::channel(ReplyCode::PreconditionFailed, self.to_string()),
+            Self::Expiration { text, reason } => {
+                let text = String::from_utf8_lossy(text);
+                Reply::channel(
+                    ReplyCode::PreconditionFailed,
+                    format!("invalid expiration '{text}': {reason}"),
+                )
+            }
         }
     }
 }
 
-/// Walks property flags and property list, as they follow the body size in the content header.
+/// A checked expiration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Expiration {
+    pub ttl: Millis,
+    /// Whether it was written as RabbitMQ passes it on: no sign, no leading zeros. Others are to be
+    /// rewritten as the plain number.
+    pub is_canonical: bool,
+}
+
+/// Properties where they lie.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PropertyScan<'a> {
+    pub traits: Traits,
+    /// The headers with their length prefix, checked; see [`headers`].
+    pub headers: Option<&'a [u8]>,
+    pub expiration: Option<Expiration>,
+    pub content_type: Option<&'a [u8]>,
+    pub content_encoding: Option<&'a [u8]>,
+    pub correlation_id: Option<&'a [u8]>,
+    pub reply_to: Option<&'a [u8]>,
+    pub message_id: Option<&'a [u8]>,
+    /// Seconds since the Unix epoch.
+    pub timestamp: Option<u64>,
+    pub kind: Option<&'a [u8]>,
+    pub user_id: Option<&'a [u8]>,
+    pub app_id: Option<&'a [u8]>,
+    pub cluster_id: Option<&'a [u8]>,
+}
+
+/// Walks the properties once and checks all of them, the headers inside too.
 ///
 /// # Errors
-/// When they are malformed, or the expiration is no number.
-pub fn scan_properties(properties: &[u8]) -> Result<PropertyScan<'_>, PropertyError> {
-    let mut walk = Walk(properties);
-    let flags = u16::from_be_bytes(walk.fixed()?);
-    let mut found = PropertyScan::default();
-    // Most messages carry none, or delivery mode alone.
-    if flags == 0 {
-        return walk.end(found);
-    }
-    if flags & 0b11 != 0 {
-        return Err(PropertyError::Malformed);
-    }
-    let has = |flag| flags & flag != 0;
-    if has(CONTENT_TYPE) {
-        walk.short()?;
-    }
-    if has(CONTENT_ENCODING) {
-        walk.short()?;
-    }
-    if has(HEADERS) {
-        found.headers = Some(walk.table()?);
-    }
-    if has(DELIVERY_MODE) {
-        found.traits.persistent = walk.fixed()? == [2];
-    }
-    if has(PRIORITY) {
-        let [priority] = walk.fixed()?;
-        found.traits.priority = Some(priority);
-    }
-    if has(CORRELATION_ID) {
-        found.correlation_id = Some(walk.short()?);
-    }
-    if has(REPLY_TO) {
-        found.reply_to = Some(walk.short()?);
-    }
-    let expiration = if has(EXPIRATION) { Some(walk.short()?) } else { None };
-    if has(MESSAGE_ID) {
-        found.message_id = Some(walk.short()?);
-    }
-    if has(TIMESTAMP) {
-        found.timestamp = Some(u64::from_be_bytes(walk.fixed()?));
-    }
-    if has(TYPE) {
-        walk.short()?;
-    }
-    if has(USER_ID) {
-        found.user_id = Some(walk.short()?);
-    }
-    if has(APP_ID) {
-        walk.short()?;
-    }
-    if has(CLUSTER_ID) {
-        walk.short()?;
-    }
-    // Last: what is malformed is refused before what is only wrong.
-    let mut found = walk.end(found)?;
-    found.traits.expiration = expiration.map(parse_expiration).transpose()?;
-    Ok(found)
-}
-
-/// Reads an expiration as RabbitMQ does: an optional sign, digits, nothing else.
-fn parse_expiration(bytes: &[u8]) -> Result<Millis, PropertyError> {
-    let text = String::from_utf8_lossy(bytes);
-    let refuse = |reason: String| PropertyError::Expiration {
-        text: text.clone().into_owned(),
-        reason,
-    };
-    let unsigned = bytes.strip_prefix(b"+").or(bytes.strip_prefix(b"-")).unwrap_or(bytes);
-    let digits = unsigned.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    if digits == 0 {
-        return Err(refuse("no_integer".into()));
-    }
-    if digits < unsigned.len() {
-        let rest = String::from_utf8_lossy(&unsigned[digits..]);
-        return Err(refuse(format!("{{leftover_string,\"{rest}\"}}")));
-    }
-    let number = String::from_utf8_lossy(unsigned);
-    // A number beyond 64 bits is longer than any message will wait.
-    let value = number.parse().unwrap_or(u64::MAX);
-    if bytes.starts_with(b"-") && value > 0 {
-        return Err(refuse(format!("{{value_negative,-{value}}}")));
-    }
-    Ok(Millis(value))
-}
-
-struct Walk<'a>(&'a [u8]);
-
-impl<'a> Walk<'a> {
-    fn fixed<const N: usize>(&mut self) -> Result<[u8; N], PropertyError> {
-        let (bytes, rest) = self.0.split_first_chunk::<N>().ok_or(PropertyError::Malformed)?;
-        self.0 = rest;
-        Ok(*bytes)
-    }
-
-    fn take(&mut self, length: usize) -> Result<&'a [u8], PropertyError> {
-        let (bytes, rest) = self.0.split_at_checked(length).ok_or(PropertyError::Malformed)?;
-        self.0 = rest;
-        Ok(bytes)
-    }
-
-    fn short(&mut self) -> Result<&'a [u8], PropertyError> {
-        let [length] = self.fixed()?;
-        self.take(length.into())
-    }
-
-    fn table(&mut self) -> Result<&'a [u8], PropertyError> {
-        let length = self.0.first_chunk::<4>().ok_or(PropertyError::Malformed)?;
-        self.take((u32::from_be_bytes(*length) as usize).saturating_add(4))
-    }
-
-    fn end(self, found: PropertyScan<'a>) -> Result<PropertyScan<'a>, PropertyError> {
-        if self.0.is_empty() {
-            Ok(found)
-        } else {
-            Err(PropertyError::Malformed)
+/// [`PropertyError`]; malformed ones end the connection, a bad expiration the channel.
+#[inline]
+pub fn scan(properties: &[u8]) -> Result<PropertyScan<'_>, PropertyError> {
+    match *properties {
+        [0, 0] => return Ok(PropertyScan::default()),
+        // Delivery mode alone, which is what most publishers send.
+        [0x10, 0, mode] => {
+            let traits = Traits {
+                persistent: mode == PERSISTENT,
+                ..Traits::default()
+            };
+            return Ok(PropertyScan {
+                traits,
+                ..PropertyScan::default()
+            });
         }
+        _ => {}
+    }
+    scan_any(properties)
+}
+
+fn scan_any(properties: &[u8]) -> Result<PropertyScan<'_>, PropertyError> {
+    let raw = Raw::split(properties)?;
+    if let Some(table) = raw.get(HEADERS) {
+        headers::check(table).map_err(|_| PropertyError::Malformed)?;
+    }
+    let expiration = raw.short(EXPIRATION).map(parse_expiration).transpose()?;
+    Ok(PropertyScan {
+        traits: Traits {
+            persistent: raw.octet(DELIVERY_MODE) == Some(PERSISTENT),
+            priority: raw.octet(PRIORITY),
+            expiration: expiration.map(|expiration| expiration.ttl),
+        },
+        headers: raw.get(HEADERS),
+        expiration,
+        content_type: raw.short(CONTENT_TYPE),
+        content_encoding: raw.short(CONTENT_ENCODING),
+        correlation_id: raw.short(CORRELATION_ID),
+        reply_to: raw.short(REPLY_TO),
+        message_id: raw.short(MESSAGE_ID),
+        timestamp: raw.long(TIMESTAMP),
+        kind: raw.short(TYPE),
+        user_id: raw.short(USER_ID),
+        app_id: raw.short(APP_ID),
+        cluster_id: raw.short(CLUSTER_ID),
+    })
+}
+
+/// Reads an expiration as RabbitMQ does: an optional sign, digits, nothing else. Numbers beyond
+/// 64 bits count as the largest.
+///
+/// # Errors
+/// [`PropertyError::Expiration`] with RabbitMQ's reason.
+pub fn parse_expiration(text: &[u8]) -> Result<Expiration, PropertyError> {
+    let bad = |reason| {
+        let text = text.to_vec();
+        Err(PropertyError::Expiration { text, reason })
+    };
+    let (is_negative, unsigned) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        all => (false, all),
+    };
+    let digits = unsigned.iter().take_while(|octet| octet.is_ascii_digit()).count();
+    let (number, leftover) = unsigned.split_at(digits);
+    if number.is_empty() {
+        return bad(BadExpiration::NotANumber);
+    }
+    if !leftover.is_empty() {
+        return bad(BadExpiration::Leftover(leftover.to_vec()));
+    }
+    let value = number.iter().fold(0u64, |value, digit| {
+        value.saturating_mul(10).saturating_add((digit - b'0').into())
+    });
+    if is_negative && value > 0 {
+        return bad(BadExpiration::Negative(value));
+    }
+    let has_leading_zero = number.len() > 1 && number[0] == b'0';
+    Ok(Expiration {
+        ttl: Millis(value),
+        is_canonical: number.len() == text.len() && !has_leading_zero,
+    })
+}
+
+/// What becomes of one property when others are rewritten.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Edit<T> {
+    #[default]
+    Keep,
+    Remove,
+    Set(T),
+}
+
+/// Changes to a message's properties; everything not named here is kept as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Edits<'a> {
+    pub headers: Edit<&'a FieldTable>,
+    /// Short strings; cut at 255 bytes.
+    pub reply_to: Edit<&'a [u8]>,
+    pub expiration: Edit<&'a [u8]>,
+    pub user_id: Edit<&'a [u8]>,
+    pub delivery_mode: Edit<u8>,
+    /// Seconds since the Unix epoch.
+    pub timestamp: Edit<u64>,
+}
+
+/// The properties with `edits` made and all other values kept byte for byte.
+///
+/// # Errors
+/// [`PropertyError::Malformed`]; properties that passed [`scan`] are never that.
+pub fn rewrite_properties(properties: &[u8], edits: &Edits<'_>) -> Result<Vec<u8>, PropertyError> {
+    let raw = Raw::split(properties)?;
+    let mut out = Vec::with_capacity(properties.len() + 64);
+    out.extend_from_slice(&[0, 0]);
+    let mut flags = 0;
+    for at in 0..COUNT {
+        let old = raw.get(at);
+        let present = match at {
+            HEADERS => put(&mut out, old, edits.headers, |out, table| table.encode(out)),
+            REPLY_TO => put(&mut out, old, edits.reply_to, put_short),
+            EXPIRATION => put(&mut out, old, edits.expiration, put_short),
+            USER_ID => put(&mut out, old, edits.user_id, put_short),
+            DELIVERY_MODE => put(&mut out, old, edits.delivery_mode, |out, mode| out.push(mode)),
+            TIMESTAMP => put(&mut out, old, edits.timestamp, put_long),
+            _ => put(&mut out, old, Edit::Keep, |_, ()| {}),
+        };
+        flags |= if present { flag(at) } else { 0 };
+    }
+    out[..2].copy_from_slice(&flags.to_be_bytes());
+    Ok(out)
+}
+
+/// Writes what a property becomes; says whether it is there at all.
+fn put<T>(out: &mut Vec<u8>, old: Option<&[u8]>, edit: Edit<T>, write: impl FnOnce(&mut Vec<u8>, T)) -> bool {
+    match (edit, old) {
+        (Edit::Keep, Some(raw)) => out.extend_from_slice(raw),
+        (Edit::Set(value), _) => write(out, value),
+        (Edit::Keep, None) | (Edit::Remove, _) => return false,
+    }
+    true
+}
+
+fn put_long(out: &mut Vec<u8>, value: u64) {
+    out.extend_from_slice(&value.to_be_bytes());
+}
+
+/// All fourteen properties, decoded. Octets that are not UTF-8 are replaced.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Properties {
+    pub content_type: Option<String>,
+    pub content_encoding: Option<String>,
+    pub headers: Option<FieldTable>,
+    /// 1 is transient, 2 is persistent.
+    pub delivery_mode: Option<u8>,
+    pub priority: Option<u8>,
+    pub correlation_id: Option<String>,
+    pub reply_to: Option<String>,
+    pub expiration: Option<String>,
+    pub message_id: Option<String>,
+    /// Seconds since the Unix epoch.
+    pub timestamp: Option<u64>,
+    pub kind: Option<String>,
+    pub user_id: Option<String>,
+    pub app_id: Option<String>,
+    pub cluster_id: Option<String>,
+}
+
+impl Properties {
+    /// Reads flags and values.
+    ///
+    /// # Errors
+    /// [`PropertyError::Malformed`]; the expiration is not looked at.
+    pub fn decode(properties: &[u8]) -> Result<Self, PropertyError> {
+        let raw = Raw::split(properties)?;
+        let text = |at| raw.short(at).map(|octets| String::from_utf8_lossy(octets).into_owned());
+        let headers = match raw.get(HEADERS).map(FieldTable::decode) {
+            Some(Ok((table, _))) => Some(table),
+            Some(Err(_)) => return Err(PropertyError::Malformed),
+            None => None,
+        };
+        Ok(Self {
+            content_type: text(CONTENT_TYPE),
+            content_encoding: text(CONTENT_ENCODING),
+            headers,
+            delivery_mode: raw.octet(DELIVERY_MODE),
+            priority: raw.octet(PRIORITY),
+            correlation_id: text(CORRELATION_ID),
+            reply_to: text(REPLY_TO),
+            expiration: text(EXPIRATION),
+            message_id: text(MESSAGE_ID),
+            timestamp: raw.long(TIMESTAMP),
+            kind: text(TYPE),
+            user_id: text(USER_ID),
+            app_id: text(APP_ID),
+            cluster_id: text(CLUSTER_ID),
+        })
+    }
+
+    /// Flags and values as they go on the wire. Short strings are cut at 255 bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![0, 0];
+        let mut flags = 0;
+        for at in 0..COUNT {
+            let text = match at {
+                CONTENT_TYPE => &self.content_type,
+                CONTENT_ENCODING => &self.content_encoding,
+                CORRELATION_ID => &self.correlation_id,
+                REPLY_TO => &self.reply_to,
+                EXPIRATION => &self.expiration,
+                MESSAGE_ID => &self.message_id,
+                TYPE => &self.kind,
+                USER_ID => &self.user_id,
+                APP_ID => &self.app_id,
+                CLUSTER_ID => &self.cluster_id,
+                _ => &None,
+            };
+            let before = out.len();
+            if let Some(text) = text {
+                put_short(&mut out, text.as_bytes());
+            }
+            match (at, &self.headers, self.delivery_mode, self.priority, self.timestamp) {
+                (HEADERS, Some(table), ..) => table.encode(&mut out),
+                (DELIVERY_MODE, _, Some(octet), ..) | (PRIORITY, _, _, Some(octet), _) => out.push(octet),
+                (TIMESTAMP, .., Some(seconds)) => put_long(&mut out, seconds),
+                _ => {}
+            }
+            // Every value has at least one octet.
+            flags |= if out.len() > before { flag(at) } else { 0 };
+        }
+        out[..2].copy_from_slice(&flags.to_be_bytes());
+        out
+    }
+}
+
+/// The encoded values of the properties present, each with its length prefix.
+struct Raw<'a> {
+    flags: u16,
+    values: [&'a [u8]; COUNT],
+}
+
+impl<'a> Raw<'a> {
+    fn split(properties: &'a [u8]) -> Result<Self, PropertyError> {
+        let (flags, mut rest) = properties.split_first_chunk::<2>().ok_or(PropertyError::Malformed)?;
+        let flags = u16::from_be_bytes(*flags);
+        // Consumers would read on where these are set, so they are not passed on.
+        if flags & NOT_PROPERTIES != 0 {
+            return Err(PropertyError::Malformed);
+        }
+        let mut values = [&[][..]; COUNT];
+        let mut left = flags;
+        while left != 0 {
+            let at = left.leading_zeros() as usize;
+            left &= !flag(at);
+            let length = encoded_length(at, rest).ok_or(PropertyError::Malformed)?;
+            (values[at], rest) = rest.split_at_checked(length).ok_or(PropertyError::Malformed)?;
+        }
+        match rest {
+            [] => Ok(Self { flags, values }),
+            _ => Err(PropertyError::Malformed),
+        }
+    }
+
+    fn get(&self, at: usize) -> Option<&'a [u8]> {
+        (self.flags & flag(at) != 0).then_some(self.values[at])
+    }
+
+    fn short(&self, at: usize) -> Option<&'a [u8]> {
+        self.get(at).and_then(|raw| raw.get(1..))
+    }
+
+    fn octet(&self, at: usize) -> Option<u8> {
+        self.get(at).and_then(|raw| raw.first().copied())
+    }
+
+    fn long(&self, at: usize) -> Option<u64> {
+        let octets = self.get(at)?.first_chunk::<8>()?;
+        Some(u64::from_be_bytes(*octets))
+    }
+}
+
+fn flag(at: usize) -> u16 {
+    0x8000 >> at
+}
+
+/// Bytes that the value of property `at` takes at the front of `input`, prefix included.
+fn encoded_length(at: usize, input: &[u8]) -> Option<usize> {
+    match at {
+        DELIVERY_MODE | PRIORITY => Some(1),
+        TIMESTAMP => Some(8),
+        HEADERS => {
+            let length = u32::from_be_bytes(*input.first_chunk::<4>()?);
+            (length as usize).checked_add(4)
+        }
+        _ => Some(1 + usize::from(*input.first()?)),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use amq_protocol::protocol::basic::{AMQPProperties, gen_properties};
-    use proptest::prelude::*;
-
     use super::*;
+    use crate::types::FieldValue;
 
-    fn encoded(properties: &AMQPProperties) -> Vec<u8> {
-        let write = gen_properties(properties);
-        let context: amq_protocol::frame::WriteContext<Vec<u8>> = Vec::new().into();
-        write(context).expect("writes to memory").write
+    fn full() -> Properties {
+        let text = |text: &str| Some(text.to_owned());
+        let mut headers = FieldTable::new();
+        headers.set("a", FieldValue::I32(1));
+        Properties {
+            content_type: text("text/plain"),
+            content_encoding: text("gzip"),
+            headers: Some(headers),
+            delivery_mode: Some(2),
+            priority: Some(9),
+            correlation_id: text("c"),
+            reply_to: text("r"),
+            expiration: text("60000"),
+            message_id: text("m"),
+            timestamp: Some(1 << 33),
+            kind: text("t"),
+            user_id: text("guest"),
+            app_id: text("app"),
+            cluster_id: text(""),
+        }
     }
 
     #[test]
-    fn what_the_broker_needs_is_found_among_all_properties() {
-        let properties = AMQPProperties::default()
-            .with_content_type("text/plain".into())
-            .with_delivery_mode(2)
-            .with_priority(7)
-            .with_correlation_id("c".into())
-            .with_reply_to("r".into())
-            .with_expiration("60000".into())
-            .with_message_id("m".into())
-            .with_timestamp(9)
-            .with_type("t".into())
-            .with_user_id("u".into())
-            .with_app_id("a".into());
-        let bytes = encoded(&properties);
-        let found = scan_properties(&bytes).expect("well-formed");
+    fn all_fourteen_come_back() {
+        let encoded = full().encode();
+        assert_eq!(Properties::decode(&encoded), Ok(full()));
+        let scan = scan(&encoded).expect("good properties");
         let traits = Traits {
             persistent: true,
-            priority: Some(7),
-            expiration: Some(Millis(60_000)),
+            priority: Some(9),
+            expiration: Some(Millis(60000)),
         };
-        assert_eq!(found.traits, traits);
-        assert_eq!(
-            (found.correlation_id, found.reply_to),
-            (Some(&b"c"[..]), Some(&b"r"[..]))
-        );
-        assert_eq!((found.message_id, found.user_id), (Some(&b"m"[..]), Some(&b"u"[..])));
-        assert_eq!((found.timestamp, found.headers), (Some(9), None));
-        for cut in 0..bytes.len() {
-            assert_eq!(scan_properties(&bytes[..cut]), Err(PropertyError::Malformed));
+        assert_eq!(scan.traits, traits);
+        assert_eq!((scan.user_id, scan.timestamp), (Some(&b"guest"[..]), Some(1 << 33)));
+        assert_eq!(scan.cluster_id, Some(&b""[..]));
+        for cut in 0..encoded.len() {
+            assert_eq!(super::scan(&encoded[..cut]), Err(PropertyError::Malformed));
         }
     }
 
     #[test]
-    fn expirations_are_refused_in_rabbitmqs_words() {
-        let text = |expiration: &str| parse_expiration(expiration.as_bytes()).map_err(|error| error.to_string());
-        let refused = |expiration: &str, reason: &str| Err(format!("invalid expiration '{expiration}': {reason}"));
-        assert_eq!(text("+60000"), Ok(Millis(60_000)));
-        assert_eq!(text("0"), Ok(Millis(0)));
-        assert_eq!(text("4294967296"), Ok(Millis(4_294_967_296)));
-        assert_eq!(text(""), refused("", "no_integer"));
-        assert_eq!(text(" 60000"), refused(" 60000", "no_integer"));
-        assert_eq!(text("soon"), refused("soon", "no_integer"));
-        assert_eq!(text("100ms"), refused("100ms", "{leftover_string,\"ms\"}"));
-        assert_eq!(text("1.5"), refused("1.5", "{leftover_string,\".5\"}"));
-        assert_eq!(text("-1"), refused("-1", "{value_negative,-1}"));
+    fn the_short_cuts_see_what_the_walk_sees() {
+        for properties in [&[0, 0][..], &[0x10, 0, 1], &[0x10, 0, 2]] {
+            assert_eq!(scan(properties), scan_any(properties));
+        }
     }
 
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
-            let _ = scan_properties(&bytes);
+    #[test]
+    fn malformed_properties_are_an_internal_error_without_a_text() {
+        let mut bad_headers = vec![0x20, 0, 0, 0, 0, 3, 1, b'a', b'Z'];
+        for bad in [&[0x80, 0, 5, 0x61][..], &[0, 1, 0, 0], &[0, 0, 9], &[0]] {
+            assert_eq!(scan(bad), Err(PropertyError::Malformed));
         }
+        assert_eq!(scan(&bad_headers), Err(PropertyError::Malformed));
+        bad_headers[8] = b'V';
+        assert!(scan(&bad_headers).is_ok());
+        assert_eq!(PropertyError::Malformed.reply().wire_text(), "INTERNAL_ERROR");
+    }
+
+    #[test]
+    fn expirations_are_judged_as_rabbitmq_does() {
+        for (text, words) in [
+            ("", "invalid expiration '': no_integer"),
+            ("1.5", "invalid expiration '1.5': {leftover_string,\".5\"}"),
+            ("-1", "invalid expiration '-1': {value_negative,-1}"),
+            (" 60000", "invalid expiration ' 60000': no_integer"),
+            ("soon", "invalid expiration 'soon': no_integer"),
+            ("100ms", "invalid expiration '100ms': {leftover_string,\"ms\"}"),
+        ] {
+            let error = parse_expiration(text.as_bytes()).expect_err(text);
+            assert_eq!(error.reply().text, words);
+        }
+        for (text, ttl, is_canonical) in [
+            ("60000", 60000, true),
+            ("+60000", 60000, false),
+            ("060", 60, false),
+            ("0", 0, true),
+            ("4294967296", 4294967296, true),
+            ("99999999999999999999", u64::MAX, true),
+        ] {
+            let ttl = Millis(ttl);
+            assert_eq!(
+                parse_expiration(text.as_bytes()),
+                Ok(Expiration { ttl, is_canonical }),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_edit_leaves_the_rest_alone() {
+        let mut headers = FieldTable::new();
+        headers.set("x-death", FieldValue::Void);
+        let edits = Edits {
+            headers: Edit::Set(&headers),
+            expiration: Edit::Remove,
+            reply_to: Edit::Set(b"elsewhere"),
+            ..Edits::default()
+        };
+        let edited = rewrite_properties(&full().encode(), &edits).expect("good properties");
+        let expected = Properties {
+            headers: Some(headers.clone()),
+            expiration: None,
+            reply_to: Some("elsewhere".into()),
+            ..full()
+        };
+        assert_eq!(edited, expected.encode());
+        let added = rewrite_properties(&[0, 0], &edits).expect("good properties");
+        let decoded = Properties::decode(&added).expect("good properties");
+        assert_eq!((decoded.headers, decoded.expiration), (Some(headers.clone()), None));
+        let kept = rewrite_properties(&full().encode(), &Edits::default());
+        assert_eq!(kept, Ok(full().encode()));
     }
 }

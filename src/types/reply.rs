@@ -96,8 +96,12 @@ impl Reply {
         }
     }
 
-    /// The text as RabbitMQ sends it, `NAME - text`, cut to the 255 bytes a short string holds.
+    /// The text as RabbitMQ sends it, `NAME - text`, or `NAME` alone when there is no more to say,
+    /// cut to the 255 bytes a short string holds.
     pub fn wire_text(&self) -> String {
+        if self.text.is_empty() {
+            return self.code.name().to_owned();
+        }
         let mut text = format!("{} - {}", self.code.name(), self.text);
         if text.len() > 255 {
             let mut end = 255;
