@@ -1,0 +1,97 @@
+//! Wakes queues when their next deadline (expiry, timeouts) is due.
+//!
+//! One heap for the node; a queue is in it at most once per deadline that moved earlier. Stale
+//! entries only cause a tick that finds nothing to do.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::Broker;
+use super::runner::QueueHandle;
+use crate::types::Timestamp;
+
+/// The node's timer.
+#[derive(Default)]
+pub struct Timers {
+    heap: Mutex<BinaryHeap<Reverse<Due>>>,
+    earlier: Notify,
+}
+
+struct Due {
+    at: Timestamp,
+    queue: Weak<QueueHandle>,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+impl Eq for Due {}
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Due {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
+impl Timers {
+    /// The queue wants a tick at that time. Cheap when it already asked for that or an earlier one.
+    pub fn schedule(&self, queue: &Arc<QueueHandle>, at: Timestamp) {
+        if queue.scheduled.fetch_min(at.0, Ordering::AcqRel) <= at.0 {
+            return;
+        }
+        let mut heap = self.heap.lock();
+        let first = heap.peek().is_none_or(|Reverse(due)| at < due.at);
+        heap.push(Reverse(Due { at, queue: Arc::downgrade(queue) }));
+        drop(heap);
+        if first {
+            self.earlier.notify_one();
+        }
+    }
+
+    /// Ticks queues until the task is dropped.
+    pub async fn run(&self, broker: &Arc<Broker>) {
+        loop {
+            let next = self.heap.lock().peek().map(|Reverse(due)| due.at);
+            let now = broker.now();
+            match next {
+                Some(at) if at <= now => self.fire(broker, now).await,
+                Some(at) => {
+                    let wait = Duration::from_millis(at.since(now).0.max(1));
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = self.earlier.notified() => {}
+                    }
+                }
+                None => self.earlier.notified().await,
+            }
+        }
+    }
+
+    async fn fire(&self, broker: &Arc<Broker>, now: Timestamp) {
+        let mut due = Vec::new();
+        {
+            let mut heap = self.heap.lock();
+            while heap.peek().is_some_and(|Reverse(due)| due.at <= now) {
+                due.extend(heap.pop().and_then(|Reverse(due)| due.queue.upgrade()));
+            }
+        }
+        for queue in due {
+            queue.scheduled.store(u64::MAX, Ordering::Release);
+            if !queue.is_deleted() {
+                broker.tick_queue(&queue, now).await;
+            }
+        }
+    }
+}

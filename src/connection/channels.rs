@@ -1,0 +1,65 @@
+//! Channel numbers and what stands behind them.
+//!
+//! ```text
+//! (none) ── channel.open ──► Opening ── the broker has it ──► Open
+//!   ▲  ▲                                                      │  │
+//!   │  └───────────────── client's close, answered ───────────┘  │ our close
+//!   └──────────────────── close-ok ────────────── Closing ◄──────┘
+//! ```
+//! Numbers may be anything up to 65535; the agreed channel-max limits how many are in use at once,
+//! which is how RabbitMQ reads it.
+
+use rustc_hash::FxHashMap;
+
+use super::content::Assembly;
+
+/// One channel number in use.
+#[derive(Debug)]
+pub enum Channel {
+    /// Asked for; the broker has not answered.
+    Opening,
+    /// Open, and the content that is under way on it.
+    Open(Option<Box<Assembly>>),
+    /// We closed it: everything but the client's answer is dropped.
+    Closing,
+}
+
+/// The channel numbers in use.
+#[derive(Debug, Default)]
+pub struct Channels {
+    by_number: FxHashMap<u16, Channel>,
+}
+
+impl Channels {
+    /// How many are in use.
+    pub fn len(&self) -> usize {
+        self.by_number.len()
+    }
+
+    /// What stands behind a number.
+    #[inline]
+    pub fn get_mut(&mut self, number: u16) -> Option<&mut Channel> {
+        self.by_number.get_mut(&number)
+    }
+
+    /// Whether the channel is open and between methods, so that the next frame begins one.
+    #[inline]
+    pub fn takes_methods(&self, number: u16) -> bool {
+        matches!(self.by_number.get(&number), Some(Channel::Open(None)))
+    }
+
+    /// Sets what stands behind a number.
+    pub fn set(&mut self, number: u16, channel: Channel) {
+        self.by_number.insert(number, channel);
+    }
+
+    /// Frees a number.
+    pub fn remove(&mut self, number: u16) {
+        self.by_number.remove(&number);
+    }
+
+    /// Frees all numbers and the memory that kept them.
+    pub fn clear(&mut self) {
+        self.by_number = FxHashMap::default();
+    }
+}

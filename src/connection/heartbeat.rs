@@ -1,0 +1,122 @@
+//! Heartbeats both ways (AMQP 0-9-1 section 4.2.7), as RabbitMQ keeps them.
+//!
+//! We send one when nothing else was sent for half the agreed interval. A peer of whom nothing at
+//! all was heard for three intervals is gone; any traffic counts.
+
+use crate::types::{Millis, Timestamp};
+
+/// Silent intervals after which the peer is taken for gone.
+const SILENT_INTERVALS: u64 = 3;
+
+/// When to send and when to give up.
+#[derive(Debug, Clone, Copy)]
+pub struct Heartbeat {
+    interval: Millis,
+    heard: Timestamp,
+    sent: Timestamp,
+    /// Whether the peer is being read; one that is not cannot be heard.
+    is_listening: bool,
+}
+
+/// What the time asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    Nothing,
+    Send,
+    /// The peer is gone.
+    GiveUp,
+}
+
+impl Heartbeat {
+    /// `None` for an interval of zero, which is how clients switch heartbeats off.
+    pub fn new(interval_seconds: u16, now: Timestamp) -> Option<Self> {
+        (interval_seconds > 0).then_some(Self {
+            interval: Millis(u64::from(interval_seconds) * 1000),
+            heard: now,
+            sent: now,
+            is_listening: true,
+        })
+    }
+
+    /// Bytes arrived.
+    pub fn on_heard(&mut self, now: Timestamp) {
+        self.heard = now;
+    }
+
+    /// Bytes were written.
+    pub fn on_sent(&mut self, now: Timestamp) {
+        self.sent = now;
+    }
+
+    /// The peer is read again, or not read for now.
+    pub fn listen(&mut self, is_listening: bool, now: Timestamp) {
+        self.is_listening = is_listening;
+        self.heard = now;
+    }
+
+    /// What is due at `now`; a heartbeat that is due counts as sent.
+    pub fn on_tick(&mut self, now: Timestamp) -> Due {
+        if self.is_listening && now >= self.silent_at() {
+            return Due::GiveUp;
+        }
+        if now >= self.quiet_at() {
+            self.sent = now;
+            return Due::Send;
+        }
+        Due::Nothing
+    }
+
+    /// When [`Heartbeat::on_tick`] has something to do next, if nothing happens before.
+    pub fn next_deadline(&self) -> Timestamp {
+        if self.is_listening {
+            self.silent_at().min(self.quiet_at())
+        } else {
+            self.quiet_at()
+        }
+    }
+
+    fn silent_at(&self) -> Timestamp {
+        self.heard + Millis(self.interval.0 * SILENT_INTERVALS)
+    }
+
+    fn quiet_at(&self) -> Timestamp {
+        self.sent + Millis(self.interval.0 / 2)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_peer_is_given_up_after_three_intervals() {
+        let mut heartbeat = Heartbeat::new(2, Timestamp(0)).expect("on");
+        heartbeat.on_sent(Timestamp(5_500));
+        assert_eq!(heartbeat.on_tick(Timestamp(5_999)), Due::Nothing);
+        assert_eq!(heartbeat.next_deadline(), Timestamp(6_000));
+        assert_eq!(heartbeat.on_tick(Timestamp(6_000)), Due::GiveUp);
+        heartbeat.on_heard(Timestamp(5_999));
+        heartbeat.on_sent(Timestamp(5_999));
+        assert_eq!(heartbeat.on_tick(Timestamp(6_000)), Due::Nothing);
+    }
+
+    #[test]
+    fn one_is_sent_each_half_interval_without_other_traffic() {
+        let mut heartbeat = Heartbeat::new(2, Timestamp(0)).expect("on");
+        let sent = (1..=36)
+            .map(|tick| Timestamp(tick * 100))
+            .filter(|&now| heartbeat.on_tick(now) == Due::Send)
+            .count();
+        assert_eq!(sent, 3);
+    }
+
+    #[test]
+    fn a_peer_that_is_not_read_cannot_be_silent() {
+        let mut heartbeat = Heartbeat::new(2, Timestamp(0)).expect("on");
+        heartbeat.listen(false, Timestamp(1_000));
+        assert_eq!(heartbeat.on_tick(Timestamp(60_000)), Due::Send);
+        heartbeat.listen(true, Timestamp(60_000));
+        assert_eq!(heartbeat.on_tick(Timestamp(60_001)), Due::Nothing);
+        assert!(Heartbeat::new(0, Timestamp(0)).is_none());
+    }
+}

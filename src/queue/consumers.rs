@@ -1,0 +1,392 @@
+//! Who wants messages, and whose turn it is.
+//!
+//! Consumers that may take a message now stand in lines by priority, the one that waited longest
+//! in front. The others are known by their [`Standing`]:
+//!
+//! ```text
+//!            prefetch used up               no room at the client
+//!   Full ◄──────────────────── InLine ────────────────────► Stalled
+//!     └──── a settle ──────────►  ▲ ◄──────── unstall ──────────┘
+//!                                 │ becomes the single active consumer
+//!                              Standby
+//! ```
+//!
+//! Holds: a consumer stands in the line of its priority exactly when it is `InLine`; with a single
+//! active consumer everyone else is `Standby`.
+
+use std::collections::VecDeque;
+
+use crate::spec::QueueType;
+
+use super::sink::{Consume, ConsumeError, ConsumerId};
+
+/// The consumers of one queue; `C` is what the caller calls them.
+pub(super) struct Consumers<C> {
+    cells: Vec<Cell<C>>,
+    free: Vec<u32>,
+    /// By descending priority; only of priorities that somebody has.
+    lines: Vec<Line>,
+    count: usize,
+    arrivals: u64,
+    mode: Mode,
+    kind: QueueType,
+}
+
+/// Whether all consumers are served, or one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    All,
+    SingleActive { active: Option<u32> },
+}
+
+/// One consumer.
+pub(super) struct Consumer<C> {
+    pub handle: C,
+    pub prefetch: Option<u32>,
+    pub no_ack: bool,
+    pub exclusive: bool,
+    pub priority: i32,
+    /// Messages it holds.
+    pub unacked: u32,
+    pub standing: Standing,
+    arrival: u64,
+}
+
+/// What keeps a consumer from its next message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Standing {
+    /// Nothing: it waits for its turn.
+    InLine,
+    /// Its prefetch is used up.
+    Full,
+    /// Its client takes no more now.
+    Stalled,
+    /// Another is the single active consumer, or this one is and makes way.
+    Standby,
+}
+
+struct Cell<C> {
+    generation: u32,
+    consumer: Option<Consumer<C>>,
+}
+
+struct Line {
+    priority: i32,
+    waiting: VecDeque<u32>,
+}
+
+/// Bits of an id that number the cell; the others count its users.
+const INDEX_BITS: u32 = 20;
+const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
+
+impl<C> Consumers<C> {
+    pub fn new(kind: QueueType, single_active: bool) -> Self {
+        Self {
+            cells: Vec::new(),
+            free: Vec::new(),
+            lines: Vec::new(),
+            count: 0,
+            arrivals: 0,
+            mode: if single_active {
+                Mode::SingleActive { active: None }
+            } else {
+                Mode::All
+            },
+            kind,
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there ever was one.
+    pub fn had_any(&self) -> bool {
+        self.arrivals > 0
+    }
+
+    /// Takes a consumer in. Quorum queues ignore the wish to be exclusive; classic queues refuse
+    /// it beside others and on a single-active-consumer queue.
+    pub fn add(&mut self, wish: Consume<C>) -> Result<ConsumerId, ConsumeError> {
+        let exclusive = wish.exclusive && self.kind != QueueType::Quorum;
+        let single = self.mode != Mode::All;
+        if exclusive && (single || self.count > 0) || self.iter().any(|(_, other)| other.exclusive) {
+            return Err(ConsumeError::ExclusiveUse);
+        }
+        let index = match self.free.pop() {
+            Some(index) => index,
+            None if self.cells.len() as u32 > INDEX_MASK => return Err(ConsumeError::TooMany),
+            None => {
+                self.cells.push(Cell {
+                    generation: 0,
+                    consumer: None,
+                });
+                (self.cells.len() - 1) as u32
+            }
+        };
+        if !self.lines.iter().any(|line| line.priority == wish.priority) {
+            let at = self.lines.partition_point(|line| line.priority > wish.priority);
+            let waiting = VecDeque::new();
+            self.lines.insert(
+                at,
+                Line {
+                    priority: wish.priority,
+                    waiting,
+                },
+            );
+        }
+        self.count += 1;
+        self.arrivals += 1;
+        let cell = &mut self.cells[index as usize];
+        cell.consumer = Some(Consumer {
+            handle: wish.handle,
+            prefetch: wish.prefetch.filter(|_| !wish.no_ack),
+            no_ack: wish.no_ack,
+            exclusive,
+            priority: wish.priority,
+            unacked: 0,
+            standing: Standing::Standby,
+            arrival: self.arrivals,
+        });
+        let id = ConsumerId(cell.generation << INDEX_BITS | index);
+        self.elect();
+        self.stand(index);
+        Ok(id)
+    }
+
+    /// Takes a consumer out; what it holds stays outstanding.
+    pub fn remove(&mut self, id: ConsumerId) -> Option<C> {
+        let index = self.index(id)?;
+        self.leave_line(index);
+        let cell = &mut self.cells[index as usize];
+        let gone = cell.consumer.take()?;
+        cell.generation = cell.generation.wrapping_add(1);
+        self.free.push(index);
+        self.count -= 1;
+        if !self.iter().any(|(_, other)| other.priority == gone.priority) {
+            self.lines.retain(|line| line.priority != gone.priority);
+        }
+        if self.mode == (Mode::SingleActive { active: Some(index) }) {
+            self.mode = Mode::SingleActive { active: None };
+            self.elect();
+        }
+        Some(gone.handle)
+    }
+
+    /// Takes every consumer out.
+    pub fn drain(&mut self) -> Vec<C> {
+        let ids: Vec<_> = self.iter().map(|(id, _)| id).collect();
+        ids.into_iter().filter_map(|id| self.remove(id)).collect()
+    }
+
+    /// The consumer whose turn it is.
+    pub fn next(&self) -> Option<u32> {
+        self.lines.iter().find_map(|line| line.waiting.front().copied())
+    }
+
+    /// The consumer at the index that [`Consumers::next`] gave, with its id.
+    pub fn at(&self, index: u32) -> Option<(ConsumerId, &Consumer<C>)> {
+        let cell = self.cells.get(index as usize)?;
+        Some((
+            ConsumerId(cell.generation << INDEX_BITS | index),
+            cell.consumer.as_ref()?,
+        ))
+    }
+
+    /// The consumer whose turn it was got a message.
+    pub fn took(&mut self, index: u32) {
+        let Some(consumer) = self.cells[index as usize].consumer.as_mut() else {
+            return;
+        };
+        if !consumer.no_ack {
+            consumer.unacked += 1;
+        }
+        let full = consumer.full();
+        if full {
+            consumer.standing = Standing::Full;
+        }
+        let priority = consumer.priority;
+        let Some(line) = self.lines.iter_mut().find(|line| line.priority == priority) else {
+            return;
+        };
+        if full {
+            line.waiting.pop_front();
+        } else if line.waiting.len() > 1 {
+            line.waiting.rotate_left(1);
+        }
+    }
+
+    /// The consumer settled a message. Whether it may take one now and could not before.
+    pub fn settled(&mut self, id: ConsumerId) {
+        let Some(index) = self.index(id) else {
+            return;
+        };
+        let Some(consumer) = self.cells[index as usize].consumer.as_mut() else {
+            return;
+        };
+        consumer.unacked = consumer.unacked.saturating_sub(1);
+        match consumer.standing {
+            Standing::Full => self.stand(index),
+            Standing::Standby => self.elect(),
+            Standing::InLine | Standing::Stalled => {}
+        }
+    }
+
+    /// The client of the consumer whose turn it is takes no more now.
+    pub fn stall(&mut self, index: u32) {
+        self.leave_line(index);
+        if let Some(consumer) = self.cells[index as usize].consumer.as_mut() {
+            consumer.standing = Standing::Stalled;
+        }
+    }
+
+    /// The client takes messages again.
+    pub fn unstall(&mut self, id: ConsumerId) {
+        if let Some(index) = self.index(id)
+            && self
+                .at(index)
+                .is_some_and(|(_, consumer)| consumer.standing == Standing::Stalled)
+        {
+            self.stand(index);
+        }
+    }
+
+    /// Every consumer with its id, by cell.
+    pub fn iter(&self) -> impl Iterator<Item = (ConsumerId, &Consumer<C>)> {
+        (0..self.cells.len() as u32).filter_map(|index| self.at(index))
+    }
+
+    /// The consumer of that id, if it is still there.
+    pub fn get(&self, id: ConsumerId) -> Option<&Consumer<C>> {
+        Some(self.at(self.index(id)?)?.1)
+    }
+
+    /// The one that is served, where only one is.
+    pub fn single_active(&self) -> Option<ConsumerId> {
+        match self.mode {
+            Mode::SingleActive { active: Some(index) } => Some(self.at(index)?.0),
+            _ => None,
+        }
+    }
+
+    /// Whether only one is served.
+    pub fn is_single_active(&self) -> bool {
+        self.mode != Mode::All
+    }
+
+    /// Panics when lines and standings do not agree.
+    pub fn check(&self) {
+        assert_eq!(self.count, self.iter().count());
+        for (id, consumer) in self.iter() {
+            let index = id.0 & INDEX_MASK;
+            let lines = self.lines.iter().filter(|line| line.waiting.contains(&index));
+            let priorities: Vec<_> = lines.map(|line| line.priority).collect();
+            match consumer.standing {
+                Standing::InLine => {
+                    assert_eq!(priorities, [consumer.priority]);
+                    assert!(!consumer.full(), "a full consumer is in line");
+                }
+                _ => assert!(priorities.is_empty(), "in line and {:?}", consumer.standing),
+            }
+            assert!(consumer.standing != Standing::Full || consumer.full());
+            if let Mode::SingleActive { active } = self.mode {
+                let way = active != Some(index) || self.makes_way(index);
+                assert_eq!(consumer.standing == Standing::Standby, way, "single active consumer");
+            } else {
+                assert_ne!(consumer.standing, Standing::Standby);
+            }
+        }
+        let waiting: usize = self.lines.iter().map(|line| line.waiting.len()).sum();
+        assert_eq!(
+            waiting,
+            self.iter().filter(|(_, one)| one.standing == Standing::InLine).count()
+        );
+        assert!(self.lines.is_sorted_by(|one, next| one.priority > next.priority));
+        assert!(self.mode != (Mode::SingleActive { active: None }) || self.count == 0);
+    }
+
+    fn index(&self, id: ConsumerId) -> Option<u32> {
+        let index = id.0 & INDEX_MASK;
+        (self.at(index)?.0 == id).then_some(index)
+    }
+
+    /// Gives a consumer its place again after something about it changed.
+    fn stand(&mut self, index: u32) {
+        self.leave_line(index);
+        let idle = match self.mode {
+            Mode::All => false,
+            Mode::SingleActive { active } => active != Some(index) || self.makes_way(index),
+        };
+        let Some(consumer) = self.cells[index as usize].consumer.as_mut() else {
+            return;
+        };
+        consumer.standing = match consumer.full() {
+            _ if idle => Standing::Standby,
+            true => Standing::Full,
+            false => Standing::InLine,
+        };
+        if consumer.standing == Standing::InLine {
+            let priority = consumer.priority;
+            if let Some(line) = self.lines.iter_mut().find(|line| line.priority == priority) {
+                line.waiting.push_back(index);
+            }
+        }
+    }
+
+    fn leave_line(&mut self, index: u32) {
+        let Some((_, consumer)) = self.at(index) else {
+            return;
+        };
+        if consumer.standing != Standing::InLine {
+            return;
+        }
+        let priority = consumer.priority;
+        if let Some(line) = self.lines.iter_mut().find(|line| line.priority == priority) {
+            line.waiting.retain(|other| *other != index);
+        }
+    }
+
+    /// Chooses the single active consumer: the one of highest priority that came first. On a
+    /// classic queue whoever is active stays so; on a quorum queue one of higher priority takes
+    /// over, as soon as the active one holds nothing.
+    fn elect(&mut self) {
+        let Mode::SingleActive { active } = self.mode else {
+            return;
+        };
+        if let Some(active) = active {
+            if !self.outranked(active) {
+                return;
+            }
+            if self.makes_way(active) {
+                return self.stand(active);
+            }
+        }
+        let best = self
+            .iter()
+            .max_by_key(|(_, one)| (one.priority, std::cmp::Reverse(one.arrival)));
+        let best = best.map(|(id, _)| id.0 & INDEX_MASK);
+        self.mode = Mode::SingleActive { active: best };
+        for index in active.into_iter().chain(best) {
+            self.stand(index);
+        }
+    }
+
+    /// Whether another has a better claim to be the single active consumer.
+    fn outranked(&self, active: u32) -> bool {
+        let Some((_, active)) = self.at(active) else {
+            return true;
+        };
+        self.kind == QueueType::Quorum && self.iter().any(|(_, other)| other.priority > active.priority)
+    }
+
+    /// Whether the active consumer gets no more because another waits for its last settle.
+    fn makes_way(&self, active: u32) -> bool {
+        self.outranked(active) && self.at(active).is_some_and(|(_, active)| active.unacked > 0)
+    }
+}
+
+impl<C> Consumer<C> {
+    fn full(&self) -> bool {
+        self.prefetch.is_some_and(|prefetch| self.unacked >= prefetch)
+    }
+}

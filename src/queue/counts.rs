@@ -1,0 +1,156 @@
+//! What the management API and declare replies want to know of a queue.
+
+use crate::types::Message;
+
+use super::Queue;
+use super::consumers::{Consumer, Standing};
+use super::sink::ConsumerId;
+
+/// Numbers of one queue at one moment. Bytes are those of message bodies unless said otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    pub ready: u64,
+    pub ready_bytes: u64,
+    pub unacked: u64,
+    pub unacked_bytes: u64,
+    pub consumers: u64,
+    /// Messages that survive a restart, ready or not.
+    pub persistent: u64,
+    pub persistent_bytes: u64,
+    /// Memory that messages take, names and properties included.
+    pub memory_bytes: u64,
+    /// Ready messages whose body is not in memory.
+    pub paged_out: u64,
+}
+
+/// A consumer as the management API shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumerView<'a, C> {
+    pub id: ConsumerId,
+    pub handle: &'a C,
+    /// `None` is no limit.
+    pub prefetch: Option<u32>,
+    pub exclusive: bool,
+    pub no_ack: bool,
+    pub priority: i32,
+    /// Messages it holds.
+    pub unacked: u32,
+    pub status: ConsumerStatus,
+}
+
+/// Whether a consumer is served.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ConsumerStatus {
+    /// One of many.
+    Up,
+    /// The one that is served.
+    SingleActive,
+    /// Another one is served.
+    Waiting,
+}
+
+impl ConsumerStatus {
+    /// The word of the HTTP API's `activity_status`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::SingleActive => "single_active",
+            Self::Waiting => "waiting",
+        }
+    }
+
+    /// The HTTP API's `active`.
+    pub fn is_active(self) -> bool {
+        self != Self::Waiting
+    }
+}
+
+impl<C, P> Queue<C, P> {
+    /// All numbers at once.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            ready: self.ready(),
+            ready_bytes: self.bytes_ready(),
+            unacked: self.unacked(),
+            unacked_bytes: self.bytes_unacked(),
+            consumers: self.consumer_count() as u64,
+            persistent: self.persistent.0,
+            persistent_bytes: self.persistent.1,
+            memory_bytes: self.bytes_in_memory(),
+            paged_out: self.ready.paged() as u64,
+        }
+    }
+
+    /// Messages waiting for a consumer.
+    pub fn ready(&self) -> u64 {
+        self.ready.len() as u64
+    }
+
+    /// Messages that clients hold.
+    pub fn unacked(&self) -> u64 {
+        self.outstanding.unacked() as u64
+    }
+
+    /// Consumers, whether they are served or not.
+    pub fn consumer_count(&self) -> usize {
+        self.consumers.len()
+    }
+
+    /// Whether there ever was a consumer: an auto-delete queue goes with its last one only then.
+    pub fn had_consumer(&self) -> bool {
+        self.consumers.had_any()
+    }
+
+    /// Bytes of the ready messages' bodies.
+    pub fn bytes_ready(&self) -> u64 {
+        self.ready.bytes()
+    }
+
+    /// Bytes of the bodies that clients hold.
+    pub fn bytes_unacked(&self) -> u64 {
+        self.outstanding.bytes()
+    }
+
+    /// Bytes of memory that messages take.
+    pub fn bytes_in_memory(&self) -> u64 {
+        self.paging.memory
+    }
+
+    /// The message that is next, when it is in memory.
+    pub fn head(&self) -> Option<&Message> {
+        self.ready.entry(self.ready.head()?)?.message.as_ref()
+    }
+
+    /// The consumers.
+    pub fn consumers(&self) -> impl Iterator<Item = ConsumerView<'_, C>> {
+        let active = self.consumers.single_active();
+        self.consumers.iter().map(move |(id, consumer)| ConsumerView {
+            id,
+            handle: &consumer.handle,
+            prefetch: consumer.prefetch,
+            exclusive: consumer.exclusive,
+            no_ack: consumer.no_ack,
+            priority: consumer.priority,
+            unacked: consumer.unacked,
+            status: self.status(id, active, consumer),
+        })
+    }
+
+    /// The consumer that is served, where only one is.
+    pub fn single_active_consumer(&self) -> Option<&C> {
+        Some(&self.consumers.get(self.consumers.single_active()?)?.handle)
+    }
+
+    /// Whether a message published now would be delivered at once.
+    pub fn has_waiting_consumer(&self) -> bool {
+        self.consumers.next().is_some()
+    }
+
+    fn status(&self, id: ConsumerId, active: Option<ConsumerId>, consumer: &Consumer<C>) -> ConsumerStatus {
+        match (self.consumers.is_single_active(), consumer.standing) {
+            (false, _) => ConsumerStatus::Up,
+            (true, Standing::Standby) if active != Some(id) => ConsumerStatus::Waiting,
+            (true, _) => ConsumerStatus::SingleActive,
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! Messages that an `x-delayed-message` exchange holds back until they are due.
+//!
+//! All of them are stored, whatever their delivery mode, so that delays survive a restart. They
+//! come out in order of due time, and of arrival where that is equal; a message that is due stays
+//! stored until the caller says that it was routed. Bodies beyond the budget leave memory once
+//! they are on disk and are read back in runs when they are due, one run at a time; what is due
+//! later does not overtake what is being read. Holds: `asked` names entries of `waiting` without a
+//! body.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::types::{ByteSize, Message, Millis, Timestamp};
+
+use super::sink::{Loc, META_LEN, Recovered};
+
+/// The delayed messages of one exchange. `P` is what the caller calls a publish that waits.
+pub struct Delays<P> {
+    waiting: BTreeMap<(Timestamp, u64), Delayed>,
+    /// Due and given to the caller, who has not said yet that they are routed.
+    leaving: BTreeMap<u64, Loc>,
+    /// Bodies on their way from the store, with the due time of their messages.
+    asked: BTreeMap<u64, Timestamp>,
+    /// Publishes that wait for the journal, and due times of bodies that leave memory then.
+    unsynced: VecDeque<Unsynced<P>>,
+    next_seq: u64,
+    memory: u64,
+    limit: u64,
+}
+
+struct Delayed {
+    message: Option<Message>,
+    loc: Loc,
+    len: u32,
+}
+
+struct Unsynced<P> {
+    seq: u64,
+    due: Timestamp,
+    publish: Option<P>,
+}
+
+/// Takes what the delays decided.
+pub trait DelaySink {
+    /// What the caller calls a publish that waits for its confirm.
+    type Publish;
+
+    /// Record: keeps a message; from `durable` on its place must answer `fetch`.
+    fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message) -> Loc;
+    /// Record: the message is routed, or lost.
+    fn settled(&mut self, seq: u64);
+    /// Effect: the message is safe.
+    fn confirm(&mut self, publish: Self::Publish);
+    /// Effect: read these bodies and answer with one `fetched` that names every one of them.
+    fn fetch(&mut self, wanted: &[(u64, Loc)]);
+    /// Effect: route the message, then say so with `left`.
+    fn due(&mut self, seq: u64, message: Message);
+}
+
+impl<P> Delays<P> {
+    /// No messages.
+    pub fn new() -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            unsynced: VecDeque::new(),
+            next_seq: 1,
+            memory: 0,
+            limit: DEFAULT_LIMIT,
+        }
+    }
+
+    /// The delays as the journal knows them. What became due meanwhile comes with the next tick.
+    pub fn recover(ledger: Vec<Recovered>, next_seq: u64) -> Self {
+        let mut delays = Self::new();
+        delays.next_seq = next_seq.max(1);
+        for Recovered {
+            seq, loc, meta, len, ..
+        } in ledger
+        {
+            let mut due = [0; 8];
+            due.copy_from_slice(&meta[8..16]);
+            let message = Delayed {
+                message: None,
+                loc,
+                len,
+            };
+            delays
+                .waiting
+                .insert((Timestamp(u64::from_le_bytes(due)), seq), message);
+            delays.next_seq = delays.next_seq.max(seq + 1);
+        }
+        delays
+    }
+
+    /// Sets how much memory bodies may take; bodies already there stay.
+    pub fn set_cache_limit(&mut self, limit: ByteSize) {
+        self.limit = limit.0;
+    }
+
+    /// Holds a message back. The publish is confirmed when it is on disk.
+    pub fn enqueue<S>(&mut self, now: Timestamp, delay: Millis, message: Message, publish: Option<P>, sink: &mut S)
+    where
+        S: DelaySink<Publish = P>,
+    {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        let due = now + delay;
+        let mut meta = [0; META_LEN];
+        meta[0] = META_VERSION;
+        meta[8..16].copy_from_slice(&due.0.to_le_bytes());
+        let loc = sink.store(seq, meta, &message);
+        self.memory += message.memory() as u64;
+        if publish.is_some() || self.memory > self.limit {
+            self.unsynced.push_back(Unsynced { seq, due, publish });
+        }
+        let len = message.body().len() as u32;
+        let message = Some(message);
+        self.waiting.insert((due, seq), Delayed { message, loc, len });
+    }
+
+    /// The journal has everything up to `seq` on disk.
+    pub fn durable<S: DelaySink<Publish = P>>(&mut self, seq: u64, sink: &mut S) {
+        while self.unsynced.front().is_some_and(|first| first.seq <= seq) {
+            let Some(Unsynced { seq, due, publish }) = self.unsynced.pop_front() else {
+                return;
+            };
+            if let Some(publish) = publish {
+                sink.confirm(publish);
+            }
+            if self.memory > self.limit
+                && let Some(delayed) = self.waiting.get_mut(&(due, seq))
+                && let Some(message) = delayed.message.take()
+            {
+                self.memory -= message.memory() as u64;
+            }
+        }
+    }
+
+    /// Gives out what is due.
+    pub fn tick<S: DelaySink<Publish = P>>(&mut self, now: Timestamp, sink: &mut S) {
+        while let Some(first) = self.waiting.first_entry()
+            && first.key().0 <= now
+        {
+            let (_, seq) = *first.key();
+            if first.get().message.is_none() {
+                return self.ask(sink);
+            }
+            let Delayed { message, loc, .. } = first.remove();
+            if let Some(message) = message {
+                self.memory -= message.memory() as u64;
+                self.leaving.insert(seq, loc);
+                sink.due(seq, message);
+            }
+        }
+    }
+
+    /// Bodies that were asked for, naming every message of the request; `None` is one that cannot
+    /// be read any more, whose message is dropped. Returns how many were lost that way.
+    pub fn fetched<S>(&mut self, now: Timestamp, bodies: Vec<(u64, Option<Message>)>, sink: &mut S) -> u64
+    where
+        S: DelaySink<Publish = P>,
+    {
+        let mut lost = 0;
+        for (seq, body) in bodies {
+            let Some(due) = self.asked.remove(&seq) else {
+                continue;
+            };
+            match body {
+                Some(body) => {
+                    self.memory += body.memory() as u64;
+                    if let Some(delayed) = self.waiting.get_mut(&(due, seq)) {
+                        delayed.message = Some(body);
+                    }
+                }
+                None => {
+                    self.waiting.remove(&(due, seq));
+                    sink.settled(seq);
+                    lost += 1;
+                }
+            }
+        }
+        self.tick(now, sink);
+        lost
+    }
+
+    /// These messages are routed: their records end.
+    pub fn left<S: DelaySink<Publish = P>>(&mut self, seqs: impl IntoIterator<Item = u64>, sink: &mut S) {
+        for seq in seqs {
+            if self.leaving.remove(&seq).is_some() {
+                sink.settled(seq);
+            }
+        }
+    }
+
+    /// When [`Delays::tick`] is wanted next; not while the first body is on its way.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        let ((due, seq), _) = self.waiting.first_key_value()?;
+        (!self.asked.contains_key(seq)).then_some(*due)
+    }
+
+    /// Messages held back.
+    pub fn count(&self) -> u64 {
+        self.waiting.len() as u64
+    }
+
+    /// The stored messages whose body is where `in_segment` says: sequence number and place,
+    /// ordered by sequence number.
+    pub fn living(&self, in_segment: impl Fn(Loc) -> bool) -> Vec<(u64, Loc)> {
+        let waiting = self.waiting.iter().map(|((_, seq), delayed)| (*seq, delayed.loc));
+        let leaving = self.leaving.iter().map(|(seq, loc)| (*seq, *loc));
+        let mut living: Vec<_> = waiting.chain(leaving).filter(|(_, loc)| in_segment(*loc)).collect();
+        living.sort_unstable();
+        living
+    }
+
+    /// Stored bodies moved.
+    pub fn relocate(&mut self, moved: &[(u64, Loc)]) {
+        let moved: BTreeMap<u64, Loc> = moved.iter().copied().collect();
+        for ((_, seq), delayed) in &mut self.waiting {
+            delayed.loc = moved.get(seq).copied().unwrap_or(delayed.loc);
+        }
+        for (seq, loc) in &mut self.leaving {
+            *loc = moved.get(seq).copied().unwrap_or(*loc);
+        }
+    }
+
+    /// Asks for the bodies that are due first, unless a request is on its way.
+    fn ask<S: DelaySink<Publish = P>>(&mut self, sink: &mut S) {
+        if !self.asked.is_empty() {
+            return;
+        }
+        let mut wanted = Vec::new();
+        let mut bytes = 0;
+        for ((due, seq), delayed) in &self.waiting {
+            if wanted.len() >= RUN_MESSAGES || bytes >= RUN_BYTES || delayed.message.is_some() {
+                break;
+            }
+            wanted.push((*seq, delayed.loc));
+            bytes += u64::from(delayed.len);
+            self.asked.insert(*seq, *due);
+        }
+        sink.fetch(&wanted);
+    }
+}
+
+impl<P> Default for Delays<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Layout of the record's head: version, seven unused bytes, due time in little-endian, eight
+/// unused bytes.
+const META_VERSION: u8 = 1;
+
+/// Memory of the bodies unless told otherwise, in bytes.
+const DEFAULT_LIMIT: u64 = 32 << 20;
+
+/// Most messages of one request to the store.
+const RUN_MESSAGES: usize = 1024;
+
+/// Bytes of bodies after which a request is full.
+const RUN_BYTES: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{MessageParts, Traits};
+
+    /// A store that keeps everything, and what came out.
+    #[derive(Default)]
+    struct Shelf {
+        stored: BTreeMap<u64, ([u8; META_LEN], Message)>,
+        confirmed: Vec<u32>,
+        due: Vec<(u64, String)>,
+        wanted: Vec<u64>,
+    }
+
+    impl DelaySink for Shelf {
+        type Publish = u32;
+        fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message) -> Loc {
+            self.stored.insert(seq, (meta, message.clone()));
+            seq
+        }
+        fn settled(&mut self, seq: u64) {
+            self.stored.remove(&seq).expect("settled once");
+        }
+        fn confirm(&mut self, publish: u32) {
+            self.confirmed.push(publish);
+        }
+        fn fetch(&mut self, wanted: &[(u64, Loc)]) {
+            assert!(self.wanted.is_empty() && !wanted.is_empty());
+            self.wanted = wanted.iter().map(|(seq, _)| *seq).collect();
+        }
+        fn due(&mut self, seq: u64, message: Message) {
+            self.due
+                .push((seq, String::from_utf8_lossy(message.body()).into_owned()));
+        }
+    }
+
+    impl Shelf {
+        fn due_now(&mut self, delays: &mut Delays<u32>) -> String {
+            let due = std::mem::take(&mut self.due);
+            delays.left(due.iter().map(|(seq, _)| *seq), self);
+            due.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(" ")
+        }
+
+        fn answer(&mut self, delays: &mut Delays<u32>, now: u64) -> u64 {
+            let wanted = std::mem::take(&mut self.wanted);
+            let body = |seq: &u64| (*seq, self.stored.get(seq).map(|(_, message)| message.clone()));
+            let bodies = wanted.iter().map(body).collect();
+            delays.fetched(Timestamp(now), bodies, self)
+        }
+
+        fn ledger(&self) -> Vec<Recovered> {
+            let recovered = |(seq, (meta, message)): (&u64, &([u8; META_LEN], Message))| Recovered {
+                seq: *seq,
+                loc: *seq,
+                meta: *meta,
+                count: 0,
+                len: message.body().len() as u32,
+            };
+            self.stored.iter().map(recovered).collect()
+        }
+    }
+
+    fn message(text: &str) -> Message {
+        let parts = MessageParts {
+            exchange: b"",
+            routing_key: b"",
+            properties: &[0, 0],
+            traits: Traits::default(),
+        };
+        Message::new(parts, text.as_bytes(), &mut Vec::new())
+    }
+
+    #[test]
+    fn messages_come_out_in_order_of_due_time_and_stay_stored_until_routed() {
+        let (mut delays, mut shelf) = (Delays::new(), Shelf::default());
+        for (number, (delay, text)) in [(300, "c"), (100, "a"), (200, "b"), (100, "a2")]
+            .into_iter()
+            .enumerate()
+        {
+            delays.enqueue(
+                Timestamp(0),
+                Millis(delay),
+                message(text),
+                Some(number as u32),
+                &mut shelf,
+            );
+        }
+        assert_eq!((delays.count(), delays.deadline()), (4, Some(Timestamp(100))));
+        delays.durable(3, &mut shelf);
+        assert_eq!(shelf.confirmed, [0, 1, 2]);
+        delays.tick(Timestamp(99), &mut shelf);
+        assert_eq!(shelf.due_now(&mut delays), "");
+        delays.tick(Timestamp(250), &mut shelf);
+        assert_eq!(shelf.stored.len(), 4);
+        assert_eq!(shelf.due_now(&mut delays), "a a2 b");
+        assert_eq!(shelf.stored.len(), 1);
+        assert_eq!((delays.count(), delays.deadline()), (1, Some(Timestamp(300))));
+    }
+
+    #[test]
+    fn delays_survive_a_restart_and_are_read_back_when_due() {
+        let (mut delays, mut shelf) = (Delays::new(), Shelf::default());
+        for (delay, text) in [(300, "c"), (100, "a"), (200, "b")] {
+            delays.enqueue(Timestamp(0), Millis(delay), message(text), None, &mut shelf);
+        }
+        let mut delays = Delays::recover(shelf.ledger(), 0);
+        assert_eq!(delays.deadline(), Some(Timestamp(100)));
+        delays.relocate(&[(1, 70), (2, 80)]);
+        assert_eq!(delays.living(|loc| loc >= 70), [(1, 70), (2, 80)]);
+        delays.tick(Timestamp(200), &mut shelf);
+        assert_eq!((shelf.wanted.as_slice(), delays.deadline()), (&[2, 3, 1][..], None));
+        delays.enqueue(Timestamp(0), Millis(150), message("between"), None, &mut shelf);
+        delays.tick(Timestamp(200), &mut shelf);
+        assert_eq!(shelf.due_now(&mut delays), "", "nothing overtakes what is being read");
+        assert_eq!(shelf.answer(&mut delays, 200), 0);
+        assert_eq!(shelf.due_now(&mut delays), "a between b");
+        assert_eq!(delays.count(), 1);
+    }
+
+    #[test]
+    fn bodies_beyond_the_budget_leave_memory_and_a_lost_one_is_dropped() {
+        let (mut delays, mut shelf) = (Delays::new(), Shelf::default());
+        delays.set_cache_limit(ByteSize(100));
+        for text in ["a", "b", "c", "d"] {
+            delays.enqueue(Timestamp(0), Millis(10), message(text), None, &mut shelf);
+        }
+        delays.durable(4, &mut shelf);
+        assert!(delays.memory <= 100);
+        let body = shelf.stored.remove(&3).expect("stored");
+        delays.tick(Timestamp(10), &mut shelf);
+        let wanted = shelf.wanted.clone();
+        assert!(wanted.contains(&3));
+        let bodies = wanted
+            .iter()
+            .map(|seq| (*seq, shelf.stored.get(seq).map(|(_, message)| message.clone())));
+        let bodies: Vec<_> = bodies.collect();
+        shelf.stored.insert(3, body);
+        shelf.wanted.clear();
+        assert_eq!(delays.fetched(Timestamp(10), bodies, &mut shelf), 1);
+        while !shelf.wanted.is_empty() {
+            shelf.answer(&mut delays, 10);
+        }
+        assert_eq!(shelf.due_now(&mut delays), "a b d");
+        assert!(shelf.stored.is_empty());
+        assert_eq!(delays.memory, 0);
+    }
+}

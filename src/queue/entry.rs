@@ -1,0 +1,115 @@
+//! One message as the queue keeps it: 48 bytes, with or without its body in memory.
+//!
+//! An entry is in exactly one place: uncommitted, ready or outstanding. It moves between them by
+//! value. What the journal must keep beside the body to rebuild it is [`Entry::meta`].
+
+use crate::types::{Message, Timestamp};
+
+use super::sink::{Loc, META_LEN};
+
+/// One message in the queue.
+pub(super) struct Entry {
+    /// Position in the order of arrival; never used twice.
+    pub seq: u64,
+    /// The message itself, while it is in memory.
+    pub message: Option<Message>,
+    /// Where the store keeps it; meaningful with [`STORED`] or [`PAGED`].
+    pub loc: Loc,
+    /// When it expires; [`NEVER`] without a time to live.
+    pub expires: Timestamp,
+    /// Bytes of its body.
+    pub len: u32,
+    /// How often it was delivered and came back.
+    pub count: u32,
+    /// The lane of the ready line it belongs to.
+    pub lane: u8,
+    /// [`STORED`], [`PAGED`] and the others below.
+    marks: u8,
+}
+
+/// The time of messages without a time to live.
+pub(super) const NEVER: Timestamp = Timestamp(u64::MAX);
+
+/// In the journal: it survives a restart, and its end must be recorded.
+pub(super) const STORED: u8 = 1;
+/// Written out only to save memory; nobody looks for it after a restart.
+pub(super) const PAGED: u8 = 2;
+/// Was, or may have been, delivered before.
+pub(super) const REDELIVERED: u8 = 4;
+/// Its body was asked back from the store and has not arrived.
+pub(super) const FETCHING: u8 = 8;
+/// Its body was read back and counts as read ahead.
+pub(super) const FETCHED: u8 = 16;
+/// Its body cannot be read any more: it is dropped when it reaches the head of the line.
+pub(super) const LOST: u8 = 32;
+
+/// Layout of [`Entry::meta`]: version, lane, six unused bytes, expiry in little-endian, eight unused bytes.
+const META_VERSION: u8 = 1;
+
+impl Entry {
+    /// A message that has just been published.
+    pub fn new(seq: u64, message: Message, lane: u8, expires: Timestamp) -> Self {
+        Self {
+            seq,
+            len: message.body().len() as u32,
+            message: Some(message),
+            loc: 0,
+            expires,
+            count: 0,
+            lane,
+            marks: 0,
+        }
+    }
+
+    /// A message of the ledger, its body in the store.
+    pub fn recovered(seq: u64, loc: Loc, meta: &[u8; META_LEN], len: u32, count: u32) -> Self {
+        let expires = if meta[0] == META_VERSION {
+            let mut bytes = [0; 8];
+            bytes.copy_from_slice(&meta[8..16]);
+            Timestamp(u64::from_le_bytes(bytes))
+        } else {
+            NEVER
+        };
+        Self {
+            seq,
+            message: None,
+            loc,
+            expires,
+            len,
+            count,
+            lane: meta[1],
+            marks: STORED,
+        }
+    }
+
+    /// What the journal keeps beside the body.
+    pub fn meta(&self) -> [u8; META_LEN] {
+        let mut meta = [0; META_LEN];
+        meta[0] = META_VERSION;
+        meta[1] = self.lane;
+        meta[8..16].copy_from_slice(&self.expires.0.to_le_bytes());
+        meta
+    }
+
+    pub fn is(&self, mark: u8) -> bool {
+        self.marks & mark != 0
+    }
+
+    pub fn mark(&mut self, mark: u8) {
+        self.marks |= mark;
+    }
+
+    pub fn unmark(&mut self, mark: u8) {
+        self.marks &= !mark;
+    }
+
+    /// Whether its time to live is over.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.expires <= now
+    }
+
+    /// Bytes its body takes in memory now.
+    pub fn memory(&self) -> u64 {
+        self.message.as_ref().map_or(0, |message| message.memory() as u64)
+    }
+}

@@ -1,0 +1,70 @@
+//! Length limits: `max-length`, `max-length-bytes`, and what happens to what is too much.
+//!
+//! Only ready messages count, with the bytes of their bodies. A full queue either drops its head,
+//! the message that would be delivered next, whatever its priority; or it refuses what comes, even
+//! when a consumer waits, as RabbitMQ does.
+
+use crate::spec::Overflow;
+use crate::types::Message;
+
+use super::Queue;
+use super::sink::{DeathReason, Sink, Slot};
+
+impl<C, P> Queue<C, P> {
+    /// Whether this message must be refused.
+    pub(super) fn would_overflow(&self, message: &Message) -> bool {
+        if self.settings.max_length.is_none() && self.settings.max_length_bytes.is_none() {
+            return false;
+        }
+        if self.rules.overflow(&self.settings) == Overflow::DropHead {
+            return false;
+        }
+        let (mut length, mut bytes) = (
+            self.ready.len() as u64 + 1,
+            self.ready.bytes() + message.body().len() as u64,
+        );
+        for entry in &self.uncommitted {
+            length += 1;
+            bytes += u64::from(entry.len);
+        }
+        self.exceeds(length, bytes)
+    }
+
+    /// Refuses a message; a publisher that does not confirm hears nothing.
+    pub(super) fn refuse<S>(&mut self, message: Message, publish: Option<P>, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        if let Some(publish) = publish {
+            sink.refuse(publish);
+        }
+        if self.settings.overflow == Overflow::RejectPublishDlx && self.settings.dead_letter_exchange.is_some() {
+            sink.dead_letter(Slot::NONE, message, DeathReason::MaxLen);
+        }
+    }
+
+    /// Drops from the head what the queue has too much.
+    pub(super) fn drop_head<S>(&mut self, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        while self.too_long()
+            && let Some(place) = self.ready.head()
+            && self.may_die(place)
+            && let Some(entry) = self.ready.take(place)
+        {
+            self.die(entry, DeathReason::MaxLen, sink);
+        }
+    }
+
+    /// Whether the head must go.
+    pub(super) fn too_long(&self) -> bool {
+        self.exceeds(self.ready.len() as u64, self.ready.bytes())
+            && self.rules.overflow(&self.settings) == Overflow::DropHead
+    }
+
+    fn exceeds(&self, length: u64, bytes: u64) -> bool {
+        self.settings.max_length.is_some_and(|most| length > most)
+            || self.settings.max_length_bytes.is_some_and(|most| bytes > most)
+    }
+}

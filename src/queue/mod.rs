@@ -1,0 +1,488 @@
+//! The queue machine: which messages there are, who gets which, and what must survive.
+//!
+//! It runs on one node, behind a mutex, and is called with batches. It asks nobody for anything:
+//! the time comes in, and everything that should happen is pushed into the caller's [`Sink`].
+//! Classic and quorum queues are the same machine; where they differ, a rule of [`Rules`] says so.
+//!
+//! ```text
+//!  publish ──► uncommitted ──durable──► ready ──────► outstanding ──Accept──► gone
+//!     │        (quorum only)            ▲   │             │  │
+//!     │  a consumer waits, queue empty  │   │   Requeue   │  │ Discard
+//!     └─────────────────────────────────┼─► │ ◄───────────┘  ▼
+//!                                       │   └─ expired, ► dying ──dead_lettered──► gone
+//!                                    fetched   too many
+//! ```
+//!
+//! Holds between calls: a consumer that may take a message waits only while the line is empty or
+//! the body of its head is on its way from the store; every message is in one place of the
+//! drawing; `check()` walks all of it.
+
+mod blocks;
+mod check;
+mod confirms;
+mod consumers;
+mod counts;
+pub mod death;
+pub mod delay;
+mod entry;
+mod expiry;
+mod limits;
+mod outstanding;
+mod paging;
+mod ready;
+mod recovery;
+mod redelivery;
+mod rules;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::spec::{QueueSettings, QueueType};
+use crate::types::{Message, Millis, Timestamp};
+
+pub use counts::{ConsumerStatus, ConsumerView, Counts};
+pub use sink::{
+    Consume, ConsumeError, ConsumerId, DeathReason, Delivery, Get, Keep, Loc, META_LEN, Outcome, Publish, Recovered,
+    Sink, Slot, Tick,
+};
+
+use confirms::Confirms;
+use consumers::Consumers;
+use entry::{Entry, LOST, PAGED, REDELIVERED, STORED};
+use outstanding::{Held, Outstanding, Owner};
+use paging::Paging;
+use ready::{Place, Ready};
+use rules::{ReadyRule, Rules};
+
+/// A queue. `C` is what the caller calls a consumer, `P` a publish that waits for its confirm.
+pub struct Queue<C, P> {
+    rules: Rules,
+    settings: QueueSettings,
+    ready: Ready,
+    outstanding: Outstanding,
+    /// Stored, but not yet the queue's to give away.
+    uncommitted: VecDeque<Entry>,
+    consumers: Consumers<C>,
+    confirms: Confirms<P>,
+    /// Messages being dead-lettered whose body is not in memory.
+    dying: BTreeMap<u64, Slot>,
+    paging: Paging,
+    next_seq: u64,
+    durable_up_to: u64,
+    /// Stored messages up to here are recorded as possibly delivered.
+    delivered_up_to: u64,
+    /// Messages the journal holds, and the bytes of their bodies.
+    persistent: (u64, u64),
+    last_used: Timestamp,
+    /// The node's delivery acknowledgement timeout; the settings may say otherwise.
+    consumer_timeout: Option<Millis>,
+    /// Before this nobody can be beyond the timeout.
+    next_overdue: Option<Timestamp>,
+}
+
+impl<C, P> Queue<C, P> {
+    /// An empty queue. `durable` says whether persistent messages are kept on disk.
+    pub fn new(kind: QueueType, durable: bool, settings: QueueSettings, now: Timestamp) -> Self {
+        Self {
+            rules: Rules::of(kind, durable),
+            ready: Ready::new(kind, settings.max_priority),
+            outstanding: Outstanding::new(),
+            uncommitted: VecDeque::new(),
+            consumers: Consumers::new(kind, settings.single_active_consumer),
+            confirms: Confirms::new(),
+            dying: BTreeMap::new(),
+            paging: Paging::new(),
+            next_seq: 1,
+            durable_up_to: 0,
+            delivered_up_to: 0,
+            persistent: (0, 0),
+            last_used: now,
+            consumer_timeout: None,
+            next_overdue: None,
+            settings,
+        }
+    }
+
+    /// Takes messages in, in order. Each publish is confirmed or refused through the sink, now or
+    /// when the journal has it.
+    pub fn publish<S>(&mut self, now: Timestamp, batch: impl IntoIterator<Item = Publish<P>>, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        for Publish { message, publish } in batch {
+            if self.would_overflow(&message) {
+                self.refuse(message, publish, sink);
+                continue;
+            }
+            let seq = self.next_seq;
+            self.next_seq += 1;
+            match self.rules.ready {
+                ReadyRule::AtOnce => self.arrive(now, seq, message, publish, sink),
+                ReadyRule::WhenDurable => {
+                    let entry = self.admit(now, seq, message, publish, sink);
+                    self.uncommitted.push_back(entry);
+                }
+            }
+        }
+        self.settle_down(now, sink);
+    }
+
+    /// The journal has everything up to `seq` on disk: confirms, and bodies may leave memory.
+    pub fn durable<S>(&mut self, now: Timestamp, seq: u64, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        self.durable_up_to = self.durable_up_to.max(seq);
+        self.confirms.durable(seq, |publish| sink.confirm(publish));
+        while self.uncommitted.front().is_some_and(|first| first.seq <= seq) {
+            if let Some(entry) = self.uncommitted.pop_front() {
+                self.line_up(now, entry, sink);
+            }
+        }
+        self.drop_durable_bodies();
+        if self.rules.ready == ReadyRule::WhenDurable {
+            self.settle_down(now, sink);
+        }
+    }
+
+    /// Takes a consumer on; deliveries may follow at once.
+    pub fn consume<S>(&mut self, now: Timestamp, consumer: Consume<C>, sink: &mut S) -> Result<ConsumerId, ConsumeError>
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        let id = self.consumers.add(consumer)?;
+        self.last_used = now;
+        self.settle_down(now, sink);
+        Ok(id)
+    }
+
+    /// Ends a consumer and gives its handle back. What it holds stays outstanding until it is
+    /// settled. `None` when it was gone.
+    pub fn cancel<S>(&mut self, now: Timestamp, id: ConsumerId, sink: &mut S) -> Option<C>
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        let handle = self.consumers.remove(id)?;
+        self.last_used = now;
+        self.settle_down(now, sink);
+        Some(handle)
+    }
+
+    /// The consumer's client takes messages again after [`Sink::room`] said no.
+    pub fn unstall<S>(&mut self, now: Timestamp, id: ConsumerId, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        self.consumers.unstall(id);
+        self.pump(now, sink);
+    }
+
+    /// Hands out one message to whoever asks, consumers or not.
+    pub fn get<S>(&mut self, now: Timestamp, no_ack: bool, sink: &mut S) -> Get
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        self.last_used = now;
+        let Some(place) = self.live_head(now, sink) else {
+            return Get::Empty;
+        };
+        let Some(message) = self.ready.entry(place).and_then(|entry| entry.message.clone()) else {
+            self.read_ahead(sink);
+            return Get::NeedsFetch;
+        };
+        let Some(entry) = self.ready.take(place) else {
+            return Get::Empty;
+        };
+        let (redelivered, delivery_count) = (entry.is(REDELIVERED), entry.count);
+        let slot = if no_ack {
+            self.gone(entry, sink);
+            Slot::NONE
+        } else {
+            let slot = self.outstanding.next_slot(entry.seq);
+            note_delivery(&mut self.delivered_up_to, &entry, sink);
+            self.hold(now, entry, Owner::Get, sink);
+            slot
+        };
+        if self.rules.counts_live_messages_only {
+            self.expire(now, sink);
+        }
+        Get::Message {
+            message,
+            slot,
+            redelivered,
+            delivery_count,
+            remaining: self.ready.len() as u64,
+        }
+    }
+
+    /// The dead letters of these slots are published: the queue lets go of them.
+    pub fn dead_lettered<S>(&mut self, slots: impl IntoIterator<Item = Slot>, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        for slot in slots {
+            if let Some(held) = self.outstanding.take_dying(slot) {
+                self.dying.remove(&slot.seq);
+                self.gone(held.entry, sink);
+            }
+        }
+    }
+
+    /// Drops every ready message, without dead-lettering, and says how many there were.
+    pub fn purge<S>(&mut self, sink: &mut S) -> u64
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        let ready = std::mem::replace(&mut self.ready, self.rules.empty_line(&self.settings));
+        let count = ready.len() as u64;
+        for entry in ready.into_entries() {
+            self.gone(entry, sink);
+        }
+        count
+    }
+
+    /// Ends the queue: consumers are cancelled, waiting publishes confirmed, messages dropped.
+    /// That the queue's messages are gone is not recorded one by one. Returns how many were ready.
+    pub fn delete<S>(&mut self, sink: &mut S) -> u64
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        for consumer in self.consumers.drain() {
+            sink.cancel(consumer);
+        }
+        for publish in self.confirms.drain() {
+            sink.confirm(publish);
+        }
+        let count = self.ready.len() as u64;
+        self.ready = self.rules.empty_line(&self.settings);
+        self.outstanding = Outstanding::new();
+        self.uncommitted.clear();
+        self.dying.clear();
+        self.paging.forget_all();
+        self.persistent = (0, 0);
+        count
+    }
+
+    /// The policy changed. Length limits apply at once, times to live to messages that come.
+    /// Priorities and the single active consumer are arguments and stay as declared.
+    pub fn set_settings<S>(&mut self, now: Timestamp, settings: QueueSettings, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        self.settings = QueueSettings {
+            max_priority: self.settings.max_priority,
+            single_active_consumer: self.settings.single_active_consumer,
+            ..settings
+        };
+        self.await_overdue(now);
+        self.settle_down(now, sink);
+    }
+
+    /// A message that the queue took: straight to a consumer when nothing is before it, else into
+    /// the line.
+    fn arrive<S>(&mut self, now: Timestamp, seq: u64, message: Message, publish: Option<P>, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        while self.ready.is_empty()
+            && let Some(index) = self.consumers.next()
+            && let Some((id, consumer)) = self.consumers.at(index)
+        {
+            if !sink.room(&consumer.handle) {
+                self.consumers.stall(index);
+                continue;
+            }
+            if !consumer.no_ack {
+                let entry = self.admit(now, seq, message, publish, sink);
+                return self.hand_over(now, index, entry, sink);
+            }
+            // Gone as soon as it is delivered: it needs neither the journal nor an entry.
+            let delivery = Delivery {
+                message: &message,
+                slot: Slot::NONE,
+                redelivered: false,
+                delivery_count: 0,
+                no_ack: true,
+            };
+            sink.deliver(&consumer.handle, id, delivery);
+            self.consumers.took(index);
+            if let Some(publish) = publish {
+                sink.confirm(publish);
+            }
+            return;
+        }
+        let entry = self.admit(now, seq, message, publish, sink);
+        self.line_up(now, entry, sink);
+    }
+
+    /// Makes an entry, and has it stored or its publish confirmed.
+    fn admit<S>(&mut self, now: Timestamp, seq: u64, message: Message, publish: Option<P>, sink: &mut S) -> Entry
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        let traits = message.traits();
+        let lane = self.ready.lane_of(traits.priority);
+        let mut entry = Entry::new(seq, message, lane, self.expiry(now, traits.expiration));
+        self.paging.arrived(&entry);
+        if self.rules.stores(traits.persistent)
+            && let Some(message) = &entry.message
+        {
+            entry.loc = sink.store(seq, entry.meta(), message, Keep::Durable);
+            entry.mark(STORED);
+            self.persistent.0 += 1;
+            self.persistent.1 += u64::from(entry.len);
+            if let Some(publish) = publish {
+                self.confirms.wait(seq, publish);
+            }
+        } else if let Some(publish) = publish {
+            sink.confirm(publish);
+        }
+        entry
+    }
+
+    /// Puts a new message at the end of the line.
+    fn line_up<S>(&mut self, now: Timestamp, mut entry: Entry, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        if self.ready.is_empty() {
+            // With a time to live of zero it need not stand in line to expire.
+            if entry.expired(now) && self.consumers.next().is_none() {
+                return self.die(entry, DeathReason::Expired, sink);
+            }
+        } else {
+            self.save_memory(&mut entry, sink);
+        }
+        self.ready.push(entry);
+        self.drop_head(sink);
+    }
+
+    /// Drops what must go and delivers what can.
+    fn settle_down<S>(&mut self, now: Timestamp, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        self.expire(now, sink);
+        self.drop_head(sink);
+        self.pump(now, sink);
+    }
+
+    /// Delivers from the line until no consumer may take more.
+    fn pump<S>(&mut self, now: Timestamp, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        while let Some(index) = self.consumers.next()
+            && let Some(place) = self.live_head(now, sink)
+            && self.ready.entry(place).is_some_and(|entry| entry.message.is_some())
+            && let Some((_, consumer)) = self.consumers.at(index)
+        {
+            if !sink.room(&consumer.handle) {
+                self.consumers.stall(index);
+            } else if let Some(entry) = self.ready.take(place) {
+                self.hand_over(now, index, entry, sink);
+            }
+        }
+        if self.consumers.len() > 0 {
+            self.read_ahead(sink);
+        }
+    }
+
+    /// The head of the line, after everything before it that cannot be delivered any more is
+    /// gone.
+    fn live_head<S>(&mut self, now: Timestamp, sink: &mut S) -> Option<Place>
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        self.expire(now, sink);
+        loop {
+            let place = self.ready.head()?;
+            let entry = self.ready.entry(place)?;
+            if entry.expired(now) {
+                // It waits for its turn to be dead-lettered.
+                return None;
+            }
+            if !entry.is(LOST) {
+                return Some(place);
+            }
+            let lost = self.ready.take(place)?;
+            self.gone(lost, sink);
+        }
+    }
+
+    /// Gives a message to the consumer whose turn it is and who has room.
+    fn hand_over<S>(&mut self, now: Timestamp, index: u32, entry: Entry, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        let (Some((id, consumer)), Some(message)) = (self.consumers.at(index), &entry.message) else {
+            return self.ready.put_back(entry);
+        };
+        let no_ack = consumer.no_ack;
+        let slot = match no_ack {
+            true => Slot::NONE,
+            false => self.outstanding.next_slot(entry.seq),
+        };
+        if !no_ack {
+            note_delivery(&mut self.delivered_up_to, &entry, sink);
+        }
+        let delivery = Delivery {
+            message,
+            slot,
+            redelivered: entry.is(REDELIVERED),
+            delivery_count: entry.count,
+            no_ack,
+        };
+        sink.deliver(&consumer.handle, id, delivery);
+        self.consumers.took(index);
+        match no_ack {
+            true => self.gone(entry, sink),
+            false => self.hold(now, entry, Owner::Consumer(id), sink),
+        }
+    }
+
+    /// Makes a message outstanding with a client, in the slot that is next.
+    fn hold<S>(&mut self, now: Timestamp, mut entry: Entry, owner: Owner, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        self.save_outstanding_memory(&mut entry, sink);
+        if self.next_overdue.is_none() {
+            self.await_overdue(now);
+        }
+        let since = now;
+        self.outstanding.insert(Held { entry, owner, since });
+    }
+
+    /// The last of a message: the journal and whoever waits for it hear of it.
+    fn gone<S>(&mut self, entry: Entry, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        self.paging.left(&entry);
+        if entry.is(STORED) {
+            sink.settled(entry.seq);
+            self.persistent.0 -= 1;
+            self.persistent.1 -= u64::from(entry.len);
+            if entry.seq > self.durable_up_to {
+                self.confirms.early(entry.seq, sink);
+            }
+        } else if entry.is(PAGED) {
+            sink.unpaged(entry.seq, entry.loc);
+        }
+    }
+}
+
+/// Records, before it happens, that a stored message is delivered. It is done ahead in steps: a
+/// restart may flag a few messages too many as redelivered, never one too few.
+fn note_delivery(delivered_up_to: &mut u64, entry: &Entry, sink: &mut impl Sink) {
+    if entry.is(STORED) && entry.seq > *delivered_up_to {
+        *delivered_up_to = entry.seq | (DELIVERED_STEP - 1);
+        sink.delivered_up_to(*delivered_up_to);
+    }
+}
+
+/// How far ahead deliveries are recorded, in messages; a power of two.
+const DELIVERED_STEP: u64 = 256;

@@ -1,0 +1,196 @@
+//! The messages out of the line: held by consumers, fetched with `basic.get`, or on their way to
+//! the dead letter exchange.
+//!
+//! A slab: a [`Slot`] is an index checked by the sequence number, so settling neither searches nor
+//! hashes. Holds: free cells are linked through the slab; `unacked` and `bytes` leave out what is
+//! being dead-lettered, which no client holds any more.
+
+use crate::types::Timestamp;
+
+use super::entry::Entry;
+use super::sink::{ConsumerId, DeathReason, Loc, Slot};
+
+/// The outstanding messages of a queue.
+pub(super) struct Outstanding {
+    cells: Vec<Cell>,
+    /// The first free cell; [`END`] when all are taken.
+    free: u32,
+    held: usize,
+    unacked: usize,
+    bytes: u64,
+    /// Where the walk that takes bodies out of memory goes on.
+    hand: usize,
+}
+
+/// A message that is out.
+pub(super) struct Held {
+    pub entry: Entry,
+    pub owner: Owner,
+    /// When it was handed out.
+    pub since: Timestamp,
+}
+
+/// Who has it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Owner {
+    Consumer(ConsumerId),
+    Get,
+    /// The queue's user, until the dead letter is published.
+    Dying(DeathReason),
+}
+
+enum Cell {
+    Held(Held),
+    Free { next: u32 },
+}
+
+const END: u32 = u32::MAX;
+
+impl Outstanding {
+    pub fn new() -> Self {
+        Self {
+            cells: Vec::new(),
+            free: END,
+            held: 0,
+            unacked: 0,
+            bytes: 0,
+            hand: 0,
+        }
+    }
+
+    /// Messages that clients hold.
+    pub fn unacked(&self) -> usize {
+        self.unacked
+    }
+
+    /// Bytes of the bodies that clients hold.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The slot that the next message gets.
+    pub fn next_slot(&self, seq: u64) -> Slot {
+        let index = if self.free == END {
+            self.cells.len() as u32
+        } else {
+            self.free
+        };
+        Slot { index, seq }
+    }
+
+    pub fn insert(&mut self, held: Held) -> Slot {
+        self.held += 1;
+        if !matches!(held.owner, Owner::Dying(_)) {
+            self.unacked += 1;
+            self.bytes += u64::from(held.entry.len);
+        }
+        let slot = self.next_slot(held.entry.seq);
+        match self.cells.get_mut(slot.index as usize) {
+            Some(cell) => {
+                if let Cell::Free { next } = *cell {
+                    self.free = next;
+                }
+                *cell = Cell::Held(held);
+            }
+            None => self.cells.push(Cell::Held(held)),
+        }
+        slot
+    }
+
+    /// The message of a slot, unless the slot is stale.
+    pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Held> {
+        match self.cells.get_mut(slot.index as usize) {
+            Some(Cell::Held(held)) if held.entry.seq == slot.seq => Some(held),
+            _ => None,
+        }
+    }
+
+    /// Takes a message out that a client holds; `None` for a stale slot.
+    pub fn take_unacked(&mut self, slot: Slot) -> Option<Held> {
+        match self.get_mut(slot)?.owner {
+            Owner::Dying(_) => None,
+            _ => self.take(slot),
+        }
+    }
+
+    /// Takes a message out that was being dead-lettered; `None` for a stale slot.
+    pub fn take_dying(&mut self, slot: Slot) -> Option<Held> {
+        match self.get_mut(slot)?.owner {
+            Owner::Dying(_) => self.take(slot),
+            _ => None,
+        }
+    }
+
+    /// Every message that is out.
+    pub fn iter(&self) -> impl Iterator<Item = &Held> {
+        self.cells.iter().filter_map(|cell| match cell {
+            Cell::Held(held) => Some(held),
+            Cell::Free { .. } => None,
+        })
+    }
+
+    /// Shows up to `most` messages to `change`, going round from call to call, until it says to
+    /// stop.
+    pub fn go_round(&mut self, most: usize, mut change: impl FnMut(&mut Held) -> bool) {
+        for _ in 0..most.min(self.cells.len()) {
+            self.hand = if self.hand + 1 < self.cells.len() {
+                self.hand + 1
+            } else {
+                0
+            };
+            if let Cell::Held(held) = &mut self.cells[self.hand]
+                && !change(held)
+            {
+                return;
+            }
+        }
+    }
+
+    /// Changes the place of stored bodies; `moved` is ordered by sequence number.
+    pub fn relocate(&mut self, moved: &[(u64, Loc)]) {
+        for cell in &mut self.cells {
+            if let Cell::Held(Held { entry, .. }) = cell
+                && let Ok(at) = moved.binary_search_by_key(&entry.seq, |(seq, _)| *seq)
+            {
+                entry.loc = moved[at].1;
+            }
+        }
+    }
+
+    /// Panics when the totals or the free cells are not as they should be.
+    pub fn check(&self) {
+        let clients = || self.iter().filter(|held| !matches!(held.owner, Owner::Dying(_)));
+        assert_eq!(self.held, self.iter().count());
+        assert_eq!(self.unacked, clients().count());
+        assert_eq!(self.bytes, clients().map(|held| u64::from(held.entry.len)).sum::<u64>());
+        let mut free = 0;
+        let mut next = self.free;
+        while let Some(Cell::Free { next: after }) = self.cells.get(next as usize) {
+            free += 1;
+            next = *after;
+        }
+        assert_eq!(next, END, "the free cells end in one that is held");
+        assert_eq!(free + self.held, self.cells.len(), "a cell is lost");
+    }
+
+    fn take(&mut self, slot: Slot) -> Option<Held> {
+        let cell = self.cells.get_mut(slot.index as usize)?;
+        let Cell::Held(held) = std::mem::replace(cell, Cell::Free { next: self.free }) else {
+            return None;
+        };
+        self.free = slot.index;
+        self.held -= 1;
+        if !matches!(held.owner, Owner::Dying(_)) {
+            self.unacked -= 1;
+            self.bytes -= u64::from(held.entry.len);
+        }
+        if self.held == 0 && self.cells.len() > IDLE_CELLS {
+            // A burst is over: give its memory back.
+            *self = Self::new();
+        }
+        Some(held)
+    }
+}
+
+/// Cells kept when nothing is out.
+const IDLE_CELLS: usize = 4096;

@@ -1,0 +1,67 @@
+//! A queue out of its ledger, and the store's questions about what lives where.
+
+use crate::spec::{QueueSettings, QueueType};
+use crate::types::Timestamp;
+
+use super::Queue;
+use super::entry::{Entry, REDELIVERED, STORED};
+use super::sink::{Loc, Recovered};
+
+impl<C, P> Queue<C, P> {
+    /// The queue as the journal knows it. Messages that may have been delivered, up to
+    /// `delivered_up_to` or by their count, are flagged as redelivered; bodies are read back when
+    /// they are wanted. Limits and expiry apply at the first `tick`, which is due at once.
+    pub fn recover(
+        kind: QueueType,
+        settings: QueueSettings,
+        now: Timestamp,
+        mut ledger: Vec<Recovered>,
+        next_seq: u64,
+        delivered_up_to: u64,
+    ) -> Self {
+        let mut queue = Self::new(kind, true, settings, now);
+        ledger.sort_unstable_by_key(|message| message.seq);
+        ledger.dedup_by_key(|message| message.seq);
+        let last = ledger.last().map_or(0, |message| message.seq);
+        // A number below the mark would be taken for a delivered message after the next restart.
+        queue.next_seq = next_seq.max(last.max(delivered_up_to).saturating_add(1));
+        queue.durable_up_to = queue.next_seq - 1;
+        queue.delivered_up_to = delivered_up_to;
+        for message in ledger {
+            let mut entry = Entry::recovered(message.seq, message.loc, &message.meta, message.len, message.count);
+            if message.count > 0 || message.seq <= delivered_up_to {
+                entry.mark(REDELIVERED);
+            }
+            queue.persistent.0 += 1;
+            queue.persistent.1 += u64::from(message.len);
+            queue.ready.push(entry);
+        }
+        queue
+    }
+
+    /// The stored messages whose body is where `in_segment` says: sequence number, place and
+    /// delivery count, ordered by sequence number.
+    pub fn living(&self, in_segment: impl Fn(Loc) -> bool) -> Vec<(u64, Loc, u32)> {
+        let outstanding = self.outstanding.iter().map(|held| &held.entry);
+        let entries = self.ready.iter().chain(outstanding).chain(&self.uncommitted);
+        let mut living: Vec<_> = entries
+            .filter(|entry| entry.is(STORED) && in_segment(entry.loc))
+            .map(|entry| (entry.seq, entry.loc, entry.count))
+            .collect();
+        living.sort_unstable();
+        living
+    }
+
+    /// Stored bodies moved. Messages that are gone meanwhile are ignored.
+    pub fn relocate(&mut self, moved: &[(u64, Loc)]) {
+        let mut moved = moved.to_vec();
+        moved.sort_unstable();
+        self.ready.relocate(&moved);
+        self.outstanding.relocate(&moved);
+        for entry in &mut self.uncommitted {
+            if let Ok(at) = moved.binary_search_by_key(&entry.seq, |(seq, _)| *seq) {
+                entry.loc = moved[at].1;
+            }
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! What becomes of messages that clients settle, and how messages die.
+//!
+//! A message to be dead-lettered stays outstanding until the broker says that its dead letter is
+//! published, so that it is never only on the way. A body that is not in memory is read back first;
+//! only [`MOST_WITHOUT_BODY`] messages wait for that at a time, the others keep their place in line.
+
+use crate::types::Timestamp;
+
+use super::Queue;
+use super::entry::{Entry, LOST, REDELIVERED, STORED};
+use super::outstanding::{Held, Owner};
+use super::ready::Place;
+use super::sink::{DeathReason, Outcome, Sink, Slot};
+
+impl<C, P> Queue<C, P> {
+    /// Ends the outstanding state of messages. Stale slots are ignored. Credit is free at once.
+    pub fn settle<S>(&mut self, now: Timestamp, slots: impl IntoIterator<Item = Slot>, outcome: Outcome, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        for slot in slots {
+            let Some(Held { entry, owner, .. }) = self.outstanding.take_unacked(slot) else {
+                continue;
+            };
+            if let Owner::Consumer(id) = owner {
+                self.consumers.settled(id);
+            }
+            match outcome {
+                Outcome::Accept => self.gone(entry, sink),
+                Outcome::Requeue => self.take_back(entry, sink),
+                Outcome::Discard => self.die(entry, DeathReason::Rejected, sink),
+            }
+        }
+        self.settle_down(now, sink);
+    }
+
+    /// Ends a message for a reason: to the dead letter exchange where there is one.
+    pub(super) fn die<S>(&mut self, entry: Entry, reason: DeathReason, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        if self.settings.dead_letter_exchange.is_none() || entry.is(LOST) {
+            return self.gone(entry, sink);
+        }
+        let message = entry.message.clone();
+        let slot = self.outstanding.insert(Held {
+            entry,
+            owner: Owner::Dying(reason),
+            since: Timestamp(0),
+        });
+        match message {
+            Some(message) => sink.dead_letter(slot, message, reason),
+            None => {
+                self.dying.insert(slot.seq, slot);
+                self.paging.want_dying(slot.seq);
+                self.read_ahead(sink);
+            }
+        }
+    }
+
+    /// Whether the message at a head may die now.
+    pub(super) fn may_die(&self, place: Place) -> bool {
+        let here = self
+            .ready
+            .entry(place)
+            .is_some_and(|entry| entry.message.is_some() || entry.is(LOST));
+        here || !self.deaths_wait()
+    }
+
+    /// Whether so many dead letters wait for their body that no more are begun.
+    pub(super) fn deaths_wait(&self) -> bool {
+        self.dying.len() >= MOST_WITHOUT_BODY && self.settings.dead_letter_exchange.is_some()
+    }
+
+    /// Puts a message back that came back, unless it came back too often.
+    fn take_back<S>(&mut self, mut entry: Entry, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        entry.count = entry.count.saturating_add(1);
+        entry.mark(REDELIVERED);
+        if self.rules.counts_deliveries {
+            if self.settings.delivery_limit.is_some_and(|limit| entry.count > limit) {
+                return self.die(entry, DeathReason::DeliveryLimit, sink);
+            }
+            if entry.is(STORED) {
+                sink.returned(entry.seq, entry.count);
+            }
+        }
+        self.ready.put_back(entry);
+    }
+}
+
+/// Dead letters that wait for their body at a time.
+const MOST_WITHOUT_BODY: usize = 1024;

@@ -1,0 +1,197 @@
+//! What goes into a queue and what comes out of it, as values.
+//!
+//! Effects and records are pushed into a [`Sink`] that the caller passes with every call, so the
+//! path of a message allocates nothing and a test collects them in a list. A sink must not call
+//! back into the queue.
+
+use crate::types::Message;
+
+/// Opaque place of a stored body; 0 is none.
+pub type Loc = u64;
+
+/// Bytes of what the journal keeps for the queue beside each message.
+pub const META_LEN: usize = 24;
+
+/// A consumer within its queue. The id of a consumer that is gone is harmless.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ConsumerId(pub(super) u32);
+
+/// An outstanding message, as the channel keeps it to settle it. A stale one is ignored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct Slot {
+    pub(super) index: u32,
+    pub(super) seq: u64,
+}
+
+impl Slot {
+    /// The slot of a message that nobody will settle: one delivered without acknowledgement, or
+    /// one that was refused and never became part of the queue.
+    pub const NONE: Self = Self {
+        index: u32::MAX,
+        seq: 0,
+    };
+
+    /// The message's place in the queue's order of arrival.
+    pub fn seq(self) -> u64 {
+        self.seq
+    }
+}
+
+/// A message for the queue.
+pub struct Publish<P> {
+    pub message: Message,
+    /// What to say when it is safe; only for publishers in confirm mode.
+    pub publish: Option<P>,
+}
+
+/// A wish to consume.
+pub struct Consume<C> {
+    pub handle: C,
+    /// Most messages it may hold unsettled; `None` is no limit. Has no meaning with `no_ack`.
+    pub prefetch: Option<u32>,
+    pub no_ack: bool,
+    pub exclusive: bool,
+    /// `x-priority`: higher ones are served first.
+    pub priority: i32,
+}
+
+/// Why a consumer was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum ConsumeError {
+    /// An exclusive consumer is there, or this one wants to be exclusive and cannot.
+    #[error("in exclusive use")]
+    ExclusiveUse,
+    /// More consumers than a queue can number.
+    #[error("too many consumers")]
+    TooMany,
+}
+
+/// What a consumer says about messages it holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outcome {
+    /// Done: the message is gone.
+    Accept,
+    /// Back into the queue.
+    Requeue,
+    /// Dead-lettered as rejected, or gone.
+    Discard,
+}
+
+/// Why a message is dead-lettered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DeathReason {
+    Rejected,
+    Expired,
+    MaxLen,
+    DeliveryLimit,
+}
+
+impl DeathReason {
+    /// The word in the `x-death` header.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::MaxLen => "maxlen",
+            Self::DeliveryLimit => "delivery_limit",
+        }
+    }
+}
+
+/// Why a message is stored.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Keep {
+    /// It must survive a restart; answered with `durable`.
+    Durable,
+    /// Only to save memory.
+    Page,
+}
+
+/// A message on its way to a consumer.
+#[derive(Clone, Copy)]
+pub struct Delivery<'a> {
+    pub message: &'a Message,
+    /// [`Slot::NONE`] when nothing is to be settled.
+    pub slot: Slot,
+    pub redelivered: bool,
+    /// How often it was delivered before and came back (`x-delivery-count` of quorum queues).
+    pub delivery_count: u32,
+    pub no_ack: bool,
+}
+
+/// The answer to `basic.get`.
+#[derive(Debug)]
+pub enum Get {
+    Empty,
+    /// The body is on its way from the store: ask again after `fetched`.
+    NeedsFetch,
+    Message {
+        message: Message,
+        slot: Slot,
+        redelivered: bool,
+        delivery_count: u32,
+        /// Messages still ready.
+        remaining: u64,
+    },
+}
+
+/// What a tick found out.
+#[derive(Debug)]
+pub struct Tick<C> {
+    /// The queue was not used for its `x-expires`: delete it.
+    pub expire_queue: bool,
+    /// Consumers that hold a message longer than the delivery acknowledgement timeout.
+    pub overdue: Vec<C>,
+}
+
+/// A message of the ledger, read at start.
+#[derive(Clone, Copy, Debug)]
+pub struct Recovered {
+    pub seq: u64,
+    pub loc: Loc,
+    /// What [`Sink::store`] was given.
+    pub meta: [u8; META_LEN],
+    /// Delivery count last recorded by [`Sink::returned`].
+    pub count: u32,
+    /// Bytes of the body.
+    pub len: u32,
+}
+
+/// Takes what a queue decided. Effects are carried out, records survive.
+pub trait Sink {
+    /// What the caller calls a consumer.
+    type Consumer;
+    /// What the caller calls a publish that waits for its confirm.
+    type Publish;
+
+    /// Effect: may this consumer take one more now? After `false` it is passed over until
+    /// `unstall`.
+    fn room(&mut self, consumer: &Self::Consumer) -> bool;
+    /// Effect: hands a message to a consumer that had room.
+    fn deliver(&mut self, consumer: &Self::Consumer, id: ConsumerId, delivery: Delivery<'_>);
+    /// Effect: the message is safe.
+    fn confirm(&mut self, publish: Self::Publish);
+    /// Effect: the message was not taken (`basic.nack`).
+    fn refuse(&mut self, publish: Self::Publish);
+    /// Effect: publish to the dead letter exchange. The queue keeps the message until
+    /// `dead_lettered` names the slot, so nothing is lost between; [`Slot::NONE`] need not be
+    /// named.
+    fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason);
+    /// Effect: the queue is deleted under this consumer.
+    fn cancel(&mut self, consumer: Self::Consumer);
+
+    /// Record: keeps a message. The place must answer `fetch` from now on for [`Keep::Page`], and
+    /// from `durable` on for [`Keep::Durable`].
+    fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message, keep: Keep) -> Loc;
+    /// Record: a message kept with [`Keep::Durable`] is gone.
+    fn settled(&mut self, seq: u64);
+    /// Record: a durable message came back; `count` is absolute. Only where counts must survive
+    /// (quorum queues): for the others `delivered_up_to` says enough.
+    fn returned(&mut self, seq: u64, count: u32);
+    /// Record: messages up to `mark` may have been delivered.
+    fn delivered_up_to(&mut self, mark: u64);
+    /// A message kept with [`Keep::Page`] is gone. Nothing to record: a help for freeing space.
+    fn unpaged(&mut self, _seq: u64, _loc: Loc) {}
+    /// Effect: read these bodies and answer with one `fetched` that names every one of them.
+    fn fetch(&mut self, wanted: &[(u64, Loc)]);
+}

@@ -1,0 +1,409 @@
+//! Retiring the oldest segments: what still lives in them moves to rest.
+//!
+//! ```text
+//! plan        under the log's lock: which segments, which entries live there, which died at
+//!             rest; what only these segments say of marks and counts is said again at the end
+//! sync        of the log, so that fjall is never ahead of it
+//! bodies      into the current epoch
+//! ledger      rows, tombstones and the catalogue's snapshot, all at once
+//! moved       under the lock: what still lives is at rest now; what died on the way is buried
+//! retire      the segments, oldest first, each durably before the next
+//! ```
+//! A crash between any two steps is harmless, because the segments on disk are always a suffix of
+//! the log and replaying them over what rests gives the same again: a put that is at rest already
+//! is passed over, a removal whose entry is in an older segment or at rest comes after it, counts
+//! only grow, the last mark wins. A tombstone is written before the segment that holds its
+//! removal is retired, and the removal is synced before the tombstone is written.
+
+use super::files::{CHUNK, Window};
+use super::frame::{self, HEADER, Header, Kind, PUT_HEAD};
+use super::index::{Place, Restate, Run};
+use super::rest::{Changes, Entries};
+use super::wal::{Before, Log};
+use super::{Inner, Keep, Lsn, OwnerId, Owners, StoreError};
+
+/// What one round is going to do.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    /// Segments to be retired, oldest first.
+    victims: Vec<Source>,
+    /// An epoch to be written anew into the current one; never together with victims.
+    rewrite: Option<Source>,
+    dead: Vec<Run>,
+    catalogue: Option<(Lsn, Vec<u8>)>,
+    emptied: Vec<u32>,
+    /// To be synced before the plan is carried out.
+    pub barrier: Lsn,
+}
+
+/// A segment or an epoch, and what lives there, ordered.
+#[derive(Debug)]
+struct Source {
+    number: u32,
+    living: Vec<Run>,
+}
+
+/// Where a living entry was found in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Found {
+    owner: OwnerId,
+    seq: u64,
+    segment: u32,
+    offset: u32,
+    /// Payload bytes.
+    len: u32,
+}
+
+impl Inner {
+    /// Does what there is to do until there is nothing more. `quiet` says that time has passed
+    /// since it last was said, so that epochs nobody reads from may be rewritten.
+    pub(super) fn checkpoint(&self, owners: &dyn Owners, mut quiet: bool) -> Result<(), StoreError> {
+        while let Some(plan) = self.plan(owners, quiet)? {
+            self.wal.wait_synced(plan.barrier)?;
+            self.carry_out(&plan)?;
+            quiet = false;
+        }
+        Ok(())
+    }
+
+    /// Decides on a round; `None` when there is nothing to do.
+    pub(super) fn plan(&self, owners: &dyn Owners, quiet: bool) -> Result<Option<Plan>, StoreError> {
+        let (mut victims, commands) = {
+            let log = self.wal.lock();
+            log.check()?;
+            let victims = self.victims(&log);
+            let commands = victims
+                .iter()
+                .filter_map(|victim| log.index.segments.get(victim)?.last_command)
+                .max();
+            (victims, commands)
+        };
+        // Asked without the log's lock: whoever changes the catalogue holds its lock around ours.
+        let mut catalogue = None;
+        if commands.is_some_and(|last| last > *self.catalogue_at_rest.lock()) {
+            let (lsn, snapshot) = owners.catalogue();
+            if commands.is_some_and(|last| lsn < last) {
+                // A command is written and not applied yet: its segment stays for now.
+                let log = self.wal.lock();
+                let stays = victims.iter().position(|victim| {
+                    log.index
+                        .segments
+                        .get(victim)
+                        .is_some_and(|segment| segment.last_command > Some(lsn))
+                });
+                victims.truncate(stays.unwrap_or(victims.len()));
+            }
+            catalogue = (!victims.is_empty()).then_some((lsn, snapshot));
+        }
+
+        let mut log = self.wal.lock();
+        log.check()?;
+        let rewrite = if quiet && victims.is_empty() {
+            log.index.worth_rewriting()
+        } else {
+            None
+        };
+        let emptied = log.index.empty_epochs();
+        if victims.is_empty() && rewrite.is_none() && emptied.is_empty() && log.index.dead_count < MANY_DEAD {
+            return Ok(None);
+        }
+        let before = Before::of(&log);
+        let (up_to, now) = (victims.last().copied().unwrap_or(0), log.pending.segment());
+        let said_again = log.index.restate(up_to, now);
+        for state in &said_again {
+            say_again(&mut log, state);
+        }
+        let segment = |number| Source {
+            number,
+            living: log.index.living_in(number),
+        };
+        let epoch = |number| Source {
+            number,
+            living: log.index.living_at_rest(number),
+        };
+        let (victims, rewrite) = (victims.into_iter().map(segment).collect(), rewrite.map(epoch));
+        log.pending.sync_to = log.pending.end();
+        let plan = Plan {
+            victims,
+            rewrite,
+            dead: log.index.take_dead(),
+            catalogue,
+            emptied,
+            barrier: log.pending.end(),
+        };
+        self.wal.unlock(log, before);
+        Ok(Some(plan))
+    }
+
+    /// Carries out a plan whose barrier is synced.
+    pub(super) fn carry_out(&self, plan: &Plan) -> Result<(), StoreError> {
+        let step = || {
+            self.files
+                .between_steps()
+                .map_err(|error| StoreError::io("checkpoint", error))
+        };
+        let found = self.locate(plan)?;
+        let mut written = Runs::default();
+        let mut epoch = None;
+        let entries = match &plan.rewrite {
+            Some(from) => Entries::Into { not: Some(from.number) },
+            None if found.is_empty() => Entries::None,
+            None => Entries::Into { not: None },
+        };
+        if entries != Entries::None || !plan.dead.is_empty() || plan.catalogue.is_some() {
+            let changes = Changes {
+                dead: &plan.dead,
+                catalogue: plan.catalogue.clone(),
+                entries,
+            };
+            epoch = Some(self.rest.change(
+                &changes,
+                |change| match &plan.rewrite {
+                    Some(from) => self.rest.each_entry(from.number, &from.living, |row, body| {
+                        written.add(row.owner, row.seq);
+                        change.entry(row.owner, row.seq, row.keep, row.meta, body)
+                    }),
+                    None => self.each_found(&found, |owner, seq, keep, payload| {
+                        let (head, body) = payload.split_at(PUT_HEAD);
+                        let Some(meta) = head[8..].first_chunk() else {
+                            return Ok(());
+                        };
+                        written.add(owner, seq);
+                        change.entry(owner, seq, keep, *meta, body)
+                    }),
+                },
+                step,
+            )?);
+            step()?;
+        }
+        self.settle(plan, epoch, &written.0);
+        step()?;
+        for victim in &plan.victims {
+            self.wal
+                .segments
+                .retire(victim.number)
+                .map_err(|error| StoreError::io("retire a log segment", error))?;
+        }
+        step()?;
+        self.drop_empty_epochs(plan, epoch)
+    }
+
+    /// Writes down where things are now.
+    fn settle(&self, plan: &Plan, epoch: Option<u32>, written: &[Run]) {
+        if let Some((lsn, _)) = plan.catalogue {
+            *self.catalogue_at_rest.lock() = lsn;
+        }
+        let mut log = self.wal.lock();
+        if let Some(epoch) = epoch {
+            log.index.moved(written, epoch, |place| match place {
+                Place::Log(segment) => plan.victims.iter().any(|victim| victim.number == segment),
+                Place::Rest(epoch) => plan.rewrite.as_ref().is_some_and(|from| from.number == epoch),
+            });
+        }
+        for victim in &plan.victims {
+            if let Some(segment) = log.index.segments.remove(&victim.number)
+                && segment.live > 0
+            {
+                tracing::error!(
+                    segment = victim.number,
+                    entries = segment.live,
+                    "entries in the log cannot be read"
+                );
+            }
+        }
+    }
+
+    /// Drops the epochs of which all rows have their tombstones.
+    fn drop_empty_epochs(&self, plan: &Plan, current: Option<u32>) -> Result<(), StoreError> {
+        let rewritten = plan.rewrite.iter().map(|from| &from.number);
+        for &epoch in plan
+            .emptied
+            .iter()
+            .chain(rewritten)
+            .filter(|epoch| Some(**epoch) != current)
+        {
+            {
+                let mut log = self.wal.lock();
+                if log.index.epochs.get(&epoch).is_some_and(|epoch| epoch.live > 0) {
+                    continue;
+                }
+                log.index.epochs.remove(&epoch);
+            }
+            self.rest.drop_epoch(epoch)?;
+        }
+        Ok(())
+    }
+
+    /// The segments to retire now: the oldest, while nothing lives there or the window is full.
+    /// A few at a time, so that the log's lock and memory stay small.
+    fn victims(&self, log: &Log) -> Vec<u32> {
+        let mut sealed: Vec<_> = log.index.segments.keys().copied().collect();
+        // The segment being written stays, and so does what is not synced: the barrier sees to
+        // that, because it covers everything up to now.
+        sealed.retain(|segment| *segment < log.pending.segment());
+        let window = (self.options.window_bytes / self.options.segment_bytes).max(1) as usize;
+        let mut left = sealed.len() + 1;
+        let mut moving = 0;
+        let mut victims = Vec::new();
+        for segment in sealed.into_iter().take(MOST_VICTIMS) {
+            let live = log.index.segments.get(&segment).map_or(0, |segment| segment.live);
+            if live > 0 && (left <= window || (moving > 0 && moving + live > MOST_MOVING)) {
+                break;
+            }
+            moving += live;
+            left -= 1;
+            victims.push(segment);
+        }
+        victims
+    }
+
+    /// Finds the entries to be moved in the segments that go, ordered by owner and seq.
+    fn locate(&self, plan: &Plan) -> Result<Vec<Found>, StoreError> {
+        let mut found = Vec::new();
+        for victim in plan.victims.iter().filter(|victim| !victim.living.is_empty()) {
+            let segment = victim.number;
+            let Some(file) = self.wal.segments.get(segment) else {
+                continue;
+            };
+            let seal = self.wal.segments.seal(segment);
+            let mut window = Window::over(&*file);
+            let mut at = 0;
+            let unreadable = |error| StoreError::io("read the log", error);
+            // Past damage nothing is found: what lived there is reported when the segment goes.
+            while let Some(bytes) = window.bytes(at, HEADER, CHUNK).map_err(unreadable)?
+                && let Some(header) = Header::decode(bytes, seal)
+                && header.kind != Kind::End
+            {
+                if matches!(header.kind, Kind::Put | Kind::Page)
+                    && let Some(head) = window.bytes(at + HEADER as u64, 8, CHUNK).map_err(unreadable)?
+                    && let Some(seq) = frame::seq_of(head)
+                    && contains(&victim.living, header.owner, seq)
+                {
+                    found.push(Found {
+                        owner: header.owner,
+                        seq,
+                        segment,
+                        offset: at as u32,
+                        len: header.len,
+                    });
+                }
+                at += header.record_len();
+            }
+        }
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Tells owner, seq, keep and payload of the entries found whose bytes are intact.
+    fn each_found(
+        &self,
+        found: &[Found],
+        mut each: impl FnMut(OwnerId, u64, Keep, &[u8]) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let mut rest = found;
+        while let Some(first) = rest.first() {
+            // Entries that lie one behind the other are read in one go.
+            let together = rest
+                .windows(2)
+                .take_while(|pair| follows(&pair[0], &pair[1]) && pair[1].offset - first.offset < CHUNK as u32)
+                .count();
+            let (now, later) = rest.split_at(together + 1);
+            rest = later;
+            let last = now[now.len() - 1];
+            let span = (last.offset - first.offset) as usize + HEADER + last.len as usize;
+            let Some(file) = self.wal.segments.get(first.segment) else {
+                continue;
+            };
+            let seal = self.wal.segments.seal(first.segment);
+            let mut window = Window::over(&*file);
+            for entry in now {
+                let ahead = span - (entry.offset - first.offset) as usize;
+                let len = HEADER + entry.len as usize;
+                let bytes = window.bytes(u64::from(entry.offset), len, ahead);
+                let bytes = bytes.map_err(|error| StoreError::io("read the log", error))?;
+                match bytes.and_then(|bytes| intact(bytes, seal)) {
+                    Some((header, payload)) => {
+                        let keep = if header.kind == Kind::Put {
+                            Keep::Durable
+                        } else {
+                            Keep::Page
+                        };
+                        each(entry.owner, entry.seq, keep, payload)?;
+                    }
+                    None => tracing::error!(owner = entry.owner.0, seq = entry.seq, "an entry in the log is damaged"),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Appends what a retiring segment said, so that it stays said.
+fn say_again(log: &mut Log, state: &Restate) {
+    match state {
+        Restate::State { owner, next_seq, mark } => {
+            let (has_mark, mark) = mark.as_ref().map_or((0, &[][..]), |mark| (1_u64, &mark[..]));
+            log.append(
+                Kind::State,
+                *owner,
+                &[&next_seq.to_le_bytes(), &has_mark.to_le_bytes(), mark],
+            );
+        }
+        Restate::Count { run, count } => {
+            let count = u64::from(*count).to_le_bytes();
+            log.append(
+                Kind::Touch,
+                run.owner,
+                &[&count, &run.first.to_le_bytes(), &run.last.to_le_bytes()],
+            );
+        }
+    }
+}
+
+fn contains(runs: &[Run], owner: OwnerId, seq: u64) -> bool {
+    let after = runs.partition_point(|run| (run.owner, run.first) <= (owner, seq));
+    after
+        .checked_sub(1)
+        .is_some_and(|at| runs[at].owner == owner && seq <= runs[at].last)
+}
+
+/// Whether reading both at once reads little else.
+fn follows(a: &Found, b: &Found) -> bool {
+    a.segment == b.segment
+        && b.offset > a.offset
+        && u64::from(b.offset - a.offset) < frame::record_len(a.len as usize) + NEAR
+}
+
+/// Header and payload of a put's record, checked.
+pub(super) fn intact(record: &[u8], seal: frame::Seal) -> Option<(Header, &[u8])> {
+    let header = Header::decode(record, seal)?;
+    let payload = record.get(HEADER..HEADER + header.len as usize)?;
+    let put = matches!(header.kind, Kind::Put | Kind::Page) && payload.len() >= PUT_HEAD;
+    (put && header.matches(payload, seal)).then_some((header, payload))
+}
+
+/// Entries in order, gathered into runs.
+#[derive(Default)]
+struct Runs(Vec<Run>);
+
+impl Runs {
+    fn add(&mut self, owner: OwnerId, seq: u64) {
+        match self.0.last_mut() {
+            Some(run) if run.owner == owner && run.last + 1 == seq => run.last = seq,
+            _ => self.0.push(Run {
+                owner,
+                first: seq,
+                last: seq,
+            }),
+        }
+    }
+}
+
+/// Entries that died at rest before fjall hears of it without another reason.
+const MANY_DEAD: u64 = 100_000;
+/// Most segments retired in one round.
+const MOST_VICTIMS: usize = 4;
+/// Most entries moved in one round, unless a single segment has more.
+const MOST_MOVING: u64 = 250_000;
+/// Gap in bytes between two records that are still read together.
+const NEAR: u64 = 4096;

@@ -1,0 +1,176 @@
+//! The file operations the write-ahead log is made of, behind a small trait.
+//!
+//! The real thing is a directory; tests and simulations put a disk in its place that loses
+//! unsynced bytes, tears the last record or fails a sync.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The directory that holds the segment files.
+pub trait Files: Send + Sync {
+    /// Names and sizes in bytes of the files there.
+    fn list(&self) -> io::Result<Vec<(String, u64)>>;
+    /// Opens an existing file for reading and writing.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn LogFile>>;
+    /// Makes a file of this many bytes, its space allocated, all zeros; what was there is gone.
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn LogFile>>;
+    /// Renames a file; safe only after [`Files::sync_names`].
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// Removes a file; safe only after [`Files::sync_names`].
+    fn remove(&self, name: &str) -> io::Result<()>;
+    /// Makes all creations, renames and removals so far survive a crash.
+    fn sync_names(&self) -> io::Result<()>;
+    /// Called between the steps of a checkpoint, where a simulated disk may stop the world.
+    fn between_steps(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// One file of the log.
+pub trait LogFile: Send + Sync {
+    /// Writes all bytes at the offset, growing the file where needed.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Reads up to the buffer's length; 0 at the end of the file.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Makes everything written so far survive a crash.
+    fn sync(&self) -> io::Result<()>;
+    /// Bytes in the file.
+    fn len(&self) -> io::Result<u64>;
+    /// Whether it has no bytes.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// A real directory.
+#[derive(Debug)]
+pub struct Directory(PathBuf);
+
+impl Directory {
+    /// The directory at this path, made if it is not there.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Files for Directory {
+    fn list(&self) -> io::Result<Vec<(String, u64)>> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(&self.0)? {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().into_string() {
+                files.push((name, entry.metadata()?.len()));
+            }
+        }
+        Ok(files)
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn LogFile>> {
+        let file = OpenOptions::new().read(true).write(true).open(self.0.join(name))?;
+        Ok(Arc::new(file))
+    }
+
+    fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn LogFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(self.0.join(name))?;
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+            Ok(()) => {}
+            // A file system without fallocate: the file is sparse, and syncs cost more.
+            Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes)?,
+            Err(error) => return Err(error.into()),
+        }
+        file.sync_all()?;
+        Ok(Arc::new(file))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        std::fs::rename(self.0.join(from), self.0.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        std::fs::remove_file(self.0.join(name))
+    }
+
+    fn sync_names(&self) -> io::Result<()> {
+        File::open(&self.0)?.sync_all()
+    }
+}
+
+impl LogFile for File {
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        FileExt::write_all_at(self, bytes, offset)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        FileExt::read_at(self, buffer, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+}
+
+/// Reads a file in chunks, for those who go through it from front to back.
+pub(super) struct Window<'a> {
+    file: &'a dyn LogFile,
+    buffer: Vec<u8>,
+    start: u64,
+}
+
+impl<'a> Window<'a> {
+    pub fn over(file: &'a dyn LogFile) -> Self {
+        Self {
+            file,
+            buffer: Vec::new(),
+            start: 0,
+        }
+    }
+
+    /// The bytes at this place; `None` when the file ends before them. When they have to be
+    /// fetched, `ahead` bytes are fetched with them if they are there.
+    pub fn bytes(&mut self, at: u64, len: usize, ahead: usize) -> io::Result<Option<&[u8]>> {
+        let end = self.start + self.buffer.len() as u64;
+        if at < self.start || at + len as u64 > end {
+            self.fill(at, len.max(ahead))?;
+        }
+        let from = (at - self.start) as usize;
+        Ok(self.buffer.get(from..from + len))
+    }
+
+    fn fill(&mut self, at: u64, len: usize) -> io::Result<()> {
+        // A damaged length must not make us ask for more memory than the file has bytes.
+        let there = self.file.len()?.saturating_sub(at);
+        let len = len.min(usize::try_from(there).unwrap_or(usize::MAX));
+        self.start = at;
+        self.buffer.resize(len, 0);
+        let mut filled = 0;
+        while filled < len {
+            match self.file.read_at(&mut self.buffer[filled..], at + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.buffer.clear();
+                    return Err(error);
+                }
+            }
+        }
+        self.buffer.truncate(filled);
+        Ok(())
+    }
+}
+
+/// Bytes fetched at once by those who read a whole segment.
+pub(super) const CHUNK: usize = 256 * 1024;

@@ -1,0 +1,357 @@
+//! Reading the log back: what rests, and over it the records of every segment in order.
+//!
+//! Only what is needed to know each entry is kept, not its body. Where the log ends, and what is
+//! damage rather than an end:
+//! - a segment ends at its end record, or at the end of its file;
+//! - the newest segment also ends at the first record that is not whole, unless a later record
+//!   tells that the place had been synced: then it is damage;
+//! - in an older segment anything not whole is damage, because the next segment is begun only
+//!   when the last one is synced.
+//!
+//! Damage costs the records it hits: the owner of a record whose header is readable is reported,
+//! and reading goes on with the next good record. What is cut off gets an end record, and the log
+//! goes on in a new segment, so that nothing cut off can ever come back.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+
+use super::files::{CHUNK, Files, LogFile, Window};
+use super::frame::{self, HEADER, Header, Kind, PUT_HEAD, Seal};
+use super::index::Index;
+use super::rest::Rest;
+use super::segments::{self, FileIs, MOST_SPARES};
+use super::{Keep, LedgerEntry, Loc, Lsn, Meta, OwnerId, OwnerLedger, StoreError};
+
+/// Everything found.
+#[derive(Default)]
+pub(super) struct Replayed {
+    pub index: Index,
+    entries: HashMap<OwnerId, Vec<LedgerEntry>>,
+    pub damaged: HashSet<OwnerId>,
+    /// Commands after the catalogue's snapshot.
+    pub commands: Vec<Vec<u8>>,
+    /// The last command or the snapshot.
+    pub catalogue_lsn: Lsn,
+    /// The last record says that the store was stopped in order.
+    pub clean: bool,
+    /// Records are lost of which nobody knows whose they were.
+    pub unknown_damage: bool,
+    pub open: BTreeMap<u32, Arc<dyn LogFile>>,
+    pub spares: Vec<u32>,
+    /// The segment to go on with, and the one before.
+    pub next: u32,
+    pub newest: u32,
+}
+
+/// Where the log is read from.
+pub(super) struct Source<'a> {
+    pub files: &'a dyn Files,
+    pub store_id: u64,
+    pub segment_bytes: u64,
+}
+
+/// Replays everything over what rests. `snapshot` is the position of the catalogue's snapshot.
+pub(super) fn replay(source: &Source<'_>, rest: &Rest, snapshot: Lsn) -> Result<Replayed, StoreError> {
+    let mut replayed = Replayed {
+        catalogue_lsn: snapshot,
+        ..Replayed::default()
+    };
+    // The newest may be empty and stays for what comes; older ones without entries can go.
+    for epoch in rest.epochs().into_iter().rev().skip(1) {
+        replayed.index.epochs.entry(epoch).or_default();
+    }
+    rest.rows(|row| replayed.at_rest(row.owner, row.seq, row.keep, row.epoch, row.len, row.meta))?;
+    replayed
+        .read_log(source)
+        .map_err(|error| StoreError::io("read the log", error))?;
+    replayed.miss_epochs(&rest.epochs());
+    Ok(replayed)
+}
+
+impl Replayed {
+    /// The owners' ledgers; what lived in damaged epochs is not in them.
+    pub fn ledgers(&mut self) -> HashMap<OwnerId, OwnerLedger> {
+        let mut ledgers = HashMap::new();
+        let owners: HashSet<_> = self.index.owners().chain(self.damaged.iter().copied()).collect();
+        for owner in owners.into_iter().filter(|owner| *owner != OwnerId::CATALOGUE) {
+            let mut entries = self.entries.remove(&owner).unwrap_or_default();
+            entries.retain(|entry| self.index.place(owner, entry.seq).is_some());
+            if !entries.is_sorted_by(|a, b| a.seq < b.seq) {
+                // An entry is here twice when a seq that a restart had dropped was used again,
+                // and moved to rest by a checkpoint that did not come to its end: the log has it.
+                entries.sort_by_key(|entry| (entry.seq, entry.loc));
+                entries.dedup_by_key(|entry| entry.seq);
+            }
+            for entry in &mut entries {
+                entry.count = self.index.count(owner, entry.seq);
+            }
+            entries.shrink_to_fit();
+            let ledger = OwnerLedger {
+                entries,
+                mark: self.index.mark_of(owner).map(<[u8]>::to_vec),
+                damaged: self.damaged.contains(&owner),
+                next_seq: self.index.next_seq(owner),
+            };
+            ledgers.insert(owner, ledger);
+        }
+        ledgers
+    }
+
+    fn at_rest(&mut self, owner: OwnerId, seq: u64, keep: Keep, epoch: u32, len: u32, meta: Meta) {
+        if keep == Keep::Page {
+            return self.index.drop_at_rest(owner, seq, epoch);
+        }
+        self.index.put_at_rest(owner, seq, epoch);
+        self.entries.entry(owner).or_default().push(LedgerEntry {
+            seq,
+            loc: Loc::REST,
+            meta,
+            count: 0,
+            len,
+        });
+    }
+
+    fn read_log(&mut self, source: &Source<'_>) -> std::io::Result<()> {
+        let mut logs = BTreeMap::new();
+        for (name, bytes) in source.files.list()? {
+            match segments::parse_name(&name) {
+                Some(FileIs::Log(number)) => {
+                    logs.insert(number, bytes);
+                }
+                Some(FileIs::Spare(number)) if bytes == source.segment_bytes && self.spares.len() < MOST_SPARES => {
+                    self.spares.push(number);
+                }
+                Some(FileIs::Spare(_)) => source.files.remove(&name)?,
+                None => tracing::warn!(file = name, "a file in the log's directory is not of the log"),
+            }
+        }
+        self.next = logs.keys().chain(&self.spares).max().map_or(1, |highest| highest + 1);
+
+        // The newest files may have been made ready and never written to.
+        while let Some((&number, &bytes)) = logs.last_key_value() {
+            let file = source.files.open(&segments::log_name(number))?;
+            let mut window = Window::over(&*file);
+            if next_record(&mut window, 0, Seal::of(source.store_id, number))?.is_some() {
+                break;
+            }
+            logs.remove(&number);
+            if bytes == source.segment_bytes && self.spares.len() < MOST_SPARES {
+                source
+                    .files
+                    .rename(&segments::log_name(number), &segments::spare_name(number))?;
+                self.spares.push(number);
+            } else {
+                source.files.remove(&segments::log_name(number))?;
+            }
+        }
+
+        let newest = logs.keys().next_back().copied();
+        self.newest = newest.unwrap_or(0);
+        for &number in logs.keys() {
+            let file = source.files.open(&segments::log_name(number))?;
+            self.index.segments.entry(number).or_default();
+            let seal = Seal::of(source.store_id, number);
+            let end = self.read_segment(number, &*file, seal, newest == Some(number))?;
+            if newest == Some(number)
+                && let Some(at) = end
+            {
+                let mut end = Vec::new();
+                frame::encode(&mut end, seal, Kind::End, OwnerId(0), &[]);
+                file.write_at(&end, at)?;
+                file.sync()?;
+            }
+            self.open.insert(number, file);
+        }
+        Ok(())
+    }
+
+    /// Reads a segment. Returns where an end record is to be written, when there is none.
+    fn read_segment(
+        &mut self,
+        number: u32,
+        file: &dyn LogFile,
+        seal: Seal,
+        newest: bool,
+    ) -> std::io::Result<Option<u64>> {
+        let mut window = Window::over(file);
+        // Found when first needed: the last synced place that a record here tells of.
+        let mut synced = None;
+        let mut at = 0;
+        loop {
+            let header = match window.bytes(at, HEADER, CHUNK)? {
+                None => return Ok(Some(at)),
+                Some(bytes) => Header::decode(bytes, seal),
+            };
+            if let Some(header) = header {
+                if header.kind == Kind::End {
+                    return Ok(None);
+                }
+                let payload = window.bytes(at + HEADER as u64, header.len as usize, CHUNK)?;
+                if let Some(payload) = payload.filter(|payload| header.matches(payload, seal)) {
+                    self.apply(number, at, &header, payload);
+                    at += header.record_len();
+                    continue;
+                }
+            }
+            let place = Lsn::at(number, at);
+            let whole_until = match synced {
+                Some(known) => known,
+                None => *synced.insert(last_synced(&mut window, at, seal)?),
+            };
+            if newest && whole_until <= place {
+                if header.is_some() {
+                    tracing::warn!(segment = number, offset = at, "the log ends in the middle of a record");
+                }
+                return Ok(Some(at));
+            }
+            self.clean = false;
+            match header {
+                Some(header) => {
+                    let owner = header.owner;
+                    tracing::error!(
+                        segment = number,
+                        offset = at,
+                        owner = owner.0,
+                        "a record of the log is damaged"
+                    );
+                    self.damaged.insert(owner);
+                }
+                None => {
+                    tracing::error!(segment = number, offset = at, "the log is damaged");
+                    self.unknown_damage = true;
+                }
+            }
+            let from = header.map_or(at + 8, |header| at + header.record_len());
+            match next_record(&mut window, from, seal)? {
+                Some((next, _)) => at = next,
+                None => return Ok(Some(from)),
+            }
+        }
+    }
+
+    fn apply(&mut self, segment: u32, at: u64, header: &Header, payload: &[u8]) {
+        let owner = header.owner;
+        self.clean = false;
+        match header.kind {
+            Kind::Put => {
+                let Some((head, body)) = payload.split_first_chunk::<PUT_HEAD>() else {
+                    return;
+                };
+                let (Some(seq), Some(meta)) = (frame::seq_of(head), head[8..].first_chunk()) else {
+                    return;
+                };
+                if self.index.place(owner, seq).is_none() {
+                    self.index.put(owner, seq, Keep::Durable, segment);
+                    self.add_entry(owner, seq, Loc::at(segment, at), *meta, body.len());
+                }
+            }
+            Kind::Remove => frame::ranges(payload).for_each(|(first, last)| {
+                self.index.remove(owner, first, last);
+            }),
+            Kind::Touch => {
+                if let Some((count, ranges)) = payload.split_first_chunk() {
+                    let count = u64::from_le_bytes(*count) as u32;
+                    for (first, last) in frame::ranges(ranges) {
+                        self.index.touch(owner, first, last, count, segment);
+                    }
+                }
+            }
+            Kind::Mark => self.index.mark(owner, payload, segment),
+            Kind::State => {
+                if let Some((next_seq, rest)) = payload.split_first_chunk()
+                    && let Some((has_mark, mark)) = rest.split_first_chunk()
+                {
+                    let mark = (u64::from_le_bytes(*has_mark) != 0).then_some(mark);
+                    self.index.state(owner, u64::from_le_bytes(*next_seq), mark, segment);
+                }
+            }
+            Kind::Forget => {
+                self.index.forget(owner);
+                self.entries.remove(&owner);
+                self.damaged.remove(&owner);
+            }
+            Kind::Command => {
+                let end = Lsn::at(segment, at + header.record_len());
+                self.index.command(end);
+                if end > self.catalogue_lsn {
+                    self.catalogue_lsn = end;
+                    self.commands.push(payload.to_vec());
+                }
+            }
+            Kind::Clean => self.clean = true,
+            Kind::Begin => {
+                let before = self.open.last_key_value().map(|(number, _)| u64::from(*number));
+                if before.is_some() && before != frame::seq_of(payload) {
+                    tracing::error!(segment, "the segment of the log before this one is missing");
+                    self.unknown_damage = true;
+                }
+            }
+            Kind::Page | Kind::Synced | Kind::End => {}
+        }
+    }
+
+    fn add_entry(&mut self, owner: OwnerId, seq: u64, loc: Loc, meta: Meta, len: usize) {
+        let entries = self.entries.entry(owner).or_default();
+        entries.push(LedgerEntry {
+            seq,
+            loc,
+            meta,
+            count: 0,
+            len: len as u32,
+        });
+        // What has died is thrown out now and then, so that memory is bounded by what lives.
+        if entries.len() as u64 > 2 * self.index.living(owner) + 1024 {
+            entries.retain(|entry| self.index.place(owner, entry.seq).is_some());
+        }
+    }
+
+    /// Entries whose bodies rest in an epoch that is not there are lost.
+    fn miss_epochs(&mut self, there: &[u32]) {
+        let missing: Vec<_> = self
+            .index
+            .epochs
+            .iter()
+            .filter(|(number, epoch)| epoch.live > 0 && !there.contains(number))
+            .map(|(number, _)| *number)
+            .collect();
+        for epoch in missing {
+            tracing::error!(epoch, "an epoch of bodies is missing");
+            for run in self.index.living_at_rest(epoch) {
+                self.damaged.insert(run.owner);
+                self.index.remove(run.owner, run.first, run.last);
+            }
+        }
+    }
+}
+
+/// The first place from here on where a header of this segment lies.
+fn next_record(window: &mut Window<'_>, from: u64, seal: Seal) -> std::io::Result<Option<(u64, Header)>> {
+    let mut at = from;
+    while let Some(bytes) = window.bytes(at, HEADER, CHUNK)? {
+        if let Some(header) = Header::decode(bytes, seal) {
+            return Ok(Some((at, header)));
+        }
+        at += 8;
+    }
+    Ok(None)
+}
+
+/// The highest synced place that an intact record from here on tells of.
+fn last_synced(window: &mut Window<'_>, from: u64, seal: Seal) -> std::io::Result<Lsn> {
+    let mut highest = Lsn::default();
+    let mut at = from;
+    while let Some((found, header)) = next_record(window, at, seal)? {
+        at = found + 8;
+        if let Some(payload) = window.bytes(found + HEADER as u64, header.len as usize, CHUNK)?
+            && header.matches(payload, seal)
+        {
+            at = found + header.record_len();
+            if header.kind == Kind::Synced
+                && let Some(synced) = frame::seq_of(payload)
+            {
+                highest = highest.max(Lsn(synced));
+            }
+        }
+    }
+    Ok(highest)
+}

@@ -1,0 +1,506 @@
+//! The write-ahead log: one buffer everybody fills, one writer that empties it.
+//!
+//! The writer takes everything that waits, writes it in one go, syncs once if anything in it
+//! wants that, and tells all who waited. While it syncs, the next buffer fills: the slower the
+//! disk, the larger the groups. After a failed write or sync nothing is written, confirmed or
+//! read as confirmed any more: what the disk holds is then unknown.
+//!
+//! ```text
+//! Running ──stop──→ Stopping ──all synced──→ Closed(Stopped)
+//!    └────────────write or sync fails──────→ Closed(error)
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use rustc_hash::FxHashMap;
+use tokio::sync::{Notify, watch};
+
+use super::files::LogFile;
+use super::frame::Kind;
+use super::index::Index;
+use super::pending::{Filled, Pending};
+use super::segments::Segments;
+use super::{Loc, Lsn, OwnerId, Owners, StoreError};
+
+/// Bytes waiting at which producers should pause.
+pub(super) const PRESSURE_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes waiting at which a batch waits for the writer before it begins.
+const FULL_BYTES: usize = 4 * PRESSURE_BYTES;
+/// How long a removal may wait for company before it is written.
+const LAZY: Duration = Duration::from_millis(5);
+/// How long the writer keeps its buffers when nothing comes.
+const KEEP_BUFFERS: Duration = Duration::from_secs(1);
+/// The largest buffer kept between writes.
+const KEEP_BYTES: usize = 2 * PRESSURE_BYTES;
+
+/// Whether the log takes records.
+#[derive(Clone, Debug)]
+pub(super) enum State {
+    Running,
+    Stopping,
+    Closed(StoreError),
+}
+
+/// What the log's lock guards.
+pub(super) struct Log {
+    pub pending: Pending,
+    pub index: Index,
+    /// End of what is in the files.
+    written: Lsn,
+    /// End of what survives a crash.
+    synced: Lsn,
+    pub state: State,
+}
+
+/// The log and those who wait for it.
+pub(super) struct Wal {
+    log: Mutex<Log>,
+    /// The writer waits here.
+    wake: Condvar,
+    /// Blocking waiters for `written`, `synced` and for room wait here.
+    flushed: Condvar,
+    pub segments: Segments,
+    progress: watch::Sender<Lsn>,
+    /// Sent once, when the log closes.
+    closed: watch::Sender<Option<StoreError>>,
+    pressed: AtomicBool,
+    relieved: Notify,
+    pub notices: Notices,
+    /// A checkpoint may have something to do.
+    pub checkpoint_wanted: Wanted,
+    pub bytes_written: AtomicU64,
+    pub syncs: AtomicU64,
+}
+
+/// What the writer keeps between two writes.
+#[derive(Default)]
+pub(super) struct Writer {
+    filled: Filled,
+    file: Option<(u32, Arc<dyn LogFile>)>,
+}
+
+impl Log {
+    /// Appends a record unless the log is closed; nothing survives then, and who waits for a
+    /// sync is told.
+    pub fn append(&mut self, kind: Kind, owner: OwnerId, parts: &[&[u8]]) -> Loc {
+        if !matches!(self.state, State::Running) {
+            return Loc::at(self.pending.segment(), 0);
+        }
+        let before = self.pending.segment();
+        let loc = self.pending.append(kind, owner, parts, self.synced);
+        for begun in before + 1..=loc.segment() {
+            self.index.segments.entry(begun).or_default();
+        }
+        loc
+    }
+
+    /// A batch has put durable entries up to this seq: their owner is to hear of the sync.
+    pub fn durable(&mut self, owner: OwnerId, seq: u64) {
+        if matches!(self.state, State::Running) {
+            self.pending.durable(owner, seq);
+        }
+    }
+
+    /// The error with which the log closed.
+    pub fn check(&self) -> Result<(), StoreError> {
+        match &self.state {
+            State::Closed(error) => Err(error.clone()),
+            State::Running | State::Stopping => Ok(()),
+        }
+    }
+
+    fn sync_wanted(&self) -> bool {
+        self.pending.sync_to > self.synced
+    }
+}
+
+impl Wal {
+    pub fn new(segments: Segments, pending: Pending, index: Index) -> Self {
+        let start = pending.end();
+        Self {
+            log: Mutex::new(Log {
+                pending,
+                index,
+                written: start,
+                synced: start,
+                state: State::Running,
+            }),
+            wake: Condvar::new(),
+            flushed: Condvar::new(),
+            segments,
+            progress: watch::Sender::new(start),
+            closed: watch::Sender::new(None),
+            pressed: AtomicBool::new(false),
+            relieved: Notify::new(),
+            notices: Notices::default(),
+            checkpoint_wanted: Wanted::default(),
+            bytes_written: AtomicU64::new(0),
+            syncs: AtomicU64::new(0),
+        }
+    }
+
+    /// The log, for a short while.
+    pub fn lock(&self) -> MutexGuard<'_, Log> {
+        self.log.lock()
+    }
+
+    /// The log with room for a batch; waits when the writer is far behind.
+    pub fn lock_with_room(&self) -> MutexGuard<'_, Log> {
+        let mut log = self.log.lock();
+        while log.pending.len() >= FULL_BYTES && log.check().is_ok() {
+            self.flushed.wait(&mut log);
+        }
+        log
+    }
+
+    /// Ends a turn at the log: wakes whoever has something to do now.
+    pub fn unlock(&self, mut log: MutexGuard<'_, Log>, before: Before) {
+        if log.pending.len() >= PRESSURE_BYTES {
+            self.pressed.store(true, Ordering::Release);
+        }
+        let emptied = std::mem::take(&mut log.index.emptied);
+        let now = Before::of(&log);
+        drop(log);
+        if now != before {
+            self.wake.notify_one();
+        }
+        if emptied {
+            self.checkpoint_wanted.signal();
+        }
+    }
+
+    /// Whether producers should pause.
+    pub fn pressure(&self) -> bool {
+        self.pressed.load(Ordering::Acquire)
+    }
+
+    /// Waits until producers may go on.
+    pub async fn drained(&self) {
+        loop {
+            let relieved = self.relieved.notified();
+            if !self.pressure() {
+                return;
+            }
+            relieved.await;
+        }
+    }
+
+    /// Waits until everything before this position survives a crash.
+    pub async fn synced(&self, lsn: Lsn) -> Result<(), StoreError> {
+        let mut progress = self.progress.subscribe();
+        let mut closed = self.closed.subscribe();
+        self.request_sync(lsn);
+        tokio::select! {
+            biased;
+            _ = progress.wait_for(|synced| *synced >= lsn) => Ok(()),
+            error = closed.wait_for(Option::is_some) => {
+                // What was synced before the log closed is safe all the same.
+                if *self.progress.borrow() >= lsn {
+                    return Ok(());
+                }
+                Err(error.ok().and_then(|error| error.clone()).unwrap_or(StoreError::Stopped))
+            }
+        }
+    }
+
+    /// The same for a thread.
+    pub fn wait_synced(&self, lsn: Lsn) -> Result<(), StoreError> {
+        self.request_sync(lsn);
+        let mut log = self.log.lock();
+        while log.synced < lsn {
+            log.check()?;
+            self.flushed.wait(&mut log);
+        }
+        Ok(())
+    }
+
+    /// Waits until the record that begins here can be read from its file.
+    pub fn wait_written(&self, loc: Loc) -> Result<(), StoreError> {
+        let mut log = self.log.lock();
+        while log.written.0 <= loc.0 {
+            log.check()?;
+            self.flushed.wait(&mut log);
+        }
+        Ok(())
+    }
+
+    /// The store takes no more records.
+    pub fn fail(&self, error: StoreError) {
+        if self.close(error.clone()) {
+            tracing::error!(error = %error, "the store has failed and takes no more writes");
+            self.notices.failed(error);
+        }
+    }
+
+    /// Writes until told to stop. The last record says that the stop was in order.
+    pub fn run_writer(&self) {
+        let mut writer = Writer::default();
+        while self.wait_for_work(&mut writer) {
+            if let Err(error) = self.write(&mut writer) {
+                self.fail(error);
+            }
+        }
+    }
+
+    /// Begins to stop: what is there is still written.
+    pub fn stop(&self) {
+        let mut log = self.log.lock();
+        if matches!(log.state, State::Running) {
+            let before = Before::of(&log);
+            log.append(Kind::Clean, OwnerId(0), &[]);
+            log.pending.sync_to = log.pending.end();
+            log.state = State::Stopping;
+            self.unlock(log, before);
+        }
+    }
+
+    /// Takes what waits and writes it, and syncs if that is wanted. Returns whether there was
+    /// anything to do. Only one thread calls this, always with the same `writer`.
+    pub fn write(&self, writer: &mut Writer) -> Result<bool, StoreError> {
+        let sync = {
+            let mut log = self.log.lock();
+            log.check()?;
+            if log.pending.is_empty() && !log.sync_wanted() {
+                return Ok(false);
+            }
+            if writer.filled.buffer.capacity() > KEEP_BYTES {
+                writer.filled = Filled::default();
+            }
+            log.pending.swap(&mut writer.filled);
+            self.pressed.store(false, Ordering::Release);
+            self.flushed.notify_all();
+            log.sync_wanted()
+        };
+        self.relieved.notify_waiters();
+        self.write_pieces(writer)?;
+        if sync && let Some((_, file)) = &writer.file {
+            file.sync().map_err(|error| StoreError::io("sync the log", error))?;
+            self.syncs.fetch_add(1, Ordering::Relaxed);
+        }
+        let filled = &mut writer.filled;
+        {
+            let mut log = self.log.lock();
+            log.check()?;
+            log.written = filled.end;
+            if sync {
+                log.synced = filled.end;
+            }
+            self.flushed.notify_all();
+        }
+        if sync {
+            self.progress.send_replace(filled.end);
+            self.notices.durable(&filled.durable);
+        }
+        filled.clear();
+        Ok(true)
+    }
+
+    fn write_pieces(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        let Writer { filled, file } = writer;
+        let mut pieces = filled.pieces.iter().peekable();
+        while let Some(piece) = pieces.next() {
+            let to = pieces.peek().map_or(filled.buffer.len(), |next| next.from);
+            if file.as_ref().is_none_or(|(segment, _)| *segment != piece.segment) {
+                // Recovery takes a record in the next segment as proof that this one is whole.
+                if let Some((_, full)) = file.take() {
+                    full.sync().map_err(|error| StoreError::io("sync the log", error))?;
+                }
+                let begun = self.segments.begin(piece.segment);
+                let begun = begun.map_err(|error| StoreError::io("begin a log segment", error))?;
+                *file = Some((piece.segment, begun));
+                self.checkpoint_wanted.signal();
+            }
+            if let Some((_, file)) = file {
+                let bytes = &filled.buffer[piece.from..to];
+                file.write_at(bytes, piece.offset)
+                    .map_err(|error| StoreError::io("write to the log", error))?;
+                self.bytes_written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until something should be written; `false` when all is done.
+    fn wait_for_work(&self, writer: &mut Writer) -> bool {
+        let mut log = self.log.lock();
+        let mut lazy_until = None;
+        loop {
+            if matches!(log.state, State::Closed(_)) {
+                return false;
+            }
+            if log.pending.urgent || log.sync_wanted() {
+                return true;
+            }
+            if matches!(log.state, State::Stopping) {
+                drop(log);
+                self.close(StoreError::Stopped);
+                return false;
+            }
+            if !log.pending.is_empty() {
+                let until = *lazy_until.get_or_insert_with(|| Instant::now() + LAZY);
+                if self.wake.wait_until(&mut log, until).timed_out() {
+                    return true;
+                }
+            } else if writer.filled.buffer.capacity() > 0 {
+                if self.wake.wait_for(&mut log, KEEP_BUFFERS).timed_out() {
+                    writer.filled = Filled::default();
+                    log.pending.shrink();
+                }
+            } else {
+                self.wake.wait(&mut log);
+            }
+        }
+    }
+
+    fn request_sync(&self, lsn: Lsn) {
+        let mut log = self.log.lock();
+        if log.synced < lsn && log.pending.sync_to < lsn {
+            let before = Before::of(&log);
+            log.pending.sync_to = lsn.min(log.pending.end());
+            self.unlock(log, before);
+        }
+    }
+
+    fn close(&self, error: StoreError) -> bool {
+        {
+            let mut log = self.log.lock();
+            if matches!(log.state, State::Closed(_)) {
+                return false;
+            }
+            log.state = State::Closed(error.clone());
+            log.pending.discard();
+            self.pressed.store(false, Ordering::Release);
+            self.flushed.notify_all();
+            self.wake.notify_all();
+        }
+        self.relieved.notify_waiters();
+        self.closed.send_replace(Some(error));
+        self.checkpoint_wanted.signal();
+        true
+    }
+}
+
+/// What the writer waits for, as it was when a turn at the log began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Before {
+    something: bool,
+    urgent: bool,
+    sync: bool,
+}
+
+impl Before {
+    pub fn of(log: &Log) -> Self {
+        Self {
+            something: !log.pending.is_empty(),
+            urgent: log.pending.urgent,
+            sync: log.sync_wanted(),
+        }
+    }
+}
+
+/// What the owners are to be told, gathered by the writer, told by a thread of its own so that
+/// the next write does not wait for the owners.
+#[derive(Default)]
+pub(super) struct Notices {
+    waiting: Mutex<Waiting>,
+    wake: Condvar,
+    failing: AtomicBool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    durable: FxHashMap<OwnerId, u64>,
+    failed: Option<StoreError>,
+    stopped: bool,
+}
+
+impl Notices {
+    fn durable(&self, batches: &[(OwnerId, u64)]) {
+        if batches.is_empty() {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        for &(owner, seq) in batches {
+            let up_to = waiting.durable.entry(owner).or_insert(seq);
+            *up_to = seq.max(*up_to);
+        }
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    fn failed(&self, error: StoreError) {
+        self.failing.store(true, Ordering::Release);
+        self.waiting.lock().failed = Some(error);
+        self.wake.notify_one();
+    }
+
+    /// Whether the store has failed.
+    pub fn has_failed(&self) -> bool {
+        self.failing.load(Ordering::Acquire)
+    }
+
+    /// Tells the owners what has come up. Returns whether there was anything.
+    pub fn tell(&self, owners: &dyn Owners, told: &mut FxHashMap<OwnerId, u64>) -> bool {
+        let failed = {
+            let mut waiting = self.waiting.lock();
+            std::mem::swap(&mut waiting.durable, told);
+            waiting.failed.take()
+        };
+        let anything = !told.is_empty() || failed.is_some();
+        for (owner, up_to) in told.drain() {
+            owners.durable(owner, up_to);
+        }
+        if let Some(error) = failed {
+            owners.failed(&error);
+        }
+        anything
+    }
+
+    /// Tells the owners until stopped.
+    pub fn run(&self, owners: &dyn Owners) {
+        let mut told = FxHashMap::default();
+        loop {
+            if self.tell(owners, &mut told) {
+                continue;
+            }
+            let mut waiting = self.waiting.lock();
+            while waiting.durable.is_empty() && waiting.failed.is_none() {
+                if waiting.stopped {
+                    return;
+                }
+                self.wake.wait(&mut waiting);
+            }
+        }
+    }
+
+    pub fn stop(&self) {
+        self.waiting.lock().stopped = true;
+        self.wake.notify_one();
+    }
+}
+
+/// A bell that remembers that it rang.
+#[derive(Default)]
+pub(super) struct Wanted {
+    rang: Mutex<bool>,
+    wake: Condvar,
+}
+
+impl Wanted {
+    pub fn signal(&self) {
+        *self.rang.lock() = true;
+        self.wake.notify_one();
+    }
+
+    /// Waits for the bell, at most this long; returns whether it rang.
+    pub fn wait(&self, at_most: Duration) -> bool {
+        let mut rang = self.rang.lock();
+        if !*rang {
+            self.wake.wait_for(&mut rang, at_most);
+        }
+        std::mem::take(&mut rang)
+    }
+}
