@@ -8,6 +8,7 @@ pub mod channel;
 pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod connection;
 pub mod logging;
 pub mod metadata;
 pub mod perf;
