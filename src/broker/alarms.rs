@@ -3,7 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -38,6 +38,7 @@ impl Shortage {
 /// The node's alarms.
 pub struct Alarms {
     shortage: watch::Sender<Shortage>,
+    short: AtomicBool,
     memory_limit: ByteSize,
     disk_limit: ByteSize,
     memory_used: AtomicU64,
@@ -50,6 +51,7 @@ impl Alarms {
         let machine = machine_memory();
         Self {
             shortage: watch::Sender::new(Shortage::default()),
+            short: AtomicBool::new(false),
             memory_limit: resources.memory_limit(machine),
             disk_limit: resources.disk_limit(machine),
             memory_used: AtomicU64::new(0),
@@ -60,6 +62,11 @@ impl Alarms {
     /// What is short now.
     pub fn shortage(&self) -> Shortage {
         *self.shortage.borrow()
+    }
+
+    /// Whether publishers are to be held; cheap enough to ask for every message.
+    pub fn is_short(&self) -> bool {
+        self.short.load(Ordering::Relaxed)
     }
 
     /// To wait for changes.
@@ -96,6 +103,7 @@ impl Alarms {
             memory: memory > self.memory_limit.0,
             disk: disk < self.disk_limit.0,
         };
+        self.short.store(shortage.any(), Ordering::Relaxed);
         let changed = self.shortage.send_if_modified(|known| {
             let changed = *known != shortage;
             *known = shortage;

@@ -40,13 +40,15 @@ use rustc_hash::FxHashMap;
 pub use alarms::Alarms;
 pub use connections::{ConnectionInfo, Connections};
 pub use error::BrokerError;
+pub use queues::ConsumeWish;
+pub use recovery::StartError;
 pub use runner::QueueHandle;
 pub use vhosts::Vhost;
 
 use crate::config::Config;
 use crate::metadata::Catalog;
 use crate::store::{Lsn, OwnerId, Store, StoreError};
-use crate::types::{Timestamp, VhostName};
+use crate::types::{ConnectionId, Reply, ReplyCode, Timestamp, VhostName};
 use delayed::Delayer;
 use reply_to::ReplyTo;
 use timers::Timers;
@@ -147,6 +149,27 @@ impl Broker {
     /// Whether the store failed and the node no longer takes anything.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
+    }
+
+    /// A number for a connection that was just accepted.
+    pub fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether the disk is so far behind that producers should pause.
+    pub fn store_is_behind(&self) -> bool {
+        self.store.pressure()
+    }
+
+    /// The store takes no more writes: nothing can be promised any more. Clients are told, and
+    /// the node stops taking new ones.
+    fn fail(&self, error: &StoreError) {
+        self.failed.store(true, Ordering::Release);
+        tracing::error!(%error, "the node cannot write to its disk and stops serving");
+        let reply = Reply::connection(ReplyCode::InternalError, "the node cannot write to its disk");
+        for connection in self.connections.all() {
+            connection.outbox.control(outbox::Control::Close(reply.clone()));
+        }
     }
 
     /// Waits while the disk is behind; at once when it is not.

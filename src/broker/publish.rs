@@ -12,8 +12,8 @@ use hashbrown::HashTable;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use thiserror::Error;
 
-use super::access::{self, AccessError, Operation};
-use super::declare::Who;
+use super::access::Who;
+use super::declare::{DeclareError, publish_target};
 use super::outbox::Outbox;
 use super::reply_to;
 use super::route::Way;
@@ -26,9 +26,9 @@ use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use crate::codec::{PropertyError, PropertyScan, headers};
 use crate::queue::Publish;
 use crate::router::Routed;
+use crate::metadata::CatalogError;
 use crate::types::{
-    ExchangeName, FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName,
-    VhostName,
+    FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName,
 };
 
 /// Messages gathered before the queues get them, whatever else waits.
@@ -46,11 +46,7 @@ pub enum PublishError {
     #[error("immediate=true")]
     Immediate,
     #[error(transparent)]
-    Access(#[from] AccessError),
-    #[error("no exchange '{1}' in vhost '{0}'")]
-    NoExchange(VhostName, String),
-    #[error("cannot publish to internal exchange '{1}' in vhost '{0}'")]
-    Internal(VhostName, ExchangeName),
+    Exchange(#[from] DeclareError),
     #[error(transparent)]
     Properties(#[from] PropertyError),
     #[error("user_id property set to '{given}' but authenticated user was '{user}'")]
@@ -60,19 +56,15 @@ pub enum PublishError {
         header: &'static str,
         type_name: &'static str,
     },
-    #[error("fast reply consumer does not exist")]
-    NoReplyConsumer,
 }
 
 impl Refusal for PublishError {
     fn reply(&self) -> Reply {
         match self {
             Self::Immediate => Reply::connection(ReplyCode::NotImplemented, self.to_string()),
-            Self::Access(error) => error.reply(),
-            Self::NoExchange(..) => Reply::channel(ReplyCode::NotFound, self.to_string()),
-            Self::Internal(..) => Reply::channel(ReplyCode::AccessRefused, self.to_string()),
+            Self::Exchange(error) => error.reply(),
             Self::Properties(error) => error.reply(),
-            Self::UserId { .. } | Self::CopyHeader { .. } | Self::NoReplyConsumer => {
+            Self::UserId { .. } | Self::CopyHeader { .. } => {
                 Reply::channel(ReplyCode::PreconditionFailed, self.to_string())
             }
         }
@@ -200,7 +192,12 @@ impl Publisher {
         let version = (by.vhost.version(), broker.rights_version());
         let cached = self.routes.get(version, publish.exchange, publish.routing_key);
         if cached.is_none() {
-            check_exchange(broker, by, exchange, publish.routing_key)?;
+            let who = Who {
+                user: &by.user,
+                vhost: &by.vhost.name,
+                connection: self.outbox.id,
+            };
+            publish_target(&broker.catalog(), &who, exchange, publish.routing_key)?;
         }
         let scan = scan(properties)?;
         check_user_id(by, &scan)?;
@@ -242,7 +239,7 @@ impl Publisher {
             delayed: false,
         };
         if !by.vhost.route(&way, &mut self.routed) {
-            return Err(no_exchange(by, exchange));
+            return Err(no_exchange(by, exchange).into());
         }
         ready.route.queues = self.routed.queues.iter().map(|queue| queue.0.clone()).collect();
         if self.routed.delayed.is_empty() && self.routed.remembered.is_empty() {
@@ -412,36 +409,8 @@ pub fn after_routing(
     waits
 }
 
-fn no_exchange(by: &Publishing, name: &str) -> PublishError {
-    PublishError::NoExchange(by.vhost.name.clone(), name.to_owned())
-}
-
-/// Rights, then the exchange itself: RabbitMQ's order.
-fn check_exchange(broker: &Broker, by: &Publishing, exchange: &str, key: &[u8]) -> Result<(), PublishError> {
-    let catalog = broker.catalog();
-    let who = Who {
-        user: &by.user,
-        vhost: &by.vhost.name,
-        connection: crate::types::ConnectionId(0),
-    };
-    access::check(&catalog, &who, Operation::Publish { exchange })?;
-    let vhost = catalog.vhost(&by.vhost.name);
-    let spec = vhost
-        .and_then(|vhost| vhost.exchange(exchange))
-        .ok_or_else(|| no_exchange(by, exchange))?;
-    if spec.internal {
-        return Err(PublishError::Internal(by.vhost.name.clone(), spec.name.clone()));
-    }
-    let routing_key = String::from_utf8_lossy(key);
-    access::check(
-        &catalog,
-        &who,
-        Operation::PublishTopic {
-            exchange,
-            routing_key: &routing_key,
-        },
-    )?;
-    Ok(())
+fn no_exchange(by: &Publishing, name: &str) -> DeclareError {
+    CatalogError::NoExchange(by.vhost.name.clone(), name.into()).into()
 }
 
 fn check_user_id(by: &Publishing, scan: &PropertyScan<'_>) -> Result<(), PublishError> {
@@ -498,7 +467,7 @@ fn edit(
         .map(|expiration| expiration.ttl.to_string());
     let reply_to = match scan.reply_to {
         Some(name) if name == reply_to::PSEUDO_QUEUE.as_bytes() => {
-            let token = from.reply_token.ok_or(PublishError::NoReplyConsumer)?;
+            let token = from.reply_token.ok_or(DeclareError::NoReplyConsumer)?;
             Some(token.to_string())
         }
         _ => None,

@@ -131,11 +131,14 @@ impl Broker {
             return Ok(0);
         };
         let counts = queue.read(super::runner::Machine::counts);
-        if if_unused && counts.consumers > 0 {
-            return Err(DeclareError::in_use(&queue.spec).into());
-        }
+        let names = || (queue.spec.vhost.clone(), queue.spec.name.clone());
         if if_empty && counts.ready > 0 {
-            return Err(DeclareError::not_empty(&queue.spec).into());
+            let (vhost, name) = names();
+            return Err(DeclareError::NotEmpty(vhost, name).into());
+        }
+        if if_unused && counts.consumers > 0 {
+            let (vhost, name) = names();
+            return Err(DeclareError::InUse(vhost, name).into());
         }
         let command = Command::DeleteQueue {
             vhost: queue.spec.vhost.clone(),

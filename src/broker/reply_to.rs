@@ -14,10 +14,8 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
 use super::consumer::Consumer;
+pub use super::declare::REPLY_TO as PSEUDO_QUEUE;
 use crate::types::Message;
-
-/// The queue name that stands for the channel's own reply queue.
-pub const PSEUDO_QUEUE: &str = "amq.rabbitmq.reply-to";
 
 /// The name of one channel's reply queue, without its prefix.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -104,6 +104,11 @@ impl QueueHandle {
         self.deleted.store(true, Ordering::Release);
     }
 
+    /// The queue was used, as declaring it again does: its `x-expires` begins anew.
+    pub fn touch(&self, now: Timestamp) {
+        self.machine.lock().touch_used(now);
+    }
+
     /// Reads the machine.
     pub fn read<R>(&self, f: impl FnOnce(&Machine) -> R) -> R {
         f(&self.machine.lock())
@@ -225,10 +230,7 @@ impl queue::Sink for QueueSink<'_> {
     }
 
     fn deliver(&mut self, consumer: &Arc<Consumer>, _id: ConsumerId, delivery: Delivery<'_>) {
-        let counted = match (self.queue.spec.queue_type, delivery.delivery_count) {
-            (QueueType::Quorum, count @ 1..) => Some(super::effects::with_delivery_count(delivery.message, count)),
-            _ => None,
-        };
+        let counted = with_delivery_count(self.queue, delivery.message, delivery.delivery_count);
         let message = counted.as_ref().unwrap_or(delivery.message);
         let guard = self.outbox(&consumer.outbox);
         let Some((output, frame_max, channel)) = guard.parts(consumer.channel, consumer.incarnation) else {
@@ -309,6 +311,13 @@ impl queue::Sink for QueueSink<'_> {
         let run = wanted.iter().map(|&(seq, loc)| (seq, Loc::from_raw(loc))).collect();
         self.deferred.fetch.push(run);
     }
+}
+
+/// The message with the header that tells how often it was delivered before, on queues that tell
+/// (quorum queues); `None` when it goes out as it is.
+pub fn with_delivery_count(queue: &QueueHandle, message: &Message, count: u32) -> Option<Message> {
+    let tells = queue.spec.queue_type == QueueType::Quorum && count > 0;
+    tells.then(|| super::effects::with_delivery_count(message, count))
 }
 
 /// Gives messages back that no client holds.

@@ -16,4 +16,4 @@ mod settling;
 mod transaction;
 mod writer;
 
-pub use listener::{Listener, bind};
+pub use listener::{Listener, bind, start};

@@ -15,6 +15,7 @@ use rustc_hash::FxHashMap;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Instant;
 
+use super::listener::Handshake;
 use super::read_buffer::ReadBuffer;
 use super::settling::Settling;
 use super::transaction::Transaction;
@@ -31,7 +32,7 @@ use crate::codec::method::ConnectionBlocked;
 use crate::connection::{Connection, Ending, Ids, Login, Settings, Step, Tick};
 use crate::queue::Outcome;
 use crate::tasks;
-use crate::types::{ConnectionId, QueueName, Refusal, Reply, Timestamp};
+use crate::types::{ConnectionId, QueueName, Refusal, Reply, UserName};
 
 /// Ids of `basic.publish`, for refusals.
 const PUBLISH: Ids = (60, 40);
@@ -45,6 +46,9 @@ pub(super) struct Session {
     pub broker: Arc<Broker>,
     pub machine: Connection,
     pub info: Arc<ConnectionInfo>,
+    /// Who has logged in.
+    pub user: Option<UserName>,
+    pub handshake: Handshake,
     pub outbox: Arc<Outbox>,
     pub channels: FxHashMap<u16, Channel>,
     /// Set once the connection is open.
@@ -55,12 +59,11 @@ pub(super) struct Session {
     pub exclusive: Vec<QueueName>,
     socket: OwnedReadHalf,
     /// Replies of the protocol machine on their way to the outbox.
-    out: Vec<u8>,
+    pub out: Vec<u8>,
     /// The client was told that it is blocked.
     blocked: bool,
     incarnations: u64,
-    /// When the machine wants a tick.
-    timer: Option<std::pin::Pin<Box<tokio::time::Sleep>>>,
+    reads: u32,
 }
 
 /// What the session knows of one open channel; the delivery side is in the outbox.
@@ -107,8 +110,8 @@ pub(super) async fn serve(
     settings: Arc<Settings>,
     socket: tokio::net::TcpStream,
     id: ConnectionId,
-    peer: SocketAddr,
-    local: SocketAddr,
+    (peer, local): (SocketAddr, SocketAddr),
+    handshake: Handshake,
 ) {
     let outbox = Arc::new(Outbox::new(id));
     let now = broker.now();
@@ -124,6 +127,8 @@ pub(super) async fn serve(
         publisher: Publisher::new(outbox.clone()),
         broker,
         info,
+        user: None,
+        handshake,
         outbox,
         channels: FxHashMap::default(),
         publishing: None,
@@ -133,7 +138,7 @@ pub(super) async fn serve(
         out: Vec::new(),
         blocked: false,
         incarnations: 0,
-        timer: None,
+        reads: 0,
     };
     // On the heap: most connections are idle most of the time, and this is the larger part.
     Box::pin(session.run()).await;
@@ -329,7 +334,9 @@ impl Session {
     }
 
     fn on_open_channel(&mut self, channel: u16) {
-        let user = self.info.user().unwrap_or_else(|| "".into());
+        let Some(user) = self.user.clone() else {
+            return;
+        };
         let allowed = {
             let catalog = self.broker.catalog();
             self.broker.connections().open_channel(&self.info, &catalog, &user)
@@ -358,8 +365,9 @@ impl Session {
         let Some(state) = self.channels.remove(&channel) else {
             return;
         };
-        let user = self.info.user().unwrap_or_else(|| "".into());
-        self.broker.connections().close_channel(&self.info, &user);
+        if let Some(user) = &self.user {
+            self.broker.connections().close_channel(&self.info, user);
+        }
         if let Some((token, _)) = state.reply {
             self.broker.reply_to().forget(token);
         }
@@ -423,7 +431,7 @@ impl Session {
             Ok(0) => return Some(Ending::Closed),
             Ok(_) => {
                 self.machine.on_heard(self.broker.now());
-                self.incarnations_of_reads().await;
+                self.take_turns().await;
                 return None;
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
@@ -458,7 +466,7 @@ impl Session {
     }
 
     /// Lets other tasks have a turn now and then.
-    async fn incarnations_of_reads(&mut self) {
+    async fn take_turns(&mut self) {
         self.reads += 1;
         if self.reads.is_multiple_of(READS_IN_A_ROW) {
             tokio::task::yield_now().await;
@@ -545,7 +553,6 @@ impl Session {
     }
 
     fn on_tick(&mut self) -> Option<Ending> {
-        self.timer = None;
         self.machine.on_sent(self.outbox.sent_at());
         match self.machine.on_tick(self.broker.now(), &mut self.out) {
             Tick::Nothing | Tick::Heartbeat => None,
@@ -553,9 +560,9 @@ impl Session {
         }
     }
 
-    /// Waits for the machine's next deadline. The timer is kept from wait to wait and moved only
-    /// when the deadline is earlier, because every read moves the deadline away.
+    /// Waits for the machine's next deadline.
     fn arm(&mut self) -> impl Future<Output = ()> + use<> {
+        self.machine.on_sent(self.outbox.sent_at());
         let deadline = self.machine.next_deadline();
         let wait = deadline.map(|at| Duration::from_millis(at.since(self.broker.now()).0));
         async move {
@@ -567,8 +574,8 @@ impl Session {
     }
 
     fn log_end(&self, ending: &Ending) {
-        let (connection, user) = (self.info.name(), self.info.user());
-        let user = user.as_deref().unwrap_or_default();
+        let connection = self.info.name();
+        let user = self.user.as_deref().unwrap_or_default();
         match ending {
             Ending::Closed => tracing::debug!(connection, user, "connection closed"),
             other => tracing::info!(connection, user, reason = %other, "connection ended"),
