@@ -11,6 +11,7 @@ pub mod config;
 pub mod logging;
 pub mod metadata;
 pub mod perf;
+pub mod queue;
 pub mod router;
 pub mod spec;
 pub mod types;
