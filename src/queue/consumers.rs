@@ -161,15 +161,18 @@ impl<C> Consumers<C> {
         let cell = &mut self.cells[index as usize];
         let gone = cell.consumer.take()?;
         cell.generation = cell.generation.wrapping_add(1);
-        self.free.push(index);
+        // A cell whose ids are used up stays empty: an old id must not name a new consumer.
+        if cell.generation << INDEX_BITS != 0 {
+            self.free.push(index);
+        }
         self.count -= 1;
         if !self.iter().any(|(_, other)| other.priority == gone.priority) {
             self.lines.retain(|line| line.priority != gone.priority);
         }
         if self.mode == (Mode::SingleActive { active: Some(index) }) {
             self.mode = Mode::SingleActive { active: None };
-            self.elect();
         }
+        self.elect();
         Some(gone.handle)
     }
 
@@ -216,7 +219,7 @@ impl<C> Consumers<C> {
         }
     }
 
-    /// The consumer settled a message. Whether it may take one now and could not before.
+    /// The consumer settled a message.
     pub fn settled(&mut self, id: ConsumerId) {
         let Some(index) = self.index(id) else {
             return;
@@ -341,7 +344,12 @@ impl<C> Consumers<C> {
             return;
         }
         let priority = consumer.priority;
-        if let Some(line) = self.lines.iter_mut().find(|line| line.priority == priority) {
+        let Some(line) = self.lines.iter_mut().find(|line| line.priority == priority) else {
+            return;
+        };
+        if line.waiting.front() == Some(&index) {
+            line.waiting.pop_front();
+        } else {
             line.waiting.retain(|other| *other != index);
         }
     }
@@ -355,6 +363,13 @@ impl<C> Consumers<C> {
         };
         if let Some(active) = active {
             if !self.outranked(active) {
+                // The one it made way for may have gone.
+                if self
+                    .at(active)
+                    .is_some_and(|(_, one)| one.standing == Standing::Standby)
+                {
+                    self.stand(active);
+                }
                 return;
             }
             if self.makes_way(active) {
