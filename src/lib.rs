@@ -13,4 +13,5 @@ pub mod metadata;
 pub mod perf;
 pub mod router;
 pub mod spec;
+pub mod store;
 pub mod types;
