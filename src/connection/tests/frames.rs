@@ -31,8 +31,8 @@ fn refusals_of_the_connection_have_the_words_of_rabbitmq() {
     let declare_ok = QueueDeclareOk::default();
     let blocked = ConnectionBlocked::default();
     let flow = ChannelFlow { active: false };
-    let publish = "0100010000000a003c0028000000017800ce";
-    let content = |frames: &str| hex(&format!("{publish}{frames}"));
+    let method = "0100010000000a003c0028000000017800ce";
+    let content = |frames: &str| hex(&format!("{method}{frames}"));
     let no_header =
         "505 60.40 UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead";
     let no_body = "505 60.40 UNEXPECTED_FRAME - expected content body, got non content body frame instead";
@@ -47,6 +47,7 @@ fn refusals_of_the_connection_have_the_words_of_rabbitmq() {
         ),
         (close_channel(5), format!("504 20.40 {not_open}")),
         (on(5, QueueDeclare::default()), format!("504 50.10 {not_open}")),
+        (publish(5, b"hello", FRAME_MAX), format!("504 60.40 {not_open}")),
         (on(1, Method::ChannelCloseOk), format!("503 20.41 {unimplemented}")),
         (on(1, declare_ok), format!("503 50.11 {unimplemented}")),
         (on(1, Method::BasicQosOk), format!("503 60.11 {unimplemented}")),
