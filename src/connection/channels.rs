@@ -52,6 +52,16 @@ impl Channels {
         matches!(self.by_number.get(&number), Some(Channel::Open(None)))
     }
 
+    /// Bytes of buffer that contents under way hold.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        let held = |channel: &Channel| match channel {
+            Channel::Open(Some(assembly)) => assembly.capacity(),
+            Channel::Open(None) | Channel::Closing { .. } => 0,
+        };
+        self.by_number.values().map(held).sum()
+    }
+
     /// Sets what stands behind a number.
     pub fn set(&mut self, number: u16, channel: Channel) {
         self.by_number.insert(number, channel);

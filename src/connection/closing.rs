@@ -16,6 +16,8 @@ const CLOSE_TIMEOUT: Millis = Millis(30_000);
 pub(super) struct Closing {
     /// When to stop waiting.
     pub until: Timestamp,
+    /// How long the client may take to answer.
+    wait: Millis,
     /// Whether our close, or our answer to the client's, is written.
     is_written: bool,
     /// Whether frames can no longer be told apart, so that nothing is looked at any more.
@@ -50,7 +52,12 @@ impl Connection {
             Phase::Open | Phase::Handshake(_) | Phase::Closing(_) => self.begin_closing(now),
         }
         match &mut self.phase {
-            Phase::Closing(closing) => !std::mem::replace(&mut closing.is_written, true),
+            Phase::Closing(closing) if !closing.is_written => {
+                // The client's time begins when it is told, however long the cleaning up took.
+                closing.until = now + closing.wait;
+                closing.is_written = true;
+                true
+            }
             _ => false,
         }
     }
@@ -61,13 +68,14 @@ impl Connection {
             Millis(0) => CLOSE_TIMEOUT,
             interval => interval.min(CLOSE_TIMEOUT),
         };
-        let until = match &self.phase {
-            Phase::Open => now + wait,
-            Phase::Handshake(handshake) => handshake.until.min(now + wait),
+        let wait = match &self.phase {
+            Phase::Open => wait,
+            Phase::Handshake(handshake) => handshake.until.since(now).min(wait),
             Phase::Closing(_) | Phase::Ended(_) => return,
         };
         self.phase = Phase::Closing(Closing {
-            until,
+            until: now + wait,
+            wait,
             is_written: false,
             is_deaf: false,
         });

@@ -165,6 +165,12 @@ impl Assembly {
         }
     }
 
+    /// Bytes of buffer held.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.body.capacity() + self.content.properties.capacity()
+    }
+
     /// The content, which must be whole.
     pub fn finish(mut self) -> Content {
         self.content.body = self.body.freeze();

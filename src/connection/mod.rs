@@ -6,17 +6,19 @@
 //! (start, tune, open-ok, close, heartbeats …) go into the `out` that every call is given.
 //!
 //! ```text
-//! Handshake: Header ─► Starting ─► LoggingIn ─► Tuning ─► Opening ─► Vhost
-//!                start ▲   Login ▲   log_in ▲             Open ▲      │ opened
-//!                                                                     ▼
-//!   any ── close of either side, or a refusal ──► Closing ◄────────  Open
-//!    │                                               │ close-ok or deadline
-//!    └── deadline, silence, nonsense ──► Ended ◄─────┘
+//! Header ──► Starting ──► LoggingIn ──► Tuning ──► Opening ──► Vhost ──► Open
+//!      header     start-ok      log_in     tune-ok       open     opened  │
+//!                                                                         │
+//!            any of them ── close of either side, refusal ──► Closing ◄───┘
+//!                 │                                              │ close-ok, deadline
+//!                 └── deadline, silence, nonsense ──► Ended ◄────┘
 //! ```
 //! *Answers.* [`Step::Login`], [`Step::Open`], [`Step::OpenChannel`], [`Step::CloseChannel`],
 //! [`Step::UpdateSecret`], [`Step::Closing`] and [`Step::Refused`] want an answer before the next
 //! step; which one stands with each. Until a login or a vhost is answered, steps give
 //! [`Step::More`] and leave the buffer alone.
+//!
+//! A step that gave [`Step::Publish`] changed nothing here: it may be left for later and taken again.
 //!
 //! *Refusals.* [`Step::Refused`] is a refusal found here and not yet written: the session cleans
 //! up, then calls [`Connection::close_channel`] or [`Connection::close`], as it does for its own.
