@@ -112,13 +112,6 @@ impl Delayer {
         }
     }
 
-    /// How many messages an exchange holds.
-    pub fn count(&self, vhost: &str, exchange: &str) -> u64 {
-        let held = self.held.lock();
-        held.get(&owner_of(vhost, exchange))
-            .map_or(0, |held| held.delays.lock().count())
-    }
-
     fn drop_held(&self, broker: &Broker, held: &Held) {
         let next_seq = held.delays.lock().next_seq();
         self.next_seqs.lock().insert(held.owner, next_seq);
@@ -172,22 +165,27 @@ impl Held {
             broker.timers.schedule_exchange(self, deadline);
         }
         for run in fetch {
-            let (broker, held) = (broker.clone(), self.clone());
-            broker.runtime.clone().spawn_blocking(move || {
-                let bodies = broker.read_bodies(held.owner, &run);
-                let now = broker.now();
-                held.with(&broker, |delays, sink| {
-                    let lost = delays.fetched(now, bodies, sink);
-                    if lost > 0 {
-                        tracing::error!(exchange = %held.exchange, lost, "delayed messages cannot be read any more");
-                    }
-                    delays.tick(now, sink);
-                });
-            });
+            self.read_back(broker, run);
         }
         if !due.is_empty() {
             self.route(broker, due);
         }
+    }
+
+    /// Reads bodies outside the async workers; what is due then goes on.
+    fn read_back(self: &Arc<Self>, broker: &Arc<Broker>, run: Vec<(u64, Loc)>) {
+        let (broker, held) = (broker.clone(), self.clone());
+        broker.runtime.clone().spawn_blocking(move || {
+            let bodies = broker.read_bodies(held.owner, &run);
+            let now = broker.now();
+            held.with(&broker, |delays, sink| {
+                let lost = delays.fetched(now, bodies, sink);
+                if lost > 0 {
+                    tracing::error!(exchange = %held.exchange, lost, "delayed messages cannot be read any more");
+                }
+                delays.tick(now, sink);
+            });
+        });
     }
 
     /// Gives due messages to their queues, and only then lets the store forget them.

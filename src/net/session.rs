@@ -554,6 +554,8 @@ impl Session {
 
     fn on_tick(&mut self) -> Option<Ending> {
         self.machine.on_sent(self.outbox.sent_at());
+        self.publisher.rest();
+        self.settling.rest();
         match self.machine.on_tick(self.broker.now(), &mut self.out) {
             Tick::Nothing | Tick::Heartbeat => None,
             Tick::End(ending) => Some(ending),
