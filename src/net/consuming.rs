@@ -6,14 +6,14 @@ use super::methods::refusal;
 use super::session::Session;
 use crate::broker::QueueHandle;
 use crate::broker::consumer::Consumer;
-use crate::broker::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, DeclareError, basic_consume, basic_get};
+use crate::broker::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
 use crate::broker::outbox::Outstanding;
 use crate::broker::reply_to::Token;
 use crate::broker::runner::with_delivery_count;
 use crate::codec::deliver::{DeliverTemplate, write_get_ok};
 use crate::codec::method::{BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicGetEmpty};
 use crate::metadata::CatalogError;
-use crate::queue::{ConsumeError, Get, Slot};
+use crate::queue::{Get, Slot};
 use crate::types::{FieldTable, Reply, ReplyCode};
 
 impl Session {
@@ -54,7 +54,10 @@ impl Session {
         let limit = self.broker.config().limits.consumer_max_per_channel;
         let queue_index = match self.outbox.lock().channel(number) {
             Some(held) if limit.is_some_and(|limit| held.consumers.len() as u64 >= limit) => {
-                let text = format!("reached maximum ({}) of consumers per channel", limit.unwrap_or_default());
+                let text = format!(
+                    "reached maximum ({}) of consumers per channel",
+                    limit.unwrap_or_default()
+                );
                 return Err(Reply::channel(ReplyCode::NotAllowed, text));
             }
             Some(held) => held.queue_index(&queue),
@@ -80,14 +83,7 @@ impl Session {
             priority: spec.priority,
             answer: !nowait,
         };
-        self.broker
-            .consume(&queue, &consumer, wish)
-            .map_err(|error| match error {
-                ConsumeError::ExclusiveUse => {
-                    refusal(DeclareError::ExclusiveUse(identity.vhost().into(), spec.queue))
-                }
-                ConsumeError::TooMany => Reply::channel(ReplyCode::ResourceError, error.to_string()),
-            })
+        self.broker.consume(&queue, &consumer, wish).map_err(refusal)
     }
 
     /// The channel is to get the answers to its own requests.
@@ -118,7 +114,10 @@ impl Session {
 
     pub(super) async fn cancel(&mut self, number: u16, method: BasicCancel) -> Result<(), Reply> {
         let channel = self.channel(number)?;
-        if channel.reply.as_ref().is_some_and(|(_, tag)| *tag == method.consumer_tag)
+        if channel
+            .reply
+            .as_ref()
+            .is_some_and(|(_, tag)| *tag == method.consumer_tag)
             && let Some((token, _)) = channel.reply.take()
         {
             self.broker.reply_to().forget(token);
