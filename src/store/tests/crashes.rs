@@ -365,27 +365,26 @@ fn a_count_said_before_an_entry_was_put_is_not_its_count() {
         size,
         keep: Keep::Durable,
     };
-    let checkpoint = |between| Step::Checkpoint { quiet: false, between };
     let touch = Step::Touch {
         owner: 0,
         from: 0,
         count: 2,
     };
-    let dir = tempfile::tempdir().unwrap();
-    let mut world = World::new(dir.path());
-    let steps = [
-        put(1, 3000),
-        put(1, 3000),
-        touch,
-        put(3, 3000),
-        put(1, 3000),
-        Step::Write,
-    ];
-    steps.iter().for_each(|step| world.step(step));
-    // Stops between the ledger and the first segment that goes.
-    world.step(&Step::FailAfter { operations: 3 });
-    world.step(&checkpoint(Vec::new()));
-    world.step(&Step::Crash { seed: 0 });
+    let checkpoint = Step::Checkpoint {
+        quiet: false,
+        between: Vec::new(),
+    };
+    // One of these is between the ledger and the first segment that goes.
+    for operations in 0..12 {
+        let dir = tempfile::tempdir().unwrap();
+        let mut world = World::new(dir.path());
+        for step in [put(1, 3000), touch.clone(), put(4, 3000), Step::Write] {
+            world.step(&step);
+        }
+        world.step(&Step::FailAfter { operations });
+        world.step(&checkpoint);
+        world.step(&Step::Crash { seed: 0 });
+    }
 }
 
 /// More when asked for: `STORE_CASES=5000`.

@@ -98,7 +98,7 @@ impl SimDisk {
         }
         // Changes of names happen in order; some of the last may be missing.
         let kept = random.random_range(0..=disk.unsynced_names.len());
-        let kept = disk.unsynced_names.drain(..).take(kept).last();
+        let kept = disk.unsynced_names.drain(..).take(kept).next_back();
         let names = kept.unwrap_or_else(|| disk.durable_names.clone());
         disk.durable_names.clone_from(&names);
         disk.names = names;
