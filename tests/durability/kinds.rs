@@ -103,8 +103,8 @@ async fn priorities_and_limits_go_on_after_a_kill() {
     while let Some(message) = client.get("tasks").await {
         found.push(body(&message));
     }
-    // The one dropped for p4 is the oldest of the lowest priority.
-    assert_eq!(found, ["p5", "p4", "p3"]);
+    // The one dropped for p4 was at the head: the highest.
+    assert_eq!(found, ["p4", "p3", "p1"]);
 }
 
 #[tokio::test]

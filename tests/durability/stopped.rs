@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use futures_lite::StreamExt;
-use lapin::Event;
 use lapin::options::BasicPublishOptions;
 
 use crate::support::*;
@@ -38,20 +36,14 @@ async fn everything_is_there_after_an_orderly_stop() {
 #[tokio::test]
 async fn clients_are_told_that_the_broker_stops() {
     let mut broker = Broker::start();
-    let client = broker.client().await;
-    let mut events = client.connection.events_listener();
+    let mut raw = Raw::open(&broker.amqp, "/", 0);
     let status = broker.stop();
     assert!(status.success(), "{status}");
-    let refusal = loop {
-        let event = tokio::time::timeout(PATIENCE, events.next())
-            .await
-            .expect("an event in time");
-        if let Event::Error(error) = event.expect("an event, not the end") {
-            break refused(lapin::Result::<()>::Err(error));
-        }
-    };
-    let expected = "320 CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'";
-    assert_eq!(refusal, expected);
+    let close = raw.expect(10, 50);
+    let text = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'";
+    let expected = [&320_u16.to_be_bytes()[..], &short(text), &[0; 4]].concat();
+    assert_eq!(close.payload[4..], expected);
+    assert!(raw.read().is_none(), "the end follows");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

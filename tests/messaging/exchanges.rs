@@ -221,11 +221,11 @@ async fn an_exchange_is_declared_again_only_as_it_is() {
     assert_eq!(refused(again.await), expected);
 
     client.again().await;
-    let unknown = ExchangeKind::Custom("nonsense".into());
+    let unknown = ExchangeKind::Custom("never-heard-of".into());
     let declared = client.exchange_declare("other".into(), unknown, durable, table([]));
     assert_eq!(
         refused(declared.await),
-        "406 PRECONDITION_FAILED - unknown exchange type 'nonsense'"
+        "406 PRECONDITION_FAILED - invalid exchange type 'never-heard-of'"
     );
 
     client.again().await;

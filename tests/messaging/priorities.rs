@@ -43,3 +43,20 @@ async fn without_x_max_priority_the_priority_is_only_a_property() {
     let first = client.got("tasks").await;
     assert_eq!((body(&first).as_str(), *first.properties.priority()), ("low", Some(1)));
 }
+
+#[tokio::test]
+async fn a_full_priority_queue_drops_its_head_which_is_the_highest() {
+    let broker = Broker::shared();
+    let client = broker.client().await;
+    client
+        .queue(
+            "tasks",
+            table([("x-max-priority", number(5)), ("x-max-length", number(3))]),
+        )
+        .await;
+    for priority in [1, 5, 3, 4] {
+        let body = format!("p{priority}");
+        client.publish("", "tasks", &body, prioritised(priority)).await;
+    }
+    assert_eq!(client.take("tasks").await, ["p4", "p3", "p1"]);
+}
