@@ -219,23 +219,33 @@ fn command() -> impl Strategy<Value = Command> {
 
 fn any_settings() -> impl Strategy<Value = (QueueType, bool, QueueSettings)> {
     (
-        prop_oneof![Just((QueueType::Classic, true)), Just((QueueType::Classic, false)), Just((QueueType::Quorum, true))],
+        prop_oneof![
+            Just((QueueType::Classic, true)),
+            Just((QueueType::Classic, false)),
+            Just((QueueType::Quorum, true))
+        ],
         proptest::option::of(0..4_u8),
         prop::bool::weighted(0.2),
         proptest::option::of(0..3_u32),
-        prop_oneof![Just(Overflow::DropHead), Just(Overflow::RejectPublish), Just(Overflow::RejectPublishDlx)],
+        prop_oneof![
+            Just(Overflow::DropHead),
+            Just(Overflow::RejectPublish),
+            Just(Overflow::RejectPublishDlx)
+        ],
     )
-        .prop_map(|((kind, durable), max_priority, single_active_consumer, delivery_limit, overflow)| {
-            let settings = QueueSettings {
-                dead_letter_exchange: Some("dlx".into()),
-                max_priority,
-                single_active_consumer,
-                delivery_limit,
-                overflow,
-                ..QueueSettings::default()
-            };
-            (kind, durable, settings)
-        })
+        .prop_map(
+            |((kind, durable), max_priority, single_active_consumer, delivery_limit, overflow)| {
+                let settings = QueueSettings {
+                    dead_letter_exchange: Some("dlx".into()),
+                    max_priority,
+                    single_active_consumer,
+                    delivery_limit,
+                    overflow,
+                    ..QueueSettings::default()
+                };
+                (kind, durable, settings)
+            },
+        )
 }
 
 impl World {
@@ -269,7 +279,12 @@ impl World {
         match command {
             Command::Publish(messages) => self.publish(messages),
             Command::Sync(back) => self.sync((self.history.len() - 1).saturating_sub(back)),
-            Command::Consume { who, prefetch, no_ack, priority } => self.consume(who, prefetch, no_ack, priority),
+            Command::Consume {
+                who,
+                prefetch,
+                no_ack,
+                priority,
+            } => self.consume(who, prefetch, no_ack, priority),
             Command::Cancel(who) => {
                 if let Some((id, _)) = self.consumers.remove(&who) {
                     let handle = self.queue.cancel(self.now, id, &mut self.watch);
@@ -299,7 +314,8 @@ impl World {
             Command::Purge => self.purge(),
             Command::Limit(most) => {
                 self.settings.max_length = most;
-                self.queue.set_settings(self.now, self.settings.clone(), &mut self.watch);
+                self.queue
+                    .set_settings(self.now, self.settings.clone(), &mut self.watch);
             }
             Command::Memory(bytes) => self.queue.set_cache_limit(ByteSize(bytes), &mut self.watch),
             Command::Move => self.move_bodies(),
@@ -378,7 +394,11 @@ impl World {
         for one in self.living.values_mut() {
             if let Stand::Held(by, slot) = one.place
                 && by == who
-                && !self.watch.events.iter().any(|event| delivered_slot(event) == Some(slot))
+                && !self
+                    .watch
+                    .events
+                    .iter()
+                    .any(|event| delivered_slot(event) == Some(slot))
             {
                 one.place = Stand::Held(GETTER, slot);
             }
@@ -411,8 +431,13 @@ impl World {
     }
 
     fn get(&mut self, no_ack: bool) {
-        if let Get::Message { message, slot, redelivered, remaining, .. } =
-            self.queue.get(self.now, no_ack, &mut self.watch)
+        if let Get::Message {
+            message,
+            slot,
+            redelivered,
+            remaining,
+            ..
+        } = self.queue.get(self.now, no_ack, &mut self.watch)
         {
             assert_eq!(no_ack, slot == Slot::NONE);
             assert_eq!(remaining, self.queue.ready());
@@ -507,7 +532,12 @@ impl World {
     fn look(&mut self) {
         for event in std::mem::take(&mut self.watch.events) {
             match event {
-                Event::Delivered { to, number, slot, redelivered } => self.saw(to, number, slot, redelivered),
+                Event::Delivered {
+                    to,
+                    number,
+                    slot,
+                    redelivered,
+                } => self.saw(to, number, slot, redelivered),
                 Event::Dead { slot, number, reason } => self.saw_death(slot, number, reason),
                 Event::Confirmed(number) => {
                     assert!(self.unanswered.remove(&number), "{number} confirmed twice");
@@ -530,7 +560,10 @@ impl World {
         assert_eq!(count(|place| matches!(place, Stand::Held(..))), self.queue.unacked());
         assert_eq!(count(|place| *place == Stand::Leaving), self.queue.dying.len() as u64);
         let stored = self.living.iter().filter(|(_, one)| one.stored).map(|(seq, _)| *seq);
-        assert!(stored.eq(self.watch.journal.durable.keys().copied()), "what the journal has");
+        assert!(
+            stored.eq(self.watch.journal.durable.keys().copied()),
+            "what the journal has"
+        );
     }
 
     /// Messages whose body was lost go when they reach the head.
@@ -551,7 +584,11 @@ impl World {
     }
 
     fn saw(&mut self, to: usize, number: u64, slot: Slot, redelivered: bool) {
-        let (seq, one) = self.living.iter().find(|(_, one)| one.number == number).expect("it is not gone");
+        let (seq, one) = self
+            .living
+            .iter()
+            .find(|(_, one)| one.number == number)
+            .expect("it is not gone");
         let seq = *seq;
         assert_eq!(one.place, Stand::Waiting, "{number} is delivered twice");
         assert!(!self.lost.contains(&seq));
@@ -567,7 +604,10 @@ impl World {
         self.living.get_mut(&seq).expect("just found").place = Stand::Held(to, slot);
         if let Some((_, Some(prefetch))) = self.consumers.get(&to) {
             let held = |one: &&One| matches!(one.place, Stand::Held(by, _) if by == to);
-            assert!(self.living.values().filter(held).count() <= *prefetch as usize, "credit of {to}");
+            assert!(
+                self.living.values().filter(held).count() <= *prefetch as usize,
+                "credit of {to}"
+            );
         }
     }
 
@@ -596,7 +636,10 @@ impl World {
 
     fn saw_death(&mut self, slot: Slot, number: u64, reason: DeathReason) {
         if slot == Slot::NONE {
-            assert_eq!((reason, self.settings.overflow), (DeathReason::MaxLen, Overflow::RejectPublishDlx));
+            assert_eq!(
+                (reason, self.settings.overflow),
+                (DeathReason::MaxLen, Overflow::RejectPublishDlx)
+            );
             assert!(self.living.values().all(|one| one.number != number));
             return;
         }
@@ -636,7 +679,14 @@ impl World {
             len: stored.message.body().len() as u32,
         };
         let ledger: Vec<_> = journal.durable.iter().map(recovered).collect();
-        self.queue = Queue::recover(self.kind, self.settings.clone(), self.now, ledger, journal.last_seq + 1, journal.mark);
+        self.queue = Queue::recover(
+            self.kind,
+            self.settings.clone(),
+            self.now,
+            ledger,
+            journal.last_seq + 1,
+            journal.mark,
+        );
         let most = self.settings.max_priority.unwrap_or(0);
         self.living.clear();
         for (seq, stored) in &journal.durable {
@@ -688,7 +738,11 @@ impl World {
             self.run(Command::Cancel(who));
         }
         self.run(Command::Sync(0));
-        self.run(Command::Settle { from: 0, count: usize::MAX, outcome: 1 });
+        self.run(Command::Settle {
+            from: 0,
+            count: usize::MAX,
+            outcome: 1,
+        });
         while !self.living.is_empty() {
             self.run(Command::Get(true));
             self.run(Command::Answer { lose: false });
