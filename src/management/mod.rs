@@ -1,0 +1,40 @@
+//! The HTTP API of this node, answering as RabbitMQ's management plugin does.
+//!
+//! One file for each resource, which holds its routes beside their handlers. [`server`] takes a
+//! request to its [`route::Route`], [`access`] decides who may ask, a handler reads the
+//! [`call::Call`] and gives an [`answer::Answer`] or a [`answer::Failure`]. Handlers read the
+//! catalogue and the live queues, and change things through the broker only.
+
+mod access;
+mod answer;
+mod call;
+mod cors;
+mod json;
+mod limits;
+mod page;
+mod parameters;
+mod permissions;
+mod policies;
+mod route;
+mod server;
+mod text;
+mod users;
+mod vhosts;
+mod views;
+
+pub use server::serve;
+
+use route::Route;
+
+/// All routes.
+fn table() -> impl Iterator<Item = &'static Route> + Clone {
+    let resources = [
+        vhosts::ROUTES,
+        users::ROUTES,
+        permissions::ROUTES,
+        limits::ROUTES,
+        policies::ROUTES,
+        parameters::ROUTES,
+    ];
+    resources.into_iter().flatten()
+}
