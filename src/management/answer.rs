@@ -81,6 +81,13 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// What a refusal by the broker is here.
+    pub fn of(refusal: impl Refusal) -> Self {
+        Self::from(refusal.reply())
+    }
+}
+
 impl From<BrokerError> for Failure {
     fn from(error: BrokerError) -> Self {
         Self::from(error.reply())

@@ -7,15 +7,19 @@ use serde_json::{Map, Value, json};
 
 use super::access::Caller;
 use super::answer::{Answer, Answered, Failure};
+use super::endpoint::Endpoint;
 use crate::broker::Broker;
+use crate::broker::access::Who;
 use crate::metadata::{self, Command};
-use crate::types::VhostName;
+use crate::types::{ConnectionId, UserName, VhostName};
 use crate::types::names::MAX_NAME_BYTES;
 
 /// One request.
 pub struct Call {
     pub broker: Arc<Broker>,
     pub caller: Caller,
+    /// Where the node listens.
+    pub endpoints: Arc<[Endpoint]>,
     pub query: Query,
     pub(super) parameters: Vec<(&'static str, String)>,
     pub(super) body: Bytes,
@@ -79,6 +83,20 @@ impl Call {
         catalog.vhost(self.name("vhost")).map(read).ok_or(Failure::NotFound)
     }
 
+    /// Who asks, in the vhost of the path. Each request is a connection of its own: exclusive
+    /// queues are never its.
+    ///
+    /// # Errors
+    /// When there is no such vhost.
+    pub fn identity(&self) -> Result<Identity, Failure> {
+        let name = self.in_vhost(|vhost| vhost.name().clone());
+        Ok(Identity {
+            user: self.caller.name.clone(),
+            vhost: name.map_err(|_| Failure::Missing("vhost_not_found".to_owned()))?,
+            connection: self.broker.next_connection(),
+        })
+    }
+
     /// The body's fields; an empty body has none.
     ///
     /// # Errors
@@ -115,6 +133,24 @@ impl Call {
     pub async fn put(&self, existed: bool, command: Command) -> Answered {
         self.command(command).await?;
         Ok(if existed { Answer::Done } else { Answer::Created(None) })
+    }
+}
+
+/// The user and the vhost of a request, as the broker's rules ask for them.
+pub struct Identity {
+    pub user: UserName,
+    pub vhost: VhostName,
+    connection: ConnectionId,
+}
+
+impl Identity {
+    /// Who asks.
+    pub fn who(&self) -> Who<'_> {
+        Who {
+            user: &self.user,
+            vhost: &self.vhost,
+            connection: self.connection,
+        }
     }
 }
 

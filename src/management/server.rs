@@ -26,6 +26,7 @@ use tracing::{debug, error, warn};
 use super::access::{self, Caller};
 use super::answer::{self, Answered, By, Failure};
 use super::call::{Call, Query};
+use super::endpoint::Endpoint;
 use super::route::{self, Access, Found, Route, Run, Verb};
 use super::{cors, table};
 use crate::broker::Broker;
@@ -41,11 +42,25 @@ const GRACE: Duration = Duration::from_secs(5);
 /// After a failed accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What requests are about.
+#[derive(Clone)]
+struct Node {
+    broker: Arc<Broker>,
+    endpoints: Arc<[Endpoint]>,
+}
+
 /// Serves the HTTP API on a socket until `shutdown` completes; requests under way are answered.
-pub async fn serve(listener: TcpListener, broker: Arc<Broker>, shutdown: impl Future<Output = ()>) {
+/// `endpoints` are all listeners of the node, this one among them.
+pub async fn serve(
+    listener: TcpListener,
+    broker: Arc<Broker>,
+    endpoints: impl Into<Arc<[Endpoint]>>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let endpoints = endpoints.into();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (stop, stopped) = watch::channel(());
-    let router = Router::new().fallback(dispatch).with_state(broker);
+    let router = Router::new().fallback(dispatch).with_state(Node { broker, endpoints });
     let mut shutdown = pin!(shutdown);
     loop {
         let next = async {
@@ -94,12 +109,12 @@ async fn connection(stream: TcpStream, from: IpAddr, router: Router, mut stopped
 }
 
 async fn dispatch(
-    State(broker): State<Arc<Broker>>,
+    State(node): State<Node>,
     Extension(from): Extension<IpAddr>,
     request: Request,
 ) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let config = &broker.config().management;
+    let config = &node.broker.config().management;
     let path = parts.uri.path();
     let path = path.strip_prefix(config.path_prefix.as_str()).unwrap_or(path);
     let Some(path) = path.strip_prefix("/api") else {
@@ -114,9 +129,9 @@ async fn dispatch(
     let path = path.to_owned();
     let origin = parts.headers.get(axum::http::header::ORIGIN).cloned();
     let (answered, by) = match find(&parts, &path) {
-        Ok((route, parameters)) => match admit(&broker, &parts, route, &parameters, from) {
+        Ok((route, parameters)) => match admit(&node.broker, &parts, route, &parameters, from) {
             Ok(caller) => {
-                let call = call(&broker, caller, parameters, &parts, body).await;
+                let call = call(&node, caller, parameters, &parts, body).await;
                 (run(route, call).await, By::Handler)
             }
             Err(failure) => (Err(failure), By::Table),
@@ -184,7 +199,7 @@ fn takes_answer(parts: &Parts) -> bool {
 
 /// Gathers what the handler reads.
 async fn call(
-    broker: &Arc<Broker>,
+    node: &Node,
     caller: Caller,
     parameters: Vec<(&'static str, String)>,
     parts: &Parts,
@@ -196,12 +211,13 @@ async fn call(
     }
     let reason = parts.headers.get("x-reason").and_then(|reason| reason.to_str().ok());
     Ok(Call {
-        broker: broker.clone(),
+        broker: node.broker.clone(),
         caller,
+        endpoints: node.endpoints.clone(),
         parameters,
         query: Query::parse(parts.uri.query().unwrap_or_default()),
         reason: reason.map(str::to_owned),
-        body: read(body, broker.config().management.max_body_bytes).await?,
+        body: read(body, node.broker.config().management.max_body_bytes).await?,
     })
 }
 
