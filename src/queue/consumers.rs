@@ -108,14 +108,10 @@ impl<C> Consumers<C> {
     /// Takes a consumer in. Quorum queues ignore the wish to be exclusive; classic queues refuse
     /// it beside others and on a single-active-consumer queue.
     pub fn add(&mut self, wish: Consume<C>) -> Result<ConsumerId, ConsumeError> {
-        let exclusive = wish.exclusive && self.kind != QueueType::Quorum;
-        let single = self.mode != Mode::All;
-        if exclusive && (single || self.count > 0) || self.iter().any(|(_, other)| other.exclusive) {
-            return Err(ConsumeError::ExclusiveUse);
-        }
+        self.check_add(wish.exclusive)?;
+        let exclusive = self.is_exclusive(wish.exclusive);
         let index = match self.free.pop() {
             Some(index) => index,
-            None if self.cells.len() as u32 > INDEX_MASK => return Err(ConsumeError::TooMany),
             None => {
                 self.cells.push(Cell {
                     generation: 0,
@@ -154,6 +150,24 @@ impl<C> Consumers<C> {
         Ok(id)
     }
 
+    /// Whether [`Consumers::add`] would take such a consumer.
+    pub fn check_add(&self, exclusive: bool) -> Result<(), ConsumeError> {
+        let single = self.mode != Mode::All;
+        let alone = self.count == 0;
+        if self.is_exclusive(exclusive) && (single || !alone) || self.iter().any(|(_, other)| other.exclusive) {
+            return Err(ConsumeError::ExclusiveUse);
+        }
+        if self.free.is_empty() && self.cells.len() as u32 > INDEX_MASK {
+            return Err(ConsumeError::TooMany);
+        }
+        Ok(())
+    }
+
+    /// Quorum queues ignore the wish to be exclusive.
+    fn is_exclusive(&self, wish: bool) -> bool {
+        wish && self.kind != QueueType::Quorum
+    }
+
     /// Takes a consumer out; what it holds stays outstanding.
     pub fn remove(&mut self, id: ConsumerId) -> Option<C> {
         let index = self.index(id)?;
@@ -161,15 +175,18 @@ impl<C> Consumers<C> {
         let cell = &mut self.cells[index as usize];
         let gone = cell.consumer.take()?;
         cell.generation = cell.generation.wrapping_add(1);
-        self.free.push(index);
+        // A cell whose ids are used up stays empty: an old id must not name a new consumer.
+        if cell.generation << INDEX_BITS != 0 {
+            self.free.push(index);
+        }
         self.count -= 1;
         if !self.iter().any(|(_, other)| other.priority == gone.priority) {
             self.lines.retain(|line| line.priority != gone.priority);
         }
         if self.mode == (Mode::SingleActive { active: Some(index) }) {
             self.mode = Mode::SingleActive { active: None };
-            self.elect();
         }
+        self.elect();
         Some(gone.handle)
     }
 
@@ -216,7 +233,7 @@ impl<C> Consumers<C> {
         }
     }
 
-    /// The consumer settled a message. Whether it may take one now and could not before.
+    /// The consumer settled a message.
     pub fn settled(&mut self, id: ConsumerId) {
         let Some(index) = self.index(id) else {
             return;
@@ -341,7 +358,12 @@ impl<C> Consumers<C> {
             return;
         }
         let priority = consumer.priority;
-        if let Some(line) = self.lines.iter_mut().find(|line| line.priority == priority) {
+        let Some(line) = self.lines.iter_mut().find(|line| line.priority == priority) else {
+            return;
+        };
+        if line.waiting.front() == Some(&index) {
+            line.waiting.pop_front();
+        } else {
             line.waiting.retain(|other| *other != index);
         }
     }
@@ -355,6 +377,13 @@ impl<C> Consumers<C> {
         };
         if let Some(active) = active {
             if !self.outranked(active) {
+                // The one it made way for may have gone.
+                if self
+                    .at(active)
+                    .is_some_and(|(_, one)| one.standing == Standing::Standby)
+                {
+                    self.stand(active);
+                }
                 return;
             }
             if self.makes_way(active) {

@@ -43,7 +43,8 @@ pub(super) const FETCHED: u8 = 16;
 /// Its body cannot be read any more: it is dropped when it reaches the head of the line.
 pub(super) const LOST: u8 = 32;
 
-/// Layout of [`Entry::meta`]: version, lane, six unused bytes, expiry in little-endian, eight unused bytes.
+/// Layout of [`Entry::meta`]: version, lane, six unused bytes, expiry, count, four unused bytes; numbers in
+/// little-endian.
 const META_VERSION: u8 = 1;
 
 impl Entry {
@@ -63,12 +64,13 @@ impl Entry {
 
     /// A message of the ledger, its body in the store.
     pub fn recovered(seq: u64, loc: Loc, meta: &[u8; META_LEN], len: u32, count: u32) -> Self {
-        let expires = if meta[0] == META_VERSION {
-            let mut bytes = [0; 8];
-            bytes.copy_from_slice(&meta[8..16]);
-            Timestamp(u64::from_le_bytes(bytes))
+        let (expires, count) = if meta[0] == META_VERSION {
+            let mut expires = [0; 8];
+            expires.copy_from_slice(&meta[8..16]);
+            let before = u32::from_le_bytes([meta[16], meta[17], meta[18], meta[19]]);
+            (Timestamp(u64::from_le_bytes(expires)), count.max(before))
         } else {
-            NEVER
+            (NEVER, count)
         };
         Self {
             seq,
@@ -88,6 +90,7 @@ impl Entry {
         meta[0] = META_VERSION;
         meta[1] = self.lane;
         meta[8..16].copy_from_slice(&self.expires.0.to_le_bytes());
+        meta[16..20].copy_from_slice(&self.count.to_le_bytes());
         meta
     }
 

@@ -19,15 +19,9 @@ impl<C, P> Queue<C, P> {
         if self.rules.overflow(&self.settings) == Overflow::DropHead {
             return false;
         }
-        let (mut length, mut bytes) = (
-            self.ready.len() as u64 + 1,
-            self.ready.bytes() + message.body().len() as u64,
-        );
-        for entry in &self.uncommitted {
-            length += 1;
-            bytes += u64::from(entry.len);
-        }
-        self.exceeds(length, bytes)
+        let length = self.ready.len() + self.uncommitted.len() + 1;
+        let bytes = self.ready.bytes() + self.uncommitted_bytes + message.body().len() as u64;
+        self.exceeds(length as u64, bytes)
     }
 
     /// Refuses a message; a publisher that does not confirm hears nothing.

@@ -22,7 +22,6 @@ mod check;
 mod confirms;
 mod consumers;
 mod counts;
-pub mod death;
 pub mod delay;
 mod entry;
 mod expiry;
@@ -64,6 +63,8 @@ pub struct Queue<C, P> {
     outstanding: Outstanding,
     /// Stored, but not yet the queue's to give away.
     uncommitted: VecDeque<Entry>,
+    /// Bytes of their bodies.
+    uncommitted_bytes: u64,
     consumers: Consumers<C>,
     confirms: Confirms<P>,
     /// Messages being dead-lettered whose body is not in memory.
@@ -90,6 +91,7 @@ impl<C, P> Queue<C, P> {
             ready: Ready::new(kind, settings.max_priority),
             outstanding: Outstanding::new(),
             uncommitted: VecDeque::new(),
+            uncommitted_bytes: 0,
             consumers: Consumers::new(kind, settings.single_active_consumer),
             confirms: Confirms::new(),
             dying: BTreeMap::new(),
@@ -122,6 +124,7 @@ impl<C, P> Queue<C, P> {
                 ReadyRule::AtOnce => self.arrive(now, seq, message, publish, sink),
                 ReadyRule::WhenDurable => {
                     let entry = self.admit(now, seq, message, publish, sink);
+                    self.uncommitted_bytes += u64::from(entry.len);
                     self.uncommitted.push_back(entry);
                 }
             }
@@ -138,7 +141,8 @@ impl<C, P> Queue<C, P> {
         self.confirms.durable(seq, |publish| sink.confirm(publish));
         while self.uncommitted.front().is_some_and(|first| first.seq <= seq) {
             if let Some(entry) = self.uncommitted.pop_front() {
-                self.line_up(now, entry, sink);
+                self.uncommitted_bytes -= u64::from(entry.len);
+                self.offer(now, entry, sink);
             }
         }
         self.drop_durable_bodies();
@@ -259,6 +263,7 @@ impl<C, P> Queue<C, P> {
         self.ready = self.rules.empty_line(&self.settings);
         self.outstanding = Outstanding::new();
         self.uncommitted.clear();
+        self.uncommitted_bytes = 0;
         self.dying.clear();
         self.paging.forget_all();
         self.persistent = (0, 0);
@@ -286,18 +291,11 @@ impl<C, P> Queue<C, P> {
     where
         S: Sink<Consumer = C, Publish = P>,
     {
-        while self.ready.is_empty()
-            && let Some(index) = self.consumers.next()
+        let taker = self.taker(sink);
+        if let Some(index) = taker
             && let Some((id, consumer)) = self.consumers.at(index)
+            && consumer.no_ack
         {
-            if !sink.room(&consumer.handle) {
-                self.consumers.stall(index);
-                continue;
-            }
-            if !consumer.no_ack {
-                let entry = self.admit(now, seq, message, publish, sink);
-                return self.hand_over(now, index, entry, sink);
-            }
             // Gone as soon as it is delivered: it needs neither the journal nor an entry.
             let delivery = Delivery {
                 message: &message,
@@ -314,7 +312,36 @@ impl<C, P> Queue<C, P> {
             return;
         }
         let entry = self.admit(now, seq, message, publish, sink);
-        self.line_up(now, entry, sink);
+        match taker {
+            Some(index) => self.hand_over(now, index, entry, sink),
+            None => self.line_up(now, entry, sink),
+        }
+    }
+
+    /// A message that became the queue's to give away: as [`Queue::arrive`].
+    fn offer<S>(&mut self, now: Timestamp, entry: Entry, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        match self.taker(sink) {
+            Some(index) => self.hand_over(now, index, entry, sink),
+            None => self.line_up(now, entry, sink),
+        }
+    }
+
+    /// The consumer that gets a message which nothing is before.
+    fn taker<S>(&mut self, sink: &mut S) -> Option<u32>
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        while self.ready.is_empty() {
+            let index = self.consumers.next()?;
+            if sink.room(&self.consumers.at(index)?.1.handle) {
+                return Some(index);
+            }
+            self.consumers.stall(index);
+        }
+        None
     }
 
     /// Makes an entry, and has it stored or its publish confirmed.
@@ -324,7 +351,12 @@ impl<C, P> Queue<C, P> {
     {
         let traits = message.traits();
         let lane = self.ready.lane_of(traits.priority);
+        let deliveries = message.deliveries();
         let mut entry = Entry::new(seq, message, lane, self.expiry(now, traits.expiration));
+        if self.rules.counts_deliveries && deliveries > 0 {
+            entry.count = deliveries;
+            entry.mark(REDELIVERED);
+        }
         self.paging.arrived(&entry);
         if self.rules.stores(traits.persistent)
             && let Some(message) = &entry.message

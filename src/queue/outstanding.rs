@@ -18,6 +18,7 @@ pub(super) struct Outstanding {
     held: usize,
     unacked: usize,
     bytes: u64,
+    dying_bytes: u64,
     /// Where the walk that takes bodies out of memory goes on.
     hand: usize,
 }
@@ -54,6 +55,7 @@ impl Outstanding {
             held: 0,
             unacked: 0,
             bytes: 0,
+            dying_bytes: 0,
             hand: 0,
         }
     }
@@ -68,6 +70,11 @@ impl Outstanding {
         self.bytes
     }
 
+    /// Bytes of the bodies that are being dead-lettered.
+    pub fn dying_bytes(&self) -> u64 {
+        self.dying_bytes
+    }
+
     /// The slot that the next message gets.
     pub fn next_slot(&self, seq: u64) -> Slot {
         let index = if self.free == END {
@@ -80,9 +87,12 @@ impl Outstanding {
 
     pub fn insert(&mut self, held: Held) -> Slot {
         self.held += 1;
-        if !matches!(held.owner, Owner::Dying(_)) {
+        let bytes = u64::from(held.entry.len);
+        if matches!(held.owner, Owner::Dying(_)) {
+            self.dying_bytes += bytes;
+        } else {
             self.unacked += 1;
-            self.bytes += u64::from(held.entry.len);
+            self.bytes += bytes;
         }
         let slot = self.next_slot(held.entry.seq);
         match self.cells.get_mut(slot.index as usize) {
@@ -163,6 +173,8 @@ impl Outstanding {
         assert_eq!(self.held, self.iter().count());
         assert_eq!(self.unacked, clients().count());
         assert_eq!(self.bytes, clients().map(|held| u64::from(held.entry.len)).sum::<u64>());
+        let all: u64 = self.iter().map(|held| u64::from(held.entry.len)).sum();
+        assert_eq!(self.bytes + self.dying_bytes, all);
         let mut free = 0;
         let mut next = self.free;
         while let Some(Cell::Free { next: after }) = self.cells.get(next as usize) {
@@ -180,9 +192,12 @@ impl Outstanding {
         };
         self.free = slot.index;
         self.held -= 1;
-        if !matches!(held.owner, Owner::Dying(_)) {
+        let bytes = u64::from(held.entry.len);
+        if matches!(held.owner, Owner::Dying(_)) {
+            self.dying_bytes -= bytes;
+        } else {
             self.unacked -= 1;
-            self.bytes -= u64::from(held.entry.len);
+            self.bytes -= bytes;
         }
         if self.held == 0 && self.cells.len() > IDLE_CELLS {
             // A burst is over: give its memory back.

@@ -261,18 +261,20 @@ impl<C, P> Queue<C, P> {
         let Some(slot) = self.dying.remove(&seq) else {
             return;
         };
-        let Some(message) = body else {
+        if body.is_none() {
             if let Some(held) = self.outstanding.take_dying(slot) {
                 self.gone(held.entry, sink);
             }
             return;
-        };
+        }
         if let Some(held) = self.outstanding.get_mut(slot)
             && let Owner::Dying(reason) = held.owner
         {
-            held.entry.message = Some(message.clone());
+            held.entry.message = body;
             self.paging.arrived(&held.entry);
-            sink.dead_letter(slot, message, reason);
+            if let Some(message) = self.rules.dead_letter_of(&held.entry) {
+                sink.dead_letter(slot, message, reason);
+            }
         }
     }
 }

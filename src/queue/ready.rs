@@ -378,8 +378,17 @@ impl Ready {
 
     fn heads(&self) -> impl Iterator<Item = Place> {
         let first = self.first.front().map(|_| Place::First);
-        let lanes = (0..self.lanes.len()).filter_map(|number| self.lane_head(number as u8));
-        first.into_iter().chain(lanes)
+        let lanes = (0..4_u8).flat_map(|word| {
+            let mut left = self.occupied[usize::from(word)];
+            std::iter::from_fn(move || {
+                let bit = left.trailing_zeros() as u8;
+                left &= left.checked_sub(1)?;
+                Some(word * 64 + bit)
+            })
+        });
+        first
+            .into_iter()
+            .chain(lanes.filter_map(|number| self.lane_head(number)))
     }
 
     fn count_in(&mut self, entry: &Entry) {

@@ -29,7 +29,7 @@ impl<C, P> Queue<C, P> {
         queue.delivered_up_to = delivered_up_to;
         for message in ledger {
             let mut entry = Entry::recovered(message.seq, message.loc, &message.meta, message.len, message.count);
-            if message.count > 0 || message.seq <= delivered_up_to {
+            if entry.count > 0 || message.seq <= delivered_up_to {
                 entry.mark(REDELIVERED);
             }
             queue.persistent.0 += 1;

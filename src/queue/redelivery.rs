@@ -19,7 +19,7 @@ impl<C, P> Queue<C, P> {
         S: Sink<Consumer = C, Publish = P>,
     {
         for slot in slots {
-            let Some(Held { entry, owner, .. }) = self.outstanding.take_unacked(slot) else {
+            let Some(Held { mut entry, owner, .. }) = self.outstanding.take_unacked(slot) else {
                 continue;
             };
             if let Owner::Consumer(id) = owner {
@@ -28,7 +28,10 @@ impl<C, P> Queue<C, P> {
             match outcome {
                 Outcome::Accept => self.gone(entry, sink),
                 Outcome::Requeue => self.take_back(entry, sink),
-                Outcome::Discard => self.die(entry, DeathReason::Rejected, sink),
+                Outcome::Discard => {
+                    entry.count = entry.count.saturating_add(1);
+                    self.die(entry, DeathReason::Rejected, sink);
+                }
             }
         }
         self.settle_down(now, sink);
@@ -42,7 +45,7 @@ impl<C, P> Queue<C, P> {
         if self.settings.dead_letter_exchange.is_none() || entry.is(LOST) {
             return self.gone(entry, sink);
         }
-        let message = entry.message.clone();
+        let message = self.rules.dead_letter_of(&entry);
         let slot = self.outstanding.insert(Held {
             entry,
             owner: Owner::Dying(reason),
@@ -67,9 +70,11 @@ impl<C, P> Queue<C, P> {
         here || !self.deaths_wait()
     }
 
-    /// Whether so many dead letters wait for their body that no more are begun.
+    /// Whether so many dead letters wait for their body, or to be published, that no bodies are
+    /// read back for more of them.
     pub(super) fn deaths_wait(&self) -> bool {
-        self.dying.len() >= MOST_WITHOUT_BODY && self.settings.dead_letter_exchange.is_some()
+        let many = self.dying.len() >= MOST_WITHOUT_BODY || self.outstanding.dying_bytes() >= MOST_BYTES;
+        many && self.settings.dead_letter_exchange.is_some()
     }
 
     /// Puts a message back that came back, unless it came back too often.
@@ -93,3 +98,6 @@ impl<C, P> Queue<C, P> {
 
 /// Dead letters that wait for their body at a time.
 const MOST_WITHOUT_BODY: usize = 1024;
+
+/// Bytes of bodies that are being dead-lettered beyond which no more are read back for it.
+const MOST_BYTES: u64 = 16 << 20;

@@ -1,7 +1,9 @@
 //! Where classic and quorum queues differ, as values.
 
 use crate::spec::{Overflow, QueueSettings, QueueType};
+use crate::types::Message;
 
+use super::entry::Entry;
 use super::ready::Ready;
 
 /// The rules of one queue.
@@ -69,6 +71,16 @@ impl Rules {
             Overflow::RejectPublishDlx if self.kind == QueueType::Quorum => Overflow::DropHead,
             overflow => overflow,
         }
+    }
+
+    /// The message as it is dead-lettered, if its body is there. One that comes from a quorum queue
+    /// tells the next such queue how often it was delivered.
+    pub fn dead_letter_of(&self, entry: &Entry) -> Option<Message> {
+        let message = entry.message.as_ref()?;
+        if self.counts_deliveries && entry.count != message.deliveries() {
+            return Some(message.with_deliveries(entry.count));
+        }
+        Some(message.clone())
     }
 
     /// A line without messages.

@@ -63,6 +63,16 @@ impl OwnerId {
 pub struct Loc(u64);
 
 impl Loc {
+    /// The place as a number, for whoever keeps it beside others.
+    pub fn to_raw(self) -> u64 {
+        self.0
+    }
+
+    /// The place of that number, which [`Loc::to_raw`] gave.
+    pub fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
     /// Not in the log.
     const REST: Self = Self(u64::MAX);
 

@@ -39,7 +39,15 @@ struct Head {
     key_len: u8,
     properties_len: u32,
     traits: Traits,
+    deaths: Deaths,
     large_body: Option<Bytes>,
+}
+
+/// What the broker remembers of a dead letter, beside the headers it wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Deaths {
+    died: bool,
+    deliveries: u16,
 }
 
 /// A published message; clones share it.
@@ -55,30 +63,14 @@ impl Message {
     /// A message whose small body is copied behind its head. `scratch` is cleared and used to
     /// gather the pieces, so that its capacity is used again for the next message.
     pub fn new(parts: MessageParts<'_>, body: &[u8], scratch: &mut Vec<u8>) -> Self {
-        scratch.clear();
-        scratch.extend_from_slice(parts.exchange);
-        scratch.extend_from_slice(parts.routing_key);
-        scratch.extend_from_slice(parts.properties);
-        if body.len() >= LARGE_BODY {
-            return Self(ThinArc::from_header_and_slice(
-                Head::of(&parts, Some(Bytes::copy_from_slice(body))),
-                scratch,
-            ));
-        }
-        scratch.extend_from_slice(body);
-        Self(ThinArc::from_header_and_slice(Head::of(&parts, None), scratch))
+        let large_body = (body.len() >= LARGE_BODY).then(|| Bytes::copy_from_slice(body));
+        Self::gather(parts, body, large_body, Deaths::default(), scratch)
     }
 
     /// A message around a body that already has its own buffer.
     pub fn with_body(parts: MessageParts<'_>, body: Bytes) -> Self {
-        let mut scratch = Vec::new();
-        if body.len() < LARGE_BODY {
-            return Self::new(parts, &body, &mut scratch);
-        }
-        scratch.extend_from_slice(parts.exchange);
-        scratch.extend_from_slice(parts.routing_key);
-        scratch.extend_from_slice(parts.properties);
-        Self(ThinArc::from_header_and_slice(Head::of(&parts, Some(body)), &scratch))
+        let large_body = (body.len() >= LARGE_BODY).then(|| body.clone());
+        Self::gather(parts, &body, large_body, Deaths::default(), &mut Vec::new())
     }
 
     /// The exchange it was published to; at most 255 bytes.
@@ -126,12 +118,41 @@ impl Message {
         64 + self.0.slice.len() + self.0.header.header.large_body.as_ref().map_or(0, Bytes::len)
     }
 
-    /// The same message with other properties and another target, as dead-lettering makes it.
+    /// Whether it was dead-lettered before, so that its death headers are the broker's own. What a
+    /// client sends under their names means nothing.
+    pub fn died(&self) -> bool {
+        self.0.header.header.deaths.died
+    }
+
+    /// How often quorum queues that it died in delivered it; the next one counts on from here.
+    pub fn deliveries(&self) -> u32 {
+        self.0.header.header.deaths.deliveries.into()
+    }
+
+    /// The same message with other properties or another target.
     pub fn rewritten(&self, parts: MessageParts<'_>) -> Self {
-        match &self.0.header.header.large_body {
-            Some(body) => Self::with_body(parts, body.clone()),
-            None => Self::new(parts, self.body(), &mut Vec::new()),
-        }
+        self.copied(parts, self.0.header.header.deaths)
+    }
+
+    /// The same message as dead-lettering makes it: from now on its death headers count.
+    pub fn rewritten_by_death(&self, parts: MessageParts<'_>) -> Self {
+        let deliveries = self.0.header.header.deaths.deliveries;
+        self.copied(parts, Deaths { died: true, deliveries })
+    }
+
+    /// The same message with that many deliveries counted.
+    pub fn with_deliveries(&self, deliveries: u32) -> Self {
+        let parts = MessageParts {
+            exchange: self.exchange(),
+            routing_key: self.routing_key(),
+            properties: self.properties(),
+            traits: self.traits(),
+        };
+        let deaths = Deaths {
+            died: self.died(),
+            deliveries: deliveries.min(u16::MAX.into()) as u16,
+        };
+        self.copied(parts, deaths)
     }
 
     /// The stored form in pieces, to be written one after the other: head, names and properties
@@ -145,9 +166,11 @@ impl Message {
         let traits = head.traits;
         bytes[6] = u8::from(traits.persistent)
             | u8::from(traits.priority.is_some()) << 1
-            | u8::from(traits.expiration.is_some()) << 2;
+            | u8::from(traits.expiration.is_some()) << 2
+            | u8::from(head.deaths.died) << 3;
         bytes[7] = traits.priority.unwrap_or(0);
         bytes[8..16].copy_from_slice(&traits.expiration.map_or(0, |ttl| ttl.0).to_le_bytes());
+        bytes[16..18].copy_from_slice(&head.deaths.deliveries.to_le_bytes());
         (bytes, [&self.0.slice, head.large_body.as_deref().unwrap_or_default()])
     }
 
@@ -171,24 +194,54 @@ impl Message {
             properties,
             traits,
         };
-        Ok(Self::new(parts, body, &mut Vec::with_capacity(bytes.len())))
+        let deaths = Deaths {
+            died: head[6] & 8 != 0,
+            deliveries: u16::from_le_bytes([head[16], head[17]]),
+        };
+        let large_body = (body.len() >= LARGE_BODY).then(|| Bytes::copy_from_slice(body));
+        Ok(Self::gather(
+            parts,
+            body,
+            large_body,
+            deaths,
+            &mut Vec::with_capacity(bytes.len()),
+        ))
     }
 
-    fn names_len(&self) -> usize {
-        usize::from(self.0.header.header.exchange_len) + usize::from(self.0.header.header.key_len)
+    fn copied(&self, parts: MessageParts<'_>, deaths: Deaths) -> Self {
+        let large_body = self.large_body().cloned();
+        Self::gather(parts, self.body(), large_body, deaths, &mut Vec::new())
     }
-}
 
-impl Head {
-    fn of(parts: &MessageParts<'_>, large_body: Option<Bytes>) -> Self {
+    /// Puts a message together; `body` is copied behind the head unless it has its own buffer.
+    fn gather(
+        parts: MessageParts<'_>,
+        body: &[u8],
+        large_body: Option<Bytes>,
+        deaths: Deaths,
+        scratch: &mut Vec<u8>,
+    ) -> Self {
         debug_assert!(parts.exchange.len() <= 255 && parts.routing_key.len() <= 255);
-        Self {
+        scratch.clear();
+        scratch.extend_from_slice(parts.exchange);
+        scratch.extend_from_slice(parts.routing_key);
+        scratch.extend_from_slice(parts.properties);
+        if large_body.is_none() {
+            scratch.extend_from_slice(body);
+        }
+        let head = Head {
             exchange_len: parts.exchange.len() as u8,
             key_len: parts.routing_key.len() as u8,
             properties_len: parts.properties.len() as u32,
             traits: parts.traits,
+            deaths,
             large_body,
-        }
+        };
+        Self(ThinArc::from_header_and_slice(head, scratch))
+    }
+
+    fn names_len(&self) -> usize {
+        usize::from(self.0.header.header.exchange_len) + usize::from(self.0.header.header.key_len)
     }
 }
 
@@ -203,7 +256,7 @@ impl std::fmt::Debug for Message {
 }
 
 /// Bytes before the names in the stored form.
-pub const STORED_HEAD: usize = 16;
+pub const STORED_HEAD: usize = 18;
 
 #[cfg(test)]
 mod tests {
@@ -240,6 +293,25 @@ mod tests {
                 Message::from_stored(&stored[..STORED_HEAD + 3]).err(),
                 Some(DamagedMessage)
             );
+        }
+    }
+
+    #[test]
+    fn deaths_go_with_a_message_wherever_it_goes() {
+        for size in [1, LARGE_BODY] {
+            let fresh = Message::new(parts(Traits::default()), &vec![7; size], &mut Vec::new());
+            assert_eq!((fresh.died(), fresh.deliveries()), (false, 0));
+            let counted = fresh.with_deliveries(3);
+            assert_eq!((counted.died(), counted.deliveries()), (false, 3));
+            let dead = counted.rewritten_by_death(parts(Traits::default()));
+            let (head, [names, large]) = dead.stored();
+            let back = Message::from_stored(&[&head[..], names, large].concat()).expect("just stored");
+            let again = back.rewritten(parts(Traits::default()));
+            assert_eq!(
+                (again.died(), again.deliveries(), again.body()),
+                (true, 3, fresh.body())
+            );
+            assert_eq!(fresh.with_deliveries(u32::MAX).deliveries(), u32::from(u16::MAX));
         }
     }
 }
