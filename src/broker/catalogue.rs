@@ -178,10 +178,7 @@ impl Broker {
         if let Target::Queue(QueueRef(queue)) = target
             && !history.is_empty()
         {
-            let batch = history.into_iter().map(|message| Publish {
-                message,
-                publish: None,
-            });
+            let batch = history.into_iter().map(|message| Publish { message, publish: None });
             effects.push((queue.clone(), queue.publish(self, batch)));
         }
     }

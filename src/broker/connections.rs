@@ -129,12 +129,12 @@ impl Connections {
         let user_limit = user_limit(catalog, user, UserLimit::MaxConnections);
         let (in_vhost, of_user) = (count(&all.of_vhost, vhost), count(&all.of_user, user));
         if let Some(limit) = reached(vhost_limit, in_vhost) {
-            let text = format!("access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached");
+            let text =
+                format!("access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached");
             return Err(Reply::connection(ReplyCode::NotAllowed, text));
         }
         if let Some(limit) = reached(user_limit, of_user) {
-            let text =
-                format!("connection refused for user '{user}': user connection limit ({limit}) is reached");
+            let text = format!("connection refused for user '{user}': user connection limit ({limit}) is reached");
             return Err(Reply::connection(ReplyCode::NotAllowed, text));
         }
         *all.of_vhost.entry(vhost.clone()).or_default() += 1;

@@ -74,7 +74,13 @@ pub fn hold(
 
 impl Delayer {
     /// Messages of an exchange that survived; `None` for an owner without one.
-    pub fn recover(&self, broker: &Broker, exchange: Option<(&VhostName, &ExchangeName)>, owner: OwnerId, ledger: OwnerLedger) {
+    pub fn recover(
+        &self,
+        broker: &Broker,
+        exchange: Option<(&VhostName, &ExchangeName)>,
+        owner: OwnerId,
+        ledger: OwnerLedger,
+    ) {
         let Some((vhost, exchange)) = exchange else {
             self.next_seqs.lock().insert(owner, ledger.next_seq);
             return;
@@ -246,12 +252,7 @@ impl DelaySink for Decided<'_> {
 
     fn confirm(&mut self, publish: ConfirmToken) {
         let mut out = publish.outbox.lock();
-        out.confirm(
-            publish.channel,
-            publish.incarnation,
-            publish.seq,
-            ConfirmOutcome::Ack,
-        );
+        out.confirm(publish.channel, publish.incarnation, publish.seq, ConfirmOutcome::Ack);
         out.finish();
     }
 

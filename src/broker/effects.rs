@@ -63,11 +63,7 @@ impl Broker {
     }
 
     /// The bodies of these entries; `None` for what is no more or damaged.
-    pub(super) fn read_bodies(
-        &self,
-        owner: crate::store::OwnerId,
-        run: &[(u64, Loc)],
-    ) -> Vec<(u64, Option<Message>)> {
+    pub(super) fn read_bodies(&self, owner: crate::store::OwnerId, run: &[(u64, Loc)]) -> Vec<(u64, Option<Message>)> {
         let bodies = self.store.read(owner, run).unwrap_or_else(|error| {
             tracing::error!(owner = owner.0, error = %error, "reading messages failed");
             vec![None; run.len()]

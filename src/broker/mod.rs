@@ -97,7 +97,10 @@ struct Clock {
 impl Clock {
     fn start() -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { began: Instant::now(), began_at: Timestamp(since_epoch.as_millis() as u64) }
+        Self {
+            began: Instant::now(),
+            began_at: Timestamp(since_epoch.as_millis() as u64),
+        }
     }
 
     fn now(&self) -> Timestamp {

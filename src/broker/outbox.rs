@@ -52,7 +52,11 @@ pub enum Control {
     /// The socket is broken.
     Gone,
     /// Close the channel with this, if it is still the same one.
-    CloseChannel { channel: u16, incarnation: u64, reply: Reply },
+    CloseChannel {
+        channel: u16,
+        incarnation: u64,
+        reply: Reply,
+    },
 }
 
 /// What the lock of an outbox protects.

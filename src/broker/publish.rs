@@ -24,12 +24,10 @@ use crate::codec::content::PublishRef;
 use crate::codec::deliver::write_return;
 use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use crate::codec::{PropertyError, PropertyScan, headers};
+use crate::metadata::CatalogError;
 use crate::queue::Publish;
 use crate::router::Routed;
-use crate::metadata::CatalogError;
-use crate::types::{
-    FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName,
-};
+use crate::types::{FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName};
 
 /// Messages gathered before the queues get them, whatever else waits.
 const BATCH_MESSAGES: usize = 4096;
@@ -542,10 +540,9 @@ impl RouteCache {
             key: [exchange, key].concat().into(),
             route,
         };
-        self.table
-            .insert_unique(Self::hash(exchange, key), cached, |other| {
-                let (exchange, key) = other.key.split_at(other.exchange_len);
-                Self::hash(exchange, key)
-            });
+        self.table.insert_unique(Self::hash(exchange, key), cached, |other| {
+            let (exchange, key) = other.key.split_at(other.exchange_len);
+            Self::hash(exchange, key)
+        });
     }
 }

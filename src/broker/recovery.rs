@@ -27,7 +27,9 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("the catalogue cannot be read: {0}")]
     Catalogue(#[from] FormatError),
-    #[error("the catalogue's log is damaged: it is not known what was declared; restore the data directory, or start with an empty one")]
+    #[error(
+        "the catalogue's log is damaged: it is not known what was declared; restore the data directory, or start with an empty one"
+    )]
     CatalogueDamaged,
 }
 

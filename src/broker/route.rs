@@ -40,8 +40,6 @@ impl Vhost {
             timestamp: way.properties.timestamp,
             delayed: way.delayed,
         };
-        self.router
-            .read()
-            .route(&input, &mut || rand::rng().next_u64(), out)
+        self.router.read().route(&input, &mut || rand::rng().next_u64(), out)
     }
 }

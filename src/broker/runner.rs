@@ -254,21 +254,13 @@ impl queue::Sink for QueueSink<'_> {
     }
 
     fn confirm(&mut self, publish: ConfirmToken) {
-        self.outbox(&publish.outbox).confirm(
-            publish.channel,
-            publish.incarnation,
-            publish.seq,
-            ConfirmOutcome::Ack,
-        );
+        self.outbox(&publish.outbox)
+            .confirm(publish.channel, publish.incarnation, publish.seq, ConfirmOutcome::Ack);
     }
 
     fn refuse(&mut self, publish: ConfirmToken) {
-        self.outbox(&publish.outbox).confirm(
-            publish.channel,
-            publish.incarnation,
-            publish.seq,
-            ConfirmOutcome::Nack,
-        );
+        self.outbox(&publish.outbox)
+            .confirm(publish.channel, publish.incarnation, publish.seq, ConfirmOutcome::Nack);
     }
 
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason) {

@@ -28,8 +28,6 @@ pub enum Answer {
     LoggedIn { cookie: String },
     /// 201, with the place of what was made where RabbitMQ tells it.
     Created(Option<String>),
-    /// 202.
-    Accepted,
     /// 204.
     Done,
     /// 200: what may be asked of a path.
@@ -171,7 +169,6 @@ fn accepted(answer: Answer) -> Response<Body> {
             }
             response
         }
-        Answer::Accepted => empty(StatusCode::ACCEPTED),
         Answer::Done => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;

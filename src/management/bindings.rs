@@ -147,7 +147,8 @@ fn properties_key(binding: &BindingSpec) -> String {
 /// Whether a key from a path means the binding: such a key may have been escaped once or twice.
 fn is_meant(binding: &BindingSpec, properties: &str) -> bool {
     let own = properties_key(binding);
-    own == properties || (!properties.contains('~') && binding.arguments.is_empty() && binding.key == unquoted(properties))
+    own == properties
+        || (!properties.contains('~') && binding.arguments.is_empty() && binding.key == unquoted(properties))
 }
 
 fn destination(call: &Call) -> Destination {
@@ -173,7 +174,9 @@ fn between(call: &Call) -> Result<Vec<BindingSpec>, Failure> {
             return None;
         }
         let by_name = defaults(vhost).filter(|binding| source.is_empty() && binding.destination == destination);
-        let own = vhost.bindings_from(source).filter(|binding| binding.destination == destination);
+        let own = vhost
+            .bindings_from(source)
+            .filter(|binding| binding.destination == destination);
         Some(by_name.chain(own.cloned()).collect())
     })?;
     found.ok_or(Failure::NotFound)
@@ -287,7 +290,9 @@ mod tests {
     use crate::types::FieldValue;
 
     fn binding(key: &str, arguments: &[(&str, i64)]) -> BindingSpec {
-        let entries = arguments.iter().map(|(name, value)| ((*name).to_owned(), FieldValue::I64(*value)));
+        let entries = arguments
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), FieldValue::I64(*value)));
         BindingSpec {
             source: "e".into(),
             destination: Destination::Queue("q".into()),

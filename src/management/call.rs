@@ -1,18 +1,20 @@
 //! A request as its handler sees it: who asks, names from the path, the query, the body.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::access::Caller;
+use super::access::{self, Caller, Credentials};
 use super::answer::{Answer, Answered, Failure};
 use super::endpoint::Endpoint;
+use super::route::Access;
 use crate::broker::Broker;
 use crate::broker::access::Who;
 use crate::metadata::{self, Command};
-use crate::types::{ConnectionId, UserName, VhostName};
 use crate::types::names::MAX_NAME_BYTES;
+use crate::types::{ConnectionId, UserName, VhostName};
 
 /// One request.
 pub struct Call {
@@ -23,6 +25,7 @@ pub struct Call {
     pub query: Query,
     pub(super) parameters: Vec<(&'static str, String)>,
     pub(super) body: Bytes,
+    pub(super) from: IpAddr,
     /// Why a connection is closed, as the operator says.
     pub(super) reason: Option<String>,
 }
@@ -110,6 +113,19 @@ impl Call {
             Ok(Value::String(_)) => Err(Failure::bad(DOUBLY_ENCODED)),
             _ => Err(Failure::bad("not_json")),
         }
+    }
+
+    /// Whether that is the user's password, and the user may come from where the request comes.
+    ///
+    /// # Errors
+    /// When not, or when the user has none of the management tags.
+    pub fn log_in(&self, user: &str, password: &str) -> Result<(), Failure> {
+        let credentials = Credentials::Given {
+            user: user.to_owned(),
+            password: password.as_bytes().to_vec(),
+        };
+        let caller = access::authenticate(&self.broker, credentials, self.from)?;
+        access::check(Access::Management, &caller, None, &self.broker.catalog())
     }
 
     /// The body as it came.

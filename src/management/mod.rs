@@ -7,14 +7,25 @@
 
 mod access;
 mod answer;
+mod bindings;
 mod call;
+mod connections;
+mod consumers;
 mod cors;
+mod endpoint;
+mod exchanges;
+mod features;
+mod health;
 mod json;
 mod limits;
+mod messages;
+mod nodes;
+mod overview;
 mod page;
 mod parameters;
 mod permissions;
 mod policies;
+mod queues;
 mod route;
 mod server;
 mod text;
@@ -22,6 +33,7 @@ mod users;
 mod vhosts;
 mod views;
 
+pub use endpoint::Endpoint;
 pub use server::serve;
 
 use route::Route;
@@ -35,6 +47,16 @@ fn table() -> impl Iterator<Item = &'static Route> + Clone {
         limits::ROUTES,
         policies::ROUTES,
         parameters::ROUTES,
+        overview::ROUTES,
+        nodes::ROUTES,
+        health::ROUTES,
+        features::ROUTES,
+        queues::ROUTES,
+        exchanges::ROUTES,
+        bindings::ROUTES,
+        messages::ROUTES,
+        connections::ROUTES,
+        consumers::ROUTES,
     ];
     resources.into_iter().flatten()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::{Call, checked_name};
@@ -340,7 +340,7 @@ mod tests {
 
     #[test]
     fn messages_add_up() {
-        let mut view = Value::Object(Map::new());
+        let mut view = json!({});
         let counts = Counts {
             ready: 4,
             ready_bytes: 400,

@@ -30,6 +30,7 @@ use super::endpoint::Endpoint;
 use super::route::{self, Access, Found, Route, Run, Verb};
 use super::{cors, table};
 use crate::broker::Broker;
+use crate::tasks;
 
 /// Time a connection may take to send a request's head, also the first.
 const IDLE: Duration = Duration::from_secs(60);
@@ -75,7 +76,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, from)) => {
                 let connection = connection(stream, from.ip(), router.clone(), stopped.clone());
-                tokio::spawn(async move {
+                tasks::spawn("http connection", async move {
                     connection.await;
                     drop(place);
                 });
@@ -108,11 +109,7 @@ async fn connection(stream: TcpStream, from: IpAddr, router: Router, mut stopped
     }
 }
 
-async fn dispatch(
-    State(node): State<Node>,
-    Extension(from): Extension<IpAddr>,
-    request: Request,
-) -> Response<Body> {
+async fn dispatch(State(node): State<Node>, Extension(from): Extension<IpAddr>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let config = &node.broker.config().management;
     let path = parts.uri.path();
@@ -131,7 +128,7 @@ async fn dispatch(
     let (answered, by) = match find(&parts, &path) {
         Ok((route, parameters)) => match admit(&node.broker, &parts, route, &parameters, from) {
             Ok(caller) => {
-                let call = call(&node, caller, parameters, &parts, body).await;
+                let call = call(&node, caller, from, parameters, &parts, body).await;
                 (run(route, call).await, By::Handler)
             }
             Err(failure) => (Err(failure), By::Table),
@@ -201,6 +198,7 @@ fn takes_answer(parts: &Parts) -> bool {
 async fn call(
     node: &Node,
     caller: Caller,
+    from: IpAddr,
     parameters: Vec<(&'static str, String)>,
     parts: &Parts,
     body: Body,
@@ -213,6 +211,7 @@ async fn call(
     Ok(Call {
         broker: node.broker.clone(),
         caller,
+        from,
         endpoints: node.endpoints.clone(),
         parameters,
         query: Query::parse(parts.uri.query().unwrap_or_default()),
@@ -238,6 +237,7 @@ async fn run(route: &'static Route, call: Result<Call, Failure>) -> Answered {
         Run::Now(run) => tokio::task::spawn_blocking(move || run(&call))
             .await
             .unwrap_or_else(broken),
-        Run::Later(run) => tokio::spawn(run(call)).await.unwrap_or_else(broken),
+        // A task of its own: what was begun is done, also when the client goes away.
+        Run::Later(run) => tasks::spawn("http request", run(call)).await.unwrap_or_else(broken),
     }
 }

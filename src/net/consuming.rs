@@ -54,7 +54,10 @@ impl Session {
         let limit = self.broker.config().limits.consumer_max_per_channel;
         let queue_index = match self.outbox.lock().channel(number) {
             Some(held) if limit.is_some_and(|limit| held.consumers.len() as u64 >= limit) => {
-                let text = format!("reached maximum ({}) of consumers per channel", limit.unwrap_or_default());
+                let text = format!(
+                    "reached maximum ({}) of consumers per channel",
+                    limit.unwrap_or_default()
+                );
                 return Err(Reply::channel(ReplyCode::NotAllowed, text));
             }
             Some(held) => held.queue_index(&queue),
@@ -83,9 +86,7 @@ impl Session {
         self.broker
             .consume(&queue, &consumer, wish)
             .map_err(|error| match error {
-                ConsumeError::ExclusiveUse => {
-                    refusal(DeclareError::ExclusiveUse(identity.vhost().into(), spec.queue))
-                }
+                ConsumeError::ExclusiveUse => refusal(DeclareError::ExclusiveUse(identity.vhost().into(), spec.queue)),
                 ConsumeError::TooMany => Reply::channel(ReplyCode::ResourceError, error.to_string()),
             })
     }
@@ -118,7 +119,10 @@ impl Session {
 
     pub(super) async fn cancel(&mut self, number: u16, method: BasicCancel) -> Result<(), Reply> {
         let channel = self.channel(number)?;
-        if channel.reply.as_ref().is_some_and(|(_, tag)| *tag == method.consumer_tag)
+        if channel
+            .reply
+            .as_ref()
+            .is_some_and(|(_, tag)| *tag == method.consumer_tag)
             && let Some((token, _)) = channel.reply.take()
         {
             self.broker.reply_to().forget(token);

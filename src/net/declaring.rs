@@ -121,8 +121,7 @@ impl Session {
     pub(super) async fn purge_queue(&mut self, channel: u16, method: QueuePurge) -> Result<(), Reply> {
         let identity = self.who()?;
         let last = self.channel(channel)?.last_queue.clone();
-        let name =
-            queue_purge(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
+        let name = queue_purge(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
         let queue = self.live_queue(identity.vhost(), &name)?;
         let message_count = self.broker.purge(&queue) as u32;
         self.answer(channel, method.nowait, QueuePurgeOk { message_count });
@@ -132,8 +131,7 @@ impl Session {
     pub(super) async fn delete_queue(&mut self, channel: u16, method: QueueDelete) -> Result<(), Reply> {
         let identity = self.who()?;
         let last = self.channel(channel)?.last_queue.clone();
-        let plan =
-            queue_delete(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
+        let plan = queue_delete(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
         let message_count = match plan {
             DeletePlan::Missing => 0,
             DeletePlan::Delete {

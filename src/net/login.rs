@@ -33,7 +33,11 @@ impl Session {
                 user,
                 mechanism = login.mechanism,
                 "login refused: {}",
-                if good { "this user may only come from the loopback interface" } else { "invalid credentials" }
+                if good {
+                    "this user may only come from the loopback interface"
+                } else {
+                    "invalid credentials"
+                }
             );
             self.machine.refuse_login(self.broker.now(), &mut self.out);
             return;
@@ -95,7 +99,10 @@ impl Session {
         if !declared.permissions.contains_key(user) {
             return Err(refused(format!("access to vhost '{name}' refused for user '{user}'")));
         }
-        let tags = catalog.user(user).map(|user| user.spec.tags.clone()).unwrap_or_default();
+        let tags = catalog
+            .user(user)
+            .map(|user| user.spec.tags.clone())
+            .unwrap_or_default();
         self.broker
             .connections()
             .open(&self.info, &catalog, user, declared.name())?;

@@ -116,7 +116,10 @@ pub(super) async fn serve(
     let outbox = Arc::new(Outbox::new(id));
     let now = broker.now();
     let info = Arc::new(ConnectionInfo::new(id, outbox.clone(), peer, local, now));
-    if !broker.connections().add(info.clone(), broker.config().limits.connection_max) {
+    if !broker
+        .connections()
+        .add(info.clone(), broker.config().limits.connection_max)
+    {
         tracing::warn!(%peer, "connection refused: the node has as many as it may");
         return;
     }

@@ -29,7 +29,11 @@ impl Mode {
     /// What was settled in a transaction that never came to its end.
     pub fn into_settled(self) -> Vec<(u64, Outstanding)> {
         match self {
-            Self::Transaction(transaction) => transaction.settled.into_iter().map(|(tag, one, _)| (tag, one)).collect(),
+            Self::Transaction(transaction) => transaction
+                .settled
+                .into_iter()
+                .map(|(tag, one, _)| (tag, one))
+                .collect(),
             Self::Plain | Self::Confirm(_) => Vec::new(),
         }
     }
