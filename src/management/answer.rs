@@ -2,9 +2,9 @@
 
 use axum::body::Body;
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION,
-    SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
-    X_XSS_PROTECTION,
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
+    HeaderValue, LOCATION, SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
 use axum::http::{Response, StatusCode};
 use serde_json::{Value, json};
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::route::Verb;
 use crate::broker::BrokerError;
 use crate::config::Management;
+use crate::metadata::json::NotATable;
 use crate::types::{Refusal, Reply, ReplyCode};
 
 /// A handler's result.
@@ -22,6 +23,8 @@ pub type Answered = Result<Answer, Failure>;
 pub enum Answer {
     /// 200 with JSON.
     Json(Value),
+    /// 200 with JSON that a browser saves under a name.
+    Download { name: String, value: Value },
     /// 200 with a page.
     Html(String),
     /// 200 with a cookie that keeps the credentials.
@@ -83,6 +86,15 @@ impl Failure {
     /// What a refusal by the broker is here.
     pub fn of(refusal: impl Refusal) -> Self {
         Self::from(refusal.reply())
+    }
+}
+
+impl From<NotATable> for Failure {
+    fn from(error: NotATable) -> Self {
+        match error {
+            NotATable::Null => Self::bad(error.to_string()),
+            NotATable::OtherShape(value) => Self::Bad(json!(["not_a_table", value])),
+        }
     }
 }
 
@@ -155,6 +167,15 @@ pub fn moved(to: &'static str) -> Response<Body> {
 fn accepted(answer: Answer) -> Response<Body> {
     match answer {
         Answer::Json(value) => fresh(json_body(StatusCode::OK, &value)),
+        Answer::Download { name, value } => {
+            let mut response = fresh(json_body(StatusCode::OK, &value));
+            insert(
+                &mut response,
+                CONTENT_DISPOSITION,
+                &format!("attachment; filename={name}"),
+            );
+            response
+        }
         Answer::Unhealthy(value) => fresh(json_body(StatusCode::SERVICE_UNAVAILABLE, &value)),
         Answer::Html(page) => body(StatusCode::OK, "text/html", page.into_bytes()),
         Answer::LoggedIn { cookie } => {

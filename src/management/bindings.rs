@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::exchanges::exchange_name;
+use super::page;
 use super::route::{Access, Route};
 use super::text::{quoted, unquoted};
-use super::{json, page};
 use crate::broker::declare::{self, DeclareError};
 use crate::codec::method::{ExchangeBind, ExchangeUnbind, QueueBind, QueueUnbind};
-use crate::metadata::Vhost;
+use crate::metadata::{Vhost, json};
 use crate::spec::{BindingSpec, Destination};
 use crate::types::{ExchangeName, FieldTable, VhostName};
 

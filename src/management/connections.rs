@@ -8,10 +8,11 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
+use super::page;
 use super::route::{Access, Route};
-use super::{json, page};
 use crate::broker::connections::{ConnectionInfo, Details};
 use crate::broker::outbox::Control;
+use crate::metadata::json;
 use crate::types::{FieldValue, Reply, ReplyCode};
 
 /// What can be asked of connections and channels.

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::page;
 use super::route::{Access, Route};
-use super::{json, page};
 use crate::broker::QueueHandle;
 use crate::broker::connections::ConnectionInfo;
+use crate::metadata::json;
 use crate::types::VhostName;
 
 use super::answer::Answered;

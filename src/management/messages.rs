@@ -9,7 +9,6 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::{Call, Fields, Identity};
 use super::exchanges::exchange_name;
-use super::json;
 use super::route::{Access, Route};
 use crate::broker::declare;
 use crate::broker::outbox::Outbox;
@@ -17,6 +16,7 @@ use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::codec::Properties;
 use crate::codec::content::PublishRef;
 use crate::codec::method::BasicGet;
+use crate::metadata::json;
 use crate::queue::{Get, Outcome};
 use crate::types::{Message, Refusal, ReplyCode};
 

@@ -12,11 +12,11 @@ mod call;
 mod connections;
 mod consumers;
 mod cors;
+mod definitions;
 mod endpoint;
 mod exchanges;
 mod features;
 mod health;
-mod json;
 mod limits;
 mod messages;
 mod nodes;
@@ -33,6 +33,7 @@ mod users;
 mod vhosts;
 mod views;
 
+pub use definitions::{ImportError, import};
 pub use endpoint::Endpoint;
 pub use server::serve;
 
@@ -57,6 +58,7 @@ fn table() -> impl Iterator<Item = &'static Route> + Clone {
         messages::ROUTES,
         connections::ROUTES,
         consumers::ROUTES,
+        definitions::ROUTES,
     ];
     resources.into_iter().flatten()
 }

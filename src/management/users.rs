@@ -13,6 +13,7 @@ use super::route::{Access, Route};
 use super::views;
 use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::config::{Auth, PasswordCheck, PasswordHashing};
+use crate::metadata::definitions;
 use crate::metadata::{Catalog, Command, User, UserSpec};
 use crate::types::UserName;
 
@@ -41,7 +42,7 @@ pub static ROUTES: &[Route] = &[
         |call| Box::pin(bulk_delete(call)),
     ),
     Route::get("/users/{user}", Access::Administrator, "A user.", |call| {
-        with_user(call, view)
+        with_user(call, definitions::user)
     }),
     Route::put(
         "/users/{user}",
@@ -75,20 +76,12 @@ pub static ROUTES: &[Route] = &[
     ),
 ];
 
-/// A user as definitions have it.
-pub fn view(user: &User) -> Value {
-    json!({
-        "name": user.spec.name,
-        "password_hash": user.spec.password.to_base64(),
-        "hashing_algorithm": user.spec.password.algorithm,
-        "tags": user.spec.tags,
-        "limits": user.limits,
-    })
-}
-
 fn list(call: &Call, wanted: fn(&Catalog, &User) -> bool) -> Answered {
     let catalog = call.broker.catalog();
-    let users = catalog.users().filter(|user| wanted(&catalog, user)).map(view);
+    let users = catalog
+        .users()
+        .filter(|user| wanted(&catalog, user))
+        .map(definitions::user);
     page::listing(call, users.collect(), &["name"])
 }
 

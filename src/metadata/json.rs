@@ -1,9 +1,18 @@
-//! Field tables as JSON and back, as RabbitMQ's HTTP API writes them.
+//! Field tables as JSON and back, as RabbitMQ's HTTP API and definitions files write them.
 
 use serde_json::{Map, Number, Value, json};
+use thiserror::Error;
 
-use super::answer::Failure;
 use crate::types::{FieldTable, FieldValue};
+
+/// Why JSON is not a table.
+#[derive(Debug, Error, PartialEq)]
+pub enum NotATable {
+    #[error("null_not_allowed")]
+    Null,
+    #[error("not a table: {0}")]
+    OtherShape(Value),
+}
 
 /// A table as a JSON object, its keys in order. Of a key that comes twice the first counts.
 pub fn from_table(table: &FieldTable) -> Value {
@@ -51,22 +60,22 @@ pub fn text(bytes: &[u8]) -> Value {
 ///
 /// # Errors
 /// When it is no object, or has a null in it.
-pub fn to_table(value: Option<&Value>) -> Result<FieldTable, Failure> {
+pub fn to_table(value: Option<&Value>) -> Result<FieldTable, NotATable> {
     match value {
         None => Ok(FieldTable::new()),
         Some(Value::Object(object)) => table(object),
-        Some(other) => Err(Failure::Bad(json!(["not_a_table", other]))),
+        Some(other) => Err(NotATable::OtherShape(other.clone())),
     }
 }
 
-fn table(object: &Map<String, Value>) -> Result<FieldTable, Failure> {
+fn table(object: &Map<String, Value>) -> Result<FieldTable, NotATable> {
     let entries = object.iter().map(|(key, value)| Ok((key.clone(), field(value)?)));
-    Ok(FieldTable(entries.collect::<Result<_, Failure>>()?))
+    Ok(FieldTable(entries.collect::<Result<_, NotATable>>()?))
 }
 
-fn field(value: &Value) -> Result<FieldValue, Failure> {
+fn field(value: &Value) -> Result<FieldValue, NotATable> {
     Ok(match value {
-        Value::Null => return Err(Failure::bad("null_not_allowed")),
+        Value::Null => return Err(NotATable::Null),
         Value::Bool(value) => FieldValue::Boolean(*value),
         Value::Number(number) => number_field(number),
         Value::String(text) => FieldValue::text(text),
@@ -96,10 +105,7 @@ mod tests {
 
     #[test]
     fn nulls_and_other_shapes_are_refused() {
-        assert_eq!(
-            to_table(Some(&json!({"n": null}))),
-            Err(Failure::bad("null_not_allowed"))
-        );
+        assert_eq!(to_table(Some(&json!({"n": null}))), Err(NotATable::Null));
         assert!(to_table(Some(&json!("x"))).is_err());
         assert_eq!(to_table(None), Ok(FieldTable::new()));
     }
