@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use crate::broker::outbox::Control;
 use crate::broker::{Broker, StartError};
 use crate::config::Config;
-use crate::management::{self, Endpoint};
+use crate::management::{self, Endpoint, LoadError};
 use crate::types::{Reply, ReplyCode};
 use crate::{net, tasks};
 
@@ -24,6 +24,8 @@ use crate::{net, tasks};
 pub enum NodeError {
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Definitions(#[from] LoadError),
     #[error("cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: io::Error },
     #[error("cannot write {path}: {error}")]
@@ -53,6 +55,7 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Runtime)?;
     let broker = Broker::open(config.clone())?;
+    management::load_definitions(&broker).await?;
     let timers = tasks::spawn("timers", broker.clone().run_timers());
     let alarms = tasks::spawn("alarms", broker.clone().run_alarms());
     let mut ports = BTreeMap::<&str, Vec<u16>>::new();

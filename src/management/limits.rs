@@ -64,12 +64,18 @@ pub static ROUTES: &[Route] = &[
 
 fn of_vhost(vhost: &Vhost) -> Option<Value> {
     let limits = &vhost.limits;
-    (!limits.is_empty()).then(|| json!({"vhost": vhost.name(), "value": limits}))
+    (!limits.is_empty()).then(|| json!({"value": sorted(json!(limits)), "vhost": vhost.name()}))
 }
 
 fn of_user(user: &User) -> Option<Value> {
     let limits = &user.limits;
-    (!limits.is_empty()).then(|| json!({"user": user.spec.name, "value": limits}))
+    (!limits.is_empty()).then(|| json!({"user": user.spec.name, "value": sorted(json!(limits))}))
+}
+
+/// An object with its keys in order, as RabbitMQ has them.
+fn sorted(mut value: Value) -> Value {
+    value.sort_all_objects();
+    value
 }
 
 fn user<'a>(catalog: &'a Catalog, call: &Call) -> Result<&'a User, Failure> {

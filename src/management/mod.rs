@@ -18,6 +18,7 @@ mod exchanges;
 mod features;
 mod health;
 mod limits;
+mod load;
 mod messages;
 mod nodes;
 mod overview;
@@ -33,8 +34,8 @@ mod users;
 mod vhosts;
 mod views;
 
-pub use definitions::{ImportError, import};
 pub use endpoint::Endpoint;
+pub use load::{LoadError, load_definitions};
 pub use server::serve;
 
 use route::Route;

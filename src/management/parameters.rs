@@ -62,8 +62,10 @@ pub static ROUTES: &[Route] = &[
         "A global parameter.",
         |call| {
             let all = globals(&call.broker).into_iter();
-            let found = all.filter(|view| view["name"] == call.name("name")).next_back();
-            found.map(Answer::Json).ok_or(Failure::NotFound)
+            let mut found = all.filter(|view| view["name"] == call.name("name"));
+            let view = found.next().ok_or(Failure::NotFound)?;
+            // RabbitMQ has the value first here.
+            Ok(Answer::Json(json!({"value": view["value"], "name": view["name"]})))
         },
     ),
     Route::put(

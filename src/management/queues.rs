@@ -102,7 +102,7 @@ fn list_view(call: &Call) -> View {
     }
     match call.query.is_true("enable_queue_totals") || config.enable_queue_totals {
         true => |call, vhost, spec| {
-            let mut view = plain_view(call, spec);
+            let mut view = declared_view(call, vhost, spec);
             let counts = live(call, vhost, spec).map(|queue| queue.read(|machine| machine.counts()));
             let counts = counts.unwrap_or_default();
             view["messages"] = json!(counts.ready + counts.unacked);
@@ -110,7 +110,7 @@ fn list_view(call: &Call) -> View {
             view["messages_unacknowledged"] = json!(counts.unacked);
             view
         },
-        false => |call, _, spec| plain_view(call, spec),
+        false => declared_view,
     }
 }
 
@@ -132,38 +132,40 @@ fn live(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<Arc<QueueHandle>
     call.broker.vhost(vhost.name())?.queue(&spec.name)
 }
 
-fn plain_view(call: &Call, spec: &QueueSpec) -> Value {
-    json!({
+/// A queue as it is declared, without numbers; policies only where they are.
+fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
+    let node = &call.broker.node().name;
+    let mut view = json!({
         "arguments": json::from_table(&spec.arguments),
         "auto_delete": spec.auto_delete,
         "durable": spec.durable,
         "exclusive": spec.exclusive_owner.is_some(),
         "name": spec.name,
-        "node": call.broker.node().name,
+        "node": node,
         "state": "running",
         "type": views::queue_type(spec.queue_type),
         "vhost": spec.vhost,
-    })
-}
-
-/// A queue of a list, with its numbers; policies only where they are.
-fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
-    let mut view = plain_view(call, spec);
-    let subject = Subject::Queue(spec.queue_type);
-    view["effective_policy_definition"] = vhost.definition_for(subject, &spec.name).into();
+    });
     for (key, name) in policies(vhost, spec) {
         if name.is_some() {
             view[key] = json!(name);
         }
     }
-    let node = &call.broker.node().name;
-    match spec.queue_type {
-        QueueType::Classic => view["storage_version"] = json!(2),
-        QueueType::Quorum | QueueType::Stream => {
-            view["leader"] = json!(node);
-            view["members"] = json!([node]);
-            view["online"] = json!([node]);
-        }
+    if spec.queue_type != QueueType::Classic {
+        view["leader"] = json!(node);
+        view["members"] = json!([node]);
+        view["online"] = json!([node]);
+    }
+    view
+}
+
+/// A queue of a list, with its numbers.
+fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
+    let mut view = declared_view(call, vhost, spec);
+    let subject = Subject::Queue(spec.queue_type);
+    view["effective_policy_definition"] = vhost.definition_for(subject, &spec.name).into();
+    if spec.queue_type == QueueType::Classic {
+        view["storage_version"] = json!(2);
     }
     let Some(queue) = live(call, vhost, spec) else {
         view["state"] = json!("down");
@@ -237,7 +239,10 @@ fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     }
     view["incoming"] = json!([]);
     view["deliveries"] = json!([]);
-    view["head_message_timestamp"] = Value::Null;
+    if spec.queue_type == QueueType::Classic {
+        view["head_message_timestamp"] = Value::Null;
+        view["exclusive_consumer_tag"] = Value::Null;
+    }
     let connections = call.broker.connections().all();
     if let Some(owner) = spec.exclusive_owner
         && let Some(owner) = connections.iter().find(|connection| connection.id == owner)
@@ -251,7 +256,9 @@ fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
             let active = machine.single_active_consumer().map(|consumer| consumer.tag.clone());
             (exclusive, active)
         });
-        view["exclusive_consumer_tag"] = json!(exclusive);
+        if exclusive.is_some() {
+            view["exclusive_consumer_tag"] = json!(exclusive);
+        }
         view["single_active_consumer_tag"] = json!(active);
         view["consumer_details"] = consumers::of_queue(call, &queue, &connections).into();
     }

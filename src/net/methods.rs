@@ -30,8 +30,9 @@ impl Session {
             Method::BasicGet(method) => self.get(channel, method).await,
             Method::BasicRecover(method) => {
                 self.check_requeue(method.requeue)?;
-                self.recover(channel);
+                // The answer comes before what is delivered again: clients drop what they hold then.
                 self.answer(channel, false, Method::BasicRecoverOk);
+                self.recover(channel);
                 Ok(())
             }
             Method::BasicRecoverAsync(method) => {
