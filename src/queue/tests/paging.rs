@@ -127,15 +127,15 @@ fn what_is_purged_or_dies_while_it_is_being_read_does_no_harm() {
 fn bodies_are_read_in_runs_of_bounded_length() {
     let mut q = QueueTest::new();
     q.limit_memory(0);
-    q.send(["m"; 1500]);
+    q.send(["m"; 9000]);
     q = q.consumer("a", credit(1));
     let sizes = |q: &QueueTest| q.around.wanted.iter().map(Vec::len).collect::<Vec<_>>();
     assert_eq!(q.delivered(), ["a ← m"]);
-    assert_eq!(sizes(&q), [1024], "what is read ahead is bounded");
+    assert_eq!(sizes(&q), [8192], "what is read ahead is bounded");
     q.answer();
     assert_eq!(sizes(&q), [0; 0]);
     q.cancel("a");
-    assert_eq!(q.drain().len(), 1499);
+    assert_eq!(q.drain().len(), 8999);
 }
 
 #[test]
