@@ -5,12 +5,14 @@ mod consuming;
 mod expiry;
 mod limits;
 mod measure;
+mod model;
 mod paging;
 mod priorities;
 mod random;
 mod recovery;
 mod redelivery;
 mod single_active;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 

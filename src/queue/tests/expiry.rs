@@ -24,7 +24,11 @@ fn an_expired_message_is_dead_lettered() {
         q.send([msg("m1").ttl(200)]);
         q.wait(200);
         assert_eq!(q.counts(), (0, 0));
-        assert_eq!(q.around.journal.durable.len(), 1, "kept until the dead letter is published");
+        assert_eq!(
+            q.around.journal.durable.len(),
+            1,
+            "kept until the dead letter is published"
+        );
         assert_eq!(q.dead_letters(), ["m1: expired"]);
         assert!(q.around.journal.durable.is_empty());
     }
@@ -113,7 +117,9 @@ fn an_unused_queue_expires_and_use_begins_its_time_anew() {
 
 #[test]
 fn who_holds_a_message_too_long_is_named_and_named_again() {
-    let mut q = QueueTest::new().consumer("slow", credit(1)).consumer("quick", credit(1));
+    let mut q = QueueTest::new()
+        .consumer("slow", credit(1))
+        .consumer("quick", credit(1));
     q.queue.set_consumer_timeout(q.now, Some(Millis(1000)));
     q.wait(5000);
     q.send(["m1"]);
@@ -129,7 +135,11 @@ fn who_holds_a_message_too_long_is_named_and_named_again() {
     q.set(|settings| settings.consumer_timeout = Some(Millis(100)));
     q.send(["m3"]);
     q.wait(50);
-    assert_eq!(q.wait(50).overdue, ["quick"], "the queue's own timeout goes before the node's");
+    assert_eq!(
+        q.wait(50).overdue,
+        ["quick"],
+        "the queue's own timeout goes before the node's"
+    );
 }
 
 #[test]

@@ -26,7 +26,10 @@ fn a_full_queue_refuses_where_it_is_told_to() {
     for mut q in QueueTest::each(limited(Overflow::RejectPublish)) {
         q.send_unsynced(["m0", "m1", "m2"]);
         q.sync();
-        assert_eq!((q.confirmed(), q.refused()), (vec!["m0".into(), "m1".into()], vec!["m2".into()]));
+        assert_eq!(
+            (q.confirmed(), q.refused()),
+            (vec!["m0".into(), "m1".into()], vec!["m2".into()])
+        );
         q.get();
         q.send(["m3", "m4"]);
         assert_eq!(q.refused(), ["m4"], "what a client holds does not count");

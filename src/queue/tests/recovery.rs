@@ -31,7 +31,10 @@ fn what_may_have_been_delivered_is_flagged_and_what_came_later_is_not() {
         assert_eq!(q.around.journal.last_seq, 256);
         q.restart();
         for name in ["m1", "m2", "m3"] {
-            assert!(q.get().is_some_and(|got| got.starts_with(&format!("{name} (redelivered)"))));
+            assert!(
+                q.get()
+                    .is_some_and(|got| got.starts_with(&format!("{name} (redelivered)")))
+            );
         }
     }
 }

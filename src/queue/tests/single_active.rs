@@ -97,6 +97,9 @@ fn if_the_newcomer_goes_before_the_active_one_is_served_again() {
 #[test]
 fn to_be_exclusive_on_top_is_refused_on_classic_queues() {
     let [mut classic, mut quorum] = queues();
-    assert_eq!(classic.consume("one", credit(1).exclusive()), Err(ConsumeError::ExclusiveUse));
+    assert_eq!(
+        classic.consume("one", credit(1).exclusive()),
+        Err(ConsumeError::ExclusiveUse)
+    );
     assert_eq!(quorum.consume("one", credit(1).exclusive()), Ok(()));
 }
