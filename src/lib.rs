@@ -4,14 +4,20 @@
 //! `ARCHITECTURE.md` tells the story; imports point down that line only.
 
 pub mod auth;
+pub mod broker;
 pub mod channel;
 pub mod cli;
 pub mod codec;
 pub mod config;
+pub mod connection;
 pub mod logging;
 pub mod metadata;
+pub mod net;
+pub mod node;
 pub mod perf;
 pub mod queue;
 pub mod router;
 pub mod spec;
+pub mod store;
+pub mod tasks;
 pub mod types;

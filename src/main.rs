@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use warren::cli::{Cli, Command, ServerArgs};
-use warren::{config, logging};
+use warren::{config, logging, node};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -37,5 +37,6 @@ fn start(args: ServerArgs) -> Result<(), Box<dyn std::error::Error>> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    node::run(config)?;
     Ok(())
 }

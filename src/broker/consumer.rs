@@ -4,9 +4,9 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use super::outbox::Outbox;
 use super::runner::QueueHandle;
-use crate::codec::content::DeliverTemplate;
+use crate::codec::deliver::DeliverTemplate;
 use crate::queue::ConsumerId;
-use crate::types::FieldTable;
+use crate::types::{FieldTable, UserName};
 
 /// One `basic.consume`. The queue machine keeps it as its opaque handle.
 pub struct Consumer {
@@ -16,16 +16,14 @@ pub struct Consumer {
     pub incarnation: u64,
     pub tag: String,
     pub no_ack: bool,
-    pub exclusive: bool,
-    /// Most unsettled deliveries; `None` is no limit.
-    pub prefetch: Option<u32>,
-    pub priority: i32,
     pub arguments: FieldTable,
-    pub user: crate::types::UserName,
+    pub user: UserName,
     pub template: DeliverTemplate,
     /// The queue's number on the channel, see [`super::outbox::ChannelOut::queue_index`].
     pub queue_index: u32,
     pub queue: Weak<QueueHandle>,
+    /// The client wants to hear when the queue goes (`consumer_cancel_notify`).
+    pub wants_cancel: bool,
     /// Known once the queue has taken it in.
     pub id: OnceLock<ConsumerId>,
 }

@@ -6,6 +6,7 @@
 //! are remembered as stalled, and the writer asks their queues again when it has caught up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use rustc_hash::FxHashMap;
@@ -13,12 +14,11 @@ use tokio::sync::Notify;
 
 use super::consumer::Consumer;
 use super::runner::QueueHandle;
-use crate::channel::{ConfirmOutcome, Confirms, Unacked};
-use crate::codec::Output;
-use crate::codec::content::write_confirm;
-use crate::codec::method::Method;
+use crate::channel::{ConfirmOutcome, Confirms, Tags, Unacked, UnknownTag};
+use crate::codec::deliver::{write_ack, write_nack};
+use crate::codec::{Method, Output};
 use crate::queue::Slot;
-use crate::types::{ConnectionId, QueueId};
+use crate::types::{ConnectionId, QueueId, Reply, Timestamp};
 
 /// Bytes waiting for a client beyond which its consumers get nothing more for now.
 pub const HIGH_WATER: usize = 1024 * 1024;
@@ -27,6 +27,8 @@ const LOW_WATER: usize = HIGH_WATER / 2;
 /// Bytes waiting for a client beyond which it is not read either: replies and returns are not
 /// bounded by credit.
 const READ_LIMIT: usize = 4 * HIGH_WATER;
+/// Queues that a channel knows by number before it looks for ones it can forget.
+const MANY_QUEUES: usize = 64;
 
 /// The output of one connection, shared by its tasks and the queues its consumers listen to.
 pub struct Outbox {
@@ -36,6 +38,25 @@ pub struct Outbox {
     writer: Arc<Notify>,
     /// Wakes the reader: the client took what waited.
     drained: Notify,
+    /// Wakes the reader: see [`Control`].
+    controlled: Notify,
+    /// When bytes were last written, in ms since the epoch.
+    sent_at: AtomicU64,
+}
+
+/// What the connection's own task is asked to do by others.
+#[derive(Debug, Clone)]
+pub enum Control {
+    /// Close the connection with this.
+    Close(Reply),
+    /// The socket is broken.
+    Gone,
+    /// Close the channel with this, if it is still the same one.
+    CloseChannel {
+        channel: u16,
+        incarnation: u64,
+        reply: Reply,
+    },
 }
 
 /// What the lock of an outbox protects.
@@ -47,6 +68,7 @@ pub struct Out {
     stalled: Vec<Arc<Consumer>>,
     /// Channels with confirms to be sent when the lock is released.
     confirming: Vec<u16>,
+    controls: Vec<Control>,
     /// The writer was woken and has not looked since.
     signalled: bool,
     /// Nothing is accepted any more; the writer ends when it has written what is there.
@@ -55,15 +77,20 @@ pub struct Out {
 }
 
 /// The delivery side of one channel.
+#[derive(Default)]
 pub struct ChannelOut {
     /// Tells this use of the channel number from earlier ones.
     pub incarnation: u64,
-    pub unacked: Unacked<Outstanding>,
+    unacked: Unacked<Outstanding>,
     /// Present in confirm mode.
     pub confirms: Option<Confirms>,
     /// Most unsettled deliveries on the whole channel (`basic.qos` with global set).
     pub prefetch: Option<u32>,
-    queues: Vec<Arc<QueueHandle>>,
+    /// How many of `unacked` consumers got.
+    consumed: usize,
+    /// By consumer tag.
+    pub consumers: FxHashMap<String, Arc<Consumer>>,
+    queues: Vec<Option<Arc<QueueHandle>>>,
     queue_index: FxHashMap<QueueId, u32>,
 }
 
@@ -83,9 +110,6 @@ pub struct OutGuard {
     owner: *const Outbox,
 }
 
-// The pointer is compared, never followed.
-unsafe impl Send for OutGuard {}
-
 impl Outbox {
     /// An outbox without channels.
     pub fn new(id: ConnectionId) -> Self {
@@ -96,16 +120,27 @@ impl Outbox {
             channels: FxHashMap::default(),
             stalled: Vec::new(),
             confirming: Vec::new(),
+            controls: Vec::new(),
             signalled: false,
             closed: false,
             writer: writer.clone(),
         };
-        Self { id, out: Arc::new(Mutex::new(out)), writer, drained: Notify::new() }
+        Self {
+            id,
+            out: Arc::new(Mutex::new(out)),
+            writer,
+            drained: Notify::new(),
+            controlled: Notify::new(),
+            sent_at: AtomicU64::new(0),
+        }
     }
 
     /// Locks it.
     pub fn lock(&self) -> OutGuard {
-        OutGuard { out: self.out.lock_arc(), owner: self }
+        OutGuard {
+            out: self.out.lock_arc(),
+            owner: self,
+        }
     }
 
     /// Encodes a method for the client.
@@ -115,10 +150,38 @@ impl Outbox {
         out.finish();
     }
 
+    /// Bytes were written.
+    pub fn sent(&self, at: Timestamp) {
+        self.sent_at.store(at.0, Ordering::Relaxed);
+    }
+
+    /// When bytes were last written.
+    pub fn sent_at(&self) -> Timestamp {
+        Timestamp(self.sent_at.load(Ordering::Relaxed))
+    }
+
+    /// Asks the connection's task for something.
+    pub fn control(&self, control: Control) {
+        self.out.lock().controls.push(control);
+        self.controlled.notify_one();
+    }
+
+    /// Waits until somebody has asked for something.
+    pub async fn controlled(&self) -> Vec<Control> {
+        loop {
+            let asked = std::mem::take(&mut self.out.lock().controls);
+            if !asked.is_empty() {
+                return asked;
+            }
+            self.controlled.notified().await;
+        }
+    }
+
     /// No more output is accepted; the writer ends after what is there.
     pub fn close(&self) {
         self.out.lock().closed = true;
         self.writer.notify_one();
+        self.drained.notify_one();
     }
 
     /// Waits until there is something to write. False when there is nothing left and the outbox is
@@ -129,6 +192,7 @@ impl Outbox {
                 let mut out = self.out.lock();
                 out.signalled = false;
                 if !out.output.is_empty() {
+                    out.signalled = true;
                     return true;
                 }
                 if out.closed {
@@ -150,7 +214,14 @@ impl Outbox {
         if out.output.len() >= LOW_WATER {
             return Vec::new();
         }
-        let stalled = std::mem::take(&mut out.stalled);
+        // Those that wait for the channel's prefetch stay: no write makes room for them.
+        let Out { stalled, channels, .. } = &mut *out;
+        let can_go_on = |consumer: &mut Arc<Consumer>| {
+            channels
+                .get(&consumer.channel)
+                .is_none_or(|channel| channel.has_credit(consumer))
+        };
+        let stalled: Vec<_> = stalled.extract_if(.., can_go_on).collect();
         drop(out);
         self.drained.notify_one();
         stalled
@@ -168,6 +239,11 @@ impl Outbox {
             }
             drained.await;
         }
+    }
+
+    /// Whether the client is too far behind for being read.
+    pub fn is_behind(&self) -> bool {
+        self.out.lock().output.len() >= READ_LIMIT
     }
 }
 
@@ -199,17 +275,11 @@ impl std::ops::DerefMut for OutGuard {
 impl Out {
     /// Opens a channel number.
     pub fn open_channel(&mut self, number: u16, incarnation: u64) {
-        self.channels.insert(
-            number,
-            ChannelOut {
-                incarnation,
-                unacked: Unacked::default(),
-                confirms: None,
-                prefetch: None,
-                queues: Vec::new(),
-                queue_index: FxHashMap::default(),
-            },
-        );
+        let channel = ChannelOut {
+            incarnation,
+            ..ChannelOut::default()
+        };
+        self.channels.insert(number, channel);
     }
 
     /// Closes a channel number; what was outstanding is the caller's to give back.
@@ -223,14 +293,24 @@ impl Out {
         self.channels.get_mut(&number)
     }
 
+    /// The numbers of the open channels.
+    pub fn channel_numbers(&self) -> Vec<u16> {
+        self.channels.keys().copied().collect()
+    }
+
     /// The channel in the very use the caller means.
     pub fn channel_as(&mut self, number: u16, incarnation: u64) -> Option<&mut ChannelOut> {
-        self.channels.get_mut(&number).filter(|channel| channel.incarnation == incarnation)
+        self.channels
+            .get_mut(&number)
+            .filter(|channel| channel.incarnation == incarnation)
     }
 
     /// Splits the borrow for encoding a delivery: output, largest frame, and the channel.
     pub fn parts(&mut self, number: u16, incarnation: u64) -> Option<(&mut Output, u32, &mut ChannelOut)> {
-        let channel = self.channels.get_mut(&number).filter(|channel| channel.incarnation == incarnation)?;
+        let channel = self
+            .channels
+            .get_mut(&number)
+            .filter(|channel| channel.incarnation == incarnation)?;
         Some((&mut self.output, self.frame_max, channel))
     }
 
@@ -239,16 +319,17 @@ impl Out {
         if self.closed {
             return false;
         }
-        let Some(channel) = self.channels.get(&consumer.channel) else { return false };
+        let Some(channel) = self.channels.get(&consumer.channel) else {
+            return false;
+        };
         if channel.incarnation != consumer.incarnation {
             return false;
         }
-        let full = self.output.len() >= HIGH_WATER
-            || (!consumer.no_ack && channel.prefetch.is_some_and(|limit| channel.unacked.len() >= limit as usize));
-        if full {
+        let room = self.output.len() < HIGH_WATER && channel.has_credit(consumer);
+        if !room {
             self.stalled.push(consumer.clone());
         }
-        !full
+        room
     }
 
     /// The stalled consumers of a channel whose prefetch has room again.
@@ -256,15 +337,21 @@ impl Out {
         if self.stalled.is_empty() || self.output.len() >= HIGH_WATER {
             return Vec::new();
         }
-        let (own, others) =
-            std::mem::take(&mut self.stalled).into_iter().partition(|consumer| consumer.channel == number);
-        self.stalled = others;
-        own
+        self.stalled
+            .extract_if(.., |consumer| consumer.channel == number)
+            .collect()
+    }
+
+    /// Nobody needs to ask for this consumer any more.
+    pub fn forget_stalled(&mut self, consumer: &Arc<Consumer>) {
+        self.stalled.retain(|other| !Arc::ptr_eq(other, consumer));
     }
 
     /// One queue answered a publish.
     pub fn confirm(&mut self, channel: u16, incarnation: u64, seq: u64, outcome: ConfirmOutcome) {
-        let Some(open) = self.channel_as(channel, incarnation) else { return };
+        let Some(open) = self.channel_as(channel, incarnation) else {
+            return;
+        };
         if let Some(confirms) = &mut open.confirms {
             confirms.settle(seq, outcome);
             self.confirms_changed(channel);
@@ -280,10 +367,15 @@ impl Out {
 
     fn finish(&mut self) {
         while let Some(number) = self.confirming.pop() {
-            let Some(confirms) = self.channels.get_mut(&number).and_then(|channel| channel.confirms.as_mut()) else {
-                continue;
-            };
-            confirms.flush(|confirm| write_confirm(&mut self.output, number, confirm));
+            let confirms = self
+                .channels
+                .get_mut(&number)
+                .and_then(|channel| channel.confirms.as_mut());
+            let Some(confirms) = confirms else { continue };
+            confirms.flush(|confirm| match confirm.outcome {
+                ConfirmOutcome::Ack => write_ack(&mut self.output, number, confirm.seq, confirm.multiple),
+                ConfirmOutcome::Nack => write_nack(&mut self.output, number, confirm.seq, confirm.multiple),
+            });
         }
         if !self.output.is_empty() && !self.signalled {
             self.signalled = true;
@@ -293,24 +385,100 @@ impl Out {
 }
 
 impl ChannelOut {
-    /// A small number for the queue on this channel.
-    pub fn queue_index(&mut self, queue: &Arc<QueueHandle>) -> u32 {
-        *self.queue_index.entry(queue.spec.id).or_insert_with(|| {
-            self.queues.push(queue.clone());
-            (self.queues.len() - 1) as u32
+    /// The tag of a delivery that needs no settling.
+    pub fn skip(&mut self) -> u64 {
+        self.unacked.skip()
+    }
+
+    /// The tag of a delivery that waits to be settled.
+    pub fn hold(&mut self, one: Outstanding) -> u64 {
+        self.consumed += usize::from(one.consumed);
+        self.unacked.push(one)
+    }
+
+    /// Takes the settled deliveries out with their tags, oldest first.
+    ///
+    /// # Errors
+    /// When the tag is not one of an unsettled delivery.
+    pub fn settle(&mut self, tags: Tags, mut each: impl FnMut(u64, Outstanding)) -> Result<(), UnknownTag> {
+        let consumed = &mut self.consumed;
+        self.unacked.settle(tags, |tag, one| {
+            *consumed -= usize::from(one.consumed);
+            each(tag, one);
         })
     }
 
-    /// The queue of that number.
-    pub fn queue(&self, index: u32) -> &Arc<QueueHandle> {
-        &self.queues[index as usize]
+    /// Makes a delivery unsettled again under its old tag.
+    pub fn put_back(&mut self, tag: u64, one: Outstanding) {
+        self.consumed += usize::from(one.consumed);
+        self.unacked.put_back(tag, one);
+    }
+
+    /// Deliveries that are not settled.
+    pub fn unacked(&self) -> usize {
+        self.unacked.len()
+    }
+
+    /// A small number for the queue on this channel.
+    pub fn queue_index(&mut self, queue: &Arc<QueueHandle>) -> u32 {
+        if let Some(index) = self.queue_index.get(&queue.spec.id) {
+            return *index;
+        }
+        if self.queues.len() >= MANY_QUEUES && self.queues.len().is_power_of_two() {
+            self.forget_deleted();
+        }
+        let free = self.queues.iter().position(Option::is_none);
+        let index = match free {
+            Some(index) => {
+                self.queues[index] = Some(queue.clone());
+                index as u32
+            }
+            None => {
+                self.queues.push(Some(queue.clone()));
+                (self.queues.len() - 1) as u32
+            }
+        };
+        self.queue_index.insert(queue.spec.id, index);
+        index
+    }
+
+    /// The queue of that number, unless it is deleted and forgotten.
+    pub fn queue(&self, index: u32) -> Option<&Arc<QueueHandle>> {
+        self.queues.get(index as usize)?.as_ref()
     }
 
     /// Everything outstanding, grouped by queue, oldest first.
     pub fn outstanding_by_queue(&mut self) -> Vec<(Arc<QueueHandle>, Vec<Slot>)> {
         let mut groups: Vec<Vec<Slot>> = vec![Vec::new(); self.queues.len()];
         // `All` names no tag that could be unknown.
-        let _ = self.unacked.settle(crate::channel::Tags::All, |one| groups[one.queue as usize].push(one.slot));
-        self.queues.iter().cloned().zip(groups).filter(|(_, slots)| !slots.is_empty()).collect()
+        let _ = self.settle(Tags::All, |_, one| groups[one.queue as usize].push(one.slot));
+        let queues = self.queues.iter().cloned().zip(groups);
+        queues
+            .filter_map(|(queue, slots)| Some((queue?, slots)))
+            .filter(|(_, slots)| !slots.is_empty())
+            .collect()
+    }
+
+    /// Whether the channel's own prefetch leaves room for one more.
+    fn has_credit(&self, consumer: &Consumer) -> bool {
+        consumer.no_ack || self.prefetch.is_none_or(|limit| self.consumed < limit as usize)
+    }
+
+    /// Lets go of deleted queues that nothing here refers to.
+    fn forget_deleted(&mut self) {
+        let mut used = vec![false; self.queues.len()];
+        for one in self.unacked.iter() {
+            used[one.queue as usize] = true;
+        }
+        for consumer in self.consumers.values() {
+            used[consumer.queue_index as usize] = true;
+        }
+        for (queue, used) in self.queues.iter_mut().zip(used) {
+            if !used && queue.as_ref().is_some_and(|queue| queue.is_deleted()) {
+                *queue = None;
+            }
+        }
+        let queues = &self.queues;
+        self.queue_index.retain(|_, index| queues[*index as usize].is_some());
     }
 }

@@ -9,14 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::Broker;
 use super::consumer::Consumer;
 use super::outbox::{OutGuard, Outbox, Outstanding};
-use super::stats::QueueCounters;
 use crate::channel::ConfirmOutcome;
-use crate::queue::{self, ConsumerId, DeathReason, Delivery, Keep, Queue, Slot};
-use crate::spec::QueueSpec;
+use crate::queue::{self, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Outcome, Publish, Queue, Sink, Slot};
+use crate::spec::{QueueSpec, QueueType};
 use crate::store::{self, Loc, OwnerId, Store};
 use crate::types::{Message, Timestamp};
 
@@ -36,9 +36,12 @@ pub struct QueueHandle {
     pub spec: Arc<QueueSpec>,
     machine: Mutex<Machine>,
     deleted: AtomicBool,
+    /// Some of its records are damaged: it is not served, and nothing of it is thrown away.
+    quarantined: bool,
     /// The earliest wake-up asked of the timer, in ms since the epoch; `u64::MAX` is none.
     pub scheduled: AtomicU64,
-    pub counters: QueueCounters,
+    /// Bodies that were asked for are there.
+    pub fetched: Notify,
 }
 
 /// A message on its way out of its queue into the dead-letter exchange.
@@ -52,19 +55,32 @@ pub struct DeadLetter {
 #[derive(Default)]
 pub struct Deferred {
     pub dead_letters: Vec<DeadLetter>,
-    pub fetch: Vec<(u64, Loc)>,
+    pub fetch: Vec<Vec<(u64, Loc)>>,
     pub cancelled: Vec<Arc<Consumer>>,
+    /// Handed to a channel that closed in the same moment.
+    pub undelivered: Vec<Slot>,
+}
+
+impl Deferred {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.dead_letters.is_empty()
+            && self.fetch.is_empty()
+            && self.cancelled.is_empty()
+            && self.undelivered.is_empty()
+    }
 }
 
 impl QueueHandle {
     /// Wraps a machine.
-    pub fn new(spec: Arc<QueueSpec>, machine: Machine) -> Self {
+    pub fn new(spec: Arc<QueueSpec>, machine: Machine, quarantined: bool) -> Self {
         Self {
             spec,
             machine: Mutex::new(machine),
             deleted: AtomicBool::new(false),
+            quarantined,
             scheduled: AtomicU64::new(u64::MAX),
-            counters: QueueCounters::default(),
+            fetched: Notify::new(),
         }
     }
 
@@ -78,9 +94,19 @@ impl QueueHandle {
         self.deleted.load(Ordering::Acquire)
     }
 
+    /// Whether its records are damaged.
+    pub fn is_quarantined(&self) -> bool {
+        self.quarantined
+    }
+
     /// Marks it deleted.
     pub fn mark_deleted(&self) {
         self.deleted.store(true, Ordering::Release);
+    }
+
+    /// The queue was used, as declaring it again does: its `x-expires` begins anew.
+    pub fn touch(&self, now: Timestamp) {
+        self.machine.lock().touch_used(now);
     }
 
     /// Reads the machine.
@@ -88,16 +114,35 @@ impl QueueHandle {
         f(&self.machine.lock())
     }
 
-    /// Changes the machine without effects.
-    pub fn edit<R>(&self, f: impl FnOnce(&mut Machine) -> R) -> R {
-        f(&mut self.machine.lock())
+    /// Runs a command on the machine and carries its effects out.
+    pub fn with<R>(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        f: impl FnOnce(&mut Machine, Timestamp, &mut QueueSink<'_>) -> R,
+    ) -> R {
+        let (result, deferred) = self.with_deferred(broker, f);
+        if !deferred.is_empty() {
+            broker.carry_out(self, deferred);
+        }
+        result
     }
 
-    /// Runs a command on the machine and carries its effects out.
-    pub fn with<R>(self: &Arc<Self>, broker: &Broker, f: impl FnOnce(&mut Machine, Timestamp, &mut QueueSink<'_>) -> R) -> R {
-        let (result, deferred) = self.with_deferred(broker, f);
-        broker.carry_out(self, deferred);
-        result
+    /// Gives the machine messages. A queue that was deleted meanwhile takes them as RabbitMQ does:
+    /// they are gone, and confirmed.
+    pub fn publish(
+        self: &Arc<Self>,
+        broker: &Broker,
+        batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
+    ) -> Deferred {
+        let ((), deferred) = self.with_deferred(broker, |machine, now, sink| {
+            if self.is_deleted() {
+                let waiting = batch.into_iter().filter_map(|publish| publish.publish);
+                waiting.for_each(|publish| sink.confirm(publish));
+            } else {
+                machine.publish(now, batch, sink);
+            }
+        });
+        deferred
     }
 
     /// Runs a command and leaves what must happen outside the lock to the caller.
@@ -128,6 +173,9 @@ impl QueueHandle {
 }
 
 /// Carries out what the machine decides while its lock is held.
+///
+/// The store's log is locked before an outbox, never after: two queues would otherwise wait for
+/// each other. So an outbox is let go before the first record of a batch.
 pub struct QueueSink<'a> {
     queue: &'a Arc<QueueHandle>,
     store: &'a Store,
@@ -140,7 +188,7 @@ pub struct QueueSink<'a> {
 
 impl<'a> QueueSink<'a> {
     /// The lock of that outbox; the previous one is released if it is another.
-    fn outbox(&mut self, outbox: &Outbox) -> &mut OutGuard {
+    pub fn outbox(&mut self, outbox: &Outbox) -> &mut OutGuard {
         if self.guard.as_ref().is_some_and(|guard| !guard.is_of(outbox)) {
             self.release();
         }
@@ -154,18 +202,21 @@ impl<'a> QueueSink<'a> {
     }
 
     fn batch(&mut self) -> &mut store::Batch<'a> {
+        if self.batch.is_none() {
+            self.release();
+        }
         let (store, owner) = (self.store, self.queue.owner());
         self.batch.get_or_insert_with(|| store.batch(owner))
     }
 
     fn finish(mut self) -> Deferred {
-        self.release();
         if !self.settled.is_empty() {
             let settled = std::mem::take(&mut self.settled);
             self.batch().remove(&settled);
         }
-        // Dropping the batch releases the pending buffer and wakes the log's writer.
+        // Dropping the batch releases the log and wakes its writer.
         self.batch = None;
+        self.release();
         self.deferred
     }
 }
@@ -179,22 +230,37 @@ impl queue::Sink for QueueSink<'_> {
     }
 
     fn deliver(&mut self, consumer: &Arc<Consumer>, _id: ConsumerId, delivery: Delivery<'_>) {
+        let counted = with_delivery_count(self.queue, delivery.message, delivery.delivery_count);
+        let message = counted.as_ref().unwrap_or(delivery.message);
         let guard = self.outbox(&consumer.outbox);
-        let Some((output, frame_max, channel)) = guard.parts(consumer.channel, consumer.incarnation) else { return };
-        let tag = if delivery.no_ack {
-            channel.unacked.skip()
-        } else {
-            channel.unacked.push(Outstanding { queue: consumer.queue_index, slot: delivery.slot, consumed: true })
+        let Some((output, frame_max, channel)) = guard.parts(consumer.channel, consumer.incarnation) else {
+            if !delivery.no_ack {
+                self.deferred.undelivered.push(delivery.slot);
+            }
+            return;
         };
-        consumer.template.write(output, tag, delivery.redelivered, delivery.message, frame_max);
+        let tag = if delivery.no_ack {
+            channel.skip()
+        } else {
+            channel.hold(Outstanding {
+                queue: consumer.queue_index,
+                slot: delivery.slot,
+                consumed: true,
+            })
+        };
+        consumer
+            .template
+            .write(output, tag, delivery.redelivered, message, frame_max);
     }
 
     fn confirm(&mut self, publish: ConfirmToken) {
-        self.outbox(&publish.outbox).confirm(publish.channel, publish.incarnation, publish.seq, ConfirmOutcome::Ack);
+        self.outbox(&publish.outbox)
+            .confirm(publish.channel, publish.incarnation, publish.seq, ConfirmOutcome::Ack);
     }
 
     fn refuse(&mut self, publish: ConfirmToken) {
-        self.outbox(&publish.outbox).confirm(publish.channel, publish.incarnation, publish.seq, ConfirmOutcome::Nack);
+        self.outbox(&publish.outbox)
+            .confirm(publish.channel, publish.incarnation, publish.seq, ConfirmOutcome::Nack);
     }
 
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason) {
@@ -205,15 +271,13 @@ impl queue::Sink for QueueSink<'_> {
         self.deferred.cancelled.push(consumer);
     }
 
-    fn store(&mut self, seq: u64, meta: [u8; 24], message: &Message, keep: Keep) -> queue::Loc {
-        // The pending buffer is locked for the whole batch, and nobody takes a queue's or an
-        // outbox's lock while holding it.
+    fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message, keep: Keep) -> queue::Loc {
         let (head, [names, large]) = message.stored();
         let keep = match keep {
             Keep::Durable => store::Keep::Durable,
             Keep::Page => store::Keep::Page,
         };
-        self.batch().put(seq, meta, &[&head, names, large], keep).0
+        self.batch().put(seq, meta, &[&head, names, large], keep).to_raw()
     }
 
     fn settled(&mut self, seq: u64) {
@@ -231,7 +295,26 @@ impl queue::Sink for QueueSink<'_> {
         self.batch().mark(&mark.to_le_bytes());
     }
 
-    fn fetch(&mut self, wanted: &[(u64, queue::Loc)]) {
-        self.deferred.fetch.extend(wanted.iter().map(|&(seq, loc)| (seq, Loc(loc))));
+    fn unpaged(&mut self, seq: u64, _loc: queue::Loc) {
+        self.settled(seq);
     }
+
+    fn fetch(&mut self, wanted: &[(u64, queue::Loc)]) {
+        let run = wanted.iter().map(|&(seq, loc)| (seq, Loc::from_raw(loc))).collect();
+        self.deferred.fetch.push(run);
+    }
+}
+
+/// The message with the header that tells how often it was delivered before, on queues that tell
+/// (quorum queues); `None` when it goes out as it is.
+pub fn with_delivery_count(queue: &QueueHandle, message: &Message, count: u32) -> Option<Message> {
+    let tells = queue.spec.queue_type == QueueType::Quorum && count > 0;
+    tells.then(|| super::effects::with_delivery_count(message, count))
+}
+
+/// Gives messages back that no client holds.
+pub(super) fn requeue(queue: &Arc<QueueHandle>, broker: &Arc<Broker>, slots: Vec<Slot>) {
+    queue.with(broker, |machine, now, sink| {
+        machine.settle(now, slots, Outcome::Requeue, sink)
+    });
 }

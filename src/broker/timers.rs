@@ -1,11 +1,11 @@
-//! Wakes queues when their next deadline (expiry, timeouts) is due.
+//! Wakes queues and delaying exchanges when their next deadline is due.
 //!
-//! One heap for the node; a queue is in it at most once per deadline that moved earlier. Stale
+//! One heap for the node; each is in it at most once per deadline that moved earlier. Stale
 //! entries only cause a tick that finds nothing to do.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Broker;
+use super::delayed::Held;
 use super::runner::QueueHandle;
 use crate::types::Timestamp;
 
@@ -25,7 +26,12 @@ pub struct Timers {
 
 struct Due {
     at: Timestamp,
-    queue: Weak<QueueHandle>,
+    who: Who,
+}
+
+enum Who {
+    Queue(Weak<QueueHandle>),
+    Exchange(Weak<Held>),
 }
 
 impl PartialEq for Due {
@@ -48,20 +54,29 @@ impl Ord for Due {
 impl Timers {
     /// The queue wants a tick at that time. Cheap when it already asked for that or an earlier one.
     pub fn schedule(&self, queue: &Arc<QueueHandle>, at: Timestamp) {
-        if queue.scheduled.fetch_min(at.0, Ordering::AcqRel) <= at.0 {
+        self.add(&queue.scheduled, at, || Who::Queue(Arc::downgrade(queue)));
+    }
+
+    /// The same for an exchange that holds messages back.
+    pub fn schedule_exchange(&self, held: &Arc<Held>, at: Timestamp) {
+        self.add(&held.scheduled, at, || Who::Exchange(Arc::downgrade(held)));
+    }
+
+    fn add(&self, scheduled: &AtomicU64, at: Timestamp, who: impl FnOnce() -> Who) {
+        if scheduled.fetch_min(at.0, Ordering::AcqRel) <= at.0 {
             return;
         }
         let mut heap = self.heap.lock();
         let first = heap.peek().is_none_or(|Reverse(due)| at < due.at);
-        heap.push(Reverse(Due { at, queue: Arc::downgrade(queue) }));
+        heap.push(Reverse(Due { at, who: who() }));
         drop(heap);
         if first {
             self.earlier.notify_one();
         }
     }
 
-    /// Ticks queues until the task is dropped.
-    pub async fn run(&self, broker: &Arc<Broker>) {
+    /// Ticks until the task is dropped.
+    pub(super) async fn run(&self, broker: &Arc<Broker>) {
         loop {
             let next = self.heap.lock().peek().map(|Reverse(due)| due.at);
             let now = broker.now();
@@ -84,13 +99,24 @@ impl Timers {
         {
             let mut heap = self.heap.lock();
             while heap.peek().is_some_and(|Reverse(due)| due.at <= now) {
-                due.extend(heap.pop().and_then(|Reverse(due)| due.queue.upgrade()));
+                due.extend(heap.pop().map(|Reverse(due)| due.who));
             }
         }
-        for queue in due {
-            queue.scheduled.store(u64::MAX, Ordering::Release);
-            if !queue.is_deleted() {
-                broker.tick_queue(&queue, now).await;
+        for who in due {
+            match who {
+                Who::Queue(queue) => {
+                    if let Some(queue) = queue.upgrade() {
+                        queue.scheduled.store(u64::MAX, Ordering::Release);
+                        if !queue.is_deleted() {
+                            broker.tick_queue(&queue).await;
+                        }
+                    }
+                }
+                Who::Exchange(held) => {
+                    if let Some(held) = held.upgrade() {
+                        held.tick(broker);
+                    }
+                }
             }
         }
     }

@@ -39,7 +39,12 @@ impl std::hash::Hash for QueueRef {
 impl Vhost {
     /// An empty vhost; its exchanges come as changes of the catalogue.
     pub fn new(name: VhostName) -> Self {
-        Self { name, router: RwLock::new(Router::new()), queues: RwLock::default(), version: AtomicU64::new(1) }
+        Self {
+            name,
+            router: RwLock::new(Router::new()),
+            queues: RwLock::default(),
+            version: AtomicU64::new(1),
+        }
     }
 
     /// The live queue of that name.

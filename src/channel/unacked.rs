@@ -80,33 +80,56 @@ impl<T> Unacked<T> {
         self.outstanding == 0
     }
 
-    /// Takes the settled deliveries out, oldest first.
-    pub fn settle(&mut self, tags: Tags, mut each: impl FnMut(T)) -> Result<(), UnknownTag> {
+    /// Takes the settled deliveries out with their tags, oldest first.
+    pub fn settle(&mut self, tags: Tags, mut each: impl FnMut(u64, T)) -> Result<(), UnknownTag> {
         match tags {
             Tags::One(tag) => {
                 let delivery = self.slot_mut(tag).and_then(Option::take).ok_or(UnknownTag(tag))?;
                 self.outstanding -= 1;
-                each(delivery);
+                each(tag, delivery);
             }
             Tags::UpTo(tag) => {
                 self.slot_mut(tag)
                     .ok_or(UnknownTag(tag))?
                     .as_ref()
                     .ok_or(UnknownTag(tag))?;
-                for delivery in self.slots.drain(..=(tag - self.first) as usize).flatten() {
-                    self.outstanding -= 1;
-                    each(delivery);
+                let settled = self.slots.drain(..=(tag - self.first) as usize);
+                for (own, delivery) in (self.first..).zip(settled) {
+                    if let Some(delivery) = delivery {
+                        self.outstanding -= 1;
+                        each(own, delivery);
+                    }
                 }
                 self.first = tag + 1;
             }
             Tags::All => {
+                let first = self.first;
                 self.first = self.next_tag();
                 self.outstanding = 0;
-                self.slots.drain(..).flatten().for_each(each);
+                for (own, delivery) in (first..).zip(self.slots.drain(..)) {
+                    if let Some(delivery) = delivery {
+                        each(own, delivery);
+                    }
+                }
             }
         }
         self.trim();
         Ok(())
+    }
+
+    /// Makes a delivery unsettled again that was taken out, under its old tag: a transaction was
+    /// rolled back.
+    pub fn put_back(&mut self, tag: u64, delivery: T) {
+        while tag < self.first {
+            self.first -= 1;
+            self.slots.push_front(None);
+        }
+        if let Some(slot) = self.slot_mut(tag)
+            && slot.is_none()
+        {
+            *slot = Some(delivery);
+            self.outstanding += 1;
+        }
     }
 
     /// Looks at every unsettled delivery, oldest first.
@@ -143,7 +166,7 @@ mod tests {
 
     fn settled(unacked: &mut Unacked<char>, tags: Tags) -> Result<String, UnknownTag> {
         let mut out = String::new();
-        unacked.settle(tags, |delivery| out.push(delivery))?;
+        unacked.settle(tags, |_, delivery| out.push(delivery))?;
         Ok(out)
     }
 
@@ -157,6 +180,23 @@ mod tests {
         assert_eq!(settled(&mut unacked, Tags::UpTo(3)), Ok("ac".into()));
         assert_eq!(settled(&mut unacked, Tags::from_wire(0, true)), Ok("d".into()));
         assert_eq!(unacked.push('e'), 5);
+    }
+
+    #[test]
+    fn what_is_put_back_has_its_old_tag() {
+        let mut unacked = Unacked::default();
+        "abc".chars().for_each(|delivery| {
+            unacked.push(delivery);
+        });
+        let mut taken = Vec::new();
+        let all = unacked.settle(Tags::UpTo(2), |tag, delivery| taken.push((tag, delivery)));
+        assert_eq!((all, &taken[..]), (Ok(()), &[(1, 'a'), (2, 'b')][..]));
+        for (tag, delivery) in taken.into_iter().rev() {
+            unacked.put_back(tag, delivery);
+        }
+        assert_eq!(unacked.len(), 3);
+        assert_eq!(settled(&mut unacked, Tags::One(2)), Ok("b".into()));
+        assert_eq!(settled(&mut unacked, Tags::All), Ok("ac".into()));
     }
 
     #[test]

@@ -74,6 +74,15 @@ impl Frame<'_> {
             snippet: Snippet::of(self.payload),
         }
     }
+
+    /// The refusal of this frame for the octet after it, found by whoever reads payloads in pieces.
+    pub fn bad_end(&self, end: u8) -> FrameError {
+        FrameError::BadEnd {
+            kind: self.kind as u8,
+            snippet: Snippet::of(self.payload),
+            end,
+        }
+    }
 }
 
 /// Takes the first frame off `input`: the frame and the bytes it took, or `None` when more bytes

@@ -1,11 +1,13 @@
 //! Channel numbers and what stands behind them.
 //!
 //! ```text
-//! (none) ── channel.open ──► Opening ── the broker has it ──► Open
-//!   ▲  ▲                                                      │  │
-//!   │  └───────────────── client's close, answered ───────────┘  │ our close
-//!   └──────────────────── close-ok ────────────── Closing ◄──────┘
+//! (none) ── channel.open ──► Open ── either side's close ──► Closing
+//!   ▲                          ▲                              │  │
+//!   │                          └── channel.open again ────────┘  │
+//!   └── client's close answered, or close-ok for ours ───────────┘
 //! ```
+//! A client may open a number again without saying close-ok to our close, as it may in RabbitMQ.
+//!
 //! Numbers may be anything up to 65535; the agreed channel-max limits how many are in use at once,
 //! which is how RabbitMQ reads it.
 
@@ -16,12 +18,14 @@ use super::content::Assembly;
 /// One channel number in use.
 #[derive(Debug)]
 pub enum Channel {
-    /// Asked for; the broker has not answered.
-    Opening,
     /// Open, and the content that is under way on it.
     Open(Option<Box<Assembly>>),
-    /// We closed it: everything but the client's answer is dropped.
-    Closing,
+    /// Closed by one side: everything but the other's answer is dropped.
+    Closing {
+        /// Whether our close is written. False while the session owes it, or the answer to the
+        /// client's.
+        is_written: bool,
+    },
 }
 
 /// The channel numbers in use.
@@ -46,6 +50,16 @@ impl Channels {
     #[inline]
     pub fn takes_methods(&self, number: u16) -> bool {
         matches!(self.by_number.get(&number), Some(Channel::Open(None)))
+    }
+
+    /// Bytes of buffer that contents under way hold.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        let held = |channel: &Channel| match channel {
+            Channel::Open(Some(assembly)) => assembly.capacity(),
+            Channel::Open(None) | Channel::Closing { .. } => 0,
+        };
+        self.by_number.values().map(held).sum()
     }
 
     /// Sets what stands behind a number.

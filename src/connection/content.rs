@@ -139,6 +139,11 @@ impl Assembly {
         matches!(self.state, State::Body { left: 0 })
     }
 
+    /// What is there of the body.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
     /// Whether a body frame of `payload` bytes is better read straight into the body's buffer.
     pub fn wants_direct(&self, payload: usize) -> bool {
         matches!(self.state, State::Body { left } if payload >= LARGE_BODY && payload as u64 <= left)
@@ -158,6 +163,12 @@ impl Assembly {
         if let State::Body { left } = &mut self.state {
             *left = left.saturating_sub(count as u64);
         }
+    }
+
+    /// Bytes of buffer held.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.body.capacity() + self.content.properties.capacity()
     }
 
     /// The content, which must be whole.
@@ -240,7 +251,10 @@ mod tests {
             assert_eq!(assembly.on_frame(&frame(FrameKind::Body, part), LIMIT), Ok(whole));
         }
         let content = assembly.finish();
-        assert_eq!((&content.body[..], content.publish().routing_key), (&b"abc"[..], &b"key"[..]));
+        assert_eq!(
+            (&content.body[..], content.publish().routing_key),
+            (&b"abc"[..], &b"key"[..])
+        );
         assert_eq!(begun(0).finish().body.len(), 0);
     }
 
@@ -260,8 +274,7 @@ mod tests {
             let error = assembly().on_frame(&frame(kind, payload), LIMIT).expect_err("refused");
             error.reply().wire_text()
         };
-        let no_header =
-            "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead";
+        let no_header = "UNEXPECTED_FRAME - expected content header for class 60, got non content header frame instead";
         assert_eq!(refused(FrameKind::Body, b"abc"), no_header);
         assert_eq!(refused(FrameKind::Method, &[0; 4]), no_header);
         assert_eq!(refused(FrameKind::Header, &header(60, 7, 0)), no_header);

@@ -140,6 +140,21 @@ impl Vhost {
             .flat_map(|exchange| exchange.outgoing.values().flatten())
     }
 
+    /// Whether the limit lets one more queue be declared.
+    ///
+    /// # Errors
+    /// When it is reached.
+    pub fn check_queue_limit(&self, name: &QueueName) -> Result<(), CatalogError> {
+        match self.limits.get(&VhostLimit::MaxQueues) {
+            Some(&limit) if limit >= 0 && self.queues.len() as i64 >= limit => Err(CatalogError::QueueLimit {
+                vhost: self.name().clone(),
+                name: name.clone(),
+                limit,
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// The merged definition of the policies that apply to a thing.
     pub fn definition_for(&self, subject: Subject, name: &str) -> Map<String, Value> {
         policy::merged(
@@ -181,16 +196,7 @@ impl Vhost {
         if self.queues.contains_key(&spec.name) {
             return Ok(());
         }
-        if let Some(&limit) = self.limits.get(&VhostLimit::MaxQueues)
-            && limit >= 0
-            && self.queues.len() as i64 >= limit
-        {
-            return Err(CatalogError::QueueLimit {
-                vhost: self.name().clone(),
-                name: spec.name.clone(),
-                limit,
-            });
-        }
+        self.check_queue_limit(&spec.name)?;
         self.queues.insert(
             spec.name.clone(),
             Queue {

@@ -108,14 +108,10 @@ impl<C> Consumers<C> {
     /// Takes a consumer in. Quorum queues ignore the wish to be exclusive; classic queues refuse
     /// it beside others and on a single-active-consumer queue.
     pub fn add(&mut self, wish: Consume<C>) -> Result<ConsumerId, ConsumeError> {
-        let exclusive = wish.exclusive && self.kind != QueueType::Quorum;
-        let single = self.mode != Mode::All;
-        if exclusive && (single || self.count > 0) || self.iter().any(|(_, other)| other.exclusive) {
-            return Err(ConsumeError::ExclusiveUse);
-        }
+        self.check_add(wish.exclusive)?;
+        let exclusive = self.is_exclusive(wish.exclusive);
         let index = match self.free.pop() {
             Some(index) => index,
-            None if self.cells.len() as u32 > INDEX_MASK => return Err(ConsumeError::TooMany),
             None => {
                 self.cells.push(Cell {
                     generation: 0,
@@ -152,6 +148,24 @@ impl<C> Consumers<C> {
         self.elect();
         self.stand(index);
         Ok(id)
+    }
+
+    /// Whether [`Consumers::add`] would take such a consumer.
+    pub fn check_add(&self, exclusive: bool) -> Result<(), ConsumeError> {
+        let single = self.mode != Mode::All;
+        let alone = self.count == 0;
+        if self.is_exclusive(exclusive) && (single || !alone) || self.iter().any(|(_, other)| other.exclusive) {
+            return Err(ConsumeError::ExclusiveUse);
+        }
+        if self.free.is_empty() && self.cells.len() as u32 > INDEX_MASK {
+            return Err(ConsumeError::TooMany);
+        }
+        Ok(())
+    }
+
+    /// Quorum queues ignore the wish to be exclusive.
+    fn is_exclusive(&self, wish: bool) -> bool {
+        wish && self.kind != QueueType::Quorum
     }
 
     /// Takes a consumer out; what it holds stays outstanding.

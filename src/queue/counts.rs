@@ -1,10 +1,11 @@
 //! What the management API and declare replies want to know of a queue.
 
+use crate::spec::QueueSettings;
 use crate::types::Message;
 
 use super::Queue;
 use super::consumers::{Consumer, Standing};
-use super::sink::ConsumerId;
+use super::sink::{ConsumeError, ConsumerId};
 
 /// Numbers of one queue at one moment. Bytes are those of message bodies unless said otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -79,6 +80,19 @@ impl<C, P> Queue<C, P> {
             memory_bytes: self.bytes_in_memory(),
             paged_out: self.ready.paged() as u64,
         }
+    }
+
+    /// What the queue goes by.
+    pub fn settings(&self) -> &QueueSettings {
+        &self.settings
+    }
+
+    /// Whether [`Queue::consume`] would take such a consumer now.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn check_consume(&self, exclusive: bool) -> Result<(), ConsumeError> {
+        self.consumers.check_add(exclusive)
     }
 
     /// Messages waiting for a consumer.

@@ -57,6 +57,11 @@ pub trait DelaySink {
 }
 
 impl<P> Delays<P> {
+    /// The number of the next message; lower ones are never used again.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
     /// No messages.
     pub fn new() -> Self {
         Self {

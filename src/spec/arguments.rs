@@ -1,11 +1,14 @@
-//! THE table of queue arguments: who takes which, what a value may be, what is compared when a
-//! queue is declared again, and what each makes of [`QueueSettings`].
+//! THE table of queue arguments: who takes which, what a value may be, and what each makes of
+//! [`QueueSettings`]. What of them is compared when a queue is declared again is in
+//! [`equivalence`](super::equivalence).
 //!
 //! Texts are RabbitMQ 4.0's, which prints Erlang terms; clients' logs and tests compare them.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
-use super::queue::{DeadLetterStrategy, Overflow, QueueSettings, QueueSpec, QueueType};
+use super::queue::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
 use crate::types::{FieldTable, FieldValue, Millis, Refusal, Reply, ReplyCode};
 
 /// A queue argument.
@@ -19,7 +22,7 @@ pub struct Argument {
 
 /// What a value may be.
 #[derive(Clone, Copy)]
-enum Value {
+pub(super) enum Value {
     /// An integer from `from` to `to`.
     Integer {
         from: i64,
@@ -158,7 +161,7 @@ const fn row(
     }
 }
 
-/// Why a queue cannot be declared as asked.
+/// Why a queue, an exchange, a binding or a consumer cannot be declared as asked.
 #[derive(Debug, Error, PartialEq, Eq, Clone)]
 pub enum SpecError {
     #[error("invalid arg '{name}' for {queue} of queue type {kind}")]
@@ -173,10 +176,10 @@ pub enum SpecError {
         queue: String,
         reason: String,
     },
-    #[error("invalid type '{type_name}' for arg '{name}' in {queue}")]
+    #[error("invalid type '{type_name}' for arg '{name}' in {target}")]
     BadType {
         name: String,
-        queue: String,
+        target: String,
         type_name: &'static str,
     },
     #[error("{0}")]
@@ -205,6 +208,11 @@ pub fn queue_in_vhost(vhost: &str, name: &str) -> String {
     format!("queue '{name}' in vhost '{vhost}'")
 }
 
+/// `exchange 'e' in vhost 'v'`, as RabbitMQ names one in its texts.
+pub fn exchange_in_vhost(vhost: &str, name: &str) -> String {
+    format!("exchange '{name}' in vhost '{vhost}'")
+}
+
 /// The queue type that the arguments ask for, or the default of the vhost.
 ///
 /// # Errors
@@ -229,23 +237,34 @@ pub fn queue_type(arguments: &FieldTable, default: QueueType, vhost: &str, name:
     })
 }
 
+/// The dead letter exchange that the arguments name. RabbitMQ looks at it before it knows the
+/// queue type.
+///
+/// # Errors
+/// When it is not a text.
+pub fn dead_letter_exchange<'a>(
+    vhost: &str,
+    name: &str,
+    arguments: &'a FieldTable,
+) -> Result<Option<Cow<'a, str>>, SpecError> {
+    match arguments.get("x-dead-letter-exchange") {
+        None => Ok(None),
+        Some(FieldValue::LongString(text)) => Ok(Some(String::from_utf8_lossy(text))),
+        Some(other) => Err(SpecError::BadType {
+            name: "x-dead-letter-exchange".into(),
+            target: queue_in_vhost(vhost, name),
+            type_name: other.type_name(),
+        }),
+    }
+}
+
 /// Checks the arguments of a queue that is to be declared. Unknown ones are ignored.
 ///
 /// # Errors
 /// The first argument that RabbitMQ would refuse, with its text.
 pub fn validate(kind: QueueType, vhost: &str, name: &str, arguments: &FieldTable) -> Result<(), SpecError> {
     let queue = || queue_in_vhost(vhost, name);
-    // RabbitMQ looks at the dead letter exchange before it knows the queue type.
-    if let Some(value) = arguments.get("x-dead-letter-exchange")
-        && !matches!(value, FieldValue::LongString(_))
-    {
-        let type_name = value.type_name();
-        return Err(SpecError::BadType {
-            name: "x-dead-letter-exchange".into(),
-            queue: queue(),
-            type_name,
-        });
-    }
+    dead_letter_exchange(vhost, name, arguments)?;
     let known = || ARGUMENTS.iter().filter_map(|row| Some((row, arguments.get(row.name)?)));
     if let Some((row, _)) = known().find(|(row, _)| !row.types.contains(&kind)) {
         return Err(SpecError::NotForType {
@@ -255,14 +274,9 @@ pub fn validate(kind: QueueType, vhost: &str, name: &str, arguments: &FieldTable
         });
     }
     for (row, value) in known() {
-        row.value.check(value, arguments).map_err(|bad| match bad {
-            Bad::Reason(reason) => SpecError::BadValue {
-                name: row.name.into(),
-                queue: queue(),
-                reason,
-            },
-            Bad::Text(text) => SpecError::Text(text.into()),
-        })?;
+        row.value
+            .check(value, arguments)
+            .map_err(|bad| bad.of(row.name, queue()))?;
     }
     if kind == QueueType::Stream
         && let Some(value) = arguments.get("x-stream-filter-size-bytes")
@@ -289,9 +303,9 @@ pub fn validate_properties(
         return Ok(());
     }
     let broken = [
-        (!durable, "non-durable"),
-        (exclusive, "exclusive-owner"),
         (auto_delete, "auto-delete"),
+        (exclusive, "exclusive-owner"),
+        (!durable, "non-durable"),
     ];
     match broken.into_iter().find(|(is, _)| *is) {
         Some((_, property)) => Err(SpecError::BadProperty {
@@ -300,75 +314,6 @@ pub fn validate_properties(
         }),
         None => Ok(()),
     }
-}
-
-/// Whether a queue declared again is the same as the one there.
-///
-/// # Errors
-/// The first property or argument that differs: durable, auto-delete, then arguments.
-pub fn equivalent(
-    existing: &QueueSpec,
-    durable: bool,
-    auto_delete: bool,
-    kind: QueueType,
-    arguments: &FieldTable,
-) -> Result<(), SpecError> {
-    let target = queue_in_vhost(&existing.vhost, &existing.name);
-    compare("durable", &target, durable, existing.durable)?;
-    compare("auto_delete", &target, auto_delete, existing.auto_delete)?;
-    for row in ARGUMENTS {
-        if row.name == "x-queue-type" {
-            compare(row.name, &target, type_name(kind), type_name(existing.queue_type))?;
-        } else {
-            compare_argument(
-                row.name,
-                &target,
-                arguments.get(row.name),
-                existing.arguments.get(row.name),
-            )?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a property given again is the one there.
-///
-/// # Errors
-/// With both values when they differ.
-pub fn compare<T: PartialEq + ToString>(name: &str, target: &str, received: T, current: T) -> Result<(), SpecError> {
-    if received == current {
-        return Ok(());
-    }
-    Err(SpecError::Inequivalent {
-        name: name.into(),
-        target: target.into(),
-        received: format!("'{}'", received.to_string()),
-        current: format!("'{}'", current.to_string()),
-    })
-}
-
-/// Whether an argument given again is the one there. Integers are equal by value.
-///
-/// # Errors
-/// With both values, and their types where those differ or one is missing.
-pub fn compare_argument(
-    name: &str,
-    target: &str,
-    received: Option<&FieldValue>,
-    current: Option<&FieldValue>,
-) -> Result<(), SpecError> {
-    let (received_text, current_text) = match (received, current) {
-        (None, None) => return Ok(()),
-        (Some(a), Some(b)) if a == b || (a.as_int().is_some() && a.as_int() == b.as_int()) => return Ok(()),
-        (Some(a), Some(b)) if a.type_name() == b.type_name() => (quoted(a), quoted(b)),
-        (received, current) => (typed(received), typed(current)),
-    };
-    Err(SpecError::Inequivalent {
-        name: name.into(),
-        target: target.into(),
-        received: received_text,
-        current: current_text,
-    })
 }
 
 /// What the arguments alone make of a queue.
@@ -385,13 +330,31 @@ pub fn settings(kind: QueueType, arguments: &FieldTable) -> QueueSettings {
     settings
 }
 
-enum Bad {
+/// What is wrong with a value.
+pub(super) enum Bad {
+    /// The end of RabbitMQ's text.
     Reason(String),
+    /// The whole text.
     Text(&'static str),
 }
 
+impl Bad {
+    /// The refusal of an argument of that name.
+    pub(super) fn of(self, name: &str, queue: String) -> SpecError {
+        match self {
+            Self::Reason(reason) => SpecError::BadValue {
+                name: name.into(),
+                queue,
+                reason,
+            },
+            Self::Text(text) => SpecError::Text(text.into()),
+        }
+    }
+}
+
 impl Value {
-    fn check(self, value: &FieldValue, arguments: &FieldTable) -> Result<(), Bad> {
+    /// Whether the value is one of these.
+    pub(super) fn check(self, value: &FieldValue, arguments: &FieldTable) -> Result<(), Bad> {
         let reason = match self {
             Self::Integer { from, to } => return integer(value, from, to).map(|_| ()).map_err(Bad::Reason),
             Self::Bounded { from, to, text } => {
@@ -462,25 +425,6 @@ fn is_age(text: &[u8]) -> bool {
     text.split_last().is_some_and(|(unit, number)| {
         b"YMDhms".contains(unit) && !number.is_empty() && number.iter().all(u8::is_ascii_digit)
     })
-}
-
-fn typed(value: Option<&FieldValue>) -> String {
-    match value {
-        Some(value) => format!("the value {} of type '{}'", quoted(value), value.type_name()),
-        None => "none".to_owned(),
-    }
-}
-
-fn quoted(value: &FieldValue) -> String {
-    let text = match value {
-        FieldValue::LongString(text) => String::from_utf8_lossy(text).into_owned(),
-        FieldValue::Boolean(value) => value.to_string(),
-        other => match other.as_int() {
-            Some(number) => number.to_string(),
-            None => format!("{other:?}"),
-        },
-    };
-    format!("'{text}'")
 }
 
 /// The name of a queue type on the wire.

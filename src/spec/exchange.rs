@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{ExchangeName, FieldTable, UserName, VhostName};
+use crate::types::{ExchangeName, FieldTable, FieldValue, UserName, VhostName};
 
 /// The exchange types that can be declared, by the name on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -46,6 +46,17 @@ impl ExchangeKind {
             .find(|(kind, _)| *kind == self)
             .map_or("", |(_, name)| name)
     }
+
+    /// The type that an `x-delayed-message` exchange with these arguments routes by when the
+    /// delay is over.
+    pub fn delayed(arguments: &FieldTable) -> Self {
+        arguments
+            .get("x-delayed-type")
+            .and_then(FieldValue::as_str)
+            .and_then(Self::named)
+            .filter(|kind| *kind != Self::DelayedMessage)
+            .unwrap_or(Self::Direct)
+    }
 }
 
 /// An exchange as it was declared. Never changes while the exchange lives.
@@ -60,4 +71,14 @@ pub struct ExchangeSpec {
     pub arguments: FieldTable,
     /// Who declared it; the predeclared ones belong to `rmq-internal`.
     pub user: UserName,
+}
+
+impl ExchangeSpec {
+    /// The type that decides where a message goes, once any delay is over.
+    pub fn routes_as(&self) -> ExchangeKind {
+        match self.kind {
+            ExchangeKind::DelayedMessage => ExchangeKind::delayed(&self.arguments),
+            kind => kind,
+        }
+    }
 }

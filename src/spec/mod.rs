@@ -2,9 +2,13 @@
 
 pub mod arguments;
 pub mod binding;
+pub mod consumer;
+pub mod equivalence;
 pub mod exchange;
+pub mod exchange_arguments;
 pub mod policy;
 pub mod queue;
+pub mod term;
 
 pub use binding::{BindingSpec, Destination};
 pub use exchange::{ExchangeKind, ExchangeSpec};

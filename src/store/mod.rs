@@ -63,6 +63,16 @@ impl OwnerId {
 pub struct Loc(u64);
 
 impl Loc {
+    /// The place as a number, for whoever keeps it beside others.
+    pub fn to_raw(self) -> u64 {
+        self.0
+    }
+
+    /// The place of that number, which [`Loc::to_raw`] gave.
+    pub fn from_raw(raw: u64) -> Self {
+        Self(raw)
+    }
+
     /// Not in the log.
     const REST: Self = Self(u64::MAX);
 
@@ -331,7 +341,7 @@ impl Store {
     /// snapshot that has it, and can be waited for with [`Store::synced`].
     pub fn command(&self, bytes: &[u8]) -> Result<Lsn, StoreError> {
         let mut log = self.0.wal.lock_with_room();
-        log.check()?;
+        log.check_open()?;
         let before = Before::of(&log);
         log.append(frame::Kind::Command, OwnerId::CATALOGUE, &[bytes]);
         let end = log.pending.end();

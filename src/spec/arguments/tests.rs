@@ -1,4 +1,4 @@
-//! The refusals and their texts, and what is the same when declared again.
+//! The refusals and their texts, and the settings made.
 
 use super::*;
 
@@ -145,69 +145,6 @@ fn the_type_comes_from_the_argument_or_the_vhost() {
     );
 }
 
-fn existing(entries: &[(&str, FieldValue)]) -> QueueSpec {
-    QueueSpec {
-        id: crate::types::QueueId(1),
-        vhost: "v".into(),
-        name: "q".into(),
-        queue_type: QueueType::Classic,
-        durable: true,
-        auto_delete: false,
-        exclusive_owner: None,
-        arguments: table(entries),
-        user: "guest".into(),
-    }
-}
-
-fn difference(old: &[(&str, FieldValue)], new: &[(&str, FieldValue)]) -> Option<String> {
-    equivalent(&existing(old), true, false, QueueType::Classic, &table(new))
-        .err()
-        .map(|error| error.to_string())
-}
-
-#[test]
-fn a_queue_declared_again_must_have_the_same_arguments() {
-    let ttl = |value| ("x-message-ttl", value);
-    let start = "inequivalent arg 'x-message-ttl' for queue 'q' in vhost 'v': received";
-    assert_eq!(
-        difference(&[ttl(FieldValue::I32(1000))], &[ttl(FieldValue::I32(2000))]),
-        Some(format!("{start} '2000' but current is '1000'"))
-    );
-    assert_eq!(
-        difference(&[ttl(FieldValue::I32(1000))], &[]),
-        Some(format!(
-            "{start} none but current is the value '1000' of type 'signedint'"
-        ))
-    );
-    assert_eq!(
-        difference(&[], &[ttl(FieldValue::I32(1000))]),
-        Some(format!(
-            "{start} the value '1000' of type 'signedint' but current is none"
-        ))
-    );
-    assert_eq!(
-        difference(&[ttl(FieldValue::I32(1000))], &[ttl(FieldValue::I64(1000))]),
-        None
-    );
-    assert_eq!(difference(&[], &[("x-queue-type", FieldValue::text("classic"))]), None);
-    assert_eq!(
-        difference(&[("x-foo", FieldValue::Void)], &[("x-foo", FieldValue::I32(1))]),
-        None
-    );
-}
-
-#[test]
-fn properties_are_compared_before_arguments() {
-    let spec = existing(&[("x-message-ttl", FieldValue::I32(1))]);
-    let text = equivalent(&spec, false, true, QueueType::Quorum, &FieldTable::new())
-        .expect_err("differs")
-        .to_string();
-    assert_eq!(
-        text,
-        "inequivalent arg 'durable' for queue 'q' in vhost 'v': received 'false' but current is 'true'"
-    );
-}
-
 #[test]
 fn quorum_queues_and_streams_must_be_durable_and_shared() {
     let check = |durable, exclusive, auto_delete| {
@@ -216,15 +153,16 @@ fn quorum_queues_and_streams_must_be_durable_and_shared() {
     };
     assert_eq!(check(true, false, false), Ok(()));
     assert_eq!(
-        check(false, true, true),
+        check(false, false, false),
         Err("invalid property 'non-durable' for queue 'q' in vhost 'v'".into())
     );
+    // An exclusive queue is never durable; what is said is that it is exclusive.
     assert_eq!(
-        check(true, true, false),
+        check(false, true, false),
         Err("invalid property 'exclusive-owner' for queue 'q' in vhost 'v'".into())
     );
     assert_eq!(
-        check(true, false, true),
+        check(false, true, true),
         Err("invalid property 'auto-delete' for queue 'q' in vhost 'v'".into())
     );
 }

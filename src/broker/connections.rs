@@ -1,0 +1,227 @@
+//! The client connections of this node: who is there, and how many may be.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::outbox::Outbox;
+use crate::metadata::{Catalog, UserLimit, VhostLimit};
+use crate::types::{ConnectionId, FieldTable, Reply, ReplyCode, Timestamp, UserName, VhostName};
+
+/// One connection as others see it.
+pub struct ConnectionInfo {
+    pub id: ConnectionId,
+    pub outbox: Arc<Outbox>,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub connected_at: Timestamp,
+    /// Channels that are open.
+    pub channels: AtomicU32,
+    /// An alarm keeps it from publishing and it has tried.
+    pub blocked: AtomicBool,
+    details: Mutex<Details>,
+}
+
+/// What becomes known while a connection is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Details {
+    pub user: Option<UserName>,
+    pub vhost: Option<VhostName>,
+    pub client_properties: FieldTable,
+    pub mechanism: String,
+    /// Bytes.
+    pub frame_max: u32,
+    pub channel_max: u16,
+    /// Seconds.
+    pub heartbeat: u16,
+}
+
+/// All connections.
+#[derive(Default)]
+pub struct Connections {
+    all: Mutex<All>,
+}
+
+#[derive(Default)]
+struct All {
+    by_id: FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
+    of_vhost: FxHashMap<VhostName, u32>,
+    of_user: FxHashMap<UserName, u32>,
+    channels_of_user: FxHashMap<UserName, u32>,
+}
+
+impl ConnectionInfo {
+    /// A socket that was just accepted.
+    pub fn new(
+        id: ConnectionId,
+        outbox: Arc<Outbox>,
+        peer: SocketAddr,
+        local: SocketAddr,
+        connected_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            outbox,
+            peer,
+            local,
+            connected_at,
+            channels: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
+            details: Mutex::default(),
+        }
+    }
+
+    /// `peer -> local`, as RabbitMQ names a connection.
+    pub fn name(&self) -> String {
+        format!("{} -> {}", self.peer, self.local)
+    }
+
+    /// Who is logged in.
+    pub fn user(&self) -> Option<UserName> {
+        self.details.lock().user.clone()
+    }
+
+    /// The vhost it is in, once it is open.
+    pub fn vhost(&self) -> Option<VhostName> {
+        self.details.lock().vhost.clone()
+    }
+
+    /// What is known of it.
+    pub fn details(&self) -> Details {
+        self.details.lock().clone()
+    }
+
+    /// Notes what became known.
+    pub fn describe(&self, describe: impl FnOnce(&mut Details)) {
+        describe(&mut self.details.lock());
+    }
+}
+
+impl Connections {
+    /// Takes a socket in. False when the node has as many as it may.
+    pub fn add(&self, connection: Arc<ConnectionInfo>, limit: Option<u64>) -> bool {
+        let mut all = self.all.lock();
+        if limit.is_some_and(|limit| all.by_id.len() as u64 >= limit) {
+            return false;
+        }
+        all.by_id.insert(connection.id, connection);
+        true
+    }
+
+    /// Opens a connection in a vhost unless the vhost or the user has as many as it may.
+    ///
+    /// # Errors
+    /// The refusal in RabbitMQ's words.
+    pub fn open(
+        &self,
+        connection: &ConnectionInfo,
+        catalog: &Catalog,
+        user: &UserName,
+        vhost: &VhostName,
+    ) -> Result<(), Reply> {
+        let mut all = self.all.lock();
+        let vhost_limit = catalog
+            .vhost(vhost)
+            .and_then(|vhost| vhost.limits.get(&VhostLimit::MaxConnections).copied());
+        let user_limit = user_limit(catalog, user, UserLimit::MaxConnections);
+        let (in_vhost, of_user) = (count(&all.of_vhost, vhost), count(&all.of_user, user));
+        if let Some(limit) = reached(vhost_limit, in_vhost) {
+            let text =
+                format!("access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached");
+            return Err(Reply::connection(ReplyCode::NotAllowed, text));
+        }
+        if let Some(limit) = reached(user_limit, of_user) {
+            let text = format!("connection refused for user '{user}': user connection limit ({limit}) is reached");
+            return Err(Reply::connection(ReplyCode::NotAllowed, text));
+        }
+        *all.of_vhost.entry(vhost.clone()).or_default() += 1;
+        *all.of_user.entry(user.clone()).or_default() += 1;
+        connection.describe(|details| {
+            details.user = Some(user.clone());
+            details.vhost = Some(vhost.clone());
+        });
+        Ok(())
+    }
+
+    /// Opens a channel unless the user has as many as it may.
+    ///
+    /// # Errors
+    /// The refusal in RabbitMQ's words.
+    pub fn open_channel(&self, connection: &ConnectionInfo, catalog: &Catalog, user: &UserName) -> Result<(), Reply> {
+        let mut all = self.all.lock();
+        let limit = user_limit(catalog, user, UserLimit::MaxChannels);
+        if let Some(limit) = reached(limit, count(&all.channels_of_user, user)) {
+            let text = format!(
+                "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({limit})"
+            );
+            return Err(Reply::connection(ReplyCode::NotAllowed, text));
+        }
+        *all.channels_of_user.entry(user.clone()).or_default() += 1;
+        connection.channels.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// A channel is closed.
+    pub fn close_channel(&self, connection: &ConnectionInfo, user: &UserName) {
+        connection.channels.fetch_sub(1, Ordering::Relaxed);
+        less(&mut self.all.lock().channels_of_user, user, 1);
+    }
+
+    /// A connection is gone, with the channels it still had.
+    pub fn remove(&self, connection: &ConnectionInfo) {
+        let mut all = self.all.lock();
+        all.by_id.remove(&connection.id);
+        let Details {
+            user: Some(user),
+            vhost: Some(vhost),
+            ..
+        } = connection.details()
+        else {
+            return;
+        };
+        less(&mut all.of_vhost, &vhost, 1);
+        less(&mut all.of_user, &user, 1);
+        let channels = connection.channels.swap(0, Ordering::Relaxed);
+        less(&mut all.channels_of_user, &user, channels);
+    }
+
+    /// All of them, in no order.
+    pub fn all(&self) -> Vec<Arc<ConnectionInfo>> {
+        self.all.lock().by_id.values().cloned().collect()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.lock().by_id.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn user_limit(catalog: &Catalog, user: &UserName, limit: UserLimit) -> Option<i64> {
+    catalog.user(user).and_then(|user| user.limits.get(&limit).copied())
+}
+
+/// The limit, when that many are as many as it allows. Negative ones allow any number.
+fn reached(limit: Option<i64>, count: u32) -> Option<i64> {
+    limit.filter(|limit| *limit >= 0 && i64::from(count) >= *limit)
+}
+
+fn count<N: std::hash::Hash + Eq>(counts: &FxHashMap<N, u32>, name: &N) -> u32 {
+    counts.get(name).copied().unwrap_or(0)
+}
+
+fn less<N: std::hash::Hash + Eq + Clone>(counts: &mut FxHashMap<N, u32>, name: &N, by: u32) {
+    if let Some(count) = counts.get_mut(name) {
+        *count = count.saturating_sub(by);
+        if *count == 0 {
+            counts.remove(name);
+        }
+    }
+}

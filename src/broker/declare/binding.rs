@@ -1,0 +1,168 @@
+//! `queue.bind`, `queue.unbind`, `exchange.bind` and `exchange.unbind`.
+
+use super::exchange::check_not_default;
+use super::{DeclareError, check_owner, named, vhost, without_line_ends};
+use crate::broker::access::{self, Operation, Resource, Who};
+use crate::codec::method::{ExchangeBind, ExchangeUnbind, QueueBind, QueueUnbind};
+use crate::metadata::{Catalog, CatalogError, Command, Vhost};
+use crate::spec::{BindingSpec, Destination, binding};
+use crate::types::FieldTable;
+
+/// Looks at `queue.bind`.
+///
+/// # Errors
+/// What RabbitMQ would refuse, in the order it looks.
+pub fn queue_bind(
+    catalog: &Catalog,
+    who: &Who<'_>,
+    last_queue: Option<&str>,
+    method: &QueueBind,
+) -> Result<Command, DeclareError> {
+    let wish = of_queue(
+        &method.queue,
+        &method.exchange,
+        &method.routing_key,
+        &method.arguments,
+        last_queue,
+    )?;
+    bind(catalog, who, wish)
+}
+
+/// Looks at `queue.unbind`. Taking away what is not there is a command without effect.
+///
+/// # Errors
+/// What RabbitMQ would refuse, in the order it looks.
+pub fn queue_unbind(
+    catalog: &Catalog,
+    who: &Who<'_>,
+    last_queue: Option<&str>,
+    method: &QueueUnbind,
+) -> Result<Command, DeclareError> {
+    let wish = of_queue(
+        &method.queue,
+        &method.exchange,
+        &method.routing_key,
+        &method.arguments,
+        last_queue,
+    )?;
+    unbind(catalog, who, wish)
+}
+
+/// Looks at `exchange.bind`.
+///
+/// # Errors
+/// What RabbitMQ would refuse, in the order it looks.
+pub fn exchange_bind(catalog: &Catalog, who: &Who<'_>, method: &ExchangeBind) -> Result<Command, DeclareError> {
+    let wish = of_exchange(
+        &method.destination,
+        &method.source,
+        &method.routing_key,
+        &method.arguments,
+    );
+    bind(catalog, who, wish)
+}
+
+/// Looks at `exchange.unbind`. Taking away what is not there is a command without effect.
+///
+/// # Errors
+/// What RabbitMQ would refuse, in the order it looks.
+pub fn exchange_unbind(catalog: &Catalog, who: &Who<'_>, method: &ExchangeUnbind) -> Result<Command, DeclareError> {
+    let wish = of_exchange(
+        &method.destination,
+        &method.source,
+        &method.routing_key,
+        &method.arguments,
+    );
+    unbind(catalog, who, wish)
+}
+
+fn of_queue(
+    queue: &str,
+    exchange: &str,
+    key: &str,
+    arguments: &FieldTable,
+    last_queue: Option<&str>,
+) -> Result<BindingSpec, DeclareError> {
+    let name = named(queue, last_queue)?;
+    // With neither a queue nor a key, the last queue's name is both.
+    let key = if queue.is_empty() && key.is_empty() { name } else { key };
+    Ok(BindingSpec {
+        source: without_line_ends(exchange).as_ref().into(),
+        destination: Destination::Queue(without_line_ends(name).as_ref().into()),
+        key: key.to_owned(),
+        arguments: arguments.clone(),
+    })
+}
+
+fn of_exchange(destination: &str, source: &str, key: &str, arguments: &FieldTable) -> BindingSpec {
+    BindingSpec {
+        source: without_line_ends(source).as_ref().into(),
+        destination: Destination::Exchange(without_line_ends(destination).as_ref().into()),
+        key: key.to_owned(),
+        arguments: arguments.clone(),
+    }
+}
+
+fn bind(catalog: &Catalog, who: &Who<'_>, wish: BindingSpec) -> Result<Command, DeclareError> {
+    check_ends(catalog, who, &wish)?;
+    let here = vhost(catalog, who)?;
+    let source = here
+        .exchange(&wish.source)
+        .ok_or_else(|| CatalogError::NoExchange(who.vhost.clone(), wish.source.clone()))?;
+    let target = match &wish.destination {
+        Destination::Queue(name) => {
+            let queue = here.queue(name);
+            let queue = queue.ok_or_else(|| CatalogError::NoQueue(who.vhost.clone(), name.clone()))?;
+            check_owner(queue, who)?;
+            Some(queue.queue_type)
+        }
+        Destination::Exchange(name) => {
+            let exchange = here.exchange(name);
+            exchange.ok_or_else(|| CatalogError::NoExchange(who.vhost.clone(), name.clone()))?;
+            None
+        }
+    };
+    binding::validate(source.routes_as(), &wish.key, &wish.arguments, target)?;
+    Ok(Command::Bind {
+        vhost: who.vhost.clone(),
+        binding: wish,
+    })
+}
+
+fn unbind(catalog: &Catalog, who: &Who<'_>, wish: BindingSpec) -> Result<Command, DeclareError> {
+    check_ends(catalog, who, &wish)?;
+    let here = vhost(catalog, who)?;
+    // Whose queue it is matters only when there is something to take away.
+    if let Destination::Queue(name) = &wish.destination
+        && let Some(queue) = here.queue(name)
+        && is_bound(here, &wish)
+    {
+        check_owner(queue, who)?;
+    }
+    Ok(Command::Unbind {
+        vhost: who.vhost.clone(),
+        binding: wish,
+    })
+}
+
+fn is_bound(here: &Vhost, wish: &BindingSpec) -> bool {
+    here.bindings_to(&wish.destination).any(|bound| bound == wish)
+}
+
+/// Checks the rights on both ends, and that neither is the default exchange.
+fn check_ends(catalog: &Catalog, who: &Who<'_>, wish: &BindingSpec) -> Result<(), DeclareError> {
+    let destination = match &wish.destination {
+        Destination::Queue(name) => Resource::Queue(name),
+        Destination::Exchange(name) => Resource::Exchange(name),
+    };
+    access::check(catalog, who, Operation::BindTo(destination))?;
+    if let Destination::Exchange(name) = &wish.destination {
+        check_not_default(name)?;
+    }
+    check_not_default(&wish.source)?;
+    let from = Operation::BindFrom {
+        exchange: &wish.source,
+        key: &wish.key,
+    };
+    Ok(access::check(catalog, who, from)?)
+}

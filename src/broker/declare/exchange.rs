@@ -1,0 +1,125 @@
+//! `exchange.declare`, `exchange.delete`, and the exchange a message is published to.
+
+use super::{DeclareError, vhost, without_line_ends};
+use crate::broker::access::{self, Operation, Who};
+use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
+use crate::metadata::{Catalog, CatalogError, Command};
+use crate::spec::equivalence::{self, ExchangeAgain};
+use crate::spec::{ExchangeKind, ExchangeSpec, exchange_arguments};
+
+/// What is to be done for `exchange.declare`.
+#[derive(Debug)]
+pub enum ExchangePlan {
+    /// Nothing: it is there.
+    Existing,
+    Create(ExchangeSpec),
+}
+
+/// Looks at `exchange.declare`.
+///
+/// # Errors
+/// What RabbitMQ would refuse, in the order it looks.
+pub fn exchange_declare(
+    catalog: &Catalog,
+    who: &Who<'_>,
+    method: &ExchangeDeclare,
+) -> Result<ExchangePlan, DeclareError> {
+    let name = without_line_ends(&method.exchange);
+    if method.passive {
+        check_not_default(&name)?;
+        let found = vhost(catalog, who)?.exchange(&name);
+        found.ok_or_else(|| CatalogError::NoExchange(who.vhost.clone(), name.as_ref().into()))?;
+        return Ok(ExchangePlan::Existing);
+    }
+    let kind = exchange_arguments::exchange_kind(&method.kind)?;
+    check_not_default(&name)?;
+    access::check(catalog, who, Operation::DeclareExchange(&name))?;
+    match vhost(catalog, who)?.exchange(&name) {
+        Some(existing) => {
+            let again = ExchangeAgain {
+                kind,
+                durable: method.durable,
+                auto_delete: method.auto_delete,
+                internal: method.internal,
+                arguments: &method.arguments,
+            };
+            equivalence::exchange(existing, &again)?;
+            Ok(ExchangePlan::Existing)
+        }
+        None => create(catalog, who, &name, kind, method),
+    }
+}
+
+fn create(
+    catalog: &Catalog,
+    who: &Who<'_>,
+    name: &str,
+    kind: ExchangeKind,
+    method: &ExchangeDeclare,
+) -> Result<ExchangePlan, DeclareError> {
+    if name.starts_with("amq.") {
+        let (what, name) = ("exchange", name.to_owned());
+        return Err(DeclareError::Reserved { what, name });
+    }
+    if let Some(alternate) = exchange_arguments::alternate_exchange(who.vhost, name, &method.arguments)? {
+        let (exchange, alternate) = (name, alternate.as_ref());
+        access::check(catalog, who, Operation::Alternate { exchange, alternate })?;
+    }
+    exchange_arguments::validate(kind, who.vhost, name, &method.arguments)?;
+    Ok(ExchangePlan::Create(ExchangeSpec {
+        vhost: who.vhost.clone(),
+        name: name.into(),
+        kind,
+        durable: method.durable,
+        auto_delete: method.auto_delete,
+        internal: method.internal,
+        arguments: method.arguments.clone(),
+        user: who.user.clone(),
+    }))
+}
+
+/// Looks at `exchange.delete`. Deleting a missing exchange is a command without effect.
+///
+/// # Errors
+/// What RabbitMQ would refuse; that it is in use is the catalogue's to say.
+pub fn exchange_delete(catalog: &Catalog, who: &Who<'_>, method: &ExchangeDelete) -> Result<Command, DeclareError> {
+    let name = without_line_ends(&method.exchange);
+    check_not_default(&name)?;
+    if name.starts_with("amq.") {
+        return Err(CatalogError::SystemExchange(who.vhost.clone(), name.as_ref().into()).into());
+    }
+    access::check(catalog, who, Operation::DeleteExchange(&name))?;
+    Ok(Command::DeleteExchange {
+        vhost: who.vhost.clone(),
+        name: name.as_ref().into(),
+        if_unused: method.if_unused,
+    })
+}
+
+/// The exchange that a message is published to. The answer holds while neither rights
+/// ([`Catalog::rights_version`]) nor exchanges change.
+///
+/// # Errors
+/// When the user may not, or there is none, or it is internal.
+pub fn publish_target<'a>(
+    catalog: &'a Catalog,
+    who: &Who<'_>,
+    exchange: &str,
+    key: &[u8],
+) -> Result<&'a ExchangeSpec, DeclareError> {
+    let key = &*String::from_utf8_lossy(key);
+    access::check(catalog, who, Operation::Publish { exchange, key })?;
+    let spec = vhost(catalog, who)?.exchange(exchange);
+    let spec = spec.ok_or_else(|| CatalogError::NoExchange(who.vhost.clone(), exchange.into()))?;
+    if spec.internal {
+        return Err(DeclareError::InternalExchange(spec.vhost.clone(), spec.name.clone()));
+    }
+    Ok(spec)
+}
+
+pub(super) fn check_not_default(name: &str) -> Result<(), DeclareError> {
+    match name {
+        "" => Err(CatalogError::DefaultExchange.into()),
+        _ => Ok(()),
+    }
+}

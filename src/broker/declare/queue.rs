@@ -1,0 +1,265 @@
+//! `queue.declare`, `queue.delete` and `queue.purge`.
+
+use std::borrow::Cow;
+
+use super::{DeclareError, REPLY_TO, check_owner, generated_name, named, open_queue, vhost, without_line_ends};
+use crate::broker::access::{self, Operation, Who};
+use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
+use crate::config::sections::Queues;
+use crate::metadata::{Catalog, CatalogError};
+use crate::spec::arguments::{self, SpecError};
+use crate::spec::equivalence::{self, QueueAgain};
+use crate::spec::{QueueSpec, QueueType};
+use crate::types::{FieldTable, FieldValue, QueueName};
+
+/// What the node's configuration says about declaring queues.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueRules {
+    /// For queues that do not say, in vhosts that do not say.
+    pub default_type: QueueType,
+    /// A quorum queue may be declared again as a classic one.
+    pub relaxed_redeclaration: bool,
+}
+
+/// What is to be done for `queue.declare`. [`QueuePlan::name`] becomes the channel's last queue.
+#[derive(Debug)]
+pub enum QueuePlan {
+    /// It is there; the answer says how many messages and consumers it has.
+    Existing(QueueName),
+    Create(QueueSpec),
+    /// [`REPLY_TO`] itself: always there, with no message and one consumer.
+    ReplyTo,
+    /// The name that answers go to: there, as [`QueuePlan::ReplyTo`] is, while the channel behind
+    /// it consumes, else [`CatalogError::NoQueue`].
+    ReplyConsumer(QueueName),
+}
+
+/// What is to be done for `queue.delete`.
+#[derive(Debug, PartialEq, Eq)]
+pub enum DeletePlan {
+    /// Nothing; the answer is that no message was deleted.
+    Missing,
+    /// Deleted, unless the live queue has messages ([`DeclareError::NotEmpty`], looked at first) or
+    /// consumers ([`DeclareError::InUse`]) and must not.
+    Delete {
+        queue: QueueName,
+        if_unused: bool,
+        if_empty: bool,
+    },
+}
+
+impl QueuePlan {
+    /// The name to answer with.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Existing(name) | Self::ReplyConsumer(name) => name,
+            Self::Create(spec) => &spec.name,
+            Self::ReplyTo => REPLY_TO,
+        }
+    }
+}
+
+impl QueueRules {
+    /// The rules of a configuration.
+    pub fn of(config: &Queues) -> Self {
+        let default_type = match config.default_type.as_str() {
+            "quorum" => QueueType::Quorum,
+            "stream" => QueueType::Stream,
+            _ => QueueType::Classic,
+        };
+        Self {
+            default_type,
+            relaxed_redeclaration: config.relaxed_redeclaration,
+        }
+    }
+}
+
+/// Looks at `queue.declare`. `random` is asked only for a server-named queue.
+///
+/// # Errors
+/// What RabbitMQ would refuse, in the order it looks.
+pub fn queue_declare(
+    catalog: &Catalog,
+    who: &Who<'_>,
+    rules: QueueRules,
+    method: &QueueDeclare,
+    random: impl FnOnce() -> [u8; 16],
+) -> Result<QueuePlan, DeclareError> {
+    let name = without_line_ends(&method.queue);
+    if let Some(rest) = name.strip_prefix(REPLY_TO) {
+        return match rest {
+            "" => Ok(QueuePlan::ReplyTo),
+            rest if rest.starts_with('.') => Ok(QueuePlan::ReplyConsumer(name.as_ref().into())),
+            _ => Err(CatalogError::NoQueue(who.vhost.clone(), name.as_ref().into()).into()),
+        };
+    }
+    if method.passive {
+        let queue = open_queue(catalog, who, &name)?;
+        return Ok(QueuePlan::Existing(queue.name.clone()));
+    }
+    let wish = Wish::of(catalog, who, rules, method)?;
+    let name = actual_name(name, &wish, random)?;
+    access::check(catalog, who, Operation::DeclareQueue(&name))?;
+    match vhost(catalog, who)?.queue(&name) {
+        Some(existing) => wish.check_same(existing, rules),
+        None => wish.create(catalog, who, &name),
+    }
+}
+
+/// A queue as a client wants it.
+struct Wish<'a> {
+    durable: bool,
+    exclusive: bool,
+    auto_delete: bool,
+    /// The type when the arguments do not say.
+    default_type: QueueType,
+    arguments: &'a FieldTable,
+    who: &'a Who<'a>,
+}
+
+impl<'a> Wish<'a> {
+    fn of(
+        catalog: &Catalog,
+        who: &'a Who<'a>,
+        rules: QueueRules,
+        method: &'a QueueDeclare,
+    ) -> Result<Self, DeclareError> {
+        // An exclusive queue goes with its connection, so it is never durable.
+        let durable = method.durable && !method.exclusive;
+        let wanted = vhost(catalog, who)?.spec.default_queue_type;
+        let wanted = wanted.unwrap_or(rules.default_type);
+        // A default does not get in the way of a queue that it cannot be.
+        let fits = durable && !method.auto_delete;
+        Ok(Self {
+            durable,
+            exclusive: method.exclusive,
+            auto_delete: method.auto_delete,
+            default_type: if fits { wanted } else { QueueType::Classic },
+            arguments: &method.arguments,
+            who,
+        })
+    }
+
+    fn queue_type(&self, name: &str) -> Result<QueueType, SpecError> {
+        arguments::queue_type(self.arguments, self.default_type, self.who.vhost, name)
+    }
+
+    /// Whether the queue that is there is the one that is wanted.
+    fn check_same(&self, existing: &QueueSpec, rules: QueueRules) -> Result<QueuePlan, DeclareError> {
+        // Both ways: an exclusive queue is not its owner's to declare as a shared one.
+        if existing.exclusive_owner != self.exclusive.then_some(self.who.connection) {
+            return Err(DeclareError::Exclusive(existing.vhost.clone(), existing.name.clone()));
+        }
+        let again = QueueAgain {
+            durable: self.durable,
+            auto_delete: self.auto_delete,
+            default_type: self.default_type,
+            arguments: self.arguments,
+            relaxed: rules.relaxed_redeclaration,
+        };
+        equivalence::queue(existing, &again)?;
+        Ok(QueuePlan::Existing(existing.name.clone()))
+    }
+
+    fn create(&self, catalog: &Catalog, who: &Who<'_>, name: &str) -> Result<QueuePlan, DeclareError> {
+        let queue = QueueName::from(name);
+        vhost(catalog, who)?.check_queue_limit(&queue)?;
+        if let Some(exchange) = arguments::dead_letter_exchange(who.vhost, name, self.arguments)? {
+            let exchange = exchange.as_ref();
+            access::check(catalog, who, Operation::DeadLetter { queue: name, exchange })?;
+        }
+        let queue_type = self.queue_type(name)?;
+        arguments::validate(queue_type, who.vhost, name, self.arguments)?;
+        arguments::validate_properties(
+            queue_type,
+            who.vhost,
+            name,
+            self.durable,
+            self.exclusive,
+            self.auto_delete,
+        )?;
+        if queue_type == QueueType::Stream {
+            return Err(DeclareError::Streams);
+        }
+        // Kept with the type it got: defaults may change, this queue does not.
+        let mut kept = self.arguments.clone();
+        kept.set("x-queue-type", FieldValue::text(arguments::type_name(queue_type)));
+        Ok(QueuePlan::Create(QueueSpec {
+            id: catalog.next_queue_id(),
+            vhost: who.vhost.clone(),
+            name: queue,
+            queue_type,
+            durable: self.durable,
+            auto_delete: self.auto_delete,
+            exclusive_owner: self.exclusive.then_some(who.connection),
+            arguments: kept,
+            user: who.user.clone(),
+        }))
+    }
+}
+
+fn actual_name<'a>(
+    given: Cow<'a, str>,
+    wish: &Wish<'_>,
+    random: impl FnOnce() -> [u8; 16],
+) -> Result<Cow<'a, str>, DeclareError> {
+    if given.is_empty() {
+        return match wish.queue_type(&given)? {
+            QueueType::Classic => Ok(Cow::Owned(generated_name("amq.gen", random()))),
+            other => Err(SpecError::ServerNamed(arguments::type_module(other)).into()),
+        };
+    }
+    if given.starts_with("amq.") {
+        let name = given.into_owned();
+        return Err(DeclareError::Reserved { what: "queue", name });
+    }
+    Ok(given)
+}
+
+/// Looks at `queue.delete`.
+///
+/// # Errors
+/// What RabbitMQ would refuse; a missing queue is not among it.
+pub fn queue_delete(
+    catalog: &Catalog,
+    who: &Who<'_>,
+    last_queue: Option<&str>,
+    method: &QueueDelete,
+) -> Result<DeletePlan, DeclareError> {
+    let name = without_line_ends(named(&method.queue, last_queue)?);
+    access::check(catalog, who, Operation::DeleteQueue(&name))?;
+    let Some(queue) = vhost(catalog, who)?.queue(&name) else {
+        return Ok(DeletePlan::Missing);
+    };
+    check_owner(queue, who)?;
+    if queue.queue_type == QueueType::Quorum {
+        let flags = [(method.if_unused, "if-unused"), (method.if_empty, "if-empty")];
+        if let Some((_, flag)) = flags.into_iter().find(|(set, _)| *set) {
+            return Err(DeclareError::QuorumDelete {
+                vhost: queue.vhost.clone(),
+                queue: queue.name.clone(),
+                flag,
+            });
+        }
+    }
+    Ok(DeletePlan::Delete {
+        queue: queue.name.clone(),
+        if_unused: method.if_unused,
+        if_empty: method.if_empty,
+    })
+}
+
+/// Looks at `queue.purge`; gives the queue to purge.
+///
+/// # Errors
+/// What RabbitMQ would refuse.
+pub fn queue_purge(
+    catalog: &Catalog,
+    who: &Who<'_>,
+    last_queue: Option<&str>,
+    method: &QueuePurge,
+) -> Result<QueueName, DeclareError> {
+    let name = named(&method.queue, last_queue)?;
+    access::check(catalog, who, Operation::TakeFromQueue(name))?;
+    Ok(open_queue(catalog, who, name)?.name.clone())
+}

@@ -1,0 +1,267 @@
+//! Messages that `x-delayed-message` exchanges hold back, on disk until they are due.
+//!
+//! Each exchange has a [`Delays`] machine and is an owner in the store, with an id made from its
+//! names: it has no number of its own. When a message is due it is routed through the exchange
+//! again, this time by the exchange's inner type.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+
+use super::Broker;
+use super::publish::after_routing;
+use super::route::Way;
+use super::runner::ConfirmToken;
+use super::vhosts::Vhost;
+use crate::channel::ConfirmOutcome;
+use crate::codec::properties::scan;
+use crate::queue::delay::{DelaySink, Delays};
+use crate::queue::{self, META_LEN, Publish};
+use crate::router::Routed;
+use crate::store::{Keep, Loc, OwnerId, OwnerLedger, Store};
+use crate::types::{ExchangeName, Message, Millis, VhostName};
+
+/// All exchanges that hold messages back.
+#[derive(Default)]
+pub struct Delayer {
+    held: Mutex<FxHashMap<OwnerId, Arc<Held>>>,
+    /// Numbers that were used under an owner that is not there: they are not used again.
+    next_seqs: Mutex<FxHashMap<OwnerId, u64>>,
+}
+
+/// The messages of one exchange.
+pub struct Held {
+    owner: OwnerId,
+    vhost: VhostName,
+    exchange: ExchangeName,
+    delays: Mutex<Delays<ConfirmToken>>,
+    /// As of queues, see [`super::runner::QueueHandle`].
+    pub scheduled: AtomicU64,
+}
+
+/// Marks the owners that are exchanges; queues are numbered from below.
+const EXCHANGE_OWNER: u64 = 1 << 63;
+
+/// The owner of an exchange's messages.
+pub fn owner_of(vhost: &str, exchange: &str) -> OwnerId {
+    let mut hasher = rustc_hash::FxHasher::default();
+    (vhost, exchange).hash(&mut hasher);
+    OwnerId(hasher.finish() | EXCHANGE_OWNER)
+}
+
+/// Whether the owner is an exchange.
+pub fn is_exchange(owner: OwnerId) -> bool {
+    owner.0 & EXCHANGE_OWNER != 0
+}
+
+/// Holds a message back for that many milliseconds.
+pub fn hold(
+    broker: &Arc<Broker>,
+    vhost: &Vhost,
+    exchange: &ExchangeName,
+    delay: u64,
+    message: &Message,
+    token: Option<ConfirmToken>,
+) {
+    let held = broker.delayed.held_by(&vhost.name, exchange);
+    held.with(broker, |delays, sink| {
+        delays.enqueue(broker.now(), Millis(delay), message.clone(), token, sink)
+    });
+}
+
+impl Delayer {
+    /// Messages of an exchange that survived; `None` for an owner without one.
+    pub fn recover(
+        &self,
+        broker: &Broker,
+        exchange: Option<(&VhostName, &ExchangeName)>,
+        owner: OwnerId,
+        ledger: OwnerLedger,
+    ) {
+        let Some((vhost, exchange)) = exchange else {
+            self.next_seqs.lock().insert(owner, ledger.next_seq);
+            return;
+        };
+        let next_seq = ledger.next_seq;
+        let delays = Delays::recover(super::recovery::entries(ledger.entries), next_seq);
+        let held = Arc::new(Held::new(owner, vhost.clone(), exchange.clone(), delays));
+        if let Some(deadline) = held.delays.lock().deadline() {
+            broker.timers.schedule_exchange(&held, deadline);
+        }
+        self.held.lock().insert(owner, held);
+    }
+
+    /// The exchange is gone, and what it held.
+    pub fn drop_exchange(&self, broker: &Broker, vhost: &str, exchange: &str) {
+        let owner = owner_of(vhost, exchange);
+        if let Some(held) = self.held.lock().remove(&owner) {
+            self.drop_held(broker, &held);
+        }
+    }
+
+    /// The vhost is gone, and what its exchanges held.
+    pub fn drop_vhost(&self, broker: &Broker, vhost: &VhostName) {
+        let gone: Vec<_> = self.held.lock().extract_if(|_, held| held.vhost == *vhost).collect();
+        for (_, held) in gone {
+            self.drop_held(broker, &held);
+        }
+    }
+
+    /// The store has an exchange's messages up to `seq`.
+    pub fn durable(&self, broker: &Arc<Broker>, owner: OwnerId, seq: u64) {
+        let held = self.held.lock().get(&owner).cloned();
+        if let Some(held) = held {
+            held.with(broker, |delays, sink| delays.durable(seq, sink));
+        }
+    }
+
+    fn drop_held(&self, broker: &Broker, held: &Held) {
+        let next_seq = held.delays.lock().next_seq();
+        self.next_seqs.lock().insert(held.owner, next_seq);
+        broker.store.batch(held.owner).remove(&[(0, u64::MAX)]);
+    }
+
+    fn held_by(&self, vhost: &VhostName, exchange: &ExchangeName) -> Arc<Held> {
+        let owner = owner_of(vhost, exchange);
+        let mut held = self.held.lock();
+        let held = held.entry(owner).or_insert_with(|| {
+            let next_seq = self.next_seqs.lock().remove(&owner).unwrap_or(1);
+            let delays = Delays::recover(Vec::new(), next_seq);
+            Arc::new(Held::new(owner, vhost.clone(), exchange.clone(), delays))
+        });
+        held.clone()
+    }
+}
+
+impl Held {
+    fn new(owner: OwnerId, vhost: VhostName, exchange: ExchangeName, delays: Delays<ConfirmToken>) -> Self {
+        Self {
+            owner,
+            vhost,
+            exchange,
+            delays: Mutex::new(delays),
+            scheduled: AtomicU64::new(u64::MAX),
+        }
+    }
+
+    /// Something is due.
+    pub fn tick(self: &Arc<Self>, broker: &Arc<Broker>) {
+        self.scheduled.store(u64::MAX, Ordering::Release);
+        let now = broker.now();
+        self.with(broker, |delays, sink| delays.tick(now, sink));
+    }
+
+    /// Runs a command on the machine, then routes what is due and reads back what was asked for.
+    fn with(self: &Arc<Self>, broker: &Arc<Broker>, f: impl FnOnce(&mut Delays<ConfirmToken>, &mut Decided<'_>)) {
+        let (due, fetch, deadline) = {
+            let mut delays = self.delays.lock();
+            let mut sink = Decided {
+                store: &broker.store,
+                owner: self.owner,
+                due: Vec::new(),
+                fetch: Vec::new(),
+            };
+            f(&mut delays, &mut sink);
+            (sink.due, sink.fetch, delays.deadline())
+        };
+        if let Some(deadline) = deadline {
+            broker.timers.schedule_exchange(self, deadline);
+        }
+        for run in fetch {
+            self.read_back(broker, run);
+        }
+        if !due.is_empty() {
+            self.route(broker, due);
+        }
+    }
+
+    /// Reads bodies outside the async workers; what is due then goes on.
+    fn read_back(self: &Arc<Self>, broker: &Arc<Broker>, run: Vec<(u64, Loc)>) {
+        let (broker, held) = (broker.clone(), self.clone());
+        broker.runtime.clone().spawn_blocking(move || {
+            let bodies = broker.read_bodies(held.owner, &run);
+            let now = broker.now();
+            held.with(&broker, |delays, sink| {
+                let lost = delays.fetched(now, bodies, sink);
+                if lost > 0 {
+                    tracing::error!(exchange = %held.exchange, lost, "delayed messages cannot be read any more");
+                }
+                delays.tick(now, sink);
+            });
+        });
+    }
+
+    /// Gives due messages to their queues, and only then lets the store forget them.
+    fn route(self: &Arc<Self>, broker: &Arc<Broker>, due: Vec<(u64, Message)>) {
+        let mut seqs = Vec::with_capacity(due.len());
+        let mut routed = Routed::default();
+        let vhost = broker.vhost(&self.vhost);
+        for (seq, message) in due {
+            seqs.push(seq);
+            let (Some(vhost), Ok(properties)) = (&vhost, scan(message.properties())) else {
+                continue;
+            };
+            let keys = super::dead_letter::routing_keys(&message);
+            let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+            let way = Way {
+                exchange: &self.exchange,
+                keys: &keys,
+                properties: &properties,
+                delayed: true,
+            };
+            if !vhost.route(&way, &mut routed) {
+                continue;
+            }
+            after_routing(broker, vhost, &routed, &message, None);
+            for queue in &routed.queues {
+                let message = message.clone();
+                let publish = Publish { message, publish: None };
+                let deferred = queue.0.publish(broker, [publish]);
+                if !deferred.is_empty() {
+                    broker.carry_out(&queue.0, deferred);
+                }
+            }
+        }
+        self.with(broker, |delays, sink| delays.left(seqs, sink));
+    }
+}
+
+/// Takes what the machine decided.
+struct Decided<'a> {
+    store: &'a Store,
+    owner: OwnerId,
+    due: Vec<(u64, Message)>,
+    fetch: Vec<Vec<(u64, Loc)>>,
+}
+
+impl DelaySink for Decided<'_> {
+    type Publish = ConfirmToken;
+
+    fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message) -> queue::Loc {
+        let (head, [names, large]) = message.stored();
+        let mut batch = self.store.batch(self.owner);
+        batch.put(seq, meta, &[&head, names, large], Keep::Durable).to_raw()
+    }
+
+    fn settled(&mut self, seq: u64) {
+        self.store.batch(self.owner).remove(&[(seq, seq)]);
+    }
+
+    fn confirm(&mut self, publish: ConfirmToken) {
+        let mut out = publish.outbox.lock();
+        out.confirm(publish.channel, publish.incarnation, publish.seq, ConfirmOutcome::Ack);
+        out.finish();
+    }
+
+    fn fetch(&mut self, wanted: &[(u64, queue::Loc)]) {
+        let run = wanted.iter().map(|&(seq, loc)| (seq, Loc::from_raw(loc)));
+        self.fetch.push(run.collect());
+    }
+
+    fn due(&mut self, seq: u64, message: Message) {
+        self.due.push((seq, message));
+    }
+}

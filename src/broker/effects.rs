@@ -1,0 +1,191 @@
+//! Carries out what a queue decided once its lock is free: dead letters, reading back, cancelling.
+//!
+//! A dead letter may make its target overflow and dead-letter in turn, so effects are worked off a
+//! list rather than by calling back. Automatic cycles are cut by [`dead_letter::is_cycle`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::Broker;
+use super::dead_letter::{self, Death, Target};
+use super::outbox::Outbox;
+use super::publish::after_routing;
+use super::route::Way;
+use super::runner::{ConfirmToken, DeadLetter, Deferred, QueueHandle};
+use crate::codec::headers;
+use crate::codec::method::{BasicCancel, Method};
+use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
+use crate::queue::{Outcome, Publish, Slot};
+use crate::router::Routed;
+use crate::store::Loc;
+use crate::types::{FieldTable, FieldValue, Message, MessageParts, QueueId};
+
+/// What is still to be carried out, queue by queue.
+type Work = VecDeque<(Arc<QueueHandle>, Deferred)>;
+
+impl Broker {
+    /// Carries out the effects of a queue, and those that follow from them.
+    pub(super) fn carry_out(self: &Arc<Self>, queue: &Arc<QueueHandle>, deferred: Deferred) {
+        let mut work = Work::from([(queue.clone(), deferred)]);
+        while let Some((queue, deferred)) = work.pop_front() {
+            if !deferred.undelivered.is_empty() {
+                let slots = deferred.undelivered;
+                let ((), next) = queue.with_deferred(self, |machine, now, sink| {
+                    machine.settle(now, slots, Outcome::Requeue, sink);
+                });
+                note(&mut work, &queue, next);
+            }
+            for consumer in deferred.cancelled {
+                tell_cancelled(&consumer.outbox, &consumer);
+            }
+            for run in deferred.fetch {
+                self.read_back(&queue, run);
+            }
+            if !deferred.dead_letters.is_empty() {
+                self.dead_letter(&queue, deferred.dead_letters, &mut work);
+            }
+        }
+    }
+
+    /// Reads bodies outside the async workers and gives them to their queue.
+    fn read_back(self: &Arc<Self>, queue: &Arc<QueueHandle>, run: Vec<(u64, Loc)>) {
+        let (broker, queue) = (self.clone(), queue.clone());
+        self.runtime.spawn_blocking(move || {
+            let bodies = broker.read_bodies(queue.owner(), &run);
+            let lost = queue.with(&broker, |machine, now, sink| machine.fetched(now, bodies, sink));
+            if lost > 0 {
+                tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, lost, "messages cannot be read any more");
+            }
+            queue.fetched.notify_waiters();
+        });
+    }
+
+    /// The bodies of these entries; `None` for what is no more or damaged.
+    pub(super) fn read_bodies(&self, owner: crate::store::OwnerId, run: &[(u64, Loc)]) -> Vec<(u64, Option<Message>)> {
+        let bodies = self.store.read(owner, run).unwrap_or_else(|error| {
+            tracing::error!(owner = owner.0, error = %error, "reading messages failed");
+            vec![None; run.len()]
+        });
+        let seqs = run.iter().map(|(seq, _)| *seq);
+        seqs.zip(bodies)
+            .map(|(seq, body)| (seq, body.and_then(|body| Message::from_stored(&body).ok())))
+            .collect()
+    }
+
+    /// Publishes dead letters to the dead letter exchange and lets the queue forget them. On disk
+    /// they are appended to their targets before they are removed from here.
+    fn dead_letter(self: &Arc<Self>, queue: &Arc<QueueHandle>, letters: Vec<DeadLetter>, work: &mut Work) {
+        let (exchange, key) = queue.read(|machine| {
+            let settings = machine.settings();
+            (
+                settings.dead_letter_exchange.clone(),
+                settings.dead_letter_routing_key.clone(),
+            )
+        });
+        let slots: Vec<Slot> = letters.iter().map(|letter| letter.slot).collect();
+        if let (Some(exchange), Some(vhost)) = (exchange, self.vhost(&queue.spec.vhost)) {
+            let mut routed = Routed::default();
+            let mut groups: FxHashMap<QueueId, (Arc<QueueHandle>, Vec<Publish<ConfirmToken>>)> = FxHashMap::default();
+            let mut order = Vec::new();
+            for letter in letters {
+                let death = Death {
+                    queue: &queue.spec.name,
+                    reason: letter.reason,
+                    at: self.now(),
+                };
+                let target = Target {
+                    exchange: &exchange,
+                    routing_key: key.as_deref(),
+                };
+                let message = dead_letter::dead_letter(&letter.message, death, target);
+                let keys = match key {
+                    Some(_) => vec![message.routing_key().to_vec()],
+                    None => dead_letter::routing_keys(&message),
+                };
+                let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
+                let Ok(properties) = scan(message.properties()) else {
+                    continue;
+                };
+                let way = Way {
+                    exchange: &exchange,
+                    keys: &keys,
+                    properties: &properties,
+                    delayed: false,
+                };
+                if !vhost.route(&way, &mut routed) {
+                    continue;
+                }
+                after_routing(self, &vhost, &routed, &message, None);
+                for target in routed.queues.iter().map(|target| &target.0) {
+                    if dead_letter::is_cycle(&message, &target.spec.name) {
+                        continue;
+                    }
+                    let group = groups.entry(target.spec.id).or_insert_with(|| {
+                        order.push(target.spec.id);
+                        (target.clone(), Vec::new())
+                    });
+                    group.1.push(Publish {
+                        message: message.clone(),
+                        publish: None,
+                    });
+                }
+            }
+            for id in order {
+                if let Some((target, batch)) = groups.remove(&id) {
+                    let next = target.publish(self, batch);
+                    note(work, &target, next);
+                }
+            }
+        }
+        let ((), next) = queue.with_deferred(self, |machine, _, sink| machine.dead_lettered(slots, sink));
+        note(work, queue, next);
+    }
+}
+
+fn note(work: &mut Work, queue: &Arc<QueueHandle>, deferred: Deferred) {
+    if !deferred.is_empty() {
+        work.push_back((queue.clone(), deferred));
+    }
+}
+
+/// The queue was deleted under a consumer: its client hears of it if it wants to.
+fn tell_cancelled(outbox: &Outbox, consumer: &Arc<super::consumer::Consumer>) {
+    let mut out = outbox.lock();
+    out.forget_stalled(consumer);
+    let channel = out.channel_as(consumer.channel, consumer.incarnation);
+    let known = channel.is_some_and(|channel| channel.consumers.remove(&consumer.tag).is_some());
+    if known && consumer.wants_cancel {
+        let cancel = BasicCancel {
+            consumer_tag: consumer.tag.clone(),
+            nowait: true,
+        };
+        Method::from(cancel).encode_frame(consumer.channel, out.output.bytes());
+    }
+    out.finish();
+}
+
+/// The message with the header that tells how often it was delivered before (quorum queues).
+pub fn with_delivery_count(message: &Message, count: u32) -> Message {
+    let table = scan(message.properties()).ok().and_then(|scan| scan.headers);
+    let mut table = table
+        .filter(|table| headers::check(table).is_ok())
+        .and_then(|table| FieldTable::decode(table).ok())
+        .map(|(table, _)| table)
+        .unwrap_or_default();
+    table.set("x-delivery-count", FieldValue::I64(count.into()));
+    let edits = Edits {
+        headers: Edit::Set(&table),
+        ..Edits::default()
+    };
+    let Ok(properties) = rewrite_properties(message.properties(), &edits) else {
+        return message.clone();
+    };
+    message.rewritten(MessageParts {
+        exchange: message.exchange(),
+        routing_key: message.routing_key(),
+        properties: &properties,
+        traits: message.traits(),
+    })
+}

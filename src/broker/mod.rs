@@ -1,0 +1,214 @@
+//! What a node can be asked to do: the machines joined to their journals.
+//!
+//! [`Broker`] holds what is declared (the catalogue, behind one lock, changed by commands only),
+//! the live virtual hosts with their routers and queues, and the connections. Locks are taken in
+//! the order catalogue → vhost → router → queue → store → outbox, and none is held over an await.
+//!
+//! ```text
+//! publish → Publisher (routes, batches) → QueueHandle::with → Queue decides → QueueSink
+//!                                                             │ records → Store
+//!                                                             └ effects → outboxes, Deferred → effects.rs
+//! ```
+
+pub mod access;
+pub mod alarms;
+mod catalogue;
+pub mod connections;
+pub mod consumer;
+mod dead_letter;
+pub mod declare;
+mod delayed;
+mod effects;
+mod error;
+pub mod outbox;
+pub mod publish;
+mod queues;
+mod recovery;
+pub mod reply_to;
+pub mod route;
+pub mod runner;
+mod timers;
+pub mod vhosts;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use rustc_hash::FxHashMap;
+
+pub use alarms::Alarms;
+pub use connections::{ConnectionInfo, Connections};
+pub use error::BrokerError;
+pub use queues::ConsumeWish;
+pub use recovery::StartError;
+pub use runner::QueueHandle;
+pub use vhosts::Vhost;
+
+use crate::config::Config;
+use crate::metadata::Catalog;
+use crate::store::{Lsn, OwnerId, Store, StoreError};
+use crate::types::{ConnectionId, Reply, ReplyCode, Timestamp, VhostName};
+use delayed::Delayer;
+use reply_to::ReplyTo;
+use timers::Timers;
+
+/// This node as others see it.
+#[derive(Debug, Clone)]
+pub struct NodeInfo {
+    /// `rabbit@host`.
+    pub name: String,
+    pub cluster_name: String,
+    pub started_at: Timestamp,
+}
+
+/// The broker of this node.
+pub struct Broker {
+    config: Arc<Config>,
+    node: NodeInfo,
+    clock: Clock,
+    store: Store,
+    catalog: RwLock<Catalog>,
+    /// Position of the last command that was written down; changed under the catalogue's lock.
+    catalogue_lsn: Mutex<Lsn>,
+    /// Copy of the catalogue's count of changed rights, for caches.
+    rights: AtomicU64,
+    vhosts: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,
+    /// Queues by the owner of their entries in the store.
+    owners: RwLock<FxHashMap<OwnerId, Arc<QueueHandle>>>,
+    delayed: Delayer,
+    reply_to: ReplyTo,
+    timers: Timers,
+    connections: Connections,
+    alarms: Alarms,
+    runtime: tokio::runtime::Handle,
+    next_connection: AtomicU64,
+    /// The store failed: nothing more can be promised.
+    failed: AtomicBool,
+}
+
+/// Wall-clock time that never runs backwards while the process lives.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    began: Instant,
+    began_at: Timestamp,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            began: Instant::now(),
+            began_at: Timestamp(since_epoch.as_millis() as u64),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(self.began_at.0 + self.began.elapsed().as_millis() as u64)
+    }
+}
+
+impl Broker {
+    /// The node's configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// This node as others see it.
+    pub fn node(&self) -> &NodeInfo {
+        &self.node
+    }
+
+    /// What is declared; not to be held over an await or while a command is sent.
+    pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
+        self.catalog.read()
+    }
+
+    /// The live virtual host of that name.
+    pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
+        self.vhosts.read().get(name).cloned()
+    }
+
+    /// The client connections.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// Memory and disk.
+    pub fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
+    /// Reply queues of clients that consume from `amq.rabbitmq.reply-to`.
+    pub fn reply_to(&self) -> &ReplyTo {
+        &self.reply_to
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether the store failed and the node no longer takes anything.
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// A number for a connection that was just accepted.
+    pub fn next_connection(&self) -> ConnectionId {
+        ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether the disk is so far behind that producers should pause.
+    pub fn store_is_behind(&self) -> bool {
+        self.store.pressure()
+    }
+
+    /// The store takes no more writes: nothing can be promised any more. Clients are told, and
+    /// the node stops taking new ones.
+    fn fail(&self, error: &StoreError) {
+        self.failed.store(true, Ordering::Release);
+        tracing::error!(%error, "the node cannot write to its disk and stops serving");
+        let reply = Reply::connection(ReplyCode::InternalError, "the node cannot write to its disk");
+        for connection in self.connections.all() {
+            connection.outbox.control(outbox::Control::Close(reply.clone()));
+        }
+    }
+
+    /// Waits while the disk is behind; at once when it is not.
+    pub async fn store_drained(&self) {
+        if self.store.pressure() {
+            self.store.drained().await;
+        }
+    }
+
+    /// Waits until everything that was handed to the store so far survives a crash.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn synced(&self) -> Result<(), StoreError> {
+        let position = self.store.batch(OwnerId::CATALOGUE).commit();
+        self.store.synced(position).await
+    }
+
+    /// Whether that is the user's password.
+    pub fn authenticate(&self, user: &str, password: &[u8]) -> bool {
+        let hash = self.catalog().user(user).map(|user| user.spec.password.clone());
+        hash.is_some_and(|hash| hash.matches(password))
+    }
+
+    /// Fires what is due until the task is dropped: queue deadlines and delayed messages.
+    pub async fn run_timers(self: Arc<Self>) {
+        self.timers.run(&self).await;
+    }
+
+    /// Watches memory and disk until the task is dropped.
+    pub async fn run_alarms(self: Arc<Self>) {
+        alarms::watch(&self).await;
+    }
+
+    /// Writes everything down and stops the store. Blocks.
+    pub fn stop(&self) {
+        self.store.stop();
+    }
+}

@@ -1,0 +1,205 @@
+//! What happens to live queues: consumers come and go, messages are fetched and settled, the
+//! queue is purged, deleted, or deletes itself.
+
+use std::sync::Arc;
+
+use super::consumer::Consumer;
+use super::declare::DeclareError;
+use super::outbox::Control;
+use super::runner::{QueueHandle, requeue};
+use super::{Broker, BrokerError};
+use crate::codec::method::{BasicConsumeOk, Method};
+use crate::metadata::{CatalogError, Command};
+use crate::queue::{Consume, ConsumeError, Get, Outcome, Slot, Tick};
+use crate::types::{Millis, Reply, ReplyCode};
+
+/// How a consumer wants to be served.
+#[derive(Clone, Copy, Debug)]
+pub struct ConsumeWish {
+    /// Most messages it may hold unsettled; `None` is no limit.
+    pub prefetch: Option<u32>,
+    pub exclusive: bool,
+    /// `x-priority`: higher ones are served first.
+    pub priority: i32,
+    /// Whether the client waits for `consume-ok`.
+    pub answer: bool,
+}
+
+impl Broker {
+    /// Takes a consumer on. The client hears `consume-ok` before the first delivery.
+    ///
+    /// # Errors
+    /// When the queue is in exclusive use, or was deleted meanwhile.
+    pub fn consume(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        consumer: &Arc<Consumer>,
+        wish: ConsumeWish,
+    ) -> Result<(), BrokerError> {
+        let names = || (queue.spec.vhost.clone(), queue.spec.name.clone());
+        queue.with(self, |machine, now, sink| {
+            let (vhost, name) = names();
+            if queue.is_deleted() {
+                return Err(CatalogError::NoQueue(vhost, name).into());
+            }
+            match machine.check_consume(wish.exclusive) {
+                Ok(()) => {}
+                Err(ConsumeError::ExclusiveUse) => return Err(DeclareError::ExclusiveUse(vhost, name).into()),
+                Err(error @ ConsumeError::TooMany) => {
+                    let reply = Reply::channel(ReplyCode::ResourceError, error.to_string());
+                    return Err(BrokerError::Reply(reply));
+                }
+            }
+            let out = sink.outbox(&consumer.outbox);
+            if let Some(channel) = out.channel_as(consumer.channel, consumer.incarnation) {
+                channel.consumers.insert(consumer.tag.clone(), consumer.clone());
+            }
+            if wish.answer {
+                let answer = BasicConsumeOk {
+                    consumer_tag: consumer.tag.clone(),
+                };
+                Method::from(answer).encode_frame(consumer.channel, out.output.bytes());
+            }
+            let consume = Consume {
+                handle: consumer.clone(),
+                prefetch: wish.prefetch,
+                no_ack: consumer.no_ack,
+                exclusive: wish.exclusive,
+                priority: wish.priority,
+            };
+            // It was asked for under this lock whether the queue takes it.
+            if let Ok(id) = machine.consume(now, consume, sink) {
+                let _ = consumer.id.set(id);
+            }
+            Ok(())
+        })
+    }
+
+    /// Ends a consumer; an auto-delete queue goes with its last one.
+    pub async fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) {
+        let Some(queue) = consumer.queue.upgrade() else {
+            return;
+        };
+        let Some(id) = consumer.id.get().copied() else {
+            return;
+        };
+        let left = queue.with(self, |machine, now, sink| {
+            machine.cancel(now, id, sink);
+            machine.consumer_count()
+        });
+        if left == 0 && queue.spec.auto_delete && !queue.is_deleted() {
+            self.delete_itself(&queue, "its last consumer is gone").await;
+        }
+    }
+
+    /// Serves consumers again whose client had no room.
+    pub fn unstall(self: &Arc<Self>, consumers: Vec<Arc<Consumer>>) {
+        for consumer in consumers {
+            if let (Some(queue), Some(id)) = (consumer.queue.upgrade(), consumer.id.get().copied()) {
+                queue.with(self, |machine, now, sink| machine.unstall(now, id, sink));
+            }
+        }
+    }
+
+    /// Fetches one message, waiting for its body where it is on disk.
+    pub async fn get(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Get {
+        loop {
+            let fetched = queue.fetched.notified();
+            tokio::pin!(fetched);
+            fetched.as_mut().enable();
+            match queue.with(self, |machine, now, sink| machine.get(now, no_ack, sink)) {
+                Get::NeedsFetch => fetched.await,
+                got => return got,
+            }
+        }
+    }
+
+    /// Ends the outstanding state of messages.
+    pub fn settle(self: &Arc<Self>, queue: &Arc<QueueHandle>, slots: impl IntoIterator<Item = Slot>, outcome: Outcome) {
+        queue.with(self, |machine, now, sink| machine.settle(now, slots, outcome, sink));
+    }
+
+    /// Gives messages back that no client holds any more.
+    pub fn give_back(self: &Arc<Self>, queue: &Arc<QueueHandle>, slots: Vec<Slot>) {
+        requeue(queue, self, slots);
+    }
+
+    /// Drops all ready messages and says how many there were.
+    pub fn purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> u64 {
+        queue.with(self, |machine, _, sink| machine.purge(sink))
+    }
+
+    /// Deletes a queue and says how many messages were ready; a missing one is no error.
+    ///
+    /// # Errors
+    /// When it is in use or not empty and that was to be checked, or when the store failed.
+    pub async fn delete_queue(
+        self: &Arc<Self>,
+        vhost: &str,
+        name: &str,
+        if_unused: bool,
+        if_empty: bool,
+    ) -> Result<u64, BrokerError> {
+        let Some(queue) = self.vhost(vhost).and_then(|vhost| vhost.queue(name)) else {
+            return Ok(0);
+        };
+        let counts = queue.read(super::runner::Machine::counts);
+        let names = || (queue.spec.vhost.clone(), queue.spec.name.clone());
+        if if_empty && counts.ready > 0 {
+            let (vhost, name) = names();
+            return Err(DeclareError::NotEmpty(vhost, name).into());
+        }
+        if if_unused && counts.consumers > 0 {
+            let (vhost, name) = names();
+            return Err(DeclareError::InUse(vhost, name).into());
+        }
+        let command = Command::DeleteQueue {
+            vhost: queue.spec.vhost.clone(),
+            name: queue.spec.name.clone(),
+        };
+        match self.command(command).await {
+            Ok(()) => Ok(counts.ready),
+            // Somebody else was faster.
+            Err(BrokerError::Catalog(CatalogError::NoQueue(..))) => Ok(0),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A queue's deadline has come.
+    pub(super) async fn tick_queue(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
+        let Tick { expire_queue, overdue } = queue.with(self, |machine, now, sink| machine.tick(now, sink));
+        for consumer in overdue {
+            let timeout = self.consumer_timeout(queue).unwrap_or_default();
+            let text = format!(
+                "delivery acknowledgement on channel {} timed out. Timeout value used: {timeout} ms. This timeout \
+                 value can be configured, see consumers doc guide to learn more",
+                consumer.channel
+            );
+            consumer.outbox.control(Control::CloseChannel {
+                channel: consumer.channel,
+                incarnation: consumer.incarnation,
+                reply: Reply::channel(ReplyCode::PreconditionFailed, text),
+            });
+        }
+        if expire_queue && !queue.is_deleted() {
+            self.delete_itself(queue, "it was not used for its time to live").await;
+        }
+    }
+
+    /// How long a consumer of the queue may hold a message.
+    pub(super) fn consumer_timeout(&self, queue: &QueueHandle) -> Option<Millis> {
+        let own = queue.read(|machine| machine.settings().consumer_timeout);
+        own.or(self.config.queues.consumer_timeout)
+    }
+
+    async fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) {
+        tracing::debug!(queue = %queue.spec.name, vhost = %queue.spec.vhost, why, "queue deleted");
+        let command = Command::DeleteQueue {
+            vhost: queue.spec.vhost.clone(),
+            name: queue.spec.name.clone(),
+        };
+        if let Err(error) = self.command(command).await {
+            tracing::debug!(queue = %queue.spec.name, %error, "the queue was gone already");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Direct reply-to (RabbitMQ, "Direct Reply-to"): answers that go to a channel without a queue.
+//!
+//! A client consumes from the pseudo-queue `amq.rabbitmq.reply-to`; what it then publishes with
+//! that name in `reply-to` carries the name of its channel, a token nobody can guess. Answers
+//! published to the token through the default exchange are written to the client at once, are
+//! never stored and never acknowledged.
+
+use std::fmt;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::RwLock;
+use rustc_hash::FxHashMap;
+
+use super::consumer::Consumer;
+pub use super::declare::REPLY_TO as PSEUDO_QUEUE;
+use crate::types::Message;
+
+/// The name of one channel's reply queue, without its prefix.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Token(u128);
+
+impl Token {
+    /// A token drawn by chance.
+    pub fn random() -> Self {
+        Self(rand::random())
+    }
+
+    /// The token in a routing key, if it has the form of one.
+    pub fn of(key: &[u8]) -> Option<Self> {
+        let encoded = key.strip_prefix(PSEUDO_QUEUE.as_bytes())?.strip_prefix(b".")?;
+        let bytes = URL_SAFE_NO_PAD.decode(encoded).ok()?;
+        Some(Self(u128::from_be_bytes(bytes.try_into().ok()?)))
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{PSEUDO_QUEUE}.{}", URL_SAFE_NO_PAD.encode(self.0.to_be_bytes()))
+    }
+}
+
+/// The channels that wait for answers.
+#[derive(Default)]
+pub struct ReplyTo {
+    channels: RwLock<FxHashMap<Token, Arc<Consumer>>>,
+}
+
+impl ReplyTo {
+    /// A channel begins to wait for answers.
+    pub fn register(&self, token: Token, consumer: Arc<Consumer>) {
+        self.channels.write().insert(token, consumer);
+    }
+
+    /// A channel no longer waits.
+    pub fn forget(&self, token: Token) {
+        self.channels.write().remove(&token);
+    }
+
+    /// Whether somebody waits under this name of a queue.
+    pub fn is_waiting(&self, name: &str) -> bool {
+        Token::of(name.as_bytes()).is_some_and(|token| self.channels.read().contains_key(&token))
+    }
+
+    /// Writes an answer to the client that waits for it. False when nobody does. An answer to a
+    /// client that does not read is dropped, as RabbitMQ may.
+    pub fn deliver(&self, token: Token, message: &Message) -> bool {
+        let Some(consumer) = self.channels.read().get(&token).cloned() else {
+            return false;
+        };
+        let mut out = consumer.outbox.lock();
+        let room = out.output.len() < super::outbox::HIGH_WATER * 2;
+        if let Some((output, frame_max, channel)) = out.parts(consumer.channel, consumer.incarnation)
+            && room
+        {
+            let tag = channel.skip();
+            consumer.template.write(output, tag, false, message, frame_max);
+        }
+        out.finish();
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_back_from_its_name_and_nothing_else_does() {
+        let token = Token::random();
+        assert_eq!(Token::of(token.to_string().as_bytes()), Some(token));
+        for other in ["amq.rabbitmq.reply-to", "amq.rabbitmq.reply-to.forged", "queue", ""] {
+            assert_eq!(Token::of(other.as_bytes()), None);
+        }
+    }
+}

@@ -1,0 +1,366 @@
+//! The protocol machine of one AMQP 0-9-1 connection, server side.
+//!
+//! It knows no runtime, socket or clock. A session owns the read buffer and pulls:
+//! [`Connection::step`] looks at the front of the buffer and says what comes first; the session
+//! removes the bytes it took, carries the step out and steps again. The machine's own replies
+//! (start, tune, open-ok, close, heartbeats …) go into the `out` that every call is given.
+//!
+//! ```text
+//! Header ──► Starting ──► LoggingIn ──► Tuning ──► Opening ──► Vhost ──► Open
+//!      header     start-ok      log_in     tune-ok       open     opened  │
+//!                                                                         │
+//!            any of them ── close of either side, refusal ──► Closing ◄───┘
+//!                 │                                              │ close-ok, deadline
+//!                 └── deadline, silence, nonsense ──► Ended ◄────┘
+//! ```
+//! *Answers.* [`Step::Login`], [`Step::Open`], [`Step::OpenChannel`], [`Step::CloseChannel`],
+//! [`Step::UpdateSecret`], [`Step::Closing`] and [`Step::Refused`] want an answer before the next
+//! step; which one stands with each. Until a login or a vhost is answered, steps give
+//! [`Step::More`] and leave the buffer alone.
+//!
+//! A step that gave [`Step::Publish`] changed nothing here: it may be left for later and taken again.
+//!
+//! *Refusals.* [`Step::Refused`] is a refusal found here and not yet written: the session cleans
+//! up, then calls [`Connection::close_channel`] or [`Connection::close`], as it does for its own.
+//!
+//! *Ends.* After [`Step::End`] and [`Tick::End`] the session writes what is in `out` and closes the
+//! socket. A closing connection lingers until the client's close-ok, its end of file or a
+//! deadline, so that a close is not lost with the socket.
+
+mod channels;
+mod closing;
+mod content;
+mod direct;
+mod handshake;
+mod heartbeat;
+mod open;
+mod settings;
+
+use std::sync::Arc;
+
+pub use content::{Content, ContentError};
+pub use direct::Direct;
+pub use settings::{Capabilities, Client, FRAME_MIN, Identity, Settings, server_properties};
+use thiserror::Error;
+
+use self::channels::Channels;
+use self::closing::Closing;
+use self::direct::Partial;
+use self::handshake::Handshake;
+use self::heartbeat::{Due, Heartbeat};
+use crate::codec::content::{Ack, Nack, Reject, WholePublish};
+use crate::codec::method::ConnectionClose;
+use crate::codec::{FrameError, Method, MethodError, frame};
+use crate::types::{Reply, Timestamp};
+
+/// One connection; see the module's docs for how it is driven.
+#[derive(Debug)]
+pub struct Connection {
+    settings: Arc<Settings>,
+    phase: Phase,
+    client: Client,
+    channel_max: u16,
+    frame_max: u32,
+    heartbeat_seconds: u16,
+    heartbeat: Option<Heartbeat>,
+    channels: Channels,
+    /// The body frame whose payload is being taken in pieces.
+    partial: Option<Partial>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Handshake(Handshake),
+    Open,
+    Closing(Closing),
+    Ended(Ending),
+}
+
+/// What comes first in the input. `consumed` bytes belong to it.
+#[derive(Debug)]
+pub enum Step<'a> {
+    /// Nothing whole yet: read at least this many more bytes.
+    More(usize),
+    /// Handled here.
+    Done {
+        consumed: usize,
+    },
+    /// Who it says it is; answer with [`Connection::log_in`] or [`Connection::refuse_login`].
+    Login {
+        consumed: usize,
+        login: Login,
+    },
+    /// The vhost it wants; answer with [`Connection::opened`] or [`Connection::close`].
+    Open {
+        consumed: usize,
+        vhost: String,
+    },
+    /// A publish that lies whole in the input.
+    Publish(WholePublish<'a>),
+    /// A publish that came in pieces, whole now.
+    Content {
+        consumed: usize,
+        channel: u16,
+        content: Content,
+    },
+    Ack {
+        consumed: usize,
+        channel: u16,
+        ack: Ack,
+    },
+    Nack {
+        consumed: usize,
+        channel: u16,
+        nack: Nack,
+    },
+    Reject {
+        consumed: usize,
+        channel: u16,
+        reject: Reject,
+    },
+    /// A channel was opened; answer with [`Connection::channel_opened`] or [`Connection::close`].
+    OpenChannel {
+        consumed: usize,
+        channel: u16,
+    },
+    /// The client closed a channel; answer with [`Connection::channel_closed`].
+    CloseChannel {
+        consumed: usize,
+        channel: u16,
+    },
+    /// Any other method a client may send on an open channel.
+    Method {
+        consumed: usize,
+        channel: u16,
+        method: Method,
+    },
+    /// A fresh secret for the same user; answer with [`Connection::secret_updated`] or
+    /// [`Connection::close`].
+    UpdateSecret {
+        consumed: usize,
+        secret: Vec<u8>,
+    },
+    /// The client closed the connection; clean up, then answer with [`Connection::close_ok`].
+    Closing {
+        consumed: usize,
+    },
+    /// A refusal of the channel, or of the connection when `channel` is `None`. Clean up, then pass
+    /// `ids` and `reply` to [`Connection::close_channel`] or [`Connection::close`].
+    Refused {
+        consumed: usize,
+        channel: Option<u16>,
+        ids: Ids,
+        reply: Reply,
+    },
+    /// No more is spoken: write what is in `out`, then close the socket.
+    End(Ending),
+}
+
+/// Class and method id of the method that a refusal is about; 0, 0 when it is none.
+pub type Ids = (u16, u16);
+
+/// What `connection.start-ok` says of who is there, not looked at.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    pub mechanism: String,
+    pub response: Vec<u8>,
+}
+
+/// Responses hold passwords and are not printed.
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("mechanism", &self.mechanism)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the time asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tick {
+    Nothing,
+    /// A heartbeat was written into `out`.
+    Heartbeat,
+    /// As [`Step::End`].
+    End(Ending),
+}
+
+/// Why a connection ended, for the log; the client hears no more of it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Ending {
+    #[error("closed")]
+    Closed,
+    #[error("the client did not answer the close")]
+    NoCloseOk,
+    #[error("nothing was heard for three heartbeats")]
+    Silent,
+    #[error("the handshake took too long")]
+    HandshakeTimeout,
+    #[error("bad protocol header '{}'", .0.escape_ascii())]
+    BadHeader([u8; 8]),
+    #[error("too many bytes before authentication")]
+    TooMuch,
+    #[error("unexpected frame in the handshake: {0}")]
+    Frame(FrameError),
+    #[error("unexpected method in the handshake: class {} method {}", .0.0, .0.1)]
+    OutOfOrder(Ids),
+    #[error("{0}")]
+    Method(MethodError),
+    #[error("mechanism '{0}' is not on offer")]
+    NoMechanism(String),
+    #[error("login refused")]
+    LoginRefused,
+    #[error("{field} of {wanted} was asked for where {offered} was offered")]
+    Tuning {
+        field: &'static str,
+        wanted: u32,
+        offered: u32,
+    },
+}
+
+impl Connection {
+    /// A connection that was accepted at `now`.
+    pub fn new(settings: Arc<Settings>, now: Timestamp) -> Self {
+        Self {
+            phase: Phase::Handshake(Handshake::new(now + settings.handshake_timeout)),
+            client: Client::default(),
+            channel_max: settings.channel_max,
+            frame_max: FRAME_MIN,
+            heartbeat_seconds: 0,
+            heartbeat: None,
+            channels: Channels::default(),
+            partial: None,
+            settings,
+        }
+    }
+
+    /// Looks at the front of `input` and says what comes first; the session then removes the bytes
+    /// consumed. Never more than one frame, or one whole publish, at a time.
+    #[inline]
+    pub fn step<'a>(&mut self, now: Timestamp, input: &'a [u8], out: &mut Vec<u8>) -> Step<'a> {
+        if self.partial.is_some() {
+            return self.step_partial(now, input);
+        }
+        match &self.phase {
+            Phase::Open => self.step_open(now, input, out),
+            Phase::Handshake(_) => self.step_handshake(now, input, out),
+            Phase::Closing(_) => self.step_closing(input, out),
+            Phase::Ended(ending) => Step::End(ending.clone()),
+        }
+    }
+
+    /// Bytes arrived.
+    #[inline]
+    pub fn on_heard(&mut self, now: Timestamp) {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.on_heard(now);
+        }
+    }
+
+    /// Bytes were written.
+    #[inline]
+    pub fn on_sent(&mut self, now: Timestamp) {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.on_sent(now);
+        }
+    }
+
+    /// The session stops reading the socket, or reads again; a client that is not read is not taken
+    /// for gone.
+    pub fn pause(&mut self, is_paused: bool, now: Timestamp) {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.listen(!is_paused, now);
+        }
+    }
+
+    /// Does what is due at `now`; [`Connection::next_deadline`] says when there is something.
+    pub fn on_tick(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Tick {
+        let overdue = match &self.phase {
+            Phase::Handshake(handshake) if now >= handshake.until => Some(Ending::HandshakeTimeout),
+            Phase::Closing(closing) if now >= closing.until => Some(Ending::NoCloseOk),
+            Phase::Ended(ending) => return Tick::End(ending.clone()),
+            _ => None,
+        };
+        if let Some(ending) = overdue {
+            return Tick::End(self.end(ending));
+        }
+        match self.heartbeat.as_mut().map(|heartbeat| heartbeat.on_tick(now)) {
+            Some(Due::GiveUp) => Tick::End(self.end(Ending::Silent)),
+            Some(Due::Send) => {
+                out.extend_from_slice(&frame::HEARTBEAT);
+                Tick::Heartbeat
+            }
+            Some(Due::Nothing) | None => Tick::Nothing,
+        }
+    }
+
+    /// When [`Connection::on_tick`] has something to do next, if nothing happens before.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let phase = match &self.phase {
+            Phase::Handshake(handshake) => Some(handshake.until),
+            Phase::Closing(closing) => Some(closing.until),
+            Phase::Open | Phase::Ended(_) => None,
+        };
+        let heartbeat = self.heartbeat.as_ref().map(Heartbeat::next_deadline);
+        phase.into_iter().chain(heartbeat).min()
+    }
+
+    /// What the client says of itself; empty before its start-ok.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Largest frame in bytes, as agreed.
+    #[inline]
+    pub fn frame_max(&self) -> u32 {
+        self.frame_max
+    }
+
+    /// Most channels open at once, as agreed.
+    pub fn channel_max(&self) -> u16 {
+        self.channel_max
+    }
+
+    /// Heartbeat interval in seconds as agreed; 0 is none.
+    pub fn heartbeat(&self) -> u16 {
+        self.heartbeat_seconds
+    }
+
+    /// How many channel numbers are in use.
+    pub fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Whether the handshake is over and nobody has closed.
+    #[inline]
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open)
+    }
+
+    /// Whether the connection is over: nothing is to be read or written any more.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended(_))
+    }
+
+    /// Ends the connection and lets go of what it held.
+    fn end(&mut self, ending: Ending) -> Ending {
+        self.phase = Phase::Ended(ending.clone());
+        self.heartbeat = None;
+        self.partial = None;
+        self.channels.clear();
+        ending
+    }
+}
+
+/// A close method about the method of these ids.
+fn connection_close(ids: Ids, reply: &Reply) -> Method {
+    Method::from(ConnectionClose {
+        reply_code: reply.code.code(),
+        reply_text: reply.wire_text(),
+        class_id: ids.0,
+        method_id: ids.1,
+    })
+}
+
+#[cfg(test)]
+mod tests;

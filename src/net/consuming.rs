@@ -1,0 +1,202 @@
+//! Consumers and single fetches.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use super::methods::refusal;
+use super::session::Session;
+use crate::broker::QueueHandle;
+use crate::broker::consumer::Consumer;
+use crate::broker::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
+use crate::broker::outbox::Outstanding;
+use crate::broker::reply_to::Token;
+use crate::broker::runner::with_delivery_count;
+use crate::codec::deliver::{DeliverTemplate, write_get_ok};
+use crate::codec::method::{BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicGetEmpty};
+use crate::metadata::CatalogError;
+use crate::queue::{Get, Slot};
+use crate::types::{FieldTable, Reply, ReplyCode};
+
+impl Session {
+    pub(super) async fn consume(&mut self, number: u16, method: BasicConsume) -> Result<(), Reply> {
+        let identity = self.who()?;
+        let channel = self.channel(number)?;
+        let last = channel.last_queue.clone();
+        let has_reply_consumer = channel.reply.is_some();
+        let is_reply_tag = channel
+            .reply
+            .as_ref()
+            .is_some_and(|(_, tag)| *tag == method.consumer_tag);
+        let (tag_in_use, global_prefetch) = match self.outbox.lock().channel(number) {
+            Some(held) => (
+                is_reply_tag || held.consumers.contains_key(&method.consumer_tag),
+                held.prefetch.is_some(),
+            ),
+            None => return Ok(()),
+        };
+        let state = ConsumingChannel {
+            last_queue: last.as_deref(),
+            tag_in_use,
+            has_reply_consumer,
+            global_prefetch,
+        };
+        let plan = basic_consume(&self.broker.catalog(), &identity.who(), state, &method, rand::random);
+        match plan.map_err(refusal)? {
+            ConsumePlan::ReplyTo { tag } => self.consume_replies(number, tag, method.nowait),
+            ConsumePlan::Queue(spec) => self.consume_queue(number, spec, method.nowait),
+        }
+    }
+
+    fn consume_queue(&mut self, number: u16, spec: ConsumerSpec, nowait: bool) -> Result<(), Reply> {
+        let identity = self.who()?;
+        let queue = self.live_queue(identity.vhost(), &spec.queue)?;
+        let channel = self.channel(number)?;
+        let (incarnation, prefetch) = (channel.incarnation, channel.prefetch);
+        let limit = self.broker.config().limits.consumer_max_per_channel;
+        let queue_index = match self.outbox.lock().channel(number) {
+            Some(held) if limit.is_some_and(|limit| held.consumers.len() as u64 >= limit) => {
+                let text = format!(
+                    "reached maximum ({}) of consumers per channel",
+                    limit.unwrap_or_default()
+                );
+                return Err(Reply::channel(ReplyCode::NotAllowed, text));
+            }
+            Some(held) => held.queue_index(&queue),
+            None => return Ok(()),
+        };
+        let consumer = Arc::new(Consumer {
+            outbox: self.outbox.clone(),
+            channel: number,
+            incarnation,
+            template: DeliverTemplate::new(number, &spec.tag),
+            tag: spec.tag,
+            no_ack: spec.no_ack,
+            arguments: spec.arguments,
+            user: identity.user().clone(),
+            queue_index,
+            queue: Arc::downgrade(&queue),
+            wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
+            id: OnceLock::new(),
+        });
+        let wish = crate::broker::ConsumeWish {
+            prefetch,
+            exclusive: spec.exclusive,
+            priority: spec.priority,
+            answer: !nowait,
+        };
+        self.broker.consume(&queue, &consumer, wish).map_err(refusal)
+    }
+
+    /// The channel is to get the answers to its own requests.
+    fn consume_replies(&mut self, number: u16, tag: String, nowait: bool) -> Result<(), Reply> {
+        let identity = self.who()?;
+        let outbox = self.outbox.clone();
+        let token = Token::random();
+        let channel = self.channel(number)?;
+        let consumer = Consumer {
+            outbox,
+            channel: number,
+            incarnation: channel.incarnation,
+            template: DeliverTemplate::new(number, &tag),
+            tag: tag.clone(),
+            no_ack: true,
+            arguments: FieldTable::new(),
+            user: identity.user().clone(),
+            queue_index: 0,
+            queue: Weak::new(),
+            wants_cancel: false,
+            id: OnceLock::new(),
+        };
+        channel.reply = Some((token, tag.clone()));
+        self.answer(number, nowait, BasicConsumeOk { consumer_tag: tag });
+        self.broker.reply_to().register(token, Arc::new(consumer));
+        Ok(())
+    }
+
+    pub(super) async fn cancel(&mut self, number: u16, method: BasicCancel) -> Result<(), Reply> {
+        let channel = self.channel(number)?;
+        if channel
+            .reply
+            .as_ref()
+            .is_some_and(|(_, tag)| *tag == method.consumer_tag)
+            && let Some((token, _)) = channel.reply.take()
+        {
+            self.broker.reply_to().forget(token);
+        }
+        let consumer = {
+            let mut out = self.outbox.lock();
+            let consumer = out
+                .channel(number)
+                .and_then(|held| held.consumers.remove(&method.consumer_tag));
+            if let Some(consumer) = &consumer {
+                out.forget_stalled(consumer);
+            }
+            consumer
+        };
+        if let Some(consumer) = consumer {
+            self.broker.cancel(&consumer).await;
+        }
+        let consumer_tag = method.consumer_tag;
+        self.answer(number, method.nowait, BasicCancelOk { consumer_tag });
+        Ok(())
+    }
+
+    pub(super) async fn get(&mut self, number: u16, method: BasicGet) -> Result<(), Reply> {
+        let identity = self.who()?;
+        let last = self.channel(number)?.last_queue.clone();
+        let name = basic_get(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
+        let queue = self.live_queue(identity.vhost(), &name)?;
+        let Get::Message {
+            message,
+            slot,
+            redelivered,
+            delivery_count,
+            remaining,
+        } = self.broker.get(&queue, method.no_ack).await
+        else {
+            self.answer(number, false, BasicGetEmpty::default());
+            return Ok(());
+        };
+        let message = with_delivery_count(&queue, &message, delivery_count).unwrap_or(message);
+        let mut out = self.outbox.lock();
+        let frame_max = out.frame_max;
+        let Some(held) = out.channel(number) else {
+            return Ok(());
+        };
+        let tag = match slot {
+            Slot::NONE => held.skip(),
+            slot => {
+                let queue = held.queue_index(&queue);
+                held.hold(Outstanding {
+                    queue,
+                    slot,
+                    consumed: false,
+                })
+            }
+        };
+        let remaining = u32::try_from(remaining).unwrap_or(u32::MAX);
+        write_get_ok(
+            &mut out.output,
+            number,
+            tag,
+            redelivered,
+            remaining,
+            &message,
+            frame_max,
+        );
+        out.finish();
+        Ok(())
+    }
+
+    /// A queue that the catalogue knows, ready to be used.
+    pub(super) fn live_queue(&self, vhost: &str, name: &str) -> Result<Arc<QueueHandle>, Reply> {
+        let queue = self.broker.vhost(vhost).and_then(|vhost| vhost.queue(name));
+        match queue {
+            Some(queue) if queue.is_quarantined() => {
+                let text = format!("queue '{name}' in vhost '{vhost}' has crashed and failed to restart");
+                Err(Reply::channel(ReplyCode::NotFound, text))
+            }
+            Some(queue) => Ok(queue),
+            None => Err(refusal(CatalogError::NoQueue(vhost.into(), name.into()))),
+        }
+    }
+}

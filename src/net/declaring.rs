@@ -1,0 +1,179 @@
+//! Exchanges, queues and bindings: looked at by [`crate::broker::declare`], applied as commands.
+
+use super::methods::refusal;
+use super::session::Session;
+use crate::broker::declare::{
+    self, DeclareError, DeletePlan, ExchangePlan, QueuePlan, QueueRules, queue_declare, queue_delete, queue_purge,
+};
+use crate::codec::Method;
+use crate::codec::method::{
+    ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueBind, QueueDeclare, QueueDeclareOk,
+    QueueDelete, QueueDeleteOk, QueuePurge, QueuePurgeOk, QueueUnbind,
+};
+use crate::metadata::{CatalogError, Command};
+use crate::types::{QueueName, Reply};
+
+impl Session {
+    pub(super) async fn declare_exchange(&mut self, channel: u16, method: ExchangeDeclare) -> Result<(), Reply> {
+        let identity = self.who()?;
+        self.broker
+            .decide(|catalog| {
+                let plan = declare::exchange_declare(catalog, &identity.who(), &method)?;
+                Ok::<_, DeclareError>(match plan {
+                    ExchangePlan::Existing => (None, ()),
+                    ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), ()),
+                })
+            })
+            .await
+            .map_err(refusal)?;
+        self.answer(channel, method.nowait, Method::ExchangeDeclareOk);
+        Ok(())
+    }
+
+    pub(super) async fn delete_exchange(&mut self, channel: u16, method: ExchangeDelete) -> Result<(), Reply> {
+        let identity = self.who()?;
+        self.decide(|catalog| declare::exchange_delete(catalog, &identity.who(), &method))
+            .await?;
+        self.answer(channel, method.nowait, Method::ExchangeDeleteOk);
+        Ok(())
+    }
+
+    pub(super) async fn bind_exchange(&mut self, channel: u16, method: ExchangeBind) -> Result<(), Reply> {
+        let identity = self.who()?;
+        self.decide(|catalog| declare::exchange_bind(catalog, &identity.who(), &method))
+            .await?;
+        self.answer(channel, method.nowait, Method::ExchangeBindOk);
+        Ok(())
+    }
+
+    pub(super) async fn unbind_exchange(&mut self, channel: u16, method: ExchangeUnbind) -> Result<(), Reply> {
+        let identity = self.who()?;
+        self.decide(|catalog| declare::exchange_unbind(catalog, &identity.who(), &method))
+            .await?;
+        self.answer(channel, method.nowait, Method::ExchangeUnbindOk);
+        Ok(())
+    }
+
+    pub(super) async fn bind_queue(&mut self, channel: u16, method: QueueBind) -> Result<(), Reply> {
+        let identity = self.who()?;
+        let last = self.channel(channel)?.last_queue.clone();
+        self.decide(|catalog| declare::queue_bind(catalog, &identity.who(), last.as_deref(), &method))
+            .await?;
+        self.answer(channel, method.nowait, Method::QueueBindOk);
+        Ok(())
+    }
+
+    pub(super) async fn unbind_queue(&mut self, channel: u16, method: QueueUnbind) -> Result<(), Reply> {
+        let identity = self.who()?;
+        let last = self.channel(channel)?.last_queue.clone();
+        self.decide(|catalog| declare::queue_unbind(catalog, &identity.who(), last.as_deref(), &method))
+            .await?;
+        self.answer(channel, false, Method::QueueUnbindOk);
+        Ok(())
+    }
+
+    pub(super) async fn declare_queue(&mut self, channel: u16, method: QueueDeclare) -> Result<(), Reply> {
+        let identity = self.who()?;
+        let rules = QueueRules::of(&self.broker.config().queues);
+        let plan = |catalog: &_| queue_declare(catalog, &identity.who(), rules, &method, rand::random);
+        // Most declares are of queues that are there: those need no turn at the catalogue.
+        let found = plan(&self.broker.catalog()).map_err(refusal)?;
+        let name = match found {
+            QueuePlan::ReplyTo => return self.declared(channel, &method, declare::REPLY_TO.into(), (0, 1)),
+            QueuePlan::ReplyConsumer(name) => {
+                if !self.broker.reply_to().is_waiting(&name) {
+                    let vhost = identity.vhost().into();
+                    return Err(refusal(CatalogError::NoQueue(vhost, name)));
+                }
+                return self.declared(channel, &method, name, (0, 1));
+            }
+            QueuePlan::Existing(name) => name,
+            QueuePlan::Create(_) => {
+                let (name, exclusive) = self
+                    .broker
+                    .decide(|catalog| {
+                        Ok::<_, DeclareError>(match plan(catalog)? {
+                            QueuePlan::Create(spec) => {
+                                let answer = (spec.name.clone(), spec.exclusive_owner.is_some());
+                                (Some(Command::DeclareQueue(spec)), answer)
+                            }
+                            QueuePlan::Existing(name) | QueuePlan::ReplyConsumer(name) => (None, (name, false)),
+                            QueuePlan::ReplyTo => (None, (declare::REPLY_TO.into(), false)),
+                        })
+                    })
+                    .await
+                    .map_err(refusal)?;
+                if exclusive {
+                    self.exclusive.push(name.clone());
+                }
+                name
+            }
+        };
+        let queue = self.live_queue(identity.vhost(), &name)?;
+        let counts = queue.read(|machine| (machine.ready(), machine.consumer_count() as u64));
+        if !method.passive {
+            let now = self.broker.now();
+            queue.touch(now);
+        }
+        self.declared(channel, &method, name, counts)
+    }
+
+    pub(super) async fn purge_queue(&mut self, channel: u16, method: QueuePurge) -> Result<(), Reply> {
+        let identity = self.who()?;
+        let last = self.channel(channel)?.last_queue.clone();
+        let name = queue_purge(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
+        let queue = self.live_queue(identity.vhost(), &name)?;
+        let message_count = self.broker.purge(&queue) as u32;
+        self.answer(channel, method.nowait, QueuePurgeOk { message_count });
+        Ok(())
+    }
+
+    pub(super) async fn delete_queue(&mut self, channel: u16, method: QueueDelete) -> Result<(), Reply> {
+        let identity = self.who()?;
+        let last = self.channel(channel)?.last_queue.clone();
+        let plan = queue_delete(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
+        let message_count = match plan {
+            DeletePlan::Missing => 0,
+            DeletePlan::Delete {
+                queue,
+                if_unused,
+                if_empty,
+            } => {
+                self.exclusive.retain(|own| *own != queue);
+                let deleted = self.broker.delete_queue(identity.vhost(), &queue, if_unused, if_empty);
+                deleted.await.map_err(refusal)? as u32
+            }
+        };
+        self.answer(channel, method.nowait, QueueDeleteOk { message_count });
+        Ok(())
+    }
+
+    /// Looks at the catalogue and applies the command that follows.
+    async fn decide(
+        &self,
+        plan: impl FnOnce(&crate::metadata::Catalog) -> Result<Command, DeclareError>,
+    ) -> Result<(), Reply> {
+        self.broker
+            .decide(|catalog| Ok::<_, DeclareError>((Some(plan(catalog)?), ())))
+            .await
+            .map_err(refusal)
+    }
+
+    /// Answers a declare; the queue becomes the channel's last one.
+    fn declared(
+        &mut self,
+        channel: u16,
+        method: &QueueDeclare,
+        queue: QueueName,
+        (messages, consumers): (u64, u64),
+    ) -> Result<(), Reply> {
+        let answer = QueueDeclareOk {
+            queue: queue.as_str().to_owned(),
+            message_count: messages as u32,
+            consumer_count: consumers as u32,
+        };
+        self.channel(channel)?.last_queue = Some(queue);
+        self.answer(channel, method.nowait, answer);
+        Ok(())
+    }
+}

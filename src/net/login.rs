@@ -1,0 +1,143 @@
+//! Who may come in: credentials, then the virtual host.
+
+use super::session::Session;
+use crate::auth::mechanism::{amqplain, plain};
+use crate::broker::publish::Publishing;
+use crate::config::Mechanism;
+use crate::connection::Login;
+use crate::types::{Reply, ReplyCode, UserName};
+
+/// Ids of `connection.open`, for refusals.
+const OPEN: (u16, u16) = (10, 40);
+
+impl Session {
+    pub(super) fn on_login(&mut self, login: Login) {
+        let auth = &self.broker.config().auth;
+        let credentials = match login.mechanism.as_str() {
+            "PLAIN" => plain(&login.response),
+            "AMQPLAIN" => amqplain(&login.response),
+            "ANONYMOUS" => auth.anonymous_user.as_ref().map(|user| crate::auth::Credentials {
+                user: user.clone(),
+                password: auth.anonymous_pass.reveal().as_bytes().to_vec(),
+            }),
+            _ => None,
+        };
+        let Some(credentials) = credentials else {
+            return self.machine.drop_login();
+        };
+        let user = credentials.user.as_str();
+        let good = self.broker.authenticate(user, &credentials.password);
+        if !good || !self.may_come_from(user) {
+            tracing::warn!(
+                connection = self.info.name(),
+                user,
+                mechanism = login.mechanism,
+                "login refused: {}",
+                if good {
+                    "this user may only come from the loopback interface"
+                } else {
+                    "invalid credentials"
+                }
+            );
+            self.machine.refuse_login(self.broker.now(), &mut self.out);
+            return;
+        }
+        let client = self.machine.client();
+        let (properties, mechanism) = (client.properties.clone(), client.mechanism.clone());
+        self.info.describe(|details| {
+            details.client_properties = properties;
+            details.mechanism = mechanism;
+        });
+        self.user = Some(user.into());
+        self.handshake.done();
+        self.machine.log_in(&mut self.out);
+    }
+
+    pub(super) fn on_open(&mut self, vhost: &str) {
+        let Some(user) = self.user.clone() else {
+            return self.machine.drop_login();
+        };
+        match self.open(&user, vhost) {
+            Ok(publishing) => {
+                let machine = &self.machine;
+                self.info.describe(|details| {
+                    details.frame_max = machine.frame_max();
+                    details.channel_max = machine.channel_max();
+                    details.heartbeat = machine.heartbeat();
+                });
+                self.outbox.lock().frame_max = machine.frame_max();
+                self.publishing = Some(publishing);
+                self.machine.opened(&mut self.out);
+                tracing::debug!(connection = self.info.name(), user = %user, vhost, "connection opened");
+            }
+            Err(reply) => {
+                tracing::info!(connection = self.info.name(), user = %user, %reply, "connection refused");
+                self.machine.close(self.broker.now(), OPEN, &reply, &mut self.out);
+            }
+        }
+    }
+
+    /// A client renews its credentials; only the same user may go on.
+    pub(super) fn on_update_secret(&mut self, secret: &[u8]) {
+        let good = self
+            .user
+            .as_deref()
+            .is_some_and(|user| self.broker.authenticate(user, secret));
+        if good {
+            return self.machine.secret_updated(&mut self.out);
+        }
+        let reply = Reply::connection(ReplyCode::NotAllowed, "New secret was refused by one of the backends");
+        self.machine.close(self.broker.now(), (10, 70), &reply, &mut self.out);
+    }
+
+    fn open(&self, user: &UserName, name: &str) -> Result<Publishing, Reply> {
+        let refused = |text| Reply::connection(ReplyCode::NotAllowed, text);
+        let catalog = self.broker.catalog();
+        let declared = catalog
+            .vhost(name)
+            .ok_or_else(|| refused(format!("vhost {name} not found")))?;
+        if !declared.permissions.contains_key(user) {
+            return Err(refused(format!("access to vhost '{name}' refused for user '{user}'")));
+        }
+        let tags = catalog
+            .user(user)
+            .map(|user| user.spec.tags.clone())
+            .unwrap_or_default();
+        self.broker
+            .connections()
+            .open(&self.info, &catalog, user, declared.name())?;
+        let vhost = self
+            .broker
+            .vhost(name)
+            .ok_or_else(|| refused(format!("vhost {name} not found")))?;
+        Ok(Publishing {
+            vhost,
+            user: user.clone(),
+            impersonator: tags.iter().any(|tag| tag == "impersonator"),
+        })
+    }
+
+    /// Users like `guest` may come from the loopback interface only.
+    fn may_come_from(&self, user: &str) -> bool {
+        let loopback_only = self
+            .broker
+            .config()
+            .auth
+            .loopback_users
+            .iter()
+            .any(|(name, on)| name == user && *on);
+        !loopback_only || self.info.peer.ip().to_canonical().is_loopback()
+    }
+}
+
+/// The mechanisms offered, in RabbitMQ's order. EXTERNAL needs TLS, which plain sockets have not.
+pub(super) fn mechanisms(config: &crate::config::Auth) -> Vec<String> {
+    let on = |wanted| config.mechanisms.values().any(|mechanism| *mechanism == wanted);
+    let all = [
+        (Mechanism::Amqplain, "AMQPLAIN"),
+        (Mechanism::Plain, "PLAIN"),
+        (Mechanism::Anonymous, "ANONYMOUS"),
+    ];
+    let offered = all.into_iter().filter(|(mechanism, _)| on(*mechanism));
+    offered.map(|(_, name)| name.to_owned()).collect()
+}

@@ -1,0 +1,185 @@
+//! What a client asks for on a channel, method by method; what they do is in the files beside.
+
+use super::session::{Channel, Mode, Session};
+use super::transaction::Transaction;
+use crate::broker::declare::Who;
+use crate::channel::Confirms;
+use crate::codec::Method;
+use crate::codec::method::BasicQos;
+use crate::types::{Refusal, Reply, ReplyCode, UserName};
+
+impl Session {
+    /// Carries a method out and answers it.
+    ///
+    /// # Errors
+    /// The refusal; the channel or the connection is to be closed with it.
+    pub(super) async fn on_method(&mut self, channel: u16, method: Method) -> Result<(), Reply> {
+        match method {
+            Method::ExchangeDeclare(method) => self.declare_exchange(channel, method).await,
+            Method::ExchangeDelete(method) => self.delete_exchange(channel, method).await,
+            Method::ExchangeBind(method) => self.bind_exchange(channel, method).await,
+            Method::ExchangeUnbind(method) => self.unbind_exchange(channel, method).await,
+            Method::QueueDeclare(method) => self.declare_queue(channel, method).await,
+            Method::QueueBind(method) => self.bind_queue(channel, method).await,
+            Method::QueueUnbind(method) => self.unbind_queue(channel, method).await,
+            Method::QueuePurge(method) => self.purge_queue(channel, method).await,
+            Method::QueueDelete(method) => self.delete_queue(channel, method).await,
+            Method::BasicQos(method) => self.qos(channel, &method),
+            Method::BasicConsume(method) => self.consume(channel, method).await,
+            Method::BasicCancel(method) => self.cancel(channel, method).await,
+            Method::BasicGet(method) => self.get(channel, method).await,
+            Method::BasicRecover(method) => {
+                self.check_requeue(method.requeue)?;
+                // The answer comes before what is delivered again: clients drop what they hold then.
+                self.answer(channel, false, Method::BasicRecoverOk);
+                self.recover(channel);
+                Ok(())
+            }
+            Method::BasicRecoverAsync(method) => {
+                self.check_requeue(method.requeue)?;
+                self.recover(channel);
+                Ok(())
+            }
+            Method::ConfirmSelect(method) => {
+                self.select_confirms(channel)?;
+                self.answer(channel, method.nowait, Method::ConfirmSelectOk);
+                Ok(())
+            }
+            Method::TxSelect => {
+                self.select_transactions(channel)?;
+                self.answer(channel, false, Method::TxSelectOk);
+                Ok(())
+            }
+            Method::TxCommit => {
+                self.commit(channel).await?;
+                self.answer(channel, false, Method::TxCommitOk);
+                Ok(())
+            }
+            Method::TxRollback => {
+                self.roll_back(channel)?;
+                self.answer(channel, false, Method::TxRollbackOk);
+                Ok(())
+            }
+            other => Err(Reply::connection(
+                ReplyCode::NotImplemented,
+                format!("{} is not a client's method", other.name()),
+            )),
+        }
+    }
+
+    /// Sends the answer unless the client does not want one.
+    pub(super) fn answer(&mut self, channel: u16, nowait: bool, method: impl Into<Method>) {
+        if !nowait {
+            self.outbox.send(channel, &method.into());
+        }
+    }
+
+    /// An open channel.
+    pub(super) fn channel(&mut self, number: u16) -> Result<&mut Channel, Reply> {
+        self.channels
+            .get_mut(&number)
+            .ok_or_else(|| Reply::connection(ReplyCode::ChannelError, "expected 'channel.open'"))
+    }
+
+    /// Who this session acts for.
+    pub(super) fn who(&self) -> Result<Identity, Reply> {
+        let publishing = self
+            .publishing
+            .as_ref()
+            .ok_or_else(|| Reply::connection(ReplyCode::NotAllowed, "the connection is not open"))?;
+        Ok(Identity {
+            user: publishing.user.clone(),
+            vhost: publishing.vhost.name.clone(),
+            connection: self.info.id,
+        })
+    }
+
+    fn qos(&mut self, number: u16, method: &BasicQos) -> Result<(), Reply> {
+        if method.prefetch_size != 0 {
+            let text = format!("prefetch_size!=0 ({})", method.prefetch_size);
+            return Err(Reply::connection(ReplyCode::NotImplemented, text));
+        }
+        let prefetch = Some(u32::from(method.prefetch_count)).filter(|count| *count > 0);
+        if method.global {
+            let stalled = {
+                let mut out = self.outbox.lock();
+                if let Some(channel) = out.channel(number) {
+                    channel.prefetch = prefetch;
+                }
+                out.take_stalled(number)
+            };
+            self.broker.unstall(stalled);
+        } else {
+            self.channel(number)?.prefetch = prefetch;
+        }
+        self.answer(number, false, Method::BasicQosOk);
+        Ok(())
+    }
+
+    fn check_requeue(&self, requeue: bool) -> Result<(), Reply> {
+        match requeue {
+            true => Ok(()),
+            false => Err(Reply::connection(ReplyCode::NotImplemented, "requeue=false")),
+        }
+    }
+
+    fn select_confirms(&mut self, number: u16) -> Result<(), Reply> {
+        let channel = self.channel(number)?;
+        match channel.mode {
+            Mode::Plain => channel.mode = Mode::Confirm(1),
+            Mode::Confirm(_) => return Ok(()),
+            Mode::Transaction(_) => return Err(switch("tx", "confirm")),
+        }
+        if let Some(held) = self.outbox.lock().channel(number) {
+            held.confirms = Some(Confirms::new());
+        }
+        Ok(())
+    }
+
+    fn select_transactions(&mut self, number: u16) -> Result<(), Reply> {
+        let channel = self.channel(number)?;
+        match channel.mode {
+            Mode::Plain => channel.mode = Mode::Transaction(Box::<Transaction>::default()),
+            Mode::Transaction(_) => {}
+            Mode::Confirm(_) => return Err(switch("confirm", "tx")),
+        }
+        Ok(())
+    }
+}
+
+/// Who a session acts for, in values of its own.
+pub(super) struct Identity {
+    user: UserName,
+    vhost: crate::types::VhostName,
+    connection: crate::types::ConnectionId,
+}
+
+impl Identity {
+    pub fn who(&self) -> Who<'_> {
+        Who {
+            user: &self.user,
+            vhost: &self.vhost,
+            connection: self.connection,
+        }
+    }
+
+    pub fn vhost(&self) -> &str {
+        &self.vhost
+    }
+
+    pub fn user(&self) -> &UserName {
+        &self.user
+    }
+}
+
+fn switch(from: &str, to: &str) -> Reply {
+    Reply::channel(
+        ReplyCode::PreconditionFailed,
+        format!("cannot switch from {from} to {to} mode"),
+    )
+}
+
+/// What the peer hears of an error.
+pub(super) fn refusal(error: impl Refusal) -> Reply {
+    error.reply()
+}

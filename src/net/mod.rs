@@ -1,0 +1,19 @@
+//! AMQP sockets: listening, and two tasks for each connection.
+//!
+//! [`listener`] accepts; [`session`] reads one connection, pulls the protocol machine, and carries
+//! its steps out on the broker; [`writer`] writes what gathers in the connection's outbox. What a
+//! session does for one kind of step is in a file of its own: [`login`], [`methods`] and the files
+//! below it, [`settling`].
+
+mod consuming;
+mod declaring;
+mod listener;
+mod login;
+mod methods;
+mod read_buffer;
+mod session;
+mod settling;
+mod transaction;
+mod writer;
+
+pub use listener::{Listener, bind, start};

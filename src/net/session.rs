@@ -1,0 +1,640 @@
+//! One client connection: bytes in → protocol machine → broker; what comes out goes to the outbox.
+//!
+//! [`Session::process`] takes steps as long as nothing must be waited for: publishes are put into
+//! batches, acks are grouped. It ends with a [`Pause`] that says what to wait for or to do next,
+//! after the batches were handed to their queues. So the hot path is one synchronous loop per
+//! read, and nothing is locked over an await.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::BufMut;
+use rustc_hash::FxHashMap;
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::time::Instant;
+
+use super::listener::Handshake;
+use super::read_buffer::ReadBuffer;
+use super::settling::Settling;
+use super::transaction::Transaction;
+use super::writer;
+use crate::broker::alarms::Shortage;
+use crate::broker::outbox::{ChannelOut, Control, Outbox};
+use crate::broker::publish::{Body, From, Publisher, Publishing};
+use crate::broker::reply_to::Token;
+use crate::broker::{Broker, ConnectionInfo};
+use crate::channel::Tags;
+use crate::codec::Method;
+use crate::codec::content::PublishRef;
+use crate::codec::method::ConnectionBlocked;
+use crate::connection::{Connection, Ending, Ids, Login, Settings, Step, Tick};
+use crate::queue::Outcome;
+use crate::tasks;
+use crate::types::{ConnectionId, QueueName, Refusal, Reply, UserName};
+
+/// Ids of `basic.publish`, for refusals.
+const PUBLISH: Ids = (60, 40);
+/// Reads in a row before other tasks get a turn.
+const READS_IN_A_ROW: u32 = 32;
+/// How long a client that is behind may take for the last bytes.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+
+/// The reading side of a connection.
+pub(super) struct Session {
+    pub broker: Arc<Broker>,
+    pub machine: Connection,
+    pub info: Arc<ConnectionInfo>,
+    /// Who has logged in.
+    pub user: Option<UserName>,
+    pub handshake: Handshake,
+    pub outbox: Arc<Outbox>,
+    pub channels: FxHashMap<u16, Channel>,
+    /// Set once the connection is open.
+    pub publishing: Option<Publishing>,
+    pub publisher: Publisher,
+    pub settling: Settling,
+    /// Queues that go with the connection.
+    pub exclusive: Vec<QueueName>,
+    socket: OwnedReadHalf,
+    /// Replies of the protocol machine on their way to the outbox.
+    pub out: Vec<u8>,
+    /// The client was told that it is blocked.
+    blocked: bool,
+    incarnations: u64,
+    reads: u32,
+}
+
+/// What the session knows of one open channel; the delivery side is in the outbox.
+pub(super) struct Channel {
+    pub incarnation: u64,
+    /// What an empty queue name stands for.
+    pub last_queue: Option<QueueName>,
+    /// Prefetch of consumers to come; `None` is no limit.
+    pub prefetch: Option<u32>,
+    pub mode: Mode,
+    /// Where answers to this channel go, once it consumes from the pseudo-queue.
+    pub reply: Option<(Token, String)>,
+}
+
+/// What publishes on a channel come to.
+pub(super) enum Mode {
+    Plain,
+    /// The number of the next publish.
+    Confirm(u64),
+    Transaction(Box<Transaction>),
+}
+
+/// Why the session stopped taking steps.
+enum Pause {
+    /// At least so many bytes are wanted.
+    Read(usize),
+    Login(Login),
+    Open(String),
+    OpenChannel(u16),
+    CloseChannel(u16),
+    Method(u16, Method),
+    UpdateSecret(Vec<u8>),
+    /// The client closed the connection.
+    Closing,
+    Refused(Option<u16>, Ids, Reply),
+    /// An alarm holds publishers.
+    Blocked,
+    End(Ending),
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(
+    broker: Arc<Broker>,
+    settings: Arc<Settings>,
+    socket: tokio::net::TcpStream,
+    id: ConnectionId,
+    (peer, local): (SocketAddr, SocketAddr),
+    handshake: Handshake,
+) {
+    let outbox = Arc::new(Outbox::new(id));
+    let now = broker.now();
+    let info = Arc::new(ConnectionInfo::new(id, outbox.clone(), peer, local, now));
+    if !broker
+        .connections()
+        .add(info.clone(), broker.config().limits.connection_max)
+    {
+        tracing::warn!(%peer, "connection refused: the node has as many as it may");
+        return;
+    }
+    let (read, write) = socket.into_split();
+    let writer = tasks::spawn("connection writer", writer::run(broker.clone(), outbox.clone(), write));
+    let session = Session {
+        machine: Connection::new(settings, now),
+        publisher: Publisher::new(outbox.clone()),
+        broker,
+        info,
+        user: None,
+        handshake,
+        outbox,
+        channels: FxHashMap::default(),
+        publishing: None,
+        settling: Settling::default(),
+        exclusive: Vec::new(),
+        socket: read,
+        out: Vec::new(),
+        blocked: false,
+        incarnations: 0,
+        reads: 0,
+    };
+    // On the heap: most connections are idle most of the time, and this is the larger part.
+    Box::pin(session.run()).await;
+    let stop = writer.abort_handle();
+    if tokio::time::timeout(LAST_WRITE, writer).await.is_err() {
+        stop.abort();
+    }
+}
+
+impl Session {
+    async fn run(mut self) {
+        let mut input = ReadBuffer::default();
+        let ending = loop {
+            let pause = self.process(&mut input);
+            self.send_own();
+            let ended = match pause {
+                Pause::Read(least) => self.read(&mut input, least).await,
+                Pause::Blocked => self.wait_unblocked().await,
+                Pause::End(ending) => Some(ending),
+                other => {
+                    self.carry_out(other).await;
+                    None
+                }
+            };
+            self.send_own();
+            if let Some(ending) = ended {
+                break ending;
+            }
+        };
+        drop(input);
+        self.clean_up().await;
+        self.log_end(&ending);
+        self.broker.connections().remove(&self.info);
+        self.outbox.close();
+    }
+
+    /// Takes steps until one must be waited for.
+    fn process(&mut self, input: &mut ReadBuffer) -> Pause {
+        let now = self.broker.now();
+        let pause = loop {
+            match self.machine.step(now, input.filled(), &mut self.out) {
+                Step::More(least) => break Pause::Read(least),
+                Step::Done { consumed } => input.consume(consumed),
+                Step::Publish(whole) => {
+                    if self.broker.alarms().is_short() {
+                        break Pause::Blocked;
+                    }
+                    let consumed = whole.consumed;
+                    let channel = whole.channel;
+                    let body = Body::Read(whole.body);
+                    let published = publish(self, channel, whole.publish, whole.properties, body);
+                    input.consume(consumed);
+                    if let Err(reply) = published {
+                        break Pause::Refused(scope(channel, &reply), PUBLISH, reply);
+                    }
+                }
+                Step::Content {
+                    consumed,
+                    channel,
+                    content,
+                } => {
+                    input.consume(consumed);
+                    let body = Body::Own(content.body.clone());
+                    let published = publish(self, channel, content.publish(), &content.properties, body);
+                    if let Err(reply) = published {
+                        break Pause::Refused(scope(channel, &reply), PUBLISH, reply);
+                    }
+                }
+                Step::Ack { consumed, channel, ack } => {
+                    input.consume(consumed);
+                    let tags = Tags::from_wire(ack.delivery_tag, ack.multiple);
+                    if let Err(reply) = self.settle(channel, tags, Outcome::Accept) {
+                        break Pause::Refused(Some(channel), (60, 80), reply);
+                    }
+                }
+                Step::Nack {
+                    consumed,
+                    channel,
+                    nack,
+                } => {
+                    input.consume(consumed);
+                    let tags = Tags::from_wire(nack.delivery_tag, nack.multiple);
+                    if let Err(reply) = self.settle(channel, tags, back(nack.requeue)) {
+                        break Pause::Refused(Some(channel), (60, 120), reply);
+                    }
+                }
+                Step::Reject {
+                    consumed,
+                    channel,
+                    reject,
+                } => {
+                    input.consume(consumed);
+                    let tags = Tags::One(reject.delivery_tag);
+                    if let Err(reply) = self.settle(channel, tags, back(reject.requeue)) {
+                        break Pause::Refused(Some(channel), (60, 90), reply);
+                    }
+                }
+                Step::Login { consumed, login } => {
+                    input.consume(consumed);
+                    break Pause::Login(login);
+                }
+                Step::Open { consumed, vhost } => {
+                    input.consume(consumed);
+                    break Pause::Open(vhost);
+                }
+                Step::OpenChannel { consumed, channel } => {
+                    input.consume(consumed);
+                    break Pause::OpenChannel(channel);
+                }
+                Step::CloseChannel { consumed, channel } => {
+                    input.consume(consumed);
+                    break Pause::CloseChannel(channel);
+                }
+                Step::Method {
+                    consumed,
+                    channel,
+                    method,
+                } => {
+                    input.consume(consumed);
+                    break Pause::Method(channel, method);
+                }
+                Step::UpdateSecret { consumed, secret } => {
+                    input.consume(consumed);
+                    break Pause::UpdateSecret(secret);
+                }
+                Step::Closing { consumed } => {
+                    input.consume(consumed);
+                    break Pause::Closing;
+                }
+                Step::Refused {
+                    consumed,
+                    channel,
+                    ids,
+                    reply,
+                } => {
+                    input.consume(consumed);
+                    break Pause::Refused(channel, ids, reply);
+                }
+                Step::End(ending) => break Pause::End(ending),
+            }
+        };
+        self.flush();
+        pause
+    }
+
+    /// Hands what was gathered to the queues.
+    pub fn flush(&mut self) {
+        self.settling.flush(&self.broker, &self.outbox);
+        self.publisher.flush(&self.broker);
+    }
+
+    async fn carry_out(&mut self, pause: Pause) {
+        let now = self.broker.now();
+        match pause {
+            Pause::Login(login) => self.on_login(login),
+            Pause::Open(vhost) => self.on_open(&vhost),
+            Pause::OpenChannel(channel) => self.on_open_channel(channel),
+            Pause::CloseChannel(channel) => {
+                self.drop_channel(channel).await;
+                self.machine.channel_closed(channel, &mut self.out);
+            }
+            Pause::Method(channel, method) => {
+                let ids = method.ids();
+                if let Err(reply) = self.on_method(channel, method).await {
+                    self.refuse(scope(channel, &reply), ids, &reply).await;
+                }
+            }
+            Pause::UpdateSecret(secret) => self.on_update_secret(&secret),
+            Pause::Closing => {
+                self.clean_up().await;
+                self.machine.close_ok(now, &mut self.out);
+            }
+            Pause::Refused(channel, ids, reply) => self.refuse(channel, ids, &reply).await,
+            Pause::Read(_) | Pause::Blocked | Pause::End(_) => {}
+        }
+    }
+
+    /// Closes a channel, or the connection, with this.
+    async fn refuse(&mut self, channel: Option<u16>, ids: Ids, reply: &Reply) {
+        let who = self.info.name();
+        match channel {
+            Some(channel) => {
+                tracing::info!(connection = who, channel, %reply, "channel refused");
+                self.drop_channel(channel).await;
+                self.machine.close_channel(channel, ids, reply, &mut self.out);
+            }
+            None => {
+                tracing::info!(connection = who, %reply, "connection refused");
+                self.clean_up().await;
+                self.machine.close(self.broker.now(), ids, reply, &mut self.out);
+            }
+        }
+    }
+
+    fn on_open_channel(&mut self, channel: u16) {
+        let Some(user) = self.user.clone() else {
+            return;
+        };
+        let allowed = {
+            let catalog = self.broker.catalog();
+            self.broker.connections().open_channel(&self.info, &catalog, &user)
+        };
+        if let Err(reply) = allowed {
+            tracing::info!(connection = self.info.name(), %reply, "channel refused");
+            return self.machine.close(self.broker.now(), (0, 0), &reply, &mut self.out);
+        }
+        self.incarnations += 1;
+        let incarnation = self.incarnations;
+        self.outbox.lock().open_channel(channel, incarnation);
+        let state = Channel {
+            incarnation,
+            last_queue: None,
+            prefetch: None,
+            mode: Mode::Plain,
+            reply: None,
+        };
+        self.channels.insert(channel, state);
+        self.machine.channel_opened(channel, &mut self.out);
+    }
+
+    /// Ends a channel on the broker's side: its consumers go, and what it held goes back.
+    async fn drop_channel(&mut self, channel: u16) {
+        self.flush();
+        let Some(state) = self.channels.remove(&channel) else {
+            return;
+        };
+        if let Some(user) = &self.user {
+            self.broker.connections().close_channel(&self.info, user);
+        }
+        if let Some((token, _)) = state.reply {
+            self.broker.reply_to().forget(token);
+        }
+        let held = self.outbox.lock().close_channel(channel);
+        let mut given_back = state.mode.into_settled();
+        if let Some(ChannelOut { consumers, .. }) = &held {
+            for consumer in consumers.values() {
+                self.broker.cancel(consumer).await;
+            }
+        }
+        let Some(mut held) = held else { return };
+        for (tag, one) in given_back.drain(..) {
+            held.put_back(tag, one);
+        }
+        for (queue, slots) in held.outstanding_by_queue() {
+            self.broker.give_back(&queue, slots);
+        }
+    }
+
+    /// Ends everything of this connection on the broker's side. May be called again.
+    async fn clean_up(&mut self) {
+        let channels: Vec<_> = self.channels.keys().copied().collect();
+        for channel in channels {
+            self.drop_channel(channel).await;
+        }
+        let Some(publishing) = &self.publishing else {
+            return;
+        };
+        let vhost = publishing.vhost.name.clone();
+        for name in std::mem::take(&mut self.exclusive) {
+            let own = self
+                .broker
+                .vhost(&vhost)
+                .and_then(|vhost| vhost.queue(&name))
+                .is_some_and(|queue| queue.spec.exclusive_owner == Some(self.info.id));
+            if own && let Err(error) = self.broker.delete_queue(&vhost, &name, false, false).await {
+                tracing::warn!(queue = %name, %error, "an exclusive queue was not deleted");
+            }
+        }
+    }
+
+    /// Moves the protocol machine's replies to the outbox.
+    fn send_own(&mut self) {
+        if self.out.is_empty() {
+            return;
+        }
+        let mut out = self.outbox.lock();
+        out.output.bytes().extend_from_slice(&self.out);
+        out.finish();
+        self.out.clear();
+        self.out.shrink_to(1024);
+    }
+
+    /// Reads something, or does what others ask for or the time wants. Gives the reason when the
+    /// connection is over.
+    async fn read(&mut self, input: &mut ReadBuffer, least: usize) -> Option<Ending> {
+        if self.outbox.is_behind() || self.broker.store_is_behind() {
+            return self.wait_behind().await;
+        }
+        match self.try_read(input, least) {
+            Ok(0) => return Some(Ending::Closed),
+            Ok(_) => {
+                self.machine.on_heard(self.broker.now());
+                self.take_turns().await;
+                return None;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return Some(Ending::Closed),
+        }
+        input.rest();
+        let outbox = self.outbox.clone();
+        let deadline = self.arm();
+        tokio::select! {
+            ready = self.socket.readable() => match ready {
+                Ok(()) => None,
+                Err(_) => Some(Ending::Closed),
+            },
+            controls = outbox.controlled() => self.on_controls(controls).await,
+            () = deadline => self.on_tick(),
+        }
+    }
+
+    fn try_read(&mut self, input: &mut ReadBuffer, least: usize) -> std::io::Result<usize> {
+        if let Some(direct) = self.machine.direct(input.filled()) {
+            let (consumed, left) = (direct.consumed, direct.left);
+            let read = self.socket.try_read_buf(&mut direct.buffer.limit(left));
+            input.consume(consumed);
+            if let Ok(count) = read {
+                self.machine.on_direct(count);
+            }
+            return read;
+        }
+        let count = self.socket.try_read(input.room(least))?;
+        input.filled_more(count);
+        Ok(count)
+    }
+
+    /// Lets other tasks have a turn now and then.
+    async fn take_turns(&mut self) {
+        self.reads += 1;
+        if self.reads.is_multiple_of(READS_IN_A_ROW) {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// The client takes its deliveries too slowly, or the disk is behind: it is not read for now.
+    async fn wait_behind(&mut self) -> Option<Ending> {
+        self.machine.pause(true, self.broker.now());
+        let (outbox, broker) = (self.outbox.clone(), self.broker.clone());
+        let deadline = self.arm();
+        let ended = tokio::select! {
+            () = async { outbox.drained().await; broker.store_drained().await } => None,
+            controls = outbox.controlled() => self.on_controls(controls).await,
+            () = deadline => self.on_tick(),
+        };
+        self.machine.pause(false, self.broker.now());
+        ended
+    }
+
+    /// Holds a publisher until no alarm is on, and tells it.
+    async fn wait_unblocked(&mut self) -> Option<Ending> {
+        let mut alarms = self.broker.alarms().subscribe();
+        let shortage = *alarms.borrow_and_update();
+        if !shortage.any() {
+            self.tell_unblocked();
+            return None;
+        }
+        self.tell_blocked(shortage);
+        self.machine.pause(true, self.broker.now());
+        let outbox = self.outbox.clone();
+        let deadline = self.arm();
+        let ended = tokio::select! {
+            _ = alarms.changed() => None,
+            controls = outbox.controlled() => self.on_controls(controls).await,
+            () = deadline => self.on_tick(),
+        };
+        self.machine.pause(false, self.broker.now());
+        if !self.broker.alarms().is_short() {
+            self.tell_unblocked();
+        }
+        ended
+    }
+
+    fn tell_blocked(&mut self, shortage: Shortage) {
+        if std::mem::replace(&mut self.blocked, true) {
+            return;
+        }
+        self.info.blocked.store(true, Ordering::Relaxed);
+        if self.machine.client().capabilities.connection_blocked {
+            let reason = shortage.reason().to_owned();
+            self.outbox.send(0, &Method::from(ConnectionBlocked { reason }));
+        }
+    }
+
+    fn tell_unblocked(&mut self) {
+        if !std::mem::replace(&mut self.blocked, false) {
+            return;
+        }
+        self.info.blocked.store(false, Ordering::Relaxed);
+        if self.machine.client().capabilities.connection_blocked {
+            self.outbox.send(0, &Method::ConnectionUnblocked);
+        }
+    }
+
+    async fn on_controls(&mut self, controls: Vec<Control>) -> Option<Ending> {
+        for control in controls {
+            match control {
+                Control::Gone => return Some(Ending::Closed),
+                Control::Close(reply) => self.refuse(None, (0, 0), &reply).await,
+                Control::CloseChannel {
+                    channel,
+                    incarnation,
+                    reply,
+                } => {
+                    let same = self.channels.get(&channel).map(|channel| channel.incarnation) == Some(incarnation);
+                    if same {
+                        self.refuse(Some(channel), (0, 0), &reply).await;
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn on_tick(&mut self) -> Option<Ending> {
+        self.machine.on_sent(self.outbox.sent_at());
+        self.publisher.rest();
+        self.settling.rest();
+        match self.machine.on_tick(self.broker.now(), &mut self.out) {
+            Tick::Nothing | Tick::Heartbeat => None,
+            Tick::End(ending) => Some(ending),
+        }
+    }
+
+    /// Waits for the machine's next deadline.
+    fn arm(&mut self) -> impl Future<Output = ()> + use<> {
+        self.machine.on_sent(self.outbox.sent_at());
+        let deadline = self.machine.next_deadline();
+        let wait = deadline.map(|at| Duration::from_millis(at.since(self.broker.now()).0));
+        async move {
+            match wait {
+                Some(wait) => tokio::time::sleep_until(Instant::now() + wait).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    fn log_end(&self, ending: &Ending) {
+        let connection = self.info.name();
+        let user = self.user.as_deref().unwrap_or_default();
+        match ending {
+            Ending::Closed => tracing::debug!(connection, user, "connection closed"),
+            other => tracing::info!(connection, user, reason = %other, "connection ended"),
+        }
+    }
+}
+
+/// Checks and routes a publish and puts it into its batches, or into its transaction.
+fn publish(
+    session: &mut Session,
+    number: u16,
+    publish: PublishRef<'_>,
+    properties: &[u8],
+    body: Body<'_>,
+) -> Result<(), Reply> {
+    let (Some(by), Some(channel)) = (&session.publishing, session.channels.get_mut(&number)) else {
+        return Ok(());
+    };
+    let from = From {
+        channel: number,
+        incarnation: channel.incarnation,
+        seq: match channel.mode {
+            Mode::Confirm(next) => Some(next),
+            _ => None,
+        },
+        reply_token: channel.reply.as_ref().map(|(token, _)| *token),
+    };
+    let ready = session
+        .publisher
+        .prepare(&session.broker, by, from, publish, properties, body)
+        .map_err(|error| error.reply())?;
+    match &mut channel.mode {
+        Mode::Transaction(transaction) => transaction.publish(ready),
+        mode => {
+            if let Mode::Confirm(next) = mode {
+                *next += 1;
+            }
+            session.publisher.publish(&session.broker, by, ready);
+            if session.publisher.is_full() {
+                session.publisher.flush(&session.broker);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a refusal closes.
+fn scope(channel: u16, reply: &Reply) -> Option<u16> {
+    (reply.scope == crate::types::Scope::Channel).then_some(channel)
+}
+
+fn back(requeue: bool) -> Outcome {
+    match requeue {
+        true => Outcome::Requeue,
+        false => Outcome::Discard,
+    }
+}

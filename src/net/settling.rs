@@ -1,0 +1,146 @@
+//! Acks, nacks and rejects: grouped by queue, handed over in batches.
+
+use std::sync::Arc;
+
+use super::session::{Mode, Session};
+use crate::broker::outbox::{OutGuard, Outbox};
+use crate::broker::{Broker, QueueHandle};
+use crate::channel::{Tags, UnknownTag};
+use crate::queue::{Outcome, Slot};
+use crate::types::{Reply, ReplyCode};
+
+/// Slots gathered before the queues get them, whatever else waits.
+const MOST: usize = 4096;
+
+/// What is settled and not yet handed over.
+#[derive(Default)]
+pub struct Settling {
+    groups: Vec<Group>,
+    slots: usize,
+    /// Channels whose own prefetch may have room again.
+    channels: Vec<u16>,
+}
+
+struct Group {
+    queue: Arc<QueueHandle>,
+    outcome: Outcome,
+    slots: Vec<Slot>,
+}
+
+impl Settling {
+    /// Takes a slot in. What one queue hears stays in the order in which it was said.
+    pub fn push(&mut self, queue: &Arc<QueueHandle>, outcome: Outcome, slot: Slot) {
+        self.slots += 1;
+        let same = |group: &Group| Arc::ptr_eq(&group.queue, queue);
+        if let Some(last) = self.groups.iter_mut().rev().find(|group| same(group))
+            && last.outcome == outcome
+        {
+            return last.slots.push(slot);
+        }
+        self.groups.push(Group {
+            queue: queue.clone(),
+            outcome,
+            slots: vec![slot],
+        });
+    }
+
+    /// The channel settled something.
+    pub fn channel(&mut self, channel: u16) {
+        if self.channels.last() != Some(&channel) {
+            self.channels.push(channel);
+        }
+    }
+
+    /// Whether the batch should be flushed now.
+    pub fn is_full(&self) -> bool {
+        self.slots >= MOST
+    }
+
+    /// Hands everything over.
+    pub fn flush(&mut self, broker: &Arc<Broker>, outbox: &Outbox) {
+        if self.groups.is_empty() && self.channels.is_empty() {
+            return;
+        }
+        for group in &mut self.groups {
+            if !group.slots.is_empty() {
+                broker.settle(&group.queue, group.slots.drain(..), group.outcome);
+            }
+        }
+        // One group is kept with its buffer: mostly the next acks are for the same queue.
+        self.groups.truncate(1);
+        self.slots = 0;
+        for channel in self.channels.drain(..) {
+            let stalled = outbox.lock().take_stalled(channel);
+            if !stalled.is_empty() {
+                broker.unstall(stalled);
+            }
+        }
+    }
+
+    /// Lets go of what an idle connection need not keep.
+    pub fn rest(&mut self) {
+        self.groups = Vec::new();
+        self.channels = Vec::new();
+    }
+}
+
+impl Session {
+    /// Settles deliveries of a channel; in a transaction when it is committed.
+    ///
+    /// # Errors
+    /// When a tag is not one of an unsettled delivery.
+    pub fn settle(&mut self, number: u16, tags: Tags, outcome: Outcome) -> Result<(), Reply> {
+        let mut out: OutGuard = self.outbox.lock();
+        let (Some(held), Some(channel)) = (out.channel(number), self.channels.get_mut(&number)) else {
+            return Ok(());
+        };
+        let mut settled = Vec::new();
+        let many = !matches!(tags, Tags::One(_));
+        let settling = &mut self.settling;
+        let result = match &mut channel.mode {
+            Mode::Transaction(transaction) => held.settle(tags, |tag, one| transaction.settle(tag, one, outcome)),
+            _ if many => {
+                let result = held.settle(tags, |_, one| settled.push(one));
+                for one in settled {
+                    if let Some(queue) = held.queue(one.queue) {
+                        settling.push(queue, outcome, one.slot);
+                    }
+                }
+                result
+            }
+            _ => {
+                let mut found = None;
+                let result = held.settle(tags, |_, one| found = Some(one));
+                if let Some(one) = found
+                    && let Some(queue) = held.queue(one.queue)
+                {
+                    settling.push(queue, outcome, one.slot);
+                }
+                result
+            }
+        };
+        if held.prefetch.is_some() {
+            settling.channel(number);
+        }
+        drop(out);
+        if settling.is_full() {
+            settling.flush(&self.broker, &self.outbox);
+        }
+        result.map_err(|UnknownTag(tag)| {
+            Reply::channel(ReplyCode::PreconditionFailed, format!("unknown delivery tag {tag}"))
+        })
+    }
+
+    /// Gives back everything the channel holds (`basic.recover`).
+    pub(super) fn recover(&mut self, number: u16) {
+        let taken = match self.outbox.lock().channel(number) {
+            Some(held) => held.outstanding_by_queue(),
+            None => return,
+        };
+        for (queue, slots) in taken {
+            self.broker.give_back(&queue, slots);
+        }
+        self.settling.channel(number);
+        self.settling.flush(&self.broker, &self.outbox);
+    }
+}

@@ -1,0 +1,47 @@
+//! Writes what gathers in a connection's outbox: many frames, few system calls.
+
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedWriteHalf;
+
+use crate::broker::Broker;
+use crate::broker::outbox::{Control, Outbox};
+use crate::codec::Output;
+
+/// Pieces handed to the system at a time.
+const SLICES: usize = 64;
+
+/// Writes until the outbox is closed and empty, or the socket is broken.
+pub async fn run(broker: Arc<Broker>, outbox: Arc<Outbox>, mut socket: OwnedWriteHalf) {
+    let mut output = Output::new();
+    while outbox.ready().await {
+        outbox.take(&mut output);
+        if write(&mut socket, &mut output).await.is_err() {
+            outbox.close();
+            outbox.control(Control::Gone);
+            return;
+        }
+        outbox.sent(broker.now());
+        let stalled = outbox.written();
+        if !stalled.is_empty() {
+            broker.unstall(stalled);
+        }
+    }
+    // The client may be gone already.
+    let _ = socket.shutdown().await;
+}
+
+async fn write(socket: &mut OwnedWriteHalf, output: &mut Output) -> io::Result<()> {
+    while !output.is_empty() {
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let filled = output.io_slices(&mut slices);
+        let written = socket.write_vectored(&slices[..filled]).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        output.advance(written);
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! One node: its parts started in order, and stopped in reverse.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::broker::outbox::Control;
+use crate::broker::{Broker, StartError};
+use crate::config::Config;
+use crate::types::{Reply, ReplyCode};
+use crate::{net, tasks};
+
+/// Why a node does not run.
+#[derive(Debug, Error)]
+pub enum NodeError {
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("cannot listen on {address}: {error}")]
+    Listen { address: SocketAddr, error: io::Error },
+    #[error("cannot write {path}: {error}")]
+    PortsFile { path: String, error: io::Error },
+    #[error("cannot start the runtime: {0}")]
+    Runtime(io::Error),
+}
+
+/// How long clients have for their close-ok when the node stops.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// Runs a node until it is told to stop (SIGTERM or SIGINT).
+///
+/// # Errors
+/// When something keeps it from starting.
+pub fn run(config: Config) -> Result<(), NodeError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("worker")
+        .build()
+        .map_err(NodeError::Runtime)?;
+    runtime.block_on(serve(Arc::new(config)))
+}
+
+async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
+    // Before the ports are known to anyone: whoever reads them may stop us at once.
+    let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Runtime)?;
+    let broker = Broker::open(config.clone())?;
+    let timers = tasks::spawn("timers", broker.clone().run_timers());
+    let alarms = tasks::spawn("alarms", broker.clone().run_alarms());
+    let mut ports = BTreeMap::<&str, Vec<u16>>::new();
+    let mut listeners = Vec::new();
+    for address in config.listeners.tcp.values() {
+        let failed = |error| NodeError::Listen {
+            address: *address,
+            error,
+        };
+        let listener = net::bind(*address, &config.listeners.socket).map_err(failed)?;
+        ports
+            .entry("amqp")
+            .or_default()
+            .push(listener.address().map_err(failed)?.port());
+        listeners.push(listener);
+    }
+    let accepting = net::start(listeners, &broker);
+    if let Some(path) = &config.node.ports_file {
+        write_ports(path, &ports)?;
+    }
+    tracing::info!(node = broker.node().name, ports = %serde_json::json!(ports), "ready");
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping");
+    drop(accepting);
+    say_goodbye(&broker).await;
+    timers.abort();
+    alarms.abort();
+    let stopping = broker.clone();
+    // The last sync may take a while, and blocks.
+    let stopped = tokio::task::spawn_blocking(move || stopping.stop()).await;
+    if stopped.is_err() {
+        tracing::error!("the store did not stop in order");
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Closes every connection and waits a little for the clients to agree.
+async fn say_goodbye(broker: &Broker) {
+    let reply = Reply::connection(
+        ReplyCode::ConnectionForced,
+        "broker forced connection closure with reason 'shutdown'",
+    );
+    for connection in broker.connections().all() {
+        connection.outbox.control(Control::Close(reply.clone()));
+    }
+    let gone = async {
+        while !broker.connections().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // Those that do not answer are cut off.
+    let _ = tokio::time::timeout(GOODBYE, gone).await;
+}
+
+/// Writes the ports in one go: whoever waits for the file finds it whole.
+fn write_ports(path: &Path, ports: &BTreeMap<&str, Vec<u16>>) -> Result<(), NodeError> {
+    let failed = |error| NodeError::PortsFile {
+        path: path.display().to_string(),
+        error,
+    };
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, serde_json::json!(ports).to_string()).map_err(failed)?;
+    std::fs::rename(&temporary, path).map_err(failed)
+}

@@ -1,0 +1,338 @@
+//! What must be the same when a queue or an exchange is declared again.
+//!
+//! Texts and the order of the comparisons are RabbitMQ's. Arguments that are in no table, and those
+//! that the type does not know, are free to differ.
+
+use super::arguments::{ARGUMENTS, SpecError, exchange_in_vhost, queue_in_vhost, type_name};
+use super::exchange::{ExchangeKind, ExchangeSpec};
+use super::exchange_arguments::COMPARED;
+use super::queue::{QueueSpec, QueueType};
+use super::term::term;
+use crate::types::{FieldTable, FieldValue};
+
+/// A queue as it is declared again.
+pub struct QueueAgain<'a> {
+    pub durable: bool,
+    pub auto_delete: bool,
+    /// The type it gets when the arguments name none.
+    pub default_type: QueueType,
+    pub arguments: &'a FieldTable,
+    /// A quorum queue may be declared again as one of another type.
+    pub relaxed: bool,
+}
+
+/// An exchange as it is declared again.
+pub struct ExchangeAgain<'a> {
+    pub kind: ExchangeKind,
+    pub durable: bool,
+    pub auto_delete: bool,
+    pub internal: bool,
+    pub arguments: &'a FieldTable,
+}
+
+/// Whether a queue declared again is the same as the one there.
+///
+/// # Errors
+/// The first property or argument that differs: durable, auto-delete, then arguments.
+pub fn queue(existing: &QueueSpec, again: &QueueAgain<'_>) -> Result<(), SpecError> {
+    let target = queue_in_vhost(&existing.vhost, &existing.name);
+    compare("durable", &target, again.durable, existing.durable)?;
+    compare("auto_delete", &target, again.auto_delete, existing.auto_delete)?;
+    let rows = ARGUMENTS.iter().filter(|row| row.types.contains(&existing.queue_type));
+    for row in rows {
+        let received = again.arguments.get(row.name);
+        if row.name != "x-queue-type" {
+            compare_argument(row.name, &target, received, existing.arguments.get(row.name))?;
+        } else if !(again.relaxed && existing.queue_type == QueueType::Quorum) {
+            let received = received.map_or_else(|| type_name(again.default_type).to_owned(), plain);
+            compare(row.name, &target, received.as_str(), type_name(existing.queue_type))?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether an exchange declared again is the same as the one there.
+///
+/// # Errors
+/// The first property or argument that differs.
+pub fn exchange(existing: &ExchangeSpec, again: &ExchangeAgain<'_>) -> Result<(), SpecError> {
+    let target = exchange_in_vhost(&existing.vhost, &existing.name);
+    compare("type", &target, again.kind.name(), existing.kind.name())?;
+    compare("durable", &target, again.durable, existing.durable)?;
+    compare("auto_delete", &target, again.auto_delete, existing.auto_delete)?;
+    compare("internal", &target, again.internal, existing.internal)?;
+    COMPARED.iter().try_for_each(|name| {
+        let (received, current) = (again.arguments.get(name), existing.arguments.get(name));
+        compare_argument(name, &target, received, current)
+    })
+}
+
+fn compare<T: PartialEq + ToString>(name: &str, target: &str, received: T, current: T) -> Result<(), SpecError> {
+    if received == current {
+        return Ok(());
+    }
+    let (received, current) = (received.to_string(), current.to_string());
+    Err(inequivalent(
+        name,
+        target,
+        format!("'{received}'"),
+        format!("'{current}'"),
+    ))
+}
+
+/// Integers are equal by value, whatever their type.
+fn compare_argument(
+    name: &str,
+    target: &str,
+    received: Option<&FieldValue>,
+    current: Option<&FieldValue>,
+) -> Result<(), SpecError> {
+    let (received, current) = match (received, current) {
+        (None, None) => return Ok(()),
+        (Some(a), Some(b)) if a == b || (a.as_int().is_some() && a.as_int() == b.as_int()) => return Ok(()),
+        (Some(a), Some(b)) => (format!("'{}'", plain(a)), format!("'{}'", plain(b))),
+        (received, current) => (typed(received), typed(current)),
+    };
+    Err(inequivalent(name, target, received, current))
+}
+
+fn inequivalent(name: &str, target: &str, received: String, current: String) -> SpecError {
+    SpecError::Inequivalent {
+        name: name.into(),
+        target: target.into(),
+        received,
+        current,
+    }
+}
+
+fn typed(value: Option<&FieldValue>) -> String {
+    match value {
+        Some(value) => format!("the value '{}' of type '{}'", plain(value), value.type_name()),
+        None => "none".to_owned(),
+    }
+}
+
+/// A text as it is, anything else as a term.
+fn plain(value: &FieldValue) -> String {
+    match value {
+        FieldValue::LongString(text) => String::from_utf8_lossy(text).into_owned(),
+        other => term(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(entries: &[(&str, FieldValue)]) -> FieldTable {
+        FieldTable(
+            entries
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+        )
+    }
+
+    fn existing(queue_type: QueueType, entries: &[(&str, FieldValue)]) -> QueueSpec {
+        QueueSpec {
+            id: crate::types::QueueId(1),
+            vhost: "v".into(),
+            name: "q".into(),
+            queue_type,
+            durable: true,
+            auto_delete: false,
+            exclusive_owner: None,
+            arguments: table(entries),
+            user: "guest".into(),
+        }
+    }
+
+    fn again(arguments: &FieldTable) -> QueueAgain<'_> {
+        QueueAgain {
+            durable: true,
+            auto_delete: false,
+            default_type: QueueType::Classic,
+            arguments,
+            relaxed: false,
+        }
+    }
+
+    fn difference(old: &[(&str, FieldValue)], new: &[(&str, FieldValue)]) -> Option<String> {
+        queue(&existing(QueueType::Classic, old), &again(&table(new)))
+            .err()
+            .map(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_queue_declared_again_must_have_the_same_arguments() {
+        let ttl = |value| ("x-message-ttl", value);
+        let start = "inequivalent arg 'x-message-ttl' for queue 'q' in vhost 'v': received";
+        assert_eq!(
+            difference(&[ttl(FieldValue::I32(1000))], &[ttl(FieldValue::I64(2000))]),
+            Some(format!("{start} '2000' but current is '1000'"))
+        );
+        assert_eq!(
+            difference(&[ttl(FieldValue::I32(1000))], &[]),
+            Some(format!(
+                "{start} none but current is the value '1000' of type 'signedint'"
+            ))
+        );
+        assert_eq!(
+            difference(&[], &[ttl(FieldValue::I32(1000))]),
+            Some(format!(
+                "{start} the value '1000' of type 'signedint' but current is none"
+            ))
+        );
+        for same in [
+            FieldValue::I8(5),
+            FieldValue::U8(5),
+            FieldValue::I16(5),
+            FieldValue::U32(5),
+            FieldValue::I64(5),
+        ] {
+            assert_eq!(difference(&[ttl(FieldValue::I32(5))], &[ttl(same)]), None);
+        }
+        assert_eq!(difference(&[], &[("x-queue-type", FieldValue::text("classic"))]), None);
+        assert_eq!(
+            difference(&[("x-foo", FieldValue::Void)], &[("x-foo", FieldValue::I32(1))]),
+            None
+        );
+    }
+
+    #[test]
+    fn the_type_is_compared_as_it_was_asked_for() {
+        let start = "inequivalent arg 'x-queue-type' for queue 'q' in vhost 'v': received";
+        let with = |text| difference(&[], &[("x-queue-type", FieldValue::text(text))]);
+        assert_eq!(
+            with("quorum"),
+            Some(format!("{start} 'quorum' but current is 'classic'"))
+        );
+        assert_eq!(with("nope"), Some(format!("{start} 'nope' but current is 'classic'")));
+    }
+
+    #[test]
+    fn relaxed_checks_let_a_quorum_queue_be_declared_as_classic() {
+        let quorum = existing(QueueType::Quorum, &[("x-expires", FieldValue::I32(5))]);
+        let classic = [
+            ("x-queue-type", FieldValue::text("classic")),
+            ("x-max-priority", FieldValue::I32(5)),
+            ("x-expires", FieldValue::I32(5)),
+        ];
+        let arguments = table(&classic);
+        let strict = again(&arguments);
+        assert_eq!(
+            queue(&quorum, &strict).map_err(|error| error.to_string()),
+            Err(
+                "inequivalent arg 'x-queue-type' for queue 'q' in vhost 'v': received 'classic' but current is 'quorum'"
+                    .into()
+            )
+        );
+        let relaxed = QueueAgain {
+            relaxed: true,
+            ..strict
+        };
+        assert_eq!(queue(&quorum, &relaxed), Ok(()));
+        assert!(
+            queue(
+                &quorum,
+                &QueueAgain {
+                    arguments: &FieldTable::new(),
+                    ..relaxed
+                }
+            )
+            .is_err(),
+            "the other arguments are still compared"
+        );
+    }
+
+    #[test]
+    fn properties_are_compared_before_arguments() {
+        let spec = existing(QueueType::Classic, &[("x-message-ttl", FieldValue::I32(1))]);
+        let arguments = FieldTable::new();
+        let text = |durable, auto_delete| {
+            let again = QueueAgain {
+                durable,
+                auto_delete,
+                ..again(&arguments)
+            };
+            queue(&spec, &again).expect_err("differs").to_string()
+        };
+        assert_eq!(
+            text(false, true),
+            "inequivalent arg 'durable' for queue 'q' in vhost 'v': received 'false' but current is 'true'"
+        );
+        assert_eq!(
+            text(true, true),
+            "inequivalent arg 'auto_delete' for queue 'q' in vhost 'v': received 'true' but current is 'false'"
+        );
+    }
+
+    #[test]
+    fn an_exchange_declared_again_must_have_the_same_properties_and_alternate() {
+        let spec = ExchangeSpec {
+            vhost: "v".into(),
+            name: "e".into(),
+            kind: ExchangeKind::Direct,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            arguments: table(&[("alternate-exchange", FieldValue::text("amq.fanout"))]),
+            user: "guest".into(),
+        };
+        let same = ExchangeAgain {
+            kind: spec.kind,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            arguments: &spec.arguments,
+        };
+        let text = |again: &ExchangeAgain<'_>| exchange(&spec, again).err().map(|error| error.to_string());
+        let expected = |name: &str, end: &str| {
+            Some(format!(
+                "inequivalent arg '{name}' for exchange 'e' in vhost 'v': {end}"
+            ))
+        };
+        assert_eq!(text(&same), None);
+        assert_eq!(
+            text(&ExchangeAgain {
+                kind: ExchangeKind::Fanout,
+                durable: false,
+                ..same
+            }),
+            expected("type", "received 'fanout' but current is 'direct'")
+        );
+        assert_eq!(
+            text(&ExchangeAgain {
+                durable: false,
+                internal: true,
+                ..same
+            }),
+            expected("durable", "received 'false' but current is 'true'")
+        );
+        assert_eq!(
+            text(&ExchangeAgain { internal: true, ..same }),
+            expected("internal", "received 'true' but current is 'false'")
+        );
+        let other = table(&[
+            ("alternate-exchange", FieldValue::text("amq.topic")),
+            ("x-foo", FieldValue::I32(1)),
+        ]);
+        assert_eq!(
+            text(&ExchangeAgain {
+                arguments: &other,
+                ..same
+            }),
+            expected("alternate-exchange", "received 'amq.topic' but current is 'amq.fanout'")
+        );
+        assert_eq!(
+            text(&ExchangeAgain {
+                arguments: &FieldTable::new(),
+                ..same
+            }),
+            expected(
+                "alternate-exchange",
+                "received none but current is the value 'amq.fanout' of type 'longstr'"
+            )
+        );
+    }
+}

@@ -1,0 +1,29 @@
+//! The only place that starts long tasks: each has a name, and a panic in it is told.
+
+use std::future::Future;
+
+use tokio::task::JoinHandle;
+
+/// Starts a task. Whoever starts it says what ends it; dropping the handle lets it run on.
+pub fn spawn<F>(name: &'static str, task: F) -> JoinHandle<F::Output>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    let guard = Named(name);
+    tokio::spawn(async move {
+        let _guard = guard;
+        task.await
+    })
+}
+
+/// Tells when the task it lives in panics.
+struct Named(&'static str);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(task = self.0, "a task panicked");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! Messages that are not taken in time.
+
+use lapin::options::BasicPublishOptions;
+
+use crate::support::*;
+
+#[tokio::test]
+async fn the_queue_s_ttl_ends_messages() {
+    let broker = Broker::shared();
+    let client = broker.client().await;
+    let brief = dying_to("dead", [("x-message-ttl", number(150))]);
+    client.queue("brief", brief).await;
+    client.plain_queue("dead").await;
+    let mut dead = client.consume("dead").await;
+    client.send_all("brief", ["m1", "m2"]).await;
+    assert_eq!(next_many(&mut dead, 2).await, ["m1", "m2"]);
+    assert_eq!(client.ready("brief").await, 0);
+}
+
+#[tokio::test]
+async fn a_message_s_own_time_ends_it() {
+    let broker = Broker::shared();
+    let client = broker.client().await;
+    client.queue("orders", dying_to("dead", [])).await;
+    client.plain_queue("dead").await;
+    let mut dead = client.consume("dead").await;
+    client.publish("", "orders", "brief", expiring(100)).await;
+    client.publish("", "orders", "long", expiring(600_000)).await;
+    assert_eq!(story(&next(&mut dead).await), "brief");
+    assert_eq!(client.take("orders").await, ["long"]);
+}
+
+#[tokio::test]
+async fn the_lower_of_both_times_counts() {
+    let broker = Broker::shared();
+    let client = broker.client().await;
+    let brief = dying_to("dead", [("x-message-ttl", number(150))]);
+    client.queue("brief", brief).await;
+    client.plain_queue("dead").await;
+    let mut dead = client.consume("dead").await;
+    client.publish("", "brief", "m1", expiring(600_000)).await;
+    assert_eq!(story(&next(&mut dead).await), "m1");
+}
+
+#[tokio::test]
+async fn a_message_behind_a_living_one_waits_for_its_turn_to_expire() {
+    let broker = Broker::shared();
+    let client = broker.client().await;
+    client.queue("orders", dying_to("dead", [])).await;
+    client.plain_queue("dead").await;
+    client.plain_queue("clock").await;
+    let mut dead = client.consume("dead").await;
+    client.send_all("orders", ["living"]).await;
+    client.publish("", "orders", "brief", expiring(50)).await;
+    // A second queue tells when the time is over.
+    client.queue("timer", dying_to("clock", [])).await;
+    let mut clock = client.consume("clock").await;
+    client.publish("", "timer", "over", expiring(150)).await;
+    next(&mut clock).await;
+    assert_eq!(client.ready("orders").await, 2);
+
+    let first = client.got("orders").await;
+    assert_eq!(story(&first), "living");
+    assert_eq!(story(&next(&mut dead).await), "brief");
+}
+
+#[tokio::test]
+async fn ttl_zero_is_for_a_waiting_consumer_only() {
+    let broker = Broker::shared();
+    let client = broker.client().await;
+    client.queue("now", table([("x-message-ttl", number(0))])).await;
+    client.send_all("now", ["lost"]).await;
+    assert_eq!(client.ready("now").await, 0);
+    let mut consumer = client.consume("now").await;
+    client.send_all("now", ["m1"]).await;
+    assert_eq!(story(&next(&mut consumer).await), "m1");
+}
+
+#[tokio::test]
+async fn an_expiration_must_be_a_number() {
+    let broker = Broker::shared();
+    let mut client = broker.client().await;
+    client.plain_queue("orders").await;
+    for (expiration, why) in [
+        ("", "no_integer"),
+        ("soon", "no_integer"),
+        ("100ms", "{leftover_string,\"ms\"}"),
+        ("-1", "{value_negative,-1}"),
+    ] {
+        let properties = persistent().with_expiration(expiration.into());
+        let options = BasicPublishOptions::default();
+        let published = client.basic_publish("".into(), "orders".into(), options, b"", properties);
+        let refusal = refused(published.await.expect("published").await);
+        let expected = format!("406 PRECONDITION_FAILED - invalid expiration '{expiration}': {why}");
+        assert_eq!(refusal, expected);
+        client.again().await;
+    }
+}

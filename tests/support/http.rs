@@ -1,0 +1,111 @@
+//! A small client for the HTTP API: one request on one connection.
+
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::PATIENCE;
+
+/// The HTTP API of a broker, as one user.
+pub struct Http {
+    address: String,
+    authorization: String,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    /// Header lines, names in lower case.
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Http {
+    /// As guest.
+    pub fn new(address: &str) -> Self {
+        Self::as_user(address, "guest", "guest")
+    }
+
+    /// As somebody else.
+    pub fn as_user(address: &str, user: &str, password: &str) -> Self {
+        let credentials = STANDARD.encode(format!("{user}:{password}"));
+        Self {
+            address: address.to_owned(),
+            authorization: format!("Basic {credentials}"),
+        }
+    }
+
+    pub fn get(&self, path: &str) -> Answer {
+        self.call("GET", path, "")
+    }
+
+    pub fn put(&self, path: &str, body: &str) -> Answer {
+        self.call("PUT", path, body)
+    }
+
+    pub fn post(&self, path: &str, body: &str) -> Answer {
+        self.call("POST", path, body)
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        self.call("DELETE", path, "")
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub fn call(&self, method: &str, path: &str, body: &str) -> Answer {
+        match self.try_call(method, path, body) {
+            Ok(answer) => answer,
+            Err(error) => panic!("{method} {path}: {error}"),
+        }
+    }
+
+    /// The same for a caller that may be met by a closed port.
+    pub fn try_call(&self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
+        let mut socket = TcpStream::connect(&self.address)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        // HTTP/1.0: the answer ends where the connection does, and is never in chunks.
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.address,
+            self.authorization,
+            body.len()
+        );
+        socket.write_all(request.as_bytes())?;
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer)?;
+        parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an HTTP answer"))
+    }
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// Fails unless the status is this one.
+    #[track_caller]
+    pub fn expect_status(&self, status: u16) -> &Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Answer> {
+    let text = String::from_utf8_lossy(bytes);
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    let mut lines = head.split("\r\n");
+    let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
+    let headers = lines.filter_map(|line| line.split_once(':'));
+    Some(Answer {
+        status,
+        headers: headers
+            .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+            .collect(),
+        body: body.to_owned(),
+    })
+}

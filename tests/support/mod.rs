@@ -1,0 +1,26 @@
+//! What the black-box tests stand on: a broker of their own, and ways to talk to it.
+//!
+//! [`Broker::start`] runs the built binary on free ports with a temporary data directory and ends
+//! it when dropped; the log is printed when the test fails. Where `WARREN_TEST_AMQP=host:port` is
+//! set, [`Broker::shared`] goes to that broker instead (with `WARREN_TEST_HTTP=host:port` each test
+//! gets a vhost of its own there): this is how the tests are checked against RabbitMQ.
+//!
+//! Each test program compiles this for itself and uses a part of it.
+#![allow(dead_code, unused_imports)]
+
+mod broker;
+mod client;
+mod http;
+mod raw;
+mod values;
+
+pub use broker::{Broker, unique};
+pub use client::{Client, Steps, ack, body, closed, discard, ended, next, next_many, refused, requeue, story};
+pub use http::{Answer, Http};
+pub use raw::{Raw, long, short};
+pub use values::*;
+
+use std::time::Duration;
+
+/// How long anything that must happen may take.
+pub const PATIENCE: Duration = Duration::from_secs(20);
