@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 
 use proptest::collection::vec;
+use proptest::option::of as option_of;
 use proptest::prelude::*;
 
 use super::model::{GETTER, Moment, One, Stand, World};
@@ -37,10 +38,15 @@ enum Command {
     Bury(usize),
     Wait(u64),
     Purge,
-    Limit(Option<u64>),
+    Limit {
+        messages: Option<u64>,
+        bytes: Option<u64>,
+        ttl: Option<u64>,
+    },
     Memory(u64),
     Move,
     Crash(usize),
+    Restart,
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -53,7 +59,7 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         8 => vec(message, 1..8).prop_map(Command::Publish),
         6 => (0..4_usize).prop_map(Command::Sync),
-        3 => (0..4_usize, proptest::option::of(1..4_u32), prop::bool::weighted(0.2), 0..2)
+        3 => (0..4_usize, option_of(1..4_u32), prop::bool::weighted(0.2), 0..2)
             .prop_map(|(who, prefetch, no_ack, priority)| Command::Consume { who, prefetch, no_ack, priority }),
         2 => (0..4_usize).prop_map(Command::Cancel),
         8 => (0..9_usize, 1..5_usize, 0..3_u8)
@@ -65,10 +71,12 @@ fn command() -> impl Strategy<Value = Command> {
         3 => (0..9_usize).prop_map(Command::Bury),
         3 => (1..40_u64).prop_map(Command::Wait),
         1 => Just(Command::Purge),
-        1 => proptest::option::of(0..6_u64).prop_map(Command::Limit),
+        1 => (option_of(0..6_u64), option_of(0..900_u64), option_of(0..60_u64))
+            .prop_map(|(messages, bytes, ttl)| Command::Limit { messages, bytes, ttl }),
         2 => prop_oneof![Just(0), 0..2000_u64].prop_map(Command::Memory),
         1 => Just(Command::Move),
         1 => (0..9_usize).prop_map(Command::Crash),
+        1 => Just(Command::Restart),
     ]
 }
 
@@ -79,9 +87,9 @@ fn any_settings() -> impl Strategy<Value = (QueueType, bool, QueueSettings)> {
             Just((QueueType::Classic, false)),
             Just((QueueType::Quorum, true))
         ],
-        proptest::option::of(0..4_u8),
+        option_of(0..4_u8),
         prop::bool::weighted(0.2),
-        proptest::option::of(0..3_u32),
+        option_of(0..3_u32),
         prop_oneof![
             Just(Overflow::DropHead),
             Just(Overflow::RejectPublish),
@@ -167,16 +175,27 @@ impl World {
                 self.tick_if_due();
             }
             Command::Purge => self.purge(),
-            Command::Limit(most) => {
-                self.settings.max_length = most;
+            Command::Limit { messages, bytes, ttl } => {
+                self.settings.max_length = messages;
+                self.settings.max_length_bytes = bytes;
+                self.settings.message_ttl = ttl.map(Millis);
                 self.queue
                     .set_settings(self.now, self.settings.clone(), &mut self.watch);
             }
             Command::Memory(bytes) => self.queue.set_cache_limit(ByteSize(bytes), &mut self.watch),
             Command::Move => self.move_bodies(),
             Command::Crash(back) => return self.crash(back),
+            Command::Restart => {
+                self.queue.stop(&mut self.watch);
+                self.remember();
+                return self.crash(0);
+            }
         }
         self.look();
+        self.remember();
+    }
+
+    fn remember(&mut self) {
         self.history.push(Moment {
             journal: self.watch.journal.clone(),
             delivered: self.delivered.clone(),
@@ -205,7 +224,11 @@ impl World {
                     (QueueType::Quorum, _) => u8::from(priority > 4),
                     (_, most) => priority.min(most.unwrap_or(0)),
                 },
-                expires: ttl.map_or(u64::MAX, |ttl| self.now.0 + ttl),
+                expires: [ttl, self.settings.message_ttl.map(|ttl| ttl.0)]
+                    .into_iter()
+                    .flatten()
+                    .min()
+                    .map_or(u64::MAX, |ttl| self.now.0 + ttl),
                 stored: self.kind == QueueType::Quorum || self.durable && persistent,
                 redelivered: false,
                 returns: 0,
@@ -455,15 +478,16 @@ impl World {
         self.synced = 0;
         self.queue.tick(self.now, &mut self.watch);
         self.look();
-        self.history.push(Moment {
-            journal: self.watch.journal.clone(),
-            delivered: self.delivered.clone(),
-        });
+        self.remember();
     }
 
     /// Everybody goes, then what is left is taken out.
     fn drain(&mut self) {
-        self.run(Command::Limit(None));
+        self.run(Command::Limit {
+            messages: None,
+            bytes: None,
+            ttl: None,
+        });
         for who in 0..4 {
             self.run(Command::Unstall(who));
             self.run(Command::Cancel(who));
