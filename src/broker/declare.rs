@@ -71,3 +71,6 @@ fn check_owner(queue: &QueueSpec, who: &Who<'_>) -> Result<(), DeclareError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use super::outbox::Control;
 use super::runner::{QueueHandle, requeue};
 use super::{Broker, BrokerError};
 use crate::codec::method::{BasicConsumeOk, Method};
-use crate::metadata::Command;
+use crate::metadata::{CatalogError, Command};
 use crate::queue::{Consume, ConsumeError, Get, Outcome, Slot, Tick};
 use crate::types::{Millis, Reply, ReplyCode};
 
@@ -29,15 +29,27 @@ impl Broker {
     /// Takes a consumer on. The client hears `consume-ok` before the first delivery.
     ///
     /// # Errors
-    /// When the queue is in exclusive use.
+    /// When the queue is in exclusive use, or was deleted meanwhile.
     pub fn consume(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         consumer: &Arc<Consumer>,
         wish: ConsumeWish,
-    ) -> Result<(), ConsumeError> {
+    ) -> Result<(), BrokerError> {
+        let names = || (queue.spec.vhost.clone(), queue.spec.name.clone());
         queue.with(self, |machine, now, sink| {
-            machine.check_consume(wish.exclusive)?;
+            let (vhost, name) = names();
+            if queue.is_deleted() {
+                return Err(CatalogError::NoQueue(vhost, name).into());
+            }
+            match machine.check_consume(wish.exclusive) {
+                Ok(()) => {}
+                Err(ConsumeError::ExclusiveUse) => return Err(DeclareError::ExclusiveUse(vhost, name).into()),
+                Err(error @ ConsumeError::TooMany) => {
+                    let reply = Reply::channel(ReplyCode::ResourceError, error.to_string());
+                    return Err(BrokerError::Reply(reply));
+                }
+            }
             let out = sink.outbox(&consumer.outbox);
             if let Some(channel) = out.channel_as(consumer.channel, consumer.incarnation) {
                 channel.consumers.insert(consumer.tag.clone(), consumer.clone());
@@ -55,9 +67,10 @@ impl Broker {
                 exclusive: wish.exclusive,
                 priority: wish.priority,
             };
-            let id = machine.consume(now, consume, sink)?;
-            // Set once, here: nobody else knows the consumer yet.
-            let _ = consumer.id.set(id);
+            // It was asked for under this lock whether the queue takes it.
+            if let Ok(id) = machine.consume(now, consume, sink) {
+                let _ = consumer.id.set(id);
+            }
             Ok(())
         })
     }
@@ -147,7 +160,7 @@ impl Broker {
         match self.command(command).await {
             Ok(()) => Ok(counts.ready),
             // Somebody else was faster.
-            Err(BrokerError::Catalog(crate::metadata::CatalogError::NoQueue(..))) => Ok(0),
+            Err(BrokerError::Catalog(CatalogError::NoQueue(..))) => Ok(0),
             Err(error) => Err(error),
         }
     }

@@ -6,14 +6,14 @@ use super::methods::refusal;
 use super::session::Session;
 use crate::broker::QueueHandle;
 use crate::broker::consumer::Consumer;
-use crate::broker::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, DeclareError, basic_consume, basic_get};
+use crate::broker::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
 use crate::broker::outbox::Outstanding;
 use crate::broker::reply_to::Token;
 use crate::broker::runner::with_delivery_count;
 use crate::codec::deliver::{DeliverTemplate, write_get_ok};
 use crate::codec::method::{BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicGetEmpty};
 use crate::metadata::CatalogError;
-use crate::queue::{ConsumeError, Get, Slot};
+use crate::queue::{Get, Slot};
 use crate::types::{FieldTable, Reply, ReplyCode};
 
 impl Session {
@@ -83,12 +83,7 @@ impl Session {
             priority: spec.priority,
             answer: !nowait,
         };
-        self.broker
-            .consume(&queue, &consumer, wish)
-            .map_err(|error| match error {
-                ConsumeError::ExclusiveUse => refusal(DeclareError::ExclusiveUse(identity.vhost().into(), spec.queue)),
-                ConsumeError::TooMany => Reply::channel(ReplyCode::ResourceError, error.to_string()),
-            })
+        self.broker.consume(&queue, &consumer, wish).map_err(refusal)
     }
 
     /// The channel is to get the answers to its own requests.

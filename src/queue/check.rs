@@ -13,6 +13,7 @@ impl<C, P> Queue<C, P> {
         self.outstanding.check();
         self.consumers.check();
         self.confirms.check();
+        self.uncommitted.check();
         self.check_messages();
         self.check_consumers();
         assert!(
@@ -27,7 +28,7 @@ impl<C, P> Queue<C, P> {
     /// Every message is in one place, and the sums over them are right.
     fn check_messages(&self) {
         let outstanding = || self.outstanding.iter().map(|held| &held.entry);
-        let all = || self.ready.iter().chain(outstanding()).chain(&self.uncommitted);
+        let all = || self.ready.iter().chain(outstanding()).chain(self.uncommitted.iter());
         let mut seen = BTreeSet::new();
         for entry in all() {
             assert!(entry.seq < self.next_seq);
@@ -40,7 +41,7 @@ impl<C, P> Queue<C, P> {
             assert!(!(entry.is(STORED) && entry.is(PAGED)));
         }
         assert_eq!(
-            self.paging.memory,
+            self.bytes_in_memory(),
             all().map(|entry| entry.memory()).sum::<u64>(),
             "memory"
         );
@@ -52,8 +53,6 @@ impl<C, P> Queue<C, P> {
             let dying = matches!(held.owner, Owner::Dying(_)) && held.entry.message.is_none();
             assert_eq!(self.dying.contains_key(&held.entry.seq), dying);
         }
-        let uncommitted = self.uncommitted.iter().map(|entry| u64::from(entry.len));
-        assert_eq!(self.uncommitted_bytes, uncommitted.sum::<u64>());
         assert!(self.uncommitted.iter().all(|entry| entry.seq > self.durable_up_to));
     }
 

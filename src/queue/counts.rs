@@ -127,7 +127,7 @@ impl<C, P> Queue<C, P> {
 
     /// Bytes of memory that messages take.
     pub fn bytes_in_memory(&self) -> u64 {
-        self.paging.memory
+        self.paging.memory + self.uncommitted.memory()
     }
 
     /// The message that is next, when it is in memory.

@@ -20,7 +20,7 @@ impl<C, P> Queue<C, P> {
             return false;
         }
         let length = self.ready.len() + self.uncommitted.len() + 1;
-        let bytes = self.ready.bytes() + self.uncommitted_bytes + message.body().len() as u64;
+        let bytes = self.ready.bytes() + self.uncommitted.bytes() + message.body().len() as u64;
         self.exceeds(length as u64, bytes)
     }
 

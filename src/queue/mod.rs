@@ -35,8 +35,9 @@ mod rules;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod uncommitted;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::spec::{QueueSettings, QueueType};
 use crate::types::{Message, Millis, Timestamp};
@@ -54,6 +55,7 @@ use outstanding::{Held, Outstanding, Owner};
 use paging::Paging;
 use ready::{Place, Ready};
 use rules::{ReadyRule, Rules};
+use uncommitted::Uncommitted;
 
 /// A queue. `C` is what the caller calls a consumer, `P` a publish that waits for its confirm.
 pub struct Queue<C, P> {
@@ -61,10 +63,7 @@ pub struct Queue<C, P> {
     settings: QueueSettings,
     ready: Ready,
     outstanding: Outstanding,
-    /// Stored, but not yet the queue's to give away.
-    uncommitted: VecDeque<Entry>,
-    /// Bytes of their bodies.
-    uncommitted_bytes: u64,
+    uncommitted: Uncommitted,
     consumers: Consumers<C>,
     confirms: Confirms<P>,
     /// Messages being dead-lettered whose body is not in memory.
@@ -90,8 +89,7 @@ impl<C, P> Queue<C, P> {
             rules: Rules::of(kind, durable),
             ready: Ready::new(kind, settings.max_priority),
             outstanding: Outstanding::new(),
-            uncommitted: VecDeque::new(),
-            uncommitted_bytes: 0,
+            uncommitted: Uncommitted::new(),
             consumers: Consumers::new(kind, settings.single_active_consumer),
             confirms: Confirms::new(),
             dying: BTreeMap::new(),
@@ -124,8 +122,7 @@ impl<C, P> Queue<C, P> {
                 ReadyRule::AtOnce => self.arrive(now, seq, message, publish, sink),
                 ReadyRule::WhenDurable => {
                     let entry = self.admit(now, seq, message, publish, sink);
-                    self.uncommitted_bytes += u64::from(entry.len);
-                    self.uncommitted.push_back(entry);
+                    self.uncommitted.push(entry);
                 }
             }
         }
@@ -139,11 +136,9 @@ impl<C, P> Queue<C, P> {
     {
         self.durable_up_to = self.durable_up_to.max(seq);
         self.confirms.durable(seq, |publish| sink.confirm(publish));
-        while self.uncommitted.front().is_some_and(|first| first.seq <= seq) {
-            if let Some(entry) = self.uncommitted.pop_front() {
-                self.uncommitted_bytes -= u64::from(entry.len);
-                self.offer(now, entry, sink);
-            }
+        while let Some(entry) = self.uncommitted.pop_up_to(seq) {
+            let taker = self.taker(sink);
+            self.place(now, entry, taker, sink);
         }
         self.drop_durable_bodies();
         if self.rules.ready == ReadyRule::WhenDurable {
@@ -189,7 +184,9 @@ impl<C, P> Queue<C, P> {
         S: Sink<Consumer = C, Publish = P>,
     {
         self.last_used = now;
-        let Some(place) = self.live_head(now, sink) else {
+        let head = self.live_head(now, sink);
+        self.read_ahead_dying(sink);
+        let Some(place) = head else {
             return Get::Empty;
         };
         let Some(message) = self.ready.entry(place).and_then(|entry| entry.message.clone()) else {
@@ -211,6 +208,7 @@ impl<C, P> Queue<C, P> {
         };
         if self.rules.counts_live_messages_only {
             self.expire(now, sink);
+            self.read_ahead_dying(sink);
         }
         Get::Message {
             message,
@@ -262,8 +260,7 @@ impl<C, P> Queue<C, P> {
         let count = self.ready.len() as u64;
         self.ready = self.rules.empty_line(&self.settings);
         self.outstanding = Outstanding::new();
-        self.uncommitted.clear();
-        self.uncommitted_bytes = 0;
+        self.uncommitted = Uncommitted::new();
         self.dying.clear();
         self.paging.forget_all();
         self.persistent = (0, 0);
@@ -312,18 +309,16 @@ impl<C, P> Queue<C, P> {
             return;
         }
         let entry = self.admit(now, seq, message, publish, sink);
-        match taker {
-            Some(index) => self.hand_over(now, index, entry, sink),
-            None => self.line_up(now, entry, sink),
-        }
+        self.place(now, entry, taker, sink);
     }
 
-    /// A message that became the queue's to give away: as [`Queue::arrive`].
-    fn offer<S>(&mut self, now: Timestamp, entry: Entry, sink: &mut S)
+    /// A message that is now the queue's to give away: to its taker, or into the line.
+    fn place<S>(&mut self, now: Timestamp, entry: Entry, taker: Option<u32>, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
     {
-        match self.taker(sink) {
+        self.paging.arrived(&entry);
+        match taker {
             Some(index) => self.hand_over(now, index, entry, sink),
             None => self.line_up(now, entry, sink),
         }
@@ -357,7 +352,6 @@ impl<C, P> Queue<C, P> {
             entry.count = deliveries;
             entry.mark(REDELIVERED);
         }
-        self.paging.arrived(&entry);
         if self.rules.stores(traits.persistent)
             && let Some(message) = &entry.message
         {
@@ -417,6 +411,7 @@ impl<C, P> Queue<C, P> {
                 self.hand_over(now, index, entry, sink);
             }
         }
+        self.read_ahead_dying(sink);
         if self.consumers.len() > 0 {
             self.read_ahead(sink);
         }
@@ -428,8 +423,8 @@ impl<C, P> Queue<C, P> {
     where
         S: Sink<Consumer = C, Publish = P>,
     {
-        self.expire(now, sink);
         loop {
+            self.expire(now, sink);
             let place = self.ready.head()?;
             let entry = self.ready.entry(place)?;
             if entry.expired(now) {

@@ -142,7 +142,6 @@ impl<C, P> Queue<C, P> {
             });
         }
         self.settle_down(now, sink);
-        self.read_ahead_dying(sink);
         lost
     }
 
@@ -210,7 +209,6 @@ impl<C, P> Queue<C, P> {
     where
         S: Sink<Consumer = C, Publish = P>,
     {
-        self.read_ahead_dying(sink);
         while self.paging.runs < MOST_RUNS && self.ready.paged() > 0 {
             let (messages, bytes) = self.ready.ahead();
             let head = self.ready.head().and_then(|place| self.ready.entry(place));
@@ -230,7 +228,7 @@ impl<C, P> Queue<C, P> {
     }
 
     /// Asks for bodies of messages that are to be dead-lettered.
-    fn read_ahead_dying<S>(&mut self, sink: &mut S)
+    pub(super) fn read_ahead_dying<S>(&mut self, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
     {

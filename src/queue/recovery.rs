@@ -43,7 +43,7 @@ impl<C, P> Queue<C, P> {
     /// delivery count, ordered by sequence number.
     pub fn living(&self, in_segment: impl Fn(Loc) -> bool) -> Vec<(u64, Loc, u32)> {
         let outstanding = self.outstanding.iter().map(|held| &held.entry);
-        let entries = self.ready.iter().chain(outstanding).chain(&self.uncommitted);
+        let entries = self.ready.iter().chain(outstanding).chain(self.uncommitted.iter());
         let mut living: Vec<_> = entries
             .filter(|entry| entry.is(STORED) && in_segment(entry.loc))
             .map(|entry| (entry.seq, entry.loc, entry.count))
@@ -58,10 +58,6 @@ impl<C, P> Queue<C, P> {
         moved.sort_unstable();
         self.ready.relocate(&moved);
         self.outstanding.relocate(&moved);
-        for entry in &mut self.uncommitted {
-            if let Ok(at) = moved.binary_search_by_key(&entry.seq, |(seq, _)| *seq) {
-                entry.loc = moved[at].1;
-            }
-        }
+        self.uncommitted.relocate(&moved);
     }
 }

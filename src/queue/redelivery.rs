@@ -56,7 +56,6 @@ impl<C, P> Queue<C, P> {
             None => {
                 self.dying.insert(slot.seq, slot);
                 self.paging.want_dying(slot.seq);
-                self.read_ahead(sink);
             }
         }
     }

@@ -2,6 +2,15 @@
 //! clients, and walks the queue's invariants after every step.
 
 mod consuming;
+mod expiry;
+mod limits;
+mod measure;
+mod paging;
+mod priorities;
+mod random;
+mod recovery;
+mod redelivery;
+mod single_active;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -43,7 +52,7 @@ struct Dead {
 }
 
 /// What survives a restart, and what was written out to save memory.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Journal {
     durable: BTreeMap<u64, Stored>,
     paged: BTreeMap<Loc, Message>,
@@ -100,23 +109,7 @@ impl Sink for Around {
     }
 
     fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message, keep: Keep) -> Loc {
-        let (loc, message) = (1000 + seq, message.clone());
-        match keep {
-            Keep::Durable => {
-                assert!(seq > self.journal.last_seq, "records come in order");
-                self.journal.last_seq = seq;
-                let count = 0;
-                let stored = Stored {
-                    loc,
-                    meta,
-                    message,
-                    count,
-                };
-                self.journal.durable.insert(seq, stored);
-            }
-            Keep::Page => assert!(self.journal.paged.insert(loc, message).is_none()),
-        }
-        loc
+        self.journal.store(seq, meta, message, keep)
     }
 
     fn settled(&mut self, seq: u64) {
@@ -142,12 +135,32 @@ impl Sink for Around {
     }
 }
 
-impl Around {
-    /// The body at a place, as the store would read it.
-    fn body_at(&self, loc: Loc) -> Option<Message> {
-        let stored = self.journal.durable.values().find(|stored| stored.loc == loc);
+impl Journal {
+    fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message, keep: Keep) -> Loc {
+        let (loc, message) = (1000 + seq, message.clone());
+        match keep {
+            Keep::Durable => {
+                assert!(seq > self.last_seq, "records come in order");
+                self.last_seq = seq;
+                let count = 0;
+                let stored = Stored {
+                    loc,
+                    meta,
+                    message,
+                    count,
+                };
+                self.durable.insert(seq, stored);
+            }
+            Keep::Page => assert!(self.paged.insert(loc, message).is_none()),
+        }
+        loc
+    }
+
+    /// The body of a message at a place, as the store would read it.
+    fn body_at(&self, seq: u64, loc: Loc) -> Option<Message> {
+        let stored = self.durable.get(&seq).filter(|stored| stored.loc == loc);
         let stored = stored.map(|stored| &stored.message);
-        stored.or_else(|| self.journal.paged.get(&loc)).cloned()
+        stored.or_else(|| self.paged.get(&loc)).cloned()
     }
 }
 
@@ -321,7 +334,7 @@ impl QueueTest {
         }
         let wanted = self.around.wanted.remove(0);
         let body = |(seq, loc)| {
-            let body = self.around.body_at(loc);
+            let body = self.around.journal.body_at(seq, loc);
             (seq, body.filter(|body| !lost.contains(&name_of(body).as_str())))
         };
         let bodies = wanted.into_iter().map(body).collect();
@@ -382,7 +395,7 @@ impl QueueTest {
         };
         let ledger = journal.durable.iter().map(recovered).collect();
         let (kind, settings) = (self.kind, self.settings.clone());
-        self.queue = Queue::recover(kind, settings, self.now, ledger, 0, journal.mark);
+        self.queue = Queue::recover(kind, settings, self.now, ledger, journal.last_seq + 1, journal.mark);
         self.around = Around {
             journal,
             ..Around::default()
@@ -488,7 +501,8 @@ impl Msg {
     }
 
     fn message(self) -> Message {
-        let body = format!("{:.<1$}", self.name, self.bytes);
+        let padding = self.bytes.saturating_sub(self.name.len());
+        let body = self.name.to_owned() + &".".repeat(padding);
         named(&body, self.traits).with_deliveries(self.deliveries)
     }
 }

@@ -113,9 +113,9 @@ impl<'a> Batch<'a> {
     }
 
     /// Ends the batch; the position returned covers everything in it (see
-    /// [`super::Store::synced`]).
+    /// [`super::Store::synced`], which fails when the store takes no more records).
     pub fn commit(mut self) -> Lsn {
-        let end = self.log.as_ref().map_or(Lsn::default(), |log| log.pending.end());
+        let end = self.log.as_ref().map_or(Lsn::default(), |log| log.end());
         self.end();
         end
     }

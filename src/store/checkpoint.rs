@@ -15,9 +15,12 @@
 //! only grow, the last mark wins. A tombstone is written before the segment that holds its
 //! removal is retired, and the removal is synced before the tombstone is written.
 
+use std::sync::atomic::Ordering;
+
 use super::files::{CHUNK, Window};
 use super::frame::{self, HEADER, Header, Kind, PUT_HEAD};
 use super::index::{Place, Restate, Run};
+use super::replay::next_record;
 use super::rest::{Changes, Entries};
 use super::wal::{Before, Log};
 use super::{Inner, Keep, Lsn, OwnerId, Owners, StoreError};
@@ -58,7 +61,9 @@ impl Inner {
     /// Does what there is to do until there is nothing more. `quiet` says that time has passed
     /// since it last was said, so that epochs nobody reads from may be rewritten.
     pub(super) fn checkpoint(&self, owners: &dyn Owners, mut quiet: bool) -> Result<(), StoreError> {
-        while let Some(plan) = self.plan(owners, quiet)? {
+        while !self.stopping.load(Ordering::Acquire)
+            && let Some(plan) = self.plan(owners, quiet)?
+        {
             self.wal.wait_synced(plan.barrier)?;
             self.carry_out(&plan)?;
             quiet = false;
@@ -241,13 +246,17 @@ impl Inner {
         // The segment being written stays, and so does what is not synced: the barrier sees to
         // that, because it covers everything up to now.
         sealed.retain(|segment| *segment < log.pending.segment());
-        let window = (self.options.window_bytes / self.options.segment_bytes).max(1) as usize;
+        // What a segment says of states is said again when it goes. So the log is let grow to twice
+        // as much as all states take: else it would be busy with itself for ever.
+        let least = (2 * log.index.state_bytes() / self.options.segment_bytes + 1) as usize;
+        let window = (self.options.window_bytes / self.options.segment_bytes) as usize;
+        let window = window.max(least);
         let mut left = sealed.len() + 1;
         let mut moving = 0;
         let mut victims = Vec::new();
         for segment in sealed.into_iter().take(MOST_VICTIMS) {
             let live = log.index.segments.get(&segment).map_or(0, |segment| segment.live);
-            if live > 0 && (left <= window || (moving > 0 && moving + live > MOST_MOVING)) {
+            if left <= least || live > 0 && (left <= window || (moving > 0 && moving + live > MOST_MOVING)) {
                 break;
             }
             moving += live;
@@ -269,11 +278,11 @@ impl Inner {
             let mut window = Window::over(&*file);
             let mut at = 0;
             let unreadable = |error| StoreError::io("read the log", error);
-            // Past damage nothing is found: what lived there is reported when the segment goes.
-            while let Some(bytes) = window.bytes(at, HEADER, CHUNK).map_err(unreadable)?
-                && let Some(header) = Header::decode(bytes, seal)
+            // Damage costs what it hits: what lived there is reported when the segment goes.
+            while let Some((next, header)) = next_record(&mut window, at, seal).map_err(unreadable)?
                 && header.kind != Kind::End
             {
+                at = next;
                 if matches!(header.kind, Kind::Put | Kind::Page)
                     && let Some(head) = window.bytes(at + HEADER as u64, 8, CHUNK).map_err(unreadable)?
                     && let Some(seq) = frame::seq_of(head)
@@ -349,13 +358,16 @@ fn say_again(log: &mut Log, state: &Restate) {
                 &[&next_seq.to_le_bytes(), &has_mark.to_le_bytes(), mark],
             );
         }
-        Restate::Count { run, count } => {
+        Restate::Counts { owner, count, runs } => {
             let count = u64::from(*count).to_le_bytes();
-            log.append(
-                Kind::Touch,
-                run.owner,
-                &[&count, &run.first.to_le_bytes(), &run.last.to_le_bytes()],
-            );
+            for runs in runs.chunks(MOST_RANGES) {
+                let ranges: Vec<u8> = runs
+                    .iter()
+                    .flat_map(|(first, last)| [first.to_le_bytes(), last.to_le_bytes()])
+                    .flatten()
+                    .collect();
+                log.append(Kind::Touch, *owner, &[&count, &ranges]);
+            }
         }
     }
 }
@@ -405,5 +417,7 @@ const MANY_DEAD: u64 = 100_000;
 const MOST_VICTIMS: usize = 4;
 /// Most entries moved in one round, unless a single segment has more.
 const MOST_MOVING: u64 = 250_000;
+/// Most ranges in one record.
+const MOST_RANGES: usize = 4096;
 /// Gap in bytes between two records that are still read together.
 const NEAR: u64 = 4096;

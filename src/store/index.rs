@@ -90,9 +90,11 @@ pub(super) enum Restate {
         next_seq: u64,
         mark: Option<Box<[u8]>>,
     },
-    Count {
-        run: Run,
+    /// First and last of the entries delivered so many times.
+    Counts {
+        owner: OwnerId,
         count: u32,
+        runs: Vec<(u64, u64)>,
     },
 }
 
@@ -105,7 +107,7 @@ pub(super) struct Index {
     /// Entries at rest that are no more, and of which fjall has not heard.
     dead: FxHashMap<OwnerId, RangeMap<()>>,
     pub dead_count: u64,
-    /// A segment or an epoch has lost its last living entry.
+    /// A segment before the newest, or an epoch, has lost its last living entry.
     pub emptied: bool,
 }
 
@@ -154,6 +156,7 @@ impl Index {
         let mut gone = 0;
         let mut lived = None;
         let mut at_rest = Vec::new();
+        let newest = self.segments.last_key_value().map(|(number, _)| *number);
         let (segments, epochs, emptied) = (&mut self.segments, &mut self.epochs, &mut self.emptied);
         state.live.remove(first, last, |first, last, place| {
             let count = last - first + 1;
@@ -168,7 +171,8 @@ impl Index {
             };
             if let Some(left) = left {
                 *left = left.saturating_sub(count);
-                *emptied |= *left == 0;
+                // The newest segment stays whether it is empty or not.
+                *emptied |= *left == 0 && !matches!(place, Place::Log(segment) if Some(segment) == newest);
             }
         });
         state.living -= gone;
@@ -204,6 +208,15 @@ impl Index {
             }
         }
         !living.is_empty()
+    }
+
+    /// The put of an entry that is known to rest was found in the log: whatever was said of its
+    /// seq before did not mean this entry (a range was wide, or a restart had freed the seq), and
+    /// what is said of this entry follows.
+    pub fn begins_here(&mut self, owner: OwnerId, seq: u64) {
+        if let Some(state) = self.owners.get_mut(&owner).filter(|state| !state.counts.is_empty()) {
+            state.counts.remove(seq, seq, |_, _, _| {});
+        }
     }
 
     /// The owner's small state; the latest counts.
@@ -313,13 +326,27 @@ impl Index {
                 });
             }
             let old: Vec<_> = state.counts.iter().filter(|(_, _, is)| is.said_in <= up_to).collect();
+            let mut by_count: BTreeMap<u32, Vec<(u64, u64)>> = BTreeMap::new();
             for (first, last, Count { count, .. }) in old {
                 state.counts.insert(first, last, Count { count, said_in: now });
-                let run = Run { owner, first, last };
-                said.push(Restate::Count { run, count });
+                by_count.entry(count).or_default().push((first, last));
             }
+            said.extend(
+                by_count
+                    .into_iter()
+                    .map(|(count, runs)| Restate::Counts { owner, count, runs }),
+            );
         }
         said
+    }
+
+    /// About how many bytes it takes to say all states again.
+    pub fn state_bytes(&self) -> u64 {
+        let states = self.owners.values().map(|state| {
+            let mark = state.mark.as_ref().map_or(0, |mark| mark.bytes.len());
+            (STATE_BYTES + mark + COUNT_BYTES * state.counts.len()) as u64
+        });
+        states.sum()
     }
 
     /// All entries at rest that died since the last call, ordered by owner and seq.
@@ -430,6 +457,11 @@ impl Index {
         );
     }
 }
+
+/// Bytes of a state record without its mark, rounded up.
+const STATE_BYTES: usize = 48;
+/// Most bytes that it takes to say a run of counts again, when no other run has the same count.
+const COUNT_BYTES: usize = 48;
 
 impl Owner {
     /// An entry with this seq was seen in a record of this segment.

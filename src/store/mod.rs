@@ -341,7 +341,7 @@ impl Store {
     /// snapshot that has it, and can be waited for with [`Store::synced`].
     pub fn command(&self, bytes: &[u8]) -> Result<Lsn, StoreError> {
         let mut log = self.0.wal.lock_with_room();
-        log.check()?;
+        log.check_open()?;
         let before = Before::of(&log);
         log.append(frame::Kind::Command, OwnerId::CATALOGUE, &[bytes]);
         let end = log.pending.end();

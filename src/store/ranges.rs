@@ -23,6 +23,11 @@ impl<V: Copy + Eq> RangeMap<V> {
         self.runs.is_empty()
     }
 
+    /// Runs there are.
+    pub fn len(&self) -> usize {
+        self.runs.len()
+    }
+
     /// The value at one number.
     pub fn get(&self, at: u64) -> Option<V> {
         let (_, &(last, value)) = self.runs.range(..=at).next_back()?;

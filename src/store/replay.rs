@@ -243,6 +243,9 @@ impl Replayed {
                 if self.index.place(owner, seq).is_none() {
                     self.index.put(owner, seq, Keep::Durable, segment);
                     self.add_entry(owner, seq, Loc::at(segment, at), *meta, body.len());
+                } else {
+                    // A checkpoint that did not come to its end moved it to rest already.
+                    self.index.begins_here(owner, seq);
                 }
             }
             Kind::Remove => frame::ranges(payload).for_each(|(first, last)| {
@@ -325,7 +328,7 @@ impl Replayed {
 }
 
 /// The first place from here on where a header of this segment lies.
-fn next_record(window: &mut Window<'_>, from: u64, seal: Seal) -> std::io::Result<Option<(u64, Header)>> {
+pub(super) fn next_record(window: &mut Window<'_>, from: u64, seal: Seal) -> std::io::Result<Option<(u64, Header)>> {
     let mut at = from;
     while let Some(bytes) = window.bytes(at, HEADER, CHUNK)? {
         if let Some(header) = Header::decode(bytes, seal) {

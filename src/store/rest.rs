@@ -12,6 +12,7 @@
 //! and by readers; the database is made when first needed.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
@@ -60,6 +61,22 @@ impl Rest {
             rest.opened()?;
         }
         Ok(rest)
+    }
+
+    /// Makes the database beside its place and moves it there when it is whole: fjall cannot open
+    /// what a crash left half made.
+    fn make(&self) -> Result<(), StoreError> {
+        let unfinished = self.dir.with_extension("new");
+        let cannot = |error| StoreError::io("make the database", error);
+        if unfinished.exists() {
+            std::fs::remove_dir_all(&unfinished).map_err(cannot)?;
+        }
+        drop(Open::at(&unfinished)?);
+        std::fs::rename(&unfinished, &self.dir).map_err(cannot)?;
+        match self.dir.parent() {
+            Some(parent) => File::open(parent).and_then(|dir| dir.sync_all()).map_err(cannot),
+            None => Ok(()),
+        }
     }
 
     /// Tells every row, ordered by owner and seq.
@@ -269,23 +286,10 @@ impl Rest {
         if let Some(open) = &*open {
             return Ok(open.clone());
         }
-        let db = Database::builder(&self.dir)
-            .cache_size(CACHE_BYTES)
-            .worker_threads(1)
-            .max_cached_files(Some(128))
-            .open()
-            .map_err(failed("open the database"))?;
-        let ledger = db
-            .keyspace("ledger", ledger_options)
-            .map_err(failed("open the ledger"))?;
-        let mut epochs = BTreeMap::new();
-        for name in db.list_keyspace_names() {
-            if let Some(number) = parse_epoch_name(&name) {
-                let bodies = db.keyspace(&name, body_options).map_err(failed("open an epoch"))?;
-                epochs.insert(number, bodies);
-            }
+        if !self.dir.exists() {
+            self.make()?;
         }
-        let made = Open { db, ledger, epochs };
+        let made = Open::at(&self.dir)?;
         *open = Some(made.clone());
         Ok(made)
     }
@@ -303,6 +307,26 @@ pub(super) struct Changes<'a> {
 }
 
 impl Open {
+    fn at(dir: &Path) -> Result<Self, StoreError> {
+        let db = Database::builder(dir)
+            .cache_size(CACHE_BYTES)
+            .worker_threads(1)
+            .max_cached_files(Some(128))
+            .open()
+            .map_err(failed("open the database"))?;
+        let ledger = db
+            .keyspace("ledger", ledger_options)
+            .map_err(failed("open the ledger"))?;
+        let mut epochs = BTreeMap::new();
+        for name in db.list_keyspace_names() {
+            if let Some(number) = parse_epoch_name(&name) {
+                let bodies = db.keyspace(&name, body_options).map_err(failed("open an epoch"))?;
+                epochs.insert(number, bodies);
+            }
+        }
+        Ok(Self { db, ledger, epochs })
+    }
+
     /// Makes a new epoch, numbered above all others.
     fn begin_epoch(&mut self) -> Result<(u32, Keyspace), StoreError> {
         let epoch = self.epochs.last_key_value().map_or(1, |(newest, _)| newest + 1);

@@ -104,6 +104,24 @@ impl Log {
         }
     }
 
+    /// Where what was appended now ends; a place that is never reached when it was not appended,
+    /// so that nobody takes it for safe.
+    pub fn end(&self) -> Lsn {
+        match self.state {
+            State::Running => self.pending.end(),
+            State::Stopping | State::Closed(_) => Lsn(u64::MAX),
+        }
+    }
+
+    /// Why records cannot be appended, if so.
+    pub fn check_open(&self) -> Result<(), StoreError> {
+        match &self.state {
+            State::Running => Ok(()),
+            State::Stopping => Err(StoreError::Stopped),
+            State::Closed(error) => Err(error.clone()),
+        }
+    }
+
     /// The error with which the log closed.
     pub fn check(&self) -> Result<(), StoreError> {
         match &self.state {

@@ -96,19 +96,20 @@ impl Reply {
         }
     }
 
-    /// The text as RabbitMQ sends it, `NAME - text`, or `NAME` alone when there is no more to say,
-    /// cut to the 255 bytes a short string holds.
+    /// The text as RabbitMQ sends it, `NAME - text`, or `NAME` alone when there is no more to say.
+    /// One that does not fit into the 255 bytes of a short string ends in `...`.
     pub fn wire_text(&self) -> String {
         if self.text.is_empty() {
             return self.code.name().to_owned();
         }
         let mut text = format!("{} - {}", self.code.name(), self.text);
         if text.len() > 255 {
-            let mut end = 255;
+            let mut end = 252;
             while !text.is_char_boundary(end) {
                 end -= 1;
             }
             text.truncate(end);
+            text.push_str("...");
         }
         text
     }
@@ -129,5 +130,24 @@ pub trait Refusal {
 impl Refusal for Reply {
     fn reply(&self) -> Reply {
         self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_is_too_long_ends_in_dots() {
+        let of = |text: &str| Reply::channel(ReplyCode::NotFound, text).wire_text();
+        assert_eq!(of(""), "NOT_FOUND");
+        let fits = "x".repeat(255 - "NOT_FOUND - ".len());
+        assert_eq!(of(&fits), format!("NOT_FOUND - {fits}"));
+        let long = of(&format!("{fits}x"));
+        assert_eq!(long.len(), 255);
+        assert!(long.ends_with("xx..."));
+        // Never in the middle of a character.
+        let long = of(&"\u{20ac}".repeat(100));
+        assert!(long.len() <= 255 && long.ends_with("\u{20ac}..."));
     }
 }

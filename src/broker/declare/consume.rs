@@ -4,7 +4,7 @@ use super::{DeclareError, REPLY_TO, generated_name, named, open_queue};
 use crate::broker::access::{self, Operation, Who};
 use crate::codec::method::{BasicConsume, BasicGet};
 use crate::metadata::Catalog;
-use crate::spec::{QueueType, arguments, consumer};
+use crate::spec::{QueueSpec, QueueType, arguments, consumer};
 use crate::types::{FieldTable, QueueName};
 
 /// What of a channel decides about a new consumer.
@@ -75,11 +75,15 @@ pub fn basic_consume(
     if channel.global_prefetch && !classic {
         return Err(DeclareError::GlobalPrefetch(who.vhost.clone(), queue.name.clone()));
     }
+    let exclusive = method.exclusive && classic;
+    if exclusive && has_single_active_consumer(queue) {
+        return Err(DeclareError::ExclusiveUse(who.vhost.clone(), queue.name.clone()));
+    }
     Ok(ConsumePlan::Queue(ConsumerSpec {
         queue: queue.name.clone(),
         tag: tag(),
         no_ack: method.no_ack,
-        exclusive: method.exclusive && classic,
+        exclusive,
         priority: consumer::priority(&method.arguments),
         arguments: method.arguments.clone(),
     }))
@@ -99,10 +103,12 @@ pub fn basic_get(
     access::check(catalog, who, Operation::TakeFromQueue(name))?;
     let queue = open_queue(catalog, who, name)?;
     // Its messages are the active consumer's.
-    if queue.queue_type == QueueType::Quorum
-        && arguments::settings(queue.queue_type, &queue.arguments).single_active_consumer
-    {
+    if queue.queue_type == QueueType::Quorum && has_single_active_consumer(queue) {
         return Err(DeclareError::SingleActiveGet(who.vhost.clone(), queue.name.clone()));
     }
     Ok(queue.name.clone())
+}
+
+fn has_single_active_consumer(queue: &QueueSpec) -> bool {
+    arguments::settings(queue.queue_type, &queue.arguments).single_active_consumer
 }

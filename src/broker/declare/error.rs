@@ -28,7 +28,8 @@ pub enum DeclareError {
          another connection or the exclusive property value does not match that of the original declaration."
     )]
     Exclusive(VhostName, QueueName),
-    /// Another consumer is exclusive, or this one wants to be and is not alone.
+    /// Another consumer is exclusive, or this one wants to be and is not alone, or cannot be where
+    /// there is a single active consumer.
     #[error("queue '{1}' in vhost '{0}' in exclusive use")]
     ExclusiveUse(VhostName, QueueName),
     #[error("queue '{1}' in vhost '{0}' not empty")]

@@ -21,7 +21,7 @@ pub struct QueueRules {
     pub relaxed_redeclaration: bool,
 }
 
-/// What is to be done for `queue.declare`. The name becomes the channel's last queue.
+/// What is to be done for `queue.declare`. [`QueuePlan::name`] becomes the channel's last queue.
 #[derive(Debug)]
 pub enum QueuePlan {
     /// It is there; the answer says how many messages and consumers it has.
@@ -46,6 +46,17 @@ pub enum DeletePlan {
         if_unused: bool,
         if_empty: bool,
     },
+}
+
+impl QueuePlan {
+    /// The name to answer with.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Existing(name) | Self::ReplyConsumer(name) => name,
+            Self::Create(spec) => &spec.name,
+            Self::ReplyTo => REPLY_TO,
+        }
+    }
 }
 
 impl QueueRules {

@@ -1,1 +1,275 @@
-//! x
+//! A disk that fails, fills up, or gives back something else than was written.
+
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_lite::future::block_on;
+
+use super::model::{body, meta};
+use super::sim::SimDisk;
+use super::told::Told;
+use crate::store::frame::{HEADER, Header, Kind, Seal};
+use crate::store::segments::log_name;
+use crate::store::wal::Writer;
+use crate::store::{Keep, Loc, OwnerId, Recovered, Store, StoreError, StoreOptions};
+
+const SEGMENT: u64 = 4096;
+const SIZE: usize = 100;
+
+fn open(dir: &Path, disk: &SimDisk) -> (Store, Recovered) {
+    let options = StoreOptions {
+        segment_bytes: SEGMENT,
+        window_bytes: 64 * SEGMENT,
+        epoch_bytes: 16 * SEGMENT,
+    };
+    Store::open_on(dir, options, Arc::new(disk.clone())).unwrap()
+}
+
+fn put(store: &Store, owner: u64, seq: u64) -> Loc {
+    let bytes = body(owner, seq, SIZE);
+    let mut batch = store.batch(OwnerId(owner));
+    batch.put(seq, meta(owner, seq, SIZE), &[&bytes], Keep::Durable)
+}
+
+/// Seqs that survived of this owner, all of them readable.
+fn seqs(store: &Store, recovered: &Recovered, owner: u64) -> Vec<u64> {
+    let entries = &recovered.owners[&OwnerId(owner)].entries;
+    let wanted: Vec<_> = entries.iter().map(|entry| (entry.seq, entry.loc)).collect();
+    let bodies = store.read(OwnerId(owner), &wanted).unwrap();
+    for ((seq, _), found) in wanted.iter().zip(bodies) {
+        assert_eq!(found.as_deref(), Some(&body(owner, *seq, SIZE)[..]));
+    }
+    wanted.into_iter().map(|(seq, _)| seq).collect()
+}
+
+/// After the fault nothing is reported any more, whoever waits is told, and after a crash
+/// everything reported before is there.
+fn survives(fault: impl Fn(&SimDisk), seed: u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+    let (store, _) = open(dir.path(), &disk);
+    store.start(Arc::clone(&told) as _);
+    for seq in 0..20 {
+        put(&store, 1, seq);
+    }
+    told.wait_durable(OwnerId(1), 19);
+    let safe = store.command(b"before").unwrap();
+    block_on(store.synced(safe)).unwrap();
+    fault(&disk);
+    let mut next = 20;
+    while !store.failed() {
+        put(&store, 1, next);
+        next += 1;
+        std::thread::yield_now();
+    }
+    told.wait_failed();
+    let up_to = told.durable_up_to(OwnerId(1)).unwrap();
+    // Nobody waits for ever, and what was safe stays safe.
+    let unsafe_end = store.batch(OwnerId(1)).commit();
+    assert!(block_on(store.synced(unsafe_end)).is_err());
+    assert!(block_on(store.synced(safe)).is_ok());
+    assert!(store.command(b"after").is_err());
+    let loc = put(&store, 1, next);
+    assert!(store.read(OwnerId(1), &[(next, loc)]).is_err());
+    block_on(store.drained());
+    store.stop();
+    assert_eq!(told.durable_up_to(OwnerId(1)), Some(up_to));
+
+    disk.crash(seed);
+    let (store, recovered) = open(dir.path(), &disk);
+    assert!(!recovered.clean && !recovered.unknown_damage);
+    assert_eq!(recovered.commands, [b"before"]);
+    let survived = seqs(&store, &recovered, 1);
+    assert!(survived.len() as u64 > up_to && survived.len() as u64 <= next);
+    assert!(survived.into_iter().eq(0..recovered.owners[&OwnerId(1)].next_seq));
+    store.stop();
+}
+
+#[test]
+fn after_a_failed_operation_nothing_is_reported_and_nothing_reported_is_lost() {
+    for operations in 0..12 {
+        survives(|disk| disk.fail_after(operations), operations);
+    }
+}
+
+#[test]
+fn after_a_failed_sync_nothing_is_reported_and_nothing_reported_is_lost() {
+    for seed in 0..6 {
+        survives(SimDisk::fail_syncs, seed);
+    }
+}
+
+#[test]
+fn a_full_disk_is_a_fault() {
+    for seed in 0..3 {
+        survives(|disk| disk.fill(true), seed);
+    }
+}
+
+#[test]
+fn a_full_disk_is_named_and_the_store_opens_on_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = SimDisk::default();
+    let full = |error| matches!(error, StoreError::Io { error, .. } if error.kind() == ErrorKind::StorageFull);
+    for expected in [0, 1, 1] {
+        let told = Arc::new(Told::default());
+        let (store, recovered) = open(dir.path(), &disk);
+        assert_eq!(recovered.owners.len(), expected);
+        if expected == 0 {
+            let mut writer = Writer::default();
+            put(&store, 1, 0);
+            store.0.wal.write(&mut writer).unwrap();
+        }
+        disk.fill(true);
+        store.start(Arc::clone(&told) as _);
+        // Two segments and one that may be ready.
+        for seq in 1..120 {
+            put(&store, 1, seq);
+        }
+        assert!(full(told.wait_failed()));
+        store.stop();
+    }
+    disk.fill(false);
+    let (store, recovered) = open(dir.path(), &disk);
+    assert!(!recovered.unknown_damage && !recovered.owners[&OwnerId(1)].damaged);
+    store.stop();
+}
+
+/// A log on a simulated disk, written by the test, one write for each entry: entries of owner 1
+/// and 2 in turn.
+struct Written {
+    dir: tempfile::TempDir,
+    disk: SimDisk,
+    locs: Vec<Loc>,
+    store_id: u64,
+}
+
+impl Written {
+    fn new(entries: u64) -> Self {
+        let (dir, disk) = (tempfile::tempdir().unwrap(), SimDisk::default());
+        let (store, _) = open(dir.path(), &disk);
+        let mut writer = Writer::default();
+        let locs = (0..entries).map(|at| {
+            let loc = put(&store, 1 + at % 2, at / 2);
+            store.0.wal.write(&mut writer).unwrap();
+            loc
+        });
+        let locs = locs.collect();
+        store.stop();
+        let text = std::fs::read_to_string(dir.path().join("store.format")).unwrap();
+        let store_id = u64::from_str_radix(text.trim().rsplit(' ').next().unwrap(), 16).unwrap();
+        Self {
+            dir,
+            disk,
+            locs,
+            store_id,
+        }
+    }
+
+    /// Damages a byte of the record of this entry.
+    fn flip(&self, entry: usize, byte: usize) {
+        let loc = self.locs[entry];
+        self.disk.flip(&log_name(loc.segment()), loc.offset() as usize + byte);
+    }
+
+    fn reopened(&self) -> (Store, Recovered) {
+        open(self.dir.path(), &self.disk)
+    }
+}
+
+#[test]
+fn a_damaged_body_is_reported_for_its_owner_and_all_else_is_there() {
+    // In the newest segment, and in one before it.
+    for entries in [20, 200] {
+        let log = Written::new(entries);
+        log.flip(6, HEADER + 50);
+        for _ in 0..2 {
+            let (store, recovered) = log.reopened();
+            assert!(!recovered.unknown_damage && !recovered.clean);
+            assert!(recovered.owners[&OwnerId(1)].damaged);
+            assert!(!recovered.owners[&OwnerId(2)].damaged);
+            let expected: Vec<_> = (0..entries / 2).filter(|seq| *seq != 3).collect();
+            assert_eq!(seqs(&store, &recovered, 1), expected);
+            assert!(seqs(&store, &recovered, 2).into_iter().eq(0..entries / 2));
+            store.stop();
+        }
+    }
+}
+
+#[test]
+fn a_damaged_header_is_unknown_damage_and_all_else_is_there() {
+    for entries in [20, 200] {
+        let log = Written::new(entries);
+        log.flip(6, 17);
+        let (store, recovered) = log.reopened();
+        assert!(recovered.unknown_damage);
+        let expected: Vec<_> = (0..entries / 2).filter(|seq| *seq != 3).collect();
+        assert_eq!(seqs(&store, &recovered, 1), expected);
+        assert!(seqs(&store, &recovered, 2).into_iter().eq(0..entries / 2));
+        store.stop();
+    }
+}
+
+#[test]
+fn what_lies_behind_damage_moves_to_rest_with_its_segment() {
+    for byte in [17, HEADER + 50] {
+        let log = Written::new(200);
+        log.flip(6, byte);
+        let options = StoreOptions {
+            segment_bytes: SEGMENT,
+            window_bytes: SEGMENT,
+            epoch_bytes: 16 * SEGMENT,
+        };
+        let (store, _) = Store::open_on(log.dir.path(), options, Arc::new(log.disk.clone())).unwrap();
+        let (told, mut writer) = (Told::default(), Writer::default());
+        put(&store, 3, 0);
+        store.0.wal.write(&mut writer).unwrap();
+        while let Some(plan) = store.0.plan(&told, false).unwrap() {
+            store.0.wal.write(&mut writer).unwrap();
+            store.0.carry_out(&plan).unwrap();
+        }
+        assert!(!log.disk.names().contains(&log_name(1)));
+        store.stop();
+        let (store, recovered) = log.reopened();
+        let expected: Vec<_> = (0..100).filter(|seq| *seq != 3).collect();
+        assert_eq!(seqs(&store, &recovered, 1), expected);
+        assert!(seqs(&store, &recovered, 2).into_iter().eq(0..100));
+        store.stop();
+    }
+}
+
+#[test]
+fn a_torn_tail_is_cut_and_stays_cut() {
+    let log = Written::new(20);
+    // The last record is of owner 2.
+    log.flip(19, HEADER + 50);
+    for _ in 0..2 {
+        let (store, recovered) = log.reopened();
+        assert!(!recovered.unknown_damage);
+        assert!(recovered.owners.values().all(|ledger| !ledger.damaged));
+        assert!(seqs(&store, &recovered, 1).into_iter().eq(0..10));
+        assert!(seqs(&store, &recovered, 2).into_iter().eq(0..9));
+        store.stop();
+    }
+    // Whole again, it must not come back: the log ends before it for good.
+    log.flip(19, HEADER + 50);
+    let (store, recovered) = log.reopened();
+    assert!(seqs(&store, &recovered, 2).into_iter().eq(0..9));
+    let last = log.locs[19];
+    let bytes = log.disk.bytes(&log_name(last.segment()));
+    let header = Header::decode(&bytes[last.offset() as usize..], Seal::of(log.store_id, last.segment()));
+    assert_ne!(header.map(|header| header.kind), Some(Kind::Put));
+    store.stop();
+}
+
+#[test]
+fn a_missing_segment_is_noticed() {
+    let log = Written::new(200);
+    log.disk.lose(&log_name(log.locs[100].segment()));
+    let (store, recovered) = log.reopened();
+    assert!(recovered.unknown_damage);
+    let survived = seqs(&store, &recovered, 1);
+    assert!(survived.len() < 100 && survived.first() == Some(&0) && survived.last() == Some(&99));
+    store.stop();
+}

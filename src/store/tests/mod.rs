@@ -1,7 +1,10 @@
 //! The store on a simulated disk, against a model; and on a real one, with its threads.
 
+mod crashes;
 mod faults;
+mod kill;
 mod model;
 mod sim;
 mod speed;
 mod threads;
+mod told;

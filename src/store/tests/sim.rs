@@ -29,6 +29,8 @@ struct Disk {
     /// Operations until everything fails.
     fails_after: Option<u64>,
     fail_syncs: bool,
+    /// No block is free: files cannot be made and cannot grow.
+    full: bool,
     /// Counts crashes: handles from before one are dead.
     life: u64,
 }
@@ -52,8 +54,14 @@ impl SimDisk {
         self.disk.lock().fails_after = Some(operations);
     }
 
+    /// From now on every sync of a file fails, until the crash.
     pub fn fail_syncs(&self) {
         self.disk.lock().fail_syncs = true;
+    }
+
+    /// Uses up all free space, or gives it back.
+    pub fn fill(&self, full: bool) {
+        self.disk.lock().full = full;
     }
 
     /// What to call between the steps of a checkpoint.
@@ -67,6 +75,7 @@ impl SimDisk {
         let mut disk = self.disk.lock();
         disk.life += 1;
         disk.fails_after = None;
+        disk.fail_syncs = false;
         for inode in &mut disk.inodes {
             let mut bytes = std::mem::take(&mut inode.durable);
             for (offset, written) in std::mem::take(&mut inode.unsynced) {
@@ -89,7 +98,7 @@ impl SimDisk {
         }
         // Changes of names happen in order; some of the last may be missing.
         let kept = random.random_range(0..=disk.unsynced_names.len());
-        let kept = disk.unsynced_names.drain(..).take(kept).last();
+        let kept = disk.unsynced_names.drain(..).take(kept).next_back();
         let names = kept.unwrap_or_else(|| disk.durable_names.clone());
         disk.durable_names.clone_from(&names);
         disk.names = names;
@@ -102,6 +111,13 @@ impl SimDisk {
         let inode = &mut disk.inodes[inode];
         inode.current[offset] ^= 0x40;
         inode.durable[offset] ^= 0x40;
+    }
+
+    /// Takes a file away.
+    pub fn lose(&self, name: &str) {
+        let mut disk = self.disk.lock();
+        disk.names.remove(name).unwrap();
+        disk.durable_names = disk.names.clone();
     }
 
     /// A file's bytes.
@@ -163,6 +179,9 @@ impl Files for SimDisk {
     fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn LogFile>> {
         let mut disk = self.disk.lock();
         disk.step()?;
+        if disk.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let zeros = vec![0; bytes as usize];
         disk.inodes.push(Inode {
             durable: zeros.clone(),
@@ -215,7 +234,11 @@ impl LogFile for SimFile {
         let mut disk = self.disk.lock();
         assert_eq!(disk.life, self.life, "a write after the crash");
         let stepped = disk.step();
+        let full = disk.full;
         let inode = &mut disk.inodes[self.inode];
+        if full && offset as usize + bytes.len() > inode.current.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         // A write that fails may have happened all the same.
         overlay(&mut inode.current, offset, bytes);
         inode.unsynced.push((offset, bytes.to_vec()));

@@ -1,1 +1,236 @@
-//! x
+//! The store with its own threads, on real files.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_lite::future::block_on;
+
+use super::model::{body, meta};
+use super::told::Told;
+use crate::store::wal::Writer;
+use crate::store::{Keep, OwnerId, Recovered, Store, StoreError, StoreOptions};
+
+/// Small enough for checkpoints to happen all the time.
+fn small() -> StoreOptions {
+    StoreOptions {
+        segment_bytes: 64 * 1024,
+        window_bytes: 4 * 64 * 1024,
+        epoch_bytes: 256 * 1024,
+    }
+}
+
+fn started(dir: &Path, options: StoreOptions) -> (Store, Recovered, Arc<Told>) {
+    let (store, recovered) = Store::open(dir, options).unwrap();
+    let told = Arc::new(Told::default());
+    store.start(Arc::clone(&told) as _);
+    (store, recovered, told)
+}
+
+fn put(store: &Store, owner: OwnerId, seq: u64, size: usize, keep: Keep) {
+    let bytes = body(owner.0, seq, size);
+    store.batch(owner).put(seq, meta(owner.0, seq, size), &[&bytes], keep);
+}
+
+/// What is there of an owner: seq → body, read from wherever it lies.
+fn held(store: &Store, recovered: &Recovered, owner: OwnerId) -> BTreeMap<u64, Vec<u8>> {
+    let ledger = &recovered.owners[&owner];
+    assert!(ledger.entries.is_sorted_by(|a, b| a.seq < b.seq));
+    let wanted: Vec<_> = ledger.entries.iter().map(|entry| (entry.seq, entry.loc)).collect();
+    let bodies = store.read(owner, &wanted).unwrap();
+    let seqs = wanted.iter().map(|(seq, _)| *seq);
+    seqs.zip(bodies)
+        .map(|(seq, body)| (seq, body.unwrap().to_vec()))
+        .collect()
+}
+
+/// One producer: batches of twenty of which it consumes the older half, and one in seven is only
+/// paged out. Returns what it left behind.
+fn produce(store: &Store, told: &Told, owner: OwnerId) -> BTreeMap<u64, Vec<u8>> {
+    let mut left = BTreeMap::new();
+    let mut last_durable = 0;
+    for first in (0..2000).step_by(20) {
+        let mut batch = store.batch(owner);
+        for seq in first..first + 20 {
+            let size = 100 + (seq as usize * 37) % 900;
+            let bytes = body(owner.0, seq, size);
+            let keep = if seq % 7 == 0 { Keep::Page } else { Keep::Durable };
+            batch.put(seq, meta(owner.0, seq, size), &[&bytes], keep);
+            if keep == Keep::Durable {
+                left.insert(seq, bytes);
+                last_durable = seq;
+            }
+        }
+        if first % 40 == 0 {
+            batch.remove(&[(first, first + 9)]);
+            left.retain(|seq, _| *seq < first || *seq > first + 9);
+        }
+        drop(batch);
+        if first % 100 == 0 {
+            told.wait_durable(owner, last_durable);
+        }
+    }
+    told.wait_durable(owner, last_durable);
+    left
+}
+
+#[test]
+fn what_several_producers_were_told_is_durable_is_there_after_a_stop() {
+    let dir = tempfile::tempdir().unwrap();
+    let owners = [1, 2, 3, 4].map(OwnerId);
+    let (store, _, told) = started(dir.path(), small());
+    let left = std::thread::scope(|scope| {
+        let producers = owners.map(|owner| {
+            let (store, told) = (&store, &told);
+            scope.spawn(move || produce(store, told, owner))
+        });
+        producers.map(|producer| producer.join().unwrap())
+    });
+    store.stop();
+    assert!(!store.failed());
+
+    let (store, recovered, _) = started(dir.path(), small());
+    assert!(recovered.clean && !recovered.unknown_damage);
+    assert_eq!(recovered.owners.len(), owners.len());
+    for (owner, left) in owners.into_iter().zip(left) {
+        let ledger = &recovered.owners[&owner];
+        assert!(!ledger.damaged);
+        assert_eq!(ledger.next_seq, 2000);
+        assert_eq!(held(&store, &recovered, owner), left);
+    }
+    store.stop();
+}
+
+#[test]
+fn page_entries_can_be_read_and_are_dropped_by_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let owner = OwnerId(5);
+    let (store, _, _) = started(dir.path(), small());
+    let mut batch = store.batch(owner);
+    let loc = batch.put(0, [0; 24], &[b"pa", b"ge"], Keep::Page);
+    drop(batch);
+    let read = store.read(owner, &[(0, loc)]).unwrap();
+    assert_eq!(read[0].as_deref(), Some(&b"page"[..]));
+    store.stop();
+    let (store, recovered, _) = started(dir.path(), small());
+    assert!(recovered.owners.is_empty());
+    store.stop();
+}
+
+#[test]
+fn the_catalogue_is_its_snapshot_and_the_commands_after_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, told) = started(dir.path(), small());
+    let mut all = Vec::new();
+    let command = |number: u32| {
+        let bytes = number.to_le_bytes().repeat(250);
+        let lsn = store.command(&bytes).unwrap();
+        told.apply(&bytes, lsn);
+        (bytes, lsn)
+    };
+    for number in 0..1000 {
+        let (bytes, lsn) = command(number);
+        all.extend(bytes);
+        if number % 100 == 0 {
+            block_on(store.synced(lsn)).unwrap();
+        }
+    }
+    told.wait_snapshot();
+    let (bytes, lsn) = command(1000);
+    all.extend(bytes);
+    block_on(store.synced(lsn)).unwrap();
+    store.stop();
+
+    let (store, recovered, _) = started(dir.path(), small());
+    let mut found = recovered.catalogue.expect("a snapshot was taken");
+    assert!(recovered.commands.len() < 1001);
+    found.extend(recovered.commands.concat());
+    assert!(found == all);
+    assert_eq!(recovered.catalogue_lsn, lsn);
+    assert!(recovered.clean && !recovered.catalogue_damaged);
+    store.stop();
+}
+
+#[test]
+fn ten_thousand_owners_share_the_syncs() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, told) = started(dir.path(), small());
+    let owners = (1..=10_000).map(OwnerId);
+    for owner in owners.clone() {
+        let mut batch = store.batch(owner);
+        batch.mark(&owner.0.to_le_bytes());
+        batch.put(0, [1; 24], &[&[7; 50]], Keep::Durable);
+    }
+    owners.clone().for_each(|owner| told.wait_durable(owner, 0));
+    assert!(store.stats().syncs < 5_000);
+    store.stop();
+
+    let (store, recovered, _) = started(dir.path(), small());
+    assert_eq!(recovered.owners.len(), 10_000);
+    for owner in owners {
+        let ledger = &recovered.owners[&owner];
+        assert_eq!(ledger.mark.as_deref(), Some(&owner.0.to_le_bytes()[..]));
+        assert_eq!((ledger.entries.len(), ledger.next_seq), (1, 1));
+    }
+    store.stop();
+}
+
+#[test]
+fn a_forgotten_owner_does_not_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, told) = started(dir.path(), small());
+    for owner in [1, 2].map(OwnerId) {
+        put(&store, owner, 0, 100, Keep::Durable);
+        told.wait_durable(owner, 0);
+    }
+    store.forget(OwnerId(1));
+    store.stop();
+    let (store, recovered, _) = started(dir.path(), small());
+    assert_eq!(recovered.owners.keys().collect::<Vec<_>>(), [&OwnerId(2)]);
+    store.stop();
+}
+
+#[test]
+fn a_directory_in_use_or_of_another_program_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), small()).unwrap();
+    assert!(matches!(
+        Store::open(dir.path(), small()).err(),
+        Some(StoreError::InUse(_))
+    ));
+    store.stop();
+    Store::open(dir.path(), small()).unwrap().0.stop();
+    std::fs::write(dir.path().join("store.format"), "warren store 2 00").unwrap();
+    assert!(matches!(
+        Store::open(dir.path(), small()).err(),
+        Some(StoreError::Format(_))
+    ));
+}
+
+/// The test plays the threads, and sees that they would have nothing to do.
+#[test]
+fn a_lone_put_is_one_write_and_one_sync_and_then_there_is_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), small()).unwrap();
+    let told = Told::default();
+    let (inner, mut writer) = (&store.0, Writer::default());
+    assert!(!inner.wal.write(&mut writer).unwrap());
+    put(&store, OwnerId(1), 0, 100, Keep::Durable);
+    assert!(inner.wal.write(&mut writer).unwrap());
+    inner.wal.notices.tell(&told, &mut Default::default());
+    assert_eq!(told.durable_up_to(OwnerId(1)), Some(0));
+    let busy = store.stats();
+    assert_eq!(busy.syncs, 1);
+    // A removal is written without a sync.
+    store.batch(OwnerId(1)).remove(&[(0, 0)]);
+    assert!(inner.wal.write(&mut writer).unwrap());
+    assert_eq!(store.stats().syncs, 1);
+    let written = store.stats().log_bytes_written;
+    for quiet in [true, false, true] {
+        assert!(!inner.wal.write(&mut writer).unwrap());
+        assert!(inner.plan(&told, quiet).unwrap().is_none());
+    }
+    assert_eq!(store.stats().log_bytes_written, written);
+    assert_eq!(store.stats().syncs, 1);
+    store.stop();
+}

@@ -1,0 +1,784 @@
+//! Random commands against a model that knows every message: none is lost, invented or delivered
+//! twice, the order holds, credit is kept, counts are right, and what the journal has at any
+//! moment makes the queue again.
+
+use std::collections::VecDeque;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::queue::entry::LOST;
+use crate::spec::Overflow;
+
+/// Everybody around the queue: what it told them, in order, and what they keep.
+#[derive(Default)]
+struct Watch {
+    events: Vec<Event>,
+    journal: Journal,
+    stalled: BTreeSet<usize>,
+    wanted: Vec<Vec<(u64, Loc)>>,
+}
+
+enum Event {
+    Delivered {
+        to: usize,
+        number: u64,
+        slot: Slot,
+        redelivered: bool,
+    },
+    Dead {
+        slot: Slot,
+        number: u64,
+        reason: DeathReason,
+    },
+    Confirmed(u64),
+    Refused(u64),
+}
+
+impl Sink for Watch {
+    type Consumer = usize;
+    type Publish = u64;
+
+    fn room(&mut self, consumer: &usize) -> bool {
+        !self.stalled.contains(consumer)
+    }
+
+    fn deliver(&mut self, consumer: &usize, _id: ConsumerId, delivery: Delivery<'_>) {
+        assert!(!self.stalled.contains(consumer));
+        self.events.push(Event::Delivered {
+            to: *consumer,
+            number: number_of(delivery.message),
+            slot: delivery.slot,
+            redelivered: delivery.redelivered,
+        });
+    }
+
+    fn confirm(&mut self, publish: u64) {
+        self.events.push(Event::Confirmed(publish));
+    }
+
+    fn refuse(&mut self, publish: u64) {
+        self.events.push(Event::Refused(publish));
+    }
+
+    fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason) {
+        let number = number_of(&message);
+        self.events.push(Event::Dead { slot, number, reason });
+    }
+
+    fn cancel(&mut self, _consumer: usize) {
+        panic!("the queue is not deleted here");
+    }
+
+    fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message, keep: Keep) -> Loc {
+        self.journal.store(seq, meta, message, keep)
+    }
+
+    fn settled(&mut self, seq: u64) {
+        assert!(self.journal.durable.remove(&seq).is_some(), "{seq} settled twice");
+    }
+
+    fn returned(&mut self, seq: u64, count: u32) {
+        self.journal.durable.get_mut(&seq).expect("not settled yet").count = count;
+    }
+
+    fn delivered_up_to(&mut self, mark: u64) {
+        assert!(mark > self.journal.mark);
+        self.journal.mark = mark;
+    }
+
+    fn unpaged(&mut self, _seq: u64, loc: Loc) {
+        assert!(self.journal.paged.remove(&loc).is_some(), "{loc} was not paged");
+    }
+
+    fn fetch(&mut self, wanted: &[(u64, Loc)]) {
+        self.wanted.push(wanted.to_vec());
+    }
+}
+
+fn number_of(message: &Message) -> u64 {
+    name_of(message).parse().expect("bodies are numbers")
+}
+
+/// A message as the model knows it.
+struct One {
+    number: u64,
+    lane: u8,
+    expires: u64,
+    stored: bool,
+    redelivered: bool,
+    returns: u32,
+    place: Stand,
+}
+
+/// Where the model has it.
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Stand {
+    /// In the line, or not committed.
+    Waiting,
+    /// With a consumer, or with whoever got it.
+    Held(usize, Slot),
+    /// To be dead-lettered; its body is being read.
+    Leaving,
+    /// Dead-lettered, which the queue does not know yet.
+    Dying(Slot),
+}
+
+/// Whoever uses `basic.get`.
+const GETTER: usize = 99;
+
+/// The journal at the end of a command, and what had been delivered by then.
+struct Moment {
+    journal: Journal,
+    delivered: BTreeSet<u64>,
+}
+
+struct World {
+    queue: Queue<usize, u64>,
+    watch: Watch,
+    now: Timestamp,
+    kind: QueueType,
+    durable: bool,
+    settings: QueueSettings,
+    consumers: BTreeMap<usize, (ConsumerId, Option<u32>)>,
+    living: BTreeMap<u64, One>,
+    /// What came back to a quorum queue, in order of return.
+    first: VecDeque<u64>,
+    published: u64,
+    /// Publishes that are neither confirmed nor refused.
+    unanswered: BTreeSet<u64>,
+    confirmed: BTreeSet<u64>,
+    delivered: BTreeSet<u64>,
+    lost: BTreeSet<u64>,
+    history: Vec<Moment>,
+    synced: usize,
+    /// Messages of different priority may have come in this command.
+    mixed: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Command {
+    Publish(Vec<(u8, Option<u64>, bool, usize)>),
+    Sync(usize),
+    Consume {
+        who: usize,
+        prefetch: Option<u32>,
+        no_ack: bool,
+        priority: i32,
+    },
+    Cancel(usize),
+    Settle {
+        from: usize,
+        count: usize,
+        outcome: u8,
+    },
+    Get(bool),
+    Stall(usize),
+    Unstall(usize),
+    Answer {
+        lose: bool,
+    },
+    Bury(usize),
+    Wait(u64),
+    Purge,
+    Limit(Option<u64>),
+    Memory(u64),
+    Move,
+    Crash(usize),
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let message = (
+        0..7_u8,
+        prop_oneof![4 => Just(None), 1 => (0..50_u64).prop_map(Some)],
+        any::<bool>(),
+        0..300_usize,
+    );
+    prop_oneof![
+        8 => vec(message, 1..8).prop_map(Command::Publish),
+        6 => (0..4_usize).prop_map(Command::Sync),
+        3 => (0..4_usize, proptest::option::of(1..4_u32), prop::bool::weighted(0.2), 0..2)
+            .prop_map(|(who, prefetch, no_ack, priority)| Command::Consume { who, prefetch, no_ack, priority }),
+        2 => (0..4_usize).prop_map(Command::Cancel),
+        8 => (0..9_usize, 1..5_usize, 0..3_u8)
+            .prop_map(|(from, count, outcome)| Command::Settle { from, count, outcome }),
+        4 => any::<bool>().prop_map(Command::Get),
+        1 => (0..4_usize).prop_map(Command::Stall),
+        2 => (0..4_usize).prop_map(Command::Unstall),
+        6 => prop::bool::weighted(0.1).prop_map(|lose| Command::Answer { lose }),
+        3 => (0..9_usize).prop_map(Command::Bury),
+        3 => (1..40_u64).prop_map(Command::Wait),
+        1 => Just(Command::Purge),
+        1 => proptest::option::of(0..6_u64).prop_map(Command::Limit),
+        2 => prop_oneof![Just(0), 0..2000_u64].prop_map(Command::Memory),
+        1 => Just(Command::Move),
+        1 => (0..9_usize).prop_map(Command::Crash),
+    ]
+}
+
+fn any_settings() -> impl Strategy<Value = (QueueType, bool, QueueSettings)> {
+    (
+        prop_oneof![
+            Just((QueueType::Classic, true)),
+            Just((QueueType::Classic, false)),
+            Just((QueueType::Quorum, true))
+        ],
+        proptest::option::of(0..4_u8),
+        prop::bool::weighted(0.2),
+        proptest::option::of(0..3_u32),
+        prop_oneof![
+            Just(Overflow::DropHead),
+            Just(Overflow::RejectPublish),
+            Just(Overflow::RejectPublishDlx)
+        ],
+    )
+        .prop_map(
+            |((kind, durable), max_priority, single_active_consumer, delivery_limit, overflow)| {
+                let settings = QueueSettings {
+                    dead_letter_exchange: Some("dlx".into()),
+                    max_priority,
+                    single_active_consumer,
+                    delivery_limit,
+                    overflow,
+                    ..QueueSettings::default()
+                };
+                (kind, durable, settings)
+            },
+        )
+}
+
+impl World {
+    fn new(kind: QueueType, durable: bool, settings: QueueSettings) -> Self {
+        let now = Timestamp(1000);
+        Self {
+            queue: Queue::new(kind, durable, settings.clone(), now),
+            watch: Watch::default(),
+            now,
+            kind,
+            durable,
+            settings,
+            consumers: BTreeMap::new(),
+            living: BTreeMap::new(),
+            first: VecDeque::new(),
+            published: 0,
+            unanswered: BTreeSet::new(),
+            confirmed: BTreeSet::new(),
+            delivered: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            history: vec![Moment {
+                journal: Journal::default(),
+                delivered: BTreeSet::new(),
+            }],
+            synced: 0,
+            mixed: false,
+        }
+    }
+
+    fn run(&mut self, command: Command) {
+        match command {
+            Command::Publish(messages) => self.publish(messages),
+            Command::Sync(back) => self.sync((self.history.len() - 1).saturating_sub(back)),
+            Command::Consume {
+                who,
+                prefetch,
+                no_ack,
+                priority,
+            } => self.consume(who, prefetch, no_ack, priority),
+            Command::Cancel(who) => {
+                if let Some((id, _)) = self.consumers.remove(&who) {
+                    let handle = self.queue.cancel(self.now, id, &mut self.watch);
+                    assert_eq!(handle, Some(who));
+                }
+            }
+            Command::Settle { from, count, outcome } => {
+                let outcome = [Outcome::Accept, Outcome::Requeue, Outcome::Discard][usize::from(outcome)];
+                self.settle(from, count, outcome);
+            }
+            Command::Get(no_ack) => self.get(no_ack),
+            Command::Stall(who) => {
+                self.watch.stalled.insert(who);
+            }
+            Command::Unstall(who) => {
+                self.watch.stalled.remove(&who);
+                if let Some((id, _)) = self.consumers.get(&who) {
+                    self.queue.unstall(self.now, *id, &mut self.watch);
+                }
+            }
+            Command::Answer { lose } => self.answer(lose),
+            Command::Bury(count) => self.bury(count),
+            Command::Wait(ms) => {
+                self.now = self.now + Millis(ms);
+                self.tick_if_due();
+            }
+            Command::Purge => self.purge(),
+            Command::Limit(most) => {
+                self.settings.max_length = most;
+                self.queue
+                    .set_settings(self.now, self.settings.clone(), &mut self.watch);
+            }
+            Command::Memory(bytes) => self.queue.set_cache_limit(ByteSize(bytes), &mut self.watch),
+            Command::Move => self.move_bodies(),
+            Command::Crash(back) => return self.crash(back),
+        }
+        self.look();
+        self.history.push(Moment {
+            journal: self.watch.journal.clone(),
+            delivered: self.delivered.clone(),
+        });
+    }
+
+    fn publish(&mut self, messages: Vec<(u8, Option<u64>, bool, usize)>) {
+        let mut batch = Vec::new();
+        let mut known = Vec::new();
+        for (priority, ttl, persistent, bytes) in messages {
+            self.published += 1;
+            self.unanswered.insert(self.published);
+            let traits = Traits {
+                persistent,
+                priority: Some(priority),
+                expiration: ttl.map(Millis),
+            };
+            let body = format!("{:.<bytes$}", self.published);
+            batch.push(Publish {
+                message: named(&body, traits),
+                publish: Some(self.published),
+            });
+            known.push(One {
+                number: self.published,
+                lane: match (self.kind, self.settings.max_priority) {
+                    (QueueType::Quorum, _) => u8::from(priority > 4),
+                    (_, most) => priority.min(most.unwrap_or(0)),
+                },
+                expires: ttl.map_or(u64::MAX, |ttl| self.now.0 + ttl),
+                stored: self.kind == QueueType::Quorum || self.durable && persistent,
+                redelivered: false,
+                returns: 0,
+                place: Stand::Waiting,
+            });
+        }
+        let mut seq = self.queue.next_seq;
+        self.queue.publish(self.now, batch, &mut self.watch);
+        let refused: BTreeSet<u64> = self.watch.events.iter().filter_map(refused).collect();
+        for one in known {
+            if !refused.contains(&one.number) {
+                self.living.insert(seq, one);
+                seq += 1;
+            }
+        }
+        assert_eq!(seq, self.queue.next_seq);
+        self.mixed = true;
+    }
+
+    fn sync(&mut self, up_to: usize) {
+        self.synced = self.synced.max(up_to);
+        let seq = self.history[self.synced].journal.last_seq;
+        self.queue.durable(self.now, seq, &mut self.watch);
+        self.mixed = true;
+    }
+
+    fn consume(&mut self, who: usize, prefetch: Option<u32>, no_ack: bool, priority: i32) {
+        if self.consumers.contains_key(&who) {
+            return;
+        }
+        let consumer = Consume {
+            handle: who,
+            prefetch,
+            no_ack,
+            exclusive: false,
+            priority,
+        };
+        let id = self.queue.consume(self.now, consumer, &mut self.watch).expect("taken");
+        self.consumers.insert(who, (id, prefetch.filter(|_| !no_ack)));
+        // What an earlier consumer of the name holds is not this one's.
+        for one in self.living.values_mut() {
+            if let Stand::Held(by, slot) = one.place
+                && by == who
+                && !self
+                    .watch
+                    .events
+                    .iter()
+                    .any(|event| delivered_slot(event) == Some(slot))
+            {
+                one.place = Stand::Held(GETTER, slot);
+            }
+        }
+    }
+
+    fn settle(&mut self, from: usize, count: usize, outcome: Outcome) {
+        let held = self.living.iter().filter_map(|(seq, one)| match one.place {
+            Stand::Held(_, slot) => Some((*seq, slot)),
+            _ => None,
+        });
+        let picked: Vec<_> = held.skip(from).take(count).collect();
+        for (seq, _) in &picked {
+            match outcome {
+                Outcome::Accept => {
+                    self.living.remove(seq);
+                }
+                Outcome::Requeue => {
+                    let one = self.living.get_mut(seq).expect("held");
+                    one.place = Stand::Waiting;
+                    one.redelivered = true;
+                    one.returns += 1;
+                    self.first.push_back(*seq);
+                }
+                Outcome::Discard => self.living.get_mut(seq).expect("held").place = Stand::Leaving,
+            }
+        }
+        let slots: Vec<_> = picked.into_iter().map(|(_, slot)| slot).collect();
+        self.queue.settle(self.now, slots, outcome, &mut self.watch);
+    }
+
+    fn get(&mut self, no_ack: bool) {
+        if let Get::Message {
+            message,
+            slot,
+            redelivered,
+            remaining,
+            ..
+        } = self.queue.get(self.now, no_ack, &mut self.watch)
+        {
+            assert_eq!(no_ack, slot == Slot::NONE);
+            assert_eq!(remaining, self.queue.ready());
+            let number = number_of(&message);
+            self.watch.events.push(Event::Delivered {
+                to: GETTER,
+                number,
+                slot,
+                redelivered,
+            });
+        }
+    }
+
+    fn answer(&mut self, lose: bool) {
+        if self.watch.wanted.is_empty() {
+            return;
+        }
+        let wanted = self.watch.wanted.remove(0);
+        let mut bodies = Vec::new();
+        for (seq, loc) in wanted {
+            let awaited = self.queue.dying.contains_key(&seq) || self.is_waiting(seq);
+            let body = self.watch.journal.body_at(seq, loc);
+            assert!(body.is_some() || !awaited, "{seq} is not at {loc}");
+            if lose && awaited && seq % 2 == 0 {
+                self.lost.insert(seq);
+                bodies.push((seq, None));
+            } else {
+                bodies.push((seq, body));
+            }
+        }
+        let lost = self.queue.fetched(self.now, bodies, &mut self.watch);
+        assert!(lost as usize <= self.lost.len());
+    }
+
+    fn is_waiting(&self, seq: u64) -> bool {
+        self.living.get(&seq).is_some_and(|one| one.place == Stand::Waiting)
+    }
+
+    /// Tells the queue that some dead letters are published.
+    fn bury(&mut self, count: usize) {
+        let dying = self.living.iter().filter_map(|(seq, one)| match one.place {
+            Stand::Dying(slot) => Some((*seq, slot)),
+            _ => None,
+        });
+        let picked: Vec<_> = dying.take(count).collect();
+        for (seq, _) in &picked {
+            self.living.remove(seq);
+        }
+        let slots: Vec<_> = picked.into_iter().map(|(_, slot)| slot).collect();
+        self.queue.dead_lettered(slots, &mut self.watch);
+        self.tick_if_due();
+    }
+
+    fn tick_if_due(&mut self) {
+        if self.queue.deadline().is_some_and(|deadline| deadline <= self.now) {
+            self.queue.tick(self.now, &mut self.watch);
+        }
+    }
+
+    fn purge(&mut self) {
+        let ready = self.queue.ready();
+        let purged: Vec<u64> = self.queue.ready.iter().map(|entry| entry.seq).collect();
+        for seq in purged {
+            let one = self.living.remove(&seq);
+            assert!(one.is_some_and(|one| one.place == Stand::Waiting) || self.lost.contains(&seq));
+        }
+        assert_eq!(self.queue.purge(&mut self.watch), ready);
+    }
+
+    /// The store puts durable bodies elsewhere.
+    fn move_bodies(&mut self) {
+        let living = self.queue.living(|_| true);
+        let mut moved = Vec::new();
+        for (seq, stored) in &mut self.watch.journal.durable {
+            if *seq <= self.queue.durable_up_to {
+                stored.loc += 100_000;
+                moved.push((*seq, stored.loc));
+            }
+        }
+        let stored: Vec<u64> = self.watch.journal.durable.keys().copied().collect();
+        assert_eq!(living.iter().map(|one| one.0).collect::<Vec<_>>(), stored);
+        self.queue.relocate(&moved);
+        // What was asked for before is answered from where it is now.
+        for (seq, loc) in self.watch.wanted.iter_mut().flatten() {
+            if let Ok(at) = moved.binary_search_by_key(seq, |(seq, _)| *seq) {
+                *loc = moved[at].1;
+            }
+        }
+    }
+
+    /// Looks at what the queue told, and whether model and queue agree.
+    fn look(&mut self) {
+        for event in std::mem::take(&mut self.watch.events) {
+            match event {
+                Event::Delivered {
+                    to,
+                    number,
+                    slot,
+                    redelivered,
+                } => self.saw(to, number, slot, redelivered),
+                Event::Dead { slot, number, reason } => self.saw_death(slot, number, reason),
+                Event::Confirmed(number) => {
+                    assert!(self.unanswered.remove(&number), "{number} confirmed twice");
+                    self.confirmed.insert(number);
+                }
+                Event::Refused(number) => assert!(self.unanswered.remove(&number)),
+            }
+        }
+        for seq in self.queue.dying.keys() {
+            if let Some(one) = self.living.get_mut(seq) {
+                one.place = Stand::Leaving;
+            }
+        }
+        self.forget_lost();
+        self.mixed = false;
+        self.queue.check();
+        let count = |is: fn(&Stand) -> bool| self.living.values().filter(|one| is(&one.place)).count() as u64;
+        let waiting = self.queue.ready() + self.queue.uncommitted.len() as u64;
+        assert_eq!(count(|place| *place == Stand::Waiting), waiting);
+        assert_eq!(count(|place| matches!(place, Stand::Held(..))), self.queue.unacked());
+        assert_eq!(count(|place| *place == Stand::Leaving), self.queue.dying.len() as u64);
+        let stored = self.living.iter().filter(|(_, one)| one.stored).map(|(seq, _)| *seq);
+        assert!(
+            stored.eq(self.watch.journal.durable.keys().copied()),
+            "what the journal has"
+        );
+    }
+
+    /// Messages whose body was lost go when they reach the head.
+    fn forget_lost(&mut self) {
+        let still: BTreeSet<u64> = self
+            .queue
+            .ready
+            .iter()
+            .filter(|entry| entry.is(LOST))
+            .map(|entry| entry.seq)
+            .collect();
+        for seq in self.lost.clone() {
+            if !still.contains(&seq) {
+                self.lost.remove(&seq);
+                self.living.remove(&seq);
+            }
+        }
+    }
+
+    fn saw(&mut self, to: usize, number: u64, slot: Slot, redelivered: bool) {
+        let (seq, one) = self
+            .living
+            .iter()
+            .find(|(_, one)| one.number == number)
+            .expect("it is not gone");
+        let seq = *seq;
+        assert_eq!(one.place, Stand::Waiting, "{number} is delivered twice");
+        assert!(!self.lost.contains(&seq));
+        assert_eq!(redelivered, one.redelivered, "the flag of {number}");
+        self.check_order(seq);
+        self.first.retain(|other| *other != seq);
+        self.delivered.insert(seq);
+        if slot == Slot::NONE {
+            self.living.remove(&seq);
+            return;
+        }
+        assert_eq!(slot.seq(), seq);
+        self.living.get_mut(&seq).expect("just found").place = Stand::Held(to, slot);
+        if let Some((_, Some(prefetch))) = self.consumers.get(&to) {
+            let held = |one: &&One| matches!(one.place, Stand::Held(by, _) if by == to);
+            assert!(
+                self.living.values().filter(held).count() <= *prefetch as usize,
+                "credit of {to}"
+            );
+        }
+    }
+
+    /// Nothing that can be delivered stands before it.
+    fn check_order(&self, seq: u64) {
+        let live = |seq: &u64| {
+            let one = &self.living[seq];
+            one.place == Stand::Waiting
+                && one.expires > self.now.0
+                && !self.lost.contains(seq)
+                && !self.queue.dying.contains_key(seq)
+        };
+        let lane = self.living[&seq].lane;
+        let first = |seq: &&u64| self.living.contains_key(seq) && live(seq);
+        if self.kind == QueueType::Quorum {
+            if let Some(before) = self.first.iter().find(first) {
+                return assert_eq!(*before, seq, "what came back goes first");
+            }
+        } else if !self.mixed {
+            let higher = |other: &&u64| self.living[other].lane > lane && live(other);
+            assert_eq!(self.living.keys().find(higher), None, "a higher priority waits");
+        }
+        let before = |other: &&u64| **other < seq && self.living[other].lane == lane && live(other);
+        assert_eq!(self.living.keys().find(before), None, "{seq} overtakes");
+    }
+
+    fn saw_death(&mut self, slot: Slot, number: u64, reason: DeathReason) {
+        if slot == Slot::NONE {
+            assert_eq!(
+                (reason, self.settings.overflow),
+                (DeathReason::MaxLen, Overflow::RejectPublishDlx)
+            );
+            assert!(self.living.values().all(|one| one.number != number));
+            return;
+        }
+        let one = self.living.get_mut(&slot.seq()).expect("it is not gone");
+        assert_eq!(one.number, number);
+        match reason {
+            DeathReason::Rejected => assert_eq!(one.place, Stand::Leaving),
+            DeathReason::Expired => assert!(one.expires <= self.now.0),
+            DeathReason::MaxLen => {}
+            DeathReason::DeliveryLimit => {
+                assert!(self.settings.delivery_limit.is_some_and(|limit| one.returns > limit));
+            }
+        }
+        assert!(matches!(one.place, Stand::Waiting | Stand::Leaving));
+        one.place = Stand::Dying(slot);
+    }
+
+    /// The node dies; the journal has everything up to some moment since the last sync.
+    fn crash(&mut self, back: usize) {
+        if !self.durable {
+            return;
+        }
+        let last = self.history.len() - 1;
+        let moment = self.history.swap_remove(last.saturating_sub(back).max(self.synced));
+        for (seq, one) in &self.living {
+            if one.stored && self.confirmed.contains(&one.number) {
+                assert!(moment.journal.durable.contains_key(seq), "{} was confirmed", one.number);
+            }
+        }
+        let Moment { mut journal, delivered } = moment;
+        journal.paged.clear();
+        let recovered = |(seq, stored): (&u64, &Stored)| Recovered {
+            seq: *seq,
+            loc: stored.loc,
+            meta: stored.meta,
+            count: stored.count,
+            len: stored.message.body().len() as u32,
+        };
+        let ledger: Vec<_> = journal.durable.iter().map(recovered).collect();
+        self.queue = Queue::recover(
+            self.kind,
+            self.settings.clone(),
+            self.now,
+            ledger,
+            journal.last_seq + 1,
+            journal.mark,
+        );
+        let most = self.settings.max_priority.unwrap_or(0);
+        self.living.clear();
+        for (seq, stored) in &journal.durable {
+            let redelivered = stored.count > 0 || *seq <= journal.mark;
+            assert!(redelivered || !delivered.contains(seq), "{seq} was delivered");
+            let priority = stored.message.traits().priority.unwrap_or(0);
+            let expires = u64::from_le_bytes(stored.meta[8..16].try_into().expect("eight bytes"));
+            let one = One {
+                number: number_of(&stored.message),
+                lane: match self.kind {
+                    QueueType::Quorum => u8::from(priority > 4),
+                    _ => priority.min(most),
+                },
+                expires,
+                stored: true,
+                redelivered,
+                returns: stored.count,
+                place: Stand::Waiting,
+            };
+            self.living.insert(*seq, one);
+        }
+        self.queue.check();
+        let seqs = self.queue.ready.iter().map(|entry| entry.seq).collect::<BTreeSet<_>>();
+        assert!(seqs.iter().eq(self.living.keys()));
+        self.watch = Watch {
+            journal: journal.clone(),
+            ..Watch::default()
+        };
+        self.consumers.clear();
+        self.first.clear();
+        self.unanswered.clear();
+        self.lost.clear();
+        self.delivered = delivered.clone();
+        self.history = vec![Moment { journal, delivered }];
+        self.synced = 0;
+        self.queue.tick(self.now, &mut self.watch);
+        self.look();
+        self.history.push(Moment {
+            journal: self.watch.journal.clone(),
+            delivered: self.delivered.clone(),
+        });
+    }
+
+    /// Everybody goes, then what is left is taken out.
+    fn drain(&mut self) {
+        self.run(Command::Limit(None));
+        for who in 0..4 {
+            self.run(Command::Unstall(who));
+            self.run(Command::Cancel(who));
+        }
+        self.run(Command::Sync(0));
+        self.run(Command::Settle {
+            from: 0,
+            count: usize::MAX,
+            outcome: 1,
+        });
+        while !self.living.is_empty() {
+            self.run(Command::Get(true));
+            self.run(Command::Answer { lose: false });
+            self.run(Command::Bury(usize::MAX));
+        }
+        assert!(self.watch.journal.durable.is_empty() && self.watch.journal.paged.is_empty());
+        assert_eq!(self.queue.counts(), Counts::default());
+        assert!(self.unanswered.is_empty(), "everything published is answered");
+        assert_eq!(self.queue.deadline(), None);
+    }
+}
+
+fn refused(event: &Event) -> Option<u64> {
+    match event {
+        Event::Refused(number) => Some(*number),
+        _ => None,
+    }
+}
+
+fn delivered_slot(event: &Event) -> Option<Slot> {
+    match event {
+        Event::Delivered { slot, .. } => Some(*slot),
+        _ => None,
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_every_message_is_accounted_for(
+        (kind, durable, settings) in any_settings(),
+        commands in vec(command(), 1..80),
+    ) {
+        let mut world = World::new(kind, durable, settings);
+        for command in commands {
+            world.run(command);
+        }
+        world.drain();
+    }
+}
