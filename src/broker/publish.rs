@@ -364,6 +364,7 @@ impl Publisher {
     pub fn rest(&mut self) {
         self.groups.clear();
         self.group_of.clear();
+        self.routes.table = HashTable::new();
         self.scratch = Vec::new();
         self.expected = Vec::new();
     }

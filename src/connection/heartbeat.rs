@@ -43,9 +43,9 @@ impl Heartbeat {
         self.heard = now;
     }
 
-    /// Bytes were written.
-    pub fn on_sent(&mut self, now: Timestamp) {
-        self.sent = now;
+    /// Bytes were written. A heartbeat that was sent since then still waits to be written.
+    pub fn on_sent(&mut self, at: Timestamp) {
+        self.sent = self.sent.max(at);
     }
 
     /// The peer is read again, or not read for now.
@@ -87,6 +87,15 @@ impl Heartbeat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_heartbeat_that_is_not_written_is_not_sent_again() {
+        let mut heartbeat = Heartbeat::new(2, Timestamp(0)).expect("on");
+        assert_eq!(heartbeat.on_tick(Timestamp(1_000)), Due::Send);
+        heartbeat.on_sent(Timestamp(100));
+        assert_eq!(heartbeat.next_deadline(), Timestamp(2_000));
+        assert_eq!(heartbeat.on_tick(Timestamp(1_001)), Due::Nothing);
+    }
 
     #[test]
     fn a_silent_peer_is_given_up_after_three_intervals() {

@@ -104,7 +104,7 @@ impl Session {
                     .await
                     .map_err(refusal)?;
                 if exclusive {
-                    self.exclusive.push(name.clone());
+                    self.own(name.clone());
                 }
                 name
             }

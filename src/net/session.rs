@@ -132,6 +132,10 @@ pub(super) async fn serve(
         tracing::warn!(%peer, "connection refused: the node has as many as it may");
         return;
     }
+    if broker.has_failed() {
+        // Too late to be told with the others.
+        return broker.connections().remove(&info);
+    }
     let (read, write) = socket.into_split();
     let writer = tasks::spawn("connection writer", writer::run(broker.clone(), outbox.clone(), write));
     let mut session = Box::new(Session {
@@ -332,7 +336,7 @@ impl Session {
             Pause::Open(vhost) => self.on_open(&vhost),
             Pause::OpenChannel(channel) => self.on_open_channel(channel).await,
             Pause::CloseChannel(channel) => {
-                self.drop_channel(channel).await;
+                self.drop_channel(channel);
                 self.machine.channel_closed(channel, &mut self.out);
             }
             Pause::Method(channel, method) => {
@@ -357,7 +361,7 @@ impl Session {
         match channel {
             Some(channel) => {
                 tracing::info!(connection = who, channel, %reply, "channel refused");
-                self.drop_channel(channel).await;
+                self.drop_channel(channel);
                 self.machine.close_channel(channel, ids, reply, &mut self.out);
             }
             None => {
@@ -394,7 +398,7 @@ impl Session {
     }
 
     /// Ends a channel on the broker's side: its consumers go, and what it held goes back.
-    async fn drop_channel(&mut self, channel: u16) {
+    fn drop_channel(&mut self, channel: u16) {
         self.flush();
         let Some(state) = self.channels.remove(&channel) else {
             return;
@@ -421,23 +425,38 @@ impl Session {
         }
     }
 
+    /// A queue goes with the connection. Those that were deleted meanwhile are forgotten now and
+    /// then, however they were deleted.
+    pub(super) fn own(&mut self, queue: QueueName) {
+        if self.exclusive.len() == self.exclusive.capacity() {
+            let mut own = std::mem::take(&mut self.exclusive);
+            own.retain(|name| self.is_own(name));
+            own.reserve(own.len().max(8));
+            self.exclusive = own;
+        }
+        self.exclusive.push(queue);
+    }
+
+    fn is_own(&self, queue: &str) -> bool {
+        let vhost = self.publishing.as_ref().map(|publishing| &publishing.vhost);
+        let queue = vhost.and_then(|vhost| vhost.queue(queue));
+        queue.is_some_and(|queue| queue.spec.exclusive_owner == Some(self.info.id))
+    }
+
     /// Ends everything of this connection on the broker's side. May be called again.
     async fn clean_up(&mut self) {
         let channels: Vec<_> = self.channels.keys().copied().collect();
         for channel in channels {
-            self.drop_channel(channel).await;
+            self.drop_channel(channel);
         }
         let Some(publishing) = &self.publishing else {
             return;
         };
         let vhost = publishing.vhost.name.clone();
         for name in std::mem::take(&mut self.exclusive) {
-            let own = self
-                .broker
-                .vhost(&vhost)
-                .and_then(|vhost| vhost.queue(&name))
-                .is_some_and(|queue| queue.spec.exclusive_owner == Some(self.info.id));
-            if own && let Err(error) = self.broker.delete_queue(&vhost, &name, false, false).await {
+            if self.is_own(&name)
+                && let Err(error) = self.broker.delete_queue(&vhost, &name, false, false).await
+            {
                 tracing::warn!(queue = %name, %error, "an exclusive queue was not deleted");
             }
         }
