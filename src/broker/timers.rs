@@ -1,7 +1,8 @@
 //! Wakes queues and delaying exchanges when their next deadline is due.
 //!
 //! One heap for the node; each is in it at most once per deadline that moved earlier. Stale
-//! entries only cause a tick that finds nothing to do.
+//! entries only cause a tick that finds nothing to do; when they may be the most they are thrown
+//! out, so that what was deleted or served long before its deadline does not pile up.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -17,11 +18,21 @@ use super::delayed::Held;
 use super::runner::QueueHandle;
 use crate::types::Timestamp;
 
+/// Entries up to which it is not worth looking for stale ones.
+const FEW: usize = 1024;
+
 /// The node's timer.
 #[derive(Default)]
 pub struct Timers {
-    heap: Mutex<BinaryHeap<Reverse<Due>>>,
+    heap: Mutex<Heap>,
     earlier: Notify,
+}
+
+#[derive(Default)]
+struct Heap {
+    due: BinaryHeap<Reverse<Due>>,
+    /// Entries that were not stale when that was last looked at.
+    living: usize,
 }
 
 struct Due {
@@ -32,6 +43,30 @@ struct Due {
 enum Who {
     Queue(Weak<QueueHandle>),
     Exchange(Weak<Held>),
+}
+
+impl Heap {
+    fn push(&mut self, due: Due) {
+        if self.due.len() >= 2 * self.living.max(FEW) {
+            self.due.retain(|Reverse(due)| due.is_wanted());
+            self.living = self.due.len();
+        }
+        self.due.push(Reverse(due));
+    }
+}
+
+impl Due {
+    /// Whether it is the next one of something that is still there.
+    fn is_wanted(&self) -> bool {
+        let scheduled = match &self.who {
+            Who::Queue(queue) => queue
+                .upgrade()
+                .filter(|queue| !queue.is_deleted())
+                .map(|queue| queue.scheduled.load(Ordering::Acquire)),
+            Who::Exchange(held) => held.upgrade().map(|held| held.scheduled.load(Ordering::Acquire)),
+        };
+        scheduled == Some(self.at.0)
+    }
 }
 
 impl PartialEq for Due {
@@ -67,8 +102,8 @@ impl Timers {
             return;
         }
         let mut heap = self.heap.lock();
-        let first = heap.peek().is_none_or(|Reverse(due)| at < due.at);
-        heap.push(Reverse(Due { at, who: who() }));
+        let first = heap.due.peek().is_none_or(|Reverse(due)| at < due.at);
+        heap.push(Due { at, who: who() });
         drop(heap);
         if first {
             self.earlier.notify_one();
@@ -78,7 +113,7 @@ impl Timers {
     /// Ticks until the task is dropped.
     pub(super) async fn run(&self, broker: &Arc<Broker>) {
         loop {
-            let next = self.heap.lock().peek().map(|Reverse(due)| due.at);
+            let next = self.heap.lock().due.peek().map(|Reverse(due)| due.at);
             let now = broker.now();
             match next {
                 Some(at) if at <= now => {
@@ -102,8 +137,8 @@ impl Timers {
         let mut due = Vec::new();
         {
             let mut heap = self.heap.lock();
-            while heap.peek().is_some_and(|Reverse(due)| due.at <= now) {
-                due.extend(heap.pop().map(|Reverse(due)| due.who));
+            while heap.due.peek().is_some_and(|Reverse(due)| due.at <= now) {
+                due.extend(heap.due.pop().map(|Reverse(due)| due.who));
             }
         }
         for who in due {
