@@ -39,6 +39,7 @@ fn publishes_and_acks_are_taken_without_an_allocation() {
     let tune_ok = ConnectionTuneOk {
         channel_max: 1,
         frame_max: 4096,
+        initial_frame_max: 4096,
         heartbeat: 1,
     };
     let start_ok = ConnectionStartOk {
@@ -107,6 +108,7 @@ fn settings() -> Settings {
         mechanisms: vec!["PLAIN".into()],
         channel_max: 2047,
         frame_max: 131_072,
+        initial_frame_max: 4096,
         heartbeat: 60,
         max_message_size: ByteSize(1 << 24),
         handshake_timeout: Millis(10_000),
