@@ -11,6 +11,7 @@ pub mod codec;
 pub mod config;
 pub mod connection;
 pub mod logging;
+pub mod management;
 pub mod metadata;
 pub mod net;
 pub mod node;

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::broker::outbox::Control;
 use crate::broker::{Broker, StartError};
 use crate::config::Config;
+use crate::management::{self, Endpoint, LoadError};
 use crate::types::{Reply, ReplyCode};
 use crate::{net, tasks};
 
@@ -21,6 +24,8 @@ use crate::{net, tasks};
 pub enum NodeError {
     #[error(transparent)]
     Start(#[from] StartError),
+    #[error(transparent)]
+    Definitions(#[from] LoadError),
     #[error("cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: io::Error },
     #[error("cannot write {path}: {error}")]
@@ -50,23 +55,48 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Runtime)?;
     let broker = Broker::open(config.clone())?;
+    management::load_definitions(&broker).await?;
     let timers = tasks::spawn("timers", broker.clone().run_timers());
     let alarms = tasks::spawn("alarms", broker.clone().run_alarms());
     let mut ports = BTreeMap::<&str, Vec<u16>>::new();
     let mut listeners = Vec::new();
+    let mut endpoints = Vec::new();
     for address in config.listeners.tcp.values() {
         let failed = |error| NodeError::Listen {
             address: *address,
             error,
         };
         let listener = net::bind(*address, &config.listeners.socket).map_err(failed)?;
-        ports
-            .entry("amqp")
-            .or_default()
-            .push(listener.address().map_err(failed)?.port());
+        let address = listener.address().map_err(failed)?;
+        ports.entry("amqp").or_default().push(address.port());
+        endpoints.push(Endpoint {
+            protocol: "amqp",
+            address,
+        });
         listeners.push(listener);
     }
+    let mut http = None;
+    if let Some(address) = config.management.address() {
+        let failed = |error| NodeError::Listen { address, error };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        ports.entry("management").or_default().push(address.port());
+        endpoints.push(Endpoint {
+            protocol: "http",
+            address,
+        });
+        http = Some(listener);
+    }
     let accepting = net::start(listeners, &broker);
+    let (stop_http, stopping_http) = oneshot::channel::<()>();
+    let http = http.map(|listener| {
+        let stopping = async {
+            // An error is the sender dropped: that is the sign.
+            let _ = stopping_http.await;
+        };
+        let serving = management::serve(listener, broker.clone(), endpoints, stopping);
+        tasks::spawn("http", serving)
+    });
     if let Some(path) = &config.node.ports_file {
         write_ports(path, &ports)?;
     }
@@ -77,7 +107,13 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
     }
     tracing::info!("stopping");
     drop(accepting);
+    drop(stop_http);
     say_goodbye(&broker).await;
+    if let Some(http) = http
+        && http.await.is_err()
+    {
+        tracing::error!("the HTTP API did not stop in order");
+    }
     timers.abort();
     alarms.abort();
     let stopping = broker.clone();

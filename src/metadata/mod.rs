@@ -7,7 +7,9 @@
 //! durable catalogue again, so there is one way to read either.
 
 mod command;
+pub mod definitions;
 mod error;
+pub mod json;
 mod vhost;
 
 use std::collections::BTreeMap;

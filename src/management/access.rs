@@ -1,0 +1,275 @@
+//! Who asks, and whether the route's rule lets them.
+//!
+//! Texts and their order are RabbitMQ's: password first, then the tags, then the vhost.
+
+use std::net::IpAddr;
+
+use axum::http::StatusCode;
+use axum::http::header::AUTHORIZATION;
+use axum::http::request::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::answer::Failure;
+use super::route::Access;
+use crate::broker::Broker;
+use crate::metadata::Catalog;
+use crate::types::{UserName, VhostName};
+
+/// The user a request comes from.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub name: UserName,
+    pub tags: Vec<String>,
+}
+
+impl Caller {
+    /// Whether the user may do everything here.
+    pub fn is_administrator(&self) -> bool {
+        self.has(&["administrator"])
+    }
+
+    /// Whether the user may see other users' connections, and nodes.
+    pub fn is_monitor(&self) -> bool {
+        self.has(&["administrator", "monitoring"])
+    }
+
+    fn is_policymaker(&self) -> bool {
+        self.has(&["administrator", "policymaker"])
+    }
+
+    fn may_enter(&self) -> bool {
+        self.has(&["administrator", "monitoring", "policymaker", "management"])
+    }
+
+    fn has(&self, tags: &[&str]) -> bool {
+        self.tags.iter().any(|tag| tags.contains(&tag.as_str()))
+    }
+
+    /// Whether the user has a permission in the vhost. A missing vhost is not refused: the
+    /// handler says that it is missing.
+    fn may_use(&self, catalog: &Catalog, vhost: &str) -> bool {
+        catalog
+            .vhost(vhost)
+            .is_none_or(|vhost| vhost.permissions.contains_key(&self.name))
+    }
+
+    /// The vhosts whose contents are listed for the user, by name.
+    pub fn vhosts(&self, catalog: &Catalog) -> Vec<VhostName> {
+        let all = catalog.vhosts();
+        let own = all.filter(|vhost| self.is_administrator() || vhost.permissions.contains_key(&self.name));
+        own.map(|vhost| vhost.name().clone()).collect()
+    }
+}
+
+/// What a request says about its sender.
+pub enum Credentials {
+    Given {
+        user: String,
+        password: Vec<u8>,
+    },
+    /// Of a kind that is not taken.
+    Other,
+    Malformed,
+    None,
+}
+
+/// Reads the `Authorization` header.
+pub fn credentials(parts: &Parts) -> Credentials {
+    let Some(value) = parts.headers.get(AUTHORIZATION) else {
+        return Credentials::None;
+    };
+    let basic = value.to_str().ok().and_then(|value| {
+        let (scheme, rest) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("basic").then_some(rest)
+    });
+    let Some(basic) = basic else {
+        return Credentials::Other;
+    };
+    let decoded = STANDARD.decode(basic.trim()).ok();
+    let given = decoded.and_then(|bytes| {
+        let at = bytes.iter().position(|byte| *byte == b':')?;
+        let user = String::from_utf8(bytes[..at].to_vec()).ok()?;
+        Some((user, bytes[at + 1..].to_vec()))
+    });
+    match given {
+        Some((user, password)) => Credentials::Given { user, password },
+        None => Credentials::Malformed,
+    }
+}
+
+/// Finds out who that is.
+///
+/// # Errors
+/// When nobody is named, the password is another, or the user may not come from there.
+pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> Result<Caller, Failure> {
+    let (user, password) = match credentials {
+        Credentials::Given { user, password } => (user, password),
+        Credentials::Other => return Err(Failure::WrongPassword),
+        Credentials::Malformed => return Err(Failure::Status(StatusCode::BAD_REQUEST)),
+        Credentials::None => return Err(Failure::NoCredentials),
+    };
+    if !broker.authenticate(&user, &password) {
+        return Err(Failure::WrongPassword);
+    }
+    let mut loopback_users = broker.config().auth.loopback_users.iter();
+    let loopback_only = loopback_users.any(|(name, only)| name == user && *only);
+    if loopback_only && !from.to_canonical().is_loopback() {
+        return Err(Failure::NotAuthorised("User can only log in via localhost"));
+    }
+    let catalog = broker.catalog();
+    let user = catalog.user(&user).ok_or(Failure::WrongPassword)?;
+    Ok(Caller {
+        name: user.spec.name.clone(),
+        tags: user.spec.tags.clone(),
+    })
+}
+
+/// Whether the rule lets the user; `vhost` is that of the path.
+///
+/// # Errors
+/// In the words of RabbitMQ.
+pub fn check(access: Access, caller: &Caller, vhost: Option<&str>, catalog: &Catalog) -> Result<(), Failure> {
+    let in_vhost = || vhost.is_none_or(|vhost| caller.may_use(catalog, vhost));
+    if access != Access::Anyone && !caller.may_enter() {
+        return Err(Failure::NotAuthorised("Not management user"));
+    }
+    let (allowed, otherwise) = match access {
+        Access::Anyone | Access::Management => (true, ""),
+        Access::Vhost => (in_vhost(), "User not authorised to access virtual host"),
+        Access::VhostVisible => (
+            caller.is_monitor() || in_vhost(),
+            "User not authorised to access virtual host",
+        ),
+        Access::Policymaker => (
+            caller.is_administrator() || (caller.is_policymaker() && in_vhost()),
+            "User not authorised to access object",
+        ),
+        Access::Monitoring => (caller.is_monitor(), "Not monitor user"),
+        Access::Administrator => (caller.is_administrator(), "Not administrator user"),
+    };
+    if allowed {
+        Ok(())
+    } else {
+        Err(Failure::NotAuthorised(otherwise))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+    use crate::metadata::{Command, PermissionSpec, VhostSpec};
+
+    fn caller(name: &str, tags: &[&str]) -> Caller {
+        Caller {
+            name: name.into(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        }
+    }
+
+    /// The vhosts `mine` and `other`; `me` has a permission in the first.
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::new();
+        let vhost = |name: &str| {
+            Command::PutVhost(VhostSpec {
+                name: name.into(),
+                description: String::new(),
+                tags: Vec::new(),
+                default_queue_type: None,
+                protected: false,
+            })
+        };
+        let me = crate::metadata::UserSpec {
+            name: "me".into(),
+            password: crate::auth::PasswordHash::default(),
+            tags: Vec::new(),
+        };
+        let permission = Command::SetPermission {
+            user: "me".into(),
+            vhost: "mine".into(),
+            patterns: PermissionSpec {
+                configure: String::new(),
+                write: String::new(),
+                read: String::new(),
+            },
+        };
+        for command in [vhost("mine"), vhost("other"), Command::PutUser(me), permission] {
+            catalog.apply(&command, &mut Vec::new()).expect("a good command");
+        }
+        catalog
+    }
+
+    fn refusal(access: Access, tags: &[&str], vhost: Option<&str>) -> Option<&'static str> {
+        match check(access, &caller("me", tags), vhost, &catalog()) {
+            Ok(()) => None,
+            Err(Failure::NotAuthorised(text)) => Some(text),
+            Err(other) => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn tags_open_what_they_are_for() {
+        let other = Some("other");
+        assert_eq!(refusal(Access::Management, &[], None), Some("Not management user"));
+        assert_eq!(refusal(Access::Management, &["policymaker"], None), None);
+        assert_eq!(
+            refusal(Access::Monitoring, &["management"], None),
+            Some("Not monitor user")
+        );
+        assert_eq!(refusal(Access::Monitoring, &["monitoring"], None), None);
+        assert_eq!(
+            refusal(Access::Administrator, &["monitoring"], None),
+            Some("Not administrator user")
+        );
+        assert_eq!(
+            refusal(Access::Policymaker, &["management"], Some("mine")),
+            Some("User not authorised to access object")
+        );
+        assert_eq!(refusal(Access::Policymaker, &["policymaker"], Some("mine")), None);
+        assert!(refusal(Access::Policymaker, &["policymaker"], other).is_some());
+    }
+
+    #[test]
+    fn contents_of_a_vhost_need_a_permission_there() {
+        let refused = Some("User not authorised to access virtual host");
+        assert_eq!(refusal(Access::Vhost, &["administrator"], Some("other")), refused);
+        assert_eq!(refusal(Access::Vhost, &["management"], Some("mine")), None);
+        assert_eq!(refusal(Access::Vhost, &["management"], Some("missing")), None);
+        assert_eq!(refusal(Access::VhostVisible, &["management"], Some("other")), refused);
+        assert_eq!(refusal(Access::VhostVisible, &["monitoring"], Some("other")), None);
+    }
+
+    #[test]
+    fn lists_hold_what_the_user_may_see() {
+        let names = |tags: &[&str]| {
+            let vhosts = caller("me", tags).vhosts(&catalog());
+            vhosts.iter().map(|vhost| vhost.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&["management"]), ["mine"]);
+        assert_eq!(names(&["administrator"]), ["mine", "other"]);
+    }
+
+    #[test]
+    fn credentials_are_read_from_basic_auth_only() {
+        let read = |header: Option<&str>| {
+            let mut request = Request::builder();
+            if let Some(header) = header {
+                request = request.header("Authorization", header);
+            }
+            let (parts, ()) = request.body(()).expect("a good request").into_parts();
+            match credentials(&parts) {
+                Credentials::Given { user, password } => format!("{user} {}", String::from_utf8_lossy(&password)),
+                Credentials::Other => "other".to_owned(),
+                Credentials::Malformed => "malformed".to_owned(),
+                Credentials::None => "none".to_owned(),
+            }
+        };
+        assert_eq!(read(None), "none");
+        assert_eq!(read(Some("Basic Z3Vlc3Q6Z3U6ZXN0")), "guest gu:est");
+        assert_eq!(read(Some("Basic !!!")), "malformed");
+        assert_eq!(read(Some("Basic Z3Vlc3Q=")), "malformed");
+        assert_eq!(read(Some("Bearer xyz")), "other");
+    }
+}

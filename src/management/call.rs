@@ -1,0 +1,291 @@
+//! A request as its handler sees it: who asks, names from the path, the query, the body.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::access::{self, Caller, Credentials};
+use super::answer::{Answer, Answered, Failure};
+use super::endpoint::Endpoint;
+use super::route::Access;
+use crate::broker::Broker;
+use crate::broker::access::Who;
+use crate::metadata::{self, Command};
+use crate::types::names::MAX_NAME_BYTES;
+use crate::types::{ConnectionId, UserName, VhostName};
+
+/// One request.
+pub struct Call {
+    pub broker: Arc<Broker>,
+    pub caller: Caller,
+    /// Where the node listens.
+    pub endpoints: Arc<[Endpoint]>,
+    pub query: Query,
+    pub(super) parameters: Vec<(&'static str, String)>,
+    pub(super) body: Bytes,
+    pub(super) from: IpAddr,
+    /// Why a connection is closed, as the operator says.
+    pub(super) reason: Option<String>,
+}
+
+/// The part of a URL behind the question mark.
+#[derive(Clone, Debug, Default)]
+pub struct Query(Vec<(String, String)>);
+
+impl Query {
+    /// Reads a query string; what is malformed is left out.
+    pub fn parse(text: &str) -> Self {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty());
+        let plain = |text: &str| super::text::unquoted(text);
+        Self(
+            pairs
+                .map(|pair| {
+                    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+                    (plain(name), plain(value))
+                })
+                .collect(),
+        )
+    }
+
+    /// The first value of that name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|(own, _)| own == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// Whether it is there and true.
+    pub fn is_true(&self, name: &str) -> bool {
+        self.get(name) == Some("true")
+    }
+}
+
+impl Call {
+    /// A name from the path.
+    pub fn name(&self, parameter: &str) -> &str {
+        self.parameters
+            .iter()
+            .find(|(name, _)| *name == parameter)
+            .map_or("", |(_, value)| value)
+    }
+
+    /// The vhost of the path.
+    pub fn vhost(&self) -> VhostName {
+        self.name("vhost").into()
+    }
+
+    /// Something of the vhost of the path.
+    ///
+    /// # Errors
+    /// When there is no such vhost.
+    pub fn in_vhost<R>(&self, read: impl FnOnce(&metadata::Vhost) -> R) -> Result<R, Failure> {
+        let catalog = self.broker.catalog();
+        catalog.vhost(self.name("vhost")).map(read).ok_or(Failure::NotFound)
+    }
+
+    /// Who asks, in the vhost of the path. Each request is a connection of its own: exclusive
+    /// queues are never its.
+    ///
+    /// # Errors
+    /// When there is no such vhost.
+    pub fn identity(&self) -> Result<Identity, Failure> {
+        let name = self.in_vhost(|vhost| vhost.name().clone());
+        Ok(Identity {
+            user: self.caller.name.clone(),
+            vhost: name.map_err(|_| Failure::Missing("vhost_not_found".to_owned()))?,
+            connection: self.broker.next_connection(),
+        })
+    }
+
+    /// The body's fields; an empty body has none.
+    ///
+    /// # Errors
+    /// When the body is not a JSON object.
+    pub fn fields(&self) -> Result<Fields, Failure> {
+        if self.body.is_empty() {
+            return Ok(Fields(Map::new()));
+        }
+        match serde_json::from_slice(&self.body) {
+            Ok(Value::Object(fields)) => Ok(Fields(fields)),
+            Ok(Value::String(_)) => Err(Failure::bad(DOUBLY_ENCODED)),
+            _ => Err(Failure::bad("not_json")),
+        }
+    }
+
+    /// Whether that is the user's password, and the user may come from where the request comes.
+    ///
+    /// # Errors
+    /// When not, or when the user has none of the management tags.
+    pub fn log_in(&self, user: &str, password: &str) -> Result<(), Failure> {
+        let credentials = Credentials::Given {
+            user: user.to_owned(),
+            password: password.as_bytes().to_vec(),
+        };
+        let caller = access::authenticate(&self.broker, credentials, self.from)?;
+        access::check(Access::Management, &caller, None, &self.broker.catalog())
+    }
+
+    /// The body as it came.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Sends a command to the catalogue.
+    ///
+    /// # Errors
+    /// In the broker's words.
+    pub async fn command(&self, command: Command) -> Result<(), Failure> {
+        self.broker.command(command).await?;
+        Ok(())
+    }
+
+    /// The same, for a thing that is put: 201 when it is new, else 204.
+    ///
+    /// # Errors
+    /// In the broker's words.
+    pub async fn put(&self, existed: bool, command: Command) -> Answered {
+        self.command(command).await?;
+        Ok(if existed { Answer::Done } else { Answer::Created(None) })
+    }
+}
+
+/// The user and the vhost of a request, as the broker's rules ask for them.
+pub struct Identity {
+    pub user: UserName,
+    pub vhost: VhostName,
+    connection: ConnectionId,
+}
+
+impl Identity {
+    /// Who asks.
+    pub fn who(&self) -> Who<'_> {
+        Who {
+            user: &self.user,
+            vhost: &self.vhost,
+            connection: self.connection,
+        }
+    }
+}
+
+/// The fields of a JSON body.
+#[derive(Debug)]
+pub struct Fields(pub Map<String, Value>);
+
+impl Fields {
+    /// All these fields are there.
+    ///
+    /// # Errors
+    /// With those that are missing, in the order asked.
+    pub fn need(&self, keys: &[&str]) -> Result<(), Failure> {
+        let missing: Vec<_> = keys.iter().copied().filter(|key| !self.0.contains_key(*key)).collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Failure::keys_missing(&missing))
+        }
+    }
+
+    /// A field; null counts as absent.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.0.get(key).filter(|value| !value.is_null())
+    }
+
+    /// A text, if the field is there.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn text(&self, key: &str) -> Result<Option<&str>, Failure> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(other) => Err(Failure::Bad(json!(["not_string", other]))),
+        }
+    }
+
+    /// A boolean, also as text.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn boolean(&self, key: &str, default: bool) -> Result<bool, Failure> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(Value::Bool(value)) => Ok(*value),
+            Some(Value::String(text)) if text == "true" => Ok(true),
+            Some(Value::String(text)) if text == "false" => Ok(false),
+            Some(other) => Err(Failure::Bad(json!(["not_boolean", other]))),
+        }
+    }
+
+    /// An integer, also as text.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn integer(&self, key: &str) -> Result<Option<i64>, Failure> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        let number = match value {
+            Value::String(text) => text.parse().ok(),
+            other => other.as_i64(),
+        };
+        match number {
+            Some(number) => Ok(Some(number)),
+            None => Err(Failure::Bad(json!(["not_integer", value]))),
+        }
+    }
+}
+
+/// A name of a path or a body that is put in the catalogue: no longer than the wire can carry.
+///
+/// # Errors
+/// When it is longer.
+pub fn checked_name(name: &str) -> Result<&str, Failure> {
+    if name.len() <= MAX_NAME_BYTES {
+        Ok(name)
+    } else {
+        Err(Failure::bad(format!(
+            "Resource name is longer than {MAX_NAME_BYTES} bytes"
+        )))
+    }
+}
+
+const DOUBLY_ENCODED: &str =
+    "invalid payload: the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(value: Value) -> Fields {
+        match value {
+            Value::Object(fields) => Fields(fields),
+            _ => panic!("an object"),
+        }
+    }
+
+    #[test]
+    fn values_are_taken_as_text_too() {
+        let fields = fields(json!({"a": "true", "b": "maybe", "n": "12", "x": "x", "none": null}));
+        assert_eq!(fields.boolean("a", false), Ok(true));
+        assert_eq!(
+            fields.boolean("b", false),
+            Err(Failure::Bad(json!(["not_boolean", "maybe"])))
+        );
+        assert_eq!(fields.boolean("none", true), Ok(true));
+        assert_eq!(fields.integer("n"), Ok(Some(12)));
+        assert_eq!(fields.integer("x"), Err(Failure::Bad(json!(["not_integer", "x"]))));
+        assert_eq!(fields.integer("missing"), Ok(None));
+    }
+
+    #[test]
+    fn a_query_is_decoded() {
+        let query = Query::parse("page=1&name=%5Eord+x&pagination&bad=%zz");
+        assert_eq!(query.get("page"), Some("1"));
+        assert_eq!(query.get("name"), Some("^ord x"));
+        assert_eq!(query.get("pagination"), Some(""));
+        assert_eq!(query.get("other"), None);
+    }
+}

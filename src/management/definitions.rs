@@ -1,0 +1,141 @@
+//! Definitions: everything declared as one document.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use thiserror::Error;
+
+use super::answer::{Answer, Answered, Failure};
+use super::call::Call;
+use super::parameters::cluster_name;
+use super::route::{Access, Route};
+use crate::broker::declare::QueueRules;
+use crate::broker::{Broker, BrokerError};
+use crate::metadata::Command;
+use crate::metadata::definitions::{self, DefinitionError, Writer};
+use crate::types::{UserName, VhostName};
+
+/// What can be done with definitions.
+pub static ROUTES: &[Route] = &[
+    Route::get(
+        "/definitions",
+        Access::Administrator,
+        "Everything declared; download=NAME saves it under a name.",
+        |call| {
+            let cluster_name = cluster_name(&call.broker);
+            let document = definitions::export(&call.broker.catalog(), &writer(&call.broker, &cluster_name));
+            given(call, document)
+        },
+    ),
+    Route::get(
+        "/definitions/{vhost}",
+        Access::Administrator,
+        "What is declared in a vhost.",
+        |call| {
+            let cluster_name = cluster_name(&call.broker);
+            let writer = writer(&call.broker, &cluster_name);
+            let document = call.in_vhost(|vhost| definitions::export_vhost(vhost, &writer))?;
+            given(call, document)
+        },
+    ),
+    Route::post(
+        "/definitions",
+        Access::Administrator,
+        "Declares what the document says.",
+        |call| {
+            Box::pin(async move {
+                let document = document(&call)?;
+                import(&call.broker, &document, &call.caller.name).await?;
+                Ok(Answer::Done)
+            })
+        },
+    ),
+    Route::post(
+        "/definitions/{vhost}",
+        Access::Administrator,
+        "Declares in a vhost what the document says.",
+        |call| {
+            Box::pin(async move {
+                let vhost = call.identity()?.vhost;
+                let document = document(&call)?;
+                import_vhost(&call.broker, &document, &vhost, &call.caller.name).await?;
+                Ok(Answer::Done)
+            })
+        },
+    ),
+];
+
+/// Why definitions are not imported. What stands before the refused item has happened, as with
+/// RabbitMQ, when it is the catalogue that refuses.
+#[derive(Debug, Error)]
+pub enum ImportError {
+    #[error(transparent)]
+    Document(#[from] DefinitionError),
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+}
+
+impl From<ImportError> for Failure {
+    fn from(error: ImportError) -> Self {
+        match error {
+            ImportError::Document(error) => Self::bad(error.to_string()),
+            ImportError::Broker(error) => error.into(),
+        }
+    }
+}
+
+/// Declares what a document of a whole cluster says, in the name of a user.
+///
+/// # Errors
+/// When the document is none, or the catalogue refuses something of it.
+pub async fn import(broker: &Arc<Broker>, document: &Value, by: &UserName) -> Result<(), ImportError> {
+    let default_type = QueueRules::of(&broker.config().queues).default_type;
+    let commands = definitions::import(&broker.catalog(), document, by, default_type)?;
+    carry_out(broker, commands).await
+}
+
+async fn import_vhost(
+    broker: &Arc<Broker>,
+    document: &Value,
+    vhost: &VhostName,
+    by: &UserName,
+) -> Result<(), ImportError> {
+    let default_type = QueueRules::of(&broker.config().queues).default_type;
+    let commands = definitions::import_vhost(&broker.catalog(), document, vhost, by, default_type)?;
+    carry_out(broker, commands).await
+}
+
+async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), ImportError> {
+    for command in commands {
+        broker
+            .decide(|catalog| Ok::<_, BrokerError>((Some(definitions::stamped(command, catalog)), ())))
+            .await?;
+    }
+    Ok(())
+}
+
+fn writer<'a>(broker: &'a Broker, cluster_name: &'a str) -> Writer<'a> {
+    let config = broker.config();
+    Writer {
+        version: &config.identity.version,
+        product_name: &config.identity.product_name,
+        product_version: &config.identity.product_version,
+        cluster_name,
+        default_queue_type: &config.queues.default_type,
+    }
+}
+
+fn given(call: &Call, value: Value) -> Answered {
+    Ok(match call.query.get("download") {
+        Some(name) if !name.is_empty() => Answer::Download {
+            name: name.to_owned(),
+            value,
+        },
+        _ => Answer::Json(value),
+    })
+}
+
+fn document(call: &Call) -> Result<Value, Failure> {
+    let parsed = serde_json::from_slice(call.body());
+    parsed.map_err(|_| Failure::bad("failed_to_parse_json"))
+}

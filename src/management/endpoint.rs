@@ -1,0 +1,26 @@
+//! Where a node listens, as the API and its health checks show it.
+
+use std::net::SocketAddr;
+
+use serde_json::{Value, json};
+
+/// One listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// RabbitMQ's name: `amqp`, `amqp/ssl`, `http`, `http/prometheus`, `clustering`.
+    pub protocol: &'static str,
+    pub address: SocketAddr,
+}
+
+impl Endpoint {
+    /// A listener of the overview.
+    pub fn view(&self, node: &str) -> Value {
+        json!({
+            "node": node,
+            "protocol": self.protocol,
+            "ip_address": self.address.ip().to_string(),
+            "port": self.address.port(),
+            "socket_opts": [],
+        })
+    }
+}

@@ -1,0 +1,137 @@
+//! Exchanges.
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Answered, Failure};
+use super::call::{Call, checked_name};
+use super::route::{Access, Route};
+use super::{bindings, page};
+use crate::broker::declare::{self, DeclareError, ExchangePlan};
+use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
+use crate::metadata::json;
+use crate::metadata::{Command, Vhost};
+use crate::spec::policy::{self, Subject};
+use crate::spec::{Destination, ExchangeSpec};
+use crate::types::VhostName;
+
+/// What can be asked of exchanges.
+pub static ROUTES: &[Route] = &[
+    Route::get("/exchanges", Access::Management, "All exchanges.", |call| {
+        let visible = call.caller.vhosts(&call.broker.catalog());
+        page::listing(call, collect(call, &visible), &["vhost", "name"])
+    }),
+    Route::get("/exchanges/{vhost}", Access::Vhost, "Exchanges of a vhost.", |call| {
+        call.in_vhost(|_| ())?;
+        page::listing(call, collect(call, &[call.vhost()]), &["name"])
+    }),
+    Route::get("/exchanges/{vhost}/{name}", Access::Vhost, "An exchange.", |call| {
+        let mut view = with_exchange(call, view)?;
+        view["incoming"] = json!([]);
+        view["outgoing"] = json!([]);
+        page::single(call, view)
+    }),
+    Route::put(
+        "/exchanges/{vhost}/{name}",
+        Access::Vhost,
+        "Declares an exchange: type, durable, auto_delete, internal, arguments.",
+        |call| Box::pin(put(call)),
+    ),
+    Route::delete(
+        "/exchanges/{vhost}/{name}",
+        Access::Vhost,
+        "Deletes an exchange; if-unused=true spares it.",
+        |call| Box::pin(delete(call)),
+    ),
+    Route::get(
+        "/exchanges/{vhost}/{name}/bindings/source",
+        Access::Vhost,
+        "Bindings from an exchange.",
+        |call| {
+            let views = with_exchange(call, |vhost, spec| bindings::from(vhost, &spec.name))?;
+            page::listing(call, views, &["destination_type", "destination", "properties_key"])
+        },
+    ),
+    Route::get(
+        "/exchanges/{vhost}/{name}/bindings/destination",
+        Access::Vhost,
+        "Bindings that lead to an exchange.",
+        |call| {
+            let views = with_exchange(call, |vhost, spec| {
+                bindings::to(vhost, &Destination::Exchange(spec.name.clone()))
+            })?;
+            page::listing(call, views, &["source", "properties_key"])
+        },
+    ),
+];
+
+/// The exchange of a path: the default one has a name there.
+pub fn exchange_name(name: &str) -> &str {
+    if name == "amq.default" { "" } else { name }
+}
+
+fn collect(call: &Call, vhosts: &[VhostName]) -> Vec<Value> {
+    let catalog = call.broker.catalog();
+    let vhosts = vhosts.iter().filter_map(|name| catalog.vhost(name));
+    vhosts
+        .flat_map(|vhost| vhost.exchanges().map(move |spec| view(vhost, spec)))
+        .collect()
+}
+
+fn view(vhost: &Vhost, spec: &ExchangeSpec) -> Value {
+    let mut view = json!({
+        "arguments": json::from_table(&spec.arguments),
+        "auto_delete": spec.auto_delete,
+        "durable": spec.durable,
+        "internal": spec.internal,
+        "name": spec.name,
+        "type": spec.kind.name(),
+        "user_who_performed_action": spec.user,
+        "vhost": spec.vhost,
+    });
+    if let Some(policy) = policy::applying(vhost.policies.values(), Subject::Exchange, &spec.name) {
+        view["policy"] = json!(policy.spec.name);
+    }
+    view
+}
+
+fn with_exchange<R>(call: &Call, read: impl FnOnce(&Vhost, &ExchangeSpec) -> R) -> Result<R, Failure> {
+    let name = exchange_name(call.name("name"));
+    call.in_vhost(|vhost| vhost.exchange(name).map(|spec| read(vhost, spec)))?
+        .ok_or(Failure::NotFound)
+}
+
+async fn put(call: Call) -> Answered {
+    let fields = call.fields()?;
+    let method = ExchangeDeclare {
+        exchange: checked_name(exchange_name(call.name("name")))?.to_owned(),
+        kind: fields.text("type")?.unwrap_or("direct").to_owned(),
+        durable: fields.boolean("durable", false)?,
+        auto_delete: fields.boolean("auto_delete", false)?,
+        internal: fields.boolean("internal", false)?,
+        arguments: json::to_table(fields.get("arguments"))?,
+        ..ExchangeDeclare::default()
+    };
+    let identity = call.identity()?;
+    let decided = call.broker.decide(|catalog| {
+        Ok::<_, DeclareError>(match declare::exchange_declare(catalog, &identity.who(), &method)? {
+            ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), Answer::Created(None)),
+            ExchangePlan::Existing => (None, Answer::Done),
+        })
+    });
+    Ok(decided.await?)
+}
+
+async fn delete(call: Call) -> Answered {
+    with_exchange(&call, |_, _| ())?;
+    let method = ExchangeDelete {
+        exchange: exchange_name(call.name("name")).to_owned(),
+        if_unused: call.query.is_true("if-unused"),
+        ..ExchangeDelete::default()
+    };
+    let identity = call.identity()?;
+    let decided = call.broker.decide(|catalog| {
+        let command = declare::exchange_delete(catalog, &identity.who(), &method)?;
+        Ok::<_, DeclareError>((Some(command), Answer::Done))
+    });
+    Ok(decided.await?)
+}

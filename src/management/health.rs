@@ -1,0 +1,212 @@
+//! Health checks: 200 when all is well, else 503 with what is not.
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Answered, Failure};
+use super::call::Call;
+use super::route::{Access, Route};
+
+/// What can be checked.
+pub static ROUTES: &[Route] = &[
+    Route::get(
+        "/health/checks/alarms",
+        Access::Management,
+        "No alarm in the cluster.",
+        alarms,
+    ),
+    Route::get(
+        "/health/checks/local-alarms",
+        Access::Management,
+        "No alarm on this node.",
+        alarms,
+    ),
+    Route::get(
+        "/health/checks/virtual-hosts",
+        Access::Management,
+        "All vhosts run.",
+        |call| {
+            let catalog = call.broker.catalog();
+            let down = catalog
+                .vhosts()
+                .filter(|vhost| call.broker.vhost(vhost.name()).is_none());
+            let down: Vec<_> = down.map(|vhost| vhost.name().to_string()).collect();
+            healthy_unless(
+                !down.is_empty(),
+                json!({"reason": "Some virtual hosts are down", "virtual-hosts": down}),
+            )
+        },
+    ),
+    Route::get(
+        "/health/checks/port-listener/{port}",
+        Access::Management,
+        "The node listens on a port.",
+        port_listener,
+    ),
+    Route::get(
+        "/health/checks/protocol-listener/{protocol}",
+        Access::Management,
+        "The node listens for a protocol.",
+        protocol_listener,
+    ),
+    Route::get(
+        "/health/checks/certificate-expiration/{within}/{unit}",
+        Access::Management,
+        "No certificate expires within the time; there are none yet.",
+        certificates,
+    ),
+    Route::get(
+        "/health/checks/node-is-quorum-critical",
+        Access::Management,
+        "The node may stop without a quorum being lost.",
+        |_| Ok(Answer::Json(json!({"status": "ok", "reason": "single node cluster"}))),
+    ),
+    Route::get(
+        "/health/checks/ready-to-serve-clients",
+        Access::Anyone,
+        "The node serves clients.",
+        serving,
+    ),
+    Route::get(
+        "/health/checks/is-in-service",
+        Access::Anyone,
+        "The node is not in maintenance.",
+        serving,
+    ),
+    Route::get(
+        "/health/checks/below-node-connection-limit",
+        Access::Management,
+        "The node has room for another connection.",
+        |call| {
+            let connections = call.broker.connections().len() as u64;
+            let limit = call.broker.config().limits.connection_max;
+            let full = limit.is_some_and(|limit| connections >= limit);
+            let why = json!({
+                "reason": "node connection limit is reached",
+                "limit": limit,
+                "connections": connections,
+            });
+            healthy_unless(full, why)
+        },
+    ),
+    Route::get("/healthchecks/node", Access::Management, "The node works.", alarms),
+    Route::get(
+        "/healthchecks/node/{node}",
+        Access::Management,
+        "The node works.",
+        |call| {
+            if call.name("node") == call.broker.node().name {
+                alarms(call)
+            } else {
+                Err(Failure::NotFound)
+            }
+        },
+    ),
+    Route::get(
+        "/aliveness-test/{vhost}",
+        Access::Vhost,
+        "The vhost takes and gives messages.",
+        |call| {
+            call.in_vhost(|_| ())?;
+            healthy_unless(call.broker.has_failed(), json!({"reason": FAILED}))
+        },
+    ),
+];
+
+const FAILED: &str = "the node cannot write to its disk";
+
+fn healthy_unless(ill: bool, mut why: Value) -> Answered {
+    if !ill {
+        return Ok(Answer::Json(json!({"status": "ok"})));
+    }
+    why["status"] = json!("failed");
+    Ok(Answer::Unhealthy(why))
+}
+
+fn serving(call: &Call) -> Answered {
+    healthy_unless(call.broker.has_failed(), json!({"reason": FAILED}))
+}
+
+fn alarms(call: &Call) -> Answered {
+    let shortage = call.broker.alarms().shortage();
+    let node = &call.broker.node().name;
+    let present = [(shortage.memory, "memory"), (shortage.disk, "disk")];
+    let present = present.iter().filter(|(is, _)| *is);
+    let alarms: Vec<_> = present
+        .map(|(_, resource)| json!({"node": node, "resource": resource}))
+        .collect();
+    if call.broker.has_failed() {
+        return serving(call);
+    }
+    let why = json!({"reason": "There are alarms in effect in the cluster", "alarms": alarms});
+    healthy_unless(shortage.any(), why)
+}
+
+fn port_listener(call: &Call) -> Answered {
+    let port: u16 = call.name("port").parse().map_err(|_| Failure::bad("Invalid port"))?;
+    let ports: Vec<_> = call.endpoints.iter().map(|endpoint| endpoint.address.port()).collect();
+    Ok(match ports.contains(&port) {
+        true => Answer::Json(json!({"status": "ok", "port": port})),
+        false => Answer::Unhealthy(json!({
+            "status": "failed", "reason": "No active listener", "missing": port, "ports": ports,
+        })),
+    })
+}
+
+fn protocol_listener(call: &Call) -> Answered {
+    let wanted = call.name("protocol");
+    let mut protocols: Vec<_> = call.endpoints.iter().map(|endpoint| endpoint.protocol).collect();
+    protocols.dedup();
+    let there = protocols.iter().any(|protocol| is_protocol(wanted, protocol));
+    Ok(match there {
+        true => Answer::Json(json!({"status": "ok", "protocol": wanted})),
+        false => Answer::Unhealthy(json!({
+            "status": "failed", "reason": "No active listener", "missing": wanted, "protocols": protocols,
+        })),
+    })
+}
+
+/// Protocols are also asked for by their numbers.
+fn is_protocol(wanted: &str, protocol: &str) -> bool {
+    let other_names: &[&str] = match protocol {
+        "amqp" => &["amqp091", "amqp0.9.1", "amqp0-9-1"],
+        "amqp/ssl" => &["amqps"],
+        "http" => &["management"],
+        "http/prometheus" => &["prometheus"],
+        _ => &[],
+    };
+    wanted.eq_ignore_ascii_case(protocol) || other_names.iter().any(|name| wanted.eq_ignore_ascii_case(name))
+}
+
+fn certificates(call: &Call) -> Answered {
+    let units = ["day", "days", "week", "weeks", "month", "months", "year", "years"];
+    if call.name("within").parse::<u32>().is_err() {
+        return Err(Failure::bad("Invalid expiration value."));
+    }
+    if !units.contains(&call.name("unit")) {
+        return Err(Failure::bad(
+            "Time unit not recognised. Supported units: days, weeks, months, years.",
+        ));
+    }
+    healthy_unless(false, json!({}))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_have_several_names() {
+        assert!(is_protocol("AMQP", "amqp"));
+        assert!(is_protocol("amqp091", "amqp"));
+        assert!(!is_protocol("amqp,http", "amqp"));
+        assert!(!is_protocol("mqtt", "http"));
+    }
+
+    #[test]
+    fn what_is_ill_says_why() {
+        assert_eq!(
+            healthy_unless(true, json!({"reason": "x"})),
+            Ok(Answer::Unhealthy(json!({"reason": "x", "status": "failed"})))
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! Limits of vhosts and users.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Answered, Failure};
+use super::call::Call;
+use super::route::{Access, Route};
+use crate::metadata::{Catalog, Command, User, UserLimit, Vhost, VhostLimit};
+
+/// What can be asked of limits.
+pub static ROUTES: &[Route] = &[
+    Route::get("/vhost-limits", Access::Management, "Limits of all vhosts.", |call| {
+        let catalog = call.broker.catalog();
+        let visible = |vhost: &&Vhost| call.caller.is_monitor() || vhost.permissions.contains_key(&call.caller.name);
+        let limits = catalog.vhosts().filter(visible).filter_map(of_vhost);
+        Ok(Answer::Json(limits.collect()))
+    }),
+    Route::get(
+        "/vhost-limits/{vhost}",
+        Access::VhostVisible,
+        "Limits of a vhost.",
+        |call| call.in_vhost(|vhost| Answer::Json(of_vhost(vhost).into_iter().collect())),
+    ),
+    Route::put(
+        "/vhost-limits/{vhost}/{limit}",
+        Access::Administrator,
+        "Sets max-connections or max-queues of a vhost: value, negative for none.",
+        |call| Box::pin(put_vhost(call)),
+    ),
+    Route::delete(
+        "/vhost-limits/{vhost}/{limit}",
+        Access::Administrator,
+        "Takes a limit of a vhost away.",
+        |call| Box::pin(delete_vhost(call)),
+    ),
+    Route::get("/user-limits", Access::Administrator, "Limits of all users.", |call| {
+        let catalog = call.broker.catalog();
+        Ok(Answer::Json(catalog.users().filter_map(of_user).collect()))
+    }),
+    Route::get(
+        "/user-limits/{user}",
+        Access::Administrator,
+        "Limits of a user.",
+        |call| {
+            let catalog = call.broker.catalog();
+            let user = user(&catalog, call)?;
+            Ok(Answer::Json(of_user(user).into_iter().collect()))
+        },
+    ),
+    Route::put(
+        "/user-limits/{user}/{limit}",
+        Access::Administrator,
+        "Sets max-connections or max-channels of a user: value, negative for none.",
+        |call| Box::pin(put_user(call)),
+    ),
+    Route::delete(
+        "/user-limits/{user}/{limit}",
+        Access::Administrator,
+        "Takes a limit of a user away.",
+        |call| Box::pin(delete_user(call)),
+    ),
+];
+
+fn of_vhost(vhost: &Vhost) -> Option<Value> {
+    let limits = &vhost.limits;
+    (!limits.is_empty()).then(|| json!({"value": sorted(json!(limits)), "vhost": vhost.name()}))
+}
+
+fn of_user(user: &User) -> Option<Value> {
+    let limits = &user.limits;
+    (!limits.is_empty()).then(|| json!({"user": user.spec.name, "value": sorted(json!(limits))}))
+}
+
+/// An object with its keys in order, as RabbitMQ has them.
+fn sorted(mut value: Value) -> Value {
+    value.sort_all_objects();
+    value
+}
+
+fn user<'a>(catalog: &'a Catalog, call: &Call) -> Result<&'a User, Failure> {
+    catalog.user(call.name("user")).ok_or(Failure::NotFound)
+}
+
+async fn put_vhost(call: Call) -> Answered {
+    let vhost = call.in_vhost(|vhost| vhost.name().clone())?;
+    let invalid = |why: String| Failure::bad(format!("Validation failed\n\n{why}\n"));
+    let (limit, value) = limit(&call, "limits").map_err(|error| error.told(invalid))?;
+    let value = Some(value);
+    call.command(Command::SetVhostLimit { vhost, limit, value }).await?;
+    Ok(Answer::Done)
+}
+
+async fn delete_vhost(call: Call) -> Answered {
+    let vhost = call.in_vhost(|vhost| vhost.name().clone())?;
+    if let Some(limit) = named::<VhostLimit>(&call) {
+        let value = None;
+        call.command(Command::SetVhostLimit { vhost, limit, value }).await?;
+    }
+    Ok(Answer::Done)
+}
+
+async fn put_user(call: Call) -> Answered {
+    let user = user(&call.broker.catalog(), &call)?.spec.name.clone();
+    let (limit, value) = limit(&call, "user-limits").map_err(|error| error.told(Failure::bad))?;
+    let value = Some(value);
+    call.command(Command::SetUserLimit { user, limit, value }).await?;
+    Ok(Answer::Done)
+}
+
+async fn delete_user(call: Call) -> Answered {
+    let user = user(&call.broker.catalog(), &call)?.spec.name.clone();
+    if let Some(limit) = named::<UserLimit>(&call) {
+        let value = None;
+        call.command(Command::SetUserLimit { user, limit, value }).await?;
+    }
+    Ok(Answer::Done)
+}
+
+/// Why a limit is not taken.
+enum BadLimit {
+    Request(Failure),
+    Invalid(String),
+}
+
+impl BadLimit {
+    fn told(self, invalid: impl FnOnce(String) -> Failure) -> Failure {
+        match self {
+            Self::Request(failure) => failure,
+            Self::Invalid(why) => invalid(why),
+        }
+    }
+}
+
+fn named<L: DeserializeOwned>(call: &Call) -> Option<L> {
+    serde_json::from_value(call.name("limit").into()).ok()
+}
+
+/// The limit of the path with the value of the body.
+fn limit<L: DeserializeOwned>(call: &Call, what: &str) -> Result<(L, i64), BadLimit> {
+    let fields = call.fields().map_err(BadLimit::Request)?;
+    fields.need(&["value"]).map_err(BadLimit::Request)?;
+    let name = call.name("limit");
+    let value = fields.0.get("value").unwrap_or(&Value::Null);
+    let term = match value {
+        Value::String(text) => format!("<<\"{text}\">>"),
+        other => other.to_string(),
+    };
+    let limit = named(call)
+        .ok_or_else(|| BadLimit::Invalid(format!("Unrecognised terms [{{<<\"{name}\">>,{term}}}] in {what}")))?;
+    let number = value
+        .as_i64()
+        .ok_or_else(|| BadLimit::Invalid(format!("{name} should be a number, actually was {term}")))?;
+    Ok((limit, number))
+}

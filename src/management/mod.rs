@@ -1,0 +1,65 @@
+//! The HTTP API of this node, answering as RabbitMQ's management plugin does.
+//!
+//! One file for each resource, which holds its routes beside their handlers. [`server`] takes a
+//! request to its [`route::Route`], [`access`] decides who may ask, a handler reads the
+//! [`call::Call`] and gives an [`answer::Answer`] or a [`answer::Failure`]. Handlers read the
+//! catalogue and the live queues, and change things through the broker only.
+
+mod access;
+mod answer;
+mod bindings;
+mod call;
+mod connections;
+mod consumers;
+mod cors;
+mod definitions;
+mod endpoint;
+mod exchanges;
+mod features;
+mod health;
+mod limits;
+mod load;
+mod messages;
+mod nodes;
+mod overview;
+mod page;
+mod parameters;
+mod permissions;
+mod policies;
+mod queues;
+mod route;
+mod server;
+mod text;
+mod users;
+mod vhosts;
+mod views;
+
+pub use endpoint::Endpoint;
+pub use load::{LoadError, load_definitions};
+pub use server::serve;
+
+use route::Route;
+
+/// All routes.
+fn table() -> impl Iterator<Item = &'static Route> + Clone {
+    let resources = [
+        vhosts::ROUTES,
+        users::ROUTES,
+        permissions::ROUTES,
+        limits::ROUTES,
+        policies::ROUTES,
+        parameters::ROUTES,
+        overview::ROUTES,
+        nodes::ROUTES,
+        health::ROUTES,
+        features::ROUTES,
+        queues::ROUTES,
+        exchanges::ROUTES,
+        bindings::ROUTES,
+        messages::ROUTES,
+        connections::ROUTES,
+        consumers::ROUTES,
+        definitions::ROUTES,
+    ];
+    resources.into_iter().flatten()
+}

@@ -1,0 +1,167 @@
+//! The node at a glance: what it is, what it holds, where it listens.
+
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::call::Call;
+use super::page;
+use super::parameters::cluster_name;
+use super::route::{Access, Route};
+use super::views::Totals;
+use crate::config::RatesMode;
+use crate::spec::ExchangeKind;
+
+/// What can be asked of the whole node.
+pub static ROUTES: &[Route] = &[
+    Route::get("/overview", Access::Management, "The node at a glance.", |call| {
+        page::single(call, overview(call))
+    }),
+    Route::get("/version", Access::Management, "The version of the API.", |call| {
+        Ok(Answer::Json(json!(call.broker.config().identity.version)))
+    }),
+    Route::get("/extensions", Access::Management, "Extensions of the console.", |_| {
+        Ok(Answer::Json(json!([])))
+    }),
+    Route::get("/index.html", Access::Anyone, "This page.", |_| {
+        Ok(Answer::Html(help()))
+    }),
+];
+
+fn overview(call: &Call) -> Value {
+    let config = call.broker.config();
+    let node = &call.broker.node().name;
+    let (objects, totals) = totals(call);
+    let rates_mode = match config.management.rates_mode {
+        RatesMode::Basic => "basic",
+        RatesMode::Detailed => "detailed",
+        RatesMode::None => "none",
+    };
+    let mut queue_totals = json!({});
+    totals.write(&mut queue_totals);
+    json!({
+        "management_version": config.identity.version,
+        "rates_mode": rates_mode,
+        "exchange_types": exchange_types(),
+        "product_version": config.identity.product_version,
+        "product_name": config.identity.product_name,
+        "rabbitmq_version": config.identity.version,
+        "cluster_name": cluster_name(&call.broker),
+        "cluster_tags": {},
+        "node_tags": config.node.tags,
+        "disable_stats": config.management.disable_stats,
+        "default_queue_type": config.queues.default_type,
+        "is_op_policy_updating_enabled": !config.management.forbid_operator_policy_changes,
+        "enable_queue_totals": config.management.enable_queue_totals,
+        "message_stats": {},
+        "queue_totals": queue_totals,
+        "object_totals": objects,
+        "statistics_db_event_queue": 0,
+        "node": node,
+        "listeners": call.endpoints.iter().map(|endpoint| endpoint.view(node)).collect::<Value>(),
+        "contexts": contexts(call),
+    })
+}
+
+/// What the user may see, counted.
+fn totals(call: &Call) -> (Value, Totals) {
+    let catalog = call.broker.catalog();
+    let visible = call.caller.vhosts(&catalog);
+    let exchanges: usize = visible
+        .iter()
+        .filter_map(|name| catalog.vhost(name))
+        .map(|vhost| vhost.exchanges().count())
+        .sum();
+    drop(catalog);
+    let vhosts = visible.iter().filter_map(|name| call.broker.vhost(name));
+    let queues: Vec<_> = vhosts.flat_map(|vhost| vhost.queues()).collect();
+    let consumers: usize = queues
+        .iter()
+        .map(|queue| queue.read(|machine| machine.consumer_count()))
+        .sum();
+    let mut connections = call.broker.connections().all();
+    connections.retain(|connection| {
+        let own = || connection.user().as_ref() == Some(&call.caller.name);
+        connection.vhost().is_some() && (call.caller.is_monitor() || own())
+    });
+    let channels = connections
+        .iter()
+        .map(|connection| connection.channels.load(std::sync::atomic::Ordering::Relaxed));
+    let objects = json!({
+        "channels": channels.sum::<u32>(),
+        "consumers": consumers,
+        "exchanges": exchanges,
+        "queues": queues.len(),
+        "connections": connections.len(),
+    });
+    (objects, Totals::of(&queues))
+}
+
+/// The exchange types with RabbitMQ's descriptions.
+pub fn exchange_types() -> Value {
+    let description = |kind| match kind {
+        ExchangeKind::Direct => "AMQP direct exchange, as per the AMQP specification",
+        ExchangeKind::Fanout => "AMQP fanout exchange, as per the AMQP specification",
+        ExchangeKind::Topic => "AMQP topic exchange, as per the AMQP specification",
+        ExchangeKind::Headers => "AMQP headers exchange, as per the AMQP specification",
+        ExchangeKind::ConsistentHash => "Consistent Hashing Exchange",
+        ExchangeKind::Random => "Randomly picks a binding (queue) to route via (to).",
+        ExchangeKind::LocalRandom => "Picks one random local binding (queue) to route via (to).",
+        ExchangeKind::ModulusHash => "Modulus Hashing Exchange",
+        ExchangeKind::RecentHistory => "Recent History Exchange.",
+        ExchangeKind::DelayedMessage => "Delayed Message Exchange.",
+    };
+    let types = ExchangeKind::ALL.iter();
+    types
+        .map(|(kind, name)| json!({"name": name, "description": description(*kind), "enabled": true}))
+        .collect()
+}
+
+/// The HTTP listeners.
+pub fn contexts(call: &Call) -> Value {
+    let description = |protocol| match protocol {
+        "http" => Some("RabbitMQ Management"),
+        "http/prometheus" => Some("RabbitMQ Prometheus"),
+        _ => None,
+    };
+    let http = call.endpoints.iter().filter_map(|endpoint| {
+        Some(json!({
+            "node": call.broker.node().name,
+            "description": description(endpoint.protocol)?,
+            "path": "/",
+            "port": endpoint.address.port().to_string(),
+        }))
+    });
+    http.collect()
+}
+
+/// The table of routes as a page.
+fn help() -> String {
+    let rows = super::table().map(|route| {
+        format!(
+            "<tr><td>{}</td><td>/api{}</td><td>{}</td></tr>\n",
+            route.verb.name(),
+            route.path,
+            route.help.replace('&', "&amp;").replace('<', "&lt;")
+        )
+    });
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>HTTP API</title></head>\n<body>\n\
+         <h1>HTTP API</h1>\n<p>Everything is JSON, behind HTTP basic authentication. Names in paths are \
+         percent-encoded: the vhost <code>/</code> is <code>%2F</code>.</p>\n<table>\n{}</table>\n</body>\n</html>\n",
+        rows.collect::<String>()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_page_lists_every_route() {
+        let page = help();
+        for route in super::super::table() {
+            assert!(page.contains(&format!("<td>/api{}</td>", route.path)), "{}", route.path);
+            assert!(route.help.ends_with('.'), "{}", route.path);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! Permissions of users in vhosts, and on the routing keys of topic exchanges.
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Answered, Failure};
+use super::call::{Call, Fields};
+use super::page;
+use super::route::{Access, Route};
+use crate::auth::permission::Pattern;
+use crate::metadata::{Catalog, Command, PermissionSpec, TopicPermissionSpec, Vhost};
+use crate::types::UserName;
+
+/// What can be asked of permissions.
+pub static ROUTES: &[Route] = &[
+    Route::get("/permissions", Access::Administrator, "All permissions.", |call| {
+        let catalog = call.broker.catalog();
+        let all = catalog.vhosts().flat_map(in_vhost_ordered).collect();
+        page::listing(call, all, &["vhost", "user"])
+    }),
+    Route::get(
+        "/permissions/{vhost}/{user}",
+        Access::Administrator,
+        "A user's permission in a vhost.",
+        one,
+    ),
+    Route::put(
+        "/permissions/{vhost}/{user}",
+        Access::Administrator,
+        "Sets a permission: the patterns configure, write and read.",
+        |call| Box::pin(put(call)),
+    ),
+    Route::delete(
+        "/permissions/{vhost}/{user}",
+        Access::Administrator,
+        "Takes a permission away.",
+        |call| Box::pin(delete(call)),
+    ),
+    Route::get(
+        "/topic-permissions",
+        Access::Administrator,
+        "All topic permissions.",
+        |call| {
+            let catalog = call.broker.catalog();
+            let all = catalog.vhosts().flat_map(topics_ordered).collect();
+            page::listing(call, all, &["vhost", "user"])
+        },
+    ),
+    Route::get(
+        "/topic-permissions/{vhost}/{user}",
+        Access::Administrator,
+        "A user's topic permissions in a vhost.",
+        |call| topics(call, None),
+    ),
+    Route::get(
+        "/topic-permissions/{vhost}/{user}/{exchange}",
+        Access::Administrator,
+        "A user's permission on one topic exchange.",
+        |call| topics(call, Some(call.name("exchange"))),
+    ),
+    Route::put(
+        "/topic-permissions/{vhost}/{user}",
+        Access::Administrator,
+        "Sets a topic permission: exchange, and the patterns write and read.",
+        |call| Box::pin(put_topic(call)),
+    ),
+    Route::delete(
+        "/topic-permissions/{vhost}/{user}",
+        Access::Administrator,
+        "Takes all topic permissions of a user in a vhost away.",
+        |call| Box::pin(delete_topics(call)),
+    ),
+    Route::delete(
+        "/topic-permissions/{vhost}/{user}/{exchange}",
+        Access::Administrator,
+        "Takes the permission on one topic exchange away.",
+        |call| Box::pin(delete_topics(call)),
+    ),
+];
+
+/// The permissions in a vhost, the vhost first as lists of a vhost have it.
+pub fn in_vhost(vhost: &Vhost) -> impl Iterator<Item = Value> {
+    vhost.permissions.iter().map(|(user, (patterns, _))| {
+        json!({
+            "vhost": vhost.name(), "user": user,
+            "configure": patterns.configure, "write": patterns.write, "read": patterns.read,
+        })
+    })
+}
+
+/// The topic permissions in a vhost, the vhost first.
+pub fn topics_in_vhost(vhost: &Vhost) -> impl Iterator<Item = Value> {
+    vhost.topic_permissions.iter().map(|((user, exchange), (patterns, _))| {
+        json!({
+            "vhost": vhost.name(), "user": user, "exchange": exchange,
+            "write": patterns.write, "read": patterns.read,
+        })
+    })
+}
+
+/// A user's permissions.
+pub fn of_user(catalog: &Catalog, user: &UserName) -> Vec<Value> {
+    let all = catalog.vhosts().flat_map(in_vhost_ordered);
+    all.filter(|view| view["user"] == user.as_str()).collect()
+}
+
+/// A user's topic permissions.
+pub fn topics_of_user(catalog: &Catalog, user: &UserName) -> Vec<Value> {
+    let all = catalog.vhosts().flat_map(topics_ordered);
+    all.filter(|view| view["user"] == user.as_str()).collect()
+}
+
+/// The same with the user first, as everywhere else.
+fn in_vhost_ordered(vhost: &Vhost) -> impl Iterator<Item = Value> {
+    vhost.permissions.iter().map(|(user, (patterns, _))| {
+        json!({
+            "user": user, "vhost": vhost.name(),
+            "configure": patterns.configure, "write": patterns.write, "read": patterns.read,
+        })
+    })
+}
+
+fn topics_ordered(vhost: &Vhost) -> impl Iterator<Item = Value> {
+    vhost.topic_permissions.iter().map(|((user, exchange), (patterns, _))| {
+        json!({
+            "user": user, "vhost": vhost.name(), "exchange": exchange,
+            "write": patterns.write, "read": patterns.read,
+        })
+    })
+}
+
+fn one(call: &Call) -> Answered {
+    let catalog = call.broker.catalog();
+    let user = UserName::from(call.name("user"));
+    let vhost = call.vhost();
+    let own = of_user(&catalog, &user);
+    let found = own.into_iter().find(|view| view["vhost"] == vhost.as_str());
+    found.map(Answer::Json).ok_or(Failure::NotFound)
+}
+
+fn topics(call: &Call, exchange: Option<&str>) -> Answered {
+    let catalog = call.broker.catalog();
+    let (vhost, user) = (call.vhost(), UserName::from(call.name("user")));
+    if catalog.vhost(&vhost).is_none() || catalog.user(&user).is_none() {
+        return Err(Failure::NotFound);
+    }
+    let own = topics_of_user(&catalog, &user).into_iter();
+    let wanted = own
+        .filter(|view| view["vhost"] == vhost.as_str() && exchange.is_none_or(|exchange| view["exchange"] == exchange));
+    Ok(Answer::Json(wanted.collect()))
+}
+
+async fn put(call: Call) -> Answered {
+    let fields = call.fields()?;
+    fields.need(&["configure", "write", "read"])?;
+    let patterns = PermissionSpec {
+        configure: pattern(&fields, "configure")?,
+        write: pattern(&fields, "write")?,
+        read: pattern(&fields, "read")?,
+    };
+    let (vhost, user) = subject(&call)?;
+    let existed = call.in_vhost(|vhost| vhost.permissions.contains_key(&user))?;
+    let command = Command::SetPermission { user, vhost, patterns };
+    call.put(existed, command).await
+}
+
+async fn put_topic(call: Call) -> Answered {
+    let fields = call.fields()?;
+    fields.need(&["exchange", "write", "read"])?;
+    let patterns = TopicPermissionSpec {
+        write: pattern(&fields, "write")?,
+        read: pattern(&fields, "read")?,
+    };
+    let exchange = fields.text("exchange")?.unwrap_or_default().into();
+    let (vhost, user) = subject(&call)?;
+    let existed = call.in_vhost(|vhost| vhost.topic_permissions.keys().any(|(own, _)| *own == user))?;
+    let command = Command::SetTopicPermission {
+        user,
+        vhost,
+        exchange,
+        patterns,
+    };
+    call.put(existed, command).await
+}
+
+async fn delete(call: Call) -> Answered {
+    let user = UserName::from(call.name("user"));
+    if !call.in_vhost(|vhost| vhost.permissions.contains_key(&user))? {
+        return Err(Failure::NotFound);
+    }
+    let vhost = call.vhost();
+    call.command(Command::ClearPermission { user, vhost }).await?;
+    Ok(Answer::Done)
+}
+
+async fn delete_topics(call: Call) -> Answered {
+    let (vhost, user) = subject(&call).map_err(|_| Failure::NotFound)?;
+    let exchange = match call.name("exchange") {
+        "" => None,
+        name => Some(name.into()),
+    };
+    call.command(Command::ClearTopicPermissions { user, vhost, exchange })
+        .await?;
+    Ok(Answer::Done)
+}
+
+fn subject(call: &Call) -> Result<(crate::types::VhostName, UserName), Failure> {
+    let catalog = call.broker.catalog();
+    let (vhost, user) = (call.vhost(), UserName::from(call.name("user")));
+    if catalog.vhost(&vhost).is_none() || catalog.user(&user).is_none() {
+        return Err(Failure::bad("vhost_or_user_not_found"));
+    }
+    Ok((vhost, user))
+}
+
+fn pattern(fields: &Fields, key: &str) -> Result<String, Failure> {
+    let text = fields.text(key)?.unwrap_or_default();
+    match Pattern::new(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(error) => Err(Failure::Bad(json!(["invalid_regexp", text, error.to_string()]))),
+    }
+}

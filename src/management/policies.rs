@@ -1,0 +1,162 @@
+//! Policies and operator policies.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Answered, Failure};
+use super::call::{Call, checked_name};
+use super::page;
+use super::route::{Access, Route, Verb};
+use crate::metadata::{Command, Vhost};
+use crate::spec::policy::{Policy, PolicyKind, PolicySpec};
+
+/// What can be asked of policies.
+pub static ROUTES: &[Route] = &[
+    Route::get("/policies", Access::Management, "All policies.", |call| {
+        list(call, PolicyKind::User)
+    }),
+    Route::get("/policies/{vhost}", Access::Vhost, "Policies of a vhost.", |call| {
+        list_of_vhost(call, PolicyKind::User)
+    }),
+    Route::get("/policies/{vhost}/{name}", Access::Policymaker, "A policy.", |call| {
+        one(call, PolicyKind::User)
+    }),
+    Route::put(
+        "/policies/{vhost}/{name}",
+        Access::Policymaker,
+        "Makes a policy or changes it: pattern, definition, priority, apply-to.",
+        |call| Box::pin(put(call, PolicyKind::User)),
+    ),
+    Route::delete(
+        "/policies/{vhost}/{name}",
+        Access::Policymaker,
+        "Deletes a policy.",
+        |call| Box::pin(delete(call, PolicyKind::User)),
+    ),
+    Route::get(
+        "/operator-policies",
+        Access::Management,
+        "All operator policies.",
+        |call| list(call, PolicyKind::Operator),
+    ),
+    Route::get(
+        "/operator-policies/{vhost}",
+        Access::Vhost,
+        "Operator policies of a vhost.",
+        |call| list_of_vhost(call, PolicyKind::Operator),
+    ),
+    Route::get(
+        "/operator-policies/{vhost}/{name}",
+        Access::Policymaker,
+        "An operator policy.",
+        |call| one(call, PolicyKind::Operator),
+    ),
+    Route::put(
+        "/operator-policies/{vhost}/{name}",
+        Access::Administrator,
+        "Makes an operator policy or changes it: pattern, definition, priority, apply-to.",
+        |call| Box::pin(put(call, PolicyKind::Operator)),
+    ),
+    Route::delete(
+        "/operator-policies/{vhost}/{name}",
+        Access::Administrator,
+        "Deletes an operator policy.",
+        |call| Box::pin(delete(call, PolicyKind::Operator)),
+    ),
+];
+
+fn policies(vhost: &Vhost, kind: PolicyKind) -> &BTreeMap<String, Policy> {
+    match kind {
+        PolicyKind::User => &vhost.policies,
+        PolicyKind::Operator => &vhost.operator_policies,
+    }
+}
+
+fn view(policy: &Policy) -> Value {
+    let spec = &policy.spec;
+    json!({
+        "vhost": spec.vhost,
+        "name": spec.name,
+        "pattern": spec.pattern,
+        "apply-to": spec.apply_to,
+        "definition": spec.definition,
+        "priority": spec.priority,
+    })
+}
+
+fn list(call: &Call, kind: PolicyKind) -> Answered {
+    let catalog = call.broker.catalog();
+    let vhosts = call.caller.vhosts(&catalog);
+    let vhosts = vhosts.iter().filter_map(|name| catalog.vhost(name));
+    let all = vhosts.flat_map(|vhost| policies(vhost, kind).values()).map(view);
+    page::listing(call, all.collect(), &["vhost", "name"])
+}
+
+fn list_of_vhost(call: &Call, kind: PolicyKind) -> Answered {
+    let all = call.in_vhost(|vhost| policies(vhost, kind).values().map(view).collect())?;
+    page::listing(call, all, &["name"])
+}
+
+fn one(call: &Call, kind: PolicyKind) -> Answered {
+    let found = call.in_vhost(|vhost| policies(vhost, kind).get(call.name("name")).map(view))?;
+    found.map(Answer::Json).ok_or(Failure::NotFound)
+}
+
+async fn put(call: Call, kind: PolicyKind) -> Answered {
+    check_changes(&call, kind)?;
+    let existed = call.in_vhost(|vhost| policies(vhost, kind).contains_key(call.name("name")))?;
+    let fields = call.fields()?;
+    fields.need(&["pattern", "definition"])?;
+    let apply_to = fields.get("apply-to").cloned().unwrap_or_else(|| json!("all"));
+    let Some(Value::Object(definition)) = fields.get("definition") else {
+        return Err(invalid("definition should be an object"));
+    };
+    let spec = PolicySpec {
+        vhost: call.vhost(),
+        name: checked_name(call.name("name"))?.to_owned(),
+        pattern: fields.text("pattern")?.unwrap_or_default().to_owned(),
+        apply_to: serde_json::from_value(apply_to.clone()).map_err(|_| {
+            let given = apply_to.as_str().map_or_else(|| apply_to.to_string(), str::to_owned);
+            invalid(&format!("apply-to '{given}' unrecognised; {APPLY_TO}"))
+        })?,
+        priority: fields.integer("priority")?.unwrap_or(0),
+        definition: definition.clone(),
+    };
+    let command = match kind {
+        PolicyKind::User => Command::PutPolicy(spec),
+        PolicyKind::Operator => Command::PutOperatorPolicy(spec),
+    };
+    call.put(existed, command).await
+}
+
+async fn delete(call: Call, kind: PolicyKind) -> Answered {
+    check_changes(&call, kind)?;
+    let name = call.name("name").to_owned();
+    if !call.in_vhost(|vhost| policies(vhost, kind).contains_key(&name))? {
+        return Err(Failure::NotFound);
+    }
+    let vhost = call.vhost();
+    call.command(match kind {
+        PolicyKind::User => Command::DeletePolicy { vhost, name },
+        PolicyKind::Operator => Command::DeleteOperatorPolicy { vhost, name },
+    })
+    .await?;
+    Ok(Answer::Done)
+}
+
+/// Whether the configuration lets operator policies be changed over HTTP.
+fn check_changes(call: &Call, kind: PolicyKind) -> Result<(), Failure> {
+    if kind == PolicyKind::Operator && call.broker.config().management.forbid_operator_policy_changes {
+        return Err(Failure::OtherVerb(vec![Verb::Get]));
+    }
+    Ok(())
+}
+
+/// RabbitMQ's words, spaces included.
+const APPLY_TO: &str =
+    "should be one of: 'queues', 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'";
+
+fn invalid(why: &str) -> Failure {
+    Failure::bad(format!("Validation failed\n\n{why}\n"))
+}

@@ -1,0 +1,367 @@
+//! Queues: what they are and hold, and what operators do to them.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Answered, Failure};
+use super::call::{Call, checked_name};
+use super::route::{Access, Route};
+use super::views::{self, still};
+use super::{bindings, consumers, page};
+use crate::broker::declare::{self, DeclareError, DeletePlan, QueuePlan, QueueRules};
+use crate::broker::{QueueHandle, connections::ConnectionInfo};
+use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
+use crate::metadata::json;
+use crate::metadata::{Command, Vhost};
+use crate::queue::Counts;
+use crate::spec::policy::{self, Subject};
+use crate::spec::{Destination, QueueSpec, QueueType};
+use crate::types::VhostName;
+
+/// What can be asked of queues.
+pub static ROUTES: &[Route] = &[
+    Route::get(
+        "/queues",
+        Access::Management,
+        "All queues; disable_stats=true leaves the numbers out.",
+        list_all,
+    ),
+    Route::get(
+        "/queues/detailed",
+        Access::Management,
+        "All queues, with their consumers.",
+        |call| {
+            let views = collect(call, &visible(call), one_view);
+            page::listing(call, views, &["vhost", "name"])
+        },
+    ),
+    Route::get("/queues/{vhost}", Access::Vhost, "Queues of a vhost.", |call| {
+        call.in_vhost(|_| ())?;
+        let views = collect(call, &[call.vhost()], list_view(call));
+        page::listing(call, views, &["name"])
+    }),
+    Route::get("/queues/{vhost}/{name}", Access::Vhost, "A queue.", |call| {
+        let view = with_queue(call, |vhost, spec| one_view(call, vhost, spec))?;
+        page::single(call, view)
+    }),
+    Route::put(
+        "/queues/{vhost}/{name}",
+        Access::Vhost,
+        "Declares a queue: durable, auto_delete, arguments.",
+        |call| Box::pin(put(call)),
+    ),
+    Route::delete(
+        "/queues/{vhost}/{name}",
+        Access::Vhost,
+        "Deletes a queue; if-unused=true and if-empty=true spare it.",
+        |call| Box::pin(delete(call)),
+    ),
+    Route::get(
+        "/queues/{vhost}/{name}/bindings",
+        Access::Vhost,
+        "Bindings that lead to a queue.",
+        |call| {
+            let views = with_queue(call, |vhost, spec| {
+                bindings::to(vhost, &Destination::Queue(spec.name.clone()))
+            })?;
+            page::listing(call, views, &["source", "properties_key"])
+        },
+    ),
+    Route::delete(
+        "/queues/{vhost}/{name}/contents",
+        Access::Vhost,
+        "Drops all messages that are ready.",
+        |call| Box::pin(purge(call)),
+    ),
+    Route::post(
+        "/queues/{vhost}/{name}/actions",
+        Access::Vhost,
+        "Takes an action; there is none that applies here.",
+        |call| Box::pin(act(call)),
+    ),
+];
+
+fn visible(call: &Call) -> Vec<VhostName> {
+    call.caller.vhosts(&call.broker.catalog())
+}
+
+fn list_all(call: &Call) -> Answered {
+    let views = collect(call, &visible(call), list_view(call));
+    page::listing(call, views, &["vhost", "name"])
+}
+
+/// How one queue is shown.
+type View = fn(&Call, &Vhost, &QueueSpec) -> Value;
+
+/// How a queue is shown in lists.
+fn list_view(call: &Call) -> View {
+    let config = &call.broker.config().management;
+    if !(call.query.is_true("disable_stats") || config.disable_stats) {
+        return numbers_view;
+    }
+    match call.query.is_true("enable_queue_totals") || config.enable_queue_totals {
+        true => |call, vhost, spec| {
+            let mut view = declared_view(call, vhost, spec);
+            let counts = live(call, vhost, spec).map(|queue| queue.read(|machine| machine.counts()));
+            let counts = counts.unwrap_or_default();
+            view["messages"] = json!(counts.ready + counts.unacked);
+            view["messages_ready"] = json!(counts.ready);
+            view["messages_unacknowledged"] = json!(counts.unacked);
+            view
+        },
+        false => declared_view,
+    }
+}
+
+fn collect(call: &Call, vhosts: &[VhostName], view: View) -> Vec<Value> {
+    let catalog = call.broker.catalog();
+    let vhosts = vhosts.iter().filter_map(|name| catalog.vhost(name));
+    vhosts
+        .flat_map(|vhost| vhost.queues().map(move |spec| view(call, vhost, spec)))
+        .collect()
+}
+
+/// Something of the queue of the path.
+fn with_queue<R>(call: &Call, read: impl FnOnce(&Vhost, &QueueSpec) -> R) -> Result<R, Failure> {
+    call.in_vhost(|vhost| vhost.queue(call.name("name")).map(|spec| read(vhost, spec)))?
+        .ok_or(Failure::NotFound)
+}
+
+fn live(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<Arc<QueueHandle>> {
+    call.broker.vhost(vhost.name())?.queue(&spec.name)
+}
+
+/// A queue as it is declared, without numbers; policies only where they are.
+fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
+    let node = &call.broker.node().name;
+    let mut view = json!({
+        "arguments": json::from_table(&spec.arguments),
+        "auto_delete": spec.auto_delete,
+        "durable": spec.durable,
+        "exclusive": spec.exclusive_owner.is_some(),
+        "name": spec.name,
+        "node": node,
+        "state": "running",
+        "type": views::queue_type(spec.queue_type),
+        "vhost": spec.vhost,
+    });
+    for (key, name) in policies(vhost, spec) {
+        if name.is_some() {
+            view[key] = json!(name);
+        }
+    }
+    if spec.queue_type != QueueType::Classic {
+        view["leader"] = json!(node);
+        view["members"] = json!([node]);
+        view["online"] = json!([node]);
+    }
+    view
+}
+
+/// A queue of a list, with its numbers.
+fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
+    let mut view = declared_view(call, vhost, spec);
+    let subject = Subject::Queue(spec.queue_type);
+    view["effective_policy_definition"] = vhost.definition_for(subject, &spec.name).into();
+    if spec.queue_type == QueueType::Classic {
+        view["storage_version"] = json!(2);
+    }
+    let Some(queue) = live(call, vhost, spec) else {
+        view["state"] = json!("down");
+        return view;
+    };
+    if queue.is_quarantined() {
+        view["state"] = json!("crashed");
+    }
+    queue.read(|machine| {
+        let counts = machine.counts();
+        let serves_at_once = counts.consumers > 0 && (counts.ready == 0 || machine.has_waiting_consumer());
+        let capacity = if serves_at_once { json!(1.0) } else { json!(0) };
+        view["consumer_capacity"] = capacity.clone();
+        view["consumer_utilisation"] = capacity;
+        if spec.queue_type == QueueType::Quorum {
+            view["delivery_limit"] = json!(machine.settings().delivery_limit);
+        }
+        write_counts(&mut view, counts);
+    });
+    view
+}
+
+fn policies(vhost: &Vhost, spec: &QueueSpec) -> [(&'static str, Option<String>); 2] {
+    let subject = Subject::Queue(spec.queue_type);
+    let own = policy::applying(vhost.policies.values(), subject, &spec.name);
+    let operators = policy::applying(vhost.operator_policies.values(), subject, &spec.name);
+    [("policy", own), ("operator_policy", operators)]
+        .map(|(key, policy)| (key, policy.map(|policy| policy.spec.name.clone())))
+}
+
+fn write_counts(view: &mut Value, counts: Counts) {
+    let total = counts.ready + counts.unacked;
+    let bytes = counts.ready_bytes + counts.unacked_bytes;
+    // The queue counts bodies that are on disk only, not their bytes.
+    let paged_bytes = match counts.ready {
+        0 => 0,
+        ready => (u128::from(counts.ready_bytes) * u128::from(counts.paged_out) / u128::from(ready)) as u64,
+    };
+    let ready_in_memory = counts.ready.saturating_sub(counts.paged_out);
+    let numbers = [
+        ("consumers", counts.consumers),
+        ("memory", counts.memory_bytes),
+        ("message_bytes", bytes),
+        ("message_bytes_paged_out", paged_bytes),
+        ("message_bytes_persistent", counts.persistent_bytes),
+        ("message_bytes_ram", bytes.saturating_sub(paged_bytes)),
+        ("message_bytes_ready", counts.ready_bytes),
+        ("message_bytes_unacknowledged", counts.unacked_bytes),
+        ("messages", total),
+        ("messages_paged_out", counts.paged_out),
+        ("messages_persistent", counts.persistent),
+        ("messages_ram", ready_in_memory + counts.unacked),
+        ("messages_ready", counts.ready),
+        ("messages_ready_ram", ready_in_memory),
+        ("messages_unacknowledged", counts.unacked),
+        ("messages_unacknowledged_ram", counts.unacked),
+    ];
+    for (key, number) in numbers {
+        view[key] = json!(number);
+    }
+    for key in ["messages", "messages_ready", "messages_unacknowledged"] {
+        view[format!("{key}_details")] = still();
+    }
+}
+
+/// A queue by itself: with its consumers, its owner, and what it has not.
+fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
+    let mut view = numbers_view(call, vhost, spec);
+    for (key, name) in policies(vhost, spec) {
+        view[key] = json!(name);
+    }
+    view["incoming"] = json!([]);
+    view["deliveries"] = json!([]);
+    if spec.queue_type == QueueType::Classic {
+        view["head_message_timestamp"] = Value::Null;
+        view["exclusive_consumer_tag"] = Value::Null;
+    }
+    let connections = call.broker.connections().all();
+    if let Some(owner) = spec.exclusive_owner
+        && let Some(owner) = connections.iter().find(|connection| connection.id == owner)
+    {
+        view["owner_pid_details"] = owner_view(owner);
+    }
+    if let Some(queue) = live(call, vhost, spec) {
+        let (exclusive, active) = queue.read(|machine| {
+            let exclusive = machine.consumers().find(|consumer| consumer.exclusive);
+            let exclusive = exclusive.map(|consumer| consumer.handle.tag.clone());
+            let active = machine.single_active_consumer().map(|consumer| consumer.tag.clone());
+            (exclusive, active)
+        });
+        if exclusive.is_some() {
+            view["exclusive_consumer_tag"] = json!(exclusive);
+        }
+        view["single_active_consumer_tag"] = json!(active);
+        view["consumer_details"] = consumers::of_queue(call, &queue, &connections).into();
+    }
+    view
+}
+
+fn owner_view(owner: &ConnectionInfo) -> Value {
+    json!({
+        "name": owner.name(),
+        "peer_host": owner.peer.ip().to_string(),
+        "peer_port": owner.peer.port(),
+    })
+}
+
+async fn put(call: Call) -> Answered {
+    let fields = call.fields()?;
+    if let Some(node) = fields.text("node")?
+        && node != call.broker.node().name
+    {
+        return Err(Failure::bad(format!("Node {node} could not be contacted")));
+    }
+    let method = QueueDeclare {
+        queue: checked_name(call.name("name"))?.to_owned(),
+        durable: fields.boolean("durable", false)?,
+        auto_delete: fields.boolean("auto_delete", false)?,
+        arguments: json::to_table(fields.get("arguments"))?,
+        ..QueueDeclare::default()
+    };
+    let identity = call.identity()?;
+    let rules = QueueRules::of(&call.broker.config().queues);
+    let decided = call.broker.decide(|catalog| {
+        let plan = declare::queue_declare(catalog, &identity.who(), rules, &method, rand::random)?;
+        Ok::<_, DeclareError>(match plan {
+            QueuePlan::Create(spec) => (Some(Command::DeclareQueue(spec)), Answer::Created(None)),
+            _ => (None, Answer::Done),
+        })
+    });
+    Ok(decided.await?)
+}
+
+async fn delete(call: Call) -> Answered {
+    with_queue(&call, |_, _| ())?;
+    let method = QueueDelete {
+        queue: call.name("name").to_owned(),
+        if_unused: call.query.is_true("if-unused"),
+        if_empty: call.query.is_true("if-empty"),
+        ..QueueDelete::default()
+    };
+    let identity = call.identity()?;
+    let plan = declare::queue_delete(&call.broker.catalog(), &identity.who(), None, &method).map_err(Failure::of)?;
+    if let DeletePlan::Delete {
+        queue,
+        if_unused,
+        if_empty,
+    } = plan
+    {
+        call.broker
+            .delete_queue(&identity.vhost, &queue, if_unused, if_empty)
+            .await?;
+    }
+    Ok(Answer::Done)
+}
+
+async fn purge(call: Call) -> Answered {
+    with_queue(&call, |_, _| ())?;
+    let method = QueuePurge {
+        queue: call.name("name").to_owned(),
+        ..QueuePurge::default()
+    };
+    let identity = call.identity()?;
+    let name = declare::queue_purge(&call.broker.catalog(), &identity.who(), None, &method).map_err(Failure::of)?;
+    let queue = call.broker.vhost(&identity.vhost).and_then(|vhost| vhost.queue(&name));
+    call.broker.purge(&queue.ok_or(Failure::NotFound)?);
+    Ok(Answer::Done)
+}
+
+async fn act(call: Call) -> Answered {
+    with_queue(&call, |_, _| ())?;
+    let fields = call.fields()?;
+    fields.need(&["action"])?;
+    Err(Failure::Bad(json!(["unknown", fields.0.get("action")])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_add_up() {
+        let mut view = json!({});
+        let counts = Counts {
+            ready: 4,
+            ready_bytes: 400,
+            unacked: 1,
+            unacked_bytes: 50,
+            paged_out: 3,
+            ..Counts::default()
+        };
+        write_counts(&mut view, counts);
+        assert_eq!(view["messages"], 5);
+        assert_eq!(view["messages_ram"], 2);
+        assert_eq!(view["message_bytes"], 450);
+        assert_eq!(view["message_bytes_paged_out"], 300);
+        assert_eq!(view["message_bytes_ram"], 150);
+    }
+}

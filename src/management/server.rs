@@ -1,0 +1,243 @@
+//! The listener: sockets in, requests to the table of routes, answers out.
+//!
+//! A connection that says nothing is closed after [`IDLE`]; there are never more than
+//! [`CONNECTIONS`] at once, later ones wait to be accepted; no body grows beyond the limit of the
+//! configuration.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::request::Parts;
+use axum::http::{Method, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+use tracing::{debug, error, warn};
+
+use super::access::{self, Caller};
+use super::answer::{self, Answered, By, Failure};
+use super::call::{Call, Query};
+use super::endpoint::Endpoint;
+use super::route::{self, Access, Found, Route, Run, Verb};
+use super::{cors, table};
+use crate::broker::Broker;
+use crate::tasks;
+
+/// Time a connection may take to send a request's head, also the first.
+const IDLE: Duration = Duration::from_secs(60);
+/// Time a request's body may take to arrive.
+const BODY: Duration = Duration::from_secs(60);
+/// Connections served at once.
+const CONNECTIONS: usize = 1024;
+/// Time requests under way may take when the node stops.
+const GRACE: Duration = Duration::from_secs(5);
+/// After a failed accept, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What requests are about.
+#[derive(Clone)]
+struct Node {
+    broker: Arc<Broker>,
+    endpoints: Arc<[Endpoint]>,
+}
+
+/// Serves the HTTP API on a socket until `shutdown` completes; requests under way are answered.
+/// `endpoints` are all listeners of the node, this one among them.
+pub async fn serve(
+    listener: TcpListener,
+    broker: Arc<Broker>,
+    endpoints: impl Into<Arc<[Endpoint]>>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let endpoints = endpoints.into();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let (stop, stopped) = watch::channel(());
+    let router = Router::new().fallback(dispatch).with_state(Node { broker, endpoints });
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let next = async {
+            // The semaphore is never closed.
+            let place = places.clone().acquire_owned().await.ok();
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            next = next => next,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, from)) => {
+                let connection = connection(stream, from.ip(), router.clone(), stopped.clone());
+                tasks::spawn("http connection", async move {
+                    connection.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "the HTTP API cannot accept connections");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    drop(stop);
+    let _ = timeout(GRACE, places.acquire_many(CONNECTIONS as u32)).await;
+}
+
+async fn connection(stream: TcpStream, from: IpAddr, router: Router, mut stopped: watch::Receiver<()>) {
+    let service = TowerToHyperService::new(router.layer(Extension(from)));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(IDLE);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let result = tokio::select! {
+        result = &mut connection => result,
+        _ = stopped.changed() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        debug!(%error, "an HTTP connection ended");
+    }
+}
+
+async fn dispatch(State(node): State<Node>, Extension(from): Extension<IpAddr>, request: Request) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let config = &node.broker.config().management;
+    let path = parts.uri.path();
+    let path = path.strip_prefix(config.path_prefix.as_str()).unwrap_or(path);
+    let Some(path) = path.strip_prefix("/api") else {
+        return match path {
+            "/cli" | "/cli/" => answer::moved("/cli/index.html"),
+            _ => answer::response(Err(Failure::NotFound), By::Table, config),
+        };
+    };
+    if matches!(path, "" | "/") {
+        return answer::moved("/api/index.html");
+    }
+    let path = path.to_owned();
+    let origin = parts.headers.get(axum::http::header::ORIGIN).cloned();
+    let (answered, by) = match find(&parts, &path) {
+        Ok((route, parameters)) => match admit(&node.broker, &parts, route, &parameters, from) {
+            Ok(caller) => {
+                let call = call(&node, caller, from, parameters, &parts, body).await;
+                (run(route, call).await, By::Handler)
+            }
+            Err(failure) => (Err(failure), By::Table),
+        },
+        Err(answered) => (answered, By::Table),
+    };
+    if let Err(Failure::Broken(reason)) = &answered {
+        error!(path, reason, "a request to the HTTP API failed");
+    }
+    let mut response = answer::response(answered, by, config);
+    cors::allow(&mut response, origin, &parts.method, config);
+    response
+}
+
+/// The route of a request, or the answer when there is none.
+fn find(parts: &Parts, path: &str) -> Result<(&'static Route, Vec<(&'static str, String)>), Answered> {
+    let segments = route::segments(path).ok_or(Err(Failure::Status(StatusCode::BAD_REQUEST)))?;
+    let verb = Verb::named(parts.method.as_str());
+    match route::find(table(), verb, &segments) {
+        Found::Route(route, parameters) => Ok((route, parameters)),
+        Found::OtherVerb(verbs) if parts.method == Method::OPTIONS => Err(Ok(answer::Answer::Options(verbs))),
+        Found::OtherVerb(verbs) => Err(Err(Failure::OtherVerb(verbs))),
+        Found::Nothing => Err(Err(Failure::NotFound)),
+    }
+}
+
+/// Who asks, if the route's rule lets them and the answer is of a kind they take.
+fn admit(
+    broker: &Broker,
+    parts: &Parts,
+    route: &Route,
+    parameters: &[(&'static str, String)],
+    from: IpAddr,
+) -> Result<Caller, Failure> {
+    let caller = match route.access {
+        Access::Anyone => Caller {
+            name: "".into(),
+            tags: Vec::new(),
+        },
+        rule => {
+            let caller = access::authenticate(broker, access::credentials(parts), from)?;
+            let vhost = parameters.iter().find(|(name, _)| *name == "vhost");
+            access::check(rule, &caller, vhost.map(|(_, vhost)| vhost.as_str()), &broker.catalog())?;
+            caller
+        }
+    };
+    if takes_answer(parts) || route.path == "/index.html" {
+        Ok(caller)
+    } else {
+        Err(Failure::Status(StatusCode::NOT_ACCEPTABLE))
+    }
+}
+
+/// Whether the client takes JSON.
+fn takes_answer(parts: &Parts) -> bool {
+    let mut accepted = parts.headers.get_all(ACCEPT).iter().peekable();
+    accepted.peek().is_none()
+        || accepted.any(|value| {
+            let kinds = value.to_str().unwrap_or_default().split(',');
+            kinds
+                .map(|kind| kind.split(';').next().unwrap_or_default().trim())
+                .any(|kind| matches!(kind, "*/*" | "application/*" | "application/json" | ""))
+        })
+}
+
+/// Gathers what the handler reads.
+async fn call(
+    node: &Node,
+    caller: Caller,
+    from: IpAddr,
+    parameters: Vec<(&'static str, String)>,
+    parts: &Parts,
+    body: Body,
+) -> Result<Call, Failure> {
+    let content_type = parts.headers.get(CONTENT_TYPE);
+    if content_type.is_some_and(|kind| !kind.as_bytes().contains(&b'/')) {
+        return Err(Failure::Status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    let reason = parts.headers.get("x-reason").and_then(|reason| reason.to_str().ok());
+    Ok(Call {
+        broker: node.broker.clone(),
+        caller,
+        from,
+        endpoints: node.endpoints.clone(),
+        parameters,
+        query: Query::parse(parts.uri.query().unwrap_or_default()),
+        reason: reason.map(str::to_owned),
+        body: read(body, node.broker.config().management.max_body_bytes).await?,
+    })
+}
+
+async fn read(body: Body, limit: u64) -> Result<Bytes, Failure> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    match timeout(BODY, axum::body::to_bytes(body, limit)).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(_)) => Err(Failure::bad("Exceeded HTTP request body size limit")),
+        Err(_) => Err(Failure::Status(StatusCode::REQUEST_TIMEOUT)),
+    }
+}
+
+async fn run(route: &'static Route, call: Result<Call, Failure>) -> Answered {
+    let call = call?;
+    // A handler that panics answers 500 as any other failure of ours.
+    let broken = |error: tokio::task::JoinError| Err(Failure::Broken(error.to_string()));
+    match route.run {
+        Run::Now(run) => tokio::task::spawn_blocking(move || run(&call))
+            .await
+            .unwrap_or_else(broken),
+        // A task of its own: what was begun is done, also when the client goes away.
+        Run::Later(run) => tasks::spawn("http request", run(call)).await.unwrap_or_else(broken),
+    }
+}

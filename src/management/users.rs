@@ -1,0 +1,258 @@
+//! Users: their passwords and tags.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Answered, Failure};
+use super::call::{Call, Fields, checked_name};
+use super::page;
+use super::permissions;
+use super::route::{Access, Route};
+use super::views;
+use crate::auth::{HashAlgorithm, PasswordHash};
+use crate::config::{Auth, PasswordCheck, PasswordHashing};
+use crate::metadata::definitions;
+use crate::metadata::{Catalog, Command, User, UserSpec};
+use crate::types::UserName;
+
+/// What can be asked of users.
+pub static ROUTES: &[Route] = &[
+    Route::get("/whoami", Access::Management, "The user who asks.", |call| {
+        Ok(Answer::Json(json!({
+            "name": call.caller.name,
+            "tags": call.caller.tags,
+            "is_internal_user": true,
+        })))
+    }),
+    Route::get("/users", Access::Administrator, "All users.", |call| {
+        list(call, |_, _| true)
+    }),
+    Route::get(
+        "/users/without-permissions",
+        Access::Administrator,
+        "Users who may use no vhost.",
+        |call| list(call, |catalog, user| !has_permission(catalog, user)),
+    ),
+    Route::post(
+        "/users/bulk-delete",
+        Access::Administrator,
+        "Deletes the users of a list: {\"users\": [\"a\", \"b\"]}.",
+        |call| Box::pin(bulk_delete(call)),
+    ),
+    Route::get("/users/{user}", Access::Administrator, "A user.", |call| {
+        with_user(call, definitions::user)
+    }),
+    Route::put(
+        "/users/{user}",
+        Access::Administrator,
+        "Makes a user or changes it: tags, and password or password_hash with hashing_algorithm.",
+        |call| Box::pin(put(call)),
+    ),
+    Route::delete("/users/{user}", Access::Administrator, "Deletes a user.", |call| {
+        Box::pin(delete(call))
+    }),
+    Route::get(
+        "/users/{user}/permissions",
+        Access::Administrator,
+        "A user's permissions.",
+        |call| permissions_of(call, permissions::of_user),
+    ),
+    Route::get(
+        "/users/{user}/topic-permissions",
+        Access::Administrator,
+        "A user's topic permissions.",
+        |call| permissions_of(call, permissions::topics_of_user),
+    ),
+    Route::get(
+        "/auth/hash_password/{password}",
+        Access::Administrator,
+        "The hash of a password, as users have it.",
+        |call| {
+            let hash = hashed(&call.broker.config().auth, call.name("password"));
+            Ok(Answer::Json(json!({"ok": hash.to_base64()})))
+        },
+    ),
+];
+
+fn list(call: &Call, wanted: fn(&Catalog, &User) -> bool) -> Answered {
+    let catalog = call.broker.catalog();
+    let users = catalog
+        .users()
+        .filter(|user| wanted(&catalog, user))
+        .map(definitions::user);
+    page::listing(call, users.collect(), &["name"])
+}
+
+fn has_permission(catalog: &Catalog, user: &User) -> bool {
+    catalog
+        .vhosts()
+        .any(|vhost| vhost.permissions.contains_key(&user.spec.name))
+}
+
+fn with_user(call: &Call, view: fn(&User) -> Value) -> Answered {
+    let catalog = call.broker.catalog();
+    let user = catalog.user(call.name("user")).ok_or(Failure::NotFound)?;
+    Ok(Answer::Json(view(user)))
+}
+
+fn permissions_of(call: &Call, list: fn(&Catalog, &UserName) -> Vec<Value>) -> Answered {
+    let catalog = call.broker.catalog();
+    let user = catalog.user(call.name("user")).ok_or(Failure::NotFound)?;
+    Ok(Answer::Json(list(&catalog, &user.spec.name).into()))
+}
+
+async fn put(call: Call) -> Answered {
+    let fields = call.fields()?;
+    let name = checked_name(call.name("user"))?;
+    let spec = UserSpec {
+        name: name.into(),
+        password: password(&call.broker.config().auth, &fields)?,
+        tags: tags(&fields)?,
+    };
+    let existed = call.broker.catalog().user(name).is_some();
+    call.put(existed, Command::PutUser(spec)).await
+}
+
+fn tags(fields: &Fields) -> Result<Vec<String>, Failure> {
+    // `administrator` is from the time before tags.
+    match (fields.get("tags"), fields.get("administrator")) {
+        (Some(tags), _) => views::tags(tags).ok_or_else(|| Failure::bad("tags must be a list of texts")),
+        (None, Some(_)) if fields.boolean("administrator", false)? => Ok(vec!["administrator".into()]),
+        (None, Some(_)) => Ok(Vec::new()),
+        (None, None) => Err(Failure::bad("tags_not_present")),
+    }
+}
+
+/// The stored form of what the fields say; without either field nobody gets in as that user.
+fn password(auth: &Auth, fields: &Fields) -> Result<PasswordHash, Failure> {
+    if let Some(hash) = fields.text("password_hash")? {
+        let algorithm = match fields.text("hashing_algorithm")? {
+            None => default_algorithm(auth),
+            Some(name) => algorithm(name)?,
+        };
+        let not_base64 = || Failure::Bad(json!(["not_base64", hash]));
+        STANDARD.decode(hash).map_err(|_| not_base64())?;
+        return PasswordHash::from_base64(algorithm, hash).map_err(|_| not_base64());
+    }
+    let password = fields.text("password")?.unwrap_or_default();
+    if fields.get("password").is_some() {
+        check_rule(auth, password)?;
+    }
+    Ok(hashed(auth, password))
+}
+
+fn hashed(auth: &Auth, password: &str) -> PasswordHash {
+    PasswordHash::new(default_algorithm(auth), rand::random(), password.as_bytes())
+}
+
+fn default_algorithm(auth: &Auth) -> HashAlgorithm {
+    match auth.password_hashing {
+        PasswordHashing::Sha256 => HashAlgorithm::Sha256,
+        PasswordHashing::Sha512 => HashAlgorithm::Sha512,
+    }
+}
+
+fn algorithm(name: &str) -> Result<HashAlgorithm, Failure> {
+    serde_json::from_value(name.into()).map_err(|_| Failure::bad(format!("Unknown password hashing algorithm: {name}")))
+}
+
+fn check_rule(auth: &Auth, password: &str) -> Result<(), Failure> {
+    let rule = &auth.password_rule;
+    match rule.check {
+        PasswordCheck::MinLength if password.chars().count() < rule.min_length => Err(Failure::bad(format!(
+            "minimum required password length: {}",
+            rule.min_length
+        ))),
+        PasswordCheck::Regexp if !matches(rule.regexp.as_deref(), password) => Err(Failure::bad(
+            "provided password does not match the validator regular expression",
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn matches(regexp: Option<&str>, password: &str) -> bool {
+    regexp.is_none_or(|regexp| Regex::new(regexp).is_ok_and(|regex| regex.is_match(password)))
+}
+
+async fn delete(call: Call) -> Answered {
+    let name = UserName::from(call.name("user"));
+    if call.broker.catalog().user(&name).is_none() {
+        return Err(Failure::NotFound);
+    }
+    call.command(Command::DeleteUser(name)).await?;
+    Ok(Answer::Done)
+}
+
+async fn bulk_delete(call: Call) -> Answered {
+    let fields = call.fields()?;
+    fields.need(&["users"])?;
+    let names: Option<Vec<&str>> = match fields.get("users") {
+        Some(Value::Array(names)) => names.iter().map(Value::as_str).collect(),
+        _ => None,
+    };
+    for name in names.ok_or_else(|| Failure::bad("users must be a list of names"))? {
+        let there = call.broker.catalog().user(name).is_some();
+        if there {
+            call.command(Command::DeleteUser(name.into())).await?;
+        }
+    }
+    Ok(Answer::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(value: Value) -> Fields {
+        match value {
+            Value::Object(fields) => Fields(fields),
+            _ => panic!("an object"),
+        }
+    }
+
+    #[test]
+    fn tags_come_as_text_or_list() {
+        let read = |value| tags(&fields(value));
+        let texts = |tags: &[&str]| Ok(tags.iter().map(|tag| (*tag).to_owned()).collect());
+        assert_eq!(read(json!({"tags": ""})), texts(&[]));
+        assert_eq!(
+            read(json!({"tags": "management, custom"})),
+            texts(&["management", "custom"])
+        );
+        assert_eq!(read(json!({"tags": ["a", "b"]})), texts(&["a", "b"]));
+        assert_eq!(read(json!({"administrator": "true"})), texts(&["administrator"]));
+        assert_eq!(read(json!({})), Err(Failure::bad("tags_not_present")));
+    }
+
+    #[test]
+    fn passwords_come_plain_or_hashed() {
+        let auth = Auth::default();
+        let plain = password(&auth, &fields(json!({"password": "secret"}))).expect("a password");
+        assert!(plain.matches(b"secret"));
+        let hash = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
+        let hashed = password(&auth, &fields(json!({"password_hash": hash}))).expect("a hash");
+        assert!(hashed.matches(b"test12"));
+        let nobody = password(&auth, &fields(json!({"password_hash": ""}))).expect("no password");
+        assert!(!nobody.matches(b""));
+        assert_eq!(
+            password(&auth, &fields(json!({"password_hash": "***"}))),
+            Err(Failure::Bad(json!(["not_base64", "***"])))
+        );
+    }
+
+    #[test]
+    fn passwords_follow_the_rule_of_the_configuration() {
+        let mut auth = Auth::default();
+        auth.password_rule.check = PasswordCheck::MinLength;
+        assert_eq!(
+            password(&auth, &fields(json!({"password": "short"}))),
+            Err(Failure::bad("minimum required password length: 8"))
+        );
+        auth.password_rule.check = PasswordCheck::Regexp;
+        auth.password_rule.regexp = Some("^[a-z]+$".into());
+        assert!(password(&auth, &fields(json!({"password": "short"}))).is_ok());
+        assert!(password(&auth, &fields(json!({"password": "S"}))).is_err());
+    }
+}

@@ -1,0 +1,85 @@
+//! Pieces of JSON that several resources share, with RabbitMQ's field names.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use crate::broker::QueueHandle;
+use crate::spec::QueueType;
+
+/// A queue type's name on the wire.
+pub fn queue_type(kind: QueueType) -> &'static str {
+    crate::spec::arguments::type_name(kind)
+}
+
+/// The queue type of that name.
+pub fn queue_type_named(name: &str) -> Option<QueueType> {
+    let all = [QueueType::Classic, QueueType::Quorum, QueueType::Stream];
+    all.into_iter().find(|kind| queue_type(*kind) == name)
+}
+
+/// Tags, from a list of texts or one text with commas.
+pub fn tags(value: &Value) -> Option<Vec<String>> {
+    match value {
+        Value::String(text) => {
+            let tags = text.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+            Some(tags.map(str::to_owned).collect())
+        }
+        Value::Array(tags) => tags.iter().map(|tag| tag.as_str().map(str::to_owned)).collect(),
+        _ => None,
+    }
+}
+
+/// What stands beside every number that has a rate.
+pub fn still() -> Value {
+    json!({"rate": 0.0})
+}
+
+/// The messages of several queues.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub ready: u64,
+    pub unacked: u64,
+}
+
+impl Totals {
+    /// Adds the queues up.
+    pub fn of(queues: &[Arc<QueueHandle>]) -> Self {
+        queues.iter().fold(Self::default(), |totals, queue| {
+            let counts = queue.read(|machine| machine.counts());
+            Self {
+                ready: totals.ready + counts.ready,
+                unacked: totals.unacked + counts.unacked,
+            }
+        })
+    }
+
+    /// Writes them into an object.
+    pub fn write(self, view: &mut Value) {
+        view["messages"] = json!(self.ready + self.unacked);
+        view["messages_details"] = still();
+        view["messages_ready"] = json!(self.ready);
+        view["messages_ready_details"] = still();
+        view["messages_unacknowledged"] = json!(self.unacked);
+        view["messages_unacknowledged_details"] = still();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queue_types_have_their_names() {
+        assert_eq!(queue_type_named("quorum"), Some(QueueType::Quorum));
+        assert_eq!(queue_type_named("nope"), None);
+    }
+
+    #[test]
+    fn totals_add_up() {
+        let mut view = json!({});
+        Totals { ready: 2, unacked: 1 }.write(&mut view);
+        assert_eq!(view["messages"], 3);
+        assert_eq!(view["messages_ready"], 2);
+    }
+}
