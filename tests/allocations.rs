@@ -39,7 +39,6 @@ fn publishes_and_acks_are_taken_without_an_allocation() {
     let tune_ok = ConnectionTuneOk {
         channel_max: 1,
         frame_max: 4096,
-        initial_frame_max: 4096,
         heartbeat: 1,
     };
     let start_ok = ConnectionStartOk {
