@@ -11,8 +11,8 @@ use super::parameters::cluster_name;
 use super::route::{Access, Route};
 use crate::broker::declare::QueueRules;
 use crate::broker::{Broker, BrokerError};
-use crate::metadata::Command;
-use crate::metadata::definitions::{self, DefinitionError, Writer};
+use crate::metadata::definitions::{self, DefinitionError, Setting, Writer};
+use crate::metadata::{Catalog, Command};
 use crate::types::{UserName, VhostName};
 
 /// What can be done with definitions.
@@ -89,8 +89,7 @@ impl From<ImportError> for Failure {
 /// # Errors
 /// When the document is none, or the catalogue refuses something of it.
 pub async fn import(broker: &Arc<Broker>, document: &Value, by: &UserName) -> Result<(), ImportError> {
-    let default_type = QueueRules::of(&broker.config().queues).default_type;
-    let commands = definitions::import(&broker.catalog(), document, by, default_type)?;
+    let commands = definitions::import(setting(broker, &broker.catalog(), by), document)?;
     carry_out(broker, commands).await
 }
 
@@ -100,9 +99,17 @@ async fn import_vhost(
     vhost: &VhostName,
     by: &UserName,
 ) -> Result<(), ImportError> {
-    let default_type = QueueRules::of(&broker.config().queues).default_type;
-    let commands = definitions::import_vhost(&broker.catalog(), document, vhost, by, default_type)?;
+    let commands = definitions::import_vhost(setting(broker, &broker.catalog(), by), document, vhost)?;
     carry_out(broker, commands).await
+}
+
+fn setting<'a>(broker: &Broker, catalog: &'a Catalog, by: &'a UserName) -> Setting<'a> {
+    Setting {
+        catalog,
+        by,
+        default_type: QueueRules::of(&broker.config().queues).default_type,
+        salt: rand::random,
+    }
 }
 
 async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), ImportError> {
