@@ -32,7 +32,7 @@ use crate::codec::method::ConnectionBlocked;
 use crate::connection::{Connection, Ending, Ids, Login, Settings, Step, Tick};
 use crate::queue::Outcome;
 use crate::tasks;
-use crate::types::{ConnectionId, QueueName, Refusal, Reply, UserName};
+use crate::types::{ConnectionId, QueueName, Refusal, Reply, ReplyCode, UserName};
 
 /// Ids of `basic.publish`, for refusals.
 const PUBLISH: Ids = (60, 40);
@@ -95,7 +95,7 @@ enum Pause {
     OpenChannel(u16),
     CloseChannel(u16),
     Method(u16, Method),
-    UpdateSecret(Vec<u8>),
+    UpdateSecret,
     /// The client closed the connection.
     Closing,
     Refused(Option<u16>, Ids, Reply),
@@ -195,7 +195,7 @@ impl Session {
                     let published = publish(self, channel, whole.publish, whole.properties, body);
                     input.consume(consumed);
                     if let Err(reply) = published {
-                        break Pause::Refused(scope(channel, &reply), PUBLISH, reply);
+                        break refused_publish(channel, reply);
                     }
                 }
                 Step::Content {
@@ -207,7 +207,7 @@ impl Session {
                     let body = Body::Own(content.body.clone());
                     let published = publish(self, channel, content.publish(), &content.properties, body);
                     if let Err(reply) = published {
-                        break Pause::Refused(scope(channel, &reply), PUBLISH, reply);
+                        break refused_publish(channel, reply);
                     }
                 }
                 Step::Ack { consumed, channel, ack } => {
@@ -263,9 +263,9 @@ impl Session {
                     input.consume(consumed);
                     break Pause::Method(channel, method);
                 }
-                Step::UpdateSecret { consumed, secret } => {
+                Step::UpdateSecret { consumed, .. } => {
                     input.consume(consumed);
-                    break Pause::UpdateSecret(secret);
+                    break Pause::UpdateSecret;
                 }
                 Step::Closing { consumed } => {
                     input.consume(consumed);
@@ -309,7 +309,7 @@ impl Session {
                     self.refuse(scope(channel, &reply), ids, &reply).await;
                 }
             }
-            Pause::UpdateSecret(secret) => self.on_update_secret(&secret),
+            Pause::UpdateSecret => self.on_update_secret(),
             Pause::Closing => {
                 self.clean_up().await;
                 self.machine.close_ok(now, &mut self.out);
@@ -625,6 +625,15 @@ fn publish(
         }
     }
     Ok(())
+}
+
+/// A refusal of a publish. What RabbitMQ's channels crash on is about no method.
+fn refused_publish(channel: u16, reply: Reply) -> Pause {
+    let ids = match reply.code {
+        ReplyCode::InternalError => (0, 0),
+        _ => PUBLISH,
+    };
+    Pause::Refused(scope(channel, &reply), ids, reply)
 }
 
 /// What a refusal closes.

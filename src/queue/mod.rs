@@ -26,6 +26,7 @@ pub mod delay;
 mod entry;
 mod expiry;
 mod limits;
+mod mark;
 mod outstanding;
 mod paging;
 mod ready;
@@ -51,6 +52,7 @@ pub use sink::{
 use confirms::Confirms;
 use consumers::Consumers;
 use entry::{Entry, LOST, PAGED, REDELIVERED, STORED};
+use mark::Mark;
 use outstanding::{Held, Outstanding, Owner};
 use paging::Paging;
 use ready::{Place, Ready};
@@ -71,8 +73,7 @@ pub struct Queue<C, P> {
     paging: Paging,
     next_seq: u64,
     durable_up_to: u64,
-    /// Stored messages up to here are recorded as possibly delivered.
-    delivered_up_to: u64,
+    delivered: Mark,
     /// Messages the journal holds, and the bytes of their bodies.
     persistent: (u64, u64),
     last_used: Timestamp,
@@ -96,7 +97,7 @@ impl<C, P> Queue<C, P> {
             paging: Paging::new(),
             next_seq: 1,
             durable_up_to: 0,
-            delivered_up_to: 0,
+            delivered: Mark::at(0),
             persistent: (0, 0),
             last_used: now,
             consumer_timeout: None,
@@ -202,7 +203,7 @@ impl<C, P> Queue<C, P> {
             Slot::NONE
         } else {
             let slot = self.outstanding.next_slot(entry.seq);
-            note_delivery(&mut self.delivered_up_to, &entry, sink);
+            self.delivered.note(&entry, sink);
             self.hold(now, entry, Owner::Get, sink);
             slot
         };
@@ -453,7 +454,7 @@ impl<C, P> Queue<C, P> {
             false => self.outstanding.next_slot(entry.seq),
         };
         if !no_ack {
-            note_delivery(&mut self.delivered_up_to, &entry, sink);
+            self.delivered.note(&entry, sink);
         }
         let delivery = Delivery {
             message,
@@ -501,15 +502,3 @@ impl<C, P> Queue<C, P> {
         }
     }
 }
-
-/// Records, before it happens, that a stored message is delivered. It is done ahead in steps: a
-/// restart may flag a few messages too many as redelivered, never one too few.
-fn note_delivery(delivered_up_to: &mut u64, entry: &Entry, sink: &mut impl Sink) {
-    if entry.is(STORED) && entry.seq > *delivered_up_to {
-        *delivered_up_to = entry.seq | (DELIVERED_STEP - 1);
-        sink.delivered_up_to(*delivered_up_to);
-    }
-}
-
-/// How far ahead deliveries are recorded, in messages; a power of two.
-const DELIVERED_STEP: u64 = 256;

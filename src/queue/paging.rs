@@ -278,7 +278,7 @@ impl<C, P> Queue<C, P> {
 }
 
 /// The budget of a queue unless it is told otherwise, in bytes.
-const DEFAULT_LIMIT: u64 = 8 << 20;
+const DEFAULT_LIMIT: u64 = 16 << 20;
 
 /// Transient messages that clients hold are written out beyond this many budgets.
 const TRANSIENT_FACTOR: u64 = 4;
@@ -287,10 +287,10 @@ const TRANSIENT_FACTOR: u64 = 4;
 const MOST_RUNS: usize = 2;
 
 /// Most messages of one request, and read ahead.
-const RUN_MESSAGES: usize = 1024;
+const RUN_MESSAGES: usize = 8192;
 
 /// Bytes of bodies after which a request is full, and nothing more is read ahead.
-const RUN_BYTES: u64 = 1 << 20;
+const RUN_BYTES: u64 = 2 << 20;
 
 /// Outstanding messages looked at when the journal comes along and memory is short.
 const ROUND: usize = 1024;

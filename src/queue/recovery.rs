@@ -5,7 +5,8 @@ use crate::types::Timestamp;
 
 use super::Queue;
 use super::entry::{Entry, REDELIVERED, STORED};
-use super::sink::{Loc, Recovered};
+use super::mark::Mark;
+use super::sink::{Loc, Recovered, Sink};
 
 impl<C, P> Queue<C, P> {
     /// The queue as the journal knows it. Messages that may have been delivered, up to
@@ -26,7 +27,7 @@ impl<C, P> Queue<C, P> {
         // A number below the mark would be taken for a delivered message after the next restart.
         queue.next_seq = next_seq.max(last.max(delivered_up_to).saturating_add(1));
         queue.durable_up_to = queue.next_seq - 1;
-        queue.delivered_up_to = delivered_up_to;
+        queue.delivered = Mark::at(delivered_up_to);
         for message in ledger {
             let mut entry = Entry::recovered(message.seq, message.loc, &message.meta, message.len, message.count);
             if entry.count > 0 || message.seq <= delivered_up_to {
@@ -37,6 +38,15 @@ impl<C, P> Queue<C, P> {
             queue.ready.push(entry);
         }
         queue
+    }
+
+    /// The node stops in good order: records which messages were delivered, so that no others are
+    /// flagged when it starts again. To be called last.
+    pub fn stop<S>(&mut self, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        self.delivered.stop(sink);
     }
 
     /// The stored messages whose body is where `in_segment` says: sequence number, place and

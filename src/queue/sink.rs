@@ -188,7 +188,8 @@ pub trait Sink {
     /// Record: a durable message came back; `count` is absolute. Only where counts must survive
     /// (quorum queues): for the others `delivered_up_to` says enough.
     fn returned(&mut self, seq: u64, count: u32);
-    /// Record: messages up to `mark` may have been delivered.
+    /// Record: messages up to `mark`, and no others, may have been delivered. It grows, but for the
+    /// last one before an orderly stop.
     fn delivered_up_to(&mut self, mark: u64);
     /// A message kept with [`Keep::Page`] is gone. Nothing to record: a help for freeing space.
     fn unpaged(&mut self, _seq: u64, _loc: Loc) {}

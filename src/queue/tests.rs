@@ -2,15 +2,18 @@
 //! clients, and walks the queue's invariants after every step.
 
 mod consuming;
+mod delays;
 mod expiry;
 mod limits;
 mod measure;
+mod model;
 mod paging;
 mod priorities;
 mod random;
 mod recovery;
 mod redelivery;
 mod single_active;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -121,7 +124,6 @@ impl Sink for Around {
     }
 
     fn delivered_up_to(&mut self, mark: u64) {
-        assert!(mark > self.journal.mark);
         self.journal.mark = mark;
     }
 
@@ -403,6 +405,12 @@ impl QueueTest {
         self.around.journal.paged.clear();
         self.queue.tick(self.now, &mut self.around);
         self.queue.check();
+    }
+
+    /// The same, in good order.
+    fn restart_orderly(&mut self) {
+        self.queue.stop(&mut self.around);
+        self.restart();
     }
 
     fn counts(&self) -> (u64, u64) {

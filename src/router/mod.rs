@@ -26,6 +26,8 @@ use crate::types::{ExchangeName, FieldValue, Message};
 
 /// Messages an `x-recent-history` exchange keeps when its arguments say nothing.
 const HISTORY_LENGTH: usize = 20;
+/// Messages it keeps at most, whatever its arguments say: they are in memory.
+const MOST_HISTORY: usize = 10_000;
 
 /// The exchanges of a vhost. `Q` is a queue as the broker holds it.
 pub struct Router<Q> {
@@ -122,7 +124,7 @@ impl<Q: Clone + Eq + Hash + Send + Sync + 'static> Router<Q> {
             history: VecDeque::new(),
             history_length: length
                 .and_then(|length| usize::try_from(length).ok())
-                .unwrap_or(HISTORY_LENGTH),
+                .map_or(HISTORY_LENGTH, |length| length.min(MOST_HISTORY)),
         };
         self.exchanges.insert(spec.name.clone(), exchange);
     }
@@ -229,7 +231,9 @@ impl<Q: Clone + Eq + Hash + Send + Sync + 'static> Router<Q> {
         match exchange.kind {
             ExchangeKind::RecentHistory => {
                 out.cacheable = false;
-                out.remembered.push(name.clone());
+                if input.headers.table().get("x-recent-history-no-store").is_none() {
+                    out.remembered.push(name.clone());
+                }
             }
             ExchangeKind::DelayedMessage => {
                 out.cacheable = false;

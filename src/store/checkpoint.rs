@@ -205,6 +205,9 @@ impl Inner {
                 Place::Rest(epoch) => plan.rewrite.as_ref().is_some_and(|from| from.number == epoch),
             });
         }
+        if let Some(from) = &plan.rewrite {
+            log.index.rewritten(from.number);
+        }
         for victim in &plan.victims {
             if let Some(segment) = log.index.segments.remove(&victim.number)
                 && segment.live > 0
@@ -246,6 +249,9 @@ impl Inner {
         // The segment being written stays, and so does what is not synced: the barrier sees to
         // that, because it covers everything up to now.
         sealed.retain(|segment| *segment < log.pending.segment());
+        if sealed.is_empty() {
+            return sealed;
+        }
         // What a segment says of states is said again when it goes. So the log is let grow to twice
         // as much as all states take: else it would be busy with itself for ever.
         let least = (2 * log.index.state_bytes() / self.options.segment_bytes + 1) as usize;

@@ -27,6 +27,29 @@ pub(super) enum Place {
     Rest(u32),
 }
 
+/// A place in 4 bytes: the lowest bit says which kind it is. (Numbers of segments and epochs stay
+/// below 2^31: that is 2^57 bytes of log.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Packed(u32);
+
+impl From<Place> for Packed {
+    fn from(place: Place) -> Self {
+        Self(match place {
+            Place::Log(segment) => segment << 1,
+            Place::Rest(epoch) => epoch << 1 | 1,
+        })
+    }
+}
+
+impl From<Packed> for Place {
+    fn from(Packed(bits): Packed) -> Self {
+        match bits & 1 {
+            0 => Self::Log(bits >> 1),
+            _ => Self::Rest(bits >> 1),
+        }
+    }
+}
+
 /// Entries first to last of one owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Run {
@@ -51,7 +74,7 @@ struct Mark {
 
 #[derive(Debug, Default)]
 struct Owner {
-    live: RangeMap<Place>,
+    live: RangeMap<Packed>,
     living: u64,
     counts: RangeMap<Count>,
     mark: Option<Mark>,
@@ -115,7 +138,8 @@ impl Index {
     /// An entry was written to the log. The seq must not be in use.
     pub fn put(&mut self, owner: OwnerId, seq: u64, keep: Keep, segment: u32) {
         let state = self.owners.entry(owner).or_default();
-        state.live.insert(seq, seq, Place::Log(segment));
+        debug_assert_eq!(state.live.get(seq), None, "{owner:?} uses {seq} twice");
+        state.live.insert(seq, seq, Place::Log(segment).into());
         state.living += 1;
         // What a restart drops leaves no trace, so that owners of nothing else leave none either.
         if keep == Keep::Durable {
@@ -130,7 +154,7 @@ impl Index {
     /// An entry was found at rest.
     pub fn put_at_rest(&mut self, owner: OwnerId, seq: u64, epoch: u32) {
         let state = self.owners.entry(owner).or_default();
-        state.live.insert(seq, seq, Place::Rest(epoch));
+        state.live.insert(seq, seq, Place::Rest(epoch).into());
         state.living += 1;
         state.saw(seq, 0);
         let at = self.epochs.entry(epoch).or_default();
@@ -162,6 +186,7 @@ impl Index {
             let count = last - first + 1;
             gone += count;
             lived = Some((lived.map_or(first, |(first, _)| first), last));
+            let place = place.into();
             let left = match place {
                 Place::Log(segment) => segments.get_mut(&segment).map(|segment| &mut segment.live),
                 Place::Rest(epoch) => {
@@ -249,7 +274,7 @@ impl Index {
     }
 
     pub fn place(&self, owner: OwnerId, seq: u64) -> Option<Place> {
-        self.owners.get(&owner)?.live.get(seq)
+        self.owners.get(&owner)?.live.get(seq).map(Place::from)
     }
 
     pub fn count(&self, owner: OwnerId, seq: u64) -> u32 {
@@ -289,7 +314,7 @@ impl Index {
             let pieces = state.live.within(first, last);
             runs.extend(
                 pieces
-                    .filter(|(_, _, place)| *place == Place::Log(segment))
+                    .filter(|(_, _, place)| *place == Place::Log(segment).into())
                     .map(|(first, last, _)| Run { owner, first, last }),
             );
         }
@@ -301,7 +326,10 @@ impl Index {
     pub fn living_at_rest(&self, epoch: u32) -> Vec<Run> {
         let mut runs = Vec::new();
         for (&owner, state) in &self.owners {
-            let pieces = state.live.iter().filter(|(_, _, place)| *place == Place::Rest(epoch));
+            let pieces = state
+                .live
+                .iter()
+                .filter(|(_, _, place)| *place == Place::Rest(epoch).into());
             runs.extend(pieces.map(|(first, last, _)| Run { owner, first, last }));
         }
         runs.sort_unstable();
@@ -369,7 +397,11 @@ impl Index {
             let mut arrived = Vec::new();
             if let Some(state) = self.owners.get(&run.owner) {
                 let pieces = state.live.within(run.first, run.last);
-                arrived.extend(pieces.filter(|(_, _, place)| came_from(*place)));
+                arrived.extend(
+                    pieces
+                        .map(|(first, last, place)| (first, last, place.into()))
+                        .filter(|(_, _, place)| came_from(*place)),
+                );
             }
             for (first, last, place) in arrived {
                 if next < first {
@@ -391,7 +423,7 @@ impl Index {
                 }
                 self.epochs.entry(epoch).or_default().live += count;
                 if let Some(state) = self.owners.get_mut(&run.owner) {
-                    state.live.insert(first, last, Place::Rest(epoch));
+                    state.live.insert(first, last, Place::Rest(epoch).into());
                 }
             }
             if next <= run.last {
@@ -423,6 +455,13 @@ impl Index {
         found
     }
 
+    /// An epoch was rewritten. What could not be read stays there, and is not tried again.
+    pub fn rewritten(&mut self, epoch: u32) {
+        if let Some(epoch) = self.epochs.get_mut(&epoch) {
+            epoch.total = epoch.live;
+        }
+    }
+
     /// Walks what must hold; for tests.
     #[cfg(test)]
     pub fn check(&self) {
@@ -433,7 +472,7 @@ impl Index {
             for (first, last, place) in state.live.iter() {
                 let count = last - first + 1;
                 living += count;
-                match place {
+                match place.into() {
                     Place::Log(segment) => *in_segments.entry(segment).or_default() += count,
                     Place::Rest(epoch) => *in_epochs.entry(epoch).or_default() += count,
                 }

@@ -91,6 +91,19 @@ fn a_body_that_cannot_be_read_any_more_is_dropped_with_its_message() {
 }
 
 #[test]
+fn behind_a_lost_head_an_expired_message_does_not_stop_the_line() {
+    let mut q = QueueTest::new();
+    q.limit_memory(ONE);
+    q.send([hundred("m1"), hundred("m2"), hundred("m3").ttl(100), hundred("m4")]);
+    assert!(q.get().is_some());
+    q.consume("a", credit(9)).expect("taken");
+    q.now = q.now + Millis(100);
+    while q.answer_losing(&["m2"]) {}
+    assert_eq!(q.delivered(), ["a ← m4"]);
+    assert_eq!(q.counts(), (0, 2));
+}
+
+#[test]
 fn a_dying_message_whose_body_is_lost_is_gone() {
     let mut q = QueueTest::new().with_dead_letters();
     q.limit_memory(ONE);
@@ -127,15 +140,15 @@ fn what_is_purged_or_dies_while_it_is_being_read_does_no_harm() {
 fn bodies_are_read_in_runs_of_bounded_length() {
     let mut q = QueueTest::new();
     q.limit_memory(0);
-    q.send(["m"; 1500]);
+    q.send(["m"; 9000]);
     q = q.consumer("a", credit(1));
     let sizes = |q: &QueueTest| q.around.wanted.iter().map(Vec::len).collect::<Vec<_>>();
     assert_eq!(q.delivered(), ["a ← m"]);
-    assert_eq!(sizes(&q), [1024], "what is read ahead is bounded");
+    assert_eq!(sizes(&q), [8192], "what is read ahead is bounded");
     q.answer();
     assert_eq!(sizes(&q), [0; 0]);
     q.cancel("a");
-    assert_eq!(q.drain().len(), 1499);
+    assert_eq!(q.drain().len(), 8999);
 }
 
 #[test]

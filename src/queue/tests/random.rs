@@ -5,157 +5,13 @@
 use std::collections::VecDeque;
 
 use proptest::collection::vec;
+use proptest::option::of as option_of;
 use proptest::prelude::*;
 
+use super::model::{GETTER, Moment, One, Stand, World};
+use super::watch::{Event, Watch, number_of};
 use super::*;
-use crate::queue::entry::LOST;
 use crate::spec::Overflow;
-
-/// Everybody around the queue: what it told them, in order, and what they keep.
-#[derive(Default)]
-struct Watch {
-    events: Vec<Event>,
-    journal: Journal,
-    stalled: BTreeSet<usize>,
-    wanted: Vec<Vec<(u64, Loc)>>,
-}
-
-enum Event {
-    Delivered {
-        to: usize,
-        number: u64,
-        slot: Slot,
-        redelivered: bool,
-    },
-    Dead {
-        slot: Slot,
-        number: u64,
-        reason: DeathReason,
-    },
-    Confirmed(u64),
-    Refused(u64),
-}
-
-impl Sink for Watch {
-    type Consumer = usize;
-    type Publish = u64;
-
-    fn room(&mut self, consumer: &usize) -> bool {
-        !self.stalled.contains(consumer)
-    }
-
-    fn deliver(&mut self, consumer: &usize, _id: ConsumerId, delivery: Delivery<'_>) {
-        assert!(!self.stalled.contains(consumer));
-        self.events.push(Event::Delivered {
-            to: *consumer,
-            number: number_of(delivery.message),
-            slot: delivery.slot,
-            redelivered: delivery.redelivered,
-        });
-    }
-
-    fn confirm(&mut self, publish: u64) {
-        self.events.push(Event::Confirmed(publish));
-    }
-
-    fn refuse(&mut self, publish: u64) {
-        self.events.push(Event::Refused(publish));
-    }
-
-    fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason) {
-        let number = number_of(&message);
-        self.events.push(Event::Dead { slot, number, reason });
-    }
-
-    fn cancel(&mut self, _consumer: usize) {
-        panic!("the queue is not deleted here");
-    }
-
-    fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message, keep: Keep) -> Loc {
-        self.journal.store(seq, meta, message, keep)
-    }
-
-    fn settled(&mut self, seq: u64) {
-        assert!(self.journal.durable.remove(&seq).is_some(), "{seq} settled twice");
-    }
-
-    fn returned(&mut self, seq: u64, count: u32) {
-        self.journal.durable.get_mut(&seq).expect("not settled yet").count = count;
-    }
-
-    fn delivered_up_to(&mut self, mark: u64) {
-        assert!(mark > self.journal.mark);
-        self.journal.mark = mark;
-    }
-
-    fn unpaged(&mut self, _seq: u64, loc: Loc) {
-        assert!(self.journal.paged.remove(&loc).is_some(), "{loc} was not paged");
-    }
-
-    fn fetch(&mut self, wanted: &[(u64, Loc)]) {
-        self.wanted.push(wanted.to_vec());
-    }
-}
-
-fn number_of(message: &Message) -> u64 {
-    name_of(message).parse().expect("bodies are numbers")
-}
-
-/// A message as the model knows it.
-struct One {
-    number: u64,
-    lane: u8,
-    expires: u64,
-    stored: bool,
-    redelivered: bool,
-    returns: u32,
-    place: Stand,
-}
-
-/// Where the model has it.
-#[derive(Clone, Copy, PartialEq, Debug)]
-enum Stand {
-    /// In the line, or not committed.
-    Waiting,
-    /// With a consumer, or with whoever got it.
-    Held(usize, Slot),
-    /// To be dead-lettered; its body is being read.
-    Leaving,
-    /// Dead-lettered, which the queue does not know yet.
-    Dying(Slot),
-}
-
-/// Whoever uses `basic.get`.
-const GETTER: usize = 99;
-
-/// The journal at the end of a command, and what had been delivered by then.
-struct Moment {
-    journal: Journal,
-    delivered: BTreeSet<u64>,
-}
-
-struct World {
-    queue: Queue<usize, u64>,
-    watch: Watch,
-    now: Timestamp,
-    kind: QueueType,
-    durable: bool,
-    settings: QueueSettings,
-    consumers: BTreeMap<usize, (ConsumerId, Option<u32>)>,
-    living: BTreeMap<u64, One>,
-    /// What came back to a quorum queue, in order of return.
-    first: VecDeque<u64>,
-    published: u64,
-    /// Publishes that are neither confirmed nor refused.
-    unanswered: BTreeSet<u64>,
-    confirmed: BTreeSet<u64>,
-    delivered: BTreeSet<u64>,
-    lost: BTreeSet<u64>,
-    history: Vec<Moment>,
-    synced: usize,
-    /// Messages of different priority may have come in this command.
-    mixed: bool,
-}
 
 #[derive(Clone, Debug)]
 enum Command {
@@ -182,10 +38,15 @@ enum Command {
     Bury(usize),
     Wait(u64),
     Purge,
-    Limit(Option<u64>),
+    Limit {
+        messages: Option<u64>,
+        bytes: Option<u64>,
+        ttl: Option<u64>,
+    },
     Memory(u64),
     Move,
     Crash(usize),
+    Restart,
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -198,7 +59,7 @@ fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
         8 => vec(message, 1..8).prop_map(Command::Publish),
         6 => (0..4_usize).prop_map(Command::Sync),
-        3 => (0..4_usize, proptest::option::of(1..4_u32), prop::bool::weighted(0.2), 0..2)
+        3 => (0..4_usize, option_of(1..4_u32), prop::bool::weighted(0.2), 0..2)
             .prop_map(|(who, prefetch, no_ack, priority)| Command::Consume { who, prefetch, no_ack, priority }),
         2 => (0..4_usize).prop_map(Command::Cancel),
         8 => (0..9_usize, 1..5_usize, 0..3_u8)
@@ -210,10 +71,12 @@ fn command() -> impl Strategy<Value = Command> {
         3 => (0..9_usize).prop_map(Command::Bury),
         3 => (1..40_u64).prop_map(Command::Wait),
         1 => Just(Command::Purge),
-        1 => proptest::option::of(0..6_u64).prop_map(Command::Limit),
+        1 => (option_of(0..6_u64), option_of(0..900_u64), option_of(0..60_u64))
+            .prop_map(|(messages, bytes, ttl)| Command::Limit { messages, bytes, ttl }),
         2 => prop_oneof![Just(0), 0..2000_u64].prop_map(Command::Memory),
         1 => Just(Command::Move),
         1 => (0..9_usize).prop_map(Command::Crash),
+        1 => Just(Command::Restart),
     ]
 }
 
@@ -224,9 +87,9 @@ fn any_settings() -> impl Strategy<Value = (QueueType, bool, QueueSettings)> {
             Just((QueueType::Classic, false)),
             Just((QueueType::Quorum, true))
         ],
-        proptest::option::of(0..4_u8),
+        option_of(0..4_u8),
         prop::bool::weighted(0.2),
-        proptest::option::of(0..3_u32),
+        option_of(0..3_u32),
         prop_oneof![
             Just(Overflow::DropHead),
             Just(Overflow::RejectPublish),
@@ -312,16 +175,27 @@ impl World {
                 self.tick_if_due();
             }
             Command::Purge => self.purge(),
-            Command::Limit(most) => {
-                self.settings.max_length = most;
+            Command::Limit { messages, bytes, ttl } => {
+                self.settings.max_length = messages;
+                self.settings.max_length_bytes = bytes;
+                self.settings.message_ttl = ttl.map(Millis);
                 self.queue
                     .set_settings(self.now, self.settings.clone(), &mut self.watch);
             }
             Command::Memory(bytes) => self.queue.set_cache_limit(ByteSize(bytes), &mut self.watch),
             Command::Move => self.move_bodies(),
             Command::Crash(back) => return self.crash(back),
+            Command::Restart => {
+                self.queue.stop(&mut self.watch);
+                self.remember();
+                return self.crash(0);
+            }
         }
         self.look();
+        self.remember();
+    }
+
+    fn remember(&mut self) {
         self.history.push(Moment {
             journal: self.watch.journal.clone(),
             delivered: self.delivered.clone(),
@@ -350,7 +224,11 @@ impl World {
                     (QueueType::Quorum, _) => u8::from(priority > 4),
                     (_, most) => priority.min(most.unwrap_or(0)),
                 },
-                expires: ttl.map_or(u64::MAX, |ttl| self.now.0 + ttl),
+                expires: [ttl, self.settings.message_ttl.map(|ttl| ttl.0)]
+                    .into_iter()
+                    .flatten()
+                    .min()
+                    .map_or(u64::MAX, |ttl| self.now.0 + ttl),
                 stored: self.kind == QueueType::Quorum || self.durable && persistent,
                 redelivered: false,
                 returns: 0,
@@ -359,7 +237,7 @@ impl World {
         }
         let mut seq = self.queue.next_seq;
         self.queue.publish(self.now, batch, &mut self.watch);
-        let refused: BTreeSet<u64> = self.watch.events.iter().filter_map(refused).collect();
+        let refused: BTreeSet<u64> = self.watch.events.iter().filter_map(Event::refused).collect();
         for one in known {
             if !refused.contains(&one.number) {
                 self.living.insert(seq, one);
@@ -398,7 +276,7 @@ impl World {
                     .watch
                     .events
                     .iter()
-                    .any(|event| delivered_slot(event) == Some(slot))
+                    .any(|event| event.delivered_slot() == Some(slot))
             {
                 one.place = Stand::Held(GETTER, slot);
             }
@@ -528,135 +406,6 @@ impl World {
         }
     }
 
-    /// Looks at what the queue told, and whether model and queue agree.
-    fn look(&mut self) {
-        for event in std::mem::take(&mut self.watch.events) {
-            match event {
-                Event::Delivered {
-                    to,
-                    number,
-                    slot,
-                    redelivered,
-                } => self.saw(to, number, slot, redelivered),
-                Event::Dead { slot, number, reason } => self.saw_death(slot, number, reason),
-                Event::Confirmed(number) => {
-                    assert!(self.unanswered.remove(&number), "{number} confirmed twice");
-                    self.confirmed.insert(number);
-                }
-                Event::Refused(number) => assert!(self.unanswered.remove(&number)),
-            }
-        }
-        for seq in self.queue.dying.keys() {
-            if let Some(one) = self.living.get_mut(seq) {
-                one.place = Stand::Leaving;
-            }
-        }
-        self.forget_lost();
-        self.mixed = false;
-        self.queue.check();
-        let count = |is: fn(&Stand) -> bool| self.living.values().filter(|one| is(&one.place)).count() as u64;
-        let waiting = self.queue.ready() + self.queue.uncommitted.len() as u64;
-        assert_eq!(count(|place| *place == Stand::Waiting), waiting);
-        assert_eq!(count(|place| matches!(place, Stand::Held(..))), self.queue.unacked());
-        assert_eq!(count(|place| *place == Stand::Leaving), self.queue.dying.len() as u64);
-        let stored = self.living.iter().filter(|(_, one)| one.stored).map(|(seq, _)| *seq);
-        assert!(
-            stored.eq(self.watch.journal.durable.keys().copied()),
-            "what the journal has"
-        );
-    }
-
-    /// Messages whose body was lost go when they reach the head.
-    fn forget_lost(&mut self) {
-        let still: BTreeSet<u64> = self
-            .queue
-            .ready
-            .iter()
-            .filter(|entry| entry.is(LOST))
-            .map(|entry| entry.seq)
-            .collect();
-        for seq in self.lost.clone() {
-            if !still.contains(&seq) {
-                self.lost.remove(&seq);
-                self.living.remove(&seq);
-            }
-        }
-    }
-
-    fn saw(&mut self, to: usize, number: u64, slot: Slot, redelivered: bool) {
-        let (seq, one) = self
-            .living
-            .iter()
-            .find(|(_, one)| one.number == number)
-            .expect("it is not gone");
-        let seq = *seq;
-        assert_eq!(one.place, Stand::Waiting, "{number} is delivered twice");
-        assert!(!self.lost.contains(&seq));
-        assert_eq!(redelivered, one.redelivered, "the flag of {number}");
-        self.check_order(seq);
-        self.first.retain(|other| *other != seq);
-        self.delivered.insert(seq);
-        if slot == Slot::NONE {
-            self.living.remove(&seq);
-            return;
-        }
-        assert_eq!(slot.seq(), seq);
-        self.living.get_mut(&seq).expect("just found").place = Stand::Held(to, slot);
-        if let Some((_, Some(prefetch))) = self.consumers.get(&to) {
-            let held = |one: &&One| matches!(one.place, Stand::Held(by, _) if by == to);
-            assert!(
-                self.living.values().filter(held).count() <= *prefetch as usize,
-                "credit of {to}"
-            );
-        }
-    }
-
-    /// Nothing that can be delivered stands before it.
-    fn check_order(&self, seq: u64) {
-        let live = |seq: &u64| {
-            let one = &self.living[seq];
-            one.place == Stand::Waiting
-                && one.expires > self.now.0
-                && !self.lost.contains(seq)
-                && !self.queue.dying.contains_key(seq)
-        };
-        let lane = self.living[&seq].lane;
-        let first = |seq: &&u64| self.living.contains_key(seq) && live(seq);
-        if self.kind == QueueType::Quorum {
-            if let Some(before) = self.first.iter().find(first) {
-                return assert_eq!(*before, seq, "what came back goes first");
-            }
-        } else if !self.mixed {
-            let higher = |other: &&u64| self.living[other].lane > lane && live(other);
-            assert_eq!(self.living.keys().find(higher), None, "a higher priority waits");
-        }
-        let before = |other: &&u64| **other < seq && self.living[other].lane == lane && live(other);
-        assert_eq!(self.living.keys().find(before), None, "{seq} overtakes");
-    }
-
-    fn saw_death(&mut self, slot: Slot, number: u64, reason: DeathReason) {
-        if slot == Slot::NONE {
-            assert_eq!(
-                (reason, self.settings.overflow),
-                (DeathReason::MaxLen, Overflow::RejectPublishDlx)
-            );
-            assert!(self.living.values().all(|one| one.number != number));
-            return;
-        }
-        let one = self.living.get_mut(&slot.seq()).expect("it is not gone");
-        assert_eq!(one.number, number);
-        match reason {
-            DeathReason::Rejected => assert_eq!(one.place, Stand::Leaving),
-            DeathReason::Expired => assert!(one.expires <= self.now.0),
-            DeathReason::MaxLen => {}
-            DeathReason::DeliveryLimit => {
-                assert!(self.settings.delivery_limit.is_some_and(|limit| one.returns > limit));
-            }
-        }
-        assert!(matches!(one.place, Stand::Waiting | Stand::Leaving));
-        one.place = Stand::Dying(slot);
-    }
-
     /// The node dies; the journal has everything up to some moment since the last sync.
     fn crash(&mut self, back: usize) {
         if !self.durable {
@@ -669,7 +418,10 @@ impl World {
                 assert!(moment.journal.durable.contains_key(seq), "{} was confirmed", one.number);
             }
         }
-        let Moment { mut journal, delivered } = moment;
+        let Moment {
+            mut journal,
+            mut delivered,
+        } = moment;
         journal.paged.clear();
         let recovered = |(seq, stored): (&u64, &Stored)| Recovered {
             seq: *seq,
@@ -719,20 +471,23 @@ impl World {
         self.first.clear();
         self.unanswered.clear();
         self.lost.clear();
+        // Numbers that the journal never saw are given again.
+        delivered.retain(|seq| journal.durable.contains_key(seq));
         self.delivered = delivered.clone();
         self.history = vec![Moment { journal, delivered }];
         self.synced = 0;
         self.queue.tick(self.now, &mut self.watch);
         self.look();
-        self.history.push(Moment {
-            journal: self.watch.journal.clone(),
-            delivered: self.delivered.clone(),
-        });
+        self.remember();
     }
 
     /// Everybody goes, then what is left is taken out.
     fn drain(&mut self) {
-        self.run(Command::Limit(None));
+        self.run(Command::Limit {
+            messages: None,
+            bytes: None,
+            ttl: None,
+        });
         for who in 0..4 {
             self.run(Command::Unstall(who));
             self.run(Command::Cancel(who));
@@ -752,20 +507,6 @@ impl World {
         assert_eq!(self.queue.counts(), Counts::default());
         assert!(self.unanswered.is_empty(), "everything published is answered");
         assert_eq!(self.queue.deadline(), None);
-    }
-}
-
-fn refused(event: &Event) -> Option<u64> {
-    match event {
-        Event::Refused(number) => Some(*number),
-        _ => None,
-    }
-}
-
-fn delivered_slot(event: &Event) -> Option<Slot> {
-    match event {
-        Event::Delivered { slot, .. } => Some(*slot),
-        _ => None,
     }
 }
 

@@ -22,13 +22,13 @@ fn what_may_have_been_delivered_is_flagged_and_what_came_later_is_not() {
     for mut q in QueueTest::each(|_| {}) {
         q.send(["m1", "m2"]);
         q.get();
-        assert_eq!(q.around.journal.mark, 255, "deliveries are recorded ahead");
+        assert_eq!(q.around.journal.mark, 257, "deliveries are recorded ahead");
         q.restart();
         q.send(["m3"]);
         assert_eq!(q.get().as_deref(), Some("m1 (redelivered), 2 left"));
         assert_eq!(q.get().as_deref(), Some("m2 (redelivered), 1 left"));
         assert_eq!(q.get().as_deref(), Some("m3, 0 left"));
-        assert_eq!(q.around.journal.last_seq, 256);
+        assert_eq!(q.around.journal.last_seq, 258);
         q.restart();
         for name in ["m1", "m2", "m3"] {
             assert!(
@@ -46,6 +46,36 @@ fn an_untouched_queue_comes_back_unflagged() {
         q.restart();
         assert_eq!(q.get().as_deref(), Some("m1, 0 left"));
     }
+}
+
+#[test]
+fn after_an_orderly_stop_only_what_was_delivered_is_flagged() {
+    for mut q in QueueTest::each(|_| {}) {
+        q.send(["m1", "m2"]);
+        q.get();
+        q.restart_orderly();
+        assert_eq!(q.get().as_deref(), Some("m1 (redelivered), 1 left"));
+        q.restart_orderly();
+        q.send(["m3"]);
+        assert_eq!(q.drain(), ["m1", "m2", "m3"]);
+        q.restart_orderly();
+        assert_eq!(q.get(), None);
+    }
+}
+
+#[test]
+fn the_mark_is_moved_long_before_deliveries_reach_it() {
+    let mut q = QueueTest::new().consumer("a", Terms::default());
+    q.send(["m"; 100]);
+    assert_eq!(q.around.journal.mark, 257);
+    q.send(["m"; 100]);
+    assert_eq!(q.around.journal.mark, 130 + 256);
+    q.send([msg("m").transient(); 500]);
+    assert_eq!(
+        q.around.journal.mark,
+        130 + 256,
+        "what is not stored does not come back"
+    );
 }
 
 #[test]

@@ -234,3 +234,34 @@ fn a_lone_put_is_one_write_and_one_sync_and_then_there_is_rest() {
     assert_eq!(store.stats().syncs, 1);
     store.stop();
 }
+
+/// States fill segments too, and are said again when those go: that must not go on for ever.
+#[test]
+fn a_log_of_states_alone_comes_to_rest() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), small()).unwrap();
+    let (told, mut writer) = (Told::default(), Writer::default());
+    for owner in 1..=3000 {
+        store.batch(OwnerId(owner)).mark(&[7; 150]);
+        put(&store, OwnerId(owner), 0, 10, Keep::Durable);
+        store.batch(OwnerId(owner)).touch(&[(0, 0)], 1);
+    }
+    store.0.wal.write(&mut writer).unwrap();
+    let written = store.stats().log_bytes_written;
+    let mut rounds = 0;
+    while let Some(plan) = store.0.plan(&told, true).unwrap() {
+        store.0.wal.write(&mut writer).unwrap();
+        store.0.carry_out(&plan).unwrap();
+        rounds += 1;
+        assert!(rounds < 100);
+    }
+    assert!(store.stats().log_bytes_written < 3 * written);
+    store.stop();
+    let (store, recovered) = Store::open(dir.path(), small()).unwrap();
+    assert_eq!(recovered.owners.len(), 3000);
+    for ledger in recovered.owners.values() {
+        assert_eq!(ledger.mark.as_deref(), Some(&[7; 150][..]));
+        assert_eq!((ledger.entries.len(), ledger.entries[0].count, ledger.next_seq), (1, 1, 1));
+    }
+    store.stop();
+}
