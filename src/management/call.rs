@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::access::{self, Caller, Credentials};
 use super::answer::{Answer, Answered, Failure};
 use super::endpoint::Endpoint;
-use super::route::Access;
+use super::route::{Access, Parameters};
 use crate::broker::Broker;
 use crate::broker::access::Who;
 use crate::metadata::{self, Command};
@@ -23,7 +23,7 @@ pub struct Call {
     /// Where the node listens.
     pub endpoints: Arc<[Endpoint]>,
     pub query: Query,
-    pub(super) parameters: Vec<(&'static str, String)>,
+    pub(super) parameters: Parameters,
     pub(super) body: Bytes,
     pub(super) from: IpAddr,
     /// Why a connection is closed, as the operator says.
