@@ -247,10 +247,7 @@ fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         view["head_message_timestamp"] = Value::Null;
         view["exclusive_consumer_tag"] = Value::Null;
     }
-    let connections = call.broker.connections().all();
-    if let Some(owner) = spec.exclusive_owner
-        && let Some(owner) = connections.iter().find(|connection| connection.id == owner)
-    {
+    if let Some(owner) = spec.exclusive_owner.and_then(|owner| call.connections().get(&owner)) {
         view["owner_pid_details"] = owner_view(owner);
     }
     if let Some(queue) = live(call, vhost, spec) {
@@ -264,7 +261,7 @@ fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
             view["exclusive_consumer_tag"] = json!(exclusive);
         }
         view["single_active_consumer_tag"] = json!(active);
-        view["consumer_details"] = consumers::of_queue(call, &queue, &connections).into();
+        view["consumer_details"] = consumers::of_queue(call, &queue).into();
     }
     view
 }

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -212,6 +212,7 @@ async fn call(
         broker: node.broker.clone(),
         caller,
         from,
+        connections: OnceLock::new(),
         endpoints: node.endpoints.clone(),
         parameters,
         query: Query::parse(parts.uri.query().unwrap_or_default()),

@@ -44,6 +44,7 @@ fn an_alarm_fails_the_check() {
         }
         assert!(std::time::Instant::now() < end, "no alarm: {answer:?}");
     };
+    assert_eq!(answer["reason"], "There are alarms in effect in the cluster");
     assert_eq!(answer["alarms"][0]["resource"], "memory");
     assert_eq!(broker.http().get("/api/nodes").json()[0]["mem_alarm"], true);
 }
