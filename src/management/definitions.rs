@@ -21,11 +21,13 @@ pub static ROUTES: &[Route] = &[
         "/definitions",
         Access::Administrator,
         "Everything declared; download=NAME saves it under a name.",
-        |call| {
-            let cluster_name = cluster_name(&call.broker);
-            let document = definitions::export(&call.broker.catalog(), &writer(&call.broker, &cluster_name));
-            given(call, document)
-        },
+        all,
+    ),
+    Route::get(
+        "/all-configuration",
+        Access::Administrator,
+        "An older name of /definitions.",
+        all,
     ),
     Route::get(
         "/definitions/{vhost}",
@@ -130,6 +132,12 @@ fn writer<'a>(broker: &'a Broker, cluster_name: &'a str) -> Writer<'a> {
         cluster_name,
         default_queue_type: &config.queues.default_type,
     }
+}
+
+fn all(call: &Call) -> Answered {
+    let cluster_name = cluster_name(&call.broker);
+    let document = definitions::export(&call.broker.catalog(), &writer(&call.broker, &cluster_name));
+    given(call, document)
 }
 
 fn given(call: &Call, value: Value) -> Answered {

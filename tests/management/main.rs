@@ -11,6 +11,7 @@ mod definitions;
 mod health;
 mod messages;
 mod policies;
+mod server;
 mod users;
 mod vhosts;
 
