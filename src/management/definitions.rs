@@ -1,6 +1,9 @@
 //! Definitions: everything declared as one document.
 
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 
 use serde_json::Value;
 use thiserror::Error;
@@ -114,11 +117,28 @@ fn setting<'a>(broker: &Broker, catalog: &'a Catalog, by: &'a UserName) -> Setti
     }
 }
 
+/// Commands under way at once: they share their syncs.
+const TOGETHER: usize = 512;
+
 async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), ImportError> {
+    let mut under_way = VecDeque::new();
     for command in commands {
-        broker
-            .decide(|catalog| Ok::<_, BrokerError>((Some(definitions::stamped(command, catalog)), ())))
-            .await?;
+        let mut decided =
+            Box::pin(broker.decide(|catalog| Ok::<_, BrokerError>((Some(definitions::stamped(command, catalog)), ()))));
+        // The first poll applies the command, so they are applied in order; what is waited for
+        // later is the sync.
+        match poll_fn(|context| Poll::Ready(decided.as_mut().poll(context))).await {
+            Poll::Ready(applied) => applied?,
+            Poll::Pending => under_way.push_back(decided),
+        }
+        if under_way.len() == TOGETHER
+            && let Some(oldest) = under_way.pop_front()
+        {
+            oldest.await?;
+        }
+    }
+    for decided in under_way {
+        decided.await?;
     }
     Ok(())
 }

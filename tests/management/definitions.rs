@@ -104,3 +104,34 @@ fn a_node_starts_with_the_definitions_of_its_configuration() {
     let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
     assert_eq!(broker.http().get("/api/queues/v/q").json()["durable"], true);
 }
+
+#[test]
+fn many_things_come_in_their_order_and_survive() {
+    let queues: Vec<_> = (0..1500)
+        .map(|number| json!({"name": format!("q{number:04}"), "vhost": "/", "durable": true, "auto_delete": false, "arguments": {}}))
+        .collect();
+    let bindings: Vec<_> = (0..1500)
+        .map(|number| {
+            json!({
+                "source": "amq.topic", "vhost": "/", "destination": format!("q{number:04}"), "destination_type": "queue",
+                "routing_key": "#", "arguments": {},
+            })
+        })
+        .collect();
+    let mut broker = Broker::start();
+    let document = json!({"queues": queues, "bindings": bindings});
+    broker
+        .http()
+        .post("/api/definitions", &document.to_string())
+        .expect_status(204);
+    broker.kill9();
+    broker.restart();
+    let again = broker.http().get("/api/definitions").json();
+    assert_eq!(again["bindings"].as_array().map(Vec::len), Some(1500));
+    let names = again["queues"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|queue| queue["name"].clone());
+    assert!(names.eq(queues.iter().map(|queue| queue["name"].clone())));
+}

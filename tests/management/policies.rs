@@ -43,6 +43,18 @@ fn bad_policies_are_refused_in_rabbitmqs_words() {
     assert_eq!(refused("{}"), "[{key_missing,pattern},{key_missing,definition}]");
     assert_eq!(
         refused(r#"{"pattern":"x","definition":{"nonsense":1}}"#),
+        "Validation failed\n\n[{&lt;&lt;\"nonsense\"&gt;&gt;,1}] are not recognised policy settings\n"
+    );
+    assert_eq!(
+        refused(r#"{"pattern":"x","definition":{"max-length":1},"priority":"high"}"#),
+        "Validation failed\n\npriority should be a number, actually was &lt;&lt;\"high\"&gt;&gt;\n"
+    );
+    let operator = http.put(
+        "/api/operator-policies/%2f/p",
+        r#"{"pattern":"x","definition":{"nonsense":1}}"#,
+    );
+    assert_eq!(
+        reason(operator.expect_status(400)),
         "Validation failed\n\n[{<<\"nonsense\">>,1}] are not recognised policy settings\n"
     );
     assert_eq!(
