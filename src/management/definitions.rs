@@ -112,7 +112,7 @@ fn setting<'a>(broker: &Broker, catalog: &'a Catalog, by: &'a UserName) -> Setti
     Setting {
         catalog,
         by,
-        default_type: QueueRules::of(&broker.config().queues).default_type,
+        default_type: QueueRules::of(broker.config()).default_type,
         salt: rand::random,
     }
 }
