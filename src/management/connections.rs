@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::page;
 use super::route::{Access, Route};
+use super::{consumers, page};
 use crate::broker::connections::{ConnectionInfo, Details};
 use crate::broker::outbox::Control;
 use crate::metadata::json;
@@ -85,9 +85,15 @@ pub static ROUTES: &[Route] = &[
         page::listing(call, channels(call, &visible(call)), &["vhost", "name"])
     }),
     Route::get("/channels/{name}", Access::Management, "A channel.", |call| {
-        let all = channels(call, &visible(call)).into_iter();
-        let mut found = all.filter(|view| view["name"] == call.name("name"));
-        let mut view = found.next().ok_or(Failure::NotFound)?;
+        let all = visible(call);
+        let views = all.iter().flat_map(|connection| {
+            channels_of(call, connection)
+                .into_iter()
+                .map(move |view| (connection, view))
+        });
+        let mut found = views.filter(|(_, view)| view["name"] == call.name("name"));
+        let (connection, mut view) = found.next().ok_or(Failure::NotFound)?;
+        view["consumer_details"] = consumers_of(call, connection).into();
         view["deliveries"] = json!([]);
         view["publishes"] = json!([]);
         page::single(call, view)
@@ -224,7 +230,6 @@ fn channels_of(call: &Call, connection: &ConnectionInfo) -> Vec<Value> {
                 "peer_port": connection.peer.port(),
             },
             "consumer_count": channel.consumers.len(),
-            "global_prefetch_count": channel.prefetch.unwrap_or(0),
             "messages_unacknowledged": channel.unacked(),
             "messages_uncommitted": 0,
             "messages_unconfirmed": confirms.map_or(0, |confirms| confirms.waiting()),
@@ -240,4 +245,26 @@ fn channels_of(call: &Call, connection: &ConnectionInfo) -> Vec<Value> {
     let views = views.collect();
     out.finish();
     views
+}
+
+/// The consumers of the channel of the path.
+fn consumers_of(call: &Call, connection: &ConnectionInfo) -> Vec<Value> {
+    let mut out = connection.outbox.lock();
+    let numbers = out.channel_numbers();
+    let mut queues: Vec<_> = numbers
+        .into_iter()
+        .filter_map(|number| {
+            out.channel(number)
+                .map(|channel| channel.consumers.values().cloned().collect())
+        })
+        .flat_map(|consumers: Vec<_>| consumers)
+        .filter_map(|consumer| consumer.queue.upgrade())
+        .collect();
+    // Queues are locked before outboxes, never after.
+    out.finish();
+    queues.sort_by_key(|queue| queue.spec.id);
+    queues.dedup_by_key(|queue| queue.spec.id);
+    let all = queues.iter().flat_map(|queue| consumers::of_queue(call, queue));
+    all.filter(|view| view["channel_details"]["name"] == call.name("name"))
+        .collect()
 }

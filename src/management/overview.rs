@@ -61,6 +61,9 @@ fn overview(call: &Call) -> Value {
         view["node"] = json!(node);
         view["listeners"] = call.endpoints.iter().map(|endpoint| endpoint.view(node)).collect();
         view["contexts"] = contexts(call);
+        for context in view["contexts"].as_array_mut().into_iter().flatten() {
+            context["node"] = json!(node);
+        }
     }
     view
 }

@@ -30,9 +30,9 @@ pub static ROUTES: &[Route] = &[
     Route::get(
         "/queues/detailed",
         Access::Management,
-        "All queues, with their consumers.",
+        "All queues, with what they have not as well.",
         |call| {
-            let views = collect(call, &visible(call), one_view);
+            let views = collect(call, &visible(call), detailed_view);
             page::listing(call, views, &["vhost", "name"])
         },
     ),
@@ -186,7 +186,7 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         if spec.queue_type == QueueType::Quorum {
             view["delivery_limit"] = json!(machine.settings().delivery_limit);
         }
-        write_counts(&mut view, counts);
+        write_counts(&mut view, spec.queue_type, counts);
     });
     view
 }
@@ -200,7 +200,7 @@ fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<
     (own.map(name), operators.map(name))
 }
 
-fn write_counts(view: &mut Value, counts: Counts) {
+fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
     let total = counts.ready + counts.unacked;
     let bytes = counts.ready_bytes + counts.unacked_bytes;
     // The queue counts bodies that are on disk only, not their bytes.
@@ -213,21 +213,24 @@ fn write_counts(view: &mut Value, counts: Counts) {
         ("consumers", counts.consumers),
         ("memory", counts.memory_bytes),
         ("message_bytes", bytes),
-        ("message_bytes_paged_out", paged_bytes),
         ("message_bytes_persistent", counts.persistent_bytes),
         ("message_bytes_ram", bytes.saturating_sub(paged_bytes)),
         ("message_bytes_ready", counts.ready_bytes),
         ("message_bytes_unacknowledged", counts.unacked_bytes),
         ("messages", total),
-        ("messages_paged_out", counts.paged_out),
         ("messages_persistent", counts.persistent),
         ("messages_ram", ready_in_memory + counts.unacked),
         ("messages_ready", counts.ready),
-        ("messages_ready_ram", ready_in_memory),
         ("messages_unacknowledged", counts.unacked),
+    ];
+    let of_classic = [
+        ("message_bytes_paged_out", paged_bytes),
+        ("messages_paged_out", counts.paged_out),
+        ("messages_ready_ram", ready_in_memory),
         ("messages_unacknowledged_ram", counts.unacked),
     ];
-    for (key, number) in numbers {
+    let of_classic = of_classic.into_iter().filter(|_| kind == QueueType::Classic);
+    for (key, number) in numbers.into_iter().chain(of_classic) {
         view[key] = json!(number);
     }
     for key in ["messages", "messages_ready", "messages_unacknowledged"] {
@@ -235,14 +238,12 @@ fn write_counts(view: &mut Value, counts: Counts) {
     }
 }
 
-/// A queue by itself: with its consumers, its owner, and what it has not.
-fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
+/// A queue with its numbers, its owner, and what it has not.
+fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     let mut view = numbers_view(call, vhost, spec);
     let (policy, operators) = policies(vhost, spec);
     view["policy"] = json!(policy);
     view["operator_policy"] = json!(operators);
-    view["incoming"] = json!([]);
-    view["deliveries"] = json!([]);
     if spec.queue_type == QueueType::Classic {
         view["head_message_timestamp"] = Value::Null;
         view["exclusive_consumer_tag"] = Value::Null;
@@ -261,6 +262,16 @@ fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
             view["exclusive_consumer_tag"] = json!(exclusive);
         }
         view["single_active_consumer_tag"] = json!(active);
+    }
+    view
+}
+
+/// A queue by itself: with its consumers too.
+fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
+    let mut view = detailed_view(call, vhost, spec);
+    view["incoming"] = json!([]);
+    view["deliveries"] = json!([]);
+    if let Some(queue) = live(call, vhost, spec) {
         view["consumer_details"] = consumers::of_queue(call, &queue).into();
     }
     view
@@ -358,7 +369,7 @@ mod tests {
             paged_out: 3,
             ..Counts::default()
         };
-        write_counts(&mut view, counts);
+        write_counts(&mut view, QueueType::Classic, counts);
         assert_eq!(view["messages"], 5);
         assert_eq!(view["messages_ram"], 2);
         assert_eq!(view["message_bytes"], 450);

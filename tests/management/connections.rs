@@ -44,6 +44,9 @@ async fn a_client_is_seen_with_its_channels_and_consumers() {
         (&channels[0]["confirm"], &channels[0]["consumer_count"]),
         (&json!(true), &json!(1))
     );
+    let path = format!("/api/channels/{}%20(1)", name.replace(' ', "%20").replace('>', "%3E"));
+    let channel = http.get(&path).expect_status(200).json();
+    assert_eq!(channel["consumer_details"][0]["consumer_tag"], "tag");
     let consumers = http.get("/api/consumers").expect_status(200).json();
     assert_eq!(consumers[0]["consumer_tag"], "tag");
     assert_eq!(consumers[0]["channel_details"]["connection_name"], name);
