@@ -36,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("cli", &["perf"]),
     ("perf", &["codec"]),
     ("net", &["connection", "channel", "codec", "auth", "broker"]),
-    ("management", &["broker", "metadata", "auth", "spec"]),
+    ("management", &["broker", "codec", "queue", "metadata", "auth", "spec"]),
     (
         "broker",
         &[

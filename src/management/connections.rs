@@ -151,10 +151,20 @@ fn close(call: &Call, connections: &[Arc<ConnectionInfo>]) -> Answered {
     Ok(Answer::Done)
 }
 
+/// Under an alarm a connection is `blocking`, and `blocked` once it tried to publish.
+fn state(call: &Call, connection: &ConnectionInfo) -> &'static str {
+    if connection.blocked.load(Ordering::Relaxed) {
+        "blocked"
+    } else if call.broker.alarms().shortage().any() {
+        "blocking"
+    } else {
+        "running"
+    }
+}
+
 fn view(call: &Call, connection: &ConnectionInfo) -> Value {
     let details = connection.details();
     let properties = &details.client_properties;
-    let blocked = connection.blocked.load(Ordering::Relaxed);
     let mut view = json!({
         "auth_mechanism": details.mechanism,
         "channel_max": details.channel_max,
@@ -177,7 +187,7 @@ fn view(call: &Call, connection: &ConnectionInfo) -> Value {
         "ssl_hash": null,
         "ssl_key_exchange": null,
         "ssl_protocol": null,
-        "state": if blocked { "blocked" } else { "running" },
+        "state": state(call, connection),
         "timeout": details.heartbeat,
         "type": "network",
         "user": details.user,

@@ -15,7 +15,7 @@ use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
 use crate::metadata::json;
 use crate::metadata::{Command, Vhost};
 use crate::queue::Counts;
-use crate::spec::policy::{self, Subject};
+use crate::spec::policy::{self, Policy, Subject};
 use crate::spec::{Destination, QueueSpec, QueueType};
 use crate::types::VhostName;
 
@@ -132,7 +132,7 @@ fn live(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<Arc<QueueHandle>
     call.broker.vhost(vhost.name())?.queue(&spec.name)
 }
 
-/// A queue as it is declared, without numbers; policies only where they are.
+/// A queue as it is declared, without numbers; its policy only where it has one.
 fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     let node = &call.broker.node().name;
     let mut view = json!({
@@ -146,10 +146,9 @@ fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         "type": views::queue_type(spec.queue_type),
         "vhost": spec.vhost,
     });
-    for (key, name) in policies(vhost, spec) {
-        if name.is_some() {
-            view[key] = json!(name);
-        }
+    let (policy, _) = policies(vhost, spec);
+    if policy.is_some() {
+        view["policy"] = json!(policy);
     }
     if spec.queue_type != QueueType::Classic {
         view["leader"] = json!(node);
@@ -164,6 +163,10 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     let mut view = declared_view(call, vhost, spec);
     let subject = Subject::Queue(spec.queue_type);
     view["effective_policy_definition"] = vhost.definition_for(subject, &spec.name).into();
+    let (_, operators) = policies(vhost, spec);
+    if operators.is_some() {
+        view["operator_policy"] = json!(operators);
+    }
     if spec.queue_type == QueueType::Classic {
         view["storage_version"] = json!(2);
     }
@@ -188,12 +191,13 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     view
 }
 
-fn policies(vhost: &Vhost, spec: &QueueSpec) -> [(&'static str, Option<String>); 2] {
+/// The names of the policy and the operator policy that apply.
+fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<&'a str>) {
     let subject = Subject::Queue(spec.queue_type);
     let own = policy::applying(vhost.policies.values(), subject, &spec.name);
     let operators = policy::applying(vhost.operator_policies.values(), subject, &spec.name);
-    [("policy", own), ("operator_policy", operators)]
-        .map(|(key, policy)| (key, policy.map(|policy| policy.spec.name.clone())))
+    let name = |policy: &'a Policy| policy.spec.name.as_str();
+    (own.map(name), operators.map(name))
 }
 
 fn write_counts(view: &mut Value, counts: Counts) {
@@ -234,19 +238,16 @@ fn write_counts(view: &mut Value, counts: Counts) {
 /// A queue by itself: with its consumers, its owner, and what it has not.
 fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     let mut view = numbers_view(call, vhost, spec);
-    for (key, name) in policies(vhost, spec) {
-        view[key] = json!(name);
-    }
+    let (policy, operators) = policies(vhost, spec);
+    view["policy"] = json!(policy);
+    view["operator_policy"] = json!(operators);
     view["incoming"] = json!([]);
     view["deliveries"] = json!([]);
     if spec.queue_type == QueueType::Classic {
         view["head_message_timestamp"] = Value::Null;
         view["exclusive_consumer_tag"] = Value::Null;
     }
-    let connections = call.broker.connections().all();
-    if let Some(owner) = spec.exclusive_owner
-        && let Some(owner) = connections.iter().find(|connection| connection.id == owner)
-    {
+    if let Some(owner) = spec.exclusive_owner.and_then(|owner| call.connections().get(&owner)) {
         view["owner_pid_details"] = owner_view(owner);
     }
     if let Some(queue) = live(call, vhost, spec) {
@@ -260,7 +261,7 @@ fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
             view["exclusive_consumer_tag"] = json!(exclusive);
         }
         view["single_active_consumer_tag"] = json!(active);
-        view["consumer_details"] = consumers::of_queue(call, &queue, &connections).into();
+        view["consumer_details"] = consumers::of_queue(call, &queue).into();
     }
     view
 }
