@@ -261,7 +261,10 @@ fn a_log_of_states_alone_comes_to_rest() {
     assert_eq!(recovered.owners.len(), 3000);
     for ledger in recovered.owners.values() {
         assert_eq!(ledger.mark.as_deref(), Some(&[7; 150][..]));
-        assert_eq!((ledger.entries.len(), ledger.entries[0].count, ledger.next_seq), (1, 1, 1));
+        assert_eq!(
+            (ledger.entries.len(), ledger.entries[0].count, ledger.next_seq),
+            (1, 1, 1)
+        );
     }
     store.stop();
 }
