@@ -89,7 +89,7 @@ impl From<ImportError> for Failure {
 /// # Errors
 /// When the document is none, or the catalogue refuses something of it.
 pub async fn import(broker: &Arc<Broker>, document: &Value, by: &UserName) -> Result<(), ImportError> {
-    let default_type = QueueRules::of(&broker.config().queues).default_type;
+    let default_type = QueueRules::of(broker.config()).default_type;
     let commands = definitions::import(&broker.catalog(), document, by, default_type)?;
     carry_out(broker, commands).await
 }
@@ -100,7 +100,7 @@ async fn import_vhost(
     vhost: &VhostName,
     by: &UserName,
 ) -> Result<(), ImportError> {
-    let default_type = QueueRules::of(&broker.config().queues).default_type;
+    let default_type = QueueRules::of(broker.config()).default_type;
     let commands = definitions::import_vhost(&broker.catalog(), document, vhost, by, default_type)?;
     carry_out(broker, commands).await
 }

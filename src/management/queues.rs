@@ -288,7 +288,7 @@ async fn put(call: Call) -> Answered {
         ..QueueDeclare::default()
     };
     let identity = call.identity()?;
-    let rules = QueueRules::of(&call.broker.config().queues);
+    let rules = QueueRules::of(call.broker.config());
     let decided = call.broker.decide(|catalog| {
         let plan = declare::queue_declare(catalog, &identity.who(), rules, &method, rand::random)?;
         Ok::<_, DeclareError>(match plan {

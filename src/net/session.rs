@@ -340,10 +340,7 @@ impl Session {
         let Some(user) = self.user.clone() else {
             return;
         };
-        let allowed = {
-            let catalog = self.broker.catalog();
-            self.broker.connections().open_channel(&self.info, &catalog, &user)
-        };
+        let allowed = self.broker.connections().open_channel(&self.info, &self.broker, &user);
         if let Err(reply) = allowed {
             tracing::info!(connection = self.info.name(), %reply, "channel refused");
             return self.machine.close(self.broker.now(), (0, 0), &reply, &mut self.out);
