@@ -40,7 +40,8 @@ const ARROWS: [(&str, &[&str]); 26] = [
     (
         "broker",
         &[
-            "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata", "auth", "spec",
+            "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata", "auth",
+            "spec",
         ],
     ),
     ("journal", &["store", "cluster"]),

@@ -159,7 +159,7 @@ impl Broker {
         };
         let handle = Arc::new(QueueHandle::new(Arc::new(spec), machine, quarantined));
         self.owners.write().insert(handle.owner(), handle.clone());
-        if let Some(deadline) = handle.read(Machine::deadline) {
+        if let Some(deadline) = handle.deadline() {
             self.timers.schedule(&handle, deadline);
         }
         vhost.insert(handle);
@@ -226,6 +226,9 @@ impl Broker {
             return;
         };
         for queue in vhost.queues() {
+            if queue.is_quarantined() {
+                continue;
+            }
             let settings = settings_of(catalog, &queue.spec);
             let ((), deferred) = queue.with_deferred(self, |machine, now, sink| {
                 if machine.settings() != &settings {

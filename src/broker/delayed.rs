@@ -4,12 +4,12 @@
 //! names: it has no number of its own. When a message is due it is routed through the exchange
 //! again, this time by the exchange's inner type.
 
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use sha2::{Digest, Sha256};
 
 use super::Broker;
 use super::publish::after_routing;
@@ -38,6 +38,8 @@ pub struct Held {
     vhost: VhostName,
     exchange: ExchangeName,
     delays: Mutex<Delays<ConfirmToken>>,
+    /// The exchange is gone; written under the lock of `delays`.
+    dropped: AtomicBool,
     /// As of queues, see [`super::runner::QueueHandle`].
     pub scheduled: AtomicU64,
 }
@@ -45,11 +47,16 @@ pub struct Held {
 /// Marks the owners that are exchanges; queues are numbered from below.
 const EXCHANGE_OWNER: u64 = 1 << 63;
 
-/// The owner of an exchange's messages.
+/// The owner of an exchange's messages. It is on disk, so it is the same in every version, and
+/// nobody can find two exchanges that share one.
 pub fn owner_of(vhost: &str, exchange: &str) -> OwnerId {
-    let mut hasher = rustc_hash::FxHasher::default();
-    (vhost, exchange).hash(&mut hasher);
-    OwnerId(hasher.finish() | EXCHANGE_OWNER)
+    let mut hasher = Sha256::new();
+    hasher.update((vhost.len() as u64).to_le_bytes());
+    hasher.update(vhost);
+    hasher.update(exchange);
+    let mut id = [0; 8];
+    id.copy_from_slice(&hasher.finalize()[..8]);
+    OwnerId(u64::from_le_bytes(id) | EXCHANGE_OWNER)
 }
 
 /// Whether the owner is an exchange.
@@ -68,7 +75,12 @@ pub fn hold(
 ) {
     let held = broker.delayed.held_by(&vhost.name, exchange);
     held.with(broker, |delays, sink| {
-        delays.enqueue(broker.now(), Millis(delay), message.clone(), token, sink)
+        if !held.dropped.load(Ordering::Acquire) {
+            delays.enqueue(broker.now(), Millis(delay), message.clone(), token, sink);
+        } else if let Some(token) = token {
+            // Gone with its exchange, as it would be from a queue.
+            sink.confirm(token);
+        }
     });
 }
 
@@ -85,6 +97,9 @@ impl Delayer {
             self.next_seqs.lock().insert(owner, ledger.next_seq);
             return;
         };
+        if ledger.damaged {
+            tracing::error!(%exchange, %vhost, "records of delayed messages are damaged: some are lost");
+        }
         let next_seq = ledger.next_seq;
         let delays = Delays::recover(super::recovery::entries(ledger.entries), next_seq);
         let held = Arc::new(Held::new(owner, vhost.clone(), exchange.clone(), delays));
@@ -119,7 +134,12 @@ impl Delayer {
     }
 
     fn drop_held(&self, broker: &Broker, held: &Held) {
-        let next_seq = held.delays.lock().next_seq();
+        let next_seq = {
+            let mut delays = held.delays.lock();
+            held.dropped.store(true, Ordering::Release);
+            delays.end(&mut Decided::new(broker, held.owner));
+            delays.next_seq()
+        };
         self.next_seqs.lock().insert(held.owner, next_seq);
         broker.store.batch(held.owner).remove(&[(0, u64::MAX)]);
     }
@@ -143,6 +163,7 @@ impl Held {
             vhost,
             exchange,
             delays: Mutex::new(delays),
+            dropped: AtomicBool::new(false),
             scheduled: AtomicU64::new(u64::MAX),
         }
     }
@@ -158,12 +179,7 @@ impl Held {
     fn with(self: &Arc<Self>, broker: &Arc<Broker>, f: impl FnOnce(&mut Delays<ConfirmToken>, &mut Decided<'_>)) {
         let (due, fetch, deadline) = {
             let mut delays = self.delays.lock();
-            let mut sink = Decided {
-                store: &broker.store,
-                owner: self.owner,
-                due: Vec::new(),
-                fetch: Vec::new(),
-            };
+            let mut sink = Decided::new(broker, self.owner);
             f(&mut delays, &mut sink);
             (sink.due, sink.fetch, delays.deadline())
         };
@@ -237,6 +253,17 @@ struct Decided<'a> {
     fetch: Vec<Vec<(u64, Loc)>>,
 }
 
+impl<'a> Decided<'a> {
+    fn new(broker: &'a Broker, owner: OwnerId) -> Self {
+        Self {
+            store: &broker.store,
+            owner,
+            due: Vec::new(),
+            fetch: Vec::new(),
+        }
+    }
+}
+
 impl DelaySink for Decided<'_> {
     type Publish = ConfirmToken;
 
@@ -263,5 +290,16 @@ impl DelaySink for Decided<'_> {
 
     fn due(&mut self, seq: u64, message: Message) {
         self.due.push((seq, message));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owners_are_the_same_in_every_version() {
+        assert_eq!(owner_of("/", "later"), OwnerId(0xd7f8_2e46_05da_c24c));
+        assert_ne!(owner_of("a", "bc"), owner_of("ab", "c"));
     }
 }

@@ -207,8 +207,12 @@ impl Broker {
         alarms::watch(&self).await;
     }
 
-    /// Writes everything down and stops the store. Blocks.
+    /// Writes everything down and stops the store. Blocks. No client is served any more.
     pub fn stop(&self) {
+        let queues: Vec<_> = self.owners.read().values().cloned().collect();
+        for queue in queues.iter().filter(|queue| !queue.is_quarantined()) {
+            queue.with_deferred(self, |machine, _, sink| machine.stop(sink));
+        }
         self.store.stop();
     }
 }

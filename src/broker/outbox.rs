@@ -91,6 +91,8 @@ pub struct ChannelOut {
     /// By consumer tag.
     pub consumers: FxHashMap<String, Arc<Consumer>>,
     queues: Vec<Option<Arc<QueueHandle>>>,
+    /// Numbers of `queues` that are to be used again.
+    free_queues: Vec<u32>,
     queue_index: FxHashMap<QueueId, u32>,
 }
 
@@ -169,12 +171,17 @@ impl Outbox {
     /// Waits until somebody has asked for something.
     pub async fn controlled(&self) -> Vec<Control> {
         loop {
-            let asked = std::mem::take(&mut self.out.lock().controls);
+            let asked = self.asked();
             if !asked.is_empty() {
                 return asked;
             }
             self.controlled.notified().await;
         }
+    }
+
+    /// What somebody has asked for, without waiting.
+    pub fn asked(&self) -> Vec<Control> {
+        std::mem::take(&mut self.out.lock().controls)
     }
 
     /// No more output is accepted; the writer ends after what is there.
@@ -408,9 +415,21 @@ impl ChannelOut {
         })
     }
 
-    /// Makes a delivery unsettled again under its old tag.
+    /// The same in a transaction: the channel's prefetch has room again with the commit only.
+    ///
+    /// # Errors
+    /// As [`ChannelOut::settle`].
+    pub fn settle_later(&mut self, tags: Tags, each: impl FnMut(u64, Outstanding)) -> Result<(), UnknownTag> {
+        self.unacked.settle(tags, each)
+    }
+
+    /// What was taken out to be settled later is settled.
+    pub fn settled(&mut self, one: Outstanding) {
+        self.consumed -= usize::from(one.consumed);
+    }
+
+    /// Makes a delivery unsettled again that was to be settled later.
     pub fn put_back(&mut self, tag: u64, one: Outstanding) {
-        self.consumed += usize::from(one.consumed);
         self.unacked.put_back(tag, one);
     }
 
@@ -424,14 +443,14 @@ impl ChannelOut {
         if let Some(index) = self.queue_index.get(&queue.spec.id) {
             return *index;
         }
-        if self.queues.len() >= MANY_QUEUES && self.queues.len().is_power_of_two() {
+        let many = self.queues.len() >= MANY_QUEUES && self.queues.len().is_power_of_two();
+        if many && self.free_queues.is_empty() {
             self.forget_deleted();
         }
-        let free = self.queues.iter().position(Option::is_none);
-        let index = match free {
+        let index = match self.free_queues.pop() {
             Some(index) => {
-                self.queues[index] = Some(queue.clone());
-                index as u32
+                self.queues[index as usize] = Some(queue.clone());
+                index
             }
             None => {
                 self.queues.push(Some(queue.clone()));
@@ -473,9 +492,10 @@ impl ChannelOut {
         for consumer in self.consumers.values() {
             used[consumer.queue_index as usize] = true;
         }
-        for (queue, used) in self.queues.iter_mut().zip(used) {
+        for (index, (queue, used)) in (0..).zip(self.queues.iter_mut().zip(used)) {
             if !used && queue.as_ref().is_some_and(|queue| queue.is_deleted()) {
                 *queue = None;
+                self.free_queues.push(index);
             }
         }
         let queues = &self.queues;

@@ -125,7 +125,7 @@ pub struct Publisher {
     routes: RouteCache,
     groups: Vec<Group>,
     group_of: FxHashMap<QueueId, usize>,
-    /// Queues each confirm of this batch waits for, in the order of publishing.
+    /// Answers each confirm of this batch waits for, in the order of publishing.
     expected: Vec<(Confirming, u32)>,
     messages: usize,
     bytes: usize,
@@ -267,12 +267,18 @@ impl Publisher {
             incarnation: from.incarnation,
             seq,
         });
-        let mut waits = route.queues.len() as u32;
-        let mut reached = waits > 0;
+        let queues = route.queues.len() as u32;
+        // One answer for all exchanges that hold it back: all of them are in one log.
+        let is_held = detour.as_ref().is_some_and(|routed| !routed.delayed.is_empty());
+        let mut reached = queues > 0 || is_held;
+        if let Some(confirming) = confirming {
+            self.expected.push((confirming, queues + u32::from(is_held)));
+        }
         if let Some(routed) = detour {
-            reached |= !routed.delayed.is_empty();
+            // The answer may come before the next flush.
+            self.announce();
             let token = confirming.map(|confirming| self.token(confirming));
-            waits += after_routing(broker, &by.vhost, &routed, &message, token);
+            after_routing(broker, &by.vhost, &routed, &message, token);
         }
         if let Some(token) = reply {
             reached |= broker.reply_to().deliver(token, &message);
@@ -289,9 +295,6 @@ impl Publisher {
                 frame_max,
             );
             out.finish();
-        }
-        if let Some(confirming) = confirming {
-            self.expected.push((confirming, waits));
         }
         self.messages += 1;
         self.bytes += message.memory();
@@ -320,20 +323,7 @@ impl Publisher {
         if self.messages == 0 {
             return;
         }
-        if !self.expected.is_empty() {
-            let mut out = self.outbox.lock();
-            for (confirming, queues) in self.expected.drain(..) {
-                let Some(channel) = out.channel_as(confirming.channel, confirming.incarnation) else {
-                    continue;
-                };
-                if let Some(confirms) = &mut channel.confirms {
-                    let seq = confirms.publish(queues);
-                    debug_assert_eq!(seq, confirming.seq);
-                    out.confirms_changed(confirming.channel);
-                }
-            }
-            out.finish();
-        }
+        self.announce();
         for group in &mut self.groups {
             if group.batch.is_empty() {
                 continue;
@@ -349,6 +339,25 @@ impl Publisher {
         }
         self.messages = 0;
         self.bytes = 0;
+    }
+
+    /// Tells the channels what their confirms wait for, before anybody can answer.
+    fn announce(&mut self) {
+        if self.expected.is_empty() {
+            return;
+        }
+        let mut out = self.outbox.lock();
+        for (confirming, answers) in self.expected.drain(..) {
+            let Some(channel) = out.channel_as(confirming.channel, confirming.incarnation) else {
+                continue;
+            };
+            if let Some(confirms) = &mut channel.confirms {
+                let seq = confirms.publish(answers);
+                debug_assert_eq!(seq, confirming.seq);
+                out.confirms_changed(confirming.channel);
+            }
+        }
+        out.finish();
     }
 
     /// Lets go of what an idle connection need not keep.
@@ -384,27 +393,26 @@ impl Publisher {
     }
 }
 
-/// What routing asks for beside enqueueing: holding the message back, remembering it. Returns how
-/// many confirms `token` will get from this.
+/// What routing asks for beside enqueueing: holding the message back, remembering it. Where it is
+/// held back `token` gets one confirm.
 pub fn after_routing(
     broker: &Arc<Broker>,
     vhost: &Vhost,
     routed: &Routed<QueueRef>,
     message: &Message,
     token: Option<ConfirmToken>,
-) -> u32 {
+) {
     for exchange in &routed.remembered {
         vhost.router.write().remember(exchange, message);
     }
+    // The answer of the last one comes when all of them are safe.
     let mut token = token;
-    let mut waits = 0;
+    let mut left = routed.delayed.len();
     for (exchange, delay) in &routed.delayed {
-        // One answer is enough: all of them are in one log.
-        let token = token.take();
-        waits += u32::from(token.is_some());
+        left -= 1;
+        let token = if left == 0 { token.take() } else { None };
         delayed::hold(broker, vhost, exchange, *delay, message, token);
     }
-    waits
 }
 
 fn no_exchange(by: &Publishing, name: &str) -> DeclareError {

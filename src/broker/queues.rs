@@ -9,7 +9,7 @@ use super::outbox::Control;
 use super::runner::{QueueHandle, requeue};
 use super::{Broker, BrokerError};
 use crate::codec::method::{BasicConsumeOk, Method};
-use crate::metadata::{CatalogError, Command};
+use crate::metadata::{Catalog, CatalogError, Command};
 use crate::queue::{Consume, ConsumeError, Get, Outcome, Slot, Tick};
 use crate::types::{Millis, Reply, ReplyCode};
 
@@ -76,7 +76,7 @@ impl Broker {
     }
 
     /// Ends a consumer; an auto-delete queue goes with its last one.
-    pub async fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) {
+    pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) {
         let Some(queue) = consumer.queue.upgrade() else {
             return;
         };
@@ -88,21 +88,30 @@ impl Broker {
             machine.consumer_count()
         });
         if left == 0 && queue.spec.auto_delete && !queue.is_deleted() {
-            self.delete_itself(&queue, "its last consumer is gone").await;
+            self.delete_itself(&queue, "its last consumer is gone");
         }
     }
 
     /// Serves consumers again whose client had no room.
     pub fn unstall(self: &Arc<Self>, consumers: Vec<Arc<Consumer>>) {
         for consumer in consumers {
-            if let (Some(queue), Some(id)) = (consumer.queue.upgrade(), consumer.id.get().copied()) {
-                queue.with(self, |machine, now, sink| machine.unstall(now, id, sink));
-            }
+            let Some(queue) = consumer.queue.upgrade() else {
+                continue;
+            };
+            queue.with(self, |machine, now, sink| {
+                // It is set under this lock, and the consumer may have stalled before that.
+                if let Some(id) = consumer.id.get() {
+                    machine.unstall(now, *id, sink);
+                }
+            });
         }
     }
 
     /// Fetches one message, waiting for its body where it is on disk.
     pub async fn get(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Get {
+        if queue.is_quarantined() {
+            return Get::Empty;
+        }
         loop {
             let fetched = queue.fetched.notified();
             tokio::pin!(fetched);
@@ -126,6 +135,9 @@ impl Broker {
 
     /// Drops all ready messages and says how many there were.
     pub fn purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> u64 {
+        if queue.is_quarantined() {
+            return 0;
+        }
         queue.with(self, |machine, _, sink| machine.purge(sink))
     }
 
@@ -143,30 +155,31 @@ impl Broker {
         let Some(queue) = self.vhost(vhost).and_then(|vhost| vhost.queue(name)) else {
             return Ok(0);
         };
-        let counts = queue.read(super::runner::Machine::counts);
         let names = || (queue.spec.vhost.clone(), queue.spec.name.clone());
-        if if_empty && counts.ready > 0 {
+        // From the moment it was looked at nothing more may come into it.
+        let ready = queue.read(|machine| {
+            let counts = machine.counts();
             let (vhost, name) = names();
-            return Err(DeclareError::NotEmpty(vhost, name).into());
-        }
-        if if_unused && counts.consumers > 0 {
-            let (vhost, name) = names();
-            return Err(DeclareError::InUse(vhost, name).into());
-        }
-        let command = Command::DeleteQueue {
-            vhost: queue.spec.vhost.clone(),
-            name: queue.spec.name.clone(),
-        };
-        match self.command(command).await {
-            Ok(()) => Ok(counts.ready),
-            // Somebody else was faster.
-            Err(BrokerError::Catalog(CatalogError::NoQueue(..))) => Ok(0),
-            Err(error) => Err(error),
-        }
+            if if_empty && counts.ready > 0 {
+                return Err(DeclareError::NotEmpty(vhost, name));
+            }
+            if if_unused && counts.consumers > 0 {
+                return Err(DeclareError::InUse(vhost, name));
+            }
+            queue.mark_deleted();
+            Ok(counts.ready)
+        })?;
+        let deleted = self.decide(|catalog| {
+            let command = deletion_of(catalog, &queue);
+            let is_there = command.is_some();
+            Ok::<_, BrokerError>((command, is_there))
+        });
+        // If it is not there somebody else was faster.
+        Ok(if deleted.await? { ready } else { 0 })
     }
 
     /// A queue's deadline has come.
-    pub(super) async fn tick_queue(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
+    pub(super) fn tick_queue(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
         let Tick { expire_queue, overdue } = queue.with(self, |machine, now, sink| machine.tick(now, sink));
         for consumer in overdue {
             let timeout = self.consumer_timeout(queue).unwrap_or_default();
@@ -182,7 +195,7 @@ impl Broker {
             });
         }
         if expire_queue && !queue.is_deleted() {
-            self.delete_itself(queue, "it was not used for its time to live").await;
+            self.delete_itself(queue, "it was not used for its time to live");
         }
     }
 
@@ -192,14 +205,23 @@ impl Broker {
         own.or(self.config.queues.consumer_timeout)
     }
 
-    async fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) {
-        tracing::debug!(queue = %queue.spec.name, vhost = %queue.spec.vhost, why, "queue deleted");
-        let command = Command::DeleteQueue {
-            vhost: queue.spec.vhost.clone(),
-            name: queue.spec.name.clone(),
-        };
-        if let Err(error) = self.command(command).await {
-            tracing::debug!(queue = %queue.spec.name, %error, "the queue was gone already");
+    /// Nobody waits for this to be on disk: after a crash the queue is there again, unused.
+    fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) {
+        let spec = &queue.spec;
+        tracing::debug!(queue = %spec.name, vhost = %spec.vhost, why, "queue deleted");
+        let deleted = self.apply(|catalog| Ok::<_, BrokerError>((deletion_of(catalog, queue), ())));
+        if let Err(error) = deleted {
+            tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted");
         }
     }
+}
+
+/// The command that deletes this very queue, and not another that has taken its name.
+fn deletion_of(catalog: &Catalog, queue: &QueueHandle) -> Option<Command> {
+    let spec = &queue.spec;
+    let known = catalog.vhost(&spec.vhost)?.queue(&spec.name)?;
+    (known.id == spec.id).then(|| Command::DeleteQueue {
+        vhost: spec.vhost.clone(),
+        name: spec.name.clone(),
+    })
 }

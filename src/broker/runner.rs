@@ -109,6 +109,15 @@ impl QueueHandle {
         self.machine.lock().touch_used(now);
     }
 
+    /// When the queue wants a tick. Nothing expires in one that is not served.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.deadline_of(&self.machine.lock())
+    }
+
+    fn deadline_of(&self, machine: &Machine) -> Option<Timestamp> {
+        machine.deadline().filter(|_| !self.quarantined && !self.is_deleted())
+    }
+
     /// Reads the machine.
     pub fn read<R>(&self, f: impl FnOnce(&Machine) -> R) -> R {
         f(&self.machine.lock())
@@ -128,16 +137,20 @@ impl QueueHandle {
     }
 
     /// Gives the machine messages. A queue that was deleted meanwhile takes them as RabbitMQ does:
-    /// they are gone, and confirmed.
+    /// they are gone, and confirmed. One whose records are damaged refuses them.
     pub fn publish(
         self: &Arc<Self>,
         broker: &Broker,
         batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
     ) -> Deferred {
         let ((), deferred) = self.with_deferred(broker, |machine, now, sink| {
+            let waiting = |publish: Publish<ConfirmToken>| publish.publish;
             if self.is_deleted() {
-                let waiting = batch.into_iter().filter_map(|publish| publish.publish);
+                let waiting = batch.into_iter().filter_map(waiting);
                 waiting.for_each(|publish| sink.confirm(publish));
+            } else if self.quarantined {
+                let waiting = batch.into_iter().filter_map(waiting);
+                waiting.for_each(|publish| sink.refuse(publish));
             } else {
                 machine.publish(now, batch, sink);
             }
@@ -163,7 +176,7 @@ impl QueueHandle {
         };
         let result = f(&mut machine, now, &mut sink);
         let deferred = sink.finish();
-        let deadline = machine.deadline();
+        let deadline = self.deadline_of(&machine);
         drop(machine);
         if let Some(deadline) = deadline {
             broker.timers.schedule(self, deadline);

@@ -81,7 +81,11 @@ impl Timers {
             let next = self.heap.lock().peek().map(|Reverse(due)| due.at);
             let now = broker.now();
             match next {
-                Some(at) if at <= now => self.fire(broker, now).await,
+                Some(at) if at <= now => {
+                    self.fire(broker, now);
+                    // What is due at once again must not keep this thread from the others.
+                    tokio::task::yield_now().await;
+                }
                 Some(at) => {
                     let wait = Duration::from_millis(at.since(now).0.max(1));
                     tokio::select! {
@@ -94,7 +98,7 @@ impl Timers {
         }
     }
 
-    async fn fire(&self, broker: &Arc<Broker>, now: Timestamp) {
+    fn fire(&self, broker: &Arc<Broker>, now: Timestamp) {
         let mut due = Vec::new();
         {
             let mut heap = self.heap.lock();
@@ -108,7 +112,7 @@ impl Timers {
                     if let Some(queue) = queue.upgrade() {
                         queue.scheduled.store(u64::MAX, Ordering::Release);
                         if !queue.is_deleted() {
-                            broker.tick_queue(&queue).await;
+                            broker.tick_queue(&queue);
                         }
                     }
                 }

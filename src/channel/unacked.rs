@@ -1,11 +1,11 @@
 //! The deliveries of one channel that its client has not settled.
 //!
 //! Tags count up by one and are never used again on the channel, so this is a deque indexed by
-//! `tag - first`, not a map. Holds: the front is unsettled, or the deque is empty. Long runs of
-//! settled entries behind an old unsettled one are bounded by the prefetch of well-behaved clients;
-//! without a prefetch they cost one empty slot each until the old one is settled.
+//! `tag - first`, not a map. Holds: the front is unsettled, or the deque is empty. A client that
+//! never settles an old one while it settles the later ones would make the deque grow for ever: what
+//! is left of a long deque that is mostly empty moves to a map. So memory follows what is unsettled.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// Deliveries by tag; `T` is what the broker needs to settle one.
 #[derive(Debug)]
@@ -13,6 +13,8 @@ pub struct Unacked<T> {
     /// Delivery tag of the front of `slots`.
     first: u64,
     slots: VecDeque<Option<T>>,
+    /// Unsettled ones with tags below `first`.
+    old: BTreeMap<u64, T>,
     outstanding: usize,
 }
 
@@ -45,6 +47,7 @@ impl<T> Default for Unacked<T> {
         Self {
             first: 1,
             slots: VecDeque::new(),
+            old: BTreeMap::new(),
             outstanding: 0,
         }
     }
@@ -58,6 +61,7 @@ impl<T> Unacked<T> {
             self.first += 1;
         } else {
             self.slots.push_back(None);
+            self.trim();
         }
         tag
     }
@@ -84,15 +88,28 @@ impl<T> Unacked<T> {
     pub fn settle(&mut self, tags: Tags, mut each: impl FnMut(u64, T)) -> Result<(), UnknownTag> {
         match tags {
             Tags::One(tag) => {
-                let delivery = self.slot_mut(tag).and_then(Option::take).ok_or(UnknownTag(tag))?;
+                let delivery = match self.slot_mut(tag) {
+                    Some(slot) => slot.take(),
+                    None => self.old.remove(&tag),
+                };
+                let delivery = delivery.ok_or(UnknownTag(tag))?;
                 self.outstanding -= 1;
                 each(tag, delivery);
+            }
+            Tags::UpTo(tag) if tag < self.first => {
+                if !self.old.contains_key(&tag) {
+                    return Err(UnknownTag(tag));
+                }
+                let later = self.old.split_off(&(tag + 1));
+                self.settle_old(&mut each);
+                self.old = later;
             }
             Tags::UpTo(tag) => {
                 self.slot_mut(tag)
                     .ok_or(UnknownTag(tag))?
                     .as_ref()
                     .ok_or(UnknownTag(tag))?;
+                self.settle_old(&mut each);
                 let settled = self.slots.drain(..=(tag - self.first) as usize);
                 for (own, delivery) in (self.first..).zip(settled) {
                     if let Some(delivery) = delivery {
@@ -103,6 +120,7 @@ impl<T> Unacked<T> {
                 self.first = tag + 1;
             }
             Tags::All => {
+                self.settle_old(&mut each);
                 let first = self.first;
                 self.first = self.next_tag();
                 self.outstanding = 0;
@@ -120,21 +138,16 @@ impl<T> Unacked<T> {
     /// Makes a delivery unsettled again that was taken out, under its old tag: a transaction was
     /// rolled back.
     pub fn put_back(&mut self, tag: u64, delivery: T) {
-        while tag < self.first {
-            self.first -= 1;
-            self.slots.push_front(None);
-        }
-        if let Some(slot) = self.slot_mut(tag)
-            && slot.is_none()
-        {
-            *slot = Some(delivery);
-            self.outstanding += 1;
-        }
+        let place = match self.slot_mut(tag) {
+            Some(slot) => slot.replace(delivery),
+            None => self.old.insert(tag, delivery),
+        };
+        self.outstanding += usize::from(place.is_none());
     }
 
     /// Looks at every unsettled delivery, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().flatten()
+        self.old.values().chain(self.slots.iter().flatten())
     }
 
     fn next_tag(&self) -> u64 {
@@ -146,7 +159,26 @@ impl<T> Unacked<T> {
             .and_then(|at| self.slots.get_mut(at as usize))
     }
 
+    fn settle_old(&mut self, each: &mut impl FnMut(u64, T)) {
+        for (tag, delivery) in std::mem::take(&mut self.old) {
+            self.outstanding -= 1;
+            each(tag, delivery);
+        }
+    }
+
+    /// Moves what is left of the older half of a long deque that is mostly empty.
+    fn thin_out(&mut self) {
+        let long = self.slots.len();
+        if long < LONG || self.outstanding - self.old.len() > long / 8 {
+            return;
+        }
+        let older = (self.first..).zip(self.slots.drain(..long / 2));
+        self.old.extend(older.filter_map(|(tag, slot)| Some((tag, slot?))));
+        self.first += (long / 2) as u64;
+    }
+
     fn trim(&mut self) {
+        self.thin_out();
         while let Some(None) = self.slots.front() {
             self.slots.pop_front();
             self.first += 1;
@@ -157,6 +189,8 @@ impl<T> Unacked<T> {
     }
 }
 
+/// Slots from which on it is looked whether they are mostly empty.
+const LONG: usize = 4096;
 /// Slots kept allocated while nothing is outstanding.
 const IDLE_CAPACITY: usize = 1024;
 
@@ -197,6 +231,44 @@ mod tests {
         assert_eq!(unacked.len(), 3);
         assert_eq!(settled(&mut unacked, Tags::One(2)), Ok("b".into()));
         assert_eq!(settled(&mut unacked, Tags::All), Ok("ac".into()));
+    }
+
+    #[test]
+    fn an_old_one_costs_nothing_but_itself() {
+        let mut unacked = Unacked::default();
+        let mut held = std::collections::BTreeSet::new();
+        for number in 1..100_000_u64 {
+            let tag = match number % 3 {
+                0 => unacked.skip(),
+                _ => unacked.push(number),
+            };
+            assert_eq!(tag, number);
+            if number % 18_000 == 1 {
+                held.insert(tag);
+            } else if number % 3 != 0 {
+                let settled = unacked.settle(Tags::One(tag), |own, delivery| assert_eq!((own, delivery), (tag, tag)));
+                assert_eq!(settled, Ok(()));
+            }
+        }
+        assert!(unacked.slots.capacity() <= 2 * LONG, "{}", unacked.slots.capacity());
+        assert_eq!(unacked.len(), held.len());
+        assert!(unacked.iter().copied().eq(held.iter().copied()));
+        let nothing = |_, _| panic!("nothing is to be settled");
+        assert_eq!(unacked.settle(Tags::One(2), nothing), Err(UnknownTag(2)));
+        assert_eq!(unacked.settle(Tags::UpTo(2), nothing), Err(UnknownTag(2)));
+        let mut taken = Vec::new();
+        let settled = unacked.settle(Tags::UpTo(18_001), |tag, delivery| taken.push((tag, delivery)));
+        assert_eq!((settled, &taken[..]), (Ok(()), &[(1, 1), (18_001, 18_001)][..]));
+        for (tag, delivery) in taken {
+            unacked.put_back(tag, delivery);
+        }
+        let last = unacked.push(7);
+        let mut all = Vec::new();
+        let settled = unacked.settle(Tags::UpTo(last), |tag, _| all.push(tag));
+        held.insert(last);
+        assert_eq!((settled, unacked.len()), (Ok(()), 0));
+        assert!(all.into_iter().eq(held));
+        assert_eq!(unacked.push(8), last + 1);
     }
 
     #[test]

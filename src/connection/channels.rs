@@ -52,6 +52,12 @@ impl Channels {
         matches!(self.by_number.get(&number), Some(Channel::Open(None)))
     }
 
+    /// Whether a content is under way on one of them.
+    pub fn has_content(&self) -> bool {
+        let under_way = |channel: &Channel| matches!(channel, Channel::Open(Some(_)));
+        self.by_number.values().any(under_way)
+    }
+
     /// Bytes of buffer that contents under way hold.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {

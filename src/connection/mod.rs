@@ -331,6 +331,11 @@ impl Connection {
         self.channels.len()
     }
 
+    /// Whether a content is under way on a channel.
+    pub fn has_content(&self) -> bool {
+        self.channels.has_content()
+    }
+
     /// Whether the handshake is over and nobody has closed.
     #[inline]
     pub fn is_open(&self) -> bool {

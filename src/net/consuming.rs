@@ -58,7 +58,7 @@ impl Session {
                     "reached maximum ({}) of consumers per channel",
                     limit.unwrap_or_default()
                 );
-                return Err(Reply::channel(ReplyCode::NotAllowed, text));
+                return Err(Reply::connection(ReplyCode::NotAllowed, text));
             }
             Some(held) => held.queue_index(&queue),
             None => return Ok(()),
@@ -133,7 +133,7 @@ impl Session {
             consumer
         };
         if let Some(consumer) = consumer {
-            self.broker.cancel(&consumer).await;
+            self.broker.cancel(&consumer);
         }
         let consumer_tag = method.consumer_tag;
         self.answer(number, method.nowait, BasicCancelOk { consumer_tag });

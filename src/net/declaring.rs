@@ -139,9 +139,10 @@ impl Session {
                 if_unused,
                 if_empty,
             } => {
-                self.exclusive.retain(|own| *own != queue);
                 let deleted = self.broker.delete_queue(identity.vhost(), &queue, if_unused, if_empty);
-                deleted.await.map_err(refusal)? as u32
+                let message_count = deleted.await.map_err(refusal)? as u32;
+                self.exclusive.retain(|own| *own != queue);
+                message_count
             }
         };
         self.answer(channel, method.nowait, QueueDeleteOk { message_count });

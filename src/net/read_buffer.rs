@@ -37,11 +37,13 @@ impl ReadBuffer {
         }
     }
 
-    /// Room to read into, enough for `least` bytes more.
+    /// Room to read into, enough for `least` bytes more, or for as many again as there are: what
+    /// a frame's head promises may never come.
     pub fn room(&mut self, least: usize) -> &mut [u8] {
         if self.bytes.is_empty() {
             self.bytes = POOL.lock().pop().unwrap_or_else(|| vec![0; SIZE]);
         }
+        let least = least.min(self.bytes.len());
         if self.start > 0 && self.bytes.len() - self.end < least.max(LEAST_ROOM) {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end -= self.start;
@@ -83,9 +85,21 @@ impl Drop for ReadBuffer {
 mod tests {
     use super::*;
 
-    fn put(buffer: &mut ReadBuffer, bytes: &[u8]) {
-        buffer.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
-        buffer.filled_more(bytes.len());
+    fn put(buffer: &mut ReadBuffer, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let room = buffer.room(bytes.len());
+            let part = room.len().min(bytes.len());
+            room[..part].copy_from_slice(&bytes[..part]);
+            buffer.filled_more(part);
+            bytes = &bytes[part..];
+        }
+    }
+
+    #[test]
+    fn a_promise_takes_no_memory() {
+        let mut buffer = ReadBuffer::default();
+        put(&mut buffer, b"head");
+        assert!(buffer.room(1 << 30).len() <= 2 * SIZE);
     }
 
     #[test]

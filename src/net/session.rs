@@ -5,13 +5,18 @@
 //! after the batches were handed to their queues. So the hot path is one synchronous loop per
 //! read, and nothing is locked over an await.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BufMut;
 use rustc_hash::FxHashMap;
+use tokio::io::Interest;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Instant;
 
@@ -32,12 +37,14 @@ use crate::codec::method::ConnectionBlocked;
 use crate::connection::{Connection, Ending, Ids, Login, Settings, Step, Tick};
 use crate::queue::Outcome;
 use crate::tasks;
-use crate::types::{ConnectionId, QueueName, Refusal, Reply, ReplyCode, UserName};
+use crate::types::{ConnectionId, Millis, QueueName, Refusal, Reply, ReplyCode, UserName};
 
 /// Ids of `basic.publish`, for refusals.
 const PUBLISH: Ids = (60, 40);
 /// Reads in a row before other tasks get a turn.
 const READS_IN_A_ROW: u32 = 32;
+/// How long nothing comes before buffers are given back.
+const REST: Millis = Millis(10_000);
 /// How long a client that is behind may take for the last bytes.
 const LAST_WRITE: Duration = Duration::from_secs(5);
 
@@ -64,6 +71,8 @@ pub(super) struct Session {
     blocked: bool,
     incarnations: u64,
     reads: u32,
+    /// Nothing was read since buffers were given back.
+    is_rested: bool,
 }
 
 /// What the session knows of one open channel; the delivery side is in the outbox.
@@ -125,7 +134,7 @@ pub(super) async fn serve(
     }
     let (read, write) = socket.into_split();
     let writer = tasks::spawn("connection writer", writer::run(broker.clone(), outbox.clone(), write));
-    let session = Session {
+    let mut session = Box::new(Session {
         machine: Connection::new(settings, now),
         publisher: Publisher::new(outbox.clone()),
         broker,
@@ -142,17 +151,39 @@ pub(super) async fn serve(
         blocked: false,
         incarnations: 0,
         reads: 0,
-    };
+        is_rested: false,
+    });
     // On the heap: most connections are idle most of the time, and this is the larger part.
-    Box::pin(session.run()).await;
+    if has_panicked(Box::pin(session.run())).await {
+        tracing::error!(connection = session.info.name(), "a panic ended the connection");
+    }
+    // What it held goes back to its queues in any case.
+    has_panicked(Box::pin(session.clean_up())).await;
+    session.broker.connections().remove(&session.info);
+    session.outbox.close();
+    drop(session);
     let stop = writer.abort_handle();
     if tokio::time::timeout(LAST_WRITE, writer).await.is_err() {
         stop.abort();
     }
 }
 
+/// Runs to the end and says whether a panic was it. A connection must not take others' messages
+/// with it, whatever is wrong with it.
+async fn has_panicked(mut task: Pin<Box<impl Future<Output = ()>>>) -> bool {
+    let run = |cx: &mut Context<'_>| {
+        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => Poll::Ready(false),
+            Err(_) => Poll::Ready(true),
+        }
+    };
+    poll_fn(run).await
+}
+
 impl Session {
-    async fn run(mut self) {
+    async fn run(&mut self) {
         let mut input = ReadBuffer::default();
         let ending = loop {
             let pause = self.process(&mut input);
@@ -163,7 +194,7 @@ impl Session {
                 Pause::End(ending) => Some(ending),
                 other => {
                     self.carry_out(other).await;
-                    None
+                    self.wait_taken().await
                 }
             };
             self.send_own();
@@ -171,11 +202,7 @@ impl Session {
                 break ending;
             }
         };
-        drop(input);
-        self.clean_up().await;
         self.log_end(&ending);
-        self.broker.connections().remove(&self.info);
-        self.outbox.close();
     }
 
     /// Takes steps until one must be waited for.
@@ -184,7 +211,12 @@ impl Session {
         let pause = loop {
             match self.machine.step(now, input.filled(), &mut self.out) {
                 Step::More(least) => break Pause::Read(least),
-                Step::Done { consumed } => input.consume(consumed),
+                Step::Done { consumed } => {
+                    input.consume(consumed);
+                    if self.is_held() {
+                        break Pause::Blocked;
+                    }
+                }
                 Step::Publish(whole) => {
                     if self.broker.alarms().is_short() {
                         break Pause::Blocked;
@@ -298,7 +330,7 @@ impl Session {
         match pause {
             Pause::Login(login) => self.on_login(login),
             Pause::Open(vhost) => self.on_open(&vhost),
-            Pause::OpenChannel(channel) => self.on_open_channel(channel),
+            Pause::OpenChannel(channel) => self.on_open_channel(channel).await,
             Pause::CloseChannel(channel) => {
                 self.drop_channel(channel).await;
                 self.machine.channel_closed(channel, &mut self.out);
@@ -336,14 +368,13 @@ impl Session {
         }
     }
 
-    fn on_open_channel(&mut self, channel: u16) {
+    async fn on_open_channel(&mut self, channel: u16) {
         let Some(user) = self.user.clone() else {
             return;
         };
         let allowed = self.broker.connections().open_channel(&self.info, &self.broker, &user);
         if let Err(reply) = allowed {
-            tracing::info!(connection = self.info.name(), %reply, "channel refused");
-            return self.machine.close(self.broker.now(), (0, 0), &reply, &mut self.out);
+            return self.refuse(None, (0, 0), &reply).await;
         }
         self.incarnations += 1;
         let incarnation = self.incarnations;
@@ -375,7 +406,7 @@ impl Session {
         let mut given_back = state.mode.into_settled();
         if let Some(ChannelOut { consumers, .. }) = &held {
             for consumer in consumers.values() {
-                self.broker.cancel(consumer).await;
+                self.broker.cancel(consumer);
             }
         }
         let Some(mut held) = held else { return };
@@ -424,6 +455,9 @@ impl Session {
     /// Reads something, or does what others ask for or the time wants. Gives the reason when the
     /// connection is over.
     async fn read(&mut self, input: &mut ReadBuffer, least: usize) -> Option<Ending> {
+        if self.is_held() {
+            return self.wait_unblocked().await;
+        }
         if self.outbox.is_behind() || self.broker.store_is_behind() {
             return self.wait_behind().await;
         }
@@ -431,8 +465,8 @@ impl Session {
             Ok(0) => return Some(Ending::Closed),
             Ok(_) => {
                 self.machine.on_heard(self.broker.now());
-                self.take_turns().await;
-                return None;
+                self.is_rested = false;
+                return self.take_turns().await;
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(_) => return Some(Ending::Closed),
@@ -465,12 +499,35 @@ impl Session {
         Ok(count)
     }
 
-    /// Lets other tasks have a turn now and then.
-    async fn take_turns(&mut self) {
+    /// Lets other tasks have a turn now and then, and does what they and the time ask for: a client
+    /// that always has more to say is never waited for.
+    async fn take_turns(&mut self) -> Option<Ending> {
         self.reads += 1;
-        if self.reads.is_multiple_of(READS_IN_A_ROW) {
-            tokio::task::yield_now().await;
+        if !self.reads.is_multiple_of(READS_IN_A_ROW) {
+            return None;
         }
+        tokio::task::yield_now().await;
+        let controls = self.outbox.asked();
+        if !controls.is_empty() {
+            return self.on_controls(controls).await;
+        }
+        self.machine.on_sent(self.outbox.sent_at());
+        let now = self.broker.now();
+        let is_due = self.machine.next_deadline().is_some_and(|at| at <= now);
+        if is_due { self.on_tick() } else { None }
+    }
+
+    /// Waits while the client does not take what it asked for: one read may ask for far more than
+    /// it brought.
+    async fn wait_taken(&mut self) -> Option<Ending> {
+        while self.outbox.is_behind() {
+            self.send_own();
+            let ended = self.wait_behind().await;
+            if ended.is_some() {
+                return ended;
+            }
+        }
+        None
     }
 
     /// The client takes its deliveries too slowly, or the disk is behind: it is not read for now.
@@ -480,6 +537,7 @@ impl Session {
         let deadline = self.arm();
         let ended = tokio::select! {
             () = async { outbox.drained().await; broker.store_drained().await } => None,
+            _ = self.socket.ready(Interest::ERROR) => Some(Ending::Closed),
             controls = outbox.controlled() => self.on_controls(controls).await,
             () = deadline => self.on_tick(),
         };
@@ -487,27 +545,34 @@ impl Session {
         ended
     }
 
+    /// Whether an alarm is on and the client is in the middle of a publish: no more of it is read.
+    fn is_held(&self) -> bool {
+        self.broker.alarms().is_short() && self.machine.has_content()
+    }
+
     /// Holds a publisher until no alarm is on, and tells it.
     async fn wait_unblocked(&mut self) -> Option<Ending> {
         let mut alarms = self.broker.alarms().subscribe();
-        let shortage = *alarms.borrow_and_update();
-        if !shortage.any() {
-            self.tell_unblocked();
-            return None;
-        }
-        self.tell_blocked(shortage);
-        self.machine.pause(true, self.broker.now());
         let outbox = self.outbox.clone();
-        let deadline = self.arm();
-        let ended = tokio::select! {
-            _ = alarms.changed() => None,
-            controls = outbox.controlled() => self.on_controls(controls).await,
-            () = deadline => self.on_tick(),
-        };
-        self.machine.pause(false, self.broker.now());
-        if !self.broker.alarms().is_short() {
-            self.tell_unblocked();
+        let mut ended = None;
+        self.machine.pause(true, self.broker.now());
+        while ended.is_none() && self.machine.is_open() {
+            let shortage = *alarms.borrow_and_update();
+            if !shortage.any() {
+                self.tell_unblocked();
+                break;
+            }
+            self.tell_blocked(shortage);
+            let deadline = self.arm();
+            ended = tokio::select! {
+                _ = alarms.changed() => None,
+                _ = self.socket.ready(Interest::ERROR) => Some(Ending::Closed),
+                controls = outbox.controlled() => self.on_controls(controls).await,
+                () = deadline => self.on_tick(),
+            };
+            self.send_own();
         }
+        self.machine.pause(false, self.broker.now());
         ended
     }
 
@@ -556,6 +621,7 @@ impl Session {
         self.machine.on_sent(self.outbox.sent_at());
         self.publisher.rest();
         self.settling.rest();
+        self.is_rested = true;
         match self.machine.on_tick(self.broker.now(), &mut self.out) {
             Tick::Nothing | Tick::Heartbeat => None,
             Tick::End(ending) => Some(ending),
@@ -565,7 +631,8 @@ impl Session {
     /// Waits for the machine's next deadline.
     fn arm(&mut self) -> impl Future<Output = ()> + use<> {
         self.machine.on_sent(self.outbox.sent_at());
-        let deadline = self.machine.next_deadline();
+        let rest = (!self.is_rested).then(|| self.broker.now() + REST);
+        let deadline = self.machine.next_deadline().into_iter().chain(rest).min();
         let wait = deadline.map(|at| Duration::from_millis(at.since(self.broker.now()).0));
         async move {
             match wait {

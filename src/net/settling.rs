@@ -98,7 +98,7 @@ impl Session {
         let many = !matches!(tags, Tags::One(_));
         let settling = &mut self.settling;
         let result = match &mut channel.mode {
-            Mode::Transaction(transaction) => held.settle(tags, |tag, one| transaction.settle(tag, one, outcome)),
+            Mode::Transaction(transaction) => held.settle_later(tags, |tag, one| transaction.settle(tag, one, outcome)),
             _ if many => {
                 let result = held.settle(tags, |_, one| settled.push(one));
                 for one in settled {

@@ -46,12 +46,16 @@ impl Session {
         if let Some(by) = &self.publishing {
             for ready in publishes {
                 self.publisher.publish(&self.broker, by, ready);
+                if self.publisher.is_full() {
+                    self.publisher.flush(&self.broker);
+                }
             }
         }
         {
             let mut out = self.outbox.lock();
             if let Some(held) = out.channel(number) {
                 for (_, one, outcome) in settled {
+                    held.settled(one);
                     if let Some(queue) = held.queue(one.queue) {
                         self.settling.push(queue, outcome, one.slot);
                     }

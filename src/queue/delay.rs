@@ -189,6 +189,19 @@ impl<P> Delays<P> {
         lost
     }
 
+    /// The exchange is deleted: its messages are gone, and nobody waits for them any more.
+    pub fn end<S: DelaySink<Publish = P>>(&mut self, sink: &mut S) {
+        for unsynced in self.unsynced.drain(..) {
+            if let Some(publish) = unsynced.publish {
+                sink.confirm(publish);
+            }
+        }
+        self.waiting.clear();
+        self.leaving.clear();
+        self.asked.clear();
+        self.memory = 0;
+    }
+
     /// These messages are routed: their records end.
     pub fn left<S: DelaySink<Publish = P>>(&mut self, seqs: impl IntoIterator<Item = u64>, sink: &mut S) {
         for seq in seqs {
