@@ -1,6 +1,6 @@
 # The commands of the project. `make run` and `make test` need a Rust toolchain (1.90 or newer);
 # the tests with other languages' clients install what they need if they can.
-.PHONY: run test lint unit clients sample
+.PHONY: run test lint unit clients bench sample
 
 # More arguments for `make run`, such as ARGS="--amqp 127.0.0.1:5673".
 ARGS ?=
@@ -19,9 +19,16 @@ lint:
 unit:
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run; else cargo test; fi
 
-# Programs on real clients of other languages; the script sets up what they need.
+# Programs on real clients of other languages; the script sets up what they need (python3 and npm
+# must be there; amqp-tools comes by apt as root).
 clients:
-	if [ -x tests/clients/run ]; then tests/clients/run; fi
+	tests/clients/run
+
+# Speed and memory, beside RabbitMQ where there is one; see scripts/bench. BENCH="--only durable".
+BENCH ?=
+
+bench:
+	scripts/bench $(BENCH)
 
 # Writes docs/rabbitmq.conf.sample from the table of keys; a test holds that it is up to date.
 sample:

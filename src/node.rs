@@ -30,6 +30,8 @@ pub enum NodeError {
     Listen { address: SocketAddr, error: io::Error },
     #[error("cannot write {path}: {error}")]
     PortsFile { path: String, error: io::Error },
+    #[error("{0} is configured, but this version cannot do that yet")]
+    Unavailable(&'static str),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
 }
@@ -54,6 +56,9 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
     // Before the ports are known to anyone: whoever reads them may stop us at once.
     let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Runtime)?;
+    if let Some(wish) = unavailable(&config) {
+        return Err(NodeError::Unavailable(wish));
+    }
     let broker = Broker::open(config.clone())?;
     management::load_definitions(&broker).await?;
     let timers = tasks::spawn("timers", broker.clone().run_timers());
@@ -66,7 +71,7 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
             address: *address,
             error,
         };
-        let listener = net::bind(*address, &config.listeners.socket).map_err(failed)?;
+        let listener = net::bind(*address, &config.listeners).map_err(failed)?;
         let address = listener.address().map_err(failed)?;
         ports.entry("amqp").or_default().push(address.port());
         endpoints.push(Endpoint {
@@ -124,6 +129,16 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// What the configuration asks for and this version does not have: better not to start than to
+/// serve less than was meant.
+fn unavailable(config: &Config) -> Option<&'static str> {
+    let wishes = [
+        (!config.listeners.tls.is_empty(), "a TLS listener"),
+        (!config.cluster.seeds().is_empty(), "a cluster of several nodes"),
+    ];
+    wishes.into_iter().find(|(wanted, _)| *wanted).map(|(_, wish)| wish)
 }
 
 /// Closes every connection and waits a little for the clients to agree.

@@ -107,6 +107,7 @@ fn settings() -> Settings {
         mechanisms: vec!["PLAIN".into()],
         channel_max: 2047,
         frame_max: 131_072,
+        initial_frame_max: 4096,
         heartbeat: 60,
         max_message_size: ByteSize(1 << 24),
         handshake_timeout: Millis(10_000),

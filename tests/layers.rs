@@ -36,11 +36,12 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("cli", &["perf"]),
     ("perf", &["codec"]),
     ("net", &["connection", "channel", "codec", "auth", "broker"]),
-    ("management", &["broker", "metadata", "auth", "spec"]),
+    ("management", &["broker", "codec", "queue", "metadata", "auth", "spec"]),
     (
         "broker",
         &[
-            "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata", "auth", "spec",
+            "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata", "auth",
+            "spec",
         ],
     ),
     ("journal", &["store", "cluster"]),

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
+use super::Broker;
 use super::outbox::Outbox;
 use crate::metadata::{Catalog, UserLimit, VhostLimit};
 use crate::types::{ConnectionId, FieldTable, Reply, ReplyCode, Timestamp, UserName, VhostName};
@@ -150,9 +151,20 @@ impl Connections {
     ///
     /// # Errors
     /// The refusal in RabbitMQ's words.
-    pub fn open_channel(&self, connection: &ConnectionInfo, catalog: &Catalog, user: &UserName) -> Result<(), Reply> {
+    pub fn open_channel(&self, connection: &ConnectionInfo, broker: &Broker, user: &UserName) -> Result<(), Reply> {
+        let catalog = broker.catalog();
         let mut all = self.all.lock();
-        let limit = user_limit(catalog, user, UserLimit::MaxChannels);
+        let channels: u64 = all.channels_of_user.values().copied().map(u64::from).sum();
+        if let Some(limit) = broker.config().limits.channel_max_per_node
+            && channels >= limit
+        {
+            let text = format!(
+                "number of channels opened on node '{}' has reached the maximum allowed limit of ({limit})",
+                broker.node().name
+            );
+            return Err(Reply::connection(ReplyCode::NotAllowed, text));
+        }
+        let limit = user_limit(&catalog, user, UserLimit::MaxChannels);
         if let Some(limit) = reached(limit, count(&all.channels_of_user, user)) {
             let text = format!(
                 "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({limit})"

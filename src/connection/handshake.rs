@@ -108,9 +108,9 @@ impl Connection {
             Stage::LoggingIn | Stage::Vhost => return Step::More(1),
             Stage::Starting | Stage::Tuning | Stage::Opening => {}
         }
-        let (frame, consumed) = match frame::parse(input, FRAME_MIN) {
+        let (frame, consumed) = match frame::parse(input, self.settings.initial_frame_max) {
             Ok(Some(parsed)) => parsed,
-            Ok(None) => return Step::More(frame::needed(input, FRAME_MIN)),
+            Ok(None) => return Step::More(frame::needed(input, self.settings.initial_frame_max)),
             Err(error) if stage == Stage::Opening => return self.refuse_frame(now, input, &error),
             Err(error) => return Step::End(self.end(Ending::Frame(error))),
         };

@@ -225,7 +225,7 @@ impl Connection {
             phase: Phase::Handshake(Handshake::new(now + settings.handshake_timeout)),
             client: Client::default(),
             channel_max: settings.channel_max,
-            frame_max: FRAME_MIN,
+            frame_max: settings.initial_frame_max,
             heartbeat_seconds: 0,
             heartbeat: None,
             channels: Channels::default(),

@@ -13,6 +13,8 @@ pub struct Settings {
     pub channel_max: u16,
     /// Largest frame in bytes; at least [`FRAME_MIN`].
     pub frame_max: u32,
+    /// Largest frame in bytes before a client has asked for another; at least [`FRAME_MIN`].
+    pub initial_frame_max: u32,
     /// Seconds; 0 offers none.
     pub heartbeat: u16,
     /// Largest body of a message.
@@ -21,7 +23,7 @@ pub struct Settings {
     pub handshake_timeout: Millis,
 }
 
-/// Smallest frame-max a client may ask for, in bytes, and the largest frame before it has asked.
+/// Smallest frame-max a client may ask for, in bytes.
 pub const FRAME_MIN: u32 = 4096;
 
 /// Who the server says it is.

@@ -1,17 +1,19 @@
 //! A request as its handler sees it: who asks, names from the path, the query, the body.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
+use rustc_hash::FxHashMap;
 use serde_json::{Map, Value, json};
 
 use super::access::{self, Caller, Credentials};
 use super::answer::{Answer, Answered, Failure};
 use super::endpoint::Endpoint;
-use super::route::Access;
+use super::route::{Access, Parameters};
 use crate::broker::Broker;
 use crate::broker::access::Who;
+use crate::broker::connections::ConnectionInfo;
 use crate::metadata::{self, Command};
 use crate::types::names::MAX_NAME_BYTES;
 use crate::types::{ConnectionId, UserName, VhostName};
@@ -23,9 +25,10 @@ pub struct Call {
     /// Where the node listens.
     pub endpoints: Arc<[Endpoint]>,
     pub query: Query,
-    pub(super) parameters: Vec<(&'static str, String)>,
+    pub(super) parameters: Parameters,
     pub(super) body: Bytes,
     pub(super) from: IpAddr,
+    pub(super) connections: OnceLock<FxHashMap<ConnectionId, Arc<ConnectionInfo>>>,
     /// Why a connection is closed, as the operator says.
     pub(super) reason: Option<String>,
 }
@@ -126,6 +129,14 @@ impl Call {
         };
         let caller = access::authenticate(&self.broker, credentials, self.from)?;
         access::check(Access::Management, &caller, None, &self.broker.catalog())
+    }
+
+    /// The connections of the node by their ids, as they were when first asked for.
+    pub fn connections(&self) -> &FxHashMap<ConnectionId, Arc<ConnectionInfo>> {
+        self.connections.get_or_init(|| {
+            let all = self.broker.connections().all().into_iter();
+            all.map(|connection| (connection.id, connection)).collect()
+        })
     }
 
     /// The body as it came.

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::page;
 use super::route::{Access, Route};
+use super::{consumers, page};
 use crate::broker::connections::{ConnectionInfo, Details};
 use crate::broker::outbox::Control;
 use crate::metadata::json;
@@ -85,9 +85,15 @@ pub static ROUTES: &[Route] = &[
         page::listing(call, channels(call, &visible(call)), &["vhost", "name"])
     }),
     Route::get("/channels/{name}", Access::Management, "A channel.", |call| {
-        let all = channels(call, &visible(call)).into_iter();
-        let mut found = all.filter(|view| view["name"] == call.name("name"));
-        let mut view = found.next().ok_or(Failure::NotFound)?;
+        let all = visible(call);
+        let views = all.iter().flat_map(|connection| {
+            channels_of(call, connection)
+                .into_iter()
+                .map(move |view| (connection, view))
+        });
+        let mut found = views.filter(|(_, view)| view["name"] == call.name("name"));
+        let (connection, mut view) = found.next().ok_or(Failure::NotFound)?;
+        view["consumer_details"] = consumers_of(call, connection).into();
         view["deliveries"] = json!([]);
         view["publishes"] = json!([]);
         page::single(call, view)
@@ -151,10 +157,20 @@ fn close(call: &Call, connections: &[Arc<ConnectionInfo>]) -> Answered {
     Ok(Answer::Done)
 }
 
+/// Under an alarm a connection is `blocking`, and `blocked` once it tried to publish.
+fn state(call: &Call, connection: &ConnectionInfo) -> &'static str {
+    if connection.blocked.load(Ordering::Relaxed) {
+        "blocked"
+    } else if call.broker.alarms().shortage().any() {
+        "blocking"
+    } else {
+        "running"
+    }
+}
+
 fn view(call: &Call, connection: &ConnectionInfo) -> Value {
     let details = connection.details();
     let properties = &details.client_properties;
-    let blocked = connection.blocked.load(Ordering::Relaxed);
     let mut view = json!({
         "auth_mechanism": details.mechanism,
         "channel_max": details.channel_max,
@@ -177,7 +193,7 @@ fn view(call: &Call, connection: &ConnectionInfo) -> Value {
         "ssl_hash": null,
         "ssl_key_exchange": null,
         "ssl_protocol": null,
-        "state": if blocked { "blocked" } else { "running" },
+        "state": state(call, connection),
         "timeout": details.heartbeat,
         "type": "network",
         "user": details.user,
@@ -214,7 +230,6 @@ fn channels_of(call: &Call, connection: &ConnectionInfo) -> Vec<Value> {
                 "peer_port": connection.peer.port(),
             },
             "consumer_count": channel.consumers.len(),
-            "global_prefetch_count": channel.prefetch.unwrap_or(0),
             "messages_unacknowledged": channel.unacked(),
             "messages_uncommitted": 0,
             "messages_unconfirmed": confirms.map_or(0, |confirms| confirms.waiting()),
@@ -230,4 +245,26 @@ fn channels_of(call: &Call, connection: &ConnectionInfo) -> Vec<Value> {
     let views = views.collect();
     out.finish();
     views
+}
+
+/// The consumers of the channel of the path.
+fn consumers_of(call: &Call, connection: &ConnectionInfo) -> Vec<Value> {
+    let mut out = connection.outbox.lock();
+    let numbers = out.channel_numbers();
+    let mut queues: Vec<_> = numbers
+        .into_iter()
+        .filter_map(|number| {
+            out.channel(number)
+                .map(|channel| channel.consumers.values().cloned().collect())
+        })
+        .flat_map(|consumers: Vec<_>| consumers)
+        .filter_map(|consumer| consumer.queue.upgrade())
+        .collect();
+    // Queues are locked before outboxes, never after.
+    out.finish();
+    queues.sort_by_key(|queue| queue.spec.id);
+    queues.dedup_by_key(|queue| queue.spec.id);
+    let all = queues.iter().flat_map(|queue| consumers::of_queue(call, queue));
+    all.filter(|view| view["channel_details"]["name"] == call.name("name"))
+        .collect()
 }

@@ -1,18 +1,15 @@
 //! Consumers.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
+use super::answer::Answered;
+use super::call::Call;
 use super::page;
 use super::route::{Access, Route};
 use crate::broker::QueueHandle;
 use crate::broker::connections::ConnectionInfo;
 use crate::metadata::json;
 use crate::types::VhostName;
-
-use super::answer::Answered;
-use super::call::Call;
 
 /// What can be asked of consumers.
 pub static ROUTES: &[Route] = &[
@@ -27,22 +24,23 @@ pub static ROUTES: &[Route] = &[
 ];
 
 fn list(call: &Call, vhosts: &[VhostName]) -> Answered {
-    let connections = call.broker.connections().all();
     let vhosts = vhosts.iter().filter_map(|name| call.broker.vhost(name));
     let queues = vhosts.flat_map(|vhost| vhost.queues());
-    let views = queues.flat_map(|queue| of_queue(call, &queue, &connections));
+    let views = queues.flat_map(|queue| of_queue(call, &queue));
     page::listing(call, views.collect(), &["consumer_tag"])
 }
 
 /// The consumers of a queue.
-pub fn of_queue(call: &Call, queue: &QueueHandle, connections: &[Arc<ConnectionInfo>]) -> Vec<Value> {
+pub fn of_queue(call: &Call, queue: &QueueHandle) -> Vec<Value> {
     let node = &call.broker.node().name;
     let default_timeout = call.broker.config().queues.consumer_timeout;
+    // Asked for before the queue is locked.
+    let connections = call.connections();
     queue.read(|machine| {
         let timeout = machine.settings().consumer_timeout.or(default_timeout);
         let consumers = machine.consumers().map(|consumer| {
             let handle = consumer.handle;
-            let connection = connections.iter().find(|connection| connection.id == handle.outbox.id);
+            let connection = connections.get(&handle.outbox.id);
             json!({
                 "arguments": json::from_table(&handle.arguments),
                 "ack_required": !consumer.no_ack,

@@ -1,6 +1,9 @@
 //! Definitions: everything declared as one document.
 
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 
 use serde_json::Value;
 use thiserror::Error;
@@ -11,8 +14,8 @@ use super::parameters::cluster_name;
 use super::route::{Access, Route};
 use crate::broker::declare::QueueRules;
 use crate::broker::{Broker, BrokerError};
-use crate::metadata::Command;
-use crate::metadata::definitions::{self, DefinitionError, Writer};
+use crate::metadata::definitions::{self, DefinitionError, Setting, Writer};
+use crate::metadata::{Catalog, Command};
 use crate::types::{UserName, VhostName};
 
 /// What can be done with definitions.
@@ -21,11 +24,13 @@ pub static ROUTES: &[Route] = &[
         "/definitions",
         Access::Administrator,
         "Everything declared; download=NAME saves it under a name.",
-        |call| {
-            let cluster_name = cluster_name(&call.broker);
-            let document = definitions::export(&call.broker.catalog(), &writer(&call.broker, &cluster_name));
-            given(call, document)
-        },
+        all,
+    ),
+    Route::get(
+        "/all-configuration",
+        Access::Administrator,
+        "An older name of /definitions.",
+        all,
     ),
     Route::get(
         "/definitions/{vhost}",
@@ -89,8 +94,7 @@ impl From<ImportError> for Failure {
 /// # Errors
 /// When the document is none, or the catalogue refuses something of it.
 pub async fn import(broker: &Arc<Broker>, document: &Value, by: &UserName) -> Result<(), ImportError> {
-    let default_type = QueueRules::of(&broker.config().queues).default_type;
-    let commands = definitions::import(&broker.catalog(), document, by, default_type)?;
+    let commands = definitions::import(setting(broker, &broker.catalog(), by), document)?;
     carry_out(broker, commands).await
 }
 
@@ -100,16 +104,41 @@ async fn import_vhost(
     vhost: &VhostName,
     by: &UserName,
 ) -> Result<(), ImportError> {
-    let default_type = QueueRules::of(&broker.config().queues).default_type;
-    let commands = definitions::import_vhost(&broker.catalog(), document, vhost, by, default_type)?;
+    let commands = definitions::import_vhost(setting(broker, &broker.catalog(), by), document, vhost)?;
     carry_out(broker, commands).await
 }
 
+fn setting<'a>(broker: &Broker, catalog: &'a Catalog, by: &'a UserName) -> Setting<'a> {
+    Setting {
+        catalog,
+        by,
+        default_type: QueueRules::of(broker.config()).default_type,
+        salt: rand::random,
+    }
+}
+
+/// Commands under way at once: they share their syncs.
+const TOGETHER: usize = 512;
+
 async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), ImportError> {
+    let mut under_way = VecDeque::new();
     for command in commands {
-        broker
-            .decide(|catalog| Ok::<_, BrokerError>((Some(definitions::stamped(command, catalog)), ())))
-            .await?;
+        let mut decided =
+            Box::pin(broker.decide(|catalog| Ok::<_, BrokerError>((Some(definitions::stamped(command, catalog)), ()))));
+        // The first poll applies the command, so they are applied in order; what is waited for
+        // later is the sync.
+        match poll_fn(|context| Poll::Ready(decided.as_mut().poll(context))).await {
+            Poll::Ready(applied) => applied?,
+            Poll::Pending => under_way.push_back(decided),
+        }
+        if under_way.len() == TOGETHER
+            && let Some(oldest) = under_way.pop_front()
+        {
+            oldest.await?;
+        }
+    }
+    for decided in under_way {
+        decided.await?;
     }
     Ok(())
 }
@@ -123,6 +152,12 @@ fn writer<'a>(broker: &'a Broker, cluster_name: &'a str) -> Writer<'a> {
         cluster_name,
         default_queue_type: &config.queues.default_type,
     }
+}
+
+fn all(call: &Call) -> Answered {
+    let cluster_name = cluster_name(&call.broker);
+    let document = definitions::export(&call.broker.catalog(), &writer(&call.broker, &cluster_name));
+    given(call, document)
 }
 
 fn given(call: &Call, value: Value) -> Answered {

@@ -12,13 +12,13 @@ pub static ROUTES: &[Route] = &[
         "/health/checks/alarms",
         Access::Management,
         "No alarm in the cluster.",
-        alarms,
+        |call| alarms(call, "in the cluster"),
     ),
     Route::get(
         "/health/checks/local-alarms",
         Access::Management,
         "No alarm on this node.",
-        alarms,
+        |call| alarms(call, "on the node"),
     ),
     Route::get(
         "/health/checks/virtual-hosts",
@@ -88,14 +88,16 @@ pub static ROUTES: &[Route] = &[
             healthy_unless(full, why)
         },
     ),
-    Route::get("/healthchecks/node", Access::Management, "The node works.", alarms),
+    Route::get("/healthchecks/node", Access::Management, "The node works.", |call| {
+        alarms(call, "on the node")
+    }),
     Route::get(
         "/healthchecks/node/{node}",
         Access::Management,
         "The node works.",
         |call| {
             if call.name("node") == call.broker.node().name {
-                alarms(call)
+                alarms(call, "on the node")
             } else {
                 Err(Failure::NotFound)
             }
@@ -126,19 +128,26 @@ fn serving(call: &Call) -> Answered {
     healthy_unless(call.broker.has_failed(), json!({"reason": FAILED}))
 }
 
-fn alarms(call: &Call) -> Answered {
-    let shortage = call.broker.alarms().shortage();
-    let node = &call.broker.node().name;
-    let present = [(shortage.memory, "memory"), (shortage.disk, "disk")];
-    let present = present.iter().filter(|(is, _)| *is);
-    let alarms: Vec<_> = present
-        .map(|(_, resource)| json!({"node": node, "resource": resource}))
-        .collect();
+fn alarms(call: &Call, whose: &str) -> Answered {
     if call.broker.has_failed() {
         return serving(call);
     }
-    let why = json!({"reason": "There are alarms in effect in the cluster", "alarms": alarms});
-    healthy_unless(shortage.any(), why)
+    let shortage = call.broker.alarms().shortage();
+    if !shortage.any() {
+        return Ok(Answer::Json(json!({"status": "ok"})));
+    }
+    let node = &call.broker.node().name;
+    let resources = [(shortage.memory, "memory"), (shortage.disk, "disk space")];
+    let alarms: Value = resources
+        .into_iter()
+        .filter(|(short, _)| *short)
+        .map(|(_, resource)| json!({"node": node, "resource": resource}))
+        .collect();
+    Ok(Answer::Unhealthy(json!({
+        "reason": format!("There are alarms in effect {whose}"),
+        "status": "failed",
+        "alarms": alarms,
+    })))
 }
 
 fn port_listener(call: &Call) -> Answered {

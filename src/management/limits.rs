@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route};
+use super::text::term;
 use crate::metadata::{Catalog, Command, User, UserLimit, Vhost, VhostLimit};
 
 /// What can be asked of limits.
@@ -142,10 +143,7 @@ fn limit<L: DeserializeOwned>(call: &Call, what: &str) -> Result<(L, i64), BadLi
     fields.need(&["value"]).map_err(BadLimit::Request)?;
     let name = call.name("limit");
     let value = fields.0.get("value").unwrap_or(&Value::Null);
-    let term = match value {
-        Value::String(text) => format!("<<\"{text}\">>"),
-        other => other.to_string(),
-    };
+    let term = term(value);
     let limit = named(call)
         .ok_or_else(|| BadLimit::Invalid(format!("Unrecognised terms [{{<<\"{name}\">>,{term}}}] in {what}")))?;
     let number = value

@@ -20,9 +20,9 @@ pub enum LoadError {
     #[error("{} is not JSON: {error}", path.display())]
     NotJson { path: PathBuf, error: serde_json::Error },
     #[error("cannot import {}: {error}", path.display())]
-    Import { path: PathBuf, error: ImportError },
+    Import { path: PathBuf, error: Box<ImportError> },
     #[error("cannot note what was imported: {0}")]
-    Note(#[from] BrokerError),
+    Note(Box<BrokerError>),
 }
 
 /// The global parameter that holds the hash of what was imported last.
@@ -52,13 +52,14 @@ pub async fn load_definitions(broker: &Arc<Broker>) -> Result<(), LoadError> {
         let imported = import(broker, &document, &"rmq-internal".into()).await;
         imported.map_err(|error| LoadError::Import {
             path: path.clone(),
-            error,
+            error: Box::new(error),
         })?;
         tracing::info!(path = %path.display(), "definitions imported");
     }
     if config.skip_if_unchanged {
         let (name, value) = (IMPORTED.to_owned(), hash.into());
-        broker.command(Command::PutGlobalParameter { name, value }).await?;
+        let noted = broker.command(Command::PutGlobalParameter { name, value }).await;
+        noted.map_err(|error| LoadError::Note(Box::new(error)))?;
     }
     Ok(())
 }

@@ -45,25 +45,20 @@ fn view(call: &Call) -> Value {
     let node = call.broker.node();
     let alarms = call.broker.alarms();
     let shortage = alarms.shortage();
+    // In RabbitMQ's order, which columns keep.
     json!({
         "partitions": [],
         "os_pid": std::process::id().to_string(),
         "fd_total": open_files_limit(),
-        "fd_used": open_files(),
         "sockets_total": 0,
-        "sockets_used": 0,
         "mem_limit": alarms.memory_limit(),
-        "mem_used": alarms.memory_used(),
         "mem_alarm": shortage.memory,
-        "mem_calculation_strategy": "rss",
         "disk_free_limit": alarms.disk_limit(),
-        "disk_free": alarms.disk_free(),
         "disk_free_alarm": shortage.disk,
         "proc_total": 0,
-        "proc_used": 0,
-        "run_queue": 0,
         "rates_mode": "basic",
         "uptime": call.broker.now().since(node.started_at),
+        "run_queue": 0,
         "processors": std::thread::available_parallelism().map_or(1, usize::from),
         "exchange_types": exchange_types(),
         "auth_mechanisms": mechanisms(call),
@@ -78,10 +73,16 @@ fn view(call: &Call) -> Value {
         "config_files": config.files,
         "net_ticktime": 60,
         "enabled_plugins": ["rabbitmq_management"],
+        "mem_calculation_strategy": "rss",
         "name": node.name,
         "running": !call.broker.has_failed(),
         "type": "disc",
         "being_drained": false,
+        "mem_used": alarms.memory_used(),
+        "fd_used": open_files(),
+        "sockets_used": 0,
+        "proc_used": 0,
+        "disk_free": alarms.disk_free(),
         "cluster_links": [],
     })
 }

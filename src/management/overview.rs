@@ -38,7 +38,7 @@ fn overview(call: &Call) -> Value {
     };
     let mut queue_totals = json!({});
     totals.write(&mut queue_totals);
-    json!({
+    let mut view = json!({
         "management_version": config.identity.version,
         "rates_mode": rates_mode,
         "exchange_types": exchange_types(),
@@ -56,10 +56,16 @@ fn overview(call: &Call) -> Value {
         "queue_totals": queue_totals,
         "object_totals": objects,
         "statistics_db_event_queue": 0,
-        "node": node,
-        "listeners": call.endpoints.iter().map(|endpoint| endpoint.view(node)).collect::<Value>(),
-        "contexts": contexts(call),
-    })
+    });
+    if call.caller.is_monitor() {
+        view["node"] = json!(node);
+        view["listeners"] = call.endpoints.iter().map(|endpoint| endpoint.view(node)).collect();
+        view["contexts"] = contexts(call);
+        for context in view["contexts"].as_array_mut().into_iter().flatten() {
+            context["node"] = json!(node);
+        }
+    }
+    view
 }
 
 /// What the user may see, counted.
@@ -86,13 +92,16 @@ fn totals(call: &Call) -> (Value, Totals) {
     let channels = connections
         .iter()
         .map(|connection| connection.channels.load(std::sync::atomic::Ordering::Relaxed));
-    let objects = json!({
+    let mut objects = json!({
         "channels": channels.sum::<u32>(),
         "consumers": consumers,
         "exchanges": exchanges,
         "queues": queues.len(),
         "connections": connections.len(),
     });
+    if let (false, Value::Object(objects)) = (call.caller.is_monitor(), &mut objects) {
+        objects.shift_remove("consumers");
+    }
     (objects, Totals::of(&queues))
 }
 
@@ -125,7 +134,6 @@ pub fn contexts(call: &Call) -> Value {
     };
     let http = call.endpoints.iter().filter_map(|endpoint| {
         Some(json!({
-            "node": call.broker.node().name,
             "description": description(endpoint.protocol)?,
             "path": "/",
             "port": endpoint.address.port().to_string(),

@@ -188,27 +188,27 @@ impl<'a> Columns<'a> {
     }
 
     fn chosen(&self, item: &Value) -> Value {
-        let mut out = Map::new();
-        for path in &self.0 {
-            copy(item, path, &mut out);
-        }
-        out.into()
+        let paths: Vec<&[&str]> = self.0.iter().map(Vec::as_slice).collect();
+        chosen(item, &paths)
     }
 }
 
-fn copy(from: &Value, path: &[&str], to: &mut Map<String, Value>) {
-    let Some((field, rest)) = path.split_first() else {
-        return;
-    };
-    let Some(value) = from.get(field) else { return };
-    if rest.is_empty() {
-        to.insert((*field).to_owned(), value.clone());
-        return;
+/// What of a value lies on the paths, in the value's own order.
+fn chosen(item: &Value, paths: &[&[&str]]) -> Value {
+    let mut out = Map::new();
+    for (field, value) in item.as_object().into_iter().flatten() {
+        let below: Vec<&[&str]> = paths
+            .iter()
+            .filter(|path| path.first() == Some(&field.as_str()))
+            .map(|path| &path[1..])
+            .collect();
+        if below.iter().any(|path| path.is_empty()) {
+            out.insert(field.clone(), value.clone());
+        } else if !below.is_empty() && value.is_object() {
+            out.insert(field.clone(), chosen(value, &below));
+        }
     }
-    let inner = to.entry((*field).to_owned()).or_insert_with(|| json!({}));
-    if let Value::Object(inner) = inner {
-        copy(value, rest, inner);
-    }
+    out.into()
 }
 
 #[cfg(test)]
@@ -293,7 +293,9 @@ mod tests {
 
     #[test]
     fn columns_are_taken_by_path() {
-        let listed = list(&Query::parse("columns=name,stats.x"), items(), &["name"]).expect("a list");
-        assert_eq!(listed[0], json!({"name": "Order", "stats": {"x": 1}}));
+        let listed = |columns| list(&Query::parse(columns), items(), &["name"]).expect("a list")[0].to_string();
+        assert_eq!(listed("columns=stats.x,name"), r#"{"name":"Order","stats":{"x":1}}"#);
+        assert_eq!(listed("columns=stats.x,stats"), r#"{"stats":{"x":1,"y":0}}"#);
+        assert_eq!(listed("columns=name.x,none,,a..b"), "{}");
     }
 }

@@ -8,6 +8,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::{Call, checked_name};
 use super::page;
 use super::route::{Access, Route, Verb};
+use super::text::term;
 use crate::metadata::{Command, Vhost};
 use crate::spec::policy::{Policy, PolicyKind, PolicySpec};
 
@@ -104,6 +105,16 @@ fn one(call: &Call, kind: PolicyKind) -> Answered {
 }
 
 async fn put(call: Call, kind: PolicyKind) -> Answered {
+    put_checked(call, kind).await.map_err(|failure| match (kind, failure) {
+        // RabbitMQ makes these reasons fit for a page, and those of operator policies not.
+        (PolicyKind::User, Failure::Bad(Value::String(reason))) => {
+            Failure::bad(reason.replace('<', "&lt;").replace('>', "&gt;"))
+        }
+        (_, failure) => failure,
+    })
+}
+
+async fn put_checked(call: Call, kind: PolicyKind) -> Answered {
     check_changes(&call, kind)?;
     let existed = call.in_vhost(|vhost| policies(vhost, kind).contains_key(call.name("name")))?;
     let fields = call.fields()?;
@@ -120,7 +131,12 @@ async fn put(call: Call, kind: PolicyKind) -> Answered {
             let given = apply_to.as_str().map_or_else(|| apply_to.to_string(), str::to_owned);
             invalid(&format!("apply-to '{given}' unrecognised; {APPLY_TO}"))
         })?,
-        priority: fields.integer("priority")?.unwrap_or(0),
+        priority: match fields.get("priority") {
+            None => 0,
+            Some(value) => value
+                .as_i64()
+                .ok_or_else(|| invalid(&format!("priority should be a number, actually was {}", term(value))))?,
+        },
         definition: definition.clone(),
     };
     let command = match kind {

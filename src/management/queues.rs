@@ -15,7 +15,7 @@ use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
 use crate::metadata::json;
 use crate::metadata::{Command, Vhost};
 use crate::queue::Counts;
-use crate::spec::policy::{self, Subject};
+use crate::spec::policy::{self, Policy, Subject};
 use crate::spec::{Destination, QueueSpec, QueueType};
 use crate::types::VhostName;
 
@@ -30,9 +30,9 @@ pub static ROUTES: &[Route] = &[
     Route::get(
         "/queues/detailed",
         Access::Management,
-        "All queues, with their consumers.",
+        "All queues, with what they have not as well.",
         |call| {
-            let views = collect(call, &visible(call), one_view);
+            let views = collect(call, &visible(call), detailed_view);
             page::listing(call, views, &["vhost", "name"])
         },
     ),
@@ -132,7 +132,7 @@ fn live(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<Arc<QueueHandle>
     call.broker.vhost(vhost.name())?.queue(&spec.name)
 }
 
-/// A queue as it is declared, without numbers; policies only where they are.
+/// A queue as it is declared, without numbers; its policy only where it has one.
 fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     let node = &call.broker.node().name;
     let mut view = json!({
@@ -146,10 +146,9 @@ fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         "type": views::queue_type(spec.queue_type),
         "vhost": spec.vhost,
     });
-    for (key, name) in policies(vhost, spec) {
-        if name.is_some() {
-            view[key] = json!(name);
-        }
+    let (policy, _) = policies(vhost, spec);
+    if policy.is_some() {
+        view["policy"] = json!(policy);
     }
     if spec.queue_type != QueueType::Classic {
         view["leader"] = json!(node);
@@ -164,6 +163,10 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     let mut view = declared_view(call, vhost, spec);
     let subject = Subject::Queue(spec.queue_type);
     view["effective_policy_definition"] = vhost.definition_for(subject, &spec.name).into();
+    let (_, operators) = policies(vhost, spec);
+    if operators.is_some() {
+        view["operator_policy"] = json!(operators);
+    }
     if spec.queue_type == QueueType::Classic {
         view["storage_version"] = json!(2);
     }
@@ -183,20 +186,21 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         if spec.queue_type == QueueType::Quorum {
             view["delivery_limit"] = json!(machine.settings().delivery_limit);
         }
-        write_counts(&mut view, counts);
+        write_counts(&mut view, spec.queue_type, counts);
     });
     view
 }
 
-fn policies(vhost: &Vhost, spec: &QueueSpec) -> [(&'static str, Option<String>); 2] {
+/// The names of the policy and the operator policy that apply.
+fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<&'a str>) {
     let subject = Subject::Queue(spec.queue_type);
     let own = policy::applying(vhost.policies.values(), subject, &spec.name);
     let operators = policy::applying(vhost.operator_policies.values(), subject, &spec.name);
-    [("policy", own), ("operator_policy", operators)]
-        .map(|(key, policy)| (key, policy.map(|policy| policy.spec.name.clone())))
+    let name = |policy: &'a Policy| policy.spec.name.as_str();
+    (own.map(name), operators.map(name))
 }
 
-fn write_counts(view: &mut Value, counts: Counts) {
+fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
     let total = counts.ready + counts.unacked;
     let bytes = counts.ready_bytes + counts.unacked_bytes;
     // The queue counts bodies that are on disk only, not their bytes.
@@ -209,21 +213,24 @@ fn write_counts(view: &mut Value, counts: Counts) {
         ("consumers", counts.consumers),
         ("memory", counts.memory_bytes),
         ("message_bytes", bytes),
-        ("message_bytes_paged_out", paged_bytes),
         ("message_bytes_persistent", counts.persistent_bytes),
         ("message_bytes_ram", bytes.saturating_sub(paged_bytes)),
         ("message_bytes_ready", counts.ready_bytes),
         ("message_bytes_unacknowledged", counts.unacked_bytes),
         ("messages", total),
-        ("messages_paged_out", counts.paged_out),
         ("messages_persistent", counts.persistent),
         ("messages_ram", ready_in_memory + counts.unacked),
         ("messages_ready", counts.ready),
-        ("messages_ready_ram", ready_in_memory),
         ("messages_unacknowledged", counts.unacked),
+    ];
+    let of_classic = [
+        ("message_bytes_paged_out", paged_bytes),
+        ("messages_paged_out", counts.paged_out),
+        ("messages_ready_ram", ready_in_memory),
         ("messages_unacknowledged_ram", counts.unacked),
     ];
-    for (key, number) in numbers {
+    let of_classic = of_classic.into_iter().filter(|_| kind == QueueType::Classic);
+    for (key, number) in numbers.into_iter().chain(of_classic) {
         view[key] = json!(number);
     }
     for key in ["messages", "messages_ready", "messages_unacknowledged"] {
@@ -231,22 +238,17 @@ fn write_counts(view: &mut Value, counts: Counts) {
     }
 }
 
-/// A queue by itself: with its consumers, its owner, and what it has not.
-fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
+/// A queue with its numbers, its owner, and what it has not.
+fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     let mut view = numbers_view(call, vhost, spec);
-    for (key, name) in policies(vhost, spec) {
-        view[key] = json!(name);
-    }
-    view["incoming"] = json!([]);
-    view["deliveries"] = json!([]);
+    let (policy, operators) = policies(vhost, spec);
+    view["policy"] = json!(policy);
+    view["operator_policy"] = json!(operators);
     if spec.queue_type == QueueType::Classic {
         view["head_message_timestamp"] = Value::Null;
         view["exclusive_consumer_tag"] = Value::Null;
     }
-    let connections = call.broker.connections().all();
-    if let Some(owner) = spec.exclusive_owner
-        && let Some(owner) = connections.iter().find(|connection| connection.id == owner)
-    {
+    if let Some(owner) = spec.exclusive_owner.and_then(|owner| call.connections().get(&owner)) {
         view["owner_pid_details"] = owner_view(owner);
     }
     if let Some(queue) = live(call, vhost, spec) {
@@ -260,7 +262,17 @@ fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
             view["exclusive_consumer_tag"] = json!(exclusive);
         }
         view["single_active_consumer_tag"] = json!(active);
-        view["consumer_details"] = consumers::of_queue(call, &queue, &connections).into();
+    }
+    view
+}
+
+/// A queue by itself: with its consumers too.
+fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
+    let mut view = detailed_view(call, vhost, spec);
+    view["incoming"] = json!([]);
+    view["deliveries"] = json!([]);
+    if let Some(queue) = live(call, vhost, spec) {
+        view["consumer_details"] = consumers::of_queue(call, &queue).into();
     }
     view
 }
@@ -288,7 +300,7 @@ async fn put(call: Call) -> Answered {
         ..QueueDeclare::default()
     };
     let identity = call.identity()?;
-    let rules = QueueRules::of(&call.broker.config().queues);
+    let rules = QueueRules::of(call.broker.config());
     let decided = call.broker.decide(|catalog| {
         let plan = declare::queue_declare(catalog, &identity.who(), rules, &method, rand::random)?;
         Ok::<_, DeclareError>(match plan {
@@ -357,7 +369,7 @@ mod tests {
             paged_out: 3,
             ..Counts::default()
         };
-        write_counts(&mut view, counts);
+        write_counts(&mut view, QueueType::Classic, counts);
         assert_eq!(view["messages"], 5);
         assert_eq!(view["messages_ram"], 2);
         assert_eq!(view["message_bytes"], 450);

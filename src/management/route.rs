@@ -60,10 +60,12 @@ pub enum Run {
 /// What an asynchronous handler gives.
 pub type Later = Pin<Box<dyn Future<Output = Answered> + Send>>;
 
+/// The segments of a path that its pattern names.
+pub type Parameters = Vec<(&'static str, String)>;
+
 /// What the table says of a request.
 pub enum Found {
-    /// The route, and the segments that its pattern names.
-    Route(&'static Route, Vec<(&'static str, String)>),
+    Route(&'static Route, Parameters),
     /// The path is known, with these methods.
     OtherVerb(Vec<Verb>),
     Nothing,
@@ -201,7 +203,7 @@ fn literals(path: &'static str) -> Vec<bool> {
     pattern(path).map(|part| placeholder(part).is_none()).collect()
 }
 
-fn parameters(path: &'static str, segments: &[String]) -> Vec<(&'static str, String)> {
+fn parameters(path: &'static str, segments: &[String]) -> Parameters {
     let named = pattern(path).zip(segments);
     named
         .filter_map(|(part, segment)| Some((placeholder(part)?, segment.clone())))

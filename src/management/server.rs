@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -27,7 +27,7 @@ use super::access::{self, Caller};
 use super::answer::{self, Answered, By, Failure};
 use super::call::{Call, Query};
 use super::endpoint::Endpoint;
-use super::route::{self, Access, Found, Route, Run, Verb};
+use super::route::{self, Access, Found, Parameters, Route, Run, Verb};
 use super::{cors, table};
 use crate::broker::Broker;
 use crate::tasks;
@@ -144,7 +144,7 @@ async fn dispatch(State(node): State<Node>, Extension(from): Extension<IpAddr>, 
 }
 
 /// The route of a request, or the answer when there is none.
-fn find(parts: &Parts, path: &str) -> Result<(&'static Route, Vec<(&'static str, String)>), Answered> {
+fn find(parts: &Parts, path: &str) -> Result<(&'static Route, Parameters), Answered> {
     let segments = route::segments(path).ok_or(Err(Failure::Status(StatusCode::BAD_REQUEST)))?;
     let verb = Verb::named(parts.method.as_str());
     match route::find(table(), verb, &segments) {
@@ -199,7 +199,7 @@ async fn call(
     node: &Node,
     caller: Caller,
     from: IpAddr,
-    parameters: Vec<(&'static str, String)>,
+    parameters: Parameters,
     parts: &Parts,
     body: Body,
 ) -> Result<Call, Failure> {
@@ -212,6 +212,7 @@ async fn call(
         broker: node.broker.clone(),
         caller,
         from,
+        connections: OnceLock::new(),
         endpoints: node.endpoints.clone(),
         parameters,
         query: Query::parse(parts.uri.query().unwrap_or_default()),

@@ -1,6 +1,8 @@
-//! Escaping in URLs: decoding queries, and the keys by which bindings are addressed.
+//! Texts: escaping in URLs, and values as RabbitMQ prints them in reasons.
 
 use std::fmt::Write;
+
+use serde_json::Value;
 
 /// Decodes a form-encoded text: `+` is a space. What is malformed stays as it is.
 pub fn unquoted(text: &str) -> String {
@@ -43,9 +45,25 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
+/// A JSON value as an Erlang term.
+pub fn term(value: &Value) -> String {
+    match value {
+        Value::String(text) => format!("<<\"{text}\">>"),
+        other => other.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+
+    #[test]
+    fn texts_are_binaries_in_terms() {
+        assert_eq!(term(&json!("x")), "<<\"x\">>");
+        assert_eq!(term(&json!(5)), "5");
+    }
 
     #[test]
     fn quoting_is_undone_by_unquoting() {

@@ -6,7 +6,7 @@
 
 mod import;
 
-pub use import::{DefinitionError, import, import_vhost, stamped};
+pub use import::{DefinitionError, Setting, import, import_vhost, stamped};
 
 use serde_json::{Map, Value, json};
 
@@ -44,7 +44,7 @@ pub fn export(catalog: &Catalog, writer: &Writer<'_>) -> Value {
         ("vhosts", vhosts().map(|own| vhost(own, writer)).collect()),
         ("permissions", vhosts().flat_map(permissions).collect()),
         ("topic_permissions", vhosts().flat_map(topic_permissions).collect()),
-        ("parameters", within(catalog, |own| parameters(own, true))),
+        ("parameters", within(catalog, parameters)),
         (
             "global_parameters",
             globals
@@ -73,7 +73,7 @@ pub fn export_vhost(own: &Vhost, writer: &Writer<'_>) -> Value {
         "description": described["description"],
         "default_queue_type": described["default_queue_type"],
         "limits": own.limits,
-        "parameters": parameters(own, false),
+        "parameters": parameters(own),
         "policies": policies(own),
         "queues": queues(own),
         "exchanges": exchanges(own),
@@ -161,8 +161,8 @@ fn topic_permissions(own: &Vhost) -> impl Iterator<Item = Value> {
     })
 }
 
-/// Operator policies and limits are parameters here; a vhost by itself has its limits elsewhere.
-fn parameters(own: &Vhost, with_limits: bool) -> Vec<Value> {
+/// Operator policies and limits are parameters here.
+fn parameters(own: &Vhost) -> Vec<Value> {
     let item =
         |component: &str, name: &str, value: Value| json!({"value": value, "component": component, "name": name});
     let operator = own.operator_policies.values().map(|policy| {
@@ -174,7 +174,7 @@ fn parameters(own: &Vhost, with_limits: bool) -> Vec<Value> {
     });
     let kept = own.parameters.iter();
     let kept = kept.map(|((component, name), value)| item(component, name, value.clone()));
-    let limits = (with_limits && !own.limits.is_empty()).then(|| item("vhost-limits", "limits", json!(own.limits)));
+    let limits = (!own.limits.is_empty()).then(|| item("vhost-limits", "limits", json!(own.limits)));
     operator.chain(kept).chain(limits).collect()
 }
 

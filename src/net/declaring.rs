@@ -74,7 +74,7 @@ impl Session {
 
     pub(super) async fn declare_queue(&mut self, channel: u16, method: QueueDeclare) -> Result<(), Reply> {
         let identity = self.who()?;
-        let rules = QueueRules::of(&self.broker.config().queues);
+        let rules = QueueRules::of(self.broker.config());
         let plan = |catalog: &_| queue_declare(catalog, &identity.who(), rules, &method, rand::random);
         // Most declares are of queues that are there: those need no turn at the catalogue.
         let found = plan(&self.broker.catalog()).map_err(refusal)?;

@@ -10,9 +10,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
-use super::{login, session};
+use super::{login, proxy, session};
 use crate::broker::Broker;
-use crate::config::{Config, SocketOptions};
+use crate::config::{Config, Listeners, SocketOptions};
 use crate::connection::{FRAME_MIN, Identity, Settings, server_properties};
 use crate::tasks;
 use crate::types::Millis;
@@ -26,13 +26,16 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 pub struct Listener {
     listener: TcpListener,
     options: SocketOptions,
+    /// Connections begin with a PROXY protocol header.
+    proxied: bool,
 }
 
 /// Opens a listening socket.
 ///
 /// # Errors
 /// When the address cannot be used.
-pub fn bind(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener> {
+pub fn bind(address: SocketAddr, config: &Listeners) -> io::Result<Listener> {
+    let options = &config.socket;
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -41,6 +44,7 @@ pub fn bind(address: SocketAddr, options: &SocketOptions) -> io::Result<Listener
     Ok(Listener {
         listener: TcpListener::from_std(socket.into())?,
         options: options.clone(),
+        proxied: config.proxy_protocol,
     })
 }
 
@@ -79,8 +83,21 @@ impl Listener {
             let (broker, settings) = (broker.clone(), settings.clone());
             let id = broker.next_connection();
             let handshake = Handshake(Some(permit));
-            tasks::spawn("connection", async move {
-                session::serve(broker, settings, socket, id, (peer, local), handshake).await;
+            if !self.proxied {
+                tasks::spawn("connection", async move {
+                    session::serve(broker, settings, socket, id, (peer, local), handshake).await;
+                });
+                continue;
+            }
+            tasks::spawn("connection behind a proxy", async move {
+                let mut socket = socket;
+                match proxy::read(&mut socket).await {
+                    Ok(ends) => {
+                        let ends = ends.unwrap_or((peer, local));
+                        session::serve(broker, settings, socket, id, ends, handshake).await;
+                    }
+                    Err(error) => tracing::info!(%peer, %error, "a connection without a PROXY header is closed"),
+                }
             });
         }
     }
@@ -134,6 +151,7 @@ fn settings(config: &Config, cluster_name: &str) -> Settings {
             0 => u32::MAX,
             most => most.max(FRAME_MIN),
         },
+        initial_frame_max: limits.initial_frame_max.max(FRAME_MIN),
         heartbeat: limits.heartbeat_s,
         max_message_size: limits.max_message_size,
         handshake_timeout: config.listeners.handshake_timeout.unwrap_or(Millis(u64::MAX / 2)),

@@ -10,6 +10,7 @@ mod declaring;
 mod listener;
 mod login;
 mod methods;
+mod proxy;
 mod read_buffer;
 mod session;
 mod settling;

@@ -376,10 +376,7 @@ impl Session {
         let Some(user) = self.user.clone() else {
             return;
         };
-        let allowed = {
-            let catalog = self.broker.catalog();
-            self.broker.connections().open_channel(&self.info, &catalog, &user)
-        };
+        let allowed = self.broker.connections().open_channel(&self.info, &self.broker, &user);
         if let Err(reply) = allowed {
             return self.refuse(None, (0, 0), &reply).await;
         }

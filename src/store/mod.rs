@@ -414,7 +414,7 @@ impl Store {
             }
         }
         inner.rest.close();
-        *inner.lock.lock() = None;
+        inner.release();
     }
 }
 
@@ -427,6 +427,16 @@ impl Inner {
         match thread {
             Ok(thread) => self.threads.lock().push((stage, thread)),
             Err(error) => self.wal.fail(StoreError::io("start a thread", error)),
+        }
+    }
+
+    /// Gives the directory free. Not by closing the file alone: a process that is being started
+    /// just now has a copy of it for a moment.
+    fn release(&self) {
+        if let Some(lock) = self.lock.lock().take()
+            && let Err(error) = lock.unlock()
+        {
+            tracing::warn!(error = %error, "the lock of the data directory cannot be released");
         }
     }
 

@@ -125,7 +125,10 @@ impl Replayed {
                 None => tracing::warn!(file = name, "a file in the log's directory is not of the log"),
             }
         }
-        self.next = logs.keys().chain(&self.spares).max().map_or(1, |highest| highest + 1);
+        // Numbers only grow, also when every file that had a higher one was removed: a position after
+        // the catalogue's snapshot must be higher than the snapshot's.
+        let snapshot = self.catalogue_lsn.segment();
+        self.next = logs.keys().chain(&self.spares).fold(snapshot, |a, b| a.max(*b)) + 1;
 
         // The newest files may have been made ready and never written to.
         while let Some((&number, &bytes)) = logs.last_key_value() {

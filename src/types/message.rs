@@ -43,11 +43,21 @@ struct Head {
     large_body: Option<Bytes>,
 }
 
-/// What the broker remembers of a dead letter, beside the headers it wrote.
+/// What the broker remembers of a dead letter, beside the headers it wrote: in the highest bit
+/// whether it is one, in the others how often quorum queues delivered it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Deaths {
-    died: bool,
-    deliveries: u16,
+struct Deaths(u16);
+
+impl Deaths {
+    const DIED: u16 = 1 << 15;
+
+    fn died(self) -> bool {
+        self.0 & Self::DIED != 0
+    }
+
+    fn deliveries(self) -> u16 {
+        self.0 & !Self::DIED
+    }
 }
 
 /// A published message; clones share it.
@@ -121,12 +131,12 @@ impl Message {
     /// Whether it was dead-lettered before, so that its death headers are the broker's own. What a
     /// client sends under their names means nothing.
     pub fn died(&self) -> bool {
-        self.0.header.header.deaths.died
+        self.0.header.header.deaths.died()
     }
 
     /// How often quorum queues that it died in delivered it; the next one counts on from here.
     pub fn deliveries(&self) -> u32 {
-        self.0.header.header.deaths.deliveries.into()
+        self.0.header.header.deaths.deliveries().into()
     }
 
     /// The same message with other properties or another target.
@@ -136,8 +146,7 @@ impl Message {
 
     /// The same message as dead-lettering makes it: from now on its death headers count.
     pub fn rewritten_by_death(&self, parts: MessageParts<'_>) -> Self {
-        let deliveries = self.0.header.header.deaths.deliveries;
-        self.copied(parts, Deaths { died: true, deliveries })
+        self.copied(parts, Deaths(self.0.header.header.deaths.0 | Deaths::DIED))
     }
 
     /// The same message with that many deliveries counted.
@@ -148,11 +157,9 @@ impl Message {
             properties: self.properties(),
             traits: self.traits(),
         };
-        let deaths = Deaths {
-            died: self.died(),
-            deliveries: deliveries.min(u16::MAX.into()) as u16,
-        };
-        self.copied(parts, deaths)
+        let died = self.0.header.header.deaths.0 & Deaths::DIED;
+        let deliveries = deliveries.min((Deaths::DIED - 1).into()) as u16;
+        self.copied(parts, Deaths(died | deliveries))
     }
 
     /// The stored form in pieces, to be written one after the other: head, names and properties
@@ -166,11 +173,10 @@ impl Message {
         let traits = head.traits;
         bytes[6] = u8::from(traits.persistent)
             | u8::from(traits.priority.is_some()) << 1
-            | u8::from(traits.expiration.is_some()) << 2
-            | u8::from(head.deaths.died) << 3;
+            | u8::from(traits.expiration.is_some()) << 2;
         bytes[7] = traits.priority.unwrap_or(0);
         bytes[8..16].copy_from_slice(&traits.expiration.map_or(0, |ttl| ttl.0).to_le_bytes());
-        bytes[16..18].copy_from_slice(&head.deaths.deliveries.to_le_bytes());
+        bytes[16..18].copy_from_slice(&head.deaths.0.to_le_bytes());
         (bytes, [&self.0.slice, head.large_body.as_deref().unwrap_or_default()])
     }
 
@@ -194,10 +200,7 @@ impl Message {
             properties,
             traits,
         };
-        let deaths = Deaths {
-            died: head[6] & 8 != 0,
-            deliveries: u16::from_le_bytes([head[16], head[17]]),
-        };
+        let deaths = Deaths(u16::from_le_bytes([head[16], head[17]]));
         let large_body = (body.len() >= LARGE_BODY).then(|| Bytes::copy_from_slice(body));
         Ok(Self::gather(
             parts,
@@ -311,7 +314,7 @@ mod tests {
                 (again.died(), again.deliveries(), again.body()),
                 (true, 3, fresh.body())
             );
-            assert_eq!(fresh.with_deliveries(u32::MAX).deliveries(), u32::from(u16::MAX));
+            assert_eq!(fresh.with_deliveries(u32::MAX).deliveries(), 0x7fff);
         }
     }
 }

@@ -234,6 +234,9 @@ fn spawn(dir: &TempDir, arguments: &Vec<String>) -> Child {
         .args(["--prometheus", "none", "--cluster", "none", "--ports-file"])
         .arg(&ports)
         .args(arguments)
+        // For the test, not for the broker, which warns of names that it does not know.
+        .env_remove("WARREN_TEST_SEED")
+        .env_remove("WARREN_TEST_ROUNDS")
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors)

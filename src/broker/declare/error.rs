@@ -32,6 +32,8 @@ pub enum DeclareError {
     /// there is a single active consumer.
     #[error("queue '{1}' in vhost '{0}' in exclusive use")]
     ExclusiveUse(VhostName, QueueName),
+    #[error("cannot declare queue '{queue}': queue limit in cluster ({limit}) is reached")]
+    ClusterLimit { queue: QueueName, limit: u64 },
     #[error("queue '{1}' in vhost '{0}' not empty")]
     NotEmpty(VhostName, QueueName),
     #[error("queue '{1}' in vhost '{0}' in use")]
@@ -78,6 +80,7 @@ impl Refusal for DeclareError {
             Self::Exclusive(..) | Self::SingleActiveGet(..) => (Reply::channel, ReplyCode::ResourceLocked),
             Self::NotEmpty(..)
             | Self::InUse(..)
+            | Self::ClusterLimit { .. }
             | Self::ReplyConsumerAcknowledges
             | Self::ReplyConsumerSet
             | Self::NoReplyConsumer => (Reply::channel, ReplyCode::PreconditionFailed),

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::{DeclareError, REPLY_TO, check_owner, generated_name, named, open_queue, vhost, without_line_ends};
 use crate::broker::access::{self, Operation, Who};
 use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
-use crate::config::sections::Queues;
+use crate::config::Config;
 use crate::metadata::{Catalog, CatalogError};
 use crate::spec::arguments::{self, SpecError};
 use crate::spec::equivalence::{self, QueueAgain};
@@ -19,6 +19,8 @@ pub struct QueueRules {
     pub default_type: QueueType,
     /// A quorum queue may be declared again as a classic one.
     pub relaxed_redeclaration: bool,
+    /// Most queues of all vhosts together.
+    pub limit: Option<u64>,
 }
 
 /// What is to be done for `queue.declare`. [`QueuePlan::name`] becomes the channel's last queue.
@@ -61,15 +63,17 @@ impl QueuePlan {
 
 impl QueueRules {
     /// The rules of a configuration.
-    pub fn of(config: &Queues) -> Self {
-        let default_type = match config.default_type.as_str() {
+    pub fn of(config: &Config) -> Self {
+        let queues = &config.queues;
+        let default_type = match queues.default_type.as_str() {
             "quorum" => QueueType::Quorum,
             "stream" => QueueType::Stream,
             _ => QueueType::Classic,
         };
         Self {
             default_type,
-            relaxed_redeclaration: config.relaxed_redeclaration,
+            relaxed_redeclaration: queues.relaxed_redeclaration,
+            limit: config.limits.cluster_queue_limit,
         }
     }
 }
@@ -102,8 +106,24 @@ pub fn queue_declare(
     access::check(catalog, who, Operation::DeclareQueue(&name))?;
     match vhost(catalog, who)?.queue(&name) {
         Some(existing) => wish.check_same(existing, rules),
-        None => wish.create(catalog, who, &name),
+        None => {
+            check_limit(catalog, rules, &name)?;
+            wish.create(catalog, who, &name)
+        }
     }
+}
+
+/// Whether there may be one more queue on the cluster.
+fn check_limit(catalog: &Catalog, rules: QueueRules, name: &str) -> Result<(), DeclareError> {
+    let Some(limit) = rules.limit else {
+        return Ok(());
+    };
+    let count: usize = catalog.vhosts().map(|vhost| vhost.queues().count()).sum();
+    if count as u64 >= limit {
+        let queue = name.into();
+        return Err(DeclareError::ClusterLimit { queue, limit });
+    }
+    Ok(())
 }
 
 /// A queue as a client wants it.

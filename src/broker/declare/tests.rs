@@ -39,6 +39,7 @@ impl World {
             rules: QueueRules {
                 default_type: QueueType::Classic,
                 relaxed_redeclaration: false,
+                limit: None,
             },
         };
         world.put_vhost(None);

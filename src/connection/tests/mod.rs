@@ -57,6 +57,7 @@ fn settings() -> Settings {
         mechanisms: ["AMQPLAIN", "PLAIN", "ANONYMOUS"].map(String::from).to_vec(),
         channel_max: 2047,
         frame_max: FRAME_MAX,
+        initial_frame_max: 4096,
         heartbeat: 60,
         max_message_size: ByteSize(1_000_000),
         handshake_timeout: Millis(10_000),

@@ -35,23 +35,28 @@ pub enum DefinitionError {
     Arguments(String, NotATable),
 }
 
+/// What an import needs to know besides the document.
+#[derive(Clone, Copy)]
+pub struct Setting<'a> {
+    pub catalog: &'a Catalog,
+    /// The owner of what is declared.
+    pub by: &'a UserName,
+    /// Of queues that do not say, in vhosts that do not say.
+    pub default_type: QueueType,
+    /// Draws the salt for a password that is given in plain text.
+    pub salt: fn() -> [u8; 4],
+}
+
 /// The commands that make what a document of a whole cluster says. Queues have no id yet: see
-/// [`stamped`]. `by` becomes the owner of what is declared.
+/// [`stamped`].
 ///
 /// # Errors
 /// The first item that cannot be taken.
-pub fn import(
-    catalog: &Catalog,
-    document: &Value,
-    by: &UserName,
-    default_type: QueueType,
-) -> Result<Vec<Command>, DefinitionError> {
+pub fn import(setting: Setting<'_>, document: &Value) -> Result<Vec<Command>, DefinitionError> {
     let importer = Importer {
-        catalog,
+        setting,
         document: document.as_object().ok_or(DefinitionError::NotAnObject)?,
         scope: None,
-        by,
-        default_type,
     };
     importer.check_vhosts()?;
     let mut commands = Vec::new();
@@ -69,18 +74,14 @@ pub fn import(
 /// # Errors
 /// The first item that cannot be taken.
 pub fn import_vhost(
-    catalog: &Catalog,
+    setting: Setting<'_>,
     document: &Value,
     vhost: &VhostName,
-    by: &UserName,
-    default_type: QueueType,
 ) -> Result<Vec<Command>, DefinitionError> {
     let importer = Importer {
-        catalog,
+        setting,
         document: document.as_object().ok_or(DefinitionError::NotAnObject)?,
         scope: Some(vhost),
-        by,
-        default_type,
     };
     let mut commands = Vec::new();
     importer.within_vhosts(&mut commands)?;
@@ -103,12 +104,10 @@ pub fn stamped(command: Command, catalog: &Catalog) -> Command {
 }
 
 struct Importer<'a> {
-    catalog: &'a Catalog,
+    setting: Setting<'a>,
     document: &'a Map<String, Value>,
     /// The vhost of all items, where the document does not say.
     scope: Option<&'a VhostName>,
-    by: &'a UserName,
-    default_type: QueueType,
 }
 
 /// One item of a list.
@@ -184,7 +183,9 @@ impl<'a> Importer<'a> {
             for item in self.items(section)? {
                 let name = item.text("vhost")?;
                 let mut made = self.items("vhosts")?;
-                if self.catalog.vhost(name).is_none() && !made.any(|vhost| vhost.maybe_text("name") == Some(name)) {
+                if self.setting.catalog.vhost(name).is_none()
+                    && !made.any(|vhost| vhost.maybe_text("name") == Some(name))
+                {
                     return Err(DefinitionError::NoVhost(name.to_owned()));
                 }
             }
@@ -230,7 +231,7 @@ impl<'a> Importer<'a> {
         let password = match (item.maybe_text("password_hash"), item.maybe_text("password")) {
             (Some(hash), _) => PasswordHash::from_base64(algorithm, hash)
                 .map_err(|_| DefinitionError::PasswordHash(name.to_owned()))?,
-            (None, Some(password)) => PasswordHash::new(algorithm, rand::random(), password.as_bytes()),
+            (None, Some(password)) => PasswordHash::new(algorithm, (self.setting.salt)(), password.as_bytes()),
             (None, None) => PasswordHash::default(),
         };
         let user = UserName::from(name);
@@ -331,7 +332,7 @@ impl<'a> Importer<'a> {
             auto_delete: item.flag("auto_delete", false),
             internal: item.flag("internal", false),
             arguments: arguments_of(item, || format!("exchange '{name}'"))?,
-            user: self.by.clone(),
+            user: self.setting.by.clone(),
         }));
         Ok(())
     }
@@ -339,7 +340,12 @@ impl<'a> Importer<'a> {
     fn queue(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {
         let name = item.text("name")?;
         let vhost = self.vhost_of(item)?;
-        if self.catalog.vhost(&vhost).is_some_and(|own| own.queue(name).is_some()) {
+        if self
+            .setting
+            .catalog
+            .vhost(&vhost)
+            .is_some_and(|own| own.queue(name).is_some())
+        {
             return Ok(());
         }
         let (durable, auto_delete) = (item.flag("durable", true), item.flag("auto_delete", false));
@@ -366,7 +372,7 @@ impl<'a> Importer<'a> {
             auto_delete,
             exclusive_owner: None,
             arguments,
-            user: self.by.clone(),
+            user: self.setting.by.clone(),
         }));
         Ok(())
     }
@@ -380,10 +386,15 @@ impl<'a> Importer<'a> {
         let made = self.items("vhosts").ok().into_iter().flatten();
         let mut made = made.filter(|item| item.maybe_text("name") == Some(vhost.as_str()));
         let made = made.next().and_then(|item| item.maybe_text("default_queue_type"));
-        let there = || self.catalog.vhost(vhost).and_then(|own| own.spec.default_queue_type);
+        let there = || {
+            self.setting
+                .catalog
+                .vhost(vhost)
+                .and_then(|own| own.spec.default_queue_type)
+        };
         made.and_then(queue_type_named)
             .or_else(there)
-            .unwrap_or(self.default_type)
+            .unwrap_or(self.setting.default_type)
     }
 
     fn binding(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::metadata::Command;
 use crate::spec::QueueType;
+use crate::types::UserName;
 
 fn writer() -> Writer<'static> {
     Writer {
@@ -16,8 +17,17 @@ fn writer() -> Writer<'static> {
     }
 }
 
+fn setting<'a>(catalog: &'a Catalog, by: &'a UserName) -> Setting<'a> {
+    Setting {
+        catalog,
+        by,
+        default_type: QueueType::Classic,
+        salt: || [1, 2, 3, 4],
+    }
+}
+
 fn commands(catalog: &Catalog, document: &Value) -> Result<Vec<Command>, String> {
-    import(catalog, document, &"me".into(), QueueType::Classic).map_err(|error| error.to_string())
+    import(setting(catalog, &"me".into()), document).map_err(|error| error.to_string())
 }
 
 fn apply(catalog: &mut Catalog, document: &Value) {
@@ -117,7 +127,7 @@ fn a_vhost_moves_into_another() {
     apply(&mut catalog, &json!({"vhosts": [{"name": "w"}]}));
     let exported = export_vhost(catalog.vhost("v").expect("there"), &writer());
     assert_eq!(exported["limits"], json!({"max-queues": 1000}));
-    let commands = import_vhost(&catalog, &exported, &"w".into(), &"me".into(), QueueType::Classic);
+    let commands = import_vhost(setting(&catalog, &"me".into()), &exported, &"w".into());
     for command in commands.expect("a good document") {
         let command = stamped(command, &catalog);
         catalog.apply(&command, &mut Vec::new()).expect("applies");

@@ -1,8 +1,6 @@
 //! What the machine costs by itself. Run with
 //! `cargo test --release --lib queue::tests::measure -- --ignored --nocapture --test-threads=1`.
 
-use std::time::Instant;
-
 use super::*;
 
 const BATCH: u64 = 256;
@@ -68,17 +66,24 @@ fn time_of(kind: QueueType, persistent: bool, backlog: u64) -> f64 {
     };
     queue.consume(Timestamp(0), consumer, &mut sink).expect("taken");
     let mut slots = Vec::with_capacity(BATCH as usize);
-    let begin = Instant::now();
+    let begin = processor_ns();
     for _ in 0..ROUNDS {
         queue.publish(Timestamp(1), publishes(BATCH), &mut sink);
         queue.durable(Timestamp(1), sink.last_stored, &mut sink);
         std::mem::swap(&mut slots, &mut sink.slots);
         queue.settle(Timestamp(2), slots.drain(..), Outcome::Accept, &mut sink);
     }
-    let spent = begin.elapsed();
+    let spent = processor_ns() - begin;
     assert_eq!(queue.ready() + queue.unacked(), backlog);
     assert_eq!(sink.confirmed, backlog + ROUNDS * BATCH);
-    spent.as_nanos() as f64 / (ROUNDS * BATCH) as f64
+    spent as f64 / (ROUNDS * BATCH) as f64
+}
+
+/// Processor time of this thread: other programs disturb it less than the clock on the wall.
+fn processor_ns() -> u64 {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let ns = schedstat.split(' ').next().and_then(|ns| ns.parse().ok());
+    ns.expect("a number")
 }
 
 #[test]

@@ -88,6 +88,10 @@ impl World {
             }
         }
         self.forget_lost();
+        for (seq, _) in self.watch.wanted.iter().flatten() {
+            let synced = *seq <= self.queue.durable_up_to || !self.watch.journal.durable.contains_key(seq);
+            assert!(synced, "{seq} is asked for before the journal has it");
+        }
         self.mixed = false;
         self.queue.check();
         let count = |is: fn(&Stand) -> bool| self.living.values().filter(|one| is(&one.place)).count() as u64;

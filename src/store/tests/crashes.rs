@@ -299,7 +299,7 @@ impl<'a> World<'a> {
 
     fn reopen(&mut self) -> Recovered {
         self.store.0.rest.close();
-        *self.store.0.lock.lock() = None;
+        self.store.0.release();
         let (store, recovered) = Store::open_on(self.dir, options(), Arc::new(self.disk.clone())).unwrap();
         assert!(!recovered.unknown_damage && !recovered.catalogue_damaged);
         self.model.lock().restart(&recovered);
@@ -385,6 +385,38 @@ fn a_count_said_before_an_entry_was_put_is_not_its_count() {
         world.step(&checkpoint);
         world.step(&Step::Crash { seed: 0 });
     }
+}
+
+/// The catalogue's snapshot stood for a position in a segment that was removed, its number was
+/// used again, and commands there passed for older than the snapshot.
+#[test]
+fn a_command_is_newer_than_the_snapshot_when_no_segment_is_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut world = World::new(dir.path());
+    let steps = [
+        Step::Put {
+            owner: 1,
+            count: 5,
+            size: 3000,
+            keep: Keep::Durable,
+        },
+        Step::Forget { owner: 1 },
+        Step::Checkpoint {
+            quiet: false,
+            between: vec![Step::Command],
+        },
+        Step::Write,
+        Step::Crash { seed: 0 },
+        Step::Checkpoint {
+            quiet: false,
+            between: Vec::new(),
+        },
+        Step::Crash { seed: 0 },
+        Step::Command,
+        Step::Sync,
+        Step::Crash { seed: 0 },
+    ];
+    steps.iter().for_each(|step| world.step(step));
 }
 
 /// More when asked for: `STORE_CASES=5000`.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::told::Told;
+use crate::store::rest::Rest;
 use crate::store::{Keep, OwnerId, Store, StoreOptions};
 
 const OWNER: OwnerId = OwnerId(1);
@@ -129,17 +130,42 @@ fn opening() {
     }
     store.stop();
     drop(store);
+    let (store, told) = reopened(dir.path());
+    store.batch(OWNER).remove(&[(0, u64::MAX)]);
+    // So many that the window moves past everything that was removed.
+    for first in (800_001..1_400_000).step_by(BATCH as usize) {
+        while store.pressure() {
+            std::thread::yield_now();
+        }
+        put_batch(&store, first, BATCH, &[0; 1024]);
+        store.batch(OWNER).remove(&[(first, first + BATCH - 1)]);
+    }
+    put_batch(&store, 2_000_000, 1, &[0; 1024]);
+    told.wait_durable(OWNER, 2_000_000);
+    store.stop();
+    drop(store);
+    reopened(dir.path()).0.stop();
+}
+
+/// Opens what is there, tells how long that took and what it cost in memory, and starts it.
+fn reopened(dir: &Path) -> (Store, Arc<Told>) {
+    let begun = Instant::now();
+    Rest::at(&dir.join("rest"), 1).unwrap().close();
+    println!("what rests: opened and closed in {:?}", begun.elapsed());
     let before = resident_kib();
     let begun = Instant::now();
-    let (store, recovered) = Store::open(dir.path(), StoreOptions::default()).unwrap();
+    let (store, recovered) = Store::open(dir, StoreOptions::default()).unwrap();
+    let took = begun.elapsed();
     println!(
-        "{} entries, {} MiB at rest: opened in {:?}, {} KiB more",
+        "{} entries, {} MiB at rest, {} segments: opened in {took:?}, {} KiB more",
         recovered.owners[&OWNER].entries.len(),
         store.stats().rest_bytes >> 20,
-        begun.elapsed(),
+        store.stats().segments,
         resident_kib() as i64 - before as i64
     );
-    store.stop();
+    let told = Arc::new(Told::default());
+    store.start(Arc::clone(&told) as _);
+    (store, told)
 }
 
 #[test]

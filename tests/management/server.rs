@@ -1,0 +1,72 @@
+//! The HTTP server itself: connections that stay open, the prefix, other origins.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::support::{Broker, PATIENCE};
+
+fn connect(broker: &Broker) -> TcpStream {
+    let address = broker.management.as_ref().expect("the HTTP API");
+    let socket = TcpStream::connect(address).expect("connects");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    socket
+}
+
+/// Reads until the text was seen.
+fn read_until(socket: &mut TcpStream, end: &str) -> String {
+    let mut seen = Vec::new();
+    let mut buffer = [0; 4096];
+    while !String::from_utf8_lossy(&seen).contains(end) {
+        let count = socket.read(&mut buffer).expect("more");
+        assert!(count > 0, "closed after {}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&buffer[..count]);
+    }
+    String::from_utf8_lossy(&seen).into_owned()
+}
+
+const WHOAMI: &str = "GET /api/whoami HTTP/1.1\r\nHost: x\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n";
+
+#[test]
+fn a_connection_serves_many_requests_and_ends_with_the_node() {
+    let mut broker = Broker::start();
+    let mut socket = connect(&broker);
+    for _ in 0..3 {
+        socket.write_all(WHOAMI.as_bytes()).expect("sent");
+        read_until(&mut socket, "\"is_internal_user\":true}");
+    }
+    assert!(broker.stop().success());
+    assert_eq!(socket.read(&mut [0; 1]).expect("the end"), 0);
+}
+
+#[test]
+fn a_request_that_is_none_is_refused() {
+    let broker = Broker::start();
+    let mut socket = connect(&broker);
+    socket.write_all(b"\x00\x01AMQP rubbish\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("the end");
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    broker.http().get("/api/whoami").expect_status(200);
+}
+
+#[test]
+fn the_api_lies_below_its_prefix_and_lets_named_origins_in() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("rabbitmq.conf");
+    let lines = "management.path_prefix = /rabbit\nmanagement.cors.allow_origins.1 = https://a.example\n";
+    std::fs::write(&config, lines).expect("written");
+    let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+    broker.http().get("/rabbit/api/whoami").expect_status(200);
+    let mut socket = connect(&broker);
+    let asked = "OPTIONS /rabbit/api/queues/%2f/q HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\n\r\n";
+    socket.write_all(asked.as_bytes()).expect("sent");
+    let answer = read_until(&mut socket, "\r\n\r\n");
+    assert!(
+        answer.contains("access-control-allow-origin: https://a.example\r\n"),
+        "{answer}"
+    );
+    assert!(
+        answer.contains("access-control-allow-methods: HEAD, GET, PUT, DELETE, OPTIONS\r\n"),
+        "{answer}"
+    );
+}
