@@ -40,8 +40,7 @@ const ARROWS: [(&str, &[&str]); 26] = [
     (
         "broker",
         &[
-            "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata", "auth",
-            "spec",
+            "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata", "auth", "spec",
         ],
     ),
     ("journal", &["store", "cluster"]),

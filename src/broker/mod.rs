@@ -45,8 +45,12 @@ pub use recovery::StartError;
 pub use runner::QueueHandle;
 pub use vhosts::Vhost;
 
+// Words of what lies below that whoever serves clients needs.
+pub use crate::metadata::{CatalogError, Command};
+pub use crate::queue::{Get, Outcome, Slot};
+
 use crate::config::Config;
-use crate::metadata::Catalog;
+pub use crate::metadata::Catalog;
 use crate::store::{Lsn, OwnerId, Store, StoreError};
 use crate::types::{ConnectionId, Reply, ReplyCode, Timestamp, VhostName};
 use delayed::Delayer;

@@ -113,6 +113,6 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_base64() {
         assert_eq!(from_field(&FieldValue::LongString(vec![0, 255, 1])), json!("AP8B"));
-        assert_eq!(from_field(&FieldValue::Decimal(2, 314)), json!(3.14));
+        assert_eq!(from_field(&FieldValue::Decimal(2, 275)), json!(2.75));
     }
 }

@@ -5,12 +5,12 @@ use super::session::Session;
 use crate::broker::declare::{
     self, DeclareError, DeletePlan, ExchangePlan, QueuePlan, QueueRules, queue_declare, queue_delete, queue_purge,
 };
+use crate::broker::{Catalog, CatalogError, Command};
 use crate::codec::Method;
 use crate::codec::method::{
     ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueBind, QueueDeclare, QueueDeclareOk,
     QueueDelete, QueueDeleteOk, QueuePurge, QueuePurgeOk, QueueUnbind,
 };
-use crate::metadata::{CatalogError, Command};
 use crate::types::{QueueName, Reply};
 
 impl Session {
@@ -150,10 +150,7 @@ impl Session {
     }
 
     /// Looks at the catalogue and applies the command that follows.
-    async fn decide(
-        &self,
-        plan: impl FnOnce(&crate::metadata::Catalog) -> Result<Command, DeclareError>,
-    ) -> Result<(), Reply> {
+    async fn decide(&self, plan: impl FnOnce(&Catalog) -> Result<Command, DeclareError>) -> Result<(), Reply> {
         self.broker
             .decide(|catalog| Ok::<_, DeclareError>((Some(plan(catalog)?), ())))
             .await

@@ -25,6 +25,7 @@ use super::read_buffer::ReadBuffer;
 use super::settling::Settling;
 use super::transaction::Transaction;
 use super::writer;
+use crate::broker::Outcome;
 use crate::broker::alarms::Shortage;
 use crate::broker::outbox::{ChannelOut, Control, Outbox};
 use crate::broker::publish::{Body, From, Publisher, Publishing};
@@ -35,7 +36,6 @@ use crate::codec::Method;
 use crate::codec::content::PublishRef;
 use crate::codec::method::ConnectionBlocked;
 use crate::connection::{Connection, Ending, Ids, Login, Settings, Step, Tick};
-use crate::queue::Outcome;
 use crate::tasks;
 use crate::types::{ConnectionId, Millis, QueueName, Refusal, Reply, ReplyCode, UserName};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::session::{Mode, Session};
 use crate::broker::outbox::{OutGuard, Outbox};
 use crate::broker::{Broker, QueueHandle};
+use crate::broker::{Outcome, Slot};
 use crate::channel::{Tags, UnknownTag};
-use crate::queue::{Outcome, Slot};
 use crate::types::{Reply, ReplyCode};
 
 /// Slots gathered before the queues get them, whatever else waits.

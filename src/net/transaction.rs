@@ -1,9 +1,9 @@
 //! What a transactional channel has asked for since its last commit or rollback.
 
 use super::session::{Mode, Session};
+use crate::broker::Outcome;
 use crate::broker::outbox::Outstanding;
 use crate::broker::publish::Ready;
-use crate::queue::Outcome;
 use crate::types::{Reply, ReplyCode};
 
 /// Publishes and settlements that wait for `tx.commit`.

@@ -248,7 +248,7 @@ impl Plan {
         if wanted.is_empty() {
             return;
         }
-        let lost = |seq: &u64| lose && seq % 2 == 0;
+        let lost = |seq: &u64| lose && seq.is_multiple_of(2);
         let body = |seq: &u64| {
             let (_, message) = self.shelf.stored.get(seq).expect("what is asked for is stored");
             (*seq, Some(message.clone()).filter(|_| !lost(seq)))
