@@ -65,8 +65,12 @@ impl Broker {
     /// The bodies of these entries; `None` for what is no more or damaged.
     pub(super) fn read_bodies(&self, owner: crate::store::OwnerId, run: &[(u64, Loc)]) -> Vec<(u64, Option<Message>)> {
         let bodies = self.store.read(owner, run).unwrap_or_else(|error| {
-            tracing::error!(owner = owner.0, error = %error, "reading messages failed");
-            vec![None; run.len()]
+            tracing::error!(owner = owner.0, %error, "reading messages failed; each is read by itself");
+            // One that cannot be read must not take the others of its run along.
+            let alone = |one| self.store.read(owner, std::slice::from_ref(one));
+            run.iter()
+                .map(|one| alone(one).ok().and_then(|mut read| read.pop().flatten()))
+                .collect()
         });
         let seqs = run.iter().map(|(seq, _)| *seq);
         seqs.zip(bodies)

@@ -18,7 +18,7 @@ use crate::types::message::LARGE_BODY;
 use crate::types::{ByteSize, Refusal, Reply, ReplyCode};
 
 /// Most bytes reserved for a body before they arrive.
-pub const RESERVE_MOST: usize = 1024 * 1024;
+pub const RESERVE_MOST: usize = 128 * 1024;
 
 /// A publish with all of its content.
 #[derive(Debug, Clone, PartialEq, Eq)]

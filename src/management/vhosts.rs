@@ -9,8 +9,10 @@ use super::page;
 use super::permissions;
 use super::route::{Access, Route};
 use super::views::{self, Totals};
+use crate::config::OperatorPolicy;
 use crate::metadata::{Command, PermissionSpec, Vhost, VhostLimit, VhostSpec};
-use crate::types::VhostName;
+use crate::spec::policy::{ApplyTo, PolicySpec};
+use crate::types::{Millis, VhostName};
 
 /// What can be asked of vhosts.
 pub static ROUTES: &[Route] = &[
@@ -146,7 +148,8 @@ fn room_for_another(call: &Call) -> Result<(), Failure> {
     )))
 }
 
-/// A new vhost has the limits of the configuration, and who made it may use it.
+/// A new vhost has the limits and operator policies of the configuration, and who made it may use
+/// it.
 fn first_commands(call: &Call, vhost: &VhostName) -> Vec<Command> {
     let rules = &call.broker.config().limits.new_vhosts;
     let applies = |pattern: &Option<String>| {
@@ -175,7 +178,32 @@ fn first_commands(call: &Call, vhost: &VhostName) -> Vec<Command> {
             })
         }));
     }
+    let policies = &call.broker.config().queues.operator_policies;
+    let wanted = policies.iter().filter(|(_, policy)| applies(&policy.vhost_pattern));
+    commands.extend(wanted.map(|(name, policy)| Command::PutOperatorPolicy(operator_policy(vhost, name, policy))));
     commands
+}
+
+fn operator_policy(vhost: &VhostName, name: &str, policy: &OperatorPolicy) -> PolicySpec {
+    let millis = |duration: Option<Millis>| duration.map(|duration| duration.0);
+    let numbers = [
+        ("expires", millis(policy.expires)),
+        ("message-ttl", millis(policy.message_ttl)),
+        ("max-length", policy.max_length),
+        ("max-length-bytes", policy.max_length_bytes),
+        ("delivery-limit", policy.delivery_limit),
+    ];
+    let set = numbers
+        .into_iter()
+        .filter_map(|(key, number)| Some((key.to_owned(), number?.into())));
+    PolicySpec {
+        vhost: vhost.clone(),
+        name: name.to_owned(),
+        pattern: policy.queue_pattern.clone().unwrap_or_else(|| ".*".to_owned()),
+        apply_to: ApplyTo::Queues,
+        priority: 0,
+        definition: set.collect(),
+    }
 }
 
 async fn delete(call: Call) -> Answered {

@@ -78,16 +78,16 @@ impl Session {
         let plan = |catalog: &_| queue_declare(catalog, &identity.who(), rules, &method, rand::random);
         // Most declares are of queues that are there: those need no turn at the catalogue.
         let found = plan(&self.broker.catalog()).map_err(refusal)?;
-        let name = match found {
+        let name = match &found {
             QueuePlan::ReplyTo => return self.declared(channel, &method, declare::REPLY_TO.into(), (0, 1)),
             QueuePlan::ReplyConsumer(name) => {
-                if !self.broker.reply_to().is_waiting(&name) {
+                if !self.broker.reply_to().is_waiting(name) {
                     let vhost = identity.vhost().into();
-                    return Err(refusal(CatalogError::NoQueue(vhost, name)));
+                    return Err(refusal(CatalogError::NoQueue(vhost, name.clone())));
                 }
-                return self.declared(channel, &method, name, (0, 1));
+                return self.declared(channel, &method, name.clone(), (0, 1));
             }
-            QueuePlan::Existing(name) => name,
+            QueuePlan::Existing(name) => name.clone(),
             QueuePlan::Create(_) => {
                 let (name, exclusive) = self
                     .broker
@@ -109,7 +109,13 @@ impl Session {
                 name
             }
         };
-        let queue = self.live_queue(identity.vhost(), &name)?;
+        let created = matches!(found, QueuePlan::Create(_));
+        let queue = match self.live_queue(identity.vhost(), &name) {
+            Ok(queue) => queue,
+            // Its time to live is so short that it is gone again; it was there.
+            Err(_) if created => return self.declared(channel, &method, name, (0, 0)),
+            Err(reply) => return Err(reply),
+        };
         let counts = queue.read(|machine| (machine.ready(), machine.consumer_count() as u64));
         if !method.passive {
             let now = self.broker.now();

@@ -83,10 +83,12 @@ fn a_broker_that_closes_the_connection_is_quoted() {
 #[test]
 fn a_broker_that_hangs_up_ends_the_run_with_an_error() {
     let report = report(Fault::HangUpAfter(10), "--seconds 60 --rate 1000");
-    assert_eq!(
-        report.errors,
-        ["publisher 0: the broker closed the connection without a reason"]
-    );
+    // What was under way decides whether the system tells of an end or of a reset.
+    let [error] = &report.errors[..] else {
+        panic!("{report:?}")
+    };
+    let ends = ["the broker closed the connection without a reason", "reset"];
+    assert!(ends.iter().any(|end| error.contains(end)), "{error}");
 }
 
 #[test]

@@ -421,7 +421,8 @@ fn unacceptable(value: &FieldValue) -> String {
 }
 
 /// A number and one of the units year, month, day, hour, minute, second.
-fn is_age(text: &[u8]) -> bool {
+/// Whether that is a duration such as `7D`.
+pub(super) fn is_age(text: &[u8]) -> bool {
     text.split_last().is_some_and(|(unit, number)| {
         b"YMDhms".contains(unit) && !number.is_empty() && number.iter().all(u8::is_ascii_digit)
     })

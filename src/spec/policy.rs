@@ -87,6 +87,8 @@ enum Kind {
     Count,
     Positive,
     Text,
+    /// A duration such as `7D`.
+    Age,
     OneOf(&'static [&'static str]),
     Any,
 }
@@ -132,7 +134,7 @@ static KEYS: &[Key] = &[
     key("queue-leader-locator", false, Kind::Text, "queue leader locator"),
     key("consumer-timeout", false, Kind::Count, "consumer timeout"),
     key("initial-cluster-size", false, Kind::Positive, "initial cluster size"),
-    key("max-age", false, Kind::Text, "max age"),
+    key("max-age", false, Kind::Age, "max age"),
     key("stream-max-segment-size-bytes", false, Kind::Count, "segment size"),
     key("stream-filter-size-bytes", false, Kind::Count, "filter size"),
     key("federation-upstream", false, Kind::Text, "federation upstream"),
@@ -259,6 +261,7 @@ impl Kind {
             Self::Count => value.as_u64().is_some(),
             Self::Positive => value.as_u64().is_some_and(|count| count > 0),
             Self::Text => value.is_string(),
+            Self::Age => value.as_str().is_some_and(|text| arguments::is_age(text.as_bytes())),
             Self::OneOf(allowed) => value.as_str().is_some_and(|text| allowed.contains(&text)),
             Self::Any => true,
         }

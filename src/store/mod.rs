@@ -206,6 +206,8 @@ pub enum StoreError {
     Rest { what: &'static str, error: Arc<str> },
     #[error("entry {seq} of owner {owner} cannot be read")]
     Unreadable { owner: u64, seq: u64 },
+    #[error("a thread of the store panicked")]
+    Panicked,
     #[error("the store is stopped")]
     Stopped,
 }
@@ -421,9 +423,13 @@ impl Store {
 impl Inner {
     fn spawn(self: &Arc<Self>, stage: Stage, name: &str, run: impl FnOnce(&Self) + Send + 'static) {
         let inner = Arc::clone(self);
-        let thread = std::thread::Builder::new()
-            .name(name.to_owned())
-            .spawn(move || run(&inner));
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(move || {
+            // Without one of its threads the store keeps no promise: it fails as a whole.
+            let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&inner)));
+            if ran.is_err() {
+                inner.wal.fail(StoreError::Panicked);
+            }
+        });
         match thread {
             Ok(thread) => self.threads.lock().push((stage, thread)),
             Err(error) => self.wal.fail(StoreError::io("start a thread", error)),
