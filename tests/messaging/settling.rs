@@ -140,3 +140,21 @@ async fn recover_without_requeue_is_not_implemented() {
     let recovered = client.basic_recover(BasicRecoverOptions { requeue: false });
     assert_eq!(refused(recovered.await), "540 NOT_IMPLEMENTED - requeue=false");
 }
+
+#[tokio::test]
+async fn a_message_held_too_long_closes_the_channel_and_comes_again() {
+    let broker = Broker::shared();
+    let client = broker.client().await;
+    client.queue("orders", table([("x-consumer-timeout", number(500))])).await;
+    client.send_all("orders", ["m1"]).await;
+    let mut consumer = client.consume("orders").await;
+    next(&mut consumer).await;
+    assert_eq!(
+        closed(&client).await,
+        "406 PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 500 ms. This \
+         timeout value can be configured, see consumers doc guide to learn more"
+    );
+    let again = broker.client().await;
+    let mut consumer = again.consume("orders").await;
+    assert_eq!(story(&next(&mut consumer).await), "m1 (redelivered)");
+}
