@@ -1,5 +1,6 @@
 //! Ack, nack, reject and recover.
 
+use futures_lite::StreamExt;
 use lapin::options::{BasicAckOptions, BasicNackOptions, BasicRecoverOptions, BasicRejectOptions};
 
 use crate::support::*;
@@ -149,8 +150,9 @@ async fn a_message_held_too_long_closes_the_channel_and_comes_again() {
     client.send_all("orders", ["m1"]).await;
     let mut consumer = client.consume("orders").await;
     next(&mut consumer).await;
+    let error = consumer.next().await.expect("an end").expect_err("the channel is closed");
     assert_eq!(
-        closed(&client).await,
+        refused::<()>(Err(error)),
         "406 PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 500 ms. This \
          timeout value can be configured, see consumers doc guide to learn more"
     );
