@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,11 +108,13 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
         write_ports(path, &ports)?;
     }
     tracing::info!(node = broker.node().name, ports = %serde_json::json!(ports), "ready");
+    tell_service_manager("READY=1");
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     tracing::info!("stopping");
+    tell_service_manager("STOPPING=1");
     drop(accepting);
     drop(stop_http);
     say_goodbye(&broker).await;
@@ -157,6 +161,23 @@ async fn say_goodbye(broker: &Broker) {
     };
     // Those that do not answer are cut off.
     let _ = tokio::time::timeout(GOODBYE, gone).await;
+}
+
+/// Tells systemd, where it started us (sd_notify(3)).
+fn tell_service_manager(state: &str) {
+    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
+        return;
+    };
+    let told = UnixDatagram::unbound().and_then(|from| {
+        let name = socket.as_encoded_bytes();
+        match name.strip_prefix(b"@") {
+            Some(name) => from.send_to_addr(state.as_bytes(), &UnixAddress::from_abstract_name(name)?),
+            None => from.send_to(state.as_bytes(), Path::new(&socket)),
+        }
+    });
+    if let Err(error) = told {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
 }
 
 /// Writes the ports in one go: whoever waits for the file finds it whole.
