@@ -3,7 +3,7 @@
 //! [`listener`] accepts; [`session`] reads one connection, pulls the protocol machine, and carries
 //! its steps out on the broker; [`writer`] writes what gathers in the connection's outbox. What a
 //! session does for one kind of step is in a file of its own: [`login`], [`methods`] and the files
-//! below it, [`settling`].
+//! below it, [`settling`]; how it waits is in [`waiting`].
 
 mod consuming;
 mod declaring;
@@ -15,6 +15,7 @@ mod read_buffer;
 mod session;
 mod settling;
 mod transaction;
+mod waiting;
 mod writer;
 
 pub use listener::{Listener, bind, start};
