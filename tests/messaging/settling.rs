@@ -146,11 +146,17 @@ async fn recover_without_requeue_is_not_implemented() {
 async fn a_message_held_too_long_closes_the_channel_and_comes_again() {
     let broker = Broker::shared();
     let client = broker.client().await;
-    client.queue("orders", table([("x-consumer-timeout", number(500))])).await;
+    client
+        .queue("orders", table([("x-consumer-timeout", number(500))]))
+        .await;
     client.send_all("orders", ["m1"]).await;
     let mut consumer = client.consume("orders").await;
     next(&mut consumer).await;
-    let error = consumer.next().await.expect("an end").expect_err("the channel is closed");
+    let error = consumer
+        .next()
+        .await
+        .expect("an end")
+        .expect_err("the channel is closed");
     assert_eq!(
         refused::<()>(Err(error)),
         "406 PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 500 ms. This \
