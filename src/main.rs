@@ -2,17 +2,17 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-use warren::cli::{Cli, Command, ServerArgs};
+use warren::cli::{self, Cli, Command, ServerArgs};
 use warren::{config, logging, node};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().command() {
+    match Cli::of_process().command() {
         Command::Server(args) => serve(args),
         Command::Perf(args) => warren::perf::run(args),
+        Command::Ctl(args) => cli::control(args),
     }
 }
 

@@ -12,12 +12,12 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::watch;
 
 use crate::broker::outbox::Control;
 use crate::broker::{Broker, StartError};
 use crate::config::Config;
-use crate::management::{self, Endpoint, LoadError};
+use crate::management::{self, Endpoint, LoadError, LocalSocket};
 use crate::types::{Reply, ReplyCode};
 use crate::{net, tasks};
 
@@ -95,15 +95,22 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
         http = Some(listener);
     }
     let accepting = net::start(listeners, &broker);
-    let (stop_http, stopping_http) = oneshot::channel::<()>();
-    let http = http.map(|listener| {
-        let stopping = async {
-            // An error is the sender dropped: that is the sign.
-            let _ = stopping_http.await;
-        };
-        let serving = management::serve(listener, broker.clone(), endpoints, stopping);
-        tasks::spawn("http", serving)
-    });
+    let (stop_http, stopping_http) = watch::channel(());
+    let local = local_socket(&config).map(management::Listener::from);
+    let http: Vec<_> = http
+        .map(management::Listener::from)
+        .into_iter()
+        .chain(local)
+        .map(|listener| {
+            let mut stopping = stopping_http.clone();
+            let stopping = async move {
+                // An error is the sender dropped: that is the sign.
+                let _ = stopping.changed().await;
+            };
+            let serving = management::serve(listener, broker.clone(), endpoints.clone(), stopping);
+            tasks::spawn("http", serving)
+        })
+        .collect();
     if let Some(path) = &config.node.ports_file {
         write_ports(path, &ports)?;
     }
@@ -118,10 +125,10 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
     drop(accepting);
     drop(stop_http);
     say_goodbye(&broker).await;
-    if let Some(http) = http
-        && http.await.is_err()
-    {
-        tracing::error!("the HTTP API did not stop in order");
+    for http in http {
+        if http.await.is_err() {
+            tracing::error!("the HTTP API did not stop in order");
+        }
     }
     timers.abort();
     alarms.abort();
@@ -133,6 +140,18 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The socket of `warren ctl`. A node without one serves its clients all the same.
+fn local_socket(config: &Config) -> Option<LocalSocket> {
+    let path = config.control_socket();
+    match LocalSocket::bind(&path) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            tracing::warn!(path = %path.display(), %error, "no socket for warren ctl, which will not find this node");
+            None
+        }
+    }
 }
 
 /// What the configuration asks for and this version does not have: better not to start than to

@@ -194,6 +194,7 @@ impl Publisher {
                 user: &by.user,
                 vhost: &by.vhost.name,
                 connection: self.outbox.id,
+                operator: false,
             };
             publish_target(&broker.catalog(), &who, exchange, publish.routing_key)?;
         }

@@ -2,10 +2,33 @@
 //!
 //! `warren` alone is `warren server`. Reads arguments only; what a subcommand does is elsewhere.
 
+mod client;
+mod cluster;
+mod columns;
+mod command;
+mod connections;
+mod ctl;
+mod definitions;
+mod exchanges;
+mod help;
+mod limits;
+mod listeners;
+mod node;
+mod options;
+mod parameters;
+mod permissions;
+mod policies;
+mod print;
+mod queues;
 mod server;
+mod users;
+mod vhosts;
+
+use std::ffi::OsString;
 
 use clap::{Parser, Subcommand};
 
+pub use ctl::{CtlArgs, run as control};
 pub use server::ServerArgs;
 
 /// An AMQP 0-9-1 broker that takes the place of RabbitMQ.
@@ -25,13 +48,29 @@ pub enum Command {
     Server(ServerArgs),
     /// Put a load on a broker and measure it.
     Perf(crate::perf::PerfArgs),
+    /// Ask the node on this machine, or tell it what to do, as rabbitmqctl does.
+    Ctl(CtlArgs),
 }
 
 impl Cli {
+    /// Reads the arguments of this process, and ends it when they are wrong.
+    pub fn of_process() -> Self {
+        Self::parse_from(arguments(std::env::args_os().collect()))
+    }
+
     /// The subcommand asked for.
     pub fn command(self) -> Command {
         self.command.unwrap_or(Command::Server(self.server))
     }
+}
+
+/// The binary called by the name of a tool of RabbitMQ's is `warren ctl`.
+fn arguments(mut given: Vec<OsString>) -> Vec<OsString> {
+    let program = given.first().and_then(|program| program.to_str());
+    if program.and_then(ctl::tool).is_some() {
+        given.insert(1, "ctl".into());
+    }
+    given
 }
 
 #[cfg(test)]
@@ -64,6 +103,15 @@ mod tests {
             given.settings,
             flags(&["warren", "server", "--amqp", "5673", "--amqp", "[::1]:0"]).settings
         );
+    }
+
+    #[test]
+    fn a_tool_of_rabbitmqs_is_ctl() {
+        let given = ["/usr/sbin/rabbitmqctl", "-n", "x", "status"].map(OsString::from);
+        let cli = Cli::try_parse_from(arguments(given.to_vec())).expect("right arguments");
+        assert!(matches!(cli.command(), Command::Ctl(_)));
+        let given = vec![OsString::from("warren")];
+        assert_eq!(arguments(given.clone()), given);
     }
 
     #[test]

@@ -239,6 +239,11 @@ impl Config {
         self.resources.memory_limit(place::memory())
     }
 
+    /// Where the node serves its HTTP API to whoever runs it.
+    pub fn control_socket(&self) -> PathBuf {
+        self.node.data_dir.join("ctl.sock")
+    }
+
     /// The directory of log files.
     pub fn log_dir(&self) -> PathBuf {
         let within = || self.node.data_dir.join("log");
@@ -257,7 +262,7 @@ fn nearest(key: &str) -> Option<String> {
 }
 
 /// Letters to add, drop or change to make one text of the other.
-fn distance(from: &str, to: &str) -> usize {
+pub fn distance(from: &str, to: &str) -> usize {
     let to: Vec<char> = to.chars().collect();
     let mut row: Vec<usize> = (0..=to.len()).collect();
     for (at, letter) in from.chars().take(MAX_COMPARED).enumerate() {

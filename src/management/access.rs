@@ -21,9 +21,29 @@ use crate::types::{UserName, VhostName};
 pub struct Caller {
     pub name: UserName,
     pub tags: Vec<String>,
+    /// Whoever runs the node: no user of the catalogue, and needs no permission.
+    pub operator: bool,
 }
 
 impl Caller {
+    /// Whoever may open the socket in the data directory.
+    pub fn operator() -> Self {
+        Self {
+            name: OPERATOR.into(),
+            tags: vec!["administrator".to_owned()],
+            operator: true,
+        }
+    }
+
+    /// Where nobody needs to say who they are.
+    pub fn anyone() -> Self {
+        Self {
+            name: "".into(),
+            tags: Vec::new(),
+            operator: false,
+        }
+    }
+
     /// Whether the user may do everything here.
     pub fn is_administrator(&self) -> bool {
         self.has(&["administrator"])
@@ -49,9 +69,10 @@ impl Caller {
     /// Whether the user has a permission in the vhost. A missing vhost is not refused: the
     /// handler says that it is missing.
     fn may_use(&self, catalog: &Catalog, vhost: &str) -> bool {
-        catalog
-            .vhost(vhost)
-            .is_none_or(|vhost| vhost.permissions.contains_key(&self.name))
+        self.operator
+            || catalog
+                .vhost(vhost)
+                .is_none_or(|vhost| vhost.permissions.contains_key(&self.name))
     }
 
     /// The vhosts whose contents are listed for the user, by name.
@@ -61,6 +82,9 @@ impl Caller {
         own.map(|vhost| vhost.name().clone()).collect()
     }
 }
+
+/// What things made by the operator are marked with, as RabbitMQ's command line does.
+const OPERATOR: &str = "rmq-cli";
 
 /// What a request says about its sender.
 pub enum Credentials {
@@ -122,6 +146,7 @@ pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> 
     Ok(Caller {
         name: user.spec.name.clone(),
         tags: user.spec.tags.clone(),
+        operator: false,
     })
 }
 
@@ -166,6 +191,7 @@ mod tests {
         Caller {
             name: name.into(),
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            operator: false,
         }
     }
 
@@ -239,6 +265,16 @@ mod tests {
         assert_eq!(refusal(Access::Vhost, &["management"], Some("missing")), None);
         assert_eq!(refusal(Access::VhostVisible, &["management"], Some("other")), refused);
         assert_eq!(refusal(Access::VhostVisible, &["monitoring"], Some("other")), None);
+    }
+
+    #[test]
+    fn the_operator_needs_no_permission() {
+        let catalog = catalog();
+        let operator = Caller::operator();
+        for access in [Access::Vhost, Access::Policymaker, Access::Administrator] {
+            assert_eq!(check(access, &operator, Some("other"), &catalog), Ok(()));
+        }
+        assert_eq!(operator.vhosts(&catalog).len(), 2);
     }
 
     #[test]

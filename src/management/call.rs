@@ -100,6 +100,7 @@ impl Call {
             user: self.caller.name.clone(),
             vhost: name.map_err(|_| Failure::Missing("vhost_not_found".to_owned()))?,
             connection: self.broker.next_connection(),
+            operator: self.caller.operator,
         })
     }
 
@@ -168,6 +169,7 @@ pub struct Identity {
     pub user: UserName,
     pub vhost: VhostName,
     connection: ConnectionId,
+    operator: bool,
 }
 
 impl Identity {
@@ -177,6 +179,7 @@ impl Identity {
             user: &self.user,
             vhost: &self.vhost,
             connection: self.connection,
+            operator: self.operator,
         }
     }
 }

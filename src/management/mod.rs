@@ -29,6 +29,7 @@ mod policies;
 mod queues;
 mod route;
 mod server;
+mod socket;
 mod text;
 mod users;
 mod vhosts;
@@ -37,6 +38,7 @@ mod views;
 pub use endpoint::Endpoint;
 pub use load::{LoadError, load_definitions};
 pub use server::serve;
+pub use socket::{Listener, LocalSocket};
 
 use route::Route;
 

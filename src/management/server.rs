@@ -5,7 +5,6 @@
 //! configuration.
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,16 +17,17 @@ use axum::http::request::Parts;
 use axum::http::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
-use super::access::{self, Caller};
+use super::access::{self, Caller, Credentials};
 use super::answer::{self, Answered, By, Failure};
 use super::call::{Call, Query};
 use super::endpoint::Endpoint;
 use super::route::{self, Access, Found, Parameters, Route, Run, Verb};
+use super::socket::{Listener, Origin};
 use super::{cors, table};
 use crate::broker::Broker;
 use crate::tasks;
@@ -53,11 +53,12 @@ struct Node {
 /// Serves the HTTP API on a socket until `shutdown` completes; requests under way are answered.
 /// `endpoints` are all listeners of the node, this one among them.
 pub async fn serve(
-    listener: TcpListener,
+    listener: impl Into<Listener>,
     broker: Arc<Broker>,
     endpoints: impl Into<Arc<[Endpoint]>>,
     shutdown: impl Future<Output = ()>,
 ) {
+    let listener = listener.into();
     let endpoints = endpoints.into();
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (stop, stopped) = watch::channel(());
@@ -75,7 +76,7 @@ pub async fn serve(
         };
         match accepted {
             Ok((stream, from)) => {
-                let connection = connection(stream, from.ip(), router.clone(), stopped.clone());
+                let connection = connection(stream, from, router.clone(), stopped.clone());
                 tasks::spawn("http connection", async move {
                     connection.await;
                     drop(place);
@@ -92,7 +93,12 @@ pub async fn serve(
     let _ = timeout(GRACE, places.acquire_many(CONNECTIONS as u32)).await;
 }
 
-async fn connection(stream: TcpStream, from: IpAddr, router: Router, mut stopped: watch::Receiver<()>) {
+async fn connection(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    from: Origin,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) {
     let service = TowerToHyperService::new(router.layer(Extension(from)));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder.timer(TokioTimer::new()).header_read_timeout(IDLE);
@@ -109,7 +115,7 @@ async fn connection(stream: TcpStream, from: IpAddr, router: Router, mut stopped
     }
 }
 
-async fn dispatch(State(node): State<Node>, Extension(from): Extension<IpAddr>, request: Request) -> Response<Body> {
+async fn dispatch(State(node): State<Node>, Extension(from): Extension<Origin>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let config = &node.broker.config().management;
     let path = parts.uri.path();
@@ -161,15 +167,15 @@ fn admit(
     parts: &Parts,
     route: &Route,
     parameters: &[(&'static str, String)],
-    from: IpAddr,
+    from: Origin,
 ) -> Result<Caller, Failure> {
     let caller = match route.access {
-        Access::Anyone => Caller {
-            name: "".into(),
-            tags: Vec::new(),
-        },
+        Access::Anyone => Caller::anyone(),
         rule => {
-            let caller = access::authenticate(broker, access::credentials(parts), from)?;
+            let caller = match (from, access::credentials(parts)) {
+                (Origin::Operator, Credentials::None) => Caller::operator(),
+                (_, credentials) => access::authenticate(broker, credentials, from.address())?,
+            };
             let vhost = parameters.iter().find(|(name, _)| *name == "vhost");
             access::check(rule, &caller, vhost.map(|(_, vhost)| vhost.as_str()), &broker.catalog())?;
             caller
@@ -198,7 +204,7 @@ fn takes_answer(parts: &Parts) -> bool {
 async fn call(
     node: &Node,
     caller: Caller,
-    from: IpAddr,
+    from: Origin,
     parameters: Parameters,
     parts: &Parts,
     body: Body,
@@ -211,7 +217,7 @@ async fn call(
     Ok(Call {
         broker: node.broker.clone(),
         caller,
-        from,
+        from: from.address(),
         connections: OnceLock::new(),
         endpoints: node.endpoints.clone(),
         parameters,

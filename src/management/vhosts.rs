@@ -148,23 +148,26 @@ fn room_for_another(call: &Call) -> Result<(), Failure> {
     )))
 }
 
-/// A new vhost has the limits and operator policies of the configuration, and who made it may use
-/// it.
+/// A new vhost has the limits and operator policies of the configuration, and the user who made it
+/// may use it.
 fn first_commands(call: &Call, vhost: &VhostName) -> Vec<Command> {
     let rules = &call.broker.config().limits.new_vhosts;
     let applies = |pattern: &Option<String>| {
         let regex = pattern.as_ref().map(|pattern| Regex::new(pattern));
         regex.is_none_or(|regex| regex.is_ok_and(|regex| regex.is_match(vhost)))
     };
-    let mut commands = vec![Command::SetPermission {
-        user: call.caller.name.clone(),
-        vhost: vhost.clone(),
-        patterns: PermissionSpec {
-            configure: ".*".into(),
-            write: ".*".into(),
-            read: ".*".into(),
-        },
-    }];
+    let mut commands = Vec::new();
+    if !call.caller.operator {
+        commands.push(Command::SetPermission {
+            user: call.caller.name.clone(),
+            vhost: vhost.clone(),
+            patterns: PermissionSpec {
+                configure: ".*".into(),
+                write: ".*".into(),
+                read: ".*".into(),
+            },
+        });
+    }
     if let Some(rule) = rules.values().find(|rule| applies(&rule.pattern)) {
         let limits = [
             (VhostLimit::MaxConnections, rule.max_connections),

@@ -160,6 +160,7 @@ impl Identity {
             user: &self.user,
             vhost: &self.vhost,
             connection: self.connection,
+            operator: false,
         }
     }
 

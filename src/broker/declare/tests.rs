@@ -94,6 +94,7 @@ impl World {
             user: &self.user,
             vhost: &self.vhost,
             connection: self.connection,
+            operator: false,
         }
     }
 

@@ -1,0 +1,281 @@
+//! A command of `warren ctl` as the table has it, and what its handler reads and says.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Value, json};
+
+use super::client::{Answer, Client};
+use super::options::Options;
+use super::print::Column;
+
+/// One row of the table of commands.
+pub struct Command {
+    pub name: &'static str,
+    pub group: Group,
+    /// What stands behind the name in the usage.
+    pub usage: &'static str,
+    pub help: &'static str,
+    /// How many arguments it takes.
+    pub arguments: RangeInclusive<usize>,
+    /// Its own options, without the dashes.
+    pub options: &'static [&'static str],
+    /// What is said before it is begun; empty for nothing.
+    pub banner: fn(&Call) -> String,
+    pub run: fn(&Call) -> Result<Output, Failed>,
+}
+
+/// Where a command stands in the help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    Help,
+    Nodes,
+    Cluster,
+    Replication,
+    Users,
+    AccessControl,
+    Monitoring,
+    Parameters,
+    Policies,
+    VirtualHosts,
+    Queues,
+    Definitions,
+}
+
+impl Group {
+    /// All, in the order of the help, with their titles.
+    pub const ALL: [(Self, &'static str); 12] = [
+        (Self::Help, "Help"),
+        (Self::Nodes, "Nodes"),
+        (Self::Cluster, "Cluster"),
+        (Self::Replication, "Replication"),
+        (Self::Users, "Users"),
+        (Self::AccessControl, "Access Control"),
+        (Self::Monitoring, "Monitoring, observability and health checks"),
+        (Self::Parameters, "Parameters"),
+        (Self::Policies, "Policies"),
+        (Self::VirtualHosts, "Virtual hosts"),
+        (Self::Queues, "Queues"),
+        (Self::Definitions, "Definitions"),
+    ];
+}
+
+/// One call of a command.
+pub struct Call {
+    pub program: String,
+    pub options: Options,
+    /// The node's name, as it is asked for or configured.
+    pub node: String,
+    pub client: Client,
+}
+
+impl Call {
+    /// An argument behind the command's name. The table says how many there are.
+    pub fn argument(&self, at: usize) -> &str {
+        self.arguments().get(at).map_or("", String::as_str)
+    }
+
+    /// All arguments.
+    pub fn arguments(&self) -> &[String] {
+        self.options.words.get(1..).unwrap_or_default()
+    }
+
+    /// The vhost that is meant.
+    pub fn vhost(&self) -> &str {
+        self.options.vhost.as_deref().unwrap_or("/")
+    }
+
+    /// Asks the node and takes any answer.
+    ///
+    /// # Errors
+    /// When the node cannot be asked.
+    pub fn ask(&self, verb: &str, path: &[&str], body: Option<&Value>) -> Result<Answer, Failed> {
+        self.client
+            .ask(verb, path, body)
+            .map_err(|error| Failed::unreachable(&self.node, &error))
+    }
+
+    /// Reads something; what is not there is none.
+    ///
+    /// # Errors
+    /// When the node cannot be asked, or refuses.
+    pub fn find(&self, path: &[&str]) -> Result<Option<Value>, Failed> {
+        let answer = self.ask("GET", path, None)?;
+        match answer.status {
+            404 => Ok(None),
+            _ => answer.accepted().map(Some),
+        }
+    }
+
+    /// Reads something that is always there.
+    ///
+    /// # Errors
+    /// When the node cannot be asked, or refuses.
+    pub fn get(&self, path: &[&str]) -> Result<Value, Failed> {
+        self.ask("GET", path, None)?.accepted()
+    }
+
+    /// Reads a list; nothing is in what is not there.
+    ///
+    /// # Errors
+    /// When the node cannot be asked, or refuses.
+    pub fn list(&self, path: &[&str]) -> Result<Vec<Value>, Failed> {
+        match self.find(path)? {
+            Some(Value::Array(items)) => Ok(items),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Puts something.
+    ///
+    /// # Errors
+    /// When the node cannot be asked, or refuses.
+    pub fn put(&self, path: &[&str], body: &Value) -> Result<Output, Failed> {
+        self.ask("PUT", path, Some(body))?.accepted()?;
+        Ok(Output::Nothing)
+    }
+
+    /// Deletes something; whether it was there.
+    ///
+    /// # Errors
+    /// When the node cannot be asked, or refuses.
+    pub fn delete(&self, path: &[&str]) -> Result<bool, Failed> {
+        let answer = self.ask("DELETE", path, None)?;
+        match answer.status {
+            404 => Ok(false),
+            _ => answer.accepted().map(|_| true),
+        }
+    }
+
+    /// The same on conditions, as a query.
+    ///
+    /// # Errors
+    /// When the node cannot be asked, or refuses.
+    pub fn delete_if(&self, path: &[&str], conditions: &str) -> Result<bool, Failed> {
+        let answer = self.client.delete_if(path, conditions);
+        let answer = answer.map_err(|error| Failed::unreachable(&self.node, &error))?;
+        match answer.status {
+            404 => Ok(false),
+            _ => answer.accepted().map(|_| true),
+        }
+    }
+
+    /// Sends a document as it is.
+    ///
+    /// # Errors
+    /// When the node cannot be asked.
+    pub fn post(&self, path: &[&str], body: &[u8]) -> Result<Answer, Failed> {
+        let answer = self.client.post(path, body);
+        answer.map_err(|error| Failed::unreachable(&self.node, &error))
+    }
+
+    /// # Errors
+    /// When there is no such user.
+    pub fn need_user(&self, name: &str) -> Result<Value, Failed> {
+        let missing = || Failed::told(exit::NO_USER, format!("User {name} does not exist"));
+        self.find(&["users", name])?.ok_or_else(missing)
+    }
+
+    /// # Errors
+    /// When there is no such vhost.
+    pub fn need_vhost(&self, name: &str) -> Result<Value, Failed> {
+        self.find(&["vhosts", name])?.ok_or_else(|| no_vhost(name))
+    }
+}
+
+/// There is no such vhost.
+pub fn no_vhost(name: &str) -> Failed {
+    Failed::bare(exit::DATA, format!("Virtual host '{name}' does not exist"))
+}
+
+/// What a command gives.
+pub enum Output {
+    Nothing,
+    /// A line or more for people, and the same for programs.
+    Told {
+        text: String,
+        json: Value,
+    },
+    /// A list; `fancy` is drawn with lines unless another way is asked for.
+    Rows {
+        columns: Vec<Column>,
+        items: Vec<Value>,
+        fancy: bool,
+    },
+}
+
+impl Output {
+    /// A line, also as the message of a JSON object.
+    pub fn message(text: impl Into<String>) -> Self {
+        let text = text.into();
+        let json = json!({"message": text});
+        Self::Told { text, json }
+    }
+
+    /// A line; programs hear that all is well.
+    pub fn well(text: impl Into<String>) -> Self {
+        let json = json!({"result": "ok"});
+        Self::Told {
+            text: text.into(),
+            json,
+        }
+    }
+
+    /// A plain list.
+    pub fn rows(columns: Vec<Column>, items: Vec<Value>) -> Self {
+        Self::Rows {
+            columns,
+            items,
+            fancy: false,
+        }
+    }
+}
+
+/// Why a command did not do what it should: the exit status and what is said.
+#[derive(Debug, PartialEq)]
+pub struct Failed {
+    pub status: u8,
+    pub text: String,
+    /// The arguments were wrong: the usage is shown too.
+    pub usage: bool,
+}
+
+/// Exit statuses, RabbitMQ's (from `sysexits.h`).
+pub mod exit {
+    pub const USAGE: u8 = 64;
+    pub const DATA: u8 = 65;
+    pub const NO_USER: u8 = 67;
+    pub const UNAVAILABLE: u8 = 69;
+    pub const SOFTWARE: u8 = 70;
+    pub const TEMPORARY: u8 = 75;
+}
+
+impl Failed {
+    /// Said below the word `Error:`.
+    pub fn told(status: u8, text: impl AsRef<str>) -> Self {
+        Self::bare(status, format!("Error:\n{}", text.as_ref()))
+    }
+
+    /// Said as it is.
+    pub fn bare(status: u8, text: impl Into<String>) -> Self {
+        Self {
+            status,
+            text: text.into(),
+            usage: false,
+        }
+    }
+
+    /// The arguments are wrong.
+    pub fn arguments(why: impl AsRef<str>) -> Self {
+        Self {
+            status: exit::USAGE,
+            text: format!("Error (argument validation): {}", why.as_ref()),
+            usage: true,
+        }
+    }
+
+    /// The node cannot be asked.
+    pub fn unreachable(node: &str, error: &super::client::Unreachable) -> Self {
+        let text = format!("Error: unable to perform an operation on node '{node}'.\n{error}");
+        Self::bare(exit::UNAVAILABLE, text)
+    }
+}

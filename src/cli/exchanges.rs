@@ -1,0 +1,60 @@
+//! Commands about exchanges and bindings.
+
+use super::columns::chosen;
+use super::command::{Call, Command, Failed, Group, Output};
+use super::print::{Column, Kind};
+
+/// What can be asked of exchanges and bindings.
+pub static COMMANDS: &[Command] = &[
+    Command {
+        name: "list_exchanges",
+        group: Group::Monitoring,
+        usage: "[--vhost <vhost>] [--no-table-headers] [<column> ...]",
+        help: "Lists exchanges",
+        arguments: 0..=usize::MAX,
+        options: &[],
+        banner: |call| format!("Listing exchanges for vhost {} ...", call.vhost()),
+        run: |call| {
+            let columns = chosen(call, &EXCHANGE, &["name", "type"])?;
+            Ok(Output::rows(columns, call.list(&["exchanges", call.vhost()])?))
+        },
+    },
+    Command {
+        name: "list_bindings",
+        group: Group::Monitoring,
+        usage: "[--vhost <vhost>] [--no-table-headers] [<column> ...]",
+        help: "Lists all bindings on a vhost",
+        arguments: 0..=usize::MAX,
+        options: &[],
+        banner: |call| format!("Listing bindings for vhost {}...", call.vhost()),
+        run: bindings,
+    },
+];
+
+const EXCHANGE: [Column; 7] = [
+    Column::plain("name"),
+    Column::plain("type"),
+    Column::plain("durable"),
+    Column::plain("auto_delete"),
+    Column::plain("internal"),
+    Column::of("arguments", "arguments", Kind::Table),
+    Column::plain("policy"),
+];
+
+const BINDING: [Column; 6] = [
+    Column::of("source_name", "source", Kind::Plain),
+    Column::plain("source_kind"),
+    Column::of("destination_name", "destination", Kind::Plain),
+    Column::of("destination_kind", "destination_type", Kind::Plain),
+    Column::plain("routing_key"),
+    Column::of("arguments", "arguments", Kind::Table),
+];
+
+fn bindings(call: &Call) -> Result<Output, Failed> {
+    let columns = chosen(call, &BINDING, &BINDING.map(|column| column.name))?;
+    let mut items = call.list(&["bindings", call.vhost()])?;
+    for item in &mut items {
+        item["source_kind"] = "exchange".into();
+    }
+    Ok(Output::rows(columns, items))
+}

@@ -1,0 +1,203 @@
+//! Commands about listeners and alarms.
+
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::command::{Call, Command, Failed, Group, Output, exit};
+
+/// What can be asked of listeners and alarms.
+pub static COMMANDS: &[Command] = &[
+    Command {
+        name: "listeners",
+        group: Group::Monitoring,
+        usage: "",
+        help: "Lists active connection listeners (bound interface, port, protocol) on the target node",
+        arguments: 0..=0,
+        options: &[],
+        banner: |call| format!("Asking node {} to report its protocol listeners ...", call.node),
+        run: |call| {
+            let listeners = of(&call.get(&["overview"])?);
+            Ok(Output::Told {
+                text: lines(&listeners).join("\n"),
+                json: json!({"listeners": listeners, "node": call.node, "result": "ok"}),
+            })
+        },
+    },
+    Command {
+        name: "check_port_connectivity",
+        group: Group::Monitoring,
+        usage: "[--timeout <timeout>]",
+        help: "Basic TCP connectivity health check for each listener's port on the target node",
+        arguments: 0..=0,
+        options: &[],
+        banner: |call| {
+            let node = &call.node;
+            format!("Testing TCP connections to all active listeners on node {node} using hostname resolution ...")
+        },
+        run: check_ports,
+    },
+    Command {
+        name: "alarms",
+        group: Group::Monitoring,
+        usage: "",
+        help: "Lists resource alarms (local or cluster-wide) in effect on the target node",
+        arguments: 0..=0,
+        options: &[],
+        banner: |call| format!("Asking node {} to report any known resource alarms ...", call.node),
+        run: |call| {
+            let node = &call.node;
+            let alarms = alarms(call, "alarms")?;
+            let text = match alarms.is_empty() {
+                true => format!("Node {node} reported no alarms, local or clusterwide"),
+                false => format!("Node {node} reported alarms:\n{}", alarms.join("\n")),
+            };
+            let json = json!({"alarms": alarms, "node": node, "result": "ok"});
+            Ok(Output::Told { text, json })
+        },
+    },
+    Command {
+        name: "check_local_alarms",
+        group: Group::Monitoring,
+        usage: "",
+        help: "Health check that exits with a non-zero code if the target node reports local alarms",
+        arguments: 0..=0,
+        options: &[],
+        banner: |call| format!("Asking node {} to report any local resource alarms ...", call.node),
+        run: |call| {
+            let node = &call.node;
+            let alarms = alarms(call, "local-alarms")?;
+            match alarms.is_empty() {
+                true => Ok(Output::well(format!("Node {node} reported no local alarms"))),
+                false => Err(Failed::told(
+                    exit::SOFTWARE,
+                    format!("Node {node} reported local alarms:\n{}", alarms.join("\n")),
+                )),
+            }
+        },
+    },
+];
+
+/// Time a listener may take to accept when the call does not say.
+const CONNECT: Duration = Duration::from_secs(30);
+
+/// The listeners of an overview, as the command line tools show them.
+pub fn of(overview: &Value) -> Vec<Value> {
+    let listeners = overview["listeners"].as_array().into_iter().flatten();
+    let shown = |listener: &Value| {
+        let protocol = listener["protocol"].as_str().unwrap_or_default();
+        let ip = listener["ip_address"].as_str().unwrap_or_default();
+        let interface = match ip.contains(':') {
+            true => format!("[{ip}]"),
+            false => ip.to_owned(),
+        };
+        json!({
+            "node": listener["node"], "port": listener["port"], "protocol": protocol,
+            "interface": interface, "purpose": purpose(protocol),
+        })
+    };
+    listeners.map(shown).collect()
+}
+
+/// What a protocol is for. There is no AMQP 1.0 here, which RabbitMQ names too.
+fn purpose(protocol: &str) -> &str {
+    match protocol {
+        "amqp" => "AMQP 0-9-1",
+        "amqp/ssl" => "AMQP 0-9-1 over TLS",
+        "http" => "HTTP API",
+        "http/prometheus" => "Prometheus exporter API over HTTP",
+        "clustering" => "inter-node communication",
+        other => other,
+    }
+}
+
+/// Listeners, a line each.
+pub fn lines(listeners: &[Value]) -> Vec<String> {
+    let shown = |listener: &Value| {
+        let text = |field: &str| listener[field].as_str().unwrap_or_default().to_owned();
+        format!(
+            "Interface: {}, port: {}, protocol: {}, purpose: {}",
+            text("interface"),
+            listener["port"],
+            text("protocol"),
+            text("purpose")
+        )
+    };
+    listeners.iter().map(shown).collect()
+}
+
+fn check_ports(call: &Call) -> Result<Output, Failed> {
+    let overview = call.get(&["overview"])?;
+    let patience = call.options.timeout.map_or(CONNECT, Duration::from_secs);
+    let node = &call.node;
+    let mut ports = Vec::new();
+    let mut failed = Vec::new();
+    for listener in overview["listeners"].as_array().into_iter().flatten() {
+        let Some(address) = reachable(listener) else { continue };
+        println!("Will connect to {address}");
+        match TcpStream::connect_timeout(&address, patience) {
+            Ok(_) => ports.push(address.port()),
+            Err(error) => failed.push(format!("{address}: {error}")),
+        }
+    }
+    if !failed.is_empty() {
+        let text = format!("Connection to listeners of node {node} failed:\n{}", failed.join("\n"));
+        return Err(Failed::told(exit::SOFTWARE, text));
+    }
+    ports.sort_unstable();
+    let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
+    Ok(Output::Told {
+        text: format!(
+            "Successfully connected to ports {} on node {node} (using node hostname resolution)",
+            ports.join(", ")
+        ),
+        json: json!({"listeners": of(&overview), "node": node, "result": "ok"}),
+    })
+}
+
+/// Where a listener is reached from this machine: one on all addresses, on the machine's own.
+fn reachable(listener: &Value) -> Option<SocketAddr> {
+    let ip: IpAddr = listener["ip_address"].as_str()?.parse().ok()?;
+    let port = u16::try_from(listener["port"].as_u64()?).ok()?;
+    let ip = match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    Some((ip, port).into())
+}
+
+/// The alarms that a health check tells of.
+fn alarms(call: &Call, check: &str) -> Result<Vec<String>, Failed> {
+    let answer = call.ask("GET", &["health", "checks", check], None)?;
+    if answer.status == 200 {
+        return Ok(Vec::new());
+    }
+    let body = answer.json();
+    let Some(alarms) = body["alarms"].as_array() else {
+        return Err(Failed::told(exit::SOFTWARE, answer.reason()));
+    };
+    let shown = |alarm: &Value| {
+        let resource = match alarm["resource"].as_str() {
+            Some("memory") => "Memory alarm",
+            _ => "Free disk space alarm",
+        };
+        format!("{resource} on node {}", alarm["node"].as_str().unwrap_or_default())
+    };
+    Ok(alarms.iter().map(shown).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_on_the_machines_own() {
+        let at = |ip: &str| reachable(&json!({"ip_address": ip, "port": 5672})).map(|address| address.to_string());
+        assert_eq!(at("0.0.0.0").as_deref(), Some("127.0.0.1:5672"));
+        assert_eq!(at("::").as_deref(), Some("[::1]:5672"));
+        assert_eq!(at("192.0.2.1").as_deref(), Some("192.0.2.1:5672"));
+        assert_eq!(at("nonsense"), None);
+    }
+}

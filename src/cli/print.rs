@@ -1,0 +1,323 @@
+//! How lists and values are written: tables with tabs, drawn tables, CSV and JSON, each as
+//! RabbitMQ's tools write them.
+
+use serde_json::{Value, json};
+
+/// A column of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Column {
+    pub name: &'static str,
+    /// The field of the item.
+    pub field: &'static str,
+    pub kind: Kind,
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Plain,
+    /// An AMQP table: Erlang's list of pairs; in JSON with the types that the values seem to have.
+    Table,
+    /// A JSON document within a text.
+    Document,
+    /// An address, four or eight numbers in JSON.
+    Address,
+    /// `AMQP 0-9-1` as the three numbers.
+    Protocol,
+}
+
+impl Column {
+    /// A column named after the field.
+    pub const fn plain(name: &'static str) -> Self {
+        Self::of(name, name, Kind::Plain)
+    }
+
+    /// A column with all its properties.
+    pub const fn of(name: &'static str, field: &'static str, kind: Kind) -> Self {
+        Self { name, field, kind }
+    }
+}
+
+/// Columns named after their fields.
+pub fn plain(names: &[&'static str]) -> Vec<Column> {
+    names.iter().map(|name| Column::plain(name)).collect()
+}
+
+/// A way to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Formatter {
+    Table,
+    PrettyTable,
+    Csv,
+    Json,
+}
+
+impl Formatter {
+    /// By its name.
+    pub fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "table" => Self::Table,
+            "pretty_table" => Self::PrettyTable,
+            "csv" => Self::Csv,
+            "json" => Self::Json,
+            _ => return None,
+        })
+    }
+}
+
+/// A list as lines.
+pub fn rows(formatter: Formatter, headers: bool, columns: &[Column], items: &[Value]) -> String {
+    match formatter {
+        Formatter::Json => json_rows(columns, items),
+        // Without rows there is nothing to head.
+        _ if items.is_empty() => String::new(),
+        Formatter::Table => lines(headers, columns, items, |cells| cells.join("\t")),
+        Formatter::Csv => lines(headers, columns, items, |cells| {
+            let quoted: Vec<_> = cells
+                .iter()
+                .map(|cell| format!("\"{}\"", cell.replace('"', "\"\"")))
+                .collect();
+            quoted.join(",")
+        }),
+        Formatter::PrettyTable => drawn(columns, items),
+    }
+}
+
+fn lines(headers: bool, columns: &[Column], items: &[Value], join: fn(&[String]) -> String) -> String {
+    let head: Vec<_> = columns.iter().map(|column| column.name.to_owned()).collect();
+    let head = headers.then(|| join(&head));
+    let body = items.iter().map(|item| join(&cells(columns, item)));
+    head.into_iter().chain(body).map(|line| line + "\n").collect()
+}
+
+fn cells(columns: &[Column], item: &Value) -> Vec<String> {
+    columns
+        .iter()
+        .map(|column| printable(&cell(column, &item[column.field])))
+        .collect()
+}
+
+/// Names may hold anything; what would move the cursor of a terminal is escaped.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|letter| match letter.is_control() {
+            true => letter.escape_default().to_string(),
+            false => letter.to_string(),
+        })
+        .collect()
+}
+
+fn cell(column: &Column, value: &Value) -> String {
+    match (column.kind, value) {
+        (_, Value::Null) => String::new(),
+        (Kind::Document, value) => value.to_string(),
+        (Kind::Table, value) => pairs(value),
+        (Kind::Protocol, value) => {
+            let numbers: Vec<_> = version(value).iter().map(u64::to_string).collect();
+            format!("{{{}}}", numbers.join(","))
+        }
+        (_, Value::String(text)) => text.clone(),
+        (_, Value::Array(items)) => {
+            let items: Vec<_> = items.iter().map(plain_text).collect();
+            format!("[{}]", items.join(", "))
+        }
+        (_, value) => value.to_string(),
+    }
+}
+
+fn plain_text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// `[{"x-max-length",5}]`
+fn pairs(value: &Value) -> String {
+    match value {
+        Value::Object(fields) => {
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|(key, value)| format!("{{{},{}}}", Value::from(key.as_str()), pairs(value)))
+                .collect();
+            format!("[{}]", fields.join(","))
+        }
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().map(pairs).collect();
+            format!("[{}]", items.join(","))
+        }
+        other => other.to_string(),
+    }
+}
+
+/// `[["x-max-length","long",5]]`. The API does not tell which type of integer it is.
+fn typed(value: &Value) -> Value {
+    let fields = value.as_object().into_iter().flatten();
+    fields
+        .map(|(key, value)| {
+            let (kind, value) = typed_value(value);
+            json!([key, kind, value])
+        })
+        .collect()
+}
+
+fn typed_value(value: &Value) -> (&'static str, Value) {
+    match value {
+        Value::Null => ("void", Value::Null),
+        Value::Bool(_) => ("bool", value.clone()),
+        Value::Number(number) if number.is_f64() => ("double", value.clone()),
+        Value::Number(_) => ("long", value.clone()),
+        Value::String(_) => ("longstr", value.clone()),
+        Value::Object(_) => ("table", typed(value)),
+        Value::Array(items) => {
+            let items = items.iter().map(|item| {
+                let (kind, value) = typed_value(item);
+                json!([kind, value])
+            });
+            ("array", items.collect())
+        }
+    }
+}
+
+fn version(value: &Value) -> Vec<u64> {
+    let text = value.as_str().unwrap_or_default();
+    let numbers = text.split(|letter: char| !letter.is_ascii_digit());
+    numbers.filter_map(|number| number.parse().ok()).collect()
+}
+
+fn address(value: &Value) -> Value {
+    match value.as_str().map(str::parse) {
+        Some(Ok(std::net::IpAddr::V4(address))) => json!(address.octets()),
+        Some(Ok(std::net::IpAddr::V6(address))) => json!(address.segments()),
+        _ => value.clone(),
+    }
+}
+
+fn json_rows(columns: &[Column], items: &[Value]) -> String {
+    let rows = items.iter().map(|item| {
+        let fields = columns
+            .iter()
+            .map(|column| (column.name.to_owned(), json_cell(column, &item[column.field])));
+        Value::Object(fields.collect()).to_string()
+    });
+    let rows: Vec<_> = rows.collect();
+    match rows.is_empty() {
+        true => "[\n]\n".to_owned(),
+        false => format!("[\n{}\n]\n", rows.join("\n,")),
+    }
+}
+
+fn json_cell(column: &Column, value: &Value) -> Value {
+    match (column.kind, value) {
+        (_, Value::Null) => json!(""),
+        (Kind::Plain, value) => value.clone(),
+        (Kind::Table, value) => typed(value),
+        (Kind::Document, value) => value.to_string().into(),
+        (Kind::Address, value) => address(value),
+        (Kind::Protocol, value) => json!(version(value)),
+    }
+}
+
+/// Lines of the terminal's graphic letters, the heads in bold.
+fn drawn(columns: &[Column], items: &[Value]) -> String {
+    let body: Vec<_> = items.iter().map(|item| cells(columns, item)).collect();
+    let head: Vec<_> = columns.iter().map(|column| column.name.to_owned()).collect();
+    let width = |text: &str| text.chars().count();
+    let widths: Vec<usize> = (0..columns.len())
+        .map(|at| body.iter().chain([&head]).map(|row| width(&row[at])).max().unwrap_or(0))
+        .collect();
+    let rule = |left: &str, middle: &str, right: &str| {
+        let parts: Vec<_> = widths.iter().map(|width| "q".repeat(width + 2)).collect();
+        format!("{GRAPHIC}{left}{}{right}{PLAIN}\n", parts.join(middle))
+    };
+    let bar = format!("{GRAPHIC}x{PLAIN}");
+    let row = |cells: &[String], bold: bool| {
+        let cells = cells.iter().zip(&widths).map(|(cell, most)| {
+            let padding = " ".repeat(most - width(cell));
+            match bold {
+                true => format!(" \x1b[1m{cell}\x1b[0m{padding} {bar}"),
+                false => format!(" {cell}{padding} {bar}"),
+            }
+        });
+        format!("{bar}{}\n", cells.collect::<String>())
+    };
+    let mut out = rule("l", "w", "k") + &row(&head, true);
+    for cells in &body {
+        out += &rule("t", "n", "u");
+        out += &row(cells, false);
+    }
+    out + &rule("m", "v", "j")
+}
+
+const GRAPHIC: &str = "\x1b(0";
+const PLAIN: &str = "\x1b(B";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn two() -> (Vec<Column>, Vec<Value>) {
+        let items = vec![
+            json!({"name": "moved", "messages": 0}),
+            json!({"name": "a/b \"c", "messages": 67}),
+        ];
+        (plain(&["name", "messages"]), items)
+    }
+
+    fn written(formatter: Formatter, headers: bool) -> String {
+        let (columns, items) = two();
+        rows(formatter, headers, &columns, &items)
+    }
+
+    #[test]
+    fn lists_are_written_as_rabbitmq_writes_them() {
+        assert_eq!(
+            written(Formatter::Table, true),
+            "name\tmessages\nmoved\t0\na/b \"c\t67\n"
+        );
+        assert_eq!(written(Formatter::Table, false), "moved\t0\na/b \"c\t67\n");
+        assert_eq!(
+            written(Formatter::Csv, true),
+            "\"name\",\"messages\"\n\"moved\",\"0\"\n\"a/b \"\"c\",\"67\"\n"
+        );
+        assert_eq!(
+            written(Formatter::Json, true),
+            "[\n{\"name\":\"moved\",\"messages\":0}\n,{\"name\":\"a/b \\\"c\",\"messages\":67}\n]\n"
+        );
+    }
+
+    #[test]
+    fn tables_are_drawn() {
+        let (columns, items) = two();
+        let drawn = drawn(&columns, &items[..1]);
+        let expected = "\x1b(0lqqqqqqqwqqqqqqqqqqk\x1b(B\n\
+             \x1b(0x\x1b(B \x1b[1mname\x1b[0m  \x1b(0x\x1b(B \x1b[1mmessages\x1b[0m \x1b(0x\x1b(B\n\
+             \x1b(0tqqqqqqqnqqqqqqqqqqu\x1b(B\n\
+             \x1b(0x\x1b(B moved \x1b(0x\x1b(B 0        \x1b(0x\x1b(B\n\
+             \x1b(0mqqqqqqqvqqqqqqqqqqj\x1b(B\n";
+        assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn values_have_two_faces() {
+        let both = |kind, value: Value| {
+            let column = Column::of("x", "x", kind);
+            (cell(&column, &value), json_cell(&column, &value).to_string())
+        };
+        let pair = |text: &str, json: &str| (text.to_owned(), json.to_owned());
+        let arguments = json!({"x-max-length": 5, "x-queue-type": "classic"});
+        assert_eq!(
+            both(Kind::Table, arguments),
+            pair(
+                r#"[{"x-max-length",5},{"x-queue-type","classic"}]"#,
+                r#"[["x-max-length","long",5],["x-queue-type","longstr","classic"]]"#
+            )
+        );
+        assert_eq!(both(Kind::Table, json!({})), pair("[]", "[]"));
+        assert_eq!(both(Kind::Plain, json!(["a", "b"])), pair("[a, b]", r#"["a","b"]"#));
+        assert_eq!(
+            both(Kind::Address, json!("127.0.0.1")),
+            pair("127.0.0.1", "[127,0,0,1]")
+        );
+        assert_eq!(both(Kind::Protocol, json!("AMQP 0-9-1")), pair("{0,9,1}", "[0,9,1]"));
+        assert_eq!(both(Kind::Plain, Value::Null), pair("", "\"\""));
+        assert_eq!(printable("a\u{1b}[2Jb"), "a\\u{1b}[2Jb");
+    }
+}

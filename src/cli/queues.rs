@@ -1,0 +1,207 @@
+//! Commands about queues.
+
+use std::ops::RangeInclusive;
+
+use serde_json::{Value, json};
+
+use super::columns::chosen;
+use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::print::{Column, Kind};
+
+/// What can be done with queues.
+pub static COMMANDS: &[Command] = &[
+    Command {
+        name: "list_queues",
+        group: Group::Monitoring,
+        usage: "[--vhost <vhost>] [--online] [--offline] [--local] [--no-table-headers] [<column>, ...] [--timeout <timeout>]",
+        help: "Lists queues and their properties",
+        arguments: ANY,
+        options: &["online", "offline", "local"],
+        banner: |call| {
+            let timeout = call.options.timeout.unwrap_or(60);
+            format!(
+                "Timeout: {timeout}.0 seconds ...\nListing queues for vhost {} ...",
+                call.vhost()
+            )
+        },
+        run: list,
+    },
+    Command {
+        name: "purge_queue",
+        group: Group::Queues,
+        usage: "<queue> [--vhost <vhost>]",
+        help: "Purges a queue (removes all messages in it)",
+        arguments: 1..=1,
+        options: &[],
+        banner: |call| format!("Purging queue '{}' in vhost '{}' ...", call.argument(0), call.vhost()),
+        run: |call| match call.delete(&["queues", call.vhost(), call.argument(0), "contents"])? {
+            true => Ok(Output::Nothing),
+            false => Err(not_found()),
+        },
+    },
+    Command {
+        name: "delete_queue",
+        group: Group::Queues,
+        usage: "<queue_name> [--if-empty|-e] [--if-unused|-u] [--vhost <vhost>]",
+        help: "Deletes a queue",
+        arguments: 1..=1,
+        options: &["if-empty", "if-unused"],
+        banner: |call| format!("Deleting queue '{}' on vhost '{}' ...", call.argument(0), call.vhost()),
+        run: delete,
+    },
+    Command {
+        name: "quorum_status",
+        group: Group::Monitoring,
+        usage: "[--vhost <vhost>] <queue>",
+        help: "Displays quorum status of a quorum queue",
+        arguments: 1..=1,
+        options: &[],
+        banner: |call| format!("Status of quorum queue {} on node {} ...", call.argument(0), call.node),
+        run: quorum_status,
+    },
+    Command {
+        name: "check_if_node_is_quorum_critical",
+        group: Group::Monitoring,
+        usage: "",
+        help: "Health check that exits with a non-zero code if there are queues that will lose their quorum if the target node shuts down",
+        arguments: 0..=0,
+        options: &[],
+        banner: |call| {
+            format!(
+                "Checking if node {} is critical for quorum of any queues/streams ...",
+                call.node
+            )
+        },
+        run: |call| {
+            call.get(&["health", "checks", "node-is-quorum-critical"])?;
+            Ok(Output::well(format!(
+                "Node {} reported no queues/streams with minimum quorum",
+                call.node
+            )))
+        },
+    },
+];
+
+const ANY: RangeInclusive<usize> = 0..=usize::MAX;
+
+/// All columns of queues. There are no processes to name, so those about them are empty.
+const COLUMNS: [Column; 36] = [
+    Column::of("arguments", "arguments", Kind::Table),
+    Column::plain("auto_delete"),
+    Column::plain("consumer_capacity"),
+    Column::plain("consumer_utilisation"),
+    Column::plain("consumers"),
+    Column::plain("disk_reads"),
+    Column::plain("disk_writes"),
+    Column::plain("durable"),
+    Column::of(
+        "effective_policy_definition",
+        "effective_policy_definition",
+        Kind::Table,
+    ),
+    Column::plain("exclusive"),
+    Column::plain("exclusive_consumer_pid"),
+    Column::plain("exclusive_consumer_tag"),
+    Column::plain("head_message_timestamp"),
+    Column::plain("leader"),
+    Column::plain("members"),
+    Column::plain("memory"),
+    Column::plain("message_bytes"),
+    Column::plain("message_bytes_persistent"),
+    Column::plain("message_bytes_ram"),
+    Column::plain("message_bytes_ready"),
+    Column::plain("message_bytes_unacknowledged"),
+    Column::plain("messages"),
+    Column::plain("messages_persistent"),
+    Column::plain("messages_ram"),
+    Column::plain("messages_ready"),
+    Column::plain("messages_ready_ram"),
+    Column::plain("messages_unacknowledged"),
+    Column::plain("messages_unacknowledged_ram"),
+    Column::plain("name"),
+    Column::plain("online"),
+    Column::plain("operator_policy"),
+    Column::plain("owner_pid"),
+    Column::plain("pid"),
+    Column::plain("policy"),
+    Column::plain("state"),
+    Column::plain("type"),
+];
+
+fn list(call: &Call) -> Result<Output, Failed> {
+    let columns = chosen(call, &COLUMNS, &["name", "messages"])?;
+    // The one node there is answers, so none of its queues is offline.
+    let queues = match call.options.offline {
+        true => Vec::new(),
+        false => call.list(&["queues", call.vhost()])?,
+    };
+    Ok(Output::rows(columns, queues.into_iter().map(shown).collect()))
+}
+
+/// A queue as the command line tools show it, which differs from the API by its type.
+fn shown(mut queue: Value) -> Value {
+    if queue["type"] == "classic" {
+        let node = queue["node"].clone();
+        queue["members"] = json!([node]);
+        queue["leader"] = node;
+    } else {
+        queue["exclusive"] = Value::Null;
+    }
+    queue
+}
+
+fn delete(call: &Call) -> Result<Output, Failed> {
+    let path = ["queues", call.vhost(), call.argument(0)];
+    let missing = || Failed::told(exit::USAGE, "Queue not found");
+    let queue = call.find(&path)?.ok_or_else(missing)?;
+    // Asked for here for the words; the node looks again.
+    if call.options.if_empty && queue["messages"] != 0 {
+        return Err(Failed::told(exit::USAGE, "Queue is not empty"));
+    }
+    if call.options.if_unused && queue["consumers"] != 0 {
+        return Err(Failed::told(exit::USAGE, "Queue is in use"));
+    }
+    let conditions = [
+        (call.options.if_empty, "if-empty=true"),
+        (call.options.if_unused, "if-unused=true"),
+    ];
+    let conditions: Vec<_> = conditions.into_iter().filter(|(asked, _)| *asked).collect();
+    let query: Vec<_> = conditions.into_iter().map(|(_, text)| text).collect();
+    match call.delete_if(&path, &query.join("&"))? {
+        true => Ok(Output::Nothing),
+        false => Err(missing()),
+    }
+}
+
+/// The one member there is. It has no log to tell indices of.
+fn quorum_status(call: &Call) -> Result<Output, Failed> {
+    let queue = call.find(&["queues", call.vhost(), call.argument(0)])?;
+    let queue = queue.ok_or_else(not_found)?;
+    if queue["type"] != "quorum" {
+        return Err(Failed::told(
+            exit::SOFTWARE,
+            "Cannot get quorum status of a classic queue",
+        ));
+    }
+    let columns = [
+        "Node Name",
+        "Raft State",
+        "Membership",
+        "Last Log Index",
+        "Last Written",
+        "Last Applied",
+        "Commit Index",
+        "Snapshot Index",
+        "Term",
+        "Machine Version",
+    ];
+    Ok(Output::Rows {
+        columns: super::print::plain(&columns),
+        items: vec![json!({"Node Name": queue["node"], "Raft State": "leader", "Membership": "voter"})],
+        fancy: true,
+    })
+}
+
+fn not_found() -> Failed {
+    Failed::bare(exit::DATA, "Object (queue, stream, exchange, etc) was not found")
+}

@@ -1,0 +1,154 @@
+//! Commands about users.
+
+use std::io;
+
+use serde_json::{Value, json};
+
+use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::print::Column;
+
+/// What can be done with users.
+pub static COMMANDS: &[Command] = &[
+    Command {
+        name: "add_user",
+        group: Group::Users,
+        usage: "<username> [<password>] [<password_hash> --pre-hashed-password]",
+        help: "Creates a new user in the internal database. This user will have no permissions for any virtual hosts by default.",
+        arguments: 1..=2,
+        options: &["pre-hashed-password"],
+        banner: |call| format!("Adding user \"{}\" ...", call.argument(0)),
+        run: add,
+    },
+    Command {
+        name: "delete_user",
+        group: Group::Users,
+        usage: "<username>",
+        help: "Removes a user from the internal database",
+        arguments: 1..=1,
+        options: &[],
+        banner: |call| format!("Deleting user \"{}\" ...", call.argument(0)),
+        run: |call| call.delete(&["users", call.argument(0)]).map(|_| Output::Nothing),
+    },
+    Command {
+        name: "change_password",
+        group: Group::Users,
+        usage: "<username> [<password>] [<password_hash> --pre-hashed-password]",
+        help: "Changes the user password",
+        arguments: 1..=2,
+        options: &["pre-hashed-password"],
+        banner: |call| format!("Changing password for user \"{}\" ...", call.argument(0)),
+        run: change_password,
+    },
+    Command {
+        name: "authenticate_user",
+        group: Group::Users,
+        usage: "<username> [<password>]",
+        help: "Attempts to authenticate a user. Exits with a non-zero code if authentication fails.",
+        arguments: 1..=2,
+        options: &[],
+        banner: |call| format!("Authenticating user \"{}\" ...", call.argument(0)),
+        run: authenticate,
+    },
+    Command {
+        name: "set_user_tags",
+        group: Group::Users,
+        usage: "<username> [<tag> ...]",
+        help: "Sets user tags",
+        arguments: 1..=usize::MAX,
+        options: &[],
+        banner: |call| {
+            let tags = call.arguments().get(1..).unwrap_or_default();
+            format!(
+                "Setting tags for user \"{}\" to [{}] ...",
+                call.argument(0),
+                tags.join(", ")
+            )
+        },
+        run: |call| {
+            let user = call.need_user(call.argument(0))?;
+            let tags = call.arguments().get(1..).unwrap_or_default();
+            let body = json!({
+                "tags": tags,
+                "password_hash": user["password_hash"],
+                "hashing_algorithm": user["hashing_algorithm"],
+            });
+            call.put(&["users", call.argument(0)], &body)
+        },
+    },
+    Command {
+        name: "list_users",
+        group: Group::Users,
+        usage: "[--no-table-headers]",
+        help: "List user names and tags",
+        arguments: 0..=0,
+        options: &[],
+        banner: |_| "Listing users ...".to_owned(),
+        run: |call| {
+            let name = Column {
+                name: "user",
+                ..Column::plain("name")
+            };
+            Ok(Output::rows(vec![name, Column::plain("tags")], call.list(&["users"])?))
+        },
+    },
+];
+
+fn add(call: &Call) -> Result<Output, Failed> {
+    let path = ["users", call.argument(0)];
+    let mut body = password(call)?;
+    if call.find(&path)?.is_some() {
+        let text = format!("User \"{}\" already exists", call.argument(0));
+        return Err(Failed::told(exit::SOFTWARE, text));
+    }
+    body["tags"] = json!([]);
+    call.put(&path, &body)?;
+    let program = &call.program;
+    let text = format!(
+        "Done. Don't forget to grant the user permissions to some virtual hosts! See '{program} help \
+         set_permissions' to learn more."
+    );
+    Ok(Output::message(text))
+}
+
+fn change_password(call: &Call) -> Result<Output, Failed> {
+    let user = call.need_user(call.argument(0))?;
+    let mut body = password(call)?;
+    body["tags"] = user["tags"].clone();
+    call.put(&["users", call.argument(0)], &body)
+}
+
+fn authenticate(call: &Call) -> Result<Output, Failed> {
+    let user = call.argument(0);
+    let answer = call.client.log_in(user, &secret(call)?);
+    let answer = answer.map_err(|error| Failed::unreachable(&call.node, &error))?;
+    // Whoever may not use the API is told so only after the password was right.
+    if answer.status < 300 || answer.json()["reason"] == "Not management user" {
+        return Ok(Output::message("Success"));
+    }
+    let text = format!("Error: failed to authenticate user \"{user}\"\nuser '{user}' - invalid credentials");
+    Err(Failed::told(exit::DATA, text))
+}
+
+/// The password or its hash as fields of a user.
+fn password(call: &Call) -> Result<Value, Failed> {
+    let given = secret(call)?;
+    if given.is_empty() && !call.options.pre_hashed_password {
+        return Err(Failed::told(exit::DATA, "password cannot be empty"));
+    }
+    let field = match call.options.pre_hashed_password {
+        true => "password_hash",
+        false => "password",
+    };
+    Ok(json!({field: given}))
+}
+
+/// The second argument; without it a line of the standard input, which no list of processes shows.
+fn secret(call: &Call) -> Result<String, Failed> {
+    if let Some(given) = call.arguments().get(1) {
+        return Ok(given.clone());
+    }
+    let mut line = String::new();
+    let read = io::stdin().read_line(&mut line);
+    read.map_err(|error| Failed::told(exit::DATA, format!("Cannot read a password: {error}")))?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
