@@ -231,7 +231,8 @@ impl Hello {
 
 /// At most so many bytes of a text, cut between letters.
 pub(super) fn cut(text: &str, most: usize) -> &str {
-    &text[..text.floor_char_boundary(most)]
+    let end = (0..=most.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }
 
 fn byte(body: &mut &[u8]) -> Result<u8, Malformed> {

@@ -218,8 +218,8 @@ impl Cluster {
         let _ = current.wait_for(Option::is_some).await;
     }
 
-    /// What happens to nodes from now on. Whoever is too far behind loses events and asks
-    /// [`Cluster::health`].
+    /// What happens to nodes from now on. Whoever begins, or is so far behind that it has lost
+    /// events, asks [`Cluster::health`] after it has subscribed.
     pub fn events(&self) -> broadcast::Receiver<Event> {
         self.0.events.subscribe()
     }

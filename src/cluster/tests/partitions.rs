@@ -17,8 +17,8 @@ async fn wired() -> (Node, Node, [Proxy; 2]) {
     let seed = to_b.address.to_string();
     let (mut a, mut b) = (a.seeds(&[&seed]).start(), b.start());
     agreed(&a, &b).await;
-    assert!(matches!(a.event().await, Event::Up { node, .. } if node == b.id));
-    assert!(matches!(b.event().await, Event::Up { node, .. } if node == a.id));
+    a.sees_up(&b).await;
+    b.sees_up(&a).await;
     (a, b, [to_a, to_b])
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore, broadcast};
 use crate::cluster::identity::Identity;
 use crate::cluster::rpc::Origin;
 use crate::cluster::{
-    Answer, Class, Cluster, Event, Failed, Flow, Handler, LINK, OUTBOX_BYTES, Services, Settings, Span, Timing,
+    Answer, Class, Cluster, Event, Failed, Flow, Handler, Health, LINK, OUTBOX_BYTES, Services, Settings, Span, Timing,
     Versions,
 };
 use crate::types::NodeId;
@@ -66,15 +66,20 @@ impl Recorder {
         must(async {
             loop {
                 let came = self.came.notified();
-                let mut messages = self.messages.lock();
-                if messages.len() >= count {
-                    return messages.drain(..).map(|(_, message)| message).collect();
+                if let Some(messages) = self.take_now(count) {
+                    return messages;
                 }
-                drop(messages);
                 came.await;
             }
         })
         .await
+    }
+}
+
+impl Recorder {
+    fn take_now(&self, count: usize) -> Option<Vec<Bytes>> {
+        let mut messages = self.messages.lock();
+        (messages.len() >= count).then(|| messages.drain(..).map(|(_, message)| message).collect())
     }
 }
 
@@ -238,6 +243,12 @@ impl Node {
     /// The next event.
     pub async fn event(&mut self) -> Event {
         must(self.events.recv()).await.expect("not behind")
+    }
+
+    /// Waits until another node is up, and hears only what happens after that.
+    pub async fn sees_up(&mut self, other: &Node) {
+        until(|| self.cluster.health(other.id) == Health::Up).await;
+        self.events = self.cluster.events();
     }
 
     pub async fn echo(&self, other: &Node) {
