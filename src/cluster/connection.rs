@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use super::calls::{Made, NotServed, Place, Served};
 use super::frame::{self, Frame, FrameError, Kind};
 use super::handshake::Peer;
+use super::hello::Class;
 use super::outbox::{Batch, NotQueued, Outbox, Outgoing};
 use super::pace::Pace;
 use super::rpc::{CallError, Failure, Flow, Origin, SendError};
@@ -267,8 +268,8 @@ impl Connection {
             Kind::Cancel => self.served.cancel(frame.request),
             Kind::Ping => self.signal(Kind::Pong, frame.request),
             Kind::Pong => shared.on_pong(&self.origin, frame.request),
-            Kind::Goodbye => shared.on_goodbye(&self.origin),
-            Kind::Beat | Kind::Message => {}
+            Kind::Goodbye if self.peer.class == Class::Control => shared.on_goodbye(&self.origin),
+            Kind::Goodbye | Kind::Beat | Kind::Message => {}
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::Shared;
@@ -33,6 +33,8 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 const READ: usize = 4096;
 /// How much longer the node that is not preferred as dialler waits before it dials.
 const SECOND: Duration = Duration::from_millis(20);
+/// Wait after a refusal that only people can change. The other side logs each attempt.
+const HOPELESS: Duration = Duration::from_secs(5);
 
 /// What became of an attempt to connect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -277,54 +279,63 @@ fn prepare(socket: &TcpStream) -> io::Result<()> {
     SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new())
 }
 
-/// Keeps a peer connected, one class of connections, until it is forgotten or this node stops.
-pub(super) async fn keep(shared: Arc<Shared>, id: NodeId, class: Class) {
+/// Keeps a peer connected, one class of connections, until it is not `wanted` any more or this
+/// node stops.
+pub(super) async fn keep(shared: Arc<Shared>, id: NodeId, class: Class, mut wanted: watch::Receiver<()>) {
+    let dialling = keep_dialling(&shared, id, class);
+    tokio::select! {
+        () = dialling => {}
+        // Nothing is ever sent: this ends when the sender is gone.
+        _ = wanted.changed() => {}
+        () = shared.stopped() => {}
+    }
+}
+
+async fn keep_dialling(shared: &Arc<Shared>, id: NodeId, class: Class) {
     let (peer, _) = shared.links.peer(id);
     let mut current = peer.watch(class);
     let mut backoff = Backoff::new();
     let mut told = Told::default();
     let preferred = shared.us < id;
-    loop {
-        tokio::select! {
-            found = current.wait_for(Option::is_none) => if found.is_err() { return },
-            () = shared.forgotten(id) => return,
-        }
+    let mut hopeless = false;
+    // An error is the links dropped.
+    while current.wait_for(Option::is_none).await.is_ok() {
         let mut wait = backoff.next(rand::random());
         if !preferred {
             // Mostly the other side has connected by then.
             wait += SECOND;
         }
+        if hopeless {
+            wait = HOPELESS;
+        }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = shared.forgotten(id) => return,
-            found = current.wait_for(Option::is_some) => {
-                if found.is_err() {
-                    return;
-                }
+            _ = current.wait_for(Option::is_some) => {
                 backoff = Backoff::new();
+                hopeless = false;
                 continue;
             }
         }
-        for address in shared.addresses(id) {
-            let result = tokio::select! {
-                result = dial(&shared, &address, class) => result,
-                () = shared.forgotten(id) => return,
-            };
-            match result {
+        for (at, address) in shared.addresses(id).iter().enumerate() {
+            match dial(shared, address, class).await {
                 Ok(Dialled::Linked(found)) if found == id => {
                     backoff = Backoff::new();
                     told = Told::default();
+                    hopeless = false;
                     break;
                 }
                 Ok(Dialled::Duplicate(found)) if found == id => break,
-                Ok(_) => shared.moved(id, &address),
+                Ok(_) => {
+                    shared.moved(id, address);
+                    hopeless = true;
+                }
                 Err(error) => {
-                    if let DialError::Io(error) = &error
-                        && error.kind() == io::ErrorKind::ConnectionRefused
-                    {
+                    // The first address is where it was last: there it would be.
+                    if at == 0 && error.nobody_listens() {
                         shared.on_refused(id);
                     }
-                    told.failed(&address, &error);
+                    told.failed(address, &error);
+                    hopeless = !error.may_pass();
                 }
             }
         }
@@ -334,38 +345,49 @@ pub(super) async fn keep(shared: Arc<Shared>, id: NodeId, class: Class) {
 /// Dials a seed until it is known which node it is, and again when that node is not connected:
 /// another may have taken its address.
 pub(super) async fn seek(shared: Arc<Shared>, address: String) {
+    tokio::select! {
+        () = keep_seeking(&shared, &address) => {}
+        () = shared.stopped() => {}
+    }
+}
+
+async fn keep_seeking(shared: &Arc<Shared>, address: &str) {
     let mut backoff = Backoff::new();
     let mut told = Told::default();
     loop {
-        let result = tokio::select! {
-            result = dial(&shared, &address, Class::Control) => result,
-            () = shared.stopped() => return,
-        };
-        match result {
+        let mut hopeless = false;
+        match dial(shared, address, Class::Control).await {
             Ok(Dialled::Itself) => {
                 tracing::debug!(address, "a seed is this node itself");
                 return;
             }
             Ok(Dialled::Linked(id) | Dialled::Duplicate(id)) => {
-                shared.reached(id, &address);
+                shared.reached(id, address);
                 let (peer, _) = shared.links.peer(id);
                 let mut current = peer.watch(Class::Control);
-                let lost = async {
-                    // An error is the peer dropped, which is a loss as well.
-                    let _ = current.wait_for(Option::is_none).await;
-                };
-                tokio::select! {
-                    () = lost => backoff = Backoff::slow(),
-                    () = shared.stopped() => return,
-                }
+                // An error is the peer dropped, which is a loss as well.
+                let _ = current.wait_for(Option::is_none).await;
+                backoff = Backoff::slow();
                 told = Told::default();
             }
-            Err(error) => told.failed(&address, &error),
+            Err(error) => {
+                told.failed(address, &error);
+                hopeless = !error.may_pass();
+            }
         }
-        tokio::select! {
-            () = tokio::time::sleep(backoff.next(rand::random())) => {}
-            () = shared.stopped() => return,
-        }
+        let wait = backoff.next(rand::random());
+        tokio::time::sleep(if hopeless { HOPELESS } else { wait }).await;
+    }
+}
+
+impl DialError {
+    /// Whether it may be over in a moment, without anybody doing anything about it.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::TimedOut | Self::Outdated)
+    }
+
+    fn nobody_listens(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused)
     }
 }
 
@@ -379,9 +401,10 @@ impl Told {
         if self.0.as_ref() == Some(&text) {
             return;
         }
-        match error {
-            DialError::Io(_) | DialError::TimedOut => tracing::info!(address, %error, "a node cannot be reached"),
-            _ => tracing::warn!(address, %error, "a node cannot be connected to"),
+        if error.may_pass() {
+            tracing::info!(address, %error, "a node cannot be reached");
+        } else {
+            tracing::warn!(address, %error, "a node does not connect with this one");
         }
         self.0 = Some(text);
     }

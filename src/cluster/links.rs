@@ -97,11 +97,12 @@ impl Links {
         current.is_some_and(|current| !current.has_ended() && !current.is_stale(timing))
     }
 
-    /// Gives a connection its place; what was there before ends.
+    /// Gives a connection its place; what was there before ends. `placed` is called once it has
+    /// it, and before any other connection with this peer can take its place.
     ///
     /// # Errors
     /// When it is not wanted.
-    pub fn place(&self, connection: &Arc<Connection>, timing: &Timing) -> Result<(), Cause> {
+    pub fn place(&self, connection: &Arc<Connection>, timing: &Timing, placed: impl FnOnce()) -> Result<(), Cause> {
         let id = connection.origin.node;
         let (peer, _) = self.peer(id);
         let mut incarnation = peer.incarnation.lock();
@@ -132,6 +133,7 @@ impl Links {
             current.end(Ending::Replaced);
         }
         slot.send_replace(Some(connection.clone()));
+        placed();
         Ok(())
     }
 

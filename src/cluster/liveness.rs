@@ -200,6 +200,8 @@ impl Liveness {
         if let Some(peer) = self.peers.get_mut(&origin.node)
             && peer.incarnation == origin.incarnation
         {
+            // What it still answers while it stops does not bring it back.
+            peer.connection = None;
             peer.suspect(origin.node, Suspicion::Goodbye, events);
         }
     }
@@ -336,6 +338,17 @@ mod tests {
         test.machine.on_broken(&origin);
         test.machine.on_refused(NodeId(2), &mut test.events);
         assert_eq!(test.events(), [suspect(2, Suspicion::Refused)]);
+    }
+
+    #[test]
+    fn a_node_that_said_goodbye_is_not_brought_back_by_its_last_answer() {
+        let mut test = Test::new();
+        let origin = test.link(2, 1, 1);
+        let ping = test.tick();
+        test.events();
+        test.machine.on_goodbye(&origin, &mut test.events);
+        test.pong(&origin, ping);
+        assert_eq!(test.events(), [suspect(2, Suspicion::Goodbye)]);
     }
 
     #[test]

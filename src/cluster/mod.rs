@@ -28,16 +28,19 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+use std::collections::hash_map::Entry;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashSet;
+use rustc_hash::FxHashMap;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
+use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::tasks;
@@ -64,6 +67,8 @@ const EVENTS: usize = 1024;
 const GOODBYE: Duration = Duration::from_millis(500);
 /// How often a DNS name is asked for once somebody was found.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// Addresses of a DNS name that are tried.
+const MOST_SEEDS: usize = 256;
 
 /// This node's links to the others. A handle: clones share them.
 #[derive(Clone)]
@@ -82,9 +87,8 @@ pub(crate) struct Shared {
     book: Mutex<Book>,
     /// Wakes the task that saves the book.
     book_changed: tokio::sync::Notify,
-    /// Peers that are dialled.
-    kept: Mutex<FxHashSet<NodeId>>,
-    gone: watch::Sender<FxHashSet<NodeId>>,
+    /// Peers that are dialled; those who dial stop when the sender goes.
+    kept: Mutex<FxHashMap<NodeId, watch::Sender<()>>>,
     stop: watch::Sender<bool>,
 }
 
@@ -139,7 +143,6 @@ impl Cluster {
             book: Mutex::new(book),
             book_changed: tokio::sync::Notify::new(),
             kept: Mutex::default(),
-            gone: watch::Sender::default(),
             stop: watch::Sender::new(false),
             settings,
         });
@@ -270,7 +273,6 @@ impl Cluster {
             return;
         }
         self.0.links.welcome(node);
-        self.0.gone.send_if_modified(|gone| gone.remove(&node));
         self.0.learn(node, name, addresses);
         self.0.keep(node);
     }
@@ -285,9 +287,6 @@ impl Cluster {
     pub fn forget(&self, node: NodeId) {
         self.0.links.forget(node);
         self.0.kept.lock().remove(&node);
-        self.0.gone.send_modify(|gone| {
-            gone.insert(node);
-        });
         self.0.liveness.write().forget(node);
         if self.0.book.lock().forget(node) {
             self.0.book_changed.notify_one();
@@ -373,39 +372,34 @@ impl Shared {
         let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
     }
 
-    /// Ends when a peer is forgotten or this node stops.
-    async fn forgotten(&self, node: NodeId) {
-        let mut gone = self.gone.subscribe();
-        tokio::select! {
-            _ = gone.wait_for(|gone| gone.contains(&node)) => {}
-            () = self.stopped() => {}
-        }
-    }
-
     /// Gives a connection its place, and tells everybody whom that concerns.
     fn place(self: &Arc<Self>, connection: &Arc<Connection>, dialled: Option<&str>) -> Result<(), Cause> {
         if *self.stop.borrow() {
             return Err(Cause::Other);
         }
-        self.links.place(connection, &self.settings.timing)?;
         let who = &connection.peer.who;
+        // All of it at once: whoever forgets the peer meanwhile undoes all of it.
+        self.links.place(connection, &self.settings.timing, || {
+            if connection.peer.class == Class::Control {
+                self.tell(|liveness, events| liveness.on_linked(&connection.origin, Instant::now(), events));
+            }
+            self.learn(who.id, &who.name, &[&who.address, dialled.unwrap_or_default()]);
+            self.keep(who.id);
+        })?;
         tracing::debug!(peer = %who.name, id = %who.id, class = ?connection.peer.class, "linked");
-        if connection.peer.class == Class::Control {
-            self.tell(|liveness, events| liveness.on_linked(&connection.origin, Instant::now(), events));
-        }
-        let dialled = dialled.unwrap_or_default();
-        self.learn(who.id, &who.name, &[&who.address, dialled]);
-        self.keep(who.id);
         Ok(())
     }
 
     /// Sees to it that a peer is dialled whenever it is not connected.
     fn keep(self: &Arc<Self>, id: NodeId) {
-        if id == self.us || !self.kept.lock().insert(id) {
+        if id == self.us {
             return;
         }
-        for class in Class::ALL {
-            tasks::spawn("link dialler", link::keep(self.clone(), id, class));
+        if let Entry::Vacant(vacant) = self.kept.lock().entry(id) {
+            let wanted = vacant.insert(watch::Sender::new(()));
+            for class in Class::ALL {
+                tasks::spawn("link dialler", link::keep(self.clone(), id, class, wanted.subscribe()));
+            }
         }
     }
 
@@ -505,16 +499,23 @@ impl Shared {
         }
     }
 
-    /// Asks for a name's addresses again and again; each that is new is a seed.
+    /// Asks for a name's addresses again and again; each is a seed for as long as the name has it.
     async fn run_dns(self: Arc<Self>, name: String, port: u16) {
-        let mut found = FxHashSet::default();
+        let mut seeds: FxHashMap<SocketAddr, JoinHandle<()>> = FxHashMap::default();
         loop {
             match tokio::net::lookup_host((name.as_str(), port)).await {
                 Ok(addresses) => {
-                    for address in addresses {
-                        if found.len() < peers::MOST_SEEDS && found.insert(address) {
-                            tasks::spawn("link seed", link::seek(self.clone(), address.to_string()));
+                    let found: Vec<_> = addresses.take(MOST_SEEDS).collect();
+                    seeds.retain(|address, seeking| {
+                        let stays = found.contains(address);
+                        if !stays {
+                            seeking.abort();
                         }
+                        stays
+                    });
+                    for address in found {
+                        let seek = || tasks::spawn("link seed", link::seek(self.clone(), address.to_string()));
+                        seeds.entry(address).or_insert_with(seek);
                     }
                 }
                 Err(error) => tracing::warn!(name, %error, "the nodes of the cluster cannot be looked up"),

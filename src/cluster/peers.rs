@@ -21,8 +21,6 @@ const FORMAT: u32 = 1;
 const MOST_BYTES: u64 = 4 * 1024 * 1024;
 /// Nodes in the book; who comes beyond is connected and not remembered.
 const MOST_PEERS: usize = 256;
-/// Addresses of a DNS name that are tried in the life of a process.
-pub(super) const MOST_SEEDS: usize = 256;
 /// Addresses of one node; the oldest goes.
 const MOST_ADDRESSES: usize = 4;
 
