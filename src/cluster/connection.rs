@@ -336,6 +336,7 @@ impl Connection {
                     let _ = write.shutdown().await;
                     return Ending::Stopped;
                 }
+                pace.idle();
                 if tokio::time::timeout(timing.beat, self.outbox.wake.notified())
                     .await
                     .is_err()

@@ -1,59 +1,61 @@
 //! When a writer waits for company. Time comes in from outside.
 //!
-//! A write costs the same for one frame as for fifty. While many senders are busy, the frames of
-//! one or two milliseconds go together; a lone sender that waits for each answer, or a quiet
-//! link, never waits.
+//! A write costs the same for one frame as for fifty. While frames come faster than they can be
+//! written one after the other, those of one or two milliseconds go together. A lone sender that
+//! waits for each answer never waits here, and neither do a few: if a wait brought little
+//! company, the senders were waiting for us, and it is not tried again for a while.
 
 use std::time::{Duration, Instant};
 
-/// Frames in a write, on average, from which on there are many senders.
-const MANY: usize = 4;
+/// Writes in a row after each of which more was waiting already: that is load.
+const BUSY_WRITES: u32 = 8;
+/// Frames that make a wait worth it.
+const COMPANY: usize = 64;
 /// Enough for one write.
 const ENOUGH_BYTES: usize = 64 * 1024;
-/// So many writes within one linger are load.
-const WRITES: u32 = 3;
+/// How long after a wait in vain the next one is tried.
+const AGAIN: Duration = Duration::from_millis(100);
 
 pub(super) struct Pace {
     linger: Duration,
-    /// Begin of the time in which writes are counted.
-    since: Instant,
-    writes: u32,
-    /// Frames of a write, in sixteenths, as a moving average.
-    frames: usize,
-    loaded: bool,
+    busy_writes: u32,
+    wrote: Instant,
+    /// The write that is coming was waited for.
+    waited: bool,
+    not_before: Instant,
 }
 
 impl Pace {
     pub fn new(linger: Duration, now: Instant) -> Self {
         Self {
             linger,
-            since: now,
-            writes: 0,
-            frames: 0,
-            loaded: false,
+            busy_writes: 0,
+            wrote: now,
+            waited: false,
+            not_before: now,
         }
     }
 
+    /// Nothing was waiting after the last write.
+    pub fn idle(&mut self) {
+        self.busy_writes = 0;
+    }
+
     /// How long to wait before the next write, with so many bytes waiting.
-    pub fn wait(&self, waiting: usize, now: Instant) -> Option<Duration> {
-        let until = self.since + self.linger;
-        (self.loaded && waiting < ENOUGH_BYTES && now < until).then(|| until - now)
+    pub fn wait(&mut self, waiting: usize, now: Instant) -> Option<Duration> {
+        let until = self.wrote + self.linger;
+        let loaded = self.busy_writes >= BUSY_WRITES && now >= self.not_before;
+        self.waited = loaded && waiting < ENOUGH_BYTES && now < until;
+        self.waited.then(|| until - now)
     }
 
     /// So many frames were written together.
     pub fn wrote(&mut self, frames: usize, now: Instant) {
-        self.frames = self.frames - self.frames / 4 + frames.min(1 << 20) * 4;
-        self.writes += 1;
-        let passed = now.saturating_duration_since(self.since);
-        if self.loaded {
-            // Written after its linger: the next time begins. Company that stayed away ends it.
-            self.loaded = self.frames / 16 >= MANY && passed < self.linger * 4;
-            (self.since, self.writes) = (now, 0);
-        } else if passed >= self.linger {
-            (self.since, self.writes) = (now, 0);
-        } else if self.writes >= WRITES && self.frames / 16 >= MANY {
-            self.loaded = true;
-            (self.since, self.writes) = (now, 0);
+        self.wrote = now;
+        self.busy_writes += 1;
+        if std::mem::take(&mut self.waited) && frames < COMPANY {
+            self.busy_writes = 0;
+            self.not_before = now + AGAIN;
         }
     }
 }
@@ -64,41 +66,75 @@ mod tests {
 
     const LINGER: Duration = Duration::from_millis(1);
 
-    fn step(pace: &mut Pace, now: &mut Instant, frames: usize, micros: u64) -> Option<Duration> {
-        *now += Duration::from_micros(micros);
-        let wait = pace.wait(frames * 100, *now);
-        *now += wait.unwrap_or_default();
-        pace.wrote(frames, *now);
-        wait
+    /// A writer whose senders have put so many frames there when it comes to write.
+    struct Test {
+        pace: Pace,
+        now: Instant,
+        waits: usize,
     }
 
-    #[test]
-    fn a_lone_sender_never_waits() {
-        let mut now = Instant::now();
-        let mut pace = Pace::new(LINGER, now);
-        for _ in 0..1000 {
-            assert_eq!(step(&mut pace, &mut now, 1, 50), None);
+    impl Test {
+        fn new() -> Self {
+            let now = Instant::now();
+            Self {
+                pace: Pace::new(LINGER, now),
+                now,
+                waits: 0,
+            }
+        }
+
+        /// A write of what is there and of what comes during the wait.
+        fn write(&mut self, there: usize, comes_in_a_wait: usize) {
+            self.now += Duration::from_micros(20);
+            let mut frames = there;
+            if let Some(wait) = self.pace.wait(there * 100, self.now) {
+                self.now += wait;
+                self.waits += 1;
+                frames += comes_in_a_wait;
+            }
+            self.pace.wrote(frames, self.now);
         }
     }
 
     #[test]
-    fn many_senders_wait_for_each_other_and_stop_when_it_is_quiet() {
-        let mut now = Instant::now();
-        let mut pace = Pace::new(LINGER, now);
-        let waits = (0..20).filter_map(|_| step(&mut pace, &mut now, 8, 50)).count();
-        assert!(waits > 10, "{waits}");
-        // Nothing for a while: the next frame goes at once.
-        assert_eq!(step(&mut pace, &mut now, 1, 50_000), None);
-        assert_eq!(step(&mut pace, &mut now, 1, 50), None);
+    fn who_finds_nothing_after_a_write_never_waits() {
+        let mut test = Test::new();
+        for _ in 0..1000 {
+            test.write(1, 1000);
+            test.pace.idle();
+        }
+        assert_eq!(test.waits, 0);
+    }
+
+    #[test]
+    fn under_load_frames_go_together_until_it_is_quiet() {
+        let mut test = Test::new();
+        for _ in 0..100 {
+            test.write(5, 200);
+        }
+        assert!(test.waits > 90, "{}", test.waits);
+        test.pace.idle();
+        test.waits = 0;
+        test.write(1, 0);
+        assert_eq!(test.waits, 0);
+    }
+
+    #[test]
+    fn a_few_senders_that_wait_for_answers_are_hardly_held_up() {
+        let mut test = Test::new();
+        // The senders have sent all they will before they have an answer.
+        for _ in 0..5000 {
+            test.write(8, 8);
+        }
+        assert!(test.waits <= 2, "{}", test.waits);
     }
 
     #[test]
     fn large_batches_do_not_wait() {
-        let mut now = Instant::now();
-        let mut pace = Pace::new(LINGER, now);
-        for _ in 0..20 {
-            step(&mut pace, &mut now, 8, 50);
+        let mut test = Test::new();
+        for _ in 0..100 {
+            test.write(1000, 1000);
         }
-        assert_eq!(pace.wait(ENOUGH_BYTES, now), None);
+        assert_eq!(test.waits, 0);
     }
 }
