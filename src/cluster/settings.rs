@@ -89,3 +89,29 @@ impl Settings {
 
 /// Bytes that may wait on one connection.
 pub const OUTBOX_BYTES: usize = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_found_by_the_host_of_its_name_unless_told_otherwise() {
+        let mut config = Config::default();
+        config.node.name = "rabbit@host-1".to_owned();
+        let listening = SocketAddr::from(([0, 0, 0, 0], 4000));
+        let versions = Versions {
+            link: LINK,
+            entries: Span::only(1),
+            snapshots: Span::only(1),
+            catalogue: Span::only(1),
+        };
+        assert_eq!(Settings::of(&config, listening, versions).advertise, "host-1:4000");
+        config.cluster.advertise = Some("elsewhere:5".to_owned());
+        config.cluster.discovery = Discovery::Dns;
+        config.cluster.dns_hostname = Some("nodes".to_owned());
+        let settings = Settings::of(&config, listening, versions);
+        assert_eq!(settings.advertise, "elsewhere:5");
+        assert_eq!(settings.dns, Some(("nodes".to_owned(), 4000)));
+        assert!(u64::from(settings.most_payload) > config.limits.max_message_size.0);
+    }
+}

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::support::*;
+use crate::cluster::calls::MOST_CALLS;
 use crate::cluster::{CallError, SendError};
 use crate::types::NodeId;
 
@@ -36,6 +37,31 @@ async fn thousands_at_once_are_answered_each_with_its_own() {
         .collect();
     for call in calls {
         must(call).await.expect("answered");
+    }
+}
+
+#[tokio::test]
+async fn more_calls_than_may_be_answered_at_once_wait_with_the_caller() {
+    let (a, b) = pair().await;
+    let calls: Vec<_> = (0..MOST_CALLS + 100)
+        .map(|_| {
+            let (cluster, to) = (a.cluster.clone(), b.id);
+            tokio::spawn(async move { cluster.call(to, DATA, "wait".into(), soon()).await })
+        })
+        .collect();
+    until(|| b.recorder.busy.load(Ordering::SeqCst) == MOST_CALLS).await;
+    // A call of another class is not held up, nor is one the other way.
+    b.echo(&a).await;
+    let bulk = a.cluster.call(b.id, BULK, "echo".into(), soon()).await;
+    assert_eq!(bulk.expect("answered"), "echo");
+    assert_eq!(b.recorder.busy.load(Ordering::SeqCst), MOST_CALLS);
+    for call in calls {
+        until(|| {
+            b.recorder.release.notify_waiters();
+            call.is_finished()
+        })
+        .await;
+        assert_eq!(call.await.expect("no panic").expect("answered"), "wait");
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::support::*;
 use crate::cluster::connection::Connection;
-use crate::cluster::handshake::Peer;
+use crate::cluster::handshake::{Handshake, Peer, Progress};
 use crate::cluster::identity::{ClusterId, Identity, Incarnation};
 use crate::cluster::{CallError, Class, Event, Health, Suspicion};
 use crate::types::NodeId;
@@ -52,6 +52,43 @@ async fn a_seed_that_is_the_node_itself_is_no_peer() {
     // A reset is an end as well.
     let _ = must(stranger.read_to_end(&mut end)).await;
     assert_eq!(a.cluster.peers(), []);
+}
+
+#[tokio::test]
+async fn nodes_find_each_other_by_a_name() {
+    let (mut a, b) = (Plan::new("a").await, Plan::new("b").await);
+    let port = b.listener.local_addr().expect("bound").port();
+    a.settings.dns = Some(("localhost".to_owned(), port));
+    let (a, b) = (a.start(), b.start());
+    agreed(&a, &b).await;
+    a.echo(&b).await;
+}
+
+#[tokio::test]
+async fn a_recorded_handshake_played_again_is_refused() {
+    let (log, _guard) = Log::start();
+    let plan = Plan::new("a").await;
+    let to_a = plan.address();
+    let a = plan.start();
+    let mut who = a.cluster.0.introduction();
+    (who.id, who.name) = (NodeId(a.id.0 ^ 1), "rabbit@real".to_owned());
+    let mut record = Vec::new();
+    let mut real = TcpStream::connect(&to_a).await.expect("connects");
+    let mut handshake = Handshake::dial(who.clone(), (Class::Data, 1), "secret".into(), [7; 32], &mut record);
+    let (mut input, mut sent) = (BytesMut::new(), 0);
+    loop {
+        real.write_all(&record[sent..]).await.expect("written");
+        sent = record.len();
+        must(real.read_buf(&mut input)).await.expect("read");
+        if let Progress::Done(_) = handshake.on_bytes(&mut input, &mut record).expect("believed") {
+            break;
+        }
+    }
+    must(a.cluster.linked(who.id, Class::Data)).await;
+    let mut again = TcpStream::connect(&to_a).await.expect("connects");
+    again.write_all(&record).await.expect("written");
+    let _ = must(again.read_to_end(&mut Vec::new())).await;
+    until(|| log.has("does not know the secret of this node")).await;
 }
 
 /// What is logged on this thread.
