@@ -85,6 +85,8 @@ pub(crate) struct Shared {
     liveness: RwLock<Liveness>,
     events: broadcast::Sender<Event>,
     book: Mutex<Book>,
+    /// One writes the book at a time.
+    saving: Mutex<()>,
     /// Wakes the task that saves the book.
     book_changed: tokio::sync::Notify,
     /// Peers that are dialled; those who dial stop when the sender goes.
@@ -141,6 +143,7 @@ impl Cluster {
             liveness: RwLock::new(Liveness::new(settings.timing.pulse.clone())),
             events: broadcast::Sender::new(EVENTS),
             book: Mutex::new(book),
+            saving: Mutex::default(),
             book_changed: tokio::sync::Notify::new(),
             kept: Mutex::default(),
             stop: watch::Sender::new(false),
@@ -318,6 +321,8 @@ impl Cluster {
         for connection in &connections {
             connection.end(Ending::Stopped);
         }
+        // The task that does so may have stopped before it saw the latest change.
+        self.0.save_book().await;
     }
 }
 
@@ -491,11 +496,20 @@ impl Shared {
                 () = self.book_changed.notified() => {}
                 () = self.stopped() => return,
             }
-            let (path, contents) = self.book.lock().page();
-            let saved = tokio::task::spawn_blocking(move || disk::replace(&path, &contents)).await;
-            if let Ok(Err(error)) = saved {
-                tracing::error!(%error, "what is known about other nodes cannot be saved");
-            }
+            self.save_book().await;
+        }
+    }
+
+    async fn save_book(self: &Arc<Self>) {
+        let shared = self.clone();
+        let save = move || {
+            // Held while the page is taken too, so that the latest is written last.
+            let _saving = shared.saving.lock();
+            let (path, contents) = shared.book.lock().page();
+            disk::replace(&path, &contents)
+        };
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
+            tracing::error!(%error, "what is known about other nodes cannot be saved");
         }
     }
 
