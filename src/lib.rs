@@ -7,6 +7,7 @@ pub mod auth;
 pub mod broker;
 pub mod channel;
 pub mod cli;
+pub mod cluster;
 pub mod codec;
 pub mod config;
 pub mod connection;

@@ -1,5 +1,7 @@
 //! Numbers that identify things for as long as the node's data lives.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// A queue as the journal knows it. Never used again after the queue is deleted; 0 is the catalogue.
@@ -11,3 +13,15 @@ pub struct QueueId(pub u64);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ConnectionId(pub u64);
+
+/// A node of the cluster: random, made once for its data directory, never 0. Names and addresses
+/// may change; this does not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(pub u64);
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}

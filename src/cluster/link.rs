@@ -1,0 +1,411 @@
+//! How connections come to be: accepted or dialled, introduced, given their place, and dialled
+//! again when they end.
+//!
+//! For each peer and class one task dials whenever there is no connection, trying every address
+//! the peer is known by; both sides do, and [`super::links`] keeps one. A seed is dialled until it
+//! is known which node it is. The deadline of a handshake is one for all of it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::timeout;
+
+use super::Shared;
+use super::connection::{Connection, Ending};
+use super::handshake::{Cause, Handshake, HandshakeError, Peer, Progress};
+use super::hello::Class;
+use super::peers::Backoff;
+use crate::tasks;
+use crate::types::NodeId;
+
+/// Sockets that may be in their handshake at once; more are closed.
+const MOST_UNKNOWN: usize = 256;
+/// Wait after a failed accept, which mostly means that no file descriptors are left.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+/// Bytes read at once before the peer is known.
+const READ: usize = 4096;
+/// How much longer the node that is not preferred as dialler waits before it dials.
+const SECOND: Duration = Duration::from_millis(20);
+/// Wait after a refusal that only people can change. The other side logs each attempt.
+const HOPELESS: Duration = Duration::from_secs(5);
+
+/// What became of an attempt to connect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Dialled {
+    Linked(NodeId),
+    /// There is a connection already, or the other side has begun one.
+    Duplicate(NodeId),
+    /// The address is this node's own.
+    Itself,
+}
+
+/// Why an attempt failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("cannot connect: {0}")]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("no answer in time")]
+    TimedOut,
+    #[error("another process runs with the identity of this node ({0}): a data directory was copied")]
+    Twin(NodeId),
+    #[error("the node was removed from the cluster")]
+    Forgotten,
+    #[error("a later process of the node was here")]
+    Outdated,
+}
+
+/// Accepts until this node stops.
+pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    let unknown = Arc::new(Semaphore::new(MOST_UNKNOWN));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = shared.stopped() => return,
+        };
+        let (socket, from) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "accepting a connection of another node failed");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+                continue;
+            }
+        };
+        let Ok(permit) = unknown.clone().try_acquire_owned() else {
+            tracing::warn!(%from, "connection refused: too many nodes are in their handshake");
+            continue;
+        };
+        let shared = shared.clone();
+        tasks::spawn("link accepted", async move {
+            let deadline = shared.settings.timing.handshake;
+            let result = timeout(deadline, be_dialled(&shared, socket)).await;
+            drop(permit);
+            match result {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::warn!(%from, %error, "a connection of another node is refused"),
+                Err(_) => tracing::warn!(%from, "a connection of another node did not introduce itself in time"),
+            }
+        });
+    }
+}
+
+async fn be_dialled(shared: &Arc<Shared>, mut socket: TcpStream) -> Result<(), DialError> {
+    prepare(&socket)?;
+    let mut handshake = Handshake::listen(shared.introduction(), shared.secret.clone(), rand::random());
+    let (mut input, mut out) = (BytesMut::with_capacity(READ), Vec::new());
+    let peer = loop {
+        read_some(&mut socket, &mut input).await?;
+        let progress = handshake.on_bytes(&mut input, &mut out);
+        if let Ok(Progress::Verified(peer) | Progress::Done(peer)) = progress {
+            break peer;
+        }
+        socket.write_all(&out).await?;
+        out.clear();
+        progress?;
+    };
+    let us = shared.introduction();
+    if peer.who.id == us.id {
+        // Answered, so that the dialler knows that it has found itself.
+        handshake.accept(&mut out);
+        socket.write_all(&out).await?;
+        return match peer.who.incarnation == us.incarnation {
+            true => Ok(()),
+            false => Err(DialError::Twin(us.id)),
+        };
+    }
+    let by = peer.who.id;
+    let connection = Connection::new(peer, shared.links.number(), by, shared);
+    match shared.place(&connection, None) {
+        Ok(()) => {
+            handshake.accept(&mut out);
+            start(shared, connection, socket, out, input);
+            Ok(())
+        }
+        Err(cause) => {
+            let name = &connection.peer.who.name;
+            let reason = match cause {
+                Cause::Forgotten => format!("{name} was removed from the cluster of {}: reset it", us.name),
+                Cause::Outdated => format!("a later process of {name} is connected"),
+                _ => "there is a connection already".to_owned(),
+            };
+            handshake.refuse(cause, &reason, &mut out);
+            socket.write_all(&out).await?;
+            not_placed(cause).map(|_| ())
+        }
+    }
+}
+
+/// Connects to an address and gives the connection its place.
+pub(super) async fn dial(shared: &Arc<Shared>, address: &str, class: Class) -> Result<Dialled, DialError> {
+    let timing = &shared.settings.timing;
+    let socket = match timeout(timing.connect, connect(address)).await {
+        Ok(socket) => socket?,
+        Err(_) => return Err(DialError::TimedOut),
+    };
+    match timeout(timing.handshake, introduce(shared, socket, address, class)).await {
+        Ok(result) => result,
+        Err(_) => Err(DialError::TimedOut),
+    }
+}
+
+async fn connect(address: &str) -> io::Result<TcpStream> {
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    // Names may have many; all are tried within the time for one.
+    for address in tokio::net::lookup_host(address).await?.collect::<Vec<SocketAddr>>() {
+        match TcpStream::connect(address).await {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+async fn introduce(
+    shared: &Arc<Shared>,
+    mut socket: TcpStream,
+    address: &str,
+    class: Class,
+) -> Result<Dialled, DialError> {
+    prepare(&socket)?;
+    let us = shared.introduction();
+    let (mut input, mut out) = (BytesMut::with_capacity(READ), Vec::new());
+    let attempt = (class, shared.links.number());
+    let mut handshake = Handshake::dial(us.clone(), attempt, shared.secret.clone(), rand::random(), &mut out);
+    let mut claimed = None;
+    let peer: Peer = loop {
+        socket.write_all(&out).await?;
+        out.clear();
+        read_some(&mut socket, &mut input).await?;
+        let progress = handshake.on_bytes(&mut input, &mut out);
+        claimed = handshake.claimed().map(|who| who.id).or(claimed);
+        if let Some(id) = claimed
+            && id != us.id
+            && shared.links.has(id, class, &shared.settings.timing)
+        {
+            return Ok(Dialled::Duplicate(id));
+        }
+        match progress {
+            Ok(Progress::Done(peer) | Progress::Verified(peer)) => break peer,
+            Ok(Progress::More) => {}
+            Err(HandshakeError::Refused {
+                cause: Cause::Duplicate,
+                ..
+            }) => return claimed.map(Dialled::Duplicate).ok_or(HandshakeError::OutOfTurn.into()),
+            Err(error) => {
+                // The other side is told why, as far as it still listens.
+                let _ = socket.write_all(&out).await;
+                return Err(error.into());
+            }
+        }
+    };
+    if peer.who.id == us.id {
+        return match peer.who.incarnation == us.incarnation {
+            true => Ok(Dialled::Itself),
+            false => Err(DialError::Twin(us.id)),
+        };
+    }
+    let id = peer.who.id;
+    let connection = Connection::new(peer, shared.links.number(), us.id, shared);
+    match shared.place(&connection, Some(address)) {
+        Ok(()) => {
+            start(shared, connection, socket, out, input);
+            Ok(Dialled::Linked(id))
+        }
+        Err(Cause::Duplicate) => Ok(Dialled::Duplicate(id)),
+        Err(cause) => not_placed(cause).map(|()| Dialled::Duplicate(id)),
+    }
+}
+
+fn not_placed(cause: Cause) -> Result<(), DialError> {
+    match cause {
+        Cause::Forgotten => Err(DialError::Forgotten),
+        Cause::Outdated => Err(DialError::Outdated),
+        _ => Ok(()),
+    }
+}
+
+/// Runs a connection that has its place; `first` is written before anything else.
+fn start(shared: &Arc<Shared>, connection: Arc<Connection>, socket: TcpStream, first: Vec<u8>, input: BytesMut) {
+    let shared = shared.clone();
+    tasks::spawn("link", async move {
+        let _leaving = Leaving {
+            shared: shared.clone(),
+            connection: connection.clone(),
+        };
+        let (read, mut write) = socket.into_split();
+        let sent = tokio::select! {
+            sent = write.write_all(&first) => sent,
+            _ = connection.ended() => return,
+        };
+        match sent {
+            Ok(()) => connection.run(&shared, read, write, input).await,
+            Err(error) => connection.end(Ending::Io(error.to_string())),
+        }
+    });
+}
+
+/// Gives the place of a connection free when its task ends, however it ends.
+struct Leaving {
+    shared: Arc<Shared>,
+    connection: Arc<Connection>,
+}
+
+impl Drop for Leaving {
+    fn drop(&mut self) {
+        self.connection.end(Ending::Closed);
+        self.shared.on_ended(&self.connection);
+    }
+}
+
+async fn read_some(socket: &mut TcpStream, input: &mut BytesMut) -> io::Result<()> {
+    input.reserve(READ);
+    match socket.read_buf(input).await? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(()),
+    }
+}
+
+fn prepare(socket: &TcpStream) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    // Finds peers that are gone while nothing is sent; what is sent is watched by beats.
+    SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new())
+}
+
+/// Keeps a peer connected, one class of connections, until it is not `wanted` any more or this
+/// node stops.
+pub(super) async fn keep(shared: Arc<Shared>, id: NodeId, class: Class, mut wanted: watch::Receiver<()>) {
+    let dialling = keep_dialling(&shared, id, class);
+    tokio::select! {
+        () = dialling => {}
+        // Nothing is ever sent: this ends when the sender is gone.
+        _ = wanted.changed() => {}
+        () = shared.stopped() => {}
+    }
+}
+
+async fn keep_dialling(shared: &Arc<Shared>, id: NodeId, class: Class) {
+    let (peer, _) = shared.links.peer(id);
+    let mut current = peer.watch(class);
+    let mut backoff = Backoff::new();
+    let mut told = Told::default();
+    let preferred = shared.us < id;
+    let mut hopeless = false;
+    // An error is the links dropped.
+    while current.wait_for(Option::is_none).await.is_ok() {
+        let mut wait = backoff.next(rand::random());
+        if !preferred {
+            // Mostly the other side has connected by then.
+            wait += SECOND;
+        }
+        if hopeless {
+            wait = HOPELESS;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            _ = current.wait_for(Option::is_some) => {
+                backoff = Backoff::new();
+                hopeless = false;
+                continue;
+            }
+        }
+        for (at, address) in shared.addresses(id).iter().enumerate() {
+            match dial(shared, address, class).await {
+                Ok(Dialled::Linked(found)) if found == id => {
+                    backoff = Backoff::new();
+                    told = Told::default();
+                    hopeless = false;
+                    break;
+                }
+                Ok(Dialled::Duplicate(found)) if found == id => break,
+                Ok(_) => {
+                    shared.moved(id, address);
+                    hopeless = true;
+                }
+                Err(error) => {
+                    // The first address is where it was last: there it would be.
+                    if at == 0 && error.nobody_listens() {
+                        shared.on_refused(id);
+                    }
+                    told.failed(address, &error);
+                    hopeless = !error.may_pass();
+                }
+            }
+        }
+    }
+}
+
+/// Dials a seed until it is known which node it is, and again when that node is not connected:
+/// another may have taken its address.
+pub(super) async fn seek(shared: Arc<Shared>, address: String) {
+    tokio::select! {
+        () = keep_seeking(&shared, &address) => {}
+        () = shared.stopped() => {}
+    }
+}
+
+async fn keep_seeking(shared: &Arc<Shared>, address: &str) {
+    let mut backoff = Backoff::new();
+    let mut told = Told::default();
+    loop {
+        let mut hopeless = false;
+        match dial(shared, address, Class::Control).await {
+            Ok(Dialled::Itself) => {
+                tracing::debug!(address, "a seed is this node itself");
+                return;
+            }
+            Ok(Dialled::Linked(id) | Dialled::Duplicate(id)) => {
+                shared.reached(id, address);
+                let (peer, _) = shared.links.peer(id);
+                let mut current = peer.watch(Class::Control);
+                // An error is the peer dropped, which is a loss as well.
+                let _ = current.wait_for(Option::is_none).await;
+                backoff = Backoff::slow();
+                told = Told::default();
+            }
+            Err(error) => {
+                told.failed(address, &error);
+                hopeless = !error.may_pass();
+            }
+        }
+        let wait = backoff.next(rand::random());
+        tokio::time::sleep(if hopeless { HOPELESS } else { wait }).await;
+    }
+}
+
+impl DialError {
+    /// Whether it may be over in a moment, without anybody doing anything about it.
+    fn may_pass(&self) -> bool {
+        matches!(self, Self::Io(_) | Self::TimedOut | Self::Outdated)
+    }
+
+    fn nobody_listens(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+}
+
+/// What was logged of an address, so that it is logged once and not every second.
+#[derive(Default)]
+struct Told(Option<String>);
+
+impl Told {
+    fn failed(&mut self, address: &str, error: &DialError) {
+        let text = format!("{address}: {error}");
+        if self.0.as_ref() == Some(&text) {
+            return;
+        }
+        if error.may_pass() {
+            tracing::info!(address, %error, "a node cannot be reached");
+        } else {
+            tracing::warn!(address, %error, "a node does not connect with this one");
+        }
+        self.0 = Some(text);
+    }
+}

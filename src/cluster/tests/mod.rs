@@ -1,0 +1,10 @@
+//! Links over real sockets on loopback, and the handshake without any.
+
+mod calls;
+mod flow;
+mod handshake;
+mod linking;
+mod partitions;
+mod proxy;
+mod speed;
+mod support;
