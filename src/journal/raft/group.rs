@@ -72,7 +72,9 @@ pub enum Election {
     /// they have heard it within the election timeout.
     LeaderSilent,
     /// The leader is known to be gone, or another one is wanted at once: the others vote even if
-    /// they have just heard it.
+    /// they have just heard it. To be tried once, by one node; whoever comes after it asks as
+    /// above, because each such try takes a term, and nodes that take turns at it with logs that
+    /// are too old can keep the one with the newest log from ever being heard.
     LeaderGone,
 }
 

@@ -239,19 +239,28 @@ impl Cluster {
 
     /// Lets a node take over, and waits until it leads.
     pub async fn take_over(&self, number: u64) {
-        let leads = async {
-            let mut watch = self.group(number).watch();
-            loop {
-                self.group(number).elect(Election::LeaderGone).await.expect("asked");
-                // A node that has just started may still refuse.
+        assert_eq!(self.one_takes_over(&[number]).await, number);
+    }
+
+    /// Lets these nodes try to take over, one after the other, until one leads: a log may be too
+    /// old, and a node that has just started may refuse its vote for a moment. Only the first one
+    /// insists, or they would outbid each other's terms for ever.
+    pub async fn one_takes_over(&self, nodes: &[u64]) -> u64 {
+        let election = async {
+            let whys = std::iter::once(Election::LeaderGone).chain(std::iter::repeat(Election::LeaderSilent));
+            for (number, why) in nodes.iter().cycle().zip(whys) {
+                let mut watch = self.group(*number).watch();
+                self.group(*number).elect(why).await.expect("asked");
                 let leads = watch.until(|now| now.role == Role::Leader);
                 if tokio::time::timeout(Duration::from_millis(500), leads).await.is_ok() {
-                    return;
+                    return *number;
                 }
             }
+            unreachable!("somebody was to try")
         };
-        within("a new leader", leads).await;
-        self.led_by(number).await;
+        let leader = within("a new leader", election).await;
+        self.led_by(leader).await;
+        leader
     }
 
     /// Proposes these numbers in order at a node; what came of each.

@@ -22,10 +22,12 @@ async fn torn_stores_lose_nothing_that_was_acknowledged() {
         let acknowledged = Arc::new(Mutex::new(Vec::new()));
         let mut next = 0;
         for round in 0..3 {
-            let leader = 1 + (seed + round) % 3;
-            if cluster.group(leader).status().leadership.leader != Some(crate::types::NodeId(leader)) {
-                cluster.take_over(leader).await;
-            }
+            let mut order = [1, 2, 3];
+            order.rotate_left(random.random_range(0..3));
+            let leader = match round {
+                0 => 1,
+                _ => cluster.one_takes_over(&order).await,
+            };
             let done = Arc::new(AtomicBool::new(false));
             let proposers: Vec<_> = (0..4)
                 .map(|proposer| {
@@ -52,7 +54,6 @@ async fn torn_stores_lose_nothing_that_was_acknowledged() {
             })
             .await;
             // All of them, the leader at a random place in the row.
-            let mut order = [1, 2, 3];
             order.rotate_left(random.random_range(0..3));
             for node in order {
                 cluster.crash(node, random.random()).await;
@@ -66,11 +67,11 @@ async fn torn_stores_lose_nothing_that_was_acknowledged() {
             }
             next += 100_000;
         }
-        cluster.take_over(2).await;
-        cluster.append(2, [next]).await;
+        let leader = cluster.one_takes_over(&[2, 3, 1]).await;
+        cluster.append(leader, [next]).await;
         acknowledged.lock().push(next);
-        let order = cluster.group(2).machine().order.clone();
-        for node in [1, 3] {
+        let order = cluster.group(leader).machine().order.clone();
+        for node in 1..=3 {
             cluster.has_applied(node, order.iter().copied()).await;
         }
         let mut sorted = order.clone();
