@@ -110,7 +110,8 @@ impl LogShared {
     pub fn durable(&self, up_to_seq: u64) {
         let mut flushes = self.flushes.lock();
         flushes.durable = flushes.durable.max(up_to_seq);
-        while let Some((_, flushed)) = flushes.waiting.pop_front_if(|(seq, _)| *seq <= up_to_seq) {
+        let done = flushes.waiting.partition_point(|(seq, _)| *seq <= up_to_seq);
+        for (_, flushed) in flushes.waiting.drain(..done) {
             flushed.io_completed(Ok(()));
         }
     }
