@@ -12,7 +12,7 @@ use bytes::Bytes;
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError};
-use openraft::metrics::RaftServerMetrics;
+use openraft::metrics::{RaftMetrics, RaftServerMetrics};
 use openraft::raft::TransferLeaderRequest;
 use openraft::{EmptyNode, ReadPolicy, ServerState};
 use parking_lot::{RwLock, RwLockReadGuard};
@@ -21,7 +21,7 @@ use super::apply::Applier;
 use super::journals::{GroupId, GroupSpec, RaftJournals};
 use super::log::RaftLog;
 use super::propose::{Applied, ProposeError, Proposer};
-use super::types::Types;
+use super::types::{Types, Vote, VoteRequest};
 use crate::machine::Machine;
 use crate::types::NodeId;
 
@@ -63,7 +63,11 @@ pub enum Role {
 }
 
 /// Hears of changes of leadership.
-pub struct LeaderWatch(WatchReceiverOf<Types, RaftServerMetrics<Types>>);
+pub struct LeaderWatch {
+    server: WatchReceiverOf<Types, RaftServerMetrics<Types>>,
+    /// Changes with every entry, and is the only one that tells of the end.
+    all: WatchReceiverOf<Types, RaftMetrics<Types>>,
+}
 
 /// Why a node should ask for votes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -199,12 +203,19 @@ impl<M: Machine> Group<M> {
 
     /// Hears of changes from now on.
     pub fn watch(&self) -> LeaderWatch {
-        LeaderWatch(self.0.raft.server_metrics())
+        LeaderWatch {
+            server: self.0.raft.server_metrics(),
+            all: self.0.raft.metrics(),
+        }
     }
 
     /// Whether this node leads and a majority of the voters (of both sets, while they change) is
     /// alive: `alive` says of another node whether this one has heard it recently enough.
     pub fn holds_lease(&self, alive: impl Fn(NodeId) -> bool) -> bool {
+        // openraft goes on saying that a group leads which has stopped.
+        if self.0.log.shared().has_failed() || self.0.raft.metrics().borrow_watched().running_state.is_err() {
+            return false;
+        }
         let metrics = self.0.raft.server_metrics();
         let now = metrics.borrow_watched();
         now.state == ServerState::Leader
@@ -237,20 +248,61 @@ impl<M: Machine> Group<M> {
         changed.map(|_| ()).map_err(GroupError::from)
     }
 
-    /// Hands leadership to another voter and waits until it leads.
+    /// Hands leadership to another voter and waits until it leads. Nothing is accepted meanwhile;
+    /// if it does not lead in time, this node asks for votes again.
     pub async fn transfer_leader(&self, to: NodeId) -> Result<(), GroupError> {
         let mut watch = self.watch();
         let before = watch.now();
         if before.role != Role::Leader {
             return Err(GroupError::NotLeader { leader: before.leader });
         }
+        if to == self.0.node {
+            return Ok(());
+        }
+        self.can_take_over(to)?;
         let asked = self.0.raft.trigger().transfer_leader(to).await;
         asked.map_err(|error| GroupError::Stopped(error.to_string()))?;
         let done = watch.until(|now| now.leader == Some(to) && now.term > before.term);
         match tokio::time::timeout(TRANSFER_DEADLINE, done).await {
             Ok(true) => Ok(()),
             Ok(false) => Err(GroupError::Stopped("while leadership was handed over".to_owned())),
-            Err(_) => Err(GroupError::Timeout),
+            Err(_) => {
+                let again = self.stand_again(to).await;
+                again.map_err(|error| GroupError::Stopped(error.to_string()))?;
+                Err(GroupError::Timeout)
+            }
+        }
+    }
+
+    /// Whether a node could lead soon: one that is far behind would only keep all others waiting.
+    fn can_take_over(&self, node: NodeId) -> Result<(), GroupError> {
+        let status = self.status();
+        let behind = status.last_index.unwrap_or(0) - status.matched.get(&node).copied().flatten().unwrap_or(0);
+        match status.voters.contains(&node) {
+            false => Err(GroupError::Members(format!("node {node} is no voter"))),
+            true if behind > TRANSFER_LAG => {
+                Err(GroupError::Members(format!("node {node} is {behind} entries behind")))
+            }
+            true => Ok(()),
+        }
+    }
+
+    /// A leader that has said it hands over accepts nothing any more, whatever becomes of that.
+    /// It gives up its term as if the other had asked for its vote in the next one, which it may
+    /// do at any time, and then asks for votes itself.
+    async fn stand_again(&self, other: NodeId) -> Result<(), Fatal<Types>> {
+        let vote = self.0.raft.with_raft_state(|state| *state.vote_ref()).await?;
+        let still_leads = vote.committed && vote.leader_id.voted_for == self.0.node;
+        if !still_leads {
+            return Ok(());
+        }
+        let next = Vote::new(vote.leader_id.term + 1, other);
+        let mut request = VoteRequest::new(next, self.0.log.shared().last());
+        request.leadership_transfer = true;
+        match self.0.raft.vote(request).await {
+            Ok(_) => self.take_over().await,
+            Err(RaftError::Fatal(error)) => Err(error),
+            Err(RaftError::APIError(never)) => match never {},
         }
     }
 
@@ -336,11 +388,13 @@ impl<M: Machine> Group<M> {
 impl LeaderWatch {
     /// As of now; what is seen here is no change later.
     pub fn now(&mut self) -> Leadership {
-        let now = self.0.borrow_and_update();
+        let has_stopped = self.all.borrow_watched().running_state.is_err();
+        let now = self.server.borrow_and_update();
         Leadership {
             term: now.vote.leader_id.term,
             leader: now.current_leader,
             role: match now.state {
+                _ if has_stopped => Role::Stopped,
                 ServerState::Leader => Role::Leader,
                 ServerState::Follower => Role::Follower,
                 ServerState::Candidate => Role::Candidate,
@@ -352,7 +406,7 @@ impl LeaderWatch {
 
     /// Waits for a change; `None` when the group is stopped.
     pub async fn changed(&mut self) -> Option<Leadership> {
-        self.0.changed().await.ok()?;
+        self.server.changed().await.ok()?;
         Some(self.now())
     }
 
@@ -384,3 +438,5 @@ impl From<RaftError<Types, ClientWriteError<Types>>> for GroupError {
 
 /// How long a transfer of leadership may take.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(2);
+/// Entries that a node may lack to be handed leadership.
+const TRANSFER_LAG: u64 = 256;

@@ -131,6 +131,16 @@ impl LogShared {
         self.state.lock().bytes
     }
 
+    /// The last entry.
+    pub fn last(&self) -> Option<LogId> {
+        self.state.lock().last()
+    }
+
+    /// The store has failed.
+    pub fn has_failed(&self) -> bool {
+        self.flushes.lock().failed.is_some()
+    }
+
     /// Writes the committed position, so that an orderly stop keeps it.
     pub fn write_mark(&self) {
         let mut state = self.state.lock();

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 
 use super::cluster::{Cluster, within};
 use super::ledger::record;
-use crate::journal::raft::{Election, ProposeError};
+use crate::journal::raft::{Election, ProposeError, Role};
 
 /// What was acknowledged is on every node, once and in order, whatever the disks lose.
 #[tokio::test(flavor = "multi_thread")]
@@ -103,6 +103,13 @@ async fn a_leader_whose_disk_fails_stops_and_another_leads() {
     })
     .await;
     assert_eq!(error, Some(ProposeError::Stopped));
+    assert!(!cluster.group(1).holds_lease(|_| true));
+    within(
+        "the stop to show",
+        cluster.group(1).watch().until(|now| now.role == Role::Stopped),
+    )
+    .await;
+    assert!(!cluster.group(1).is_leader());
     cluster.crash(1, 1).await;
     cluster.take_over(2).await;
     let order = cluster.group(2).machine().order.clone();

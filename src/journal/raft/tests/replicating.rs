@@ -168,6 +168,21 @@ async fn leadership_is_handed_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_cannot_hand_over_leads_on() {
+    let cluster = Cluster::of_three().await;
+    cluster.append(1, 0..10).await;
+    cluster.router.cut(3, &[1, 2]);
+    let handed = within("the attempt", cluster.group(1).transfer_leader(NodeId(3))).await;
+    assert_eq!(handed, Err(GroupError::Timeout));
+    cluster.router.heal();
+    cluster.led_by(1).await;
+    cluster.append(1, 10..20).await;
+    cluster.has_applied(3, 0..20).await;
+    let stranger = cluster.group(1).transfer_leader(NodeId(8)).await;
+    assert!(matches!(stranger, Err(GroupError::Members(_))), "{stranger:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_ticking_group_finds_a_leader_by_itself() {
     let mut cluster = Cluster::empty(3, Pace::Ticking).await;
     cluster.group(1).found([1, 2, 3].map(NodeId)).await.expect("founded");
