@@ -53,6 +53,24 @@ async fn a_member_that_was_away_catches_up_by_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_was_away_catches_up_by_log_in_messages_of_bounded_size() {
+    let mut cluster = Cluster::of_three().await;
+    cluster.crash(3, 1).await;
+    // More than what is kept in memory, so that the first entries are read from the store.
+    fill(&cluster, 1, 0, 600).await;
+    cluster.router.carried.lock().clear();
+    cluster.start(3).await;
+    cluster.group(1).heartbeat().await.expect("sent");
+    cluster.has_applied(3, 0..600).await;
+    assert_eq!(cluster.group(3).machine().restored, 0);
+    let largest = cluster.router.carried.lock().iter().copied().max();
+    assert!(
+        largest.is_some_and(|bytes| (500_000..1_100_000).contains(&bytes)),
+        "{largest:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_restart_state_comes_from_snapshot_and_log() {
     let mut cluster = Cluster::of_three().await;
     fill(&cluster, 1, 0, 100).await;
