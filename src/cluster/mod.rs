@@ -24,29 +24,24 @@ pub mod peers;
 pub mod rpc;
 pub mod secret;
 mod settings;
+mod shared;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::hash_map::Entry;
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
 use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
-use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 
 use crate::tasks;
 use crate::types::NodeId;
 use connection::Connection;
-use handshake::Cause;
 use hello::Introduction;
 use identity::{ClusterId, Identity};
 use links::Links;
@@ -54,6 +49,7 @@ use liveness::Liveness;
 use peers::Book;
 use rpc::{Origin, Services};
 use secret::SharedSecret;
+use shared::Shared;
 
 pub use connection::Ending;
 pub use hello::{Class, Span, Versions};
@@ -65,34 +61,10 @@ pub use settings::{LINK, OUTBOX_BYTES, Settings, Timing};
 const EVENTS: usize = 1024;
 /// How long a node that stops waits for its last words to be written.
 const GOODBYE: Duration = Duration::from_millis(500);
-/// How often a DNS name is asked for once somebody was found.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// Addresses of a DNS name that are tried.
-const MOST_SEEDS: usize = 256;
 
 /// This node's links to the others. A handle: clones share them.
 #[derive(Clone)]
 pub struct Cluster(Arc<Shared>);
-
-/// What all tasks of the links share.
-pub(crate) struct Shared {
-    us: NodeId,
-    introduction: RwLock<Introduction>,
-    secret: SharedSecret,
-    settings: Settings,
-    services: Services,
-    links: Links,
-    liveness: RwLock<Liveness>,
-    events: broadcast::Sender<Event>,
-    book: Mutex<Book>,
-    /// One writes the book at a time.
-    saving: Mutex<()>,
-    /// Wakes the task that saves the book.
-    book_changed: tokio::sync::Notify,
-    /// Peers that are dialled; those who dial stop when the sender goes.
-    kept: Mutex<FxHashMap<NodeId, watch::Sender<()>>>,
-    stop: watch::Sender<bool>,
-}
 
 /// A node as the links see it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -363,185 +335,5 @@ impl Stream {
     /// Waits for the end of the connection.
     pub async fn ended(&self) -> Ending {
         self.connection.ended().await
-    }
-}
-
-impl Shared {
-    fn introduction(&self) -> Introduction {
-        self.introduction.read().clone()
-    }
-
-    /// Ends when the node stops.
-    async fn stopped(&self) {
-        // An error is the sender dropped, which cannot be while we are here.
-        let _ = self.stop.subscribe().wait_for(|stop| *stop).await;
-    }
-
-    /// Gives a connection its place, and tells everybody whom that concerns.
-    fn place(self: &Arc<Self>, connection: &Arc<Connection>, dialled: Option<&str>) -> Result<(), Cause> {
-        if *self.stop.borrow() {
-            return Err(Cause::Other);
-        }
-        let who = &connection.peer.who;
-        // All of it at once: whoever forgets the peer meanwhile undoes all of it.
-        self.links.place(connection, &self.settings.timing, || {
-            if connection.peer.class == Class::Control {
-                self.tell(|liveness, events| liveness.on_linked(&connection.origin, Instant::now(), events));
-            }
-            self.learn(who.id, &who.name, &[&who.address, dialled.unwrap_or_default()]);
-            self.keep(who.id);
-        })?;
-        tracing::debug!(peer = %who.name, id = %who.id, class = ?connection.peer.class, "linked");
-        Ok(())
-    }
-
-    /// Sees to it that a peer is dialled whenever it is not connected.
-    fn keep(self: &Arc<Self>, id: NodeId) {
-        if id == self.us {
-            return;
-        }
-        if let Entry::Vacant(vacant) = self.kept.lock().entry(id) {
-            let wanted = vacant.insert(watch::Sender::new(()));
-            for class in Class::ALL {
-                tasks::spawn("link dialler", link::keep(self.clone(), id, class, wanted.subscribe()));
-            }
-        }
-    }
-
-    fn learn(&self, id: NodeId, name: &str, addresses: &[&str]) {
-        if self.book.lock().learn(id, name, addresses) {
-            self.book_changed.notify_one();
-        }
-    }
-
-    fn addresses(&self, id: NodeId) -> Vec<String> {
-        let book = self.book.lock();
-        book.get(id).map(|known| known.addresses.clone()).unwrap_or_default()
-    }
-
-    /// A node was reached at an address.
-    fn reached(&self, id: NodeId, address: &str) {
-        let name = self.book.lock().get(id).map(|known| known.name.clone());
-        if let Some(name) = name {
-            self.learn(id, &name, &[address]);
-        }
-    }
-
-    /// Somebody else was found at a node's address.
-    fn moved(&self, id: NodeId, address: &str) {
-        if self.book.lock().moved(id, address) {
-            self.book_changed.notify_one();
-        }
-    }
-
-    fn on_pong(&self, origin: &Origin, ping: u64) {
-        self.tell(|liveness, events| liveness.on_pong(origin, ping, Instant::now(), events));
-    }
-
-    fn on_goodbye(&self, origin: &Origin) {
-        self.tell(|liveness, events| liveness.on_goodbye(origin, events));
-    }
-
-    fn on_refused(&self, id: NodeId) {
-        self.tell(|liveness, events| liveness.on_refused(id, events));
-    }
-
-    fn on_ended(&self, connection: &Connection) {
-        let class = connection.peer.class;
-        if class == Class::Control {
-            self.tell(|liveness, _| liveness.on_broken(&connection.origin));
-        }
-        self.links.remove(connection);
-        for handler in self.services.of_class(class) {
-            handler.ended(&connection.origin);
-        }
-    }
-
-    /// Lets the machine say what there is to tell, and tells it in that order.
-    fn tell<T>(&self, step: impl FnOnce(&mut Liveness, &mut Vec<Event>) -> T) -> T {
-        let mut events = Vec::new();
-        let mut liveness = self.liveness.write();
-        let result = step(&mut liveness, &mut events);
-        for event in events {
-            match event {
-                Event::Up { node, .. } => tracing::info!(%node, "a node is up"),
-                Event::Restarted { node, .. } => tracing::info!(%node, "a node was restarted"),
-                Event::Suspect { node, why } => tracing::warn!(%node, ?why, "a node is suspected"),
-            }
-            // Nobody may have subscribed.
-            let _ = self.events.send(event);
-        }
-        result
-    }
-
-    async fn run_liveness(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(self.settings.timing.pulse.every);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = self.stopped() => return,
-            }
-            let ping = self.tell(|liveness, events| liveness.on_tick(Instant::now(), events));
-            for connection in self.links.all(Class::Control) {
-                connection.ping(ping);
-            }
-        }
-    }
-
-    /// Saves the book whenever it has changed.
-    async fn run_book(self: Arc<Self>) {
-        loop {
-            tokio::select! {
-                () = self.book_changed.notified() => {}
-                () = self.stopped() => return,
-            }
-            self.save_book().await;
-        }
-    }
-
-    async fn save_book(self: &Arc<Self>) {
-        let shared = self.clone();
-        let save = move || {
-            // Held while the page is taken too, so that the latest is written last.
-            let _saving = shared.saving.lock();
-            let (path, contents) = shared.book.lock().page();
-            disk::replace(&path, &contents)
-        };
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
-            tracing::error!(%error, "what is known about other nodes cannot be saved");
-        }
-    }
-
-    /// Asks for a name's addresses again and again; each is a seed for as long as the name has it.
-    async fn run_dns(self: Arc<Self>, name: String, port: u16) {
-        let mut seeds: FxHashMap<SocketAddr, JoinHandle<()>> = FxHashMap::default();
-        loop {
-            match tokio::net::lookup_host((name.as_str(), port)).await {
-                Ok(addresses) => {
-                    let found: Vec<_> = addresses.take(MOST_SEEDS).collect();
-                    seeds.retain(|address, seeking| {
-                        let stays = found.contains(address);
-                        if !stays {
-                            seeking.abort();
-                        }
-                        stays
-                    });
-                    for address in found {
-                        let seek = || tasks::spawn("link seed", link::seek(self.clone(), address.to_string()));
-                        seeds.entry(address).or_insert_with(seek);
-                    }
-                }
-                Err(error) => tracing::warn!(name, %error, "the nodes of the cluster cannot be looked up"),
-            }
-            let wait = match self.links.all(Class::Control).is_empty() {
-                true => self.settings.timing.discovery,
-                false => ASK_AGAIN,
-            };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.stopped() => return,
-            }
-        }
     }
 }

@@ -1,4 +1,4 @@
-//! A group's log on the store: openraft's log storage, and what reads from it.
+//! A group's log on the store. What openraft calls is in [`super::storage`].
 //!
 //! In memory: where each entry is ([`Slot`]), and the bodies of the recent tail as clones of what
 //! was appended, so that replication and apply read without the disk. Older bodies are read back
@@ -9,19 +9,16 @@
 //! was, and what it does not cover is applied again when a leader says how far it is.
 
 use std::collections::VecDeque;
-use std::fmt::Debug;
 use std::io;
-use std::ops::{Bound, RangeBounds, RangeInclusive};
+use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use futures_util::stream::{self, Stream, StreamExt};
-use openraft::storage::{LogState, RaftLogReader, RaftLogStorage};
 use parking_lot::Mutex;
 
 use super::recovery::{Mark, Rebuilt, Slot, meta};
-use super::types::{Entry, IOFlushed, LogId, Types, Vote, log_id};
+use super::types::{Entry, IOFlushed, LogId, Vote, log_id};
 use super::wire::{Kind, body_of, payload_of};
 use crate::store::{Keep, Loc, OwnerId, Store, StoreError};
 
@@ -136,6 +133,37 @@ impl LogShared {
         self.state.lock().last()
     }
 
+    /// What the mark holds, or will with the next append.
+    pub fn mark(&self) -> Mark {
+        self.state.lock().mark.clone()
+    }
+
+    /// Kept with the next append.
+    pub fn set_committed(&self, committed: Option<LogId>) {
+        let mut state = self.state.lock();
+        state.mark_is_new |= state.mark.committed != committed;
+        state.mark.committed = committed;
+    }
+
+    /// The last entry of each term in the range.
+    pub fn last_of_terms(&self, (first, last): (LogId, LogId)) -> Vec<LogId> {
+        let state = self.state.lock();
+        let mut keys = Vec::new();
+        let mut before = first;
+        for index in (first.index + 1).max(state.first)..last.index.min(state.next()) {
+            let id = log_id(state.slots[(index - state.first) as usize].term, index);
+            if id.leader_id != before.leader_id {
+                keys.push(before);
+            }
+            before = id;
+        }
+        if before.leader_id != last.leader_id {
+            keys.push(before);
+        }
+        keys.push(last);
+        keys
+    }
+
     /// The store has failed.
     pub fn has_failed(&self) -> bool {
         self.flushes.lock().failed.is_some()
@@ -149,7 +177,9 @@ impl LogShared {
         }
     }
 
-    fn append(&self, entries: impl Iterator<Item = Entry>, flushed: IOFlushed) -> io::Result<()> {
+    /// Puts entries behind the last one; they can be read at once, and `flushed` hears when they
+    /// are safe. `room` is to be asked for before.
+    pub fn append(&self, entries: impl Iterator<Item = Entry>, flushed: IOFlushed) -> io::Result<()> {
         let mut state = self.state.lock();
         let mut puts: Vec<(LogId, Kind, Bytes)> = Vec::new();
         let mut next = state.next();
@@ -203,7 +233,7 @@ impl LogShared {
 
     /// Where the entries of the range are that the log has: at least one if there is one, and
     /// then up to this many bytes.
-    fn find(&self, range: impl RangeBounds<u64>, max_bytes: usize) -> Vec<(u64, Slot)> {
+    pub fn find(&self, range: impl RangeBounds<u64>, max_bytes: usize) -> Vec<(u64, Slot)> {
         let state = self.state.lock();
         let from = match range.start_bound() {
             Bound::Included(&index) => index,
@@ -230,7 +260,7 @@ impl LogShared {
     }
 
     /// The entries, bodies that are not in memory read from the store.
-    async fn load(&self, mut found: Vec<(u64, Slot)>) -> io::Result<Vec<Entry>> {
+    pub async fn load(&self, mut found: Vec<(u64, Slot)>) -> io::Result<Vec<Entry>> {
         let wanted: Vec<(u64, Loc)> = found
             .iter()
             .filter(|(_, slot)| slot.body.is_none())
@@ -259,7 +289,8 @@ impl LogShared {
             .collect()
     }
 
-    async fn write_vote(&self, vote: Vote) -> io::Result<()> {
+    /// Keeps the vote; it is safe when this returns.
+    pub async fn write_vote(&self, vote: Vote) -> io::Result<()> {
         let lsn = {
             let mut state = self.state.lock();
             state.mark.vote = Some(vote);
@@ -271,7 +302,8 @@ impl LogShared {
         self.store.synced(lsn).await.map_err(io::Error::other)
     }
 
-    fn truncate_from(&self, index: u64) {
+    /// Cuts the entries from this index on.
+    pub fn truncate_from(&self, index: u64) {
         let mut state = self.state.lock();
         let keep = (index.max(state.first) - state.first) as usize;
         let mut cut = Vec::new();
@@ -282,7 +314,8 @@ impl LogShared {
         self.store.batch(self.owner).remove(&runs(cut));
     }
 
-    fn purge(&self, up_to: LogId) {
+    /// Removes the entries up to this one, which a snapshot has.
+    pub fn purge(&self, up_to: LogId) {
         let mut state = self.state.lock();
         let mut gone = Vec::new();
         while state.first <= up_to.index
@@ -301,7 +334,7 @@ impl LogShared {
     }
 
     /// Waits while the store is far behind, so that no batch blocks the thread.
-    async fn room(&self) -> io::Result<()> {
+    pub async fn room(&self) -> io::Result<()> {
         if self.store.pressure() {
             self.store.drained().await;
         }
@@ -390,125 +423,6 @@ impl Drop for LogShared {
     fn drop(&mut self) {
         let tail_bytes = self.state.get_mut().tail_bytes;
         self.tails.0.fetch_sub(tail_bytes, Ordering::Relaxed);
-    }
-}
-
-impl RaftLogReader<Types> for RaftLog {
-    async fn try_get_log_entries<RB>(&mut self, range: RB) -> io::Result<Vec<Entry>>
-    where
-        RB: RangeBounds<u64> + Clone + Debug + Send,
-    {
-        let found = self.0.find(range, usize::MAX);
-        self.0.load(found).await
-    }
-
-    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
-        Ok(self.0.state.lock().mark.vote)
-    }
-
-    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        let found = self.0.find(start..end, BATCH_BYTES);
-        self.0.load(found).await
-    }
-
-    async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<Entry>> + Send
-    where
-        RB: RangeBounds<u64> + Clone + Debug + Send,
-    {
-        let log = Arc::clone(&self.0);
-        let from = match range.start_bound() {
-            Bound::Included(&index) => index,
-            Bound::Excluded(&index) => index + 1,
-            Bound::Unbounded => 0,
-        };
-        let end = range.end_bound().cloned();
-        let batches = stream::unfold(Some(from), move |from| {
-            let log = Arc::clone(&log);
-            async move {
-                let found = log.find((Bound::Included(from?), end), BATCH_BYTES);
-                let (last, _) = found.last()?;
-                let next = last + 1;
-                match log.load(found).await {
-                    Ok(entries) => Some((entries.into_iter().map(Ok).collect(), Some(next))),
-                    Err(error) => Some((vec![Err(error)], None)),
-                }
-            }
-        });
-        batches.flat_map(stream::iter)
-    }
-
-    /// The last entry of each term in the range.
-    async fn get_key_log_ids(&mut self, range: RangeInclusive<LogId>) -> io::Result<Vec<LogId>> {
-        let (first, last) = range.into_inner();
-        let state = self.0.state.lock();
-        let mut keys = Vec::new();
-        let mut before = first;
-        for index in (first.index + 1).max(state.first)..last.index.min(state.next()) {
-            let id = log_id(state.slots[(index - state.first) as usize].term, index);
-            if id.leader_id != before.leader_id {
-                keys.push(before);
-            }
-            before = id;
-        }
-        if before.leader_id != last.leader_id {
-            keys.push(before);
-        }
-        keys.push(last);
-        Ok(keys)
-    }
-}
-
-impl RaftLogStorage<Types> for RaftLog {
-    type LogReader = Self;
-
-    async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
-        let state = self.0.state.lock();
-        Ok(LogState {
-            last_purged_log_id: state.mark.purged,
-            last_log_id: state.last(),
-        })
-    }
-
-    async fn get_log_reader(&mut self) -> Self {
-        self.clone()
-    }
-
-    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
-        self.0.room().await?;
-        self.0.write_vote(*vote).await
-    }
-
-    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
-        let mut state = self.0.state.lock();
-        state.mark_is_new |= state.mark.committed != committed;
-        state.mark.committed = committed;
-        Ok(())
-    }
-
-    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        Ok(self.0.state.lock().mark.committed)
-    }
-
-    async fn append<I>(&mut self, entries: I, callback: IOFlushed) -> io::Result<()>
-    where
-        I: IntoIterator<Item = Entry> + Send,
-        I::IntoIter: Send,
-    {
-        let entries = entries.into_iter();
-        self.0.room().await?;
-        self.0.append(entries, callback)
-    }
-
-    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
-        self.0.room().await?;
-        self.0.truncate_from(last_log_id.map_or(0, |last| last.index + 1));
-        Ok(())
-    }
-
-    async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
-        self.0.room().await?;
-        self.0.purge(log_id);
-        Ok(())
     }
 }
 
