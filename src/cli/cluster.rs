@@ -109,6 +109,7 @@ const fn needs_nodes(
         help,
         arguments: least..=most,
         options: &[],
+        columns: &[],
         banner: |_| String::new(),
         run: refuse,
     }

@@ -1,5 +1,6 @@
 //! A command of `warren ctl` as the table has it, and what its handler reads and says.
 
+use std::cell::OnceCell;
 use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
@@ -19,6 +20,8 @@ pub struct Command {
     pub arguments: RangeInclusive<usize>,
     /// Its own options, without the dashes.
     pub options: &'static [&'static str],
+    /// Where arguments are columns: which there are.
+    pub columns: &'static [Column],
     /// What is said before it is begun; empty for nothing.
     pub banner: fn(&Call) -> String,
     pub run: fn(&Call) -> Result<Output, Failed>,
@@ -63,9 +66,10 @@ impl Group {
 pub struct Call {
     pub program: String,
     pub options: Options,
-    /// The node's name, as it is asked for or configured.
-    pub node: String,
     pub client: Client,
+    /// The node's name as it is configured here.
+    pub(super) configured_node: String,
+    pub(super) node: OnceCell<String>,
 }
 
 impl Call {
@@ -77,6 +81,20 @@ impl Call {
     /// All arguments.
     pub fn arguments(&self) -> &[String] {
         self.options.words.get(1..).unwrap_or_default()
+    }
+
+    /// The node's name: as the caller says, else as the node itself says, else as it is configured
+    /// here.
+    pub fn node(&self) -> &str {
+        self.node.get_or_init(|| match &self.options.node {
+            Some(name) => name.clone(),
+            None => self.named_by_itself().unwrap_or_else(|| self.configured_node.clone()),
+        })
+    }
+
+    fn named_by_itself(&self) -> Option<String> {
+        let nodes = self.client.ask("GET", &["nodes"], None).ok()?.json();
+        nodes[0]["name"].as_str().map(str::to_owned)
     }
 
     /// The vhost that is meant.
@@ -91,7 +109,7 @@ impl Call {
     pub fn ask(&self, verb: &str, path: &[&str], body: Option<&Value>) -> Result<Answer, Failed> {
         self.client
             .ask(verb, path, body)
-            .map_err(|error| Failed::unreachable(&self.node, &error))
+            .map_err(|error| Failed::unreachable(self.node(), &error))
     }
 
     /// Reads something; what is not there is none.
@@ -152,7 +170,7 @@ impl Call {
     /// When the node cannot be asked, or refuses.
     pub fn delete_if(&self, path: &[&str], conditions: &str) -> Result<bool, Failed> {
         let answer = self.client.delete_if(path, conditions);
-        let answer = answer.map_err(|error| Failed::unreachable(&self.node, &error))?;
+        let answer = answer.map_err(|error| Failed::unreachable(self.node(), &error))?;
         match answer.status {
             404 => Ok(false),
             _ => answer.accepted().map(|_| true),
@@ -165,7 +183,7 @@ impl Call {
     /// When the node cannot be asked.
     pub fn post(&self, path: &[&str], body: &[u8]) -> Result<Answer, Failed> {
         let answer = self.client.post(path, body);
-        answer.map_err(|error| Failed::unreachable(&self.node, &error))
+        answer.map_err(|error| Failed::unreachable(self.node(), &error))
     }
 
     /// # Errors

@@ -1,7 +1,8 @@
 //! Commands about connections, their channels and consumers.
 //!
 //! RabbitMQ names Erlang processes in the columns of process ids. There are none here: the name of
-//! the connection or the channel stands there, which tells them apart just as well.
+//! the connection or the channel stands there, which tells them apart just as well. Columns of what is
+//! not counted here are empty.
 
 use serde_json::Value;
 
@@ -18,9 +19,10 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists AMQP 0.9.1 connections for the node",
         arguments: 0..=usize::MAX,
         options: &[],
+        columns: &CONNECTION,
         banner: |_| "Listing connections ...".to_owned(),
         run: |call| {
-            let columns = chosen(call, &CONNECTION, &["user", "peer_host", "peer_port", "state"])?;
+            let columns = chosen(call, &CONNECTION, &["user", "peer_host", "peer_port", "state"]);
             Ok(Output::rows(columns, call.list(&["connections"])?))
         },
     },
@@ -31,10 +33,11 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists all channels in the node",
         arguments: 0..=usize::MAX,
         options: &[],
+        columns: &CHANNEL,
         banner: |_| "Listing channels ...".to_owned(),
         run: |call| {
             let usual = ["pid", "user", "consumer_count", "messages_unacknowledged"];
-            let columns = chosen(call, &CHANNEL, &usual)?;
+            let columns = chosen(call, &CHANNEL, &usual);
             let lift = |channel: Value| lifted(channel, "connection_details", "name", "connection");
             let channels = call.list(&["channels"])?.into_iter().map(lift);
             Ok(Output::rows(columns, channels.collect()))
@@ -47,6 +50,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists all consumers for a vhost",
         arguments: 0..=usize::MAX,
         options: &[],
+        columns: &CONSUMER,
         banner: |call| format!("Listing consumers in vhost {} ...", call.vhost()),
         run: |call| {
             let usual = [
@@ -58,7 +62,7 @@ pub static COMMANDS: &[Command] = &[
                 "active",
                 "arguments",
             ];
-            let columns = chosen(call, &CONSUMER, &usual)?;
+            let columns = chosen(call, &CONSUMER, &usual);
             let consumers = call.list(&["consumers", call.vhost()])?.into_iter();
             let consumers = consumers
                 .map(|consumer| lifted(consumer, "queue", "name", "queue_name"))
@@ -74,7 +78,7 @@ fn lifted(mut item: Value, object: &str, field: &str, name: &str) -> Value {
     item
 }
 
-const CONNECTION: [Column; 24] = [
+const CONNECTION: [Column; 32] = [
     Column::of("pid", "name", Kind::Plain),
     Column::plain("name"),
     Column::plain("port"),
@@ -99,9 +103,17 @@ const CONNECTION: [Column; 24] = [
     Column::plain("frame_max"),
     Column::plain("channel_max"),
     Column::of("client_properties", "client_properties", Kind::Table),
+    Column::plain("connected_at"),
+    Column::plain("type"),
+    Column::plain("user_provided_name"),
+    Column::plain("recv_oct"),
+    Column::plain("recv_cnt"),
+    Column::plain("send_oct"),
+    Column::plain("send_cnt"),
+    Column::plain("send_pend"),
 ];
 
-const CHANNEL: [Column; 13] = [
+const CHANNEL: [Column; 14] = [
     Column::of("pid", "name", Kind::Plain),
     Column::plain("connection"),
     Column::plain("name"),
@@ -114,7 +126,8 @@ const CHANNEL: [Column; 13] = [
     Column::plain("messages_uncommitted"),
     Column::plain("acks_uncommitted"),
     Column::plain("messages_unconfirmed"),
-    Column::plain("state"),
+    Column::plain("transactional"),
+    Column::plain("prefetch_count"),
 ];
 
 const CONSUMER: [Column; 9] = [

@@ -1,6 +1,7 @@
 //! `warren ctl`, which takes the place of RabbitMQ's command line tools: finds the node, runs one
 //! row of the table of commands, and writes what it gives.
 
+use std::cell::OnceCell;
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,7 +12,9 @@ use super::client::Client;
 use super::command::{Call, Command, Failed, Output, exit};
 use super::options::{self, Options, Wrong};
 use super::print::{self, Formatter};
-use super::{cluster, connections, definitions, exchanges, help, limits, listeners, node, parameters, permissions};
+use super::{
+    cluster, columns, connections, definitions, exchanges, help, limits, listeners, node, parameters, permissions,
+};
 use super::{policies, queues, users, vhosts};
 use crate::config::{self, Config, Flags, Origin, Setting, env};
 
@@ -129,7 +132,7 @@ fn check_arguments(command: &Command, options: &Options, words: &[String]) -> Re
     } else if count > *command.arguments.end() {
         Err(Failed::arguments("too many arguments."))
     } else {
-        Ok(())
+        columns::check(command, options)
     }
 }
 
@@ -151,7 +154,8 @@ fn call(program: &str, options: Options) -> Result<Call, Failed> {
     let patience = options.timeout.map(Duration::from_secs);
     Ok(Call {
         program: program.to_owned(),
-        node: options.node.clone().unwrap_or_else(|| config.node.name.clone()),
+        configured_node: config.node.name.clone(),
+        node: OnceCell::new(),
         client: Client::new(config.control_socket(), patience),
         options,
     })

@@ -16,6 +16,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Exports definitions in JSON.",
         arguments: 1..=1,
         options: &["format"],
+        columns: &[],
         banner: |call| match call.argument(0) {
             "-" => String::new(),
             path => format!("Exporting definitions in JSON to a file at \"{path}\" ..."),
@@ -29,6 +30,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Imports definitions in JSON.",
         arguments: 0..=1,
         options: &["format"],
+        columns: &[],
         banner: |call| match call.argument(0) {
             "-" | "" => "Importing definitions in JSON from standard input ...".to_owned(),
             path => format!("Importing definitions in JSON from a file at \"{path}\" ..."),

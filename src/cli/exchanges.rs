@@ -13,9 +13,10 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists exchanges",
         arguments: 0..=usize::MAX,
         options: &[],
+        columns: &EXCHANGE,
         banner: |call| format!("Listing exchanges for vhost {} ...", call.vhost()),
         run: |call| {
-            let columns = chosen(call, &EXCHANGE, &["name", "type"])?;
+            let columns = chosen(call, &EXCHANGE, &["name", "type"]);
             Ok(Output::rows(columns, call.list(&["exchanges", call.vhost()])?))
         },
     },
@@ -26,6 +27,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists all bindings on a vhost",
         arguments: 0..=usize::MAX,
         options: &[],
+        columns: &BINDING,
         banner: |call| format!("Listing bindings for vhost {}...", call.vhost()),
         run: bindings,
     },
@@ -51,7 +53,7 @@ const BINDING: [Column; 6] = [
 ];
 
 fn bindings(call: &Call) -> Result<Output, Failed> {
-    let columns = chosen(call, &BINDING, &BINDING.map(|column| column.name))?;
+    let columns = chosen(call, &BINDING, &BINDING.map(|column| column.name));
     let mut items = call.list(&["bindings", call.vhost()])?;
     for item in &mut items {
         item["source_kind"] = "exchange".into();

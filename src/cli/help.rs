@@ -13,6 +13,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Displays usage information for a command",
         arguments: 0..=1,
         options: &[],
+        columns: &[],
         banner: |_| String::new(),
         run: |call| match call.argument(0) {
             "" => Ok(Output::message(all(&call.program))),
@@ -29,6 +30,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Displays CLI tools version",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |_| String::new(),
         run: |_| Ok(Output::message(env!("CARGO_PKG_VERSION"))),
     },

@@ -14,6 +14,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Sets virtual host limits",
         arguments: 1..=1,
         options: &[],
+        columns: &[],
         banner: |call| {
             let definition = call.argument(0);
             format!(
@@ -33,6 +34,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Clears virtual host limits",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |call| format!("Clearing vhost \"{}\" limits ...", call.vhost()),
         run: |call| {
             call.need_vhost(call.vhost())?;
@@ -47,6 +49,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Displays configured virtual host limits",
         arguments: 0..=0,
         options: &["global"],
+        columns: &[],
         banner: |call| match call.options.global {
             true => "Listing limits for all vhosts ...".to_owned(),
             false => format!("Listing limits for vhost \"{}\" ...", call.vhost()),
@@ -75,6 +78,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Sets user limits",
         arguments: 2..=2,
         options: &[],
+        columns: &[],
         banner: |call| {
             let definition = call.argument(1);
             format!(
@@ -94,6 +98,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Clears user connection/channel limits",
         arguments: 2..=2,
         options: &[],
+        columns: &[],
         banner: |call| {
             let (user, limit) = (call.argument(0), call.argument(1));
             format!("Clearing \"{limit}\" limits for user \"{user}\" ...")
@@ -113,6 +118,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Displays configured user limits",
         arguments: 0..=0,
         options: &["global", "user"],
+        columns: &[],
         banner: |call| match call.options.global {
             true => "Listing limits for all users ...".to_owned(),
             false => format!("Listing limits for user \"{}\" ...", user(call)),

@@ -16,12 +16,13 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists active connection listeners (bound interface, port, protocol) on the target node",
         arguments: 0..=0,
         options: &[],
-        banner: |call| format!("Asking node {} to report its protocol listeners ...", call.node),
+        columns: &[],
+        banner: |call| format!("Asking node {} to report its protocol listeners ...", call.node()),
         run: |call| {
             let listeners = of(&call.get(&["overview"])?);
             Ok(Output::Told {
                 text: lines(&listeners).join("\n"),
-                json: json!({"listeners": listeners, "node": call.node, "result": "ok"}),
+                json: json!({"listeners": listeners, "node": call.node(), "result": "ok"}),
             })
         },
     },
@@ -32,8 +33,9 @@ pub static COMMANDS: &[Command] = &[
         help: "Basic TCP connectivity health check for each listener's port on the target node",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |call| {
-            let node = &call.node;
+            let node = call.node();
             format!("Testing TCP connections to all active listeners on node {node} using hostname resolution ...")
         },
         run: check_ports,
@@ -45,9 +47,10 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists resource alarms (local or cluster-wide) in effect on the target node",
         arguments: 0..=0,
         options: &[],
-        banner: |call| format!("Asking node {} to report any known resource alarms ...", call.node),
+        columns: &[],
+        banner: |call| format!("Asking node {} to report any known resource alarms ...", call.node()),
         run: |call| {
-            let node = &call.node;
+            let node = call.node();
             let alarms = alarms(call, "alarms")?;
             let text = match alarms.is_empty() {
                 true => format!("Node {node} reported no alarms, local or clusterwide"),
@@ -64,9 +67,10 @@ pub static COMMANDS: &[Command] = &[
         help: "Health check that exits with a non-zero code if the target node reports local alarms",
         arguments: 0..=0,
         options: &[],
-        banner: |call| format!("Asking node {} to report any local resource alarms ...", call.node),
+        columns: &[],
+        banner: |call| format!("Asking node {} to report any local resource alarms ...", call.node()),
         run: |call| {
-            let node = &call.node;
+            let node = call.node();
             let alarms = alarms(call, "local-alarms")?;
             match alarms.is_empty() {
                 true => Ok(Output::well(format!("Node {node} reported no local alarms"))),
@@ -130,7 +134,7 @@ pub fn lines(listeners: &[Value]) -> Vec<String> {
 fn check_ports(call: &Call) -> Result<Output, Failed> {
     let overview = call.get(&["overview"])?;
     let patience = call.options.timeout.map_or(CONNECT, Duration::from_secs);
-    let node = &call.node;
+    let node = call.node();
     let mut ports = Vec::new();
     let mut failed = Vec::new();
     for listener in overview["listeners"].as_array().into_iter().flatten() {

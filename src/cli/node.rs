@@ -17,6 +17,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Waits for the node to start",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |_| String::new(),
         run: await_startup,
     },
@@ -27,12 +28,13 @@ pub static COMMANDS: &[Command] = &[
         help: "Checks that the node answers",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |call| {
             let timeout = call.options.timeout.unwrap_or(60) * 1000;
             format!(
                 "Will ping {}. This only checks if the OS process is running and registered with epmd. Timeout: \
                  {timeout} ms.",
-                call.node
+                call.node()
             )
         },
         run: |call| {
@@ -47,9 +49,10 @@ pub static COMMANDS: &[Command] = &[
         help: "Health check that exits with a non-zero code if the node is not running",
         arguments: 0..=0,
         options: &[],
-        banner: |call| format!("Checking if RabbitMQ is running on node {} ...", call.node),
+        columns: &[],
+        banner: |call| format!("Checking if RabbitMQ is running on node {} ...", call.node()),
         run: |call| {
-            let node = &call.node;
+            let node = call.node();
             let answer = call.ask("GET", &["health", "checks", "is-in-service"], None)?;
             match answer.status {
                 200 => Ok(Output::message(format!(
@@ -69,7 +72,8 @@ pub static COMMANDS: &[Command] = &[
         help: "Displays server version on the target node",
         arguments: 0..=0,
         options: &[],
-        banner: |call| format!("Asking node {} for its RabbitMQ version...", call.node),
+        columns: &[],
+        banner: |call| format!("Asking node {} for its RabbitMQ version...", call.node()),
         run: |call| {
             let overview = call.get(&["overview"])?;
             let version = overview["rabbitmq_version"].as_str().unwrap_or_default();
@@ -86,7 +90,8 @@ pub static COMMANDS: &[Command] = &[
         help: "Displays status of a node",
         arguments: 0..=0,
         options: &[],
-        banner: |call| format!("Status of node {} ...", call.node),
+        columns: &[],
+        banner: |call| format!("Status of node {} ...", call.node()),
         run: status,
     },
     Command {
@@ -96,7 +101,8 @@ pub static COMMANDS: &[Command] = &[
         help: "Displays all the nodes in the cluster grouped by node type, together with the currently running nodes",
         arguments: 0..=0,
         options: &[],
-        banner: |call| format!("Cluster status of node {} ...", call.node),
+        columns: &[],
+        banner: |call| format!("Cluster status of node {} ...", call.node()),
         run: cluster_status,
     },
 ];
@@ -111,7 +117,11 @@ fn await_startup(call: &Call) -> Result<Output, Failed> {
     let begun = Instant::now();
     while !call.client.is_there() {
         if begun.elapsed() >= patience {
-            let text = format!("Node {} did not start within {} seconds", call.node, patience.as_secs());
+            let text = format!(
+                "Node {} did not start within {} seconds",
+                call.node(),
+                patience.as_secs()
+            );
             return Err(Failed::told(exit::TEMPORARY, text));
         }
         thread::sleep(Duration::from_millis(50));

@@ -12,6 +12,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists runtime parameters for a virtual host",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |call| format!("Listing runtime parameters for vhost \"{}\" ...", call.vhost()),
         run: |call| {
             call.need_vhost(call.vhost())?;
@@ -32,6 +33,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists global runtime parameters",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |_| "Listing global runtime parameters ...".to_owned(),
         run: |call| {
             let columns = vec![Column::plain("name"), Column::of("value", "value", Kind::Document)];

@@ -14,6 +14,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Sets user permissions for a vhost",
         arguments: 4..=4,
         options: &[],
+        columns: &[],
         banner: |call| {
             let user = call.argument(0);
             format!(
@@ -38,6 +39,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Revokes user permissions for a vhost",
         arguments: 1..=1,
         options: &[],
+        columns: &[],
         banner: |call| {
             let user = call.argument(0);
             format!(
@@ -60,6 +62,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists user permissions in a virtual host",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |call| format!("Listing permissions for vhost \"{}\" ...", call.vhost()),
         run: |call| {
             let items = call.find(&["vhosts", call.vhost(), "permissions"])?;
@@ -75,6 +78,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists permissions of a user across all virtual hosts",
         arguments: 1..=1,
         options: &[],
+        columns: &[],
         banner: |call| format!("Listing permissions for user \"{}\" ...", call.argument(0)),
         run: |call| {
             call.need_user(call.argument(0))?;
@@ -89,6 +93,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists topic permissions in a virtual host",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |call| format!("Listing topic permissions for vhost \"{}\" ...", call.vhost()),
         run: |call| {
             let items = call.find(&["vhosts", call.vhost(), "topic-permissions"])?;

@@ -15,6 +15,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Sets or updates a policy",
         arguments: 3..=3,
         options: &["priority", "apply-to"],
+        columns: &[],
         banner: |call| format!("Setting policy {}", setting(call)),
         run: |call| set(call, "policies"),
     },
@@ -25,6 +26,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Clears (removes) a policy",
         arguments: 1..=1,
         options: &[],
+        columns: &[],
         banner: |call| {
             format!(
                 "Clearing policy \"{}\" on vhost \"{}\" ...",
@@ -41,6 +43,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists all policies in a virtual host",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |call| format!("Listing policies for vhost \"{}\" ...", call.vhost()),
         run: |call| list(call, "policies"),
     },
@@ -51,6 +54,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Sets an operator policy that overrides a subset of arguments in user policies",
         arguments: 3..=3,
         options: &["priority", "apply-to"],
+        columns: &[],
         banner: |call| format!("Setting operator policy override {}", setting(call)),
         run: |call| set(call, "operator-policies"),
     },
@@ -61,6 +65,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Clears an operator policy",
         arguments: 1..=1,
         options: &[],
+        columns: &[],
         banner: |call| {
             let name = call.argument(0);
             format!("Clearing operator policy \"{name}\" on vhost \"{}\" ...", call.vhost())
@@ -74,6 +79,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists operator policy overrides for a virtual host",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |call| format!("Listing operator policy overrides for vhost \"{}\" ...", call.vhost()),
         run: |call| list(call, "operator-policies"),
     },

@@ -17,6 +17,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists queues and their properties",
         arguments: ANY,
         options: &["online", "offline", "local"],
+        columns: &COLUMNS,
         banner: |call| {
             let timeout = call.options.timeout.unwrap_or(60);
             format!(
@@ -33,6 +34,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Purges a queue (removes all messages in it)",
         arguments: 1..=1,
         options: &[],
+        columns: &[],
         banner: |call| format!("Purging queue '{}' in vhost '{}' ...", call.argument(0), call.vhost()),
         run: |call| match call.delete(&["queues", call.vhost(), call.argument(0), "contents"])? {
             true => Ok(Output::Nothing),
@@ -46,6 +48,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Deletes a queue",
         arguments: 1..=1,
         options: &["if-empty", "if-unused"],
+        columns: &[],
         banner: |call| format!("Deleting queue '{}' on vhost '{}' ...", call.argument(0), call.vhost()),
         run: delete,
     },
@@ -56,7 +59,14 @@ pub static COMMANDS: &[Command] = &[
         help: "Displays quorum status of a quorum queue",
         arguments: 1..=1,
         options: &[],
-        banner: |call| format!("Status of quorum queue {} on node {} ...", call.argument(0), call.node),
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Status of quorum queue {} on node {} ...",
+                call.argument(0),
+                call.node()
+            )
+        },
         run: quorum_status,
     },
     Command {
@@ -66,17 +76,18 @@ pub static COMMANDS: &[Command] = &[
         help: "Health check that exits with a non-zero code if there are queues that will lose their quorum if the target node shuts down",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |call| {
             format!(
                 "Checking if node {} is critical for quorum of any queues/streams ...",
-                call.node
+                call.node()
             )
         },
         run: |call| {
             call.get(&["health", "checks", "node-is-quorum-critical"])?;
             Ok(Output::well(format!(
                 "Node {} reported no queues/streams with minimum quorum",
-                call.node
+                call.node()
             )))
         },
     },
@@ -129,7 +140,7 @@ const COLUMNS: [Column; 36] = [
 ];
 
 fn list(call: &Call) -> Result<Output, Failed> {
-    let columns = chosen(call, &COLUMNS, &["name", "messages"])?;
+    let columns = chosen(call, &COLUMNS, &["name", "messages"]);
     // The one node there is answers, so none of its queues is offline.
     let queues = match call.options.offline {
         true => Vec::new(),

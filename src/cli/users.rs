@@ -16,6 +16,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Creates a new user in the internal database. This user will have no permissions for any virtual hosts by default.",
         arguments: 1..=2,
         options: &["pre-hashed-password"],
+        columns: &[],
         banner: |call| format!("Adding user \"{}\" ...", call.argument(0)),
         run: add,
     },
@@ -26,6 +27,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Removes a user from the internal database",
         arguments: 1..=1,
         options: &[],
+        columns: &[],
         banner: |call| format!("Deleting user \"{}\" ...", call.argument(0)),
         run: |call| call.delete(&["users", call.argument(0)]).map(|_| Output::Nothing),
     },
@@ -36,6 +38,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Changes the user password",
         arguments: 1..=2,
         options: &["pre-hashed-password"],
+        columns: &[],
         banner: |call| format!("Changing password for user \"{}\" ...", call.argument(0)),
         run: change_password,
     },
@@ -46,6 +49,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Attempts to authenticate a user. Exits with a non-zero code if authentication fails.",
         arguments: 1..=2,
         options: &[],
+        columns: &[],
         banner: |call| format!("Authenticating user \"{}\" ...", call.argument(0)),
         run: authenticate,
     },
@@ -56,6 +60,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Sets user tags",
         arguments: 1..=usize::MAX,
         options: &[],
+        columns: &[],
         banner: |call| {
             let tags = call.arguments().get(1..).unwrap_or_default();
             format!(
@@ -82,6 +87,7 @@ pub static COMMANDS: &[Command] = &[
         help: "List user names and tags",
         arguments: 0..=0,
         options: &[],
+        columns: &[],
         banner: |_| "Listing users ...".to_owned(),
         run: |call| {
             let name = Column {
@@ -120,7 +126,7 @@ fn change_password(call: &Call) -> Result<Output, Failed> {
 fn authenticate(call: &Call) -> Result<Output, Failed> {
     let user = call.argument(0);
     let answer = call.client.log_in(user, &secret(call)?);
-    let answer = answer.map_err(|error| Failed::unreachable(&call.node, &error))?;
+    let answer = answer.map_err(|error| Failed::unreachable(call.node(), &error))?;
     // Whoever may not use the API is told so only after the password was right.
     if answer.status < 300 || answer.json()["reason"] == "Not management user" {
         return Ok(Output::message("Success"));

@@ -15,6 +15,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Creates a virtual host",
         arguments: 1..=1,
         options: &["description", "tags", "default-queue-type"],
+        columns: &[],
         banner: |call| format!("Adding vhost \"{}\" ...", call.argument(0)),
         run: add,
     },
@@ -25,6 +26,7 @@ pub static COMMANDS: &[Command] = &[
         help: "Deletes a virtual host",
         arguments: 1..=1,
         options: &[],
+        columns: &[],
         banner: |call| format!("Deleting vhost \"{}\" ...", call.argument(0)),
         run: |call| match call.delete(&["vhosts", call.argument(0)])? {
             true => Ok(Output::Nothing),
@@ -38,9 +40,10 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists virtual hosts",
         arguments: 0..=usize::MAX,
         options: &[],
+        columns: &COLUMNS,
         banner: |_| "Listing vhosts ...".to_owned(),
         run: |call| {
-            let columns = chosen(call, &COLUMNS, &["name"])?;
+            let columns = chosen(call, &COLUMNS, &["name"]);
             Ok(Output::rows(columns, call.list(&["vhosts"])?))
         },
     },
@@ -51,12 +54,13 @@ pub static COMMANDS: &[Command] = &[
         help: "Health check that checks if all vhosts are running in the target node",
         arguments: 0..=0,
         options: &[],
-        banner: |call| format!("Checking if all vhosts are running on node {} ...", call.node),
+        columns: &[],
+        banner: |call| format!("Checking if all vhosts are running on node {} ...", call.node()),
         run: |call| {
             call.get(&["health", "checks", "virtual-hosts"])?;
             Ok(Output::well(format!(
                 "Node {} reported all vhosts as running",
-                call.node
+                call.node()
             )))
         },
     },
