@@ -95,7 +95,7 @@ fn carry_out(program: &str, words: &[String]) -> Result<String, Failed> {
     };
     let command = find(name).ok_or_else(|| help::unknown(program, name))?;
     if options.help {
-        return Ok(help::one(program, command) + "\n");
+        return Ok(help::one(program, command));
     }
     let wrong = |failed| with_usage(program, Some(command), words, failed);
     check_arguments(command, &options, words).map_err(wrong)?;

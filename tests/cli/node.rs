@@ -1,0 +1,160 @@
+//! What the node says about itself, and waiting for it.
+
+use std::time::Instant;
+
+use super::{command, ctl};
+use crate::support::{Broker, PATIENCE};
+
+#[test]
+fn the_node_says_how_it_is() {
+    let broker = Broker::start_with(&["--node-name", "g1@localhost"]);
+    let run = |arguments: &[&str]| ctl(&broker, arguments).well();
+    assert_eq!(
+        run(&["ping"]),
+        "Will ping g1@localhost. This only checks if the OS process is running and registered with epmd. \
+         Timeout: 60000 ms.\nPing succeeded\n"
+    );
+    assert_eq!(
+        run(&["ping", "--formatter", "json", "--silent"]),
+        "{\"message\":\"Ping succeeded\"}\n"
+    );
+    assert_eq!(
+        run(&["check_running"]),
+        "Checking if RabbitMQ is running on node g1@localhost ...\n\
+         RabbitMQ on node g1@localhost is fully booted and running\n"
+    );
+    assert_eq!(
+        run(&["check_virtual_hosts"]),
+        "Checking if all vhosts are running on node g1@localhost ...\n\
+         Node g1@localhost reported all vhosts as running\n"
+    );
+    assert_eq!(
+        run(&["alarms"]),
+        "Asking node g1@localhost to report any known resource alarms ...\n\
+         Node g1@localhost reported no alarms, local or clusterwide\n"
+    );
+    assert_eq!(
+        run(&["alarms", "--formatter", "json", "--silent"]),
+        "{\"alarms\":[],\"node\":\"g1@localhost\",\"result\":\"ok\"}\n"
+    );
+    assert_eq!(
+        run(&["check_local_alarms"]),
+        "Asking node g1@localhost to report any local resource alarms ...\n\
+         Node g1@localhost reported no local alarms\n"
+    );
+    assert_eq!(
+        run(&["server_version"]),
+        "Asking node g1@localhost for its RabbitMQ version...\n4.0.5\n"
+    );
+    assert_eq!(
+        run(&["check_if_node_is_quorum_critical"]),
+        "Checking if node g1@localhost is critical for quorum of any queues/streams ...\n\
+         Node g1@localhost reported no queues/streams with minimum quorum\n"
+    );
+}
+
+#[test]
+fn listeners_are_named_and_tried() {
+    let broker = Broker::start_with(&["--node-name", "g1@localhost"]);
+    let port = |address: &str| address.rsplit(':').next().expect("a port").to_owned();
+    let amqp = port(&broker.amqp);
+    let http = port(broker.management.as_ref().expect("the HTTP API"));
+    assert_eq!(
+        ctl(&broker, &["listeners"]).well(),
+        format!(
+            "Asking node g1@localhost to report its protocol listeners ...\n\
+             Interface: 127.0.0.1, port: {amqp}, protocol: amqp, purpose: AMQP 0-9-1\n\
+             Interface: 127.0.0.1, port: {http}, protocol: http, purpose: HTTP API\n"
+        )
+    );
+    let tried = ctl(&broker, &["check_port_connectivity"]).well();
+    assert!(
+        tried.contains(&format!("Will connect to 127.0.0.1:{amqp}\n")),
+        "{tried}"
+    );
+    assert!(tried.contains("\nSuccessfully connected to ports "), "{tried}");
+}
+
+#[test]
+fn status_has_rabbitmqs_sections() {
+    let broker = Broker::start_with(&["--node-name", "g1@localhost"]);
+    let status = ctl(&broker, &["status"]).well();
+    assert!(
+        status.starts_with("Status of node g1@localhost ...\nRuntime\n\nOS PID: "),
+        "{status}"
+    );
+    let lines = [
+        format!("OS PID: {}", broker.pid()),
+        "RabbitMQ version: 4.0.5".to_owned(),
+        "Node name: g1@localhost".to_owned(),
+        format!("Node data directory: {}", broker.data_dir().display()),
+        "Queue count: 0".to_owned(),
+        "Virtual host count: 1".to_owned(),
+    ];
+    for line in lines {
+        assert!(status.lines().any(|own| own == line), "{line}\n{status}");
+    }
+    let json = ctl(&broker, &["status", "--formatter", "json"]).well();
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["pid"], broker.pid());
+    assert_eq!(json["totals"]["virtual_host_count"], 1);
+
+    let cluster = ctl(&broker, &["cluster_status"]).well();
+    let start = "Cluster status of node g1@localhost ...\nBasics\n\nCluster name: g1@localhost\n";
+    assert!(cluster.starts_with(start), "{cluster}");
+    assert!(
+        cluster.contains("\nRunning Nodes\n\ng1@localhost\n\nVersions\n\ng1@localhost: RabbitMQ 4.0.5 on "),
+        "{cluster}"
+    );
+    assert!(
+        cluster.contains("\nListeners\n\nNode: g1@localhost, interface: 127.0.0.1, port: "),
+        "{cluster}"
+    );
+    let json = ctl(&broker, &["cluster_status", "--formatter", "json"]).well();
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(json["running_nodes"], serde_json::json!(["g1@localhost"]));
+}
+
+#[test]
+fn an_alarm_is_told_with_a_status() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("rabbitmq.conf");
+    std::fs::write(&config, "disk_free_limit.absolute = 1000000GB\n").expect("written");
+    let arguments = [
+        "--config",
+        config.to_str().expect("a path"),
+        "--node-name",
+        "g1@localhost",
+    ];
+    let broker = Broker::start_with(&arguments);
+    let end = Instant::now() + PATIENCE;
+    while broker.http().get("/api/health/checks/local-alarms").status != 503 {
+        assert!(Instant::now() < end, "no alarm in {PATIENCE:?}");
+    }
+    assert_eq!(
+        ctl(&broker, &["check_local_alarms", "-q"]).failed(70),
+        "Error:\nNode g1@localhost reported local alarms:\nFree disk space alarm on node g1@localhost\n"
+    );
+    assert_eq!(
+        ctl(&broker, &["alarms", "-q"]).well(),
+        "Node g1@localhost reported alarms:\nFree disk space alarm on node g1@localhost\n"
+    );
+}
+
+#[test]
+fn a_node_that_starts_is_waited_for() {
+    let mut broker = Broker::start();
+    assert!(broker.stop().success());
+    assert_eq!(
+        ctl(&broker, &["-n", "g1@localhost", "await_startup", "-t", "0"]).failed(75),
+        "Error:\nNode g1@localhost did not start within 0 seconds\n"
+    );
+    let said = ctl(&broker, &["-n", "g1@localhost", "list_queues", "-q"]).failed(69);
+    assert!(
+        said.starts_with("Error: unable to perform an operation on node 'g1@localhost'.\n"),
+        "{said}"
+    );
+    let mut waiting = command(&broker, &["await_startup"]).spawn().expect("runs");
+    broker.restart();
+    assert!(waiting.wait().expect("its end").success());
+}
