@@ -27,7 +27,7 @@ mod segments;
 mod wal;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::fs::File;

@@ -9,7 +9,7 @@ pub mod reply;
 pub mod table;
 pub mod units;
 
-pub use ids::{ConnectionId, QueueId};
+pub use ids::{ConnectionId, NodeId, QueueId};
 pub use message::{Message, MessageParts, Traits};
 pub use names::{ExchangeName, QueueName, UserName, VhostName};
 pub use reply::{Refusal, Reply, ReplyCode, Scope};

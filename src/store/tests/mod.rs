@@ -4,7 +4,7 @@ mod crashes;
 mod faults;
 mod kill;
 mod model;
-mod sim;
+pub(crate) mod sim;
 mod speed;
 mod threads;
 mod told;

@@ -1,0 +1,386 @@
+//! One Raft group on this node: propose, members, leadership.
+//!
+//! Whether this node leads is known to it only after the fact: [`Group::leadership`] may be old.
+//! What must not be told twice (deliveries) asks [`Group::holds_lease`] as well; what must not be
+//! lost (confirms) waits for [`Group::propose`], which no stale leader can answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::alias::WatchReceiverOf;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError};
+use openraft::metrics::RaftServerMetrics;
+use openraft::raft::TransferLeaderRequest;
+use openraft::{EmptyNode, ReadPolicy, ServerState};
+use parking_lot::{RwLock, RwLockReadGuard};
+
+use super::apply::Applier;
+use super::journals::{GroupId, GroupSpec, RaftJournals};
+use super::log::RaftLog;
+use super::propose::{Applied, ProposeError, Proposer};
+use super::types::Types;
+use crate::machine::Machine;
+use crate::types::NodeId;
+
+type Raft<M> = openraft::Raft<Types, Applier<M>>;
+
+/// A group; clones are the same group.
+pub struct Group<M: Machine>(Arc<Shared<M>>);
+
+struct Shared<M: Machine> {
+    journals: RaftJournals,
+    spec: GroupSpec,
+    node: NodeId,
+    raft: Raft<M>,
+    log: RaftLog,
+    machine: Arc<RwLock<M>>,
+    proposer: Arc<Proposer<M>>,
+    /// Members change one at a time.
+    changing: tokio::sync::Mutex<()>,
+}
+
+/// Who leads, as far as this node knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Leadership {
+    pub term: u64,
+    pub leader: Option<NodeId>,
+    /// What this node is.
+    pub role: Role,
+}
+
+/// What a member is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    Leader,
+    Follower,
+    Candidate,
+    /// No voter, or no longer a member.
+    Learner,
+    Stopped,
+}
+
+/// Hears of changes of leadership.
+pub struct LeaderWatch(WatchReceiverOf<Types, RaftServerMetrics<Types>>);
+
+/// Why a node should ask for votes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Election {
+    /// The leader is silent: the others are asked whether they think so too, and refuse while
+    /// they have heard it within the election timeout.
+    LeaderSilent,
+    /// The leader is known to be gone, or another one is wanted at once: the others vote even if
+    /// they have just heard it. To be tried once, by one node; whoever comes after it asks as
+    /// above, because each such try takes a term, and nodes that take turns at it with logs that
+    /// are too old can keep the one with the newest log from ever being heard.
+    LeaderGone,
+}
+
+/// Figures, as of now.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupStatus {
+    pub leadership: Leadership,
+    pub last_index: Option<u64>,
+    pub applied: Option<u64>,
+    /// Last index in the snapshot.
+    pub snapshot: Option<u64>,
+    /// Bytes of bodies in the log.
+    pub log_bytes: u64,
+    pub voters: BTreeSet<NodeId>,
+    pub learners: BTreeSet<NodeId>,
+    /// On the leader: how far each member's log is known to be.
+    pub matched: BTreeMap<NodeId, Option<u64>>,
+}
+
+/// Why a change of the group was not done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GroupError {
+    #[error("this node does not lead the group")]
+    NotLeader { leader: Option<NodeId> },
+    #[error("the group is stopped on this node: {0}")]
+    Stopped(String),
+    /// The group has members already.
+    #[error("the group exists")]
+    Exists,
+    #[error("members cannot be changed so: {0}")]
+    Members(String),
+    /// It may still happen.
+    #[error("not done in time")]
+    Timeout,
+}
+
+impl<M: Machine> Clone for Group<M> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<M: Machine> Group<M> {
+    pub(super) fn new(
+        journals: RaftJournals,
+        spec: GroupSpec,
+        node: NodeId,
+        raft: Raft<M>,
+        log: RaftLog,
+        machine: Arc<RwLock<M>>,
+    ) -> Self {
+        Self(Arc::new(Shared {
+            journals,
+            spec,
+            node,
+            proposer: Arc::new(Proposer::new(raft.clone())),
+            raft,
+            log,
+            machine,
+            changing: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    pub fn id(&self) -> GroupId {
+        self.0.spec.id
+    }
+
+    /// Begins a new group with these voters, of which this node is one and then asks the others
+    /// for votes. To be called on one of them only; the others open the group and wait.
+    pub async fn found(&self, voters: impl IntoIterator<Item = NodeId>) -> Result<(), GroupError> {
+        let members: BTreeMap<_, _> = voters.into_iter().map(|node| (node, EmptyNode {})).collect();
+        match self.0.raft.initialize(members).await {
+            Ok(()) => self.elect(Election::LeaderSilent).await,
+            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(GroupError::Exists),
+            Err(RaftError::APIError(error)) => Err(GroupError::Members(error.to_string())),
+            Err(error) => Err(GroupError::Stopped(error.to_string())),
+        }
+    }
+
+    /// Proposes a record; it is applied here when this returns. There is no deadline: in a
+    /// minority a proposal that was appended waits until a majority is heard or another leads.
+    pub async fn propose(&self, record: Bytes) -> Result<Applied<M::Output>, ProposeError> {
+        self.0.proposer.propose(record).await
+    }
+
+    /// The same without waiting; records are applied in the order of the calls. `done` is called
+    /// once, from a task of the group's, and must not block. How much waits is up to the caller.
+    pub fn submit(&self, record: Bytes, done: impl FnOnce(Result<Applied<M::Output>, ProposeError>) + Send + 'static) {
+        self.0.proposer.submit(record, done);
+    }
+
+    /// The machine as of the last entry applied here. Entries wait while it is held.
+    pub fn machine(&self) -> RwLockReadGuard<'_, M> {
+        self.0.machine.read()
+    }
+
+    /// Waits until everything that was committed anywhere before the call is applied here; only
+    /// on the leader. A new leader knows its state after this.
+    pub async fn barrier(&self) -> Result<(), ProposeError> {
+        let linear = self.0.raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
+        match linear {
+            Ok(_) => Ok(()),
+            Err(RaftError::APIError(error)) => Err(match error {
+                LinearizableReadError::ForwardToLeader(forward) => ProposeError::NotLeader {
+                    leader: forward.leader_id,
+                },
+                _ => ProposeError::NoQuorum,
+            }),
+            Err(RaftError::Fatal(_)) => Err(ProposeError::Stopped),
+        }
+    }
+
+    /// Who leads, as far as this node knows.
+    pub fn leadership(&self) -> Leadership {
+        self.watch().now()
+    }
+
+    /// Whether this node leads, as far as it knows.
+    pub fn is_leader(&self) -> bool {
+        self.leadership().role == Role::Leader
+    }
+
+    /// Hears of changes from now on.
+    pub fn watch(&self) -> LeaderWatch {
+        LeaderWatch(self.0.raft.server_metrics())
+    }
+
+    /// Whether this node leads and a majority of the voters (of both sets, while they change) is
+    /// alive: `alive` says of another node whether this one has heard it recently enough.
+    pub fn holds_lease(&self, alive: impl Fn(NodeId) -> bool) -> bool {
+        let metrics = self.0.raft.server_metrics();
+        let now = metrics.borrow_watched();
+        now.state == ServerState::Leader
+            && now.membership_config.get_joint_config().iter().all(|voters| {
+                let heard = voters.iter().filter(|node| **node == self.0.node || alive(**node));
+                2 * heard.count() > voters.len()
+            })
+    }
+
+    /// Adds a member without a vote, or does nothing if it is one; it catches up from then on.
+    pub async fn add_learner(&self, node: NodeId) -> Result<(), GroupError> {
+        let _one = self.0.changing.lock().await;
+        let added = self.0.raft.add_learner(node, EmptyNode {}, false).await;
+        added.map(|_| ()).map_err(GroupError::from)
+    }
+
+    /// Makes these the voters; learners that are not among them stay, voters that are not leave.
+    /// Each must be a member. The leader should hand over before it leaves.
+    pub async fn change_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), GroupError> {
+        let _one = self.0.changing.lock().await;
+        let changed = self.0.raft.change_membership(voters, false).await;
+        changed.map(|_| ()).map_err(GroupError::from)
+    }
+
+    /// Removes members without a vote.
+    pub async fn remove_learners(&self, nodes: BTreeSet<NodeId>) -> Result<(), GroupError> {
+        let _one = self.0.changing.lock().await;
+        let change = openraft::ChangeMembers::RemoveNodes(nodes);
+        let changed = self.0.raft.change_membership(change, false).await;
+        changed.map(|_| ()).map_err(GroupError::from)
+    }
+
+    /// Hands leadership to another voter and waits until it leads.
+    pub async fn transfer_leader(&self, to: NodeId) -> Result<(), GroupError> {
+        let mut watch = self.watch();
+        let before = watch.now();
+        if before.role != Role::Leader {
+            return Err(GroupError::NotLeader { leader: before.leader });
+        }
+        let asked = self.0.raft.trigger().transfer_leader(to).await;
+        asked.map_err(|error| GroupError::Stopped(error.to_string()))?;
+        let done = watch.until(|now| now.leader == Some(to) && now.term > before.term);
+        match tokio::time::timeout(TRANSFER_DEADLINE, done).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(GroupError::Stopped("while leadership was handed over".to_owned())),
+            Err(_) => Err(GroupError::Timeout),
+        }
+    }
+
+    /// Asks for votes. What comes of it shows in [`Group::watch`]; it is not tried again by itself.
+    pub async fn elect(&self, why: Election) -> Result<(), GroupError> {
+        let asked = match why {
+            Election::LeaderSilent => self.0.raft.trigger().elect(true).await,
+            Election::LeaderGone => self.take_over().await,
+        };
+        asked.map_err(|error| GroupError::Stopped(error.to_string()))
+    }
+
+    /// Acts as if the leader had handed over: the one election that voters do not refuse for
+    /// having heard it.
+    async fn take_over(&self) -> Result<(), Fatal<Types>> {
+        let vote = self.0.raft.with_raft_state(|state| *state.vote_ref()).await?;
+        if !self.0.raft.voter_ids().any(|voter| voter == self.0.node) {
+            return Ok(());
+        }
+        let request = TransferLeaderRequest::new(vote, self.0.node, None);
+        match self.0.raft.handle_transfer_leader(request).await? {
+            Ok(()) => Ok(()),
+            // It has written nothing since it started, and heard nobody: the ordinary way is open.
+            Err(_) => self.0.raft.trigger().elect(true).await,
+        }
+    }
+
+    /// Makes the leader heard by all members; they hear what is committed, too.
+    pub async fn heartbeat(&self) -> Result<(), GroupError> {
+        let sent = self.0.raft.trigger().heartbeat().await;
+        sent.map_err(|error| GroupError::Stopped(error.to_string()))
+    }
+
+    /// Bytes of bodies in the log. The owner asks for a [`Group::snapshot`] when enough of them
+    /// can be given back.
+    pub fn log_bytes(&self) -> u64 {
+        self.0.log.shared().bytes()
+    }
+
+    /// Makes a snapshot of the machine on this node; when it is safe, the log it covers is removed.
+    pub async fn snapshot(&self) -> Result<(), GroupError> {
+        let asked = self.0.raft.trigger().snapshot().await;
+        asked.map_err(|error| GroupError::Stopped(error.to_string()))
+    }
+
+    /// Figures.
+    pub fn status(&self) -> GroupStatus {
+        let leadership = self.leadership();
+        let metrics = self.0.raft.metrics();
+        let now = metrics.borrow_watched();
+        let membership = now.membership_config.membership();
+        let matched = now.replication.iter().flatten();
+        GroupStatus {
+            leadership,
+            last_index: now.last_log_index,
+            applied: now.last_applied.map(|id| id.index),
+            snapshot: now.snapshot.map(|id| id.index),
+            log_bytes: self.log_bytes(),
+            voters: membership.voter_ids().collect(),
+            learners: membership.learner_ids().collect(),
+            matched: matched.map(|(node, id)| (*node, id.map(|id| id.index))).collect(),
+        }
+    }
+
+    /// Stops the group on this node; what waits hears [`ProposeError::Stopped`].
+    pub async fn shutdown(&self) {
+        self.0.proposer.stop();
+        self.0.journals.close(self.0.spec);
+        if let Err(error) = self.0.raft.shutdown().await {
+            tracing::error!(group = %self.id(), %error, "a Raft group did not stop in order");
+        }
+        self.0.log.shared().write_mark();
+    }
+
+    /// Stops the group on this node, and removes what the store has of it: it is deleted, or this
+    /// node is no member any more. Its owners are not used again.
+    pub async fn delete(&self) {
+        self.shutdown().await;
+        self.0.journals.forget(self.0.spec);
+    }
+}
+
+impl LeaderWatch {
+    /// As of now; what is seen here is no change later.
+    pub fn now(&mut self) -> Leadership {
+        let now = self.0.borrow_and_update();
+        Leadership {
+            term: now.vote.leader_id.term,
+            leader: now.current_leader,
+            role: match now.state {
+                ServerState::Leader => Role::Leader,
+                ServerState::Follower => Role::Follower,
+                ServerState::Candidate => Role::Candidate,
+                ServerState::Learner => Role::Learner,
+                ServerState::Shutdown => Role::Stopped,
+            },
+        }
+    }
+
+    /// Waits for a change; `None` when the group is stopped.
+    pub async fn changed(&mut self) -> Option<Leadership> {
+        self.0.changed().await.ok()?;
+        Some(self.now())
+    }
+
+    /// Waits until it is so; false when the group is stopped first.
+    pub async fn until(&mut self, is_so: impl Fn(&Leadership) -> bool) -> bool {
+        let mut now = Some(self.now());
+        while let Some(leadership) = now {
+            if is_so(&leadership) {
+                return true;
+            }
+            now = self.changed().await;
+        }
+        false
+    }
+}
+
+impl From<RaftError<Types, ClientWriteError<Types>>> for GroupError {
+    fn from(error: RaftError<Types, ClientWriteError<Types>>) -> Self {
+        match error {
+            RaftError::APIError(ClientWriteError::ForwardToLeader(forward))
+            | RaftError::APIError(ClientWriteError::LogEntryDiscarded(forward)) => Self::NotLeader {
+                leader: forward.leader_id,
+            },
+            RaftError::APIError(error) => Self::Members(error.to_string()),
+            RaftError::Fatal(error) => Self::Stopped(error.to_string()),
+        }
+    }
+}
+
+/// How long a transfer of leadership may take.
+const TRANSFER_DEADLINE: Duration = Duration::from_secs(2);

@@ -1,0 +1,249 @@
+//! The Raft groups of this node: whose owner in the store is which log, and who a message from
+//! another node is for.
+//!
+//! The broker's [`crate::store::Owners`] hands on what the store calls back, and the node's links
+//! what they receive.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use openraft::Config;
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
+use tokio::sync::Semaphore;
+
+use super::apply::Applier;
+use super::group::Group;
+use super::log::{LogShared, RaftLog, Tails};
+use super::network::{Network, Transport};
+use super::receive::{Inbox, Receiver};
+use super::recovery::{Damage, rebuild};
+use super::snapshots::Snapshots;
+use super::types::Types;
+use super::wire::Response;
+use crate::machine::Machine;
+use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
+use crate::types::NodeId;
+
+/// A group, the same on all its members. Never used again after the group is deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct GroupId(pub u64);
+
+/// A group on this node.
+#[derive(Clone, Copy, Debug)]
+pub struct GroupSpec {
+    pub id: GroupId,
+    /// Owner of its log in this node's store,
+    pub log: OwnerId,
+    /// and of its snapshots.
+    pub snapshots: OwnerId,
+    pub pace: Pace,
+}
+
+/// Who says when it is time for an election or a heartbeat.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pace {
+    /// The group's own clock.
+    Ticking,
+    /// Whoever watches the nodes, with [`Group::elect`] and [`Group::heartbeat`]: an idle group
+    /// costs nothing.
+    Quiet,
+}
+
+/// What the store kept of a group; nothing of a new one.
+#[derive(Debug, Default)]
+pub struct Ledgers {
+    pub log: Option<OwnerLedger>,
+    pub snapshots: Option<OwnerLedger>,
+}
+
+/// Why a group cannot be opened.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// This member cannot vote for what it has forgotten: it must leave the group and join it
+    /// again under new owners.
+    #[error("the log of group {0} is damaged: {1}")]
+    Damaged(GroupId, #[source] Damage),
+    #[error("group {0} is open")]
+    Open(GroupId),
+    #[error("group {0} does not start: {1}")]
+    Raft(GroupId, String),
+}
+
+/// The groups; clones are the same.
+#[derive(Clone)]
+pub struct RaftJournals(Arc<Shared>);
+
+struct Shared {
+    node: NodeId,
+    store: Store,
+    transport: Arc<dyn Transport>,
+    /// Snapshots made at a time.
+    makers: Arc<Semaphore>,
+    tails: Arc<Tails>,
+    owners: Mutex<FxHashMap<OwnerId, Owner>>,
+    groups: RwLock<FxHashMap<GroupId, Arc<dyn Receiver>>>,
+    ticking: Arc<Config>,
+    quiet: Arc<Config>,
+}
+
+enum Owner {
+    Log(Arc<LogShared>),
+    Snapshots,
+}
+
+impl RaftJournals {
+    /// None yet. Whoever starts the store lets its [`crate::store::Owners`] delegate to this.
+    pub fn new(node: NodeId, store: Store, transport: Arc<dyn Transport>) -> Self {
+        Self(Arc::new(Shared {
+            node,
+            store,
+            transport,
+            makers: Arc::new(Semaphore::new(SNAPSHOTS_AT_A_TIME)),
+            tails: Arc::default(),
+            owners: Mutex::default(),
+            groups: RwLock::default(),
+            ticking: Arc::new(config(Pace::Ticking)),
+            quiet: Arc::new(config(Pace::Quiet)),
+        }))
+    }
+
+    /// For [`crate::store::Owners::durable`]; whether the owner belongs to a group.
+    pub fn durable(&self, owner: OwnerId, up_to_seq: u64) -> bool {
+        let log = match self.0.owners.lock().get(&owner) {
+            Some(Owner::Log(log)) => Arc::clone(log),
+            Some(Owner::Snapshots) => return true,
+            None => return false,
+        };
+        log.durable(up_to_seq);
+        true
+    }
+
+    /// For [`crate::store::Owners::failed`]: every group stops with its next write, and its
+    /// waiting ones fail.
+    pub fn failed(&self, error: &StoreError) {
+        let logs: Vec<_> = self.0.owners.lock().values().filter_map(Owner::log).collect();
+        for log in logs {
+            log.failed(error);
+        }
+    }
+
+    /// A request from another node; the future is the answer to send back. Requests of one node
+    /// are to be handed over in the order in which they came.
+    pub fn receive(&self, group: GroupId, request: Bytes) -> BoxFuture<'static, Bytes> {
+        let receiver = self.0.groups.read().get(&group).cloned();
+        match receiver {
+            Some(receiver) => receiver.receive(request),
+            None => {
+                let refused = Response::Refused(format!("group {group} is not on this node")).encode();
+                Box::pin(std::future::ready(refused))
+            }
+        }
+    }
+
+    /// Opens a group with what the store kept of it. A new one waits until it is founded
+    /// ([`Group::found`]) or a leader adds this node. The machine is empty; it is given the last
+    /// snapshot and what is known to be committed.
+    pub async fn open<M: Machine>(&self, spec: GroupSpec, ledgers: Ledgers, machine: M) -> Result<Group<M>, OpenError> {
+        let GroupSpec { id, .. } = spec;
+        if self.0.groups.read().contains_key(&id) {
+            return Err(OpenError::Open(id));
+        }
+        let damaged = |damage| OpenError::Damaged(id, damage);
+        let rebuilt = rebuild(ledgers.log).map_err(damaged)?;
+        let snapshots = Snapshots::open(self.0.store.clone(), spec.snapshots, ledgers.snapshots).map_err(damaged)?;
+        if rebuilt.mark.purged.as_ref().map(|purged| purged.index)
+            > snapshots
+                .current()
+                .and_then(|kept| kept.meta.last_log_id)
+                .map(|last| last.index)
+        {
+            return Err(damaged(Damage::Lost));
+        }
+        let log = RaftLog::new(self.0.store.clone(), spec.log, Arc::clone(&self.0.tails), rebuilt);
+        let machine = Arc::new(RwLock::new(machine));
+        let snapshots = Arc::new(snapshots);
+        let applier = Applier::new(Arc::clone(&machine), Arc::clone(&snapshots), Arc::clone(&self.0.makers));
+        let network = Network {
+            transport: Arc::clone(&self.0.transport),
+            node: self.0.node,
+            group: id,
+        };
+        let config = match spec.pace {
+            Pace::Ticking => Arc::clone(&self.0.ticking),
+            Pace::Quiet => Arc::clone(&self.0.quiet),
+        };
+        self.register(spec, log.shared());
+        let raft = openraft::Raft::<Types, _>::new(self.0.node, config, network, log.clone(), applier).await;
+        let raft = match raft {
+            Ok(raft) => raft,
+            Err(error) => {
+                self.close(spec);
+                return Err(OpenError::Raft(id, error.to_string()));
+            }
+        };
+        let inbox = Arc::new(Inbox::new(raft.clone(), snapshots));
+        self.0.groups.write().insert(id, inbox);
+        Ok(Group::new(self.clone(), spec, self.0.node, raft, log, machine))
+    }
+
+    fn register(&self, spec: GroupSpec, log: &Arc<LogShared>) {
+        let mut owners = self.0.owners.lock();
+        owners.insert(spec.log, Owner::Log(Arc::clone(log)));
+        owners.insert(spec.snapshots, Owner::Snapshots);
+    }
+
+    /// The group is no longer on this node.
+    pub(super) fn close(&self, spec: GroupSpec) {
+        self.0.groups.write().remove(&spec.id);
+        let mut owners = self.0.owners.lock();
+        owners.remove(&spec.log);
+        owners.remove(&spec.snapshots);
+    }
+
+    /// What the store has of the group is no more.
+    pub(super) fn forget(&self, spec: GroupSpec) {
+        self.0.store.forget(spec.log);
+        self.0.store.forget(spec.snapshots);
+    }
+}
+
+impl Owner {
+    fn log(&self) -> Option<Arc<LogShared>> {
+        match self {
+            Self::Log(log) => Some(Arc::clone(log)),
+            Self::Snapshots => None,
+        }
+    }
+}
+
+fn config(pace: Pace) -> Config {
+    let ticks = pace == Pace::Ticking;
+    Config {
+        cluster_name: String::new(),
+        enable_tick: ticks,
+        enable_heartbeat: ticks,
+        enable_elect: ticks,
+        heartbeat_interval: 200,
+        election_timeout_min: 500,
+        election_timeout_max: 1000,
+        enable_pre_vote: Some(true),
+        // An old leader that starts again does not know what was decided meanwhile.
+        enable_leader_restore: Some(false),
+        allow_log_reversion: Some(false),
+        // By reclaimable bytes, which the owner watches.
+        snapshot_policy: openraft::SnapshotPolicy::Never,
+        max_in_snapshot_log_to_keep: 16,
+        // A member falls behind by what is purged, never by a count.
+        replication_lag_threshold: 1024,
+        // Entries are large, and bytes are bounded where they are read.
+        max_payload_entries: 256,
+        log_stage_capacity: Some(8),
+        backoff: "50ms 100ms 200ms ...500ms".to_owned(),
+        ..Config::default()
+    }
+}
+
+/// Of all groups of the node.
+const SNAPSHOTS_AT_A_TIME: usize = 2;

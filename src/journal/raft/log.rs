@@ -1,0 +1,524 @@
+//! A group's log on the store: openraft's log storage, and what reads from it.
+//!
+//! In memory: where each entry is ([`Slot`]), and the bodies of the recent tail as clones of what
+//! was appended, so that replication and apply read without the disk. Older bodies are read back
+//! on a blocking thread. Vote, committed and purge mark are the owner's mark.
+//!
+//! An append is reported when the store says so ([`LogShared::durable`]), never before. The
+//! committed position rides along with the next append: after a crash it may be older than it
+//! was, and what it does not cover is applied again when a leader says how far it is.
+
+use std::collections::VecDeque;
+use std::fmt::Debug;
+use std::io;
+use std::ops::{Bound, RangeBounds, RangeInclusive};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use futures_util::stream::{self, Stream, StreamExt};
+use openraft::storage::{LogState, RaftLogReader, RaftLogStorage};
+use parking_lot::Mutex;
+
+use super::recovery::{Mark, Rebuilt, Slot, meta};
+use super::types::{Entry, IOFlushed, LogId, Types, Vote, log_id};
+use super::wire::{Kind, body_of, payload_of};
+use crate::store::{Keep, Loc, OwnerId, Store, StoreError};
+
+/// The log of one group; clones are the same log.
+#[derive(Clone)]
+pub struct RaftLog(Arc<LogShared>);
+
+/// What openraft's tasks, the store's callbacks and the group share.
+pub struct LogShared {
+    store: Store,
+    owner: OwnerId,
+    tails: Arc<Tails>,
+    state: Mutex<State>,
+    flushes: Mutex<Flushes>,
+}
+
+/// Bytes of tails in memory, of all groups of the node.
+#[derive(Default)]
+pub struct Tails(AtomicUsize);
+
+struct State {
+    mark: Mark,
+    /// What the store has of the mark is older.
+    mark_is_new: bool,
+    first: u64,
+    slots: VecDeque<Slot>,
+    next_seq: u64,
+    /// Index of the first entry whose body is in memory; all behind it have theirs too.
+    tail: u64,
+    tail_bytes: usize,
+    /// Bytes of bodies in the log.
+    bytes: u64,
+}
+
+/// Appends whose sync openraft has not heard of, in order.
+#[derive(Default)]
+struct Flushes {
+    waiting: VecDeque<(u64, IOFlushed)>,
+    durable: u64,
+    failed: Option<StoreError>,
+}
+
+impl RaftLog {
+    /// The log as it was kept.
+    pub fn new(store: Store, owner: OwnerId, tails: Arc<Tails>, rebuilt: Rebuilt) -> Self {
+        let Rebuilt {
+            mark,
+            first,
+            slots,
+            next_seq,
+            stale,
+        } = rebuilt;
+        if !stale.is_empty() {
+            store.batch(owner).remove(&runs(stale));
+        }
+        let flushes = Flushes {
+            durable: next_seq - 1,
+            ..Flushes::default()
+        };
+        let state = State {
+            mark,
+            mark_is_new: false,
+            first,
+            tail: first + slots.len() as u64,
+            tail_bytes: 0,
+            bytes: slots.iter().map(|slot| u64::from(slot.len)).sum(),
+            slots,
+            next_seq,
+        };
+        Self(Arc::new(LogShared {
+            store,
+            owner,
+            tails,
+            state: Mutex::new(state),
+            flushes: Mutex::new(flushes),
+        }))
+    }
+
+    pub fn shared(&self) -> &Arc<LogShared> {
+        &self.0
+    }
+}
+
+impl LogShared {
+    /// Everything up to this seq survives a crash.
+    pub fn durable(&self, up_to_seq: u64) {
+        let mut flushes = self.flushes.lock();
+        flushes.durable = flushes.durable.max(up_to_seq);
+        let done = flushes.waiting.partition_point(|(seq, _)| *seq <= up_to_seq);
+        for (_, flushed) in flushes.waiting.drain(..done) {
+            flushed.io_completed(Ok(()));
+        }
+    }
+
+    /// The store takes no more writes.
+    pub fn failed(&self, error: &StoreError) {
+        let mut flushes = self.flushes.lock();
+        flushes.failed = Some(error.clone());
+        for (_, flushed) in flushes.waiting.drain(..) {
+            flushed.io_completed(Err(io::Error::other(error.clone())));
+        }
+    }
+
+    /// Bytes of bodies in the log: what a snapshot would give back, but for the few entries kept
+    /// behind it.
+    pub fn bytes(&self) -> u64 {
+        self.state.lock().bytes
+    }
+
+    /// Writes the committed position, so that an orderly stop keeps it.
+    pub fn write_mark(&self) {
+        let mut state = self.state.lock();
+        if std::mem::take(&mut state.mark_is_new) {
+            self.store.batch(self.owner).mark(&state.mark.encode());
+        }
+    }
+
+    fn append(&self, entries: impl Iterator<Item = Entry>, flushed: IOFlushed) -> io::Result<()> {
+        let mut state = self.state.lock();
+        let mut puts: Vec<(LogId, Kind, Bytes)> = Vec::new();
+        let mut next = state.next();
+        for entry in entries {
+            if state.slots.is_empty() && puts.is_empty() && state.mark.purged.is_none() {
+                next = entry.log_id.index;
+            }
+            if entry.log_id.index != next {
+                return Err(io::Error::other(format!(
+                    "entry {} after a log up to {next}",
+                    entry.log_id.index
+                )));
+            }
+            next += 1;
+            let (kind, body) = body_of(&entry.payload);
+            puts.push((entry.log_id, kind, body));
+        }
+        if let Some((first, ..)) = puts.first()
+            && state.slots.is_empty()
+        {
+            state.first = first.index;
+            state.tail = first.index;
+        }
+        // Before the store may call back.
+        let last_seq = state.next_seq + puts.len() as u64 - 1;
+        self.flushes.lock().add(last_seq, flushed);
+        let mut batch = self.store.batch(self.owner);
+        for (id, kind, body) in puts {
+            let seq = state.next_seq;
+            let loc = batch.put(seq, meta(&id, kind), &[&body], Keep::Durable);
+            state.next_seq += 1;
+            state.push(
+                Slot {
+                    seq,
+                    loc,
+                    term: id.leader_id.term,
+                    kind,
+                    len: body.len() as u32,
+                    body: Some(body),
+                },
+                &self.tails,
+            );
+        }
+        if std::mem::take(&mut state.mark_is_new) {
+            batch.mark(&state.mark.encode());
+        }
+        drop(batch);
+        state.shorten_tail(self.tails.limit(), &self.tails);
+        Ok(())
+    }
+
+    /// Where the entries of the range are that the log has: at least one if there is one, and
+    /// then up to this many bytes.
+    fn find(&self, range: impl RangeBounds<u64>, max_bytes: usize) -> Vec<(u64, Slot)> {
+        let state = self.state.lock();
+        let from = match range.start_bound() {
+            Bound::Included(&index) => index,
+            Bound::Excluded(&index) => index + 1,
+            Bound::Unbounded => 0,
+        };
+        let until = match range.end_bound() {
+            Bound::Included(&index) => index.saturating_add(1),
+            Bound::Excluded(&index) => index,
+            Bound::Unbounded => u64::MAX,
+        };
+        let (from, until) = (from.max(state.first), until.min(state.next()));
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for index in from..until {
+            let slot = &state.slots[(index - state.first) as usize];
+            bytes += slot.len as usize;
+            if !found.is_empty() && bytes > max_bytes {
+                break;
+            }
+            found.push((index, slot.clone()));
+        }
+        found
+    }
+
+    /// The entries, bodies that are not in memory read from the store.
+    async fn load(&self, mut found: Vec<(u64, Slot)>) -> io::Result<Vec<Entry>> {
+        let wanted: Vec<(u64, Loc)> = found
+            .iter()
+            .filter(|(_, slot)| slot.body.is_none())
+            .map(|(_, slot)| (slot.seq, slot.loc))
+            .collect();
+        if !wanted.is_empty() {
+            let (store, owner) = (self.store.clone(), self.owner);
+            let bodies = tokio::task::spawn_blocking(move || store.read(owner, &wanted)).await;
+            let mut bodies = bodies.map_err(io::Error::other)?.map_err(io::Error::other)?.into_iter();
+            for (index, slot) in found.iter_mut().filter(|(_, slot)| slot.body.is_none()) {
+                slot.body = bodies.next().flatten();
+                if slot.body.is_none() {
+                    return Err(io::Error::other(format!("log entry {index} is gone")));
+                }
+            }
+        }
+        found
+            .into_iter()
+            .map(|(index, slot)| {
+                let payload = payload_of(slot.kind, slot.body.unwrap_or_default()).map_err(io::Error::other)?;
+                Ok(Entry {
+                    log_id: log_id(slot.term, index),
+                    payload,
+                })
+            })
+            .collect()
+    }
+
+    async fn write_vote(&self, vote: Vote) -> io::Result<()> {
+        let lsn = {
+            let mut state = self.state.lock();
+            state.mark.vote = Some(vote);
+            state.mark_is_new = false;
+            let mut batch = self.store.batch(self.owner);
+            batch.mark(&state.mark.encode());
+            batch.commit()
+        };
+        self.store.synced(lsn).await.map_err(io::Error::other)
+    }
+
+    fn truncate_from(&self, index: u64) {
+        let mut state = self.state.lock();
+        let keep = (index.max(state.first) - state.first) as usize;
+        let mut cut = Vec::new();
+        while state.slots.len() > keep {
+            cut.extend(state.pop_back(&self.tails));
+        }
+        cut.reverse();
+        self.store.batch(self.owner).remove(&runs(cut));
+    }
+
+    fn purge(&self, up_to: LogId) {
+        let mut state = self.state.lock();
+        let mut gone = Vec::new();
+        while state.first <= up_to.index
+            && let Some(seq) = state.pop_front(&self.tails)
+        {
+            gone.push(seq);
+        }
+        // A snapshot may be ahead of the whole log.
+        state.first = state.first.max(up_to.index + 1);
+        state.tail = state.tail.max(state.first);
+        state.mark.purged = state.mark.purged.max(Some(up_to));
+        state.mark_is_new = false;
+        let mut batch = self.store.batch(self.owner);
+        batch.mark(&state.mark.encode());
+        batch.remove(&runs(gone));
+    }
+
+    /// Waits while the store is far behind, so that no batch blocks the thread.
+    async fn room(&self) -> io::Result<()> {
+        if self.store.pressure() {
+            self.store.drained().await;
+        }
+        match &self.flushes.lock().failed {
+            Some(error) => Err(io::Error::other(error.clone())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl State {
+    fn next(&self) -> u64 {
+        self.first + self.slots.len() as u64
+    }
+
+    fn push(&mut self, slot: Slot, tails: &Tails) {
+        self.bytes += u64::from(slot.len);
+        self.tail_bytes += slot.len as usize;
+        tails.0.fetch_add(slot.len as usize, Ordering::Relaxed);
+        self.slots.push_back(slot);
+    }
+
+    fn pop_back(&mut self, tails: &Tails) -> Option<u64> {
+        let slot = self.slots.pop_back()?;
+        self.account(&slot, tails);
+        self.tail = self.tail.min(self.next());
+        Some(slot.seq)
+    }
+
+    fn pop_front(&mut self, tails: &Tails) -> Option<u64> {
+        let slot = self.slots.pop_front()?;
+        self.account(&slot, tails);
+        self.first += 1;
+        self.tail = self.tail.max(self.first);
+        Some(slot.seq)
+    }
+
+    fn account(&mut self, gone: &Slot, tails: &Tails) {
+        self.bytes -= u64::from(gone.len);
+        if gone.body.is_some() {
+            self.tail_bytes -= gone.len as usize;
+            tails.0.fetch_sub(gone.len as usize, Ordering::Relaxed);
+        }
+    }
+
+    fn shorten_tail(&mut self, limit: usize, tails: &Tails) {
+        while self.tail_bytes > limit {
+            let slot = &mut self.slots[(self.tail - self.first) as usize];
+            slot.body = None;
+            self.tail_bytes -= slot.len as usize;
+            tails.0.fetch_sub(slot.len as usize, Ordering::Relaxed);
+            self.tail += 1;
+        }
+    }
+
+    fn last(&self) -> Option<LogId> {
+        match self.slots.back() {
+            Some(slot) => Some(log_id(slot.term, self.next() - 1)),
+            None => self.mark.purged,
+        }
+    }
+}
+
+impl Flushes {
+    fn add(&mut self, seq: u64, flushed: IOFlushed) {
+        match &self.failed {
+            Some(error) => flushed.io_completed(Err(io::Error::other(error.clone()))),
+            // An append without entries.
+            None if seq <= self.durable && self.waiting.is_empty() => flushed.io_completed(Ok(())),
+            None => self.waiting.push_back((seq, flushed)),
+        }
+    }
+}
+
+impl Tails {
+    /// Bytes a group may keep in memory now.
+    fn limit(&self) -> usize {
+        match self.0.load(Ordering::Relaxed) {
+            all if all < NODE_TAIL_BYTES => TAIL_BYTES,
+            _ => CROWDED_TAIL_BYTES,
+        }
+    }
+}
+
+impl Drop for LogShared {
+    fn drop(&mut self) {
+        let tail_bytes = self.state.get_mut().tail_bytes;
+        self.tails.0.fetch_sub(tail_bytes, Ordering::Relaxed);
+    }
+}
+
+impl RaftLogReader<Types> for RaftLog {
+    async fn try_get_log_entries<RB>(&mut self, range: RB) -> io::Result<Vec<Entry>>
+    where
+        RB: RangeBounds<u64> + Clone + Debug + Send,
+    {
+        let found = self.0.find(range, usize::MAX);
+        self.0.load(found).await
+    }
+
+    async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
+        Ok(self.0.state.lock().mark.vote)
+    }
+
+    async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
+        let found = self.0.find(start..end, BATCH_BYTES);
+        self.0.load(found).await
+    }
+
+    async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<Entry>> + Send
+    where
+        RB: RangeBounds<u64> + Clone + Debug + Send,
+    {
+        let log = Arc::clone(&self.0);
+        let from = match range.start_bound() {
+            Bound::Included(&index) => index,
+            Bound::Excluded(&index) => index + 1,
+            Bound::Unbounded => 0,
+        };
+        let end = range.end_bound().cloned();
+        let batches = stream::unfold(Some(from), move |from| {
+            let log = Arc::clone(&log);
+            async move {
+                let found = log.find((Bound::Included(from?), end), BATCH_BYTES);
+                let (last, _) = found.last()?;
+                let next = last + 1;
+                match log.load(found).await {
+                    Ok(entries) => Some((entries.into_iter().map(Ok).collect(), Some(next))),
+                    Err(error) => Some((vec![Err(error)], None)),
+                }
+            }
+        });
+        batches.flat_map(stream::iter)
+    }
+
+    /// The last entry of each term in the range.
+    async fn get_key_log_ids(&mut self, range: RangeInclusive<LogId>) -> io::Result<Vec<LogId>> {
+        let (first, last) = range.into_inner();
+        let state = self.0.state.lock();
+        let mut keys = Vec::new();
+        let mut before = first;
+        for index in (first.index + 1).max(state.first)..last.index.min(state.next()) {
+            let id = log_id(state.slots[(index - state.first) as usize].term, index);
+            if id.leader_id != before.leader_id {
+                keys.push(before);
+            }
+            before = id;
+        }
+        if before.leader_id != last.leader_id {
+            keys.push(before);
+        }
+        keys.push(last);
+        Ok(keys)
+    }
+}
+
+impl RaftLogStorage<Types> for RaftLog {
+    type LogReader = Self;
+
+    async fn get_log_state(&mut self) -> io::Result<LogState<Types>> {
+        let state = self.0.state.lock();
+        Ok(LogState {
+            last_purged_log_id: state.mark.purged,
+            last_log_id: state.last(),
+        })
+    }
+
+    async fn get_log_reader(&mut self) -> Self {
+        self.clone()
+    }
+
+    async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        self.0.room().await?;
+        self.0.write_vote(*vote).await
+    }
+
+    async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
+        let mut state = self.0.state.lock();
+        state.mark_is_new |= state.mark.committed != committed;
+        state.mark.committed = committed;
+        Ok(())
+    }
+
+    async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
+        Ok(self.0.state.lock().mark.committed)
+    }
+
+    async fn append<I>(&mut self, entries: I, callback: IOFlushed) -> io::Result<()>
+    where
+        I: IntoIterator<Item = Entry> + Send,
+        I::IntoIter: Send,
+    {
+        let entries = entries.into_iter();
+        self.0.room().await?;
+        self.0.append(entries, callback)
+    }
+
+    async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {
+        self.0.room().await?;
+        self.0.truncate_from(last_log_id.map_or(0, |last| last.index + 1));
+        Ok(())
+    }
+
+    async fn purge(&mut self, log_id: LogId) -> io::Result<()> {
+        self.0.room().await?;
+        self.0.purge(log_id);
+        Ok(())
+    }
+}
+
+/// Ascending seqs as ranges.
+pub fn runs(seqs: impl IntoIterator<Item = u64>) -> Vec<(u64, u64)> {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for seq in seqs {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == seq => *last = seq,
+            _ => runs.push((seq, seq)),
+        }
+    }
+    runs
+}
+
+/// Bytes of entries read, replicated or applied together; one larger entry goes alone.
+pub const BATCH_BYTES: usize = 1024 * 1024;
+/// Bytes of recent entries a group keeps in memory,
+const TAIL_BYTES: usize = 4 * 1024 * 1024;
+/// and when all groups together have as much as this,
+const NODE_TAIL_BYTES: usize = 64 * 1024 * 1024;
+/// each that appends goes down to this.
+const CROWDED_TAIL_BYTES: usize = 64 * 1024;

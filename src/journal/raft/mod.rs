@@ -1,0 +1,32 @@
+//! A log that a group of nodes agrees on: openraft, on the store and on the links between nodes.
+//!
+//! ```text
+//! propose → pack: what waits becomes one entry → openraft → log: entries of an owner of the store
+//!                                                   │                     │ synced with everybody's
+//!                          Transport ← network ─────┤                     ↓
+//!                          (links)   → receive      └──── committed → apply → Machine → answers
+//! ```
+//! [`RaftJournals`] is the node's side: which group is whose owner in the store and who a message
+//! from another node is for. [`Group`] is one group on this node. This folder alone names
+//! openraft's types.
+
+mod apply;
+mod group;
+mod journals;
+mod log;
+mod network;
+mod pack;
+mod propose;
+mod receive;
+mod recovery;
+mod snapshots;
+mod types;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use group::{Election, Group, GroupError, GroupStatus, LeaderWatch, Leadership, Role};
+pub use journals::{GroupId, GroupSpec, Ledgers, OpenError, Pace, RaftJournals};
+pub use network::{Transport, TransportError};
+pub use propose::{Applied, ProposeError};

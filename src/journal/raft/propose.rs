@@ -1,0 +1,326 @@
+//! Proposals on their way into the log.
+//!
+//! ```text
+//! submit → waiting ──pump: up to ENTRY_BYTES into one entry──→ in flight (IN_FLIGHT) → applied → done
+//! ```
+//! A few entries are in flight; what arrives meanwhile waits and goes together into the next one,
+//! so load makes entries larger, not more. Order is kept: records are applied in the order in
+//! which they were submitted, but after an error some before it may be missing.
+//!
+//! The pump is a task that lives only while there is something to send.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::Instant;
+use openraft::Raft;
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{ClientWriteError, ForwardToLeader};
+use openraft::raft::ClientWriteResult;
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::apply::Applier;
+use super::pack::Packed;
+use super::types::{Answer, Types};
+use crate::machine::{Machine, Unreadable};
+use crate::types::NodeId;
+
+/// A record that a majority has and this node has applied.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Applied<O> {
+    /// Its entry's index in the log.
+    pub index: u64,
+    /// What the machine said.
+    pub output: O,
+}
+
+/// Why a proposal was not applied here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Not proposed: another node leads, or none that is known.
+    #[error("this node does not lead the group")]
+    NotLeader { leader: Option<NodeId> },
+    /// Not proposed: this node leads but does not hear a majority.
+    #[error("a majority of the group cannot be reached")]
+    NoQuorum,
+    /// Proposed, but leadership ended: it may or may not come to be applied.
+    #[error("the group's leader changed; the record may or may not be kept")]
+    Unknown { leader: Option<NodeId> },
+    /// Proposed or not: the group stopped on this node.
+    #[error("the group is stopped on this node")]
+    Stopped,
+    /// Not proposed: this program could not read it back.
+    #[error("the record cannot be read: {0}")]
+    Unreadable(#[from] Unreadable),
+    /// Not proposed: it has more than [`RECORD_BYTES`].
+    #[error("a record of {0} bytes is too large")]
+    TooLarge(usize),
+}
+
+/// Whom to tell.
+type Done<O> = Box<dyn FnOnce(Result<Applied<O>, ProposeError>) + Send>;
+
+/// Proposals to one group.
+pub struct Proposer<M: Machine> {
+    raft: Raft<Types, Applier<M>>,
+    runtime: Handle,
+    queue: Mutex<Queue<M::Output>>,
+    /// Bytes that may wait with callers who wait for room.
+    room: Arc<Semaphore>,
+}
+
+struct Queue<O> {
+    waiting: VecDeque<(Bytes, Telling<O>)>,
+    in_flight: usize,
+    is_pumping: bool,
+}
+
+/// Tells for certain: [`ProposeError::Stopped`] if nothing else was told.
+struct Telling<O>(Option<Done<O>>);
+
+/// Records in one entry, from when they leave the queue until they are applied or given up.
+struct Flight<M: Machine> {
+    proposer: Arc<Proposer<M>>,
+    telling: Vec<Telling<M::Output>>,
+}
+
+impl<M: Machine> Proposer<M> {
+    pub fn new(raft: Raft<Types, Applier<M>>) -> Self {
+        Self {
+            raft,
+            runtime: Handle::current(),
+            queue: Mutex::new(Queue {
+                waiting: VecDeque::new(),
+                in_flight: 0,
+                is_pumping: false,
+            }),
+            room: Arc::new(Semaphore::new(WAITING_BYTES)),
+        }
+    }
+
+    /// Proposes a record and waits until it is applied here; waits for room first while much waits.
+    pub async fn propose(self: &Arc<Self>, record: Bytes) -> Result<Applied<M::Output>, ProposeError> {
+        let bytes = record.len().clamp(1, WAITING_BYTES);
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes as u32).await;
+        let room = room.map_err(|_| ProposeError::Stopped)?;
+        let (answer, answered) = oneshot::channel();
+        self.submit(record, move |applied| {
+            drop(room);
+            // Who does not wait any more does not hear it.
+            let _ = answer.send(applied);
+        });
+        answered.await.unwrap_or(Err(ProposeError::Stopped))
+    }
+
+    /// Proposes a record and returns at once; `done` is called once, from another task.
+    pub fn submit(
+        self: &Arc<Self>,
+        record: Bytes,
+        done: impl FnOnce(Result<Applied<M::Output>, ProposeError>) + Send + 'static,
+    ) {
+        let telling = Telling(Some(Box::new(done)));
+        if record.len() > RECORD_BYTES {
+            return telling.tell(Err(ProposeError::TooLarge(record.len())));
+        }
+        if let Err(error) = M::check(&record) {
+            return telling.tell(Err(error.into()));
+        }
+        let mut queue = self.queue.lock();
+        queue.waiting.push_back((record, telling));
+        self.start_pump(&mut queue);
+    }
+
+    fn start_pump(self: &Arc<Self>, queue: &mut Queue<M::Output>) {
+        if !queue.is_pumping && queue.in_flight < IN_FLIGHT && !queue.waiting.is_empty() {
+            queue.is_pumping = true;
+            self.runtime.spawn(Arc::clone(self).pump());
+        }
+    }
+
+    /// Ends when nothing waits or enough is in flight.
+    async fn pump(self: Arc<Self>) {
+        let mut is_sure = false;
+        loop {
+            if !is_sure {
+                if let Err(error) = self.hear_majority().await {
+                    return self.give_up(&error);
+                }
+                is_sure = true;
+            }
+            let Some((packed, flight)) = self.load() else { return };
+            let answer = Answer::new(move |result| flight.land(result));
+            // An error drops the flight, which tells.
+            if self.raft.client_write_ff(packed, Some(answer)).await.is_err() {
+                return self.give_up(&ProposeError::Stopped);
+            }
+        }
+    }
+
+    /// Takes what waits, up to an entry's worth.
+    fn load(self: &Arc<Self>) -> Option<(Packed, Flight<M>)> {
+        let mut queue = self.queue.lock();
+        if queue.waiting.is_empty() || queue.in_flight >= IN_FLIGHT {
+            queue.is_pumping = false;
+            return None;
+        }
+        let (mut count, mut bytes) = (0, 0);
+        for (record, _) in &queue.waiting {
+            bytes += record.len() + 4;
+            if count > 0 && bytes > ENTRY_BYTES {
+                break;
+            }
+            count += 1;
+        }
+        queue.in_flight += 1;
+        let (records, telling): (Vec<_>, Vec<_>) = queue.waiting.drain(..count).unzip();
+        drop(queue);
+        let flight = Flight {
+            proposer: Arc::clone(self),
+            telling,
+        };
+        Some((Packed::of(records.iter()), flight))
+    }
+
+    /// A group that was idle longer than its lease refuses proposals until it has heard its
+    /// members again: asks them first.
+    async fn hear_majority(&self) -> Result<(), ProposeError> {
+        let mut metrics = self.raft.metrics();
+        let server = self.raft.server_metrics();
+        let deadline = tokio::time::Instant::now() + QUORUM_DEADLINE;
+        let mut asked = false;
+        loop {
+            {
+                let now = metrics.borrow_watched();
+                if now.running_state.is_err() {
+                    return Err(ProposeError::Stopped);
+                }
+                // The role is told here first.
+                let server = server.borrow_watched();
+                if !server.state.is_leader() {
+                    return Err(ProposeError::NotLeader {
+                        leader: server.current_leader,
+                    });
+                }
+                // A majority of its own, which no message tells.
+                if server.membership_config.voter_ids().all(|voter| voter == server.id) {
+                    return Ok(());
+                }
+                let heard = now.last_quorum_acked.map(|at| at.into_inner().elapsed());
+                if heard.is_some_and(|ago| ago < SURE) {
+                    return Ok(());
+                }
+            }
+            if !asked {
+                asked = true;
+                self.raft
+                    .trigger()
+                    .heartbeat()
+                    .await
+                    .map_err(|_| ProposeError::Stopped)?;
+            }
+            match tokio::time::timeout_at(deadline, metrics.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return Err(ProposeError::Stopped),
+                Err(_) => return Err(ProposeError::NoQuorum),
+            }
+        }
+    }
+
+    /// Tells all who wait.
+    fn give_up(&self, error: &ProposeError) {
+        let waiting = {
+            let mut queue = self.queue.lock();
+            queue.is_pumping = false;
+            std::mem::take(&mut queue.waiting)
+        };
+        for (_, telling) in waiting {
+            telling.tell(Err(error.clone()));
+        }
+    }
+
+    /// The group stops: nothing waits any more.
+    pub fn stop(&self) {
+        self.room.close();
+        self.give_up(&ProposeError::Stopped);
+    }
+}
+
+impl<O> Telling<O> {
+    fn tell(mut self, result: Result<Applied<O>, ProposeError>) {
+        if let Some(done) = self.0.take() {
+            done(result);
+        }
+    }
+}
+
+impl<O> Drop for Telling<O> {
+    fn drop(&mut self) {
+        if let Some(done) = self.0.take() {
+            done(Err(ProposeError::Stopped));
+        }
+    }
+}
+
+impl<M: Machine> Flight<M> {
+    fn land(mut self, result: ClientWriteResult<Types>) {
+        let telling = std::mem::take(&mut self.telling);
+        match result {
+            Ok(response) => {
+                let index = response.log_id.index;
+                let outputs = response.data.take::<M::Output>().unwrap_or_default();
+                for (telling, output) in telling.into_iter().zip(outputs) {
+                    telling.tell(Ok(Applied { index, output }));
+                }
+            }
+            Err(error) => {
+                let error = ProposeError::from(error);
+                for telling in telling {
+                    telling.tell(Err(error.clone()));
+                }
+            }
+        }
+    }
+}
+
+impl<M: Machine> Drop for Flight<M> {
+    fn drop(&mut self) {
+        self.telling.clear();
+        let mut queue = self.proposer.queue.lock();
+        queue.in_flight -= 1;
+        self.proposer.start_pump(&mut queue);
+    }
+}
+
+impl From<ClientWriteError<Types>> for ProposeError {
+    fn from(error: ClientWriteError<Types>) -> Self {
+        match error {
+            ClientWriteError::ForwardToLeader(ForwardToLeader { leader_id, .. }) => {
+                Self::NotLeader { leader: leader_id }
+            }
+            ClientWriteError::LogEntryDiscarded(ForwardToLeader { leader_id, .. }) => {
+                Self::Unknown { leader: leader_id }
+            }
+            // Neither is asked for with a record.
+            ClientWriteError::ChangeMembershipError(_) | ClientWriteError::PreconditionFailed(_) => {
+                Self::Unknown { leader: None }
+            }
+        }
+    }
+}
+
+/// Entries in flight.
+const IN_FLIGHT: usize = 4;
+/// Bytes of records in one entry; a larger record goes alone.
+const ENTRY_BYTES: usize = 1024 * 1024;
+/// Bytes of the largest record.
+pub const RECORD_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes that wait before [`Proposer::propose`] waits itself.
+const WAITING_BYTES: usize = 16 * 1024 * 1024;
+/// A majority heard from so long ago will still count when the proposal is looked at.
+const SURE: Duration = Duration::from_millis(500);
+/// How long a majority may take to answer.
+const QUORUM_DEADLINE: Duration = Duration::from_secs(2);

@@ -1,0 +1,242 @@
+//! A group's snapshots: pieces kept as entries of an owner of their own, and its mark, which says
+//! what the current one is made of.
+//!
+//! Pieces are put while a snapshot is built or received; it becomes the current one when the mark
+//! that names them is synced, and only then may the log go. Pieces that no mark names are removed,
+//! after a restart as well. A snapshot that is still being sent keeps its pieces until it is sent,
+//! also when a newer one has taken its place.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::log::{BATCH_BYTES, runs};
+use super::recovery::Damage;
+use super::types::SnapshotMeta;
+use super::wire::{Reader, WireError, Writer};
+use crate::machine::Parts;
+use crate::store::{Keep, Loc, OwnerId, OwnerLedger, Store};
+
+/// The snapshots of one group.
+pub struct Snapshots {
+    store: Store,
+    owner: OwnerId,
+    state: Mutex<State>,
+    /// One at a time becomes current.
+    turn: tokio::sync::Mutex<()>,
+}
+
+struct State {
+    next_seq: u64,
+    current: Option<Arc<KeptSnapshot>>,
+}
+
+/// A whole snapshot in the store.
+pub struct KeptSnapshot {
+    pub meta: SnapshotMeta,
+    pieces: Pieces,
+}
+
+/// Pieces in the store, removed with the last who needs them unless they are the current snapshot.
+struct Pieces {
+    store: Store,
+    owner: OwnerId,
+    at: Vec<(u64, Loc)>,
+    bytes: u64,
+    current: AtomicBool,
+}
+
+/// A snapshot on its way into the store.
+pub struct SnapshotWriter {
+    snapshots: Arc<Snapshots>,
+    pieces: Pieces,
+}
+
+impl Snapshots {
+    /// What the store kept.
+    pub fn open(store: Store, owner: OwnerId, ledger: Option<OwnerLedger>) -> Result<Self, Damage> {
+        let ledger = ledger.unwrap_or_default();
+        if ledger.damaged {
+            return Err(Damage::Lost);
+        }
+        let mut current = None;
+        let mut named = Vec::new();
+        if let Some(mark) = ledger.mark {
+            let (meta, ranges) = read_mark(mark)?;
+            named = ranges;
+            let kept: Vec<_> = ledger.entries.iter().filter(|entry| is_in(&named, entry.seq)).collect();
+            if kept.len() as u64 != named.iter().map(|(first, last)| last - first + 1).sum::<u64>() {
+                return Err(Damage::Lost);
+            }
+            let pieces = Pieces {
+                store: store.clone(),
+                owner,
+                at: kept.iter().map(|entry| (entry.seq, entry.loc)).collect(),
+                bytes: kept.iter().map(|entry| u64::from(entry.len)).sum(),
+                current: AtomicBool::new(true),
+            };
+            current = Some(Arc::new(KeptSnapshot { meta, pieces }));
+        }
+        let left_over: Vec<_> = ledger
+            .entries
+            .iter()
+            .map(|entry| entry.seq)
+            .filter(|seq| !is_in(&named, *seq))
+            .collect();
+        if !left_over.is_empty() {
+            store.batch(owner).remove(&runs(left_over));
+        }
+        Ok(Self {
+            store,
+            owner,
+            state: Mutex::new(State {
+                next_seq: ledger.next_seq.max(1),
+                current,
+            }),
+            turn: tokio::sync::Mutex::default(),
+        })
+    }
+
+    pub fn current(&self) -> Option<Arc<KeptSnapshot>> {
+        self.state.lock().current.clone()
+    }
+
+    /// Begins a new one.
+    pub fn writer(self: &Arc<Self>) -> SnapshotWriter {
+        SnapshotWriter {
+            snapshots: Arc::clone(self),
+            pieces: Pieces {
+                store: self.store.clone(),
+                owner: self.owner,
+                at: Vec::new(),
+                bytes: 0,
+                current: AtomicBool::new(false),
+            },
+        }
+    }
+
+    /// Makes this one the current one, unless there is a later one, and returns when that survives
+    /// a crash.
+    pub async fn keep(&self, snapshot: Arc<KeptSnapshot>) -> io::Result<()> {
+        let _turn = self.turn.lock().await;
+        let current = self.current();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &snapshot)) {
+            return Ok(());
+        }
+        if current.is_some_and(|current| current.meta.last_log_id > snapshot.meta.last_log_id) {
+            return Ok(());
+        }
+        let lsn = {
+            let mut batch = self.store.batch(self.owner);
+            batch.mark(&snapshot.mark());
+            batch.commit()
+        };
+        self.store.synced(lsn).await.map_err(io::Error::other)?;
+        snapshot.pieces.current.store(true, Ordering::Release);
+        if let Some(old) = self.state.lock().current.replace(snapshot) {
+            old.pieces.current.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+}
+
+impl KeptSnapshot {
+    /// Bytes of all pieces.
+    pub fn bytes(&self) -> u64 {
+        self.pieces.bytes
+    }
+
+    pub fn count(&self) -> usize {
+        self.pieces.at.len()
+    }
+
+    /// Reads a piece; blocks.
+    pub fn piece(&self, number: usize) -> io::Result<Bytes> {
+        let at = self.pieces.at[number];
+        let read = self
+            .pieces
+            .store
+            .read(self.pieces.owner, &[at])
+            .map_err(io::Error::other)?;
+        let piece = read.into_iter().next().flatten();
+        piece.ok_or_else(|| io::Error::other(format!("piece {number} of a snapshot is gone")))
+    }
+
+    /// Its pieces in order, each read when it is asked for; blocks.
+    pub fn parts(self: &Arc<Self>) -> Parts {
+        let snapshot = Arc::clone(self);
+        Box::new((0..self.count()).map(move |number| snapshot.piece(number)))
+    }
+
+    fn mark(&self) -> Bytes {
+        let runs = runs(self.pieces.at.iter().map(|(seq, _)| *seq));
+        let mut w = Writer::new();
+        w.snapshot_meta(&self.meta).u32(runs.len() as u32);
+        for (first, last) in runs {
+            w.u64(first).u64(last);
+        }
+        w.finish()
+    }
+}
+
+impl SnapshotWriter {
+    /// Pieces so far.
+    pub fn count(&self) -> usize {
+        self.pieces.at.len()
+    }
+
+    /// Adds a piece; blocks while the store is far behind.
+    pub fn add(&mut self, piece: &[u8]) {
+        let mut state = self.snapshots.state.lock();
+        let seq = state.next_seq;
+        state.next_seq += 1;
+        drop(state);
+        let mut batch = self.snapshots.store.batch(self.snapshots.owner);
+        let loc = batch.put(seq, [0; 24], &[piece], Keep::Durable);
+        drop(batch);
+        self.pieces.at.push((seq, loc));
+        self.pieces.bytes += piece.len() as u64;
+    }
+
+    /// That was the last piece.
+    pub fn finish(self, meta: SnapshotMeta) -> Arc<KeptSnapshot> {
+        Arc::new(KeptSnapshot {
+            meta,
+            pieces: self.pieces,
+        })
+    }
+}
+
+impl Drop for Pieces {
+    fn drop(&mut self) {
+        if !*self.current.get_mut() && !self.at.is_empty() && !self.store.failed() {
+            let seqs = self.at.iter().map(|(seq, _)| *seq);
+            self.store.batch(self.owner).remove(&runs(seqs));
+        }
+    }
+}
+
+fn read_mark(mark: Vec<u8>) -> Result<(SnapshotMeta, Vec<(u64, u64)>), WireError> {
+    let mut r = Reader::new(mark.into())?;
+    let meta = r.snapshot_meta()?;
+    let count = r.u32()?;
+    let mut runs = Vec::new();
+    for _ in 0..count {
+        let (first, last) = (r.u64()?, r.u64()?);
+        if last < first {
+            return Err(WireError::Short);
+        }
+        runs.push((first, last));
+    }
+    Ok((meta, runs))
+}
+
+fn is_in(ranges: &[(u64, u64)], seq: u64) -> bool {
+    ranges.iter().any(|(first, last)| (*first..=*last).contains(&seq))
+}
+
+/// The largest piece that is sent.
+pub const PIECE_BYTES: usize = 8 * BATCH_BYTES;
