@@ -88,7 +88,9 @@ impl Machine for Replicated {
         let applied = {
             let mut catalog = self.catalog.write();
             if let Command::DeclareQueue(spec) = &mut command {
-                spec.id = catalog.next_queue_id();
+                let vhost = catalog.vhost(&spec.vhost);
+                let same = vhost.and_then(|vhost| vhost.queue(&spec.name));
+                spec.id = same.map_or(catalog.next_queue_id(), |same| same.id);
             }
             catalog.apply(&command, &mut changes)
         };
@@ -118,3 +120,6 @@ impl Machine for Replicated {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;
