@@ -62,11 +62,11 @@ impl Pieces {
 
     fn next_message(&mut self) -> Option<One> {
         loop {
-            if let Some((block, at)) = &mut self.current {
-                if let Some((one, next)) = block.living_from(*at) {
-                    *at = next;
-                    return Some(one);
-                }
+            if let Some((block, at)) = &mut self.current
+                && let Some((one, next)) = block.living_from(*at)
+            {
+                *at = next;
+                return Some(one);
             }
             self.current = Some((self.blocks.next()?, 0));
         }

@@ -74,8 +74,11 @@ fn a_snapshot_without_its_end_is_refused() {
     ledger.apply(1, anything()).expect("readable");
     let whole = pieces(&ledger);
     for len in 0..whole.len() {
-        let parts = whole[..len].to_vec().into_iter().map(Ok);
-        assert!(Ledger::new().restore(Box::new(parts)).is_err(), "{len} pieces");
+        let parts: Vec<_> = whole.iter().take(len).cloned().map(Ok).collect();
+        assert!(
+            Ledger::new().restore(Box::new(parts.into_iter())).is_err(),
+            "{len} pieces"
+        );
     }
     let mut missing = whole.clone();
     missing.remove(1);
