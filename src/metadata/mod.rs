@@ -10,6 +10,7 @@ mod command;
 pub mod definitions;
 mod error;
 pub mod json;
+pub mod replicated;
 mod vhost;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,205 @@
+//! A ledger as a row of pieces, and back.
+//!
+//! ```text
+//! u8 version │ u8 HEAD     │ next seq │ delivered up to │ (u64 producer │ its number │ seq) …
+//! u8 version │ u8 MESSAGES │ (seq − the one before │ count │ 24 bytes meta │ length │ stored form) …
+//! u8 version │ u8 END      │ messages
+//! ```
+//!
+//! Numbers are as in records. The same ledger gives the same bytes on every member: where a body
+//! lies is not in them.
+
+use std::io;
+use std::sync::Arc;
+use std::vec;
+
+use bytes::Bytes;
+
+use super::living::{Block, One, Place};
+use super::{Bodies, Ledger};
+use crate::machine::{Parts, Unreadable};
+use crate::queue::record::{Input, Origin, ProducerId, put_number};
+use crate::queue::sink::META_LEN;
+
+const FORMAT: u8 = 1;
+const HEAD: u8 = 1;
+const MESSAGES: u8 = 2;
+const END: u8 = 3;
+
+/// Bytes after which a piece of messages ends.
+const PIECE: usize = 256 * 1024;
+
+/// The pieces of a ledger, made as they are asked for.
+pub(super) struct Pieces {
+    head: Option<Bytes>,
+    blocks: vec::IntoIter<Arc<Block>>,
+    /// The block that is being written, and its next slot.
+    current: Option<(Arc<Block>, usize)>,
+    bodies: Option<Arc<dyn Bodies>>,
+    written: u64,
+    is_over: bool,
+}
+
+impl Pieces {
+    pub fn of(ledger: &Ledger) -> Self {
+        let mut head = vec![FORMAT, HEAD];
+        put_number(&mut head, ledger.next_seq());
+        put_number(&mut head, ledger.delivered_up_to);
+        for (id, known) in ledger.producers.in_order() {
+            head.extend_from_slice(&id.0.to_le_bytes());
+            put_number(&mut head, known.number);
+            put_number(&mut head, known.seq);
+        }
+        Self {
+            head: Some(head.into()),
+            blocks: ledger.living.blocks().into_iter(),
+            current: None,
+            bodies: ledger.bodies.clone(),
+            written: 0,
+            is_over: false,
+        }
+    }
+
+    fn next_message(&mut self) -> Option<One> {
+        loop {
+            if let Some((block, at)) = &mut self.current
+                && let Some((one, next)) = block.living_from(*at)
+            {
+                *at = next;
+                return Some(one);
+            }
+            self.current = Some((self.blocks.next()?, 0));
+        }
+    }
+
+    fn messages(&mut self) -> io::Result<Bytes> {
+        let mut piece = vec![FORMAT, MESSAGES];
+        let mut before = 0;
+        while piece.len() < PIECE
+            && let Some(one) = self.next_message()
+        {
+            let stored = match one.stored.is_empty() {
+                true => super::read(self.bodies.as_ref(), one.seq, one.place)?,
+                false => one.stored,
+            };
+            if stored.len() != one.stored_len as usize {
+                return Err(io::Error::other(format!(
+                    "the body of message {} is another's",
+                    one.seq
+                )));
+            }
+            put_number(&mut piece, one.seq - before);
+            before = one.seq;
+            put_number(&mut piece, one.count.into());
+            piece.extend_from_slice(&one.meta);
+            put_number(&mut piece, stored.len() as u64);
+            piece.extend_from_slice(&stored);
+            self.written += 1;
+        }
+        if before == 0 {
+            piece[1] = END;
+            put_number(&mut piece, self.written);
+            self.is_over = true;
+        }
+        Ok(piece.into())
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = io::Result<Bytes>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(head) = self.head.take() {
+            return Some(Ok(head));
+        }
+        if self.is_over {
+            return None;
+        }
+        let piece = self.messages();
+        self.is_over |= piece.is_err();
+        Some(piece)
+    }
+}
+
+/// Reads a snapshot into an empty ledger.
+pub(super) fn read(mut ledger: Ledger, parts: Parts) -> Result<Ledger, Unreadable> {
+    let damaged = || Unreadable::new("a queue's snapshot is damaged");
+    let mut expected = HEAD;
+    for piece in parts {
+        let piece = piece?;
+        let (&[version, kind], _) = piece.split_first_chunk().ok_or_else(damaged)?;
+        if version != FORMAT {
+            return Err(Unreadable(format!(
+                "format version {version} of a queue's snapshot is unknown; this version reads {FORMAT}"
+            )));
+        }
+        match (expected, kind) {
+            (HEAD, HEAD) => {
+                read_head(&mut ledger, &piece).ok_or_else(damaged)?;
+                expected = MESSAGES;
+            }
+            (MESSAGES, MESSAGES) => read_messages(&mut ledger, &piece)?.ok_or_else(damaged)?,
+            (MESSAGES, END) => {
+                let mut input = Input { bytes: &piece, at: 2 };
+                if input.number() != Some(ledger.living.len()) || !input.is_at_end() {
+                    return Err(damaged());
+                }
+                expected = END;
+            }
+            _ => return Err(damaged()),
+        }
+    }
+    if expected != END {
+        return Err(Unreadable::new("a queue's snapshot is not whole"));
+    }
+    ledger.held = ledger.living.bytes();
+    Ok(ledger)
+}
+
+fn read_head(ledger: &mut Ledger, piece: &[u8]) -> Option<()> {
+    let mut input = Input { bytes: piece, at: 2 };
+    ledger.next_seq = input.number()?;
+    ledger.delivered_up_to = input.number()?;
+    while !input.is_at_end() {
+        let producer = ProducerId(input.fixed()?);
+        let number = input.number()?;
+        ledger.producers.note(Origin { producer, number }, input.number()?);
+    }
+    Some(())
+}
+
+fn read_messages(ledger: &mut Ledger, piece: &Bytes) -> Result<Option<()>, Unreadable> {
+    let mut input = Input { bytes: piece, at: 2 };
+    let mut before = 0;
+    while !input.is_at_end() {
+        let Some(mut one) = read_message(&mut input, piece, before) else {
+            return Ok(None);
+        };
+        before = one.seq;
+        if one.seq >= ledger.next_seq || !ledger.living.goes_on_with(one.seq) {
+            return Ok(None);
+        }
+        if let Some(bodies) = &ledger.bodies {
+            one.place = bodies.keep(one.seq, &one.stored)?;
+        }
+        ledger.living.push(one);
+    }
+    ledger.shrink_window(before, piece.len() as u64);
+    Ok(Some(()))
+}
+
+fn read_message(input: &mut Input<'_>, piece: &Bytes, before: u64) -> Option<One> {
+    let seq = before.checked_add(input.number()?)?;
+    let count = input.number()?.try_into().ok()?;
+    let meta = *input.take(META_LEN)?.first_chunk()?;
+    let (stored, body_len) = input.message()?;
+    (seq > before).then(|| One {
+        seq,
+        place: Place::default(),
+        meta,
+        count,
+        body_len,
+        stored_len: stored.len() as u32,
+        stored: piece.slice(stored),
+    })
+}

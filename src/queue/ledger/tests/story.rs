@@ -1,0 +1,90 @@
+use super::*;
+use crate::queue::ledger::Stored;
+
+fn gone(seqs: impl IntoIterator<Item = u64>) -> Bytes {
+    let mut batch = Records::default();
+    seqs.into_iter().for_each(|seq| batch.gone(seq));
+    batch.take().expect("some")
+}
+
+fn seqs(ledger: &Ledger) -> Vec<u64> {
+    ledger.recovered().iter().map(|one| one.seq).collect()
+}
+
+#[test]
+fn few_messages_that_stay_among_many_that_went_stay_cheap() {
+    let mut ledger = Ledger::new();
+    for round in 0..200 {
+        let first = 1 + round * 1000;
+        let index = round + 1;
+        ledger
+            .apply(index, batch(first, 1, first..first + 1000))
+            .expect("readable");
+        ledger.apply(index, gone(first + 1..first + 1000)).expect("readable");
+    }
+    let stayed = || (0..200).map(|round| 1 + round * 1000);
+    assert!(seqs(&ledger).into_iter().eq(stayed()));
+    let blocks = ledger.living.blocks().len();
+    assert!(blocks <= 2, "{blocks} blocks");
+    ledger.apply(900, gone(stayed())).expect("readable");
+    assert_eq!((ledger.living.blocks().len(), ledger.figures().live), (0, 0));
+}
+
+#[test]
+fn figures_say_what_a_snapshot_gives_back() {
+    let mut ledger = Ledger::new();
+    let mut log = 0;
+    for batch in [batch(1, 1, 1..=100), gone(1..=90)] {
+        log += batch.len() as u64;
+        ledger.apply(1, batch).expect("readable");
+    }
+    let then = ledger.figures();
+    assert_eq!((then.messages, then.live + then.reclaimable), (10, log));
+    let more = gone(91..=95);
+    ledger.apply(2, more.clone()).expect("readable");
+    ledger.given_back(&then);
+    let now = ledger.figures();
+    assert_eq!(now.reclaimable, more.len() as u64 + then.live - now.live);
+    let copy = copy_of(&ledger).figures();
+    assert_eq!((copy.live, copy.reclaimable), (now.live, 0));
+}
+
+#[test]
+fn a_snapshot_is_of_its_moment() {
+    let mut ledger = Ledger::new();
+    ledger.apply(1, batch(1, 1, 1..=3000)).expect("readable");
+    let (before, parts) = (pieces(&ledger), ledger.snapshot());
+    let mut returned = Records::default();
+    returned.returned(700, 3);
+    ledger.apply(2, returned.take().expect("one")).expect("readable");
+    ledger.apply(3, gone(10..=2990)).expect("readable");
+    ledger.apply(4, batch(3001, 1, 3001..=3100)).expect("readable");
+    assert_eq!(parts.collect::<Result<Vec<_>, _>>().expect("in memory"), before);
+    assert_ne!(pieces(&ledger), before);
+}
+
+#[test]
+fn bodies_beyond_the_window_are_read_from_the_log() {
+    let log = Log::new();
+    let mut ledger = Ledger::over(log.clone(), 600);
+    let mut all = Ledger::new();
+    for index in 1..=20 {
+        let batch = batch(index * 10, 1, index * 10..index * 10 + 5);
+        log.write(index, batch.clone());
+        all.apply(index, batch.clone()).expect("readable");
+        ledger.apply(index, batch).expect("readable");
+        assert!(ledger.figures().in_memory <= 600);
+    }
+    assert_eq!(ledger.stored(10), Some(Stored::At(Place(1))));
+    assert!(matches!(ledger.stored(204), Some(Stored::InMemory(_))));
+    assert_eq!(ledger.stored(205), None);
+    assert_eq!(pieces(&ledger), pieces(&all));
+    assert_eq!(text(&ledger.message(13).expect("in the log")), "13");
+    ledger.moved(&[(13, KEPT), (15, KEPT)]);
+    assert_eq!(ledger.stored(13), Some(Stored::At(KEPT)));
+    // What came with a snapshot is put somewhere before it leaves memory.
+    let mut copy = Ledger::over(Log::new(), 0);
+    copy.restore(all.snapshot()).expect("whole");
+    assert_eq!(copy.stored(204), Some(Stored::At(KEPT)));
+    assert_eq!(pieces(&copy), pieces(&all));
+}

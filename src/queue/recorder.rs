@@ -1,0 +1,139 @@
+//! Between a live queue and its group: what the queue decides becomes records, what it wants done
+//! goes on to whoever does it.
+//!
+//! The [`Door`] is the way in. It turns messages away that a publisher sends again though the queue
+//! has them, and tells the recorder where each of the others comes from, which the queue itself
+//! does not know.
+
+use std::cell::{Cell, RefCell};
+
+use crate::types::Message;
+
+use super::ledger::Producers;
+use super::record::{Origin, ProducerId, Records};
+use super::sink::{ConsumerId, DeathReason, Delivery, Keep, Loc, META_LEN, Publish, Sink, Slot};
+
+/// A sink that writes records down and hands effects on.
+pub struct Recorder<'a, S> {
+    pub effects: &'a mut S,
+    pub records: &'a mut Records,
+    pub door: &'a Door,
+}
+
+/// Where messages come into a queue. It belongs to the live queue, behind the same lock, and
+/// begins with the producers of the ledger that the queue was recovered from.
+#[derive(Default)]
+pub struct Door {
+    /// Of the message that the queue is looking at.
+    origin: Cell<Option<Origin>>,
+    producers: RefCell<Producers>,
+}
+
+/// A message at the door.
+pub struct Arrival<P> {
+    pub publish: Publish<P>,
+    /// Present where the publisher may send it again.
+    pub origin: Option<Origin>,
+}
+
+impl Door {
+    /// Of a queue recovered from a ledger with these.
+    pub fn new(producers: Producers) -> Self {
+        Self {
+            origin: Cell::new(None),
+            producers: RefCell::new(producers),
+        }
+    }
+
+    /// The batch for [`Queue::publish`](super::Queue::publish), to be run through there with a
+    /// [`Recorder`] of this door as the sink. What is not new is left out and goes to `again`, with
+    /// the sequence number that must be durable before it is confirmed.
+    pub fn admit<P>(
+        &self,
+        batch: impl IntoIterator<Item = Arrival<P>>,
+        mut again: impl FnMut(Publish<P>, u64),
+    ) -> impl Iterator<Item = Publish<P>> {
+        batch.into_iter().filter_map(move |Arrival { publish, origin }| {
+            let known = origin.and_then(|origin| self.producers.borrow().knows(origin));
+            if let Some(known) = known {
+                again(publish, known.seq);
+                return None;
+            }
+            self.origin.set(origin);
+            Some(publish)
+        })
+    }
+
+    /// The producer sends nothing again.
+    pub fn forget(&self, producer: ProducerId, records: &mut Records) {
+        self.producers.borrow_mut().forget(producer);
+        records.forget(producer);
+    }
+
+    /// The message at the door is in.
+    fn entered(&self, seq: u64) -> Option<Origin> {
+        let origin = self.origin.take()?;
+        self.producers.borrow_mut().note(origin, seq);
+        Some(origin)
+    }
+}
+
+impl<S: Sink> Sink for Recorder<'_, S> {
+    type Consumer = S::Consumer;
+    type Publish = S::Publish;
+
+    fn room(&mut self, consumer: &S::Consumer) -> bool {
+        self.effects.room(consumer)
+    }
+
+    fn deliver(&mut self, consumer: &S::Consumer, id: ConsumerId, delivery: Delivery<'_>) {
+        self.effects.deliver(consumer, id, delivery);
+    }
+
+    fn confirm(&mut self, publish: S::Publish) {
+        self.effects.confirm(publish);
+    }
+
+    fn refuse(&mut self, publish: S::Publish) {
+        self.effects.refuse(publish);
+    }
+
+    fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason) {
+        self.effects.dead_letter(slot, message, reason);
+    }
+
+    fn cancel(&mut self, consumer: S::Consumer) {
+        self.effects.cancel(consumer);
+    }
+
+    /// The place of a message is its number: the ledger knows where that is.
+    fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message, keep: Keep) -> Loc {
+        match keep {
+            Keep::Durable => {
+                self.records.append(seq, &meta, self.door.entered(seq), message);
+                seq
+            }
+            Keep::Page => self.effects.store(seq, meta, message, keep),
+        }
+    }
+
+    fn settled(&mut self, seq: u64) {
+        self.records.gone(seq);
+    }
+
+    fn returned(&mut self, seq: u64, count: u32) {
+        self.records.returned(seq, count);
+    }
+
+    fn delivered_up_to(&mut self, mark: u64) {
+        self.records.delivered_up_to(mark);
+    }
+
+    fn unpaged(&mut self, seq: u64, loc: Loc) {
+        self.effects.unpaged(seq, loc);
+    }
+
+    fn fetch(&mut self, wanted: &[(u64, Loc)]) {
+        self.effects.fetch(wanted);
+    }
+}
