@@ -38,10 +38,11 @@ pub fn of_queue(call: &Call, queue: &QueueHandle) -> Vec<Value> {
     let connections = call.connections();
     queue.read(|machine| {
         let timeout = machine.settings().consumer_timeout.or(default_timeout);
-        let consumers = machine.consumers().map(|consumer| {
-            let handle = consumer.handle;
+        let consumers = machine.consumers().filter_map(|consumer| {
+            // Those of other nodes are theirs to show.
+            let handle = consumer.handle.client()?;
             let connection = connections.get(&handle.outbox.id);
-            json!({
+            Some(json!({
                 "arguments": json::from_table(&handle.arguments),
                 "ack_required": !consumer.no_ack,
                 "active": consumer.status.is_active(),
@@ -55,10 +56,11 @@ pub fn of_queue(call: &Call, queue: &QueueHandle) -> Vec<Value> {
                 "exclusive": consumer.exclusive,
                 "prefetch_count": consumer.prefetch.unwrap_or(0),
                 "queue": {"name": queue.spec.name, "vhost": queue.spec.vhost},
-            })
+            }))
         });
         consumers.collect()
     })
+    .unwrap_or_default()
 }
 
 fn channel_view(connection: &ConnectionInfo, number: u16, user: &str, node: &str) -> Value {

@@ -1,0 +1,192 @@
+//! This node's members of the groups of replicated queues: opened, watched, closed.
+//!
+//! A task for each waits for a change of leadership. When this node leads and knows all that is
+//! committed, the queue's machine is made; when it does not lead any more, it is thrown away.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tokio::sync::{Notify, Semaphore};
+
+use super::Broker;
+use super::owners::group_owners;
+use super::runner::QueueHandle;
+use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers, Pace, Role};
+use crate::queue::ledger::Ledger;
+use crate::spec::QueueSpec;
+use crate::tasks;
+use crate::types::{NodeId, QueueId};
+
+/// How long a leader that could not reach a majority waits before it tries again.
+const AGAIN: Duration = Duration::from_millis(50);
+/// How long a founder waits for its first term before it asks for votes again.
+const FOUND_AGAIN: Duration = Duration::from_millis(30);
+/// Groups that are opened at a time.
+const OPENING: usize = 16;
+
+/// The groups' members on this node.
+pub struct Replicas {
+    open: Mutex<FxHashMap<QueueId, Replica>>,
+    opening: Arc<Semaphore>,
+}
+
+#[derive(Clone)]
+struct Replica {
+    group: Group<Ledger>,
+    /// Wakes its task.
+    look: Arc<Notify>,
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        Self {
+            open: Mutex::default(),
+            opening: Arc::new(Semaphore::new(OPENING)),
+        }
+    }
+}
+
+impl Replicas {
+    /// The member of that queue's group.
+    pub fn group(&self, queue: QueueId) -> Option<Group<Ledger>> {
+        self.open.lock().get(&queue).map(|replica| replica.group.clone())
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<(QueueId, Group<Ledger>)> {
+        let open = self.open.lock();
+        open.iter().map(|(id, replica)| (*id, replica.group.clone())).collect()
+    }
+
+    /// Its task looks at it again.
+    pub fn look_again(&self, queue: QueueId) {
+        if let Some(replica) = self.open.lock().get(&queue) {
+            replica.look.notify_one();
+        }
+    }
+}
+
+impl Broker {
+    /// Opens this node's member of the queue's group, if it is to have one, and watches it.
+    pub(super) fn open_replica(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
+        let us = self.nodes.us();
+        let Some(member) = queue.spec.members.iter().find(|member| member.node == us) else {
+            return;
+        };
+        let (log, snapshots) = group_owners(queue.spec.id, member.generation);
+        let spec = GroupSpec {
+            id: GroupId(queue.spec.id.0),
+            log,
+            snapshots,
+            pace: Pace::Quiet,
+        };
+        let is_founder = queue.spec.home == us && member.generation == 0;
+        let ledgers = Ledgers {
+            log: self.take_recovered(log),
+            snapshots: self.take_recovered(snapshots),
+        };
+        let (broker, queue) = (self.clone(), queue.clone());
+        tasks::spawn("replica", async move {
+            broker.run_replica(queue, spec, ledgers, is_founder).await;
+        });
+    }
+
+    async fn run_replica(self: Arc<Self>, queue: Arc<QueueHandle>, spec: GroupSpec, ledgers: Ledgers, is_founder: bool) {
+        let is_new = ledgers.log.is_none();
+        let group = {
+            // It is never closed.
+            let _turn = self.replicas.opening.clone().acquire_owned().await;
+            match self.nodes.journals().open_queue(spec, ledgers).await {
+                Ok(group) => group,
+                Err(error) => {
+                    tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "this node's member of the queue cannot be opened");
+                    return;
+                }
+            }
+        };
+        let look = Arc::new(Notify::new());
+        let replica = Replica {
+            group: group.clone(),
+            look: look.clone(),
+        };
+        if queue.is_deleted() {
+            group.delete().await;
+            return;
+        }
+        queue.state.lock().replica = Some(group.clone());
+        self.replicas.open.lock().insert(queue.spec.id, replica);
+        let members: Vec<NodeId> = queue.spec.members.iter().map(|member| member.node).collect();
+        if is_founder && is_new {
+            self.found(&queue, &group, &members).await;
+        }
+        self.elections.on_group(queue.spec.id, &members);
+        let (broker, weak) = (Arc::downgrade(&self), Arc::downgrade(&queue));
+        drop((self, queue));
+        watch(broker, weak, group, look).await;
+    }
+
+    /// Begins the group, and asks for votes until a majority of the others has opened it too.
+    async fn found(&self, queue: &QueueHandle, group: &Group<Ledger>, members: &[NodeId]) {
+        if let Err(error) = group.found(members.iter().copied()).await {
+            tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "the queue's group was not founded");
+        }
+        let mut watch = group.watch();
+        let mut wait = FOUND_AGAIN;
+        for _ in 0..6 {
+            let led = watch.until(|now| now.leader.is_some());
+            if tokio::time::timeout(wait, led).await.is_ok() || queue.is_deleted() {
+                return;
+            }
+            wait *= 2;
+            if let Err(error) = group.elect(crate::journal::raft::Election::LeaderSilent).await {
+                tracing::debug!(queue = %queue.spec.name, %error, "no election");
+            }
+        }
+    }
+
+    /// The nodes that have the queue: where it lives, or the members of its group.
+    pub(super) fn members_of(&self, spec: &QueueSpec) -> Vec<NodeId> {
+        match spec.members.is_empty() {
+            true => vec![spec.home],
+            false => spec.members.iter().map(|member| member.node).collect(),
+        }
+    }
+}
+
+/// Follows the group until it stops.
+async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledger>, look: Arc<Notify>) {
+    let mut leadership = group.watch();
+    loop {
+        let now = leadership.now();
+        {
+            let (Some(broker), Some(queue)) = (broker.upgrade(), queue.upgrade()) else {
+                return;
+            };
+            broker.elections.on_leader(queue.spec.id, now.leader, now.term);
+            match now.role {
+                Role::Stopped => {
+                    queue.step_down(None);
+                    return;
+                }
+                Role::Leader if queue.leads(now.term) => {}
+                Role::Leader => match group.barrier().await {
+                    Ok(()) => queue.lead(&broker, &group, now.term),
+                    Err(error) => {
+                        queue.step_down(None);
+                        tracing::debug!(queue = %queue.spec.name, %error, "the leader waits for a majority");
+                        drop((broker, queue));
+                        tokio::time::sleep(AGAIN).await;
+                        continue;
+                    }
+                },
+                _ => queue.step_down(None),
+            }
+        }
+        tokio::select! {
+            changed = leadership.changed() => if changed.is_none() { return },
+            () = look.notified() => {}
+        }
+    }
+}
