@@ -18,6 +18,7 @@ use super::guests::WINDOW;
 use super::outbox::Outbox;
 use super::peers::{PeerOut, wire};
 use super::runner::{Away, ConfirmToken, Deferred, Handed, QueueHandle, Seat, State, answer, hand_over};
+use crate::channel::ConfirmOutcome;
 use crate::codec::method::{BasicConsumeOk, Method};
 use crate::queue::{Outcome, Publish, Slot};
 use crate::types::{Message, NodeId, Reply, ReplyCode};
@@ -325,10 +326,30 @@ impl QueueHandle {
 
     /// Asks the members which of them leads.
     pub(super) fn look_for_leader(&self, broker: &Broker) {
-        for node in broker.members_of(&self.spec) {
+        for node in broker.members_of(self) {
             if node != broker.nodes.us() {
                 broker.peers.tell(node, |buffer| wire::who(buffer, self.spec.id));
             }
+        }
+    }
+
+    /// The queue is deleted: who waits is told so, as if it had taken everything.
+    pub(super) fn drop_desk(&self) -> Deferred {
+        let mut state = self.state.lock();
+        state.seat = match std::mem::replace(&mut state.seat, Seat::Elsewhere(None)) {
+            here @ Seat::Here(_) => here,
+            _ => Seat::Elsewhere(None),
+        };
+        let Some(desk) = &mut state.desk else {
+            return Deferred::default();
+        };
+        answer(desk.give_up(), ConfirmOutcome::Ack);
+        desk.drop_calls();
+        desk.held.clear();
+        desk.forget_settles();
+        Deferred {
+            cancelled: desk.consumers.drain().map(|(_, seated)| seated.consumer).collect(),
+            ..Deferred::default()
         }
     }
 
@@ -414,7 +435,7 @@ pub(super) fn consume_ok(outbox: &Outbox, consumer: &Consumer) {
     out.finish();
 }
 
-fn wish(consumer: &Consumer) -> wire::Wish<'_> {
+fn wish(consumer: &Consumer) -> wire::Wish<&str> {
     wire::Wish {
         key: consumer.key.0,
         tag: &consumer.tag,
@@ -431,7 +452,7 @@ fn attach(queue: &QueueHandle, desk: &Desk, term: u64, out: &PeerOut) {
     out.with(|buffer| {
         let wishes = desk.consumers.values().map(|seated| wish(&seated.consumer));
         let held = desk.held.iter().map(|(seq, (key, _))| (key.0, *seq));
-        wire::attach(buffer, id, term, desk.producer.0, desk.first_number(), wishes, held);
+        wire::attach(buffer, id, term, desk.producer.0, wishes, held);
         for batch in desk.settles() {
             wire::settle(buffer, id, batch.number, batch.outcome, &batch.slots);
         }

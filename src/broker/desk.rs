@@ -138,11 +138,6 @@ impl Desk {
         self.first + self.unanswered.len() as u64
     }
 
-    /// The number of the oldest publish that may be said again.
-    pub fn first_number(&self) -> u64 {
-        self.first
-    }
-
     /// The leader answered a publish: whom to tell.
     pub fn answered(&mut self, number: u64) -> Option<ConfirmToken> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;

@@ -166,7 +166,7 @@ impl QueueHandle {
             );
             (machine, ledger.producers().clone())
         };
-        machine.set_epoch(term);
+        machine.lead(term);
         machine.set_consumer_timeout(broker.now(), broker.config.queues.consumer_timeout);
         let gathering = (!alive.is_empty()).then(|| alive.iter().copied().collect());
         state.seat = Seat::Leading(Box::new(Leading {
@@ -197,7 +197,7 @@ impl QueueHandle {
             broker.peers.tell(*node, |buffer| wire::lead(buffer, self.spec.id, term));
         }
         if !is_gathering {
-            let ((), also) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
+            let ((), also) = self.run(broker, &mut state, |machine, now, sink| machine.gathered(now, sink));
             deferred.also(also);
         }
         let deadline = state.machine().and_then(|machine| machine.deadline());
@@ -239,7 +239,7 @@ impl QueueHandle {
                 }
             }
             leading.serving.gathering = None;
-            let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
+            let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.gathered(now, sink));
             deferred
         };
         self.changed.notify_waiters();
@@ -324,10 +324,10 @@ impl QueueHandle {
         state: &mut State,
         held: &[(Option<ConsumerId>, Vec<u64>)],
     ) -> Deferred {
-        let ((), deferred) = self.run(broker, state, |machine, now, sink| {
+        let ((), deferred) = self.run(broker, state, |machine, now, _| {
             for (owner, seqs) in held {
                 // What is gone was settled; what another holds was given away, and stays so.
-                machine.adopt(now, *owner, seqs, sink);
+                machine.adopt(now, *owner, seqs);
             }
         });
         deferred

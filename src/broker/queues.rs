@@ -13,6 +13,7 @@ use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
 use crate::metadata::{Catalog, CatalogError, Command};
 use crate::queue::{ConsumeError, Get, Outcome, Slot, Tick};
+use crate::tasks;
 use crate::types::{Millis, Reply, ReplyCode};
 
 impl Broker {
@@ -364,10 +365,15 @@ impl Broker {
     pub(super) fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) {
         let spec = &queue.spec;
         tracing::debug!(queue = %spec.name, vhost = %spec.vhost, why, "queue deleted");
-        let deleted = self.apply(|catalog| Ok::<_, BrokerError>((deletion_of(catalog, queue), ())));
-        if let Err(error) = deleted {
-            tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted");
-        }
+        queue.mark_deleted();
+        let (broker, queue) = (self.clone(), queue.clone());
+        tasks::spawn("queue deletion", async move {
+            let deleted = broker.decide(|catalog| Ok::<_, BrokerError>((deletion_of(catalog, &queue), ())));
+            if let Err(error) = deleted.await {
+                let spec = &queue.spec;
+                tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted");
+            }
+        });
     }
 }
 

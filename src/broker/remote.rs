@@ -12,6 +12,7 @@ use super::consumer::{ConsumerKey, Taker};
 use super::desk::{Answer, Arrived};
 use super::guests::{Guest, GuestNode};
 use super::peers::{PeerInput, wire};
+use super::reply_to::Token;
 use super::runner::{Deferred, QueueHandle, Seat, State, Waiting, answer};
 use crate::channel::ConfirmOutcome;
 use crate::cluster::rpc::Origin;
@@ -43,32 +44,22 @@ impl PeerInput for Arc<Broker> {
 
     fn ended(&self, from: Origin) {
         for queue in self.all_queues() {
-            queue.guest_left(from.node, Some(from.connection));
+            match queue.is_replicated() {
+                true => queue.guest_left(from.node, from.connection),
+                false => queue.guest_gone(self, from.node),
+            }
             queue.lost_way(self, from.node, false);
+        }
+    }
+
+    fn began(&self, node: NodeId) {
+        for queue in self.all_queues() {
+            queue.meet(self, node);
         }
     }
 }
 
 impl Broker {
-    /// A node is to be reached (again): it hears what concerns it.
-    pub(super) fn on_node_up(self: &Arc<Self>, node: NodeId) {
-        for queue in self.all_queues() {
-            let mut state = queue.state.lock();
-            match &state.seat {
-                Seat::Leading(leading) => {
-                    let term = leading.term;
-                    self.peers.tell(node, |buffer| wire::lead(buffer, queue.spec.id, term));
-                }
-                Seat::Elsewhere(Some(away)) if away.node == node => {
-                    if state.desk.as_ref().is_some_and(|desk| desk.has_interest()) {
-                        queue.way(self, &mut state);
-                    }
-                }
-                _ => {}
-            }
-        }
-    }
-
     /// A node is gone, or has been silent for too long: its clients too.
     pub(super) fn on_node_gone(self: &Arc<Self>, node: NodeId) {
         for queue in self.all_queues() {
@@ -79,6 +70,9 @@ impl Broker {
 
     fn on_frame(self: &Arc<Self>, from: &Origin, frame: wire::Frame) {
         let (id, node) = (frame.queue, from.node);
+        if let wire::What::Reply { secret, message } = &frame.what {
+            return self.on_reply(*secret, message);
+        }
         let Some(queue) = self.queue_by_id(id) else {
             // Deleted, or not heard of yet.
             match frame.what {
@@ -94,6 +88,39 @@ impl Broker {
         let deferred = queue.on_frame(self, from, frame.what);
         if !deferred.is_empty() {
             self.carry_out(&queue, deferred);
+        }
+    }
+
+    /// An answer for a client of this node.
+    fn on_reply(&self, secret: u128, message: &Bytes) {
+        if let Ok(message) = Message::from_stored(message) {
+            let token = Token {
+                node: self.nodes.us(),
+                secret,
+            };
+            self.reply_to.deliver(token, &message);
+        }
+    }
+
+    /// Hands an answer to the client that waits under the token, on whatever node it is. False when
+    /// it is known that nobody does.
+    pub(super) fn deliver_reply(&self, token: Token, message: &Message) -> bool {
+        if token.node == self.nodes.us() {
+            return self.reply_to.deliver(token, message);
+        }
+        let way = self.peers.get(token.node).filter(|way| way.epoch().is_some());
+        way.is_some_and(|way| {
+            way.with(|buffer| wire::reply(buffer, token.secret, message));
+            true
+        })
+    }
+
+    /// Whether somebody waits for answers under that name of a queue, as far as this node knows.
+    pub fn is_reply_waiting(&self, name: &str) -> bool {
+        match Token::of(name.as_bytes()) {
+            Some(token) if token.node == self.nodes.us() => self.reply_to.is_waiting(token),
+            Some(token) => self.nodes.is_alive(token.node),
+            None => false,
         }
     }
 }
@@ -404,9 +431,15 @@ impl QueueHandle {
                 machine.cancel(now, *id, sink);
             }
             // What was sent and never came goes to others.
-            let of_consumers = before.consumers.values().map(|(id, _)| *id).chain(ids.values().copied());
-            let lost: Vec<Slot> = of_consumers
-                .flat_map(|id| machine.held_by(id))
+            let of_node: FxHashSet<ConsumerId> = before
+                .consumers
+                .values()
+                .map(|(id, _)| *id)
+                .chain(ids.values().copied())
+                .collect();
+            let held = machine.held().filter(|(owner, _)| owner.is_some_and(|id| of_node.contains(&id)));
+            let lost: Vec<Slot> = held
+                .map(|(_, slot)| slot)
                 .chain(before.gets.values().copied())
                 .filter(|slot| !all.contains(&slot.seq()))
                 .collect();
@@ -414,7 +447,7 @@ impl QueueHandle {
             for (key, seqs) in &listed {
                 let mut seqs: Vec<u64> = seqs.iter().copied().collect();
                 seqs.sort_unstable();
-                machine.adopt(now, ids.get(key).copied(), &seqs, sink);
+                machine.adopt(now, ids.get(key).copied(), &seqs);
             }
             for id in ids.values() {
                 machine.unstall(now, *id, sink);
@@ -426,7 +459,7 @@ impl QueueHandle {
                     let held = seqs.into_iter().map(|seq| (seq, before.gets.get(&seq).copied()));
                     guests
                         .gets
-                        .extend(held.map(|(seq, slot)| (seq, slot.unwrap_or(Slot::adopted(seq)))));
+                        .extend(held.map(|(seq, slot)| (seq, slot.unwrap_or(Slot::from_wire(u32::MAX, seq)))));
                 }
             }
         }
@@ -440,7 +473,7 @@ impl QueueHandle {
         broker: &Arc<Broker>,
         state: &mut State,
         node: NodeId,
-        wish: &wire::WishRead,
+        wish: &wire::Wish<String>,
     ) -> Deferred {
         let Some(out) = broker.peers.get(node) else {
             return Deferred::default();
@@ -514,13 +547,33 @@ impl QueueHandle {
         }
     }
 
+    /// There is a new way to a node: what concerns both is said anew.
+    fn meet(&self, broker: &Broker, node: NodeId) {
+        let mut state = self.state.lock();
+        match &state.seat {
+            Seat::Leading(leading) => {
+                let term = leading.term;
+                broker.peers.tell(node, |buffer| wire::lead(buffer, self.spec.id, term));
+            }
+            Seat::Elsewhere(Some(away)) if away.node == node => {
+                if state.desk.as_ref().is_some_and(|desk| desk.has_interest()) {
+                    self.way(broker, &mut state);
+                }
+            }
+            Seat::Elsewhere(None) if state.desk.as_ref().is_some_and(|desk| desk.has_interest()) => {
+                broker.peers.tell(node, |buffer| wire::who(buffer, self.spec.id));
+            }
+            _ => {}
+        }
+    }
+
     /// The link to a node with clients broke.
-    fn guest_left(&self, node: NodeId, connection: Option<u64>) {
+    fn guest_left(&self, node: NodeId, connection: u64) {
         let state = self.state.lock();
         let Some(guests) = state.guests.get(&node) else {
             return;
         };
-        if connection.is_none_or(|connection| connection == guests.connection) {
+        if connection == guests.connection {
             for (_, guest) in guests.consumers.values() {
                 guest.is_attached.store(false, Ordering::Relaxed);
             }

@@ -15,7 +15,6 @@ use super::owners::group_owners;
 use super::runner::QueueHandle;
 use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers, Pace, Role};
 use crate::queue::ledger::Ledger;
-use crate::spec::QueueSpec;
 use crate::tasks;
 use crate::types::{NodeId, QueueId};
 
@@ -72,9 +71,8 @@ impl Broker {
     /// Opens this node's member of the queue's group, if it is to have one, and watches it.
     pub(super) fn open_replica(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
         let us = self.nodes.us();
-        let Some(member) = queue.spec.members.iter().find(|member| member.node == us) else {
-            return;
-        };
+        let member = queue.members.read().iter().find(|member| member.node == us).copied();
+        let Some(member) = member else { return };
         let (log, snapshots) = group_owners(queue.spec.id, member.generation);
         let spec = GroupSpec {
             id: GroupId(queue.spec.id.0),
@@ -98,7 +96,7 @@ impl Broker {
         let group = {
             // It is never closed.
             let _turn = self.replicas.opening.clone().acquire_owned().await;
-            match self.nodes.journals().open_queue(spec, ledgers).await {
+            match self.nodes.journals().open(spec, ledgers, Ledger::new()).await {
                 Ok(group) => group,
                 Err(error) => {
                     tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "this node's member of the queue cannot be opened");
@@ -117,9 +115,9 @@ impl Broker {
         }
         queue.state.lock().replica = Some(group.clone());
         self.replicas.open.lock().insert(queue.spec.id, replica);
-        let members: Vec<NodeId> = queue.spec.members.iter().map(|member| member.node).collect();
+        let members = self.members_of(&queue);
         if is_founder && is_new {
-            self.found(&queue, &group, &members).await;
+            self.found_group(&queue, &group, &members).await;
         }
         self.elections.on_group(queue.spec.id, &members);
         let (broker, weak) = (Arc::downgrade(&self), Arc::downgrade(&queue));
@@ -128,7 +126,7 @@ impl Broker {
     }
 
     /// Begins the group, and asks for votes until a majority of the others has opened it too.
-    async fn found(&self, queue: &QueueHandle, group: &Group<Ledger>, members: &[NodeId]) {
+    async fn found_group(&self, queue: &QueueHandle, group: &Group<Ledger>, members: &[NodeId]) {
         if let Err(error) = group.found(members.iter().copied()).await {
             tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "the queue's group was not founded");
         }
@@ -146,11 +144,43 @@ impl Broker {
         }
     }
 
+    /// The queue is deleted: its group ends on this node.
+    pub(super) fn drop_replica(&self, queue: &QueueHandle) {
+        let id = queue.spec.id;
+        self.elections.on_gone(id);
+        queue.state.lock().replica = None;
+        if let Some(replica) = self.replicas.open.lock().remove(&id) {
+            tasks::spawn("replica end", async move { replica.group.delete().await });
+        }
+    }
+
+    /// The nodes that are to have the queue are others.
+    pub(super) fn on_members(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
+        let us = self.nodes.us();
+        let members = queue.members.read().clone();
+        let is_member = members.iter().any(|member| member.node == us);
+        let is_open = self.replicas.group(queue.spec.id).is_some();
+        match (is_member, is_open) {
+            (true, false) => self.open_replica(queue),
+            (false, true) => {
+                queue.step_down(None);
+                self.drop_replica(queue);
+            }
+            (true, true) => {
+                let nodes: Vec<NodeId> = members.iter().map(|member| member.node).collect();
+                self.elections.on_group(queue.spec.id, &nodes);
+                self.replicas.look_again(queue.spec.id);
+            }
+            (false, false) => {}
+        }
+    }
+
     /// The nodes that have the queue: where it lives, or the members of its group.
-    pub(super) fn members_of(&self, spec: &QueueSpec) -> Vec<NodeId> {
-        match spec.members.is_empty() {
-            true => vec![spec.home],
-            false => spec.members.iter().map(|member| member.node).collect(),
+    pub(super) fn members_of(&self, queue: &QueueHandle) -> Vec<NodeId> {
+        let members = queue.members.read();
+        match members.is_empty() {
+            true => vec![queue.spec.home],
+            false => members.iter().map(|member| member.node).collect(),
         }
     }
 }
@@ -164,7 +194,7 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
             let (Some(broker), Some(queue)) = (broker.upgrade(), queue.upgrade()) else {
                 return;
             };
-            broker.elections.on_leader(queue.spec.id, now.leader, now.term);
+            broker.elections.on_leader(queue.spec.id, now.leader);
             match now.role {
                 Role::Stopped => {
                     queue.step_down(None);

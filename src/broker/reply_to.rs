@@ -21,7 +21,7 @@ use crate::types::{Message, NodeId};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Token {
     pub node: NodeId,
-    secret: u128,
+    pub secret: u128,
 }
 
 impl Token {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::Broker;
@@ -24,7 +24,7 @@ use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
 use crate::queue::recorder::{Door, Recording};
 use crate::queue::{self, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Publish, Queue, Sink, Slot};
-use crate::spec::{QueueSpec, QueueType};
+use crate::spec::{Member, QueueSpec, QueueType};
 use crate::store::{self, OwnerId, Store};
 use crate::types::{Message, NodeId, Timestamp};
 
@@ -50,7 +50,10 @@ pub type Machine = Queue<Taker, Waiting>;
 
 /// A queue as this node knows it: its machine, or the way to it.
 pub struct QueueHandle {
+    /// As it was declared.
     pub spec: Arc<QueueSpec>,
+    /// The nodes that are to have it, where it is replicated.
+    pub members: RwLock<Vec<Member>>,
     pub(super) state: Mutex<State>,
     deleted: AtomicBool,
     /// Some of its records are damaged: it is not served, and nothing of it is thrown away.
@@ -146,6 +149,7 @@ impl QueueHandle {
 
     fn new(spec: Arc<QueueSpec>, seat: Seat, desk: Option<Box<Desk>>, quarantined: bool) -> Self {
         Self {
+            members: RwLock::new(spec.members.clone()),
             spec,
             state: Mutex::new(State {
                 seat,
@@ -314,7 +318,8 @@ impl QueueHandle {
                 };
                 let mut sink = self.sink(broker, journal, None);
                 let result = f(machine, broker.now(), &mut sink);
-                self.ran(broker, state, sink.finish(), result)
+                let finished = sink.finish();
+                self.ran(broker, state, finished, result)
             }
             Seat::Leading(_) => self.run_at_door(broker, state, |machine, now, _, sink| f(machine, now, sink)),
             Seat::Elsewhere(_) => unreachable!("callers have looked where the machine is"),
@@ -341,7 +346,8 @@ impl QueueHandle {
         let journal = Journal::Group(Recording { records, door });
         let mut sink = self.sink(broker, journal, Some(serving));
         let result = f(machine, broker.now(), door, &mut sink);
-        self.ran(broker, state, sink.finish(), result)
+        let finished = sink.finish();
+        self.ran(broker, state, finished, result)
     }
 
     fn sink<'a>(
@@ -627,13 +633,13 @@ impl queue::Sink for QueueSink<'_> {
                 Some((_, end)) if *end + 1 == seq => *end = seq,
                 _ => settled.push((seq, seq)),
             },
-            Journal::Group(recording) => recording.gone(seq),
+            Journal::Group(recording) => recording.records.gone(seq),
         }
     }
 
     fn returned(&mut self, seq: u64, count: u32) {
         match &mut self.journal {
-            Journal::Group(recording) => recording.returned(seq, count),
+            Journal::Group(recording) => recording.records.returned(seq, count),
             Journal::Store { .. } => {
                 self.stored(|batch| batch.touch(&[(seq, seq)], count));
             }
@@ -642,7 +648,7 @@ impl queue::Sink for QueueSink<'_> {
 
     fn delivered_up_to(&mut self, mark: u64) {
         match &mut self.journal {
-            Journal::Group(recording) => recording.delivered_up_to(mark),
+            Journal::Group(recording) => recording.records.delivered_up_to(mark),
             Journal::Store { .. } => {
                 self.stored(|batch| batch.mark(&mark.to_le_bytes()));
             }

@@ -123,10 +123,16 @@ const TOGETHER: usize = 512;
 async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), ImportError> {
     let mut under_way = VecDeque::new();
     for command in commands {
-        let mut decided =
-            Box::pin(broker.decide(|catalog| Ok::<_, BrokerError>((Some(definitions::stamped(command, catalog)), ()))));
-        // The first poll applies the command, so they are applied in order; what is waited for
-        // later is the sync.
+        let mut decided = Box::pin(broker.decide(move |catalog| {
+            let command = definitions::stamped(command.clone(), catalog);
+            Ok::<_, BrokerError>((Some(command), ()))
+        }));
+        if !broker.leads_catalogue() {
+            decided.await?;
+            continue;
+        }
+        // The first poll proposes the command, so they are applied in order; what is waited for
+        // later is that they are.
         match poll_fn(|context| Poll::Ready(decided.as_mut().poll(context))).await {
             Poll::Ready(applied) => applied?,
             Poll::Pending => under_way.push_back(decided),

@@ -7,7 +7,7 @@ use super::*;
 use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::spec::policy::ApplyTo;
 use crate::spec::{ExchangeKind, ExchangeSpec, QueueSpec, QueueType};
-use crate::types::{ConnectionId, FieldTable, FieldValue, Refusal};
+use crate::types::{ConnectionId, FieldTable, FieldValue, NodeId, Refusal};
 
 fn vhost(name: &str) -> Command {
     Command::PutVhost(VhostSpec {
@@ -28,6 +28,9 @@ fn queue(id: u64, name: &str, durable: bool) -> QueueSpec {
         durable,
         auto_delete: false,
         exclusive_owner: None,
+        home: NodeId::default(),
+        members: Vec::new(),
+        generations: 0,
         arguments: FieldTable::new(),
         user: "u".into(),
     }
@@ -41,6 +44,7 @@ fn exchange(name: &str, durable: bool, auto_delete: bool) -> Command {
         durable,
         auto_delete,
         internal: false,
+        home: NodeId::default(),
         arguments: FieldTable::new(),
         user: "u".into(),
     })
@@ -179,6 +183,9 @@ fn a_snapshot_brings_back_what_is_durable_and_nothing_else() {
     odd.arguments.set("x-odd", deepest);
     let exclusive = QueueSpec {
         exclusive_owner: Some(ConnectionId(1)),
+        home: NodeId::default(),
+        members: Vec::new(),
+        generations: 0,
         ..queue(9, "mine", true)
     };
     let policy = PolicySpec {

@@ -269,7 +269,7 @@ impl Reader<'_> {
 }
 
 /// Unchecked bytes, read from the front. `None` is the end, or nonsense.
-pub(super) struct Input<'a> {
+pub struct Input<'a> {
     pub bytes: &'a [u8],
     pub at: usize,
 }
@@ -331,7 +331,7 @@ impl<'a> Input<'a> {
 }
 
 /// Writes a number, seven bits to a byte, lowest first.
-pub(super) fn put_number(to: &mut Vec<u8>, mut number: u64) {
+pub fn put_number(to: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         to.push(number as u8 | 0x80);
         number >>= 7;

@@ -8,7 +8,7 @@ use super::exchange::{ExchangeKind, ExchangeSpec};
 use super::exchange_arguments::COMPARED;
 use super::queue::{QueueSpec, QueueType};
 use super::term::term;
-use crate::types::{FieldTable, FieldValue};
+use crate::types::{FieldTable, FieldValue, NodeId};
 
 /// A queue as it is declared again.
 pub struct QueueAgain<'a> {
@@ -142,6 +142,9 @@ mod tests {
             durable: true,
             auto_delete: false,
             exclusive_owner: None,
+            home: NodeId::default(),
+            members: Vec::new(),
+            generations: 0,
             arguments: table(entries),
             user: "guest".into(),
         }
@@ -276,6 +279,7 @@ mod tests {
             durable: true,
             auto_delete: false,
             internal: false,
+            home: NodeId::default(),
             arguments: table(&[("alternate-exchange", FieldValue::text("amq.fanout"))]),
             user: "guest".into(),
         };

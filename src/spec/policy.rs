@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::arguments::{self, ARGUMENTS};
 use super::queue::{QueueSettings, QueueSpec, QueueType};
-use crate::types::{FieldTable, FieldValue, VhostName};
+use crate::types::{FieldTable, FieldValue, NodeId, VhostName};
 
 /// What a policy is meant for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -324,6 +324,9 @@ mod tests {
             durable: true,
             auto_delete: false,
             exclusive_owner: None,
+            home: NodeId::default(),
+            members: Vec::new(),
+            generations: 0,
             arguments: FieldTable(
                 arguments
                     .iter()

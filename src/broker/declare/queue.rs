@@ -10,7 +10,7 @@ use crate::metadata::{Catalog, CatalogError};
 use crate::spec::arguments::{self, SpecError};
 use crate::spec::equivalence::{self, QueueAgain};
 use crate::spec::{QueueSpec, QueueType};
-use crate::types::{FieldTable, FieldValue, QueueName};
+use crate::types::{FieldTable, FieldValue, NodeId, QueueName};
 
 /// What the node's configuration says about declaring queues.
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +212,10 @@ impl<'a> Wish<'a> {
             durable: self.durable,
             auto_delete: self.auto_delete,
             exclusive_owner: self.exclusive.then_some(who.connection),
+            // Whoever proposes it says where it goes.
+            home: NodeId::default(),
+            members: Vec::new(),
+            generations: 0,
             arguments: kept,
             user: who.user.clone(),
         }))

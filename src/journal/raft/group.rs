@@ -191,6 +191,25 @@ impl<M: Machine> Group<M> {
         }
     }
 
+    /// Waits until the entry of that index is applied here; false when the group is stopped first.
+    pub async fn applied(&self, index: u64) -> bool {
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            {
+                let now = metrics.borrow_watched();
+                if now.last_applied.is_some_and(|applied| applied.index >= index) {
+                    return true;
+                }
+                if now.running_state.is_err() {
+                    return false;
+                }
+            }
+            if metrics.changed().await.is_err() {
+                return false;
+            }
+        }
+    }
+
     /// Who leads, as far as this node knows.
     pub fn leadership(&self) -> Leadership {
         self.watch().now()

@@ -10,7 +10,7 @@ use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::spec::arguments::{self, SpecError};
 use crate::spec::policy::PolicySpec;
 use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSpec, QueueType};
-use crate::types::{FieldValue, QueueId, UserName, VhostName};
+use crate::types::{FieldValue, NodeId, QueueId, UserName, VhostName};
 
 /// Why a document is not taken. Nothing of it has happened then.
 #[derive(Debug, Error)]
@@ -331,6 +331,7 @@ impl<'a> Importer<'a> {
             durable: item.flag("durable", true),
             auto_delete: item.flag("auto_delete", false),
             internal: item.flag("internal", false),
+            home: NodeId::default(),
             arguments: arguments_of(item, || format!("exchange '{name}'"))?,
             user: self.setting.by.clone(),
         }));
@@ -371,6 +372,9 @@ impl<'a> Importer<'a> {
             durable,
             auto_delete,
             exclusive_owner: None,
+            home: NodeId::default(),
+            members: Vec::new(),
+            generations: 0,
             arguments,
             user: self.setting.by.clone(),
         }));
