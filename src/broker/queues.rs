@@ -117,7 +117,7 @@ impl Broker {
             tokio::pin!(fetched);
             fetched.as_mut().enable();
             match queue.with(self, |machine, now, sink| machine.get(now, no_ack, sink)) {
-                Get::NeedsFetch => fetched.await,
+                Get::NeedsFetch | Get::NeedsMark => fetched.await,
                 got => return got,
             }
         }
