@@ -344,7 +344,10 @@ impl<C> Consumers<C> {
     pub fn check(&self) {
         assert_eq!(self.count, self.iter().count());
         let limits = || self.iter().map(|(_, one)| one.prefetch);
-        let sums = (limits().flatten().map(u64::from).sum(), limits().filter(Option::is_none).count());
+        let sums = (
+            limits().flatten().map(u64::from).sum(),
+            limits().filter(Option::is_none).count(),
+        );
         assert_eq!(self.prefetch, sums, "sum of prefetches");
         for (id, consumer) in self.iter() {
             let index = id.0 & INDEX_MASK;

@@ -11,6 +11,8 @@
 //!
 //! An orderly stop records exactly what was delivered.
 
+use crate::types::Timestamp;
+
 use super::Queue;
 use super::consumers::Wanted;
 use super::entry::{Entry, REDELIVERED, STORED};
@@ -91,7 +93,7 @@ impl<C, P> Queue<C, P> {
 
     /// The journal has committed that messages up to `mark` may have been delivered. To be called
     /// before [`Queue::durable`] when one batch brings both.
-    pub fn marked<S>(&mut self, now: crate::types::Timestamp, mark: u64, sink: &mut S)
+    pub fn marked<S>(&mut self, now: Timestamp, mark: u64, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
     {
@@ -125,6 +127,11 @@ impl<C, P> Queue<C, P> {
     {
         if self.delivered.committed.is_none() || self.consumers.len() == 0 {
             return;
+        }
+        if let Some(place) = self.ready.head()
+            && !self.is_marked(place)
+        {
+            self.mark_head(place, sink);
         }
         let Some(next) = self.ready.fresh_head().or_else(|| self.uncommitted.first()) else {
             return;

@@ -173,9 +173,6 @@ impl Ready {
     /// Takes these messages out, wherever they stand; `seqs` is in order, and keeps those that are
     /// not here. The turns of the lanes do not change.
     pub fn take_all(&mut self, seqs: &mut Vec<u64>) -> Vec<Entry> {
-        let Some(last) = seqs.last().copied() else {
-            return Vec::new();
-        };
         let order = self.order;
         let mut taken = Vec::new();
         for _ in 0..self.first.len() {
@@ -192,6 +189,11 @@ impl Ready {
         for number in 0..self.lanes.len() {
             let lane = &mut self.lanes[number];
             let mut out = Vec::new();
+            let is_here = |seq: &&u64| {
+                let position = lane.fresh.partition_point(|entry| entry.seq < **seq);
+                lane.fresh.get(position).is_some_and(|entry| entry.seq == **seq)
+            };
+            let last = seqs.iter().rev().find(is_here).copied().unwrap_or(0);
             // Those between them stay, and are looked for among what came back from now on.
             while lane.fresh.front().is_some_and(|entry| entry.seq <= last)
                 && let Some(entry) = lane.fresh.pop_front()

@@ -295,6 +295,7 @@ impl QueueTest {
             self.queue.check();
             match got {
                 Get::Empty => return None,
+                Get::NeedsMark => panic!("nothing is replicated here"),
                 Get::NeedsFetch => assert!(self.answer(), "nothing was asked for"),
                 Get::Message {
                     message,
