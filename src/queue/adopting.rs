@@ -13,6 +13,8 @@ use super::sink::{ConsumerId, Holder, Sink};
 
 impl<C, P> Queue<C, P> {
     /// Makes ready messages outstanding with somebody who has them already; nothing is delivered.
+    /// What somebody has said something about that may not be committed comes last: it may have
+    /// been returned, and be another's. Who returned it and has it again does not say so again.
     /// Returns those that cannot be: they are gone, or another's by now. What the holder has here
     /// already is not among them.
     pub fn adopt<S>(&mut self, now: Timestamp, holder: Holder, seqs: Vec<u64>, sink: &mut S) -> Vec<u64>
@@ -84,12 +86,14 @@ impl<C, P> Queue<C, P> {
         handle
     }
 
-    /// All consumers that had no room are asked again.
+    /// All consumers that had no room are asked again, because the queue may deliver (again): this
+    /// node is sure to lead, and everybody who holds messages was heard.
     pub fn unstall_all<S>(&mut self, now: Timestamp, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
     {
+        self.gathering = false;
         self.consumers.unstall_all();
-        self.pump(now, sink);
+        self.settle_down(now, sink);
     }
 }

@@ -20,6 +20,7 @@ impl<C, P> Queue<C, P> {
             self.consumers.next().is_none()
                 || self.head().is_none()
                 || self.deaths_wait()
+                || self.gathering
                 || self.ready.head().is_some_and(|place| !self.is_marked(place)),
             "a consumer waits although a message is there"
         );

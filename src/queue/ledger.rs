@@ -291,7 +291,8 @@ impl Machine for Ledger {
                 Record::Append(append) => self.append(index, append, &batch, &mut applied),
                 Record::Gone(seqs) => self.living.remove(seqs),
                 Record::Returned(seqs, count) => self.living.set_count(seqs, count),
-                Record::DeliveredUpTo(mark) => self.delivered_up_to = mark,
+                // Nothing beyond the last message was delivered, whatever a record says.
+                Record::DeliveredUpTo(mark) => self.delivered_up_to = mark.min(self.next_seq() - 1),
                 Record::Forget(producer) => self.producers.forget(producer),
             }
         }

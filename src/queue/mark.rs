@@ -85,9 +85,13 @@ impl<C, P> Queue<C, P> {
     /// Makes deliveries wait for [`Queue::marked`], as those of a replicated queue must. `epoch`
     /// tells the slots of this leader from those of the ones before it: the lower eight bits of the
     /// term do. For a queue that was just made.
+    ///
+    /// Until [`Queue::unstall_all`] is called, those who hold messages of the leader before are heard
+    /// with [`Queue::adopt`]: meanwhile nothing is delivered, expires or is dropped for length.
     pub fn replicated(mut self, epoch: u32) -> Self {
         self.delivered.gate();
         self.outstanding.number_from(epoch << EPOCH_SHIFT);
+        self.gathering = true;
         self
     }
 
@@ -128,12 +132,10 @@ impl<C, P> Queue<C, P> {
         if self.delivered.committed.is_none() || self.consumers.len() == 0 {
             return;
         }
-        if let Some(place) = self.ready.head()
-            && !self.is_marked(place)
-        {
-            self.mark_head(place, sink);
-        }
-        let Some(next) = self.ready.fresh_head().or_else(|| self.uncommitted.first()) else {
+        let head = self.ready.head().filter(|place| !self.is_marked(*place));
+        let head = head.and_then(|place| Some(self.ready.entry(place)?.seq));
+        let next = self.ready.fresh_head().or_else(|| self.uncommitted.first());
+        let Some(next) = head.max(next) else {
             return;
         };
         let last = self.next_seq - 1;

@@ -88,6 +88,8 @@ pub struct Queue<C, P> {
     next_overdue: Option<Timestamp>,
     /// The delivery limit took a message, and the caller knows.
     limit_told: bool,
+    /// Who holds messages is still being heard: what is in the line may be with a client.
+    gathering: bool,
 }
 
 impl<C, P> Queue<C, P> {
@@ -110,6 +112,7 @@ impl<C, P> Queue<C, P> {
             consumer_timeout: None,
             next_overdue: None,
             limit_told: false,
+            gathering: false,
             settings,
         }
     }
@@ -193,6 +196,9 @@ impl<C, P> Queue<C, P> {
         S: Sink<Consumer = C, Publish = P>,
     {
         self.last_used = now;
+        if self.gathering {
+            return Get::NeedsMark;
+        }
         let head = self.live_head(now, sink);
         self.read_ahead_dying(sink);
         let Some(place) = head else {
@@ -343,7 +349,7 @@ impl<C, P> Queue<C, P> {
     where
         S: Sink<Consumer = C, Publish = P>,
     {
-        while self.ready.is_empty() {
+        while self.ready.is_empty() && !self.gathering {
             let index = self.consumers.next()?;
             if sink.room(&self.consumers.at(index)?.1.handle) {
                 return Some(index);
@@ -389,7 +395,7 @@ impl<C, P> Queue<C, P> {
     {
         if self.ready.is_empty() {
             // With a time to live of zero it need not stand in line to expire.
-            if entry.expired(now) && self.consumers.next().is_none() {
+            if entry.expired(now) && self.consumers.next().is_none() && !self.gathering {
                 return self.die(entry, DeathReason::Expired, sink);
             }
         } else {
@@ -414,6 +420,9 @@ impl<C, P> Queue<C, P> {
     where
         S: Sink<Consumer = C, Publish = P>,
     {
+        if self.gathering {
+            return;
+        }
         while let Some(index) = self.consumers.next()
             && let Some(place) = self.live_head(now, sink)
             && self.ready.entry(place).is_some_and(|entry| entry.message.is_some())

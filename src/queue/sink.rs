@@ -143,8 +143,8 @@ pub enum Get {
     Empty,
     /// The body is on its way from the store: ask again after `fetched`.
     NeedsFetch,
-    /// The journal has yet to commit that it may be delivered: ask again after `marked`. Only of a
-    /// replicated queue.
+    /// Only of a replicated queue: the journal has yet to commit that it may be delivered, or who
+    /// holds messages is still being heard. Ask again after `marked` and after `unstall_all`.
     NeedsMark,
     Message {
         message: Message,
