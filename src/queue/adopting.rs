@@ -15,7 +15,7 @@ impl<C, P> Queue<C, P> {
     /// Makes ready messages outstanding with somebody who has them already; nothing is delivered.
     /// What somebody has said something about that may not be committed comes last: it may have
     /// been returned, and be another's. Who returned it and has it again does not say so again.
-    /// Returns those that cannot be: they are gone, or another's by now. What the holder has here
+    /// Returns those that cannot be: they are gone, or another's by now. What a consumer has here
     /// already is not among them.
     pub fn adopt<S>(&mut self, now: Timestamp, holder: Holder, seqs: Vec<u64>, sink: &mut S) -> Vec<u64>
     where
@@ -29,7 +29,8 @@ impl<C, P> Queue<C, P> {
         let mut seqs = seqs;
         seqs.sort_unstable();
         seqs.dedup();
-        seqs.retain(|seq| self.outstanding.adopter(*seq) != Some(owner));
+        // Nobody can tell one who got a message from another.
+        seqs.retain(|seq| owner == Owner::Get || self.outstanding.adopter(*seq) != Some(owner));
         for mut entry in self.ready.take_all(&mut seqs) {
             entry.mark(REDELIVERED);
             self.delivered.note(&entry, sink);
