@@ -92,7 +92,7 @@ impl QueueHandle {
         }
         let number = desk.settle(outcome, slots.clone());
         if let Some(way) = way {
-            way.with(|buffer| wire::settle(buffer, self.spec.id, number, outcome, &slots));
+            way.with(|buffer| wire::settle(buffer, self.spec.id, number, outcome, false, &slots));
         }
     }
 
@@ -146,13 +146,13 @@ impl QueueHandle {
         let Some(seated) = desk.consumers.get_mut(&key) else {
             if arrived.slot != Slot::NONE {
                 let slot = arrived.slot;
-                desk.held.insert(slot.seq(), (key, slot));
+                desk.held.insert(slot.seq(), key);
                 self.settle_away(broker, &mut state, Outcome::Requeue, vec![slot]);
             }
             return;
         };
         if arrived.slot != Slot::NONE {
-            desk.held.insert(arrived.slot.seq(), (key, arrived.slot));
+            desk.held.insert(arrived.slot.seq(), key);
         }
         seated.waiting.push_back(arrived);
         let told = seated.pass_on(self);
@@ -451,10 +451,10 @@ fn attach(queue: &QueueHandle, desk: &Desk, term: u64, out: &PeerOut) {
     let id = queue.spec.id;
     out.with(|buffer| {
         let wishes = desk.consumers.values().map(|seated| wish(&seated.consumer));
-        let held = desk.held.iter().map(|(seq, (key, _))| (key.0, *seq));
+        let held = desk.held.iter().map(|(seq, key)| (key.0, *seq));
         wire::attach(buffer, id, term, desk.producer.0, wishes, held);
         for batch in desk.settles() {
-            wire::settle(buffer, id, batch.number, batch.outcome, &batch.slots);
+            wire::settle(buffer, id, batch.number, batch.outcome, true, &batch.slots);
         }
     });
     let mut first = None;

@@ -40,7 +40,7 @@ pub struct Desk {
     settles: VecDeque<SettleBatch>,
     pub consumers: FxHashMap<ConsumerKey, Seated>,
     /// Messages that clients of this node hold, where the queue's machine is elsewhere.
-    pub held: FxHashMap<u64, (ConsumerKey, Slot)>,
+    pub held: FxHashMap<u64, ConsumerKey>,
     pub calls: FxHashMap<u64, Call>,
 }
 

@@ -164,7 +164,7 @@ fn read_ledger(replica: &Group<Ledger>, run: &[(u64, queue::Loc)]) -> Vec<(u64, 
         .read()
         .map(|(seq, message)| {
             let message = message.inspect_err(|error| tracing::error!(seq, %error, "a message cannot be read"));
-            (seq, message.ok().flatten())
+            (seq, message.ok())
         })
         .collect()
 }

@@ -9,14 +9,20 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rand::RngCore;
+use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use super::control::Joining;
-use super::peers::PeerInput;
-use super::recovery::StartError;
 use super::Broker;
+use super::control::{CONTROL, ControlService, Joining};
+use super::peers::{PeerInput, QUEUES, QueueService};
+use super::recovery::StartError;
+use super::remote::Input;
 use crate::cluster::identity::ClusterId;
-use crate::cluster::{Event, Health, PeerView, Suspicion};
+use crate::cluster::rpc::Services;
+use crate::cluster::secret::{SecretError, SharedSecret};
+use crate::cluster::{Class, Cluster, Event, Handler, Health, PeerView, Settings, Suspicion};
+use crate::journal::raft::{RAFT, RaftService};
 use crate::metadata::{Catalog, Command};
 use crate::tasks;
 use crate::types::NodeId;
@@ -30,7 +36,40 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long a promise to another node holds if nothing comes of it.
 const PROMISE: Duration = Duration::from_secs(10);
 
+/// Why a node has no links to others.
+#[derive(Debug, thiserror::Error)]
+pub enum LinksError {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("what is known of other nodes cannot be read: {0}")]
+    Book(#[from] std::io::Error),
+}
+
 impl Broker {
+    /// Starts the links to other nodes.
+    ///
+    /// # Errors
+    /// [`LinksError`].
+    pub fn start_links(self: &Arc<Self>, settings: Settings, listener: TcpListener) -> Result<(), LinksError> {
+        let directory = &self.config.node.data_dir;
+        let secret = SharedSecret::find(&self.config.cluster, directory, |bytes| rand::rng().fill_bytes(bytes))?;
+        let queues: Arc<dyn Handler> = Arc::new(QueueService(Input(Arc::downgrade(self))));
+        let services = Services::default()
+            .serve(RAFT, Class::Data, Arc::new(RaftService(self.nodes.links().clone())))
+            .serve(QUEUES, Class::Data, queues)
+            .serve(CONTROL, Class::Control, Arc::new(ControlService(Arc::downgrade(self))));
+        let identity = self.identity.lock();
+        let cluster = Cluster::start(settings, &identity, secret, services, listener, directory)?;
+        drop(identity);
+        self.nodes.join(cluster);
+        Ok(())
+    }
+
+    /// The links to other nodes, on a node that has any.
+    pub fn links(&self) -> Option<&Cluster> {
+        self.nodes.cluster()
+    }
+
     /// Makes this node a member of a cluster, if it is of none yet. `seeds` is how many other nodes
     /// are configured, `address` where this one is to be found.
     ///
@@ -187,7 +226,7 @@ impl Broker {
             return;
         };
         let mut events = cluster.events();
-        let input: Arc<dyn PeerInput> = Arc::new(self.clone());
+        let input: Arc<dyn PeerInput> = Arc::new(Input(Arc::downgrade(&self)));
         self.on_nodes(&self.catalog());
         for peer in cluster.peers() {
             self.peers.meet(&cluster, peer.id, input.clone());

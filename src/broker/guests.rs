@@ -43,6 +43,8 @@ pub struct GuestNode {
     pub producer: ProducerId,
     /// The link over which it has.
     pub connection: u64,
+    /// The last batch that it settled.
+    pub settled: u64,
     pub consumers: FxHashMap<ConsumerKey, (ConsumerId, Arc<Guest>)>,
     /// What it holds by `basic.get`, or of consumers that are cancelled.
     pub gets: FxHashMap<u64, Slot>,

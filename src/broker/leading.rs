@@ -25,7 +25,7 @@ use crate::journal::raft::{Applied, Group, ProposeError, RECORD_BYTES};
 use crate::queue::ledger::{self, Ledger};
 use crate::queue::record::{Origin, ProducerId, Records};
 use crate::queue::recorder::{Arrival, Door};
-use crate::queue::{Consume, ConsumerId, Outcome, Publish, Queue, Slot};
+use crate::queue::{Consume, ConsumerId, Holder, Outcome, Publish, Queue, Slot};
 use crate::tasks;
 use crate::types::{Message, NodeId};
 
@@ -132,6 +132,17 @@ impl Leading {
     }
 }
 
+/// What a desk says about messages that its clients hold.
+#[derive(Clone, Copy)]
+pub struct Settling {
+    pub node: NodeId,
+    /// The desk's number for it.
+    pub batch: u64,
+    pub outcome: Outcome,
+    /// It may have been said to another leader.
+    pub is_again: bool,
+}
+
 /// Records on their way.
 struct Flight {
     term: u64,
@@ -164,9 +175,9 @@ impl QueueHandle {
                 ledger.next_seq(),
                 ledger.delivered_up_to(),
             );
+            let machine = machine.replicated(term as u32);
             (machine, ledger.producers().clone())
         };
-        machine.lead(term);
         machine.set_consumer_timeout(broker.now(), broker.config.queues.consumer_timeout);
         let gathering = (!alive.is_empty()).then(|| alive.iter().copied().collect());
         state.seat = Seat::Leading(Box::new(Leading {
@@ -197,7 +208,7 @@ impl QueueHandle {
             broker.peers.tell(*node, |buffer| wire::lead(buffer, self.spec.id, term));
         }
         if !is_gathering {
-            let ((), also) = self.run(broker, &mut state, |machine, now, sink| machine.gathered(now, sink));
+            let ((), also) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
             deferred.also(also);
         }
         let deadline = state.machine().and_then(|machine| machine.deadline());
@@ -239,7 +250,7 @@ impl QueueHandle {
                 }
             }
             leading.serving.gathering = None;
-            let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.gathered(now, sink));
+            let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
             deferred
         };
         self.changed.notify_waiters();
@@ -274,14 +285,14 @@ impl QueueHandle {
             .consumers()
             .filter_map(|consumer| Some((consumer.id, consumer.handle.client()?.key)))
             .collect();
-        for (owner, slot) in leading.machine.held() {
-            let key = match owner {
-                None if of_guests(slot) => None,
-                None => Some(ConsumerKey::GET),
-                Some(id) => keys.get(&id).copied(),
+        for (holder, slot) in leading.machine.held() {
+            let key = match holder {
+                Holder::Get if of_guests(slot) => None,
+                Holder::Get => Some(ConsumerKey::GET),
+                Holder::Consumer(id) => keys.get(&id).copied(),
             };
             if let Some(key) = key {
-                desk.held.insert(slot.seq(), (key, slot));
+                desk.held.insert(slot.seq(), key);
             }
         }
     }
@@ -306,30 +317,27 @@ impl QueueHandle {
                 *consumer.id.lock() = taken.ok();
             }
         });
-        deferred.also(self.adopt(broker, state, &held_by_consumer(&desk, &held)));
+        let by_consumer = held_by_consumer(&desk, &held);
+        let ((), also) = self.run(broker, state, |machine, now, sink| {
+            for (holder, seqs) in by_consumer {
+                // What is gone was settled; what another holds was given away, and stays so.
+                machine.adopt(now, holder, seqs, sink);
+            }
+        });
+        deferred.also(also);
         for batch in desk.settles() {
-            deferred.also(self.settle_leading(broker, state, us, batch.number, batch.outcome, &batch.slots));
+            let settling = Settling {
+                node: us,
+                batch: batch.number,
+                outcome: batch.outcome,
+                is_again: true,
+            };
+            deferred.also(self.settle_leading(broker, state, settling, batch.slots.clone()));
         }
         let again: Vec<(u64, Message)> = desk.unanswered().map(|(number, message)| (number, message.clone())).collect();
         let producer = desk.producer;
         state.desk = Some(desk);
         deferred.also(self.take_in(broker, state, us, producer, again));
-        deferred
-    }
-
-    /// Messages that clients hold from another leader's time become theirs here.
-    pub(super) fn adopt(
-        self: &Arc<Self>,
-        broker: &Arc<Broker>,
-        state: &mut State,
-        held: &[(Option<ConsumerId>, Vec<u64>)],
-    ) -> Deferred {
-        let ((), deferred) = self.run(broker, state, |machine, now, _| {
-            for (owner, seqs) in held {
-                // What is gone was settled; what another holds was given away, and stays so.
-                machine.adopt(now, *owner, seqs);
-            }
-        });
         deferred
     }
 
@@ -407,16 +415,20 @@ impl QueueHandle {
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         state: &mut State,
-        node: NodeId,
-        batch: u64,
-        outcome: Outcome,
-        slots: &[Slot],
+        settling: Settling,
+        mut slots: Vec<Slot>,
     ) -> Deferred {
         if let Seat::Leading(leading) = &mut state.seat {
-            leading.settling(node, batch);
+            leading.settling(settling.node, settling.batch);
         }
         let ((), deferred) = self.run(broker, state, |machine, now, sink| {
-            machine.settle(now, slots.iter().copied(), outcome, sink);
+            if settling.is_again {
+                // Said to a leader that may not have written it down: what is ready here was not.
+                let seqs = slots.iter().map(|slot| slot.seq()).collect();
+                let elsewhere = machine.adopt(now, Holder::Get, seqs, sink);
+                slots.retain(|slot| elsewhere.binary_search(&slot.seq()).is_err());
+            }
+            machine.settle(now, slots, settling.outcome, sink);
         });
         self.tell_settled(broker, state);
         deferred
@@ -526,12 +538,9 @@ pub(super) fn consume(consumer: &Arc<Consumer>) -> Consume<Taker> {
     }
 }
 
-fn held_by_consumer(
-    desk: &Desk,
-    held: &FxHashMap<u64, (ConsumerKey, Slot)>,
-) -> Vec<(Option<ConsumerId>, Vec<u64>)> {
+fn held_by_consumer(desk: &Desk, held: &FxHashMap<u64, ConsumerKey>) -> Vec<(Holder, Vec<u64>)> {
     let mut by_key: FxHashMap<ConsumerKey, Vec<u64>> = FxHashMap::default();
-    for (seq, (key, _)) in held {
+    for (seq, key) in held {
         by_key.entry(*key).or_default().push(*seq);
     }
     by_key
@@ -539,8 +548,8 @@ fn held_by_consumer(
         .map(|(key, mut seqs)| {
             seqs.sort_unstable();
             // A consumer that was cancelled leaves what it holds to its channel.
-            let owner = desk.consumers.get(&key).and_then(|seated| *seated.consumer.id.lock());
-            (owner, seqs)
+            let id = desk.consumers.get(&key).and_then(|seated| *seated.consumer.id.lock());
+            (id.map_or(Holder::Get, Holder::Consumer), seqs)
         })
         .collect()
 }

@@ -55,6 +55,7 @@ use rustc_hash::FxHashMap;
 pub use alarms::Alarms;
 pub use connections::{ConnectionInfo, Connections};
 pub use error::BrokerError;
+pub use formation::LinksError;
 pub use recovery::StartError;
 pub use runner::QueueHandle;
 pub use vhosts::Vhost;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use rand::seq::SliceRandom;
 
 use super::Broker;
+use crate::config::LeaderLocator;
 use crate::metadata::{Catalog, Command};
 use crate::spec::{Member, QueueSpec, QueueType};
 use crate::types::{FieldValue, NodeId};
@@ -32,8 +33,11 @@ impl Broker {
     fn home_of(&self, catalog: &Catalog, spec: &QueueSpec) -> NodeId {
         let us = self.nodes.us();
         let locator = spec.arguments.get("x-queue-leader-locator").and_then(FieldValue::as_str);
-        let locator = locator.unwrap_or(&self.config.queues.leader_locator);
-        if locator != "balanced" || spec.exclusive_owner.is_some() {
+        let is_balanced = match locator {
+            Some(locator) => locator == "balanced",
+            None => self.config.queues.leader_locator == LeaderLocator::Balanced,
+        };
+        if !is_balanced || spec.exclusive_owner.is_some() {
             return us;
         }
         let mut homes: BTreeMap<NodeId, usize> = catalog

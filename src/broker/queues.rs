@@ -7,7 +7,7 @@ use super::away::{Ask, DEADLINE, consume_ok};
 use super::consumer::{Consumer, Taker};
 use super::declare::DeclareError;
 use super::desk::Answer;
-use super::leading::consume;
+use super::leading::{Settling, consume};
 use super::outbox::Control;
 use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
@@ -160,8 +160,8 @@ impl Broker {
             tokio::pin!(changed);
             changed.as_mut().enable();
             match self.get_here(queue, no_ack) {
-                Some(Get::NeedsFetch) if queue.is_deleted() => return Ok(Get::Empty),
-                Some(Get::NeedsFetch) => {}
+                Some(Get::NeedsFetch | Get::NeedsMark) if queue.is_deleted() => return Ok(Get::Empty),
+                Some(Get::NeedsFetch | Get::NeedsMark) => {}
                 Some(got) => return Ok(got),
                 None => match queue.ask(self, Ask::Get { no_ack }).await? {
                     Some(Answer::Got { arrived, remaining }) => {
@@ -189,7 +189,7 @@ impl Broker {
             let mut state = queue.state.lock();
             state.machine()?;
             if !queue.may_serve(self, &mut state) {
-                return Some(Get::NeedsFetch);
+                return Some(Get::NeedsMark);
             }
             queue.run(self, &mut state, |machine, now, sink| machine.get(now, no_ack, sink))
         };
@@ -215,7 +215,15 @@ impl Broker {
                 (Seat::Leading(_), Some(desk)) => {
                     let slots: Vec<Slot> = slots.into_iter().collect();
                     let number = desk.settle(outcome, slots.clone());
-                    queue.settle_leading(self, &mut state, us, number, outcome, &slots)
+                    {
+                        let settling = Settling {
+                            node: us,
+                            batch: number,
+                            outcome,
+                            is_again: false,
+                        };
+                        queue.settle_leading(self, &mut state, settling, slots)
+                    }
                 }
                 (Seat::Elsewhere(_), Some(_)) => {
                     let slots = slots.into_iter().collect();

@@ -1,8 +1,8 @@
 //! What other nodes say about queues: clients of theirs at machines of ours, and the other way
 //! round.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -13,11 +13,12 @@ use super::desk::{Answer, Arrived};
 use super::guests::{Guest, GuestNode};
 use super::peers::{PeerInput, wire};
 use super::reply_to::Token;
+use super::leading::Settling;
 use super::runner::{Deferred, QueueHandle, Seat, State, Waiting, answer};
 use crate::channel::ConfirmOutcome;
 use crate::cluster::rpc::Origin;
 use crate::queue::record::ProducerId;
-use crate::queue::{Consume, ConsumerId, Get, Outcome, Publish, Slot};
+use crate::queue::{Consume, ConsumerId, Get, Holder, Outcome, Publish, Slot};
 use crate::types::{Message, NodeId, Refusal, Reply, ReplyCode};
 
 /// A `basic.get` or the like of another node that waits for something.
@@ -28,11 +29,15 @@ pub struct Pending {
     no_ack: bool,
 }
 
-impl PeerInput for Arc<Broker> {
+/// Hears other nodes for the broker, as long as that is there.
+pub struct Input(pub Weak<Broker>);
+
+impl PeerInput for Input {
     fn frames(&self, from: Origin, message: Bytes) {
+        let Some(broker) = self.0.upgrade() else { return };
         for frame in wire::frames(&message) {
             match frame {
-                Ok(frame) => self.on_frame(&from, frame),
+                Ok(frame) => broker.on_frame(&from, frame),
                 Err(error) => {
                     // What it means cannot be known; its state is said anew with the next link.
                     tracing::error!(node = %from.node, %error, "a message of another node cannot be read");
@@ -43,18 +48,20 @@ impl PeerInput for Arc<Broker> {
     }
 
     fn ended(&self, from: Origin) {
-        for queue in self.all_queues() {
+        let Some(broker) = self.0.upgrade() else { return };
+        for queue in broker.all_queues() {
             match queue.is_replicated() {
                 true => queue.guest_left(from.node, from.connection),
-                false => queue.guest_gone(self, from.node),
+                false => queue.guest_gone(&broker, from.node),
             }
-            queue.lost_way(self, from.node, false);
+            queue.lost_way(&broker, from.node, false);
         }
     }
 
     fn began(&self, node: NodeId) {
-        for queue in self.all_queues() {
-            queue.meet(self, node);
+        let Some(broker) = self.0.upgrade() else { return };
+        for queue in broker.all_queues() {
+            queue.meet(&broker, node);
         }
     }
 }
@@ -235,7 +242,7 @@ impl QueueHandle {
         }
         let Some(desk) = &mut state.desk else { return };
         if slot != Slot::NONE {
-            desk.held.insert(slot.seq(), (ConsumerKey::GET, slot));
+            desk.held.insert(slot.seq(), ConsumerKey::GET);
         }
         let told = match desk.calls.remove(&call) {
             Some(call) => call.tell(Ok(Answer::Got { arrived, remaining })).is_ok(),
@@ -328,27 +335,12 @@ impl QueueHandle {
                 deferred
             }
             What::Publish { first, messages } => self.on_publishes(broker, &mut state, node, first, messages),
-            What::Settle { batch, outcome, slots } => {
-                if let Some(guest) = state.guests.get_mut(&node)
-                    && !guest.gets.is_empty()
-                {
-                    for slot in &slots {
-                        guest.gets.remove(&slot.seq());
-                    }
-                }
-                match state.seat {
-                    Seat::Leading(_) => self.settle_leading(broker, &mut state, node, batch, outcome, &slots),
-                    _ => {
-                        let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| {
-                            machine.settle(now, slots, outcome, sink);
-                        });
-                        broker
-                            .peers
-                            .tell(node, |buffer| wire::settled(buffer, self.spec.id, batch));
-                        deferred
-                    }
-                }
-            }
+            What::Settle {
+                batch,
+                outcome,
+                is_again,
+                slots,
+            } => self.on_settle(broker, &mut state, node, batch, outcome, is_again, slots),
             What::Get { call, no_ack } => {
                 state.gets.push(Pending { node, call, no_ack });
                 drop(state);
@@ -372,6 +364,38 @@ impl QueueHandle {
             // The rest is for a node with clients, and was looked at before.
             _ => Deferred::default(),
         }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of a frame")]
+    fn on_settle(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        node: NodeId,
+        batch: u64,
+        outcome: Outcome,
+        is_again: bool,
+        slots: Vec<Slot>,
+    ) -> Deferred {
+        let guest = state.guests.entry(node).or_default();
+        if batch <= guest.settled {
+            // It came before the link broke; that it is committed is told as for any other.
+            return Deferred::default();
+        }
+        guest.settled = batch;
+        for slot in &slots {
+            guest.gets.remove(&slot.seq());
+        }
+        if let Seat::Leading(_) = state.seat {
+            return self.settle_leading(broker, state, Settling { node, batch, outcome, is_again }, slots);
+        }
+        let ((), deferred) = self.run(broker, state, |machine, now, sink| {
+            machine.settle(now, slots, outcome, sink);
+        });
+        broker
+            .peers
+            .tell(node, |buffer| wire::settled(buffer, self.spec.id, batch));
+        deferred
     }
 
     fn not_here(&self, broker: &Broker, node: NodeId, what: &wire::What) -> Deferred {
@@ -400,6 +424,7 @@ impl QueueHandle {
             GuestNode {
                 producer: ProducerId(attach.producer),
                 connection: from.connection,
+                settled: before.settled,
                 ..GuestNode::default()
             },
         );
@@ -437,7 +462,9 @@ impl QueueHandle {
                 .map(|(id, _)| *id)
                 .chain(ids.values().copied())
                 .collect();
-            let held = machine.held().filter(|(owner, _)| owner.is_some_and(|id| of_node.contains(&id)));
+            let held = machine
+                .held()
+                .filter(|(holder, _)| matches!(holder, Holder::Consumer(id) if of_node.contains(id)));
             let lost: Vec<Slot> = held
                 .map(|(_, slot)| slot)
                 .chain(before.gets.values().copied())
@@ -447,7 +474,9 @@ impl QueueHandle {
             for (key, seqs) in &listed {
                 let mut seqs: Vec<u64> = seqs.iter().copied().collect();
                 seqs.sort_unstable();
-                machine.adopt(now, ids.get(key).copied(), &seqs);
+                let holder = ids.get(key).map_or(Holder::Get, |id| Holder::Consumer(*id));
+                // What is gone was settled; what another holds was given away, and stays so.
+                machine.adopt(now, holder, seqs, sink);
             }
             for id in ids.values() {
                 machine.unstall(now, *id, sink);
@@ -459,7 +488,7 @@ impl QueueHandle {
                     let held = seqs.into_iter().map(|seq| (seq, before.gets.get(&seq).copied()));
                     guests
                         .gets
-                        .extend(held.map(|(seq, slot)| (seq, slot.unwrap_or(Slot::from_wire(u32::MAX, seq)))));
+                        .extend(held.map(|(seq, slot)| (seq, slot.unwrap_or(Slot::from_parts((u32::MAX, seq))))));
                 }
             }
         }
@@ -627,7 +656,7 @@ impl QueueHandle {
                 all.also(deferred);
                 let id = self.spec.id;
                 match got {
-                    Get::NeedsFetch => state.gets.push(one),
+                    Get::NeedsFetch | Get::NeedsMark => state.gets.push(one),
                     Get::Empty => broker.peers.tell(node, |buffer| wire::empty(buffer, id, call)),
                     Get::Message {
                         message,

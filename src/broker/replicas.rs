@@ -22,6 +22,10 @@ use crate::types::{NodeId, QueueId};
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long a founder waits for its first term before it asks for votes again.
 const FOUND_AGAIN: Duration = Duration::from_millis(30);
+/// How often logs are looked at.
+const RECLAIM: Duration = Duration::from_secs(1);
+/// Bytes that are worth a snapshot.
+const WORTH: u64 = 8 * 1024 * 1024;
 /// Groups that are opened at a time.
 const OPENING: usize = 16;
 
@@ -141,6 +145,67 @@ impl Broker {
             if let Err(error) = group.elect(crate::journal::raft::Election::LeaderSilent).await {
                 tracing::debug!(queue = %queue.spec.name, %error, "no election");
             }
+        }
+    }
+
+    /// Gives back what the groups' logs hold and nobody needs, until the task is dropped.
+    pub async fn run_reclaiming(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(RECLAIM).await;
+            let group = self.catalogue();
+            if group.log_bytes() > WORTH
+                && let Err(error) = group.snapshot().await
+            {
+                tracing::warn!(%error, "the catalogue's log is not given back");
+            }
+            for (queue, group) in self.replicas.all() {
+                if group.log_bytes() < WORTH {
+                    continue;
+                }
+                let live = group.machine().figures().live;
+                if group.log_bytes() > 2 * live + WORTH
+                    && let Err(error) = group.snapshot().await
+                {
+                    tracing::warn!(queue = queue.0, %error, "a queue's log is not given back");
+                }
+            }
+        }
+    }
+
+    /// Leaves every group in order: others lead before this node stops.
+    pub async fn hand_over(self: &Arc<Self>) {
+        let mut leaving = Vec::new();
+        for (id, group) in self.replicas.all() {
+            if !group.is_leader() {
+                continue;
+            }
+            let Some(queue) = self.queue_by_id(id) else { continue };
+            let other = self
+                .members_of(&queue)
+                .into_iter()
+                .find(|node| *node != self.nodes.us() && self.nodes.is_alive(*node));
+            let Some(other) = other else { continue };
+            // What was delivered is written down exactly: nothing else is flagged.
+            queue.with(self, |machine, _, sink| machine.stop(sink));
+            let turn = self.replicas.opening.clone();
+            leaving.push(tasks::spawn("handing over", async move {
+                let _turn = turn.acquire_owned().await;
+                if let Err(error) = group.transfer_leader(other).await {
+                    tracing::warn!(queue = id.0, %error, "leadership was not handed over");
+                }
+            }));
+        }
+        let group = self.catalogue();
+        let other = self.nodes.others_alive().into_iter().next();
+        if let Some(other) = other
+            && group.is_leader()
+            && let Err(error) = group.transfer_leader(other).await
+        {
+            tracing::warn!(%error, "leadership of the catalogue was not handed over");
+        }
+        for one in leaving {
+            // A task that panicked has not handed over: the others elect.
+            let _ = one.await;
         }
     }
 

@@ -604,6 +604,11 @@ impl queue::Sink for QueueSink<'_> {
         self.deferred.dead_letters.push(DeadLetter { slot, message, reason });
     }
 
+    fn delivery_limit_reached(&mut self) {
+        let (queue, vhost) = (&self.queue.spec.name, &self.queue.spec.vhost);
+        tracing::warn!(%queue, %vhost, "a message came back more often than the delivery limit allows and is dropped or dead-lettered");
+    }
+
     fn cancel(&mut self, taker: Taker) {
         match taker {
             Taker::Client(consumer) => self.deferred.cancelled.push(consumer),
@@ -633,13 +638,13 @@ impl queue::Sink for QueueSink<'_> {
                 Some((_, end)) if *end + 1 == seq => *end = seq,
                 _ => settled.push((seq, seq)),
             },
-            Journal::Group(recording) => recording.records.gone(seq),
+            Journal::Group(recording) => recording.settled(seq),
         }
     }
 
     fn returned(&mut self, seq: u64, count: u32) {
         match &mut self.journal {
-            Journal::Group(recording) => recording.records.returned(seq, count),
+            Journal::Group(recording) => recording.returned(seq, count),
             Journal::Store { .. } => {
                 self.stored(|batch| batch.touch(&[(seq, seq)], count));
             }
@@ -648,7 +653,7 @@ impl queue::Sink for QueueSink<'_> {
 
     fn delivered_up_to(&mut self, mark: u64) {
         match &mut self.journal {
-            Journal::Group(recording) => recording.records.delivered_up_to(mark),
+            Journal::Group(recording) => recording.delivered_up_to(mark),
             Journal::Store { .. } => {
                 self.stored(|batch| batch.mark(&mark.to_le_bytes()));
             }

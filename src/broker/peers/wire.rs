@@ -61,7 +61,8 @@ pub enum What {
     Taken { key: u64, bytes: u64 },
     /// Numbered from `first`, in their stored form.
     Publish { first: u64, messages: Vec<Bytes> },
-    Settle { batch: u64, outcome: Outcome, slots: Vec<Slot> },
+    /// `is_again` says that it may have come before, to whoever had the machine.
+    Settle { batch: u64, outcome: Outcome, is_again: bool, slots: Vec<Slot> },
     Get { call: u64, no_ack: bool },
     Purge { call: u64 },
     Count { call: u64 },
@@ -141,7 +142,7 @@ fn put_message(to: &mut Vec<u8>, message: &Message) {
 }
 
 fn put_slot(to: &mut Vec<u8>, slot: Slot) {
-    let (index, seq) = slot.to_wire();
+    let (index, seq) = slot.parts();
     to.extend_from_slice(&index.to_le_bytes());
     put_number(to, seq);
 }
@@ -209,7 +210,7 @@ pub fn publish(to: &mut Vec<u8>, queue: QueueId, first: u64, messages: &[Message
 }
 
 /// Writes [`What::Settle`].
-pub fn settle(to: &mut Vec<u8>, queue: QueueId, batch: u64, outcome: Outcome, slots: &[Slot]) {
+pub fn settle(to: &mut Vec<u8>, queue: QueueId, batch: u64, outcome: Outcome, is_again: bool, slots: &[Slot]) {
     begin(to, SETTLE, queue);
     put_number(to, batch);
     to.push(match outcome {
@@ -217,6 +218,7 @@ pub fn settle(to: &mut Vec<u8>, queue: QueueId, batch: u64, outcome: Outcome, sl
         Outcome::Requeue => 1,
         Outcome::Discard => 2,
     });
+    to.push(is_again.into());
     put_number(to, slots.len() as u64);
     for slot in slots {
         put_slot(to, *slot);
@@ -367,10 +369,12 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
                 2 => Outcome::Discard,
                 _ => return None,
             };
+            let is_again = input.byte()? != 0;
             let slots = (0..input.number()?).map(|_| read_slot(input));
             What::Settle {
                 batch,
                 outcome,
+                is_again,
                 slots: slots.collect::<Option<_>>()?,
             }
         }
@@ -462,7 +466,7 @@ fn read_wish(input: &mut Input<'_>) -> Option<Wish<String>> {
 
 fn read_slot(input: &mut Input<'_>) -> Option<Slot> {
     let index = u32::from_le_bytes(*input.take(4)?.first_chunk()?);
-    Some(Slot::from_wire(index, input.number()?))
+    Some(Slot::from_parts((index, input.number()?)))
 }
 
 fn read_delivered(input: &mut Input<'_>) -> Option<Delivered> {
