@@ -90,9 +90,8 @@ impl Broker {
                 return Ok(());
             }
             let is_lowest = there.iter().all(|peer| peer.name > self.node.name);
-            let none_belongs = there.iter().all(|peer| cluster_of(peer).is_none());
             let is_majority = 2 * (there.len() + 1) > seeds + 1;
-            if is_lowest && none_belongs && is_majority && self.is_promised(&there, seeds).await {
+            if is_lowest && is_majority && self.is_promised(&there, seeds).await {
                 return self.found(address).await;
             }
             tokio::time::sleep(LOOK).await;
@@ -108,7 +107,7 @@ impl Broker {
     }
 
     async fn join_one(&self, there: &[PeerView], address: &str, refusal: &mut String) -> Option<ClusterId> {
-        for peer in there.iter().filter(|peer| cluster_of(peer).is_some()) {
+        for peer in there {
             match self.ask_to_join(peer.id, address, Instant::now() + ASK).await {
                 Joining::Joined(cluster) => return Some(ClusterId(cluster)),
                 Joining::Refused(text) if *refusal != text => {
@@ -289,8 +288,4 @@ impl Broker {
             }
         });
     }
-}
-
-fn cluster_of(peer: &PeerView) -> Option<ClusterId> {
-    peer.introduction.as_ref()?.cluster
 }

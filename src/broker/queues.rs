@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+
 use super::away::{Ask, DEADLINE, consume_ok};
 use super::consumer::{Consumer, Taker};
 use super::declare::DeclareError;
@@ -94,22 +96,19 @@ impl Broker {
         Some(Ok(()))
     }
 
-    /// Ends a consumer; an auto-delete queue goes with its last one.
-    pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) {
-        let Some(queue) = consumer.queue.upgrade() else {
-            return;
-        };
+    /// Ends a consumer; an auto-delete queue goes with its last one, which can be waited for.
+    pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) -> Option<JoinHandle<()>> {
+        let queue = consumer.queue.upgrade()?;
         let (left, deferred) = {
             let mut state = queue.state.lock();
             if state.machine().is_none() {
-                return queue.cancel_away(self, &mut state, consumer.key);
+                queue.cancel_away(self, &mut state, consumer.key);
+                return None;
             }
             if let Some(desk) = &mut state.desk {
                 desk.consumers.remove(&consumer.key);
             }
-            let Some(id) = consumer.id.lock().take() else {
-                return;
-            };
+            let id = consumer.id.lock().take()?;
             queue.run(self, &mut state, |machine, now, sink| {
                 machine.cancel(now, id, sink);
                 machine.consumer_count()
@@ -118,9 +117,8 @@ impl Broker {
         if !deferred.is_empty() {
             self.carry_out(&queue, deferred);
         }
-        if left == 0 && queue.spec.auto_delete && !queue.is_deleted() {
-            self.delete_itself(&queue, "its last consumer is gone");
-        }
+        let is_last = left == 0 && queue.spec.auto_delete && !queue.is_deleted();
+        is_last.then(|| self.delete_itself(&queue, "its last consumer is gone"))
     }
 
     /// Serves consumers again whose client had no room.
@@ -370,7 +368,7 @@ impl Broker {
     }
 
     /// Nobody waits for this to be on disk: after a crash the queue is there again, unused.
-    pub(super) fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) {
+    pub(super) fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) -> JoinHandle<()> {
         let spec = &queue.spec;
         tracing::debug!(queue = %spec.name, vhost = %spec.vhost, why, "queue deleted");
         queue.mark_deleted();
@@ -381,7 +379,7 @@ impl Broker {
                 let spec = &queue.spec;
                 tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted");
             }
-        });
+        })
     }
 }
 

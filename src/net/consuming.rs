@@ -139,7 +139,11 @@ impl Session {
             consumer
         };
         if let Some(consumer) = consumer {
-            self.broker.cancel(&consumer);
+            // An auto-delete queue is gone when its last consumer hears that it is cancelled; if
+            // that task panicked it has said so.
+            if let Some(deletion) = self.broker.cancel(&consumer) {
+                let _ = deletion.await;
+            }
         }
         let consumer_tag = method.consumer_tag;
         self.answer(number, method.nowait, BasicCancelOk { consumer_tag });

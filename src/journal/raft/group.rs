@@ -150,7 +150,10 @@ impl<M: Machine> Group<M> {
     /// for votes. To be called on one of them only; the others open the group and wait.
     pub async fn found(&self, voters: impl IntoIterator<Item = NodeId>) -> Result<(), GroupError> {
         let members: BTreeMap<_, _> = voters.into_iter().map(|node| (node, EmptyNode {})).collect();
+        let is_alone = members.len() == 1;
         match self.0.raft.initialize(members).await {
+            // It has voted for itself.
+            Ok(()) if is_alone => Ok(()),
             Ok(()) => self.elect(Election::LeaderSilent).await,
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(GroupError::Exists),
             Err(RaftError::APIError(error)) => Err(GroupError::Members(error.to_string())),
