@@ -244,11 +244,16 @@ impl World {
             Command::Cancel(who) => {
                 if let Some((id, ..)) = self.consumers.remove(&who) {
                     self.on_queue(|queue, now, sink| queue.cancel(now, id, sink));
-                    // Its client settles what it has as if it had got it itself.
-                    self.has
-                        .iter_mut()
-                        .filter(|has| has.by == who)
-                        .for_each(|has| has.by = GETTER);
+                    // Its client settles what it has as if it had got it itself; of what was returned
+                    // and delivered again, only that it has it counts.
+                    let has = std::mem::take(&mut self.has);
+                    for mut one in has {
+                        if one.by == who {
+                            one.by = GETTER;
+                        }
+                        self.has.retain(|has| (has.by, has.id) != (one.by, one.id));
+                        self.has.push(one);
+                    }
                 }
             }
             Command::Gone(who) => {
