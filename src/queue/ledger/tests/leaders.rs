@@ -335,6 +335,7 @@ impl World {
                 .into_iter()
                 .filter_map(|(publish, seq)| Some((publish.publish?, seq))),
         );
+        self.confirm_again();
         self.look();
     }
 
@@ -403,14 +404,18 @@ impl World {
         let (mark, durable) = (self.ledger.delivered_up_to(), self.ledger.next_seq() - 1);
         self.on_queue(|queue, now, sink| queue.marked(now, mark, sink));
         self.on_queue(|queue, now, sink| queue.durable(now, durable, sink));
-        let again = std::mem::take(&mut self.again);
-        let (safe, waiting) = again.into_iter().partition(|(_, seq)| *seq <= durable);
-        self.again = waiting;
-        self.effects.confirmed.extend(Vec::into_iter(safe).map(|(id, _)| id));
+        self.confirm_again();
         // What was said with the batches that are committed need not be said again.
         let committed = self.proposals - self.proposed.len() as u64;
         self.has.retain(|has| has.said.is_none() || has.with > committed);
         self.look();
+    }
+
+    /// What was sent again is confirmed when what was sent first is committed.
+    fn confirm_again(&mut self) {
+        let durable = self.ledger.next_seq() - 1;
+        let safe = self.again.extract_if(.., |(_, seq)| *seq <= durable);
+        self.effects.confirmed.extend(safe.map(|(id, _)| id));
     }
 
     fn fetch(&mut self) {
