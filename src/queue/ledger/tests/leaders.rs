@@ -422,7 +422,7 @@ impl World {
         for wanted in std::mem::take(&mut self.effects.wanted) {
             let seqs: Vec<_> = wanted.iter().map(|(seq, _)| *seq).collect();
             let bodies = self.ledger.locate(&seqs).read();
-            let bodies = bodies.map(|(seq, body)| (seq, body.ok())).collect();
+            let bodies = bodies.into_iter().map(|(seq, body)| (seq, body.ok())).collect();
             let lost = self.on_queue(|queue, now, sink| queue.fetched(now, bodies, sink));
             assert_eq!(lost, 0);
         }
