@@ -69,13 +69,10 @@ impl Broker {
             answer = decided;
             if let Some(command) = command {
                 let mut changes = Vec::new();
-                let survives = catalog.apply(&command, &mut changes)?;
-                let also = survives.also.iter();
-                for command in survives.command.then_some(&command).into_iter().chain(also) {
-                    let written = self.store.command(&command.encode())?;
-                    *self.catalogue_lsn.lock() = written;
-                    position = Some(written);
-                }
+                catalog.apply(&command, &mut changes)?;
+                let written = self.store.command(&command.encode())?;
+                *self.catalogue_lsn.lock() = written;
+                position = Some(written);
                 for change in changes {
                     self.carry_out_change(&catalog, change, &mut effects);
                 }
@@ -91,6 +88,7 @@ impl Broker {
 
     fn carry_out_change(self: &Arc<Self>, catalog: &Catalog, change: Change, effects: &mut Effects) {
         match change {
+            Change::NodesChanged | Change::QueueMembersChanged(_) => {}
             Change::VhostAdded(name) => {
                 let vhost = Arc::new(Vhost::new(name.clone()));
                 self.vhosts.write().insert(name, vhost);

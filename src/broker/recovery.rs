@@ -19,6 +19,7 @@ use crate::metadata::{Catalog, Command, FormatError, PermissionSpec, UserSpec, V
 use crate::queue::{self, Queue};
 use crate::spec::ExchangeKind;
 use crate::store::{LedgerEntry, Lsn, OwnerId, OwnerLedger, Owners, Recovered, Store, StoreError, StoreOptions};
+use crate::types::NodeId;
 
 /// Why a node cannot start.
 #[derive(Debug, Error)]
@@ -235,16 +236,15 @@ impl Owners for Journal {
 fn catalog_of(recovered: &Recovered) -> Result<Catalog, FormatError> {
     let mut catalog = match &recovered.catalogue {
         Some(snapshot) => Catalog::restore(snapshot)?,
-        None => Catalog::replaying(),
+        None => Catalog::new(),
     };
     for bytes in &recovered.commands {
         let command = Command::decode(bytes)?;
         if let Err(error) = catalog.apply(&command, &mut Vec::new()) {
-            // It was applied once, with transient things around it that are gone now.
             tracing::debug!(%error, "a command of the log changes nothing any more");
         }
     }
-    catalog.go_live();
+    catalog.apply(&Command::EndRun(NodeId::default()), &mut Vec::new())?;
     Ok(catalog)
 }
 

@@ -123,8 +123,7 @@ const TOGETHER: usize = 512;
 async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), ImportError> {
     let mut under_way = VecDeque::new();
     for command in commands {
-        let mut decided =
-            Box::pin(broker.decide(|catalog| Ok::<_, BrokerError>((Some(definitions::stamped(command, catalog)), ()))));
+        let mut decided = Box::pin(broker.decide(|_| Ok::<_, BrokerError>((Some(command), ()))));
         // The first poll applies the command, so they are applied in order; what is waited for
         // later is the sync.
         match poll_fn(|context| Poll::Ready(decided.as_mut().poll(context))).await {

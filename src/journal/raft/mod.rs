@@ -13,6 +13,7 @@
 mod apply;
 mod group;
 mod journals;
+mod links;
 mod log;
 mod network;
 mod pack;
@@ -29,5 +30,6 @@ mod tests;
 
 pub use group::{Election, Group, GroupError, GroupStatus, LeaderWatch, Leadership, Role};
 pub use journals::{GroupId, GroupSpec, Ledgers, OpenError, Pace, RaftJournals};
+pub use links::{Links, RAFT, RaftService};
 pub use network::{Transport, TransportError};
 pub use propose::{Applied, ProposeError};
