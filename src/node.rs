@@ -61,11 +61,20 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
     if let Some(wish) = unavailable(&config) {
         return Err(NodeError::Unavailable(wish));
     }
-    let broker = Broker::open(config.clone())?;
+    let broker = Broker::open(config.clone()).await?;
+    let mut ports = BTreeMap::<&str, Vec<u16>>::new();
+    if let Some(address) = config.cluster.listener {
+        let failed = |error| NodeError::Listen { address, error };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        ports.entry("cluster").or_default().push(address.port());
+        broker.link(listener)?;
+    }
+    broker.start().await?;
     management::load_definitions(&broker).await?;
     let timers = tasks::spawn("timers", broker.clone().run_timers());
     let alarms = tasks::spawn("alarms", broker.clone().run_alarms());
-    let mut ports = BTreeMap::<&str, Vec<u16>>::new();
+    let catalogue = tasks::spawn("catalogue", broker.clone().run_catalogue());
     let mut listeners = Vec::new();
     let mut endpoints = Vec::new();
     for address in config.listeners.tcp.values() {
@@ -132,6 +141,8 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
     }
     timers.abort();
     alarms.abort();
+    catalogue.abort();
+    broker.leave().await;
     let stopping = broker.clone();
     // The last sync may take a while, and blocks.
     let stopped = tokio::task::spawn_blocking(move || stopping.stop()).await;
@@ -157,10 +168,7 @@ fn local_socket(config: &Config) -> Option<LocalSocket> {
 /// What the configuration asks for and this version does not have: better not to start than to
 /// serve less than was meant.
 fn unavailable(config: &Config) -> Option<&'static str> {
-    let wishes = [
-        (!config.listeners.tls.is_empty(), "a TLS listener"),
-        (!config.cluster.seeds().is_empty(), "a cluster of several nodes"),
-    ];
+    let wishes = [(!config.listeners.tls.is_empty(), "a TLS listener")];
     wishes.into_iter().find(|(wanted, _)| *wanted).map(|(_, wish)| wish)
 }
 

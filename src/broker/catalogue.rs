@@ -1,94 +1,88 @@
-//! Commands to the catalogue: applied, written down, and carried out on what is live.
+//! What is declared, carried out on live queues and routers.
 //!
-//! All three happen under the catalogue's lock, so live queues and routers always change in the
-//! order of the commands; whoever asked then waits for the sync without the lock.
+//! Under the catalogue's lock, so that live things always change in the order of its log and are
+//! there when somebody finds them in it. What follows on queues is carried out without the lock.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::outbox::Control;
+use super::recovery::{entries, mark};
 use super::runner::{Deferred, Machine, QueueHandle};
 use super::vhosts::{QueueRef, Vhost};
-use super::{Broker, BrokerError};
-use crate::metadata::{Catalog, Change, Command};
+use super::{Broker, delayed};
+use crate::metadata::replicated::{Afterwards, Listener, News};
+use crate::metadata::{Catalog, Change};
 use crate::queue::{Publish, Queue};
 use crate::router::Target;
 use crate::spec::policy::{Subject, queue_settings};
 use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSettings, QueueSpec};
-use crate::store::Lsn;
+use crate::store::OwnerId;
 use crate::types::{Reply, ReplyCode, UserName, VhostName};
 
 /// Effects on queues that wait for the catalogue's lock to be free.
 type Effects = Vec<(Arc<QueueHandle>, Deferred)>;
 
+/// Lets the broker hear of the catalogue, once there is one.
+pub(super) fn listener(broker: Arc<OnceLock<Weak<Broker>>>) -> Listener {
+    Box::new(move |catalog, news| {
+        let broker = broker.get()?.upgrade()?;
+        broker.on_news(catalog, news)
+    })
+}
+
 impl Broker {
-    /// Applies a command, carries it out, and waits until it survives a crash.
-    ///
-    /// # Errors
-    /// When the catalogue refuses it; nothing has changed then. Or when the store failed.
-    pub async fn command(self: &Arc<Self>, command: Command) -> Result<(), BrokerError> {
-        self.decide(|_| Ok::<_, BrokerError>((Some(command), ()))).await
-    }
-
-    /// Looks at the catalogue, decides on a command, and applies it with nothing happening in
-    /// between; then waits until it survives a crash. With no command nothing happens.
-    ///
-    /// # Errors
-    /// What `decide` said, or what [`Broker::command`] says.
-    pub async fn decide<T, E>(
-        self: &Arc<Self>,
-        decide: impl FnOnce(&Catalog) -> Result<(Option<Command>, T), E>,
-    ) -> Result<T, BrokerError>
-    where
-        E: Into<BrokerError>,
-    {
-        let (position, answer) = self.apply(decide)?;
-        if let Some(position) = position {
-            self.store.synced(position).await?;
-        }
-        Ok(answer)
-    }
-
     /// How often rights changed: a cached permission of an older count is dead.
     pub fn rights_version(&self) -> u64 {
-        self.rights.load(std::sync::atomic::Ordering::Acquire)
+        self.rights.load(Ordering::Acquire)
     }
 
-    pub(super) fn apply<T, E>(
-        self: &Arc<Self>,
-        decide: impl FnOnce(&Catalog) -> Result<(Option<Command>, T), E>,
-    ) -> Result<(Option<Lsn>, T), BrokerError>
-    where
-        E: Into<BrokerError>,
-    {
-        let mut effects = Effects::new();
-        let mut position = None;
-        let answer;
-        {
-            let mut catalog = self.catalog.write();
-            let (command, decided) = decide(&catalog).map_err(Into::into)?;
-            answer = decided;
-            if let Some(command) = command {
-                let mut changes = Vec::new();
-                catalog.apply(&command, &mut changes)?;
-                let written = self.store.command(&command.encode())?;
-                *self.catalogue_lsn.lock() = written;
-                position = Some(written);
-                for change in changes {
-                    self.carry_out_change(&catalog, change, &mut effects);
-                }
-                self.rights
-                    .store(catalog.rights_version(), std::sync::atomic::Ordering::Release);
-            }
+    fn on_news(self: &Arc<Self>, catalog: &Catalog, news: News) -> Afterwards {
+        self.rights.store(catalog.rights_version(), Ordering::Release);
+        // While the log is read again, what it says is not how things are.
+        if !self.is_live() {
+            return None;
         }
+        let changes = match news {
+            News::Changed(changes) => changes,
+            News::Replaced(before) => catalog.changes_since(&before),
+        };
+        let mut effects = Effects::new();
+        for change in changes {
+            self.carry_out_change(catalog, change, &mut effects);
+        }
+        if effects.is_empty() {
+            return None;
+        }
+        let broker = self.clone();
+        Some(Box::new(move || broker.carry_out_all(effects)))
+    }
+
+    /// Makes everything live that is declared; from now on the catalogue's changes are carried out.
+    pub(super) fn go_live(self: &Arc<Self>) {
+        let mut effects = Effects::new();
+        {
+            // Nothing is applied meanwhile.
+            let catalog = self.catalog.read();
+            for change in catalog.changes_since(&Catalog::new()) {
+                self.carry_out_change(&catalog, change, &mut effects);
+            }
+            self.live.store(true, Ordering::Release);
+        }
+        self.carry_out_all(effects);
+        self.forget_left_over();
+    }
+
+    fn carry_out_all(self: &Arc<Self>, effects: Effects) {
         for (queue, deferred) in effects {
             self.carry_out(&queue, deferred);
         }
-        Ok((position, answer))
     }
 
     fn carry_out_change(self: &Arc<Self>, catalog: &Catalog, change: Change, effects: &mut Effects) {
         match change {
-            Change::NodesChanged | Change::QueueMembersChanged(_) => {}
+            Change::NodesChanged => self.nodes.know(catalog),
+            Change::QueueMembersChanged(_) => {}
             Change::VhostAdded(name) => {
                 let vhost = Arc::new(Vhost::new(name.clone()));
                 self.vhosts.write().insert(name, vhost);
@@ -104,11 +98,7 @@ impl Broker {
                     }
                 }
             }
-            Change::QueueDeclared(spec) => {
-                let settings = settings_of(catalog, &spec);
-                let machine = Queue::new(spec.queue_type, survives(&spec), settings, self.now());
-                self.live_queue(spec, machine, false);
-            }
+            Change::QueueDeclared(spec) => self.live_queue(catalog, spec),
             Change::QueueDeleted(spec) => {
                 let queue = self.vhost(&spec.vhost).and_then(|vhost| vhost.remove(&spec.name));
                 if let Some(queue) = queue {
@@ -134,7 +124,7 @@ impl Broker {
     }
 
     /// Takes an exchange into its vhost's router.
-    pub(super) fn live_exchange(&self, catalog: &Catalog, spec: &ExchangeSpec) {
+    fn live_exchange(&self, catalog: &Catalog, spec: &ExchangeSpec) {
         let Some(vhost) = self.vhost(&spec.vhost) else {
             return;
         };
@@ -147,15 +137,48 @@ impl Broker {
         router.set_alternate(&spec.name, alternate);
         drop(router);
         vhost.changed();
+        let owner = delayed::owner_of(&spec.vhost, &spec.name);
+        if spec.kind == ExchangeKind::DelayedMessage
+            && let Some(ledger) = self.take_recovered(owner)
+        {
+            self.delayed
+                .recover(self, Some((&spec.vhost, &spec.name)), owner, ledger);
+        }
     }
 
-    /// Makes a queue live.
-    pub(super) fn live_queue(&self, spec: QueueSpec, mut machine: Machine, quarantined: bool) {
-        machine.set_consumer_timeout(self.now(), self.config.queues.consumer_timeout);
-        let Some(vhost) = self.vhost(&spec.vhost) else {
+    /// Whether this node has the machine of a queue.
+    fn lives_here(&self, spec: &QueueSpec) -> bool {
+        let us = self.nodes.us();
+        match spec.members.is_empty() {
+            true => spec.home == us,
+            false => spec.members.iter().any(|member| member.node == us),
+        }
+    }
+
+    /// Makes a queue live, with what survived of it.
+    fn live_queue(&self, catalog: &Catalog, spec: QueueSpec) {
+        let Some(vhost) = self.vhost(&spec.vhost).filter(|_| self.lives_here(&spec)) else {
             return;
         };
-        let handle = Arc::new(QueueHandle::new(Arc::new(spec), machine, quarantined));
+        let ledger = self.take_recovered(OwnerId(spec.id.0)).unwrap_or_default();
+        let damaged = ledger.damaged;
+        if damaged {
+            tracing::error!(queue = %spec.name, vhost = %spec.vhost, "records of the queue are damaged: it is not served");
+        }
+        let settings = settings_of(catalog, &spec);
+        let mut machine: Machine = match spec.is_transient() {
+            true => Queue::new(spec.queue_type, false, settings, self.now()),
+            false => Queue::recover(
+                spec.queue_type,
+                settings,
+                self.now(),
+                entries(ledger.entries),
+                ledger.next_seq.max(1),
+                mark(ledger.mark.as_deref()),
+            ),
+        };
+        machine.set_consumer_timeout(self.now(), self.config.queues.consumer_timeout);
+        let handle = Arc::new(QueueHandle::new(Arc::new(spec), machine, damaged));
         self.owners.write().insert(handle.owner(), handle.clone());
         if let Some(deadline) = handle.deadline() {
             self.timers.schedule(&handle, deadline);
@@ -164,7 +187,7 @@ impl Broker {
     }
 
     /// Makes a binding live. A queue bound to an exchange with a memory gets what it remembers.
-    pub(super) fn live_binding(&self, vhost: &Vhost, binding: &BindingSpec, effects: &mut Effects) {
+    fn live_binding(&self, vhost: &Vhost, binding: &BindingSpec, effects: &mut Effects) {
         let Some(target) = target_of(vhost, binding) else {
             return;
         };
@@ -244,13 +267,8 @@ impl Broker {
     }
 }
 
-/// Whether persistent messages of the queue are kept on disk.
-pub(super) fn survives(spec: &QueueSpec) -> bool {
-    spec.durable && spec.exclusive_owner.is_none()
-}
-
 /// What the queue goes by: its arguments merged with the policies.
-pub(super) fn settings_of(catalog: &Catalog, spec: &QueueSpec) -> QueueSettings {
+fn settings_of(catalog: &Catalog, spec: &QueueSpec) -> QueueSettings {
     let definition = catalog
         .vhost(&spec.vhost)
         .map(|vhost| vhost.definition_for(Subject::Queue(spec.queue_type), &spec.name))

@@ -1,7 +1,7 @@
 //! What a node can be asked to do: the machines joined to their journals.
 //!
-//! [`Broker`] holds what is declared (the catalogue, behind one lock, changed by commands only),
-//! the live virtual hosts with their routers and queues, and the connections. Locks are taken in
+//! [`Broker`] holds what is declared (the catalogue, replicated to all nodes and changed by commands
+//! only), the live virtual hosts with their routers and queues, and the connections. Locks are taken in
 //! the order catalogue → vhost → router → queue → store → outbox, and none is held over an await.
 //!
 //! ```text
@@ -15,14 +15,17 @@ pub mod alarms;
 mod catalogue;
 pub mod connections;
 pub mod consumer;
+mod control;
 mod dead_letter;
 pub mod declare;
 mod delayed;
 mod effects;
 mod error;
+mod formation;
 pub mod nodes;
 pub mod outbox;
 mod owners;
+mod propose;
 pub mod publish;
 mod queues;
 mod recovery;
@@ -32,8 +35,8 @@ pub mod runner;
 mod timers;
 pub mod vhosts;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -51,11 +54,16 @@ pub use vhosts::Vhost;
 pub use crate::metadata::{CatalogError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
 
+use crate::cluster::identity::Identity;
 use crate::config::Config;
+use crate::journal::raft::Group;
 pub use crate::metadata::Catalog;
-use crate::store::{Lsn, OwnerId, Store, StoreError};
+use crate::metadata::replicated::Replicated;
+use crate::store::{OwnerId, Store, StoreError};
 use crate::types::{ConnectionId, Reply, ReplyCode, Timestamp, VhostName};
 use delayed::Delayer;
+use nodes::Nodes;
+use recovery::LeftOver;
 use reply_to::ReplyTo;
 use timers::Timers;
 
@@ -74,9 +82,16 @@ pub struct Broker {
     node: NodeInfo,
     clock: Clock,
     store: Store,
-    catalog: RwLock<Catalog>,
-    /// Position of the last command that was written down; changed under the catalogue's lock.
-    catalogue_lsn: Mutex<Lsn>,
+    nodes: Nodes,
+    identity: Mutex<Identity>,
+    /// Read only: its group applies what changes it.
+    catalog: Arc<RwLock<Catalog>>,
+    catalogue: OnceLock<Group<Replicated>>,
+    /// Of the catalogue's last snapshot.
+    snapshot_bytes: Arc<AtomicU64>,
+    /// What is declared is live; changed while the catalogue is locked.
+    live: AtomicBool,
+    left_over: Mutex<LeftOver>,
     /// Copy of the catalogue's count of changed rights, for caches.
     rights: AtomicU64,
     vhosts: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,
@@ -128,6 +143,21 @@ impl Broker {
     /// What is declared; not to be held over an await or while a command is sent.
     pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
         self.catalog.read()
+    }
+
+    /// The catalogue's group.
+    fn catalogue(&self) -> &Group<Replicated> {
+        self.catalogue.get().expect("opened before anybody has the broker")
+    }
+
+    /// The nodes of the cluster.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
+    }
+
+    /// Whether what is declared is live on this node.
+    pub fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
     }
 
     /// The live virtual host of that name.

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use tokio::task::JoinHandle;
+
 use super::consumer::Consumer;
 use super::declare::DeclareError;
 use super::outbox::Control;
@@ -11,6 +13,7 @@ use super::{Broker, BrokerError};
 use crate::codec::method::{BasicConsumeOk, Method};
 use crate::metadata::{Catalog, CatalogError, Command};
 use crate::queue::{Consume, ConsumeError, Get, Outcome, Slot, Tick};
+use crate::tasks;
 use crate::types::{Millis, Reply, ReplyCode};
 
 /// How a consumer wants to be served.
@@ -75,21 +78,16 @@ impl Broker {
         })
     }
 
-    /// Ends a consumer; an auto-delete queue goes with its last one.
-    pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) {
-        let Some(queue) = consumer.queue.upgrade() else {
-            return;
-        };
-        let Some(id) = consumer.id.get().copied() else {
-            return;
-        };
+    /// Ends a consumer; an auto-delete queue goes with its last one, which can be waited for.
+    pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) -> Option<JoinHandle<()>> {
+        let queue = consumer.queue.upgrade()?;
+        let id = consumer.id.get().copied()?;
         let left = queue.with(self, |machine, now, sink| {
             machine.cancel(now, id, sink);
             machine.consumer_count()
         });
-        if left == 0 && queue.spec.auto_delete && !queue.is_deleted() {
-            self.delete_itself(&queue, "its last consumer is gone");
-        }
+        let goes = left == 0 && queue.spec.auto_delete && !queue.is_deleted();
+        goes.then(|| self.delete_itself(&queue, "its last consumer is gone"))
     }
 
     /// Serves consumers again whose client had no room.
@@ -175,7 +173,36 @@ impl Broker {
             Ok::<_, BrokerError>((command, is_there))
         });
         // If it is not there somebody else was faster.
-        Ok(if deleted.await? { ready } else { 0 })
+        match deleted.await {
+            Ok(is_there) => Ok(if is_there { ready } else { 0 }),
+            Err(error) => {
+                queue.mark_kept();
+                Err(error)
+            }
+        }
+    }
+
+    /// Deletes these queues for certain: nothing more comes into them, and it is tried until a
+    /// majority of the nodes has heard it. It can be waited for.
+    pub fn delete_queues(self: &Arc<Self>, queues: Vec<Arc<QueueHandle>>) -> JoinHandle<()> {
+        queues.iter().for_each(|queue| queue.mark_deleted());
+        let broker = self.clone();
+        tasks::spawn("deletion", async move {
+            while !broker.has_failed() {
+                let commands = {
+                    let catalog = broker.catalog();
+                    queues.iter().filter_map(|queue| deletion_of(&catalog, queue)).collect()
+                };
+                let Err(error) = broker.commands(commands).await else {
+                    return;
+                };
+                // One that is missing by now was deleted by somebody else.
+                if !matches!(error, BrokerError::NoMajority) {
+                    return;
+                }
+                tracing::warn!(queues = queues.len(), %error, "queues that are to go are not deleted yet");
+            }
+        })
     }
 
     /// A queue's deadline has come.
@@ -195,7 +222,8 @@ impl Broker {
             });
         }
         if expire_queue && !queue.is_deleted() {
-            self.delete_itself(queue, "it was not used for its time to live");
+            // Nobody waits for it.
+            drop(self.delete_itself(queue, "it was not used for its time to live"));
         }
     }
 
@@ -205,14 +233,10 @@ impl Broker {
         own.or(self.config.queues.consumer_timeout)
     }
 
-    /// Nobody waits for this to be on disk: after a crash the queue is there again, unused.
-    fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) {
+    fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) -> JoinHandle<()> {
         let spec = &queue.spec;
         tracing::debug!(queue = %spec.name, vhost = %spec.vhost, why, "queue deleted");
-        let deleted = self.apply(|catalog| Ok::<_, BrokerError>((deletion_of(catalog, queue), ())));
-        if let Err(error) = deleted {
-            tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted");
-        }
+        self.delete_queues(vec![queue.clone()])
     }
 }
 

@@ -1,7 +1,8 @@
-//! A broker out of what survived: the catalogue, then every queue from its ledger.
+//! A broker out of what survived: the catalogue from its log, then every queue from its ledger.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use parking_lot::{Mutex, RwLock};
@@ -9,48 +10,69 @@ use rand::random;
 use thiserror::Error;
 
 use super::alarms::Alarms;
-use super::catalogue::{settings_of, survives};
+use super::catalogue::listener;
 use super::delayed::{self, Delayer};
-use super::{Broker, BrokerError, Clock, Connections, NodeInfo, Vhost};
+use super::nodes::Nodes;
+use super::owners::group_owners;
+use super::{Broker, BrokerError, Clock, Connections, NodeInfo};
 use crate::auth::{HashAlgorithm, PasswordHash};
+use crate::cluster::identity::{Identity, IdentityError};
 use crate::config::Config;
 use crate::config::PasswordHashing;
-use crate::metadata::{Catalog, Command, FormatError, PermissionSpec, UserSpec, VhostSpec};
-use crate::queue::{self, Queue};
-use crate::spec::ExchangeKind;
-use crate::store::{LedgerEntry, Lsn, OwnerId, OwnerLedger, Owners, Recovered, Store, StoreError, StoreOptions};
-use crate::types::NodeId;
+use crate::journal::raft::{GroupId, GroupSpec, Ledgers, OpenError, Pace};
+use crate::metadata::replicated::Replicated;
+use crate::metadata::{Command, PermissionSpec, UserSpec, VhostSpec};
+use crate::queue;
+use crate::store::{LedgerEntry, Lsn, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
+use crate::types::QueueId;
 
 /// Why a node cannot start.
 #[derive(Debug, Error)]
 pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the catalogue cannot be read: {0}")]
-    Catalogue(#[from] FormatError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error(
-        "the catalogue's log is damaged: it is not known what was declared; restore the data directory, or start with an empty one"
+        "the catalogue cannot be read: it is not known what was declared; restore the data directory, or start with an empty one: {0}"
     )]
-    CatalogueDamaged,
+    Catalogue(#[from] OpenError),
+    #[error(
+        "the data directory was written by a version whose catalogue was not replicated: export its definitions with that version"
+    )]
+    OldCatalogue,
+    #[error("the catalogue is not there: {0}")]
+    Unformed(#[from] BrokerError),
+    #[error("the links to other nodes cannot be made: {0}")]
+    Links(String),
 }
 
+/// What survived and was not taken by whom it belongs to yet.
+pub(super) type LeftOver = HashMap<OwnerId, OwnerLedger>;
+
 impl Broker {
-    /// Opens the data directory and makes everything in it live.
+    /// Opens the data directory. Nothing is live before the node has formed or found its cluster.
     ///
     /// # Errors
     /// [`StartError`]; the data directory is as it was.
-    pub fn open(config: Arc<Config>) -> Result<Arc<Self>, StartError> {
-        let (store, recovered) = Store::open(&config.node.data_dir, StoreOptions::default())?;
-        if recovered.catalogue_damaged {
-            return Err(StartError::CatalogueDamaged);
+    pub async fn open(config: Arc<Config>) -> Result<Arc<Self>, StartError> {
+        let (store, mut recovered) = Store::open(&config.node.data_dir, StoreOptions::default())?;
+        if recovered.catalogue.is_some() || !recovered.commands.is_empty() {
+            return Err(StartError::OldCatalogue);
         }
         if recovered.unknown_damage {
             tracing::error!("part of the log is damaged and cannot be told to belong to any queue");
         }
-        let is_new = recovered.catalogue.is_none() && recovered.commands.is_empty();
-        let catalog = catalog_of(&recovered)?;
-        let clock = Clock::start();
         let name = config.node.name.clone();
+        let identity = Identity::open(&config.node.data_dir, &name, random)?;
+        let clock = Clock::start();
+        let (log, snapshots) = group_owners(QueueId(0), 0);
+        let ledgers = Ledgers {
+            log: recovered.owners.remove(&log),
+            snapshots: recovered.owners.remove(&snapshots),
+        };
+        let heard = Arc::new(OnceLock::new());
+        let machine = Replicated::new(listener(heard.clone()));
         let broker = Arc::new(Self {
             node: NodeInfo {
                 cluster_name: config.cluster.name.clone().unwrap_or_else(|| name.clone()),
@@ -58,10 +80,15 @@ impl Broker {
                 started_at: clock.now(),
             },
             clock,
+            nodes: Nodes::new(identity.id(), store.clone()),
+            identity: Mutex::new(identity),
             store,
-            rights: AtomicU64::new(catalog.rights_version()),
-            catalog: RwLock::new(catalog),
-            catalogue_lsn: Mutex::new(recovered.catalogue_lsn),
+            rights: AtomicU64::new(0),
+            catalog: machine.catalog(),
+            snapshot_bytes: machine.snapshot_bytes(),
+            catalogue: OnceLock::new(),
+            live: AtomicBool::new(false),
+            left_over: Mutex::new(recovered.owners),
             vhosts: RwLock::default(),
             owners: RwLock::default(),
             delayed: Delayer::default(),
@@ -70,70 +97,45 @@ impl Broker {
             connections: Connections::default(),
             alarms: Alarms::new(&config.resources),
             runtime: tokio::runtime::Handle::current(),
-            next_connection: AtomicU64::new(1),
+            // Unlike those of other nodes, and of this one before it was started again.
+            next_connection: AtomicU64::new(u64::from(random::<u32>() >> 1) << 32 | 1),
             failed: AtomicBool::new(false),
             config,
         });
-        broker.make_live(recovered.owners);
+        // It is empty until here.
+        let _ = heard.set(Arc::downgrade(&broker));
         broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));
-        if is_new {
-            broker.first_start();
-        }
+        let spec = GroupSpec {
+            id: GroupId(0),
+            log,
+            snapshots,
+            pace: Pace::Ticking,
+        };
+        let group = broker.nodes.journals().open(spec, ledgers, machine).await?;
+        // It is empty until here.
+        let _ = broker.catalogue.set(group);
         Ok(broker)
     }
 
-    fn make_live(self: &Arc<Self>, mut owners: HashMap<OwnerId, OwnerLedger>) {
-        let catalog = self.catalog.read();
-        for declared in catalog.vhosts() {
-            let vhost = Arc::new(Vhost::new(declared.name().clone()));
-            self.vhosts.write().insert(vhost.name.clone(), vhost.clone());
-            for exchange in declared.exchanges() {
-                self.live_exchange(&catalog, exchange);
-                let owner = delayed::owner_of(&exchange.vhost, &exchange.name);
-                if exchange.kind == ExchangeKind::DelayedMessage
-                    && let Some(ledger) = owners.remove(&owner)
-                {
-                    let names = Some((&exchange.vhost, &exchange.name));
-                    self.delayed.recover(self, names, owner, ledger);
-                }
-            }
-            for spec in declared.queues() {
-                let settings = settings_of(&catalog, spec);
-                let ledger = owners.remove(&OwnerId(spec.id.0)).unwrap_or_default();
-                let damaged = ledger.damaged;
-                if damaged {
-                    tracing::error!(queue = %spec.name, vhost = %spec.vhost, "records of the queue are damaged: it is not served");
-                }
-                let machine = match survives(spec) {
-                    true => Queue::recover(
-                        spec.queue_type,
-                        settings,
-                        self.now(),
-                        entries(ledger.entries),
-                        ledger.next_seq.max(1),
-                        mark(ledger.mark.as_deref()),
-                    ),
-                    false => Queue::new(spec.queue_type, false, settings, self.now()),
-                };
-                self.live_queue(spec.clone(), machine, damaged);
-            }
-            for binding in declared.bindings() {
-                self.live_binding(&vhost, binding, &mut Vec::new());
-            }
-        }
-        drop(catalog);
-        for (owner, ledger) in owners {
+    /// What survived of an owner, once.
+    pub(super) fn take_recovered(&self, owner: OwnerId) -> Option<OwnerLedger> {
+        self.left_over.lock().remove(&owner)
+    }
+
+    /// What belongs to nothing that is declared is no more.
+    pub(super) fn forget_left_over(&self) {
+        let left_over = std::mem::take(&mut *self.left_over.lock());
+        for (owner, ledger) in left_over {
             if delayed::is_exchange(owner) {
                 self.delayed.recover(self, None, owner, ledger);
             } else {
-                // Its queue was deleted, and the node stopped before the store had heard of it.
                 self.store.forget(owner);
             }
         }
     }
 
-    /// The first user and vhost of an empty data directory.
-    fn first_start(self: &Arc<Self>) {
+    /// What makes the first user and vhost of a new cluster.
+    pub(super) fn first_commands(&self) -> Vec<Command> {
         let auth = &self.config.auth;
         let vhost = VhostSpec {
             name: auth.default_vhost.as_str().into(),
@@ -183,11 +185,7 @@ impl Broker {
                 });
             }
         }
-        for command in commands {
-            if let Err(error) = self.apply(|_| Ok::<_, BrokerError>((Some(command), ()))) {
-                tracing::error!(%error, "the first vhost and user could not be made");
-            }
-        }
+        commands
     }
 
     /// The stored form of a new password.
@@ -208,6 +206,9 @@ impl Owners for Journal {
         let Some(broker) = self.0.upgrade() else {
             return;
         };
+        if broker.nodes.journals().durable(owner, up_to_seq) {
+            return;
+        }
         if delayed::is_exchange(owner) {
             return broker.delayed.durable(&broker, owner, up_to_seq);
         }
@@ -218,34 +219,16 @@ impl Owners for Journal {
     }
 
     fn catalogue(&self) -> (Lsn, Vec<u8>) {
-        let Some(broker) = self.0.upgrade() else {
-            return Default::default();
-        };
-        let catalog = broker.catalog.read();
-        let position = *broker.catalogue_lsn.lock();
-        (position, catalog.snapshot())
+        // It is a group's, and the store has none of its own.
+        Default::default()
     }
 
     fn failed(&self, error: &StoreError) {
         if let Some(broker) = self.0.upgrade() {
+            broker.nodes.journals().failed(error);
             broker.fail(error);
         }
     }
-}
-
-fn catalog_of(recovered: &Recovered) -> Result<Catalog, FormatError> {
-    let mut catalog = match &recovered.catalogue {
-        Some(snapshot) => Catalog::restore(snapshot)?,
-        None => Catalog::new(),
-    };
-    for bytes in &recovered.commands {
-        let command = Command::decode(bytes)?;
-        if let Err(error) = catalog.apply(&command, &mut Vec::new()) {
-            tracing::debug!(%error, "a command of the log changes nothing any more");
-        }
-    }
-    catalog.apply(&Command::EndRun(NodeId::default()), &mut Vec::new())?;
-    Ok(catalog)
 }
 
 /// Entries as the queue machine takes them.
@@ -263,7 +246,7 @@ pub(super) fn entries(entries: Vec<LedgerEntry>) -> Vec<queue::Recovered> {
 }
 
 /// Up to where messages may have been delivered.
-fn mark(bytes: Option<&[u8]>) -> u64 {
+pub(super) fn mark(bytes: Option<&[u8]>) -> u64 {
     bytes
         .and_then(|bytes| bytes.try_into().ok())
         .map_or(0, u64::from_le_bytes)

@@ -104,6 +104,11 @@ impl QueueHandle {
         self.deleted.store(true, Ordering::Release);
     }
 
+    /// It could not be deleted after all.
+    pub fn mark_kept(&self) {
+        self.deleted.store(false, Ordering::Release);
+    }
+
     /// The queue was used, as declaring it again does: its `x-expires` begins anew.
     pub fn touch(&self, now: Timestamp) {
         self.machine.lock().touch_used(now);

@@ -1,9 +1,6 @@
 //! Definitions: everything declared as one document.
 
-use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
 use std::sync::Arc;
-use std::task::Poll;
 
 use serde_json::Value;
 use thiserror::Error;
@@ -117,27 +114,13 @@ fn setting<'a>(broker: &Broker, catalog: &'a Catalog, by: &'a UserName) -> Setti
     }
 }
 
-/// Commands under way at once: they share their syncs.
+/// Commands that go on their way together.
 const TOGETHER: usize = 512;
 
 async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), ImportError> {
-    let mut under_way = VecDeque::new();
-    for command in commands {
-        let mut decided = Box::pin(broker.decide(|_| Ok::<_, BrokerError>((Some(command), ()))));
-        // The first poll applies the command, so they are applied in order; what is waited for
-        // later is the sync.
-        match poll_fn(|context| Poll::Ready(decided.as_mut().poll(context))).await {
-            Poll::Ready(applied) => applied?,
-            Poll::Pending => under_way.push_back(decided),
-        }
-        if under_way.len() == TOGETHER
-            && let Some(oldest) = under_way.pop_front()
-        {
-            oldest.await?;
-        }
-    }
-    for decided in under_way {
-        decided.await?;
+    let mut commands = commands.into_iter().peekable();
+    while commands.peek().is_some() {
+        broker.commands(commands.by_ref().take(TOGETHER).collect()).await?;
     }
     Ok(())
 }

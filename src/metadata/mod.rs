@@ -8,6 +8,7 @@
 
 mod command;
 pub mod definitions;
+mod difference;
 mod error;
 pub mod json;
 pub mod replicated;
@@ -114,6 +115,17 @@ impl Catalog {
     /// The members of the cluster.
     pub fn nodes(&self) -> &BTreeMap<NodeId, Node> {
         &self.nodes
+    }
+
+    /// Whether the command would change nothing, which saves its way to all nodes.
+    pub fn has_already(&self, command: &Command) -> bool {
+        match command {
+            Command::Bind { vhost, binding } => self.vhost(vhost).is_some_and(|vhost| {
+                let mut bound = vhost.bindings_to(&binding.destination);
+                bound.any(|own| own == binding)
+            }),
+            _ => false,
+        }
     }
 
     /// A vhost.

@@ -132,8 +132,10 @@ impl Session {
             }
             consumer
         };
-        if let Some(consumer) = consumer {
-            self.broker.cancel(&consumer);
+        let queue_goes = consumer.and_then(|consumer| self.broker.cancel(&consumer));
+        if let Some(gone) = queue_goes {
+            // A task that panicked is told of by itself.
+            let _ = gone.await;
         }
         let consumer_tag = method.consumer_tag;
         self.answer(number, method.nowait, BasicCancelOk { consumer_tag });

@@ -156,7 +156,7 @@ impl Session {
     }
 
     /// Looks at the catalogue and applies the command that follows.
-    async fn decide(&self, plan: impl FnOnce(&Catalog) -> Result<Command, DeclareError>) -> Result<(), Reply> {
+    async fn decide(&self, mut plan: impl FnMut(&Catalog) -> Result<Command, DeclareError>) -> Result<(), Reply> {
         self.broker
             .decide(|catalog| Ok::<_, DeclareError>((Some(plan(catalog)?), ())))
             .await

@@ -35,6 +35,32 @@ impl ReplyCode {
         self as u16
     }
 
+    /// The code of that number.
+    pub fn of(code: u16) -> Option<Self> {
+        let all = [
+            Self::ReplySuccess,
+            Self::ContentTooLarge,
+            Self::NoRoute,
+            Self::NoConsumers,
+            Self::ConnectionForced,
+            Self::InvalidPath,
+            Self::AccessRefused,
+            Self::NotFound,
+            Self::ResourceLocked,
+            Self::PreconditionFailed,
+            Self::FrameError,
+            Self::SyntaxError,
+            Self::CommandInvalid,
+            Self::ChannelError,
+            Self::UnexpectedFrame,
+            Self::ResourceError,
+            Self::NotAllowed,
+            Self::NotImplemented,
+            Self::InternalError,
+        ];
+        all.into_iter().find(|own| own.code() == code)
+    }
+
     /// The name RabbitMQ puts before ` - ` in reply texts.
     pub fn name(self) -> &'static str {
         match self {

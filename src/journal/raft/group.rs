@@ -191,6 +191,13 @@ impl<M: Machine> Group<M> {
         }
     }
 
+    /// Waits until the entry at this index is applied here; false when the group stops, or the
+    /// time is over first.
+    pub async fn applied(&self, index: u64, within: Duration) -> bool {
+        let wait = self.0.raft.wait(Some(within));
+        wait.applied_index_at_least(Some(index), "applied").await.is_ok()
+    }
+
     /// Who leads, as far as this node knows.
     pub fn leadership(&self) -> Leadership {
         self.watch().now()

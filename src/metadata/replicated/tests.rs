@@ -9,9 +9,12 @@ use crate::types::{FieldTable, NodeId, QueueId};
 fn member() -> (Replicated, Arc<Mutex<(usize, usize)>>) {
     let heard = Arc::new(Mutex::new((0, 0)));
     let hearing = Arc::clone(&heard);
-    let member = Replicated::new(Box::new(move |_, news| match news {
-        News::Changed(changes) => hearing.lock().0 += changes.len(),
-        News::Replaced(_) => hearing.lock().1 += 1,
+    let member = Replicated::new(Box::new(move |_, news| {
+        match news {
+            News::Changed(changes) => hearing.lock().0 += changes.len(),
+            News::Replaced(_) => hearing.lock().1 += 1,
+        }
+        None
     }));
     (member, heard)
 }
