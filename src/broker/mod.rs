@@ -1,7 +1,7 @@
 //! What a node can be asked to do: the machines joined to their journals.
 //!
-//! [`Broker`] holds what is declared (the catalogue, replicated to all nodes and changed by commands
-//! only), the live virtual hosts with their routers and queues, and the connections. Locks are taken in
+//! [`Broker`] holds what is declared (the catalogue, behind one lock, changed by commands only),
+//! the live virtual hosts with their routers and queues, and the connections. Locks are taken in
 //! the order catalogue → vhost → router → queue → store → outbox, and none is held over an await.
 //!
 //! ```text
@@ -12,6 +12,7 @@
 
 pub mod access;
 pub mod alarms;
+mod away;
 mod catalogue;
 pub mod connections;
 pub mod consumer;
@@ -19,22 +20,31 @@ mod control;
 mod dead_letter;
 pub mod declare;
 mod delayed;
+mod desk;
 mod effects;
+mod elections;
 mod error;
 mod formation;
-pub mod nodes;
+mod guests;
+mod leading;
+mod leases;
+mod nodes;
 pub mod outbox;
 mod owners;
-mod propose;
+mod peers;
+mod placement;
 pub mod publish;
 mod queues;
 mod recovery;
+mod remote;
+mod replicas;
 pub mod reply_to;
 pub mod route;
 pub mod runner;
 mod timers;
 pub mod vhosts;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -45,7 +55,7 @@ use rustc_hash::FxHashMap;
 pub use alarms::Alarms;
 pub use connections::{ConnectionInfo, Connections};
 pub use error::BrokerError;
-pub use queues::ConsumeWish;
+pub use formation::LinksError;
 pub use recovery::StartError;
 pub use runner::QueueHandle;
 pub use vhosts::Vhost;
@@ -59,11 +69,15 @@ use crate::config::Config;
 use crate::journal::raft::Group;
 pub use crate::metadata::Catalog;
 use crate::metadata::replicated::Replicated;
-use crate::store::{OwnerId, Store, StoreError};
-use crate::types::{ConnectionId, Reply, ReplyCode, Timestamp, VhostName};
+use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
+use crate::types::{ConnectionId, NodeId, QueueId, Reply, ReplyCode, Timestamp, VhostName};
+use consumer::ConsumerKey;
 use delayed::Delayer;
+use elections::Elections;
+use leases::Leases;
 use nodes::Nodes;
-use recovery::LeftOver;
+use peers::Peers;
+use replicas::Replicas;
 use reply_to::ReplyTo;
 use timers::Timers;
 
@@ -84,19 +98,23 @@ pub struct Broker {
     store: Store,
     nodes: Nodes,
     identity: Mutex<Identity>,
-    /// Read only: its group applies what changes it.
+    /// Whom this node lets begin a cluster, and since when.
+    promised: Mutex<Option<(NodeId, tokio::time::Instant)>>,
+    /// What is declared: written by the catalogue's group only.
     catalog: Arc<RwLock<Catalog>>,
     catalogue: OnceLock<Group<Replicated>>,
-    /// Of the catalogue's last snapshot.
-    snapshot_bytes: Arc<AtomicU64>,
     /// What is declared is live; changed while the catalogue is locked.
     live: AtomicBool,
-    left_over: Mutex<LeftOver>,
+    /// What the store kept, until its owner is declared.
+    recovered: Mutex<HashMap<OwnerId, OwnerLedger>>,
     /// Copy of the catalogue's count of changed rights, for caches.
     rights: AtomicU64,
     vhosts: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,
-    /// Queues by the owner of their entries in the store.
-    owners: RwLock<FxHashMap<OwnerId, Arc<QueueHandle>>>,
+    queues_by_id: RwLock<FxHashMap<QueueId, Arc<QueueHandle>>>,
+    replicas: Replicas,
+    elections: Elections,
+    leases: Leases,
+    peers: Peers,
     delayed: Delayer,
     reply_to: ReplyTo,
     timers: Timers,
@@ -104,6 +122,7 @@ pub struct Broker {
     alarms: Alarms,
     runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,
+    next_consumer: AtomicU64,
     /// The store failed: nothing more can be promised.
     failed: AtomicBool,
 }
@@ -145,21 +164,6 @@ impl Broker {
         self.catalog.read()
     }
 
-    /// The catalogue's group.
-    fn catalogue(&self) -> &Group<Replicated> {
-        self.catalogue.get().expect("opened before anybody has the broker")
-    }
-
-    /// The nodes of the cluster.
-    pub fn nodes(&self) -> &Nodes {
-        &self.nodes
-    }
-
-    /// Whether what is declared is live on this node.
-    pub fn is_live(&self) -> bool {
-        self.live.load(Ordering::Acquire)
-    }
-
     /// The live virtual host of that name.
     pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
         self.vhosts.read().get(name).cloned()
@@ -188,6 +192,26 @@ impl Broker {
     /// Whether the store failed and the node no longer takes anything.
     pub fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Acquire)
+    }
+
+    /// This node's id in the cluster.
+    pub fn us(&self) -> NodeId {
+        self.nodes.us()
+    }
+
+    /// The queue of that id, as this node knows it.
+    fn queue_by_id(&self, id: QueueId) -> Option<Arc<QueueHandle>> {
+        self.queues_by_id.read().get(&id).cloned()
+    }
+
+    /// All queues, as this node knows them.
+    fn all_queues(&self) -> Vec<Arc<QueueHandle>> {
+        self.queues_by_id.read().values().cloned().collect()
+    }
+
+    /// A number for a consumer of this node.
+    pub fn next_consumer(&self) -> ConsumerKey {
+        ConsumerKey(self.next_consumer.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A number for a connection that was just accepted.
@@ -244,9 +268,8 @@ impl Broker {
     }
 
     /// Writes everything down and stops the store. Blocks. No client is served any more.
-    pub fn stop(&self) {
-        let queues: Vec<_> = self.owners.read().values().cloned().collect();
-        for queue in queues.iter().filter(|queue| !queue.is_quarantined()) {
+    pub fn stop(self: &Arc<Self>) {
+        for queue in self.all_queues().iter().filter(|queue| !queue.is_quarantined()) {
             queue.with_deferred(self, |machine, _, sink| machine.stop(sink));
         }
         self.store.stop();

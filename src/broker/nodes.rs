@@ -7,7 +7,6 @@ use std::time::Duration;
 use crate::cluster::{Cluster, Health};
 use crate::journal::raft::{Group, Links, RaftJournals};
 use crate::machine::Machine;
-use crate::metadata::Catalog;
 use crate::store::Store;
 use crate::types::NodeId;
 
@@ -20,8 +19,6 @@ pub struct Nodes {
     journals: RaftJournals,
     links: Arc<Links>,
     cluster: OnceLock<Cluster>,
-    /// HOST:PORT where others find this node; empty where they do not.
-    address: OnceLock<String>,
 }
 
 impl Nodes {
@@ -33,7 +30,6 @@ impl Nodes {
             journals: RaftJournals::new(us, store, links.clone()),
             links,
             cluster: OnceLock::new(),
-            address: OnceLock::new(),
         }
     }
 
@@ -58,36 +54,6 @@ impl Nodes {
         self.links.start(cluster.clone(), move || Some(journals.clone()));
         // A node starts once.
         let _ = self.cluster.set(cluster);
-    }
-
-    /// Others find this node there.
-    pub(super) fn at(&self, address: &str) {
-        // A node starts once.
-        let _ = self.address.set(address.to_owned());
-    }
-
-    /// HOST:PORT where others find this node; empty where they do not.
-    pub fn address(&self) -> String {
-        self.address.get().cloned().unwrap_or_default()
-    }
-
-    /// Links to the members of the cluster, and to nobody else who was one.
-    pub(super) fn know(&self, catalog: &Catalog) {
-        let Some(cluster) = self.cluster() else {
-            return;
-        };
-        let nodes = catalog.nodes();
-        for (id, node) in nodes {
-            cluster.know(*id, &node.name, &[&node.address]);
-        }
-        if nodes.contains_key(&self.us) {
-            for peer in cluster.peers().iter().filter(|peer| !nodes.contains_key(&peer.id)) {
-                let has_cluster = peer.introduction.as_ref().is_none_or(|they| they.cluster.is_some());
-                if has_cluster {
-                    cluster.forget(peer.id);
-                }
-            }
-        }
     }
 
     /// The links to others; none on a node that does not listen for any.

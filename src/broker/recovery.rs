@@ -1,25 +1,25 @@
-//! A broker out of what survived: the catalogue from its log, then every queue from its ledger.
+//! A broker out of what survived: the catalogue's group is opened, and what it says is declared is
+//! made live, each queue from what the store kept of it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use rand::random;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::alarms::Alarms;
-use super::catalogue::listener;
 use super::delayed::{self, Delayer};
 use super::nodes::Nodes;
 use super::owners::group_owners;
 use super::{Broker, BrokerError, Clock, Connections, NodeInfo};
 use crate::auth::{HashAlgorithm, PasswordHash};
-use crate::cluster::identity::{Identity, IdentityError};
+use crate::cluster::identity::{ClusterId, Identity, IdentityError};
 use crate::config::Config;
 use crate::config::PasswordHashing;
-use crate::journal::raft::{GroupId, GroupSpec, Ledgers, OpenError, Pace};
+use crate::journal::raft::{Election, GroupError, GroupId, GroupSpec, Ledgers, OpenError, Pace};
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::queue;
@@ -34,45 +34,37 @@ pub enum StartError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     #[error(
-        "the catalogue cannot be read: it is not known what was declared; restore the data directory, or start with an empty one: {0}"
+        "the catalogue cannot be read ({0}): it is not known what was declared; restore the data directory, or start with an empty one"
     )]
     Catalogue(#[from] OpenError),
-    #[error(
-        "the data directory was written by a version whose catalogue was not replicated: export its definitions with that version"
-    )]
-    OldCatalogue,
-    #[error("the catalogue is not there: {0}")]
-    Unformed(#[from] BrokerError),
-    #[error("the links to other nodes cannot be made: {0}")]
-    Links(String),
+    #[error("the cluster of this node cannot be begun: {0}")]
+    Found(#[from] GroupError),
+    #[error("the first vhost and user cannot be made: {0}")]
+    First(#[from] BrokerError),
 }
 
-/// What survived and was not taken by whom it belongs to yet.
-pub(super) type LeftOver = HashMap<OwnerId, OwnerLedger>;
+/// How long a step of a node's start may take before it is said again that it waits.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Broker {
-    /// Opens the data directory. Nothing is live before the node has formed or found its cluster.
+    /// Opens the data directory. What was declared is live as far as this node knows it.
     ///
     /// # Errors
     /// [`StartError`]; the data directory is as it was.
     pub async fn open(config: Arc<Config>) -> Result<Arc<Self>, StartError> {
-        let (store, mut recovered) = Store::open(&config.node.data_dir, StoreOptions::default())?;
-        if recovered.catalogue.is_some() || !recovered.commands.is_empty() {
-            return Err(StartError::OldCatalogue);
-        }
+        let (store, recovered) = Store::open(&config.node.data_dir, StoreOptions::default())?;
         if recovered.unknown_damage {
             tracing::error!("part of the log is damaged and cannot be told to belong to any queue");
         }
-        let name = config.node.name.clone();
-        let identity = Identity::open(&config.node.data_dir, &name, random)?;
+        let identity = Identity::open(&config.node.data_dir, &config.node.name, random)?;
         let clock = Clock::start();
-        let (log, snapshots) = group_owners(QueueId(0), 0);
-        let ledgers = Ledgers {
-            log: recovered.owners.remove(&log),
-            snapshots: recovered.owners.remove(&snapshots),
-        };
-        let heard = Arc::new(OnceLock::new());
-        let machine = Replicated::new(listener(heard.clone()));
+        let name = config.node.name.clone();
+        let heard = Arc::new(OnceLock::<Weak<Self>>::new());
+        let listening = heard.clone();
+        let machine = Replicated::new(Box::new(move |catalog, news| {
+            let broker = listening.get()?.upgrade()?;
+            broker.on_news(catalog, news)
+        }));
         let broker = Arc::new(Self {
             node: NodeInfo {
                 cluster_name: config.cluster.name.clone().unwrap_or_else(|| name.clone()),
@@ -82,60 +74,143 @@ impl Broker {
             clock,
             nodes: Nodes::new(identity.id(), store.clone()),
             identity: Mutex::new(identity),
+            promised: Mutex::default(),
             store,
             rights: AtomicU64::new(0),
             catalog: machine.catalog(),
-            snapshot_bytes: machine.snapshot_bytes(),
             catalogue: OnceLock::new(),
             live: AtomicBool::new(false),
-            left_over: Mutex::new(recovered.owners),
+            recovered: Mutex::new(recovered.owners),
             vhosts: RwLock::default(),
-            owners: RwLock::default(),
+            queues_by_id: RwLock::default(),
+            replicas: Default::default(),
+            elections: Default::default(),
+            leases: Default::default(),
+            peers: Default::default(),
             delayed: Delayer::default(),
             reply_to: Default::default(),
             timers: Default::default(),
             connections: Connections::default(),
             alarms: Alarms::new(&config.resources),
             runtime: tokio::runtime::Handle::current(),
-            // Unlike those of other nodes, and of this one before it was started again.
-            next_connection: AtomicU64::new(u64::from(random::<u32>() >> 1) << 32 | 1),
+            // Unique in the cluster: exclusive queues are known by their connection everywhere.
+            next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
+            next_consumer: AtomicU64::new(1),
             failed: AtomicBool::new(false),
             config,
         });
+        broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));
         // It is empty until here.
         let _ = heard.set(Arc::downgrade(&broker));
-        broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));
+        let (log, snapshots) = group_owners(QueueId(0), 0);
         let spec = GroupSpec {
             id: GroupId(0),
             log,
             snapshots,
             pace: Pace::Ticking,
         };
+        let ledgers = Ledgers {
+            log: broker.take_recovered(log),
+            snapshots: broker.take_recovered(snapshots),
+        };
         let group = broker.nodes.journals().open(spec, ledgers, machine).await?;
-        // It is empty until here.
+        // It was empty until now.
         let _ = broker.catalogue.set(group);
         Ok(broker)
     }
 
-    /// What survived of an owner, once.
-    pub(super) fn take_recovered(&self, owner: OwnerId) -> Option<OwnerLedger> {
-        self.left_over.lock().remove(&owner)
+    /// Whether the node belongs to a cluster, be it of its own.
+    pub fn belongs(&self) -> bool {
+        self.identity.lock().cluster().is_some()
     }
 
-    /// What belongs to nothing that is declared is no more.
-    pub(super) fn forget_left_over(&self) {
-        let left_over = std::mem::take(&mut *self.left_over.lock());
-        for (owner, ledger) in left_over {
+    /// Begins a cluster of this node alone.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub async fn found(self: &Arc<Self>, address: &str) -> Result<(), StartError> {
+        let us = self.nodes.us();
+        match self.catalogue().found([us]).await {
+            Ok(()) | Err(GroupError::Exists) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.lead_alone().await;
+        self.first_start(address).await?;
+        let cluster = ClusterId(random::<u64>().max(1));
+        self.belong_to(cluster)?;
+        Ok(())
+    }
+
+    /// Notes that this node belongs to a cluster from now on.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub(super) fn belong_to(&self, cluster: ClusterId) -> Result<(), IdentityError> {
+        self.identity.lock().belong_to(Some(cluster))?;
+        if let Some(links) = self.nodes.cluster() {
+            links.belong_to(Some(cluster));
+        }
+        Ok(())
+    }
+
+    /// A node that is the only voter need not wait for its election.
+    async fn lead_alone(&self) {
+        let group = self.catalogue();
+        let voters = group.status().voters;
+        if voters.len() != 1 || !voters.contains(&self.nodes.us()) {
+            return;
+        }
+        let mut watch = group.watch();
+        while watch.now().leader.is_none() {
+            if let Err(error) = group.elect(Election::LeaderSilent).await {
+                tracing::error!(%error, "the catalogue has no leader");
+                return;
+            }
+            let led = watch.until(|now| now.leader.is_some());
+            if matches!(tokio::time::timeout(Duration::from_secs(1), led).await, Ok(false)) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until this node knows all that was declared anywhere before, and what its last run
+    /// left behind is gone. Then clients may be served.
+    pub async fn catch_up(self: &Arc<Self>) {
+        self.lead_alone().await;
+        let mut since = Instant::now();
+        while !self.is_caught_up(Instant::now() + Duration::from_secs(2)).await {
+            if since.elapsed() > PATIENCE {
+                tracing::warn!("waiting for a majority of the cluster's nodes");
+                since = Instant::now();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let us = self.nodes.us();
+        let has_left = self.catalog().vhosts().any(|vhost| {
+            let left = |spec: &crate::spec::QueueSpec| spec.home == us && spec.is_transient();
+            vhost.queues().any(left) || vhost.exchanges().any(|spec| !spec.durable && spec.home == us)
+        });
+        while has_left && self.command(Command::EndRun(us)).await.is_err() {
+            tracing::warn!("waiting for a majority of the cluster's nodes");
+        }
+        self.go_live();
+        for (owner, ledger) in std::mem::take(&mut *self.recovered.lock()) {
             if delayed::is_exchange(owner) {
                 self.delayed.recover(self, None, owner, ledger);
             } else {
+                // Its queue was deleted, and the node stopped before the store had heard of it.
                 self.store.forget(owner);
             }
         }
     }
 
-    /// What makes the first user and vhost of a new cluster.
-    pub(super) fn first_commands(&self) -> Vec<Command> {
+    /// What the store kept of an owner, once.
+    pub(super) fn take_recovered(&self, owner: OwnerId) -> Option<OwnerLedger> {
+        self.recovered.lock().remove(&owner)
+    }
+
+    /// The first vhost and user of a new cluster, and its first node.
+    async fn first_start(self: &Arc<Self>, address: &str) -> Result<(), BrokerError> {
         let auth = &self.config.auth;
         let vhost = VhostSpec {
             name: auth.default_vhost.as_str().into(),
@@ -146,6 +221,11 @@ impl Broker {
         };
         let tags = auth.default_user_tags.iter().filter(|(_, on)| **on);
         let mut commands = vec![
+            Command::PutNode {
+                node: self.nodes.us(),
+                name: self.node.name.clone(),
+                address: address.to_owned(),
+            },
             Command::PutVhost(vhost),
             Command::PutUser(UserSpec {
                 name: auth.default_user.as_str().into(),
@@ -185,7 +265,10 @@ impl Broker {
                 });
             }
         }
-        commands
+        for command in commands {
+            self.command(command).await?;
+        }
+        Ok(())
     }
 
     /// The stored form of a new password.
@@ -212,14 +295,13 @@ impl Owners for Journal {
         if delayed::is_exchange(owner) {
             return broker.delayed.durable(&broker, owner, up_to_seq);
         }
-        let queue = broker.owners.read().get(&owner).cloned();
-        if let Some(queue) = queue {
+        if let Some(queue) = broker.queue_by_id(QueueId(owner.0)) {
             queue.with(&broker, |machine, now, sink| machine.durable(now, up_to_seq, sink));
         }
     }
 
+    /// The catalogue is an owner like any other, by its Raft group.
     fn catalogue(&self) -> (Lsn, Vec<u8>) {
-        // It is a group's, and the store has none of its own.
         Default::default()
     }
 

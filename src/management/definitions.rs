@@ -1,6 +1,9 @@
 //! Definitions: everything declared as one document.
 
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 
 use serde_json::Value;
 use thiserror::Error;
@@ -114,15 +117,51 @@ fn setting<'a>(broker: &Broker, catalog: &'a Catalog, by: &'a UserName) -> Setti
     }
 }
 
-/// Commands that go on their way together.
+/// Commands under way at once: they share their syncs.
 const TOGETHER: usize = 512;
 
 async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), ImportError> {
-    let mut commands = commands.into_iter().peekable();
-    while commands.peek().is_some() {
-        broker.commands(commands.by_ref().take(TOGETHER).collect()).await?;
+    let mut under_way = VecDeque::new();
+    for command in commands {
+        let mut decided = Box::pin(broker.decide(move |catalog| {
+            // What is there otherwise stays as it is.
+            let command = (!is_there(catalog, &command)).then(|| command.clone());
+            Ok::<_, BrokerError>((command, ()))
+        }));
+        if !broker.leads_catalogue() {
+            decided.await?;
+            continue;
+        }
+        // The first poll proposes the command, so they are applied in order; what is waited for
+        // later is that they are.
+        match poll_fn(|context| Poll::Ready(decided.as_mut().poll(context))).await {
+            Poll::Ready(applied) => applied?,
+            Poll::Pending => under_way.push_back(decided),
+        }
+        if under_way.len() == TOGETHER
+            && let Some(oldest) = under_way.pop_front()
+        {
+            oldest.await?;
+        }
+    }
+    for decided in under_way {
+        decided.await?;
     }
     Ok(())
+}
+
+fn is_there(catalog: &Catalog, command: &Command) -> bool {
+    match command {
+        Command::DeclareQueue(spec) => {
+            let vhost = catalog.vhost(&spec.vhost);
+            vhost.is_some_and(|vhost| vhost.queue(&spec.name).is_some())
+        }
+        Command::DeclareExchange(spec) => {
+            let vhost = catalog.vhost(&spec.vhost);
+            vhost.is_some_and(|vhost| vhost.exchange(&spec.name).is_some())
+        }
+        _ => false,
+    }
 }
 
 fn writer<'a>(broker: &'a Broker, cluster_name: &'a str) -> Writer<'a> {

@@ -38,7 +38,7 @@ pub struct Replicated {
     catalog: Arc<RwLock<Catalog>>,
     listener: Listener,
     /// Bytes of the last snapshot.
-    snapshot_bytes: Arc<AtomicU64>,
+    snapshot_bytes: AtomicU64,
 }
 
 impl Replicated {
@@ -47,7 +47,7 @@ impl Replicated {
         Self {
             catalog: Arc::new(RwLock::new(Catalog::new())),
             listener,
-            snapshot_bytes: Arc::default(),
+            snapshot_bytes: AtomicU64::default(),
         }
     }
 
@@ -56,9 +56,9 @@ impl Replicated {
         Arc::clone(&self.catalog)
     }
 
-    /// Bytes of the last snapshot that was made or read, as it changes.
-    pub fn snapshot_bytes(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.snapshot_bytes)
+    /// Bytes of the last snapshot that was made or read.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.snapshot_bytes.load(Ordering::Relaxed)
     }
 }
 

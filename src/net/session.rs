@@ -400,8 +400,7 @@ impl Session {
         let mut given_back = state.mode.into_settled();
         if let Some(ChannelOut { consumers, .. }) = &held {
             for consumer in consumers.values() {
-                // A queue that goes with it is not waited for.
-                drop(self.broker.cancel(consumer));
+                self.broker.cancel(consumer);
             }
         }
         let Some(mut held) = held else { return };
@@ -440,13 +439,13 @@ impl Session {
         let Some(publishing) = &self.publishing else {
             return;
         };
-        let vhost = &publishing.vhost;
-        let exclusive = std::mem::take(&mut self.exclusive);
-        let own = exclusive.iter().filter(|name| self.is_own(name));
-        let queues: Vec<_> = own.filter_map(|name| vhost.queue(name)).collect();
-        if !queues.is_empty() {
-            // A task that panicked is told of by itself.
-            let _ = self.broker.delete_queues(queues).await;
+        let vhost = publishing.vhost.name.clone();
+        for name in std::mem::take(&mut self.exclusive) {
+            if self.is_own(&name)
+                && let Err(error) = self.broker.delete_queue(&vhost, &name, false, false).await
+            {
+                tracing::warn!(queue = %name, %error, "an exclusive queue was not deleted");
+            }
         }
     }
 

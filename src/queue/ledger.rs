@@ -62,6 +62,16 @@ pub struct Figures {
     pub in_memory: u64,
 }
 
+impl Figures {
+    /// Whether a snapshot gives back more than it costs.
+    pub fn worth_reclaiming(&self) -> bool {
+        self.reclaimable >= self.live.max(WORTH)
+    }
+}
+
+/// Bytes below which no snapshot is made.
+const WORTH: u64 = 8 << 20;
+
 /// See the head of this file.
 #[derive(Default)]
 pub struct Ledger {
@@ -142,12 +152,15 @@ impl Ledger {
     /// # Errors
     /// When it is gone, cannot be read, or is damaged there.
     pub fn message(&self, seq: u64) -> io::Result<Message> {
-        let stored = match self.stored(seq) {
-            Some(Stored::InMemory(stored)) => stored,
-            Some(Stored::At(place)) => read(self.bodies.as_ref(), seq, place)?,
-            None => return Err(io::Error::new(io::ErrorKind::NotFound, "the message is gone")),
-        };
-        Message::from_stored(&stored).map_err(io::Error::other)
+        message(self.bodies.as_ref(), seq, self.stored(seq))
+    }
+
+    /// Where these messages are, to be read without the ledger.
+    pub fn locate(&self, seqs: &[u64]) -> Located {
+        Located {
+            messages: seqs.iter().map(|seq| (*seq, self.stored(*seq))).collect(),
+            bodies: self.bodies.clone(),
+        }
     }
 
     /// Stored forms lie elsewhere now.
@@ -229,6 +242,32 @@ pub enum Stored {
     At(Place),
 }
 
+/// Messages of a ledger where they were when [`Ledger::locate`] was asked.
+pub struct Located {
+    messages: Vec<(u64, Option<Stored>)>,
+    bodies: Option<Arc<dyn Bodies>>,
+}
+
+impl Located {
+    /// Reads the messages, in the order they were asked for; may wait for the disk. An error is of
+    /// one that is gone, cannot be read, or is damaged there. What moved since is to be located
+    /// again.
+    pub fn read(self) -> impl Iterator<Item = (u64, io::Result<Message>)> {
+        let Self { messages, bodies } = self;
+        let read = move |(seq, stored)| (seq, message(bodies.as_ref(), seq, stored));
+        messages.into_iter().map(read)
+    }
+}
+
+fn message(bodies: Option<&Arc<dyn Bodies>>, seq: u64, stored: Option<Stored>) -> io::Result<Message> {
+    let stored = match stored {
+        Some(Stored::InMemory(stored)) => stored,
+        Some(Stored::At(place)) => read(bodies, seq, place)?,
+        None => return Err(io::Error::new(io::ErrorKind::NotFound, "the message is gone")),
+    };
+    Message::from_stored(&stored).map_err(io::Error::other)
+}
+
 fn read(bodies: Option<&Arc<dyn Bodies>>, seq: u64, place: Place) -> io::Result<Bytes> {
     match bodies {
         Some(bodies) => bodies.read(seq, place),
@@ -244,13 +283,16 @@ impl Machine for Ledger {
     }
 
     fn apply(&mut self, index: u64, batch: Bytes) -> Result<Applied, Unreadable> {
+        // All of it or nothing.
+        Self::check(&batch)?;
         let mut applied = Applied::default();
         for record in records(&batch)? {
             match record? {
                 Record::Append(append) => self.append(index, append, &batch, &mut applied),
                 Record::Gone(seqs) => self.living.remove(seqs),
                 Record::Returned(seqs, count) => self.living.set_count(seqs, count),
-                Record::DeliveredUpTo(mark) => self.delivered_up_to = mark,
+                // Nothing beyond the last message was delivered, whatever a record says.
+                Record::DeliveredUpTo(mark) => self.delivered_up_to = mark.min(self.next_seq() - 1),
                 Record::Forget(producer) => self.producers.forget(producer),
             }
         }

@@ -12,6 +12,7 @@ mod priorities;
 mod random;
 mod recovery;
 mod redelivery;
+mod replicated;
 mod single_active;
 mod watch;
 
@@ -45,6 +46,8 @@ struct Around {
     journal: Journal,
     /// Requests to the store that were not answered.
     wanted: Vec<Vec<(u64, Loc)>>,
+    /// How often the delivery limit was told of.
+    limits_told: u32,
 }
 
 struct Dead {
@@ -105,6 +108,10 @@ impl Sink for Around {
             reason,
             deliveries: message.deliveries(),
         });
+    }
+
+    fn delivery_limit_reached(&mut self) {
+        self.limits_told += 1;
     }
 
     fn cancel(&mut self, consumer: &'static str) {
@@ -295,6 +302,7 @@ impl QueueTest {
             self.queue.check();
             match got {
                 Get::Empty => return None,
+                Get::NeedsMark => panic!("nothing is replicated here"),
                 Get::NeedsFetch => assert!(self.answer(), "nothing was asked for"),
                 Get::Message {
                     message,

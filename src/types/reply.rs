@@ -29,36 +29,40 @@ pub enum ReplyCode {
     InternalError = 541,
 }
 
+const ALL: [ReplyCode; 19] = {
+    use ReplyCode::*;
+    [
+        ReplySuccess,
+        ContentTooLarge,
+        NoRoute,
+        NoConsumers,
+        ConnectionForced,
+        InvalidPath,
+        AccessRefused,
+        NotFound,
+        ResourceLocked,
+        PreconditionFailed,
+        FrameError,
+        SyntaxError,
+        CommandInvalid,
+        ChannelError,
+        UnexpectedFrame,
+        ResourceError,
+        NotAllowed,
+        NotImplemented,
+        InternalError,
+    ]
+};
+
 impl ReplyCode {
+    /// The code of that number, if there is one.
+    pub fn from_wire(code: u16) -> Option<Self> {
+        ALL.into_iter().find(|own| own.code() == code)
+    }
+
     /// The number on the wire.
     pub fn code(self) -> u16 {
         self as u16
-    }
-
-    /// The code of that number.
-    pub fn of(code: u16) -> Option<Self> {
-        let all = [
-            Self::ReplySuccess,
-            Self::ContentTooLarge,
-            Self::NoRoute,
-            Self::NoConsumers,
-            Self::ConnectionForced,
-            Self::InvalidPath,
-            Self::AccessRefused,
-            Self::NotFound,
-            Self::ResourceLocked,
-            Self::PreconditionFailed,
-            Self::FrameError,
-            Self::SyntaxError,
-            Self::CommandInvalid,
-            Self::ChannelError,
-            Self::UnexpectedFrame,
-            Self::ResourceError,
-            Self::NotAllowed,
-            Self::NotImplemented,
-            Self::InternalError,
-        ];
-        all.into_iter().find(|own| own.code() == code)
     }
 
     /// The name RabbitMQ puts before ` - ` in reply texts.

@@ -74,7 +74,6 @@ fn create(
         durable: method.durable,
         auto_delete: method.auto_delete,
         internal: method.internal,
-        // Whoever proposes it says whose it is.
         home: NodeId::default(),
         arguments: method.arguments.clone(),
         user: who.user.clone(),

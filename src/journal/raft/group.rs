@@ -150,7 +150,10 @@ impl<M: Machine> Group<M> {
     /// for votes. To be called on one of them only; the others open the group and wait.
     pub async fn found(&self, voters: impl IntoIterator<Item = NodeId>) -> Result<(), GroupError> {
         let members: BTreeMap<_, _> = voters.into_iter().map(|node| (node, EmptyNode {})).collect();
+        let is_alone = members.len() == 1;
         match self.0.raft.initialize(members).await {
+            // It has voted for itself.
+            Ok(()) if is_alone => Ok(()),
             Ok(()) => self.elect(Election::LeaderSilent).await,
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(GroupError::Exists),
             Err(RaftError::APIError(error)) => Err(GroupError::Members(error.to_string())),
@@ -191,11 +194,23 @@ impl<M: Machine> Group<M> {
         }
     }
 
-    /// Waits until the entry at this index is applied here; false when the group stops, or the
-    /// time is over first.
-    pub async fn applied(&self, index: u64, within: Duration) -> bool {
-        let wait = self.0.raft.wait(Some(within));
-        wait.applied_index_at_least(Some(index), "applied").await.is_ok()
+    /// Waits until the entry of that index is applied here; false when the group is stopped first.
+    pub async fn applied(&self, index: u64) -> bool {
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            {
+                let now = metrics.borrow_watched();
+                if now.last_applied.is_some_and(|applied| applied.index >= index) {
+                    return true;
+                }
+                if now.running_state.is_err() {
+                    return false;
+                }
+            }
+            if metrics.changed().await.is_err() {
+                return false;
+            }
+        }
     }
 
     /// Who leads, as far as this node knows.

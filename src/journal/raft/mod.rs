@@ -32,4 +32,4 @@ pub use group::{Election, Group, GroupError, GroupStatus, LeaderWatch, Leadershi
 pub use journals::{GroupId, GroupSpec, Ledgers, OpenError, Pace, RaftJournals};
 pub use links::{Links, RAFT, RaftService};
 pub use network::{Transport, TransportError};
-pub use propose::{Applied, ProposeError};
+pub use propose::{Applied, ProposeError, RECORD_BYTES};

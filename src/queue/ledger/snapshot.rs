@@ -18,7 +18,7 @@ use bytes::Bytes;
 use super::living::{Block, One, Place};
 use super::{Bodies, Ledger};
 use crate::machine::{Parts, Unreadable};
-use crate::queue::record::{Input, Origin, ProducerId, put_number};
+use crate::queue::record::{Input, MAX_SEQ, Origin, ProducerId, put_number};
 use crate::queue::sink::META_LEN;
 
 const FORMAT: u8 = 1;
@@ -158,8 +158,8 @@ pub(super) fn read(mut ledger: Ledger, parts: Parts) -> Result<Ledger, Unreadabl
 
 fn read_head(ledger: &mut Ledger, piece: &[u8]) -> Option<()> {
     let mut input = Input { bytes: piece, at: 2 };
-    ledger.next_seq = input.number()?;
-    ledger.delivered_up_to = input.number()?;
+    ledger.next_seq = input.number().filter(|next| *next <= MAX_SEQ + 1)?;
+    ledger.delivered_up_to = input.number().filter(|mark| *mark <= MAX_SEQ)?;
     while !input.is_at_end() {
         let producer = ProducerId(input.fixed()?);
         let number = input.number()?;

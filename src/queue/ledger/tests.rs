@@ -2,6 +2,7 @@
 //! one of which keeps next to no bodies in memory.
 
 mod damage;
+mod leaders;
 mod random;
 mod sending_again;
 mod story;

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::queue::recorder::{Arrival, Door, Recorder};
+use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
 use crate::queue::{ConsumerId, DeathReason, Delivery, Get, Keep, Loc, Outcome, Publish, Queue, Sink, Slot};
 use crate::spec::{QueueSettings, QueueType};
 use crate::types::Timestamp;
@@ -124,8 +124,10 @@ impl World {
     fn run(&mut self, command: &Command) {
         let mut sink = Recorder {
             effects: &mut self.effects,
-            records: &mut self.batch,
-            door: &self.door,
+            recording: Recording {
+                records: &mut self.batch,
+                door: &self.door,
+            },
         };
         match *command {
             Command::Publish(producer, count) => {
@@ -151,7 +153,7 @@ impl World {
                             );
                             self.held.push(slot);
                         }
-                        Get::NeedsFetch => break,
+                        Get::NeedsFetch | Get::NeedsMark => break,
                         Get::Empty => return,
                     }
                 }
@@ -187,8 +189,10 @@ impl World {
         });
         let mut sink = Recorder {
             effects: &mut self.effects,
-            records: &mut self.batch,
-            door: &self.door,
+            recording: Recording {
+                records: &mut self.batch,
+                door: &self.door,
+            },
         };
         self.queue.publish(NOW, self.door.admit(arrivals, |_, _| ()), &mut sink);
     }
@@ -202,8 +206,10 @@ impl World {
         let bodies = bodies.collect();
         let mut sink = Recorder {
             effects: &mut self.effects,
-            records: &mut self.batch,
-            door: &self.door,
+            recording: Recording {
+                records: &mut self.batch,
+                door: &self.door,
+            },
         };
         self.queue.fetched(NOW, bodies, &mut sink);
     }
@@ -234,8 +240,10 @@ impl World {
         let durable = ledger.next_seq() - 1;
         let mut sink = Recorder {
             effects: &mut self.effects,
-            records: &mut self.batch,
-            door: &self.door,
+            recording: Recording {
+                records: &mut self.batch,
+                door: &self.door,
+            },
         };
         self.queue.durable(NOW, durable, &mut sink);
     }
