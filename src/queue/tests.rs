@@ -395,6 +395,10 @@ impl QueueTest {
 
     /// The node stops and starts again; clients are gone and what was not stored is lost.
     fn restart(&mut self) {
+        self.restart_as(|queue| queue);
+    }
+
+    fn restart_as(&mut self, change: impl FnOnce(Queue<&'static str, String>) -> Queue<&'static str, String>) {
         let journal = std::mem::take(&mut self.around.journal);
         let recovered = |(seq, stored): (&u64, &Stored)| Recovered {
             seq: *seq,
@@ -405,7 +409,8 @@ impl QueueTest {
         };
         let ledger = journal.durable.iter().map(recovered).collect();
         let (kind, settings) = (self.kind, self.settings.clone());
-        self.queue = Queue::recover(kind, settings, self.now, ledger, journal.last_seq + 1, journal.mark);
+        let queue = Queue::recover(kind, settings, self.now, ledger, journal.last_seq + 1, journal.mark);
+        self.queue = change(queue);
         self.around = Around {
             journal,
             ..Around::default()

@@ -370,6 +370,16 @@ impl<M: Machine> Group<M> {
         asked.map_err(|error| GroupError::Stopped(error.to_string()))
     }
 
+    /// Makes a snapshot if that gives back more than it costs; to be asked now and then. It is made
+    /// in the background, and only so many at a time on the node.
+    pub async fn reclaim_if_worth(&self) -> Result<(), GroupError> {
+        let is_worth = self.machine().worth_a_snapshot();
+        if is_worth {
+            self.snapshot().await?;
+        }
+        Ok(())
+    }
+
     /// Figures.
     pub fn status(&self) -> GroupStatus {
         let leadership = self.leadership();

@@ -21,6 +21,7 @@ mod propose;
 mod receive;
 mod recovery;
 mod snapshots;
+mod source;
 mod storage;
 mod types;
 mod wire;

@@ -19,12 +19,7 @@ impl QueueTest {
 
     /// Another leads, with what was committed.
     fn next_leader(&mut self, term: u32) {
-        self.restart();
-        let queue = std::mem::replace(
-            &mut self.queue,
-            Queue::new(QueueType::Quorum, true, QueueSettings::default(), self.now),
-        );
-        self.queue = queue.replicated(term);
+        self.restart_as(|queue| queue.replicated(term));
     }
 
     fn adopt(&mut self, holder: Holder, seqs: &[u64]) -> Vec<u64> {

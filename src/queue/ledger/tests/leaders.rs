@@ -244,11 +244,16 @@ impl World {
             Command::Cancel(who) => {
                 if let Some((id, ..)) = self.consumers.remove(&who) {
                     self.on_queue(|queue, now, sink| queue.cancel(now, id, sink));
-                    // Its client settles what it has as if it had got it itself.
-                    self.has
-                        .iter_mut()
-                        .filter(|has| has.by == who)
-                        .for_each(|has| has.by = GETTER);
+                    // Its client settles what it has as if it had got it itself; of what was returned
+                    // and delivered again, only that it has it counts.
+                    let has = std::mem::take(&mut self.has);
+                    for mut one in has {
+                        if one.by == who {
+                            one.by = GETTER;
+                        }
+                        self.has.retain(|has| (has.by, has.id) != (one.by, one.id));
+                        self.has.push(one);
+                    }
                 }
             }
             Command::Gone(who) => {
@@ -330,6 +335,7 @@ impl World {
                 .into_iter()
                 .filter_map(|(publish, seq)| Some((publish.publish?, seq))),
         );
+        self.confirm_again();
         self.look();
     }
 
@@ -398,21 +404,25 @@ impl World {
         let (mark, durable) = (self.ledger.delivered_up_to(), self.ledger.next_seq() - 1);
         self.on_queue(|queue, now, sink| queue.marked(now, mark, sink));
         self.on_queue(|queue, now, sink| queue.durable(now, durable, sink));
-        let again = std::mem::take(&mut self.again);
-        let (safe, waiting) = again.into_iter().partition(|(_, seq)| *seq <= durable);
-        self.again = waiting;
-        self.effects.confirmed.extend(Vec::into_iter(safe).map(|(id, _)| id));
+        self.confirm_again();
         // What was said with the batches that are committed need not be said again.
         let committed = self.proposals - self.proposed.len() as u64;
         self.has.retain(|has| has.said.is_none() || has.with > committed);
         self.look();
     }
 
+    /// What was sent again is confirmed when what was sent first is committed.
+    fn confirm_again(&mut self) {
+        let durable = self.ledger.next_seq() - 1;
+        let safe = self.again.extract_if(.., |(_, seq)| *seq <= durable);
+        self.effects.confirmed.extend(safe.map(|(id, _)| id));
+    }
+
     fn fetch(&mut self) {
         for wanted in std::mem::take(&mut self.effects.wanted) {
             let seqs: Vec<_> = wanted.iter().map(|(seq, _)| *seq).collect();
             let bodies = self.ledger.locate(&seqs).read();
-            let bodies = bodies.map(|(seq, body)| (seq, body.ok())).collect();
+            let bodies = bodies.into_iter().map(|(seq, body)| (seq, body.ok())).collect();
             let lost = self.on_queue(|queue, now, sink| queue.fetched(now, bodies, sink));
             assert_eq!(lost, 0);
         }

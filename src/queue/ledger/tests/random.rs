@@ -106,10 +106,13 @@ fn settings() -> QueueSettings {
 impl World {
     fn new() -> Self {
         let log = Log::new();
+        let mut effects = Effects::default();
+        let mut queue = Queue::new(QueueType::Quorum, true, settings(), NOW).replicated(0);
+        queue.unstall_all(NOW, &mut effects);
         Self {
-            queue: Queue::new(QueueType::Quorum, true, settings(), NOW),
+            queue,
             door: Door::default(),
-            effects: Effects::default(),
+            effects,
             batch: Records::default(),
             held: Vec::new(),
             delivered: BTreeSet::new(),
@@ -237,7 +240,7 @@ impl World {
             .collect();
         assert_eq!(bodies.len(), there.len(), "what was sent again counts once");
         self.committed.clone_from(&self.delivered);
-        let durable = ledger.next_seq() - 1;
+        let (mark, durable) = (ledger.delivered_up_to(), ledger.next_seq() - 1);
         let mut sink = Recorder {
             effects: &mut self.effects,
             recording: Recording {
@@ -245,6 +248,7 @@ impl World {
                 door: &self.door,
             },
         };
+        self.queue.marked(NOW, mark, &mut sink);
         self.queue.durable(NOW, durable, &mut sink);
     }
 
@@ -269,7 +273,9 @@ impl World {
             there.clone(),
             ledger.next_seq(),
             mark,
-        );
+        )
+        .replicated(1);
+        self.queue.unstall_all(NOW, &mut self.effects);
         self.door = Door::new(ledger.producers().clone());
         let there: Vec<_> = there.iter().map(|one| (one.seq, one.loc, one.count)).collect();
         assert_eq!(self.queue.living(|_| true), there);
