@@ -232,9 +232,7 @@ fn local_socket(config: &Config) -> Option<LocalSocket> {
 /// What the configuration asks for and this version does not have: better not to start than to
 /// serve less than was meant.
 fn unavailable(config: &Config) -> Option<&'static str> {
-    let wishes = [
-        (!config.listeners.tls.is_empty(), "a TLS listener"),
-    ];
+    let wishes = [(!config.listeners.tls.is_empty(), "a TLS listener")];
     wishes.into_iter().find(|(wanted, _)| *wanted).map(|(_, wish)| wish)
 }
 

@@ -284,7 +284,9 @@ impl QueueHandle {
             true => {
                 self.way(broker, &mut state);
             }
-            false => broker.peers.tell(node, |buffer| wire::nothing(buffer, self.spec.id, term)),
+            false => broker
+                .peers
+                .tell(node, |buffer| wire::nothing(buffer, self.spec.id, term)),
         }
         drop(state);
         self.changed.notify_waiters();

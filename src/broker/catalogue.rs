@@ -4,6 +4,7 @@
 //! change in the order of the log, and nobody sees a thing declared that is not live yet.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,16 +15,15 @@ use super::outbox::Control;
 use super::recovery::{entries, mark};
 use super::runner::{Deferred, QueueHandle};
 use super::vhosts::{QueueRef, Vhost};
-use super::{Broker, BrokerError};
+use super::{Broker, BrokerError, delayed};
 use crate::journal::raft::{Group, ProposeError};
-use crate::metadata::replicated::{News, Replicated};
+use crate::metadata::replicated::{Afterwards, News, Replicated};
 use crate::metadata::{Catalog, CatalogError, Change, Command};
 use crate::queue::{Publish, Queue};
 use crate::router::Target;
 use crate::spec::policy::{Subject, queue_settings};
 use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSettings, QueueSpec, QueueType};
 use crate::store::OwnerId;
-use crate::tasks;
 use crate::types::{Reply, ReplyCode, UserName, VhostName};
 
 /// Effects on queues that wait for the other changes of a command.
@@ -57,7 +57,11 @@ impl Broker {
     {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let (command, answer) = decide(&self.catalog()).map_err(Into::into)?;
+            let (command, answer) = {
+                let catalog = self.catalog();
+                let (command, answer) = decide(&catalog).map_err(Into::into)?;
+                (command.filter(|command| !catalog.has_already(command)), answer)
+            };
             let Some(mut command) = command else {
                 return Ok(answer);
             };
@@ -68,18 +72,6 @@ impl Broker {
                 Err(error) => return Err(error),
             }
         }
-    }
-
-    /// Sends a command on its way; nobody waits for it.
-    pub(super) fn command_later(self: &Arc<Self>, command: Command, why: &'static str) {
-        let broker = self.clone();
-        tasks::spawn("command", async move {
-            match broker.command(command).await {
-                // Somebody else was faster.
-                Ok(()) | Err(BrokerError::Catalog(CatalogError::NoQueue(..))) => {}
-                Err(error) => tracing::warn!(%error, why, "a command to the catalogue was not carried out"),
-            }
-        });
     }
 
     /// Proposes a command to whoever leads the catalogue's group.
@@ -132,26 +124,59 @@ impl Broker {
 
     /// This node's member of the catalogue's group.
     pub(super) fn catalogue(&self) -> &Group<Replicated> {
-        self.catalogue.get().expect("the catalogue is opened before anybody is served")
+        self.catalogue
+            .get()
+            .expect("the catalogue is opened before anybody is served")
     }
 
     /// How often rights changed: a cached permission of an older count is dead.
     pub fn rights_version(&self) -> u64 {
-        self.rights.load(std::sync::atomic::Ordering::Acquire)
+        self.rights.load(Ordering::Acquire)
     }
 
     /// Carries out what is new in the catalogue, which is locked meanwhile.
-    pub(super) fn on_news(self: &Arc<Self>, catalog: &Catalog, news: News) {
-        let mut effects = Effects::new();
+    pub(super) fn on_news(self: &Arc<Self>, catalog: &Catalog, news: News) -> Afterwards {
+        self.rights.store(catalog.rights_version(), Ordering::Release);
+        // While the log is read again, what it says is not how things are: a limit that was lifted
+        // long ago must not drop messages that came after it.
+        if !self.is_live() {
+            return None;
+        }
         let changes = match news {
             News::Changed(changes) => changes,
-            News::Replaced(before) => differences(&before, catalog),
+            News::Replaced(before) => catalog.changes_since(&before),
         };
+        let mut effects = Effects::new();
         for change in changes {
             self.carry_out_change(catalog, change, &mut effects);
         }
-        self.rights
-            .store(catalog.rights_version(), std::sync::atomic::Ordering::Release);
+        if effects.is_empty() {
+            return None;
+        }
+        let broker = self.clone();
+        Some(Box::new(move || broker.carry_out_all(effects)))
+    }
+
+    /// Makes everything live that is declared; from now on the catalogue's changes are carried out.
+    pub(super) fn go_live(self: &Arc<Self>) {
+        let mut effects = Effects::new();
+        {
+            // Nothing is applied meanwhile.
+            let catalog = self.catalog.read();
+            for change in catalog.changes_since(&Catalog::new()) {
+                self.carry_out_change(&catalog, change, &mut effects);
+            }
+            self.live.store(true, Ordering::Release);
+        }
+        self.carry_out_all(effects);
+    }
+
+    /// Whether what is declared is live on this node.
+    pub fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
+    fn carry_out_all(self: &Arc<Self>, effects: Effects) {
         for (queue, deferred) in effects {
             self.carry_out(&queue, deferred);
         }
@@ -220,6 +245,13 @@ impl Broker {
         router.set_alternate(&spec.name, alternate);
         drop(router);
         vhost.changed();
+        let owner = delayed::owner_of(&spec.vhost, &spec.name);
+        if spec.kind == ExchangeKind::DelayedMessage
+            && let Some(ledger) = self.take_recovered(owner)
+        {
+            self.delayed
+                .recover(self, Some((&spec.vhost, &spec.name)), owner, ledger);
+        }
     }
 
     /// Makes a queue live: its machine where it lives on this node, else the way to it.
@@ -352,55 +384,6 @@ impl Broker {
         drop(router);
         vhost.changed();
     }
-}
-
-/// What makes one catalogue of the other.
-fn differences(before: &Catalog, after: &Catalog) -> Vec<Change> {
-    let mut changes = vec![Change::NodesChanged];
-    for old in before.vhosts() {
-        let Some(new) = after.vhost(old.name()) else {
-            changes.push(Change::VhostDeleted(old.name().clone()));
-            continue;
-        };
-        let is_gone = |spec: &&QueueSpec| new.queue(&spec.name).is_none_or(|other| other.id != spec.id);
-        changes.extend(old.queues().filter(is_gone).cloned().map(Change::QueueDeleted));
-        let is_gone = |spec: &&ExchangeSpec| new.exchange(&spec.name) != Some(*spec);
-        changes.extend(old.exchanges().filter(is_gone).cloned().map(Change::ExchangeDeleted));
-        let known: Vec<_> = new.bindings().collect();
-        let gone = old.bindings().filter(|binding| !known.contains(binding));
-        changes.extend(gone.map(|binding| Change::Unbound(old.name().clone(), binding.clone())));
-    }
-    for new in after.vhosts() {
-        let old = before.vhost(new.name());
-        if old.is_none() {
-            changes.push(Change::VhostAdded(new.name().clone()));
-        }
-        let is_new = |spec: &&ExchangeSpec| old.and_then(|old| old.exchange(&spec.name)) != Some(*spec);
-        changes.extend(new.exchanges().filter(is_new).cloned().map(Change::ExchangeDeclared));
-        for spec in new.queues() {
-            match old.and_then(|old| old.queue(&spec.name)) {
-                Some(known) if known.id == spec.id && known.members == spec.members => {}
-                Some(known) if known.id == spec.id => changes.push(Change::QueueMembersChanged(spec.clone())),
-                _ => changes.push(Change::QueueDeclared(spec.clone())),
-            }
-        }
-        // A queue that is another one under the same name has lost its bindings.
-        let is_kept = |binding: &&BindingSpec| match &binding.destination {
-            Destination::Queue(name) => {
-                let id = |vhost: &crate::metadata::Vhost| vhost.queue(name).map(|spec| spec.id);
-                old.and_then(id) == id(new)
-            }
-            Destination::Exchange(_) => true,
-        };
-        let known: Vec<_> = old.into_iter().flat_map(|old| old.bindings()).filter(is_kept).collect();
-        let bound = new.bindings().filter(|binding| !known.contains(binding));
-        changes.extend(bound.map(|binding| Change::Bound(new.name().clone(), binding.clone())));
-        changes.push(Change::PoliciesChanged(new.name().clone()));
-    }
-    for user in before.users().filter(|user| after.user(&user.spec.name).is_none()) {
-        changes.push(Change::UserDeleted(user.spec.name.clone()));
-    }
-    changes
 }
 
 /// What the queue goes by: its arguments merged with the policies.

@@ -37,7 +37,11 @@ enum Response {
     NotLeader,
     /// The other side lost the race for a name.
     Raced(String),
-    Refused { code: u16, is_connection: bool, text: String },
+    Refused {
+        code: u16,
+        is_connection: bool,
+        text: String,
+    },
     NoMajority,
     /// The cluster that the node is a member of now.
     Joined(u64),
@@ -180,7 +184,10 @@ impl Broker {
 
     /// Asks a node for its promise to let this one begin a cluster.
     pub(super) async fn ask_promise(&self, node: NodeId, deadline: Instant) -> bool {
-        matches!(self.ask(node, &Request::Promise, deadline).await, Some(Response::Promised(true)))
+        matches!(
+            self.ask(node, &Request::Promise, deadline).await,
+            Some(Response::Promised(true))
+        )
     }
 
     /// Asks a node to be made a member of its cluster.

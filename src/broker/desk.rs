@@ -157,7 +157,9 @@ impl Desk {
     /// The publishes that are not answered, in order.
     pub fn unanswered(&self) -> impl Iterator<Item = (u64, &Message)> {
         let numbered = (self.first..).zip(&self.unanswered);
-        numbered.filter(|(_, one)| !one.is_answered).map(|(number, one)| (number, &one.message))
+        numbered
+            .filter(|(_, one)| !one.is_answered)
+            .map(|(number, one)| (number, &one.message))
     }
 
     /// Nobody will answer any more: whom to tell, with what.

@@ -11,8 +11,8 @@ use rustc_hash::FxHashMap;
 
 use super::consumer::ConsumerKey;
 use super::peers::PeerOut;
-use crate::queue::{ConsumerId, Slot};
 use crate::queue::record::ProducerId;
+use crate::queue::{ConsumerId, Slot};
 use crate::types::NodeId;
 
 /// Bytes on their way to one consumer of another node.

@@ -205,7 +205,9 @@ impl QueueHandle {
             leading.serving.gathering = gathering;
         }
         for node in &alive {
-            broker.peers.tell(*node, |buffer| wire::lead(buffer, self.spec.id, term));
+            broker
+                .peers
+                .tell(*node, |buffer| wire::lead(buffer, self.spec.id, term));
         }
         if !is_gathering {
             let ((), also) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
@@ -334,7 +336,10 @@ impl QueueHandle {
             };
             deferred.also(self.settle_leading(broker, state, settling, batch.slots.clone()));
         }
-        let again: Vec<(u64, Message)> = desk.unanswered().map(|(number, message)| (number, message.clone())).collect();
+        let again: Vec<(u64, Message)> = desk
+            .unanswered()
+            .map(|(number, message)| (number, message.clone()))
+            .collect();
         let producer = desk.producer;
         state.desk = Some(desk);
         deferred.also(self.take_in(broker, state, us, producer, again));

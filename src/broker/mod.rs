@@ -64,10 +64,10 @@ pub use vhosts::Vhost;
 pub use crate::metadata::{CatalogError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
 
-use crate::config::Config;
-pub use crate::metadata::Catalog;
 use crate::cluster::identity::Identity;
+use crate::config::Config;
 use crate::journal::raft::Group;
+pub use crate::metadata::Catalog;
 use crate::metadata::replicated::Replicated;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
 use crate::types::{ConnectionId, NodeId, QueueId, Reply, ReplyCode, Timestamp, VhostName};
@@ -103,6 +103,8 @@ pub struct Broker {
     /// What is declared: written by the catalogue's group only.
     catalog: Arc<RwLock<Catalog>>,
     catalogue: OnceLock<Group<Replicated>>,
+    /// What is declared is live; changed while the catalogue is locked.
+    live: AtomicBool,
     /// What the store kept, until its owner is declared.
     recovered: Mutex<HashMap<OwnerId, OwnerLedger>>,
     /// Copy of the catalogue's count of changed rights, for caches.

@@ -63,10 +63,7 @@ impl Nodes {
 
     /// Whether a node answers.
     pub fn is_alive(&self, node: NodeId) -> bool {
-        node == self.us
-            || self
-                .cluster()
-                .is_some_and(|cluster| cluster.health(node) == Health::Up)
+        node == self.us || self.cluster().is_some_and(|cluster| cluster.health(node) == Health::Up)
     }
 
     /// The other nodes that answer.

@@ -32,7 +32,10 @@ impl Broker {
     /// The node where the queue lives, or its group begins.
     fn home_of(&self, catalog: &Catalog, spec: &QueueSpec) -> NodeId {
         let us = self.nodes.us();
-        let locator = spec.arguments.get("x-queue-leader-locator").and_then(FieldValue::as_str);
+        let locator = spec
+            .arguments
+            .get("x-queue-leader-locator")
+            .and_then(FieldValue::as_str);
         let is_balanced = match locator {
             Some(locator) => locator == "balanced",
             None => self.config.queues.leader_locator == LeaderLocator::Balanced,
@@ -71,9 +74,6 @@ impl Broker {
         others.shuffle(&mut rand::rng());
         others.sort_by_key(|node| !self.nodes.is_alive(*node));
         let nodes = std::iter::once(spec.home).chain(others);
-        nodes
-            .take(wanted)
-            .map(|node| Member { node, generation: 0 })
-            .collect()
+        nodes.take(wanted).map(|node| Member { node, generation: 0 }).collect()
     }
 }

@@ -339,7 +339,8 @@ impl Broker {
 
     /// A queue's deadline has come.
     pub(super) fn tick_queue(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
-        let Some(Tick { expire_queue, overdue }) = queue.with(self, |machine, now, sink| machine.tick(now, sink)) else {
+        let Some(Tick { expire_queue, overdue }) = queue.with(self, |machine, now, sink| machine.tick(now, sink))
+        else {
             return;
         };
         // The nodes of other consumers are not told: their messages stay out.

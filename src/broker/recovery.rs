@@ -2,7 +2,7 @@
 //! made live, each queue from what the store kept of it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::config::PasswordHashing;
 use crate::journal::raft::{Election, GroupError, GroupId, GroupSpec, Ledgers, OpenError, Pace};
 use crate::metadata::replicated::Replicated;
-use crate::metadata::{Catalog, Command, PermissionSpec, UserSpec, VhostSpec};
+use crate::metadata::{Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::queue;
 use crate::store::{LedgerEntry, Lsn, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
 use crate::types::QueueId;
@@ -59,7 +59,12 @@ impl Broker {
         let identity = Identity::open(&config.node.data_dir, &config.node.name, random)?;
         let clock = Clock::start();
         let name = config.node.name.clone();
-        let catalog = Arc::new(RwLock::new(Catalog::new()));
+        let heard = Arc::new(OnceLock::<Weak<Self>>::new());
+        let listening = heard.clone();
+        let machine = Replicated::new(Box::new(move |catalog, news| {
+            let broker = listening.get()?.upgrade()?;
+            broker.on_news(catalog, news)
+        }));
         let broker = Arc::new(Self {
             node: NodeInfo {
                 cluster_name: config.cluster.name.clone().unwrap_or_else(|| name.clone()),
@@ -72,8 +77,9 @@ impl Broker {
             promised: Mutex::default(),
             store,
             rights: AtomicU64::new(0),
-            catalog: catalog.clone(),
+            catalog: machine.catalog(),
             catalogue: OnceLock::new(),
+            live: AtomicBool::new(false),
             recovered: Mutex::new(recovered.owners),
             vhosts: RwLock::default(),
             queues_by_id: RwLock::default(),
@@ -94,15 +100,8 @@ impl Broker {
             config,
         });
         broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));
-        let listening = Arc::downgrade(&broker);
-        let machine = Replicated::over(
-            catalog,
-            Box::new(move |catalog, news| {
-                if let Some(broker) = listening.upgrade() {
-                    broker.on_news(catalog, news);
-                }
-            }),
-        );
+        // It is empty until here.
+        let _ = heard.set(Arc::downgrade(&broker));
         let (log, snapshots) = group_owners(QueueId(0), 0);
         let spec = GroupSpec {
             id: GroupId(0),
@@ -194,6 +193,7 @@ impl Broker {
         while has_left && self.command(Command::EndRun(us)).await.is_err() {
             tracing::warn!("waiting for a majority of the cluster's nodes");
         }
+        self.go_live();
         for (owner, ledger) in std::mem::take(&mut *self.recovered.lock()) {
             if delayed::is_exchange(owner) {
                 self.delayed.recover(self, None, owner, ledger);

@@ -11,9 +11,9 @@ use super::Broker;
 use super::consumer::{ConsumerKey, Taker};
 use super::desk::{Answer, Arrived};
 use super::guests::{Guest, GuestNode};
+use super::leading::Settling;
 use super::peers::{PeerInput, wire};
 use super::reply_to::Token;
-use super::leading::Settling;
 use super::runner::{Deferred, QueueHandle, Seat, State, Waiting, answer};
 use crate::channel::ConfirmOutcome;
 use crate::cluster::rpc::Origin;
@@ -85,8 +85,9 @@ impl Broker {
             match frame.what {
                 wire::What::Lead { term } => self.peers.tell(node, |buffer| wire::nothing(buffer, id, term)),
                 wire::What::Get { call, .. } | wire::What::Purge { call } | wire::What::Count { call } => {
-                    self.peers
-                        .tell(node, |buffer| wire::refused(buffer, id, call, 404, "the queue is not there"));
+                    self.peers.tell(node, |buffer| {
+                        wire::refused(buffer, id, call, 404, "the queue is not there")
+                    });
                 }
                 _ => {}
             }
@@ -149,7 +150,11 @@ impl QueueHandle {
                     desk.settled(up_to);
                 }
             }
-            What::Deliver { key, delivered, message } => {
+            What::Deliver {
+                key,
+                delivered,
+                message,
+            } => {
                 let Ok(message) = Message::from_stored(&message) else {
                     tracing::error!(queue = %self.spec.name, "a delivery of another node is damaged");
                     return Deferred::default();
@@ -357,7 +362,14 @@ impl QueueHandle {
             What::Count { call } => {
                 let counts = state.machine().map(|machine| machine.counts()).unwrap_or_default();
                 broker.peers.tell(node, |buffer| {
-                    wire::counts(buffer, self.spec.id, call, counts.ready, counts.unacked, counts.consumers);
+                    wire::counts(
+                        buffer,
+                        self.spec.id,
+                        call,
+                        counts.ready,
+                        counts.unacked,
+                        counts.consumers,
+                    );
                 });
                 Deferred::default()
             }
@@ -387,7 +399,17 @@ impl QueueHandle {
             guest.gets.remove(&slot.seq());
         }
         if let Seat::Leading(_) = state.seat {
-            return self.settle_leading(broker, state, Settling { node, batch, outcome, is_again }, slots);
+            return self.settle_leading(
+                broker,
+                state,
+                Settling {
+                    node,
+                    batch,
+                    outcome,
+                    is_again,
+                },
+                slots,
+            );
         }
         let ((), deferred) = self.run(broker, state, |machine, now, sink| {
             machine.settle(now, slots, outcome, sink);
@@ -402,9 +424,7 @@ impl QueueHandle {
         use wire::What;
         // Whoever only asks hears it from the leader itself.
         if !matches!(what, What::Who | What::Nothing { .. }) {
-            broker
-                .peers
-                .tell(node, |buffer| wire::not_leader(buffer, self.spec.id));
+            broker.peers.tell(node, |buffer| wire::not_leader(buffer, self.spec.id));
         }
         Deferred::default()
     }
@@ -630,7 +650,10 @@ impl QueueHandle {
         if !deferred.is_empty() {
             broker.carry_out(self, deferred);
         }
-        if left == 0 && self.spec.auto_delete && !self.is_deleted() && self.read(|machine| machine.had_consumer()) == Some(true)
+        if left == 0
+            && self.spec.auto_delete
+            && !self.is_deleted()
+            && self.read(|machine| machine.had_consumer()) == Some(true)
         {
             broker.delete_itself(self, "its last consumer is gone");
         }
@@ -673,9 +696,9 @@ impl QueueHandle {
                             redelivered,
                             delivery_count,
                         };
-                        broker
-                            .peers
-                            .tell(node, |buffer| wire::got(buffer, id, call, delivered, remaining, &message));
+                        broker.peers.tell(node, |buffer| {
+                            wire::got(buffer, id, call, delivered, remaining, &message)
+                        });
                     }
                 }
             }

@@ -98,7 +98,13 @@ impl Broker {
         });
     }
 
-    async fn run_replica(self: Arc<Self>, queue: Arc<QueueHandle>, spec: GroupSpec, ledgers: Ledgers, is_founder: bool) {
+    async fn run_replica(
+        self: Arc<Self>,
+        queue: Arc<QueueHandle>,
+        spec: GroupSpec,
+        ledgers: Ledgers,
+        is_founder: bool,
+    ) {
         let is_new = ledgers.log.is_none();
         let group = {
             // It is never closed.
@@ -158,7 +164,8 @@ impl Broker {
         loop {
             tokio::time::sleep(RECLAIM).await;
             let group = self.catalogue();
-            if group.log_bytes() > WORTH
+            let last = group.machine().snapshot_bytes();
+            if group.log_bytes() > WORTH.max(2 * last)
                 && let Err(error) = group.snapshot().await
             {
                 tracing::warn!(%error, "the catalogue's log is not given back");

@@ -23,7 +23,7 @@ use crate::channel::ConfirmOutcome;
 use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
 use crate::queue::recorder::{Door, Recording};
-use crate::queue::{self, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Publish, Queue, Sink, Slot};
+use crate::queue::{self, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Publish, Queue, Slot};
 use crate::spec::{Member, QueueSpec, QueueType};
 use crate::store::{self, OwnerId, Store};
 use crate::types::{Message, NodeId, Timestamp};
@@ -567,7 +567,11 @@ impl queue::Sink for QueueSink<'_> {
     type Publish = Waiting;
 
     fn room(&mut self, taker: &Taker) -> bool {
-        if self.serving.as_mut().is_some_and(|serving| !serving.may_deliver(self.broker)) {
+        if self
+            .serving
+            .as_mut()
+            .is_some_and(|serving| !serving.may_deliver(self.broker))
+        {
             return false;
         }
         match taker {

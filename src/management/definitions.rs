@@ -124,8 +124,9 @@ async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), I
     let mut under_way = VecDeque::new();
     for command in commands {
         let mut decided = Box::pin(broker.decide(move |catalog| {
-            let command = definitions::stamped(command.clone(), catalog);
-            Ok::<_, BrokerError>((Some(command), ()))
+            // What is there otherwise stays as it is.
+            let command = (!is_there(catalog, &command)).then(|| command.clone());
+            Ok::<_, BrokerError>((command, ()))
         }));
         if !broker.leads_catalogue() {
             decided.await?;
@@ -147,6 +148,20 @@ async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), I
         decided.await?;
     }
     Ok(())
+}
+
+fn is_there(catalog: &Catalog, command: &Command) -> bool {
+    match command {
+        Command::DeclareQueue(spec) => {
+            let vhost = catalog.vhost(&spec.vhost);
+            vhost.is_some_and(|vhost| vhost.queue(&spec.name).is_some())
+        }
+        Command::DeclareExchange(spec) => {
+            let vhost = catalog.vhost(&spec.vhost);
+            vhost.is_some_and(|vhost| vhost.exchange(&spec.name).is_some())
+        }
+        _ => false,
+    }
 }
 
 fn writer<'a>(broker: &'a Broker, cluster_name: &'a str) -> Writer<'a> {

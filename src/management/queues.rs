@@ -255,7 +255,9 @@ fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         let exclusive_and_active = queue.read(|machine| {
             let exclusive = machine.consumers().find(|consumer| consumer.exclusive);
             let exclusive = exclusive.map(|consumer| consumer.handle.tag().to_owned());
-            let active = machine.single_active_consumer().map(|consumer| consumer.tag().to_owned());
+            let active = machine
+                .single_active_consumer()
+                .map(|consumer| consumer.tag().to_owned());
             (exclusive, active)
         });
         let (exclusive, active) = exclusive_and_active.unwrap_or_default();

@@ -8,6 +8,7 @@
 
 mod command;
 pub mod definitions;
+mod difference;
 mod error;
 pub mod json;
 pub mod replicated;
@@ -24,8 +25,8 @@ pub use error::CatalogError;
 pub use vhost::Vhost;
 
 use crate::auth::{Permission, TopicPermission};
-use crate::spec::policy::{Policy, PolicyKind, PolicySpec};
 use crate::spec::QueueSpec;
+use crate::spec::policy::{Policy, PolicyKind, PolicySpec};
 use crate::types::{ExchangeName, NodeId, QueueId, UserName, VhostName};
 
 /// First byte of an encoded command or snapshot: the version of what follows.
@@ -111,17 +112,20 @@ impl Catalog {
         }
     }
 
-    /// Applies a command; `changes` gets what follows from it, in order.
-    ///
-    /// # Errors
-    /// When something the command needs is missing or forbids it. Nothing has changed then.
-    pub fn apply(&mut self, command: &Command, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
-        self.carry_out(command, changes)
-    }
-
     /// The members of the cluster.
     pub fn nodes(&self) -> &BTreeMap<NodeId, Node> {
         &self.nodes
+    }
+
+    /// Whether the command would change nothing, which saves its way to all nodes.
+    pub fn has_already(&self, command: &Command) -> bool {
+        match command {
+            Command::Bind { vhost, binding } => self.vhost(vhost).is_some_and(|vhost| {
+                let mut bound = vhost.bindings_to(&binding.destination);
+                bound.any(|own| own == binding)
+            }),
+            _ => false,
+        }
     }
 
     /// A vhost.
@@ -147,11 +151,6 @@ impl Catalog {
     /// All global parameters by name.
     pub fn global_parameters(&self) -> &BTreeMap<String, Value> {
         &self.global_parameters
-    }
-
-    /// The id for the next queue to be declared.
-    pub fn next_queue_id(&self) -> QueueId {
-        QueueId(self.next_queue_id)
     }
 
     /// Counts changes of users' rights: what was found out under an older count is to be asked
@@ -182,7 +181,11 @@ impl Catalog {
         Ok(catalog)
     }
 
-    fn carry_out(&mut self, command: &Command, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
+    /// Applies a command; `changes` gets what follows from it, in order.
+    ///
+    /// # Errors
+    /// When something the command needs is missing or forbids it. Nothing has changed then.
+    pub fn apply(&mut self, command: &Command, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
         match command {
             Command::PutNode { node, name, address } => {
                 let known = Node {
@@ -282,14 +285,23 @@ impl Catalog {
             Command::DeleteExchange { vhost, name, if_unused } => {
                 return self.vhost_mut(vhost)?.delete_exchange(name, *if_unused, changes);
             }
-            Command::DeclareQueue(spec) => {
-                self.vhost_mut(&spec.vhost)?.declare_queue(spec, changes)?;
-                // An id is never used again.
-                self.next_queue_id = self.next_queue_id.max(spec.id.0.saturating_add(1));
-            }
+            Command::DeclareQueue(spec) => return self.declare_queue(spec, changes),
             Command::DeleteQueue { vhost, name } => return self.vhost_mut(vhost)?.delete_queue(name, changes),
             Command::Bind { vhost, binding } => return self.vhost_mut(vhost)?.bind(binding, changes),
             Command::Unbind { vhost, binding } => return self.vhost_mut(vhost)?.unbind(binding, changes),
+        }
+        Ok(())
+    }
+
+    fn declare_queue(&mut self, spec: &QueueSpec, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
+        // One out of a snapshot has its id; whoever proposes a new one cannot know it.
+        let id = match spec.id {
+            QueueId(0) => QueueId(self.next_queue_id),
+            id => id,
+        };
+        if self.vhost_mut(&spec.vhost)?.declare_queue(spec, id, changes)? {
+            // An id is never used again.
+            self.next_queue_id = self.next_queue_id.max(id.0.saturating_add(1));
         }
         Ok(())
     }
@@ -315,8 +327,7 @@ impl Catalog {
         match self.vhosts.get_mut(&spec.name) {
             Some(vhost) => vhost.spec = spec.clone(),
             None => {
-                self.vhosts
-                    .insert(spec.name.clone(), Vhost::new(spec.clone(), changes));
+                self.vhosts.insert(spec.name.clone(), Vhost::new(spec.clone(), changes));
             }
         }
     }

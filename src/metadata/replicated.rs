@@ -5,6 +5,7 @@
 //! applied: two nodes may propose at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::RwLock;
@@ -24,20 +25,40 @@ pub enum News {
 }
 
 /// Carries out what is declared. Called in the order of the log while the catalogue is locked, so
-/// that nobody sees a thing in it that is not live yet.
-pub type Listener = Box<dyn FnMut(&Catalog, News) + Send + Sync>;
+/// that nobody sees a thing in it that is not live yet. What it gives is called when the lock is
+/// free again.
+pub type Listener = Box<dyn FnMut(&Catalog, News) -> Afterwards + Send + Sync>;
+
+/// What is left to do.
+pub type Afterwards = Option<Box<dyn FnOnce()>>;
 
 /// See the head of this file.
 pub struct Replicated {
     /// Others read it and change nothing.
     catalog: Arc<RwLock<Catalog>>,
     listener: Listener,
+    /// Bytes of the last snapshot.
+    snapshot_bytes: AtomicU64,
 }
 
 impl Replicated {
-    /// Over an empty catalogue that others read.
-    pub fn over(catalog: Arc<RwLock<Catalog>>, listener: Listener) -> Self {
-        Self { catalog, listener }
+    /// Nothing declared.
+    pub fn new(listener: Listener) -> Self {
+        Self {
+            catalog: Arc::new(RwLock::new(Catalog::new())),
+            listener,
+            snapshot_bytes: AtomicU64::default(),
+        }
+    }
+
+    /// What is declared, to be read.
+    pub fn catalog(&self) -> Arc<RwLock<Catalog>> {
+        Arc::clone(&self.catalog)
+    }
+
+    /// Bytes of the last snapshot that was made or read.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.snapshot_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -54,21 +75,24 @@ impl Machine for Replicated {
     }
 
     fn apply(&mut self, _index: u64, record: Bytes) -> Result<Self::Output, Unreadable> {
-        let mut command = read(&record)?;
+        let command = read(&record)?;
         let mut changes = Vec::new();
         let mut catalog = self.catalog.write();
-        if let Command::DeclareQueue(spec) = &mut command {
-            spec.id = catalog.next_queue_id();
-        }
         let applied = catalog.apply(&command, &mut changes);
-        if applied.is_ok() && !changes.is_empty() {
-            (self.listener)(&catalog, News::Changed(changes));
+        let afterwards = match applied {
+            Ok(()) => (self.listener)(&catalog, News::Changed(changes)),
+            Err(_) => None,
+        };
+        drop(catalog);
+        if let Some(afterwards) = afterwards {
+            afterwards();
         }
         Ok(applied)
     }
 
     fn snapshot(&self) -> Parts {
         let mut rest = Bytes::from(self.catalog.read().snapshot());
+        self.snapshot_bytes.store(rest.len() as u64, Ordering::Relaxed);
         Box::new(std::iter::from_fn(move || {
             let piece = rest.split_to(rest.len().min(PIECE));
             (!piece.is_empty()).then_some(Ok(piece))
@@ -83,7 +107,12 @@ impl Machine for Replicated {
         let catalog = Catalog::restore(&whole).map_err(|error| Unreadable(error.to_string()))?;
         let mut current = self.catalog.write();
         let before = std::mem::replace(&mut *current, catalog);
-        (self.listener)(&current, News::Replaced(before));
+        self.snapshot_bytes.store(whole.len() as u64, Ordering::Relaxed);
+        let afterwards = (self.listener)(&current, News::Replaced(before));
+        drop(current);
+        if let Some(afterwards) = afterwards {
+            afterwards();
+        }
         Ok(())
     }
 }

@@ -13,7 +13,7 @@ use super::error::CatalogError;
 use crate::auth::{Permission, TopicPermission};
 use crate::spec::policy::{self, Policy, Subject};
 use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, Member, QueueSpec};
-use crate::types::{ExchangeName, FieldTable, FieldValue, NodeId, QueueName, UserName, VhostName};
+use crate::types::{ExchangeName, FieldTable, FieldValue, NodeId, QueueId, QueueName, UserName, VhostName};
 
 /// The exchanges every vhost has; the last argument says whether clients may not publish to it.
 const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
@@ -210,7 +210,11 @@ impl Vhost {
             let lives_there = spec.home == node && spec.members.is_empty();
             lives_there && (all || spec.is_transient())
         };
-        let mut queues: Vec<_> = self.queues().filter(|spec| of_node(spec)).map(|spec| spec.name.clone()).collect();
+        let mut queues: Vec<_> = self
+            .queues()
+            .filter(|spec| of_node(spec))
+            .map(|spec| spec.name.clone())
+            .collect();
         // In the order of names: what is replicated must not depend on a hash's order.
         queues.sort();
         for name in queues {
@@ -235,7 +239,9 @@ impl Vhost {
     ) -> Result<(), CatalogError> {
         let vhost = self.name().clone();
         let queue = self.queues.get_mut(name);
-        let spec = queue.map(|queue| &mut queue.spec).filter(|spec| !spec.members.is_empty());
+        let spec = queue
+            .map(|queue| &mut queue.spec)
+            .filter(|spec| !spec.members.is_empty());
         let spec = spec.ok_or_else(|| CatalogError::NoQueue(vhost, name.clone()))?;
         let known = spec.members.iter().any(|member| member.node == node);
         if known == is_member {
@@ -255,27 +261,32 @@ impl Vhost {
         Ok(())
     }
 
-    pub(super) fn declare_queue(&mut self, spec: &QueueSpec, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
+    /// Declares a queue under that id and says whether it is new; the same again is no change.
+    pub(super) fn declare_queue(
+        &mut self,
+        spec: &QueueSpec,
+        id: QueueId,
+        changes: &mut Vec<Change>,
+    ) -> Result<bool, CatalogError> {
         if let Some(Queue { spec: known, .. }) = self.queues.get(&spec.name) {
             let is_same = known.queue_type == spec.queue_type
                 && (known.durable, known.auto_delete, known.exclusive_owner)
                     == (spec.durable, spec.auto_delete, spec.exclusive_owner)
                 && known.arguments == spec.arguments;
             return match is_same {
-                true => Ok(()),
+                true => Ok(false),
                 false => Err(CatalogError::Raced(spec.name.to_string())),
             };
         }
         self.check_queue_limit(&spec.name)?;
-        self.queues.insert(
-            spec.name.clone(),
-            Queue {
-                spec: spec.clone(),
-                sources: FxHashSet::default(),
-            },
-        );
+        let spec = QueueSpec { id, ..spec.clone() };
         changes.push(Change::QueueDeclared(spec.clone()));
-        Ok(())
+        let queue = Queue {
+            spec,
+            sources: FxHashSet::default(),
+        };
+        self.queues.insert(queue.spec.name.clone(), queue);
+        Ok(true)
     }
 
     /// Deletes an exchange; a missing one is no error.

@@ -8,7 +8,7 @@ use super::exchange::{ExchangeKind, ExchangeSpec};
 use super::exchange_arguments::COMPARED;
 use super::queue::{QueueSpec, QueueType};
 use super::term::term;
-use crate::types::{FieldTable, FieldValue, NodeId};
+use crate::types::{FieldTable, FieldValue};
 
 /// A queue as it is declared again.
 pub struct QueueAgain<'a> {
@@ -123,6 +123,7 @@ fn plain(value: &FieldValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::NodeId;
 
     fn table(entries: &[(&str, FieldValue)]) -> FieldTable {
         FieldTable(

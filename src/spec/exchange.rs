@@ -60,7 +60,7 @@ impl ExchangeKind {
 }
 
 /// An exchange as it was declared. Never changes while the exchange lives.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExchangeSpec {
     pub vhost: VhostName,
     pub name: ExchangeName,

@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::arguments::{self, ARGUMENTS};
 use super::queue::{QueueSettings, QueueSpec, QueueType};
-use crate::types::{FieldTable, FieldValue, NodeId, VhostName};
+use crate::types::{FieldTable, FieldValue, VhostName};
 
 /// What a policy is meant for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -291,7 +291,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::types::{Millis, QueueId};
+    use crate::types::{Millis, NodeId, QueueId};
 
     fn put(kind: PolicyKind, priority: i64, apply_to: ApplyTo, definition: Value) -> Result<Policy, PolicyError> {
         let Value::Object(definition) = definition else {

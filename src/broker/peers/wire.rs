@@ -55,37 +55,98 @@ pub struct Frame {
 pub enum What {
     /// Everything that is at stake, with the settles and publishes that follow.
     Attach(Attach),
-    Consume { call: u64, wish: Wish<String> },
-    Cancel { key: u64 },
+    Consume {
+        call: u64,
+        wish: Wish<String>,
+    },
+    Cancel {
+        key: u64,
+    },
     /// So many bytes of deliveries were passed on.
-    Taken { key: u64, bytes: u64 },
+    Taken {
+        key: u64,
+        bytes: u64,
+    },
     /// Numbered from `first`, in their stored form.
-    Publish { first: u64, messages: Vec<Bytes> },
+    Publish {
+        first: u64,
+        messages: Vec<Bytes>,
+    },
     /// `is_again` says that it may have come before, to whoever had the machine.
-    Settle { batch: u64, outcome: Outcome, is_again: bool, slots: Vec<Slot> },
-    Get { call: u64, no_ack: bool },
-    Purge { call: u64 },
-    Count { call: u64 },
+    Settle {
+        batch: u64,
+        outcome: Outcome,
+        is_again: bool,
+        slots: Vec<Slot>,
+    },
+    Get {
+        call: u64,
+        no_ack: bool,
+    },
+    Purge {
+        call: u64,
+    },
+    Count {
+        call: u64,
+    },
     /// Whoever leads is to say so.
     Who,
     /// The answer to `Lead` of a node that has nothing at stake.
-    Nothing { term: u64 },
+    Nothing {
+        term: u64,
+    },
 
-    Lead { term: u64 },
+    Lead {
+        term: u64,
+    },
     NotLeader,
     /// Publishes from the first to the last number.
-    Answered { is_accepted: bool, first: u64, last: u64 },
+    Answered {
+        is_accepted: bool,
+        first: u64,
+        last: u64,
+    },
     /// Batches up to this one are committed.
-    Settled { up_to: u64 },
-    Deliver { key: u64, delivered: Delivered, message: Bytes },
-    Got { call: u64, delivered: Delivered, remaining: u64, message: Bytes },
-    Empty { call: u64 },
-    Done { call: u64, value: u64 },
-    Counts { call: u64, ready: u64, unacked: u64, consumers: u64 },
-    Refused { call: u64, code: u16, text: String },
-    Cancelled { key: u64 },
+    Settled {
+        up_to: u64,
+    },
+    Deliver {
+        key: u64,
+        delivered: Delivered,
+        message: Bytes,
+    },
+    Got {
+        call: u64,
+        delivered: Delivered,
+        remaining: u64,
+        message: Bytes,
+    },
+    Empty {
+        call: u64,
+    },
+    Done {
+        call: u64,
+        value: u64,
+    },
+    Counts {
+        call: u64,
+        ready: u64,
+        unacked: u64,
+        consumers: u64,
+    },
+    Refused {
+        call: u64,
+        code: u16,
+        text: String,
+    },
+    Cancelled {
+        key: u64,
+    },
     /// An answer to a request of a client (direct reply-to); the queue is 0.
-    Reply { secret: u128, message: Bytes },
+    Reply {
+        secret: u128,
+        message: Bytes,
+    },
 }
 
 /// See [`What::Attach`].

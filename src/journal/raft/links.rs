@@ -252,8 +252,15 @@ impl Handler for RaftService {
 }
 
 enum Frame {
-    Request { number: u64, group: GroupId, request: Bytes },
-    Answer { number: u64, answer: Bytes },
+    Request {
+        number: u64,
+        group: GroupId,
+        request: Bytes,
+    },
+    Answer {
+        number: u64,
+        answer: Bytes,
+    },
 }
 
 /// The next frame; `None` at the end, or where nothing can be made of what is left.

@@ -47,8 +47,8 @@ pub struct Setting<'a> {
     pub salt: fn() -> [u8; 4],
 }
 
-/// The commands that make what a document of a whole cluster says. Queues have no id yet: see
-/// [`stamped`].
+/// The commands that make what a document of a whole cluster says. Queues have no id yet, and
+/// things belong to no node.
 ///
 /// # Errors
 /// The first item that cannot be taken.
@@ -89,18 +89,6 @@ pub fn import_vhost(
         limits_of(vhost, limits, &mut commands);
     }
     Ok(commands)
-}
-
-/// The command with the id that its queue gets: the next one of the catalogue at the moment it is
-/// applied.
-pub fn stamped(command: Command, catalog: &Catalog) -> Command {
-    match command {
-        Command::DeclareQueue(spec) => Command::DeclareQueue(QueueSpec {
-            id: catalog.next_queue_id(),
-            ..spec
-        }),
-        other => other,
-    }
 }
 
 struct Importer<'a> {
