@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::cluster::{Delegate, GROUP, LOG, Port, Router, SNAPSHOTS, within};
 use crate::journal::raft::{Election, Group, GroupSpec, Ledgers, Pace, RaftJournals, Role};
 use crate::queue::META_LEN;
-use crate::queue::ledger::{IN_MEMORY, Ledger, Memory};
+use crate::queue::ledger::{IN_MEMORY, Ledger, Memory, Stored};
 use crate::queue::record::Records;
 use crate::store::{Store, StoreOptions};
 use crate::types::{Message, MessageParts, NodeId, Traits};
@@ -208,7 +208,13 @@ async fn a_message_that_stays_is_read_from_the_snapshot_when_the_log_is_gone() {
         nodes.propose(1, |records| gone.for_each(|seq| records.gone(seq))).await;
     }
     assert!(nodes.group(1).machine().figures().worth_reclaiming());
+    let (stored, before) = {
+        let ledger = nodes.group(1).machine();
+        (ledger.stored(STAYS), ledger.locate(&[STAYS]))
+    };
+    assert!(matches!(stored, Some(Stored::At(_))), "not in memory");
     nodes.reclaim(1, 4 << 20).await;
+    assert!(before.read()[0].1.is_err(), "it is elsewhere by now");
     let (live, left) = (nodes.group(1).machine().figures().live, nodes.group(1).log_bytes());
     assert!(all > LAST * BODY as u64);
     // A few of the last entries are kept for followers.
