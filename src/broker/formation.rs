@@ -168,9 +168,7 @@ impl Broker {
         let failed = |error: &dyn std::fmt::Display| error.to_string();
         let group = self.catalogue();
         group.add_learner(node).await.map_err(|error| failed(&error))?;
-        let mut voters = group.status().voters;
-        voters.insert(node);
-        group.change_voters(voters).await.map_err(|error| failed(&error))?;
+        group.add_voter(node).await.map_err(|error| failed(&error))?;
         let command = Command::PutNode {
             node,
             name: name.to_owned(),
@@ -189,10 +187,7 @@ impl Broker {
     pub(super) async fn forget_node(self: &Arc<Self>, node: NodeId) -> Result<(), super::BrokerError> {
         self.command(Command::RemoveNode(node)).await?;
         let group = self.catalogue();
-        let mut voters: BTreeSet<NodeId> = group.status().voters;
-        if voters.remove(&node)
-            && let Err(error) = group.change_voters(voters).await
-        {
+        if let Err(error) = group.remove_voter(node).await {
             tracing::warn!(%error, "the node keeps its vote on the catalogue for now");
         }
         if let Err(error) = group.remove_learners(BTreeSet::from([node])).await {
