@@ -16,7 +16,7 @@ use super::consumer::{Consumer, ConsumerKey};
 use super::desk::{Answer, Arrived, Call, Desk, GIVEN_UP, Seated};
 use super::guests::WINDOW;
 use super::outbox::Outbox;
-use super::peers::{PeerOut, wire};
+use super::peers::{Way, wire};
 use super::runner::{Away, ConfirmToken, Deferred, Handed, QueueHandle, Seat, State, answer, hand_over};
 use crate::channel::ConfirmOutcome;
 use crate::codec::method::{BasicConsumeOk, Method};
@@ -41,18 +41,17 @@ pub enum Ask {
 
 impl QueueHandle {
     /// The way to the node that has the machine, which has been told of this node's clients.
-    pub(super) fn way(&self, broker: &Broker, state: &mut State) -> Option<Arc<PeerOut>> {
+    pub(super) fn way(&self, broker: &Broker, state: &mut State) -> Option<Way> {
         let Seat::Elsewhere(Some(away)) = &mut state.seat else {
             return None;
         };
-        let out = broker.peers.get(away.node)?;
-        let epoch = out.epoch()?;
-        if away.attached.replace(epoch) != Some(epoch)
+        let way = broker.peers.get(away.node)?.way()?;
+        if away.attached.replace(way.epoch) != Some(way.epoch)
             && let Some(desk) = &state.desk
         {
-            attach(self, desk, away.term, &out);
+            attach(self, desk, away.term, &way);
         }
-        Some(out)
+        Some(way)
     }
 
     /// Publishes while the machine is elsewhere. Those for a queue that lives on a node which is
@@ -449,7 +448,7 @@ fn wish(consumer: &Consumer) -> wire::Wish<&str> {
 }
 
 /// Says everything that is at stake.
-fn attach(queue: &QueueHandle, desk: &Desk, term: u64, out: &PeerOut) {
+fn attach(queue: &QueueHandle, desk: &Desk, term: u64, out: &Way) {
     let id = queue.spec.id;
     out.with(|buffer| {
         let wishes = desk.consumers.values().map(|seated| wish(&seated.consumer));
@@ -477,7 +476,7 @@ fn attach(queue: &QueueHandle, desk: &Desk, term: u64, out: &PeerOut) {
 }
 
 /// Sends numbered publishes, in frames that the other side can take in at once.
-fn send_publishes(out: &PeerOut, queue: &QueueHandle, mut first: u64, messages: &[Message]) {
+fn send_publishes(out: &Way, queue: &QueueHandle, mut first: u64, messages: &[Message]) {
     let mut rest = messages;
     while !rest.is_empty() {
         let mut bytes = 0;

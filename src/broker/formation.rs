@@ -231,10 +231,10 @@ impl Broker {
                     self.peers.meet(&cluster, node, input.clone());
                     self.on_node_up(node);
                 }
-                Ok(Event::Restarted { node, .. }) => {
+                Ok(Event::Restarted { node, incarnation }) => {
                     self.peers.meet(&cluster, node, input.clone());
                     self.elections.on_suspect(node);
-                    self.on_node_gone(node);
+                    self.on_node_restarted(node, incarnation);
                     self.on_node_up(node);
                 }
                 Ok(Event::Suspect { node, why }) => {

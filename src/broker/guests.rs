@@ -11,6 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::consumer::ConsumerKey;
 use super::peers::PeerOut;
+use crate::cluster::rpc::Origin;
 use crate::queue::record::ProducerId;
 use crate::queue::{ConsumerId, Slot};
 use crate::types::NodeId;
@@ -41,8 +42,10 @@ impl Guest {
 pub struct GuestNode {
     /// Known once the node has attached itself.
     pub producer: ProducerId,
-    /// The link over which it has.
-    pub connection: u64,
+    /// The link over which it has; none when that is broken.
+    pub attached: Option<Origin>,
+    /// The link over which it was asked to attach itself.
+    pub asked: Option<Origin>,
     /// The last batch that it settled.
     pub settled: u64,
     pub consumers: FxHashMap<ConsumerKey, (ConsumerId, Arc<Guest>)>,

@@ -95,7 +95,7 @@ impl Broker {
             runtime: tokio::runtime::Handle::current(),
             // Unique in the cluster: exclusive queues are known by their connection everywhere.
             next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
-            next_consumer: AtomicU64::new(1),
+            next_consumer: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
             failed: AtomicBool::new(false),
             config,
         });

@@ -16,6 +16,7 @@ use super::peers::{PeerInput, wire};
 use super::reply_to::Token;
 use super::runner::{Deferred, QueueHandle, Seat, State, Waiting, answer};
 use crate::channel::ConfirmOutcome;
+use crate::cluster::identity::Incarnation;
 use crate::cluster::rpc::Origin;
 use crate::queue::record::ProducerId;
 use crate::queue::{Consume, ConsumerId, Get, Holder, Outcome, Publish, Slot};
@@ -49,10 +50,11 @@ impl PeerInput for Input {
 
     fn ended(&self, from: Origin) {
         let Some(broker) = self.0.upgrade() else { return };
+        let is_alive = broker.nodes.is_alive(from.node);
         for queue in broker.all_queues() {
-            match queue.is_replicated() {
-                true => queue.guest_left(from.node, from.connection),
-                false => queue.guest_gone(&broker, from.node),
+            let has_left = queue.guest_left(&from);
+            if has_left && !(is_alive && queue.is_replicated()) {
+                queue.guest_gone(&broker, from.node);
             }
             queue.lost_way(&broker, from.node, false);
         }
@@ -67,10 +69,29 @@ impl PeerInput for Input {
 }
 
 impl Broker {
+    /// A node is another process than before: the clients of that are gone.
+    pub(super) fn on_node_restarted(self: &Arc<Self>, node: NodeId, incarnation: Incarnation) {
+        for queue in self.all_queues() {
+            let is_old = |origin: Origin| origin.incarnation != incarnation;
+            let mut state = queue.state.lock();
+            let guest = state.guests.get_mut(&node);
+            let is_gone = guest.is_some_and(|guest| guest.attached.is_none_or(is_old));
+            drop(state);
+            if is_gone {
+                queue.guest_gone(self, node);
+            }
+            queue.lost_way(self, node, true);
+        }
+    }
+
     /// A node is gone, or has been silent for too long: its clients too.
     pub(super) fn on_node_gone(self: &Arc<Self>, node: NodeId) {
         for queue in self.all_queues() {
-            queue.guest_gone(self, node);
+            let is_detached = |state: &State| state.guests.get(&node).is_some_and(|guest| guest.attached.is_none());
+            let is_gone = is_detached(&queue.state.lock());
+            if is_gone {
+                queue.guest_gone(self, node);
+            }
             queue.lost_way(self, node, true);
         }
     }
@@ -276,6 +297,18 @@ impl QueueHandle {
             drop(state);
             return self.not_here(broker, node, &what);
         }
+        let is_part_of_attachment = matches!(
+            what,
+            What::Consume { .. }
+                | What::Cancel { .. }
+                | What::Taken { .. }
+                | What::Publish { .. }
+                | What::Settle { .. }
+                | What::Get { .. }
+        );
+        if is_part_of_attachment && !self.is_attached(broker, &mut state, from) {
+            return Deferred::default();
+        }
         match what {
             What::Who => {
                 if let Seat::Leading(leading) = &state.seat {
@@ -378,6 +411,22 @@ impl QueueHandle {
         }
     }
 
+    /// Whether the node has said over this link what its clients have at stake. If not, something
+    /// before this may be lost: it is asked to say all.
+    fn is_attached(&self, broker: &Broker, state: &mut State, from: &Origin) -> bool {
+        let term = state.term();
+        let guest = state.guests.entry(from.node).or_default();
+        if guest.attached == Some(*from) {
+            return true;
+        }
+        if guest.asked.replace(*from) != Some(*from) {
+            broker
+                .peers
+                .tell(from.node, |buffer| wire::lead(buffer, self.spec.id, term));
+        }
+        false
+    }
+
     #[expect(clippy::too_many_arguments, reason = "the fields of a frame")]
     fn on_settle(
         self: &Arc<Self>,
@@ -437,13 +486,18 @@ impl QueueHandle {
         attach: wire::Attach,
     ) -> Deferred {
         let node = from.node;
-        let mut before = state.guests.remove(&node).unwrap_or_default();
         let mut deferred = Deferred::default();
+        let is_another = |guest: &GuestNode| guest.producer != ProducerId(attach.producer);
+        if state.guests.get(&node).is_some_and(is_another) {
+            // Another process, whose clients are others.
+            deferred.also(self.dismiss(broker, state, node));
+        }
+        let mut before = state.guests.remove(&node).unwrap_or_default();
         state.guests.insert(
             node,
             GuestNode {
                 producer: ProducerId(attach.producer),
-                connection: from.connection,
+                attached: Some(*from),
                 settled: before.settled,
                 ..GuestNode::default()
             },
@@ -602,6 +656,8 @@ impl QueueHandle {
         match &state.seat {
             Seat::Leading(leading) => {
                 let term = leading.term;
+                // What was sent to it may not have come: nothing more before it has said what did.
+                state.detach(node);
                 broker.peers.tell(node, |buffer| wire::lead(buffer, self.spec.id, term));
             }
             Seat::Elsewhere(Some(away))
@@ -616,47 +672,49 @@ impl QueueHandle {
         }
     }
 
-    /// The link to a node with clients broke.
-    fn guest_left(&self, node: NodeId, connection: u64) {
-        let state = self.state.lock();
-        let Some(guests) = state.guests.get(&node) else {
-            return;
-        };
-        if connection == guests.connection {
-            for (_, guest) in guests.consumers.values() {
-                guest.is_attached.store(false, Ordering::Relaxed);
-            }
+    /// The link to a node with clients broke. Whether it was attached over that.
+    fn guest_left(&self, from: &Origin) -> bool {
+        let mut state = self.state.lock();
+        let is_it = state
+            .guests
+            .get(&from.node)
+            .is_some_and(|guest| guest.attached == Some(*from));
+        if is_it {
+            state.detach(from.node);
         }
+        is_it
     }
 
     /// A node with clients is gone: what they held goes to others.
     fn guest_gone(self: &Arc<Self>, broker: &Arc<Broker>, node: NodeId) {
-        let (left, deferred) = {
+        let deferred = {
             let mut state = self.state.lock();
-            let Some(gone) = state.guests.remove(&node) else {
-                return;
-            };
-            if state.machine().is_none() {
-                return;
-            }
-            self.run(broker, &mut state, |machine, now, sink| {
-                for (id, _) in gone.consumers.values() {
-                    machine.give_back(now, *id, sink);
-                }
-                machine.settle(now, gone.gets.into_values(), Outcome::Requeue, sink);
-                machine.consumer_count()
-            })
+            self.dismiss(broker, &mut state, node)
         };
         if !deferred.is_empty() {
             broker.carry_out(self, deferred);
         }
-        if left == 0
-            && self.spec.auto_delete
-            && !self.is_deleted()
-            && self.read(|machine| machine.had_consumer()) == Some(true)
-        {
+        let is_left = self.read(|machine| machine.had_consumer() && machine.consumer_count() == 0);
+        if is_left == Some(true) && self.spec.auto_delete && !self.is_deleted() {
             broker.delete_itself(self, "its last consumer is gone");
         }
+    }
+
+    /// Ends the consumers of a node and gives back what its clients hold.
+    fn dismiss(self: &Arc<Self>, broker: &Arc<Broker>, state: &mut State, node: NodeId) -> Deferred {
+        let Some(gone) = state.guests.remove(&node) else {
+            return Deferred::default();
+        };
+        if state.machine().is_none() {
+            return Deferred::default();
+        }
+        let ((), deferred) = self.run(broker, state, |machine, now, sink| {
+            for (id, _) in gone.consumers.values() {
+                machine.give_back(now, *id, sink);
+            }
+            machine.settle(now, gone.gets.into_values(), Outcome::Requeue, sink);
+        });
+        deferred
     }
 
     /// Serves what other nodes asked and what had to wait.

@@ -395,6 +395,25 @@ impl State {
         }
     }
 
+    /// In which this node leads; 0 for a queue that is not replicated.
+    pub fn term(&self) -> u64 {
+        match &self.seat {
+            Seat::Leading(leading) => leading.term,
+            _ => 0,
+        }
+    }
+
+    /// Nothing is delivered to that node's clients before it attaches itself again.
+    pub fn detach(&mut self, node: NodeId) {
+        if let Some(guest) = self.guests.get_mut(&node) {
+            guest.attached = None;
+            guest.asked = None;
+            for (_, guest) in guest.consumers.values() {
+                guest.is_attached.store(false, Ordering::Relaxed);
+            }
+        }
+    }
+
     /// Whether that node has the machine, as far as is known.
     pub fn is_at(&self, node: NodeId) -> bool {
         matches!(&self.seat, Seat::Elsewhere(Some(away)) if away.node == node)

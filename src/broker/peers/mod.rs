@@ -3,4 +3,4 @@
 mod out;
 pub mod wire;
 
-pub use out::{PeerInput, PeerOut, Peers, QUEUES, QueueService};
+pub use out::{PeerInput, PeerOut, Peers, QUEUES, QueueService, Way};

@@ -53,6 +53,19 @@ struct Waiting {
     cuts: Vec<usize>,
 }
 
+/// One use of the way to a node: what is said over it comes in order without gaps, or not at all.
+pub struct Way {
+    out: Arc<PeerOut>,
+    pub epoch: u64,
+}
+
+impl Way {
+    /// Appends frames, unless the link is another one by now.
+    pub fn with(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.out.append(Some(self.epoch), write);
+    }
+}
+
 /// The ways to all nodes.
 #[derive(Default)]
 pub struct Peers {
@@ -67,8 +80,20 @@ impl PeerOut {
 
     /// Appends frames. Without a link they are dropped.
     pub fn with(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.append(None, write);
+    }
+
+    /// The way as it is now, if there is a link.
+    pub fn way(self: &Arc<Self>) -> Option<Way> {
+        let epoch = self.epoch()?;
+        let out = self.clone();
+        Some(Way { out, epoch })
+    }
+
+    fn append(&self, only_in: Option<u64>, write: impl FnOnce(&mut Vec<u8>)) {
         let mut waiting = self.waiting.lock();
-        if self.epoch().is_none() {
+        let epoch = self.epoch();
+        if epoch.is_none() || only_in.is_some_and(|only| Some(only) != epoch) {
             return;
         }
         let was_empty = waiting.bytes.is_empty();
@@ -84,6 +109,12 @@ impl PeerOut {
         if was_empty {
             self.more.notify_one();
         }
+    }
+
+    /// A link stands.
+    fn begin(&self, epoch: u64) {
+        let _waiting = self.waiting.lock();
+        self.epoch.store(epoch, Ordering::Release);
     }
 
     /// The link ended: what waits is dropped.
@@ -171,7 +202,7 @@ impl Peers {
             loop {
                 cluster.linked(node, Class::Data).await;
                 epoch += 1;
-                out.epoch.store(epoch, Ordering::Release);
+                out.begin(epoch);
                 input.began(node);
                 out.pump(&cluster, node).await;
                 out.end();
