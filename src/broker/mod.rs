@@ -99,6 +99,8 @@ pub struct Broker {
     nodes: Nodes,
     identity: Mutex<Identity>,
     /// Whom this node lets begin a cluster, and since when.
+    /// Members of the cluster change one at a time.
+    admitting: tokio::sync::Mutex<()>,
     promised: Mutex<Option<(NodeId, tokio::time::Instant)>>,
     /// What is declared: written by the catalogue's group only.
     catalog: Arc<RwLock<Catalog>>,
