@@ -162,6 +162,7 @@ fn read_ledger(replica: &Group<Ledger>, run: &[(u64, queue::Loc)]) -> Vec<(u64, 
     let reader = replica.machine().locate(&seqs);
     reader
         .read()
+        .into_iter()
         .map(|(seq, message)| {
             let message = message.inspect_err(|error| tracing::error!(seq, %error, "a message cannot be read"));
             (seq, message.ok())

@@ -14,7 +14,7 @@ use super::Broker;
 use super::owners::group_owners;
 use super::runner::QueueHandle;
 use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers, Pace, Role};
-use crate::queue::ledger::Ledger;
+use crate::queue::ledger::{IN_MEMORY, Ledger, Memory};
 use crate::tasks;
 use crate::types::{NodeId, QueueId};
 
@@ -33,6 +33,8 @@ const OPENING: usize = 16;
 pub struct Replicas {
     open: Mutex<FxHashMap<QueueId, Replica>>,
     opening: Arc<Semaphore>,
+    /// What the ledgers keep of bodies, together.
+    memory: Arc<Memory>,
 }
 
 #[derive(Clone)]
@@ -47,6 +49,7 @@ impl Default for Replicas {
         Self {
             open: Mutex::default(),
             opening: Arc::new(Semaphore::new(OPENING)),
+            memory: Arc::default(),
         }
     }
 }
@@ -106,7 +109,9 @@ impl Broker {
         let group = {
             // It is never closed.
             let _turn = self.replicas.opening.clone().acquire_owned().await;
-            match self.nodes.journals().open(spec, ledgers, Ledger::new()).await {
+            let memory = self.replicas.memory.clone();
+            let ledger = |source| Ledger::over(source, IN_MEMORY).sharing(memory);
+            match self.nodes.journals().open_with(spec, ledgers, ledger).await {
                 Ok(group) => group,
                 Err(error) => {
                     tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "this node's member of the queue cannot be opened");
@@ -166,13 +171,7 @@ impl Broker {
                 tracing::warn!(%error, "the catalogue's log is not given back");
             }
             for (queue, group) in self.replicas.all() {
-                if group.log_bytes() < WORTH {
-                    continue;
-                }
-                let live = group.machine().figures().live;
-                if group.log_bytes() > 2 * live + WORTH
-                    && let Err(error) = group.snapshot().await
-                {
+                if let Err(error) = group.reclaim_if_worth().await {
                     tracing::warn!(queue = queue.0, %error, "a queue's log is not given back");
                 }
             }
