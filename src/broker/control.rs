@@ -33,7 +33,11 @@ enum Request {
     /// How far is the catalogue?
     Index,
     /// The node wants to be a member. Whoever does not lead the catalogue's group asks its leader.
-    Join { node: NodeId, name: String, address: String },
+    Join {
+        node: NodeId,
+        name: String,
+        address: String,
+    },
     /// A node is to be a member no more: it leaves itself, or it is gone.
     Forget(NodeId),
     /// How the node is.

@@ -170,7 +170,10 @@ impl Broker {
         let group = self.catalogue();
         if let Some(links) = self.nodes.cluster() {
             links.know(node, name, &[address]);
-            if tokio::time::timeout(ASK, links.linked(node, Class::Data)).await.is_err() {
+            if tokio::time::timeout(ASK, links.linked(node, Class::Data))
+                .await
+                .is_err()
+            {
                 return Err(format!("{name} cannot be reached at {address}"));
             }
         }
@@ -279,7 +282,9 @@ impl Broker {
         let status = self.catalogue().status();
         let others = status.voters.iter().filter(|node| **node != self.nodes.us());
         let alive = others.filter(|node| self.nodes.is_alive(**node));
-        alive.max_by_key(|node| status.matched.get(node).copied().flatten()).copied()
+        alive
+            .max_by_key(|node| status.matched.get(node).copied().flatten())
+            .copied()
     }
 
     /// The members of the cluster changed.

@@ -28,7 +28,7 @@ mod formation;
 mod guests;
 mod leading;
 mod leases;
-mod nodes;
+pub mod nodes;
 pub mod outbox;
 mod owners;
 mod peers;
@@ -169,6 +169,11 @@ impl Broker {
     /// The live virtual host of that name.
     pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
         self.vhosts.read().get(name).cloned()
+    }
+
+    /// The nodes of the cluster, as this one sees them.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// The client connections.
