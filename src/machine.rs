@@ -13,6 +13,30 @@ use bytes::Bytes;
 /// the machine's choice, best between 64 KiB and 1 MiB: it is stored, sent and held in memory whole.
 pub type Parts = Box<dyn Iterator<Item = io::Result<Bytes>> + Send>;
 
+/// Where a machine finds again what it was given and does not keep in memory. Both block.
+pub trait Source: Send + Sync {
+    /// The records that were applied with this log index, in order.
+    ///
+    /// # Errors
+    /// When the entry is gone because a snapshot has it, or cannot be read.
+    fn entry(&self, index: u64) -> io::Result<Vec<Bytes>>;
+
+    /// A piece of a snapshot, by the number that [`Machine::kept`] was told.
+    ///
+    /// # Errors
+    /// When a later snapshot has taken its place, or it cannot be read.
+    fn piece(&self, number: u64) -> io::Result<Bytes>;
+}
+
+/// Where a piece of a snapshot is kept, and what it covers, in the machine's own numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeptPiece {
+    /// For [`Source::piece`].
+    pub number: u64,
+    pub first: u64,
+    pub last: u64,
+}
+
 /// A replicated state.
 pub trait Machine: Send + Sync + 'static {
     /// What the proposer of a record hears once it is applied.
@@ -30,6 +54,21 @@ pub trait Machine: Send + Sync + 'static {
 
     /// Takes over the state of a snapshot instead of its own. An error stops the group on this node.
     fn restore(&mut self, parts: Parts) -> Result<(), Unreadable>;
+
+    /// The first and the last of what a piece of a snapshot covers, for machines that read their
+    /// pieces again.
+    fn covers(_piece: &[u8]) -> Option<(u64, u64)> {
+        None
+    }
+
+    /// A snapshot that this state made, or was restored from, is safe; its pieces are kept here.
+    /// The log that it covers and the pieces of the one before go after this.
+    fn kept(&mut self, _pieces: &[KeptPiece]) {}
+
+    /// Whether a snapshot made now would give back more than it costs.
+    fn worth_a_snapshot(&self) -> bool {
+        false
+    }
 }
 
 /// A record or snapshot of a version that this program does not know, or a damaged one.

@@ -15,8 +15,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::broker::outbox::Control;
-use crate::broker::{Broker, StartError};
-use crate::config::Config;
+use crate::broker::{Broker, LinksError, StartError};
+use crate::cluster::{LINK, Settings, Span, Versions};
+use crate::config::{Config, Discovery};
 use crate::management::{self, Endpoint, LoadError, LocalSocket};
 use crate::types::{Reply, ReplyCode};
 use crate::{net, tasks};
@@ -34,6 +35,8 @@ pub enum NodeError {
     PortsFile { path: String, error: io::Error },
     #[error("{0} is configured, but this version cannot do that yet")]
     Unavailable(&'static str),
+    #[error("the links to other nodes cannot be started: {0}")]
+    Links(LinksError),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
 }
@@ -61,11 +64,31 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
     if let Some(wish) = unavailable(&config) {
         return Err(NodeError::Unavailable(wish));
     }
-    let broker = Broker::open(config.clone())?;
-    management::load_definitions(&broker).await?;
-    let timers = tasks::spawn("timers", broker.clone().run_timers());
-    let alarms = tasks::spawn("alarms", broker.clone().run_alarms());
+    let broker = Broker::open(config.clone()).await?;
     let mut ports = BTreeMap::<&str, Vec<u16>>::new();
+    let links = start_links(&broker, &config).await?;
+    if let Some(links) = &links {
+        ports.entry("cluster").or_default().push(links.address.port());
+    }
+    let running = [
+        tasks::spawn("timers", broker.clone().run_timers()),
+        tasks::spawn("alarms", broker.clone().run_alarms()),
+        tasks::spawn("nodes", broker.clone().run_nodes()),
+        tasks::spawn("elections", broker.clone().run_elections()),
+        tasks::spawn("leases", broker.clone().run_leases()),
+        tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
+    ];
+    let (seeds, address) = links.map_or((0, broker.node().name.clone()), |links| (links.seeds, links.advertise));
+    tokio::select! {
+        member = async {
+            broker.form(seeds, &address).await?;
+            broker.catch_up().await;
+            Ok::<_, StartError>(())
+        } => member?,
+        _ = terminate.recv() => return stop_early(&broker).await,
+        _ = interrupt.recv() => return stop_early(&broker).await,
+    }
+    management::load_definitions(&broker).await?;
     let mut listeners = Vec::new();
     let mut endpoints = Vec::new();
     for address in config.listeners.tcp.values() {
@@ -130,8 +153,13 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
             tracing::error!("the HTTP API did not stop in order");
         }
     }
-    timers.abort();
-    alarms.abort();
+    broker.hand_over().await;
+    for task in running {
+        task.abort();
+    }
+    if let Some(links) = broker.links() {
+        links.stop().await;
+    }
     let stopping = broker.clone();
     // The last sync may take a while, and blocks.
     let stopped = tokio::task::spawn_blocking(move || stopping.stop()).await;
@@ -139,6 +167,53 @@ async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
         tracing::error!("the store did not stop in order");
     }
     tracing::info!("stopped");
+    Ok(())
+}
+
+/// Where other nodes find this one.
+struct Listening {
+    address: SocketAddr,
+    advertise: String,
+    /// Other nodes that are configured.
+    seeds: usize,
+}
+
+/// Listens for other nodes, and looks for them.
+async fn start_links(broker: &Arc<Broker>, config: &Config) -> Result<Option<Listening>, NodeError> {
+    let Some(address) = config.cluster.listener else {
+        return Ok(None);
+    };
+    let failed = |error| NodeError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let versions = Versions {
+        link: LINK,
+        entries: Span::only(1),
+        snapshots: Span::only(1),
+        catalogue: Span::only(1),
+    };
+    let settings = Settings::of(config, address, versions);
+    let (advertise, seeds) = (settings.advertise.clone(), settings.seeds.clone());
+    broker.start_links(settings, listener).map_err(NodeError::Links)?;
+    let others = seeds.iter().filter(|seed| **seed != advertise).count();
+    let seeds = match config.cluster.discovery {
+        Discovery::Dns if config.cluster.dns_hostname.is_some() => others.max(1),
+        _ => others,
+    };
+    Ok(Some(Listening {
+        address,
+        advertise,
+        seeds,
+    }))
+}
+
+/// Told to stop before the node served anybody.
+async fn stop_early(broker: &Arc<Broker>) -> Result<(), NodeError> {
+    let stopping = broker.clone();
+    let stopped = tokio::task::spawn_blocking(move || stopping.stop()).await;
+    if stopped.is_err() {
+        tracing::error!("the store did not stop in order");
+    }
     Ok(())
 }
 
@@ -157,10 +232,7 @@ fn local_socket(config: &Config) -> Option<LocalSocket> {
 /// What the configuration asks for and this version does not have: better not to start than to
 /// serve less than was meant.
 fn unavailable(config: &Config) -> Option<&'static str> {
-    let wishes = [
-        (!config.listeners.tls.is_empty(), "a TLS listener"),
-        (!config.cluster.seeds().is_empty(), "a cluster of several nodes"),
-    ];
+    let wishes = [(!config.listeners.tls.is_empty(), "a TLS listener")];
     wishes.into_iter().find(|(wanted, _)| *wanted).map(|(_, wish)| wish)
 }
 

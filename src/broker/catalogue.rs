@@ -1,92 +1,185 @@
-//! Commands to the catalogue: applied, written down, and carried out on what is live.
+//! Commands to the catalogue: proposed to its group, and carried out on what is live on every node.
 //!
-//! All three happen under the catalogue's lock, so live queues and routers always change in the
-//! order of the commands; whoever asked then waits for the sync without the lock.
+//! A change is carried out while the catalogue is locked for it, so live queues and routers always
+//! change in the order of the log, and nobody sees a thing declared that is not live yet.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use bytes::Bytes;
+use tokio::time::{Instant, timeout_at};
+
+use super::control::Told;
 use super::outbox::Control;
-use super::runner::{Deferred, Machine, QueueHandle};
+use super::recovery::{entries, mark};
+use super::runner::{Deferred, QueueHandle};
 use super::vhosts::{QueueRef, Vhost};
-use super::{Broker, BrokerError};
-use crate::metadata::{Catalog, Change, Command};
+use super::{Broker, BrokerError, delayed};
+use crate::journal::raft::{Group, ProposeError};
+use crate::metadata::replicated::{Afterwards, News, Replicated};
+use crate::metadata::{Catalog, CatalogError, Change, Command};
 use crate::queue::{Publish, Queue};
 use crate::router::Target;
 use crate::spec::policy::{Subject, queue_settings};
-use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSettings, QueueSpec};
-use crate::store::Lsn;
+use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSettings, QueueSpec, QueueType};
+use crate::store::OwnerId;
 use crate::types::{Reply, ReplyCode, UserName, VhostName};
 
-/// Effects on queues that wait for the catalogue's lock to be free.
+/// Effects on queues that wait for the other changes of a command.
 type Effects = Vec<(Arc<QueueHandle>, Deferred)>;
 
+/// How long a command may take to reach a majority.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How long it rests while nobody leads.
+const AGAIN: Duration = Duration::from_millis(20);
+
 impl Broker {
-    /// Applies a command, carries it out, and waits until it survives a crash.
+    /// Applies a command and waits until it is carried out here and survives.
     ///
     /// # Errors
-    /// When the catalogue refuses it; nothing has changed then. Or when the store failed.
+    /// When the catalogue refuses it; nothing has changed then. Or when no majority is reached.
     pub async fn command(self: &Arc<Self>, command: Command) -> Result<(), BrokerError> {
-        self.decide(|_| Ok::<_, BrokerError>((Some(command), ()))).await
+        self.decide(|_| Ok::<_, BrokerError>((Some(command.clone()), ()))).await
     }
 
-    /// Looks at the catalogue, decides on a command, and applies it with nothing happening in
-    /// between; then waits until it survives a crash. With no command nothing happens.
+    /// Looks at the catalogue and decides on a command; then waits until it is carried out here and
+    /// survives. With no command nothing happens. It looks again when somebody else was faster.
     ///
     /// # Errors
     /// What `decide` said, or what [`Broker::command`] says.
     pub async fn decide<T, E>(
         self: &Arc<Self>,
-        decide: impl FnOnce(&Catalog) -> Result<(Option<Command>, T), E>,
+        mut decide: impl FnMut(&Catalog) -> Result<(Option<Command>, T), E>,
     ) -> Result<T, BrokerError>
     where
         E: Into<BrokerError>,
     {
-        let (position, answer) = self.apply(decide)?;
-        if let Some(position) = position {
-            self.store.synced(position).await?;
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let (command, answer) = {
+                let catalog = self.catalog();
+                let (command, answer) = decide(&catalog).map_err(Into::into)?;
+                (command.filter(|command| !catalog.has_already(command)), answer)
+            };
+            let Some(mut command) = command else {
+                return Ok(answer);
+            };
+            self.place(&mut command);
+            match self.propose(&command, deadline).await {
+                Ok(()) => return Ok(answer),
+                Err(BrokerError::Catalog(CatalogError::Raced(_))) if Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            }
         }
-        Ok(answer)
+    }
+
+    /// Proposes a command to whoever leads the catalogue's group.
+    pub(super) async fn propose(self: &Arc<Self>, command: &Command, deadline: Instant) -> Result<(), BrokerError> {
+        let record = Bytes::from(command.encode());
+        loop {
+            let leader = self.catalogue().leadership().leader;
+            let us = self.nodes.us();
+            let told = match leader {
+                Some(leader) if leader == us => self.propose_here(record.clone(), deadline).await,
+                Some(leader) => self.propose_there(leader, record.clone(), deadline).await,
+                None => Told::NotLeader,
+            };
+            match told {
+                Told::Applied(index) => {
+                    // Whoever waits for an answer sees what it asked for on this node.
+                    let applied = timeout_at(deadline, self.catalogue().applied(index)).await;
+                    return match applied {
+                        Ok(true) => Ok(()),
+                        _ => Err(BrokerError::NoMajority),
+                    };
+                }
+                Told::Refused(error) => return Err(error),
+                Told::NotLeader if Instant::now() + AGAIN < deadline => tokio::time::sleep(AGAIN).await,
+                Told::NotLeader => return Err(BrokerError::NoMajority),
+            }
+        }
+    }
+
+    /// Proposes a command on this node, if it leads.
+    pub(super) async fn propose_here(&self, record: Bytes, deadline: Instant) -> Told {
+        match timeout_at(deadline, self.catalogue().propose(record)).await {
+            Ok(Ok(applied)) => match applied.output {
+                Ok(()) => Told::Applied(applied.index),
+                Err(error) => Told::Refused(error.into()),
+            },
+            Ok(Err(ProposeError::Unreadable(error))) => {
+                let text = format!("the catalogue cannot take this: {error}");
+                Told::Refused(BrokerError::Reply(Reply::channel(ReplyCode::InternalError, text)))
+            }
+            Ok(Err(_)) => Told::NotLeader,
+            Err(_) => Told::Refused(BrokerError::NoMajority),
+        }
+    }
+
+    /// Whether this node leads the catalogue's group, as far as it knows.
+    pub fn leads_catalogue(&self) -> bool {
+        self.catalogue().is_leader()
+    }
+
+    /// This node's member of the catalogue's group.
+    pub(super) fn catalogue(&self) -> &Group<Replicated> {
+        self.catalogue
+            .get()
+            .expect("the catalogue is opened before anybody is served")
     }
 
     /// How often rights changed: a cached permission of an older count is dead.
     pub fn rights_version(&self) -> u64 {
-        self.rights.load(std::sync::atomic::Ordering::Acquire)
+        self.rights.load(Ordering::Acquire)
     }
 
-    pub(super) fn apply<T, E>(
-        self: &Arc<Self>,
-        decide: impl FnOnce(&Catalog) -> Result<(Option<Command>, T), E>,
-    ) -> Result<(Option<Lsn>, T), BrokerError>
-    where
-        E: Into<BrokerError>,
-    {
-        let mut effects = Effects::new();
-        let mut position = None;
-        let answer;
-        {
-            let mut catalog = self.catalog.write();
-            let (command, decided) = decide(&catalog).map_err(Into::into)?;
-            answer = decided;
-            if let Some(command) = command {
-                let mut changes = Vec::new();
-                let survives = catalog.apply(&command, &mut changes)?;
-                let also = survives.also.iter();
-                for command in survives.command.then_some(&command).into_iter().chain(also) {
-                    let written = self.store.command(&command.encode())?;
-                    *self.catalogue_lsn.lock() = written;
-                    position = Some(written);
-                }
-                for change in changes {
-                    self.carry_out_change(&catalog, change, &mut effects);
-                }
-                self.rights
-                    .store(catalog.rights_version(), std::sync::atomic::Ordering::Release);
-            }
+    /// Carries out what is new in the catalogue, which is locked meanwhile.
+    pub(super) fn on_news(self: &Arc<Self>, catalog: &Catalog, news: News) -> Afterwards {
+        self.rights.store(catalog.rights_version(), Ordering::Release);
+        // While the log is read again, what it says is not how things are: a limit that was lifted
+        // long ago must not drop messages that came after it.
+        if !self.is_live() {
+            return None;
         }
+        let changes = match news {
+            News::Changed(changes) => changes,
+            News::Replaced(before) => catalog.changes_since(&before),
+        };
+        let mut effects = Effects::new();
+        for change in changes {
+            self.carry_out_change(catalog, change, &mut effects);
+        }
+        if effects.is_empty() {
+            return None;
+        }
+        let broker = self.clone();
+        Some(Box::new(move || broker.carry_out_all(effects)))
+    }
+
+    /// Makes everything live that is declared; from now on the catalogue's changes are carried out.
+    pub(super) fn go_live(self: &Arc<Self>) {
+        let mut effects = Effects::new();
+        {
+            // Nothing is applied meanwhile.
+            let catalog = self.catalog.read();
+            for change in catalog.changes_since(&Catalog::new()) {
+                self.carry_out_change(&catalog, change, &mut effects);
+            }
+            self.live.store(true, Ordering::Release);
+        }
+        self.carry_out_all(effects);
+    }
+
+    /// Whether what is declared is live on this node.
+    pub fn is_live(&self) -> bool {
+        self.live.load(Ordering::Acquire)
+    }
+
+    fn carry_out_all(self: &Arc<Self>, effects: Effects) {
         for (queue, deferred) in effects {
             self.carry_out(&queue, deferred);
         }
-        Ok((position, answer))
     }
 
     fn carry_out_change(self: &Arc<Self>, catalog: &Catalog, change: Change, effects: &mut Effects) {
@@ -106,10 +199,13 @@ impl Broker {
                     }
                 }
             }
-            Change::QueueDeclared(spec) => {
-                let settings = settings_of(catalog, &spec);
-                let machine = Queue::new(spec.queue_type, survives(&spec), settings, self.now());
-                self.live_queue(spec, machine, false);
+            Change::NodesChanged => self.on_nodes(catalog),
+            Change::QueueDeclared(spec) => self.live_queue(catalog, spec),
+            Change::QueueMembersChanged(spec) => {
+                if let Some(queue) = self.vhost(&spec.vhost).and_then(|vhost| vhost.queue(&spec.name)) {
+                    *queue.members.write() = spec.members;
+                    self.on_members(&queue);
+                }
             }
             Change::QueueDeleted(spec) => {
                 let queue = self.vhost(&spec.vhost).and_then(|vhost| vhost.remove(&spec.name));
@@ -149,24 +245,65 @@ impl Broker {
         router.set_alternate(&spec.name, alternate);
         drop(router);
         vhost.changed();
+        let owner = delayed::owner_of(&spec.vhost, &spec.name);
+        if spec.kind == ExchangeKind::DelayedMessage
+            && let Some(ledger) = self.take_recovered(owner)
+        {
+            self.delayed
+                .recover(self, Some((&spec.vhost, &spec.name)), owner, ledger);
+        }
     }
 
-    /// Makes a queue live.
-    pub(super) fn live_queue(&self, spec: QueueSpec, mut machine: Machine, quarantined: bool) {
-        machine.set_consumer_timeout(self.now(), self.config.queues.consumer_timeout);
+    /// Makes a queue live: its machine where it lives on this node, else the way to it.
+    fn live_queue(self: &Arc<Self>, catalog: &Catalog, spec: QueueSpec) {
         let Some(vhost) = self.vhost(&spec.vhost) else {
             return;
         };
-        let handle = Arc::new(QueueHandle::new(Arc::new(spec), machine, quarantined));
-        self.owners.write().insert(handle.owner(), handle.clone());
+        let spec = Arc::new(spec);
+        let handle = match spec.queue_type {
+            QueueType::Quorum => QueueHandle::elsewhere(spec, None),
+            _ if spec.home != self.nodes.us() => {
+                let home = spec.home;
+                QueueHandle::elsewhere(spec, Some(home))
+            }
+            _ => self.recover_queue(catalog, spec),
+        };
+        let handle = Arc::new(handle);
+        self.queues_by_id.write().insert(handle.spec.id, handle.clone());
         if let Some(deadline) = handle.deadline() {
             self.timers.schedule(&handle, deadline);
         }
-        vhost.insert(handle);
+        vhost.insert(handle.clone());
+        if handle.is_replicated() {
+            self.open_replica(&handle);
+        }
+    }
+
+    /// A queue that lives here, with what the store kept of it.
+    fn recover_queue(&self, catalog: &Catalog, spec: Arc<QueueSpec>) -> QueueHandle {
+        let settings = settings_of(catalog, &spec);
+        let ledger = self.take_recovered(OwnerId(spec.id.0)).unwrap_or_default();
+        let damaged = ledger.damaged;
+        if damaged {
+            tracing::error!(queue = %spec.name, vhost = %spec.vhost, "records of the queue are damaged: it is not served");
+        }
+        let mut machine = match spec.is_transient() {
+            false => Queue::recover(
+                spec.queue_type,
+                settings,
+                self.now(),
+                entries(ledger.entries),
+                ledger.next_seq.max(1),
+                mark(ledger.mark.as_deref()),
+            ),
+            true => Queue::new(spec.queue_type, false, settings, self.now()),
+        };
+        machine.set_consumer_timeout(self.now(), self.config.queues.consumer_timeout);
+        QueueHandle::here(spec, machine, damaged)
     }
 
     /// Makes a binding live. A queue bound to an exchange with a memory gets what it remembers.
-    pub(super) fn live_binding(&self, vhost: &Vhost, binding: &BindingSpec, effects: &mut Effects) {
+    pub(super) fn live_binding(self: &Arc<Self>, vhost: &Vhost, binding: &BindingSpec, effects: &mut Effects) {
         let Some(target) = target_of(vhost, binding) else {
             return;
         };
@@ -183,15 +320,18 @@ impl Broker {
         }
     }
 
-    fn drop_queue(&self, queue: Arc<QueueHandle>, effects: &mut Effects) {
-        let ((), deferred) = queue.with_deferred(self, |machine, _, sink| {
-            queue.mark_deleted();
-            machine.delete(sink);
-        });
-        self.owners.write().remove(&queue.owner());
-        self.store.forget(queue.owner());
-        // Somebody may wait for a body that will not come.
-        queue.fetched.notify_waiters();
+    fn drop_queue(self: &Arc<Self>, queue: Arc<QueueHandle>, effects: &mut Effects) {
+        queue.mark_deleted();
+        let (_, mut deferred) = queue.with_deferred(self, |machine, _, sink| machine.delete(sink));
+        self.queues_by_id.write().remove(&queue.spec.id);
+        match queue.is_replicated() {
+            true => self.drop_replica(&queue),
+            false if queue.spec.home == self.nodes.us() => self.store.forget(queue.owner()),
+            false => {}
+        }
+        deferred.also(queue.drop_desk());
+        // Somebody may wait for what will not come.
+        queue.changed.notify_waiters();
         effects.push((queue, deferred));
     }
 
@@ -221,7 +361,7 @@ impl Broker {
         }
     }
 
-    fn apply_policies(&self, catalog: &Catalog, name: &VhostName, effects: &mut Effects) {
+    fn apply_policies(self: &Arc<Self>, catalog: &Catalog, name: &VhostName, effects: &mut Effects) {
         let (Some(declared), Some(vhost)) = (catalog.vhost(name), self.vhost(name)) else {
             return;
         };
@@ -230,7 +370,7 @@ impl Broker {
                 continue;
             }
             let settings = settings_of(catalog, &queue.spec);
-            let ((), deferred) = queue.with_deferred(self, |machine, now, sink| {
+            let (_, deferred) = queue.with_deferred(self, |machine, now, sink| {
                 if machine.settings() != &settings {
                     machine.set_settings(now, settings, sink);
                 }
@@ -244,11 +384,6 @@ impl Broker {
         drop(router);
         vhost.changed();
     }
-}
-
-/// Whether persistent messages of the queue are kept on disk.
-pub(super) fn survives(spec: &QueueSpec) -> bool {
-    spec.durable && spec.exclusive_owner.is_none()
 }
 
 /// What the queue goes by: its arguments merged with the policies.

@@ -17,7 +17,9 @@ use super::runner::{ConfirmToken, DeadLetter, Deferred, QueueHandle};
 use crate::codec::headers;
 use crate::codec::method::{BasicCancel, Method};
 use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
-use crate::queue::{Outcome, Publish, Slot};
+use crate::journal::raft::Group;
+use crate::queue::ledger::Ledger;
+use crate::queue::{self, Outcome, Publish, Slot};
 use crate::router::Routed;
 use crate::store::Loc;
 use crate::types::{FieldTable, FieldValue, Message, MessageParts, QueueId};
@@ -31,11 +33,7 @@ impl Broker {
         let mut work = Work::from([(queue.clone(), deferred)]);
         while let Some((queue, deferred)) = work.pop_front() {
             if !deferred.undelivered.is_empty() {
-                let slots = deferred.undelivered;
-                let ((), next) = queue.with_deferred(self, |machine, now, sink| {
-                    machine.settle(now, slots, Outcome::Requeue, sink);
-                });
-                note(&mut work, &queue, next);
+                self.settle(&queue, deferred.undelivered, Outcome::Requeue);
             }
             for consumer in deferred.cancelled {
                 tell_cancelled(&consumer.outbox, &consumer);
@@ -50,15 +48,23 @@ impl Broker {
     }
 
     /// Reads bodies outside the async workers and gives them to their queue.
-    fn read_back(self: &Arc<Self>, queue: &Arc<QueueHandle>, run: Vec<(u64, Loc)>) {
+    fn read_back(self: &Arc<Self>, queue: &Arc<QueueHandle>, run: Vec<(u64, queue::Loc)>) {
         let (broker, queue) = (self.clone(), queue.clone());
+        let replica = queue.state.lock().replica.clone();
         self.runtime.spawn_blocking(move || {
-            let bodies = broker.read_bodies(queue.owner(), &run);
+            let bodies = match replica {
+                Some(replica) => read_ledger(&replica, &run),
+                None => {
+                    let run: Vec<_> = run.iter().map(|&(seq, loc)| (seq, Loc::from_raw(loc))).collect();
+                    broker.read_bodies(queue.owner(), &run)
+                }
+            };
             let lost = queue.with(&broker, |machine, now, sink| machine.fetched(now, bodies, sink));
-            if lost > 0 {
+            if lost.is_some_and(|lost| lost > 0) {
                 tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, lost, "messages cannot be read any more");
             }
-            queue.fetched.notify_waiters();
+            queue.changed.notify_waiters();
+            queue.serve_calls(&broker);
         });
     }
 
@@ -81,13 +87,15 @@ impl Broker {
     /// Publishes dead letters to the dead letter exchange and lets the queue forget them. On disk
     /// they are appended to their targets before they are removed from here.
     fn dead_letter(self: &Arc<Self>, queue: &Arc<QueueHandle>, letters: Vec<DeadLetter>, work: &mut Work) {
-        let (exchange, key) = queue.read(|machine| {
+        let settings = queue.read(|machine| {
             let settings = machine.settings();
             (
                 settings.dead_letter_exchange.clone(),
                 settings.dead_letter_routing_key.clone(),
             )
         });
+        // Whoever leads now has them all in its line.
+        let Some((exchange, key)) = settings else { return };
         let slots: Vec<Slot> = letters.iter().map(|letter| letter.slot).collect();
         if let (Some(exchange), Some(vhost)) = (exchange, self.vhost(&queue.spec.vhost)) {
             let mut routed = Routed::default();
@@ -143,9 +151,23 @@ impl Broker {
                 }
             }
         }
-        let ((), next) = queue.with_deferred(self, |machine, _, sink| machine.dead_lettered(slots, sink));
+        let (_, next) = queue.with_deferred(self, |machine, _, sink| machine.dead_lettered(slots, sink));
         note(work, queue, next);
     }
+}
+
+/// The bodies of these messages of a replicated queue.
+fn read_ledger(replica: &Group<Ledger>, run: &[(u64, queue::Loc)]) -> Vec<(u64, Option<Message>)> {
+    let seqs: Vec<u64> = run.iter().map(|(seq, _)| *seq).collect();
+    let reader = replica.machine().locate(&seqs);
+    reader
+        .read()
+        .into_iter()
+        .map(|(seq, message)| {
+            let message = message.inspect_err(|error| tracing::error!(seq, %error, "a message cannot be read"));
+            (seq, message.ok())
+        })
+        .collect()
 }
 
 fn note(work: &mut Work, queue: &Arc<QueueHandle>, deferred: Deferred) {

@@ -19,6 +19,9 @@ pub enum BrokerError {
     Catalog(#[from] CatalogError),
     #[error("the node cannot write to its disk: {0}")]
     Store(#[from] StoreError),
+    /// Nothing can be declared; it is not known whether this was.
+    #[error("a majority of the cluster's nodes cannot be reached")]
+    NoMajority,
     /// In words of our own choice, for what has no enum of its own.
     #[error("{}", .0.text)]
     Reply(Reply),
@@ -30,7 +33,7 @@ impl Refusal for BrokerError {
             Self::Declare(error) => error.reply(),
             Self::Access(error) => error.reply(),
             Self::Catalog(error) => error.reply(),
-            Self::Store(_) => Reply::connection(ReplyCode::InternalError, self.to_string()),
+            Self::Store(_) | Self::NoMajority => Reply::connection(ReplyCode::InternalError, self.to_string()),
             Self::Reply(reply) => reply.clone(),
         }
     }

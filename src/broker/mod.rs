@@ -12,26 +12,41 @@
 
 pub mod access;
 pub mod alarms;
+mod away;
 mod catalogue;
 pub mod connections;
 pub mod consumer;
+mod control;
 mod dead_letter;
 pub mod declare;
 mod delayed;
+mod desk;
 mod effects;
+mod elections;
 mod error;
+mod formation;
+mod guests;
+mod leading;
+mod leases;
+mod nodes;
 pub mod outbox;
+mod owners;
+mod peers;
+mod placement;
 pub mod publish;
 mod queues;
 mod recovery;
+mod remote;
+mod replicas;
 pub mod reply_to;
 pub mod route;
 pub mod runner;
 mod timers;
 pub mod vhosts;
 
-use std::sync::Arc;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -40,7 +55,7 @@ use rustc_hash::FxHashMap;
 pub use alarms::Alarms;
 pub use connections::{ConnectionInfo, Connections};
 pub use error::BrokerError;
-pub use queues::ConsumeWish;
+pub use formation::LinksError;
 pub use recovery::StartError;
 pub use runner::QueueHandle;
 pub use vhosts::Vhost;
@@ -49,11 +64,20 @@ pub use vhosts::Vhost;
 pub use crate::metadata::{CatalogError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
 
+use crate::cluster::identity::Identity;
 use crate::config::Config;
+use crate::journal::raft::Group;
 pub use crate::metadata::Catalog;
-use crate::store::{Lsn, OwnerId, Store, StoreError};
-use crate::types::{ConnectionId, Reply, ReplyCode, Timestamp, VhostName};
+use crate::metadata::replicated::Replicated;
+use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
+use crate::types::{ConnectionId, NodeId, QueueId, Reply, ReplyCode, Timestamp, VhostName};
+use consumer::ConsumerKey;
 use delayed::Delayer;
+use elections::Elections;
+use leases::Leases;
+use nodes::Nodes;
+use peers::Peers;
+use replicas::Replicas;
 use reply_to::ReplyTo;
 use timers::Timers;
 
@@ -72,14 +96,25 @@ pub struct Broker {
     node: NodeInfo,
     clock: Clock,
     store: Store,
-    catalog: RwLock<Catalog>,
-    /// Position of the last command that was written down; changed under the catalogue's lock.
-    catalogue_lsn: Mutex<Lsn>,
+    nodes: Nodes,
+    identity: Mutex<Identity>,
+    /// Whom this node lets begin a cluster, and since when.
+    promised: Mutex<Option<(NodeId, tokio::time::Instant)>>,
+    /// What is declared: written by the catalogue's group only.
+    catalog: Arc<RwLock<Catalog>>,
+    catalogue: OnceLock<Group<Replicated>>,
+    /// What is declared is live; changed while the catalogue is locked.
+    live: AtomicBool,
+    /// What the store kept, until its owner is declared.
+    recovered: Mutex<HashMap<OwnerId, OwnerLedger>>,
     /// Copy of the catalogue's count of changed rights, for caches.
     rights: AtomicU64,
     vhosts: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,
-    /// Queues by the owner of their entries in the store.
-    owners: RwLock<FxHashMap<OwnerId, Arc<QueueHandle>>>,
+    queues_by_id: RwLock<FxHashMap<QueueId, Arc<QueueHandle>>>,
+    replicas: Replicas,
+    elections: Elections,
+    leases: Leases,
+    peers: Peers,
     delayed: Delayer,
     reply_to: ReplyTo,
     timers: Timers,
@@ -87,6 +122,7 @@ pub struct Broker {
     alarms: Alarms,
     runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,
+    next_consumer: AtomicU64,
     /// The store failed: nothing more can be promised.
     failed: AtomicBool,
 }
@@ -158,6 +194,26 @@ impl Broker {
         self.failed.load(Ordering::Acquire)
     }
 
+    /// This node's id in the cluster.
+    pub fn us(&self) -> NodeId {
+        self.nodes.us()
+    }
+
+    /// The queue of that id, as this node knows it.
+    fn queue_by_id(&self, id: QueueId) -> Option<Arc<QueueHandle>> {
+        self.queues_by_id.read().get(&id).cloned()
+    }
+
+    /// All queues, as this node knows them.
+    fn all_queues(&self) -> Vec<Arc<QueueHandle>> {
+        self.queues_by_id.read().values().cloned().collect()
+    }
+
+    /// A number for a consumer of this node.
+    pub fn next_consumer(&self) -> ConsumerKey {
+        ConsumerKey(self.next_consumer.fetch_add(1, Ordering::Relaxed))
+    }
+
     /// A number for a connection that was just accepted.
     pub fn next_connection(&self) -> ConnectionId {
         ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed))
@@ -212,9 +268,8 @@ impl Broker {
     }
 
     /// Writes everything down and stops the store. Blocks. No client is served any more.
-    pub fn stop(&self) {
-        let queues: Vec<_> = self.owners.read().values().cloned().collect();
-        for queue in queues.iter().filter(|queue| !queue.is_quarantined()) {
+    pub fn stop(self: &Arc<Self>) {
+        for queue in self.all_queues().iter().filter(|queue| !queue.is_quarantined()) {
             queue.with_deferred(self, |machine, _, sink| machine.stop(sink));
         }
         self.store.stop();

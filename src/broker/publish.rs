@@ -282,7 +282,7 @@ impl Publisher {
             after_routing(broker, &by.vhost, &routed, &message, token);
         }
         if let Some(token) = reply {
-            reached |= broker.reply_to().deliver(token, &message);
+            reached |= broker.deliver_reply(token, &message);
         }
         if !reached && mandatory {
             let mut out = self.outbox.lock();
@@ -359,6 +359,12 @@ impl Publisher {
             }
         }
         out.finish();
+    }
+
+    /// A queue that has not answered too much of what was published here lately.
+    pub fn behind(&self) -> Option<&Arc<QueueHandle>> {
+        let queues = self.groups.iter().map(|group| &group.queue);
+        queues.into_iter().find(|queue| queue.is_behind())
     }
 
     /// Lets go of what an idle connection need not keep.

@@ -3,93 +3,122 @@
 
 use std::sync::Arc;
 
-use super::consumer::Consumer;
+use tokio::task::JoinHandle;
+
+use super::away::{Ask, DEADLINE, consume_ok};
+use super::consumer::{Consumer, Taker};
 use super::declare::DeclareError;
+use super::desk::Answer;
+use super::leading::{Settling, consume};
 use super::outbox::Control;
-use super::runner::{QueueHandle, requeue};
+use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
-use crate::codec::method::{BasicConsumeOk, Method};
 use crate::metadata::{Catalog, CatalogError, Command};
-use crate::queue::{Consume, ConsumeError, Get, Outcome, Slot, Tick};
+use crate::queue::{ConsumeError, Get, Outcome, Slot, Tick};
+use crate::tasks;
 use crate::types::{Millis, Reply, ReplyCode};
 
-/// How a consumer wants to be served.
-#[derive(Clone, Copy, Debug)]
-pub struct ConsumeWish {
-    /// Most messages it may hold unsettled; `None` is no limit.
-    pub prefetch: Option<u32>,
-    pub exclusive: bool,
-    /// `x-priority`: higher ones are served first.
-    pub priority: i32,
-    /// Whether the client waits for `consume-ok`.
-    pub answer: bool,
-}
-
 impl Broker {
-    /// Takes a consumer on. The client hears `consume-ok` before the first delivery.
+    /// Takes a consumer on. The client hears `consume-ok` before the first delivery, if it waits
+    /// for that.
     ///
     /// # Errors
-    /// When the queue is in exclusive use, or was deleted meanwhile.
-    pub fn consume(
+    /// When the queue is in exclusive use, its node is away, or it was deleted meanwhile.
+    pub async fn consume(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         consumer: &Arc<Consumer>,
-        wish: ConsumeWish,
+        wants_answer: bool,
     ) -> Result<(), BrokerError> {
-        let names = || (queue.spec.vhost.clone(), queue.spec.name.clone());
-        queue.with(self, |machine, now, sink| {
-            let (vhost, name) = names();
-            if queue.is_deleted() {
-                return Err(CatalogError::NoQueue(vhost, name).into());
-            }
-            match machine.check_consume(wish.exclusive) {
-                Ok(()) => {}
-                Err(ConsumeError::ExclusiveUse) => return Err(DeclareError::ExclusiveUse(vhost, name).into()),
-                Err(error @ ConsumeError::TooMany) => {
-                    let reply = Reply::channel(ReplyCode::ResourceError, error.to_string());
-                    return Err(BrokerError::Reply(reply));
-                }
-            }
-            let out = sink.outbox(&consumer.outbox);
+        if queue.is_deleted() {
+            return Err(CatalogError::NoQueue(queue.spec.vhost.clone(), queue.spec.name.clone()).into());
+        }
+        {
+            let mut out = consumer.outbox.lock();
             if let Some(channel) = out.channel_as(consumer.channel, consumer.incarnation) {
                 channel.consumers.insert(consumer.tag.clone(), consumer.clone());
             }
-            if wish.answer {
-                let answer = BasicConsumeOk {
-                    consumer_tag: consumer.tag.clone(),
-                };
-                Method::from(answer).encode_frame(consumer.channel, out.output.bytes());
+            out.finish();
+        }
+        let taken = match self.consume_at_once(queue, consumer, wants_answer) {
+            Some(taken) => taken,
+            None => {
+                let asked = queue.ask_to_consume(self, consumer, wants_answer).await;
+                asked.map_err(BrokerError::Reply)
             }
-            let consume = Consume {
-                handle: consumer.clone(),
-                prefetch: wish.prefetch,
-                no_ack: consumer.no_ack,
-                exclusive: wish.exclusive,
-                priority: wish.priority,
-            };
-            // It was asked for under this lock whether the queue takes it.
-            if let Ok(id) = machine.consume(now, consume, sink) {
-                let _ = consumer.id.set(id);
+        };
+        if taken.is_err() {
+            let mut out = consumer.outbox.lock();
+            if let Some(channel) = out.channel_as(consumer.channel, consumer.incarnation) {
+                channel.consumers.remove(&consumer.tag);
             }
-            Ok(())
-        })
+            out.finish();
+        }
+        taken
     }
 
-    /// Ends a consumer; an auto-delete queue goes with its last one.
-    pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) {
-        let Some(queue) = consumer.queue.upgrade() else {
-            return;
+    /// `None` when another node is to be asked first.
+    fn consume_at_once(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        consumer: &Arc<Consumer>,
+        wants_answer: bool,
+    ) -> Option<Result<(), BrokerError>> {
+        let deferred = {
+            let mut state = queue.state.lock();
+            if let Some(machine) = state.machine() {
+                if let Err(error) = machine.check_consume(consumer.exclusive) {
+                    return Some(Err(queue.refuses_consumer(error)));
+                }
+            } else if !queue.is_replicated() {
+                return None;
+            }
+            if wants_answer {
+                consume_ok(&consumer.outbox, consumer);
+            }
+            if state.machine().is_none() {
+                queue.consume_away(self, &mut state, consumer);
+                Deferred::default()
+            } else {
+                if let Some(desk) = &mut state.desk {
+                    desk.seat(consumer);
+                }
+                let ((), deferred) = queue.run(self, &mut state, |machine, now, sink| {
+                    // It was asked for under this lock whether the queue takes it.
+                    *consumer.id.lock() = machine.consume(now, consume(consumer), sink).ok();
+                });
+                deferred
+            }
         };
-        let Some(id) = consumer.id.get().copied() else {
-            return;
-        };
-        let left = queue.with(self, |machine, now, sink| {
-            machine.cancel(now, id, sink);
-            machine.consumer_count()
-        });
-        if left == 0 && queue.spec.auto_delete && !queue.is_deleted() {
-            self.delete_itself(&queue, "its last consumer is gone");
+        if !deferred.is_empty() {
+            self.carry_out(queue, deferred);
         }
+        Some(Ok(()))
+    }
+
+    /// Ends a consumer; an auto-delete queue goes with its last one, which can be waited for.
+    pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) -> Option<JoinHandle<()>> {
+        let queue = consumer.queue.upgrade()?;
+        let (left, deferred) = {
+            let mut state = queue.state.lock();
+            if state.machine().is_none() {
+                queue.cancel_away(self, &mut state, consumer.key);
+                return None;
+            }
+            if let Some(desk) = &mut state.desk {
+                desk.consumers.remove(&consumer.key);
+            }
+            let id = consumer.id.lock().take()?;
+            queue.run(self, &mut state, |machine, now, sink| {
+                machine.cancel(now, id, sink);
+                machine.consumer_count()
+            })
+        };
+        if !deferred.is_empty() {
+            self.carry_out(&queue, deferred);
+        }
+        let is_last = left == 0 && queue.spec.auto_delete && !queue.is_deleted();
+        is_last.then(|| self.delete_itself(&queue, "its last consumer is gone"))
     }
 
     /// Serves consumers again whose client had no room.
@@ -98,47 +127,164 @@ impl Broker {
             let Some(queue) = consumer.queue.upgrade() else {
                 continue;
             };
-            queue.with(self, |machine, now, sink| {
-                // It is set under this lock, and the consumer may have stalled before that.
-                if let Some(id) = consumer.id.get() {
-                    machine.unstall(now, *id, sink);
+            let deferred = {
+                let mut state = queue.state.lock();
+                if state.machine().is_none() {
+                    queue.pass_on(self, &mut state, consumer.key);
+                    continue;
                 }
-            });
-        }
-    }
-
-    /// Fetches one message, waiting for its body where it is on disk.
-    pub async fn get(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Get {
-        if queue.is_quarantined() {
-            return Get::Empty;
-        }
-        loop {
-            let fetched = queue.fetched.notified();
-            tokio::pin!(fetched);
-            fetched.as_mut().enable();
-            match queue.with(self, |machine, now, sink| machine.get(now, no_ack, sink)) {
-                Get::NeedsFetch => fetched.await,
-                got => return got,
+                // It is set under this lock, and the consumer may have stalled before that.
+                let Some(id) = *consumer.id.lock() else { continue };
+                let ((), deferred) = queue.run(self, &mut state, |machine, now, sink| machine.unstall(now, id, sink));
+                deferred
+            };
+            if !deferred.is_empty() {
+                self.carry_out(&queue, deferred);
             }
         }
     }
 
+    /// Fetches one message, waiting for its body where it is on disk, and for whoever leads.
+    ///
+    /// # Errors
+    /// When the queue's node, or its leader, cannot be reached.
+    pub async fn get(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Result<Get, Reply> {
+        if queue.is_quarantined() {
+            return Ok(Get::Empty);
+        }
+        let deadline = tokio::time::Instant::now() + DEADLINE;
+        loop {
+            let changed = queue.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            match self.get_here(queue, no_ack) {
+                Some(Get::NeedsFetch | Get::NeedsMark) if queue.is_deleted() => return Ok(Get::Empty),
+                Some(Get::NeedsFetch | Get::NeedsMark) => {}
+                Some(got) => return Ok(got),
+                None => match queue.ask(self, Ask::Get { no_ack }).await? {
+                    Some(Answer::Got { arrived, remaining }) => {
+                        return Ok(Get::Message {
+                            message: arrived.message,
+                            slot: arrived.slot,
+                            redelivered: arrived.redelivered,
+                            delivery_count: arrived.delivery_count,
+                            remaining,
+                        });
+                    }
+                    Some(_) => return Ok(Get::Empty),
+                    None => continue,
+                },
+            }
+            if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                return Err(queue.is_away());
+            }
+        }
+    }
+
+    /// `None` when the machine is not here.
+    fn get_here(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Option<Get> {
+        let (got, deferred) = {
+            let mut state = queue.state.lock();
+            state.machine()?;
+            if !queue.may_serve(self, &mut state) {
+                return Some(Get::NeedsMark);
+            }
+            queue.run(self, &mut state, |machine, now, sink| machine.get(now, no_ack, sink))
+        };
+        if !deferred.is_empty() {
+            self.carry_out(queue, deferred);
+        }
+        Some(got)
+    }
+
     /// Ends the outstanding state of messages.
     pub fn settle(self: &Arc<Self>, queue: &Arc<QueueHandle>, slots: impl IntoIterator<Item = Slot>, outcome: Outcome) {
-        queue.with(self, |machine, now, sink| machine.settle(now, slots, outcome, sink));
+        let us = self.nodes.us();
+        let deferred = {
+            let mut state = queue.state.lock();
+            let State { seat, desk, .. } = &mut *state;
+            match (seat, desk) {
+                (Seat::Here(_), _) => {
+                    let settle = |machine: &mut Machine, now, sink: &mut QueueSink<'_>| {
+                        machine.settle(now, slots, outcome, sink);
+                    };
+                    queue.run(self, &mut state, settle).1
+                }
+                (Seat::Leading(_), Some(desk)) => {
+                    let slots: Vec<Slot> = slots.into_iter().collect();
+                    let number = desk.settle(outcome, slots.clone());
+                    {
+                        let settling = Settling {
+                            node: us,
+                            batch: number,
+                            outcome,
+                            is_again: false,
+                        };
+                        queue.settle_leading(self, &mut state, settling, slots)
+                    }
+                }
+                (Seat::Elsewhere(_), Some(_)) => {
+                    let slots = slots.into_iter().collect();
+                    queue.settle_away(self, &mut state, outcome, slots);
+                    Deferred::default()
+                }
+                // A queue that may be elsewhere has a desk.
+                (_, None) => Deferred::default(),
+            }
+        };
+        if !deferred.is_empty() {
+            self.carry_out(queue, deferred);
+        }
     }
 
     /// Gives messages back that no client holds any more.
     pub fn give_back(self: &Arc<Self>, queue: &Arc<QueueHandle>, slots: Vec<Slot>) {
-        requeue(queue, self, slots);
+        self.settle(queue, slots, Outcome::Requeue);
     }
 
     /// Drops all ready messages and says how many there were.
-    pub fn purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> u64 {
+    ///
+    /// # Errors
+    /// When the queue's node, or its leader, cannot be reached.
+    pub async fn purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Result<u64, Reply> {
         if queue.is_quarantined() {
-            return 0;
+            return Ok(0);
         }
-        queue.with(self, |machine, _, sink| machine.purge(sink))
+        loop {
+            if let Some(count) = queue.with(self, |machine, _, sink| machine.purge(sink)) {
+                return Ok(count);
+            }
+            match queue.ask(self, Ask::Purge).await? {
+                Some(Answer::Done(count)) => return Ok(count),
+                Some(_) => return Ok(0),
+                None if queue.is_deleted() => return Ok(0),
+                None => {}
+            }
+        }
+    }
+
+    /// How many messages are ready and unacknowledged, and how many consumers there are. A
+    /// replicated queue without a leader has none of either, as far as can be said.
+    ///
+    /// # Errors
+    /// When the queue's node is away.
+    pub async fn count(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Result<(u64, u64, u64), Reply> {
+        loop {
+            let here = queue.read(|machine| (machine.ready(), machine.unacked(), machine.consumer_count() as u64));
+            if let Some(counts) = here {
+                return Ok(counts);
+            }
+            match queue.ask(self, Ask::Count).await {
+                Ok(Some(Answer::Counts {
+                    ready,
+                    unacked,
+                    consumers,
+                })) => return Ok((ready, unacked, consumers)),
+                Ok(None) if !queue.is_deleted() => {}
+                Err(away) if !queue.is_replicated() => return Err(away),
+                _ => return Ok((0, 0, 0)),
+            }
+        }
     }
 
     /// Deletes a queue and says how many messages were ready; a missing one is no error.
@@ -156,19 +302,32 @@ impl Broker {
             return Ok(0);
         };
         let names = || (queue.spec.vhost.clone(), queue.spec.name.clone());
-        // From the moment it was looked at nothing more may come into it.
-        let ready = queue.read(|machine| {
-            let counts = machine.counts();
+        let check = |ready, consumers| {
             let (vhost, name) = names();
-            if if_empty && counts.ready > 0 {
+            if if_empty && ready > 0 {
                 return Err(DeclareError::NotEmpty(vhost, name));
             }
-            if if_unused && counts.consumers > 0 {
+            if if_unused && consumers > 0 {
                 return Err(DeclareError::InUse(vhost, name));
             }
-            queue.mark_deleted();
-            Ok(counts.ready)
-        })?;
+            Ok(ready)
+        };
+        // From the moment it was looked at nothing more may come into it.
+        let here = queue.read(|machine| {
+            let checked = check(machine.ready(), machine.consumer_count() as u64);
+            if checked.is_ok() {
+                queue.mark_deleted();
+            }
+            checked
+        });
+        let ready = match here {
+            Some(checked) => checked?,
+            // One whose node is away can be deleted, as it is.
+            None => match self.count(&queue).await {
+                Ok((ready, _, consumers)) => check(ready, consumers)?,
+                Err(_) => 0,
+            },
+        };
         let deleted = self.decide(|catalog| {
             let command = deletion_of(catalog, &queue);
             let is_there = command.is_some();
@@ -180,8 +339,12 @@ impl Broker {
 
     /// A queue's deadline has come.
     pub(super) fn tick_queue(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
-        let Tick { expire_queue, overdue } = queue.with(self, |machine, now, sink| machine.tick(now, sink));
-        for consumer in overdue {
+        let Some(Tick { expire_queue, overdue }) = queue.with(self, |machine, now, sink| machine.tick(now, sink))
+        else {
+            return;
+        };
+        // The nodes of other consumers are not told: their messages stay out.
+        for consumer in overdue.iter().filter_map(Taker::client) {
             let timeout = self.consumer_timeout(queue).unwrap_or_default();
             let text = format!(
                 "delivery acknowledgement on channel {} timed out. Timeout value used: {timeout} ms. This timeout \
@@ -202,16 +365,42 @@ impl Broker {
     /// How long a consumer of the queue may hold a message.
     pub(super) fn consumer_timeout(&self, queue: &QueueHandle) -> Option<Millis> {
         let own = queue.read(|machine| machine.settings().consumer_timeout);
-        own.or(self.config.queues.consumer_timeout)
+        own.flatten().or(self.config.queues.consumer_timeout)
     }
 
     /// Nobody waits for this to be on disk: after a crash the queue is there again, unused.
-    fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) {
+    pub(super) fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) -> JoinHandle<()> {
         let spec = &queue.spec;
         tracing::debug!(queue = %spec.name, vhost = %spec.vhost, why, "queue deleted");
-        let deleted = self.apply(|catalog| Ok::<_, BrokerError>((deletion_of(catalog, queue), ())));
-        if let Err(error) = deleted {
-            tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted");
+        queue.mark_deleted();
+        let (broker, queue) = (self.clone(), queue.clone());
+        tasks::spawn("queue deletion", async move {
+            let deleted = broker.decide(|catalog| Ok::<_, BrokerError>((deletion_of(catalog, &queue), ())));
+            if let Err(error) = deleted.await {
+                let spec = &queue.spec;
+                tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted");
+            }
+        })
+    }
+}
+
+impl QueueHandle {
+    /// Why a consumer is not taken.
+    pub(super) fn refuses_consumer(&self, error: ConsumeError) -> BrokerError {
+        match error {
+            ConsumeError::ExclusiveUse => {
+                DeclareError::ExclusiveUse(self.spec.vhost.clone(), self.spec.name.clone()).into()
+            }
+            ConsumeError::TooMany => BrokerError::Reply(Reply::channel(ReplyCode::ResourceError, error.to_string())),
+        }
+    }
+
+    /// Whether a message may be handed out now, where the machine is here.
+    pub(super) fn may_serve(self: &Arc<Self>, broker: &Broker, state: &mut State) -> bool {
+        match &mut state.seat {
+            Seat::Leading(leading) => leading.may_serve(self, broker),
+            Seat::Here(_) => true,
+            Seat::Elsewhere(_) => false,
         }
     }
 }

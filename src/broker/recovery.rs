@@ -1,55 +1,70 @@
-//! A broker out of what survived: the catalogue, then every queue from its ledger.
+//! A broker out of what survived: the catalogue's group is opened, and what it says is declared is
+//! made live, each queue from what the store kept of it.
 
-use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use rand::random;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use super::alarms::Alarms;
-use super::catalogue::{settings_of, survives};
 use super::delayed::{self, Delayer};
-use super::{Broker, BrokerError, Clock, Connections, NodeInfo, Vhost};
+use super::nodes::Nodes;
+use super::owners::group_owners;
+use super::{Broker, BrokerError, Clock, Connections, NodeInfo};
 use crate::auth::{HashAlgorithm, PasswordHash};
+use crate::cluster::identity::{ClusterId, Identity, IdentityError};
 use crate::config::Config;
 use crate::config::PasswordHashing;
-use crate::metadata::{Catalog, Command, FormatError, PermissionSpec, UserSpec, VhostSpec};
-use crate::queue::{self, Queue};
-use crate::spec::ExchangeKind;
-use crate::store::{LedgerEntry, Lsn, OwnerId, OwnerLedger, Owners, Recovered, Store, StoreError, StoreOptions};
+use crate::journal::raft::{Election, GroupError, GroupId, GroupSpec, Ledgers, OpenError, Pace};
+use crate::metadata::replicated::Replicated;
+use crate::metadata::{Command, PermissionSpec, UserSpec, VhostSpec};
+use crate::queue;
+use crate::store::{LedgerEntry, Lsn, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
+use crate::types::QueueId;
 
 /// Why a node cannot start.
 #[derive(Debug, Error)]
 pub enum StartError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the catalogue cannot be read: {0}")]
-    Catalogue(#[from] FormatError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error(
-        "the catalogue's log is damaged: it is not known what was declared; restore the data directory, or start with an empty one"
+        "the catalogue cannot be read ({0}): it is not known what was declared; restore the data directory, or start with an empty one"
     )]
-    CatalogueDamaged,
+    Catalogue(#[from] OpenError),
+    #[error("the cluster of this node cannot be begun: {0}")]
+    Found(#[from] GroupError),
+    #[error("the first vhost and user cannot be made: {0}")]
+    First(#[from] BrokerError),
 }
 
+/// How long a step of a node's start may take before it is said again that it waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 impl Broker {
-    /// Opens the data directory and makes everything in it live.
+    /// Opens the data directory. What was declared is live as far as this node knows it.
     ///
     /// # Errors
     /// [`StartError`]; the data directory is as it was.
-    pub fn open(config: Arc<Config>) -> Result<Arc<Self>, StartError> {
+    pub async fn open(config: Arc<Config>) -> Result<Arc<Self>, StartError> {
         let (store, recovered) = Store::open(&config.node.data_dir, StoreOptions::default())?;
-        if recovered.catalogue_damaged {
-            return Err(StartError::CatalogueDamaged);
-        }
         if recovered.unknown_damage {
             tracing::error!("part of the log is damaged and cannot be told to belong to any queue");
         }
-        let is_new = recovered.catalogue.is_none() && recovered.commands.is_empty();
-        let catalog = catalog_of(&recovered)?;
+        let identity = Identity::open(&config.node.data_dir, &config.node.name, random)?;
         let clock = Clock::start();
         let name = config.node.name.clone();
+        let heard = Arc::new(OnceLock::<Weak<Self>>::new());
+        let listening = heard.clone();
+        let machine = Replicated::new(Box::new(move |catalog, news| {
+            let broker = listening.get()?.upgrade()?;
+            broker.on_news(catalog, news)
+        }));
         let broker = Arc::new(Self {
             node: NodeInfo {
                 cluster_name: config.cluster.name.clone().unwrap_or_else(|| name.clone()),
@@ -57,71 +72,129 @@ impl Broker {
                 started_at: clock.now(),
             },
             clock,
+            nodes: Nodes::new(identity.id(), store.clone()),
+            identity: Mutex::new(identity),
+            promised: Mutex::default(),
             store,
-            rights: AtomicU64::new(catalog.rights_version()),
-            catalog: RwLock::new(catalog),
-            catalogue_lsn: Mutex::new(recovered.catalogue_lsn),
+            rights: AtomicU64::new(0),
+            catalog: machine.catalog(),
+            catalogue: OnceLock::new(),
+            live: AtomicBool::new(false),
+            recovered: Mutex::new(recovered.owners),
             vhosts: RwLock::default(),
-            owners: RwLock::default(),
+            queues_by_id: RwLock::default(),
+            replicas: Default::default(),
+            elections: Default::default(),
+            leases: Default::default(),
+            peers: Default::default(),
             delayed: Delayer::default(),
             reply_to: Default::default(),
             timers: Default::default(),
             connections: Connections::default(),
             alarms: Alarms::new(&config.resources),
             runtime: tokio::runtime::Handle::current(),
-            next_connection: AtomicU64::new(1),
+            // Unique in the cluster: exclusive queues are known by their connection everywhere.
+            next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
+            next_consumer: AtomicU64::new(1),
             failed: AtomicBool::new(false),
             config,
         });
-        broker.make_live(recovered.owners);
         broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));
-        if is_new {
-            broker.first_start();
-        }
+        // It is empty until here.
+        let _ = heard.set(Arc::downgrade(&broker));
+        let (log, snapshots) = group_owners(QueueId(0), 0);
+        let spec = GroupSpec {
+            id: GroupId(0),
+            log,
+            snapshots,
+            pace: Pace::Ticking,
+        };
+        let ledgers = Ledgers {
+            log: broker.take_recovered(log),
+            snapshots: broker.take_recovered(snapshots),
+        };
+        let group = broker.nodes.journals().open(spec, ledgers, machine).await?;
+        // It was empty until now.
+        let _ = broker.catalogue.set(group);
         Ok(broker)
     }
 
-    fn make_live(self: &Arc<Self>, mut owners: HashMap<OwnerId, OwnerLedger>) {
-        let catalog = self.catalog.read();
-        for declared in catalog.vhosts() {
-            let vhost = Arc::new(Vhost::new(declared.name().clone()));
-            self.vhosts.write().insert(vhost.name.clone(), vhost.clone());
-            for exchange in declared.exchanges() {
-                self.live_exchange(&catalog, exchange);
-                let owner = delayed::owner_of(&exchange.vhost, &exchange.name);
-                if exchange.kind == ExchangeKind::DelayedMessage
-                    && let Some(ledger) = owners.remove(&owner)
-                {
-                    let names = Some((&exchange.vhost, &exchange.name));
-                    self.delayed.recover(self, names, owner, ledger);
-                }
+    /// Whether the node belongs to a cluster, be it of its own.
+    pub fn belongs(&self) -> bool {
+        self.identity.lock().cluster().is_some()
+    }
+
+    /// Begins a cluster of this node alone.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub async fn found(self: &Arc<Self>, address: &str) -> Result<(), StartError> {
+        let us = self.nodes.us();
+        match self.catalogue().found([us]).await {
+            Ok(()) | Err(GroupError::Exists) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.lead_alone().await;
+        self.first_start(address).await?;
+        let cluster = ClusterId(random::<u64>().max(1));
+        self.belong_to(cluster)?;
+        Ok(())
+    }
+
+    /// Notes that this node belongs to a cluster from now on.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub(super) fn belong_to(&self, cluster: ClusterId) -> Result<(), IdentityError> {
+        self.identity.lock().belong_to(Some(cluster))?;
+        if let Some(links) = self.nodes.cluster() {
+            links.belong_to(Some(cluster));
+        }
+        Ok(())
+    }
+
+    /// A node that is the only voter need not wait for its election.
+    async fn lead_alone(&self) {
+        let group = self.catalogue();
+        let voters = group.status().voters;
+        if voters.len() != 1 || !voters.contains(&self.nodes.us()) {
+            return;
+        }
+        let mut watch = group.watch();
+        while watch.now().leader.is_none() {
+            if let Err(error) = group.elect(Election::LeaderSilent).await {
+                tracing::error!(%error, "the catalogue has no leader");
+                return;
             }
-            for spec in declared.queues() {
-                let settings = settings_of(&catalog, spec);
-                let ledger = owners.remove(&OwnerId(spec.id.0)).unwrap_or_default();
-                let damaged = ledger.damaged;
-                if damaged {
-                    tracing::error!(queue = %spec.name, vhost = %spec.vhost, "records of the queue are damaged: it is not served");
-                }
-                let machine = match survives(spec) {
-                    true => Queue::recover(
-                        spec.queue_type,
-                        settings,
-                        self.now(),
-                        entries(ledger.entries),
-                        ledger.next_seq.max(1),
-                        mark(ledger.mark.as_deref()),
-                    ),
-                    false => Queue::new(spec.queue_type, false, settings, self.now()),
-                };
-                self.live_queue(spec.clone(), machine, damaged);
-            }
-            for binding in declared.bindings() {
-                self.live_binding(&vhost, binding, &mut Vec::new());
+            let led = watch.until(|now| now.leader.is_some());
+            if matches!(tokio::time::timeout(Duration::from_secs(1), led).await, Ok(false)) {
+                return;
             }
         }
-        drop(catalog);
-        for (owner, ledger) in owners {
+    }
+
+    /// Waits until this node knows all that was declared anywhere before, and what its last run
+    /// left behind is gone. Then clients may be served.
+    pub async fn catch_up(self: &Arc<Self>) {
+        self.lead_alone().await;
+        let mut since = Instant::now();
+        while !self.is_caught_up(Instant::now() + Duration::from_secs(2)).await {
+            if since.elapsed() > PATIENCE {
+                tracing::warn!("waiting for a majority of the cluster's nodes");
+                since = Instant::now();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let us = self.nodes.us();
+        let has_left = self.catalog().vhosts().any(|vhost| {
+            let left = |spec: &crate::spec::QueueSpec| spec.home == us && spec.is_transient();
+            vhost.queues().any(left) || vhost.exchanges().any(|spec| !spec.durable && spec.home == us)
+        });
+        while has_left && self.command(Command::EndRun(us)).await.is_err() {
+            tracing::warn!("waiting for a majority of the cluster's nodes");
+        }
+        self.go_live();
+        for (owner, ledger) in std::mem::take(&mut *self.recovered.lock()) {
             if delayed::is_exchange(owner) {
                 self.delayed.recover(self, None, owner, ledger);
             } else {
@@ -131,8 +204,13 @@ impl Broker {
         }
     }
 
-    /// The first user and vhost of an empty data directory.
-    fn first_start(self: &Arc<Self>) {
+    /// What the store kept of an owner, once.
+    pub(super) fn take_recovered(&self, owner: OwnerId) -> Option<OwnerLedger> {
+        self.recovered.lock().remove(&owner)
+    }
+
+    /// The first vhost and user of a new cluster, and its first node.
+    async fn first_start(self: &Arc<Self>, address: &str) -> Result<(), BrokerError> {
         let auth = &self.config.auth;
         let vhost = VhostSpec {
             name: auth.default_vhost.as_str().into(),
@@ -143,6 +221,11 @@ impl Broker {
         };
         let tags = auth.default_user_tags.iter().filter(|(_, on)| **on);
         let mut commands = vec![
+            Command::PutNode {
+                node: self.nodes.us(),
+                name: self.node.name.clone(),
+                address: address.to_owned(),
+            },
             Command::PutVhost(vhost),
             Command::PutUser(UserSpec {
                 name: auth.default_user.as_str().into(),
@@ -183,10 +266,9 @@ impl Broker {
             }
         }
         for command in commands {
-            if let Err(error) = self.apply(|_| Ok::<_, BrokerError>((Some(command), ()))) {
-                tracing::error!(%error, "the first vhost and user could not be made");
-            }
+            self.command(command).await?;
         }
+        Ok(())
     }
 
     /// The stored form of a new password.
@@ -207,45 +289,28 @@ impl Owners for Journal {
         let Some(broker) = self.0.upgrade() else {
             return;
         };
+        if broker.nodes.journals().durable(owner, up_to_seq) {
+            return;
+        }
         if delayed::is_exchange(owner) {
             return broker.delayed.durable(&broker, owner, up_to_seq);
         }
-        let queue = broker.owners.read().get(&owner).cloned();
-        if let Some(queue) = queue {
+        if let Some(queue) = broker.queue_by_id(QueueId(owner.0)) {
             queue.with(&broker, |machine, now, sink| machine.durable(now, up_to_seq, sink));
         }
     }
 
+    /// The catalogue is an owner like any other, by its Raft group.
     fn catalogue(&self) -> (Lsn, Vec<u8>) {
-        let Some(broker) = self.0.upgrade() else {
-            return Default::default();
-        };
-        let catalog = broker.catalog.read();
-        let position = *broker.catalogue_lsn.lock();
-        (position, catalog.snapshot())
+        Default::default()
     }
 
     fn failed(&self, error: &StoreError) {
         if let Some(broker) = self.0.upgrade() {
+            broker.nodes.journals().failed(error);
             broker.fail(error);
         }
     }
-}
-
-fn catalog_of(recovered: &Recovered) -> Result<Catalog, FormatError> {
-    let mut catalog = match &recovered.catalogue {
-        Some(snapshot) => Catalog::restore(snapshot)?,
-        None => Catalog::replaying(),
-    };
-    for bytes in &recovered.commands {
-        let command = Command::decode(bytes)?;
-        if let Err(error) = catalog.apply(&command, &mut Vec::new()) {
-            // It was applied once, with transient things around it that are gone now.
-            tracing::debug!(%error, "a command of the log changes nothing any more");
-        }
-    }
-    catalog.go_live();
-    Ok(catalog)
 }
 
 /// Entries as the queue machine takes them.
@@ -263,7 +328,7 @@ pub(super) fn entries(entries: Vec<LedgerEntry>) -> Vec<queue::Recovered> {
 }
 
 /// Up to where messages may have been delivered.
-fn mark(bytes: Option<&[u8]>) -> u64 {
+pub(super) fn mark(bytes: Option<&[u8]>) -> u64 {
     bytes
         .and_then(|bytes| bytes.try_into().ok())
         .map_or(0, u64::from_le_bytes)

@@ -15,29 +15,40 @@ use rustc_hash::FxHashMap;
 
 use super::consumer::Consumer;
 pub use super::declare::REPLY_TO as PSEUDO_QUEUE;
-use crate::types::Message;
+use crate::types::{Message, NodeId};
 
-/// The name of one channel's reply queue, without its prefix.
+/// The name of one channel's reply queue, without its prefix: its node, and a secret.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Token(u128);
+pub struct Token {
+    pub node: NodeId,
+    pub secret: u128,
+}
 
 impl Token {
-    /// A token drawn by chance.
-    pub fn random() -> Self {
-        Self(rand::random())
+    /// A token of a channel of that node, drawn by chance.
+    pub fn random(node: NodeId) -> Self {
+        Self {
+            node,
+            secret: rand::random(),
+        }
     }
 
     /// The token in a routing key, if it has the form of one.
     pub fn of(key: &[u8]) -> Option<Self> {
         let encoded = key.strip_prefix(PSEUDO_QUEUE.as_bytes())?.strip_prefix(b".")?;
         let bytes = URL_SAFE_NO_PAD.decode(encoded).ok()?;
-        Some(Self(u128::from_be_bytes(bytes.try_into().ok()?)))
+        let (node, secret) = bytes.split_first_chunk()?;
+        Some(Self {
+            node: NodeId(u64::from_be_bytes(*node)),
+            secret: u128::from_be_bytes(secret.try_into().ok()?),
+        })
     }
 }
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{PSEUDO_QUEUE}.{}", URL_SAFE_NO_PAD.encode(self.0.to_be_bytes()))
+        let bytes = [&self.node.0.to_be_bytes()[..], &self.secret.to_be_bytes()].concat();
+        write!(f, "{PSEUDO_QUEUE}.{}", URL_SAFE_NO_PAD.encode(bytes))
     }
 }
 
@@ -58,9 +69,9 @@ impl ReplyTo {
         self.channels.write().remove(&token);
     }
 
-    /// Whether somebody waits under this name of a queue.
-    pub fn is_waiting(&self, name: &str) -> bool {
-        Token::of(name.as_bytes()).is_some_and(|token| self.channels.read().contains_key(&token))
+    /// Whether somebody on this node waits under that token.
+    pub fn is_waiting(&self, token: Token) -> bool {
+        self.channels.read().contains_key(&token)
     }
 
     /// Writes an answer to the client that waits for it. False when nobody does. An answer to a
@@ -88,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_token_comes_back_from_its_name_and_nothing_else_does() {
-        let token = Token::random();
+        let token = Token::random(NodeId(7));
         assert_eq!(Token::of(token.to_string().as_bytes()), Some(token));
         for other in ["amq.rabbitmq.reply-to", "amq.rabbitmq.reply-to.forged", "queue", ""] {
             assert_eq!(Token::of(other.as_bytes()), None);

@@ -8,19 +8,28 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
 use super::Broker;
-use super::consumer::Consumer;
+use super::consumer::{Consumer, Taker};
+use super::desk::Desk;
+use super::guests::{Guest, Guests};
+use super::leading::{Leading, Serving};
 use super::outbox::{OutGuard, Outbox, Outstanding};
+use super::peers::wire;
+use super::remote::Pending;
 use crate::channel::ConfirmOutcome;
-use crate::queue::{self, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Outcome, Publish, Queue, Sink, Slot};
-use crate::spec::{QueueSpec, QueueType};
-use crate::store::{self, Loc, OwnerId, Store};
-use crate::types::{Message, Timestamp};
+use crate::journal::raft::Group;
+use crate::queue::ledger::Ledger;
+use crate::queue::recorder::{Door, Recording};
+use crate::queue::{self, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Publish, Queue, Slot};
+use crate::spec::{Member, QueueSpec, QueueType};
+use crate::store::{self, OwnerId, Store};
+use crate::types::{Message, NodeId, Timestamp};
 
 /// A publisher's claim to a confirm.
+#[derive(Clone)]
 pub struct ConfirmToken {
     pub outbox: Arc<Outbox>,
     pub channel: u16,
@@ -28,20 +37,63 @@ pub struct ConfirmToken {
     pub seq: u64,
 }
 
-/// The queue machine with this broker's consumers and confirms.
-pub type Machine = Queue<Arc<Consumer>, ConfirmToken>;
+/// Who waits for a publish to be safe.
+pub enum Waiting {
+    /// A client of this node, at a queue that is only here.
+    Client(ConfirmToken),
+    /// The desk of a node, which knows for whom.
+    Desk { node: NodeId, number: u64 },
+}
 
-/// A live queue on this node.
+/// The queue machine with this broker's consumers and confirms.
+pub type Machine = Queue<Taker, Waiting>;
+
+/// A queue as this node knows it: its machine, or the way to it.
 pub struct QueueHandle {
+    /// As it was declared.
     pub spec: Arc<QueueSpec>,
-    machine: Mutex<Machine>,
+    /// The nodes that are to have it, where it is replicated.
+    pub members: RwLock<Vec<Member>>,
+    pub(super) state: Mutex<State>,
     deleted: AtomicBool,
     /// Some of its records are damaged: it is not served, and nothing of it is thrown away.
     quarantined: bool,
     /// The earliest wake-up asked of the timer, in ms since the epoch; `u64::MAX` is none.
     pub scheduled: AtomicU64,
-    /// Bodies that were asked for are there.
-    pub fetched: Notify,
+    /// Something is different: bodies are there, a mark is committed, another node leads.
+    pub changed: Notify,
+}
+
+/// What the lock of a queue protects.
+pub struct State {
+    pub seat: Seat,
+    /// Of this node's clients; not needed where the queue is on this node and only there.
+    pub desk: Option<Box<Desk>>,
+    pub guests: Guests,
+    /// This node's member of the queue's group.
+    pub replica: Option<Group<Ledger>>,
+    /// What other nodes wait for.
+    pub gets: Vec<Pending>,
+}
+
+/// Where the machine is.
+pub enum Seat {
+    /// Here, because the queue lives on this node.
+    Here(Machine),
+    /// Here, because this node leads the queue's group.
+    Leading(Box<Leading>),
+    /// On another node, if it is known which.
+    Elsewhere(Option<Away>),
+}
+
+/// The node that has the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Away {
+    pub node: NodeId,
+    /// In which it leads; 0 for a queue that is not replicated.
+    pub term: u64,
+    /// Over which use of the link it was told of this node's clients.
+    pub attached: Option<u64>,
 }
 
 /// A message on its way out of its queue into the dead-letter exchange.
@@ -55,7 +107,7 @@ pub struct DeadLetter {
 #[derive(Default)]
 pub struct Deferred {
     pub dead_letters: Vec<DeadLetter>,
-    pub fetch: Vec<Vec<(u64, Loc)>>,
+    pub fetch: Vec<Vec<(u64, queue::Loc)>>,
     pub cancelled: Vec<Arc<Consumer>>,
     /// Handed to a channel that closed in the same moment.
     pub undelivered: Vec<Slot>,
@@ -69,24 +121,58 @@ impl Deferred {
             && self.cancelled.is_empty()
             && self.undelivered.is_empty()
     }
+
+    /// Joins effects of the same queue.
+    pub(super) fn also(&mut self, other: Self) {
+        self.dead_letters.extend(other.dead_letters);
+        self.fetch.extend(other.fetch);
+        self.cancelled.extend(other.cancelled);
+        self.undelivered.extend(other.undelivered);
+    }
 }
 
 impl QueueHandle {
-    /// Wraps a machine.
-    pub fn new(spec: Arc<QueueSpec>, machine: Machine, quarantined: bool) -> Self {
+    /// A queue whose machine is here.
+    pub fn here(spec: Arc<QueueSpec>, machine: Machine, quarantined: bool) -> Self {
+        Self::new(spec, Seat::Here(machine), None, quarantined)
+    }
+
+    /// A queue that another node has, if it is known which, or that has yet to find a leader.
+    pub fn elsewhere(spec: Arc<QueueSpec>, node: Option<NodeId>) -> Self {
+        let away = node.map(|node| Away {
+            node,
+            term: 0,
+            attached: None,
+        });
+        Self::new(spec, Seat::Elsewhere(away), Some(Box::new(Desk::new())), false)
+    }
+
+    fn new(spec: Arc<QueueSpec>, seat: Seat, desk: Option<Box<Desk>>, quarantined: bool) -> Self {
         Self {
+            members: RwLock::new(spec.members.clone()),
             spec,
-            machine: Mutex::new(machine),
+            state: Mutex::new(State {
+                seat,
+                desk,
+                guests: Guests::default(),
+                replica: None,
+                gets: Vec::new(),
+            }),
             deleted: AtomicBool::new(false),
             quarantined,
             scheduled: AtomicU64::new(u64::MAX),
-            fetched: Notify::new(),
+            changed: Notify::new(),
         }
     }
 
-    /// The owner of this queue's entries in the store.
+    /// The owner of this queue's entries in the store, where it lives on this node.
     pub fn owner(&self) -> OwnerId {
         OwnerId(self.spec.id.0)
+    }
+
+    /// Whether it has a Raft group.
+    pub fn is_replicated(&self) -> bool {
+        self.spec.queue_type == QueueType::Quorum
     }
 
     /// Whether the queue was deleted; its machine refuses nothing, so callers look first.
@@ -106,29 +192,37 @@ impl QueueHandle {
 
     /// The queue was used, as declaring it again does: its `x-expires` begins anew.
     pub fn touch(&self, now: Timestamp) {
-        self.machine.lock().touch_used(now);
+        if let Some(machine) = self.state.lock().machine_mut() {
+            machine.touch_used(now);
+        }
     }
 
     /// When the queue wants a tick. Nothing expires in one that is not served.
     pub fn deadline(&self) -> Option<Timestamp> {
-        self.deadline_of(&self.machine.lock())
+        self.deadline_of(&self.state.lock())
     }
 
-    fn deadline_of(&self, machine: &Machine) -> Option<Timestamp> {
+    fn deadline_of(&self, state: &State) -> Option<Timestamp> {
+        let machine = state.machine()?;
         machine.deadline().filter(|_| !self.quarantined && !self.is_deleted())
     }
 
-    /// Reads the machine.
-    pub fn read<R>(&self, f: impl FnOnce(&Machine) -> R) -> R {
-        f(&self.machine.lock())
+    /// Reads the machine, when it is here.
+    pub fn read<R>(&self, f: impl FnOnce(&Machine) -> R) -> Option<R> {
+        self.state.lock().machine().map(f)
     }
 
-    /// Runs a command on the machine and carries its effects out.
+    /// The queue's numbers where its machine is here, else none at all.
+    pub fn counts(&self) -> queue::Counts {
+        self.read(|machine| machine.counts()).unwrap_or_default()
+    }
+
+    /// Runs a command on the machine and carries its effects out. `None` when it is not here.
     pub fn with<R>(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         f: impl FnOnce(&mut Machine, Timestamp, &mut QueueSink<'_>) -> R,
-    ) -> R {
+    ) -> Option<R> {
         let (result, deferred) = self.with_deferred(broker, f);
         if !deferred.is_empty() {
             broker.carry_out(self, deferred);
@@ -136,52 +230,243 @@ impl QueueHandle {
         result
     }
 
-    /// Gives the machine messages. A queue that was deleted meanwhile takes them as RabbitMQ does:
-    /// they are gone, and confirmed. One whose records are damaged refuses them.
+    /// Gives the queue messages, wherever it is. One that was deleted meanwhile takes them as
+    /// RabbitMQ does: they are gone, and confirmed. One whose records are damaged, or whose node is
+    /// away, refuses them.
     pub fn publish(
         self: &Arc<Self>,
-        broker: &Broker,
+        broker: &Arc<Broker>,
         batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
     ) -> Deferred {
-        let ((), deferred) = self.with_deferred(broker, |machine, now, sink| {
-            let waiting = |publish: Publish<ConfirmToken>| publish.publish;
-            if self.is_deleted() {
-                let waiting = batch.into_iter().filter_map(waiting);
-                waiting.for_each(|publish| sink.confirm(publish));
-            } else if self.quarantined {
-                let waiting = batch.into_iter().filter_map(waiting);
-                waiting.for_each(|publish| sink.refuse(publish));
-            } else {
-                machine.publish(now, batch, sink);
+        let mut state = self.state.lock();
+        if self.is_deleted() {
+            answer_all(batch, ConfirmOutcome::Ack);
+            return Deferred::default();
+        }
+        if self.quarantined {
+            answer_all(batch, ConfirmOutcome::Nack);
+            return Deferred::default();
+        }
+        let State { seat, desk, .. } = &mut *state;
+        match (seat, desk) {
+            (Seat::Here(_), _) => {
+                let batch = batch.into_iter().map(|Publish { message, publish }| Publish {
+                    message,
+                    publish: publish.map(Waiting::Client),
+                });
+                let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| {
+                    machine.publish(now, batch, sink);
+                });
+                deferred
             }
-        });
-        deferred
+            (Seat::Leading(_), Some(_)) => self.publish_leading(broker, &mut state, batch),
+            (Seat::Elsewhere(_), Some(_)) => {
+                self.publish_away(broker, &mut state, batch);
+                Deferred::default()
+            }
+            // A queue that may be elsewhere has a desk.
+            (_, None) => Deferred::default(),
+        }
     }
 
-    /// Runs a command and leaves what must happen outside the lock to the caller.
+    /// Whether too much of what was published to it is unanswered.
+    pub fn is_behind(&self) -> bool {
+        self.state.lock().desk.as_ref().is_some_and(|desk| desk.is_behind())
+    }
+
+    /// Waits while it is behind.
+    pub async fn caught_up(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.is_behind() || self.is_deleted() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Runs a command and leaves what must happen outside the lock to the caller. `None` when the
+    /// machine is not here.
     pub fn with_deferred<R>(
         self: &Arc<Self>,
-        broker: &Broker,
+        broker: &Arc<Broker>,
+        f: impl FnOnce(&mut Machine, Timestamp, &mut QueueSink<'_>) -> R,
+    ) -> (Option<R>, Deferred) {
+        let mut state = self.state.lock();
+        if state.machine().is_none() {
+            return (None, Deferred::default());
+        }
+        let (result, deferred) = self.run(broker, &mut state, f);
+        (Some(result), deferred)
+    }
+
+    /// Runs a command on the machine, which is here.
+    pub(super) fn run<R>(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
         f: impl FnOnce(&mut Machine, Timestamp, &mut QueueSink<'_>) -> R,
     ) -> (R, Deferred) {
-        let now = broker.now();
-        let mut machine = self.machine.lock();
-        let mut sink = QueueSink {
-            queue: self,
-            store: &broker.store,
-            batch: None,
-            guard: None,
-            settled: Vec::new(),
-            deferred: Deferred::default(),
+        match &mut state.seat {
+            Seat::Here(machine) => {
+                let journal = Journal::Store {
+                    store: &broker.store,
+                    batch: None,
+                    settled: Vec::new(),
+                };
+                let mut sink = self.sink(broker, journal, None);
+                let result = f(machine, broker.now(), &mut sink);
+                let finished = sink.finish();
+                self.ran(broker, state, finished, result)
+            }
+            Seat::Leading(_) => self.run_at_door(broker, state, |machine, now, _, sink| f(machine, now, sink)),
+            Seat::Elsewhere(_) => unreachable!("callers have looked where the machine is"),
+        }
+    }
+
+    /// The same on a machine that this node leads, which is given messages.
+    pub(super) fn run_at_door<R>(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        f: impl FnOnce(&mut Machine, Timestamp, &Door, &mut QueueSink<'_>) -> R,
+    ) -> (R, Deferred) {
+        let Seat::Leading(leading) = &mut state.seat else {
+            unreachable!("callers have looked whether this node leads");
         };
-        let result = f(&mut machine, now, &mut sink);
-        let deferred = sink.finish();
-        let deadline = self.deadline_of(&machine);
-        drop(machine);
-        if let Some(deadline) = deadline {
+        let Leading {
+            machine,
+            records,
+            door,
+            serving,
+            ..
+        } = &mut **leading;
+        let journal = Journal::Group(Recording { records, door });
+        let mut sink = self.sink(broker, journal, Some(serving));
+        let result = f(machine, broker.now(), door, &mut sink);
+        let finished = sink.finish();
+        self.ran(broker, state, finished, result)
+    }
+
+    fn sink<'a>(
+        self: &'a Arc<Self>,
+        broker: &'a Broker,
+        journal: Journal<'a>,
+        serving: Option<&'a mut Serving>,
+    ) -> QueueSink<'a> {
+        QueueSink {
+            queue: self,
+            broker,
+            journal,
+            serving,
+            guard: None,
+            answers: Answers::default(),
+            deferred: Deferred::default(),
+        }
+    }
+
+    fn ran<R>(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        (deferred, answers): (Deferred, Answers),
+        result: R,
+    ) -> (R, Deferred) {
+        answers.tell(self, broker, state);
+        if let Seat::Leading(leading) = &mut state.seat {
+            leading.submit(self, broker);
+        }
+        if let Some(deadline) = self.deadline_of(state) {
             broker.timers.schedule(self, deadline);
         }
         (result, deferred)
+    }
+}
+
+impl State {
+    /// The machine, when it is here.
+    pub fn machine(&self) -> Option<&Machine> {
+        match &self.seat {
+            Seat::Here(machine) => Some(machine),
+            Seat::Leading(leading) => Some(&leading.machine),
+            Seat::Elsewhere(_) => None,
+        }
+    }
+
+    /// Whether that node has the machine, as far as is known.
+    pub fn is_at(&self, node: NodeId) -> bool {
+        matches!(&self.seat, Seat::Elsewhere(Some(away)) if away.node == node)
+    }
+
+    /// The machine, when it is here.
+    pub fn machine_mut(&mut self) -> Option<&mut Machine> {
+        match &mut self.seat {
+            Seat::Here(machine) => Some(machine),
+            Seat::Leading(leading) => Some(&mut leading.machine),
+            Seat::Elsewhere(_) => None,
+        }
+    }
+}
+
+/// Tells clients what became of their publishes.
+pub(super) fn answer(tokens: impl IntoIterator<Item = ConfirmToken>, outcome: ConfirmOutcome) {
+    let mut guard: Option<OutGuard> = None;
+    for token in tokens {
+        if guard.as_ref().is_some_and(|guard| !guard.is_of(&token.outbox))
+            && let Some(guard) = guard.take()
+        {
+            guard.finish();
+        }
+        guard
+            .get_or_insert_with(|| token.outbox.lock())
+            .confirm(token.channel, token.incarnation, token.seq, outcome);
+    }
+    if let Some(guard) = guard {
+        guard.finish();
+    }
+}
+
+fn answer_all(batch: impl IntoIterator<Item = Publish<ConfirmToken>>, outcome: ConfirmOutcome) {
+    answer(batch.into_iter().filter_map(|publish| publish.publish), outcome);
+}
+
+/// Publishes of desks that were answered in one go: runs of numbers, by node.
+#[derive(Default)]
+pub(super) struct Answers(Vec<(NodeId, ConfirmOutcome, u64, u64)>);
+
+impl Answers {
+    /// One more.
+    pub fn push(&mut self, node: NodeId, number: u64, outcome: ConfirmOutcome) {
+        match self.0.last_mut() {
+            Some((last_node, last_outcome, _, last))
+                if *last_node == node && *last_outcome == outcome && *last + 1 == number =>
+            {
+                *last = number;
+            }
+            _ => self.0.push((node, outcome, number, number)),
+        }
+    }
+
+    /// Tells the desks.
+    pub fn tell(self, queue: &Arc<QueueHandle>, broker: &Broker, state: &mut State) {
+        let us = broker.nodes.us();
+        for (node, outcome, first, last) in self.0 {
+            if node != us {
+                broker.peers.tell(node, |buffer| {
+                    wire::answered(buffer, queue.spec.id, outcome == ConfirmOutcome::Ack, first, last);
+                });
+                continue;
+            }
+            if let Some(desk) = &mut state.desk {
+                let was_behind = desk.is_behind();
+                answer((first..=last).filter_map(|number| desk.answered(number)), outcome);
+                if was_behind && !desk.is_behind() {
+                    queue.changed.notify_waiters();
+                }
+            }
+        }
     }
 }
 
@@ -191,15 +476,29 @@ impl QueueHandle {
 /// each other. So an outbox is let go before the first record of a batch.
 pub struct QueueSink<'a> {
     queue: &'a Arc<QueueHandle>,
-    store: &'a Store,
-    batch: Option<store::Batch<'a>>,
+    broker: &'a Broker,
+    journal: Journal<'a>,
+    /// Present where deliveries depend on a lease.
+    serving: Option<&'a mut Serving>,
     guard: Option<OutGuard>,
-    /// Seqs of stored messages that are gone, joined into inclusive ranges.
-    settled: Vec<(u64, u64)>,
+    answers: Answers,
     deferred: Deferred,
 }
 
-impl<'a> QueueSink<'a> {
+/// Where records go.
+enum Journal<'a> {
+    /// This node's disk.
+    Store {
+        store: &'a Store,
+        batch: Option<store::Batch<'a>>,
+        /// Seqs of stored messages that are gone, joined into inclusive ranges.
+        settled: Vec<(u64, u64)>,
+    },
+    /// The queue's Raft group.
+    Group(Recording<'a>),
+}
+
+impl QueueSink<'_> {
     /// The lock of that outbox; the previous one is released if it is another.
     pub fn outbox(&mut self, outbox: &Outbox) -> &mut OutGuard {
         if self.guard.as_ref().is_some_and(|guard| !guard.is_of(outbox)) {
@@ -214,98 +513,155 @@ impl<'a> QueueSink<'a> {
         }
     }
 
-    fn batch(&mut self) -> &mut store::Batch<'a> {
-        if self.batch.is_none() {
+    /// What goes to the store.
+    fn stored<R>(&mut self, f: impl FnOnce(&mut store::Batch<'_>) -> R) -> Option<R> {
+        let owner = self.queue.owner();
+        let is_first = matches!(self.journal, Journal::Store { batch: None, .. });
+        if is_first {
             self.release();
         }
-        let (store, owner) = (self.store, self.queue.owner());
-        self.batch.get_or_insert_with(|| store.batch(owner))
+        match &mut self.journal {
+            Journal::Store { store, batch, .. } => Some(f(batch.get_or_insert_with(|| store.batch(owner)))),
+            Journal::Group(_) => None,
+        }
     }
 
-    fn finish(mut self) -> Deferred {
-        if !self.settled.is_empty() {
-            let settled = std::mem::take(&mut self.settled);
-            self.batch().remove(&settled);
+    fn finish(mut self) -> (Deferred, Answers) {
+        if let Journal::Store { settled, .. } = &mut self.journal {
+            let settled = std::mem::take(settled);
+            if !settled.is_empty() {
+                self.stored(|batch| batch.remove(&settled));
+            }
         }
-        // Dropping the batch releases the log and wakes its writer.
-        self.batch = None;
         self.release();
-        self.deferred
+        // Dropping the journal's batch releases the log and wakes its writer.
+        (self.deferred, self.answers)
+    }
+
+    fn answer(&mut self, waiting: Waiting, outcome: ConfirmOutcome) {
+        match waiting {
+            Waiting::Client(token) => {
+                self.outbox(&token.outbox)
+                    .confirm(token.channel, token.incarnation, token.seq, outcome);
+            }
+            Waiting::Desk { node, number } => self.answers.push(node, number, outcome),
+        }
+    }
+
+    fn deliver_to_guest(&mut self, guest: &Guest, delivery: &Delivery<'_>) {
+        let bytes = delivery.message.memory() as u64;
+        guest.on_the_way.fetch_add(bytes, Ordering::Relaxed);
+        guest.out.with(|buffer| {
+            let sent = wire::Delivered {
+                slot: delivery.slot,
+                redelivered: delivery.redelivered,
+                delivery_count: delivery.delivery_count,
+            };
+            wire::deliver(buffer, self.queue.spec.id, guest.key.0, sent, delivery.message);
+        });
     }
 }
 
 impl queue::Sink for QueueSink<'_> {
-    type Consumer = Arc<Consumer>;
-    type Publish = ConfirmToken;
+    type Consumer = Taker;
+    type Publish = Waiting;
 
-    fn room(&mut self, consumer: &Arc<Consumer>) -> bool {
-        self.outbox(&consumer.outbox).room(consumer)
+    fn room(&mut self, taker: &Taker) -> bool {
+        if self
+            .serving
+            .as_mut()
+            .is_some_and(|serving| !serving.may_deliver(self.broker))
+        {
+            return false;
+        }
+        match taker {
+            Taker::Client(consumer) => self.outbox(&consumer.outbox).room(consumer),
+            Taker::Guest(guest) => guest.has_room(),
+        }
     }
 
-    fn deliver(&mut self, consumer: &Arc<Consumer>, _id: ConsumerId, delivery: Delivery<'_>) {
-        let counted = with_delivery_count(self.queue, delivery.message, delivery.delivery_count);
-        let message = counted.as_ref().unwrap_or(delivery.message);
-        let guard = self.outbox(&consumer.outbox);
-        let Some((output, frame_max, channel)) = guard.parts(consumer.channel, consumer.incarnation) else {
-            if !delivery.no_ack {
-                self.deferred.undelivered.push(delivery.slot);
-            }
-            return;
+    fn deliver(&mut self, taker: &Taker, _id: ConsumerId, delivery: Delivery<'_>) {
+        let consumer = match taker {
+            Taker::Client(consumer) => consumer,
+            Taker::Guest(guest) => return self.deliver_to_guest(guest, &delivery),
         };
-        let tag = if delivery.no_ack {
-            channel.skip()
-        } else {
-            channel.hold(Outstanding {
-                queue: consumer.queue_index,
-                slot: delivery.slot,
-                consumed: true,
-            })
+        let handed = Handed {
+            slot: delivery.slot,
+            redelivered: delivery.redelivered,
+            delivery_count: delivery.delivery_count,
         };
-        consumer
-            .template
-            .write(output, tag, delivery.redelivered, message, frame_max);
+        let queue = self.queue;
+        if !hand_over(self.outbox(&consumer.outbox), queue, consumer, handed, delivery.message) && !delivery.no_ack {
+            self.deferred.undelivered.push(delivery.slot);
+        }
     }
 
-    fn confirm(&mut self, publish: ConfirmToken) {
-        self.outbox(&publish.outbox)
-            .confirm(publish.channel, publish.incarnation, publish.seq, ConfirmOutcome::Ack);
+    fn confirm(&mut self, publish: Waiting) {
+        self.answer(publish, ConfirmOutcome::Ack);
     }
 
-    fn refuse(&mut self, publish: ConfirmToken) {
-        self.outbox(&publish.outbox)
-            .confirm(publish.channel, publish.incarnation, publish.seq, ConfirmOutcome::Nack);
+    fn refuse(&mut self, publish: Waiting) {
+        self.answer(publish, ConfirmOutcome::Nack);
     }
 
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason) {
         self.deferred.dead_letters.push(DeadLetter { slot, message, reason });
     }
 
-    fn cancel(&mut self, consumer: Arc<Consumer>) {
-        self.deferred.cancelled.push(consumer);
+    fn delivery_limit_reached(&mut self) {
+        let (queue, vhost) = (&self.queue.spec.name, &self.queue.spec.vhost);
+        tracing::warn!(%queue, %vhost, "a message came back more often than the delivery limit allows and is dropped or dead-lettered");
+    }
+
+    fn cancel(&mut self, taker: Taker) {
+        match taker {
+            Taker::Client(consumer) => self.deferred.cancelled.push(consumer),
+            Taker::Guest(guest) => guest
+                .out
+                .with(|buffer| wire::cancelled(buffer, self.queue.spec.id, guest.key.0)),
+        }
     }
 
     fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message, keep: Keep) -> queue::Loc {
+        if let (Journal::Group(recording), Keep::Durable) = (&mut self.journal, keep) {
+            return recording.append(seq, &meta, message);
+        }
         let (head, [names, large]) = message.stored();
         let keep = match keep {
             Keep::Durable => store::Keep::Durable,
             Keep::Page => store::Keep::Page,
         };
-        self.batch().put(seq, meta, &[&head, names, large], keep).to_raw()
+        let kept = self.stored(|batch| batch.put(seq, meta, &[&head, names, large], keep).to_raw());
+        // Everything in a replicated queue is durable: only a queue of this node pages.
+        kept.unwrap_or_default()
     }
 
     fn settled(&mut self, seq: u64) {
-        match self.settled.last_mut() {
-            Some((_, end)) if *end + 1 == seq => *end = seq,
-            _ => self.settled.push((seq, seq)),
+        match &mut self.journal {
+            Journal::Store { settled, .. } => match settled.last_mut() {
+                Some((_, end)) if *end + 1 == seq => *end = seq,
+                _ => settled.push((seq, seq)),
+            },
+            Journal::Group(recording) => recording.settled(seq),
         }
     }
 
     fn returned(&mut self, seq: u64, count: u32) {
-        self.batch().touch(&[(seq, seq)], count);
+        match &mut self.journal {
+            Journal::Group(recording) => recording.returned(seq, count),
+            Journal::Store { .. } => {
+                self.stored(|batch| batch.touch(&[(seq, seq)], count));
+            }
+        }
     }
 
     fn delivered_up_to(&mut self, mark: u64) {
-        self.batch().mark(&mark.to_le_bytes());
+        match &mut self.journal {
+            Journal::Group(recording) => recording.delivered_up_to(mark),
+            Journal::Store { .. } => {
+                self.stored(|batch| batch.mark(&mark.to_le_bytes()));
+            }
+        }
     }
 
     fn unpaged(&mut self, seq: u64, _loc: queue::Loc) {
@@ -313,9 +669,44 @@ impl queue::Sink for QueueSink<'_> {
     }
 
     fn fetch(&mut self, wanted: &[(u64, queue::Loc)]) {
-        let run = wanted.iter().map(|&(seq, loc)| (seq, Loc::from_raw(loc))).collect();
-        self.deferred.fetch.push(run);
+        self.deferred.fetch.push(wanted.to_vec());
     }
+}
+
+/// How a message is handed to a client.
+#[derive(Clone, Copy)]
+pub(super) struct Handed {
+    pub slot: Slot,
+    pub redelivered: bool,
+    pub delivery_count: u32,
+}
+
+/// Encodes a delivery for a client; false when its channel is closed.
+pub(super) fn hand_over(
+    out: &mut OutGuard,
+    queue: &QueueHandle,
+    consumer: &Consumer,
+    handed: Handed,
+    message: &Message,
+) -> bool {
+    let counted = with_delivery_count(queue, message, handed.delivery_count);
+    let message = counted.as_ref().unwrap_or(message);
+    let Some((output, frame_max, channel)) = out.parts(consumer.channel, consumer.incarnation) else {
+        return false;
+    };
+    let tag = if consumer.no_ack {
+        channel.skip()
+    } else {
+        channel.hold(Outstanding {
+            queue: consumer.queue_index,
+            slot: handed.slot,
+            consumed: true,
+        })
+    };
+    consumer
+        .template
+        .write(output, tag, handed.redelivered, message, frame_max);
+    true
 }
 
 /// The message with the header that tells how often it was delivered before, on queues that tell
@@ -323,11 +714,4 @@ impl queue::Sink for QueueSink<'_> {
 pub fn with_delivery_count(queue: &QueueHandle, message: &Message, count: u32) -> Option<Message> {
     let tells = queue.spec.queue_type == QueueType::Quorum && count > 0;
     tells.then(|| super::effects::with_delivery_count(message, count))
-}
-
-/// Gives messages back that no client holds.
-pub(super) fn requeue(queue: &Arc<QueueHandle>, broker: &Arc<Broker>, slots: Vec<Slot>) {
-    queue.with(broker, |machine, now, sink| {
-        machine.settle(now, slots, Outcome::Requeue, sink)
-    });
 }

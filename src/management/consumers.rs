@@ -36,29 +36,32 @@ pub fn of_queue(call: &Call, queue: &QueueHandle) -> Vec<Value> {
     let default_timeout = call.broker.config().queues.consumer_timeout;
     // Asked for before the queue is locked.
     let connections = call.connections();
-    queue.read(|machine| {
-        let timeout = machine.settings().consumer_timeout.or(default_timeout);
-        let consumers = machine.consumers().map(|consumer| {
-            let handle = consumer.handle;
-            let connection = connections.get(&handle.outbox.id);
-            json!({
-                "arguments": json::from_table(&handle.arguments),
-                "ack_required": !consumer.no_ack,
-                "active": consumer.status.is_active(),
-                "activity_status": consumer.status.name(),
-                "channel_details": connection.map_or_else(
-                    || json!([]),
-                    |connection| channel_view(connection, handle.channel, handle.user.as_str(), node),
-                ),
-                "consumer_tag": handle.tag,
-                "consumer_timeout": timeout,
-                "exclusive": consumer.exclusive,
-                "prefetch_count": consumer.prefetch.unwrap_or(0),
-                "queue": {"name": queue.spec.name, "vhost": queue.spec.vhost},
-            })
-        });
-        consumers.collect()
-    })
+    queue
+        .read(|machine| {
+            let timeout = machine.settings().consumer_timeout.or(default_timeout);
+            let consumers = machine.consumers().filter_map(|consumer| {
+                // Those of other nodes are theirs to show.
+                let handle = consumer.handle.client()?;
+                let connection = connections.get(&handle.outbox.id);
+                Some(json!({
+                    "arguments": json::from_table(&handle.arguments),
+                    "ack_required": !consumer.no_ack,
+                    "active": consumer.status.is_active(),
+                    "activity_status": consumer.status.name(),
+                    "channel_details": connection.map_or_else(
+                        || json!([]),
+                        |connection| channel_view(connection, handle.channel, handle.user.as_str(), node),
+                    ),
+                    "consumer_tag": handle.tag,
+                    "consumer_timeout": timeout,
+                    "exclusive": consumer.exclusive,
+                    "prefetch_count": consumer.prefetch.unwrap_or(0),
+                    "queue": {"name": queue.spec.name, "vhost": queue.spec.vhost},
+                }))
+            });
+            consumers.collect()
+        })
+        .unwrap_or_default()
 }
 
 fn channel_view(connection: &ConnectionInfo, number: u16, user: &str, node: &str) -> Value {

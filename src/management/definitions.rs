@@ -123,10 +123,17 @@ const TOGETHER: usize = 512;
 async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), ImportError> {
     let mut under_way = VecDeque::new();
     for command in commands {
-        let mut decided =
-            Box::pin(broker.decide(|catalog| Ok::<_, BrokerError>((Some(definitions::stamped(command, catalog)), ()))));
-        // The first poll applies the command, so they are applied in order; what is waited for
-        // later is the sync.
+        let mut decided = Box::pin(broker.decide(move |catalog| {
+            // What is there otherwise stays as it is.
+            let command = (!is_there(catalog, &command)).then(|| command.clone());
+            Ok::<_, BrokerError>((command, ()))
+        }));
+        if !broker.leads_catalogue() {
+            decided.await?;
+            continue;
+        }
+        // The first poll proposes the command, so they are applied in order; what is waited for
+        // later is that they are.
         match poll_fn(|context| Poll::Ready(decided.as_mut().poll(context))).await {
             Poll::Ready(applied) => applied?,
             Poll::Pending => under_way.push_back(decided),
@@ -141,6 +148,20 @@ async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), I
         decided.await?;
     }
     Ok(())
+}
+
+fn is_there(catalog: &Catalog, command: &Command) -> bool {
+    match command {
+        Command::DeclareQueue(spec) => {
+            let vhost = catalog.vhost(&spec.vhost);
+            vhost.is_some_and(|vhost| vhost.queue(&spec.name).is_some())
+        }
+        Command::DeclareExchange(spec) => {
+            let vhost = catalog.vhost(&spec.vhost);
+            vhost.is_some_and(|vhost| vhost.exchange(&spec.name).is_some())
+        }
+        _ => false,
+    }
 }
 
 fn writer<'a>(broker: &'a Broker, cluster_name: &'a str) -> Writer<'a> {

@@ -221,7 +221,11 @@ async fn get(call: Call) -> Answered {
             redelivered,
             remaining,
             ..
-        } = call.broker.get(&queue, false).await
+        } = call
+            .broker
+            .get(&queue, false)
+            .await
+            .map_err(|away| Failure::Broken(away.text.to_string()))?
         else {
             break;
         };

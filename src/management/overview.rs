@@ -82,7 +82,7 @@ fn totals(call: &Call) -> (Value, Totals) {
     let queues: Vec<_> = vhosts.flat_map(|vhost| vhost.queues()).collect();
     let consumers: usize = queues
         .iter()
-        .map(|queue| queue.read(|machine| machine.consumer_count()))
+        .map(|queue| queue.read(|machine| machine.consumer_count()).unwrap_or(0))
         .sum();
     let mut connections = call.broker.connections().all();
     connections.retain(|connection| {

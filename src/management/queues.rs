@@ -103,7 +103,7 @@ fn list_view(call: &Call) -> View {
     match call.query.is_true("enable_queue_totals") || config.enable_queue_totals {
         true => |call, vhost, spec| {
             let mut view = declared_view(call, vhost, spec);
-            let counts = live(call, vhost, spec).map(|queue| queue.read(|machine| machine.counts()));
+            let counts = live(call, vhost, spec).map(|queue| queue.counts());
             let counts = counts.unwrap_or_default();
             view["messages"] = json!(counts.ready + counts.unacked);
             view["messages_ready"] = json!(counts.ready);
@@ -252,12 +252,15 @@ fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         view["owner_pid_details"] = owner_view(owner);
     }
     if let Some(queue) = live(call, vhost, spec) {
-        let (exclusive, active) = queue.read(|machine| {
+        let exclusive_and_active = queue.read(|machine| {
             let exclusive = machine.consumers().find(|consumer| consumer.exclusive);
-            let exclusive = exclusive.map(|consumer| consumer.handle.tag.clone());
-            let active = machine.single_active_consumer().map(|consumer| consumer.tag.clone());
+            let exclusive = exclusive.map(|consumer| consumer.handle.tag().to_owned());
+            let active = machine
+                .single_active_consumer()
+                .map(|consumer| consumer.tag().to_owned());
             (exclusive, active)
         });
+        let (exclusive, active) = exclusive_and_active.unwrap_or_default();
         if exclusive.is_some() {
             view["exclusive_consumer_tag"] = json!(exclusive);
         }
@@ -343,7 +346,8 @@ async fn purge(call: Call) -> Answered {
     let identity = call.identity()?;
     let name = declare::queue_purge(&call.broker.catalog(), &identity.who(), None, &method).map_err(Failure::of)?;
     let queue = call.broker.vhost(&identity.vhost).and_then(|vhost| vhost.queue(&name));
-    call.broker.purge(&queue.ok_or(Failure::NotFound)?);
+    let purged = call.broker.purge(&queue.ok_or(Failure::NotFound)?).await;
+    purged.map_err(|away| Failure::Broken(away.text.to_string()))?;
     Ok(Answer::Done)
 }
 

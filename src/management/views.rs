@@ -46,7 +46,7 @@ impl Totals {
     /// Adds the queues up.
     pub fn of(queues: &[Arc<QueueHandle>]) -> Self {
         queues.iter().fold(Self::default(), |totals, queue| {
-            let counts = queue.read(|machine| machine.counts());
+            let counts = queue.counts();
             Self {
                 ready: totals.ready + counts.ready,
                 unacked: totals.unacked + counts.unacked,

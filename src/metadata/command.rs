@@ -6,11 +6,33 @@ use serde_json::Value;
 use crate::auth::PasswordHash;
 use crate::spec::policy::PolicySpec;
 use crate::spec::{BindingSpec, ExchangeSpec, QueueSpec, QueueType};
-use crate::types::{ExchangeName, QueueName, UserName, VhostName};
+use crate::types::{ExchangeName, NodeId, QueueName, UserName, VhostName};
 
 /// A command, stamped with everything that was decided by whoever sent it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Command {
+    /// A node is a member of the cluster, or has another name or address.
+    PutNode {
+        node: NodeId,
+        name: String,
+        address: String,
+    },
+    /// A node is no member any more: what lived on it is gone.
+    RemoveNode(NodeId),
+    /// A run of a node is over: what was declared for that long is gone.
+    EndRun(NodeId),
+    /// A node is to be in the group of a replicated queue.
+    AddQueueMember {
+        vhost: VhostName,
+        name: QueueName,
+        node: NodeId,
+    },
+    /// A node is to leave the group of a replicated queue.
+    RemoveQueueMember {
+        vhost: VhostName,
+        name: QueueName,
+        node: NodeId,
+    },
     PutVhost(VhostSpec),
     DeleteVhost(VhostName),
     /// `None` takes the limit away.
@@ -148,6 +170,10 @@ pub struct TopicPermissionSpec {
 /// What the broker carries out after a command, in this order.
 #[derive(Clone, Debug)]
 pub enum Change {
+    /// The members of the cluster are others.
+    NodesChanged,
+    /// The nodes that have a replicated queue are others.
+    QueueMembersChanged(QueueSpec),
     VhostAdded(VhostName),
     /// Everything in it is gone with it; no other change says so.
     VhostDeleted(VhostName),

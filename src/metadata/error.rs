@@ -19,6 +19,9 @@ pub enum CatalogError {
     NoExchange(VhostName, ExchangeName),
     #[error("no queue '{1}' in vhost '{0}'")]
     NoQueue(VhostName, QueueName),
+    /// Somebody else declared it in the same moment, otherwise: whoever wanted to looks again.
+    #[error("'{0}' was declared by another client in the same moment")]
+    Raced(String),
     #[error("operation not permitted on the default exchange")]
     DefaultExchange,
     #[error("deletion of system exchange '{1}' in vhost '{0}' not allowed")]
@@ -44,7 +47,8 @@ impl Refusal for CatalogError {
         let code = match self {
             Self::NoVhost(_) | Self::NoUser(_) | Self::NoExchange(..) | Self::NoQueue(..) => ReplyCode::NotFound,
             Self::DefaultExchange | Self::SystemExchange(..) => ReplyCode::AccessRefused,
-            Self::ProtectedVhost(_)
+            Self::Raced(_)
+            | Self::ProtectedVhost(_)
             | Self::ExchangeInUse(..)
             | Self::QueueLimit { .. }
             | Self::Policy(_)

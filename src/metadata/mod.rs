@@ -4,10 +4,11 @@
 //! queues and routers comes out as [`Change`]s. Rights, equivalence of a repeated declare and
 //! reserved names are the broker's to check before it sends a command; the catalogue checks what
 //! depends on other declared things. A snapshot is the list of commands that makes the same
-//! durable catalogue again, so there is one way to read either.
+//! catalogue again, so there is one way to read either.
 
 mod command;
 pub mod definitions;
+mod difference;
 mod error;
 pub mod json;
 pub mod replicated;
@@ -24,9 +25,9 @@ pub use error::CatalogError;
 pub use vhost::Vhost;
 
 use crate::auth::{Permission, TopicPermission};
+use crate::spec::QueueSpec;
 use crate::spec::policy::{Policy, PolicyKind, PolicySpec};
-use crate::spec::{BindingSpec, Destination};
-use crate::types::{ExchangeName, QueueId, QueueName, UserName, VhostName};
+use crate::types::{ExchangeName, NodeId, QueueId, UserName, VhostName};
 
 /// First byte of an encoded command or snapshot: the version of what follows.
 const FORMAT: u8 = 1;
@@ -37,10 +38,9 @@ pub struct Catalog {
     vhosts: BTreeMap<VhostName, Vhost>,
     users: BTreeMap<UserName, User>,
     global_parameters: BTreeMap<String, Value>,
+    nodes: BTreeMap<NodeId, Node>,
     next_queue_id: u64,
     rights: u64,
-    /// Auto-delete exchanges go with their last binding. Not while commands are replayed.
-    live: bool,
 }
 
 /// A user with limits.
@@ -50,15 +50,13 @@ pub struct User {
     pub limits: BTreeMap<UserLimit, i64>,
 }
 
-/// What of a command is to be written down. Things of one connection or one run of the node are
-/// not.
-#[derive(Debug)]
-pub struct Survives {
-    /// The command itself.
-    pub command: bool,
-    /// Durable exchanges that went with their last binding: a replay does not see the transient
-    /// bindings, so it must not conclude this by itself.
-    pub also: Vec<Command>,
+/// A member of the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// `rabbit@host`.
+    pub name: String,
+    /// HOST:PORT where other nodes find it.
+    pub address: String,
 }
 
 /// Bytes that are no command or snapshot this version can read.
@@ -108,59 +106,26 @@ impl Catalog {
             vhosts: BTreeMap::new(),
             users: BTreeMap::new(),
             global_parameters: BTreeMap::new(),
+            nodes: BTreeMap::new(),
             next_queue_id: 1,
             rights: 0,
-            live: true,
         }
     }
 
-    /// Nothing declared, for replaying what was written down; see [`Catalog::go_live`].
-    pub fn replaying() -> Self {
-        Self {
-            live: false,
-            ..Self::new()
+    /// The members of the cluster.
+    pub fn nodes(&self) -> &BTreeMap<NodeId, Node> {
+        &self.nodes
+    }
+
+    /// Whether the command would change nothing, which saves its way to all nodes.
+    pub fn has_already(&self, command: &Command) -> bool {
+        match command {
+            Command::Bind { vhost, binding } => self.vhost(vhost).is_some_and(|vhost| {
+                let mut bound = vhost.bindings_to(&binding.destination);
+                bound.any(|own| own == binding)
+            }),
+            _ => false,
         }
-    }
-
-    /// Everything that was written down is replayed: from now on commands have their full effect.
-    pub fn go_live(&mut self) {
-        self.live = true;
-        self.vhosts.values_mut().for_each(|vhost| vhost.live = true);
-    }
-
-    /// Applies a command; `changes` gets what follows from it, in order. Says what is to be
-    /// written down.
-    ///
-    /// # Errors
-    /// When something the command needs is missing or forbids it. Nothing has changed then.
-    pub fn apply(&mut self, command: &Command, changes: &mut Vec<Change>) -> Result<Survives, CatalogError> {
-        let from = changes.len();
-        let durable = self.is_durable(command);
-        self.carry_out(command, changes)?;
-        let dropped = match command {
-            Command::DeleteExchange { name, .. } => Some(name),
-            _ => None,
-        };
-        let also = changes[from..].iter().filter_map(|change| match change {
-            Change::ExchangeDeleted(spec) if spec.durable && Some(&spec.name) != dropped => {
-                Some(Command::DeleteExchange {
-                    vhost: spec.vhost.clone(),
-                    name: spec.name.clone(),
-                    if_unused: false,
-                })
-            }
-            _ => None,
-        });
-        // A repeat changes nothing, and nothing of it is written down.
-        let can_repeat = matches!(
-            command,
-            Command::DeclareExchange(_) | Command::DeclareQueue(_) | Command::Bind { .. } | Command::Unbind { .. }
-        );
-        let command = durable && !(can_repeat && changes.len() == from);
-        Ok(Survives {
-            command,
-            also: also.collect(),
-        })
     }
 
     /// A vhost.
@@ -188,18 +153,13 @@ impl Catalog {
         &self.global_parameters
     }
 
-    /// The id for the next queue to be declared.
-    pub fn next_queue_id(&self) -> QueueId {
-        QueueId(self.next_queue_id)
-    }
-
     /// Counts changes of users' rights: what was found out under an older count is to be asked
     /// again.
     pub fn rights_version(&self) -> u64 {
         self.rights
     }
 
-    /// The durable catalogue as bytes.
+    /// The catalogue as bytes.
     pub fn snapshot(&self) -> Vec<u8> {
         encoded(&Snapshot {
             next_queue_id: self.next_queue_id,
@@ -207,13 +167,13 @@ impl Catalog {
         })
     }
 
-    /// Reads a snapshot, ready for replaying what was written after it.
+    /// Reads a snapshot.
     ///
     /// # Errors
     /// When the version is unknown, or the bytes are damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, FormatError> {
         let snapshot: Snapshot = decoded(bytes)?;
-        let mut catalog = Self::replaying();
+        let mut catalog = Self::new();
         for command in &snapshot.commands {
             catalog.apply(command, &mut Vec::new())?;
         }
@@ -221,41 +181,33 @@ impl Catalog {
         Ok(catalog)
     }
 
-    fn is_durable(&self, command: &Command) -> bool {
+    /// Applies a command; `changes` gets what follows from it, in order.
+    ///
+    /// # Errors
+    /// When something the command needs is missing or forbids it. Nothing has changed then.
+    pub fn apply(&mut self, command: &Command, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
         match command {
-            Command::DeclareExchange(spec) => spec.durable,
-            Command::DeclareQueue(spec) => spec.durable && spec.exclusive_owner.is_none(),
-            Command::DeleteExchange { vhost, name, .. } => self.exchange_survives(vhost, name),
-            Command::DeleteQueue { vhost, name } => self.queue_survives(vhost, name),
-            Command::Bind { vhost, binding } | Command::Unbind { vhost, binding } => {
-                self.binding_survives(vhost, binding)
+            Command::PutNode { node, name, address } => {
+                let known = Node {
+                    name: name.clone(),
+                    address: address.clone(),
+                };
+                if self.nodes.insert(*node, known.clone()) != Some(known) {
+                    changes.push(Change::NodesChanged);
+                }
             }
-            _ => true,
-        }
-    }
-
-    fn exchange_survives(&self, vhost: &VhostName, name: &ExchangeName) -> bool {
-        self.vhosts
-            .get(vhost)
-            .and_then(|vhost| vhost.exchange(name))
-            .is_some_and(|spec| spec.durable)
-    }
-
-    fn queue_survives(&self, vhost: &VhostName, name: &QueueName) -> bool {
-        let spec = self.vhosts.get(vhost).and_then(|vhost| vhost.queue(name));
-        spec.is_some_and(|spec| spec.durable && spec.exclusive_owner.is_none())
-    }
-
-    fn binding_survives(&self, vhost: &VhostName, binding: &BindingSpec) -> bool {
-        self.exchange_survives(vhost, &binding.source)
-            && match &binding.destination {
-                Destination::Queue(name) => self.queue_survives(vhost, name),
-                Destination::Exchange(name) => self.exchange_survives(vhost, name),
+            Command::RemoveNode(node) => self.remove_node(*node, changes),
+            Command::EndRun(node) => {
+                for vhost in self.vhosts.values_mut() {
+                    vhost.end_run(*node, false, changes);
+                }
             }
-    }
-
-    fn carry_out(&mut self, command: &Command, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
-        match command {
+            Command::AddQueueMember { vhost, name, node } => {
+                return self.vhost_mut(vhost)?.change_members(name, *node, true, changes);
+            }
+            Command::RemoveQueueMember { vhost, name, node } => {
+                return self.vhost_mut(vhost)?.change_members(name, *node, false, changes);
+            }
             Command::PutVhost(spec) => self.put_vhost(spec, changes),
             Command::DeleteVhost(name) => return self.delete_vhost(name, changes),
             Command::SetVhostLimit { vhost, limit, value } => {
@@ -329,15 +281,11 @@ impl Catalog {
                     .parameters
                     .remove(&(component.clone(), name.clone()));
             }
-            Command::DeclareExchange(spec) => self.vhost_mut(&spec.vhost)?.declare_exchange(spec, changes),
+            Command::DeclareExchange(spec) => return self.vhost_mut(&spec.vhost)?.declare_exchange(spec, changes),
             Command::DeleteExchange { vhost, name, if_unused } => {
                 return self.vhost_mut(vhost)?.delete_exchange(name, *if_unused, changes);
             }
-            Command::DeclareQueue(spec) => {
-                self.vhost_mut(&spec.vhost)?.declare_queue(spec, changes)?;
-                // An id is never used again, also when the queue does not survive.
-                self.next_queue_id = self.next_queue_id.max(spec.id.0.saturating_add(1));
-            }
+            Command::DeclareQueue(spec) => return self.declare_queue(spec, changes),
             Command::DeleteQueue { vhost, name } => return self.vhost_mut(vhost)?.delete_queue(name, changes),
             Command::Bind { vhost, binding } => return self.vhost_mut(vhost)?.bind(binding, changes),
             Command::Unbind { vhost, binding } => return self.vhost_mut(vhost)?.unbind(binding, changes),
@@ -345,12 +293,41 @@ impl Catalog {
         Ok(())
     }
 
+    fn declare_queue(&mut self, spec: &QueueSpec, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
+        // One out of a snapshot has its id; whoever proposes a new one cannot know it.
+        let id = match spec.id {
+            QueueId(0) => QueueId(self.next_queue_id),
+            id => id,
+        };
+        if self.vhost_mut(&spec.vhost)?.declare_queue(spec, id, changes)? {
+            // An id is never used again.
+            self.next_queue_id = self.next_queue_id.max(id.0.saturating_add(1));
+        }
+        Ok(())
+    }
+
+    fn remove_node(&mut self, node: NodeId, changes: &mut Vec<Change>) {
+        if self.nodes.remove(&node).is_none() {
+            return;
+        }
+        changes.push(Change::NodesChanged);
+        for vhost in self.vhosts.values_mut() {
+            vhost.end_run(node, true, changes);
+            let is_member = |spec: &&QueueSpec| spec.members.iter().any(|member| member.node == node);
+            let mut replicated: Vec<_> = vhost.queues().filter(is_member).map(|spec| spec.name.clone()).collect();
+            replicated.sort();
+            for name in replicated {
+                // It was just found.
+                let _ = vhost.change_members(&name, node, false, changes);
+            }
+        }
+    }
+
     fn put_vhost(&mut self, spec: &VhostSpec, changes: &mut Vec<Change>) {
         match self.vhosts.get_mut(&spec.name) {
             Some(vhost) => vhost.spec = spec.clone(),
             None => {
-                self.vhosts
-                    .insert(spec.name.clone(), Vhost::new(spec.clone(), self.live, changes));
+                self.vhosts.insert(spec.name.clone(), Vhost::new(spec.clone(), changes));
             }
         }
     }
@@ -421,9 +398,17 @@ impl Catalog {
             .ok_or_else(|| CatalogError::NoUser(name.clone()))
     }
 
-    /// The commands that make the durable part again, in an order that applies.
+    /// The commands that make the same again, in an order that applies.
     fn to_commands(&self) -> Vec<Command> {
-        let mut commands = Vec::new();
+        let mut commands: Vec<_> = self
+            .nodes
+            .iter()
+            .map(|(node, known)| Command::PutNode {
+                node: *node,
+                name: known.name.clone(),
+                address: known.address.clone(),
+            })
+            .collect();
         for user in self.users.values() {
             let name = &user.spec.name;
             commands.push(Command::PutUser(user.spec.clone()));
@@ -440,70 +425,64 @@ impl Catalog {
             });
         }
         for vhost in self.vhosts.values() {
-            self.vhost_commands(vhost, &mut commands);
+            vhost_commands(vhost, &mut commands);
         }
         commands
     }
-
-    fn vhost_commands(&self, vhost: &Vhost, commands: &mut Vec<Command>) {
-        let name = vhost.name();
-        commands.push(Command::PutVhost(vhost.spec.clone()));
-        for (user, (patterns, _)) in &vhost.permissions {
-            let (user, vhost, patterns) = (user.clone(), name.clone(), patterns.clone());
-            commands.push(Command::SetPermission { user, vhost, patterns });
-        }
-        for ((user, exchange), (patterns, _)) in &vhost.topic_permissions {
-            let (user, vhost, exchange, patterns) = (user.clone(), name.clone(), exchange.clone(), patterns.clone());
-            commands.push(Command::SetTopicPermission {
-                user,
-                vhost,
-                exchange,
-                patterns,
-            });
-        }
-        commands.extend(
-            vhost
-                .policies
-                .values()
-                .map(|policy| Command::PutPolicy(policy.spec.clone())),
-        );
-        commands.extend(
-            vhost
-                .operator_policies
-                .values()
-                .map(|policy| Command::PutOperatorPolicy(policy.spec.clone())),
-        );
-        for ((component, parameter), value) in &vhost.parameters {
-            commands.push(Command::PutParameter {
-                vhost: name.clone(),
-                component: component.clone(),
-                name: parameter.clone(),
-                value: value.clone(),
-            });
-        }
-        let exchanges = vhost
-            .exchanges()
-            .filter(|spec| spec.durable && !is_predeclared(&spec.name));
-        commands.extend(exchanges.cloned().map(Command::DeclareExchange));
-        let queues = vhost
-            .queues()
-            .filter(|spec| spec.durable && spec.exclusive_owner.is_none());
-        commands.extend(queues.cloned().map(Command::DeclareQueue));
-        for binding in vhost.bindings().filter(|binding| self.binding_survives(name, binding)) {
-            commands.push(Command::Bind {
-                vhost: name.clone(),
-                binding: binding.clone(),
-            });
-        }
-        // Last: a limit may be lower than what there is.
-        commands.extend(vhost.limits.iter().map(|(limit, value)| Command::SetVhostLimit {
-            vhost: name.clone(),
-            limit: *limit,
-            value: Some(*value),
-        }));
-    }
 }
 
+fn vhost_commands(vhost: &Vhost, commands: &mut Vec<Command>) {
+    let name = vhost.name();
+    commands.push(Command::PutVhost(vhost.spec.clone()));
+    for (user, (patterns, _)) in &vhost.permissions {
+        let (user, vhost, patterns) = (user.clone(), name.clone(), patterns.clone());
+        commands.push(Command::SetPermission { user, vhost, patterns });
+    }
+    for ((user, exchange), (patterns, _)) in &vhost.topic_permissions {
+        let (user, vhost, exchange, patterns) = (user.clone(), name.clone(), exchange.clone(), patterns.clone());
+        commands.push(Command::SetTopicPermission {
+            user,
+            vhost,
+            exchange,
+            patterns,
+        });
+    }
+    commands.extend(
+        vhost
+            .policies
+            .values()
+            .map(|policy| Command::PutPolicy(policy.spec.clone())),
+    );
+    commands.extend(
+        vhost
+            .operator_policies
+            .values()
+            .map(|policy| Command::PutOperatorPolicy(policy.spec.clone())),
+    );
+    for ((component, parameter), value) in &vhost.parameters {
+        commands.push(Command::PutParameter {
+            vhost: name.clone(),
+            component: component.clone(),
+            name: parameter.clone(),
+            value: value.clone(),
+        });
+    }
+    let exchanges = vhost.exchanges().filter(|spec| !is_predeclared(&spec.name));
+    commands.extend(exchanges.cloned().map(Command::DeclareExchange));
+    commands.extend(vhost.queues().cloned().map(Command::DeclareQueue));
+    for binding in vhost.bindings() {
+        commands.push(Command::Bind {
+            vhost: name.clone(),
+            binding: binding.clone(),
+        });
+    }
+    // Last: a limit may be lower than what there is.
+    commands.extend(vhost.limits.iter().map(|(limit, value)| Command::SetVhostLimit {
+        vhost: name.clone(),
+        limit: *limit,
+        value: Some(*value),
+    }));
+}
 fn is_predeclared(name: &str) -> bool {
     name.is_empty() || name.starts_with("amq.")
 }

@@ -1,22 +1,11 @@
 //! The catalogue as a replicated machine: one log of commands for the whole cluster.
 //!
-//! A record is an encoded [`Command`]. All members must answer it alike, so the log holds only what
-//! all of them see alike:
-//!
-//! * Transient exchanges, transient or exclusive queues, and bindings from or to such are not in
-//!   it: they end with a connection or with a run of their node, are in no snapshot, and a member
-//!   that began with one would know less than the others. Each node has them in a [`Catalog`] of
-//!   its own. [`Machine::check`] refuses the declares; a binding to one fails, because its end is
-//!   unknown here.
-//! * For the same reason nothing is concluded from what is bound. That a durable auto-delete
-//!   exchange goes with its last binding is for the node to say where that went, with the
-//!   `DeleteExchange` that [`Catalog::apply`] gives as [`Survives::also`](super::Survives::also);
-//!   `if_unused` is decided by the proposer, for here only durable bindings count. The limit of a
-//!   vhost's queues counts durable ones.
-//! * The id of a queue is given here, when its declare is applied: two nodes may propose at once.
-//!   Ids of a node's own queues must come from another range.
+//! A record is an encoded [`Command`]. Everything is in it, also what ends with a connection or with
+//! a run of a node: any node may route to it. The id of a queue is given here, when its declare is
+//! applied: two nodes may propose at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::RwLock;
@@ -28,35 +17,48 @@ use crate::machine::{Machine, Parts, Unreadable};
 const PIECE: usize = 256 * 1024;
 
 /// What a node hears of every record that was applied, also of those it did not propose.
-pub enum News<'a> {
+pub enum News {
     /// What follows, in this order.
-    Changed(&'a [Change]),
-    /// The whole catalogue is another one.
-    Replaced,
+    Changed(Vec<Change>),
+    /// The whole catalogue is another one than this.
+    Replaced(Catalog),
 }
 
-/// Carries out what is declared. Called in the order of the log, the catalogue not locked.
-pub type Listener = Box<dyn FnMut(News<'_>) + Send + Sync>;
+/// Carries out what is declared. Called in the order of the log while the catalogue is locked, so
+/// that nobody sees a thing in it that is not live yet. What it gives is called when the lock is
+/// free again.
+pub type Listener = Box<dyn FnMut(&Catalog, News) -> Afterwards + Send + Sync>;
+
+/// What is left to do.
+pub type Afterwards = Option<Box<dyn FnOnce()>>;
 
 /// See the head of this file.
 pub struct Replicated {
     /// Others read it and change nothing.
     catalog: Arc<RwLock<Catalog>>,
     listener: Listener,
+    /// Bytes of the last snapshot.
+    snapshot_bytes: AtomicU64,
 }
 
 impl Replicated {
     /// Nothing declared.
     pub fn new(listener: Listener) -> Self {
         Self {
-            catalog: Arc::new(RwLock::new(Catalog::replaying())),
+            catalog: Arc::new(RwLock::new(Catalog::new())),
             listener,
+            snapshot_bytes: AtomicU64::default(),
         }
     }
 
     /// What is declared, to be read.
     pub fn catalog(&self) -> Arc<RwLock<Catalog>> {
         Arc::clone(&self.catalog)
+    }
+
+    /// Bytes of the last snapshot that was made or read.
+    pub fn snapshot_bytes(&self) -> u64 {
+        self.snapshot_bytes.load(Ordering::Relaxed)
     }
 }
 
@@ -65,44 +67,32 @@ fn read(record: &[u8]) -> Result<Command, Unreadable> {
 }
 
 impl Machine for Replicated {
-    /// What follows from the command, or why it was refused; nothing has changed then.
-    type Output = Result<Vec<Change>, CatalogError>;
+    /// Why the command was refused; nothing has changed then.
+    type Output = Result<(), CatalogError>;
 
     fn check(record: &[u8]) -> Result<(), Unreadable> {
-        let ends_with_its_node = match read(record)? {
-            Command::DeclareExchange(spec) => !spec.durable,
-            Command::DeclareQueue(spec) => !spec.durable || spec.exclusive_owner.is_some(),
-            _ => false,
-        };
-        match ends_with_its_node {
-            true => Err(Unreadable::new(
-                "what ends with a node or a connection is not replicated",
-            )),
-            false => Ok(()),
-        }
+        read(record).map(drop)
     }
 
     fn apply(&mut self, _index: u64, record: Bytes) -> Result<Self::Output, Unreadable> {
-        let mut command = read(&record)?;
+        let command = read(&record)?;
         let mut changes = Vec::new();
-        let applied = {
-            let mut catalog = self.catalog.write();
-            if let Command::DeclareQueue(spec) = &mut command {
-                let vhost = catalog.vhost(&spec.vhost);
-                let same = vhost.and_then(|vhost| vhost.queue(&spec.name));
-                spec.id = same.map_or(catalog.next_queue_id(), |same| same.id);
-            }
-            catalog.apply(&command, &mut changes)
+        let mut catalog = self.catalog.write();
+        let applied = catalog.apply(&command, &mut changes);
+        let afterwards = match applied {
+            Ok(()) => (self.listener)(&catalog, News::Changed(changes)),
+            Err(_) => None,
         };
-        if let Err(error) = applied {
-            return Ok(Err(error));
+        drop(catalog);
+        if let Some(afterwards) = afterwards {
+            afterwards();
         }
-        (self.listener)(News::Changed(&changes));
-        Ok(Ok(changes))
+        Ok(applied)
     }
 
     fn snapshot(&self) -> Parts {
         let mut rest = Bytes::from(self.catalog.read().snapshot());
+        self.snapshot_bytes.store(rest.len() as u64, Ordering::Relaxed);
         Box::new(std::iter::from_fn(move || {
             let piece = rest.split_to(rest.len().min(PIECE));
             (!piece.is_empty()).then_some(Ok(piece))
@@ -115,8 +105,14 @@ impl Machine for Replicated {
             whole.extend_from_slice(&piece?);
         }
         let catalog = Catalog::restore(&whole).map_err(|error| Unreadable(error.to_string()))?;
-        *self.catalog.write() = catalog;
-        (self.listener)(News::Replaced);
+        let mut current = self.catalog.write();
+        let before = std::mem::replace(&mut *current, catalog);
+        self.snapshot_bytes.store(whole.len() as u64, Ordering::Relaxed);
+        let afterwards = (self.listener)(&current, News::Replaced(before));
+        drop(current);
+        if let Some(afterwards) = afterwards {
+            afterwards();
+        }
         Ok(())
     }
 }

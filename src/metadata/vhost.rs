@@ -1,7 +1,7 @@
 //! What is declared in one virtual host.
 //!
 //! Holds: a binding stands in its source's `outgoing` and its source in the destination's
-//! `sources`, or in neither; once live, an auto-delete exchange that lost its last binding is gone.
+//! `sources`, or in neither; an auto-delete exchange that lost its last binding is gone.
 
 use std::collections::BTreeMap;
 
@@ -12,8 +12,8 @@ use super::command::{Change, PermissionSpec, TopicPermissionSpec, VhostLimit, Vh
 use super::error::CatalogError;
 use crate::auth::{Permission, TopicPermission};
 use crate::spec::policy::{self, Policy, Subject};
-use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSpec};
-use crate::types::{ExchangeName, FieldTable, FieldValue, QueueName, UserName, VhostName};
+use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, Member, QueueSpec};
+use crate::types::{ExchangeName, FieldTable, FieldValue, NodeId, QueueId, QueueName, UserName, VhostName};
 
 /// The exchanges every vhost has; the last argument says whether clients may not publish to it.
 const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
@@ -39,8 +39,6 @@ pub struct Vhost {
     pub parameters: BTreeMap<(String, String), Value>,
     exchanges: FxHashMap<ExchangeName, Exchange>,
     queues: FxHashMap<QueueName, Queue>,
-    /// Auto-delete exchanges go with their last binding.
-    pub(super) live: bool,
 }
 
 #[derive(Debug)]
@@ -58,7 +56,7 @@ struct Queue {
 
 impl Vhost {
     /// With the predeclared exchanges and nothing else.
-    pub(super) fn new(spec: VhostSpec, live: bool, changes: &mut Vec<Change>) -> Self {
+    pub(super) fn new(spec: VhostSpec, changes: &mut Vec<Change>) -> Self {
         let mut vhost = Self {
             limits: BTreeMap::new(),
             permissions: BTreeMap::new(),
@@ -68,7 +66,6 @@ impl Vhost {
             parameters: BTreeMap::new(),
             exchanges: FxHashMap::default(),
             queues: FxHashMap::default(),
-            live,
             spec,
         };
         changes.push(Change::VhostAdded(vhost.spec.name.clone()));
@@ -80,10 +77,12 @@ impl Vhost {
                 durable: true,
                 auto_delete: false,
                 internal,
+                home: NodeId::default(),
                 arguments: FieldTable::new(),
                 user: "rmq-internal".into(),
             };
-            vhost.declare_exchange(&spec, changes);
+            // It has none yet.
+            let _ = vhost.declare_exchange(&spec, changes);
         }
         vhost
     }
@@ -179,9 +178,21 @@ impl Vhost {
         })
     }
 
-    pub(super) fn declare_exchange(&mut self, spec: &ExchangeSpec, changes: &mut Vec<Change>) {
-        if self.exchanges.contains_key(&spec.name) {
-            return;
+    /// Declares an exchange; the same again is no change.
+    pub(super) fn declare_exchange(
+        &mut self,
+        spec: &ExchangeSpec,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), CatalogError> {
+        if let Some(Exchange { spec: known, .. }) = self.exchanges.get(&spec.name) {
+            let is_same = known.kind == spec.kind
+                && (known.durable, known.auto_delete, known.internal)
+                    == (spec.durable, spec.auto_delete, spec.internal)
+                && known.arguments == spec.arguments;
+            return match is_same {
+                true => Ok(()),
+                false => Err(CatalogError::Raced(spec.name.to_string())),
+            };
         }
         let exchange = Exchange {
             spec: spec.clone(),
@@ -190,22 +201,92 @@ impl Vhost {
         };
         self.exchanges.insert(spec.name.clone(), exchange);
         changes.push(Change::ExchangeDeclared(spec.clone()));
+        Ok(())
     }
 
-    pub(super) fn declare_queue(&mut self, spec: &QueueSpec, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
-        if self.queues.contains_key(&spec.name) {
+    /// Ends what was declared for a run of that node, or, with `all`, what lived on it.
+    pub(super) fn end_run(&mut self, node: NodeId, all: bool, changes: &mut Vec<Change>) {
+        let of_node = |spec: &QueueSpec| {
+            let lives_there = spec.home == node && spec.members.is_empty();
+            lives_there && (all || spec.is_transient())
+        };
+        let mut queues: Vec<_> = self
+            .queues()
+            .filter(|spec| of_node(spec))
+            .map(|spec| spec.name.clone())
+            .collect();
+        // In the order of names: what is replicated must not depend on a hash's order.
+        queues.sort();
+        for name in queues {
+            // It was just found.
+            let _ = self.delete_queue(&name, changes);
+        }
+        let ended = self.exchanges().filter(|spec| !spec.durable && spec.home == node);
+        let mut exchanges: Vec<_> = ended.map(|spec| spec.name.clone()).collect();
+        exchanges.sort();
+        for name in exchanges {
+            self.remove_exchange(name, changes);
+        }
+    }
+
+    /// A node is, or is not any more, to be in the group of a replicated queue.
+    pub(super) fn change_members(
+        &mut self,
+        name: &QueueName,
+        node: NodeId,
+        is_member: bool,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), CatalogError> {
+        let vhost = self.name().clone();
+        let queue = self.queues.get_mut(name);
+        let spec = queue
+            .map(|queue| &mut queue.spec)
+            .filter(|spec| !spec.members.is_empty());
+        let spec = spec.ok_or_else(|| CatalogError::NoQueue(vhost, name.clone()))?;
+        let known = spec.members.iter().any(|member| member.node == node);
+        if known == is_member {
             return Ok(());
         }
-        self.check_queue_limit(&spec.name)?;
-        self.queues.insert(
-            spec.name.clone(),
-            Queue {
-                spec: spec.clone(),
-                sources: FxHashSet::default(),
-            },
-        );
-        changes.push(Change::QueueDeclared(spec.clone()));
+        match is_member {
+            true => {
+                spec.generations += 1;
+                let generation = spec.generations;
+                spec.members.push(Member { node, generation });
+            }
+            // The last one stays: a queue without members would be another kind of queue.
+            false if spec.members.len() > 1 => spec.members.retain(|member| member.node != node),
+            false => return Ok(()),
+        }
+        changes.push(Change::QueueMembersChanged(spec.clone()));
         Ok(())
+    }
+
+    /// Declares a queue under that id and says whether it is new; the same again is no change.
+    pub(super) fn declare_queue(
+        &mut self,
+        spec: &QueueSpec,
+        id: QueueId,
+        changes: &mut Vec<Change>,
+    ) -> Result<bool, CatalogError> {
+        if let Some(Queue { spec: known, .. }) = self.queues.get(&spec.name) {
+            let is_same = known.queue_type == spec.queue_type
+                && (known.durable, known.auto_delete, known.exclusive_owner)
+                    == (spec.durable, spec.auto_delete, spec.exclusive_owner)
+                && known.arguments == spec.arguments;
+            return match is_same {
+                true => Ok(false),
+                false => Err(CatalogError::Raced(spec.name.to_string())),
+            };
+        }
+        self.check_queue_limit(&spec.name)?;
+        let spec = QueueSpec { id, ..spec.clone() };
+        changes.push(Change::QueueDeclared(spec.clone()));
+        let queue = Queue {
+            spec,
+            sources: FxHashSet::default(),
+        };
+        self.queues.insert(queue.spec.name.clone(), queue);
+        Ok(true)
     }
 
     /// Deletes an exchange; a missing one is no error.
@@ -347,7 +428,7 @@ impl Vhost {
 
     fn drop_if_unbound(&mut self, name: &ExchangeName, changes: &mut Vec<Change>) {
         let unbound = |exchange: &Exchange| exchange.spec.auto_delete && exchange.outgoing.is_empty();
-        if self.live && self.exchanges.get(name).is_some_and(unbound) {
+        if self.exchanges.get(name).is_some_and(unbound) {
             self.remove_exchange(name.clone(), changes);
         }
     }

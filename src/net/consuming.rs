@@ -1,6 +1,8 @@
 //! Consumers and single fetches.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 use super::methods::refusal;
 use super::session::Session;
@@ -42,11 +44,11 @@ impl Session {
         let plan = basic_consume(&self.broker.catalog(), &identity.who(), state, &method, rand::random);
         match plan.map_err(refusal)? {
             ConsumePlan::ReplyTo { tag } => self.consume_replies(number, tag, method.nowait),
-            ConsumePlan::Queue(spec) => self.consume_queue(number, spec, method.nowait),
+            ConsumePlan::Queue(spec) => self.consume_queue(number, spec, method.nowait).await,
         }
     }
 
-    fn consume_queue(&mut self, number: u16, spec: ConsumerSpec, nowait: bool) -> Result<(), Reply> {
+    async fn consume_queue(&mut self, number: u16, spec: ConsumerSpec, nowait: bool) -> Result<(), Reply> {
         let identity = self.who()?;
         let queue = self.live_queue(identity.vhost(), &spec.queue)?;
         let channel = self.channel(number)?;
@@ -64,47 +66,51 @@ impl Session {
             None => return Ok(()),
         };
         let consumer = Arc::new(Consumer {
+            key: self.broker.next_consumer(),
             outbox: self.outbox.clone(),
             channel: number,
             incarnation,
             template: DeliverTemplate::new(number, &spec.tag),
             tag: spec.tag,
             no_ack: spec.no_ack,
+            exclusive: spec.exclusive,
+            prefetch,
+            priority: spec.priority,
             arguments: spec.arguments,
             user: identity.user().clone(),
             queue_index,
             queue: Arc::downgrade(&queue),
             wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
-            id: OnceLock::new(),
+            id: Mutex::default(),
         });
-        let wish = crate::broker::ConsumeWish {
-            prefetch,
-            exclusive: spec.exclusive,
-            priority: spec.priority,
-            answer: !nowait,
-        };
-        self.broker.consume(&queue, &consumer, wish).map_err(refusal)
+        let taken = self.broker.consume(&queue, &consumer, !nowait).await;
+        taken.map_err(refusal)
     }
 
     /// The channel is to get the answers to its own requests.
     fn consume_replies(&mut self, number: u16, tag: String, nowait: bool) -> Result<(), Reply> {
         let identity = self.who()?;
         let outbox = self.outbox.clone();
-        let token = Token::random();
+        let token = Token::random(self.broker.us());
+        let key = self.broker.next_consumer();
         let channel = self.channel(number)?;
         let consumer = Consumer {
+            key,
             outbox,
             channel: number,
             incarnation: channel.incarnation,
             template: DeliverTemplate::new(number, &tag),
             tag: tag.clone(),
             no_ack: true,
+            exclusive: false,
+            prefetch: None,
+            priority: 0,
             arguments: FieldTable::new(),
             user: identity.user().clone(),
             queue_index: 0,
             queue: Weak::new(),
             wants_cancel: false,
-            id: OnceLock::new(),
+            id: Mutex::default(),
         };
         channel.reply = Some((token, tag.clone()));
         self.answer(number, nowait, BasicConsumeOk { consumer_tag: tag });
@@ -133,7 +139,11 @@ impl Session {
             consumer
         };
         if let Some(consumer) = consumer {
-            self.broker.cancel(&consumer);
+            // An auto-delete queue is gone when its last consumer hears that it is cancelled; if
+            // that task panicked it has said so.
+            if let Some(deletion) = self.broker.cancel(&consumer) {
+                let _ = deletion.await;
+            }
         }
         let consumer_tag = method.consumer_tag;
         self.answer(number, method.nowait, BasicCancelOk { consumer_tag });
@@ -151,7 +161,7 @@ impl Session {
             redelivered,
             delivery_count,
             remaining,
-        } = self.broker.get(&queue, method.no_ack).await
+        } = self.broker.get(&queue, method.no_ack).await?
         else {
             self.answer(number, false, BasicGetEmpty::default());
             return Ok(());

@@ -81,7 +81,7 @@ impl Session {
         let name = match &found {
             QueuePlan::ReplyTo => return self.declared(channel, &method, declare::REPLY_TO.into(), (0, 1)),
             QueuePlan::ReplyConsumer(name) => {
-                if !self.broker.reply_to().is_waiting(name) {
+                if !self.broker.is_reply_waiting(name) {
                     let vhost = identity.vhost().into();
                     return Err(refusal(CatalogError::NoQueue(vhost, name.clone())));
                 }
@@ -116,12 +116,12 @@ impl Session {
             Err(_) if created => return self.declared(channel, &method, name, (0, 0)),
             Err(reply) => return Err(reply),
         };
-        let counts = queue.read(|machine| (machine.ready(), machine.consumer_count() as u64));
+        let (ready, _, consumers) = self.broker.count(&queue).await?;
         if !method.passive {
             let now = self.broker.now();
             queue.touch(now);
         }
-        self.declared(channel, &method, name, counts)
+        self.declared(channel, &method, name, (ready, consumers))
     }
 
     pub(super) async fn purge_queue(&mut self, channel: u16, method: QueuePurge) -> Result<(), Reply> {
@@ -129,7 +129,7 @@ impl Session {
         let last = self.channel(channel)?.last_queue.clone();
         let name = queue_purge(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
         let queue = self.live_queue(identity.vhost(), &name)?;
-        let message_count = self.broker.purge(&queue) as u32;
+        let message_count = self.broker.purge(&queue).await? as u32;
         self.answer(channel, method.nowait, QueuePurgeOk { message_count });
         Ok(())
     }
@@ -156,7 +156,7 @@ impl Session {
     }
 
     /// Looks at the catalogue and applies the command that follows.
-    async fn decide(&self, plan: impl FnOnce(&Catalog) -> Result<Command, DeclareError>) -> Result<(), Reply> {
+    async fn decide(&self, mut plan: impl FnMut(&Catalog) -> Result<Command, DeclareError>) -> Result<(), Reply> {
         self.broker
             .decide(|catalog| Ok::<_, DeclareError>((Some(plan(catalog)?), ())))
             .await

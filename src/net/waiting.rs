@@ -29,7 +29,7 @@ impl Session {
         if self.is_held() {
             return self.wait_unblocked().await;
         }
-        if self.outbox.is_behind() || self.broker.store_is_behind() {
+        if self.outbox.is_behind() || self.broker.store_is_behind() || self.publisher.behind().is_some() {
             return self.wait_behind().await;
         }
         match self.try_read(input, least) {
@@ -105,9 +105,17 @@ impl Session {
     async fn wait_behind(&mut self) -> Option<Ending> {
         self.machine.pause(true, self.broker.now());
         let (outbox, broker) = (self.outbox.clone(), self.broker.clone());
+        let queue = self.publisher.behind().cloned();
         let deadline = self.arm();
+        let caught_up = async {
+            outbox.drained().await;
+            broker.store_drained().await;
+            if let Some(queue) = queue {
+                queue.caught_up().await;
+            }
+        };
         let ended = tokio::select! {
-            () = async { outbox.drained().await; broker.store_drained().await } => None,
+            () = caught_up => None,
             _ = self.socket.ready(Interest::ERROR) => Some(Ending::Closed),
             controls = outbox.controlled() => self.on_controls(controls).await,
             () = deadline => self.on_tick(),

@@ -17,7 +17,11 @@ impl<C, P> Queue<C, P> {
         self.check_messages();
         self.check_consumers();
         assert!(
-            self.consumers.next().is_none() || self.head().is_none() || self.deaths_wait(),
+            self.consumers.next().is_none()
+                || self.head().is_none()
+                || self.deaths_wait()
+                || self.gathering
+                || self.ready.head().is_some_and(|place| !self.is_marked(place)),
             "a consumer waits although a message is there"
         );
         // Where dead letters hold it up, the next tick goes on.

@@ -28,8 +28,19 @@ pub(super) struct Consumers<C> {
     lines: Vec<Line>,
     count: usize,
     arrivals: u64,
+    /// Sum of the prefetches, and consumers without one.
+    prefetch: (u64, usize),
     mode: Mode,
     kind: QueueType,
+}
+
+/// How many messages consumers may want beyond the next one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Wanted {
+    /// No more than they may hold.
+    Most(u64),
+    /// One of them has no limit.
+    Everything,
 }
 
 /// Whether all consumers are served, or one.
@@ -87,6 +98,7 @@ impl<C> Consumers<C> {
             lines: Vec::new(),
             count: 0,
             arrivals: 0,
+            prefetch: (0, 0),
             mode: if single_active {
                 Mode::SingleActive { active: None }
             } else {
@@ -133,6 +145,10 @@ impl<C> Consumers<C> {
         }
         self.count += 1;
         self.arrivals += 1;
+        match wish.prefetch.filter(|_| !wish.no_ack) {
+            Some(prefetch) => self.prefetch.0 += u64::from(prefetch),
+            None => self.prefetch.1 += 1,
+        }
         let cell = &mut self.cells[index as usize];
         cell.consumer = Some(Consumer {
             handle: wish.handle,
@@ -180,6 +196,10 @@ impl<C> Consumers<C> {
             self.free.push(index);
         }
         self.count -= 1;
+        match gone.prefetch {
+            Some(prefetch) => self.prefetch.0 -= u64::from(prefetch),
+            None => self.prefetch.1 -= 1,
+        }
         if !self.iter().any(|(_, other)| other.priority == gone.priority) {
             self.lines.retain(|line| line.priority != gone.priority);
         }
@@ -268,6 +288,35 @@ impl<C> Consumers<C> {
         }
     }
 
+    /// Whoever had no room takes messages again.
+    pub fn unstall_all(&mut self) {
+        let stalled = self.iter().filter(|(_, one)| one.standing == Standing::Stalled);
+        let ids: Vec<_> = stalled.map(|(id, _)| id).collect();
+        ids.into_iter().for_each(|id| self.unstall(id));
+    }
+
+    /// The consumer holds a message that was not delivered to it here.
+    pub fn holds_one_more(&mut self, id: ConsumerId) {
+        let Some(index) = self.index(id) else {
+            return;
+        };
+        let Some(consumer) = self.cells[index as usize].consumer.as_mut() else {
+            return;
+        };
+        consumer.unacked += 1;
+        if consumer.standing != Standing::Stalled {
+            self.stand(index);
+        }
+    }
+
+    /// How far ahead of the consumers to look.
+    pub fn wanted(&self) -> Wanted {
+        match self.prefetch {
+            (most, 0) => Wanted::Most(most),
+            _ => Wanted::Everything,
+        }
+    }
+
     /// Every consumer with its id, by cell.
     pub fn iter(&self) -> impl Iterator<Item = (ConsumerId, &Consumer<C>)> {
         (0..self.cells.len() as u32).filter_map(|index| self.at(index))
@@ -294,6 +343,12 @@ impl<C> Consumers<C> {
     /// Panics when lines and standings do not agree.
     pub fn check(&self) {
         assert_eq!(self.count, self.iter().count());
+        let limits = || self.iter().map(|(_, one)| one.prefetch);
+        let sums = (
+            limits().flatten().map(u64::from).sum(),
+            limits().filter(Option::is_none).count(),
+        );
+        assert_eq!(self.prefetch, sums, "sum of prefetches");
         for (id, consumer) in self.iter() {
             let index = id.0 & INDEX_MASK;
             let lines = self.lines.iter().filter(|line| line.waiting.contains(&index));

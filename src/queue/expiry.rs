@@ -28,6 +28,9 @@ impl<C, P> Queue<C, P> {
 
     /// When [`Queue::tick`] is wanted next; a time in the past means at once.
     pub fn deadline(&self) -> Option<Timestamp> {
+        if self.gathering {
+            return None;
+        }
         let expiry = self.ready.next_expiry().filter(|_| !self.deaths_wait());
         let too_long = (self.too_long() && !self.deaths_wait()).then_some(Timestamp(0));
         let overdue = self.next_overdue.filter(|_| self.outstanding.unacked() > 0);
@@ -63,7 +66,8 @@ impl<C, P> Queue<C, P> {
     where
         S: Sink<Consumer = C, Publish = P>,
     {
-        while let Some(place) = self.ready.expired_head(now)
+        while !self.gathering
+            && let Some(place) = self.ready.expired_head(now)
             && self.may_die(place)
             && let Some(entry) = self.ready.take(place)
         {

@@ -4,20 +4,22 @@
 //! no clock, no consumer and no setting has a part in it. Out of it comes the live queue when its
 //! node becomes leader. It holds 24 bytes a message, its meta where it differs from its
 //! neighbour's, and the bodies of the last [`Ledger::over`] bytes of records; older ones are read
-//! through [`Bodies`]. Blocks are shared with the snapshots that are being made, so that making one
+//! through a [`Source`]. Blocks are shared with the snapshots that are being made, so that making one
 //! costs a pointer for every 512 messages.
 
 mod living;
 mod producers;
+mod reading;
 mod snapshot;
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::machine::{Machine, Parts, Unreadable};
+use crate::machine::{KeptPiece, Machine, Parts, Source, Unreadable};
 use crate::types::Message;
 
 use super::record::{Append, Record, Seqs, records};
@@ -27,16 +29,6 @@ pub use living::Place;
 pub use producers::{Known, Producers};
 
 use living::{Living, One};
-
-/// Where bodies are when they are not in memory.
-pub trait Bodies: Send + Sync {
-    /// The stored form of a message of the ledger, which lies there. Asked by snapshots too, for
-    /// what was there when they were begun.
-    fn read(&self, seq: u64, place: Place) -> io::Result<Bytes>;
-
-    /// Takes a body that came with a snapshot, and says where it is from now on.
-    fn keep(&self, seq: u64, stored: &Bytes) -> io::Result<Place>;
-}
 
 /// What became of a batch.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -62,6 +54,16 @@ pub struct Figures {
     pub in_memory: u64,
 }
 
+impl Figures {
+    /// Whether a snapshot gives back more than it costs.
+    pub fn worth_reclaiming(&self) -> bool {
+        self.reclaimable >= self.live.max(WORTH)
+    }
+}
+
+/// Bytes below which no snapshot is made.
+const WORTH: u64 = 8 << 20;
+
 /// See the head of this file.
 #[derive(Default)]
 pub struct Ledger {
@@ -71,8 +73,10 @@ pub struct Ledger {
     delivered_up_to: u64,
     /// Bytes of records since the last snapshot, and what was alive then.
     held: u64,
-    bodies: Option<Arc<dyn Bodies>>,
+    source: Option<Arc<dyn Source>>,
     window: Window,
+    /// What the last snapshot that was begun gives back.
+    begun: AtomicU64,
 }
 
 /// The records whose bodies are in memory. A body keeps its whole batch there, so batches are what
@@ -80,9 +84,62 @@ pub struct Ledger {
 #[derive(Default)]
 struct Window {
     most: u64,
+    shared: Option<Arc<Memory>>,
     bytes: u64,
     /// The last message of each batch, and its bytes.
     batches: VecDeque<(u64, u64)>,
+}
+
+/// Bytes of records that the ledgers of a node keep in memory for the bodies in them.
+#[derive(Default)]
+pub struct Memory(AtomicU64);
+
+/// When all ledgers together have as much as this,
+const NODE_BYTES: u64 = 64 << 20;
+/// each that is written to goes down to this.
+const CROWDED_BYTES: u64 = 64 << 10;
+
+/// Bytes of records that a ledger of a node keeps in memory.
+pub const IN_MEMORY: u64 = 4 << 20;
+
+impl Window {
+    fn push(&mut self, last: u64, bytes: u64) {
+        self.bytes += bytes;
+        self.batches.push_back((last, bytes));
+        if let Some(shared) = &self.shared {
+            shared.0.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
+    fn pop(&mut self) -> Option<u64> {
+        let (last, bytes) = self.batches.pop_front()?;
+        self.bytes -= bytes;
+        if let Some(shared) = &self.shared {
+            shared.0.fetch_sub(bytes, Ordering::Relaxed);
+        }
+        Some(last)
+    }
+
+    fn is_over(&self) -> bool {
+        let shared = self
+            .shared
+            .as_ref()
+            .map_or(0, |shared| shared.0.load(Ordering::Relaxed));
+        let most = if shared > NODE_BYTES {
+            self.most.min(CROWDED_BYTES)
+        } else {
+            self.most
+        };
+        self.bytes > most
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.0.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Ledger {
@@ -92,11 +149,17 @@ impl Ledger {
     }
 
     /// Empty; no more than the last `in_memory` bytes of records stay in memory for their bodies.
-    pub fn over(bodies: Arc<dyn Bodies>, in_memory: u64) -> Self {
+    pub fn over(source: Arc<dyn Source>, in_memory: u64) -> Self {
         let mut ledger = Self::new();
-        ledger.bodies = Some(bodies);
+        ledger.source = Some(source);
         ledger.window.most = in_memory;
         ledger
+    }
+
+    /// One of many on the node, whose bodies in memory are bounded together.
+    pub fn sharing(mut self, memory: Arc<Memory>) -> Self {
+        self.window.shared = Some(memory);
+        self
     }
 
     /// What [`Queue::recover`](super::Queue::recover) wants, by sequence number. The place of each
@@ -142,25 +205,19 @@ impl Ledger {
     /// # Errors
     /// When it is gone, cannot be read, or is damaged there.
     pub fn message(&self, seq: u64) -> io::Result<Message> {
-        let stored = match self.stored(seq) {
-            Some(Stored::InMemory(stored)) => stored,
-            Some(Stored::At(place)) => read(self.bodies.as_ref(), seq, place)?,
-            None => return Err(io::Error::new(io::ErrorKind::NotFound, "the message is gone")),
-        };
-        Message::from_stored(&stored).map_err(io::Error::other)
+        let gone = || Err(io::Error::from(io::ErrorKind::NotFound));
+        self.locate(&[seq])
+            .read()
+            .pop()
+            .map_or_else(gone, |(_, message)| message)
     }
 
-    /// Stored forms lie elsewhere now.
-    pub fn moved(&mut self, moved: &[(u64, Place)]) {
-        for (seq, place) in moved {
-            self.living.set_place(*seq, *place);
+    /// Where these messages are, to be read without the ledger.
+    pub fn locate(&self, seqs: &[u64]) -> Located {
+        Located {
+            messages: seqs.iter().map(|seq| (*seq, self.stored(*seq))).collect(),
+            source: self.source.clone(),
         }
-    }
-
-    /// A snapshot was made of what was applied when [`Ledger::figures`] were `then`, and the log
-    /// before it is given back.
-    pub fn given_back(&mut self, then: &Figures) {
-        self.held = self.held.saturating_sub(then.reclaimable);
     }
 
     /// How much there is.
@@ -190,7 +247,7 @@ impl Ledger {
         } else {
             self.living.push(One {
                 seq,
-                place: Place(index),
+                place: Place::entry(index),
                 meta: append.meta,
                 count: 0,
                 body_len: append.body_len,
@@ -204,16 +261,14 @@ impl Ledger {
 
     /// Batches beyond the window leave memory.
     fn shrink_window(&mut self, seq: u64, bytes: u64) {
-        if self.bodies.is_none() {
+        if self.source.is_none() {
             return;
         }
-        self.window.bytes += bytes;
-        self.window.batches.push_back((seq, bytes));
+        self.window.push(seq, bytes);
         let mut released = None;
-        while self.window.bytes > self.window.most
-            && let Some((last, bytes)) = self.window.batches.pop_front()
+        while self.window.is_over()
+            && let Some(last) = self.window.pop()
         {
-            self.window.bytes -= bytes;
             released = Some(last);
         }
         if let Some(last) = released {
@@ -229,10 +284,35 @@ pub enum Stored {
     At(Place),
 }
 
-fn read(bodies: Option<&Arc<dyn Bodies>>, seq: u64, place: Place) -> io::Result<Bytes> {
-    match bodies {
-        Some(bodies) => bodies.read(seq, place),
-        None => Err(io::Error::new(io::ErrorKind::NotFound, "no place for bodies")),
+/// Messages of a ledger where they were when [`Ledger::locate`] was asked.
+pub struct Located {
+    messages: Vec<(u64, Option<Stored>)>,
+    source: Option<Arc<dyn Source>>,
+}
+
+impl Located {
+    /// Reads the messages, in the order they were asked for; may wait for the disk. An error is of
+    /// one that is gone, cannot be read, or is damaged there. What has moved since is to be located
+    /// again.
+    pub fn read(self) -> Vec<(u64, io::Result<Message>)> {
+        let at = self.messages.iter().filter_map(|(seq, stored)| match stored {
+            Some(Stored::At(place)) => Some((*seq, *place)),
+            _ => None,
+        });
+        let at: Vec<_> = at.collect();
+        let mut read = reading::read(self.source.as_deref(), &at).into_iter();
+        let message = |(seq, stored)| {
+            let stored = match stored {
+                Some(Stored::InMemory(stored)) => Ok(stored),
+                Some(Stored::At(_)) => read.next().unwrap_or_else(reading::gone),
+                None => reading::gone(),
+            };
+            (
+                seq,
+                stored.and_then(|stored| Message::from_stored(&stored).map_err(io::Error::other)),
+            )
+        };
+        self.messages.into_iter().map(message).collect()
     }
 }
 
@@ -244,13 +324,16 @@ impl Machine for Ledger {
     }
 
     fn apply(&mut self, index: u64, batch: Bytes) -> Result<Applied, Unreadable> {
+        // All of it or nothing.
+        Self::check(&batch)?;
         let mut applied = Applied::default();
         for record in records(&batch)? {
             match record? {
                 Record::Append(append) => self.append(index, append, &batch, &mut applied),
                 Record::Gone(seqs) => self.living.remove(seqs),
                 Record::Returned(seqs, count) => self.living.set_count(seqs, count),
-                Record::DeliveredUpTo(mark) => self.delivered_up_to = mark,
+                // Nothing beyond the last message was delivered, whatever a record says.
+                Record::DeliveredUpTo(mark) => self.delivered_up_to = mark.min(self.next_seq() - 1),
                 Record::Forget(producer) => self.producers.forget(producer),
             }
         }
@@ -262,20 +345,39 @@ impl Machine for Ledger {
     }
 
     fn snapshot(&self) -> Parts {
+        self.begun.store(self.figures().reclaimable, Ordering::Relaxed);
         Box::new(snapshot::Pieces::of(self))
     }
 
     fn restore(&mut self, parts: Parts) -> Result<(), Unreadable> {
         let empty = Self {
-            bodies: self.bodies.clone(),
+            source: self.source.clone(),
             window: Window {
                 most: self.window.most,
-                ..Window::default()
+                shared: self.window.shared.clone(),
+                bytes: 0,
+                batches: VecDeque::new(),
             },
             ..Self::default()
         };
         *self = snapshot::read(empty, parts)?;
         Ok(())
+    }
+
+    fn covers(piece: &[u8]) -> Option<(u64, u64)> {
+        snapshot::covers(piece)
+    }
+
+    /// Messages that came after it are beyond the last of its pieces.
+    fn kept(&mut self, pieces: &[KeptPiece]) {
+        for KeptPiece { number, first, last } in pieces.iter().copied() {
+            self.living.set_place(Seqs { first, last }, Place::piece(number));
+        }
+        self.held = self.held.saturating_sub(std::mem::take(self.begun.get_mut()));
+    }
+
+    fn worth_a_snapshot(&self) -> bool {
+        self.figures().worth_reclaiming()
     }
 }
 

@@ -53,7 +53,8 @@ impl<C, P> Queue<C, P> {
 
     /// Whether the head must go.
     pub(super) fn too_long(&self) -> bool {
-        self.exceeds(self.ready.len() as u64, self.ready.bytes())
+        !self.gathering
+            && self.exceeds(self.ready.len() as u64, self.ready.bytes())
             && self.rules.overflow(&self.settings) == Overflow::DropHead
     }
 

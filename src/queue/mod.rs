@@ -13,10 +13,12 @@
 //!                                    fetched   too many
 //! ```
 //!
-//! Holds between calls: a consumer that may take a message waits only while the line is empty or
-//! the body of its head is on its way from the store; every message is in one place of the
+//! Holds between calls: a consumer that may take a message waits only while the line is empty, the
+//! body of its head is on its way from the store, or the journal has yet to commit that it may be
+//! delivered; every message is in one place of the
 //! drawing; `check()` walks all of it.
 
+mod adopting;
 mod blocks;
 mod check;
 mod confirms;
@@ -48,8 +50,8 @@ use crate::types::{Message, Millis, Timestamp};
 
 pub use counts::{ConsumerStatus, ConsumerView, Counts};
 pub use sink::{
-    Consume, ConsumeError, ConsumerId, DeathReason, Delivery, Get, Keep, Loc, META_LEN, Outcome, Publish, Recovered,
-    Sink, Slot, Tick,
+    Consume, ConsumeError, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, Loc, META_LEN, Outcome, Publish,
+    Recovered, Sink, Slot, Tick,
 };
 
 use confirms::Confirms;
@@ -84,6 +86,10 @@ pub struct Queue<C, P> {
     consumer_timeout: Option<Millis>,
     /// Before this nobody can be beyond the timeout.
     next_overdue: Option<Timestamp>,
+    /// The delivery limit took a message, and the caller knows.
+    limit_told: bool,
+    /// Who holds messages is still being heard: what is in the line may be with a client.
+    gathering: bool,
 }
 
 impl<C, P> Queue<C, P> {
@@ -105,6 +111,8 @@ impl<C, P> Queue<C, P> {
             last_used: now,
             consumer_timeout: None,
             next_overdue: None,
+            limit_told: false,
+            gathering: false,
             settings,
         }
     }
@@ -121,7 +129,7 @@ impl<C, P> Queue<C, P> {
                 continue;
             }
             let seq = self.next_seq;
-            self.next_seq += 1;
+            self.next_seq = self.next_seq.saturating_add(1);
             match self.rules.ready {
                 ReadyRule::AtOnce => self.arrive(now, seq, message, publish, sink),
                 ReadyRule::WhenDurable => {
@@ -188,15 +196,23 @@ impl<C, P> Queue<C, P> {
         S: Sink<Consumer = C, Publish = P>,
     {
         self.last_used = now;
+        if self.gathering {
+            return Get::NeedsMark;
+        }
         let head = self.live_head(now, sink);
         self.read_ahead_dying(sink);
         let Some(place) = head else {
             return Get::Empty;
         };
         let Some(message) = self.ready.entry(place).and_then(|entry| entry.message.clone()) else {
+            self.mark_head(place, sink);
             self.read_ahead(sink);
             return Get::NeedsFetch;
         };
+        if !self.is_marked(place) {
+            self.mark_head(place, sink);
+            return Get::NeedsMark;
+        }
         let Some(entry) = self.ready.take(place) else {
             return Get::Empty;
         };
@@ -263,7 +279,7 @@ impl<C, P> Queue<C, P> {
         }
         let count = self.ready.len() as u64;
         self.ready = self.rules.empty_line(&self.settings);
-        self.outstanding = Outstanding::new();
+        self.outstanding.clear();
         self.uncommitted = Uncommitted::new();
         self.dying.clear();
         self.paging.forget_all();
@@ -323,8 +339,8 @@ impl<C, P> Queue<C, P> {
     {
         self.paging.arrived(&entry);
         match taker {
-            Some(index) => self.hand_over(now, index, entry, sink),
-            None => self.line_up(now, entry, sink),
+            Some(index) if self.delivered.lets(&entry) => self.hand_over(now, index, entry, sink),
+            _ => self.line_up(now, entry, sink),
         }
     }
 
@@ -333,7 +349,7 @@ impl<C, P> Queue<C, P> {
     where
         S: Sink<Consumer = C, Publish = P>,
     {
-        while self.ready.is_empty() {
+        while self.ready.is_empty() && !self.gathering {
             let index = self.consumers.next()?;
             if sink.room(&self.consumers.at(index)?.1.handle) {
                 return Some(index);
@@ -379,7 +395,7 @@ impl<C, P> Queue<C, P> {
     {
         if self.ready.is_empty() {
             // With a time to live of zero it need not stand in line to expire.
-            if entry.expired(now) && self.consumers.next().is_none() {
+            if entry.expired(now) && self.consumers.next().is_none() && !self.gathering {
                 return self.die(entry, DeathReason::Expired, sink);
             }
         } else {
@@ -404,9 +420,13 @@ impl<C, P> Queue<C, P> {
     where
         S: Sink<Consumer = C, Publish = P>,
     {
+        if self.gathering {
+            return;
+        }
         while let Some(index) = self.consumers.next()
             && let Some(place) = self.live_head(now, sink)
             && self.ready.entry(place).is_some_and(|entry| entry.message.is_some())
+            && self.is_marked(place)
             && let Some((_, consumer)) = self.consumers.at(index)
         {
             if !sink.room(&consumer.handle) {
@@ -415,6 +435,7 @@ impl<C, P> Queue<C, P> {
                 self.hand_over(now, index, entry, sink);
             }
         }
+        self.mark_ahead(sink);
         self.read_ahead_dying(sink);
         if self.consumers.len() > 0 {
             self.read_ahead(sink);

@@ -5,6 +5,8 @@
 //! hashes. Holds: free cells are linked through the slab; `unacked` and `bytes` leave out what is
 //! being dead-lettered, which no client holds any more.
 
+use rustc_hash::FxHashMap;
+
 use crate::types::Timestamp;
 
 use super::entry::Entry;
@@ -13,6 +15,10 @@ use super::sink::{ConsumerId, DeathReason, Loc, Slot};
 /// The outstanding messages of a queue.
 pub(super) struct Outstanding {
     cells: Vec<Cell>,
+    /// The index of the first cell: slots of another leader's queue should not name cells here.
+    base: u32,
+    /// Cells of messages whose slots are of another leader's queue, by sequence number.
+    adopted: FxHashMap<u64, u32>,
     /// The first free cell; [`END`] when all are taken.
     free: u32,
     held: usize,
@@ -51,6 +57,8 @@ impl Outstanding {
     pub fn new() -> Self {
         Self {
             cells: Vec::new(),
+            base: 0,
+            adopted: FxHashMap::default(),
             free: END,
             held: 0,
             unacked: 0,
@@ -58,6 +66,61 @@ impl Outstanding {
             dying_bytes: 0,
             hand: 0,
         }
+    }
+
+    /// Indexes begin here. Only while nothing is out.
+    pub fn number_from(&mut self, base: u32) {
+        self.base = base;
+    }
+
+    /// Every message that is out, with its slot.
+    pub fn slots(&self) -> impl Iterator<Item = (Slot, &Held)> {
+        let cells = self.cells.iter().zip(0_u32..);
+        cells.filter_map(|(cell, index)| match cell {
+            Cell::Held(held) => Some((
+                Slot {
+                    index: self.base.wrapping_add(index),
+                    seq: held.entry.seq,
+                },
+                held,
+            )),
+            Cell::Free { .. } => None,
+        })
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        *self = Self {
+            base: self.base,
+            ..Self::new()
+        };
+    }
+
+    /// The message in this slot is also found by slots of other leaders' queues.
+    pub fn adopted(&mut self, slot: Slot) {
+        self.adopted.insert(slot.seq, slot.index);
+    }
+
+    /// Who has brought the message along, if somebody has.
+    pub fn adopter(&mut self, seq: u64) -> Option<Owner> {
+        let index = *self.adopted.get(&seq)?;
+        Some(self.get_mut(Slot { index, seq })?.owner)
+    }
+
+    /// Takes everything out that somebody has, in order.
+    pub fn take_of(&mut self, owner: Owner) -> Vec<Held> {
+        let cells = self.cells.iter().zip(0..);
+        let mut slots: Vec<Slot> = cells
+            .filter_map(|(cell, index): (_, u32)| match cell {
+                Cell::Held(held) if held.owner == owner => Some(Slot {
+                    index: self.base.wrapping_add(index),
+                    seq: held.entry.seq,
+                }),
+                _ => None,
+            })
+            .collect();
+        slots.sort_unstable_by_key(|slot| slot.seq);
+        slots.into_iter().filter_map(|slot| self.take(slot)).collect()
     }
 
     /// Messages that clients hold.
@@ -82,7 +145,10 @@ impl Outstanding {
         } else {
             self.free
         };
-        Slot { index, seq }
+        Slot {
+            index: self.base.wrapping_add(index),
+            seq,
+        }
     }
 
     pub fn insert(&mut self, held: Held) -> Slot {
@@ -95,12 +161,11 @@ impl Outstanding {
             self.bytes += bytes;
         }
         let slot = self.next_slot(held.entry.seq);
-        match self.cells.get_mut(slot.index as usize) {
+        match self.cell(slot.index) {
             Some(cell) => {
-                if let Cell::Free { next } = *cell {
+                if let Cell::Free { next } = std::mem::replace(cell, Cell::Held(held)) {
                     self.free = next;
                 }
-                *cell = Cell::Held(held);
             }
             None => self.cells.push(Cell::Held(held)),
         }
@@ -109,14 +174,17 @@ impl Outstanding {
 
     /// The message of a slot, unless the slot is stale.
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Held> {
-        match self.cells.get_mut(slot.index as usize) {
+        match self.cell(slot.index) {
             Some(Cell::Held(held)) if held.entry.seq == slot.seq => Some(held),
             _ => None,
         }
     }
 
     /// Takes a message out that a client holds; `None` for a stale slot.
-    pub fn take_unacked(&mut self, slot: Slot) -> Option<Held> {
+    pub fn take_unacked(&mut self, mut slot: Slot) -> Option<Held> {
+        if let Some(index) = self.adopted.get(&slot.seq) {
+            slot.index = *index;
+        }
         match self.get_mut(slot)?.owner {
             Owner::Dying(_) => None,
             _ => self.take(slot),
@@ -183,14 +251,23 @@ impl Outstanding {
         }
         assert_eq!(next, END, "the free cells end in one that is held");
         assert_eq!(free + self.held, self.cells.len(), "a cell is lost");
+        for (seq, index) in &self.adopted {
+            let cell = self.cells.get(index.wrapping_sub(self.base) as usize);
+            let there = matches!(cell, Some(Cell::Held(held)) if held.entry.seq == *seq);
+            assert!(there, "{seq} was brought along and is gone");
+        }
     }
 
     fn take(&mut self, slot: Slot) -> Option<Held> {
-        let cell = self.cells.get_mut(slot.index as usize)?;
-        let Cell::Held(held) = std::mem::replace(cell, Cell::Free { next: self.free }) else {
+        let next = self.free;
+        let cell = self.cell(slot.index)?;
+        let Cell::Held(held) = std::mem::replace(cell, Cell::Free { next }) else {
             return None;
         };
-        self.free = slot.index;
+        self.free = slot.index.wrapping_sub(self.base);
+        if !self.adopted.is_empty() {
+            self.adopted.remove(&slot.seq);
+        }
         self.held -= 1;
         let bytes = u64::from(held.entry.len);
         if matches!(held.owner, Owner::Dying(_)) {
@@ -201,9 +278,13 @@ impl Outstanding {
         }
         if self.held == 0 && self.cells.len() > IDLE_CELLS {
             // A burst is over: give its memory back.
-            *self = Self::new();
+            self.clear();
         }
         Some(held)
+    }
+
+    fn cell(&mut self, index: u32) -> Option<&mut Cell> {
+        self.cells.get_mut(index.wrapping_sub(self.base) as usize)
     }
 }
 

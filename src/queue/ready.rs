@@ -164,6 +164,54 @@ impl Ready {
         self.lane_head(self.next_lane()?)
     }
 
+    /// The last of the lanes' first messages that never came back.
+    pub fn fresh_head(&self) -> Option<u64> {
+        let fronts = self.lanes.iter().filter_map(|lane| lane.fresh.front());
+        fronts.map(|entry| entry.seq).max()
+    }
+
+    /// Takes these messages out, wherever they stand; `seqs` is in order, and keeps those that are
+    /// not here. The turns of the lanes do not change.
+    pub fn take_all(&mut self, seqs: &mut Vec<u64>) -> Vec<Entry> {
+        let order = self.order;
+        let mut taken = Vec::new();
+        for _ in 0..self.first.len() {
+            let Some(mut entry) = self.first.pop_front() else {
+                break;
+            };
+            if seqs.binary_search(&entry.seq).is_ok() {
+                self.count_out(&mut entry, Place::First);
+                taken.push(entry);
+            } else {
+                self.first.push_back(entry);
+            }
+        }
+        for number in 0..self.lanes.len() {
+            let lane = &mut self.lanes[number];
+            let mut out = Vec::new();
+            let is_here = |seq: &&u64| {
+                let position = lane.fresh.partition_point(|entry| entry.seq < **seq);
+                lane.fresh.get(position).is_some_and(|entry| entry.seq == **seq)
+            };
+            let last = seqs.iter().rev().find(is_here).copied().unwrap_or(0);
+            // Those between them stay, and are looked for among what came back from now on.
+            while lane.fresh.front().is_some_and(|entry| entry.seq <= last)
+                && let Some(entry) = lane.fresh.pop_front()
+            {
+                lane.returned.insert(entry.seq, entry);
+            }
+            out.extend(seqs.iter().filter_map(|seq| lane.returned.remove(seq)));
+            for mut entry in out {
+                self.count_out(&mut entry, Place::Returned(number as u8));
+                taken.push(entry);
+            }
+        }
+        self.order = order;
+        taken.sort_unstable_by_key(|entry| entry.seq);
+        seqs.retain(|seq| taken.binary_search_by_key(seq, |entry| entry.seq).is_err());
+        taken
+    }
+
     /// The entry at a place that [`Ready::head`] or [`Ready::expired_head`] gave.
     pub fn entry(&self, place: Place) -> Option<&Entry> {
         match place {

@@ -19,6 +19,9 @@ use crate::types::message::STORED_HEAD;
 
 use super::sink::META_LEN;
 
+/// Beyond it nothing is numbered: there is always a next number, and a damaged one shows.
+pub(super) const MAX_SEQ: u64 = u64::MAX >> 1;
+
 /// First byte of a batch.
 const FORMAT: u8 = 1;
 
@@ -31,7 +34,7 @@ const FORGET: u8 = 6;
 
 /// Somebody who publishes and may send again what was not answered: one channel, on one node,
 /// while it is open. Random.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ProducerId(pub u64);
 
 /// Where a message came from: its producer, and the producer's own number for it. The numbers of
@@ -120,6 +123,11 @@ impl Records {
     /// See [`Record::DeliveredUpTo`]; the last one of a batch counts.
     pub fn delivered_up_to(&mut self, mark: u64) {
         self.delivered = Some(mark);
+    }
+
+    /// The mark of the batch in the making.
+    pub fn mark(&self) -> Option<u64> {
+        self.delivered
     }
 
     /// See [`Record::Forget`].
@@ -238,7 +246,7 @@ impl Reader<'_> {
         Some(match input.byte()? {
             tag @ (APPEND | APPEND_FROM) => {
                 let seq = self.appended.checked_add(input.number()?)?;
-                if seq <= self.appended || seq == u64::MAX {
+                if seq <= self.appended || seq > MAX_SEQ {
                     return None;
                 }
                 self.appended = seq;
@@ -261,7 +269,7 @@ impl Reader<'_> {
             }
             GONE => Record::Gone(input.seqs()?),
             RETURNED => Record::Returned(input.seqs()?, input.number()?.try_into().ok()?),
-            DELIVERED => Record::DeliveredUpTo(input.number()?),
+            DELIVERED => Record::DeliveredUpTo(input.number().filter(|mark| *mark <= MAX_SEQ)?),
             FORGET => Record::Forget(ProducerId(input.fixed()?)),
             _ => return None,
         })
@@ -269,7 +277,7 @@ impl Reader<'_> {
 }
 
 /// Unchecked bytes, read from the front. `None` is the end, or nonsense.
-pub(super) struct Input<'a> {
+pub struct Input<'a> {
     pub bytes: &'a [u8],
     pub at: usize,
 }
@@ -314,7 +322,7 @@ impl<'a> Input<'a> {
 
     fn seqs(&mut self) -> Option<Seqs> {
         let first = self.number()?;
-        let last = first.checked_add(self.number()?)?;
+        let last = first.checked_add(self.number()?).filter(|last| *last <= MAX_SEQ)?;
         Some(Seqs { first, last })
     }
 
@@ -331,7 +339,7 @@ impl<'a> Input<'a> {
 }
 
 /// Writes a number, seven bits to a byte, lowest first.
-pub(super) fn put_number(to: &mut Vec<u8>, mut number: u64) {
+pub fn put_number(to: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
         to.push(number as u8 | 0x80);
         number >>= 7;

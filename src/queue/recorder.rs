@@ -16,8 +16,37 @@ use super::sink::{ConsumerId, DeathReason, Delivery, Keep, Loc, META_LEN, Publis
 /// A sink that writes records down and hands effects on.
 pub struct Recorder<'a, S> {
     pub effects: &'a mut S,
+    pub recording: Recording<'a>,
+}
+
+/// How records are written down: what a sink of a replicated queue does with them.
+pub struct Recording<'a> {
     pub records: &'a mut Records,
     pub door: &'a Door,
+}
+
+impl Recording<'_> {
+    /// For [`Sink::store`] with [`Keep::Durable`]. The place of a message is its number: the ledger
+    /// knows where that is.
+    pub fn append(&mut self, seq: u64, meta: &[u8; META_LEN], message: &Message) -> Loc {
+        self.records.append(seq, meta, self.door.entered(seq), message);
+        seq
+    }
+
+    /// For [`Sink::settled`].
+    pub fn settled(&mut self, seq: u64) {
+        self.records.gone(seq);
+    }
+
+    /// For [`Sink::returned`].
+    pub fn returned(&mut self, seq: u64, count: u32) {
+        self.records.returned(seq, count);
+    }
+
+    /// For [`Sink::delivered_up_to`].
+    pub fn delivered_up_to(&mut self, mark: u64) {
+        self.records.delivered_up_to(mark);
+    }
 }
 
 /// Where messages come into a queue. It belongs to the live queue, behind the same lock, and
@@ -102,31 +131,31 @@ impl<S: Sink> Sink for Recorder<'_, S> {
         self.effects.dead_letter(slot, message, reason);
     }
 
+    fn delivery_limit_reached(&mut self) {
+        self.effects.delivery_limit_reached();
+    }
+
     fn cancel(&mut self, consumer: S::Consumer) {
         self.effects.cancel(consumer);
     }
 
-    /// The place of a message is its number: the ledger knows where that is.
     fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message, keep: Keep) -> Loc {
         match keep {
-            Keep::Durable => {
-                self.records.append(seq, &meta, self.door.entered(seq), message);
-                seq
-            }
+            Keep::Durable => self.recording.append(seq, &meta, message),
             Keep::Page => self.effects.store(seq, meta, message, keep),
         }
     }
 
     fn settled(&mut self, seq: u64) {
-        self.records.gone(seq);
+        self.recording.settled(seq);
     }
 
     fn returned(&mut self, seq: u64, count: u32) {
-        self.records.returned(seq, count);
+        self.recording.returned(seq, count);
     }
 
     fn delivered_up_to(&mut self, mark: u64) {
-        self.records.delivered_up_to(mark);
+        self.recording.delivered_up_to(mark);
     }
 
     fn unpaged(&mut self, seq: u64, loc: Loc) {

@@ -77,7 +77,7 @@ impl<C, P> Queue<C, P> {
     }
 
     /// Puts a message back that came back, unless it came back too often.
-    fn take_back<S>(&mut self, mut entry: Entry, sink: &mut S)
+    pub(super) fn take_back<S>(&mut self, mut entry: Entry, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
     {
@@ -85,6 +85,9 @@ impl<C, P> Queue<C, P> {
         entry.mark(REDELIVERED);
         if self.rules.counts_deliveries {
             if self.settings.delivery_limit.is_some_and(|limit| entry.count > limit) {
+                if !std::mem::replace(&mut self.limit_told, true) {
+                    sink.delivery_limit_reached();
+                }
                 return self.die(entry, DeathReason::DeliveryLimit, sink);
             }
             if entry.is(STORED) {

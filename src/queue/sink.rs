@@ -31,10 +31,28 @@ impl Slot {
         seq: 0,
     };
 
+    /// The slot as two numbers, to be sent to another node.
+    pub fn parts(self) -> (u32, u64) {
+        (self.index, self.seq)
+    }
+
+    /// The slot of these numbers; any two are harmless.
+    pub fn from_parts((index, seq): (u32, u64)) -> Self {
+        Self { index, seq }
+    }
+
     /// The message's place in the queue's order of arrival.
     pub fn seq(self) -> u64 {
         self.seq
     }
+}
+
+/// Who holds a message.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Holder {
+    Consumer(ConsumerId),
+    /// Whoever got it with `basic.get`.
+    Get,
 }
 
 /// A message for the queue.
@@ -125,6 +143,9 @@ pub enum Get {
     Empty,
     /// The body is on its way from the store: ask again after `fetched`.
     NeedsFetch,
+    /// Only of a replicated queue: the journal has yet to commit that it may be delivered, or who
+    /// holds messages is still being heard. Ask again after `marked` and after `unstall_all`.
+    NeedsMark,
     Message {
         message: Message,
         slot: Slot,
@@ -177,6 +198,9 @@ pub trait Sink {
     /// `dead_lettered` names the slot, so nothing is lost between; [`Slot::NONE`] need not be
     /// named.
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason);
+    /// Effect: a message is about to be dropped or dead-lettered because it came back too often,
+    /// the first of this queue since it was made.
+    fn delivery_limit_reached(&mut self) {}
     /// Effect: the queue is deleted under this consumer.
     fn cancel(&mut self, consumer: Self::Consumer);
 

@@ -12,6 +12,7 @@ mod priorities;
 mod random;
 mod recovery;
 mod redelivery;
+mod replicated;
 mod single_active;
 mod watch;
 
@@ -45,6 +46,8 @@ struct Around {
     journal: Journal,
     /// Requests to the store that were not answered.
     wanted: Vec<Vec<(u64, Loc)>>,
+    /// How often the delivery limit was told of.
+    limits_told: u32,
 }
 
 struct Dead {
@@ -105,6 +108,10 @@ impl Sink for Around {
             reason,
             deliveries: message.deliveries(),
         });
+    }
+
+    fn delivery_limit_reached(&mut self) {
+        self.limits_told += 1;
     }
 
     fn cancel(&mut self, consumer: &'static str) {
@@ -295,6 +302,7 @@ impl QueueTest {
             self.queue.check();
             match got {
                 Get::Empty => return None,
+                Get::NeedsMark => panic!("nothing is replicated here"),
                 Get::NeedsFetch => assert!(self.answer(), "nothing was asked for"),
                 Get::Message {
                     message,
@@ -387,6 +395,10 @@ impl QueueTest {
 
     /// The node stops and starts again; clients are gone and what was not stored is lost.
     fn restart(&mut self) {
+        self.restart_as(|queue| queue);
+    }
+
+    fn restart_as(&mut self, change: impl FnOnce(Queue<&'static str, String>) -> Queue<&'static str, String>) {
         let journal = std::mem::take(&mut self.around.journal);
         let recovered = |(seq, stored): (&u64, &Stored)| Recovered {
             seq: *seq,
@@ -397,7 +409,8 @@ impl QueueTest {
         };
         let ledger = journal.durable.iter().map(recovered).collect();
         let (kind, settings) = (self.kind, self.settings.clone());
-        self.queue = Queue::recover(kind, settings, self.now, ledger, journal.last_seq + 1, journal.mark);
+        let queue = Queue::recover(kind, settings, self.now, ledger, journal.last_seq + 1, journal.mark);
+        self.queue = change(queue);
         self.around = Around {
             journal,
             ..Around::default()

@@ -29,6 +29,11 @@ impl Uncommitted {
         self.entries.len()
     }
 
+    /// The first of them.
+    pub fn first(&self) -> Option<u64> {
+        Some(self.entries.front()?.seq)
+    }
+
     /// Bytes of the bodies.
     pub fn bytes(&self) -> u64 {
         self.bytes

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::spec::Destination;
-use crate::types::{FieldTable, MessageParts, Traits};
+use crate::types::{FieldTable, MessageParts, NodeId, Traits};
 
 fn exchange(name: &str, kind: ExchangeKind) -> ExchangeSpec {
     ExchangeSpec {
@@ -14,6 +14,7 @@ fn exchange(name: &str, kind: ExchangeKind) -> ExchangeSpec {
         durable: true,
         auto_delete: false,
         internal: false,
+        home: NodeId::default(),
         arguments: FieldTable::new(),
         user: "guest".into(),
     }

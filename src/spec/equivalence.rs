@@ -123,6 +123,7 @@ fn plain(value: &FieldValue) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::NodeId;
 
     fn table(entries: &[(&str, FieldValue)]) -> FieldTable {
         FieldTable(
@@ -142,6 +143,9 @@ mod tests {
             durable: true,
             auto_delete: false,
             exclusive_owner: None,
+            home: NodeId::default(),
+            members: Vec::new(),
+            generations: 0,
             arguments: table(entries),
             user: "guest".into(),
         }
@@ -276,6 +280,7 @@ mod tests {
             durable: true,
             auto_delete: false,
             internal: false,
+            home: NodeId::default(),
             arguments: table(&[("alternate-exchange", FieldValue::text("amq.fanout"))]),
             user: "guest".into(),
         };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{ExchangeName, FieldTable, FieldValue, UserName, VhostName};
+use crate::types::{ExchangeName, FieldTable, FieldValue, NodeId, UserName, VhostName};
 
 /// The exchange types that can be declared, by the name on the wire.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -68,6 +68,9 @@ pub struct ExchangeSpec {
     pub durable: bool,
     pub auto_delete: bool,
     pub internal: bool,
+    /// The node with whose run it ends, if it is not durable.
+    #[serde(default)]
+    pub home: NodeId,
     pub arguments: FieldTable,
     /// Who declared it; the predeclared ones belong to `rmq-internal`.
     pub user: UserName,

@@ -12,4 +12,4 @@ pub mod term;
 
 pub use binding::{BindingSpec, Destination};
 pub use exchange::{ExchangeKind, ExchangeSpec};
-pub use queue::{DeadLetterStrategy, Overflow, QueueSettings, QueueSpec, QueueType};
+pub use queue::{DeadLetterStrategy, Member, Overflow, QueueSettings, QueueSpec, QueueType};

@@ -291,7 +291,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::types::{Millis, QueueId};
+    use crate::types::{Millis, NodeId, QueueId};
 
     fn put(kind: PolicyKind, priority: i64, apply_to: ApplyTo, definition: Value) -> Result<Policy, PolicyError> {
         let Value::Object(definition) = definition else {
@@ -324,6 +324,9 @@ mod tests {
             durable: true,
             auto_delete: false,
             exclusive_owner: None,
+            home: NodeId::default(),
+            members: Vec::new(),
+            generations: 0,
             arguments: FieldTable(
                 arguments
                     .iter()

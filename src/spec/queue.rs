@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{ConnectionId, ExchangeName, FieldTable, Millis, QueueId, QueueName, UserName, VhostName};
+use crate::types::{ConnectionId, ExchangeName, FieldTable, Millis, NodeId, QueueId, QueueName, UserName, VhostName};
 
 /// The kinds of queue a client can ask for with `x-queue-type`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
@@ -24,9 +24,34 @@ pub struct QueueSpec {
     pub auto_delete: bool,
     /// The connection that owns an exclusive queue.
     pub exclusive_owner: Option<ConnectionId>,
+    /// The node where the queue lives; of a replicated one, where its group began.
+    #[serde(default)]
+    pub home: NodeId,
+    /// The nodes that are to be members of a replicated queue's group.
+    #[serde(default)]
+    pub members: Vec<Member>,
+    /// The last generation that was given to a member.
+    #[serde(default)]
+    pub generations: u32,
     pub arguments: FieldTable,
     /// Who declared it.
     pub user: UserName,
+}
+
+/// A node in the group of a replicated queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Member {
+    pub node: NodeId,
+    /// Tells this membership from those before it: what a node wrote down as a member that left is
+    /// not its own when it comes again.
+    pub generation: u32,
+}
+
+impl QueueSpec {
+    /// Whether it ends with a connection or a run of its node.
+    pub fn is_transient(&self) -> bool {
+        !self.durable || self.exclusive_owner.is_some()
+    }
 }
 
 /// What happens when a queue is full.

@@ -29,7 +29,37 @@ pub enum ReplyCode {
     InternalError = 541,
 }
 
+const ALL: [ReplyCode; 19] = {
+    use ReplyCode::*;
+    [
+        ReplySuccess,
+        ContentTooLarge,
+        NoRoute,
+        NoConsumers,
+        ConnectionForced,
+        InvalidPath,
+        AccessRefused,
+        NotFound,
+        ResourceLocked,
+        PreconditionFailed,
+        FrameError,
+        SyntaxError,
+        CommandInvalid,
+        ChannelError,
+        UnexpectedFrame,
+        ResourceError,
+        NotAllowed,
+        NotImplemented,
+        InternalError,
+    ]
+};
+
 impl ReplyCode {
+    /// The code of that number, if there is one.
+    pub fn from_wire(code: u16) -> Option<Self> {
+        ALL.into_iter().find(|own| own.code() == code)
+    }
+
     /// The number on the wire.
     pub fn code(self) -> u16 {
         self as u16

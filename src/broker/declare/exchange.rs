@@ -6,6 +6,7 @@ use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
 use crate::metadata::{Catalog, CatalogError, Command};
 use crate::spec::equivalence::{self, ExchangeAgain};
 use crate::spec::{ExchangeKind, ExchangeSpec, exchange_arguments};
+use crate::types::NodeId;
 
 /// What is to be done for `exchange.declare`.
 #[derive(Debug)]
@@ -73,6 +74,7 @@ fn create(
         durable: method.durable,
         auto_delete: method.auto_delete,
         internal: method.internal,
+        home: NodeId::default(),
         arguments: method.arguments.clone(),
         user: who.user.clone(),
     }))

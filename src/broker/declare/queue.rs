@@ -10,7 +10,7 @@ use crate::metadata::{Catalog, CatalogError};
 use crate::spec::arguments::{self, SpecError};
 use crate::spec::equivalence::{self, QueueAgain};
 use crate::spec::{QueueSpec, QueueType};
-use crate::types::{FieldTable, FieldValue, QueueName};
+use crate::types::{FieldTable, FieldValue, NodeId, QueueId, QueueName};
 
 /// What the node's configuration says about declaring queues.
 #[derive(Clone, Copy, Debug)]
@@ -205,13 +205,18 @@ impl<'a> Wish<'a> {
         let mut kept = self.arguments.clone();
         kept.set("x-queue-type", FieldValue::text(arguments::type_name(queue_type)));
         Ok(QueuePlan::Create(QueueSpec {
-            id: catalog.next_queue_id(),
+            // The catalogue gives it one.
+            id: QueueId(0),
             vhost: who.vhost.clone(),
             name: queue,
             queue_type,
             durable: self.durable,
             auto_delete: self.auto_delete,
             exclusive_owner: self.exclusive.then_some(who.connection),
+            // Whoever proposes it says where it goes.
+            home: NodeId::default(),
+            members: Vec::new(),
+            generations: 0,
             arguments: kept,
             user: who.user.clone(),
         }))

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::pack::Packed;
 use super::snapshots::{KeptSnapshot, PIECE_BYTES, Snapshots};
 use super::types::{Answers, LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
-use crate::machine::{Machine, Parts, Unreadable};
+use crate::machine::{KeptPiece, Machine, Parts, Unreadable};
 
 /// openraft's state machine around one of ours.
 pub struct Applier<M> {
@@ -28,7 +28,8 @@ pub struct Applier<M> {
 }
 
 /// A snapshot about to be made.
-pub struct Builder {
+pub struct Builder<M> {
+    machine: Arc<RwLock<M>>,
     /// Taken once; behind a lock because a builder is shared.
     parts: Mutex<Option<Parts>>,
     meta: SnapshotMeta,
@@ -67,7 +68,7 @@ impl<M: Machine> Applier<M> {
 
 impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
     type SnapshotData = Arc<KeptSnapshot>;
-    type SnapshotBuilder = Builder;
+    type SnapshotBuilder = Builder<M>;
 
     async fn applied_state(&mut self) -> io::Result<(Option<LogId>, StoredMembership)> {
         Ok((self.applied, self.membership.clone()))
@@ -98,8 +99,9 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
         Ok(())
     }
 
-    async fn get_snapshot_builder(&mut self) -> Builder {
+    async fn get_snapshot_builder(&mut self) -> Builder<M> {
         Builder {
+            machine: Arc::clone(&self.machine),
             parts: Mutex::new(Some(self.machine.read().snapshot())),
             meta: SnapshotMeta {
                 last_log_id: self.applied,
@@ -111,10 +113,12 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
     }
 
     async fn install_snapshot(&mut self, meta: &SnapshotMeta, snapshot: Arc<KeptSnapshot>) -> io::Result<()> {
-        self.snapshots.keep(Arc::clone(&snapshot)).await?;
+        let turn = self.snapshots.turn().await;
+        let made_way = turn.keep(Arc::clone(&snapshot)).await?;
         let machine = Arc::clone(&self.machine);
-        let restored = tokio::task::spawn_blocking(move || machine.write().restore(snapshot.parts())).await;
+        let restored = tokio::task::spawn_blocking(move || restore(&mut *machine.write(), &snapshot)).await;
         restored.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        drop((made_way, turn));
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
         Ok(())
@@ -128,7 +132,7 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
     }
 }
 
-impl RaftSnapshotBuilder<Types> for Builder {
+impl<M: Machine> RaftSnapshotBuilder<Types> for Builder<M> {
     type SnapshotData = Arc<KeptSnapshot>;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot<Arc<KeptSnapshot>>> {
@@ -137,20 +141,62 @@ impl RaftSnapshotBuilder<Types> for Builder {
         let parts = parts.ok_or_else(|| io::Error::other("a builder builds once"))?;
         let mut writer = self.snapshots.writer();
         let written = tokio::task::spawn_blocking(move || {
+            let mut pieces = Vec::new();
             for part in parts {
                 let part = part?;
                 if part.len() > PIECE_BYTES {
                     return Err(io::Error::other(format!("a snapshot's piece of {} bytes", part.len())));
                 }
-                writer.add(&part);
+                let number = writer.add(&part);
+                pieces.extend(kept_piece::<M>(number, &part));
             }
-            Ok(writer)
+            Ok((writer, pieces))
         });
-        let snapshot = written.await.map_err(io::Error::other)??.finish(self.meta.clone());
-        self.snapshots.keep(Arc::clone(&snapshot)).await?;
+        let (writer, pieces) = match written.await.map_err(io::Error::other)? {
+            Ok(written) => written,
+            // What it was made of may have made way for a snapshot that a leader sent.
+            Err(error) => return self.later_one().ok_or(error),
+        };
+        let snapshot = writer.finish(self.meta.clone());
+        let turn = self.snapshots.turn().await;
+        if let Some(made_way) = turn.keep(Arc::clone(&snapshot)).await? {
+            self.machine.write().kept(&pieces);
+            drop(made_way);
+        }
         Ok(Snapshot {
             meta: self.meta.clone(),
             snapshot,
         })
     }
+}
+
+impl<M> Builder<M> {
+    /// The current snapshot, if it has all that this one would have.
+    fn later_one(&self) -> Option<Snapshot<Arc<KeptSnapshot>>> {
+        let snapshot = self.snapshots.current()?;
+        (snapshot.meta.last_log_id >= self.meta.last_log_id).then(|| Snapshot {
+            meta: snapshot.meta.clone(),
+            snapshot,
+        })
+    }
+}
+
+/// Gives a machine the state of a snapshot; blocks.
+fn restore<M: Machine>(machine: &mut M, snapshot: &Arc<KeptSnapshot>) -> Result<(), Unreadable> {
+    let pieces = Arc::new(Mutex::new(Vec::new()));
+    let read = Arc::clone(&pieces);
+    let numbers: Vec<_> = snapshot.numbers().collect();
+    let parts = snapshot.parts().zip(numbers).map(move |(part, number)| {
+        let part = part?;
+        read.lock().extend(kept_piece::<M>(number, &part));
+        Ok(part)
+    });
+    machine.restore(Box::new(parts))?;
+    machine.kept(&pieces.lock());
+    Ok(())
+}
+
+fn kept_piece<M: Machine>(number: u64, piece: &[u8]) -> Option<KeptPiece> {
+    let (first, last) = M::covers(piece)?;
+    Some(KeptPiece { number, first, last })
 }

@@ -150,7 +150,10 @@ impl<M: Machine> Group<M> {
     /// for votes. To be called on one of them only; the others open the group and wait.
     pub async fn found(&self, voters: impl IntoIterator<Item = NodeId>) -> Result<(), GroupError> {
         let members: BTreeMap<_, _> = voters.into_iter().map(|node| (node, EmptyNode {})).collect();
+        let is_alone = members.len() == 1;
         match self.0.raft.initialize(members).await {
+            // It has voted for itself.
+            Ok(()) if is_alone => Ok(()),
             Ok(()) => self.elect(Election::LeaderSilent).await,
             Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(GroupError::Exists),
             Err(RaftError::APIError(error)) => Err(GroupError::Members(error.to_string())),
@@ -188,6 +191,25 @@ impl<M: Machine> Group<M> {
                 _ => ProposeError::NoQuorum,
             }),
             Err(RaftError::Fatal(_)) => Err(ProposeError::Stopped),
+        }
+    }
+
+    /// Waits until the entry of that index is applied here; false when the group is stopped first.
+    pub async fn applied(&self, index: u64) -> bool {
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            {
+                let now = metrics.borrow_watched();
+                if now.last_applied.is_some_and(|applied| applied.index >= index) {
+                    return true;
+                }
+                if now.running_state.is_err() {
+                    return false;
+                }
+            }
+            if metrics.changed().await.is_err() {
+                return false;
+            }
         }
     }
 
@@ -346,6 +368,16 @@ impl<M: Machine> Group<M> {
     pub async fn snapshot(&self) -> Result<(), GroupError> {
         let asked = self.0.raft.trigger().snapshot().await;
         asked.map_err(|error| GroupError::Stopped(error.to_string()))
+    }
+
+    /// Makes a snapshot if that gives back more than it costs; to be asked now and then. It is made
+    /// in the background, and only so many at a time on the node.
+    pub async fn reclaim_if_worth(&self) -> Result<(), GroupError> {
+        let is_worth = self.machine().worth_a_snapshot();
+        if is_worth {
+            self.snapshot().await?;
+        }
+        Ok(())
     }
 
     /// Figures.

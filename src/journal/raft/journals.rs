@@ -20,9 +20,10 @@ use super::network::{Network, Transport};
 use super::receive::{Inbox, Receiver};
 use super::recovery::{Damage, rebuild};
 use super::snapshots::Snapshots;
+use super::source::GroupSource;
 use super::types::Types;
 use super::wire::Response;
-use crate::machine::Machine;
+use crate::machine::{Machine, Source};
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
 use crate::types::NodeId;
 
@@ -146,6 +147,16 @@ impl RaftJournals {
     /// ([`Group::found`]) or a leader adds this node. The machine is empty; it is given the last
     /// snapshot and what is known to be committed.
     pub async fn open<M: Machine>(&self, spec: GroupSpec, ledgers: Ledgers, machine: M) -> Result<Group<M>, OpenError> {
+        self.open_with(spec, ledgers, |_| machine).await
+    }
+
+    /// The same, for a machine that reads again what it was given.
+    pub async fn open_with<M: Machine>(
+        &self,
+        spec: GroupSpec,
+        ledgers: Ledgers,
+        machine: impl FnOnce(Arc<dyn Source>) -> M,
+    ) -> Result<Group<M>, OpenError> {
         let GroupSpec { id, .. } = spec;
         if self.0.groups.read().contains_key(&id) {
             return Err(OpenError::Open(id));
@@ -162,8 +173,12 @@ impl RaftJournals {
             return Err(damaged(Damage::Lost));
         }
         let log = RaftLog::new(self.0.store.clone(), spec.log, Arc::clone(&self.0.tails), rebuilt);
-        let machine = Arc::new(RwLock::new(machine));
         let snapshots = Arc::new(snapshots);
+        let source = GroupSource {
+            log: Arc::clone(log.shared()),
+            snapshots: Arc::clone(&snapshots),
+        };
+        let machine = Arc::new(RwLock::new(machine(Arc::new(source))));
         let applier = Applier::new(Arc::clone(&machine), Arc::clone(&snapshots), Arc::clone(&self.0.makers));
         let network = Network {
             transport: Arc::clone(&self.0.transport),

@@ -289,6 +289,18 @@ impl LogShared {
             .collect()
     }
 
+    /// The body of an entry that the log has, and its kind; blocks.
+    pub fn body(&self, index: u64) -> io::Result<(Kind, Bytes)> {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, format!("log entry {index} is gone"));
+        let (_, slot) = self.find(index..=index, usize::MAX).pop().ok_or_else(gone)?;
+        if let Some(body) = slot.body {
+            return Ok((slot.kind, body));
+        }
+        let read = self.store.read(self.owner, &[(slot.seq, slot.loc)]);
+        let body = read.map_err(io::Error::other)?.pop().flatten();
+        Ok((slot.kind, body.ok_or_else(gone)?))
+    }
+
     /// Keeps the vote; it is safe when this returns.
     pub async fn write_vote(&self, vote: Vote) -> io::Result<()> {
         let lsn = {

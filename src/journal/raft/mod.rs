@@ -13,6 +13,7 @@
 mod apply;
 mod group;
 mod journals;
+mod links;
 mod log;
 mod network;
 mod pack;
@@ -20,6 +21,7 @@ mod propose;
 mod receive;
 mod recovery;
 mod snapshots;
+mod source;
 mod storage;
 mod types;
 mod wire;
@@ -29,5 +31,6 @@ mod tests;
 
 pub use group::{Election, Group, GroupError, GroupStatus, LeaderWatch, Leadership, Role};
 pub use journals::{GroupId, GroupSpec, Ledgers, OpenError, Pace, RaftJournals};
+pub use links::{Links, RAFT, RaftService};
 pub use network::{Transport, TransportError};
-pub use propose::{Applied, ProposeError};
+pub use propose::{Applied, ProposeError, RECORD_BYTES};

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
 
 use super::log::{BATCH_BYTES, runs};
 use super::recovery::Damage;
@@ -25,9 +26,13 @@ pub struct Snapshots {
     store: Store,
     owner: OwnerId,
     state: Mutex<State>,
+    /// Where every piece is that was not removed.
+    places: Places,
     /// One at a time becomes current.
     turn: tokio::sync::Mutex<()>,
 }
+
+type Places = Arc<Mutex<FxHashMap<u64, Loc>>>;
 
 struct State {
     next_seq: u64,
@@ -44,10 +49,20 @@ pub struct KeptSnapshot {
 struct Pieces {
     store: Store,
     owner: OwnerId,
+    places: Places,
     at: Vec<(u64, Loc)>,
     bytes: u64,
     current: AtomicBool,
 }
+
+/// Whoever holds it decides which snapshot is the current one, and nobody else meanwhile.
+pub struct Turn<'a> {
+    snapshots: &'a Snapshots,
+    _turn: tokio::sync::MutexGuard<'a, ()>,
+}
+
+/// Which snapshot has made way for another. Its pieces may be removed when this is dropped.
+pub struct MadeWay(Option<Arc<KeptSnapshot>>);
 
 /// A snapshot on its way into the store.
 pub struct SnapshotWriter {
@@ -62,6 +77,7 @@ impl Snapshots {
         if ledger.damaged {
             return Err(Damage::Lost);
         }
+        let places = Places::default();
         let mut current = None;
         let mut named = Vec::new();
         if let Some(mark) = ledger.mark {
@@ -74,10 +90,12 @@ impl Snapshots {
             let pieces = Pieces {
                 store: store.clone(),
                 owner,
+                places: Arc::clone(&places),
                 at: kept.iter().map(|entry| (entry.seq, entry.loc)).collect(),
                 bytes: kept.iter().map(|entry| u64::from(entry.len)).sum(),
                 current: AtomicBool::new(true),
             };
+            places.lock().extend(pieces.at.iter().copied());
             current = Some(Arc::new(KeptSnapshot { meta, pieces }));
         }
         let left_over: Vec<_> = ledger
@@ -96,6 +114,7 @@ impl Snapshots {
                 next_seq: ledger.next_seq.max(1),
                 current,
             }),
+            places,
             turn: tokio::sync::Mutex::default(),
         })
     }
@@ -111,6 +130,7 @@ impl Snapshots {
             pieces: Pieces {
                 store: self.store.clone(),
                 owner: self.owner,
+                places: Arc::clone(&self.places),
                 at: Vec::new(),
                 bytes: 0,
                 current: AtomicBool::new(false),
@@ -118,28 +138,51 @@ impl Snapshots {
         }
     }
 
-    /// Makes this one the current one, unless there is a later one, and returns when that survives
-    /// a crash.
-    pub async fn keep(&self, snapshot: Arc<KeptSnapshot>) -> io::Result<()> {
-        let _turn = self.turn.lock().await;
-        let current = self.current();
+    /// Waits until nobody else decides which one is the current one.
+    pub async fn turn(&self) -> Turn<'_> {
+        Turn {
+            snapshots: self,
+            _turn: self.turn.lock().await,
+        }
+    }
+
+    /// Reads a piece by its number in the store; blocks.
+    pub fn piece(&self, number: u64) -> io::Result<Bytes> {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, format!("piece {number} of a snapshot is gone"));
+        let loc = self.places.lock().get(&number).copied().ok_or_else(gone)?;
+        let read = self.store.read(self.owner, &[(number, loc)]);
+        read.map_err(io::Error::other)?.pop().flatten().ok_or_else(gone)
+    }
+}
+
+impl Turn<'_> {
+    /// Makes this one the current one, and returns when that survives a crash. `None` when there is
+    /// a later one.
+    pub async fn keep(&self, snapshot: Arc<KeptSnapshot>) -> io::Result<Option<MadeWay>> {
+        let snapshots = self.snapshots;
+        let current = snapshots.current();
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &snapshot)) {
-            return Ok(());
+            return Ok(Some(MadeWay(None)));
         }
         if current.is_some_and(|current| current.meta.last_log_id > snapshot.meta.last_log_id) {
-            return Ok(());
+            return Ok(None);
         }
         let lsn = {
-            let mut batch = self.store.batch(self.owner);
+            let mut batch = snapshots.store.batch(snapshots.owner);
             batch.mark(&snapshot.mark());
             batch.commit()
         };
-        self.store.synced(lsn).await.map_err(io::Error::other)?;
+        snapshots.store.synced(lsn).await.map_err(io::Error::other)?;
         snapshot.pieces.current.store(true, Ordering::Release);
-        if let Some(old) = self.state.lock().current.replace(snapshot) {
+        Ok(Some(MadeWay(snapshots.state.lock().current.replace(snapshot))))
+    }
+}
+
+impl Drop for MadeWay {
+    fn drop(&mut self) {
+        if let Some(old) = &self.0 {
             old.pieces.current.store(false, Ordering::Release);
         }
-        Ok(())
     }
 }
 
@@ -165,6 +208,11 @@ impl KeptSnapshot {
         piece.ok_or_else(|| io::Error::other(format!("piece {number} of a snapshot is gone")))
     }
 
+    /// The numbers of its pieces in the store, in order.
+    pub fn numbers(&self) -> impl Iterator<Item = u64> {
+        self.pieces.at.iter().map(|(seq, _)| *seq)
+    }
+
     /// Its pieces in order, each read when it is asked for; blocks.
     pub fn parts(self: &Arc<Self>) -> Parts {
         let snapshot = Arc::clone(self);
@@ -188,8 +236,8 @@ impl SnapshotWriter {
         self.pieces.at.len()
     }
 
-    /// Adds a piece; blocks while the store is far behind.
-    pub fn add(&mut self, piece: &[u8]) {
+    /// Adds a piece and returns its number in the store; blocks while the store is far behind.
+    pub fn add(&mut self, piece: &[u8]) -> u64 {
         let mut state = self.snapshots.state.lock();
         let seq = state.next_seq;
         state.next_seq += 1;
@@ -197,8 +245,10 @@ impl SnapshotWriter {
         let mut batch = self.snapshots.store.batch(self.snapshots.owner);
         let loc = batch.put(seq, [0; 24], &[piece], Keep::Durable);
         drop(batch);
+        self.pieces.places.lock().insert(seq, loc);
         self.pieces.at.push((seq, loc));
         self.pieces.bytes += piece.len() as u64;
+        seq
     }
 
     /// That was the last piece.
@@ -212,6 +262,11 @@ impl SnapshotWriter {
 
 impl Drop for Pieces {
     fn drop(&mut self) {
+        let mut places = self.places.lock();
+        for (seq, _) in &self.at {
+            places.remove(seq);
+        }
+        drop(places);
         if !*self.current.get_mut() && !self.at.is_empty() && !self.store.failed() {
             let seqs = self.at.iter().map(|(seq, _)| *seq);
             self.store.batch(self.owner).remove(&runs(seqs));

@@ -10,7 +10,7 @@ use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::spec::arguments::{self, SpecError};
 use crate::spec::policy::PolicySpec;
 use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSpec, QueueType};
-use crate::types::{FieldValue, QueueId, UserName, VhostName};
+use crate::types::{FieldValue, NodeId, QueueId, UserName, VhostName};
 
 /// Why a document is not taken. Nothing of it has happened then.
 #[derive(Debug, Error)]
@@ -47,8 +47,8 @@ pub struct Setting<'a> {
     pub salt: fn() -> [u8; 4],
 }
 
-/// The commands that make what a document of a whole cluster says. Queues have no id yet: see
-/// [`stamped`].
+/// The commands that make what a document of a whole cluster says. Queues have no id yet, and
+/// things belong to no node.
 ///
 /// # Errors
 /// The first item that cannot be taken.
@@ -89,18 +89,6 @@ pub fn import_vhost(
         limits_of(vhost, limits, &mut commands);
     }
     Ok(commands)
-}
-
-/// The command with the id that its queue gets: the next one of the catalogue at the moment it is
-/// applied.
-pub fn stamped(command: Command, catalog: &Catalog) -> Command {
-    match command {
-        Command::DeclareQueue(spec) => Command::DeclareQueue(QueueSpec {
-            id: catalog.next_queue_id(),
-            ..spec
-        }),
-        other => other,
-    }
 }
 
 struct Importer<'a> {
@@ -331,6 +319,7 @@ impl<'a> Importer<'a> {
             durable: item.flag("durable", true),
             auto_delete: item.flag("auto_delete", false),
             internal: item.flag("internal", false),
+            home: NodeId::default(),
             arguments: arguments_of(item, || format!("exchange '{name}'"))?,
             user: self.setting.by.clone(),
         }));
@@ -371,6 +360,9 @@ impl<'a> Importer<'a> {
             durable,
             auto_delete,
             exclusive_owner: None,
+            home: NodeId::default(),
+            members: Vec::new(),
+            generations: 0,
             arguments,
             user: self.setting.by.clone(),
         }));

@@ -16,9 +16,30 @@ use crate::queue::sink::META_LEN;
 /// Messages in a block.
 const BLOCK: usize = 512;
 
-/// Where a stored form lies: the index of the log entry it came in, or what the caller said since.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Place(pub u64);
+/// Where a stored form lies: in the log entry of an index, or in a piece of a snapshot.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct Place(u64);
+
+/// Marks a piece.
+const PIECE: u64 = 1 << 63;
+
+impl Place {
+    pub fn entry(index: u64) -> Self {
+        Self(index & !PIECE)
+    }
+
+    pub fn piece(number: u64) -> Self {
+        Self(number | PIECE)
+    }
+
+    /// The number of the piece, if it is one, or else the index of the entry.
+    pub fn get(self) -> Result<u64, u64> {
+        match self.0 & PIECE {
+            0 => Err(self.0),
+            _ => Ok(self.0 & !PIECE),
+        }
+    }
+}
 
 /// One message.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -160,12 +181,17 @@ impl Living {
         }
     }
 
-    pub fn set_place(&mut self, seq: u64, place: Place) {
-        let at = self.find(seq);
-        if let Some(block) = self.blocks.get_mut(at)
-            && let Some(slot) = block.position(seq)
+    /// Those of the range that are there lie in this place.
+    pub fn set_place(&mut self, seqs: Seqs, place: Place) {
+        let mut at = self.find(seqs.first);
+        while let Some(block) = self.blocks.get_mut(at)
+            && block.base <= seqs.last
         {
-            Arc::make_mut(block).slots[slot].place = place;
+            let within = block.within(seqs);
+            Arc::make_mut(block).slots[within]
+                .iter_mut()
+                .for_each(|slot| slot.place = place);
+            at += 1;
         }
     }
 

@@ -16,9 +16,9 @@ use std::vec;
 use bytes::Bytes;
 
 use super::living::{Block, One, Place};
-use super::{Bodies, Ledger};
-use crate::machine::{Parts, Unreadable};
-use crate::queue::record::{Input, Origin, ProducerId, put_number};
+use super::{Ledger, reading};
+use crate::machine::{Parts, Source, Unreadable};
+use crate::queue::record::{Input, MAX_SEQ, Origin, ProducerId, put_number};
 use crate::queue::sink::META_LEN;
 
 const FORMAT: u8 = 1;
@@ -35,7 +35,7 @@ pub(super) struct Pieces {
     blocks: vec::IntoIter<Arc<Block>>,
     /// The block that is being written, and its next slot.
     current: Option<(Arc<Block>, usize)>,
-    bodies: Option<Arc<dyn Bodies>>,
+    source: Option<Arc<dyn Source>>,
     written: u64,
     is_over: bool,
 }
@@ -54,7 +54,7 @@ impl Pieces {
             head: Some(head.into()),
             blocks: ledger.living.blocks().into_iter(),
             current: None,
-            bodies: ledger.bodies.clone(),
+            source: ledger.source.clone(),
             written: 0,
             is_over: false,
         }
@@ -73,13 +73,23 @@ impl Pieces {
     }
 
     fn messages(&mut self) -> io::Result<Bytes> {
-        let mut piece = vec![FORMAT, MESSAGES];
-        let mut before = 0;
-        while piece.len() < PIECE
+        let mut run = Vec::new();
+        let mut bytes = 0;
+        while bytes < PIECE
             && let Some(one) = self.next_message()
         {
+            bytes += one.stored_len as usize + META_LEN;
+            run.push(one);
+        }
+        let elsewhere = run.iter().filter(|one| one.stored.is_empty());
+        let elsewhere: Vec<_> = elsewhere.map(|one| (one.seq, one.place)).collect();
+        let mut read = reading::read(self.source.as_deref(), &elsewhere).into_iter();
+        let mut piece = Vec::with_capacity(bytes + 16 * run.len() + 16);
+        piece.extend([FORMAT, MESSAGES]);
+        let mut before = 0;
+        for one in run {
             let stored = match one.stored.is_empty() {
-                true => super::read(self.bodies.as_ref(), one.seq, one.place)?,
+                true => read.next().unwrap_or_else(reading::gone)?,
                 false => one.stored,
             };
             if stored.len() != one.stored_len as usize {
@@ -138,7 +148,7 @@ pub(super) fn read(mut ledger: Ledger, parts: Parts) -> Result<Ledger, Unreadabl
                 read_head(&mut ledger, &piece).ok_or_else(damaged)?;
                 expected = MESSAGES;
             }
-            (MESSAGES, MESSAGES) => read_messages(&mut ledger, &piece)?.ok_or_else(damaged)?,
+            (MESSAGES, MESSAGES) => read_messages(&mut ledger, &piece).ok_or_else(damaged)?,
             (MESSAGES, END) => {
                 let mut input = Input { bytes: &piece, at: 2 };
                 if input.number() != Some(ledger.living.len()) || !input.is_at_end() {
@@ -158,8 +168,8 @@ pub(super) fn read(mut ledger: Ledger, parts: Parts) -> Result<Ledger, Unreadabl
 
 fn read_head(ledger: &mut Ledger, piece: &[u8]) -> Option<()> {
     let mut input = Input { bytes: piece, at: 2 };
-    ledger.next_seq = input.number()?;
-    ledger.delivered_up_to = input.number()?;
+    ledger.next_seq = input.number().filter(|next| *next <= MAX_SEQ + 1)?;
+    ledger.delivered_up_to = input.number().filter(|mark| *mark <= MAX_SEQ)?;
     while !input.is_at_end() {
         let producer = ProducerId(input.fixed()?);
         let number = input.number()?;
@@ -168,24 +178,49 @@ fn read_head(ledger: &mut Ledger, piece: &[u8]) -> Option<()> {
     Some(())
 }
 
-fn read_messages(ledger: &mut Ledger, piece: &Bytes) -> Result<Option<()>, Unreadable> {
+fn read_messages(ledger: &mut Ledger, piece: &Bytes) -> Option<()> {
+    let mut last = 0;
+    let mut fits = true;
+    each_message(piece, |one| {
+        fits = fits && one.seq < ledger.next_seq && ledger.living.goes_on_with(one.seq);
+        if fits {
+            last = one.seq;
+            ledger.living.push(one);
+        }
+    })?;
+    ledger.shrink_window(last, piece.len() as u64);
+    fits.then_some(())
+}
+
+/// Goes through a piece of messages. `None` when it is damaged.
+pub(super) fn each_message(piece: &Bytes, mut each: impl FnMut(One)) -> Option<()> {
     let mut input = Input { bytes: piece, at: 2 };
     let mut before = 0;
     while !input.is_at_end() {
-        let Some(mut one) = read_message(&mut input, piece, before) else {
-            return Ok(None);
-        };
+        let one = read_message(&mut input, piece, before)?;
         before = one.seq;
-        if one.seq >= ledger.next_seq || !ledger.living.goes_on_with(one.seq) {
-            return Ok(None);
-        }
-        if let Some(bodies) = &ledger.bodies {
-            one.place = bodies.keep(one.seq, &one.stored)?;
-        }
-        ledger.living.push(one);
+        each(one);
     }
-    ledger.shrink_window(before, piece.len() as u64);
-    Ok(Some(()))
+    Some(())
+}
+
+/// The first and the last message of a piece.
+pub(super) fn covers(piece: &[u8]) -> Option<(u64, u64)> {
+    if !piece.starts_with(&[FORMAT, MESSAGES]) {
+        return None;
+    }
+    let mut input = Input { bytes: piece, at: 2 };
+    let first = input.number()?;
+    let mut last = first;
+    loop {
+        input.number()?;
+        input.take(META_LEN)?;
+        input.message()?;
+        if input.is_at_end() {
+            return Some((first, last));
+        }
+        last = last.checked_add(input.number()?)?;
+    }
 }
 
 fn read_message(input: &mut Input<'_>, piece: &Bytes, before: u64) -> Option<One> {

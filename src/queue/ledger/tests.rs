@@ -2,6 +2,7 @@
 //! one of which keeps next to no bodies in memory.
 
 mod damage;
+mod leaders;
 mod random;
 mod sending_again;
 mod story;
@@ -13,10 +14,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::{Bodies, Ledger, Place};
-use crate::machine::Machine;
+use super::{Ledger, Place};
+use crate::machine::{KeptPiece, Machine, Source};
 use crate::queue::META_LEN;
-use crate::queue::record::{Origin, ProducerId, Record, Records, records};
+use crate::queue::record::{Origin, ProducerId, Records};
 use crate::types::{Message, MessageParts, Traits};
 
 pub(super) const META: [u8; META_LEN] = {
@@ -63,17 +64,15 @@ fn copy_of(ledger: &Ledger) -> Ledger {
     copy
 }
 
-/// The log as a place of bodies: those that came with a snapshot are kept by number.
+/// The log, and pieces of snapshots, to be read again.
 #[derive(Default)]
 struct Log(Mutex<Logged>);
 
 #[derive(Default)]
 struct Logged {
     batches: BTreeMap<u64, Bytes>,
-    kept: BTreeMap<u64, Bytes>,
+    pieces: Vec<Bytes>,
 }
-
-const KEPT: Place = Place(u64::MAX);
 
 impl Log {
     fn new() -> Arc<Self> {
@@ -83,26 +82,30 @@ impl Log {
     fn write(&self, index: u64, batch: Bytes) {
         self.0.lock().batches.insert(index, batch);
     }
+
+    /// Keeps a snapshot in place of the batches.
+    fn keep(&self, pieces: Vec<Bytes>) -> Vec<KeptPiece> {
+        let mut log = self.0.lock();
+        log.batches.clear();
+        log.pieces = pieces;
+        let kept = (0..).zip(&log.pieces).filter_map(|(number, piece)| {
+            let (first, last) = Ledger::covers(piece)?;
+            Some(KeptPiece { number, first, last })
+        });
+        kept.collect()
+    }
 }
 
-impl Bodies for Log {
-    fn read(&self, seq: u64, place: Place) -> io::Result<Bytes> {
+impl Source for Log {
+    fn entry(&self, index: u64) -> io::Result<Vec<Bytes>> {
         let log = self.0.lock();
-        if place == KEPT {
-            return Ok(log.kept[&seq].clone());
-        }
-        let batch = &log.batches[&place.0];
-        let mut records = records(batch).map_err(io::Error::other)?;
-        let found = records.find_map(|record| match record {
-            Ok(Record::Append(append)) if append.seq == seq => Some(batch.slice(append.stored)),
-            _ => None,
-        });
-        found.ok_or_else(|| io::Error::other("not in this batch"))
+        let batch = log.batches.get(&index).ok_or(io::ErrorKind::NotFound)?;
+        Ok(vec![batch.clone()])
     }
 
-    fn keep(&self, seq: u64, stored: &Bytes) -> io::Result<Place> {
-        self.0.lock().kept.insert(seq, stored.clone());
-        Ok(KEPT)
+    fn piece(&self, number: u64) -> io::Result<Bytes> {
+        let log = self.0.lock();
+        Ok(log.pieces.get(number as usize).ok_or(io::ErrorKind::NotFound)?.clone())
     }
 }
 

@@ -84,3 +84,22 @@ fn a_snapshot_without_its_end_is_refused() {
     missing.remove(1);
     assert!(Ledger::new().restore(Box::new(missing.into_iter().map(Ok))).is_err());
 }
+
+#[test]
+fn a_mark_or_number_beyond_all_others_is_refused_or_harmless() {
+    let mut ledger = Ledger::new();
+    for mark in [u64::MAX, u64::MAX / 2 + 1] {
+        let mut records = Records::default();
+        records.append(1, &META, None, &message("m"));
+        records.delivered_up_to(mark);
+        let batch = records.take().expect("some");
+        assert!(Ledger::check(&batch).is_err());
+        assert!(ledger.apply(1, batch).is_err());
+        assert_eq!(ledger.figures(), Ledger::new().figures(), "all of a batch or nothing");
+    }
+    let mut records = Records::default();
+    records.append(1, &META, None, &message("m"));
+    records.delivered_up_to(u64::MAX / 2);
+    ledger.apply(1, records.take().expect("some")).expect("readable");
+    assert_eq!((ledger.delivered_up_to(), ledger.next_seq()), (1, 2));
+}

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::queue::recorder::{Arrival, Door, Recorder};
+use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
 use crate::queue::{ConsumerId, DeathReason, Delivery, Get, Keep, Loc, Outcome, Publish, Queue, Sink, Slot};
 use crate::spec::{QueueSettings, QueueType};
 use crate::types::Timestamp;
@@ -106,10 +106,13 @@ fn settings() -> QueueSettings {
 impl World {
     fn new() -> Self {
         let log = Log::new();
+        let mut effects = Effects::default();
+        let mut queue = Queue::new(QueueType::Quorum, true, settings(), NOW).replicated(0);
+        queue.unstall_all(NOW, &mut effects);
         Self {
-            queue: Queue::new(QueueType::Quorum, true, settings(), NOW),
+            queue,
             door: Door::default(),
-            effects: Effects::default(),
+            effects,
             batch: Records::default(),
             held: Vec::new(),
             delivered: BTreeSet::new(),
@@ -124,8 +127,10 @@ impl World {
     fn run(&mut self, command: &Command) {
         let mut sink = Recorder {
             effects: &mut self.effects,
-            records: &mut self.batch,
-            door: &self.door,
+            recording: Recording {
+                records: &mut self.batch,
+                door: &self.door,
+            },
         };
         match *command {
             Command::Publish(producer, count) => {
@@ -151,7 +156,7 @@ impl World {
                             );
                             self.held.push(slot);
                         }
-                        Get::NeedsFetch => break,
+                        Get::NeedsFetch | Get::NeedsMark => break,
                         Get::Empty => return,
                     }
                 }
@@ -187,8 +192,10 @@ impl World {
         });
         let mut sink = Recorder {
             effects: &mut self.effects,
-            records: &mut self.batch,
-            door: &self.door,
+            recording: Recording {
+                records: &mut self.batch,
+                door: &self.door,
+            },
         };
         self.queue.publish(NOW, self.door.admit(arrivals, |_, _| ()), &mut sink);
     }
@@ -202,8 +209,10 @@ impl World {
         let bodies = bodies.collect();
         let mut sink = Recorder {
             effects: &mut self.effects,
-            records: &mut self.batch,
-            door: &self.door,
+            recording: Recording {
+                records: &mut self.batch,
+                door: &self.door,
+            },
         };
         self.queue.fetched(NOW, bodies, &mut sink);
     }
@@ -231,12 +240,15 @@ impl World {
             .collect();
         assert_eq!(bodies.len(), there.len(), "what was sent again counts once");
         self.committed.clone_from(&self.delivered);
-        let durable = ledger.next_seq() - 1;
+        let (mark, durable) = (ledger.delivered_up_to(), ledger.next_seq() - 1);
         let mut sink = Recorder {
             effects: &mut self.effects,
-            records: &mut self.batch,
-            door: &self.door,
+            recording: Recording {
+                records: &mut self.batch,
+                door: &self.door,
+            },
         };
+        self.queue.marked(NOW, mark, &mut sink);
         self.queue.durable(NOW, durable, &mut sink);
     }
 
@@ -261,7 +273,9 @@ impl World {
             there.clone(),
             ledger.next_seq(),
             mark,
-        );
+        )
+        .replicated(1);
+        self.queue.unstall_all(NOW, &mut self.effects);
         self.door = Door::new(ledger.producers().clone());
         let there: Vec<_> = there.iter().map(|one| (one.seq, one.loc, one.count)).collect();
         assert_eq!(self.queue.living(|_| true), there);

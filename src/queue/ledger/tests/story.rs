@@ -1,5 +1,5 @@
 use super::*;
-use crate::queue::ledger::Stored;
+use crate::queue::ledger::{Memory, Stored};
 
 fn gone(seqs: impl IntoIterator<Item = u64>) -> Bytes {
     let mut batch = Records::default();
@@ -40,9 +40,11 @@ fn figures_say_what_a_snapshot_gives_back() {
     }
     let then = ledger.figures();
     assert_eq!((then.messages, then.live + then.reclaimable), (10, log));
+    let parts = ledger.snapshot();
     let more = gone(91..=95);
     ledger.apply(2, more.clone()).expect("readable");
-    ledger.given_back(&then);
+    let all = parts.collect::<Result<_, _>>().expect("in memory");
+    ledger.kept(&Log::new().keep(all));
     let now = ledger.figures();
     assert_eq!(now.reclaimable, more.len() as u64 + then.live - now.live);
     let copy = copy_of(&ledger).figures();
@@ -75,16 +77,51 @@ fn bodies_beyond_the_window_are_read_from_the_log() {
         ledger.apply(index, batch).expect("readable");
         assert!(ledger.figures().in_memory <= 600);
     }
-    assert_eq!(ledger.stored(10), Some(Stored::At(Place(1))));
+    assert_eq!(ledger.stored(10), Some(Stored::At(Place::entry(1))));
     assert!(matches!(ledger.stored(204), Some(Stored::InMemory(_))));
     assert_eq!(ledger.stored(205), None);
     assert_eq!(pieces(&ledger), pieces(&all));
     assert_eq!(text(&ledger.message(13).expect("in the log")), "13");
-    ledger.moved(&[(13, KEPT), (15, KEPT)]);
-    assert_eq!(ledger.stored(13), Some(Stored::At(KEPT)));
-    // What came with a snapshot is put somewhere before it leaves memory.
-    let mut copy = Ledger::over(Log::new(), 0);
-    copy.restore(all.snapshot()).expect("whole");
-    assert_eq!(copy.stored(204), Some(Stored::At(KEPT)));
-    assert_eq!(pieces(&copy), pieces(&all));
+    // What came after a snapshot stays in the log.
+    let snapshot = pieces(&ledger);
+    let later = batch(300, 1, 300..305);
+    for ledger in [&mut all, &mut ledger] {
+        ledger.apply(21, later.clone()).expect("readable");
+    }
+    ledger.kept(&log.keep(snapshot.clone()));
+    log.write(21, later);
+    assert_eq!(ledger.stored(13), Some(Stored::At(Place::piece(1))));
+    assert_eq!(text(&ledger.message(13).expect("in a piece")), "13");
+    assert_eq!(text(&ledger.message(304).expect("in the log")), "304");
+    assert_eq!(pieces(&ledger), pieces(&all));
+    let mut copy = Ledger::over(log.clone(), 0);
+    copy.restore(Box::new(snapshot.clone().into_iter().map(Ok)))
+        .expect("whole");
+    copy.kept(&log.keep(snapshot.clone()));
+    assert_eq!(copy.stored(204), Some(Stored::At(Place::piece(1))));
+    assert_eq!(pieces(&copy), snapshot);
+}
+
+#[test]
+fn ledgers_of_one_node_share_what_they_keep_in_memory() {
+    let memory = Arc::new(Memory::default());
+    let mut ledgers: Vec<_> = (0..3)
+        .map(|_| Ledger::over(Log::new(), u64::MAX).sharing(Arc::clone(&memory)))
+        .collect();
+    let big = |seq| {
+        let mut batch = Records::default();
+        batch.append(seq, &META, None, &message(&"m".repeat(10 << 20)));
+        batch.take().expect("one")
+    };
+    for seq in 1..=3 {
+        for ledger in &mut ledgers {
+            ledger.apply(seq, big(seq)).expect("readable");
+        }
+    }
+    let all: u64 = ledgers.iter().map(|ledger| ledger.figures().in_memory).sum();
+    assert!(all <= 64 << 20, "{all} bytes");
+    drop(ledgers);
+    let mut last = Ledger::over(Log::new(), u64::MAX).sharing(memory);
+    last.apply(1, big(1)).expect("readable");
+    assert!(last.figures().in_memory > 10 << 20, "the others gave theirs back");
 }

@@ -1,0 +1,213 @@
+//! What nodes ask of each other beside messages and Raft: commands for the catalogue's leader, and
+//! to join.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::{Broker, BrokerError};
+use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
+use crate::metadata::CatalogError;
+use crate::types::{NodeId, Refusal, Reply, ReplyCode, Scope};
+
+/// The service of this file.
+pub const CONTROL: u16 = 3;
+/// How long the other side may take to reach a majority.
+const THERE: Duration = Duration::from_secs(4);
+
+/// A request. Encoded as JSON with a format byte before it.
+#[derive(Serialize, Deserialize)]
+enum Request {
+    /// A command for the catalogue, as it is written down.
+    Propose(Vec<u8>),
+    /// How far is the catalogue?
+    Index,
+    /// The node wants to be a member.
+    Join { name: String, address: String },
+    /// May the node begin a cluster?
+    Promise,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Response {
+    Applied(u64),
+    NotLeader,
+    /// The other side lost the race for a name.
+    Raced(String),
+    Refused {
+        code: u16,
+        is_connection: bool,
+        text: String,
+    },
+    NoMajority,
+    /// The cluster that the node is a member of now.
+    Joined(u64),
+    Promised(bool),
+}
+
+/// What became of a command.
+pub enum Told {
+    /// In the entry of this index.
+    Applied(u64),
+    Refused(BrokerError),
+    /// Not done: another node leads, or none.
+    NotLeader,
+}
+
+/// First byte of what is said.
+const FORMAT: u8 = 1;
+
+fn encode<T: Serialize>(value: &T) -> Bytes {
+    let mut bytes = vec![FORMAT];
+    // Plain data and a buffer in memory: nothing here can fail.
+    serde_json::to_writer(&mut bytes, value).expect("requests are plain data");
+    bytes.into()
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Failed> {
+    match bytes.split_first() {
+        Some((&FORMAT, rest)) => serde_json::from_slice(rest).map_err(|error| Failed(error.to_string())),
+        _ => Err(Failed("a message of another version".to_owned())),
+    }
+}
+
+/// The service.
+pub struct ControlService(pub Weak<Broker>);
+
+impl Handler for ControlService {
+    fn call(&self, from: Origin, request: Bytes) -> Answer {
+        let broker = self.0.clone();
+        Box::pin(async move {
+            let broker = broker.upgrade().ok_or_else(|| Failed("the node stops".to_owned()))?;
+            let response = broker.answer(from.node, decode(&request)?).await;
+            Ok(encode(&response))
+        })
+    }
+
+    fn messages(&self, _from: &Origin, messages: &mut Vec<Bytes>) -> Flow {
+        messages.clear();
+        Flow::Ready
+    }
+}
+
+impl Broker {
+    async fn answer(self: &Arc<Self>, from: NodeId, request: Request) -> Response {
+        let deadline = Instant::now() + THERE;
+        if let Request::Promise = request {
+            return Response::Promised(self.promise(from));
+        }
+        if !self.catalogue().is_leader() {
+            return Response::NotLeader;
+        }
+        match request {
+            Request::Propose(record) => match self.propose_here(record.into(), deadline).await {
+                Told::Applied(index) => Response::Applied(index),
+                Told::NotLeader => Response::NotLeader,
+                Told::Refused(BrokerError::Catalog(CatalogError::Raced(name))) => Response::Raced(name),
+                Told::Refused(BrokerError::NoMajority) => Response::NoMajority,
+                Told::Refused(error) => {
+                    let reply = error.reply();
+                    Response::Refused {
+                        code: reply.code.code(),
+                        is_connection: reply.scope == Scope::Connection,
+                        text: reply.text.to_string(),
+                    }
+                }
+            },
+            Request::Index => match tokio::time::timeout_at(deadline, self.catalogue().barrier()).await {
+                Ok(Ok(())) => Response::Applied(self.catalogue().status().applied.unwrap_or(0)),
+                _ => Response::NoMajority,
+            },
+            Request::Join { name, address } => match self.admit(from, &name, &address).await {
+                Ok(cluster) => Response::Joined(cluster.0),
+                Err(text) => Response::Refused {
+                    code: ReplyCode::PreconditionFailed.code(),
+                    is_connection: false,
+                    text,
+                },
+            },
+            Request::Promise => Response::Promised(false),
+        }
+    }
+
+    async fn ask(&self, node: NodeId, request: &Request, deadline: Instant) -> Option<Response> {
+        let cluster = self.nodes.cluster()?;
+        let answer = cluster.call(node, CONTROL, encode(request), deadline.into_std()).await;
+        match answer {
+            Ok(answer) => decode(&answer).ok(),
+            Err(error) => {
+                tracing::debug!(%node, %error, "no answer from a node");
+                None
+            }
+        }
+    }
+
+    /// Sends a command to the node that leads the catalogue's group.
+    pub(super) async fn propose_there(&self, leader: NodeId, record: Bytes, deadline: Instant) -> Told {
+        match self.ask(leader, &Request::Propose(record.to_vec()), deadline).await {
+            Some(Response::Applied(index)) => Told::Applied(index),
+            Some(Response::Raced(name)) => Told::Refused(CatalogError::Raced(name).into()),
+            Some(Response::NoMajority) => Told::Refused(BrokerError::NoMajority),
+            Some(Response::Refused {
+                code,
+                is_connection,
+                text,
+            }) => {
+                let code = ReplyCode::from_wire(code).unwrap_or(ReplyCode::InternalError);
+                Told::Refused(BrokerError::Reply(match is_connection {
+                    true => Reply::connection(code, text),
+                    false => Reply::channel(code, text),
+                }))
+            }
+            _ => Told::NotLeader,
+        }
+    }
+
+    /// Whether this node has applied all that was declared before the call.
+    pub(super) async fn is_caught_up(&self, deadline: Instant) -> bool {
+        let group = self.catalogue();
+        let index = match group.leadership().leader {
+            Some(leader) if leader == self.nodes.us() => {
+                return matches!(tokio::time::timeout_at(deadline, group.barrier()).await, Ok(Ok(())));
+            }
+            Some(leader) => self.ask(leader, &Request::Index, deadline).await,
+            None => None,
+        };
+        let Some(Response::Applied(index)) = index else {
+            return false;
+        };
+        matches!(tokio::time::timeout_at(deadline, group.applied(index)).await, Ok(true))
+    }
+
+    /// Asks a node for its promise to let this one begin a cluster.
+    pub(super) async fn ask_promise(&self, node: NodeId, deadline: Instant) -> bool {
+        matches!(
+            self.ask(node, &Request::Promise, deadline).await,
+            Some(Response::Promised(true))
+        )
+    }
+
+    /// Asks a node to be made a member of its cluster.
+    pub(super) async fn ask_to_join(&self, node: NodeId, address: &str, deadline: Instant) -> Joining {
+        let request = Request::Join {
+            name: self.node.name.clone(),
+            address: address.to_owned(),
+        };
+        match self.ask(node, &request, deadline).await {
+            Some(Response::Joined(cluster)) => Joining::Joined(cluster),
+            Some(Response::Refused { text, .. }) => Joining::Refused(text),
+            _ => Joining::Elsewhere,
+        }
+    }
+}
+
+/// What became of the wish to join.
+pub enum Joining {
+    Joined(u64),
+    Refused(String),
+    /// The node does not lead, or does not answer.
+    Elsewhere,
+}

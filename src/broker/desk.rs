@@ -1,0 +1,199 @@
+//! What the clients of this node have at stake in a queue that may be led elsewhere.
+//!
+//! ```text
+//! publish → numbered, kept ──to the leader──→ answered in any order → confirms, oldest first let go
+//! settle  → numbered, kept ──to the leader──→ committed up to a number → let go
+//! deliver → held: which consumer has which message, until it is settled
+//! ```
+//! When the leader changes, or the way to it broke, everything here is said again: the new one
+//! drops what its ledger has, so a message counts once, and a consumer keeps what it holds. A queue
+//! that is not replicated starts afresh instead.
+//!
+//! Belongs to a [`QueueHandle`](super::runner::QueueHandle), behind its lock.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+use tokio::sync::oneshot;
+
+use super::consumer::{Consumer, ConsumerKey};
+use super::runner::ConfirmToken;
+use crate::channel::ConfirmOutcome;
+use crate::queue::record::ProducerId;
+use crate::queue::{Outcome, Publish, Slot};
+use crate::types::{Message, Reply};
+
+/// Bytes of unanswered publishes beyond which publishers wait.
+const UNANSWERED_BYTES: usize = 16 * 1024 * 1024;
+/// How many publishes may be unanswered before publishers wait.
+const UNANSWERED: usize = 64 * 1024;
+
+/// See the head of this file.
+pub struct Desk {
+    pub producer: ProducerId,
+    /// Number of the first unanswered publish.
+    first: u64,
+    unanswered: VecDeque<Unanswered>,
+    bytes: usize,
+    next_batch: u64,
+    settles: VecDeque<SettleBatch>,
+    pub consumers: FxHashMap<ConsumerKey, Seated>,
+    /// Messages that clients of this node hold, where the queue's machine is elsewhere.
+    pub held: FxHashMap<u64, ConsumerKey>,
+    pub calls: FxHashMap<u64, Call>,
+}
+
+struct Unanswered {
+    message: Message,
+    token: Option<ConfirmToken>,
+    is_answered: bool,
+}
+
+/// Slots that were settled in one go.
+#[derive(Clone)]
+pub struct SettleBatch {
+    pub number: u64,
+    pub outcome: Outcome,
+    pub slots: Vec<Slot>,
+}
+
+/// A consumer of this node.
+pub struct Seated {
+    pub consumer: Arc<Consumer>,
+    /// Deliveries that came while its client had no room.
+    pub waiting: VecDeque<Arrived>,
+    /// Bytes that were passed on and not given back to the leader's window yet.
+    pub untold: u64,
+}
+
+/// A delivery that came from another node.
+#[derive(Debug)]
+pub struct Arrived {
+    pub message: Message,
+    pub slot: Slot,
+    pub redelivered: bool,
+    pub delivery_count: u32,
+}
+
+/// Something asked of the leader.
+pub struct Call {
+    pub answer: oneshot::Sender<Result<Answer, Reply>>,
+    /// For a consumer that was asked for: it hears `consume-ok` before its first delivery.
+    pub consumer: Option<Arc<Consumer>>,
+}
+
+/// What the leader says.
+#[derive(Debug)]
+pub enum Answer {
+    Done(u64),
+    Counts { ready: u64, unacked: u64, consumers: u64 },
+    Empty,
+    Got { arrived: Arrived, remaining: u64 },
+}
+
+impl Desk {
+    /// Nothing at stake.
+    pub fn new() -> Self {
+        Self {
+            producer: ProducerId(rand::random()),
+            first: 1,
+            unanswered: VecDeque::new(),
+            bytes: 0,
+            next_batch: 1,
+            settles: VecDeque::new(),
+            consumers: FxHashMap::default(),
+            held: FxHashMap::default(),
+            calls: FxHashMap::default(),
+        }
+    }
+
+    /// Whether the leader should know of this node.
+    pub fn has_interest(&self) -> bool {
+        !(self.consumers.is_empty()
+            && self.held.is_empty()
+            && self.unanswered.is_empty()
+            && self.settles.is_empty()
+            && self.calls.is_empty())
+    }
+
+    /// Whether publishers should wait.
+    pub fn is_behind(&self) -> bool {
+        self.bytes > UNANSWERED_BYTES || self.unanswered.len() > UNANSWERED
+    }
+
+    /// Takes a publish in and gives it its number.
+    pub fn publish(&mut self, publish: Publish<ConfirmToken>) -> u64 {
+        self.bytes += publish.message.memory();
+        self.unanswered.push_back(Unanswered {
+            message: publish.message,
+            token: publish.publish,
+            is_answered: false,
+        });
+        self.first + self.unanswered.len() as u64 - 1
+    }
+
+    /// The number of the next publish.
+    pub fn next_number(&self) -> u64 {
+        self.first + self.unanswered.len() as u64
+    }
+
+    /// The leader answered a publish: whom to tell.
+    pub fn answered(&mut self, number: u64) -> Option<ConfirmToken> {
+        let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        let one = self.unanswered.get_mut(at)?;
+        if std::mem::replace(&mut one.is_answered, true) {
+            return None;
+        }
+        self.bytes -= one.message.memory();
+        let token = one.token.take();
+        while self.unanswered.front().is_some_and(|one| one.is_answered) {
+            self.unanswered.pop_front();
+            self.first += 1;
+        }
+        token
+    }
+
+    /// The publishes that are not answered, in order.
+    pub fn unanswered(&self) -> impl Iterator<Item = (u64, &Message)> {
+        let numbered = (self.first..).zip(&self.unanswered);
+        numbered
+            .filter(|(_, one)| !one.is_answered)
+            .map(|(number, one)| (number, &one.message))
+    }
+
+    /// Nobody will answer any more: whom to tell, with what.
+    pub fn give_up(&mut self) -> Vec<ConfirmToken> {
+        self.first += self.unanswered.len() as u64;
+        self.bytes = 0;
+        self.unanswered.drain(..).filter_map(|one| one.token).collect()
+    }
+
+    /// Numbers a batch of settled slots and keeps it.
+    pub fn settle(&mut self, outcome: Outcome, slots: Vec<Slot>) -> u64 {
+        let number = self.next_batch;
+        self.next_batch += 1;
+        self.settles.push_back(SettleBatch { number, outcome, slots });
+        number
+    }
+
+    /// What was settled up to this number is committed.
+    pub fn settled(&mut self, up_to: u64) {
+        while self.settles.front().is_some_and(|batch| batch.number <= up_to) {
+            self.settles.pop_front();
+        }
+    }
+
+    /// What was settled and is not known to be committed, in order.
+    pub fn settles(&self) -> impl Iterator<Item = &SettleBatch> {
+        self.settles.iter()
+    }
+
+    /// Forgets what was settled: the messages are gone with their queue, or back in it.
+    pub fn forget_settles(&mut self) {
+        self.settles.clear();
+    }
+}
+
+/// What a publish that is given up hears: nothing was kept of it.
+pub const GIVEN_UP: ConfirmOutcome = ConfirmOutcome::Nack;

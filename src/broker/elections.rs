@@ -1,0 +1,209 @@
+//! Who asks for votes in the groups of replicated queues, which have no clocks of their own.
+//!
+//! When a group's leader is suspected, the live members take turns in an order that differs from
+//! queue to queue, so that leaders spread: the first asks at once and insists, the others after it
+//! and only if it is still needed. A group without a leader is tried again and again while a
+//! majority of it lives. An idle group costs nothing here.
+
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hash};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Broker;
+use crate::journal::raft::Election;
+use crate::types::{NodeId, QueueId};
+
+/// How long each member waits for the one before it.
+const TURN: Duration = Duration::from_millis(300);
+/// After how long all take turns again.
+const ROUND: Duration = Duration::from_millis(1000);
+/// How long a member waits for word of the leader before it takes part at all.
+const SETTLE: Duration = Duration::from_millis(50);
+
+/// The groups that this node is a member of.
+#[derive(Default)]
+pub struct Elections {
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    groups: FxHashMap<QueueId, Known>,
+    /// When this node looks at a group.
+    due: BTreeSet<(Instant, QueueId)>,
+}
+
+struct Known {
+    members: Vec<NodeId>,
+    leader: Option<NodeId>,
+    due: Option<Instant>,
+    /// It was not tried since the leader was suspected.
+    is_first: bool,
+}
+
+impl State {
+    fn schedule(&mut self, queue: QueueId, at: Option<Instant>) {
+        let Some(known) = self.groups.get_mut(&queue) else {
+            return;
+        };
+        if let Some(old) = known.due.take() {
+            self.due.remove(&(old, queue));
+        }
+        if let Some(at) = at {
+            known.due = Some(at);
+            self.due.insert((at, queue));
+        }
+    }
+}
+
+impl Elections {
+    /// A group with these members is open on this node.
+    pub fn on_group(&self, queue: QueueId, members: &[NodeId]) {
+        let mut state = self.state.lock();
+        let known = state.groups.entry(queue).or_insert(Known {
+            members: Vec::new(),
+            leader: None,
+            due: None,
+            is_first: false,
+        });
+        known.members = members.to_vec();
+        if known.leader.is_none() && known.due.is_none() {
+            state.schedule(queue, Some(Instant::now() + SETTLE));
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
+    /// The group is not on this node any more.
+    pub fn on_gone(&self, queue: QueueId) {
+        let mut state = self.state.lock();
+        state.schedule(queue, None);
+        state.groups.remove(&queue);
+    }
+
+    /// What Raft knows of the group's leader.
+    pub fn on_leader(&self, queue: QueueId, leader: Option<NodeId>) {
+        let mut state = self.state.lock();
+        let Some(known) = state.groups.get_mut(&queue) else {
+            return;
+        };
+        known.leader = leader;
+        let is_due = known.due.is_some();
+        match leader {
+            Some(_) => state.schedule(queue, None),
+            None if !is_due => {
+                state.schedule(queue, Some(Instant::now() + ROUND));
+                drop(state);
+                self.wake.notify_one();
+            }
+            None => {}
+        }
+    }
+
+    /// A node is suspected: the groups that it led need another leader.
+    pub fn on_suspect(&self, node: NodeId) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let led: Vec<_> = state
+            .groups
+            .iter_mut()
+            .filter(|(_, known)| known.leader == Some(node))
+            .map(|(queue, known)| {
+                known.leader = None;
+                known.is_first = true;
+                *queue
+            })
+            .collect();
+        for queue in led {
+            state.schedule(queue, Some(now));
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// The groups that this node should ask for votes in now.
+    fn take_due(&self, now: Instant, us: NodeId, is_alive: impl Fn(NodeId) -> bool) -> Vec<(QueueId, Election)> {
+        let mut asked = Vec::new();
+        let mut state = self.state.lock();
+        while let Some(&(at, queue)) = state.due.first()
+            && at <= now
+        {
+            state.schedule(queue, None);
+            let Some(known) = state.groups.get_mut(&queue) else {
+                continue;
+            };
+            let mut alive: Vec<NodeId> = known.members.iter().copied().filter(|node| is_alive(*node)).collect();
+            alive.sort_by_key(|node| rank(queue, *node));
+            let has_majority = 2 * alive.len() > known.members.len();
+            let place = alive.iter().position(|node| *node == us);
+            let next = match place {
+                // The first round is staggered by the first look.
+                Some(place) if known.is_first && place > 0 => now + TURN * place as u32,
+                _ => now + ROUND + TURN * place.unwrap_or(0) as u32,
+            };
+            let may_ask = has_majority && place.is_some_and(|place| !known.is_first || place == 0);
+            if may_ask {
+                asked.push((
+                    queue,
+                    match known.is_first {
+                        true => Election::LeaderGone,
+                        false => Election::LeaderSilent,
+                    },
+                ));
+            }
+            known.is_first = false;
+            state.schedule(queue, Some(next));
+        }
+        asked
+    }
+
+    fn next(&self) -> Option<Instant> {
+        self.state.lock().due.first().map(|(at, _)| *at)
+    }
+}
+
+/// The order of a group's members, the same on all nodes.
+fn rank(queue: QueueId, node: NodeId) -> u64 {
+    FxBuildHasher.hash_one(Ranked(queue, node))
+}
+
+#[derive(Hash)]
+struct Ranked(QueueId, NodeId);
+
+impl Broker {
+    /// Asks for votes where they are needed, until the task is dropped.
+    pub async fn run_elections(self: Arc<Self>) {
+        loop {
+            let next = self.elections.next();
+            let sleep = async {
+                match next {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = sleep => {}
+                () = self.elections.wake.notified() => {}
+            }
+            let us = self.nodes.us();
+            let due = self
+                .elections
+                .take_due(Instant::now(), us, |node| self.nodes.is_alive(node));
+            for (queue, why) in due {
+                let Some(group) = self.replicas.group(queue) else {
+                    continue;
+                };
+                if let Err(error) = group.elect(why).await {
+                    tracing::debug!(queue = queue.0, %error, "no election");
+                }
+            }
+        }
+    }
+}

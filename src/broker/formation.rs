@@ -1,0 +1,291 @@
+//! How nodes become a cluster, and what a node does when others come and go.
+//!
+//! A node that belongs to none and has nobody to look for begins one alone. One that has joins the
+//! cluster of whomever it finds. Where none of them belongs to one, the node with the lowest name
+//! among a majority of those that are configured asks each of them for its promise and begins it; a
+//! node promises itself to one candidate at a time, so there are never two.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngCore;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use super::Broker;
+use super::control::{CONTROL, ControlService, Joining};
+use super::peers::{PeerInput, QUEUES, QueueService};
+use super::recovery::StartError;
+use super::remote::Input;
+use crate::cluster::identity::ClusterId;
+use crate::cluster::rpc::Services;
+use crate::cluster::secret::{SecretError, SharedSecret};
+use crate::cluster::{Class, Cluster, Event, Handler, Health, PeerView, Settings, Suspicion};
+use crate::journal::raft::{RAFT, RaftService};
+use crate::metadata::{Catalog, Command};
+use crate::tasks;
+use crate::types::NodeId;
+
+/// Between two looks at who is there.
+const LOOK: Duration = Duration::from_millis(100);
+/// For an answer of another node.
+const ASK: Duration = Duration::from_secs(5);
+/// How long a silent node's clients keep what they hold.
+const GRACE: Duration = Duration::from_secs(10);
+/// How long a promise to another node holds if nothing comes of it.
+const PROMISE: Duration = Duration::from_secs(10);
+
+/// Why a node has no links to others.
+#[derive(Debug, thiserror::Error)]
+pub enum LinksError {
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("what is known of other nodes cannot be read: {0}")]
+    Book(#[from] std::io::Error),
+}
+
+impl Broker {
+    /// Starts the links to other nodes.
+    ///
+    /// # Errors
+    /// [`LinksError`].
+    pub fn start_links(self: &Arc<Self>, settings: Settings, listener: TcpListener) -> Result<(), LinksError> {
+        let directory = &self.config.node.data_dir;
+        let secret = SharedSecret::find(&self.config.cluster, directory, |bytes| rand::rng().fill_bytes(bytes))?;
+        let queues: Arc<dyn Handler> = Arc::new(QueueService(Input(Arc::downgrade(self))));
+        let services = Services::default()
+            .serve(RAFT, Class::Data, Arc::new(RaftService(self.nodes.links().clone())))
+            .serve(QUEUES, Class::Data, queues)
+            .serve(CONTROL, Class::Control, Arc::new(ControlService(Arc::downgrade(self))));
+        let identity = self.identity.lock();
+        let cluster = Cluster::start(settings, &identity, secret, services, listener, directory)?;
+        drop(identity);
+        self.nodes.join(cluster);
+        Ok(())
+    }
+
+    /// The links to other nodes, on a node that has any.
+    pub fn links(&self) -> Option<&Cluster> {
+        self.nodes.cluster()
+    }
+
+    /// Makes this node a member of a cluster, if it is of none yet. `seeds` is how many other nodes
+    /// are configured, `address` where this one is to be found.
+    ///
+    /// # Errors
+    /// When nothing can be written down.
+    pub async fn form(self: &Arc<Self>, seeds: usize, address: &str) -> Result<(), StartError> {
+        if self.belongs() {
+            return Ok(());
+        }
+        if seeds == 0 {
+            return self.found(address).await;
+        }
+        let mut refusal = String::new();
+        loop {
+            let there = self.linked();
+            if let Some(cluster) = self.join_one(&there, address, &mut refusal).await {
+                self.belong_to(cluster)?;
+                return Ok(());
+            }
+            let is_lowest = there.iter().all(|peer| peer.name > self.node.name);
+            let is_majority = 2 * (there.len() + 1) > seeds + 1;
+            if is_lowest && is_majority && self.is_promised(&there, seeds).await {
+                return self.found(address).await;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn linked(&self) -> Vec<PeerView> {
+        let peers = self.nodes.cluster().map(|cluster| cluster.peers()).unwrap_or_default();
+        peers
+            .into_iter()
+            .filter(|peer| peer.introduction.is_some() && peer.health == Health::Up)
+            .collect()
+    }
+
+    async fn join_one(&self, there: &[PeerView], address: &str, refusal: &mut String) -> Option<ClusterId> {
+        for peer in there {
+            match self.ask_to_join(peer.id, address, Instant::now() + ASK).await {
+                Joining::Joined(cluster) => return Some(ClusterId(cluster)),
+                Joining::Refused(text) if *refusal != text => {
+                    tracing::warn!(node = peer.name, text, "this node may not join");
+                    *refusal = text;
+                }
+                Joining::Refused(_) | Joining::Elsewhere => {}
+            }
+        }
+        None
+    }
+
+    /// Whether a majority of the configured nodes promises itself to this one.
+    async fn is_promised(&self, there: &[PeerView], seeds: usize) -> bool {
+        let us = self.nodes.us();
+        if !self.promise(us) {
+            return false;
+        }
+        let mut promises = 1;
+        for peer in there {
+            promises += usize::from(self.ask_promise(peer.id, Instant::now() + ASK).await);
+        }
+        2 * promises > seeds + 1
+    }
+
+    /// Promises this node to one that wants to begin a cluster.
+    pub(super) fn promise(&self, to: NodeId) -> bool {
+        if self.belongs() {
+            return false;
+        }
+        let mut promised = self.promised.lock();
+        match *promised {
+            Some((other, since)) if other != to && since.elapsed() < PROMISE => false,
+            _ => {
+                *promised = Some((to, Instant::now()));
+                true
+            }
+        }
+    }
+
+    /// Takes a node into the cluster. Only on the leader of the catalogue's group.
+    pub(super) async fn admit(self: &Arc<Self>, node: NodeId, name: &str, address: &str) -> Result<ClusterId, String> {
+        let cluster = self.identity.lock().cluster();
+        let cluster = cluster.ok_or_else(|| "this node belongs to no cluster".to_owned())?;
+        let namesake = self
+            .catalog()
+            .nodes()
+            .iter()
+            .find(|(other, known)| **other != node && known.name == name)
+            .map(|(other, _)| *other);
+        if let Some(namesake) = namesake {
+            if self.nodes.is_alive(namesake) {
+                return Err(format!("another node is called {name}"));
+            }
+            tracing::warn!(node = name, "the node comes back without its data: it is a new member");
+            self.forget_node(namesake).await.map_err(|error| error.to_string())?;
+        }
+        let failed = |error: &dyn std::fmt::Display| error.to_string();
+        let group = self.catalogue();
+        group.add_learner(node).await.map_err(|error| failed(&error))?;
+        let mut voters = group.status().voters;
+        voters.insert(node);
+        group.change_voters(voters).await.map_err(|error| failed(&error))?;
+        let command = Command::PutNode {
+            node,
+            name: name.to_owned(),
+            address: address.to_owned(),
+        };
+        self.command(command).await.map_err(|error| failed(&error))?;
+        tracing::info!(node = name, "joined the cluster");
+        Ok(cluster)
+    }
+
+    /// Takes a node out of the cluster, which need not be there. Only on the leader of the
+    /// catalogue's group.
+    ///
+    /// # Errors
+    /// When no majority is reached.
+    pub(super) async fn forget_node(self: &Arc<Self>, node: NodeId) -> Result<(), super::BrokerError> {
+        self.command(Command::RemoveNode(node)).await?;
+        let group = self.catalogue();
+        let mut voters: BTreeSet<NodeId> = group.status().voters;
+        if voters.remove(&node)
+            && let Err(error) = group.change_voters(voters).await
+        {
+            tracing::warn!(%error, "the node keeps its vote on the catalogue for now");
+        }
+        if let Err(error) = group.remove_learners(BTreeSet::from([node])).await {
+            tracing::debug!(%error, "the node was no learner");
+        }
+        Ok(())
+    }
+
+    /// The members of the cluster changed.
+    pub(super) fn on_nodes(&self, catalog: &Catalog) {
+        let Some(cluster) = self.nodes.cluster() else {
+            return;
+        };
+        for (node, known) in catalog.nodes() {
+            cluster.know(*node, &known.name, &[&known.address]);
+        }
+        for peer in cluster.peers() {
+            if self.belongs() && !catalog.nodes().is_empty() && !catalog.nodes().contains_key(&peer.id) {
+                let belongs_here = peer.introduction.as_ref().is_none_or(|who| who.cluster.is_some());
+                if belongs_here {
+                    cluster.forget(peer.id);
+                }
+            }
+        }
+    }
+
+    /// Acts on nodes that come and go, until the task is dropped.
+    pub async fn run_nodes(self: Arc<Self>) {
+        let Some(cluster) = self.nodes.cluster().cloned() else {
+            return;
+        };
+        let mut events = cluster.events();
+        let input: Arc<dyn PeerInput> = Arc::new(Input(Arc::downgrade(&self)));
+        self.on_nodes(&self.catalog());
+        for peer in cluster.peers() {
+            self.peers.meet(&cluster, peer.id, input.clone());
+        }
+        loop {
+            match events.recv().await {
+                Ok(Event::Up { node, .. }) => {
+                    self.peers.meet(&cluster, node, input.clone());
+                    self.on_node_up(node);
+                }
+                Ok(Event::Restarted { node, .. }) => {
+                    self.peers.meet(&cluster, node, input.clone());
+                    self.elections.on_suspect(node);
+                    self.on_node_gone(node);
+                    self.on_node_up(node);
+                }
+                Ok(Event::Suspect { node, why }) => {
+                    tracing::warn!(%node, ?why, "a node does not answer");
+                    self.elections.on_suspect(node);
+                    self.on_node_suspect(node, why);
+                }
+                Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
+                    for peer in cluster.peers() {
+                        self.peers.meet(&cluster, peer.id, input.clone());
+                    }
+                }
+                Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+
+    /// The followers on that node hear from their leaders here, at a pace.
+    fn on_node_up(self: &Arc<Self>, node: NodeId) {
+        let broker = self.clone();
+        tasks::spawn("heartbeats", async move {
+            for (_, group) in broker.replicas.all() {
+                if group.is_leader()
+                    && group.status().voters.contains(&node)
+                    && let Err(error) = group.heartbeat().await
+                {
+                    tracing::debug!(%error, "no heartbeat");
+                }
+            }
+        });
+    }
+
+    fn on_node_suspect(self: &Arc<Self>, node: NodeId, why: Suspicion) {
+        for queue in self.all_queues() {
+            queue.lost_way(self, node, true);
+        }
+        if why != Suspicion::Silence {
+            // Its process is gone, and its clients' connections with it.
+            return self.on_node_gone(node);
+        }
+        let broker = self.clone();
+        tasks::spawn("grace", async move {
+            tokio::time::sleep(GRACE).await;
+            if !broker.nodes.is_alive(node) {
+                broker.on_node_gone(node);
+            }
+        });
+    }
+}

@@ -1,0 +1,560 @@
+//! A replicated queue on the node that leads its group: the machine in front of the log.
+//!
+//! ```text
+//! barrier → lead: machine out of the ledger, everybody told ──all attached, or GATHER──→ delivers
+//!   run on the machine → records → Group::submit → landed: marks, durable, answers
+//!                                            └ lost ──→ step down: what clients hold goes to the desk
+//! ```
+//! The machine is always ahead of the log by the records in flight. When one of these is lost the
+//! machine is wrong and is thrown away; another one is made from the ledger, here or elsewhere.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::Broker;
+use super::catalogue::settings_of;
+use super::consumer::{Consumer, ConsumerKey, Taker};
+use super::desk::Desk;
+use super::peers::wire;
+use super::runner::{Answers, ConfirmToken, Deferred, Machine, QueueHandle, Seat, State, Waiting};
+use crate::channel::ConfirmOutcome;
+use crate::journal::raft::{Applied, Group, ProposeError, RECORD_BYTES};
+use crate::queue::ledger::{self, Ledger};
+use crate::queue::record::{Origin, ProducerId, Records};
+use crate::queue::recorder::{Arrival, Door};
+use crate::queue::{Consume, ConsumerId, Holder, Outcome, Publish, Queue, Slot};
+use crate::tasks;
+use crate::types::{Message, NodeId};
+
+/// How long a new leader waits for live nodes to say what their clients hold.
+const GATHER: Duration = Duration::from_millis(500);
+/// What a record has around a message, generously.
+const AROUND: usize = 64 * 1024;
+
+/// See the head of this file.
+pub struct Leading {
+    pub machine: Machine,
+    pub records: Records,
+    pub door: Door,
+    pub serving: Serving,
+    group: Group<Ledger>,
+    pub term: u64,
+    /// Batches of records given to the group, and come back from it.
+    submitted: u64,
+    landed: u64,
+    /// Settled batches of desks, with the records that must be committed before they are answered.
+    settling: VecDeque<(u64, NodeId, u64)>,
+    /// Publishes that came again while the first time was on its way: answered when this message
+    /// is durable.
+    again: Vec<(u64, NodeId, u64)>,
+}
+
+/// Whether a leader delivers.
+pub struct Serving {
+    group: Group<Ledger>,
+    /// Nodes that have yet to say what their clients hold; `None` when that is over.
+    gathering: Option<FxHashSet<NodeId>>,
+    /// Whether the lease was held when this run of the machine asked.
+    lease: Option<bool>,
+    /// A consumer was passed over for want of the lease.
+    lapsed: bool,
+}
+
+impl Serving {
+    /// Whether a delivery may be made now.
+    pub fn may_deliver(&mut self, broker: &Broker) -> bool {
+        if self.gathering.is_some() {
+            return false;
+        }
+        let held = *self.lease.get_or_insert_with(|| broker.nodes.holds_lease(&self.group));
+        self.lapsed |= !held;
+        held
+    }
+}
+
+impl Leading {
+    /// Whether a message may be handed out now.
+    pub fn may_serve(&mut self, queue: &Arc<QueueHandle>, broker: &Broker) -> bool {
+        let may = self.serving.may_deliver(broker);
+        self.serving.lease = None;
+        if std::mem::take(&mut self.serving.lapsed) {
+            broker.leases.watch(queue);
+        }
+        may
+    }
+
+    /// Gives what the machine recorded to the group.
+    pub fn submit(&mut self, queue: &Arc<QueueHandle>, broker: &Arc<Broker>) {
+        if std::mem::take(&mut self.serving.lapsed) {
+            broker.leases.watch(queue);
+        }
+        self.serving.lease = None;
+        let mark = self.records.mark();
+        let Some(batch) = self.records.take() else {
+            return;
+        };
+        self.submitted += 1;
+        let (queue, broker) = (Arc::downgrade(queue), Arc::downgrade(broker));
+        let (term, flight) = (self.term, self.submitted);
+        self.group.submit(batch, move |result| {
+            if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
+                queue.landed(&broker, Flight { term, flight, mark }, result);
+            }
+        });
+    }
+
+    /// A desk's batch was settled; it is to hear when that is committed.
+    pub fn settling(&mut self, node: NodeId, batch: u64) {
+        self.settling.push_back((self.submitted + 1, node, batch));
+    }
+
+    /// What was recorded by now is committed up to this batch: who hears of settled ones.
+    fn settled(&mut self) -> Vec<(NodeId, u64)> {
+        // With nothing recorded there is nothing to wait for.
+        let up_to = match self.landed == self.submitted {
+            true => u64::MAX,
+            false => self.landed,
+        };
+        let mut settled: Vec<(NodeId, u64)> = Vec::new();
+        while let Some(&(flight, node, batch)) = self.settling.front()
+            && flight <= up_to
+        {
+            self.settling.pop_front();
+            match settled.iter_mut().find(|(other, _)| *other == node) {
+                Some(last) => last.1 = batch,
+                None => settled.push((node, batch)),
+            }
+        }
+        settled
+    }
+}
+
+/// What a desk says about messages that its clients hold.
+#[derive(Clone, Copy)]
+pub struct Settling {
+    pub node: NodeId,
+    /// The desk's number for it.
+    pub batch: u64,
+    pub outcome: Outcome,
+    /// It may have been said to another leader.
+    pub is_again: bool,
+}
+
+/// Records on their way.
+struct Flight {
+    term: u64,
+    flight: u64,
+    mark: Option<u64>,
+}
+
+impl QueueHandle {
+    /// Whether this node leads the queue in that term.
+    pub(super) fn leads(&self, term: u64) -> bool {
+        matches!(&self.state.lock().seat, Seat::Leading(leading) if leading.term == term)
+    }
+
+    /// This node leads the group, and its ledger has all that is committed.
+    pub(super) fn lead(self: &Arc<Self>, broker: &Arc<Broker>, group: &Group<Ledger>, term: u64) {
+        let settings = settings_of(&broker.catalog(), &self.spec);
+        let alive = broker.nodes.others_alive();
+        let mut state = self.state.lock();
+        if self.is_deleted() {
+            return;
+        }
+        self.leave_seat(&mut state);
+        let (mut machine, producers) = {
+            let ledger = group.machine();
+            let machine = Queue::recover(
+                self.spec.queue_type,
+                settings,
+                broker.now(),
+                ledger.recovered(),
+                ledger.next_seq(),
+                ledger.delivered_up_to(),
+            );
+            let machine = machine.replicated(term as u32);
+            (machine, ledger.producers().clone())
+        };
+        machine.set_consumer_timeout(broker.now(), broker.config.queues.consumer_timeout);
+        let gathering = (!alive.is_empty()).then(|| alive.iter().copied().collect());
+        state.seat = Seat::Leading(Box::new(Leading {
+            machine,
+            records: Records::default(),
+            door: Door::new(producers),
+            serving: Serving {
+                group: group.clone(),
+                // The desk of this node has yet to sit down.
+                gathering: Some(FxHashSet::default()),
+                lease: None,
+                lapsed: false,
+            },
+            group: group.clone(),
+            term,
+            submitted: 0,
+            landed: 0,
+            settling: VecDeque::new(),
+            again: Vec::new(),
+        }));
+        state.guests.clear();
+        let mut deferred = self.sit_down(broker, &mut state);
+        let is_gathering = gathering.is_some();
+        if let Seat::Leading(leading) = &mut state.seat {
+            leading.serving.gathering = gathering;
+        }
+        for node in &alive {
+            broker
+                .peers
+                .tell(*node, |buffer| wire::lead(buffer, self.spec.id, term));
+        }
+        if !is_gathering {
+            let ((), also) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
+            deferred.also(also);
+        }
+        let deadline = state.machine().and_then(|machine| machine.deadline());
+        drop(state);
+        tracing::debug!(queue = %self.spec.name, vhost = %self.spec.vhost, term, "this node leads the queue");
+        if let Some(deadline) = deadline {
+            broker.timers.schedule(self, deadline);
+        }
+        if !deferred.is_empty() {
+            broker.carry_out(self, deferred);
+        }
+        self.changed.notify_waiters();
+        if is_gathering {
+            let (queue, broker) = (self.clone(), broker.clone());
+            tasks::spawn("gathering", async move {
+                tokio::time::sleep(GATHER).await;
+                queue.gathered(&broker, term, None);
+            });
+        }
+    }
+
+    /// A node has said what its clients hold, or the time for it is over.
+    pub(super) fn gathered(self: &Arc<Self>, broker: &Arc<Broker>, term: u64, node: Option<NodeId>) {
+        let deferred = {
+            let mut state = self.state.lock();
+            let Seat::Leading(leading) = &mut state.seat else {
+                return;
+            };
+            if leading.term != term {
+                return;
+            }
+            let Some(missing) = &mut leading.serving.gathering else {
+                return;
+            };
+            if let Some(node) = node {
+                missing.remove(&node);
+                if !missing.is_empty() {
+                    return;
+                }
+            }
+            leading.serving.gathering = None;
+            let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
+            deferred
+        };
+        self.changed.notify_waiters();
+        self.serve_calls(broker);
+        if !deferred.is_empty() {
+            broker.carry_out(self, deferred);
+        }
+    }
+
+    /// This node does not lead (any more).
+    pub(super) fn step_down(&self, term: Option<u64>) {
+        let mut state = self.state.lock();
+        if let Seat::Leading(leading) = &state.seat
+            && term.is_none_or(|term| term == leading.term)
+        {
+            self.leave_seat(&mut state);
+            drop(state);
+            self.changed.notify_waiters();
+        }
+    }
+
+    /// Throws the machine away; what this node's clients hold is theirs still.
+    fn leave_seat(&self, state: &mut State) {
+        let Seat::Leading(leading) = std::mem::replace(&mut state.seat, Seat::Elsewhere(None)) else {
+            return;
+        };
+        let guests = std::mem::take(&mut state.guests);
+        let Some(desk) = &mut state.desk else { return };
+        let of_guests = |slot: Slot| guests.values().any(|guest| guest.gets.contains_key(&slot.seq()));
+        let keys: FxHashMap<ConsumerId, ConsumerKey> = leading
+            .machine
+            .consumers()
+            .filter_map(|consumer| Some((consumer.id, consumer.handle.client()?.key)))
+            .collect();
+        for (holder, slot) in leading.machine.held() {
+            let key = match holder {
+                Holder::Get if of_guests(slot) => None,
+                Holder::Get => Some(ConsumerKey::GET),
+                Holder::Consumer(id) => keys.get(&id).copied(),
+            };
+            if let Some(key) = key {
+                desk.held.insert(slot.seq(), key);
+            }
+        }
+    }
+
+    /// The desk of this node meets the machine: its consumers are taken on with what they hold,
+    /// and what is not answered is said again.
+    fn sit_down(self: &Arc<Self>, broker: &Arc<Broker>, state: &mut State) -> Deferred {
+        let Some(mut desk) = state.desk.take() else {
+            return Deferred::default();
+        };
+        let us = broker.nodes.us();
+        let mut held = std::mem::take(&mut desk.held);
+        let ((), mut deferred) = self.run(broker, state, |machine, now, sink| {
+            for seated in desk.consumers.values_mut() {
+                seated.untold = 0;
+                // What had come and was not passed on is in the machine again.
+                for arrived in seated.waiting.drain(..) {
+                    held.remove(&arrived.slot.seq());
+                }
+                let consumer = &seated.consumer;
+                let taken = machine.consume(now, consume(consumer), sink);
+                *consumer.id.lock() = taken.ok();
+            }
+        });
+        let by_consumer = held_by_consumer(&desk, &held);
+        let ((), also) = self.run(broker, state, |machine, now, sink| {
+            for (holder, seqs) in by_consumer {
+                // What is gone was settled; what another holds was given away, and stays so.
+                machine.adopt(now, holder, seqs, sink);
+            }
+        });
+        deferred.also(also);
+        for batch in desk.settles() {
+            let settling = Settling {
+                node: us,
+                batch: batch.number,
+                outcome: batch.outcome,
+                is_again: true,
+            };
+            deferred.also(self.settle_leading(broker, state, settling, batch.slots.clone()));
+        }
+        let again: Vec<(u64, Message)> = desk
+            .unanswered()
+            .map(|(number, message)| (number, message.clone()))
+            .collect();
+        let producer = desk.producer;
+        state.desk = Some(desk);
+        deferred.also(self.take_in(broker, state, us, producer, again));
+        deferred
+    }
+
+    /// Publishes of this node's clients, while it leads.
+    pub(super) fn publish_leading(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
+    ) -> Deferred {
+        let us = broker.nodes.us();
+        let Some(desk) = &mut state.desk else {
+            return Deferred::default();
+        };
+        let producer = desk.producer;
+        let numbered: Vec<_> = batch
+            .into_iter()
+            .map(|publish| {
+                let message = publish.message.clone();
+                (desk.publish(publish), message)
+            })
+            .collect();
+        self.take_in(broker, state, us, producer, numbered)
+    }
+
+    /// Takes numbered publishes in, of this node or another; what is here already is answered.
+    pub(super) fn take_in(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        node: NodeId,
+        producer: ProducerId,
+        numbered: Vec<(u64, Message)>,
+    ) -> Deferred {
+        if numbered.is_empty() {
+            return Deferred::default();
+        }
+        let mut again = Vec::new();
+        let mut answers = Answers::default();
+        let arrivals = numbered.into_iter().filter_map(|(number, message)| {
+            if message.memory() + AROUND > RECORD_BYTES {
+                answers.push(node, number, ConfirmOutcome::Nack);
+                return None;
+            }
+            let publish = Publish {
+                message,
+                publish: Some(Waiting::Desk { node, number }),
+            };
+            let origin = Some(Origin { producer, number });
+            Some(Arrival { publish, origin })
+        });
+        let ((), deferred) = self.run_at_door(broker, state, |machine, now, door, sink| {
+            let again = |publish: Publish<Waiting>, seq| {
+                if let Some(Waiting::Desk { node, number }) = publish.publish {
+                    again.push((seq, node, number));
+                }
+            };
+            machine.publish(now, door.admit(arrivals, again), sink);
+        });
+        if let Seat::Leading(leading) = &mut state.seat {
+            let durable = leading.machine.durable_up_to();
+            for (seq, node, number) in again {
+                match seq <= durable {
+                    true => answers.push(node, number, ConfirmOutcome::Ack),
+                    false => leading.again.push((seq, node, number)),
+                }
+            }
+        }
+        answers.tell(self, broker, state);
+        deferred
+    }
+
+    /// Settles a numbered batch of a desk, of this node or another.
+    pub(super) fn settle_leading(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        settling: Settling,
+        mut slots: Vec<Slot>,
+    ) -> Deferred {
+        if let Seat::Leading(leading) = &mut state.seat {
+            leading.settling(settling.node, settling.batch);
+        }
+        let ((), deferred) = self.run(broker, state, |machine, now, sink| {
+            if settling.is_again {
+                // Said to a leader that may not have written it down: what is ready here was not.
+                let seqs = slots.iter().map(|slot| slot.seq()).collect();
+                let elsewhere = machine.adopt(now, Holder::Get, seqs, sink);
+                slots.retain(|slot| elsewhere.binary_search(&slot.seq()).is_err());
+            }
+            machine.settle(now, slots, settling.outcome, sink);
+        });
+        self.tell_settled(broker, state);
+        deferred
+    }
+
+    fn tell_settled(&self, broker: &Broker, state: &mut State) {
+        let Seat::Leading(leading) = &mut state.seat else {
+            return;
+        };
+        let settled = leading.settled();
+        for (node, batch) in settled {
+            match node == broker.nodes.us() {
+                true => {
+                    if let Some(desk) = &mut state.desk {
+                        desk.settled(batch);
+                    }
+                }
+                false => broker
+                    .peers
+                    .tell(node, |buffer| wire::settled(buffer, self.spec.id, batch)),
+            }
+        }
+    }
+
+    /// Records came back from the group.
+    fn landed(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        flight: Flight,
+        result: Result<Applied<ledger::Applied>, ProposeError>,
+    ) {
+        let applied = match result {
+            Ok(applied) if applied.output.dropped.is_empty() => applied.output,
+            Ok(_) => {
+                tracing::error!(queue = %self.spec.name, vhost = %self.spec.vhost, "the queue and its ledger differ; it is made anew");
+                return self.lost(broker, flight.term);
+            }
+            Err(error) => {
+                tracing::debug!(queue = %self.spec.name, %error, "records were not committed");
+                return self.lost(broker, flight.term);
+            }
+        };
+        let deferred = {
+            let mut state = self.state.lock();
+            let Seat::Leading(leading) = &mut state.seat else {
+                return;
+            };
+            if leading.term != flight.term {
+                return;
+            }
+            leading.landed = flight.flight;
+            let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| {
+                if let Some(mark) = flight.mark {
+                    machine.marked(now, mark, sink);
+                }
+                if let Some(appended) = applied.appended {
+                    machine.durable(now, appended.last, sink);
+                }
+            });
+            self.tell_settled(broker, &mut state);
+            self.tell_again(broker, &mut state);
+            deferred
+        };
+        if flight.mark.is_some() {
+            self.changed.notify_waiters();
+            self.serve_calls(broker);
+        }
+        if !deferred.is_empty() {
+            broker.carry_out(self, deferred);
+        }
+    }
+
+    fn tell_again(self: &Arc<Self>, broker: &Broker, state: &mut State) {
+        let Seat::Leading(leading) = &mut state.seat else {
+            return;
+        };
+        if leading.again.is_empty() {
+            return;
+        }
+        let durable = leading.machine.durable_up_to();
+        let mut answers = Answers::default();
+        leading.again.retain(|(seq, node, number)| {
+            let is_safe = *seq <= durable;
+            if is_safe {
+                answers.push(*node, *number, ConfirmOutcome::Ack);
+            }
+            !is_safe
+        });
+        answers.tell(self, broker, state);
+    }
+
+    /// The machine is ahead of a log that lost something.
+    fn lost(self: &Arc<Self>, broker: &Arc<Broker>, term: u64) {
+        self.step_down(Some(term));
+        broker.replicas.look_again(self.spec.id);
+    }
+}
+
+/// How a machine is asked to take a consumer of this node on.
+pub(super) fn consume(consumer: &Arc<Consumer>) -> Consume<Taker> {
+    Consume {
+        handle: Taker::Client(consumer.clone()),
+        prefetch: consumer.prefetch,
+        no_ack: consumer.no_ack,
+        exclusive: consumer.exclusive,
+        priority: consumer.priority,
+    }
+}
+
+fn held_by_consumer(desk: &Desk, held: &FxHashMap<u64, ConsumerKey>) -> Vec<(Holder, Vec<u64>)> {
+    let mut by_key: FxHashMap<ConsumerKey, Vec<u64>> = FxHashMap::default();
+    for (seq, key) in held {
+        by_key.entry(*key).or_default().push(*seq);
+    }
+    by_key
+        .into_iter()
+        .map(|(key, mut seqs)| {
+            seqs.sort_unstable();
+            // A consumer that was cancelled leaves what it holds to its channel.
+            let id = desk.consumers.get(&key).and_then(|seated| *seated.consumer.id.lock());
+            (id.map_or(Holder::Get, Holder::Consumer), seqs)
+        })
+        .collect()
+}

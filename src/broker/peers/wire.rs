@@ -1,0 +1,551 @@
+//! What nodes say to each other about queues: frames, many in one message of a link.
+//!
+//! A link message is a format byte and frames one after the other: a kind, the queue, and fields;
+//! numbers are variable in length, as in [`crate::queue::record`]. Bodies are read as slices of the
+//! message they came in.
+
+use bytes::Bytes;
+
+use crate::queue::record::{Input, put_number};
+use crate::queue::{Outcome, Slot};
+use crate::types::{Message, QueueId};
+
+/// First byte of a link message.
+pub const FORMAT: u8 = 1;
+
+const ATTACH: u8 = 1;
+const CONSUME: u8 = 2;
+const CANCEL: u8 = 3;
+const TAKEN: u8 = 4;
+const PUBLISH: u8 = 5;
+const SETTLE: u8 = 6;
+const GET: u8 = 7;
+const PURGE: u8 = 8;
+const COUNT: u8 = 9;
+const WHO: u8 = 10;
+const NOTHING: u8 = 11;
+const LEAD: u8 = 20;
+const NOT_LEADER: u8 = 21;
+const ANSWERED: u8 = 22;
+const SETTLED: u8 = 23;
+const DELIVER: u8 = 24;
+const GOT: u8 = 25;
+const EMPTY: u8 = 26;
+const DONE: u8 = 27;
+const COUNTS: u8 = 28;
+const REFUSED: u8 = 29;
+const CANCELLED: u8 = 30;
+const REPLY: u8 = 40;
+
+const NO_ACK: u8 = 1;
+const EXCLUSIVE: u8 = 2;
+const LIMITED: u8 = 4;
+const REDELIVERED: u8 = 1;
+
+/// A frame that was read.
+#[derive(Debug)]
+pub struct Frame {
+    pub queue: QueueId,
+    pub what: What,
+}
+
+/// What a frame says. The first part goes from a node with clients to the one with the machine,
+/// the second one the other way.
+#[derive(Debug)]
+pub enum What {
+    /// Everything that is at stake, with the settles and publishes that follow.
+    Attach(Attach),
+    Consume {
+        call: u64,
+        wish: Wish<String>,
+    },
+    Cancel {
+        key: u64,
+    },
+    /// So many bytes of deliveries were passed on.
+    Taken {
+        key: u64,
+        bytes: u64,
+    },
+    /// Numbered from `first`, in their stored form.
+    Publish {
+        first: u64,
+        messages: Vec<Bytes>,
+    },
+    /// `is_again` says that it may have come before, to whoever had the machine.
+    Settle {
+        batch: u64,
+        outcome: Outcome,
+        is_again: bool,
+        slots: Vec<Slot>,
+    },
+    Get {
+        call: u64,
+        no_ack: bool,
+    },
+    Purge {
+        call: u64,
+    },
+    Count {
+        call: u64,
+    },
+    /// Whoever leads is to say so.
+    Who,
+    /// The answer to `Lead` of a node that has nothing at stake.
+    Nothing {
+        term: u64,
+    },
+
+    Lead {
+        term: u64,
+    },
+    NotLeader,
+    /// Publishes from the first to the last number.
+    Answered {
+        is_accepted: bool,
+        first: u64,
+        last: u64,
+    },
+    /// Batches up to this one are committed.
+    Settled {
+        up_to: u64,
+    },
+    Deliver {
+        key: u64,
+        delivered: Delivered,
+        message: Bytes,
+    },
+    Got {
+        call: u64,
+        delivered: Delivered,
+        remaining: u64,
+        message: Bytes,
+    },
+    Empty {
+        call: u64,
+    },
+    Done {
+        call: u64,
+        value: u64,
+    },
+    Counts {
+        call: u64,
+        ready: u64,
+        unacked: u64,
+        consumers: u64,
+    },
+    Refused {
+        call: u64,
+        code: u16,
+        text: String,
+    },
+    Cancelled {
+        key: u64,
+    },
+    /// An answer to a request of a client (direct reply-to); the queue is 0.
+    Reply {
+        secret: u128,
+        message: Bytes,
+    },
+}
+
+/// See [`What::Attach`].
+#[derive(Debug)]
+pub struct Attach {
+    /// In which the node was told to lead; 0 for a queue that is not replicated.
+    pub term: u64,
+    pub producer: u64,
+    pub consumers: Vec<Wish<String>>,
+    /// Consumer (0 is none) and message.
+    pub held: Vec<(u64, u64)>,
+}
+
+/// A consumer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Wish<T> {
+    pub key: u64,
+    pub tag: T,
+    pub prefetch: Option<u32>,
+    pub no_ack: bool,
+    pub exclusive: bool,
+    pub priority: i32,
+}
+
+/// How a message is handed out.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Delivered {
+    pub slot: Slot,
+    pub redelivered: bool,
+    pub delivery_count: u32,
+}
+
+/// A link message that cannot be read: of another version, or damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("a message between nodes is of another version, or damaged")]
+pub struct Garbled;
+
+fn begin(to: &mut Vec<u8>, kind: u8, queue: QueueId) {
+    to.push(kind);
+    put_number(to, queue.0);
+}
+
+fn put_bytes(to: &mut Vec<u8>, bytes: &[u8]) {
+    put_number(to, bytes.len() as u64);
+    to.extend_from_slice(bytes);
+}
+
+fn put_message(to: &mut Vec<u8>, message: &Message) {
+    let (head, [rest, large]) = message.stored();
+    put_number(to, (head.len() + rest.len() + large.len()) as u64);
+    for piece in [&head[..], rest, large] {
+        to.extend_from_slice(piece);
+    }
+}
+
+fn put_slot(to: &mut Vec<u8>, slot: Slot) {
+    let (index, seq) = slot.parts();
+    to.extend_from_slice(&index.to_le_bytes());
+    put_number(to, seq);
+}
+
+fn put_delivered(to: &mut Vec<u8>, delivered: Delivered) {
+    put_slot(to, delivered.slot);
+    to.push(if delivered.redelivered { REDELIVERED } else { 0 });
+    put_number(to, delivered.delivery_count.into());
+}
+
+fn put_wish<T: AsRef<str>>(to: &mut Vec<u8>, wish: &Wish<T>) {
+    put_number(to, wish.key);
+    put_bytes(to, wish.tag.as_ref().as_bytes());
+    let mut flags = 0;
+    for (is_set, flag) in [
+        (wish.no_ack, NO_ACK),
+        (wish.exclusive, EXCLUSIVE),
+        (wish.prefetch.is_some(), LIMITED),
+    ] {
+        flags |= if is_set { flag } else { 0 };
+    }
+    to.push(flags);
+    put_number(to, wish.prefetch.unwrap_or(0).into());
+    to.extend_from_slice(&wish.priority.to_le_bytes());
+}
+
+/// Writes [`What::Attach`].
+pub fn attach<'a>(
+    to: &mut Vec<u8>,
+    queue: QueueId,
+    term: u64,
+    producer: u64,
+    consumers: impl ExactSizeIterator<Item = Wish<&'a str>>,
+    held: impl ExactSizeIterator<Item = (u64, u64)>,
+) {
+    begin(to, ATTACH, queue);
+    put_number(to, term);
+    to.extend_from_slice(&producer.to_le_bytes());
+    put_number(to, consumers.len() as u64);
+    for wish in consumers {
+        put_wish(to, &wish);
+    }
+    put_number(to, held.len() as u64);
+    for (key, seq) in held {
+        put_number(to, key);
+        put_number(to, seq);
+    }
+}
+
+/// Writes [`What::Consume`].
+pub fn consume(to: &mut Vec<u8>, queue: QueueId, call: u64, wish: &Wish<&str>) {
+    begin(to, CONSUME, queue);
+    put_number(to, call);
+    put_wish(to, wish);
+}
+
+/// Writes [`What::Publish`].
+pub fn publish(to: &mut Vec<u8>, queue: QueueId, first: u64, messages: &[Message]) {
+    begin(to, PUBLISH, queue);
+    put_number(to, first);
+    put_number(to, messages.len() as u64);
+    for message in messages {
+        put_message(to, message);
+    }
+}
+
+/// Writes [`What::Settle`].
+pub fn settle(to: &mut Vec<u8>, queue: QueueId, batch: u64, outcome: Outcome, is_again: bool, slots: &[Slot]) {
+    begin(to, SETTLE, queue);
+    put_number(to, batch);
+    to.push(match outcome {
+        Outcome::Accept => 0,
+        Outcome::Requeue => 1,
+        Outcome::Discard => 2,
+    });
+    to.push(is_again.into());
+    put_number(to, slots.len() as u64);
+    for slot in slots {
+        put_slot(to, *slot);
+    }
+}
+
+/// Writes [`What::Deliver`].
+pub fn deliver(to: &mut Vec<u8>, queue: QueueId, key: u64, delivered: Delivered, message: &Message) {
+    begin(to, DELIVER, queue);
+    put_number(to, key);
+    put_delivered(to, delivered);
+    put_message(to, message);
+}
+
+/// Writes [`What::Got`].
+pub fn got(to: &mut Vec<u8>, queue: QueueId, call: u64, delivered: Delivered, remaining: u64, message: &Message) {
+    begin(to, GOT, queue);
+    put_number(to, call);
+    put_delivered(to, delivered);
+    put_number(to, remaining);
+    put_message(to, message);
+}
+
+/// Writes [`What::Refused`].
+pub fn refused(to: &mut Vec<u8>, queue: QueueId, call: u64, code: u16, text: &str) {
+    begin(to, REFUSED, queue);
+    put_number(to, call);
+    put_number(to, code.into());
+    put_bytes(to, text.as_bytes());
+}
+
+/// Writes [`What::Answered`].
+pub fn answered(to: &mut Vec<u8>, queue: QueueId, is_accepted: bool, first: u64, last: u64) {
+    begin(to, ANSWERED, queue);
+    to.push(is_accepted.into());
+    put_number(to, first);
+    put_number(to, last - first);
+}
+
+/// Writes [`What::Reply`].
+pub fn reply(to: &mut Vec<u8>, secret: u128, message: &Message) {
+    begin(to, REPLY, QueueId(0));
+    to.extend_from_slice(&secret.to_le_bytes());
+    put_message(to, message);
+}
+
+/// Frames that are only numbers.
+macro_rules! numbers {
+    ($($(#[$doc:meta])* $name:ident($kind:ident $(, $field:ident)*);)*) => {$(
+        $(#[$doc])*
+        pub fn $name(to: &mut Vec<u8>, queue: QueueId $(, $field: u64)*) {
+            begin(to, $kind, queue);
+            $(put_number(to, $field);)*
+        }
+    )*};
+}
+
+numbers! {
+    /// Writes [`What::Cancel`].
+    cancel(CANCEL, key);
+    /// Writes [`What::Taken`].
+    taken(TAKEN, key, bytes);
+    /// Writes [`What::Purge`].
+    purge(PURGE, call);
+    /// Writes [`What::Count`].
+    count(COUNT, call);
+    /// Writes [`What::Who`].
+    who(WHO);
+    /// Writes [`What::Nothing`].
+    nothing(NOTHING, term);
+    /// Writes [`What::Lead`].
+    lead(LEAD, term);
+    /// Writes [`What::NotLeader`].
+    not_leader(NOT_LEADER);
+    /// Writes [`What::Settled`].
+    settled(SETTLED, up_to);
+    /// Writes [`What::Empty`].
+    empty(EMPTY, call);
+    /// Writes [`What::Done`].
+    done(DONE, call, value);
+    /// Writes [`What::Counts`].
+    counts(COUNTS, call, ready, unacked, consumers);
+    /// Writes [`What::Cancelled`].
+    cancelled(CANCELLED, key);
+}
+
+/// Writes [`What::Get`].
+pub fn get(to: &mut Vec<u8>, queue: QueueId, call: u64, no_ack: bool) {
+    begin(to, GET, queue);
+    put_number(to, call);
+    to.push(no_ack.into());
+}
+
+/// The frames of a link message; ends after the first that cannot be read.
+pub fn frames(message: &Bytes) -> impl Iterator<Item = Result<Frame, Garbled>> {
+    let mut at = match message.first() {
+        Some(&FORMAT) => Some(1),
+        _ => None,
+    };
+    let mut is_known = at.is_some();
+    std::iter::from_fn(move || {
+        if !std::mem::replace(&mut is_known, true) {
+            return Some(Err(Garbled));
+        }
+        let begin = at.take()?;
+        if begin >= message.len() {
+            return None;
+        }
+        let mut input = Input {
+            bytes: message,
+            at: begin,
+        };
+        let frame = read(message, &mut input);
+        if frame.is_some() {
+            at = Some(input.at);
+        }
+        Some(frame.ok_or(Garbled))
+    })
+}
+
+fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
+    let kind = input.byte()?;
+    let queue = QueueId(input.number()?);
+    let what = match kind {
+        ATTACH => What::Attach(read_attach(input)?),
+        CONSUME => What::Consume {
+            call: input.number()?,
+            wish: read_wish(input)?,
+        },
+        CANCEL => What::Cancel { key: input.number()? },
+        TAKEN => What::Taken {
+            key: input.number()?,
+            bytes: input.number()?,
+        },
+        PUBLISH => {
+            let first = input.number()?;
+            let messages = (0..input.number()?).map(|_| read_bytes(message, input));
+            What::Publish {
+                first,
+                messages: messages.collect::<Option<_>>()?,
+            }
+        }
+        SETTLE => {
+            let batch = input.number()?;
+            let outcome = match input.byte()? {
+                0 => Outcome::Accept,
+                1 => Outcome::Requeue,
+                2 => Outcome::Discard,
+                _ => return None,
+            };
+            let is_again = input.byte()? != 0;
+            let slots = (0..input.number()?).map(|_| read_slot(input));
+            What::Settle {
+                batch,
+                outcome,
+                is_again,
+                slots: slots.collect::<Option<_>>()?,
+            }
+        }
+        GET => What::Get {
+            call: input.number()?,
+            no_ack: input.byte()? != 0,
+        },
+        PURGE => What::Purge { call: input.number()? },
+        COUNT => What::Count { call: input.number()? },
+        WHO => What::Who,
+        NOTHING => What::Nothing { term: input.number()? },
+        LEAD => What::Lead { term: input.number()? },
+        NOT_LEADER => What::NotLeader,
+        ANSWERED => {
+            let is_accepted = input.byte()? != 0;
+            let first = input.number()?;
+            What::Answered {
+                is_accepted,
+                first,
+                last: first.checked_add(input.number()?)?,
+            }
+        }
+        SETTLED => What::Settled { up_to: input.number()? },
+        DELIVER => What::Deliver {
+            key: input.number()?,
+            delivered: read_delivered(input)?,
+            message: read_bytes(message, input)?,
+        },
+        GOT => What::Got {
+            call: input.number()?,
+            delivered: read_delivered(input)?,
+            remaining: input.number()?,
+            message: read_bytes(message, input)?,
+        },
+        EMPTY => What::Empty { call: input.number()? },
+        DONE => What::Done {
+            call: input.number()?,
+            value: input.number()?,
+        },
+        COUNTS => What::Counts {
+            call: input.number()?,
+            ready: input.number()?,
+            unacked: input.number()?,
+            consumers: input.number()?,
+        },
+        REFUSED => What::Refused {
+            call: input.number()?,
+            code: input.number()?.try_into().ok()?,
+            text: read_text(input)?,
+        },
+        CANCELLED => What::Cancelled { key: input.number()? },
+        REPLY => What::Reply {
+            secret: u128::from_le_bytes(*input.take(16)?.first_chunk()?),
+            message: read_bytes(message, input)?,
+        },
+        _ => return None,
+    };
+    Some(Frame { queue, what })
+}
+
+fn read_attach(input: &mut Input<'_>) -> Option<Attach> {
+    let term = input.number()?;
+    let producer = input.fixed()?;
+    let consumers = (0..input.number()?).map(|_| read_wish(input));
+    let consumers = consumers.collect::<Option<_>>()?;
+    let held = (0..input.number()?).map(|_| Some((input.number()?, input.number()?)));
+    Some(Attach {
+        term,
+        producer,
+        consumers,
+        held: held.collect::<Option<_>>()?,
+    })
+}
+
+fn read_wish(input: &mut Input<'_>) -> Option<Wish<String>> {
+    let key = input.number()?;
+    let tag = read_text(input)?;
+    let flags = input.byte()?;
+    let prefetch = input.number()?.try_into().ok()?;
+    Some(Wish {
+        key,
+        tag,
+        prefetch: (flags & LIMITED != 0).then_some(prefetch),
+        no_ack: flags & NO_ACK != 0,
+        exclusive: flags & EXCLUSIVE != 0,
+        priority: i32::from_le_bytes(*input.take(4)?.first_chunk()?),
+    })
+}
+
+fn read_slot(input: &mut Input<'_>) -> Option<Slot> {
+    let index = u32::from_le_bytes(*input.take(4)?.first_chunk()?);
+    Some(Slot::from_parts((index, input.number()?)))
+}
+
+fn read_delivered(input: &mut Input<'_>) -> Option<Delivered> {
+    Some(Delivered {
+        slot: read_slot(input)?,
+        redelivered: input.byte()? & REDELIVERED != 0,
+        delivery_count: input.number()?.try_into().ok()?,
+    })
+}
+
+fn read_bytes(message: &Bytes, input: &mut Input<'_>) -> Option<Bytes> {
+    let len = usize::try_from(input.number()?).ok()?;
+    let begin = input.at;
+    input.take(len)?;
+    Some(message.slice(begin..input.at))
+}
+
+fn read_text(input: &mut Input<'_>) -> Option<String> {
+    let len = usize::try_from(input.number()?).ok()?;
+    Some(std::str::from_utf8(input.take(len)?).ok()?.to_owned())
+}

@@ -1,0 +1,710 @@
+//! What other nodes say about queues: clients of theirs at machines of ours, and the other way
+//! round.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::Broker;
+use super::consumer::{ConsumerKey, Taker};
+use super::desk::{Answer, Arrived};
+use super::guests::{Guest, GuestNode};
+use super::leading::Settling;
+use super::peers::{PeerInput, wire};
+use super::reply_to::Token;
+use super::runner::{Deferred, QueueHandle, Seat, State, Waiting, answer};
+use crate::channel::ConfirmOutcome;
+use crate::cluster::rpc::Origin;
+use crate::queue::record::ProducerId;
+use crate::queue::{Consume, ConsumerId, Get, Holder, Outcome, Publish, Slot};
+use crate::types::{Message, NodeId, Refusal, Reply, ReplyCode};
+
+/// A `basic.get` or the like of another node that waits for something.
+#[derive(Clone, Copy)]
+pub struct Pending {
+    node: NodeId,
+    call: u64,
+    no_ack: bool,
+}
+
+/// Hears other nodes for the broker, as long as that is there.
+pub struct Input(pub Weak<Broker>);
+
+impl PeerInput for Input {
+    fn frames(&self, from: Origin, message: Bytes) {
+        let Some(broker) = self.0.upgrade() else { return };
+        for frame in wire::frames(&message) {
+            match frame {
+                Ok(frame) => broker.on_frame(&from, frame),
+                Err(error) => {
+                    // What it means cannot be known; its state is said anew with the next link.
+                    tracing::error!(node = %from.node, %error, "a message of another node cannot be read");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn ended(&self, from: Origin) {
+        let Some(broker) = self.0.upgrade() else { return };
+        for queue in broker.all_queues() {
+            match queue.is_replicated() {
+                true => queue.guest_left(from.node, from.connection),
+                false => queue.guest_gone(&broker, from.node),
+            }
+            queue.lost_way(&broker, from.node, false);
+        }
+    }
+
+    fn began(&self, node: NodeId) {
+        let Some(broker) = self.0.upgrade() else { return };
+        for queue in broker.all_queues() {
+            queue.meet(&broker, node);
+        }
+    }
+}
+
+impl Broker {
+    /// A node is gone, or has been silent for too long: its clients too.
+    pub(super) fn on_node_gone(self: &Arc<Self>, node: NodeId) {
+        for queue in self.all_queues() {
+            queue.guest_gone(self, node);
+            queue.lost_way(self, node, true);
+        }
+    }
+
+    fn on_frame(self: &Arc<Self>, from: &Origin, frame: wire::Frame) {
+        let (id, node) = (frame.queue, from.node);
+        if let wire::What::Reply { secret, message } = &frame.what {
+            return self.on_reply(*secret, message);
+        }
+        let Some(queue) = self.queue_by_id(id) else {
+            // Deleted, or not heard of yet.
+            match frame.what {
+                wire::What::Lead { term } => self.peers.tell(node, |buffer| wire::nothing(buffer, id, term)),
+                wire::What::Get { call, .. } | wire::What::Purge { call } | wire::What::Count { call } => {
+                    self.peers.tell(node, |buffer| {
+                        wire::refused(buffer, id, call, 404, "the queue is not there")
+                    });
+                }
+                _ => {}
+            }
+            return;
+        };
+        let deferred = queue.on_frame(self, from, frame.what);
+        if !deferred.is_empty() {
+            self.carry_out(&queue, deferred);
+        }
+    }
+
+    /// An answer for a client of this node.
+    fn on_reply(&self, secret: u128, message: &Bytes) {
+        if let Ok(message) = Message::from_stored(message) {
+            let token = Token {
+                node: self.nodes.us(),
+                secret,
+            };
+            self.reply_to.deliver(token, &message);
+        }
+    }
+
+    /// Hands an answer to the client that waits under the token, on whatever node it is. False when
+    /// it is known that nobody does.
+    pub(super) fn deliver_reply(&self, token: Token, message: &Message) -> bool {
+        if token.node == self.nodes.us() {
+            return self.reply_to.deliver(token, message);
+        }
+        let way = self.peers.get(token.node).filter(|way| way.epoch().is_some());
+        way.is_some_and(|way| {
+            way.with(|buffer| wire::reply(buffer, token.secret, message));
+            true
+        })
+    }
+
+    /// Whether somebody waits for answers under that name of a queue, as far as this node knows.
+    pub fn is_reply_waiting(&self, name: &str) -> bool {
+        match Token::of(name.as_bytes()) {
+            Some(token) if token.node == self.nodes.us() => self.reply_to.is_waiting(token),
+            Some(token) => self.nodes.is_alive(token.node),
+            None => false,
+        }
+    }
+}
+
+impl QueueHandle {
+    fn on_frame(self: &Arc<Self>, broker: &Arc<Broker>, from: &Origin, what: wire::What) -> Deferred {
+        use wire::What;
+        let node = from.node;
+        match what {
+            What::Lead { term } => self.led_by(broker, node, term),
+            What::NotLeader { .. } => self.lost_way(broker, node, true),
+            What::Answered {
+                is_accepted,
+                first,
+                last,
+            } => self.on_answered(is_accepted, first, last),
+            What::Settled { up_to } => {
+                if let Some(desk) = &mut self.state.lock().desk {
+                    desk.settled(up_to);
+                }
+            }
+            What::Deliver {
+                key,
+                delivered,
+                message,
+            } => {
+                let Ok(message) = Message::from_stored(&message) else {
+                    tracing::error!(queue = %self.spec.name, "a delivery of another node is damaged");
+                    return Deferred::default();
+                };
+                let arrived = Arrived {
+                    message,
+                    slot: delivered.slot,
+                    redelivered: delivered.redelivered,
+                    delivery_count: delivered.delivery_count,
+                };
+                self.arrived(broker, node, ConsumerKey(key), arrived);
+            }
+            What::Cancelled { key } => return self.on_cancelled(ConsumerKey(key)),
+            What::Done { call, value } => self.on_answer(call, Ok(Answer::Done(value))),
+            What::Counts {
+                call,
+                ready,
+                unacked,
+                consumers,
+            } => {
+                let counts = Answer::Counts {
+                    ready,
+                    unacked,
+                    consumers,
+                };
+                self.on_answer(call, Ok(counts));
+            }
+            What::Empty { call } => self.on_answer(call, Ok(Answer::Empty)),
+            What::Got {
+                call,
+                delivered,
+                remaining,
+                message,
+            } => self.on_got(broker, node, call, delivered, remaining, &message),
+            What::Refused { call, code, text } => {
+                let code = ReplyCode::from_wire(code).unwrap_or(ReplyCode::InternalError);
+                self.on_answer(call, Err(Reply::channel(code, text)));
+            }
+            other => return self.on_guest(broker, from, other),
+        }
+        Deferred::default()
+    }
+
+    fn on_answered(self: &Arc<Self>, is_accepted: bool, first: u64, last: u64) {
+        let outcome = match is_accepted {
+            true => ConfirmOutcome::Ack,
+            false => ConfirmOutcome::Nack,
+        };
+        let mut state = self.state.lock();
+        let Some(desk) = &mut state.desk else { return };
+        let was_behind = desk.is_behind();
+        let last = last.min(desk.next_number());
+        answer((first..=last).filter_map(|number| desk.answered(number)), outcome);
+        if was_behind && !desk.is_behind() {
+            self.changed.notify_waiters();
+        }
+    }
+
+    fn on_answer(&self, call: u64, answer: Result<Answer, Reply>) {
+        let mut state = self.state.lock();
+        let call = state.desk.as_mut().and_then(|desk| desk.calls.remove(&call));
+        if let Some(call) = call {
+            // Who does not wait any more need not know.
+            let _ = call.tell(answer);
+        }
+    }
+
+    fn on_got(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        from: NodeId,
+        call: u64,
+        delivered: wire::Delivered,
+        remaining: u64,
+        message: &Bytes,
+    ) {
+        let Ok(message) = Message::from_stored(message) else {
+            return self.on_answer(call, Err(self.is_away()));
+        };
+        let arrived = Arrived {
+            message,
+            slot: delivered.slot,
+            redelivered: delivered.redelivered,
+            delivery_count: delivered.delivery_count,
+        };
+        let slot = arrived.slot;
+        let mut state = self.state.lock();
+        if !state.is_at(from) {
+            return;
+        }
+        let Some(desk) = &mut state.desk else { return };
+        if slot != Slot::NONE {
+            desk.held.insert(slot.seq(), ConsumerKey::GET);
+        }
+        let told = match desk.calls.remove(&call) {
+            Some(call) => call.tell(Ok(Answer::Got { arrived, remaining })).is_ok(),
+            None => false,
+        };
+        if !told && slot != Slot::NONE {
+            self.settle_away(broker, &mut state, Outcome::Requeue, vec![slot]);
+        }
+    }
+
+    fn on_cancelled(&self, key: ConsumerKey) -> Deferred {
+        let mut state = self.state.lock();
+        let seated = state.desk.as_mut().and_then(|desk| desk.consumers.remove(&key));
+        Deferred {
+            cancelled: seated.map(|seated| seated.consumer).into_iter().collect(),
+            ..Deferred::default()
+        }
+    }
+
+    /// What a node with clients says to the one with the machine.
+    fn on_guest(self: &Arc<Self>, broker: &Arc<Broker>, from: &Origin, what: wire::What) -> Deferred {
+        use wire::What;
+        let node = from.node;
+        let mut state = self.state.lock();
+        if state.machine().is_none() {
+            drop(state);
+            return self.not_here(broker, node, &what);
+        }
+        match what {
+            What::Who => {
+                if let Seat::Leading(leading) = &state.seat {
+                    let term = leading.term;
+                    broker.peers.tell(node, |buffer| wire::lead(buffer, self.spec.id, term));
+                }
+                Deferred::default()
+            }
+            What::Nothing { term } => {
+                drop(state);
+                self.gathered(broker, term, Some(node));
+                Deferred::default()
+            }
+            What::Attach(attach) => {
+                let term = attach.term;
+                let deferred = self.on_attach(broker, &mut state, from, attach);
+                drop(state);
+                self.gathered(broker, term, Some(node));
+                deferred
+            }
+            What::Consume { call, wish } => {
+                let check = state.machine().map(|machine| machine.check_consume(wish.exclusive));
+                if let Some(Err(error)) = check {
+                    let reply = self.refuses_consumer(error).reply();
+                    broker.peers.tell(node, |buffer| {
+                        wire::refused(buffer, self.spec.id, call, reply.code.code(), &reply.text);
+                    });
+                    return Deferred::default();
+                }
+                // Heard before the first delivery: both are written under this lock.
+                broker
+                    .peers
+                    .tell(node, |buffer| wire::done(buffer, self.spec.id, call, 0));
+                self.take_on(broker, &mut state, node, &wish)
+            }
+            What::Cancel { key } => {
+                let guest = state.guests.get_mut(&node);
+                let Some((id, _)) = guest.and_then(|guest| guest.consumers.remove(&ConsumerKey(key))) else {
+                    return Deferred::default();
+                };
+                let (left, deferred) = self.run(broker, &mut state, |machine, now, sink| {
+                    machine.cancel(now, id, sink);
+                    machine.consumer_count()
+                });
+                drop(state);
+                if left == 0 && self.spec.auto_delete && !self.is_deleted() {
+                    broker.delete_itself(self, "its last consumer is gone");
+                }
+                deferred
+            }
+            What::Taken { key, bytes } => {
+                let guest = state.guests.get(&node);
+                let Some((id, guest)) = guest.and_then(|guest| guest.consumers.get(&ConsumerKey(key))).cloned() else {
+                    return Deferred::default();
+                };
+                let taken = |on_the_way: u64| Some(on_the_way.saturating_sub(bytes));
+                // It always gives a value.
+                let _ = guest
+                    .on_the_way
+                    .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
+                let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall(now, id, sink));
+                deferred
+            }
+            What::Publish { first, messages } => self.on_publishes(broker, &mut state, node, first, messages),
+            What::Settle {
+                batch,
+                outcome,
+                is_again,
+                slots,
+            } => self.on_settle(broker, &mut state, node, batch, outcome, is_again, slots),
+            What::Get { call, no_ack } => {
+                state.gets.push(Pending { node, call, no_ack });
+                drop(state);
+                self.serve_calls(broker);
+                Deferred::default()
+            }
+            What::Purge { call } => {
+                let (count, deferred) = self.run(broker, &mut state, |machine, _, sink| machine.purge(sink));
+                broker
+                    .peers
+                    .tell(node, |buffer| wire::done(buffer, self.spec.id, call, count));
+                deferred
+            }
+            What::Count { call } => {
+                let counts = state.machine().map(|machine| machine.counts()).unwrap_or_default();
+                broker.peers.tell(node, |buffer| {
+                    wire::counts(
+                        buffer,
+                        self.spec.id,
+                        call,
+                        counts.ready,
+                        counts.unacked,
+                        counts.consumers,
+                    );
+                });
+                Deferred::default()
+            }
+            // The rest is for a node with clients, and was looked at before.
+            _ => Deferred::default(),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the fields of a frame")]
+    fn on_settle(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        node: NodeId,
+        batch: u64,
+        outcome: Outcome,
+        is_again: bool,
+        slots: Vec<Slot>,
+    ) -> Deferred {
+        let guest = state.guests.entry(node).or_default();
+        if batch <= guest.settled {
+            // It came before the link broke; that it is committed is told as for any other.
+            return Deferred::default();
+        }
+        guest.settled = batch;
+        for slot in &slots {
+            guest.gets.remove(&slot.seq());
+        }
+        if let Seat::Leading(_) = state.seat {
+            return self.settle_leading(
+                broker,
+                state,
+                Settling {
+                    node,
+                    batch,
+                    outcome,
+                    is_again,
+                },
+                slots,
+            );
+        }
+        let ((), deferred) = self.run(broker, state, |machine, now, sink| {
+            machine.settle(now, slots, outcome, sink);
+        });
+        broker
+            .peers
+            .tell(node, |buffer| wire::settled(buffer, self.spec.id, batch));
+        deferred
+    }
+
+    fn not_here(&self, broker: &Broker, node: NodeId, what: &wire::What) -> Deferred {
+        use wire::What;
+        // Whoever only asks hears it from the leader itself.
+        if !matches!(what, What::Who | What::Nothing { .. }) {
+            broker.peers.tell(node, |buffer| wire::not_leader(buffer, self.spec.id));
+        }
+        Deferred::default()
+    }
+
+    fn on_attach(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        from: &Origin,
+        attach: wire::Attach,
+    ) -> Deferred {
+        let node = from.node;
+        let mut before = state.guests.remove(&node).unwrap_or_default();
+        let mut deferred = Deferred::default();
+        state.guests.insert(
+            node,
+            GuestNode {
+                producer: ProducerId(attach.producer),
+                connection: from.connection,
+                settled: before.settled,
+                ..GuestNode::default()
+            },
+        );
+        let mut listed: FxHashMap<ConsumerKey, FxHashSet<u64>> = FxHashMap::default();
+        for (key, seq) in attach.held {
+            listed.entry(ConsumerKey(key)).or_default().insert(seq);
+        }
+        for wish in &attach.consumers {
+            let key = ConsumerKey(wish.key);
+            match before.consumers.remove(&key) {
+                Some((id, guest)) => {
+                    guest.on_the_way.store(0, Ordering::Relaxed);
+                    guest.is_attached.store(true, Ordering::Relaxed);
+                    if let Some(guests) = state.guests.get_mut(&node) {
+                        guests.consumers.insert(key, (id, guest));
+                    }
+                }
+                None => deferred.also(self.take_on(broker, state, node, wish)),
+            }
+        }
+        let Some(guests) = state.guests.get(&node) else {
+            return deferred;
+        };
+        let ids: FxHashMap<ConsumerKey, ConsumerId> =
+            guests.consumers.iter().map(|(key, (id, _))| (*key, *id)).collect();
+        let all: FxHashSet<u64> = listed.values().flatten().copied().collect();
+        let ((), also) = self.run(broker, state, |machine, now, sink| {
+            for (id, _) in before.consumers.values() {
+                machine.cancel(now, *id, sink);
+            }
+            // What was sent and never came goes to others.
+            let of_node: FxHashSet<ConsumerId> = before
+                .consumers
+                .values()
+                .map(|(id, _)| *id)
+                .chain(ids.values().copied())
+                .collect();
+            let held = machine
+                .held()
+                .filter(|(holder, _)| matches!(holder, Holder::Consumer(id) if of_node.contains(id)));
+            let lost: Vec<Slot> = held
+                .map(|(_, slot)| slot)
+                .chain(before.gets.values().copied())
+                .filter(|slot| !all.contains(&slot.seq()))
+                .collect();
+            machine.settle(now, lost, Outcome::Requeue, sink);
+            for (key, seqs) in &listed {
+                let mut seqs: Vec<u64> = seqs.iter().copied().collect();
+                seqs.sort_unstable();
+                let holder = ids.get(key).map_or(Holder::Get, |id| Holder::Consumer(*id));
+                // What is gone was settled; what another holds was given away, and stays so.
+                machine.adopt(now, holder, seqs, sink);
+            }
+            for id in ids.values() {
+                machine.unstall(now, *id, sink);
+            }
+        });
+        if let Some(guests) = state.guests.get_mut(&node) {
+            for (key, seqs) in listed {
+                if !ids.contains_key(&key) {
+                    let held = seqs.into_iter().map(|seq| (seq, before.gets.get(&seq).copied()));
+                    guests
+                        .gets
+                        .extend(held.map(|(seq, slot)| (seq, slot.unwrap_or(Slot::from_parts((u32::MAX, seq))))));
+                }
+            }
+        }
+        deferred.also(also);
+        deferred
+    }
+
+    /// Takes a consumer of another node on.
+    fn take_on(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        node: NodeId,
+        wish: &wire::Wish<String>,
+    ) -> Deferred {
+        let Some(out) = broker.peers.get(node) else {
+            return Deferred::default();
+        };
+        let key = ConsumerKey(wish.key);
+        let guest = Arc::new(Guest {
+            key,
+            tag: wish.tag.clone(),
+            out,
+            on_the_way: AtomicU64::new(0),
+            is_attached: AtomicBool::new(true),
+        });
+        let consume = Consume {
+            handle: Taker::Guest(guest.clone()),
+            prefetch: wish.prefetch,
+            no_ack: wish.no_ack,
+            exclusive: wish.exclusive,
+            priority: wish.priority,
+        };
+        let (id, deferred) = self.run(broker, state, |machine, now, sink| machine.consume(now, consume, sink));
+        // It was asked for before whether the queue takes it.
+        if let Ok(id) = id {
+            let guests = state.guests.entry(node).or_default();
+            guests.consumers.insert(key, (id, guest));
+        }
+        deferred
+    }
+
+    /// Takes in what clients of another node publish to a queue that lives here.
+    fn take_in_here(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        node: NodeId,
+        numbered: Vec<(u64, Message)>,
+    ) -> Deferred {
+        let batch = numbered.into_iter().map(|(number, message)| Publish {
+            message,
+            publish: Some(Waiting::Desk { node, number }),
+        });
+        let ((), deferred) = self.run(broker, state, |machine, now, sink| machine.publish(now, batch, sink));
+        deferred
+    }
+
+    fn on_publishes(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        node: NodeId,
+        first: u64,
+        messages: Vec<Bytes>,
+    ) -> Deferred {
+        let numbered = (first..).zip(messages);
+        let read = numbered.filter_map(|(number, stored)| match Message::from_stored(&stored) {
+            Ok(message) => Some((number, message)),
+            Err(_) => {
+                tracing::error!(queue = %self.spec.name, "a publish of another node is damaged");
+                None
+            }
+        });
+        let read: Vec<_> = read.collect();
+        match &state.seat {
+            Seat::Leading(_) => {
+                let Some(guest) = state.guests.get(&node) else {
+                    return Deferred::default();
+                };
+                let producer = guest.producer;
+                self.take_in(broker, state, node, producer, read)
+            }
+            _ => self.take_in_here(broker, state, node, read),
+        }
+    }
+
+    /// There is a new way to a node: what concerns both is said anew.
+    fn meet(&self, broker: &Broker, node: NodeId) {
+        let mut state = self.state.lock();
+        match &state.seat {
+            Seat::Leading(leading) => {
+                let term = leading.term;
+                broker.peers.tell(node, |buffer| wire::lead(buffer, self.spec.id, term));
+            }
+            Seat::Elsewhere(Some(away)) if away.node == node => {
+                if state.desk.as_ref().is_some_and(|desk| desk.has_interest()) {
+                    self.way(broker, &mut state);
+                }
+            }
+            Seat::Elsewhere(None) if state.desk.as_ref().is_some_and(|desk| desk.has_interest()) => {
+                broker.peers.tell(node, |buffer| wire::who(buffer, self.spec.id));
+            }
+            _ => {}
+        }
+    }
+
+    /// The link to a node with clients broke.
+    fn guest_left(&self, node: NodeId, connection: u64) {
+        let state = self.state.lock();
+        let Some(guests) = state.guests.get(&node) else {
+            return;
+        };
+        if connection == guests.connection {
+            for (_, guest) in guests.consumers.values() {
+                guest.is_attached.store(false, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// A node with clients is gone: what they held goes to others.
+    fn guest_gone(self: &Arc<Self>, broker: &Arc<Broker>, node: NodeId) {
+        let (left, deferred) = {
+            let mut state = self.state.lock();
+            let Some(gone) = state.guests.remove(&node) else {
+                return;
+            };
+            if state.machine().is_none() {
+                return;
+            }
+            self.run(broker, &mut state, |machine, now, sink| {
+                for (id, _) in gone.consumers.values() {
+                    machine.give_back(now, *id, sink);
+                }
+                machine.settle(now, gone.gets.into_values(), Outcome::Requeue, sink);
+                machine.consumer_count()
+            })
+        };
+        if !deferred.is_empty() {
+            broker.carry_out(self, deferred);
+        }
+        if left == 0
+            && self.spec.auto_delete
+            && !self.is_deleted()
+            && self.read(|machine| machine.had_consumer()) == Some(true)
+        {
+            broker.delete_itself(self, "its last consumer is gone");
+        }
+    }
+
+    /// Serves what other nodes asked and what had to wait.
+    pub(super) fn serve_calls(self: &Arc<Self>, broker: &Arc<Broker>) {
+        let mut all = Deferred::default();
+        {
+            let mut state = self.state.lock();
+            let pending = std::mem::take(&mut state.gets);
+            for one in pending {
+                let Pending { node, call, no_ack } = one;
+                if state.machine().is_none() {
+                    broker.peers.tell(node, |buffer| wire::not_leader(buffer, self.spec.id));
+                    continue;
+                }
+                if !self.may_serve(broker, &mut state) {
+                    state.gets.push(one);
+                    continue;
+                }
+                let (got, deferred) = self.run(broker, &mut state, |machine, now, sink| machine.get(now, no_ack, sink));
+                all.also(deferred);
+                let id = self.spec.id;
+                match got {
+                    Get::NeedsFetch | Get::NeedsMark => state.gets.push(one),
+                    Get::Empty => broker.peers.tell(node, |buffer| wire::empty(buffer, id, call)),
+                    Get::Message {
+                        message,
+                        slot,
+                        redelivered,
+                        delivery_count,
+                        remaining,
+                    } => {
+                        if slot != Slot::NONE {
+                            state.guests.entry(node).or_default().gets.insert(slot.seq(), slot);
+                        }
+                        let delivered = wire::Delivered {
+                            slot,
+                            redelivered,
+                            delivery_count,
+                        };
+                        broker.peers.tell(node, |buffer| {
+                            wire::got(buffer, id, call, delivered, remaining, &message)
+                        });
+                    }
+                }
+            }
+        }
+        if !all.is_empty() {
+            broker.carry_out(self, all);
+        }
+    }
+}

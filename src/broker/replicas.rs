@@ -1,0 +1,293 @@
+//! This node's members of the groups of replicated queues: opened, watched, closed.
+//!
+//! A task for each waits for a change of leadership. When this node leads and knows all that is
+//! committed, the queue's machine is made; when it does not lead any more, it is thrown away.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use tokio::sync::{Notify, Semaphore};
+
+use super::Broker;
+use super::owners::group_owners;
+use super::runner::QueueHandle;
+use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers, Pace, Role};
+use crate::queue::ledger::{IN_MEMORY, Ledger, Memory};
+use crate::tasks;
+use crate::types::{NodeId, QueueId};
+
+/// How long a leader that could not reach a majority waits before it tries again.
+const AGAIN: Duration = Duration::from_millis(50);
+/// How long a founder waits for its first term before it asks for votes again.
+const FOUND_AGAIN: Duration = Duration::from_millis(30);
+/// How often logs are looked at.
+const RECLAIM: Duration = Duration::from_secs(1);
+/// Bytes that are worth a snapshot.
+const WORTH: u64 = 8 * 1024 * 1024;
+/// Groups that are opened at a time.
+const OPENING: usize = 16;
+
+/// The groups' members on this node.
+pub struct Replicas {
+    open: Mutex<FxHashMap<QueueId, Replica>>,
+    opening: Arc<Semaphore>,
+    /// What the ledgers keep of bodies, together.
+    memory: Arc<Memory>,
+}
+
+#[derive(Clone)]
+struct Replica {
+    group: Group<Ledger>,
+    /// Wakes its task.
+    look: Arc<Notify>,
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        Self {
+            open: Mutex::default(),
+            opening: Arc::new(Semaphore::new(OPENING)),
+            memory: Arc::default(),
+        }
+    }
+}
+
+impl Replicas {
+    /// The member of that queue's group.
+    pub fn group(&self, queue: QueueId) -> Option<Group<Ledger>> {
+        self.open.lock().get(&queue).map(|replica| replica.group.clone())
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<(QueueId, Group<Ledger>)> {
+        let open = self.open.lock();
+        open.iter().map(|(id, replica)| (*id, replica.group.clone())).collect()
+    }
+
+    /// Its task looks at it again.
+    pub fn look_again(&self, queue: QueueId) {
+        if let Some(replica) = self.open.lock().get(&queue) {
+            replica.look.notify_one();
+        }
+    }
+}
+
+impl Broker {
+    /// Opens this node's member of the queue's group, if it is to have one, and watches it.
+    pub(super) fn open_replica(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
+        let us = self.nodes.us();
+        let member = queue.members.read().iter().find(|member| member.node == us).copied();
+        let Some(member) = member else { return };
+        let (log, snapshots) = group_owners(queue.spec.id, member.generation);
+        let spec = GroupSpec {
+            id: GroupId(queue.spec.id.0),
+            log,
+            snapshots,
+            pace: Pace::Quiet,
+        };
+        let is_founder = queue.spec.home == us && member.generation == 0;
+        let ledgers = Ledgers {
+            log: self.take_recovered(log),
+            snapshots: self.take_recovered(snapshots),
+        };
+        let (broker, queue) = (self.clone(), queue.clone());
+        tasks::spawn("replica", async move {
+            broker.run_replica(queue, spec, ledgers, is_founder).await;
+        });
+    }
+
+    async fn run_replica(
+        self: Arc<Self>,
+        queue: Arc<QueueHandle>,
+        spec: GroupSpec,
+        ledgers: Ledgers,
+        is_founder: bool,
+    ) {
+        let is_new = ledgers.log.is_none();
+        let group = {
+            // It is never closed.
+            let _turn = self.replicas.opening.clone().acquire_owned().await;
+            let memory = self.replicas.memory.clone();
+            let ledger = |source| Ledger::over(source, IN_MEMORY).sharing(memory);
+            match self.nodes.journals().open_with(spec, ledgers, ledger).await {
+                Ok(group) => group,
+                Err(error) => {
+                    tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "this node's member of the queue cannot be opened");
+                    return;
+                }
+            }
+        };
+        let look = Arc::new(Notify::new());
+        let replica = Replica {
+            group: group.clone(),
+            look: look.clone(),
+        };
+        if queue.is_deleted() {
+            group.delete().await;
+            return;
+        }
+        queue.state.lock().replica = Some(group.clone());
+        self.replicas.open.lock().insert(queue.spec.id, replica);
+        let members = self.members_of(&queue);
+        if is_founder && is_new {
+            self.found_group(&queue, &group, &members).await;
+        }
+        self.elections.on_group(queue.spec.id, &members);
+        let (broker, weak) = (Arc::downgrade(&self), Arc::downgrade(&queue));
+        drop((self, queue));
+        watch(broker, weak, group, look).await;
+    }
+
+    /// Begins the group, and asks for votes until a majority of the others has opened it too.
+    async fn found_group(&self, queue: &QueueHandle, group: &Group<Ledger>, members: &[NodeId]) {
+        if let Err(error) = group.found(members.iter().copied()).await {
+            tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "the queue's group was not founded");
+        }
+        let mut watch = group.watch();
+        let mut wait = FOUND_AGAIN;
+        for _ in 0..6 {
+            let led = watch.until(|now| now.leader.is_some());
+            if tokio::time::timeout(wait, led).await.is_ok() || queue.is_deleted() {
+                return;
+            }
+            wait *= 2;
+            if let Err(error) = group.elect(crate::journal::raft::Election::LeaderSilent).await {
+                tracing::debug!(queue = %queue.spec.name, %error, "no election");
+            }
+        }
+    }
+
+    /// Gives back what the groups' logs hold and nobody needs, until the task is dropped.
+    pub async fn run_reclaiming(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(RECLAIM).await;
+            let group = self.catalogue();
+            let last = group.machine().snapshot_bytes();
+            if group.log_bytes() > WORTH.max(2 * last)
+                && let Err(error) = group.snapshot().await
+            {
+                tracing::warn!(%error, "the catalogue's log is not given back");
+            }
+            for (queue, group) in self.replicas.all() {
+                if let Err(error) = group.reclaim_if_worth().await {
+                    tracing::warn!(queue = queue.0, %error, "a queue's log is not given back");
+                }
+            }
+        }
+    }
+
+    /// Leaves every group in order: others lead before this node stops.
+    pub async fn hand_over(self: &Arc<Self>) {
+        let mut leaving = Vec::new();
+        for (id, group) in self.replicas.all() {
+            if !group.is_leader() {
+                continue;
+            }
+            let Some(queue) = self.queue_by_id(id) else { continue };
+            let other = self
+                .members_of(&queue)
+                .into_iter()
+                .find(|node| *node != self.nodes.us() && self.nodes.is_alive(*node));
+            let Some(other) = other else { continue };
+            // What was delivered is written down exactly: nothing else is flagged.
+            queue.with(self, |machine, _, sink| machine.stop(sink));
+            let turn = self.replicas.opening.clone();
+            leaving.push(tasks::spawn("handing over", async move {
+                let _turn = turn.acquire_owned().await;
+                if let Err(error) = group.transfer_leader(other).await {
+                    tracing::warn!(queue = id.0, %error, "leadership was not handed over");
+                }
+            }));
+        }
+        let group = self.catalogue();
+        let other = self.nodes.others_alive().into_iter().next();
+        if let Some(other) = other
+            && group.is_leader()
+            && let Err(error) = group.transfer_leader(other).await
+        {
+            tracing::warn!(%error, "leadership of the catalogue was not handed over");
+        }
+        for one in leaving {
+            // A task that panicked has not handed over: the others elect.
+            let _ = one.await;
+        }
+    }
+
+    /// The queue is deleted: its group ends on this node.
+    pub(super) fn drop_replica(&self, queue: &QueueHandle) {
+        let id = queue.spec.id;
+        self.elections.on_gone(id);
+        queue.state.lock().replica = None;
+        if let Some(replica) = self.replicas.open.lock().remove(&id) {
+            tasks::spawn("replica end", async move { replica.group.delete().await });
+        }
+    }
+
+    /// The nodes that are to have the queue are others.
+    pub(super) fn on_members(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
+        let us = self.nodes.us();
+        let members = queue.members.read().clone();
+        let is_member = members.iter().any(|member| member.node == us);
+        let is_open = self.replicas.group(queue.spec.id).is_some();
+        match (is_member, is_open) {
+            (true, false) => self.open_replica(queue),
+            (false, true) => {
+                queue.step_down(None);
+                self.drop_replica(queue);
+            }
+            (true, true) => {
+                let nodes: Vec<NodeId> = members.iter().map(|member| member.node).collect();
+                self.elections.on_group(queue.spec.id, &nodes);
+                self.replicas.look_again(queue.spec.id);
+            }
+            (false, false) => {}
+        }
+    }
+
+    /// The nodes that have the queue: where it lives, or the members of its group.
+    pub(super) fn members_of(&self, queue: &QueueHandle) -> Vec<NodeId> {
+        let members = queue.members.read();
+        match members.is_empty() {
+            true => vec![queue.spec.home],
+            false => members.iter().map(|member| member.node).collect(),
+        }
+    }
+}
+
+/// Follows the group until it stops.
+async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledger>, look: Arc<Notify>) {
+    let mut leadership = group.watch();
+    loop {
+        let now = leadership.now();
+        {
+            let (Some(broker), Some(queue)) = (broker.upgrade(), queue.upgrade()) else {
+                return;
+            };
+            broker.elections.on_leader(queue.spec.id, now.leader);
+            match now.role {
+                Role::Stopped => {
+                    queue.step_down(None);
+                    return;
+                }
+                Role::Leader if queue.leads(now.term) => {}
+                Role::Leader => match group.barrier().await {
+                    Ok(()) => queue.lead(&broker, &group, now.term),
+                    Err(error) => {
+                        queue.step_down(None);
+                        tracing::debug!(queue = %queue.spec.name, %error, "the leader waits for a majority");
+                        drop((broker, queue));
+                        tokio::time::sleep(AGAIN).await;
+                        continue;
+                    }
+                },
+                _ => queue.step_down(None),
+            }
+        }
+        tokio::select! {
+            changed = leadership.changed() => if changed.is_none() { return },
+            () = look.notified() => {}
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What clients hold, from one leader of a replicated queue to the next.
+//!
+//! A client outlives the leader that delivered to it. The next leader has the messages in its line,
+//! flagged; those that clients still hold are taken out of it again, for them. They are settled by
+//! the slots of the leader that delivered them, which are found here by sequence number.
+
+use crate::types::Timestamp;
+
+use super::Queue;
+use super::entry::REDELIVERED;
+use super::outstanding::Owner;
+use super::sink::{ConsumerId, Holder, Sink, Slot};
+
+impl<C, P> Queue<C, P> {
+    /// Makes ready messages outstanding with somebody who has them already; nothing is delivered.
+    /// What somebody has said something about that may not be committed comes last: it may have
+    /// been returned, and be another's. Who returned it and has it again does not say so again.
+    /// Returns those that cannot be: they are gone, or another's by now. What a consumer has here
+    /// already is not among them.
+    pub fn adopt<S>(&mut self, now: Timestamp, holder: Holder, seqs: Vec<u64>, sink: &mut S) -> Vec<u64>
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        let owner = match holder {
+            Holder::Consumer(id) if self.consumers.get(id).is_none_or(|consumer| consumer.no_ack) => return seqs,
+            Holder::Consumer(id) => Owner::Consumer(id),
+            Holder::Get => Owner::Get,
+        };
+        let mut seqs = seqs;
+        seqs.sort_unstable();
+        seqs.dedup();
+        // Nobody can tell one who got a message from another.
+        seqs.retain(|seq| owner == Owner::Get || self.outstanding.adopter(*seq) != Some(owner));
+        for mut entry in self.ready.take_all(&mut seqs) {
+            entry.mark(REDELIVERED);
+            self.delivered.note(&entry, sink);
+            if let Owner::Consumer(id) = owner {
+                self.consumers.holds_one_more(id);
+            }
+            let seq = entry.seq;
+            let slot = self.outstanding.next_slot(seq);
+            self.hold(now, entry, owner, sink);
+            self.outstanding.adopted(slot);
+        }
+        self.settle_down(now, sink);
+        seqs
+    }
+
+    /// Who holds which message, in no particular order. A consumer that was cancelled may be among
+    /// them.
+    pub fn held(&self) -> impl Iterator<Item = (Holder, Slot)> {
+        self.outstanding.slots().filter_map(|(slot, held)| {
+            let holder = match held.owner {
+                Owner::Consumer(id) => Holder::Consumer(id),
+                Owner::Get => Holder::Get,
+                Owner::Dying(_) => return None,
+            };
+            Some((holder, slot))
+        })
+    }
+
+    /// Up to where everything is committed.
+    pub fn durable_up_to(&self) -> u64 {
+        self.durable_up_to
+    }
+
+    /// What this consumer holds, also after it was cancelled; in order.
+    pub fn held_by(&self, id: ConsumerId) -> Vec<u64> {
+        let held = self.outstanding.iter();
+        let mut seqs: Vec<_> = held
+            .filter(|held| held.owner == Owner::Consumer(id))
+            .map(|held| held.entry.seq)
+            .collect();
+        seqs.sort_unstable();
+        seqs
+    }
+
+    /// Ends a consumer whose client is gone for good: what it holds comes back, in order, and
+    /// counts as delivered once more. Its handle, unless it was cancelled before.
+    pub fn give_back<S>(&mut self, now: Timestamp, id: ConsumerId, sink: &mut S) -> Option<C>
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        let handle = self.consumers.remove(id);
+        if handle.is_some() {
+            self.last_used = now;
+        }
+        for held in self.outstanding.take_of(Owner::Consumer(id)) {
+            self.take_back(held.entry, sink);
+        }
+        self.settle_down(now, sink);
+        handle
+    }
+
+    /// All consumers that had no room are asked again, because the queue may deliver (again): this
+    /// node is sure to lead, and everybody who holds messages was heard.
+    pub fn unstall_all<S>(&mut self, now: Timestamp, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        self.gathering = false;
+        self.consumers.unstall_all();
+        self.settle_down(now, sink);
+    }
+}

@@ -1,0 +1,179 @@
+//! Queues whose deliveries wait for the mark, and what clients bring along from one leader to the
+//! next.
+
+use super::*;
+
+impl QueueTest {
+    /// A quorum queue whose marks and messages are committed by [`QueueTest::commit`].
+    fn replicated() -> Self {
+        let mut q = Self::quorum();
+        q.queue = Queue::new(QueueType::Quorum, true, q.settings.clone(), q.now).replicated(1);
+        q.queue.unstall_all(q.now, &mut q.around);
+        q
+    }
+
+    fn commit(&mut self) {
+        self.queue.marked(self.now, self.around.journal.mark, &mut self.around);
+        self.sync();
+    }
+
+    /// Another leads, with what was committed.
+    fn next_leader(&mut self, term: u32) {
+        self.restart_as(|queue| queue.replicated(term));
+    }
+
+    fn adopt(&mut self, holder: Holder, seqs: &[u64]) -> Vec<u64> {
+        let left = self.queue.adopt(self.now, holder, seqs.to_vec(), &mut self.around);
+        self.queue.check();
+        left
+    }
+
+    fn resume(&mut self) {
+        self.queue.unstall_all(self.now, &mut self.around);
+        self.answer_all();
+        self.queue.check();
+    }
+}
+
+#[test]
+fn the_mark_travels_with_the_message_when_a_consumer_can_take_it() {
+    let mut q = QueueTest::replicated().consumer("a", credit(10));
+    q.send_unsynced(["m1", "m2"]);
+    assert_eq!(q.around.journal.mark, 2);
+    q.commit();
+    assert_eq!(q.delivered(), ["a ← m1", "a ← m2"]);
+}
+
+#[test]
+fn nothing_is_delivered_before_the_mark_is_committed() {
+    let mut q = QueueTest::replicated();
+    q.send(["m1", "m2", "m3"]);
+    assert_eq!(q.around.journal.mark, 0, "nobody wants any");
+    q.consume("a", credit(1)).expect("taken");
+    assert_eq!(q.around.journal.mark, 3);
+    assert!(q.delivered().is_empty());
+    q.commit();
+    assert_eq!(q.delivered(), ["a ← m1"]);
+}
+
+#[test]
+fn the_mark_stays_close_to_what_consumers_may_take() {
+    let mut q = QueueTest::replicated();
+    q.send(["m"; 3000]);
+    q.consume("a", credit(10)).expect("taken");
+    assert_eq!(q.around.journal.mark, 1 + 28, "twice the prefetch and a few");
+    q.commit();
+    assert_eq!(q.delivered().len(), 10);
+    q.consume("b", Terms::default()).expect("taken");
+    while q.around.journal.mark < 3000 {
+        let mark = q.around.journal.mark;
+        q.commit();
+        assert!(q.around.journal.mark > mark, "a drain never stops");
+        assert!(q.around.journal.mark <= mark + 1 + 1024);
+    }
+    q.commit();
+    assert_eq!(q.queue.ready(), 0);
+}
+
+#[test]
+fn whoever_gets_a_message_waits_for_its_mark_alone() {
+    let mut q = QueueTest::replicated();
+    q.send(["m1", "m2"]);
+    assert!(matches!(q.queue.get(q.now, false, &mut q.around), Get::NeedsMark));
+    assert_eq!(q.around.journal.mark, 1);
+    q.commit();
+    assert_eq!(q.get().as_deref(), Some("m1, 1 left"));
+}
+
+#[test]
+fn what_a_consumer_has_it_keeps_under_the_next_leader() {
+    let mut q = QueueTest::replicated().consumer("a", credit(2));
+    q.send_unsynced(["m1", "m2", "m3", "m4"]);
+    q.commit();
+    let held = std::mem::take(&mut q.around.held);
+    assert_eq!(q.delivered(), ["a ← m1", "a ← m2"]);
+    q.next_leader(2);
+    q.consume("a", credit(2)).expect("taken");
+    let id = q.around.ids["a"];
+    assert!(q.adopt(Holder::Consumer(id), &[2, 1]).is_empty());
+    assert_eq!(q.adopt(Holder::Get, &[1, 9]), [1, 9], "another's, and unknown");
+    assert_eq!((q.counts(), q.queue.held_by(id)), ((2, 2), vec![1, 2]));
+    q.resume();
+    assert!(q.delivered().is_empty(), "its credit is used up");
+    q.queue.settle(
+        q.now,
+        [Slot::from_parts(held[0].2.parts())],
+        Outcome::Accept,
+        &mut q.around,
+    );
+    q.answer_all();
+    q.queue.check();
+    assert_eq!(q.delivered(), ["a ← m3 (redelivered)"], "under the mark that was ahead");
+    let stale = held[0].2;
+    q.queue.settle(q.now, [stale], Outcome::Accept, &mut q.around);
+    assert_eq!(q.counts(), (1, 2));
+}
+
+#[test]
+fn a_slot_of_another_leader_settles_only_what_was_brought_along() {
+    let mut q = QueueTest::replicated().consumer("a", credit(1));
+    q.send_unsynced(["m1"]);
+    q.commit();
+    let old = q.around.held[0].2;
+    q.next_leader(2);
+    q.consume("b", credit(1)).expect("taken");
+    q.resume();
+    assert_eq!(q.delivered(), ["b ← m1 (redelivered)"]);
+    q.queue.settle(q.now, [old], Outcome::Accept, &mut q.around);
+    assert_eq!(q.counts(), (0, 1), "it is b's");
+}
+
+#[test]
+fn while_holders_are_heard_nothing_goes() {
+    let mut q = QueueTest::replicated().with_limits();
+    q.send_unsynced([msg("m1").ttl(50), msg("m2"), msg("m3")]);
+    q.consume("a", credit(1)).expect("taken");
+    q.commit();
+    assert_eq!(q.delivered(), ["a ← m1"]);
+    q.now = q.now + Millis(100);
+    q.next_leader(2);
+    assert_eq!(q.queue.deadline(), None);
+    assert!(matches!(q.queue.get(q.now, false, &mut q.around), Get::NeedsMark));
+    assert!(q.adopt(Holder::Get, &[1]).is_empty());
+    q.resume();
+    assert_eq!(q.counts(), (2, 1), "what is held counts for neither limit");
+}
+
+#[test]
+fn what_a_client_had_comes_back_in_order_and_counts_when_it_is_gone() {
+    let mut q = QueueTest::replicated().consumer("a", Terms::default());
+    q.send_unsynced(["m1", "m2", "m3"]);
+    q.commit();
+    q.settle("a", "m2", Outcome::Accept);
+    let id = q.around.ids["a"];
+    assert_eq!(q.queue.give_back(q.now, id, &mut q.around), Some("a"));
+    assert_eq!(q.queue.give_back(q.now, id, &mut q.around), None);
+    q.queue.check();
+    assert_eq!(q.around.journal.durable[&1].count, 1);
+    q.around.held.clear();
+    assert_eq!(q.drain(), ["m1", "m3"]);
+}
+
+#[test]
+fn the_first_message_over_the_delivery_limit_is_told_of_before_it_goes() {
+    let mut q = QueueTest::quorum().with(|settings| settings.delivery_limit = Some(0));
+    q.send(["m1", "m2"]);
+    for name in ["m1", "m2"] {
+        q.get();
+        assert_eq!(q.around.limits_told, u32::from(name == "m2"));
+        q.settle("get", name, Outcome::Requeue);
+    }
+    assert_eq!(q.around.limits_told, 1);
+}
+
+impl QueueTest {
+    fn with_limits(mut self) -> Self {
+        self.set(|settings| settings.max_length = Some(2));
+        self
+    }
+}
