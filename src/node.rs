@@ -84,10 +84,10 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
             // An error is the sender dropped: that is the sign.
             let _ = stopping_local.changed().await;
         };
-        tasks::spawn(
-            "control",
-            management::serve_local(socket, lifecycle, is_running, stopping),
-        )
+        let name = config.node.name.clone();
+        tasks::spawn("control", async move {
+            management::serve_local(socket, &name, lifecycle, is_running, stopping).await;
+        })
     });
     let mut node = Node {
         config,
