@@ -187,9 +187,7 @@ impl Broker {
             return Err(format!("{name} did not take the catalogue in time"));
         }
         self.name_cluster().await.map_err(|error| failed(&error))?;
-        let mut voters = group.status().voters;
-        voters.insert(node);
-        group.change_voters(voters).await.map_err(|error| failed(&error))?;
+        group.add_voter(node).await.map_err(|error| failed(&error))?;
         let command = Command::PutNode {
             node,
             name: name.to_owned(),
@@ -243,8 +241,7 @@ impl Broker {
         let group = self.catalogue();
         let status = group.status();
         let changed = if status.voters.contains(&node) {
-            let rest: BTreeSet<_> = status.voters.into_iter().filter(|voter| *voter != node).collect();
-            group.change_voters(rest).await
+            group.remove_voter(node).await
         } else if status.learners.contains(&node) {
             group.remove_learners(BTreeSet::from([node])).await
         } else {
