@@ -294,7 +294,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 6],
+    running: [JoinHandle<()>; 7],
 }
 
 impl Opened {
@@ -308,6 +308,7 @@ impl Opened {
             tasks::spawn("elections", broker.clone().run_elections()),
             tasks::spawn("leases", broker.clone().run_leases()),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
+            tasks::spawn("absences", broker.clone().run_absences()),
         ];
         Ok(Self { broker, links, running })
     }
@@ -328,6 +329,7 @@ impl Opened {
         if let Some(links) = self.broker.links() {
             links.stop().await;
         }
+        self.broker.end_groups().await;
         let broker = self.broker;
         // The last sync may take a while, and blocks.
         let stopped = tokio::task::spawn_blocking(move || broker.stop()).await;
