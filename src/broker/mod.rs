@@ -28,7 +28,7 @@ mod formation;
 mod guests;
 mod leading;
 mod leases;
-mod nodes;
+pub mod nodes;
 pub mod outbox;
 mod owners;
 mod peers;
@@ -51,6 +51,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rustc_hash::FxHashMap;
+use tokio::sync::watch;
 
 pub use alarms::Alarms;
 pub use connections::{ConnectionInfo, Connections};
@@ -99,12 +100,14 @@ pub struct Broker {
     nodes: Nodes,
     identity: Mutex<Identity>,
     /// Whom this node lets begin a cluster, and since when.
+    /// Members of the cluster change one at a time.
+    admitting: tokio::sync::Mutex<()>,
     promised: Mutex<Option<(NodeId, tokio::time::Instant)>>,
     /// What is declared: written by the catalogue's group only.
     catalog: Arc<RwLock<Catalog>>,
     catalogue: OnceLock<Group<Replicated>>,
     /// What is declared is live; changed while the catalogue is locked.
-    live: AtomicBool,
+    live: watch::Sender<bool>,
     /// What the store kept, until its owner is declared.
     recovered: Mutex<HashMap<OwnerId, OwnerLedger>>,
     /// Copy of the catalogue's count of changed rights, for caches.
@@ -167,6 +170,11 @@ impl Broker {
     /// The live virtual host of that name.
     pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
         self.vhosts.read().get(name).cloned()
+    }
+
+    /// The nodes of the cluster, as this one sees them.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// The client connections.
@@ -259,6 +267,10 @@ impl Broker {
 
     /// Fires what is due until the task is dropped: queue deadlines and delayed messages.
     pub async fn run_timers(self: Arc<Self>) {
+        // Before that, what expires would be routed past bindings that are not there yet.
+        let mut live = self.live.subscribe();
+        // An error is the broker dropped, which cannot be while we are here.
+        let _ = live.wait_for(|live| *live).await;
         self.timers.run(&self).await;
     }
 
