@@ -41,8 +41,9 @@ pub enum Ask {
 
 impl QueueHandle {
     /// The way to the node that has the machine, which has been told of this node's clients.
-    pub(super) fn way(&self, broker: &Broker, state: &mut State) -> Option<Way> {
+    pub(super) fn way(self: &Arc<Self>, broker: &Broker, state: &mut State) -> Option<Way> {
         let Seat::Elsewhere(Some(away)) = &mut state.seat else {
+            broker.seekers.seek(self);
             return None;
         };
         let way = broker.peers.get(away.node)?.way()?;
@@ -57,7 +58,7 @@ impl QueueHandle {
     /// Publishes while the machine is elsewhere. Those for a queue that lives on a node which is
     /// away are refused.
     pub(super) fn publish_away(
-        &self,
+        self: &Arc<Self>,
         broker: &Broker,
         state: &mut State,
         batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
@@ -79,7 +80,7 @@ impl QueueHandle {
     }
 
     /// Settles what clients of this node hold.
-    pub(super) fn settle_away(&self, broker: &Broker, state: &mut State, outcome: Outcome, slots: Vec<Slot>) {
+    pub(super) fn settle_away(self: &Arc<Self>, broker: &Broker, state: &mut State, outcome: Outcome, slots: Vec<Slot>) {
         let way = self.way(broker, state);
         let Some(desk) = &mut state.desk else { return };
         let slots: Vec<Slot> = slots
@@ -97,7 +98,7 @@ impl QueueHandle {
 
     /// Takes a consumer on whose queue is elsewhere; the client hears `consume-ok` at once, where
     /// no refusal is possible.
-    pub(super) fn consume_away(&self, broker: &Broker, state: &mut State, consumer: &Arc<Consumer>) {
+    pub(super) fn consume_away(self: &Arc<Self>, broker: &Broker, state: &mut State, consumer: &Arc<Consumer>) {
         let way = self.way(broker, state);
         if let Some(desk) = &mut state.desk {
             desk.seat(consumer);
@@ -109,7 +110,7 @@ impl QueueHandle {
     }
 
     /// A consumer of this node ends. What came for it and was not passed on goes back.
-    pub(super) fn cancel_away(&self, broker: &Broker, state: &mut State, key: ConsumerKey) {
+    pub(super) fn cancel_away(self: &Arc<Self>, broker: &Broker, state: &mut State, key: ConsumerKey) {
         let way = self.way(broker, state);
         let seated = state.desk.as_mut().and_then(|desk| desk.consumers.remove(&key));
         let Some(seated) = seated else { return };
@@ -121,7 +122,7 @@ impl QueueHandle {
     }
 
     /// Passes on what waits for a consumer whose client has room again.
-    pub(super) fn pass_on(&self, broker: &Broker, state: &mut State, key: ConsumerKey) {
+    pub(super) fn pass_on(self: &Arc<Self>, broker: &Broker, state: &mut State, key: ConsumerKey) {
         let Some(desk) = &mut state.desk else { return };
         let Some(seated) = desk.consumers.get_mut(&key) else {
             return;
@@ -135,7 +136,7 @@ impl QueueHandle {
     }
 
     /// A message came for a consumer of this node.
-    pub(super) fn arrived(&self, broker: &Broker, from: NodeId, key: ConsumerKey, arrived: Arrived) {
+    pub(super) fn arrived(self: &Arc<Self>, broker: &Broker, from: NodeId, key: ConsumerKey, arrived: Arrived) {
         let mut state = self.state.lock();
         if !state.is_at(from) {
             // It does not have the machine any more: whoever has gives it again.
@@ -167,7 +168,7 @@ impl QueueHandle {
     ///
     /// # Errors
     /// What the other node said, or that it does not answer.
-    pub(super) async fn ask(&self, broker: &Arc<Broker>, ask: Ask) -> Result<Option<Answer>, Reply> {
+    pub(super) async fn ask(self: &Arc<Self>, broker: &Arc<Broker>, ask: Ask) -> Result<Option<Answer>, Reply> {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let changed = self.changed.notified();
@@ -208,7 +209,7 @@ impl QueueHandle {
 
     #[expect(clippy::type_complexity, reason = "a call and where its answer comes")]
     fn begin(
-        &self,
+        self: &Arc<Self>,
         broker: &Broker,
         state: &mut State,
         ask: Ask,
@@ -229,7 +230,7 @@ impl QueueHandle {
     /// # Errors
     /// What it said, or that it is away.
     pub(super) async fn ask_to_consume(
-        &self,
+        self: &Arc<Self>,
         broker: &Arc<Broker>,
         consumer: &Arc<Consumer>,
         wants_answer: bool,

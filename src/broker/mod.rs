@@ -75,7 +75,7 @@ use crate::types::{ConnectionId, NodeId, QueueId, Reply, ReplyCode, Timestamp, V
 use consumer::ConsumerKey;
 use delayed::Delayer;
 use elections::Elections;
-use leases::Leases;
+use leases::{Leases, Seekers};
 use nodes::Nodes;
 use peers::Peers;
 use replicas::Replicas;
@@ -117,6 +117,7 @@ pub struct Broker {
     replicas: Replicas,
     elections: Elections,
     leases: Leases,
+    seekers: Seekers,
     peers: Peers,
     delayed: Delayer,
     reply_to: ReplyTo,

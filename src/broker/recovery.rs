@@ -88,6 +88,7 @@ impl Broker {
             replicas: Default::default(),
             elections: Default::default(),
             leases: Default::default(),
+            seekers: Default::default(),
             peers: Default::default(),
             delayed: Delayer::default(),
             reply_to: Default::default(),

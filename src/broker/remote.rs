@@ -651,7 +651,7 @@ impl QueueHandle {
     }
 
     /// There is a new way to a node: what concerns both is said anew.
-    fn meet(&self, broker: &Broker, node: NodeId) {
+    fn meet(self: &Arc<Self>, broker: &Broker, node: NodeId) {
         let mut state = self.state.lock();
         match &state.seat {
             Seat::Leading(leading) => {

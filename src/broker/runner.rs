@@ -58,6 +58,8 @@ pub struct QueueHandle {
     deleted: AtomicBool,
     /// Some of its records are damaged: it is not served, and nothing of it is thrown away.
     quarantined: bool,
+    /// It is being asked who leads it.
+    pub(super) is_sought: AtomicBool,
     /// The earliest wake-up asked of the timer, in ms since the epoch; `u64::MAX` is none.
     pub scheduled: AtomicU64,
     /// Something is different: bodies are there, a mark is committed, another node leads.
@@ -160,6 +162,7 @@ impl QueueHandle {
             }),
             deleted: AtomicBool::new(false),
             quarantined,
+            is_sought: AtomicBool::new(false),
             scheduled: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
         }
