@@ -20,7 +20,7 @@ unit:
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run; else cargo test; fi
 
 # Programs on real clients of other languages; the script sets up what they need (python3 and npm
-# must be there; amqp-tools comes by apt as root).
+# must be there; amqp-tools and haproxy come by apt as root).
 clients:
 	tests/clients/run
 
