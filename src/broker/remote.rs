@@ -139,7 +139,7 @@ impl QueueHandle {
         let node = from.node;
         match what {
             What::Lead { term } => self.led_by(broker, node, term),
-            What::NotLeader { .. } => self.lost_way(broker, node, true),
+            What::NotLeader => self.lost_way(broker, node, true),
             What::Answered {
                 is_accepted,
                 first,
@@ -604,10 +604,10 @@ impl QueueHandle {
                 let term = leading.term;
                 broker.peers.tell(node, |buffer| wire::lead(buffer, self.spec.id, term));
             }
-            Seat::Elsewhere(Some(away)) if away.node == node => {
-                if state.desk.as_ref().is_some_and(|desk| desk.has_interest()) {
-                    self.way(broker, &mut state);
-                }
+            Seat::Elsewhere(Some(away))
+                if away.node == node && state.desk.as_ref().is_some_and(|desk| desk.has_interest()) =>
+            {
+                self.way(broker, &mut state);
             }
             Seat::Elsewhere(None) if state.desk.as_ref().is_some_and(|desk| desk.has_interest()) => {
                 broker.peers.tell(node, |buffer| wire::who(buffer, self.spec.id));

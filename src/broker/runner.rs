@@ -79,7 +79,7 @@ pub struct State {
 /// Where the machine is.
 pub enum Seat {
     /// Here, because the queue lives on this node.
-    Here(Machine),
+    Here(Box<Machine>),
     /// Here, because this node leads the queue's group.
     Leading(Box<Leading>),
     /// On another node, if it is known which.
@@ -134,7 +134,7 @@ impl Deferred {
 impl QueueHandle {
     /// A queue whose machine is here.
     pub fn here(spec: Arc<QueueSpec>, machine: Machine, quarantined: bool) -> Self {
-        Self::new(spec, Seat::Here(machine), None, quarantined)
+        Self::new(spec, Seat::Here(Box::new(machine)), None, quarantined)
     }
 
     /// A queue that another node has, if it is known which, or that has yet to find a leader.

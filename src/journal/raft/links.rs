@@ -265,14 +265,14 @@ enum Frame {
 
 /// The next frame; `None` at the end, or where nothing can be made of what is left.
 fn read(message: &mut Bytes) -> Option<Frame> {
-    match message.first()? {
-        &REQUEST if message.len() >= REQUEST_HEAD => {
+    match *message.first()? {
+        REQUEST if message.len() >= REQUEST_HEAD => {
             message.advance(1);
             let (number, group) = (message.get_u64_le(), GroupId(message.get_u64_le()));
             let request = piece(message)?;
             Some(Frame::Request { number, group, request })
         }
-        &ANSWER if message.len() >= ANSWER_HEAD => {
+        ANSWER if message.len() >= ANSWER_HEAD => {
             message.advance(1);
             let number = message.get_u64_le();
             let answer = piece(message)?;
