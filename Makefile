@@ -1,6 +1,6 @@
 # The commands of the project. `make run` and `make test` need a Rust toolchain (1.90 or newer);
 # the tests with other languages' clients install what they need if they can.
-.PHONY: run test lint unit clients bench sample
+.PHONY: run test lint unit clients bench bench-cluster sample
 
 # More arguments for `make run`, such as ARGS="--amqp 127.0.0.1:5673".
 ARGS ?=
@@ -29,6 +29,10 @@ BENCH ?=
 
 bench:
 	scripts/bench $(BENCH)
+
+# The same of three nodes; see scripts/bench-cluster.
+bench-cluster:
+	scripts/bench-cluster $(BENCH)
 
 # Writes docs/rabbitmq.conf.sample from the table of keys; a test holds that it is up to date.
 sample:
