@@ -19,8 +19,12 @@ use crate::support::*;
 const WINDOW: usize = 50;
 /// Unacked messages of one consumer.
 const PREFETCH: u16 = 20;
-/// A client that hears nothing for so long tries the next node, as clients with heartbeats do.
+/// A consumer that hears nothing for so long tries the next node, and so does a client that cannot
+/// connect.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Longer than any test keeps a queue without a leader: an answer to a publish that has not come by
+/// then was forgotten.
+const ANSWER: Duration = Duration::from_secs(30);
 /// A publisher stays with a node for so many publishes.
 const STAY: u32 = 2_000;
 /// Between two attempts to connect.
@@ -129,9 +133,21 @@ impl Load {
         for consumer in self.consumers {
             consumer.await.expect("a consumer without panic");
         }
-        // Nobody holds anything now: what was not acked is ready.
-        let left = client.ready(&self.queue).await;
-        let history = self.history.lock().expect("no panic while locked");
+        // What they had not looked at is back.
+        let shared = Shared {
+            uris: Vec::new(),
+            queue: self.queue,
+            history: self.history,
+            go_on: self.consuming,
+        };
+        let session = shared.note(History::session);
+        let drained = cluster.client(node).await;
+        while let Some(message) = drained.get(&shared.queue).await {
+            take(&shared, session, message.delivery).await.expect("acked");
+        }
+        drained.connection.close(200, "done".into()).await.expect("closed");
+        let left = client.ready(&shared.queue).await;
+        let history = shared.history.lock().expect("no panic while locked");
         println!("{} confirmed, {} deliveries", history.confirms(), history.deliveries());
         let violations = history.check(left);
         let shown = &violations[..violations.len().min(20)];
@@ -203,9 +219,10 @@ async fn publish(shared: &Shared, uri: &str) -> lapin::Result<()> {
     Ok(())
 }
 
-/// Waits for a confirm; false if none comes, and the publisher better goes elsewhere.
+/// Waits for a confirm; false if none comes.
 async fn confirmed(shared: &Shared, message: Message, confirm: PublisherConfirm) -> lapin::Result<bool> {
-    let Ok(confirm) = timeout(SILENCE, confirm).await else {
+    let Ok(confirm) = timeout(ANSWER, confirm).await else {
+        shared.note(|history| history.unanswered(message));
         return Ok(false);
     };
     if confirm?.is_ack() {

@@ -133,9 +133,16 @@ def survived(nodes, harm):
         until("everything delivered", lambda: history.is_complete() and ready(nodes.url, queue) == 0)
     for client in consumers:
         client.end()
-    left = None
-    while left is None:
-        left = ready(nodes.url, queue)
+    # What they had not looked at is back.
+    with channel(nodes.url) as ch:
+        session = history.session()
+        while True:
+            method, _, body = ch.basic_get(queue)
+            if method is None:
+                break
+            history.deliveries.append((session, tuple(map(int, body.split())), method.redelivered))
+            ch.basic_ack(method.delivery_tag)
+    left = ready(nodes.url, queue)
     found = history.violations(left)
     assert not found, f"{len(found)} violations: {found[:10]}"
 
