@@ -84,10 +84,10 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
             // An error is the sender dropped: that is the sign.
             let _ = stopping_local.changed().await;
         };
-        tasks::spawn(
-            "control",
-            management::serve_local(socket, lifecycle, is_running, stopping),
-        )
+        let name = config.node.name.clone();
+        tasks::spawn("control", async move {
+            management::serve_local(socket, &name, lifecycle, is_running, stopping).await;
+        })
     });
     let mut node = Node {
         config,
@@ -97,7 +97,7 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     let mut goes_on = node.begin(opened, &mut told).await?;
     while goes_on {
         tokio::select! {
-            () = told.to_stop() => goes_on = false,
+            () = told.signalled() => goes_on = false,
             order = orders.next() => {
                 let Some((order, answer)) = order else { continue };
                 let done = node.carry_out(order, &mut told).await;
@@ -126,7 +126,7 @@ struct Told {
 }
 
 impl Told {
-    async fn to_stop(&mut self) {
+    async fn signalled(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -166,7 +166,7 @@ impl Node {
     async fn begin(&mut self, opened: Opened, told: &mut Told) -> Result<bool, NodeError> {
         let served = tokio::select! {
             clients = Clients::serve(&opened, &self.config) => Some(clients),
-            () = told.to_stop() => None,
+            () = told.signalled() => None,
         };
         match served {
             Some(Ok(clients)) => {

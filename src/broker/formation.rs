@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const ASK: Duration = Duration::from_secs(5);
 /// How long a silent node's clients keep what they hold.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long the links to a node stay that is no member any more.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// How long a promise to another node holds if nothing comes of it.
 const PROMISE: Duration = Duration::from_secs(10);
 
@@ -185,9 +187,7 @@ impl Broker {
             return Err(format!("{name} did not take the catalogue in time"));
         }
         self.name_cluster().await.map_err(|error| failed(&error))?;
-        let mut voters = group.status().voters;
-        voters.insert(node);
-        group.change_voters(voters).await.map_err(|error| failed(&error))?;
+        group.add_voter(node).await.map_err(|error| failed(&error))?;
         let command = Command::PutNode {
             node,
             name: name.to_owned(),
@@ -241,8 +241,7 @@ impl Broker {
         let group = self.catalogue();
         let status = group.status();
         let changed = if status.voters.contains(&node) {
-            let rest: BTreeSet<_> = status.voters.into_iter().filter(|voter| *voter != node).collect();
-            group.change_voters(rest).await
+            group.remove_voter(node).await
         } else if status.learners.contains(&node) {
             group.remove_learners(BTreeSet::from([node])).await
         } else {
@@ -288,21 +287,32 @@ impl Broker {
     }
 
     /// The members of the cluster changed.
-    pub(super) fn on_nodes(&self, catalog: &Catalog) {
-        let Some(cluster) = self.nodes.cluster() else {
+    pub(super) fn on_nodes(self: &Arc<Self>, catalog: &Catalog) {
+        let Some(cluster) = self.nodes.cluster().cloned() else {
             return;
         };
         for (node, known) in catalog.nodes() {
             cluster.know(*node, &known.name, &[&known.address]);
         }
-        for peer in cluster.peers() {
-            if self.belongs() && !catalog.nodes().is_empty() && !catalog.nodes().contains_key(&peer.id) {
-                let belongs_here = peer.introduction.as_ref().is_none_or(|who| who.cluster.is_some());
-                if belongs_here {
-                    cluster.forget(peer.id);
-                }
-            }
+        let is_member = self.belongs() && catalog.nodes().contains_key(&self.nodes.us());
+        let was_one = |peer: &PeerView| peer.introduction.as_ref().is_none_or(|who| who.cluster.is_some());
+        let mut gone: Vec<_> = cluster
+            .peers()
+            .into_iter()
+            .filter(was_one)
+            .map(|peer| peer.id)
+            .collect();
+        gone.retain(|peer| is_member && !catalog.nodes().contains_key(peer));
+        if gone.is_empty() {
+            return;
         }
+        let broker = self.clone();
+        tasks::spawn("farewell", async move {
+            // A node that leaves has yet to hear that it has.
+            tokio::time::sleep(FAREWELL).await;
+            gone.retain(|peer| !broker.catalog().nodes().contains_key(peer));
+            gone.into_iter().for_each(|peer| cluster.forget(peer));
+        });
     }
 
     /// Acts on nodes that come and go, until the task is dropped.

@@ -93,8 +93,8 @@ impl Call {
     }
 
     fn named_by_itself(&self) -> Option<String> {
-        let overview = self.client.ask("GET", &["overview"], None).ok()?.json();
-        overview["node"].as_str().map(str::to_owned)
+        let told = self.client.ask("GET", &["local", "name"], None).ok()?.json();
+        told["name"].as_str().map(str::to_owned)
     }
 
     /// The vhost that is meant.

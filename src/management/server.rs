@@ -57,6 +57,8 @@ pub struct Running {
 /// What requests on the control socket are about.
 #[derive(Clone)]
 struct Local {
+    /// The node's.
+    name: Arc<str>,
     lifecycle: Lifecycle,
     running: watch::Receiver<Option<Running>>,
 }
@@ -76,17 +78,22 @@ pub async fn serve(
     accept(listener.into(), router, shutdown).await;
 }
 
-/// Serves the control socket until `shutdown` completes: the HTTP API while the broker is
-/// `running`, and orders to the process below `/api/local/` at any time.
+/// Serves the control socket of the node of that name until `shutdown` completes: the HTTP API
+/// while the broker is `running`, and below `/api/local/` the node's name and orders to the process
+/// at any time.
 pub async fn serve_local(
     socket: LocalSocket,
+    name: &str,
     lifecycle: Lifecycle,
     running: watch::Receiver<Option<Running>>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let router = Router::new()
-        .fallback(dispatch_local)
-        .with_state(Local { lifecycle, running });
+    let name = name.into();
+    let router = Router::new().fallback(dispatch_local).with_state(Local {
+        name,
+        lifecycle,
+        running,
+    });
     accept(socket.into(), router, shutdown).await;
 }
 
@@ -153,6 +160,10 @@ async fn dispatch_local(State(local): State<Local>, from: Extension<Origin>, req
             None => answered(StatusCode::SERVICE_UNAVAILABLE, "the broker of this node does not run"),
         };
     };
+    if order == "name" {
+        let name = serde_json::json!({"name": &*local.name});
+        return Response::new(Body::from(name.to_string()));
+    }
     let body = axum::body::to_bytes(request.into_body(), MOST_ORDER)
         .await
         .unwrap_or_default();

@@ -5,6 +5,7 @@
 //! anybody's can have taken its port meanwhile.
 
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use lapin::{Connection, ConnectionProperties};
@@ -119,6 +120,36 @@ impl Cluster {
     /// `kill -9`.
     pub fn kill9(&mut self, node: usize) {
         self.nodes[node - 1].kill9();
+    }
+
+    /// Runs a command of `warren ctl` on a node and gives what it said, if its exit status is this.
+    #[track_caller]
+    pub fn ctl(&self, node: usize, arguments: &[&str], status: i32) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
+        command
+            .arg("ctl")
+            .arg("--data-dir")
+            .arg(self.nodes[node - 1].data_dir());
+        let output = command.args(arguments).stdin(Stdio::null()).output();
+        let output = output.expect("the built binary runs");
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
+        let said = said.concat();
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "{arguments:?} at node {node}: {said}"
+        );
+        said
+    }
+
+    /// Takes the data of a node away, which does not run.
+    pub fn wipe(&mut self, node: usize) {
+        std::fs::remove_dir_all(self.nodes[node - 1].data_dir()).expect("it is ours");
+    }
+
+    /// Where other nodes find a node.
+    pub fn address(&self, node: usize) -> String {
+        format!("{}:25672", self.places[node - 1].host)
     }
 
     /// Takes the processor away from a node.

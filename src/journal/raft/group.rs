@@ -262,6 +262,24 @@ impl<M: Machine> Group<M> {
         changed.map(|_| ()).map_err(GroupError::from)
     }
 
+    /// Gives a member a vote. Others may be given theirs at the same time.
+    pub async fn add_voter(&self, node: NodeId) -> Result<(), GroupError> {
+        self.change(openraft::ChangeMembers::AddVoterIds(BTreeSet::from([node])))
+            .await
+    }
+
+    /// Takes a node out of the group, or does nothing if it is not in it.
+    pub async fn remove_voter(&self, node: NodeId) -> Result<(), GroupError> {
+        self.change(openraft::ChangeMembers::RemoveVoters(BTreeSet::from([node])))
+            .await
+    }
+
+    async fn change(&self, change: openraft::ChangeMembers<NodeId, EmptyNode>) -> Result<(), GroupError> {
+        let _one = self.0.changing.lock().await;
+        let changed = self.0.raft.change_membership(change, false).await;
+        changed.map(|_| ()).map_err(GroupError::from)
+    }
+
     /// Removes members without a vote.
     pub async fn remove_learners(&self, nodes: BTreeSet<NodeId>) -> Result<(), GroupError> {
         let _one = self.0.changing.lock().await;
