@@ -66,7 +66,7 @@ class Nodes:
 
     def start(self, node):
         host = f"{self.network}.{node}"
-        command = [os.environ["WARREN_BINARY"], "server", "--node-name", f"rabbit@n{node}"]
+        command = [os.environ["BROKER_BINARY"], "server", "--node-name", f"rabbit@n{node}"]
         command += ["--amqp", f"{host}:5672", "--management", f"{host}:15672", "--prometheus", "none"]
         command += ["--cluster", f"{host}:25672", "--advertise", f"{host}:25672"]
         command += ["--cluster-secret-file", self.directory / "secret", "--data-dir", self.directory / f"n{node}"]
