@@ -205,13 +205,13 @@ async fn publish(shared: &Shared, uri: &str) -> lapin::Result<()> {
         waiting.push_back((message, answered("the socket", published).await?));
         if waiting.len() == WINDOW {
             let (message, confirm) = waiting.pop_front().expect("a full window");
-            if !confirmed(shared, message, confirm).await? {
+            if !confirmed(shared, uri, message, confirm).await? {
                 return Ok(());
             }
         }
     }
     for (message, confirm) in waiting {
-        if !confirmed(shared, message, confirm).await? {
+        if !confirmed(shared, uri, message, confirm).await? {
             return Ok(());
         }
     }
@@ -221,8 +221,9 @@ async fn publish(shared: &Shared, uri: &str) -> lapin::Result<()> {
 }
 
 /// Waits for a confirm; false if none comes.
-async fn confirmed(shared: &Shared, message: Message, confirm: PublisherConfirm) -> lapin::Result<bool> {
+async fn confirmed(shared: &Shared, uri: &str, message: Message, confirm: PublisherConfirm) -> lapin::Result<bool> {
     let Ok(confirm) = timeout(ANSWER, confirm).await else {
+        println!("no answer to {message} from {uri}");
         shared.note(|history| history.unanswered(message));
         return Ok(false);
     };
