@@ -1,6 +1,6 @@
 # The commands of the project. `make run` and `make test` need a Rust toolchain (1.90 or newer);
 # the tests with other languages' clients install what they need if they can.
-.PHONY: run test lint unit clients bench sample
+.PHONY: run test lint unit clients bench bench-cluster sample
 
 # More arguments for `make run`, such as ARGS="--amqp 127.0.0.1:5673".
 ARGS ?=
@@ -20,7 +20,7 @@ unit:
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run; else cargo test; fi
 
 # Programs on real clients of other languages; the script sets up what they need (python3 and npm
-# must be there; amqp-tools comes by apt as root).
+# must be there; amqp-tools and haproxy come by apt as root).
 clients:
 	tests/clients/run
 
@@ -29,6 +29,10 @@ BENCH ?=
 
 bench:
 	scripts/bench $(BENCH)
+
+# The same of three nodes; see scripts/bench-cluster.
+bench-cluster:
+	scripts/bench-cluster $(BENCH)
 
 # Writes docs/rabbitmq.conf.sample from the table of keys; a test holds that it is up to date.
 sample:

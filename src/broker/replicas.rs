@@ -282,7 +282,10 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
                         continue;
                     }
                 },
-                _ => queue.step_down(None),
+                _ => {
+                    queue.step_down(None);
+                    queue.miss_leader(&broker);
+                }
             }
         }
         tokio::select! {

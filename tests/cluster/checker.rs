@@ -9,6 +9,7 @@
 //! - a message comes without the flag `redelivered` once at most;
 //! - a consumer's session gets the messages of a publisher's session in the order of their
 //!   publishing, but for those that are flagged;
+//! - a publish is answered, or its connection lost;
 //! - once everybody is done, the queue is empty.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +38,7 @@ struct Delivery {
 pub struct History {
     sent: BTreeSet<Message>,
     confirmed: BTreeSet<Message>,
+    unanswered: Vec<Message>,
     delivered: BTreeSet<Message>,
     deliveries: Vec<Delivery>,
     sessions: u32,
@@ -53,6 +55,8 @@ pub enum Violation {
     Unflagged(Message),
     /// Came behind a message to the same consumer that was published after it.
     Overtaken { late: Message, by: Message },
+    /// Neither confirmed nor refused, on a connection that was not lost.
+    Unanswered(Message),
     /// The queue holds so many messages in the end.
     Left(u32),
 }
@@ -110,6 +114,11 @@ impl History {
         self.confirmed.insert(message);
     }
 
+    /// Its publisher has stopped waiting for an answer.
+    pub fn unanswered(&mut self, message: Message) {
+        self.unanswered.push(message);
+    }
+
     pub fn delivered(&mut self, session: u32, message: Message, redelivered: bool) {
         self.delivered.insert(message);
         self.deliveries.push(Delivery {
@@ -139,7 +148,11 @@ impl History {
     pub fn check(&self, left: u32) -> Vec<Violation> {
         let lost = self.confirmed.difference(&self.delivered).copied().map(Violation::Lost);
         let invented = self.delivered.difference(&self.sent).copied();
-        let mut violations: Vec<_> = lost.chain(invented.map(Violation::Invented)).collect();
+        let unanswered = self.unanswered.iter().copied().map(Violation::Unanswered);
+        let mut violations: Vec<_> = lost
+            .chain(invented.map(Violation::Invented))
+            .chain(unanswered)
+            .collect();
         let mut seen = BTreeSet::new();
         let mut newest: BTreeMap<(u32, u32), Message> = BTreeMap::new();
         for &Delivery {
@@ -306,6 +319,14 @@ mod tests {
             by: message(2),
         };
         assert_eq!(seen(&all), [overtaken]);
+    }
+
+    #[test]
+    fn a_publish_without_an_answer_is_found() {
+        let mut history = History::default();
+        history.sent(message(1));
+        history.unanswered(message(1));
+        assert_eq!(history.check(0), [Violation::Unanswered(message(1))]);
     }
 
     #[test]

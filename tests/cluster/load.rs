@@ -19,8 +19,12 @@ use crate::support::*;
 const WINDOW: usize = 50;
 /// Unacked messages of one consumer.
 const PREFETCH: u16 = 20;
-/// A client that hears nothing for so long tries the next node, as clients with heartbeats do.
+/// A consumer that hears nothing for so long tries the next node, and so does a client that cannot
+/// connect.
 const SILENCE: Duration = Duration::from_secs(10);
+/// Longer than any test keeps a queue without a leader: an answer that has not come by then was
+/// forgotten.
+const ANSWER: Duration = Duration::from_secs(30);
 /// A publisher stays with a node for so many publishes.
 const STAY: u32 = 2_000;
 /// Between two attempts to connect.
@@ -129,9 +133,22 @@ impl Load {
         for consumer in self.consumers {
             consumer.await.expect("a consumer without panic");
         }
-        // Nobody holds anything now: what was not acked is ready.
-        let left = client.ready(&self.queue).await;
-        let history = self.history.lock().expect("no panic while locked");
+        // What they had not looked at is back.
+        let shared = Shared {
+            uris: Vec::new(),
+            queue: self.queue,
+            history: self.history,
+            go_on: self.consuming,
+        };
+        let session = shared.note(History::session);
+        let drained = cluster.client(node).await;
+        let take_one = async || timeout(PATIENCE, drained.get(&shared.queue)).await;
+        while let Some(message) = take_one().await.expect("an answer to basic.get") {
+            take(&shared, session, message.delivery).await.expect("acked");
+        }
+        drained.connection.close(200, "done".into()).await.expect("closed");
+        let left = timeout(PATIENCE, client.ready(&shared.queue)).await.expect("an answer");
+        let history = shared.history.lock().expect("no panic while locked");
         println!("{} confirmed, {} deliveries", history.confirms(), history.deliveries());
         let violations = history.check(left);
         let shown = &violations[..violations.len().min(20)];
@@ -172,8 +189,8 @@ async fn publish(shared: &Shared, uri: &str) -> lapin::Result<()> {
     let Some(connection) = connect(uri).await else {
         return Ok(());
     };
-    let channel = connection.create_channel().await?;
-    channel.confirm_select(Default::default()).await?;
+    let channel = answered("channel.open", connection.create_channel()).await?;
+    answered("confirm.select", channel.confirm_select(Default::default())).await?;
     let session = shared.note(History::session);
     let mut waiting = std::collections::VecDeque::new();
     for number in 0..STAY {
@@ -185,16 +202,16 @@ async fn publish(shared: &Shared, uri: &str) -> lapin::Result<()> {
         shared.note(|history| history.sent(message));
         let key = shared.queue.as_str().into();
         let published = channel.basic_publish("".into(), key, BasicPublishOptions::default(), &body, persistent());
-        waiting.push_back((message, published.await?));
+        waiting.push_back((message, answered("the socket", published).await?));
         if waiting.len() == WINDOW {
             let (message, confirm) = waiting.pop_front().expect("a full window");
-            if !confirmed(shared, message, confirm).await? {
+            if !confirmed(shared, uri, message, confirm).await? {
                 return Ok(());
             }
         }
     }
     for (message, confirm) in waiting {
-        if !confirmed(shared, message, confirm).await? {
+        if !confirmed(shared, uri, message, confirm).await? {
             return Ok(());
         }
     }
@@ -203,9 +220,11 @@ async fn publish(shared: &Shared, uri: &str) -> lapin::Result<()> {
     Ok(())
 }
 
-/// Waits for a confirm; false if none comes, and the publisher better goes elsewhere.
-async fn confirmed(shared: &Shared, message: Message, confirm: PublisherConfirm) -> lapin::Result<bool> {
-    let Ok(confirm) = timeout(SILENCE, confirm).await else {
+/// Waits for a confirm; false if none comes.
+async fn confirmed(shared: &Shared, uri: &str, message: Message, confirm: PublisherConfirm) -> lapin::Result<bool> {
+    let Ok(confirm) = timeout(ANSWER, confirm).await else {
+        println!("no answer to {message} from {uri}");
+        shared.note(|history| history.unanswered(message));
         return Ok(false);
     };
     if confirm?.is_ack() {
@@ -229,14 +248,11 @@ async fn consume(shared: &Shared, uri: &str) -> lapin::Result<()> {
     let Some(connection) = connect(uri).await else {
         return Ok(());
     };
-    let channel = connection.create_channel().await?;
-    channel.basic_qos(PREFETCH, Default::default()).await?;
+    let channel = answered("channel.open", connection.create_channel()).await?;
+    answered("basic.qos", channel.basic_qos(PREFETCH, Default::default())).await?;
     let queue = shared.queue.as_str().into();
     let consumed = channel.basic_consume(queue, "".into(), Default::default(), Default::default());
-    let Ok(consumer) = timeout(SILENCE, consumed).await else {
-        return Ok(());
-    };
-    let mut consumer = consumer?;
+    let mut consumer = answered("basic.consume", consumed).await?;
     let session = shared.note(History::session);
     let mut silent = Duration::ZERO;
     while shared.goes_on() && silent < SILENCE {
@@ -258,7 +274,14 @@ async fn consume(shared: &Shared, uri: &str) -> lapin::Result<()> {
 async fn take(shared: &Shared, session: u32, delivery: Delivery) -> lapin::Result<()> {
     let message = Message::of(&delivery.data).unwrap_or_else(|why| panic!("{why}"));
     shared.note(|history| history.delivered(session, message, delivery.redelivered));
-    delivery.ack(BasicAckOptions::default()).await.map(drop)
+    answered("the socket", delivery.ack(BasicAckOptions::default())).await?;
+    Ok(())
+}
+
+/// What must be answered on a connection that lives, however the nodes are.
+async fn answered<T>(what: &str, asked: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
+    let answer = timeout(ANSWER, asked).await;
+    answer.unwrap_or_else(|_| panic!("no answer to {what} within {ANSWER:?}"))
 }
 
 /// A connection, unless the node is not there or says nothing.

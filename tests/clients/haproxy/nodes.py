@@ -1,0 +1,111 @@
+"""Three nodes of the built broker behind HAProxy."""
+
+import base64
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+HERE = pathlib.Path(__file__).resolve().parent
+PATIENCE = 60
+
+
+def until(what, holds):
+    """Looks again and again until something is so."""
+    end = time.monotonic() + PATIENCE
+    while not holds():
+        if time.monotonic() > end:
+            raise AssertionError(f"not after {PATIENCE} s: {what}")
+        time.sleep(0.05)
+
+
+class Nodes:
+    """Counted from 1. Each has a loopback address of its own, so that all have the same ports."""
+
+    def __init__(self, directory):
+        self.directory = pathlib.Path(directory)
+        self.network = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
+        self.url = f"amqp://guest:guest@{self.network}.100:5672/%2f"
+        (self.directory / "secret").write_text("the secret of a test")
+        self.processes = {}
+        self.proxy = None
+
+    def __enter__(self):
+        for node in self.all():
+            self.start(node)
+        self.all_ready()
+        settings = self.directory / "haproxy.cfg"
+        settings.write_text((HERE / "haproxy.cfg").read_text().replace("NETWORK", self.network))
+        # -db: it stays a child of ours.
+        self.proxy = subprocess.Popen(["haproxy", "-db", "-f", settings], **self.log("haproxy"))
+        return self
+
+    def __exit__(self, *failure):
+        processes = [process for process in (*self.processes.values(), self.proxy) if process]
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()
+
+    def all(self):
+        return range(1, 4)
+
+    def show_logs(self):
+        for log in sorted(self.directory.glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()
+            print(f"── {log.name}, its last lines", *lines[-80:], sep="\n", flush=True)
+
+    def log(self, name):
+        log = open(self.directory / f"{name}.log", "a")
+        return {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+
+    def start(self, node):
+        host = f"{self.network}.{node}"
+        command = [os.environ["BROKER_BINARY"], "server", "--node-name", f"rabbit@n{node}"]
+        command += ["--amqp", f"{host}:5672", "--management", f"{host}:15672", "--prometheus", "none"]
+        command += ["--cluster", f"{host}:25672", "--advertise", f"{host}:25672"]
+        command += ["--cluster-secret-file", self.directory / "secret", "--data-dir", self.directory / f"n{node}"]
+        for other in self.all():
+            command += ["--join", f"{self.network}.{other}:25672"]
+        self.processes[node] = subprocess.Popen(command, **self.log(f"n{node}"))
+
+    def kill(self, node):
+        self.processes[node].kill()
+        self.processes[node].wait()
+
+    def stop(self, node):
+        self.processes[node].terminate()
+        status = self.processes[node].wait(PATIENCE)
+        assert status == 0, f"node {node} ended with {status}"
+
+    def pause(self, node):
+        self.processes[node].send_signal(signal.SIGSTOP)
+
+    def resume(self, node):
+        self.processes[node].send_signal(signal.SIGCONT)
+
+    def ask(self, node, path):
+        """What a node's API answers as JSON; nothing if it does not, or refuses."""
+        credentials = base64.b64encode(b"guest:guest").decode()
+        request = urllib.request.Request(
+            f"http://{self.network}.{node}:15672/api/{path}", headers={"Authorization": f"Basic {credentials}"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return json.load(answer)
+        except (OSError, urllib.error.URLError, ValueError):
+            return None
+
+    def all_ready(self):
+        """Waits until each node serves clients and sees all of them run."""
+        for node in self.all():
+            until(
+                f"node {node} ready and seeing all run",
+                lambda: self.ask(node, "health/checks/ready-to-serve-clients")
+                and sum(other["running"] for other in self.ask(node, "nodes") or []) == 3,
+            )
