@@ -76,8 +76,6 @@ impl QueueHandle {
         }
         if let Some(way) = way {
             send_publishes(&way, self, first, &messages);
-        } else {
-            self.look_for_leader(broker);
         }
     }
 
@@ -188,7 +186,6 @@ impl QueueHandle {
                 }
             };
             let Some(answer) = answer else {
-                self.look_for_leader(broker);
                 if tokio::time::timeout_at(deadline, changed).await.is_err() {
                     return Err(self.is_away());
                 }
@@ -264,7 +261,7 @@ impl QueueHandle {
             Seat::Leading(leading) if leading.term >= term => return,
             Seat::Leading(_) => {
                 drop(state);
-                self.step_down(None);
+                self.step_down(broker, None);
                 state = self.state.lock();
             }
             Seat::Elsewhere(Some(away)) if away.term > term => return,
@@ -324,20 +321,7 @@ impl QueueHandle {
             broker.carry_out(self, deferred);
         }
         if is_gone && self.is_replicated() {
-            self.look_for_leader(broker);
-        }
-    }
-
-    /// This node does not lead and has not heard who does: its clients' business waits for that. What
-    /// a new leader said may have come while this node still led, or not at all.
-    pub(super) fn miss_leader(&self, broker: &Broker) {
-        let is_missed = {
-            let state = self.state.lock();
-            let has_interest = || state.desk.as_ref().is_some_and(|desk| desk.has_interest());
-            matches!(state.seat, Seat::Elsewhere(None)) && has_interest()
-        };
-        if is_missed {
-            self.look_for_leader(broker);
+            broker.seekers.seek(self);
         }
     }
 

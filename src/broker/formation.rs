@@ -389,6 +389,9 @@ impl Broker {
 
     /// The followers on that node hear from their leaders here, at a pace.
     fn on_node_up(self: &Arc<Self>, node: NodeId) {
+        for queue in self.all_queues() {
+            queue.hail(self, node);
+        }
         let broker = self.clone();
         tasks::spawn("heartbeats", async move {
             for (_, group) in broker.replicas.all() {

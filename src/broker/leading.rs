@@ -204,11 +204,9 @@ impl QueueHandle {
         if let Seat::Leading(leading) = &mut state.seat {
             leading.serving.gathering = gathering;
         }
-        for node in &alive {
-            broker
-                .peers
-                .tell(*node, |buffer| wire::lead(buffer, self.spec.id, term));
-        }
+        broker
+            .peers
+            .tell_all(|buffer| wire::lead(buffer, self.spec.id, term));
         if !is_gathering {
             let ((), also) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
             deferred.also(also);
@@ -263,13 +261,14 @@ impl QueueHandle {
     }
 
     /// This node does not lead (any more).
-    pub(super) fn step_down(&self, term: Option<u64>) {
+    pub(super) fn step_down(self: &Arc<Self>, broker: &Broker, term: Option<u64>) {
         let mut state = self.state.lock();
         if let Seat::Leading(leading) = &state.seat
             && term.is_none_or(|term| term == leading.term)
         {
             self.leave_seat(&mut state);
             drop(state);
+            broker.seekers.seek(self);
             self.changed.notify_waiters();
         }
     }
@@ -527,7 +526,7 @@ impl QueueHandle {
 
     /// The machine is ahead of a log that lost something.
     fn lost(self: &Arc<Self>, broker: &Arc<Broker>, term: u64) {
-        self.step_down(Some(term));
+        self.step_down(broker, Some(term));
         broker.replicas.look_again(self.spec.id);
     }
 }

@@ -650,6 +650,18 @@ impl QueueHandle {
         }
     }
 
+    /// A node answers that may have missed that this one leads.
+    pub(super) fn hail(&self, broker: &Broker, node: NodeId) {
+        let state = self.state.lock();
+        let is_attached = state.guests.get(&node).is_some_and(|guest| guest.attached.is_some());
+        if let Seat::Leading(leading) = &state.seat
+            && !is_attached
+        {
+            let term = leading.term;
+            broker.peers.tell(node, |buffer| wire::lead(buffer, self.spec.id, term));
+        }
+    }
+
     /// There is a new way to a node: what concerns both is said anew.
     fn meet(self: &Arc<Self>, broker: &Broker, node: NodeId) {
         let mut state = self.state.lock();

@@ -234,7 +234,7 @@ impl Broker {
         match (is_member, is_open) {
             (true, false) => self.open_replica(queue),
             (false, true) => {
-                queue.step_down(None);
+                queue.step_down(self, None);
                 self.drop_replica(queue);
             }
             (true, true) => {
@@ -268,24 +268,21 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
             broker.elections.on_leader(queue.spec.id, now.leader);
             match now.role {
                 Role::Stopped => {
-                    queue.step_down(None);
+                    queue.step_down(&broker, None);
                     return;
                 }
                 Role::Leader if queue.leads(now.term) => {}
                 Role::Leader => match group.barrier().await {
                     Ok(()) => queue.lead(&broker, &group, now.term),
                     Err(error) => {
-                        queue.step_down(None);
+                        queue.step_down(&broker, None);
                         tracing::debug!(queue = %queue.spec.name, %error, "the leader waits for a majority");
                         drop((broker, queue));
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
                 },
-                _ => {
-                    queue.step_down(None);
-                    queue.miss_leader(&broker);
-                }
+                _ => queue.step_down(&broker, None),
             }
         }
         tokio::select! {

@@ -185,6 +185,13 @@ impl Peers {
         }
     }
 
+    /// Says something to every node there is a way to.
+    pub fn tell_all(&self, write: impl Fn(&mut Vec<u8>)) {
+        for out in self.nodes.read().values() {
+            out.with(&write);
+        }
+    }
+
     /// Keeps a way to a node from now on; does nothing when there is one.
     pub fn meet(&self, cluster: &Cluster, node: NodeId, input: Arc<dyn PeerInput>) {
         let out = {
