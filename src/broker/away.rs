@@ -25,6 +25,8 @@ use crate::types::{Message, NodeId, Reply, ReplyCode};
 
 /// How long a client waits for another node's answer.
 pub const DEADLINE: Duration = Duration::from_secs(8);
+/// How often it is asked who leads while a client waits.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// Bytes of messages in one frame.
 const FRAME_BYTES: usize = 512 * 1024;
 
@@ -80,7 +82,13 @@ impl QueueHandle {
     }
 
     /// Settles what clients of this node hold.
-    pub(super) fn settle_away(self: &Arc<Self>, broker: &Broker, state: &mut State, outcome: Outcome, slots: Vec<Slot>) {
+    pub(super) fn settle_away(
+        self: &Arc<Self>,
+        broker: &Broker,
+        state: &mut State,
+        outcome: Outcome,
+        slots: Vec<Slot>,
+    ) {
         let way = self.way(broker, state);
         let Some(desk) = &mut state.desk else { return };
         let slots: Vec<Slot> = slots
@@ -186,7 +194,9 @@ impl QueueHandle {
                 }
             };
             let Some(answer) = answer else {
-                if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                self.look_for_leader(broker);
+                let soon = (Instant::now() + ASK_AGAIN).min(deadline);
+                if tokio::time::timeout_at(soon, changed).await.is_err() && Instant::now() >= deadline {
                     return Err(self.is_away());
                 }
                 continue;
