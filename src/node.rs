@@ -10,15 +10,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::broker::outbox::Control;
 use crate::broker::{Broker, LinksError, StartError};
 use crate::cluster::{LINK, Settings, Span, Versions};
-use crate::config::{Config, Discovery};
-use crate::management::{self, Endpoint, LoadError, LocalSocket};
+use crate::config::{CLUSTER_PORT, Config, Discovery};
+use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
 use crate::types::{Reply, ReplyCode};
 use crate::{net, tasks};
 
@@ -43,6 +44,10 @@ pub enum NodeError {
 
 /// How long clients have for their close-ok when the node stops.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// How long joining and leaving a cluster may take.
+const MEMBERSHIP: Duration = Duration::from_secs(30);
+/// How long another node may take to accept a connection.
+const REACH: Duration = Duration::from_secs(3);
 
 /// Runs a node until it is told to stop (SIGTERM or SIGINT).
 ///
@@ -57,117 +62,358 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     runtime.block_on(serve(Arc::new(config)))
 }
 
-async fn serve(config: Arc<Config>) -> Result<(), NodeError> {
+async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     // Before the ports are known to anyone: whoever reads them may stop us at once.
-    let mut terminate = signal(SignalKind::terminate()).map_err(NodeError::Runtime)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(NodeError::Runtime)?;
+    let mut told = Told {
+        terminate: signal(SignalKind::terminate()).map_err(NodeError::Runtime)?,
+        interrupt: signal(SignalKind::interrupt()).map_err(NodeError::Runtime)?,
+    };
     if let Some(wish) = unavailable(&config) {
         return Err(NodeError::Unavailable(wish));
     }
-    let broker = Broker::open(config.clone()).await?;
-    let mut ports = BTreeMap::<&str, Vec<u16>>::new();
-    let links = start_links(&broker, &config).await?;
-    if let Some(links) = &links {
-        ports.entry("cluster").or_default().push(links.address.port());
+    let opened = Opened::open(&config).await?;
+    if let Some(links) = &opened.links {
+        // A broker that is started again listens where others look for it.
+        Arc::make_mut(&mut config).cluster.listener = Some(links.address);
     }
-    let running = [
-        tasks::spawn("timers", broker.clone().run_timers()),
-        tasks::spawn("alarms", broker.clone().run_alarms()),
-        tasks::spawn("nodes", broker.clone().run_nodes()),
-        tasks::spawn("elections", broker.clone().run_elections()),
-        tasks::spawn("leases", broker.clone().run_leases()),
-        tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
-    ];
-    let (seeds, address) = links.map_or((0, broker.node().name.clone()), |links| (links.seeds, links.advertise));
-    tokio::select! {
-        member = async {
-            broker.form(seeds, &address).await?;
-            broker.catch_up().await;
-            Ok::<_, StartError>(())
-        } => member?,
-        _ = terminate.recv() => return stop_early(&broker).await,
-        _ = interrupt.recv() => return stop_early(&broker).await,
-    }
-    management::load_definitions(&broker).await?;
-    let mut listeners = Vec::new();
-    let mut endpoints = Vec::new();
-    for address in config.listeners.tcp.values() {
-        let failed = |error| NodeError::Listen {
-            address: *address,
-            error,
+    let (lifecycle, mut orders) = management::lifecycle();
+    let (running, is_running) = watch::channel(None);
+    let (stop_local, mut stopping_local) = watch::channel(());
+    let local = local_socket(&config).map(|socket| {
+        let stopping = async move {
+            // An error is the sender dropped: that is the sign.
+            let _ = stopping_local.changed().await;
         };
-        let listener = net::bind(*address, &config.listeners).map_err(failed)?;
-        let address = listener.address().map_err(failed)?;
-        ports.entry("amqp").or_default().push(address.port());
-        endpoints.push(Endpoint {
-            protocol: "amqp",
-            address,
-        });
-        listeners.push(listener);
-    }
-    let mut http = None;
-    if let Some(address) = config.management.address() {
-        let failed = |error| NodeError::Listen { address, error };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        ports.entry("management").or_default().push(address.port());
-        endpoints.push(Endpoint {
-            protocol: "http",
-            address,
-        });
-        http = Some(listener);
-    }
-    let accepting = net::start(listeners, &broker);
-    let (stop_http, stopping_http) = watch::channel(());
-    let local = local_socket(&config).map(management::Listener::from);
-    let http: Vec<_> = http
-        .map(management::Listener::from)
-        .into_iter()
-        .chain(local)
-        .map(|listener| {
-            let mut stopping = stopping_http.clone();
-            let stopping = async move {
-                // An error is the sender dropped: that is the sign.
-                let _ = stopping.changed().await;
-            };
-            let serving = management::serve(listener, broker.clone(), endpoints.clone(), stopping);
-            tasks::spawn("http", serving)
+        let name = config.node.name.clone();
+        tasks::spawn("control", async move {
+            management::serve_local(socket, &name, lifecycle, is_running, stopping).await;
         })
-        .collect();
-    if let Some(path) = &config.node.ports_file {
-        write_ports(path, &ports)?;
-    }
-    tracing::info!(node = broker.node().name, ports = %serde_json::json!(ports), "ready");
-    tell_service_manager("READY=1");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    });
+    let mut node = Node {
+        config,
+        running,
+        app: None,
+    };
+    let mut goes_on = node.begin(opened, &mut told).await?;
+    while goes_on {
+        tokio::select! {
+            () = told.to_stop() => goes_on = false,
+            order = orders.next() => {
+                let Some((order, answer)) = order else { continue };
+                let done = node.carry_out(order, &mut told).await;
+                goes_on = !matches!(done, Err(Refused::Stopping));
+                answer.give(done.map_err(|error| error.to_string()));
+            }
+        }
     }
     tracing::info!("stopping");
     tell_service_manager("STOPPING=1");
-    drop(accepting);
-    drop(stop_http);
-    say_goodbye(&broker).await;
-    for http in http {
-        if http.await.is_err() {
-            tracing::error!("the HTTP API did not stop in order");
-        }
-    }
-    broker.hand_over().await;
-    for task in running {
-        task.abort();
-    }
-    if let Some(links) = broker.links() {
-        links.stop().await;
-    }
-    let stopping = broker.clone();
-    // The last sync may take a while, and blocks.
-    let stopped = tokio::task::spawn_blocking(move || stopping.stop()).await;
-    if stopped.is_err() {
-        tracing::error!("the store did not stop in order");
+    node.stop().await;
+    drop(stop_local);
+    if let Some(local) = local
+        && local.await.is_err()
+    {
+        tracing::error!("the control socket did not stop in order");
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Signals that end the process.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    async fn to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The process, whose broker may be stopped while it goes on.
+struct Node {
+    config: Arc<Config>,
+    /// What the control socket is about.
+    running: watch::Sender<Option<management::Running>>,
+    app: Option<App>,
+}
+
+/// Why an order was not carried out, in RabbitMQ's words where it has any.
+#[derive(Debug, Error)]
+enum Refused {
+    #[error("Mnesia is still running on node {0}.\nPlease stop RabbitMQ with 'rabbitmqctl stop_app' first.")]
+    Running(String),
+    #[error("the process is told to stop")]
+    Stopping,
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    #[error("the data directory cannot be emptied: {0}")]
+    Wipe(io::Error),
+    #[error("node {0} cannot be reached: {1}")]
+    Unreachable(String, io::Error),
+    #[error("node {0} did not take this node into its cluster in time")]
+    NotJoined(String),
+    #[error("the cluster did not let this node go ({0}); force_reset does not ask it")]
+    NotLeft(String),
+}
+
+impl Node {
+    /// Makes a broker that is open serve; false when the process is told to stop first.
+    async fn begin(&mut self, opened: Opened, told: &mut Told) -> Result<bool, NodeError> {
+        let served = tokio::select! {
+            clients = Clients::serve(&opened, &self.config) => Some(clients),
+            () = told.to_stop() => None,
+        };
+        match served {
+            Some(Ok(clients)) => {
+                self.running.send_replace(Some(management::Running {
+                    broker: opened.broker.clone(),
+                    endpoints: clients.endpoints.clone().into(),
+                }));
+                if let Some(path) = &self.config.node.ports_file {
+                    write_ports(path, &clients.ports)?;
+                }
+                let ports = serde_json::json!(clients.ports);
+                tracing::info!(node = opened.broker.node().name, %ports, "ready");
+                tell_service_manager("READY=1");
+                self.app = Some(App { opened, clients });
+                Ok(true)
+            }
+            Some(Err(error)) => {
+                opened.close().await;
+                Err(error)
+            }
+            None => {
+                opened.close().await;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.running.send_replace(None);
+        if let Some(App { opened, clients }) = self.app.take() {
+            clients.stop(&opened.broker).await;
+            opened.close().await;
+        }
+    }
+
+    async fn carry_out(&mut self, order: Order, told: &mut Told) -> Result<(), Refused> {
+        match order {
+            Order::Stop => {
+                self.stop().await;
+                Ok(())
+            }
+            Order::Start if self.app.is_some() => Ok(()),
+            Order::Start => {
+                let opened = Opened::open(&self.config).await?;
+                match self.begin(opened, told).await? {
+                    true => Ok(()),
+                    false => Err(Refused::Stopping),
+                }
+            }
+            _ if self.app.is_some() => Err(Refused::Running(self.config.node.name.clone())),
+            Order::Reset => self.leave_cluster().await,
+            Order::ForceReset => self.wipe(),
+            Order::Join(node) => self.join(&node).await,
+        }
+    }
+
+    /// Lets the cluster know that this node is no member any more, and forgets everything.
+    async fn leave_cluster(&self) -> Result<(), Refused> {
+        let opened = Opened::open(&self.config).await?;
+        let left = match opened.broker.belongs() {
+            true => tokio::time::timeout(MEMBERSHIP, opened.broker.leave_cluster()).await,
+            false => Ok(Ok(())),
+        };
+        opened.close().await;
+        match left {
+            Ok(Ok(())) => self.wipe(),
+            Ok(Err(error)) => Err(Refused::NotLeft(error.to_string())),
+            Err(_) => Err(Refused::NotLeft("it does not answer".to_owned())),
+        }
+    }
+
+    /// Forgets everything, and becomes a member of the cluster of that node.
+    async fn join(&self, node: &str) -> Result<(), Refused> {
+        let port = self
+            .config
+            .cluster
+            .listener
+            .map_or(CLUSTER_PORT, |listener| listener.port());
+        // By its name, or where it listens for others.
+        let address = match node.rsplit_once('@') {
+            Some((_, host)) => format!("{host}:{port}"),
+            None => node.to_owned(),
+        };
+        // Before anything is lost.
+        let reached = tokio::time::timeout(REACH, TcpStream::connect(&address)).await;
+        let reached = reached.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        reached.map_err(|error| Refused::Unreachable(node.to_owned(), error))?;
+        self.wipe()?;
+        let mut config = Config::clone(&self.config);
+        config.cluster.join = vec![address];
+        let opened = Opened::open(&Arc::new(config)).await?;
+        let joined = tokio::time::timeout(MEMBERSHIP, opened.form()).await;
+        opened.close().await;
+        match joined {
+            Ok(formed) => Ok(formed.map_err(NodeError::from)?),
+            Err(_) => Err(Refused::NotJoined(node.to_owned())),
+        }
+    }
+
+    /// Who this node was comes first: with another id, what is left is nobody's.
+    fn wipe(&self) -> Result<(), Refused> {
+        let directory = &self.config.node.data_dir;
+        for name in ["node.json", "peers.json", "store.format", "log", "rest"] {
+            let path = directory.join(name);
+            let removed = match path.is_dir() {
+                true => std::fs::remove_dir_all(&path),
+                false => std::fs::remove_file(&path),
+            };
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Refused::Wipe(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A broker and whoever it serves.
+struct App {
+    opened: Opened,
+    clients: Clients,
+}
+
+/// A broker with its links to other nodes, which serves nobody yet.
+struct Opened {
+    broker: Arc<Broker>,
+    links: Option<Listening>,
+    running: [JoinHandle<()>; 6],
+}
+
+impl Opened {
+    async fn open(config: &Arc<Config>) -> Result<Self, NodeError> {
+        let broker = Broker::open(config.clone()).await?;
+        let links = start_links(&broker, config).await?;
+        let running = [
+            tasks::spawn("timers", broker.clone().run_timers()),
+            tasks::spawn("alarms", broker.clone().run_alarms()),
+            tasks::spawn("nodes", broker.clone().run_nodes()),
+            tasks::spawn("elections", broker.clone().run_elections()),
+            tasks::spawn("leases", broker.clone().run_leases()),
+            tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
+        ];
+        Ok(Self { broker, links, running })
+    }
+
+    /// Waits until the node belongs to a cluster.
+    async fn form(&self) -> Result<(), StartError> {
+        match &self.links {
+            Some(links) => self.broker.form(links.seeds, &links.advertise).await,
+            None => self.broker.form(0, &self.broker.node().name).await,
+        }
+    }
+
+    async fn close(self) {
+        self.broker.hand_over().await;
+        for task in self.running {
+            task.abort();
+        }
+        if let Some(links) = self.broker.links() {
+            links.stop().await;
+        }
+        let broker = self.broker;
+        // The last sync may take a while, and blocks.
+        let stopped = tokio::task::spawn_blocking(move || broker.stop()).await;
+        if stopped.is_err() {
+            tracing::error!("the store did not stop in order");
+        }
+    }
+}
+
+/// The listeners for clients.
+struct Clients {
+    ports: BTreeMap<&'static str, Vec<u16>>,
+    endpoints: Vec<Endpoint>,
+    accepting: JoinSet<()>,
+    stop_http: watch::Sender<()>,
+    http: Option<JoinHandle<()>>,
+}
+
+impl Clients {
+    /// Finds the cluster and what is declared in it, then listens.
+    async fn serve(opened: &Opened, config: &Config) -> Result<Self, NodeError> {
+        let broker = &opened.broker;
+        opened.form().await?;
+        broker.catch_up().await;
+        management::load_definitions(broker).await?;
+        let mut ports = BTreeMap::<&str, Vec<u16>>::new();
+        if let Some(links) = &opened.links {
+            ports.entry("cluster").or_default().push(links.address.port());
+        }
+        let mut listeners = Vec::new();
+        let mut endpoints = Vec::new();
+        for address in config.listeners.tcp.values() {
+            let failed = |error| NodeError::Listen {
+                address: *address,
+                error,
+            };
+            let listener = net::bind(*address, &config.listeners).map_err(failed)?;
+            let address = listener.address().map_err(failed)?;
+            ports.entry("amqp").or_default().push(address.port());
+            endpoints.push(Endpoint {
+                protocol: "amqp",
+                address,
+            });
+            listeners.push(listener);
+        }
+        let mut http = None;
+        if let Some(address) = config.management.address() {
+            let failed = |error| NodeError::Listen { address, error };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            ports.entry("management").or_default().push(address.port());
+            endpoints.push(Endpoint {
+                protocol: "http",
+                address,
+            });
+            http = Some(listener);
+        }
+        let accepting = net::start(listeners, broker);
+        let (stop_http, mut stopping_http) = watch::channel(());
+        let http = http.map(|listener| {
+            let stopping = async move {
+                // An error is the sender dropped: that is the sign.
+                let _ = stopping_http.changed().await;
+            };
+            let serving = management::serve(listener, broker.clone(), endpoints.clone(), stopping);
+            tasks::spawn("http", serving)
+        });
+        Ok(Self {
+            ports,
+            endpoints,
+            accepting,
+            stop_http,
+            http,
+        })
+    }
+
+    async fn stop(self, broker: &Broker) {
+        drop(self.accepting);
+        drop(self.stop_http);
+        say_goodbye(broker).await;
+        if let Some(http) = self.http
+            && http.await.is_err()
+        {
+            tracing::error!("the HTTP API did not stop in order");
+        }
+    }
 }
 
 /// Where other nodes find this one.
@@ -205,16 +451,6 @@ async fn start_links(broker: &Arc<Broker>, config: &Config) -> Result<Option<Lis
         advertise,
         seeds,
     }))
-}
-
-/// Told to stop before the node served anybody.
-async fn stop_early(broker: &Arc<Broker>) -> Result<(), NodeError> {
-    let stopping = broker.clone();
-    let stopped = tokio::task::spawn_blocking(move || stopping.stop()).await;
-    if stopped.is_err() {
-        tracing::error!("the store did not stop in order");
-    }
-    Ok(())
 }
 
 /// The socket of `warren ctl`. A node without one serves its clients all the same.

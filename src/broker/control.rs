@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
+use crate::journal::raft::Role;
 use crate::metadata::CatalogError;
 use crate::types::{NodeId, Refusal, Reply, ReplyCode, Scope};
 
@@ -17,6 +18,12 @@ use crate::types::{NodeId, Refusal, Reply, ReplyCode, Scope};
 pub const CONTROL: u16 = 3;
 /// How long the other side may take to reach a majority.
 const THERE: Duration = Duration::from_secs(4);
+/// How long it takes at most to make a node a member, or none.
+pub const ADMISSION: Duration = Duration::from_secs(15);
+/// For answers that somebody looks at and that need nobody else.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// How long it rests while nobody leads.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// A request. Encoded as JSON with a format byte before it.
 #[derive(Serialize, Deserialize)]
@@ -25,8 +32,16 @@ enum Request {
     Propose(Vec<u8>),
     /// How far is the catalogue?
     Index,
-    /// The node wants to be a member.
-    Join { name: String, address: String },
+    /// The node wants to be a member. Whoever does not lead the catalogue's group asks its leader.
+    Join {
+        node: NodeId,
+        name: String,
+        address: String,
+    },
+    /// A node is to be a member no more: it leaves itself, or it is gone.
+    Forget(NodeId),
+    /// How the node is.
+    Figures,
     /// May the node begin a cluster?
     Promise,
 }
@@ -46,6 +61,23 @@ enum Response {
     /// The cluster that the node is a member of now.
     Joined(u64),
     Promised(bool),
+    Forgotten,
+    Figures(Figures),
+}
+
+/// How a node is, as others show it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Figures {
+    pub uptime_ms: u64,
+    pub process: u32,
+    pub processors: usize,
+    /// In bytes, as the others.
+    pub memory_used: u64,
+    pub memory_limit: u64,
+    pub memory_alarm: bool,
+    pub disk_free: u64,
+    pub disk_limit: u64,
+    pub disk_alarm: bool,
 }
 
 /// What became of a command.
@@ -96,11 +128,22 @@ impl Handler for ControlService {
 impl Broker {
     async fn answer(self: &Arc<Self>, from: NodeId, request: Request) -> Response {
         let deadline = Instant::now() + THERE;
-        if let Request::Promise = request {
-            return Response::Promised(self.promise(from));
+        match request {
+            Request::Promise => return Response::Promised(self.promise(from)),
+            Request::Figures => return Response::Figures(self.figures()),
+            _ => {}
         }
-        if !self.catalogue().is_leader() {
-            return Response::NotLeader;
+        let leadership = self.catalogue().leadership();
+        if leadership.role != Role::Leader {
+            let leader = leadership.leader.filter(|leader| *leader != from);
+            return match (&request, leader) {
+                // The node that asks may have no link to the leader yet.
+                (Request::Join { .. } | Request::Forget(_), Some(leader)) => {
+                    let answer = self.ask(leader, &request, Instant::now() + ADMISSION).await;
+                    answer.unwrap_or(Response::NotLeader)
+                }
+                _ => Response::NotLeader,
+            };
         }
         match request {
             Request::Propose(record) => match self.propose_here(record.into(), deadline).await {
@@ -121,7 +164,11 @@ impl Broker {
                 Ok(Ok(())) => Response::Applied(self.catalogue().status().applied.unwrap_or(0)),
                 _ => Response::NoMajority,
             },
-            Request::Join { name, address } => match self.admit(from, &name, &address).await {
+            Request::Forget(node) => match self.forget_node(node).await {
+                Ok(()) => Response::Forgotten,
+                Err(_) => Response::NoMajority,
+            },
+            Request::Join { node, name, address } => match self.admit(node, &name, &address).await {
                 Ok(cluster) => Response::Joined(cluster.0),
                 Err(text) => Response::Refused {
                     code: ReplyCode::PreconditionFailed.code(),
@@ -129,7 +176,59 @@ impl Broker {
                     text,
                 },
             },
-            Request::Promise => Response::Promised(false),
+            Request::Promise | Request::Figures => Response::NotLeader,
+        }
+    }
+
+    /// Asks the leader of the catalogue's group to take a node out of the cluster; this node may be
+    /// the leader.
+    ///
+    /// # Errors
+    /// When it is not heard by a majority.
+    pub async fn forget(self: &Arc<Self>, node: NodeId) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + ADMISSION;
+        while Instant::now() < deadline {
+            let leader = self.catalogue().leadership().leader;
+            match leader {
+                Some(leader) if leader == self.nodes.us() => {
+                    // A leader takes itself out by the hand of another.
+                    if node != leader {
+                        return self.forget_node(node).await;
+                    }
+                }
+                Some(leader) => {
+                    if let Some(Response::Forgotten) = self.ask(leader, &Request::Forget(node), deadline).await {
+                        return Ok(());
+                    }
+                }
+                None => {}
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        Err(BrokerError::NoMajority)
+    }
+
+    /// How this node is.
+    pub fn figures(&self) -> Figures {
+        let shortage = self.alarms.shortage();
+        Figures {
+            uptime_ms: self.now().since(self.node.started_at).0,
+            process: std::process::id(),
+            processors: std::thread::available_parallelism().map_or(1, usize::from),
+            memory_used: self.alarms.memory_used().0,
+            memory_limit: self.alarms.memory_limit().0,
+            memory_alarm: shortage.memory,
+            disk_free: self.alarms.disk_free().0,
+            disk_limit: self.alarms.disk_limit().0,
+            disk_alarm: shortage.disk,
+        }
+    }
+
+    /// How another node is; `None` when it does not answer at once.
+    pub async fn figures_of(&self, node: NodeId) -> Option<Figures> {
+        match self.ask(node, &Request::Figures, Instant::now() + AT_ONCE).await {
+            Some(Response::Figures(figures)) => Some(figures),
+            _ => None,
         }
     }
 
@@ -193,6 +292,7 @@ impl Broker {
     /// Asks a node to be made a member of its cluster.
     pub(super) async fn ask_to_join(&self, node: NodeId, address: &str, deadline: Instant) -> Joining {
         let request = Request::Join {
+            node: self.nodes.us(),
             name: self.node.name.clone(),
             address: address.to_owned(),
         };

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::Broker;
-use super::control::{CONTROL, ControlService, Joining};
+use super::control::{ADMISSION, CONTROL, ControlService, Joining};
 use super::peers::{PeerInput, QUEUES, QueueService};
 use super::recovery::StartError;
 use super::remote::Input;
@@ -33,6 +33,8 @@ const LOOK: Duration = Duration::from_millis(100);
 const ASK: Duration = Duration::from_secs(5);
 /// How long a silent node's clients keep what they hold.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long the links to a node stay that is no member any more.
+const FAREWELL: Duration = Duration::from_millis(500);
 /// How long a promise to another node holds if nothing comes of it.
 const PROMISE: Duration = Duration::from_secs(10);
 
@@ -108,7 +110,7 @@ impl Broker {
 
     async fn join_one(&self, there: &[PeerView], address: &str, refusal: &mut String) -> Option<ClusterId> {
         for peer in there {
-            match self.ask_to_join(peer.id, address, Instant::now() + ASK).await {
+            match self.ask_to_join(peer.id, address, Instant::now() + ADMISSION).await {
                 Joining::Joined(cluster) => return Some(ClusterId(cluster)),
                 Joining::Refused(text) if *refusal != text => {
                     tracing::warn!(node = peer.name, text, "this node may not join");
@@ -150,6 +152,7 @@ impl Broker {
 
     /// Takes a node into the cluster. Only on the leader of the catalogue's group.
     pub(super) async fn admit(self: &Arc<Self>, node: NodeId, name: &str, address: &str) -> Result<ClusterId, String> {
+        let _one = self.admitting.lock().await;
         let cluster = self.identity.lock().cluster();
         let cluster = cluster.ok_or_else(|| "this node belongs to no cluster".to_owned())?;
         let namesake = self
@@ -163,11 +166,27 @@ impl Broker {
                 return Err(format!("another node is called {name}"));
             }
             tracing::warn!(node = name, "the node comes back without its data: it is a new member");
-            self.forget_node(namesake).await.map_err(|error| error.to_string())?;
+            self.take_out(namesake).await.map_err(|error| error.to_string())?;
         }
         let failed = |error: &dyn std::fmt::Display| error.to_string();
         let group = self.catalogue();
+        if let Some(links) = self.nodes.cluster() {
+            links.know(node, name, &[address]);
+            if tokio::time::timeout(ASK, links.linked(node, Class::Data))
+                .await
+                .is_err()
+            {
+                return Err(format!("{name} cannot be reached at {address}"));
+            }
+        }
         group.add_learner(node).await.map_err(|error| failed(&error))?;
+        // A voter that is not there yet would only be one more whose vote is missing.
+        if !self.has_log(node).await {
+            let removed = group.remove_learners(BTreeSet::from([node])).await;
+            removed.map_err(|error| failed(&error))?;
+            return Err(format!("{name} did not take the catalogue in time"));
+        }
+        self.name_cluster().await.map_err(|error| failed(&error))?;
         let mut voters = group.status().voters;
         voters.insert(node);
         group.change_voters(voters).await.map_err(|error| failed(&error))?;
@@ -181,42 +200,122 @@ impl Broker {
         Ok(cluster)
     }
 
+    /// Waits until a learner has what the log has now.
+    async fn has_log(&self, node: NodeId) -> bool {
+        let group = self.catalogue();
+        let wanted = group.status().last_index;
+        let deadline = Instant::now() + ASK;
+        while Instant::now() < deadline {
+            if group.status().matched.get(&node).copied().flatten() >= wanted {
+                return true;
+            }
+            tokio::time::sleep(LOOK / 10).await;
+        }
+        false
+    }
+
+    /// A cluster of several nodes has one name, which each of them tells.
+    async fn name_cluster(self: &Arc<Self>) -> Result<(), super::BrokerError> {
+        let name = "cluster_name";
+        let value = self.node.cluster_name.as_str();
+        self.decide(|catalog| {
+            let is_named = catalog.global_parameters().contains_key(name);
+            let command = Command::PutGlobalParameter {
+                name: name.to_owned(),
+                value: value.into(),
+            };
+            Ok::<_, super::BrokerError>(((!is_named).then_some(command), ()))
+        })
+        .await
+    }
+
     /// Takes a node out of the cluster, which need not be there. Only on the leader of the
     /// catalogue's group.
     ///
     /// # Errors
     /// When no majority is reached.
     pub(super) async fn forget_node(self: &Arc<Self>, node: NodeId) -> Result<(), super::BrokerError> {
-        self.command(Command::RemoveNode(node)).await?;
+        let _one = self.admitting.lock().await;
+        self.take_out(node).await
+    }
+
+    async fn take_out(self: &Arc<Self>, node: NodeId) -> Result<(), super::BrokerError> {
         let group = self.catalogue();
-        let mut voters: BTreeSet<NodeId> = group.status().voters;
-        if voters.remove(&node)
-            && let Err(error) = group.change_voters(voters).await
+        let status = group.status();
+        let changed = if status.voters.contains(&node) {
+            let rest: BTreeSet<_> = status.voters.into_iter().filter(|voter| *voter != node).collect();
+            group.change_voters(rest).await
+        } else if status.learners.contains(&node) {
+            group.remove_learners(BTreeSet::from([node])).await
+        } else {
+            Ok(())
+        };
+        // Only then: its vote may be needed for that.
+        changed.map_err(|error| {
+            tracing::warn!(%node, %error, "the node stays a member");
+            super::BrokerError::NoMajority
+        })?;
+        self.command(Command::RemoveNode(node)).await
+    }
+
+    /// Leaves the cluster, if there is anybody else in it: nobody waits for this node's votes any
+    /// more, and what lived on it alone is gone.
+    ///
+    /// # Errors
+    /// When no majority of the others takes notice.
+    pub async fn leave_cluster(self: &Arc<Self>) -> Result<(), super::BrokerError> {
+        let us = self.nodes.us();
+        let group = self.catalogue();
+        let is_alone = |broker: &Self| broker.catalog().nodes().keys().all(|node| *node == us);
+        if is_alone(self) && group.status().voters.iter().all(|voter| *voter == us) {
+            return Ok(());
+        }
+        if group.is_leader()
+            && let Some(heir) = self.heir()
+            && let Err(error) = group.transfer_leader(heir).await
         {
-            tracing::warn!(%error, "the node keeps its vote on the catalogue for now");
+            tracing::warn!(%error, "the catalogue was not handed over");
         }
-        if let Err(error) = group.remove_learners(BTreeSet::from([node])).await {
-            tracing::debug!(%error, "the node was no learner");
-        }
-        Ok(())
+        self.forget(us).await
+    }
+
+    /// The voter that is to lead the catalogue's group when this node goes.
+    fn heir(&self) -> Option<NodeId> {
+        let status = self.catalogue().status();
+        let others = status.voters.iter().filter(|node| **node != self.nodes.us());
+        let alive = others.filter(|node| self.nodes.is_alive(**node));
+        alive
+            .max_by_key(|node| status.matched.get(node).copied().flatten())
+            .copied()
     }
 
     /// The members of the cluster changed.
-    pub(super) fn on_nodes(&self, catalog: &Catalog) {
-        let Some(cluster) = self.nodes.cluster() else {
+    pub(super) fn on_nodes(self: &Arc<Self>, catalog: &Catalog) {
+        let Some(cluster) = self.nodes.cluster().cloned() else {
             return;
         };
         for (node, known) in catalog.nodes() {
             cluster.know(*node, &known.name, &[&known.address]);
         }
-        for peer in cluster.peers() {
-            if self.belongs() && !catalog.nodes().is_empty() && !catalog.nodes().contains_key(&peer.id) {
-                let belongs_here = peer.introduction.as_ref().is_none_or(|who| who.cluster.is_some());
-                if belongs_here {
-                    cluster.forget(peer.id);
-                }
-            }
+        let is_member = self.belongs() && catalog.nodes().contains_key(&self.nodes.us());
+        let was_one = |peer: &PeerView| peer.introduction.as_ref().is_none_or(|who| who.cluster.is_some());
+        let mut gone: Vec<_> = cluster
+            .peers()
+            .into_iter()
+            .filter(was_one)
+            .map(|peer| peer.id)
+            .collect();
+        gone.retain(|peer| is_member && !catalog.nodes().contains_key(peer));
+        if gone.is_empty() {
+            return;
         }
+        let broker = self.clone();
+        tasks::spawn("farewell", async move {
+            // A node that leaves has yet to hear that it has.
+            tokio::time::sleep(FAREWELL).await;
+            gone.retain(|peer| !broker.catalog().nodes().contains_key(peer));
+            gone.into_iter().for_each(|peer| cluster.forget(peer));
+        });
     }
 
     /// Acts on nodes that come and go, until the task is dropped.

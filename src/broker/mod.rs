@@ -28,7 +28,7 @@ mod formation;
 mod guests;
 mod leading;
 mod leases;
-mod nodes;
+pub mod nodes;
 pub mod outbox;
 mod owners;
 mod peers;
@@ -99,6 +99,8 @@ pub struct Broker {
     nodes: Nodes,
     identity: Mutex<Identity>,
     /// Whom this node lets begin a cluster, and since when.
+    /// Members of the cluster change one at a time.
+    admitting: tokio::sync::Mutex<()>,
     promised: Mutex<Option<(NodeId, tokio::time::Instant)>>,
     /// What is declared: written by the catalogue's group only.
     catalog: Arc<RwLock<Catalog>>,
@@ -167,6 +169,11 @@ impl Broker {
     /// The live virtual host of that name.
     pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
         self.vhosts.read().get(name).cloned()
+    }
+
+    /// The nodes of the cluster, as this one sees them.
+    pub fn nodes(&self) -> &Nodes {
+        &self.nodes
     }
 
     /// The client connections.

@@ -74,6 +74,7 @@ impl Broker {
             clock,
             nodes: Nodes::new(identity.id(), store.clone()),
             identity: Mutex::new(identity),
+            admitting: tokio::sync::Mutex::default(),
             promised: Mutex::default(),
             store,
             rights: AtomicU64::new(0),

@@ -93,8 +93,8 @@ impl Call {
     }
 
     fn named_by_itself(&self) -> Option<String> {
-        let nodes = self.client.ask("GET", &["nodes"], None).ok()?.json();
-        nodes[0]["name"].as_str().map(str::to_owned)
+        let told = self.client.ask("GET", &["local", "name"], None).ok()?.json();
+        told["name"].as_str().map(str::to_owned)
     }
 
     /// The vhost that is meant.

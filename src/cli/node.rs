@@ -115,7 +115,7 @@ const STARTUP: Duration = Duration::from_secs(300);
 fn await_startup(call: &Call) -> Result<Output, Failed> {
     let patience = call.options.timeout.map_or(STARTUP, Duration::from_secs);
     let begun = Instant::now();
-    while !call.client.is_there() {
+    while !is_running(call) {
         if begun.elapsed() >= patience {
             let text = format!(
                 "Node {} did not start within {} seconds",
@@ -126,8 +126,14 @@ fn await_startup(call: &Call) -> Result<Output, Failed> {
         }
         thread::sleep(Duration::from_millis(50));
     }
-    call.get(&["overview"])?;
     Ok(Output::Nothing)
+}
+
+fn is_running(call: &Call) -> bool {
+    call.client.is_there()
+        && call
+            .ask("GET", &["overview"], None)
+            .is_ok_and(|answer| answer.status == 200)
 }
 
 /// The node of the overview.
@@ -217,33 +223,44 @@ fn status(call: &Call) -> Result<Output, Failed> {
 
 fn cluster_status(call: &Call) -> Result<Output, Failed> {
     let overview = call.get(&["overview"])?;
-    let node = node(call, &overview)?;
+    let all = call.list(&["nodes"])?;
     let flags = call.list(&["feature-flags"])?;
-    let name = node["name"].as_str().unwrap_or_default().to_owned();
+    let name_of = |node: &Value| node["name"].as_str().unwrap_or_default().to_owned();
+    let own = overview["node"].as_str().unwrap_or_default();
+    let names: Vec<_> = all.iter().map(name_of).collect();
+    let running: Vec<_> = all.iter().filter(|node| node["running"] == true).collect();
+    let running_names: Vec<_> = running.iter().map(|node| name_of(node)).collect();
     let (cluster, version) = (&overview["cluster_name"], &overview["rabbitmq_version"]);
     let [cluster, version] = [cluster, version].map(|value| value.as_str().unwrap_or_default());
-    let cores = &node["processors"];
+    let cores: u64 = running.iter().filter_map(|node| node["processors"].as_u64()).sum();
     let listeners = listeners::of(&overview);
-    let alarms = alarms(&node);
+    let alarms: Vec<_> = running.iter().flat_map(|node| alarms(node)).collect();
     let mut text = Sections::default();
     text.section("Basics");
     text.line(format!("Cluster name: {cluster}"));
     text.line(format!("Total CPU cores available cluster-wide: {cores}"));
     text.section("Cluster Tags");
     text.list(&[]);
-    for title in ["Disk Nodes", "Running Nodes"] {
-        text.section(title);
-        text.line(&name);
-    }
+    text.section("Disk Nodes");
+    text.list(&names);
+    text.section("Running Nodes");
+    text.list(&running_names);
     text.section("Versions");
-    text.line(format!(
-        "{name}: RabbitMQ {version} on Warren {}",
-        env!("CARGO_PKG_VERSION")
-    ));
+    for name in &running_names {
+        text.line(format!(
+            "{name}: RabbitMQ {version} on Warren {}",
+            env!("CARGO_PKG_VERSION")
+        ));
+    }
     text.section("CPU Cores");
-    text.line(format!("Node: {name}, available CPU cores: {cores}"));
+    for node in &running {
+        let (name, cores) = (name_of(node), &node["processors"]);
+        text.line(format!("Node: {name}, available CPU cores: {cores}"));
+    }
     text.section("Maintenance status");
-    text.line(format!("Node: {name}, status: not under maintenance"));
+    for name in &running_names {
+        text.line(format!("Node: {name}, status: not under maintenance"));
+    }
     text.section("Alarms");
     text.list(&alarms);
     text.section("Network Partitions");
@@ -252,7 +269,7 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
     let lines = listeners::lines(&listeners);
     let lines: Vec<_> = lines
         .iter()
-        .map(|line| format!("Node: {name}, i{}", line.trim_start_matches('I')))
+        .map(|line| format!("Node: {own}, i{}", line.trim_start_matches('I')))
         .collect();
     text.list(&lines);
     text.section("Feature flags");
@@ -262,18 +279,22 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
         .map(|flag| format!("Flag: {}, state: {}", shown(&flag["name"]), shown(&flag["state"])))
         .collect();
     text.list(&lines);
+    let of_each = |value: &dyn Fn(&Value) -> Value| {
+        let each = running.iter().map(|node| (name_of(node), value(node)));
+        Value::Object(each.collect())
+    };
     let json = json!({
         "alarms": alarms,
         "cluster_tags": [],
-        "listeners": {&name: listeners},
-        "cpu_cores": {&name: cores},
+        "listeners": {own: listeners},
+        "cpu_cores": of_each(&|node| node["processors"].clone()),
         "cluster_name": cluster,
-        "disk_nodes": [&name],
+        "disk_nodes": names,
         "ram_nodes": [],
-        "running_nodes": [&name],
-        "versions": {&name: {"rabbitmq_name": "RabbitMQ", "rabbitmq_version": version}},
+        "running_nodes": running_names,
+        "versions": of_each(&|_| json!({"rabbitmq_name": "RabbitMQ", "rabbitmq_version": version})),
         "partitions": {},
-        "maintenance_status": {&name: "not under maintenance"},
+        "maintenance_status": of_each(&|_| json!("not under maintenance")),
         "feature_flags": flags,
     });
     Ok(Output::Told { text: text.0, json })

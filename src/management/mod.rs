@@ -17,6 +17,7 @@ mod endpoint;
 mod exchanges;
 mod features;
 mod health;
+mod lifecycle;
 mod limits;
 mod load;
 mod messages;
@@ -36,8 +37,9 @@ mod vhosts;
 mod views;
 
 pub use endpoint::Endpoint;
+pub use lifecycle::{Lifecycle, Order, Orders, lifecycle};
 pub use load::{LoadError, load_definitions};
-pub use server::serve;
+pub use server::{Running, serve, serve_local};
 pub use socket::{Listener, LocalSocket};
 
 use route::Route;

@@ -1,23 +1,51 @@
-//! Nodes; this one is alone.
+//! The nodes of the cluster. Each is asked how it is; one that does not answer at once is shown
+//! without figures.
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Failure};
+use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::overview::{contexts, exchange_types};
 use super::page;
-use super::route::{Access, Route};
+use super::route::{Access, Route, Run, Verb};
 use crate::config::Mechanism;
+use crate::types::NodeId;
 
 /// What can be asked of nodes.
 pub static ROUTES: &[Route] = &[
-    Route::get("/nodes", Access::Monitoring, "All nodes.", |call| {
-        page::listing(call, vec![view(call)], &["name"])
-    }),
-    Route::get("/nodes/{node}", Access::Monitoring, "A node.", |call| {
-        check_name(call)?;
-        page::single(call, view(call))
-    }),
+    Route::new(
+        Verb::Get,
+        "/nodes",
+        Access::Monitoring,
+        "All nodes.",
+        Run::Later(|call| {
+            Box::pin(async move {
+                let members = members(&call);
+                let views = futures_util::future::join_all(members.iter().map(|member| view_of(&call, member)));
+                let views = views.await;
+                page::listing(&call, views, &["name"])
+            })
+        }),
+    ),
+    Route::new(
+        Verb::Get,
+        "/nodes/{node}",
+        Access::Monitoring,
+        "A node.",
+        Run::Later(|call| {
+            Box::pin(async move {
+                let member = member(&call)?;
+                let view = view_of(&call, &member).await;
+                page::single(&call, view)
+            })
+        }),
+    ),
+    Route::delete(
+        "/nodes/{node}",
+        Access::Administrator,
+        "Removes a node that is stopped from the cluster.",
+        |call| Box::pin(forget(call)),
+    ),
     Route::get(
         "/nodes/{node}/memory",
         Access::Monitoring,
@@ -32,12 +60,87 @@ pub static ROUTES: &[Route] = &[
     ),
 ];
 
+/// A member of the cluster.
+struct Member {
+    id: NodeId,
+    name: String,
+}
+
+fn members(call: &Call) -> Vec<Member> {
+    let catalog = call.broker.catalog();
+    let nodes = catalog.nodes().iter();
+    nodes
+        .map(|(id, node)| Member {
+            id: *id,
+            name: node.name.clone(),
+        })
+        .collect()
+}
+
+/// The node of the path.
+fn member(call: &Call) -> Result<Member, Failure> {
+    let mut members = members(call).into_iter();
+    members
+        .find(|member| member.name == call.name("node"))
+        .ok_or(Failure::NotFound)
+}
+
 fn check_name(call: &Call) -> Result<(), Failure> {
     if call.name("node") == call.broker.node().name {
         Ok(())
     } else {
         Err(Failure::NotFound)
     }
+}
+
+async fn forget(call: Call) -> Answered {
+    let member = member(&call)?;
+    if call.broker.nodes().is_alive(member.id) {
+        let name = member.name;
+        return Err(Failure::bad(format!(
+            "RabbitMQ on node {name} must be stopped with 'rabbitmqctl -n {name} stop_app' before it can be removed"
+        )));
+    }
+    call.broker.forget(member.id).await?;
+    Ok(Answer::Done)
+}
+
+async fn view_of(call: &Call, member: &Member) -> Value {
+    if member.id == call.broker.nodes().us() {
+        return view(call);
+    }
+    let figures = match call.broker.nodes().is_alive(member.id) {
+        true => call.broker.figures_of(member.id).await,
+        false => None,
+    };
+    let Some(figures) = figures else {
+        return json!({
+            "partitions": [],
+            "name": member.name,
+            "running": false,
+            "type": "disc",
+            "being_drained": false,
+            "cluster_links": [],
+        });
+    };
+    json!({
+        "partitions": [],
+        "os_pid": figures.process.to_string(),
+        "mem_limit": figures.memory_limit,
+        "mem_alarm": figures.memory_alarm,
+        "disk_free_limit": figures.disk_limit,
+        "disk_free_alarm": figures.disk_alarm,
+        "rates_mode": "basic",
+        "uptime": figures.uptime_ms,
+        "processors": figures.processors,
+        "name": member.name,
+        "running": true,
+        "type": "disc",
+        "being_drained": false,
+        "mem_used": figures.memory_used,
+        "disk_free": figures.disk_free,
+        "cluster_links": [],
+    })
 }
 
 fn view(call: &Call) -> Value {

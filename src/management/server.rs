@@ -26,14 +26,17 @@ use super::access::{self, Caller, Credentials};
 use super::answer::{self, Answered, By, Failure};
 use super::call::{Call, Query};
 use super::endpoint::Endpoint;
+use super::lifecycle::{Lifecycle, Order};
 use super::route::{self, Access, Found, Parameters, Route, Run, Verb};
-use super::socket::{Listener, Origin};
+use super::socket::{Listener, LocalSocket, Origin};
 use super::{cors, table};
 use crate::broker::Broker;
 use crate::tasks;
 
 /// Time a connection may take to send a request's head, also the first.
 const IDLE: Duration = Duration::from_secs(60);
+/// Bytes of the largest order.
+const MOST_ORDER: usize = 16 * 1024;
 /// Time a request's body may take to arrive.
 const BODY: Duration = Duration::from_secs(60);
 /// Connections served at once.
@@ -45,9 +48,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What requests are about.
 #[derive(Clone)]
-struct Node {
-    broker: Arc<Broker>,
-    endpoints: Arc<[Endpoint]>,
+pub struct Running {
+    pub broker: Arc<Broker>,
+    /// All listeners of the node.
+    pub endpoints: Arc<[Endpoint]>,
+}
+
+/// What requests on the control socket are about.
+#[derive(Clone)]
+struct Local {
+    /// The node's.
+    name: Arc<str>,
+    lifecycle: Lifecycle,
+    running: watch::Receiver<Option<Running>>,
 }
 
 /// Serves the HTTP API on a socket until `shutdown` completes; requests under way are answered.
@@ -58,11 +71,35 @@ pub async fn serve(
     endpoints: impl Into<Arc<[Endpoint]>>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let listener = listener.into();
     let endpoints = endpoints.into();
+    let router = Router::new()
+        .fallback(dispatch)
+        .with_state(Running { broker, endpoints });
+    accept(listener.into(), router, shutdown).await;
+}
+
+/// Serves the control socket of the node of that name until `shutdown` completes: the HTTP API
+/// while the broker is `running`, and below `/api/local/` the node's name and orders to the process
+/// at any time.
+pub async fn serve_local(
+    socket: LocalSocket,
+    name: &str,
+    lifecycle: Lifecycle,
+    running: watch::Receiver<Option<Running>>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let name = name.into();
+    let router = Router::new().fallback(dispatch_local).with_state(Local {
+        name,
+        lifecycle,
+        running,
+    });
+    accept(socket.into(), router, shutdown).await;
+}
+
+async fn accept(listener: Listener, router: Router, shutdown: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (stop, stopped) = watch::channel(());
-    let router = Router::new().fallback(dispatch).with_state(Node { broker, endpoints });
     let mut shutdown = pin!(shutdown);
     loop {
         let next = async {
@@ -115,7 +152,43 @@ async fn connection(
     }
 }
 
-async fn dispatch(State(node): State<Node>, Extension(from): Extension<Origin>, request: Request) -> Response<Body> {
+async fn dispatch_local(State(local): State<Local>, from: Extension<Origin>, request: Request) -> Response<Body> {
+    let Some(order) = request.uri().path().strip_prefix("/api/local/").map(str::to_owned) else {
+        let running = local.running.borrow().clone();
+        return match running {
+            Some(running) => dispatch(State(running), from, request).await,
+            None => answered(StatusCode::SERVICE_UNAVAILABLE, "the broker of this node does not run"),
+        };
+    };
+    if order == "name" {
+        let name = serde_json::json!({"name": &*local.name});
+        return Response::new(Body::from(name.to_string()));
+    }
+    let body = axum::body::to_bytes(request.into_body(), MOST_ORDER)
+        .await
+        .unwrap_or_default();
+    let fields: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    match Order::named(&order, fields["node"].as_str()) {
+        None => answered(StatusCode::NOT_FOUND, "there is no such order"),
+        Some(order) => match local.lifecycle.give(order).await {
+            Ok(()) => answered(StatusCode::NO_CONTENT, ""),
+            Err(reason) => answered(StatusCode::BAD_REQUEST, &reason),
+        },
+    }
+}
+
+/// An answer that needs no broker.
+fn answered(status: StatusCode, reason: &str) -> Response<Body> {
+    let body = match reason {
+        "" => String::new(),
+        reason => serde_json::json!({"error": "bad_request", "reason": reason}).to_string(),
+    };
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+}
+
+async fn dispatch(State(node): State<Running>, Extension(from): Extension<Origin>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let config = &node.broker.config().management;
     let path = parts.uri.path();
@@ -202,7 +275,7 @@ fn takes_answer(parts: &Parts) -> bool {
 
 /// Gathers what the handler reads.
 async fn call(
-    node: &Node,
+    node: &Running,
     caller: Caller,
     from: Origin,
     parameters: Parameters,

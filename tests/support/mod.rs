@@ -5,18 +5,24 @@
 //! set, [`Broker::shared`] goes to that broker instead (with `WARREN_TEST_HTTP=host:port` each test
 //! gets a vhost of its own there): this is how the tests are checked against RabbitMQ.
 //!
+//! [`Cluster::of`] runs several that form a cluster.
+//!
 //! Each test program compiles this for itself and uses a part of it.
 #![allow(dead_code, unused_imports)]
 
 mod broker;
 mod client;
+mod cluster;
 mod http;
+mod process;
 mod raw;
 mod values;
 
 pub use broker::{Broker, unique};
 pub use client::{Client, Steps, ack, body, closed, discard, ended, next, next_many, refused, requeue, story};
+pub use cluster::{CLUSTER_PATIENCE, Cluster, Place, loopback, until};
 pub use http::{Answer, Http};
+pub use process::Process;
 pub use raw::{Raw, long, short};
 pub use values::*;
 

@@ -1,0 +1,83 @@
+//! Orders to the process from whoever runs the node, also while its broker is stopped.
+//!
+//! They come over the control socket only; [`crate::node`] carries them out one after the other.
+
+use tokio::sync::{mpsc, oneshot};
+
+/// What the process is to do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Stop the broker; the process goes on.
+    Stop,
+    /// Start it again.
+    Start,
+    /// Leave the cluster and forget everything; only while the broker is stopped, as those below.
+    Reset,
+    /// Forget everything and tell nobody.
+    ForceReset,
+    /// Forget everything, and join the cluster of this node: a name, or HOST:PORT.
+    Join(String),
+}
+
+impl Order {
+    /// The order of that name, as it stands in the path of a request.
+    pub(super) fn named(name: &str, node: Option<&str>) -> Option<Self> {
+        Some(match (name, node) {
+            ("stop_app", _) => Self::Stop,
+            ("start_app", _) => Self::Start,
+            ("reset", _) => Self::Reset,
+            ("force_reset", _) => Self::ForceReset,
+            ("join_cluster", Some(node)) => Self::Join(node.to_owned()),
+            _ => return None,
+        })
+    }
+}
+
+/// Who gives orders.
+#[derive(Clone)]
+pub struct Lifecycle(mpsc::Sender<(Order, Done)>);
+
+/// Who carries them out.
+pub struct Orders(mpsc::Receiver<(Order, Done)>);
+
+/// Where to say what became of an order.
+pub struct Done(oneshot::Sender<Result<(), String>>);
+
+/// Both ends.
+pub fn lifecycle() -> (Lifecycle, Orders) {
+    let (give, take) = mpsc::channel(1);
+    (Lifecycle(give), Orders(take))
+}
+
+impl Lifecycle {
+    /// Has an order carried out.
+    ///
+    /// # Errors
+    /// Why it was not, for people.
+    pub(super) async fn give(&self, order: Order) -> Result<(), String> {
+        let stops = |_| "the process stops".to_owned();
+        let (answer, done) = oneshot::channel();
+        self.0
+            .send((order, Done(answer)))
+            .await
+            .map_err(|_| "the process stops".to_owned())?;
+        done.await.map_err(stops)?
+    }
+}
+
+impl Orders {
+    /// The next one; waits for ever when nobody can give any.
+    pub async fn next(&mut self) -> Option<(Order, Done)> {
+        match self.0.recv().await {
+            Some(order) => Some(order),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Done {
+    /// Says it; whoever gave the order may be gone.
+    pub fn give(self, result: Result<(), String>) {
+        let _ = self.0.send(result);
+    }
+}

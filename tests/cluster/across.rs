@@ -1,0 +1,112 @@
+//! A client need not know where anything is: every node serves every queue.
+
+use crate::support::*;
+
+/// Every pair of nodes, and a node with itself.
+fn pairs(cluster: &Cluster) -> Vec<(usize, usize)> {
+    let all = cluster.all();
+    all.iter()
+        .flat_map(|&from| all.iter().map(move |&to| (from, to)))
+        .collect()
+}
+
+async fn published_anywhere_is_consumed_anywhere(kind: &str) {
+    let cluster = Cluster::of(3).await;
+    for home in cluster.all() {
+        let queue = unique(kind);
+        let declared = table([("x-queue-type", text(kind))]);
+        cluster.client(home).await.queue(&queue, declared).await;
+        for (from, to) in pairs(&cluster) {
+            let body = format!("{from} to {to}");
+            let publisher = cluster.client(from).await;
+            assert!(publisher.publish("", &queue, &body, persistent()).await.is_ack());
+            let consumer = cluster.client(to).await;
+            assert_eq!(consumer.wait_for(&queue, 1).await, [body], "queue of {home}");
+        }
+        let left = cluster.client(home).await.ready(&queue).await;
+        assert_eq!(left, 0, "queue of {home}");
+    }
+}
+
+#[tokio::test]
+async fn a_quorum_queue_is_served_by_every_node() {
+    published_anywhere_is_consumed_anywhere("quorum").await;
+}
+
+#[tokio::test]
+async fn a_classic_queue_is_served_by_every_node() {
+    published_anywhere_is_consumed_anywhere("classic").await;
+}
+
+#[tokio::test]
+async fn an_answer_reaches_the_exclusive_queue_of_another_nodes_client() {
+    let cluster = Cluster::of(3).await;
+    cluster.client(1).await.plain_queue("questions").await;
+    for (asking, answering) in pairs(&cluster) {
+        let asker = cluster.client(asking).await;
+        let exclusive = lapin::options::QueueDeclareOptions {
+            exclusive: true,
+            ..Default::default()
+        };
+        let declared = asker.queue_declare("".into(), exclusive, table([])).await;
+        let reply_queue = declared.expect("a queue of its own").name().to_string();
+        let mut replies = asker.consume(&reply_queue).await;
+        let properties = Properties::default().with_reply_to(reply_queue.as_str().into());
+        assert!(asker.publish("", "questions", "who?", properties).await.is_ack());
+        answer(&cluster, answering).await;
+        assert_eq!(story(&next(&mut replies).await), format!("answer of {answering}"));
+    }
+}
+
+#[tokio::test]
+async fn a_direct_answer_reaches_another_nodes_client() {
+    let cluster = Cluster::of(3).await;
+    cluster.client(1).await.plain_queue("questions").await;
+    for (asking, answering) in pairs(&cluster) {
+        let asker = cluster.client(asking).await;
+        let mut replies = asker.consume_unacked("amq.rabbitmq.reply-to").await;
+        let properties = Properties::default().with_reply_to("amq.rabbitmq.reply-to".into());
+        assert!(asker.publish("", "questions", "who?", properties).await.is_ack());
+        answer(&cluster, answering).await;
+        assert_eq!(story(&next(&mut replies).await), format!("answer of {answering}"));
+    }
+}
+
+/// Takes a question at a node and answers to where it wants the answer.
+async fn answer(cluster: &Cluster, node: usize) {
+    let client = cluster.client(node).await;
+    let mut questions = client.consume("questions").await;
+    let question = next(&mut questions).await;
+    let to = question.properties.reply_to().as_ref().expect("a place for the answer");
+    let answer = format!("answer of {node}");
+    let answered = client.publish("", to.as_str(), &answer, Properties::default()).await;
+    assert!(answered.is_ack());
+    ack(&question).await;
+    client.connection.close(200, "done".into()).await.expect("closed");
+}
+
+#[tokio::test]
+async fn a_fanout_reaches_the_queues_of_all_nodes() {
+    let cluster = Cluster::of(3).await;
+    for node in cluster.all() {
+        let client = cluster.client(node).await;
+        for kind in ["classic", "quorum"] {
+            let queue = format!("{kind}-{node}");
+            client.queue(&queue, table([("x-queue-type", text(kind))])).await;
+            client.bind(&queue, "amq.fanout", "", table([])).await;
+        }
+    }
+    for node in cluster.all() {
+        let publisher = cluster.client(node).await;
+        let body = format!("from {node}");
+        assert!(publisher.publish("amq.fanout", "", &body, persistent()).await.is_ack());
+    }
+    let client = cluster.client(2).await;
+    for node in cluster.all() {
+        for kind in ["classic", "quorum"] {
+            let queue = format!("{kind}-{node}");
+            let taken = client.wait_for(&queue, 3).await;
+            assert_eq!(taken, ["from 1", "from 2", "from 3"], "{queue}");
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! Three nodes as one broker: from any node to any other, and while nodes are killed, paused,
+//! stopped, cut off and started again.
+//!
+//! These run real processes of the built binary. Those that cut the network need to be root (or to
+//! have `CAP_NET_ADMIN`) and say so by name where they cannot run.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod across;
+mod checker;
+mod failover;
+mod formation;
+mod load;
+mod membership;
+mod minority;
+mod network;
+mod outstanding;
+mod partitions;

@@ -1,0 +1,92 @@
+//! Nodes leave the cluster and come to it, as whoever runs them says.
+
+use crate::support::*;
+
+/// The names of the members, as a node tells them.
+fn members(cluster: &Cluster, asked: usize) -> Vec<String> {
+    let nodes = cluster.http(asked).get("/api/nodes").json();
+    let names = nodes.as_array().expect("a list").iter();
+    names
+        .map(|node| node["name"].as_str().expect("a name").to_owned())
+        .collect()
+}
+
+async fn has_members(cluster: &Cluster, asked: usize, names: &[&str]) {
+    until(&format!("node {asked} sees {names:?}"), || {
+        members(cluster, asked) == names
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_broker_that_is_stopped_and_started_is_the_member_that_it_was() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.client(2).await.plain_queue("orders").await;
+    let said = cluster.ctl(2, &["stop_app"], 0);
+    assert_eq!(said, "Stopping rabbit application on node rabbit@n2 ...\n");
+    cluster.ready(&[1, 3]).await;
+    let said = cluster.ctl(2, &["ping"], 69);
+    assert!(said.contains("the broker of this node does not run"), "{said}");
+    cluster.ctl(2, &["start_app"], 0);
+    cluster.all_ready().await;
+    cluster.ctl(1, &["await_online_nodes", "3"], 0);
+    let seen = cluster.client(2).await.look("orders").await;
+    assert_eq!(seen.expect("it lives there"), (0, 0));
+}
+
+#[tokio::test]
+async fn a_node_that_is_gone_is_forgotten_with_what_lived_on_it() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.client(3).await.plain_queue("gone").await;
+    let said = cluster.ctl(1, &["forget_cluster_node", "rabbit@n3"], 69);
+    let wish =
+        "RabbitMQ on node rabbit@n3 must be stopped with 'rabbitmqctl -n rabbit@n3 stop_app' before it can be removed";
+    assert!(said.contains(wish), "{said}");
+    cluster.kill9(3);
+    cluster.ready(&[1, 2]).await;
+    let said = cluster.ctl(1, &["forget_cluster_node", "rabbit@n3"], 0);
+    assert_eq!(said, "Removing node rabbit@n3 from the cluster\n");
+    for node in [1, 2] {
+        has_members(&cluster, node, &["rabbit@n1", "rabbit@n2"]).await;
+        until("the queue is gone", || cluster.queue(node, "gone").is_none()).await;
+    }
+    cluster.ctl(1, &["forget_cluster_node", "rabbit@nobody"], 70);
+}
+
+#[tokio::test]
+async fn a_node_leaves_and_joins_again_as_another() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.client(1).await.plain_queue("orders").await;
+    let said = cluster.ctl(3, &["reset"], 70);
+    assert!(said.contains("Mnesia is still running on node rabbit@n3."), "{said}");
+    cluster.ctl(3, &["stop_app"], 0);
+    let said = cluster.ctl(3, &["reset"], 0);
+    assert_eq!(said, "Resetting node rabbit@n3 ...\n");
+    has_members(&cluster, 1, &["rabbit@n1", "rabbit@n2"]).await;
+    let target = cluster.address(1);
+    let said = cluster.ctl(3, &["join_cluster", &target], 0);
+    assert_eq!(said, format!("Clustering node rabbit@n3 with {target}\n"));
+    has_members(&cluster, 2, &["rabbit@n1", "rabbit@n2", "rabbit@n3"]).await;
+    cluster.ctl(3, &["start_app"], 0);
+    cluster.all_ready().await;
+    let seen = cluster.client(3).await.look("orders").await;
+    assert_eq!(seen.expect("what is declared"), (0, 0));
+    let status = cluster.ctl(3, &["cluster_status"], 0);
+    let all = "Running Nodes\n\nrabbit@n1\nrabbit@n2\nrabbit@n3\n";
+    assert!(status.contains(all), "{status}");
+}
+
+#[tokio::test]
+async fn a_node_without_its_data_takes_the_place_of_the_one_it_was() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.client(2).await.plain_queue("lost").await;
+    cluster.client(1).await.plain_queue("orders").await;
+    cluster.kill9(2);
+    cluster.wipe(2);
+    cluster.start(2);
+    cluster.all_ready().await;
+    has_members(&cluster, 2, &["rabbit@n1", "rabbit@n2", "rabbit@n3"]).await;
+    until("the queue is gone", || cluster.queue(2, "lost").is_none()).await;
+    let seen = cluster.client(2).await.look("orders").await;
+    assert_eq!(seen.expect("what is declared"), (0, 0));
+}

@@ -1,0 +1,67 @@
+//! Without a majority nothing is promised; with one, a node more or less makes no difference.
+
+use std::time::Duration;
+
+use lapin::options::BasicPublishOptions;
+use tokio::time::timeout;
+
+use crate::support::*;
+
+/// A client must not wait longer for the answer that its declare cannot be had.
+const ANSWER: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_minority_refuses_to_declare_and_confirms_nothing_until_it_is_a_majority() {
+    let mut cluster = Cluster::of(3).await;
+    let quorum = table([("x-queue-type", text("quorum"))]);
+    cluster.client(1).await.queue("orders", quorum.clone()).await;
+    let leader = cluster.leader(1, "orders", &cluster.all()).await;
+    let others = cluster.others(leader);
+    let publisher = cluster.client(leader).await;
+    let declaring = cluster.client(leader).await;
+    for &other in &others {
+        cluster.kill9(other);
+    }
+    let options = BasicPublishOptions::default();
+    let published = publisher.basic_publish("".into(), "orders".into(), options, b"kept", persistent());
+    let mut confirm = published.await.expect("published");
+    let durable = lapin::options::QueueDeclareOptions::durable();
+    let declared = declaring.queue_declare("more".into(), durable, quorum);
+    let declared = timeout(ANSWER, declared).await.expect("an answer in time");
+    declared.expect_err("a queue without a majority");
+    // So long after its publish there is no confirm.
+    let early = timeout(Duration::from_secs(1), &mut confirm).await;
+    assert!(early.is_err(), "confirmed by a minority: {early:?}");
+    cluster.start(others[0]);
+    cluster.ready(&[leader, others[0]]).await;
+    let confirm = timeout(CLUSTER_PATIENCE, confirm).await.expect("a confirm in time");
+    assert!(confirm.expect("a confirm").is_ack());
+    let consumer = cluster.client(others[0]).await;
+    assert_eq!(consumer.wait_for("orders", 1).await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_queue_is_declared_and_used_while_a_node_is_down_which_has_it_afterwards() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.kill9(3);
+    let client = cluster.client(1).await;
+    let quorum = table([("x-queue-type", text("quorum"))]);
+    client.queue("orders", quorum).await;
+    assert!(client.publish("", "orders", "kept", persistent()).await.is_ack());
+    cluster.start(3);
+    cluster.all_ready().await;
+    until("the node that was down is a member and online", || {
+        let queue = cluster.queue(1, "orders");
+        queue.is_some_and(|queue| {
+            let has_it = |list: &str| {
+                let names = queue[list].as_array();
+                names.is_some_and(|names| names.iter().any(|name| *name == cluster.name(3)))
+            };
+            has_it("members") && has_it("online")
+        })
+    })
+    .await;
+    cluster.kill9(1);
+    let client = cluster.client(3).await;
+    assert_eq!(client.wait_for("orders", 1).await, ["kept"]);
+}

@@ -1,0 +1,282 @@
+//! Several brokers that form a cluster: real processes, which a test ends, pauses and starts again.
+//!
+//! Each node has an address of its own (on the loopback network, or in a network namespace) and all
+//! have the same ports there, so that a node that starts again is where it was, and no connection of
+//! anybody's can have taken its port meanwhile.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use lapin::{Connection, ConnectionProperties};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::{Client, Http, Process};
+
+/// How long a cluster may take to be as a test wants it: nodes are missed for seconds before others
+/// take over, and the machine is shared.
+pub const CLUSTER_PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at something that has no way to tell.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The nodes, counted from 1.
+pub struct Cluster {
+    nodes: Vec<Process>,
+    places: Vec<Place>,
+    /// Files of all of them: their secret and their settings.
+    _shared: TempDir,
+}
+
+/// Where a node runs.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The address that it listens at.
+    pub host: String,
+    /// The program that takes the broker there, with its arguments; empty for none.
+    pub through: Vec<String>,
+}
+
+impl Cluster {
+    /// Starts so many nodes all at once, and waits until all are ready and know each other.
+    pub async fn of(count: usize) -> Self {
+        Self::at(loopback(count)).await
+    }
+
+    /// The same at places of one's own.
+    pub async fn at(places: Vec<Place>) -> Self {
+        let order: Vec<_> = (1..=places.len()).collect();
+        let mut cluster = Self::stopped(places);
+        for node in order {
+            cluster.start(node);
+        }
+        cluster.all_ready().await;
+        cluster
+    }
+
+    /// Nodes that are yet to be started, each with [`Cluster::start`].
+    pub fn stopped(places: Vec<Place>) -> Self {
+        let shared = tempfile::tempdir().expect("a temporary directory");
+        let write = |file: &str, text: &str| std::fs::write(shared.path().join(file), text).expect("it is ours");
+        write("secret", "the secret of a test");
+        write("rabbitmq.conf", "loopback_users = none\n");
+        let nodes = (1..=places.len())
+            .map(|node| Process::prepare(&format!("node {node}"), command(&places, node, shared.path())))
+            .collect();
+        Self {
+            nodes,
+            places,
+            _shared: shared,
+        }
+    }
+
+    /// The numbers of the nodes.
+    pub fn all(&self) -> Vec<usize> {
+        (1..=self.nodes.len()).collect()
+    }
+
+    /// The numbers of the nodes but this one.
+    pub fn others(&self, node: usize) -> Vec<usize> {
+        self.all().into_iter().filter(|&other| other != node).collect()
+    }
+
+    /// The name of a node in the cluster.
+    pub fn name(&self, node: usize) -> String {
+        name(node)
+    }
+
+    /// `host:port` of a node's AMQP listener.
+    pub fn amqp(&self, node: usize) -> String {
+        format!("{}:5672", self.places[node - 1].host)
+    }
+
+    /// The address of a node for a client library.
+    pub fn uri(&self, node: usize) -> String {
+        format!("amqp://guest:guest@{}/%2f", self.amqp(node))
+    }
+
+    /// A connection and a channel to a node.
+    pub async fn client(&self, node: usize) -> Client {
+        let connected = Connection::connect(&self.uri(node), ConnectionProperties::default()).await;
+        Client::new(connected.expect("a connection")).await
+    }
+
+    /// The HTTP API of a node.
+    pub fn http(&self, node: usize) -> Http {
+        Http::new(&format!("{}:15672", self.places[node - 1].host))
+    }
+
+    /// Starts a node, on its data if it ran before.
+    pub fn start(&mut self, node: usize) {
+        self.nodes[node - 1].start();
+    }
+
+    /// Ends a node in order, with its clients told and its queues handed over.
+    pub fn stop(&mut self, node: usize) {
+        let ended = self.nodes[node - 1].stop();
+        assert!(ended.success(), "node {node} ended with {ended}");
+    }
+
+    /// `kill -9`.
+    pub fn kill9(&mut self, node: usize) {
+        self.nodes[node - 1].kill9();
+    }
+
+    /// Runs a command of `warren ctl` on a node and gives what it said, if its exit status is this.
+    #[track_caller]
+    pub fn ctl(&self, node: usize, arguments: &[&str], status: i32) -> String {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
+        command
+            .arg("ctl")
+            .arg("--data-dir")
+            .arg(self.nodes[node - 1].data_dir());
+        let output = command.args(arguments).stdin(Stdio::null()).output();
+        let output = output.expect("the built binary runs");
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
+        let said = said.concat();
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "{arguments:?} at node {node}: {said}"
+        );
+        said
+    }
+
+    /// Takes the data of a node away, which does not run.
+    pub fn wipe(&mut self, node: usize) {
+        std::fs::remove_dir_all(self.nodes[node - 1].data_dir()).expect("it is ours");
+    }
+
+    /// Where other nodes find a node.
+    pub fn address(&self, node: usize) -> String {
+        format!("{}:25672", self.places[node - 1].host)
+    }
+
+    /// Takes the processor away from a node.
+    pub fn pause(&mut self, node: usize) {
+        self.nodes[node - 1].pause();
+    }
+
+    /// Gives it back.
+    pub fn resume(&mut self, node: usize) {
+        self.nodes[node - 1].resume();
+    }
+
+    /// Ends a node in order, starts it again and waits until all nodes are ready.
+    pub async fn restart(&mut self, node: usize) {
+        self.stop(node);
+        self.start(node);
+        self.all_ready().await;
+    }
+
+    /// Waits until every node serves clients and says of all that they run.
+    pub async fn all_ready(&mut self) {
+        let nodes = self.all();
+        self.ready(&nodes).await;
+    }
+
+    /// Waits until each of these nodes serves clients and says that exactly these run.
+    pub async fn ready(&mut self, nodes: &[usize]) {
+        let mut names: Vec<_> = nodes.iter().map(|&node| name(node)).collect();
+        names.sort();
+        for &node in nodes {
+            let what = format!("node {node} ready and seeing {names:?} run");
+            until(&what, || {
+                assert!(self.nodes[node - 1].is_running(), "node {node} has ended");
+                self.serves(node) && self.running(node).is_some_and(|running| running == names)
+            })
+            .await;
+        }
+    }
+
+    /// Whether a node says that it serves clients.
+    pub fn serves(&self, node: usize) -> bool {
+        let asked = self
+            .http(node)
+            .try_call("GET", "/api/health/checks/ready-to-serve-clients", "");
+        asked.is_ok_and(|answer| answer.status == 200)
+    }
+
+    /// The names of the nodes that run, as one of them sees it; none when it does not answer.
+    pub fn running(&self, node: usize) -> Option<Vec<String>> {
+        let answer = self.http(node).try_call("GET", "/api/nodes", "").ok()?;
+        if answer.status != 200 {
+            return None;
+        }
+        let nodes = answer.json();
+        let running = nodes.as_array()?.iter().filter(|node| node["running"] == true);
+        let mut names: Vec<_> = running
+            .filter_map(|node| Some(node["name"].as_str()?.to_owned()))
+            .collect();
+        names.sort();
+        Some(names)
+    }
+
+    /// What a node says of a queue of the default vhost; none when it does not say it.
+    pub fn queue(&self, asked: usize, queue: &str) -> Option<Value> {
+        let path = format!("/api/queues/%2f/{queue}");
+        let answer = self.http(asked).try_call("GET", &path, "").ok()?;
+        (answer.status == 200).then(|| answer.json())
+    }
+
+    /// Which node leads a quorum queue, in the eyes of one of them; waits until there is one among
+    /// `nodes`.
+    pub async fn leader(&self, asked: usize, queue: &str, nodes: &[usize]) -> usize {
+        let mut leader = None;
+        until(&format!("a leader of {queue} among {nodes:?}"), || {
+            let seen = self.queue(asked, queue);
+            leader = seen.and_then(|queue| {
+                let name = queue["leader"].as_str()?;
+                nodes.iter().copied().find(|&node| self.name(node) == name)
+            });
+            leader.is_some()
+        })
+        .await;
+        leader.expect("waited for")
+    }
+}
+
+/// Looks again and again until something is so. For what has no way to tell.
+pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + CLUSTER_PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "not after {CLUSTER_PATIENCE:?}: {what}");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Addresses on the loopback network that no other test has, in all likelihood.
+pub fn loopback(count: usize) -> Vec<Place> {
+    // Not 127.0: others listen there.
+    let (second, third) = (rand::random_range(1..255), rand::random_range(1..255));
+    (1..=count)
+        .map(|node| Place {
+            host: format!("127.{second}.{third}.{node}"),
+            through: Vec::new(),
+        })
+        .collect()
+}
+
+fn name(node: usize) -> String {
+    format!("rabbit@n{node}")
+}
+
+fn command(places: &[Place], node: usize, shared: &Path) -> Vec<String> {
+    let Place { host, through } = &places[node - 1];
+    let mut command = through.clone();
+    command.extend([env!("CARGO_BIN_EXE_warren").to_owned(), "server".to_owned()]);
+    let mut flag = |name: &str, value: String| command.extend([name.to_owned(), value]);
+    flag("--node-name", name(node));
+    flag("--amqp", format!("{host}:5672"));
+    flag("--management", format!("{host}:15672"));
+    flag("--prometheus", "none".to_owned());
+    flag("--cluster", format!("{host}:25672"));
+    flag("--advertise", format!("{host}:25672"));
+    flag("--cluster-secret-file", shared.join("secret").display().to_string());
+    flag("--config", shared.join("rabbitmq.conf").display().to_string());
+    // All get the same list.
+    for place in places {
+        flag("--join", format!("{}:25672", place.host));
+    }
+    command
+}
