@@ -8,11 +8,12 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::gather::NodeReport;
 use super::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
 use crate::journal::raft::Role;
 use crate::metadata::CatalogError;
-use crate::types::{NodeId, Refusal, Reply, ReplyCode, Scope};
+use crate::types::{NodeId, QueueId, Refusal, Reply, ReplyCode, Scope};
 
 /// The service of this file.
 pub const CONTROL: u16 = 3;
@@ -42,6 +43,8 @@ enum Request {
     Forget(NodeId),
     /// How the node is.
     Figures,
+    /// What the node knows of a queue, or of all of them.
+    Report(Option<QueueId>),
     /// May the node begin a cluster?
     Promise,
 }
@@ -63,6 +66,7 @@ enum Response {
     Promised(bool),
     Forgotten,
     Figures(Figures),
+    Report(NodeReport),
 }
 
 /// How a node is, as others show it.
@@ -131,6 +135,7 @@ impl Broker {
         match request {
             Request::Promise => return Response::Promised(self.promise(from)),
             Request::Figures => return Response::Figures(self.figures()),
+            Request::Report(queue) => return Response::Report(self.report(queue)),
             _ => {}
         }
         let leadership = self.catalogue().leadership();
@@ -176,7 +181,7 @@ impl Broker {
                     text,
                 },
             },
-            Request::Promise | Request::Figures => Response::NotLeader,
+            Request::Promise | Request::Figures | Request::Report(_) => Response::NotLeader,
         }
     }
 
@@ -228,6 +233,19 @@ impl Broker {
     pub async fn figures_of(&self, node: NodeId) -> Option<Figures> {
         match self.ask(node, &Request::Figures, Instant::now() + AT_ONCE).await {
             Some(Response::Figures(figures)) => Some(figures),
+            _ => None,
+        }
+    }
+
+    /// Asks another node for its report.
+    pub(super) async fn ask_for_report(
+        &self,
+        node: NodeId,
+        queue: Option<QueueId>,
+        deadline: Instant,
+    ) -> Option<NodeReport> {
+        match self.ask(node, &Request::Report(queue), deadline).await {
+            Some(Response::Report(report)) => Some(report),
             _ => None,
         }
     }

@@ -25,6 +25,7 @@ mod effects;
 mod elections;
 mod error;
 mod formation;
+pub mod gather;
 mod guests;
 mod leading;
 mod leases;

@@ -3,6 +3,7 @@
 //! A task for each waits for a change of leadership. When this node leads and knows all that is
 //! committed, the queue's machine is made; when it does not lead any more, it is thrown away.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -266,6 +267,9 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
                 return;
             };
             broker.elections.on_leader(queue.spec.id, now.leader);
+            if let Some(leader) = now.leader {
+                queue.last_leader.store(leader.0, Ordering::Relaxed);
+            }
             match now.role {
                 Role::Stopped => {
                     queue.step_down(None);

@@ -60,6 +60,8 @@ pub struct QueueHandle {
     quarantined: bool,
     /// The earliest wake-up asked of the timer, in ms since the epoch; `u64::MAX` is none.
     pub scheduled: AtomicU64,
+    /// The node that had the machine last, as far as is known.
+    pub(super) last_leader: AtomicU64,
     /// Something is different: bodies are there, a mark is committed, another node leads.
     pub changed: Notify,
 }
@@ -150,6 +152,7 @@ impl QueueHandle {
     fn new(spec: Arc<QueueSpec>, seat: Seat, desk: Option<Box<Desk>>, quarantined: bool) -> Self {
         Self {
             members: RwLock::new(spec.members.clone()),
+            last_leader: AtomicU64::new(spec.home.0),
             spec,
             state: Mutex::new(State {
                 seat,
