@@ -294,7 +294,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 6],
+    running: [JoinHandle<()>; 7],
 }
 
 impl Opened {
@@ -308,6 +308,7 @@ impl Opened {
             tasks::spawn("elections", broker.clone().run_elections()),
             tasks::spawn("leases", broker.clone().run_leases()),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
+            tasks::spawn("repair", broker.clone().run_repair()),
         ];
         Ok(Self { broker, links, running })
     }

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::gather::NodeReport;
+use super::gather::{NodeReport, ReplicaReport};
+use super::members::{MemberChange, MemberError};
 use super::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
 use crate::journal::raft::Role;
@@ -45,6 +46,10 @@ enum Request {
     Figures,
     /// What the node knows of a queue, or of all of them.
     Report(Option<QueueId>),
+    /// A change of the group of a queue that the node leads.
+    Member(QueueId, MemberChange),
+    /// How the node's member of the group of a queue is.
+    Replica(QueueId),
     /// May the node begin a cluster?
     Promise,
 }
@@ -67,6 +72,8 @@ enum Response {
     Forgotten,
     Figures(Figures),
     Report(NodeReport),
+    Changed(Result<(), MemberError>),
+    Replica(Option<ReplicaReport>),
 }
 
 /// How a node is, as others show it.
@@ -136,6 +143,11 @@ impl Broker {
             Request::Promise => return Response::Promised(self.promise(from)),
             Request::Figures => return Response::Figures(self.figures()),
             Request::Report(queue) => return Response::Report(self.report(queue)),
+            Request::Replica(queue) => return Response::Replica(self.replica_report(queue)),
+            Request::Member(queue, change) => {
+                let changed = self.change_member_here(queue, change).await;
+                return changed.map_or(Response::NotLeader, Response::Changed);
+            }
             _ => {}
         }
         let leadership = self.catalogue().leadership();
@@ -181,7 +193,10 @@ impl Broker {
                     text,
                 },
             },
-            Request::Promise | Request::Figures | Request::Report(_) => Response::NotLeader,
+            // They were answered above.
+            Request::Promise | Request::Figures | Request::Report(_) | Request::Member(..) | Request::Replica(_) => {
+                Response::NotLeader
+            }
         }
     }
 
@@ -246,6 +261,30 @@ impl Broker {
     ) -> Option<NodeReport> {
         match self.ask(node, &Request::Report(queue), deadline).await {
             Some(Response::Report(report)) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// Asks the leader of a queue for a change of its group; `None` when it does not lead or does
+    /// not get it done in time.
+    pub(super) async fn ask_for_change(
+        &self,
+        leader: NodeId,
+        queue: QueueId,
+        change: MemberChange,
+        deadline: Instant,
+    ) -> Option<Result<(), MemberError>> {
+        match self.ask(leader, &Request::Member(queue, change), deadline).await {
+            Some(Response::Changed(changed)) => Some(changed),
+            _ => None,
+        }
+    }
+
+    /// Asks a node how its member of a queue's group is; the outer `None` when it does not answer.
+    pub(super) async fn ask_for_replica(&self, node: NodeId, queue: QueueId) -> Option<Option<ReplicaReport>> {
+        let deadline = Instant::now() + AT_ONCE;
+        match self.ask(node, &Request::Replica(queue), deadline).await {
+            Some(Response::Replica(report)) => Some(report),
             _ => None,
         }
     }

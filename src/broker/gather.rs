@@ -19,6 +19,7 @@ use super::connections::ConnectionInfo;
 use super::consumer::{Consumer, Taker};
 use super::runner::{Machine, QueueHandle, Seat, State};
 use super::{Broker, ConnectionId};
+use crate::journal::raft::Role;
 use crate::queue::{ConsumerStatus, Counts};
 use crate::spec::QueueType;
 use crate::types::{FieldTable, Millis, NodeId, QueueId, UserName};
@@ -78,6 +79,30 @@ pub struct ConsumerReport {
     pub user: UserName,
     /// Where the client is, and where it came to; `None` once it is gone.
     pub connection: Option<(SocketAddr, SocketAddr)>,
+}
+
+/// A node's member of the group of a queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReplicaReport {
+    /// `leader`, `follower` and so on.
+    pub role: String,
+    pub is_voter: bool,
+    pub last_index: u64,
+    pub applied: u64,
+    pub committed: u64,
+    /// `None` before the first snapshot.
+    pub snapshot: Option<u64>,
+    pub term: u64,
+}
+
+/// What is known of one member of a group.
+#[derive(Clone, Debug)]
+pub enum ReplicaState {
+    Known(ReplicaReport),
+    /// The node answers and has no member of it, or not yet.
+    Missing,
+    /// The node does not answer.
+    Away,
 }
 
 /// How many connections and channels a user has on a node.
@@ -214,6 +239,7 @@ impl Broker {
     pub fn nodes_running(&self) -> Vec<NodeId> {
         let mut running = self.nodes.others_alive();
         running.push(self.us());
+        running.sort_unstable();
         running
     }
 
@@ -237,6 +263,46 @@ impl Broker {
                 None => clients(connections.values()),
             },
         }
+    }
+
+    /// The members of a queue's group as each of them says.
+    pub async fn replicas_of(&self, queue: &QueueHandle) -> Vec<(NodeId, ReplicaState)> {
+        let id = queue.spec.id;
+        let states = self.members_of(queue).into_iter().map(async |node| {
+            let known = match node == self.us() {
+                true => Some(self.replica_report(id)),
+                false if !self.nodes.is_alive(node) => None,
+                false => self.ask_for_replica(node, id).await,
+            };
+            let state = match known {
+                Some(Some(report)) => ReplicaState::Known(report),
+                Some(None) => ReplicaState::Missing,
+                None => ReplicaState::Away,
+            };
+            (node, state)
+        });
+        join_all(states).await
+    }
+
+    /// This node's member of a queue's group.
+    pub(super) fn replica_report(&self, queue: QueueId) -> Option<ReplicaReport> {
+        let status = self.replicas.group(queue)?.status();
+        let role = match status.leadership.role {
+            Role::Leader => "leader",
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Learner => "follower",
+            Role::Stopped => "noproc",
+        };
+        Some(ReplicaReport {
+            role: role.to_owned(),
+            is_voter: status.voters.contains(&self.us()),
+            last_index: status.last_index.unwrap_or(0),
+            applied: status.applied.unwrap_or(0),
+            committed: status.committed.unwrap_or(0),
+            snapshot: status.snapshot,
+            term: status.leadership.term,
+        })
     }
 
     /// Where a queue is, and how it fares.

@@ -85,6 +85,7 @@ impl Broker {
             vhosts: RwLock::default(),
             queues_by_id: RwLock::default(),
             replicas: Default::default(),
+            repair: Default::default(),
             elections: Default::default(),
             leases: Default::default(),
             peers: Default::default(),

@@ -16,6 +16,7 @@ use super::consumer::{Consumer, Taker};
 use super::desk::Desk;
 use super::guests::{Guest, Guests};
 use super::leading::{Leading, Serving};
+use super::members::Changing;
 use super::outbox::{OutGuard, Outbox, Outstanding};
 use super::peers::wire;
 use super::remote::Pending;
@@ -62,6 +63,7 @@ pub struct QueueHandle {
     pub scheduled: AtomicU64,
     /// The node that had the machine last, as far as is known.
     pub(super) last_leader: AtomicU64,
+    pub(super) changing: Changing,
     /// Something is different: bodies are there, a mark is committed, another node leads.
     pub changed: Notify,
 }
@@ -153,6 +155,7 @@ impl QueueHandle {
         Self {
             members: RwLock::new(spec.members.clone()),
             last_leader: AtomicU64::new(spec.home.0),
+            changing: Changing::default(),
             spec,
             state: Mutex::new(State {
                 seat,

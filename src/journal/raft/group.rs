@@ -88,12 +88,16 @@ pub struct GroupStatus {
     pub leadership: Leadership,
     pub last_index: Option<u64>,
     pub applied: Option<u64>,
+    /// How far this node knows the log to be committed.
+    pub committed: Option<u64>,
     /// Last index in the snapshot.
     pub snapshot: Option<u64>,
     /// Bytes of bodies in the log.
     pub log_bytes: u64,
     pub voters: BTreeSet<NodeId>,
     pub learners: BTreeSet<NodeId>,
+    /// A change of the voters was begun and has yet to end; `voters` are those before and after it.
+    pub is_changing: bool,
     /// On the leader: how far each member's log is known to be.
     pub matched: BTreeMap<NodeId, Option<u64>>,
 }
@@ -391,10 +395,12 @@ impl<M: Machine> Group<M> {
             leadership,
             last_index: now.last_log_index,
             applied: now.last_applied.map(|id| id.index),
+            committed: now.local_committed.map(|id| id.index),
             snapshot: now.snapshot.map(|id| id.index),
             log_bytes: self.log_bytes(),
             voters: membership.voter_ids().collect(),
             learners: membership.learner_ids().collect(),
+            is_changing: membership.get_joint_config().len() > 1,
             matched: matched.map(|(node, id)| (*node, id.map(|id| id.index))).collect(),
         }
     }
