@@ -254,6 +254,7 @@ impl<M: Machine> Group<M> {
     /// Adds a member without a vote, or does nothing if it is one; it catches up from then on.
     pub async fn add_learner(&self, node: NodeId) -> Result<(), GroupError> {
         let _one = self.0.changing.lock().await;
+        self.0.proposer.hear_majority().await?;
         let added = self.0.raft.add_learner(node, EmptyNode {}, false).await;
         added.map(|_| ()).map_err(GroupError::from)
     }
@@ -261,15 +262,18 @@ impl<M: Machine> Group<M> {
     /// Makes these the voters; learners that are not among them stay, voters that are not leave.
     /// Each must be a member. The leader should hand over before it leaves.
     pub async fn change_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), GroupError> {
-        let _one = self.0.changing.lock().await;
-        let changed = self.0.raft.change_membership(voters, false).await;
-        changed.map(|_| ()).map_err(GroupError::from)
+        self.change(voters).await
     }
 
     /// Removes members without a vote.
     pub async fn remove_learners(&self, nodes: BTreeSet<NodeId>) -> Result<(), GroupError> {
+        self.change(openraft::ChangeMembers::RemoveNodes(nodes)).await
+    }
+
+    async fn change(&self, change: impl Into<openraft::ChangeMembers<NodeId, EmptyNode>>) -> Result<(), GroupError> {
         let _one = self.0.changing.lock().await;
-        let change = openraft::ChangeMembers::RemoveNodes(nodes);
+        // As for every proposal: a group that was idle has to hear its members again first.
+        self.0.proposer.hear_majority().await?;
         let changed = self.0.raft.change_membership(change, false).await;
         changed.map(|_| ()).map_err(GroupError::from)
     }
@@ -458,6 +462,16 @@ impl LeaderWatch {
             now = self.changed().await;
         }
         false
+    }
+}
+
+impl From<ProposeError> for GroupError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { leader } => Self::NotLeader { leader },
+            ProposeError::NoQuorum => Self::Timeout,
+            error => Self::Stopped(error.to_string()),
+        }
     }
 }
 
