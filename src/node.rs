@@ -97,7 +97,7 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     let mut goes_on = node.begin(opened, &mut told).await?;
     while goes_on {
         tokio::select! {
-            () = told.to_stop() => goes_on = false,
+            () = told.signalled() => goes_on = false,
             order = orders.next() => {
                 let Some((order, answer)) = order else { continue };
                 let done = node.carry_out(order, &mut told).await;
@@ -126,7 +126,7 @@ struct Told {
 }
 
 impl Told {
-    async fn to_stop(&mut self) {
+    async fn signalled(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -166,7 +166,7 @@ impl Node {
     async fn begin(&mut self, opened: Opened, told: &mut Told) -> Result<bool, NodeError> {
         let served = tokio::select! {
             clients = Clients::serve(&opened, &self.config) => Some(clients),
-            () = told.to_stop() => None,
+            () = told.signalled() => None,
         };
         match served {
             Some(Ok(clients)) => {
@@ -294,7 +294,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 7],
+    running: [JoinHandle<()>; 8],
 }
 
 impl Opened {
@@ -309,6 +309,7 @@ impl Opened {
             tasks::spawn("leases", broker.clone().run_leases()),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),
+            tasks::spawn("absences", broker.clone().run_absences()),
         ];
         Ok(Self { broker, links, running })
     }
@@ -329,6 +330,7 @@ impl Opened {
         if let Some(links) = self.broker.links() {
             links.stop().await;
         }
+        self.broker.end_groups().await;
         let broker = self.broker;
         // The last sync may take a while, and blocks.
         let stopped = tokio::task::spawn_blocking(move || broker.stop()).await;

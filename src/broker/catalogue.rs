@@ -166,14 +166,14 @@ impl Broker {
             for change in catalog.changes_since(&Catalog::new()) {
                 self.carry_out_change(&catalog, change, &mut effects);
             }
-            self.live.store(true, Ordering::Release);
+            self.live.send_replace(true);
         }
         self.carry_out_all(effects);
     }
 
     /// Whether what is declared is live on this node.
     pub fn is_live(&self) -> bool {
-        self.live.load(Ordering::Acquire)
+        *self.live.borrow()
     }
 
     fn carry_out_all(self: &Arc<Self>, effects: Effects) {

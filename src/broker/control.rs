@@ -210,12 +210,9 @@ impl Broker {
         while Instant::now() < deadline {
             let leader = self.catalogue().leadership().leader;
             match leader {
-                Some(leader) if leader == self.nodes.us() => {
-                    // A leader takes itself out by the hand of another.
-                    if node != leader {
-                        return self.forget_node(node).await;
-                    }
-                }
+                Some(leader) if leader == self.nodes.us() && node != leader => return self.forget_node(node).await,
+                // A leader is taken out by another, once there is one.
+                Some(leader) if leader == self.nodes.us() => {}
                 Some(leader) => {
                     if let Some(Response::Forgotten) = self.ask(leader, &Request::Forget(node), deadline).await {
                         return Ok(());

@@ -5,7 +5,7 @@
 //! among a majority of those that are configured asks each of them for its promise and begins it; a
 //! node promises itself to one candidate at a time, so there are never two.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ use crate::types::NodeId;
 
 /// Between two looks at who is there.
 const LOOK: Duration = Duration::from_millis(100);
+/// Between two looks at who is away.
+const LOOK_FOR_ABSENT: Duration = Duration::from_secs(1);
 /// For an answer of another node.
 const ASK: Duration = Duration::from_secs(5);
 /// How long a silent node's clients keep what they hold.
@@ -187,9 +189,7 @@ impl Broker {
             return Err(format!("{name} did not take the catalogue in time"));
         }
         self.name_cluster().await.map_err(|error| failed(&error))?;
-        let mut voters = group.status().voters;
-        voters.insert(node);
-        group.change_voters(voters).await.map_err(|error| failed(&error))?;
+        group.add_voter(node).await.map_err(|error| failed(&error))?;
         let command = Command::PutNode {
             node,
             name: name.to_owned(),
@@ -243,8 +243,7 @@ impl Broker {
         let group = self.catalogue();
         let status = group.status();
         let changed = if status.voters.contains(&node) {
-            let rest: BTreeSet<_> = status.voters.into_iter().filter(|voter| *voter != node).collect();
-            group.change_voters(rest).await
+            group.remove_voter(node).await
         } else if status.learners.contains(&node) {
             group.remove_learners(BTreeSet::from([node])).await
         } else {
@@ -354,6 +353,38 @@ impl Broker {
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
             }
         }
+    }
+
+    /// What was declared for a run of a node goes when the node is away for long, until the task is
+    /// dropped. The leader of the catalogue's group sees to that.
+    pub async fn run_absences(self: Arc<Self>) {
+        let us = self.nodes.us();
+        let mut away: BTreeMap<NodeId, Instant> = BTreeMap::new();
+        loop {
+            tokio::time::sleep(LOOK_FOR_ABSENT).await;
+            let members: Vec<_> = self.catalog().nodes().keys().copied().collect();
+            away.retain(|node, _| members.contains(node) && !self.nodes.is_alive(*node));
+            for node in members
+                .into_iter()
+                .filter(|node| *node != us && !self.nodes.is_alive(*node))
+            {
+                let since = *away.entry(node).or_insert_with(Instant::now);
+                if since.elapsed() >= GRACE
+                    && self.leads_catalogue()
+                    && self.has_left(node)
+                    && let Err(error) = self.command(Command::EndRun(node)).await
+                {
+                    tracing::warn!(%node, %error, "what the node left behind stays for now");
+                }
+            }
+        }
+    }
+
+    /// Ends every group on this node. The links to other nodes have ended.
+    pub async fn end_groups(&self) {
+        let replicas = self.replicas.all();
+        futures_util::future::join_all(replicas.iter().map(|(_, group)| group.shutdown())).await;
+        self.catalogue().shutdown().await;
     }
 
     /// The followers on that node hear from their leaders here, at a pace.

@@ -54,6 +54,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rustc_hash::FxHashMap;
+use tokio::sync::watch;
 
 pub use alarms::Alarms;
 pub use connections::{ConnectionInfo, Connections};
@@ -109,7 +110,7 @@ pub struct Broker {
     catalog: Arc<RwLock<Catalog>>,
     catalogue: OnceLock<Group<Replicated>>,
     /// What is declared is live; changed while the catalogue is locked.
-    live: AtomicBool,
+    live: watch::Sender<bool>,
     /// What the store kept, until its owner is declared.
     recovered: Mutex<HashMap<OwnerId, OwnerLedger>>,
     /// Copy of the catalogue's count of changed rights, for caches.
@@ -271,6 +272,10 @@ impl Broker {
 
     /// Fires what is due until the task is dropped: queue deadlines and delayed messages.
     pub async fn run_timers(self: Arc<Self>) {
+        // Before that, what expires would be routed past bindings that are not there yet.
+        let mut live = self.live.subscribe();
+        // An error is the broker dropped, which cannot be while we are here.
+        let _ = live.wait_for(|live| *live).await;
         self.timers.run(&self).await;
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::{Mutex, RwLock};
 use rand::random;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::alarms::Alarms;
@@ -24,7 +25,7 @@ use crate::metadata::replicated::Replicated;
 use crate::metadata::{Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::queue;
 use crate::store::{LedgerEntry, Lsn, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
-use crate::types::QueueId;
+use crate::types::{NodeId, QueueId};
 
 /// Why a node cannot start.
 #[derive(Debug, Error)]
@@ -80,7 +81,7 @@ impl Broker {
             rights: AtomicU64::new(0),
             catalog: machine.catalog(),
             catalogue: OnceLock::new(),
-            live: AtomicBool::new(false),
+            live: watch::Sender::new(false),
             recovered: Mutex::new(recovered.owners),
             vhosts: RwLock::default(),
             queues_by_id: RwLock::default(),
@@ -188,11 +189,7 @@ impl Broker {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         let us = self.nodes.us();
-        let has_left = self.catalog().vhosts().any(|vhost| {
-            let left = |spec: &crate::spec::QueueSpec| spec.home == us && spec.is_transient();
-            vhost.queues().any(left) || vhost.exchanges().any(|spec| !spec.durable && spec.home == us)
-        });
-        while has_left && self.command(Command::EndRun(us)).await.is_err() {
+        while self.has_left(us) && self.command(Command::EndRun(us)).await.is_err() {
             tracing::warn!("waiting for a majority of the cluster's nodes");
         }
         self.go_live();
@@ -204,6 +201,15 @@ impl Broker {
                 self.store.forget(owner);
             }
         }
+    }
+
+    /// Whether anything is declared for a run of that node.
+    pub(super) fn has_left(&self, node: NodeId) -> bool {
+        let catalog = self.catalog();
+        catalog.vhosts().any(|vhost| {
+            vhost.queues().any(|spec| spec.home == node && spec.is_transient())
+                || vhost.exchanges().any(|spec| spec.home == node && !spec.durable)
+        })
     }
 
     /// What the store kept of an owner, once.

@@ -95,7 +95,9 @@ fn check_name(call: &Call) -> Result<(), Failure> {
 
 async fn forget(call: Call) -> Answered {
     let member = member(&call)?;
-    if call.broker.nodes().is_alive(member.id) {
+    // One that was ended a moment ago may not be missed yet.
+    let is_us = member.id == call.broker.nodes().us();
+    if is_us || call.broker.figures_of(member.id).await.is_some() {
         let name = member.name;
         return Err(Failure::bad(format!(
             "RabbitMQ on node {name} must be stopped with 'rabbitmqctl -n {name} stop_app' before it can be removed"

@@ -72,12 +72,18 @@ impl Mark {
         }
     }
 
+    /// Whether deliveries wait for the journal.
+    pub fn is_gated(&self) -> bool {
+        self.committed.is_some()
+    }
+
     /// Takes back what was recorded ahead.
     pub fn stop<S: Sink>(&mut self, sink: &mut S) {
         if self.reached < self.recorded {
             self.recorded = self.reached;
             sink.delivered_up_to(self.recorded);
         }
+        self.committed = self.committed.map(|committed| committed.min(self.recorded));
     }
 }
 
@@ -101,10 +107,10 @@ impl<C, P> Queue<C, P> {
     where
         S: Sink<Consumer = C, Publish = P>,
     {
-        if let Some(committed) = &mut self.delivered.committed
-            && mark > *committed
-        {
-            *committed = mark;
+        // What was recorded ahead before a stop does not count after it.
+        let mark = mark.min(self.delivered.recorded);
+        if self.delivered.committed.is_some_and(|committed| mark > committed) {
+            self.delivered.committed = Some(mark);
             self.settle_down(now, sink);
         }
     }
@@ -129,7 +135,7 @@ impl<C, P> Queue<C, P> {
     where
         S: Sink<Consumer = C, Publish = P>,
     {
-        if self.delivered.committed.is_none() || self.consumers.len() == 0 {
+        if !self.delivered.is_gated() || self.consumers.len() == 0 {
             return;
         }
         let head = self.ready.head().filter(|place| !self.is_marked(*place));

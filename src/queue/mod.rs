@@ -88,7 +88,8 @@ pub struct Queue<C, P> {
     next_overdue: Option<Timestamp>,
     /// The delivery limit took a message, and the caller knows.
     limit_told: bool,
-    /// Who holds messages is still being heard: what is in the line may be with a client.
+    /// Nothing goes: who holds messages is still being heard, so that what is in the line may be
+    /// with a client, or the queue is stopped.
     gathering: bool,
 }
 

@@ -41,11 +41,13 @@ impl<C, P> Queue<C, P> {
     }
 
     /// The node stops in good order: records which messages were delivered, so that no others are
-    /// flagged when it starts again. To be called last.
+    /// flagged when it starts again. To be called last; a replicated queue that is not handed over
+    /// after all goes on with [`Queue::unstall_all`], when the record is committed.
     pub fn stop<S>(&mut self, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
     {
+        self.gathering = self.delivered.is_gated();
         self.delivered.stop(sink);
     }
 

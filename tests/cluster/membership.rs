@@ -1,5 +1,8 @@
 //! Nodes leave the cluster and come to it, as whoever runs them says.
 
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
+
 use crate::support::*;
 
 /// The names of the members, as a node tells them.
@@ -51,6 +54,21 @@ async fn a_node_that_is_gone_is_forgotten_with_what_lived_on_it() {
         until("the queue is gone", || cluster.queue(node, "gone").is_none()).await;
     }
     cluster.ctl(1, &["forget_cluster_node", "rabbit@nobody"], 70);
+}
+
+#[tokio::test]
+async fn what_was_declared_for_a_run_of_a_node_goes_with_it() {
+    let mut cluster = Cluster::of(3).await;
+    let client = cluster.client(3).await;
+    let exclusive = QueueDeclareOptions {
+        exclusive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let declared = client.queue_declare("mine".into(), exclusive, FieldTable::default());
+    declared.await.expect("declared");
+    until("the queue is everywhere", || cluster.queue(1, "mine").is_some()).await;
+    cluster.kill9(3);
+    until("the queue is gone", || cluster.queue(1, "mine").is_none()).await;
 }
 
 #[tokio::test]

@@ -100,3 +100,25 @@ async fn a_stop_does_not_wait_for_clients_that_say_nothing() {
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(15), "it took {took:?}");
 }
+
+#[tokio::test]
+async fn a_limit_that_was_lifted_does_not_count_at_the_next_start() {
+    let mut broker = Broker::start();
+    let client = broker.client().await;
+    client.plain_queue("orders").await;
+    let policy = "/api/policies/%2f/short";
+    let body = r#"{"pattern": "^orders$", "definition": {"max-length": 3}}"#;
+    broker.http().put(policy, body).expect_status(201);
+    broker.http().delete(policy).expect_status(204);
+    for number in 0..10 {
+        let options = BasicPublishOptions::default();
+        let body = format!("m{number}");
+        let published = client.basic_publish("".into(), "orders".into(), options, body.as_bytes(), persistent());
+        published.await.expect("published");
+    }
+    client.wait_for_confirms().await.expect("confirms");
+    let status = broker.stop();
+    assert!(status.success(), "{status}");
+    broker.restart();
+    assert_eq!(broker.client().await.ready("orders").await, 10);
+}

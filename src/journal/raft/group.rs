@@ -265,6 +265,18 @@ impl<M: Machine> Group<M> {
         self.change(voters).await
     }
 
+    /// Gives a member a vote. Others may be given theirs at the same time.
+    pub async fn add_voter(&self, node: NodeId) -> Result<(), GroupError> {
+        self.change(openraft::ChangeMembers::AddVoterIds(BTreeSet::from([node])))
+            .await
+    }
+
+    /// Takes a node out of the group, or does nothing if it is not in it.
+    pub async fn remove_voter(&self, node: NodeId) -> Result<(), GroupError> {
+        self.change(openraft::ChangeMembers::RemoveVoters(BTreeSet::from([node])))
+            .await
+    }
+
     /// Removes members without a vote.
     pub async fn remove_learners(&self, nodes: BTreeSet<NodeId>) -> Result<(), GroupError> {
         self.change(openraft::ChangeMembers::RemoveNodes(nodes)).await

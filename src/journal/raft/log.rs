@@ -48,10 +48,15 @@ struct State {
     next_seq: u64,
     /// Index of the first entry whose body is in memory; all behind it have theirs too.
     tail: u64,
+    /// Those bodies.
+    bodies: VecDeque<Bytes>,
     tail_bytes: usize,
     /// Bytes of bodies in the log.
     bytes: u64,
 }
+
+/// An entry's index, where it is, and its body while that is in the recent tail.
+type Found = (u64, Slot, Option<Bytes>);
 
 /// Appends whose sync openraft has not heard of, in order.
 #[derive(Default)]
@@ -83,6 +88,7 @@ impl RaftLog {
             mark_is_new: false,
             first,
             tail: first + slots.len() as u64,
+            bodies: VecDeque::new(),
             tail_bytes: 0,
             bytes: slots.iter().map(|slot| u64::from(slot.len)).sum(),
             slots,
@@ -218,8 +224,8 @@ impl LogShared {
                     term: id.leader_id.term,
                     kind,
                     len: body.len() as u32,
-                    body: Some(body),
                 },
+                body,
                 &self.tails,
             );
         }
@@ -233,7 +239,7 @@ impl LogShared {
 
     /// Where the entries of the range are that the log has: at least one if there is one, and
     /// then up to this many bytes.
-    pub fn find(&self, range: impl RangeBounds<u64>, max_bytes: usize) -> Vec<(u64, Slot)> {
+    pub fn find(&self, range: impl RangeBounds<u64>, max_bytes: usize) -> Vec<Found> {
         let state = self.state.lock();
         let from = match range.start_bound() {
             Bound::Included(&index) => index,
@@ -249,38 +255,40 @@ impl LogShared {
         let mut found = Vec::new();
         let mut bytes = 0;
         for index in from..until {
-            let slot = &state.slots[(index - state.first) as usize];
+            let slot = state.slots[(index - state.first) as usize];
             bytes += slot.len as usize;
             if !found.is_empty() && bytes > max_bytes {
                 break;
             }
-            found.push((index, slot.clone()));
+            let in_tail = index.checked_sub(state.tail);
+            let body = in_tail.and_then(|at| state.bodies.get(at as usize).cloned());
+            found.push((index, slot, body));
         }
         found
     }
 
     /// The entries, bodies that are not in memory read from the store.
-    pub async fn load(&self, mut found: Vec<(u64, Slot)>) -> io::Result<Vec<Entry>> {
+    pub async fn load(&self, mut found: Vec<Found>) -> io::Result<Vec<Entry>> {
         let wanted: Vec<(u64, Loc)> = found
             .iter()
-            .filter(|(_, slot)| slot.body.is_none())
-            .map(|(_, slot)| (slot.seq, slot.loc))
+            .filter(|(.., body)| body.is_none())
+            .map(|(_, slot, _)| (slot.seq, slot.loc))
             .collect();
         if !wanted.is_empty() {
             let (store, owner) = (self.store.clone(), self.owner);
             let bodies = tokio::task::spawn_blocking(move || store.read(owner, &wanted)).await;
             let mut bodies = bodies.map_err(io::Error::other)?.map_err(io::Error::other)?.into_iter();
-            for (index, slot) in found.iter_mut().filter(|(_, slot)| slot.body.is_none()) {
-                slot.body = bodies.next().flatten();
-                if slot.body.is_none() {
+            for (index, _, body) in found.iter_mut().filter(|(.., body)| body.is_none()) {
+                *body = bodies.next().flatten();
+                if body.is_none() {
                     return Err(io::Error::other(format!("log entry {index} is gone")));
                 }
             }
         }
         found
             .into_iter()
-            .map(|(index, slot)| {
-                let payload = payload_of(slot.kind, slot.body.unwrap_or_default()).map_err(io::Error::other)?;
+            .map(|(index, slot, body)| {
+                let payload = payload_of(slot.kind, body.unwrap_or_default()).map_err(io::Error::other)?;
                 Ok(Entry {
                     log_id: log_id(slot.term, index),
                     payload,
@@ -292,8 +300,8 @@ impl LogShared {
     /// The body of an entry that the log has, and its kind; blocks.
     pub fn body(&self, index: u64) -> io::Result<(Kind, Bytes)> {
         let gone = || io::Error::new(io::ErrorKind::NotFound, format!("log entry {index} is gone"));
-        let (_, slot) = self.find(index..=index, usize::MAX).pop().ok_or_else(gone)?;
-        if let Some(body) = slot.body {
+        let (_, slot, body) = self.find(index..=index, usize::MAX).pop().ok_or_else(gone)?;
+        if let Some(body) = body {
             return Ok((slot.kind, body));
         }
         let read = self.store.read(self.owner, &[(slot.seq, slot.loc)]);
@@ -362,42 +370,45 @@ impl State {
         self.first + self.slots.len() as u64
     }
 
-    fn push(&mut self, slot: Slot, tails: &Tails) {
+    fn push(&mut self, slot: Slot, body: Bytes, tails: &Tails) {
         self.bytes += u64::from(slot.len);
         self.tail_bytes += slot.len as usize;
         tails.0.fetch_add(slot.len as usize, Ordering::Relaxed);
         self.slots.push_back(slot);
+        self.bodies.push_back(body);
     }
 
     fn pop_back(&mut self, tails: &Tails) -> Option<u64> {
         let slot = self.slots.pop_back()?;
-        self.account(&slot, tails);
+        let was_in_memory = self.bodies.pop_back().is_some();
+        self.account(&slot, was_in_memory, tails);
         self.tail = self.tail.min(self.next());
         Some(slot.seq)
     }
 
     fn pop_front(&mut self, tails: &Tails) -> Option<u64> {
         let slot = self.slots.pop_front()?;
-        self.account(&slot, tails);
+        let was_in_memory = self.tail == self.first && self.bodies.pop_front().is_some();
+        self.account(&slot, was_in_memory, tails);
         self.first += 1;
         self.tail = self.tail.max(self.first);
         Some(slot.seq)
     }
 
-    fn account(&mut self, gone: &Slot, tails: &Tails) {
+    fn account(&mut self, gone: &Slot, was_in_memory: bool, tails: &Tails) {
         self.bytes -= u64::from(gone.len);
-        if gone.body.is_some() {
+        if was_in_memory {
             self.tail_bytes -= gone.len as usize;
             tails.0.fetch_sub(gone.len as usize, Ordering::Relaxed);
         }
     }
 
     fn shorten_tail(&mut self, limit: usize, tails: &Tails) {
-        while self.tail_bytes > limit {
-            let slot = &mut self.slots[(self.tail - self.first) as usize];
-            slot.body = None;
-            self.tail_bytes -= slot.len as usize;
-            tails.0.fetch_sub(slot.len as usize, Ordering::Relaxed);
+        while self.tail_bytes > limit
+            && let Some(body) = self.bodies.pop_front()
+        {
+            self.tail_bytes -= body.len();
+            tails.0.fetch_sub(body.len(), Ordering::Relaxed);
             self.tail += 1;
         }
     }

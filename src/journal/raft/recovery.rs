@@ -18,15 +18,13 @@ use crate::store::{LedgerEntry, Loc, Meta, OwnerLedger};
 use bytes::Bytes;
 
 /// Where an entry of the log is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Slot {
     pub seq: u64,
     pub loc: Loc,
     pub term: u64,
     pub kind: Kind,
     pub len: u32,
-    /// While it is in the recent tail.
-    pub body: Option<Bytes>,
 }
 
 /// What the owner's mark holds, replaced whole.
@@ -151,7 +149,6 @@ impl Rebuilt {
             term,
             kind,
             len: entry.len,
-            body: None,
         });
         Ok(())
     }

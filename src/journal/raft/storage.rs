@@ -44,7 +44,7 @@ impl RaftLogReader<Types> for RaftLog {
             let log = Arc::clone(&log);
             async move {
                 let found = log.find((Bound::Included(from?), end), BATCH_BYTES);
-                let (last, _) = found.last()?;
+                let (last, ..) = found.last()?;
                 let next = last + 1;
                 match log.load(found).await {
                     Ok(entries) => Some((entries.into_iter().map(Ok).collect(), Some(next))),

@@ -5,6 +5,7 @@ mod cluster;
 mod failing;
 mod ledger;
 mod log;
+mod queues;
 mod replicating;
 mod speed;
 mod suite;

@@ -106,6 +106,8 @@ enum Command {
     Elect(usize),
     /// The same in good order: it says exactly what was delivered.
     HandOver,
+    /// It goes on after it has said so.
+    HandOverFails,
 }
 
 fn command() -> impl Strategy<Value = Command> {
@@ -127,6 +129,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => any::<bool>().prop_map(Command::HoldBack),
         2 => (0..5_usize).prop_map(Command::Elect),
         1 => Just(Command::HandOver),
+        1 => Just(Command::HandOverFails),
     ]
 }
 
@@ -306,6 +309,14 @@ impl World {
                 self.on_queue(|queue, _, sink| queue.stop(sink));
                 self.propose();
                 self.elect();
+            }
+            Command::HandOverFails => {
+                self.on_queue(|queue, _, sink| queue.stop(sink));
+                self.propose();
+                while !self.proposed.is_empty() {
+                    self.commit();
+                }
+                self.on_queue(|queue, now, sink| queue.unstall_all(now, sink));
             }
         }
     }
