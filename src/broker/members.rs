@@ -182,7 +182,9 @@ impl Broker {
         if self.members_of(queue).contains(&node) {
             return Some(Ok(()));
         }
-        if !self.nodes.is_alive(node) || !self.catalog().nodes().contains_key(&node) {
+        let is_there = self.catalog().nodes().contains_key(&node)
+            && (node == self.us() || self.ask_for_replica(node, queue.spec.id).await.is_some());
+        if !is_there {
             return Some(Err(MemberError::NotRunning));
         }
         // What it voted for when it was a member before, it does not know any more.

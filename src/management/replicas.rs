@@ -34,6 +34,12 @@ pub static ROUTES: &[Route] = &[
         |call| Box::pin(remove(call)),
     ),
     Route::post(
+        "/queues/quorum/{vhost}/{name}/replicas/transfer-leadership",
+        Access::Administrator,
+        "Makes a member of a quorum queue its leader: node.",
+        |call| Box::pin(lead(call)),
+    ),
+    Route::post(
         "/queues/quorum/replicas/on/{node}/grow",
         Access::Administrator,
         "Adds members on a node: vhost_pattern, queue_pattern, strategy (all or even).",
@@ -153,40 +159,40 @@ fn view(name: &str, state: ReplicaState) -> Value {
 }
 
 async fn add(call: Call) -> Answered {
-    may_change(&call)?;
-    let queue = quorum_queue(&call)?;
-    let fields = call.fields()?;
-    fields.need(&["node"])?;
-    let node = node_named(&call, fields.text("node")?.unwrap_or_default());
-    let (queue, node) = match (queue, node) {
-        (Err(answer), _) => return Ok(answer),
-        (_, None) => return Ok(failed(reason(&MemberError::NotRunning))),
-        (Ok(queue), Some(node)) => (queue, node),
-    };
-    Ok(match call.broker.change_member(queue, MemberChange::Add(node)).await {
-        Ok(()) => Answer::Done,
-        Err(error) => failed(reason(&error)),
-    })
+    change(&call, MemberChange::Add, Err(MemberError::NotRunning), Answer::Done).await
+}
+
+async fn lead(call: Call) -> Answered {
+    change(&call, MemberChange::LeadOn, Err(MemberError::NotAMember), Answer::Done).await
 }
 
 async fn remove(call: Call) -> Answered {
-    may_change(&call)?;
-    let queue = quorum_queue(&call)?;
+    // A node that nobody knows is a member of nothing.
+    change(&call, MemberChange::Remove, Ok(()), Answer::Accepted).await
+}
+
+/// Changes the group of the queue of the path, by the node of the body.
+async fn change(
+    call: &Call,
+    wish: fn(NodeId) -> MemberChange,
+    unknown_node: Result<(), MemberError>,
+    done: Answer,
+) -> Answered {
+    may_change(call)?;
+    let queue = match quorum_queue(call)? {
+        Ok(queue) => queue,
+        Err(answer) => return Ok(answer),
+    };
     let fields = call.fields()?;
     fields.need(&["node"])?;
-    let node = node_named(&call, fields.text("node")?.unwrap_or_default());
-    let (queue, node) = match (queue, node) {
-        (Err(answer), _) => return Ok(answer),
-        // It is a member of nothing.
-        (_, None) => return Ok(Answer::Accepted),
-        (Ok(queue), Some(node)) => (queue, node),
+    let changed = match node_named(call, fields.text("node")?.unwrap_or_default()) {
+        Some(node) => call.broker.change_member(queue, wish(node)).await,
+        None => unknown_node,
     };
-    Ok(
-        match call.broker.change_member(queue, MemberChange::Remove(node)).await {
-            Ok(()) => Answer::Accepted,
-            Err(error) => failed(reason(&error)),
-        },
-    )
+    Ok(match changed {
+        Ok(()) => done,
+        Err(error) => failed(reason(&error)),
+    })
 }
 
 /// A pattern of the body, as RabbitMQ's: anywhere in the name.
@@ -215,7 +221,7 @@ async fn grow(call: Call) -> Answered {
     let only_even = fields.text("strategy")? == Some("even");
     let queues: Vec<_> = quorum_queues(&call.broker.catalog())
         .filter(|spec| vhosts.is_match(&spec.vhost) && names.is_match(&spec.name))
-        .filter(|spec| !has_member(spec, node) && !(only_even && spec.members.len() % 2 == 1))
+        .filter(|spec| !has_member(spec, node) && (!only_even || spec.members.len().is_multiple_of(2)))
         .map(|spec| spec.id)
         .collect();
     change_all(&call, queues, MemberChange::Add(node)).await;

@@ -30,10 +30,12 @@ fn voters(cluster: &Cluster, asked: usize) -> Option<Vec<String>> {
     let answer = cluster.http(asked).get("/api/queues/quorum/%2f/orders/status");
     let members = answer.json();
     let members = members.as_array()?;
-    let is_settled = members
+    let is_settled = members.iter().all(|member| {
+        member["Membership"] == "voter" && matches!(member["Raft State"].as_str(), Some("leader" | "follower"))
+    });
+    let names = members
         .iter()
-        .all(|member| member["Membership"] == "voter" && matches!(member["Raft State"].as_str(), Some("leader" | "follower")));
-    let names = members.iter().filter_map(|member| Some(member["Node Name"].as_str()?.to_owned()));
+        .filter_map(|member| Some(member["Node Name"].as_str()?.to_owned()));
     is_settled.then(|| names.collect())
 }
 
@@ -91,7 +93,10 @@ async fn a_queue_that_lost_a_member_for_good_gets_another() {
     let queue = cluster.queue(1, "orders").expect("it is declared");
     let names = queue["members"].as_array().expect("members").clone();
     let is_member = |node: &usize| names.contains(&Value::from(cluster.name(*node)));
-    let lost = [2, 3, 4].into_iter().find(is_member).expect("three of four are members");
+    let lost = [2, 3, 4]
+        .into_iter()
+        .find(is_member)
+        .expect("three of four are members");
     let rest = cluster.others(lost);
     cluster.kill9(lost);
     cluster.ready(&rest).await;
