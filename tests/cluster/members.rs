@@ -138,3 +138,39 @@ async fn every_node_knows_every_queue() {
         assert_eq!(consumers.as_array().map(Vec::len), Some(1), "{consumers}");
     }
 }
+
+#[tokio::test]
+async fn operators_place_members_and_leaders() {
+    let cluster = Cluster::of(3).await;
+    let client = cluster.client(1).await;
+    client.queue("orders", quorum(1)).await;
+    let said = cluster.ctl(2, &["add_member", "orders", "rabbit@n2"], 0);
+    assert_eq!(said, "Adding a replica for queue orders on node rabbit@n2...\n");
+    has_voters(&cluster, 1, &[1, 2]).await;
+    let said = cluster.ctl(1, &["grow", "rabbit@n3", "all", "-q"], 0);
+    assert_eq!(said, "vhost\tname\tsize\tresult\n/\torders\t3\tok\n");
+    has_voters(&cluster, 1, &[1, 2, 3]).await;
+    cluster.ctl(1, &["check_if_node_is_quorum_critical"], 0);
+    cluster.ctl(1, &["transfer_leadership", "orders", "rabbit@n3"], 0);
+    until("node 3 leads", || {
+        cluster
+            .queue(1, "orders")
+            .is_some_and(|queue| queue["leader"] == "rabbit@n3")
+    })
+    .await;
+    for name in ["other", "third"] {
+        client.queue(name, quorum(3)).await;
+        cluster.ctl(1, &["transfer_leadership", name, "rabbit@n3"], 0);
+    }
+    let said = cluster.ctl(3, &["rebalance", "quorum", "-q", "--formatter", "csv"], 0);
+    let rows = "\"rabbit@n1\",\"1\"\n\"rabbit@n2\",\"1\"\n\"rabbit@n3\",\"1\"\n";
+    assert_eq!(said, format!("\"Node name\",\"Number of quorum queues\"\n{rows}"));
+    let said = cluster.ctl(1, &["shrink", "rabbit@n3", "-q"], 0);
+    let rows = "/\torders\t2\tok\n/\tother\t2\tok\n/\tthird\t2\tok\n";
+    assert_eq!(said, format!("vhost\tname\tsize\tresult\n{rows}"));
+    has_voters(&cluster, 2, &[1, 2]).await;
+    let said = cluster.ctl(1, &["check_if_node_is_quorum_critical"], 69);
+    assert!(said.contains("queue 'orders' in vhost '/'"), "{said}");
+    let said = cluster.ctl(3, &["quorum_status", "orders", "--formatter", "csv", "-s"], 0);
+    assert_eq!(said.lines().count(), 2, "{said}");
+}
