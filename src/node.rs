@@ -294,7 +294,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 8],
+    running: [JoinHandle<()>; 9],
 }
 
 impl Opened {
@@ -309,6 +309,7 @@ impl Opened {
             tasks::spawn("leases", broker.clone().run_leases()),
             tasks::spawn("seekers", broker.clone().run_seekers()),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
+            tasks::spawn("repair", broker.clone().run_repair()),
             tasks::spawn("absences", broker.clone().run_absences()),
         ];
         Ok(Self { broker, links, running })

@@ -199,7 +199,13 @@ impl Broker {
                     }
                 }
             }
-            Change::NodesChanged => self.on_nodes(catalog),
+            Change::NodesChanged => {
+                self.on_nodes(catalog);
+                // Not when the log is only read again.
+                if self.is_live() {
+                    self.repair.notify_one();
+                }
+            }
             Change::QueueDeclared(spec) => self.live_queue(catalog, spec),
             Change::QueueMembersChanged(spec) => {
                 if let Some(queue) = self.vhost(&spec.vhost).and_then(|vhost| vhost.queue(&spec.name)) {

@@ -54,6 +54,11 @@ struct All {
     channels_of_user: FxHashMap<UserName, u32>,
 }
 
+/// `peer -> local`, as RabbitMQ names a connection.
+pub fn connection_name(peer: SocketAddr, local: SocketAddr) -> String {
+    format!("{peer} -> {local}")
+}
+
 impl ConnectionInfo {
     /// A socket that was just accepted.
     pub fn new(
@@ -77,7 +82,7 @@ impl ConnectionInfo {
 
     /// `peer -> local`, as RabbitMQ names a connection.
     pub fn name(&self) -> String {
-        format!("{} -> {}", self.peer, self.local)
+        connection_name(self.peer, self.local)
     }
 
     /// Who is logged in.

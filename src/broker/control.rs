@@ -8,11 +8,13 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::gather::{NodeReport, ReplicaReport};
+use super::members::{MemberChange, MemberError};
 use super::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
 use crate::journal::raft::Role;
 use crate::metadata::CatalogError;
-use crate::types::{NodeId, Refusal, Reply, ReplyCode, Scope};
+use crate::types::{NodeId, QueueId, Refusal, Reply, ReplyCode, Scope};
 
 /// The service of this file.
 pub const CONTROL: u16 = 3;
@@ -42,6 +44,12 @@ enum Request {
     Forget(NodeId),
     /// How the node is.
     Figures,
+    /// What the node knows of a queue, or of all of them.
+    Report(Option<QueueId>),
+    /// A change of the group of a queue that the node leads.
+    Member(QueueId, MemberChange),
+    /// How the node's member of the group of a queue is.
+    Replica(QueueId),
     /// May the node begin a cluster?
     Promise,
 }
@@ -63,6 +71,9 @@ enum Response {
     Promised(bool),
     Forgotten,
     Figures(Figures),
+    Report(NodeReport),
+    Changed(Result<(), MemberError>),
+    Replica(Option<ReplicaReport>),
 }
 
 /// How a node is, as others show it.
@@ -131,6 +142,12 @@ impl Broker {
         match request {
             Request::Promise => return Response::Promised(self.promise(from)),
             Request::Figures => return Response::Figures(self.figures()),
+            Request::Report(queue) => return Response::Report(self.report(queue)),
+            Request::Replica(queue) => return Response::Replica(self.replica_report(queue)),
+            Request::Member(queue, change) => {
+                let changed = self.change_member_here(queue, change).await;
+                return changed.map_or(Response::NotLeader, Response::Changed);
+            }
             _ => {}
         }
         let leadership = self.catalogue().leadership();
@@ -176,7 +193,10 @@ impl Broker {
                     text,
                 },
             },
-            Request::Promise | Request::Figures => Response::NotLeader,
+            // They were answered above.
+            Request::Promise | Request::Figures | Request::Report(_) | Request::Member(..) | Request::Replica(_) => {
+                Response::NotLeader
+            }
         }
     }
 
@@ -225,6 +245,43 @@ impl Broker {
     pub async fn figures_of(&self, node: NodeId) -> Option<Figures> {
         match self.ask(node, &Request::Figures, Instant::now() + AT_ONCE).await {
             Some(Response::Figures(figures)) => Some(figures),
+            _ => None,
+        }
+    }
+
+    /// Asks another node for its report.
+    pub(super) async fn ask_for_report(
+        &self,
+        node: NodeId,
+        queue: Option<QueueId>,
+        deadline: Instant,
+    ) -> Option<NodeReport> {
+        match self.ask(node, &Request::Report(queue), deadline).await {
+            Some(Response::Report(report)) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// Asks the leader of a queue for a change of its group; `None` when it does not lead or does
+    /// not get it done in time.
+    pub(super) async fn ask_for_change(
+        &self,
+        leader: NodeId,
+        queue: QueueId,
+        change: MemberChange,
+        deadline: Instant,
+    ) -> Option<Result<(), MemberError>> {
+        match self.ask(leader, &Request::Member(queue, change), deadline).await {
+            Some(Response::Changed(changed)) => Some(changed),
+            _ => None,
+        }
+    }
+
+    /// Asks a node how its member of a queue's group is; the outer `None` when it does not answer.
+    pub(super) async fn ask_for_replica(&self, node: NodeId, queue: QueueId) -> Option<Option<ReplicaReport>> {
+        let deadline = Instant::now() + AT_ONCE;
+        match self.ask(node, &Request::Replica(queue), deadline).await {
+            Some(Response::Replica(report)) => Some(report),
             _ => None,
         }
     }

@@ -81,6 +81,13 @@ impl Elections {
         }
     }
 
+    /// The votes that make a leader.
+    pub fn on_voters(&self, queue: QueueId, voters: Vec<NodeId>) {
+        if let Some(known) = self.state.lock().groups.get_mut(&queue) {
+            known.members = voters;
+        }
+    }
+
     /// The group is not on this node any more.
     pub fn on_gone(&self, queue: QueueId) {
         let mut state = self.state.lock();

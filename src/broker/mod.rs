@@ -25,9 +25,11 @@ mod effects;
 mod elections;
 mod error;
 mod formation;
+pub mod gather;
 mod guests;
 mod leading;
 mod leases;
+pub mod members;
 pub mod nodes;
 pub mod outbox;
 mod owners;
@@ -41,6 +43,7 @@ mod replicas;
 pub mod reply_to;
 pub mod route;
 pub mod runner;
+mod spread;
 mod timers;
 pub mod vhosts;
 
@@ -115,6 +118,8 @@ pub struct Broker {
     vhosts: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,
     queues_by_id: RwLock<FxHashMap<QueueId, Arc<QueueHandle>>>,
     replicas: Replicas,
+    /// The nodes of the cluster are others: queues may need members.
+    repair: tokio::sync::Notify,
     elections: Elections,
     leases: Leases,
     seekers: Seekers,

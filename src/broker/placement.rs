@@ -11,7 +11,7 @@ use crate::spec::{Member, QueueSpec, QueueType};
 use crate::types::{FieldValue, NodeId};
 
 /// Members of a replicated queue's group that does not say (RabbitMQ's default).
-const MEMBERS: usize = 3;
+pub const MEMBERS: usize = 3;
 
 impl Broker {
     /// Says where what a command declares is to live.

@@ -86,6 +86,7 @@ impl Broker {
             vhosts: RwLock::default(),
             queues_by_id: RwLock::default(),
             replicas: Default::default(),
+            repair: Default::default(),
             elections: Default::default(),
             leases: Default::default(),
             seekers: Default::default(),

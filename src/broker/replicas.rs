@@ -3,6 +3,7 @@
 //! A task for each waits for a change of leadership. When this node leads and knows all that is
 //! committed, the queue's machine is made; when it does not lead any more, it is thrown away.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -31,10 +32,17 @@ const OPENING: usize = 16;
 
 /// The groups' members on this node.
 pub struct Replicas {
-    open: Mutex<FxHashMap<QueueId, Replica>>,
+    open: Mutex<Open>,
     opening: Arc<Semaphore>,
     /// What the ledgers keep of bodies, together.
     memory: Arc<Memory>,
+}
+
+#[derive(Default)]
+struct Open {
+    replicas: FxHashMap<QueueId, Replica>,
+    /// The generation of each member that is to be open, or is being opened.
+    wanted: FxHashMap<QueueId, u32>,
 }
 
 #[derive(Clone)]
@@ -57,20 +65,54 @@ impl Default for Replicas {
 impl Replicas {
     /// The member of that queue's group.
     pub fn group(&self, queue: QueueId) -> Option<Group<Ledger>> {
-        self.open.lock().get(&queue).map(|replica| replica.group.clone())
+        self.open
+            .lock()
+            .replicas
+            .get(&queue)
+            .map(|replica| replica.group.clone())
     }
 
     /// All of them.
     pub fn all(&self) -> Vec<(QueueId, Group<Ledger>)> {
         let open = self.open.lock();
-        open.iter().map(|(id, replica)| (*id, replica.group.clone())).collect()
+        open.replicas
+            .iter()
+            .map(|(id, replica)| (*id, replica.group.clone()))
+            .collect()
     }
 
     /// Its task looks at it again.
     pub fn look_again(&self, queue: QueueId) {
-        if let Some(replica) = self.open.lock().get(&queue) {
+        if let Some(replica) = self.open.lock().replicas.get(&queue) {
             replica.look.notify_one();
         }
+    }
+}
+
+impl Replicas {
+    fn wanted(&self, queue: QueueId) -> Option<u32> {
+        self.open.lock().wanted.get(&queue).copied()
+    }
+
+    /// False when it is wanted already.
+    fn want(&self, queue: QueueId, generation: u32) -> bool {
+        self.open.lock().wanted.insert(queue, generation) != Some(generation)
+    }
+
+    /// False when it is not wanted any more.
+    fn opened(&self, queue: QueueId, generation: u32, replica: Replica) -> bool {
+        let mut open = self.open.lock();
+        let is_wanted = open.wanted.get(&queue) == Some(&generation);
+        if is_wanted {
+            open.replicas.insert(queue, replica);
+        }
+        is_wanted
+    }
+
+    fn take(&self, queue: QueueId) -> Option<Replica> {
+        let mut open = self.open.lock();
+        open.wanted.remove(&queue);
+        open.replicas.remove(&queue)
     }
 }
 
@@ -80,6 +122,9 @@ impl Broker {
         let us = self.nodes.us();
         let member = queue.members.read().iter().find(|member| member.node == us).copied();
         let Some(member) = member else { return };
+        if !self.replicas.want(queue.spec.id, member.generation) {
+            return;
+        }
         let (log, snapshots) = group_owners(queue.spec.id, member.generation);
         let spec = GroupSpec {
             id: GroupId(queue.spec.id.0),
@@ -94,7 +139,9 @@ impl Broker {
         };
         let (broker, queue) = (self.clone(), queue.clone());
         tasks::spawn("replica", async move {
-            broker.run_replica(queue, spec, ledgers, is_founder).await;
+            broker
+                .run_replica(queue, spec, ledgers, member.generation, is_founder)
+                .await;
         });
     }
 
@@ -103,9 +150,17 @@ impl Broker {
         queue: Arc<QueueHandle>,
         spec: GroupSpec,
         ledgers: Ledgers,
+        generation: u32,
         is_founder: bool,
     ) {
         let is_new = ledgers.log.is_none();
+        // The member that it was before may have yet to close.
+        while self.nodes.journals().is_open(spec.id) {
+            if self.replicas.wanted(queue.spec.id) != Some(generation) {
+                return;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
         let group = {
             // It is never closed.
             let _turn = self.replicas.opening.clone().acquire_owned().await;
@@ -124,17 +179,15 @@ impl Broker {
             group: group.clone(),
             look: look.clone(),
         };
-        if queue.is_deleted() {
+        if !self.replicas.opened(queue.spec.id, generation, replica) {
             group.delete().await;
             return;
         }
         queue.state.lock().replica = Some(group.clone());
-        self.replicas.open.lock().insert(queue.spec.id, replica);
-        let members = self.members_of(&queue);
         if is_founder && is_new {
-            self.found_group(&queue, &group, &members).await;
+            self.found_group(&queue, &group, &self.members_of(&queue)).await;
         }
-        self.elections.on_group(queue.spec.id, &members);
+        self.elections.on_group(queue.spec.id, &self.voters_of(&queue, &group));
         let (broker, weak) = (Arc::downgrade(&self), Arc::downgrade(&queue));
         drop((self, queue));
         watch(broker, weak, group, look).await;
@@ -220,7 +273,7 @@ impl Broker {
         let id = queue.spec.id;
         self.elections.on_gone(id);
         queue.state.lock().replica = None;
-        if let Some(replica) = self.replicas.open.lock().remove(&id) {
+        if let Some(replica) = self.replicas.take(id) {
             tasks::spawn("replica end", async move { replica.group.delete().await });
         }
     }
@@ -228,21 +281,25 @@ impl Broker {
     /// The nodes that are to have the queue are others.
     pub(super) fn on_members(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
         let us = self.nodes.us();
-        let members = queue.members.read().clone();
-        let is_member = members.iter().any(|member| member.node == us);
-        let is_open = self.replicas.group(queue.spec.id).is_some();
-        match (is_member, is_open) {
-            (true, false) => self.open_replica(queue),
-            (false, true) => {
-                queue.step_down(self, None);
-                self.drop_replica(queue);
-            }
-            (true, true) => {
-                let nodes: Vec<NodeId> = members.iter().map(|member| member.node).collect();
-                self.elections.on_group(queue.spec.id, &nodes);
-                self.replicas.look_again(queue.spec.id);
-            }
-            (false, false) => {}
+        let member = queue.members.read().iter().find(|member| member.node == us).copied();
+        let wanted = self.replicas.wanted(queue.spec.id);
+        if wanted.is_some() && wanted == member.map(|member| member.generation) {
+            return self.replicas.look_again(queue.spec.id);
+        }
+        // It left the group before the catalogue said so, or is to be another member.
+        if wanted.is_some() {
+            queue.step_down(self, None);
+            self.drop_replica(queue);
+        }
+        self.open_replica(queue);
+    }
+
+    /// The nodes whose votes make a leader.
+    fn voters_of(&self, queue: &QueueHandle, group: &Group<Ledger>) -> Vec<NodeId> {
+        let voters = group.status().voters;
+        match voters.is_empty() {
+            true => self.members_of(queue),
+            false => voters.into_iter().collect(),
         }
     }
 
@@ -265,15 +322,24 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
             let (Some(broker), Some(queue)) = (broker.upgrade(), queue.upgrade()) else {
                 return;
             };
+            broker
+                .elections
+                .on_voters(queue.spec.id, broker.voters_of(&queue, &group));
             broker.elections.on_leader(queue.spec.id, now.leader);
+            if let Some(leader) = now.leader {
+                queue.last_leader.store(leader.0, Ordering::Relaxed);
+            }
             match now.role {
                 Role::Stopped => {
                     queue.step_down(&broker, None);
                     return;
                 }
-                Role::Leader if queue.leads(now.term) => {}
+                Role::Leader if queue.leads(now.term) => broker.reconcile(&queue, &group),
                 Role::Leader => match group.barrier().await {
-                    Ok(()) => queue.lead(&broker, &group, now.term),
+                    Ok(()) => {
+                        queue.lead(&broker, &group, now.term);
+                        broker.reconcile(&queue, &group);
+                    }
                     Err(error) => {
                         queue.step_down(&broker, None);
                         tracing::debug!(queue = %queue.spec.name, %error, "the leader waits for a majority");

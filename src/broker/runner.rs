@@ -16,6 +16,7 @@ use super::consumer::{Consumer, Taker};
 use super::desk::Desk;
 use super::guests::{Guest, Guests};
 use super::leading::{Leading, Serving};
+use super::members::Changing;
 use super::outbox::{OutGuard, Outbox, Outstanding};
 use super::peers::wire;
 use super::remote::Pending;
@@ -62,6 +63,9 @@ pub struct QueueHandle {
     pub(super) is_sought: AtomicBool,
     /// The earliest wake-up asked of the timer, in ms since the epoch; `u64::MAX` is none.
     pub scheduled: AtomicU64,
+    /// The node that had the machine last, as far as is known.
+    pub(super) last_leader: AtomicU64,
+    pub(super) changing: Changing,
     /// Something is different: bodies are there, a mark is committed, another node leads.
     pub changed: Notify,
 }
@@ -152,6 +156,8 @@ impl QueueHandle {
     fn new(spec: Arc<QueueSpec>, seat: Seat, desk: Option<Box<Desk>>, quarantined: bool) -> Self {
         Self {
             members: RwLock::new(spec.members.clone()),
+            last_leader: AtomicU64::new(spec.home.0),
+            changing: Changing::default(),
             spec,
             state: Mutex::new(State {
                 seat,

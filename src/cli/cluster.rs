@@ -102,54 +102,6 @@ pub static COMMANDS: &[Command] = &[
             false => Err(Failed::told(exit::SOFTWARE, "The node selected is not in the cluster.")),
         },
     },
-    needs_nodes(
-        "grow",
-        Group::Cluster,
-        "<node> <all | even>",
-        "Grows quorum queue clusters by adding a member (replica) on the specified node for all matching queues",
-        2,
-        2,
-    ),
-    needs_nodes(
-        "shrink",
-        Group::Cluster,
-        "<node>",
-        "Shrinks quorum queue clusters by removing any members (replicas) on the given node.",
-        1,
-        1,
-    ),
-    needs_nodes(
-        "rebalance",
-        Group::Cluster,
-        "<all | classic | quorum | stream>",
-        "Re-balances leaders of replicated queues across up-and-running cluster nodes",
-        1,
-        1,
-    ),
-    needs_nodes(
-        "add_member",
-        Group::Replication,
-        "[--vhost <vhost>] <queue> <node>",
-        "Adds a quorum queue member (replica) on the given node.",
-        2,
-        2,
-    ),
-    needs_nodes(
-        "delete_member",
-        Group::Replication,
-        "[--vhost <vhost>] <queue> <node>",
-        "Removes a quorum queue member (replica) on the given node.",
-        2,
-        2,
-    ),
-    needs_nodes(
-        "transfer_leadership",
-        Group::Replication,
-        "[--vhost <vhost>] <queue> <node>",
-        "Makes another member of a quorum queue its leader",
-        2,
-        2,
-    ),
 ];
 
 /// Time other nodes may take when the call does not say.
@@ -191,31 +143,4 @@ fn await_online_nodes(call: &Call) -> Result<Output, Failed> {
         }
         thread::sleep(LOOK);
     }
-}
-
-const fn needs_nodes(
-    name: &'static str,
-    group: Group,
-    usage: &'static str,
-    help: &'static str,
-    least: usize,
-    most: usize,
-) -> Command {
-    Command {
-        name,
-        group,
-        usage,
-        help,
-        arguments: least..=most,
-        options: &[],
-        columns: &[],
-        banner: |_| String::new(),
-        run: refuse,
-    }
-}
-
-fn refuse(call: &Call) -> Result<Output, Failed> {
-    let command = call.options.words.first().map_or("", String::as_str);
-    let text = format!("This version of Warren has no clusters: '{command}' needs several nodes");
-    Err(Failed::told(exit::UNAVAILABLE, text))
 }

@@ -15,7 +15,7 @@ use super::print::{self, Formatter};
 use super::{
     cluster, columns, connections, definitions, exchanges, help, limits, listeners, node, parameters, permissions,
 };
-use super::{policies, queues, users, vhosts};
+use super::{policies, queues, replicas, users, vhosts};
 use crate::config::{self, Config, Flags, Origin, Setting, env};
 
 /// The words behind `warren ctl`. They are read by [`options`], for the answers to what is wrong
@@ -42,6 +42,7 @@ pub fn table() -> impl Iterator<Item = &'static Command> {
         listeners::COMMANDS,
         cluster::COMMANDS,
         queues::COMMANDS,
+        replicas::COMMANDS,
         exchanges::COMMANDS,
         connections::COMMANDS,
         users::COMMANDS,

@@ -20,6 +20,7 @@ mod permissions;
 mod policies;
 mod print;
 mod queues;
+mod replicas;
 mod server;
 mod users;
 mod vhosts;

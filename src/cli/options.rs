@@ -70,6 +70,14 @@ pub struct Options {
     pub global: bool,
     #[arg(long)]
     pub format: Option<String>,
+    #[arg(long)]
+    pub vhost_pattern: Option<String>,
+    #[arg(long)]
+    pub queue_pattern: Option<String>,
+    #[arg(long)]
+    pub membership: Option<String>,
+    #[arg(long)]
+    pub errors_only: bool,
 }
 
 /// Options that go with every command.

@@ -52,45 +52,6 @@ pub static COMMANDS: &[Command] = &[
         banner: |call| format!("Deleting queue '{}' on vhost '{}' ...", call.argument(0), call.vhost()),
         run: delete,
     },
-    Command {
-        name: "quorum_status",
-        group: Group::Monitoring,
-        usage: "[--vhost <vhost>] <queue>",
-        help: "Displays quorum status of a quorum queue",
-        arguments: 1..=1,
-        options: &[],
-        columns: &[],
-        banner: |call| {
-            format!(
-                "Status of quorum queue {} on node {} ...",
-                call.argument(0),
-                call.node()
-            )
-        },
-        run: quorum_status,
-    },
-    Command {
-        name: "check_if_node_is_quorum_critical",
-        group: Group::Monitoring,
-        usage: "",
-        help: "Health check that exits with a non-zero code if there are queues that will lose their quorum if the target node shuts down",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
-        banner: |call| {
-            format!(
-                "Checking if node {} is critical for quorum of any queues/streams ...",
-                call.node()
-            )
-        },
-        run: |call| {
-            call.get(&["health", "checks", "node-is-quorum-critical"])?;
-            Ok(Output::well(format!(
-                "Node {} reported no queues/streams with minimum quorum",
-                call.node()
-            )))
-        },
-    },
 ];
 
 const ANY: RangeInclusive<usize> = 0..=usize::MAX;
@@ -141,11 +102,12 @@ const COLUMNS: [Column; 36] = [
 
 fn list(call: &Call) -> Result<Output, Failed> {
     let columns = chosen(call, &COLUMNS, &["name", "messages"]);
-    // The one node there is answers, so none of its queues is offline.
-    let queues = match call.options.offline {
-        true => Vec::new(),
-        false => call.list(&["queues", call.vhost()])?,
-    };
+    let mut queues = call.list(&["queues", call.vhost()])?;
+    let options = &call.options;
+    queues.retain(|queue| {
+        let is_down = queue["state"] == "down";
+        !(options.offline && !is_down || options.online && is_down) && (!options.local || queue["node"] == call.node())
+    });
     Ok(Output::rows(columns, queues.into_iter().map(shown).collect()))
 }
 
@@ -182,35 +144,6 @@ fn delete(call: &Call) -> Result<Output, Failed> {
         true => Ok(Output::Nothing),
         false => Err(missing()),
     }
-}
-
-/// The one member there is. It has no log to tell indices of.
-fn quorum_status(call: &Call) -> Result<Output, Failed> {
-    let queue = call.find(&["queues", call.vhost(), call.argument(0)])?;
-    let queue = queue.ok_or_else(not_found)?;
-    if queue["type"] != "quorum" {
-        return Err(Failed::told(
-            exit::SOFTWARE,
-            "Cannot get quorum status of a classic queue",
-        ));
-    }
-    let columns = [
-        "Node Name",
-        "Raft State",
-        "Membership",
-        "Last Log Index",
-        "Last Written",
-        "Last Applied",
-        "Commit Index",
-        "Snapshot Index",
-        "Term",
-        "Machine Version",
-    ];
-    Ok(Output::Rows {
-        columns: super::print::plain(&columns),
-        items: vec![json!({"Node Name": queue["node"], "Raft State": "leader", "Membership": "voter"})],
-        fancy: true,
-    })
 }
 
 fn not_found() -> Failed {

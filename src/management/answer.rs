@@ -31,6 +31,8 @@ pub enum Answer {
     LoggedIn { cookie: String },
     /// 201, with the place of what was made where RabbitMQ tells it.
     Created(Option<String>),
+    /// 202.
+    Accepted,
     /// 204.
     Done,
     /// 200: what may be asked of a path.
@@ -56,6 +58,8 @@ pub enum Failure {
     WrongPassword,
     /// 401: nobody said who they are.
     NoCredentials,
+    /// 405, with a reason: the node is told not to.
+    Disallowed(&'static str),
     /// 405.
     OtherVerb(Vec<Verb>),
     /// A status without a body.
@@ -190,6 +194,7 @@ fn accepted(answer: Answer) -> Response<Body> {
             }
             response
         }
+        Answer::Accepted => empty(StatusCode::ACCEPTED),
         Answer::Done => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;
@@ -218,6 +223,7 @@ fn refused(failure: Failure) -> Response<Body> {
             insert(&mut response, WWW_AUTHENTICATE, "Basic realm=\"RabbitMQ Management\"");
             response
         }
+        Failure::Disallowed(reason) => told(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", reason.into()),
         Failure::OtherVerb(verbs) => {
             let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
             response.headers_mut().insert(ALLOW, allow(&verbs));

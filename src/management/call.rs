@@ -14,6 +14,7 @@ use super::route::{Access, Parameters};
 use crate::broker::Broker;
 use crate::broker::access::Who;
 use crate::broker::connections::ConnectionInfo;
+use crate::broker::gather::Gathered;
 use crate::metadata::{self, Command};
 use crate::types::names::MAX_NAME_BYTES;
 use crate::types::{ConnectionId, UserName, VhostName};
@@ -28,6 +29,8 @@ pub struct Call {
     pub(super) parameters: Parameters,
     pub(super) body: Bytes,
     pub(super) from: IpAddr,
+    /// What the other nodes said, on the routes that ask them.
+    pub gathered: Gathered,
     pub(super) connections: OnceLock<FxHashMap<ConnectionId, Arc<ConnectionInfo>>>,
     /// Why a connection is closed, as the operator says.
     pub(super) reason: Option<String>,
@@ -87,6 +90,19 @@ impl Call {
     pub fn in_vhost<R>(&self, read: impl FnOnce(&metadata::Vhost) -> R) -> Result<R, Failure> {
         let catalog = self.broker.catalog();
         catalog.vhost(self.name("vhost")).map(read).ok_or(Failure::NotFound)
+    }
+
+    /// Asks the other nodes for what they know of the queue of the path, or of all queues.
+    pub(super) async fn gather(&mut self) {
+        let has = |parameter| self.parameters.iter().any(|(name, _)| *name == parameter);
+        if !(has("vhost") && has("name")) {
+            self.gathered = self.broker.gather(None).await;
+            return;
+        }
+        let vhost = self.broker.vhost(self.name("vhost"));
+        if let Some(queue) = vhost.and_then(|vhost| vhost.queue(self.name("name"))) {
+            self.gathered = self.broker.gather(Some(queue.spec.id)).await;
+        }
     }
 
     /// Who asks, in the vhost of the path. Each request is a connection of its own: exclusive

@@ -84,7 +84,7 @@ pub static ROUTES: &[Route] = &[
     Route::get("/channels", Access::Management, "All channels.", |call| {
         page::listing(call, channels(call, &visible(call)), &["vhost", "name"])
     }),
-    Route::get("/channels/{name}", Access::Management, "A channel.", |call| {
+    Route::gathered("/channels/{name}", Access::Management, "A channel.", |call| {
         let all = visible(call);
         let views = all.iter().flat_map(|connection| {
             channels_of(call, connection)

@@ -7,17 +7,18 @@ use super::call::Call;
 use super::page;
 use super::route::{Access, Route};
 use crate::broker::QueueHandle;
-use crate::broker::connections::ConnectionInfo;
+use crate::broker::connections::connection_name;
+use crate::broker::gather::ConsumerReport;
 use crate::metadata::json;
 use crate::types::VhostName;
 
 /// What can be asked of consumers.
 pub static ROUTES: &[Route] = &[
-    Route::get("/consumers", Access::Management, "All consumers.", |call| {
+    Route::gathered("/consumers", Access::Management, "All consumers.", |call| {
         let visible = call.caller.vhosts(&call.broker.catalog());
         list(call, &visible)
     }),
-    Route::get("/consumers/{vhost}", Access::Vhost, "Consumers of a vhost.", |call| {
+    Route::gathered("/consumers/{vhost}", Access::Vhost, "Consumers of a vhost.", |call| {
         call.in_vhost(|_| ())?;
         list(call, &[call.vhost()])
     }),
@@ -30,49 +31,42 @@ fn list(call: &Call, vhosts: &[VhostName]) -> Answered {
     page::listing(call, views.collect(), &["consumer_tag"])
 }
 
-/// The consumers of a queue.
+/// The consumers of a queue, on all nodes.
 pub fn of_queue(call: &Call, queue: &QueueHandle) -> Vec<Value> {
-    let node = &call.broker.node().name;
     let default_timeout = call.broker.config().queues.consumer_timeout;
+    let report = call.gathered.queue(&call.broker, queue);
+    let timeout = report.and_then(|report| report.consumer_timeout).or(default_timeout);
     // Asked for before the queue is locked.
-    let connections = call.connections();
-    queue
-        .read(|machine| {
-            let timeout = machine.settings().consumer_timeout.or(default_timeout);
-            let consumers = machine.consumers().filter_map(|consumer| {
-                // Those of other nodes are theirs to show.
-                let handle = consumer.handle.client()?;
-                let connection = connections.get(&handle.outbox.id);
-                Some(json!({
-                    "arguments": json::from_table(&handle.arguments),
-                    "ack_required": !consumer.no_ack,
-                    "active": consumer.status.is_active(),
-                    "activity_status": consumer.status.name(),
-                    "channel_details": connection.map_or_else(
-                        || json!([]),
-                        |connection| channel_view(connection, handle.channel, handle.user.as_str(), node),
-                    ),
-                    "consumer_tag": handle.tag,
-                    "consumer_timeout": timeout,
-                    "exclusive": consumer.exclusive,
-                    "prefetch_count": consumer.prefetch.unwrap_or(0),
-                    "queue": {"name": queue.spec.name, "vhost": queue.spec.vhost},
-                }))
-            });
-            consumers.collect()
+    let consumers = call.gathered.consumers(&call.broker, queue, call.connections());
+    let views = consumers.into_iter().map(|(consumer, status)| {
+        json!({
+            "arguments": json::from_table(&consumer.arguments),
+            "ack_required": !consumer.no_ack,
+            "active": status.is_active(),
+            "activity_status": status.name(),
+            "channel_details": channel_view(call, &consumer),
+            "consumer_tag": consumer.tag,
+            "consumer_timeout": timeout,
+            "exclusive": consumer.exclusive,
+            "prefetch_count": consumer.prefetch.unwrap_or(0),
+            "queue": {"name": queue.spec.name, "vhost": queue.spec.vhost},
         })
-        .unwrap_or_default()
+    });
+    views.collect()
 }
 
-fn channel_view(connection: &ConnectionInfo, number: u16, user: &str, node: &str) -> Value {
-    let name = connection.name();
+fn channel_view(call: &Call, consumer: &ConsumerReport) -> Value {
+    let Some((peer, local)) = consumer.connection else {
+        return json!([]);
+    };
+    let name = connection_name(peer, local);
     json!({
-        "name": format!("{name} ({number})"),
+        "name": format!("{name} ({})", consumer.channel),
         "connection_name": name,
-        "node": node,
-        "number": number,
-        "peer_host": connection.peer.ip().to_string(),
-        "peer_port": connection.peer.port(),
-        "user": user,
+        "node": call.gathered.name(consumer.node),
+        "number": consumer.channel,
+        "peer_host": peer.ip().to_string(),
+        "peer_port": peer.port(),
+        "user": consumer.user,
     })
 }

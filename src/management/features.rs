@@ -37,12 +37,6 @@ pub static ROUTES: &[Route] = &[
         "Deprecated features in use; there are none.",
         |_| Ok(Answer::Json(json!([]))),
     ),
-    Route::post(
-        "/rebalance/queues",
-        Access::Administrator,
-        "Spreads the leaders of queues; one node has them all.",
-        |_| Box::pin(async { Ok(Answer::Done) }),
-    ),
 ];
 
 async fn log_in(call: Call) -> Answered {

@@ -58,7 +58,7 @@ pub static ROUTES: &[Route] = &[
         "/health/checks/node-is-quorum-critical",
         Access::Management,
         "The node may stop without a quorum being lost.",
-        |_| Ok(Answer::Json(json!({"status": "ok", "reason": "single node cluster"}))),
+        quorum_critical,
     ),
     Route::get(
         "/health/checks/ready-to-serve-clients",
@@ -148,6 +148,33 @@ fn alarms(call: &Call, whose: &str) -> Answered {
         "status": "failed",
         "alarms": alarms,
     })))
+}
+
+fn quorum_critical(call: &Call) -> Answered {
+    if call.broker.node_names().len() < 2 {
+        return Ok(Answer::Json(json!({"status": "ok", "reason": "single node cluster"})));
+    }
+    let critical = call.broker.critical_queues();
+    let queues: Vec<_> = critical
+        .iter()
+        .map(|queue| {
+            let (vhost, name) = (&queue.spec.vhost, &queue.spec.name);
+            json!({
+                "name": name,
+                "readable_name": format!("queue '{name}' in vhost '{vhost}'"),
+                "type": "rabbit_quorum_queue",
+                "virtual_host": vhost,
+            })
+        })
+        .collect();
+    match queues.is_empty() {
+        true => Ok(Answer::Json(json!({"status": "ok"}))),
+        false => Ok(Answer::Unhealthy(json!({
+            "status": "failed",
+            "reason": "There are quorum queues that would lose their quorum if the target node is shut down",
+            "queues": queues,
+        }))),
+    }
 }
 
 fn port_listener(call: &Call) -> Answered {

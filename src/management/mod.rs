@@ -28,6 +28,7 @@ mod parameters;
 mod permissions;
 mod policies;
 mod queues;
+mod replicas;
 mod route;
 mod server;
 mod socket;
@@ -58,6 +59,7 @@ fn table() -> impl Iterator<Item = &'static Route> + Clone {
         health::ROUTES,
         features::ROUTES,
         queues::ROUTES,
+        replicas::ROUTES,
         exchanges::ROUTES,
         bindings::ROUTES,
         messages::ROUTES,

@@ -13,7 +13,7 @@ use crate::spec::ExchangeKind;
 
 /// What can be asked of the whole node.
 pub static ROUTES: &[Route] = &[
-    Route::get("/overview", Access::Management, "The node at a glance.", |call| {
+    Route::gathered("/overview", Access::Management, "The cluster at a glance.", |call| {
         page::single(call, overview(call))
     }),
     Route::get("/version", Access::Management, "The version of the API.", |call| {
@@ -80,9 +80,10 @@ fn totals(call: &Call) -> (Value, Totals) {
     drop(catalog);
     let vhosts = visible.iter().filter_map(|name| call.broker.vhost(name));
     let queues: Vec<_> = vhosts.flat_map(|vhost| vhost.queues()).collect();
-    let consumers: usize = queues
+    let consumers: u64 = queues
         .iter()
-        .map(|queue| queue.read(|machine| machine.consumer_count()).unwrap_or(0))
+        .filter_map(|queue| call.gathered.counts(queue))
+        .map(|counts| counts.consumers)
         .sum();
     let mut connections = call.broker.connections().all();
     connections.retain(|connection| {
@@ -91,18 +92,22 @@ fn totals(call: &Call) -> (Value, Totals) {
     });
     let channels = connections
         .iter()
-        .map(|connection| connection.channels.load(std::sync::atomic::Ordering::Relaxed));
+        .map(|connection| u64::from(connection.channels.load(std::sync::atomic::Ordering::Relaxed)));
+    let others = call.gathered.clients().iter();
+    let others: Vec<_> = others
+        .filter(|clients| call.caller.is_monitor() || clients.user == call.caller.name)
+        .collect();
     let mut objects = json!({
-        "channels": channels.sum::<u32>(),
+        "channels": channels.chain(others.iter().map(|clients| clients.channels)).sum::<u64>(),
         "consumers": consumers,
         "exchanges": exchanges,
         "queues": queues.len(),
-        "connections": connections.len(),
+        "connections": connections.len() as u64 + others.iter().map(|clients| clients.connections).sum::<u64>(),
     });
     if let (false, Value::Object(objects)) = (call.caller.is_monitor(), &mut objects) {
         objects.shift_remove("consumers");
     }
-    (objects, Totals::of(&queues))
+    (objects, Totals::of(call, &queues))
 }
 
 /// The exchange types with RabbitMQ's descriptions.

@@ -17,17 +17,17 @@ use crate::metadata::{Command, Vhost};
 use crate::queue::Counts;
 use crate::spec::policy::{self, Policy, Subject};
 use crate::spec::{Destination, QueueSpec, QueueType};
-use crate::types::VhostName;
+use crate::types::{NodeId, VhostName};
 
 /// What can be asked of queues.
 pub static ROUTES: &[Route] = &[
-    Route::get(
+    Route::gathered(
         "/queues",
         Access::Management,
         "All queues; disable_stats=true leaves the numbers out.",
         list_all,
     ),
-    Route::get(
+    Route::gathered(
         "/queues/detailed",
         Access::Management,
         "All queues, with what they have not as well.",
@@ -36,12 +36,12 @@ pub static ROUTES: &[Route] = &[
             page::listing(call, views, &["vhost", "name"])
         },
     ),
-    Route::get("/queues/{vhost}", Access::Vhost, "Queues of a vhost.", |call| {
+    Route::gathered("/queues/{vhost}", Access::Vhost, "Queues of a vhost.", |call| {
         call.in_vhost(|_| ())?;
         let views = collect(call, &[call.vhost()], list_view(call));
         page::listing(call, views, &["name"])
     }),
-    Route::get("/queues/{vhost}/{name}", Access::Vhost, "A queue.", |call| {
+    Route::gathered("/queues/{vhost}/{name}", Access::Vhost, "A queue.", |call| {
         let view = with_queue(call, |vhost, spec| one_view(call, vhost, spec))?;
         page::single(call, view)
     }),
@@ -103,7 +103,7 @@ fn list_view(call: &Call) -> View {
     match call.query.is_true("enable_queue_totals") || config.enable_queue_totals {
         true => |call, vhost, spec| {
             let mut view = declared_view(call, vhost, spec);
-            let counts = live(call, vhost, spec).map(|queue| queue.counts());
+            let counts = live(call, vhost, spec).and_then(|queue| call.gathered.counts(&queue));
             let counts = counts.unwrap_or_default();
             view["messages"] = json!(counts.ready + counts.unacked);
             view["messages_ready"] = json!(counts.ready);
@@ -134,7 +134,11 @@ fn live(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<Arc<QueueHandle>
 
 /// A queue as it is declared, without numbers; its policy only where it has one.
 fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
-    let node = &call.broker.node().name;
+    let queue = live(call, vhost, spec);
+    let standing = queue.map(|queue| call.broker.standing(&queue));
+    let leader = standing.as_ref().map_or(spec.home, |standing| standing.leader);
+    let node = call.gathered.name(leader);
+    let state = standing.as_ref().map_or("down", |standing| standing.health.name());
     let mut view = json!({
         "arguments": json::from_table(&spec.arguments),
         "auto_delete": spec.auto_delete,
@@ -142,7 +146,7 @@ fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         "exclusive": spec.exclusive_owner.is_some(),
         "name": spec.name,
         "node": node,
-        "state": "running",
+        "state": state,
         "type": views::queue_type(spec.queue_type),
         "vhost": spec.vhost,
     });
@@ -150,12 +154,19 @@ fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     if policy.is_some() {
         view["policy"] = json!(policy);
     }
-    if spec.queue_type != QueueType::Classic {
+    if let (QueueType::Quorum | QueueType::Stream, Some(standing)) = (spec.queue_type, standing) {
         view["leader"] = json!(node);
-        view["members"] = json!([node]);
-        view["online"] = json!([node]);
+        view["members"] = names(call, &standing.members);
+        view["online"] = names(call, &standing.online);
     }
     view
+}
+
+/// The names of nodes, in their order.
+fn names(call: &Call, nodes: &[NodeId]) -> Value {
+    let mut names: Vec<_> = nodes.iter().map(|node| call.gathered.name(*node)).collect();
+    names.sort();
+    json!(names)
 }
 
 /// A queue of a list, with its numbers.
@@ -170,24 +181,17 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     if spec.queue_type == QueueType::Classic {
         view["storage_version"] = json!(2);
     }
-    let Some(queue) = live(call, vhost, spec) else {
-        view["state"] = json!("down");
+    let report = live(call, vhost, spec).and_then(|queue| call.gathered.queue(&call.broker, &queue));
+    let Some(report) = report else {
         return view;
     };
-    if queue.is_quarantined() {
-        view["state"] = json!("crashed");
+    let capacity = if report.serves_at_once { json!(1.0) } else { json!(0) };
+    view["consumer_capacity"] = capacity.clone();
+    view["consumer_utilisation"] = capacity;
+    if spec.queue_type == QueueType::Quorum {
+        view["delivery_limit"] = json!(report.delivery_limit);
     }
-    queue.read(|machine| {
-        let counts = machine.counts();
-        let serves_at_once = counts.consumers > 0 && (counts.ready == 0 || machine.has_waiting_consumer());
-        let capacity = if serves_at_once { json!(1.0) } else { json!(0) };
-        view["consumer_capacity"] = capacity.clone();
-        view["consumer_utilisation"] = capacity;
-        if spec.queue_type == QueueType::Quorum {
-            view["delivery_limit"] = json!(machine.settings().delivery_limit);
-        }
-        write_counts(&mut view, spec.queue_type, counts);
-    });
+    write_counts(&mut view, spec.queue_type, report.counts);
     view
 }
 
@@ -251,20 +255,12 @@ fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     if let Some(owner) = spec.exclusive_owner.and_then(|owner| call.connections().get(&owner)) {
         view["owner_pid_details"] = owner_view(owner);
     }
-    if let Some(queue) = live(call, vhost, spec) {
-        let exclusive_and_active = queue.read(|machine| {
-            let exclusive = machine.consumers().find(|consumer| consumer.exclusive);
-            let exclusive = exclusive.map(|consumer| consumer.handle.tag().to_owned());
-            let active = machine
-                .single_active_consumer()
-                .map(|consumer| consumer.tag().to_owned());
-            (exclusive, active)
-        });
-        let (exclusive, active) = exclusive_and_active.unwrap_or_default();
-        if exclusive.is_some() {
-            view["exclusive_consumer_tag"] = json!(exclusive);
+    let report = live(call, vhost, spec).and_then(|queue| call.gathered.queue(&call.broker, &queue));
+    if let Some(report) = report {
+        if report.exclusive_tag.is_some() {
+            view["exclusive_consumer_tag"] = json!(report.exclusive_tag);
         }
-        view["single_active_consumer_tag"] = json!(active);
+        view["single_active_consumer_tag"] = json!(report.active_tag);
     }
     view
 }

@@ -53,6 +53,8 @@ pub enum Access {
 pub enum Run {
     /// Computes the answer; kept off the threads that serve sockets.
     Now(fn(&Call) -> Answered),
+    /// The same, once the other nodes have said what they know of the queue of the path, or of all.
+    Gathered(fn(&Call) -> Answered),
     /// Waits for something.
     Later(fn(Call) -> Later),
 }
@@ -102,6 +104,11 @@ impl Route {
     /// A `GET`.
     pub const fn get(path: &'static str, access: Access, help: &'static str, run: fn(&Call) -> Answered) -> Self {
         Self::new(Verb::Get, path, access, help, Run::Now(run))
+    }
+
+    /// A `GET` that shows what other nodes know of queues.
+    pub const fn gathered(path: &'static str, access: Access, help: &'static str, run: fn(&Call) -> Answered) -> Self {
+        Self::new(Verb::Get, path, access, help, Run::Gathered(run))
     }
 
     /// A `PUT`.

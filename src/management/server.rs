@@ -31,6 +31,7 @@ use super::route::{self, Access, Found, Parameters, Route, Run, Verb};
 use super::socket::{Listener, LocalSocket, Origin};
 use super::{cors, table};
 use crate::broker::Broker;
+use crate::broker::gather::Gathered;
 use crate::tasks;
 
 /// Time a connection may take to send a request's head, also the first.
@@ -292,6 +293,7 @@ async fn call(
         caller,
         from: from.address(),
         connections: OnceLock::new(),
+        gathered: Gathered::default(),
         endpoints: node.endpoints.clone(),
         parameters,
         query: Query::parse(parts.uri.query().unwrap_or_default()),
@@ -310,11 +312,14 @@ async fn read(body: Body, limit: u64) -> Result<Bytes, Failure> {
 }
 
 async fn run(route: &'static Route, call: Result<Call, Failure>) -> Answered {
-    let call = call?;
+    let mut call = call?;
+    if matches!(route.run, Run::Gathered(_)) {
+        call.gather().await;
+    }
     // A handler that panics answers 500 as any other failure of ours.
     let broken = |error: tokio::task::JoinError| Err(Failure::Broken(error.to_string()));
     match route.run {
-        Run::Now(run) => tokio::task::spawn_blocking(move || run(&call))
+        Run::Now(run) | Run::Gathered(run) => tokio::task::spawn_blocking(move || run(&call))
             .await
             .unwrap_or_else(broken),
         // A task of its own: what was begun is done, also when the client goes away.

@@ -16,8 +16,8 @@ use crate::types::{Millis, VhostName};
 
 /// What can be asked of vhosts.
 pub static ROUTES: &[Route] = &[
-    Route::get("/vhosts", Access::Management, "All vhosts that the user may see.", list),
-    Route::get("/vhosts/{vhost}", Access::VhostVisible, "A vhost.", one),
+    Route::gathered("/vhosts", Access::Management, "All vhosts that the user may see.", list),
+    Route::gathered("/vhosts/{vhost}", Access::VhostVisible, "A vhost.", one),
     Route::put(
         "/vhosts/{vhost}",
         Access::Administrator,
@@ -66,9 +66,15 @@ fn one(call: &Call) -> Answered {
 
 fn view(call: &Call, vhost: &Vhost) -> Value {
     let mut view = described(vhost, &call.broker.config().queues.default_type);
-    let totals = call.broker.vhost(vhost.name()).map(|vhost| Totals::of(&vhost.queues()));
+    let totals = call
+        .broker
+        .vhost(vhost.name())
+        .map(|vhost| Totals::of(call, &vhost.queues()));
     view["tracing"] = json!(false);
-    view["cluster_state"] = json!({call.broker.node().name.clone(): "running"});
+    let running = call.broker.nodes_running().into_iter();
+    view["cluster_state"] = running
+        .map(|node| (call.gathered.name(node), json!("running")))
+        .collect();
     if let Some(totals) = totals {
         totals.write(&mut view);
     }

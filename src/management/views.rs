@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::call::Call;
 use crate::broker::QueueHandle;
 use crate::spec::QueueType;
 
@@ -44,9 +45,9 @@ pub struct Totals {
 
 impl Totals {
     /// Adds the queues up.
-    pub fn of(queues: &[Arc<QueueHandle>]) -> Self {
+    pub fn of(call: &Call, queues: &[Arc<QueueHandle>]) -> Self {
         queues.iter().fold(Self::default(), |totals, queue| {
-            let counts = queue.counts();
+            let counts = call.gathered.counts(queue).unwrap_or_default();
             Self {
                 ready: totals.ready + counts.ready,
                 unacked: totals.unacked + counts.unacked,

@@ -1,5 +1,7 @@
 //! What the management API and declare replies want to know of a queue.
 
+use serde::{Deserialize, Serialize};
+
 use crate::spec::QueueSettings;
 use crate::types::Message;
 
@@ -8,7 +10,7 @@ use super::consumers::{Consumer, Standing};
 use super::sink::{ConsumeError, ConsumerId};
 
 /// Numbers of one queue at one moment. Bytes are those of message bodies unless said otherwise.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Counts {
     pub ready: u64,
     pub ready_bytes: u64,
@@ -40,7 +42,7 @@ pub struct ConsumerView<'a, C> {
 }
 
 /// Whether a consumer is served.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum ConsumerStatus {
     /// One of many.
     Up,

@@ -189,3 +189,30 @@ async fn the_one_member_of_a_quorum_queue_leads() {
     assert!(drawn.contains("\x1b[1mRaft State\x1b[0m"), "{drawn}");
     ctl(&broker, &["quorum_status", "jobs"]).failed(70);
 }
+
+#[tokio::test]
+async fn one_node_has_the_only_member() {
+    let (broker, _client) = busy().await;
+    let said = ctl(&broker, &["add_member", "orders", "rabbit@other"]).failed(70);
+    assert_eq!(said, "Error:\nnode_not_running\n");
+    let node = ctl(&broker, &["list_queues", "leader", "-s"]).well();
+    let node = node.lines().next().expect("a queue").to_owned();
+    let said = ctl(&broker, &["add_member", "orders", &node]).well();
+    assert_eq!(said, format!("Adding a replica for queue orders on node {node}...\n"));
+    let said = ctl(&broker, &["delete_member", "orders", &node]).failed(70);
+    assert_eq!(said, "Error:\nlast_node\n");
+    ctl(&broker, &["delete_member", "nothing", &node]).failed(65);
+    let said = ctl(&broker, &["shrink", &node, "-q"]).well();
+    let row = "/\torders\t1\terror: the last node cannot be removed\n";
+    assert_eq!(said, format!("vhost\tname\tsize\tresult\n{row}"));
+    let said = ctl(&broker, &["rebalance", "all", "-q", "--formatter", "csv"]).well();
+    assert_eq!(
+        said,
+        format!("\"Node name\",\"Number of quorum queues\"\n\"{node}\",\"1\"\n")
+    );
+    let well = ctl(&broker, &["check_if_node_is_quorum_critical"]).well();
+    assert!(
+        well.ends_with("reported no queues/streams with minimum quorum\n"),
+        "{well}"
+    );
+}

@@ -60,17 +60,3 @@ fn help_needs_no_node() {
     assert!(one.starts_with(usage), "{one}");
     assert_eq!(run(&["list_queues", "--help"]), one);
 }
-
-#[test]
-fn what_needs_several_nodes_is_not_pretended() {
-    let broker = Broker::start();
-    let commands: [&[&str]; 2] = [&["add_member", "orders", "rabbit@other"], &["rebalance", "all"]];
-    for command in commands {
-        let said = ctl(&broker, command).failed(69);
-        let expected = format!(
-            "Error:\nThis version of Warren has no clusters: '{}' needs several nodes\n",
-            command[0]
-        );
-        assert_eq!(said, expected);
-    }
-}

@@ -12,6 +12,7 @@ mod checker;
 mod failover;
 mod formation;
 mod load;
+mod members;
 mod membership;
 mod minority;
 mod network;

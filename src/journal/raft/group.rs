@@ -88,12 +88,16 @@ pub struct GroupStatus {
     pub leadership: Leadership,
     pub last_index: Option<u64>,
     pub applied: Option<u64>,
+    /// How far this node knows the log to be committed.
+    pub committed: Option<u64>,
     /// Last index in the snapshot.
     pub snapshot: Option<u64>,
     /// Bytes of bodies in the log.
     pub log_bytes: u64,
     pub voters: BTreeSet<NodeId>,
     pub learners: BTreeSet<NodeId>,
+    /// A change of the voters was begun and has yet to end; `voters` are those before and after it.
+    pub is_changing: bool,
     /// On the leader: how far each member's log is known to be.
     pub matched: BTreeMap<NodeId, Option<u64>>,
 }
@@ -250,6 +254,7 @@ impl<M: Machine> Group<M> {
     /// Adds a member without a vote, or does nothing if it is one; it catches up from then on.
     pub async fn add_learner(&self, node: NodeId) -> Result<(), GroupError> {
         let _one = self.0.changing.lock().await;
+        self.0.proposer.hear_majority().await?;
         let added = self.0.raft.add_learner(node, EmptyNode {}, false).await;
         added.map(|_| ()).map_err(GroupError::from)
     }
@@ -257,9 +262,7 @@ impl<M: Machine> Group<M> {
     /// Makes these the voters; learners that are not among them stay, voters that are not leave.
     /// Each must be a member. The leader should hand over before it leaves.
     pub async fn change_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), GroupError> {
-        let _one = self.0.changing.lock().await;
-        let changed = self.0.raft.change_membership(voters, false).await;
-        changed.map(|_| ()).map_err(GroupError::from)
+        self.change(voters).await
     }
 
     /// Gives a member a vote. Others may be given theirs at the same time.
@@ -274,16 +277,15 @@ impl<M: Machine> Group<M> {
             .await
     }
 
-    async fn change(&self, change: openraft::ChangeMembers<NodeId, EmptyNode>) -> Result<(), GroupError> {
-        let _one = self.0.changing.lock().await;
-        let changed = self.0.raft.change_membership(change, false).await;
-        changed.map(|_| ()).map_err(GroupError::from)
-    }
-
     /// Removes members without a vote.
     pub async fn remove_learners(&self, nodes: BTreeSet<NodeId>) -> Result<(), GroupError> {
+        self.change(openraft::ChangeMembers::RemoveNodes(nodes)).await
+    }
+
+    async fn change(&self, change: impl Into<openraft::ChangeMembers<NodeId, EmptyNode>>) -> Result<(), GroupError> {
         let _one = self.0.changing.lock().await;
-        let change = openraft::ChangeMembers::RemoveNodes(nodes);
+        // As for every proposal: a group that was idle has to hear its members again first.
+        self.0.proposer.hear_majority().await?;
         let changed = self.0.raft.change_membership(change, false).await;
         changed.map(|_| ()).map_err(GroupError::from)
     }
@@ -409,10 +411,12 @@ impl<M: Machine> Group<M> {
             leadership,
             last_index: now.last_log_index,
             applied: now.last_applied.map(|id| id.index),
+            committed: now.local_committed.map(|id| id.index),
             snapshot: now.snapshot.map(|id| id.index),
             log_bytes: self.log_bytes(),
             voters: membership.voter_ids().collect(),
             learners: membership.learner_ids().collect(),
+            is_changing: membership.get_joint_config().len() > 1,
             matched: matched.map(|(node, id)| (*node, id.map(|id| id.index))).collect(),
         }
     }
@@ -470,6 +474,16 @@ impl LeaderWatch {
             now = self.changed().await;
         }
         false
+    }
+}
+
+impl From<ProposeError> for GroupError {
+    fn from(error: ProposeError) -> Self {
+        match error {
+            ProposeError::NotLeader { leader } => Self::NotLeader { leader },
+            ProposeError::NoQuorum => Self::Timeout,
+            error => Self::Stopped(error.to_string()),
+        }
     }
 }
 

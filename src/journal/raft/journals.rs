@@ -203,6 +203,11 @@ impl RaftJournals {
         Ok(Group::new(self.clone(), spec, self.0.node, raft, log, machine))
     }
 
+    /// Whether the group is on this node.
+    pub fn is_open(&self, id: GroupId) -> bool {
+        self.0.groups.read().contains_key(&id)
+    }
+
     fn register(&self, spec: GroupSpec, log: &Arc<LogShared>) {
         let mut owners = self.0.owners.lock();
         owners.insert(spec.log, Owner::Log(Arc::clone(log)));

@@ -187,7 +187,7 @@ impl<M: Machine> Proposer<M> {
 
     /// A group that was idle longer than its lease refuses proposals until it has heard its
     /// members again: asks them first.
-    async fn hear_majority(&self) -> Result<(), ProposeError> {
+    pub async fn hear_majority(&self) -> Result<(), ProposeError> {
         let mut metrics = self.raft.metrics();
         let server = self.raft.server_metrics();
         let deadline = tokio::time::Instant::now() + QUORUM_DEADLINE;

@@ -1,0 +1,439 @@
+//! What all nodes say of queues, for whoever shows them.
+//!
+//! The numbers of a queue are known where its machine is, and its consumers where their connections
+//! are. So whoever is asked for either asks the other nodes first, all at once and once for a
+//! request. What does not come at once is left out. A node alone asks nobody.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::connections::ConnectionInfo;
+use super::consumer::{Consumer, Taker};
+use super::runner::{Machine, QueueHandle, Seat, State};
+use super::{Broker, ConnectionId};
+use crate::journal::raft::Role;
+use crate::queue::{ConsumerStatus, Counts};
+use crate::spec::QueueType;
+use crate::types::{FieldTable, Millis, NodeId, QueueId, UserName};
+
+/// How long the other nodes have.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What is gathered for one request.
+#[derive(Default)]
+pub struct Gathered {
+    names: BTreeMap<NodeId, String>,
+    queues: FxHashMap<QueueId, QueueReport>,
+    consumers: FxHashMap<QueueId, Vec<ConsumerReport>>,
+    clients: Vec<ClientsReport>,
+}
+
+/// What one node says.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct NodeReport {
+    queues: Vec<QueueReport>,
+    consumers: Vec<ConsumerReport>,
+    clients: Vec<ClientsReport>,
+}
+
+/// A queue, as the node that has its machine sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueueReport {
+    pub queue: QueueId,
+    /// In which the node leads it; 0 for a queue that is not replicated.
+    term: u64,
+    pub counts: Counts,
+    /// Whether a message published now would be delivered at once, or the last one was.
+    pub serves_at_once: bool,
+    pub delivery_limit: Option<u32>,
+    pub consumer_timeout: Option<Millis>,
+    /// The tag of the consumer that has the queue for itself.
+    pub exclusive_tag: Option<String>,
+    /// The tag of the consumer that is served, where only one is.
+    pub active_tag: Option<String>,
+    /// By the node and the key of the consumer.
+    statuses: Vec<(NodeId, u64, ConsumerStatus)>,
+}
+
+/// A consumer, as the node of its connection sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConsumerReport {
+    queue: QueueId,
+    pub node: NodeId,
+    key: u64,
+    pub tag: String,
+    pub arguments: FieldTable,
+    pub no_ack: bool,
+    pub exclusive: bool,
+    /// `None` is no limit.
+    pub prefetch: Option<u32>,
+    pub channel: u16,
+    pub user: UserName,
+    /// Where the client is, and where it came to; `None` once it is gone.
+    pub connection: Option<(SocketAddr, SocketAddr)>,
+}
+
+/// A node's member of the group of a queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReplicaReport {
+    /// `leader`, `follower` and so on.
+    pub role: String,
+    pub is_voter: bool,
+    pub last_index: u64,
+    pub applied: u64,
+    pub committed: u64,
+    /// `None` before the first snapshot.
+    pub snapshot: Option<u64>,
+    pub term: u64,
+}
+
+/// What is known of one member of a group.
+#[derive(Clone, Debug)]
+pub enum ReplicaState {
+    Known(ReplicaReport),
+    /// The node answers and has no member of it, or not yet.
+    Missing,
+    /// The node does not answer.
+    Away,
+}
+
+/// How many connections and channels a user has on a node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClientsReport {
+    pub user: UserName,
+    pub connections: u64,
+    pub channels: u64,
+}
+
+/// Where a queue is, and how it fares.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Standing {
+    /// The node that has the machine, or had it last.
+    pub leader: NodeId,
+    pub members: Vec<NodeId>,
+    /// Members that answer.
+    pub online: Vec<NodeId>,
+    pub health: QueueHealth,
+}
+
+/// Whether a queue serves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum QueueHealth {
+    Running,
+    /// Too few members answer for a leader.
+    Minority,
+    /// No member answers.
+    Down,
+    /// Its records are damaged.
+    Crashed,
+}
+
+impl QueueHealth {
+    /// The word of the HTTP API's `state`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Minority => "minority",
+            Self::Down => "down",
+            Self::Crashed => "crashed",
+        }
+    }
+}
+
+impl Gathered {
+    /// A node's name; one that is no member of the cluster is named by its number.
+    pub fn name(&self, node: NodeId) -> String {
+        self.names.get(&node).cloned().unwrap_or_else(|| node.to_string())
+    }
+
+    /// A queue's numbers; `None` when the node that has them does not say.
+    pub fn counts(&self, queue: &QueueHandle) -> Option<Counts> {
+        let here = queue.read(|machine| machine.counts());
+        here.or_else(|| Some(self.queues.get(&queue.spec.id)?.counts))
+    }
+
+    /// All that is known of a queue where its machine is.
+    pub fn queue(&self, broker: &Broker, queue: &QueueHandle) -> Option<QueueReport> {
+        let here = queue.report(broker.us());
+        here.or_else(|| self.queues.get(&queue.spec.id).cloned())
+    }
+
+    /// The consumers of a queue, of all nodes.
+    pub fn consumers(
+        &self,
+        broker: &Broker,
+        queue: &QueueHandle,
+        connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
+    ) -> Vec<(ConsumerReport, ConsumerStatus)> {
+        let report = self.queue(broker, queue);
+        let statuses = report.map(|report| report.statuses).unwrap_or_default();
+        let statuses: FxHashMap<_, _> = statuses
+            .into_iter()
+            .map(|(node, key, status)| ((node, key), status))
+            .collect();
+        let others = self.consumers.get(&queue.spec.id).into_iter().flatten().cloned();
+        let all = queue.consumers_here(broker.us(), connections).into_iter().chain(others);
+        all.map(|consumer| {
+            // One that its queue has yet to hear of stands as most do.
+            let status = statuses.get(&(consumer.node, consumer.key)).copied();
+            (consumer, status.unwrap_or(ConsumerStatus::Up))
+        })
+        .collect()
+    }
+
+    /// The clients of other nodes.
+    pub fn clients(&self) -> &[ClientsReport] {
+        &self.clients
+    }
+
+    fn add(&mut self, report: NodeReport) {
+        for queue in report.queues {
+            let known = self.queues.get(&queue.queue);
+            // One that has yet to hear that another leads says so too.
+            if known.is_none_or(|known| known.term < queue.term) {
+                self.queues.insert(queue.queue, queue);
+            }
+        }
+        for consumer in report.consumers {
+            self.consumers.entry(consumer.queue).or_default().push(consumer);
+        }
+        self.clients.extend(report.clients);
+    }
+}
+
+impl Broker {
+    /// Asks the other nodes for what they know of a queue, or of all of them.
+    pub async fn gather(&self, queue: Option<QueueId>) -> Gathered {
+        let mut gathered = Gathered {
+            names: self.node_names(),
+            ..Gathered::default()
+        };
+        let mut others = self.nodes.others_alive();
+        others.retain(|node| gathered.names.contains_key(node));
+        let deadline = Instant::now() + PATIENCE;
+        let reports = others
+            .into_iter()
+            .map(|node| self.ask_for_report(node, queue, deadline));
+        for report in join_all(reports).await.into_iter().flatten() {
+            gathered.add(report);
+        }
+        gathered
+    }
+
+    /// The names of the cluster's nodes.
+    pub fn node_names(&self) -> BTreeMap<NodeId, String> {
+        let catalog = self.catalog();
+        let nodes = catalog.nodes().iter();
+        nodes.map(|(node, known)| (*node, known.name.clone())).collect()
+    }
+
+    /// The nodes of the cluster that answer.
+    pub fn nodes_running(&self) -> Vec<NodeId> {
+        let mut running = self.nodes.others_alive();
+        running.push(self.us());
+        running.sort_unstable();
+        running
+    }
+
+    /// What this node says of a queue, or of all of them.
+    pub(super) fn report(&self, queue: Option<QueueId>) -> NodeReport {
+        let queues = match queue {
+            Some(id) => self.queue_by_id(id).into_iter().collect(),
+            None => self.all_queues(),
+        };
+        let us = self.us();
+        let all = self.connections.all().into_iter();
+        let connections: FxHashMap<_, _> = all.map(|connection| (connection.id, connection)).collect();
+        NodeReport {
+            queues: queues.iter().filter_map(|queue| queue.report(us)).collect(),
+            consumers: queues
+                .iter()
+                .flat_map(|queue| queue.consumers_here(us, &connections))
+                .collect(),
+            clients: match queue {
+                Some(_) => Vec::new(),
+                None => clients(connections.values()),
+            },
+        }
+    }
+
+    /// The members of a queue's group as each of them says.
+    pub async fn replicas_of(&self, queue: &QueueHandle) -> Vec<(NodeId, ReplicaState)> {
+        let id = queue.spec.id;
+        let states = self.members_of(queue).into_iter().map(async |node| {
+            let known = match node == self.us() {
+                true => Some(self.replica_report(id)),
+                false if !self.nodes.is_alive(node) => None,
+                false => self.ask_for_replica(node, id).await,
+            };
+            let state = match known {
+                Some(Some(report)) => ReplicaState::Known(report),
+                Some(None) => ReplicaState::Missing,
+                None => ReplicaState::Away,
+            };
+            (node, state)
+        });
+        join_all(states).await
+    }
+
+    /// This node's member of a queue's group.
+    pub(super) fn replica_report(&self, queue: QueueId) -> Option<ReplicaReport> {
+        let status = self.replicas.group(queue)?.status();
+        let role = match status.leadership.role {
+            Role::Leader => "leader",
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Learner => "follower",
+            Role::Stopped => "noproc",
+        };
+        Some(ReplicaReport {
+            role: role.to_owned(),
+            is_voter: status.voters.contains(&self.us()),
+            last_index: status.last_index.unwrap_or(0),
+            applied: status.applied.unwrap_or(0),
+            committed: status.committed.unwrap_or(0),
+            snapshot: status.snapshot,
+            term: status.leadership.term,
+        })
+    }
+
+    /// Where a queue is, and how it fares.
+    pub fn standing(&self, queue: &QueueHandle) -> Standing {
+        let members = self.members_of(queue);
+        let online: Vec<_> = members
+            .iter()
+            .copied()
+            .filter(|node| self.nodes.is_alive(*node))
+            .collect();
+        let health = match online.len() {
+            _ if queue.is_quarantined() => QueueHealth::Crashed,
+            0 => QueueHealth::Down,
+            some if 2 * some <= members.len() => QueueHealth::Minority,
+            _ => QueueHealth::Running,
+        };
+        Standing {
+            leader: queue.leader(self.us()),
+            members,
+            online,
+            health,
+        }
+    }
+}
+
+impl QueueHandle {
+    /// The node that has the machine, or had it last, as far as this node knows.
+    pub fn leader(&self, us: NodeId) -> NodeId {
+        let state = self.state.lock();
+        let seated = match &state.seat {
+            Seat::Here(_) | Seat::Leading(_) => Some(us),
+            Seat::Elsewhere(away) => away.map(|away| away.node),
+        };
+        let raft = || state.replica.as_ref().and_then(|group| group.leadership().leader);
+        let now = seated.or_else(raft);
+        if let Some(now) = now {
+            self.last_leader.store(now.0, Ordering::Relaxed);
+        }
+        now.unwrap_or_else(|| NodeId(self.last_leader.load(Ordering::Relaxed)))
+    }
+
+    /// What is known where the machine is, if that is here.
+    fn report(&self, us: NodeId) -> Option<QueueReport> {
+        let state = self.state.lock();
+        let machine = state.machine()?;
+        let counts = machine.counts();
+        let exclusive = machine.consumers().find(|consumer| consumer.exclusive);
+        let settings = machine.settings();
+        Some(QueueReport {
+            queue: self.spec.id,
+            term: match &state.seat {
+                Seat::Leading(leading) => leading.term,
+                Seat::Here(_) | Seat::Elsewhere(_) => 0,
+            },
+            counts,
+            serves_at_once: counts.consumers > 0 && (counts.ready == 0 || machine.has_waiting_consumer()),
+            delivery_limit: settings.delivery_limit,
+            consumer_timeout: settings.consumer_timeout,
+            exclusive_tag: exclusive.map(|consumer| consumer.handle.tag().to_owned()),
+            active_tag: machine.single_active_consumer().map(|active| active.tag().to_owned()),
+            statuses: statuses(us, &state, machine),
+        })
+    }
+
+    /// The consumers of this node's clients.
+    fn consumers_here(
+        &self,
+        us: NodeId,
+        connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
+    ) -> Vec<ConsumerReport> {
+        let state = self.state.lock();
+        let report = |consumer: &Arc<Consumer>| ConsumerReport {
+            queue: self.spec.id,
+            node: us,
+            key: consumer.key.0,
+            tag: consumer.tag.clone(),
+            arguments: consumer.arguments.clone(),
+            no_ack: consumer.no_ack,
+            exclusive: consumer.exclusive && self.spec.queue_type != QueueType::Quorum,
+            prefetch: consumer.prefetch.filter(|_| !consumer.no_ack),
+            channel: consumer.channel,
+            user: consumer.user.clone(),
+            connection: connections
+                .get(&consumer.outbox.id)
+                .map(|connection| (connection.peer, connection.local)),
+        };
+        let mut reports: Vec<_> = match (&state.desk, state.machine()) {
+            (Some(desk), _) => desk.consumers.values().map(|seated| report(&seated.consumer)).collect(),
+            (None, Some(machine)) => machine
+                .consumers()
+                .filter_map(|consumer| consumer.handle.client().map(report))
+                .collect(),
+            (None, None) => Vec::new(),
+        };
+        reports.sort_by_key(|report| report.key);
+        reports
+    }
+}
+
+/// The clients of connections that are open, by user.
+fn clients<'a>(connections: impl Iterator<Item = &'a Arc<ConnectionInfo>>) -> Vec<ClientsReport> {
+    let mut users = BTreeMap::<UserName, (u64, u64)>::new();
+    for connection in connections {
+        let details = connection.details();
+        if let (Some(user), Some(_)) = (details.user, details.vhost) {
+            let counts = users.entry(user).or_default();
+            counts.0 += 1;
+            counts.1 += u64::from(connection.channels.load(Ordering::Relaxed));
+        }
+    }
+    users
+        .into_iter()
+        .map(|(user, (connections, channels))| ClientsReport {
+            user,
+            connections,
+            channels,
+        })
+        .collect()
+}
+
+fn statuses(us: NodeId, state: &State, machine: &Machine) -> Vec<(NodeId, u64, ConsumerStatus)> {
+    let guests: FxHashMap<_, _> = state
+        .guests
+        .iter()
+        .flat_map(|(node, guest)| guest.consumers.values().map(|(id, _)| (*id, *node)))
+        .collect();
+    machine
+        .consumers()
+        .filter_map(|consumer| match consumer.handle {
+            Taker::Client(client) => Some((us, client.key.0, consumer.status)),
+            Taker::Guest(guest) => Some((*guests.get(&consumer.id)?, guest.key.0, consumer.status)),
+        })
+        .collect()
+}

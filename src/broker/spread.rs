@@ -1,0 +1,170 @@
+//! Keeps replicated queues spread over the nodes: as many members as a queue should have, and as
+//! many leaders on each node as on the others.
+//!
+//! When nodes join or leave, the leader of the catalogue's group looks for queues with too few
+//! members and gives each of them more, one at a time, so that copying never takes more than one
+//! queue's worth of the links. What an operator took away by hand stays away until then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashSet;
+use tokio::time::Instant;
+
+use super::gather::ReplicaState;
+use super::members::MemberChange;
+use super::placement::MEMBERS;
+use super::{Broker, Catalog, QueueHandle};
+use crate::spec::policy::Subject;
+use crate::spec::{QueueSpec, QueueType};
+use crate::types::{FieldValue, NodeId, QueueId};
+
+/// How long the next queue waits for a new member to have the log of the one before.
+const COPY: Duration = Duration::from_secs(30);
+/// Between two looks at a new member.
+const LOOK: Duration = Duration::from_millis(100);
+/// The rest before queues are looked at again for which something could not be done.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// A queue that is to have another member.
+struct Short {
+    queue: QueueId,
+    node: NodeId,
+}
+
+impl Broker {
+    /// Gives queues the members that they lack when nodes come or go, until the task is dropped.
+    pub async fn run_repair(self: Arc<Self>) {
+        let membership = &self.config.queues.membership;
+        let interval = Duration::from_millis(membership.interval.0);
+        let trigger = Duration::from_millis(membership.trigger_interval.0);
+        loop {
+            tokio::select! {
+                () = self.repair.notified() => tokio::time::sleep(trigger).await,
+                () = tokio::time::sleep(interval), if membership.enabled => {}
+            }
+            while self.leads_catalogue() && !self.repair_once().await {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// False when something is left to do that could not be done.
+    async fn repair_once(self: &Arc<Self>) -> bool {
+        let mut failed = FxHashSet::default();
+        while let Some(Short { queue, node }) = self.short_of_members(&failed) {
+            if !self.leads_catalogue() {
+                return true;
+            }
+            match self.change_member(queue, MemberChange::Add(node)).await {
+                Ok(()) => self.member_has_log(queue, node).await,
+                Err(error) => {
+                    tracing::warn!(queue = queue.0, %node, %error, "the queue does not get another member yet");
+                    failed.insert(queue);
+                }
+            }
+        }
+        failed.is_empty()
+    }
+
+    /// A queue with too few members, and the node with the fewest of those that could have one.
+    fn short_of_members(&self, except: &FxHashSet<QueueId>) -> Option<Short> {
+        let catalog = self.catalog();
+        let alive = catalog.nodes().keys().filter(|node| self.nodes.is_alive(**node));
+        let mut counts: BTreeMap<NodeId, usize> = alive.map(|node| (*node, 0)).collect();
+        let queues = || catalog.vhosts().flat_map(|vhost| vhost.queues());
+        for member in queues().flat_map(|spec| &spec.members) {
+            if let Some(count) = counts.get_mut(&member.node) {
+                *count += 1;
+            }
+        }
+        queues()
+            .filter(|spec| spec.queue_type == QueueType::Quorum && !except.contains(&spec.id))
+            .filter(|spec| spec.members.len() < self.wanted_members(&catalog, spec))
+            .find_map(|spec| {
+                let is_member = |node: NodeId| spec.members.iter().any(|member| member.node == node);
+                let free = counts.iter().filter(|(node, _)| !is_member(**node));
+                let (node, _) = free.min_by_key(|(_, count)| **count)?;
+                Some(Short {
+                    queue: spec.id,
+                    node: *node,
+                })
+            })
+    }
+
+    /// How many members the queue should have: the largest wish, else what it began with.
+    fn wanted_members(&self, catalog: &Catalog, spec: &QueueSpec) -> usize {
+        let argument = |name| spec.arguments.get(name).and_then(FieldValue::as_int);
+        let policy = catalog
+            .vhost(&spec.vhost)
+            .map(|vhost| vhost.definition_for(Subject::Queue(spec.queue_type), &spec.name));
+        let policy = policy.and_then(|policy| policy.get("target-group-size")?.as_i64());
+        let configured = self.config.queues.membership.target_group_size.map(i64::from);
+        let wishes = [argument("x-quorum-target-group-size"), policy, configured];
+        let wish = wishes.into_iter().flatten().max();
+        let size = wish.or_else(|| argument("x-quorum-initial-group-size"));
+        size.and_then(|size| usize::try_from(size).ok()).unwrap_or(MEMBERS)
+    }
+
+    async fn member_has_log(&self, queue: QueueId, node: NodeId) {
+        let deadline = Instant::now() + COPY;
+        while Instant::now() < deadline {
+            let Some(queue) = self.queue_by_id(queue) else { return };
+            let states = self.replicas_of(&queue).await;
+            let is_there = |state: &ReplicaState| matches!(state, ReplicaState::Known(report) if report.is_voter);
+            if states.iter().any(|(member, state)| *member == node && is_there(state)) {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Moves leaders of those queues from nodes that have many to nodes that have few.
+    pub async fn rebalance(self: &Arc<Self>, is_meant: impl Fn(&QueueSpec) -> bool) {
+        let mut queues = self.all_queues();
+        queues.retain(|queue| queue.is_replicated() && is_meant(&queue.spec));
+        queues.sort_by_key(|queue| queue.spec.id);
+        let mut counts = BTreeMap::<NodeId, usize>::new();
+        for queue in &queues {
+            *counts.entry(queue.leader(self.us())).or_default() += 1;
+        }
+        for queue in queues {
+            let Some(heir) = self.less_busy(&queue, &counts) else {
+                continue;
+            };
+            let leader = queue.leader(self.us());
+            match self.change_member(queue.spec.id, MemberChange::LeadOn(heir)).await {
+                Ok(()) => {
+                    *counts.entry(leader).or_default() -= 1;
+                    *counts.entry(heir).or_default() += 1;
+                }
+                Err(error) => {
+                    let spec = &queue.spec;
+                    tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue stays with its leader");
+                }
+            }
+        }
+    }
+
+    /// The member that leads at least two queues less than the queue's leader.
+    fn less_busy(&self, queue: &QueueHandle, counts: &BTreeMap<NodeId, usize>) -> Option<NodeId> {
+        let leads = |node: &NodeId| counts.get(node).copied().unwrap_or(0);
+        let standing = self.standing(queue);
+        let least = standing.online.into_iter().min_by_key(leads)?;
+        (leads(&least) + 1 < leads(&standing.leader)).then_some(least)
+    }
+
+    /// Replicated queues with a member on this node that would lose their majority with it.
+    pub fn critical_queues(&self) -> Vec<Arc<QueueHandle>> {
+        let mut queues = self.all_queues();
+        queues.retain(|queue| {
+            let standing = self.standing(queue);
+            queue.is_replicated()
+                && standing.members.contains(&self.us())
+                && standing.online.len() <= standing.members.len() / 2 + 1
+        });
+        queues.sort_by_key(|queue| queue.spec.id);
+        queues
+    }
+}

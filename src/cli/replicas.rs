@@ -1,0 +1,338 @@
+//! Commands about the members of quorum queues, those of `rabbitmq-queues`.
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::print::plain;
+
+/// What can be done with members.
+pub static COMMANDS: &[Command] = &[
+    Command {
+        name: "grow",
+        group: Group::Cluster,
+        usage: "<node> <all | even> [--vhost-pattern <pattern>] [--queue-pattern <pattern>] [--membership <promotable|voter>]",
+        help: "Grows quorum queue clusters by adding a member (replica) on the specified node for all matching queues",
+        arguments: 2..=2,
+        options: &["vhost-pattern", "queue-pattern", "membership", "errors-only"],
+        columns: &[],
+        banner: |call| format!("Growing {} quorum queues on {}...", call.argument(1), call.argument(0)),
+        run: grow,
+    },
+    Command {
+        name: "shrink",
+        group: Group::Cluster,
+        usage: "<node> [--errors-only]",
+        help: "Shrinks quorum queue clusters by removing any members (replicas) on the given node.",
+        arguments: 1..=1,
+        options: &["errors-only"],
+        columns: &[],
+        banner: |call| format!("Shrinking quorum queues on {}...", call.argument(0)),
+        run: shrink,
+    },
+    Command {
+        name: "rebalance",
+        group: Group::Cluster,
+        usage: "<all | classic | quorum | stream> [--vhost-pattern <pattern>] [--queue-pattern <pattern>]",
+        help: "Re-balances leaders of replicated queues across up-and-running cluster nodes",
+        arguments: 1..=1,
+        options: &["vhost-pattern", "queue-pattern"],
+        columns: &[],
+        banner: |call| match call.argument(0) {
+            "all" => "Re-balancing leaders of all queues...".to_owned(),
+            kind => format!("Re-balancing leaders of {kind} queues..."),
+        },
+        run: rebalance,
+    },
+    Command {
+        name: "add_member",
+        group: Group::Replication,
+        usage: "[--vhost <vhost>] <queue> <node> [--membership <promotable|voter>]",
+        help: "Adds a quorum queue member (replica) on the given node.",
+        arguments: 2..=2,
+        options: &["membership"],
+        columns: &[],
+        banner: |call| {
+            let (queue, node) = (call.argument(0), call.argument(1));
+            format!("Adding a replica for queue {queue} on node {node}...")
+        },
+        run: |call| change(call, Change::Add),
+    },
+    Command {
+        name: "delete_member",
+        group: Group::Replication,
+        usage: "[--vhost <vhost>] <queue> <node>",
+        help: "Removes a quorum queue member (replica) on the given node.",
+        arguments: 2..=2,
+        options: &[],
+        columns: &[],
+        banner: |call| {
+            let (queue, node) = (call.argument(0), call.argument(1));
+            format!("Removing a replica of queue {queue} on node {node}...")
+        },
+        run: |call| change(call, Change::Delete),
+    },
+    Command {
+        name: "transfer_leadership",
+        group: Group::Replication,
+        usage: "[--vhost <vhost>] <queue> <node>",
+        help: "Makes another member of a quorum queue its leader",
+        arguments: 2..=2,
+        options: &[],
+        columns: &[],
+        banner: |call| {
+            let (queue, node) = (call.argument(0), call.argument(1));
+            format!("Transferring leadership of queue {queue} to node {node}...")
+        },
+        run: |call| change(call, Change::Lead),
+    },
+    Command {
+        name: "quorum_status",
+        group: Group::Monitoring,
+        usage: "[--vhost <vhost>] <queue>",
+        help: "Displays quorum status of a quorum queue",
+        arguments: 1..=1,
+        options: &[],
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Status of quorum queue {} on node {} ...",
+                call.argument(0),
+                call.node()
+            )
+        },
+        run: quorum_status,
+    },
+    Command {
+        name: "check_if_node_is_quorum_critical",
+        group: Group::Monitoring,
+        usage: "",
+        help: "Health check that exits with a non-zero code if there are queues that will lose their quorum if the target node shuts down",
+        arguments: 0..=0,
+        options: &[],
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Checking if node {} is critical for quorum of any queues/streams ...",
+                call.node()
+            )
+        },
+        run: quorum_critical,
+    },
+];
+
+#[derive(Clone, Copy)]
+enum Change {
+    Add,
+    Delete,
+    Lead,
+}
+
+impl Change {
+    fn verb(self) -> &'static str {
+        match self {
+            Self::Add | Self::Lead => "POST",
+            Self::Delete => "DELETE",
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Add => "add",
+            Self::Delete => "delete",
+            Self::Lead => "transfer-leadership",
+        }
+    }
+}
+
+/// Asks for a change; the inner error is why it is not done, in the API's words.
+fn asked(call: &Call, change: Change, vhost: &str, queue: &str, node: &str) -> Result<Result<(), String>, Failed> {
+    let path = ["queues", "quorum", vhost, queue, "replicas", change.path()];
+    let answer = call.ask(change.verb(), &path, Some(&json!({"node": node})))?;
+    match answer.status {
+        404 => Err(not_found()),
+        503 => Ok(Err(answer.reason())),
+        _ => answer.accepted().map(|_| Ok(())),
+    }
+}
+
+fn change(call: &Call, change: Change) -> Result<Output, Failed> {
+    check_membership(call)?;
+    let (queue, node) = (call.argument(0), call.argument(1));
+    match asked(call, change, call.vhost(), queue, node)? {
+        Ok(()) => Ok(Output::Nothing),
+        Err(why) => Err(Failed::told(exit::SOFTWARE, why)),
+    }
+}
+
+/// Members always learn before they vote, so both words mean the same here.
+fn check_membership(call: &Call) -> Result<(), Failed> {
+    match call.options.membership.as_deref() {
+        None | Some("promotable" | "voter") => Ok(()),
+        Some(other) => Err(Failed::arguments(format!("voter status '{other}' is not recognised."))),
+    }
+}
+
+fn pattern(text: Option<&str>) -> Result<Regex, Failed> {
+    let text = text.unwrap_or(".*");
+    Regex::new(text).map_err(|error| Failed::arguments(format!("'{text}' is no pattern: {error}")))
+}
+
+fn members(queue: &Value) -> impl Iterator<Item = &str> {
+    queue["members"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+}
+
+/// The quorum queues that match the patterns of the call.
+fn quorum_queues(call: &Call) -> Result<Vec<Value>, Failed> {
+    let vhosts = pattern(call.options.vhost_pattern.as_deref())?;
+    let names = pattern(call.options.queue_pattern.as_deref())?;
+    let matches = |pattern: &Regex, name: &Value| name.as_str().is_some_and(|name| pattern.is_match(name));
+    let mut queues = call.list(&["queues"])?;
+    queues.retain(|queue| {
+        queue["type"] == "quorum" && matches(&vhosts, &queue["vhost"]) && matches(&names, &queue["name"])
+    });
+    Ok(queues)
+}
+
+fn grow(call: &Call) -> Result<Output, Failed> {
+    check_membership(call)?;
+    let (node, strategy) = (call.argument(0), call.argument(1));
+    if !matches!(strategy, "all" | "even") {
+        return Err(Failed::arguments(format!("strategy '{strategy}' is not recognised.")));
+    }
+    let mut queues = quorum_queues(call)?;
+    queues.retain(|queue| {
+        let is_even = members(queue).count().is_multiple_of(2);
+        members(queue).all(|member| member != node) && (strategy == "all" || is_even)
+    });
+    change_all(call, Change::Add, node, &queues)
+}
+
+fn shrink(call: &Call) -> Result<Output, Failed> {
+    let node = call.argument(0);
+    let mut queues = quorum_queues(call)?;
+    queues.retain(|queue| members(queue).any(|member| member == node));
+    change_all(call, Change::Delete, node, &queues)
+}
+
+fn change_all(call: &Call, change: Change, node: &str, queues: &[Value]) -> Result<Output, Failed> {
+    let mut items = Vec::new();
+    for queue in queues {
+        let (vhost, name) = (text(&queue["vhost"]), text(&queue["name"]));
+        let before = members(queue).count();
+        let (size, result) = match asked(call, change, vhost, name, node)? {
+            Ok(()) if call.options.errors_only => continue,
+            Ok(()) => match change {
+                Change::Delete => (json!(before - 1), "ok".to_owned()),
+                Change::Add | Change::Lead => (json!(before + 1), "ok".to_owned()),
+            },
+            Err(why) if why == "timeout" => (
+                json!("?"),
+                "error: the operation timed out and may not have been completed".to_owned(),
+            ),
+            Err(why) if why == "last_node" => (json!(before), "error: the last node cannot be removed".to_owned()),
+            Err(why) => (json!(before), format!("error: {why}")),
+        };
+        items.push(json!({"vhost": vhost, "name": name, "size": size, "result": result}));
+    }
+    Ok(Output::rows(plain(&["vhost", "name", "size", "result"]), items))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn rebalance(call: &Call) -> Result<Output, Failed> {
+    let kind = call.argument(0);
+    if !matches!(kind, "all" | "classic" | "quorum" | "stream") {
+        let text = format!("type {kind} is not supported. Try one of all, classic, quorum, stream.");
+        return Err(Failed::told(exit::USAGE, text));
+    }
+    // Classic queues have one member, which leads.
+    if matches!(kind, "classic" | "stream") {
+        return Ok(leaders(&[]));
+    }
+    let wish = json!({
+        "vhost_pattern": call.options.vhost_pattern.as_deref().unwrap_or(".*"),
+        "queue_pattern": call.options.queue_pattern.as_deref().unwrap_or(".*"),
+    });
+    call.ask("POST", &["rebalance", "queues"], Some(&wish))?.accepted()?;
+    Ok(leaders(&quorum_queues(call)?))
+}
+
+/// How many queues each node leads.
+fn leaders(queues: &[Value]) -> Output {
+    let mut counts = std::collections::BTreeMap::<&str, u64>::new();
+    for queue in queues {
+        *counts.entry(text(&queue["leader"])).or_default() += 1;
+    }
+    let items = counts
+        .into_iter()
+        .map(|(node, count)| json!({"Node name": node, "Number of quorum queues": count}));
+    Output::Rows {
+        columns: plain(&["Node name", "Number of quorum queues"]),
+        items: items.collect(),
+        fancy: true,
+    }
+}
+
+fn quorum_status(call: &Call) -> Result<Output, Failed> {
+    let path = ["queues", "quorum", call.vhost(), call.argument(0), "status"];
+    let answer = call.ask("GET", &path, None)?;
+    let members = match answer.status {
+        404 => return Err(not_found()),
+        503 => {
+            return Err(Failed::told(
+                exit::SOFTWARE,
+                "Cannot get quorum status of a classic queue",
+            ));
+        }
+        _ => answer.accepted()?,
+    };
+    let columns = [
+        "Node Name",
+        "Raft State",
+        "Membership",
+        "Last Log Index",
+        "Last Written",
+        "Last Applied",
+        "Commit Index",
+        "Snapshot Index",
+        "Term",
+        "Machine Version",
+    ];
+    Ok(Output::Rows {
+        columns: plain(&columns),
+        items: members.as_array().cloned().unwrap_or_default(),
+        fancy: true,
+    })
+}
+
+fn quorum_critical(call: &Call) -> Result<Output, Failed> {
+    let answer = call.ask("GET", &["health", "checks", "node-is-quorum-critical"], None)?;
+    let node = call.node();
+    if answer.status != 503 {
+        answer.accepted()?;
+        return Ok(Output::well(format!(
+            "Node {node} reported no queues/streams with minimum quorum"
+        )));
+    }
+    let report = answer.json();
+    let names = report["queues"].as_array().into_iter().flatten();
+    let names: Vec<_> = names.map(|queue| text(&queue["readable_name"])).collect();
+    Err(Failed::told(
+        exit::UNAVAILABLE,
+        format!(
+            "Node {node} reported some queues/streams with minimum quorum:\n{}",
+            names.join("\n")
+        ),
+    ))
+}
+
+fn not_found() -> Failed {
+    Failed::bare(exit::DATA, "Object (queue, stream, exchange, etc) was not found")
+}

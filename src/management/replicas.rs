@@ -1,0 +1,272 @@
+//! Members of replicated queues: what they are, added and removed by operators, leaders moved.
+
+use regex::Regex;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Answered, Failure};
+use super::call::Call;
+use super::route::{Access, Route, Run, Verb};
+use crate::broker::gather::ReplicaState;
+use crate::broker::members::{MemberChange, MemberError};
+use crate::metadata::Catalog;
+use crate::spec::{QueueSpec, QueueType};
+use crate::types::{NodeId, QueueId};
+
+/// What can be asked of members.
+pub static ROUTES: &[Route] = &[
+    Route::new(
+        Verb::Get,
+        "/queues/quorum/{vhost}/{name}/status",
+        Access::Monitoring,
+        "The members of a quorum queue, as each of them says.",
+        Run::Later(|call| Box::pin(status(call))),
+    ),
+    Route::post(
+        "/queues/quorum/{vhost}/{name}/replicas/add",
+        Access::Administrator,
+        "Adds a member of a quorum queue: node.",
+        |call| Box::pin(add(call)),
+    ),
+    Route::delete(
+        "/queues/quorum/{vhost}/{name}/replicas/delete",
+        Access::Administrator,
+        "Removes a member of a quorum queue: node.",
+        |call| Box::pin(remove(call)),
+    ),
+    Route::post(
+        "/queues/quorum/{vhost}/{name}/replicas/transfer-leadership",
+        Access::Administrator,
+        "Makes a member of a quorum queue its leader: node.",
+        |call| Box::pin(lead(call)),
+    ),
+    Route::post(
+        "/queues/quorum/replicas/on/{node}/grow",
+        Access::Administrator,
+        "Adds members on a node: vhost_pattern, queue_pattern, strategy (all or even).",
+        |call| Box::pin(grow(call)),
+    ),
+    Route::delete(
+        "/queues/quorum/replicas/on/{node}/shrink",
+        Access::Administrator,
+        "Removes all members of quorum queues on a node.",
+        |call| Box::pin(shrink(call)),
+    ),
+    Route::post(
+        "/rebalance/queues",
+        Access::Administrator,
+        "Spreads leaders of quorum queues over the nodes; vhost_pattern and queue_pattern say of which.",
+        |call| Box::pin(rebalance(call)),
+    ),
+];
+
+/// RabbitMQ's number for what its queues know; this is the highest that 4.0 has.
+const MACHINE_VERSION: u32 = 5;
+
+/// The quorum queue of the path.
+fn quorum_queue(call: &Call) -> Result<Result<QueueId, Answer>, Failure> {
+    let spec = call.in_vhost(|vhost| {
+        let spec = vhost.queue(call.name("name"))?;
+        Some((spec.queue_type, spec.id))
+    })?;
+    match spec.ok_or(Failure::NotFound)? {
+        (QueueType::Quorum, id) => Ok(Ok(id)),
+        (QueueType::Classic, _) => Ok(Err(failed("classic_queue_not_supported"))),
+        (QueueType::Stream, _) => Ok(Err(failed("stream_queue_not_supported"))),
+    }
+}
+
+fn failed(reason: &str) -> Answer {
+    Answer::Unhealthy(json!({"status": "failed", "reason": reason}))
+}
+
+fn may_change(call: &Call) -> Result<(), Failure> {
+    match call.broker.config().management.forbid_replica_operations {
+        true => Err(Failure::Disallowed(
+            "Broker settings disallow quorum queue replica operations.",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// The node of that name, if it is a member of the cluster.
+fn node_named(call: &Call, name: &str) -> Option<NodeId> {
+    let mut names = call.broker.node_names().into_iter();
+    names.find(|(_, known)| known == name).map(|(node, _)| node)
+}
+
+/// RabbitMQ's words for why a group is not changed.
+fn reason(error: &MemberError) -> &'static str {
+    match error {
+        MemberError::NotFound => "not_found",
+        MemberError::LastMember => "last_node",
+        MemberError::NotRunning => "node_not_running",
+        MemberError::NotAMember => "not_member",
+        MemberError::Timeout => "timeout",
+    }
+}
+
+async fn status(call: Call) -> Answered {
+    if let Err(answer) = quorum_queue(&call)? {
+        return Ok(answer);
+    }
+    let queue = call.broker.vhost(call.name("vhost"));
+    let queue = queue.and_then(|vhost| vhost.queue(call.name("name")));
+    let queue = queue.ok_or(Failure::NotFound)?;
+    let states = call.broker.replicas_of(&queue).await;
+    let names = call.broker.node_names();
+    let mut views: Vec<_> = states
+        .into_iter()
+        .map(|(node, state)| {
+            let name = names.get(&node).cloned().unwrap_or_else(|| node.to_string());
+            (name.clone(), view(&name, state))
+        })
+        .collect();
+    views.sort_by(|(one, _), (other, _)| one.cmp(other));
+    Ok(Answer::Json(views.into_iter().map(|(_, view)| view).collect()))
+}
+
+fn view(name: &str, state: ReplicaState) -> Value {
+    let unknown = |why: &str| {
+        json!({
+            "Node Name": name,
+            "Raft State": why,
+            "Membership": "",
+            "Last Log Index": "",
+            "Last Written": "",
+            "Last Applied": "",
+            "Commit Index": "",
+            "Snapshot Index": "",
+            "Term": "",
+            "Machine Version": "",
+        })
+    };
+    match state {
+        ReplicaState::Away => unknown("nodedown"),
+        ReplicaState::Missing => unknown("noproc"),
+        ReplicaState::Known(report) => json!({
+            "Node Name": name,
+            "Raft State": report.role,
+            "Membership": if report.is_voter { "voter" } else { "promotable" },
+            "Last Log Index": report.last_index,
+            "Last Written": report.last_index,
+            "Last Applied": report.applied,
+            "Commit Index": report.committed,
+            "Snapshot Index": report.snapshot.map_or(json!(-1), |index| json!(index)),
+            "Term": report.term,
+            "Machine Version": MACHINE_VERSION,
+        }),
+    }
+}
+
+async fn add(call: Call) -> Answered {
+    change(&call, MemberChange::Add, Err(MemberError::NotRunning), Answer::Done).await
+}
+
+async fn lead(call: Call) -> Answered {
+    change(&call, MemberChange::LeadOn, Err(MemberError::NotAMember), Answer::Done).await
+}
+
+async fn remove(call: Call) -> Answered {
+    // A node that nobody knows is a member of nothing.
+    change(&call, MemberChange::Remove, Ok(()), Answer::Accepted).await
+}
+
+/// Changes the group of the queue of the path, by the node of the body.
+async fn change(
+    call: &Call,
+    wish: fn(NodeId) -> MemberChange,
+    unknown_node: Result<(), MemberError>,
+    done: Answer,
+) -> Answered {
+    may_change(call)?;
+    let queue = match quorum_queue(call)? {
+        Ok(queue) => queue,
+        Err(answer) => return Ok(answer),
+    };
+    let fields = call.fields()?;
+    fields.need(&["node"])?;
+    let changed = match node_named(call, fields.text("node")?.unwrap_or_default()) {
+        Some(node) => call.broker.change_member(queue, wish(node)).await,
+        None => unknown_node,
+    };
+    Ok(match changed {
+        Ok(()) => done,
+        Err(error) => failed(reason(&error)),
+    })
+}
+
+/// A pattern of the body, as RabbitMQ's: anywhere in the name.
+fn pattern(text: Option<&str>) -> Result<Regex, Failure> {
+    let text = text.unwrap_or(".*");
+    Regex::new(text).map_err(|error| Failure::Bad(json!(["invalid_regexp", text, error.to_string()])))
+}
+
+fn quorum_queues(catalog: &Catalog) -> impl Iterator<Item = &QueueSpec> {
+    let all = catalog.vhosts().flat_map(|vhost| vhost.queues());
+    all.filter(|spec| spec.queue_type == QueueType::Quorum)
+}
+
+fn has_member(spec: &QueueSpec, node: NodeId) -> bool {
+    spec.members.iter().any(|member| member.node == node)
+}
+
+async fn grow(call: Call) -> Answered {
+    may_change(&call)?;
+    let node = node_named(&call, call.name("node")).filter(|node| call.broker.nodes_running().contains(node));
+    let node = node.ok_or(Failure::NotFound)?;
+    let fields = call.fields()?;
+    fields.need(&["vhost_pattern", "queue_pattern", "strategy"])?;
+    let vhosts = pattern(fields.text("vhost_pattern")?)?;
+    let names = pattern(fields.text("queue_pattern")?)?;
+    let only_even = fields.text("strategy")? == Some("even");
+    let queues: Vec<_> = quorum_queues(&call.broker.catalog())
+        .filter(|spec| vhosts.is_match(&spec.vhost) && names.is_match(&spec.name))
+        .filter(|spec| !has_member(spec, node) && (!only_even || spec.members.len().is_multiple_of(2)))
+        .map(|spec| spec.id)
+        .collect();
+    change_all(&call, queues, MemberChange::Add(node)).await;
+    Ok(Answer::Done)
+}
+
+async fn shrink(call: Call) -> Answered {
+    may_change(&call)?;
+    let Some(node) = node_named(&call, call.name("node")) else {
+        return Ok(Answer::Accepted);
+    };
+    let queues: Vec<_> = quorum_queues(&call.broker.catalog())
+        .filter(|spec| has_member(spec, node))
+        .map(|spec| spec.id)
+        .collect();
+    change_all(&call, queues, MemberChange::Remove(node)).await;
+    Ok(Answer::Accepted)
+}
+
+/// One after the other; one that cannot be changed keeps no other from it.
+async fn change_all(call: &Call, queues: Vec<QueueId>, change: MemberChange) {
+    for queue in queues {
+        if let Err(error) = call.broker.change_member(queue, change).await {
+            tracing::warn!(queue = queue.0, ?change, %error, "the members of a queue are not changed");
+        }
+    }
+}
+
+async fn rebalance(call: Call) -> Answered {
+    let fields = call.fields()?;
+    let vhosts = pattern(fields.text("vhost_pattern")?)?;
+    let names = pattern(fields.text("queue_pattern")?)?;
+    let is_meant = |spec: &QueueSpec| vhosts.is_match(&spec.vhost) && names.is_match(&spec.name);
+    call.broker.rebalance(is_meant).await;
+    Ok(Answer::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_does_not_answer_is_shown_without_numbers() {
+        let view = view("rabbit@a", ReplicaState::Away);
+        assert_eq!(view["Raft State"], "nodedown");
+        assert_eq!(view["Term"], "");
+    }
+}

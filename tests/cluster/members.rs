@@ -1,0 +1,176 @@
+//! Members of quorum queues are added and removed, and every node tells the truth about queues.
+
+use serde_json::{Value, json};
+
+use super::load::Load;
+use crate::support::*;
+
+/// Confirms between two changes.
+const SOME: usize = 500;
+
+fn quorum(size: i32) -> lapin::types::FieldTable {
+    table([
+        ("x-queue-type", text("quorum")),
+        ("x-quorum-initial-group-size", number(size)),
+    ])
+}
+
+fn change(cluster: &Cluster, asked: usize, verb: &str, node: usize) -> u16 {
+    let action = match verb {
+        "POST" => "add",
+        _ => "delete",
+    };
+    let path = format!("/api/queues/quorum/%2f/orders/replicas/{action}");
+    let body = json!({"node": cluster.name(node)}).to_string();
+    cluster.http(asked).call(verb, &path, &body).status
+}
+
+/// The nodes that have a vote, as all members say it; none when they do not agree.
+fn voters(cluster: &Cluster, asked: usize) -> Option<Vec<String>> {
+    let answer = cluster.http(asked).get("/api/queues/quorum/%2f/orders/status");
+    let members = answer.json();
+    let members = members.as_array()?;
+    let is_settled = members.iter().all(|member| {
+        member["Membership"] == "voter" && matches!(member["Raft State"].as_str(), Some("leader" | "follower"))
+    });
+    let names = members
+        .iter()
+        .filter_map(|member| Some(member["Node Name"].as_str()?.to_owned()));
+    is_settled.then(|| names.collect())
+}
+
+async fn has_voters(cluster: &Cluster, asked: usize, nodes: &[usize]) {
+    let names: Vec<_> = nodes.iter().map(|&node| cluster.name(node)).collect();
+    until(&format!("voters are {names:?}"), || {
+        voters(cluster, asked).as_ref() == Some(&names)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_come_and_go_under_load() {
+    let cluster = Cluster::of(3).await;
+    cluster.client(1).await.queue("orders", quorum(1)).await;
+    let load = Load::start(&cluster, "orders");
+    load.confirms(SOME).await;
+    for (asked, verb, node, voters) in [
+        (2, "POST", 2, &[1, 2][..]),
+        (1, "POST", 3, &[1, 2, 3]),
+        (3, "DELETE", 1, &[2, 3]),
+        (1, "POST", 1, &[1, 2, 3]),
+        (2, "DELETE", 2, &[1, 3]),
+        (2, "DELETE", 3, &[1]),
+        (1, "POST", 3, &[1, 3]),
+    ] {
+        let status = change(&cluster, asked, verb, node);
+        assert!(matches!(status, 202 | 204), "{verb} {node}: {status}");
+        has_voters(&cluster, asked, voters).await;
+        load.confirms(SOME).await;
+        load.deliveries(SOME).await;
+    }
+    load.check(&cluster).await;
+}
+
+#[tokio::test]
+async fn the_last_member_and_a_node_that_is_away_are_refused() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.client(1).await.queue("orders", quorum(1)).await;
+    assert_eq!(change(&cluster, 2, "DELETE", 1), 503);
+    cluster.kill9(3);
+    cluster.ready(&[1, 2]).await;
+    assert_eq!(change(&cluster, 2, "POST", 3), 503);
+    let critical = cluster.http(1).get("/api/health/checks/node-is-quorum-critical");
+    assert_eq!(critical.status, 503);
+    assert_eq!(critical.json()["queues"][0]["name"], "orders");
+    let other = cluster.http(2).get("/api/health/checks/node-is-quorum-critical");
+    assert_eq!(other.status, 200);
+}
+
+#[tokio::test]
+async fn a_queue_that_lost_a_member_for_good_gets_another() {
+    let mut cluster = Cluster::of(4).await;
+    cluster.client(1).await.queue("orders", quorum(3)).await;
+    let queue = cluster.queue(1, "orders").expect("it is declared");
+    let names = queue["members"].as_array().expect("members").clone();
+    let is_member = |node: &usize| names.contains(&Value::from(cluster.name(*node)));
+    let lost = [2, 3, 4]
+        .into_iter()
+        .find(is_member)
+        .expect("three of four are members");
+    let rest = cluster.others(lost);
+    cluster.kill9(lost);
+    cluster.ready(&rest).await;
+    let name = cluster.name(lost);
+    cluster.ctl(1, &["forget_cluster_node", &name], 0);
+    has_voters(&cluster, 1, &rest).await;
+}
+
+#[tokio::test]
+async fn every_node_knows_every_queue() {
+    let cluster = Cluster::of(3).await;
+    let client = cluster.client(2).await;
+    client.plain_queue("plain").await;
+    client.queue("orders", quorum(3)).await;
+    for queue in ["plain", "orders"] {
+        for _ in 0..3 {
+            client.send(queue, "x").await;
+        }
+    }
+    let consumer = cluster.client(3).await;
+    let _deliveries = consumer.consume("orders").await;
+    for asked in cluster.all() {
+        until(&format!("node {asked} knows all"), || {
+            let look = |queue| cluster.queue(asked, queue).unwrap_or_default();
+            let (plain, orders) = (look("plain"), look("orders"));
+            plain["node"] == cluster.name(2)
+                && plain["messages_ready"] == 3
+                && orders["messages"] == 3
+                && orders["messages_unacknowledged"] == 3
+                && orders["consumers"] == 1
+                && orders["consumer_details"][0]["channel_details"]["node"] == cluster.name(3)
+        })
+        .await;
+        let overview = cluster.http(asked).get("/api/overview").json();
+        assert_eq!(overview["queue_totals"]["messages"], 6, "{overview}");
+        assert_eq!(overview["object_totals"]["consumers"], 1, "{overview}");
+        assert_eq!(overview["object_totals"]["connections"], 2, "{overview}");
+        let consumers = cluster.http(asked).get("/api/consumers").json();
+        assert_eq!(consumers.as_array().map(Vec::len), Some(1), "{consumers}");
+    }
+}
+
+#[tokio::test]
+async fn operators_place_members_and_leaders() {
+    let cluster = Cluster::of(3).await;
+    let client = cluster.client(1).await;
+    client.queue("orders", quorum(1)).await;
+    let said = cluster.ctl(2, &["add_member", "orders", "rabbit@n2"], 0);
+    assert_eq!(said, "Adding a replica for queue orders on node rabbit@n2...\n");
+    has_voters(&cluster, 1, &[1, 2]).await;
+    let said = cluster.ctl(1, &["grow", "rabbit@n3", "all", "-q"], 0);
+    assert_eq!(said, "vhost\tname\tsize\tresult\n/\torders\t3\tok\n");
+    has_voters(&cluster, 1, &[1, 2, 3]).await;
+    cluster.ctl(1, &["check_if_node_is_quorum_critical"], 0);
+    cluster.ctl(1, &["transfer_leadership", "orders", "rabbit@n3"], 0);
+    until("node 3 leads", || {
+        cluster
+            .queue(1, "orders")
+            .is_some_and(|queue| queue["leader"] == "rabbit@n3")
+    })
+    .await;
+    for name in ["other", "third"] {
+        client.queue(name, quorum(3)).await;
+        cluster.ctl(1, &["transfer_leadership", name, "rabbit@n3"], 0);
+    }
+    let said = cluster.ctl(3, &["rebalance", "quorum", "-q", "--formatter", "csv"], 0);
+    let rows = "\"rabbit@n1\",\"1\"\n\"rabbit@n2\",\"1\"\n\"rabbit@n3\",\"1\"\n";
+    assert_eq!(said, format!("\"Node name\",\"Number of quorum queues\"\n{rows}"));
+    let said = cluster.ctl(1, &["shrink", "rabbit@n3", "-q"], 0);
+    let rows = "/\torders\t2\tok\n/\tother\t2\tok\n/\tthird\t2\tok\n";
+    assert_eq!(said, format!("vhost\tname\tsize\tresult\n{rows}"));
+    has_voters(&cluster, 2, &[1, 2]).await;
+    let said = cluster.ctl(1, &["check_if_node_is_quorum_critical"], 69);
+    assert!(said.contains("queue 'orders' in vhost '/'"), "{said}");
+    let said = cluster.ctl(3, &["quorum_status", "orders", "--formatter", "csv", "-s"], 0);
+    assert_eq!(said.lines().count(), 2, "{said}");
+}
