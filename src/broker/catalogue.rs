@@ -24,13 +24,15 @@ use crate::router::Target;
 use crate::spec::policy::{Subject, queue_settings};
 use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSettings, QueueSpec, QueueType};
 use crate::store::OwnerId;
-use crate::types::{Reply, ReplyCode, UserName, VhostName};
+use crate::types::{Refusal, Reply, ReplyCode, UserName, VhostName};
 
 /// Effects on queues that wait for the other changes of a command.
 type Effects = Vec<(Arc<QueueHandle>, Deferred)>;
 
 /// How long a command may take to reach a majority.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How long the leader may take to say how far the log is.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// How long it rests while nobody leads.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -57,11 +59,12 @@ impl Broker {
     {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            let (command, answer) = {
-                let catalog = self.catalog();
-                let (command, answer) = decide(&catalog).map_err(Into::into)?;
-                (command.filter(|command| !catalog.has_already(command)), answer)
-            };
+            let (command, answer) = self
+                .look(|catalog| {
+                    let (command, answer) = decide(catalog).map_err(Into::into)?;
+                    Ok::<_, BrokerError>((command.filter(|command| !catalog.has_already(command)), answer))
+                })
+                .await?;
             let Some(mut command) = command else {
                 return Ok(answer);
             };
@@ -71,6 +74,24 @@ impl Broker {
                 Err(BrokerError::Catalog(CatalogError::Raced(_))) if Instant::now() < deadline => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// Looks at the catalogue. What is not there may have been declared on another node just now: this
+    /// one asks the leader how far the log is, and looks once more.
+    ///
+    /// # Errors
+    /// What `look` said.
+    pub async fn look<T, E: Refusal>(&self, mut look: impl FnMut(&Catalog) -> Result<T, E>) -> Result<T, E> {
+        let first = look(&self.catalog());
+        match first {
+            Err(error) if error.reply().code == ReplyCode::NotFound && !self.leads_catalogue() => {
+                match self.is_caught_up(Instant::now() + LOOK_AGAIN).await {
+                    true => look(&self.catalog()),
+                    false => Err(error),
+                }
+            }
+            first => first,
         }
     }
 

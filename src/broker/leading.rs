@@ -57,6 +57,8 @@ pub struct Serving {
     group: Group<Ledger>,
     /// Nodes that have yet to say what their clients hold; `None` when that is over.
     gathering: Option<FxHashSet<NodeId>>,
+    /// Another is to lead: what was delivered is written down, and must stay all there is.
+    is_over: bool,
     /// Whether the lease was held when this run of the machine asked.
     lease: Option<bool>,
     /// A consumer was passed over for want of the lease.
@@ -66,7 +68,7 @@ pub struct Serving {
 impl Serving {
     /// Whether a delivery may be made now.
     pub fn may_deliver(&mut self, broker: &Broker) -> bool {
-        if self.gathering.is_some() {
+        if self.is_over || self.gathering.is_some() {
             return false;
         }
         let held = *self.lease.get_or_insert_with(|| broker.nodes.holds_lease(&self.group));
@@ -188,6 +190,7 @@ impl QueueHandle {
                 group: group.clone(),
                 // The desk of this node has yet to sit down.
                 gathering: Some(FxHashSet::default()),
+                is_over: false,
                 lease: None,
                 lapsed: false,
             },
@@ -248,11 +251,45 @@ impl QueueHandle {
                 }
             }
             leading.serving.gathering = None;
+            if leading.serving.is_over {
+                return;
+            }
             let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
             deferred
         };
         self.changed.notify_waiters();
         self.serve_calls(broker);
+        if !deferred.is_empty() {
+            broker.carry_out(self, deferred);
+        }
+    }
+
+    /// Another is to lead: nothing more goes out, and what was delivered is written down exactly, so
+    /// that nothing else is flagged.
+    pub(super) fn close_up(self: &Arc<Self>, broker: &Arc<Broker>) {
+        let mut state = self.state.lock();
+        if let Seat::Leading(leading) = &mut state.seat {
+            leading.serving.is_over = true;
+            // There are no effects: nothing is delivered or dropped.
+            self.run(broker, &mut state, |machine, _, sink| machine.stop(sink));
+        }
+    }
+
+    /// This node goes on leading after all.
+    pub(super) fn open_again(self: &Arc<Self>, broker: &Arc<Broker>) {
+        let deferred = {
+            let mut state = self.state.lock();
+            let Seat::Leading(leading) = &mut state.seat else {
+                return;
+            };
+            leading.serving.is_over = false;
+            if leading.serving.gathering.is_some() {
+                return;
+            }
+            let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
+            deferred
+        };
+        self.changed.notify_waiters();
         if !deferred.is_empty() {
             broker.carry_out(self, deferred);
         }

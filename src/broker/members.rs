@@ -263,12 +263,12 @@ impl Broker {
         group: &Group<Ledger>,
         heir: NodeId,
     ) -> Option<()> {
-        // What was delivered is written down exactly: nothing else is flagged.
-        queue.with(self, |machine, _, sink| machine.stop(sink));
+        queue.close_up(self);
         match group.transfer_leader(heir).await {
             Ok(()) => Some(()),
             Err(error) => {
                 tracing::debug!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "leadership was not handed over");
+                queue.open_again(self);
                 None
             }
         }

@@ -244,8 +244,7 @@ impl Broker {
                 .into_iter()
                 .find(|node| *node != self.nodes.us() && self.nodes.is_alive(*node));
             let Some(other) = other else { continue };
-            // What was delivered is written down exactly: nothing else is flagged.
-            queue.with(self, |machine, _, sink| machine.stop(sink));
+            queue.close_up(self);
             let turn = self.replicas.opening.clone();
             leaving.push(tasks::spawn("handing over", async move {
                 let _turn = turn.acquire_owned().await;

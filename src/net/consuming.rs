@@ -41,8 +41,8 @@ impl Session {
             has_reply_consumer,
             global_prefetch,
         };
-        let plan = basic_consume(&self.broker.catalog(), &identity.who(), state, &method, rand::random);
-        match plan.map_err(refusal)? {
+        let look = |catalog: &_| basic_consume(catalog, &identity.who(), state, &method, rand::random);
+        match self.broker.look(look).await.map_err(refusal)? {
             ConsumePlan::ReplyTo { tag } => self.consume_replies(number, tag, method.nowait),
             ConsumePlan::Queue(spec) => self.consume_queue(number, spec, method.nowait).await,
         }
@@ -153,7 +153,8 @@ impl Session {
     pub(super) async fn get(&mut self, number: u16, method: BasicGet) -> Result<(), Reply> {
         let identity = self.who()?;
         let last = self.channel(number)?.last_queue.clone();
-        let name = basic_get(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
+        let look = |catalog: &_| basic_get(catalog, &identity.who(), last.as_deref(), &method);
+        let name = self.broker.look(look).await.map_err(refusal)?;
         let queue = self.live_queue(identity.vhost(), &name)?;
         let Get::Message {
             message,

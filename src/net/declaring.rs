@@ -77,7 +77,7 @@ impl Session {
         let rules = QueueRules::of(self.broker.config());
         let plan = |catalog: &_| queue_declare(catalog, &identity.who(), rules, &method, rand::random);
         // Most declares are of queues that are there: those need no turn at the catalogue.
-        let found = plan(&self.broker.catalog()).map_err(refusal)?;
+        let found = self.broker.look(plan).await.map_err(refusal)?;
         let name = match &found {
             QueuePlan::ReplyTo => return self.declared(channel, &method, declare::REPLY_TO.into(), (0, 1)),
             QueuePlan::ReplyConsumer(name) => {
@@ -127,7 +127,8 @@ impl Session {
     pub(super) async fn purge_queue(&mut self, channel: u16, method: QueuePurge) -> Result<(), Reply> {
         let identity = self.who()?;
         let last = self.channel(channel)?.last_queue.clone();
-        let name = queue_purge(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
+        let look = |catalog: &_| queue_purge(catalog, &identity.who(), last.as_deref(), &method);
+        let name = self.broker.look(look).await.map_err(refusal)?;
         let queue = self.live_queue(identity.vhost(), &name)?;
         let message_count = self.broker.purge(&queue).await? as u32;
         self.answer(channel, method.nowait, QueuePurgeOk { message_count });
