@@ -286,7 +286,8 @@ impl Broker {
 
     /// This node's member of a queue's group.
     pub(super) fn replica_report(&self, queue: QueueId) -> Option<ReplicaReport> {
-        let status = self.replicas.group(queue)?.status();
+        let group = self.replicas.group(queue)?;
+        let status = group.status();
         let role = match status.leadership.role {
             Role::Leader => "leader",
             Role::Follower => "follower",
@@ -296,7 +297,7 @@ impl Broker {
         };
         Some(ReplicaReport {
             role: role.to_owned(),
-            is_voter: status.voters.contains(&self.us()),
+            is_voter: group.is_voter(),
             last_index: status.last_index.unwrap_or(0),
             applied: status.applied.unwrap_or(0),
             committed: status.committed.unwrap_or(0),

@@ -179,13 +179,13 @@ impl Broker {
         group: &Group<Ledger>,
         node: NodeId,
     ) -> Option<Result<(), MemberError>> {
-        if self.members_of(queue).contains(&node) {
-            return Some(Ok(()));
-        }
         let is_there = self.catalog().nodes().contains_key(&node)
             && (node == self.us() || self.ask_for_replica(node, queue.spec.id).await.is_some());
         if !is_there {
             return Some(Err(MemberError::NotRunning));
+        }
+        if self.members_of(queue).contains(&node) {
+            return Some(Ok(()));
         }
         // What it voted for when it was a member before, it does not know any more.
         leave_group(group, node).await.ok()?;

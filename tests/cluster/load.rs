@@ -122,7 +122,13 @@ impl Load {
         let drained = async {
             loop {
                 let complete = seen(&self.history, |history| history.is_complete());
-                if complete && client.ready(&self.queue).await == 0 {
+                // What comes again is to be acked again: consumers that end give it back.
+                let is_empty = || {
+                    cluster
+                        .queue(node, &self.queue)
+                        .is_some_and(|queue| queue["messages"] == 0)
+                };
+                if complete && is_empty() {
                     break;
                 }
                 sleep(AGAIN).await;

@@ -71,6 +71,37 @@ async fn members_come_and_go_under_load() {
     load.check(&cluster).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dead_member_is_removed_and_comes_back_as_another() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.client(1).await.queue("orders", quorum(3)).await;
+    let leader = cluster.leader(1, "orders", &cluster.all()).await;
+    let load = Load::start(&cluster, "orders");
+    load.confirms(SOME).await;
+    let rest = cluster.others(leader);
+    let (dead, other) = (rest[0], rest[1]);
+    cluster.kill9(dead);
+    let mut alive = [leader, other];
+    alive.sort_unstable();
+    cluster.ready(&alive).await;
+    assert_eq!(change(&cluster, other, "DELETE", dead), 202);
+    has_voters(&cluster, leader, &alive).await;
+    load.confirms(SOME).await;
+    cluster.start(dead);
+    cluster.all_ready().await;
+    load.confirms(SOME).await;
+    has_voters(&cluster, dead, &alive).await;
+    assert_eq!(change(&cluster, dead, "POST", dead), 204);
+    has_voters(&cluster, leader, &cluster.all()).await;
+    // The new member's vote counts.
+    cluster.kill9(leader);
+    load.confirms(SOME).await;
+    cluster.start(leader);
+    cluster.all_ready().await;
+    load.deliveries(SOME).await;
+    load.check(&cluster).await;
+}
+
 #[tokio::test]
 async fn the_last_member_and_a_node_that_is_away_are_refused() {
     let mut cluster = Cluster::of(3).await;

@@ -251,6 +251,15 @@ impl<M: Machine> Group<M> {
             })
     }
 
+    /// Whether this node is a voter, also if a change of the voters that was begun does not end.
+    pub fn is_voter(&self) -> bool {
+        let metrics = self.0.raft.metrics();
+        let now = metrics.borrow_watched();
+        let configurations = now.membership_config.membership().get_joint_config();
+        // One that has heard of no voters yet has no configuration at all.
+        !configurations.is_empty() && configurations.iter().all(|voters| voters.contains(&self.0.node))
+    }
+
     /// Adds a member without a vote, or does nothing if it is one; it catches up from then on.
     pub async fn add_learner(&self, node: NodeId) -> Result<(), GroupError> {
         let _one = self.0.changing.lock().await;
