@@ -549,3 +549,120 @@ fn read_text(input: &mut Input<'_>) -> Option<String> {
     let len = usize::try_from(input.number()?).ok()?;
     Some(std::str::from_utf8(input.take(len)?).ok()?.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::types::{MessageParts, Traits};
+
+    fn message(body: &[u8]) -> Message {
+        let parts = MessageParts {
+            exchange: b"exchange",
+            routing_key: b"key",
+            properties: &[0, 0],
+            traits: Traits::default(),
+        };
+        Message::new(parts, body, &mut Vec::new())
+    }
+
+    fn read_all(bytes: Vec<u8>) -> Vec<Frame> {
+        let message = Bytes::from(bytes);
+        let read: Result<Vec<_>, _> = frames(&message).collect();
+        read.expect("what was written can be read")
+    }
+
+    #[test]
+    fn what_is_at_stake_comes_over_whole() {
+        let wish = Wish {
+            key: 7,
+            tag: "ctag",
+            prefetch: Some(10),
+            no_ack: false,
+            exclusive: true,
+            priority: -3,
+        };
+        let mut bytes = vec![FORMAT];
+        let held = vec![(7, 1), (0, u64::MAX / 2)];
+        attach(
+            &mut bytes,
+            QueueId(5),
+            9,
+            11,
+            std::iter::once(wish),
+            held.clone().into_iter(),
+        );
+        lead(&mut bytes, QueueId(6), 9);
+        let frames = read_all(bytes);
+        assert_eq!(frames.iter().map(|frame| frame.queue.0).collect::<Vec<_>>(), [5, 6]);
+        let What::Attach(read) = &frames[0].what else {
+            panic!("not an attach: {:?}", frames[0]);
+        };
+        assert_eq!((read.term, read.producer, &read.held), (9, 11, &held));
+        let [consumer] = &read.consumers[..] else {
+            panic!("one consumer: {:?}", read.consumers);
+        };
+        assert_eq!(
+            (consumer.key, consumer.tag.as_str(), consumer.prefetch),
+            (7, "ctag", Some(10))
+        );
+        assert_eq!(
+            (consumer.no_ack, consumer.exclusive, consumer.priority),
+            (false, true, -3)
+        );
+        assert!(matches!(frames[1].what, What::Lead { term: 9 }));
+    }
+
+    proptest! {
+        #[test]
+        fn publishes_settles_and_deliveries_come_over_whole(
+            bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20),
+            slots in prop::collection::vec((any::<u32>(), any::<u64>()), 0..50),
+            first in any::<u64>(),
+        ) {
+            let messages: Vec<_> = bodies.iter().map(|body| message(body)).collect();
+            let slots: Vec<_> = slots.into_iter().map(Slot::from_parts).collect();
+            let mut bytes = vec![FORMAT];
+            publish(&mut bytes, QueueId(1), first, &messages);
+            settle(&mut bytes, QueueId(1), first, Outcome::Requeue, true, &slots);
+            for (slot, message) in slots.iter().zip(&messages) {
+                let delivered = Delivered { slot: *slot, redelivered: true, delivery_count: 3 };
+                deliver(&mut bytes, QueueId(1), 4, delivered, message);
+            }
+            let mut frames = read_all(bytes).into_iter();
+            let is_published = matches!(
+                frames.next().map(|frame| frame.what),
+                Some(What::Publish { first: read, messages: came }) if read == first
+                    && came.iter().zip(&bodies).all(|(came, body)| {
+                        Message::from_stored(came).is_ok_and(|came| came.body() == &body[..])
+                    })
+                    && came.len() == bodies.len()
+            );
+            prop_assert!(is_published);
+            let is_settled = matches!(
+                frames.next().map(|frame| frame.what),
+                Some(What::Settle { batch, outcome: Outcome::Requeue, is_again: true, slots: came })
+                    if batch == first && came == slots
+            );
+            prop_assert!(is_settled);
+            for ((slot, body), frame) in slots.iter().zip(&bodies).zip(frames) {
+                let is_delivered = matches!(
+                    frame.what,
+                    What::Deliver { key: 4, delivered, message } if delivered.slot == *slot
+                        && Message::from_stored(&message).is_ok_and(|came| came.body() == &body[..])
+                );
+                prop_assert!(is_delivered);
+            }
+        }
+
+        /// Reading ends, without a panic, whatever came.
+        #[test]
+        fn garbage_is_refused(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            for bytes in [bytes.clone(), [&[FORMAT], &bytes[..]].concat()] {
+                let message = Bytes::from(bytes);
+                prop_assert!(frames(&message).count() <= message.len() + 1);
+            }
+        }
+    }
+}
