@@ -424,7 +424,7 @@ impl Seated {
             };
             // A channel that is closed gives back all that is held for it.
             hand_over(&mut out, queue, &self.consumer, handed, &arrived.message);
-            self.untold += arrived.message.memory() as u64;
+            self.untold += arrived.message.stored_len() as u64;
         }
         out.finish();
         match self.untold >= WINDOW / 4 {

@@ -20,9 +20,9 @@ use crate::journal::raft::Election;
 use crate::types::{NodeId, QueueId};
 
 /// How long each member waits for the one before it.
-const TURN: Duration = Duration::from_millis(300);
+const TURN: Duration = Duration::from_millis(200);
 /// After how long all take turns again.
-const ROUND: Duration = Duration::from_millis(1000);
+const ROUND: Duration = Duration::from_millis(600);
 /// How long a member waits for word of the leader before it takes part at all.
 const SETTLE: Duration = Duration::from_millis(50);
 
@@ -44,8 +44,18 @@ struct Known {
     members: Vec<NodeId>,
     leader: Option<NodeId>,
     due: Option<Instant>,
-    /// It was not tried since the leader was suspected.
-    is_first: bool,
+    turn: Turn,
+}
+
+/// How a group without a leader is looked at next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Turn {
+    /// Its leader is suspected: the first member insists, the others wait for it.
+    Gone,
+    /// It was just opened: the first member asks, the others wait for it.
+    Fresh,
+    /// Whoever waits asks.
+    Again,
 }
 
 impl State {
@@ -71,7 +81,7 @@ impl Elections {
             members: Vec::new(),
             leader: None,
             due: None,
-            is_first: false,
+            turn: Turn::Fresh,
         });
         known.members = members.to_vec();
         if known.leader.is_none() && known.due.is_none() {
@@ -124,7 +134,7 @@ impl Elections {
             .filter(|(_, known)| known.leader == Some(node))
             .map(|(queue, known)| {
                 known.leader = None;
-                known.is_first = true;
+                known.turn = Turn::Gone;
                 *queue
             })
             .collect();
@@ -150,22 +160,23 @@ impl Elections {
             alive.sort_by_key(|node| rank(queue, *node));
             let has_majority = 2 * alive.len() > known.members.len();
             let place = alive.iter().position(|node| *node == us);
-            let next = match place {
-                // The first round is staggered by the first look.
-                Some(place) if known.is_first && place > 0 => now + TURN * place as u32,
-                _ => now + ROUND + TURN * place.unwrap_or(0) as u32,
+            let has_turn = match place {
+                Some(place) => known.turn == Turn::Again || place == 0,
+                None => false,
             };
-            let may_ask = has_majority && place.is_some_and(|place| !known.is_first || place == 0);
-            if may_ask {
-                asked.push((
-                    queue,
-                    match known.is_first {
-                        true => Election::LeaderGone,
-                        false => Election::LeaderSilent,
-                    },
-                ));
+            let wait = TURN * place.unwrap_or(0) as u32;
+            let next = match has_turn {
+                true => now + ROUND + wait,
+                false => now + wait.max(TURN),
+            };
+            if has_turn && has_majority {
+                let why = match known.turn {
+                    Turn::Gone => Election::LeaderGone,
+                    Turn::Fresh | Turn::Again => Election::LeaderSilent,
+                };
+                asked.push((queue, why));
             }
-            known.is_first = false;
+            known.turn = Turn::Again;
             state.schedule(queue, Some(next));
         }
         asked

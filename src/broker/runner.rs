@@ -577,7 +577,7 @@ impl QueueSink<'_> {
     }
 
     fn deliver_to_guest(&mut self, guest: &Guest, delivery: &Delivery<'_>) {
-        let bytes = delivery.message.memory() as u64;
+        let bytes = delivery.message.stored_len() as u64;
         guest.on_the_way.fetch_add(bytes, Ordering::Relaxed);
         guest.out.with(|buffer| {
             let sent = wire::Delivered {

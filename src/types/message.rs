@@ -162,6 +162,12 @@ impl Message {
         self.copied(parts, Deaths(died | deliveries))
     }
 
+    /// Bytes of the stored form.
+    pub fn stored_len(&self) -> usize {
+        let (head, [rest, large]) = self.stored();
+        head.len() + rest.len() + large.len()
+    }
+
     /// The stored form in pieces, to be written one after the other: head, names and properties
     /// (and small body), large body.
     pub fn stored(&self) -> ([u8; STORED_HEAD], [&[u8]; 2]) {
