@@ -41,6 +41,8 @@ mod replicas;
 pub mod reply_to;
 pub mod route;
 pub mod runner;
+#[cfg(test)]
+mod simulation;
 mod timers;
 pub mod vhosts;
 
