@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -34,6 +35,9 @@ const GATHER: Duration = Duration::from_millis(500);
 /// What a record has around a message, generously.
 const AROUND: usize = 64 * 1024;
 
+/// Machines that led on this node since its start.
+static INCARNATIONS: AtomicU64 = AtomicU64::new(0);
+
 /// See the head of this file.
 pub struct Leading {
     pub machine: Machine,
@@ -42,6 +46,8 @@ pub struct Leading {
     pub serving: Serving,
     group: Group<Ledger>,
     pub term: u64,
+    /// Tells it from others in the same term.
+    incarnation: u64,
     /// Batches of records given to the group, and come back from it.
     submitted: u64,
     landed: u64,
@@ -98,10 +104,14 @@ impl Leading {
         };
         self.submitted += 1;
         let (queue, broker) = (Arc::downgrade(queue), Arc::downgrade(broker));
-        let (term, flight) = (self.term, self.submitted);
-        self.group.submit(batch, move |result| {
+        let flight = Flight {
+            incarnation: self.incarnation,
+            flight: self.submitted,
+            mark,
+        };
+        self.group.submit_in(self.term, batch, move |result| {
             if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
-                queue.landed(&broker, Flight { term, flight, mark }, result);
+                queue.landed(&broker, flight, result);
             }
         });
     }
@@ -109,6 +119,11 @@ impl Leading {
     /// A desk's batch was settled; it is to hear when that is committed.
     pub fn settling(&mut self, node: NodeId, batch: u64) {
         self.settling.push_back((self.submitted + 1, node, batch));
+    }
+
+    /// The same for a batch that was settled here before.
+    pub fn settled_before(&mut self, node: NodeId, batch: u64) {
+        self.settling.push_back((self.submitted, node, batch));
     }
 
     /// What was recorded by now is committed up to this batch: who hears of settled ones.
@@ -145,7 +160,7 @@ pub struct Settling {
 
 /// Records on their way.
 struct Flight {
-    term: u64,
+    incarnation: u64,
     flight: u64,
     mark: Option<u64>,
 }
@@ -193,6 +208,7 @@ impl QueueHandle {
             },
             group: group.clone(),
             term,
+            incarnation: INCARNATIONS.fetch_add(1, Ordering::Relaxed),
             submitted: 0,
             landed: 0,
             settling: VecDeque::new(),
@@ -262,11 +278,11 @@ impl QueueHandle {
         }
     }
 
-    /// This node does not lead (any more).
-    pub(super) fn step_down(&self, term: Option<u64>) {
+    /// This node does not lead (any more), or what led is to be made anew.
+    pub(super) fn step_down(&self, incarnation: Option<u64>) {
         let mut state = self.state.lock();
         if let Seat::Leading(leading) = &state.seat
-            && term.is_none_or(|term| term == leading.term)
+            && incarnation.is_none_or(|incarnation| incarnation == leading.incarnation)
         {
             self.leave_seat(&mut state);
             drop(state);
@@ -439,7 +455,7 @@ impl QueueHandle {
         deferred
     }
 
-    fn tell_settled(&self, broker: &Broker, state: &mut State) {
+    pub(super) fn tell_settled(&self, broker: &Broker, state: &mut State) {
         let Seat::Leading(leading) = &mut state.seat else {
             return;
         };
@@ -469,11 +485,11 @@ impl QueueHandle {
             Ok(applied) if applied.output.dropped.is_empty() => applied.output,
             Ok(_) => {
                 tracing::error!(queue = %self.spec.name, vhost = %self.spec.vhost, "the queue and its ledger differ; it is made anew");
-                return self.lost(broker, flight.term);
+                return self.lost(broker, flight.incarnation);
             }
             Err(error) => {
                 tracing::debug!(queue = %self.spec.name, %error, "records were not committed");
-                return self.lost(broker, flight.term);
+                return self.lost(broker, flight.incarnation);
             }
         };
         let deferred = {
@@ -481,7 +497,7 @@ impl QueueHandle {
             let Seat::Leading(leading) = &mut state.seat else {
                 return;
             };
-            if leading.term != flight.term {
+            if leading.incarnation != flight.incarnation {
                 return;
             }
             leading.landed = flight.flight;
@@ -526,8 +542,8 @@ impl QueueHandle {
     }
 
     /// The machine is ahead of a log that lost something.
-    fn lost(self: &Arc<Self>, broker: &Arc<Broker>, term: u64) {
-        self.step_down(Some(term));
+    fn lost(self: &Arc<Self>, broker: &Arc<Broker>, incarnation: u64) {
+        self.step_down(Some(incarnation));
         broker.replicas.look_again(self.spec.id);
     }
 }

@@ -289,13 +289,7 @@ impl QueueHandle {
                 self.gathered(broker, term, Some(node));
                 Deferred::default()
             }
-            What::Attach(attach) => {
-                let term = attach.term;
-                let deferred = self.on_attach(broker, &mut state, from, attach);
-                drop(state);
-                self.gathered(broker, term, Some(node));
-                deferred
-            }
+            What::Attach(attach) => self.on_attach(broker, &mut state, from, attach),
             What::Consume { call, wish } => {
                 let check = state.machine().map(|machine| machine.check_consume(wish.exclusive));
                 if let Some(Err(error)) = check {
@@ -391,7 +385,11 @@ impl QueueHandle {
     ) -> Deferred {
         let guest = state.guests.entry(node).or_default();
         if batch <= guest.settled {
-            // It came before the link broke; that it is committed is told as for any other.
+            // It came before the link broke; the answer may have been lost with it.
+            if let Seat::Leading(leading) = &mut state.seat {
+                leading.settled_before(node, batch);
+            }
+            self.tell_settled(broker, state);
             return Deferred::default();
         }
         guest.settled = batch;

@@ -18,7 +18,7 @@ pub struct Checker {
     last_fresh: BTreeMap<(u64, Key), u64>,
     /// Clients have said that they are done with it,
     ended: BTreeSet<Id>,
-    /// and have heard that this is kept.
+    /// and this is committed.
     settled: BTreeSet<Id>,
     violations: Vec<String>,
     /// Everything that clients saw, in order.
@@ -78,11 +78,10 @@ impl Checker {
         }
     }
 
-    /// It has heard that this is kept.
-    pub fn kept(&mut self, id: Id, outcome: Outcome) {
-        if outcome != Outcome::Requeue {
-            self.settled.insert(id);
-        }
+    /// It is committed that the message is gone.
+    pub fn kept(&mut self, id: Id) {
+        self.tell(format!("{id:?} is gone for good"));
+        self.settled.insert(id);
     }
 
     /// The queue is drained.

@@ -103,6 +103,8 @@ impl World {
         for batch in &desk.settles {
             sim.tell(us, to, batch.message(true));
         }
+        // Nothing more that must be heard before the first delivery.
+        sim.tell(us, to, Message::Nothing { term });
         for (number, id) in &desk.unanswered {
             sim.tell(us, to, Message::Publish { number: *number, id: *id });
         }
@@ -275,13 +277,7 @@ impl World {
 
     pub fn on_settled(&mut self, us: NodeId, up_to: u64) {
         let Some(desk) = self.desk(us) else { return };
-        let mut kept = Vec::new();
-        while let Some(batch) = desk.settles.pop_front_if(|batch| batch.number <= up_to) {
-            kept.extend(batch.slots.into_iter().map(|(_, id)| (id, batch.outcome)));
-        }
-        for (id, outcome) in kept {
-            self.checker.kept(id, outcome);
-        }
+        while desk.settles.pop_front_if(|batch| batch.number <= up_to).is_some() {}
     }
 }
 
@@ -291,7 +287,7 @@ impl Batch {
             batch: self.number,
             outcome: self.outcome,
             is_again,
-            slots: self.slots.iter().map(|(slot, _)| *slot).collect(),
+            slots: self.slots.clone(),
         }
     }
 }

@@ -35,10 +35,14 @@ pub struct Leading {
     door: Door,
     group: Group<Ledger>,
     pub term: u64,
+    /// Tells it from others in the same term.
+    incarnation: u64,
     submitted: u64,
     landed: u64,
     settling: VecDeque<(u64, NodeId, u64)>,
     again: Vec<(u64, Waiting)>,
+    /// Messages that are gone with these records.
+    gone: Vec<(u64, Id)>,
     gathering: Option<BTreeSet<NodeId>>,
     /// A consumer was passed over for want of the lease.
     lapsed: bool,
@@ -113,7 +117,7 @@ impl Sink for Effects<'_> {
 
 impl Leading {
     /// The machine out of the ledger.
-    fn of(group: &Group<Ledger>, term: u64, gathering: BTreeSet<NodeId>, is_gated: bool) -> Self {
+    fn of(group: &Group<Ledger>, term: u64, incarnation: u64, gathering: BTreeSet<NodeId>, is_gated: bool) -> Self {
         let ledger = group.machine();
         let queue = Queue::recover(
             QueueType::Quorum,
@@ -132,10 +136,12 @@ impl Leading {
             door: Door::new(ledger.producers().clone()),
             group: group.clone(),
             term,
+            incarnation,
             submitted: 0,
             landed: 0,
             settling: VecDeque::new(),
             again: Vec::new(),
+            gone: Vec::new(),
             gathering: Some(gathering),
             lapsed: false,
             guests: BTreeMap::new(),
@@ -188,13 +194,15 @@ impl World {
     /// A node leads the group, and its ledger has all that is committed.
     pub fn lead(&mut self, sim: &Sim, us: NodeId, term: u64) {
         self.step_down(us, None);
+        self.last_incarnation += 1;
+        let incarnation = self.last_incarnation;
         let mut gathering = self.alive(us);
         gathering.insert(us);
         let Some(running) = &mut self.node(us).running else { return };
         let is_gated = sim.broken() != Some(Broken::Mark);
-        let leading = Leading::of(&running.group, term, gathering.clone(), is_gated);
+        let leading = Leading::of(&running.group, term, incarnation, gathering.clone(), is_gated);
         running.leading = Some(leading);
-        self.checker.tell(format!("{us} leads in term {term}"));
+        self.checker.tell(format!("node {us:?} leads in term {term}"));
         for node in gathering {
             sim.tell(us, node, Message::Lead { term });
         }
@@ -222,12 +230,12 @@ impl World {
         self.run(sim, us, |(queue, _, sink)| queue.unstall_all(NOW, sink));
     }
 
-    /// A node does not lead (any more, in this term).
-    pub fn step_down(&mut self, us: NodeId, term: Option<u64>) {
+    /// A node does not lead (any more), or what led is to be made anew.
+    pub fn step_down(&mut self, us: NodeId, incarnation: Option<u64>) {
         let Some(running) = &mut self.node(us).running else { return };
-        let is_meant = |leading: &mut Leading| term.is_none_or(|term| term == leading.term);
+        let is_meant = |leading: &mut Leading| incarnation.is_none_or(|one| one == leading.incarnation);
         if let Some(leading) = running.leading.take_if(is_meant) {
-            self.checker.tell(format!("{us} leads no more in term {}", leading.term));
+            self.checker.tell(format!("node {us:?} leads no more in term {}", leading.term));
         }
     }
 
@@ -291,14 +299,14 @@ impl World {
             });
         }
         let Some(leading) = self.leading(us) else { return Some(result) };
-        let mark = leading.records.mark();
+        let (mark, incarnation) = (leading.records.mark(), leading.incarnation);
         if let Some(batch) = leading.records.take() {
             leading.submitted += 1;
             let flight = leading.submitted;
             let sim = sim.clone();
-            leading.group.submit(batch, move |result| {
+            leading.group.submit_in(term, batch, move |result| {
                 sim.input(us, move |sim, world| {
-                    world.landed(sim, us, (term, flight, mark), result);
+                    world.landed(sim, us, (incarnation, flight, mark), result);
                 });
             });
         }
@@ -323,7 +331,7 @@ impl World {
         &mut self,
         sim: &Sim,
         us: NodeId,
-        (term, flight, mark): (u64, u64, Option<u64>),
+        (incarnation, flight, mark): (u64, u64, Option<u64>),
         result: Result<Applied<ledger::Applied>, ProposeError>,
     ) {
         let applied = match result {
@@ -331,15 +339,19 @@ impl World {
             Ok(applied) => {
                 let what = format!("queue and ledger differ at {us}: {:?}", applied.output.dropped);
                 self.checker.violated(what);
-                return self.lost(us, term);
+                return self.lost(us, incarnation);
             }
-            Err(_) => return self.lost(us, term),
+            Err(_) => return self.lost(us, incarnation),
         };
         let Some(leading) = self.leading(us) else { return };
-        if leading.term != term {
+        if leading.incarnation != incarnation {
             return;
         }
         leading.landed = flight;
+        let gone: Vec<Id> = leading.gone.extract_if(.., |(with, _)| *with <= flight).map(|(_, id)| id).collect();
+        for id in gone {
+            self.checker.kept(id);
+        }
         self.run(sim, us, |(queue, _, sink)| {
             if let Some(mark) = mark {
                 queue.marked(NOW, mark, sink);
@@ -363,8 +375,8 @@ impl World {
     }
 
     /// The machine is ahead of a log that lost something.
-    fn lost(&mut self, us: NodeId, term: u64) {
-        self.step_down(us, Some(term));
+    fn lost(&mut self, us: NodeId, incarnation: u64) {
+        self.step_down(us, Some(incarnation));
         if let Some(running) = &self.node(us).running {
             running.look.notify_one();
         }
@@ -384,11 +396,7 @@ impl World {
                 sim.tell(us, from, Message::Lead { term });
             }
             Message::Nothing { term } => self.gathered(sim, us, term, Some(from)),
-            Message::Attach(attach) => {
-                let term = attach.term;
-                self.on_attach(sim, us, from, attach);
-                self.gathered(sim, us, term, Some(from));
-            }
+            Message::Attach(attach) => self.on_attach(sim, us, from, attach),
             Message::Consume { key, prefetch } => self.take_on(sim, us, from, key, prefetch),
             Message::Cancel { key } => {
                 let guest = leading.guests.get_mut(&from);
@@ -456,27 +464,40 @@ impl World {
         batch: u64,
         outcome: Outcome,
         is_again: bool,
-        mut slots: Vec<Slot>,
+        slots: Vec<(Slot, Id)>,
     ) {
         let Some(leading) = self.leading(us) else { return };
         let guest = leading.guests.entry(node).or_default();
         if batch <= guest.settled {
-            return;
+            leading.settling.push_back((leading.submitted, node, batch));
+            return self.tell_settled(sim, us);
         }
         guest.settled = batch;
-        for slot in &slots {
+        for (slot, _) in &slots {
             guest.gets.remove(&slot.seq());
         }
-        leading.settling.push_back((leading.submitted + 1, node, batch));
-        self.run(sim, us, |(queue, _, sink)| {
+        let flight = leading.submitted + 1;
+        leading.settling.push_back((flight, node, batch));
+        let ids: BTreeMap<u64, Id> = slots.iter().map(|(slot, id)| (slot.seq(), *id)).collect();
+        let mut slots: Vec<Slot> = slots.into_iter().map(|(slot, _)| slot).collect();
+        let gone = self.run(sim, us, |(queue, _, sink)| {
             if is_again {
                 // Said to a leader that may not have written it down: what is ready here was not.
                 let seqs = slots.iter().map(|slot| slot.seq()).collect();
                 let elsewhere = queue.adopt(NOW, Holder::Get, seqs, sink);
                 slots.retain(|slot| elsewhere.binary_search(&slot.seq()).is_err());
             }
+            let mut held: BTreeSet<u64> = queue.held().map(|(_, slot)| slot.seq()).collect();
             queue.settle(NOW, slots, outcome, sink);
+            for (_, slot) in queue.held() {
+                held.remove(&slot.seq());
+            }
+            held
         });
+        if let (Some(leading), true) = (self.leading(us), outcome != Outcome::Requeue) {
+            let gone = gone.unwrap_or_default().into_iter();
+            leading.gone.extend(gone.filter_map(|seq| Some((flight, *ids.get(&seq)?))));
+        }
         self.tell_settled(sim, us);
     }
 

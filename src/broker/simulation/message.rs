@@ -4,6 +4,7 @@ use super::checker::{Id, Key};
 use crate::queue::record::ProducerId;
 use crate::queue::{Outcome, Slot};
 
+#[derive(Debug)]
 pub enum Message {
     Lead { term: u64 },
     NotLeader,
@@ -19,12 +20,13 @@ pub enum Message {
         batch: u64,
         outcome: Outcome,
         is_again: bool,
-        slots: Vec<Slot>,
+        slots: Vec<(Slot, Id)>,
     },
     Settled { up_to: u64 },
 }
 
 /// What clients of a node have at stake.
+#[derive(Debug)]
 pub struct Attach {
     pub term: u64,
     pub producer: ProducerId,

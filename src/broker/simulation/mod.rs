@@ -67,6 +67,8 @@ pub struct Sim(Arc<Inner>);
 struct Inner {
     seed: u64,
     broken: Option<Broken>,
+    /// The story has every message.
+    is_loud: bool,
     net: Net,
     world: Mutex<World>,
 }
@@ -76,6 +78,7 @@ pub struct World {
     checker: Checker,
     last_key: u64,
     last_producer: u64,
+    last_incarnation: u64,
 }
 
 impl World {
@@ -88,6 +91,9 @@ impl World {
     }
 
     fn on_message(&mut self, sim: &Sim, us: NodeId, from: NodeId, message: Message) {
+        if sim.0.is_loud {
+            self.checker.tell(format!("    {from} → {us}: {message:?}"));
+        }
         match message {
             Message::Lead { term } => self.on_lead(sim, us, from, term),
             Message::NotLeader => self.lost_way(sim, us, from, true),
@@ -110,12 +116,14 @@ impl Sim {
         Self(Arc::new(Inner {
             seed,
             broken,
+            is_loud: std::env::var_os("SIMULATION_SEED").is_some(),
             net: Net::new(seed),
             world: Mutex::new(World {
                 nodes: nodes.collect(),
                 checker: Checker::default(),
                 last_key: 0,
                 last_producer: 0,
+                last_incarnation: 0,
             }),
         }))
     }

@@ -236,7 +236,7 @@ impl Sim {
         let group = match group {
             Ok(group) => group,
             Err(error) => {
-                self.world().checker.violated(format!("{us} does not start: {error}"));
+                self.world().checker.violated(format!("node {us:?} does not start: {error}"));
                 return;
             }
         };
@@ -248,7 +248,7 @@ impl Sim {
             let mut world = self.world();
             world.last_producer += 1;
             let producer = world.last_producer;
-            world.checker.tell(format!("{us} starts; its publisher is {producer}"));
+            world.checker.tell(format!("node {us:?} starts; its publisher is {producer}"));
             world.node(us).running = Some(Running {
                 store,
                 journals,
@@ -284,7 +284,7 @@ impl Sim {
         self.net().set_down(us, true);
         let (disk, running) = {
             let mut world = self.world();
-            world.checker.tell(format!("{us} crashes"));
+            world.checker.tell(format!("node {us:?} crashes"));
             let node = world.node(us);
             let Some(mut running) = node.running.take() else { return };
             node.life += 1;
@@ -320,7 +320,7 @@ impl Sim {
     pub fn pause(&self, us: NodeId) {
         let mut world = self.world();
         if world.node(us).running.is_some() {
-            world.checker.tell(format!("{us} is paused"));
+            world.checker.tell(format!("node {us:?} is paused"));
             world.node(us).is_paused = true;
         }
     }
@@ -330,7 +330,7 @@ impl Sim {
         if !std::mem::replace(&mut world.node(us).is_paused, false) {
             return;
         }
-        world.checker.tell(format!("{us} goes on"));
+        world.checker.tell(format!("node {us:?} goes on"));
         while let Some(input) = world.node(us).inbox.pop_front() {
             input(self, &mut world);
         }
