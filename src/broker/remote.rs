@@ -276,6 +276,13 @@ impl QueueHandle {
             drop(state);
             return self.not_here(broker, node, &what);
         }
+        let guest = state.guests.get(&node);
+        let is_attached = guest.is_some_and(|guest| guest.producer != ProducerId::default());
+        if !is_attached && what.follows_attach() {
+            // It was said to what had the machine before, and will be said again after all the rest
+            // that the node has at stake: its publishes in order, its settles where they belong.
+            return Deferred::default();
+        }
         match what {
             What::Who => {
                 if let Seat::Leading(leading) = &state.seat {
@@ -310,6 +317,10 @@ impl QueueHandle {
                 let Some((id, _)) = guest.and_then(|guest| guest.consumers.remove(&ConsumerKey(key))) else {
                     return Deferred::default();
                 };
+                let left = state.held_by([id]);
+                if let Some(guest) = state.guests.get_mut(&node) {
+                    guest.gets.extend(left);
+                }
                 let (left, deferred) = self.run(broker, &mut state, |machine, now, sink| {
                     machine.cancel(now, id, sink);
                     machine.consumer_count()
@@ -435,6 +446,10 @@ impl QueueHandle {
         attach: wire::Attach,
     ) -> Deferred {
         let node = from.node;
+        if matches!(&state.seat, Seat::Leading(leading) if leading.term != attach.term) {
+            // It will hear of this term, and attach itself anew.
+            return Deferred::default();
+        }
         let mut before = state.guests.remove(&node).unwrap_or_default();
         let mut deferred = Deferred::default();
         state.guests.insert(
@@ -469,6 +484,8 @@ impl QueueHandle {
         let ids: FxHashMap<ConsumerKey, ConsumerId> =
             guests.consumers.iter().map(|(key, (id, _))| (*key, *id)).collect();
         let all: FxHashSet<u64> = listed.values().flatten().copied().collect();
+        let left = state.held_by(before.consumers.values().map(|(id, _)| *id));
+        before.gets.extend(left);
         let ((), also) = self.run(broker, state, |machine, now, sink| {
             for (id, _) in before.consumers.values() {
                 machine.cancel(now, *id, sink);

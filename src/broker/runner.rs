@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::Notify;
 
 use super::Broker;
@@ -23,7 +24,7 @@ use crate::channel::ConfirmOutcome;
 use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
 use crate::queue::recorder::{Door, Recording};
-use crate::queue::{self, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Publish, Queue, Slot};
+use crate::queue::{self, ConsumerId, DeathReason, Delivery, Holder, Keep, META_LEN, Publish, Queue, Slot};
 use crate::spec::{Member, QueueSpec, QueueType};
 use crate::store::{self, OwnerId, Store};
 use crate::types::{Message, NodeId, Timestamp};
@@ -398,6 +399,15 @@ impl State {
     /// Whether that node has the machine, as far as is known.
     pub fn is_at(&self, node: NodeId) -> bool {
         matches!(&self.seat, Seat::Elsewhere(Some(away)) if away.node == node)
+    }
+
+    /// What these consumers hold, by sequence number; it stays outstanding when they are cancelled.
+    pub(super) fn held_by(&self, ids: impl IntoIterator<Item = ConsumerId>) -> FxHashMap<u64, Slot> {
+        let ids: FxHashSet<ConsumerId> = ids.into_iter().collect();
+        let held = self.machine().filter(|_| !ids.is_empty()).into_iter().flat_map(Machine::held);
+        held.filter(|(holder, _)| matches!(holder, Holder::Consumer(id) if ids.contains(id)))
+            .map(|(_, slot)| (slot.seq(), slot))
+            .collect()
     }
 
     /// The machine, when it is here.

@@ -153,6 +153,15 @@ impl Leading {
         self.queue.held().map(|(_, slot)| slot.seq()).collect()
     }
 
+    /// What these consumers hold.
+    fn held_by(&self, ids: impl IntoIterator<Item = ConsumerId>) -> BTreeMap<u64, Slot> {
+        let ids: FxHashSet<ConsumerId> = ids.into_iter().collect();
+        let held = self.queue.held();
+        held.filter(|(holder, _)| matches!(holder, Holder::Consumer(id) if ids.contains(id)))
+            .map(|(_, slot)| (slot.seq(), slot))
+            .collect()
+    }
+
     pub fn counts(&self) -> (u64, u64) {
         (self.queue.ready(), self.queue.unacked())
     }
@@ -390,6 +399,11 @@ impl World {
             }
             return;
         };
+        let is_attached = leading.guests.contains_key(&from);
+        if !is_attached && !matches!(message, Message::Who | Message::Nothing { .. } | Message::Attach(_)) {
+            // It is said again, behind all the rest that the node has at stake.
+            return;
+        }
         match message {
             Message::Who => {
                 let term = leading.term;
@@ -401,6 +415,8 @@ impl World {
             Message::Cancel { key } => {
                 let guest = leading.guests.get_mut(&from);
                 if let Some(id) = guest.and_then(|guest| guest.consumers.remove(&key)) {
+                    let left = leading.held_by([id]);
+                    leading.guests.entry(from).or_default().gets.extend(left);
                     self.run(sim, us, |(queue, _, sink)| queue.cancel(NOW, id, sink));
                 }
             }
@@ -503,6 +519,9 @@ impl World {
 
     fn on_attach(&mut self, sim: &Sim, us: NodeId, node: NodeId, attach: Attach) {
         let Some(leading) = self.leading(us) else { return };
+        if leading.term != attach.term {
+            return;
+        }
         let mut before = leading.guests.remove(&node).unwrap_or_default();
         let guest = Guest {
             producer: attach.producer,
@@ -528,6 +547,7 @@ impl World {
         let Some(leading) = self.leading(us) else { return };
         let Some(guest) = leading.guests.get(&node) else { return };
         let ids = guest.consumers.clone();
+        before.gets.extend(leading.held_by(before.consumers.values().copied()));
         let all: FxHashSet<u64> = listed.values().flatten().copied().collect();
         self.run(sim, us, |(queue, _, sink)| {
             for id in before.consumers.values() {

@@ -379,7 +379,12 @@ impl Sim {
                 return true;
             }
         }
-        self.world().checker.violated(format!("it does not come to be that {what}"));
+        let mut world = self.world();
+        let groups = world.nodes.values().filter_map(|node| Some(node.running.as_ref()?.group.status()));
+        let groups: Vec<_> = groups.collect();
+        world
+            .checker
+            .violated(format!("it does not come to be that {what}: {groups:#?}"));
         false
     }
 
