@@ -11,6 +11,7 @@ use crate::queue::record::ProducerId;
 use crate::queue::{Outcome, Slot};
 use crate::types::NodeId;
 
+#[derive(Debug)]
 pub struct Desk {
     pub producer: ProducerId,
     last_number: u64,
@@ -24,7 +25,7 @@ pub struct Desk {
 }
 
 /// Who leads, as far as this node knows.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Leader {
     node: NodeId,
     term: u64,
@@ -32,13 +33,14 @@ struct Leader {
     is_told: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Held {
     pub by: Key,
     id: Id,
     slot: Slot,
 }
 
+#[derive(Debug)]
 struct Batch {
     number: u64,
     outcome: Outcome,

@@ -236,10 +236,6 @@ impl Sim {
         for node in self.nodes() {
             self.start(node).await;
         }
-        let founder = self.world().node(NodeId(1)).running.as_ref().map(|one| one.group.clone());
-        if let Some(group) = founder {
-            group.found(self.nodes()).await.expect("a new group");
-        }
         for _ in 0..STEPS {
             self.step(&mut random).await;
             let pause = random.random_range(1..60);
@@ -380,11 +376,10 @@ impl Sim {
             }
         }
         let mut world = self.world();
-        let groups = world.nodes.values().filter_map(|node| Some(node.running.as_ref()?.group.status()));
-        let groups: Vec<_> = groups.collect();
+        let state: Vec<String> = world.nodes.values().map(Node::summary).collect();
         world
             .checker
-            .violated(format!("it does not come to be that {what}: {groups:#?}"));
+            .violated(format!("it does not come to be that {what}: {state:#?}"));
         false
     }
 

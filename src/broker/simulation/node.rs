@@ -29,6 +29,7 @@ const BEAT: Duration = Duration::from_millis(250);
 const LOOK: Duration = Duration::from_millis(50);
 const AGAIN: Duration = Duration::from_millis(200);
 
+const FOUNDER: NodeId = NodeId(1);
 const QUEUE: QueueId = QueueId(7);
 const LOG: OwnerId = OwnerId(11);
 const SNAPSHOTS: OwnerId = OwnerId(12);
@@ -91,6 +92,24 @@ impl Node {
             inbox: VecDeque::new(),
             linked: BTreeSet::new(),
         }
+    }
+}
+
+impl Node {
+    /// For whoever looks for the cause of a failure.
+    pub fn summary(&self) -> String {
+        let Some(running) = &self.running else {
+            return "down".to_owned();
+        };
+        let leading = running.leading.as_ref();
+        format!(
+            "{:?}, applied {:?}, {} in the ledger, ready and unacked {:?}, {:?}",
+            running.group.leadership(),
+            running.group.status().applied,
+            running.group.machine().figures().messages,
+            leading.map(Leading::counts),
+            running.desk,
+        )
     }
 }
 
@@ -215,8 +234,9 @@ impl Sim {
             log: recovered.owners.remove(&LOG),
             snapshots: recovered.owners.remove(&SNAPSHOTS),
         };
+        let is_new = ledgers.log.is_none();
         let store = Arc::new(parking_lot::Mutex::new(store));
-        let is_open = Arc::new(Notify::new());
+        let look = Arc::new(Notify::new());
         let opening = journals.open_with(spec, ledgers, |source| Ledger::over(source, IN_MEMORY));
         // What is written while the group is opened.
         let writing = async {
@@ -255,7 +275,7 @@ impl Sim {
                 group: group.clone(),
                 leading: None,
                 desk: Desk::new(producer),
-                look: is_open.clone(),
+                look: look.clone(),
                 elections: elections.clone(),
                 heard: BTreeMap::new(),
                 proved: BTreeMap::new(),
@@ -266,7 +286,12 @@ impl Sim {
         tokio::spawn(self.clone().run_disk(us, life));
         tokio::spawn(self.clone().run_beats(us, life));
         tokio::spawn(self.clone().run_elections(us, life, group.clone(), elections));
-        tokio::spawn(self.clone().run_watch(us, life, group, watch, is_open));
+        tokio::spawn(self.clone().run_watch(us, life, group.clone(), watch, look));
+        if us == FOUNDER && is_new {
+            let nodes = self.nodes();
+            // What does not come of it now comes with the elections.
+            tokio::spawn(async move { group.found(nodes).await.is_ok() });
+        }
         self.input(us, move |sim, world| {
             world.node(us).linked.insert(us);
             world.meet(sim, us, us);
