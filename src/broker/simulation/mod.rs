@@ -278,7 +278,7 @@ impl Sim {
             84..87 if us != other => self.cut(us, other),
             87..90 => self.heal(),
             90..92 if us != other && !self.net().is_cut(us, other) && self.is_up(us) && self.is_up(other) => {
-                self.link(us, other, None);
+                self.link(us, other);
             }
             92..95 => self.pause(us),
             95..98 => self.resume(us),
@@ -331,7 +331,7 @@ impl Sim {
                 if self.net().is_cut(a, b) {
                     self.net().heal(a, b);
                     if self.is_up(a) && self.is_up(b) {
-                        self.link(a, b, None);
+                        self.link(a, b);
                     }
                 }
             }

@@ -46,6 +46,8 @@ pub struct Node {
     pub inbox: VecDeque<Input>,
     /// Other nodes to which there is a link.
     linked: BTreeSet<NodeId>,
+    /// The last life of each other node that there was a link to.
+    known: BTreeMap<NodeId, u64>,
 }
 
 pub struct Running {
@@ -91,6 +93,7 @@ impl Node {
             is_paused: false,
             inbox: VecDeque::new(),
             linked: BTreeSet::new(),
+            known: BTreeMap::new(),
         }
     }
 }
@@ -190,10 +193,11 @@ impl World {
         }
     }
 
-    /// There is a link to a node; `is_new` if the process there is another.
-    pub fn link_began(&mut self, sim: &Sim, us: NodeId, node: NodeId, is_new: bool) {
+    /// There is a link to a node, in that life of it.
+    pub fn link_began(&mut self, sim: &Sim, us: NodeId, node: NodeId, life: u64) {
         self.link_ended(sim, us, node, false);
-        if is_new {
+        let before = self.node(us).known.insert(node, life);
+        if before.is_some_and(|before| before != life) {
             self.guest_gone(sim, us, node);
             self.lost_way(sim, us, node, true);
         }
@@ -298,7 +302,7 @@ impl Sim {
         });
         for node in self.nodes().filter(|node| *node != us) {
             if self.is_up(node) && !self.net().is_cut(us, node) {
-                self.link(us, node, Some(us));
+                self.link(us, node);
             }
         }
     }
@@ -316,6 +320,7 @@ impl Sim {
             node.is_paused = false;
             node.inbox.clear();
             node.linked.clear();
+            node.known.clear();
             node.disk.fail_after(torn.unwrap_or(0));
             if torn.is_some() {
                 running.write();
@@ -333,11 +338,12 @@ impl Sim {
         disk.crash(seed);
     }
 
-    /// A link that broke, or was never there, is there; `new` is a node that has just started.
-    pub fn link(&self, a: NodeId, b: NodeId, new: Option<NodeId>) {
+    /// A link that broke, or was never there, is there.
+    pub fn link(&self, a: NodeId, b: NodeId) {
         self.net().break_link(a, b);
         for (us, node) in [(a, b), (b, a)] {
-            self.input(us, move |sim, world| world.link_began(sim, us, node, new == Some(node)));
+            let life = self.world().node(node).life;
+            self.input(us, move |sim, world| world.link_began(sim, us, node, life));
         }
     }
 
