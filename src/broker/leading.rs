@@ -20,7 +20,7 @@ use super::catalogue::settings_of;
 use super::consumer::{Consumer, ConsumerKey, Taker};
 use super::desk::Desk;
 use super::peers::wire;
-use super::runner::{Answers, ConfirmToken, Deferred, Machine, QueueHandle, Seat, State, Waiting};
+use super::runner::{Answers, ConfirmToken, Deferred, DeskId, Machine, QueueHandle, Seat, State, Waiting};
 use crate::channel::ConfirmOutcome;
 use crate::journal::raft::{Applied, Group, ProposeError, RECORD_BYTES};
 use crate::queue::ledger::{self, Ledger};
@@ -55,7 +55,7 @@ pub struct Leading {
     settling: VecDeque<(u64, NodeId, u64)>,
     /// Publishes that came again while the first time was on its way: answered when this message
     /// is durable.
-    again: Vec<(u64, NodeId, u64)>,
+    again: Vec<(u64, DeskId, u64)>,
 }
 
 /// Whether a leader delivers.
@@ -124,6 +124,11 @@ impl Leading {
     /// The same for a batch that was settled here before.
     pub fn settled_before(&mut self, node: NodeId, batch: u64) {
         self.settling.push_back((self.submitted, node, batch));
+    }
+
+    /// The node is gone: its next run numbers its batches anew.
+    pub fn forget_settling(&mut self, node: NodeId) {
+        self.settling.retain(|(_, of, _)| *of != node);
     }
 
     /// What was recorded by now is committed up to this batch: who hears of settled ones.
@@ -396,34 +401,35 @@ impl QueueHandle {
         if numbered.is_empty() {
             return Deferred::default();
         }
+        let desk = DeskId { node, producer };
         let mut again = Vec::new();
         let mut answers = Answers::default();
         let arrivals = numbered.into_iter().filter_map(|(number, message)| {
             if message.memory() + AROUND > RECORD_BYTES {
-                answers.push(node, number, ConfirmOutcome::Nack);
+                answers.push(desk, number, ConfirmOutcome::Nack);
                 return None;
             }
             let publish = Publish {
                 message,
-                publish: Some(Waiting::Desk { node, number }),
+                publish: Some(Waiting::Desk { desk, number }),
             };
             let origin = Some(Origin { producer, number });
             Some(Arrival { publish, origin })
         });
         let ((), deferred) = self.run_at_door(broker, state, |machine, now, door, sink| {
             let again = |publish: Publish<Waiting>, seq| {
-                if let Some(Waiting::Desk { node, number }) = publish.publish {
-                    again.push((seq, node, number));
+                if let Some(Waiting::Desk { desk, number }) = publish.publish {
+                    again.push((seq, desk, number));
                 }
             };
             machine.publish(now, door.admit(arrivals, again), sink);
         });
         if let Seat::Leading(leading) = &mut state.seat {
             let durable = leading.machine.durable_up_to();
-            for (seq, node, number) in again {
+            for (seq, desk, number) in again {
                 match seq <= durable {
-                    true => answers.push(node, number, ConfirmOutcome::Ack),
-                    false => leading.again.push((seq, node, number)),
+                    true => answers.push(desk, number, ConfirmOutcome::Ack),
+                    false => leading.again.push((seq, desk, number)),
                 }
             }
         }
@@ -531,10 +537,10 @@ impl QueueHandle {
         }
         let durable = leading.machine.durable_up_to();
         let mut answers = Answers::default();
-        leading.again.retain(|(seq, node, number)| {
+        leading.again.retain(|(seq, desk, number)| {
             let is_safe = *seq <= durable;
             if is_safe {
-                answers.push(*node, *number, ConfirmOutcome::Ack);
+                answers.push(*desk, *number, ConfirmOutcome::Ack);
             }
             !is_safe
         });

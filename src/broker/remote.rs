@@ -14,7 +14,7 @@ use super::guests::{Guest, GuestNode};
 use super::leading::Settling;
 use super::peers::{PeerInput, wire};
 use super::reply_to::Token;
-use super::runner::{Deferred, QueueHandle, Seat, State, Waiting, answer};
+use super::runner::{Deferred, DeskId, QueueHandle, Seat, State, Waiting, answer};
 use crate::channel::ConfirmOutcome;
 use crate::cluster::rpc::Origin;
 use crate::queue::record::ProducerId;
@@ -574,9 +574,11 @@ impl QueueHandle {
         node: NodeId,
         numbered: Vec<(u64, Message)>,
     ) -> Deferred {
+        let producer = state.guests.get(&node).map(|guest| guest.producer).unwrap_or_default();
+        let desk = DeskId { node, producer };
         let batch = numbered.into_iter().map(|(number, message)| Publish {
             message,
-            publish: Some(Waiting::Desk { node, number }),
+            publish: Some(Waiting::Desk { desk, number }),
         });
         let ((), deferred) = self.run(broker, state, |machine, now, sink| machine.publish(now, batch, sink));
         deferred
@@ -653,6 +655,9 @@ impl QueueHandle {
             };
             if state.machine().is_none() {
                 return;
+            }
+            if let Seat::Leading(leading) = &mut state.seat {
+                leading.forget_settling(node);
             }
             self.run(broker, &mut state, |machine, now, sink| {
                 for (id, _) in gone.consumers.values() {

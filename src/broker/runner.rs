@@ -23,6 +23,7 @@ use super::remote::Pending;
 use crate::channel::ConfirmOutcome;
 use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
+use crate::queue::record::ProducerId;
 use crate::queue::recorder::{Door, Recording};
 use crate::queue::{self, ConsumerId, DeathReason, Delivery, Holder, Keep, META_LEN, Publish, Queue, Slot};
 use crate::spec::{Member, QueueSpec, QueueType};
@@ -43,7 +44,14 @@ pub enum Waiting {
     /// A client of this node, at a queue that is only here.
     Client(ConfirmToken),
     /// The desk of a node, which knows for whom.
-    Desk { node: NodeId, number: u64 },
+    Desk { desk: DeskId, number: u64 },
+}
+
+/// The desk of a run of a node: the next run numbers its publishes anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeskId {
+    pub node: NodeId,
+    pub producer: ProducerId,
 }
 
 /// The queue machine with this broker's consumers and confirms.
@@ -444,26 +452,30 @@ fn answer_all(batch: impl IntoIterator<Item = Publish<ConfirmToken>>, outcome: C
 
 /// Publishes of desks that were answered in one go: runs of numbers, by node.
 #[derive(Default)]
-pub(super) struct Answers(Vec<(NodeId, ConfirmOutcome, u64, u64)>);
+pub(super) struct Answers(Vec<(DeskId, ConfirmOutcome, u64, u64)>);
 
 impl Answers {
     /// One more.
-    pub fn push(&mut self, node: NodeId, number: u64, outcome: ConfirmOutcome) {
+    pub fn push(&mut self, desk: DeskId, number: u64, outcome: ConfirmOutcome) {
         match self.0.last_mut() {
-            Some((last_node, last_outcome, _, last))
-                if *last_node == node && *last_outcome == outcome && *last + 1 == number =>
+            Some((last_desk, last_outcome, _, last))
+                if *last_desk == desk && *last_outcome == outcome && *last + 1 == number =>
             {
                 *last = number;
             }
-            _ => self.0.push((node, outcome, number, number)),
+            _ => self.0.push((desk, outcome, number, number)),
         }
     }
 
     /// Tells the desks.
     pub fn tell(self, queue: &Arc<QueueHandle>, broker: &Broker, state: &mut State) {
         let us = broker.nodes.us();
-        for (node, outcome, first, last) in self.0 {
+        for (DeskId { node, producer }, outcome, first, last) in self.0 {
             if node != us {
+                if state.guests.get(&node).is_none_or(|guest| guest.producer != producer) {
+                    // It is another run of the node by now, or will ask again when it attaches itself.
+                    continue;
+                }
                 broker.peers.tell(node, |buffer| {
                     wire::answered(buffer, queue.spec.id, outcome == ConfirmOutcome::Ack, first, last);
                 });
@@ -554,7 +566,7 @@ impl QueueSink<'_> {
                 self.outbox(&token.outbox)
                     .confirm(token.channel, token.incarnation, token.seq, outcome);
             }
-            Waiting::Desk { node, number } => self.answers.push(node, number, outcome),
+            Waiting::Desk { desk, number } => self.answers.push(desk, number, outcome),
         }
     }
 

@@ -26,8 +26,8 @@ const NOW: Timestamp = Timestamp(1000);
 
 /// A consumer, and where it is.
 type Taker = (NodeId, Key);
-/// A publish that waits for its confirm: of which desk, and its number there.
-type Waiting = (NodeId, u64);
+/// A publish that waits for its confirm: of which desk of which node, and its number there.
+type Waiting = (NodeId, ProducerId, u64);
 
 pub struct Leading {
     queue: Queue<Taker, Waiting>,
@@ -151,6 +151,15 @@ impl Leading {
     /// Messages that somebody holds.
     pub fn held(&self) -> BTreeSet<u64> {
         self.queue.held().map(|(_, slot)| slot.seq()).collect()
+    }
+
+    /// Tells desks, unless another run of their node has another.
+    fn answer(&self, sim: &Sim, us: NodeId, answered: Vec<Waiting>) {
+        for (node, producer, number) in answered {
+            if self.guests.get(&node).is_some_and(|guest| guest.producer == producer) {
+                sim.tell(us, node, Message::Answered { number });
+            }
+        }
     }
 
     /// What these consumers hold.
@@ -291,9 +300,7 @@ impl World {
             };
             sim.tell(us, node, deliver);
         }
-        for (node, number) in confirmed {
-            sim.tell(us, node, Message::Answered { number });
-        }
+        leading.answer(sim, us, confirmed);
         let term = leading.term;
         if std::mem::take(&mut leading.lapsed) {
             sim.later(us, Duration::from_millis(50), move |sim, world| {
@@ -371,9 +378,8 @@ impl World {
         });
         self.tell_settled(sim, us);
         let Some(leading) = self.leading(us) else { return };
-        for (node, number) in leading.take_again() {
-            sim.tell(us, node, Message::Answered { number });
-        }
+        let again = leading.take_again();
+        leading.answer(sim, us, again);
     }
 
     fn tell_settled(&mut self, sim: &Sim, us: NodeId) {
@@ -452,7 +458,7 @@ impl World {
         let arrival = Arrival {
             publish: Publish {
                 message: body(id),
-                publish: Some((node, number)),
+                publish: Some((node, guest.producer, number)),
             },
             origin: Some(Origin {
                 producer: guest.producer,
@@ -466,9 +472,8 @@ impl World {
         });
         let Some(leading) = self.leading(us) else { return };
         leading.again.extend(again);
-        for (node, number) in leading.take_again() {
-            sim.tell(us, node, Message::Answered { number });
-        }
+        let again = leading.take_again();
+        leading.answer(sim, us, again);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the fields of a message")]
@@ -595,6 +600,9 @@ impl World {
         let Some(gone) = self.leading(us).and_then(|leading| leading.guests.remove(&node)) else {
             return;
         };
+        if let Some(leading) = self.leading(us) {
+            leading.settling.retain(|(_, of, _)| *of != node);
+        }
         self.run(sim, us, |(queue, _, sink)| {
             for id in gone.consumers.values() {
                 queue.give_back(NOW, *id, sink);

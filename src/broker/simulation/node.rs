@@ -272,7 +272,8 @@ impl Sim {
             let mut world = self.world();
             world.last_producer += 1;
             let producer = world.last_producer;
-            world.checker.tell(format!("node {us:?} starts; its publisher is {producer}"));
+            let log = group.status().last_index;
+            world.checker.tell(format!("node {us:?} starts; its publisher is {producer}, its log {log:?}"));
             world.node(us).running = Some(Running {
                 store,
                 journals,
@@ -333,6 +334,8 @@ impl Sim {
             self.net().break_link(us, node);
             self.input(node, move |sim, world| world.link_ended(sim, node, us, true));
         }
+        let log = running.group.status().last_index;
+        self.world().checker.tell(format!("its log was {log:?}"));
         running.group.shutdown().await;
         drop(running);
         disk.crash(seed);
@@ -403,6 +406,10 @@ impl Sim {
             }
             if let Some(running) = &mut self.world().node(us).running {
                 running.tell();
+            }
+            if self.0.is_loud {
+                let last = self.world().node(us).running.as_ref().and_then(|one| one.group.status().last_index);
+                self.world().checker.tell(format!("{us} synced, last {last:?}"));
             }
         }
     }
