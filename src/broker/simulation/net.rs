@@ -37,6 +37,9 @@ pub struct Net {
 struct State {
     /// Times each link broke.
     broken: BTreeMap<(NodeId, NodeId), u64>,
+    /// The use of the link to another node that a node knows of: before it does, it writes to the one
+    /// that broke.
+    known: BTreeMap<(NodeId, NodeId), u64>,
     cut: BTreeSet<(NodeId, NodeId)>,
     down: BTreeSet<NodeId>,
     ways: BTreeMap<(NodeId, NodeId, Kind), Way>,
@@ -90,6 +93,10 @@ impl Net {
             return Fate::Unreachable;
         }
         let use_of_link = state.broken.get(&pair).copied().unwrap_or(0);
+        let known = state.known.get(&(from, to)).copied().unwrap_or(0);
+        if kind == Kind::Queues && from != to && known != use_of_link {
+            return Fate::Lost;
+        }
         let (now, is_calm) = (Instant::now(), state.is_calm);
         let way = state.ways.entry((from, to, kind)).or_insert(Way { count: 0, last: now });
         way.count += 1;
@@ -117,9 +124,17 @@ impl Net {
         state.broken.get(&link(from, to)).copied().unwrap_or(0) == passage.use_of_link
     }
 
-    /// What is on its way is lost.
-    pub fn break_link(&self, a: NodeId, b: NodeId) {
-        *self.state.lock().broken.entry(link(a, b)).or_default() += 1;
+    /// What is on its way is lost. Returns which use of the link is next.
+    pub fn break_link(&self, a: NodeId, b: NodeId) -> u64 {
+        let mut state = self.state.lock();
+        let broken = state.broken.entry(link(a, b)).or_default();
+        *broken += 1;
+        *broken
+    }
+
+    /// A node has heard of this use of a link.
+    pub fn heard_of(&self, us: NodeId, node: NodeId, use_of_link: u64) {
+        self.state.lock().known.insert((us, node), use_of_link);
     }
 
     pub fn cut(&self, a: NodeId, b: NodeId) {

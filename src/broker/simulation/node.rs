@@ -194,8 +194,9 @@ impl World {
     }
 
     /// There is a link to a node, in that life of it.
-    pub fn link_began(&mut self, sim: &Sim, us: NodeId, node: NodeId, life: u64) {
+    pub fn link_began(&mut self, sim: &Sim, us: NodeId, node: NodeId, life: u64, use_of_link: u64) {
         self.link_ended(sim, us, node, false);
+        sim.net().heard_of(us, node, use_of_link);
         let before = self.node(us).known.insert(node, life);
         if before.is_some_and(|before| before != life) {
             self.guest_gone(sim, us, node);
@@ -343,10 +344,10 @@ impl Sim {
 
     /// A link that broke, or was never there, is there.
     pub fn link(&self, a: NodeId, b: NodeId) {
-        self.net().break_link(a, b);
+        let use_of_link = self.net().break_link(a, b);
         for (us, node) in [(a, b), (b, a)] {
             let life = self.world().node(node).life;
-            self.input(us, move |sim, world| world.link_began(sim, us, node, life));
+            self.input(us, move |sim, world| world.link_began(sim, us, node, life, use_of_link));
         }
     }
 
