@@ -412,7 +412,11 @@ impl State {
     /// What these consumers hold, by sequence number; it stays outstanding when they are cancelled.
     pub(super) fn held_by(&self, ids: impl IntoIterator<Item = ConsumerId>) -> FxHashMap<u64, Slot> {
         let ids: FxHashSet<ConsumerId> = ids.into_iter().collect();
-        let held = self.machine().filter(|_| !ids.is_empty()).into_iter().flat_map(Machine::held);
+        let held = self
+            .machine()
+            .filter(|_| !ids.is_empty())
+            .into_iter()
+            .flat_map(Machine::held);
         held.filter(|(holder, _)| matches!(holder, Holder::Consumer(id) if ids.contains(id)))
             .map(|(_, slot)| (slot.seq(), slot))
             .collect()

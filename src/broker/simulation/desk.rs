@@ -62,10 +62,7 @@ impl Desk {
     }
 
     fn has_interest(&self) -> bool {
-        !(self.consumers.is_empty()
-            && self.held.is_empty()
-            && self.unanswered.is_empty()
-            && self.settles.is_empty())
+        !(self.consumers.is_empty() && self.held.is_empty() && self.unanswered.is_empty() && self.settles.is_empty())
     }
 
     /// Nothing is on its way, and nobody holds anything.
@@ -108,7 +105,14 @@ impl World {
         // Nothing more that must be heard before the first delivery.
         sim.tell(us, to, Message::Nothing { term });
         for (number, id) in &desk.unanswered {
-            sim.tell(us, to, Message::Publish { number: *number, id: *id });
+            sim.tell(
+                us,
+                to,
+                Message::Publish {
+                    number: *number,
+                    id: *id,
+                },
+            );
         }
     }
 
@@ -166,14 +170,7 @@ impl World {
         self.settle_slots(sim, us, way, outcome, slots);
     }
 
-    fn settle_slots(
-        &mut self,
-        sim: &Sim,
-        us: NodeId,
-        way: Option<NodeId>,
-        outcome: Outcome,
-        slots: Vec<(Slot, Id)>,
-    ) {
+    fn settle_slots(&mut self, sim: &Sim, us: NodeId, way: Option<NodeId>, outcome: Outcome, slots: Vec<(Slot, Id)>) {
         if slots.is_empty() {
             return;
         }
@@ -263,6 +260,8 @@ impl World {
         }
         let is_there = desk.consumers.contains_key(&to);
         if !is_there {
+            // Whoever had it before has it no more.
+            desk.held.remove(&slot.seq());
             let way = self.way(sim, us);
             return self.settle_slots(sim, us, way, Outcome::Requeue, vec![(slot, id)]);
         }

@@ -197,7 +197,11 @@ impl Leading {
 }
 
 /// The machine, where its messages come in, and what it writes to.
-type OnQueue<'a, 'b, 'c> = (&'a mut Queue<Taker, Waiting>, &'a Door, &'a mut Recorder<'b, Effects<'c>>);
+type OnQueue<'a, 'b, 'c> = (
+    &'a mut Queue<Taker, Waiting>,
+    &'a Door,
+    &'a mut Recorder<'b, Effects<'c>>,
+);
 
 impl World {
     /// The term in which a node leads.
@@ -216,7 +220,9 @@ impl World {
         let incarnation = self.last_incarnation;
         let mut gathering = self.alive(us);
         gathering.insert(us);
-        let Some(running) = &mut self.node(us).running else { return };
+        let Some(running) = &mut self.node(us).running else {
+            return;
+        };
         let is_gated = sim.broken() != Some(Broken::Mark);
         let leading = Leading::of(&running.group, term, incarnation, gathering.clone(), is_gated);
         running.leading = Some(leading);
@@ -250,10 +256,13 @@ impl World {
 
     /// A node does not lead (any more), or what led is to be made anew.
     pub fn step_down(&mut self, us: NodeId, incarnation: Option<u64>) {
-        let Some(running) = &mut self.node(us).running else { return };
+        let Some(running) = &mut self.node(us).running else {
+            return;
+        };
         let is_meant = |leading: &mut Leading| incarnation.is_none_or(|one| one == leading.incarnation);
         if let Some(leading) = running.leading.take_if(is_meant) {
-            self.checker.tell(format!("node {us:?} leads no more in term {}", leading.term));
+            self.checker
+                .tell(format!("node {us:?} leads no more in term {}", leading.term));
         }
     }
 
@@ -314,7 +323,9 @@ impl World {
                 world.fetched(sim, us, term, &wanted);
             });
         }
-        let Some(leading) = self.leading(us) else { return Some(result) };
+        let Some(leading) = self.leading(us) else {
+            return Some(result);
+        };
         let (mark, incarnation) = (leading.records.mark(), leading.incarnation);
         if let Some(batch) = leading.records.take() {
             leading.submitted += 1;
@@ -364,7 +375,11 @@ impl World {
             return;
         }
         leading.landed = flight;
-        let gone: Vec<Id> = leading.gone.extract_if(.., |(with, _)| *with <= flight).map(|(_, id)| id).collect();
+        let gone: Vec<Id> = leading
+            .gone
+            .extract_if(.., |(with, _)| *with <= flight)
+            .map(|(_, id)| id)
+            .collect();
         for id in gone {
             self.checker.kept(id);
         }
@@ -517,7 +532,9 @@ impl World {
         });
         if let (Some(leading), true) = (self.leading(us), outcome != Outcome::Requeue) {
             let gone = gone.unwrap_or_default().into_iter();
-            leading.gone.extend(gone.filter_map(|seq| Some((flight, *ids.get(&seq)?))));
+            leading
+                .gone
+                .extend(gone.filter_map(|seq| Some((flight, *ids.get(&seq)?))));
         }
         self.tell_settled(sim, us);
     }
@@ -582,7 +599,13 @@ impl World {
         };
         for (key, seqs) in listed {
             if !ids.contains_key(&key) {
-                let slot_of = |seq| before.gets.get(&seq).copied().unwrap_or(Slot::from_parts((u32::MAX, seq)));
+                let slot_of = |seq| {
+                    before
+                        .gets
+                        .get(&seq)
+                        .copied()
+                        .unwrap_or(Slot::from_parts((u32::MAX, seq)))
+                };
                 guest.gets.extend(seqs.into_iter().map(|seq| (seq, slot_of(seq))));
             }
         }

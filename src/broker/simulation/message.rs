@@ -6,23 +6,44 @@ use crate::queue::{Outcome, Slot};
 
 #[derive(Debug)]
 pub enum Message {
-    Lead { term: u64 },
+    Lead {
+        term: u64,
+    },
     NotLeader,
     Who,
     Attach(Attach),
-    Nothing { term: u64 },
-    Publish { number: u64, id: Id },
-    Answered { number: u64 },
-    Consume { key: Key, prefetch: u32 },
-    Cancel { key: Key },
-    Deliver { key: Key, slot: Slot, id: Id, is_redelivered: bool },
+    Nothing {
+        term: u64,
+    },
+    Publish {
+        number: u64,
+        id: Id,
+    },
+    Answered {
+        number: u64,
+    },
+    Consume {
+        key: Key,
+        prefetch: u32,
+    },
+    Cancel {
+        key: Key,
+    },
+    Deliver {
+        key: Key,
+        slot: Slot,
+        id: Id,
+        is_redelivered: bool,
+    },
     Settle {
         batch: u64,
         outcome: Outcome,
         is_again: bool,
         slots: Vec<(Slot, Id)>,
     },
-    Settled { up_to: u64 },
+    Settled {
+        up_to: u64,
+    },
 }
 
 /// What clients of a node have at stake.

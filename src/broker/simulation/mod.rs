@@ -282,11 +282,17 @@ impl Sim {
             }
             92..95 => self.pause(us),
             95..98 => self.resume(us),
-            98 => self.on_group(us, |group| async move { group.snapshot().await.is_ok() }).await,
+            98 => {
+                self.on_group(us, |group| async move { group.snapshot().await.is_ok() })
+                    .await
+            }
             99 => {
                 // It may be the wrong one, or too late.
-                self.on_group(us, move |group| async move { group.transfer_leader(other).await.is_ok() })
-                    .await;
+                self.on_group(
+                    us,
+                    move |group| async move { group.transfer_leader(other).await.is_ok() },
+                )
+                .await;
             }
             _ => {}
         }
@@ -312,7 +318,9 @@ impl Sim {
     }
 
     fn cut(&self, a: NodeId, b: NodeId) {
-        self.world().checker.tell(format!("{a} and {b} are cut off from each other"));
+        self.world()
+            .checker
+            .tell(format!("{a} and {b} are cut off from each other"));
         self.net().cut(a, b);
         for (us, node) in [(a, b), (b, a)] {
             // Silence is noticed late.
@@ -386,7 +394,10 @@ impl Sim {
     fn is_answered(&self) -> bool {
         let mut world = self.world();
         let leads = self.nodes().filter(|node| world.term_led(*node).is_some()).count();
-        leads == 1 && self.nodes().all(|node| world.desk(node).is_some_and(|desk| desk.is_answered()))
+        leads == 1
+            && self
+                .nodes()
+                .all(|node| world.desk(node).is_some_and(|desk| desk.is_answered()))
     }
 
     /// Everybody accepts what they have.
@@ -397,9 +408,15 @@ impl Sim {
             });
         }
         let mut world = self.world();
-        let counts = world.nodes.values().filter_map(|node| node.running.as_ref()?.leading.as_ref());
+        let counts = world
+            .nodes
+            .values()
+            .filter_map(|node| node.running.as_ref()?.leading.as_ref());
         let is_empty = counts.map(|leading| leading.counts()).all(|counts| counts == (0, 0));
-        is_empty && self.nodes().all(|node| world.desk(node).is_some_and(|desk| desk.is_idle()))
+        is_empty
+            && self
+                .nodes()
+                .all(|node| world.desk(node).is_some_and(|desk| desk.is_idle()))
     }
 
     /// What is outstanding at the leader is with a client, and the other way round.
@@ -409,7 +426,10 @@ impl Sim {
         for node in self.nodes() {
             with_clients.extend(world.desk(node).iter().flat_map(|desk| desk.held.keys().copied()));
         }
-        let leading = world.nodes.values().find_map(|node| node.running.as_ref()?.leading.as_ref());
+        let leading = world
+            .nodes
+            .values()
+            .find_map(|node| node.running.as_ref()?.leading.as_ref());
         let held = leading.map(|leading| leading.held()).unwrap_or_default();
         if held != with_clients {
             let what = format!("outstanding are {held:?}, clients have {with_clients:?}");
@@ -421,7 +441,9 @@ impl Sim {
     async fn look_at_ledgers(&self) {
         let groups: Vec<_> = {
             let mut world = self.world();
-            let running = self.nodes().filter_map(|node| Some(world.node(node).running.as_ref()?.group.clone()));
+            let running = self
+                .nodes()
+                .filter_map(|node| Some(world.node(node).running.as_ref()?.group.clone()));
             running.collect()
         };
         if let Some(leader) = groups.iter().find(|group| group.leadership().role == Role::Leader) {

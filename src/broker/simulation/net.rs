@@ -98,7 +98,10 @@ impl Net {
             return Fate::Lost;
         }
         let (now, is_calm) = (Instant::now(), state.is_calm);
-        let way = state.ways.entry((from, to, kind)).or_insert(Way { count: 0, last: now });
+        let way = state
+            .ways
+            .entry((from, to, kind))
+            .or_insert(Way { count: 0, last: now });
         way.count += 1;
         let mut chance = chance(self.seed, [from.0, to.0, kind as u64, way.count]);
         let delay = match chance.random_range(0..100) {

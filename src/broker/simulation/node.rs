@@ -154,7 +154,9 @@ impl World {
     }
 
     fn beat(&mut self, sim: &Sim, us: NodeId) {
-        let Some(running) = &mut self.node(us).running else { return };
+        let Some(running) = &mut self.node(us).running else {
+            return;
+        };
         let silent = |node: &NodeId| !running.is_alive(*node);
         let suspected: BTreeSet<NodeId> = sim.nodes().filter(|node| *node != us).filter(silent).collect();
         for node in suspected.difference(&running.suspected) {
@@ -261,7 +263,9 @@ impl Sim {
         let group = match group {
             Ok(group) => group,
             Err(error) => {
-                self.world().checker.violated(format!("node {us:?} does not start: {error}"));
+                self.world()
+                    .checker
+                    .violated(format!("node {us:?} does not start: {error}"));
                 return;
             }
         };
@@ -274,7 +278,9 @@ impl Sim {
             world.last_producer += 1;
             let producer = world.last_producer;
             let log = group.status().last_index;
-            world.checker.tell(format!("node {us:?} starts; its publisher is {producer}, its log {log:?}"));
+            world.checker.tell(format!(
+                "node {us:?} starts; its publisher is {producer}, its log {log:?}"
+            ));
             world.node(us).running = Some(Running {
                 store,
                 journals,
@@ -409,7 +415,12 @@ impl Sim {
                 running.tell();
             }
             if self.0.is_loud {
-                let last = self.world().node(us).running.as_ref().and_then(|one| one.group.status().last_index);
+                let last = self
+                    .world()
+                    .node(us)
+                    .running
+                    .as_ref()
+                    .and_then(|one| one.group.status().last_index);
                 self.world().checker.tell(format!("{us} synced, last {last:?}"));
             }
         }

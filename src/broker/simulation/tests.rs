@@ -23,7 +23,9 @@ fn nothing_is_lost_invented_or_delivered_twice_unflagged_whatever_fails() {
         println!("{}", seen.story.join("\n"));
         return;
     }
-    let confirmed: usize = (0..number("SIMULATION_SEEDS").unwrap_or(200)).map(|seed| check(seed).confirmed).sum();
+    let confirmed: usize = (0..number("SIMULATION_SEEDS").unwrap_or(200))
+        .map(|seed| check(seed).confirmed)
+        .sum();
     assert!(confirmed > 0, "something goes well");
 }
 
@@ -31,8 +33,18 @@ fn nothing_is_lost_invented_or_delivered_twice_unflagged_whatever_fails() {
 fn a_seed_runs_again_as_it_ran() {
     for seed in 0..10 {
         let (first, second) = (run(seed, None), run(seed, None));
-        let differs = first.story.iter().zip(&second.story).position(|(one, other)| one != other);
-        assert_eq!(differs, None, "seed {seed}: {:?} {:?}", first.story.get(differs.unwrap_or(0)), second.story.get(differs.unwrap_or(0)));
+        let differs = first
+            .story
+            .iter()
+            .zip(&second.story)
+            .position(|(one, other)| one != other);
+        assert_eq!(
+            differs,
+            None,
+            "seed {seed}: {:?} {:?}",
+            first.story.get(differs.unwrap_or(0)),
+            second.story.get(differs.unwrap_or(0))
+        );
         assert_eq!(first, second);
     }
 }

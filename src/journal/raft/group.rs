@@ -302,12 +302,14 @@ impl<M: Machine> Group<M> {
 
     /// Gives a member a vote. Others may be given theirs at the same time.
     pub async fn add_voter(&self, node: NodeId) -> Result<(), GroupError> {
-        self.change(openraft::ChangeMembers::AddVoterIds(BTreeSet::from([node]))).await
+        self.change(openraft::ChangeMembers::AddVoterIds(BTreeSet::from([node])))
+            .await
     }
 
     /// Takes a node out of the group, or does nothing if it is not in it.
     pub async fn remove_voter(&self, node: NodeId) -> Result<(), GroupError> {
-        self.change(openraft::ChangeMembers::RemoveVoters(BTreeSet::from([node]))).await
+        self.change(openraft::ChangeMembers::RemoveVoters(BTreeSet::from([node])))
+            .await
     }
 
     async fn change(&self, change: openraft::ChangeMembers<NodeId, EmptyNode>) -> Result<(), GroupError> {
