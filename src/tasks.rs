@@ -27,6 +27,17 @@ pub fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) ->
     tokio::task::spawn_blocking(call)
 }
 
+/// Tells when the task it lives in panics.
+struct Named(&'static str);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(task = self.0, "a task panicked");
+        }
+    }
+}
+
 #[cfg(test)]
 pub mod in_line {
     //! What may wait for the disk runs where it is asked for: a simulation has one thread.
@@ -36,16 +47,5 @@ pub mod in_line {
     thread_local! {
         /// Of this thread.
         pub static IS_ON: Cell<bool> = const { Cell::new(false) };
-    }
-}
-
-/// Tells when the task it lives in panics.
-struct Named(&'static str);
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            tracing::error!(task = self.0, "a task panicked");
-        }
     }
 }

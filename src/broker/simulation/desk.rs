@@ -252,6 +252,7 @@ impl World {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the fields of a message")]
     pub fn on_delivered(&mut self, sim: &Sim, us: NodeId, from: NodeId, to: Key, id: Id, slot: Slot, again: bool) {
         let Some(desk) = self.desk(us) else { return };
         if desk.leader.is_none_or(|leader| leader.node != from) {
