@@ -35,10 +35,9 @@ use living::{Living, One};
 pub struct Applied {
     /// From the first to the last message of the batch, those that were dropped too.
     pub appended: Option<Seqs>,
-    /// Messages that did not become part of the ledger: it had them from the same producer before,
-    /// or others before them are missing. A leader asks [`Producers`] first and never sees one of the
-    /// former; if it does, or some of its records were lost, its queue is not the ledger's, and must
-    /// be recovered from it.
+    /// Messages that did not become part of the ledger: it had them from the same producer before.
+    /// A leader asks [`Producers`] first and never sees one; if it does, its queue is not the
+    /// ledger's, and must be recovered from it.
     pub dropped: Vec<u64>,
 }
 
@@ -234,11 +233,6 @@ impl Ledger {
 
     fn append(&mut self, index: u64, append: Append, batch: &Bytes, applied: &mut Applied) {
         let seq = append.seq;
-        if seq > self.next_seq() {
-            // It was decided on top of messages that are lost.
-            applied.dropped.push(seq);
-            return;
-        }
         match &mut applied.appended {
             Some(seqs) => seqs.last = seq,
             None => applied.appended = Some(Seqs { first: seq, last: seq }),
