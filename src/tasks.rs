@@ -17,6 +17,16 @@ where
     })
 }
 
+/// Runs what may wait for the disk beside the tasks.
+pub fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> JoinHandle<T> {
+    #[cfg(test)]
+    if in_line::IS_ON.get() {
+        let result = call();
+        return tokio::spawn(std::future::ready(result));
+    }
+    tokio::task::spawn_blocking(call)
+}
+
 /// Tells when the task it lives in panics.
 struct Named(&'static str);
 
@@ -25,5 +35,17 @@ impl Drop for Named {
         if std::thread::panicking() {
             tracing::error!(task = self.0, "a task panicked");
         }
+    }
+}
+
+#[cfg(test)]
+pub mod in_line {
+    //! What may wait for the disk runs where it is asked for: a simulation has one thread.
+
+    use std::cell::Cell;
+
+    thread_local! {
+        /// Of this thread.
+        pub static IS_ON: Cell<bool> = const { Cell::new(false) };
     }
 }

@@ -467,6 +467,8 @@ fn attach(queue: &QueueHandle, desk: &Desk, term: u64, out: &Way) {
         for batch in desk.settles() {
             wire::settle(buffer, id, batch.number, batch.outcome, true, &batch.slots);
         }
+        // Nothing more that must be heard before the first delivery.
+        wire::nothing(buffer, id, term);
     });
     let mut first = None;
     let mut run: Vec<Message> = Vec::new();

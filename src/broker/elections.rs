@@ -146,7 +146,12 @@ impl Elections {
     }
 
     /// The groups that this node should ask for votes in now.
-    fn take_due(&self, now: Instant, us: NodeId, is_alive: impl Fn(NodeId) -> bool) -> Vec<(QueueId, Election)> {
+    pub(super) fn take_due(
+        &self,
+        now: Instant,
+        us: NodeId,
+        is_alive: impl Fn(NodeId) -> bool,
+    ) -> Vec<(QueueId, Election)> {
         let mut asked = Vec::new();
         let mut state = self.state.lock();
         while let Some(&(at, queue)) = state.due.first()

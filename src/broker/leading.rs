@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -19,7 +20,7 @@ use super::catalogue::settings_of;
 use super::consumer::{Consumer, ConsumerKey, Taker};
 use super::desk::Desk;
 use super::peers::wire;
-use super::runner::{Answers, ConfirmToken, Deferred, Machine, QueueHandle, Seat, State, Waiting};
+use super::runner::{Answers, ConfirmToken, Deferred, DeskId, Machine, QueueHandle, Seat, State, Waiting};
 use crate::channel::ConfirmOutcome;
 use crate::journal::raft::{Applied, Group, ProposeError, RECORD_BYTES};
 use crate::queue::ledger::{self, Ledger};
@@ -34,6 +35,9 @@ const GATHER: Duration = Duration::from_millis(500);
 /// What a record has around a message, generously.
 const AROUND: usize = 64 * 1024;
 
+/// Machines that led on this node since its start.
+static INCARNATIONS: AtomicU64 = AtomicU64::new(0);
+
 /// See the head of this file.
 pub struct Leading {
     pub machine: Machine,
@@ -42,6 +46,8 @@ pub struct Leading {
     pub serving: Serving,
     group: Group<Ledger>,
     pub term: u64,
+    /// Tells it from others in the same term.
+    incarnation: u64,
     /// Batches of records given to the group, and come back from it.
     submitted: u64,
     landed: u64,
@@ -49,7 +55,7 @@ pub struct Leading {
     settling: VecDeque<(u64, NodeId, u64)>,
     /// Publishes that came again while the first time was on its way: answered when this message
     /// is durable.
-    again: Vec<(u64, NodeId, u64)>,
+    again: Vec<(u64, DeskId, u64)>,
 }
 
 /// Whether a leader delivers.
@@ -100,10 +106,14 @@ impl Leading {
         };
         self.submitted += 1;
         let (queue, broker) = (Arc::downgrade(queue), Arc::downgrade(broker));
-        let (term, flight) = (self.term, self.submitted);
-        self.group.submit(batch, move |result| {
+        let flight = Flight {
+            incarnation: self.incarnation,
+            flight: self.submitted,
+            mark,
+        };
+        self.group.submit_in(self.term, batch, move |result| {
             if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
-                queue.landed(&broker, Flight { term, flight, mark }, result);
+                queue.landed(&broker, flight, result);
             }
         });
     }
@@ -111,6 +121,16 @@ impl Leading {
     /// A desk's batch was settled; it is to hear when that is committed.
     pub fn settling(&mut self, node: NodeId, batch: u64) {
         self.settling.push_back((self.submitted + 1, node, batch));
+    }
+
+    /// The same for a batch that was settled here before.
+    pub fn settled_before(&mut self, node: NodeId, batch: u64) {
+        self.settling.push_back((self.submitted, node, batch));
+    }
+
+    /// The node is gone: its next run numbers its batches anew.
+    pub fn forget_settling(&mut self, node: NodeId) {
+        self.settling.retain(|(_, of, _)| *of != node);
     }
 
     /// What was recorded by now is committed up to this batch: who hears of settled ones.
@@ -147,7 +167,7 @@ pub struct Settling {
 
 /// Records on their way.
 struct Flight {
-    term: u64,
+    incarnation: u64,
     flight: u64,
     mark: Option<u64>,
 }
@@ -196,6 +216,7 @@ impl QueueHandle {
             },
             group: group.clone(),
             term,
+            incarnation: INCARNATIONS.fetch_add(1, Ordering::Relaxed),
             submitted: 0,
             landed: 0,
             settling: VecDeque::new(),
@@ -295,11 +316,11 @@ impl QueueHandle {
         }
     }
 
-    /// This node does not lead (any more).
-    pub(super) fn step_down(self: &Arc<Self>, broker: &Broker, term: Option<u64>) {
+    /// This node does not lead (any more), or what led is to be made anew.
+    pub(super) fn step_down(self: &Arc<Self>, broker: &Broker, incarnation: Option<u64>) {
         let mut state = self.state.lock();
         if let Seat::Leading(leading) = &state.seat
-            && term.is_none_or(|term| term == leading.term)
+            && incarnation.is_none_or(|incarnation| incarnation == leading.incarnation)
         {
             self.leave_seat(&mut state);
             drop(state);
@@ -414,34 +435,35 @@ impl QueueHandle {
         if numbered.is_empty() {
             return Deferred::default();
         }
+        let desk = DeskId { node, producer };
         let mut again = Vec::new();
         let mut answers = Answers::default();
         let arrivals = numbered.into_iter().filter_map(|(number, message)| {
             if message.memory() + AROUND > RECORD_BYTES {
-                answers.push(node, number, ConfirmOutcome::Nack);
+                answers.push(desk, number, ConfirmOutcome::Nack);
                 return None;
             }
             let publish = Publish {
                 message,
-                publish: Some(Waiting::Desk { node, number }),
+                publish: Some(Waiting::Desk { desk, number }),
             };
             let origin = Some(Origin { producer, number });
             Some(Arrival { publish, origin })
         });
         let ((), deferred) = self.run_at_door(broker, state, |machine, now, door, sink| {
             let again = |publish: Publish<Waiting>, seq| {
-                if let Some(Waiting::Desk { node, number }) = publish.publish {
-                    again.push((seq, node, number));
+                if let Some(Waiting::Desk { desk, number }) = publish.publish {
+                    again.push((seq, desk, number));
                 }
             };
             machine.publish(now, door.admit(arrivals, again), sink);
         });
         if let Seat::Leading(leading) = &mut state.seat {
             let durable = leading.machine.durable_up_to();
-            for (seq, node, number) in again {
+            for (seq, desk, number) in again {
                 match seq <= durable {
-                    true => answers.push(node, number, ConfirmOutcome::Ack),
-                    false => leading.again.push((seq, node, number)),
+                    true => answers.push(desk, number, ConfirmOutcome::Ack),
+                    false => leading.again.push((seq, desk, number)),
                 }
             }
         }
@@ -473,7 +495,7 @@ impl QueueHandle {
         deferred
     }
 
-    fn tell_settled(&self, broker: &Broker, state: &mut State) {
+    pub(super) fn tell_settled(&self, broker: &Broker, state: &mut State) {
         let Seat::Leading(leading) = &mut state.seat else {
             return;
         };
@@ -503,11 +525,11 @@ impl QueueHandle {
             Ok(applied) if applied.output.dropped.is_empty() => applied.output,
             Ok(_) => {
                 tracing::error!(queue = %self.spec.name, vhost = %self.spec.vhost, "the queue and its ledger differ; it is made anew");
-                return self.lost(broker, flight.term);
+                return self.lost(broker, flight.incarnation);
             }
             Err(error) => {
                 tracing::debug!(queue = %self.spec.name, %error, "records were not committed");
-                return self.lost(broker, flight.term);
+                return self.lost(broker, flight.incarnation);
             }
         };
         let deferred = {
@@ -515,7 +537,7 @@ impl QueueHandle {
             let Seat::Leading(leading) = &mut state.seat else {
                 return;
             };
-            if leading.term != flight.term {
+            if leading.incarnation != flight.incarnation {
                 return;
             }
             leading.landed = flight.flight;
@@ -549,10 +571,10 @@ impl QueueHandle {
         }
         let durable = leading.machine.durable_up_to();
         let mut answers = Answers::default();
-        leading.again.retain(|(seq, node, number)| {
+        leading.again.retain(|(seq, desk, number)| {
             let is_safe = *seq <= durable;
             if is_safe {
-                answers.push(*node, *number, ConfirmOutcome::Ack);
+                answers.push(*desk, *number, ConfirmOutcome::Ack);
             }
             !is_safe
         });
@@ -560,8 +582,8 @@ impl QueueHandle {
     }
 
     /// The machine is ahead of a log that lost something.
-    fn lost(self: &Arc<Self>, broker: &Arc<Broker>, term: u64) {
-        self.step_down(broker, Some(term));
+    fn lost(self: &Arc<Self>, broker: &Arc<Broker>, incarnation: u64) {
+        self.step_down(broker, Some(incarnation));
         broker.replicas.look_again(self.spec.id);
     }
 }

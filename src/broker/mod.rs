@@ -43,6 +43,8 @@ mod replicas;
 pub mod reply_to;
 pub mod route;
 pub mod runner;
+#[cfg(test)]
+mod simulation;
 mod spread;
 mod timers;
 pub mod vhosts;

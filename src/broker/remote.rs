@@ -14,7 +14,7 @@ use super::guests::{Guest, GuestNode};
 use super::leading::Settling;
 use super::peers::{PeerInput, wire};
 use super::reply_to::Token;
-use super::runner::{Deferred, QueueHandle, Seat, State, Waiting, answer};
+use super::runner::{Deferred, DeskId, QueueHandle, Seat, State, Waiting, answer};
 use crate::channel::ConfirmOutcome;
 use crate::cluster::identity::Incarnation;
 use crate::cluster::rpc::Origin;
@@ -297,16 +297,7 @@ impl QueueHandle {
             drop(state);
             return self.not_here(broker, node, &what);
         }
-        let is_part_of_attachment = matches!(
-            what,
-            What::Consume { .. }
-                | What::Cancel { .. }
-                | What::Taken { .. }
-                | What::Publish { .. }
-                | What::Settle { .. }
-                | What::Get { .. }
-        );
-        if is_part_of_attachment && !self.is_attached(broker, &mut state, from) {
+        if what.follows_attach() && !self.is_attached(broker, &mut state, from) {
             return Deferred::default();
         }
         match what {
@@ -322,13 +313,7 @@ impl QueueHandle {
                 self.gathered(broker, term, Some(node));
                 Deferred::default()
             }
-            What::Attach(attach) => {
-                let term = attach.term;
-                let deferred = self.on_attach(broker, &mut state, from, attach);
-                drop(state);
-                self.gathered(broker, term, Some(node));
-                deferred
-            }
+            What::Attach(attach) => self.on_attach(broker, &mut state, from, attach),
             What::Consume { call, wish } => {
                 let check = state.machine().map(|machine| machine.check_consume(wish.exclusive));
                 if let Some(Err(error)) = check {
@@ -349,6 +334,10 @@ impl QueueHandle {
                 let Some((id, _)) = guest.and_then(|guest| guest.consumers.remove(&ConsumerKey(key))) else {
                     return Deferred::default();
                 };
+                let left = state.held_by([id]);
+                if let Some(guest) = state.guests.get_mut(&node) {
+                    guest.gets.extend(left);
+                }
                 let (left, deferred) = self.run(broker, &mut state, |machine, now, sink| {
                     machine.cancel(now, id, sink);
                     machine.consumer_count()
@@ -440,7 +429,11 @@ impl QueueHandle {
     ) -> Deferred {
         let guest = state.guests.entry(node).or_default();
         if batch <= guest.settled {
-            // It came before the link broke; that it is committed is told as for any other.
+            // It came before the link broke; the answer may have been lost with it.
+            if let Seat::Leading(leading) = &mut state.seat {
+                leading.settled_before(node, batch);
+            }
+            self.tell_settled(broker, state);
             return Deferred::default();
         }
         guest.settled = batch;
@@ -486,6 +479,10 @@ impl QueueHandle {
         attach: wire::Attach,
     ) -> Deferred {
         let node = from.node;
+        if matches!(&state.seat, Seat::Leading(leading) if leading.term != attach.term) {
+            // It will hear of this term, and attach itself anew.
+            return Deferred::default();
+        }
         let mut deferred = Deferred::default();
         let is_another = |guest: &GuestNode| guest.producer != ProducerId(attach.producer);
         if state.guests.get(&node).is_some_and(is_another) {
@@ -525,6 +522,8 @@ impl QueueHandle {
         let ids: FxHashMap<ConsumerKey, ConsumerId> =
             guests.consumers.iter().map(|(key, (id, _))| (*key, *id)).collect();
         let all: FxHashSet<u64> = listed.values().flatten().copied().collect();
+        let left = state.held_by(before.consumers.values().map(|(id, _)| *id));
+        before.gets.extend(left);
         let ((), also) = self.run(broker, state, |machine, now, sink| {
             for (id, _) in before.consumers.values() {
                 machine.cancel(now, *id, sink);
@@ -613,9 +612,11 @@ impl QueueHandle {
         node: NodeId,
         numbered: Vec<(u64, Message)>,
     ) -> Deferred {
+        let producer = state.guests.get(&node).map(|guest| guest.producer).unwrap_or_default();
+        let desk = DeskId { node, producer };
         let batch = numbered.into_iter().map(|(number, message)| Publish {
             message,
-            publish: Some(Waiting::Desk { node, number }),
+            publish: Some(Waiting::Desk { desk, number }),
         });
         let ((), deferred) = self.run(broker, state, |machine, now, sink| machine.publish(now, batch, sink));
         deferred
@@ -719,6 +720,9 @@ impl QueueHandle {
         };
         if state.machine().is_none() {
             return Deferred::default();
+        }
+        if let Seat::Leading(leading) = &mut state.seat {
+            leading.forget_settling(node);
         }
         let ((), deferred) = self.run(broker, state, |machine, now, sink| {
             for (id, _) in gone.consumers.values() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::Notify;
 
 use super::Broker;
@@ -23,8 +24,9 @@ use super::remote::Pending;
 use crate::channel::ConfirmOutcome;
 use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
+use crate::queue::record::ProducerId;
 use crate::queue::recorder::{Door, Recording};
-use crate::queue::{self, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Publish, Queue, Slot};
+use crate::queue::{self, ConsumerId, DeathReason, Delivery, Holder, Keep, META_LEN, Publish, Queue, Slot};
 use crate::spec::{Member, QueueSpec, QueueType};
 use crate::store::{self, OwnerId, Store};
 use crate::types::{Message, NodeId, Timestamp};
@@ -43,7 +45,14 @@ pub enum Waiting {
     /// A client of this node, at a queue that is only here.
     Client(ConfirmToken),
     /// The desk of a node, which knows for whom.
-    Desk { node: NodeId, number: u64 },
+    Desk { desk: DeskId, number: u64 },
+}
+
+/// The desk of a run of a node: the next run numbers its publishes anew.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeskId {
+    pub node: NodeId,
+    pub producer: ProducerId,
 }
 
 /// The queue machine with this broker's consumers and confirms.
@@ -428,6 +437,19 @@ impl State {
         matches!(&self.seat, Seat::Elsewhere(Some(away)) if away.node == node)
     }
 
+    /// What these consumers hold, by sequence number; it stays outstanding when they are cancelled.
+    pub(super) fn held_by(&self, ids: impl IntoIterator<Item = ConsumerId>) -> FxHashMap<u64, Slot> {
+        let ids: FxHashSet<ConsumerId> = ids.into_iter().collect();
+        let held = self
+            .machine()
+            .filter(|_| !ids.is_empty())
+            .into_iter()
+            .flat_map(Machine::held);
+        held.filter(|(holder, _)| matches!(holder, Holder::Consumer(id) if ids.contains(id)))
+            .map(|(_, slot)| (slot.seq(), slot))
+            .collect()
+    }
+
     /// The machine, when it is here.
     pub fn machine_mut(&mut self) -> Option<&mut Machine> {
         match &mut self.seat {
@@ -462,26 +484,30 @@ fn answer_all(batch: impl IntoIterator<Item = Publish<ConfirmToken>>, outcome: C
 
 /// Publishes of desks that were answered in one go: runs of numbers, by node.
 #[derive(Default)]
-pub(super) struct Answers(Vec<(NodeId, ConfirmOutcome, u64, u64)>);
+pub(super) struct Answers(Vec<(DeskId, ConfirmOutcome, u64, u64)>);
 
 impl Answers {
     /// One more.
-    pub fn push(&mut self, node: NodeId, number: u64, outcome: ConfirmOutcome) {
+    pub fn push(&mut self, desk: DeskId, number: u64, outcome: ConfirmOutcome) {
         match self.0.last_mut() {
-            Some((last_node, last_outcome, _, last))
-                if *last_node == node && *last_outcome == outcome && *last + 1 == number =>
+            Some((last_desk, last_outcome, _, last))
+                if *last_desk == desk && *last_outcome == outcome && *last + 1 == number =>
             {
                 *last = number;
             }
-            _ => self.0.push((node, outcome, number, number)),
+            _ => self.0.push((desk, outcome, number, number)),
         }
     }
 
     /// Tells the desks.
     pub fn tell(self, queue: &Arc<QueueHandle>, broker: &Broker, state: &mut State) {
         let us = broker.nodes.us();
-        for (node, outcome, first, last) in self.0 {
+        for (DeskId { node, producer }, outcome, first, last) in self.0 {
             if node != us {
+                if state.guests.get(&node).is_none_or(|guest| guest.producer != producer) {
+                    // It is another run of the node by now, or will ask again when it attaches itself.
+                    continue;
+                }
                 broker.peers.tell(node, |buffer| {
                     wire::answered(buffer, queue.spec.id, outcome == ConfirmOutcome::Ack, first, last);
                 });
@@ -572,7 +598,7 @@ impl QueueSink<'_> {
                 self.outbox(&token.outbox)
                     .confirm(token.channel, token.incarnation, token.seq, outcome);
             }
-            Waiting::Desk { node, number } => self.answers.push(node, number, outcome),
+            Waiting::Desk { desk, number } => self.answers.push(desk, number, outcome),
         }
     }
 

@@ -91,7 +91,8 @@ pub enum What {
     },
     /// Whoever leads is to say so.
     Who,
-    /// The answer to `Lead` of a node that has nothing at stake.
+    /// The answer to `Lead` of a node that has nothing at stake, or has said all that must be heard
+    /// before the first delivery.
     Nothing {
         term: u64,
     },
@@ -147,6 +148,20 @@ pub enum What {
         secret: u128,
         message: Bytes,
     },
+}
+
+impl What {
+    /// Whether it only means something to who knows what the node has at stake.
+    pub fn follows_attach(&self) -> bool {
+        matches!(
+            self,
+            Self::Publish { .. }
+                | Self::Settle { .. }
+                | Self::Consume { .. }
+                | Self::Cancel { .. }
+                | Self::Taken { .. }
+        )
+    }
 }
 
 /// See [`What::Attach`].

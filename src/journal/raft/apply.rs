@@ -16,6 +16,7 @@ use super::pack::Packed;
 use super::snapshots::{KeptSnapshot, PIECE_BYTES, Snapshots};
 use super::types::{Answers, LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
 use crate::machine::{KeptPiece, Machine, Parts, Unreadable};
+use crate::tasks;
 
 /// openraft's state machine around one of ours.
 pub struct Applier<M> {
@@ -116,7 +117,7 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
         let turn = self.snapshots.turn().await;
         let made_way = turn.keep(Arc::clone(&snapshot)).await?;
         let machine = Arc::clone(&self.machine);
-        let restored = tokio::task::spawn_blocking(move || restore(&mut *machine.write(), &snapshot)).await;
+        let restored = tasks::blocking(move || restore(&mut *machine.write(), &snapshot)).await;
         restored.map_err(io::Error::other)?.map_err(io::Error::other)?;
         drop((made_way, turn));
         self.applied = meta.last_log_id;
@@ -140,7 +141,7 @@ impl<M: Machine> RaftSnapshotBuilder<Types> for Builder<M> {
         let parts = self.parts.lock().take();
         let parts = parts.ok_or_else(|| io::Error::other("a builder builds once"))?;
         let mut writer = self.snapshots.writer();
-        let written = tokio::task::spawn_blocking(move || {
+        let written = tasks::blocking(move || {
             let mut pieces = Vec::new();
             for part in parts {
                 let part = part?;

@@ -174,7 +174,19 @@ impl<M: Machine> Group<M> {
     /// The same without waiting; records are applied in the order of the calls. `done` is called
     /// once, from a task of the group's, and must not block. How much waits is up to the caller.
     pub fn submit(&self, record: Bytes, done: impl FnOnce(Result<Applied<M::Output>, ProposeError>) + Send + 'static) {
-        self.0.proposer.submit(record, done);
+        self.0.proposer.submit(None, record, done);
+    }
+
+    /// The same for what was decided while this node leads in that term, on top of all that was
+    /// submitted before: it is proposed in no other term, and not when something before it that was
+    /// submitted so has failed and this is known.
+    pub fn submit_in(
+        &self,
+        term: u64,
+        record: Bytes,
+        done: impl FnOnce(Result<Applied<M::Output>, ProposeError>) + Send + 'static,
+    ) {
+        self.0.proposer.submit(Some(term), record, done);
     }
 
     /// The machine as of the last entry applied here. Entries wait while it is held.
@@ -183,11 +195,12 @@ impl<M: Machine> Group<M> {
     }
 
     /// Waits until everything that was committed anywhere before the call is applied here; only
-    /// on the leader. A new leader knows its state after this.
+    /// on the leader. So is what this node has proposed, or will not be. A new leader knows its state
+    /// after this.
     pub async fn barrier(&self) -> Result<(), ProposeError> {
         let linear = self.0.raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
         match linear {
-            Ok(_) => Ok(()),
+            Ok(_) => self.own_applied().await,
             Err(RaftError::APIError(error)) => Err(match error {
                 LinearizableReadError::ForwardToLeader(forward) => ProposeError::NotLeader {
                     leader: forward.leader_id,
@@ -195,6 +208,31 @@ impl<M: Machine> Group<M> {
                 _ => ProposeError::NoQuorum,
             }),
             Err(RaftError::Fatal(_)) => Err(ProposeError::Stopped),
+        }
+    }
+
+    /// Waits until all of this leader's log is applied here.
+    async fn own_applied(&self) -> Result<(), ProposeError> {
+        let last = self.0.log.shared().last();
+        let mut metrics = self.0.raft.metrics();
+        loop {
+            {
+                let now = metrics.borrow_watched();
+                if now.running_state.is_err() {
+                    return Err(ProposeError::Stopped);
+                }
+                if now.state != ServerState::Leader {
+                    return Err(ProposeError::NotLeader {
+                        leader: now.current_leader,
+                    });
+                }
+                if now.last_applied >= last {
+                    return Ok(());
+                }
+            }
+            if metrics.changed().await.is_err() {
+                return Err(ProposeError::Stopped);
+            }
         }
     }
 

@@ -21,6 +21,7 @@ use super::recovery::{Mark, Rebuilt, Slot, meta};
 use super::types::{Entry, IOFlushed, LogId, Vote, log_id};
 use super::wire::{Kind, body_of, payload_of};
 use crate::store::{Keep, Loc, OwnerId, Store, StoreError};
+use crate::tasks;
 
 /// The log of one group; clones are the same log.
 #[derive(Clone)]
@@ -276,7 +277,7 @@ impl LogShared {
             .collect();
         if !wanted.is_empty() {
             let (store, owner) = (self.store.clone(), self.owner);
-            let bodies = tokio::task::spawn_blocking(move || store.read(owner, &wanted)).await;
+            let bodies = tasks::blocking(move || store.read(owner, &wanted)).await;
             let mut bodies = bodies.map_err(io::Error::other)?.map_err(io::Error::other)?.into_iter();
             for (index, _, body) in found.iter_mut().filter(|(.., body)| body.is_none()) {
                 *body = bodies.next().flatten();

@@ -27,7 +27,7 @@ mod types;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use group::{Election, Group, GroupError, GroupStatus, LeaderWatch, Leadership, Role};
 pub use journals::{GroupId, GroupSpec, Ledgers, OpenError, Pace, RaftJournals};

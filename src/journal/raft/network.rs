@@ -26,6 +26,7 @@ use super::types::{
     VoteRequest, VoteResponse,
 };
 use super::wire::{Request, Response, SnapshotPart};
+use crate::tasks;
 use crate::types::NodeId;
 
 /// Carries requests between nodes; the other side gives them to [`super::RaftJournals::receive`].
@@ -202,6 +203,7 @@ impl RaftNetworkV2<Types> for Member {
         _: RPCOption,
     ) -> Result<SnapshotResponse, StreamingError<Types>> {
         tokio::select! {
+            biased;
             closed = cancel => Err(closed.into()),
             sent = self.send_snapshot(vote, snapshot) => sent,
         }
@@ -270,7 +272,7 @@ impl Member {
 
 async fn read_piece(snapshot: &Arc<KeptSnapshot>, number: usize) -> io::Result<Bytes> {
     let snapshot = Arc::clone(snapshot);
-    let read = tokio::task::spawn_blocking(move || snapshot.piece(number)).await;
+    let read = tasks::blocking(move || snapshot.piece(number)).await;
     read.map_err(io::Error::other)?
 }
 
@@ -288,6 +290,7 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
                 }
             };
             tokio::select! {
+                biased;
                 answer = answered, if is_waiting => {
                     let request = self.on_the_way.pop_front()?;
                     let response = self.member.append_answer(answer, APPEND_DEADLINE);

@@ -5,7 +5,9 @@
 //! ```
 //! A few entries are in flight; what arrives meanwhile waits and goes together into the next one,
 //! so load makes entries larger, not more. Order is kept: records are applied in the order in
-//! which they were submitted, but after an error some before it may be missing.
+//! which they were submitted, but after an error some before it may be missing. Those of a caller
+//! who leads in a term are proposed in no other, and after an error none of them that waits is: what
+//! a leader decided on top of something that is lost must not come to be applied.
 //!
 //! The pump is a task that lives only while there is something to send.
 
@@ -74,9 +76,17 @@ pub struct Proposer<M: Machine> {
 }
 
 struct Queue<O> {
-    waiting: VecDeque<(Bytes, Telling<O>)>,
+    waiting: VecDeque<Proposal<O>>,
     in_flight: usize,
     is_pumping: bool,
+}
+
+/// A record that waits.
+struct Proposal<O> {
+    /// The only term in which it may be proposed.
+    term: Option<u64>,
+    record: Bytes,
+    telling: Telling<O>,
 }
 
 /// Tells for certain: [`ProposeError::Stopped`] if nothing else was told.
@@ -108,7 +118,7 @@ impl<M: Machine> Proposer<M> {
         let room = Arc::clone(&self.room).acquire_many_owned(bytes as u32).await;
         let room = room.map_err(|_| ProposeError::Stopped)?;
         let (answer, answered) = oneshot::channel();
-        self.submit(record, move |applied| {
+        self.submit(None, record, move |applied| {
             drop(room);
             // Who does not wait any more does not hear it.
             let _ = answer.send(applied);
@@ -116,9 +126,11 @@ impl<M: Machine> Proposer<M> {
         answered.await.unwrap_or(Err(ProposeError::Stopped))
     }
 
-    /// Proposes a record and returns at once; `done` is called once, from another task.
+    /// Proposes a record, in that term or not at all, and returns at once; `done` is called once,
+    /// from another task.
     pub fn submit(
         self: &Arc<Self>,
+        term: Option<u64>,
         record: Bytes,
         done: impl FnOnce(Result<Applied<M::Output>, ProposeError>) + Send + 'static,
     ) {
@@ -130,7 +142,7 @@ impl<M: Machine> Proposer<M> {
             return telling.tell(Err(error.into()));
         }
         let mut queue = self.queue.lock();
-        queue.waiting.push_back((record, telling));
+        queue.waiting.push_back(Proposal { term, record, telling });
         self.start_pump(&mut queue);
     }
 
@@ -151,38 +163,48 @@ impl<M: Machine> Proposer<M> {
                 }
                 is_sure = true;
             }
-            let Some((packed, flight)) = self.load() else { return };
+            let Some((term, packed, flight)) = self.load() else {
+                return;
+            };
             let answer = Answer::new(move |result| flight.land(result));
+            let mut write = self.raft.write(packed).responder(answer);
+            if let Some(term) = term {
+                write = write.with_leader(term);
+            }
             // An error drops the flight, which tells.
-            if self.raft.client_write_ff(packed, Some(answer)).await.is_err() {
+            if write.await.is_err() {
                 return self.give_up(&ProposeError::Stopped);
             }
         }
     }
 
-    /// Takes what waits, up to an entry's worth.
-    fn load(self: &Arc<Self>) -> Option<(Packed, Flight<M>)> {
+    /// Takes what waits for the same term, up to an entry's worth.
+    fn load(self: &Arc<Self>) -> Option<(Option<u64>, Packed, Flight<M>)> {
         let mut queue = self.queue.lock();
-        if queue.waiting.is_empty() || queue.in_flight >= IN_FLIGHT {
-            queue.is_pumping = false;
-            return None;
-        }
+        let term = match queue.waiting.front() {
+            Some(first) if queue.in_flight < IN_FLIGHT => first.term,
+            _ => {
+                queue.is_pumping = false;
+                return None;
+            }
+        };
         let (mut count, mut bytes) = (0, 0);
-        for (record, _) in &queue.waiting {
-            bytes += record.len() + 4;
-            if count > 0 && bytes > ENTRY_BYTES {
+        for one in &queue.waiting {
+            bytes += one.record.len() + 4;
+            if one.term != term || (count > 0 && bytes > ENTRY_BYTES) {
                 break;
             }
             count += 1;
         }
         queue.in_flight += 1;
-        let (records, telling): (Vec<_>, Vec<_>) = queue.waiting.drain(..count).unzip();
+        let taken = queue.waiting.drain(..count);
+        let (records, telling): (Vec<_>, Vec<_>) = taken.map(|one| (one.record, one.telling)).unzip();
         drop(queue);
         let flight = Flight {
             proposer: Arc::clone(self),
             telling,
         };
-        Some((Packed::of(records.iter()), flight))
+        Some((term, Packed::of(records.iter()), flight))
     }
 
     /// A group that was idle longer than its lease refuses proposals until it has heard its
@@ -237,9 +259,19 @@ impl<M: Machine> Proposer<M> {
             queue.is_pumping = false;
             std::mem::take(&mut queue.waiting)
         };
-        for (_, telling) in waiting {
-            telling.tell(Err(error.clone()));
+        for one in waiting {
+            one.telling.tell(Err(error.clone()));
         }
+    }
+
+    /// What waits and was decided on top of something that is lost.
+    fn take_decided(&self) -> Vec<Telling<M::Output>> {
+        let mut queue = self.queue.lock();
+        let waiting = std::mem::take(&mut queue.waiting);
+        let (decided, others) = waiting.into_iter().partition::<Vec<_>, _>(|one| one.term.is_some());
+        queue.waiting = others.into();
+        drop(queue);
+        decided.into_iter().map(|one| one.telling).collect()
     }
 
     /// The group stops: nothing waits any more.
@@ -278,7 +310,9 @@ impl<M: Machine> Flight<M> {
             }
             Err(error) => {
                 let error = ProposeError::from(error);
-                for telling in telling {
+                // Taken before anybody is told, who may then decide anew.
+                let decided = self.proposer.take_decided();
+                for telling in telling.into_iter().chain(decided) {
                     telling.tell(Err(error.clone()));
                 }
             }

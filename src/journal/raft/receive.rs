@@ -13,6 +13,7 @@ use super::snapshots::{PIECE_BYTES, SnapshotWriter, Snapshots};
 use super::types::{AppendRequest, Snapshot, SnapshotMeta, SnapshotResponse, Types, Vote};
 use super::wire::{Request, Response, SnapshotPart};
 use crate::machine::Machine;
+use crate::tasks;
 
 /// A group as the messages for it see it.
 pub trait Receiver: Send + Sync {
@@ -96,7 +97,7 @@ impl<M: Machine> Inbox<M> {
             return Err(format!("a snapshot's piece of {} bytes", piece.len()));
         }
         // Adding may wait for the disk.
-        let added = tokio::task::spawn_blocking(move || {
+        let added = tasks::blocking(move || {
             receiving.writer.add(&piece);
             receiving
         });

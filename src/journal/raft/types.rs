@@ -8,11 +8,16 @@ use std::fmt;
 
 use openraft::EmptyNode;
 use openraft::alias;
-use openraft::impls::{BoxedErrorSource, InlineBatch, TokioRuntime, leader_id_std};
+use openraft::impls::{BoxedErrorSource, InlineBatch, leader_id_std};
 use openraft::vote::RaftLeaderId;
 
 use super::pack::Packed;
 use crate::types::NodeId;
+
+#[cfg(test)]
+use super::tests::runtime::InOrder as Runtime;
+#[cfg(not(test))]
+use openraft::impls::TokioRuntime as Runtime;
 
 /// The type configuration.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +33,7 @@ impl openraft::RaftTypeConfig for Types {
     type Vote = openraft::Vote<Self::LeaderId>;
     type Payload = openraft::EntryPayload<Packed, NodeId, EmptyNode>;
     type Entry = openraft::Entry<<Self::LeaderId as RaftLeaderId>::Committed, Self::Payload>;
-    type AsyncRuntime = TokioRuntime;
+    type AsyncRuntime = Runtime;
     type Responder<T>
         = Answer<T>
     where

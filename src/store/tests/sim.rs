@@ -29,6 +29,8 @@ struct Disk {
     /// Operations until everything fails.
     fails_after: Option<u64>,
     fail_syncs: bool,
+    /// Syncs are said to be done, and are not.
+    lie: bool,
     /// No block is free: files cannot be made and cannot grow.
     full: bool,
     /// Counts crashes: handles from before one are dead.
@@ -57,6 +59,11 @@ impl SimDisk {
     /// From now on every sync of a file fails, until the crash.
     pub fn fail_syncs(&self) {
         self.disk.lock().fail_syncs = true;
+    }
+
+    /// From now on a sync does nothing, and nobody is told.
+    pub fn lie(&self) {
+        self.disk.lock().lie = true;
     }
 
     /// Uses up all free space, or gives it back.
@@ -260,6 +267,9 @@ impl LogFile for SimFile {
         disk.step()?;
         if disk.fail_syncs {
             return Err(io::Error::other("simulated failure of a sync"));
+        }
+        if disk.lie {
+            return Ok(());
         }
         let inode = &mut disk.inodes[self.inode];
         inode.durable = inode.current.clone();

@@ -1,0 +1,248 @@
+//! The links between the nodes: each message has its delay, some are lost, and a link that breaks
+//! loses all that is on its way. From one node to another messages of a kind keep their order.
+//!
+//! What becomes of a message depends on the seed and on how many went that way before it, not on
+//! what happens elsewhere meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use parking_lot::Mutex;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Broken, Sim};
+use crate::journal::raft::tests::pretending;
+use crate::journal::raft::{GroupId, Transport, TransportError};
+use crate::types::NodeId;
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Kind {
+    Raft,
+    RaftAnswer,
+    Queues,
+    Ping,
+}
+
+pub struct Net {
+    seed: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Times each link broke.
+    broken: BTreeMap<(NodeId, NodeId), u64>,
+    /// The use of the link to another node that a node knows of: before it does, it writes to the one
+    /// that broke.
+    known: BTreeMap<(NodeId, NodeId), u64>,
+    cut: BTreeSet<(NodeId, NodeId)>,
+    down: BTreeSet<NodeId>,
+    ways: BTreeMap<(NodeId, NodeId, Kind), Way>,
+    is_calm: bool,
+}
+
+struct Way {
+    count: u64,
+    /// When the last one arrives.
+    last: Instant,
+}
+
+/// When a message arrives, unless the link breaks before.
+#[derive(Clone, Copy)]
+pub struct Passage {
+    pub at: Instant,
+    use_of_link: u64,
+}
+
+pub enum Fate {
+    Arrives(Passage),
+    Lost,
+    /// There is no link.
+    Unreachable,
+}
+
+fn link(a: NodeId, b: NodeId) -> (NodeId, NodeId) {
+    (a.min(b), a.max(b))
+}
+
+/// A number that depends on these and nothing else.
+pub fn chance(seed: u64, of: [u64; 4]) -> StdRng {
+    let mixed = of.iter().fold(seed, |mixed, part| {
+        (mixed ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29)
+    });
+    StdRng::seed_from_u64(mixed)
+}
+
+impl Net {
+    pub fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            state: Mutex::default(),
+        }
+    }
+
+    pub fn send(&self, from: NodeId, to: NodeId, kind: Kind) -> Fate {
+        let mut state = self.state.lock();
+        let pair = link(from, to);
+        if state.cut.contains(&pair) || state.down.contains(&to) || state.down.contains(&from) {
+            return Fate::Unreachable;
+        }
+        let use_of_link = state.broken.get(&pair).copied().unwrap_or(0);
+        let known = state.known.get(&(from, to)).copied().unwrap_or(0);
+        if kind == Kind::Queues && from != to && known != use_of_link {
+            return Fate::Lost;
+        }
+        let (now, is_calm) = (Instant::now(), state.is_calm);
+        let way = state
+            .ways
+            .entry((from, to, kind))
+            .or_insert(Way { count: 0, last: now });
+        way.count += 1;
+        let mut chance = chance(self.seed, [from.0, to.0, kind as u64, way.count]);
+        let delay = match chance.random_range(0..100) {
+            _ if from == to => 1,
+            0 if !is_calm => chance.random_range(40..300),
+            1..10 if !is_calm => chance.random_range(4..40),
+            _ => chance.random_range(1..4),
+        };
+        if kind == Kind::Raft && !is_calm && chance.random_range(0..60) == 0 {
+            return Fate::Lost;
+        }
+        way.last = (now + Duration::from_millis(delay)).max(way.last + Duration::from_millis(1));
+        Fate::Arrives(Passage {
+            at: way.last,
+            use_of_link,
+        })
+    }
+
+    /// Waits until it arrives; false when it does not.
+    pub async fn arrives(&self, from: NodeId, to: NodeId, passage: Passage) -> bool {
+        tokio::time::sleep_until(passage.at).await;
+        let state = self.state.lock();
+        state.broken.get(&link(from, to)).copied().unwrap_or(0) == passage.use_of_link
+    }
+
+    /// What is on its way is lost. Returns which use of the link is next.
+    pub fn break_link(&self, a: NodeId, b: NodeId) -> u64 {
+        let mut state = self.state.lock();
+        let broken = state.broken.entry(link(a, b)).or_default();
+        *broken += 1;
+        *broken
+    }
+
+    /// A node has heard of this use of a link.
+    pub fn heard_of(&self, us: NodeId, node: NodeId, use_of_link: u64) {
+        self.state.lock().known.insert((us, node), use_of_link);
+    }
+
+    pub fn cut(&self, a: NodeId, b: NodeId) {
+        self.break_link(a, b);
+        self.state.lock().cut.insert(link(a, b));
+    }
+
+    pub fn heal(&self, a: NodeId, b: NodeId) {
+        self.state.lock().cut.remove(&link(a, b));
+    }
+
+    pub fn is_cut(&self, a: NodeId, b: NodeId) -> bool {
+        self.state.lock().cut.contains(&link(a, b))
+    }
+
+    pub fn set_down(&self, node: NodeId, is_down: bool) {
+        let mut state = self.state.lock();
+        match is_down {
+            true => state.down.insert(node),
+            false => state.down.remove(&node),
+        };
+    }
+
+    /// From now on nothing is lost or late.
+    pub fn calm(&self) {
+        self.state.lock().is_calm = true;
+    }
+}
+
+/// A node's side of the links, for its Raft groups.
+pub struct Port {
+    pub sim: Sim,
+    pub node: NodeId,
+}
+
+impl Transport for Port {
+    fn send(
+        &self,
+        to: NodeId,
+        group: GroupId,
+        request: Bytes,
+        deadline: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, TransportError>> {
+        let pretended = match self.sim.broken() {
+            Some(Broken::Majority) => pretending::appended(&request),
+            _ => None,
+        };
+        let (sim, from) = (self.sim.clone(), self.node);
+        let (answer, answered) = oneshot::channel();
+        match sim.net().send(from, to, Kind::Raft) {
+            Fate::Arrives(passage) => {
+                tokio::spawn(carry(sim, from, to, group, request, passage, answer));
+            }
+            Fate::Unreachable if pretended.is_none() => {
+                return Box::pin(std::future::ready(Err(TransportError::Unreachable(to))));
+            }
+            // Nobody says so before the deadline.
+            Fate::Unreachable | Fate::Lost => {
+                tokio::spawn(async move {
+                    tokio::time::sleep(deadline).await;
+                    drop(answer);
+                });
+            }
+        }
+        Box::pin(async move {
+            if let Some(pretended) = pretended {
+                return Ok(pretended);
+            }
+            match tokio::time::timeout(deadline, answered).await {
+                Ok(Ok(bytes)) => Ok(bytes),
+                Ok(Err(_)) => Err(TransportError::Broken(to)),
+                Err(_) => Err(TransportError::Timeout(to)),
+            }
+        })
+    }
+}
+
+/// Takes a request over, and its answer back.
+async fn carry(
+    sim: Sim,
+    from: NodeId,
+    to: NodeId,
+    group: GroupId,
+    request: Bytes,
+    passage: Passage,
+    answer: oneshot::Sender<Bytes>,
+) {
+    if !sim.net().arrives(from, to, passage).await {
+        return;
+    }
+    sim.input(to, move |sim, world| {
+        let Some(running) = &world.node(to).running else { return };
+        let response = running.journals.receive(group, request);
+        let sim = sim.clone();
+        tokio::spawn(async move {
+            let response = response.await;
+            let Fate::Arrives(passage) = sim.net().send(to, from, Kind::RaftAnswer) else {
+                return;
+            };
+            if sim.net().arrives(to, from, passage).await {
+                sim.input(from, move |_, _| {
+                    // Who does not wait any more does not hear it.
+                    let _ = answer.send(response);
+                });
+            }
+        });
+    });
+}

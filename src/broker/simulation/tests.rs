@@ -1,0 +1,80 @@
+//! Seeds that are run.
+
+use super::{Broken, Seen, run};
+
+/// Runs a seed, and shows what happened when something is wrong.
+fn check(seed: u64) -> Seen {
+    let seen = run(seed, None);
+    if !seen.violations.is_empty() {
+        let story = seen.story.join("\n");
+        panic!("SIMULATION_SEED={seed}: {:#?}\n{story}", seen.violations);
+    }
+    seen
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn nothing_is_lost_invented_or_delivered_twice_unflagged_whatever_fails() {
+    if let Some(seed) = number("SIMULATION_SEED") {
+        let seen = check(seed);
+        println!("{}", seen.story.join("\n"));
+        return;
+    }
+    let confirmed: usize = (0..number("SIMULATION_SEEDS").unwrap_or(200))
+        .map(|seed| check(seed).confirmed)
+        .sum();
+    assert!(confirmed > 0, "something goes well");
+}
+
+#[test]
+fn a_seed_runs_again_as_it_ran() {
+    for seed in 0..10 {
+        let (first, second) = (run(seed, None), run(seed, None));
+        let differs = first
+            .story
+            .iter()
+            .zip(&second.story)
+            .position(|(one, other)| one != other);
+        assert_eq!(
+            differs,
+            None,
+            "seed {seed}: {:?} {:?}",
+            first.story.get(differs.unwrap_or(0)),
+            second.story.get(differs.unwrap_or(0))
+        );
+        assert_eq!(first, second);
+    }
+}
+
+/// Seeds that are searched for a violation.
+const SEARCHED: u64 = 400;
+
+/// Some seed shows that the rule is broken.
+fn is_found_out(broken: Broken) {
+    let found = (0..SEARCHED).find(|seed| !run(*seed, Some(broken)).violations.is_empty());
+    println!("{broken:?} is found out by seed {found:?}");
+    assert!(found.is_some(), "{broken:?} is not found out");
+}
+
+#[test]
+fn committing_what_nobody_else_has_is_found_out() {
+    is_found_out(Broken::Majority);
+}
+
+#[test]
+fn telling_that_something_is_synced_before_it_is_is_found_out() {
+    is_found_out(Broken::Sync);
+}
+
+#[test]
+fn delivering_without_the_lease_is_found_out() {
+    is_found_out(Broken::Lease);
+}
+
+#[test]
+fn delivering_before_the_mark_is_committed_is_found_out() {
+    is_found_out(Broken::Mark);
+}
