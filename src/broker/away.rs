@@ -189,12 +189,17 @@ impl QueueHandle {
                 }
                 match self.begin(broker, &mut state, ask) {
                     Some(begun) => begun,
-                    None if !self.is_replicated() => return Err(self.is_away()),
+                    // A node that has just come may not have its way yet.
+                    None if !self.is_replicated() && !broker.nodes.is_alive(self.spec.home) => {
+                        return Err(self.is_away());
+                    }
                     None => (0, None),
                 }
             };
             let Some(answer) = answer else {
-                self.look_for_leader(broker);
+                if self.is_replicated() {
+                    self.look_for_leader(broker);
+                }
                 let soon = (Instant::now() + ASK_AGAIN).min(deadline);
                 if tokio::time::timeout_at(soon, changed).await.is_err() && Instant::now() >= deadline {
                     return Err(self.is_away());

@@ -122,11 +122,11 @@ impl Load {
         let drained = async {
             loop {
                 let complete = seen(&self.history, |history| history.is_complete());
-                // What comes again is to be acked again: consumers that end give it back.
+                // What is unacknowledged comes back when the consumers end, and is looked at then.
                 let is_empty = || {
                     cluster
                         .queue(node, &self.queue)
-                        .is_some_and(|queue| queue["messages"] == 0)
+                        .is_some_and(|queue| queue["messages_ready"] == 0)
                 };
                 if complete && is_empty() {
                     break;
