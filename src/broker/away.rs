@@ -352,10 +352,9 @@ impl QueueHandle {
     /// The queue is deleted: who waits is told so, as if it had taken everything.
     pub(super) fn drop_desk(&self) -> Deferred {
         let mut state = self.state.lock();
-        state.seat = match std::mem::replace(&mut state.seat, Seat::Elsewhere(None)) {
-            here @ Seat::Here(_) => here,
-            _ => Seat::Elsewhere(None),
-        };
+        if !matches!(state.seat, Seat::Here(_)) {
+            state.seat = Seat::Elsewhere(None);
+        }
         let Some(desk) = &mut state.desk else {
             return Deferred::default();
         };

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::MutexGuard;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Broker;
@@ -87,19 +88,21 @@ impl Leading {
     /// Whether a message may be handed out now.
     pub fn may_serve(&mut self, queue: &Arc<QueueHandle>, broker: &Broker) -> bool {
         let may = self.serving.may_deliver(broker);
+        self.served(queue, broker);
+        may
+    }
+
+    /// The lease is asked for anew the next time, and watched where it was wanting.
+    fn served(&mut self, queue: &Arc<QueueHandle>, broker: &Broker) {
         self.serving.lease = None;
         if std::mem::take(&mut self.serving.lapsed) {
             broker.leases.watch(queue);
         }
-        may
     }
 
     /// Gives what the machine recorded to the group.
     pub fn submit(&mut self, queue: &Arc<QueueHandle>, broker: &Arc<Broker>) {
-        if std::mem::take(&mut self.serving.lapsed) {
-            broker.leases.watch(queue);
-        }
-        self.serving.lease = None;
+        self.served(queue, broker);
         let mark = self.records.mark();
         let Some(batch) = self.records.take() else {
             return;
@@ -254,30 +257,32 @@ impl QueueHandle {
 
     /// A node has said what its clients hold, or the time for it is over.
     pub(super) fn gathered(self: &Arc<Self>, broker: &Arc<Broker>, term: u64, node: Option<NodeId>) {
-        let deferred = {
-            let mut state = self.state.lock();
-            let Seat::Leading(leading) = &mut state.seat else {
-                return;
-            };
-            if leading.term != term {
-                return;
-            }
-            let Some(missing) = &mut leading.serving.gathering else {
-                return;
-            };
-            if let Some(node) = node {
-                missing.remove(&node);
-                if !missing.is_empty() {
-                    return;
-                }
-            }
-            leading.serving.gathering = None;
-            if leading.serving.is_over {
-                return;
-            }
-            let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
-            deferred
+        let mut state = self.state.lock();
+        let Seat::Leading(leading) = &mut state.seat else {
+            return;
         };
+        if leading.term != term {
+            return;
+        }
+        let Some(missing) = &mut leading.serving.gathering else {
+            return;
+        };
+        if let Some(node) = node {
+            missing.remove(&node);
+            if !missing.is_empty() {
+                return;
+            }
+        }
+        leading.serving.gathering = None;
+        if !leading.serving.is_over {
+            self.serve_again(broker, state);
+        }
+    }
+
+    /// Serves everybody who waited for the machine, which is here, to deliver (again).
+    pub(super) fn serve_again(self: &Arc<Self>, broker: &Arc<Broker>, mut state: MutexGuard<'_, State>) {
+        let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
+        drop(state);
         self.changed.notify_waiters();
         self.serve_calls(broker);
         if !deferred.is_empty() {
@@ -298,21 +303,13 @@ impl QueueHandle {
 
     /// This node goes on leading after all.
     pub(super) fn open_again(self: &Arc<Self>, broker: &Arc<Broker>) {
-        let deferred = {
-            let mut state = self.state.lock();
-            let Seat::Leading(leading) = &mut state.seat else {
-                return;
-            };
-            leading.serving.is_over = false;
-            if leading.serving.gathering.is_some() {
-                return;
-            }
-            let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
-            deferred
+        let mut state = self.state.lock();
+        let Seat::Leading(leading) = &mut state.seat else {
+            return;
         };
-        self.changed.notify_waiters();
-        if !deferred.is_empty() {
-            broker.carry_out(self, deferred);
+        leading.serving.is_over = false;
+        if leading.serving.gathering.is_none() {
+            self.serve_again(broker, state);
         }
     }
 

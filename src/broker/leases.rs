@@ -62,9 +62,7 @@ impl Broker {
             }
         }
     }
-}
 
-impl Broker {
     /// Asks who leads the queues whose clients wait for that, until the task is dropped.
     pub async fn run_seekers(self: Arc<Self>) {
         loop {
@@ -94,18 +92,9 @@ impl QueueHandle {
     }
 
     fn go_on(self: &Arc<Self>, broker: &Arc<Broker>) {
-        let deferred = {
-            let mut state = self.state.lock();
-            if state.machine().is_none() || !self.may_serve(broker, &mut state) {
-                return;
-            }
-            let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
-            deferred
-        };
-        self.changed.notify_waiters();
-        self.serve_calls(broker);
-        if !deferred.is_empty() {
-            broker.carry_out(self, deferred);
+        let mut state = self.state.lock();
+        if state.machine().is_some() && self.may_serve(broker, &mut state) {
+            self.serve_again(broker, state);
         }
     }
 }

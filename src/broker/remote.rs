@@ -302,10 +302,7 @@ impl QueueHandle {
         }
         match what {
             What::Who => {
-                if let Seat::Leading(leading) = &state.seat {
-                    let term = leading.term;
-                    broker.peers.tell(node, |buffer| wire::lead(buffer, self.spec.id, term));
-                }
+                self.tell_lead(broker, &state, node);
                 Deferred::default()
             }
             What::Nothing { term } => {
@@ -655,9 +652,14 @@ impl QueueHandle {
     pub(super) fn hail(&self, broker: &Broker, node: NodeId) {
         let state = self.state.lock();
         let is_attached = state.guests.get(&node).is_some_and(|guest| guest.attached.is_some());
-        if let Seat::Leading(leading) = &state.seat
-            && !is_attached
-        {
+        if !is_attached {
+            self.tell_lead(broker, &state, node);
+        }
+    }
+
+    /// Tells a node that this one leads, if it does.
+    fn tell_lead(&self, broker: &Broker, state: &State, node: NodeId) {
+        if let Seat::Leading(leading) = &state.seat {
             let term = leading.term;
             broker.peers.tell(node, |buffer| wire::lead(buffer, self.spec.id, term));
         }
@@ -667,11 +669,10 @@ impl QueueHandle {
     fn meet(self: &Arc<Self>, broker: &Broker, node: NodeId) {
         let mut state = self.state.lock();
         match &state.seat {
-            Seat::Leading(leading) => {
-                let term = leading.term;
+            Seat::Leading(_) => {
                 // What was sent to it may not have come: nothing more before it has said what did.
                 state.detach(node);
-                broker.peers.tell(node, |buffer| wire::lead(buffer, self.spec.id, term));
+                self.tell_lead(broker, &state, node);
             }
             Seat::Elsewhere(Some(away))
                 if away.node == node && state.desk.as_ref().is_some_and(|desk| desk.has_interest()) =>

@@ -65,6 +65,8 @@ pub struct QueueHandle {
     /// The nodes that are to have it, where it is replicated.
     pub members: RwLock<Vec<Member>>,
     pub(super) state: Mutex<State>,
+    /// Whether the state has a desk, which is so or not for good.
+    has_desk: bool,
     deleted: AtomicBool,
     /// Some of its records are damaged: it is not served, and nothing of it is thrown away.
     quarantined: bool,
@@ -165,6 +167,7 @@ impl QueueHandle {
     fn new(spec: Arc<QueueSpec>, seat: Seat, desk: Option<Box<Desk>>, quarantined: bool) -> Self {
         Self {
             members: RwLock::new(spec.members.clone()),
+            has_desk: desk.is_some(),
             last_leader: AtomicU64::new(spec.home.0),
             changing: Changing::default(),
             spec,
@@ -287,9 +290,10 @@ impl QueueHandle {
         }
     }
 
-    /// Whether too much of what was published to it is unanswered.
+    /// Whether too much of what was published to it is unanswered. Asked with every read of a
+    /// publisher: a queue that is only here has no desk, and is not locked for it.
     pub fn is_behind(&self) -> bool {
-        self.state.lock().desk.as_ref().is_some_and(|desk| desk.is_behind())
+        self.has_desk && self.state.lock().desk.as_ref().is_some_and(|desk| desk.is_behind())
     }
 
     /// Waits while it is behind.
