@@ -209,7 +209,10 @@ check('a consumer hears that its queue is gone', () => connected(async (connecti
   const channel = await connection.createChannel();
   const queue = unique('amqplib');
   await channel.assertQueue(queue, { durable: false });
-  const gone = new Promise((resolve) => { channel.consume(queue, resolve).then(() => channel.deleteQueue(queue)); });
+  let cancelled;
+  const gone = new Promise((resolve) => { cancelled = resolve; });
+  await channel.consume(queue, cancelled);
+  await channel.deleteQueue(queue);
   assert.equal(await within(gone, 'the cancel'), null);
 }));
 
