@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::authority::{Authority, Papers};
 use super::proxy::Proxy;
 use super::support::*;
-use crate::cluster::tls::{Tls, TlsError};
 use crate::cluster::Health;
+use crate::cluster::tls::{Tls, TlsError};
 use crate::config::LinkTls;
 
 impl Papers {
