@@ -297,9 +297,11 @@ impl Drop for Leaving {
 
 async fn read_some<R: AsyncRead + Unpin>(socket: &mut R, input: &mut BytesMut) -> io::Result<()> {
     input.reserve(READ);
-    match socket.read_buf(input).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(()),
+    match socket.read_buf(input).await {
+        Ok(1..) => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+        // TLS has a long text for an end that it was not told of.
+        Ok(0) | Err(_) => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 

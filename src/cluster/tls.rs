@@ -68,6 +68,8 @@ pub enum TlsError {
     Verifier(#[from] VerifierBuilderError),
     #[error("the key in {} does not belong to the certificate in {}", key.display(), certificate.display())]
     Mismatch { certificate: PathBuf, key: PathBuf },
+    #[error("the certificate in {} cannot be used: {error}; one of X.509 version 3 is needed", path.display())]
+    Certificate { path: PathBuf, error: CertificateError },
     #[error("cluster.tls.certfile and cluster.tls.keyfile cannot be used: {0}")]
     Pair(rustls::Error),
 }
@@ -155,6 +157,10 @@ impl Tls {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch {
                 certificate: certificate.path.to_owned(),
                 key: key.path.to_owned(),
+            },
+            rustls::Error::InvalidCertificate(error) => TlsError::Certificate {
+                path: certificate.path.to_owned(),
+                error,
             },
             error => TlsError::Pair(error),
         };
