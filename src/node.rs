@@ -294,7 +294,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 9],
+    running: [JoinHandle<()>; 8],
 }
 
 impl Opened {
@@ -306,7 +306,6 @@ impl Opened {
             tasks::spawn("alarms", broker.clone().run_alarms()),
             tasks::spawn("nodes", broker.clone().run_nodes()),
             tasks::spawn("elections", broker.clone().run_elections()),
-            tasks::spawn("leases", broker.clone().run_leases()),
             tasks::spawn("seekers", broker.clone().run_seekers()),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),

@@ -465,8 +465,12 @@ fn attach(queue: &QueueHandle, desk: &mut Desk, term: u64, out: &Way) {
     out.with(|buffer| {
         let wishes = desk.consumers.values().map(|seated| wish(&seated.consumer));
         let held = desk.held.values().map(|held| (held.by.0, held.slot));
-        let (number, producer) = (desk.attaches, desk.producer.0);
-        wire::attach(buffer, id, term, number, producer, wishes, held, desk.settles());
+        let attaching = wire::Attaching {
+            term,
+            number: desk.attaches,
+            producer: desk.producer.0,
+        };
+        wire::attach(buffer, id, &attaching, wishes, held, desk.settles());
         // Nothing more that must be heard before the first delivery.
         wire::nothing(buffer, id, term);
     });

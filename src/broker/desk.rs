@@ -188,7 +188,8 @@ impl Desk {
     pub fn settle(&mut self, outcome: Outcome, slots: Vec<Slot>) -> &SettleBatch {
         let number = self.next_batch;
         self.next_batch += 1;
-        self.settles.push_back_mut(SettleBatch { number, outcome, slots })
+        self.settles.push_back(SettleBatch { number, outcome, slots });
+        &self.settles[self.settles.len() - 1]
     }
 
     /// What was settled up to this number is committed.

@@ -1,9 +1,10 @@
 //! Who asks for votes in the groups of replicated queues, which have no clocks of their own.
 //!
 //! When a group's leader is suspected, the live members take turns in an order that differs from
-//! queue to queue, so that leaders spread: the first asks at once and insists, the others after it
-//! and only if it is still needed. A group without a leader is tried again and again while a
-//! majority of it lives. An idle group costs nothing here.
+//! queue to queue, so that leaders spread: the first asks at once, the others after it and only if it
+//! is still needed. The first insists where the leader's process has ended; a leader that is only
+//! silent may live and deliver, and voters do not vote while its lease runs. A group without a leader
+//! is tried again and again while a majority of it lives. An idle group costs nothing here.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hash};
@@ -50,10 +51,10 @@ struct Known {
 /// How a group without a leader is looked at next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Turn {
-    /// Its leader is suspected: the first member insists, the others wait for it.
+    /// Its leader has ended: the first member insists, the others wait for it.
     Gone,
-    /// It was just opened: the first member asks, the others wait for it.
-    Fresh,
+    /// Its leader is silent, or it was just opened: the first member asks, the others wait for it.
+    Silent,
     /// Whoever waits asks.
     Again,
 }
@@ -81,7 +82,7 @@ impl Elections {
             members: Vec::new(),
             leader: None,
             due: None,
-            turn: Turn::Fresh,
+            turn: Turn::Silent,
         });
         known.members = members.to_vec();
         if known.leader.is_none() && known.due.is_none() {
@@ -124,8 +125,8 @@ impl Elections {
         }
     }
 
-    /// A node is suspected: the groups that it led need another leader.
-    pub fn on_suspect(&self, node: NodeId) {
+    /// A node is suspected, or `has_ended`: the groups that it led need another leader.
+    pub fn on_suspect(&self, node: NodeId, has_ended: bool) {
         let now = Instant::now();
         let mut state = self.state.lock();
         let led: Vec<_> = state
@@ -134,7 +135,7 @@ impl Elections {
             .filter(|(_, known)| known.leader == Some(node))
             .map(|(queue, known)| {
                 known.leader = None;
-                known.turn = Turn::Gone;
+                known.turn = if has_ended { Turn::Gone } else { Turn::Silent };
                 *queue
             })
             .collect();
@@ -177,7 +178,7 @@ impl Elections {
             if has_turn && has_majority {
                 let why = match known.turn {
                     Turn::Gone => Election::LeaderGone,
-                    Turn::Fresh | Turn::Again => Election::LeaderSilent,
+                    Turn::Silent | Turn::Again => Election::LeaderSilent,
                 };
                 asked.push((queue, why));
             }

@@ -339,13 +339,13 @@ impl Broker {
                 }
                 Ok(Event::Restarted { node, incarnation }) => {
                     self.peers.meet(&cluster, node, input.clone());
-                    self.elections.on_suspect(node);
+                    self.elections.on_suspect(node, true);
                     self.on_node_restarted(node, incarnation);
                     self.on_node_up(node);
                 }
                 Ok(Event::Suspect { node, why }) => {
                     tracing::warn!(%node, ?why, "a node does not answer");
-                    self.elections.on_suspect(node);
+                    self.elections.on_suspect(node, why != Suspicion::Silence);
                     self.on_node_suspect(node, why);
                 }
                 Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {

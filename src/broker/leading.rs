@@ -33,6 +33,8 @@ use crate::types::{Message, NodeId};
 
 /// How long a new leader waits for live nodes to say what their clients hold.
 const GATHER: Duration = Duration::from_millis(500);
+/// How long a leader that hears no majority waits before it asks again.
+const LEASE_AGAIN: Duration = Duration::from_millis(50);
 /// What a record has around a message, generously.
 const AROUND: usize = 64 * 1024;
 
@@ -70,15 +72,17 @@ pub struct Serving {
     lease: Option<bool>,
     /// A consumer was passed over for want of the lease.
     lapsed: bool,
+    /// The lease is being asked for.
+    is_regaining: bool,
 }
 
 impl Serving {
     /// Whether a delivery may be made now.
-    pub fn may_deliver(&mut self, broker: &Broker) -> bool {
+    pub fn may_deliver(&mut self) -> bool {
         if self.is_over || self.gathering.is_some() {
             return false;
         }
-        let held = *self.lease.get_or_insert_with(|| broker.nodes.holds_lease(&self.group));
+        let held = *self.lease.get_or_insert_with(|| self.group.holds_lease());
         self.lapsed |= !held;
         held
     }
@@ -86,17 +90,29 @@ impl Serving {
 
 impl Leading {
     /// Whether a message may be handed out now.
-    pub fn may_serve(&mut self, queue: &Arc<QueueHandle>, broker: &Broker) -> bool {
-        let may = self.serving.may_deliver(broker);
+    pub fn may_serve(&mut self, queue: &Arc<QueueHandle>, broker: &Arc<Broker>) -> bool {
+        let may = self.serving.may_deliver();
         self.served(queue, broker);
         may
     }
 
-    /// The lease is asked for anew the next time, and watched where it was wanting.
-    fn served(&mut self, queue: &Arc<QueueHandle>, broker: &Broker) {
+    /// The lease is looked at anew the next time, and asked for where it was wanting.
+    fn served(&mut self, queue: &Arc<QueueHandle>, broker: &Arc<Broker>) {
         self.serving.lease = None;
-        if std::mem::take(&mut self.serving.lapsed) {
-            broker.leases.watch(queue);
+        if std::mem::take(&mut self.serving.lapsed) && !std::mem::replace(&mut self.serving.is_regaining, true) {
+            let (group, incarnation) = (self.group.clone(), self.incarnation);
+            let (queue, broker) = (Arc::downgrade(queue), Arc::downgrade(broker));
+            tasks::spawn("lease", async move {
+                while let Err(error) = group.regain_lease().await {
+                    if error != ProposeError::NoQuorum {
+                        return;
+                    }
+                    tokio::time::sleep(LEASE_AGAIN).await;
+                }
+                if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
+                    queue.leased(&broker, incarnation);
+                }
+            });
         }
     }
 
@@ -205,6 +221,7 @@ impl QueueHandle {
                 is_over: false,
                 lease: None,
                 lapsed: false,
+                is_regaining: false,
             },
             group: group.clone(),
             term,
@@ -265,6 +282,20 @@ impl QueueHandle {
         leading.serving.gathering = None;
         if !leading.serving.is_over {
             self.serve_again(broker, state);
+        }
+    }
+
+    /// The machine of this incarnation may deliver again.
+    fn leased(self: &Arc<Self>, broker: &Arc<Broker>, incarnation: u64) {
+        let mut state = self.state.lock();
+        let Seat::Leading(leading) = &mut state.seat else {
+            return;
+        };
+        if leading.incarnation == incarnation {
+            leading.serving.is_regaining = false;
+            if leading.may_serve(self, broker) {
+                self.serve_again(broker, state);
+            }
         }
     }
 

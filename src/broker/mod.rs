@@ -28,7 +28,6 @@ mod formation;
 pub mod gather;
 mod guests;
 mod leading;
-mod leases;
 pub mod members;
 pub mod nodes;
 pub mod outbox;
@@ -43,6 +42,7 @@ mod replicas;
 pub mod reply_to;
 pub mod route;
 pub mod runner;
+mod seekers;
 #[cfg(test)]
 mod simulation;
 mod spread;
@@ -80,11 +80,11 @@ use crate::types::{ConnectionId, NodeId, QueueId, Reply, ReplyCode, Timestamp, V
 use consumer::ConsumerKey;
 use delayed::Delayer;
 use elections::Elections;
-use leases::{Leases, Seekers};
 use nodes::Nodes;
 use peers::Peers;
 use replicas::Replicas;
 use reply_to::ReplyTo;
+use seekers::Seekers;
 use timers::Timers;
 
 /// This node as others see it.
@@ -123,7 +123,6 @@ pub struct Broker {
     /// The nodes of the cluster are others: queues may need members.
     repair: tokio::sync::Notify,
     elections: Elections,
-    leases: Leases,
     seekers: Seekers,
     peers: Peers,
     delayed: Delayer,

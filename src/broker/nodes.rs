@@ -2,16 +2,11 @@
 //! groups of this one.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use crate::cluster::{Cluster, Health};
-use crate::journal::raft::{Group, Links, RaftJournals};
-use crate::machine::Machine;
+use crate::journal::raft::{Links, RaftJournals};
 use crate::store::Store;
 use crate::types::NodeId;
-
-/// A majority that was heard from so long ago still makes a lease.
-const LEASE: Duration = Duration::from_millis(900);
 
 /// See the head of this file.
 pub struct Nodes {
@@ -76,13 +71,5 @@ impl Nodes {
             .filter(|peer| peer.health == Health::Up && peer.introduction.is_some())
             .map(|peer| peer.id)
             .collect()
-    }
-
-    /// Whether this node leads the group and has heard a majority of it just now.
-    pub fn holds_lease<M: Machine>(&self, group: &Group<M>) -> bool {
-        group.holds_lease(|node| {
-            self.cluster()
-                .is_some_and(|cluster| cluster.heard_majority(&[node], LEASE))
-        })
     }
 }

@@ -387,7 +387,7 @@ impl QueueHandle {
     }
 
     /// Whether a message may be handed out now, where the machine is here.
-    pub(super) fn may_serve(self: &Arc<Self>, broker: &Broker, state: &mut State) -> bool {
+    pub(super) fn may_serve(self: &Arc<Self>, broker: &Arc<Broker>, state: &mut State) -> bool {
         match &mut state.seat {
             Seat::Leading(leading) => leading.may_serve(self, broker),
             Seat::Here(_) => true,

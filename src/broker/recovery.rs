@@ -88,7 +88,6 @@ impl Broker {
             replicas: Default::default(),
             repair: Default::default(),
             elections: Default::default(),
-            leases: Default::default(),
             seekers: Default::default(),
             peers: Default::default(),
             delayed: Delayer::default(),

@@ -324,9 +324,15 @@ impl QueueHandle {
                 Deferred::default()
             }
             What::Nothing { term } => {
+                let is_attached = state.guests.get(&node).and_then(|guest| guest.attached) == Some(*from);
+                let deferred = match is_attached {
+                    true => Deferred::default(),
+                    // Clients that it had are gone since.
+                    false => self.dismiss(broker, &mut state, node),
+                };
                 drop(state);
                 self.gathered(broker, term, Some(node));
-                Deferred::default()
+                deferred
             }
             What::Attach(attach) => self.on_attach(broker, &mut state, from, attach),
             What::Consume { call, wish } => {

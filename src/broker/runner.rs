@@ -341,7 +341,7 @@ impl QueueHandle {
                     batch: None,
                     settled: Vec::new(),
                 };
-                let mut sink = self.sink(broker, journal, None);
+                let mut sink = self.sink(journal, None);
                 let result = f(machine, broker.now(), &mut sink);
                 let finished = sink.finish();
                 self.ran(broker, state, finished, result)
@@ -369,21 +369,15 @@ impl QueueHandle {
             ..
         } = &mut **leading;
         let journal = Journal::Group(Recording { records, door });
-        let mut sink = self.sink(broker, journal, Some(serving));
+        let mut sink = self.sink(journal, Some(serving));
         let result = f(machine, broker.now(), door, &mut sink);
         let finished = sink.finish();
         self.ran(broker, state, finished, result)
     }
 
-    fn sink<'a>(
-        self: &'a Arc<Self>,
-        broker: &'a Broker,
-        journal: Journal<'a>,
-        serving: Option<&'a mut Serving>,
-    ) -> QueueSink<'a> {
+    fn sink<'a>(self: &'a Arc<Self>, journal: Journal<'a>, serving: Option<&'a mut Serving>) -> QueueSink<'a> {
         QueueSink {
             queue: self,
-            broker,
             journal,
             serving,
             guard: None,
@@ -537,7 +531,6 @@ impl Answers {
 /// each other. So an outbox is let go before the first record of a batch.
 pub struct QueueSink<'a> {
     queue: &'a Arc<QueueHandle>,
-    broker: &'a Broker,
     journal: Journal<'a>,
     /// Present where deliveries depend on a lease.
     serving: Option<&'a mut Serving>,
@@ -628,11 +621,7 @@ impl queue::Sink for QueueSink<'_> {
     type Publish = Waiting;
 
     fn room(&mut self, taker: &Taker) -> bool {
-        if self
-            .serving
-            .as_mut()
-            .is_some_and(|serving| !serving.may_deliver(self.broker))
-        {
+        if self.serving.as_mut().is_some_and(|serving| !serving.may_deliver()) {
             return false;
         }
         match taker {

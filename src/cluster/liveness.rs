@@ -9,8 +9,6 @@
 //!                      ↑                                             │
 //!                      └───────────────── answers ───────────────────┘
 //! ```
-//! For leases counts when a ping that was answered was *sent*: an answer that lay in the socket
-//! while this process was paused proves nothing about now.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -86,8 +84,6 @@ struct Peer {
     health: Health,
     /// An answer came, or the connection was made.
     heard: Instant,
-    /// When the latest ping that was answered was sent.
-    proved: Option<Instant>,
     pings: VecDeque<(u64, Instant)>,
     round_trip: Option<Duration>,
 }
@@ -138,7 +134,6 @@ impl Liveness {
             connection: None,
             health: Health::Unknown,
             heard: now,
-            proved: None,
             pings: VecDeque::new(),
             round_trip: None,
         });
@@ -147,7 +142,6 @@ impl Liveness {
         }
         if incarnation > peer.incarnation {
             peer.incarnation = incarnation;
-            peer.proved = None;
             events.push(Event::Restarted { node, incarnation });
         }
         peer.connection = Some(origin.connection);
@@ -173,7 +167,6 @@ impl Liveness {
         let round_trip = now.saturating_duration_since(sent);
         peer.round_trip = Some(peer.round_trip.map_or(round_trip, |old| (old * 7 + round_trip) / 8));
         peer.heard = now;
-        peer.proved = Some(peer.proved.map_or(sent, |proved| proved.max(sent)));
         peer.up(origin.node, events);
     }
 
@@ -218,20 +211,6 @@ impl Liveness {
     /// A moving average.
     pub fn round_trip(&self, node: NodeId) -> Option<Duration> {
         self.peers.get(&node)?.round_trip
-    }
-
-    /// Whether a majority of these nodes, of which `us` counts as heard, has answered something
-    /// that was sent less than `within` ago.
-    pub fn heard_majority(&self, nodes: &[NodeId], us: NodeId, within: Duration, now: Instant) -> bool {
-        let heard = nodes
-            .iter()
-            .filter(|node| **node == us || self.proved(**node, within, now));
-        heard.count() > nodes.len() / 2
-    }
-
-    fn proved(&self, node: NodeId, within: Duration, now: Instant) -> bool {
-        let proved = self.peers.get(&node).and_then(|peer| peer.proved);
-        proved.is_some_and(|sent| now.saturating_duration_since(sent) < within)
     }
 }
 
@@ -382,37 +361,16 @@ mod tests {
     }
 
     #[test]
-    fn a_node_that_was_paused_suspects_nobody_at_once_and_has_heard_nobody() {
+    fn a_node_that_was_paused_suspects_nobody_at_once() {
         let mut test = Test::new();
         let origin = test.link(2, 1, 1);
-        let us = NodeId(1);
-        let nodes = [us, NodeId(2), NodeId(3)];
-        let within = Duration::from_millis(800);
         let ping = test.tick();
         test.events();
         test.now += Duration::from_secs(60);
         // The answer lay in the socket all the time.
         test.pong(&origin, ping);
-        assert!(!test.machine.heard_majority(&nodes, us, within, test.now));
-        let ping = test.tick();
+        test.tick();
         assert_eq!(test.events(), []);
-        test.pong(&origin, ping);
-        assert!(test.machine.heard_majority(&nodes, us, within, test.now));
-    }
-
-    #[test]
-    fn a_majority_is_more_than_half() {
-        let mut test = Test::new();
-        let us = NodeId(1);
-        let two = test.link(2, 1, 1);
-        let ping = test.tick();
-        test.pong(&two, ping);
-        let heard = |nodes: &[u64]| {
-            let nodes: Vec<_> = nodes.iter().map(|node| NodeId(*node)).collect();
-            test.machine.heard_majority(&nodes, us, EVERY, test.now)
-        };
-        assert!(heard(&[1]) && heard(&[1, 2]) && heard(&[1, 2, 3]) && heard(&[2]));
-        assert!(!heard(&[1, 3]) && !heard(&[1, 2, 3, 4]) && !heard(&[3]) && !heard(&[]));
     }
 
     #[test]

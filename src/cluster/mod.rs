@@ -211,13 +211,6 @@ impl Cluster {
         }
     }
 
-    /// Whether a majority of these nodes has answered something that was sent less than `within`
-    /// ago. A leader that holds this delivers.
-    pub fn heard_majority(&self, nodes: &[NodeId], within: Duration) -> bool {
-        let liveness = self.0.liveness.read();
-        liveness.heard_majority(nodes, self.0.us, within, Instant::now())
-    }
-
     /// The other nodes that are known.
     pub fn peers(&self) -> Vec<PeerView> {
         let known: Vec<_> = {

@@ -14,6 +14,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Instant;
 
 /// One publish.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +32,7 @@ struct Delivery {
     session: u32,
     message: Message,
     redelivered: bool,
+    at: Instant,
 }
 
 /// Everything that was seen, in the order in which it was.
@@ -59,6 +61,20 @@ pub enum Violation {
     Unanswered(Message),
     /// The queue holds so many messages in the end.
     Left(u32),
+}
+
+impl Violation {
+    /// The message that is concerned.
+    pub fn message(&self) -> Option<Message> {
+        match *self {
+            Self::Lost(message)
+            | Self::Invented(message)
+            | Self::Unflagged(message)
+            | Self::Unanswered(message)
+            | Self::Overtaken { late: message, .. } => Some(message),
+            Self::Left(_) => None,
+        }
+    }
 }
 
 impl Message {
@@ -125,7 +141,22 @@ impl History {
             session,
             message,
             redelivered,
+            at: Instant::now(),
         });
+    }
+
+    /// What became of a message, for whoever looks for the cause.
+    pub fn story(&self, message: Message) -> String {
+        let mut story = format!("{message}:");
+        let Some(first) = self.deliveries.first() else {
+            return story;
+        };
+        for one in self.deliveries.iter().filter(|one| one.message == message) {
+            let flag = if one.redelivered { ", flagged" } else { "" };
+            let after = one.at.duration_since(first.at).as_millis();
+            story += &format!(" to {} after {after} ms{flag};", one.session);
+        }
+        story
     }
 
     /// How many publishes were confirmed.
@@ -159,6 +190,7 @@ impl History {
             session,
             message,
             redelivered,
+            ..
         } in &self.deliveries
         {
             let had = !seen.insert(message);

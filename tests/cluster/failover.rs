@@ -96,7 +96,6 @@ async fn all_nodes_are_restarted_one_after_the_other() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "open, see the roadmap: now and then a publish is not answered within half a minute"]
 async fn each_node_is_killed_in_turn() {
     let (mut cluster, load, _) = at_work().await;
     for node in cluster.all() {

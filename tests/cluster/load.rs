@@ -8,11 +8,11 @@ use std::time::Duration;
 use futures_lite::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicPublishOptions};
-use lapin::{Connection, ConnectionProperties, PublisherConfirm};
+use lapin::{Connection, ConnectionProperties, ConnectionState, PublisherConfirm};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::checker::{History, Message};
+use super::checker::{History, Message, Violation};
 use crate::support::*;
 
 /// Unconfirmed publishes of one publisher.
@@ -122,11 +122,10 @@ impl Load {
         let drained = async {
             loop {
                 let complete = seen(&self.history, |history| history.is_complete());
-                // What is unacknowledged comes back when the consumers end, and is looked at then.
                 let is_empty = || {
                     cluster
                         .queue(node, &self.queue)
-                        .is_some_and(|queue| queue["messages_ready"] == 0)
+                        .is_some_and(|queue| queue["messages"] == 0)
                 };
                 if complete && is_empty() {
                     break;
@@ -150,7 +149,9 @@ impl Load {
         let drained = cluster.client(node).await;
         let take_one = async || timeout(PATIENCE, drained.get(&shared.queue)).await;
         while let Some(message) = take_one().await.expect("an answer to basic.get") {
-            take(&shared, session, message.delivery).await.expect("acked");
+            take(&shared, &drained.connection, session, message.delivery)
+                .await
+                .expect("acked");
         }
         drained.connection.close(200, "done".into()).await.expect("closed");
         let left = timeout(PATIENCE, client.ready(&shared.queue)).await.expect("an answer");
@@ -158,6 +159,9 @@ impl Load {
         println!("{} confirmed, {} deliveries", history.confirms(), history.deliveries());
         let violations = history.check(left);
         let shown = &violations[..violations.len().min(20)];
+        for message in shown.iter().filter_map(Violation::message) {
+            println!("{}", history.story(message));
+        }
         assert!(violations.is_empty(), "{} violations: {shown:?}", violations.len());
         assert!(in_time, "everything came, and the queue did not become empty");
         assert!(history.confirms() > 0, "nothing was published");
@@ -195,8 +199,13 @@ async fn publish(shared: &Shared, uri: &str) -> lapin::Result<()> {
     let Some(connection) = connect(uri).await else {
         return Ok(());
     };
-    let channel = answered("channel.open", connection.create_channel()).await?;
-    answered("confirm.select", channel.confirm_select(Default::default())).await?;
+    let channel = answered(&connection, "channel.open", connection.create_channel()).await?;
+    answered(
+        &connection,
+        "confirm.select",
+        channel.confirm_select(Default::default()),
+    )
+    .await?;
     let session = shared.note(History::session);
     let mut waiting = std::collections::VecDeque::new();
     for number in 0..STAY {
@@ -208,16 +217,16 @@ async fn publish(shared: &Shared, uri: &str) -> lapin::Result<()> {
         shared.note(|history| history.sent(message));
         let key = shared.queue.as_str().into();
         let published = channel.basic_publish("".into(), key, BasicPublishOptions::default(), &body, persistent());
-        waiting.push_back((message, answered("the socket", published).await?));
+        waiting.push_back((message, answered(&connection, "the socket", published).await?));
         if waiting.len() == WINDOW {
             let (message, confirm) = waiting.pop_front().expect("a full window");
-            if !confirmed(shared, uri, message, confirm).await? {
+            if !confirmed(shared, &connection, message, confirm).await? {
                 return Ok(());
             }
         }
     }
     for (message, confirm) in waiting {
-        if !confirmed(shared, uri, message, confirm).await? {
+        if !confirmed(shared, &connection, message, confirm).await? {
             return Ok(());
         }
     }
@@ -227,10 +236,16 @@ async fn publish(shared: &Shared, uri: &str) -> lapin::Result<()> {
 }
 
 /// Waits for a confirm; false if none comes.
-async fn confirmed(shared: &Shared, uri: &str, message: Message, confirm: PublisherConfirm) -> lapin::Result<bool> {
+async fn confirmed(
+    shared: &Shared,
+    connection: &Connection,
+    message: Message,
+    confirm: PublisherConfirm,
+) -> lapin::Result<bool> {
     let Ok(confirm) = timeout(ANSWER, confirm).await else {
-        println!("no answer to {message} from {uri}");
-        shared.note(|history| history.unanswered(message));
+        if connection.status().connected() {
+            shared.note(|history| history.unanswered(message));
+        }
         return Ok(false);
     };
     if confirm?.is_ack() {
@@ -254,18 +269,23 @@ async fn consume(shared: &Shared, uri: &str) -> lapin::Result<()> {
     let Some(connection) = connect(uri).await else {
         return Ok(());
     };
-    let channel = answered("channel.open", connection.create_channel()).await?;
-    answered("basic.qos", channel.basic_qos(PREFETCH, Default::default())).await?;
+    let channel = answered(&connection, "channel.open", connection.create_channel()).await?;
+    answered(
+        &connection,
+        "basic.qos",
+        channel.basic_qos(PREFETCH, Default::default()),
+    )
+    .await?;
     let queue = shared.queue.as_str().into();
     let consumed = channel.basic_consume(queue, "".into(), Default::default(), Default::default());
-    let mut consumer = answered("basic.consume", consumed).await?;
+    let mut consumer = answered(&connection, "basic.consume", consumed).await?;
     let session = shared.note(History::session);
     let mut silent = Duration::ZERO;
     while shared.goes_on() && silent < SILENCE {
         match timeout(AGAIN, consumer.next()).await {
             Ok(Some(delivery)) => {
                 silent = Duration::ZERO;
-                take(shared, session, delivery?).await?;
+                take(shared, &connection, session, delivery?).await?;
             }
             // Cancelled, or lost.
             Ok(None) => return Ok(()),
@@ -277,17 +297,25 @@ async fn consume(shared: &Shared, uri: &str) -> lapin::Result<()> {
     Ok(())
 }
 
-async fn take(shared: &Shared, session: u32, delivery: Delivery) -> lapin::Result<()> {
+async fn take(shared: &Shared, connection: &Connection, session: u32, delivery: Delivery) -> lapin::Result<()> {
     let message = Message::of(&delivery.data).unwrap_or_else(|why| panic!("{why}"));
     shared.note(|history| history.delivered(session, message, delivery.redelivered));
-    answered("the socket", delivery.ack(BasicAckOptions::default())).await?;
+    answered(connection, "the socket", delivery.ack(BasicAckOptions::default())).await?;
     Ok(())
 }
 
 /// What must be answered on a connection that lives, however the nodes are.
-async fn answered<T>(what: &str, asked: impl Future<Output = lapin::Result<T>>) -> lapin::Result<T> {
-    let answer = timeout(ANSWER, asked).await;
-    answer.unwrap_or_else(|_| panic!("no answer to {what} within {ANSWER:?}"))
+async fn answered<T>(
+    connection: &Connection,
+    what: &str,
+    asked: impl Future<Output = lapin::Result<T>>,
+) -> lapin::Result<T> {
+    match timeout(ANSWER, asked).await {
+        Ok(answer) => answer,
+        Err(_) if connection.status().connected() => panic!("no answer to {what} within {ANSWER:?}"),
+        // What is asked in the moment in which a connection breaks is forgotten by the client itself.
+        Err(_) => Err(lapin::ErrorKind::InvalidConnectionState(ConnectionState::Closed).into()),
+    }
 }
 
 /// A connection, unless the node is not there or says nothing.

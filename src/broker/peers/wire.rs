@@ -268,21 +268,26 @@ fn put_wish<T: AsRef<str>>(to: &mut Vec<u8>, wish: &Wish<T>) {
     to.extend_from_slice(&wish.priority.to_le_bytes());
 }
 
+/// Who attaches to whom; see [`Attach`].
+pub struct Attaching {
+    pub term: u64,
+    pub number: u64,
+    pub producer: u64,
+}
+
 /// Writes [`What::Attach`].
 pub fn attach<'a>(
     to: &mut Vec<u8>,
     queue: QueueId,
-    term: u64,
-    number: u64,
-    producer: u64,
+    attaching: &Attaching,
     consumers: impl ExactSizeIterator<Item = Wish<&'a str>>,
     held: impl ExactSizeIterator<Item = (u64, Slot)>,
     settles: impl ExactSizeIterator<Item = &'a SettleBatch>,
 ) {
     begin(to, ATTACH, queue);
-    put_number(to, term);
-    put_number(to, number);
-    to.extend_from_slice(&producer.to_le_bytes());
+    put_number(to, attaching.term);
+    put_number(to, attaching.number);
+    to.extend_from_slice(&attaching.producer.to_le_bytes());
     put_number(to, consumers.len() as u64);
     for wish in consumers {
         put_wish(to, &wish);
@@ -649,12 +654,15 @@ mod tests {
             slots: vec![held[0].1],
         };
         let consumers = std::iter::once(wish);
+        let attaching = Attaching {
+            term: 9,
+            number: 2,
+            producer: 11,
+        };
         attach(
             &mut bytes,
             QueueId(5),
-            9,
-            2,
-            11,
+            &attaching,
             consumers,
             held.into_iter(),
             std::iter::once(&batch),

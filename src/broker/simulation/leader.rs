@@ -21,6 +21,8 @@ use crate::types::{self, NodeId, Timestamp};
 
 /// How long a new leader waits for live nodes to say what their clients hold.
 const GATHER: Duration = Duration::from_millis(500);
+/// How long a leader that hears no majority waits before it asks again.
+const LEASE_AGAIN: Duration = Duration::from_millis(50);
 /// Nothing in the queue depends on the time.
 const NOW: Timestamp = Timestamp(1000);
 
@@ -46,6 +48,8 @@ pub struct Leading {
     gathering: Option<BTreeSet<NodeId>>,
     /// A consumer was passed over for want of the lease.
     lapsed: bool,
+    /// The lease is being asked for.
+    is_regaining: bool,
     guests: BTreeMap<NodeId, Guest>,
 }
 
@@ -146,6 +150,7 @@ impl Leading {
             gone: Vec::new(),
             gathering: Some(gathering),
             lapsed: false,
+            is_regaining: false,
             guests: BTreeMap::new(),
         }
     }
@@ -256,6 +261,16 @@ impl World {
         self.run(sim, us, |(queue, _, sink)| queue.unstall_all(NOW, sink));
     }
 
+    /// The machine of this incarnation may deliver again.
+    fn leased(&mut self, sim: &Sim, us: NodeId, incarnation: u64) {
+        if let Some(leading) = self.leading(us).filter(|leading| leading.incarnation == incarnation) {
+            leading.is_regaining = false;
+            if leading.gathering.is_none() {
+                self.unstall(sim, us);
+            }
+        }
+    }
+
     /// A node does not lead (any more), or what led is to be made anew.
     pub fn step_down(&mut self, us: NodeId, incarnation: Option<u64>) {
         let Some(running) = &mut self.node(us).running else {
@@ -313,11 +328,16 @@ impl World {
         }
         leading.answer(sim, us, confirmed);
         let term = leading.term;
-        if std::mem::take(&mut leading.lapsed) {
-            sim.later(us, Duration::from_millis(50), move |sim, world| {
-                if world.term_led(us) == Some(term) && world.has_lease(sim, us) {
-                    world.unstall(sim, us);
+        if std::mem::take(&mut leading.lapsed) && !std::mem::replace(&mut leading.is_regaining, true) {
+            let (sim, group, incarnation) = (sim.clone(), leading.group.clone(), leading.incarnation);
+            tokio::spawn(async move {
+                while let Err(error) = group.regain_lease().await {
+                    if error != ProposeError::NoQuorum {
+                        return;
+                    }
+                    tokio::time::sleep(LEASE_AGAIN).await;
                 }
+                sim.input(us, move |sim, world| world.leased(sim, us, incarnation));
             });
         }
         if !wanted.is_empty() {
@@ -438,7 +458,13 @@ impl World {
                 let term = leading.term;
                 sim.tell(us, from, Message::Lead { term });
             }
-            Message::Nothing { term } => self.gathered(sim, us, term, Some(from)),
+            Message::Nothing { term } => {
+                if !is_attached {
+                    // Clients that it had are gone since.
+                    self.guest_gone(sim, us, from);
+                }
+                self.gathered(sim, us, term, Some(from));
+            }
             Message::Attach(attach) => self.on_attach(sim, us, from, attach),
             Message::Consume { key, prefetch } => self.take_on(sim, us, from, key, prefetch),
             Message::Cancel { key } => {

@@ -21,8 +21,7 @@ use crate::store::tests::sim::SimDisk;
 use crate::store::{Lsn, OwnerId, Owners, StoreError, StoreOptions};
 use crate::types::{NodeId, QueueId};
 
-/// As [`crate::broker::nodes`] and [`crate::cluster::liveness`] have them.
-const LEASE: Duration = Duration::from_millis(900);
+/// As [`crate::cluster::liveness`] has it.
 const SUSPECT: Duration = Duration::from_secs(1);
 const BEAT: Duration = Duration::from_millis(250);
 /// How often a node looks whether it should ask for votes.
@@ -59,8 +58,6 @@ pub struct Running {
     pub look: Arc<Notify>,
     elections: Arc<Elections>,
     heard: BTreeMap<NodeId, Instant>,
-    /// When the last ping was sent that was answered.
-    proved: BTreeMap<NodeId, Instant>,
     suspected: BTreeSet<NodeId>,
 }
 
@@ -146,11 +143,8 @@ impl World {
 
     /// Whether a node leads and has heard a majority just now.
     pub fn has_lease(&mut self, sim: &Sim, us: NodeId) -> bool {
-        let Some(running) = &self.node(us).running else {
-            return false;
-        };
-        let is_proved = |node| running.proved.get(&node).is_some_and(|sent| sent.elapsed() < LEASE);
-        sim.broken() == Some(Broken::Lease) || running.group.holds_lease(is_proved)
+        let running = &self.node(us).running;
+        sim.broken() == Some(Broken::Lease) || running.as_ref().is_some_and(|running| running.group.holds_lease())
     }
 
     fn beat(&mut self, sim: &Sim, us: NodeId) {
@@ -160,19 +154,14 @@ impl World {
         let silent = |node: &NodeId| !running.is_alive(*node);
         let suspected: BTreeSet<NodeId> = sim.nodes().filter(|node| *node != us).filter(silent).collect();
         for node in suspected.difference(&running.suspected) {
-            running.elections.on_suspect(*node);
+            let has_ended = !running.heard.contains_key(node);
+            running.elections.on_suspect(*node, has_ended);
         }
         running.suspected = suspected;
-        let sent = Instant::now();
         for node in sim.nodes().filter(|node| *node != us) {
             sim.carry(us, node, Kind::Ping, move |sim, world| {
                 world.on_heard(node, us);
-                sim.carry(node, us, Kind::Ping, move |_, world| {
-                    world.on_heard(us, node);
-                    if let Some(running) = &mut world.node(us).running {
-                        running.proved.insert(node, sent);
-                    }
-                });
+                sim.carry(node, us, Kind::Ping, move |_, world| world.on_heard(us, node));
             });
         }
     }
@@ -290,7 +279,6 @@ impl Sim {
                 look: look.clone(),
                 elections: elections.clone(),
                 heard: BTreeMap::new(),
-                proved: BTreeMap::new(),
                 suspected: BTreeSet::new(),
             });
         }

@@ -49,18 +49,14 @@ async fn calls_fail_at_once_when_their_wire_is_cut_and_work_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silence_is_suspected_and_forgiven_when_it_ends() {
     let (mut a, mut b, wires) = wired().await;
-    let nodes = [a.id, b.id];
-    until(|| a.cluster.heard_majority(&nodes, Duration::from_millis(900))).await;
     let held = Instant::now();
     wires.iter().for_each(|wire| wire.set(Wire::Held));
     assert_eq!(a.event().await, suspect(&b, Suspicion::Silence));
     assert_eq!(b.event().await, suspect(&a, Suspicion::Silence));
     assert!(held.elapsed() > Duration::from_millis(500), "{:?}", held.elapsed());
-    assert!(!a.cluster.heard_majority(&nodes, Duration::from_millis(500)));
     wires.iter().for_each(|wire| wire.set(Wire::Open));
     assert!(matches!(a.event().await, Event::Up { node, .. } if node == b.id));
     assert!(matches!(b.event().await, Event::Up { node, .. } if node == a.id));
-    until(|| a.cluster.heard_majority(&nodes, Duration::from_millis(900))).await;
     agreed(&a, &b).await;
     a.echo(&b).await;
 }

@@ -273,20 +273,20 @@ impl<M: Machine> Group<M> {
         }
     }
 
-    /// Whether this node leads and a majority of the voters (of both sets, while they change) is
-    /// alive: `alive` says of another node whether this one has heard it recently enough.
-    pub fn holds_lease(&self, alive: impl Fn(NodeId) -> bool) -> bool {
+    /// Whether this node leads, and a majority has answered this leader something that was sent so
+    /// short a time ago that none of them votes for another yet. A leader that holds this delivers;
+    /// one that does not may have it again after [`Group::regain_lease`].
+    pub fn holds_lease(&self) -> bool {
         // openraft goes on saying that a group leads which has stopped.
-        if self.0.log.shared().has_failed() || self.0.raft.metrics().borrow_watched().running_state.is_err() {
-            return false;
-        }
-        let metrics = self.0.raft.server_metrics();
-        let now = metrics.borrow_watched();
-        now.state == ServerState::Leader
-            && now.membership_config.get_joint_config().iter().all(|voters| {
-                let heard = voters.iter().filter(|node| **node == self.0.node || alive(**node));
-                2 * heard.count() > voters.len()
-            })
+        !self.0.log.shared().has_failed() && self.0.proposer.has_heard_majority() == Some(true)
+    }
+
+    /// Waits for the lease of a leader that lacks it.
+    ///
+    /// # Errors
+    /// This node does not lead, or hears no majority for now.
+    pub async fn regain_lease(&self) -> Result<(), ProposeError> {
+        self.0.proposer.hear_majority().await
     }
 
     /// Whether this node is a voter, also if a change of the voters that was begun does not end.

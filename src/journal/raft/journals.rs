@@ -246,8 +246,9 @@ fn config(pace: Pace) -> Config {
         enable_heartbeat: ticks,
         enable_elect: ticks,
         heartbeat_interval: 200,
-        election_timeout_min: 500,
-        election_timeout_max: 1000,
+        election_timeout_min: VOTE_AFTER / 2,
+        // Also how long a member that has heard a leader votes for nobody else.
+        election_timeout_max: VOTE_AFTER,
         enable_pre_vote: Some(true),
         // An old leader that starts again does not know what was decided meanwhile.
         enable_leader_restore: Some(false),
@@ -265,5 +266,8 @@ fn config(pace: Pace) -> Config {
     }
 }
 
+/// How long a member that has heard its leader votes for nobody else, in ms: shorter than a silent
+/// node takes to be suspected, longer than a lease.
+pub const VOTE_AFTER: u64 = 800;
 /// Of all groups of the node.
 const SNAPSHOTS_AT_A_TIME: usize = 2;

@@ -207,34 +207,39 @@ impl<M: Machine> Proposer<M> {
         Some((term, Packed::of(records.iter()), flight))
     }
 
+    /// Whether a majority was heard just now; none where this node does not lead.
+    pub fn has_heard_majority(&self) -> Option<bool> {
+        let metrics = self.raft.metrics();
+        let now = metrics.borrow_watched();
+        // The role is told here first.
+        let server = self.raft.server_metrics();
+        let server = server.borrow_watched();
+        if now.running_state.is_err() || !server.state.is_leader() {
+            return None;
+        }
+        // A majority of its own, which no message tells.
+        let is_alone = server.membership_config.voter_ids().all(|voter| voter == server.id);
+        let heard = now.last_quorum_acked.map(|at| at.into_inner().elapsed());
+        Some(is_alone || heard.is_some_and(|ago| ago < SURE))
+    }
+
     /// A group that was idle longer than its lease refuses proposals until it has heard its
     /// members again: asks them first.
     pub async fn hear_majority(&self) -> Result<(), ProposeError> {
         let mut metrics = self.raft.metrics();
-        let server = self.raft.server_metrics();
         let deadline = tokio::time::Instant::now() + QUORUM_DEADLINE;
         let mut asked = false;
         loop {
-            {
-                let now = metrics.borrow_watched();
-                if now.running_state.is_err() {
-                    return Err(ProposeError::Stopped);
+            // What changes from here on ends the wait below.
+            let is_running = metrics.borrow_and_update().running_state.is_ok();
+            match self.has_heard_majority() {
+                Some(true) => return Ok(()),
+                Some(false) => {}
+                None if is_running => {
+                    let leader = self.raft.server_metrics().borrow_watched().current_leader;
+                    return Err(ProposeError::NotLeader { leader });
                 }
-                // The role is told here first.
-                let server = server.borrow_watched();
-                if !server.state.is_leader() {
-                    return Err(ProposeError::NotLeader {
-                        leader: server.current_leader,
-                    });
-                }
-                // A majority of its own, which no message tells.
-                if server.membership_config.voter_ids().all(|voter| voter == server.id) {
-                    return Ok(());
-                }
-                let heard = now.last_quorum_acked.map(|at| at.into_inner().elapsed());
-                if heard.is_some_and(|ago| ago < SURE) {
-                    return Ok(());
-                }
+                None => return Err(ProposeError::Stopped),
             }
             if !asked {
                 asked = true;
@@ -354,7 +359,8 @@ const ENTRY_BYTES: usize = 1024 * 1024;
 pub const RECORD_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes that wait before [`Proposer::propose`] waits itself.
 const WAITING_BYTES: usize = 16 * 1024 * 1024;
-/// A majority heard from so long ago will still count when the proposal is looked at.
+/// A majority heard from so long ago will still count when the proposal is looked at, and does not
+/// vote for another leader yet: less than [`super::journals::VOTE_AFTER`].
 const SURE: Duration = Duration::from_millis(500);
 /// How long a majority may take to answer.
 const QUORUM_DEADLINE: Duration = Duration::from_secs(2);

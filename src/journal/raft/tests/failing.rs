@@ -103,7 +103,7 @@ async fn a_leader_whose_disk_fails_stops_and_another_leads() {
     })
     .await;
     assert_eq!(error, Some(ProposeError::Stopped));
-    assert!(!cluster.group(1).holds_lease(|_| true));
+    assert!(!cluster.group(1).holds_lease());
     within(
         "the stop to show",
         cluster.group(1).watch().until(|now| now.role == Role::Stopped),
