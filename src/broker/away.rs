@@ -263,8 +263,9 @@ impl QueueHandle {
         Err(refused)
     }
 
-    /// Another node has the machine.
-    pub(super) fn led_by(self: &Arc<Self>, broker: &Arc<Broker>, node: NodeId, term: u64) {
+    /// Another node has the machine; whether it wants to hear all that is at stake, though it may have
+    /// heard it before.
+    pub(super) fn led_by(self: &Arc<Self>, broker: &Arc<Broker>, node: NodeId, term: u64, starts_anew: bool) {
         let mut state = self.state.lock();
         match &state.seat {
             Seat::Leading(leading) if leading.term >= term => return,
@@ -274,6 +275,12 @@ impl QueueHandle {
                 state = self.state.lock();
             }
             Seat::Elsewhere(Some(away)) if away.term > term => return,
+            // What it is told once more would void what it has delivered since.
+            Seat::Elsewhere(Some(away))
+                if !starts_anew && (away.node, away.term) == (node, term) && self.is_told(broker, away) =>
+            {
+                return;
+            }
             Seat::Elsewhere(_) | Seat::Here(_) => {}
         }
         if !matches!(state.seat, Seat::Elsewhere(_)) {
@@ -299,6 +306,12 @@ impl QueueHandle {
         }
         drop(state);
         self.changed.notify_waiters();
+    }
+
+    /// Whether it was said over the link as it is what is at stake.
+    fn is_told(&self, broker: &Broker, away: &Away) -> bool {
+        let epoch = broker.peers.get(away.node).and_then(|out| out.epoch());
+        epoch.is_some() && away.attached == epoch
     }
 
     /// The node that has the machine is not to be reached, or does not have it any more. Clients of

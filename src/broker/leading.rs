@@ -237,7 +237,9 @@ impl QueueHandle {
         if let Seat::Leading(leading) = &mut state.seat {
             leading.serving.gathering = gathering;
         }
-        broker.peers.tell_all(|buffer| wire::lead(buffer, self.spec.id, term));
+        broker
+            .peers
+            .tell_all(|buffer| wire::lead(buffer, self.spec.id, term, true));
         if !is_gathering {
             let ((), also) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
             deferred.also(also);

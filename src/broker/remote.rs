@@ -104,7 +104,7 @@ impl Broker {
         let Some(queue) = self.queue_by_id(id) else {
             // Deleted, or not heard of yet.
             match frame.what {
-                wire::What::Lead { term } => self.peers.tell(node, |buffer| wire::nothing(buffer, id, term)),
+                wire::What::Lead { term, .. } => self.peers.tell(node, |buffer| wire::nothing(buffer, id, term)),
                 wire::What::Get { call, .. } | wire::What::Purge { call } | wire::What::Count { call } => {
                     self.peers.tell(node, |buffer| {
                         wire::refused(buffer, id, call, 404, "the queue is not there")
@@ -159,7 +159,7 @@ impl QueueHandle {
         use wire::What;
         let node = from.node;
         match what {
-            What::Lead { term } => self.led_by(broker, node, term),
+            What::Lead { term, starts_anew } => self.led_by(broker, node, term, starts_anew),
             What::NotLeader => self.lost_way(broker, node, true),
             What::Attached { number, lost } => self.on_attached(node, number, lost),
             What::Answered {
@@ -320,7 +320,7 @@ impl QueueHandle {
         }
         match what {
             What::Who => {
-                self.tell_lead(broker, &state, node);
+                self.tell_lead(broker, &state, node, false);
                 Deferred::default()
             }
             What::Nothing { term } => {
@@ -427,7 +427,7 @@ impl QueueHandle {
         if guest.asked.replace(*from) != Some(*from) {
             broker
                 .peers
-                .tell(from.node, |buffer| wire::lead(buffer, self.spec.id, term));
+                .tell(from.node, |buffer| wire::lead(buffer, self.spec.id, term, true));
         }
         false
     }
@@ -678,15 +678,17 @@ impl QueueHandle {
         let state = self.state.lock();
         let is_attached = state.guests.get(&node).is_some_and(|guest| guest.attached.is_some());
         if !is_attached {
-            self.tell_lead(broker, &state, node);
+            self.tell_lead(broker, &state, node, false);
         }
     }
 
     /// Tells a node that this one leads, if it does.
-    fn tell_lead(&self, broker: &Broker, state: &State, node: NodeId) {
+    fn tell_lead(&self, broker: &Broker, state: &State, node: NodeId, starts_anew: bool) {
         if let Seat::Leading(leading) = &state.seat {
             let term = leading.term;
-            broker.peers.tell(node, |buffer| wire::lead(buffer, self.spec.id, term));
+            broker
+                .peers
+                .tell(node, |buffer| wire::lead(buffer, self.spec.id, term, starts_anew));
         }
     }
 
@@ -697,7 +699,7 @@ impl QueueHandle {
             Seat::Leading(_) => {
                 // What was sent to it may not have come: nothing more before it has said what did.
                 state.detach(node);
-                self.tell_lead(broker, &state, node);
+                self.tell_lead(broker, &state, node, true);
             }
             Seat::Elsewhere(Some(away))
                 if away.node == node && state.desk.as_ref().is_some_and(|desk| desk.has_interest()) =>

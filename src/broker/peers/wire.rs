@@ -92,8 +92,11 @@ pub enum What {
         term: u64,
     },
 
+    /// The node leads. It `starts_anew` with whoever hears it when it knows nothing, or not all, of
+    /// what they said before.
     Lead {
         term: u64,
+        starts_anew: bool,
     },
     NotLeader,
     /// The attach of that number is taken in, and all that was sent before it is void: deliveries
@@ -400,8 +403,6 @@ numbers! {
     who(WHO);
     /// Writes [`What::Nothing`].
     nothing(NOTHING, term);
-    /// Writes [`What::Lead`].
-    lead(LEAD, term);
     /// Writes [`What::NotLeader`].
     not_leader(NOT_LEADER);
     /// Writes [`What::Settled`].
@@ -414,6 +415,13 @@ numbers! {
     counts(COUNTS, call, ready, unacked, consumers);
     /// Writes [`What::Cancelled`].
     cancelled(CANCELLED, key);
+}
+
+/// Writes [`What::Lead`].
+pub fn lead(to: &mut Vec<u8>, queue: QueueId, term: u64, starts_anew: bool) {
+    begin(to, LEAD, queue);
+    put_number(to, term);
+    to.push(starts_anew.into());
 }
 
 /// Writes [`What::Get`].
@@ -481,7 +489,10 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
         COUNT => What::Count { call: input.number()? },
         WHO => What::Who,
         NOTHING => What::Nothing { term: input.number()? },
-        LEAD => What::Lead { term: input.number()? },
+        LEAD => What::Lead {
+            term: input.number()?,
+            starts_anew: input.byte()? != 0,
+        },
         NOT_LEADER => What::NotLeader,
         ATTACHED => What::Attached {
             number: input.number()?,
@@ -668,7 +679,7 @@ mod tests {
             std::iter::once(&batch),
         );
         attached(&mut bytes, QueueId(6), 2, &[held[1].1]);
-        lead(&mut bytes, QueueId(6), 9);
+        lead(&mut bytes, QueueId(6), 9, true);
         let frames = read_all(bytes);
         assert_eq!(frames.iter().map(|frame| frame.queue.0).collect::<Vec<_>>(), [5, 6, 6]);
         let What::Attach(read) = &frames[0].what else {
@@ -692,7 +703,13 @@ mod tests {
             panic!("not an attached: {:?}", frames[1]);
         };
         assert_eq!(lost, &[held[1].1]);
-        assert!(matches!(frames[2].what, What::Lead { term: 9 }));
+        assert!(matches!(
+            frames[2].what,
+            What::Lead {
+                term: 9,
+                starts_anew: true
+            }
+        ));
     }
 
     proptest! {

@@ -190,7 +190,7 @@ impl World {
     }
 
     /// Another node leads.
-    pub fn on_lead(&mut self, sim: &Sim, us: NodeId, node: NodeId, term: u64) {
+    pub fn on_lead(&mut self, sim: &Sim, us: NodeId, node: NodeId, term: u64, starts_anew: bool) {
         if node != us
             && let Some(ours) = self.term_led(us)
         {
@@ -201,6 +201,10 @@ impl World {
         }
         let Some(desk) = self.desk(us) else { return };
         if desk.leader.is_some_and(|leader| leader.term > term) {
+            return;
+        }
+        let is_told = |leader: Leader| (leader.node, leader.term) == (node, term) && leader.is_told;
+        if !starts_anew && desk.leader.is_some_and(is_told) {
             return;
         }
         desk.leader = Some(Leader {
@@ -237,7 +241,8 @@ impl World {
     /// There is a new way to a node: what concerns both is said anew.
     pub fn meet(&mut self, sim: &Sim, us: NodeId, node: NodeId) {
         if let Some(term) = self.term_led(us) {
-            return sim.tell(us, node, Message::Lead { term });
+            let starts_anew = true;
+            return sim.tell(us, node, Message::Lead { term, starts_anew });
         }
         let Some(desk) = self.desk(us) else { return };
         if !desk.has_interest() {

@@ -235,7 +235,8 @@ impl World {
         running.leading = Some(leading);
         self.checker.tell(format!("node {us:?} leads in term {term}"));
         for node in gathering {
-            sim.tell(us, node, Message::Lead { term });
+            let starts_anew = true;
+            sim.tell(us, node, Message::Lead { term, starts_anew });
         }
         sim.later(us, GATHER, move |sim, world| world.gathered(sim, us, term, None));
     }
@@ -448,15 +449,15 @@ impl World {
             // at stake.
             let guest = leading.guests.entry(from).or_default();
             if !std::mem::replace(&mut guest.is_asked, true) {
-                let term = leading.term;
-                sim.tell(us, from, Message::Lead { term });
+                let (term, starts_anew) = (leading.term, true);
+                sim.tell(us, from, Message::Lead { term, starts_anew });
             }
             return;
         }
         match message {
             Message::Who => {
-                let term = leading.term;
-                sim.tell(us, from, Message::Lead { term });
+                let (term, starts_anew) = (leading.term, false);
+                sim.tell(us, from, Message::Lead { term, starts_anew });
             }
             Message::Nothing { term } => {
                 if !is_attached {

@@ -8,6 +8,7 @@ use crate::queue::{Outcome, Slot};
 pub enum Message {
     Lead {
         term: u64,
+        starts_anew: bool,
     },
     NotLeader,
     /// What was sent before is void.

@@ -96,7 +96,7 @@ impl World {
             self.checker.tell(format!("    {from} → {us}: {message:?}"));
         }
         match message {
-            Message::Lead { term } => self.on_lead(sim, us, from, term),
+            Message::Lead { term, starts_anew } => self.on_lead(sim, us, from, term, starts_anew),
             Message::NotLeader => self.lost_way(sim, us, from, true),
             Message::Attached { number, lost } => self.on_attached(us, from, number, lost),
             Message::Answered { number } => self.on_answered(us, number),
