@@ -294,7 +294,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 9],
+    running: [JoinHandle<()>; 10],
 }
 
 impl Opened {
@@ -308,6 +308,7 @@ impl Opened {
             tasks::spawn("elections", broker.clone().run_elections()),
             tasks::spawn("leases", broker.clone().run_leases()),
             tasks::spawn("seekers", broker.clone().run_seekers()),
+            tasks::spawn("letters", broker.clone().run_letters()),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),
             tasks::spawn("absences", broker.clone().run_absences()),

@@ -20,6 +20,7 @@ use super::Broker;
 use super::catalogue::settings_of;
 use super::consumer::{Consumer, ConsumerKey, Taker};
 use super::desk::Desk;
+use super::letters::warn_of_fallback;
 use super::peers::wire;
 use super::runner::{Answers, ConfirmToken, Deferred, DeskId, Machine, QueueHandle, Seat, State, Waiting};
 use crate::channel::ConfirmOutcome;
@@ -204,6 +205,7 @@ impl QueueHandle {
             (machine, ledger.producers().clone())
         };
         machine.set_consumer_timeout(broker.now(), broker.config.queues.consumer_timeout);
+        warn_of_fallback(self, &machine);
         let gathering = (!alive.is_empty()).then(|| alive.iter().copied().collect());
         state.seat = Seat::Leading(Box::new(Leading {
             machine,

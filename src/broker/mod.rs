@@ -29,6 +29,7 @@ pub mod gather;
 mod guests;
 mod leading;
 mod leases;
+mod letters;
 pub mod members;
 pub mod nodes;
 pub mod outbox;
@@ -81,6 +82,7 @@ use consumer::ConsumerKey;
 use delayed::Delayer;
 use elections::Elections;
 use leases::{Leases, Seekers};
+use letters::Letters;
 use nodes::Nodes;
 use peers::Peers;
 use replicas::Replicas;
@@ -125,6 +127,7 @@ pub struct Broker {
     elections: Elections,
     leases: Leases,
     seekers: Seekers,
+    letters: Arc<Letters>,
     peers: Peers,
     delayed: Delayer,
     reply_to: ReplyTo,

@@ -90,6 +90,7 @@ impl Broker {
             elections: Default::default(),
             leases: Default::default(),
             seekers: Default::default(),
+            letters: Default::default(),
             peers: Default::default(),
             delayed: Delayer::default(),
             reply_to: Default::default(),
@@ -331,6 +332,8 @@ pub(super) fn entries(entries: Vec<LedgerEntry>) -> Vec<queue::Recovered> {
             loc: entry.loc.to_raw(),
             meta: entry.meta,
             count: entry.count,
+            // A queue of this node does not keep dead letters.
+            discarded: None,
             len: entry.len,
         })
         .collect()

@@ -205,8 +205,8 @@ fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<
 }
 
 fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
-    let total = counts.ready + counts.unacked;
-    let bytes = counts.ready_bytes + counts.unacked_bytes;
+    let total = counts.ready + counts.unacked + counts.discarded;
+    let bytes = counts.ready_bytes + counts.unacked_bytes + counts.discarded_bytes;
     // The queue counts bodies that are on disk only, not their bytes.
     let paged_bytes = match counts.ready {
         0 => 0,

@@ -428,6 +428,7 @@ impl World {
             loc: stored.loc,
             meta: stored.meta,
             count: stored.count,
+            discarded: stored.discarded,
             len: stored.message.body().len() as u32,
         };
         let ledger: Vec<_> = journal.durable.iter().map(recovered).collect();
