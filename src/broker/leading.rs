@@ -114,6 +114,7 @@ impl Leading {
             incarnation: self.incarnation,
             flight: self.submitted,
             mark,
+            discards: self.machine.discards_recorded(),
         };
         self.group.submit_in(self.term, batch, move |result| {
             if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
@@ -174,6 +175,8 @@ struct Flight {
     incarnation: u64,
     flight: u64,
     mark: Option<u64>,
+    /// Messages that the machine had discarded.
+    discards: u64,
 }
 
 impl QueueHandle {
@@ -547,6 +550,7 @@ impl QueueHandle {
                 if let Some(appended) = applied.appended {
                     machine.durable(now, appended.last, sink);
                 }
+                machine.discards_committed(now, flight.discards, sink);
             });
             self.tell_settled(broker, &mut state);
             self.tell_again(broker, &mut state);

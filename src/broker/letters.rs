@@ -45,7 +45,6 @@ struct Progress {
 }
 
 /// A letter's claim to the confirm of one of its targets.
-#[derive(Clone)]
 pub struct LetterClaim {
     letter: Arc<Letter>,
     target: QueueId,

@@ -33,7 +33,6 @@ use crate::store::{self, OwnerId, Store};
 use crate::types::{Message, NodeId, Timestamp};
 
 /// A claim to a confirm.
-#[derive(Clone)]
 pub enum ConfirmToken {
     Channel(ChannelClaim),
     /// Of a dead letter that its queue keeps.
@@ -41,7 +40,6 @@ pub enum ConfirmToken {
 }
 
 /// A publisher's claim to a confirm.
-#[derive(Clone)]
 pub struct ChannelClaim {
     pub outbox: Arc<Outbox>,
     pub channel: u16,

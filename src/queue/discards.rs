@@ -6,8 +6,8 @@
 //!                       pause ── failed ◄
 //! ```
 //!
-//! A message that is discarded is recorded as such: it belongs to no line any more, whoever leads
-//! next. Where letters fail, they are tried again in rounds, with pauses that grow until one gets
+//! A message that is discarded is recorded as such, and only when that is committed does its letter go
+//! out: then it belongs to no line any more, whoever leads next. Where letters fail, they are tried again in rounds, with pauses that grow until one gets
 //! through; fresh ones do not wait for them. Only quorum queues do this.
 //!
 //! Holds: every message here, and every letter that is out, is marked [`DISCARDED`]; `len` and
@@ -22,7 +22,7 @@ use crate::types::{Millis, QueueId, Timestamp};
 use super::Queue;
 use super::entry::{DISCARDED, Entry, REFUSED};
 use super::outstanding::{Held, Owner};
-use super::sink::{DeathReason, LetterOutcome, Sink, Slot};
+use super::sink::{DeathReason, LetterOutcome, Loc, Sink, Slot};
 
 /// The discarded messages of a queue.
 #[derive(Default)]
@@ -31,6 +31,10 @@ pub(super) struct Discards {
     fresh: VecDeque<(Entry, DeathReason)>,
     /// Refused, or without a target, when they were tried last.
     failed: VecDeque<(Entry, DeathReason)>,
+    /// Messages that were discarded since the queue was made; the last of them are `fresh`.
+    recorded: u64,
+    /// How many of these the journal has committed; `None` where letters do not wait for it.
+    committed: Option<u64>,
     /// Letters that are out.
     out: usize,
     len: u64,
@@ -50,6 +54,7 @@ impl Discards {
         entry.mark(DISCARDED);
         self.len += 1;
         self.bytes += u64::from(entry.len);
+        self.recorded += 1;
         self.fresh.push_back((entry, reason));
     }
 
@@ -61,6 +66,11 @@ impl Discards {
     /// Bytes of their bodies.
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// From now on letters wait for the journal; it has what is there.
+    pub fn gate(&mut self) {
+        self.committed = Some(self.recorded);
     }
 
     /// A letter goes out.
@@ -85,6 +95,15 @@ impl Discards {
         self.fresh.iter().chain(&self.failed).map(|(entry, _)| entry)
     }
 
+    /// Changes the place of stored bodies; `moved` is ordered by sequence number.
+    pub fn relocate(&mut self, moved: &[(u64, Loc)]) {
+        for (entry, _) in self.fresh.iter_mut().chain(&mut self.failed) {
+            if let Ok(at) = moved.binary_search_by_key(&entry.seq, |(seq, _)| *seq) {
+                entry.loc = moved[at].1;
+            }
+        }
+    }
+
     /// Panics when the sums are wrong; `out` are the letters that are out.
     pub fn check<'a>(&'a self, out: impl Iterator<Item = &'a Entry>) {
         let out: Vec<_> = out.collect();
@@ -102,7 +121,13 @@ impl Discards {
             true => self.failed.pop_front(),
             false => None,
         };
-        failed.or_else(|| self.fresh.pop_front())
+        failed.or_else(|| {
+            let first = (self.recorded + 1).saturating_sub(self.fresh.len() as u64);
+            match self.committed.is_none_or(|committed| first <= committed) {
+                true => self.fresh.pop_front(),
+                false => None,
+            }
+        })
     }
 
     /// One of them, whichever.
@@ -132,6 +157,23 @@ impl<C, P> Queue<C, P> {
     /// then is [`Queue::letters_answered`].
     pub fn keeps_dead_letters(&self) -> bool {
         self.rules.keeps_dead_letters(&self.settings)
+    }
+
+    /// How many messages were discarded since the queue was made. When what was recorded by now is
+    /// committed, [`Queue::discards_committed`] is to be told this.
+    pub fn discards_recorded(&self) -> u64 {
+        self.discards.recorded
+    }
+
+    /// So many of the messages that were discarded are recorded for good: their letters may go out.
+    pub fn discards_committed<S>(&mut self, now: Timestamp, recorded: u64, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        if self.discards.committed.is_some_and(|committed| recorded > committed) {
+            self.discards.committed = Some(recorded);
+            self.settle_down(now, sink);
+        }
     }
 
     /// The targets that have a letter already, which goes out once more for the others.

@@ -200,9 +200,9 @@ impl Records {
         }
         let mut discarded = std::mem::take(&mut self.discarded);
         discarded.sort_by_key(|(seq, ..)| *seq);
-        for run in discarded.chunk_by(|one, next| {
-            one.0.checked_add(1) == Some(next.0) && (one.1, one.2) == (next.1, next.2)
-        }) {
+        for run in
+            discarded.chunk_by(|one, next| one.0.checked_add(1) == Some(next.0) && (one.1, one.2) == (next.1, next.2))
+        {
             if let (Some((first, count, reason)), Some((last, ..))) = (run.first(), run.last()) {
                 self.range(DISCARDED, *first, *last);
                 put_number(&mut self.bytes, (*count).into());

@@ -75,5 +75,6 @@ impl<C, P> Queue<C, P> {
         self.ready.relocate(&moved);
         self.outstanding.relocate(&moved);
         self.uncommitted.relocate(&moved);
+        self.discards.relocate(&moved);
     }
 }

@@ -3,6 +3,7 @@
 
 mod consuming;
 mod delays;
+mod discards;
 mod expiry;
 mod limits;
 mod measure;
