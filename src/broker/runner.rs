@@ -728,6 +728,13 @@ impl queue::Sink for QueueSink<'_> {
         }
     }
 
+    fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason) {
+        match &mut self.journal {
+            Journal::Group(recording) => recording.discarded(seq, count, reason),
+            Journal::Store { .. } => debug_assert!(false, "a queue of this node keeps no dead letters"),
+        }
+    }
+
     fn delivered_up_to(&mut self, mark: u64) {
         match &mut self.journal {
             Journal::Group(recording) => recording.delivered_up_to(mark),

@@ -244,7 +244,7 @@ pub trait Sink {
     fn returned(&mut self, seq: u64, count: u32);
     /// Record: a durable message is dead and only kept until its letter is confirmed; `count` is
     /// absolute. Only of queues that keep dead letters.
-    fn discarded(&mut self, _seq: u64, _count: u32, _reason: DeathReason) {}
+    fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason);
     /// Record: messages up to `mark`, and no others, may have been delivered. It grows, but for the
     /// last one before an orderly stop.
     fn delivered_up_to(&mut self, mark: u64);

@@ -16,7 +16,8 @@ async fn a_letter_without_a_target_outlives_the_broker_and_goes_to_no_consumer()
     arguments.insert("x-overflow".into(), text("reject-publish"));
     client.queue("orders", arguments).await;
     client.send_all("orders", ["m1"]).await;
-    discard(&client.got("orders").await).await;
+    let held = client.got("orders").await;
+    discard(&held).await;
     // What was recorded before this is safe when it is confirmed.
     client.send_all("orders", ["m2"]).await;
     for ends in ["killed", "stopped"] {

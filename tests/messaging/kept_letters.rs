@@ -43,7 +43,8 @@ async fn until_messages(broker: &Broker, queue: &str, wanted: (u64, u64)) {
 async fn reject<const N: usize>(client: &Client, queue: &str, bodies: [&str; N]) {
     client.send_all(queue, bodies).await;
     for _ in bodies {
-        discard(&client.got(queue).await).await;
+        let held = client.got(queue).await;
+        discard(&held).await;
     }
 }
 
@@ -124,7 +125,8 @@ async fn expired_messages_and_those_returned_too_often_are_kept_too() {
     client.publish("", "orders", "m1", expiring(20)).await;
     until_messages(&broker, "orders", (1, 1)).await;
     client.send_all("orders", ["m2"]).await;
-    requeue(&client.got("orders").await).await;
+    let held = client.got("orders").await;
+    requeue(&held).await;
     until_messages(&broker, "orders", (2, 2)).await;
     client.plain_queue("dead").await;
     let mut consumer = client.consume("dead").await;

@@ -66,6 +66,9 @@ impl Sink for Effects {
     fn returned(&mut self, _seq: u64, _count: u32) {
         panic!("the recorder's")
     }
+    fn discarded(&mut self, _seq: u64, _count: u32, _reason: DeathReason) {
+        panic!("the recorder's")
+    }
     fn delivered_up_to(&mut self, _mark: u64) {
         panic!("the recorder's")
     }
