@@ -19,3 +19,4 @@ mod minority;
 mod network;
 mod outstanding;
 mod partitions;
+mod tls;

@@ -1,5 +1,7 @@
 //! Links over real sockets on loopback, and the handshake without any.
 
+#[path = "../../../tests/support/authority.rs"]
+mod authority;
 mod calls;
 mod flow;
 mod handshake;
@@ -8,3 +10,4 @@ mod partitions;
 mod proxy;
 mod speed;
 mod support;
+mod tls;
