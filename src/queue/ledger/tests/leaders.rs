@@ -304,7 +304,7 @@ impl World {
                 let mut answers = Vec::new();
                 for (slot, id) in dead {
                     self.letters += 1;
-                    let is_refused = self.letters % 3 == 0;
+                    let is_refused = self.letters.is_multiple_of(3);
                     answers.push(match is_refused {
                         true => (slot, LetterOutcome::Refused { reached: Vec::new() }),
                         false => (slot, LetterOutcome::Confirmed),
