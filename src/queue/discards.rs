@@ -6,9 +6,10 @@
 //!                       pause ── failed ◄
 //! ```
 //!
-//! A message that is discarded is recorded as such, and only when that is committed does its letter go
-//! out: then it belongs to no line any more, whoever leads next. Where letters fail, they are tried again in rounds, with pauses that grow until one gets
-//! through; fresh ones do not wait for them. Only quorum queues do this.
+//! A message that is discarded is recorded as such, and only when that is committed does its letter
+//! go out: then it belongs to no line any more, whoever leads next. Where letters fail, they are tried
+//! again in rounds, with pauses that grow until one gets through; fresh ones do not wait for them.
+//! Only quorum queues do this.
 //!
 //! Holds: every message here, and every letter that is out, is marked [`DISCARDED`]; `len` and
 //! `bytes` count both.

@@ -1,9 +1,8 @@
 //! Length limits: `max-length`, `max-length-bytes`, and what happens to what is too much.
 //!
 //! Only ready messages count, with the bytes of their bodies, and dead letters that the queue keeps.
-//! A full queue either drops its head,
-//! the message that would be delivered next, whatever its priority; or it refuses what comes, even
-//! when a consumer waits, as RabbitMQ does.
+//! A full queue either drops its head, the message that would be delivered next, whatever its
+//! priority; or it refuses what comes, even when a consumer waits, as RabbitMQ does.
 
 use crate::spec::Overflow;
 use crate::types::Message;
