@@ -294,7 +294,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 8],
+    running: [JoinHandle<()>; 9],
 }
 
 impl Opened {
@@ -307,6 +307,7 @@ impl Opened {
             tasks::spawn("nodes", broker.clone().run_nodes()),
             tasks::spawn("elections", broker.clone().run_elections()),
             tasks::spawn("seekers", broker.clone().run_seekers()),
+            tasks::spawn("letters", broker.clone().run_letters()),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),
             tasks::spawn("absences", broker.clone().run_absences()),

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, timeout_at};
 
 use super::control::Told;
+use super::letters::warn_of_fallback;
 use super::outbox::Control;
 use super::recovery::{entries, mark};
 use super::runner::{Deferred, QueueHandle};
@@ -400,6 +401,7 @@ impl Broker {
             let (_, deferred) = queue.with_deferred(self, |machine, now, sink| {
                 if machine.settings() != &settings {
                     machine.set_settings(now, settings, sink);
+                    warn_of_fallback(&queue, machine);
                 }
             });
             effects.push((queue, deferred));

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 use super::Broker;
 use super::publish::after_routing;
 use super::route::Way;
-use super::runner::ConfirmToken;
+use super::runner::{ConfirmToken, answer};
 use super::vhosts::Vhost;
 use crate::channel::ConfirmOutcome;
 use crate::codec::properties::scan;
@@ -278,9 +278,7 @@ impl DelaySink for Decided<'_> {
     }
 
     fn confirm(&mut self, publish: ConfirmToken) {
-        let mut out = publish.outbox.lock();
-        out.confirm(publish.channel, publish.incarnation, publish.seq, ConfirmOutcome::Ack);
-        out.finish();
+        answer([publish], ConfirmOutcome::Ack);
     }
 
     fn fetch(&mut self, wanted: &[(u64, queue::Loc)]) {

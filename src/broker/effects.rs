@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::Broker;
 use super::dead_letter::{self, Death, Target};
+use super::letters::{HELD_BACK, Letter};
 use super::outbox::Outbox;
 use super::publish::after_routing;
 use super::route::Way;
@@ -84,24 +85,31 @@ impl Broker {
             .collect()
     }
 
-    /// Publishes dead letters to the dead letter exchange and lets the queue forget them. On disk
-    /// they are appended to their targets before they are removed from here.
+    /// Publishes dead letters to the dead letter exchange and lets the queue forget them, unless it
+    /// keeps them until they are confirmed. On disk they are appended to their targets before they
+    /// are removed from here.
     fn dead_letter(self: &Arc<Self>, queue: &Arc<QueueHandle>, letters: Vec<DeadLetter>, work: &mut Work) {
-        let settings = queue.read(|machine| {
+        let known = queue.read(|machine| {
             let settings = machine.settings();
+            let kept = machine.keeps_dead_letters();
+            let kept = letters
+                .iter()
+                .map(|letter| kept.then(|| Letter::new(&self.letters, queue, machine, letter.slot)));
             (
                 settings.dead_letter_exchange.clone(),
                 settings.dead_letter_routing_key.clone(),
+                kept.collect::<Vec<_>>(),
             )
         });
-        // Whoever leads now has them all in its line.
-        let Some((exchange, key)) = settings else { return };
-        let slots: Vec<Slot> = letters.iter().map(|letter| letter.slot).collect();
+        // Whoever leads now has them all.
+        let Some((exchange, key, kept)) = known else { return };
+        let published = letters.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
+        let slots: Vec<Slot> = published.map(|(letter, _)| letter.slot).collect();
         if let (Some(exchange), Some(vhost)) = (exchange, self.vhost(&queue.spec.vhost)) {
             let mut routed = Routed::default();
             let mut groups: FxHashMap<QueueId, (Arc<QueueHandle>, Vec<Publish<ConfirmToken>>)> = FxHashMap::default();
             let mut order = Vec::new();
-            for letter in letters {
+            for (letter, kept) in letters.into_iter().zip(kept) {
                 let death = Death {
                     queue: &queue.spec.name,
                     reason: letter.reason,
@@ -129,18 +137,32 @@ impl Broker {
                 if !vhost.route(&way, &mut routed) {
                     continue;
                 }
-                after_routing(self, &vhost, &routed, &message, None);
+                // A claim of its own for each place that it is to get to and is not at.
+                let claim = |target| match &kept {
+                    Some(letter) => letter.claim(target).map(Some),
+                    None => Some(None),
+                };
+                let held_back = match routed.delayed.is_empty() {
+                    true => Some(None),
+                    false => claim(HELD_BACK),
+                };
+                if let Some(publish) = held_back {
+                    after_routing(self, &vhost, &routed, &message, publish);
+                }
                 for target in routed.queues.iter().map(|target| &target.0) {
                     if dead_letter::is_cycle(&message, &target.spec.name) {
                         continue;
                     }
+                    let Some(publish) = claim(target.spec.id) else {
+                        continue;
+                    };
                     let group = groups.entry(target.spec.id).or_insert_with(|| {
                         order.push(target.spec.id);
                         (target.clone(), Vec::new())
                     });
                     group.1.push(Publish {
                         message: message.clone(),
-                        publish: None,
+                        publish,
                     });
                 }
             }
@@ -151,8 +173,10 @@ impl Broker {
                 }
             }
         }
-        let (_, next) = queue.with_deferred(self, |machine, _, sink| machine.dead_lettered(slots, sink));
-        note(work, queue, next);
+        if !slots.is_empty() {
+            let (_, next) = queue.with_deferred(self, |machine, _, sink| machine.dead_lettered(slots, sink));
+            note(work, queue, next);
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use super::Broker;
 use super::catalogue::settings_of;
 use super::consumer::{Consumer, ConsumerKey, Taker};
 use super::desk::{Desk, Held};
+use super::letters::warn_of_fallback;
 use super::peers::wire::{self, SettleBatch};
 use super::runner::{Answers, ConfirmToken, Deferred, DeskId, Machine, QueueHandle, Seat, State, Waiting};
 use crate::channel::ConfirmOutcome;
@@ -129,6 +130,7 @@ impl Leading {
             incarnation: self.incarnation,
             flight: self.submitted,
             mark,
+            discards: self.machine.discards_recorded(),
         };
         self.group.submit_in(self.term, batch, move |result| {
             if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
@@ -178,6 +180,8 @@ struct Flight {
     incarnation: u64,
     flight: u64,
     mark: Option<u64>,
+    /// Messages that the machine had discarded.
+    discards: u64,
 }
 
 impl QueueHandle {
@@ -209,6 +213,7 @@ impl QueueHandle {
             (machine, ledger.producers().clone())
         };
         machine.set_consumer_timeout(broker.now(), broker.config.queues.consumer_timeout);
+        warn_of_fallback(self, &machine);
         let gathering = (!alive.is_empty()).then(|| alive.iter().copied().collect());
         state.seat = Seat::Leading(Box::new(Leading {
             machine,
@@ -563,6 +568,7 @@ impl QueueHandle {
                 if let Some(appended) = applied.appended {
                     machine.durable(now, appended.last, sink);
                 }
+                machine.discards_committed(now, flight.discards, sink);
             });
             self.tell_settled(broker, &mut state);
             self.tell_again(broker, &mut state);

@@ -28,6 +28,7 @@ mod formation;
 pub mod gather;
 mod guests;
 mod leading;
+mod letters;
 pub mod members;
 pub mod nodes;
 pub mod outbox;
@@ -80,6 +81,7 @@ use crate::types::{ConnectionId, NodeId, QueueId, Reply, ReplyCode, Timestamp, V
 use consumer::ConsumerKey;
 use delayed::Delayer;
 use elections::Elections;
+use letters::Letters;
 use nodes::Nodes;
 use peers::Peers;
 use replicas::Replicas;
@@ -124,6 +126,7 @@ pub struct Broker {
     repair: tokio::sync::Notify,
     elections: Elections,
     seekers: Seekers,
+    letters: Arc<Letters>,
     peers: Peers,
     delayed: Delayer,
     reply_to: ReplyTo,

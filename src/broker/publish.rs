@@ -17,7 +17,7 @@ use super::declare::{DeclareError, publish_target};
 use super::outbox::Outbox;
 use super::reply_to;
 use super::route::Way;
-use super::runner::{ConfirmToken, QueueHandle};
+use super::runner::{ChannelClaim, ConfirmToken, QueueHandle};
 use super::vhosts::{QueueRef, Vhost};
 use super::{Broker, delayed};
 use crate::codec::content::PublishRef;
@@ -377,12 +377,12 @@ impl Publisher {
     }
 
     fn token(&self, confirming: Confirming) -> ConfirmToken {
-        ConfirmToken {
+        ConfirmToken::Channel(ChannelClaim {
             outbox: self.outbox.clone(),
             channel: confirming.channel,
             incarnation: confirming.incarnation,
             seq: confirming.seq,
-        }
+        })
     }
 
     fn push(&mut self, queue: &Arc<QueueHandle>, message: Message, confirming: Option<Confirming>) {

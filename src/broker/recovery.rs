@@ -89,6 +89,7 @@ impl Broker {
             repair: Default::default(),
             elections: Default::default(),
             seekers: Default::default(),
+            letters: Default::default(),
             peers: Default::default(),
             delayed: Delayer::default(),
             reply_to: Default::default(),
@@ -330,6 +331,8 @@ pub(super) fn entries(entries: Vec<LedgerEntry>) -> Vec<queue::Recovered> {
             loc: entry.loc.to_raw(),
             meta: entry.meta,
             count: entry.count,
+            // A queue of this node does not keep dead letters.
+            discarded: None,
             len: entry.len,
         })
         .collect()

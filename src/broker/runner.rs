@@ -17,6 +17,7 @@ use super::consumer::{Consumer, Taker};
 use super::desk::Desk;
 use super::guests::{Guest, Guests};
 use super::leading::{Leading, Serving};
+use super::letters::LetterClaim;
 use super::members::Changing;
 use super::outbox::{OutGuard, Outbox, Outstanding};
 use super::peers::wire;
@@ -31,9 +32,15 @@ use crate::spec::{Member, QueueSpec, QueueType};
 use crate::store::{self, OwnerId, Store};
 use crate::types::{Message, NodeId, Timestamp};
 
+/// A claim to a confirm.
+pub enum ConfirmToken {
+    Channel(ChannelClaim),
+    /// Of a dead letter that its queue keeps.
+    Letter(LetterClaim),
+}
+
 /// A publisher's claim to a confirm.
-#[derive(Clone)]
-pub struct ConfirmToken {
+pub struct ChannelClaim {
     pub outbox: Arc<Outbox>,
     pub channel: u16,
     pub incarnation: u64,
@@ -42,7 +49,7 @@ pub struct ConfirmToken {
 
 /// Who waits for a publish to be safe.
 pub enum Waiting {
-    /// A client of this node, at a queue that is only here.
+    /// A client or a dead letter of this node, at a queue that is only here.
     Client(ConfirmToken),
     /// The desk of a node, which knows for whom.
     Desk { desk: DeskId, number: u64 },
@@ -461,10 +468,17 @@ impl State {
     }
 }
 
-/// Tells clients what became of their publishes.
+/// Tells whoever published what became of it.
 pub(super) fn answer(tokens: impl IntoIterator<Item = ConfirmToken>, outcome: ConfirmOutcome) {
     let mut guard: Option<OutGuard> = None;
     for token in tokens {
+        let token = match token {
+            ConfirmToken::Channel(token) => token,
+            ConfirmToken::Letter(letter) => {
+                letter.answer(outcome);
+                continue;
+            }
+        };
         if guard.as_ref().is_some_and(|guard| !guard.is_of(&token.outbox))
             && let Some(guard) = guard.take()
         {
@@ -594,7 +608,8 @@ impl QueueSink<'_> {
 
     fn answer(&mut self, waiting: Waiting, outcome: ConfirmOutcome) {
         match waiting {
-            Waiting::Client(token) => {
+            Waiting::Client(ConfirmToken::Letter(letter)) => letter.answer(outcome),
+            Waiting::Client(ConfirmToken::Channel(token)) => {
                 self.outbox(&token.outbox)
                     .confirm(token.channel, token.incarnation, token.seq, outcome);
             }
@@ -702,6 +717,13 @@ impl queue::Sink for QueueSink<'_> {
             Journal::Store { .. } => {
                 self.stored(|batch| batch.touch(&[(seq, seq)], count));
             }
+        }
+    }
+
+    fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason) {
+        match &mut self.journal {
+            Journal::Group(recording) => recording.discarded(seq, count, reason),
+            Journal::Store { .. } => debug_assert!(false, "a queue of this node keeps no dead letters"),
         }
     }
 

@@ -205,8 +205,8 @@ fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<
 }
 
 fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
-    let total = counts.ready + counts.unacked;
-    let bytes = counts.ready_bytes + counts.unacked_bytes;
+    let total = counts.ready + counts.unacked + counts.discarded;
+    let bytes = counts.ready_bytes + counts.unacked_bytes + counts.discarded_bytes;
     // The queue counts bodies that are on disk only, not their bytes.
     let paged_bytes = match counts.ready {
         0 => 0,
@@ -233,8 +233,13 @@ fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
         ("messages_ready_ram", ready_in_memory),
         ("messages_unacknowledged_ram", counts.unacked),
     ];
+    let of_quorum = [
+        ("message_bytes_dlx", counts.discarded_bytes),
+        ("messages_dlx", counts.discarded),
+    ];
     let of_classic = of_classic.into_iter().filter(|_| kind == QueueType::Classic);
-    for (key, number) in numbers.into_iter().chain(of_classic) {
+    let of_quorum = of_quorum.into_iter().filter(|_| kind == QueueType::Quorum);
+    for (key, number) in numbers.into_iter().chain(of_classic).chain(of_quorum) {
         view[key] = json!(number);
     }
     for key in ["messages", "messages_ready", "messages_unacknowledged"] {
@@ -375,5 +380,21 @@ mod tests {
         assert_eq!(view["message_bytes"], 450);
         assert_eq!(view["message_bytes_paged_out"], 300);
         assert_eq!(view["message_bytes_ram"], 150);
+    }
+
+    #[test]
+    fn dead_letters_that_are_kept_are_messages() {
+        let mut view = json!({});
+        let counts = Counts {
+            ready: 4,
+            ready_bytes: 400,
+            discarded: 2,
+            discarded_bytes: 30,
+            ..Counts::default()
+        };
+        write_counts(&mut view, QueueType::Quorum, counts);
+        assert_eq!((&view["messages"], &view["messages_dlx"]), (&json!(6), &json!(2)));
+        assert_eq!(view["message_bytes"], 430);
+        assert_eq!(view["message_bytes_dlx"], 30);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Queue;
-use super::entry::{FETCHING, PAGED, STORED};
+use super::entry::{DISCARDED, FETCHING, PAGED, STORED};
 use super::outstanding::Owner;
 
 impl<C, P> Queue<C, P> {
@@ -14,6 +14,12 @@ impl<C, P> Queue<C, P> {
         self.consumers.check();
         self.confirms.check();
         self.uncommitted.check();
+        self.discards.check(
+            self.outstanding
+                .iter()
+                .map(|held| &held.entry)
+                .filter(|entry| entry.is(DISCARDED)),
+        );
         self.check_messages();
         self.check_consumers();
         assert!(
@@ -32,7 +38,8 @@ impl<C, P> Queue<C, P> {
     /// Every message is in one place, and the sums over them are right.
     fn check_messages(&self) {
         let outstanding = || self.outstanding.iter().map(|held| &held.entry);
-        let all = || self.ready.iter().chain(outstanding()).chain(self.uncommitted.iter());
+        let others = || self.uncommitted.iter().chain(self.discards.iter());
+        let all = || self.ready.iter().chain(outstanding()).chain(others());
         let mut seen = BTreeSet::new();
         for entry in all() {
             assert!(entry.seq < self.next_seq);

@@ -24,6 +24,11 @@ pub struct Counts {
     pub memory_bytes: u64,
     /// Ready messages whose body is not in memory.
     pub paged_out: u64,
+    /// Dead letters that are kept until their targets have them.
+    #[serde(default)]
+    pub discarded: u64,
+    #[serde(default)]
+    pub discarded_bytes: u64,
 }
 
 /// A consumer as the management API shows it.
@@ -81,6 +86,8 @@ impl<C, P> Queue<C, P> {
             persistent_bytes: self.persistent.1,
             memory_bytes: self.bytes_in_memory(),
             paged_out: self.ready.paged() as u64,
+            discarded: self.discards.len(),
+            discarded_bytes: self.discards.bytes(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! One message as the queue keeps it: 48 bytes, with or without its body in memory.
 //!
-//! An entry is in exactly one place: uncommitted, ready or outstanding. It moves between them by
+//! An entry is in exactly one place: uncommitted, ready, outstanding or discarded. It moves between them by
 //! value. What the journal must keep beside the body to rebuild it is [`Entry::meta`].
 
 use crate::types::{Message, Timestamp};
@@ -42,6 +42,10 @@ pub(super) const FETCHING: u8 = 8;
 pub(super) const FETCHED: u8 = 16;
 /// Its body cannot be read any more: it is dropped when it reaches the head of the line.
 pub(super) const LOST: u8 = 32;
+/// Dead-lettered by a queue that keeps it until its targets have confirmed it.
+pub(super) const DISCARDED: u8 = 64;
+/// Its letter was refused, or had no target.
+pub(super) const REFUSED: u8 = 128;
 
 /// Layout of [`Entry::meta`]: version, lane, six unused bytes, expiry, count, four unused bytes; numbers in
 /// little-endian.

@@ -171,6 +171,7 @@ impl Ledger {
             loc: one.seq,
             meta: one.meta,
             count: one.count,
+            discarded: one.discarded,
             len: one.body_len,
         };
         self.living.iter().map(recovered).collect()
@@ -250,6 +251,7 @@ impl Ledger {
                 place: Place::entry(index),
                 meta: append.meta,
                 count: 0,
+                discarded: None,
                 body_len: append.body_len,
                 stored_len: append.stored.len() as u32,
                 stored: batch.slice(append.stored),
@@ -332,6 +334,7 @@ impl Machine for Ledger {
                 Record::Append(append) => self.append(index, append, &batch, &mut applied),
                 Record::Gone(seqs) => self.living.remove(seqs),
                 Record::Returned(seqs, count) => self.living.set_count(seqs, count),
+                Record::Discarded(seqs, count, reason) => self.living.discard(seqs, count, reason),
                 // Nothing beyond the last message was delivered, whatever a record says.
                 Record::DeliveredUpTo(mark) => self.delivered_up_to = mark.min(self.next_seq() - 1),
                 Record::Forget(producer) => self.producers.forget(producer),

@@ -1,8 +1,8 @@
 //! Length limits: `max-length`, `max-length-bytes`, and what happens to what is too much.
 //!
-//! Only ready messages count, with the bytes of their bodies. A full queue either drops its head,
-//! the message that would be delivered next, whatever its priority; or it refuses what comes, even
-//! when a consumer waits, as RabbitMQ does.
+//! Only ready messages count, with the bytes of their bodies, and dead letters that the queue keeps.
+//! A full queue either drops its head, the message that would be delivered next, whatever its
+//! priority; or it refuses what comes, even when a consumer waits, as RabbitMQ does.
 
 use crate::spec::Overflow;
 use crate::types::Message;
@@ -19,9 +19,9 @@ impl<C, P> Queue<C, P> {
         if self.rules.overflow(&self.settings) == Overflow::DropHead {
             return false;
         }
-        let length = self.ready.len() + self.uncommitted.len() + 1;
-        let bytes = self.ready.bytes() + self.uncommitted.bytes() + message.body().len() as u64;
-        self.exceeds(length as u64, bytes)
+        let length = (self.ready.len() + self.uncommitted.len() + 1) as u64 + self.discards.len();
+        let bytes = self.ready.bytes() + self.uncommitted.bytes() + self.discards.bytes();
+        self.exceeds(length, bytes + message.body().len() as u64)
     }
 
     /// Refuses a message; a publisher that does not confirm hears nothing.

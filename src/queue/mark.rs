@@ -88,7 +88,8 @@ impl Mark {
 }
 
 impl<C, P> Queue<C, P> {
-    /// Makes deliveries wait for [`Queue::marked`], as those of a replicated queue must. `epoch`
+    /// Makes deliveries wait for [`Queue::marked`], as those of a replicated queue must, and dead
+    /// letters that are kept for [`Queue::discards_committed`]. `epoch`
     /// tells the slots of this leader from those of the ones before it: the lower eight bits of the
     /// term do. For a queue that was just made.
     ///
@@ -96,6 +97,7 @@ impl<C, P> Queue<C, P> {
     /// with [`Queue::adopt`]: meanwhile nothing is delivered, expires or is dropped for length.
     pub fn replicated(mut self, epoch: u32) -> Self {
         self.delivered.gate();
+        self.discards.gate();
         self.outstanding.number_from(epoch << EPOCH_SHIFT);
         self.gathering = true;
         self

@@ -10,7 +10,7 @@
 //!     │  a consumer waits, queue empty  │   │   Requeue   │  │ Discard
 //!     └─────────────────────────────────┼─► │ ◄───────────┘  ▼
 //!                                       │   └─ expired, ► dying ──dead_lettered──► gone
-//!                                    fetched   too many
+//!                                    fetched   too many  └ or discarded first, at least once
 //! ```
 //!
 //! Holds between calls: a consumer that may take a message waits only while the line is empty, the
@@ -25,6 +25,7 @@ mod confirms;
 mod consumers;
 mod counts;
 pub mod delay;
+mod discards;
 mod entry;
 mod expiry;
 pub mod ledger;
@@ -50,13 +51,14 @@ use crate::types::{Message, Millis, Timestamp};
 
 pub use counts::{ConsumerStatus, ConsumerView, Counts};
 pub use sink::{
-    Consume, ConsumeError, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, Loc, META_LEN, Outcome, Publish,
-    Recovered, Sink, Slot, Tick,
+    Consume, ConsumeError, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, META_LEN, Outcome,
+    Publish, Recovered, Sink, Slot, Tick,
 };
 
 use confirms::Confirms;
 use consumers::Consumers;
-use entry::{Entry, LOST, PAGED, REDELIVERED, STORED};
+use discards::Discards;
+use entry::{DISCARDED, Entry, LOST, PAGED, REDELIVERED, STORED};
 use mark::Mark;
 use outstanding::{Held, Outstanding, Owner};
 use paging::Paging;
@@ -75,6 +77,8 @@ pub struct Queue<C, P> {
     confirms: Confirms<P>,
     /// Messages being dead-lettered whose body is not in memory.
     dying: BTreeMap<u64, Slot>,
+    /// Dead letters that are kept until their targets have them.
+    discards: Discards,
     paging: Paging,
     next_seq: u64,
     durable_up_to: u64,
@@ -104,6 +108,7 @@ impl<C, P> Queue<C, P> {
             consumers: Consumers::new(kind, settings.single_active_consumer),
             confirms: Confirms::new(),
             dying: BTreeMap::new(),
+            discards: Discards::default(),
             paging: Paging::new(),
             next_seq: 1,
             durable_up_to: 0,
@@ -201,7 +206,7 @@ impl<C, P> Queue<C, P> {
             return Get::NeedsMark;
         }
         let head = self.live_head(now, sink);
-        self.read_ahead_dying(sink);
+        self.dead_letter_more(now, sink);
         let Some(place) = head else {
             return Get::Empty;
         };
@@ -229,7 +234,7 @@ impl<C, P> Queue<C, P> {
         };
         if self.rules.counts_live_messages_only {
             self.expire(now, sink);
-            self.read_ahead_dying(sink);
+            self.dead_letter_more(now, sink);
         }
         Get::Message {
             message,
@@ -246,8 +251,7 @@ impl<C, P> Queue<C, P> {
         S: Sink<Consumer = C, Publish = P>,
     {
         for slot in slots {
-            if let Some(held) = self.outstanding.take_dying(slot) {
-                self.dying.remove(&slot.seq);
+            if let Some((held, _)) = self.take_dying(slot) {
                 self.gone(held.entry, sink);
             }
         }
@@ -283,6 +287,7 @@ impl<C, P> Queue<C, P> {
         self.outstanding.clear();
         self.uncommitted = Uncommitted::new();
         self.dying.clear();
+        self.discards = Discards::default();
         self.paging.forget_all();
         self.persistent = (0, 0);
         count
@@ -437,7 +442,7 @@ impl<C, P> Queue<C, P> {
             }
         }
         self.mark_ahead(sink);
-        self.read_ahead_dying(sink);
+        self.dead_letter_more(now, sink);
         if self.consumers.len() > 0 {
             self.read_ahead(sink);
         }
@@ -523,6 +528,9 @@ impl<C, P> Queue<C, P> {
         S: Sink<Consumer = C, Publish = P>,
     {
         self.paging.left(&entry);
+        if entry.is(DISCARDED) {
+            self.discards.gone(&entry);
+        }
         if entry.is(STORED) {
             sink.settled(entry.seq);
             self.persistent.0 -= 1;

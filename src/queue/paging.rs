@@ -169,6 +169,11 @@ impl<C, P> Queue<C, P> {
         }
     }
 
+    /// Lets the body of a message go that the journal has.
+    pub(super) fn drop_kept_body(&mut self, entry: &mut Entry) {
+        self.paging.drop_kept_body(entry, self.durable_up_to);
+    }
+
     /// Lets bodies go that waited for the journal to have them.
     pub(super) fn drop_durable_bodies(&mut self) {
         if !self.paging.over(1) {
@@ -260,7 +265,7 @@ impl<C, P> Queue<C, P> {
             return;
         };
         if body.is_none() {
-            if let Some(held) = self.outstanding.take_dying(slot) {
+            if let Some((held, _)) = self.take_dying(slot) {
                 self.gone(held.entry, sink);
             }
             return;

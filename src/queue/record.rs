@@ -2,7 +2,7 @@
 //!
 //! A batch is a format byte and records one after the other, each a tag and its fields; numbers
 //! are variable in length, seven bits to a byte. It is built in the order that costs least: what
-//! came in, what came back, what is gone as ranges, how far was delivered; nothing a queue decides
+//! came in, what came back, what is dead and what is gone as ranges, how far was delivered; nothing a queue decides
 //! in one go needs another. A message lies in it as [`Message::stored`] gives it, and readers get
 //! its place, so that no body is copied.
 //!
@@ -17,13 +17,15 @@ use crate::machine::Unreadable;
 use crate::types::Message;
 use crate::types::message::STORED_HEAD;
 
-use super::sink::META_LEN;
+use super::sink::{DeathReason, META_LEN};
 
 /// Beyond it nothing is numbered: there is always a next number, and a damaged one shows.
 pub(super) const MAX_SEQ: u64 = u64::MAX >> 1;
 
 /// First byte of a batch.
 const FORMAT: u8 = 1;
+/// First byte of one with discarded messages, which the version before cannot read.
+const FORMAT_DISCARDED: u8 = 2;
 
 const APPEND: u8 = 1;
 const APPEND_FROM: u8 = 2;
@@ -31,6 +33,7 @@ const GONE: u8 = 3;
 const RETURNED: u8 = 4;
 const DELIVERED: u8 = 5;
 const FORGET: u8 = 6;
+const DISCARDED: u8 = 7;
 
 /// Somebody who publishes and may send again what was not answered: one channel, on one node,
 /// while it is open. Random.
@@ -60,6 +63,8 @@ pub enum Record {
     Gone(Seqs),
     /// Came back; the delivery count is now this.
     Returned(Seqs, u32),
+    /// Dead, with this delivery count, and kept until the dead letter is confirmed.
+    Discarded(Seqs, u32, DeathReason),
     /// Messages up to this one, and no others, may have been delivered.
     DeliveredUpTo(u64),
     /// The producer will send nothing again.
@@ -87,6 +92,7 @@ pub struct Records {
     appended: u64,
     gone: Vec<u64>,
     returned: Vec<(u64, u32)>,
+    discarded: Vec<(u64, u32, DeathReason)>,
     delivered: Option<u64>,
 }
 
@@ -120,6 +126,11 @@ impl Records {
         self.returned.push((seq, count));
     }
 
+    /// See [`Record::Discarded`].
+    pub fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason) {
+        self.discarded.push((seq, count, reason));
+    }
+
     /// See [`Record::DeliveredUpTo`]; the last one of a batch counts.
     pub fn delivered_up_to(&mut self, mark: u64) {
         self.delivered = Some(mark);
@@ -138,12 +149,16 @@ impl Records {
 
     /// Whether there is nothing to write down.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.gone.is_empty() && self.returned.is_empty() && self.delivered.is_none()
+        self.bytes.is_empty()
+            && self.gone.is_empty()
+            && self.returned.is_empty()
+            && self.discarded.is_empty()
+            && self.delivered.is_none()
     }
 
     /// About how many bytes the batch has by now.
     pub fn len(&self) -> usize {
-        self.bytes.len() + 12 * self.gone.len() + 16 * self.returned.len()
+        self.bytes.len() + 12 * self.gone.len() + 16 * (self.returned.len() + self.discarded.len())
     }
 
     /// The batch, and begins the next one. `None` when there is nothing to write down.
@@ -152,6 +167,7 @@ impl Records {
             return None;
         }
         self.finish_returned();
+        self.finish_discarded();
         self.finish_gone();
         if let Some(mark) = self.delivered.take() {
             self.begin(DELIVERED);
@@ -176,6 +192,26 @@ impl Records {
         }
         returned.clear();
         self.returned = returned;
+    }
+
+    fn finish_discarded(&mut self) {
+        if self.discarded.is_empty() {
+            return;
+        }
+        let mut discarded = std::mem::take(&mut self.discarded);
+        discarded.sort_by_key(|(seq, ..)| *seq);
+        for run in
+            discarded.chunk_by(|one, next| one.0.checked_add(1) == Some(next.0) && (one.1, one.2) == (next.1, next.2))
+        {
+            if let (Some((first, count, reason)), Some((last, ..))) = (run.first(), run.last()) {
+                self.range(DISCARDED, *first, *last);
+                put_number(&mut self.bytes, (*count).into());
+                self.bytes.push(reason.code());
+            }
+        }
+        self.bytes[0] = FORMAT_DISCARDED;
+        discarded.clear();
+        self.discarded = discarded;
     }
 
     fn finish_gone(&mut self) {
@@ -208,12 +244,12 @@ impl Records {
 /// The records of a batch, in order; ends after the first that cannot be read.
 pub fn records(batch: &[u8]) -> Result<Reader<'_>, Unreadable> {
     match batch.first() {
-        Some(&FORMAT) => Ok(Reader {
+        Some(&(FORMAT | FORMAT_DISCARDED)) => Ok(Reader {
             input: Input { bytes: batch, at: 1 },
             appended: 0,
         }),
         Some(version) => Err(Unreadable(format!(
-            "format version {version} of a queue's records is unknown; this version reads {FORMAT}"
+            "format version {version} of a queue's records is unknown; this version reads up to {FORMAT_DISCARDED}"
         ))),
         None => Err(Unreadable::new("a queue's batch of records is empty")),
     }
@@ -269,6 +305,11 @@ impl Reader<'_> {
             }
             GONE => Record::Gone(input.seqs()?),
             RETURNED => Record::Returned(input.seqs()?, input.number()?.try_into().ok()?),
+            DISCARDED if input.bytes.first() == Some(&FORMAT_DISCARDED) => Record::Discarded(
+                input.seqs()?,
+                input.number()?.try_into().ok()?,
+                DeathReason::from_code(input.byte()?)?,
+            ),
             DELIVERED => Record::DeliveredUpTo(input.number().filter(|mark| *mark <= MAX_SEQ)?),
             FORGET => Record::Forget(ProducerId(input.fixed()?)),
             _ => return None,

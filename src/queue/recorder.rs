@@ -43,6 +43,11 @@ impl Recording<'_> {
         self.records.returned(seq, count);
     }
 
+    /// For [`Sink::discarded`].
+    pub fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason) {
+        self.records.discarded(seq, count, reason);
+    }
+
     /// For [`Sink::delivered_up_to`].
     pub fn delivered_up_to(&mut self, mark: u64) {
         self.records.delivered_up_to(mark);
@@ -152,6 +157,10 @@ impl<S: Sink> Sink for Recorder<'_, S> {
 
     fn returned(&mut self, seq: u64, count: u32) {
         self.recording.returned(seq, count);
+    }
+
+    fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason) {
+        self.recording.discarded(seq, count, reason);
     }
 
     fn delivered_up_to(&mut self, mark: u64) {

@@ -35,7 +35,10 @@ impl<C, P> Queue<C, P> {
             }
             queue.persistent.0 += 1;
             queue.persistent.1 += u64::from(message.len);
-            queue.ready.push(entry);
+            match message.discarded {
+                Some(reason) => queue.discards.push(entry, reason),
+                None => queue.ready.push(entry),
+            }
         }
         queue
     }
@@ -55,7 +58,8 @@ impl<C, P> Queue<C, P> {
     /// delivery count, ordered by sequence number.
     pub fn living(&self, in_segment: impl Fn(Loc) -> bool) -> Vec<(u64, Loc, u32)> {
         let outstanding = self.outstanding.iter().map(|held| &held.entry);
-        let entries = self.ready.iter().chain(outstanding).chain(self.uncommitted.iter());
+        let others = self.uncommitted.iter().chain(self.discards.iter());
+        let entries = self.ready.iter().chain(outstanding).chain(others);
         let mut living: Vec<_> = entries
             .filter(|entry| entry.is(STORED) && in_segment(entry.loc))
             .map(|entry| (entry.seq, entry.loc, entry.count))
@@ -71,5 +75,6 @@ impl<C, P> Queue<C, P> {
         self.ready.relocate(&moved);
         self.outstanding.relocate(&moved);
         self.uncommitted.relocate(&moved);
+        self.discards.relocate(&moved);
     }
 }

@@ -3,11 +3,12 @@
 //! A message to be dead-lettered stays outstanding until the broker says that its dead letter is
 //! published, so that it is never only on the way. A body that is not in memory is read back first;
 //! only [`MOST_WITHOUT_BODY`] messages wait for that at a time, the others keep their place in line.
+//! Where letters must be confirmed, the message goes to the [`discards`](super::discards) instead.
 
 use crate::types::Timestamp;
 
 use super::Queue;
-use super::entry::{Entry, LOST, REDELIVERED, STORED};
+use super::entry::{DISCARDED, Entry, LOST, REDELIVERED, STORED};
 use super::outstanding::{Held, Owner};
 use super::ready::Place;
 use super::sink::{DeathReason, Outcome, Sink, Slot};
@@ -45,6 +46,20 @@ impl<C, P> Queue<C, P> {
         if self.settings.dead_letter_exchange.is_none() || entry.is(LOST) {
             return self.gone(entry, sink);
         }
+        match self.keeps_dead_letters() {
+            true => self.discard(entry, reason, sink),
+            false => self.send_letter(entry, reason, sink),
+        }
+    }
+
+    /// Has a message published to the dead letter exchange, as soon as its body is there.
+    pub(super) fn send_letter<S>(&mut self, entry: Entry, reason: DeathReason, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        if entry.is(DISCARDED) {
+            self.discards.sent();
+        }
         let message = self.rules.dead_letter_of(&entry);
         let slot = self.outstanding.insert(Held {
             entry,
@@ -70,10 +85,10 @@ impl<C, P> Queue<C, P> {
     }
 
     /// Whether so many dead letters wait for their body, or to be published, that no bodies are
-    /// read back for more of them.
+    /// read back for more of them. Those that are kept wait elsewhere.
     pub(super) fn deaths_wait(&self) -> bool {
         let many = self.dying.len() >= MOST_WITHOUT_BODY || self.outstanding.dying_bytes() >= MOST_BYTES;
-        many && self.settings.dead_letter_exchange.is_some()
+        many && self.settings.dead_letter_exchange.is_some() && !self.keeps_dead_letters()
     }
 
     /// Puts a message back that came back, unless it came back too often.

@@ -1,6 +1,6 @@
 //! Where classic and quorum queues differ, as values.
 
-use crate::spec::{Overflow, QueueSettings, QueueType};
+use crate::spec::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
 use crate::types::Message;
 
 use super::entry::Entry;
@@ -71,6 +71,15 @@ impl Rules {
             Overflow::RejectPublishDlx if self.kind == QueueType::Quorum => Overflow::DropHead,
             overflow => overflow,
         }
+    }
+
+    /// Whether dead letters are kept until their targets have them. A queue that drops its head
+    /// cannot keep what it drops, so it does not keep others either, as with RabbitMQ.
+    pub fn keeps_dead_letters(&self, settings: &QueueSettings) -> bool {
+        self.kind == QueueType::Quorum
+            && settings.dead_letter_strategy == DeadLetterStrategy::AtLeastOnce
+            && settings.dead_letter_exchange.is_some()
+            && self.overflow(settings) == Overflow::RejectPublish
     }
 
     /// The message as it is dead-lettered, if its body is there. One that comes from a quorum queue

@@ -4,7 +4,7 @@
 //! path of a message allocates nothing and a test collects them in a list. A sink must not call
 //! back into the queue.
 
-use crate::types::Message;
+use crate::types::{Message, QueueId};
 
 /// Opaque place of a stored body; 0 is none.
 pub type Loc = u64;
@@ -108,6 +108,22 @@ pub enum DeathReason {
 }
 
 impl DeathReason {
+    /// Its number in records, which never changes.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Rejected => 1,
+            Self::Expired => 2,
+            Self::MaxLen => 3,
+            Self::DeliveryLimit => 4,
+        }
+    }
+
+    /// The reason of a number; `None` where it has none.
+    pub fn from_code(code: u8) -> Option<Self> {
+        let all = [Self::Rejected, Self::Expired, Self::MaxLen, Self::DeliveryLimit];
+        all.into_iter().find(|reason| reason.code() == code)
+    }
+
     /// The word in the `x-death` header.
     pub fn name(self) -> &'static str {
         match self {
@@ -117,6 +133,18 @@ impl DeathReason {
             Self::DeliveryLimit => "delivery_limit",
         }
     }
+}
+
+/// What became of a dead letter that its queue keeps.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum LetterOutcome {
+    /// There were targets, and all of them have it.
+    Confirmed,
+    /// Some target refused it, or there was none.
+    Refused {
+        /// Those that have it all the same, and those that had it before.
+        reached: Vec<QueueId>,
+    },
 }
 
 /// Why a message is stored.
@@ -175,8 +203,10 @@ pub struct Recovered {
     pub loc: Loc,
     /// What [`Sink::store`] was given.
     pub meta: [u8; META_LEN],
-    /// Delivery count last recorded by [`Sink::returned`].
+    /// Delivery count last recorded by [`Sink::returned`] or [`Sink::discarded`].
     pub count: u32,
+    /// Why it is dead, as recorded by [`Sink::discarded`].
+    pub discarded: Option<DeathReason>,
     /// Bytes of the body.
     pub len: u32,
 }
@@ -198,8 +228,8 @@ pub trait Sink {
     /// Effect: the message was not taken (`basic.nack`).
     fn refuse(&mut self, publish: Self::Publish);
     /// Effect: publish to the dead letter exchange. The queue keeps the message until
-    /// `dead_lettered` names the slot, so nothing is lost between; [`Slot::NONE`] need not be
-    /// named.
+    /// `dead_lettered` or `letters_answered` names the slot, so nothing is lost between;
+    /// [`Slot::NONE`] need not be named.
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason);
     /// Effect: a message is about to be dropped or dead-lettered because it came back too often,
     /// the first of this queue since it was made.
@@ -215,6 +245,9 @@ pub trait Sink {
     /// Record: a durable message came back; `count` is absolute. Only where counts must survive
     /// (quorum queues): for the others `delivered_up_to` says enough.
     fn returned(&mut self, seq: u64, count: u32);
+    /// Record: a durable message is dead and only kept until its letter is confirmed; `count` is
+    /// absolute. Only of queues that keep dead letters.
+    fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason);
     /// Record: messages up to `mark`, and no others, may have been delivered. It grows, but for the
     /// last one before an orderly stop.
     fn delivered_up_to(&mut self, mark: u64);

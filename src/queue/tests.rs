@@ -3,6 +3,7 @@
 
 mod consuming;
 mod delays;
+mod discards;
 mod expiry;
 mod limits;
 mod measure;
@@ -72,6 +73,7 @@ struct Stored {
     meta: [u8; META_LEN],
     message: Message,
     count: u32,
+    discarded: Option<DeathReason>,
 }
 
 impl Sink for Around {
@@ -130,6 +132,10 @@ impl Sink for Around {
         self.journal.durable.get_mut(&seq).expect("not settled yet").count = count;
     }
 
+    fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason) {
+        self.journal.discarded(seq, count, reason);
+    }
+
     fn delivered_up_to(&mut self, mark: u64) {
         self.journal.mark = mark;
     }
@@ -151,18 +157,24 @@ impl Journal {
             Keep::Durable => {
                 assert!(seq > self.last_seq, "records come in order");
                 self.last_seq = seq;
-                let count = 0;
                 let stored = Stored {
                     loc,
                     meta,
                     message,
-                    count,
+                    count: 0,
+                    discarded: None,
                 };
                 self.durable.insert(seq, stored);
             }
             Keep::Page => assert!(self.paged.insert(loc, message).is_none()),
         }
         loc
+    }
+
+    fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason) {
+        let stored = self.durable.get_mut(&seq).expect("not settled yet");
+        stored.count = count;
+        assert_eq!(stored.discarded.replace(reason), None, "{seq} is discarded twice");
     }
 
     /// The body of a message at a place, as the store would read it.
@@ -405,6 +417,7 @@ impl QueueTest {
             loc: stored.loc,
             meta: stored.meta,
             count: stored.count,
+            discarded: stored.discarded,
             len: stored.message.body().len() as u32,
         };
         let ledger = journal.durable.iter().map(recovered).collect();

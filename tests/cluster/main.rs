@@ -11,6 +11,7 @@ mod across;
 mod checker;
 mod failover;
 mod formation;
+mod kept_letters;
 mod load;
 mod members;
 mod membership;

@@ -7,6 +7,7 @@
 mod support;
 
 mod definitions;
+mod kept_letters;
 mod killed;
 mod kinds;
 mod ledger;

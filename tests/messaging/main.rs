@@ -13,6 +13,7 @@ mod consumers;
 mod dead_letters;
 mod exchanges;
 mod expiry;
+mod kept_letters;
 mod length;
 mod priorities;
 mod publishing;

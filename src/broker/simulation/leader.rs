@@ -113,6 +113,9 @@ impl Sink for Effects<'_> {
     fn returned(&mut self, _: u64, _: u32) {
         panic!("the recorder's")
     }
+    fn discarded(&mut self, _: u64, _: u32, _: DeathReason) {
+        panic!("the recorder's")
+    }
     fn delivered_up_to(&mut self, _: u64) {
         panic!("the recorder's")
     }

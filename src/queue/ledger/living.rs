@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::queue::record::Seqs;
-use crate::queue::sink::META_LEN;
+use crate::queue::sink::{DeathReason, META_LEN};
 
 /// Messages in a block.
 const BLOCK: usize = 512;
@@ -48,6 +48,8 @@ pub(super) struct One {
     pub place: Place,
     pub meta: [u8; META_LEN],
     pub count: u32,
+    /// Why it is dead.
+    pub discarded: Option<DeathReason>,
     pub body_len: u32,
     pub stored_len: u32,
     /// Empty when it is not in memory.
@@ -88,8 +90,13 @@ struct Slot {
     stored_len: u32,
     /// Which of the block's metas.
     meta: u16,
+    /// It is gone.
     dead: bool,
+    discarded: Option<DeathReason>,
 }
+
+// As the head of this file says.
+const _: () = assert!(size_of::<Slot>() == 24);
 
 impl Living {
     pub fn len(&self) -> u64 {
@@ -181,6 +188,17 @@ impl Living {
         }
     }
 
+    /// Those of the range that are there are dead, for this reason and with this delivery count.
+    pub fn discard(&mut self, seqs: Seqs, count: u32, reason: DeathReason) {
+        let mut at = self.find(seqs.first);
+        while let Some(block) = self.blocks.get_mut(at)
+            && block.base <= seqs.last
+        {
+            Arc::make_mut(block).discard(seqs, count, reason);
+            at += 1;
+        }
+    }
+
     /// Those of the range that are there lie in this place.
     pub fn set_place(&mut self, seqs: Seqs, place: Place) {
         let mut at = self.find(seqs.first);
@@ -259,6 +277,7 @@ impl Block {
             place: slot.place,
             meta: self.metas[usize::from(slot.meta)],
             count: self.counts.get(at).copied().unwrap_or(0),
+            discarded: slot.discarded,
             body_len: slot.body_len,
             stored_len: slot.stored_len,
             stored: self.bodies.get(at).cloned().unwrap_or_default(),
@@ -277,6 +296,7 @@ impl Block {
             stored_len: one.stored_len,
             meta: (self.metas.len() - 1) as u16,
             dead: false,
+            discarded: one.discarded,
         });
         if one.count > 0 || !self.counts.is_empty() {
             self.counts.resize(at, 0);
@@ -339,6 +359,13 @@ impl Block {
         if !within.is_empty() {
             self.counts.resize(self.slots.len(), 0);
             self.counts[within].fill(count);
+        }
+    }
+
+    fn discard(&mut self, seqs: Seqs, count: u32, reason: DeathReason) {
+        self.set_count(seqs, count);
+        for at in self.within(seqs) {
+            self.slots[at].discarded = Some(reason);
         }
     }
 

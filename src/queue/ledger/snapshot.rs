@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! u8 version │ u8 HEAD     │ next seq │ delivered up to │ (u64 producer │ its number │ seq) …
-//! u8 version │ u8 MESSAGES │ (seq − the one before │ count │ 24 bytes meta │ length │ stored form) …
+//! u8 version │ u8 MESSAGES │ (seq − the one before │ count │ dead? │ 24 bytes meta │ length │ stored form) …
 //! u8 version │ u8 END      │ messages
 //! ```
 //!
+//! Whether a message is dead, and why, is there in version 2 only, which is for pieces with dead ones.
 //! Numbers are as in records. The same ledger gives the same bytes on every member: where a body
 //! lies is not in them.
 
@@ -19,9 +20,11 @@ use super::living::{Block, One, Place};
 use super::{Ledger, reading};
 use crate::machine::{Parts, Source, Unreadable};
 use crate::queue::record::{Input, MAX_SEQ, Origin, ProducerId, put_number};
-use crate::queue::sink::META_LEN;
+use crate::queue::sink::{DeathReason, META_LEN};
 
 const FORMAT: u8 = 1;
+/// A piece of messages some of which are dead; the version before cannot read it.
+const FORMAT_DISCARDED: u8 = 2;
 const HEAD: u8 = 1;
 const MESSAGES: u8 = 2;
 const END: u8 = 3;
@@ -85,7 +88,11 @@ impl Pieces {
         let elsewhere: Vec<_> = elsewhere.map(|one| (one.seq, one.place)).collect();
         let mut read = reading::read(self.source.as_deref(), &elsewhere).into_iter();
         let mut piece = Vec::with_capacity(bytes + 16 * run.len() + 16);
-        piece.extend([FORMAT, MESSAGES]);
+        let format = match run.iter().any(|one| one.discarded.is_some()) {
+            true => FORMAT_DISCARDED,
+            false => FORMAT,
+        };
+        piece.extend([format, MESSAGES]);
         let mut before = 0;
         for one in run {
             let stored = match one.stored.is_empty() {
@@ -101,6 +108,9 @@ impl Pieces {
             put_number(&mut piece, one.seq - before);
             before = one.seq;
             put_number(&mut piece, one.count.into());
+            if format == FORMAT_DISCARDED {
+                piece.push(one.discarded.map_or(0, DeathReason::code));
+            }
             piece.extend_from_slice(&one.meta);
             put_number(&mut piece, stored.len() as u64);
             piece.extend_from_slice(&stored);
@@ -138,9 +148,9 @@ pub(super) fn read(mut ledger: Ledger, parts: Parts) -> Result<Ledger, Unreadabl
     for piece in parts {
         let piece = piece?;
         let (&[version, kind], _) = piece.split_first_chunk().ok_or_else(damaged)?;
-        if version != FORMAT {
+        if !(version == FORMAT || version == FORMAT_DISCARDED && kind == MESSAGES) {
             return Err(Unreadable(format!(
-                "format version {version} of a queue's snapshot is unknown; this version reads {FORMAT}"
+                "format version {version} of a queue's snapshot is unknown; this version reads up to {FORMAT_DISCARDED}"
             )));
         }
         match (expected, kind) {
@@ -206,7 +216,7 @@ pub(super) fn each_message(piece: &Bytes, mut each: impl FnMut(One)) -> Option<(
 
 /// The first and the last message of a piece.
 pub(super) fn covers(piece: &[u8]) -> Option<(u64, u64)> {
-    if !piece.starts_with(&[FORMAT, MESSAGES]) {
+    if !piece.starts_with(&[FORMAT, MESSAGES]) && !piece.starts_with(&[FORMAT_DISCARDED, MESSAGES]) {
         return None;
     }
     let mut input = Input { bytes: piece, at: 2 };
@@ -214,6 +224,7 @@ pub(super) fn covers(piece: &[u8]) -> Option<(u64, u64)> {
     let mut last = first;
     loop {
         input.number()?;
+        read_discarded(&mut input, piece)?;
         input.take(META_LEN)?;
         input.message()?;
         if input.is_at_end() {
@@ -226,6 +237,7 @@ pub(super) fn covers(piece: &[u8]) -> Option<(u64, u64)> {
 fn read_message(input: &mut Input<'_>, piece: &Bytes, before: u64) -> Option<One> {
     let seq = before.checked_add(input.number()?)?;
     let count = input.number()?.try_into().ok()?;
+    let discarded = read_discarded(input, piece)?;
     let meta = *input.take(META_LEN)?.first_chunk()?;
     let (stored, body_len) = input.message()?;
     (seq > before).then(|| One {
@@ -233,8 +245,20 @@ fn read_message(input: &mut Input<'_>, piece: &Bytes, before: u64) -> Option<One
         place: Place::default(),
         meta,
         count,
+        discarded,
         body_len,
         stored_len: stored.len() as u32,
         stored: piece.slice(stored),
     })
+}
+
+/// Why the message is dead, if it is; the outer `None` is nonsense.
+fn read_discarded(input: &mut Input<'_>, piece: &[u8]) -> Option<Option<DeathReason>> {
+    if piece.first() != Some(&FORMAT_DISCARDED) {
+        return Some(None);
+    }
+    match input.byte()? {
+        0 => Some(None),
+        code => DeathReason::from_code(code).map(Some),
+    }
 }

@@ -85,9 +85,39 @@ fn the_next_batch_knows_nothing_of_the_last() {
 }
 
 #[test]
+fn only_what_needs_a_new_version_is_written_in_it() {
+    let mut batch = Records::default();
+    batch.gone(1);
+    assert_eq!(batch.take().expect("something")[0], FORMAT);
+    batch.returned(4, 1);
+    for seq in [6, 4, 5, 8] {
+        batch.discarded(seq, 2, DeathReason::Rejected);
+    }
+    batch.discarded(7, 2, DeathReason::DeliveryLimit);
+    batch.gone(4);
+    let bytes = batch.take().expect("something");
+    assert_eq!(bytes[0], FORMAT_DISCARDED);
+    let range = |first, last| Seqs { first, last };
+    assert_eq!(
+        all(&bytes),
+        [
+            Record::Returned(range(4, 4), 1),
+            Record::Discarded(range(4, 6), 2, DeathReason::Rejected),
+            Record::Discarded(range(7, 7), 2, DeathReason::DeliveryLimit),
+            Record::Discarded(range(8, 8), 2, DeathReason::Rejected),
+            Record::Gone(range(4, 4)),
+        ]
+    );
+    assert!(batch.is_empty());
+    let mut older = bytes.to_vec();
+    older[0] = FORMAT;
+    assert!(records(&older).expect("of this version").any(|record| record.is_err()));
+}
+
+#[test]
 fn other_versions_are_named() {
-    let error = records(&[2, 1]).err().expect("refused");
-    assert!(error.to_string().contains("format version 2"), "{error}");
+    let error = records(&[3, 1]).err().expect("refused");
+    assert!(error.to_string().contains("format version 3"), "{error}");
     assert!(records(&[]).is_err());
 }
 
@@ -106,7 +136,7 @@ proptest! {
     #[test]
     fn any_bytes_give_no_more_than_they_are(mut bytes in vec(any::<u8>(), 0..200)) {
         if let Some(version) = bytes.first_mut() {
-            *version = FORMAT;
+            *version = [FORMAT, FORMAT_DISCARDED][usize::from(*version % 2)];
         }
         for record in records(&bytes).into_iter().flatten().flatten() {
             if let Record::Append(append) = record {

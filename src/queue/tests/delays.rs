@@ -59,6 +59,7 @@ impl Shelf {
             loc: *seq,
             meta: *meta,
             count: 0,
+            discarded: None,
             len: message.body().len() as u32,
         };
         self.stored.iter().map(recovered).collect()

@@ -36,6 +36,7 @@ impl Sink for Nowhere {
     }
     fn settled(&mut self, _seq: u64) {}
     fn returned(&mut self, _seq: u64, _count: u32) {}
+    fn discarded(&mut self, _seq: u64, _count: u32, _reason: DeathReason) {}
     fn delivered_up_to(&mut self, _mark: u64) {}
     fn fetch(&mut self, _wanted: &[(u64, Loc)]) {}
 }

@@ -25,7 +25,7 @@ pub(super) enum Stand {
     Waiting,
     /// With a consumer, or with whoever got it.
     Held(usize, Slot),
-    /// To be dead-lettered; its body is being read.
+    /// To be dead-lettered: its body is being read, or it is kept until its turn comes.
     Leaving,
     /// Dead-lettered, which the queue does not know yet.
     Dying(Slot),
@@ -82,7 +82,8 @@ impl World {
                 Event::Refused(number) => assert!(self.unanswered.remove(&number)),
             }
         }
-        for seq in self.queue.dying.keys() {
+        let discarded = self.queue.discards.iter().map(|entry| &entry.seq);
+        for seq in self.queue.dying.keys().chain(discarded) {
             if let Some(one) = self.living.get_mut(seq) {
                 one.place = Stand::Leaving;
             }
@@ -98,7 +99,8 @@ impl World {
         let waiting = self.queue.ready() + self.queue.uncommitted.len() as u64;
         assert_eq!(count(|place| *place == Stand::Waiting), waiting);
         assert_eq!(count(|place| matches!(place, Stand::Held(..))), self.queue.unacked());
-        assert_eq!(count(|place| *place == Stand::Leaving), self.queue.dying.len() as u64);
+        let leaving = self.queue.dying.len() + self.queue.discards.iter().count();
+        assert_eq!(count(|place| *place == Stand::Leaving), leaving as u64);
         let stored = self.living.iter().filter(|(_, one)| one.stored).map(|(seq, _)| *seq);
         assert!(
             stored.eq(self.watch.journal.durable.keys().copied()),

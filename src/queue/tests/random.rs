@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use super::model::{GETTER, Moment, One, Stand, World};
 use super::watch::{Event, Watch, number_of};
 use super::*;
-use crate::spec::Overflow;
+use crate::spec::{DeadLetterStrategy, Overflow};
 
 #[derive(Clone, Debug)]
 enum Command {
@@ -36,6 +36,8 @@ enum Command {
         lose: bool,
     },
     Bury(usize),
+    Refuse(usize),
+    Strategy(bool),
     Wait(u64),
     Purge,
     Limit {
@@ -69,7 +71,9 @@ fn command() -> impl Strategy<Value = Command> {
         2 => (0..4_usize).prop_map(Command::Unstall),
         6 => prop::bool::weighted(0.1).prop_map(|lose| Command::Answer { lose }),
         3 => (0..9_usize).prop_map(Command::Bury),
-        3 => (1..40_u64).prop_map(Command::Wait),
+        2 => (0..9_usize).prop_map(Command::Refuse),
+        1 => prop::bool::weighted(0.7).prop_map(Command::Strategy),
+        3 => prop_oneof![6 => 1..40_u64, 1 => Just(20_000)].prop_map(Command::Wait),
         1 => Just(Command::Purge),
         1 => (option_of(0..6_u64), option_of(0..900_u64), option_of(0..60_u64))
             .prop_map(|(messages, bytes, ttl)| Command::Limit { messages, bytes, ttl }),
@@ -95,15 +99,17 @@ fn any_settings() -> impl Strategy<Value = (QueueType, bool, QueueSettings)> {
             Just(Overflow::RejectPublish),
             Just(Overflow::RejectPublishDlx)
         ],
+        any::<bool>(),
     )
         .prop_map(
-            |((kind, durable), max_priority, single_active_consumer, delivery_limit, overflow)| {
+            |((kind, durable), max_priority, single_active_consumer, delivery_limit, overflow, keeps)| {
                 let settings = QueueSettings {
                     dead_letter_exchange: Some("dlx".into()),
                     max_priority,
                     single_active_consumer,
                     delivery_limit,
                     overflow,
+                    dead_letter_strategy: strategy(keeps),
                     ..QueueSettings::default()
                 };
                 (kind, durable, settings)
@@ -170,6 +176,12 @@ impl World {
             }
             Command::Answer { lose } => self.answer(lose),
             Command::Bury(count) => self.bury(count),
+            Command::Refuse(count) => self.refuse_letters(count),
+            Command::Strategy(keeps) => {
+                self.settings.dead_letter_strategy = strategy(keeps);
+                self.queue
+                    .set_settings(self.now, self.settings.clone(), &mut self.watch);
+            }
             Command::Wait(ms) => {
                 self.now = self.now + Millis(ms);
                 self.tick_if_due();
@@ -365,8 +377,27 @@ impl World {
             self.living.remove(seq);
         }
         let slots: Vec<_> = picked.into_iter().map(|(_, slot)| slot).collect();
-        self.queue.dead_lettered(slots, &mut self.watch);
+        if self.queue.keeps_dead_letters() {
+            let answers = slots.into_iter().map(|slot| (slot, LetterOutcome::Confirmed));
+            self.queue.letters_answered(self.now, answers, &mut self.watch);
+        } else {
+            self.queue.dead_lettered(slots, &mut self.watch);
+        }
         self.tick_if_due();
+    }
+
+    /// Some letters were not taken; such an answer may also be of before a change of the settings.
+    fn refuse_letters(&mut self, count: usize) {
+        let dying = self.living.values_mut().filter_map(|one| match one.place {
+            Stand::Dying(slot) => Some((one, slot)),
+            _ => None,
+        });
+        let mut answers = Vec::new();
+        for (one, slot) in dying.take(count) {
+            one.place = Stand::Leaving;
+            answers.push((slot, LetterOutcome::Refused { reached: Vec::new() }));
+        }
+        self.queue.letters_answered(self.now, answers, &mut self.watch);
     }
 
     fn tick_if_due(&mut self) {
@@ -428,6 +459,7 @@ impl World {
             loc: stored.loc,
             meta: stored.meta,
             count: stored.count,
+            discarded: stored.discarded,
             len: stored.message.body().len() as u32,
         };
         let ledger: Vec<_> = journal.durable.iter().map(recovered).collect();
@@ -456,12 +488,16 @@ impl World {
                 stored: true,
                 redelivered,
                 returns: stored.count,
-                place: Stand::Waiting,
+                place: match stored.discarded {
+                    Some(_) => Stand::Leaving,
+                    None => Stand::Waiting,
+                },
             };
             self.living.insert(*seq, one);
         }
         self.queue.check();
-        let seqs = self.queue.ready.iter().map(|entry| entry.seq).collect::<BTreeSet<_>>();
+        let entries = self.queue.ready.iter().chain(self.queue.discards.iter());
+        let seqs = entries.map(|entry| entry.seq).collect::<BTreeSet<_>>();
         assert!(seqs.iter().eq(self.living.keys()));
         self.watch = Watch {
             journal: journal.clone(),
@@ -502,11 +538,21 @@ impl World {
             self.run(Command::Get(true));
             self.run(Command::Answer { lose: false });
             self.run(Command::Bury(usize::MAX));
+            if self.queue.counts().discarded > 0 {
+                self.run(Command::Wait(20_000));
+            }
         }
         assert!(self.watch.journal.durable.is_empty() && self.watch.journal.paged.is_empty());
         assert_eq!(self.queue.counts(), Counts::default());
         assert!(self.unanswered.is_empty(), "everything published is answered");
         assert_eq!(self.queue.deadline(), None);
+    }
+}
+
+fn strategy(keeps: bool) -> DeadLetterStrategy {
+    match keeps {
+        true => DeadLetterStrategy::AtLeastOnce,
+        false => DeadLetterStrategy::AtMostOnce,
     }
 }
 

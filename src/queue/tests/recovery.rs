@@ -126,6 +126,7 @@ fn damaged_records_do_no_harm() {
         loc: seq,
         meta,
         count: 0,
+        discarded: None,
         len: 5,
     };
     let ledger = vec![

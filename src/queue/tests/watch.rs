@@ -74,6 +74,10 @@ impl Sink for Watch {
         self.journal.durable.get_mut(&seq).expect("not settled yet").count = count;
     }
 
+    fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason) {
+        self.journal.discarded(seq, count, reason);
+    }
+
     fn delivered_up_to(&mut self, mark: u64) {
         assert_ne!(mark, self.journal.mark);
         self.journal.mark = mark;

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
+use crate::queue::DeathReason;
 
 fn anything() -> Bytes {
     let mut batch = Records::default();
@@ -9,6 +10,7 @@ fn anything() -> Bytes {
         let origin = (seq % 2 == 0).then(|| origin(seq % 5, seq));
         batch.append(seq * 3, &META, origin, &message(&"body".repeat(seq as usize)));
         batch.returned(seq, 2);
+        batch.discarded(seq * 6, 1, DeathReason::Expired);
         batch.gone(seq * 7);
     }
     batch.delivered_up_to(300);

@@ -11,9 +11,10 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use super::*;
 use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
 use crate::queue::{
-    Consume, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, Loc, Outcome, Publish, Queue, Sink, Slot,
+    Consume, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, Outcome, Publish, Queue, Sink,
+    Slot,
 };
-use crate::spec::{QueueSettings, QueueType};
+use crate::spec::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
 use crate::types::{Millis, Timestamp};
 
 /// A message, by its producer and the producer's number.
@@ -63,6 +64,9 @@ impl Sink for Effects {
         panic!("the recorder's")
     }
     fn returned(&mut self, _seq: u64, _count: u32) {
+        panic!("the recorder's")
+    }
+    fn discarded(&mut self, _seq: u64, _count: u32, _reason: DeathReason) {
         panic!("the recorder's")
     }
     fn delivered_up_to(&mut self, _mark: u64) {
@@ -153,7 +157,8 @@ struct World {
     ledger: Ledger,
     log: Arc<Log>,
     index: u64,
-    proposed: VecDeque<Bytes>,
+    /// With how many messages the leader had discarded by then.
+    proposed: VecDeque<(Bytes, u64)>,
     /// Batches proposed by all leaders that were not lost.
     proposals: u64,
     term: u32,
@@ -171,12 +176,16 @@ struct World {
     again: Vec<(Id, u64)>,
     unflagged: BTreeSet<Id>,
     last_fresh: [u64; 2],
+    /// Whose letters went out of a queue that keeps them: they are nobody's any more.
+    dead: BTreeSet<Id>,
+    /// Letters that were answered; every third is refused.
+    letters: u64,
     /// Accepted, dead-lettered, or delivered to somebody who accepts everything.
     ended: BTreeSet<Id>,
 }
 
 impl World {
-    fn new(waits: bool, delivery_limit: Option<u32>) -> Self {
+    fn new(waits: bool, delivery_limit: Option<u32>, keeps: bool) -> Self {
         let log = Log::new();
         let mut world = Self {
             queue: Queue::new(QueueType::Quorum, true, QueueSettings::default(), Timestamp(0)),
@@ -194,6 +203,11 @@ impl World {
             settings: QueueSettings {
                 dead_letter_exchange: Some("dlx".into()),
                 delivery_limit,
+                overflow: Overflow::RejectPublish,
+                dead_letter_strategy: match keeps {
+                    true => DeadLetterStrategy::AtLeastOnce,
+                    false => DeadLetterStrategy::AtMostOnce,
+                },
                 ..QueueSettings::default()
             },
             consumers: BTreeMap::new(),
@@ -204,6 +218,8 @@ impl World {
             again: Vec::new(),
             unflagged: BTreeSet::new(),
             last_fresh: [0; 2],
+            letters: 0,
+            dead: BTreeSet::new(),
             ended: BTreeSet::new(),
         };
         world.lead();
@@ -280,8 +296,24 @@ impl World {
             }
             Command::Bury => {
                 let dead = std::mem::take(&mut self.effects.dead);
-                self.ended.extend(dead.iter().map(|(_, id)| *id));
-                self.on_queue(|queue, _, sink| queue.dead_lettered(dead.into_iter().map(|(slot, _)| slot), sink));
+                if !self.queue.keeps_dead_letters() {
+                    self.ended.extend(dead.iter().map(|(_, id)| *id));
+                    let slots = dead.into_iter().map(|(slot, _)| slot);
+                    return self.on_queue(|queue, _, sink| queue.dead_lettered(slots, sink));
+                }
+                let mut answers = Vec::new();
+                for (slot, id) in dead {
+                    self.letters += 1;
+                    let is_refused = self.letters.is_multiple_of(3);
+                    answers.push(match is_refused {
+                        true => (slot, LetterOutcome::Refused { reached: Vec::new() }),
+                        false => (slot, LetterOutcome::Confirmed),
+                    });
+                    if !is_refused {
+                        self.ended.insert(id);
+                    }
+                }
+                self.on_queue(|queue, now, sink| queue.letters_answered(now, answers, sink));
             }
             Command::Propose => self.propose(),
             Command::Commit(count) => {
@@ -390,31 +422,28 @@ impl World {
 
     fn propose(&mut self) {
         if let Some(batch) = self.batch.take() {
-            self.proposed.push_back(batch);
+            self.proposed.push_back((batch, self.queue.discards_recorded()));
             self.proposals += 1;
         }
     }
 
-    /// The oldest proposal is committed and applied.
-    fn apply(&mut self) -> bool {
-        let Some(batch) = self.proposed.pop_front() else {
-            return false;
-        };
+    /// The oldest proposal is committed and applied; how many messages were discarded by then.
+    fn apply(&mut self) -> Option<u64> {
+        let (batch, discards) = self.proposed.pop_front()?;
         self.index += 1;
         self.log.write(self.index, batch.clone());
         Ledger::check(&batch).expect("just written");
         let applied = self.ledger.apply(self.index, batch).expect("just written");
         assert!(applied.dropped.is_empty(), "the door turns them away");
-        true
+        Some(discards)
     }
 
     fn commit(&mut self) {
-        if !self.apply() {
-            return;
-        }
+        let Some(discards) = self.apply() else { return };
         let (mark, durable) = (self.ledger.delivered_up_to(), self.ledger.next_seq() - 1);
         self.on_queue(|queue, now, sink| queue.marked(now, mark, sink));
         self.on_queue(|queue, now, sink| queue.durable(now, durable, sink));
+        self.on_queue(|queue, now, sink| queue.discards_committed(now, discards, sink));
         self.confirm_again();
         // What was said with the batches that are committed need not be said again.
         let committed = self.proposals - self.proposed.len() as u64;
@@ -440,7 +469,7 @@ impl World {
     }
 
     fn elect(&mut self) {
-        while self.apply() {}
+        while self.apply().is_some() {}
         self.proposals = self.index;
         self.lead();
     }
@@ -516,10 +545,14 @@ impl World {
 
     /// Checks what the queue told.
     fn look(&mut self) {
+        if self.waits && self.queue.keeps_dead_letters() {
+            self.dead.extend(self.effects.dead.iter().map(|(_, id)| *id));
+        }
         for (to, id, slot, redelivered) in std::mem::take(&mut self.effects.delivered) {
             assert!(id.1 <= self.sent[id.0 as usize], "invented");
             let held = self.has.iter().find(|has| has.id == id && has.said.is_none());
             assert!(held.is_none(), "{id:?} is delivered to {to}, and {held:?}");
+            assert!(!self.dead.contains(&id), "{id:?} is dead, and delivered to {to}");
             if !redelivered {
                 assert!(self.unflagged.insert(id), "{id:?} is delivered again, unflagged");
                 let last = &mut self.last_fresh[id.0 as usize];
@@ -568,6 +601,9 @@ impl World {
             for command in [Command::Fetch, Command::Bury, Command::Propose, Command::Commit(9)] {
                 self.run(&command);
             }
+            if self.queue.counts().discarded > 0 {
+                self.run(&Command::Wait(20_000));
+            }
             let is_empty = self.ledger.figures().messages == 0 && self.batch.is_empty();
             if is_empty && self.unconfirmed.is_empty() && self.has.is_empty() {
                 break;
@@ -594,8 +630,8 @@ fn named(body: &str, ttl: Option<u64>) -> Message {
     Message::new(parts, body.as_bytes(), &mut Vec::new())
 }
 
-fn play(waits: bool, delivery_limit: Option<u32>, commands: &[Command]) {
-    let mut world = World::new(waits, delivery_limit);
+fn play(waits: bool, delivery_limit: Option<u32>, keeps: bool, commands: &[Command]) {
+    let mut world = World::new(waits, delivery_limit, keeps);
     commands.iter().for_each(|command| world.run(command));
     world.finish();
 }
@@ -604,9 +640,10 @@ proptest! {
     #[test]
     fn leaders_come_and_go_and_no_message_is_lost_or_delivered_again_unflagged(
         limit in option_of(0..4_u32),
+        keeps: bool,
         commands in vec(command(), 1..120),
     ) {
-        play(true, limit, &commands);
+        play(true, limit, keeps, &commands);
     }
 }
 
@@ -620,7 +657,7 @@ fn a_leader_that_delivers_before_the_mark_is_committed_is_found_out() {
     };
     let mut runner = TestRunner::new_with_rng(config, rng);
     let found = runner.run(&vec(command(), 1..120), |commands| {
-        play(false, None, &commands);
+        play(false, None, false, &commands);
         Ok(())
     });
     let found = found.expect_err("it goes unnoticed").to_string();

@@ -5,8 +5,10 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
-use crate::queue::{ConsumerId, DeathReason, Delivery, Get, Keep, Loc, Outcome, Publish, Queue, Sink, Slot};
-use crate::spec::{QueueSettings, QueueType};
+use crate::queue::{
+    ConsumerId, DeathReason, Delivery, Get, Keep, LetterOutcome, Loc, Outcome, Publish, Queue, Sink, Slot,
+};
+use crate::spec::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
 use crate::types::Timestamp;
 
 const NOW: Timestamp = Timestamp(1000);
@@ -42,6 +44,9 @@ impl Sink for Effects {
         panic!("the recorder's")
     }
     fn returned(&mut self, _seq: u64, _count: u32) {
+        panic!("the recorder's")
+    }
+    fn discarded(&mut self, _seq: u64, _count: u32, _reason: DeathReason) {
         panic!("the recorder's")
     }
     fn delivered_up_to(&mut self, _mark: u64) {
@@ -83,6 +88,7 @@ fn command() -> impl Strategy<Value = Command> {
 
 struct World {
     queue: Queue<(), u64>,
+    settings: QueueSettings,
     door: Door,
     effects: Effects,
     batch: Records,
@@ -96,21 +102,28 @@ struct World {
     ledgers: [Ledger; 3],
 }
 
-fn settings() -> QueueSettings {
+fn settings(keeps: bool) -> QueueSettings {
     QueueSettings {
         dead_letter_exchange: Some("dlx".into()),
+        overflow: Overflow::RejectPublish,
+        dead_letter_strategy: match keeps {
+            true => DeadLetterStrategy::AtLeastOnce,
+            false => DeadLetterStrategy::AtMostOnce,
+        },
         ..QueueSettings::default()
     }
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(keeps: bool) -> Self {
         let log = Log::new();
+        let settings = settings(keeps);
         let mut effects = Effects::default();
-        let mut queue = Queue::new(QueueType::Quorum, true, settings(), NOW).replicated(0);
+        let mut queue = Queue::new(QueueType::Quorum, true, settings.clone(), NOW).replicated(0);
         queue.unstall_all(NOW, &mut effects);
         Self {
             queue,
+            settings,
             door: Door::default(),
             effects,
             batch: Records::default(),
@@ -170,7 +183,17 @@ impl World {
             Command::Settle(..) => {}
             Command::Bury => {
                 let dead = std::mem::take(&mut sink.effects.dead);
-                self.queue.dead_lettered(dead, &mut sink);
+                if self.queue.keeps_dead_letters() {
+                    // Every third is refused, and kept from then on.
+                    let answer = |slot: Slot| match slot.seq() % 3 {
+                        0 => (slot, LetterOutcome::Refused { reached: Vec::new() }),
+                        _ => (slot, LetterOutcome::Confirmed),
+                    };
+                    self.queue
+                        .letters_answered(NOW, dead.into_iter().map(answer), &mut sink);
+                } else {
+                    self.queue.dead_lettered(dead, &mut sink);
+                }
             }
             Command::Purge => {
                 self.queue.purge(&mut sink);
@@ -218,6 +241,7 @@ impl World {
     }
 
     fn commit(&mut self) {
+        let discards = self.queue.discards_recorded();
         if let Some(batch) = self.batch.take() {
             self.index += 1;
             self.log.write(self.index, batch.clone());
@@ -250,6 +274,7 @@ impl World {
         };
         self.queue.marked(NOW, mark, &mut sink);
         self.queue.durable(NOW, durable, &mut sink);
+        self.queue.discards_committed(NOW, discards, &mut sink);
     }
 
     fn elect(&mut self) {
@@ -268,7 +293,7 @@ impl World {
         }
         self.queue = Queue::recover(
             QueueType::Quorum,
-            settings(),
+            self.settings.clone(),
             NOW,
             there.clone(),
             ledger.next_seq(),
@@ -284,8 +309,8 @@ impl World {
 
 proptest! {
     #[test]
-    fn every_member_has_what_the_queue_has(commands in vec(command(), 1..80)) {
-        let mut world = World::new();
+    fn every_member_has_what_the_queue_has(keeps: bool, commands in vec(command(), 1..80)) {
+        let mut world = World::new(keeps);
         commands.iter().for_each(|command| world.run(command));
         world.run(&Command::Commit);
         world.run(&Command::Elect);

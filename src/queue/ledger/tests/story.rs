@@ -1,4 +1,5 @@
 use super::*;
+use crate::queue::DeathReason;
 use crate::queue::ledger::{Memory, Stored};
 
 fn gone(seqs: impl IntoIterator<Item = u64>) -> Bytes {
@@ -124,4 +125,44 @@ fn ledgers_of_one_node_share_what_they_keep_in_memory() {
     let mut last = Ledger::over(Log::new(), u64::MAX).sharing(memory);
     last.apply(1, big(1)).expect("readable");
     assert!(last.figures().in_memory > 10 << 20, "the others gave theirs back");
+}
+
+#[test]
+fn a_dead_message_is_dead_in_every_copy() {
+    let log = Log::new();
+    let mut ledger = Ledger::over(log.clone(), 0);
+    let messages = batch(1, 1, 1..=2000);
+    log.write(1, messages.clone());
+    ledger.apply(1, messages).expect("readable");
+    let before = pieces(&ledger);
+    assert!(
+        before.iter().all(|piece| piece[0] == 1),
+        "as the version before wrote it"
+    );
+    let mut records = Records::default();
+    for seq in 5..=600 {
+        records.discarded(seq, 7, DeathReason::Rejected);
+    }
+    records.discarded(601, 7, DeathReason::Expired);
+    ledger.apply(2, records.take().expect("some")).expect("readable");
+    let dead = |ledger: &Ledger| -> Vec<_> {
+        let recovered = ledger.recovered().into_iter();
+        recovered
+            .filter_map(|one| Some((one.seq, one.count, one.discarded?)))
+            .collect()
+    };
+    let expected: Vec<_> = (5..=600)
+        .map(|seq| (seq, 7, DeathReason::Rejected))
+        .chain([(601, 7, DeathReason::Expired)])
+        .collect();
+    assert_eq!(dead(&ledger), expected);
+    let copy = copy_of(&ledger);
+    assert_eq!(dead(&copy), expected);
+    let all = pieces(&ledger);
+    assert_eq!(pieces(&copy), all);
+    // Their bodies are found in the pieces too.
+    ledger.kept(&log.keep(all));
+    assert_eq!(text(&ledger.message(600).expect("in a piece")), "600");
+    ledger.apply(3, gone(5..=601)).expect("readable");
+    assert_eq!((dead(&ledger).len(), ledger.figures().messages), (0, 1403));
 }
