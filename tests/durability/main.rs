@@ -11,3 +11,4 @@ mod killed;
 mod kinds;
 mod ledger;
 mod stopped;
+mod versions;

@@ -59,6 +59,11 @@ impl Process {
     /// Ends it in order and waits for the end.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
+        self.end()
+    }
+
+    /// Waits until it has ended.
+    pub fn end(&mut self) -> ExitStatus {
         let child = self.child.as_mut().expect("it was started");
         let end = Instant::now() + PATIENCE;
         loop {
@@ -66,7 +71,7 @@ impl Process {
                 return status;
             }
             let title = &self.title;
-            assert!(Instant::now() < end, "{title} still runs {PATIENCE:?} after SIGTERM");
+            assert!(Instant::now() < end, "{title} still runs after {PATIENCE:?}");
             thread::sleep(Duration::from_millis(2));
         }
     }
