@@ -273,6 +273,11 @@ impl Cluster {
         self.0.introduction.write().cluster = cluster;
     }
 
+    /// Waits until this node's links are told to end.
+    pub async fn stopped(&self) {
+        self.0.stopped().await;
+    }
+
     /// Ends everything, and lets the others know that this is in order.
     pub async fn stop(&self) {
         self.0.stop.send_replace(true);

@@ -4,7 +4,7 @@
 //! have the same ports there, so that a node that starts again is where it was, and no connection of
 //! anybody's can have taken its port meanwhile.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -115,6 +115,16 @@ impl Cluster {
     pub fn stop(&mut self, node: usize) {
         let ended = self.nodes[node - 1].stop();
         assert!(ended.success(), "node {node} ended with {ended}");
+    }
+
+    /// What a node wrote since it was first started.
+    pub fn log(&self, node: usize) -> String {
+        self.nodes[node - 1].log()
+    }
+
+    /// Files of its data directory that a node has open.
+    pub fn open_files(&self, node: usize) -> Vec<PathBuf> {
+        self.nodes[node - 1].open_files()
     }
 
     /// `kill -9`.

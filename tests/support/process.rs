@@ -96,6 +96,14 @@ impl Process {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
     }
 
+    /// Its open files in the data directory.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the process is ours");
+        // One may be closed before its name is read.
+        let names = open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        names.filter(|name| name.starts_with(self.data_dir())).collect()
+    }
+
     pub fn data_dir(&self) -> PathBuf {
         self.dir.path().join("data")
     }

@@ -207,7 +207,10 @@ impl Peers {
         tasks::spawn("peer", async move {
             let mut epoch = 0;
             loop {
-                cluster.linked(node, Class::Data).await;
+                tokio::select! {
+                    () = cluster.linked(node, Class::Data) => {}
+                    () = cluster.stopped() => return,
+                }
                 epoch += 1;
                 out.begin(epoch);
                 input.began(node);

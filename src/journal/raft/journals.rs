@@ -4,7 +4,7 @@
 //! The broker's [`crate::store::Owners`] hands on what the store calls back, and the node's links
 //! what they receive.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -76,6 +76,17 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct RaftJournals(Arc<Shared>);
 
+/// The groups as their transport holds them, which they hold.
+#[derive(Clone)]
+pub struct WeakJournals(Weak<Shared>);
+
+impl WeakJournals {
+    /// The groups, unless nobody holds them any more.
+    pub fn upgrade(&self) -> Option<RaftJournals> {
+        self.0.upgrade().map(RaftJournals)
+    }
+}
+
 struct Shared {
     node: NodeId,
     store: Store,
@@ -108,6 +119,11 @@ impl RaftJournals {
             ticking: Arc::new(config(Pace::Ticking)),
             quiet: Arc::new(config(Pace::Quiet)),
         }))
+    }
+
+    /// What does not keep them, nor the store.
+    pub fn downgrade(&self) -> WeakJournals {
+        WeakJournals(Arc::downgrade(&self.0))
     }
 
     /// For [`crate::store::Owners::durable`]; whether the owner belongs to a group.

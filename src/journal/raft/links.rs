@@ -1,6 +1,6 @@
 //! Requests of Raft groups over the links between nodes.
 //!
-//! Messages, not calls: requests of one node must reach [`RaftJournals::receive`] in order. What is
+//! Messages, not calls: requests of one node must reach [`super::RaftJournals::receive`] in order. What is
 //! to be sent waits in one line for each node; a task sends it, many requests in one message of the
 //! link. When the link breaks, whatever waits for an answer fails at once.
 
@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, oneshot};
 
-use super::journals::{GroupId, RaftJournals};
+use super::journals::{GroupId, WeakJournals};
 use super::network::{Transport, TransportError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
 use crate::cluster::{Class, Cluster};
@@ -44,9 +44,6 @@ pub struct Links {
     next: AtomicU64,
 }
 
-/// The groups of this node; they hold their transport, so it must not hold them.
-type WeakJournals = Box<dyn Fn() -> Option<RaftJournals> + Send + Sync>;
-
 /// The way to one node.
 struct Way {
     node: NodeId,
@@ -64,10 +61,10 @@ struct Line {
 
 impl Links {
     /// Sends over these links from now on; `journals` is who receives.
-    pub fn start(&self, cluster: Cluster, journals: impl Fn() -> Option<RaftJournals> + Send + Sync + 'static) {
+    pub fn start(&self, cluster: Cluster, journals: WeakJournals) {
         // A node starts once.
         let _ = self.cluster.set(cluster);
-        let _ = self.journals.set(Box::new(journals));
+        let _ = self.journals.set(journals);
     }
 
     fn way(&self, node: NodeId) -> Option<Arc<Way>> {
@@ -92,10 +89,13 @@ impl Links {
     }
 }
 
-/// Keeps a way going for as long as somebody holds it.
+/// Keeps a way going for as long as somebody holds it and the links run.
 async fn run(way: Weak<Way>, cluster: Cluster) {
     while let Some(now) = way.upgrade() {
-        cluster.linked(now.node, Class::Data).await;
+        tokio::select! {
+            () = cluster.linked(now.node, Class::Data) => {}
+            () = cluster.stopped() => return,
+        }
         now.line.lock().is_open = true;
         now.pump(&cluster).await;
         now.break_off();
@@ -220,7 +220,7 @@ impl Handler for RaftService {
         let Some(way) = self.0.way(from.node) else {
             return Flow::Ready;
         };
-        let journals = self.0.journals.get().and_then(|journals| journals());
+        let journals = self.0.journals.get().and_then(WeakJournals::upgrade);
         for mut message in messages.drain(..) {
             while let Some(frame) = read(&mut message) {
                 match frame {
