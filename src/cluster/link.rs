@@ -300,7 +300,7 @@ async fn keep_dialling(shared: &Arc<Shared>, id: NodeId, class: Class) {
     let mut current = peer.watch(class);
     let mut backoff = Backoff::new();
     // One class tells for all.
-    let mut told = Told::new(class == Class::Control);
+    let mut told = Told::new(class == Class::Control && current.borrow().is_none());
     let preferred = shared.us < id;
     let mut hopeless = false;
     // An error is the links dropped.
