@@ -15,6 +15,7 @@ mod frame;
 pub mod handshake;
 pub mod hello;
 pub mod identity;
+pub mod line;
 mod link;
 mod links;
 pub mod liveness;
@@ -27,7 +28,7 @@ mod settings;
 mod shared;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::path::Path;

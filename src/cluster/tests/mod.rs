@@ -3,8 +3,9 @@
 mod calls;
 mod flow;
 mod handshake;
+mod line;
 mod linking;
 mod partitions;
-mod proxy;
+pub mod proxy;
 mod speed;
-mod support;
+pub mod support;
