@@ -444,7 +444,10 @@ async fn start_links(broker: &Arc<Broker>, config: &Config) -> Result<Option<Lis
         snapshots: Span::only(1),
         catalogue: Span::only(1),
     };
-    let settings = Settings::of(config, address, versions);
+    let settings = Settings::of(config, address, versions).map_err(|error| NodeError::Links(error.into()))?;
+    if settings.tls.is_some() {
+        tracing::info!(%address, "other nodes are spoken with over TLS");
+    }
     let (advertise, seeds) = (settings.advertise.clone(), settings.seeds.clone());
     broker.start_links(settings, listener).map_err(NodeError::Links)?;
     let others = seeds.iter().filter(|seed| **seed != advertise).count();

@@ -50,8 +50,9 @@ impl QueueHandle {
         };
         let way = broker.peers.get(away.node)?.way()?;
         if away.attached.replace(way.epoch) != Some(way.epoch)
-            && let Some(desk) = &state.desk
+            && let Some(desk) = &mut state.desk
         {
+            away.is_met = false;
             attach(self, desk, away.term, &way);
         }
         Some(way)
@@ -91,16 +92,13 @@ impl QueueHandle {
     ) {
         let way = self.way(broker, state);
         let Some(desk) = &mut state.desk else { return };
-        let slots: Vec<Slot> = slots
-            .into_iter()
-            .filter(|slot| desk.held.remove(&slot.seq()).is_some())
-            .collect();
+        let slots: Vec<Slot> = slots.into_iter().filter(|slot| desk.let_go(*slot)).collect();
         if slots.is_empty() {
             return;
         }
-        let number = desk.settle(outcome, slots.clone());
+        let batch = desk.settle(outcome, slots);
         if let Some(way) = way {
-            way.with(|buffer| wire::settle(buffer, self.spec.id, number, outcome, false, &slots));
+            way.with(|buffer| wire::settle(buffer, self.spec.id, batch));
         }
     }
 
@@ -146,22 +144,18 @@ impl QueueHandle {
     /// A message came for a consumer of this node.
     pub(super) fn arrived(self: &Arc<Self>, broker: &Broker, from: NodeId, key: ConsumerKey, arrived: Arrived) {
         let mut state = self.state.lock();
-        if !state.is_at(from) {
-            // It does not have the machine any more: whoever has gives it again.
+        if !state.is_met(from) {
+            // It was sent before its sender knew what clients here hold, or by who does not have the
+            // machine any more: whoever has gives it again.
             return;
         }
         let Some(desk) = &mut state.desk else { return };
-        let Some(seated) = desk.consumers.get_mut(&key) else {
-            if arrived.slot != Slot::NONE {
-                let slot = arrived.slot;
-                desk.held.insert(slot.seq(), key);
-                self.settle_away(broker, &mut state, Outcome::Requeue, vec![slot]);
-            }
-            return;
-        };
         if arrived.slot != Slot::NONE {
-            desk.held.insert(arrived.slot.seq(), key);
+            desk.hold(key, arrived.slot);
         }
+        let Some(seated) = desk.consumers.get_mut(&key) else {
+            return self.settle_away(broker, &mut state, Outcome::Requeue, vec![arrived.slot]);
+        };
         seated.waiting.push_back(arrived);
         let told = seated.pass_on(self);
         if told > 0
@@ -289,6 +283,7 @@ impl QueueHandle {
             node,
             term,
             attached: None,
+            is_met: false,
         }));
         let has_interest = state.desk.as_mut().is_some_and(|desk| {
             desk.drop_calls();
@@ -318,6 +313,7 @@ impl QueueHandle {
                 return;
             }
             away.attached = None;
+            away.is_met = false;
             let Some(desk) = desk else { return };
             desk.drop_calls();
             if self.is_replicated() {
@@ -462,15 +458,15 @@ fn wish(consumer: &Consumer) -> wire::Wish<&str> {
 }
 
 /// Says everything that is at stake.
-fn attach(queue: &QueueHandle, desk: &Desk, term: u64, out: &Way) {
+fn attach(queue: &QueueHandle, desk: &mut Desk, term: u64, out: &Way) {
     let id = queue.spec.id;
+    desk.attaches += 1;
+    let desk = &*desk;
     out.with(|buffer| {
         let wishes = desk.consumers.values().map(|seated| wish(&seated.consumer));
-        let held = desk.held.iter().map(|(seq, key)| (key.0, *seq));
-        wire::attach(buffer, id, term, desk.producer.0, wishes, held);
-        for batch in desk.settles() {
-            wire::settle(buffer, id, batch.number, batch.outcome, true, &batch.slots);
-        }
+        let held = desk.held.values().map(|held| (held.by.0, held.slot));
+        let (number, producer) = (desk.attaches, desk.producer.0);
+        wire::attach(buffer, id, term, number, producer, wishes, held, desk.settles());
         // Nothing more that must be heard before the first delivery.
         wire::nothing(buffer, id, term);
     });

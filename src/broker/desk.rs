@@ -18,6 +18,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
 use super::consumer::{Consumer, ConsumerKey};
+use super::peers::wire::SettleBatch;
 use super::runner::ConfirmToken;
 use crate::channel::ConfirmOutcome;
 use crate::queue::record::ProducerId;
@@ -40,22 +41,24 @@ pub struct Desk {
     settles: VecDeque<SettleBatch>,
     pub consumers: FxHashMap<ConsumerKey, Seated>,
     /// Messages that clients of this node hold, where the queue's machine is elsewhere.
-    pub held: FxHashMap<u64, ConsumerKey>,
+    pub held: FxHashMap<u64, Held>,
+    /// Times that all of this was said.
+    pub attaches: u64,
     pub calls: FxHashMap<u64, Call>,
+}
+
+/// A message that a client of this node has.
+#[derive(Clone, Copy)]
+pub struct Held {
+    pub by: ConsumerKey,
+    /// By which it knows the message.
+    pub slot: Slot,
 }
 
 struct Unanswered {
     message: Message,
     token: Option<ConfirmToken>,
     is_answered: bool,
-}
-
-/// Slots that were settled in one go.
-#[derive(Clone)]
-pub struct SettleBatch {
-    pub number: u64,
-    pub outcome: Outcome,
-    pub slots: Vec<Slot>,
 }
 
 /// A consumer of this node.
@@ -104,8 +107,20 @@ impl Desk {
             settles: VecDeque::new(),
             consumers: FxHashMap::default(),
             held: FxHashMap::default(),
+            attaches: 0,
             calls: FxHashMap::default(),
         }
+    }
+
+    /// A client of this node has a message.
+    pub fn hold(&mut self, by: ConsumerKey, slot: Slot) {
+        self.held.insert(slot.seq(), Held { by, slot });
+    }
+
+    /// A client of this node settles a message; false when that is not, or no more, by this slot.
+    pub fn let_go(&mut self, slot: Slot) -> bool {
+        let is_it = self.held.get(&slot.seq()).is_some_and(|held| held.slot == slot);
+        is_it && self.held.remove(&slot.seq()).is_some()
     }
 
     /// Whether the leader should know of this node.
@@ -170,11 +185,10 @@ impl Desk {
     }
 
     /// Numbers a batch of settled slots and keeps it.
-    pub fn settle(&mut self, outcome: Outcome, slots: Vec<Slot>) -> u64 {
+    pub fn settle(&mut self, outcome: Outcome, slots: Vec<Slot>) -> &SettleBatch {
         let number = self.next_batch;
         self.next_batch += 1;
-        self.settles.push_back(SettleBatch { number, outcome, slots });
-        number
+        self.settles.push_back_mut(SettleBatch { number, outcome, slots })
     }
 
     /// What was settled up to this number is committed.
@@ -185,7 +199,7 @@ impl Desk {
     }
 
     /// What was settled and is not known to be committed, in order.
-    pub fn settles(&self) -> impl Iterator<Item = &SettleBatch> {
+    pub fn settles(&self) -> impl ExactSizeIterator<Item = &SettleBatch> {
         self.settles.iter()
     }
 

@@ -21,6 +21,7 @@ use super::remote::Input;
 use crate::cluster::identity::ClusterId;
 use crate::cluster::rpc::Services;
 use crate::cluster::secret::{SecretError, SharedSecret};
+use crate::cluster::tls::TlsError;
 use crate::cluster::{Class, Cluster, Event, Handler, Health, PeerView, Settings, Suspicion};
 use crate::journal::raft::{RAFT, RaftService};
 use crate::metadata::{Catalog, Command};
@@ -45,6 +46,8 @@ const PROMISE: Duration = Duration::from_secs(10);
 pub enum LinksError {
     #[error(transparent)]
     Secret(#[from] SecretError),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("what is known of other nodes cannot be read: {0}")]
     Book(#[from] std::io::Error),
 }

@@ -19,15 +19,15 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::Broker;
 use super::catalogue::settings_of;
 use super::consumer::{Consumer, ConsumerKey, Taker};
-use super::desk::Desk;
-use super::peers::wire;
+use super::desk::{Desk, Held};
+use super::peers::wire::{self, SettleBatch};
 use super::runner::{Answers, ConfirmToken, Deferred, DeskId, Machine, QueueHandle, Seat, State, Waiting};
 use crate::channel::ConfirmOutcome;
 use crate::journal::raft::{Applied, Group, ProposeError, RECORD_BYTES};
 use crate::queue::ledger::{self, Ledger};
 use crate::queue::record::{Origin, ProducerId, Records};
 use crate::queue::recorder::{Arrival, Door};
-use crate::queue::{Consume, ConsumerId, Holder, Outcome, Publish, Queue, Slot};
+use crate::queue::{Consume, ConsumerId, Holder, Publish, Queue, Slot};
 use crate::tasks;
 use crate::types::{Message, NodeId};
 
@@ -155,17 +155,6 @@ impl Leading {
         }
         settled
     }
-}
-
-/// What a desk says about messages that its clients hold.
-#[derive(Clone, Copy)]
-pub struct Settling {
-    pub node: NodeId,
-    /// The desk's number for it.
-    pub batch: u64,
-    pub outcome: Outcome,
-    /// It may have been said to another leader.
-    pub is_again: bool,
 }
 
 /// Records on their way.
@@ -346,7 +335,7 @@ impl QueueHandle {
                 Holder::Consumer(id) => keys.get(&id).copied(),
             };
             if let Some(key) = key {
-                desk.held.insert(slot.seq(), key);
+                desk.hold(key, slot);
             }
         }
     }
@@ -373,20 +362,14 @@ impl QueueHandle {
         });
         let by_consumer = held_by_consumer(&desk, &held);
         let ((), also) = self.run(broker, state, |machine, now, sink| {
-            for (holder, seqs) in by_consumer {
+            for (holder, slots) in by_consumer {
                 // What is gone was settled; what another holds was given away, and stays so.
-                machine.adopt(now, holder, seqs, sink);
+                machine.adopt(now, holder, slots, sink);
             }
         });
         deferred.also(also);
         for batch in desk.settles() {
-            let settling = Settling {
-                node: us,
-                batch: batch.number,
-                outcome: batch.outcome,
-                is_again: true,
-            };
-            deferred.also(self.settle_leading(broker, state, settling, batch.slots.clone()));
+            deferred.also(self.settle_leading(broker, state, us, batch.clone(), true));
         }
         let again: Vec<(u64, Message)> = desk
             .unanswered()
@@ -468,25 +451,27 @@ impl QueueHandle {
         deferred
     }
 
-    /// Settles a numbered batch of a desk, of this node or another.
+    /// Settles a numbered batch of a desk, of this node or another, that may have been said to another
+    /// leader if it `is_again`.
     pub(super) fn settle_leading(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         state: &mut State,
-        settling: Settling,
-        mut slots: Vec<Slot>,
+        node: NodeId,
+        batch: SettleBatch,
+        is_again: bool,
     ) -> Deferred {
+        let SettleBatch { number, outcome, slots } = batch;
         if let Seat::Leading(leading) = &mut state.seat {
-            leading.settling(settling.node, settling.batch);
+            leading.settling(node, number);
         }
         let ((), deferred) = self.run(broker, state, |machine, now, sink| {
-            if settling.is_again {
-                // Said to a leader that may not have written it down: what is ready here was not.
-                let seqs = slots.iter().map(|slot| slot.seq()).collect();
-                let elsewhere = machine.adopt(now, Holder::Get, seqs, sink);
-                slots.retain(|slot| elsewhere.binary_search(&slot.seq()).is_err());
+            if is_again {
+                // Said to a leader that may not have written it down: what is ready here was not. What
+                // was delivered anew is another's.
+                machine.adopt(now, Holder::Get, slots.clone(), sink);
             }
-            machine.settle(now, slots, settling.outcome, sink);
+            machine.settle(now, slots, outcome, sink);
         });
         self.tell_settled(broker, state);
         deferred
@@ -596,18 +581,17 @@ pub(super) fn consume(consumer: &Arc<Consumer>) -> Consume<Taker> {
     }
 }
 
-fn held_by_consumer(desk: &Desk, held: &FxHashMap<u64, ConsumerKey>) -> Vec<(Holder, Vec<u64>)> {
-    let mut by_key: FxHashMap<ConsumerKey, Vec<u64>> = FxHashMap::default();
-    for (seq, key) in held {
-        by_key.entry(*key).or_default().push(*seq);
+fn held_by_consumer(desk: &Desk, held: &FxHashMap<u64, Held>) -> Vec<(Holder, Vec<Slot>)> {
+    let mut by_key: FxHashMap<ConsumerKey, Vec<Slot>> = FxHashMap::default();
+    for held in held.values() {
+        by_key.entry(held.by).or_default().push(held.slot);
     }
     by_key
         .into_iter()
-        .map(|(key, mut seqs)| {
-            seqs.sort_unstable();
+        .map(|(key, slots)| {
             // A consumer that was cancelled leaves what it holds to its channel.
             let id = desk.consumers.get(&key).and_then(|seated| *seated.consumer.id.lock());
-            (id.map_or(Holder::Get, Holder::Consumer), seqs)
+            (id.map_or(Holder::Get, Holder::Consumer), slots)
         })
         .collect()
 }

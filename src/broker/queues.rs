@@ -9,7 +9,7 @@ use super::away::{Ask, DEADLINE, consume_ok};
 use super::consumer::{Consumer, Taker};
 use super::declare::DeclareError;
 use super::desk::Answer;
-use super::leading::{Settling, consume};
+use super::leading::consume;
 use super::outbox::Control;
 use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
@@ -211,17 +211,8 @@ impl Broker {
                     queue.run(self, &mut state, settle).1
                 }
                 (Seat::Leading(_), Some(desk)) => {
-                    let slots: Vec<Slot> = slots.into_iter().collect();
-                    let number = desk.settle(outcome, slots.clone());
-                    {
-                        let settling = Settling {
-                            node: us,
-                            batch: number,
-                            outcome,
-                            is_again: false,
-                        };
-                        queue.settle_leading(self, &mut state, settling, slots)
-                    }
+                    let batch = desk.settle(outcome, slots.into_iter().collect()).clone();
+                    queue.settle_leading(self, &mut state, us, batch, false)
                 }
                 (Seat::Elsewhere(_), Some(_)) => {
                     let slots = slots.into_iter().collect();

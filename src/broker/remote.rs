@@ -11,7 +11,7 @@ use super::Broker;
 use super::consumer::{ConsumerKey, Taker};
 use super::desk::{Answer, Arrived};
 use super::guests::{Guest, GuestNode};
-use super::leading::Settling;
+use super::peers::wire::SettleBatch;
 use super::peers::{PeerInput, wire};
 use super::reply_to::Token;
 use super::runner::{Deferred, DeskId, QueueHandle, Seat, State, Waiting, answer};
@@ -161,6 +161,7 @@ impl QueueHandle {
         match what {
             What::Lead { term } => self.led_by(broker, node, term),
             What::NotLeader => self.lost_way(broker, node, true),
+            What::Attached { number, lost } => self.on_attached(node, number, lost),
             What::Answered {
                 is_accepted,
                 first,
@@ -219,6 +220,23 @@ impl QueueHandle {
         Deferred::default()
     }
 
+    /// The node with the machine knows what clients of this one have.
+    fn on_attached(&self, from: NodeId, number: u64, lost: Vec<Slot>) {
+        let mut state = self.state.lock();
+        let State { seat, desk, .. } = &mut *state;
+        if let Seat::Elsewhere(Some(away)) = seat
+            && away.node == from
+            && away.attached.is_some()
+            && let Some(desk) = desk
+            && desk.attaches == number
+        {
+            away.is_met = true;
+            for slot in lost {
+                desk.let_go(slot);
+            }
+        }
+    }
+
     fn on_answered(self: &Arc<Self>, is_accepted: bool, first: u64, last: u64) {
         let outcome = match is_accepted {
             true => ConfirmOutcome::Ack,
@@ -263,12 +281,12 @@ impl QueueHandle {
         };
         let slot = arrived.slot;
         let mut state = self.state.lock();
-        if !state.is_at(from) {
+        if !state.is_met(from) {
             return;
         }
         let Some(desk) = &mut state.desk else { return };
         if slot != Slot::NONE {
-            desk.held.insert(slot.seq(), ConsumerKey::GET);
+            desk.hold(ConsumerKey::GET, slot);
         }
         let told = match desk.calls.remove(&call) {
             Some(call) => call.tell(Ok(Answer::Got { arrived, remaining })).is_ok(),
@@ -324,7 +342,7 @@ impl QueueHandle {
                 broker
                     .peers
                     .tell(node, |buffer| wire::done(buffer, self.spec.id, call, 0));
-                self.take_on(broker, &mut state, node, &wish)
+                self.take_on(broker, &mut state, node, &wish, true)
             }
             What::Cancel { key } => {
                 let guest = state.guests.get_mut(&node);
@@ -359,12 +377,7 @@ impl QueueHandle {
                 deferred
             }
             What::Publish { first, messages } => self.on_publishes(broker, &mut state, node, first, messages),
-            What::Settle {
-                batch,
-                outcome,
-                is_again,
-                slots,
-            } => self.on_settle(broker, &mut state, node, batch, outcome, is_again, slots),
+            What::Settle(batch) => self.on_settle(broker, &mut state, node, batch, false),
             What::Get { call, no_ack } => {
                 state.gets.push(Pending { node, call, no_ack });
                 drop(state);
@@ -413,49 +426,39 @@ impl QueueHandle {
         false
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of a frame")]
     fn on_settle(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         state: &mut State,
         node: NodeId,
-        batch: u64,
-        outcome: Outcome,
+        batch: SettleBatch,
         is_again: bool,
-        slots: Vec<Slot>,
     ) -> Deferred {
+        let number = batch.number;
         let guest = state.guests.entry(node).or_default();
-        if batch <= guest.settled {
+        if number <= guest.settled {
             // It came before the link broke; the answer may have been lost with it.
             if let Seat::Leading(leading) = &mut state.seat {
-                leading.settled_before(node, batch);
+                leading.settled_before(node, number);
             }
             self.tell_settled(broker, state);
             return Deferred::default();
         }
-        guest.settled = batch;
-        for slot in &slots {
-            guest.gets.remove(&slot.seq());
+        guest.settled = number;
+        for slot in &batch.slots {
+            if guest.gets.get(&slot.seq()) == Some(slot) {
+                guest.gets.remove(&slot.seq());
+            }
         }
         if let Seat::Leading(_) = state.seat {
-            return self.settle_leading(
-                broker,
-                state,
-                Settling {
-                    node,
-                    batch,
-                    outcome,
-                    is_again,
-                },
-                slots,
-            );
+            return self.settle_leading(broker, state, node, batch, is_again);
         }
         let ((), deferred) = self.run(broker, state, |machine, now, sink| {
-            machine.settle(now, slots, outcome, sink);
+            machine.settle(now, batch.slots, batch.outcome, sink);
         });
         broker
             .peers
-            .tell(node, |buffer| wire::settled(buffer, self.spec.id, batch));
+            .tell(node, |buffer| wire::settled(buffer, self.spec.id, number));
         deferred
     }
 
@@ -496,21 +499,22 @@ impl QueueHandle {
                 ..GuestNode::default()
             },
         );
-        let mut listed: FxHashMap<ConsumerKey, FxHashSet<u64>> = FxHashMap::default();
-        for (key, seq) in attach.held {
-            listed.entry(ConsumerKey(key)).or_default().insert(seq);
+        let all: FxHashSet<Slot> = attach.held.iter().map(|(_, slot)| *slot).collect();
+        let mut listed: FxHashMap<ConsumerKey, Vec<Slot>> = FxHashMap::default();
+        for (key, slot) in attach.held {
+            listed.entry(ConsumerKey(key)).or_default().push(slot);
         }
         for wish in &attach.consumers {
             let key = ConsumerKey(wish.key);
             match before.consumers.remove(&key) {
                 Some((id, guest)) => {
                     guest.on_the_way.store(0, Ordering::Relaxed);
-                    guest.is_attached.store(true, Ordering::Relaxed);
+                    guest.is_attached.store(false, Ordering::Relaxed);
                     if let Some(guests) = state.guests.get_mut(&node) {
                         guests.consumers.insert(key, (id, guest));
                     }
                 }
-                None => deferred.also(self.take_on(broker, state, node, wish)),
+                None => deferred.also(self.take_on(broker, state, node, wish, false)),
             }
         }
         let Some(guests) = state.guests.get(&node) else {
@@ -518,9 +522,26 @@ impl QueueHandle {
         };
         let ids: FxHashMap<ConsumerKey, ConsumerId> =
             guests.consumers.iter().map(|(key, (id, _))| (*key, *id)).collect();
-        let all: FxHashSet<u64> = listed.values().flatten().copied().collect();
         let left = state.held_by(before.consumers.values().map(|(id, _)| *id));
         before.gets.extend(left);
+        let mut kept: Vec<Slot> = Vec::new();
+        let (not_theirs, also) = self.run(broker, state, |machine, now, sink| {
+            let mut not_theirs = FxHashSet::default();
+            for (key, slots) in listed {
+                let id = ids.get(&key);
+                let holder = id.map_or(Holder::Get, |id| Holder::Consumer(*id));
+                if id.is_none() {
+                    kept.extend(&slots);
+                }
+                // What is gone was settled; what another holds was given away, and stays so.
+                not_theirs.extend(machine.adopt(now, holder, slots, sink));
+            }
+            not_theirs
+        });
+        deferred.also(also);
+        for batch in attach.settles {
+            deferred.also(self.on_settle(broker, state, node, batch, true));
+        }
         let ((), also) = self.run(broker, state, |machine, now, sink| {
             for (id, _) in before.consumers.values() {
                 machine.cancel(now, *id, sink);
@@ -538,41 +559,39 @@ impl QueueHandle {
             let lost: Vec<Slot> = held
                 .map(|(_, slot)| slot)
                 .chain(before.gets.values().copied())
-                .filter(|slot| !all.contains(&slot.seq()))
+                .filter(|slot| !all.contains(slot))
                 .collect();
             machine.settle(now, lost, Outcome::Requeue, sink);
-            for (key, seqs) in &listed {
-                let mut seqs: Vec<u64> = seqs.iter().copied().collect();
-                seqs.sort_unstable();
-                let holder = ids.get(key).map_or(Holder::Get, |id| Holder::Consumer(*id));
-                // What is gone was settled; what another holds was given away, and stays so.
-                machine.adopt(now, holder, seqs, sink);
+        });
+        deferred.also(also);
+        kept.retain(|slot| !not_theirs.contains(slot));
+        if let Some(guests) = state.guests.get_mut(&node) {
+            guests.gets.extend(kept.into_iter().map(|slot| (slot.seq(), slot)));
+            for (_, guest) in guests.consumers.values() {
+                guest.is_attached.store(true, Ordering::Relaxed);
             }
+        }
+        let lost: Vec<Slot> = not_theirs.into_iter().collect();
+        broker.peers.tell(node, |buffer| {
+            wire::attached(buffer, self.spec.id, attach.number, &lost);
+        });
+        let ((), also) = self.run(broker, state, |machine, now, sink| {
             for id in ids.values() {
                 machine.unstall(now, *id, sink);
             }
         });
-        if let Some(guests) = state.guests.get_mut(&node) {
-            for (key, seqs) in listed {
-                if !ids.contains_key(&key) {
-                    let held = seqs.into_iter().map(|seq| (seq, before.gets.get(&seq).copied()));
-                    guests
-                        .gets
-                        .extend(held.map(|(seq, slot)| (seq, slot.unwrap_or(Slot::from_parts((u32::MAX, seq))))));
-                }
-            }
-        }
         deferred.also(also);
         deferred
     }
 
-    /// Takes a consumer of another node on.
+    /// Takes a consumer of another node on; what is delivered to it counts if that is attached.
     fn take_on(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         state: &mut State,
         node: NodeId,
         wish: &wire::Wish<String>,
+        is_attached: bool,
     ) -> Deferred {
         let Some(out) = broker.peers.get(node) else {
             return Deferred::default();
@@ -583,7 +602,7 @@ impl QueueHandle {
             tag: wish.tag.clone(),
             out,
             on_the_way: AtomicU64::new(0),
-            is_attached: AtomicBool::new(true),
+            is_attached: AtomicBool::new(is_attached),
         });
         let consume = Consume {
             handle: Taker::Guest(guest.clone()),

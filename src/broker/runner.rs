@@ -111,6 +111,8 @@ pub struct Away {
     pub term: u64,
     /// Over which use of the link it was told of this node's clients.
     pub attached: Option<u64>,
+    /// Whether it has taken that in: what it sent before is void.
+    pub is_met: bool,
 }
 
 /// A message on its way out of its queue into the dead-letter exchange.
@@ -160,6 +162,7 @@ impl QueueHandle {
             node,
             term: 0,
             attached: None,
+            is_met: false,
         });
         Self::new(spec, Seat::Elsewhere(away), Some(Box::new(Desk::new())), false)
     }
@@ -436,9 +439,9 @@ impl State {
         }
     }
 
-    /// Whether that node has the machine, as far as is known.
-    pub fn is_at(&self, node: NodeId) -> bool {
-        matches!(&self.seat, Seat::Elsewhere(Some(away)) if away.node == node)
+    /// Whether that node has the machine, as far as is known, and knows what clients here have.
+    pub fn is_met(&self, node: NodeId) -> bool {
+        matches!(&self.seat, Seat::Elsewhere(Some(away)) if away.node == node && away.is_met)
     }
 
     /// What these consumers hold, by sequence number; it stays outstanding when they are cancelled.

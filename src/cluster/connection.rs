@@ -251,6 +251,8 @@ impl Connection {
                     let now = self.began.elapsed().as_millis() as u64;
                     self.heard.store(now, Ordering::Relaxed);
                 }
+                // A peer that is killed ends TLS without a word; nothing is decided by how a link ends.
+                Ok(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => return Ending::Closed,
                 Ok(Err(error)) => return Ending::Io(error.to_string()),
                 Err(_) => return Ending::Silent(silence),
             }
@@ -390,7 +392,8 @@ async fn write_all<W: AsyncWrite + Unpin>(write: &mut W, batch: &mut Batch) -> i
             pieces[first].advance(written);
         }
     }
-    Ok(())
+    // TLS may have kept some of it; a plain socket has nothing to do.
+    write.flush().await
 }
 
 /// Messages of one read and one service.

@@ -44,6 +44,8 @@ enum State {
     Listening {
         nonce: Nonce,
     },
+    /// The listener wants to know who it is that speaks plain text.
+    TurningAway,
     /// Both hellos are known; the other side's proof is awaited.
     Proving {
         theirs: Hello,
@@ -95,6 +97,8 @@ pub enum Cause {
     Outdated = 6,
     /// Anything a later version may think of.
     Other = 7,
+    /// One speaks TLS and the other does not.
+    Tls = 8,
 }
 
 /// Why there is no connection.
@@ -108,6 +112,8 @@ pub enum HandshakeError {
     Reflected,
     #[error("{name} ({id}) does not know the secret of this node: set the same cluster.secret on both", id = who.id, name = who.name)]
     WrongSecret { who: Box<Introduction> },
+    #[error("{name} ({id}) speaks plain text and this node requires TLS: set cluster.tls.* on both or on neither", id = who.id, name = who.name)]
+    PlainText { who: Box<Introduction> },
     #[error("{0}")]
     Versions(String),
     #[error("{0}")]
@@ -156,6 +162,15 @@ impl Handshake {
         }
     }
 
+    /// Begins as one who was dialled in plain text and speaks TLS only: whoever it was is told.
+    pub fn turn_away(us: Introduction, secret: SharedSecret) -> Self {
+        Self {
+            us,
+            secret,
+            state: State::TurningAway,
+        }
+    }
+
     /// Takes what came from the peer; what to send is appended to `out`, also when it fails. What
     /// is not of the handshake stays in `input`.
     ///
@@ -163,8 +178,16 @@ impl Handshake {
     /// When the peer cannot be believed or understood: after `out` is sent, the connection ends.
     pub fn on_bytes(&mut self, input: &mut BytesMut, out: &mut Vec<u8>) -> Result<Progress, HandshakeError> {
         while !matches!(self.state, State::Verified { .. } | State::Ended) {
-            let Some((kind, body)) = hello::read(input)? else {
-                return Ok(Progress::More);
+            let (kind, body) = match hello::read(input) {
+                Ok(Some(message)) => message,
+                Ok(None) => return Ok(Progress::More),
+                Err(malformed) => {
+                    if malformed == Malformed::Tls {
+                        // What comes back is not TLS, which is all the dialler will understand of it.
+                        refuse(Cause::Tls, &format!("{} speaks plain text", self.us.name), out);
+                    }
+                    return Err(malformed.into());
+                }
             };
             if let Some(progress) = self.on_message(kind, &body, out)? {
                 return Ok(progress);
@@ -244,6 +267,17 @@ impl Handshake {
                     role: Role::Listener,
                 };
                 Ok(None)
+            }
+            (State::TurningAway, Type::Hello) => {
+                let theirs = Hello::decode(body)?;
+                let reason = format!(
+                    "{} requires TLS between nodes and {} speaks plain text",
+                    self.us.name, theirs.who.name
+                );
+                refuse(Cause::Tls, &reason, out);
+                Err(HandshakeError::PlainText {
+                    who: Box::new(theirs.who),
+                })
             }
             (
                 State::Proving {
@@ -393,6 +427,7 @@ fn refused(by: String, body: &[u8]) -> HandshakeError {
         4 => Cause::Duplicate,
         5 => Cause::Forgotten,
         6 => Cause::Outdated,
+        8 => Cause::Tls,
         _ => Cause::Other,
     };
     let reason = String::from_utf8_lossy(reason);

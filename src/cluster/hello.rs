@@ -16,6 +16,8 @@ const MARK: [u8; 4] = *b"WRNL";
 const MOST_BODY: usize = 2048;
 /// The largest name or address.
 const MOST_TEXT: usize = 512;
+/// Begins what one sends who wants to speak TLS: the record type of a handshake.
+const TLS: u8 = 22;
 const HEADER: usize = MARK.len() + 3;
 
 /// Random bytes that no handshake had before.
@@ -111,6 +113,8 @@ pub(super) enum Type {
 pub enum Malformed {
     #[error("what came is not of Warren's protocol between nodes")]
     NotOurs,
+    #[error("the other side speaks TLS and this node speaks plain text: set cluster.tls.* on both or on neither")]
+    Tls,
     #[error("a message of the handshake is larger than it can be")]
     TooLarge,
     #[error("a message of the handshake is damaged")]
@@ -126,8 +130,16 @@ pub(super) fn write(kind: Type, body: &[u8], out: &mut Vec<u8>) {
     out.put_slice(body);
 }
 
+/// Whether the first byte of a connection can be that of a message.
+pub(super) fn may_begin_with(first: u8) -> bool {
+    first == MARK[0]
+}
+
 /// Takes a whole message from the front of what came; `None` when it is not all there.
 pub(super) fn read(input: &mut BytesMut) -> Result<Option<(Type, Bytes)>, Malformed> {
+    if input.first() == Some(&TLS) {
+        return Err(Malformed::Tls);
+    }
     let there = input.len().min(MARK.len());
     if input[..there] != MARK[..there] {
         return Err(Malformed::NotOurs);

@@ -3,7 +3,7 @@
 //!
 //! For each peer and class one task dials whenever there is no connection, trying every address
 //! the peer is known by; both sides do, and [`super::links`] keeps one. A seed is dialled until it
-//! is known which node it is. The deadline of a handshake is one for all of it.
+//! is known which node it is. The deadline of a handshake is one for all of it, TLS included.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
@@ -22,6 +22,7 @@ use super::connection::{Connection, Ending};
 use super::handshake::{Cause, Handshake, HandshakeError, Peer, Progress};
 use super::hello::Class;
 use super::peers::Backoff;
+use super::tls::{Accepted, TlsFailure, Wire};
 use crate::tasks;
 use crate::types::NodeId;
 
@@ -50,7 +51,9 @@ pub(super) enum Dialled {
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
     #[error("cannot connect: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    #[error(transparent)]
+    Tls(TlsFailure),
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     #[error("no answer in time")]
@@ -61,6 +64,13 @@ pub(super) enum DialError {
     Forgotten,
     #[error("a later process of the node was here")]
     Outdated,
+}
+
+impl From<io::Error> for DialError {
+    fn from(error: io::Error) -> Self {
+        // TLS speaks through the socket: also a read may say that a certificate was refused.
+        TlsFailure::of(&error).map_or(Self::Io(error), Self::Tls)
+    }
 }
 
 /// Accepts until this node stops.
@@ -101,9 +111,23 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     }
 }
 
-async fn be_dialled(shared: &Arc<Shared>, mut socket: TcpStream) -> Result<(), DialError> {
+async fn be_dialled(shared: &Arc<Shared>, socket: TcpStream) -> Result<(), DialError> {
     prepare(&socket)?;
-    let mut handshake = Handshake::listen(shared.introduction(), shared.secret.clone(), rand::random());
+    let (us, secret) = (shared.introduction(), shared.secret.clone());
+    let Some(tls) = &shared.settings.tls else {
+        return be_introduced(shared, socket, Handshake::listen(us, secret, rand::random())).await;
+    };
+    match tls.accept(socket).await? {
+        Accepted::Tls(socket) => be_introduced(shared, *socket, Handshake::listen(us, secret, rand::random())).await,
+        Accepted::Plain(socket) => be_introduced(shared, socket, Handshake::turn_away(us, secret)).await,
+    }
+}
+
+async fn be_introduced<W: Wire>(
+    shared: &Arc<Shared>,
+    mut socket: W,
+    mut handshake: Handshake,
+) -> Result<(), DialError> {
     let (mut input, mut out) = (BytesMut::with_capacity(READ), Vec::new());
     let peer = loop {
         read_some(&mut socket, &mut input).await?;
@@ -111,7 +135,7 @@ async fn be_dialled(shared: &Arc<Shared>, mut socket: TcpStream) -> Result<(), D
         if let Ok(Progress::Verified(peer) | Progress::Done(peer)) = progress {
             break peer;
         }
-        socket.write_all(&out).await?;
+        say(&mut socket, &out).await?;
         out.clear();
         progress?;
     };
@@ -119,7 +143,7 @@ async fn be_dialled(shared: &Arc<Shared>, mut socket: TcpStream) -> Result<(), D
     if peer.who.id == us.id {
         // Answered, so that the dialler knows that it has found itself.
         handshake.accept(&mut out);
-        socket.write_all(&out).await?;
+        say(&mut socket, &out).await?;
         return match peer.who.incarnation == us.incarnation {
             true => Ok(()),
             false => Err(DialError::Twin(us.id)),
@@ -141,7 +165,7 @@ async fn be_dialled(shared: &Arc<Shared>, mut socket: TcpStream) -> Result<(), D
                 _ => "there is a connection already".to_owned(),
             };
             handshake.refuse(cause, &reason, &mut out);
-            socket.write_all(&out).await?;
+            say(&mut socket, &out).await?;
             not_placed(cause).map(|_| ())
         }
     }
@@ -154,7 +178,14 @@ pub(super) async fn dial(shared: &Arc<Shared>, address: &str, class: Class) -> R
         Ok(socket) => socket?,
         Err(_) => return Err(DialError::TimedOut),
     };
-    match timeout(timing.handshake, introduce(shared, socket, address, class)).await {
+    let reached = async {
+        prepare(&socket)?;
+        match &shared.settings.tls {
+            None => introduce(shared, socket, address, class).await,
+            Some(tls) => introduce(shared, tls.connect(socket).await?, address, class).await,
+        }
+    };
+    match timeout(timing.handshake, reached).await {
         Ok(result) => result,
         Err(_) => Err(DialError::TimedOut),
     }
@@ -172,20 +203,19 @@ async fn connect(address: &str) -> io::Result<TcpStream> {
     Err(failed)
 }
 
-async fn introduce(
+async fn introduce<W: Wire>(
     shared: &Arc<Shared>,
-    mut socket: TcpStream,
+    mut socket: W,
     address: &str,
     class: Class,
 ) -> Result<Dialled, DialError> {
-    prepare(&socket)?;
     let us = shared.introduction();
     let (mut input, mut out) = (BytesMut::with_capacity(READ), Vec::new());
     let attempt = (class, shared.links.number());
     let mut handshake = Handshake::dial(us.clone(), attempt, shared.secret.clone(), rand::random(), &mut out);
     let mut claimed = None;
     let peer: Peer = loop {
-        socket.write_all(&out).await?;
+        say(&mut socket, &out).await?;
         out.clear();
         read_some(&mut socket, &mut input).await?;
         let progress = handshake.on_bytes(&mut input, &mut out);
@@ -205,7 +235,7 @@ async fn introduce(
             }) => return claimed.map(Dialled::Duplicate).ok_or(HandshakeError::OutOfTurn.into()),
             Err(error) => {
                 // The other side is told why, as far as it still listens.
-                let _ = socket.write_all(&out).await;
+                let _ = say(&mut socket, &out).await;
                 return Err(error.into());
             }
         }
@@ -237,16 +267,16 @@ fn not_placed(cause: Cause) -> Result<(), DialError> {
 }
 
 /// Runs a connection that has its place; `first` is written before anything else.
-fn start(shared: &Arc<Shared>, connection: Arc<Connection>, socket: TcpStream, first: Vec<u8>, input: BytesMut) {
+fn start<W: Wire>(shared: &Arc<Shared>, connection: Arc<Connection>, socket: W, first: Vec<u8>, input: BytesMut) {
     let shared = shared.clone();
     tasks::spawn("link", async move {
         let _leaving = Leaving {
             shared: shared.clone(),
             connection: connection.clone(),
         };
-        let (read, mut write) = socket.into_split();
+        let (read, mut write) = socket.halves();
         let sent = tokio::select! {
-            sent = write.write_all(&first) => sent,
+            sent = say(&mut write, &first) => sent,
             _ = connection.ended() => return,
         };
         match sent {
@@ -269,12 +299,20 @@ impl Drop for Leaving {
     }
 }
 
-async fn read_some(socket: &mut TcpStream, input: &mut BytesMut) -> io::Result<()> {
+async fn read_some<R: AsyncRead + Unpin>(socket: &mut R, input: &mut BytesMut) -> io::Result<()> {
     input.reserve(READ);
-    match socket.read_buf(input).await? {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(()),
+    match socket.read_buf(input).await {
+        Ok(1..) => Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error),
+        // TLS has a long text for an end that it was not told of.
+        Ok(0) | Err(_) => Err(io::ErrorKind::UnexpectedEof.into()),
     }
+}
+
+async fn say<W: AsyncWrite + Unpin>(socket: &mut W, bytes: &[u8]) -> io::Result<()> {
+    socket.write_all(bytes).await?;
+    // TLS may have kept some of it.
+    socket.flush().await
 }
 
 fn prepare(socket: &TcpStream) -> io::Result<()> {

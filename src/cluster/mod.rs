@@ -1,7 +1,7 @@
 //! Links between the nodes of a cluster.
 //!
 //! A node is who its data directory says ([`identity`]), proves that it belongs by the shared
-//! secret ([`handshake`]), and keeps one connection per class to every node it knows ([`links`],
+//! secret ([`handshake`], inside of [`tls`] where that is configured), and keeps one connection per class to every node it knows ([`links`],
 //! [`link`], [`connection`]). Over these go calls and messages of numbered services ([`rpc`]).
 //! [`liveness`] watches who answers; [`peers`] remembers who there is.
 //!
@@ -26,6 +26,7 @@ pub mod rpc;
 pub mod secret;
 mod settings;
 mod shared;
+pub mod tls;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::hello::{Span, Versions};
 use super::liveness::Pulse;
+use super::tls::{Tls, TlsError};
 use crate::config::{Config, Discovery};
 
 /// Version of the frames and of what the links themselves say.
@@ -27,6 +28,8 @@ pub struct Settings {
     pub most_payload: u32,
     /// Bytes that may wait on one connection; senders wait beyond.
     pub outbox_bytes: usize,
+    /// `None` is plain text.
+    pub tls: Option<Tls>,
 }
 
 /// How long things take.
@@ -63,7 +66,10 @@ impl Default for Timing {
 
 impl Settings {
     /// As configured, for a node that listens for others at `listening`.
-    pub fn of(config: &Config, listening: SocketAddr, versions: Versions) -> Self {
+    ///
+    /// # Errors
+    /// When TLS is configured and cannot be spoken.
+    pub fn of(config: &Config, listening: SocketAddr, versions: Versions) -> Result<Self, TlsError> {
         let cluster = &config.cluster;
         let host = config.node.name.rsplit_once('@').map_or("localhost", |(_, host)| host);
         let advertise = cluster.advertise.clone();
@@ -72,7 +78,7 @@ impl Settings {
             .clone()
             .filter(|_| cluster.discovery == Discovery::Dns);
         let largest = config.limits.max_message_size.0.saturating_add(AROUND);
-        Self {
+        Ok(Self {
             advertise: advertise.unwrap_or_else(|| format!("{host}:{}", listening.port())),
             seeds: cluster.seeds(),
             dns: dns.map(|name| (name, listening.port())),
@@ -83,7 +89,8 @@ impl Settings {
             },
             most_payload: u32::try_from(largest).unwrap_or(u32::MAX),
             outbox_bytes: OUTBOX_BYTES,
-        }
+            tls: Tls::of(&cluster.tls)?,
+        })
     }
 }
 
@@ -105,11 +112,12 @@ mod tests {
             snapshots: Span::only(1),
             catalogue: Span::only(1),
         };
-        assert_eq!(Settings::of(&config, listening, versions).advertise, "host-1:4000");
+        let of = |config: &Config| Settings::of(config, listening, versions).expect("plain text");
+        assert_eq!(of(&config).advertise, "host-1:4000");
         config.cluster.advertise = Some("elsewhere:5".to_owned());
         config.cluster.discovery = Discovery::Dns;
         config.cluster.dns_hostname = Some("nodes".to_owned());
-        let settings = Settings::of(&config, listening, versions);
+        let settings = of(&config);
         assert_eq!(settings.advertise, "elsewhere:5");
         assert_eq!(settings.dns, Some(("nodes".to_owned(), 4000)));
         assert!(u64::from(settings.most_payload) > config.limits.max_message_size.0);

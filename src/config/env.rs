@@ -166,9 +166,14 @@ fn rabbitmq(environment: &Environment, found: &mut Found) {
         }
     }
     for variable in WITHOUT_MEANING {
-        if environment.get(variable).is_some() {
-            found.warnings.push(format!("{variable} has no meaning here"));
+        let Some(value) = environment.get(variable) else {
+            continue;
+        };
+        let mut warning = format!("{variable} has no meaning here");
+        if value.contains("inet_tls") {
+            warning.push_str(": nodes speak TLS when cluster.tls.* are set");
         }
+        found.warnings.push(warning);
     }
 }
 

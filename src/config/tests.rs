@@ -214,6 +214,9 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("cluster.join", "a:1, b:2", "a"),
     ("cluster.secret_file", "/s", ""),
     ("cluster.secret", "s", "encrypted:s"),
+    ("cluster.tls.cacertfile", "/ca.pem", ""),
+    ("cluster.tls.certfile", "/cert.pem", ""),
+    ("cluster.tls.keyfile", "/key.pem", ""),
     ("cluster_tags.region", "north", ""),
     ("cluster_formation.peer_discovery_backend", "dns", "guess"),
     ("cluster_formation.classic_config.nodes.1", "rabbit@a", "a"),
@@ -423,6 +426,7 @@ fn rabbitmqs_variables_mean_what_they_mean_there() {
             ("RABBITMQ_LOGS", "/log/warren.log"),
             ("RABBITMQ_LOG", "warning,connection=debug,+json"),
             ("RABBITMQ_ERLANG_COOKIE", "COOKIE"),
+            ("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "-proto_dist inet_tls"),
             ("RABBITMQ_ENABLED_PLUGINS_FILE", "/plugins"),
             ("RABBITMQ_LOG_BASE", ""),
         ],
@@ -442,7 +446,13 @@ fn rabbitmqs_variables_mean_what_they_mean_there() {
     assert_eq!(config.logging.console_format, LogFormat::Json);
     assert_eq!(config.cluster.secret.as_ref().map(Secret::reveal), Some("COOKIE"));
     assert_eq!(config.log_dir(), PathBuf::from("/base/own/log"));
-    assert_eq!(config.warnings, ["RABBITMQ_ENABLED_PLUGINS_FILE has no meaning here"]);
+    assert_eq!(
+        config.warnings,
+        [
+            "RABBITMQ_ENABLED_PLUGINS_FILE has no meaning here",
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS has no meaning here: nodes speak TLS when cluster.tls.* are set",
+        ]
+    );
 
     let other = load_text(
         "",

@@ -2,7 +2,7 @@
 //!
 //! A client outlives the leader that delivered to it. The next leader has the messages in its line,
 //! flagged; those that clients still hold are taken out of it again, for them. They are settled by
-//! the slots of the leader that delivered them, which are found here by sequence number.
+//! the slots of the leader that delivered them: a slot names a delivery, whoever leads.
 
 use crate::types::Timestamp;
 
@@ -12,42 +12,42 @@ use super::outstanding::Owner;
 use super::sink::{ConsumerId, Holder, Sink, Slot};
 
 impl<C, P> Queue<C, P> {
-    /// Makes ready messages outstanding with somebody who has them already; nothing is delivered.
-    /// What somebody has said something about that may not be committed comes last: it may have
-    /// been returned, and be another's. Who returned it and has it again does not say so again.
-    /// Returns those that cannot be: they are gone, or another's by now. What a consumer has here
-    /// already is not among them.
-    pub fn adopt<S>(&mut self, now: Timestamp, holder: Holder, seqs: Vec<u64>, sink: &mut S) -> Vec<u64>
+    /// Makes ready messages outstanding with somebody who has them already, by these slots; nothing
+    /// is delivered. Returns those that are not theirs: the message is gone, or was delivered anew.
+    /// What is out by the slot is not among them.
+    pub fn adopt<S>(&mut self, now: Timestamp, holder: Holder, mut slots: Vec<Slot>, sink: &mut S) -> Vec<Slot>
     where
         S: Sink<Consumer = C, Publish = P>,
     {
         let owner = match holder {
-            Holder::Consumer(id) if self.consumers.get(id).is_none_or(|consumer| consumer.no_ack) => return seqs,
+            Holder::Consumer(id) if self.consumers.get(id).is_none_or(|consumer| consumer.no_ack) => return slots,
             Holder::Consumer(id) => Owner::Consumer(id),
             Holder::Get => Owner::Get,
         };
-        let mut seqs = seqs;
-        seqs.sort_unstable();
-        seqs.dedup();
-        // Nobody can tell one who got a message from another.
-        seqs.retain(|seq| owner == Owner::Get || self.outstanding.adopter(*seq) != Some(owner));
-        for mut entry in self.ready.take_all(&mut seqs) {
+        slots.retain(|slot| !self.outstanding.is_out(*slot));
+        slots.sort_unstable_by_key(|slot| slot.seq);
+        slots.dedup_by_key(|slot| slot.seq);
+        let mut missing: Vec<u64> = slots.iter().map(|slot| slot.seq).collect();
+        let found = self.ready.take_all(&mut missing);
+        let (theirs, others): (Vec<Slot>, _) = slots
+            .into_iter()
+            .partition(|slot| missing.binary_search(&slot.seq).is_err());
+        // Both are in order.
+        for (mut entry, slot) in found.into_iter().zip(theirs) {
             entry.mark(REDELIVERED);
             self.delivered.note(&entry, sink);
             if let Owner::Consumer(id) = owner {
                 self.consumers.holds_one_more(id);
             }
-            let seq = entry.seq;
-            let slot = self.outstanding.next_slot(seq);
-            self.hold(now, entry, owner, sink);
-            self.outstanding.adopted(slot);
+            let held = self.about_to_hold(now, entry, owner, sink);
+            self.outstanding.adopt(held, slot);
         }
         self.settle_down(now, sink);
-        seqs
+        others
     }
 
-    /// Who holds which message, in no particular order. A consumer that was cancelled may be among
-    /// them.
+    /// Who holds which message, in no particular order, by the slots that they know. A consumer that
+    /// was cancelled may be among them.
     pub fn held(&self) -> impl Iterator<Item = (Holder, Slot)> {
         self.outstanding.slots().filter_map(|(slot, held)| {
             let holder = match held.owner {

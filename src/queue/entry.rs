@@ -5,7 +5,7 @@
 
 use crate::types::{Message, Timestamp};
 
-use super::sink::{Loc, META_LEN};
+use super::sink::{Loc, META_LEN, Slot};
 
 /// One message in the queue.
 pub(super) struct Entry {
@@ -48,6 +48,15 @@ pub(super) const LOST: u8 = 32;
 const META_VERSION: u8 = 1;
 
 impl Entry {
+    /// Its slot when it is out at that index.
+    pub fn slot(&self, index: u32) -> Slot {
+        Slot {
+            index,
+            turn: self.count,
+            seq: self.seq,
+        }
+    }
+
     /// A message that has just been published.
     pub fn new(seq: u64, message: Message, lane: u8, expires: Timestamp) -> Self {
         Self {

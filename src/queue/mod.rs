@@ -222,7 +222,7 @@ impl<C, P> Queue<C, P> {
             self.gone(entry, sink);
             Slot::NONE
         } else {
-            let slot = self.outstanding.next_slot(entry.seq);
+            let slot = self.outstanding.next_slot(&entry);
             self.delivered.note(&entry, sink);
             self.hold(now, entry, Owner::Get, sink);
             slot
@@ -476,7 +476,7 @@ impl<C, P> Queue<C, P> {
         let no_ack = consumer.no_ack;
         let slot = match no_ack {
             true => Slot::NONE,
-            false => self.outstanding.next_slot(entry.seq),
+            false => self.outstanding.next_slot(&entry),
         };
         if !no_ack {
             self.delivered.note(&entry, sink);
@@ -497,7 +497,15 @@ impl<C, P> Queue<C, P> {
     }
 
     /// Makes a message outstanding with a client, in the slot that is next.
-    fn hold<S>(&mut self, now: Timestamp, mut entry: Entry, owner: Owner, sink: &mut S)
+    fn hold<S>(&mut self, now: Timestamp, entry: Entry, owner: Owner, sink: &mut S)
+    where
+        S: Sink<Consumer = C, Publish = P>,
+    {
+        let held = self.about_to_hold(now, entry, owner, sink);
+        self.outstanding.insert(held);
+    }
+
+    fn about_to_hold<S>(&mut self, now: Timestamp, mut entry: Entry, owner: Owner, sink: &mut S) -> Held
     where
         S: Sink<Consumer = C, Publish = P>,
     {
@@ -506,7 +514,7 @@ impl<C, P> Queue<C, P> {
             self.await_overdue(now);
         }
         let since = now;
-        self.outstanding.insert(Held { entry, owner, since });
+        Held { entry, owner, since }
     }
 
     /// The last of a message: the journal and whoever waits for it hear of it.

@@ -1,7 +1,7 @@
 //! The messages out of the line: held by consumers, fetched with `basic.get`, or on their way to
 //! the dead letter exchange.
 //!
-//! A slab: a [`Slot`] is an index checked by the sequence number, so settling neither searches nor
+//! A slab: a [`Slot`] is an index checked by what is there, so settling neither searches nor
 //! hashes. Holds: free cells are linked through the slab; `unacked` and `bytes` leave out what is
 //! being dead-lettered, which no client holds any more.
 
@@ -17,8 +17,8 @@ pub(super) struct Outstanding {
     cells: Vec<Cell>,
     /// The index of the first cell: slots of another leader's queue should not name cells here.
     base: u32,
-    /// Cells of messages whose slots are of another leader's queue, by sequence number.
-    adopted: FxHashMap<u64, u32>,
+    /// Messages whose slots are of another leader's queue, by sequence number.
+    adopted: FxHashMap<u64, Adopted>,
     /// The first free cell; [`END`] when all are taken.
     free: u32,
     held: usize,
@@ -35,6 +35,15 @@ pub(super) struct Held {
     pub owner: Owner,
     /// When it was handed out.
     pub since: Timestamp,
+}
+
+/// A message that its client knows by a slot of another leader's queue.
+#[derive(Clone, Copy)]
+struct Adopted {
+    /// Where it is here.
+    index: u32,
+    /// Its client's slot.
+    known_as: Slot,
 }
 
 /// Who has it.
@@ -73,17 +82,17 @@ impl Outstanding {
         self.base = base;
     }
 
-    /// Every message that is out, with its slot.
+    /// Every message that is out, with the slot by which its client knows it.
     pub fn slots(&self) -> impl Iterator<Item = (Slot, &Held)> {
         let cells = self.cells.iter().zip(0_u32..);
         cells.filter_map(|(cell, index)| match cell {
-            Cell::Held(held) => Some((
-                Slot {
-                    index: self.base.wrapping_add(index),
-                    seq: held.entry.seq,
-                },
-                held,
-            )),
+            Cell::Held(held) => {
+                let slot = match self.adopted.get(&held.entry.seq) {
+                    Some(adopted) => adopted.known_as,
+                    None => held.entry.slot(self.base.wrapping_add(index)),
+                };
+                Some((slot, held))
+            }
             Cell::Free { .. } => None,
         })
     }
@@ -96,15 +105,26 @@ impl Outstanding {
         };
     }
 
-    /// The message in this slot is also found by slots of other leaders' queues.
-    pub fn adopted(&mut self, slot: Slot) {
-        self.adopted.insert(slot.seq, slot.index);
+    /// A message that goes out now is known to its client by a slot that another leader's queue gave.
+    pub fn adopt(&mut self, held: Held, known_as: Slot) {
+        let Slot { index, seq, .. } = self.insert(held);
+        self.adopted.insert(seq, Adopted { index, known_as });
     }
 
-    /// Who has brought the message along, if somebody has.
-    pub fn adopter(&mut self, seq: u64) -> Option<Owner> {
-        let index = *self.adopted.get(&seq)?;
-        Some(self.get_mut(Slot { index, seq })?.owner)
+    /// Whether a message is out that its client knows by this slot.
+    pub fn is_out(&self, slot: Slot) -> bool {
+        self.index_of(slot).is_some()
+    }
+
+    /// Where the message is that its client knows by this slot.
+    fn index_of(&self, slot: Slot) -> Option<u32> {
+        if let Some(adopted) = self.adopted.get(&slot.seq) {
+            return (adopted.known_as == slot).then_some(adopted.index);
+        }
+        match self.cells.get(slot.index.wrapping_sub(self.base) as usize) {
+            Some(Cell::Held(held)) if held.entry.slot(slot.index) == slot => Some(slot.index),
+            _ => None,
+        }
     }
 
     /// Takes everything out that somebody has, in order.
@@ -112,10 +132,7 @@ impl Outstanding {
         let cells = self.cells.iter().zip(0..);
         let mut slots: Vec<Slot> = cells
             .filter_map(|(cell, index): (_, u32)| match cell {
-                Cell::Held(held) if held.owner == owner => Some(Slot {
-                    index: self.base.wrapping_add(index),
-                    seq: held.entry.seq,
-                }),
+                Cell::Held(held) if held.owner == owner => Some(held.entry.slot(self.base.wrapping_add(index))),
                 _ => None,
             })
             .collect();
@@ -138,17 +155,14 @@ impl Outstanding {
         self.dying_bytes
     }
 
-    /// The slot that the next message gets.
-    pub fn next_slot(&self, seq: u64) -> Slot {
+    /// The slot that this message gets when it is the next.
+    pub fn next_slot(&self, entry: &Entry) -> Slot {
         let index = if self.free == END {
             self.cells.len() as u32
         } else {
             self.free
         };
-        Slot {
-            index: self.base.wrapping_add(index),
-            seq,
-        }
+        entry.slot(self.base.wrapping_add(index))
     }
 
     pub fn insert(&mut self, held: Held) -> Slot {
@@ -160,7 +174,7 @@ impl Outstanding {
             self.unacked += 1;
             self.bytes += bytes;
         }
-        let slot = self.next_slot(held.entry.seq);
+        let slot = self.next_slot(&held.entry);
         match self.cell(slot.index) {
             Some(cell) => {
                 if let Cell::Free { next } = std::mem::replace(cell, Cell::Held(held)) {
@@ -172,7 +186,7 @@ impl Outstanding {
         slot
     }
 
-    /// The message of a slot, unless the slot is stale.
+    /// The message of a slot of this queue, unless the slot is stale.
     pub fn get_mut(&mut self, slot: Slot) -> Option<&mut Held> {
         match self.cell(slot.index) {
             Some(Cell::Held(held)) if held.entry.seq == slot.seq => Some(held),
@@ -181,10 +195,11 @@ impl Outstanding {
     }
 
     /// Takes a message out that a client holds; `None` for a stale slot.
-    pub fn take_unacked(&mut self, mut slot: Slot) -> Option<Held> {
-        if let Some(index) = self.adopted.get(&slot.seq) {
-            slot.index = *index;
-        }
+    pub fn take_unacked(&mut self, slot: Slot) -> Option<Held> {
+        let slot = Slot {
+            index: self.index_of(slot)?,
+            ..slot
+        };
         match self.get_mut(slot)?.owner {
             Owner::Dying(_) => None,
             _ => self.take(slot),
@@ -251,8 +266,8 @@ impl Outstanding {
         }
         assert_eq!(next, END, "the free cells end in one that is held");
         assert_eq!(free + self.held, self.cells.len(), "a cell is lost");
-        for (seq, index) in &self.adopted {
-            let cell = self.cells.get(index.wrapping_sub(self.base) as usize);
+        for (seq, adopted) in &self.adopted {
+            let cell = self.cells.get(adopted.index.wrapping_sub(self.base) as usize);
             let there = matches!(cell, Some(Cell::Held(held)) if held.entry.seq == *seq);
             assert!(there, "{seq} was brought along and is gone");
         }

@@ -20,6 +20,8 @@ pub struct ConsumerId(pub(super) u32);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct Slot {
     pub(super) index: u32,
+    /// How often the message had come back when it went out: one slot is one delivery.
+    pub(super) turn: u32,
     pub(super) seq: u64,
 }
 
@@ -28,17 +30,18 @@ impl Slot {
     /// one that was refused and never became part of the queue.
     pub const NONE: Self = Self {
         index: u32::MAX,
+        turn: 0,
         seq: 0,
     };
 
-    /// The slot as two numbers, to be sent to another node.
-    pub fn parts(self) -> (u32, u64) {
-        (self.index, self.seq)
+    /// The slot as numbers, to be sent to another node.
+    pub fn parts(self) -> (u32, u32, u64) {
+        (self.index, self.turn, self.seq)
     }
 
-    /// The slot of these numbers; any two are harmless.
-    pub fn from_parts((index, seq): (u32, u64)) -> Self {
-        Self { index, seq }
+    /// The slot of these numbers; any are harmless.
+    pub fn from_parts((index, turn, seq): (u32, u32, u64)) -> Self {
+        Self { index, turn, seq }
     }
 
     /// The message's place in the queue's order of arrival.

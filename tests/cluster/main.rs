@@ -18,3 +18,4 @@ mod minority;
 mod network;
 mod outstanding;
 mod partitions;
+mod tls;

@@ -12,6 +12,7 @@ use lapin::{Connection, ConnectionProperties};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::authority::{Authority, Papers};
 use super::{Client, Http, Process};
 
 /// How long a cluster may take to be as a test wants it: nodes are missed for seconds before others
@@ -19,13 +20,15 @@ use super::{Client, Http, Process};
 pub const CLUSTER_PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at something that has no way to tell.
 const LOOK: Duration = Duration::from_millis(20);
+/// What every node is told in its file.
+const SETTINGS: &str = "loopback_users = none\n";
 
 /// The nodes, counted from 1.
 pub struct Cluster {
     nodes: Vec<Process>,
     places: Vec<Place>,
     /// Files of all of them: their secret and their settings.
-    _shared: TempDir,
+    shared: TempDir,
 }
 
 /// Where a node runs.
@@ -45,29 +48,42 @@ impl Cluster {
 
     /// The same at places of one's own.
     pub async fn at(places: Vec<Place>) -> Self {
-        let order: Vec<_> = (1..=places.len()).collect();
-        let mut cluster = Self::stopped(places);
-        for node in order {
-            cluster.start(node);
+        Self::stopped(places).started().await
+    }
+
+    /// The same as [`Cluster::of`], with TLS between the nodes.
+    pub async fn with_tls(count: usize) -> Self {
+        let cluster = Self::stopped(loopback(count));
+        let authority = Authority::new("the cluster's");
+        for node in cluster.all() {
+            let directory = cluster.shared.path();
+            let papers = authority.issue(&format!("n{node}"), directory);
+            let mut text = SETTINGS.to_owned();
+            text.push_str(&settings(&papers));
+            std::fs::write(settings_file(directory, node), text).expect("it is ours");
         }
-        cluster.all_ready().await;
-        cluster
+        cluster.started().await
+    }
+
+    async fn started(mut self) -> Self {
+        for node in self.all() {
+            self.start(node);
+        }
+        self.all_ready().await;
+        self
     }
 
     /// Nodes that are yet to be started, each with [`Cluster::start`].
     pub fn stopped(places: Vec<Place>) -> Self {
         let shared = tempfile::tempdir().expect("a temporary directory");
-        let write = |file: &str, text: &str| std::fs::write(shared.path().join(file), text).expect("it is ours");
-        write("secret", "the secret of a test");
-        write("rabbitmq.conf", "loopback_users = none\n");
+        std::fs::write(shared.path().join("secret"), "the secret of a test").expect("it is ours");
+        for node in 1..=places.len() {
+            std::fs::write(settings_file(shared.path(), node), SETTINGS).expect("it is ours");
+        }
         let nodes = (1..=places.len())
             .map(|node| Process::prepare(&format!("node {node}"), command(&places, node, shared.path())))
             .collect();
-        Self {
-            nodes,
-            places,
-            _shared: shared,
-        }
+        Self { nodes, places, shared }
     }
 
     /// The numbers of the nodes.
@@ -267,6 +283,22 @@ pub fn loopback(count: usize) -> Vec<Place> {
         .collect()
 }
 
+fn settings_file(shared: &Path, node: usize) -> PathBuf {
+    shared.join(format!("n{node}.conf"))
+}
+
+/// TLS with these files, as lines of a configuration file.
+fn settings(papers: &Papers) -> String {
+    let Papers {
+        cacertfile,
+        certfile,
+        keyfile,
+    } = papers;
+    let lines = [("cacertfile", cacertfile), ("certfile", certfile), ("keyfile", keyfile)];
+    let lines = lines.map(|(key, file)| format!("cluster.tls.{key} = {}\n", file.display()));
+    lines.concat()
+}
+
 fn name(node: usize) -> String {
     format!("rabbit@n{node}")
 }
@@ -283,7 +315,7 @@ fn command(places: &[Place], node: usize, shared: &Path) -> Vec<String> {
     flag("--cluster", format!("{host}:25672"));
     flag("--advertise", format!("{host}:25672"));
     flag("--cluster-secret-file", shared.join("secret").display().to_string());
-    flag("--config", shared.join("rabbitmq.conf").display().to_string());
+    flag("--config", settings_file(shared, node).display().to_string());
     // All get the same list.
     for place in places {
         flag("--join", format!("{}:25672", place.host));

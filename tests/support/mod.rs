@@ -10,6 +10,7 @@
 //! Each test program compiles this for itself and uses a part of it.
 #![allow(dead_code, unused_imports)]
 
+pub mod authority;
 mod broker;
 mod client;
 mod cluster;

@@ -35,6 +35,7 @@ const DONE: u8 = 27;
 const COUNTS: u8 = 28;
 const REFUSED: u8 = 29;
 const CANCELLED: u8 = 30;
+const ATTACHED: u8 = 31;
 const REPLY: u8 = 40;
 
 const NO_ACK: u8 = 1;
@@ -53,7 +54,7 @@ pub struct Frame {
 /// the second one the other way.
 #[derive(Debug)]
 pub enum What {
-    /// Everything that is at stake, with the settles and publishes that follow.
+    /// Everything that is at stake, with the publishes that follow.
     Attach(Attach),
     Consume {
         call: u64,
@@ -72,13 +73,7 @@ pub enum What {
         first: u64,
         messages: Vec<Bytes>,
     },
-    /// `is_again` says that it may have come before, to whoever had the machine.
-    Settle {
-        batch: u64,
-        outcome: Outcome,
-        is_again: bool,
-        slots: Vec<Slot>,
-    },
+    Settle(SettleBatch),
     Get {
         call: u64,
         no_ack: bool,
@@ -101,6 +96,12 @@ pub enum What {
         term: u64,
     },
     NotLeader,
+    /// The attach of that number is taken in, and all that was sent before it is void: deliveries
+    /// from now on count. Messages that it said its clients hold, and that they do not, are `lost`.
+    Attached {
+        number: u64,
+        lost: Vec<Slot>,
+    },
     /// Publishes from the first to the last number.
     Answered {
         is_accepted: bool,
@@ -155,11 +156,7 @@ impl What {
     pub fn follows_attach(&self) -> bool {
         matches!(
             self,
-            Self::Publish { .. }
-                | Self::Settle { .. }
-                | Self::Consume { .. }
-                | Self::Cancel { .. }
-                | Self::Taken { .. }
+            Self::Publish { .. } | Self::Settle(_) | Self::Consume { .. } | Self::Cancel { .. } | Self::Taken { .. }
         )
     }
 }
@@ -169,10 +166,22 @@ impl What {
 pub struct Attach {
     /// In which the node was told to lead; 0 for a queue that is not replicated.
     pub term: u64,
+    /// Of the attaches of this node to this queue.
+    pub number: u64,
     pub producer: u64,
     pub consumers: Vec<Wish<String>>,
     /// Consumer (0 is none) and message.
-    pub held: Vec<(u64, u64)>,
+    pub held: Vec<(u64, Slot)>,
+    /// What was settled and is not answered: it may have come before, to whoever had the machine.
+    pub settles: Vec<SettleBatch>,
+}
+
+/// Slots that were settled in one go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SettleBatch {
+    pub number: u64,
+    pub outcome: Outcome,
+    pub slots: Vec<Slot>,
 }
 
 /// A consumer.
@@ -218,8 +227,9 @@ fn put_message(to: &mut Vec<u8>, message: &Message) {
 }
 
 fn put_slot(to: &mut Vec<u8>, slot: Slot) {
-    let (index, seq) = slot.parts();
+    let (index, turn, seq) = slot.parts();
     to.extend_from_slice(&index.to_le_bytes());
+    put_number(to, turn.into());
     put_number(to, seq);
 }
 
@@ -227,6 +237,19 @@ fn put_delivered(to: &mut Vec<u8>, delivered: Delivered) {
     put_slot(to, delivered.slot);
     to.push(if delivered.redelivered { REDELIVERED } else { 0 });
     put_number(to, delivered.delivery_count.into());
+}
+
+fn put_batch(to: &mut Vec<u8>, batch: &SettleBatch) {
+    put_number(to, batch.number);
+    to.push(match batch.outcome {
+        Outcome::Accept => 0,
+        Outcome::Requeue => 1,
+        Outcome::Discard => 2,
+    });
+    put_number(to, batch.slots.len() as u64);
+    for slot in &batch.slots {
+        put_slot(to, *slot);
+    }
 }
 
 fn put_wish<T: AsRef<str>>(to: &mut Vec<u8>, wish: &Wish<T>) {
@@ -250,21 +273,38 @@ pub fn attach<'a>(
     to: &mut Vec<u8>,
     queue: QueueId,
     term: u64,
+    number: u64,
     producer: u64,
     consumers: impl ExactSizeIterator<Item = Wish<&'a str>>,
-    held: impl ExactSizeIterator<Item = (u64, u64)>,
+    held: impl ExactSizeIterator<Item = (u64, Slot)>,
+    settles: impl ExactSizeIterator<Item = &'a SettleBatch>,
 ) {
     begin(to, ATTACH, queue);
     put_number(to, term);
+    put_number(to, number);
     to.extend_from_slice(&producer.to_le_bytes());
     put_number(to, consumers.len() as u64);
     for wish in consumers {
         put_wish(to, &wish);
     }
     put_number(to, held.len() as u64);
-    for (key, seq) in held {
+    for (key, slot) in held {
         put_number(to, key);
-        put_number(to, seq);
+        put_slot(to, slot);
+    }
+    put_number(to, settles.len() as u64);
+    for batch in settles {
+        put_batch(to, batch);
+    }
+}
+
+/// Writes [`What::Attached`].
+pub fn attached(to: &mut Vec<u8>, queue: QueueId, number: u64, lost: &[Slot]) {
+    begin(to, ATTACHED, queue);
+    put_number(to, number);
+    put_number(to, lost.len() as u64);
+    for slot in lost {
+        put_slot(to, *slot);
     }
 }
 
@@ -286,19 +326,9 @@ pub fn publish(to: &mut Vec<u8>, queue: QueueId, first: u64, messages: &[Message
 }
 
 /// Writes [`What::Settle`].
-pub fn settle(to: &mut Vec<u8>, queue: QueueId, batch: u64, outcome: Outcome, is_again: bool, slots: &[Slot]) {
+pub fn settle(to: &mut Vec<u8>, queue: QueueId, batch: &SettleBatch) {
     begin(to, SETTLE, queue);
-    put_number(to, batch);
-    to.push(match outcome {
-        Outcome::Accept => 0,
-        Outcome::Requeue => 1,
-        Outcome::Discard => 2,
-    });
-    to.push(is_again.into());
-    put_number(to, slots.len() as u64);
-    for slot in slots {
-        put_slot(to, *slot);
-    }
+    put_batch(to, batch);
 }
 
 /// Writes [`What::Deliver`].
@@ -437,23 +467,7 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
                 messages: messages.collect::<Option<_>>()?,
             }
         }
-        SETTLE => {
-            let batch = input.number()?;
-            let outcome = match input.byte()? {
-                0 => Outcome::Accept,
-                1 => Outcome::Requeue,
-                2 => Outcome::Discard,
-                _ => return None,
-            };
-            let is_again = input.byte()? != 0;
-            let slots = (0..input.number()?).map(|_| read_slot(input));
-            What::Settle {
-                batch,
-                outcome,
-                is_again,
-                slots: slots.collect::<Option<_>>()?,
-            }
-        }
+        SETTLE => What::Settle(read_batch(input)?),
         GET => What::Get {
             call: input.number()?,
             no_ack: input.byte()? != 0,
@@ -464,6 +478,10 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
         NOTHING => What::Nothing { term: input.number()? },
         LEAD => What::Lead { term: input.number()? },
         NOT_LEADER => What::NotLeader,
+        ATTACHED => What::Attached {
+            number: input.number()?,
+            lost: (0..input.number()?).map(|_| read_slot(input)).collect::<Option<_>>()?,
+        },
         ANSWERED => {
             let is_accepted = input.byte()? != 0;
             let first = input.number()?;
@@ -513,15 +531,36 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
 
 fn read_attach(input: &mut Input<'_>) -> Option<Attach> {
     let term = input.number()?;
+    let number = input.number()?;
     let producer = input.fixed()?;
     let consumers = (0..input.number()?).map(|_| read_wish(input));
     let consumers = consumers.collect::<Option<_>>()?;
-    let held = (0..input.number()?).map(|_| Some((input.number()?, input.number()?)));
+    let held = (0..input.number()?).map(|_| Some((input.number()?, read_slot(input)?)));
+    let held = held.collect::<Option<_>>()?;
+    let settles = (0..input.number()?).map(|_| read_batch(input));
     Some(Attach {
         term,
+        number,
         producer,
         consumers,
-        held: held.collect::<Option<_>>()?,
+        held,
+        settles: settles.collect::<Option<_>>()?,
+    })
+}
+
+fn read_batch(input: &mut Input<'_>) -> Option<SettleBatch> {
+    let number = input.number()?;
+    let outcome = match input.byte()? {
+        0 => Outcome::Accept,
+        1 => Outcome::Requeue,
+        2 => Outcome::Discard,
+        _ => return None,
+    };
+    let slots = (0..input.number()?).map(|_| read_slot(input));
+    Some(SettleBatch {
+        number,
+        outcome,
+        slots: slots.collect::<Option<_>>()?,
     })
 }
 
@@ -542,7 +581,8 @@ fn read_wish(input: &mut Input<'_>) -> Option<Wish<String>> {
 
 fn read_slot(input: &mut Input<'_>) -> Option<Slot> {
     let index = u32::from_le_bytes(*input.take(4)?.first_chunk()?);
-    Some(Slot::from_parts((index, input.number()?)))
+    let turn = input.number()?.try_into().ok()?;
+    Some(Slot::from_parts((index, turn, input.number()?)))
 }
 
 fn read_delivered(input: &mut Input<'_>) -> Option<Delivered> {
@@ -599,22 +639,36 @@ mod tests {
             priority: -3,
         };
         let mut bytes = vec![FORMAT];
-        let held = vec![(7, 1), (0, u64::MAX / 2)];
+        let held = [
+            (7, Slot::from_parts((3, 2, 1))),
+            (0, Slot::from_parts((u32::MAX, u32::MAX, u64::MAX / 2))),
+        ];
+        let batch = SettleBatch {
+            number: 4,
+            outcome: Outcome::Discard,
+            slots: vec![held[0].1],
+        };
+        let consumers = std::iter::once(wish);
         attach(
             &mut bytes,
             QueueId(5),
             9,
+            2,
             11,
-            std::iter::once(wish),
-            held.clone().into_iter(),
+            consumers,
+            held.into_iter(),
+            std::iter::once(&batch),
         );
+        attached(&mut bytes, QueueId(6), 2, &[held[1].1]);
         lead(&mut bytes, QueueId(6), 9);
         let frames = read_all(bytes);
-        assert_eq!(frames.iter().map(|frame| frame.queue.0).collect::<Vec<_>>(), [5, 6]);
+        assert_eq!(frames.iter().map(|frame| frame.queue.0).collect::<Vec<_>>(), [5, 6, 6]);
         let What::Attach(read) = &frames[0].what else {
             panic!("not an attach: {:?}", frames[0]);
         };
-        assert_eq!((read.term, read.producer, &read.held), (9, 11, &held));
+        assert_eq!((read.term, read.number, read.producer), (9, 2, 11));
+        assert_eq!(read.held, held);
+        assert_eq!(read.settles, [batch]);
         let [consumer] = &read.consumers[..] else {
             panic!("one consumer: {:?}", read.consumers);
         };
@@ -626,21 +680,26 @@ mod tests {
             (consumer.no_ack, consumer.exclusive, consumer.priority),
             (false, true, -3)
         );
-        assert!(matches!(frames[1].what, What::Lead { term: 9 }));
+        let What::Attached { number: 2, lost } = &frames[1].what else {
+            panic!("not an attached: {:?}", frames[1]);
+        };
+        assert_eq!(lost, &[held[1].1]);
+        assert!(matches!(frames[2].what, What::Lead { term: 9 }));
     }
 
     proptest! {
         #[test]
         fn publishes_settles_and_deliveries_come_over_whole(
             bodies in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..20),
-            slots in prop::collection::vec((any::<u32>(), any::<u64>()), 0..50),
+            slots in prop::collection::vec((any::<u32>(), any::<u32>(), any::<u64>()), 0..50),
             first in any::<u64>(),
         ) {
             let messages: Vec<_> = bodies.iter().map(|body| message(body)).collect();
             let slots: Vec<_> = slots.into_iter().map(Slot::from_parts).collect();
             let mut bytes = vec![FORMAT];
             publish(&mut bytes, QueueId(1), first, &messages);
-            settle(&mut bytes, QueueId(1), first, Outcome::Requeue, true, &slots);
+            let batch = SettleBatch { number: first, outcome: Outcome::Requeue, slots: slots.clone() };
+            settle(&mut bytes, QueueId(1), &batch);
             for (slot, message) in slots.iter().zip(&messages) {
                 let delivered = Delivered { slot: *slot, redelivered: true, delivery_count: 3 };
                 deliver(&mut bytes, QueueId(1), 4, delivered, message);
@@ -657,8 +716,7 @@ mod tests {
             prop_assert!(is_published);
             let is_settled = matches!(
                 frames.next().map(|frame| frame.what),
-                Some(What::Settle { batch, outcome: Outcome::Requeue, is_again: true, slots: came })
-                    if batch == first && came == slots
+                Some(What::Settle(came)) if came == batch
             );
             prop_assert!(is_settled);
             for ((slot, body), frame) in slots.iter().zip(&bodies).zip(frames) {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::checker::{Id, Key};
-use super::message::{Attach, Message};
+use super::message::{Attach, Batch, Message};
 use super::{Sim, World};
 use crate::queue::record::ProducerId;
 use crate::queue::{Outcome, Slot};
@@ -22,6 +22,7 @@ pub struct Desk {
     pub consumers: BTreeMap<Key, u32>,
     pub held: BTreeMap<u64, Held>,
     leader: Option<Leader>,
+    attaches: u64,
 }
 
 /// Who leads, as far as this node knows.
@@ -31,6 +32,8 @@ struct Leader {
     term: u64,
     /// It has been told of this node's clients.
     is_told: bool,
+    /// It has taken that in.
+    is_met: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -38,13 +41,6 @@ pub struct Held {
     pub by: Key,
     id: Id,
     slot: Slot,
-}
-
-#[derive(Debug)]
-struct Batch {
-    number: u64,
-    outcome: Outcome,
-    slots: Vec<(Slot, Id)>,
 }
 
 impl Desk {
@@ -58,6 +54,7 @@ impl Desk {
             consumers: BTreeMap::new(),
             held: BTreeMap::new(),
             leader: None,
+            attaches: 0,
         }
     }
 
@@ -83,6 +80,7 @@ impl World {
         let leader = desk.leader.as_mut()?;
         let to = leader.node;
         if !std::mem::replace(&mut leader.is_told, true) {
+            leader.is_met = false;
             let term = leader.term;
             self.attach(sim, us, to, term);
         }
@@ -92,16 +90,17 @@ impl World {
     /// Says everything that is at stake.
     fn attach(&mut self, sim: &Sim, us: NodeId, to: NodeId, term: u64) {
         let Some(desk) = self.desk(us) else { return };
+        desk.attaches += 1;
+        let held = desk.held.values().map(|held| (held.by, held.slot));
         let attach = Attach {
             term,
+            number: desk.attaches,
             producer: desk.producer,
             consumers: desk.consumers.iter().map(|(key, prefetch)| (*key, *prefetch)).collect(),
-            held: desk.held.iter().map(|(seq, held)| (held.by, *seq)).collect(),
+            held: held.collect(),
+            settles: desk.settles.iter().cloned().collect(),
         };
         sim.tell(us, to, Message::Attach(attach));
-        for batch in &desk.settles {
-            sim.tell(us, to, batch.message(true));
-        }
         // Nothing more that must be heard before the first delivery.
         sim.tell(us, to, Message::Nothing { term });
         for (number, id) in &desk.unanswered {
@@ -184,10 +183,9 @@ impl World {
             outcome,
             slots,
         };
-        let message = batch.message(false);
-        desk.settles.push_back(batch);
+        desk.settles.push_back(batch.clone());
         if let Some(to) = way {
-            sim.tell(us, to, message);
+            sim.tell(us, to, Message::Settle(batch));
         }
     }
 
@@ -209,6 +207,7 @@ impl World {
             node,
             term,
             is_told: false,
+            is_met: false,
         });
         match desk.has_interest() {
             true => {
@@ -226,6 +225,7 @@ impl World {
             return;
         }
         leader.is_told = false;
+        leader.is_met = false;
         if is_gone {
             desk.leader = None;
             for node in sim.nodes() {
@@ -255,19 +255,34 @@ impl World {
     #[expect(clippy::too_many_arguments, reason = "the fields of a message")]
     pub fn on_delivered(&mut self, sim: &Sim, us: NodeId, from: NodeId, to: Key, id: Id, slot: Slot, again: bool) {
         let Some(desk) = self.desk(us) else { return };
-        if desk.leader.is_none_or(|leader| leader.node != from) {
-            // It does not lead any more: whoever does gives it again.
+        if desk.leader.is_none_or(|leader| leader.node != from || !leader.is_met) {
+            // Whoever leads gives it again.
             return;
         }
         let is_there = desk.consumers.contains_key(&to);
         if !is_there {
-            // Whoever had it before has it no more.
-            desk.held.remove(&slot.seq());
             let way = self.way(sim, us);
             return self.settle_slots(sim, us, way, Outcome::Requeue, vec![(slot, id)]);
         }
         desk.held.insert(slot.seq(), Held { by: to, id, slot });
         self.checker.delivered(to, id, again);
+    }
+
+    /// The leader knows what clients of this node have.
+    pub fn on_attached(&mut self, us: NodeId, from: NodeId, number: u64, lost: Vec<Slot>) {
+        let Some(desk) = self.desk(us) else { return };
+        if let Some(leader) = &mut desk.leader
+            && leader.node == from
+            && leader.is_told
+            && desk.attaches == number
+        {
+            leader.is_met = true;
+            for slot in lost {
+                if desk.held.get(&slot.seq()).is_some_and(|held| held.slot == slot) {
+                    desk.held.remove(&slot.seq());
+                }
+            }
+        }
     }
 
     pub fn on_answered(&mut self, us: NodeId, number: u64) {
@@ -280,16 +295,5 @@ impl World {
     pub fn on_settled(&mut self, us: NodeId, up_to: u64) {
         let Some(desk) = self.desk(us) else { return };
         while desk.settles.pop_front_if(|batch| batch.number <= up_to).is_some() {}
-    }
-}
-
-impl Batch {
-    fn message(&self, is_again: bool) -> Message {
-        Message::Settle {
-            batch: self.number,
-            outcome: self.outcome,
-            is_again,
-            slots: self.slots.clone(),
-        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::checker::{Id, Key};
-use super::message::{Attach, Message};
+use super::message::{Attach, Batch, Message};
 use super::{Broken, Sim, World, body, read_body};
 use crate::journal::raft::{Applied, Group, ProposeError};
 use crate::queue::ledger::{self, Ledger};
@@ -54,6 +54,8 @@ pub struct Leading {
 struct Guest {
     producer: ProducerId,
     is_attached: bool,
+    /// It was asked to attach itself over the link as it is.
+    is_asked: bool,
     settled: u64,
     consumers: BTreeMap<Key, ConsumerId>,
     gets: BTreeMap<u64, Slot>,
@@ -420,9 +422,15 @@ impl World {
             }
             return;
         };
-        let is_attached = leading.guests.contains_key(&from);
+        let is_attached = leading.guests.get(&from).is_some_and(|guest| guest.is_attached);
         if !is_attached && !matches!(message, Message::Who | Message::Nothing { .. } | Message::Attach(_)) {
-            // It is said again, behind all the rest that the node has at stake.
+            // Something before it may be lost: it is said again, behind all the rest that the node has
+            // at stake.
+            let guest = leading.guests.entry(from).or_default();
+            if !std::mem::replace(&mut guest.is_asked, true) {
+                let term = leading.term;
+                sim.tell(us, from, Message::Lead { term });
+            }
             return;
         }
         match message {
@@ -442,12 +450,7 @@ impl World {
                 }
             }
             Message::Publish { number, id } => self.take_in(sim, us, from, number, id),
-            Message::Settle {
-                batch,
-                outcome,
-                is_again,
-                slots,
-            } => self.on_settle(sim, us, from, batch, outcome, is_again, slots),
+            Message::Settle(batch) => self.on_settle(sim, us, from, batch, false),
             _ => unreachable!("the rest is for a node with clients"),
         }
     }
@@ -491,37 +494,28 @@ impl World {
         leading.answer(sim, us, again);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the fields of a message")]
-    fn on_settle(
-        &mut self,
-        sim: &Sim,
-        us: NodeId,
-        node: NodeId,
-        batch: u64,
-        outcome: Outcome,
-        is_again: bool,
-        slots: Vec<(Slot, Id)>,
-    ) {
+    fn on_settle(&mut self, sim: &Sim, us: NodeId, node: NodeId, batch: Batch, is_again: bool) {
+        let Batch { number, outcome, slots } = batch;
         let Some(leading) = self.leading(us) else { return };
         let guest = leading.guests.entry(node).or_default();
-        if batch <= guest.settled {
-            leading.settling.push_back((leading.submitted, node, batch));
+        if number <= guest.settled {
+            leading.settling.push_back((leading.submitted, node, number));
             return self.tell_settled(sim, us);
         }
-        guest.settled = batch;
+        guest.settled = number;
         for (slot, _) in &slots {
-            guest.gets.remove(&slot.seq());
+            if guest.gets.get(&slot.seq()) == Some(slot) {
+                guest.gets.remove(&slot.seq());
+            }
         }
         let flight = leading.submitted + 1;
-        leading.settling.push_back((flight, node, batch));
+        leading.settling.push_back((flight, node, number));
         let ids: BTreeMap<u64, Id> = slots.iter().map(|(slot, id)| (slot.seq(), *id)).collect();
-        let mut slots: Vec<Slot> = slots.into_iter().map(|(slot, _)| slot).collect();
+        let slots: Vec<Slot> = slots.into_iter().map(|(slot, _)| slot).collect();
         let gone = self.run(sim, us, |(queue, _, sink)| {
             if is_again {
                 // Said to a leader that may not have written it down: what is ready here was not.
-                let seqs = slots.iter().map(|slot| slot.seq()).collect();
-                let elsewhere = queue.adopt(NOW, Holder::Get, seqs, sink);
-                slots.retain(|slot| elsewhere.binary_search(&slot.seq()).is_err());
+                queue.adopt(NOW, Holder::Get, slots.clone(), sink);
             }
             let mut held: BTreeSet<u64> = queue.held().map(|(_, slot)| slot.seq()).collect();
             queue.settle(NOW, slots, outcome, sink);
@@ -547,14 +541,14 @@ impl World {
         let mut before = leading.guests.remove(&node).unwrap_or_default();
         let guest = Guest {
             producer: attach.producer,
-            is_attached: true,
             settled: before.settled,
             ..Guest::default()
         };
         leading.guests.insert(node, guest);
-        let mut listed: FxHashMap<Key, Vec<u64>> = FxHashMap::default();
-        for (key, seq) in attach.held {
-            listed.entry(key).or_default().push(seq);
+        let all: FxHashSet<Slot> = attach.held.iter().map(|(_, slot)| *slot).collect();
+        let mut listed: FxHashMap<Key, Vec<Slot>> = FxHashMap::default();
+        for (key, slot) in attach.held {
+            listed.entry(key).or_default().push(slot);
         }
         for (key, prefetch) in &attach.consumers {
             match before.consumers.remove(key) {
@@ -570,7 +564,23 @@ impl World {
         let Some(guest) = leading.guests.get(&node) else { return };
         let ids = guest.consumers.clone();
         before.gets.extend(leading.held_by(before.consumers.values().copied()));
-        let all: FxHashSet<u64> = listed.values().flatten().copied().collect();
+        let mut kept = Vec::new();
+        let not_theirs = self.run(sim, us, |(queue, _, sink)| {
+            let mut not_theirs = BTreeSet::new();
+            for (key, slots) in listed {
+                let id = ids.get(&key);
+                let holder = id.map_or(Holder::Get, |id| Holder::Consumer(*id));
+                if id.is_none() {
+                    kept.extend(&slots);
+                }
+                // What is gone was settled; what another holds was given away, and stays so.
+                not_theirs.extend(queue.adopt(NOW, holder, slots, sink));
+            }
+            not_theirs
+        });
+        for batch in attach.settles {
+            self.on_settle(sim, us, node, batch, true);
+        }
         self.run(sim, us, |(queue, _, sink)| {
             for id in before.consumers.values() {
                 queue.cancel(NOW, *id, sink);
@@ -582,39 +592,34 @@ impl World {
                 .filter(|(holder, _)| matches!(holder, Holder::Consumer(id) if of_node.contains(id)))
                 .map(|(_, slot)| slot)
                 .chain(before.gets.values().copied())
-                .filter(|slot| !all.contains(&slot.seq()))
+                .filter(|slot| !all.contains(slot))
                 .collect();
             queue.settle(NOW, lost, Outcome::Requeue, sink);
-            for (key, seqs) in &listed {
-                let holder = ids.get(key).map_or(Holder::Get, |id| Holder::Consumer(*id));
-                // What is gone was settled; what another holds was given away, and stays so.
-                queue.adopt(NOW, holder, seqs.clone(), sink);
-            }
+        });
+        let not_theirs = not_theirs.unwrap_or_default();
+        kept.retain(|slot: &Slot| !not_theirs.contains(slot));
+        let Some(guest) = self.leading(us).and_then(|leading| leading.guests.get_mut(&node)) else {
+            return;
+        };
+        guest.gets.extend(kept.into_iter().map(|slot| (slot.seq(), slot)));
+        guest.is_attached = true;
+        let attached = Message::Attached {
+            number: attach.number,
+            lost: not_theirs.into_iter().collect(),
+        };
+        sim.tell(us, node, attached);
+        self.run(sim, us, |(queue, _, sink)| {
             for id in ids.values() {
                 queue.unstall(NOW, *id, sink);
             }
         });
-        let Some(guest) = self.leading(us).and_then(|leading| leading.guests.get_mut(&node)) else {
-            return;
-        };
-        for (key, seqs) in listed {
-            if !ids.contains_key(&key) {
-                let slot_of = |seq| {
-                    before
-                        .gets
-                        .get(&seq)
-                        .copied()
-                        .unwrap_or(Slot::from_parts((u32::MAX, seq)))
-                };
-                guest.gets.extend(seqs.into_iter().map(|seq| (seq, slot_of(seq))));
-            }
-        }
     }
 
     /// The link to a node with clients broke.
     pub fn guest_left(&mut self, us: NodeId, node: NodeId) {
         if let Some(guest) = self.leading(us).and_then(|leading| leading.guests.get_mut(&node)) {
             guest.is_attached = false;
+            guest.is_asked = false;
         }
     }
 

@@ -10,6 +10,11 @@ pub enum Message {
         term: u64,
     },
     NotLeader,
+    /// What was sent before is void.
+    Attached {
+        number: u64,
+        lost: Vec<Slot>,
+    },
     Who,
     Attach(Attach),
     Nothing {
@@ -35,12 +40,7 @@ pub enum Message {
         id: Id,
         is_redelivered: bool,
     },
-    Settle {
-        batch: u64,
-        outcome: Outcome,
-        is_again: bool,
-        slots: Vec<(Slot, Id)>,
-    },
+    Settle(Batch),
     Settled {
         up_to: u64,
     },
@@ -50,7 +50,17 @@ pub enum Message {
 #[derive(Debug)]
 pub struct Attach {
     pub term: u64,
+    pub number: u64,
     pub producer: ProducerId,
     pub consumers: Vec<(Key, u32)>,
-    pub held: Vec<(Key, u64)>,
+    pub held: Vec<(Key, Slot)>,
+    pub settles: Vec<Batch>,
+}
+
+/// What was settled in one go.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    pub number: u64,
+    pub outcome: Outcome,
+    pub slots: Vec<(Slot, Id)>,
 }

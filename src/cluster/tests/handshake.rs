@@ -249,6 +249,33 @@ fn other_protocols_are_known_by_their_first_byte() {
 }
 
 #[test]
+fn who_begins_with_tls_is_told_in_plain_text() {
+    let (mut listener, mut out) = (Handshake::listen(node(1, "a"), "s".into(), [1; 32]), Vec::new());
+    let result = listener.on_bytes(&mut BytesMut::from(&b"\x16\x03\x01"[..]), &mut out);
+    assert_eq!(result.expect_err("refused"), Malformed::Tls.into());
+    assert!(out.ends_with(b"a speaks plain text"), "{out:?}");
+}
+
+#[test]
+fn who_begins_in_plain_text_where_tls_is_required_is_named_and_told() {
+    let mut pair = Pair::of((node(1, "rabbit@a"), "s"), (node(2, "rabbit@b"), "s"));
+    pair.listener = Handshake::turn_away(node(2, "rabbit@b"), "s".into());
+    let (dialler, listener) = pair.run(7).results;
+    let listener = listener.expect("it ends").expect_err("refused").to_string();
+    assert!(
+        listener.starts_with("rabbit@a (0000000000000001) speaks plain text and this node requires TLS"),
+        "{listener}"
+    );
+    let dialler = dialler.expect("it ends").expect_err("refused");
+    assert!(matches!(dialler, HandshakeError::Refused { cause: Cause::Tls, .. }));
+    assert!(
+        dialler
+            .to_string()
+            .ends_with("rabbit@b requires TLS between nodes and rabbit@a speaks plain text")
+    );
+}
+
+#[test]
 fn a_claimed_length_is_checked_before_it_is_waited_for() {
     let mut listener = Handshake::listen(node(1, "a"), "s".into(), [1; 32]);
     let result = listener.on_bytes(&mut BytesMut::from(&b"WRNL\x01\xff\xff"[..]), &mut Vec::new());

@@ -1,11 +1,9 @@
 //! How nodes find each other, and whom they refuse.
 
-use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use parking_lot::Mutex;
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -89,37 +87,6 @@ async fn a_recorded_handshake_played_again_is_refused() {
     again.write_all(&record).await.expect("written");
     let _ = must(again.read_to_end(&mut Vec::new())).await;
     until(|| log.has("does not know the secret of this node")).await;
-}
-
-/// What is logged on this thread.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    fn start() -> (Self, tracing::subscriber::DefaultGuard) {
-        let log = Self::default();
-        let writer = log.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        (log, tracing::subscriber::set_default(subscriber))
-    }
-
-    fn has(&self, text: &str) -> bool {
-        String::from_utf8_lossy(&self.0.lock()).contains(text)
-    }
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Links over real sockets on loopback, and the handshake without any.
 
+#[path = "../../../tests/support/authority.rs"]
+mod authority;
 mod calls;
 mod flow;
 mod handshake;
@@ -9,3 +11,4 @@ mod partitions;
 pub mod proxy;
 mod speed;
 pub mod support;
+mod tls;

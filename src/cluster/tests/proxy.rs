@@ -1,7 +1,9 @@
 //! A wire between nodes that can be cut, held and taken away.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -23,6 +25,8 @@ pub struct Proxy {
     wire: watch::Sender<Wire>,
     cuts: watch::Sender<u64>,
     accepting: Option<JoinHandle<()>>,
+    /// What came through.
+    seen: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Proxy {
@@ -35,18 +39,20 @@ impl Proxy {
             wire: watch::Sender::new(Wire::Open),
             cuts: watch::Sender::new(0),
             accepting: None,
+            seen: Arc::default(),
         };
         proxy.accept(listener);
         proxy
     }
 
     fn accept(&mut self, listener: TcpListener) {
-        let (to, wire, cuts) = (self.to, self.wire.clone(), self.cuts.clone());
+        let (to, wire, cuts, seen) = (self.to, self.wire.clone(), self.cuts.clone(), self.seen.clone());
         self.accepting = Some(tokio::spawn(async move {
             loop {
                 let (near, _) = listener.accept().await.expect("accepts");
                 let (mut wire, mut cut) = (wire.subscribe(), cuts.subscribe());
                 cut.mark_unchanged();
+                let seen = seen.clone();
                 tokio::spawn(async move {
                     let connecting = async {
                         wire.wait_for(|wire| *wire == Wire::Open).await.ok()?;
@@ -62,8 +68,8 @@ impl Proxy {
                     let (near_read, near_write) = near.into_split();
                     let (far_read, far_write) = far.into_split();
                     tokio::select! {
-                        () = carry(near_read, far_write, wire.clone()) => {}
-                        () = carry(far_read, near_write, wire.clone()) => {}
+                        () = carry(near_read, far_write, wire.clone(), &seen) => {}
+                        () = carry(far_read, near_write, wire.clone(), &seen) => {}
                         _ = cut.changed() => {}
                     }
                 });
@@ -78,6 +84,11 @@ impl Proxy {
 
     pub fn set(&self, wire: Wire) {
         self.wire.send_replace(wire);
+    }
+
+    /// Whether these bytes came through, as they are.
+    pub fn saw(&self, bytes: &[u8]) -> bool {
+        self.seen.lock().windows(bytes.len()).any(|some| some == bytes)
     }
 
     /// Ends every connection, and nobody listens any more.
@@ -99,7 +110,12 @@ impl Proxy {
     }
 }
 
-async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut wire: watch::Receiver<Wire>) {
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut wire: watch::Receiver<Wire>,
+    seen: &Mutex<Vec<u8>>,
+) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let Ok(read @ 1..) = from.read(&mut buffer).await else {
@@ -108,6 +124,7 @@ async fn carry(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut wire: watch:
         if wire.wait_for(|wire| *wire == Wire::Open).await.is_err() {
             return;
         }
+        seen.lock().extend_from_slice(&buffer[..read]);
         if to.write_all(&buffer[..read]).await.is_err() {
             return;
         }

@@ -1,6 +1,7 @@
 //! Nodes for tests: each with a directory, a port and services that record.
 
 use std::future::Future;
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -177,6 +178,7 @@ impl Plan {
                 timing: Timing::default(),
                 most_payload: 32 * 1024 * 1024,
                 outbox_bytes: OUTBOX_BYTES,
+                tls: None,
             },
             directory: Arc::new(tempfile::tempdir().expect("temporary directory")),
         }
@@ -265,6 +267,37 @@ pub async fn broken(a: &Node, b: &Node, breaking: impl Future<Output = ()>) {
     breaking.await;
     for connection in connections {
         must(connection.ended()).await;
+    }
+}
+
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+pub struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Log {
+    pub fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
+    pub fn has(&self, text: &str) -> bool {
+        String::from_utf8_lossy(&self.0.lock()).contains(text)
     }
 }
 

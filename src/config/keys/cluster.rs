@@ -59,6 +59,18 @@ fn link_keys() -> Vec<Key> {
             .example("secret")
             .help("The secret itself; a file keeps it better.")
             .sets(|c, secret| c.cluster.secret = Some(secret)),
+        key("cluster.tls.cacertfile", path())
+            .example("/etc/rabbitmq/cluster-ca.pem")
+            .help("Authorities of the nodes' certificates: with the two below, nodes speak TLS only.")
+            .sets(|c, file| c.cluster.tls.cacertfile = Some(file)),
+        key("cluster.tls.certfile", path())
+            .example("/etc/rabbitmq/cluster-cert.pem")
+            .help("This node's certificate for other nodes, with the chain behind it; shown by both sides.")
+            .sets(|c, file| c.cluster.tls.certfile = Some(file)),
+        key("cluster.tls.keyfile", path())
+            .example("/etc/rabbitmq/cluster-key.pem")
+            .help("The private key of the certificate, without a password.")
+            .sets(|c, file| c.cluster.tls.keyfile = Some(file)),
         key("cluster_tags.$tag", text())
             .example("region = north")
             .help("Tags of the cluster, shown to operators.")

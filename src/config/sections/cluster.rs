@@ -22,6 +22,7 @@ pub struct Cluster {
     pub secret: Option<Secret>,
     /// A file that holds the secret; comes before `secret`.
     pub secret_file: Option<PathBuf>,
+    pub tls: LinkTls,
     pub discovery: Discovery,
     /// Node names of `cluster_formation.classic_config`.
     pub nodes: Named<String>,
@@ -36,6 +37,16 @@ pub struct Cluster {
     pub cleanup_only_warns: bool,
     /// Tags of the cluster, shown to operators.
     pub tags: BTreeMap<String, String>,
+}
+
+/// The files of TLS between nodes: all of them, or none for plain text.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct LinkTls {
+    /// The authorities whose nodes are let in.
+    pub cacertfile: Option<PathBuf>,
+    /// This node's certificate, with the chain behind it.
+    pub certfile: Option<PathBuf>,
+    pub keyfile: Option<PathBuf>,
 }
 
 /// How peers are found at the first start.
@@ -72,6 +83,7 @@ impl Default for Cluster {
             join: Vec::new(),
             secret: None,
             secret_file: None,
+            tls: LinkTls::default(),
             discovery: Discovery::Nodes,
             nodes: Named::default(),
             dns_hostname: None,

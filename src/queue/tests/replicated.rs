@@ -22,10 +22,11 @@ impl QueueTest {
         self.restart_as(|queue| queue.replicated(term));
     }
 
-    fn adopt(&mut self, holder: Holder, seqs: &[u64]) -> Vec<u64> {
-        let left = self.queue.adopt(self.now, holder, seqs.to_vec(), &mut self.around);
+    /// Returns what is not theirs.
+    fn adopt(&mut self, holder: Holder, slots: &[Slot]) -> Vec<u64> {
+        let left = self.queue.adopt(self.now, holder, slots.to_vec(), &mut self.around);
         self.queue.check();
-        left
+        left.into_iter().map(Slot::seq).collect()
     }
 
     fn resume(&mut self) {
@@ -95,22 +96,26 @@ fn what_a_consumer_has_it_keeps_under_the_next_leader() {
     q.next_leader(2);
     q.consume("a", credit(2)).expect("taken");
     let id = q.around.ids["a"];
-    assert!(q.adopt(Holder::Consumer(id), &[2, 1]).is_empty());
-    assert_eq!(q.adopt(Holder::Get, &[1, 9]), [1, 9], "another's, and unknown");
+    let (m1, m2) = (held[0].2, held[1].2);
+    let unknown = Slot::from_parts((0, 0, 9));
+    let stale = Slot::from_parts((m1.parts().0, 1, 1));
+    assert!(q.adopt(Holder::Consumer(id), &[m2, m1]).is_empty());
+    assert!(q.adopt(Holder::Get, &[m1]).is_empty(), "it is out by this slot");
+    assert_eq!(
+        q.adopt(Holder::Get, &[stale, unknown]),
+        [1, 9],
+        "delivered anew, and unknown"
+    );
     assert_eq!((q.counts(), q.queue.held_by(id)), ((2, 2), vec![1, 2]));
     q.resume();
     assert!(q.delivered().is_empty(), "its credit is used up");
-    q.queue.settle(
-        q.now,
-        [Slot::from_parts(held[0].2.parts())],
-        Outcome::Accept,
-        &mut q.around,
-    );
+    q.queue.settle(q.now, [stale], Outcome::Accept, &mut q.around);
+    assert_eq!(q.counts(), (2, 2), "it is not known by this slot");
+    q.queue.settle(q.now, [m1], Outcome::Accept, &mut q.around);
     q.answer_all();
     q.queue.check();
     assert_eq!(q.delivered(), ["a ← m3 (redelivered)"], "under the mark that was ahead");
-    let stale = held[0].2;
-    q.queue.settle(q.now, [stale], Outcome::Accept, &mut q.around);
+    q.queue.settle(q.now, [m1], Outcome::Accept, &mut q.around);
     assert_eq!(q.counts(), (1, 2));
 }
 
@@ -135,11 +140,12 @@ fn while_holders_are_heard_nothing_goes() {
     q.consume("a", credit(1)).expect("taken");
     q.commit();
     assert_eq!(q.delivered(), ["a ← m1"]);
+    let held = q.around.held[0].2;
     q.now = q.now + Millis(100);
     q.next_leader(2);
     assert_eq!(q.queue.deadline(), None);
     assert!(matches!(q.queue.get(q.now, false, &mut q.around), Get::NeedsMark));
-    assert!(q.adopt(Holder::Get, &[1]).is_empty());
+    assert!(q.adopt(Holder::Get, &[held]).is_empty());
     q.resume();
     assert_eq!(q.counts(), (2, 1), "what is held counts for neither limit");
 }

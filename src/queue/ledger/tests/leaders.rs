@@ -482,33 +482,27 @@ impl World {
 
     /// Clients bring along what they have, and say again what they said.
     fn attach(&mut self) {
-        let mut holders: BTreeMap<(bool, usize), Vec<u64>> = BTreeMap::new();
+        let mut holders: BTreeMap<(bool, usize), Vec<Slot>> = BTreeMap::new();
         for has in &self.has {
             let holder = (has.said.is_some(), has.by);
-            holders.entry(holder).or_default().push(has.slot.seq());
+            holders.entry(holder).or_default().push(has.slot);
         }
-        for ((said, who), seqs) in holders {
+        for ((said, who), slots) in holders {
             let holder = match self.consumers.get(&who) {
                 Some((id, ..)) => Holder::Consumer(*id),
                 None => Holder::Get,
             };
             let before = self.queue.held().count();
-            let brought = seqs.clone();
+            let brought = slots.clone();
             let lost = self.on_queue(|queue, now, sink| queue.adopt(now, holder, brought, sink));
-            assert_eq!(self.queue.held().count(), before + seqs.len() - lost.len());
+            assert_eq!(self.queue.held().count(), before + slots.len() - lost.len());
             assert!(said || lost.is_empty(), "{who} is not left {lost:?}");
             self.has
-                .retain(|has| has.said.is_none() || has.by != who || !lost.contains(&has.slot.seq()));
-            let mut kept = seqs;
-            kept.retain(|seq| !lost.contains(seq));
-            kept.sort_unstable();
-            let known = if holder == Holder::Get {
-                kept.clone()
-            } else {
-                Vec::new()
-            };
+                .retain(|has| has.said.is_none() || has.by != who || !lost.contains(&has.slot));
+            let mut kept = slots;
+            kept.retain(|slot| !lost.contains(slot));
             let again = self.on_queue(|queue, now, sink| queue.adopt(now, holder, kept, sink));
-            assert_eq!(again, known, "what a consumer has is its own already");
+            assert_eq!(again, [], "what they have is their own already");
         }
         for has in &mut self.has {
             has.with = self.proposals + 1;

@@ -1,0 +1,358 @@
+//! TLS between nodes: who may open a connection at all, and that nobody else reads it.
+//!
+//! Both sides show the certificate of their node, and each checks that the other's leads to an
+//! authority of `cluster.tls.cacertfile`. For which name it was made is not looked at: who a node is
+//! stands in its data directory, and [`super::handshake`], which goes on inside, says it. TLS 1.3
+//! only, and nothing is resumed, so that every connection is checked.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use tokio_rustls::rustls::client::{Resumption, VerifierBuilderError, verify_server_cert_signed_by_trust_anchor};
+use tokio_rustls::rustls::crypto::{self, CryptoProvider, WebPkiSupportedAlgorithms};
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::server::{ParsedCertificate, WebPkiClientVerifier};
+use tokio_rustls::rustls::version::TLS13;
+use tokio_rustls::rustls::{
+    self, AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, InconsistentKeys, InvalidMessage,
+    RootCertStore, ServerConfig, SignatureScheme,
+};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use super::{disk, hello};
+use crate::config::LinkTls;
+
+/// The largest file of certificates, in bytes.
+const MOST_BYTES: u64 = 1024 * 1024;
+/// How long the other side has to read why it is refused.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// How this node speaks TLS with others. It does not show its key.
+#[derive(Clone)]
+pub struct Tls {
+    client: Arc<ClientConfig>,
+    server: Arc<ServerConfig>,
+}
+
+/// Why TLS cannot be spoken as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    #[error(
+        "{0} is not set: TLS between nodes needs cluster.tls.cacertfile, cluster.tls.certfile and cluster.tls.keyfile"
+    )]
+    Incomplete(&'static str),
+    #[error("cannot read {key} from {}: {error}", path.display())]
+    Read {
+        key: &'static str,
+        path: PathBuf,
+        error: io::Error,
+    },
+    #[error("{key}: there is no {what} in {} ({error})", path.display())]
+    Empty {
+        key: &'static str,
+        what: &'static str,
+        path: PathBuf,
+        error: pem::Error,
+    },
+    #[error("cluster.tls.cacertfile: {} holds what is no certificate of an authority: {error}", path.display())]
+    Authority { path: PathBuf, error: rustls::Error },
+    #[error(transparent)]
+    Verifier(#[from] VerifierBuilderError),
+    #[error("the key in {} does not belong to the certificate in {}", key.display(), certificate.display())]
+    Mismatch { certificate: PathBuf, key: PathBuf },
+    #[error("the certificate in {} cannot be used: {error}; one of X.509 version 3 is needed", path.display())]
+    Certificate { path: PathBuf, error: CertificateError },
+    #[error("cluster.tls.certfile and cluster.tls.keyfile cannot be used: {0}")]
+    Pair(rustls::Error),
+}
+
+/// Why two nodes do not speak TLS with each other.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsFailure {
+    #[error("the other side speaks plain text and this node requires TLS: set cluster.tls.* on both or on neither")]
+    Plain,
+    #[error("the certificate of the other side is of no authority in cluster.tls.cacertfile of this node")]
+    UnknownAuthority,
+    #[error("the certificate of the other side is refused: {0}")]
+    Refused(CertificateError),
+    #[error(
+        "the other side refuses the certificate of this node, which is of no authority in its cluster.tls.cacertfile"
+    )]
+    UnknownThere,
+    #[error("the other side refuses the certificate of this node: {0:?}")]
+    RefusedThere(AlertDescription),
+    #[error("TLS with the other side failed: {0}")]
+    Other(rustls::Error),
+}
+
+/// What a connection runs over: a plain socket, or TLS on top of one.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Send + Unpin + 'static {
+    type Read: AsyncRead + Send + Unpin + 'static;
+    type Write: AsyncWrite + Send + Unpin + 'static;
+
+    /// Both directions, each for a task of its own.
+    fn halves(self) -> (Self::Read, Self::Write);
+}
+
+impl Wire for TcpStream {
+    type Read = OwnedReadHalf;
+    type Write = OwnedWriteHalf;
+
+    fn halves(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.into_split()
+    }
+}
+
+impl Wire for TlsStream<TcpStream> {
+    type Read = ReadHalf<Self>;
+    type Write = WriteHalf<Self>;
+
+    fn halves(self) -> (ReadHalf<Self>, WriteHalf<Self>) {
+        tokio::io::split(self)
+    }
+}
+
+/// A connection that was accepted: whoever dialled does not always speak TLS.
+pub(super) enum Accepted {
+    Tls(Box<TlsStream<TcpStream>>),
+    /// A node that introduces itself in plain text.
+    Plain(TcpStream),
+}
+
+impl Tls {
+    /// TLS as configured; `None` is plain text.
+    ///
+    /// # Errors
+    /// When only a part of it is configured, or a file cannot be read or does not hold what it must.
+    pub fn of(config: &LinkTls) -> Result<Option<Self>, TlsError> {
+        if *config == LinkTls::default() {
+            return Ok(None);
+        }
+        let authorities = Source::of("cluster.tls.cacertfile", &config.cacertfile)?;
+        let certificate = Source::of("cluster.tls.certfile", &config.certfile)?;
+        let key = Source::of("cluster.tls.keyfile", &config.keyfile)?;
+        Self::read(&authorities, &certificate, &key).map(Some)
+    }
+
+    fn read(authorities: &Source, certificate: &Source, key: &Source) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for authority in authorities.certificates()? {
+            roots.add(authority).map_err(|error| TlsError::Authority {
+                path: authorities.path.to_owned(),
+                error,
+            })?;
+        }
+        let roots = Arc::new(roots);
+        let chain = certificate.certificates()?;
+        let secret = key.private_key()?;
+        let not_a_pair = |error| match error {
+            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch {
+                certificate: certificate.path.to_owned(),
+                key: key.path.to_owned(),
+            },
+            rustls::Error::InvalidCertificate(error) => TlsError::Certificate {
+                path: certificate.path.to_owned(),
+                error,
+            },
+            error => TlsError::Pair(error),
+        };
+        // Named, so that it does not matter what else of this process has a provider.
+        let provider = Arc::new(crypto::ring::default_provider());
+        let clients = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider.clone()).build()?;
+        let mut server = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Pair)?
+            .with_client_cert_verifier(clients)
+            .with_single_cert(chain.clone(), secret.clone_key())
+            .map_err(not_a_pair)?;
+        server.send_tls13_tickets = 0;
+        let mut client = ClientConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&TLS13])
+            .map_err(TlsError::Pair)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(AnyName::of(roots, &provider)))
+            .with_client_auth_cert(chain, secret)
+            .map_err(not_a_pair)?;
+        client.resumption = Resumption::disabled();
+        client.enable_sni = false;
+        Ok(Self {
+            client: Arc::new(client),
+            server: Arc::new(server),
+        })
+    }
+
+    /// As the one who was dialled.
+    ///
+    /// # Errors
+    /// When the other side cannot be trusted or understood; it was told as far as it listens.
+    pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<Accepted> {
+        let mut first = [0];
+        if socket.peek(&mut first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if hello::may_begin_with(first[0]) {
+            return Ok(Accepted::Plain(socket));
+        }
+        let acceptor = TlsAcceptor::from(self.server.clone());
+        match acceptor.accept(socket).into_fallible().await {
+            Ok(stream) => Ok(Accepted::Tls(Box::new(stream.into()))),
+            Err((error, socket)) => Err(part(socket, error).await),
+        }
+    }
+
+    /// As the one who dialled.
+    ///
+    /// # Errors
+    /// When the other side cannot be trusted or understood; it was told as far as it listens.
+    pub(super) async fn connect(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        // Neither sent nor compared with anything.
+        let name = ServerName::try_from("warren").expect("a name as DNS has them");
+        let connector = TlsConnector::from(self.client.clone());
+        match connector.connect(name, socket).into_fallible().await {
+            Ok(stream) => Ok(stream.into()),
+            Err((error, socket)) => Err(part(socket, error).await),
+        }
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tls")
+    }
+}
+
+impl TlsFailure {
+    /// What TLS had against a connection; `None` when it was not TLS that ended it.
+    pub fn of(error: &io::Error) -> Option<Self> {
+        let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
+        Some(match error {
+            rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Self::Plain,
+            // The signature is the wrong one when two authorities have the same name.
+            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+                Self::UnknownAuthority
+            }
+            rustls::Error::InvalidCertificate(error) => Self::Refused(error.clone()),
+            rustls::Error::AlertReceived(AlertDescription::UnknownCA | AlertDescription::DecryptError) => {
+                Self::UnknownThere
+            }
+            rustls::Error::AlertReceived(alert) => Self::RefusedThere(*alert),
+            error => Self::Other(error.clone()),
+        })
+    }
+}
+
+/// Lets the other side read why it is refused: a socket that is closed with bytes unread is reset,
+/// and what was sent last may be lost with it.
+async fn part(mut socket: TcpStream, error: io::Error) -> io::Error {
+    // It may be gone already.
+    let _ = socket.shutdown().await;
+    let _ = tokio::time::timeout(FAREWELL, tokio::io::copy(&mut socket, &mut tokio::io::sink())).await;
+    error
+}
+
+/// A file that is configured, and what it holds.
+struct Source<'a> {
+    key: &'static str,
+    path: &'a Path,
+    contents: Vec<u8>,
+}
+
+impl<'a> Source<'a> {
+    fn of(key: &'static str, path: &'a Option<PathBuf>) -> Result<Self, TlsError> {
+        let path = path.as_deref().ok_or(TlsError::Incomplete(key))?;
+        let failed = |error| TlsError::Read {
+            key,
+            path: path.to_owned(),
+            error,
+        };
+        let contents = disk::read(path, MOST_BYTES).map_err(failed)?;
+        let contents = contents.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+        Ok(Self { key, path, contents })
+    }
+
+    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.contents).collect();
+        match found {
+            Ok(found) if !found.is_empty() => Ok(found),
+            Ok(_) => Err(self.without("certificate", pem::Error::NoItemsFound)),
+            Err(error) => Err(self.without("certificate", error)),
+        }
+    }
+
+    fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
+        let found = PrivateKeyDer::from_pem_slice(&self.contents);
+        found.map_err(|error| self.without("private key without a password", error))
+    }
+
+    fn without(&self, what: &'static str, error: pem::Error) -> TlsError {
+        TlsError::Empty {
+            key: self.key,
+            what,
+            path: self.path.to_owned(),
+            error,
+        }
+    }
+}
+
+/// Checks everything about the certificate of a node that was dialled but for which name it was
+/// made.
+#[derive(Debug)]
+struct AnyName {
+    authorities: Arc<RootCertStore>,
+    algorithms: WebPkiSupportedAlgorithms,
+}
+
+impl AnyName {
+    fn of(authorities: Arc<RootCertStore>, provider: &CryptoProvider) -> Self {
+        Self {
+            authorities,
+            algorithms: provider.signature_verification_algorithms,
+        }
+    }
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let certificate = ParsedCertificate::try_from(certificate)?;
+        let algorithms = self.algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&certificate, &self.authorities, intermediates, now, algorithms)?;
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        crypto::verify_tls12_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        crypto::verify_tls13_signature(message, certificate, signature, &self.algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.algorithms.supported_schemes()
+    }
+}
