@@ -152,10 +152,7 @@ impl RaftJournals {
         let receiver = self.0.groups.read().get(&group).cloned();
         match receiver {
             Some(receiver) => receiver.receive(request),
-            None => {
-                let refused = Response::Refused(format!("group {group} is not on this node")).encode();
-                Box::pin(std::future::ready(refused))
-            }
+            None => Box::pin(std::future::ready(Response::Absent.encode())),
         }
     }
 
