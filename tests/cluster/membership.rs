@@ -79,6 +79,8 @@ async fn the_log_says_once_that_a_node_is_lost_and_once_that_it_is_back() {
     );
     cluster.start(3);
     cluster.all_ready().await;
+    // The log is written a little later than what it tells of.
+    until("the log is written", || lines(&cluster).len() > 2).await;
     let told = lines(&cluster);
     let back = [
         "[info] a node was restarted node=rabbit@n3",
