@@ -327,6 +327,8 @@ impl Opened {
         self.broker.hand_over().await;
         for task in self.running {
             task.abort();
+            // The error is that it was aborted. It holds the broker until then.
+            let _ = task.await;
         }
         if let Some(links) = self.broker.links() {
             links.stop().await;

@@ -185,6 +185,8 @@ impl Broker {
                 Ok(()) => Response::Forgotten,
                 Err(_) => Response::NoMajority,
             },
+            // It is about to begin a cluster, or to find one.
+            Request::Join { .. } if !self.belongs() => Response::NotLeader,
             Request::Join { node, name, address } => match self.admit(node, &name, &address).await {
                 Ok(cluster) => Response::Joined(cluster.0),
                 Err(text) => Response::Refused {

@@ -344,7 +344,6 @@ impl Broker {
                     self.on_node_up(node);
                 }
                 Ok(Event::Suspect { node, why }) => {
-                    tracing::warn!(%node, ?why, "a node does not answer");
                     self.elections.on_suspect(node, why != Suspicion::Silence);
                     self.on_node_suspect(node, why);
                 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use rustc_hash::FxHashMap;
 
 use super::consumer::ConsumerKey;
-use super::peers::PeerOut;
+use super::peers::Line;
 use crate::cluster::rpc::Origin;
 use crate::queue::record::ProducerId;
 use crate::queue::{ConsumerId, Slot};
@@ -23,7 +23,7 @@ pub const WINDOW: u64 = 1024 * 1024;
 pub struct Guest {
     pub key: ConsumerKey,
     pub tag: String,
-    pub out: Arc<PeerOut>,
+    pub out: Arc<Line>,
     /// Bytes sent that the other node has not passed on yet.
     pub on_the_way: AtomicU64,
     /// Whether its node has attached itself over the link as it is now.

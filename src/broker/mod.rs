@@ -265,8 +265,7 @@ impl Broker {
     /// # Errors
     /// When the store failed.
     pub async fn synced(&self) -> Result<(), StoreError> {
-        let position = self.store.batch(OwnerId::CATALOGUE).commit();
-        self.store.synced(position).await
+        self.store.synced(self.store.end()).await
     }
 
     /// Whether that is the user's password.

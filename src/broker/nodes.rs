@@ -45,8 +45,7 @@ impl Nodes {
 
     /// The links stand from now on.
     pub fn join(&self, cluster: Cluster) {
-        let journals = self.journals.clone();
-        self.links.start(cluster.clone(), move || Some(journals.clone()));
+        self.links.start(cluster.clone(), self.journals.downgrade());
         // A node starts once.
         let _ = self.cluster.set(cluster);
     }

@@ -24,7 +24,7 @@ use crate::journal::raft::{Election, GroupError, GroupId, GroupSpec, Ledgers, Op
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::queue;
-use crate::store::{LedgerEntry, Lsn, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
+use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
 use crate::types::{NodeId, QueueId};
 
 /// Why a node cannot start.
@@ -307,11 +307,6 @@ impl Owners for Journal {
         if let Some(queue) = broker.queue_by_id(QueueId(owner.0)) {
             queue.with(&broker, |machine, now, sink| machine.durable(now, up_to_seq, sink));
         }
-    }
-
-    /// The catalogue is an owner like any other, by its Raft group.
-    fn catalogue(&self) -> (Lsn, Vec<u8>) {
-        Default::default()
     }
 
     fn failed(&self, error: &StoreError) {

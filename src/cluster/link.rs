@@ -100,6 +100,10 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
             drop(permit);
             match result {
                 Ok(Ok(())) => {}
+                // It has found out that there is a connection already, or only looked who listens.
+                Ok(Err(error)) if error.may_pass() => {
+                    tracing::debug!(%from, %error, "a connection of another node came to nothing")
+                }
                 Ok(Err(error)) => tracing::warn!(%from, %error, "a connection of another node is refused"),
                 Err(_) => tracing::warn!(%from, "a connection of another node did not introduce itself in time"),
             }
@@ -333,7 +337,8 @@ async fn keep_dialling(shared: &Arc<Shared>, id: NodeId, class: Class) {
     let (peer, _) = shared.links.peer(id);
     let mut current = peer.watch(class);
     let mut backoff = Backoff::new();
-    let mut told = Told::default();
+    // One class tells for all.
+    let mut told = Told::new(class == Class::Control && current.borrow().is_none());
     let preferred = shared.us < id;
     let mut hopeless = false;
     // An error is the links dropped.
@@ -350,6 +355,7 @@ async fn keep_dialling(shared: &Arc<Shared>, id: NodeId, class: Class) {
             () = tokio::time::sleep(wait) => {}
             _ = current.wait_for(Option::is_some) => {
                 backoff = Backoff::new();
+                told = Told::new(false);
                 hopeless = false;
                 continue;
             }
@@ -358,7 +364,7 @@ async fn keep_dialling(shared: &Arc<Shared>, id: NodeId, class: Class) {
             match dial(shared, address, class).await {
                 Ok(Dialled::Linked(found)) if found == id => {
                     backoff = Backoff::new();
-                    told = Told::default();
+                    told = Told::new(false);
                     hopeless = false;
                     break;
                 }
@@ -391,7 +397,7 @@ pub(super) async fn seek(shared: Arc<Shared>, address: String) {
 
 async fn keep_seeking(shared: &Arc<Shared>, address: &str) {
     let mut backoff = Backoff::new();
-    let mut told = Told::default();
+    let mut told = Told::new(true);
     loop {
         let mut hopeless = false;
         match dial(shared, address, Class::Control).await {
@@ -406,7 +412,7 @@ async fn keep_seeking(shared: &Arc<Shared>, address: &str) {
                 // An error is the peer dropped, which is a loss as well.
                 let _ = current.wait_for(Option::is_none).await;
                 backoff = Backoff::slow();
-                told = Told::default();
+                told = Told::new(false);
             }
             Err(error) => {
                 told.failed(address, &error);
@@ -430,20 +436,28 @@ impl DialError {
 }
 
 /// What was logged of an address, so that it is logged once and not every second.
-#[derive(Default)]
-struct Told(Option<String>);
+struct Told {
+    last: Option<String>,
+    /// Whether it is news that a node cannot be reached. Of one that was connected it is told when
+    /// it is lost.
+    is_news: bool,
+}
 
 impl Told {
+    fn new(is_news: bool) -> Self {
+        Self { last: None, is_news }
+    }
+
     fn failed(&mut self, address: &str, error: &DialError) {
         let text = format!("{address}: {error}");
-        if self.0.as_ref() == Some(&text) {
+        if self.last.as_ref() == Some(&text) {
             return;
         }
-        if error.may_pass() {
-            tracing::info!(address, %error, "a node cannot be reached");
-        } else {
-            tracing::warn!(address, %error, "a node does not connect with this one");
+        match (error.may_pass(), self.is_news) {
+            (true, true) => tracing::info!(address, %error, "a node cannot be reached"),
+            (true, false) => tracing::debug!(address, %error, "a node cannot be reached"),
+            (false, _) => tracing::warn!(address, %error, "a node does not connect with this one"),
         }
-        self.0 = Some(text);
+        self.last = Some(text);
     }
 }

@@ -15,6 +15,7 @@ mod frame;
 pub mod handshake;
 pub mod hello;
 pub mod identity;
+pub mod line;
 mod link;
 mod links;
 pub mod liveness;
@@ -28,7 +29,7 @@ mod shared;
 pub mod tls;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::io;
 use std::path::Path;
@@ -265,6 +266,11 @@ impl Cluster {
     /// This node belongs to a cluster now; connections made from here on are refused by others.
     pub fn belong_to(&self, cluster: Option<ClusterId>) {
         self.0.introduction.write().cluster = cluster;
+    }
+
+    /// Waits until this node's links are told to end.
+    pub async fn stopped(&self) {
+        self.0.stopped().await;
     }
 
     /// Ends everything, and lets the others know that this is in order.

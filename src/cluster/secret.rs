@@ -17,6 +17,7 @@ use crate::config::Cluster;
 
 /// Name of the file in the data directory: RabbitMQ's, so that one that was mounted there counts.
 const FILE: &str = ".erlang.cookie";
+const PUBLIC: &str = "the file with the cluster's secret can be read by everyone";
 /// The largest secret, in bytes.
 const MOST_BYTES: u64 = 4096;
 
@@ -46,13 +47,21 @@ impl SharedSecret {
                 path: path.clone(),
                 error: io::ErrorKind::NotFound.into(),
             };
-            return Self::read(path)?.ok_or_else(missing);
+            let (secret, is_public) = Self::read(path)?.ok_or_else(missing)?;
+            if is_public {
+                // Whoever mounted it says who reads it: with Kubernetes that is often everyone.
+                tracing::debug!(file = %path.display(), "{PUBLIC}");
+            }
+            return Ok(secret);
         }
         if let Some(secret) = config.secret.as_ref().filter(|secret| !secret.reveal().is_empty()) {
             return Ok(Self::from(secret.reveal()));
         }
         let path = directory.join(FILE);
-        if let Some(secret) = Self::read(&path)? {
+        if let Some((secret, is_public)) = Self::read(&path)? {
+            if is_public {
+                tracing::warn!(file = %path.display(), "{PUBLIC}");
+            }
             return Ok(secret);
         }
         let mut bytes = [0; 24];
@@ -62,8 +71,9 @@ impl SharedSecret {
         Ok(Self::from(text.as_str()))
     }
 
-    /// What a file holds, without the line's end that editors leave; `None` if it is not there.
-    fn read(path: &Path) -> Result<Option<Self>, SecretError> {
+    /// What a file holds, without the line's end that editors leave, and whether everyone may read
+    /// it; `None` if it is not there.
+    fn read(path: &Path) -> Result<Option<(Self, bool)>, SecretError> {
         let failed = |error| SecretError::Read {
             path: path.to_owned(),
             error,
@@ -76,11 +86,7 @@ impl SharedSecret {
             return Err(SecretError::Empty { path: path.to_owned() });
         }
         let mode = std::fs::metadata(path).map_err(failed)?.permissions().mode();
-        if mode & 0o007 != 0 {
-            // Told and not refused: a secret that Kubernetes mounts is often readable by all.
-            tracing::warn!(file = %path.display(), "the file with the cluster's secret can be read by everyone");
-        }
-        Ok(Some(Self(secret.to_vec())))
+        Ok(Some((Self(secret.to_vec()), mode & 0o007 != 0)))
     }
 
     /// A keyed hash that only who knows the secret can make or check.

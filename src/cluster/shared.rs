@@ -70,10 +70,10 @@ impl Shared {
         let who = &connection.peer.who;
         // All of it at once: whoever forgets the peer meanwhile undoes all of it.
         self.links.place(connection, &self.settings.timing, || {
+            self.learn(who.id, &who.name, &[&who.address, dialled.unwrap_or_default()]);
             if connection.peer.class == Class::Control {
                 self.tell(|liveness, events| liveness.on_linked(&connection.origin, Instant::now(), events));
             }
-            self.learn(who.id, &who.name, &[&who.address, dialled.unwrap_or_default()]);
             self.keep(who.id);
         })?;
         tracing::debug!(peer = %who.name, id = %who.id, class = ?connection.peer.class, "linked");
@@ -102,6 +102,12 @@ impl Shared {
     pub(super) fn addresses(&self, id: NodeId) -> Vec<String> {
         let book = self.book.lock();
         book.get(id).map(|known| known.addresses.clone()).unwrap_or_default()
+    }
+
+    /// What a node called itself last; its id where that is not known.
+    fn name_of(&self, id: NodeId) -> String {
+        let book = self.book.lock();
+        book.get(id).map_or_else(|| id.to_string(), |known| known.name.clone())
     }
 
     /// A node was reached at an address.
@@ -149,9 +155,11 @@ impl Shared {
         let result = step(&mut liveness, &mut events);
         for event in events {
             match event {
-                Event::Up { node, .. } => tracing::info!(%node, "a node is up"),
-                Event::Restarted { node, .. } => tracing::info!(%node, "a node was restarted"),
-                Event::Suspect { node, why } => tracing::warn!(%node, ?why, "a node is suspected"),
+                Event::Up { node, .. } => tracing::info!(node = self.name_of(node), "a node is up"),
+                Event::Restarted { node, .. } => tracing::info!(node = self.name_of(node), "a node was restarted"),
+                Event::Suspect { node, why } => {
+                    tracing::warn!(node = self.name_of(node), ?why, "a node is suspected");
+                }
             }
             // Nobody may have subscribed.
             let _ = self.events.send(event);

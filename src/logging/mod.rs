@@ -84,11 +84,17 @@ const CATEGORY_TARGETS: [(LogCategory, &[&str]); 4] = [
 ];
 
 /// What one output shows: a line must be important enough for its category and for the output.
-/// Other people's crates are heard from warnings upwards only.
+/// Other people's crates are heard from warnings upwards only, openraft from errors: it warns of
+/// every request that a node does not answer, and the links tell once when they lose a node.
 fn targets(logging: &Logging, output: Option<Level>) -> Targets {
     let least = |level: Level| filter(output.map_or(level, |output| output.max(level)));
+    let raft = match logging.level {
+        Level::Debug => LevelFilter::WARN,
+        _ => LevelFilter::ERROR,
+    };
     let mut targets = Targets::new()
         .with_default(least(logging.level).min(LevelFilter::WARN))
+        .with_target("openraft", least(logging.level).min(raft))
         .with_target("warren", least(logging.level));
     for (category, parts) in CATEGORY_TARGETS {
         if let Some(level) = logging.categories.get(&category) {
@@ -177,6 +183,27 @@ mod tests {
         });
         assert_eq!(lines.len(), 3, "{lines:#?}");
         assert!(lines.iter().all(|line| line.ends_with("shown")), "{lines:#?}");
+    }
+
+    #[test]
+    fn raft_warns_only_whom_it_is_asked_to_warn() {
+        let category = |level| [(LogCategory::Raft, level)].into_iter().collect();
+        let mut debug = quiet();
+        debug.level = Level::Debug;
+        let mut chosen = quiet();
+        chosen.categories = category(Level::Warning);
+        for (logging, shown) in [
+            (quiet(), &["broken"][..]),
+            (debug, &["unanswered", "broken"]),
+            (chosen, &["unanswered", "broken"]),
+        ] {
+            let lines = logged(&logging, || {
+                tracing::warn!(target: "openraft::replication", "unanswered");
+                tracing::error!(target: "openraft::core::raft_core", "broken");
+            });
+            let texts = lines.iter().map(|line| line.rsplit(' ').next().unwrap_or_default());
+            assert_eq!(texts.collect::<Vec<_>>(), shown, "{logging:?}");
+        }
     }
 
     #[test]

@@ -205,6 +205,15 @@ impl Identity {
 pub struct Fields(pub Map<String, Value>);
 
 impl Fields {
+    /// The fields of an object, for tests.
+    #[cfg(test)]
+    pub fn of(value: Value) -> Self {
+        match value {
+            Value::Object(fields) => Self(fields),
+            _ => panic!("an object"),
+        }
+    }
+
     /// All these fields are there.
     ///
     /// # Errors
@@ -289,16 +298,9 @@ const DOUBLY_ENCODED: &str =
 mod tests {
     use super::*;
 
-    fn fields(value: Value) -> Fields {
-        match value {
-            Value::Object(fields) => Fields(fields),
-            _ => panic!("an object"),
-        }
-    }
-
     #[test]
     fn values_are_taken_as_text_too() {
-        let fields = fields(json!({"a": "true", "b": "maybe", "n": "12", "x": "x", "none": null}));
+        let fields = Fields::of(json!({"a": "true", "b": "maybe", "n": "12", "x": "x", "none": null}));
         assert_eq!(fields.boolean("a", false), Ok(true));
         assert_eq!(
             fields.boolean("b", false),

@@ -293,13 +293,6 @@ mod tests {
     use super::*;
     use crate::types::MessageParts;
 
-    fn fields(value: Value) -> Fields {
-        match value {
-            Value::Object(fields) => Fields(fields),
-            _ => panic!("an object"),
-        }
-    }
-
     fn message(properties: &Properties, body: &[u8]) -> Message {
         let parts = MessageParts {
             exchange: b"e",
@@ -314,7 +307,7 @@ mod tests {
     fn properties_come_back_as_they_were_given() {
         let given =
             json!({"delivery_mode": 2, "headers": {"a": 1, "b": "x"}, "content_type": "text/plain", "type": "t"});
-        let properties = properties(&fields(json!({"properties": given}))).expect("good properties");
+        let properties = properties(&Fields::of(json!({"properties": given}))).expect("good properties");
         let view = properties_view(&message(&properties, b""));
         assert_eq!(view["headers"], json!({"a": 1, "b": "x"}));
         assert_eq!(view["delivery_mode"], 2);
@@ -325,7 +318,7 @@ mod tests {
 
     #[test]
     fn properties_of_the_wrong_kind_are_refused() {
-        let refused = |given: Value| properties(&fields(json!({"properties": given}))).expect_err("refused");
+        let refused = |given: Value| properties(&Fields::of(json!({"properties": given}))).expect_err("refused");
         assert_eq!(
             refused(json!({"priority": "high"})),
             Failure::Bad(json!(["not_int", "priority"]))
@@ -338,7 +331,7 @@ mod tests {
             refused(json!({"headers": {"n": null}})),
             Failure::bad("null_not_allowed")
         );
-        assert!(properties(&fields(json!({"properties": {"nonsense": 1}}))).is_ok());
+        assert!(properties(&Fields::of(json!({"properties": {"nonsense": 1}}))).is_ok());
     }
 
     #[test]
@@ -360,7 +353,7 @@ mod tests {
 
     #[test]
     fn a_fetch_says_what_is_wrong_with_it() {
-        let refused = |value| Wish::of(&fields(value)).err().expect("refused");
+        let refused = |value| Wish::of(&Fields::of(value)).err().expect("refused");
         assert_eq!(
             refused(json!({"count": 1, "requeue": true, "encoding": "auto"})),
             Failure::keys_missing(&["ackmode"])

@@ -205,16 +205,9 @@ async fn bulk_delete(call: Call) -> Answered {
 mod tests {
     use super::*;
 
-    fn fields(value: Value) -> Fields {
-        match value {
-            Value::Object(fields) => Fields(fields),
-            _ => panic!("an object"),
-        }
-    }
-
     #[test]
     fn tags_come_as_text_or_list() {
-        let read = |value| tags(&fields(value));
+        let read = |value| tags(&Fields::of(value));
         let texts = |tags: &[&str]| Ok(tags.iter().map(|tag| (*tag).to_owned()).collect());
         assert_eq!(read(json!({"tags": ""})), texts(&[]));
         assert_eq!(
@@ -229,15 +222,15 @@ mod tests {
     #[test]
     fn passwords_come_plain_or_hashed() {
         let auth = Auth::default();
-        let plain = password(&auth, &fields(json!({"password": "secret"}))).expect("a password");
+        let plain = password(&auth, &Fields::of(json!({"password": "secret"}))).expect("a password");
         assert!(plain.matches(b"secret"));
         let hash = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
-        let hashed = password(&auth, &fields(json!({"password_hash": hash}))).expect("a hash");
+        let hashed = password(&auth, &Fields::of(json!({"password_hash": hash}))).expect("a hash");
         assert!(hashed.matches(b"test12"));
-        let nobody = password(&auth, &fields(json!({"password_hash": ""}))).expect("no password");
+        let nobody = password(&auth, &Fields::of(json!({"password_hash": ""}))).expect("no password");
         assert!(!nobody.matches(b""));
         assert_eq!(
-            password(&auth, &fields(json!({"password_hash": "***"}))),
+            password(&auth, &Fields::of(json!({"password_hash": "***"}))),
             Err(Failure::Bad(json!(["not_base64", "***"])))
         );
     }
@@ -247,12 +240,12 @@ mod tests {
         let mut auth = Auth::default();
         auth.password_rule.check = PasswordCheck::MinLength;
         assert_eq!(
-            password(&auth, &fields(json!({"password": "short"}))),
+            password(&auth, &Fields::of(json!({"password": "short"}))),
             Err(Failure::bad("minimum required password length: 8"))
         );
         auth.password_rule.check = PasswordCheck::Regexp;
         auth.password_rule.regexp = Some("^[a-z]+$".into());
-        assert!(password(&auth, &fields(json!({"password": "short"}))).is_ok());
-        assert!(password(&auth, &fields(json!({"password": "S"}))).is_err());
+        assert!(password(&auth, &Fields::of(json!({"password": "short"}))).is_ok());
+        assert!(password(&auth, &Fields::of(json!({"password": "S"}))).is_err());
     }
 }

@@ -84,19 +84,8 @@ fn build_kind<Q: Clone + Eq + Hash + Send + Sync + 'static>(
         ExchangeKind::ConsistentHash => Box::new(consistent_hash::ConsistentHash::new(arguments)),
         ExchangeKind::Random | ExchangeKind::LocalRandom => Box::new(random::Random::new()),
         ExchangeKind::ModulusHash => Box::new(modulus_hash::ModulusHash::new()),
-        ExchangeKind::DelayedMessage => build_kind(delayed_kind(arguments), &FieldTable::new()),
+        ExchangeKind::DelayedMessage => build_kind(ExchangeKind::delayed(arguments), &FieldTable::new()),
     }
-}
-
-/// The type an `x-delayed-message` exchange routes by when the delay is over.
-fn delayed_kind(arguments: &FieldTable) -> ExchangeKind {
-    let named = arguments
-        .get("x-delayed-type")
-        .and_then(|value| value.as_str())
-        .and_then(ExchangeKind::named);
-    named
-        .filter(|kind| *kind != ExchangeKind::DelayedMessage)
-        .unwrap_or(ExchangeKind::Direct)
 }
 
 /// Targets with the number of bindings that lead to each.

@@ -101,18 +101,9 @@ impl<Q: Clone + Eq + Send + Sync> ExchangeType<Q> for HeadersExchange<Q> {
 mod tests {
     use super::*;
 
-    fn table(entries: &[(&str, FieldValue)]) -> FieldTable {
-        FieldTable(
-            entries
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect(),
-        )
-    }
-
     fn accepts(wanted: &[(&str, FieldValue)], headers: &[(&str, FieldValue)]) -> bool {
-        let wanted = table(wanted);
-        Matching::of(&wanted).accepts(&wanted, &table(headers))
+        let wanted = FieldTable::of(wanted);
+        Matching::of(&wanted).accepts(&wanted, &FieldTable::of(headers))
     }
 
     fn x_match(text: &str) -> (&'static str, FieldValue) {

@@ -125,15 +125,6 @@ mod tests {
     use super::*;
     use crate::types::NodeId;
 
-    fn table(entries: &[(&str, FieldValue)]) -> FieldTable {
-        FieldTable(
-            entries
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), value.clone()))
-                .collect(),
-        )
-    }
-
     fn existing(queue_type: QueueType, entries: &[(&str, FieldValue)]) -> QueueSpec {
         QueueSpec {
             id: crate::types::QueueId(1),
@@ -146,7 +137,7 @@ mod tests {
             home: NodeId::default(),
             members: Vec::new(),
             generations: 0,
-            arguments: table(entries),
+            arguments: FieldTable::of(entries),
             user: "guest".into(),
         }
     }
@@ -162,7 +153,7 @@ mod tests {
     }
 
     fn difference(old: &[(&str, FieldValue)], new: &[(&str, FieldValue)]) -> Option<String> {
-        queue(&existing(QueueType::Classic, old), &again(&table(new)))
+        queue(&existing(QueueType::Classic, old), &again(&FieldTable::of(new)))
             .err()
             .map(|error| error.to_string())
     }
@@ -222,7 +213,7 @@ mod tests {
             ("x-max-priority", FieldValue::I32(5)),
             ("x-expires", FieldValue::I32(5)),
         ];
-        let arguments = table(&classic);
+        let arguments = FieldTable::of(&classic);
         let strict = again(&arguments);
         assert_eq!(
             queue(&quorum, &strict).map_err(|error| error.to_string()),
@@ -281,7 +272,7 @@ mod tests {
             auto_delete: false,
             internal: false,
             home: NodeId::default(),
-            arguments: table(&[("alternate-exchange", FieldValue::text("amq.fanout"))]),
+            arguments: FieldTable::of(&[("alternate-exchange", FieldValue::text("amq.fanout"))]),
             user: "guest".into(),
         };
         let same = ExchangeAgain {
@@ -318,7 +309,7 @@ mod tests {
             text(&ExchangeAgain { internal: true, ..same }),
             expected("internal", "received 'true' but current is 'false'")
         );
-        let other = table(&[
+        let other = FieldTable::of(&[
             ("alternate-exchange", FieldValue::text("amq.topic")),
             ("x-foo", FieldValue::I32(1)),
         ]);

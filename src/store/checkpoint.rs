@@ -5,7 +5,7 @@
 //!             rest; what only these segments say of marks and counts is said again at the end
 //! sync        of the log, so that fjall is never ahead of it
 //! bodies      into the current epoch
-//! ledger      rows, tombstones and the catalogue's snapshot, all at once
+//! ledger      rows and tombstones, all at once
 //! moved       under the lock: what still lives is at rest now; what died on the way is buried
 //! retire      the segments, oldest first, each durably before the next
 //! ```
@@ -21,9 +21,9 @@ use super::files::{CHUNK, Window};
 use super::frame::{self, HEADER, Header, Kind, PUT_HEAD};
 use super::index::{Place, Restate, Run};
 use super::replay::next_record;
-use super::rest::{Changes, Entries};
+use super::rest::Entries;
 use super::wal::{Before, Log};
-use super::{Inner, Keep, Lsn, OwnerId, Owners, StoreError};
+use super::{Inner, Keep, Lsn, OwnerId, StoreError};
 
 /// What one round is going to do.
 #[derive(Debug, Default)]
@@ -33,7 +33,6 @@ pub(super) struct Plan {
     /// An epoch to be written anew into the current one; never together with victims.
     rewrite: Option<Source>,
     dead: Vec<Run>,
-    catalogue: Option<(Lsn, Vec<u8>)>,
     emptied: Vec<u32>,
     /// To be synced before the plan is carried out.
     pub barrier: Lsn,
@@ -60,9 +59,9 @@ struct Found {
 impl Inner {
     /// Does what there is to do until there is nothing more. `quiet` says that time has passed
     /// since it last was said, so that epochs nobody reads from may be rewritten.
-    pub(super) fn checkpoint(&self, owners: &dyn Owners, mut quiet: bool) -> Result<(), StoreError> {
+    pub(super) fn checkpoint(&self, mut quiet: bool) -> Result<(), StoreError> {
         while !self.stopping.load(Ordering::Acquire)
-            && let Some(plan) = self.plan(owners, quiet)?
+            && let Some(plan) = self.plan(quiet)?
         {
             self.wal.wait_synced(plan.barrier)?;
             self.carry_out(&plan)?;
@@ -72,37 +71,10 @@ impl Inner {
     }
 
     /// Decides on a round; `None` when there is nothing to do.
-    pub(super) fn plan(&self, owners: &dyn Owners, quiet: bool) -> Result<Option<Plan>, StoreError> {
-        let (mut victims, commands) = {
-            let log = self.wal.lock();
-            log.check()?;
-            let victims = self.victims(&log);
-            let commands = victims
-                .iter()
-                .filter_map(|victim| log.index.segments.get(victim)?.last_command)
-                .max();
-            (victims, commands)
-        };
-        // Asked without the log's lock: whoever changes the catalogue holds its lock around ours.
-        let mut catalogue = None;
-        if commands.is_some_and(|last| last > *self.catalogue_at_rest.lock()) {
-            let (lsn, snapshot) = owners.catalogue();
-            if commands.is_some_and(|last| lsn < last) {
-                // A command is written and not applied yet: its segment stays for now.
-                let log = self.wal.lock();
-                let stays = victims.iter().position(|victim| {
-                    log.index
-                        .segments
-                        .get(victim)
-                        .is_some_and(|segment| segment.last_command > Some(lsn))
-                });
-                victims.truncate(stays.unwrap_or(victims.len()));
-            }
-            catalogue = (!victims.is_empty()).then_some((lsn, snapshot));
-        }
-
+    pub(super) fn plan(&self, quiet: bool) -> Result<Option<Plan>, StoreError> {
         let mut log = self.wal.lock();
         log.check()?;
+        let victims = self.victims(&log);
         let rewrite = if quiet && victims.is_empty() {
             log.index.worth_rewriting()
         } else {
@@ -132,7 +104,6 @@ impl Inner {
             victims,
             rewrite,
             dead: log.index.take_dead(),
-            catalogue,
             emptied,
             barrier: log.pending.end(),
         };
@@ -155,14 +126,10 @@ impl Inner {
             None if found.is_empty() => Entries::None,
             None => Entries::Into { not: None },
         };
-        if entries != Entries::None || !plan.dead.is_empty() || plan.catalogue.is_some() {
-            let changes = Changes {
-                dead: &plan.dead,
-                catalogue: plan.catalogue.clone(),
-                entries,
-            };
+        if entries != Entries::None || !plan.dead.is_empty() {
             epoch = Some(self.rest.change(
-                &changes,
+                &plan.dead,
+                entries,
                 |change| match &plan.rewrite {
                     Some(from) => self.rest.each_entry(from.number, &from.living, |row, body| {
                         written.add(row.owner, row.seq);
@@ -195,9 +162,6 @@ impl Inner {
 
     /// Writes down where things are now.
     fn settle(&self, plan: &Plan, epoch: Option<u32>, written: &[Run]) {
-        if let Some((lsn, _)) = plan.catalogue {
-            *self.catalogue_at_rest.lock() = lsn;
-        }
         let mut log = self.wal.lock();
         if let Some(epoch) = epoch {
             log.index.moved(written, epoch, |place| match place {

@@ -18,8 +18,8 @@ use super::{Keep, OwnerId};
 pub(super) const HEADER: usize = 24;
 /// Bytes of a put's payload before the body: seq and meta.
 pub(super) const PUT_HEAD: usize = 32;
-/// Version of what the records mean.
-const VERSION: u8 = 1;
+/// Version of the data directory's layout and of what the records mean.
+pub(super) const VERSION: u8 = 2;
 
 /// What a record says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,16 +39,14 @@ pub(super) enum Kind {
     State = 6,
     /// Everything of the owner before this is no more.
     Forget = 7,
-    /// A command to the catalogue.
-    Command = 8,
     /// position u64: everything before it was synced when this was written.
-    Synced = 9,
+    Synced = 8,
     /// Nothing follows in this segment.
-    End = 10,
+    End = 9,
     /// The store was stopped in order here.
-    Clean = 11,
+    Clean = 10,
     /// number u64 of the segment before, 0 for none: the first record of a segment.
-    Begin = 12,
+    Begin = 11,
 }
 
 impl Kind {
@@ -61,11 +59,10 @@ impl Kind {
             5 => Self::Mark,
             6 => Self::State,
             7 => Self::Forget,
-            8 => Self::Command,
-            9 => Self::Synced,
-            10 => Self::End,
-            11 => Self::Clean,
-            12 => Self::Begin,
+            8 => Self::Synced,
+            9 => Self::End,
+            10 => Self::Clean,
+            11 => Self::Begin,
             _ => return None,
         })
     }

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use rustc_hash::FxHashMap;
 
 use super::ranges::RangeMap;
-use super::{Keep, Lsn, OwnerId};
+use super::{Keep, OwnerId};
 
 /// Where an entry's bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,8 +90,6 @@ pub(super) struct Segment {
     pub live: u64,
     /// For every owner with entries here, the range they lie in.
     spans: FxHashMap<OwnerId, (u64, u64)>,
-    /// End of the last catalogue command here.
-    pub last_command: Option<Lsn>,
 }
 
 /// What an epoch at rest holds.
@@ -266,11 +264,6 @@ impl Index {
     pub fn forget(&mut self, owner: OwnerId) {
         self.remove(owner, 0, u64::MAX);
         self.owners.remove(&owner);
-    }
-
-    /// A catalogue command ends here.
-    pub fn command(&mut self, end: Lsn) {
-        self.segments.entry(end.segment()).or_default().last_command = Some(end);
     }
 
     pub fn place(&self, owner: OwnerId, seq: u64) -> Option<Place> {

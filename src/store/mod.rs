@@ -1,8 +1,7 @@
 //! What survives: the write-ahead log, and fjall behind our own words.
 //!
 //! The store knows nothing of queues. It keeps numbered entries for *owners*: put once, read back
-//! by number, removed; with a delivery count, and a small mark per owner. Owner 0 is the
-//! catalogue, which has commands and a snapshot instead.
+//! by number, removed; with a delivery count, and a small mark per owner.
 //!
 //! ```text
 //! batch ──encodes──→ pending ──writer: write, fdatasync──→ segments ──checkpoint──→ fjall
@@ -43,19 +42,20 @@ use parking_lot::Mutex;
 pub use batch::Batch;
 pub use files::{Directory, Files, LogFile};
 
+use frame::VERSION;
 use pending::Pending;
 use replay::Source;
 use rest::Rest;
 use segments::Segments;
 use wal::{Before, Wal};
 
-/// Whose entries they are. Never used again after [`Store::forget`].
+/// Whose entries they are. Never used again after [`Store::forget`], and not 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct OwnerId(pub u64);
 
 impl OwnerId {
-    /// The catalogue.
-    pub const CATALOGUE: Self = Self(0);
+    /// Nobody: what the log says of itself.
+    const LOG: Self = Self(0);
 }
 
 /// Where an entry was put: needed to read it, to be kept with it, opaque.
@@ -96,10 +96,6 @@ pub struct Lsn(u64);
 impl Lsn {
     fn at(segment: u32, offset: u64) -> Self {
         Self(u64::from(segment) << 32 | offset)
-    }
-
-    fn segment(self) -> u32 {
-        (self.0 >> 32) as u32
     }
 }
 
@@ -142,8 +138,6 @@ pub trait Owners: Send + Sync {
     /// Every durable entry of `owner` up to `up_to_seq` survives a crash. At most once per owner
     /// and sync.
     fn durable(&self, owner: OwnerId, up_to_seq: u64);
-    /// The whole catalogue, and the position of the last command applied to it.
-    fn catalogue(&self) -> (Lsn, Vec<u8>);
     /// The store takes no more writes, and nothing that was not reported durable will be.
     fn failed(&self, error: &StoreError);
 }
@@ -151,14 +145,6 @@ pub trait Owners: Send + Sync {
 /// What survived.
 #[derive(Debug, Default)]
 pub struct Recovered {
-    /// The catalogue's last snapshot, and
-    pub catalogue: Option<Vec<u8>>,
-    /// the commands after it.
-    pub commands: Vec<Vec<u8>>,
-    /// The position that snapshot and commands together stand for.
-    pub catalogue_lsn: Lsn,
-    /// Commands to the catalogue are damaged.
-    pub catalogue_damaged: bool,
     /// Owners that are in the log or at rest, also those that their user no longer knows (it
     /// should forget them).
     pub owners: HashMap<OwnerId, OwnerLedger>,
@@ -200,8 +186,12 @@ pub enum StoreError {
     Io { what: &'static str, error: Arc<io::Error> },
     #[error("the data directory {0} is in use by another process")]
     InUse(String),
-    #[error("the data directory {0} was not written by this program, or by a later version of it")]
+    #[error("the data directory {0} was not written by this program")]
     Format(String),
+    #[error(
+        "the data directory {dir} has format version {found}, and this program reads and writes only version {ours}"
+    )]
+    Version { dir: String, found: u32, ours: u8 },
     #[error("cannot {what}: {error}")]
     Rest { what: &'static str, error: Arc<str> },
     #[error("entry {seq} of owner {owner} cannot be read")]
@@ -246,8 +236,6 @@ struct Inner {
     files: Arc<dyn Files>,
     wal: Wal,
     rest: Rest,
-    /// Position of the catalogue's snapshot at rest.
-    catalogue_at_rest: Mutex<Lsn>,
     threads: Mutex<Vec<(Stage, JoinHandle<()>)>>,
     stopping: AtomicBool,
     /// Held against a second process until stopped.
@@ -277,22 +265,14 @@ impl Store {
         let lock = lock(dir)?;
         let store_id = store_id(dir)?;
         let rest = Rest::at(&dir.join("rest"), options.epoch_bytes)?;
-        let (snapshot_lsn, snapshot) = match rest.catalogue()? {
-            Some((lsn, snapshot)) => (lsn, Some(snapshot)),
-            None => (Lsn::default(), None),
-        };
         let source = Source {
             files: &*files,
             store_id,
             segment_bytes: options.segment_bytes,
         };
-        let mut replayed = replay::replay(&source, &rest, snapshot_lsn)?;
+        let mut replayed = replay::replay(&source, &rest)?;
         let recovered = Recovered {
-            catalogue: snapshot,
             owners: replayed.ledgers(),
-            commands: replayed.commands,
-            catalogue_lsn: replayed.catalogue_lsn,
-            catalogue_damaged: replayed.damaged.contains(&OwnerId::CATALOGUE),
             clean: replayed.clean,
             unknown_damage: replayed.unknown_damage,
         };
@@ -312,7 +292,6 @@ impl Store {
             files,
             wal: Wal::new(segments, pending, index),
             rest,
-            catalogue_at_rest: Mutex::new(snapshot_lsn),
             threads: Mutex::default(),
             stopping: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
@@ -323,15 +302,12 @@ impl Store {
     /// Starts the threads; `owners` is called back from them. Called once.
     pub fn start(&self, owners: Arc<dyn Owners>) {
         let inner = &self.0;
-        let (checkpointing, notifying) = (Arc::clone(&owners), owners);
         inner.spawn(Stage::Segments, "store-segments", |inner| inner.make_segments());
         inner.spawn(Stage::Write, "store-writer", |inner| inner.wal.run_writer());
         inner.spawn(Stage::Notify, "store-notify", move |inner| {
-            inner.wal.notices.run(&*notifying)
+            inner.wal.notices.run(&*owners)
         });
-        inner.spawn(Stage::Checkpoint, "store-checkpoint", move |inner| {
-            inner.run_checkpoints(&*checkpointing)
-        });
+        inner.spawn(Stage::Checkpoint, "store-checkpoint", |inner| inner.run_checkpoints());
     }
 
     /// Begins a batch of records of one owner; waits while the writer is far behind.
@@ -339,18 +315,9 @@ impl Store {
         Batch::begin(&self.0.wal, owner)
     }
 
-    /// Appends a command to the catalogue. Its position is to be given back with the next
-    /// snapshot that has it, and can be waited for with [`Store::synced`].
-    pub fn command(&self, bytes: &[u8]) -> Result<Lsn, StoreError> {
-        let mut log = self.0.wal.lock_with_room();
-        log.check_open()?;
-        let before = Before::of(&log);
-        log.append(frame::Kind::Command, OwnerId::CATALOGUE, &[bytes]);
-        let end = log.pending.end();
-        log.index.command(end);
-        log.pending.sync_to = end;
-        self.0.wal.unlock(log, before);
-        Ok(end)
+    /// The position that covers everything appended so far, for [`Store::synced`].
+    pub fn end(&self) -> Lsn {
+        self.0.wal.lock().end()
     }
 
     /// Waits until everything before this position survives a crash; any number may wait for
@@ -454,13 +421,13 @@ impl Inner {
         }
     }
 
-    fn run_checkpoints(&self, owners: &dyn Owners) {
+    fn run_checkpoints(&self) {
         while !self.stopping.load(Ordering::Acquire) {
             let rang = self.wal.checkpoint_wanted.wait(QUIET);
             if self.stopping.load(Ordering::Acquire) {
                 return;
             }
-            match self.checkpoint(owners, !rang) {
+            match self.checkpoint(!rang) {
                 Ok(()) => {}
                 Err(StoreError::Stopped) => return,
                 Err(error) => return self.wal.fail(error),
@@ -490,10 +457,22 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 fn store_id(dir: &Path) -> Result<u64, StoreError> {
     let path = dir.join("store.format");
     match std::fs::read_to_string(&path) {
-        Ok(text) => text
-            .strip_prefix(FORMAT)
-            .and_then(|id| u64::from_str_radix(id.trim(), 16).ok())
-            .ok_or_else(|| StoreError::Format(dir.display().to_string())),
+        Ok(text) => {
+            let dir = dir.display().to_string();
+            let (version, id) = match text.strip_prefix(FORMAT).and_then(|rest| rest.split_once(' ')) {
+                Some((version, id)) => (version.parse().ok(), u64::from_str_radix(id.trim(), 16).ok()),
+                None => (None, None),
+            };
+            match (version, id) {
+                (Some(found), _) if found != u32::from(VERSION) => Err(StoreError::Version {
+                    dir,
+                    found,
+                    ours: VERSION,
+                }),
+                (Some(_), Some(id)) => Ok(id),
+                _ => Err(StoreError::Format(dir)),
+            }
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let id = rand::random();
             make_format(dir, &path, id).map_err(|error| StoreError::io("write the format file", error))?;
@@ -506,13 +485,17 @@ fn store_id(dir: &Path) -> Result<u64, StoreError> {
 fn make_format(dir: &Path, path: &Path, id: u64) -> io::Result<()> {
     let written = path.with_extension("new");
     let mut file = File::create(&written)?;
-    writeln!(file, "{FORMAT}{id:016x}")?;
+    file.write_all(format_line(id).as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&written, path)?;
     File::open(dir)?.sync_all()
 }
 
-/// What the format file begins with; the number is the version of the directory's layout.
-const FORMAT: &str = "warren store 1 ";
+fn format_line(id: u64) -> String {
+    format!("{FORMAT}{VERSION} {id:016x}\n")
+}
+
+/// What the format file begins with; version and id follow.
+const FORMAT: &str = "warren store ";
 /// How long nothing has to happen before an epoch counts as quiet.
 const QUIET: Duration = Duration::from_secs(10);

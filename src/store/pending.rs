@@ -92,7 +92,7 @@ impl Pending {
     pub fn append(&mut self, kind: Kind, owner: OwnerId, parts: &[&[u8]], synced: Lsn) -> Loc {
         if self.is_empty() && synced > self.told {
             self.told = synced;
-            self.place(Kind::Synced, OwnerId(0), &[&synced.0.to_le_bytes()]);
+            self.place(Kind::Synced, OwnerId::LOG, &[&synced.0.to_le_bytes()]);
         }
         self.place(kind, owner, parts)
     }
@@ -127,7 +127,7 @@ impl Pending {
     fn place(&mut self, kind: Kind, owner: OwnerId, parts: &[&[u8]]) -> Loc {
         let len = frame::record_len(parts.iter().map(|part| part.len()).sum());
         if self.offset > BEGIN && self.offset + len > self.capacity {
-            self.encode(Kind::End, OwnerId(0), &[]);
+            self.encode(Kind::End, OwnerId::LOG, &[]);
             self.previous = self.segment;
             self.segment += 1;
             self.seal = Seal::of(self.store_id, self.segment);
@@ -135,7 +135,7 @@ impl Pending {
         }
         if self.offset == 0 {
             let previous = u64::from(self.previous).to_le_bytes();
-            self.encode(Kind::Begin, OwnerId(0), &[&previous]);
+            self.encode(Kind::Begin, OwnerId::LOG, &[&previous]);
         }
         self.encode(kind, owner, parts)
     }

@@ -28,10 +28,6 @@ pub(super) struct Replayed {
     pub index: Index,
     entries: HashMap<OwnerId, Vec<LedgerEntry>>,
     pub damaged: HashSet<OwnerId>,
-    /// Commands after the catalogue's snapshot.
-    pub commands: Vec<Vec<u8>>,
-    /// The last command or the snapshot.
-    pub catalogue_lsn: Lsn,
     /// The last record says that the store was stopped in order.
     pub clean: bool,
     /// Records are lost of which nobody knows whose they were.
@@ -50,12 +46,9 @@ pub(super) struct Source<'a> {
     pub segment_bytes: u64,
 }
 
-/// Replays everything over what rests. `snapshot` is the position of the catalogue's snapshot.
-pub(super) fn replay(source: &Source<'_>, rest: &Rest, snapshot: Lsn) -> Result<Replayed, StoreError> {
-    let mut replayed = Replayed {
-        catalogue_lsn: snapshot,
-        ..Replayed::default()
-    };
+/// Replays everything over what rests.
+pub(super) fn replay(source: &Source<'_>, rest: &Rest) -> Result<Replayed, StoreError> {
+    let mut replayed = Replayed::default();
     // The newest may be empty and stays for what comes; older ones without entries can go.
     for epoch in rest.epochs().into_iter().rev().skip(1) {
         replayed.index.epochs.entry(epoch).or_default();
@@ -73,7 +66,7 @@ impl Replayed {
     pub fn ledgers(&mut self) -> HashMap<OwnerId, OwnerLedger> {
         let mut ledgers = HashMap::new();
         let owners: HashSet<_> = self.index.owners().chain(self.damaged.iter().copied()).collect();
-        for owner in owners.into_iter().filter(|owner| *owner != OwnerId::CATALOGUE) {
+        for owner in owners.into_iter().filter(|owner| *owner != OwnerId::LOG) {
             let mut entries = self.entries.remove(&owner).unwrap_or_default();
             entries.retain(|entry| self.index.place(owner, entry.seq).is_some());
             if !entries.is_sorted_by(|a, b| a.seq < b.seq) {
@@ -125,10 +118,8 @@ impl Replayed {
                 None => tracing::warn!(file = name, "a file in the log's directory is not of the log"),
             }
         }
-        // Numbers only grow, also when every file that had a higher one was removed: a position after
-        // the catalogue's snapshot must be higher than the snapshot's.
-        let snapshot = self.catalogue_lsn.segment();
-        self.next = logs.keys().chain(&self.spares).fold(snapshot, |a, b| a.max(*b)) + 1;
+        // Above the spares too: what an old file holds never passes for a newer segment's.
+        self.next = logs.keys().chain(&self.spares).max().map_or(1, |highest| highest + 1);
 
         // The newest files may have been made ready and never written to.
         while let Some((&number, &bytes)) = logs.last_key_value() {
@@ -159,7 +150,7 @@ impl Replayed {
                 && let Some(at) = end
             {
                 let mut end = Vec::new();
-                frame::encode(&mut end, seal, Kind::End, OwnerId(0), &[]);
+                frame::encode(&mut end, seal, Kind::End, OwnerId::LOG, &[]);
                 file.write_at(&end, at)?;
                 file.sync()?;
             }
@@ -275,14 +266,6 @@ impl Replayed {
                 self.index.forget(owner);
                 self.entries.remove(&owner);
                 self.damaged.remove(&owner);
-            }
-            Kind::Command => {
-                let end = Lsn::at(segment, at + header.record_len());
-                self.index.command(end);
-                if end > self.catalogue_lsn {
-                    self.catalogue_lsn = end;
-                    self.commands.push(payload.to_vec());
-                }
             }
             Kind::Clean => self.clean = true,
             Kind::Begin => {

@@ -1,8 +1,7 @@
-//! What rests in fjall: entries that outlived the log, and the catalogue's snapshot.
+//! What rests in fjall: entries that outlived the log.
 //!
 //! ```text
 //! ledger             owner, seq → epoch, length, keep, meta      one row per entry at rest
-//!                    0, 0       → position, snapshot             the catalogue
 //! bodies-0000000001  owner, seq → body                           one keyspace per epoch
 //! ```
 //! Everything is written by sorted ingestion, first the bodies, then all changes of the ledger
@@ -22,7 +21,7 @@ use fjall::{Database, Keyspace, KeyspaceCreateOptions};
 use parking_lot::Mutex;
 
 use super::index::Run;
-use super::{Keep, Lsn, Meta, OwnerId, StoreError};
+use super::{Keep, Meta, OwnerId, StoreError};
 
 /// An entry at rest without its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,25 +83,12 @@ impl Rest {
         let Some(open) = self.open.lock().clone() else {
             return Ok(());
         };
-        for item in open.ledger.range(key(OwnerId(1), 0)..) {
+        for item in open.ledger.iter() {
             let (key, value) = item.into_inner().map_err(failed("read the ledger"))?;
             let row = Row::decode(&key, &value).ok_or_else(|| damaged("a row of the ledger"))?;
             each(row);
         }
         Ok(())
-    }
-
-    /// The catalogue's snapshot, and the position it stands for.
-    pub fn catalogue(&self) -> Result<Option<(Lsn, Vec<u8>)>, StoreError> {
-        let Some(open) = self.open.lock().clone() else {
-            return Ok(None);
-        };
-        let value = open.ledger.get(CATALOGUE_KEY).map_err(failed("read the catalogue"))?;
-        let Some(value) = value else {
-            return Ok(None);
-        };
-        let (lsn, snapshot) = value.split_first_chunk().ok_or_else(|| damaged("the catalogue"))?;
-        Ok(Some((Lsn(u64::from_le_bytes(*lsn)), snapshot.to_vec())))
     }
 
     /// Numbers of the epochs there are.
@@ -121,26 +107,22 @@ impl Rest {
         })
     }
 
-    /// Writes changes; durable when this returns. `write` adds entries, `between` is called after
-    /// the bodies are there and before their rows are. Returns the epoch that took the entries.
+    /// Writes tombstones for the rows in `dead` (ordered by owner and seq), and entries; durable
+    /// when this returns. `write` adds the entries, `between` is called after the bodies are there
+    /// and before their rows are. Returns the epoch that took the entries.
     pub fn change(
         &self,
-        what: &Changes<'_>,
+        dead: &[Run],
+        entries: Entries,
         write: impl FnOnce(&mut Change<'_>) -> Result<(), StoreError>,
         between: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<u32, StoreError> {
         let open = self.opened()?;
-        let current = match what.entries {
+        let current = match entries {
             Entries::None => None,
             Entries::Into { not } => Some(self.current(not)?),
         };
         let mut ledger = open.ledger.start_ingestion().map_err(failed("begin with the ledger"))?;
-        if let Some((lsn, snapshot)) = &what.catalogue {
-            let value = [&lsn.0.to_le_bytes()[..], snapshot].concat();
-            ledger
-                .write(&CATALOGUE_KEY[..], value)
-                .map_err(failed("write the catalogue"))?;
-        }
         let mut bodies = match &current {
             Some((_, bodies)) => Some(bodies.start_ingestion().map_err(failed("begin with bodies"))?),
             None => None,
@@ -155,10 +137,7 @@ impl Rest {
                 Some(row) => ledger.write(key, row),
                 None => ledger.write_tombstone(key),
             },
-            dead: Dead {
-                runs: what.dead,
-                next: None,
-            },
+            dead: Dead { runs: dead, next: None },
         };
         write(&mut change)?;
         change.bury(None)?;
@@ -297,14 +276,6 @@ impl Rest {
 
 /// Writes a key with its value, or a tombstone for it. (fjall's own type for this has no name.)
 type Ingest<'a> = dyn FnMut(&[u8], Option<&[u8]>) -> fjall::Result<()> + 'a;
-
-/// What a change is made of, besides the entries written one by one.
-pub(super) struct Changes<'a> {
-    /// Rows that get tombstones, ordered by owner and seq.
-    pub dead: &'a [Run],
-    pub catalogue: Option<(Lsn, Vec<u8>)>,
-    pub entries: Entries,
-}
 
 impl Open {
     fn at(dir: &Path) -> Result<Self, StoreError> {
@@ -501,7 +472,6 @@ fn damaged(what: &'static str) -> StoreError {
     }
 }
 
-const CATALOGUE_KEY: [u8; 16] = [0; 16];
 const ROW: usize = 9 + size_of::<Meta>();
 /// Seqs no further apart than this are read in one scan.
 const NEAR: u64 = 8;

@@ -113,15 +113,6 @@ impl Log {
         }
     }
 
-    /// Why records cannot be appended, if so.
-    pub fn check_open(&self) -> Result<(), StoreError> {
-        match &self.state {
-            State::Running => Ok(()),
-            State::Stopping => Err(StoreError::Stopped),
-            State::Closed(error) => Err(error.clone()),
-        }
-    }
-
     /// The error with which the log closed.
     pub fn check(&self) -> Result<(), StoreError> {
         match &self.state {
@@ -268,7 +259,7 @@ impl Wal {
         let mut log = self.log.lock();
         if matches!(log.state, State::Running) {
             let before = Before::of(&log);
-            log.append(Kind::Clean, OwnerId(0), &[]);
+            log.append(Kind::Clean, OwnerId::LOG, &[]);
             log.pending.sync_to = log.pending.end();
             log.state = State::Stopping;
             self.unlock(log, before);

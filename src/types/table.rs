@@ -73,6 +73,17 @@ impl FieldTable {
         Self::default()
     }
 
+    /// A table of these, for tests.
+    #[cfg(test)]
+    pub fn of(entries: &[(&str, FieldValue)]) -> Self {
+        let entries = entries.iter();
+        Self(
+            entries
+                .map(|(name, value)| ((*name).to_owned(), value.clone()))
+                .collect(),
+        )
+    }
+
     /// The first value under `name`.
     pub fn get(&self, name: &str) -> Option<&FieldValue> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)

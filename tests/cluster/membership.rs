@@ -38,6 +38,58 @@ async fn a_broker_that_is_stopped_and_started_is_the_member_that_it_was() {
 }
 
 #[tokio::test]
+async fn a_broker_that_is_stopped_lets_go_of_its_store() {
+    let mut cluster = Cluster::of(3).await;
+    let client = cluster.client(2).await;
+    client.queue("orders", table([("x-queue-type", text("quorum"))])).await;
+    client.publish("", "orders", "m1", persistent()).await;
+    for _ in 0..3 {
+        assert!(!cluster.open_files(2).is_empty());
+        cluster.ctl(2, &["stop_app"], 0);
+        until("no file of the store is open", || cluster.open_files(2).is_empty()).await;
+        cluster.ctl(2, &["start_app"], 0);
+        cluster.all_ready().await;
+    }
+    assert_eq!(cluster.client(2).await.take("orders").await, ["m1"]);
+}
+
+#[tokio::test]
+async fn the_log_says_once_that_a_node_is_lost_and_once_that_it_is_back() {
+    let mut cluster = Cluster::of(3).await;
+    let quorum = table([("x-queue-type", text("quorum"))]);
+    cluster.client(1).await.queue("orders", quorum).await;
+    // What is logged of a start comes before `ready` and while the others join.
+    let start = cluster.log(1).len();
+    let lines = |cluster: &Cluster| {
+        let log = cluster.log(1);
+        let lines = log[start..].lines().map(|line| line[32..].trim().to_owned());
+        lines.collect::<Vec<_>>()
+    };
+    assert!(!cluster.log(1).contains("[warning]"));
+    cluster.kill9(3);
+    cluster.ready(&[1, 2]).await;
+    // The group goes on without it, and asks for it all the time.
+    let client = cluster.client(1).await;
+    for number in 0..200 {
+        client.publish("", "orders", &format!("m{number}"), persistent()).await;
+    }
+    assert_eq!(
+        lines(&cluster),
+        ["[warning] a node is suspected node=rabbit@n3 why=Refused"]
+    );
+    cluster.start(3);
+    cluster.all_ready().await;
+    // The log is written a little later than what it tells of.
+    until("the log is written", || lines(&cluster).len() > 2).await;
+    let told = lines(&cluster);
+    let back = [
+        "[info] a node was restarted node=rabbit@n3",
+        "[info] a node is up node=rabbit@n3",
+    ];
+    assert_eq!(told[1..], back);
+}
+
+#[tokio::test]
 async fn a_node_that_is_gone_is_forgotten_with_what_lived_on_it() {
     let mut cluster = Cluster::of(3).await;
     cluster.client(3).await.plain_queue("gone").await;

@@ -12,3 +12,4 @@ mod killed;
 mod kinds;
 mod ledger;
 mod stopped;
+mod versions;

@@ -134,6 +134,12 @@ impl Broker {
         self.wait_until_ready();
     }
 
+    /// Starts our broker again on the same data, which keeps it from running, and waits for its end.
+    pub fn restart_in_vain(&mut self) -> ExitStatus {
+        self.process().start();
+        self.process().end()
+    }
+
     /// What our broker wrote since it was first started.
     pub fn log(&self) -> String {
         self.own.as_ref().expect("a broker of our own").log()

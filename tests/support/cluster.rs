@@ -133,6 +133,16 @@ impl Cluster {
         assert!(ended.success(), "node {node} ended with {ended}");
     }
 
+    /// What a node wrote since it was first started.
+    pub fn log(&self, node: usize) -> String {
+        self.nodes[node - 1].log()
+    }
+
+    /// Files of its data directory that a node has open.
+    pub fn open_files(&self, node: usize) -> Vec<PathBuf> {
+        self.nodes[node - 1].open_files()
+    }
+
     /// `kill -9`.
     pub fn kill9(&mut self, node: usize) {
         self.nodes[node - 1].kill9();

@@ -59,6 +59,11 @@ impl Process {
     /// Ends it in order and waits for the end.
     pub fn stop(&mut self) -> ExitStatus {
         self.signal(Signal::TERM);
+        self.end()
+    }
+
+    /// Waits until it has ended.
+    pub fn end(&mut self) -> ExitStatus {
         let child = self.child.as_mut().expect("it was started");
         let end = Instant::now() + PATIENCE;
         loop {
@@ -66,7 +71,7 @@ impl Process {
                 return status;
             }
             let title = &self.title;
-            assert!(Instant::now() < end, "{title} still runs {PATIENCE:?} after SIGTERM");
+            assert!(Instant::now() < end, "{title} still runs after {PATIENCE:?}");
             thread::sleep(Duration::from_millis(2));
         }
     }
@@ -89,6 +94,14 @@ impl Process {
     /// What it wrote since it was first started.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// Its open files in the data directory.
+    pub fn open_files(&self) -> Vec<PathBuf> {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.id())).expect("the process is ours");
+        // One may be closed before its name is read.
+        let names = open.filter_map(|file| std::fs::read_link(file.ok()?.path()).ok());
+        names.filter(|name| name.starts_with(self.data_dir())).collect()
     }
 
     pub fn data_dir(&self) -> PathBuf {

@@ -3,4 +3,5 @@
 mod out;
 pub mod wire;
 
-pub use out::{PeerInput, PeerOut, Peers, QUEUES, QueueService, Way};
+pub use crate::cluster::line::{Line, Way};
+pub use out::{PeerInput, Peers, QUEUES, QueueService};

@@ -18,7 +18,7 @@ use crate::journal::raft::{Group, GroupId, GroupSpec, LeaderWatch, Ledgers, Pace
 use crate::queue::ledger::Ledger;
 use crate::store::tests::by_hand::ByHand;
 use crate::store::tests::sim::SimDisk;
-use crate::store::{Lsn, OwnerId, Owners, StoreError, StoreOptions};
+use crate::store::{OwnerId, Owners, StoreError, StoreOptions};
 use crate::types::{NodeId, QueueId};
 
 /// As [`crate::cluster::liveness`] has it.
@@ -67,9 +67,6 @@ struct Delegate<'a>(&'a RaftJournals);
 impl Owners for Delegate<'_> {
     fn durable(&self, owner: OwnerId, up_to_seq: u64) {
         self.0.durable(owner, up_to_seq);
-    }
-    fn catalogue(&self) -> (Lsn, Vec<u8>) {
-        (Lsn::default(), Vec::new())
     }
     fn failed(&self, error: &StoreError) {
         self.0.failed(error);

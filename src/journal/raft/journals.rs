@@ -4,7 +4,7 @@
 //! The broker's [`crate::store::Owners`] hands on what the store calls back, and the node's links
 //! what they receive.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -76,6 +76,17 @@ pub enum OpenError {
 #[derive(Clone)]
 pub struct RaftJournals(Arc<Shared>);
 
+/// The groups as their transport holds them, which they hold.
+#[derive(Clone)]
+pub struct WeakJournals(Weak<Shared>);
+
+impl WeakJournals {
+    /// The groups, unless nobody holds them any more.
+    pub fn upgrade(&self) -> Option<RaftJournals> {
+        self.0.upgrade().map(RaftJournals)
+    }
+}
+
 struct Shared {
     node: NodeId,
     store: Store,
@@ -110,6 +121,11 @@ impl RaftJournals {
         }))
     }
 
+    /// What does not keep them, nor the store.
+    pub fn downgrade(&self) -> WeakJournals {
+        WeakJournals(Arc::downgrade(&self.0))
+    }
+
     /// For [`crate::store::Owners::durable`]; whether the owner belongs to a group.
     pub fn durable(&self, owner: OwnerId, up_to_seq: u64) -> bool {
         let log = match self.0.owners.lock().get(&owner) {
@@ -136,10 +152,7 @@ impl RaftJournals {
         let receiver = self.0.groups.read().get(&group).cloned();
         match receiver {
             Some(receiver) => receiver.receive(request),
-            None => {
-                let refused = Response::Refused(format!("group {group} is not on this node")).encode();
-                Box::pin(std::future::ready(refused))
-            }
+            None => Box::pin(std::future::ready(Response::Absent.encode())),
         }
     }
 

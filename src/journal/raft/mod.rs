@@ -30,7 +30,7 @@ mod wire;
 pub(crate) mod tests;
 
 pub use group::{Election, Group, GroupError, GroupStatus, LeaderWatch, Leadership, Role};
-pub use journals::{GroupId, GroupSpec, Ledgers, OpenError, Pace, RaftJournals};
+pub use journals::{GroupId, GroupSpec, Ledgers, OpenError, Pace, RaftJournals, WeakJournals};
 pub use links::{Links, RAFT, RaftService};
 pub use network::{Transport, TransportError};
 pub use propose::{Applied, ProposeError, RECORD_BYTES};

@@ -118,6 +118,11 @@ impl Member {
     ) -> Result<Response, RPCError<Types>> {
         match answer {
             Ok(bytes) => match Response::decode(bytes) {
+                Ok(Response::Absent) => {
+                    // So it is whenever a member's node starts.
+                    tracing::debug!(node = %self.to, group = %self.group, "the group is not on the node");
+                    Err(Unreachable::from_string("the group is not on the node").into())
+                }
                 Ok(Response::Refused(why)) => {
                     tracing::warn!(node = %self.to, group = %self.group, why, "refused by a member of a Raft group");
                     Err(Unreachable::from_string(why).into())

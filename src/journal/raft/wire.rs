@@ -66,6 +66,8 @@ pub enum Response {
     /// The snapshot is installed, or refused for this higher vote.
     Snapshot(Vote),
     Transfer(TransferResponse),
+    /// The group is not on this node: it has yet to be opened, or is no more.
+    Absent,
     /// Why it was not done.
     Refused(String),
 }
@@ -165,6 +167,7 @@ impl Response {
             Self::Transfer(Err(TransferLeaderError::LogNotFlushed { expected, actual })) => {
                 w.u8(10).opt_log_id(expected.as_ref()).opt_log_id(actual.as_ref())
             }
+            Self::Absent => w.u8(11),
             Self::Refused(why) => w.u8(255).bytes(why.as_bytes()),
         };
         w.finish()
@@ -193,6 +196,7 @@ impl Response {
                 expected: r.opt_log_id()?,
                 actual: r.opt_log_id()?,
             })),
+            11 => Self::Absent,
             255 => Self::Refused(String::from_utf8_lossy(&r.bytes()?).into_owned()),
             other => return Err(WireError::Kind(other)),
         })

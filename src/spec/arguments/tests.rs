@@ -2,17 +2,8 @@
 
 use super::*;
 
-fn table(entries: &[(&str, FieldValue)]) -> FieldTable {
-    FieldTable(
-        entries
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect(),
-    )
-}
-
 fn refusal(kind: QueueType, entries: &[(&str, FieldValue)]) -> String {
-    validate(kind, "v", "q", &table(entries))
+    validate(kind, "v", "q", &FieldTable::of(entries))
         .expect_err("refused")
         .reply()
         .wire_text()
@@ -124,7 +115,7 @@ fn unknown_arguments_are_ignored() {
             QueueType::Classic,
             "v",
             "q",
-            &table(&[("x-unknown-thing", FieldValue::text("a"))])
+            &FieldTable::of(&[("x-unknown-thing", FieldValue::text("a"))])
         ),
         Ok(())
     );
@@ -134,7 +125,7 @@ fn unknown_arguments_are_ignored() {
 fn the_type_comes_from_the_argument_or_the_vhost() {
     let of = |value: Option<FieldValue>| {
         let entries: Vec<_> = value.into_iter().map(|value| ("x-queue-type", value)).collect();
-        queue_type(&table(&entries), QueueType::Quorum, "v", "q")
+        queue_type(&FieldTable::of(&entries), QueueType::Quorum, "v", "q")
     };
     assert_eq!(of(None), Ok(QueueType::Quorum));
     assert_eq!(of(Some(FieldValue::text("stream"))), Ok(QueueType::Stream));
@@ -171,7 +162,7 @@ fn quorum_queues_and_streams_must_be_durable_and_shared() {
 fn arguments_make_settings() {
     let made = settings(
         QueueType::Quorum,
-        &table(&[
+        &FieldTable::of(&[
             ("x-delivery-limit", FieldValue::I32(-1)),
             ("x-overflow", FieldValue::text("reject-publish")),
         ]),
@@ -179,7 +170,7 @@ fn arguments_make_settings() {
     assert_eq!(made.delivery_limit, None);
     assert_eq!(made.overflow, Overflow::RejectPublish);
     assert_eq!(settings(QueueType::Quorum, &FieldTable::new()).delivery_limit, Some(20));
-    let bad_limit = table(&[("x-delivery-limit", FieldValue::text("abc"))]);
+    let bad_limit = FieldTable::of(&[("x-delivery-limit", FieldValue::text("abc"))]);
     assert_eq!(settings(QueueType::Quorum, &bad_limit).delivery_limit, Some(20));
     assert_eq!(
         settings(QueueType::Classic, &FieldTable::new()),

@@ -39,8 +39,7 @@ enum Step {
     Forget {
         owner: u64,
     },
-    Command,
-    /// Somebody waits for the newest command.
+    /// Somebody waits for everything so far.
     Sync,
     Write,
     Read {
@@ -150,13 +149,6 @@ fn operate(store: &Store, model: &Mutex<Model>, step: &Step) {
             *model.generation.entry(owner).or_default() += 1;
             model.apply(Op::Forget { owner: id });
         }
-        Step::Command => {
-            model.marks += 1;
-            let bytes = model.marks.to_le_bytes().to_vec();
-            if let Ok(end) = store.command(&bytes) {
-                model.apply(Op::Command { bytes, end });
-            }
-        }
         _ => {}
     }
 }
@@ -184,7 +176,7 @@ impl<'a> World<'a> {
     fn new(dir: &'a Path) -> Self {
         let disk = SimDisk::default();
         let (store, recovered) = Store::open_on(dir, options(), Arc::new(disk.clone())).unwrap();
-        assert!(recovered.owners.is_empty() && recovered.commands.is_empty());
+        assert!(recovered.owners.is_empty());
         let model = Arc::new(Mutex::new(Model::default()));
         Self {
             dir,
@@ -237,28 +229,23 @@ impl<'a> World<'a> {
         result
     }
 
-    /// Somebody waits for the newest command, and is told when it is safe.
+    /// Somebody waits for everything so far, and is told when it is safe.
     fn sync(&mut self) -> Result<(), StoreError> {
-        let (end, ops) = {
-            let model = self.model.lock();
-            let command = model.ops.iter().rposition(|op| matches!(op, Op::Command { .. }));
-            (model.now.catalogue_lsn, command.map_or(0, |at| at + 1))
-        };
         let (store, nobody) = (self.store.clone(), &mut Context::from_waker(Waker::noop()));
-        let mut waits = std::pin::pin!(store.synced(end));
+        let mut waits = std::pin::pin!(store.synced(store.end()));
         if waits.as_mut().poll(nobody).is_pending() {
             self.write()?;
             assert!(matches!(waits.as_mut().poll(nobody), Poll::Ready(Ok(()))));
         }
         let mut model = self.model.lock();
-        model.safe = model.safe.max(ops);
+        model.safe = model.ops.len();
         Ok(())
     }
 
     /// One round, with the operations given spread over the moments between its steps.
     fn checkpoint(&mut self, quiet: bool, between: &[Step]) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.store.0);
-        let Some(plan) = inner.plan(&self.users, quiet)? else {
+        let Some(plan) = inner.plan(quiet)? else {
             return Ok(());
         };
         self.write()?;
@@ -301,7 +288,7 @@ impl<'a> World<'a> {
         self.store.0.rest.close();
         self.store.0.release();
         let (store, recovered) = Store::open_on(self.dir, options(), Arc::new(self.disk.clone())).unwrap();
-        assert!(!recovered.unknown_damage && !recovered.catalogue_damaged);
+        assert!(!recovered.unknown_damage);
         self.model.lock().restart(&recovered);
         self.store = store;
         self.writer = Writer::default();
@@ -323,7 +310,6 @@ fn operation() -> impl Strategy<Value = Step> {
         2 => (owner.clone(), 0..6u64, 0..9u64).prop_map(|(owner, from, count)| Step::Touch { owner, from, count }),
         2 => owner.clone().prop_map(|owner| Step::Mark { owner }),
         1 => owner.prop_map(|owner| Step::Forget { owner }),
-        2 => Just(Step::Command),
     ]
 }
 
@@ -385,38 +371,6 @@ fn a_count_said_before_an_entry_was_put_is_not_its_count() {
         world.step(&checkpoint);
         world.step(&Step::Crash { seed: 0 });
     }
-}
-
-/// The catalogue's snapshot stood for a position in a segment that was removed, its number was
-/// used again, and commands there passed for older than the snapshot.
-#[test]
-fn a_command_is_newer_than_the_snapshot_when_no_segment_is_left() {
-    let dir = tempfile::tempdir().unwrap();
-    let mut world = World::new(dir.path());
-    let steps = [
-        Step::Put {
-            owner: 1,
-            count: 5,
-            size: 3000,
-            keep: Keep::Durable,
-        },
-        Step::Forget { owner: 1 },
-        Step::Checkpoint {
-            quiet: false,
-            between: vec![Step::Command],
-        },
-        Step::Write,
-        Step::Crash { seed: 0 },
-        Step::Checkpoint {
-            quiet: false,
-            between: Vec::new(),
-        },
-        Step::Crash { seed: 0 },
-        Step::Command,
-        Step::Sync,
-        Step::Crash { seed: 0 },
-    ];
-    steps.iter().for_each(|step| world.step(step));
 }
 
 /// More when asked for: `STORE_CASES=5000`.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::model::{body, meta};
-use crate::store::{Keep, Lsn, OwnerId, Owners, Store, StoreError, StoreOptions};
+use crate::store::{Keep, OwnerId, Owners, Store, StoreError, StoreOptions};
 
 const OWNER: OwnerId = OwnerId(1);
 /// The directory for the process that is going to be killed.
@@ -27,10 +27,6 @@ impl Owners for Printer {
     fn durable(&self, _: OwnerId, up_to_seq: u64) {
         let mut out = std::io::stderr().lock();
         writeln!(out, "durable {up_to_seq}").unwrap();
-    }
-
-    fn catalogue(&self) -> (Lsn, Vec<u8>) {
-        (Lsn::default(), Vec::new())
     }
 
     fn failed(&self, error: &StoreError) {

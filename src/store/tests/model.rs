@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::store::{Keep, Loc, Lsn, Meta, OwnerId, Owners, Recovered, StoreError};
+use crate::store::{Keep, Loc, Meta, OwnerId, Owners, Recovered, StoreError};
 
 /// One record as the model sees it.
 #[derive(Clone, Debug)]
@@ -36,10 +36,6 @@ pub enum Op {
     Forget {
         owner: u64,
     },
-    Command {
-        bytes: Vec<u8>,
-        end: Lsn,
-    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,8 +56,6 @@ pub struct OwnerState {
 #[derive(Clone, Debug, Default)]
 pub struct State {
     pub owners: BTreeMap<u64, OwnerState>,
-    pub commands: Vec<Vec<u8>>,
-    pub catalogue_lsn: Lsn,
 }
 
 #[derive(Default)]
@@ -114,22 +108,18 @@ impl State {
             Op::Forget { owner } => {
                 self.owners.remove(owner);
             }
-            Op::Command { bytes, end } => {
-                self.commands.push(bytes.clone());
-                self.catalogue_lsn = *end;
-            }
         }
     }
 
     /// What of this a restart keeps, without places.
-    fn surviving(&self) -> (BTreeMap<u64, OwnerState>, Vec<Vec<u8>>) {
+    fn surviving(&self) -> BTreeMap<u64, OwnerState> {
         let mut owners = self.owners.clone();
         for owner in owners.values_mut() {
             owner.entries.retain(|_, entry| entry.keep == Keep::Durable);
             owner.entries.values_mut().for_each(|entry| entry.loc = Loc::REST);
         }
         owners.retain(|_, owner| *owner != OwnerState::default());
-        (owners, self.commands.clone())
+        owners
     }
 }
 
@@ -170,7 +160,6 @@ impl Model {
                 owner.entries.get_mut(&entry.seq).unwrap().loc = entry.loc;
             }
         }
-        assert_eq!(recovered.catalogue_lsn, state.catalogue_lsn);
         self.next = state.owners.iter().map(|(id, owner)| (*id, owner.next_seq)).collect();
         self.base = state.clone();
         self.now = state;
@@ -181,7 +170,7 @@ impl Model {
 }
 
 /// What recovery found, in the model's words.
-fn observed(recovered: &Recovered) -> (BTreeMap<u64, OwnerState>, Vec<Vec<u8>>) {
+fn observed(recovered: &Recovered) -> BTreeMap<u64, OwnerState> {
     let mut owners = BTreeMap::new();
     for (id, ledger) in &recovered.owners {
         let mut owner = OwnerState {
@@ -205,14 +194,7 @@ fn observed(recovered: &Recovered) -> (BTreeMap<u64, OwnerState>, Vec<Vec<u8>>) 
             owners.insert(id.0, owner);
         }
     }
-    let snapshot = recovered
-        .catalogue
-        .as_ref()
-        .map_or(Vec::new(), |bytes| bytes.chunks(4).map(<[u8]>::to_vec).collect());
-    (
-        owners,
-        snapshot.into_iter().chain(recovered.commands.iter().cloned()).collect(),
-    )
+    owners
 }
 
 pub fn meta(owner: u64, seq: u64, size: usize) -> Meta {
@@ -237,11 +219,6 @@ impl Owners for Users {
             matches!(op, Op::Put { owner: o, seq, entry } if *o == owner.0 && *seq <= up_to_seq && entry.keep == Keep::Durable)
         });
         model.safe = model.safe.max(reported.map_or(0, |at| at + 1));
-    }
-
-    fn catalogue(&self) -> (Lsn, Vec<u8>) {
-        let model = self.0.lock();
-        (model.now.catalogue_lsn, model.now.commands.concat())
     }
 
     fn failed(&self, _: &StoreError) {

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_lite::future::block_on;
-
 use super::model::{body, meta};
 use super::told::Told;
 use crate::store::wal::Writer;
@@ -125,40 +123,6 @@ fn page_entries_can_be_read_and_are_dropped_by_a_restart() {
 }
 
 #[test]
-fn the_catalogue_is_its_snapshot_and_the_commands_after_it() {
-    let dir = tempfile::tempdir().unwrap();
-    let (store, _, told) = started(dir.path(), small());
-    let mut all = Vec::new();
-    let command = |number: u32| {
-        let bytes = number.to_le_bytes().repeat(250);
-        let lsn = store.command(&bytes).unwrap();
-        told.apply(&bytes, lsn);
-        (bytes, lsn)
-    };
-    for number in 0..1000 {
-        let (bytes, lsn) = command(number);
-        all.extend(bytes);
-        if number % 100 == 0 {
-            block_on(store.synced(lsn)).unwrap();
-        }
-    }
-    told.wait_snapshot();
-    let (bytes, lsn) = command(1000);
-    all.extend(bytes);
-    block_on(store.synced(lsn)).unwrap();
-    store.stop();
-
-    let (store, recovered, _) = started(dir.path(), small());
-    let mut found = recovered.catalogue.expect("a snapshot was taken");
-    assert!(recovered.commands.len() < 1001);
-    found.extend(recovered.commands.concat());
-    assert!(found == all);
-    assert_eq!(recovered.catalogue_lsn, lsn);
-    assert!(recovered.clean && !recovered.catalogue_damaged);
-    store.stop();
-}
-
-#[test]
 fn ten_thousand_owners_share_the_syncs() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _, told) = started(dir.path(), small());
@@ -207,11 +171,23 @@ fn a_directory_in_use_or_of_another_program_is_refused() {
     ));
     store.stop();
     Store::open(dir.path(), small()).unwrap().0.stop();
-    std::fs::write(dir.path().join("store.format"), "warren store 2 00").unwrap();
-    assert!(matches!(
-        Store::open(dir.path(), small()).err(),
-        Some(StoreError::Format(_))
-    ));
+    for (text, refused) in [
+        (
+            "warren store 1 00",
+            "has format version 1, and this program reads and writes only version 2",
+        ),
+        (
+            "warren store 3 what comes then",
+            "has format version 3, and this program reads and writes only version 2",
+        ),
+        ("warren store 2 no number", "was not written by this program"),
+        ("another store 2 00", "was not written by this program"),
+        ("", "was not written by this program"),
+    ] {
+        std::fs::write(dir.path().join("store.format"), text).unwrap();
+        let error = Store::open(dir.path(), small()).err().expect("refused").to_string();
+        assert_eq!(error, format!("the data directory {} {refused}", dir.path().display()));
+    }
 }
 
 /// The test plays the threads, and sees that they would have nothing to do.
@@ -235,7 +211,7 @@ fn a_lone_put_is_one_write_and_one_sync_and_then_there_is_rest() {
     let written = store.stats().log_bytes_written;
     for quiet in [true, false, true] {
         assert!(!inner.wal.write(&mut writer).unwrap());
-        assert!(inner.plan(&told, quiet).unwrap().is_none());
+        assert!(inner.plan(quiet).unwrap().is_none());
     }
     assert_eq!(store.stats().log_bytes_written, written);
     assert_eq!(store.stats().syncs, 1);
@@ -247,7 +223,7 @@ fn a_lone_put_is_one_write_and_one_sync_and_then_there_is_rest() {
 fn a_log_of_states_alone_comes_to_rest() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(dir.path(), small()).unwrap();
-    let (told, mut writer) = (Told::default(), Writer::default());
+    let mut writer = Writer::default();
     for owner in 1..=3000 {
         store.batch(OwnerId(owner)).mark(&[7; 150]);
         put(&store, OwnerId(owner), 0, 10, Keep::Durable);
@@ -256,7 +232,7 @@ fn a_log_of_states_alone_comes_to_rest() {
     store.0.wal.write(&mut writer).unwrap();
     let written = store.stats().log_bytes_written;
     let mut rounds = 0;
-    while let Some(plan) = store.0.plan(&told, true).unwrap() {
+    while let Some(plan) = store.0.plan(true).unwrap() {
         store.0.wal.write(&mut writer).unwrap();
         store.0.carry_out(&plan).unwrap();
         rounds += 1;

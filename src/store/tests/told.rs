@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::store::{Lsn, OwnerId, Owners, StoreError};
+use crate::store::{OwnerId, Owners, StoreError};
 
 /// What the store has told; tests wait here for more.
 #[derive(Default)]
@@ -18,8 +18,6 @@ pub struct Told {
 struct Heard {
     durable: HashMap<OwnerId, u64>,
     failed: Option<StoreError>,
-    catalogue: (Lsn, Vec<u8>),
-    snapshots: u64,
 }
 
 impl Told {
@@ -39,18 +37,6 @@ impl Told {
         self.heard.lock().failed.clone().unwrap()
     }
 
-    /// Waits until the catalogue was asked for.
-    pub fn wait_snapshot(&self) {
-        self.wait(|heard| heard.snapshots > 0);
-    }
-
-    /// The catalogue has this command now.
-    pub fn apply(&self, command: &[u8], at: Lsn) {
-        let catalogue = &mut self.heard.lock().catalogue;
-        catalogue.0 = at;
-        catalogue.1.extend_from_slice(command);
-    }
-
     /// Waits, but not for ever: a test that hangs says nothing.
     fn wait(&self, until: impl Fn(&Heard) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -67,13 +53,6 @@ impl Owners for Told {
         let before = self.heard.lock().durable.insert(owner, up_to_seq);
         assert!(before < Some(up_to_seq), "reported twice or backwards");
         self.more.notify_all();
-    }
-
-    fn catalogue(&self) -> (Lsn, Vec<u8>) {
-        let mut heard = self.heard.lock();
-        heard.snapshots += 1;
-        self.more.notify_all();
-        heard.catalogue.clone()
     }
 
     fn failed(&self, error: &StoreError) {

@@ -17,7 +17,7 @@ use crate::journal::raft::{
     Transport, TransportError,
 };
 use crate::store::tests::sim::SimDisk;
-use crate::store::{Lsn, OwnerId, Owners, Recovered, Store, StoreError, StoreOptions};
+use crate::store::{OwnerId, Owners, Recovered, Store, StoreError, StoreOptions};
 use crate::types::NodeId;
 
 /// The nodes, numbered from 1.
@@ -62,10 +62,6 @@ impl Owners for Delegate {
         if let Some(journals) = self.0.get() {
             journals.durable(owner, up_to_seq);
         }
-    }
-
-    fn catalogue(&self) -> (Lsn, Vec<u8>) {
-        (Lsn::default(), Vec::new())
     }
 
     fn failed(&self, error: &StoreError) {

@@ -15,7 +15,7 @@ use crate::journal::raft::pack::Packed;
 use crate::journal::raft::recovery::rebuild;
 use crate::journal::raft::types::{Entry, LogId, Types, Vote, log_id};
 use crate::store::tests::sim::SimDisk;
-use crate::store::{Lsn, OwnerId, Owners, Store, StoreError};
+use crate::store::{OwnerId, Owners, Store, StoreError};
 use crate::types::NodeId;
 
 /// The owner of one log and nothing else.
@@ -26,10 +26,6 @@ impl Owners for LogOwner {
         if owner == LOG {
             self.0.durable(up_to_seq);
         }
-    }
-
-    fn catalogue(&self) -> (Lsn, Vec<u8>) {
-        (Lsn::default(), Vec::new())
     }
 
     fn failed(&self, error: &StoreError) {

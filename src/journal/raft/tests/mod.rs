@@ -4,6 +4,7 @@ mod changing;
 mod cluster;
 mod failing;
 mod ledger;
+mod links;
 mod log;
 pub mod pretending;
 mod queues;

@@ -75,6 +75,7 @@ fn responses() -> Vec<Response> {
         Response::Transfer(Ok(())),
         Response::Transfer(Err(changed)),
         Response::Transfer(Err(not_flushed)),
+        Response::Absent,
         Response::Refused("because".to_owned()),
     ]
 }
