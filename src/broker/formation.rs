@@ -394,6 +394,11 @@ impl Broker {
         for queue in self.all_queues() {
             queue.hail(self, node);
         }
+        for (queue, group) in self.replicas.all() {
+            if group.leadership().leader == Some(node) {
+                self.elections.on_leader(queue, Some(node));
+            }
+        }
         let broker = self.clone();
         tasks::spawn("heartbeats", async move {
             for (_, group) in broker.replicas.all() {
