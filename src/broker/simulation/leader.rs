@@ -321,6 +321,7 @@ impl World {
             wanted,
             ..
         } = effects;
+        let given: Vec<(Key, Id)> = delivered.iter().map(|((_, key), _, id, _)| (*key, *id)).collect();
         for ((node, key), slot, id, is_redelivered) in delivered {
             let deliver = Message::Deliver {
                 key,
@@ -348,6 +349,9 @@ impl World {
             sim.later(us, Duration::from_millis(1), move |sim, world| {
                 world.fetched(sim, us, term, &wanted);
             });
+        }
+        for (key, id) in given {
+            self.checker.given(key, id);
         }
         let Some(leading) = self.leading(us) else {
             return Some(result);
