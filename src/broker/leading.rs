@@ -25,7 +25,7 @@ use super::peers::wire::{self, SettleBatch};
 use super::runner::{Answers, ConfirmToken, Deferred, DeskId, Machine, QueueHandle, Seat, State, Waiting};
 use crate::channel::ConfirmOutcome;
 use crate::journal::raft::{Applied, Group, ProposeError, RECORD_BYTES};
-use crate::queue::ledger::{self, Ledger};
+use crate::queue::ledger::{self, Before, Ledger};
 use crate::queue::record::{Origin, ProducerId, Records};
 use crate::queue::recorder::{Arrival, Door};
 use crate::queue::{Consume, ConsumerId, Holder, Publish, Queue, Slot};
@@ -455,6 +455,7 @@ impl QueueHandle {
         }
         let desk = DeskId { node, producer };
         let mut again = Vec::new();
+        let mut unknown = Vec::new();
         let mut answers = Answers::default();
         let arrivals = numbered.into_iter().filter_map(|(number, message)| {
             if message.memory() + AROUND > RECORD_BYTES {
@@ -469,13 +470,19 @@ impl QueueHandle {
             Some(Arrival { publish, origin })
         });
         let ((), deferred) = self.run_at_door(broker, state, |machine, now, door, sink| {
-            let again = |publish: Publish<Waiting>, seq| {
+            let again = |publish: Publish<Waiting>, before| {
                 if let Some(Waiting::Desk { desk, number }) = publish.publish {
-                    again.push((seq, desk, number));
+                    match before {
+                        Before::Taken { with } => again.push((with, desk, number)),
+                        Before::Unknown => unknown.push((desk, number)),
+                    }
                 }
             };
             machine.publish(now, door.admit(arrivals, again), sink);
         });
+        for (desk, number) in unknown {
+            answers.push(desk, number, ConfirmOutcome::Nack);
+        }
         if let Seat::Leading(leading) = &mut state.seat {
             let durable = leading.machine.durable_up_to();
             for (seq, desk, number) in again {
