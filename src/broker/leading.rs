@@ -360,7 +360,11 @@ impl QueueHandle {
         };
         let guests = std::mem::take(&mut state.guests);
         let Some(desk) = &mut state.desk else { return };
-        let of_guests = |slot: Slot| guests.values().any(|guest| guest.gets.contains_key(&slot.seq()));
+        let of_guests: FxHashSet<ConsumerId> = guests
+            .values()
+            .flat_map(|guest| guest.consumers.values().map(|(id, _)| *id))
+            .collect();
+        let got_by_guests = |slot: Slot| guests.values().any(|guest| guest.gets.contains_key(&slot.seq()));
         let keys: FxHashMap<ConsumerId, ConsumerKey> = leading
             .machine
             .consumers()
@@ -368,9 +372,11 @@ impl QueueHandle {
             .collect();
         for (holder, slot) in leading.machine.held() {
             let key = match holder {
-                Holder::Get if of_guests(slot) => None,
+                Holder::Consumer(id) if of_guests.contains(&id) => None,
+                _ if got_by_guests(slot) => None,
                 Holder::Get => Some(ConsumerKey::GET),
-                Holder::Consumer(id) => keys.get(&id).copied(),
+                // One that was cancelled leaves what it holds to its channel.
+                Holder::Consumer(id) => Some(keys.get(&id).copied().unwrap_or(ConsumerKey::GET)),
             };
             if let Some(key) = key {
                 desk.hold(key, slot);

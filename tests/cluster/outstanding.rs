@@ -101,3 +101,25 @@ async fn a_settled_message_stays_settled_when_the_leader_is_killed() {
     assert_eq!(body(&next(&mut consumer).await), "next");
     other.quiet(&mut consumer).await;
 }
+
+#[tokio::test]
+async fn what_a_cancelled_consumer_holds_is_settled_when_another_node_leads() {
+    let (cluster, leader) = with_queue().await;
+    let other = cluster.others(leader)[0];
+    let (client, consumer, held) = holder(&cluster, leader).await;
+    client.cancel(&consumer).await;
+    cluster.ctl(leader, &["transfer_leadership", "orders", &cluster.name(other)], 0);
+    until("another node leads", || {
+        cluster
+            .queue(leader, "orders")
+            .is_some_and(|queue| queue["leader"] == cluster.name(other).as_str())
+    })
+    .await;
+    ack(&held).await;
+    // The ack is in front of this on its way.
+    assert!(client.publish("", "orders", "next", persistent()).await.is_ack());
+    let second = cluster.client(other).await;
+    let mut consumer = second.consume("orders").await;
+    assert_eq!(body(&next(&mut consumer).await), "next");
+    second.quiet(&mut consumer).await;
+}
