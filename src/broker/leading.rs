@@ -359,6 +359,8 @@ impl QueueHandle {
             return;
         };
         let guests = std::mem::take(&mut state.guests);
+        // Whoever waits asks the next leader; nobody would have what is fetched for this one's callers.
+        state.gets.clear();
         let Some(desk) = &mut state.desk else { return };
         let of_guests: FxHashSet<ConsumerId> = guests
             .values()
