@@ -191,7 +191,7 @@ impl QueueHandle {
                     None => (0, None),
                 }
             };
-            let Some(answer) = answer else {
+            let Some(mut answer) = answer else {
                 if self.is_replicated() {
                     self.look_for_leader(broker);
                 }
@@ -201,7 +201,7 @@ impl QueueHandle {
                 }
                 continue;
             };
-            match tokio::time::timeout_at(deadline, answer).await {
+            match tokio::time::timeout_at(deadline, &mut answer).await {
                 Ok(Ok(answer)) => return answer.map(Some),
                 // The link broke, or another node leads.
                 Ok(Err(_)) if self.is_replicated() => {}
@@ -210,7 +210,11 @@ impl QueueHandle {
                     if let Some(desk) = &mut self.state.lock().desk {
                         desk.calls.remove(&call);
                     }
-                    return Err(self.is_away());
+                    // It may have come in this moment, with a message that is this client's by now.
+                    return match answer.try_recv() {
+                        Ok(answer) => answer.map(Some),
+                        Err(_) => Err(self.is_away()),
+                    };
                 }
             }
         }
