@@ -498,8 +498,6 @@ fn attach(queue: &QueueHandle, desk: &mut Desk, term: u64, out: &Way) {
             producer: desk.producer.0,
         };
         wire::attach(buffer, id, &attaching, wishes, held, desk.settles());
-        // Nothing more that must be heard before the first delivery.
-        wire::nothing(buffer, id, term);
     });
     let mut first = None;
     let mut run: Vec<Message> = Vec::new();

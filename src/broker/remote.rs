@@ -325,17 +325,19 @@ impl QueueHandle {
                 Deferred::default()
             }
             What::Nothing { term } => {
-                let is_attached = state.guests.get(&node).and_then(|guest| guest.attached) == Some(*from);
-                let deferred = match is_attached {
-                    true => Deferred::default(),
-                    // Clients that it had are gone since.
-                    false => self.dismiss(broker, &mut state, node),
-                };
+                // Clients that it had are gone since.
+                let deferred = self.dismiss(broker, &mut state, node);
                 drop(state);
                 self.gathered(broker, term, Some(node));
                 deferred
             }
-            What::Attach(attach) => self.on_attach(broker, &mut state, from, attach),
+            What::Attach(attach) => {
+                let term = attach.term;
+                let deferred = self.on_attach(broker, &mut state, from, attach);
+                drop(state);
+                self.gathered(broker, term, Some(node));
+                deferred
+            }
             What::Consume { call, wish } => {
                 let check = state.machine().map(|machine| machine.check_consume(wish.exclusive));
                 if let Some(Err(error)) = check {

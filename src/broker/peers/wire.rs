@@ -87,8 +87,7 @@ pub enum What {
     },
     /// Whoever leads is to say so.
     Who,
-    /// The answer to `Lead` of a node that has nothing at stake, or has said all that must be heard
-    /// before the first delivery.
+    /// The answer to `Lead` of a node that has nothing at stake.
     Nothing {
         term: u64,
     },

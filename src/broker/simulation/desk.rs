@@ -101,8 +101,6 @@ impl World {
             settles: desk.settles.iter().cloned().collect(),
         };
         sim.tell(us, to, Message::Attach(attach));
-        // Nothing more that must be heard before the first delivery.
-        sim.tell(us, to, Message::Nothing { term });
         for (number, id) in &desk.unanswered {
             sim.tell(
                 us,

@@ -467,13 +467,15 @@ impl World {
                 sim.tell(us, from, Message::Lead { term, starts_anew });
             }
             Message::Nothing { term } => {
-                if !is_attached {
-                    // Clients that it had are gone since.
-                    self.guest_gone(sim, us, from);
-                }
+                // Clients that it had are gone since.
+                self.guest_gone(sim, us, from);
                 self.gathered(sim, us, term, Some(from));
             }
-            Message::Attach(attach) => self.on_attach(sim, us, from, attach),
+            Message::Attach(attach) => {
+                let term = attach.term;
+                self.on_attach(sim, us, from, attach);
+                self.gathered(sim, us, term, Some(from));
+            }
             Message::Consume { key, prefetch } => self.take_on(sim, us, from, key, prefetch),
             Message::Cancel { key } => {
                 let guest = leading.guests.get_mut(&from);
