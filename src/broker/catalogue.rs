@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{join, join_all};
 use tokio::time::{Instant, timeout_at};
 
 use super::control::Told;
@@ -109,8 +110,10 @@ impl Broker {
             };
             match told {
                 Told::Applied(index) => {
-                    // Whoever waits for an answer sees what it asked for on this node.
-                    let applied = timeout_at(deadline, self.catalogue().applied(index)).await;
+                    // Whoever waits for an answer finds what it asked for on every node: what is published
+                    // to a new queue must not be lost because the publisher's node has yet to hear of it.
+                    let here = timeout_at(deadline, self.catalogue().applied(index));
+                    let (applied, ()) = join(here, self.applied_elsewhere(index)).await;
                     return match applied {
                         Ok(true) => Ok(()),
                         _ => Err(BrokerError::NoMajority),
@@ -121,6 +124,14 @@ impl Broker {
                 Told::NotLeader => return Err(BrokerError::NoMajority),
             }
         }
+    }
+
+    /// Waits until the other members that live have applied the entry too, or have had their time.
+    async fn applied_elsewhere(&self, index: u64) {
+        let mut others = self.nodes.others_alive();
+        others.retain(|node| self.catalog().nodes().contains_key(node));
+        let asked = others.into_iter().map(|node| self.ask_until_applied(node, index));
+        join_all(asked).await;
     }
 
     /// Proposes a command on this node, if it leads.
