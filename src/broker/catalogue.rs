@@ -3,13 +3,14 @@
 //! A change is carried out while the catalogue is locked for it, so live queues and routers always
 //! change in the order of the log, and nobody sees a thing declared that is not live yet.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::control::Told;
 use super::letters::warn_of_fallback;
@@ -35,6 +36,8 @@ type Effects = Vec<(Arc<QueueHandle>, Deferred)>;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long the leader may take to say how far the log is.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Within which the members of a cluster that is well have applied what is committed.
+const PROMPT: Duration = Duration::from_millis(10);
 /// How long it rests while nobody leads.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -131,7 +134,16 @@ impl Broker {
         let mut others = self.nodes.others_alive();
         others.retain(|node| self.catalog().nodes().contains_key(node));
         let asked = others.into_iter().map(|node| self.ask_until_applied(node, index));
-        join_all(asked).await;
+        let mut applied = pin!(join_all(asked));
+        if timeout(PROMPT, &mut applied).await.is_ok() {
+            return;
+        }
+        // A member that was busy with the entry itself hears that it is committed with what the leader
+        // sends next, which else is the next heartbeat. If the group has stopped nothing is to be done.
+        if self.leads_catalogue() {
+            let _ = self.catalogue().heartbeat().await;
+        }
+        applied.await;
     }
 
     /// Proposes a command on this node, if it leads.
