@@ -5,6 +5,9 @@
 //! is still needed. The first insists where the leader's process has ended; a leader that is only
 //! silent may live and deliver, and voters do not vote while its lease runs. A group without a leader
 //! is tried again and again while a majority of it lives. An idle group costs nothing here.
+//!
+//! After a start Raft takes whoever led last for the leader still, which it may not know of itself and,
+//! with a log that is too old, cannot become again. So whoever asks for votes tells the others.
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hash};
@@ -17,6 +20,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Broker;
+use super::peers::wire;
+use super::runner::QueueHandle;
 use crate::journal::raft::Election;
 use crate::types::{NodeId, QueueId};
 
@@ -146,6 +151,28 @@ impl Elections {
         self.wake.notify_one();
     }
 
+    /// A node says that it does not lead a group in that term.
+    pub(super) fn on_leaderless(&self, queue: &QueueHandle, node: NodeId, term: u64) {
+        let replica = queue.state.lock().replica.clone();
+        let known = replica.map(|group| group.leadership());
+        if known.is_some_and(|known| (known.leader, known.term) == (Some(node), term)) {
+            self.has_no_leader(queue.spec.id, node);
+        }
+    }
+
+    /// The node does not lead the group.
+    pub fn has_no_leader(&self, queue: QueueId, node: NodeId) {
+        let mut state = self.state.lock();
+        let known = state.groups.get_mut(&queue);
+        if let Some(known) = known.filter(|known| known.leader == Some(node)) {
+            known.leader = None;
+            known.turn = Turn::Silent;
+            state.schedule(queue, Some(Instant::now() + TURN));
+            drop(state);
+            self.wake.notify_one();
+        }
+    }
+
     /// The groups that this node should ask for votes in now.
     pub(super) fn take_due(
         &self,
@@ -224,10 +251,97 @@ impl Broker {
                 let Some(group) = self.replicas.group(queue) else {
                     continue;
                 };
+                let term = group.leadership().term;
+                for voter in group.status().voters.into_iter().filter(|voter| *voter != us) {
+                    self.peers.tell(voter, |buffer| wire::leaderless(buffer, queue, term));
+                }
                 if let Err(error) = group.elect(why).await {
                     tracing::debug!(queue = queue.0, %error, "no election");
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUEUE: QueueId = QueueId(7);
+    const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
+
+    /// The elections of one member that follows a leader, the two of them in the order of turns.
+    fn following() -> (Elections, NodeId, NodeId) {
+        let mut nodes = NODES;
+        nodes.sort_by_key(|node| rank(QUEUE, *node));
+        let [us, leader, _] = nodes;
+        let elections = Elections::default();
+        elections.on_group(QUEUE, &NODES);
+        elections.on_leader(QUEUE, Some(leader));
+        (elections, us, leader)
+    }
+
+    /// What is asked for within some seconds, with the time after which it is.
+    fn asked(elections: &Elections, us: NodeId, alive: &[NodeId]) -> Option<(Duration, Election)> {
+        let from = Instant::now();
+        (0..300).find_map(|step| {
+            let after = Duration::from_millis(10 * step);
+            let due = elections.take_due(from + after, us, |node| alive.contains(&node));
+            due.first().map(|(_, why)| (after, *why))
+        })
+    }
+
+    #[test]
+    fn a_group_with_a_leader_is_left_alone() {
+        let (elections, us, _) = following();
+        assert_eq!(asked(&elections, us, &NODES), None);
+    }
+
+    #[test]
+    fn the_first_member_asks_at_once_and_insists_where_the_leader_has_ended() {
+        for (has_ended, why) in [(true, Election::LeaderGone), (false, Election::LeaderSilent)] {
+            let (elections, us, leader) = following();
+            let others: Vec<_> = NODES.into_iter().filter(|node| *node != leader).collect();
+            elections.on_suspect(leader, has_ended);
+            let (after, asked) = asked(&elections, us, &others).expect("a turn");
+            assert!(after <= Duration::from_millis(10), "{after:?}");
+            assert_eq!(asked, why);
+        }
+    }
+
+    #[test]
+    fn the_others_ask_later_and_never_insist() {
+        let (elections, us, leader) = following();
+        let other = NODES
+            .into_iter()
+            .find(|node| ![us, leader].contains(node))
+            .expect("three");
+        elections.on_suspect(leader, true);
+        let (after, why) = asked(&elections, other, &[us, other]).expect("a turn");
+        assert!(after >= TURN, "{after:?}");
+        assert_eq!(why, Election::LeaderSilent);
+    }
+
+    #[test]
+    fn without_a_majority_nobody_asks() {
+        let (elections, us, leader) = following();
+        elections.on_suspect(leader, true);
+        assert_eq!(asked(&elections, us, &[us]), None);
+    }
+
+    #[test]
+    fn a_leader_that_says_it_is_none_is_not_waited_for() {
+        let (elections, us, leader) = following();
+        let other = NODES
+            .into_iter()
+            .find(|node| ![us, leader].contains(node))
+            .expect("three");
+        elections.has_no_leader(QUEUE, other);
+        assert_eq!(asked(&elections, us, &NODES), None, "it was not taken for it");
+        elections.has_no_leader(QUEUE, leader);
+        assert_eq!(
+            asked(&elections, us, &NODES).map(|(_, why)| why),
+            Some(Election::LeaderSilent)
+        );
     }
 }

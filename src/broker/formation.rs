@@ -130,6 +130,7 @@ impl Broker {
     /// Whether a majority of the configured nodes promises itself to this one.
     async fn is_promised(&self, there: &[PeerView], seeds: usize) -> bool {
         let us = self.nodes.us();
+        let begun = Instant::now();
         if !self.promise(us) {
             return false;
         }
@@ -137,7 +138,8 @@ impl Broker {
         for peer in there {
             promises += usize::from(self.ask_promise(peer.id, Instant::now() + ASK).await);
         }
-        2 * promises > seeds + 1
+        // Who was paused meanwhile may have been given up: others may be promised to another by now.
+        2 * promises > seeds + 1 && begun.elapsed() < PROMISE / 3
     }
 
     /// Promises this node to one that wants to begin a cluster.
@@ -393,6 +395,11 @@ impl Broker {
     fn on_node_up(self: &Arc<Self>, node: NodeId) {
         for queue in self.all_queues() {
             queue.hail(self, node);
+        }
+        for (queue, group) in self.replicas.all() {
+            if group.leadership().leader == Some(node) {
+                self.elections.on_leader(queue, Some(node));
+            }
         }
         let broker = self.clone();
         tasks::spawn("heartbeats", async move {

@@ -161,6 +161,7 @@ impl QueueHandle {
         match what {
             What::Lead { term, starts_anew } => self.led_by(broker, node, term, starts_anew),
             What::NotLeader => self.lost_way(broker, node, true),
+            What::Leaderless { term } => broker.elections.on_leaderless(self, node, term),
             What::Attached { number, lost } => self.on_attached(node, number, lost),
             What::Answered {
                 is_accepted,

@@ -324,7 +324,9 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
             broker
                 .elections
                 .on_voters(queue.spec.id, broker.voters_of(&queue, &group));
-            broker.elections.on_leader(queue.spec.id, now.leader);
+            // Who led before a start of this node may be gone since.
+            let is_there = |leader: &NodeId| *leader == broker.nodes.us() || broker.nodes.is_alive(*leader);
+            broker.elections.on_leader(queue.spec.id, now.leader.filter(is_there));
             if let Some(leader) = now.leader {
                 queue.last_leader.store(leader.0, Ordering::Relaxed);
             }

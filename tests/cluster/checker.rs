@@ -6,7 +6,8 @@
 //! connections too. Holds for a queue whatever happens to its nodes:
 //!
 //! - what was confirmed is delivered, and nothing that was not sent;
-//! - a message comes without the flag `redelivered` once at most;
+//! - a message comes without the flag `redelivered` once at most. That one may be seen after one with
+//!   the flag: what an old leader sent lies in sockets and clients while its successor begins;
 //! - a consumer's session gets the messages of a publisher's session in the order of their
 //!   publishing, but for those that are flagged;
 //! - a publish is answered, or its connection lost;
@@ -53,7 +54,7 @@ pub enum Violation {
     Lost(Message),
     /// Delivered and never sent.
     Invented(Message),
-    /// Delivered once more, and not flagged.
+    /// Delivered twice without the flag.
     Unflagged(Message),
     /// Came behind a message to the same consumer that was published after it.
     Overtaken { late: Message, by: Message },
@@ -184,7 +185,7 @@ impl History {
             .chain(invented.map(Violation::Invented))
             .chain(unanswered)
             .collect();
-        let mut seen = BTreeSet::new();
+        let mut unflagged = BTreeSet::new();
         let mut newest: BTreeMap<(u32, u32), Message> = BTreeMap::new();
         for &Delivery {
             session,
@@ -193,11 +194,10 @@ impl History {
             ..
         } in &self.deliveries
         {
-            let had = !seen.insert(message);
             if redelivered {
                 continue;
             }
-            if had {
+            if !unflagged.insert(message) {
                 violations.push(Violation::Unflagged(message));
                 continue;
             }
@@ -338,9 +338,17 @@ mod tests {
     }
 
     #[test]
-    fn an_unflagged_delivery_after_a_flagged_one_is_found() {
-        let all = [(A, 0, true), (A, 0, false), (A, 1, false), (A, 2, false), (A, 3, false)];
-        assert_eq!(seen(&all), [Violation::Unflagged(message(0))]);
+    fn of_a_message_that_comes_twice_either_may_be_the_flagged_one() {
+        for (first, second) in [(true, false), (false, true)] {
+            let all = [
+                (A, 0, first),
+                (B, 0, second),
+                (A, 1, false),
+                (A, 2, false),
+                (A, 3, false),
+            ];
+            assert_eq!(seen(&all), []);
+        }
     }
 
     #[test]

@@ -109,6 +109,22 @@ async fn each_node_is_killed_in_turn() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_nodes_are_killed_and_the_leader_is_not_started() {
+    let (mut cluster, load, leader) = at_work().await;
+    for node in cluster.all() {
+        cluster.kill9(node);
+    }
+    for node in cluster.others(leader) {
+        cluster.start(node);
+    }
+    goes_on(&load).await;
+    cluster.start(leader);
+    cluster.all_ready().await;
+    goes_on(&load).await;
+    load.check(&cluster).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_nodes_are_killed_and_started() {
     let (mut cluster, load, _) = at_work().await;
     for node in cluster.all() {

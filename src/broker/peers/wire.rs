@@ -36,6 +36,7 @@ const COUNTS: u8 = 28;
 const REFUSED: u8 = 29;
 const CANCELLED: u8 = 30;
 const ATTACHED: u8 = 31;
+const LEADERLESS: u8 = 32;
 const REPLY: u8 = 40;
 
 const NO_ACK: u8 = 1;
@@ -99,6 +100,10 @@ pub enum What {
         starts_anew: bool,
     },
     NotLeader,
+    /// The node asks for votes: whoever takes it for the leader of this term is mistaken.
+    Leaderless {
+        term: u64,
+    },
     /// The attach of that number is taken in, and all that was sent before it is void: deliveries
     /// from now on count. Messages that it said its clients hold, and that they do not, are `lost`.
     Attached {
@@ -405,6 +410,8 @@ numbers! {
     nothing(NOTHING, term);
     /// Writes [`What::NotLeader`].
     not_leader(NOT_LEADER);
+    /// Writes [`What::Leaderless`].
+    leaderless(LEADERLESS, term);
     /// Writes [`What::Settled`].
     settled(SETTLED, up_to);
     /// Writes [`What::Empty`].
@@ -494,6 +501,7 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
             starts_anew: input.byte()? != 0,
         },
         NOT_LEADER => What::NotLeader,
+        LEADERLESS => What::Leaderless { term: input.number()? },
         ATTACHED => What::Attached {
             number: input.number()?,
             lost: (0..input.number()?).map(|_| read_slot(input)).collect::<Option<_>>()?,

@@ -11,6 +11,10 @@ pub enum Message {
         starts_anew: bool,
     },
     NotLeader,
+    /// The node asks for votes.
+    Leaderless {
+        term: u64,
+    },
     /// What was sent before is void.
     Attached {
         number: u64,

@@ -98,6 +98,7 @@ impl World {
         match message {
             Message::Lead { term, starts_anew } => self.on_lead(sim, us, from, term, starts_anew),
             Message::NotLeader => self.lost_way(sim, us, from, true),
+            Message::Leaderless { term } => self.on_leaderless(us, from, term),
             Message::Attached { number, lost } => self.on_attached(us, from, number, lost),
             Message::Answered { number } => self.on_answered(us, number),
             Message::Settled { up_to } => self.on_settled(us, up_to),

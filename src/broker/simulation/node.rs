@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::desk::Desk;
 use super::leader::Leading;
+use super::message::Message;
 use super::net::{Kind, Port, chance};
 use super::{Broken, Input, Sim, World};
 use crate::broker::elections::Elections;
@@ -160,6 +161,16 @@ impl World {
                 world.on_heard(node, us);
                 sim.carry(node, us, Kind::Ping, move |_, world| world.on_heard(us, node));
             });
+        }
+    }
+
+    /// A node says that it does not lead in that term.
+    pub fn on_leaderless(&mut self, us: NodeId, node: NodeId, term: u64) {
+        if let Some(running) = &self.node(us).running {
+            let known = running.group.leadership();
+            if (known.leader, known.term) == (Some(node), term) {
+                running.elections.has_no_leader(QUEUE, node);
+            }
         }
     }
 
@@ -423,6 +434,10 @@ impl Sim {
             let mut alive = self.world().alive(us);
             alive.insert(us);
             for (_, why) in elections.take_due(Instant::now(), us, |node| alive.contains(&node)) {
+                let term = group.leadership().term;
+                for node in self.nodes().filter(|node| *node != us) {
+                    self.tell(us, node, Message::Leaderless { term });
+                }
                 // It is tried again when it was of no use.
                 let _ = group.elect(why).await;
             }
