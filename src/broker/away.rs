@@ -109,7 +109,8 @@ impl QueueHandle {
         if let Some(desk) = &mut state.desk {
             desk.seat(consumer);
         }
-        if let Some(way) = way {
+        if let (Some(way), Some(desk)) = (way, &mut state.desk) {
+            desk.is_known = true;
             let call = NEXT_CALL.fetch_add(1, Ordering::Relaxed);
             way.with(|buffer| wire::consume(buffer, self.spec.id, call, &wish(consumer)));
         }
@@ -190,7 +191,7 @@ impl QueueHandle {
                     None => (0, None),
                 }
             };
-            let Some(answer) = answer else {
+            let Some(mut answer) = answer else {
                 if self.is_replicated() {
                     self.look_for_leader(broker);
                 }
@@ -200,7 +201,7 @@ impl QueueHandle {
                 }
                 continue;
             };
-            match tokio::time::timeout_at(deadline, answer).await {
+            match tokio::time::timeout_at(deadline, &mut answer).await {
                 Ok(Ok(answer)) => return answer.map(Some),
                 // The link broke, or another node leads.
                 Ok(Err(_)) if self.is_replicated() => {}
@@ -209,7 +210,11 @@ impl QueueHandle {
                     if let Some(desk) = &mut self.state.lock().desk {
                         desk.calls.remove(&call);
                     }
-                    return Err(self.is_away());
+                    // It may have come in this moment, with a message that is this client's by now.
+                    return match answer.try_recv() {
+                        Ok(answer) => answer.map(Some),
+                        Err(_) => Err(self.is_away()),
+                    };
                 }
             }
         }
@@ -223,7 +228,10 @@ impl QueueHandle {
         ask: Ask,
     ) -> Option<(u64, Option<oneshot::Receiver<Result<Answer, Reply>>>)> {
         let way = self.way(broker, state)?;
-        let (call, answer) = state.desk.as_mut()?.call(None);
+        let desk = state.desk.as_mut()?;
+        // What is fetched may not come.
+        desk.is_known |= matches!(ask, Ask::Get { .. });
+        let (call, answer) = desk.call(None);
         let id = self.spec.id;
         way.with(|buffer| match ask {
             Ask::Get { no_ack } => wire::get(buffer, id, call, no_ack),
@@ -325,7 +333,7 @@ impl QueueHandle {
             if away.node != node {
                 return;
             }
-            away.attached = None;
+            let was_told = away.attached.take().is_some();
             away.is_met = false;
             let Some(desk) = desk else { return };
             desk.drop_calls();
@@ -338,6 +346,11 @@ impl QueueHandle {
                 desk.held.clear();
                 desk.forget_settles();
                 deferred.cancelled = desk.consumers.drain().map(|(_, seated)| seated.consumer).collect();
+            }
+            // The end of a link may be heard of after the beginning of the next, and a node may be given up
+            // whose link stands: it would go on serving whom nobody here serves.
+            if was_told {
+                self.way(broker, &mut state);
             }
         }
         self.changed.notify_waiters();
@@ -474,6 +487,7 @@ fn wish(consumer: &Consumer) -> wire::Wish<&str> {
 fn attach(queue: &QueueHandle, desk: &mut Desk, term: u64, out: &Way) {
     let id = queue.spec.id;
     desk.attaches += 1;
+    desk.is_known = !(desk.consumers.is_empty() && desk.held.is_empty());
     let desk = &*desk;
     out.with(|buffer| {
         let wishes = desk.consumers.values().map(|seated| wish(&seated.consumer));

@@ -44,6 +44,9 @@ pub struct Desk {
     pub held: FxHashMap<u64, Held>,
     /// Times that all of this was said.
     pub attaches: u64,
+    /// Some leader was told of consumers or of messages that clients hold, and may serve them until it
+    /// is told that they are gone.
+    pub is_known: bool,
     pub calls: FxHashMap<u64, Call>,
 }
 
@@ -108,6 +111,7 @@ impl Desk {
             consumers: FxHashMap::default(),
             held: FxHashMap::default(),
             attaches: 0,
+            is_known: false,
             calls: FxHashMap::default(),
         }
     }
@@ -125,11 +129,12 @@ impl Desk {
 
     /// Whether the leader should know of this node.
     pub fn has_interest(&self) -> bool {
-        !(self.consumers.is_empty()
-            && self.held.is_empty()
-            && self.unanswered.is_empty()
-            && self.settles.is_empty()
-            && self.calls.is_empty())
+        self.is_known
+            || !(self.consumers.is_empty()
+                && self.held.is_empty()
+                && self.unanswered.is_empty()
+                && self.settles.is_empty()
+                && self.calls.is_empty())
     }
 
     /// Whether publishers should wait.

@@ -25,7 +25,7 @@ use super::peers::wire::{self, SettleBatch};
 use super::runner::{Answers, ConfirmToken, Deferred, DeskId, Machine, QueueHandle, Seat, State, Waiting};
 use crate::channel::ConfirmOutcome;
 use crate::journal::raft::{Applied, Group, ProposeError, RECORD_BYTES};
-use crate::queue::ledger::{self, Ledger};
+use crate::queue::ledger::{self, Before, Ledger};
 use crate::queue::record::{Origin, ProducerId, Records};
 use crate::queue::recorder::{Arrival, Door};
 use crate::queue::{Consume, ConsumerId, Holder, Publish, Queue, Slot};
@@ -359,8 +359,14 @@ impl QueueHandle {
             return;
         };
         let guests = std::mem::take(&mut state.guests);
+        // Whoever waits asks the next leader; nobody would have what is fetched for this one's callers.
+        state.gets.clear();
         let Some(desk) = &mut state.desk else { return };
-        let of_guests = |slot: Slot| guests.values().any(|guest| guest.gets.contains_key(&slot.seq()));
+        let of_guests: FxHashSet<ConsumerId> = guests
+            .values()
+            .flat_map(|guest| guest.consumers.values().map(|(id, _)| *id))
+            .collect();
+        let got_by_guests = |slot: Slot| guests.values().any(|guest| guest.gets.contains_key(&slot.seq()));
         let keys: FxHashMap<ConsumerId, ConsumerKey> = leading
             .machine
             .consumers()
@@ -368,9 +374,11 @@ impl QueueHandle {
             .collect();
         for (holder, slot) in leading.machine.held() {
             let key = match holder {
-                Holder::Get if of_guests(slot) => None,
+                Holder::Consumer(id) if of_guests.contains(&id) => None,
+                _ if got_by_guests(slot) => None,
                 Holder::Get => Some(ConsumerKey::GET),
-                Holder::Consumer(id) => keys.get(&id).copied(),
+                // One that was cancelled leaves what it holds to its channel.
+                Holder::Consumer(id) => Some(keys.get(&id).copied().unwrap_or(ConsumerKey::GET)),
             };
             if let Some(key) = key {
                 desk.hold(key, slot);
@@ -455,6 +463,7 @@ impl QueueHandle {
         }
         let desk = DeskId { node, producer };
         let mut again = Vec::new();
+        let mut unknown = Vec::new();
         let mut answers = Answers::default();
         let arrivals = numbered.into_iter().filter_map(|(number, message)| {
             if message.memory() + AROUND > RECORD_BYTES {
@@ -469,13 +478,19 @@ impl QueueHandle {
             Some(Arrival { publish, origin })
         });
         let ((), deferred) = self.run_at_door(broker, state, |machine, now, door, sink| {
-            let again = |publish: Publish<Waiting>, seq| {
+            let again = |publish: Publish<Waiting>, before| {
                 if let Some(Waiting::Desk { desk, number }) = publish.publish {
-                    again.push((seq, desk, number));
+                    match before {
+                        Before::Taken { with } => again.push((with, desk, number)),
+                        Before::Unknown => unknown.push((desk, number)),
+                    }
                 }
             };
             machine.publish(now, door.admit(arrivals, again), sink);
         });
+        for (desk, number) in unknown {
+            answers.push(desk, number, ConfirmOutcome::Nack);
+        }
         if let Seat::Leading(leading) = &mut state.seat {
             let durable = leading.machine.durable_up_to();
             for (seq, desk, number) in again {

@@ -172,6 +172,7 @@ impl Broker {
                         });
                     }
                     Some(_) => return Ok(Get::Empty),
+                    None if queue.is_deleted() => return Ok(Get::Empty),
                     None => continue,
                 },
             }

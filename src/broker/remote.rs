@@ -25,7 +25,7 @@ use crate::types::{Message, NodeId, Refusal, Reply, ReplyCode};
 /// A `basic.get` or the like of another node that waits for something.
 #[derive(Clone, Copy)]
 pub struct Pending {
-    node: NodeId,
+    pub node: NodeId,
     call: u64,
     no_ack: bool,
 }
@@ -490,6 +490,7 @@ impl QueueHandle {
             // It will hear of this term, and attach itself anew.
             return Deferred::default();
         }
+        state.forget_gets(node);
         let mut deferred = Deferred::default();
         let is_another = |guest: &GuestNode| guest.producer != ProducerId(attach.producer);
         if state.guests.get(&node).is_some_and(is_another) {
@@ -744,6 +745,7 @@ impl QueueHandle {
 
     /// Ends the consumers of a node and gives back what its clients hold.
     fn dismiss(self: &Arc<Self>, broker: &Arc<Broker>, state: &mut State, node: NodeId) -> Deferred {
+        state.forget_gets(node);
         let Some(gone) = state.guests.remove(&node) else {
             return Deferred::default();
         };

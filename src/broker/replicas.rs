@@ -336,7 +336,7 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
                     return;
                 }
                 Role::Leader if queue.leads(now.term) => broker.reconcile(&queue, &group),
-                Role::Leader => match group.barrier().await {
+                Role::Leader => match group.begin().await {
                     Ok(()) => {
                         queue.lead(&broker, &group, now.term);
                         broker.reconcile(&queue, &group);

@@ -429,8 +429,10 @@ impl State {
         }
     }
 
-    /// Nothing is delivered to that node's clients before it attaches itself again.
+    /// Nothing is delivered to that node's clients before it attaches itself again. What they wait for
+    /// they ask again.
     pub fn detach(&mut self, node: NodeId) {
+        self.forget_gets(node);
         if let Some(guest) = self.guests.get_mut(&node) {
             guest.attached = None;
             guest.asked = None;
@@ -438,6 +440,11 @@ impl State {
                 guest.is_attached.store(false, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Whoever waits on that node does so no more, or asks again.
+    pub fn forget_gets(&mut self, node: NodeId) {
+        self.gets.retain(|pending| pending.node != node);
     }
 
     /// Whether that node has the machine, as far as is known, and knows what clients here have.

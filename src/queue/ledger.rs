@@ -26,7 +26,8 @@ use super::record::{Append, Record, Seqs, records};
 use super::sink::Recovered;
 
 pub use living::Place;
-pub use producers::{Known, Producers};
+use producers::Known;
+pub use producers::{Before, Producers};
 
 use living::{Living, One};
 

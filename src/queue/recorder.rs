@@ -9,7 +9,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::types::Message;
 
-use super::ledger::Producers;
+use super::ledger::{Before, Producers};
 use super::record::{Origin, ProducerId, Records};
 use super::sink::{ConsumerId, DeathReason, Delivery, Keep, Loc, META_LEN, Publish, Sink, Slot};
 
@@ -80,17 +80,16 @@ impl Door {
     }
 
     /// The batch for [`Queue::publish`](super::Queue::publish), to be run through there with a
-    /// [`Recorder`] of this door as the sink. What is not new is left out and goes to `again`, with
-    /// the sequence number that must be durable before it is confirmed.
+    /// [`Recorder`] of this door as the sink. What is not new is left out and goes to `again`.
     pub fn admit<P>(
         &self,
         batch: impl IntoIterator<Item = Arrival<P>>,
-        mut again: impl FnMut(Publish<P>, u64),
+        mut again: impl FnMut(Publish<P>, Before),
     ) -> impl Iterator<Item = Publish<P>> {
         batch.into_iter().filter_map(move |Arrival { publish, origin }| {
             let known = origin.and_then(|origin| self.producers.borrow().knows(origin));
             if let Some(known) = known {
-                again(publish, known.seq);
+                again(publish, known);
                 return None;
             }
             self.origin.set(origin);

@@ -3,6 +3,7 @@
 
 use lapin::Consumer;
 use lapin::message::Delivery;
+use lapin::types::FieldTable;
 
 use crate::support::*;
 
@@ -100,4 +101,67 @@ async fn a_settled_message_stays_settled_when_the_leader_is_killed() {
     let mut consumer = other.consume("orders").await;
     assert_eq!(body(&next(&mut consumer).await), "next");
     other.quiet(&mut consumer).await;
+}
+
+#[tokio::test]
+async fn what_a_cancelled_consumer_holds_is_settled_when_another_node_leads() {
+    let (cluster, leader) = with_queue().await;
+    let other = cluster.others(leader)[0];
+    let (client, consumer, held) = holder(&cluster, leader).await;
+    client.cancel(&consumer).await;
+    cluster.ctl(leader, &["transfer_leadership", "orders", &cluster.name(other)], 0);
+    until("another node leads", || {
+        cluster
+            .queue(leader, "orders")
+            .is_some_and(|queue| queue["leader"] == cluster.name(other).as_str())
+    })
+    .await;
+    ack(&held).await;
+    // The ack is in front of this on its way.
+    assert!(client.publish("", "orders", "next", persistent()).await.is_ack());
+    let second = cluster.client(other).await;
+    let mut consumer = second.consume("orders").await;
+    assert_eq!(body(&next(&mut consumer).await), "next");
+    second.quiet(&mut consumer).await;
+}
+
+/// A cluster where node 1 alone has the queue, and is suspected by node 2.
+async fn suspected(arguments: FieldTable) -> (Cluster, Client, Consumer) {
+    let mut cluster = Cluster::of(2).await;
+    cluster.client(1).await.queue("orders", arguments).await;
+    let client = cluster.client(2).await;
+    let consumer = client.consume("orders").await;
+    cluster.pause(1);
+    let suspected = format!("a node is suspected node={} why=Silence", cluster.name(1));
+    until("node 1 is suspected", || cluster.log(2).contains(&suspected)).await;
+    (cluster, client, consumer)
+}
+
+/// Everything that is published comes to a consumer of node 1.
+async fn nobody_else_is_served(cluster: &Cluster) {
+    let client = cluster.client(1).await;
+    let mut consumer = client.consume("orders").await;
+    for number in 0..8 {
+        let sent = number.to_string();
+        assert!(client.publish("", "orders", &sent, persistent()).await.is_ack());
+        assert_eq!(body(&next(&mut consumer).await), sent);
+    }
+}
+
+#[tokio::test]
+async fn a_consumer_that_ends_while_the_leader_is_suspected_is_not_served_any_more() {
+    let alone = ("x-quorum-initial-group-size", number(1));
+    let quorum = table([("x-queue-type", text("quorum")), alone]);
+    let (mut cluster, client, consumer) = suspected(quorum).await;
+    client.cancel(&consumer).await;
+    cluster.resume(1);
+    nobody_else_is_served(&cluster).await;
+}
+
+#[tokio::test]
+async fn a_consumer_that_ended_because_the_queue_s_node_is_suspected_is_not_served_any_more() {
+    let (mut cluster, _client, mut consumer) = suspected(table([])).await;
+    ended(&mut consumer).await;
+    cluster.resume(1);
+    nobody_else_is_served(&cluster).await;
 }

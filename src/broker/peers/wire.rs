@@ -164,7 +164,12 @@ impl What {
     pub fn follows_attach(&self) -> bool {
         matches!(
             self,
-            Self::Publish { .. } | Self::Settle(_) | Self::Consume { .. } | Self::Cancel { .. } | Self::Taken { .. }
+            Self::Publish { .. }
+                | Self::Settle(_)
+                | Self::Consume { .. }
+                | Self::Cancel { .. }
+                | Self::Taken { .. }
+                | Self::Get { .. }
         )
     }
 }

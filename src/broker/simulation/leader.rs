@@ -10,7 +10,7 @@ use super::checker::{Id, Key};
 use super::message::{Attach, Batch, Message};
 use super::{Broken, Sim, World, body, read_body};
 use crate::journal::raft::{Applied, Group, ProposeError};
-use crate::queue::ledger::{self, Ledger};
+use crate::queue::ledger::{self, Before, Ledger};
 use crate::queue::record::{Origin, ProducerId, Records};
 use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
 use crate::queue::{
@@ -321,6 +321,7 @@ impl World {
             wanted,
             ..
         } = effects;
+        let given: Vec<(Key, Id)> = delivered.iter().map(|((_, key), _, id, _)| (*key, *id)).collect();
         for ((node, key), slot, id, is_redelivered) in delivered {
             let deliver = Message::Deliver {
                 key,
@@ -348,6 +349,9 @@ impl World {
             sim.later(us, Duration::from_millis(1), move |sim, world| {
                 world.fetched(sim, us, term, &wanted);
             });
+        }
+        for (key, id) in given {
+            self.checker.given(key, id);
         }
         let Some(leading) = self.leading(us) else {
             return Some(result);
@@ -515,7 +519,10 @@ impl World {
         };
         let mut again = Vec::new();
         self.run(sim, us, |(queue, door, sink)| {
-            let again = |publish: Publish<Waiting>, seq| again.extend(publish.publish.map(|waiting| (seq, waiting)));
+            let again = |publish: Publish<Waiting>, before| match before {
+                Before::Taken { with } => again.extend(publish.publish.map(|waiting| (with, waiting))),
+                Before::Unknown => panic!("nothing is refused without a limit"),
+            };
             queue.publish(NOW, door.admit([arrival], again), sink);
         });
         let Some(leading) = self.leading(us) else { return };

@@ -470,7 +470,7 @@ impl Sim {
                 }
                 Role::Leader if led == Some(now.term) => {}
                 Role::Leader => {
-                    let knows = group.barrier().await;
+                    let knows = group.begin().await;
                     if !self.goes_on(us, life).await {
                         return;
                     }

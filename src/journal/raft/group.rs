@@ -195,8 +195,7 @@ impl<M: Machine> Group<M> {
     }
 
     /// Waits until everything that was committed anywhere before the call is applied here; only
-    /// on the leader. So is what this node has proposed, or will not be. A new leader knows its state
-    /// after this.
+    /// on the leader.
     pub async fn barrier(&self) -> Result<(), ProposeError> {
         let linear = self.0.raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
         match linear {
@@ -209,6 +208,14 @@ impl<M: Machine> Group<M> {
             }),
             Err(RaftError::Fatal(_)) => Err(ProposeError::Stopped),
         }
+    }
+
+    /// The same for whoever decides anew, on top of that state: nothing that was submitted for a term
+    /// before is on its way any more, or will be.
+    pub async fn begin(&self) -> Result<(), ProposeError> {
+        self.barrier().await?;
+        self.0.proposer.withdraw().await?;
+        self.own_applied().await
     }
 
     /// Waits until all of this leader's log is applied here.

@@ -23,7 +23,7 @@ use openraft::errors::{ClientWriteError, ForwardToLeader};
 use openraft::raft::ClientWriteResult;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
 use super::apply::Applier;
 use super::pack::Packed;
@@ -73,6 +73,8 @@ pub struct Proposer<M: Machine> {
     queue: Mutex<Queue<M::Output>>,
     /// Bytes that may wait with callers who wait for room.
     room: Arc<Semaphore>,
+    /// A flight ended.
+    landed: Notify,
 }
 
 struct Queue<O> {
@@ -109,6 +111,7 @@ impl<M: Machine> Proposer<M> {
                 is_pumping: false,
             }),
             room: Arc::new(Semaphore::new(WAITING_BYTES)),
+            landed: Notify::new(),
         }
     }
 
@@ -279,6 +282,29 @@ impl<M: Machine> Proposer<M> {
         decided.into_iter().map(|one| one.telling).collect()
     }
 
+    /// Gives up what was decided on top of a state that is thrown away, and waits until what is on its
+    /// way has ended.
+    ///
+    /// # Errors
+    /// [`ProposeError::NoQuorum`] when it does not end.
+    pub async fn withdraw(&self) -> Result<(), ProposeError> {
+        let deadline = tokio::time::Instant::now() + QUORUM_DEADLINE;
+        loop {
+            let landed = self.landed.notified();
+            tokio::pin!(landed);
+            landed.as_mut().enable();
+            for telling in self.take_decided() {
+                telling.tell(Err(ProposeError::NoQuorum));
+            }
+            if self.queue.lock().in_flight == 0 {
+                return Ok(());
+            }
+            if tokio::time::timeout_at(deadline, landed).await.is_err() {
+                return Err(ProposeError::NoQuorum);
+            }
+        }
+    }
+
     /// The group stops: nothing waits any more.
     pub fn stop(&self) {
         self.room.close();
@@ -331,6 +357,8 @@ impl<M: Machine> Drop for Flight<M> {
         let mut queue = self.proposer.queue.lock();
         queue.in_flight -= 1;
         self.proposer.start_pump(&mut queue);
+        drop(queue);
+        self.proposer.landed.notify_waiters();
     }
 }
 

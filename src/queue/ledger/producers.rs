@@ -14,21 +14,37 @@ pub struct Producers {
     last: FxHashMap<ProducerId, Known>,
 }
 
-/// What a producer had taken last.
+/// What a producer had taken last. Numbers that are missing between those that were taken were refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
+    /// Everything from this number of the producer to the next one was taken.
+    pub since: u64,
     /// Its own number for it.
     pub number: u64,
     /// The queue's number for it.
     pub seq: u64,
 }
 
+/// What became of a message that is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// It was taken, and is safe when the queue's message of this number is.
+    Taken { with: u64 },
+    /// It was refused, or it was taken before one that was refused: nobody knows any more.
+    Unknown,
+}
+
 impl Producers {
-    /// What was taken last from the producer of a message that was taken before. `None` when the
-    /// message is new.
-    pub fn knows(&self, origin: Origin) -> Option<Known> {
-        let known = self.last.get(&origin.producer)?;
-        (origin.number <= known.number).then_some(*known)
+    /// What became of a message when it was sent before. `None` when the message is new.
+    pub fn knows(&self, Origin { producer, number }: Origin) -> Option<Before> {
+        let known = self.last.get(&producer)?;
+        if number > known.number {
+            return None;
+        }
+        Some(match number >= known.since {
+            true => Before::Taken { with: known.seq },
+            false => Before::Unknown,
+        })
     }
 
     /// Notes a message. False when it was taken before.
@@ -37,15 +53,25 @@ impl Producers {
         if let Some(known) = self.last.get_mut(&producer) {
             let is_new = number > known.number;
             if is_new {
-                *known = Known { number, seq };
+                let since = match number == known.number + 1 {
+                    true => known.since,
+                    false => number,
+                };
+                *known = Known { since, number, seq };
             }
             return is_new;
         }
+        let since = number;
+        self.restore(producer, Known { since, number, seq });
+        true
+    }
+
+    /// Notes what is known of a producer of which nothing was known.
+    pub(super) fn restore(&mut self, producer: ProducerId, known: Known) {
         if self.last.len() >= MOST {
             self.forget_quiet();
         }
-        self.last.insert(producer, Known { number, seq });
-        true
+        self.last.insert(producer, known);
     }
 
     /// The producer sends nothing again.
@@ -94,7 +120,26 @@ mod tests {
             assert!(producers.note(origin, id + 1));
             assert!(!producers.note(origin, id + 2));
             assert!(producers.len() <= MOST);
-            assert_eq!(producers.knows(origin), Some(Known { number: 1, seq: id + 1 }));
+            assert_eq!(producers.knows(origin), Some(Before::Taken { with: id + 1 }));
         }
+    }
+
+    #[test]
+    fn what_was_taken_before_a_refusal_is_not_told_from_what_was_refused() {
+        let mut producers = Producers::default();
+        let origin = |number| Origin {
+            producer: ProducerId(7),
+            number,
+        };
+        for number in [1, 2, 4, 5] {
+            producers.note(origin(number), 10 + number);
+        }
+        let known = (1..=6).map(|number| producers.knows(origin(number)));
+        let taken = Some(Before::Taken { with: 15 });
+        let unknown = Some(Before::Unknown);
+        assert_eq!(
+            known.collect::<Vec<_>>(),
+            [unknown, unknown, unknown, taken, taken, None]
+        );
     }
 }

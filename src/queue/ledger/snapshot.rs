@@ -1,12 +1,13 @@
 //! A ledger as a row of pieces, and back.
 //!
 //! ```text
-//! u8 version │ u8 HEAD     │ next seq │ delivered up to │ (u64 producer │ its number │ seq) …
+//! u8 version │ u8 HEAD     │ next seq │ delivered up to │ (u64 producer │ since? │ its number │ seq) …
 //! u8 version │ u8 MESSAGES │ (seq − the one before │ count │ dead? │ 24 bytes meta │ length │ stored form) …
 //! u8 version │ u8 END      │ messages
 //! ```
 //!
-//! Whether a message is dead, and why, is there in version 2 only, which is for pieces with dead ones.
+//! Whether a message is dead, and why, is there in version 2 only, which is for pieces with dead ones;
+//! since when all of a producer was taken, too: where no head has it, nothing was ever refused.
 //! Numbers are as in records. The same ledger gives the same bytes on every member: where a body
 //! lies is not in them.
 
@@ -17,14 +18,16 @@ use std::vec;
 use bytes::Bytes;
 
 use super::living::{Block, One, Place};
-use super::{Ledger, reading};
+use super::{Known, Ledger, reading};
 use crate::machine::{Parts, Source, Unreadable};
-use crate::queue::record::{Input, MAX_SEQ, Origin, ProducerId, put_number};
+use crate::queue::record::{Input, MAX_SEQ, ProducerId, put_number};
 use crate::queue::sink::{DeathReason, META_LEN};
 
 const FORMAT: u8 = 1;
 /// A piece of messages some of which are dead; the version before cannot read it.
 const FORMAT_DISCARDED: u8 = 2;
+/// A head with producers of whom something was refused; the version before cannot read it.
+const FORMAT_REFUSED: u8 = 2;
 const HEAD: u8 = 1;
 const MESSAGES: u8 = 2;
 const END: u8 = 3;
@@ -45,11 +48,17 @@ pub(super) struct Pieces {
 
 impl Pieces {
     pub fn of(ledger: &Ledger) -> Self {
-        let mut head = vec![FORMAT, HEAD];
+        let producers = ledger.producers.in_order();
+        let some_refused = producers.iter().any(|(_, known)| known.since > 1);
+        let format = if some_refused { FORMAT_REFUSED } else { FORMAT };
+        let mut head = vec![format, HEAD];
         put_number(&mut head, ledger.next_seq());
         put_number(&mut head, ledger.delivered_up_to);
-        for (id, known) in ledger.producers.in_order() {
+        for (id, known) in producers {
             head.extend_from_slice(&id.0.to_le_bytes());
+            if some_refused {
+                put_number(&mut head, known.since);
+            }
             put_number(&mut head, known.number);
             put_number(&mut head, known.seq);
         }
@@ -148,7 +157,12 @@ pub(super) fn read(mut ledger: Ledger, parts: Parts) -> Result<Ledger, Unreadabl
     for piece in parts {
         let piece = piece?;
         let (&[version, kind], _) = piece.split_first_chunk().ok_or_else(damaged)?;
-        if !(version == FORMAT || version == FORMAT_DISCARDED && kind == MESSAGES) {
+        let is_known = match kind {
+            HEAD => version == FORMAT || version == FORMAT_REFUSED,
+            MESSAGES => version == FORMAT || version == FORMAT_DISCARDED,
+            _ => version == FORMAT,
+        };
+        if !is_known {
             return Err(Unreadable(format!(
                 "format version {version} of a queue's snapshot is unknown; this version reads up to {FORMAT_DISCARDED}"
             )));
@@ -177,13 +191,21 @@ pub(super) fn read(mut ledger: Ledger, parts: Parts) -> Result<Ledger, Unreadabl
 }
 
 fn read_head(ledger: &mut Ledger, piece: &[u8]) -> Option<()> {
+    let some_refused = piece.first() == Some(&FORMAT_REFUSED);
     let mut input = Input { bytes: piece, at: 2 };
     ledger.next_seq = input.number().filter(|next| *next <= MAX_SEQ + 1)?;
     ledger.delivered_up_to = input.number().filter(|mark| *mark <= MAX_SEQ)?;
     while !input.is_at_end() {
         let producer = ProducerId(input.fixed()?);
-        let number = input.number()?;
-        ledger.producers.note(Origin { producer, number }, input.number()?);
+        let known = Known {
+            since: match some_refused {
+                true => input.number()?,
+                false => 1,
+            },
+            number: input.number()?,
+            seq: input.number()?,
+        };
+        ledger.producers.restore(producer, known);
     }
     Some(())
 }

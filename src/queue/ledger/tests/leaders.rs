@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::*;
+use crate::queue::ledger::Before;
 use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
 use crate::queue::{
     Consume, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, Outcome, Publish, Queue, Sink,
@@ -370,7 +371,10 @@ impl World {
                 door: &self.door,
             },
         };
-        let admitted = self.door.admit(arrivals, |publish, seq| again.push((publish, seq)));
+        let admitted = self.door.admit(arrivals, |publish, before| match before {
+            Before::Taken { with } => again.push((publish, with)),
+            Before::Unknown => panic!("nothing is refused without a limit"),
+        });
         self.queue.publish(now, admitted, &mut sink);
         self.queue.check();
         self.again.extend(

@@ -1,6 +1,8 @@
 use super::*;
-use crate::queue::ledger::Applied;
+use crate::queue::Publish;
+use crate::queue::ledger::{Applied, Before};
 use crate::queue::record::Seqs;
+use crate::queue::recorder::{Arrival, Door};
 
 #[test]
 fn what_is_sent_again_counts_once() {
@@ -39,6 +41,40 @@ fn numbers_that_were_used_are_not_used_again() {
     ledger.apply(1, batch(5, 7, 1..=1)).expect("readable");
     let applied = ledger.apply(2, batch(4, 8, 1..=3)).expect("readable");
     assert_eq!(applied.dropped, [4, 5]);
-    assert_eq!(ledger.producers().knows(origin(8, 3)).map(|known| known.seq), Some(6));
+    assert_eq!(ledger.producers().knows(origin(8, 3)), Some(Before::Taken { with: 6 }));
     assert_eq!(ledger.figures().messages, 2);
+}
+
+#[test]
+fn what_may_have_been_refused_is_not_confirmed_when_it_is_sent_again() {
+    let mut ledger = Ledger::new();
+    ledger.apply(1, batch(1, 7, 1..=2)).expect("readable");
+    // 3 was refused, and the answer lost.
+    ledger.apply(2, batch(3, 7, 4..=5)).expect("readable");
+    let ledger = copy_of(&ledger);
+    let door = Door::new(ledger.producers().clone());
+    let mut again = Vec::new();
+    let arrivals = (2..=6).map(|number| Arrival {
+        publish: Publish {
+            message: message("again"),
+            publish: Some(number),
+        },
+        origin: Some(origin(7, number)),
+    });
+    let new: Vec<_> = door
+        .admit(arrivals, |publish, before| again.push((publish.publish, before)))
+        .map(|publish| publish.publish)
+        .collect();
+    assert_eq!(new, [Some(6)]);
+    let taken = Before::Taken { with: 4 };
+    let unknown = Before::Unknown;
+    assert_eq!(
+        again,
+        [
+            (Some(2), unknown),
+            (Some(3), unknown),
+            (Some(4), taken),
+            (Some(5), taken)
+        ]
+    );
 }
