@@ -360,9 +360,6 @@ impl Clients {
         broker.catch_up().await;
         management::load_definitions(broker).await?;
         let mut ports = BTreeMap::<&str, Vec<u16>>::new();
-        if let Some(links) = &opened.links {
-            ports.entry("cluster").or_default().push(links.address.port());
-        }
         let mut listeners = Vec::new();
         let mut endpoints = Vec::new();
         for address in config.listeners.tcp.values() {
@@ -390,6 +387,13 @@ impl Clients {
                 address,
             });
             http = Some(listener);
+        }
+        if let Some(links) = &opened.links {
+            ports.entry("cluster").or_default().push(links.address.port());
+            endpoints.push(Endpoint {
+                protocol: "clustering",
+                address: links.address,
+            });
         }
         let accepting = net::start(listeners, broker);
         let (stop_http, mut stopping_http) = watch::channel(());

@@ -3,12 +3,14 @@
 //! A change is carried out while the catalogue is locked for it, so live queues and routers always
 //! change in the order of the log, and nobody sees a thing declared that is not live yet.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::time::{Instant, timeout_at};
+use futures_util::future::{join, join_all};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::control::Told;
 use super::letters::warn_of_fallback;
@@ -34,6 +36,8 @@ type Effects = Vec<(Arc<QueueHandle>, Deferred)>;
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long the leader may take to say how far the log is.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Within which the members of a cluster that is well have applied what is committed.
+const PROMPT: Duration = Duration::from_millis(10);
 /// How long it rests while nobody leads.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -109,8 +113,10 @@ impl Broker {
             };
             match told {
                 Told::Applied(index) => {
-                    // Whoever waits for an answer sees what it asked for on this node.
-                    let applied = timeout_at(deadline, self.catalogue().applied(index)).await;
+                    // Whoever waits for an answer finds what it asked for on every node: what is published
+                    // to a new queue must not be lost because the publisher's node has yet to hear of it.
+                    let here = timeout_at(deadline, self.catalogue().applied(index));
+                    let (applied, ()) = join(here, self.applied_elsewhere(index)).await;
                     return match applied {
                         Ok(true) => Ok(()),
                         _ => Err(BrokerError::NoMajority),
@@ -121,6 +127,23 @@ impl Broker {
                 Told::NotLeader => return Err(BrokerError::NoMajority),
             }
         }
+    }
+
+    /// Waits until the other members that live have applied the entry too, or have had their time.
+    async fn applied_elsewhere(&self, index: u64) {
+        let mut others = self.nodes.others_alive();
+        others.retain(|node| self.catalog().nodes().contains_key(node));
+        let asked = others.into_iter().map(|node| self.ask_until_applied(node, index));
+        let mut applied = pin!(join_all(asked));
+        if timeout(PROMPT, &mut applied).await.is_ok() {
+            return;
+        }
+        // A member that was busy with the entry itself hears that it is committed with what the leader
+        // sends next, which else is the next heartbeat. If the group has stopped nothing is to be done.
+        if self.leads_catalogue() {
+            let _ = self.catalogue().heartbeat().await;
+        }
+        applied.await;
     }
 
     /// Proposes a command on this node, if it leads.

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use super::Broker;
 use super::outbox::Outbox;
@@ -44,6 +46,14 @@ pub struct Details {
 #[derive(Default)]
 pub struct Connections {
     all: Mutex<All>,
+}
+
+/// How many clients there are of a user and in a vhost.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClientCounts {
+    pub connections_in_vhost: u64,
+    pub connections_of_user: u64,
+    pub channels_of_user: u64,
 }
 
 #[derive(Default)]
@@ -117,7 +127,8 @@ impl Connections {
         true
     }
 
-    /// Opens a connection in a vhost unless the vhost or the user has as many as it may.
+    /// Opens a connection in a vhost unless the vhost or the user has as many as it may, with those that
+    /// other nodes have.
     ///
     /// # Errors
     /// The refusal in RabbitMQ's words.
@@ -127,13 +138,15 @@ impl Connections {
         catalog: &Catalog,
         user: &UserName,
         vhost: &VhostName,
+        elsewhere: ClientCounts,
     ) -> Result<(), Reply> {
         let mut all = self.all.lock();
         let vhost_limit = catalog
             .vhost(vhost)
             .and_then(|vhost| vhost.limits.get(&VhostLimit::MaxConnections).copied());
         let user_limit = user_limit(catalog, user, UserLimit::MaxConnections);
-        let (in_vhost, of_user) = (count(&all.of_vhost, vhost), count(&all.of_user, user));
+        let in_vhost = count(&all.of_vhost, vhost) + elsewhere.connections_in_vhost;
+        let of_user = count(&all.of_user, user) + elsewhere.connections_of_user;
         if let Some(limit) = reached(vhost_limit, in_vhost) {
             let text =
                 format!("access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached");
@@ -152,11 +165,17 @@ impl Connections {
         Ok(())
     }
 
-    /// Opens a channel unless the user has as many as it may.
+    /// Opens a channel unless the user has as many as it may, with those that other nodes have.
     ///
     /// # Errors
     /// The refusal in RabbitMQ's words.
-    pub fn open_channel(&self, connection: &ConnectionInfo, broker: &Broker, user: &UserName) -> Result<(), Reply> {
+    pub fn open_channel(
+        &self,
+        connection: &ConnectionInfo,
+        broker: &Broker,
+        user: &UserName,
+        elsewhere: ClientCounts,
+    ) -> Result<(), Reply> {
         let catalog = broker.catalog();
         let mut all = self.all.lock();
         let channels: u64 = all.channels_of_user.values().copied().map(u64::from).sum();
@@ -170,7 +189,8 @@ impl Connections {
             return Err(Reply::connection(ReplyCode::NotAllowed, text));
         }
         let limit = user_limit(&catalog, user, UserLimit::MaxChannels);
-        if let Some(limit) = reached(limit, count(&all.channels_of_user, user)) {
+        let of_user = count(&all.channels_of_user, user) + elsewhere.channels_of_user;
+        if let Some(limit) = reached(limit, of_user) {
             let text = format!(
                 "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({limit})"
             );
@@ -179,6 +199,16 @@ impl Connections {
         *all.channels_of_user.entry(user.clone()).or_default() += 1;
         connection.channels.fetch_add(1, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// How many clients this node has of a user and in a vhost.
+    pub fn count(&self, user: &UserName, vhost: &VhostName) -> ClientCounts {
+        let all = self.all.lock();
+        ClientCounts {
+            connections_in_vhost: count(&all.of_vhost, vhost),
+            connections_of_user: count(&all.of_user, user),
+            channels_of_user: count(&all.channels_of_user, user),
+        }
     }
 
     /// A channel is closed.
@@ -221,17 +251,46 @@ impl Connections {
     }
 }
 
+impl Broker {
+    /// How many clients other nodes have of a user and in a vhost. Nobody is asked where no limit needs it,
+    /// and nodes that do not answer have none.
+    pub async fn clients_elsewhere(&self, user: &UserName, vhost: &VhostName) -> ClientCounts {
+        let others = match is_limited(&self.catalog(), user, vhost) {
+            true => self.nodes.others_alive(),
+            false => Vec::new(),
+        };
+        let counts = others.into_iter().map(|node| self.ask_for_clients(node, user, vhost));
+        let counts = join_all(counts).await.into_iter().flatten();
+        counts.fold(ClientCounts::default(), |sum, more| ClientCounts {
+            connections_in_vhost: sum.connections_in_vhost + more.connections_in_vhost,
+            connections_of_user: sum.connections_of_user + more.connections_of_user,
+            channels_of_user: sum.channels_of_user + more.channels_of_user,
+        })
+    }
+}
+
+/// Whether there is a limit that clients of other nodes count for.
+fn is_limited(catalog: &Catalog, user: &UserName, vhost: &VhostName) -> bool {
+    let vhost = catalog.vhost(vhost).map(|vhost| &vhost.limits);
+    let user = catalog.user(user).map(|user| &user.limits);
+    let in_vhost = vhost.and_then(|limits| limits.get(&VhostLimit::MaxConnections));
+    let of_user = [UserLimit::MaxConnections, UserLimit::MaxChannels]
+        .into_iter()
+        .filter_map(|limit| user?.get(&limit));
+    of_user.chain(in_vhost).any(|limit| *limit >= 0)
+}
+
 fn user_limit(catalog: &Catalog, user: &UserName, limit: UserLimit) -> Option<i64> {
     catalog.user(user).and_then(|user| user.limits.get(&limit).copied())
 }
 
 /// The limit, when that many are as many as it allows. Negative ones allow any number.
-fn reached(limit: Option<i64>, count: u32) -> Option<i64> {
-    limit.filter(|limit| *limit >= 0 && i64::from(count) >= *limit)
+fn reached(limit: Option<i64>, count: u64) -> Option<i64> {
+    limit.filter(|limit| u64::try_from(*limit).is_ok_and(|limit| count >= limit))
 }
 
-fn count<N: std::hash::Hash + Eq>(counts: &FxHashMap<N, u32>, name: &N) -> u32 {
-    counts.get(name).copied().unwrap_or(0)
+fn count<N: std::hash::Hash + Eq>(counts: &FxHashMap<N, u32>, name: &N) -> u64 {
+    counts.get(name).copied().map_or(0, u64::from)
 }
 
 fn less<N: std::hash::Hash + Eq + Clone>(counts: &mut FxHashMap<N, u32>, name: &N, by: u32) {

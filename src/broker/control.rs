@@ -8,13 +8,15 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use super::connections::ClientCounts;
 use super::gather::{NodeReport, ReplicaReport};
 use super::members::{MemberChange, MemberError};
+use super::reply_to::Token;
 use super::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
 use crate::journal::raft::Role;
 use crate::metadata::CatalogError;
-use crate::types::{NodeId, QueueId, Refusal, Reply, ReplyCode, Scope};
+use crate::types::{NodeId, QueueId, Refusal, Reply, ReplyCode, Scope, UserName, VhostName};
 
 /// The service of this file.
 pub const CONTROL: u16 = 3;
@@ -24,6 +26,8 @@ const THERE: Duration = Duration::from_secs(4);
 pub const ADMISSION: Duration = Duration::from_secs(15);
 /// For answers that somebody looks at and that need nobody else.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// How long whoever changed the catalogue waits at most for the other nodes to have applied it.
+const EVERYWHERE: Duration = Duration::from_millis(500);
 /// How long it rests while nobody leads.
 const AGAIN: Duration = Duration::from_millis(50);
 
@@ -50,6 +54,12 @@ enum Request {
     Member(QueueId, MemberChange),
     /// How the node's member of the group of a queue is.
     Replica(QueueId),
+    /// Say when the node has applied the catalogue's entry of this index.
+    Reached(u64),
+    /// How many clients the node has of a user and in a vhost.
+    Clients(UserName, VhostName),
+    /// Does a client of the node wait for answers under that name of a queue?
+    ReplyQueue(String),
     /// May the node begin a cluster?
     Promise,
 }
@@ -74,6 +84,8 @@ enum Response {
     Report(NodeReport),
     Changed(Result<(), MemberError>),
     Replica(Option<ReplicaReport>),
+    Clients(ClientCounts),
+    ReplyQueue(bool),
 }
 
 /// How a node is, as others show it.
@@ -144,6 +156,19 @@ impl Broker {
             Request::Figures => return Response::Figures(self.figures()),
             Request::Report(queue) => return Response::Report(self.report(queue)),
             Request::Replica(queue) => return Response::Replica(self.replica_report(queue)),
+            Request::Reached(index) => {
+                let applied = tokio::time::timeout(EVERYWHERE, self.catalogue().applied(index)).await;
+                return match applied {
+                    Ok(true) => Response::Applied(index),
+                    _ => Response::NotLeader,
+                };
+            }
+            Request::Clients(user, vhost) => return Response::Clients(self.connections.count(&user, &vhost)),
+            Request::ReplyQueue(name) => {
+                // Only its own clients, lest two nodes ask each other.
+                let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
+                return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
+            }
             Request::Member(queue, change) => {
                 let changed = self.change_member_here(queue, change).await;
                 return changed.map_or(Response::NotLeader, Response::Changed);
@@ -196,9 +221,14 @@ impl Broker {
                 },
             },
             // They were answered above.
-            Request::Promise | Request::Figures | Request::Report(_) | Request::Member(..) | Request::Replica(_) => {
-                Response::NotLeader
-            }
+            Request::Promise
+            | Request::Figures
+            | Request::Report(_)
+            | Request::Member(..)
+            | Request::Replica(_)
+            | Request::Reached(_)
+            | Request::Clients(..)
+            | Request::ReplyQueue(_) => Response::NotLeader,
         }
     }
 
@@ -286,6 +316,33 @@ impl Broker {
             Some(Response::Replica(report)) => Some(report),
             _ => None,
         }
+    }
+
+    /// Waits until a node has applied the catalogue's entry of that index, half a second at most.
+    pub(super) async fn ask_until_applied(&self, node: NodeId, index: u64) {
+        let deadline = Instant::now() + EVERYWHERE;
+        self.ask(node, &Request::Reached(index), deadline).await;
+    }
+
+    /// Asks a node how many clients it has of a user and in a vhost.
+    pub(super) async fn ask_for_clients(
+        &self,
+        node: NodeId,
+        user: &UserName,
+        vhost: &VhostName,
+    ) -> Option<ClientCounts> {
+        let request = Request::Clients(user.clone(), vhost.clone());
+        match self.ask(node, &request, Instant::now() + AT_ONCE).await {
+            Some(Response::Clients(counts)) => Some(counts),
+            _ => None,
+        }
+    }
+
+    /// Asks a node whether a client of it waits for answers under that name of a queue.
+    pub(super) async fn ask_for_reply_queue(&self, node: NodeId, name: &str) -> bool {
+        let request = Request::ReplyQueue(name.to_owned());
+        let answer = self.ask(node, &request, Instant::now() + AT_ONCE).await;
+        matches!(answer, Some(Response::ReplyQueue(true)))
     }
 
     async fn ask(&self, node: NodeId, request: &Request, deadline: Instant) -> Option<Response> {

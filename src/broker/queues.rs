@@ -404,5 +404,6 @@ fn deletion_of(catalog: &Catalog, queue: &QueueHandle) -> Option<Command> {
     (known.id == spec.id).then(|| Command::DeleteQueue {
         vhost: spec.vhost.clone(),
         name: spec.name.clone(),
+        id: spec.id,
     })
 }

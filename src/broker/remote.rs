@@ -144,11 +144,11 @@ impl Broker {
         })
     }
 
-    /// Whether somebody waits for answers under that name of a queue, as far as this node knows.
-    pub fn is_reply_waiting(&self, name: &str) -> bool {
+    /// Whether somebody waits for answers under that name of a queue, on whatever node.
+    pub async fn is_reply_waiting(&self, name: &str) -> bool {
         match Token::of(name.as_bytes()) {
             Some(token) if token.node == self.nodes.us() => self.reply_to.is_waiting(token),
-            Some(token) => self.nodes.is_alive(token.node),
+            Some(token) => self.nodes.is_alive(token.node) && self.ask_for_reply_queue(token.node, name).await,
             None => false,
         }
     }

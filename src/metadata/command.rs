@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::auth::PasswordHash;
 use crate::spec::policy::PolicySpec;
 use crate::spec::{BindingSpec, ExchangeSpec, QueueSpec, QueueType};
-use crate::types::{ExchangeName, NodeId, QueueName, UserName, VhostName};
+use crate::types::{ExchangeName, NodeId, QueueId, QueueName, UserName, VhostName};
 
 /// A command, stamped with everything that was decided by whoever sent it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -102,9 +102,11 @@ pub enum Command {
         if_unused: bool,
     },
     DeclareQueue(QueueSpec),
+    /// Deletes this very queue, and not another that has taken its name.
     DeleteQueue {
         vhost: VhostName,
         name: QueueName,
+        id: QueueId,
     },
     Bind {
         vhost: VhostName,

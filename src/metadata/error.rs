@@ -19,8 +19,9 @@ pub enum CatalogError {
     NoExchange(VhostName, ExchangeName),
     #[error("no queue '{1}' in vhost '{0}'")]
     NoQueue(VhostName, QueueName),
-    /// Somebody else declared it in the same moment, otherwise: whoever wanted to looks again.
-    #[error("'{0}' was declared by another client in the same moment")]
+    /// Somebody else declared it otherwise, or deleted it, in the same moment: whoever wanted to looks
+    /// again.
+    #[error("'{0}' was declared or deleted by another client in the same moment")]
     Raced(String),
     #[error("operation not permitted on the default exchange")]
     DefaultExchange,

@@ -30,7 +30,7 @@ use crate::spec::policy::{Policy, PolicyKind, PolicySpec};
 use crate::types::{ExchangeName, NodeId, QueueId, UserName, VhostName};
 
 /// First byte of an encoded command or snapshot: the version of what follows.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 
 /// Everything declared.
 #[derive(Debug)]
@@ -286,7 +286,7 @@ impl Catalog {
                 return self.vhost_mut(vhost)?.delete_exchange(name, *if_unused, changes);
             }
             Command::DeclareQueue(spec) => return self.declare_queue(spec, changes),
-            Command::DeleteQueue { vhost, name } => return self.vhost_mut(vhost)?.delete_queue(name, changes),
+            Command::DeleteQueue { vhost, name, id } => return self.vhost_mut(vhost)?.delete_queue(name, *id, changes),
             Command::Bind { vhost, binding } => return self.vhost_mut(vhost)?.bind(binding, changes),
             Command::Unbind { vhost, binding } => return self.vhost_mut(vhost)?.unbind(binding, changes),
         }

@@ -98,6 +98,16 @@ fn names(changes: &[Change]) -> Vec<String> {
     changes.iter().map(name).collect()
 }
 
+/// Deletes the queue that has the name now.
+fn delete_queue(catalog: &Catalog, name: &str) -> Command {
+    let known = catalog.vhost("v").and_then(|vhost| vhost.queue(name));
+    Command::DeleteQueue {
+        vhost: "v".into(),
+        name: name.into(),
+        id: known.map_or(QueueId(0), |spec| spec.id),
+    }
+}
+
 fn refusal(catalog: &mut Catalog, command: &Command) -> String {
     catalog
         .apply(command, &mut Vec::new())
@@ -117,10 +127,7 @@ fn auto_delete_exchanges_go_with_their_last_binding_one_after_the_other() {
         bind("outer", Destination::Exchange("inner".into())),
     ]);
     let mut changes = Vec::new();
-    let delete = Command::DeleteQueue {
-        vhost: "v".into(),
-        name: "q".into(),
-    };
+    let delete = delete_queue(&catalog, "q");
     catalog.apply(&delete, &mut changes).expect("there");
     assert_eq!(
         names(&changes),
@@ -267,7 +274,7 @@ fn bytes_of_another_version_are_refused() {
     bytes[0] = 9;
     assert!(matches!(Command::decode(&bytes), Err(FormatError::Version(9))));
     assert!(matches!(Command::decode(&[]), Err(FormatError::Empty)));
-    assert!(matches!(Command::decode(&[1, b'x']), Err(FormatError::Damaged(_))));
+    assert!(matches!(Command::decode(&[FORMAT, b'x']), Err(FormatError::Damaged(_))));
 }
 
 fn any_command() -> impl Strategy<Value = Command> {
@@ -299,7 +306,7 @@ fn any_command() -> impl Strategy<Value = Command> {
             name: name.as_str().into(),
             if_unused: false
         }),
-        1 => queue_name.prop_map(|name| Command::DeleteQueue { vhost: "v".into(), name: name.as_str().into() }),
+        1 => queue_name.prop_map(|name| Command::DeleteQueue { vhost: "v".into(), name: name.as_str().into(), id: QueueId(1) }),
     ]
 }
 
@@ -418,6 +425,20 @@ fn of_two_declares_in_the_same_moment_the_second_looks_again() {
     assert_eq!(catalog.next_queue_id, 2);
 }
 
+#[test]
+fn of_two_deletes_in_the_same_moment_the_second_looks_again() {
+    let mut catalog = made(&[vhost("v"), Command::DeclareQueue(queue(0, "q", true))]);
+    let delete = delete_queue(&catalog, "q");
+    catalog.apply(&delete, &mut Vec::new()).expect("there");
+    let gone = catalog.apply(&delete, &mut Vec::new());
+    assert!(matches!(gone, Err(CatalogError::Raced(_))));
+    let declare = Command::DeclareQueue(queue(0, "q", true));
+    catalog.apply(&declare, &mut Vec::new()).expect("the name is free");
+    let another = catalog.apply(&delete, &mut Vec::new());
+    assert!(matches!(another, Err(CatalogError::Raced(_))));
+    assert_eq!(queue_names(&catalog), [QueueName::from("q")]);
+}
+
 /// What is live after these changes, as text.
 fn carried_out(live: &mut BTreeMap<String, String>, changes: Vec<Change>) {
     for change in changes {
@@ -453,6 +474,7 @@ proptest! {
         for (step, command) in commands.iter().enumerate() {
             let command = match command.clone() {
                 Command::DeclareQueue(spec) => Command::DeclareQueue(QueueSpec { id: QueueId(0), ..spec }),
+                Command::DeleteQueue { name, .. } => delete_queue(&catalog, &name),
                 other => other,
             };
             // Most are refused for what is missing.

@@ -213,13 +213,13 @@ impl Vhost {
         let mut queues: Vec<_> = self
             .queues()
             .filter(|spec| of_node(spec))
-            .map(|spec| spec.name.clone())
+            .map(|spec| (spec.name.clone(), spec.id))
             .collect();
         // In the order of names: what is replicated must not depend on a hash's order.
         queues.sort();
-        for name in queues {
+        for (name, id) in queues {
             // It was just found.
-            let _ = self.delete_queue(&name, changes);
+            let _ = self.delete_queue(&name, id, changes);
         }
         let ended = self.exchanges().filter(|spec| !spec.durable && spec.home == node);
         let mut exchanges: Vec<_> = ended.map(|spec| spec.name.clone()).collect();
@@ -314,12 +314,17 @@ impl Vhost {
         Ok(())
     }
 
-    /// Deletes a queue and its bindings.
-    pub(super) fn delete_queue(&mut self, name: &QueueName, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
-        let queue = self
-            .queues
-            .remove(name)
-            .ok_or_else(|| CatalogError::NoQueue(self.name().clone(), name.clone()))?;
+    /// Deletes a queue and its bindings. When it is gone, or another has taken its name, somebody
+    /// else was faster.
+    pub(super) fn delete_queue(
+        &mut self,
+        name: &QueueName,
+        id: QueueId,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), CatalogError> {
+        let is_there = self.queues.get(name).is_some_and(|queue| queue.spec.id == id);
+        let queue = is_there.then(|| self.queues.remove(name)).flatten();
+        let queue = queue.ok_or_else(|| CatalogError::Raced(name.to_string()))?;
         let destination = Destination::Queue(name.clone());
         changes.push(Change::QueueDeleted(queue.spec));
         self.detach(&destination, queue.sources, changes);

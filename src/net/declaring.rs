@@ -81,7 +81,7 @@ impl Session {
         let name = match &found {
             QueuePlan::ReplyTo => return self.declared(channel, &method, declare::REPLY_TO.into(), (0, 1)),
             QueuePlan::ReplyConsumer(name) => {
-                if !self.broker.is_reply_waiting(name) {
+                if !self.broker.is_reply_waiting(name).await {
                     let vhost = identity.vhost().into();
                     return Err(refusal(CatalogError::NoQueue(vhost, name.clone())));
                 }

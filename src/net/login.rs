@@ -5,6 +5,7 @@ use crate::auth::mechanism::{amqplain, plain};
 use crate::broker::publish::Publishing;
 use crate::config::Mechanism;
 use crate::connection::Login;
+
 use crate::types::{Reply, ReplyCode, UserName};
 
 /// Ids of `connection.open`, for refusals.
@@ -53,11 +54,11 @@ impl Session {
         self.machine.log_in(&mut self.out);
     }
 
-    pub(super) fn on_open(&mut self, vhost: &str) {
+    pub(super) async fn on_open(&mut self, vhost: &str) {
         let Some(user) = self.user.clone() else {
             return self.machine.drop_login();
         };
-        match self.open(&user, vhost) {
+        match self.open(&user, vhost).await {
             Ok(publishing) => {
                 let machine = &self.machine;
                 self.info.describe(|details| {
@@ -83,26 +84,22 @@ impl Session {
         self.machine.secret_updated(&mut self.out);
     }
 
-    fn open(&self, user: &UserName, name: &str) -> Result<Publishing, Reply> {
+    async fn open(&self, user: &UserName, name: &str) -> Result<Publishing, Reply> {
         let refused = |text| Reply::connection(ReplyCode::NotAllowed, text);
-        let catalog = self.broker.catalog();
-        let declared = catalog
-            .vhost(name)
-            .ok_or_else(|| refused(format!("vhost {name} not found")))?;
-        if !declared.permissions.contains_key(user) {
-            return Err(refused(format!("access to vhost '{name}' refused for user '{user}'")));
-        }
-        let tags = catalog
-            .user(user)
-            .map(|user| user.spec.tags.clone())
-            .unwrap_or_default();
-        self.broker
-            .connections()
-            .open(&self.info, &catalog, user, declared.name())?;
-        let vhost = self
-            .broker
-            .vhost(name)
-            .ok_or_else(|| refused(format!("vhost {name} not found")))?;
+        let missing = || refused(format!("vhost {name} not found"));
+        let tags = {
+            let catalog = self.broker.catalog();
+            let declared = catalog.vhost(name).ok_or_else(missing)?;
+            if !declared.permissions.contains_key(user) {
+                return Err(refused(format!("access to vhost '{name}' refused for user '{user}'")));
+            }
+            let known = catalog.user(user);
+            known.map(|user| user.spec.tags.clone()).unwrap_or_default()
+        };
+        let vhost = self.broker.vhost(name).ok_or_else(missing)?;
+        let elsewhere = self.broker.clients_elsewhere(user, &vhost.name).await;
+        let connections = self.broker.connections();
+        connections.open(&self.info, &self.broker.catalog(), user, &vhost.name, elsewhere)?;
         Ok(Publishing {
             vhost,
             user: user.clone(),

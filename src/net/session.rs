@@ -323,7 +323,7 @@ impl Session {
         let now = self.broker.now();
         match pause {
             Pause::Login(login) => self.on_login(login),
-            Pause::Open(vhost) => self.on_open(&vhost),
+            Pause::Open(vhost) => self.on_open(&vhost).await,
             Pause::OpenChannel(channel) => self.on_open_channel(channel).await,
             Pause::CloseChannel(channel) => {
                 self.drop_channel(channel);
@@ -366,7 +366,12 @@ impl Session {
         let Some(user) = self.user.clone() else {
             return;
         };
-        let allowed = self.broker.connections().open_channel(&self.info, &self.broker, &user);
+        let elsewhere = match self.info.vhost() {
+            Some(vhost) => self.broker.clients_elsewhere(&user, &vhost).await,
+            None => Default::default(),
+        };
+        let connections = self.broker.connections();
+        let allowed = connections.open_channel(&self.info, &self.broker, &user, elsewhere);
         if let Err(reply) = allowed {
             return self.refuse(None, (0, 0), &reply).await;
         }

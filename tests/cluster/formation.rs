@@ -18,6 +18,8 @@ async fn are_one(cluster: &Cluster, nodes: &[usize]) {
 async fn three_nodes_that_start_at_once_are_one_cluster() {
     let cluster = Cluster::of(3).await;
     are_one(&cluster, &cluster.all()).await;
+    let listens = cluster.http(1).get("/api/health/checks/protocol-listener/clustering");
+    listens.expect_status(200);
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@
 mod support;
 
 mod across;
+mod at_once;
 mod checker;
 mod failover;
 mod formation;
