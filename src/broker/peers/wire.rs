@@ -245,6 +245,13 @@ fn put_slot(to: &mut Vec<u8>, slot: Slot) {
     put_number(to, seq);
 }
 
+fn put_slots(to: &mut Vec<u8>, slots: &[Slot]) {
+    put_number(to, slots.len() as u64);
+    for slot in slots {
+        put_slot(to, *slot);
+    }
+}
+
 fn put_delivered(to: &mut Vec<u8>, delivered: Delivered) {
     put_slot(to, delivered.slot);
     to.push(if delivered.redelivered { REDELIVERED } else { 0 });
@@ -258,10 +265,7 @@ fn put_batch(to: &mut Vec<u8>, batch: &SettleBatch) {
         Outcome::Requeue => 1,
         Outcome::Discard => 2,
     });
-    put_number(to, batch.slots.len() as u64);
-    for slot in &batch.slots {
-        put_slot(to, *slot);
-    }
+    put_slots(to, &batch.slots);
 }
 
 fn put_wish<T: AsRef<str>>(to: &mut Vec<u8>, wish: &Wish<T>) {
@@ -319,10 +323,7 @@ pub fn attach<'a>(
 pub fn attached(to: &mut Vec<u8>, queue: QueueId, number: u64, lost: &[Slot]) {
     begin(to, ATTACHED, queue);
     put_number(to, number);
-    put_number(to, lost.len() as u64);
-    for slot in lost {
-        put_slot(to, *slot);
-    }
+    put_slots(to, lost);
 }
 
 /// Writes [`What::Consume`].
@@ -508,7 +509,7 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
         LEADERLESS => What::Leaderless { term: input.number()? },
         ATTACHED => What::Attached {
             number: input.number()?,
-            lost: (0..input.number()?).map(|_| read_slot(input)).collect::<Option<_>>()?,
+            lost: read_slots(input)?,
         },
         ANSWERED => {
             let is_accepted = input.byte()? != 0;
@@ -584,11 +585,10 @@ fn read_batch(input: &mut Input<'_>) -> Option<SettleBatch> {
         2 => Outcome::Discard,
         _ => return None,
     };
-    let slots = (0..input.number()?).map(|_| read_slot(input));
     Some(SettleBatch {
         number,
         outcome,
-        slots: slots.collect::<Option<_>>()?,
+        slots: read_slots(input)?,
     })
 }
 
@@ -611,6 +611,10 @@ fn read_slot(input: &mut Input<'_>) -> Option<Slot> {
     let index = u32::from_le_bytes(*input.take(4)?.first_chunk()?);
     let turn = input.number()?.try_into().ok()?;
     Some(Slot::from_parts((index, turn, input.number()?)))
+}
+
+fn read_slots(input: &mut Input<'_>) -> Option<Vec<Slot>> {
+    (0..input.number()?).map(|_| read_slot(input)).collect()
 }
 
 fn read_delivered(input: &mut Input<'_>) -> Option<Delivered> {
