@@ -149,6 +149,14 @@ impl<'a> Window<'a> {
         Ok(self.buffer.get(from..from + len))
     }
 
+    /// How many zeros begin at this place, in steps of 8 and as far as is fetched.
+    pub fn zeros(&self, at: u64) -> u64 {
+        let from = at.checked_sub(self.start).and_then(|from| usize::try_from(from).ok());
+        let fetched = from.and_then(|from| self.buffer.get(from..)).unwrap_or_default();
+        let zeros = fetched.chunks_exact(8).take_while(|word| **word == [0; 8]);
+        8 * zeros.count() as u64
+    }
+
     fn fill(&mut self, at: u64, len: usize) -> io::Result<()> {
         // A damaged length must not make us ask for more memory than the file has bytes.
         let there = self.file.len()?.saturating_sub(at);

@@ -320,7 +320,8 @@ pub(super) fn next_record(window: &mut Window<'_>, from: u64, seal: Seal) -> std
         if let Some(header) = Header::decode(bytes, seal) {
             return Ok(Some((at, header)));
         }
-        at += 8;
+        // No header begins with zeros, and most of a new segment is.
+        at += window.zeros(at).max(8);
     }
     Ok(None)
 }

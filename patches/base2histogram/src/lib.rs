@@ -26,7 +26,10 @@ impl<T> Default for Histogram<T> {
 impl<T> Histogram<T> {
     /// A histogram that has counted nothing.
     pub fn new() -> Self {
-        Histogram { buckets: [0; u64::BITS as usize + 1], data: PhantomData }
+        Histogram {
+            buckets: [0; u64::BITS as usize + 1],
+            data: PhantomData,
+        }
     }
 
     /// Counts a value.
@@ -99,7 +102,11 @@ pub struct PercentileStats {
 
 impl fmt::Display for PercentileStats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} samples, p50 {}, p90 {}, p99 {}", self.samples, self.p50, self.p90, self.p99)
+        write!(
+            f,
+            "{} samples, p50 {}, p90 {}, p99 {}",
+            self.samples, self.p50, self.p90, self.p99
+        )
     }
 }
 
@@ -151,7 +158,10 @@ mod tests {
         histogram.record(0);
         histogram.record(u64::MAX);
         let stats = histogram.percentile_stats();
-        assert_eq!((stats.samples, stats.p0_1, stats.p50, stats.p99, stats.p99_9), (100, 0, 4, 4, 1 << 63));
+        assert_eq!(
+            (stats.samples, stats.p0_1, stats.p50, stats.p99, stats.p99_9),
+            (100, 0, 4, 4, 1 << 63)
+        );
     }
 
     #[test]
