@@ -48,7 +48,7 @@ impl QueueHandle {
             broker.seekers.seek(self);
             return None;
         };
-        let way = broker.peers.get(away.node)?.way()?;
+        let way = broker.peers.way(away.node)?;
         if away.attached.replace(way.epoch) != Some(way.epoch)
             && let Some(desk) = &mut state.desk
         {
@@ -285,7 +285,12 @@ impl QueueHandle {
             Seat::Elsewhere(Some(away)) if away.term > term => return,
             // What it is told once more would void what it has delivered since.
             Seat::Elsewhere(Some(away))
-                if !starts_anew && (away.node, away.term) == (node, term) && self.is_told(broker, away) =>
+                if !starts_anew
+                    && (away.node, away.term) == (node, term)
+                    && broker
+                        .peers
+                        .way(node)
+                        .is_some_and(|way| away.attached == Some(way.epoch)) =>
             {
                 return;
             }
@@ -314,12 +319,6 @@ impl QueueHandle {
         }
         drop(state);
         self.changed.notify_waiters();
-    }
-
-    /// Whether it was said over the link as it is what is at stake.
-    fn is_told(&self, broker: &Broker, away: &Away) -> bool {
-        let epoch = broker.peers.get(away.node).and_then(|out| out.epoch());
-        epoch.is_some() && away.attached == epoch
     }
 
     /// The node that has the machine is not to be reached, or does not have it any more. Clients of

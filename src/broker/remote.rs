@@ -137,7 +137,7 @@ impl Broker {
         if token.node == self.nodes.us() {
             return self.reply_to.deliver(token, message);
         }
-        let way = self.peers.get(token.node).filter(|way| way.epoch().is_some());
+        let way = self.peers.way(token.node);
         way.is_some_and(|way| {
             way.with(|buffer| wire::reply(buffer, token.secret, message));
             true
