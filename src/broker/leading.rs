@@ -520,8 +520,8 @@ impl QueueHandle {
         }
         let ((), deferred) = self.run(broker, state, |machine, now, sink| {
             if is_again {
-                // Said to a leader that may not have written it down: what is ready here was not. What
-                // was delivered anew is another's.
+                // Said to a leader that may not have written it down: what is ready here, and has not come
+                // back since, was not. What was delivered anew is another's.
                 machine.adopt(now, Holder::Get, slots.clone(), sink);
             }
             machine.settle(now, slots, outcome, sink);

@@ -133,6 +133,44 @@ fn a_slot_of_another_leader_settles_only_what_was_brought_along() {
     assert_eq!(q.counts(), (0, 1), "it is b's");
 }
 
+/// A message that `a` has given back, and by which slot it had it.
+fn given_back() -> (QueueTest, Slot) {
+    let mut q = QueueTest::replicated().consumer("a", credit(1));
+    q.send_unsynced(["m1"]);
+    q.commit();
+    let slot = q.around.held[0].2;
+    q.around.stalled.insert("a");
+    q.settle("a", "m1", Outcome::Requeue);
+    assert_eq!(q.around.journal.durable[&1].count, 1);
+    (q, slot)
+}
+
+#[test]
+fn what_came_back_to_the_leader_before_does_not_come_back_again() {
+    for outcome in [Outcome::Requeue, Outcome::Accept, Outcome::Discard] {
+        let (mut q, slot) = given_back();
+        q.next_leader(2);
+        assert_eq!(q.adopt(Holder::Get, &[slot]), [1], "that delivery is over");
+        q.queue.settle(q.now, [slot], outcome, &mut q.around);
+        q.resume();
+        assert_eq!(q.counts(), (1, 0));
+        assert_eq!(q.around.journal.durable[&1].count, 1);
+    }
+}
+
+#[test]
+fn a_return_that_the_leader_before_did_not_write_down_counts_with_the_next_one() {
+    let (mut q, _) = given_back();
+    q.around.stalled.clear();
+    q.resume();
+    let again = q.around.held[0].2;
+    q.around.journal.durable.get_mut(&1).expect("stored").count = 0;
+    q.next_leader(2);
+    assert_eq!(q.adopt(Holder::Get, &[again]), [0; 0]);
+    q.queue.settle(q.now, [again], Outcome::Requeue, &mut q.around);
+    assert_eq!(q.around.journal.durable[&1].count, 2);
+}
+
 #[test]
 fn while_holders_are_heard_nothing_goes() {
     let mut q = QueueTest::replicated().with_limits();
