@@ -11,7 +11,7 @@
 //!
 //! Belongs to a [`QueueHandle`](super::runner::QueueHandle), behind its lock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -22,7 +22,7 @@ use super::peers::wire::SettleBatch;
 use super::runner::ConfirmToken;
 use crate::channel::ConfirmOutcome;
 use crate::queue::record::ProducerId;
-use crate::queue::{Outcome, Publish, Slot};
+use crate::queue::{Outcome, Publish, Rank, Slot};
 use crate::types::{Message, Reply};
 
 /// Bytes of unanswered publishes beyond which publishers wait.
@@ -39,7 +39,8 @@ pub struct Desk {
     bytes: usize,
     next_batch: u64,
     settles: VecDeque<SettleBatch>,
-    pub consumers: FxHashMap<ConsumerKey, Seated>,
+    /// In the order in which they came.
+    pub consumers: BTreeMap<ConsumerKey, Seated>,
     /// Messages that clients of this node hold, where the queue's machine is elsewhere.
     pub held: FxHashMap<u64, Held>,
     /// Times that all of this was said.
@@ -67,6 +68,8 @@ struct Unanswered {
 /// A consumer of this node.
 pub struct Seated {
     pub consumer: Arc<Consumer>,
+    /// Among the consumers of all nodes, as the leader said or this node as the leader knew.
+    pub rank: Rank,
     /// Deliveries that came while its client had no room.
     pub waiting: VecDeque<Arrived>,
     /// Bytes that were passed on and not given back to the leader's window yet.
@@ -108,7 +111,7 @@ impl Desk {
             bytes: 0,
             next_batch: 1,
             settles: VecDeque::new(),
-            consumers: FxHashMap::default(),
+            consumers: BTreeMap::new(),
             held: FxHashMap::default(),
             attaches: 0,
             is_known: false,

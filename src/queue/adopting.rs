@@ -100,6 +100,7 @@ impl<C, P> Queue<C, P> {
     {
         self.gathering = false;
         self.consumers.unstall_all();
+        self.consumers.open();
         self.settle_down(now, sink);
     }
 }

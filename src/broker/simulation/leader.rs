@@ -14,7 +14,7 @@ use crate::queue::ledger::{self, Before, Ledger};
 use crate::queue::record::{Origin, ProducerId, Records};
 use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
 use crate::queue::{
-    Consume, ConsumerId, DeathReason, Delivery, Holder, Keep, Loc, META_LEN, Outcome, Publish, Queue, Sink, Slot,
+    Consume, ConsumerId, DeathReason, Delivery, Holder, Keep, Loc, META_LEN, Outcome, Publish, Queue, Rank, Sink, Slot,
 };
 use crate::spec::{QueueSettings, QueueType};
 use crate::types::{self, NodeId, Timestamp};
@@ -507,6 +507,7 @@ impl World {
             no_ack: false,
             exclusive: false,
             priority: 0,
+            rank: Rank::default(),
         };
         let id = self.run(sim, us, |(queue, _, sink)| queue.consume(NOW, consume, sink));
         if let (Some(Ok(id)), Some(leading)) = (id, self.leading(us)) {

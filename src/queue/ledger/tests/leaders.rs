@@ -12,8 +12,8 @@ use super::*;
 use crate::queue::ledger::Before;
 use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
 use crate::queue::{
-    Consume, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, Outcome, Publish, Queue, Sink,
-    Slot,
+    Consume, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, Outcome, Publish, Queue, Rank,
+    Sink, Slot,
 };
 use crate::spec::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
 use crate::types::{Millis, Timestamp};
@@ -407,6 +407,7 @@ impl World {
             no_ack,
             exclusive: false,
             priority: 0,
+            rank: Rank::default(),
         };
         let id = self.on_queue(|queue, now, sink| queue.consume(now, consumer, sink));
         self.consumers.insert(who, (id.expect("taken"), prefetch, no_ack));
