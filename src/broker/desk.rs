@@ -14,7 +14,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::oneshot;
 
 use super::consumer::{Consumer, ConsumerKey};
@@ -130,6 +130,20 @@ impl Desk {
         is_it && self.held.remove(&slot.seq()).is_some()
     }
 
+    /// Messages that clients of this node hold, or that wait for them, are another's.
+    pub fn lose(&mut self, lost: Vec<Slot>) {
+        if lost.is_empty() {
+            return;
+        }
+        let lost: FxHashSet<Slot> = lost.into_iter().collect();
+        for slot in &lost {
+            self.let_go(*slot);
+        }
+        for seated in self.consumers.values_mut() {
+            seated.waiting.retain(|arrived| !lost.contains(&arrived.slot));
+        }
+    }
+
     /// Whether the leader should know of this node.
     pub fn has_interest(&self) -> bool {
         self.is_known
@@ -220,3 +234,71 @@ impl Desk {
 
 /// What a publish that is given up hears: nothing was kept of it.
 pub const GIVEN_UP: ConfirmOutcome = ConfirmOutcome::Nack;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use super::*;
+    use crate::broker::outbox::Outbox;
+    use crate::codec::deliver::DeliverTemplate;
+    use crate::types::{ConnectionId, FieldTable, MessageParts, Traits};
+
+    const KEY: ConsumerKey = ConsumerKey(1);
+
+    /// Seats a consumer, for which these deliveries wait.
+    fn seat(desk: &mut Desk, slots: &[Slot]) {
+        let consumer = Arc::new(Consumer {
+            key: KEY,
+            outbox: Arc::new(Outbox::new(ConnectionId(1))),
+            channel: 1,
+            incarnation: 1,
+            tag: "tag".to_owned(),
+            no_ack: false,
+            exclusive: false,
+            prefetch: None,
+            priority: 0,
+            arguments: FieldTable::new(),
+            user: "user".into(),
+            template: DeliverTemplate::new(1, "tag"),
+            queue_index: 0,
+            queue: Weak::new(),
+            wants_cancel: false,
+            id: Default::default(),
+        });
+        desk.seat(&consumer);
+        let parts = MessageParts {
+            exchange: b"",
+            routing_key: b"queue",
+            properties: &[0, 0],
+            traits: Traits::default(),
+        };
+        let message = Message::new(parts, b"", &mut Vec::new());
+        let seated = desk.consumers.get_mut(&KEY).expect("just seated");
+        seated.waiting.extend(slots.iter().map(|slot| Arrived {
+            message: message.clone(),
+            slot: *slot,
+            redelivered: false,
+            delivery_count: 0,
+        }));
+        for slot in slots {
+            desk.hold(KEY, *slot);
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_client_and_is_another_s_is_not_passed_on() {
+        let mut desk = Desk::new();
+        let [first, second] = [1, 2].map(|seq| Slot::from_parts((0, 0, seq)));
+        seat(&mut desk, &[first, second]);
+        desk.lose(vec![first]);
+        let waiting: Vec<Slot> = desk.consumers[&KEY]
+            .waiting
+            .iter()
+            .map(|arrived| arrived.slot)
+            .collect();
+        assert_eq!(waiting, [second]);
+        assert!(!desk.let_go(first), "nobody here has it");
+        assert!(desk.let_go(second));
+    }
+}

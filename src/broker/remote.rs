@@ -233,9 +233,7 @@ impl QueueHandle {
             && desk.attaches == number
         {
             away.is_met = true;
-            for slot in lost {
-                desk.let_go(slot);
-            }
+            desk.lose(lost);
         }
     }
 
