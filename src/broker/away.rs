@@ -20,7 +20,7 @@ use super::peers::{Way, wire};
 use super::runner::{Away, ConfirmToken, Deferred, Handed, QueueHandle, Seat, State, answer, hand_over};
 use crate::channel::ConfirmOutcome;
 use crate::codec::method::{BasicConsumeOk, Method};
-use crate::queue::{Outcome, Publish, Slot};
+use crate::queue::{Outcome, Publish, Rank, Slot};
 use crate::types::{Message, NodeId, Reply, ReplyCode};
 
 /// How long a client waits for another node's answer.
@@ -48,7 +48,7 @@ impl QueueHandle {
             broker.seekers.seek(self);
             return None;
         };
-        let way = broker.peers.get(away.node)?.way()?;
+        let way = broker.peers.way(away.node)?;
         if away.attached.replace(way.epoch) != Some(way.epoch)
             && let Some(desk) = &mut state.desk
         {
@@ -112,7 +112,7 @@ impl QueueHandle {
         if let (Some(way), Some(desk)) = (way, &mut state.desk) {
             desk.is_known = true;
             let call = NEXT_CALL.fetch_add(1, Ordering::Relaxed);
-            way.with(|buffer| wire::consume(buffer, self.spec.id, call, &wish(consumer)));
+            way.with(|buffer| wire::consume(buffer, self.spec.id, call, &wish(consumer, Rank::default())));
         }
     }
 
@@ -259,7 +259,7 @@ impl QueueHandle {
             };
             desk.seat(consumer);
             let (call, answer) = desk.call(wants_answer.then(|| consumer.clone()));
-            way.with(|buffer| wire::consume(buffer, self.spec.id, call, &wish(consumer)));
+            way.with(|buffer| wire::consume(buffer, self.spec.id, call, &wish(consumer, Rank::default())));
             answer
         };
         let refused = match tokio::time::timeout(DEADLINE, answer).await {
@@ -285,7 +285,12 @@ impl QueueHandle {
             Seat::Elsewhere(Some(away)) if away.term > term => return,
             // What it is told once more would void what it has delivered since.
             Seat::Elsewhere(Some(away))
-                if !starts_anew && (away.node, away.term) == (node, term) && self.is_told(broker, away) =>
+                if !starts_anew
+                    && (away.node, away.term) == (node, term)
+                    && broker
+                        .peers
+                        .way(node)
+                        .is_some_and(|way| away.attached == Some(way.epoch)) =>
             {
                 return;
             }
@@ -316,12 +321,6 @@ impl QueueHandle {
         self.changed.notify_waiters();
     }
 
-    /// Whether it was said over the link as it is what is at stake.
-    fn is_told(&self, broker: &Broker, away: &Away) -> bool {
-        let epoch = broker.peers.get(away.node).and_then(|out| out.epoch());
-        epoch.is_some() && away.attached == epoch
-    }
-
     /// The node that has the machine is not to be reached, or does not have it any more. Clients of
     /// a queue that is not replicated lose what they have at stake.
     pub(super) fn lost_way(self: &Arc<Self>, broker: &Arc<Broker>, node: NodeId, is_gone: bool) {
@@ -345,7 +344,7 @@ impl QueueHandle {
                 answer(desk.give_up(), GIVEN_UP);
                 desk.held.clear();
                 desk.forget_settles();
-                deferred.cancelled = desk.consumers.drain().map(|(_, seated)| seated.consumer).collect();
+                deferred.cancelled = desk.unseat_all();
             }
             // The end of a link may be heard of after the beginning of the next, and a node may be given up
             // whose link stands: it would go on serving whom nobody here serves.
@@ -385,7 +384,7 @@ impl QueueHandle {
         desk.held.clear();
         desk.forget_settles();
         Deferred {
-            cancelled: desk.consumers.drain().map(|(_, seated)| seated.consumer).collect(),
+            cancelled: desk.unseat_all(),
             ..Deferred::default()
         }
     }
@@ -405,10 +404,17 @@ impl Desk {
     pub fn seat(&mut self, consumer: &Arc<Consumer>) {
         let seated = Seated {
             consumer: consumer.clone(),
+            rank: Rank::default(),
             waiting: Default::default(),
             untold: 0,
         };
         self.consumers.insert(consumer.key, seated);
+    }
+
+    /// All consumers of this node end.
+    fn unseat_all(&mut self) -> Vec<Arc<Consumer>> {
+        let all = std::mem::take(&mut self.consumers);
+        all.into_values().map(|seated| seated.consumer).collect()
     }
 
     fn call(&mut self, consumer: Option<Arc<Consumer>>) -> (u64, oneshot::Receiver<Result<Answer, Reply>>) {
@@ -472,7 +478,7 @@ pub(super) fn consume_ok(outbox: &Outbox, consumer: &Consumer) {
     out.finish();
 }
 
-fn wish(consumer: &Consumer) -> wire::Wish<&str> {
+fn wish(consumer: &Consumer, rank: Rank) -> wire::Wish<&str> {
     wire::Wish {
         key: consumer.key.0,
         tag: &consumer.tag,
@@ -480,6 +486,7 @@ fn wish(consumer: &Consumer) -> wire::Wish<&str> {
         no_ack: consumer.no_ack,
         exclusive: consumer.exclusive,
         priority: consumer.priority,
+        rank,
     }
 }
 
@@ -490,7 +497,10 @@ fn attach(queue: &QueueHandle, desk: &mut Desk, term: u64, out: &Way) {
     desk.is_known = !(desk.consumers.is_empty() && desk.held.is_empty());
     let desk = &*desk;
     out.with(|buffer| {
-        let wishes = desk.consumers.values().map(|seated| wish(&seated.consumer));
+        let wishes = desk
+            .consumers
+            .values()
+            .map(|seated| wish(&seated.consumer, seated.rank));
         let held = desk.held.values().map(|held| (held.by.0, held.slot));
         let attaching = wire::Attaching {
             term,

@@ -11,10 +11,10 @@
 //!
 //! Belongs to a [`QueueHandle`](super::runner::QueueHandle), behind its lock.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::oneshot;
 
 use super::consumer::{Consumer, ConsumerKey};
@@ -22,7 +22,7 @@ use super::peers::wire::SettleBatch;
 use super::runner::ConfirmToken;
 use crate::channel::ConfirmOutcome;
 use crate::queue::record::ProducerId;
-use crate::queue::{Outcome, Publish, Slot};
+use crate::queue::{Outcome, Publish, Rank, Slot};
 use crate::types::{Message, Reply};
 
 /// Bytes of unanswered publishes beyond which publishers wait.
@@ -39,7 +39,8 @@ pub struct Desk {
     bytes: usize,
     next_batch: u64,
     settles: VecDeque<SettleBatch>,
-    pub consumers: FxHashMap<ConsumerKey, Seated>,
+    /// In the order in which they came.
+    pub consumers: BTreeMap<ConsumerKey, Seated>,
     /// Messages that clients of this node hold, where the queue's machine is elsewhere.
     pub held: FxHashMap<u64, Held>,
     /// Times that all of this was said.
@@ -67,6 +68,8 @@ struct Unanswered {
 /// A consumer of this node.
 pub struct Seated {
     pub consumer: Arc<Consumer>,
+    /// Among the consumers of all nodes, as the leader said or this node as the leader knew.
+    pub rank: Rank,
     /// Deliveries that came while its client had no room.
     pub waiting: VecDeque<Arrived>,
     /// Bytes that were passed on and not given back to the leader's window yet.
@@ -108,7 +111,7 @@ impl Desk {
             bytes: 0,
             next_batch: 1,
             settles: VecDeque::new(),
-            consumers: FxHashMap::default(),
+            consumers: BTreeMap::new(),
             held: FxHashMap::default(),
             attaches: 0,
             is_known: false,
@@ -125,6 +128,20 @@ impl Desk {
     pub fn let_go(&mut self, slot: Slot) -> bool {
         let is_it = self.held.get(&slot.seq()).is_some_and(|held| held.slot == slot);
         is_it && self.held.remove(&slot.seq()).is_some()
+    }
+
+    /// Messages that clients of this node hold, or that wait for them, are another's.
+    pub fn lose(&mut self, lost: Vec<Slot>) {
+        if lost.is_empty() {
+            return;
+        }
+        let lost: FxHashSet<Slot> = lost.into_iter().collect();
+        for slot in &lost {
+            self.let_go(*slot);
+        }
+        for seated in self.consumers.values_mut() {
+            seated.waiting.retain(|arrived| !lost.contains(&arrived.slot));
+        }
     }
 
     /// Whether the leader should know of this node.
@@ -217,3 +234,71 @@ impl Desk {
 
 /// What a publish that is given up hears: nothing was kept of it.
 pub const GIVEN_UP: ConfirmOutcome = ConfirmOutcome::Nack;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Weak;
+
+    use super::*;
+    use crate::broker::outbox::Outbox;
+    use crate::codec::deliver::DeliverTemplate;
+    use crate::types::{ConnectionId, FieldTable, MessageParts, Traits};
+
+    const KEY: ConsumerKey = ConsumerKey(1);
+
+    /// Seats a consumer, for which these deliveries wait.
+    fn seat(desk: &mut Desk, slots: &[Slot]) {
+        let consumer = Arc::new(Consumer {
+            key: KEY,
+            outbox: Arc::new(Outbox::new(ConnectionId(1))),
+            channel: 1,
+            incarnation: 1,
+            tag: "tag".to_owned(),
+            no_ack: false,
+            exclusive: false,
+            prefetch: None,
+            priority: 0,
+            arguments: FieldTable::new(),
+            user: "user".into(),
+            template: DeliverTemplate::new(1, "tag"),
+            queue_index: 0,
+            queue: Weak::new(),
+            wants_cancel: false,
+            id: Default::default(),
+        });
+        desk.seat(&consumer);
+        let parts = MessageParts {
+            exchange: b"",
+            routing_key: b"queue",
+            properties: &[0, 0],
+            traits: Traits::default(),
+        };
+        let message = Message::new(parts, b"", &mut Vec::new());
+        let seated = desk.consumers.get_mut(&KEY).expect("just seated");
+        seated.waiting.extend(slots.iter().map(|slot| Arrived {
+            message: message.clone(),
+            slot: *slot,
+            redelivered: false,
+            delivery_count: 0,
+        }));
+        for slot in slots {
+            desk.hold(KEY, *slot);
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_client_and_is_another_s_is_not_passed_on() {
+        let mut desk = Desk::new();
+        let [first, second] = [1, 2].map(|seq| Slot::from_parts((0, 0, seq)));
+        seat(&mut desk, &[first, second]);
+        desk.lose(vec![first]);
+        let waiting: Vec<Slot> = desk.consumers[&KEY]
+            .waiting
+            .iter()
+            .map(|arrived| arrived.slot)
+            .collect();
+        assert_eq!(waiting, [second]);
+        assert!(!desk.let_go(first), "nobody here has it");
+        assert!(desk.let_go(second));
+    }
+}

@@ -270,15 +270,14 @@ mod tests {
     const QUEUE: QueueId = QueueId(7);
     const NODES: [NodeId; 3] = [NodeId(1), NodeId(2), NodeId(3)];
 
-    /// The elections of one member that follows a leader, the two of them in the order of turns.
-    fn following() -> (Elections, NodeId, NodeId) {
+    /// The elections of one member that follows a leader; all three of them in the order of turns.
+    fn following() -> (Elections, [NodeId; 3]) {
         let mut nodes = NODES;
         nodes.sort_by_key(|node| rank(QUEUE, *node));
-        let [us, leader, _] = nodes;
         let elections = Elections::default();
         elections.on_group(QUEUE, &NODES);
-        elections.on_leader(QUEUE, Some(leader));
-        (elections, us, leader)
+        elections.on_leader(QUEUE, Some(nodes[1]));
+        (elections, nodes)
     }
 
     /// What is asked for within some seconds, with the time after which it is.
@@ -293,17 +292,16 @@ mod tests {
 
     #[test]
     fn a_group_with_a_leader_is_left_alone() {
-        let (elections, us, _) = following();
+        let (elections, [us, ..]) = following();
         assert_eq!(asked(&elections, us, &NODES), None);
     }
 
     #[test]
     fn the_first_member_asks_at_once_and_insists_where_the_leader_has_ended() {
         for (has_ended, why) in [(true, Election::LeaderGone), (false, Election::LeaderSilent)] {
-            let (elections, us, leader) = following();
-            let others: Vec<_> = NODES.into_iter().filter(|node| *node != leader).collect();
+            let (elections, [us, leader, other]) = following();
             elections.on_suspect(leader, has_ended);
-            let (after, asked) = asked(&elections, us, &others).expect("a turn");
+            let (after, asked) = asked(&elections, us, &[us, other]).expect("a turn");
             assert!(after <= Duration::from_millis(10), "{after:?}");
             assert_eq!(asked, why);
         }
@@ -311,11 +309,7 @@ mod tests {
 
     #[test]
     fn the_others_ask_later_and_never_insist() {
-        let (elections, us, leader) = following();
-        let other = NODES
-            .into_iter()
-            .find(|node| ![us, leader].contains(node))
-            .expect("three");
+        let (elections, [us, leader, other]) = following();
         elections.on_suspect(leader, true);
         let (after, why) = asked(&elections, other, &[us, other]).expect("a turn");
         assert!(after >= TURN, "{after:?}");
@@ -324,18 +318,14 @@ mod tests {
 
     #[test]
     fn without_a_majority_nobody_asks() {
-        let (elections, us, leader) = following();
+        let (elections, [us, leader, _]) = following();
         elections.on_suspect(leader, true);
         assert_eq!(asked(&elections, us, &[us]), None);
     }
 
     #[test]
     fn a_leader_that_says_it_is_none_is_not_waited_for() {
-        let (elections, us, leader) = following();
-        let other = NODES
-            .into_iter()
-            .find(|node| ![us, leader].contains(node))
-            .expect("three");
+        let (elections, [us, leader, other]) = following();
         elections.has_no_leader(QUEUE, other);
         assert_eq!(asked(&elections, us, &NODES), None, "it was not taken for it");
         elections.has_no_leader(QUEUE, leader);

@@ -28,9 +28,9 @@ use crate::journal::raft::{Applied, Group, ProposeError, RECORD_BYTES};
 use crate::queue::ledger::{self, Before, Ledger};
 use crate::queue::record::{Origin, ProducerId, Records};
 use crate::queue::recorder::{Arrival, Door};
-use crate::queue::{Consume, ConsumerId, Holder, Publish, Queue, Slot};
+use crate::queue::{Consume, ConsumerId, Holder, Publish, Queue, Rank, Slot};
 use crate::tasks;
-use crate::types::{Message, NodeId};
+use crate::types::{Message, NodeId, QueueId};
 
 /// How long a new leader waits for live nodes to say what their clients hold.
 const GATHER: Duration = Duration::from_millis(500);
@@ -60,6 +60,8 @@ pub struct Leading {
     /// Publishes that came again while the first time was on its way: answered when this message
     /// is durable.
     again: Vec<(u64, DeskId, u64)>,
+    /// The single active consumer whose node was told so.
+    active: Option<ConsumerId>,
 }
 
 /// Whether a leader delivers.
@@ -137,6 +139,26 @@ impl Leading {
                 queue.landed(&broker, flight, result);
             }
         });
+    }
+
+    /// Tells the node of the single active consumer, if it is another than before.
+    pub fn tell_active(&mut self, queue: QueueId) {
+        let active = self.machine.single_active();
+        if std::mem::replace(&mut self.active, active) != active
+            && let Some(active) = active
+        {
+            self.tell_rank(queue, active);
+        }
+    }
+
+    /// Tells another node what the place of its consumer is.
+    pub fn tell_rank(&self, queue: QueueId, id: ConsumerId) {
+        if let Some(consumer) = self.machine.consumer(id)
+            && let Taker::Guest(guest) = consumer.handle
+        {
+            let (key, rank) = (guest.key.0, consumer.rank);
+            guest.out.with(|buffer| wire::ranked(buffer, queue, key, rank));
+        }
     }
 
     /// A desk's batch was settled; it is to hear when that is committed.
@@ -235,6 +257,7 @@ impl QueueHandle {
             landed: 0,
             settling: VecDeque::new(),
             again: Vec::new(),
+            active: None,
         }));
         state.guests.clear();
         let mut deferred = self.sit_down(broker, &mut state);
@@ -367,11 +390,15 @@ impl QueueHandle {
             .flat_map(|guest| guest.consumers.values().map(|(id, _)| *id))
             .collect();
         let got_by_guests = |slot: Slot| guests.values().any(|guest| guest.gets.contains_key(&slot.seq()));
-        let keys: FxHashMap<ConsumerId, ConsumerKey> = leading
-            .machine
-            .consumers()
-            .filter_map(|consumer| Some((consumer.id, consumer.handle.client()?.key)))
-            .collect();
+        let mut keys: FxHashMap<ConsumerId, ConsumerKey> = FxHashMap::default();
+        for consumer in leading.machine.consumers() {
+            if let Some(client) = consumer.handle.client() {
+                keys.insert(consumer.id, client.key);
+                if let Some(seated) = desk.consumers.get_mut(&client.key) {
+                    seated.rank = consumer.rank;
+                }
+            }
+        }
         for (holder, slot) in leading.machine.held() {
             let key = match holder {
                 Holder::Consumer(id) if of_guests.contains(&id) => None,
@@ -402,7 +429,7 @@ impl QueueHandle {
                     held.remove(&arrived.slot.seq());
                 }
                 let consumer = &seated.consumer;
-                let taken = machine.consume(now, consume(consumer), sink);
+                let taken = machine.consume(now, consume(consumer, seated.rank), sink);
                 *consumer.id.lock() = taken.ok();
             }
         });
@@ -520,8 +547,8 @@ impl QueueHandle {
         }
         let ((), deferred) = self.run(broker, state, |machine, now, sink| {
             if is_again {
-                // Said to a leader that may not have written it down: what is ready here was not. What
-                // was delivered anew is another's.
+                // Said to a leader that may not have written it down: what is ready here, and has not come
+                // back since, was not. What was delivered anew is another's.
                 machine.adopt(now, Holder::Get, slots.clone(), sink);
             }
             machine.settle(now, slots, outcome, sink);
@@ -625,13 +652,14 @@ impl QueueHandle {
 }
 
 /// How a machine is asked to take a consumer of this node on.
-pub(super) fn consume(consumer: &Arc<Consumer>) -> Consume<Taker> {
+pub(super) fn consume(consumer: &Arc<Consumer>, rank: Rank) -> Consume<Taker> {
     Consume {
         handle: Taker::Client(consumer.clone()),
         prefetch: consumer.prefetch,
         no_ack: consumer.no_ack,
         exclusive: consumer.exclusive,
         priority: consumer.priority,
+        rank,
     }
 }
 

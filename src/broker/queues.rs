@@ -14,7 +14,7 @@ use super::outbox::Control;
 use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
 use crate::metadata::{Catalog, CatalogError, Command};
-use crate::queue::{ConsumeError, Get, Outcome, Slot, Tick};
+use crate::queue::{ConsumeError, Get, Outcome, Rank, Slot, Tick};
 use crate::tasks;
 use crate::types::{Millis, Reply, ReplyCode};
 
@@ -85,7 +85,7 @@ impl Broker {
                 }
                 let ((), deferred) = queue.run(self, &mut state, |machine, now, sink| {
                     // It was asked for under this lock whether the queue takes it.
-                    *consumer.id.lock() = machine.consume(now, consume(consumer), sink).ok();
+                    *consumer.id.lock() = machine.consume(now, consume(consumer, Rank::default()), sink).ok();
                 });
                 deferred
             }

@@ -19,7 +19,7 @@ use crate::channel::ConfirmOutcome;
 use crate::cluster::identity::Incarnation;
 use crate::cluster::rpc::Origin;
 use crate::queue::record::ProducerId;
-use crate::queue::{Consume, ConsumerId, Get, Holder, Outcome, Publish, Slot};
+use crate::queue::{Consume, ConsumerId, Get, Holder, Outcome, Publish, Rank, Slot};
 use crate::types::{Message, NodeId, Refusal, Reply, ReplyCode};
 
 /// A `basic.get` or the like of another node that waits for something.
@@ -137,7 +137,7 @@ impl Broker {
         if token.node == self.nodes.us() {
             return self.reply_to.deliver(token, message);
         }
-        let way = self.peers.get(token.node).filter(|way| way.epoch().is_some());
+        let way = self.peers.way(token.node);
         way.is_some_and(|way| {
             way.with(|buffer| wire::reply(buffer, token.secret, message));
             true
@@ -191,6 +191,7 @@ impl QueueHandle {
                 self.arrived(broker, node, ConsumerKey(key), arrived);
             }
             What::Cancelled { key } => return self.on_cancelled(ConsumerKey(key)),
+            What::Ranked { key, rank } => self.on_ranked(node, ConsumerKey(key), rank),
             What::Done { call, value } => self.on_answer(call, Ok(Answer::Done(value))),
             What::Counts {
                 call,
@@ -232,9 +233,7 @@ impl QueueHandle {
             && desk.attaches == number
         {
             away.is_met = true;
-            for slot in lost {
-                desk.let_go(slot);
-            }
+            desk.lose(lost);
         }
     }
 
@@ -304,6 +303,18 @@ impl QueueHandle {
         Deferred {
             cancelled: seated.map(|seated| seated.consumer).into_iter().collect(),
             ..Deferred::default()
+        }
+    }
+
+    /// The leader has given a consumer its place: the next one is told.
+    fn on_ranked(&self, from: NodeId, key: ConsumerKey, rank: Rank) {
+        let mut state = self.state.lock();
+        let State { seat, desk, .. } = &mut *state;
+        if let Seat::Elsewhere(Some(away)) = seat
+            && away.node == from
+            && let Some(seated) = desk.as_mut().and_then(|desk| desk.consumers.get_mut(&key))
+        {
+            seated.rank = rank;
         }
     }
 
@@ -520,6 +531,9 @@ impl QueueHandle {
                 Some((id, guest)) => {
                     guest.on_the_way.store(0, Ordering::Relaxed);
                     guest.is_attached.store(false, Ordering::Relaxed);
+                    if let Seat::Leading(leading) = &state.seat {
+                        leading.tell_rank(self.spec.id, id);
+                    }
                     if let Some(guests) = state.guests.get_mut(&node) {
                         guests.consumers.insert(key, (id, guest));
                     }
@@ -620,12 +634,16 @@ impl QueueHandle {
             no_ack: wish.no_ack,
             exclusive: wish.exclusive,
             priority: wish.priority,
+            rank: wish.rank,
         };
         let (id, deferred) = self.run(broker, state, |machine, now, sink| machine.consume(now, consume, sink));
         // It was asked for before whether the queue takes it.
         if let Ok(id) = id {
             let guests = state.guests.entry(node).or_default();
             guests.consumers.insert(key, (id, guest));
+            if let Seat::Leading(leading) = &state.seat {
+                leading.tell_rank(self.spec.id, id);
+            }
         }
         deferred
     }

@@ -403,6 +403,7 @@ impl QueueHandle {
         answers.tell(self, broker, state);
         if let Seat::Leading(leading) = &mut state.seat {
             leading.submit(self, broker);
+            leading.tell_active(self.spec.id);
         }
         if let Some(deadline) = self.deadline_of(state) {
             broker.timers.schedule(self, deadline);

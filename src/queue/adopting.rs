@@ -13,8 +13,8 @@ use super::sink::{ConsumerId, Holder, Sink, Slot};
 
 impl<C, P> Queue<C, P> {
     /// Makes ready messages outstanding with somebody who has them already, by these slots; nothing
-    /// is delivered. Returns those that are not theirs: the message is gone, or was delivered anew.
-    /// What is out by the slot is not among them.
+    /// is delivered. Returns those that are not theirs: the message is gone, has come back since, or was
+    /// delivered anew. What is out by the slot is not among them.
     pub fn adopt<S>(&mut self, now: Timestamp, holder: Holder, mut slots: Vec<Slot>, sink: &mut S) -> Vec<Slot>
     where
         S: Sink<Consumer = C, Publish = P>,
@@ -27,14 +27,14 @@ impl<C, P> Queue<C, P> {
         slots.retain(|slot| !self.outstanding.is_out(*slot));
         slots.sort_unstable_by_key(|slot| slot.seq);
         slots.dedup_by_key(|slot| slot.seq);
-        let mut missing: Vec<u64> = slots.iter().map(|slot| slot.seq).collect();
-        let found = self.ready.take_all(&mut missing);
-        let (theirs, others): (Vec<Slot>, _) = slots
-            .into_iter()
-            .partition(|slot| missing.binary_search(&slot.seq).is_err());
+        let mut others = slots.clone();
+        let found = self.ready.take_all(&mut others);
+        slots.retain(|slot| others.binary_search_by_key(&slot.seq, |other| other.seq).is_err());
         // Both are in order.
-        for (mut entry, slot) in found.into_iter().zip(theirs) {
+        for (mut entry, slot) in found.into_iter().zip(slots) {
             entry.mark(REDELIVERED);
+            // It may have come back to the leader before without that being committed.
+            entry.count = slot.turn;
             self.delivered.note(&entry, sink);
             if let Owner::Consumer(id) = owner {
                 self.consumers.holds_one_more(id);
@@ -100,6 +100,7 @@ impl<C, P> Queue<C, P> {
     {
         self.gathering = false;
         self.consumers.unstall_all();
+        self.consumers.open();
         self.settle_down(now, sink);
     }
 }

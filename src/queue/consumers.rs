@@ -13,12 +13,15 @@
 //!
 //! Holds: a consumer stands in the line of its priority exactly when it is `InLine`; with a single
 //! active consumer everyone else is `Standby`.
+//!
+//! A new leader of a replicated queue hears of the consumers that are there in any order. When it has
+//! heard all, they stand in line as they came, and the one that was active last goes on.
 
 use std::collections::VecDeque;
 
 use crate::spec::QueueType;
 
-use super::sink::{Consume, ConsumeError, ConsumerId};
+use super::sink::{Consume, ConsumeError, ConsumerId, Rank};
 
 /// The consumers of one queue; `C` is what the caller calls them.
 pub(super) struct Consumers<C> {
@@ -27,7 +30,11 @@ pub(super) struct Consumers<C> {
     /// By descending priority; only of priorities that somebody has.
     lines: Vec<Line>,
     count: usize,
-    arrivals: u64,
+    had_any: bool,
+    /// The last number that was given, see [`Rank`].
+    numbers: u64,
+    /// Those that were there under the leader before are being heard: none is made the active one yet.
+    gathering: bool,
     /// Sum of the prefetches, and consumers without one.
     prefetch: (u64, usize),
     mode: Mode,
@@ -60,7 +67,7 @@ pub(super) struct Consumer<C> {
     /// Messages it holds.
     pub unacked: u32,
     pub standing: Standing,
-    arrival: u64,
+    pub rank: Rank,
 }
 
 /// What keeps a consumer from its next message.
@@ -97,7 +104,9 @@ impl<C> Consumers<C> {
             free: Vec::new(),
             lines: Vec::new(),
             count: 0,
-            arrivals: 0,
+            had_any: false,
+            numbers: 0,
+            gathering: false,
             prefetch: (0, 0),
             mode: if single_active {
                 Mode::SingleActive { active: None }
@@ -114,7 +123,32 @@ impl<C> Consumers<C> {
 
     /// Whether there ever was one.
     pub fn had_any(&self) -> bool {
-        self.arrivals > 0
+        self.had_any
+    }
+
+    /// Numbers begin here, beyond those of the leader before, whose consumers are heard until
+    /// [`Consumers::open`].
+    pub fn gather(&mut self, numbers: u64) {
+        self.numbers = numbers;
+        self.gathering = true;
+    }
+
+    /// All that were there under the leader before have been heard.
+    pub fn open(&mut self) {
+        if !std::mem::take(&mut self.gathering) {
+            return;
+        }
+        let cells = &self.cells;
+        for line in &mut self.lines {
+            let arrival = |index: &u32| cells[*index as usize].consumer.as_ref().map(|one| one.rank.arrival);
+            line.waiting.make_contiguous().sort_by_key(arrival);
+        }
+        let was_active = self.iter().filter(|(_, one)| one.rank.activation > 0);
+        let last = was_active.max_by_key(|(_, one)| one.rank.activation);
+        if let Some(index) = last.map(|(id, _)| id.0 & INDEX_MASK) {
+            self.activate(Some(index));
+        }
+        self.elect();
     }
 
     /// Takes a consumer in. Quorum queues ignore the wish to be exclusive; classic queues refuse
@@ -144,7 +178,12 @@ impl<C> Consumers<C> {
             );
         }
         self.count += 1;
-        self.arrivals += 1;
+        self.had_any = true;
+        let mut rank = wish.rank;
+        if rank.arrival == 0 {
+            self.numbers += 1;
+            rank.arrival = self.numbers;
+        }
         match wish.prefetch.filter(|_| !wish.no_ack) {
             Some(prefetch) => self.prefetch.0 += u64::from(prefetch),
             None => self.prefetch.1 += 1,
@@ -158,7 +197,7 @@ impl<C> Consumers<C> {
             priority: wish.priority,
             unacked: 0,
             standing: Standing::Standby,
-            arrival: self.arrivals,
+            rank,
         });
         let id = ConsumerId(cell.generation << INDEX_BITS | index);
         self.elect();
@@ -374,7 +413,8 @@ impl<C> Consumers<C> {
             self.iter().filter(|(_, one)| one.standing == Standing::InLine).count()
         );
         assert!(self.lines.is_sorted_by(|one, next| one.priority > next.priority));
-        assert!(self.mode != (Mode::SingleActive { active: None }) || self.count == 0);
+        let is_chosen = self.mode != (Mode::SingleActive { active: None });
+        assert!(is_chosen || self.count == 0 || self.gathering);
     }
 
     fn index(&self, id: ConsumerId) -> Option<u32> {
@@ -430,6 +470,9 @@ impl<C> Consumers<C> {
         let Mode::SingleActive { active } = self.mode else {
             return;
         };
+        if self.gathering {
+            return;
+        }
         if let Some(active) = active {
             if !self.outranked(active) {
                 // The one it made way for may have gone.
@@ -447,10 +490,21 @@ impl<C> Consumers<C> {
         }
         let best = self
             .iter()
-            .max_by_key(|(_, one)| (one.priority, std::cmp::Reverse(one.arrival)));
-        let best = best.map(|(id, _)| id.0 & INDEX_MASK);
-        self.mode = Mode::SingleActive { active: best };
-        for index in active.into_iter().chain(best) {
+            .max_by_key(|(_, one)| (one.priority, std::cmp::Reverse(one.rank.arrival)));
+        self.activate(best.map(|(id, _)| id.0 & INDEX_MASK));
+    }
+
+    /// Makes a consumer the single active one, where only one is served.
+    fn activate(&mut self, next: Option<u32>) {
+        let Mode::SingleActive { active } = self.mode else {
+            return;
+        };
+        self.mode = Mode::SingleActive { active: next };
+        if let Some(consumer) = next.and_then(|next| self.cells[next as usize].consumer.as_mut()) {
+            self.numbers += 1;
+            consumer.rank.activation = self.numbers;
+        }
+        for index in active.into_iter().chain(next) {
             self.stand(index);
         }
     }

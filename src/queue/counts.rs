@@ -7,7 +7,7 @@ use crate::types::Message;
 
 use super::Queue;
 use super::consumers::{Consumer, Standing};
-use super::sink::{ConsumeError, ConsumerId};
+use super::sink::{ConsumeError, ConsumerId, Rank};
 
 /// Numbers of one queue at one moment. Bytes are those of message bodies unless said otherwise.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -44,6 +44,7 @@ pub struct ConsumerView<'a, C> {
     /// Messages it holds.
     pub unacked: u32,
     pub status: ConsumerStatus,
+    pub rank: Rank,
 }
 
 /// Whether a consumer is served.
@@ -146,8 +147,16 @@ impl<C, P> Queue<C, P> {
 
     /// The consumers.
     pub fn consumers(&self) -> impl Iterator<Item = ConsumerView<'_, C>> {
-        let active = self.consumers.single_active();
-        self.consumers.iter().map(move |(id, consumer)| ConsumerView {
+        self.consumers.iter().map(|(id, consumer)| self.view(id, consumer))
+    }
+
+    /// The consumer of that id, if it is still there.
+    pub fn consumer(&self, id: ConsumerId) -> Option<ConsumerView<'_, C>> {
+        Some(self.view(id, self.consumers.get(id)?))
+    }
+
+    fn view<'a>(&self, id: ConsumerId, consumer: &'a Consumer<C>) -> ConsumerView<'a, C> {
+        ConsumerView {
             id,
             handle: &consumer.handle,
             prefetch: consumer.prefetch,
@@ -155,13 +164,19 @@ impl<C, P> Queue<C, P> {
             no_ack: consumer.no_ack,
             priority: consumer.priority,
             unacked: consumer.unacked,
-            status: self.status(id, active, consumer),
-        })
+            status: self.status(id, consumer),
+            rank: consumer.rank,
+        }
     }
 
     /// The consumer that is served, where only one is.
+    pub fn single_active(&self) -> Option<ConsumerId> {
+        self.consumers.single_active()
+    }
+
+    /// The same, as the caller calls it.
     pub fn single_active_consumer(&self) -> Option<&C> {
-        Some(&self.consumers.get(self.consumers.single_active()?)?.handle)
+        Some(&self.consumers.get(self.single_active()?)?.handle)
     }
 
     /// Whether a message published now would be delivered at once.
@@ -169,10 +184,10 @@ impl<C, P> Queue<C, P> {
         self.consumers.next().is_some()
     }
 
-    fn status(&self, id: ConsumerId, active: Option<ConsumerId>, consumer: &Consumer<C>) -> ConsumerStatus {
+    fn status(&self, id: ConsumerId, consumer: &Consumer<C>) -> ConsumerStatus {
         match (self.consumers.is_single_active(), consumer.standing) {
             (false, _) => ConsumerStatus::Up,
-            (true, Standing::Standby) if active != Some(id) => ConsumerStatus::Waiting,
+            (true, Standing::Standby) if self.single_active() != Some(id) => ConsumerStatus::Waiting,
             (true, _) => ConsumerStatus::SingleActive,
         }
     }

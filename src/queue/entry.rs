@@ -61,6 +61,11 @@ impl Entry {
         }
     }
 
+    /// Whether a client may still have it by that slot: it has not come back since.
+    pub fn is_out_as(&self, slot: Slot) -> bool {
+        self.seq == slot.seq && self.count <= slot.turn
+    }
+
     /// A message that has just been published.
     pub fn new(seq: u64, message: Message, lane: u8, expires: Timestamp) -> Self {
         Self {

@@ -99,6 +99,7 @@ impl<C, P> Queue<C, P> {
         self.delivered.gate();
         self.discards.gate();
         self.outstanding.number_from(epoch << EPOCH_SHIFT);
+        self.consumers.gather(u64::from(epoch) << NUMBERS_BITS);
         self.gathering = true;
         self
     }
@@ -172,3 +173,6 @@ const MOST_AHEAD: u64 = 1024;
 
 /// The bits of a slot's index above this one are the epoch.
 const EPOCH_SHIFT: u32 = 24;
+
+/// Bits of the numbers that a leader gives to consumers; those above are the epoch.
+const NUMBERS_BITS: u32 = 32;

@@ -52,7 +52,7 @@ use crate::types::{Message, Millis, Timestamp};
 pub use counts::{ConsumerStatus, ConsumerView, Counts};
 pub use sink::{
     Consume, ConsumeError, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, META_LEN, Outcome,
-    Publish, Recovered, Sink, Slot, Tick,
+    Publish, Rank, Recovered, Sink, Slot, Tick,
 };
 
 use confirms::Confirms;

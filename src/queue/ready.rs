@@ -13,7 +13,7 @@ use crate::types::Timestamp;
 
 use super::blocks::Blocks;
 use super::entry::{Entry, FETCHED, FETCHING, LOST, NEVER};
-use super::sink::Loc;
+use super::sink::{Loc, Slot};
 
 /// The ready messages of a queue.
 pub(super) struct Ready {
@@ -170,16 +170,17 @@ impl Ready {
         fronts.map(|entry| entry.seq).max()
     }
 
-    /// Takes these messages out, wherever they stand; `seqs` is in order, and keeps those that are
-    /// not here. The turns of the lanes do not change.
-    pub fn take_all(&mut self, seqs: &mut Vec<u64>) -> Vec<Entry> {
+    /// Takes the messages of these slots out, wherever they stand; `slots` is in order, and keeps those
+    /// whose message is not here or has come back since. The turns of the lanes do not change.
+    pub fn take_all(&mut self, slots: &mut Vec<Slot>) -> Vec<Entry> {
         let order = self.order;
         let mut taken = Vec::new();
         for _ in 0..self.first.len() {
             let Some(mut entry) = self.first.pop_front() else {
                 break;
             };
-            if seqs.binary_search(&entry.seq).is_ok() {
+            let slot = slots.binary_search_by_key(&entry.seq, |slot| slot.seq);
+            if slot.is_ok_and(|at| entry.is_out_as(slots[at])) {
                 self.count_out(&mut entry, Place::First);
                 taken.push(entry);
             } else {
@@ -188,19 +189,20 @@ impl Ready {
         }
         for number in 0..self.lanes.len() {
             let lane = &mut self.lanes[number];
-            let mut out = Vec::new();
-            let is_here = |seq: &&u64| {
-                let position = lane.fresh.partition_point(|entry| entry.seq < **seq);
-                lane.fresh.get(position).is_some_and(|entry| entry.seq == **seq)
+            let is_here = |slot: &&Slot| {
+                let position = lane.fresh.partition_point(|entry| entry.seq < slot.seq);
+                lane.fresh.get(position).is_some_and(|entry| entry.is_out_as(**slot))
             };
-            let last = seqs.iter().rev().find(is_here).copied().unwrap_or(0);
+            let last = slots.iter().rev().find(is_here).map_or(0, |slot| slot.seq);
             // Those between them stay, and are looked for among what came back from now on.
             while lane.fresh.front().is_some_and(|entry| entry.seq <= last)
                 && let Some(entry) = lane.fresh.pop_front()
             {
                 lane.returned.insert(entry.seq, entry);
             }
-            out.extend(seqs.iter().filter_map(|seq| lane.returned.remove(seq)));
+            let is_it = |slot: &Slot| lane.returned.get(&slot.seq).is_some_and(|entry| entry.is_out_as(*slot));
+            let out: Vec<u64> = slots.iter().filter(|slot| is_it(slot)).map(|slot| slot.seq).collect();
+            let out: Vec<Entry> = out.iter().filter_map(|seq| lane.returned.remove(seq)).collect();
             for mut entry in out {
                 self.count_out(&mut entry, Place::Returned(number as u8));
                 taken.push(entry);
@@ -208,7 +210,7 @@ impl Ready {
         }
         self.order = order;
         taken.sort_unstable_by_key(|entry| entry.seq);
-        seqs.retain(|seq| taken.binary_search_by_key(seq, |entry| entry.seq).is_err());
+        slots.retain(|slot| taken.binary_search_by_key(&slot.seq, |entry| entry.seq).is_err());
         taken
     }
 

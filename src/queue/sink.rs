@@ -65,6 +65,16 @@ pub struct Publish<P> {
     pub publish: Option<P>,
 }
 
+/// A consumer's place among the others of a replicated queue: one leader tells it the consumer's node,
+/// and that the next leader. The numbers grow, whoever leads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Rank {
+    /// Given when it came; 0 when no leader has taken it on yet.
+    pub arrival: u64,
+    /// Given when it became the single active consumer; 0 when it never was.
+    pub activation: u64,
+}
+
 /// A wish to consume.
 pub struct Consume<C> {
     pub handle: C,
@@ -74,6 +84,8 @@ pub struct Consume<C> {
     pub exclusive: bool,
     /// `x-priority`: higher ones are served first.
     pub priority: i32,
+    /// As the leader before said.
+    pub rank: Rank,
 }
 
 /// Why a consumer was not taken.

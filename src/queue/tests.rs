@@ -234,6 +234,7 @@ impl QueueTest {
             no_ack: terms.no_ack,
             exclusive: terms.exclusive,
             priority: terms.priority,
+            rank: terms.rank,
         };
         let id = self.queue.consume(self.now, consumer, &mut self.around)?;
         self.around.ids.insert(name, id);
@@ -451,6 +452,7 @@ struct Terms {
     no_ack: bool,
     exclusive: bool,
     priority: i32,
+    rank: Rank,
 }
 
 fn credit(prefetch: u32) -> Terms {
@@ -470,6 +472,10 @@ fn no_ack() -> Terms {
 impl Terms {
     fn priority(self, priority: i32) -> Self {
         Self { priority, ..self }
+    }
+
+    fn rank(self, rank: Rank) -> Self {
+        Self { rank, ..self }
     }
 
     fn exclusive(self) -> Self {

@@ -20,4 +20,5 @@ mod minority;
 mod network;
 mod outstanding;
 mod partitions;
+mod single_active;
 mod tls;

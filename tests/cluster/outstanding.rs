@@ -109,13 +109,7 @@ async fn what_a_cancelled_consumer_holds_is_settled_when_another_node_leads() {
     let other = cluster.others(leader)[0];
     let (client, consumer, held) = holder(&cluster, leader).await;
     client.cancel(&consumer).await;
-    cluster.ctl(leader, &["transfer_leadership", "orders", &cluster.name(other)], 0);
-    until("another node leads", || {
-        cluster
-            .queue(leader, "orders")
-            .is_some_and(|queue| queue["leader"] == cluster.name(other).as_str())
-    })
-    .await;
+    cluster.transfer("orders", other).await;
     ack(&held).await;
     // The ack is in front of this on its way.
     assert!(client.publish("", "orders", "next", persistent()).await.is_ack());

@@ -260,6 +260,12 @@ impl Cluster {
         .await;
         leader.expect("waited for")
     }
+
+    /// Makes another member lead a quorum queue, and waits until it does.
+    pub async fn transfer(&self, queue: &str, to: usize) {
+        self.ctl(to, &["transfer_leadership", queue, &self.name(to)], 0);
+        self.leader(to, queue, &[to]).await;
+    }
 }
 
 /// Looks again and again until something is so. For what has no way to tell.

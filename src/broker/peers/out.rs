@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 
 use super::wire::FORMAT;
 use crate::cluster::Cluster;
-use crate::cluster::line::Line;
+use crate::cluster::line::{Line, Way};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
 use crate::tasks;
 use crate::types::NodeId;
@@ -36,9 +36,14 @@ pub struct Peers {
 }
 
 impl Peers {
-    /// The way to a node.
+    /// The line to a node.
     pub fn get(&self, node: NodeId) -> Option<Arc<Line>> {
         self.nodes.read().get(&node).cloned()
+    }
+
+    /// The way to a node as it is now, if there is a link.
+    pub fn way(&self, node: NodeId) -> Option<Way> {
+        self.get(node)?.way()
     }
 
     /// Says something to a node, if there is a way to it.

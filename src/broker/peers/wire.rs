@@ -7,11 +7,11 @@
 use bytes::Bytes;
 
 use crate::queue::record::{Input, put_number};
-use crate::queue::{Outcome, Slot};
+use crate::queue::{Outcome, Rank, Slot};
 use crate::types::{Message, QueueId};
 
 /// First byte of a link message.
-pub const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 2;
 
 const ATTACH: u8 = 1;
 const CONSUME: u8 = 2;
@@ -37,6 +37,7 @@ const REFUSED: u8 = 29;
 const CANCELLED: u8 = 30;
 const ATTACHED: u8 = 31;
 const LEADERLESS: u8 = 32;
+const RANKED: u8 = 33;
 const REPLY: u8 = 40;
 
 const NO_ACK: u8 = 1;
@@ -151,6 +152,11 @@ pub enum What {
     Cancelled {
         key: u64,
     },
+    /// A consumer's place among the others.
+    Ranked {
+        key: u64,
+        rank: Rank,
+    },
     /// An answer to a request of a client (direct reply-to); the queue is 0.
     Reply {
         secret: u128,
@@ -205,6 +211,8 @@ pub struct Wish<T> {
     pub no_ack: bool,
     pub exclusive: bool,
     pub priority: i32,
+    /// As the leader before said.
+    pub rank: Rank,
 }
 
 /// How a message is handed out.
@@ -282,6 +290,12 @@ fn put_wish<T: AsRef<str>>(to: &mut Vec<u8>, wish: &Wish<T>) {
     to.push(flags);
     put_number(to, wish.prefetch.unwrap_or(0).into());
     to.extend_from_slice(&wish.priority.to_le_bytes());
+    put_rank(to, wish.rank);
+}
+
+fn put_rank(to: &mut Vec<u8>, rank: Rank) {
+    put_number(to, rank.arrival);
+    put_number(to, rank.activation);
 }
 
 /// Who attaches to whom; see [`Attach`].
@@ -436,6 +450,13 @@ pub fn lead(to: &mut Vec<u8>, queue: QueueId, term: u64, starts_anew: bool) {
     to.push(starts_anew.into());
 }
 
+/// Writes [`What::Ranked`].
+pub fn ranked(to: &mut Vec<u8>, queue: QueueId, key: u64, rank: Rank) {
+    begin(to, RANKED, queue);
+    put_number(to, key);
+    put_rank(to, rank);
+}
+
 /// Writes [`What::Get`].
 pub fn get(to: &mut Vec<u8>, queue: QueueId, call: u64, no_ack: bool) {
     begin(to, GET, queue);
@@ -549,6 +570,10 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
             text: read_text(input)?,
         },
         CANCELLED => What::Cancelled { key: input.number()? },
+        RANKED => What::Ranked {
+            key: input.number()?,
+            rank: read_rank(input)?,
+        },
         REPLY => What::Reply {
             secret: u128::from_le_bytes(*input.take(16)?.first_chunk()?),
             message: read_bytes(message, input)?,
@@ -604,6 +629,14 @@ fn read_wish(input: &mut Input<'_>) -> Option<Wish<String>> {
         no_ack: flags & NO_ACK != 0,
         exclusive: flags & EXCLUSIVE != 0,
         priority: i32::from_le_bytes(*input.take(4)?.first_chunk()?),
+        rank: read_rank(input)?,
+    })
+}
+
+fn read_rank(input: &mut Input<'_>) -> Option<Rank> {
+    Some(Rank {
+        arrival: input.number()?,
+        activation: input.number()?,
     })
 }
 
@@ -669,6 +702,10 @@ mod tests {
             no_ack: false,
             exclusive: true,
             priority: -3,
+            rank: Rank {
+                arrival: 5,
+                activation: u64::MAX,
+            },
         };
         let mut bytes = vec![FORMAT];
         let held = [
@@ -696,8 +733,12 @@ mod tests {
         );
         attached(&mut bytes, QueueId(6), 2, &[held[1].1]);
         lead(&mut bytes, QueueId(6), 9, true);
+        ranked(&mut bytes, QueueId(6), 7, wish.rank);
         let frames = read_all(bytes);
-        assert_eq!(frames.iter().map(|frame| frame.queue.0).collect::<Vec<_>>(), [5, 6, 6]);
+        assert_eq!(
+            frames.iter().map(|frame| frame.queue.0).collect::<Vec<_>>(),
+            [5, 6, 6, 6]
+        );
         let What::Attach(read) = &frames[0].what else {
             panic!("not an attach: {:?}", frames[0]);
         };
@@ -712,8 +753,8 @@ mod tests {
             (7, "ctag", Some(10))
         );
         assert_eq!(
-            (consumer.no_ack, consumer.exclusive, consumer.priority),
-            (false, true, -3)
+            (consumer.no_ack, consumer.exclusive, consumer.priority, consumer.rank),
+            (false, true, -3, wish.rank)
         );
         let What::Attached { number: 2, lost } = &frames[1].what else {
             panic!("not an attached: {:?}", frames[1]);
@@ -726,6 +767,7 @@ mod tests {
                 starts_anew: true
             }
         ));
+        assert!(matches!(frames[3].what, What::Ranked { key: 7, rank } if rank == wish.rank));
     }
 
     proptest! {

@@ -15,6 +15,8 @@ pub struct Checker {
     sent: BTreeMap<u64, u64>,
     confirmed: BTreeSet<Id>,
     unflagged: BTreeSet<Id>,
+    /// How often leaders gave it to somebody.
+    given: BTreeMap<Id, u32>,
     last_fresh: BTreeMap<(u64, Key), u64>,
     /// Clients have said that they are done with it,
     ended: BTreeSet<Id>,
@@ -48,8 +50,14 @@ impl Checker {
     }
 
     /// A leader gives a message to a consumer. It may come much later, when others have settled it: to a
-    /// node that was paused.
-    pub fn given(&mut self, to: Key, id: Id) {
+    /// node that was paused. The leader says how often it has come back.
+    pub fn given(&mut self, to: Key, id: Id, count: u32) {
+        let given = self.given.entry(id).or_default();
+        let before = *given;
+        *given += 1;
+        if count > before {
+            self.violated(format!("{id:?} was given {before} times and came back {count} times"));
+        }
         if self.settled.contains(&id) {
             self.violated(format!("{id:?} was settled and is given to {to}"));
         }

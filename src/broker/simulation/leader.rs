@@ -14,7 +14,7 @@ use crate::queue::ledger::{self, Before, Ledger};
 use crate::queue::record::{Origin, ProducerId, Records};
 use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
 use crate::queue::{
-    Consume, ConsumerId, DeathReason, Delivery, Holder, Keep, Loc, META_LEN, Outcome, Publish, Queue, Sink, Slot,
+    Consume, ConsumerId, DeathReason, Delivery, Holder, Keep, Loc, META_LEN, Outcome, Publish, Queue, Rank, Sink, Slot,
 };
 use crate::spec::{QueueSettings, QueueType};
 use crate::types::{self, NodeId, Timestamp};
@@ -71,7 +71,8 @@ struct Effects<'a> {
     has_lease: bool,
     lapsed: &'a mut bool,
     guests: &'a BTreeMap<NodeId, Guest>,
-    delivered: Vec<(Taker, Slot, Id, bool)>,
+    /// With how often they came back.
+    delivered: Vec<(Taker, Slot, Id, bool, u32)>,
     confirmed: Vec<Waiting>,
     wanted: Vec<u64>,
 }
@@ -89,8 +90,13 @@ impl Sink for Effects<'_> {
     }
     fn deliver(&mut self, consumer: &Taker, _: ConsumerId, delivery: Delivery<'_>) {
         let id = read_body(delivery.message);
-        self.delivered
-            .push((*consumer, delivery.slot, id, delivery.redelivered));
+        let Delivery {
+            slot,
+            redelivered,
+            delivery_count,
+            ..
+        } = delivery;
+        self.delivered.push((*consumer, slot, id, redelivered, delivery_count));
     }
     fn confirm(&mut self, publish: Waiting) {
         self.confirmed.push(publish);
@@ -321,8 +327,11 @@ impl World {
             wanted,
             ..
         } = effects;
-        let given: Vec<(Key, Id)> = delivered.iter().map(|((_, key), _, id, _)| (*key, *id)).collect();
-        for ((node, key), slot, id, is_redelivered) in delivered {
+        let given: Vec<(Key, Id, u32)> = delivered
+            .iter()
+            .map(|((_, key), _, id, _, count)| (*key, *id, *count))
+            .collect();
+        for ((node, key), slot, id, is_redelivered, _) in delivered {
             let deliver = Message::Deliver {
                 key,
                 slot,
@@ -350,8 +359,8 @@ impl World {
                 world.fetched(sim, us, term, &wanted);
             });
         }
-        for (key, id) in given {
-            self.checker.given(key, id);
+        for (key, id, count) in given {
+            self.checker.given(key, id, count);
         }
         let Some(leading) = self.leading(us) else {
             return Some(result);
@@ -498,6 +507,7 @@ impl World {
             no_ack: false,
             exclusive: false,
             priority: 0,
+            rank: Rank::default(),
         };
         let id = self.run(sim, us, |(queue, _, sink)| queue.consume(NOW, consume, sink));
         if let (Some(Ok(id)), Some(leading)) = (id, self.leading(us)) {
@@ -553,7 +563,8 @@ impl World {
         let slots: Vec<Slot> = slots.into_iter().map(|(slot, _)| slot).collect();
         let gone = self.run(sim, us, |(queue, _, sink)| {
             if is_again {
-                // Said to a leader that may not have written it down: what is ready here was not.
+                // Said to a leader that may not have written it down: what is ready here, and has not come
+                // back since, was not.
                 queue.adopt(NOW, Holder::Get, slots.clone(), sink);
             }
             let mut held: BTreeSet<u64> = queue.held().map(|(_, slot)| slot.seq()).collect();

@@ -64,6 +64,7 @@ fn time_of(kind: QueueType, persistent: bool, backlog: u64) -> f64 {
         no_ack: false,
         exclusive: false,
         priority: 0,
+        rank: Rank::default(),
     };
     queue.consume(Timestamp(0), consumer, &mut sink).expect("taken");
     let mut slots = Vec::with_capacity(BATCH as usize);

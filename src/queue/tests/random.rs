@@ -277,6 +277,7 @@ impl World {
             no_ack,
             exclusive: false,
             priority,
+            rank: Rank::default(),
         };
         let id = self.queue.consume(self.now, consumer, &mut self.watch).expect("taken");
         self.consumers.insert(who, (id, prefetch.filter(|_| !no_ack)));

@@ -29,6 +29,16 @@ impl QueueTest {
         left.into_iter().map(Slot::seq).collect()
     }
 
+    /// What a leader says of its consumers, and the next one hears.
+    fn rank(&self, name: &str) -> Rank {
+        let mut consumers = self.queue.consumers();
+        consumers.find(|consumer| *consumer.handle == name).expect("there").rank
+    }
+
+    fn active(&self) -> Option<&'static str> {
+        self.queue.single_active_consumer().copied()
+    }
+
     fn resume(&mut self) {
         self.queue.unstall_all(self.now, &mut self.around);
         self.answer_all();
@@ -131,6 +141,124 @@ fn a_slot_of_another_leader_settles_only_what_was_brought_along() {
     assert_eq!(q.delivered(), ["b ← m1 (redelivered)"]);
     q.queue.settle(q.now, [old], Outcome::Accept, &mut q.around);
     assert_eq!(q.counts(), (0, 1), "it is b's");
+}
+
+/// A message that `a` has given back, and by which slot it had it.
+fn given_back() -> (QueueTest, Slot) {
+    let mut q = QueueTest::replicated().consumer("a", credit(1));
+    q.send_unsynced(["m1"]);
+    q.commit();
+    let slot = q.around.held[0].2;
+    q.around.stalled.insert("a");
+    q.settle("a", "m1", Outcome::Requeue);
+    assert_eq!(q.around.journal.durable[&1].count, 1);
+    (q, slot)
+}
+
+#[test]
+fn what_came_back_to_the_leader_before_does_not_come_back_again() {
+    for outcome in [Outcome::Requeue, Outcome::Accept, Outcome::Discard] {
+        let (mut q, slot) = given_back();
+        q.next_leader(2);
+        assert_eq!(q.adopt(Holder::Get, &[slot]), [1], "that delivery is over");
+        q.queue.settle(q.now, [slot], outcome, &mut q.around);
+        q.resume();
+        assert_eq!(q.counts(), (1, 0));
+        assert_eq!(q.around.journal.durable[&1].count, 1);
+    }
+}
+
+#[test]
+fn a_return_that_the_leader_before_did_not_write_down_counts_with_the_next_one() {
+    let (mut q, _) = given_back();
+    q.around.stalled.clear();
+    q.resume();
+    let again = q.around.held[0].2;
+    q.around.journal.durable.get_mut(&1).expect("stored").count = 0;
+    q.next_leader(2);
+    assert_eq!(q.adopt(Holder::Get, &[again]), [0; 0]);
+    q.queue.settle(q.now, [again], Outcome::Requeue, &mut q.around);
+    assert_eq!(q.around.journal.durable[&1].count, 2);
+}
+
+#[test]
+fn consumers_have_their_turns_in_the_order_in_which_they_came_whoever_leads() {
+    let mut q = QueueTest::replicated();
+    for name in ["a", "b", "c"] {
+        q.consume(name, credit(1)).expect("taken");
+    }
+    let ranks = ["a", "b", "c"].map(|name| (name, q.rank(name)));
+    q.next_leader(2);
+    q.consume("new", credit(1)).expect("taken");
+    for (name, rank) in [ranks[1], ranks[2], ranks[0]] {
+        q.consume(name, credit(1).rank(rank)).expect("taken");
+    }
+    q.resume();
+    q.send_unsynced(["m1", "m2", "m3", "m4"]);
+    q.commit();
+    assert_eq!(q.delivered(), ["a ← m1", "b ← m2", "c ← m3", "new ← m4"]);
+}
+
+fn single_active() -> QueueTest {
+    let mut q = QueueTest::quorum().with(|settings| settings.single_active_consumer = true);
+    q.queue = Queue::new(QueueType::Quorum, true, q.settings.clone(), q.now).replicated(1);
+    q
+}
+
+#[test]
+fn who_was_active_last_goes_on_under_the_next_leader() {
+    let mut q = single_active().consumer("a", credit(9)).consumer("b", credit(9));
+    assert_eq!(q.active(), None, "others may be there");
+    q.resume();
+    assert_eq!(q.active(), Some("a"), "it came first");
+    let ranks = ["a", "b"].map(|name| q.rank(name));
+    q.next_leader(2);
+    q.consume("b", credit(9).rank(ranks[1])).expect("taken");
+    q.resume();
+    q.consume("a", credit(9).rank(ranks[0])).expect("taken");
+    assert_eq!(q.active(), Some("b"), "the other was heard of too late");
+    let ranks = ["a", "b"].map(|name| q.rank(name));
+    q.next_leader(3);
+    q.consume("c", credit(9)).expect("taken");
+    q.consume("a", credit(9).rank(ranks[0])).expect("taken");
+    q.consume("b", credit(9).rank(ranks[1])).expect("taken");
+    q.resume();
+    assert_eq!(q.active(), Some("b"), "though the other came first");
+    q.cancel("b");
+    assert_eq!(q.active(), Some("a"), "it came before the newcomer");
+}
+
+#[test]
+fn who_makes_way_under_one_leader_does_so_under_the_next() {
+    for is_held in [true, false] {
+        let mut q = single_active().consumer("a", credit(9));
+        q.resume();
+        q.send_unsynced(["m1"]);
+        q.commit();
+        q.consume("better", credit(9).priority(1)).expect("taken");
+        assert_eq!(q.active(), Some("a"), "it has yet to settle");
+        let held = q.around.held[0].2;
+        let ranks = ["a", "better"].map(|name| q.rank(name));
+        if !is_held {
+            q.queue.settle(q.now, [held], Outcome::Accept, &mut q.around);
+        }
+        q.next_leader(2);
+        q.consume("better", credit(9).priority(1).rank(ranks[1]))
+            .expect("taken");
+        q.consume("a", credit(9).rank(ranks[0])).expect("taken");
+        let id = q.around.ids["a"];
+        assert_eq!(q.adopt(Holder::Consumer(id), &[held]).is_empty(), is_held);
+        q.resume();
+        q.send_unsynced(["m2"]);
+        q.commit();
+        if is_held {
+            assert_eq!(q.active(), Some("a"));
+            assert_eq!(q.delivered(), [""; 0]);
+            q.queue.settle(q.now, [held], Outcome::Accept, &mut q.around);
+        }
+        assert_eq!(q.active(), Some("better"));
+        assert_eq!(q.delivered(), ["better ← m2"]);
+    }
 }
 
 #[test]

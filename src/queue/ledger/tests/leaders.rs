@@ -12,8 +12,8 @@ use super::*;
 use crate::queue::ledger::Before;
 use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
 use crate::queue::{
-    Consume, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, Outcome, Publish, Queue, Sink,
-    Slot,
+    Consume, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, Outcome, Publish, Queue, Rank,
+    Sink, Slot,
 };
 use crate::spec::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
 use crate::types::{Millis, Timestamp};
@@ -26,7 +26,7 @@ const GETTER: usize = 99;
 
 #[derive(Default)]
 struct Effects {
-    delivered: Vec<(usize, Id, Slot, bool)>,
+    delivered: Vec<(usize, Id, Slot, bool, u32)>,
     confirmed: Vec<Id>,
     dead: Vec<(Slot, Id)>,
     wanted: Vec<Vec<(u64, Loc)>>,
@@ -43,8 +43,13 @@ impl Sink for Effects {
     }
     fn deliver(&mut self, consumer: &usize, _id: ConsumerId, delivery: Delivery<'_>) {
         let id = id_of(delivery.message);
-        self.delivered
-            .push((*consumer, id, delivery.slot, delivery.redelivered));
+        let Delivery {
+            slot,
+            redelivered,
+            delivery_count,
+            ..
+        } = delivery;
+        self.delivered.push((*consumer, id, slot, redelivered, delivery_count));
     }
     fn confirm(&mut self, publish: Id) {
         self.confirmed.push(publish);
@@ -176,6 +181,8 @@ struct World {
     /// To be confirmed when this is committed.
     again: Vec<(Id, u64)>,
     unflagged: BTreeSet<Id>,
+    /// How often clients have given it back, or were gone with it.
+    returns: BTreeMap<Id, u32>,
     last_fresh: [u64; 2],
     /// Whose letters went out of a queue that keeps them: they are nobody's any more.
     dead: BTreeSet<Id>,
@@ -218,6 +225,7 @@ impl World {
             confirmed: BTreeSet::new(),
             again: Vec::new(),
             unflagged: BTreeSet::new(),
+            returns: BTreeMap::new(),
             last_fresh: [0; 2],
             letters: 0,
             dead: BTreeSet::new(),
@@ -278,7 +286,10 @@ impl World {
             }
             Command::Gone(who) => {
                 if let Some((id, ..)) = self.consumers.remove(&who) {
-                    self.has.retain(|has| has.by != who);
+                    let has = self.has.extract_if(.., |has| has.by == who);
+                    for has in has.filter(|has| has.said.is_none()) {
+                        *self.returns.entry(has.id).or_default() += 1;
+                    }
                     let handle = self.on_queue(|queue, now, sink| queue.give_back(now, id, sink));
                     assert_eq!(handle, Some(who));
                     assert!(self.queue.held_by(id).is_empty());
@@ -292,6 +303,9 @@ impl World {
                     has.said = Some(outcome);
                     has.with = self.proposals + 1;
                     let has = *has;
+                    if outcome == Outcome::Requeue {
+                        *self.returns.entry(has.id).or_default() += 1;
+                    }
                     self.settle(has, outcome);
                 }
             }
@@ -393,6 +407,7 @@ impl World {
             no_ack,
             exclusive: false,
             priority: 0,
+            rank: Rank::default(),
         };
         let id = self.on_queue(|queue, now, sink| queue.consume(now, consumer, sink));
         self.consumers.insert(who, (id.expect("taken"), prefetch, no_ack));
@@ -404,11 +419,12 @@ impl World {
                 message,
                 slot,
                 redelivered,
+                delivery_count,
                 ..
             } => {
                 self.effects
                     .delivered
-                    .push((GETTER, id_of(&message), slot, redelivered));
+                    .push((GETTER, id_of(&message), slot, redelivered, delivery_count));
                 self.look();
             }
             Get::NeedsFetch => assert!(!self.effects.wanted.is_empty()),
@@ -552,8 +568,10 @@ impl World {
         if self.waits && self.queue.keeps_dead_letters() {
             self.dead.extend(self.effects.dead.iter().map(|(_, id)| *id));
         }
-        for (to, id, slot, redelivered) in std::mem::take(&mut self.effects.delivered) {
+        for (to, id, slot, redelivered, count) in std::mem::take(&mut self.effects.delivered) {
             assert!(id.1 <= self.sent[id.0 as usize], "invented");
+            let returns = self.returns.get(&id).copied().unwrap_or(0);
+            assert!(count <= returns, "{id:?} came back {returns} times, not {count}");
             let held = self.has.iter().find(|has| has.id == id && has.said.is_none());
             assert!(held.is_none(), "{id:?} is delivered to {to}, and {held:?}");
             assert!(!self.dead.contains(&id), "{id:?} is dead, and delivered to {to}");
