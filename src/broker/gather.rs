@@ -4,7 +4,7 @@
 //! are. So whoever is asked for either asks the other nodes first, all at once and once for a
 //! request. What does not come at once is left out. A node alone asks nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -26,6 +26,9 @@ use crate::types::{FieldTable, Millis, NodeId, QueueId, UserName};
 
 /// How long the other nodes have.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the member that leads says it is.
+const LEADER: &str = "leader";
 
 /// What is gathered for one request.
 #[derive(Default)]
@@ -86,7 +89,8 @@ pub struct ConsumerReport {
 pub struct ReplicaReport {
     /// `leader`, `follower` and so on.
     pub role: String,
-    pub is_voter: bool,
+    /// The nodes that have a vote and keep it, as this member knows.
+    voters: BTreeSet<NodeId>,
     pub last_index: u64,
     pub applied: u64,
     pub committed: u64,
@@ -98,7 +102,11 @@ pub struct ReplicaReport {
 /// What is known of one member of a group.
 #[derive(Clone, Debug)]
 pub enum ReplicaState {
-    Known(ReplicaReport),
+    Known {
+        report: ReplicaReport,
+        /// Its vote counts, as the leader knows where there is one.
+        is_voter: bool,
+    },
     /// The node answers and has no member of it, or not yet.
     Missing,
     /// The node does not answer.
@@ -268,20 +276,32 @@ impl Broker {
     /// The members of a queue's group as each of them says.
     pub async fn replicas_of(&self, queue: &QueueHandle) -> Vec<(NodeId, ReplicaState)> {
         let id = queue.spec.id;
-        let states = self.members_of(queue).into_iter().map(async |node| {
+        let answers = self.members_of(queue).into_iter().map(async |node| {
             let known = match node == self.us() {
                 true => Some(self.replica_report(id)),
                 false if !self.nodes.is_alive(node) => None,
                 false => self.ask_for_replica(node, id).await,
             };
+            (node, known)
+        });
+        let answers = join_all(answers).await;
+        // One that catches up reads in its log of votes that are no more.
+        let reports = answers.iter().filter_map(|(_, known)| known.as_ref()?.as_ref());
+        let leaders = reports.filter(|report| report.role == LEADER);
+        let leader_says = leaders.max_by_key(|report| report.term).map(|report| report.voters.clone());
+        let states = answers.into_iter().map(|(node, known)| {
             let state = match known {
-                Some(Some(report)) => ReplicaState::Known(report),
+                Some(Some(report)) => {
+                    let voters = leader_says.as_ref().unwrap_or(&report.voters);
+                    let is_voter = voters.contains(&node);
+                    ReplicaState::Known { report, is_voter }
+                }
                 Some(None) => ReplicaState::Missing,
                 None => ReplicaState::Away,
             };
             (node, state)
         });
-        join_all(states).await
+        states.collect()
     }
 
     /// This node's member of a queue's group.
@@ -289,7 +309,7 @@ impl Broker {
         let group = self.replicas.group(queue)?;
         let status = group.status();
         let role = match status.leadership.role {
-            Role::Leader => "leader",
+            Role::Leader => LEADER,
             Role::Follower => "follower",
             Role::Candidate => "candidate",
             Role::Learner => "follower",
@@ -297,7 +317,7 @@ impl Broker {
         };
         Some(ReplicaReport {
             role: role.to_owned(),
-            is_voter: group.is_voter(),
+            voters: group.settled_voters(),
             last_index: status.last_index.unwrap_or(0),
             applied: status.applied.unwrap_or(0),
             committed: status.committed.unwrap_or(0),

@@ -112,7 +112,7 @@ impl Broker {
         while Instant::now() < deadline {
             let Some(queue) = self.queue_by_id(queue) else { return };
             let states = self.replicas_of(&queue).await;
-            let is_there = |state: &ReplicaState| matches!(state, ReplicaState::Known(report) if report.is_voter);
+            let is_there = |state: &ReplicaState| matches!(state, ReplicaState::Known { is_voter: true, .. });
             if states.iter().any(|(member, state)| *member == node && is_there(state)) {
                 return;
             }

@@ -143,10 +143,10 @@ fn view(name: &str, state: ReplicaState) -> Value {
     match state {
         ReplicaState::Away => unknown("nodedown"),
         ReplicaState::Missing => unknown("noproc"),
-        ReplicaState::Known(report) => json!({
+        ReplicaState::Known { report, is_voter } => json!({
             "Node Name": name,
             "Raft State": report.role,
-            "Membership": if report.is_voter { "voter" } else { "promotable" },
+            "Membership": if is_voter { "voter" } else { "promotable" },
             "Last Log Index": report.last_index,
             "Last Written": report.last_index,
             "Last Applied": report.applied,

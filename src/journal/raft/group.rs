@@ -296,13 +296,19 @@ impl<M: Machine> Group<M> {
         self.0.proposer.hear_majority().await
     }
 
-    /// Whether this node is a voter, also if a change of the voters that was begun does not end.
-    pub fn is_voter(&self) -> bool {
+    /// The nodes that have a vote, also if a change of the voters that was begun does not end; none
+    /// while this node does not know the last change to be committed. What a member that catches up
+    /// says is as old as its log.
+    pub fn settled_voters(&self) -> BTreeSet<NodeId> {
         let metrics = self.0.raft.metrics();
         let now = metrics.borrow_watched();
-        let configurations = now.membership_config.membership().get_joint_config();
+        if now.membership_config.log_id() > &now.local_committed {
+            return BTreeSet::new();
+        }
+        let mut configurations = now.membership_config.membership().get_joint_config().iter();
         // One that has heard of no voters yet has no configuration at all.
-        !configurations.is_empty() && configurations.iter().all(|voters| voters.contains(&self.0.node))
+        let first = configurations.next().cloned().unwrap_or_default();
+        configurations.fold(first, |settled, voters| &settled & voters)
     }
 
     /// Adds a member without a vote, or does nothing if it is one; it catches up from then on.
