@@ -202,25 +202,23 @@ impl Node {
         }
     }
 
-    async fn carry_out(&mut self, order: Order, told: &mut Told) -> Result<(), Refused> {
+    /// Gives what is to be said of it, if anything.
+    async fn carry_out(&mut self, order: Order, told: &mut Told) -> Result<&'static str, Refused> {
         match order {
-            Order::Stop => {
-                self.stop().await;
-                Ok(())
-            }
-            Order::Start if self.app.is_some() => Ok(()),
+            Order::Stop => self.stop().await,
+            Order::Start if self.app.is_some() => {}
             Order::Start => {
                 let opened = Opened::open(&self.config).await?;
-                match self.begin(opened, told).await? {
-                    true => Ok(()),
-                    false => Err(Refused::Stopping),
+                if !self.begin(opened, told).await? {
+                    return Err(Refused::Stopping);
                 }
             }
-            _ if self.app.is_some() => Err(Refused::Running(self.config.node.name.clone())),
-            Order::Reset => self.leave_cluster().await,
-            Order::ForceReset => self.wipe(),
-            Order::Join(node) => self.join(&node).await,
+            _ if self.app.is_some() => return Err(Refused::Running(self.config.node.name.clone())),
+            Order::Reset => self.leave_cluster().await?,
+            Order::ForceReset => self.wipe()?,
+            Order::Join(node) => return self.join(&node).await,
         }
+        Ok("")
     }
 
     /// Lets the cluster know that this node is no member any more, and forgets everything.
@@ -238,8 +236,8 @@ impl Node {
         }
     }
 
-    /// Forgets everything, and becomes a member of the cluster of that node.
-    async fn join(&self, node: &str) -> Result<(), Refused> {
+    /// Forgets everything, and becomes a member of the cluster of that node, if it is none.
+    async fn join(&self, node: &str) -> Result<&'static str, Refused> {
         let port = self
             .config
             .cluster
@@ -254,6 +252,12 @@ impl Node {
         let reached = tokio::time::timeout(REACH, TcpStream::connect(&address)).await;
         let reached = reached.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         reached.map_err(|error| Refused::Unreachable(node.to_owned(), error))?;
+        let opened = Opened::open(&self.config).await?;
+        let is_member = tokio::time::timeout(REACH, opened.broker.is_with(node, &address)).await;
+        opened.close().await;
+        if is_member.unwrap_or(false) {
+            return Ok("The node is already a member of this cluster");
+        }
         self.wipe()?;
         let mut config = Config::clone(&self.config);
         config.cluster.join = vec![address];
@@ -261,9 +265,10 @@ impl Node {
         let joined = tokio::time::timeout(MEMBERSHIP, opened.form()).await;
         opened.close().await;
         match joined {
-            Ok(formed) => Ok(formed.map_err(NodeError::from)?),
-            Err(_) => Err(Refused::NotJoined(node.to_owned())),
+            Ok(formed) => formed.map_err(NodeError::from)?,
+            Err(_) => return Err(Refused::NotJoined(node.to_owned())),
         }
+        Ok("")
     }
 
     /// Who this node was comes first: with another id, what is left is nobody's.

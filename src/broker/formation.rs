@@ -105,6 +105,22 @@ impl Broker {
         }
     }
 
+    /// Whether the node of that name or at that address is in the same cluster as this one, for both:
+    /// waits for the link, which the other side refuses when it is not.
+    pub async fn is_with(&self, name: &str, address: &str) -> bool {
+        let cluster = self.identity.lock().cluster();
+        let Some(links) = self.nodes.cluster().filter(|_| cluster.is_some()) else {
+            return false;
+        };
+        let is_meant = |peer: &PeerView| peer.name == name || peer.addresses.iter().any(|known| known == address);
+        let Some(meant) = links.peers().into_iter().find(is_meant) else {
+            return false;
+        };
+        links.linked(meant.id, Class::Control).await;
+        let is_of_ours = |peer: &PeerView| peer.introduction.as_ref().is_some_and(|who| who.cluster == cluster);
+        links.peers().iter().any(|peer| peer.id == meant.id && is_of_ours(peer))
+    }
+
     fn linked(&self) -> Vec<PeerView> {
         let peers = self.nodes.cluster().map(|cluster| cluster.peers()).unwrap_or_default();
         peers

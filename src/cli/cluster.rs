@@ -118,6 +118,7 @@ fn order(call: &Call, name: &str, fields: &Value) -> Result<Output, Failed> {
     let answer = call.ask("PUT", &["local", name], Some(fields))?;
     match answer.status {
         204 => Ok(Output::Nothing),
+        200 => Ok(Output::message(answer.json()["message"].as_str().unwrap_or_default())),
         _ => Err(Failed::told(exit::SOFTWARE, answer.reason())),
     }
 }

@@ -147,6 +147,23 @@ async fn a_node_leaves_and_joins_again_as_another() {
 }
 
 #[tokio::test]
+async fn a_member_that_is_to_join_its_own_cluster_stays_what_it_is() {
+    let mut cluster = Cluster::of(3).await;
+    let client = cluster.client(2).await;
+    client.plain_queue("orders").await;
+    client.publish("", "orders", "m1", persistent()).await;
+    cluster.ctl(2, &["stop_app"], 0);
+    let target = cluster.address(1);
+    let said = cluster.ctl(2, &["join_cluster", &target], 0);
+    let wish = "The node is already a member of this cluster\n";
+    assert_eq!(said, format!("Clustering node rabbit@n2 with {target}\n{wish}"));
+    cluster.ctl(2, &["start_app"], 0);
+    cluster.all_ready().await;
+    has_members(&cluster, 1, &["rabbit@n1", "rabbit@n2", "rabbit@n3"]).await;
+    assert_eq!(cluster.client(3).await.take("orders").await, ["m1"]);
+}
+
+#[tokio::test]
 async fn a_node_without_its_data_takes_the_place_of_the_one_it_was() {
     let mut cluster = Cluster::of(3).await;
     cluster.client(2).await.plain_queue("lost").await;
