@@ -173,6 +173,22 @@ async fn every_node_knows_every_queue() {
 }
 
 #[tokio::test]
+async fn leaders_are_balanced_as_a_policy_says() {
+    let cluster = Cluster::of(3).await;
+    let policy = r#"{"pattern":".*","definition":{"queue-leader-locator":"balanced"},"apply-to":"queues"}"#;
+    let put = cluster.http(1).put("/api/policies/%2f/spread", policy);
+    assert_eq!(put.status, 201);
+    let client = cluster.client(1).await;
+    let mut leaders = Vec::new();
+    for name in ["a", "b", "c"] {
+        client.queue(name, quorum(3)).await;
+        leaders.push(cluster.leader(1, name, &[1, 2, 3]).await);
+    }
+    leaders.sort_unstable();
+    assert_eq!(leaders, [1, 2, 3]);
+}
+
+#[tokio::test]
 async fn operators_place_members_and_leaders() {
     let cluster = Cluster::of(3).await;
     let client = cluster.client(1).await;
