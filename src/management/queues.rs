@@ -189,7 +189,7 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     view["consumer_capacity"] = capacity.clone();
     view["consumer_utilisation"] = capacity;
     if spec.queue_type == QueueType::Quorum {
-        view["delivery_limit"] = json!(report.delivery_limit);
+        view["delivery_limit"] = report.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));
     }
     write_counts(&mut view, spec.queue_type, report.counts);
     view
