@@ -145,8 +145,10 @@ struct Node {
 /// Why an order was not carried out, in RabbitMQ's words where it has any.
 #[derive(Debug, Error)]
 enum Refused {
-    #[error("Mnesia is still running on node {0}.\nPlease stop RabbitMQ with 'rabbitmqctl stop_app' first.")]
-    Running(String),
+    #[error(
+        "this command requires the 'rabbit' app to be stopped on the target node. Stop it with 'rabbitmqctl stop_app'."
+    )]
+    Running,
     #[error("the process is told to stop")]
     Stopping,
     #[error(transparent)]
@@ -213,7 +215,7 @@ impl Node {
                     return Err(Refused::Stopping);
                 }
             }
-            _ if self.app.is_some() => return Err(Refused::Running(self.config.node.name.clone())),
+            _ if self.app.is_some() => return Err(Refused::Running),
             Order::Reset => self.leave_cluster().await?,
             Order::ForceReset => self.wipe()?,
             Order::Join(node) => return self.join(&node).await,

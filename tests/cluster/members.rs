@@ -218,8 +218,18 @@ async fn operators_place_members_and_leaders() {
     let rows = "/\torders\t2\tok\n/\tother\t2\tok\n/\tthird\t2\tok\n";
     assert_eq!(said, format!("vhost\tname\tsize\tresult\n{rows}"));
     has_voters(&cluster, 2, &[1, 2]).await;
-    let said = cluster.ctl(1, &["check_if_node_is_quorum_critical"], 69);
-    assert!(said.contains("queue 'orders' in vhost '/'"), "{said}");
+    let said = cluster.ctl(1, &["check_if_node_is_quorum_critical", "-q"], 69);
+    let of = |name| format!("queue '{name}' in vhost '/' will become unavailable if node rabbit@n1 stops\n");
+    assert_eq!(said, ["orders", "other", "third"].map(of).concat());
+    let said = cluster.ctl(1, &["check_if_node_is_quorum_critical", "--formatter", "json"], 69);
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(said["result"], "error", "{said}");
+    let message = "Node rabbit@n1 reported local queues with minimum online quorum";
+    assert_eq!(said["message"], message, "{said}");
+    assert_eq!(
+        said["queues"][2]["readable_name"], "queue 'third' in vhost '/'",
+        "{said}"
+    );
     let said = cluster.ctl(3, &["quorum_status", "orders", "--formatter", "csv", "-s"], 0);
     assert_eq!(said.lines().count(), 2, "{said}");
 }
