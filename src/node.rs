@@ -324,9 +324,15 @@ impl Opened {
 
     /// Waits until the node belongs to a cluster.
     async fn form(&self) -> Result<(), StartError> {
+        let seeds = self.links.as_ref().map_or(0, |links| links.seeds);
+        self.broker.form(seeds, self.address()).await
+    }
+
+    /// Where other nodes find this one.
+    fn address(&self) -> &str {
         match &self.links {
-            Some(links) => self.broker.form(links.seeds, &links.advertise).await,
-            None => self.broker.form(0, &self.broker.node().name).await,
+            Some(links) => &links.advertise,
+            None => &self.broker.node().name,
         }
     }
 
@@ -365,6 +371,7 @@ impl Clients {
         let broker = &opened.broker;
         opened.form().await?;
         broker.catch_up().await;
+        broker.tell_name(opened.address()).await;
         management::load_definitions(broker).await?;
         let mut ports = BTreeMap::<&str, Vec<u16>>::new();
         let mut listeners = Vec::new();

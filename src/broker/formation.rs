@@ -24,7 +24,7 @@ use crate::cluster::secret::{SecretError, SharedSecret};
 use crate::cluster::tls::TlsError;
 use crate::cluster::{Class, Cluster, Event, Handler, Health, PeerView, Settings, Suspicion};
 use crate::journal::raft::{RAFT, RaftService};
-use crate::metadata::{Catalog, Command};
+use crate::metadata::{Catalog, Command, Node};
 use crate::tasks;
 use crate::types::NodeId;
 
@@ -119,6 +119,32 @@ impl Broker {
         links.linked(meant.id, Class::Control).await;
         let is_of_ours = |peer: &PeerView| peer.introduction.as_ref().is_some_and(|who| who.cluster == cluster);
         links.peers().iter().any(|peer| peer.id == meant.id && is_of_ours(peer))
+    }
+
+    /// Tells the cluster this node's name and address, which may have changed since its last run.
+    /// `address` is where this one is to be found.
+    pub async fn tell_name(self: &Arc<Self>, address: &str) {
+        let us = self.nodes.us();
+        let told = self.decide(|catalog| {
+            let is_same = |known: &Node| known.name == self.node.name && known.address == address;
+            let mut others = catalog.nodes().iter().filter(|(other, _)| **other != us);
+            let command = if catalog.nodes().get(&us).is_none_or(is_same) {
+                None
+            } else if others.any(|(_, known)| known.name == self.node.name) {
+                tracing::error!(name = self.node.name, "another member has the name of this node");
+                None
+            } else {
+                Some(Command::PutNode {
+                    node: us,
+                    name: self.node.name.clone(),
+                    address: address.to_owned(),
+                })
+            };
+            Ok::<_, super::BrokerError>((command, ()))
+        });
+        if let Err(error) = told.await {
+            tracing::warn!(%error, "the cluster does not know this node's name and address yet");
+        }
     }
 
     fn linked(&self) -> Vec<PeerView> {

@@ -166,6 +166,30 @@ async fn a_member_that_is_to_join_its_own_cluster_stays_what_it_is() {
 }
 
 #[tokio::test]
+async fn a_node_with_another_name_is_the_member_that_it_was() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.client(1).await.plain_queue("orders").await;
+    cluster.stop(3);
+    cluster.rename(3, "rabbit@renamed");
+    cluster.start(3);
+    let names = ["rabbit@n1", "rabbit@n2", "rabbit@renamed"].map(str::to_owned);
+    for node in cluster.all() {
+        until(&format!("node {node} knows the name"), || {
+            cluster.running(node).is_some_and(|running| running == names)
+        })
+        .await;
+    }
+    let seen = cluster.client(3).await.look("orders").await;
+    assert_eq!(seen.expect("what is declared"), (0, 0));
+    // Nobody takes the name of another member.
+    cluster.stop(3);
+    cluster.rename(3, "rabbit@n1");
+    cluster.start(3);
+    until("node 3 serves", || cluster.serves(3)).await;
+    has_members(&cluster, 1, &names.each_ref().map(String::as_str)).await;
+}
+
+#[tokio::test]
 async fn a_node_without_its_data_takes_the_place_of_the_one_it_was() {
     let mut cluster = Cluster::of(3).await;
     cluster.client(2).await.plain_queue("lost").await;
