@@ -401,8 +401,8 @@ impl Broker {
         }
     }
 
-    /// What was declared for a run of a node goes when the node is away for long, until the task is
-    /// dropped. The leader of the catalogue's group sees to that.
+    /// What was declared for a run of a node goes when that has ended or is away for long, until the
+    /// task is dropped. The leader of the catalogue's group sees to that.
     pub async fn run_absences(self: Arc<Self>) {
         let us = self.nodes.us();
         let mut away: BTreeMap<NodeId, Instant> = BTreeMap::new();
@@ -415,7 +415,7 @@ impl Broker {
                 .filter(|node| *node != us && !self.nodes.is_alive(*node))
             {
                 let since = *away.entry(node).or_insert_with(Instant::now);
-                if since.elapsed() >= GRACE
+                if since.elapsed() >= self.grace(node)
                     && self.leads_catalogue()
                     && self.has_left(node)
                     && let Err(error) = self.command(Command::EndRun(node)).await
@@ -423,6 +423,15 @@ impl Broker {
                     tracing::warn!(%node, %error, "what the node left behind stays for now");
                 }
             }
+        }
+    }
+
+    /// How long what a node has left may be wanted by it: one whose process has ended does not come
+    /// back to it.
+    fn grace(&self, node: NodeId) -> Duration {
+        match self.nodes.cluster().map(|cluster| cluster.health(node)) {
+            Some(Health::Suspect(Suspicion::Refused | Suspicion::Goodbye)) => Duration::ZERO,
+            _ => GRACE,
         }
     }
 
