@@ -33,6 +33,10 @@ impl Broker {
     /// The node where the queue lives, or its group begins.
     fn home_of(&self, catalog: &Catalog, spec: &QueueSpec) -> NodeId {
         let us = self.nodes.us();
+        if spec.home != NodeId::default() {
+            // Whoever declared it has said where.
+            return spec.home;
+        }
         let argument = spec
             .arguments
             .get("x-queue-leader-locator")

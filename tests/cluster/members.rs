@@ -189,6 +189,31 @@ async fn leaders_are_balanced_as_a_policy_says() {
 }
 
 #[tokio::test]
+async fn a_queue_lives_on_the_node_that_is_named() {
+    let mut cluster = Cluster::of(3).await;
+    for (name, kind) in [("plain", "classic"), ("orders", "quorum")] {
+        let body = json!({"durable": true, "node": "rabbit@n3", "arguments": {"x-queue-type": kind}});
+        let put = cluster
+            .http(1)
+            .put(&format!("/api/queues/%2f/{name}"), &body.to_string());
+        put.expect_status(201);
+        for node in cluster.all() {
+            until(&format!("node {node} sees {name} on node 3"), || {
+                cluster
+                    .queue(node, name)
+                    .is_some_and(|queue| queue["node"] == "rabbit@n3")
+            })
+            .await;
+        }
+    }
+    cluster.kill9(3);
+    cluster.ready(&[1, 2]).await;
+    let body = r#"{"durable":true,"node":"rabbit@n3"}"#;
+    let put = cluster.http(1).put("/api/queues/%2f/late", body);
+    put.expect_status(400);
+}
+
+#[tokio::test]
 async fn operators_place_members_and_leaders() {
     let cluster = Cluster::of(3).await;
     let client = cluster.client(1).await;
