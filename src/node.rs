@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::broker::gather::Listener;
 use crate::broker::outbox::Control;
 use crate::broker::{Broker, LinksError, StartError};
 use crate::cluster::{LINK, Settings, Span, Versions};
@@ -172,6 +173,11 @@ impl Node {
         };
         match served {
             Some(Ok(clients)) => {
+                let listeners = clients.endpoints.iter().map(|endpoint| Listener {
+                    protocol: endpoint.protocol.to_owned(),
+                    address: endpoint.address,
+                });
+                opened.broker.listens(listeners.collect());
                 self.running.send_replace(Some(management::Running {
                     broker: opened.broker.clone(),
                     endpoints: clients.endpoints.clone().into(),

@@ -172,6 +172,32 @@ async fn a_member_that_is_to_join_its_own_cluster_stays_what_it_is() {
 }
 
 #[tokio::test]
+async fn every_node_tells_the_listeners_of_all() {
+    let cluster = Cluster::of(3).await;
+    let overview = cluster.http(1).get("/api/overview").json();
+    let listeners = overview["listeners"].as_array().expect("a list").iter();
+    let amqp = listeners.filter(|listener| listener["protocol"] == "amqp");
+    let amqp: Vec<_> = amqp.map(|listener| listener["node"].clone()).collect();
+    assert_eq!(amqp, ["rabbit@n1", "rabbit@n2", "rabbit@n3"]);
+    let status = cluster.ctl(1, &["cluster_status"], 0);
+    for node in cluster.all() {
+        let address = cluster.amqp(node);
+        let (host, _) = address.split_once(':').expect("HOST:PORT");
+        let line = format!("Node: rabbit@n{node}, interface: {host}, port: 5672, protocol: amqp,");
+        assert!(status.contains(&line), "{status}");
+    }
+    let status = cluster.ctl(2, &["cluster_status", "--formatter", "json"], 0);
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    for node in cluster.all() {
+        let listeners = &status["listeners"][cluster.name(node)];
+        assert_eq!(listeners.as_array().map(Vec::len), Some(3), "{status}");
+    }
+    // What is asked of one node is told of that.
+    let said = cluster.ctl(1, &["listeners", "-q"], 0);
+    assert_eq!(said.lines().count(), 3, "{said}");
+}
+
+#[tokio::test]
 async fn a_node_with_another_name_is_the_member_that_it_was() {
     let mut cluster = Cluster::of(3).await;
     cluster.client(1).await.plain_queue("orders").await;
