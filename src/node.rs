@@ -15,6 +15,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::broker::gather::Listener;
 use crate::broker::outbox::Control;
 use crate::broker::{Broker, LinksError, StartError};
 use crate::cluster::{LINK, Settings, Span, Versions};
@@ -145,8 +146,10 @@ struct Node {
 /// Why an order was not carried out, in RabbitMQ's words where it has any.
 #[derive(Debug, Error)]
 enum Refused {
-    #[error("Mnesia is still running on node {0}.\nPlease stop RabbitMQ with 'rabbitmqctl stop_app' first.")]
-    Running(String),
+    #[error(
+        "this command requires the 'rabbit' app to be stopped on the target node. Stop it with 'rabbitmqctl stop_app'."
+    )]
+    Running,
     #[error("the process is told to stop")]
     Stopping,
     #[error(transparent)]
@@ -170,6 +173,11 @@ impl Node {
         };
         match served {
             Some(Ok(clients)) => {
+                let listeners = clients.endpoints.iter().map(|endpoint| Listener {
+                    protocol: endpoint.protocol.to_owned(),
+                    address: endpoint.address,
+                });
+                opened.broker.listens(listeners.collect());
                 self.running.send_replace(Some(management::Running {
                     broker: opened.broker.clone(),
                     endpoints: clients.endpoints.clone().into(),
@@ -202,25 +210,23 @@ impl Node {
         }
     }
 
-    async fn carry_out(&mut self, order: Order, told: &mut Told) -> Result<(), Refused> {
+    /// Gives what is to be said of it, if anything.
+    async fn carry_out(&mut self, order: Order, told: &mut Told) -> Result<&'static str, Refused> {
         match order {
-            Order::Stop => {
-                self.stop().await;
-                Ok(())
-            }
-            Order::Start if self.app.is_some() => Ok(()),
+            Order::Stop => self.stop().await,
+            Order::Start if self.app.is_some() => {}
             Order::Start => {
                 let opened = Opened::open(&self.config).await?;
-                match self.begin(opened, told).await? {
-                    true => Ok(()),
-                    false => Err(Refused::Stopping),
+                if !self.begin(opened, told).await? {
+                    return Err(Refused::Stopping);
                 }
             }
-            _ if self.app.is_some() => Err(Refused::Running(self.config.node.name.clone())),
-            Order::Reset => self.leave_cluster().await,
-            Order::ForceReset => self.wipe(),
-            Order::Join(node) => self.join(&node).await,
+            _ if self.app.is_some() => return Err(Refused::Running),
+            Order::Reset => self.leave_cluster().await?,
+            Order::ForceReset => self.wipe()?,
+            Order::Join(node) => return self.join(&node).await,
         }
+        Ok("")
     }
 
     /// Lets the cluster know that this node is no member any more, and forgets everything.
@@ -238,8 +244,8 @@ impl Node {
         }
     }
 
-    /// Forgets everything, and becomes a member of the cluster of that node.
-    async fn join(&self, node: &str) -> Result<(), Refused> {
+    /// Forgets everything, and becomes a member of the cluster of that node, if it is none.
+    async fn join(&self, node: &str) -> Result<&'static str, Refused> {
         let port = self
             .config
             .cluster
@@ -254,6 +260,12 @@ impl Node {
         let reached = tokio::time::timeout(REACH, TcpStream::connect(&address)).await;
         let reached = reached.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         reached.map_err(|error| Refused::Unreachable(node.to_owned(), error))?;
+        let opened = Opened::open(&self.config).await?;
+        let is_member = tokio::time::timeout(REACH, opened.broker.is_with(node, &address)).await;
+        opened.close().await;
+        if is_member.unwrap_or(false) {
+            return Ok("The node is already a member of this cluster");
+        }
         self.wipe()?;
         let mut config = Config::clone(&self.config);
         config.cluster.join = vec![address];
@@ -261,9 +273,10 @@ impl Node {
         let joined = tokio::time::timeout(MEMBERSHIP, opened.form()).await;
         opened.close().await;
         match joined {
-            Ok(formed) => Ok(formed.map_err(NodeError::from)?),
-            Err(_) => Err(Refused::NotJoined(node.to_owned())),
+            Ok(formed) => formed.map_err(NodeError::from)?,
+            Err(_) => return Err(Refused::NotJoined(node.to_owned())),
         }
+        Ok("")
     }
 
     /// Who this node was comes first: with another id, what is left is nobody's.
@@ -317,9 +330,15 @@ impl Opened {
 
     /// Waits until the node belongs to a cluster.
     async fn form(&self) -> Result<(), StartError> {
+        let seeds = self.links.as_ref().map_or(0, |links| links.seeds);
+        self.broker.form(seeds, self.address()).await
+    }
+
+    /// Where other nodes find this one.
+    fn address(&self) -> &str {
         match &self.links {
-            Some(links) => self.broker.form(links.seeds, &links.advertise).await,
-            None => self.broker.form(0, &self.broker.node().name).await,
+            Some(links) => &links.advertise,
+            None => &self.broker.node().name,
         }
     }
 
@@ -358,6 +377,7 @@ impl Clients {
         let broker = &opened.broker;
         opened.form().await?;
         broker.catch_up().await;
+        broker.tell_name(opened.address()).await;
         management::load_definitions(broker).await?;
         let mut ports = BTreeMap::<&str, Vec<u16>>::new();
         let mut listeners = Vec::new();

@@ -24,7 +24,7 @@ use crate::cluster::secret::{SecretError, SharedSecret};
 use crate::cluster::tls::TlsError;
 use crate::cluster::{Class, Cluster, Event, Handler, Health, PeerView, Settings, Suspicion};
 use crate::journal::raft::{RAFT, RaftService};
-use crate::metadata::{Catalog, Command};
+use crate::metadata::{Catalog, Command, Node};
 use crate::tasks;
 use crate::types::NodeId;
 
@@ -102,6 +102,48 @@ impl Broker {
                 return self.found(address).await;
             }
             tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Whether the node of that name or at that address is in the same cluster as this one, for both:
+    /// waits for the link, which the other side refuses when it is not.
+    pub async fn is_with(&self, name: &str, address: &str) -> bool {
+        let cluster = self.identity.lock().cluster();
+        let Some(links) = self.nodes.cluster().filter(|_| cluster.is_some()) else {
+            return false;
+        };
+        let is_meant = |peer: &PeerView| peer.name == name || peer.addresses.iter().any(|known| known == address);
+        let Some(meant) = links.peers().into_iter().find(is_meant) else {
+            return false;
+        };
+        links.linked(meant.id, Class::Control).await;
+        let is_of_ours = |peer: &PeerView| peer.introduction.as_ref().is_some_and(|who| who.cluster == cluster);
+        links.peers().iter().any(|peer| peer.id == meant.id && is_of_ours(peer))
+    }
+
+    /// Tells the cluster this node's name and address, which may have changed since its last run.
+    /// `address` is where this one is to be found.
+    pub async fn tell_name(self: &Arc<Self>, address: &str) {
+        let us = self.nodes.us();
+        let told = self.decide(|catalog| {
+            let is_same = |known: &Node| known.name == self.node.name && known.address == address;
+            let mut others = catalog.nodes().iter().filter(|(other, _)| **other != us);
+            let command = if catalog.nodes().get(&us).is_none_or(is_same) {
+                None
+            } else if others.any(|(_, known)| known.name == self.node.name) {
+                tracing::error!(name = self.node.name, "another member has the name of this node");
+                None
+            } else {
+                Some(Command::PutNode {
+                    node: us,
+                    name: self.node.name.clone(),
+                    address: address.to_owned(),
+                })
+            };
+            Ok::<_, super::BrokerError>((command, ()))
+        });
+        if let Err(error) = told.await {
+            tracing::warn!(%error, "the cluster does not know this node's name and address yet");
         }
     }
 
@@ -359,8 +401,8 @@ impl Broker {
         }
     }
 
-    /// What was declared for a run of a node goes when the node is away for long, until the task is
-    /// dropped. The leader of the catalogue's group sees to that.
+    /// What was declared for a run of a node goes when that has ended or is away for long, until the
+    /// task is dropped. The leader of the catalogue's group sees to that.
     pub async fn run_absences(self: Arc<Self>) {
         let us = self.nodes.us();
         let mut away: BTreeMap<NodeId, Instant> = BTreeMap::new();
@@ -373,7 +415,7 @@ impl Broker {
                 .filter(|node| *node != us && !self.nodes.is_alive(*node))
             {
                 let since = *away.entry(node).or_insert_with(Instant::now);
-                if since.elapsed() >= GRACE
+                if since.elapsed() >= self.grace(node)
                     && self.leads_catalogue()
                     && self.has_left(node)
                     && let Err(error) = self.command(Command::EndRun(node)).await
@@ -381,6 +423,15 @@ impl Broker {
                     tracing::warn!(%node, %error, "what the node left behind stays for now");
                 }
             }
+        }
+    }
+
+    /// How long what a node has left may be wanted by it: one whose process has ended does not come
+    /// back to it.
+    fn grace(&self, node: NodeId) -> Duration {
+        match self.nodes.cluster().map(|cluster| cluster.health(node)) {
+            Some(Health::Suspect(Suspicion::Refused | Suspicion::Goodbye)) => Duration::ZERO,
+            _ => GRACE,
         }
     }
 

@@ -37,6 +37,7 @@ pub struct Gathered {
     queues: FxHashMap<QueueId, QueueReport>,
     consumers: FxHashMap<QueueId, Vec<ConsumerReport>>,
     clients: Vec<ClientsReport>,
+    listeners: Vec<(String, Listener)>,
 }
 
 /// What one node says.
@@ -45,6 +46,16 @@ pub struct NodeReport {
     queues: Vec<QueueReport>,
     consumers: Vec<ConsumerReport>,
     clients: Vec<ClientsReport>,
+    #[serde(default)]
+    listeners: Vec<Listener>,
+}
+
+/// Where a node listens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Listener {
+    /// RabbitMQ's name of the protocol.
+    pub protocol: String,
+    pub address: SocketAddr,
 }
 
 /// A queue, as the node that has its machine sees it.
@@ -202,7 +213,12 @@ impl Gathered {
         &self.clients
     }
 
-    fn add(&mut self, report: NodeReport) {
+    /// The listeners of other nodes, with the names of those.
+    pub fn listeners(&self) -> &[(String, Listener)] {
+        &self.listeners
+    }
+
+    fn add(&mut self, node: NodeId, report: NodeReport) {
         for queue in report.queues {
             let known = self.queues.get(&queue.queue);
             // One that has yet to hear that another leads says so too.
@@ -214,6 +230,10 @@ impl Gathered {
             self.consumers.entry(consumer.queue).or_default().push(consumer);
         }
         self.clients.extend(report.clients);
+        let name = self.name(node);
+        let listeners = report.listeners.into_iter();
+        self.listeners
+            .extend(listeners.map(|listener| (name.clone(), listener)));
     }
 }
 
@@ -229,9 +249,9 @@ impl Broker {
         let deadline = Instant::now() + PATIENCE;
         let reports = others
             .into_iter()
-            .map(|node| self.ask_for_report(node, queue, deadline));
-        for report in join_all(reports).await.into_iter().flatten() {
-            gathered.add(report);
+            .map(|node| async move { Some((node, self.ask_for_report(node, queue, deadline).await?)) });
+        for (node, report) in join_all(reports).await.into_iter().flatten() {
+            gathered.add(node, report);
         }
         gathered
     }
@@ -249,6 +269,11 @@ impl Broker {
         running.push(self.us());
         running.sort_unstable();
         running
+    }
+
+    /// Notes where this node listens, for other nodes to tell.
+    pub fn listens(&self, listeners: Vec<Listener>) {
+        *self.listeners.lock() = listeners;
     }
 
     /// What this node says of a queue, or of all of them.
@@ -269,6 +294,10 @@ impl Broker {
             clients: match queue {
                 Some(_) => Vec::new(),
                 None => clients(connections.values()),
+            },
+            listeners: match queue {
+                Some(_) => Vec::new(),
+                None => self.listeners.lock().clone(),
             },
         }
     }

@@ -132,6 +132,8 @@ pub struct Broker {
     reply_to: ReplyTo,
     timers: Timers,
     connections: Connections,
+    /// Where this node listens, as other nodes are told.
+    listeners: Mutex<Vec<gather::Listener>>,
     alarms: Alarms,
     runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,

@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use super::Broker;
 use crate::config::LeaderLocator;
 use crate::metadata::{Catalog, Command};
+use crate::spec::policy::Subject;
 use crate::spec::{Member, QueueSpec, QueueType};
 use crate::types::{FieldValue, NodeId};
 
@@ -32,12 +33,23 @@ impl Broker {
     /// The node where the queue lives, or its group begins.
     fn home_of(&self, catalog: &Catalog, spec: &QueueSpec) -> NodeId {
         let us = self.nodes.us();
-        let locator = spec
+        if spec.home != NodeId::default() {
+            // Whoever declared it has said where.
+            return spec.home;
+        }
+        let argument = spec
             .arguments
             .get("x-queue-leader-locator")
             .and_then(FieldValue::as_str);
-        let is_balanced = match locator {
-            Some(locator) => locator == "balanced",
+        let definition = catalog
+            .vhost(&spec.vhost)
+            .map(|vhost| vhost.definition_for(Subject::Queue(spec.queue_type), &spec.name));
+        let policy = definition
+            .as_ref()
+            .and_then(|keys| keys.get("queue-leader-locator")?.as_str());
+        let is_balanced = match argument.or(policy) {
+            // The other words are RabbitMQ's of before, which mean the same there.
+            Some(locator) => matches!(locator, "balanced" | "random" | "least-leaders" | "min-masters"),
             None => self.config.queues.leader_locator == LeaderLocator::Balanced,
         };
         if !is_balanced || spec.exclusive_owner.is_some() {

@@ -95,6 +95,7 @@ impl Broker {
             reply_to: Default::default(),
             timers: Default::default(),
             connections: Connections::default(),
+            listeners: Mutex::default(),
             alarms: Alarms::new(&config.resources),
             runtime: tokio::runtime::Handle::current(),
             // Unique in the cluster: exclusive queues are known by their connection everywhere.

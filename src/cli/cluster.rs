@@ -83,7 +83,7 @@ pub static COMMANDS: &[Command] = &[
         run: |call| match call.argument(0) {
             target if target == call.node() => Err(Failed::told(
                 exit::SOFTWARE,
-                format!("cannot cluster node with itself: {target}"),
+                format!("Error: cannot cluster node with itself: {target}"),
             )),
             target => order(call, "join_cluster", &json!({"node": target})),
         },
@@ -99,7 +99,10 @@ pub static COMMANDS: &[Command] = &[
         banner: |call| format!("Removing node {} from the cluster", call.argument(0)),
         run: |call| match call.delete(&["nodes", call.argument(0)])? {
             true => Ok(Output::Nothing),
-            false => Err(Failed::told(exit::SOFTWARE, "The node selected is not in the cluster.")),
+            false => Err(Failed::told(
+                exit::UNAVAILABLE,
+                "The node selected is not in the cluster.",
+            )),
         },
     },
 ];
@@ -118,7 +121,11 @@ fn order(call: &Call, name: &str, fields: &Value) -> Result<Output, Failed> {
     let answer = call.ask("PUT", &["local", name], Some(fields))?;
     match answer.status {
         204 => Ok(Output::Nothing),
-        _ => Err(Failed::told(exit::SOFTWARE, answer.reason())),
+        200 => Ok(Output::message(answer.json()["message"].as_str().unwrap_or_default())),
+        _ => match answer.reason() {
+            why if why.starts_with("this command requires") => Err(Failed::misplaced(why)),
+            why => Err(Failed::told(exit::SOFTWARE, why)),
+        },
     }
 }
 
@@ -139,7 +146,11 @@ fn await_online_nodes(call: &Call) -> Result<Output, Failed> {
             return Ok(Output::Nothing);
         }
         if begun.elapsed() >= patience(call) {
-            return Err(Failed::told(exit::TEMPORARY, "operation timed out"));
+            let text = format!(
+                "Error: timed out while waiting. Not enough nodes joined {}'s cluster.",
+                call.node()
+            );
+            return Err(Failed::told(exit::SOFTWARE, text));
         }
         thread::sleep(LOOK);
     }

@@ -291,6 +291,15 @@ impl Failed {
         }
     }
 
+    /// The command is not for a node in that state, or not for that node.
+    pub fn misplaced(why: impl AsRef<str>) -> Self {
+        Self {
+            status: exit::USAGE,
+            text: format!("Error: {}", why.as_ref()),
+            usage: true,
+        }
+    }
+
     /// The node cannot be asked.
     pub fn unreachable(node: &str, error: &super::client::Unreachable) -> Self {
         let text = format!("Error: unable to perform an operation on node '{node}'.\n{error}");

@@ -86,8 +86,15 @@ pub static COMMANDS: &[Command] = &[
 /// Time a listener may take to accept when the call does not say.
 const CONNECT: Duration = Duration::from_secs(30);
 
-/// The listeners of an overview, as the command line tools show them.
+/// The listeners of the node of an overview, as the command line tools show them.
 pub fn of(overview: &Value) -> Vec<Value> {
+    let mut listeners = of_all(overview);
+    listeners.retain(|listener| listener["node"] == overview["node"]);
+    listeners
+}
+
+/// The same of all nodes of the cluster.
+pub fn of_all(overview: &Value) -> Vec<Value> {
     let listeners = overview["listeners"].as_array().into_iter().flatten();
     let shown = |listener: &Value| {
         let protocol = listener["protocol"].as_str().unwrap_or_default();
@@ -137,7 +144,8 @@ fn check_ports(call: &Call) -> Result<Output, Failed> {
     let node = call.node();
     let mut ports = Vec::new();
     let mut failed = Vec::new();
-    for listener in overview["listeners"].as_array().into_iter().flatten() {
+    let listeners = overview["listeners"].as_array().into_iter().flatten();
+    for listener in listeners.filter(|listener| listener["node"] == overview["node"]) {
         let Some(address) = reachable(listener) else { continue };
         println!("Will connect to {address}");
         match TcpStream::connect_timeout(&address, patience) {

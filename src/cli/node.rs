@@ -226,14 +226,14 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
     let all = call.list(&["nodes"])?;
     let flags = call.list(&["feature-flags"])?;
     let name_of = |node: &Value| node["name"].as_str().unwrap_or_default().to_owned();
-    let own = overview["node"].as_str().unwrap_or_default();
+    let name_at = |listener: &Value| listener["node"].as_str().unwrap_or_default().to_owned();
     let names: Vec<_> = all.iter().map(name_of).collect();
     let running: Vec<_> = all.iter().filter(|node| node["running"] == true).collect();
     let running_names: Vec<_> = running.iter().map(|node| name_of(node)).collect();
     let (cluster, version) = (&overview["cluster_name"], &overview["rabbitmq_version"]);
     let [cluster, version] = [cluster, version].map(|value| value.as_str().unwrap_or_default());
     let cores: u64 = running.iter().filter_map(|node| node["processors"].as_u64()).sum();
-    let listeners = listeners::of(&overview);
+    let listeners = listeners::of_all(&overview);
     let alarms: Vec<_> = running.iter().flat_map(|node| alarms(node)).collect();
     let mut text = Sections::default();
     text.section("Basics");
@@ -267,9 +267,10 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
     text.list(&[]);
     text.section("Listeners");
     let lines = listeners::lines(&listeners);
-    let lines: Vec<_> = lines
+    let lines: Vec<_> = listeners
         .iter()
-        .map(|line| format!("Node: {own}, i{}", line.trim_start_matches('I')))
+        .zip(lines)
+        .map(|(listener, line)| format!("Node: {}, i{}", name_at(listener), line.trim_start_matches('I')))
         .collect();
     text.list(&lines);
     text.section("Feature flags");
@@ -286,7 +287,10 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
     let json = json!({
         "alarms": alarms,
         "cluster_tags": [],
-        "listeners": {own: listeners},
+        "listeners": of_each(&|node| {
+            let its = listeners.iter().filter(|listener| listener["node"] == node["name"]);
+            its.cloned().collect()
+        }),
         "cpu_cores": of_each(&|node| node["processors"].clone()),
         "cluster_name": cluster,
         "disk_nodes": names,

@@ -150,8 +150,14 @@ fn asked(call: &Call, change: Change, vhost: &str, queue: &str, node: &str) -> R
     let path = ["queues", "quorum", vhost, queue, "replicas", change.path()];
     let answer = call.ask(change.verb(), &path, Some(&json!({"node": node})))?;
     match answer.status {
-        404 => Err(not_found()),
-        503 => Ok(Err(answer.reason())),
+        404 => Err(Failed::bare(
+            exit::DATA,
+            format!("queue '{queue}' was not found in virtual host '{vhost}'"),
+        )),
+        503 => Ok(Err(match answer.reason().as_str() {
+            "classic_queue_not_supported" => "Cannot add members to a classic queue".to_owned(),
+            reason => reason.to_owned(),
+        })),
         _ => answer.accepted().map(|_| Ok(())),
     }
 }
@@ -159,9 +165,20 @@ fn asked(call: &Call, change: Change, vhost: &str, queue: &str, node: &str) -> R
 fn change(call: &Call, change: Change) -> Result<Output, Failed> {
     check_membership(call)?;
     let (queue, node) = (call.argument(0), call.argument(1));
+    if matches!(change, Change::Add) {
+        need_node(call, node)?;
+    }
     match asked(call, change, call.vhost(), queue, node)? {
         Ok(()) => Ok(Output::Nothing),
-        Err(why) => Err(Failed::told(exit::SOFTWARE, why)),
+        Err(why) => Err(Failed::told(exit::UNAVAILABLE, why)),
+    }
+}
+
+/// Members can be on nodes of the cluster only.
+fn need_node(call: &Call, node: &str) -> Result<(), Failed> {
+    match call.list(&["nodes"])?.iter().any(|known| known["name"] == node) {
+        true => Ok(()),
+        false => Err(Failed::misplaced(format!("node {node} is not a member of the cluster"))),
     }
 }
 
@@ -169,7 +186,9 @@ fn change(call: &Call, change: Change) -> Result<Output, Failed> {
 fn check_membership(call: &Call) -> Result<(), Failed> {
     match call.options.membership.as_deref() {
         None | Some("promotable" | "voter") => Ok(()),
-        Some(other) => Err(Failed::arguments(format!("voter status '{other}' is not recognised."))),
+        Some(other) => Err(Failed::arguments(format!(
+            "\"voter status '{other}' is not recognised.\""
+        ))),
     }
 }
 
@@ -202,8 +221,11 @@ fn grow(call: &Call) -> Result<Output, Failed> {
     check_membership(call)?;
     let (node, strategy) = (call.argument(0), call.argument(1));
     if !matches!(strategy, "all" | "even") {
-        return Err(Failed::arguments(format!("strategy '{strategy}' is not recognised.")));
+        return Err(Failed::arguments(format!(
+            "\"strategy '{strategy}' is not recognised.\""
+        )));
     }
+    need_node(call, node)?;
     let mut queues = quorum_queues(call)?;
     queues.retain(|queue| {
         let is_even = members(queue).count().is_multiple_of(2);
@@ -249,8 +271,8 @@ fn text(value: &Value) -> &str {
 fn rebalance(call: &Call) -> Result<Output, Failed> {
     let kind = call.argument(0);
     if !matches!(kind, "all" | "classic" | "quorum" | "stream") {
-        let text = format!("type {kind} is not supported. Try one of all, classic, quorum, stream.");
-        return Err(Failed::told(exit::USAGE, text));
+        let text = format!("type {kind} is not supported. Try one of all, quorum, stream.");
+        return Err(Failed::told(exit::UNAVAILABLE, text));
     }
     // Classic queues have one member, which leads.
     if matches!(kind, "classic" | "stream") {
@@ -287,7 +309,7 @@ fn quorum_status(call: &Call) -> Result<Output, Failed> {
         404 => return Err(not_found()),
         503 => {
             return Err(Failed::told(
-                exit::SOFTWARE,
+                exit::UNAVAILABLE,
                 "Cannot get quorum status of a classic queue",
             ));
         }
@@ -321,16 +343,18 @@ fn quorum_critical(call: &Call) -> Result<Output, Failed> {
             "Node {node} reported no queues/streams with minimum quorum"
         )));
     }
-    let report = answer.json();
-    let names = report["queues"].as_array().into_iter().flatten();
-    let names: Vec<_> = names.map(|queue| text(&queue["readable_name"])).collect();
-    Err(Failed::told(
-        exit::UNAVAILABLE,
-        format!(
-            "Node {node} reported some queues/streams with minimum quorum:\n{}",
-            names.join("\n")
-        ),
-    ))
+    let queues = &answer.json()["queues"];
+    if call.options.formatter.as_deref() == Some("json") {
+        let message = format!("Node {node} reported local queues with minimum online quorum");
+        let report = json!({"message": message, "queues": queues, "result": "error"});
+        return Err(Failed::bare(exit::UNAVAILABLE, report.to_string()));
+    }
+    let names = queues.as_array().into_iter().flatten();
+    let names = names.map(|queue| text(&queue["readable_name"]));
+    let lines: Vec<_> = names
+        .map(|name| format!("{name} will become unavailable if node {node} stops"))
+        .collect();
+    Err(Failed::bare(exit::UNAVAILABLE, lines.join("\n")))
 }
 
 fn not_found() -> Failed {

@@ -15,12 +15,17 @@ pub struct Endpoint {
 impl Endpoint {
     /// A listener of the overview.
     pub fn view(&self, node: &str) -> Value {
-        json!({
-            "node": node,
-            "protocol": self.protocol,
-            "ip_address": self.address.ip().to_string(),
-            "port": self.address.port(),
-            "socket_opts": [],
-        })
+        view(node, self.protocol, self.address)
     }
+}
+
+/// A listener of a node as the overview has it.
+pub fn view(node: &str, protocol: &str, address: SocketAddr) -> Value {
+    json!({
+        "node": node,
+        "protocol": protocol,
+        "ip_address": address.ip().to_string(),
+        "port": address.port(),
+        "socket_opts": [],
+    })
 }

@@ -41,7 +41,7 @@ pub struct Lifecycle(mpsc::Sender<(Order, Done)>);
 pub struct Orders(mpsc::Receiver<(Order, Done)>);
 
 /// Where to say what became of an order.
-pub struct Done(oneshot::Sender<Result<(), String>>);
+pub struct Done(oneshot::Sender<Result<&'static str, String>>);
 
 /// Both ends.
 pub fn lifecycle() -> (Lifecycle, Orders) {
@@ -50,11 +50,11 @@ pub fn lifecycle() -> (Lifecycle, Orders) {
 }
 
 impl Lifecycle {
-    /// Has an order carried out.
+    /// Has an order carried out, and gives what is to be said of it, if anything.
     ///
     /// # Errors
     /// Why it was not, for people.
-    pub(super) async fn give(&self, order: Order) -> Result<(), String> {
+    pub(super) async fn give(&self, order: Order) -> Result<&'static str, String> {
         let stops = |_| "the process stops".to_owned();
         let (answer, done) = oneshot::channel();
         self.0
@@ -77,7 +77,7 @@ impl Orders {
 
 impl Done {
     /// Says it; whoever gave the order may be gone.
-    pub fn give(self, result: Result<(), String>) {
+    pub fn give(self, result: Result<&'static str, String>) {
         let _ = self.0.send(result);
     }
 }

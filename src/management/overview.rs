@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
+use super::endpoint;
 use super::page;
 use super::parameters::cluster_name;
 use super::route::{Access, Route};
@@ -59,13 +60,24 @@ fn overview(call: &Call) -> Value {
     });
     if call.caller.is_monitor() {
         view["node"] = json!(node);
-        view["listeners"] = call.endpoints.iter().map(|endpoint| endpoint.view(node)).collect();
+        view["listeners"] = listeners(call).into();
         view["contexts"] = contexts(call);
         for context in view["contexts"].as_array_mut().into_iter().flatten() {
             context["node"] = json!(node);
         }
     }
     view
+}
+
+/// The listeners of all nodes that answer.
+fn listeners(call: &Call) -> Vec<Value> {
+    let node = &call.broker.node().name;
+    let own = call.endpoints.iter().map(|endpoint| endpoint.view(node));
+    let others = call.gathered.listeners().iter();
+    let others = others.map(|(node, listener)| endpoint::view(node, &listener.protocol, listener.address));
+    let mut listeners: Vec<_> = own.chain(others).collect();
+    listeners.sort_by_key(|listener| listener["node"].as_str().map(str::to_owned));
+    listeners
 }
 
 /// What the user may see, counted.

@@ -189,7 +189,7 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     view["consumer_capacity"] = capacity.clone();
     view["consumer_utilisation"] = capacity;
     if spec.queue_type == QueueType::Quorum {
-        view["delivery_limit"] = json!(report.delivery_limit);
+        view["delivery_limit"] = report.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));
     }
     write_counts(&mut view, spec.queue_type, report.counts);
     view
@@ -291,11 +291,15 @@ fn owner_view(owner: &ConnectionInfo) -> Value {
 
 async fn put(call: Call) -> Answered {
     let fields = call.fields()?;
-    if let Some(node) = fields.text("node")?
-        && node != call.broker.node().name
-    {
-        return Err(Failure::bad(format!("Node {node} could not be contacted")));
-    }
+    let home = match fields.text("node")? {
+        None => NodeId::default(),
+        Some(name) => {
+            let mut nodes = call.broker.node_names().into_iter();
+            let named = nodes.find(|(id, known)| known == name && call.broker.nodes().is_alive(*id));
+            let (home, _) = named.ok_or_else(|| Failure::bad(format!("Node {name} could not be contacted")))?;
+            home
+        }
+    };
     let method = QueueDeclare {
         queue: checked_name(call.name("name"))?.to_owned(),
         durable: fields.boolean("durable", false)?,
@@ -308,7 +312,10 @@ async fn put(call: Call) -> Answered {
     let decided = call.broker.decide(|catalog| {
         let plan = declare::queue_declare(catalog, &identity.who(), rules, &method, rand::random)?;
         Ok::<_, DeclareError>(match plan {
-            QueuePlan::Create(spec) => (Some(Command::DeclareQueue(spec)), Answer::Created(None)),
+            QueuePlan::Create(spec) => {
+                let spec = QueueSpec { home, ..spec };
+                (Some(Command::DeclareQueue(spec)), Answer::Created(None))
+            }
             _ => (None, Answer::Done),
         })
     });

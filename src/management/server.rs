@@ -172,7 +172,8 @@ async fn dispatch_local(State(local): State<Local>, from: Extension<Origin>, req
     match Order::named(&order, fields["node"].as_str()) {
         None => answered(StatusCode::NOT_FOUND, "there is no such order"),
         Some(order) => match local.lifecycle.give(order).await {
-            Ok(()) => answered(StatusCode::NO_CONTENT, ""),
+            Ok("") => answered(StatusCode::NO_CONTENT, ""),
+            Ok(said) => Response::new(Body::from(serde_json::json!({"message": said}).to_string())),
             Err(reason) => answered(StatusCode::BAD_REQUEST, &reason),
         },
     }

@@ -122,7 +122,7 @@ pub static ARGUMENTS: &[Argument] = &[
         "x-queue-leader-locator",
         ALL,
         Value::OneOf(
-            &["client-local", "balanced", "random", "least-leaders"],
+            &["client-local", "balanced", "random", "least-leaders", "min-masters"],
             "invalid_queue_locator_arg",
         ),
         |_, _| {},

@@ -200,6 +200,15 @@ pub fn applying<'a>(
         })
 }
 
+/// Whether the one of two numbers of a key counts: the lower one, but no delivery limit (below 0) only
+/// where there is no other.
+fn counts_before(key: &str, one: i64, other: i64) -> bool {
+    match key {
+        "delivery-limit" if one < 0 || other < 0 => one >= other,
+        _ => one <= other,
+    }
+}
+
 /// Policy and operator policy as one definition: the lower of two numbers, else the policy's.
 pub fn merged(policy: Option<&Policy>, operator: Option<&Policy>) -> Map<String, Value> {
     let mut merged = policy.map(|policy| policy.spec.definition.clone()).unwrap_or_default();
@@ -207,7 +216,7 @@ pub fn merged(policy: Option<&Policy>, operator: Option<&Policy>) -> Map<String,
         let keep = merged
             .get(name)
             .is_some_and(|own| match (own.as_i64(), value.as_i64()) {
-                (Some(own), Some(operators)) => own <= operators,
+                (Some(own), Some(operators)) => counts_before(name, own, operators),
                 _ => true,
             });
         if !keep {
@@ -221,17 +230,17 @@ pub fn merged(policy: Option<&Policy>, operator: Option<&Policy>) -> Map<String,
 pub fn queue_settings(spec: &QueueSpec, definition: &Map<String, Value>) -> QueueSettings {
     let mut effective = spec.arguments.clone();
     for row in ARGUMENTS.iter().filter(|row| row.types.contains(&spec.queue_type)) {
-        let set = row
-            .name
-            .strip_prefix("x-")
-            .and_then(|name| definition.get(name))
-            .and_then(field);
-        let Some(set) = set else { continue };
+        let Some(key) = row.name.strip_prefix("x-") else {
+            continue;
+        };
+        let Some(set) = definition.get(key).and_then(field) else {
+            continue;
+        };
         let keep = spec
             .arguments
             .get(row.name)
             .is_some_and(|own| match (own.as_int(), set.as_int()) {
-                (Some(own), Some(policies)) => own <= policies,
+                (Some(own), Some(policies)) => counts_before(key, own, policies),
                 _ => true,
             });
         if !keep {
@@ -386,6 +395,27 @@ mod tests {
         assert_eq!(name(Subject::Queue(QueueType::Quorum), "q1"), Some("p9"));
         assert_eq!(name(Subject::Queue(QueueType::Classic), "other"), None);
         assert_eq!(name(Subject::Exchange, "q1"), None);
+    }
+
+    #[test]
+    fn a_delivery_limit_counts_before_none() {
+        let limit = |limit| json!({"delivery-limit": limit});
+        let operator = |limit_of| put(PolicyKind::Operator, 1, ApplyTo::Queues, limit(limit_of)).expect("good");
+        let merge =
+            |own, operators| merged(Some(&user(1, limit(own))), Some(&operator(operators)))["delivery-limit"].clone();
+        assert_eq!(merge(-1, 4), 4);
+        assert_eq!(merge(6, -1), 6);
+        assert_eq!(merge(6, 4), 4);
+        let made = |argument: i64, policy: i64| {
+            let mut spec = queue(&[("x-delivery-limit", FieldValue::I64(argument))]);
+            spec.queue_type = QueueType::Quorum;
+            queue_settings(&spec, &merged(Some(&user(1, limit(policy))), None)).delivery_limit
+        };
+        assert_eq!(made(-1, 2), Some(2));
+        assert_eq!(made(3, -1), Some(3));
+        assert_eq!(made(5, 2), Some(2));
+        assert_eq!(made(2, 5), Some(2));
+        assert_eq!(made(-1, -1), None);
     }
 
     #[test]

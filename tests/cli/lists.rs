@@ -187,21 +187,37 @@ async fn the_one_member_of_a_quorum_queue_leads() {
     assert!(row.contains("\"leader\",\"voter\""), "{row}");
     let drawn = ctl(&broker, &["quorum_status", "orders"]).well();
     assert!(drawn.contains("\x1b[1mRaft State\x1b[0m"), "{drawn}");
-    ctl(&broker, &["quorum_status", "jobs"]).failed(70);
+    ctl(&broker, &["quorum_status", "jobs"]).failed(69);
 }
 
 #[tokio::test]
 async fn one_node_has_the_only_member() {
     let (broker, _client) = busy().await;
-    let said = ctl(&broker, &["add_member", "orders", "rabbit@other"]).failed(70);
-    assert_eq!(said, "Error:\nnode_not_running\n");
+    for words in [
+        ["add_member", "orders", "rabbit@other"].as_slice(),
+        &["grow", "rabbit@other", "all"],
+    ] {
+        let said = ctl(&broker, words).failed(64);
+        let wish = "Error: node rabbit@other is not a member of the cluster\nArguments given:\n\t";
+        assert!(said.starts_with(wish), "{said}");
+    }
     let node = ctl(&broker, &["list_queues", "leader", "-s"]).well();
     let node = node.lines().next().expect("a queue").to_owned();
     let said = ctl(&broker, &["add_member", "orders", &node]).well();
     assert_eq!(said, format!("Adding a replica for queue orders on node {node}...\n"));
-    let said = ctl(&broker, &["delete_member", "orders", &node]).failed(70);
+    let said = ctl(&broker, &["delete_member", "orders", &node]).failed(69);
     assert_eq!(said, "Error:\nlast_node\n");
-    ctl(&broker, &["delete_member", "nothing", &node]).failed(65);
+    for command in ["add_member", "delete_member"] {
+        let said = ctl(&broker, &[command, "nothing", &node]).failed(65);
+        assert_eq!(said, "queue 'nothing' was not found in virtual host '/'\n");
+        let said = ctl(&broker, &[command, "jobs", &node]).failed(69);
+        assert_eq!(said, "Error:\nCannot add members to a classic queue\n");
+    }
+    let said = ctl(&broker, &["rebalance", "nothing"]).failed(69);
+    assert_eq!(
+        said,
+        "Error:\ntype nothing is not supported. Try one of all, quorum, stream.\n"
+    );
     let said = ctl(&broker, &["shrink", &node, "-q"]).well();
     let row = "/\torders\t1\terror: the last node cannot be removed\n";
     assert_eq!(said, format!("vhost\tname\tsize\tresult\n{row}"));

@@ -171,6 +171,47 @@ async fn every_node_knows_every_queue() {
 }
 
 #[tokio::test]
+async fn leaders_are_balanced_as_a_policy_says() {
+    let cluster = Cluster::of(3).await;
+    let policy = r#"{"pattern":".*","definition":{"queue-leader-locator":"balanced"},"apply-to":"queues"}"#;
+    let put = cluster.http(1).put("/api/policies/%2f/spread", policy);
+    assert_eq!(put.status, 201);
+    let client = cluster.client(1).await;
+    let mut leaders = Vec::new();
+    for name in ["a", "b", "c"] {
+        client.queue(name, quorum(3)).await;
+        leaders.push(cluster.leader(1, name, &[1, 2, 3]).await);
+    }
+    leaders.sort_unstable();
+    assert_eq!(leaders, [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_queue_lives_on_the_node_that_is_named() {
+    let mut cluster = Cluster::of(3).await;
+    for (name, kind) in [("plain", "classic"), ("orders", "quorum")] {
+        let body = json!({"durable": true, "node": "rabbit@n3", "arguments": {"x-queue-type": kind}});
+        let put = cluster
+            .http(1)
+            .put(&format!("/api/queues/%2f/{name}"), &body.to_string());
+        put.expect_status(201);
+        for node in cluster.all() {
+            until(&format!("node {node} sees {name} on node 3"), || {
+                cluster
+                    .queue(node, name)
+                    .is_some_and(|queue| queue["node"] == "rabbit@n3")
+            })
+            .await;
+        }
+    }
+    cluster.kill9(3);
+    cluster.ready(&[1, 2]).await;
+    let body = r#"{"durable":true,"node":"rabbit@n3"}"#;
+    let put = cluster.http(1).put("/api/queues/%2f/late", body);
+    put.expect_status(400);
+}
+
+#[tokio::test]
 async fn operators_place_members_and_leaders() {
     let cluster = Cluster::of(3).await;
     let client = cluster.client(1).await;
@@ -200,8 +241,18 @@ async fn operators_place_members_and_leaders() {
     let rows = "/\torders\t2\tok\n/\tother\t2\tok\n/\tthird\t2\tok\n";
     assert_eq!(said, format!("vhost\tname\tsize\tresult\n{rows}"));
     has_voters(&cluster, 2, &[1, 2]).await;
-    let said = cluster.ctl(1, &["check_if_node_is_quorum_critical"], 69);
-    assert!(said.contains("queue 'orders' in vhost '/'"), "{said}");
+    let said = cluster.ctl(1, &["check_if_node_is_quorum_critical", "-q"], 69);
+    let of = |name| format!("queue '{name}' in vhost '/' will become unavailable if node rabbit@n1 stops\n");
+    assert_eq!(said, ["orders", "other", "third"].map(of).concat());
+    let said = cluster.ctl(1, &["check_if_node_is_quorum_critical", "--formatter", "json"], 69);
+    let said: Value = serde_json::from_str(&said).expect("JSON");
+    assert_eq!(said["result"], "error", "{said}");
+    let message = "Node rabbit@n1 reported local queues with minimum online quorum";
+    assert_eq!(said["message"], message, "{said}");
+    assert_eq!(
+        said["queues"][2]["readable_name"], "queue 'third' in vhost '/'",
+        "{said}"
+    );
     let said = cluster.ctl(3, &["quorum_status", "orders", "--formatter", "csv", "-s"], 0);
     assert_eq!(said.lines().count(), 2, "{said}");
 }

@@ -1,8 +1,10 @@
 //! Queues and exchanges: declared, listed, deleted.
 
+use std::time::Instant;
+
 use serde_json::json;
 
-use crate::support::Broker;
+use crate::support::{Broker, PATIENCE};
 use crate::{names, reason};
 
 #[test]
@@ -42,6 +44,24 @@ fn a_queue_is_declared_as_by_a_client() {
     );
     http.delete(path).expect_status(204);
     http.delete(path).expect_status(404);
+}
+
+#[test]
+fn a_quorum_queue_tells_its_delivery_limit() {
+    let broker = Broker::start();
+    let http = broker.http();
+    for (limit, shown) in [(3, json!(3)), (-1, json!("unlimited"))] {
+        let arguments = json!({"x-queue-type": "quorum", "x-delivery-limit": limit});
+        let body = json!({"durable": true, "arguments": arguments}).to_string();
+        let path = format!("/api/queues/%2f/limit{limit}");
+        http.put(&path, &body).expect_status(201);
+        let told = || http.get(&path).expect_status(200).json()["delivery_limit"].clone();
+        // It is told once the queue has a leader.
+        let end = Instant::now() + PATIENCE;
+        while told() != shown {
+            assert!(Instant::now() < end, "{shown} not in {PATIENCE:?}");
+        }
+    }
 }
 
 #[test]

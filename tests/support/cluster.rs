@@ -127,6 +127,11 @@ impl Cluster {
         self.nodes[node - 1].start();
     }
 
+    /// Gives a node another name, from its next start on.
+    pub fn rename(&mut self, node: usize, name: &str) {
+        self.nodes[node - 1].set_flag("--node-name", name);
+    }
+
     /// Ends a node in order, with its clients told and its queues handed over.
     pub fn stop(&mut self, node: usize) {
         let ended = self.nodes[node - 1].stop();

@@ -40,6 +40,16 @@ impl Process {
         self.child = Some(spawn(self.dir.path(), &self.command));
     }
 
+    /// Another value of a flag that it was prepared with, from the next start on.
+    pub fn set_flag(&mut self, flag: &str, value: &str) {
+        let at = self
+            .command
+            .iter()
+            .position(|word| word == flag)
+            .expect("the flag is given");
+        self.command[at + 1] = value.to_owned();
+    }
+
     pub fn id(&self) -> u32 {
         self.child.as_ref().expect("it was started").id()
     }

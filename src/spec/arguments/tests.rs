@@ -99,6 +99,15 @@ fn bad_values_are_refused_in_rabbitmqs_words() {
 }
 
 #[test]
+fn leaders_are_located_with_the_words_of_before_too() {
+    for word in ["client-local", "balanced", "random", "least-leaders", "min-masters"] {
+        let arguments = FieldTable::of(&[("x-queue-leader-locator", FieldValue::text(word))]);
+        let checked = validate(QueueType::Quorum, "v", "q", &arguments);
+        assert!(checked.is_ok(), "{word}: {checked:?}");
+    }
+}
+
+#[test]
 fn a_dead_letter_exchange_must_be_a_text_for_every_type() {
     for kind in [QueueType::Classic, QueueType::Quorum, QueueType::Stream] {
         assert_eq!(
