@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -36,6 +36,11 @@ use crate::types::{Message, NodeId, QueueId};
 const GATHER: Duration = Duration::from_millis(500);
 /// How long a leader that hears no majority waits before it asks again.
 const LEASE_AGAIN: Duration = Duration::from_millis(50);
+/// How long settled messages wait for other records to go with: without company they would cost a
+/// round of the group for each of a slow client's acks, and nobody waits for them.
+const LINGER: Duration = Duration::from_millis(5);
+/// Bytes of them that go at once.
+const LINGER_BYTES: usize = 16 * 1024;
 /// What a record has around a message, generously.
 const AROUND: usize = 64 * 1024;
 
@@ -55,6 +60,10 @@ pub struct Leading {
     /// Batches of records given to the group, and come back from it.
     submitted: u64,
     landed: u64,
+    /// Since when records wait for others to go with.
+    lingers: Option<Instant>,
+    /// A task sees to it that they do not for long.
+    is_watched: bool,
     /// Settled batches of desks, with the records that must be committed before they are answered.
     settling: VecDeque<(u64, NodeId, u64)>,
     /// Publishes that came again while the first time was on its way: answered when this message
@@ -119,9 +128,39 @@ impl Leading {
         }
     }
 
-    /// Gives what the machine recorded to the group.
+    /// Gives what the machine recorded to the group, at once if anybody waits for it.
     pub fn submit(&mut self, queue: &Arc<QueueHandle>, broker: &Arc<Broker>) {
         self.served(queue, broker);
+        match self.records.may_wait() && self.records.len() < LINGER_BYTES {
+            true if self.records.is_empty() => {}
+            true => self.linger(queue, broker),
+            false => self.flush(queue, broker),
+        }
+    }
+
+    /// Sees to it that the records go before long.
+    fn linger(&mut self, queue: &Arc<QueueHandle>, broker: &Arc<Broker>) {
+        self.lingers.get_or_insert_with(Instant::now);
+        if std::mem::replace(&mut self.is_watched, true) {
+            return;
+        }
+        let incarnation = self.incarnation;
+        let (queue, broker) = (Arc::downgrade(queue), Arc::downgrade(broker));
+        tasks::spawn("linger", async move {
+            let mut rest = Some(LINGER);
+            while let Some(some) = rest {
+                tokio::time::sleep(some).await;
+                let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) else {
+                    return;
+                };
+                rest = queue.lingered(&broker, incarnation);
+            }
+        });
+    }
+
+    /// Gives what the machine recorded to the group.
+    fn flush(&mut self, queue: &Arc<QueueHandle>, broker: &Arc<Broker>) {
+        self.lingers = None;
         let mark = self.records.mark();
         let Some(batch) = self.records.take() else {
             return;
@@ -179,7 +218,7 @@ impl Leading {
     /// What was recorded by now is committed up to this batch: who hears of settled ones.
     fn settled(&mut self) -> Vec<(NodeId, u64)> {
         // With nothing recorded there is nothing to wait for.
-        let up_to = match self.landed == self.submitted {
+        let up_to = match self.landed == self.submitted && self.records.is_empty() {
             true => u64::MAX,
             false => self.landed,
         };
@@ -255,6 +294,8 @@ impl QueueHandle {
             incarnation: INCARNATIONS.fetch_add(1, Ordering::Relaxed),
             submitted: 0,
             landed: 0,
+            lingers: None,
+            is_watched: false,
             settling: VecDeque::new(),
             again: Vec::new(),
             active: None,
@@ -348,7 +389,28 @@ impl QueueHandle {
             leading.serving.is_over = true;
             // There are no effects: nothing is delivered or dropped.
             self.run(broker, &mut state, |machine, _, sink| machine.stop(sink));
+            if let Seat::Leading(leading) = &mut state.seat {
+                leading.flush(self, broker);
+            }
         }
+    }
+
+    /// Records may have waited long enough for others. Returns how much longer they may; nothing when
+    /// they need not be watched any more.
+    fn lingered(self: &Arc<Self>, broker: &Arc<Broker>, incarnation: u64) -> Option<Duration> {
+        let mut state = self.state.lock();
+        let Seat::Leading(leading) = &mut state.seat else {
+            return None;
+        };
+        if leading.incarnation != incarnation {
+            return None;
+        }
+        let rest = leading.lingers.and_then(|since| LINGER.checked_sub(since.elapsed()));
+        if rest.is_none() {
+            leading.is_watched = false;
+            leading.flush(self, broker);
+        }
+        rest
     }
 
     /// This node goes on leading after all.

@@ -310,6 +310,11 @@ impl Owners for Journal {
         }
     }
 
+    fn told_at_once(&self, owner: OwnerId, up_to_seq: u64) -> bool {
+        let broker = self.0.upgrade();
+        broker.is_some_and(|broker| broker.nodes.journals().durable(owner, up_to_seq))
+    }
+
     fn failed(&self, error: &StoreError) {
         if let Some(broker) = self.0.upgrade() {
             broker.nodes.journals().failed(error);

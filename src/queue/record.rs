@@ -149,11 +149,12 @@ impl Records {
 
     /// Whether there is nothing to write down.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
-            && self.gone.is_empty()
-            && self.returned.is_empty()
-            && self.discarded.is_empty()
-            && self.delivered.is_none()
+        self.gone.is_empty() && self.may_wait()
+    }
+
+    /// Whether nobody waits for what there is: messages that are gone, and nothing else.
+    pub fn may_wait(&self) -> bool {
+        self.bytes.is_empty() && self.returned.is_empty() && self.discarded.is_empty() && self.delivered.is_none()
     }
 
     /// About how many bytes the batch has by now.

@@ -138,6 +138,11 @@ pub trait Owners: Send + Sync {
     /// Every durable entry of `owner` up to `up_to_seq` survives a crash. At most once per owner
     /// and sync.
     fn durable(&self, owner: OwnerId, up_to_seq: u64);
+    /// The same from the log's writer itself, which saves a change of threads: true when the owner was
+    /// told. Must not wait for anything that a thread holds while it puts entries, and be quick.
+    fn told_at_once(&self, _owner: OwnerId, _up_to_seq: u64) -> bool {
+        false
+    }
     /// The store takes no more writes, and nothing that was not reported durable will be.
     fn failed(&self, error: &StoreError);
 }
@@ -302,6 +307,7 @@ impl Store {
     /// Starts the threads; `owners` is called back from them. Called once.
     pub fn start(&self, owners: Arc<dyn Owners>) {
         let inner = &self.0;
+        inner.wal.notices.tell_at_once(owners.clone());
         inner.spawn(Stage::Segments, "store-segments", |inner| inner.make_segments());
         inner.spawn(Stage::Write, "store-writer", |inner| inner.wal.run_writer());
         inner.spawn(Stage::Notify, "store-notify", move |inner| {

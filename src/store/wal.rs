@@ -10,7 +10,7 @@
 //!    └────────────write or sync fails──────→ Closed(error)
 //! ```
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,9 @@ const LAZY: Duration = Duration::from_millis(5);
 const KEEP_BUFFERS: Duration = Duration::from_secs(1);
 /// The largest buffer kept between writes.
 const KEEP_BYTES: usize = 2 * PRESSURE_BYTES;
+
+/// Owners that the writer tells itself; with more of them the next write would be late.
+const FEW: usize = 16;
 
 /// Whether the log takes records.
 #[derive(Clone, Debug)]
@@ -411,9 +414,11 @@ impl Before {
 }
 
 /// What the owners are to be told, gathered by the writer, told by a thread of its own so that
-/// the next write does not wait for the owners.
+/// the next write does not wait for the owners. A few who can be told without waiting hear it from
+/// the writer.
 #[derive(Default)]
 pub(super) struct Notices {
+    owners: OnceLock<Arc<dyn Owners>>,
     waiting: Mutex<Waiting>,
     wake: Condvar,
     failing: AtomicBool,
@@ -427,12 +432,21 @@ struct Waiting {
 }
 
 impl Notices {
+    /// Whom the writer tells.
+    pub fn tell_at_once(&self, owners: Arc<dyn Owners>) {
+        // A store starts once.
+        let _ = self.owners.set(owners);
+    }
+
     fn durable(&self, batches: &[(OwnerId, u64)]) {
-        if batches.is_empty() {
+        let at_once = self.owners.get().filter(|_| batches.len() <= FEW);
+        let told = |&(owner, seq): &(OwnerId, u64)| at_once.is_some_and(|owners| owners.told_at_once(owner, seq));
+        let others: Vec<_> = batches.iter().filter(|batch| !told(batch)).collect();
+        if others.is_empty() {
             return;
         }
         let mut waiting = self.waiting.lock();
-        for &(owner, seq) in batches {
+        for &&(owner, seq) in &others {
             let up_to = waiting.durable.entry(owner).or_insert(seq);
             *up_to = seq.max(*up_to);
         }

@@ -197,6 +197,7 @@ impl RaftJournals {
             transport: Arc::clone(&self.0.transport),
             node: self.0.node,
             group: id,
+            tells_commits: spec.pace == Pace::Ticking,
         };
         let config = match spec.pace {
             Pace::Ticking => Arc::clone(&self.0.ticking),

@@ -1,7 +1,8 @@
 //! openraft's messages to the other members, over whatever carries bytes between nodes.
 //!
 //! Appends are pipelined: up to [`PIPELINE`] are on their way, answers are taken in the order of
-//! the requests. Which is why a transport must hand over requests in the order in which they were
+//! the requests. What tells a member only how far the log is committed waits for the next append, for
+//! [`HOLD`] at most: by itself it would cost each entry a second round, which nobody waits for. Which is why a transport must hand over requests in the order in which they were
 //! made; a request that is lost or overtaken costs a retry, never correctness.
 
 use std::collections::VecDeque;
@@ -18,6 +19,7 @@ use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError
 use openraft::network::RPCOption;
 use openraft::raft::StreamAppendResult;
 use openraft::{EmptyNode, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
+use tokio::time::Instant;
 
 use super::journals::GroupId;
 use super::snapshots::KeptSnapshot;
@@ -61,6 +63,8 @@ pub struct Network {
     pub transport: Arc<dyn Transport>,
     pub node: NodeId,
     pub group: GroupId,
+    /// Members are to hear at once how far the log is committed.
+    pub tells_commits: bool,
 }
 
 /// openraft's client for one member of one group.
@@ -69,6 +73,7 @@ pub struct Member {
     node: NodeId,
     group: GroupId,
     to: NodeId,
+    tells_commits: bool,
 }
 
 /// An append on its way.
@@ -84,6 +89,10 @@ struct Pipeline<'a, S> {
     input: S,
     is_open: bool,
     on_the_way: VecDeque<OnTheWay>,
+    /// Where the last request that was sent ended.
+    sent: Option<Option<LogId>>,
+    /// What may wait for the next one, and until when.
+    held: Option<(AppendRequest, Instant)>,
 }
 
 impl RaftNetworkFactory<Types> for Network {
@@ -95,6 +104,7 @@ impl RaftNetworkFactory<Types> for Network {
             node: self.node,
             group: self.group,
             to: target,
+            tells_commits: self.tells_commits,
         }
     }
 }
@@ -175,6 +185,8 @@ impl RaftNetworkV2<Types> for Member {
             input,
             is_open: true,
             on_the_way: VecDeque::new(),
+            sent: None,
+            held: None,
         };
         let answers = stream::unfold(Some(pipeline), |pipeline| async {
             let mut pipeline = pipeline?;
@@ -294,6 +306,7 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
                     None => std::future::pending().await,
                 }
             };
+            let held_until = self.held.as_ref().map(|(_, until)| *until);
             tokio::select! {
                 biased;
                 answer = answered, if is_waiting => {
@@ -306,19 +319,48 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
                     }));
                 }
                 request = self.input.next(), if may_send => match request {
+                    Some(request) if self.may_hold(&request) => {
+                        let until = held_until.unwrap_or_else(|| Instant::now() + HOLD);
+                        self.held = Some((request, until));
+                    }
+                    // It tells what the one that is held would tell.
                     Some(request) => self.send(request),
-                    None => self.is_open = false,
+                    None => {
+                        self.is_open = false;
+                        self.send_held();
+                    }
                 },
+                () = until(held_until), if held_until.is_some() => self.send_held(),
                 else => return None,
             }
         }
     }
 
+    /// Whether a request tells nothing that the next one will not tell too.
+    fn may_hold(&self, request: &AppendRequest) -> bool {
+        !self.member.tells_commits && request.entries.is_empty() && self.sent == Some(request.prev_log_id)
+    }
+
+    fn send_held(&mut self) {
+        if let Some((request, _)) = self.held.take() {
+            self.send(request);
+        }
+    }
+
     fn send(&mut self, request: AppendRequest) {
+        self.held = None;
         let prev = request.prev_log_id;
         let last = request.entries.last().map(|entry| entry.log_id).or(prev);
+        self.sent = Some(last);
         let answer = self.member.send(&Request::Append(request), APPEND_DEADLINE);
         self.on_the_way.push_back(OnTheWay { prev, last, answer });
+    }
+}
+
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -334,6 +376,8 @@ impl fmt::Display for GroupId {
 
 /// Appends to a member that it has not answered.
 const PIPELINE: usize = 8;
+/// How long a member may not hear how far the log is committed.
+const HOLD: Duration = Duration::from_millis(10);
 /// How long an append may take, the member's sync included.
 const APPEND_DEADLINE: Duration = Duration::from_secs(2);
 const VOTE_DEADLINE: Duration = Duration::from_secs(1);
