@@ -65,7 +65,7 @@ pub trait Machine: Send + Sync + 'static {
     /// The log that it covers and the pieces of the one before go after this.
     fn kept(&mut self, _pieces: &[KeptPiece]) {}
 
-    /// Whether a snapshot made now would give back more than it costs.
+    /// Whether a snapshot made now would give back more than it costs. Asked about once a second.
     fn worth_a_snapshot(&self) -> bool {
         false
     }

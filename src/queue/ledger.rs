@@ -15,7 +15,7 @@ mod snapshot;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -65,6 +65,34 @@ impl Figures {
 /// Bytes below which no snapshot is made.
 const WORTH: u64 = 8 << 20;
 
+/// Puts a snapshot off while the queue is being emptied: it would copy what is gone before long.
+#[derive(Default)]
+struct Emptying {
+    /// Live bytes at the last look.
+    live: AtomicU64,
+    /// How many times in a row a snapshot was put off.
+    waited: AtomicU32,
+}
+
+impl Emptying {
+    /// Whether a snapshot that is worth it may wait until the next look. What is to be given back waits
+    /// so many looks at most.
+    fn may_wait(&self, now: Figures) -> bool {
+        let before = self.live.swap(now.live, Ordering::Relaxed);
+        let is_emptying = now.live < before - before / EMPTYING_PART;
+        let waited = self.waited.load(Ordering::Relaxed);
+        let may_wait = is_emptying && now.worth_reclaiming() && waited < LOOKS;
+        self.waited
+            .store(if may_wait { waited + 1 } else { 0 }, Ordering::Relaxed);
+        may_wait
+    }
+}
+
+/// A queue is being emptied while it loses more than this part of its bytes from one look to the next.
+const EMPTYING_PART: u64 = 16;
+/// Looks, which are about a second apart.
+const LOOKS: u32 = 10;
+
 /// See the head of this file.
 #[derive(Default)]
 pub struct Ledger {
@@ -78,6 +106,7 @@ pub struct Ledger {
     window: Window,
     /// What the last snapshot that was begun gives back.
     begun: AtomicU64,
+    emptying: Emptying,
 }
 
 /// The records whose bodies are in memory. A body keeps its whole batch there, so batches are what
@@ -381,7 +410,8 @@ impl Machine for Ledger {
     }
 
     fn worth_a_snapshot(&self) -> bool {
-        self.figures().worth_reclaiming()
+        let figures = self.figures();
+        !self.emptying.may_wait(figures) && figures.worth_reclaiming()
     }
 }
 

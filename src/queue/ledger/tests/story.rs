@@ -166,3 +166,21 @@ fn a_dead_message_is_dead_in_every_copy() {
     ledger.apply(3, gone(5..=601)).expect("readable");
     assert_eq!((dead(&ledger).len(), ledger.figures().messages), (0, 1403));
 }
+
+#[test]
+fn no_snapshot_copies_what_a_drain_takes_before_long() {
+    let figures = |live| Figures {
+        live,
+        reclaimable: 100 * WORTH - live,
+        ..Figures::default()
+    };
+    let emptying = Emptying::default();
+    assert!(!emptying.may_wait(figures(50 * WORTH)), "nothing is known yet");
+    assert!(emptying.may_wait(figures(40 * WORTH)));
+    assert!(emptying.may_wait(figures(30 * WORTH)));
+    assert!(!emptying.may_wait(figures(29 * WORTH)), "it hardly moves");
+    assert!(!emptying.may_wait(figures(35 * WORTH)), "it grows");
+    let falling = (0..20).map(|look| emptying.may_wait(figures(35 * WORTH * 9u64.pow(look) / 10u64.pow(look))));
+    let waited = falling.skip(1).take_while(|may_wait| *may_wait).count();
+    assert_eq!(waited as u32, LOOKS, "the disk is given back all the same");
+}
