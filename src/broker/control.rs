@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::connections::ClientCounts;
 use super::gather::{NodeReport, ReplicaReport};
-use super::members::{MemberChange, MemberError};
+use super::members::{HERE, MemberChange, MemberError};
 use super::reply_to::Token;
 use super::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
@@ -174,7 +174,7 @@ impl Broker {
                 return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
             }
             Request::Member(queue, change) => {
-                let changed = self.change_member_here(queue, change).await;
+                let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
                 return changed.map_or(Response::NotLeader, Response::Changed);
             }
             _ => {}
