@@ -1,5 +1,7 @@
 //! One node: its parts started in order, and stopped in reverse.
 
+mod successor;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
@@ -17,8 +19,9 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::broker::gather::Listener;
 use crate::broker::outbox::Control;
-use crate::broker::{Broker, LinksError, StartError};
-use crate::cluster::{LINK, Settings, Span, Versions};
+use crate::broker::{Broker, JoinError, LinksError, StartError};
+use crate::cluster::identity::Identity;
+use crate::cluster::{LINK, Settings, Span, Versions, secret};
 use crate::config::{CLUSTER_PORT, Config, Discovery};
 use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
 use crate::types::{Reply, ReplyCode};
@@ -31,6 +34,8 @@ pub enum NodeError {
     Start(#[from] StartError),
     #[error(transparent)]
     Definitions(#[from] LoadError),
+    #[error("the data directory cannot be changed: {0}")]
+    Data(io::Error),
     #[error("cannot listen on {address}: {error}")]
     Listen { address: SocketAddr, error: io::Error },
     #[error("cannot write {path}: {error}")]
@@ -154,10 +159,12 @@ enum Refused {
     Stopping,
     #[error(transparent)]
     Node(#[from] NodeError),
-    #[error("the data directory cannot be emptied: {0}")]
-    Wipe(io::Error),
+    #[error("the data directory cannot be changed: {0}")]
+    Data(io::Error),
     #[error("node {0} cannot be reached: {1}")]
     Unreachable(String, io::Error),
+    #[error("node {0} does not take this node into its cluster: {1}")]
+    NotTaken(String, JoinError),
     #[error("node {0} did not take this node into its cluster in time")]
     NotJoined(String),
     #[error("the cluster did not let this node go ({0}); force_reset does not ask it")]
@@ -244,7 +251,8 @@ impl Node {
         }
     }
 
-    /// Forgets everything, and becomes a member of the cluster of that node, if it is none.
+    /// Becomes a member of the cluster of that node, if it is none, as a new node beside the old one:
+    /// what the old one has is kept until the cluster has taken the new one in.
     async fn join(&self, node: &str) -> Result<&'static str, Refused> {
         let port = self
             .config
@@ -256,44 +264,37 @@ impl Node {
             Some((_, host)) => format!("{host}:{port}"),
             None => node.to_owned(),
         };
-        // Before anything is lost.
         let reached = tokio::time::timeout(REACH, TcpStream::connect(&address)).await;
         let reached = reached.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         reached.map_err(|error| Refused::Unreachable(node.to_owned(), error))?;
-        let opened = Opened::open(&self.config).await?;
-        let is_member = tokio::time::timeout(REACH, opened.broker.is_with(node, &address)).await;
-        opened.close().await;
-        if is_member.unwrap_or(false) {
-            return Ok("The node is already a member of this cluster");
-        }
-        self.wipe()?;
+        let directory = &self.config.node.data_dir;
+        let was = Identity::owner(directory).map_err(StartError::from);
+        let was = was.map_err(NodeError::from)?;
         let mut config = Config::clone(&self.config);
-        config.cluster.join = vec![address];
+        config.node.data_dir = successor::begin(directory).map_err(Refused::Data)?;
+        config.cluster.join = vec![address.clone()];
+        let secret = config.cluster.secret.as_ref();
+        if secret.is_none_or(|secret| secret.reveal().is_empty()) {
+            let file = &mut config.cluster.secret_file;
+            file.get_or_insert_with(|| directory.join(secret::FILE));
+        }
         let opened = Opened::open(&Arc::new(config)).await?;
-        let joined = tokio::time::timeout(MEMBERSHIP, opened.form()).await;
+        let joined = opened.broker.join(&address, opened.address(), was);
+        let joined = tokio::time::timeout(MEMBERSHIP, joined).await;
         opened.close().await;
         match joined {
-            Ok(formed) => formed.map_err(NodeError::from)?,
-            Err(_) => return Err(Refused::NotJoined(node.to_owned())),
+            Ok(Ok(true)) => {
+                successor::take_over(directory).map_err(Refused::Data)?;
+                Ok("")
+            }
+            Ok(Ok(false)) => Ok("The node is already a member of this cluster"),
+            Ok(Err(error)) => Err(Refused::NotTaken(node.to_owned(), error)),
+            Err(_) => Err(Refused::NotJoined(node.to_owned())),
         }
-        Ok("")
     }
 
-    /// Who this node was comes first: with another id, what is left is nobody's.
     fn wipe(&self) -> Result<(), Refused> {
-        let directory = &self.config.node.data_dir;
-        for name in ["node.json", "peers.json", "store.format", "log", "rest"] {
-            let path = directory.join(name);
-            let removed = match path.is_dir() {
-                true => std::fs::remove_dir_all(&path),
-                false => std::fs::remove_file(&path),
-            };
-            match removed {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(Refused::Wipe(error)),
-                _ => {}
-            }
-        }
-        Ok(())
+        successor::wipe(&self.config.node.data_dir).map_err(Refused::Data)
     }
 }
 
@@ -312,6 +313,7 @@ struct Opened {
 
 impl Opened {
     async fn open(config: &Arc<Config>) -> Result<Self, NodeError> {
+        successor::finish(&config.node.data_dir).map_err(NodeError::Data)?;
         let broker = Broker::open(config.clone()).await?;
         let links = start_links(&broker, config).await?;
         let running = [

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::connections::ClientCounts;
 use super::gather::{NodeReport, ReplicaReport};
-use super::members::{MemberChange, MemberError};
+use super::members::{HERE, MemberChange, MemberError};
 use super::reply_to::Token;
 use super::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
@@ -43,6 +43,8 @@ enum Request {
         node: NodeId,
         name: String,
         address: String,
+        /// Who it is without this, where it gives that up.
+        was: Option<NodeId>,
     },
     /// A node is to be a member no more: it leaves itself, or it is gone.
     Forget(NodeId),
@@ -78,6 +80,8 @@ enum Response {
     NoMajority,
     /// The cluster that the node is a member of now.
     Joined(u64),
+    /// It is one already, as who it was.
+    AlreadyMember,
     Promised(bool),
     Forgotten,
     Figures(Figures),
@@ -170,7 +174,7 @@ impl Broker {
                 return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
             }
             Request::Member(queue, change) => {
-                let changed = self.change_member_here(queue, change).await;
+                let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
                 return changed.map_or(Response::NotLeader, Response::Changed);
             }
             _ => {}
@@ -212,8 +216,14 @@ impl Broker {
             },
             // It is about to begin a cluster, or to find one.
             Request::Join { .. } if !self.belongs() => Response::NotLeader,
-            Request::Join { node, name, address } => match self.admit(node, &name, &address).await {
-                Ok(cluster) => Response::Joined(cluster.0),
+            Request::Join {
+                node,
+                name,
+                address,
+                was,
+            } => match self.admit(node, &name, &address, was).await {
+                Ok(Some(cluster)) => Response::Joined(cluster.0),
+                Ok(None) => Response::AlreadyMember,
                 Err(text) => Response::Refused {
                     code: ReplyCode::PreconditionFailed.code(),
                     is_connection: false,
@@ -394,6 +404,11 @@ impl Broker {
         matches!(tokio::time::timeout_at(deadline, group.applied(index)).await, Ok(true))
     }
 
+    /// Asks a node to have this one taken out of its cluster again.
+    pub(super) async fn ask_to_be_forgotten(&self, node: NodeId, deadline: Instant) {
+        self.ask(node, &Request::Forget(self.nodes.us()), deadline).await;
+    }
+
     /// Asks a node for its promise to let this one begin a cluster.
     pub(super) async fn ask_promise(&self, node: NodeId, deadline: Instant) -> bool {
         matches!(
@@ -402,15 +417,17 @@ impl Broker {
         )
     }
 
-    /// Asks a node to be made a member of its cluster.
-    pub(super) async fn ask_to_join(&self, node: NodeId, address: &str, deadline: Instant) -> Joining {
+    /// Asks a node to be made a member of its cluster, unless this one is as who it `was`.
+    pub(super) async fn ask_to_join(&self, node: NodeId, address: &str, was: Option<NodeId>) -> Joining {
         let request = Request::Join {
             node: self.nodes.us(),
             name: self.node.name.clone(),
             address: address.to_owned(),
+            was,
         };
-        match self.ask(node, &request, deadline).await {
+        match self.ask(node, &request, Instant::now() + ADMISSION).await {
             Some(Response::Joined(cluster)) => Joining::Joined(cluster),
+            Some(Response::AlreadyMember) => Joining::AlreadyMember,
             Some(Response::Refused { text, .. }) => Joining::Refused(text),
             _ => Joining::Elsewhere,
         }
@@ -420,6 +437,7 @@ impl Broker {
 /// What became of the wish to join.
 pub enum Joining {
     Joined(u64),
+    AlreadyMember,
     Refused(String),
     /// The node does not lead, or does not answer.
     Elsewhere,

@@ -18,7 +18,7 @@ use super::control::{ADMISSION, CONTROL, ControlService, Joining};
 use super::peers::{PeerInput, QUEUES, QueueService};
 use super::recovery::StartError;
 use super::remote::Input;
-use crate::cluster::identity::ClusterId;
+use crate::cluster::identity::{ClusterId, IdentityError};
 use crate::cluster::rpc::Services;
 use crate::cluster::secret::{SecretError, SharedSecret};
 use crate::cluster::tls::TlsError;
@@ -32,6 +32,8 @@ use crate::types::NodeId;
 const LOOK: Duration = Duration::from_millis(100);
 /// Between two looks at who is away.
 const LOOK_FOR_ABSENT: Duration = Duration::from_secs(1);
+/// For a link to a node that accepts connections.
+const LINK: Duration = Duration::from_secs(3);
 /// For an answer of another node.
 const ASK: Duration = Duration::from_secs(5);
 /// How long a silent node's clients keep what they hold.
@@ -50,6 +52,21 @@ pub enum LinksError {
     Tls(#[from] TlsError),
     #[error("what is known of other nodes cannot be read: {0}")]
     Book(#[from] std::io::Error),
+}
+
+/// Why a node is not taken into a cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    #[error("it does not link itself with this node")]
+    NoLink,
+    #[error("it belongs to no cluster")]
+    NoCluster,
+    #[error("{0}")]
+    Refused(String),
+    #[error("a majority of the cluster's nodes cannot be reached")]
+    NoMajority,
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
 }
 
 impl Broker {
@@ -105,20 +122,45 @@ impl Broker {
         }
     }
 
-    /// Whether the node of that name or at that address is in the same cluster as this one, for both:
-    /// waits for the link, which the other side refuses when it is not.
-    pub async fn is_with(&self, name: &str, address: &str) -> bool {
-        let cluster = self.identity.lock().cluster();
-        let Some(links) = self.nodes.cluster().filter(|_| cluster.is_some()) else {
-            return false;
+    /// Makes this node, which belongs to no cluster yet, a member of that of the node at `target`;
+    /// false when the cluster has this node already as who it `was`. `address` is where this one is to
+    /// be found.
+    ///
+    /// # Errors
+    /// Why it was not taken in.
+    pub async fn join(self: &Arc<Self>, target: &str, address: &str, was: Option<NodeId>) -> Result<bool, JoinError> {
+        // Others may have linked themselves: they look for who was here.
+        let is_target = |peer: &PeerView| peer.addresses.iter().any(|known| known == target);
+        let link = async {
+            loop {
+                match self.linked().into_iter().find(is_target) {
+                    Some(peer) => return peer,
+                    None => tokio::time::sleep(LOOK).await,
+                }
+            }
         };
-        let is_meant = |peer: &PeerView| peer.name == name || peer.addresses.iter().any(|known| known == address);
-        let Some(meant) = links.peers().into_iter().find(is_meant) else {
-            return false;
-        };
-        links.linked(meant.id, Class::Control).await;
-        let is_of_ours = |peer: &PeerView| peer.introduction.as_ref().is_some_and(|who| who.cluster == cluster);
-        links.peers().iter().any(|peer| peer.id == meant.id && is_of_ours(peer))
+        let link = tokio::time::timeout(LINK, link).await;
+        let peer = link.map_err(|_| JoinError::NoLink)?;
+        if peer.introduction.is_none_or(|who| who.cluster.is_none()) {
+            return Err(JoinError::NoCluster);
+        }
+        let begun = Instant::now();
+        while begun.elapsed() < ASK {
+            match self.ask_to_join(peer.id, address, was).await {
+                Joining::Joined(cluster) => {
+                    self.belong_to(ClusterId(cluster))?;
+                    return Ok(true);
+                }
+                Joining::AlreadyMember => return Ok(false),
+                Joining::Refused(text) => return Err(JoinError::Refused(text)),
+                Joining::Elsewhere => tokio::time::sleep(LOOK).await,
+            }
+        }
+        if begun.elapsed() >= ADMISSION {
+            // It may be that we are a member, and have not heard of it.
+            self.ask_to_be_forgotten(peer.id, Instant::now() + ASK).await;
+        }
+        Err(JoinError::NoMajority)
     }
 
     /// Tells the cluster this node's name and address, which may have changed since its last run.
@@ -157,13 +199,13 @@ impl Broker {
 
     async fn join_one(&self, there: &[PeerView], address: &str, refusal: &mut String) -> Option<ClusterId> {
         for peer in there {
-            match self.ask_to_join(peer.id, address, Instant::now() + ADMISSION).await {
+            match self.ask_to_join(peer.id, address, None).await {
                 Joining::Joined(cluster) => return Some(ClusterId(cluster)),
                 Joining::Refused(text) if *refusal != text => {
                     tracing::warn!(node = peer.name, text, "this node may not join");
                     *refusal = text;
                 }
-                Joining::Refused(_) | Joining::Elsewhere => {}
+                Joining::Refused(_) | Joining::AlreadyMember | Joining::Elsewhere => {}
             }
         }
         None
@@ -199,11 +241,26 @@ impl Broker {
         }
     }
 
-    /// Takes a node into the cluster. Only on the leader of the catalogue's group.
-    pub(super) async fn admit(self: &Arc<Self>, node: NodeId, name: &str, address: &str) -> Result<ClusterId, String> {
+    /// Takes a node into the cluster, unless it is a member as who it `was`. Only on the leader of the
+    /// catalogue's group.
+    pub(super) async fn admit(
+        self: &Arc<Self>,
+        node: NodeId,
+        name: &str,
+        address: &str,
+        was: Option<NodeId>,
+    ) -> Result<Option<ClusterId>, String> {
         let _one = self.admitting.lock().await;
         let cluster = self.identity.lock().cluster();
         let cluster = cluster.ok_or_else(|| "this node belongs to no cluster".to_owned())?;
+        let group = self.catalogue();
+        // Before anything changes that would be carried out later without the node.
+        if !matches!(tokio::time::timeout(ASK, group.barrier()).await, Ok(Ok(()))) {
+            return Err(super::BrokerError::NoMajority.to_string());
+        }
+        if was.is_some_and(|was| self.catalog().nodes().contains_key(&was)) {
+            return Ok(None);
+        }
         let namesake = self
             .catalog()
             .nodes()
@@ -218,7 +275,6 @@ impl Broker {
             self.take_out(namesake).await.map_err(|error| error.to_string())?;
         }
         let failed = |error: &dyn std::fmt::Display| error.to_string();
-        let group = self.catalogue();
         if let Some(links) = self.nodes.cluster() {
             links.know(node, name, &[address]);
             if tokio::time::timeout(ASK, links.linked(node, Class::Data))
@@ -244,7 +300,7 @@ impl Broker {
         };
         self.command(command).await.map_err(|error| failed(&error))?;
         tracing::info!(node = name, "joined the cluster");
-        Ok(cluster)
+        Ok(Some(cluster))
     }
 
     /// Waits until a learner has what the log has now.

@@ -28,8 +28,9 @@ use crate::types::{NodeId, QueueId};
 
 /// How long a change may take, whoever leads meanwhile.
 pub const CHANGE: Duration = Duration::from_secs(20);
-/// How long a leader may take for its part before it is asked again.
-const HERE: Duration = Duration::from_secs(5);
+/// How long a leader may take for its part before it is asked again, and how long it may take where
+/// too few live to agree.
+pub const HERE: Duration = Duration::from_secs(5);
 /// Between two attempts to find the leader.
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long the group may take for one step.
@@ -129,20 +130,37 @@ impl Broker {
     /// # Errors
     /// Why it is not done; nothing waits for ever for a leader or a majority.
     pub async fn change_member(self: &Arc<Self>, queue: QueueId, change: MemberChange) -> Result<(), MemberError> {
-        let deadline = Instant::now() + CHANGE;
-        while Instant::now() < deadline {
+        let begun = Instant::now();
+        loop {
             let handle = self.queue_by_id(queue).ok_or(MemberError::NotFound)?;
+            let patience = match self.has_majority(&handle) {
+                true => CHANGE,
+                false => HERE,
+            };
+            let deadline = (begun + patience).min(Instant::now() + HERE);
+            if Instant::now() >= deadline {
+                return Err(MemberError::Timeout);
+            }
             let leader = handle.leader(self.us());
             let changed = match leader == self.us() {
-                true => self.change_member_here(queue, change).await,
-                false => self.ask_for_change(leader, queue, change, Instant::now() + HERE).await,
+                true => self.change_member_here(queue, change, deadline).await,
+                false => self.ask_for_change(leader, queue, change, deadline).await,
             };
             if let Some(changed) = changed {
                 return changed;
             }
             tokio::time::sleep(AGAIN).await;
         }
-        Err(MemberError::Timeout)
+    }
+
+    /// Whether so many live as have to agree to a change, of the queue's members and in the catalogue's
+    /// group.
+    fn has_majority(&self, queue: &QueueHandle) -> bool {
+        let is_alive = |node: &NodeId| *node == self.us() || self.nodes.is_alive(*node);
+        let members = self.members_of(queue);
+        let voters = self.catalogue().status().voters;
+        2 * members.iter().filter(|node| is_alive(node)).count() > members.len()
+            && 2 * voters.iter().filter(|node| is_alive(node)).count() > voters.len()
     }
 
     /// The same on the leader; `None` when this node is not, or not any more, or could not reach a
@@ -151,8 +169,8 @@ impl Broker {
         self: &Arc<Self>,
         queue: QueueId,
         change: MemberChange,
+        deadline: Instant,
     ) -> Option<Result<(), MemberError>> {
-        let deadline = Instant::now() + HERE;
         let group = self.replicas.group(queue)?;
         let queue = self.queue_by_id(queue)?;
         if !group.is_leader() {

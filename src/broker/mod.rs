@@ -62,7 +62,7 @@ use tokio::sync::watch;
 pub use alarms::Alarms;
 pub use connections::{ConnectionInfo, Connections};
 pub use error::BrokerError;
-pub use formation::LinksError;
+pub use formation::{JoinError, LinksError};
 pub use recovery::StartError;
 pub use runner::QueueHandle;
 pub use vhosts::Vhost;

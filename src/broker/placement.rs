@@ -61,8 +61,8 @@ impl Broker {
             .filter(|node| self.nodes.is_alive(**node))
             .map(|node| (*node, 0))
             .collect();
-        for queue in catalog.vhosts().flat_map(|vhost| vhost.queues()) {
-            if let Some(count) = homes.get_mut(&queue.home) {
+        for queue in self.all_queues() {
+            if let Some(count) = homes.get_mut(&queue.leader(us)) {
                 *count += 1;
             }
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Failed, Group, MISPLACED, Output, exit};
 
 /// What nodes of a cluster can be told.
 pub static COMMANDS: &[Command] = &[
@@ -123,7 +123,7 @@ fn order(call: &Call, name: &str, fields: &Value) -> Result<Output, Failed> {
         204 => Ok(Output::Nothing),
         200 => Ok(Output::message(answer.json()["message"].as_str().unwrap_or_default())),
         _ => match answer.reason() {
-            why if why.starts_with("this command requires") => Err(Failed::misplaced(why)),
+            why if why.starts_with(MISPLACED) => Err(Failed::misplaced(why)),
             why => Err(Failed::told(exit::SOFTWARE, why)),
         },
     }
@@ -136,7 +136,7 @@ fn await_online_nodes(call: &Call) -> Result<Output, Failed> {
         .map_err(|_| Failed::arguments("count must be a number"))?;
     let begun = Instant::now();
     loop {
-        let nodes = call.ask("GET", &["nodes"], None)?;
+        let nodes = call.ask_any(&["nodes"])?;
         let nodes = match nodes.status {
             200 => nodes.json(),
             _ => Value::Null,

@@ -5,9 +5,12 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
-use super::client::{Answer, Client};
+use super::client::{Answer, Client, Unreachable};
 use super::options::Options;
 use super::print::Column;
+
+/// How the node's answer begins when its broker would have to run, or to be stopped.
+pub const MISPLACED: &str = "this command requires";
 
 /// One row of the table of commands.
 pub struct Command {
@@ -105,11 +108,30 @@ impl Call {
     /// Asks the node and takes any answer.
     ///
     /// # Errors
-    /// When the node cannot be asked.
+    /// When the node cannot be asked, or its broker is stopped.
     pub fn ask(&self, verb: &str, path: &[&str], body: Option<&Value>) -> Result<Answer, Failed> {
-        self.client
-            .ask(verb, path, body)
-            .map_err(|error| Failed::unreachable(self.node(), &error))
+        self.answered(self.client.ask(verb, path, body))
+    }
+
+    /// The same of a node whose broker may be stopped.
+    ///
+    /// # Errors
+    /// When the node cannot be asked.
+    pub fn ask_any(&self, path: &[&str]) -> Result<Answer, Failed> {
+        let answer = self.client.ask("GET", path, None);
+        answer.map_err(|error| Failed::unreachable(self.node(), &error))
+    }
+
+    /// What the node answered, if its broker runs.
+    ///
+    /// # Errors
+    /// When it does not, or the node could not be asked.
+    pub fn answered(&self, answer: Result<Answer, Unreachable>) -> Result<Answer, Failed> {
+        let answer = answer.map_err(|error| Failed::unreachable(self.node(), &error))?;
+        match answer.status {
+            503 if answer.reason().starts_with(MISPLACED) => Err(Failed::misplaced(answer.reason())),
+            _ => Ok(answer),
+        }
     }
 
     /// Reads something; what is not there is none.
@@ -169,8 +191,7 @@ impl Call {
     /// # Errors
     /// When the node cannot be asked, or refuses.
     pub fn delete_if(&self, path: &[&str], conditions: &str) -> Result<bool, Failed> {
-        let answer = self.client.delete_if(path, conditions);
-        let answer = answer.map_err(|error| Failed::unreachable(self.node(), &error))?;
+        let answer = self.answered(self.client.delete_if(path, conditions))?;
         match answer.status {
             404 => Ok(false),
             _ => answer.accepted().map(|_| true),
@@ -182,8 +203,7 @@ impl Call {
     /// # Errors
     /// When the node cannot be asked.
     pub fn post(&self, path: &[&str], body: &[u8]) -> Result<Answer, Failed> {
-        let answer = self.client.post(path, body);
-        answer.map_err(|error| Failed::unreachable(self.node(), &error))
+        self.answered(self.client.post(path, body))
     }
 
     /// # Errors
@@ -301,7 +321,7 @@ impl Failed {
     }
 
     /// The node cannot be asked.
-    pub fn unreachable(node: &str, error: &super::client::Unreachable) -> Self {
+    pub fn unreachable(node: &str, error: &Unreachable) -> Self {
         let text = format!("Error: unable to perform an operation on node '{node}'.\n{error}");
         Self::bare(exit::UNAVAILABLE, text)
     }

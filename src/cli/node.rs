@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Failed, Group, MISPLACED, Output, exit};
 use super::listeners;
 
 /// What can be asked of the node.
@@ -25,7 +25,7 @@ pub static COMMANDS: &[Command] = &[
         name: "ping",
         group: Group::Monitoring,
         usage: "",
-        help: "Checks that the node answers",
+        help: "Checks that the node answers, whether or not its broker runs",
         arguments: 0..=0,
         options: &[],
         columns: &[],
@@ -38,7 +38,7 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: |call| {
-            call.get(&["overview"])?;
+            call.get(&["local", "name"])?;
             Ok(Output::message("Ping succeeded"))
         },
     },
@@ -53,11 +53,15 @@ pub static COMMANDS: &[Command] = &[
         banner: |call| format!("Checking if RabbitMQ is running on node {} ...", call.node()),
         run: |call| {
             let node = call.node();
-            let answer = call.ask("GET", &["health", "checks", "is-in-service"], None)?;
+            let answer = call.ask_any(&["health", "checks", "is-in-service"])?;
             match answer.status {
                 200 => Ok(Output::message(format!(
                     "RabbitMQ on node {node} is fully booted and running"
                 ))),
+                503 if answer.reason().starts_with(MISPLACED) => Err(Failed::told(
+                    exit::UNAVAILABLE,
+                    format!("RabbitMQ on node {node} is not running or has not fully booted yet"),
+                )),
                 _ => Err(Failed::told(
                     exit::UNAVAILABLE,
                     format!("RabbitMQ on node {node} is not in service: {}", answer.reason()),

@@ -1,8 +1,11 @@
 //! Commands about the members of quorum queues, those of `rabbitmq-queues`.
 
+use std::thread;
+
 use regex::Regex;
 use serde_json::{Value, json};
 
+use super::client::{Answer, Client, Unreachable};
 use super::command::{Call, Command, Failed, Group, Output, exit};
 use super::print::plain;
 
@@ -121,6 +124,9 @@ pub static COMMANDS: &[Command] = &[
     },
 ];
 
+/// Queues whose members are changed side by side.
+const AT_ONCE: usize = 16;
+
 #[derive(Clone, Copy)]
 enum Change {
     Add,
@@ -145,10 +151,14 @@ impl Change {
     }
 }
 
-/// Asks for a change; the inner error is why it is not done, in the API's words.
-fn asked(call: &Call, change: Change, vhost: &str, queue: &str, node: &str) -> Result<Result<(), String>, Failed> {
+/// Asks for a change.
+fn ask(client: &Client, change: Change, vhost: &str, queue: &str, node: &str) -> Result<Answer, Unreachable> {
     let path = ["queues", "quorum", vhost, queue, "replicas", change.path()];
-    let answer = call.ask(change.verb(), &path, Some(&json!({"node": node})))?;
+    client.ask(change.verb(), &path, Some(&json!({"node": node})))
+}
+
+/// What was answered; the inner error is why it is not done, in the API's words.
+fn understood(answer: Answer, vhost: &str, queue: &str) -> Result<Result<(), String>, Failed> {
     match answer.status {
         404 => Err(Failed::bare(
             exit::DATA,
@@ -168,7 +178,8 @@ fn change(call: &Call, change: Change) -> Result<Output, Failed> {
     if matches!(change, Change::Add) {
         need_node(call, node)?;
     }
-    match asked(call, change, call.vhost(), queue, node)? {
+    let answer = call.answered(ask(&call.client, change, call.vhost(), queue, node))?;
+    match understood(answer, call.vhost(), queue)? {
         Ok(()) => Ok(Output::Nothing),
         Err(why) => Err(Failed::told(exit::UNAVAILABLE, why)),
     }
@@ -241,12 +252,27 @@ fn shrink(call: &Call) -> Result<Output, Failed> {
     change_all(call, Change::Delete, node, &queues)
 }
 
+/// Asks for the change of all of them at once.
+fn ask_all(client: &Client, change: Change, node: &str, queues: &[Value]) -> Vec<Result<Answer, Unreachable>> {
+    let ask_one = |queue: &Value| ask(client, change, text(&queue["vhost"]), text(&queue["name"]), node);
+    thread::scope(|scope| {
+        let asked = queues.iter().map(|queue| scope.spawn(move || ask_one(queue)));
+        let asked: Vec<_> = asked.collect();
+        let answers = asked.into_iter().map(thread::ScopedJoinHandle::join);
+        let answers = answers.map(|answer| answer.unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        answers.collect()
+    })
+}
+
 fn change_all(call: &Call, change: Change, node: &str, queues: &[Value]) -> Result<Output, Failed> {
     let mut items = Vec::new();
-    for queue in queues {
+    let answers = queues
+        .chunks(AT_ONCE)
+        .flat_map(|queues| ask_all(&call.client, change, node, queues));
+    for (queue, answer) in queues.iter().zip(answers) {
         let (vhost, name) = (text(&queue["vhost"]), text(&queue["name"]));
         let before = members(queue).count();
-        let (size, result) = match asked(call, change, vhost, name, node)? {
+        let (size, result) = match understood(call.answered(answer)?, vhost, name)? {
             Ok(()) if call.options.errors_only => continue,
             Ok(()) => match change {
                 Change::Delete => (json!(before - 1), "ok".to_owned()),

@@ -125,8 +125,7 @@ fn change_password(call: &Call) -> Result<Output, Failed> {
 
 fn authenticate(call: &Call) -> Result<Output, Failed> {
     let user = call.argument(0);
-    let answer = call.client.log_in(user, &secret(call)?);
-    let answer = answer.map_err(|error| Failed::unreachable(call.node(), &error))?;
+    let answer = call.answered(call.client.log_in(user, &secret(call)?))?;
     // Whoever may not use the API is told so only after the password was right.
     if answer.status < 300 || answer.json()["reason"] == "Not management user" {
         return Ok(Output::message("Success"));

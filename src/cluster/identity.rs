@@ -14,7 +14,8 @@ use crate::types::NodeId;
 
 /// Format of the file that this version reads and writes.
 const FORMAT: u32 = 1;
-const FILE: &str = "node.json";
+/// Its name in the data directory.
+pub const FILE: &str = "node.json";
 /// The largest file that is one of ours.
 const MOST_BYTES: u64 = 64 * 1024;
 
@@ -95,6 +96,20 @@ impl Identity {
         };
         identity.write()?;
         Ok(identity)
+    }
+
+    /// Whose data directory it is; nobody's without the file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or understood.
+    pub fn owner(directory: &Path) -> Result<Option<NodeId>, IdentityError> {
+        let path = directory.join(FILE);
+        let found = disk::read(&path, MOST_BYTES).map_err(|error| IdentityError::Io {
+            path: path.clone(),
+            error,
+        })?;
+        let known = found.map(|contents| read(&path, &contents)).transpose()?;
+        Ok(known.map(|(id, _, _)| id))
     }
 
     pub fn id(&self) -> NodeId {

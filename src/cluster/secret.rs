@@ -16,7 +16,7 @@ use super::disk;
 use crate::config::Cluster;
 
 /// Name of the file in the data directory: RabbitMQ's, so that one that was mounted there counts.
-const FILE: &str = ".erlang.cookie";
+pub const FILE: &str = ".erlang.cookie";
 const PUBLIC: &str = "the file with the cluster's secret can be read by everyone";
 /// The largest secret, in bytes.
 const MOST_BYTES: u64 = 4096;

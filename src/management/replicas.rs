@@ -1,5 +1,6 @@
 //! Members of replicated queues: what they are, added and removed by operators, leaders moved.
 
+use futures_util::StreamExt;
 use regex::Regex;
 use serde_json::{Value, json};
 
@@ -59,6 +60,8 @@ pub static ROUTES: &[Route] = &[
     ),
 ];
 
+/// Queues whose members are changed side by side.
+const AT_ONCE: usize = 16;
 /// RabbitMQ's number for what its queues know; this is the highest that 4.0 has.
 const MACHINE_VERSION: u32 = 5;
 
@@ -241,13 +244,15 @@ async fn shrink(call: Call) -> Answered {
     Ok(Answer::Accepted)
 }
 
-/// One after the other; one that cannot be changed keeps no other from it.
+/// Side by side; one that cannot be changed keeps no other from it.
 async fn change_all(call: &Call, queues: Vec<QueueId>, change: MemberChange) {
-    for queue in queues {
+    let changes = futures_util::stream::iter(queues);
+    let each = |queue: QueueId| async move {
         if let Err(error) = call.broker.change_member(queue, change).await {
             tracing::warn!(queue = queue.0, ?change, %error, "the members of a queue are not changed");
         }
-    }
+    };
+    changes.for_each_concurrent(AT_ONCE, each).await;
 }
 
 async fn rebalance(call: Call) -> Answered {

@@ -34,6 +34,9 @@ use crate::broker::Broker;
 use crate::broker::gather::Gathered;
 use crate::tasks;
 
+/// RabbitMQ's words to whoever needs a broker that is stopped.
+const STOPPED: &str =
+    "this command requires the 'rabbit' app to be running on the target node. Start it with 'rabbitmqctl start_app'.";
 /// Time a connection may take to send a request's head, also the first.
 const IDLE: Duration = Duration::from_secs(60);
 /// Bytes of the largest order.
@@ -158,7 +161,7 @@ async fn dispatch_local(State(local): State<Local>, from: Extension<Origin>, req
         let running = local.running.borrow().clone();
         return match running {
             Some(running) => dispatch(State(running), from, request).await,
-            None => answered(StatusCode::SERVICE_UNAVAILABLE, "the broker of this node does not run"),
+            None => answered(StatusCode::SERVICE_UNAVAILABLE, STOPPED),
         };
     };
     if order == "name" {

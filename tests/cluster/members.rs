@@ -187,6 +187,44 @@ async fn leaders_are_balanced_as_a_policy_says() {
 }
 
 #[tokio::test]
+async fn a_queue_that_is_to_be_balanced_begins_where_the_fewest_lead_now() {
+    let cluster = Cluster::of(2).await;
+    let client = cluster.client(1).await;
+    for name in ["a", "b"] {
+        client.queue(name, quorum(2)).await;
+    }
+    cluster.transfer("a", 2).await;
+    cluster.transfer("b", 2).await;
+    // The node that is asked knows it too, though it leads none of them.
+    cluster.leader(1, "a", &[2]).await;
+    cluster.leader(1, "b", &[2]).await;
+    client
+        .queue(
+            "c",
+            table([
+                ("x-queue-type", text("quorum")),
+                ("x-queue-leader-locator", text("balanced")),
+            ]),
+        )
+        .await;
+    assert_eq!(cluster.leader(1, "c", &cluster.all()).await, 1);
+}
+
+#[tokio::test]
+async fn leaders_are_spread_over_members_that_have_just_come() {
+    let cluster = Cluster::of(3).await;
+    let client = cluster.client(1).await;
+    for number in 0..9 {
+        client.queue(&format!("q{number}"), quorum(1)).await;
+    }
+    cluster.ctl(1, &["grow", "rabbit@n2", "all"], 0);
+    cluster.ctl(1, &["grow", "rabbit@n3", "all"], 0);
+    let said = cluster.ctl(1, &["rebalance", "quorum", "-q", "--formatter", "csv"], 0);
+    let rows = "\"rabbit@n1\",\"3\"\n\"rabbit@n2\",\"3\"\n\"rabbit@n3\",\"3\"\n";
+    assert_eq!(said, format!("\"Node name\",\"Number of quorum queues\"\n{rows}"));
+}
+
+#[tokio::test]
 async fn a_queue_lives_on_the_node_that_is_named() {
     let mut cluster = Cluster::of(3).await;
     for (name, kind) in [("plain", "classic"), ("orders", "quorum")] {

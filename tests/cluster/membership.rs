@@ -30,8 +30,20 @@ async fn a_broker_that_is_stopped_and_started_is_the_member_that_it_was() {
     let said = cluster.ctl(2, &["stop_app"], 0);
     assert_eq!(said, "Stopping rabbit application on node rabbit@n2 ...\n");
     cluster.ready(&[1, 3]).await;
-    let said = cluster.ctl(2, &["ping"], 69);
-    assert!(said.contains("the broker of this node does not run"), "{said}");
+    // The process runs.
+    cluster.ctl(2, &["ping"], 0);
+    cluster.ctl(2, &["check_running"], 69);
+    let wish = "Error: this command requires the 'rabbit' app to be running on the target node. Start it with \
+                'rabbitmqctl start_app'.\nArguments given:\n\t";
+    for command in [
+        &["list_queues"][..],
+        &["delete_queue", "orders"],
+        &["shrink", "rabbit@n3"],
+        &["add_user", "x", "y"],
+    ] {
+        let said = cluster.ctl(2, command, 64);
+        assert!(said.contains(wish), "{command:?}: {said}");
+    }
     cluster.ctl(2, &["start_app"], 0);
     cluster.all_ready().await;
     cluster.ctl(1, &["await_online_nodes", "3"], 0);
@@ -169,6 +181,68 @@ async fn a_member_that_is_to_join_its_own_cluster_stays_what_it_is() {
     cluster.all_ready().await;
     has_members(&cluster, 1, &["rabbit@n1", "rabbit@n2", "rabbit@n3"]).await;
     assert_eq!(cluster.client(3).await.take("orders").await, ["m1"]);
+}
+
+/// A node of a cluster of its own that keeps a message, its broker stopped.
+async fn stopped_alone(name: &str) -> Cluster {
+    let mut alone = Cluster::stopped(loopback(1));
+    alone.rename(1, name);
+    alone.start(1);
+    until("the node serves", || alone.serves(1)).await;
+    let client = alone.client(1).await;
+    client.plain_queue("mine").await;
+    client.publish("", "mine", "kept", persistent()).await;
+    alone.ctl(1, &["stop_app"], 0);
+    alone
+}
+
+/// The broker runs again and has what it had.
+async fn kept_its_data(alone: &Cluster, node: usize) {
+    alone.ctl(node, &["start_app"], 0);
+    until("the node serves", || alone.serves(node)).await;
+    assert_eq!(alone.client(node).await.take("mine").await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_cluster_without_a_majority_takes_nobody_who_keeps_his_data() {
+    let mut cluster = Cluster::of(2).await;
+    let alone = stopped_alone("rabbit@alone").await;
+    cluster.kill9(2);
+    let target = cluster.address(1);
+    let said = alone.ctl(1, &["join_cluster", &target], 70);
+    assert!(said.contains("majority"), "{said}");
+    kept_its_data(&alone, 1).await;
+    cluster.start(2);
+    cluster.all_ready().await;
+    alone.ctl(1, &["stop_app"], 0);
+    alone.ctl(1, &["join_cluster", &target], 0);
+    alone.ctl(1, &["start_app"], 0);
+    has_members(&cluster, 2, &["rabbit@alone", "rabbit@n1", "rabbit@n2"]).await;
+    until("the node serves", || alone.serves(1)).await;
+    assert!(alone.queue(1, "mine").is_none(), "it is of the cluster that it joined");
+}
+
+#[tokio::test]
+async fn who_has_the_name_of_a_member_that_runs_keeps_his_data() {
+    let cluster = Cluster::of(2).await;
+    let alone = stopped_alone("rabbit@n2").await;
+    let said = alone.ctl(1, &["join_cluster", &cluster.address(1)], 70);
+    assert!(said.contains("another node is called rabbit@n2"), "{said}");
+    kept_its_data(&alone, 1).await;
+    has_members(&cluster, 1, &["rabbit@n1", "rabbit@n2"]).await;
+}
+
+#[tokio::test]
+async fn a_member_keeps_its_data_when_the_node_that_it_is_to_join_does_not_answer() {
+    let mut cluster = Cluster::of(3).await;
+    let client = cluster.client(2).await;
+    client.plain_queue("mine").await;
+    client.publish("", "mine", "kept", persistent()).await;
+    cluster.ctl(2, &["stop_app"], 0);
+    cluster.pause(1);
+    cluster.ctl(2, &["join_cluster", &cluster.address(1)], 70);
+    cluster.resume(1);
+    kept_its_data(&cluster, 2).await;
 }
 
 #[tokio::test]

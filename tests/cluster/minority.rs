@@ -1,6 +1,6 @@
 //! Without a majority nothing is promised; with one, a node more or less makes no difference.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lapin::options::BasicPublishOptions;
 use tokio::time::timeout;
@@ -38,6 +38,34 @@ async fn a_minority_refuses_to_declare_and_confirms_nothing_until_it_is_a_majori
     assert!(confirm.expect("a confirm").is_ack());
     let consumer = cluster.client(others[0]).await;
     assert_eq!(consumer.wait_for("orders", 1).await, ["kept"]);
+}
+
+#[tokio::test]
+async fn a_minority_says_soon_that_members_are_not_changed() {
+    let mut cluster = Cluster::of(3).await;
+    let quorum = table([("x-queue-type", text("quorum"))]);
+    let client = cluster.client(1).await;
+    for number in 0..20 {
+        client.queue(&format!("q{number:02}"), quorum.clone()).await;
+    }
+    cluster.kill9(2);
+    cluster.kill9(3);
+    cluster.ready(&[1]).await;
+    let begun = Instant::now();
+    let said = cluster.ctl(1, &["delete_member", "q00", "rabbit@n3"], 69);
+    assert!(said.contains("timeout"), "{said}");
+    assert!(begun.elapsed() < ANSWER, "one queue: {:?}", begun.elapsed());
+    let begun = Instant::now();
+    let said = cluster.ctl(1, &["shrink", "rabbit@n3", "-q"], 0);
+    assert!(begun.elapsed() < 2 * ANSWER, "all queues: {:?}", begun.elapsed());
+    let why = "error: the operation timed out and may not have been completed";
+    let rows: Vec<_> = (0..20).map(|number| format!("/\tq{number:02}\t?\t{why}\n")).collect();
+    assert_eq!(said, format!("vhost\tname\tsize\tresult\n{}", rows.concat()));
+    let begun = Instant::now();
+    cluster
+        .http(1)
+        .call("DELETE", "/api/queues/quorum/replicas/on/rabbit@n3/shrink", "");
+    assert!(begun.elapsed() < 2 * ANSWER, "at the API: {:?}", begun.elapsed());
 }
 
 #[tokio::test]
