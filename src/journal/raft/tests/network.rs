@@ -13,10 +13,10 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use crate::journal::raft::GroupId;
 use crate::journal::raft::network::{Network, Transport, TransportError};
 use crate::journal::raft::types::{AppendRequest, AppendResponse, Entry, log_id};
 use crate::journal::raft::wire::{Request, Response};
-use crate::journal::raft::GroupId;
 use crate::types::NodeId;
 
 /// A request on the wire: when in ms, which entries, and how far the log is committed.
