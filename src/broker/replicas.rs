@@ -243,10 +243,12 @@ impl Broker {
                 .members_of(&queue)
                 .into_iter()
                 .find(|node| *node != self.nodes.us() && self.nodes.is_alive(*node));
-            let Some(other) = other else { continue };
             queue.close_up(self);
             let turn = self.replicas.opening.clone();
             leaving.push(tasks::spawn("handing over", async move {
+                // Its clients are gone: nobody would say it again.
+                group.landed().await;
+                let Some(other) = other else { return };
                 let _turn = turn.acquire_owned().await;
                 if let Err(error) = group.transfer_leader(other).await {
                     tracing::warn!(queue = id.0, %error, "leadership was not handed over");

@@ -34,6 +34,22 @@ async fn everything_is_there_after_an_orderly_stop() {
 }
 
 #[tokio::test]
+async fn what_was_acknowledged_just_before_a_stop_is_gone() {
+    let mut broker = Broker::start();
+    let client = broker.client().await;
+    let quorum = table([("x-queue-type", text("quorum"))]);
+    client.queue("orders", quorum).await;
+    client.send_all("orders", ["m1", "m2"]).await;
+    let held = client.got("orders").await;
+    ack(&held).await;
+    client.connection.close(200, "bye".into()).await.expect("closed");
+    let status = broker.stop();
+    assert!(status.success(), "{status}");
+    broker.restart();
+    assert_eq!(broker.client().await.take("orders").await, ["m2"]);
+}
+
+#[tokio::test]
 async fn clients_are_told_that_the_broker_stops() {
     let mut broker = Broker::start();
     let mut raw = Raw::open(&broker.amqp, "/", 0);

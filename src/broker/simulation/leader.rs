@@ -23,6 +23,8 @@ use crate::types::{self, NodeId, Timestamp};
 const GATHER: Duration = Duration::from_millis(500);
 /// How long a leader that hears no majority waits before it asks again.
 const LEASE_AGAIN: Duration = Duration::from_millis(50);
+/// How long settled messages wait for other records to go with.
+const LINGER: Duration = Duration::from_millis(5);
 /// Nothing in the queue depends on the time.
 const NOW: Timestamp = Timestamp(1000);
 
@@ -41,6 +43,8 @@ pub struct Leading {
     incarnation: u64,
     submitted: u64,
     landed: u64,
+    /// Records wait for others to go with, and will not for long.
+    lingers: bool,
     settling: VecDeque<(u64, NodeId, u64)>,
     again: Vec<(u64, Waiting)>,
     /// Messages that are gone with these records.
@@ -154,6 +158,7 @@ impl Leading {
             incarnation,
             submitted: 0,
             landed: 0,
+            lingers: false,
             settling: VecDeque::new(),
             again: Vec::new(),
             gone: Vec::new(),
@@ -191,9 +196,23 @@ impl Leading {
         (self.queue.ready(), self.queue.unacked())
     }
 
+    /// Gives what the machine recorded to the group.
+    fn flush(&mut self, sim: &Sim, us: NodeId) {
+        let (mark, incarnation) = (self.records.mark(), self.incarnation);
+        let Some(batch) = self.records.take() else { return };
+        self.submitted += 1;
+        let flight = self.submitted;
+        let sim = sim.clone();
+        self.group.submit_in(self.term, batch, move |result| {
+            sim.input(us, move |sim, world| {
+                world.landed(sim, us, (incarnation, flight, mark), result);
+            });
+        });
+    }
+
     /// What was recorded by now is committed up to this batch: who hears of settled ones.
     fn take_settled(&mut self) -> BTreeMap<NodeId, u64> {
-        let up_to = match self.landed == self.submitted {
+        let up_to = match self.landed == self.submitted && self.records.is_empty() {
             true => u64::MAX,
             false => self.landed,
         };
@@ -362,21 +381,25 @@ impl World {
         for (key, id, count) in given {
             self.checker.given(key, id, count);
         }
-        let Some(leading) = self.leading(us) else {
-            return Some(result);
-        };
-        let (mark, incarnation) = (leading.records.mark(), leading.incarnation);
-        if let Some(batch) = leading.records.take() {
-            leading.submitted += 1;
-            let flight = leading.submitted;
-            let sim = sim.clone();
-            leading.group.submit_in(term, batch, move |result| {
-                sim.input(us, move |sim, world| {
-                    world.landed(sim, us, (incarnation, flight, mark), result);
-                });
+        self.submit(sim, us);
+        Some(result)
+    }
+
+    /// Gives what the machine recorded to the group, at once if anybody waits for it.
+    fn submit(&mut self, sim: &Sim, us: NodeId) {
+        let Some(leading) = self.leading(us) else { return };
+        if !leading.records.may_wait() {
+            return leading.flush(sim, us);
+        }
+        if !leading.records.is_empty() && !std::mem::replace(&mut leading.lingers, true) {
+            let incarnation = leading.incarnation;
+            sim.later(us, LINGER, move |sim, world| {
+                if let Some(leading) = world.leading(us).filter(|leading| leading.incarnation == incarnation) {
+                    leading.lingers = false;
+                    leading.flush(sim, us);
+                }
             });
         }
-        Some(result)
     }
 
     fn fetched(&mut self, sim: &Sim, us: NodeId, term: u64, wanted: &[u64]) {

@@ -189,6 +189,11 @@ impl<M: Machine> Group<M> {
         self.0.proposer.submit(Some(term), record, done);
     }
 
+    /// Waits until all that was submitted is applied here or given up, while a majority is heard.
+    pub async fn landed(&self) {
+        self.0.proposer.landed().await;
+    }
+
     /// The machine as of the last entry applied here. Entries wait while it is held.
     pub fn machine(&self) -> RwLockReadGuard<'_, M> {
         self.0.machine.read()

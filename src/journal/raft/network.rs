@@ -1,9 +1,11 @@
 //! openraft's messages to the other members, over whatever carries bytes between nodes.
 //!
 //! Appends are pipelined: up to [`PIPELINE`] are on their way, answers are taken in the order of
-//! the requests. What tells a member only how far the log is committed waits for the next append, for
-//! [`HOLD`] at most: by itself it would cost each entry a second round, which nobody waits for. Which is why a transport must hand over requests in the order in which they were
+//! the requests. Which is why a transport must hand over requests in the order in which they were
 //! made; a request that is lost or overtaken costs a retry, never correctness.
+//!
+//! What tells a member only how far the log is committed waits for the next append, for [`HOLD`] at
+//! most: by itself it would cost each entry a second round, which nobody waits for.
 
 use std::collections::VecDeque;
 use std::fmt;

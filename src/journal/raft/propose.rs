@@ -305,6 +305,25 @@ impl<M: Machine> Proposer<M> {
         }
     }
 
+    /// Waits until nothing waits or is on its way any more, while a majority is heard.
+    pub async fn landed(&self) {
+        let deadline = tokio::time::Instant::now() + QUORUM_DEADLINE;
+        while self.has_heard_majority() == Some(true) {
+            let landed = self.landed.notified();
+            tokio::pin!(landed);
+            landed.as_mut().enable();
+            {
+                let queue = self.queue.lock();
+                if queue.in_flight == 0 && queue.waiting.is_empty() {
+                    return;
+                }
+            }
+            if tokio::time::timeout_at(deadline, landed).await.is_err() {
+                return;
+            }
+        }
+    }
+
     /// The group stops: nothing waits any more.
     pub fn stop(&self) {
         self.room.close();

@@ -71,6 +71,29 @@ fn a_batch_comes_back_as_it_was_written() {
 }
 
 #[test]
+fn only_messages_that_are_gone_may_wait() {
+    let waited_for: [fn(&mut Records); 5] = [
+        |batch| batch.append(5, &[0; META_LEN], None, &message(b"")),
+        |batch| batch.returned(1, 1),
+        |batch| batch.discarded(1, 1, DeathReason::Rejected),
+        |batch| batch.delivered_up_to(1),
+        |batch| batch.forget(ProducerId(1)),
+    ];
+    let mut batch = Records::default();
+    for record in waited_for {
+        assert!(batch.may_wait() && batch.is_empty());
+        record(&mut batch);
+        assert!(!batch.may_wait() && !batch.is_empty());
+        batch.gone(2);
+        assert!(!batch.may_wait() && !batch.is_empty());
+        assert!(batch.take().is_some());
+        batch.gone(3);
+        assert!(batch.may_wait() && !batch.is_empty());
+        assert!(batch.take().is_some());
+    }
+}
+
+#[test]
 fn the_next_batch_knows_nothing_of_the_last() {
     let mut batch = Records::default();
     for _ in 0..2 {

@@ -134,6 +134,7 @@ impl World {
         let seq = *seq;
         assert_eq!(one.place, Stand::Waiting, "{number} is delivered twice");
         assert!(!self.lost.contains(&seq));
+        assert!(!self.is_discarded(seq), "{number} was discarded");
         assert_eq!(redelivered, one.redelivered, "the flag of {number}");
         self.check_order(seq);
         self.first.retain(|other| *other != seq);
@@ -161,6 +162,7 @@ impl World {
                 && one.expires > self.now.0
                 && !self.lost.contains(seq)
                 && !self.queue.dying.contains_key(seq)
+                && !self.is_discarded(*seq)
         };
         let lane = self.living[&seq].lane;
         let first = |seq: &&u64| self.living.contains_key(seq) && live(seq);
@@ -174,6 +176,12 @@ impl World {
         }
         let before = |other: &&u64| **other < seq && self.living[other].lane == lane && live(other);
         assert_eq!(self.living.keys().find(before), None, "{seq} overtakes");
+    }
+
+    /// Whether it was discarded, maybe in this command.
+    fn is_discarded(&self, seq: u64) -> bool {
+        let stored = self.watch.journal.durable.get(&seq);
+        stored.is_some_and(|stored| stored.discarded.is_some())
     }
 
     fn saw_death(&mut self, slot: Slot, number: u64, reason: DeathReason) {

@@ -557,6 +557,32 @@ fn strategy(keeps: bool) -> DeadLetterStrategy {
     }
 }
 
+#[test]
+fn what_is_discarded_when_it_comes_back_lets_others_go_first() {
+    let settings = QueueSettings {
+        dead_letter_exchange: Some("dlx".into()),
+        delivery_limit: Some(0),
+        overflow: Overflow::RejectPublish,
+        dead_letter_strategy: DeadLetterStrategy::AtLeastOnce,
+        ..QueueSettings::default()
+    };
+    let mut world = World::new(QueueType::Quorum, true, settings);
+    world.run(Command::Publish(vec![(0, None, false, 0); 2]));
+    world.run(Command::Sync(0));
+    world.run(Command::Consume {
+        who: 0,
+        prefetch: Some(1),
+        no_ack: false,
+        priority: 0,
+    });
+    world.run(Command::Settle {
+        from: 0,
+        count: 1,
+        outcome: 1,
+    });
+    world.drain();
+}
+
 proptest! {
     #[test]
     fn whatever_happens_every_message_is_accounted_for(

@@ -6,6 +6,7 @@ mod failing;
 mod ledger;
 mod links;
 mod log;
+mod network;
 pub mod pretending;
 mod queues;
 mod replicating;
