@@ -317,7 +317,9 @@ impl Broker {
         // One that catches up reads in its log of votes that are no more.
         let reports = answers.iter().filter_map(|(_, known)| known.as_ref()?.as_ref());
         let leaders = reports.filter(|report| report.role == LEADER);
-        let leader_says = leaders.max_by_key(|report| report.term).map(|report| report.voters.clone());
+        let leader_says = leaders
+            .max_by_key(|report| report.term)
+            .map(|report| report.voters.clone());
         let states = answers.into_iter().map(|(node, known)| {
             let state = match known {
                 Some(Some(report)) => {
