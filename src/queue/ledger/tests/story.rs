@@ -1,6 +1,6 @@
 use super::*;
 use crate::queue::DeathReason;
-use crate::queue::ledger::{Memory, Stored};
+use crate::queue::ledger::{Emptying, Figures, LOOKS, Memory, Stored, WORTH};
 
 fn gone(seqs: impl IntoIterator<Item = u64>) -> Bytes {
     let mut batch = Records::default();
@@ -179,8 +179,8 @@ fn no_snapshot_copies_what_a_drain_takes_before_long() {
     assert!(emptying.may_wait(figures(40 * WORTH)));
     assert!(emptying.may_wait(figures(30 * WORTH)));
     assert!(!emptying.may_wait(figures(29 * WORTH)), "it hardly moves");
-    assert!(!emptying.may_wait(figures(35 * WORTH)), "it grows");
-    let falling = (0..20).map(|look| emptying.may_wait(figures(35 * WORTH * 9u64.pow(look) / 10u64.pow(look))));
-    let waited = falling.skip(1).take_while(|may_wait| *may_wait).count();
+    assert!(!emptying.may_wait(figures(37 * WORTH)), "it grows");
+    let falling = std::iter::successors(Some(34 * WORTH), |live| Some(live * 9 / 10));
+    let waited = falling.take_while(|live| emptying.may_wait(figures(*live))).count();
     assert_eq!(waited as u32, LOOKS, "the disk is given back all the same");
 }
