@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 use rustc_hash::{FxHashMap, FxHashSet};
+use tokio::sync::oneshot;
 
 use super::Broker;
 use super::catalogue::settings_of;
@@ -64,6 +65,9 @@ pub struct Leading {
     lingers: Option<Instant>,
     /// A task sees to it that they do not for long.
     is_watched: bool,
+    /// Who has purged the queue, with the records that must be committed before it hears how many
+    /// messages that were.
+    purged: Vec<(u64, Purger, u64)>,
     /// Settled batches of desks, with the records that must be committed before they are answered.
     settling: VecDeque<(u64, NodeId, u64)>,
     /// Publishes that came again while the first time was on its way: answered when this message
@@ -215,13 +219,18 @@ impl Leading {
         self.settling.retain(|(_, of, _)| *of != node);
     }
 
-    /// What was recorded by now is committed up to this batch: who hears of settled ones.
-    fn settled(&mut self) -> Vec<(NodeId, u64)> {
+    /// Up to which batch all that was recorded is committed.
+    fn committed(&self) -> u64 {
         // With nothing recorded there is nothing to wait for.
-        let up_to = match self.landed == self.submitted && self.records.is_empty() {
+        match self.landed == self.submitted && self.records.is_empty() {
             true => u64::MAX,
             false => self.landed,
-        };
+        }
+    }
+
+    /// Who hears of settled batches.
+    fn settled(&mut self) -> Vec<(NodeId, u64)> {
+        let up_to = self.committed();
         let mut settled: Vec<(NodeId, u64)> = Vec::new();
         while let Some(&(flight, node, batch)) = self.settling.front()
             && flight <= up_to
@@ -234,6 +243,14 @@ impl Leading {
         }
         settled
     }
+}
+
+/// Who is to hear that a queue is purged.
+pub(super) enum Purger {
+    /// A client of this node.
+    Client(oneshot::Sender<u64>),
+    /// Another node, which asked with this number.
+    Node { node: NodeId, call: u64 },
 }
 
 /// Records on their way.
@@ -296,6 +313,7 @@ impl QueueHandle {
             landed: 0,
             lingers: None,
             is_watched: false,
+            purged: Vec::new(),
             settling: VecDeque::new(),
             again: Vec::new(),
             active: None,
@@ -619,6 +637,42 @@ impl QueueHandle {
         deferred
     }
 
+    /// Drops all ready messages of the machine, which is here. Who asked hears how many they were when
+    /// they cannot come back.
+    pub(super) fn purge_here(self: &Arc<Self>, broker: &Arc<Broker>, state: &mut State, purger: Purger) -> Deferred {
+        let (count, deferred) = self.run(broker, state, |machine, _, sink| machine.purge(sink));
+        if let Seat::Leading(leading) = &mut state.seat {
+            leading.flush(self, broker);
+            leading.purged.push((leading.submitted, purger, count));
+            self.tell_purged(broker, state);
+        } else {
+            self.tell_purger(broker, purger, count);
+        }
+        deferred
+    }
+
+    fn tell_purged(&self, broker: &Broker, state: &mut State) {
+        if let Seat::Leading(leading) = &mut state.seat
+            && !leading.purged.is_empty()
+        {
+            let up_to = leading.committed();
+            let committed = leading.purged.partition_point(|(flight, ..)| *flight <= up_to);
+            for (_, purger, count) in leading.purged.drain(..committed) {
+                self.tell_purger(broker, purger, count);
+            }
+        }
+    }
+
+    fn tell_purger(&self, broker: &Broker, purger: Purger, count: u64) {
+        match purger {
+            // Who does not wait any more does not hear it.
+            Purger::Client(answer) => drop(answer.send(count)),
+            Purger::Node { node, call } => broker
+                .peers
+                .tell(node, |buffer| wire::done(buffer, self.spec.id, call, count)),
+        }
+    }
+
     pub(super) fn tell_settled(&self, broker: &Broker, state: &mut State) {
         let Seat::Leading(leading) = &mut state.seat else {
             return;
@@ -675,6 +729,7 @@ impl QueueHandle {
                 machine.discards_committed(now, flight.discards, sink);
             });
             self.tell_settled(broker, &mut state);
+            self.tell_purged(broker, &mut state);
             self.tell_again(broker, &mut state);
             deferred
         };

@@ -3,13 +3,15 @@
 
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use super::away::{Ask, DEADLINE, consume_ok};
 use super::consumer::{Consumer, Taker};
 use super::declare::DeclareError;
 use super::desk::Answer;
-use super::leading::consume;
+use super::leading::{Purger, consume};
 use super::outbox::Control;
 use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
@@ -152,7 +154,7 @@ impl Broker {
         if queue.is_quarantined() {
             return Ok(Get::Empty);
         }
-        let deadline = tokio::time::Instant::now() + DEADLINE;
+        let deadline = Instant::now() + DEADLINE;
         loop {
             let changed = queue.changed.notified();
             tokio::pin!(changed);
@@ -234,17 +236,23 @@ impl Broker {
         self.settle(queue, slots, Outcome::Requeue);
     }
 
-    /// Drops all ready messages and says how many there were.
+    /// Drops all ready messages and says how many there were, when they cannot come back.
     ///
     /// # Errors
-    /// When the queue's node, or its leader, cannot be reached.
+    /// When the queue's node, or its leader, cannot be reached, or the leader reaches no majority.
     pub async fn purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Result<u64, Reply> {
         if queue.is_quarantined() {
             return Ok(0);
         }
+        let deadline = Instant::now() + DEADLINE;
         loop {
-            if let Some(count) = queue.with(self, |machine, _, sink| machine.purge(sink)) {
-                return Ok(count);
+            if let Some(purged) = self.begin_purge(queue) {
+                match tokio::time::timeout_at(deadline, purged).await {
+                    Ok(Ok(count)) => return Ok(count),
+                    // Another leads.
+                    Ok(Err(_)) => continue,
+                    Err(_) => return Err(queue.is_away()),
+                }
             }
             match queue.ask(self, Ask::Purge).await? {
                 Some(Answer::Done(count)) => return Ok(count),
@@ -253,6 +261,20 @@ impl Broker {
                 None => {}
             }
         }
+    }
+
+    /// Drops all ready messages where the machine is here.
+    fn begin_purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Option<oneshot::Receiver<u64>> {
+        let (answer, purged) = oneshot::channel();
+        let deferred = {
+            let mut state = queue.state.lock();
+            state.machine()?;
+            queue.purge_here(self, &mut state, Purger::Client(answer))
+        };
+        if !deferred.is_empty() {
+            self.carry_out(queue, deferred);
+        }
+        Some(purged)
     }
 
     /// How many messages are ready and unacknowledged, and how many consumers there are. A

@@ -11,6 +11,7 @@ use super::Broker;
 use super::consumer::{ConsumerKey, Taker};
 use super::desk::{Answer, Arrived};
 use super::guests::{Guest, GuestNode};
+use super::leading::Purger;
 use super::peers::wire::SettleBatch;
 use super::peers::{PeerInput, wire};
 use super::reply_to::Token;
@@ -404,13 +405,7 @@ impl QueueHandle {
                 self.serve_calls(broker);
                 Deferred::default()
             }
-            What::Purge { call } => {
-                let (count, deferred) = self.run(broker, &mut state, |machine, _, sink| machine.purge(sink));
-                broker
-                    .peers
-                    .tell(node, |buffer| wire::done(buffer, self.spec.id, call, count));
-                deferred
-            }
+            What::Purge { call } => self.purge_here(broker, &mut state, Purger::Node { node, call }),
             What::Count { call } => {
                 let counts = state.machine().map(|machine| machine.counts()).unwrap_or_default();
                 broker.peers.tell(node, |buffer| {

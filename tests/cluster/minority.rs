@@ -41,6 +41,38 @@ async fn a_minority_refuses_to_declare_and_confirms_nothing_until_it_is_a_majori
 }
 
 #[tokio::test]
+async fn a_minority_does_not_say_that_a_queue_is_purged() {
+    let mut cluster = Cluster::of(3).await;
+    let quorum = table([("x-queue-type", text("quorum"))]);
+    cluster.client(1).await.queue("orders", quorum).await;
+    let leader = cluster.leader(1, "orders", &cluster.all()).await;
+    let others = cluster.others(leader);
+    for node in [leader, others[0]] {
+        let client = cluster.client(node).await;
+        assert!(client.publish("", "orders", "m", persistent()).await.is_ack());
+        let purged = client.queue_purge("orders".into(), Default::default()).await;
+        assert_eq!(purged.expect("purged"), 1, "node {node}, leader {leader}");
+    }
+    let client = cluster.client(leader).await;
+    assert!(client.publish("", "orders", "m", persistent()).await.is_ack());
+    for &other in &others {
+        cluster.kill9(other);
+    }
+    let purged = client.queue_purge("orders".into(), Default::default());
+    let purged = timeout(ANSWER, purged).await.expect("an answer in time");
+    let refused = purged.expect_err("a purge that may not stay").to_string();
+    assert!(refused.contains("NOT_FOUND"), "{refused}");
+    cluster.start(others[0]);
+    cluster.ready(&[leader, others[0]]).await;
+    let client = cluster.client(others[0]).await;
+    let purged = timeout(
+        CLUSTER_PATIENCE,
+        client.queue_purge("orders".into(), Default::default()),
+    );
+    assert!(purged.await.expect("an answer in time").expect("purged") <= 1);
+}
+
+#[tokio::test]
 async fn a_minority_says_soon_that_members_are_not_changed() {
     let mut cluster = Cluster::of(3).await;
     let quorum = table([("x-queue-type", text("quorum"))]);
