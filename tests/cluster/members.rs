@@ -243,7 +243,12 @@ async fn a_queue_lives_on_the_node_that_is_named() {
         }
     }
     cluster.kill9(3);
-    cluster.ready(&[1, 2]).await;
+    until("node 1 sees that node 3 is down", || {
+        let nodes = cluster.http(1).get("/api/nodes?columns=name,running").json();
+        let mut nodes = nodes.as_array().into_iter().flatten();
+        nodes.any(|node| *node == json!({"name": "rabbit@n3", "running": false}))
+    })
+    .await;
     let body = r#"{"durable":true,"node":"rabbit@n3"}"#;
     let put = cluster.http(1).put("/api/queues/%2f/late", body);
     put.expect_status(400);
