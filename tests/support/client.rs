@@ -11,7 +11,7 @@ use lapin::options::{
     ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Confirmation, Connection, Consumer, ErrorKind, ExchangeKind};
+use lapin::{BasicProperties, Channel, ChannelState, Confirmation, Connection, Consumer, ErrorKind, ExchangeKind};
 use tokio::time::timeout;
 
 use super::{PATIENCE, table};
@@ -344,6 +344,14 @@ pub async fn closed(channel: &Channel) -> String {
         passive: true,
         ..ExchangeDeclareOptions::default()
     };
-    let asked = channel.exchange_declare("amq.direct".into(), ExchangeKind::Direct, passive, table([]));
-    refused(asked.await)
+    loop {
+        let asked = channel.exchange_declare("amq.direct".into(), ExchangeKind::Direct, passive, table([]));
+        match asked.await {
+            // The refusal has come; what it says is to be had when lapin has answered it.
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidChannelState(ChannelState::Closing, _)) => {
+                tokio::task::yield_now().await;
+            }
+            asked => return refused(asked),
+        }
+    }
 }
