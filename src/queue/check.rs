@@ -1,5 +1,6 @@
 //! The queue's invariants, walked. Called after every step in tests and by debug builds.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use super::Queue;
@@ -39,7 +40,10 @@ impl<C, P> Queue<C, P> {
     fn check_messages(&self) {
         let outstanding = || self.outstanding.iter().map(|held| &held.entry);
         let others = || self.uncommitted.iter().chain(self.discards.iter());
-        let all = || self.ready.iter().chain(outstanding()).chain(others());
+        let all = || {
+            let borrowed = outstanding().chain(others()).map(Cow::Borrowed);
+            self.ready.iter().chain(borrowed)
+        };
         let mut seen = BTreeSet::new();
         for entry in all() {
             assert!(entry.seq < self.next_seq);

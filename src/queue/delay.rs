@@ -7,7 +7,7 @@
 //! later does not overtake what is being read. Holds: `asked` names entries of `waiting` without a
 //! body.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::types::{ByteSize, Message, Millis, Timestamp};
 
@@ -17,7 +17,7 @@ use super::sink::{Loc, META_LEN, Recovered};
 pub struct Delays<P> {
     waiting: BTreeMap<(Timestamp, u64), Delayed>,
     /// Due and given to the caller, who has not said yet that they are routed.
-    leaving: BTreeMap<u64, Loc>,
+    leaving: BTreeSet<u64>,
     /// Bodies on their way from the store, with the due time of their messages.
     asked: BTreeMap<u64, Timestamp>,
     /// Publishes that wait for the journal, and due times of bodies that leave memory then.
@@ -66,7 +66,7 @@ impl<P> Delays<P> {
     pub fn new() -> Self {
         Self {
             waiting: BTreeMap::new(),
-            leaving: BTreeMap::new(),
+            leaving: BTreeSet::new(),
             asked: BTreeMap::new(),
             unsynced: VecDeque::new(),
             next_seq: 1,
@@ -151,10 +151,10 @@ impl<P> Delays<P> {
             if first.get().message.is_none() {
                 return self.ask(sink);
             }
-            let Delayed { message, loc, .. } = first.remove();
+            let Delayed { message, .. } = first.remove();
             if let Some(message) = message {
                 self.memory -= message.memory() as u64;
-                self.leaving.insert(seq, loc);
+                self.leaving.insert(seq);
                 sink.due(seq, message);
             }
         }
@@ -205,7 +205,7 @@ impl<P> Delays<P> {
     /// These messages are routed: their records end.
     pub fn left<S: DelaySink<Publish = P>>(&mut self, seqs: impl IntoIterator<Item = u64>, sink: &mut S) {
         for seq in seqs {
-            if self.leaving.remove(&seq).is_some() {
+            if self.leaving.remove(&seq) {
                 sink.settled(seq);
             }
         }
@@ -227,25 +227,11 @@ impl<P> Delays<P> {
         self.waiting.len() as u64
     }
 
-    /// The stored messages whose body is where `in_segment` says: sequence number and place,
-    /// ordered by sequence number.
-    pub fn living(&self, in_segment: impl Fn(Loc) -> bool) -> Vec<(u64, Loc)> {
-        let waiting = self.waiting.iter().map(|((_, seq), delayed)| (*seq, delayed.loc));
-        let leaving = self.leaving.iter().map(|(seq, loc)| (*seq, *loc));
-        let mut living: Vec<_> = waiting.chain(leaving).filter(|(_, loc)| in_segment(*loc)).collect();
-        living.sort_unstable();
-        living
-    }
-
-    /// Stored bodies moved.
-    pub fn relocate(&mut self, moved: &[(u64, Loc)]) {
-        let moved: BTreeMap<u64, Loc> = moved.iter().copied().collect();
-        for ((_, seq), delayed) in &mut self.waiting {
-            delayed.loc = moved.get(seq).copied().unwrap_or(delayed.loc);
-        }
-        for (seq, loc) in &mut self.leaving {
-            *loc = moved.get(seq).copied().unwrap_or(*loc);
-        }
+    /// Sequence numbers of the stored messages.
+    #[cfg(test)]
+    pub fn living(&self) -> BTreeSet<u64> {
+        let waiting = self.waiting.keys().map(|(_, seq)| *seq);
+        waiting.chain(self.leaving.iter().copied()).collect()
     }
 
     /// Asks for the bodies that are due first, unless a request is on its way.

@@ -23,7 +23,7 @@ use crate::types::{Millis, QueueId, Timestamp};
 use super::Queue;
 use super::entry::{DISCARDED, Entry, REFUSED};
 use super::outstanding::{Held, Owner};
-use super::sink::{DeathReason, LetterOutcome, Loc, Sink, Slot};
+use super::sink::{DeathReason, LetterOutcome, Sink, Slot};
 
 /// The discarded messages of a queue.
 #[derive(Default)]
@@ -94,15 +94,6 @@ impl Discards {
     /// All that are not out.
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.fresh.iter().chain(&self.failed).map(|(entry, _)| entry)
-    }
-
-    /// Changes the place of stored bodies; `moved` is ordered by sequence number.
-    pub fn relocate(&mut self, moved: &[(u64, Loc)]) {
-        for (entry, _) in self.fresh.iter_mut().chain(&mut self.failed) {
-            if let Ok(at) = moved.binary_search_by_key(&entry.seq, |(seq, _)| *seq) {
-                entry.loc = moved[at].1;
-            }
-        }
     }
 
     /// Panics when the sums are wrong; `out` are the letters that are out.

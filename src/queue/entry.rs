@@ -8,6 +8,7 @@ use crate::types::{Message, Timestamp};
 use super::sink::{Loc, META_LEN, Slot};
 
 /// One message in the queue.
+#[derive(Clone)]
 pub(super) struct Entry {
     /// Position in the order of arrival; never used twice.
     pub seq: u64,
@@ -100,6 +101,26 @@ impl Entry {
             lane: meta[1],
             marks: STORED,
         }
+    }
+
+    /// A message without its body, out of a packed block.
+    pub fn packed(seq: u64, loc: Loc, expires: Timestamp, len: u32, count: u32, kind: u16) -> Self {
+        let [lane, marks] = kind.to_le_bytes();
+        Self {
+            seq,
+            message: None,
+            loc,
+            expires,
+            len,
+            count,
+            lane,
+            marks,
+        }
+    }
+
+    /// Its lane and marks, for [`Entry::packed`].
+    pub fn kind(&self) -> u16 {
+        u16::from_le_bytes([self.lane, self.marks])
     }
 
     /// What the journal keeps beside the body.

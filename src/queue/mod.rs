@@ -19,8 +19,8 @@
 //! drawing; `check()` walks all of it.
 
 mod adopting;
-mod blocks;
 mod check;
+mod column;
 mod confirms;
 mod consumers;
 mod counts;
@@ -30,6 +30,7 @@ mod entry;
 mod expiry;
 pub mod ledger;
 mod limits;
+mod line;
 mod mark;
 mod outstanding;
 mod paging;

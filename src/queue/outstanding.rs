@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use crate::types::Timestamp;
 
 use super::entry::Entry;
-use super::sink::{ConsumerId, DeathReason, Loc, Slot};
+use super::sink::{ConsumerId, DeathReason, Slot};
 
 /// The outstanding messages of a queue.
 pub(super) struct Outstanding {
@@ -235,17 +235,6 @@ impl Outstanding {
                 && !change(held)
             {
                 return;
-            }
-        }
-    }
-
-    /// Changes the place of stored bodies; `moved` is ordered by sequence number.
-    pub fn relocate(&mut self, moved: &[(u64, Loc)]) {
-        for cell in &mut self.cells {
-            if let Cell::Held(Held { entry, .. }) = cell
-                && let Ok(at) = moved.binary_search_by_key(&entry.seq, |(seq, _)| *seq)
-            {
-                entry.loc = moved[at].1;
             }
         }
     }

@@ -185,9 +185,7 @@ impl<C, P> Queue<C, P> {
             if drop_from > durable_up_to {
                 continue;
             }
-            let start = self.ready.lanes[lane]
-                .fresh
-                .partition_point(|entry| entry.seq < drop_from);
+            let start = self.ready.lanes[lane].fresh.lower_bound(drop_from);
             let mut next = u64::MAX;
             self.ready.update_from(lane, start, |entry| {
                 if entry.seq > durable_up_to {

@@ -6,13 +6,14 @@
 //! parts of a lane are ordered by sequence number; `occupied` has a bit for each lane that is not
 //! empty; the totals are those of the entries.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::spec::QueueType;
 use crate::types::Timestamp;
 
-use super::blocks::Blocks;
 use super::entry::{Entry, FETCHED, FETCHING, LOST, NEVER};
+use super::line::Line;
 use super::sink::{Loc, Slot};
 
 /// The ready messages of a queue.
@@ -35,7 +36,7 @@ pub(super) struct Ready {
 
 /// The messages of one priority.
 pub(super) struct Lane {
-    pub fresh: Blocks<Entry>,
+    pub fresh: Line,
     pub returned: BTreeMap<u64, Entry>,
     /// No fresh entry before this sequence number needs to be asked from the store.
     pub read_from: u64,
@@ -190,7 +191,7 @@ impl Ready {
         for number in 0..self.lanes.len() {
             let lane = &mut self.lanes[number];
             let is_here = |slot: &&Slot| {
-                let position = lane.fresh.partition_point(|entry| entry.seq < slot.seq);
+                let position = lane.fresh.lower_bound(slot.seq);
                 lane.fresh.get(position).is_some_and(|entry| entry.is_out_as(**slot))
             };
             let last = slots.iter().rev().find(is_here).map_or(0, |slot| slot.seq);
@@ -284,11 +285,12 @@ impl Ready {
             self.paged = self.paged + after.paged - before.paged;
             self.ahead.0 = self.ahead.0 + after.ahead - before.ahead;
             self.ahead.1 = self.ahead.1 + after.ahead_bytes - before.ahead_bytes;
-            if !go_on {
-                return;
-            }
             position += 1;
+            if !go_on {
+                break;
+            }
         }
+        self.lanes[lane].fresh.pack_again(start..position);
     }
 
     /// Collects bodies to read back, nearest to delivery first, and marks them as asked for.
@@ -311,7 +313,7 @@ impl Ready {
         };
         if let Some(lane) = lane.map(|lane| &mut self.lanes[usize::from(lane)]) {
             go_on = go_on && lane.returned.values_mut().take(most).all(&mut ask);
-            let mut position = lane.fresh.partition_point(|entry| entry.seq < lane.read_from);
+            let mut position = lane.fresh.lower_bound(lane.read_from);
             while go_on && let Some(entry) = lane.fresh.get_mut(position) {
                 go_on = ask(entry);
                 lane.read_from = entry.seq + 1;
@@ -325,44 +327,15 @@ impl Ready {
     /// Every entry, by lane.
     pub fn into_entries(self) -> impl Iterator<Item = Entry> {
         let lanes = self.lanes.into_iter();
-        let lanes = lanes.flat_map(|lane| lane.returned.into_values().chain(lane.fresh.into_items()));
+        let lanes = lanes.flat_map(|lane| lane.returned.into_values().chain(lane.fresh.into_entries()));
         self.first.into_iter().chain(lanes)
     }
 
     /// Every entry, in no particular order.
-    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
-        let lanes = self.lanes.iter();
-        self.first
-            .iter()
-            .chain(lanes.flat_map(|lane| lane.returned.values().chain(lane.fresh.iter())))
-    }
-
-    /// Changes the place of stored bodies; `moved` is ordered by sequence number.
-    pub fn relocate(&mut self, moved: &[(u64, Loc)]) {
-        let new_loc = |seq| {
-            moved
-                .binary_search_by_key(&seq, |(moved, _)| *moved)
-                .map(|at| moved[at].1)
-        };
-        for entry in &mut self.first {
-            entry.loc = new_loc(entry.seq).unwrap_or(entry.loc);
-        }
-        for lane in &mut self.lanes {
-            for entry in lane.returned.values_mut() {
-                entry.loc = new_loc(entry.seq).unwrap_or(entry.loc);
-            }
-            // What moves together mostly lies together: look at the next entry before searching.
-            let mut position = 0;
-            for &(seq, loc) in moved {
-                if lane.fresh.get(position).is_none_or(|entry| entry.seq != seq) {
-                    position = lane.fresh.partition_point(|entry| entry.seq < seq);
-                }
-                if let Some(entry) = lane.fresh.get_mut(position).filter(|entry| entry.seq == seq) {
-                    entry.loc = loc;
-                    position += 1;
-                }
-            }
-        }
+    pub fn iter(&self) -> impl Iterator<Item = Cow<'_, Entry>> {
+        let returned = self.lanes.iter().flat_map(|lane| lane.returned.values());
+        let fresh = self.lanes.iter().flat_map(|lane| lane.fresh.iter());
+        self.first.iter().chain(returned).map(Cow::Borrowed).chain(fresh)
     }
 
     /// Panics when the totals or the order are not as they should be.
@@ -374,7 +347,7 @@ impl Ready {
                 !entry.is(FETCHING) || entry.message.is_none(),
                 "asked for what is there"
             );
-            sum.add(&Totals::of(entry));
+            sum.add(&Totals::of(&entry));
         }
         let counted = (
             self.len,
@@ -394,7 +367,7 @@ impl Ready {
                 entries().all(|(one, next)| one.seq < next.seq),
                 "order of lane {number}"
             );
-            let mut all = lane.returned.values().chain(lane.fresh.iter());
+            let mut all = lane.returned.values().map(Cow::Borrowed).chain(lane.fresh.iter());
             assert!(all.all(|entry| usize::from(entry.lane) == number));
             for entry in lane.fresh.iter().take_while(|entry| entry.seq < lane.read_from) {
                 let here = entry.message.is_some() || entry.is(FETCHING) || entry.is(LOST);
@@ -479,7 +452,7 @@ impl Ready {
 impl Lane {
     fn new() -> Self {
         Self {
-            fresh: Blocks::new(),
+            fresh: Line::new(),
             returned: BTreeMap::new(),
             read_from: u64::MAX,
             drop_from: u64::MAX,
@@ -525,7 +498,7 @@ impl Totals {
 /// its front, so the walk is short.
 fn find<'a>(lanes: &'a mut [Lane], first: &'a mut VecDeque<Entry>, seq: u64) -> Option<&'a mut Entry> {
     for lane in lanes {
-        let position = lane.fresh.partition_point(|entry| entry.seq < seq);
+        let position = lane.fresh.lower_bound(seq);
         if lane.fresh.get(position).is_some_and(|entry| entry.seq == seq) {
             return lane.fresh.get_mut(position);
         }

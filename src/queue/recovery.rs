@@ -1,12 +1,19 @@
-//! A queue out of its ledger, and the store's questions about what lives where.
+//! A queue out of its ledger, and into it again when the node stops.
+
+#[cfg(test)]
+use std::borrow::Cow;
 
 use crate::spec::{QueueSettings, QueueType};
 use crate::types::Timestamp;
 
 use super::Queue;
-use super::entry::{Entry, REDELIVERED, STORED};
+#[cfg(test)]
+use super::entry::STORED;
+use super::entry::{Entry, REDELIVERED};
 use super::mark::Mark;
-use super::sink::{Loc, Recovered, Sink};
+#[cfg(test)]
+use super::sink::Loc;
+use super::sink::{Recovered, Sink};
 
 impl<C, P> Queue<C, P> {
     /// The queue as the journal knows it. Messages that may have been delivered, up to
@@ -54,27 +61,17 @@ impl<C, P> Queue<C, P> {
         self.delivered.stop(sink);
     }
 
-    /// The stored messages whose body is where `in_segment` says: sequence number, place and
-    /// delivery count, ordered by sequence number.
-    pub fn living(&self, in_segment: impl Fn(Loc) -> bool) -> Vec<(u64, Loc, u32)> {
+    /// The stored messages: sequence number, place and delivery count, in order.
+    #[cfg(test)]
+    pub fn living(&self) -> Vec<(u64, Loc, u32)> {
         let outstanding = self.outstanding.iter().map(|held| &held.entry);
         let others = self.uncommitted.iter().chain(self.discards.iter());
-        let entries = self.ready.iter().chain(outstanding).chain(others);
+        let entries = self.ready.iter().chain(outstanding.chain(others).map(Cow::Borrowed));
         let mut living: Vec<_> = entries
-            .filter(|entry| entry.is(STORED) && in_segment(entry.loc))
+            .filter(|entry| entry.is(STORED))
             .map(|entry| (entry.seq, entry.loc, entry.count))
             .collect();
         living.sort_unstable();
         living
-    }
-
-    /// Stored bodies moved. Messages that are gone meanwhile are ignored.
-    pub fn relocate(&mut self, moved: &[(u64, Loc)]) {
-        let mut moved = moved.to_vec();
-        moved.sort_unstable();
-        self.ready.relocate(&moved);
-        self.outstanding.relocate(&moved);
-        self.uncommitted.relocate(&moved);
-        self.discards.relocate(&moved);
     }
 }

@@ -7,7 +7,6 @@
 use std::collections::VecDeque;
 
 use super::entry::Entry;
-use super::sink::Loc;
 
 /// The uncommitted messages of a queue.
 pub(super) struct Uncommitted {
@@ -64,15 +63,6 @@ impl Uncommitted {
 
     pub fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.entries.iter()
-    }
-
-    /// Changes the place of stored bodies; `moved` is ordered by sequence number.
-    pub fn relocate(&mut self, moved: &[(u64, Loc)]) {
-        for entry in &mut self.entries {
-            if let Ok(at) = moved.binary_search_by_key(&entry.seq, |(seq, _)| *seq) {
-                entry.loc = moved[at].1;
-            }
-        }
     }
 
     /// Panics when the sums or the order are not as they should be.

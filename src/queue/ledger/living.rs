@@ -1,9 +1,11 @@
 //! The messages of a ledger in blocks, by sequence number.
 //!
-//! A block is 24 bytes a message. Metas are kept once for neighbours that have the same; delivery
+//! A block is up to 24 bytes a message, see [`slots`]. Metas are kept once for neighbours that have the same; delivery
 //! counts and bodies in rows of their own, which are there only in blocks that have some. What is
 //! gone leaves a dead slot; a block that is half dead closes up, and joins its neighbour when both
 //! fit into one, so that a few messages which stay do not keep the memory of those that went.
+
+mod slots;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -13,8 +15,10 @@ use bytes::Bytes;
 use crate::queue::record::Seqs;
 use crate::queue::sink::{DeathReason, META_LEN};
 
-/// Messages in a block.
-const BLOCK: usize = 512;
+use slots::{Slot, Slots};
+
+/// Messages in a block; few in tests, so that the small ledgers there have several.
+pub(super) const BLOCK: usize = if cfg!(test) { 8 } else { 512 };
 
 /// Where a stored form lies: in the log entry of an index, or in a piece of a snapshot.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -72,7 +76,7 @@ pub(super) struct Living {
 pub(super) struct Block {
     /// What the slots' offsets count from.
     base: u64,
-    slots: Vec<Slot>,
+    slots: Slots,
     metas: Vec<[u8; META_LEN]>,
     /// One for each slot, or none at all.
     counts: Vec<u32>,
@@ -81,22 +85,6 @@ pub(super) struct Block {
     living: usize,
     bytes: u64,
 }
-
-#[derive(Clone, Copy)]
-struct Slot {
-    place: Place,
-    offset: u32,
-    body_len: u32,
-    stored_len: u32,
-    /// Which of the block's metas.
-    meta: u16,
-    /// It is gone.
-    dead: bool,
-    discarded: Option<DeathReason>,
-}
-
-// As the head of this file says.
-const _: () = assert!(size_of::<Slot>() == 24);
 
 impl Living {
     pub fn len(&self) -> u64 {
@@ -113,15 +101,12 @@ impl Living {
     }
 
     pub fn iter(&self) -> impl Iterator<Item = One> {
-        self.blocks.iter().flat_map(|block| {
-            let living = (0..block.slots.len()).filter(|at| !block.slots[*at].dead);
-            living.map(|at| block.one(at))
-        })
+        self.blocks.iter().flat_map(|block| block.living())
     }
 
     pub fn get(&self, seq: u64) -> Option<One> {
         let block = self.blocks.get(self.find(seq))?;
-        block.position(seq).map(|at| block.one(at))
+        block.position(seq).map(|(at, slot)| block.one(at, slot))
     }
 
     /// Whether the number is beyond all that are there.
@@ -139,6 +124,10 @@ impl Living {
             && last.reaches(one.seq)
         {
             return Arc::make_mut(last).push(one);
+        }
+        // One that a snapshot being made has too is packed when it gets its place in it.
+        if let Some(full) = self.blocks.back_mut().and_then(Arc::get_mut) {
+            full.slots.pack();
         }
         let mut block = Block {
             base: one.seq,
@@ -206,9 +195,9 @@ impl Living {
             && block.base <= seqs.last
         {
             let within = block.within(seqs);
-            Arc::make_mut(block).slots[within]
-                .iter_mut()
-                .for_each(|slot| slot.place = place);
+            let slots = &mut Arc::make_mut(block).slots;
+            slots.open()[within].iter_mut().for_each(|slot| slot.place = place);
+            slots.pack();
             at += 1;
         }
     }
@@ -246,9 +235,7 @@ impl Living {
         }
         if let Some(next) = self.blocks.remove(after) {
             let block = Arc::make_mut(&mut self.blocks[at]);
-            (0..next.slots.len())
-                .filter(|slot| !next.slots[*slot].dead)
-                .for_each(|slot| block.push(next.one(slot)));
+            next.living().for_each(|one| block.push(one));
         }
         true
     }
@@ -257,8 +244,14 @@ impl Living {
 impl Block {
     /// The first message from this slot on, and the slot after it.
     pub fn living_from(&self, at: usize) -> Option<(One, usize)> {
-        let found = at + self.slots.get(at..)?.iter().position(|slot| !slot.dead)?;
-        Some((self.one(found), found + 1))
+        let mut slots = (at..self.slots.len()).filter_map(|at| Some((at, self.slots.get(at)?)));
+        let (found, slot) = slots.find(|(_, slot)| !slot.dead)?;
+        Some((self.one(found, slot), found + 1))
+    }
+
+    fn living(&self) -> impl Iterator<Item = One> {
+        let next = |(_, at): &(_, usize)| self.living_from(*at);
+        std::iter::successors(self.living_from(0), next).map(|(one, _)| one)
     }
 
     fn last(&self) -> u64 {
@@ -270,8 +263,7 @@ impl Block {
         seq - self.base <= u32::MAX.into()
     }
 
-    fn one(&self, at: usize) -> One {
-        let slot = &self.slots[at];
+    fn one(&self, at: usize, slot: Slot) -> One {
         One {
             seq: self.base + u64::from(slot.offset),
             place: slot.place,
@@ -289,7 +281,7 @@ impl Block {
         if self.metas.last() != Some(&one.meta) {
             self.metas.push(one.meta);
         }
-        self.slots.push(Slot {
+        self.slots.open().push(Slot {
             place: one.place,
             offset: (one.seq - self.base) as u32,
             body_len: one.body_len,
@@ -311,10 +303,10 @@ impl Block {
     }
 
     /// The slot of a message that is there.
-    fn position(&self, seq: u64) -> Option<usize> {
+    fn position(&self, seq: u64) -> Option<(usize, Slot)> {
         let at = self.lower_bound(seq);
         let slot = self.slots.get(at)?;
-        (self.base + u64::from(slot.offset) == seq && !slot.dead).then_some(at)
+        (self.base + u64::from(slot.offset) == seq && !slot.dead).then_some((at, slot))
     }
 
     /// The first slot whose number is not below this one.
@@ -331,7 +323,7 @@ impl Block {
         {
             return guess;
         }
-        self.slots.partition_point(|slot| u64::from(slot.offset) < offset)
+        self.slots.lower_bound(offset)
     }
 
     /// The slots of a range.
@@ -341,8 +333,10 @@ impl Block {
     }
 
     fn kill(&mut self, seqs: Seqs) {
-        for at in self.within(seqs) {
-            let slot = &mut self.slots[at];
+        let within = self.within(seqs);
+        let slots = self.slots.open();
+        for at in within {
+            let slot = &mut slots[at];
             if std::mem::replace(&mut slot.dead, true) {
                 continue;
             }
@@ -364,9 +358,10 @@ impl Block {
 
     fn discard(&mut self, seqs: Seqs, count: u32, reason: DeathReason) {
         self.set_count(seqs, count);
-        for at in self.within(seqs) {
-            self.slots[at].discarded = Some(reason);
-        }
+        let within = self.within(seqs);
+        self.slots.open()[within]
+            .iter_mut()
+            .for_each(|slot| slot.discarded = Some(reason));
     }
 
     fn release(&mut self, last: u64) {
@@ -382,12 +377,9 @@ impl Block {
     fn close_up(&mut self) {
         let mut closed = Self {
             base: self.base,
-            slots: Vec::with_capacity(self.living),
             ..Self::default()
         };
-        (0..self.slots.len())
-            .filter(|at| !self.slots[*at].dead)
-            .for_each(|at| closed.push(self.one(at)));
+        self.living().for_each(|one| closed.push(one));
         *self = closed;
     }
 }

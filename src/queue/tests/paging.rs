@@ -190,35 +190,6 @@ fn dead_letters_that_are_not_published_hold_up_those_to_be_read() {
 }
 
 #[test]
-fn stored_bodies_can_move() {
-    for mut q in QueueTest::each(|settings| settings.dead_letter_exchange = Some("dlx".into())) {
-        q.limit_memory(ONE);
-        q.send(["m1", "m2", "m3", "m4", "m5"].map(hundred));
-        for _ in 0..3 {
-            q.get();
-        }
-        q.settle("get", "m1", Outcome::Requeue);
-        q.send_unsynced([hundred("m6")]);
-        let living = q.queue.living(|loc| loc >= 1002);
-        let seqs: Vec<_> = living.iter().map(|(seq, _, _)| *seq).collect();
-        assert_eq!(seqs, [2, 3, 4, 5, 6]);
-        let counts: Vec<_> = q.queue.living(|loc| loc < 1002).iter().map(|one| one.2).collect();
-        assert_eq!(counts, [1]);
-        for (seq, stored) in &mut q.around.journal.durable {
-            stored.loc = 5000 + seq;
-        }
-        let moved: Vec<_> = (0..9).rev().map(|seq| (seq, 5000 + seq)).collect();
-        q.queue.relocate(&moved);
-        assert_eq!(q.queue.living(|loc| loc < 5000), []);
-        q.sync();
-        q.settle("get", "m2", Outcome::Discard);
-        q.answer_all();
-        assert_eq!(q.dead_letters(), ["m2: rejected"]);
-        assert_eq!(q.drain(), ["m1", "m4", "m5", "m6"]);
-    }
-}
-
-#[test]
 fn an_entry_is_small() {
     assert_eq!(size_of::<Entry>(), 48);
     assert_eq!(size_of::<outstanding::Held>(), 64);

@@ -2,6 +2,7 @@
 //! twice, the order holds, credit is kept, counts are right, and what the journal has at any
 //! moment makes the queue again.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use proptest::collection::vec;
@@ -46,7 +47,6 @@ enum Command {
         ttl: Option<u64>,
     },
     Memory(u64),
-    Move,
     Crash(usize),
     Restart,
 }
@@ -78,7 +78,6 @@ fn command() -> impl Strategy<Value = Command> {
         1 => (option_of(0..6_u64), option_of(0..900_u64), option_of(0..60_u64))
             .prop_map(|(messages, bytes, ttl)| Command::Limit { messages, bytes, ttl }),
         2 => prop_oneof![Just(0), 0..2000_u64].prop_map(Command::Memory),
-        1 => Just(Command::Move),
         1 => (0..9_usize).prop_map(Command::Crash),
         1 => Just(Command::Restart),
     ]
@@ -195,7 +194,6 @@ impl World {
                     .set_settings(self.now, self.settings.clone(), &mut self.watch);
             }
             Command::Memory(bytes) => self.queue.set_cache_limit(ByteSize(bytes), &mut self.watch),
-            Command::Move => self.move_bodies(),
             Command::Crash(back) => return self.crash(back),
             Command::Restart => {
                 self.queue.stop(&mut self.watch);
@@ -417,27 +415,6 @@ impl World {
         assert_eq!(self.queue.purge(&mut self.watch), ready);
     }
 
-    /// The store puts durable bodies elsewhere.
-    fn move_bodies(&mut self) {
-        let living = self.queue.living(|_| true);
-        let mut moved = Vec::new();
-        for (seq, stored) in &mut self.watch.journal.durable {
-            if *seq <= self.queue.durable_up_to {
-                stored.loc += 100_000;
-                moved.push((*seq, stored.loc));
-            }
-        }
-        let stored: Vec<u64> = self.watch.journal.durable.keys().copied().collect();
-        assert_eq!(living.iter().map(|one| one.0).collect::<Vec<_>>(), stored);
-        self.queue.relocate(&moved);
-        // What was asked for before is answered from where it is now.
-        for (seq, loc) in self.watch.wanted.iter_mut().flatten() {
-            if let Ok(at) = moved.binary_search_by_key(seq, |(seq, _)| *seq) {
-                *loc = moved[at].1;
-            }
-        }
-    }
-
     /// The node dies; the journal has everything up to some moment since the last sync.
     fn crash(&mut self, back: usize) {
         if !self.durable {
@@ -497,7 +474,8 @@ impl World {
             self.living.insert(*seq, one);
         }
         self.queue.check();
-        let entries = self.queue.ready.iter().chain(self.queue.discards.iter());
+        let discards = self.queue.discards.iter().map(Cow::Borrowed);
+        let entries = self.queue.ready.iter().chain(discards);
         let seqs = entries.map(|entry| entry.seq).collect::<BTreeSet<_>>();
         assert!(seqs.iter().eq(self.living.keys()));
         self.watch = Watch {

@@ -256,7 +256,7 @@ impl World {
         assert_eq!(pieces(one), pieces(two));
         assert_eq!(pieces(one), pieces(three));
         let there = ledger.recovered();
-        let living = self.queue.living(|_| true);
+        let living = self.queue.living();
         assert!(there.iter().map(|one| one.seq).eq(living.iter().map(|one| one.0)));
         let bodies: BTreeSet<_> = there
             .iter()
@@ -303,7 +303,7 @@ impl World {
         self.queue.unstall_all(NOW, &mut self.effects);
         self.door = Door::new(ledger.producers().clone());
         let there: Vec<_> = there.iter().map(|one| (one.seq, one.loc, one.count)).collect();
-        assert_eq!(self.queue.living(|_| true), there);
+        assert_eq!(self.queue.living(), there);
     }
 }
 

@@ -1,5 +1,6 @@
 use super::*;
 use crate::queue::DeathReason;
+use crate::queue::ledger::living::BLOCK;
 use crate::queue::ledger::{Emptying, Figures, LOOKS, Memory, Stored, WORTH};
 
 fn gone(seqs: impl IntoIterator<Item = u64>) -> Bytes {
@@ -26,7 +27,8 @@ fn few_messages_that_stay_among_many_that_went_stay_cheap() {
     let stayed = || (0..200).map(|round| 1 + round * 1000);
     assert!(seqs(&ledger).into_iter().eq(stayed()));
     let blocks = ledger.living.blocks().len();
-    assert!(blocks <= 2, "{blocks} blocks");
+    // At most half of a block is empty.
+    assert!(blocks <= 2 * 200_usize.div_ceil(BLOCK), "{blocks} blocks");
     ledger.apply(900, gone(stayed())).expect("readable");
     assert_eq!((ledger.living.blocks().len(), ledger.figures().live), (0, 0));
 }
