@@ -4,7 +4,8 @@
 //! submit → waiting ──pump: up to ENTRY_BYTES into one entry──→ in flight (IN_FLIGHT) → applied → done
 //! ```
 //! A few entries are in flight; what arrives meanwhile waits and goes together into the next one,
-//! so load makes entries larger, not more. Order is kept: records are applied in the order in
+//! so load makes entries larger, not more. While little waits, one entry is in flight and no more: a
+//! round costs all members the same for one message and for many. Order is kept: records are applied in the order in
 //! which they were submitted, but after an error some before it may be missing. Those of a caller
 //! who leads in a term are proposed in no other, and after an error none of them that waits is: what
 //! a leader decided on top of something that is lost must not come to be applied.
@@ -79,6 +80,8 @@ pub struct Proposer<M: Machine> {
 
 struct Queue<O> {
     waiting: VecDeque<Proposal<O>>,
+    /// Of the records that wait.
+    bytes: usize,
     in_flight: usize,
     is_pumping: bool,
 }
@@ -107,6 +110,7 @@ impl<M: Machine> Proposer<M> {
             runtime: Handle::current(),
             queue: Mutex::new(Queue {
                 waiting: VecDeque::new(),
+                bytes: 0,
                 in_flight: 0,
                 is_pumping: false,
             }),
@@ -145,12 +149,13 @@ impl<M: Machine> Proposer<M> {
             return telling.tell(Err(error.into()));
         }
         let mut queue = self.queue.lock();
+        queue.bytes += record.len();
         queue.waiting.push_back(Proposal { term, record, telling });
         self.start_pump(&mut queue);
     }
 
     fn start_pump(self: &Arc<Self>, queue: &mut Queue<M::Output>) {
-        if !queue.is_pumping && queue.in_flight < IN_FLIGHT && !queue.waiting.is_empty() {
+        if !queue.is_pumping && queue.may_send() {
             queue.is_pumping = true;
             self.runtime.spawn(Arc::clone(self).pump());
         }
@@ -185,7 +190,7 @@ impl<M: Machine> Proposer<M> {
     fn load(self: &Arc<Self>) -> Option<(Option<u64>, Packed, Flight<M>)> {
         let mut queue = self.queue.lock();
         let term = match queue.waiting.front() {
-            Some(first) if queue.in_flight < IN_FLIGHT => first.term,
+            Some(first) if queue.may_send() => first.term,
             _ => {
                 queue.is_pumping = false;
                 return None;
@@ -202,6 +207,7 @@ impl<M: Machine> Proposer<M> {
         queue.in_flight += 1;
         let taken = queue.waiting.drain(..count);
         let (records, telling): (Vec<_>, Vec<_>) = taken.map(|one| (one.record, one.telling)).unzip();
+        queue.bytes -= records.iter().map(Bytes::len).sum::<usize>();
         drop(queue);
         let flight = Flight {
             proposer: Arc::clone(self),
@@ -265,6 +271,7 @@ impl<M: Machine> Proposer<M> {
         let waiting = {
             let mut queue = self.queue.lock();
             queue.is_pumping = false;
+            queue.bytes = 0;
             std::mem::take(&mut queue.waiting)
         };
         for one in waiting {
@@ -278,6 +285,7 @@ impl<M: Machine> Proposer<M> {
         let waiting = std::mem::take(&mut queue.waiting);
         let (decided, others) = waiting.into_iter().partition::<Vec<_>, _>(|one| one.term.is_some());
         queue.waiting = others.into();
+        queue.bytes = queue.waiting.iter().map(|one| one.record.len()).sum();
         drop(queue);
         decided.into_iter().map(|one| one.telling).collect()
     }
@@ -328,6 +336,14 @@ impl<M: Machine> Proposer<M> {
     pub fn stop(&self) {
         self.room.close();
         self.give_up(&ProposeError::Stopped);
+    }
+}
+
+impl<O> Queue<O> {
+    /// Whether an entry goes now.
+    fn may_send(&self) -> bool {
+        let most = if self.bytes < COMPANY_BYTES { 1 } else { IN_FLIGHT };
+        !self.waiting.is_empty() && self.in_flight < most
     }
 }
 
@@ -400,6 +416,8 @@ impl From<ClientWriteError<Types>> for ProposeError {
 
 /// Entries in flight.
 const IN_FLIGHT: usize = 4;
+/// Bytes of records that do not wait for the entry before them to be applied.
+const COMPANY_BYTES: usize = 32 * 1024;
 /// Bytes of records in one entry; a larger record goes alone.
 const ENTRY_BYTES: usize = 1024 * 1024;
 /// Bytes of the largest record.

@@ -21,6 +21,37 @@ async fn records_are_applied_in_order_on_all_members() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_little_waits_for_the_entry_before_it_and_goes_together() {
+    let cluster = Cluster::of_three().await;
+    cluster.append(1, 0..1).await;
+    let before = cluster.group(1).status().last_index;
+    cluster.router.cut(1, &[2, 3]);
+    let first = {
+        let group = cluster.group(1).clone();
+        tokio::spawn(async move { group.propose(record(1, 100)).await })
+    };
+    within("the first to be on its way", async {
+        while cluster.group(1).status().last_index == before {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let others = cluster.propose(1, 2..50);
+    let healed = async {
+        cluster.router.heal();
+        cluster.group(1).heartbeat().await.expect("sent");
+    };
+    let (others, ()) = tokio::join!(others, healed);
+    let first = within("the first", first)
+        .await
+        .expect("no panic")
+        .expect("applied")
+        .index;
+    let indexes: Vec<u64> = others.into_iter().map(|applied| applied.expect("applied")).collect();
+    assert_eq!(indexes, [first + 1; 48]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proposer_hears_what_the_machine_said() {
     let cluster = Cluster::of_three().await;
     for n in 1..=3 {
