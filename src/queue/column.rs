@@ -43,6 +43,19 @@ impl Column {
     }
 }
 
+/// The first of so many places that `is_below` is not true of; it is of all before it and of none after.
+pub(super) fn first_not(len: usize, is_below: impl Fn(usize) -> bool) -> usize {
+    let (mut from, mut to) = (0, len);
+    while from < to {
+        let middle = from.midpoint(to);
+        match is_below(middle) {
+            true => from = middle + 1,
+            false => to = middle,
+        }
+    }
+    from
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -91,19 +91,10 @@ impl Entry {
         } else {
             (NEVER, count)
         };
-        Self {
-            seq,
-            message: None,
-            loc,
-            expires,
-            len,
-            count,
-            lane: meta[1],
-            marks: STORED,
-        }
+        Self::packed(seq, loc, expires, len, count, u16::from_le_bytes([meta[1], STORED]))
     }
 
-    /// A message without its body, out of a packed block.
+    /// A message without its body; its lane and marks as [`Entry::kind`] gives them.
     pub fn packed(seq: u64, loc: Loc, expires: Timestamp, len: u32, count: u32, kind: u16) -> Self {
         let [lane, marks] = kind.to_le_bytes();
         Self {

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 
 use crate::types::Timestamp;
 
-use super::column::Column;
+use super::column::{Column, first_not};
 use super::entry::{Entry, FETCHING};
 
 /// Messages in a block; few in tests, so that the short lines there have several.
@@ -244,15 +244,7 @@ impl Packed {
     }
 
     fn lower_bound(&self, seq: u64) -> usize {
-        let (mut from, mut to) = (0, BLOCK);
-        while from < to {
-            let middle = from.midpoint(to);
-            match self.seqs.get(middle) < seq {
-                true => from = middle + 1,
-                false => to = middle,
-            }
-        }
-        from
+        first_not(BLOCK, |at| self.seqs.get(at) < seq)
     }
 }
 

@@ -3,7 +3,7 @@
 //! Once a block is full it is packed, so that a message takes 0 to 16 bytes here and not 24; whoever
 //! wants to change one of them unpacks its block.
 
-use crate::queue::column::Column;
+use crate::queue::column::{Column, first_not};
 use crate::queue::sink::DeathReason;
 
 use super::{BLOCK, Place};
@@ -70,16 +70,8 @@ impl Slots {
 
     /// The first whose offset is not below this one.
     pub fn lower_bound(&self, offset: u64) -> usize {
-        let is_below = |at: usize| self.get(at).is_some_and(|slot| u64::from(slot.offset) < offset);
-        let (mut from, mut to) = (0, self.len());
-        while from < to {
-            let middle = from.midpoint(to);
-            match is_below(middle) {
-                true => from = middle + 1,
-                false => to = middle,
-            }
-        }
-        from
+        let is_below = |at| self.get(at).is_some_and(|slot| u64::from(slot.offset) < offset);
+        first_not(self.len(), is_below)
     }
 
     /// The slots, to be changed.
