@@ -2,7 +2,7 @@
 //!
 //! The ledger applies the records that [`Records`](super::record::Records) wrote, and nothing else:
 //! no clock, no consumer and no setting has a part in it. Out of it comes the live queue when its
-//! node becomes leader. It holds 24 bytes a message, its meta where it differs from its
+//! node becomes leader. It holds up to 24 bytes a message, its meta where it differs from its
 //! neighbour's, and the bodies of the last [`Ledger::over`] bytes of records; older ones are read
 //! through a [`Source`]. Blocks are shared with the snapshots that are being made, so that making one
 //! costs a pointer for every 512 messages.

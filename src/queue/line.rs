@@ -2,7 +2,7 @@
 //!
 //! Growing never copies the line, as a doubling ring would with a peak of twice its size, and what
 //! was consumed is given back block by block. Blocks in the middle whose bodies are not in memory
-//! are packed, so that a message of a long line takes 4 to 20 bytes and not [`Entry`]'s 48; whoever
+//! are packed, so that a message of a long line takes 0 to 24 bytes and not [`Entry`]'s 48; whoever
 //! wants to change one of them unpacks its block. Holds: sequence numbers grow; every block but the
 //! first and the last is full, so any position is found by arithmetic; neither of those is packed.
 
@@ -15,7 +15,7 @@ use super::column::{Column, first_not};
 use super::entry::{Entry, FETCHING};
 
 /// Messages in a block; few in tests, so that the short lines there have several.
-pub(super) const BLOCK: usize = if cfg!(test) { 4 } else { 512 };
+const BLOCK: usize = if cfg!(test) { 4 } else { 512 };
 
 /// The line.
 pub(super) struct Line {

@@ -5,8 +5,8 @@
 //! ```
 //! A few entries are in flight; what arrives meanwhile waits and goes together into the next one,
 //! so load makes entries larger, not more. While little waits, one entry is in flight and no more: a
-//! round costs all members the same for one message and for many. Order is kept: records are applied in the order in
-//! which they were submitted, but after an error some before it may be missing. Those of a caller
+//! round costs all members the same for one message and for many. Order is kept: records are applied in
+//! the order in which they were submitted, but after an error some before it may be missing. Those of a caller
 //! who leads in a term are proposed in no other, and after an error none of them that waits is: what
 //! a leader decided on top of something that is lost must not come to be applied.
 //!

@@ -1,8 +1,8 @@
 //! The messages of a ledger in blocks, by sequence number.
 //!
-//! A block is up to 24 bytes a message, see [`slots`]. Metas are kept once for neighbours that have the same; delivery
-//! counts and bodies in rows of their own, which are there only in blocks that have some. What is
-//! gone leaves a dead slot; a block that is half dead closes up, and joins its neighbour when both
+//! A block is up to 24 bytes a message, see [`slots`]. Metas are kept once for neighbours that have the
+//! same; delivery counts and bodies in rows of their own, which are there only in blocks that have some.
+//! What is gone leaves a dead slot; a block that is half dead closes up, and joins its neighbour when both
 //! fit into one, so that a few messages which stay do not keep the memory of those that went.
 
 mod slots;

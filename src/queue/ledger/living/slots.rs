@@ -1,6 +1,6 @@
 //! What a block says of each of its messages.
 //!
-//! Once a block is full it is packed, so that a message takes 0 to 16 bytes here and not 24; whoever
+//! Once a block is full it is packed, so that a message takes 0 to 20 bytes here and not 24; whoever
 //! wants to change one of them unpacks its block.
 
 use crate::queue::column::{Column, first_not};
