@@ -1,7 +1,13 @@
 //! The only place that starts long tasks: each has a name, and a panic in it is told.
 
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// Starts a task. Whoever starts it says what ends it; dropping the handle lets it run on.
@@ -15,6 +21,56 @@ where
         let _guard = guard;
         task.await
     })
+}
+
+/// Begins something here and makes it a task once it is woken. A task that waits from its beginning would
+/// take the place of what it waits for on this thread, and have another thread woken for that.
+pub fn begin(name: &'static str, future: impl Future<Output = ()> + Send + 'static) {
+    let begun = Arc::new(Begun {
+        name,
+        runtime: Handle::current(),
+        future: Mutex::new(None),
+        is_woken: AtomicBool::new(false),
+    });
+    let mut future: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(future);
+    let waker = Waker::from(begun.clone());
+    if future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+        *begun.future.lock() = Some(future);
+        if begun.is_woken.load(Ordering::SeqCst) {
+            begun.go_on();
+        }
+    }
+}
+
+/// What [`begin`] began. Either whoever wakes it sees the future, or `begin` sees that it was woken.
+struct Begun {
+    name: &'static str,
+    runtime: Handle,
+    future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+    is_woken: AtomicBool,
+}
+
+impl Begun {
+    fn go_on(&self) {
+        if let Some(future) = self.future.lock().take() {
+            let guard = Named(self.name);
+            self.runtime.spawn(async move {
+                let _guard = guard;
+                future.await;
+            });
+        }
+    }
+}
+
+impl Wake for Begun {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.is_woken.store(true, Ordering::SeqCst);
+        self.go_on();
+    }
 }
 
 /// Runs what may wait for the disk beside the tasks.
@@ -35,6 +91,42 @@ impl Drop for Named {
         if std::thread::panicking() {
             tracing::error!(task = self.0, "a task panicked");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_was_begun_goes_on_whenever_it_is_woken() {
+        let (done, mut end) = tokio::sync::mpsc::unbounded_channel();
+        let (answer, answered) = oneshot::channel::<()>();
+        let ends = done.clone();
+        begin("late", async move {
+            let _ = answered.await;
+            let _ = ends.send("late");
+        });
+        let ends = done.clone();
+        begin("at once", async move {
+            let _ = ends.send("at once");
+        });
+        assert_eq!(end.try_recv(), Ok("at once"));
+        let ends = done.clone();
+        begin("while it begins", async move {
+            tokio::task::yield_now().await;
+            let _ = ends.send("while it begins");
+        });
+        assert_eq!(end.recv().await, Some("while it begins"));
+        assert!(end.try_recv().is_err());
+        // From a thread that has no runtime.
+        std::thread::spawn(move || answer.send(()))
+            .join()
+            .expect("no panic")
+            .expect("waits");
+        assert_eq!(end.recv().await, Some("late"));
     }
 }
 

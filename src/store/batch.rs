@@ -120,13 +120,26 @@ impl<'a> Batch<'a> {
         end
     }
 
+    /// Ends the batch and writes it on this thread where that is likely to be quick; nothing may be
+    /// held that [`super::Owners::told_at_once`] needs.
+    pub fn commit_and_write(mut self) {
+        if let Some(log) = self.take() {
+            self.wal.unlock_and_write(log, self.before);
+        }
+    }
+
     fn end(&mut self) {
-        if let Some(mut log) = self.log.take() {
-            if let Some(seq) = self.durable_up_to {
-                log.durable(self.owner, seq);
-            }
+        if let Some(log) = self.take() {
             self.wal.unlock(log, self.before);
         }
+    }
+
+    fn take(&mut self) -> Option<MutexGuard<'a, Log>> {
+        let mut log = self.log.take()?;
+        if let Some(seq) = self.durable_up_to {
+            log.durable(self.owner, seq);
+        }
+        Some(log)
     }
 }
 

@@ -185,7 +185,13 @@ impl RaftJournals {
         {
             return Err(damaged(Damage::Lost));
         }
-        let log = RaftLog::new(self.0.store.clone(), spec.log, Arc::clone(&self.0.tails), rebuilt);
+        let log = RaftLog::new(
+            self.0.node,
+            self.0.store.clone(),
+            spec.log,
+            Arc::clone(&self.0.tails),
+            rebuilt,
+        );
         let snapshots = Arc::new(snapshots);
         let source = GroupSource {
             log: Arc::clone(log.shared()),

@@ -143,7 +143,7 @@ impl Handler for RaftService {
                         let Some(journals) = &journals else { continue };
                         let answer = journals.receive(group, request);
                         let way = way.clone();
-                        tasks::spawn("raft answer", async move {
+                        tasks::begin("raft answer", async move {
                             let answer = answer.await;
                             way.write(None, |frames, _| {
                                 frames.reserve(ANSWER_HEAD + answer.len());

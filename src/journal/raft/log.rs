@@ -22,6 +22,7 @@ use super::types::{Entry, IOFlushed, LogId, Vote, log_id};
 use super::wire::{Kind, body_of, payload_of};
 use crate::store::{Keep, Loc, OwnerId, Store, StoreError};
 use crate::tasks;
+use crate::types::NodeId;
 
 /// The log of one group; clones are the same log.
 #[derive(Clone)]
@@ -29,6 +30,7 @@ pub struct RaftLog(Arc<LogShared>);
 
 /// What openraft's tasks, the store's callbacks and the group share.
 pub struct LogShared {
+    node: NodeId,
     store: Store,
     owner: OwnerId,
     tails: Arc<Tails>,
@@ -69,7 +71,7 @@ struct Flushes {
 
 impl RaftLog {
     /// The log as it was kept.
-    pub fn new(store: Store, owner: OwnerId, tails: Arc<Tails>, rebuilt: Rebuilt) -> Self {
+    pub fn new(node: NodeId, store: Store, owner: OwnerId, tails: Arc<Tails>, rebuilt: Rebuilt) -> Self {
         let Rebuilt {
             mark,
             first,
@@ -96,6 +98,7 @@ impl RaftLog {
             next_seq,
         };
         Self(Arc::new(LogShared {
+            node,
             store,
             owner,
             tails,
@@ -233,8 +236,14 @@ impl LogShared {
         if std::mem::take(&mut state.mark_is_new) {
             batch.mark(&state.mark.encode());
         }
-        drop(batch);
         state.shorten_tail(self.tails.limit(), &self.tails);
+        // A leader has its members to send to first.
+        if state.is_led_by(self.node) {
+            drop(batch);
+        } else {
+            drop(state);
+            batch.commit_and_write();
+        }
         Ok(())
     }
 
@@ -367,6 +376,11 @@ impl LogShared {
 }
 
 impl State {
+    fn is_led_by(&self, node: NodeId) -> bool {
+        let vote = self.mark.vote.as_ref();
+        vote.is_some_and(|vote| vote.leader_id.voted_for == node)
+    }
+
     fn next(&self) -> u64 {
         self.first + self.slots.len() as u64
     }

@@ -17,6 +17,7 @@ mod links;
 mod log;
 mod network;
 mod pack;
+mod pause;
 mod propose;
 mod receive;
 mod recovery;

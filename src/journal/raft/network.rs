@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError
 use openraft::network::RPCOption;
 use openraft::raft::StreamAppendResult;
 use openraft::{EmptyNode, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::journals::GroupId;
 use super::snapshots::KeptSnapshot;
@@ -95,6 +96,9 @@ struct Pipeline<'a, S> {
     sent: Option<Option<LogId>>,
     /// What may wait for the next one, and until when.
     held: Option<(AppendRequest, Instant)>,
+    /// Looks after what is held. It is not set anew for each request: whoever sets a timer wakes the
+    /// thread that waits for the next one.
+    timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl RaftNetworkFactory<Types> for Network {
@@ -189,6 +193,7 @@ impl RaftNetworkV2<Types> for Member {
             on_the_way: VecDeque::new(),
             sent: None,
             held: None,
+            timer: None,
         };
         let answers = stream::unfold(Some(pipeline), |pipeline| async {
             let mut pipeline = pipeline?;
@@ -309,6 +314,12 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
                 }
             };
             let held_until = self.held.as_ref().map(|(_, until)| *until);
+            let timer = async {
+                match &mut self.timer {
+                    Some(timer) => timer.await,
+                    None => std::future::pending().await,
+                }
+            };
             tokio::select! {
                 biased;
                 answer = answered, if is_waiting => {
@@ -324,6 +335,7 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
                     Some(request) if self.may_hold(&request) => {
                         let until = held_until.unwrap_or_else(|| Instant::now() + HOLD);
                         self.held = Some((request, until));
+                        self.timer.get_or_insert_with(|| Box::pin(sleep_until(until)));
                     }
                     // It tells what the one that is held would tell.
                     Some(request) => self.send(request),
@@ -332,7 +344,13 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
                         self.send_held();
                     }
                 },
-                () = until(held_until), if held_until.is_some() => self.send_held(),
+                () = timer, if held_until.is_some() => match held_until {
+                    Some(until) if until > Instant::now() => self.timer = Some(Box::pin(sleep_until(until))),
+                    _ => {
+                        self.timer = None;
+                        self.send_held();
+                    }
+                },
                 else => return None,
             }
         }
@@ -356,13 +374,6 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
         self.sent = Some(last);
         let answer = self.member.send(&Request::Append(request), APPEND_DEADLINE);
         self.on_the_way.push_back(OnTheWay { prev, last, answer });
-    }
-}
-
-async fn until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -4,8 +4,9 @@
 //! submit → waiting ──pump: up to ENTRY_BYTES into one entry──→ in flight (IN_FLIGHT) → applied → done
 //! ```
 //! A few entries are in flight; what arrives meanwhile waits and goes together into the next one,
-//! so load makes entries larger, not more. While little waits, one entry is in flight and no more: a
-//! round costs all members the same for one message and for many. Order is kept: records are applied in
+//! so load makes entries larger, not more. While little waits, one entry is in flight and no more, and
+//! where rounds take long there are [`Pauses`] between them: a round costs all members the same for
+//! one message and for many. Order is kept: records are applied in
 //! the order in which they were submitted, but after an error some before it may be missing. Those of a caller
 //! who leads in a term are proposed in no other, and after an error none of them that waits is: what
 //! a leader decided on top of something that is lost must not come to be applied.
@@ -25,9 +26,11 @@ use openraft::raft::ClientWriteResult;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::time::Instant as Time;
 
 use super::apply::Applier;
 use super::pack::Packed;
+use super::pause::Pauses;
 use super::types::{Answer, Types};
 use crate::machine::{Machine, Unreadable};
 use crate::types::NodeId;
@@ -76,6 +79,8 @@ pub struct Proposer<M: Machine> {
     room: Arc<Semaphore>,
     /// A flight ended.
     landed: Notify,
+    /// Enough came in a pause.
+    enough: Notify,
 }
 
 struct Queue<O> {
@@ -84,6 +89,7 @@ struct Queue<O> {
     bytes: usize,
     in_flight: usize,
     is_pumping: bool,
+    pauses: Pauses,
 }
 
 /// A record that waits.
@@ -101,6 +107,8 @@ struct Telling<O>(Option<Done<O>>);
 struct Flight<M: Machine> {
     proposer: Arc<Proposer<M>>,
     telling: Vec<Telling<M::Output>>,
+    records: usize,
+    sent: Time,
 }
 
 impl<M: Machine> Proposer<M> {
@@ -113,9 +121,11 @@ impl<M: Machine> Proposer<M> {
                 bytes: 0,
                 in_flight: 0,
                 is_pumping: false,
+                pauses: Pauses::default(),
             }),
             room: Arc::new(Semaphore::new(WAITING_BYTES)),
             landed: Notify::new(),
+            enough: Notify::new(),
         }
     }
 
@@ -151,6 +161,12 @@ impl<M: Machine> Proposer<M> {
         let mut queue = self.queue.lock();
         queue.bytes += record.len();
         queue.waiting.push_back(Proposal { term, record, telling });
+        if queue.pauses.is_on() {
+            queue.pauses.came(Time::now());
+            if queue.bytes >= COMPANY_BYTES {
+                self.enough.notify_one();
+            }
+        }
         self.start_pump(&mut queue);
     }
 
@@ -171,6 +187,7 @@ impl<M: Machine> Proposer<M> {
                 }
                 is_sure = true;
             }
+            self.pause().await;
             let Some((term, packed, flight)) = self.load() else {
                 return;
             };
@@ -183,6 +200,22 @@ impl<M: Machine> Proposer<M> {
             if write.await.is_err() {
                 return self.give_up(&ProposeError::Stopped);
             }
+        }
+    }
+
+    /// Rests before the next entry, if it is time for that.
+    async fn pause(&self) {
+        let until = {
+            let mut queue = self.queue.lock();
+            if queue.bytes >= COMPANY_BYTES {
+                return;
+            }
+            queue.pauses.begin(Time::now())
+        };
+        if let Some(until) = until {
+            // Too early when it was enough once before: that pause is short.
+            let _ = tokio::time::timeout_at(until, self.enough.notified()).await;
+            self.queue.lock().pauses.end(Time::now());
         }
     }
 
@@ -212,6 +245,8 @@ impl<M: Machine> Proposer<M> {
         let flight = Flight {
             proposer: Arc::clone(self),
             telling,
+            records: count,
+            sent: Time::now(),
         };
         Some((term, Packed::of(records.iter()), flight))
     }
@@ -391,6 +426,7 @@ impl<M: Machine> Drop for Flight<M> {
         self.telling.clear();
         let mut queue = self.proposer.queue.lock();
         queue.in_flight -= 1;
+        queue.pauses.landed(self.records, self.sent, Time::now());
         self.proposer.start_pump(&mut queue);
         drop(queue);
         self.proposer.landed.notify_waiters();

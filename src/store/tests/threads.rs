@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::model::{body, meta};
 use super::told::Told;
@@ -215,6 +216,42 @@ fn a_lone_put_is_one_write_and_one_sync_and_then_there_is_rest() {
     }
     assert_eq!(store.stats().log_bytes_written, written);
     assert_eq!(store.stats().syncs, 1);
+    store.stop();
+}
+
+/// The test plays the threads again: they are there, but none runs.
+#[test]
+fn who_appends_a_little_writes_it_itself_while_syncs_are_quick_and_nobody_writes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = Store::open(dir.path(), small()).unwrap();
+    let wal = &store.0.wal;
+    let mut seq = 0;
+    let mut written_at_once = |size: usize, sync_micros| {
+        wal.sync_micros.store(sync_micros, Relaxed);
+        let syncs = wal.syncs.load(Relaxed);
+        let mut batch = store.batch(OwnerId(1));
+        batch.put(seq, meta(1, seq, size), &[&body(1, seq, size)], Keep::Durable);
+        seq += 1;
+        batch.commit_and_write();
+        let at_once = wal.syncs.load(Relaxed) > syncs;
+        assert_eq!(wal.write(&mut wal.writer.lock()).unwrap(), !at_once);
+        at_once
+    };
+    assert!(!written_at_once(100, 0), "no thread would write the rest");
+    wal.has_thread.store(true, Relaxed);
+    assert!(written_at_once(100, 0));
+    assert!(!written_at_once(100, 100_000), "a slow disk");
+    assert!(!written_at_once(20_000, 0), "much");
+    store.batch(OwnerId(1)).remove(&[(0, 0)]);
+    assert!(!written_at_once(100, 0), "somebody else's waits for the thread");
+    assert!(written_at_once(100, 0));
+    let syncs = wal.syncs.load(Relaxed);
+    let writing = wal.writer.lock();
+    let mut batch = store.batch(OwnerId(1));
+    batch.put(seq, meta(1, seq, 10), &[&body(1, seq, 10)], Keep::Durable);
+    batch.commit_and_write();
+    drop(writing);
+    assert_eq!(wal.syncs.load(Relaxed), syncs);
     store.stop();
 }
 

@@ -120,7 +120,7 @@ impl World {
     fn open(dir: &TempDir, disk: &SimDisk) -> (Store, RaftLog) {
         let (store, mut recovered) = open_store(dir.path(), disk);
         let rebuilt = rebuild(recovered.owners.remove(&LOG)).expect("a whole log");
-        let log = RaftLog::new(store.clone(), LOG, Arc::default(), rebuilt);
+        let log = RaftLog::new(NodeId(1), store.clone(), LOG, Arc::default(), rebuilt);
         store.start(Arc::new(LogOwner(Arc::clone(log.shared()))));
         (store, log)
     }

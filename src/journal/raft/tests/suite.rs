@@ -18,6 +18,7 @@ use crate::journal::raft::snapshots::Snapshots;
 use crate::journal::raft::types::Types;
 use crate::store::Store;
 use crate::store::tests::sim::SimDisk;
+use crate::types::NodeId;
 
 struct Fresh;
 
@@ -38,7 +39,7 @@ impl StoreBuilder<Types, RaftLog, Applier<Ledger>, Guard> for Fresh {
             next_seq: 1,
             ..Rebuilt::default()
         };
-        let log = RaftLog::new(store.clone(), LOG, Arc::default(), rebuilt);
+        let log = RaftLog::new(NodeId(1), store.clone(), LOG, Arc::default(), rebuilt);
         store.start(Arc::new(LogOwner(Arc::clone(log.shared()))));
         let snapshots = Snapshots::open(store.clone(), SNAPSHOTS, None).expect("none");
         let applier = Applier::new(
