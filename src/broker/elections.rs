@@ -3,7 +3,8 @@
 //! When a group's leader is suspected, the live members take turns in an order that differs from
 //! queue to queue, so that leaders spread: the first asks at once, the others after it and only if it
 //! is still needed. The first insists where the leader's process has ended; a leader that is only
-//! silent may live and deliver, and voters do not vote while its lease runs. A group without a leader
+//! silent may live and deliver, and voters do not vote while its lease runs. Whoever insists sees first
+//! who has the longest log, and has that member do it ([`crate::journal::raft::Group::elect`]). A group without a leader
 //! is tried again and again while a majority of it lives. An idle group costs nothing here.
 //!
 //! After a start Raft takes whoever led last for the leader still, which it may not know of itself and,
@@ -23,6 +24,7 @@ use super::Broker;
 use super::peers::wire;
 use super::runner::QueueHandle;
 use crate::journal::raft::Election;
+use crate::tasks;
 use crate::types::{NodeId, QueueId};
 
 /// How long each member waits for the one before it.
@@ -255,9 +257,12 @@ impl Broker {
                 for voter in group.status().voters.into_iter().filter(|voter| *voter != us) {
                     self.peers.tell(voter, |buffer| wire::leaderless(buffer, queue, term));
                 }
-                if let Err(error) = group.elect(why).await {
-                    tracing::debug!(queue = queue.0, %error, "no election");
-                }
+                // A member that hangs is waited for a moment: not by the other groups.
+                tasks::spawn("election", async move {
+                    if let Err(error) = group.elect(why).await {
+                        tracing::debug!(queue = queue.0, %error, "no election");
+                    }
+                });
             }
         }
     }

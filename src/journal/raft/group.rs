@@ -9,19 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::watch::WatchReceiver;
 use openraft::errors::{ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError};
 use openraft::metrics::{RaftMetrics, RaftServerMetrics};
-use openraft::raft::TransferLeaderRequest;
-use openraft::{EmptyNode, ReadPolicy, ServerState};
+use openraft::network::RPCOption;
+use openraft::{EmptyNode, RaftNetworkV2, ReadPolicy, ServerState};
 use parking_lot::{RwLock, RwLockReadGuard};
 
 use super::apply::Applier;
 use super::journals::{GroupId, GroupSpec, RaftJournals};
 use super::log::RaftLog;
 use super::propose::{Applied, ProposeError, Proposer};
-use super::types::{Types, Vote, VoteRequest};
+use super::types::{LogId, TransferRequest, Types, Vote, VoteRequest};
 use crate::machine::Machine;
 use crate::types::NodeId;
 
@@ -423,18 +424,54 @@ impl<M: Machine> Group<M> {
     }
 
     /// Acts as if the leader had handed over: the one election that voters do not refuse for
-    /// having heard it.
+    /// having heard it. The member with the longest log does it, for it would refuse any other, whose
+    /// term had been raised for nothing.
     async fn take_over(&self) -> Result<(), Fatal<Types>> {
         let vote = self.0.raft.with_raft_state(|state| *state.vote_ref()).await?;
         if !self.0.raft.voter_ids().any(|voter| voter == self.0.node) {
             return Ok(());
         }
-        let request = TransferLeaderRequest::new(vote, self.0.node, None);
+        if let Some(ahead) = self.member_ahead(vote).await
+            && self.hand_to(ahead, vote).await
+        {
+            return Ok(());
+        }
+        let request = TransferRequest::new(vote, self.0.node, None);
         match self.0.raft.handle_transfer_leader(request).await? {
             Ok(()) => Ok(()),
             // It has written nothing since it started, and heard nobody: the ordinary way is open.
             Err(_) => self.0.raft.trigger().elect(true).await,
         }
+    }
+
+    /// The voter with the longest log of those that answer, if it is longer than the one here.
+    async fn member_ahead(&self, vote: Vote) -> Option<NodeId> {
+        let reach = |id: &LogId| (id.leader_id.term, id.index);
+        let network = self.0.journals.network(self.0.spec);
+        let last = self.0.log.shared().last();
+        // It changes nothing where it is asked, granted or not.
+        let request = VoteRequest::new(Vote::new(vote.leader_id.term + 1, self.0.node), last);
+        let others = self.0.raft.voter_ids().filter(|voter| *voter != self.0.node);
+        let answers = join_all(others.map(async |voter| {
+            let mut member = network.member(voter);
+            let answer = member.pre_vote(request.clone(), RPCOption::new(ASKED_FOR_LOG));
+            let answer = tokio::time::timeout(ASKED_FOR_LOG, answer).await.ok()?.ok()?;
+            Some((reach(&answer.last_log_id?), voter))
+        }))
+        .await;
+        let longest = answers.into_iter().flatten().max();
+        longest
+            .filter(|(theirs, _)| Some(*theirs) > last.as_ref().map(reach))
+            .map(|(_, voter)| voter)
+    }
+
+    /// Has a member take over from whom it voted for, if that is the vote it still has.
+    async fn hand_to(&self, member: NodeId, vote: Vote) -> bool {
+        let request = TransferRequest::new(vote, member, None);
+        let network = self.0.journals.network(self.0.spec);
+        let mut client = network.member(member);
+        let answer = client.transfer_leader(request, RPCOption::new(ASKED_FOR_LOG)).await;
+        matches!(answer, Ok(Ok(())))
     }
 
     /// Makes the leader heard by all members; they hear what is committed, too.
@@ -567,5 +604,7 @@ impl From<RaftError<Types, ClientWriteError<Types>>> for GroupError {
 
 /// How long a transfer of leadership may take.
 const TRANSFER_DEADLINE: Duration = Duration::from_secs(2);
+/// How long a member that takes over waits to hear how long the others' logs are.
+const ASKED_FOR_LOG: Duration = Duration::from_millis(100);
 /// Entries that a node may lack to be handed leadership.
 const TRANSFER_LAG: u64 = 256;

@@ -199,12 +199,7 @@ impl RaftJournals {
         };
         let machine = Arc::new(RwLock::new(machine(Arc::new(source))));
         let applier = Applier::new(Arc::clone(&machine), Arc::clone(&snapshots), Arc::clone(&self.0.makers));
-        let network = Network {
-            transport: Arc::clone(&self.0.transport),
-            node: self.0.node,
-            group: id,
-            tells_commits: spec.pace == Pace::Ticking,
-        };
+        let network = self.network(spec);
         let config = match spec.pace {
             Pace::Ticking => Arc::clone(&self.0.ticking),
             Pace::Quiet => Arc::clone(&self.0.quiet),
@@ -226,6 +221,16 @@ impl RaftJournals {
     /// Whether the group is on this node.
     pub fn is_open(&self, id: GroupId) -> bool {
         self.0.groups.read().contains_key(&id)
+    }
+
+    /// What carries the group's messages to its members.
+    pub(super) fn network(&self, spec: GroupSpec) -> Network {
+        Network {
+            transport: Arc::clone(&self.0.transport),
+            node: self.0.node,
+            group: spec.id,
+            tells_commits: spec.pace == Pace::Ticking,
+        }
     }
 
     fn register(&self, spec: GroupSpec, log: &Arc<LogShared>) {

@@ -105,11 +105,18 @@ impl RaftNetworkFactory<Types> for Network {
     type Network = Member;
 
     async fn new_client(&mut self, target: NodeId, _: &EmptyNode) -> Member {
+        self.member(target)
+    }
+}
+
+impl Network {
+    /// The client for one member.
+    pub fn member(&self, to: NodeId) -> Member {
         Member {
             transport: Arc::clone(&self.transport),
             node: self.node,
             group: self.group,
-            to: target,
+            to,
             tells_commits: self.tells_commits,
         }
     }

@@ -52,6 +52,21 @@ async fn what_is_little_waits_for_the_entry_before_it_and_goes_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_to_take_over_hands_on_to_the_member_with_the_longest_log() {
+    let mut cluster = Cluster::of_three().await;
+    cluster.append(1, 0..1).await;
+    cluster.has_applied(3, 0..1).await;
+    cluster.router.cut(1, &[3]);
+    cluster.append(1, 1..20).await;
+    cluster.crash(1, 1).await;
+    cluster.router.heal();
+    // Refused by the other for its log, it would have raised the term, and then nobody leads for a while.
+    cluster.group(3).elect(Election::LeaderGone).await.expect("asked");
+    cluster.led_by(2).await;
+    cluster.has_applied(3, 0..20).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_proposer_hears_what_the_machine_said() {
     let cluster = Cluster::of_three().await;
     for n in 1..=3 {
