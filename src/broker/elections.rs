@@ -4,7 +4,7 @@
 //! queue to queue, so that leaders spread: the first asks at once, the others after it and only if it
 //! is still needed. The first insists where the leader's process has ended; a leader that is only
 //! silent may live and deliver, and voters do not vote while its lease runs. Whoever insists sees first
-//! who has the longest log, and has that member do it ([`crate::journal::raft::Group::elect`]). A group without a leader
+//! who has the longest log and has that member do it (`Group::take_over`). A group without a leader
 //! is tried again and again while a majority of it lives. An idle group costs nothing here.
 //!
 //! After a start Raft takes whoever led last for the leader still, which it may not know of itself and,

@@ -394,7 +394,7 @@ impl Wal {
             } else if self
                 .writer
                 .try_lock()
-                .is_some_and(|writer| writer.filled.buffer.capacity() > 0)
+                .is_none_or(|writer| writer.filled.buffer.capacity() > 0)
             {
                 if self.wake.wait_for(&mut log, KEEP_BUFFERS).timed_out() {
                     if let Some(mut writer) = self.writer.try_lock() {
