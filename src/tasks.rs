@@ -1,11 +1,11 @@
 //! The only place that starts long tasks: each has a name, and a panic in it is told.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Wake, Waker};
 
+use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -16,11 +16,13 @@ where
     F: Future + Send + 'static,
     F::Output: Send + 'static,
 {
-    let guard = Named(name);
-    tokio::spawn(async move {
-        let _guard = guard;
-        task.await
-    })
+    tokio::spawn(named(name, task))
+}
+
+/// The task, with its name told when it panics.
+async fn named<T>(name: &'static str, task: impl Future<Output = T>) -> T {
+    let _guard = Named(name);
+    task.await
 }
 
 /// Begins something here and makes it a task once it is woken. A task that waits from its beginning would
@@ -32,7 +34,7 @@ pub fn begin(name: &'static str, future: impl Future<Output = ()> + Send + 'stat
         future: Mutex::new(None),
         is_woken: AtomicBool::new(false),
     });
-    let mut future: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(future);
+    let mut future: BoxFuture<'static, ()> = Box::pin(future);
     let waker = Waker::from(begun.clone());
     if future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
         *begun.future.lock() = Some(future);
@@ -46,18 +48,14 @@ pub fn begin(name: &'static str, future: impl Future<Output = ()> + Send + 'stat
 struct Begun {
     name: &'static str,
     runtime: Handle,
-    future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+    future: Mutex<Option<BoxFuture<'static, ()>>>,
     is_woken: AtomicBool,
 }
 
 impl Begun {
     fn go_on(&self) {
         if let Some(future) = self.future.lock().take() {
-            let guard = Named(self.name);
-            self.runtime.spawn(async move {
-                let _guard = guard;
-                future.await;
-            });
+            self.runtime.spawn(named(self.name, future));
         }
     }
 }

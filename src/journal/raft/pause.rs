@@ -1,17 +1,18 @@
 //! Pauses between small entries.
 //!
-//! A round of a group costs each member messages, a write and a sync, whatever it carries. Where rounds take long (a
-//! slow disk, a busy machine) a moderate load would keep all members at work all the time with entries
-//! of a record or two. Therefore a proposer rests after a round that carried several records for as
-//! long as the round took: a group with little to do works half of the time, with larger entries.
+//! A round of a group costs each member messages, a write and a sync, whatever it carries. Where rounds
+//! take long (a slow disk, a busy machine) a moderate load would keep all members at work all the time
+//! with entries of a record or two. Therefore the round after one that carried several records begins no
+//! sooner than twice the time that one took, from its beginning, [`MOST`] at most: a group with little to
+//! do works half of the time, with larger entries.
 //!
 //! Publishers who wait for their confirms send right after a round and then nothing: to them a pause is
 //! lost time. One in whose later half nothing came is followed by rounds without a pause: a few, and
 //! twice as many each time, until one is worth it again.
 //!
 //! ```text
-//! round (took) ──landed──→ pause (took, MOST at most) ──came late──→ pause after each round
-//!                            └──came at once or not at all──→ skip FEW, 2 FEW, … MANY rounds
+//! round ──landed──→ pause ──came late──→ pause after each round
+//!                     └──came at once or not at all──→ skip FEW, 2 FEW, … MANY rounds
 //! ```
 
 use std::time::Duration;
@@ -121,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_comes_at_its_own_time_is_gathered_after_each_round() {
-        assert_eq!(paused(1000, 600 * Duration::from_micros(1)), 1000);
+        assert_eq!(paused(1000, Duration::from_micros(600)), 1000);
     }
 
     #[test]
