@@ -39,8 +39,8 @@ impl Shortage {
 pub struct Alarms {
     shortage: watch::Sender<Shortage>,
     short: AtomicBool,
-    memory_limit: ByteSize,
-    disk_limit: ByteSize,
+    memory_limit: AtomicU64,
+    disk_limit: AtomicU64,
     memory_used: AtomicU64,
     disk_free: AtomicU64,
 }
@@ -48,15 +48,29 @@ pub struct Alarms {
 impl Alarms {
     /// With the limits that follow from the configuration.
     pub fn new(resources: &Resources) -> Self {
-        let machine = machine_memory();
-        Self {
+        let alarms = Self {
             shortage: watch::Sender::new(Shortage::default()),
             short: AtomicBool::new(false),
-            memory_limit: resources.memory_limit(machine),
-            disk_limit: resources.disk_limit(machine),
+            memory_limit: AtomicU64::new(0),
+            disk_limit: AtomicU64::new(0),
             memory_used: AtomicU64::new(0),
             disk_free: AtomicU64::new(0),
-        }
+        };
+        alarms.set_memory_limit(resources);
+        alarms.set_disk_limit(resources);
+        alarms
+    }
+
+    /// Another limit for memory, from the next look on.
+    pub fn set_memory_limit(&self, resources: &Resources) {
+        let limit = resources.memory_limit(machine_memory());
+        self.memory_limit.store(limit.0, Ordering::Relaxed);
+    }
+
+    /// Another limit for free disk, from the next look on.
+    pub fn set_disk_limit(&self, resources: &Resources) {
+        let limit = resources.disk_limit(machine_memory());
+        self.disk_limit.store(limit.0, Ordering::Relaxed);
     }
 
     /// What is short now.
@@ -76,12 +90,12 @@ impl Alarms {
 
     /// Memory in use at which the alarm begins.
     pub fn memory_limit(&self) -> ByteSize {
-        self.memory_limit
+        ByteSize(self.memory_limit.load(Ordering::Relaxed))
     }
 
     /// Free disk below which the alarm begins.
     pub fn disk_limit(&self) -> ByteSize {
-        self.disk_limit
+        ByteSize(self.disk_limit.load(Ordering::Relaxed))
     }
 
     /// Resident memory when last looked at.
@@ -100,8 +114,8 @@ impl Alarms {
         self.memory_used.store(memory, Ordering::Relaxed);
         self.disk_free.store(disk, Ordering::Relaxed);
         let shortage = Shortage {
-            memory: memory > self.memory_limit.0,
-            disk: disk < self.disk_limit.0,
+            memory: memory > self.memory_limit().0,
+            disk: disk < self.disk_limit().0,
         };
         self.short.store(shortage.any(), Ordering::Relaxed);
         let changed = self.shortage.send_if_modified(|known| {
@@ -112,9 +126,9 @@ impl Alarms {
         if changed && shortage.any() {
             tracing::warn!(
                 memory,
-                memory_limit = self.memory_limit.0,
+                memory_limit = self.memory_limit().0,
                 disk_free = disk,
-                disk_limit = self.disk_limit.0,
+                disk_limit = self.disk_limit().0,
                 "{}: publishers are blocked",
                 shortage.reason()
             );

@@ -18,6 +18,7 @@ use super::command::{Failed, exit};
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Where the node is asked.
+#[derive(Clone)]
 pub struct Client {
     pub socket: PathBuf,
     /// Longest wait for any byte of an answer.

@@ -44,12 +44,17 @@ pub enum Group {
     Policies,
     VirtualHosts,
     Queues,
+    Configuration,
+    FeatureFlags,
     Definitions,
+    /// Of `rabbitmq-plugins` alone: their names say nothing elsewhere.
+    Plugins,
+    Upgrade,
 }
 
 impl Group {
     /// All, in the order of the help, with their titles.
-    pub const ALL: [(Self, &'static str); 12] = [
+    pub const ALL: [(Self, &'static str); 16] = [
         (Self::Help, "Help"),
         (Self::Nodes, "Nodes"),
         (Self::Cluster, "Cluster"),
@@ -61,7 +66,11 @@ impl Group {
         (Self::Policies, "Policies"),
         (Self::VirtualHosts, "Virtual hosts"),
         (Self::Queues, "Queues"),
+        (Self::Configuration, "Configuration and Environment"),
+        (Self::FeatureFlags, "Feature flags"),
         (Self::Definitions, "Definitions"),
+        (Self::Plugins, "Plugin Management"),
+        (Self::Upgrade, "Upgrade"),
     ];
 }
 
@@ -103,6 +112,20 @@ impl Call {
     /// The vhost that is meant.
     pub fn vhost(&self) -> &str {
         self.options.vhost.as_deref().unwrap_or("/")
+    }
+
+    /// The same command for a vhost.
+    pub fn in_vhost(&self, vhost: &str) -> Self {
+        Self {
+            program: self.program.clone(),
+            options: Options {
+                vhost: Some(vhost.to_owned()),
+                ..self.options.clone()
+            },
+            client: self.client.clone(),
+            configured_node: self.configured_node.clone(),
+            node: self.node.clone(),
+        }
     }
 
     /// Asks the node and takes any answer.

@@ -9,13 +9,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::client::Client;
-use super::command::{Call, Command, Failed, Output, exit};
+use super::command::{Call, Command, Failed, Group, Output, exit};
 use super::options::{self, Options, Wrong};
 use super::print::{self, Formatter};
-use super::{
-    cluster, columns, connections, definitions, exchanges, help, limits, listeners, node, parameters, permissions,
-};
-use super::{policies, queues, replicas, users, vhosts};
+use super::{checks, cluster, columns, connections, definitions, exchanges, help, limits, listeners, node, parameters};
+use super::{permissions, plugins, policies, queues, replicas, report, settings, users, vhosts};
 use crate::config::{self, Config, Flags, Origin, Setting, env};
 
 /// The words behind `warren ctl`. They are read by [`options`], for the answers to what is wrong
@@ -29,16 +27,31 @@ pub struct CtlArgs {
 }
 
 /// Names of the binary by which it is a tool of RabbitMQ's.
-const TOOLS: [&str; 3] = ["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-queues"];
+const TOOLS: [&str; 5] = [
+    "rabbitmqctl",
+    "rabbitmq-diagnostics",
+    "rabbitmq-queues",
+    PLUGINS_TOOL,
+    "rabbitmq-upgrade",
+];
+/// The one that has commands of its own.
+const PLUGINS_TOOL: &str = "rabbitmq-plugins";
 
 /// Options that every usage begins with.
 pub const COMMON: &str = "[--node <node>] [--longnames] [--quiet]";
 
+/// The commands of a tool.
+pub fn table(program: &str) -> impl Iterator<Item = &'static Command> {
+    let has_plugins = program == PLUGINS_TOOL;
+    all().filter(move |command| has_plugins || command.group != Group::Plugins)
+}
+
 /// All commands.
-pub fn table() -> impl Iterator<Item = &'static Command> {
+fn all() -> impl Iterator<Item = &'static Command> {
     let nouns = [
         help::COMMANDS,
         node::COMMANDS,
+        checks::COMMANDS,
         listeners::COMMANDS,
         cluster::COMMANDS,
         queues::COMMANDS,
@@ -52,13 +65,16 @@ pub fn table() -> impl Iterator<Item = &'static Command> {
         policies::COMMANDS,
         parameters::COMMANDS,
         definitions::COMMANDS,
+        settings::COMMANDS,
+        plugins::COMMANDS,
+        report::COMMANDS,
     ];
     nouns.into_iter().flatten()
 }
 
 /// The command of that name.
-pub fn find(name: &str) -> Option<&'static Command> {
-    table().find(|command| command.name == name)
+pub fn find(program: &str, name: &str) -> Option<&'static Command> {
+    table(program).find(|command| command.name == name)
 }
 
 /// The tool that a program's name stands for.
@@ -85,16 +101,19 @@ pub fn run(args: CtlArgs) -> ExitCode {
 fn carry_out(program: &str, words: &[String]) -> Result<String, Failed> {
     let options = options::read(words).map_err(|wrong| {
         // The command is the first word that is one; options may stand before it.
-        let command = words.iter().find_map(|word| find(word));
+        let command = words.iter().find_map(|word| find(program, word));
         with_usage(program, command, words, refused(wrong))
     })?;
     let Some(name) = options.words.first() else {
+        if options.version {
+            return Ok(format!("{}\n", env!("CARGO_PKG_VERSION")));
+        }
         return match options.help {
             true => Ok(help::all(program) + "\n"),
             false => Err(Failed::bare(exit::USAGE, help::all(program))),
         };
     };
-    let command = find(name).ok_or_else(|| help::unknown(program, name))?;
+    let command = find(program, name).ok_or_else(|| help::unknown(program, name))?;
     if options.help {
         return Ok(help::one(program, command));
     }
@@ -176,7 +195,7 @@ fn configuration(options: &Options) -> Result<Config, Failed> {
     config::load(&flags).map_err(|error| Failed::told(exit::DATA, error.to_string()))
 }
 
-fn written(output: Output, formatter: Option<Formatter>, options: &Options) -> String {
+pub(super) fn written(output: Output, formatter: Option<Formatter>, options: &Options) -> String {
     match output {
         Output::Nothing => String::new(),
         Output::Told { json, .. } if formatter == Some(Formatter::Json) => format!("{json}\n"),
@@ -201,10 +220,10 @@ mod tests {
 
     #[test]
     fn each_command_is_there_once() {
-        let names: Vec<_> = table().map(|command| command.name).collect();
+        let names: Vec<_> = all().map(|command| command.name).collect();
         let unique: BTreeSet<_> = names.iter().collect();
         assert_eq!(unique.len(), names.len());
-        for command in table() {
+        for command in all() {
             assert!(!command.help.is_empty(), "{}", command.name);
         }
     }

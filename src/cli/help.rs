@@ -17,7 +17,7 @@ pub static COMMANDS: &[Command] = &[
         banner: |_| String::new(),
         run: |call| match call.argument(0) {
             "" => Ok(Output::message(all(&call.program))),
-            name => match find(name) {
+            name => match find(&call.program, name) {
                 Some(command) => Ok(Output::message(one(&call.program, command))),
                 None => Err(unknown(&call.program, name)),
             },
@@ -44,14 +44,17 @@ pub fn usage(program: &str, command: &Command) -> String {
 
 /// All commands by group.
 pub fn all(program: &str) -> String {
-    let width = table().map(|command| command.name.len()).max().unwrap_or(0) + 2;
+    let width = table(program).map(|command| command.name.len()).max().unwrap_or(0) + 2;
     let mut out = format!(
         "\nUsage\n\n{program} [--node <node>] [--timeout <timeout>] [--longnames] [--quiet] <command> \
          [<command options>]\n\nAvailable commands:\n"
     );
     for (group, title) in Group::ALL {
+        let mut commands: Vec<_> = table(program).filter(|command| command.group == group).collect();
+        if commands.is_empty() {
+            continue;
+        }
         out += &format!("\n{title}:\n\n");
-        let mut commands: Vec<_> = table().filter(|command| command.group == group).collect();
         commands.sort_by_key(|command| command.name);
         for command in commands {
             out += &format!("   {:width$}{}\n", command.name, command.help);
@@ -68,7 +71,7 @@ pub fn one(program: &str, command: &Command) -> String {
 
 /// There is no such command.
 pub fn unknown(program: &str, name: &str) -> Failed {
-    let nearest = table()
+    let nearest = table(program)
         .map(|command| (config::distance(name, command.name), command.name))
         .min();
     let meant = match nearest {

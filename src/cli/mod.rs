@@ -2,6 +2,7 @@
 //!
 //! `warren` alone is `warren server`. Reads arguments only; what a subcommand does is elsewhere.
 
+mod checks;
 mod client;
 mod cluster;
 mod columns;
@@ -17,11 +18,14 @@ mod node;
 mod options;
 mod parameters;
 mod permissions;
+mod plugins;
 mod policies;
 mod print;
 mod queues;
 mod replicas;
+mod report;
 mod server;
+mod settings;
 mod users;
 mod vhosts;
 

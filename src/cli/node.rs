@@ -133,7 +133,8 @@ fn await_startup(call: &Call) -> Result<Output, Failed> {
     Ok(Output::Nothing)
 }
 
-fn is_running(call: &Call) -> bool {
+/// Whether the node and its broker run.
+pub(super) fn is_running(call: &Call) -> bool {
     call.client.is_there()
         && call
             .ask("GET", &["overview"], None)
@@ -331,7 +332,7 @@ fn seconds(millis: &Value) -> u64 {
 }
 
 /// Thousand millions, to four digits.
-fn gigabytes(bytes: &Value) -> String {
+pub(super) fn gigabytes(bytes: &Value) -> String {
     let gigabytes = bytes.as_f64().unwrap_or(0.0) / 1e9;
     format!("{:?}", (gigabytes * 1e4).round() / 1e4)
 }

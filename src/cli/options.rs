@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory, Parser};
 
 /// The words and options of one call.
-#[derive(Debug, Default, Parser)]
+#[derive(Clone, Debug, Default, Parser)]
 #[command(
     name = "ctl",
     disable_help_flag = true,
@@ -78,6 +78,23 @@ pub struct Options {
     pub membership: Option<String>,
     #[arg(long)]
     pub errors_only: bool,
+    /// Said only where no command is.
+    #[arg(long)]
+    pub version: bool,
+    #[arg(long)]
+    pub all: bool,
+    #[arg(long)]
+    pub used: bool,
+    #[arg(long, short = 'P')]
+    pub pid: Option<u32>,
+    #[arg(long, short = 'v')]
+    pub verbose: bool,
+    #[arg(long, short = 'm')]
+    pub minimal: bool,
+    #[arg(long, short = 'E')]
+    pub enabled: bool,
+    #[arg(long)]
+    pub implicitly_enabled: bool,
 }
 
 /// Options that go with every command.

@@ -1,6 +1,8 @@
 //! Commands about parameters.
 
-use super::command::{Command, Group, Output};
+use serde_json::{Value, json};
+
+use super::command::{Call, Command, Failed, Group, Output, exit};
 use super::print::{Column, Kind};
 
 /// What can be asked of parameters.
@@ -40,4 +42,96 @@ pub static COMMANDS: &[Command] = &[
             Ok(Output::rows(columns, call.list(&["global-parameters"])?))
         },
     },
+    Command {
+        name: "set_parameter",
+        group: Group::Parameters,
+        usage: "[--vhost <vhost>] <component_name> <name> <value>",
+        help: "Sets a runtime parameter",
+        arguments: 3..=3,
+        options: &[],
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Setting runtime parameter \"{}\" for component \"{}\" to \"{}\" in vhost \"{}\" ...",
+                call.argument(1),
+                call.argument(0),
+                call.argument(2),
+                call.vhost()
+            )
+        },
+        run: |call| {
+            call.need_vhost(call.vhost())?;
+            let path = ["parameters", call.argument(0), call.vhost(), call.argument(1)];
+            call.put(&path, &json!({"value": document(call.argument(2))?}))
+        },
+    },
+    Command {
+        name: "clear_parameter",
+        group: Group::Parameters,
+        usage: "[--vhost <vhost>] <component_name> <name>",
+        help: "Clears a runtime parameter",
+        arguments: 2..=2,
+        options: &[],
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Clearing runtime parameter \"{}\" for component \"{}\" on vhost \"{}\" ...",
+                call.argument(1),
+                call.argument(0),
+                call.vhost()
+            )
+        },
+        run: |call| {
+            call.need_vhost(call.vhost())?;
+            let path = ["parameters", call.argument(0), call.vhost(), call.argument(1)];
+            cleared(call, &path)
+        },
+    },
+    Command {
+        name: "set_global_parameter",
+        group: Group::Parameters,
+        usage: "<name> <value>",
+        help: "Sets a global runtime parameter",
+        arguments: 2..=2,
+        options: &[],
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Setting global runtime parameter \"{}\" to \"{}\" ...",
+                call.argument(0),
+                call.argument(1)
+            )
+        },
+        run: |call| {
+            let body = json!({"value": document(call.argument(1))?});
+            call.put(&["global-parameters", call.argument(0)], &body)
+        },
+    },
+    Command {
+        name: "clear_global_parameter",
+        group: Group::Parameters,
+        usage: "<name>",
+        help: "Clears a global runtime parameter",
+        arguments: 1..=1,
+        options: &[],
+        columns: &[],
+        banner: |call| format!("Clearing global runtime parameter \"{}\" ...", call.argument(0)),
+        run: |call| cleared(call, &["global-parameters", call.argument(0)]),
+    },
 ];
+
+/// An argument that is a JSON document.
+fn document(text: &str) -> Result<Value, Failed> {
+    let unread = |_| {
+        let text = format!("Could not parse JSON document: {{error,{{failed_to_decode_json,<<{text:?}>>}}}}");
+        Failed::told(exit::UNAVAILABLE, text)
+    };
+    serde_json::from_str(text).map_err(unread)
+}
+
+fn cleared(call: &Call, path: &[&str]) -> Result<Output, Failed> {
+    match call.delete(path)? {
+        true => Ok(Output::Nothing),
+        false => Err(Failed::told(exit::UNAVAILABLE, "Parameter does not exist")),
+    }
+}

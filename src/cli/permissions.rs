@@ -102,4 +102,72 @@ pub static COMMANDS: &[Command] = &[
             Ok(Output::rows(columns, items.as_array().cloned().unwrap_or_default()))
         },
     },
+    Command {
+        name: "list_user_topic_permissions",
+        group: Group::AccessControl,
+        usage: "[--no-table-headers] <username>",
+        help: "Lists user topic permissions",
+        arguments: 1..=1,
+        options: &[],
+        columns: &[],
+        banner: |call| format!("Listing topic permissions for user \"{}\" ...", call.argument(0)),
+        run: |call| {
+            call.need_user(call.argument(0))?;
+            let items = call.list(&["users", call.argument(0), "topic-permissions"])?;
+            Ok(Output::rows(plain(&["vhost", "exchange", "write", "read"]), items))
+        },
+    },
+    Command {
+        name: "set_topic_permissions",
+        group: Group::AccessControl,
+        usage: "[--vhost <vhost>] <username> <exchange> <write> <read>",
+        help: "Sets user topic permissions for an exchange",
+        arguments: 4..=4,
+        options: &[],
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Setting topic permissions on \"{}\" for user \"{}\" in vhost \"{}\" ...",
+                call.argument(1),
+                call.argument(0),
+                call.vhost()
+            )
+        },
+        run: |call| {
+            let user = call.argument(0);
+            call.need_vhost(call.vhost())?;
+            call.need_user(user)?;
+            let body = json!({
+                "exchange": call.argument(1), "write": call.argument(2), "read": call.argument(3),
+            });
+            call.put(&["topic-permissions", call.vhost(), user], &body)
+        },
+    },
+    Command {
+        name: "clear_topic_permissions",
+        group: Group::AccessControl,
+        usage: "[--vhost <vhost>] <username> [<exchange>]",
+        help: "Clears user topic permissions for a vhost or exchange",
+        arguments: 1..=2,
+        options: &[],
+        columns: &[],
+        banner: |call| {
+            let (user, vhost) = (call.argument(0), call.vhost());
+            match call.argument(1) {
+                "" => format!("Clearing topic permissions for user \"{user}\" in vhost \"{vhost}\" ..."),
+                exchange => {
+                    format!("Clearing topic permissions on \"{exchange}\" for user \"{user}\" in vhost \"{vhost}\" ...")
+                }
+            }
+        },
+        run: |call| {
+            let user = call.argument(0);
+            call.need_vhost(call.vhost())?;
+            call.need_user(user)?;
+            let mut path = vec!["topic-permissions", call.vhost(), user];
+            path.extend(call.arguments().get(1).map(String::as_str));
+            call.delete(&path)?;
+            Ok(Output::Nothing)
+        },
+    },
 ];

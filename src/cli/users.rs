@@ -43,6 +43,35 @@ pub static COMMANDS: &[Command] = &[
         run: change_password,
     },
     Command {
+        name: "clear_password",
+        group: Group::Users,
+        usage: "<username>",
+        help: "Clears (resets) password and disables password login for a user",
+        arguments: 1..=1,
+        options: &[],
+        columns: &[],
+        banner: |call| format!("Clearing password for user \"{}\" ...", call.argument(0)),
+        run: |call| {
+            let user = call.need_user(call.argument(0))?;
+            let body = json!({"tags": user["tags"], "password_hash": ""});
+            call.put(&["users", call.argument(0)], &body)
+        },
+    },
+    Command {
+        name: "hash_password",
+        group: Group::Users,
+        usage: "<cleartext_password>",
+        help: "Hashes a plaintext password",
+        arguments: 1..=1,
+        options: &[],
+        columns: &[],
+        banner: |call| format!("Will hash password {}", call.argument(0)),
+        run: |call| {
+            let hashed = call.get(&["auth", "hash_password", call.argument(0)])?;
+            Ok(Output::message(hashed["ok"].as_str().unwrap_or_default()))
+        },
+    },
+    Command {
         name: "authenticate_user",
         group: Group::Users,
         usage: "<username> [<password>]",

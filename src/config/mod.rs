@@ -16,6 +16,7 @@ pub mod sample;
 pub mod sections;
 mod value;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -44,7 +45,20 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// The files that were read, in order.
     pub files: Vec<PathBuf>,
+    /// The keys that were set, each with the value that holds; secrets are not shown.
+    pub given: BTreeMap<String, String>,
 }
+
+/// What RabbitMQ has plug-ins for and is part of this program.
+pub const PLUGINS: [&str; 7] = [
+    "rabbitmq_consistent_hash_exchange",
+    "rabbitmq_delayed_message_exchange",
+    "rabbitmq_management",
+    "rabbitmq_management_agent",
+    "rabbitmq_random_exchange",
+    "rabbitmq_recent_history_exchange",
+    "rabbitmq_web_dispatch",
+];
 
 /// One key and its value as written, and where that was.
 #[derive(Clone, Debug, PartialEq)]
@@ -187,7 +201,10 @@ impl Config {
         let segments = key::segments(&key);
         if let Some((row, placeholder)) = keys::find(&segments) {
             return match row.apply(self, &placeholder, &value) {
-                true => Ok(()),
+                true => {
+                    self.given.insert(key, if row.secret { "…".to_owned() } else { value });
+                    Ok(())
+                }
                 false => Err(Problem::Value {
                     origin,
                     key,
@@ -207,6 +224,31 @@ impl Config {
                 key,
             }),
         }
+    }
+
+    /// With another value for a key, as it may be changed while the node runs.
+    ///
+    /// # Errors
+    /// When the value is none for that key, or nobody knows the key.
+    pub fn with(&self, key: &str, value: &str) -> Result<Self, Problem> {
+        let mut config = self.clone();
+        config.apply(Setting {
+            origin: Origin::Flag("set"),
+            key: key.to_owned(),
+            value: value.to_owned(),
+        })?;
+        Ok(config)
+    }
+
+    /// Every key that has a value, in order: those that were set, and the defaults of the others.
+    pub fn effective(&self) -> BTreeMap<String, String> {
+        let defaults = keys::all().filter_map(|row| match row.sample {
+            key::Sample::Default(value) => Some((row.pattern.clone(), value.to_owned())),
+            key::Sample::Example(_) => None,
+        });
+        let mut all: BTreeMap<_, _> = defaults.filter(|(key, _)| !key.contains('$')).collect();
+        all.extend(self.given.clone());
+        all
     }
 
     /// Fills what depends on the machine, and says what will not be as it was asked for.

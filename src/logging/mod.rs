@@ -10,13 +10,13 @@ mod writer;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
-use tracing_subscriber::{Layer, Registry, fmt};
+use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{Config, Level, LogCategory, LogFormat, Logging};
 use line::Lines;
@@ -42,12 +42,17 @@ pub enum LogError {
 /// When the log file cannot be opened, or logging runs already.
 pub fn start(config: &Config) -> Result<Running, LogError> {
     let file = config.logging.file.as_ref().map(|name| config.log_dir().join(name));
-    let (subscriber, running) = subscriber(&config.logging, file)?;
+    let (subscriber, levels, running) = subscriber(&config.logging, file)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    // The subscriber was the first, so these are.
+    let _ = LEVELS.set(levels);
     Ok(running)
 }
 
-fn subscriber(logging: &Logging, file: Option<PathBuf>) -> Result<(impl Subscriber + use<>, Running), LogError> {
+fn subscriber(
+    logging: &Logging,
+    file: Option<PathBuf>,
+) -> Result<(impl Subscriber + use<>, Levels, Running), LogError> {
     let to_file = file.is_some();
     let file = file.map(|path| {
         LogFile::open(&path, logging.rotation_size.map(|size| size.0), logging.rotation_count)
@@ -55,21 +60,57 @@ fn subscriber(logging: &Logging, file: Option<PathBuf>) -> Result<(impl Subscrib
     });
     let running = Running::start(logging.stream, file.transpose()?).map_err(LogError::Thread)?;
     let mut layers = Vec::new();
+    let mut levels = Levels::default();
     if logging.console {
-        let targets = targets(logging, logging.console_level);
+        let targets = levels.changeable(targets(logging, logging.console_level));
         layers.push(layer(running.output(Sink::Console), logging.console_format, targets));
     }
     if to_file {
-        let targets = targets(logging, logging.file_level);
+        let targets = levels.changeable(targets(logging, logging.file_level));
         layers.push(layer(running.output(Sink::File), logging.file_format, targets));
     }
-    Ok((Registry::default().with(layers), running))
+    Ok((Registry::default().with(layers), levels, running))
 }
 
-fn layer<S>(output: Output, format: LogFormat, targets: Targets) -> Box<dyn Layer<S> + Send + Sync>
-where
-    S: Subscriber + for<'span> LookupSpan<'span>,
-{
+/// The levels of the outputs, which may be changed while it runs.
+#[derive(Default)]
+struct Levels(Vec<reload::Handle<Targets, Registry>>);
+
+impl Levels {
+    fn changeable(&mut self, targets: Targets) -> reload::Layer<Targets, Registry> {
+        let (filter, handle) = reload::Layer::new(targets);
+        self.0.push(handle);
+        filter
+    }
+
+    /// One level for everything.
+    fn set(&self, level: Level) {
+        let logging = Logging {
+            level,
+            ..Logging::default()
+        };
+        for handle in &self.0 {
+            // An error says that the log has ended.
+            let _ = handle.reload(targets(&logging, None));
+        }
+    }
+}
+
+/// Those of the process's log.
+static LEVELS: OnceLock<Levels> = OnceLock::new();
+
+/// Logs from this level upwards, in every category and to every output.
+pub fn set_level(level: Level) {
+    if let Some(levels) = LEVELS.get() {
+        levels.set(level);
+    }
+}
+
+fn layer(
+    output: Output,
+    format: LogFormat,
+    targets: reload::Layer<Targets, Registry>,
+) -> Box<dyn Layer<Registry> + Send + Sync> {
     let lines = Lines { format };
     let layer = fmt::layer().event_format(lines).with_writer(output).with_ansi(false);
     layer.with_filter(targets).boxed()
@@ -123,7 +164,7 @@ mod tests {
     fn logged(logging: &Logging, log: impl FnOnce()) -> Vec<String> {
         let directory = tempfile::tempdir().expect("temporary directory");
         let path = directory.path().join("sub/warren.log");
-        let (subscriber, running) = subscriber(logging, Some(path.clone())).expect("starts");
+        let (subscriber, _levels, running) = subscriber(logging, Some(path.clone())).expect("starts");
         tracing::subscriber::with_default(subscriber, log);
         drop(running);
         let text = std::fs::read_to_string(path).expect("a log file");
@@ -211,5 +252,30 @@ mod tests {
         assert_eq!(filter(Level::Notice), LevelFilter::WARN);
         assert_eq!(filter(Level::Emergency), LevelFilter::ERROR);
         assert_eq!(filter(Level::None), LevelFilter::OFF);
+    }
+
+    #[test]
+    fn a_level_that_is_set_while_it_runs_holds_for_every_category() {
+        let mut logging = quiet();
+        logging.categories.insert(LogCategory::Connection, Level::Error);
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("warren.log");
+        let (subscriber, levels, running) = subscriber(&logging, Some(path.clone())).expect("starts");
+        tracing::subscriber::with_default(subscriber, || {
+            let say = || {
+                tracing::debug!(target: "warren::net", "detail");
+                tracing::info!(target: "warren::net", "news");
+                tracing::warn!(target: "warren::node", "trouble");
+            };
+            say();
+            levels.set(Level::Debug);
+            say();
+            levels.set(Level::Error);
+            say();
+        });
+        drop(running);
+        let text = std::fs::read_to_string(path).expect("a log file");
+        let said: Vec<_> = text.lines().filter_map(|line| line.rsplit(' ').next()).collect();
+        assert_eq!(said, ["trouble", "detail", "news", "trouble"]);
     }
 }

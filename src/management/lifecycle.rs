@@ -2,6 +2,9 @@
 //!
 //! They come over the control socket only; [`crate::node`] carries them out one after the other.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::sync::{mpsc, oneshot};
 
 /// What the process is to do.
@@ -35,7 +38,11 @@ impl Order {
 
 /// Who gives orders.
 #[derive(Clone)]
-pub struct Lifecycle(mpsc::Sender<(Order, Done)>);
+pub struct Lifecycle {
+    orders: mpsc::Sender<(Order, Done)>,
+    /// The broker is being started.
+    starting: Arc<AtomicBool>,
+}
 
 /// Who carries them out.
 pub struct Orders(mpsc::Receiver<(Order, Done)>);
@@ -46,7 +53,11 @@ pub struct Done(oneshot::Sender<Result<&'static str, String>>);
 /// Both ends.
 pub fn lifecycle() -> (Lifecycle, Orders) {
     let (give, take) = mpsc::channel(1);
-    (Lifecycle(give), Orders(take))
+    let lifecycle = Lifecycle {
+        orders: give,
+        starting: Arc::default(),
+    };
+    (lifecycle, Orders(take))
 }
 
 impl Lifecycle {
@@ -56,12 +67,21 @@ impl Lifecycle {
     /// Why it was not, for people.
     pub(super) async fn give(&self, order: Order) -> Result<&'static str, String> {
         let stops = |_| "the process stops".to_owned();
+        let is_start = order == Order::Start;
         let (answer, done) = oneshot::channel();
-        self.0
+        self.orders
             .send((order, Done(answer)))
             .await
             .map_err(|_| "the process stops".to_owned())?;
-        done.await.map_err(stops)?
+        self.starting.store(is_start, Ordering::Relaxed);
+        let done = done.await;
+        self.starting.store(false, Ordering::Relaxed);
+        done.map_err(stops)?
+    }
+
+    /// Whether the broker is on its way up.
+    pub(super) fn is_starting(&self) -> bool {
+        self.starting.load(Ordering::Relaxed)
     }
 }
 

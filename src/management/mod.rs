@@ -31,6 +31,7 @@ mod queues;
 mod replicas;
 mod route;
 mod server;
+mod settings;
 mod socket;
 mod text;
 mod users;

@@ -8,7 +8,7 @@ use super::call::Call;
 use super::overview::{contexts, exchange_types};
 use super::page;
 use super::route::{Access, Route, Run, Verb};
-use crate::config::Mechanism;
+use crate::config::{Config, Mechanism, PLUGINS, Stream};
 use crate::types::NodeId;
 
 /// What can be asked of nodes.
@@ -173,11 +173,11 @@ fn view(call: &Call) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
         }],
         "contexts": contexts(call),
-        "log_files": ["<stdout>"],
+        "log_files": log_files(config),
         "db_dir": config.node.data_dir,
         "config_files": config.files,
         "net_ticktime": 60,
-        "enabled_plugins": ["rabbitmq_management"],
+        "enabled_plugins": PLUGINS,
         "mem_calculation_strategy": "rss",
         "name": node.name,
         "running": !call.broker.has_failed(),
@@ -190,6 +190,21 @@ fn view(call: &Call) -> Value {
         "disk_free": alarms.disk_free(),
         "cluster_links": [],
     })
+}
+
+/// Where log lines go, as RabbitMQ names it.
+fn log_files(config: &Config) -> Vec<String> {
+    let file = config
+        .logging
+        .file
+        .as_ref()
+        .map(|name| config.log_dir().join(name).display().to_string());
+    let stream = match config.logging.stream {
+        Stream::Stdout => "<stdout>",
+        Stream::Stderr => "<stderr>",
+    };
+    let terminal = config.logging.console.then(|| stream.to_owned());
+    file.into_iter().chain(terminal).collect()
 }
 
 fn mechanisms(call: &Call) -> Value {

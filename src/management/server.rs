@@ -29,7 +29,7 @@ use super::endpoint::Endpoint;
 use super::lifecycle::{Lifecycle, Order};
 use super::route::{self, Access, Found, Parameters, Route, Run, Verb};
 use super::socket::{Listener, LocalSocket, Origin};
-use super::{cors, table};
+use super::{cors, settings, table};
 use crate::broker::Broker;
 use crate::broker::gather::Gathered;
 use crate::tasks;
@@ -165,13 +165,31 @@ async fn dispatch_local(State(local): State<Local>, from: Extension<Origin>, req
         };
     };
     if order == "name" {
-        let name = serde_json::json!({"name": &*local.name});
+        let name = serde_json::json!({"name": &*local.name, "starting": local.lifecycle.is_starting()});
         return Response::new(Body::from(name.to_string()));
+    }
+    let running = local.running.borrow().clone();
+    if order == "environment" {
+        return match running {
+            Some(running) => {
+                let keys = serde_json::json!(running.broker.config().effective());
+                Response::new(Body::from(keys.to_string()))
+            }
+            None => answered(StatusCode::SERVICE_UNAVAILABLE, STOPPED),
+        };
     }
     let body = axum::body::to_bytes(request.into_body(), MOST_ORDER)
         .await
         .unwrap_or_default();
     let fields: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    if order == "setting" {
+        let text = |field: &str| fields[field].as_str().unwrap_or_default();
+        return match running.map(|running| settings::set(&running.broker, text("key"), text("value"))) {
+            Some(Ok(())) => answered(StatusCode::NO_CONTENT, ""),
+            Some(Err(reason)) => answered(StatusCode::BAD_REQUEST, &reason),
+            None => answered(StatusCode::SERVICE_UNAVAILABLE, STOPPED),
+        };
+    }
     match Order::named(&order, fields["node"].as_str()) {
         None => answered(StatusCode::NOT_FOUND, "there is no such order"),
         Some(order) => match local.lifecycle.give(order).await {

@@ -9,6 +9,7 @@ mod definitions;
 mod lists;
 mod node;
 mod policies;
+mod scripts;
 mod usage;
 mod users;
 mod vhosts;

@@ -1,0 +1,178 @@
+//! `rabbitmq-plugins`: what RabbitMQ has plug-ins for and is part of this program. It is always there:
+//! enabling it does nothing, and what is not part of it cannot be enabled.
+
+use serde_json::{Value, json};
+
+use super::command::{Call, Command, Failed, Group, Output, exit};
+use crate::config::PLUGINS;
+
+/// What can be asked of plug-ins.
+pub static COMMANDS: &[Command] = &[
+    Command {
+        name: "list",
+        group: Group::Plugins,
+        usage: "[pattern] [--verbose] [--minimal] [--enabled] [--implicitly-enabled]",
+        help: "Lists plugins and their state",
+        arguments: 0..=1,
+        options: &["verbose", "minimal", "enabled", "implicitly-enabled"],
+        columns: &[],
+        banner: |call| {
+            let pattern = call.arguments().first().map_or(".*", String::as_str);
+            format!("Listing plugins with pattern \"{pattern}\" ...")
+        },
+        run: list,
+    },
+    Command {
+        name: "is_enabled",
+        group: Group::Monitoring,
+        usage: "<plugin1> [ <plugin2>] [--offline] [--online]",
+        help: "Health check that exits with a non-zero code if provided plugins are not enabled on target node",
+        arguments: 1..=usize::MAX,
+        options: &["offline", "online"],
+        columns: &[],
+        banner: |call| {
+            let (word, names) = named(call);
+            format!("Asking node {} if {word} {names} enabled...", call.node())
+        },
+        run: is_enabled,
+    },
+    Command {
+        name: "enable",
+        group: Group::Plugins,
+        usage: "<plugin1> [ <plugin2>] | --all [--offline] [--online]",
+        help: "Enables one or more plugins: those that are part of this program are always enabled",
+        arguments: 0..=usize::MAX,
+        options: &["all", "offline", "online"],
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Enabling plugins on node {}:\n{}",
+                call.node(),
+                call.arguments().join("\n")
+            )
+        },
+        run: enable,
+    },
+    Command {
+        name: "set",
+        group: Group::Plugins,
+        usage: "<plugin1> [ <plugin2>] [--offline] [--online]",
+        help: "Enables one or more plugins: those that are part of this program stay enabled",
+        arguments: 0..=usize::MAX,
+        options: &["offline", "online"],
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Enabling plugins on node {}:\n{}",
+                call.node(),
+                call.arguments().join("\n")
+            )
+        },
+        run: enable,
+    },
+    Command {
+        name: "disable",
+        group: Group::Plugins,
+        usage: "<plugin1> [ <plugin2>] | --all [--offline] [--online]",
+        help: "Refused for what is part of this program",
+        arguments: 0..=usize::MAX,
+        options: &["all", "offline", "online"],
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Disabling plugins on node {}:\n{}",
+                call.node(),
+                call.arguments().join("\n")
+            )
+        },
+        run: disable,
+    },
+];
+
+/// The plug-ins that are there and match; names are plain words, so a pattern may be a part of one.
+fn list(call: &Call) -> Result<Output, Failed> {
+    let pattern = call.argument(0).trim_end_matches(".*");
+    let shown: Vec<_> = PLUGINS.into_iter().filter(|name| name.contains(pattern)).collect();
+    let version = env!("CARGO_PKG_VERSION");
+    let lines = shown.iter().map(|name| match call.options.minimal {
+        true => (*name).to_owned(),
+        false => format!("[E*] {name} {version}"),
+    });
+    let mut text: Vec<_> = lines.collect();
+    if !call.options.minimal {
+        text.insert(
+            0,
+            " Configured: E = explicitly enabled; e = implicitly enabled\n | Status: * = running\n |/".into(),
+        );
+    }
+    let plugins: Vec<Value> = shown
+        .iter()
+        .map(|name| json!({"name": name, "version": version, "enabled": "enabled", "running": true}))
+        .collect();
+    Ok(Output::Told {
+        text: text.join("\n"),
+        json: json!({"status": "running", "format": "normal", "plugins": plugins}),
+    })
+}
+
+fn is_enabled(call: &Call) -> Result<Output, Failed> {
+    let (node, (word, names)) = (call.node(), named(call));
+    match missing(call).as_slice() {
+        [] => Ok(Output::message(format!(
+            "{} {names} enabled on node {node}",
+            capital(word)
+        ))),
+        missing => Err(Failed::told(
+            exit::UNAVAILABLE,
+            format!(
+                "Plugin {} is not enabled on node {node}. Enabled plugins and dependencies: {}",
+                missing.join(", "),
+                PLUGINS.join(", ")
+            ),
+        )),
+    }
+}
+
+fn enable(call: &Call) -> Result<Output, Failed> {
+    match missing(call).as_slice() {
+        [] => Ok(Output::message("Plugin configuration unchanged.")),
+        missing => Err(not_found(missing)),
+    }
+}
+
+fn disable(call: &Call) -> Result<Output, Failed> {
+    let has_built_in = call.options.all || call.arguments().iter().any(|name| PLUGINS.contains(&name.as_str()));
+    match has_built_in {
+        true => Err(Failed::told(
+            exit::SOFTWARE,
+            "What is part of this program cannot be disabled",
+        )),
+        false => Ok(Output::message("Plugin configuration unchanged.")),
+    }
+}
+
+/// As RabbitMQ says it of a plug-in that is nowhere.
+fn not_found(missing: &[&str]) -> Failed {
+    let missing: Vec<_> = missing.iter().map(|name| format!(":{name}")).collect();
+    Failed::told(
+        exit::SOFTWARE,
+        format!("{{:plugins_not_found, [{}]}}", missing.join(", ")),
+    )
+}
+
+/// Those of the arguments that are not there.
+fn missing(call: &Call) -> Vec<&str> {
+    let names = call.arguments().iter().map(String::as_str);
+    names.filter(|name| !PLUGINS.contains(name)).collect()
+}
+
+fn named(call: &Call) -> (&'static str, String) {
+    match call.arguments() {
+        [name] => ("plugin", format!("{name} is")),
+        names => ("plugins", format!("{} are", names.join(", "))),
+    }
+}
+
+fn capital(word: &str) -> &str {
+    if word == "plugin" { "Plugin" } else { "Plugins" }
+}
