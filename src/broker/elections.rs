@@ -113,6 +113,12 @@ impl Elections {
         state.groups.remove(&queue);
     }
 
+    /// Whether a group takes part.
+    #[cfg(test)]
+    pub fn knows(&self, queue: QueueId) -> bool {
+        self.state.lock().groups.contains_key(&queue)
+    }
+
     /// What Raft knows of the group's leader.
     pub fn on_leader(&self, queue: QueueId, leader: Option<NodeId>) {
         let mut state = self.state.lock();

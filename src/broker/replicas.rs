@@ -12,6 +12,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, Semaphore};
 
 use super::Broker;
+use super::elections::Elections;
 use super::owners::group_owners;
 use super::runner::QueueHandle;
 use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers, Pace, Role};
@@ -109,9 +110,20 @@ impl Replicas {
         is_wanted
     }
 
-    fn take(&self, queue: QueueId) -> Option<Replica> {
+    /// Lets the member take part in elections, unless it is not wanted any more: its founder may have
+    /// waited for the others while the queue was deleted, and then nobody would take it out again.
+    fn takes_part(&self, elections: &Elections, queue: QueueId, generation: u32, voters: &[NodeId]) {
+        let open = self.open.lock();
+        if open.wanted.get(&queue) == Some(&generation) {
+            elections.on_group(queue, voters);
+        }
+    }
+
+    /// It is not wanted any more, and takes part in no election.
+    fn take(&self, elections: &Elections, queue: QueueId) -> Option<Replica> {
         let mut open = self.open.lock();
         open.wanted.remove(&queue);
+        elections.on_gone(queue);
         open.replicas.remove(&queue)
     }
 }
@@ -187,7 +199,9 @@ impl Broker {
         if is_founder && is_new {
             self.found_group(&queue, &group, &self.members_of(&queue)).await;
         }
-        self.elections.on_group(queue.spec.id, &self.voters_of(&queue, &group));
+        let voters = self.voters_of(&queue, &group);
+        self.replicas
+            .takes_part(&self.elections, queue.spec.id, generation, &voters);
         let (broker, weak) = (Arc::downgrade(&self), Arc::downgrade(&queue));
         drop((self, queue));
         watch(broker, weak, group, look).await;
@@ -271,10 +285,8 @@ impl Broker {
 
     /// The queue is deleted: its group ends on this node.
     pub(super) fn drop_replica(&self, queue: &QueueHandle) {
-        let id = queue.spec.id;
-        self.elections.on_gone(id);
         queue.state.lock().replica = None;
-        if let Some(replica) = self.replicas.take(id) {
+        if let Some(replica) = self.replicas.take(&self.elections, queue.spec.id) {
             tasks::spawn("replica end", async move { replica.group.delete().await });
         }
     }
@@ -358,5 +370,27 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
             changed = leadership.changed() => if changed.is_none() { return },
             () = look.notified() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_that_is_gone_before_it_could_take_part_in_elections_never_does() {
+        let (replicas, elections) = (Replicas::default(), Elections::default());
+        let (queue, members) = (QueueId(7), [NodeId(1), NodeId(2)]);
+        replicas.want(queue, 0);
+        replicas.takes_part(&elections, queue, 0, &members);
+        assert!(elections.knows(queue));
+        replicas.take(&elections, queue);
+        assert!(!elections.knows(queue));
+        replicas.takes_part(&elections, queue, 0, &members);
+        assert!(!elections.knows(queue), "the queue was deleted");
+        // The node is a member again.
+        replicas.want(queue, 1);
+        replicas.takes_part(&elections, queue, 0, &members);
+        assert!(!elections.knows(queue), "that was the member before");
     }
 }

@@ -103,6 +103,15 @@ pub struct PerfArgs {
     /// Only declare so many queues one after the other and report the time
     #[arg(long, value_name = "N", conflicts_with = "drain")]
     pub declare: Option<usize>,
+    /// Only let so many clients a second come and go, --publishers at a time at most: each declares a queue,
+    /// publishes five messages, consumes them, deletes the queue and closes
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..),
+        conflicts_with_all = ["drain", "declare", "idle"]
+    )]
+    pub churn: Option<u32>,
 }
 
 /// Queue types as `x-queue-type` names them.

@@ -14,6 +14,7 @@
 
 mod args;
 mod batch;
+mod churn;
 mod confirms;
 mod consumer;
 mod counters;
@@ -77,6 +78,22 @@ fn dispatch(args: &PerfArgs) -> Result<bool, Failure> {
             "{} of {} connections held to the end\n",
             report.connections - report.closed,
             report.connections
+        );
+        print(args, &report, &text)?;
+        return Ok(report.ok);
+    }
+    if let Some(per_second) = args.churn {
+        let report = churn::run(args, per_second)?;
+        let text = format!(
+            "{} clients came and went in {:.1} s, {:.1} a second\n{}",
+            report.clients,
+            report.seconds,
+            report.clients_per_s,
+            report
+                .errors
+                .iter()
+                .map(|error| format!("error: {error}\n"))
+                .collect::<String>()
         );
         print(args, &report, &text)?;
         return Ok(report.ok);

@@ -196,7 +196,8 @@ fn percentiles(f: &mut fmt::Formatter<'_>, what: &str, times: Option<&Percentile
     )
 }
 
-fn rate(count: u64, seconds: f64) -> f64 {
+/// So many a second, rounded for reading.
+pub fn rate(count: u64, seconds: f64) -> f64 {
     match seconds > 0.0 {
         true => (count as f64 / seconds * 10.0).round() / 10.0,
         false => 0.0,

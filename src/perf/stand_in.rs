@@ -188,6 +188,10 @@ impl Session {
             }
             id::BASIC_QOS => self.method(1, id::BASIC_QOS_OK).end(),
             id::BASIC_CONSUME => self.consume(&payload[6..]),
+            id::BASIC_CANCEL => {
+                let tag = String::from_utf8(short(&payload[4..]).to_vec()).expect("the generator's tags");
+                self.method(1, id::BASIC_CANCEL_OK).short(&tag).end();
+            }
             id::BASIC_PUBLISH => {
                 let exchange = short(&payload[6..]).len();
                 self.open.0.clear();

@@ -4,7 +4,7 @@ use super::args::tests::parsed;
 use super::load;
 use super::report::Report;
 use super::stand_in::{Fault, start};
-use super::{Failure, declare};
+use super::{Failure, churn, declare};
 
 fn run(fault: Fault, options: &str) -> Result<Report, Failure> {
     let args = parsed(&format!("--json --uri amqp://{} {options}", start(fault)));
@@ -122,6 +122,20 @@ fn queues_are_declared_one_after_the_other() {
     let report = declare::run(&args, 100).expect("a report");
     assert_eq!((report.ok, report.queues), (true, 100));
     assert!(report.delete_seconds.is_some());
+}
+
+#[test]
+fn clients_come_and_go_each_with_a_queue_of_its_own() {
+    let args = parsed(&format!("-x 2 --seconds 1 --uri amqp://{}", start(Fault::None)));
+    let report = churn::run(&args, 100).expect("a report");
+    assert!(report.ok && report.clients > 10, "{report:?}");
+    let refused = parsed(&format!("--seconds 0.1 --uri amqp://{}", start(Fault::NoEntry)));
+    let report = churn::run(&refused, 100).expect("a report");
+    assert!(!report.ok && report.clients == 0, "{report:?}");
+    assert_eq!(
+        report.errors[0],
+        "the broker closed the connection: 403 ACCESS_REFUSED - no"
+    );
 }
 
 /// The generator's own ceiling: `cargo test --release --lib perf -- --ignored --nocapture`.

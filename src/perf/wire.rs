@@ -53,6 +53,7 @@ pub mod id {
     pub const BASIC_CONSUME: u32 = 60 << 16 | 20;
     pub const BASIC_CONSUME_OK: u32 = 60 << 16 | 21;
     pub const BASIC_CANCEL: u32 = 60 << 16 | 30;
+    pub const BASIC_CANCEL_OK: u32 = 60 << 16 | 31;
     pub const BASIC_PUBLISH: u32 = 60 << 16 | 40;
     pub const BASIC_RETURN: u32 = 60 << 16 | 50;
     pub const BASIC_DELIVER: u32 = 60 << 16 | 60;

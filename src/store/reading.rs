@@ -13,7 +13,8 @@ use super::{Loc, OwnerId, Store, StoreError, checkpoint};
 
 impl Store {
     /// Reads bodies; for a blocking thread. Each seq is asked for once; entries that are no more
-    /// are `None`. Entries that lie together are read in one go and share one buffer.
+    /// are `None`. Entries that lie together are read in one go, and share one buffer where it holds
+    /// little else.
     pub fn read(&self, owner: OwnerId, wanted: &[(u64, Loc)]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let mut bodies = vec![None; wanted.len()];
         let mut missing: Vec<usize> = (0..wanted.len()).collect();
@@ -79,7 +80,7 @@ impl Store {
                 .map_or(0, |(loc, _)| loc.offset() - first.offset());
             let bytes = read_span(&*file, first.offset(), ahead as usize, seal)
                 .map_err(|error| StoreError::io("read the log", error))?;
-            let mut taken = 0;
+            let (mut taken, mut wanted_bytes) = (0, 0);
             for &(loc, at) in rest.iter().take_while(|(loc, _)| near(*loc)) {
                 let from = (loc.offset() - first.offset()) as usize;
                 // The last one may reach beyond what was read, and begins the next span then.
@@ -94,8 +95,18 @@ impl Store {
                 match found
                     .filter(|(header, payload)| header.owner == owner && frame::seq_of(payload) == Some(wanted[at].0))
                 {
-                    Some((_, payload)) => bodies[at] = Some(bytes.slice_ref(&payload[frame::PUT_HEAD..])),
+                    Some((_, payload)) => {
+                        let body = bytes.slice_ref(&payload[frame::PUT_HEAD..]);
+                        wanted_bytes += body.len();
+                        bodies[at] = Some(body);
+                    }
                     None => missing.push(at),
+                }
+            }
+            // Whoever keeps one of them would keep all that lies between, other owners' entries.
+            if wanted_bytes < bytes.len() / 2 {
+                for &(_, at) in &rest[..taken] {
+                    bodies[at] = bodies[at].take().map(|body| Bytes::copy_from_slice(&body));
                 }
             }
             rest = &rest[taken..];

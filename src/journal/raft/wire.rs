@@ -1,7 +1,8 @@
 //! Raft's messages and small states as bytes: what nodes send each other, and what marks hold.
 //!
 //! Everything begins with [`VERSION`]; numbers are little endian. Nothing is allocated for a length
-//! that the bytes at hand do not cover, and bodies are slices of the message they came in.
+//! that the bytes at hand do not cover. What is used at once is a slice of the message it came in; the
+//! body of an entry stays for long, and is copied out of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -439,7 +440,9 @@ impl Reader {
     fn entry(&mut self) -> Result<Entry, WireError> {
         let log_id = log_id(self.u64()?, self.u64()?);
         let kind = Kind::try_from(self.u8()?)?;
-        let payload = payload_of(kind, self.bytes()?)?;
+        // The log keeps it for long: a slice would keep all that was read together, of whatever group.
+        let body = Bytes::copy_from_slice(&self.bytes()?);
+        let payload = payload_of(kind, body)?;
         Ok(Entry { log_id, payload })
     }
 }

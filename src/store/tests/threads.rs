@@ -124,6 +124,29 @@ fn page_entries_can_be_read_and_are_dropped_by_a_restart() {
 }
 
 #[test]
+fn what_is_read_keeps_in_memory_little_more_than_itself() {
+    const BYTES: usize = 200;
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, told) = started(dir.path(), StoreOptions::default());
+    let (few, much) = (OwnerId(1), OwnerId(2));
+    let mut wanted = Vec::new();
+    for seq in 0..50 {
+        let put = |owner, bytes| store.batch(owner).put(seq, [0; 24], &[&vec![7; bytes]], Keep::Durable);
+        wanted.push((seq, put(few, BYTES)));
+        put(much, 4000);
+    }
+    told.wait_durable(few, 49);
+    for together in [1, 2, 50] {
+        let mut bodies = store.read(few, &wanted[..together]).unwrap();
+        let first = bodies.swap_remove(0).unwrap();
+        drop(bodies);
+        let kept = first.try_into_mut().expect("nobody else has a part of it").capacity();
+        assert!(kept <= 2 * together * BYTES, "one of {together} keeps {kept} bytes");
+    }
+    store.stop();
+}
+
+#[test]
 fn ten_thousand_owners_share_the_syncs() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _, told) = started(dir.path(), small());

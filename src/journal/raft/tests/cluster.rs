@@ -48,6 +48,20 @@ pub struct Router {
     cut: Mutex<HashSet<(NodeId, NodeId)>>,
     /// Appends carried, with their bytes.
     pub carried: Mutex<Vec<usize>>,
+    /// Held by every buffer that requests came in.
+    buffers: Arc<()>,
+}
+
+/// What one read of a link gives: the request and what came with it.
+struct Buffer {
+    bytes: Vec<u8>,
+    _held: Arc<()>,
+}
+
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// A node's side of the router.
@@ -94,7 +108,7 @@ impl Transport for Port {
         let Some(journals) = router.nodes.lock().get(&to).cloned() else {
             return Box::pin(std::future::ready(Err(TransportError::Unreachable(to))));
         };
-        let answer = journals.receive(group, request);
+        let answer = journals.receive(group, router.as_read(&request));
         Box::pin(async move {
             let answer = tokio::time::timeout(deadline, answer).await;
             if router.is_cut(to, from) {
@@ -106,6 +120,24 @@ impl Transport for Port {
 }
 
 impl Router {
+    /// The request as a slice of the buffer it was read into.
+    fn as_read(&self, request: &[u8]) -> Bytes {
+        const BEFORE: usize = 100;
+        let mut bytes = vec![0; BEFORE];
+        bytes.extend_from_slice(request);
+        bytes.extend_from_slice(&[0; 100]);
+        let buffer = Buffer {
+            bytes,
+            _held: Arc::clone(&self.buffers),
+        };
+        Bytes::from_owner(buffer).slice(BEFORE..BEFORE + request.len())
+    }
+
+    /// Buffers that somebody still has a part of.
+    pub fn buffers(&self) -> usize {
+        Arc::strong_count(&self.buffers) - 1
+    }
+
     fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
         self.cut.lock().contains(&(from, to))
     }

@@ -21,6 +21,23 @@ async fn records_are_applied_in_order_on_all_members() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_follower_keeps_is_no_part_of_the_buffers_it_came_in() {
+    let cluster = Cluster::of_three().await;
+    for number in 0..50 {
+        cluster.append(1, number..=number).await;
+    }
+    for node in 2..=3 {
+        cluster.has_applied(node, 0..50).await;
+    }
+    within("the buffers to be given back", async {
+        while cluster.router.buffers() > 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_little_waits_for_the_entry_before_it_and_goes_together() {
     let cluster = Cluster::of_three().await;
     cluster.append(1, 0..1).await;
