@@ -128,13 +128,15 @@ impl Drawn for Properties {
     }
 }
 
-/// With nothing in the fields that are reserved: amq-protocol does not keep them.
+/// With what amq-protocol always writes in the fields that it does not keep.
 fn unreserved(mut method: Method) -> Method {
     match &mut method {
         Method::ConnectionOpen(open) => (open.capabilities, open.insist) = (String::new(), false),
         Method::ConnectionOpenOk(open) => open.known_hosts.clear(),
         Method::ChannelOpen(open) => open.out_of_band.clear(),
         Method::ChannelOpenOk(open) => open.channel_id.clear(),
+        Method::AccessRequestOk(ok) => ok.ticket = 1,
+        Method::BasicQos(qos) => qos.prefetch_size = 0,
         Method::BasicGetEmpty(empty) => empty.cluster_id.clear(),
         _ => {}
     }
