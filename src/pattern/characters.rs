@@ -48,11 +48,12 @@ const fn members(byte: u8) -> [bool; SETS] {
 }
 
 const fn types(byte: u8) -> u8 {
+    let letter = is_upper(byte) || is_lower(byte);
     is_space(byte) as u8
-        | (is_upper(byte) || is_lower(byte)) as u8 * 2
-        | is_lower(byte) as u8 * 4
-        | byte.is_ascii_digit() as u8 * 8
-        | is_word(byte) as u8 * 16
+        + letter as u8 * 2
+        + is_lower(byte) as u8 * 4
+        + byte.is_ascii_digit() as u8 * 8
+        + is_word(byte) as u8 * 16
 }
 
 const fn is_space(byte: u8) -> bool {

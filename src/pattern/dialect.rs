@@ -51,22 +51,28 @@ pub fn for_pcre2(pattern: &[u8]) -> Written {
     writer.out
 }
 
-/// The length and the two numbers of a quantifier in braces at the front; the second is missing
-/// in `{2,}`.
-pub fn quantifier(text: &[u8]) -> Option<(usize, &[u8], Option<&[u8]>)> {
+/// A number of times in braces, as it stands in a pattern.
+pub struct Quantifier<'a> {
+    /// Of all of it, braces too.
+    pub length: usize,
+    /// Digits.
+    pub from: &'a [u8],
+    /// Digits; none in `{2,}`.
+    pub to: Option<&'a [u8]>,
+}
+
+/// The quantifier in braces at the front.
+pub fn quantifier(text: &[u8]) -> Option<Quantifier<'_>> {
     let inside = text.strip_prefix(b"{")?;
     let end = inside.iter().position(|byte| *byte == b'}')?;
     let inside = &inside[..end];
+    let (from, to) = match inside.iter().position(|byte| *byte == b',') {
+        None => (inside, Some(inside)),
+        Some(comma) => (&inside[..comma], Some(&inside[comma + 1..]).filter(|to| !to.is_empty())),
+    };
     let is_number = |text: &[u8]| !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let length = end + 2;
-    match inside.iter().position(|byte| *byte == b',') {
-        None => is_number(inside).then_some((length, inside, Some(inside))),
-        Some(comma) => {
-            let (from, to) = (&inside[..comma], &inside[comma + 1..]);
-            let whole = is_number(from) && (to.is_empty() || is_number(to));
-            whole.then_some((length, from, (!to.is_empty()).then_some(to)))
-        }
-    }
+    (is_number(from) && to.is_none_or(is_number)).then_some(Quantifier { length, from, to })
 }
 
 struct Writer<'a> {

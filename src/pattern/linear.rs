@@ -9,7 +9,7 @@ use std::fmt::Write;
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::Case;
-use super::dialect::quantifier;
+use super::dialect::{Quantifier, quantifier};
 
 /// Bytes that a compiled pattern may take; a larger one is left to PCRE2.
 const MOST_MEMORY: usize = 256 * 1024;
@@ -146,7 +146,7 @@ impl Translator<'_> {
         match self.rest.first() {
             Some(sign @ (b'*' | b'+' | b'?')) => self.out.push(char::from(*sign)),
             Some(b'{') => {
-                let (length, from, to) = quantifier(self.rest)?;
+                let Quantifier { length, from, to } = quantifier(self.rest)?;
                 let number = |digits: &[u8]| {
                     let digits = std::str::from_utf8(digits).ok()?;
                     digits.parse().ok().filter(|times: &u32| *times <= MOST_TIMES)

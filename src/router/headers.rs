@@ -228,7 +228,7 @@ mod tests {
         let twice = [one.clone(), two.clone()];
         assert!(!accepts(std::slice::from_ref(&one), &twice));
         assert!(accepts(std::slice::from_ref(&two), &twice));
-        assert!(!accepts(&twice, &[two.clone()]));
+        assert!(!accepts(&twice, std::slice::from_ref(&two)));
         assert!(accepts(&[x_match("any"), one.clone(), two.clone()], &[one]));
         assert!(accepts(
             &[x_match("any"), x_match("all"), two.clone(), ("m", FieldValue::Void)],
