@@ -107,8 +107,8 @@ fn lists_take_look_ahead_and_no_pattern_holds_them_up() {
         http.put(&format!("/api/queues/%2f/{name}"), "{}");
     }
     let listed = |pattern: &str| http.get(&format!("/api/queues?page=1&use_regex=true&name={pattern}"));
-    assert_eq!(names(&listed("%5E(?!a)")), ["orders"]);
-    let answer = listed("%5E(?=a)(a%7Caa)%2B$");
+    assert_eq!(names(&listed("%5E(%3F!a)")), ["orders"]);
+    let answer = listed("%5E(%3F%3Da)(a%7Caa)%2B$");
     assert_eq!(reason(answer.expect_status(400)), "the pattern needs too many steps");
     let answer = listed("(");
     assert_eq!(reason(answer.expect_status(400)), "Pagination parameters are invalid");
