@@ -18,6 +18,7 @@ pub mod management;
 pub mod metadata;
 pub mod net;
 pub mod node;
+pub mod pattern;
 pub mod perf;
 pub mod queue;
 pub mod router;

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What everything may import that is not itself in this list.
-const BASE: [&str; 6] = ["types", "machine", "config", "metrics", "tasks", "logging"];
+const BASE: [&str; 7] = ["types", "machine", "config", "metrics", "tasks", "logging", "pattern"];
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 26] = [
+const ARROWS: [(&str, &[&str]); 27] = [
     ("main", &["cli", "node", "perf"]),
     (
         "node",
@@ -59,8 +59,9 @@ const ARROWS: [(&str, &[&str]); 26] = [
     ("tasks", &["metrics"]),
     ("metrics", &["types"]),
     ("logging", &["config", "types"]),
-    ("config", &["types"]),
+    ("config", &["types", "pattern"]),
     ("machine", &["types"]),
+    ("pattern", &[]),
     ("types", &[]),
 ];
 

@@ -1,12 +1,11 @@
 //! What a user may do in a vhost: regular expressions over names (RabbitMQ, "Access Control").
 //!
 //! Patterns are found anywhere in the name unless anchored, as RabbitMQ does it, and the empty
-//! pattern matches only the empty name. The engine takes time linear in the name.
+//! pattern matches only the empty name.
 
 use std::fmt;
 
-use regex::Regex;
-use thiserror::Error;
+use crate::pattern::{BadPattern, Pattern, escaped};
 
 /// What an operation needs on a resource.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -14,21 +13,6 @@ pub enum Access {
     Configure,
     Write,
     Read,
-}
-
-/// A compiled pattern with its text.
-#[derive(Clone, Debug)]
-pub struct Pattern {
-    text: String,
-    regex: Regex,
-}
-
-/// The pattern is not a regular expression.
-#[derive(Debug, Error)]
-#[error("'{text}' is not a regular expression: {error}")]
-pub struct BadPattern {
-    text: String,
-    error: regex::Error,
 }
 
 /// A user's rights in one vhost.
@@ -47,39 +31,12 @@ pub struct TopicPermission {
     pub read: Pattern,
 }
 
-impl Pattern {
-    /// Compiles a pattern.
-    ///
-    /// # Errors
-    /// When it is none, or would need too much memory.
-    pub fn new(text: &str) -> Result<Self, BadPattern> {
-        // RabbitMQ: an empty pattern is `^$`, so that it grants nothing.
-        let pattern = if text.is_empty() { "^$" } else { text };
-        let regex = Regex::new(pattern).map_err(|error| BadPattern {
-            text: text.into(),
-            error,
-        })?;
-        Ok(Self {
-            text: text.into(),
-            regex,
-        })
-    }
-
-    /// The pattern as written.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// Whether it is found in the name.
-    pub fn matches(&self, name: &str) -> bool {
-        self.regex.is_match(name)
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
-    }
+/// Compiles the pattern of a permission. RabbitMQ: an empty one is `^$`, so that it grants nothing.
+///
+/// # Errors
+/// When it is none.
+pub fn pattern(text: &str) -> Result<Pattern, BadPattern> {
+    Pattern::new(if text.is_empty() { "^$" } else { text })
 }
 
 impl fmt::Display for Access {
@@ -99,9 +56,9 @@ impl Permission {
     /// The first that is no regular expression.
     pub fn new(configure: &str, write: &str, read: &str) -> Result<Self, BadPattern> {
         Ok(Self {
-            configure: Pattern::new(configure)?,
-            write: Pattern::new(write)?,
-            read: Pattern::new(read)?,
+            configure: pattern(configure)?,
+            write: pattern(write)?,
+            read: pattern(read)?,
         })
     }
 
@@ -124,12 +81,12 @@ impl TopicPermission {
     /// The first that is no regular expression once the names are in it.
     pub fn new(write: &str, read: &str, user: &str, vhost: &str) -> Result<Self, BadPattern> {
         let expand = |text: &str| {
-            text.replace("{username}", &regex::escape(user))
-                .replace("{vhost}", &regex::escape(vhost))
+            text.replace("{username}", &escaped(user))
+                .replace("{vhost}", &escaped(vhost))
         };
         Ok(Self {
-            write: Pattern::new(&expand(write))?,
-            read: Pattern::new(&expand(read))?,
+            write: pattern(&expand(write))?,
+            read: pattern(&expand(read))?,
         })
     }
 

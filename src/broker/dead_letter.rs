@@ -155,7 +155,7 @@ fn deaths_of(header: Option<FieldValue>) -> Vec<FieldTable> {
 }
 
 /// All headers; none where there are none or the properties are damaged.
-fn header_table(message: &Message) -> FieldTable {
+pub fn header_table(message: &Message) -> FieldTable {
     let headers = scan(message.properties()).ok().and_then(|scan| scan.headers);
     let table = headers.and_then(|headers| FieldTable::decode(headers).ok());
     table.map(|(table, _)| table).unwrap_or_default()

@@ -12,17 +12,18 @@ use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
 use super::Broker;
+use super::dead_letter::{header_table, routing_keys};
 use super::publish::after_routing;
 use super::route::Way;
 use super::runner::{ConfirmToken, answer};
 use super::vhosts::Vhost;
 use crate::channel::ConfirmOutcome;
-use crate::codec::properties::scan;
+use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use crate::queue::delay::{DelaySink, Delays};
 use crate::queue::{self, META_LEN, Publish};
-use crate::router::Routed;
+use crate::router::{Routed, delay};
 use crate::store::{Keep, Loc, OwnerId, OwnerLedger, Store};
-use crate::types::{ExchangeName, Message, Millis, VhostName};
+use crate::types::{ExchangeName, Message, MessageParts, Millis, VhostName};
 
 /// All exchanges that hold messages back.
 #[derive(Default)]
@@ -84,6 +85,13 @@ pub fn hold(
     });
 }
 
+impl Broker {
+    /// How many messages of an exchange wait on this node.
+    pub fn messages_delayed(&self, vhost: &str, exchange: &str) -> usize {
+        self.delayed.count(vhost, exchange)
+    }
+}
+
 impl Delayer {
     /// Messages of an exchange that survived; `None` for an owner without one.
     pub fn recover(
@@ -107,6 +115,11 @@ impl Delayer {
             broker.timers.schedule_exchange(&held, deadline);
         }
         self.held.lock().insert(owner, held);
+    }
+
+    fn count(&self, vhost: &str, exchange: &str) -> usize {
+        let held = self.held.lock().get(&owner_of(vhost, exchange)).cloned();
+        held.map_or(0, |held| held.delays.lock().waiting())
     }
 
     /// The exchange is gone, and what it held.
@@ -217,10 +230,11 @@ impl Held {
         let vhost = broker.vhost(&self.vhost);
         for (seq, message) in due {
             seqs.push(seq);
+            let message = with_delay_over(message);
             let (Some(vhost), Ok(properties)) = (&vhost, scan(message.properties())) else {
                 continue;
             };
-            let keys = super::dead_letter::routing_keys(&message);
+            let keys = routing_keys(&message);
             let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
             let way = Way {
                 exchange: &self.exchange,
@@ -243,6 +257,25 @@ impl Held {
         }
         self.with(broker, |delays, sink| delays.left(seqs, sink));
     }
+}
+
+/// The message with its delay negated.
+fn with_delay_over(message: Message) -> Message {
+    let mut headers = header_table(&message);
+    delay::negate(&mut headers);
+    let edits = Edits {
+        headers: Edit::Set(&headers),
+        ..Edits::default()
+    };
+    let Ok(properties) = rewrite_properties(message.properties(), &edits) else {
+        return message;
+    };
+    message.rewritten(MessageParts {
+        exchange: message.exchange(),
+        routing_key: message.routing_key(),
+        properties: &properties,
+        traits: message.traits(),
+    })
 }
 
 /// Takes what the machine decided.

@@ -23,6 +23,7 @@ use crate::config::PasswordHashing;
 use crate::journal::raft::{Election, GroupError, GroupId, GroupSpec, Ledgers, OpenError, Pace};
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Command, PermissionSpec, UserSpec, VhostSpec};
+use crate::pattern::Pattern;
 use crate::queue;
 use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
 use crate::types::{NodeId, QueueId};
@@ -262,7 +263,7 @@ impl Broker {
                 tags: user.tags.clone(),
             }));
             let pattern = user.vhost_pattern.as_deref().unwrap_or("");
-            let in_vhost = regex::Regex::new(pattern).is_ok_and(|regex| regex.is_match(&auth.default_vhost));
+            let in_vhost = Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(&auth.default_vhost));
             if in_vhost {
                 commands.push(Command::SetPermission {
                     user: name.as_str().into(),

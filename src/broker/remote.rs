@@ -407,7 +407,12 @@ impl QueueHandle {
             }
             What::Purge { call } => self.purge_here(broker, &mut state, Purger::Node { node, call }),
             What::Count { call } => {
-                let counts = state.machine().map(|machine| machine.counts()).unwrap_or_default();
+                // Declares ask, which are a use of the queue.
+                let counts = state.machine_mut().map(|machine| {
+                    machine.touch_used(broker.now());
+                    machine.counts()
+                });
+                let counts = counts.unwrap_or_default();
                 broker.peers.tell(node, |buffer| {
                     wire::counts(
                         buffer,

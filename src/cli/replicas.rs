@@ -2,12 +2,12 @@
 
 use std::thread;
 
-use regex::Regex;
 use serde_json::{Value, json};
 
 use super::client::{Answer, Client, Unreachable};
 use super::command::{Call, Command, Failed, Group, Output, exit};
 use super::print::plain;
+use crate::pattern::Pattern;
 
 /// What can be done with members.
 pub static COMMANDS: &[Command] = &[
@@ -203,9 +203,9 @@ fn check_membership(call: &Call) -> Result<(), Failed> {
     }
 }
 
-fn pattern(text: Option<&str>) -> Result<Regex, Failed> {
+fn pattern(text: Option<&str>) -> Result<Pattern, Failed> {
     let text = text.unwrap_or(".*");
-    Regex::new(text).map_err(|error| Failed::arguments(format!("'{text}' is no pattern: {error}")))
+    Pattern::new(text).map_err(|error| Failed::arguments(format!("'{text}' is no pattern: {error}")))
 }
 
 fn members(queue: &Value) -> impl Iterator<Item = &str> {
@@ -220,7 +220,7 @@ fn members(queue: &Value) -> impl Iterator<Item = &str> {
 fn quorum_queues(call: &Call) -> Result<Vec<Value>, Failed> {
     let vhosts = pattern(call.options.vhost_pattern.as_deref())?;
     let names = pattern(call.options.queue_pattern.as_deref())?;
-    let matches = |pattern: &Regex, name: &Value| name.as_str().is_some_and(|name| pattern.is_match(name));
+    let matches = |pattern: &Pattern, name: &Value| name.as_str().is_some_and(|name| pattern.matches(name));
     let mut queues = call.list(&["queues"])?;
     queues.retain(|queue| {
         queue["type"] == "quorum" && matches(&vhosts, &queue["vhost"]) && matches(&names, &queue["name"])

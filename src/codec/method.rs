@@ -136,6 +136,16 @@ macro_rules! methods {
                 })
             }
 
+            /// One of each, with drawn values.
+            #[cfg(test)]
+            pub fn every(draw: &mut super::compared::Draw) -> Vec<Self> {
+                use super::compared::Drawn;
+                vec![
+                    $( Self::$method($method { $( $field: Drawn::drawn(draw), )* }), )*
+                    $( Self::$bare, )*
+                ]
+            }
+
             fn write(&self, to: &mut Writer<'_>) {
                 match self {
                     $( Self::$method(method) => method.write(to), )*

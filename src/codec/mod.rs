@@ -8,6 +8,8 @@
 //! Everything here reads input that nobody has checked: lengths are compared with what is there
 //! before memory is taken, nesting is bounded, and nothing can panic.
 
+#[cfg(test)]
+mod compared;
 pub mod content;
 pub mod deliver;
 mod erlang;

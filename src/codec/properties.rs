@@ -51,6 +51,9 @@ pub enum BadExpiration {
     Leftover(Vec<u8>),
     #[error("{{value_negative,-{0}}}")]
     Negative(u64),
+    /// Its digits; they may be more than fit into a number.
+    #[error("{}", erlang::pair(*.column, "value_too_large", .digits))]
+    TooLarge { digits: String, column: usize },
 }
 
 impl Refusal for PropertyError {
@@ -149,8 +152,7 @@ fn scan_any(properties: &[u8]) -> Result<PropertyScan<'_>, PropertyError> {
     })
 }
 
-/// Reads an expiration as RabbitMQ does: an optional sign, digits, nothing else. Numbers beyond
-/// 64 bits count as the largest.
+/// Reads an expiration as RabbitMQ does: an optional sign, digits, nothing else; ten years at most.
 ///
 /// # Errors
 /// [`PropertyError::Expiration`] with RabbitMQ's reason.
@@ -177,6 +179,11 @@ pub fn parse_expiration(text: &[u8]) -> Result<Expiration, PropertyError> {
     });
     if is_negative && value > 0 {
         return bad(BadExpiration::Negative(value));
+    }
+    if value > Millis::TEN_YEARS.0 {
+        let digits = String::from_utf8_lossy(number).trim_start_matches('0').to_owned();
+        let column = "invalid expiration '': ".len() + text.len();
+        return bad(BadExpiration::TooLarge { digits, column });
     }
     let has_leading_zero = number.len() > 1 && number[0] == b'0';
     Ok(Expiration {
@@ -471,6 +478,14 @@ mod tests {
             (" 60000", "invalid expiration ' 60000': no_integer"),
             ("soon", "invalid expiration 'soon': no_integer"),
             ("100ms", "invalid expiration '100ms': {leftover_string,\"ms\"}"),
+            (
+                "315360000001",
+                "invalid expiration '315360000001': {value_too_large,315360000001}",
+            ),
+            (
+                "99999999999999999999999",
+                "invalid expiration '99999999999999999999999': {value_too_large,\n                                               99999999999999999999999}",
+            ),
         ] {
             let error = parse_expiration(text.as_bytes()).expect_err(text);
             assert_eq!(error.reply().text, words);
@@ -481,7 +496,7 @@ mod tests {
             ("060", 60, false),
             ("0", 0, true),
             ("4294967296", 4294967296, true),
-            ("99999999999999999999", u64::MAX, true),
+            ("315360000000", 315_360_000_000, true),
         ] {
             let ttl = Millis(ttl);
             assert_eq!(

@@ -109,7 +109,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "strict",
     ),
     ("credential_validator.min_length", "12", "x"),
-    ("credential_validator.regexp", "^a{3}$", "a{"),
+    ("credential_validator.regexp", "^a{3}$", "a("),
     ("ssl_cert_login_from", "common_name", "cn"),
     ("vm_memory_high_watermark.relative", "0.4", "1.1"),
     ("vm_memory_high_watermark.absolute", "2GB", "2 GB"),

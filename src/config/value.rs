@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use crate::pattern::Pattern;
 use crate::types::{ByteSize, Millis};
 
 type Parse<T> = Box<dyn Fn(&str) -> Option<T> + Send + Sync>;
@@ -168,7 +169,7 @@ pub fn path() -> Value<PathBuf> {
 /// A regular expression, kept as text.
 pub fn regular_expression() -> Value<String> {
     Value::new("a regular expression", |text| {
-        regex::Regex::new(text).ok().map(|_| text.to_owned())
+        Pattern::new(text).ok().map(|pattern| pattern.text().to_owned())
     })
 }
 

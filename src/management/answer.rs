@@ -13,6 +13,7 @@ use super::route::Verb;
 use crate::broker::BrokerError;
 use crate::config::Management;
 use crate::metadata::json::NotATable;
+use crate::pattern::BadPattern;
 use crate::types::{Refusal, Reply, ReplyCode};
 
 /// A handler's result.
@@ -72,6 +73,16 @@ impl Failure {
     /// 400 with a text.
     pub fn bad(reason: impl Into<String>) -> Self {
         Self::Bad(Value::String(reason.into()))
+    }
+
+    /// 400 for a text that is no pattern. Erlang's texts are lists of bytes in RabbitMQ's JSON, and
+    /// the pattern is one of them in some places.
+    pub fn bad_pattern(shown: impl Into<Value>, error: &BadPattern) -> Self {
+        Self::Bad(json!([
+            "invalid_regexp",
+            shown.into(),
+            [error.reason.as_bytes(), error.position]
+        ]))
     }
 
     /// 400 for body fields that are missing, as the list that RabbitMQ prints.

@@ -136,10 +136,8 @@ fn properties_key(binding: &BindingSpec) -> String {
             key => quoted(key),
         };
     }
-    let mut arguments = binding.arguments.clone();
-    arguments.0.sort_by(|(a, _), (b, _)| a.cmp(b));
     let mut bytes = Vec::new();
-    arguments.encode(&mut bytes);
+    binding.arguments.sorted().encode(&mut bytes);
     let hash = crc32c::crc32c(&bytes).to_be_bytes();
     format!("{}~{}", quoted(&binding.key), URL_SAFE_NO_PAD.encode(hash))
 }

@@ -11,7 +11,7 @@ use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
 use crate::metadata::json;
 use crate::metadata::{Command, Vhost};
 use crate::spec::policy::{self, Subject};
-use crate::spec::{Destination, ExchangeSpec};
+use crate::spec::{Destination, ExchangeKind, ExchangeSpec};
 use crate::types::VhostName;
 
 /// What can be asked of exchanges.
@@ -25,7 +25,7 @@ pub static ROUTES: &[Route] = &[
         page::listing(call, collect(call, &[call.vhost()]), &["name"])
     }),
     Route::get("/exchanges/{vhost}/{name}", Access::Vhost, "An exchange.", |call| {
-        let mut view = with_exchange(call, view)?;
+        let mut view = with_exchange(call, |vhost, spec| view(call, vhost, spec))?;
         view["incoming"] = json!([]);
         view["outgoing"] = json!([]);
         page::single(call, view)
@@ -73,11 +73,11 @@ fn collect(call: &Call, vhosts: &[VhostName]) -> Vec<Value> {
     let catalog = call.broker.catalog();
     let vhosts = vhosts.iter().filter_map(|name| catalog.vhost(name));
     vhosts
-        .flat_map(|vhost| vhost.exchanges().map(move |spec| view(vhost, spec)))
+        .flat_map(|vhost| vhost.exchanges().map(move |spec| view(call, vhost, spec)))
         .collect()
 }
 
-fn view(vhost: &Vhost, spec: &ExchangeSpec) -> Value {
+fn view(call: &Call, vhost: &Vhost, spec: &ExchangeSpec) -> Value {
     let mut view = json!({
         "arguments": json::from_table(&spec.arguments),
         "auto_delete": spec.auto_delete,
@@ -90,6 +90,9 @@ fn view(vhost: &Vhost, spec: &ExchangeSpec) -> Value {
     });
     if let Some(policy) = policy::applying(vhost.policies.values(), Subject::Exchange, &spec.name) {
         view["policy"] = json!(policy.spec.name);
+    }
+    if spec.kind == ExchangeKind::DelayedMessage {
+        view["messages_delayed"] = json!(call.broker.messages_delayed(&spec.vhost, &spec.name));
     }
     view
 }

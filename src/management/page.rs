@@ -2,18 +2,16 @@
 
 use std::cmp::Ordering;
 
-use regex::{Regex, RegexBuilder};
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::{Call, Query};
+use crate::pattern::{Pattern, TooManySteps};
 
 /// Entries on a page unless the query says otherwise.
 const PAGE_SIZE: usize = 100;
 /// Most entries on a page.
 const MAX_PAGE_SIZE: usize = 500;
-/// Bytes a compiled name filter may take: it comes from outside.
-const MAX_REGEX_BYTES: usize = 256 * 1024;
 
 /// Answers with a list; `order` are the fields it is sorted by unless the query names one.
 pub fn listing(call: &Call, items: Vec<Value>, order: &[&str]) -> Answered {
@@ -35,7 +33,7 @@ fn list(query: &Query, mut items: Vec<Value>, order: &[&str]) -> Result<Value, F
     if let Some(page) = &page
         && let Some(filter) = &page.filter
     {
-        items.retain(|item| item["name"].as_str().is_some_and(|name| filter.takes(name)));
+        items = filter.taken(items).map_err(|error| Failure::bad(error.to_string()))?;
     }
     let filtered = items.len();
     let shown = match &page {
@@ -72,7 +70,7 @@ struct Page {
 enum Filter {
     /// Names that contain the text in any case.
     Contains(String),
-    Matches(Regex),
+    Matches(Pattern),
 }
 
 impl Page {
@@ -91,11 +89,8 @@ impl Page {
         let filter = match query.get("name") {
             None | Some("") => None,
             Some(text) if query.is_true("use_regex") => {
-                let regex = RegexBuilder::new(text)
-                    .case_insensitive(true)
-                    .size_limit(MAX_REGEX_BYTES)
-                    .build();
-                Some(Filter::Matches(regex.map_err(|_| invalid())?))
+                let pattern = Pattern::ignoring_case(text).map_err(|_| invalid())?;
+                Some(Filter::Matches(pattern))
             }
             Some(text) => Some(Filter::Contains(text.to_lowercase())),
         };
@@ -128,10 +123,25 @@ impl Page {
 }
 
 impl Filter {
-    fn takes(&self, name: &str) -> bool {
+    /// The items whose name it takes.
+    fn taken(&self, items: Vec<Value>) -> Result<Vec<Value>, TooManySteps> {
+        let mut taken = Vec::new();
+        for item in items {
+            let takes = match item["name"].as_str() {
+                Some(name) => self.takes(name)?,
+                None => false,
+            };
+            if takes {
+                taken.push(item);
+            }
+        }
+        Ok(taken)
+    }
+
+    fn takes(&self, name: &str) -> Result<bool, TooManySteps> {
         match self {
-            Self::Contains(text) => name.to_lowercase().contains(text.as_str()),
-            Self::Matches(regex) => regex.is_match(name),
+            Self::Contains(text) => Ok(name.to_lowercase().contains(text.as_str())),
+            Self::Matches(pattern) => pattern.find(name),
         }
     }
 }

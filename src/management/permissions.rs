@@ -6,7 +6,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::{Call, Fields};
 use super::page;
 use super::route::{Access, Route};
-use crate::auth::permission::Pattern;
+use crate::auth::permission;
 use crate::metadata::{Catalog, Command, PermissionSpec, TopicPermissionSpec, Vhost};
 use crate::types::UserName;
 
@@ -167,8 +167,8 @@ async fn put_topic(call: Call) -> Answered {
     let fields = call.fields()?;
     fields.need(&["exchange", "write", "read"])?;
     let patterns = TopicPermissionSpec {
-        write: pattern(&fields, "write")?,
-        read: pattern(&fields, "read")?,
+        write: topic_pattern(&fields, "write")?,
+        read: topic_pattern(&fields, "read")?,
     };
     let exchange = fields.text("exchange")?.unwrap_or_default().into();
     let (vhost, user) = subject(&call)?;
@@ -214,8 +214,12 @@ fn subject(call: &Call) -> Result<(crate::types::VhostName, UserName), Failure> 
 
 fn pattern(fields: &Fields, key: &str) -> Result<String, Failure> {
     let text = fields.text(key)?.unwrap_or_default();
-    match Pattern::new(text) {
-        Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(Failure::Bad(json!(["invalid_regexp", text, error.to_string()]))),
-    }
+    permission::pattern(text).map_err(|error| Failure::bad_pattern(text.as_bytes(), &error))?;
+    Ok(text.to_owned())
+}
+
+fn topic_pattern(fields: &Fields, key: &str) -> Result<String, Failure> {
+    let text = fields.text(key)?.unwrap_or_default();
+    permission::pattern(text).map_err(|error| Failure::bad_pattern(text, &error))?;
+    Ok(text.to_owned())
 }

@@ -1,7 +1,6 @@
 //! Members of replicated queues: what they are, added and removed by operators, leaders moved.
 
 use futures_util::StreamExt;
-use regex::Regex;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
@@ -10,6 +9,7 @@ use super::route::{Access, Route, Run, Verb};
 use crate::broker::gather::ReplicaState;
 use crate::broker::members::{MemberChange, MemberError};
 use crate::metadata::Catalog;
+use crate::pattern::Pattern;
 use crate::spec::{QueueSpec, QueueType};
 use crate::types::{NodeId, QueueId};
 
@@ -199,9 +199,9 @@ async fn change(
 }
 
 /// A pattern of the body, as RabbitMQ's: anywhere in the name.
-fn pattern(text: Option<&str>) -> Result<Regex, Failure> {
+fn pattern(text: Option<&str>) -> Result<Pattern, Failure> {
     let text = text.unwrap_or(".*");
-    Regex::new(text).map_err(|error| Failure::Bad(json!(["invalid_regexp", text, error.to_string()])))
+    Pattern::new(text).map_err(|error| Failure::bad_pattern(text.as_bytes(), &error))
 }
 
 fn quorum_queues(catalog: &Catalog) -> impl Iterator<Item = &QueueSpec> {
@@ -223,7 +223,7 @@ async fn grow(call: Call) -> Answered {
     let names = pattern(fields.text("queue_pattern")?)?;
     let only_even = fields.text("strategy")? == Some("even");
     let queues: Vec<_> = quorum_queues(&call.broker.catalog())
-        .filter(|spec| vhosts.is_match(&spec.vhost) && names.is_match(&spec.name))
+        .filter(|spec| vhosts.matches(&spec.vhost) && names.matches(&spec.name))
         .filter(|spec| !has_member(spec, node) && (!only_even || spec.members.len().is_multiple_of(2)))
         .map(|spec| spec.id)
         .collect();
@@ -259,7 +259,7 @@ async fn rebalance(call: Call) -> Answered {
     let fields = call.fields()?;
     let vhosts = pattern(fields.text("vhost_pattern")?)?;
     let names = pattern(fields.text("queue_pattern")?)?;
-    let is_meant = |spec: &QueueSpec| vhosts.is_match(&spec.vhost) && names.is_match(&spec.name);
+    let is_meant = |spec: &QueueSpec| vhosts.matches(&spec.vhost) && names.matches(&spec.name);
     call.broker.rebalance(is_meant).await;
     Ok(Answer::Done)
 }

@@ -2,7 +2,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use regex::Regex;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
@@ -15,6 +14,7 @@ use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::config::{Auth, PasswordCheck, PasswordHashing};
 use crate::metadata::definitions;
 use crate::metadata::{Catalog, Command, User, UserSpec};
+use crate::pattern::Pattern;
 use crate::types::UserName;
 
 /// What can be asked of users.
@@ -173,7 +173,7 @@ fn check_rule(auth: &Auth, password: &str) -> Result<(), Failure> {
 }
 
 fn matches(regexp: Option<&str>, password: &str) -> bool {
-    regexp.is_none_or(|regexp| Regex::new(regexp).is_ok_and(|regex| regex.is_match(password)))
+    regexp.is_none_or(|regexp| Pattern::new(regexp).is_ok_and(|pattern| pattern.matches(password)))
 }
 
 async fn delete(call: Call) -> Answered {

@@ -1,6 +1,5 @@
 //! Virtual hosts.
 
-use regex::Regex;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
@@ -11,6 +10,7 @@ use super::route::{Access, Route};
 use super::views::{self, Totals};
 use crate::config::OperatorPolicy;
 use crate::metadata::{Command, PermissionSpec, Vhost, VhostLimit, VhostSpec};
+use crate::pattern::Pattern;
 use crate::spec::policy::{ApplyTo, PolicySpec};
 use crate::types::{Millis, VhostName};
 
@@ -159,8 +159,8 @@ fn room_for_another(call: &Call) -> Result<(), Failure> {
 fn first_commands(call: &Call, vhost: &VhostName) -> Vec<Command> {
     let rules = &call.broker.config().limits.new_vhosts;
     let applies = |pattern: &Option<String>| {
-        let regex = pattern.as_ref().map(|pattern| Regex::new(pattern));
-        regex.is_none_or(|regex| regex.is_ok_and(|regex| regex.is_match(vhost)))
+        let pattern = pattern.as_ref().map(|pattern| Pattern::new(pattern));
+        pattern.is_none_or(|pattern| pattern.is_ok_and(|pattern| pattern.matches(vhost)))
     };
     let mut commands = Vec::new();
     if !call.caller.operator {

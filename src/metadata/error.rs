@@ -39,8 +39,15 @@ pub enum CatalogError {
     Spec(#[from] SpecError),
     #[error("Validation failed\n\n{0}\n")]
     Policy(#[from] PolicyError),
-    #[error("{0}")]
-    Pattern(#[from] crate::auth::permission::BadPattern),
+    #[error("{{invalid_regexp,\"{pattern}\",{0}}}", pattern = String::from_utf8_lossy(&.0.pattern))]
+    Pattern(#[from] crate::pattern::BadPattern),
+}
+
+impl CatalogError {
+    /// Whether a pattern is none.
+    pub fn is_bad_pattern(&self) -> bool {
+        matches!(self, Self::Pattern(_) | Self::Policy(PolicyError::BadPattern(_)))
+    }
 }
 
 impl Refusal for CatalogError {

@@ -183,6 +183,58 @@ fn what_is_missing_or_reserved_is_refused_in_rabbitmqs_words() {
 }
 
 #[test]
+fn a_binding_is_the_same_whatever_the_order_of_its_arguments() {
+    let (a, b) = (("a", FieldValue::I32(1)), ("b", FieldValue::text("x")));
+    let with = |arguments: &[(&str, FieldValue)]| BindingSpec {
+        arguments: FieldTable::of(arguments),
+        ..binding("e", to_queue("q"), "")
+    };
+    let bound = |binding| Command::Bind {
+        vhost: "v".into(),
+        binding,
+    };
+    let mut catalog = made(&[
+        vhost("v"),
+        exchange("e", true, false),
+        Command::DeclareQueue(queue(1, "q", true)),
+        bound(with(&[a.clone(), b.clone()])),
+        bound(with(&[b.clone(), a.clone()])),
+    ]);
+    let count = |catalog: &Catalog| catalog.vhost("v").expect("there").bindings().count();
+    assert_eq!(count(&catalog), 1);
+    let unbind = Command::Unbind {
+        vhost: "v".into(),
+        binding: with(&[b, a]),
+    };
+    catalog.apply(&unbind, &mut Vec::new()).expect("bound");
+    assert_eq!(count(&catalog), 0);
+}
+
+#[test]
+fn a_snapshot_is_read_without_the_patterns_that_are_none_any_more() {
+    let allowed = |configure: &str| Command::SetPermission {
+        user: "u".into(),
+        vhost: "v".into(),
+        patterns: PermissionSpec {
+            configure: configure.into(),
+            write: String::new(),
+            read: String::new(),
+        },
+    };
+    let snapshot = |configure| {
+        encoded(&Snapshot {
+            next_queue_id: 1,
+            commands: vec![vhost("v"), user("u"), allowed(configure)],
+        })
+    };
+    let permissions = |configure| {
+        let back = Catalog::restore(&snapshot(configure)).expect("readable");
+        back.vhost("v").expect("there").permissions.len()
+    };
+    assert_eq!((permissions(".*"), permissions("(")), (1, 0));
+}
+
+#[test]
 fn a_snapshot_brings_back_everything() {
     let mut odd = queue(7, "q", true);
     let deepest = (0..60).fold(FieldValue::F64(f64::NAN), |inner, _| FieldValue::Array(vec![inner]));

@@ -117,10 +117,8 @@ impl Session {
             Err(reply) => return Err(reply),
         };
         let (ready, _, consumers) = self.broker.count(&queue).await?;
-        if !method.passive {
-            let now = self.broker.now();
-            queue.touch(now);
-        }
+        // A passive declare is a use too.
+        queue.touch(self.broker.now());
         self.declared(channel, &method, name, (ready, consumers))
     }
 

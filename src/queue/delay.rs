@@ -62,6 +62,11 @@ impl<P> Delays<P> {
         self.next_seq
     }
 
+    /// How many messages are not due yet.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// No messages.
     pub fn new() -> Self {
         Self {

@@ -41,7 +41,7 @@ impl Matching {
         let (Self::All { with_x } | Self::Any { with_x }) = self;
         let compared = |name: &str| name != "x-match" && (with_x || !name.starts_with("x-"));
         let mut entries = wanted.iter().filter(|(name, _)| compared(name));
-        let present = |(name, value): (&str, &FieldValue)| headers.get(name).is_some_and(|own| equals(value, own));
+        let present = |(name, value): (&str, &FieldValue)| headers.last(name).is_some_and(|own| equals(value, own));
         match self {
             Self::All { .. } => entries.all(present),
             Self::Any { .. } => entries.any(present),
@@ -49,16 +49,28 @@ impl Matching {
     }
 }
 
-/// A void value asks only for the header to be there. Integers are equal by value whatever their
-/// type; everything else needs the same type.
+/// A void value asks only for the header to be there. Of numbers, floats and texts the values count
+/// and not the types; everything else needs the same type.
 fn equals(wanted: &FieldValue, own: &FieldValue) -> bool {
-    match (wanted, own) {
-        (FieldValue::Void, _) => true,
-        (wanted, own) => match (wanted.as_int(), own.as_int()) {
-            (Some(wanted), Some(own)) => wanted == own,
-            (None, None) => wanted == own,
-            _ => false,
-        },
+    if let (Some(wanted), Some(own)) = (wanted.as_float(), own.as_float()) {
+        return wanted.to_bits() == own.to_bits();
+    }
+    if let (Some(wanted), Some(own)) = (number(wanted, 1), number(own, MILLIS)) {
+        return wanted == own;
+    }
+    if let (Some(wanted), Some(own)) = (wanted.as_bytes(), own.as_bytes()) {
+        return wanted == own;
+    }
+    *wanted == FieldValue::Void || wanted == own
+}
+
+/// RabbitMQ takes a message's timestamps as milliseconds, a binding's as they are.
+const MILLIS: i128 = 1000;
+
+fn number(value: &FieldValue, of_second: i128) -> Option<i128> {
+    match value {
+        FieldValue::Timestamp(seconds) => Some(i128::from(*seconds) * of_second),
+        other => other.as_int().map(i128::from),
     }
 }
 
@@ -75,7 +87,7 @@ impl<Q: Clone + Eq + Send + Sync> ExchangeType<Q> for HeadersExchange<Q> {
         if let Some(at) = self
             .0
             .iter()
-            .position(|own| own.target == *target && own.arguments == binding.arguments)
+            .position(|own| own.target == *target && own.arguments.is_same_map(&binding.arguments))
         {
             self.0.remove(at);
         }
@@ -144,29 +156,83 @@ mod tests {
         assert!(accepts(&[x_match("any-with-x"), key.clone()], &[key]));
     }
 
+    /// What RabbitMQ 4.0.5 answered: for a header, the bindings that take it besides a void one.
     #[test]
-    fn integers_compare_by_value_and_nothing_else_does() {
-        let wanted = [("n", FieldValue::I32(5))];
-        for same in [
-            FieldValue::I8(5),
-            FieldValue::U8(5),
-            FieldValue::U16(5),
-            FieldValue::U32(5),
-            FieldValue::I64(5),
-        ] {
-            assert!(accepts(&wanted, &[("n", same)]));
+    fn values_are_compared_as_rabbitmq_compares_them() {
+        use FieldValue::{Boolean, Bytes, Decimal, F32, F64, I8, I16, I32, I64, Timestamp, U8, U16, U32, Void};
+        let text = FieldValue::text;
+        let bytes = |text: &str| Bytes(text.as_bytes().to_vec());
+        let list = |value: FieldValue| FieldValue::Array(vec![value]);
+        let table = |entries: &[(&str, FieldValue)]| FieldValue::Table(FieldTable::of(entries));
+        let (p, q) = (("p", I32(5)), ("q", I32(6)));
+        // Within a group all are taken by all; the timestamp is one of a binding.
+        let groups = [
+            vec![I32(5), I8(5), U8(5), I16(5), U16(5), U32(5), I64(5)],
+            vec![F64(5.0), F32(5.0)],
+            vec![F64(5.5), F32(5.5)],
+            vec![F64(0.1)],
+            vec![F32(0.1)],
+            vec![text("5"), bytes("5")],
+            vec![text("abc"), bytes("abc")],
+            vec![text(""), bytes("")],
+            vec![Decimal(0, 5)],
+            vec![Decimal(1, 50)],
+            vec![Boolean(true)],
+            vec![Boolean(false)],
+            vec![list(I32(5))],
+            vec![list(I64(5))],
+            vec![list(text("a"))],
+            vec![list(bytes("a"))],
+            vec![list(Timestamp(5))],
+            vec![table(std::slice::from_ref(&p))],
+            vec![table(&[("p", I64(5))])],
+            vec![table(&[("p", F64(5.0))])],
+            vec![table(&[p.clone(), q.clone()])],
+            vec![table(&[q, p])],
+            vec![I32(0)],
+            vec![F64(0.0)],
+            vec![F64(-0.0)],
+            vec![I64(1 << 40)],
+            vec![F64((1_u64 << 40) as f64)],
+            vec![I32(-5), I8(-5)],
+            vec![U32(u32::MAX - 4)],
+            vec![text("true")],
+            vec![Decimal(0, 0)],
+            vec![U8(200)],
+            vec![I8(-56)],
+        ];
+        for (at, own) in groups.iter().enumerate() {
+            for header in own {
+                assert!(equals(&Void, header), "{header:?}");
+                assert!(!equals(header, &Void), "{header:?}");
+                for (group, wanted) in groups.iter().enumerate() {
+                    for wanted in wanted {
+                        assert_eq!(equals(wanted, header), at == group, "{wanted:?} {header:?}");
+                    }
+                }
+            }
         }
-        for other in [
-            FieldValue::Timestamp(5),
-            FieldValue::F64(5.0),
-            FieldValue::text("5"),
-            FieldValue::I32(6),
-        ] {
-            assert!(!accepts(&wanted, &[("n", other)]));
-        }
+        assert!(equals(&Void, &Void));
+        assert!(equals(&Timestamp(5), &I32(5)));
+        assert!(!equals(&I32(5), &Timestamp(5)));
+        assert!(!equals(&Timestamp(5), &Timestamp(5)));
+        assert!(equals(&I32(5000), &Timestamp(5)));
+        assert!(equals(&Timestamp(5000), &Timestamp(5)));
+        assert!(equals(&Timestamp(0), &Timestamp(0)));
+        assert!(!equals(&Timestamp(u64::MAX), &I64(-1)));
+    }
+
+    #[test]
+    fn of_a_header_that_is_there_twice_the_last_counts() {
+        let (one, two) = (("n", FieldValue::I32(1)), ("n", FieldValue::I32(2)));
+        let twice = [one.clone(), two.clone()];
+        assert!(!accepts(std::slice::from_ref(&one), &twice));
+        assert!(accepts(std::slice::from_ref(&two), &twice));
+        assert!(!accepts(&twice, std::slice::from_ref(&two)));
+        assert!(accepts(&[x_match("any"), one.clone(), two.clone()], &[one]));
         assert!(accepts(
-            &[("n", FieldValue::Void)],
-            &[("n", FieldValue::Boolean(false))]
+            &[x_match("any"), x_match("all"), two.clone(), ("m", FieldValue::Void)],
+            &[two]
         ));
     }
 }

@@ -6,6 +6,7 @@
 //! the catalogue's changes; nothing here is checked again.
 
 pub mod consistent_hash;
+pub mod delay;
 mod direct;
 mod exchange_type;
 mod fanout;
@@ -237,7 +238,9 @@ impl<Q: Clone + Eq + Hash + Send + Sync + 'static> Router<Q> {
             }
             ExchangeKind::DelayedMessage => {
                 out.cacheable = false;
-                if let Some(delay) = delay_of(input) {
+                if !input.delayed
+                    && let Some(delay) = delay::of(input.headers.table())
+                {
                     out.delayed.push((name.clone(), delay));
                     return;
                 }
@@ -294,15 +297,6 @@ impl<Q: Clone + Eq> Exchange<Q> {
             self.list.swap_remove(at);
         }
     }
-}
-
-/// Milliseconds of the `x-delay` header, unless it is over, absent or not positive.
-fn delay_of(input: &RouteInput<'_>) -> Option<u64> {
-    if input.delayed {
-        return None;
-    }
-    let delay = input.headers.table().get("x-delay")?.as_int()?;
-    u64::try_from(delay).ok().filter(|delay| *delay > 0)
 }
 
 #[cfg(test)]

@@ -28,6 +28,10 @@ pub(super) enum Value {
         from: i64,
         to: i64,
     },
+    /// Milliseconds from that many to ten years.
+    Time {
+        from: i64,
+    },
     Boolean,
     /// A long string, with the term RabbitMQ names when the text is not one of these.
     OneOf(&'static [&'static str], &'static str),
@@ -63,8 +67,12 @@ const MAX_SEGMENT: i64 = 3_000_000_000;
 
 /// The table.
 pub static ARGUMENTS: &[Argument] = &[
-    row("x-message-ttl", QUEUES, COUNT, |s, v| s.message_ttl = millis(v)),
-    row("x-expires", QUEUES, POSITIVE, |s, v| s.expires = millis(v)),
+    row("x-message-ttl", QUEUES, Value::Time { from: 0 }, |s, v| {
+        s.message_ttl = millis(v);
+    }),
+    row("x-expires", QUEUES, Value::Time { from: 1 }, |s, v| {
+        s.expires = millis(v)
+    }),
     row("x-max-length", QUEUES, COUNT, |s, v| s.max_length = count(v)),
     row("x-max-length-bytes", ALL, COUNT, |s, v| s.max_length_bytes = count(v)),
     row(
@@ -357,6 +365,10 @@ impl Value {
     pub(super) fn check(self, value: &FieldValue, arguments: &FieldTable) -> Result<(), Bad> {
         let reason = match self {
             Self::Integer { from, to } => return integer(value, from, to).map(|_| ()).map_err(Bad::Reason),
+            Self::Time { from } => match integer(value, from, i64::MAX).map_err(Bad::Reason)? {
+                time if time.unsigned_abs() <= Millis::TEN_YEARS.0 => return Ok(()),
+                time => format!("{{value_too_large,{time}}}"),
+            },
             Self::Bounded { from, to, text } => {
                 let number = integer(value, from.max(0), i64::MAX).map_err(Bad::Reason)?;
                 return if number <= to { Ok(()) } else { Err(Bad::Text(text)) };

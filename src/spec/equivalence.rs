@@ -80,7 +80,19 @@ fn compare<T: PartialEq + ToString>(name: &str, target: &str, received: T, curre
     ))
 }
 
-/// Integers are equal by value, whatever their type.
+/// Whether two arguments are the same: of numbers, floats and texts the values count and not the
+/// types.
+fn is_same(a: &FieldValue, b: &FieldValue) -> bool {
+    let number = |value: &FieldValue| match value {
+        FieldValue::Timestamp(seconds) => Some(i128::from(*seconds)),
+        other => other.as_int().map(i128::from),
+    };
+    let same_number = number(a).is_some_and(|a| number(b) == Some(a));
+    let same_float = a.as_float().is_some_and(|a| b.as_float() == Some(a));
+    let same_text = a.as_bytes().is_some_and(|a| b.as_bytes() == Some(a));
+    a == b || same_number || same_float || same_text
+}
+
 fn compare_argument(
     name: &str,
     target: &str,
@@ -89,7 +101,7 @@ fn compare_argument(
 ) -> Result<(), SpecError> {
     let (received, current) = match (received, current) {
         (None, None) => return Ok(()),
-        (Some(a), Some(b)) if a == b || (a.as_int().is_some() && a.as_int() == b.as_int()) => return Ok(()),
+        (Some(a), Some(b)) if is_same(a, b) => return Ok(()),
         (Some(a), Some(b)) => (format!("'{}'", plain(a)), format!("'{}'", plain(b))),
         (received, current) => (typed(received), typed(current)),
     };
@@ -115,7 +127,7 @@ fn typed(value: Option<&FieldValue>) -> String {
 /// A text as it is, anything else as a term.
 fn plain(value: &FieldValue) -> String {
     match value {
-        FieldValue::LongString(text) => String::from_utf8_lossy(text).into_owned(),
+        FieldValue::LongString(text) | FieldValue::Bytes(text) => String::from_utf8_lossy(text).into_owned(),
         other => term(other),
     }
 }
@@ -192,6 +204,42 @@ mod tests {
             difference(&[("x-foo", FieldValue::Void)], &[("x-foo", FieldValue::I32(1))]),
             None
         );
+    }
+
+    /// What RabbitMQ 4.0.5 answered, for an argument that may have any type.
+    #[test]
+    fn values_of_other_types_are_the_same_where_rabbitmq_finds_them_so() {
+        use FieldValue::{Boolean, Bytes, Decimal, F32, F64, I8, I32, I64, Timestamp};
+        let text = FieldValue::text;
+        let list = |value: FieldValue| FieldValue::Array(vec![value]);
+        let table = |entries: &[(&str, FieldValue)]| FieldValue::Table(FieldTable::of(entries));
+        let (p, q) = (("p", I32(5)), ("q", I32(6)));
+        let groups = [
+            vec![I32(5), I8(5), I64(5), Timestamp(5)],
+            vec![F64(5.0), F32(5.0)],
+            vec![F64(0.1)],
+            vec![F32(0.1)],
+            vec![F64(0.0), F64(-0.0)],
+            vec![text("5"), Bytes(b"5".to_vec())],
+            vec![text("true")],
+            vec![Decimal(0, 5)],
+            vec![Boolean(true)],
+            vec![FieldValue::Void],
+            vec![list(I32(5))],
+            vec![list(I64(5))],
+            vec![list(text("a"))],
+            vec![list(Bytes(b"a".to_vec()))],
+            vec![table(&[("p", I64(5))])],
+            vec![table(&[p.clone(), q.clone()])],
+            vec![table(&[q, p])],
+        ];
+        for (at, current) in groups.iter().enumerate() {
+            for (group, received) in groups.iter().enumerate() {
+                for (current, received) in current.iter().flat_map(|a| received.iter().map(move |b| (a, b))) {
+                    assert_eq!(is_same(received, current), at == group, "{received:?} {current:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -5,13 +5,13 @@
 //! priority. A number that is set in several places takes the lowest; of anything else the
 //! argument wins, then the policy.
 
-use regex::Regex;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::arguments::{self, ARGUMENTS};
 use super::queue::{QueueSettings, QueueSpec, QueueType};
+use crate::pattern::{BadPattern, Pattern};
 use crate::types::{FieldTable, FieldValue, VhostName};
 
 /// What a policy is meant for.
@@ -50,7 +50,7 @@ pub struct PolicySpec {
 #[derive(Clone, Debug)]
 pub struct Policy {
     pub spec: PolicySpec,
-    regex: Regex,
+    pattern: Pattern,
 }
 
 /// Who puts a policy: operators may set fewer keys.
@@ -69,9 +69,11 @@ pub enum PolicyError {
     UnknownKey(String, String),
     #[error("{0} is not a valid {1}")]
     BadValue(String, &'static str),
-    #[error("pattern should be regular expression but is invalid: {0}")]
-    BadPattern(String),
+    #[error("{}{}", INVALID_PATTERN, .0.in_column(INVALID_PATTERN.len()))]
+    BadPattern(#[from] BadPattern),
 }
+
+const INVALID_PATTERN: &str = "pattern should be regular expression but is invalid: ";
 
 /// A key of policy definitions.
 struct Key {
@@ -153,7 +155,7 @@ impl Policy {
     /// # Errors
     /// The first thing RabbitMQ would refuse.
     pub fn new(kind: PolicyKind, spec: PolicySpec) -> Result<Self, PolicyError> {
-        let regex = Regex::new(&spec.pattern).map_err(|error| PolicyError::BadPattern(error.to_string()))?;
+        let pattern = Pattern::new(&spec.pattern)?;
         if spec.definition.is_empty() {
             return Err(PolicyError::Empty);
         }
@@ -166,7 +168,7 @@ impl Policy {
                 return Err(PolicyError::BadValue(term(value), key.what));
             }
         }
-        Ok(Self { spec, regex })
+        Ok(Self { spec, pattern })
     }
 
     /// Whether it is meant for a thing of that name.
@@ -179,7 +181,7 @@ impl Policy {
             (ApplyTo::Streams, Subject::Queue(kind)) => kind == QueueType::Stream,
             _ => false,
         };
-        meant && self.regex.is_match(name)
+        meant && self.pattern.matches(name)
     }
 }
 

@@ -89,6 +89,35 @@ impl FieldTable {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
+    /// The last value under `name`.
+    pub fn last(&self, name: &str) -> Option<&FieldValue> {
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// Whether the two are the same map: the order of the names does not count, that of equal names
+    /// and that in nested tables does.
+    pub fn is_same_map(&self, other: &Self) -> bool {
+        if self.0.len() != other.0.len() {
+            return false;
+        }
+        if self.0.iter().zip(&other.0).all(|(a, b)| is_same_entry(a, b)) {
+            return true;
+        }
+        let (own, others) = (self.by_name(), other.by_name());
+        own.iter().zip(others).all(|(a, b)| is_same_entry(a, b))
+    }
+
+    fn by_name(&self) -> Vec<&(String, FieldValue)> {
+        let mut entries: Vec<_> = self.0.iter().collect();
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries
+    }
+
+    /// The table in the order of its names; equal ones and nested tables stay as they are.
+    pub fn sorted(&self) -> Self {
+        Self(self.by_name().into_iter().cloned().collect())
+    }
+
     /// Whether there is no entry.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -182,6 +211,23 @@ impl FieldValue {
         })
     }
 
+    /// The value of either type of float.
+    pub fn as_float(&self) -> Option<f64> {
+        match *self {
+            Self::F32(v) => Some(v.into()),
+            Self::F64(v) => Some(v),
+            _ => None,
+        }
+    }
+
+    /// The bytes of a long string or a byte array.
+    pub fn as_bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::LongString(bytes) | Self::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
     /// The value of a boolean.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
@@ -255,6 +301,17 @@ impl FieldValue {
             }
         }
     }
+}
+
+/// The same name, and a value of the same type. What is not equal to itself, as floats can be, is
+/// still the same.
+fn is_same_entry((a, own): &(String, FieldValue), (b, other): &(String, FieldValue)) -> bool {
+    let bytes = |value: &FieldValue| {
+        let mut bytes = Vec::new();
+        value.encode(&mut bytes);
+        bytes
+    };
+    a == b && (own == other || bytes(own) == bytes(other))
 }
 
 fn tagged(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
@@ -376,6 +433,43 @@ mod tests {
         ]);
         table.encode(&mut bytes);
         assert_eq!(FieldTable::decode(&bytes), Ok((table, &[][..])));
+    }
+
+    #[test]
+    fn two_tables_are_the_same_map_whatever_the_order_of_their_names() {
+        let (one, two) = (FieldValue::I32(1), FieldValue::text("2"));
+        let ab = FieldTable::of(&[("a", one.clone()), ("b", two.clone())]);
+        let ba = FieldTable::of(&[("b", two.clone()), ("a", one.clone())]);
+        assert!(ab.is_same_map(&ba));
+        assert_ne!(ab, ba);
+        assert_eq!(ab.sorted(), ba.sorted());
+        assert!(!ab.is_same_map(&FieldTable::of(&[("a", one.clone())])));
+        assert!(!ab.is_same_map(&FieldTable::of(&[("a", one.clone()), ("b", one.clone())])));
+    }
+
+    #[test]
+    fn in_a_map_types_order_within_tables_and_order_of_equal_names_count() {
+        let of = |value: FieldValue| FieldTable::of(&[("a", value)]);
+        let nested = |first: &str, second: &str| {
+            let entry = |name: &str| (name.to_owned(), FieldValue::Void);
+            of(FieldValue::Table(FieldTable(vec![entry(first), entry(second)])))
+        };
+        let twice =
+            |first: i32, second: i32| FieldTable::of(&[("a", FieldValue::I32(first)), ("a", FieldValue::I32(second))]);
+        let different = [
+            (of(FieldValue::I32(1)), of(FieldValue::I64(1))),
+            (of(FieldValue::I32(1)), of(FieldValue::F64(1.0))),
+            (of(FieldValue::F32(0.5)), of(FieldValue::F64(0.5))),
+            (of(FieldValue::text("x")), of(FieldValue::Bytes(b"x".to_vec()))),
+            (nested("p", "q"), nested("q", "p")),
+            (twice(1, 2), twice(2, 1)),
+            (twice(1, 1), of(FieldValue::I32(1))),
+        ];
+        for (a, b) in different {
+            assert!(!a.is_same_map(&b), "{a:?} {b:?}");
+        }
+        assert!(of(FieldValue::F64(0.0)).is_same_map(&of(FieldValue::F64(-0.0))));
+        assert!(of(FieldValue::F64(f64::NAN)).is_same_map(&of(FieldValue::F64(f64::NAN))));
     }
 
     #[test]

@@ -15,6 +15,11 @@ pub struct Timestamp(pub u64);
 #[serde(transparent)]
 pub struct Millis(pub u64);
 
+impl Millis {
+    /// The longest that a message or a queue may be given to live.
+    pub const TEN_YEARS: Self = Self(10 * 365 * 24 * 60 * 60 * 1000);
+}
+
 /// A size in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

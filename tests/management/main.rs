@@ -10,6 +10,7 @@ mod declared;
 mod definitions;
 mod health;
 mod messages;
+mod patterns;
 mod policies;
 mod server;
 mod users;

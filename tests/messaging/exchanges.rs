@@ -252,3 +252,66 @@ async fn an_exchange_in_use_is_not_deleted_if_unused_was_asked() {
         expected
     );
 }
+
+/// `queue.bind` or `queue.unbind` with arguments in just this order.
+fn binding(queue: &str, exchange: &str, bind: bool, arguments: &[(&str, &str)]) -> Vec<u8> {
+    let fields: Vec<u8> = arguments
+        .iter()
+        .flat_map(|(name, value)| [&short(name)[..], b"S", &long(value)].concat())
+        .collect();
+    let nowait: &[u8] = if bind { &[0] } else { &[] };
+    let length = u32::try_from(fields.len()).expect("short").to_be_bytes();
+    let ends = [&[0, 0][..], &short(queue), &short(exchange), &short(""), nowait].concat();
+    [&ends[..], &length, &fields].concat()
+}
+
+#[tokio::test]
+async fn a_binding_is_the_same_whatever_the_order_of_its_arguments() {
+    let broker = Broker::shared();
+    let client = broker.client().await;
+    client.plain_queue("q").await;
+    let mut raw = Raw::open(&broker.amqp, broker.vhost_name(), 0);
+    raw.method(1, (20, 10), &[0]);
+    raw.expect(20, 11);
+    let (all, a, b) = (("x-match", "all"), ("a", "1"), ("b", "2"));
+    for order in [[all, a, b], [b, a, all]] {
+        raw.method(1, (50, 20), &binding("q", "amq.headers", true, &order));
+        raw.expect(50, 21);
+    }
+    let properties = headers([("a", text("1")), ("b", text("2"))]);
+    let hit = routed(&client, "amq.headers", "", properties.clone(), &["q"]).await;
+    assert_eq!(hit, ["q"]);
+    raw.method(1, (50, 50), &binding("q", "amq.headers", false, &[a, all, b]));
+    raw.expect(50, 51);
+    let hit = routed(&client, "amq.headers", "", properties, &["q"]).await;
+    assert_eq!(hit, Vec::<String>::new(), "a binding is left");
+}
+
+#[tokio::test]
+async fn headers_compare_by_value_across_types() {
+    let broker = Broker::shared();
+    let client = broker.client().await;
+    let bytes = |value: &str| AMQPValue::ByteArray(value.as_bytes().to_vec().into());
+    let bound = [
+        ("text", text("5")),
+        ("bytes", bytes("5")),
+        ("short", AMQPValue::ShortInt(5)),
+        ("float", AMQPValue::Float(5.0)),
+    ];
+    for (queue, value) in &bound {
+        client.plain_queue(queue).await;
+        let arguments = table([("x-match", text("all")), ("n", value.clone())]);
+        client.bind(queue, "amq.headers", "", arguments).await;
+    }
+    let queues = bound.each_ref().map(|(queue, _)| *queue);
+    for (sent, expected) in [
+        (text("5"), &["text", "bytes"][..]),
+        (bytes("5"), &["text", "bytes"]),
+        (AMQPValue::LongLongInt(5), &["short"]),
+        (AMQPValue::Double(5.0), &["float"]),
+    ] {
+        let properties = headers([("n", sent.clone())]);
+        let hit = routed(&client, "amq.headers", "", properties, &queues).await;
+        assert_eq!(hit, expected, "{sent:?}");
+    }
+}

@@ -1,6 +1,9 @@
 //! Messages that are not taken in time.
 
+use std::time::{Duration, Instant};
+
 use lapin::options::BasicPublishOptions;
+use lapin::types::AMQPValue;
 
 use crate::support::*;
 
@@ -94,5 +97,53 @@ async fn an_expiration_must_be_a_number() {
         let expected = format!("406 PRECONDITION_FAILED - invalid expiration '{expiration}': {why}");
         assert_eq!(refusal, expected);
         client.again().await;
+    }
+}
+
+const TEN_YEARS: i64 = 315_360_000_000;
+
+#[tokio::test]
+async fn times_over_ten_years_are_refused() {
+    let broker = Broker::shared();
+    let mut client = broker.client().await;
+    for argument in ["x-message-ttl", "x-expires"] {
+        let with = |time| table([(argument, AMQPValue::LongLongInt(time))]);
+        client.queue(argument, with(TEN_YEARS)).await;
+        let options = lapin::options::QueueDeclareOptions::default();
+        let declared = client.queue_declare("q".into(), options, with(TEN_YEARS + 1)).await;
+        let words = format!(
+            "invalid arg '{argument}' for queue 'q' in vhost '{}': {{value_too_large,{}}}",
+            broker.vhost_name(),
+            TEN_YEARS + 1
+        );
+        assert!(refused(declared).contains(&words), "{words}");
+        client.again().await;
+    }
+    client.plain_queue("q").await;
+    let expiration = |time: i64| Properties::default().with_expiration(time.to_string().into());
+    client.publish("", "q", "m", expiration(TEN_YEARS)).await;
+    assert_eq!(client.ready("q").await, 1);
+    let published = client.basic_publish(
+        "".into(),
+        "q".into(),
+        Default::default(),
+        b"m",
+        expiration(TEN_YEARS + 1),
+    );
+    let _ = published.await;
+    let words = "invalid expiration '315360000001': {value_too_large,315360000001}";
+    assert!(closed(&client).await.contains(words));
+}
+
+#[tokio::test]
+async fn a_passive_declare_is_a_use_of_the_queue() {
+    let broker = Broker::shared();
+    let client = broker.client().await;
+    let kept = Duration::from_secs(2);
+    client.queue("q", table([("x-expires", number(2000))])).await;
+    // It is looked at for longer than it lives without.
+    let start = Instant::now();
+    while start.elapsed() < 2 * kept {
+        client.look("q").await.expect("the queue");
     }
 }

@@ -1,6 +1,7 @@
 //! Exchanges that hold messages back: every publish is answered.
 
 use lapin::ExchangeKind;
+use lapin::types::{AMQPValue, DecimalValue};
 
 use super::frames::{all_acked, confirming, delayed, method, publish_with};
 use crate::support::*;
@@ -42,4 +43,50 @@ async fn who_waits_for_a_confirm_hears_of_it_though_the_exchange_is_deleted() {
     } else {
         assert_eq!(others, [(40, 21)]);
     }
+}
+
+#[tokio::test]
+async fn a_delay_is_read_from_any_type_and_negated_when_it_is_over() {
+    let broker = Broker::start();
+    let client = with_exchange(&broker).await;
+    client.plain_queue("orders").await;
+    client.bind("orders", "later", "", table([])).await;
+    let delays = [
+        ("number", number(1500)),
+        ("text", text("1500")),
+        ("double", AMQPValue::Double(1500.9)),
+        ("float", AMQPValue::Float(1500.0)),
+        (
+            "decimal",
+            AMQPValue::DecimalValue(DecimalValue { scale: 1, value: 15000 }),
+        ),
+    ];
+    let mut consumer = client.consume("orders").await;
+    for (body, delay) in &delays {
+        client
+            .publish("later", "", body, headers([("x-delay", delay.clone())]))
+            .await;
+    }
+    let waiting = || broker.http().get("/api/exchanges/%2f/later").json()["messages_delayed"].clone();
+    assert_eq!(waiting(), delays.len());
+    assert_eq!(
+        broker
+            .http()
+            .get("/api/exchanges/%2f/amq.direct")
+            .json()
+            .get("messages_delayed"),
+        None
+    );
+    for (body, _) in &delays {
+        let message = next(&mut consumer).await;
+        assert_eq!(header(&message, "x-delay"), Some(&number(-1500)), "{body}");
+        // What comes back as it is waits no second time.
+        let again = message.properties.clone();
+        client.publish("later", "", "again", again).await;
+    }
+    for _ in &delays {
+        let message = next(&mut consumer).await;
+        assert_eq!(header(&message, "x-delay"), Some(&number(-1500)));
+    }
+    assert_eq!(waiting(), 0);
 }

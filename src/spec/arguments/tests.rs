@@ -10,6 +10,14 @@ fn refusal(kind: QueueType, entries: &[(&str, FieldValue)]) -> String {
 }
 
 #[test]
+fn times_up_to_ten_years_are_taken() {
+    for name in ["x-message-ttl", "x-expires"] {
+        let arguments = FieldTable::of(&[(name, FieldValue::I64(315_360_000_000))]);
+        assert_eq!(validate(QueueType::Classic, "v", "q", &arguments), Ok(()));
+    }
+}
+
+#[test]
 fn bad_values_are_refused_in_rabbitmqs_words() {
     let cases: &[(QueueType, &str, FieldValue, &str)] = &[
         (
@@ -31,6 +39,18 @@ fn bad_values_are_refused_in_rabbitmqs_words() {
             ": \"expected integer, got timestamp\"",
         ),
         (QueueType::Classic, "x-expires", FieldValue::I32(0), ": {value_zero,0}"),
+        (
+            QueueType::Classic,
+            "x-message-ttl",
+            FieldValue::I64(315_360_000_001),
+            ": {value_too_large,315360000001}",
+        ),
+        (
+            QueueType::Quorum,
+            "x-expires",
+            FieldValue::I64(i64::MAX),
+            ": {value_too_large,9223372036854775807}",
+        ),
         (
             QueueType::Classic,
             "x-max-priority",
