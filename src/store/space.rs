@@ -60,6 +60,11 @@ impl Space {
         true
     }
 
+    /// Whether nobody tries again.
+    pub fn is_stopped(&self) -> bool {
+        self.state.lock().stopped
+    }
+
     /// Waits before the next attempt.
     pub fn pause(&self) {
         let mut state = self.state.lock();

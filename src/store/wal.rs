@@ -290,7 +290,7 @@ impl Wal {
         while self.wait_for_work() {
             match self.write(&mut self.writer.lock()) {
                 Ok(_) => {}
-                Err(error) if error.is_full() && matches!(self.log.lock().state, State::Stopping) => {
+                Err(error) if error.is_full() && self.space.is_stopped() => {
                     tracing::warn!(%error, "the disk is full: the last records are not written, nor that the stop was in order");
                     self.close(StoreError::Stopped);
                 }
@@ -378,13 +378,14 @@ impl Wal {
         Ok(())
     }
 
-    /// The file for the next segment. Waits for space, unless the log is told to end.
+    /// The file for the next segment. Waits for space, which the maker of segments asks for too, unless
+    /// the log is to end.
     fn begin(&self, segment: u32) -> Result<Arc<dyn LogFile>, StoreError> {
         loop {
             let begun = self.segments.begin(segment);
             match begun.map_err(|error| StoreError::io("begin a log segment", error)) {
-                Err(error) if error.is_full() && matches!(self.log.lock().state, State::Running) => {
-                    self.note_space(Need::Segment, Some(&error));
+                Err(error) if error.is_full() && !self.space.is_stopped() => {
+                    self.log.lock().check()?;
                     self.space.pause();
                 }
                 begun => return begun,

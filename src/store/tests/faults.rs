@@ -161,12 +161,17 @@ fn a_store_that_waits_for_space_stops_and_opens_on_a_full_disk() {
     let disk = SimDisk::default();
     for expected in [0, 1, 1] {
         let told = Arc::new(Told::default());
-        let (store, recovered) = open(dir.path(), &disk);
+        // A small window, so that checkpoints wait too.
+        let options = StoreOptions {
+            segment_bytes: SEGMENT,
+            window_bytes: SEGMENT,
+            epoch_bytes: 16 * SEGMENT,
+        };
+        let (store, recovered) = Store::open_on(dir.path(), options, Arc::new(disk.clone())).unwrap();
         assert_eq!(recovered.owners.len(), expected);
         if expected == 0 {
-            let mut writer = Writer::default();
             put(&store, 1, 0);
-            store.0.wal.write(&mut writer).unwrap();
+            store.0.wal.write(&mut store.0.wal.writer.lock()).unwrap();
         }
         disk.fill(true);
         store.start(Arc::clone(&told) as _);
@@ -176,7 +181,13 @@ fn a_store_that_waits_for_space_stops_and_opens_on_a_full_disk() {
         told.wait_space(&store, true);
         // It cannot write that it stops in order.
         let end = store.batch(OwnerId(1)).commit();
-        store.stop();
+        let (tell, told) = std::sync::mpsc::channel();
+        let stopping = store.clone();
+        std::thread::spawn(move || {
+            stopping.stop();
+            tell.send(()).unwrap();
+        });
+        told.recv_timeout(std::time::Duration::from_secs(60)).expect("it stops");
         assert!(!store.failed());
         assert!(matches!(block_on(store.synced(end)), Err(StoreError::Stopped)));
     }
