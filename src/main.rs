@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use warren::cli::{self, Cli, Command, ServerArgs};
+use warren::node::NodeError;
 use warren::{config, logging, node};
 
 #[global_allocator]
@@ -16,14 +17,17 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs a node until it is told to stop. What keeps it from starting goes to the terminal, for
-/// there may be no log.
+/// Runs a node until it is told to stop. What keeps it from starting, or ends it, goes to the terminal,
+/// for there may be no log.
 fn serve(args: ServerArgs) -> ExitCode {
     match start(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            ExitCode::FAILURE
+            match error.downcast_ref() {
+                Some(NodeError::Disk(_)) => ExitCode::from(node::DISK_FAILED),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -24,6 +24,7 @@ use crate::cluster::identity::Identity;
 use crate::cluster::{LINK, Settings, Span, Versions, secret};
 use crate::config::{CLUSTER_PORT, Config, Discovery};
 use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
+use crate::store::StoreError;
 use crate::types::{Reply, ReplyCode};
 use crate::{net, tasks};
 
@@ -46,26 +47,42 @@ pub enum NodeError {
     Links(LinksError),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
+    #[error("the node cannot write to its disk: {0}")]
+    Disk(StoreError),
 }
+
+/// The status with which the process of a node ends whose disk fails (`EX_IOERR` of `sysexits.h`).
+pub const DISK_FAILED: u8 = 74;
 
 /// How long clients have for their close-ok when the node stops.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// The same when it ends because its disk fails.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long joining and leaving a cluster may take.
 const MEMBERSHIP: Duration = Duration::from_secs(30);
+/// Bytes of a disk that a node starts on,
+const LITTLE_SPACE: u64 = 1024 * 1024;
+/// and between two looks whether they are there.
+const LOOK_FOR_SPACE: Duration = Duration::from_millis(500);
 /// How long another node may take to accept a connection.
 const REACH: Duration = Duration::from_secs(3);
 
 /// Runs a node until it is told to stop (SIGTERM or SIGINT).
 ///
 /// # Errors
-/// When something keeps it from starting.
+/// When something keeps it from starting, or its disk fails.
 pub fn run(config: Config) -> Result<(), NodeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("worker")
         .build()
         .map_err(NodeError::Runtime)?;
-    runtime.block_on(serve(Arc::new(config)))
+    let ended = runtime.block_on(serve(Arc::new(config)));
+    if let Err(NodeError::Disk(_)) = ended {
+        // Whoever waits for the disk may wait for ever.
+        runtime.shutdown_background();
+    }
+    ended
 }
 
 async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
@@ -76,6 +93,10 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     };
     if let Some(wish) = unavailable(&config) {
         return Err(NodeError::Unavailable(wish));
+    }
+    tokio::select! {
+        () = has_space(&config.node.data_dir) => {}
+        () = told.signalled() => return Ok(()),
     }
     let opened = Opened::open(&config).await?;
     if let Some(links) = &opened.links {
@@ -104,17 +125,21 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     while goes_on {
         tokio::select! {
             () = told.signalled() => goes_on = false,
+            error = node.failed() => return Err(node.give_up(error).await),
             order = orders.next() => {
                 let Some((order, answer)) = order else { continue };
                 let done = node.carry_out(order, &mut told).await;
                 goes_on = !matches!(done, Err(Refused::Stopping));
-                answer.give(done.map_err(|error| error.to_string()));
+                answer.give(done.as_ref().map(|said| *said).map_err(|error| error.to_string()));
+                if let Err(Refused::Node(error @ NodeError::Disk(_))) = done {
+                    return Err(error);
+                }
             }
         }
     }
     tracing::info!("stopping");
     tell_service_manager("STOPPING=1");
-    node.stop().await;
+    node.stop().await?;
     drop(stop_local);
     if let Some(local) = local
         && local.await.is_err()
@@ -177,6 +202,7 @@ impl Node {
         let served = tokio::select! {
             clients = Clients::serve(&opened, &self.config) => Some(clients),
             () = told.signalled() => None,
+            error = opened.broker.failed() => return Err(NodeError::Disk(error)),
         };
         match served {
             Some(Ok(clients)) => {
@@ -209,18 +235,44 @@ impl Node {
         }
     }
 
-    async fn stop(&mut self) {
+    async fn stop(&mut self) -> Result<(), NodeError> {
         self.running.send_replace(None);
-        if let Some(App { opened, clients }) = self.app.take() {
-            clients.stop(&opened.broker).await;
+        let Some(App { opened, clients }) = self.app.take() else {
+            return Ok(());
+        };
+        let broker = opened.broker.clone();
+        let stopped = async {
+            clients.stop(&broker).await;
             opened.close().await;
+        };
+        tokio::select! {
+            () = stopped => Ok(()),
+            error = broker.failed() => Err(NodeError::Disk(error)),
         }
+    }
+
+    /// Waits until the disk of the broker that runs fails.
+    async fn failed(&self) -> StoreError {
+        match &self.app {
+            Some(app) => app.opened.broker.failed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The disk has failed, and the other nodes know that this one goes. Its clients are told, and
+    /// nothing else is waited for.
+    async fn give_up(&mut self, error: StoreError) -> NodeError {
+        if let Some(App { opened, clients }) = self.app.take() {
+            drop(clients.accepting);
+            say_goodbye(&opened.broker, LAST_WORDS).await;
+        }
+        NodeError::Disk(error)
     }
 
     /// Gives what is to be said of it, if anything.
     async fn carry_out(&mut self, order: Order, told: &mut Told) -> Result<&'static str, Refused> {
         match order {
-            Order::Stop => self.stop().await,
+            Order::Stop => self.stop().await?,
             Order::Start if self.app.is_some() => {}
             Order::Start => {
                 let opened = Opened::open(&self.config).await?;
@@ -439,7 +491,7 @@ impl Clients {
     async fn stop(self, broker: &Broker) {
         drop(self.accepting);
         drop(self.stop_http);
-        say_goodbye(broker).await;
+        say_goodbye(broker, GOODBYE).await;
         if let Some(http) = self.http
             && http.await.is_err()
         {
@@ -507,8 +559,25 @@ fn unavailable(config: &Config) -> Option<&'static str> {
     wishes.into_iter().find(|(wanted, _)| *wanted).map(|(_, wish)| wish)
 }
 
+/// Waits until there is space for the small files of a start: a node that ended at once would be given up
+/// by its supervisor before there is any.
+async fn has_space(directory: &Path) {
+    let is_there = || {
+        // A directory that is not there yet is the next step's to complain of.
+        let disk = rustix::fs::statvfs(directory);
+        disk.map_or(true, |disk| disk.f_bavail.saturating_mul(disk.f_frsize) >= LITTLE_SPACE)
+    };
+    if is_there() {
+        return;
+    }
+    tracing::warn!(directory = %directory.display(), "the disk is full: the node waits for space before it starts");
+    while !is_there() {
+        tokio::time::sleep(LOOK_FOR_SPACE).await;
+    }
+}
+
 /// Closes every connection and waits a little for the clients to agree.
-async fn say_goodbye(broker: &Broker) {
+async fn say_goodbye(broker: &Broker, patience: Duration) {
     let reply = Reply::connection(
         ReplyCode::ConnectionForced,
         "broker forced connection closure with reason 'shutdown'",
@@ -522,7 +591,7 @@ async fn say_goodbye(broker: &Broker) {
         }
     };
     // Those that do not answer are cut off.
-    let _ = tokio::time::timeout(GOODBYE, gone).await;
+    let _ = tokio::time::timeout(patience, gone).await;
 }
 
 /// Tells systemd, where it started us (sd_notify(3)).

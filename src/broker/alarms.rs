@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::Broker;
 use crate::config::Resources;
+use crate::store::Store;
 use crate::types::ByteSize;
 
 /// What is short.
@@ -43,6 +45,8 @@ pub struct Alarms {
     disk_limit: AtomicU64,
     memory_used: AtomicU64,
     disk_free: AtomicU64,
+    /// One looks at a time, so that the latest look counts.
+    looking: Mutex<()>,
 }
 
 impl Alarms {
@@ -55,6 +59,7 @@ impl Alarms {
             disk_limit: AtomicU64::new(0),
             memory_used: AtomicU64::new(0),
             disk_free: AtomicU64::new(0),
+            looking: Mutex::default(),
         };
         alarms.set_memory_limit(resources);
         alarms.set_disk_limit(resources);
@@ -108,14 +113,17 @@ impl Alarms {
         ByteSize(self.disk_free.load(Ordering::Relaxed))
     }
 
-    fn look(&self, data_dir: &Path) {
+    /// Looks at memory and disk now. The disk is short too where `store` has no space for what comes
+    /// next, whatever the limit is.
+    pub(super) fn look(&self, data_dir: &Path, store: &Store) {
+        let _looking = self.looking.lock();
         let memory = resident_memory().unwrap_or_default();
         let disk = rustix::fs::statvfs(data_dir).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
         self.memory_used.store(memory, Ordering::Relaxed);
         self.disk_free.store(disk, Ordering::Relaxed);
         let shortage = Shortage {
             memory: memory > self.memory_limit().0,
-            disk: disk < self.disk_limit().0,
+            disk: disk < self.disk_limit().0 || store.lacks_space(),
         };
         self.short.store(shortage.any(), Ordering::Relaxed);
         let changed = self.shortage.send_if_modified(|known| {
@@ -141,7 +149,7 @@ impl Alarms {
 /// Looks again and again until the task is dropped.
 pub(super) async fn watch(broker: &Arc<Broker>) {
     loop {
-        broker.alarms.look(&broker.config.node.data_dir);
+        broker.alarms.look(&broker.config.node.data_dir, &broker.store);
         tokio::time::sleep(INTERVAL).await;
     }
 }

@@ -51,7 +51,7 @@ mod timers;
 pub mod vhosts;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -77,7 +77,7 @@ use crate::journal::raft::Group;
 pub use crate::metadata::Catalog;
 use crate::metadata::replicated::Replicated;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
-use crate::types::{ConnectionId, NodeId, QueueId, Reply, ReplyCode, Timestamp, VhostName};
+use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, VhostName};
 use consumer::ConsumerKey;
 use delayed::Delayer;
 use elections::Elections;
@@ -138,8 +138,8 @@ pub struct Broker {
     runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,
     next_consumer: AtomicU64,
-    /// The store failed: nothing more can be promised.
-    failed: AtomicBool,
+    /// With what the store failed: nothing more can be promised.
+    failed: watch::Sender<Option<StoreError>>,
 }
 
 /// Wall-clock time that never runs backwards while the process lives.
@@ -211,7 +211,18 @@ impl Broker {
 
     /// Whether the store failed and the node no longer takes anything.
     pub fn has_failed(&self) -> bool {
-        self.failed.load(Ordering::Acquire)
+        self.failed.borrow().is_some()
+    }
+
+    /// Waits until the store fails. The node is to end then: it is of no use to anybody, and others
+    /// lead in its place.
+    pub async fn failed(&self) -> StoreError {
+        let mut failed = self.failed.subscribe();
+        // An error is the broker dropped, which cannot be while we are here.
+        match failed.wait_for(Option::is_some).await.map(|failed| failed.clone()) {
+            Ok(Some(error)) => error,
+            _ => std::future::pending().await,
+        }
     }
 
     /// This node's id in the cluster.
@@ -244,15 +255,14 @@ impl Broker {
         self.store.pressure()
     }
 
-    /// The store takes no more writes: nothing can be promised any more. Clients are told, and
-    /// the node stops taking new ones.
+    /// The store takes no more writes: nothing can be promised any more. The other nodes are told first,
+    /// so that they lead what this one led.
     fn fail(&self, error: &StoreError) {
-        self.failed.store(true, Ordering::Release);
-        tracing::error!(%error, "the node cannot write to its disk and stops serving");
-        let reply = Reply::connection(ReplyCode::InternalError, "the node cannot write to its disk");
-        for connection in self.connections.all() {
-            connection.outbox.control(outbox::Control::Close(reply.clone()));
+        if let Some(links) = self.nodes.cluster() {
+            links.leave();
         }
+        tracing::error!(%error, "the node cannot write to its disk: it ends");
+        self.failed.send_replace(Some(error.clone()));
     }
 
     /// Waits while the disk is behind; at once when it is not.

@@ -1,7 +1,7 @@
 //! A broker out of what survived: the catalogue's group is opened, and what it says is declared is
 //! made live, each queue from what the store kept of it.
 
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ impl Broker {
             // Unique in the cluster: exclusive queues are known by their connection everywhere.
             next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
             next_consumer: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
-            failed: AtomicBool::new(false),
+            failed: watch::Sender::new(None),
             config,
         });
         broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));
@@ -318,8 +318,15 @@ impl Owners for Journal {
 
     fn failed(&self, error: &StoreError) {
         if let Some(broker) = self.0.upgrade() {
+            // No group leads any more when the others hear of it.
             broker.nodes.journals().failed(error);
             broker.fail(error);
+        }
+    }
+
+    fn space_changed(&self) {
+        if let Some(broker) = self.0.upgrade() {
+            broker.alarms.look(&broker.config.node.data_dir, &broker.store);
         }
     }
 }

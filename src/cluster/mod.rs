@@ -273,16 +273,17 @@ impl Cluster {
         self.0.stopped().await;
     }
 
+    /// Lets the others know at once that this node goes: nobody is let in any more, and what waits to
+    /// be sent is the last.
+    pub fn leave(&self) {
+        self.0.stop.send_replace(true);
+        self.connections().iter().for_each(|connection| connection.finish());
+    }
+
     /// Ends everything, and lets the others know that this is in order.
     pub async fn stop(&self) {
-        self.0.stop.send_replace(true);
-        let connections: Vec<_> = Class::ALL
-            .into_iter()
-            .flat_map(|class| self.0.links.all(class))
-            .collect();
-        for connection in &connections {
-            connection.finish();
-        }
+        self.leave();
+        let connections = self.connections();
         let written = async {
             for connection in &connections {
                 connection.ended().await;
@@ -294,7 +295,14 @@ impl Cluster {
             connection.end(Ending::Stopped);
         }
         // The task that does so may have stopped before it saw the latest change.
-        self.0.save_book().await;
+        if let Err(error) = self.0.save_book().await {
+            tracing::error!(%error, "what is known about other nodes is not saved");
+        }
+    }
+
+    fn connections(&self) -> Vec<Arc<Connection>> {
+        let classes = Class::ALL.into_iter();
+        classes.flat_map(|class| self.0.links.all(class)).collect()
     }
 }
 

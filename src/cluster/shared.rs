@@ -4,6 +4,7 @@
 //! lock is held over an await.
 
 use std::collections::hash_map::Entry;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ use crate::types::NodeId;
 
 /// How often a DNS name is asked for once somebody was found.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// Between two attempts to save the book: the disk may be full.
+const SAVE_AGAIN: Duration = Duration::from_secs(2);
 /// Addresses of a DNS name that are tried.
 const MOST_SEEDS: usize = 256;
 
@@ -189,11 +192,23 @@ impl Shared {
                 () = self.book_changed.notified() => {}
                 () = self.stopped() => return,
             }
-            self.save_book().await;
+            let mut is_said = false;
+            while let Err(error) = self.save_book().await {
+                if !std::mem::replace(&mut is_said, true) {
+                    tracing::error!(%error, "what is known about other nodes cannot be saved for now");
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(SAVE_AGAIN) => {}
+                    () = self.stopped() => return,
+                }
+            }
+            if is_said {
+                tracing::info!("what is known about other nodes is saved again");
+            }
         }
     }
 
-    pub(super) async fn save_book(self: &Arc<Self>) {
+    pub(super) async fn save_book(self: &Arc<Self>) -> io::Result<()> {
         let shared = self.clone();
         let save = move || {
             // Held while the page is taken too, so that the latest is written last.
@@ -201,9 +216,8 @@ impl Shared {
             let (path, contents) = shared.book.lock().page();
             disk::replace(&path, &contents)
         };
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
-            tracing::error!(%error, "what is known about other nodes cannot be saved");
-        }
+        let saved = tokio::task::spawn_blocking(save).await;
+        saved.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 
     /// Asks for a name's addresses again and again; each is a seed for as long as the name has it.

@@ -126,16 +126,18 @@ const CATEGORY_TARGETS: [(LogCategory, &[&str]); 4] = [
 
 /// What one output shows: a line must be important enough for its category and for the output.
 /// Other people's crates are heard from warnings upwards only, openraft from errors: it warns of
-/// every request that a node does not answer, and the links tell once when they lose a node.
+/// every request that a node does not answer, and the links tell once when they lose a node. What is
+/// asked of a group that has stopped is told to whoever asks; why it stopped was said once.
 fn targets(logging: &Logging, output: Option<Level>) -> Targets {
     let least = |level: Level| filter(output.map_or(level, |output| output.max(level)));
-    let raft = match logging.level {
-        Level::Debug => LevelFilter::WARN,
-        _ => LevelFilter::ERROR,
+    let (raft, asked) = match logging.level {
+        Level::Debug => (LevelFilter::WARN, LevelFilter::ERROR),
+        _ => (LevelFilter::ERROR, LevelFilter::OFF),
     };
     let mut targets = Targets::new()
         .with_default(least(logging.level).min(LevelFilter::WARN))
         .with_target("openraft", least(logging.level).min(raft))
+        .with_target("openraft::raft::raft_inner", asked)
         .with_target("warren", least(logging.level));
     for (category, parts) in CATEGORY_TARGETS {
         if let Some(level) = logging.categories.get(&category) {
@@ -235,12 +237,13 @@ mod tests {
         chosen.categories = category(Level::Warning);
         for (logging, shown) in [
             (quiet(), &["broken"][..]),
-            (debug, &["unanswered", "broken"]),
+            (debug, &["unanswered", "broken", "asked"]),
             (chosen, &["unanswered", "broken"]),
         ] {
             let lines = logged(&logging, || {
                 tracing::warn!(target: "openraft::replication", "unanswered");
                 tracing::error!(target: "openraft::core::raft_core", "broken");
+                tracing::error!(target: "openraft::raft::raft_inner", "asked");
             });
             let texts = lines.iter().map(|line| line.rsplit(' ').next().unwrap_or_default());
             assert_eq!(texts.collect::<Vec<_>>(), shown, "{logging:?}");

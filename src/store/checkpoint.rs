@@ -22,6 +22,7 @@ use super::frame::{self, HEADER, Header, Kind, PUT_HEAD};
 use super::index::{Place, Restate, Run};
 use super::replay::next_record;
 use super::rest::Entries;
+use super::space::Need;
 use super::wal::{Before, Log};
 use super::{Inner, Keep, Lsn, OwnerId, StoreError};
 
@@ -113,11 +114,64 @@ impl Inner {
 
     /// Carries out a plan whose barrier is synced.
     pub(super) fn carry_out(&self, plan: &Plan) -> Result<(), StoreError> {
-        let step = || {
-            self.files
-                .between_steps()
-                .map_err(|error| StoreError::io("checkpoint", error))
-        };
+        let (epoch, written) = self.with_space(|| self.move_to_rest(plan))?;
+        self.settle(plan, epoch, &written.0);
+        self.step()?;
+        let segments = &self.wal.segments;
+        let retire = |error| StoreError::io("retire a log segment", error);
+        for victim in &plan.victims {
+            self.with_space(|| segments.retire(victim.number).map_err(retire))?;
+            segments.sync_names().map_err(retire)?;
+        }
+        self.step()?;
+        self.drop_empty_epochs(plan, epoch)
+    }
+
+    fn step(&self) -> Result<(), StoreError> {
+        self.files
+            .between_steps()
+            .map_err(|error| StoreError::io("checkpoint", error))
+    }
+
+    /// Tries again and again while there is no space for it.
+    fn with_space<T>(&self, mut attempt: impl FnMut() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        loop {
+            match attempt() {
+                Err(error) if error.is_full() => {
+                    self.wal.note_space(Need::Rest, Some(&error));
+                    self.rest.has_lacked_space();
+                    self.wal.space.pause();
+                    self.wal.lock().check()?;
+                    if self.stopping.load(Ordering::Acquire) {
+                        return Err(StoreError::Stopped);
+                    }
+                }
+                done => {
+                    self.wal.note_space(Need::Rest, None);
+                    return done;
+                }
+            }
+        }
+    }
+
+    /// Looks whether so much may be written to rest.
+    fn must_have_space(&self, bytes: u64) -> Result<(), StoreError> {
+        let space = self.files.space();
+        let space = space.map_err(|error| StoreError::io("look at the disk's space", error))?;
+        if space < bytes + MARGIN {
+            let error = std::io::ErrorKind::StorageFull.into();
+            return Err(StoreError::io("move entries out of the log", error));
+        }
+        if space < 2 * self.options.epoch_bytes {
+            // That of a compaction of an epoch may be needed.
+            self.rest.may_lack_space();
+        }
+        Ok(())
+    }
+
+    /// Writes down in fjall what the plan says, in which epoch entries are then, and which. Again as
+    /// a whole where it failed: what was written already is written once more.
+    fn move_to_rest(&self, plan: &Plan) -> Result<(Option<u32>, Runs), StoreError> {
         let found = self.locate(plan)?;
         let mut written = Runs::default();
         let mut epoch = None;
@@ -127,6 +181,11 @@ impl Inner {
             None => Entries::Into { not: None },
         };
         if entries != Entries::None || !plan.dead.is_empty() {
+            let moving = match &plan.rewrite {
+                Some(from) => self.rest.epoch_bytes(from.number),
+                None => found.iter().map(|found| u64::from(found.len)).sum(),
+            };
+            self.must_have_space(moving)?;
             epoch = Some(self.rest.change(
                 &plan.dead,
                 entries,
@@ -144,20 +203,11 @@ impl Inner {
                         change.entry(owner, seq, keep, *meta, body)
                     }),
                 },
-                step,
+                || self.step(),
             )?);
-            step()?;
+            self.step()?;
         }
-        self.settle(plan, epoch, &written.0);
-        step()?;
-        for victim in &plan.victims {
-            self.wal
-                .segments
-                .retire(victim.number)
-                .map_err(|error| StoreError::io("retire a log segment", error))?;
-        }
-        step()?;
-        self.drop_empty_epochs(plan, epoch)
+        Ok((epoch, written))
     }
 
     /// Writes down where things are now.
@@ -201,7 +251,7 @@ impl Inner {
                 }
                 log.index.epochs.remove(&epoch);
             }
-            self.rest.drop_epoch(epoch)?;
+            self.with_space(|| self.rest.drop_epoch(epoch))?;
         }
         Ok(())
     }
@@ -381,6 +431,8 @@ impl Runs {
     }
 }
 
+/// Space that fjall needs besides for what it is given.
+const MARGIN: u64 = 1024 * 1024;
 /// Entries that died at rest before fjall hears of it without another reason.
 const MANY_DEAD: u64 = 100_000;
 /// Most segments retired in one round.

@@ -15,7 +15,8 @@ pub trait Files: Send + Sync {
     fn list(&self) -> io::Result<Vec<(String, u64)>>;
     /// Opens an existing file for reading and writing.
     fn open(&self, name: &str) -> io::Result<Arc<dyn LogFile>>;
-    /// Makes a file of this many bytes, its space allocated, all zeros; what was there is gone.
+    /// Makes a file of this many bytes, its space allocated, all zeros; what was there is gone, and
+    /// where it fails there is none.
     fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn LogFile>>;
     /// Renames a file; safe only after [`Files::sync_names`].
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
@@ -23,6 +24,8 @@ pub trait Files: Send + Sync {
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes all creations, renames and removals so far survive a crash.
     fn sync_names(&self) -> io::Result<()>;
+    /// Bytes that are free on the disk.
+    fn space(&self) -> io::Result<u64>;
     /// Called between the steps of a checkpoint, where a simulated disk may stop the world.
     fn between_steps(&self) -> io::Result<()> {
         Ok(())
@@ -75,20 +78,15 @@ impl Files for Directory {
     }
 
     fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn LogFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .open(self.0.join(name))?;
-        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
-            Ok(()) => {}
-            // A file system without fallocate: the file is sparse, and syncs cost more.
-            Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes)?,
-            Err(error) => return Err(error.into()),
+        let path = self.0.join(name);
+        match allocate(&path, bytes) {
+            Ok(file) => Ok(Arc::new(file)),
+            Err(error) => {
+                // A part of it would only take space that somebody waits for.
+                let _ = std::fs::remove_file(path);
+                Err(error)
+            }
         }
-        file.sync_all()?;
-        Ok(Arc::new(file))
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
@@ -102,6 +100,29 @@ impl Files for Directory {
     fn sync_names(&self) -> io::Result<()> {
         File::open(&self.0)?.sync_all()
     }
+
+    fn space(&self) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(&self.0)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+}
+
+fn allocate(path: &Path, bytes: u64) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)?;
+    let allocate = || rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
+    match rustix::io::retry_on_intr(allocate) {
+        Ok(()) => {}
+        // A file system without fallocate: the file is sparse, and syncs cost more.
+        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes)?,
+        Err(error) => return Err(error.into()),
+    }
+    file.sync_all()?;
+    Ok(file)
 }
 
 impl LogFile for File {

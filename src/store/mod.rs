@@ -10,7 +10,7 @@
 //! ```
 //! An entry that is removed while its segment is young never touches fjall. The files: [`wal`]
 //! writes, [`segments`] are its files, [`replay`] reads them at start, [`checkpoint`] moves what
-//! lives on, [`rest`] is fjall, [`index`] knows what lives where.
+//! lives on, [`rest`] is fjall, [`index`] knows what lives where, [`space`] who waits for space.
 
 mod batch;
 mod checkpoint;
@@ -23,6 +23,7 @@ mod reading;
 mod replay;
 mod rest;
 mod segments;
+mod space;
 mod wal;
 
 #[cfg(test)]
@@ -47,6 +48,7 @@ use pending::Pending;
 use replay::Source;
 use rest::Rest;
 use segments::Segments;
+use space::Need;
 use wal::{Before, Wal};
 
 /// Whose entries they are. Never used again after [`Store::forget`], and not 0.
@@ -97,6 +99,14 @@ impl Lsn {
     fn at(segment: u32, offset: u64) -> Self {
         Self(u64::from(segment) << 32 | offset)
     }
+
+    fn segment(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn offset(self) -> u64 {
+        self.0 & u64::from(u32::MAX)
+    }
 }
 
 /// What the owner wants to know of an entry at recovery without reading its body.
@@ -145,6 +155,8 @@ pub trait Owners: Send + Sync {
     }
     /// The store takes no more writes, and nothing that was not reported durable will be.
     fn failed(&self, error: &StoreError);
+    /// What [`Store::lacks_space`] says has changed.
+    fn space_changed(&self) {}
 }
 
 /// What survived.
@@ -198,7 +210,12 @@ pub enum StoreError {
     )]
     Version { dir: String, found: u32, ours: u8 },
     #[error("cannot {what}: {error}")]
-    Rest { what: &'static str, error: Arc<str> },
+    Rest {
+        what: &'static str,
+        error: Arc<str>,
+        /// It was for lack of space.
+        is_full: bool,
+    },
     #[error("entry {seq} of owner {owner} cannot be read")]
     Unreadable { owner: u64, seq: u64 },
     #[error("a thread of the store panicked")]
@@ -214,6 +231,19 @@ impl StoreError {
             error: Arc::new(error),
         }
     }
+
+    /// Whether it was for lack of space.
+    fn is_full(&self) -> bool {
+        match self {
+            Self::Io { error, .. } => is_full(error),
+            Self::Rest { is_full, .. } => *is_full,
+            _ => false,
+        }
+    }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Figures.
@@ -356,6 +386,11 @@ impl Store {
         self.0.wal.notices.has_failed()
     }
 
+    /// Whether the disk has no space for what comes next: producers should pause until it has.
+    pub fn lacks_space(&self) -> bool {
+        self.0.wal.space.is_lacking()
+    }
+
     /// Figures, as of now.
     pub fn stats(&self) -> StoreStats {
         let inner = &self.0;
@@ -375,6 +410,7 @@ impl Store {
     pub fn stop(&self) {
         let inner = &self.0;
         inner.stopping.store(true, Ordering::Release);
+        inner.wal.space.stop();
         let mut threads = std::mem::take(&mut *inner.threads.lock());
         threads.sort_by_key(|(stage, _)| *stage);
         for (stage, thread) in threads {
@@ -421,8 +457,14 @@ impl Inner {
 
     fn make_segments(&self) {
         while self.wal.segments.wait_until_wanted() {
-            if let Err(error) = self.wal.segments.make_ready() {
-                return self.wal.fail(StoreError::io("make a log segment", error));
+            let made = self.wal.segments.make_ready();
+            match made.map_err(|error| StoreError::io("make a log segment", error)) {
+                Ok(()) => self.wal.note_space(Need::Segment, None),
+                Err(error) if error.is_full() => {
+                    self.wal.note_space(Need::Segment, Some(&error));
+                    self.wal.space.pause();
+                }
+                Err(error) => return self.wal.fail(error),
             }
         }
     }

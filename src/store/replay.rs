@@ -11,6 +11,10 @@
 //! Damage costs the records it hits: the owner of a record whose header is readable is reported,
 //! and reading goes on with the next good record. What is cut off gets an end record, and the log
 //! goes on in a new segment, so that nothing cut off can ever come back.
+//!
+//! What was written and not synced may be here to be read and nowhere else: after a failed sync the
+//! system takes its pages for clean, and no later sync writes them. So what follows the last place that
+//! is known to be synced is written once more before anybody relies on it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -37,6 +41,16 @@ pub(super) struct Replayed {
     /// The segment to go on with, and the one before.
     pub next: u32,
     pub newest: u32,
+    /// The highest place of which the log says that it was synced.
+    synced: Lsn,
+}
+
+/// Where a segment ends.
+enum Ended {
+    /// At a place where an end record is to be written.
+    Here(u64),
+    /// At the end record that begins there.
+    Marked(u64),
 }
 
 /// Where the log is read from.
@@ -146,12 +160,21 @@ impl Replayed {
             self.index.segments.entry(number).or_default();
             let seal = Seal::of(source.store_id, number);
             let end = self.read_segment(number, &*file, seal, newest == Some(number))?;
-            if newest == Some(number)
-                && let Some(at) = end
-            {
-                let mut end = Vec::new();
-                frame::encode(&mut end, seal, Kind::End, OwnerId::LOG, &[]);
-                file.write_at(&end, at)?;
+            if newest == Some(number) {
+                let synced = match self.synced.segment() == number {
+                    true => self.synced.offset(),
+                    false => 0,
+                };
+                let until = match end {
+                    Ended::Here(at) => {
+                        let mut end = Vec::new();
+                        frame::encode(&mut end, seal, Kind::End, OwnerId::LOG, &[]);
+                        file.write_at(&end, at)?;
+                        at
+                    }
+                    Ended::Marked(at) => at + frame::record_len(0),
+                };
+                write_again(&*file, synced, until)?;
                 file.sync()?;
             }
             self.open.insert(number, file);
@@ -159,26 +182,20 @@ impl Replayed {
         Ok(())
     }
 
-    /// Reads a segment. Returns where an end record is to be written, when there is none.
-    fn read_segment(
-        &mut self,
-        number: u32,
-        file: &dyn LogFile,
-        seal: Seal,
-        newest: bool,
-    ) -> std::io::Result<Option<u64>> {
+    /// Reads a segment.
+    fn read_segment(&mut self, number: u32, file: &dyn LogFile, seal: Seal, newest: bool) -> std::io::Result<Ended> {
         let mut window = Window::over(file);
         // Found when first needed: the last synced place that a record here tells of.
         let mut synced = None;
         let mut at = 0;
         loop {
             let header = match window.bytes(at, HEADER, CHUNK)? {
-                None => return Ok(Some(at)),
+                None => return Ok(Ended::Here(at)),
                 Some(bytes) => Header::decode(bytes, seal),
             };
             if let Some(header) = header {
                 if header.kind == Kind::End {
-                    return Ok(None);
+                    return Ok(Ended::Marked(at));
                 }
                 let payload = window.bytes(at + HEADER as u64, header.len as usize, CHUNK)?;
                 if let Some(payload) = payload.filter(|payload| header.matches(payload, seal)) {
@@ -196,7 +213,7 @@ impl Replayed {
                 if header.is_some() {
                     tracing::warn!(segment = number, offset = at, "the log ends in the middle of a record");
                 }
-                return Ok(Some(at));
+                return Ok(Ended::Here(at));
             }
             self.clean = false;
             match header {
@@ -218,7 +235,7 @@ impl Replayed {
             let from = header.map_or(at + 8, |header| at + header.record_len());
             match next_record(&mut window, from, seal)? {
                 Some((next, _)) => at = next,
-                None => return Ok(Some(from)),
+                None => return Ok(Ended::Here(from)),
             }
         }
     }
@@ -275,7 +292,12 @@ impl Replayed {
                     self.unknown_damage = true;
                 }
             }
-            Kind::Page | Kind::Synced | Kind::End => {}
+            Kind::Synced => {
+                if let Some(synced) = frame::seq_of(payload) {
+                    self.synced = self.synced.max(Lsn(synced));
+                }
+            }
+            Kind::Page | Kind::End => {}
         }
     }
 
@@ -311,6 +333,21 @@ impl Replayed {
             }
         }
     }
+}
+
+/// Writes what lies between two places where it lies already.
+fn write_again(file: &dyn LogFile, from: u64, until: u64) -> std::io::Result<()> {
+    let mut window = Window::over(file);
+    let mut at = from;
+    while at < until {
+        let len = CHUNK.min((until - at) as usize);
+        let Some(bytes) = window.bytes(at, len, len)? else {
+            return Ok(());
+        };
+        file.write_at(bytes, at)?;
+        at += len as u64;
+    }
+    Ok(())
 }
 
 /// The first place from here on where a header of this segment lies.

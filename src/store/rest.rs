@@ -13,11 +13,12 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use fjall::compaction::Leveled;
 use fjall::config::{BlockSizePolicy, CompressionPolicy, PinningPolicy};
-use fjall::{Database, Keyspace, KeyspaceCreateOptions};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::Mutex;
 
 use super::index::Run;
@@ -39,6 +40,20 @@ pub(super) struct Rest {
     dir: PathBuf,
     epoch_bytes: u64,
     open: Mutex<Option<Open>>,
+    trust: Mutex<Trust>,
+}
+
+/// What is thought of the open database. Its background work ends at its first error, for ever, and
+/// what fails leaves files behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Trust {
+    Whole,
+    /// Its background work may lack space, which is no fault.
+    MayLackSpace,
+    /// A change did.
+    LackedSpace,
+    /// It was opened anew because its background work had ended.
+    OpenedAnew,
 }
 
 #[derive(Clone)]
@@ -55,6 +70,7 @@ impl Rest {
             dir: dir.to_owned(),
             epoch_bytes,
             open: Mutex::new(None),
+            trust: Mutex::new(Trust::Whole),
         };
         if dir.exists() {
             rest.opened()?;
@@ -117,7 +133,7 @@ impl Rest {
         write: impl FnOnce(&mut Change<'_>) -> Result<(), StoreError>,
         between: impl FnOnce() -> Result<(), StoreError>,
     ) -> Result<u32, StoreError> {
-        let open = self.opened()?;
+        let open = self.trusted()?;
         let current = match entries {
             Entries::None => None,
             Entries::Into { not } => Some(self.current(not)?),
@@ -232,10 +248,30 @@ impl Rest {
         if open.epochs.last_key_value().is_some_and(|(newest, _)| *newest == epoch) {
             open.begin_epoch()?;
         }
-        if let Some(bodies) = open.epochs.remove(&epoch) {
+        if let Some(bodies) = open.epochs.get(&epoch) {
+            let bodies = bodies.clone();
             open.db.delete_keyspace(bodies).map_err(failed("drop an epoch"))?;
+            open.epochs.remove(&epoch);
         }
         Ok(())
+    }
+
+    /// Bytes of an epoch on disk.
+    pub fn epoch_bytes(&self, epoch: u32) -> u64 {
+        self.epoch(epoch).map_or(0, |bodies| bodies.disk_space())
+    }
+
+    /// A change failed for lack of space.
+    pub fn has_lacked_space(&self) {
+        *self.trust.lock() = Trust::LackedSpace;
+    }
+
+    /// There is so little space that the background work may fail for it.
+    pub fn may_lack_space(&self) {
+        let mut trust = self.trust.lock();
+        if *trust != Trust::LackedSpace {
+            *trust = Trust::MayLackSpace;
+        }
     }
 
     /// Closes the database.
@@ -258,6 +294,58 @@ impl Rest {
             return Ok((epoch, bodies.clone()));
         }
         open.begin_epoch()
+    }
+
+    /// The database with its background work going on: it is opened anew where that has ended, or
+    /// where a change failed, which removes what is half done.
+    fn trusted(&self) -> Result<Open, StoreError> {
+        let open = self.opened()?;
+        let mut trust = self.trust.lock();
+        // Writes nothing, and says whether the background work has ended.
+        let has_ended = open.db.persist(PersistMode::Buffer).err();
+        let has_lacked = *trust == Trust::LackedSpace;
+        match has_ended {
+            None if !has_lacked => {
+                if *trust == Trust::OpenedAnew {
+                    *trust = Trust::Whole;
+                }
+                return Ok(open);
+            }
+            Some(error) if *trust == Trust::OpenedAnew => {
+                return Err(failed("do the database's background work")(error));
+            }
+            None => {}
+            Some(_) => tracing::warn!("the database's background work has ended: it is opened anew"),
+        }
+        drop(open);
+        let open = self.open_anew()?;
+        *trust = match has_lacked {
+            true => Trust::MayLackSpace,
+            false => Trust::OpenedAnew,
+        };
+        Ok(open)
+    }
+
+    fn open_anew(&self) -> Result<Open, StoreError> {
+        // Who wants to read waits.
+        let mut open = self.open.lock();
+        *open = None;
+        let since = Instant::now();
+        loop {
+            match Open::at(&self.dir) {
+                Ok(made) => return Ok(open.insert(made).clone()),
+                // Readers hold it for a moment, or there is no space just now.
+                Err(_) if since.elapsed() < HELD => std::thread::sleep(HELD / 1000),
+                Err(error) => {
+                    return Err(StoreError::Rest {
+                        what: "open the database anew",
+                        error: error.to_string().into(),
+                        // Nobody can wait for that: it cannot be read from.
+                        is_full: false,
+                    });
+                }
+            }
+        }
     }
 
     fn opened(&self) -> Result<Open, StoreError> {
@@ -462,16 +550,32 @@ fn failed(what: &'static str) -> impl Fn(fjall::Error) -> StoreError {
     move |error| StoreError::Rest {
         what,
         error: error.to_string().into(),
+        is_full: is_full(&error),
     }
+}
+
+/// Whether there is an error of the system's behind this one that says so.
+fn is_full(error: &fjall::Error) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref().is_some_and(super::is_full) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn damaged(what: &'static str) -> StoreError {
     StoreError::Rest {
         what,
         error: "it is damaged".into(),
+        is_full: false,
     }
 }
 
+/// How long opening the database anew may take.
+const HELD: Duration = Duration::from_secs(10);
 const ROW: usize = 9 + size_of::<Meta>();
 /// Seqs no further apart than this are read in one scan.
 const NEAR: u64 = 8;

@@ -111,7 +111,10 @@ impl Segments {
         let name = log_name(number);
         let file = match spare {
             Some(spare) => {
-                self.files.rename(&spare_name(spare), &name)?;
+                if let Err(error) = self.files.rename(&spare_name(spare), &name) {
+                    self.table.lock().spares.push(spare);
+                    return Err(error);
+                }
                 self.files.open(&name)?
             }
             None => self.files.create(&name, self.segment_bytes)?,
@@ -136,10 +139,11 @@ impl Segments {
         self.ready_taken.notify_all();
     }
 
-    /// Nothing in this segment matters any more. Durable when this returns, so that the log on
-    /// disk never lacks a segment between two that are there.
+    /// Nothing in this segment matters any more; when it fails nothing has happened. To be made
+    /// durable by [`Segments::sync_names`] before the next, so that the log on disk never lacks a
+    /// segment between two that are there.
     pub fn retire(&self, segment: u32) -> io::Result<()> {
-        let Some(file) = self.table.lock().open.remove(&segment) else {
+        let Some(file) = self.get(segment) else {
             return Ok(());
         };
         let usable = file.len()? == self.segment_bytes;
@@ -150,7 +154,12 @@ impl Segments {
         } else {
             self.files.remove(&log_name(segment))?;
         }
-        drop(table);
+        table.open.remove(&segment);
+        Ok(())
+    }
+
+    /// Makes survive a crash which segments there are.
+    pub fn sync_names(&self) -> io::Result<()> {
         self.files.sync_names()
     }
 }

@@ -24,6 +24,7 @@ use super::frame::Kind;
 use super::index::Index;
 use super::pending::{Filled, Pending};
 use super::segments::Segments;
+use super::space::{Need, Space};
 use super::{Loc, Lsn, OwnerId, Owners, StoreError};
 
 /// Bytes waiting at which producers should pause.
@@ -71,6 +72,7 @@ pub(super) struct Wal {
     /// Blocking waiters for `written`, `synced` and for room wait here.
     flushed: Condvar,
     pub segments: Segments,
+    pub space: Space,
     /// Whoever writes holds this.
     pub writer: Mutex<Writer>,
     /// Whether a thread writes what others leave to it.
@@ -154,6 +156,7 @@ impl Wal {
             wake: Condvar::new(),
             flushed: Condvar::new(),
             segments,
+            space: Space::default(),
             writer: Mutex::default(),
             has_thread: AtomicBool::new(false),
             sync_micros: AtomicU64::new(u64::MAX),
@@ -187,8 +190,10 @@ impl Wal {
     pub fn unlock_and_write(&self, log: MutexGuard<'_, Log>, before: Before) {
         let is_first = before == Before::default() && log.pending.len() <= LITTLE_BYTES;
         let is_quick = self.sync_micros.load(Ordering::Relaxed) <= QUICK_MICROS;
+        // The next segment may have to be waited for.
+        let is_begun = log.written > Lsn::at(log.pending.segment(), 0);
         // Not where a test writes by hand.
-        let may_write = is_first && is_quick && self.has_thread.load(Ordering::Relaxed);
+        let may_write = is_first && is_quick && is_begun && self.has_thread.load(Ordering::Relaxed);
         let Some(mut writer) = may_write.then(|| self.writer.try_lock()).flatten() else {
             return self.unlock(log, before);
         };
@@ -283,8 +288,13 @@ impl Wal {
     pub fn run_writer(&self) {
         self.has_thread.store(true, Ordering::Relaxed);
         while self.wait_for_work() {
-            if let Err(error) = self.write(&mut self.writer.lock()) {
-                self.fail(error);
+            match self.write(&mut self.writer.lock()) {
+                Ok(_) => {}
+                Err(error) if error.is_full() && self.space.is_stopped() => {
+                    tracing::warn!(%error, "the disk is full: the last records are not written, nor that the stop was in order");
+                    self.close(StoreError::Stopped);
+                }
+                Err(error) => self.fail(error),
             }
         }
     }
@@ -355,9 +365,7 @@ impl Wal {
                 if let Some((_, full)) = file.take() {
                     full.sync().map_err(|error| StoreError::io("sync the log", error))?;
                 }
-                let begun = self.segments.begin(piece.segment);
-                let begun = begun.map_err(|error| StoreError::io("begin a log segment", error))?;
-                *file = Some((piece.segment, begun));
+                *file = Some((piece.segment, self.begin(piece.segment)?));
                 self.checkpoint_wanted.signal();
             }
             if let Some((_, file)) = file {
@@ -368,6 +376,30 @@ impl Wal {
             }
         }
         Ok(())
+    }
+
+    /// The file for the next segment. Waits for space, which the maker of segments asks for too, unless
+    /// the log is to end.
+    fn begin(&self, segment: u32) -> Result<Arc<dyn LogFile>, StoreError> {
+        loop {
+            let begun = self.segments.begin(segment);
+            match begun.map_err(|error| StoreError::io("begin a log segment", error)) {
+                Err(error) if error.is_full() && !self.space.is_stopped() => {
+                    self.log.lock().check()?;
+                    self.space.pause();
+                }
+                begun => return begun,
+            }
+        }
+    }
+
+    /// Space is lacking, with the error that says so, or is not.
+    pub fn note_space(&self, need: Need, lacking: Option<&StoreError>) {
+        if self.space.note(need, lacking)
+            && let Some(owners) = self.notices.owners.get()
+        {
+            owners.space_changed();
+        }
     }
 
     /// Waits until something should be written; `false` when all is done.

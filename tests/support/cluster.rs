@@ -5,7 +5,7 @@
 //! anybody's can have taken its port meanwhile.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use lapin::{Connection, ConnectionProperties};
@@ -136,6 +136,22 @@ impl Cluster {
     pub fn stop(&mut self, node: usize) {
         let ended = self.nodes[node - 1].stop();
         assert!(ended.success(), "node {node} ended with {ended}");
+    }
+
+    /// Waits until a node has ended by itself.
+    pub fn end(&mut self, node: usize) -> ExitStatus {
+        self.nodes[node - 1].end()
+    }
+
+    /// Adds to the settings of a node, from its next start on.
+    pub fn configure(&self, node: usize, settings: &str) {
+        let text = format!("{SETTINGS}{settings}");
+        std::fs::write(settings_file(self.shared.path(), node), text).expect("it is ours");
+    }
+
+    /// Where a node keeps everything.
+    pub fn data_dir(&self, node: usize) -> PathBuf {
+        self.nodes[node - 1].data_dir()
     }
 
     /// What a node wrote since it was first started.

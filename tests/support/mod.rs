@@ -14,6 +14,7 @@ pub mod authority;
 mod broker;
 mod client;
 mod cluster;
+pub mod disk;
 mod http;
 mod process;
 mod raw;

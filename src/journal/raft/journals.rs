@@ -19,6 +19,7 @@ use super::log::{LogShared, RaftLog, Tails};
 use super::network::{Network, Transport};
 use super::receive::{Inbox, Receiver};
 use super::recovery::{Damage, rebuild};
+use super::refusals::Refusals;
 use super::snapshots::Snapshots;
 use super::source::GroupSource;
 use super::types::Types;
@@ -91,6 +92,7 @@ struct Shared {
     node: NodeId,
     store: Store,
     transport: Arc<dyn Transport>,
+    refusals: Arc<Refusals>,
     /// Snapshots made at a time.
     makers: Arc<Semaphore>,
     tails: Arc<Tails>,
@@ -112,6 +114,7 @@ impl RaftJournals {
             node,
             store,
             transport,
+            refusals: Arc::default(),
             makers: Arc::new(Semaphore::new(SNAPSHOTS_AT_A_TIME)),
             tails: Arc::default(),
             owners: Mutex::default(),
@@ -230,6 +233,7 @@ impl RaftJournals {
             node: self.0.node,
             group: spec.id,
             tells_commits: spec.pace == Pace::Ticking,
+            refusals: Arc::clone(&self.0.refusals),
         }
     }
 
@@ -242,6 +246,7 @@ impl RaftJournals {
     /// The group is no longer on this node.
     pub(super) fn close(&self, spec: GroupSpec) {
         self.0.groups.write().remove(&spec.id);
+        self.0.refusals.forget(spec.id);
         let mut owners = self.0.owners.lock();
         owners.remove(&spec.log);
         owners.remove(&spec.snapshots);

@@ -21,6 +21,7 @@ mod pause;
 mod propose;
 mod receive;
 mod recovery;
+mod refusals;
 mod snapshots;
 mod source;
 mod storage;

@@ -25,6 +25,7 @@ use openraft::{EmptyNode, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::journals::GroupId;
+use super::refusals::Refusals;
 use super::snapshots::KeptSnapshot;
 use super::types::{
     AppendRequest, AppendResponse, LogId, Snapshot, SnapshotResponse, TransferRequest, TransferResponse, Types, Vote,
@@ -68,6 +69,7 @@ pub struct Network {
     pub group: GroupId,
     /// Members are to hear at once how far the log is committed.
     pub tells_commits: bool,
+    pub refusals: Arc<Refusals>,
 }
 
 /// openraft's client for one member of one group.
@@ -77,6 +79,7 @@ pub struct Member {
     group: GroupId,
     to: NodeId,
     tells_commits: bool,
+    refusals: Arc<Refusals>,
 }
 
 /// An append on its way.
@@ -118,6 +121,7 @@ impl Network {
             group: self.group,
             to,
             tells_commits: self.tells_commits,
+            refusals: Arc::clone(&self.refusals),
         }
     }
 }
@@ -147,10 +151,13 @@ impl Member {
                     Err(Unreachable::from_string("the group is not on the node").into())
                 }
                 Ok(Response::Refused(why)) => {
-                    tracing::warn!(node = %self.to, group = %self.group, why, "refused by a member of a Raft group");
+                    self.refusals.refused(self.to, self.group, &why);
                     Err(Unreachable::from_string(why).into())
                 }
-                Ok(response) => Ok(response),
+                Ok(response) => {
+                    self.refusals.done(self.to, self.group);
+                    Ok(response)
+                }
                 Err(error) => Err(Unreachable::new(&error).into()),
             },
             Err(error @ TransportError::Unreachable(_)) => Err(Unreachable::new(&error).into()),

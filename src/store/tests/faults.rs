@@ -1,6 +1,5 @@
 //! A disk that fails, fills up, or gives back something else than was written.
 
-use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -98,40 +97,215 @@ fn after_a_failed_sync_nothing_is_reported_and_nothing_reported_is_lost() {
     }
 }
 
+/// Entries of more than the two segments that may be there already.
+const MORE_THAN_FITS: u64 = 120;
+
 #[test]
-fn a_full_disk_is_a_fault() {
-    for seed in 0..3 {
-        survives(|disk| disk.fill(true), seed);
+fn a_full_disk_is_waited_for_and_is_no_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+    let (store, _) = open(dir.path(), &disk);
+    store.start(Arc::clone(&told) as _);
+    put(&store, 1, 0);
+    told.wait_durable(OwnerId(1), 0);
+    for round in 0..3 {
+        let first = 1 + round * MORE_THAN_FITS;
+        disk.fill(true);
+        for seq in first..first + MORE_THAN_FITS {
+            put(&store, 1, seq);
+        }
+        told.wait_space(&store, true);
+        assert!(!store.failed());
+        assert!(told.durable_up_to(OwnerId(1)) < Some(first + MORE_THAN_FITS - 1));
+        disk.fill(false);
+        told.wait_durable(OwnerId(1), first + MORE_THAN_FITS - 1);
+        told.wait_space(&store, false);
     }
+    store.stop();
+    assert!(!store.failed());
+    let (store, recovered) = open(dir.path(), &disk);
+    assert!(recovered.clean);
+    assert!(seqs(&store, &recovered, 1).into_iter().eq(0..=3 * MORE_THAN_FITS));
+    store.stop();
 }
 
 #[test]
-fn a_full_disk_is_named_and_the_store_opens_on_it() {
+fn the_alarm_comes_while_a_segment_is_left_to_write_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+    let (store, _) = open(dir.path(), &disk);
+    store.start(Arc::clone(&told) as _);
+    put(&store, 1, 0);
+    told.wait_durable(OwnerId(1), 0);
+    disk.wait_for_names(2);
+    disk.fill(true);
+    let mut next = 1;
+    while !store.lacks_space() {
+        put(&store, 1, next);
+        told.wait_durable(OwnerId(1), next);
+        next += 1;
+    }
+    // Half a segment of what must be written all the same.
+    for seq in next..next + SEGMENT / 2 / 200 {
+        put(&store, 1, seq);
+        told.wait_durable(OwnerId(1), seq);
+    }
+    disk.fill(false);
+    told.wait_space(&store, false);
+    store.stop();
+}
+
+#[test]
+fn a_store_that_waits_for_space_stops_and_opens_on_a_full_disk() {
     let dir = tempfile::tempdir().unwrap();
     let disk = SimDisk::default();
-    let full = |error| matches!(error, StoreError::Io { error, .. } if error.kind() == ErrorKind::StorageFull);
     for expected in [0, 1, 1] {
         let told = Arc::new(Told::default());
-        let (store, recovered) = open(dir.path(), &disk);
+        // A small window, so that checkpoints wait too.
+        let options = StoreOptions {
+            segment_bytes: SEGMENT,
+            window_bytes: SEGMENT,
+            epoch_bytes: 16 * SEGMENT,
+        };
+        let (store, recovered) = Store::open_on(dir.path(), options, Arc::new(disk.clone())).unwrap();
         assert_eq!(recovered.owners.len(), expected);
         if expected == 0 {
-            let mut writer = Writer::default();
             put(&store, 1, 0);
-            store.0.wal.write(&mut writer).unwrap();
+            store.0.wal.write(&mut store.0.wal.writer.lock()).unwrap();
         }
         disk.fill(true);
         store.start(Arc::clone(&told) as _);
-        // Two segments and one that may be ready.
-        for seq in 1..120 {
+        for seq in 1..MORE_THAN_FITS {
             put(&store, 1, seq);
         }
-        assert!(full(told.wait_failed()));
-        store.stop();
+        told.wait_space(&store, true);
+        // It cannot write that it stops in order.
+        let end = store.batch(OwnerId(1)).commit();
+        let (tell, told) = std::sync::mpsc::channel();
+        let stopping = store.clone();
+        std::thread::spawn(move || {
+            stopping.stop();
+            tell.send(()).unwrap();
+        });
+        told.recv_timeout(std::time::Duration::from_secs(60)).expect("it stops");
+        assert!(!store.failed());
+        assert!(matches!(block_on(store.synced(end)), Err(StoreError::Stopped)));
     }
     disk.fill(false);
     let (store, recovered) = open(dir.path(), &disk);
     assert!(!recovered.unknown_damage && !recovered.owners[&OwnerId(1)].damaged);
     store.stop();
+}
+
+/// After a failed sync what was to be synced can still be read, from memory: what a store that is
+/// opened again says is there must be on the disk.
+#[test]
+fn what_is_found_after_a_failed_sync_is_on_the_disk_from_then_on() {
+    for seed in 0..6 {
+        let dir = tempfile::tempdir().unwrap();
+        let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+        let (store, _) = open(dir.path(), &disk);
+        store.start(Arc::clone(&told) as _);
+        for seq in 0..10 + seed * 7 {
+            put(&store, 1, seq);
+            told.wait_durable(OwnerId(1), seq);
+        }
+        disk.fail_syncs();
+        for seq in 10 + seed * 7..20 + seed * 7 {
+            put(&store, 1, seq);
+        }
+        told.wait_failed();
+        store.stop();
+        disk.end_process();
+        let (store, recovered) = open(dir.path(), &disk);
+        let found = seqs(&store, &recovered, 1);
+        assert!(
+            found.len() as u64 > 10 + seed * 7,
+            "something was written before the sync"
+        );
+        store.stop();
+        disk.crash(seed);
+        let (store, recovered) = open(dir.path(), &disk);
+        assert_eq!(seqs(&store, &recovered, 1), found);
+        store.stop();
+    }
+}
+
+/// Memory that stands in for a small disk, where that may be mounted.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn at(path: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(path).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(path);
+        match mount.output() {
+            Ok(output) if output.status.success() => Some(Self(path.to_owned())),
+            failed => {
+                println!("skipped: no small disk (to be root or CAP_SYS_ADMIN is needed): {failed:?}");
+                None
+            }
+        }
+    }
+
+    fn grow(&self, size: &str) {
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-o", &format!("remount,size={size}")]).arg(&self.0);
+        assert!(mount.status().unwrap().success());
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// The log has space (it is on another disk), and fjall has none.
+#[test]
+fn a_checkpoint_without_space_is_tried_again_until_there_is_some() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(small) = Mounted::at(&dir.path().join("small"), "2m") else {
+        return;
+    };
+    let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+    let options = StoreOptions {
+        segment_bytes: 64 * 1024,
+        window_bytes: 2 * 64 * 1024,
+        epoch_bytes: 512 * 1024,
+    };
+    let opened = || Store::open_on(&small.0, options.clone(), Arc::new(disk.clone())).unwrap();
+    let (store, _) = opened();
+    store.start(Arc::clone(&told) as _);
+    let first = put(&store, 1, 0);
+    let mut next = 1;
+    let mut put_more = |count| {
+        for _ in 0..count {
+            put(&store, 1, next);
+            told.wait_durable(OwnerId(1), next);
+            next += 1;
+        }
+    };
+    while !store.lacks_space() {
+        put_more(100);
+    }
+    assert!(!store.failed());
+    // What is at rest can be read meanwhile.
+    let read = store.read(OwnerId(1), &[(0, first)]).unwrap();
+    assert_eq!(read[0].as_deref(), Some(&body(1, 0, SIZE)[..]));
+    small.grow("64m");
+    told.wait_space(&store, false);
+    put_more(5_000);
+    store.stop();
+    assert!(!store.failed());
+    drop(store);
+    let (store, recovered) = opened();
+    assert!(recovered.clean && !recovered.unknown_damage);
+    assert!(seqs(&store, &recovered, 1).into_iter().eq(0..next));
+    store.stop();
+    drop(store);
 }
 
 /// A log on a simulated disk, written by the test, one write for each entry: entries of owner 1

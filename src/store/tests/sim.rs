@@ -76,6 +76,16 @@ impl SimDisk {
         *self.between.lock() = call;
     }
 
+    /// The process ends and the machine goes on. What a sync has failed for can still be read, but
+    /// the system takes it for clean: no later sync writes it.
+    pub fn end_process(&self) {
+        let mut disk = self.disk.lock();
+        disk.life += 1;
+        if std::mem::take(&mut disk.fail_syncs) {
+            disk.inodes.iter_mut().for_each(|inode| inode.unsynced.clear());
+        }
+    }
+
     /// The machine stops: what was not synced is partly there and partly not.
     pub fn crash(&self, seed: u64) {
         let mut random = StdRng::seed_from_u64(seed);
@@ -131,6 +141,13 @@ impl SimDisk {
     pub fn bytes(&self, name: &str) -> Vec<u8> {
         let disk = self.disk.lock();
         disk.inodes[disk.names[name]].current.clone()
+    }
+
+    /// Waits until there are so many files.
+    pub fn wait_for_names(&self, count: usize) {
+        while self.disk.lock().names.len() < count {
+            std::thread::yield_now();
+        }
     }
 
     pub fn names(&self) -> Vec<String> {
@@ -228,6 +245,10 @@ impl Files for SimDisk {
         Ok(())
     }
 
+    fn space(&self) -> io::Result<u64> {
+        Ok(if self.disk.lock().full { 0 } else { u64::MAX })
+    }
+
     fn between_steps(&self) -> io::Result<()> {
         if let Some(call) = &mut *self.between.lock() {
             call();
@@ -272,8 +293,9 @@ impl LogFile for SimFile {
             return Ok(());
         }
         let inode = &mut disk.inodes[self.inode];
-        inode.durable = inode.current.clone();
-        inode.unsynced.clear();
+        for (offset, written) in std::mem::take(&mut inode.unsynced) {
+            overlay(&mut inode.durable, offset, &written);
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::store::{OwnerId, Owners, StoreError};
+use crate::store::{OwnerId, Owners, Store, StoreError};
 
 /// What the store has told; tests wait here for more.
 #[derive(Default)]
@@ -37,6 +37,11 @@ impl Told {
         self.heard.lock().failed.clone().unwrap()
     }
 
+    /// Waits until the store lacks space or has it again.
+    pub fn wait_space(&self, store: &Store, lacks: bool) {
+        self.wait(|_| store.lacks_space() == lacks);
+    }
+
     /// Waits, but not for ever: a test that hangs says nothing.
     fn wait(&self, until: impl Fn(&Heard) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(60);
@@ -52,6 +57,11 @@ impl Owners for Told {
     fn durable(&self, owner: OwnerId, up_to_seq: u64) {
         let before = self.heard.lock().durable.insert(owner, up_to_seq);
         assert!(before < Some(up_to_seq), "reported twice or backwards");
+        self.more.notify_all();
+    }
+
+    fn space_changed(&self) {
+        let _heard = self.heard.lock();
         self.more.notify_all();
     }
 

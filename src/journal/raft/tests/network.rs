@@ -66,6 +66,7 @@ impl Appends {
             node: NodeId(1),
             group: GroupId(7),
             tells_commits,
+            refusals: Arc::default(),
         };
         let (requests, mut coming) = mpsc::unbounded_channel();
         tokio::spawn(async move {

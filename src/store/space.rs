@@ -1,0 +1,84 @@
+//! Whether the disk has space for what comes next.
+//!
+//! Space is asked for before anything depends on it: the next segment of the log is allocated while
+//! the one before it is written, and a checkpoint looks before it begins. So a full disk is an alarm
+//! and no fault: whoever lacks space waits and tries again, and the owners are told.
+
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::StoreError;
+
+/// What space is needed for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Need {
+    /// The next segment of the log.
+    Segment,
+    /// What moves to rest.
+    Rest,
+}
+
+/// Who lacks space.
+#[derive(Default)]
+pub(super) struct Space {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Clone, Copy, Default)]
+struct State {
+    segment: bool,
+    rest: bool,
+    stopped: bool,
+}
+
+impl Space {
+    /// Whether anybody lacks space.
+    pub fn is_lacking(&self) -> bool {
+        let state = self.state.lock();
+        state.segment || state.rest
+    }
+
+    /// Notes that space is lacking, with the error that says so, or is not. Returns whether that is
+    /// news to whoever asks [`Space::is_lacking`].
+    pub fn note(&self, need: Need, lacking: Option<&StoreError>) -> bool {
+        let mut state = self.state.lock();
+        let before = *state;
+        match need {
+            Need::Segment => state.segment = lacking.is_some(),
+            Need::Rest => state.rest = lacking.is_some(),
+        }
+        let (was, is) = (before.segment || before.rest, state.segment || state.rest);
+        if was == is {
+            return false;
+        }
+        match lacking {
+            Some(error) => tracing::warn!(%error, "the disk is full: the store waits for space"),
+            None => tracing::info!("the disk has space again"),
+        }
+        true
+    }
+
+    /// Whether nobody tries again.
+    pub fn is_stopped(&self) -> bool {
+        self.state.lock().stopped
+    }
+
+    /// Waits before the next attempt.
+    pub fn pause(&self) {
+        let mut state = self.state.lock();
+        if !state.stopped {
+            self.wake.wait_for(&mut state, AGAIN);
+        }
+    }
+
+    /// Ends the pauses: nobody tries again.
+    pub fn stop(&self) {
+        self.state.lock().stopped = true;
+        self.wake.notify_all();
+    }
+}
+
+/// Between two attempts.
+const AGAIN: Duration = Duration::from_millis(200);

@@ -1,0 +1,297 @@
+//! A node whose disk breaks ends itself, and the others go on at once: nothing that was confirmed is
+//! lost, and the node comes back when its disk is whole. A disk that is full holds publishers, and
+//! that is all.
+
+use std::time::{Duration, Instant};
+
+use lapin::BasicProperties;
+use rustix::io::Errno;
+use tokio::time::timeout;
+
+use super::load::Load;
+use crate::support::disk::{BreakingDisk, Call, SmallDisk};
+use crate::support::*;
+
+/// Confirms and deliveries after a change.
+const SOME: usize = 300;
+/// Others lead within a second; on a machine that does much else it may be some.
+const TAKEN_OVER: Duration = Duration::from_secs(10);
+/// The status with which a node ends that cannot write.
+const DISK_FAILED: i32 = 74;
+
+/// A cluster of three on disks that may break.
+async fn on_breaking_disks() -> (Cluster, Vec<BreakingDisk>) {
+    let mut places = loopback(3);
+    let disks: Vec<_> = places.iter().map(|_| BreakingDisk::whole()).collect();
+    for (place, disk) in places.iter_mut().zip(&disks) {
+        place.through = disk.through();
+    }
+    (Cluster::at(places).await, disks)
+}
+
+/// What node 1 is to the queues, which it declares.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Breaks {
+    TheLeader,
+    AFollower,
+}
+
+/// So many queues, of which clients are busy with some, and a disk that breaks so.
+async fn a_disk_breaks(count: usize, busy: usize, who: Breaks, call: Call, error: Errno) {
+    let (mut cluster, disks) = on_breaking_disks().await;
+    let names: Vec<_> = (0..count).map(|number| format!("orders-{number}")).collect();
+    let client = cluster.client(1).await;
+    for name in &names {
+        client.queue(name, table([("x-queue-type", text("quorum"))])).await;
+    }
+    let (busy, idle) = names.split_at(busy);
+    for name in idle {
+        assert!(client.publish("", name, "before", persistent()).await.is_ack());
+    }
+    let broken = match who {
+        Breaks::TheLeader => 1,
+        Breaks::AFollower => 2,
+    };
+    until("node 1 to lead", || are_led_by(&cluster, &[1], &[1], count)).await;
+    let others = cluster.others(broken);
+    let loads: Vec<_> = busy.iter().map(|name| Load::start(&cluster, name)).collect();
+    go_on(&loads).await;
+
+    disks[broken - 1].fail(call, error);
+    let began = Instant::now();
+    let taken_over = until("others to lead", || are_led_by(&cluster, &others, &others, count));
+    timeout(TAKEN_OVER, taken_over).await.expect("others lead in time");
+    println!("others lead after {:?}", began.elapsed());
+    assert_eq!(cluster.end(broken).code(), Some(DISK_FAILED));
+    println!("the node has ended after {:?}", began.elapsed());
+    go_on(&loads).await;
+    let client = cluster.client(others[0]).await;
+    for name in idle {
+        assert!(client.publish("", name, "after", persistent()).await.is_ack());
+    }
+
+    // It has not said the same thing again and again, and neither have the others.
+    for node in cluster.all() {
+        for text in ["failed to send RaftMsg", "refused by a member"] {
+            let said = cluster.log(node).matches(text).count();
+            assert!(said <= 1, "node {node} said {said} times: {text}");
+        }
+    }
+
+    disks[broken - 1].heal();
+    cluster.start(broken);
+    cluster.all_ready().await;
+    go_on(&loads).await;
+    let client = cluster.client(broken).await;
+    for name in idle {
+        assert_eq!(client.ready(name).await, 2, "{name}");
+    }
+    for load in loads {
+        load.check(&cluster).await;
+    }
+}
+
+/// Whether so many queues are led by some of these nodes, in the eyes of the first that is asked.
+fn are_led_by(cluster: &Cluster, asked: &[usize], nodes: &[usize], count: usize) -> bool {
+    let answer = cluster.http(asked[0]).get("/api/queues/%2f?columns=leader").json();
+    let leaders: Vec<_> = nodes.iter().map(|&node| cluster.name(node)).collect();
+    let queues = answer.as_array().expect("a list").iter();
+    let led = queues.filter(|queue| leaders.iter().any(|leader| queue["leader"] == leader.as_str()));
+    led.count() == count
+}
+
+async fn go_on(loads: &[Load]) {
+    for load in loads {
+        load.confirms(SOME).await;
+        load.deliveries(SOME).await;
+    }
+}
+
+fn persistent() -> BasicProperties {
+    BasicProperties::default().with_delivery_mode(2)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_fails_on_the_leader_of_one_queue() {
+    a_disk_breaks(1, 1, Breaks::TheLeader, Call::Sync, Errno::IO).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_fails_on_the_leader_of_three_queues() {
+    a_disk_breaks(3, 3, Breaks::TheLeader, Call::Sync, Errno::IO).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_fails_on_the_leader_of_a_hundred_queues() {
+    a_disk_breaks(100, 1, Breaks::TheLeader, Call::Sync, Errno::IO).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_fails_on_a_follower_of_one_queue() {
+    a_disk_breaks(1, 1, Breaks::AFollower, Call::Sync, Errno::IO).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_fails_on_a_follower_of_three_queues() {
+    a_disk_breaks(3, 3, Breaks::AFollower, Call::Sync, Errno::IO).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_fails_on_a_follower_of_a_hundred_queues() {
+    a_disk_breaks(100, 1, Breaks::AFollower, Call::Sync, Errno::IO).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_finds_no_space_on_the_leader_of_one_queue() {
+    a_disk_breaks(1, 1, Breaks::TheLeader, Call::Write, Errno::NOSPC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_finds_no_space_on_the_leader_of_three_queues() {
+    a_disk_breaks(3, 3, Breaks::TheLeader, Call::Write, Errno::NOSPC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_finds_no_space_on_the_leader_of_a_hundred_queues() {
+    a_disk_breaks(100, 1, Breaks::TheLeader, Call::Write, Errno::NOSPC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_finds_no_space_on_a_follower_of_one_queue() {
+    a_disk_breaks(1, 1, Breaks::AFollower, Call::Write, Errno::NOSPC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_finds_no_space_on_a_follower_of_three_queues() {
+    a_disk_breaks(3, 3, Breaks::AFollower, Call::Write, Errno::NOSPC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_finds_no_space_on_a_follower_of_a_hundred_queues() {
+    a_disk_breaks(100, 1, Breaks::AFollower, Call::Write, Errno::NOSPC).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_a_node_whose_disk_breaks_are_told_and_nothing_is_confirmed_to_them() {
+    let disk = BreakingDisk::whole();
+    let mut places = loopback(1);
+    places[0].through = disk.through();
+    let mut cluster = Cluster::at(places).await;
+    let client = cluster.client(1).await;
+    client.plain_queue("orders").await;
+    assert!(client.publish("", "orders", "safe", persistent()).await.is_ack());
+    let mut raw = Raw::open(&cluster.amqp(1), "/", 0);
+    raw.method(1, (20, 10), &[0]);
+    raw.expect(20, 11);
+    raw.method(1, (85, 10), &[0]);
+    raw.expect(85, 11);
+    disk.fail(Call::Sync, Errno::IO);
+    raw.method(1, (60, 40), &[&[0, 0][..], &short(""), &short("orders"), &[0]].concat());
+    raw.frame(
+        2,
+        1,
+        &[&[0, 60, 0, 0][..], &4_u64.to_be_bytes(), &[0x10, 0, 2]].concat(),
+    );
+    raw.frame(3, 1, b"lost");
+    // No ack before it.
+    let closed = raw.expect(10, 50);
+    assert_eq!(closed.payload[4..6], 320_u16.to_be_bytes());
+    let text = short("CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'");
+    assert_eq!(closed.payload[6..], [&text[..], &[0; 4]].concat());
+    assert_eq!(cluster.end(1).code(), Some(DISK_FAILED));
+    disk.heal();
+    cluster.start(1);
+    cluster.all_ready().await;
+    assert!(
+        cluster.client(1).await.ready("orders").await >= 1,
+        "what was confirmed is there"
+    );
+}
+
+/// What a store says that has no space for what comes next.
+const WAITS: &str = "the disk is full: the store waits for space";
+/// Room for two segments of the log and half of a third.
+const SMALL: u32 = 160;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_blocks_publishers_until_there_is_space() {
+    let mut cluster = Cluster::stopped(loopback(1));
+    cluster.configure(1, "disk_free_limit.absolute = 1MB\n");
+    let Some(disk) = SmallDisk::mount(&cluster.data_dir(1), SMALL) else {
+        return;
+    };
+    cluster.start(1);
+    cluster.all_ready().await;
+    let client = cluster.client(1).await;
+    client.plain_queue("orders").await;
+    let (mut confirms, body) = (Vec::new(), "x".repeat(1 << 20));
+    // More than the log has space for.
+    let publishing = async {
+        for _ in 0..SMALL {
+            let options = Default::default();
+            let published = client.basic_publish("".into(), "orders".into(), options, body.as_bytes(), persistent());
+            confirms.push(published.await.expect("sent"));
+        }
+        for confirm in confirms.drain(..) {
+            assert!(confirm.await.expect("a confirm").is_ack());
+        }
+    };
+    tokio::pin!(publishing);
+    let health = |status: u16| cluster.http(1).get("/api/health/checks/local-alarms").status == status;
+    tokio::select! {
+        () = &mut publishing => panic!("more was confirmed than there is space for"),
+        () = until("an alarm", || health(503)) => {}
+    }
+    // It goes on with whatever needs no more space, and is not gone.
+    let other = cluster.client(1).await;
+    let taken = other.get("orders").await.expect("a message");
+    taken.delivery.ack(Default::default()).await.expect("acked");
+    assert!(cluster.serves(1) || health(503));
+    disk.grow(4 * SMALL);
+    timeout(CLUSTER_PATIENCE, publishing).await.expect("it goes on");
+    until("the end of the alarm", || health(200)).await;
+    assert_eq!(other.ready("orders").await, SMALL - 1);
+    // All of it is there after a restart.
+    cluster.stop(1);
+    cluster.start(1);
+    cluster.all_ready().await;
+    assert_eq!(cluster.client(1).await.ready("orders").await, SMALL - 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_waits_for_space_can_be_stopped_and_goes_on_when_it_has_some() {
+    let mut cluster = Cluster::stopped(loopback(1));
+    cluster.configure(1, "disk_free_limit.absolute = 1MB\n");
+    let Some(disk) = SmallDisk::mount(&cluster.data_dir(1), SMALL) else {
+        return;
+    };
+    cluster.start(1);
+    cluster.all_ready().await;
+    let client = cluster.client(1).await;
+    client.plain_queue("orders").await;
+    let body = "x".repeat(1 << 20);
+    let mut confirms = 0;
+    let is_short = || cluster.http(1).get("/api/health/checks/local-alarms").status == 503;
+    loop {
+        tokio::select! {
+            confirm = client.publish("", "orders", &body, persistent()) => {
+                assert!(confirm.is_ack());
+                confirms += 1;
+            }
+            () = until("an alarm", is_short) => break,
+        }
+    }
+    cluster.stop(1);
+    let said = cluster.log(1).matches(WAITS).count();
+    // There is no space for the segment to go on with.
+    cluster.start(1);
+    until("it to wait", || cluster.log(1).matches(WAITS).count() > said).await;
+    assert!(!cluster.serves(1));
+    disk.grow(4 * SMALL);
+    cluster.all_ready().await;
+    let ready = cluster.client(1).await.ready("orders").await;
+    assert!(
+        ready == confirms || ready == confirms + 1,
+        "{ready}, and {confirms} were confirmed"
+    );
+}
