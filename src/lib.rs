@@ -21,6 +21,7 @@ pub mod node;
 pub mod perf;
 pub mod queue;
 pub mod router;
+pub mod small_file;
 pub mod spec;
 pub mod store;
 pub mod tasks;

@@ -78,6 +78,8 @@ pub struct Options {
     pub membership: Option<String>,
     #[arg(long)]
     pub errors_only: bool,
+    #[arg(long)]
+    pub keep_readable: bool,
 }
 
 /// Options that go with every command.

@@ -22,7 +22,8 @@ use super::liveness::{Event, Liveness};
 use super::peers::Book;
 use super::rpc::{Origin, Services};
 use super::secret::SharedSecret;
-use super::{Settings, disk, link};
+use super::{Settings, link};
+use crate::small_file;
 use crate::tasks;
 use crate::types::NodeId;
 
@@ -199,7 +200,7 @@ impl Shared {
             // Held while the page is taken too, so that the latest is written last.
             let _saving = shared.saving.lock();
             let (path, contents) = shared.book.lock().page();
-            disk::replace(&path, &contents)
+            small_file::replace(&path, &contents)
         };
         if let Ok(Err(error)) = tokio::task::spawn_blocking(save).await {
             tracing::error!(%error, "what is known about other nodes cannot be saved");
