@@ -179,6 +179,10 @@ impl Broker {
         let group = self.replicas.group(queue)?;
         let queue = self.queue_by_id(queue)?;
         if !group.is_leader() {
+            if let MemberChange::Renew(node, _) = change {
+                // It may have led, and cannot say itself that it does not any more.
+                self.elections.has_no_leader(queue.spec.id, node);
+            }
             return None;
         }
         let changed = timeout_at(deadline, async {

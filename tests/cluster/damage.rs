@@ -135,7 +135,9 @@ async fn a_damaged_member_is_filled_again_and_its_vote_counts() {
         is_whole(&cluster, 1, queue).await;
         let said = "this node's member of the queue cannot be opened, and is to be filled again from the others";
         let log = cluster.log(2);
-        let lines = log.lines().filter(|line| line.contains(said) && line.contains(queue));
+        let lines = log
+            .lines()
+            .filter(|line| line.contains(said) && line.contains(&format!("queue={queue} ")));
         assert_eq!(lines.count(), 1, "said once\n{log}");
     }
     cluster.kill9(1);
