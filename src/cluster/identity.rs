@@ -274,7 +274,7 @@ mod tests {
         };
         first.set_catalogue(member).expect("written");
         let length = std::fs::read(&path).expect("there").len();
-        for bit in (0..length * 8).step_by(3) {
+        for bit in (0..length * 8).step_by(37) {
             let mut bytes = std::fs::read(&path).expect("there");
             let at = bit / 8 % bytes.len();
             bytes[at] ^= 1 << (bit % 8);

@@ -224,7 +224,7 @@ fn damage_at_rest_never_keeps_the_store_from_opening() {
         if length == 0 {
             continue;
         }
-        for round in 0..6 {
+        for round in 0..3 {
             let copy = tempfile::tempdir().expect("a directory");
             copy_all(dir.path(), copy.path());
             let damaged = copy.path().join(file.strip_prefix(dir.path()).expect("below it"));
