@@ -22,6 +22,7 @@ pub mod pattern;
 pub mod perf;
 pub mod queue;
 pub mod router;
+pub mod small_file;
 pub mod spec;
 pub mod store;
 pub mod tasks;

@@ -7,7 +7,16 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// What everything may import that is not itself in this list.
-const BASE: [&str; 7] = ["types", "machine", "config", "metrics", "tasks", "logging", "pattern"];
+const BASE: [&str; 8] = [
+    "types",
+    "machine",
+    "config",
+    "metrics",
+    "tasks",
+    "logging",
+    "pattern",
+    "small_file",
+];
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
@@ -62,6 +71,7 @@ const ARROWS: [(&str, &[&str]); 27] = [
     ("config", &["types", "pattern"]),
     ("machine", &["types"]),
     ("pattern", &[]),
+    ("small_file", &[]),
     ("types", &[]),
 ];
 

@@ -333,8 +333,14 @@ impl Broker {
     /// A queue that lives here, with what the store kept of it.
     fn recover_queue(&self, catalog: &Catalog, spec: Arc<QueueSpec>) -> QueueHandle {
         let settings = settings_of(catalog, &spec);
-        let ledger = self.take_recovered(OwnerId(spec.id.0)).unwrap_or_default();
-        let damaged = ledger.damaged;
+        let owner = OwnerId(spec.id.0);
+        let ledger = self.take_recovered(owner);
+        let may_be_lost = ledger.is_none() && !spec.is_transient() && self.has_lost_records();
+        let ledger = ledger.unwrap_or_default();
+        let damaged = ledger.damaged || may_be_lost;
+        if may_be_lost {
+            self.store.note_damage([owner]);
+        }
         if damaged {
             tracing::error!(queue = %spec.name, vhost = %spec.vhost, "records of the queue are damaged: it is not served");
         }

@@ -48,6 +48,8 @@ enum Request {
     },
     /// A node is to be a member no more: it leaves itself, or it is gone.
     Forget(NodeId),
+    /// The catalogue's group is to be with or without the node, which stays a member of the cluster.
+    Catalogued(Catalogued),
     /// How the node is.
     Figures,
     /// What the node knows of a queue, or of all of them.
@@ -84,12 +86,20 @@ enum Response {
     AlreadyMember,
     Promised(bool),
     Forgotten,
+    Catalogued,
     Figures(Figures),
     Report(NodeReport),
     Changed(Result<(), MemberError>),
     Replica(Option<ReplicaReport>),
     Clients(ClientCounts),
     ReplyQueue(bool),
+}
+
+/// Whether the catalogue's group has a member on a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Catalogued {
+    With,
+    Without,
 }
 
 /// How a node is, as others show it.
@@ -212,6 +222,10 @@ impl Broker {
             },
             Request::Forget(node) => match self.forget_node(node).await {
                 Ok(()) => Response::Forgotten,
+                Err(_) => Response::NoMajority,
+            },
+            Request::Catalogued(wish) => match self.set_catalogued(from, wish).await {
+                Ok(()) => Response::Catalogued,
                 Err(_) => Response::NoMajority,
             },
             // It is about to begin a cluster, or to find one.
@@ -402,6 +416,14 @@ impl Broker {
             return false;
         };
         matches!(tokio::time::timeout_at(deadline, group.applied(index)).await, Ok(true))
+    }
+
+    /// Asks a node to have the catalogue's group with or without this one; whether it is so.
+    pub(super) async fn ask_for_catalogue(&self, node: NodeId, wish: Catalogued) -> bool {
+        let answer = self
+            .ask(node, &Request::Catalogued(wish), Instant::now() + ADMISSION)
+            .await;
+        matches!(answer, Some(Response::Catalogued))
     }
 
     /// Asks a node to have this one taken out of its cluster again.

@@ -4,6 +4,7 @@
 //! list rather than by calling back. Automatic cycles are cut by [`dead_letter::is_cycle`].
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -54,7 +55,11 @@ impl Broker {
         let replica = queue.state.lock().replica.clone();
         self.runtime.spawn_blocking(move || {
             let bodies = match replica {
-                Some(replica) => read_ledger(&replica, &run),
+                Some(replica) => match read_ledger(&replica, &run, broker.members_of(&queue).len() > 1) {
+                    Some(bodies) => bodies,
+                    // The next leader has them.
+                    None => return broker.member_fails(&queue, &replica),
+                },
                 None => {
                     let run: Vec<_> = run.iter().map(|&(seq, loc)| (seq, Loc::from_raw(loc))).collect();
                     broker.read_bodies(queue.owner(), &run)
@@ -180,18 +185,23 @@ impl Broker {
     }
 }
 
-/// The bodies of these messages of a replicated queue.
-fn read_ledger(replica: &Group<Ledger>, run: &[(u64, queue::Loc)]) -> Vec<(u64, Option<Message>)> {
+/// The bodies of these messages of a replicated queue; `None` where one is damaged here and others have it.
+fn read_ledger(
+    replica: &Group<Ledger>,
+    run: &[(u64, queue::Loc)],
+    has_others: bool,
+) -> Option<Vec<(u64, Option<Message>)>> {
     let seqs: Vec<u64> = run.iter().map(|(seq, _)| *seq).collect();
     let reader = replica.machine().locate(&seqs);
-    reader
-        .read()
-        .into_iter()
-        .map(|(seq, message)| {
-            let message = message.inspect_err(|error| tracing::error!(seq, %error, "a message cannot be read"));
-            (seq, message.ok())
-        })
-        .collect()
+    let read = reader.read().into_iter().map(|(seq, message)| match message {
+        Ok(message) => Some((seq, Some(message))),
+        Err(error) => {
+            tracing::error!(seq, %error, "a message cannot be read");
+            let is_damaged = replica.has_lost() && error.kind() != io::ErrorKind::NotFound;
+            (!is_damaged || !has_others).then_some((seq, None))
+        }
+    });
+    read.collect()
 }
 
 fn note(work: &mut Work, queue: &Arc<QueueHandle>, deferred: Deferred) {

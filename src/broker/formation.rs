@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::time::Instant;
 
 use super::Broker;
-use super::control::{ADMISSION, CONTROL, ControlService, Joining};
+use super::control::{ADMISSION, CONTROL, Catalogued, ControlService, Joining};
 use super::peers::{PeerInput, QUEUES, QueueService};
 use super::recovery::StartError;
 use super::remote::Input;
@@ -189,7 +189,7 @@ impl Broker {
         }
     }
 
-    fn linked(&self) -> Vec<PeerView> {
+    pub(super) fn linked(&self) -> Vec<PeerView> {
         let peers = self.nodes.cluster().map(|cluster| cluster.peers()).unwrap_or_default();
         peers
             .into_iter()
@@ -343,6 +343,44 @@ impl Broker {
     }
 
     async fn take_out(self: &Arc<Self>, node: NodeId) -> Result<(), super::BrokerError> {
+        // Only then: its vote may be needed for that.
+        self.catalogue_without(node).await?;
+        self.command(Command::RemoveNode(node)).await
+    }
+
+    /// The catalogue's group does, or does not, without a node that is a member of the cluster. Only on
+    /// the leader of the group.
+    ///
+    /// # Errors
+    /// When no majority is reached, or the node is no member.
+    pub(super) async fn set_catalogued(
+        self: &Arc<Self>,
+        node: NodeId,
+        wish: Catalogued,
+    ) -> Result<(), super::BrokerError> {
+        let _one = self.admitting.lock().await;
+        if !self.catalog().nodes().contains_key(&node) {
+            return Err(super::BrokerError::NoMajority);
+        }
+        let group = self.catalogue();
+        let failed = |_| super::BrokerError::NoMajority;
+        match wish {
+            Catalogued::Without => {
+                tracing::warn!(%node, "the node has lost what is declared, and has it again as a new member");
+                self.catalogue_without(node).await
+            }
+            Catalogued::With if group.status().voters.contains(&node) => Ok(()),
+            Catalogued::With => {
+                group.add_learner(node).await.map_err(failed)?;
+                match self.has_log(node).await {
+                    true => group.add_voter(node).await.map_err(failed),
+                    false => Err(super::BrokerError::NoMajority),
+                }
+            }
+        }
+    }
+
+    async fn catalogue_without(&self, node: NodeId) -> Result<(), super::BrokerError> {
         let group = self.catalogue();
         let status = group.status();
         let changed = if status.voters.contains(&node) {
@@ -352,12 +390,10 @@ impl Broker {
         } else {
             Ok(())
         };
-        // Only then: its vote may be needed for that.
         changed.map_err(|error| {
             tracing::warn!(%node, %error, "the node stays a member");
             super::BrokerError::NoMajority
-        })?;
-        self.command(Command::RemoveNode(node)).await
+        })
     }
 
     /// Leaves the cluster, if there is anybody else in it: nobody waits for this node's votes any

@@ -38,6 +38,8 @@ pub struct Gathered {
     consumers: FxHashMap<QueueId, Vec<ConsumerReport>>,
     clients: Vec<ClientsReport>,
     listeners: Vec<(String, Listener)>,
+    /// Members that have lost their data or have yet to get it.
+    incomplete: FxHashMap<QueueId, Vec<NodeId>>,
 }
 
 /// What one node says.
@@ -48,6 +50,9 @@ pub struct NodeReport {
     clients: Vec<ClientsReport>,
     #[serde(default)]
     listeners: Vec<Listener>,
+    /// Queues of which the node's member has lost its data or has yet to get it.
+    #[serde(default)]
+    incomplete: Vec<QueueId>,
 }
 
 /// Where a node listens.
@@ -138,8 +143,10 @@ pub struct Standing {
     /// The node that has the machine, or had it last.
     pub leader: NodeId,
     pub members: Vec<NodeId>,
-    /// Members that answer.
+    /// Members that answer and have what the others have.
     pub online: Vec<NodeId>,
+    /// Members that have lost their data or have yet to get it.
+    pub incomplete: Vec<NodeId>,
     pub health: QueueHealth,
 }
 
@@ -230,6 +237,9 @@ impl Gathered {
             self.consumers.entry(consumer.queue).or_default().push(consumer);
         }
         self.clients.extend(report.clients);
+        for queue in report.incomplete {
+            self.incomplete.entry(queue).or_default().push(node);
+        }
         let name = self.name(node);
         let listeners = report.listeners.into_iter();
         self.listeners
@@ -299,6 +309,11 @@ impl Broker {
                 Some(_) => Vec::new(),
                 None => self.listeners.lock().clone(),
             },
+            incomplete: queues
+                .iter()
+                .filter(|queue| self.is_incomplete(queue))
+                .map(|queue| queue.spec.id)
+                .collect(),
         }
     }
 
@@ -358,12 +373,17 @@ impl Broker {
     }
 
     /// Where a queue is, and how it fares.
-    pub fn standing(&self, queue: &QueueHandle) -> Standing {
+    pub fn standing(&self, queue: &QueueHandle, gathered: &Gathered) -> Standing {
         let members = self.members_of(queue);
+        let others = gathered.incomplete.get(&queue.spec.id).into_iter().flatten().copied();
+        let mut incomplete: Vec<_> = others.filter(|node| members.contains(node)).collect();
+        if members.contains(&self.us()) && self.is_incomplete(queue) {
+            incomplete.push(self.us());
+        }
         let online: Vec<_> = members
             .iter()
             .copied()
-            .filter(|node| self.nodes.is_alive(*node))
+            .filter(|node| self.nodes.is_alive(*node) && !incomplete.contains(node))
             .collect();
         let health = match online.len() {
             _ if queue.is_quarantined() => QueueHealth::Crashed,
@@ -375,6 +395,7 @@ impl Broker {
             leader: queue.leader(self.us()),
             members,
             online,
+            incomplete,
             health,
         }
     }

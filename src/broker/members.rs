@@ -3,6 +3,7 @@
 //! ```text
 //! add:    catalogue → the node opens its member → learner → has the log → voter
 //! remove: (hand over) → no voter → no member → catalogue → the node closes its member
+//! renew:  no voter → no member → catalogue, as another member → the node forgets the old one → learner …
 //! ```
 //! Only the queue's leader changes the group, one change at a time; whoever is asked asks it. A node
 //! that is to leave keeps its member until the group does without it, so a vote is never lost that
@@ -23,6 +24,7 @@ use super::{Broker, BrokerError};
 use crate::journal::raft::{Group, GroupError, GroupStatus, Role};
 use crate::metadata::Command;
 use crate::queue::ledger::Ledger;
+use crate::spec::Member;
 use crate::tasks;
 use crate::types::{NodeId, QueueId};
 
@@ -47,6 +49,9 @@ pub enum MemberChange {
     Add(NodeId),
     /// The node is to be none; no change if it is none.
     Remove(NodeId),
+    /// The node's member of that generation has lost its data, and another is to take its place; no
+    /// change if that one is none any more.
+    Renew(NodeId, u32),
     /// The node is to lead.
     LeadOn(NodeId),
 }
@@ -174,6 +179,10 @@ impl Broker {
         let group = self.replicas.group(queue)?;
         let queue = self.queue_by_id(queue)?;
         if !group.is_leader() {
+            if let MemberChange::Renew(node, _) = change {
+                // It may have led, and cannot say itself that it does not any more.
+                self.elections.has_no_leader(queue.spec.id, node);
+            }
             return None;
         }
         let changed = timeout_at(deadline, async {
@@ -181,6 +190,7 @@ impl Broker {
             match change {
                 MemberChange::Add(node) => self.add_member(&queue, &group, node).await,
                 MemberChange::Remove(node) => self.remove_member(&queue, &group, node).await,
+                MemberChange::Renew(node, generation) => self.renew(&queue, &group, node, generation).await,
                 MemberChange::LeadOn(node) => self.lead_on(&queue, &group, node).await,
             }
         });
@@ -246,6 +256,33 @@ impl Broker {
         self.declare(queue, command).await
     }
 
+    /// The group first does without the member: what it has voted for and said that it has, it does
+    /// not know any more. Only when a majority of the others has agreed to that is it another one.
+    async fn renew(
+        self: &Arc<Self>,
+        queue: &QueueHandle,
+        group: &Group<Ledger>,
+        node: NodeId,
+        generation: u32,
+    ) -> Option<Result<(), MemberError>> {
+        let is_there = queue.members.read().contains(&Member { node, generation });
+        if !is_there {
+            return Some(Ok(()));
+        }
+        if group.status().voters.iter().all(|voter| *voter == node) {
+            return Some(Err(MemberError::LastMember));
+        }
+        leave_group(group, node).await.ok()?;
+        let spec = &queue.spec;
+        let command = Command::RenewQueueMember {
+            vhost: spec.vhost.clone(),
+            name: spec.name.clone(),
+            node,
+            generation,
+        };
+        self.declare(queue, command).await
+    }
+
     async fn lead_on(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
@@ -275,7 +312,7 @@ impl Broker {
         }
     }
 
-    async fn hand_queue_over(
+    pub(super) async fn hand_queue_over(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         group: &Group<Ledger>,
@@ -293,7 +330,7 @@ impl Broker {
     }
 
     /// The voter that could best lead in this node's place.
-    fn heir_of(&self, group: &Group<Ledger>) -> Option<NodeId> {
+    pub(super) fn heir_of(&self, group: &Group<Ledger>) -> Option<NodeId> {
         let status = group.status();
         let others = status.voters.iter().copied().filter(|node| *node != self.us());
         let alive = others.filter(|node| self.nodes.is_alive(*node));

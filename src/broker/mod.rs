@@ -30,12 +30,14 @@ mod guests;
 mod leading;
 mod letters;
 pub mod members;
+mod mending;
 pub mod nodes;
 pub mod outbox;
 mod owners;
 mod peers;
 mod placement;
 pub mod publish;
+pub mod quarantine;
 mod queues;
 mod recovery;
 mod remote;
@@ -117,6 +119,7 @@ pub struct Broker {
     live: watch::Sender<bool>,
     /// What the store kept, until its owner is declared.
     recovered: Mutex<HashMap<OwnerId, OwnerLedger>>,
+    damage: mending::Damage,
     /// Copy of the catalogue's count of changed rights, for caches.
     rights: AtomicU64,
     vhosts: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,

@@ -13,16 +13,18 @@ use tokio::time::Instant;
 
 use super::alarms::Alarms;
 use super::delayed::{self, Delayer};
+use super::mending::Damage;
 use super::nodes::Nodes;
 use super::owners::group_owners;
 use super::{Broker, BrokerError, Clock, Connections, NodeInfo};
 use crate::auth::{HashAlgorithm, PasswordHash};
-use crate::cluster::identity::{ClusterId, Identity, IdentityError};
+use crate::cluster;
+use crate::cluster::identity::{CatalogueMember, ClusterId, Identity, IdentityError};
 use crate::config::Config;
 use crate::config::PasswordHashing;
-use crate::journal::raft::{Election, GroupError, GroupId, GroupSpec, Ledgers, OpenError, Pace};
+use crate::journal::raft::{Election, Group, GroupError, GroupId, GroupSpec, Ledgers, OpenError, Pace};
 use crate::metadata::replicated::Replicated;
-use crate::metadata::{Command, PermissionSpec, UserSpec, VhostSpec};
+use crate::metadata::{Catalog, Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::pattern::Pattern;
 use crate::queue;
 use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
@@ -55,18 +57,27 @@ impl Broker {
     /// [`StartError`]; the data directory is as it was.
     pub async fn open(config: Arc<Config>) -> Result<Arc<Self>, StartError> {
         let (store, recovered) = Store::open(&config.node.data_dir, StoreOptions::default())?;
+        let has_others = cluster::knows_others(&config.node.data_dir);
         if recovered.unknown_damage {
-            tracing::error!("part of the log is damaged and cannot be told to belong to any queue");
+            tracing::error!(
+                "part of the log is damaged and cannot be told to belong to any queue: all may have lost some of theirs"
+            );
         }
         let identity = Identity::open(&config.node.data_dir, &config.node.name, random)?;
         let clock = Clock::start();
         let name = config.node.name.clone();
         let heard = Arc::new(OnceLock::<Weak<Self>>::new());
         let listening = heard.clone();
-        let machine = Replicated::new(Box::new(move |catalog, news| {
-            let broker = listening.get()?.upgrade()?;
-            broker.on_news(catalog, news)
-        }));
+        let catalog = Arc::new(RwLock::new(Catalog::new()));
+        let place = catalog.clone();
+        let machine = move || {
+            let listening = listening.clone();
+            let listener = Box::new(move |catalog: &Catalog, news| {
+                let broker = listening.get()?.upgrade()?;
+                broker.on_news(catalog, news)
+            });
+            Replicated::over(place.clone(), listener)
+        };
         let broker = Arc::new(Self {
             node: NodeInfo {
                 cluster_name: config.cluster.name.clone().unwrap_or_else(|| name.clone()),
@@ -80,10 +91,11 @@ impl Broker {
             promised: Mutex::default(),
             store,
             rights: AtomicU64::new(0),
-            catalog: machine.catalog(),
+            catalog,
             catalogue: OnceLock::new(),
             live: watch::Sender::new(false),
             recovered: Mutex::new(recovered.owners),
+            damage: Damage::new(recovered.unknown_damage, has_others),
             vhosts: RwLock::default(),
             queues_by_id: RwLock::default(),
             replicas: Default::default(),
@@ -108,21 +120,59 @@ impl Broker {
         broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));
         // It is empty until here.
         let _ = heard.set(Arc::downgrade(&broker));
-        let (log, snapshots) = group_owners(QueueId(0), 0);
-        let spec = GroupSpec {
-            id: GroupId(0),
-            log,
-            snapshots,
-            pace: Pace::Ticking,
-        };
-        let ledgers = Ledgers {
-            log: broker.take_recovered(log),
-            snapshots: broker.take_recovered(snapshots),
-        };
-        let group = broker.nodes.journals().open(spec, ledgers, machine).await?;
+        let group = broker.open_catalogue(machine).await?;
         // It was empty until now.
         let _ = broker.catalogue.set(group);
         Ok(broker)
+    }
+
+    /// Opens this node's member of the catalogue's group. Where it is damaged and there are others, a
+    /// new one in its place, which hears nobody yet ([`Broker::mend_catalogue`]).
+    async fn open_catalogue(
+        self: &Arc<Self>,
+        machine: impl Fn() -> Replicated,
+    ) -> Result<Group<Replicated>, StartError> {
+        let spec = |generation, is_shut| {
+            let (log, snapshots) = group_owners(QueueId(0), generation);
+            GroupSpec {
+                id: GroupId(0),
+                log,
+                snapshots,
+                pace: Pace::Ticking,
+                is_shut,
+            }
+        };
+        let CatalogueMember { generation, .. } = self.identity.lock().catalogue();
+        let can_be_had_again = self.belongs() && self.damage.has_others();
+        let own = spec(generation, false);
+        let mut ledgers = Ledgers {
+            log: self.take_recovered(own.log),
+            snapshots: self.take_recovered(own.snapshots),
+        };
+        if !can_be_had_again && self.has_lost_records() {
+            // It may be whole all the same, and nobody has more of it.
+            for (owner, ledger) in [(own.log, &mut ledgers.log), (own.snapshots, &mut ledgers.snapshots)] {
+                self.store.accept_damage(owner);
+                if let Some(ledger) = ledger {
+                    ledger.damaged = false;
+                }
+            }
+        }
+        let is_missing = ledgers.log.is_none() && self.has_lost_records();
+        let journals = self.nodes.journals();
+        if !(is_missing && can_be_had_again) {
+            match journals.open(own, ledgers, machine()).await {
+                Err(OpenError::Damaged(..)) if can_be_had_again => {}
+                opened => return Ok(opened?),
+            }
+        }
+        let next = CatalogueMember {
+            generation: generation + 1,
+            is_out: true,
+        };
+        self.damage.set_catalogue(next);
+        let opened = journals.open(spec(next.generation, true), Ledgers::default(), machine());
+        Ok(opened.await?)
     }
 
     /// Whether the node belongs to a cluster, be it of its own.
@@ -182,6 +232,7 @@ impl Broker {
     /// Waits until this node knows all that was declared anywhere before, and what its last run
     /// left behind is gone. Then clients may be served.
     pub async fn catch_up(self: &Arc<Self>) {
+        self.mend_catalogue().await;
         self.lead_alone().await;
         let mut since = Instant::now();
         while !self.is_caught_up(Instant::now() + Duration::from_secs(2)).await {
@@ -196,8 +247,14 @@ impl Broker {
             tracing::warn!("waiting for a majority of the cluster's nodes");
         }
         self.go_live();
+        self.lost_records_are_known();
         for (owner, ledger) in std::mem::take(&mut *self.recovered.lock()) {
-            if delayed::is_exchange(owner) {
+            if ledger.damaged && !self.damage.has_others() {
+                tracing::error!(
+                    owner = owner.0,
+                    "damaged records are kept of which is not known what they were: that may be lost, too"
+                );
+            } else if delayed::is_exchange(owner) {
                 self.delayed.recover(self, None, owner, ledger);
             } else {
                 // Its queue was deleted, and the node stopped before the store had heard of it.

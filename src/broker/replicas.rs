@@ -15,7 +15,7 @@ use super::Broker;
 use super::elections::Elections;
 use super::owners::group_owners;
 use super::runner::QueueHandle;
-use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers, Pace, Role};
+use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
 use crate::queue::ledger::{IN_MEMORY, Ledger, Memory};
 use crate::tasks;
 use crate::types::{NodeId, QueueId};
@@ -44,6 +44,8 @@ struct Open {
     replicas: FxHashMap<QueueId, Replica>,
     /// The generation of each member that is to be open, or is being opened.
     wanted: FxHashMap<QueueId, u32>,
+    /// What was wanted and cannot be opened, or not be used any more.
+    damaged: FxHashMap<QueueId, GroupSpec>,
 }
 
 #[derive(Clone)]
@@ -91,7 +93,8 @@ impl Replicas {
 }
 
 impl Replicas {
-    fn wanted(&self, queue: QueueId) -> Option<u32> {
+    /// The generation of the member that is to be open.
+    pub(super) fn wanted(&self, queue: QueueId) -> Option<u32> {
         self.open.lock().wanted.get(&queue).copied()
     }
 
@@ -120,11 +123,27 @@ impl Replicas {
     }
 
     /// It is not wanted any more, and takes part in no election.
-    fn take(&self, elections: &Elections, queue: QueueId) -> Option<Replica> {
+    fn take(&self, elections: &Elections, queue: QueueId) -> (Option<Replica>, Option<GroupSpec>) {
         let mut open = self.open.lock();
         open.wanted.remove(&queue);
         elections.on_gone(queue);
-        open.replicas.remove(&queue)
+        (open.replicas.remove(&queue), open.damaged.remove(&queue))
+    }
+
+    /// The member of that generation is damaged; false when it is not wanted any more.
+    pub(super) fn set_damaged(&self, queue: QueueId, generation: u32, spec: GroupSpec) -> bool {
+        let mut open = self.open.lock();
+        let is_wanted = open.wanted.get(&queue) == Some(&generation);
+        if is_wanted {
+            open.replicas.remove(&queue);
+            open.damaged.insert(queue, spec);
+        }
+        is_wanted
+    }
+
+    /// Whether this node's member of the queue's group is damaged.
+    pub(super) fn is_damaged(&self, queue: QueueId) -> bool {
+        self.open.lock().damaged.contains_key(&queue)
     }
 }
 
@@ -143,12 +162,16 @@ impl Broker {
             log,
             snapshots,
             pace: Pace::Quiet,
+            is_shut: false,
         };
         let is_founder = queue.spec.home == us && member.generation == 0;
         let ledgers = Ledgers {
             log: self.take_recovered(log),
             snapshots: self.take_recovered(snapshots),
         };
+        if ledgers.log.is_none() && self.has_lost_records() {
+            return self.member_is_damaged(queue, spec, member.generation, &"its log may be lost");
+        }
         let (broker, queue) = (self.clone(), queue.clone());
         tasks::spawn("replica", async move {
             broker
@@ -180,6 +203,9 @@ impl Broker {
             let ledger = |source| Ledger::over(source, IN_MEMORY).sharing(memory);
             match self.nodes.journals().open_with(spec, ledgers, ledger).await {
                 Ok(group) => group,
+                Err(error @ OpenError::Damaged(..)) => {
+                    return self.member_is_damaged(&queue, spec, generation, &error);
+                }
                 Err(error) => {
                     tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "this node's member of the queue cannot be opened");
                     return;
@@ -286,8 +312,13 @@ impl Broker {
     /// The queue is deleted: its group ends on this node.
     pub(super) fn drop_replica(&self, queue: &QueueHandle) {
         queue.state.lock().replica = None;
-        if let Some(replica) = self.replicas.take(&self.elections, queue.spec.id) {
+        let (replica, damaged) = self.replicas.take(&self.elections, queue.spec.id);
+        if let Some(replica) = replica {
             tasks::spawn("replica end", async move { replica.group.delete().await });
+        }
+        if let Some(spec) = damaged {
+            self.store.forget(spec.log);
+            self.store.forget(spec.snapshots);
         }
     }
 
@@ -301,6 +332,9 @@ impl Broker {
         }
         // It left the group before the catalogue said so, or is to be another member.
         if wanted.is_some() {
+            if self.replicas.is_damaged(queue.spec.id) && member.is_some() {
+                tracing::info!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "the damaged member of the queue is thrown away, and a new one is filled from the others");
+            }
             queue.step_down(self, None);
             self.drop_replica(queue);
         }
@@ -347,6 +381,10 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
             match now.role {
                 Role::Stopped => {
                     queue.step_down(&broker, None);
+                    // Not closed by anybody here: it could not read what it needs.
+                    if broker.nodes.journals().is_open(group.id()) && group.has_lost() {
+                        broker.member_fails(&queue, &group);
+                    }
                     return;
                 }
                 Role::Leader if queue.leads(now.term) => broker.reconcile(&queue, &group),

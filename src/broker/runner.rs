@@ -76,7 +76,7 @@ pub struct QueueHandle {
     has_desk: bool,
     deleted: AtomicBool,
     /// Some of its records are damaged: it is not served, and nothing of it is thrown away.
-    quarantined: bool,
+    quarantined: AtomicBool,
     /// It is being asked who leads it.
     pub(super) is_sought: AtomicBool,
     /// The earliest wake-up asked of the timer, in ms since the epoch; `u64::MAX` is none.
@@ -189,7 +189,7 @@ impl QueueHandle {
                 gets: Vec::new(),
             }),
             deleted: AtomicBool::new(false),
-            quarantined,
+            quarantined: AtomicBool::new(quarantined),
             is_sought: AtomicBool::new(false),
             scheduled: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
@@ -213,7 +213,12 @@ impl QueueHandle {
 
     /// Whether its records are damaged.
     pub fn is_quarantined(&self) -> bool {
-        self.quarantined
+        self.quarantined.load(Ordering::Acquire)
+    }
+
+    /// It is served from now on, with what is there of it.
+    pub(super) fn end_quarantine(&self) {
+        self.quarantined.store(false, Ordering::Release);
     }
 
     /// Marks it deleted.
@@ -235,7 +240,9 @@ impl QueueHandle {
 
     fn deadline_of(&self, state: &State) -> Option<Timestamp> {
         let machine = state.machine()?;
-        machine.deadline().filter(|_| !self.quarantined && !self.is_deleted())
+        machine
+            .deadline()
+            .filter(|_| !self.is_quarantined() && !self.is_deleted())
     }
 
     /// Reads the machine, when it is here.
@@ -274,7 +281,7 @@ impl QueueHandle {
             answer_all(batch, ConfirmOutcome::Ack);
             return Deferred::default();
         }
-        if self.quarantined {
+        if self.is_quarantined() {
             answer_all(batch, ConfirmOutcome::Nack);
             return Deferred::default();
         }

@@ -12,7 +12,7 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 use tokio::time::Instant;
 
-use super::gather::ReplicaState;
+use super::gather::{Gathered, ReplicaState};
 use super::members::MemberChange;
 use super::placement::MEMBERS;
 use super::{Broker, Catalog, QueueHandle};
@@ -150,18 +150,18 @@ impl Broker {
     /// The member that leads at least two queues less than the queue's leader.
     fn less_busy(&self, queue: &QueueHandle, counts: &BTreeMap<NodeId, usize>) -> Option<NodeId> {
         let leads = |node: &NodeId| counts.get(node).copied().unwrap_or(0);
-        let standing = self.standing(queue);
+        let standing = self.standing(queue, &Gathered::default());
         let least = standing.online.into_iter().min_by_key(leads)?;
         (leads(&least) + 1 < leads(&standing.leader)).then_some(least)
     }
 
     /// Replicated queues with a member on this node that would lose their majority with it.
-    pub fn critical_queues(&self) -> Vec<Arc<QueueHandle>> {
+    pub fn critical_queues(&self, gathered: &Gathered) -> Vec<Arc<QueueHandle>> {
         let mut queues = self.all_queues();
         queues.retain(|queue| {
-            let standing = self.standing(queue);
+            let standing = self.standing(queue, gathered);
             queue.is_replicated()
-                && standing.members.contains(&self.us())
+                && standing.online.contains(&self.us())
                 && standing.online.len() <= standing.members.len() / 2 + 1
         });
         queues.sort_by_key(|queue| queue.spec.id);

@@ -95,6 +95,8 @@ pub struct Options {
     pub enabled: bool,
     #[arg(long)]
     pub implicitly_enabled: bool,
+    #[arg(long)]
+    pub keep_readable: bool,
 }
 
 /// Options that go with every command.

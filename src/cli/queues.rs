@@ -1,5 +1,7 @@
 //! Commands about queues.
 
+use std::fs::File;
+use std::io::{self, Write};
 use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
@@ -51,6 +53,34 @@ pub static COMMANDS: &[Command] = &[
         columns: &[],
         banner: |call| format!("Deleting queue '{}' on vhost '{}' ...", call.argument(0), call.vhost()),
         run: delete,
+    },
+    Command {
+        name: "export_queue",
+        group: Group::Queues,
+        usage: "<queue> <file_path | \"-\"> [--vhost <vhost>]",
+        help: "Writes down what can be read of a damaged queue, a message of JSON on each line",
+        arguments: 2..=2,
+        options: &[],
+        columns: &[],
+        banner: |_| String::new(),
+        run: export,
+    },
+    Command {
+        name: "recover_queue",
+        group: Group::Queues,
+        usage: "<queue> --keep-readable [--vhost <vhost>]",
+        help: "Serves a damaged queue again with what can be read of it; the rest is gone for good",
+        arguments: 1..=1,
+        options: &["keep-readable"],
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Recovering queue '{}' in vhost '{}' ...",
+                call.argument(0),
+                call.vhost()
+            )
+        },
+        run: recover,
     },
 ];
 
@@ -143,6 +173,64 @@ fn delete(call: &Call) -> Result<Output, Failed> {
     match call.delete_if(&path, &query.join("&"))? {
         true => Ok(Output::Nothing),
         false => Err(missing()),
+    }
+}
+
+/// A few megabytes at a time, until there is no more.
+fn export(call: &Call) -> Result<Output, Failed> {
+    let path = call.argument(1);
+    let failed = |error| Failed::told(exit::DATA, format!("Cannot write {path}: {error}"));
+    let mut file: Box<dyn Write> = match path {
+        "-" => Box::new(io::stdout()),
+        path => Box::new(File::create(path).map_err(failed)?),
+    };
+    let (mut from, mut count, mut lost) = (0, 0, 0);
+    loop {
+        let place = u64::to_string(&from);
+        let page = call.find(&["queues", call.vhost(), call.argument(0), "readable", &place])?;
+        let page = page.ok_or_else(not_found)?;
+        for message in page["messages"].as_array().into_iter().flatten() {
+            writeln!(file, "{message}").map_err(failed)?;
+            count += 1;
+        }
+        lost += page["lost"].as_u64().unwrap_or(0);
+        match page["next"].as_u64() {
+            Some(next) => from = next,
+            None => break,
+        }
+    }
+    file.flush().map_err(failed)?;
+    // What is on standard output is the messages alone.
+    match path {
+        "-" => Ok(Output::Nothing),
+        _ => Ok(Output::Told {
+            text: format!("{count} messages were written, {lost} cannot be read."),
+            json: json!({"written": count, "lost": lost}),
+        }),
+    }
+}
+
+fn recover(call: &Call) -> Result<Output, Failed> {
+    if !call.options.keep_readable {
+        let text = "what cannot be read is lost for good by this: say --keep-readable if that is meant";
+        return Err(Failed::told(exit::USAGE, text));
+    }
+    let body = json!({"action": "recover"});
+    let path = ["queues", call.vhost(), call.argument(0), "actions"];
+    let answer = call.ask("POST", &path, Some(&body))?;
+    if answer.status == 404 {
+        return Err(not_found());
+    }
+    if answer.status >= 300 {
+        return Err(Failed::told(exit::DATA, answer.reason()));
+    }
+    let said = answer.json();
+    match said["served"] == "next start" {
+        true => Ok(Output::Told {
+            text: "The queue is served from the next start of the node.".to_owned(),
+            json: said,
+        }),
+        false => Ok(Output::Nothing),
     }
 }
 

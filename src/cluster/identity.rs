@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::disk;
+use crate::small_file;
 use crate::types::NodeId;
 
 /// Format of the file that this version reads and writes.
@@ -39,6 +39,16 @@ pub struct Identity {
     starts: u32,
     incarnation: Incarnation,
     new: bool,
+    catalogue: CatalogueMember,
+}
+
+/// This node's member of the catalogue's group, which is another one when its data was lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct CatalogueMember {
+    /// How often it was replaced.
+    pub generation: u32,
+    /// The group did without it, and has yet to take it in again.
+    pub is_out: bool,
 }
 
 /// Why there is no identity.
@@ -63,6 +73,8 @@ struct Record {
     name: String,
     cluster: Option<String>,
     starts: u32,
+    #[serde(default)]
+    catalogue: CatalogueMember,
 }
 
 impl Identity {
@@ -78,17 +90,23 @@ impl Identity {
             error,
         };
         std::fs::create_dir_all(directory).map_err(io)?;
-        let found = disk::read(&path, MOST_BYTES).map_err(io)?;
+        let found = small_file::recall(&path, MOST_BYTES).map_err(io)?;
         let new = found.is_none();
-        let (id, cluster, starts) = match found {
-            None => (NodeId(nonzero(&mut random)), None, 0),
+        let known = match found {
+            None => Known {
+                id: NodeId(nonzero(&mut random)),
+                cluster: None,
+                starts: 0,
+                catalogue: CatalogueMember::default(),
+            },
             Some(contents) => read(&path, &contents)?,
         };
-        let starts = starts.saturating_add(1);
+        let starts = known.starts.saturating_add(1);
         let identity = Self {
-            id,
+            id: known.id,
             name: name.to_owned(),
-            cluster,
+            cluster: known.cluster,
+            catalogue: known.catalogue,
             starts,
             incarnation: Incarnation(u64::from(starts) << 32 | random() & 0xffff_ffff),
             new,
@@ -104,12 +122,12 @@ impl Identity {
     /// When the file cannot be read or understood.
     pub fn owner(directory: &Path) -> Result<Option<NodeId>, IdentityError> {
         let path = directory.join(FILE);
-        let found = disk::read(&path, MOST_BYTES).map_err(|error| IdentityError::Io {
+        let found = small_file::recall(&path, MOST_BYTES).map_err(|error| IdentityError::Io {
             path: path.clone(),
             error,
         })?;
         let known = found.map(|contents| read(&path, &contents)).transpose()?;
-        Ok(known.map(|(id, _, _)| id))
+        Ok(known.map(|known| known.id))
     }
 
     pub fn id(&self) -> NodeId {
@@ -144,6 +162,20 @@ impl Identity {
         self.write().inspect_err(|_| self.cluster = before)
     }
 
+    /// This node's member of the catalogue's group.
+    pub fn catalogue(&self) -> CatalogueMember {
+        self.catalogue
+    }
+
+    /// Notes what this node's member of the catalogue's group is from now on.
+    ///
+    /// # Errors
+    /// When it cannot be written; it then is what it was.
+    pub fn set_catalogue(&mut self, member: CatalogueMember) -> Result<(), IdentityError> {
+        let before = std::mem::replace(&mut self.catalogue, member);
+        self.write().inspect_err(|_| self.catalogue = before)
+    }
+
     fn write(&self) -> Result<(), IdentityError> {
         let record = Record {
             format: FORMAT,
@@ -151,9 +183,10 @@ impl Identity {
             name: self.name.clone(),
             cluster: self.cluster.map(|cluster| format!("{:016x}", cluster.0)),
             starts: self.starts,
+            catalogue: self.catalogue,
         };
         let contents = serde_json::to_vec_pretty(&record).expect("texts and numbers can be written as JSON");
-        disk::replace(&self.path, &contents).map_err(|error| IdentityError::Io {
+        small_file::replace(&self.path, &contents).map_err(|error| IdentityError::Io {
             path: self.path.clone(),
             error,
         })
@@ -164,7 +197,15 @@ fn nonzero(random: &mut impl FnMut() -> u64) -> u64 {
     random().max(1)
 }
 
-fn read(path: &Path, contents: &[u8]) -> Result<(NodeId, Option<ClusterId>, u32), IdentityError> {
+/// What the file says.
+struct Known {
+    id: NodeId,
+    cluster: Option<ClusterId>,
+    starts: u32,
+    catalogue: CatalogueMember,
+}
+
+fn read(path: &Path, contents: &[u8]) -> Result<Known, IdentityError> {
     #[derive(Deserialize)]
     struct Format {
         format: u32,
@@ -187,7 +228,12 @@ fn read(path: &Path, contents: &[u8]) -> Result<(NodeId, Option<ClusterId>, u32)
         Ok(number) => Ok(number),
     };
     let cluster = record.cluster.as_deref().map(number).transpose()?;
-    Ok((NodeId(number(&record.id)?), cluster.map(ClusterId), record.starts))
+    Ok(Known {
+        id: NodeId(number(&record.id)?),
+        cluster: cluster.map(ClusterId),
+        starts: record.starts,
+        catalogue: record.catalogue,
+    })
 }
 
 #[cfg(test)]
@@ -217,10 +263,39 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_bit_makes_no_stranger_of_a_node() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join(FILE);
+        let mut first = Identity::open(directory.path(), "rabbit@a", rand::random).expect("opens");
+        first.belong_to(Some(ClusterId(77))).expect("written");
+        let member = CatalogueMember {
+            generation: 3,
+            is_out: true,
+        };
+        first.set_catalogue(member).expect("written");
+        let length = std::fs::read(&path).expect("there").len();
+        for bit in (0..length * 8).step_by(37) {
+            let mut bytes = std::fs::read(&path).expect("there");
+            let at = bit / 8 % bytes.len();
+            bytes[at] ^= 1 << (bit % 8);
+            std::fs::write(&path, bytes).expect("written");
+            let again = Identity::open(directory.path(), "rabbit@a", rand::random).expect("opens");
+            assert_eq!(
+                (again.id(), again.cluster()),
+                (first.id(), Some(ClusterId(77))),
+                "bit {bit}"
+            );
+            assert_eq!(again.catalogue(), member);
+        }
+    }
+
+    #[test]
     fn an_empty_directory_is_a_new_node() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let first = Identity::open(directory.path(), "rabbit@a", rand::random).expect("opens");
-        std::fs::remove_file(directory.path().join(FILE)).expect("removed");
+        let file = directory.path().join(FILE);
+        std::fs::remove_file(small_file::copy_of(&file)).expect("removed");
+        std::fs::remove_file(file).expect("removed");
         let second = Identity::open(directory.path(), "rabbit@a", rand::random).expect("opens");
         assert_ne!(first.id(), second.id());
         assert!(second.is_new());

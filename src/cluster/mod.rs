@@ -10,7 +10,6 @@
 
 mod calls;
 mod connection;
-mod disk;
 mod frame;
 pub mod handshake;
 pub mod hello;
@@ -78,6 +77,11 @@ pub struct PeerView {
     pub round_trip: Option<Duration>,
     /// As the node told it, while it is connected.
     pub introduction: Option<Introduction>,
+}
+
+/// Whether the node of a data directory has met others.
+pub fn knows_others(directory: &Path) -> bool {
+    Book::open(directory).is_ok_and(|book| book.peers().next().is_some())
 }
 
 impl Cluster {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::disk;
+use crate::small_file;
 use crate::types::NodeId;
 
 const FILE: &str = "peers.json";
@@ -55,12 +55,15 @@ impl Book {
     /// When the disk fails.
     pub fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(FILE);
-        let peers = match disk::read(&path, MOST_BYTES)? {
-            None => BTreeMap::new(),
-            Some(contents) => read(&contents).unwrap_or_else(|| {
-                tracing::warn!(file = %path.display(), "what is known about other nodes cannot be read and is found out again");
-                BTreeMap::new()
-            }),
+        let anew = || {
+            tracing::warn!(file = %path.display(), "what is known about other nodes cannot be read and is found out again");
+            BTreeMap::new()
+        };
+        let peers = match small_file::recall(&path, MOST_BYTES) {
+            Ok(None) => BTreeMap::new(),
+            Ok(Some(contents)) => read(&contents).unwrap_or_else(anew),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => anew(),
+            Err(error) => return Err(error),
         };
         Ok(Self { path, peers })
     }
@@ -177,7 +180,7 @@ mod tests {
         assert!(!book.learn(NodeId(7), "rabbit@b", &["b:1"]));
         assert!(book.learn(NodeId(7), "rabbit@c", &["c:1"]));
         let (path, contents) = book.page();
-        disk::replace(&path, &contents).expect("written");
+        small_file::replace(&path, &contents).expect("written");
         let book = Book::open(directory.path()).expect("opens");
         let known = book.get(NodeId(7)).expect("known");
         assert_eq!(

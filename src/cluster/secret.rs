@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
-use super::disk;
 use crate::config::Cluster;
+use crate::small_file;
 
 /// Name of the file in the data directory: RabbitMQ's, so that one that was mounted there counts.
 pub const FILE: &str = ".erlang.cookie";
@@ -58,6 +58,7 @@ impl SharedSecret {
             return Ok(Self::from(secret.reveal()));
         }
         let path = directory.join(FILE);
+        mend(&path);
         if let Some((secret, is_public)) = Self::read(&path)? {
             if is_public {
                 tracing::warn!(file = %path.display(), "{PUBLIC}");
@@ -67,7 +68,7 @@ impl SharedSecret {
         let mut bytes = [0; 24];
         random(&mut bytes);
         let text = String::from_iter(bytes.map(|byte| format!("{byte:02X}")));
-        disk::replace(&path, text.as_bytes()).map_err(|error| SecretError::Write { path, error })?;
+        small_file::replace(&path, text.as_bytes()).map_err(|error| SecretError::Write { path, error })?;
         Ok(Self::from(text.as_str()))
     }
 
@@ -78,7 +79,7 @@ impl SharedSecret {
             path: path.to_owned(),
             error,
         };
-        let Some(contents) = disk::read(path, MOST_BYTES).map_err(failed)? else {
+        let Some(contents) = small_file::read(path, MOST_BYTES).map_err(failed)? else {
             return Ok(None);
         };
         let secret = contents.trim_ascii();
@@ -92,6 +93,20 @@ impl SharedSecret {
     /// A keyed hash that only who knows the secret can make or check.
     pub(super) fn mac(&self) -> Hmac<Sha256> {
         Hmac::new_from_slice(&self.0).expect("HMAC takes keys of any length")
+    }
+}
+
+/// Mends the secret that a node made for itself, where it differs in a byte at most from its copy, is cut
+/// off or is not there: one that somebody put in its place differs in more, and counts.
+fn mend(path: &Path) {
+    let Some(copied) = small_file::copied(path, MOST_BYTES) else {
+        return;
+    };
+    let found = small_file::read(path, MOST_BYTES).ok().flatten().unwrap_or_default();
+    let wrong = found.iter().zip(&copied).filter(|(found, copied)| found != copied);
+    let is_ours = copied.starts_with(&found) || found.len() == copied.len() && wrong.count() <= 1;
+    if is_ours && let Err(error) = small_file::recall(path, MOST_BYTES) {
+        tracing::warn!(file = %path.display(), %error, "the cluster's secret cannot be compared with its copy");
     }
 }
 
@@ -153,6 +168,24 @@ mod tests {
             find(&config, directory.path()),
             Err(SecretError::Empty { .. })
         ));
+    }
+
+    #[test]
+    fn a_wrong_byte_in_a_secret_of_its_own_is_mended_and_another_secret_counts() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let first = find(&Cluster::default(), directory.path()).expect("made");
+        let path = directory.path().join(FILE);
+        let mut damaged = first.clone();
+        damaged[7] ^= 4;
+        std::fs::write(&path, damaged).expect("written");
+        assert_eq!(find(&Cluster::default(), directory.path()).expect("found"), first);
+        for other in ["another secret".to_owned(), "CD".repeat(24)] {
+            std::fs::write(&path, &other).expect("written");
+            assert_eq!(
+                find(&Cluster::default(), directory.path()).expect("found"),
+                other.as_bytes()
+            );
+        }
     }
 
     #[test]

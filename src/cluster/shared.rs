@@ -23,7 +23,8 @@ use super::liveness::{Event, Liveness};
 use super::peers::Book;
 use super::rpc::{Origin, Services};
 use super::secret::SharedSecret;
-use super::{Settings, disk, link};
+use super::{Settings, link};
+use crate::small_file;
 use crate::tasks;
 use crate::types::NodeId;
 
@@ -214,7 +215,7 @@ impl Shared {
             // Held while the page is taken too, so that the latest is written last.
             let _saving = shared.saving.lock();
             let (path, contents) = shared.book.lock().page();
-            disk::replace(&path, &contents)
+            small_file::replace(&path, &contents)
         };
         let saved = tokio::task::spawn_blocking(save).await;
         saved.unwrap_or_else(|error| Err(io::Error::other(error)))

@@ -27,8 +27,9 @@ use tokio_rustls::rustls::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::{disk, hello};
+use super::hello;
 use crate::config::LinkTls;
+use crate::small_file;
 
 /// The largest file of certificates, in bytes.
 const MOST_BYTES: u64 = 1024 * 1024;
@@ -273,7 +274,7 @@ impl<'a> Source<'a> {
             path: path.to_owned(),
             error,
         };
-        let contents = disk::read(path, MOST_BYTES).map_err(failed)?;
+        let contents = small_file::read(path, MOST_BYTES).map_err(failed)?;
         let contents = contents.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
         Ok(Self { key, path, contents })
     }

@@ -54,7 +54,7 @@ pub static ROUTES: &[Route] = &[
         "No certificate expires within the time; there are none yet.",
         certificates,
     ),
-    Route::get(
+    Route::gathered(
         "/health/checks/node-is-quorum-critical",
         Access::Management,
         "The node may stop without a quorum being lost.",
@@ -154,7 +154,7 @@ fn quorum_critical(call: &Call) -> Answered {
     if call.broker.node_names().len() < 2 {
         return Ok(Answer::Json(json!({"status": "ok", "reason": "single node cluster"})));
     }
-    let critical = call.broker.critical_queues();
+    let critical = call.broker.critical_queues(&call.gathered);
     let queues: Vec<_> = critical
         .iter()
         .map(|queue| {

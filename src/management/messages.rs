@@ -237,6 +237,19 @@ async fn get(call: Call) -> Answered {
     Ok(Answer::Json(views.into()))
 }
 
+/// A message of a queue that is not served, whole.
+pub fn whole_view(message: &Message) -> Value {
+    let shown = Shown {
+        as_base64: false,
+        at_most: usize::MAX,
+    };
+    let mut view = view(message, false, 0, &shown);
+    if let Some(view) = view.as_object_mut() {
+        view.retain(|key, _| key != "redelivered" && key != "message_count");
+    }
+    view
+}
+
 fn view(message: &Message, redelivered: bool, remaining: u64, shown: &Shown) -> Value {
     let body = message.body();
     let cut = &body[..body.len().min(shown.at_most)];

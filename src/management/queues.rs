@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::{Call, checked_name};
-use super::route::{Access, Route};
+use super::route::{Access, Route, Run, Verb};
 use super::views::{self, still};
-use super::{bindings, consumers, page};
+use super::{bindings, consumers, messages, page};
 use crate::broker::declare::{self, DeclareError, DeletePlan, QueuePlan, QueueRules};
+use crate::broker::quarantine::{QuarantineError, Served};
 use crate::broker::{QueueHandle, connections::ConnectionInfo};
 use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
 use crate::metadata::json;
@@ -77,8 +78,15 @@ pub static ROUTES: &[Route] = &[
     Route::post(
         "/queues/{vhost}/{name}/actions",
         Access::Vhost,
-        "Takes an action; there is none that applies here.",
+        "Takes an action: recover serves a damaged queue with what can be read of it.",
         |call| Box::pin(act(call)),
+    ),
+    Route::new(
+        Verb::Get,
+        "/queues/{vhost}/{name}/readable/{from}",
+        Access::Administrator,
+        "What can be read of a damaged queue, from a place in it: messages, lost, next.",
+        Run::Later(|call| Box::pin(readable(call))),
     ),
 ];
 
@@ -135,7 +143,7 @@ fn live(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<Arc<QueueHandle>
 /// A queue as it is declared, without numbers; its policy only where it has one.
 fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     let queue = live(call, vhost, spec);
-    let standing = queue.map(|queue| call.broker.standing(&queue));
+    let standing = queue.map(|queue| call.broker.standing(&queue, &call.gathered));
     let leader = standing.as_ref().map_or(spec.home, |standing| standing.leader);
     let node = call.gathered.name(leader);
     let state = standing.as_ref().map_or("down", |standing| standing.health.name());
@@ -158,6 +166,9 @@ fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         view["leader"] = json!(node);
         view["members"] = names(call, &standing.members);
         view["online"] = names(call, &standing.online);
+        if !standing.incomplete.is_empty() {
+            view["members_being_filled"] = names(call, &standing.incomplete);
+        }
     }
     view
 }
@@ -363,7 +374,44 @@ async fn act(call: Call) -> Answered {
     with_queue(&call, |_, _| ())?;
     let fields = call.fields()?;
     fields.need(&["action"])?;
-    Err(Failure::Bad(json!(["unknown", fields.0.get("action")])))
+    if fields.0.get("action") != Some(&json!("recover")) {
+        return Err(Failure::Bad(json!(["unknown", fields.0.get("action")])));
+    }
+    if !call.caller.is_administrator() {
+        return Err(Failure::NotAuthorised("Not administrator user"));
+    }
+    let served = call.broker.serve_what_is_left(&its_queue(&call)?).await;
+    Ok(match served.map_err(quarantine)? {
+        Served::Now => Answer::Done,
+        Served::NextStart => Answer::Json(json!({"served": "next start"})),
+    })
+}
+
+async fn readable(call: Call) -> Answered {
+    let from = call.name("from").parse();
+    let from = from.map_err(|_| Failure::bad("a place in a queue is a number"))?;
+    let read = call
+        .broker
+        .readable(&its_queue(&call)?, from)
+        .await
+        .map_err(quarantine)?;
+    let messages: Vec<_> = read.messages.iter().map(messages::whole_view).collect();
+    Ok(Answer::Json(
+        json!({"messages": messages, "lost": read.lost, "next": read.next}),
+    ))
+}
+
+/// The live queue of the path.
+fn its_queue(call: &Call) -> Result<Arc<QueueHandle>, Failure> {
+    let queue = with_queue(call, |vhost, spec| live(call, vhost, spec))?;
+    queue.ok_or(Failure::NotFound)
+}
+
+fn quarantine(error: QuarantineError) -> Failure {
+    match error {
+        QuarantineError::Broker(error) => error.into(),
+        error => Failure::bad(error.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -33,6 +33,13 @@ pub enum Command {
         name: QueueName,
         node: NodeId,
     },
+    /// The member of that generation has lost its data: another takes its place on its node.
+    RenewQueueMember {
+        vhost: VhostName,
+        name: QueueName,
+        node: NodeId,
+        generation: u32,
+    },
     PutVhost(VhostSpec),
     DeleteVhost(VhostName),
     /// `None` takes the limit away.

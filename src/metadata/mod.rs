@@ -25,8 +25,8 @@ pub use error::CatalogError;
 pub use vhost::Vhost;
 
 use crate::auth::{Permission, TopicPermission};
-use crate::spec::QueueSpec;
 use crate::spec::policy::{Policy, PolicyKind, PolicySpec};
+use crate::spec::{Member, QueueSpec};
 use crate::types::{ExchangeName, NodeId, QueueId, UserName, VhostName};
 
 /// First byte of an encoded command or snapshot: the version of what follows.
@@ -211,6 +211,18 @@ impl Catalog {
             }
             Command::RemoveQueueMember { vhost, name, node } => {
                 return self.vhost_mut(vhost)?.change_members(name, *node, false, changes);
+            }
+            Command::RenewQueueMember {
+                vhost,
+                name,
+                node,
+                generation,
+            } => {
+                let old = Member {
+                    node: *node,
+                    generation: *generation,
+                };
+                return self.vhost_mut(vhost)?.renew_member(name, old, changes);
             }
             Command::PutVhost(spec) => self.put_vhost(spec, changes),
             Command::DeleteVhost(name) => return self.delete_vhost(name, changes),

@@ -44,8 +44,14 @@ pub struct Replicated {
 impl Replicated {
     /// Nothing declared.
     pub fn new(listener: Listener) -> Self {
+        Self::over(Arc::new(RwLock::new(Catalog::new())), listener)
+    }
+
+    /// Nothing declared, in a place where others read it.
+    pub fn over(catalog: Arc<RwLock<Catalog>>, listener: Listener) -> Self {
+        *catalog.write() = Catalog::new();
         Self {
-            catalog: Arc::new(RwLock::new(Catalog::new())),
+            catalog,
             listener,
             snapshot_bytes: AtomicU64::default(),
         }

@@ -458,6 +458,21 @@ fn a_node_that_is_removed_takes_its_queues_along_and_leaves_its_groups() {
         generation: 1,
     };
     assert_eq!(replicated(&catalog), [members[1], again]);
+    // One that has lost its data makes way for another once, however often that is asked for.
+    let renew = Command::RenewQueueMember {
+        vhost: "v".into(),
+        name: "replicated".into(),
+        node: NodeId(8),
+        generation: 0,
+    };
+    for _ in 0..2 {
+        catalog.apply(&renew, &mut Vec::new()).expect("there");
+    }
+    let renewed = Member {
+        node: NodeId(8),
+        generation: 2,
+    };
+    assert_eq!(replicated(&catalog), [renewed, again]);
 }
 
 #[test]

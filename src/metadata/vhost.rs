@@ -261,6 +261,25 @@ impl Vhost {
         Ok(())
     }
 
+    /// A member of the group of a replicated queue makes way for a new one on its node; one that has
+    /// done so already, or left, is no change.
+    pub(super) fn renew_member(
+        &mut self,
+        name: &QueueName,
+        old: Member,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), CatalogError> {
+        let vhost = self.name().clone();
+        let queue = self.queues.get_mut(name);
+        let spec = &mut queue.ok_or_else(|| CatalogError::NoQueue(vhost, name.clone()))?.spec;
+        if let Some(member) = spec.members.iter_mut().find(|member| **member == old) {
+            spec.generations += 1;
+            member.generation = spec.generations;
+            changes.push(Change::QueueMembersChanged(spec.clone()));
+        }
+        Ok(())
+    }
+
     /// Declares a queue under that id and says whether it is new; the same again is no change.
     pub(super) fn declare_queue(
         &mut self,

@@ -15,7 +15,20 @@ use crate::cluster::identity;
 
 /// What is a node's in its data directory. Who it is comes first: with another id, what is left is
 /// nobody's.
-const PARTS: [&str; 5] = [identity::FILE, "peers.json", "store.format", "log", "rest"];
+const PARTS: [&str; 12] = [
+    identity::FILE,
+    "node.json.copy",
+    "peers.json",
+    "peers.json.copy",
+    "store.format",
+    "store.format.copy",
+    "log.synced",
+    "log",
+    "rest",
+    "rest.lost",
+    "rest.suspect",
+    "rest.damaged",
+];
 const JOINING: &str = "joining";
 const JOINED: &str = "joined";
 
@@ -57,6 +70,10 @@ pub fn finish(directory: &Path) -> io::Result<()> {
             fs::rename(new, old)?;
         }
     }
+    // The old one's, for a new one has lost nothing.
+    for part in ["rest.lost", "rest.suspect", "rest.damaged"] {
+        remove(&directory.join(part))?;
+    }
     File::open(directory)?.sync_all()?;
     remove(&joined)
 }
@@ -85,20 +102,27 @@ fn remove(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
+    const FILES: [&str; 5] = [
+        identity::FILE,
+        "node.json.copy",
+        "peers.json",
+        "store.format",
+        "log.synced",
+    ];
+
     /// Parts of a node at a place, each with its name and whose it is.
     fn node(directory: &Path, whose: &str) {
         for part in ["log", "rest"] {
             fs::create_dir_all(directory.join(part)).expect("made");
             fs::write(directory.join(part).join("data"), whose).expect("written");
         }
-        for part in [identity::FILE, "peers.json", "store.format"] {
+        for part in FILES {
             fs::write(directory.join(part), whose).expect("written");
         }
     }
 
     fn is_all_of(directory: &Path, whose: &str) {
-        let files = ["log/data", "rest/data", identity::FILE, "peers.json", "store.format"];
-        for file in files {
+        for file in FILES.into_iter().chain(["log/data", "rest/data"]) {
             assert_eq!(fs::read_to_string(directory.join(file)).expect(file), whose, "{file}");
         }
         assert!(!directory.join(JOINING).exists() && !directory.join(JOINED).exists());

@@ -1,19 +1,14 @@
 //! A queue out of its ledger, and into it again when the node stops.
 
-#[cfg(test)]
 use std::borrow::Cow;
 
 use crate::spec::{QueueSettings, QueueType};
 use crate::types::Timestamp;
 
 use super::Queue;
-#[cfg(test)]
-use super::entry::STORED;
-use super::entry::{Entry, REDELIVERED};
+use super::entry::{Entry, REDELIVERED, STORED};
 use super::mark::Mark;
-#[cfg(test)]
-use super::sink::Loc;
-use super::sink::{Recovered, Sink};
+use super::sink::{Loc, Recovered, Sink};
 
 impl<C, P> Queue<C, P> {
     /// The queue as the journal knows it. Messages that may have been delivered, up to
@@ -62,7 +57,6 @@ impl<C, P> Queue<C, P> {
     }
 
     /// The stored messages: sequence number, place and delivery count, in order.
-    #[cfg(test)]
     pub fn living(&self) -> Vec<(u64, Loc, u32)> {
         let outstanding = self.outstanding.iter().map(|held| &held.entry);
         let others = self.uncommitted.iter().chain(self.discards.iter());

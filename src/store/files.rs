@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The directory that holds the segment files.
 pub trait Files: Send + Sync {
@@ -26,6 +27,13 @@ pub trait Files: Send + Sync {
     fn sync_names(&self) -> io::Result<()>;
     /// Bytes that are free on the disk.
     fn space(&self) -> io::Result<u64>;
+    /// Notes beside the log that it is synced up to this position, which need not survive a crash of
+    /// the machine itself. So a log that ends before it has lost what others rely on.
+    fn note_synced(&self, _position: u64) {}
+    /// The highest position that was noted last; 0 for none.
+    fn noted(&self) -> io::Result<u64> {
+        Ok(0)
+    }
     /// Called between the steps of a checkpoint, where a simulated disk may stop the world.
     fn between_steps(&self) -> io::Result<()> {
         Ok(())
@@ -48,17 +56,78 @@ pub trait LogFile: Send + Sync {
     }
 }
 
-/// A real directory.
+/// A real directory, with a note beside it of how far the log is synced.
 #[derive(Debug)]
-pub struct Directory(PathBuf);
+pub struct Directory(PathBuf, Note);
 
 impl Directory {
     /// The directory at this path, made if it is not there.
     pub fn at(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
-        Ok(Self(path.to_owned()))
+        Ok(Self(path.to_owned(), Note::at(&path.with_extension("synced"))?))
     }
 }
+
+/// A position in a small file, written without a sync: two places take turns, so that one is whole.
+///
+/// ```text
+/// u32 checksum of the rest │ u32 zero │ u64 turn │ u64 position
+/// ```
+#[derive(Debug)]
+struct Note {
+    file: File,
+    turn: AtomicU64,
+}
+
+impl Note {
+    fn at(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)?;
+        let note = Self {
+            file,
+            turn: AtomicU64::new(0),
+        };
+        let (turn, _) = note.last()?;
+        note.turn.store(turn, Ordering::Relaxed);
+        Ok(note)
+    }
+
+    /// The last turn and its position.
+    fn last(&self) -> io::Result<(u64, u64)> {
+        let mut last = (0, 0);
+        for place in 0..2 {
+            let mut bytes = [0; NOTE];
+            if FileExt::read_at(&self.file, &mut bytes, place * NOTE as u64)? < NOTE {
+                break;
+            }
+            let word = |at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+            if word(0) == u64::from(crc32c::crc32c(&bytes[8..])) {
+                last = last.max((word(8), word(16)));
+            }
+        }
+        Ok(last)
+    }
+
+    fn write(&self, position: u64) {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut bytes = [0; NOTE];
+        bytes[8..16].copy_from_slice(&turn.to_le_bytes());
+        bytes[16..].copy_from_slice(&position.to_le_bytes());
+        let checksum = u64::from(crc32c::crc32c(&bytes[8..]));
+        bytes[..8].copy_from_slice(&checksum.to_le_bytes());
+        // An older note says less, and nothing wrong.
+        if let Err(error) = self.file.write_all_at(&bytes, turn % 2 * NOTE as u64) {
+            tracing::debug!(%error, "how far the log is synced is not noted");
+        }
+    }
+}
+
+/// Bytes of a note.
+const NOTE: usize = 24;
 
 impl Files for Directory {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
@@ -104,6 +173,14 @@ impl Files for Directory {
     fn space(&self) -> io::Result<u64> {
         let disk = rustix::fs::statvfs(&self.0)?;
         Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
+    fn note_synced(&self, position: u64) {
+        self.1.write(position);
+    }
+
+    fn noted(&self) -> io::Result<u64> {
+        Ok(self.1.last()?.1)
     }
 }
 

@@ -121,6 +121,17 @@ impl Header {
         })
     }
 
+    /// Reads a header of which a single bit is wrong, which its checksum tells; with the bytes as they
+    /// were written. Whether the record is whole the payload's own checksum says.
+    pub fn mended(bytes: &[u8; HEADER], seal: Seal) -> Option<([u8; HEADER], Self)> {
+        (0..HEADER * 8).find_map(|bit| {
+            let mut mended = *bytes;
+            mended[bit / 8] ^= 1 << (bit % 8);
+            let header = Self::decode(&mended, seal)?;
+            Some((mended, header))
+        })
+    }
+
     /// Whether this is the payload that was written.
     pub fn matches(&self, payload: &[u8], seal: Seal) -> bool {
         payload.len() == self.len as usize && crc32c::crc32c_append(seal.0, payload) == self.payload_checksum
@@ -204,6 +215,22 @@ mod tests {
         let bytes = record(Seal::of(1, 2));
         assert!(Header::decode(&bytes, Seal::of(1, 3)).is_none());
         assert!(Header::decode(&bytes, Seal::of(2, 2)).is_none());
+    }
+
+    #[test]
+    fn a_single_wrong_bit_of_a_header_is_found() {
+        let seal = Seal::of(9, 9);
+        let good = record(seal);
+        let header = good.first_chunk::<HEADER>().unwrap();
+        for bit in 0..HEADER * 8 {
+            let mut bytes = *header;
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let (mended, found) = Header::mended(&bytes, seal).expect("one bit");
+            assert_eq!((&mended, found.owner), (header, OwnerId(7)), "bit {bit}");
+            bytes[(bit / 8 + 1) % HEADER] ^= 2;
+            assert!(Header::mended(&bytes, seal).is_none(), "two bits from {bit}");
+        }
+        assert!(Header::mended(&[0; HEADER], seal).is_none());
     }
 
     #[test]

@@ -14,6 +14,7 @@
 
 mod batch;
 mod checkpoint;
+mod damage;
 mod files;
 mod frame;
 mod index;
@@ -31,8 +32,8 @@ pub(crate) mod tests;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -40,16 +41,19 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::small_file;
+
 pub use batch::Batch;
 pub use files::{Directory, Files, LogFile};
 
+use damage::Known;
 use frame::VERSION;
 use pending::Pending;
 use replay::Source;
 use rest::Rest;
 use segments::Segments;
 use space::Need;
-use wal::{Before, Wal};
+use wal::{Before, Log, Wal};
 
 /// Whose entries they are. Never used again after [`Store::forget`], and not 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -167,7 +171,8 @@ pub struct Recovered {
     pub owners: HashMap<OwnerId, OwnerLedger>,
     /// The store was stopped in order.
     pub clean: bool,
-    /// Records are lost of which nobody knows whose they were.
+    /// Records are lost of which nobody knows whose they were: all owners count as damaged, and
+    /// also who has no record may have lost some. So until [`Store::damage_settled`].
     pub unknown_damage: bool,
 }
 
@@ -180,6 +185,8 @@ pub struct OwnerLedger {
     pub mark: Option<Vec<u8>>,
     /// Some of its records are lost.
     pub damaged: bool,
+    /// Some were, and that was accepted ([`Store::accept_damage`]).
+    pub accepted: bool,
     /// One more than the highest seq of a durable entry, also of those that are gone.
     pub next_seq: u64,
 }
@@ -216,6 +223,9 @@ pub enum StoreError {
         /// It was for lack of space.
         is_full: bool,
     },
+    /// Its files are there and are not what was written.
+    #[error("cannot {what}, which is damaged: {error}")]
+    RestDamaged { what: &'static str, error: Arc<str> },
     #[error("entry {seq} of owner {owner} cannot be read")]
     Unreadable { owner: u64, seq: u64 },
     #[error("a thread of the store panicked")]
@@ -267,6 +277,7 @@ pub struct StoreStats {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
+    dir: PathBuf,
     options: StoreOptions,
     files: Arc<dyn Files>,
     wal: Wal,
@@ -299,17 +310,39 @@ impl Store {
         std::fs::create_dir_all(dir).map_err(|error| StoreError::io("make the data directory", error))?;
         let lock = lock(dir)?;
         let store_id = store_id(dir)?;
-        let rest = Rest::at(&dir.join("rest"), options.epoch_bytes)?;
-        let source = Source {
+        let lost_rest = dir.join(LOST_REST);
+        let mut source = Source {
             files: &*files,
             store_id,
             segment_bytes: options.segment_bytes,
+            lost_rest: lost_rest.exists(),
         };
-        let mut replayed = replay::replay(&source, &rest)?;
+        let suspect = dir.join(SUSPECT_REST);
+        if suspect.exists() {
+            let cannot = |error| StoreError::io("put a damaged database aside", error);
+            if dir.join(REST).exists() {
+                rest::put_aside(&dir.join(REST), &lost_rest)?;
+                source.lost_rest = true;
+            }
+            std::fs::remove_file(suspect).map_err(cannot)?;
+        }
+        let opened = Rest::at(&dir.join(REST), options.epoch_bytes)
+            .and_then(|rest| replay::replay(&source, &rest).map(|replayed| (rest, replayed)));
+        let (rest, mut replayed) = match opened {
+            Err(StoreError::RestDamaged { what, error }) => {
+                tracing::error!(%what, %error, "what rested outside of the log is damaged, and is put aside");
+                rest::put_aside(&dir.join(REST), &lost_rest)?;
+                source.lost_rest = true;
+                let rest = Rest::at(&dir.join(REST), options.epoch_bytes)?;
+                let replayed = replay::replay(&source, &rest)?;
+                (rest, replayed)
+            }
+            opened => opened?,
+        };
         let recovered = Recovered {
             owners: replayed.ledgers(),
             clean: replayed.clean,
-            unknown_damage: replayed.unknown_damage,
+            unknown_damage: replayed.known.unsettled,
         };
         let mut index = replayed.index;
         index.segments.entry(replayed.next).or_default();
@@ -325,12 +358,20 @@ impl Store {
         let store = Self(Arc::new(Inner {
             options,
             files,
-            wal: Wal::new(segments, pending, index),
+            wal: Wal::new(segments, pending, index, replayed.known),
+            dir: dir.to_owned(),
             rest,
             threads: Mutex::default(),
             stopping: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
         }));
+        // The first record of what is written now: nothing that counts on it comes before it.
+        let mut log = store.0.wal.lock();
+        let told = log.index.mark_of(OwnerId::LOG).map(Known::decode).unwrap_or_default();
+        if told != log.known {
+            log.tell_damage();
+        }
+        drop(log);
         Ok((store, recovered))
     }
 
@@ -378,7 +419,54 @@ impl Store {
         let before = Before::of(&log);
         log.index.forget(owner);
         log.append(frame::Kind::Forget, owner, &[]);
+        if log.known.forget(owner) {
+            log.tell_damage();
+        }
         self.0.wal.unlock(log, before);
+    }
+
+    /// These owners are damaged, also at the next start.
+    pub fn note_damage(&self, owners: impl IntoIterator<Item = OwnerId>) {
+        self.change_known(|log| {
+            owners
+                .into_iter()
+                .fold(false, |news, owner| log.known.add(owner) || news)
+        });
+    }
+
+    /// Everybody who may have lost records that nobody can tell is known to be damaged now, with or
+    /// without a record left ([`Store::note_damage`]).
+    pub fn damage_settled(&self) {
+        let settled = self.change_known(|log| std::mem::take(&mut log.known.unsettled));
+        let (lost, aside) = (self.0.dir.join(LOST_REST), self.0.dir.join(REST_ASIDE));
+        if settled && lost.exists() {
+            // Only once that is known without it.
+            let synced = self.0.wal.wait_synced(self.end());
+            let moved = synced.and_then(|()| rest::put_aside(&lost, &aside));
+            if let Err(error) = moved {
+                tracing::warn!(%error, "what rested outside of the log is not put aside yet");
+            }
+        }
+    }
+
+    /// What the owner has lost so far is taken as it is: its ledger is not damaged any more.
+    pub fn accept_damage(&self, owner: OwnerId) {
+        self.change_known(|log| {
+            let place = log.pending.end();
+            log.known.accept(owner, place);
+            true
+        });
+    }
+
+    fn change_known(&self, change: impl FnOnce(&mut Log) -> bool) -> bool {
+        let mut log = self.0.wal.lock();
+        let before = Before::of(&log);
+        let has_changed = change(&mut log);
+        if has_changed {
+            log.tell_damage();
+        }
+        self.0.wal.unlock(log, before);
+        has_changed
     }
 
     /// Whether the store has failed and takes no more writes.
@@ -455,6 +543,13 @@ impl Inner {
         }
     }
 
+    /// The next start puts what rests aside: it cannot be gone on with.
+    fn suspect_rest(&self) {
+        if let Err(error) = File::create(self.dir.join(SUSPECT_REST)) {
+            tracing::error!(%error, "the database is damaged, and that cannot be written down");
+        }
+    }
+
     fn make_segments(&self) {
         while self.wal.segments.wait_until_wanted() {
             let made = self.wal.segments.make_ready();
@@ -478,7 +573,12 @@ impl Inner {
             match self.checkpoint(!rang) {
                 Ok(()) => {}
                 Err(StoreError::Stopped) => return,
-                Err(error) => return self.wal.fail(error),
+                Err(error) => {
+                    if matches!(error, StoreError::RestDamaged { .. }) {
+                        self.suspect_rest();
+                    }
+                    return self.wal.fail(error);
+                }
             }
         }
     }
@@ -504,8 +604,10 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
 /// The random id of the store, from the file that also names the format; made at first.
 fn store_id(dir: &Path) -> Result<u64, StoreError> {
     let path = dir.join("store.format");
-    match std::fs::read_to_string(&path) {
-        Ok(text) => {
+    let found = small_file::recall(&path, MOST_FORMAT_BYTES);
+    match found.map(|found| found.map(String::from_utf8)) {
+        Ok(Some(text)) => {
+            let text = text.unwrap_or_default();
             let dir = dir.display().to_string();
             let (version, id) = match text.strip_prefix(FORMAT).and_then(|rest| rest.split_once(' ')) {
                 Some((version, id)) => (version.parse().ok(), u64::from_str_radix(id.trim(), 16).ok()),
@@ -517,33 +619,39 @@ fn store_id(dir: &Path) -> Result<u64, StoreError> {
                     found,
                     ours: VERSION,
                 }),
-                (Some(_), Some(id)) => Ok(id),
+                (Some(_), Some(id)) => {
+                    small_file::ensure_copy(&path, text.as_bytes())
+                        .map_err(|error| StoreError::io("write the format file", error))?;
+                    Ok(id)
+                }
                 _ => Err(StoreError::Format(dir)),
             }
         }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+        Ok(None) => {
             let id = rand::random();
-            make_format(dir, &path, id).map_err(|error| StoreError::io("write the format file", error))?;
+            small_file::replace(&path, format_line(id).as_bytes())
+                .map_err(|error| StoreError::io("write the format file", error))?;
             Ok(id)
         }
         Err(error) => Err(StoreError::io("read the format file", error)),
     }
 }
 
-fn make_format(dir: &Path, path: &Path, id: u64) -> io::Result<()> {
-    let written = path.with_extension("new");
-    let mut file = File::create(&written)?;
-    file.write_all(format_line(id).as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&written, path)?;
-    File::open(dir)?.sync_all()
-}
-
 fn format_line(id: u64) -> String {
     format!("{FORMAT}{VERSION} {id:016x}\n")
 }
 
+/// Where fjall is in the data directory,
+const REST: &str = "rest";
+/// where it is put when it is damaged, until all know that it is lost,
+const LOST_REST: &str = "rest.lost";
+/// what says that it is to be put there at the next start,
+const SUSPECT_REST: &str = "rest.suspect";
+/// and after that: an operator may look at it, or remove it.
+const REST_ASIDE: &str = "rest.damaged";
 /// What the format file begins with; version and id follow.
 const FORMAT: &str = "warren store ";
+/// The largest format file that is one of ours.
+const MOST_FORMAT_BYTES: u64 = 4096;
 /// How long nothing has to happen before an epoch counts as quiet.
 const QUIET: Duration = Duration::from_secs(10);

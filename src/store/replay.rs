@@ -6,11 +6,14 @@
 //! - the newest segment also ends at the first record that is not whole, unless a later record
 //!   tells that the place had been synced: then it is damage;
 //! - in an older segment anything not whole is damage, because the next segment is begun only
-//!   when the last one is synced.
+//!   when the last one is synced;
+//! - an end before the place that a note beside the log says was synced is damage too: others may
+//!   rely on what was there.
 //!
 //! Damage costs the records it hits: the owner of a record whose header is readable is reported,
-//! and reading goes on with the next good record. What is cut off gets an end record, and the log
-//! goes on in a new segment, so that nothing cut off can ever come back.
+//! and reading goes on with the next good record. Where nobody knows whose they were, everybody's
+//! may be lost ([`super::damage`]). One wrong bit in a header is put right. What is cut off gets an
+//! end record, and the log goes on in a new segment, so that nothing cut off can ever come back.
 //!
 //! What was written and not synced may be here to be read and nowhere else: after a failed sync the
 //! system takes its pages for clean, and no later sync writes them. So what follows the last place that
@@ -19,6 +22,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::damage::Known;
 use super::files::{CHUNK, Files, LogFile, Window};
 use super::frame::{self, HEADER, Header, Kind, PUT_HEAD, Seal};
 use super::index::Index;
@@ -31,11 +35,14 @@ use super::{Keep, LedgerEntry, Loc, Lsn, Meta, OwnerId, OwnerLedger, StoreError}
 pub(super) struct Replayed {
     pub index: Index,
     entries: HashMap<OwnerId, Vec<LedgerEntry>>,
-    pub damaged: HashSet<OwnerId>,
+    /// Owners of damaged records, and the last place of those.
+    damaged: HashMap<OwnerId, Lsn>,
+    /// The last place where records are lost of which nobody knows whose they were.
+    unknown: Option<Lsn>,
+    /// What is known of damage, with what was found now.
+    pub known: Known,
     /// The last record says that the store was stopped in order.
     pub clean: bool,
-    /// Records are lost of which nobody knows whose they were.
-    pub unknown_damage: bool,
     pub open: BTreeMap<u32, Arc<dyn LogFile>>,
     pub spares: Vec<u32>,
     /// The segment to go on with, and the one before.
@@ -58,6 +65,8 @@ pub(super) struct Source<'a> {
     pub files: &'a dyn Files,
     pub store_id: u64,
     pub segment_bytes: u64,
+    /// What rested in fjall is lost.
+    pub lost_rest: bool,
 }
 
 /// Replays everything over what rests.
@@ -72,6 +81,7 @@ pub(super) fn replay(source: &Source<'_>, rest: &Rest) -> Result<Replayed, Store
         .read_log(source)
         .map_err(|error| StoreError::io("read the log", error))?;
     replayed.miss_epochs(&rest.epochs());
+    replayed.judge(source.lost_rest);
     Ok(replayed)
 }
 
@@ -79,7 +89,8 @@ impl Replayed {
     /// The owners' ledgers; what lived in damaged epochs is not in them.
     pub fn ledgers(&mut self) -> HashMap<OwnerId, OwnerLedger> {
         let mut ledgers = HashMap::new();
-        let owners: HashSet<_> = self.index.owners().chain(self.damaged.iter().copied()).collect();
+        let damaged: HashSet<_> = self.known.damaged().collect();
+        let owners: HashSet<_> = self.index.owners().chain(damaged.iter().copied()).collect();
         for owner in owners.into_iter().filter(|owner| *owner != OwnerId::LOG) {
             let mut entries = self.entries.remove(&owner).unwrap_or_default();
             entries.retain(|entry| self.index.place(owner, entry.seq).is_some());
@@ -96,7 +107,8 @@ impl Replayed {
             let ledger = OwnerLedger {
                 entries,
                 mark: self.index.mark_of(owner).map(<[u8]>::to_vec),
-                damaged: self.damaged.contains(&owner),
+                damaged: damaged.contains(&owner),
+                accepted: self.known.is_accepted(owner),
                 next_seq: self.index.next_seq(owner),
             };
             ledgers.insert(owner, ledger);
@@ -132,8 +144,13 @@ impl Replayed {
                 None => tracing::warn!(file = name, "a file in the log's directory is not of the log"),
             }
         }
-        // Above the spares too: what an old file holds never passes for a newer segment's.
-        self.next = logs.keys().chain(&self.spares).max().map_or(1, |highest| highest + 1);
+        // Above the spares too: what an old file holds never passes for a newer segment's. And above
+        // what is lost, so that places never come again.
+        let noted = Lsn(source.files.noted()?);
+        let highest = logs.keys().chain(&self.spares).copied().max();
+        self.next = highest
+            .max((noted > Lsn::default()).then(|| noted.segment()))
+            .map_or(1, |it| it + 1);
 
         // The newest files may have been made ready and never written to.
         while let Some((&number, &bytes)) = logs.last_key_value() {
@@ -155,11 +172,22 @@ impl Replayed {
 
         let newest = logs.keys().next_back().copied();
         self.newest = newest.unwrap_or(0);
+        let mut end_of_log = Lsn::default();
         for &number in logs.keys() {
             let file = source.files.open(&segments::log_name(number))?;
             self.index.segments.entry(number).or_default();
             let seal = Seal::of(source.store_id, number);
-            let end = self.read_segment(number, &*file, seal, newest == Some(number))?;
+            let from = Segment {
+                number,
+                file: &*file,
+                seal,
+                // In an older one everything was synced.
+                whole_until: match newest == Some(number) {
+                    true => noted,
+                    false => Lsn::at(number + 1, 0),
+                },
+            };
+            let end = self.read_segment(&from, &mut end_of_log)?;
             if newest == Some(number) {
                 let synced = match self.synced.segment() == number {
                     true => self.synced.offset(),
@@ -179,22 +207,43 @@ impl Replayed {
             }
             self.open.insert(number, file);
         }
+        if end_of_log < noted {
+            tracing::error!("the end of the log is missing");
+            self.lost(noted);
+        }
         Ok(())
     }
 
-    /// Reads a segment.
-    fn read_segment(&mut self, number: u32, file: &dyn LogFile, seal: Seal, newest: bool) -> std::io::Result<Ended> {
+    /// Reads a segment, and says how far it was read.
+    fn read_segment(&mut self, segment: &Segment<'_>, end: &mut Lsn) -> std::io::Result<Ended> {
+        let &Segment {
+            number,
+            file,
+            seal,
+            whole_until: known_whole,
+        } = segment;
         let mut window = Window::over(file);
         // Found when first needed: the last synced place that a record here tells of.
         let mut synced = None;
         let mut at = 0;
         loop {
-            let header = match window.bytes(at, HEADER, CHUNK)? {
-                None => return Ok(Ended::Here(at)),
-                Some(bytes) => Header::decode(bytes, seal),
+            let place = Lsn::at(number, at);
+            *end = place;
+            let found = window.bytes(at, HEADER, CHUNK)?;
+            let Some(found) = found.and_then(|bytes| bytes.first_chunk().copied()) else {
+                if place < known_whole {
+                    tracing::error!(segment = number, offset = at, "the log is cut off");
+                    self.lost(place);
+                }
+                return Ok(Ended::Here(at));
+            };
+            let header = match Header::decode(&found, seal) {
+                None => mend(&found, seal, &mut window, file, number, at)?,
+                header => header,
             };
             if let Some(header) = header {
                 if header.kind == Kind::End {
+                    *end = Lsn::at(number, at + header.record_len());
                     return Ok(Ended::Marked(at));
                 }
                 let payload = window.bytes(at + HEADER as u64, header.len as usize, CHUNK)?;
@@ -204,12 +253,11 @@ impl Replayed {
                     continue;
                 }
             }
-            let place = Lsn::at(number, at);
             let whole_until = match synced {
                 Some(known) => known,
-                None => *synced.insert(last_synced(&mut window, at, seal)?),
+                None => *synced.insert(last_synced(&mut window, at, seal)?.max(known_whole)),
             };
-            if newest && whole_until <= place {
+            if whole_until <= place {
                 if header.is_some() {
                     tracing::warn!(segment = number, offset = at, "the log ends in the middle of a record");
                 }
@@ -217,6 +265,13 @@ impl Replayed {
             }
             self.clean = false;
             match header {
+                // What the log says of itself by the way, and what a restart drops.
+                Some(Header {
+                    kind: Kind::Synced | Kind::Begin | Kind::Clean | Kind::Page,
+                    ..
+                }) => tracing::warn!(segment = number, offset = at, "a record that nobody needs is damaged"),
+                // Who is damaged.
+                Some(header) if header.owner == OwnerId::LOG => self.lost(place),
                 Some(header) => {
                     let owner = header.owner;
                     tracing::error!(
@@ -225,19 +280,46 @@ impl Replayed {
                         owner = owner.0,
                         "a record of the log is damaged"
                     );
-                    self.damaged.insert(owner);
+                    self.damaged.insert(owner, place);
                 }
                 None => {
                     tracing::error!(segment = number, offset = at, "the log is damaged");
-                    self.unknown_damage = true;
+                    self.lost(place);
                 }
             }
             let from = header.map_or(at + 8, |header| at + header.record_len());
             match next_record(&mut window, from, seal)? {
                 Some((next, _)) => at = next,
-                None => return Ok(Ended::Here(from)),
+                None => {
+                    *end = Lsn::at(number, from);
+                    return Ok(Ended::Here(from));
+                }
             }
         }
+    }
+
+    /// Records of nobody knows whom are lost at this place.
+    fn lost(&mut self, place: Lsn) {
+        self.unknown = self.unknown.max(Some(place));
+    }
+
+    /// Joins what was found with what was known before.
+    fn judge(&mut self, lost_rest: bool) {
+        let mut known = self.index.mark_of(OwnerId::LOG).map(Known::decode).unwrap_or_default();
+        for (&owner, &place) in &self.damaged {
+            if known.is_news(owner, place) {
+                known.add(owner);
+            }
+        }
+        let is_news = self.unknown.is_some_and(|place| place >= known.until);
+        if is_news || lost_rest && !known.unsettled {
+            for owner in self.index.owners().filter(|owner| *owner != OwnerId::LOG) {
+                known.add(owner);
+            }
+            known.until = Lsn::at(self.next, 0);
+            known.unsettled = true;
+        }
+        self.known = known;
     }
 
     fn apply(&mut self, segment: u32, at: u64, header: &Header, payload: &[u8]) {
@@ -289,7 +371,7 @@ impl Replayed {
                 let before = self.open.last_key_value().map(|(number, _)| u64::from(*number));
                 if before.is_some() && before != frame::seq_of(payload) {
                     tracing::error!(segment, "the segment of the log before this one is missing");
-                    self.unknown_damage = true;
+                    self.lost(Lsn::at(segment, at));
                 }
             }
             Kind::Synced => {
@@ -328,7 +410,7 @@ impl Replayed {
         for epoch in missing {
             tracing::error!(epoch, "an epoch of bodies is missing");
             for run in self.index.living_at_rest(epoch) {
-                self.damaged.insert(run.owner);
+                self.damaged.insert(run.owner, Lsn::default());
                 self.index.remove(run.owner, run.first, run.last);
             }
         }
@@ -348,6 +430,37 @@ fn write_again(file: &dyn LogFile, from: u64, until: u64) -> std::io::Result<()>
         at += len as u64;
     }
     Ok(())
+}
+
+/// A segment that is read.
+struct Segment<'a> {
+    number: u32,
+    file: &'a dyn LogFile,
+    seal: Seal,
+    /// What was written before this place is known to have been synced.
+    whole_until: Lsn,
+}
+
+/// Mends a header of which one bit is wrong, where the payload says that the record is whole.
+fn mend(
+    found: &[u8; HEADER],
+    seal: Seal,
+    window: &mut Window<'_>,
+    file: &dyn LogFile,
+    segment: u32,
+    at: u64,
+) -> std::io::Result<Option<Header>> {
+    let Some((right, header)) = Header::mended(found, seal) else {
+        return Ok(None);
+    };
+    let payload = window.bytes(at + HEADER as u64, header.len as usize, CHUNK)?;
+    if !payload.is_some_and(|payload| header.matches(payload, seal)) {
+        return Ok(None);
+    }
+    tracing::warn!(segment, offset = at, "a wrong bit in the log is mended");
+    file.write_at(&right, at)?;
+    file.sync()?;
+    Ok(Some(header))
 }
 
 /// The first place from here on where a header of this segment lies.

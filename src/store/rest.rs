@@ -12,6 +12,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -99,12 +100,14 @@ impl Rest {
         let Some(open) = self.open.lock().clone() else {
             return Ok(());
         };
-        for item in open.ledger.iter() {
-            let (key, value) = item.into_inner().map_err(failed("read the ledger"))?;
-            let row = Row::decode(&key, &value).ok_or_else(|| damaged("a row of the ledger"))?;
-            each(row);
-        }
-        Ok(())
+        checked(|| {
+            for item in open.ledger.iter() {
+                let (key, value) = item.into_inner().map_err(failed("read the ledger"))?;
+                let row = Row::decode(&key, &value).ok_or_else(|| damaged("a row of the ledger"))?;
+                each(row);
+            }
+            Ok(())
+        })
     }
 
     /// Numbers of the epochs there are.
@@ -169,6 +172,10 @@ impl Rest {
     /// Bodies of entries in an epoch, in the order asked for (ascending); `None` for those that
     /// are not there. Runs of seqs are read in one scan.
     pub fn read(&self, epoch: u32, owner: OwnerId, seqs: &[u64]) -> Result<Vec<Option<Bytes>>, StoreError> {
+        checked(|| self.read_bodies(epoch, owner, seqs))
+    }
+
+    fn read_bodies(&self, epoch: u32, owner: OwnerId, seqs: &[u64]) -> Result<Vec<Option<Bytes>>, StoreError> {
         let mut found = Vec::with_capacity(seqs.len());
         let Some(bodies) = self.epoch(epoch) else {
             return Ok(vec![None; seqs.len()]);
@@ -367,6 +374,10 @@ type Ingest<'a> = dyn FnMut(&[u8], Option<&[u8]>) -> fjall::Result<()> + 'a;
 
 impl Open {
     fn at(dir: &Path) -> Result<Self, StoreError> {
+        checked(|| Self::open(dir))
+    }
+
+    fn open(dir: &Path) -> Result<Self, StoreError> {
         let db = Database::builder(dir)
             .cache_size(CACHE_BYTES)
             .worker_threads(1)
@@ -547,10 +558,16 @@ fn small_options() -> KeyspaceCreateOptions {
 }
 
 fn failed(what: &'static str) -> impl Fn(fjall::Error) -> StoreError {
-    move |error| StoreError::Rest {
-        what,
-        error: error.to_string().into(),
-        is_full: is_full(&error),
+    move |error| {
+        let text = error.to_string().into();
+        match is_damage(&error) {
+            true => StoreError::RestDamaged { what, error: text },
+            false => StoreError::Rest {
+                what,
+                error: text,
+                is_full: is_full(&error),
+            },
+        }
     }
 }
 
@@ -567,11 +584,42 @@ fn is_full(error: &fjall::Error) -> bool {
 }
 
 fn damaged(what: &'static str) -> StoreError {
-    StoreError::Rest {
-        what,
-        error: "it is damaged".into(),
-        is_full: false,
+    StoreError::RestDamaged {
+        what: "read the database",
+        error: what.into(),
     }
+}
+
+/// Does something with the database, which panics where lengths on disk are damaged.
+fn checked<R>(use_it: impl FnOnce() -> Result<R, StoreError>) -> Result<R, StoreError> {
+    let used = std::panic::catch_unwind(std::panic::AssertUnwindSafe(use_it));
+    used.unwrap_or_else(|_| Err(damaged("it makes the database panic")))
+}
+
+/// Whether the bytes on disk are wrong, and would be so the next time.
+fn is_damage(error: &fjall::Error) -> bool {
+    let is_wrong = |error: &io::Error| {
+        use io::ErrorKind::{InvalidData, InvalidInput, NotFound, UnexpectedEof};
+        matches!(error.kind(), InvalidData | InvalidInput | NotFound | UnexpectedEof)
+    };
+    match error {
+        fjall::Error::Io(error) => is_wrong(error),
+        fjall::Error::Storage(fjall::LsmError::Io(error)) => is_wrong(error),
+        fjall::Error::Poisoned | fjall::Error::KeyspaceDeleted | fjall::Error::Locked => false,
+        _ => true,
+    }
+}
+
+/// Moves a database out of the way; what was put there before goes.
+pub(super) fn put_aside(from: &Path, to: &Path) -> Result<(), StoreError> {
+    let moved = || {
+        if to.exists() {
+            std::fs::remove_dir_all(to)?;
+        }
+        std::fs::rename(from, to)?;
+        File::open(to.parent().unwrap_or(Path::new(".")))?.sync_all()
+    };
+    moved().map_err(|error| StoreError::io("put a damaged database aside", error))
 }
 
 /// How long opening the database anew may take.

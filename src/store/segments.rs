@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::Lsn;
 use super::files::{Files, LogFile};
 use super::frame::Seal;
 
@@ -62,6 +63,11 @@ impl Segments {
             making: Mutex::new(()),
             ready_taken: Condvar::new(),
         }
+    }
+
+    /// Notes beside the log how far it is synced.
+    pub fn note_synced(&self, position: Lsn) {
+        self.files.note_synced(position.0);
     }
 
     /// Where the checksums of a segment start.

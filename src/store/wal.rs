@@ -19,6 +19,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, watch};
 
+use super::damage::Known;
 use super::files::LogFile;
 use super::frame::Kind;
 use super::index::Index;
@@ -62,6 +63,8 @@ pub(super) struct Log {
     /// End of what survives a crash.
     synced: Lsn,
     pub state: State,
+    /// What is lost.
+    pub known: Known,
 }
 
 /// The log and those who wait for it.
@@ -113,6 +116,13 @@ impl Log {
         loc
     }
 
+    /// Writes down what is known of damage.
+    pub fn tell_damage(&mut self) {
+        let known = self.known.encode();
+        let segment = self.append(Kind::Mark, OwnerId::LOG, &[&known]).segment();
+        self.index.mark(OwnerId::LOG, &known, segment);
+    }
+
     /// A batch has put durable entries up to this seq: their owner is to hear of the sync.
     pub fn durable(&mut self, owner: OwnerId, seq: u64) {
         if matches!(self.state, State::Running) {
@@ -143,7 +153,7 @@ impl Log {
 }
 
 impl Wal {
-    pub fn new(segments: Segments, pending: Pending, index: Index) -> Self {
+    pub fn new(segments: Segments, pending: Pending, index: Index, known: Known) -> Self {
         let start = pending.end();
         Self {
             log: Mutex::new(Log {
@@ -152,6 +162,7 @@ impl Wal {
                 written: start,
                 synced: start,
                 state: State::Running,
+                known,
             }),
             wake: Condvar::new(),
             flushed: Condvar::new(),
@@ -336,6 +347,7 @@ impl Wal {
             self.sync_micros
                 .store(begun.elapsed().as_micros() as u64, Ordering::Relaxed);
             self.syncs.fetch_add(1, Ordering::Relaxed);
+            self.segments.note_synced(writer.filled.end);
         }
         let filled = &mut writer.filled;
         {

@@ -10,6 +10,7 @@ mod support;
 mod across;
 mod at_once;
 mod checker;
+mod damage;
 mod disks;
 mod failover;
 mod formation;

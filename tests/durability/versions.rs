@@ -18,6 +18,8 @@ async fn a_directory_of_another_version_is_refused_and_left_as_it_is() {
     let format = directory.join("store.format");
     let ours = fs::read_to_string(&format).expect("the format");
     let version = ours.split(' ').nth(2).expect("a version").to_owned();
+    // Such a directory has none, or that of its version.
+    fs::remove_file(directory.join("store.format.copy")).expect("the copy");
     for other in ["1", "99"] {
         let written = ours.replacen(&format!(" {version} "), &format!(" {other} "), 1);
         fs::write(&format, written).expect("the format");

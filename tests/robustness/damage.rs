@@ -6,7 +6,7 @@ use crate::support::*;
 
 const BODY: &str = "this body is going to be damaged";
 
-/// Changes one byte of the body in the log, and says whether it was there.
+/// Changes one byte of a body in the log, and says whether it was there.
 fn damage(broker: &Broker) -> bool {
     let mut found = false;
     for file in std::fs::read_dir(broker.data_dir().join("log")).expect("the log") {
@@ -71,4 +71,138 @@ async fn a_queue_with_damaged_records_is_refused_and_kept() {
     client.plain_queue("hurt").await;
     client.send_all("hurt", ["new"]).await;
     assert_eq!(client.take("hurt").await, ["new"]);
+}
+
+/// Runs `warren ctl` on the broker and gives its exit status and what it said.
+fn ctl(broker: &Broker, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_warren"));
+    command
+        .arg("ctl")
+        .arg("--data-dir")
+        .arg(broker.data_dir())
+        .args(arguments);
+    let output = command.output().expect("the built binary runs");
+    let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).expect("text"));
+    (output.status.code(), said.concat())
+}
+
+#[tokio::test]
+async fn what_can_be_read_of_a_damaged_queue_is_written_down_and_served_when_an_operator_says_so() {
+    let mut broker = Broker::start();
+    let client = broker.client().await;
+    client.plain_queue("hurt").await;
+    for body in ["m1", BODY, "m2", "m3"] {
+        client.publish("", "hurt", body, persistent()).await;
+    }
+    broker.kill9();
+    assert!(damage(&broker), "the body is in the log");
+    broker.restart();
+    let file = broker.data_dir().join("hurt.json");
+    let (status, said) = ctl(&broker, &["export_queue", "hurt", &file.display().to_string()]);
+    assert_eq!(status, Some(0), "{said}");
+    let written = std::fs::read_to_string(&file).expect("written");
+    let bodies: Vec<_> = written
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON"))
+        .map(|message| message["payload"].as_str().expect("a text").to_owned())
+        .collect();
+    assert_eq!(bodies, ["m1", "m2", "m3"]);
+    let (status, _) = ctl(&broker, &["recover_queue", "hurt"]);
+    assert_eq!(status, Some(64), "not without saying what is kept");
+    // A policy that came while it was not served holds from then on.
+    let policy = r#"{"pattern":"hurt","definition":{"max-length":2}}"#;
+    broker.http().put("/api/policies/%2f/short", policy).expect_status(201);
+    let (status, said) = ctl(&broker, &["recover_queue", "hurt", "--keep-readable"]);
+    assert_eq!(status, Some(0), "{said}");
+    for _ in 0..2 {
+        let client = broker.client().await;
+        assert_eq!(client.ready("hurt").await, 2);
+        broker.kill9();
+        broker.restart();
+    }
+    let client = broker.client().await;
+    client.send_all("hurt", ["m4"]).await;
+    assert_eq!(client.take("hurt").await, ["m3", "m4"]);
+    let (status, said) = ctl(&broker, &["recover_queue", "hurt", "--keep-readable"]);
+    assert_eq!(status, Some(65), "{said}");
+    assert!(said.contains("the queue has lost nothing"), "{said}");
+}
+
+#[tokio::test]
+async fn a_quorum_queue_of_one_member_is_served_up_to_what_it_has_lost() {
+    let mut broker = Broker::start();
+    let client = broker.client().await;
+    client.queue("hurt", table([("x-queue-type", text("quorum"))])).await;
+    for body in ["m1", "m2", BODY, "m3"] {
+        assert!(client.send("hurt", body).await.is_ack());
+    }
+    broker.kill9();
+    assert!(damage(&broker), "the body is in the log");
+    broker.restart();
+    let (status, said) = ctl(&broker, &["recover_queue", "hurt", "--keep-readable"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("next start"), "{said}");
+    broker.kill9();
+    broker.restart();
+    let client = broker.client().await;
+    assert!(client.send("hurt", "m4").await.is_ack());
+    assert_eq!(client.wait_for("hurt", 3).await, ["m1", "m2", "m4"]);
+}
+
+/// Where the end of the log is missing nobody knows whose it was.
+#[tokio::test]
+async fn every_queue_of_a_node_alone_waits_for_an_operator_when_the_end_of_the_log_is_missing() {
+    let mut broker = Broker::start();
+    let client = broker.client().await;
+    client.plain_queue("first").await;
+    client.plain_queue("second").await;
+    for body in ["m1", "m2", BODY, "m3"] {
+        client.publish("", "first", body, persistent()).await;
+    }
+    client.publish("", "second", "m4", persistent()).await;
+    broker.kill9();
+    for file in std::fs::read_dir(broker.data_dir().join("log")).expect("the log") {
+        let path = file.expect("a file").path();
+        let mut bytes = std::fs::read(&path).expect("read");
+        if let Some(at) = bytes.windows(BODY.len()).position(|window| window == BODY.as_bytes()) {
+            bytes[at - 60..].fill(0);
+            std::fs::write(&path, bytes).expect("written");
+        }
+    }
+    for _ in 0..2 {
+        broker.restart();
+        let client = broker.client().await;
+        for queue in ["first", "second"] {
+            let refused = refused(client.another().await.look(queue).await);
+            assert!(refused.contains("has crashed and failed to restart"), "{refused}");
+        }
+        broker.kill9();
+    }
+    broker.restart();
+    for queue in ["first", "second"] {
+        let (status, said) = ctl(&broker, &["recover_queue", queue, "--keep-readable"]);
+        assert_eq!(status, Some(0), "{said}");
+    }
+    let client = broker.client().await;
+    assert_eq!(client.ready("first").await, 2);
+    assert_eq!(client.ready("second").await, 0);
+}
+
+#[tokio::test]
+async fn a_wrong_bit_in_a_small_file_is_mended() {
+    let mut broker = Broker::start();
+    broker.client().await.plain_queue("kept").await;
+    for (round, small) in ["node.json", "store.format", "node.json.copy", "store.format.copy"]
+        .iter()
+        .enumerate()
+    {
+        broker.kill9();
+        let path = broker.data_dir().join(small);
+        let mut bytes = std::fs::read(&path).expect("a small file");
+        let at = (17 * round + 13) % bytes.len();
+        bytes[at] ^= 1 << round;
+        std::fs::write(&path, bytes).expect("ours");
+        broker.restart();
+        assert_eq!(broker.client().await.ready("kept").await, 0, "{small}");
+    }
 }

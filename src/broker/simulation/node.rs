@@ -233,6 +233,7 @@ impl Sim {
             log: LOG,
             snapshots: SNAPSHOTS,
             pace: Pace::Quiet,
+            is_shut: false,
         };
         let ledgers = Ledgers {
             log: recovered.owners.remove(&LOG),

@@ -22,6 +22,7 @@ use super::apply::Applier;
 use super::journals::{GroupId, GroupSpec, RaftJournals};
 use super::log::RaftLog;
 use super::propose::{Applied, ProposeError, Proposer};
+use super::snapshots::Snapshots;
 use super::types::{LogId, TransferRequest, Types, Vote, VoteRequest};
 use crate::machine::Machine;
 use crate::types::NodeId;
@@ -37,10 +38,17 @@ struct Shared<M: Machine> {
     node: NodeId,
     raft: Raft<M>,
     log: RaftLog,
+    snapshots: Arc<Snapshots>,
     machine: Arc<RwLock<M>>,
     proposer: Arc<Proposer<M>>,
     /// Members change one at a time.
     changing: tokio::sync::Mutex<()>,
+}
+
+/// What a group has in the store.
+pub struct Kept {
+    pub log: RaftLog,
+    pub snapshots: Arc<Snapshots>,
 }
 
 /// Who leads, as far as this node knows.
@@ -132,7 +140,7 @@ impl<M: Machine> Group<M> {
         spec: GroupSpec,
         node: NodeId,
         raft: Raft<M>,
-        log: RaftLog,
+        Kept { log, snapshots }: Kept,
         machine: Arc<RwLock<M>>,
     ) -> Self {
         Self(Arc::new(Shared {
@@ -142,6 +150,7 @@ impl<M: Machine> Group<M> {
             proposer: Arc::new(Proposer::new(raft.clone())),
             raft,
             log,
+            snapshots,
             machine,
             changing: tokio::sync::Mutex::default(),
         }))
@@ -149,6 +158,16 @@ impl<M: Machine> Group<M> {
 
     pub fn id(&self) -> GroupId {
         self.0.spec.id
+    }
+
+    /// What it was opened as.
+    pub fn spec(&self) -> GroupSpec {
+        self.0.spec
+    }
+
+    /// Whether something that it has could not be read: it is not as it should be on the disk.
+    pub fn has_lost(&self) -> bool {
+        self.0.log.shared().has_lost() || self.0.snapshots.has_lost()
     }
 
     /// Begins a new group with these voters, of which this node is one and then asks the others

@@ -14,7 +14,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Semaphore;
 
 use super::apply::Applier;
-use super::group::Group;
+use super::group::{Group, Kept};
 use super::log::{LogShared, RaftLog, Tails};
 use super::network::{Network, Transport};
 use super::receive::{Inbox, Receiver};
@@ -41,6 +41,9 @@ pub struct GroupSpec {
     /// and of its snapshots.
     pub snapshots: OwnerId,
     pub pace: Pace,
+    /// It hears nobody before [`RaftJournals::let_in`], as if it were not there: a member that takes the
+    /// place of one that was lost must not vote before the others have done without that one.
+    pub is_shut: bool,
 }
 
 /// Who says when it is time for an election or a heartbeat.
@@ -98,6 +101,8 @@ struct Shared {
     tails: Arc<Tails>,
     owners: Mutex<FxHashMap<OwnerId, Owner>>,
     groups: RwLock<FxHashMap<GroupId, Arc<dyn Receiver>>>,
+    /// Those that hear nobody yet.
+    shut: RwLock<FxHashMap<GroupId, Arc<dyn Receiver>>>,
     ticking: Arc<Config>,
     quiet: Arc<Config>,
 }
@@ -119,6 +124,7 @@ impl RaftJournals {
             tails: Arc::default(),
             owners: Mutex::default(),
             groups: RwLock::default(),
+            shut: RwLock::default(),
             ticking: Arc::new(config(Pace::Ticking)),
             quiet: Arc::new(config(Pace::Quiet)),
         }))
@@ -213,12 +219,28 @@ impl RaftJournals {
             Ok(raft) => raft,
             Err(error) => {
                 self.close(spec);
-                return Err(OpenError::Raft(id, error.to_string()));
+                let has_lost = log.shared().has_lost() || snapshots.has_lost();
+                return Err(match has_lost {
+                    true => damaged(Damage::Lost),
+                    false => OpenError::Raft(id, error.to_string()),
+                });
             }
         };
-        let inbox = Arc::new(Inbox::new(raft.clone(), snapshots));
-        self.0.groups.write().insert(id, inbox);
-        Ok(Group::new(self.clone(), spec, self.0.node, raft, log, machine))
+        let inbox = Arc::new(Inbox::new(raft.clone(), Arc::clone(&snapshots)));
+        let receivers = match spec.is_shut {
+            true => &self.0.shut,
+            false => &self.0.groups,
+        };
+        receivers.write().insert(id, inbox);
+        let kept = Kept { log, snapshots };
+        Ok(Group::new(self.clone(), spec, self.0.node, raft, kept, machine))
+    }
+
+    /// From now on a group that was opened shut hears the other members.
+    pub fn let_in(&self, id: GroupId) {
+        if let Some(receiver) = self.0.shut.write().remove(&id) {
+            self.0.groups.write().insert(id, receiver);
+        }
     }
 
     /// Whether the group is on this node.
@@ -247,6 +269,7 @@ impl RaftJournals {
     pub(super) fn close(&self, spec: GroupSpec) {
         self.0.groups.write().remove(&spec.id);
         self.0.refusals.forget(spec.id);
+        self.0.shut.write().remove(&spec.id);
         let mut owners = self.0.owners.lock();
         owners.remove(&spec.log);
         owners.remove(&spec.snapshots);

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -36,6 +36,8 @@ pub struct LogShared {
     tails: Arc<Tails>,
     state: Mutex<State>,
     flushes: Mutex<Flushes>,
+    /// An entry could not be read that is there.
+    has_lost: AtomicBool,
 }
 
 /// Bytes of tails in memory, of all groups of the node.
@@ -104,6 +106,7 @@ impl RaftLog {
             tails,
             state: Mutex::new(state),
             flushes: Mutex::new(flushes),
+            has_lost: AtomicBool::new(false),
         }))
     }
 
@@ -172,6 +175,16 @@ impl LogShared {
         }
         keys.push(last);
         keys
+    }
+
+    /// Whether an entry could not be read that is there.
+    pub fn has_lost(&self) -> bool {
+        self.has_lost.load(Ordering::Acquire)
+    }
+
+    fn cannot_read(&self, error: StoreError) -> io::Error {
+        self.has_lost.fetch_or(is_damage(&self.store, &error), Ordering::AcqRel);
+        io::Error::other(error)
     }
 
     /// The store has failed.
@@ -287,7 +300,8 @@ impl LogShared {
         if !wanted.is_empty() {
             let (store, owner) = (self.store.clone(), self.owner);
             let bodies = tasks::blocking(move || store.read(owner, &wanted)).await;
-            let mut bodies = bodies.map_err(io::Error::other)?.map_err(io::Error::other)?.into_iter();
+            let bodies = bodies.map_err(io::Error::other)?;
+            let mut bodies = bodies.map_err(|error| self.cannot_read(error))?.into_iter();
             for (index, _, body) in found.iter_mut().filter(|(.., body)| body.is_none()) {
                 *body = bodies.next().flatten();
                 if body.is_none() {
@@ -315,7 +329,7 @@ impl LogShared {
             return Ok((slot.kind, body));
         }
         let read = self.store.read(self.owner, &[(slot.seq, slot.loc)]);
-        let body = read.map_err(io::Error::other)?.pop().flatten();
+        let body = read.map_err(|error| self.cannot_read(error))?.pop().flatten();
         Ok((slot.kind, body.ok_or_else(gone)?))
     }
 
@@ -462,6 +476,11 @@ impl Drop for LogShared {
         let tail_bytes = self.state.get_mut().tail_bytes;
         self.tails.0.fetch_sub(tail_bytes, Ordering::Relaxed);
     }
+}
+
+/// Whether a read failed because of what is on disk, and not because nothing is read any more.
+pub fn is_damage(store: &Store, error: &StoreError) -> bool {
+    !store.failed() && !matches!(error, StoreError::Stopped | StoreError::Panicked)
 }
 
 /// Ascending seqs as ranges.

@@ -115,9 +115,15 @@ pub fn rebuild(ledger: Option<OwnerLedger>) -> Result<Rebuilt, Damage> {
         ..Rebuilt::default()
     };
     log.first = log.mark.purged.as_ref().map_or(0, |purged| purged.index + 1);
+    let mut is_cut = false;
     for entry in ledger.entries {
         log.next_seq = log.next_seq.max(entry.seq + 1);
-        log.add(entry)?;
+        // Behind what is lost and known to be nothing counts: it may rest on that.
+        is_cut = is_cut || ledger.accepted && log.is_behind_hole(&entry);
+        match is_cut {
+            true => log.stale.push(entry.seq),
+            false => log.add(entry)?,
+        }
     }
     // What is committed is never cut, but the mark may be older or newer than the entries.
     let last = log.last();
@@ -151,6 +157,10 @@ impl Rebuilt {
             len: entry.len,
         });
         Ok(())
+    }
+
+    fn is_behind_hole(&self, entry: &LedgerEntry) -> bool {
+        read_meta(&entry.meta).is_ok_and(|(index, ..)| index > self.next())
     }
 
     fn next(&self) -> u64 {
@@ -187,7 +197,7 @@ mod tests {
             next_seq: entries.last().map_or(0, |entry| entry.seq + 1),
             entries,
             mark: Some(mark.encode().to_vec()),
-            damaged: false,
+            ..OwnerLedger::default()
         })
     }
 
@@ -225,6 +235,17 @@ mod tests {
         assert_eq!(hole.unwrap_err(), Damage::Hole { last: 0, found: 2 });
         let start = rebuild(ledger(Mark::default(), vec![entry(1, 3, 1)]));
         assert_eq!(start.unwrap_err(), Damage::Hole { last: 0, found: 3 });
+    }
+
+    #[test]
+    fn behind_a_hole_that_was_accepted_nothing_counts() {
+        let entries = vec![entry(1, 0, 1), entry(2, 1, 1), entry(4, 3, 1), entry(5, 4, 1)];
+        let mut accepted = ledger(Mark::default(), entries);
+        if let Some(ledger) = &mut accepted {
+            ledger.accepted = true;
+        }
+        let log = rebuild(accepted).expect("what is before it");
+        assert_eq!((seqs(&log), &log.stale[..], log.next_seq), (vec![1, 2], &[4, 5][..], 6));
     }
 
     #[test]

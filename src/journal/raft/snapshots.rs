@@ -14,12 +14,12 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::log::{BATCH_BYTES, runs};
+use super::log::{BATCH_BYTES, is_damage, runs};
 use super::recovery::Damage;
 use super::types::SnapshotMeta;
 use super::wire::{Reader, WireError, Writer};
 use crate::machine::Parts;
-use crate::store::{Keep, Loc, OwnerId, OwnerLedger, Store};
+use crate::store::{Keep, Loc, OwnerId, OwnerLedger, Store, StoreError};
 
 /// The snapshots of one group.
 pub struct Snapshots {
@@ -28,6 +28,8 @@ pub struct Snapshots {
     state: Mutex<State>,
     /// Where every piece is that was not removed.
     places: Places,
+    /// A piece could not be read that is there.
+    has_lost: Arc<AtomicBool>,
     /// One at a time becomes current.
     turn: tokio::sync::Mutex<()>,
 }
@@ -53,6 +55,7 @@ struct Pieces {
     at: Vec<(u64, Loc)>,
     bytes: u64,
     current: AtomicBool,
+    has_lost: Arc<AtomicBool>,
 }
 
 /// Whoever holds it decides which snapshot is the current one, and nobody else meanwhile.
@@ -78,6 +81,7 @@ impl Snapshots {
             return Err(Damage::Lost);
         }
         let places = Places::default();
+        let has_lost = Arc::<AtomicBool>::default();
         let mut current = None;
         let mut named = Vec::new();
         if let Some(mark) = ledger.mark {
@@ -94,6 +98,7 @@ impl Snapshots {
                 at: kept.iter().map(|entry| (entry.seq, entry.loc)).collect(),
                 bytes: kept.iter().map(|entry| u64::from(entry.len)).sum(),
                 current: AtomicBool::new(true),
+                has_lost: Arc::clone(&has_lost),
             };
             places.lock().extend(pieces.at.iter().copied());
             current = Some(Arc::new(KeptSnapshot { meta, pieces }));
@@ -115,6 +120,7 @@ impl Snapshots {
                 current,
             }),
             places,
+            has_lost,
             turn: tokio::sync::Mutex::default(),
         })
     }
@@ -134,6 +140,7 @@ impl Snapshots {
                 at: Vec::new(),
                 bytes: 0,
                 current: AtomicBool::new(false),
+                has_lost: Arc::clone(&self.has_lost),
             },
         }
     }
@@ -151,7 +158,13 @@ impl Snapshots {
         let gone = || io::Error::new(io::ErrorKind::NotFound, format!("piece {number} of a snapshot is gone"));
         let loc = self.places.lock().get(&number).copied().ok_or_else(gone)?;
         let read = self.store.read(self.owner, &[(number, loc)]);
-        read.map_err(io::Error::other)?.pop().flatten().ok_or_else(gone)
+        let read = read.map_err(|error| cannot_read(&self.store, &self.has_lost, error));
+        read?.pop().flatten().ok_or_else(gone)
+    }
+
+    /// Whether a piece could not be read that is there.
+    pub fn has_lost(&self) -> bool {
+        self.has_lost.load(Ordering::Acquire)
     }
 }
 
@@ -199,11 +212,11 @@ impl KeptSnapshot {
     /// Reads a piece; blocks.
     pub fn piece(&self, number: usize) -> io::Result<Bytes> {
         let at = self.pieces.at[number];
-        let read = self
-            .pieces
-            .store
-            .read(self.pieces.owner, &[at])
-            .map_err(io::Error::other)?;
+        let Pieces {
+            store, owner, has_lost, ..
+        } = &self.pieces;
+        let read = store.read(*owner, &[at]);
+        let read = read.map_err(|error| cannot_read(store, has_lost, error))?;
         let piece = read.into_iter().next().flatten();
         piece.ok_or_else(|| io::Error::other(format!("piece {number} of a snapshot is gone")))
     }
@@ -272,6 +285,11 @@ impl Drop for Pieces {
             self.store.batch(self.owner).remove(&runs(seqs));
         }
     }
+}
+
+fn cannot_read(store: &Store, has_lost: &AtomicBool, error: StoreError) -> io::Error {
+    has_lost.fetch_or(is_damage(store, &error), Ordering::AcqRel);
+    io::Error::other(error)
 }
 
 fn read_mark(mark: Vec<u8>) -> Result<(SnapshotMeta, Vec<(u64, u64)>), WireError> {

@@ -370,10 +370,27 @@ fn a_damaged_body_is_reported_for_its_owner_and_all_else_is_there() {
 }
 
 #[test]
+fn a_wrong_bit_in_a_header_is_put_right_for_good() {
+    for entries in [20, 200] {
+        let log = Written::new(entries);
+        let loc = log.locs[6];
+        let before = log.disk.bytes(&log_name(loc.segment()));
+        log.flip(6, 17);
+        let (store, recovered) = log.reopened();
+        assert!(!recovered.unknown_damage && !recovered.owners[&OwnerId(1)].damaged);
+        assert!(seqs(&store, &recovered, 1).into_iter().eq(0..entries / 2));
+        let header = loc.offset() as usize..loc.offset() as usize + HEADER;
+        assert_eq!(log.disk.bytes(&log_name(loc.segment()))[header.clone()], before[header]);
+        store.stop();
+    }
+}
+
+#[test]
 fn a_damaged_header_is_unknown_damage_and_all_else_is_there() {
     for entries in [20, 200] {
         let log = Written::new(entries);
         log.flip(6, 17);
+        log.flip(6, 9);
         let (store, recovered) = log.reopened();
         assert!(recovered.unknown_damage);
         let expected: Vec<_> = (0..entries / 2).filter(|seq| *seq != 3).collect();
@@ -388,6 +405,7 @@ fn what_lies_behind_damage_moves_to_rest_with_its_segment() {
     for byte in [17, HEADER + 50] {
         let log = Written::new(200);
         log.flip(6, byte);
+        log.flip(6, byte - 8);
         let options = StoreOptions {
             segment_bytes: SEGMENT,
             window_bytes: SEGMENT,

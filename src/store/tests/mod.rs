@@ -2,6 +2,7 @@
 
 pub mod by_hand;
 mod crashes;
+mod damage;
 mod faults;
 mod kill;
 mod model;

@@ -219,6 +219,7 @@ impl Cluster {
             log: LOG,
             snapshots: SNAPSHOTS,
             pace: self.pace,
+            is_shut: false,
         };
         let group = journals
             .open(spec, ledgers, Ledger::default())

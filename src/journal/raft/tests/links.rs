@@ -52,6 +52,7 @@ impl Node {
                 log: OwnerId(10 * number),
                 snapshots: OwnerId(10 * number + 1),
                 pace: Pace::Quiet,
+                is_shut: false,
             };
             let opened = journals.open(spec, Ledgers::default(), Ledger::default()).await;
             groups.push(opened.expect("a new group"));

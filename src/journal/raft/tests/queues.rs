@@ -74,6 +74,7 @@ impl Nodes {
             log: LOG,
             snapshots: SNAPSHOTS,
             pace: Pace::Quiet,
+            is_shut: false,
         };
         let memory = Arc::new(Memory::default());
         let group = journals

@@ -75,6 +75,7 @@ async fn group(nodes: &[Node], id: u64) -> Vec<Group<Count>> {
         log: OwnerId(2 * id),
         snapshots: OwnerId(2 * id + 1),
         pace: Pace::Quiet,
+        is_shut: false,
     };
     let opened = nodes
         .iter()
