@@ -184,7 +184,8 @@ impl Node {
                     protocol: endpoint.protocol.to_owned(),
                     address: endpoint.address,
                 });
-                opened.broker.listens(listeners.collect());
+                let described = management::describe(clients.endpoints.clone());
+                opened.broker.serves(listeners.collect(), described);
                 self.running.send_replace(Some(management::Running {
                     broker: opened.broker.clone(),
                     endpoints: clients.endpoints.clone().into(),
@@ -308,7 +309,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 9],
+    running: [JoinHandle<()>; 10],
 }
 
 impl Opened {
@@ -319,6 +320,7 @@ impl Opened {
         let running = [
             tasks::spawn("timers", broker.clone().run_timers()),
             tasks::spawn("alarms", broker.clone().run_alarms()),
+            tasks::spawn("shortages", broker.clone().run_shortages()),
             tasks::spawn("nodes", broker.clone().run_nodes()),
             tasks::spawn("elections", broker.clone().run_elections()),
             tasks::spawn("seekers", broker.clone().run_seekers()),
@@ -390,7 +392,7 @@ impl Clients {
                 error,
             };
             let listener = net::bind(*address, &config.listeners).map_err(failed)?;
-            let address = listener.address().map_err(failed)?;
+            let address = listener.address();
             ports.entry("amqp").or_default().push(address.port());
             endpoints.push(Endpoint {
                 protocol: "amqp",

@@ -1,19 +1,24 @@
 //! Memory and disk alarms (RabbitMQ, "Memory and Disk Alarms"): over the watermark or under the
-//! free limit, publishers are held until it is over; consumers go on.
+//! free limit, publishers are held until it is over; consumers go on. An alarm of one node holds the
+//! publishers of all, for their messages may end on that node: each tells the others of its own
+//! (`shortages.rs`), and what it has heard of one that is gone is forgotten.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::Broker;
 use crate::config::Resources;
-use crate::types::ByteSize;
+use crate::types::{ByteSize, NodeId};
 
 /// What is short.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortage {
     pub memory: bool,
     pub disk: bool,
@@ -35,8 +40,18 @@ impl Shortage {
     }
 }
 
-/// The node's alarms.
+/// What a node says that it is short of; what it says later has a higher number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    number: u64,
+    shortage: Shortage,
+}
+
+/// The alarms of the node, and those that it has heard of.
 pub struct Alarms {
+    own: watch::Sender<Notice>,
+    others: Mutex<BTreeMap<NodeId, Notice>>,
+    /// Of all nodes together.
     shortage: watch::Sender<Shortage>,
     short: AtomicBool,
     memory_limit: ByteSize,
@@ -50,6 +65,8 @@ impl Alarms {
     pub fn new(resources: &Resources) -> Self {
         let machine = machine_memory();
         Self {
+            own: watch::Sender::new(Notice::default()),
+            others: Mutex::default(),
             shortage: watch::Sender::new(Shortage::default()),
             short: AtomicBool::new(false),
             memory_limit: resources.memory_limit(machine),
@@ -59,9 +76,65 @@ impl Alarms {
         }
     }
 
-    /// What is short now.
+    /// What is short now, on any node.
     pub fn shortage(&self) -> Shortage {
         *self.shortage.borrow()
+    }
+
+    /// What is short on this node.
+    pub fn own(&self) -> Shortage {
+        self.own.borrow().shortage
+    }
+
+    /// What other nodes are short of, where they are.
+    pub fn of_others(&self) -> Vec<(NodeId, Shortage)> {
+        let others = self.others.lock();
+        let short = others.iter().filter(|(_, notice)| notice.shortage.any());
+        short.map(|(node, notice)| (*node, notice.shortage)).collect()
+    }
+
+    /// This node's own, with each change.
+    pub(super) fn notices(&self) -> watch::Receiver<Notice> {
+        self.own.subscribe()
+    }
+
+    /// Another node said so.
+    pub(super) fn heard(&self, node: NodeId, notice: Notice) {
+        let mut others = self.others.lock();
+        let before = others.get(&node).copied().unwrap_or_default();
+        if notice.number < before.number {
+            return;
+        }
+        others.insert(node, notice);
+        self.join(&others);
+        drop(others);
+        match notice.shortage {
+            short if short == before.shortage => {}
+            short if short.any() => tracing::warn!(%node, "another node is {}: publishers are blocked", short.reason()),
+            _ => tracing::info!(%node, "the alarm of another node is over"),
+        }
+    }
+
+    /// What was heard of nodes that do not live any more does not count.
+    pub(super) fn forget_unless(&self, is_alive: impl Fn(NodeId) -> bool) {
+        let mut others = self.others.lock();
+        let before = others.len();
+        others.retain(|node, _| is_alive(*node));
+        if others.len() != before {
+            self.join(&others);
+        }
+    }
+
+    /// Joins what all are short of.
+    fn join(&self, others: &BTreeMap<NodeId, Notice>) {
+        let all = others.values().map(|notice| notice.shortage).chain([self.own()]);
+        let joined = all.fold(Shortage::default(), |joined, one| Shortage {
+            memory: joined.memory || one.memory,
+            disk: joined.disk || one.disk,
+        });
+        self.short.store(joined.any(), Ordering::Relaxed);
+        self.shortage
+            .send_if_modified(|known| std::mem::replace(known, joined) != joined);
     }
 
     /// Whether publishers are to be held; cheap enough to ask for every message.
@@ -103,12 +176,15 @@ impl Alarms {
             memory: memory > self.memory_limit.0,
             disk: disk < self.disk_limit.0,
         };
-        self.short.store(shortage.any(), Ordering::Relaxed);
-        let changed = self.shortage.send_if_modified(|known| {
-            let changed = *known != shortage;
-            *known = shortage;
+        let changed = self.own.send_if_modified(|known| {
+            let changed = known.shortage != shortage;
+            known.number += u64::from(changed);
+            known.shortage = shortage;
             changed
         });
+        if changed {
+            self.join(&self.others.lock());
+        }
         if changed && shortage.any() {
             tracing::warn!(
                 memory,
@@ -128,6 +204,7 @@ impl Alarms {
 pub(super) async fn watch(broker: &Arc<Broker>) {
     loop {
         broker.alarms.look(&broker.config.node.data_dir);
+        broker.alarms.forget_unless(|node| broker.nodes.is_alive(node));
         tokio::time::sleep(INTERVAL).await;
     }
 }

@@ -1,7 +1,7 @@
 //! Who is in the groups of replicated queues: changed as operators wish, kept as the catalogue says.
 //!
 //! ```text
-//! add:    catalogue → the node opens its member → learner → has the log → voter
+//! add:    catalogue → the node opens its member → learner → has the log → voter → the answer
 //! remove: (hand over) → no voter → no member → catalogue → the node closes its member
 //! ```
 //! Only the queue's leader changes the group, one change at a time; whoever is asked asks it. A node
@@ -33,6 +33,8 @@ pub const CHANGE: Duration = Duration::from_secs(20);
 pub const HERE: Duration = Duration::from_secs(5);
 /// Between two attempts to find the leader.
 const AGAIN: Duration = Duration::from_millis(50);
+/// Between two looks at whether it is done.
+const SEEN: Duration = Duration::from_millis(10);
 /// How long the group may take for one step.
 const STEP: Duration = Duration::from_secs(10);
 /// The first and the longest rest of a leader that could not do the next step.
@@ -147,9 +149,19 @@ impl Broker {
                 false => self.ask_for_change(leader, queue, change, deadline).await,
             };
             if let Some(changed) = changed {
+                if let (Ok(()), MemberChange::LeadOn(node)) = (&changed, change) {
+                    self.sees_leader(&handle, node, begun + patience).await;
+                }
                 return changed;
             }
             tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Waits until this node knows that the queue's leader is there, for it was asked and is asked next.
+    async fn sees_leader(&self, queue: &QueueHandle, node: NodeId, deadline: Instant) {
+        while queue.leader(self.us()) != node && Instant::now() < deadline {
+            tokio::time::sleep(SEEN).await;
         }
     }
 
@@ -188,7 +200,33 @@ impl Broker {
         if changed.is_some() {
             self.reconcile(&queue, &group);
         }
-        changed
+        match (&changed, change) {
+            (Some(Ok(())), MemberChange::Add(node)) => match self.votes(&queue, &group, node, deadline).await {
+                true => changed,
+                // If it is a voter by then is seen when it is asked for again.
+                false => None,
+            },
+            _ => changed,
+        }
+    }
+
+    /// Waits until a new member's vote counts; false when it does not in time, or when this node does not
+    /// lead any more.
+    async fn votes(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        group: &Group<Ledger>,
+        node: NodeId,
+        deadline: Instant,
+    ) -> bool {
+        while !group.settled_voters().contains(&node) {
+            let is_wished = self.members_of(queue).contains(&node);
+            if Instant::now() >= deadline || !group.is_leader() || !is_wished {
+                return false;
+            }
+            tokio::time::sleep(SEEN).await;
+        }
+        true
     }
 
     async fn add_member(

@@ -96,7 +96,9 @@ impl Broker {
             timers: Default::default(),
             connections: Connections::default(),
             listeners: Mutex::default(),
+            describe: Mutex::default(),
             alarms: Alarms::new(&config.resources),
+            reach: watch::Sender::default(),
             runtime: tokio::runtime::Handle::current(),
             // Unique in the cluster: exclusive queues are known by their connection everywhere.
             next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
@@ -195,6 +197,7 @@ impl Broker {
             tracing::warn!("waiting for a majority of the cluster's nodes");
         }
         self.go_live();
+        self.look_around(&self.catalog());
         for (owner, ledger) in std::mem::take(&mut *self.recovered.lock()) {
             if delayed::is_exchange(owner) {
                 self.delayed.recover(self, None, owner, ledger);

@@ -225,6 +225,33 @@ async fn leaders_are_spread_over_members_that_have_just_come() {
 }
 
 #[tokio::test]
+async fn a_new_member_votes_and_a_new_leader_is_known_when_the_command_ends() {
+    let cluster = Cluster::of(3).await;
+    let client = cluster.client(1).await;
+    client.queue("orders", quorum(1)).await;
+    for number in 0..50 {
+        let body = format!("{number}");
+        assert!(client.publish("", "orders", &body, persistent()).await.is_ack());
+    }
+    for (asked, node) in [(3, 2), (1, 3)] {
+        cluster.ctl(asked, &["add_member", "orders", &cluster.name(node)], 0);
+        for asked in cluster.all() {
+            let voters = voters(&cluster, asked).expect("all of them vote");
+            assert!(voters.contains(&cluster.name(node)), "at node {asked}: {voters:?}");
+        }
+    }
+    for (asked, leader) in [(1, 2), (1, 3), (2, 1), (1, 3), (3, 2)] {
+        cluster.ctl(asked, &["transfer_leadership", "orders", &cluster.name(leader)], 0);
+        let queue = cluster.queue(asked, "orders").expect("it is there");
+        assert_eq!(queue["leader"], cluster.name(leader), "at node {asked}");
+    }
+    assert_eq!(change(&cluster, 2, "DELETE", 3), 202);
+    for asked in cluster.all() {
+        assert_eq!(voters(&cluster, asked), Some(vec![cluster.name(1), cluster.name(2)]));
+    }
+}
+
+#[tokio::test]
 async fn a_queue_lives_on_the_node_that_is_named() {
     let mut cluster = Cluster::of(3).await;
     for (name, kind) in [("plain", "classic"), ("orders", "quorum")] {

@@ -55,6 +55,12 @@ impl Http {
         self.call("DELETE", path, "")
     }
 
+    /// Closes connections and says why.
+    pub fn close(&self, path: &str, reason: &str) -> Answer {
+        let answer = self.send("DELETE", path, &format!("X-Reason: {reason}\r\n"), "");
+        answer.expect("an answer")
+    }
+
     /// Sends a request and reads the whole answer.
     pub fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         match self.try_call(method, path, body) {
@@ -65,11 +71,15 @@ impl Http {
 
     /// The same for a caller that may be met by a closed port.
     pub fn try_call(&self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
+        self.send(method, path, "", body)
+    }
+
+    fn send(&self, method: &str, path: &str, header: &str, body: &str) -> io::Result<Answer> {
         let mut socket = TcpStream::connect(&self.address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         // HTTP/1.0: the answer ends where the connection does, and is never in chunks.
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\n{header}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
             self.authorization,
             body.len()
@@ -85,6 +95,12 @@ impl Answer {
     /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// A header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers.find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
     /// Fails unless the status is this one.
