@@ -234,3 +234,44 @@ fn machine_memory() -> ByteSize {
 
 /// How often memory and disk are looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alarms() -> Alarms {
+        Alarms::new(&crate::config::Config::default().resources)
+    }
+
+    fn notice(number: u64, memory: bool, disk: bool) -> Notice {
+        let shortage = Shortage { memory, disk };
+        Notice { number, shortage }
+    }
+
+    #[test]
+    fn what_nodes_are_short_of_is_joined_until_they_are_gone() {
+        let alarms = alarms();
+        let (one, other) = (NodeId(1), NodeId(2));
+        alarms.heard(one, notice(1, true, false));
+        assert_eq!(alarms.shortage().reason(), "low on memory");
+        alarms.heard(other, notice(1, false, true));
+        assert_eq!(alarms.shortage().reason(), "low on memory & disk");
+        assert!(alarms.is_short() && !alarms.own().any());
+        alarms.forget_unless(|node| node == other);
+        assert_eq!(alarms.shortage().reason(), "low on disk");
+        alarms.heard(other, notice(2, false, false));
+        assert!(!alarms.is_short() && !alarms.shortage().any());
+        assert_eq!(alarms.of_others(), []);
+    }
+
+    #[test]
+    fn an_older_notice_of_a_node_changes_nothing_unless_it_was_forgotten() {
+        let alarms = alarms();
+        alarms.heard(NodeId(1), notice(5, false, false));
+        alarms.heard(NodeId(1), notice(4, true, false));
+        assert!(!alarms.is_short());
+        alarms.forget_unless(|_| false);
+        alarms.heard(NodeId(1), notice(1, true, false));
+        assert!(alarms.is_short());
+    }
+}
