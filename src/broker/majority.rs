@@ -61,7 +61,9 @@ impl Broker {
     pub fn partitions(&self) -> Vec<String> {
         let names = self.node_names();
         let cut_off = self.cut_off().into_iter();
-        cut_off.filter_map(|node| names.get(&node).cloned()).collect()
+        let mut names: Vec<_> = cut_off.filter_map(|node| names.get(&node).cloned()).collect();
+        names.sort();
+        names
     }
 
     /// Looks again: a node came or went, or became a member, or is none any more.

@@ -28,6 +28,8 @@ use crate::types::{NodeId, QueueId};
 
 /// How long a change may take, whoever leads meanwhile.
 pub const CHANGE: Duration = Duration::from_secs(20);
+/// How long a new member may take until its vote counts: it has to get the log first.
+const COPY: Duration = Duration::from_secs(120);
 /// How long a leader may take for its part before it is asked again, and how long it may take where
 /// too few live to agree.
 pub const HERE: Duration = Duration::from_secs(5);
@@ -39,6 +41,8 @@ const SEEN: Duration = Duration::from_millis(10);
 const STEP: Duration = Duration::from_secs(10);
 /// The first and the longest rest of a leader that could not do the next step.
 const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// The longest rest while a member gets the log.
+const COPYING: Duration = Duration::from_millis(250);
 /// Entries that a learner may lack to become a voter: what comes while it is asked.
 const LAG: u64 = 64;
 
@@ -135,9 +139,10 @@ impl Broker {
         let begun = Instant::now();
         loop {
             let handle = self.queue_by_id(queue).ok_or(MemberError::NotFound)?;
-            let patience = match self.has_majority(&handle) {
-                true => CHANGE,
-                false => HERE,
+            let patience = match change {
+                _ if !self.has_majority(&handle) => HERE,
+                MemberChange::Add(_) => COPY,
+                MemberChange::Remove(_) | MemberChange::LeadOn(_) => CHANGE,
             };
             let deadline = (begun + patience).min(Instant::now() + HERE);
             if Instant::now() >= deadline {
@@ -235,13 +240,15 @@ impl Broker {
         group: &Group<Ledger>,
         node: NodeId,
     ) -> Option<Result<(), MemberError>> {
-        let is_there = self.catalog().nodes().contains_key(&node)
-            && (node == self.us() || self.ask_for_replica(node, queue.spec.id).await.is_some());
-        if !is_there {
+        if !self.catalog().nodes().contains_key(&node) || !self.nodes.is_alive(node) {
             return Some(Err(MemberError::NotRunning));
         }
         if self.members_of(queue).contains(&node) {
             return Some(Ok(()));
+        }
+        // One that has just ended is not suspected yet.
+        if node != self.us() && self.ask_for_replica(node, queue.spec.id).await.is_none() {
+            return Some(Err(MemberError::NotRunning));
         }
         // What it voted for when it was a member before, it does not know any more.
         leave_group(group, node).await.ok()?;
@@ -379,6 +386,13 @@ async fn run(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledger
             if !is_more || queue.changing.is_reconciling.swap(true, Ordering::AcqRel) {
                 return;
             }
+        }
+        if broker.step_of(&queue, &group) == Some(Step::Wait) {
+            // Somebody waits for its vote, and while much is published it has all of the log now and then only.
+            drop((broker, queue));
+            tokio::time::sleep(rest).await;
+            rest = (2 * rest).min(COPYING);
+            continue;
         }
         match timeout_at(Instant::now() + STEP, broker.take_step(&queue, &group)).await {
             Ok(Ok(())) => rest = RESTS.0,

@@ -117,16 +117,19 @@ async fn view_of(call: &Call, member: &Member) -> Value {
         other if broker.nodes().is_alive(other) => broker.description_of(other).await.flatten(),
         _ => None,
     };
-    described.unwrap_or_else(|| {
-        json!({
+    let Some(mut described) = described else {
+        return json!({
             "partitions": [],
             "name": member.name,
             "running": false,
             "type": "disc",
             "being_drained": false,
             "cluster_links": [],
-        })
-    })
+        });
+    };
+    // One that wants another's name keeps the one that the cluster knows.
+    described["name"] = json!(member.name);
+    described
 }
 
 /// How a node that listens there is described to the others.

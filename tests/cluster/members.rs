@@ -22,7 +22,9 @@ fn change(cluster: &Cluster, asked: usize, verb: &str, node: usize) -> u16 {
     };
     let path = format!("/api/queues/quorum/%2f/orders/replicas/{action}");
     let body = json!({"node": cluster.name(node)}).to_string();
-    cluster.http(asked).call(verb, &path, &body).status
+    // A new member gets the log before the answer comes.
+    let http = cluster.http(asked).patient(CLUSTER_PATIENCE);
+    http.call(verb, &path, &body).status
 }
 
 /// The nodes that have a vote and keep it, whoever ends; none while that is to change.

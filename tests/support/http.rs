@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +14,7 @@ use super::PATIENCE;
 pub struct Http {
     address: String,
     authorization: String,
+    patience: Duration,
 }
 
 /// What came back.
@@ -36,7 +38,14 @@ impl Http {
         Self {
             address: address.to_owned(),
             authorization: format!("Basic {credentials}"),
+            patience: PATIENCE,
         }
+    }
+
+    /// For what may take longer.
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -76,7 +85,7 @@ impl Http {
 
     fn send(&self, method: &str, path: &str, header: &str, body: &str) -> io::Result<Answer> {
         let mut socket = TcpStream::connect(&self.address)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(self.patience))?;
         // HTTP/1.0: the answer ends where the connection does, and is never in chunks.
         let request = format!(
             "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\n{header}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
