@@ -210,7 +210,8 @@ impl Node {
                     protocol: endpoint.protocol.to_owned(),
                     address: endpoint.address,
                 });
-                opened.broker.listens(listeners.collect());
+                let described = management::describe(clients.endpoints.clone());
+                opened.broker.serves(listeners.collect(), described);
                 self.running.send_replace(Some(management::Running {
                     broker: opened.broker.clone(),
                     endpoints: clients.endpoints.clone().into(),
@@ -360,7 +361,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 9],
+    running: [JoinHandle<()>; 10],
 }
 
 impl Opened {
@@ -371,6 +372,7 @@ impl Opened {
         let running = [
             tasks::spawn("timers", broker.clone().run_timers()),
             tasks::spawn("alarms", broker.clone().run_alarms()),
+            tasks::spawn("shortages", broker.clone().run_shortages()),
             tasks::spawn("nodes", broker.clone().run_nodes()),
             tasks::spawn("elections", broker.clone().run_elections()),
             tasks::spawn("seekers", broker.clone().run_seekers()),
@@ -442,7 +444,7 @@ impl Clients {
                 error,
             };
             let listener = net::bind(*address, &config.listeners).map_err(failed)?;
-            let address = listener.address().map_err(failed)?;
+            let address = listener.address();
             ports.entry("amqp").or_default().push(address.port());
             endpoints.push(Endpoint {
                 protocol: "amqp",

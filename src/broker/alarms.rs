@@ -1,21 +1,25 @@
 //! Memory and disk alarms (RabbitMQ, "Memory and Disk Alarms"): over the watermark or under the
-//! free limit, publishers are held until it is over; consumers go on.
+//! free limit, publishers are held until it is over; consumers go on. An alarm of one node holds the
+//! publishers of all, for their messages may end on that node: each tells the others of its own
+//! (`shortages.rs`), and what it has heard of one that is gone is forgotten.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::Broker;
 use crate::config::Resources;
 use crate::store::Store;
-use crate::types::ByteSize;
+use crate::types::{ByteSize, NodeId};
 
 /// What is short.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shortage {
     pub memory: bool,
     pub disk: bool,
@@ -37,8 +41,18 @@ impl Shortage {
     }
 }
 
-/// The node's alarms.
+/// What a node says that it is short of; what it says later has a higher number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    number: u64,
+    shortage: Shortage,
+}
+
+/// The alarms of the node, and those that it has heard of.
 pub struct Alarms {
+    own: watch::Sender<Notice>,
+    others: Mutex<BTreeMap<NodeId, Notice>>,
+    /// Of all nodes together.
     shortage: watch::Sender<Shortage>,
     short: AtomicBool,
     memory_limit: AtomicU64,
@@ -53,6 +67,8 @@ impl Alarms {
     /// With the limits that follow from the configuration.
     pub fn new(resources: &Resources) -> Self {
         let alarms = Self {
+            own: watch::Sender::new(Notice::default()),
+            others: Mutex::default(),
             shortage: watch::Sender::new(Shortage::default()),
             short: AtomicBool::new(false),
             memory_limit: AtomicU64::new(0),
@@ -78,9 +94,65 @@ impl Alarms {
         self.disk_limit.store(limit.0, Ordering::Relaxed);
     }
 
-    /// What is short now.
+    /// What is short now, on any node.
     pub fn shortage(&self) -> Shortage {
         *self.shortage.borrow()
+    }
+
+    /// What is short on this node.
+    pub fn own(&self) -> Shortage {
+        self.own.borrow().shortage
+    }
+
+    /// What other nodes are short of, where they are.
+    pub fn of_others(&self) -> Vec<(NodeId, Shortage)> {
+        let others = self.others.lock();
+        let short = others.iter().filter(|(_, notice)| notice.shortage.any());
+        short.map(|(node, notice)| (*node, notice.shortage)).collect()
+    }
+
+    /// This node's own, with each change.
+    pub(super) fn notices(&self) -> watch::Receiver<Notice> {
+        self.own.subscribe()
+    }
+
+    /// Another node said so.
+    pub(super) fn heard(&self, node: NodeId, notice: Notice) {
+        let mut others = self.others.lock();
+        let before = others.get(&node).copied().unwrap_or_default();
+        if notice.number < before.number {
+            return;
+        }
+        others.insert(node, notice);
+        self.join(&others);
+        drop(others);
+        match notice.shortage {
+            short if short == before.shortage => {}
+            short if short.any() => tracing::warn!(%node, "another node is {}: publishers are blocked", short.reason()),
+            _ => tracing::info!(%node, "the alarm of another node is over"),
+        }
+    }
+
+    /// What was heard of nodes that do not live any more does not count.
+    pub(super) fn forget_unless(&self, is_alive: impl Fn(NodeId) -> bool) {
+        let mut others = self.others.lock();
+        let before = others.len();
+        others.retain(|node, _| is_alive(*node));
+        if others.len() != before {
+            self.join(&others);
+        }
+    }
+
+    /// Joins what all are short of.
+    fn join(&self, others: &BTreeMap<NodeId, Notice>) {
+        let all = others.values().map(|notice| notice.shortage).chain([self.own()]);
+        let joined = all.fold(Shortage::default(), |joined, one| Shortage {
+            memory: joined.memory || one.memory,
+            disk: joined.disk || one.disk,
+        });
+        self.short.store(joined.any(), Ordering::Relaxed);
+        self.shortage
+            .send_if_modified(|known| std::mem::replace(known, joined) != joined);
     }
 
     /// Whether publishers are to be held; cheap enough to ask for every message.
@@ -125,12 +197,15 @@ impl Alarms {
             memory: memory > self.memory_limit().0,
             disk: disk < self.disk_limit().0 || store.lacks_space(),
         };
-        self.short.store(shortage.any(), Ordering::Relaxed);
-        let changed = self.shortage.send_if_modified(|known| {
-            let changed = *known != shortage;
-            *known = shortage;
+        let changed = self.own.send_if_modified(|known| {
+            let changed = known.shortage != shortage;
+            known.number += u64::from(changed);
+            known.shortage = shortage;
             changed
         });
+        if changed {
+            self.join(&self.others.lock());
+        }
         if changed && shortage.any() {
             tracing::warn!(
                 memory,
@@ -150,6 +225,7 @@ impl Alarms {
 pub(super) async fn watch(broker: &Arc<Broker>) {
     loop {
         broker.alarms.look(&broker.config.node.data_dir, &broker.store);
+        broker.alarms.forget_unless(|node| broker.nodes.is_alive(node));
         tokio::time::sleep(INTERVAL).await;
     }
 }
@@ -179,3 +255,44 @@ fn machine_memory() -> ByteSize {
 
 /// How often memory and disk are looked at.
 const INTERVAL: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn alarms() -> Alarms {
+        Alarms::new(&crate::config::Config::default().resources)
+    }
+
+    fn notice(number: u64, memory: bool, disk: bool) -> Notice {
+        let shortage = Shortage { memory, disk };
+        Notice { number, shortage }
+    }
+
+    #[test]
+    fn what_nodes_are_short_of_is_joined_until_they_are_gone() {
+        let alarms = alarms();
+        let (one, other) = (NodeId(1), NodeId(2));
+        alarms.heard(one, notice(1, true, false));
+        assert_eq!(alarms.shortage().reason(), "low on memory");
+        alarms.heard(other, notice(1, false, true));
+        assert_eq!(alarms.shortage().reason(), "low on memory & disk");
+        assert!(alarms.is_short() && !alarms.own().any());
+        alarms.forget_unless(|node| node == other);
+        assert_eq!(alarms.shortage().reason(), "low on disk");
+        alarms.heard(other, notice(2, false, false));
+        assert!(!alarms.is_short() && !alarms.shortage().any());
+        assert_eq!(alarms.of_others(), []);
+    }
+
+    #[test]
+    fn an_older_notice_of_a_node_changes_nothing_unless_it_was_forgotten() {
+        let alarms = alarms();
+        alarms.heard(NodeId(1), notice(5, false, false));
+        alarms.heard(NodeId(1), notice(4, true, false));
+        assert!(!alarms.is_short());
+        alarms.forget_unless(|_| false);
+        alarms.heard(NodeId(1), notice(1, true, false));
+        assert!(alarms.is_short());
+    }
+}

@@ -1,5 +1,6 @@
 //! The client connections of this node: who is there, and how many may be.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -10,9 +11,10 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::Broker;
-use super::outbox::Outbox;
+use super::consumer::Consumer;
+use super::outbox::{Control, Outbox};
 use crate::metadata::{Catalog, UserLimit, VhostLimit};
-use crate::types::{ConnectionId, FieldTable, Reply, ReplyCode, Timestamp, UserName, VhostName};
+use crate::types::{ConnectionId, FieldTable, NodeId, QueueId, Reply, ReplyCode, Timestamp, UserName, VhostName};
 
 /// One connection as others see it.
 pub struct ConnectionInfo {
@@ -29,7 +31,7 @@ pub struct ConnectionInfo {
 }
 
 /// What becomes known while a connection is opened.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Details {
     pub user: Option<UserName>,
     pub vhost: Option<VhostName>,
@@ -40,6 +42,42 @@ pub struct Details {
     pub channel_max: u16,
     /// Seconds.
     pub heartbeat: u16,
+}
+
+/// An open connection, as its node tells the others.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConnectionReport {
+    pub node: NodeId,
+    pub id: ConnectionId,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub connected_at: Timestamp,
+    /// An alarm keeps it from publishing and it has tried.
+    pub is_blocked: bool,
+    pub details: Details,
+    pub channels: Vec<ChannelReport>,
+}
+
+/// A channel of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChannelReport {
+    pub number: u16,
+    /// The client wants confirms.
+    pub confirms: bool,
+    pub consumers: usize,
+    /// The queues they consume from.
+    pub queues: Vec<QueueId>,
+    /// Deliveries that are not settled.
+    pub unacked: usize,
+    /// Publishes that are not confirmed.
+    pub unconfirmed: usize,
+}
+
+impl ConnectionReport {
+    /// `peer -> local`, as RabbitMQ names a connection.
+    pub fn name(&self) -> String {
+        connection_name(self.peer, self.local)
+    }
 }
 
 /// All connections.
@@ -108,6 +146,39 @@ impl ConnectionInfo {
     /// What is known of it.
     pub fn details(&self) -> Details {
         self.details.lock().clone()
+    }
+
+    /// What other nodes are told of it, once it is open.
+    fn report(&self, node: NodeId) -> Option<ConnectionReport> {
+        let details = self.details();
+        details.vhost.as_ref()?;
+        let mut out = self.outbox.lock();
+        let mut numbers = out.channel_numbers();
+        numbers.sort_unstable();
+        let channels = numbers.into_iter().filter_map(|number| {
+            let channel = out.channel(number)?;
+            let confirms = channel.confirms.as_ref();
+            Some(ChannelReport {
+                number,
+                confirms: confirms.is_some(),
+                consumers: channel.consumers.len(),
+                queues: channel.consumers.values().filter_map(queue_of).collect(),
+                unacked: channel.unacked(),
+                unconfirmed: confirms.map_or(0, |confirms| confirms.waiting()),
+            })
+        });
+        let channels = channels.collect();
+        out.finish();
+        Some(ConnectionReport {
+            node,
+            id: self.id,
+            peer: self.peer,
+            local: self.local,
+            connected_at: self.connected_at,
+            is_blocked: self.blocked.load(Ordering::Relaxed),
+            details,
+            channels,
+        })
     }
 
     /// Notes what became known.
@@ -252,6 +323,55 @@ impl Connections {
 }
 
 impl Broker {
+    /// The open connections of this node's clients.
+    pub(super) fn connection_reports(&self) -> Vec<ConnectionReport> {
+        let us = self.us();
+        let all = self.connections.all();
+        all.iter().filter_map(|connection| connection.report(us)).collect()
+    }
+
+    /// Closes connections, whichever nodes they are at: the clients hear the reason with 320.
+    ///
+    /// # Errors
+    /// The nodes that did not answer.
+    pub async fn close_connections(
+        &self,
+        connections: impl IntoIterator<Item = (NodeId, ConnectionId)>,
+        reason: &str,
+    ) -> Result<(), Vec<NodeId>> {
+        let mut by_node = BTreeMap::<NodeId, Vec<ConnectionId>>::new();
+        for (node, connection) in connections {
+            by_node.entry(node).or_default().push(connection);
+        }
+        let here = by_node.remove(&self.us()).unwrap_or_default();
+        self.close_here(&here, reason);
+        let asked = by_node
+            .into_iter()
+            .map(|(node, ids)| async move { (node, self.ask_to_close(node, ids, reason).await) });
+        let silent = join_all(asked).await.into_iter().filter(|(_, closes)| !closes);
+        let silent: Vec<_> = silent.map(|(node, _)| node).collect();
+        match silent.is_empty() {
+            true => Ok(()),
+            false => Err(silent),
+        }
+    }
+
+    /// The same on this node only.
+    pub(super) fn close_here(&self, connections: &[ConnectionId], reason: &str) {
+        let all = self.connections.all();
+        for connection in all.iter().filter(|connection| connections.contains(&connection.id)) {
+            let reply = Reply::connection(ReplyCode::ConnectionForced, reason);
+            connection.outbox.control(Control::Close(reply));
+        }
+    }
+
+    /// Sends all clients of this node away.
+    pub(super) fn close_all(&self, reply: &Reply) {
+        for connection in self.connections.all() {
+            connection.outbox.control(Control::Close(reply.clone()));
+        }
+    }
+
     /// How many clients other nodes have of a user and in a vhost. Nobody is asked where no limit needs it,
     /// and nodes that do not answer have none.
     pub async fn clients_elsewhere(&self, user: &UserName, vhost: &VhostName) -> ClientCounts {
@@ -267,6 +387,10 @@ impl Broker {
             channels_of_user: sum.channels_of_user + more.channels_of_user,
         })
     }
+}
+
+fn queue_of(consumer: &Arc<Consumer>) -> Option<QueueId> {
+    Some(consumer.queue.upgrade()?.spec.id)
 }
 
 /// Whether there is a limit that clients of other nodes count for.

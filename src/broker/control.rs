@@ -6,17 +6,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
+use super::alarms::Notice;
 use super::connections::ClientCounts;
-use super::gather::{NodeReport, ReplicaReport};
+use super::gather::{About, NodeReport, ReplicaReport};
 use super::members::{HERE, MemberChange, MemberError};
 use super::reply_to::Token;
 use super::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
 use crate::journal::raft::Role;
 use crate::metadata::CatalogError;
-use crate::types::{NodeId, QueueId, Refusal, Reply, ReplyCode, Scope, UserName, VhostName};
+use crate::types::{ConnectionId, NodeId, QueueId, Refusal, Reply, ReplyCode, Scope, UserName, VhostName};
 
 /// The service of this file.
 pub const CONTROL: u16 = 3;
@@ -50,10 +52,16 @@ enum Request {
     Forget(NodeId),
     /// The catalogue's group is to be with or without the node, which stays a member of the cluster.
     Catalogued(Catalogued),
-    /// How the node is.
-    Figures,
-    /// What the node knows of a queue, or of all of them.
-    Report(Option<QueueId>),
+    /// How the node is, as the HTTP API shows it.
+    Describe,
+    /// What the node knows.
+    Report(About),
+    /// Close these connections of the node's clients, for that reason.
+    Close(Vec<ConnectionId>, String),
+    /// What the node that asks is short of.
+    Note(Notice),
+    /// What is the node short of?
+    Shortage,
     /// A change of the group of a queue that the node leads.
     Member(QueueId, MemberChange),
     /// How the node's member of the group of a queue is.
@@ -87,8 +95,12 @@ enum Response {
     Promised(bool),
     Forgotten,
     Catalogued,
-    Figures(Figures),
+    /// None while it does not serve clients.
+    Described(Option<Value>),
     Report(NodeReport),
+    /// As it was asked to.
+    Done,
+    Shortage(Notice),
     Changed(Result<(), MemberError>),
     Replica(Option<ReplicaReport>),
     Clients(ClientCounts),
@@ -100,21 +112,6 @@ enum Response {
 pub enum Catalogued {
     With,
     Without,
-}
-
-/// How a node is, as others show it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub struct Figures {
-    pub uptime_ms: u64,
-    pub process: u32,
-    pub processors: usize,
-    /// In bytes, as the others.
-    pub memory_used: u64,
-    pub memory_limit: u64,
-    pub memory_alarm: bool,
-    pub disk_free: u64,
-    pub disk_limit: u64,
-    pub disk_alarm: bool,
 }
 
 /// What became of a command.
@@ -167,8 +164,17 @@ impl Broker {
         let deadline = Instant::now() + THERE;
         match request {
             Request::Promise => return Response::Promised(self.promise(from)),
-            Request::Figures => return Response::Figures(self.figures()),
-            Request::Report(queue) => return Response::Report(self.report(queue)),
+            Request::Describe => return Response::Described(self.own_description().await),
+            Request::Report(about) => return Response::Report(self.report(about)),
+            Request::Close(connections, reason) => {
+                self.close_here(&connections, &reason);
+                return Response::Done;
+            }
+            Request::Note(notice) => {
+                self.note(from, notice);
+                return Response::Done;
+            }
+            Request::Shortage => return Response::Shortage(*self.alarms.notices().borrow()),
             Request::Replica(queue) => return Response::Replica(self.replica_report(queue)),
             Request::Reached(index) => {
                 let applied = tokio::time::timeout(EVERYWHERE, self.catalogue().applied(index)).await;
@@ -246,8 +252,11 @@ impl Broker {
             },
             // They were answered above.
             Request::Promise
-            | Request::Figures
+            | Request::Describe
             | Request::Report(_)
+            | Request::Close(..)
+            | Request::Note(_)
+            | Request::Shortage
             | Request::Member(..)
             | Request::Replica(_)
             | Request::Reached(_)
@@ -281,38 +290,39 @@ impl Broker {
         Err(BrokerError::NoMajority)
     }
 
-    /// How this node is.
-    pub fn figures(&self) -> Figures {
-        let shortage = self.alarms.shortage();
-        Figures {
-            uptime_ms: self.now().since(self.node.started_at).0,
-            process: std::process::id(),
-            processors: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_used: self.alarms.memory_used().0,
-            memory_limit: self.alarms.memory_limit().0,
-            memory_alarm: shortage.memory,
-            disk_free: self.alarms.disk_free().0,
-            disk_limit: self.alarms.disk_limit().0,
-            disk_alarm: shortage.disk,
-        }
-    }
-
-    /// How another node is; `None` when it does not answer at once.
-    pub async fn figures_of(&self, node: NodeId) -> Option<Figures> {
-        match self.ask(node, &Request::Figures, Instant::now() + AT_ONCE).await {
-            Some(Response::Figures(figures)) => Some(figures),
+    /// How another node is, as its HTTP API shows it: the outer `None` when it does not answer at once, the
+    /// inner one when it does not serve clients.
+    pub async fn description_of(&self, node: NodeId) -> Option<Option<Value>> {
+        match self.ask(node, &Request::Describe, Instant::now() + AT_ONCE).await {
+            Some(Response::Described(description)) => Some(description),
             _ => None,
         }
     }
 
+    /// Tells another node what this one is short of; whether it has heard it.
+    pub(super) async fn ask_to_note(&self, node: NodeId, notice: Notice) -> bool {
+        let answer = self.ask(node, &Request::Note(notice), Instant::now() + AT_ONCE).await;
+        matches!(answer, Some(Response::Done))
+    }
+
+    /// Asks another node what it is short of.
+    pub(super) async fn ask_for_notice(&self, node: NodeId) -> Option<Notice> {
+        match self.ask(node, &Request::Shortage, Instant::now() + AT_ONCE).await {
+            Some(Response::Shortage(notice)) => Some(notice),
+            _ => None,
+        }
+    }
+
+    /// Asks another node to close connections of its clients; whether it does.
+    pub(super) async fn ask_to_close(&self, node: NodeId, connections: Vec<ConnectionId>, reason: &str) -> bool {
+        let request = Request::Close(connections, reason.to_owned());
+        let answer = self.ask(node, &request, Instant::now() + AT_ONCE).await;
+        matches!(answer, Some(Response::Done))
+    }
+
     /// Asks another node for its report.
-    pub(super) async fn ask_for_report(
-        &self,
-        node: NodeId,
-        queue: Option<QueueId>,
-        deadline: Instant,
-    ) -> Option<NodeReport> {
-        match self.ask(node, &Request::Report(queue), deadline).await {
+    pub(super) async fn ask_for_report(&self, node: NodeId, about: About, deadline: Instant) -> Option<NodeReport> {
+        match self.ask(node, &Request::Report(about), deadline).await {
             Some(Response::Report(report)) => Some(report),
             _ => None,
         }

@@ -429,6 +429,7 @@ impl Broker {
 
     /// The members of the cluster changed.
     pub(super) fn on_nodes(self: &Arc<Self>, catalog: &Catalog) {
+        self.look_around(catalog);
         let Some(cluster) = self.nodes.cluster().cloned() else {
             return;
         };
@@ -475,6 +476,7 @@ impl Broker {
                 }
                 Ok(Event::Restarted { node, incarnation }) => {
                     self.peers.meet(&cluster, node, input.clone());
+                    self.alarms.forget_unless(|other| other != node);
                     self.elections.on_suspect(node, true);
                     self.on_node_restarted(node, incarnation);
                     self.on_node_up(node);
@@ -486,10 +488,12 @@ impl Broker {
                 Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
                     for peer in cluster.peers() {
                         self.peers.meet(&cluster, peer.id, input.clone());
+                        self.ask_what_is_short(peer.id);
                     }
                 }
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
             }
+            self.look_around(&self.catalog());
         }
     }
 
@@ -536,6 +540,7 @@ impl Broker {
 
     /// The followers on that node hear from their leaders here, at a pace.
     fn on_node_up(self: &Arc<Self>, node: NodeId) {
+        self.ask_what_is_short(node);
         for queue in self.all_queues() {
             queue.hail(self, node);
         }
@@ -558,6 +563,7 @@ impl Broker {
     }
 
     fn on_node_suspect(self: &Arc<Self>, node: NodeId, why: Suspicion) {
+        self.alarms.forget_unless(|other| other != node);
         for queue in self.all_queues() {
             queue.lost_way(self, node, true);
         }

@@ -1,8 +1,9 @@
-//! What all nodes say of queues, for whoever shows them.
+//! What all nodes say of queues and clients, for whoever shows them.
 //!
-//! The numbers of a queue are known where its machine is, and its consumers where their connections
-//! are. So whoever is asked for either asks the other nodes first, all at once and once for a
-//! request. What does not come at once is left out. A node alone asks nobody.
+//! The numbers of a queue are known where its machine is, and consumers, connections and channels where
+//! their sockets are. So whoever is asked for any of them asks the other nodes first, all at once and once
+//! for a request. What does not come at once is left out, and [`Gathered::silent`] says whose. A node
+//! alone asks nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -13,9 +14,10 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::time::Instant;
 
-use super::connections::ConnectionInfo;
+use super::connections::{ConnectionInfo, ConnectionReport};
 use super::consumer::{Consumer, Taker};
 use super::runner::{Machine, QueueHandle, Seat, State};
 use super::{Broker, ConnectionId};
@@ -24,11 +26,37 @@ use crate::queue::{ConsumerStatus, Counts};
 use crate::spec::QueueType;
 use crate::types::{FieldTable, Millis, NodeId, QueueId, UserName};
 
+/// Describes a node to the others, in the words of its HTTP API.
+pub type Describe = Arc<dyn Fn(&Broker) -> Value + Send + Sync>;
+
 /// How long the other nodes have.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the member that leads says it is.
 const LEADER: &str = "leader";
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum About {
+    /// One queue, with its consumers.
+    Queue(QueueId),
+    /// All of them, and how many clients there are, and where the nodes listen.
+    Queues,
+    /// Connections and their channels.
+    Clients,
+    /// The last two.
+    All,
+}
+
+impl About {
+    fn has_clients(self) -> bool {
+        matches!(self, Self::Clients | Self::All)
+    }
+
+    fn has_nodes(self) -> bool {
+        matches!(self, Self::Queues | Self::All)
+    }
+}
 
 /// What is gathered for one request.
 #[derive(Default)]
@@ -37,9 +65,12 @@ pub struct Gathered {
     queues: FxHashMap<QueueId, QueueReport>,
     consumers: FxHashMap<QueueId, Vec<ConsumerReport>>,
     clients: Vec<ClientsReport>,
+    /// Of this node too.
+    connections: Vec<ConnectionReport>,
     listeners: Vec<(String, Listener)>,
     /// Members that have lost their data or have yet to get it.
     incomplete: FxHashMap<QueueId, Vec<NodeId>>,
+    silent: Vec<NodeId>,
 }
 
 /// What one node says.
@@ -48,6 +79,7 @@ pub struct NodeReport {
     queues: Vec<QueueReport>,
     consumers: Vec<ConsumerReport>,
     clients: Vec<ClientsReport>,
+    connections: Vec<ConnectionReport>,
     #[serde(default)]
     listeners: Vec<Listener>,
     /// Queues of which the node's member has lost its data or has yet to get it.
@@ -78,6 +110,8 @@ pub struct QueueReport {
     pub exclusive_tag: Option<String>,
     /// The tag of the consumer that is served, where only one is.
     pub active_tag: Option<String>,
+    /// Where the client is, and where it came to, whose connection has the queue for itself.
+    pub owner: Option<(SocketAddr, SocketAddr)>,
     /// By the node and the key of the consumer.
     statuses: Vec<(NodeId, u64, ConsumerStatus)>,
 }
@@ -220,6 +254,16 @@ impl Gathered {
         &self.clients
     }
 
+    /// The open connections of all nodes.
+    pub fn connections(&self) -> &[ConnectionReport] {
+        &self.connections
+    }
+
+    /// The nodes that did not answer, though they may have something to say.
+    pub fn silent(&self) -> Vec<String> {
+        self.silent.iter().map(|node| self.name(*node)).collect()
+    }
+
     /// The listeners of other nodes, with the names of those.
     pub fn listeners(&self) -> &[(String, Listener)] {
         &self.listeners
@@ -240,6 +284,7 @@ impl Gathered {
         for queue in report.incomplete {
             self.incomplete.entry(queue).or_default().push(node);
         }
+        self.connections.extend(report.connections);
         let name = self.name(node);
         let listeners = report.listeners.into_iter();
         self.listeners
@@ -248,20 +293,27 @@ impl Gathered {
 }
 
 impl Broker {
-    /// Asks the other nodes for what they know of a queue, or of all of them.
-    pub async fn gather(&self, queue: Option<QueueId>) -> Gathered {
+    /// Asks the other nodes for what they know.
+    pub async fn gather(&self, about: About) -> Gathered {
         let mut gathered = Gathered {
             names: self.node_names(),
+            silent: self.cut_off(),
             ..Gathered::default()
         };
+        if about.has_clients() {
+            gathered.connections = self.connection_reports();
+        }
         let mut others = self.nodes.others_alive();
         others.retain(|node| gathered.names.contains_key(node));
         let deadline = Instant::now() + PATIENCE;
         let reports = others
             .into_iter()
-            .map(|node| async move { Some((node, self.ask_for_report(node, queue, deadline).await?)) });
-        for (node, report) in join_all(reports).await.into_iter().flatten() {
-            gathered.add(node, report);
+            .map(|node| async move { (node, self.ask_for_report(node, about, deadline).await) });
+        for (node, report) in join_all(reports).await {
+            match report {
+                Some(report) => gathered.add(node, report),
+                None => gathered.silent.push(node),
+            }
         }
         gathered
     }
@@ -281,33 +333,55 @@ impl Broker {
         running
     }
 
-    /// Notes where this node listens, for other nodes to tell.
-    pub fn listens(&self, listeners: Vec<Listener>) {
+    /// Notes where this node listens, and how it is described, for other nodes to tell.
+    pub fn serves(&self, listeners: Vec<Listener>, describe: Describe) {
         *self.listeners.lock() = listeners;
+        *self.describe.lock() = Some(describe);
     }
 
-    /// What this node says of a queue, or of all of them.
-    pub(super) fn report(&self, queue: Option<QueueId>) -> NodeReport {
-        let queues = match queue {
-            Some(id) => self.queue_by_id(id).into_iter().collect(),
-            None => self.all_queues(),
+    /// How this node is, as the HTTP API shows it; `None` while it does not serve clients.
+    pub(super) async fn own_description(self: &Arc<Self>) -> Option<Value> {
+        let describe = self.describe.lock().clone()?;
+        let broker = self.clone();
+        // It reads files. One that panics describes nothing.
+        tokio::task::spawn_blocking(move || describe(&broker)).await.ok()
+    }
+
+    /// What this node says.
+    pub(super) fn report(&self, about: About) -> NodeReport {
+        let queues = match about {
+            About::Queue(id) => self.queue_by_id(id).into_iter().collect(),
+            About::Queues | About::All => self.all_queues(),
+            About::Clients => Vec::new(),
         };
         let us = self.us();
         let all = self.connections.all().into_iter();
         let connections: FxHashMap<_, _> = all.map(|connection| (connection.id, connection)).collect();
+        let with_owner = |queue: &Arc<QueueHandle>| {
+            let owner = queue.spec.exclusive_owner.and_then(|owner| connections.get(&owner));
+            let owner = owner.map(|owner| (owner.peer, owner.local));
+            Some(QueueReport {
+                owner,
+                ..queue.report(us)?
+            })
+        };
         NodeReport {
-            queues: queues.iter().filter_map(|queue| queue.report(us)).collect(),
+            queues: queues.iter().filter_map(with_owner).collect(),
             consumers: queues
                 .iter()
                 .flat_map(|queue| queue.consumers_here(us, &connections))
                 .collect(),
-            clients: match queue {
-                Some(_) => Vec::new(),
-                None => clients(connections.values()),
+            clients: match about.has_nodes() {
+                true => clients(connections.values()),
+                false => Vec::new(),
             },
-            listeners: match queue {
-                Some(_) => Vec::new(),
-                None => self.listeners.lock().clone(),
+            connections: match about.has_clients() {
+                true => self.connection_reports(),
+                false => Vec::new(),
+            },
+            listeners: match about.has_nodes() {
+                true => self.listeners.lock().clone(),
+                false => Vec::new(),
             },
             incomplete: queues
                 .iter()
@@ -436,6 +510,7 @@ impl QueueHandle {
             consumer_timeout: settings.consumer_timeout,
             exclusive_tag: exclusive.map(|consumer| consumer.handle.tag().to_owned()),
             active_tag: machine.single_active_consumer().map(|active| active.tag().to_owned()),
+            owner: None,
             statuses: statuses(us, &state, machine),
         })
     }

@@ -1,7 +1,7 @@
 //! Who is in the groups of replicated queues: changed as operators wish, kept as the catalogue says.
 //!
 //! ```text
-//! add:    catalogue → the node opens its member → learner → has the log → voter
+//! add:    catalogue → the node opens its member → learner → has the log → voter → the answer
 //! remove: (hand over) → no voter → no member → catalogue → the node closes its member
 //! renew:  no voter → no member → catalogue, as another member → the node forgets the old one → learner …
 //! ```
@@ -30,15 +30,21 @@ use crate::types::{NodeId, QueueId};
 
 /// How long a change may take, whoever leads meanwhile.
 pub const CHANGE: Duration = Duration::from_secs(20);
+/// How long a new member may take until its vote counts: it has to get the log first.
+const COPY: Duration = Duration::from_secs(120);
 /// How long a leader may take for its part before it is asked again, and how long it may take where
 /// too few live to agree.
 pub const HERE: Duration = Duration::from_secs(5);
 /// Between two attempts to find the leader.
 const AGAIN: Duration = Duration::from_millis(50);
+/// Between two looks at whether it is done.
+const SEEN: Duration = Duration::from_millis(10);
 /// How long the group may take for one step.
 const STEP: Duration = Duration::from_secs(10);
 /// The first and the longest rest of a leader that could not do the next step.
 const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// The longest rest while a member gets the log.
+const COPYING: Duration = Duration::from_millis(250);
 /// Entries that a learner may lack to become a voter: what comes while it is asked.
 const LAG: u64 = 64;
 
@@ -138,9 +144,10 @@ impl Broker {
         let begun = Instant::now();
         loop {
             let handle = self.queue_by_id(queue).ok_or(MemberError::NotFound)?;
-            let patience = match self.has_majority(&handle) {
-                true => CHANGE,
-                false => HERE,
+            let patience = match change {
+                _ if !self.has_majority(&handle) => HERE,
+                MemberChange::Add(_) => COPY,
+                MemberChange::Remove(_) | MemberChange::LeadOn(_) => CHANGE,
             };
             let deadline = (begun + patience).min(Instant::now() + HERE);
             if Instant::now() >= deadline {
@@ -152,9 +159,19 @@ impl Broker {
                 false => self.ask_for_change(leader, queue, change, deadline).await,
             };
             if let Some(changed) = changed {
+                if let (Ok(()), MemberChange::LeadOn(node)) = (&changed, change) {
+                    self.sees_leader(&handle, node, begun + patience).await;
+                }
                 return changed;
             }
             tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Waits until this node knows that the queue's leader is there, for it was asked and is asked next.
+    async fn sees_leader(&self, queue: &QueueHandle, node: NodeId, deadline: Instant) {
+        while queue.leader(self.us()) != node && Instant::now() < deadline {
+            tokio::time::sleep(SEEN).await;
         }
     }
 
@@ -198,7 +215,33 @@ impl Broker {
         if changed.is_some() {
             self.reconcile(&queue, &group);
         }
-        changed
+        match (&changed, change) {
+            (Some(Ok(())), MemberChange::Add(node)) => match self.votes(&queue, &group, node, deadline).await {
+                true => changed,
+                // If it is a voter by then is seen when it is asked for again.
+                false => None,
+            },
+            _ => changed,
+        }
+    }
+
+    /// Waits until a new member's vote counts; false when it does not in time, or when this node does not
+    /// lead any more.
+    async fn votes(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        group: &Group<Ledger>,
+        node: NodeId,
+        deadline: Instant,
+    ) -> bool {
+        while !group.settled_voters().contains(&node) {
+            let is_wished = self.members_of(queue).contains(&node);
+            if Instant::now() >= deadline || !group.is_leader() || !is_wished {
+                return false;
+            }
+            tokio::time::sleep(SEEN).await;
+        }
+        true
     }
 
     async fn add_member(
@@ -207,13 +250,15 @@ impl Broker {
         group: &Group<Ledger>,
         node: NodeId,
     ) -> Option<Result<(), MemberError>> {
-        let is_there = self.catalog().nodes().contains_key(&node)
-            && (node == self.us() || self.ask_for_replica(node, queue.spec.id).await.is_some());
-        if !is_there {
+        if !self.catalog().nodes().contains_key(&node) || !self.nodes.is_alive(node) {
             return Some(Err(MemberError::NotRunning));
         }
         if self.members_of(queue).contains(&node) {
             return Some(Ok(()));
+        }
+        // One that has just ended is not suspected yet.
+        if node != self.us() && self.ask_for_replica(node, queue.spec.id).await.is_none() {
+            return Some(Err(MemberError::NotRunning));
         }
         // What it voted for when it was a member before, it does not know any more.
         leave_group(group, node).await.ok()?;
@@ -378,6 +423,13 @@ async fn run(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledger
             if !is_more || queue.changing.is_reconciling.swap(true, Ordering::AcqRel) {
                 return;
             }
+        }
+        if broker.step_of(&queue, &group) == Some(Step::Wait) {
+            // Somebody waits for its vote, and while much is published it has all of the log now and then only.
+            drop((broker, queue));
+            tokio::time::sleep(rest).await;
+            rest = (2 * rest).min(COPYING);
+            continue;
         }
         match timeout_at(Instant::now() + STEP, broker.take_step(&queue, &group)).await {
             Ok(Ok(())) => rest = RESTS.0,

@@ -29,6 +29,7 @@ pub mod gather;
 mod guests;
 mod leading;
 mod letters;
+mod majority;
 pub mod members;
 mod mending;
 pub mod nodes;
@@ -46,6 +47,7 @@ pub mod reply_to;
 pub mod route;
 pub mod runner;
 mod seekers;
+mod shortages;
 #[cfg(test)]
 mod simulation;
 mod spread;
@@ -65,6 +67,7 @@ pub use alarms::Alarms;
 pub use connections::{ConnectionInfo, Connections};
 pub use error::BrokerError;
 pub use formation::{JoinError, LinksError};
+pub use majority::Reach;
 pub use recovery::StartError;
 pub use runner::QueueHandle;
 pub use vhosts::Vhost;
@@ -137,7 +140,10 @@ pub struct Broker {
     connections: Connections,
     /// Where this node listens, as other nodes are told.
     listeners: Mutex<Vec<gather::Listener>>,
+    /// How it is, as they are told; none while it does not serve clients.
+    describe: Mutex<Option<gather::Describe>>,
     alarms: Alarms,
+    reach: watch::Sender<Reach>,
     runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,
     next_consumer: AtomicU64,

@@ -109,7 +109,9 @@ impl Broker {
             timers: Default::default(),
             connections: Connections::default(),
             listeners: Mutex::default(),
+            describe: Mutex::default(),
             alarms: Alarms::new(&config.resources),
+            reach: watch::Sender::default(),
             runtime: tokio::runtime::Handle::current(),
             // Unique in the cluster: exclusive queues are known by their connection everywhere.
             next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
@@ -248,6 +250,7 @@ impl Broker {
         }
         self.go_live();
         self.lost_records_are_known();
+        self.look_around(&self.catalog());
         for (owner, ledger) in std::mem::take(&mut *self.recovered.lock()) {
             if ledger.damaged && !self.damage.has_others() {
                 tracing::error!(

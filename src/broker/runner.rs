@@ -250,6 +250,11 @@ impl QueueHandle {
         self.state.lock().machine().map(f)
     }
 
+    /// Whether it is served here.
+    pub fn is_here(&self) -> bool {
+        !self.quarantined && self.state.lock().machine().is_some()
+    }
+
     /// The queue's numbers where its machine is here, else none at all.
     pub fn counts(&self) -> queue::Counts {
         self.read(|machine| machine.counts()).unwrap_or_default()

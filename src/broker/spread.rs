@@ -10,9 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustc_hash::FxHashSet;
-use tokio::time::Instant;
 
-use super::gather::{Gathered, ReplicaState};
+use super::gather::Gathered;
 use super::members::MemberChange;
 use super::placement::MEMBERS;
 use super::{Broker, Catalog, QueueHandle};
@@ -20,10 +19,6 @@ use crate::spec::policy::Subject;
 use crate::spec::{QueueSpec, QueueType};
 use crate::types::{FieldValue, NodeId, QueueId};
 
-/// How long the next queue waits for a new member to have the log of the one before.
-const COPY: Duration = Duration::from_secs(30);
-/// Between two looks at a new member.
-const LOOK: Duration = Duration::from_millis(100);
 /// The rest before queues are looked at again for which something could not be done.
 const AGAIN: Duration = Duration::from_secs(5);
 
@@ -58,7 +53,7 @@ impl Broker {
                 return true;
             }
             match self.change_member(queue, MemberChange::Add(node)).await {
-                Ok(()) => self.member_has_log(queue, node).await,
+                Ok(()) => {}
                 Err(error) => {
                     tracing::warn!(queue = queue.0, %node, %error, "the queue does not get another member yet");
                     failed.insert(queue);
@@ -105,19 +100,6 @@ impl Broker {
         let wish = wishes.into_iter().flatten().max();
         let size = wish.or_else(|| argument("x-quorum-initial-group-size"));
         size.and_then(|size| usize::try_from(size).ok()).unwrap_or(MEMBERS)
-    }
-
-    async fn member_has_log(&self, queue: QueueId, node: NodeId) {
-        let deadline = Instant::now() + COPY;
-        while Instant::now() < deadline {
-            let Some(queue) = self.queue_by_id(queue) else { return };
-            let states = self.replicas_of(&queue).await;
-            let is_there = |state: &ReplicaState| matches!(state, ReplicaState::Known { is_voter: true, .. });
-            if states.iter().any(|(member, state)| *member == node && is_there(state)) {
-                return;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
     }
 
     /// Moves leaders of those queues from nodes that have many to nodes that have few.

@@ -7,7 +7,7 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
 use super::runner::QueueHandle;
-use crate::router::Router;
+use crate::router::{self, Router};
 use crate::types::{QueueName, VhostName};
 
 /// A live virtual host.
@@ -33,6 +33,12 @@ impl Eq for QueueRef {}
 impl std::hash::Hash for QueueRef {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.0.spec.id.hash(state);
+    }
+}
+
+impl router::Queue for QueueRef {
+    fn is_here(&self) -> bool {
+        self.0.is_here()
     }
 }
 

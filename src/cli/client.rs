@@ -41,6 +41,8 @@ pub enum Unreachable {
 pub struct Answer {
     pub status: u16,
     pub body: Vec<u8>,
+    /// Nodes that did not answer, where they have a part in it.
+    pub silent: Option<String>,
 }
 
 impl Client {
@@ -82,6 +84,16 @@ impl Client {
         let credentials = STANDARD.encode(format!("{user}:{password}"));
         let header = format!("Authorization: Basic {credentials}\r\n");
         self.send("GET", "whoami", &header, b"")
+    }
+
+    /// Deletes and says why.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn delete_because(&self, path: &[&str], reason: &str) -> Result<Answer, Unreachable> {
+        // A header is one line.
+        let reason = reason.replace(char::is_control, " ");
+        self.send("DELETE", &joined(path), &format!("X-Reason: {reason}\r\n"), b"")
     }
 
     /// Deletes on conditions, which are a query.
@@ -143,8 +155,11 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = std::str::from_utf8(&bytes[..end]).ok()?;
     let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
+    let silent = fields.find(|(name, _)| name.eq_ignore_ascii_case("x-silent-nodes"));
     Some(Answer {
         status,
+        silent: silent.map(|(_, nodes)| nodes.to_owned()),
         body: bytes[end + 4..].to_vec(),
     })
 }

@@ -163,6 +163,9 @@ impl Call {
     /// When the node cannot be asked, or refuses.
     pub fn find(&self, path: &[&str]) -> Result<Option<Value>, Failed> {
         let answer = self.ask("GET", path, None)?;
+        if let Some(nodes) = &answer.silent {
+            eprintln!("Warning: {nodes} did not answer; what is there is not shown");
+        }
         match answer.status {
             404 => Ok(None),
             _ => answer.accepted().map(Some),

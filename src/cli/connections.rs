@@ -1,13 +1,15 @@
-//! Commands about connections, their channels and consumers.
+//! Commands about connections, their channels and consumers: of all nodes, whichever is asked.
 //!
 //! RabbitMQ names Erlang processes in the columns of process ids. There are none here: the name of
 //! the connection or the channel stands there, which tells them apart just as well. Columns of what is
 //! not counted here are empty.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::columns::chosen;
-use super::command::{Command, Group, Output};
+use super::command::{Call, Command, Failed, Group, Output, exit};
 use super::print::{Column, Kind};
 
 /// What can be asked of connections.
@@ -70,7 +72,87 @@ pub static COMMANDS: &[Command] = &[
             Ok(Output::rows(columns, consumers.collect()))
         },
     },
+    Command {
+        name: "close_connection",
+        group: Group::Cluster,
+        usage: "<connection> <explanation>",
+        help: "Instructs the broker to close the connection associated with the given name",
+        arguments: 2..=2,
+        options: &[],
+        columns: &[],
+        banner: |call| {
+            format!(
+                "Closing connection {}, reason: {}...",
+                call.argument(0),
+                call.argument(1)
+            )
+        },
+        run: |call| match close(call, call.argument(0), call.argument(1))? {
+            true => Ok(Output::Nothing),
+            false => Err(Failed::told(exit::UNAVAILABLE, "there is no such connection")),
+        },
+    },
+    Command {
+        name: "close_all_connections",
+        group: Group::Cluster,
+        usage: "[--vhost <vhost> --limit <limit>] [-n <node> --global] [--per-connection-delay <delay>] <explanation>",
+        help: "Instructs the broker to close all connections for the specified vhost or entire target node",
+        arguments: 1..=1,
+        options: &["global", "limit", "per-connection-delay"],
+        columns: &[],
+        banner: |call| {
+            let whose = match call.options.global {
+                true => format!("to node {} (across all vhosts)", call.node()),
+                false => format!("in vhost {}", call.vhost()),
+            };
+            format!("Closing all connections {whose}, reason: {}...", call.argument(0))
+        },
+        run: |call| {
+            let connections = call.list(&["connections"])?;
+            let is_meant = |connection: &&Value| match call.options.global {
+                true => connection["node"] == call.node(),
+                false => connection["vhost"] == call.vhost(),
+            };
+            let names = connections
+                .iter()
+                .filter(is_meant)
+                .filter_map(|one| one["name"].as_str());
+            let mut closed = 0;
+            for name in names.take(call.options.limit.filter(|limit| *limit > 0).unwrap_or(usize::MAX)) {
+                closed += usize::from(close(call, name, call.argument(0))?);
+                std::thread::sleep(Duration::from_millis(call.options.per_connection_delay.unwrap_or(0)));
+            }
+            Ok(Output::message(format!("Closed {closed} connections")))
+        },
+    },
+    Command {
+        name: "close_all_user_connections",
+        group: Group::Cluster,
+        usage: "<username> <explanation>",
+        help: "Instructs the broker to close all connections of the specified user",
+        arguments: 2..=2,
+        options: &[],
+        columns: &[],
+        banner: |call| {
+            let (user, reason) = (call.argument(0), call.argument(1));
+            format!("Closing connections of user {user}, reason: {reason}...")
+        },
+        run: |call| {
+            let path = ["connections", "username", call.argument(0)];
+            let answer = call.answered(call.client.delete_because(&path, call.argument(1)))?;
+            answer.accepted().map(|_| Output::Nothing)
+        },
+    },
 ];
+
+/// Closes a connection; false when it is not there.
+fn close(call: &Call, name: &str, reason: &str) -> Result<bool, Failed> {
+    let answer = call.answered(call.client.delete_because(&["connections", name], reason))?;
+    match answer.status {
+        404 => Ok(false),
+        _ => answer.accepted().map(|_| true),
+    }
+}
 
 /// With a field of an inner object brought to the top.
 fn lifted(mut item: Value, object: &str, field: &str, name: &str) -> Value {

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::command::{Call, Command, Failed, Group, MISPLACED, Output, exit};
 use super::listeners;
@@ -269,7 +269,15 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
     text.section("Alarms");
     text.list(&alarms);
     text.section("Network Partitions");
-    text.list(&[]);
+    let partitions = running.iter().filter(|node| node["partitions"].get(0).is_some());
+    let partitions: Map<_, _> = partitions
+        .map(|node| (name_of(node), node["partitions"].clone()))
+        .collect();
+    let lines: Vec<_> = partitions
+        .iter()
+        .map(|(node, others)| format!("Node {node} cannot communicate with {}", names_in(others)))
+        .collect();
+    text.list(&lines);
     text.section("Listeners");
     let lines = listeners::lines(&listeners);
     let lines: Vec<_> = listeners
@@ -302,11 +310,16 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
         "ram_nodes": [],
         "running_nodes": running_names,
         "versions": of_each(&|_| json!({"rabbitmq_name": "RabbitMQ", "rabbitmq_version": version})),
-        "partitions": {},
+        "partitions": partitions,
         "maintenance_status": of_each(&|_| json!("not under maintenance")),
         "feature_flags": flags,
     });
     Ok(Output::Told { text: text.0, json })
+}
+
+fn names_in(list: &Value) -> String {
+    let names = list.as_array().into_iter().flatten().filter_map(Value::as_str);
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// The alarms of a node as lines.

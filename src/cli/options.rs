@@ -69,6 +69,11 @@ pub struct Options {
     #[arg(long)]
     pub global: bool,
     #[arg(long)]
+    pub limit: Option<usize>,
+    /// In milliseconds.
+    #[arg(long)]
+    pub per_connection_delay: Option<u64>,
+    #[arg(long)]
     pub format: Option<String>,
     #[arg(long)]
     pub vhost_pattern: Option<String>,

@@ -225,6 +225,12 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("cluster_formation.discovery_retry_interval", "500", "x"),
     ("cluster_formation.target_cluster_size_hint", "3", "0"),
     ("cluster_formation.node_cleanup.interval", "60", "0"),
+    ("cluster_partition_handling", "pause_minority", "pause"),
+    (
+        "cluster_partition_handling.pause_if_all_down.nodes.1",
+        "rabbit@host-1",
+        "host-1",
+    ),
     ("cluster_formation.node_cleanup.only_log_warning", "false", "x"),
     ("server_properties.product", "Warren", "''"),
     ("server_properties.version", "1.0", "''"),
@@ -343,11 +349,12 @@ fn a_grown_configuration_loads_with_a_warning_for_each_key_without_effect() {
     assert_eq!(config.management.address(), "127.0.0.1:8080".parse().ok());
     assert_eq!(config.cluster.name.as_deref(), Some("orders"));
     assert_eq!(config.cluster.seeds(), ["one:25672", "two:25672"]);
+    assert_eq!(config.cluster.partition_handling, PartitionHandling::PauseMinority);
     assert_eq!(config.queues.default_type, "quorum");
     assert_eq!(config.queues.consumer_timeout, Some(Millis(3_600_000)));
     let told = "rabbitmq.conf:2: num_acceptors.tcp has no effect: it tunes the Erlang runtime, which is not there";
     assert_eq!(config.warnings.first().map(String::as_str), Some(told));
-    assert_eq!(config.warnings.len(), 16, "{:#?}", config.warnings);
+    assert_eq!(config.warnings.len(), 15, "{:#?}", config.warnings);
 }
 
 #[test]

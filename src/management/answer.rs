@@ -16,6 +16,9 @@ use crate::metadata::json::NotATable;
 use crate::pattern::BadPattern;
 use crate::types::{Refusal, Reply, ReplyCode};
 
+/// Names the nodes whose part of an answer is missing.
+const SILENT: HeaderName = HeaderName::from_static("x-silent-nodes");
+
 /// A handler's result.
 pub type Answered = Result<Answer, Failure>;
 
@@ -167,6 +170,13 @@ pub fn response(answered: Answered, by: By, config: &Management) -> Response<Bod
         }
     }
     response
+}
+
+/// Says in a header which nodes did not answer, so that it is known whose part is missing.
+pub fn without(response: &mut Response<Body>, silent: &[String]) {
+    if !silent.is_empty() {
+        insert(response, SILENT, &silent.join(", "));
+    }
 }
 
 /// A redirection, which RabbitMQ sends without the headers of an answer.

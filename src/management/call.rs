@@ -14,7 +14,7 @@ use super::route::{Access, Parameters};
 use crate::broker::Broker;
 use crate::broker::access::Who;
 use crate::broker::connections::ConnectionInfo;
-use crate::broker::gather::Gathered;
+use crate::broker::gather::{About, Gathered};
 use crate::metadata::{self, Command};
 use crate::types::names::MAX_NAME_BYTES;
 use crate::types::{ConnectionId, UserName, VhostName};
@@ -92,16 +92,16 @@ impl Call {
         catalog.vhost(self.name("vhost")).map(read).ok_or(Failure::NotFound)
     }
 
-    /// Asks the other nodes for what they know of the queue of the path, or of all queues.
-    pub(super) async fn gather(&mut self) {
+    /// Asks the other nodes for what they know; of queues, only of that of the path where it names one.
+    pub(super) async fn gather(&mut self, about: About) {
         let has = |parameter| self.parameters.iter().any(|(name, _)| *name == parameter);
-        if !(has("vhost") && has("name")) {
-            self.gathered = self.broker.gather(None).await;
+        if !(about == About::Queues && has("vhost") && has("name")) {
+            self.gathered = self.broker.gather(about).await;
             return;
         }
         let vhost = self.broker.vhost(self.name("vhost"));
         if let Some(queue) = vhost.and_then(|vhost| vhost.queue(self.name("name"))) {
-            self.gathered = self.broker.gather(Some(queue.spec.id)).await;
+            self.gathered = self.broker.gather(About::Queue(queue.spec.id)).await;
         }
     }
 

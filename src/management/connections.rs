@@ -1,54 +1,54 @@
-//! Client connections and their channels.
-
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+//! Client connections and their channels, of all nodes.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::route::{Access, Route};
+use super::route::{Access, Route, Run, Verb};
 use super::{consumers, page};
-use crate::broker::connections::{ConnectionInfo, Details};
-use crate::broker::outbox::Control;
+use crate::broker::connections::{ChannelReport, ConnectionReport};
+use crate::broker::gather::About;
 use crate::metadata::json;
-use crate::types::{FieldValue, Reply, ReplyCode};
+use crate::types::FieldValue;
 
 /// What can be asked of connections and channels.
 pub static ROUTES: &[Route] = &[
-    Route::get("/connections", Access::Management, "All connections.", |call| {
-        let views = visible(call).iter().map(|connection| view(call, connection)).collect();
-        page::listing(call, views, &["vhost", "name"])
+    Route::of_clients("/connections", Access::Management, "All connections.", |call| {
+        let views = visible(call).into_iter().map(|connection| view(call, connection));
+        page::listing(call, views.collect(), &["vhost", "name"])
     }),
-    Route::get("/connections/{name}", Access::Management, "A connection.", |call| {
-        let connection = named(call)?;
-        page::single(call, view(call, &connection))
+    Route::of_clients("/connections/{name}", Access::Management, "A connection.", |call| {
+        page::single(call, view(call, named(call)?))
     }),
     Route::delete(
         "/connections/{name}",
         Access::Management,
         "Closes a connection; the header X-Reason tells the client why.",
-        |call| Box::pin(async move { close(&call, &[named(&call)?]) }),
+        |mut call| {
+            Box::pin(async move {
+                call.gather(About::Clients).await;
+                close(&call, &[named(&call)?]).await
+            })
+        },
     ),
-    Route::get(
+    Route::of_clients(
         "/connections/{name}/channels",
         Access::Management,
         "Channels of a connection.",
         |call| page::listing(call, channels(call, &[named(call)?]), &["number"]),
     ),
-    Route::get(
+    Route::of_clients(
         "/connections/username/{user}",
         Access::Management,
         "Connections of a user.",
         |call| {
-            let own = of_user(call);
-            let views = own.iter().map(|(connection, details)| {
+            let views = of_user(call).into_iter().map(|connection| {
                 json!({
                     "name": connection.name(),
-                    "vhost": details.vhost,
-                    "user": details.user,
-                    "node": call.broker.node().name,
+                    "vhost": connection.details.vhost,
+                    "user": connection.details.user,
+                    "node": call.gathered.name(connection.node),
                 })
             });
             page::listing(call, views.collect(), &["name"])
@@ -58,108 +58,116 @@ pub static ROUTES: &[Route] = &[
         "/connections/username/{user}",
         Access::Administrator,
         "Closes all connections of a user.",
-        |call| {
+        |mut call| {
             Box::pin(async move {
-                let own: Vec<_> = of_user(&call).into_iter().map(|(connection, _)| connection).collect();
-                close(&call, &own)
+                call.gather(About::Clients).await;
+                close(&call, &of_user(&call)).await
             })
         },
     ),
-    Route::get(
+    Route::of_clients(
         "/vhosts/{vhost}/connections",
         Access::Vhost,
         "Connections in a vhost.",
         |call| {
-            let own = in_vhost(call)?;
-            let views = own.iter().map(|connection| view(call, connection)).collect();
-            page::listing(call, views, &["name"])
+            let views = in_vhost(call)?.into_iter().map(|connection| view(call, connection));
+            page::listing(call, views.collect(), &["name"])
         },
     ),
-    Route::get(
+    Route::of_clients(
         "/vhosts/{vhost}/channels",
         Access::Vhost,
         "Channels in a vhost.",
         |call| page::listing(call, channels(call, &in_vhost(call)?), &["name"]),
     ),
-    Route::get("/channels", Access::Management, "All channels.", |call| {
+    Route::of_clients("/channels", Access::Management, "All channels.", |call| {
         page::listing(call, channels(call, &visible(call)), &["vhost", "name"])
     }),
-    Route::gathered("/channels/{name}", Access::Management, "A channel.", |call| {
-        let all = visible(call);
-        let views = all.iter().flat_map(|connection| {
-            channels_of(call, connection)
-                .into_iter()
-                .map(move |view| (connection, view))
-        });
-        let mut found = views.filter(|(_, view)| view["name"] == call.name("name"));
-        let (connection, mut view) = found.next().ok_or(Failure::NotFound)?;
-        view["consumer_details"] = consumers_of(call, connection).into();
-        view["deliveries"] = json!([]);
-        view["publishes"] = json!([]);
-        page::single(call, view)
-    }),
+    Route::new(
+        Verb::Get,
+        "/channels/{name}",
+        Access::Management,
+        "A channel.",
+        Run::Gathered(About::All, |call| {
+            let all = visible(call).into_iter();
+            let mut channels = all.flat_map(|connection| connection.channels.iter().map(move |one| (connection, one)));
+            let found = channels.find(|(connection, channel)| channel_name(connection, channel) == call.name("name"));
+            let (connection, channel) = found.ok_or_else(|| missing(call))?;
+            let mut view = channel_view(call, connection, channel);
+            view["consumer_details"] = consumers_of(call, connection, channel).into();
+            view["deliveries"] = json!([]);
+            view["publishes"] = json!([]);
+            page::single(call, view)
+        }),
+    ),
 ];
 
 /// The open connections that the user may see: its own, or all for those who monitor.
-fn visible(call: &Call) -> Vec<Arc<ConnectionInfo>> {
-    let mut all = call.broker.connections().all();
-    all.retain(|connection| {
-        let details = connection.details();
-        details.vhost.is_some() && (call.caller.is_monitor() || details.user.as_ref() == Some(&call.caller.name))
-    });
-    all
+fn visible(call: &Call) -> Vec<&ConnectionReport> {
+    let all = call.gathered.connections().iter();
+    all.filter(|connection| call.caller.is_monitor() || is_own(call, connection))
+        .collect()
 }
 
-fn in_vhost(call: &Call) -> Result<Vec<Arc<ConnectionInfo>>, Failure> {
+fn is_own(call: &Call, connection: &ConnectionReport) -> bool {
+    connection.details.user.as_ref() == Some(&call.caller.name)
+}
+
+fn in_vhost(call: &Call) -> Result<Vec<&ConnectionReport>, Failure> {
     call.in_vhost(|_| ())?;
     let vhost = call.vhost();
     let mut own = visible(call);
-    own.retain(|connection| connection.vhost().as_ref() == Some(&vhost));
+    own.retain(|connection| connection.details.vhost.as_ref() == Some(&vhost));
     Ok(own)
 }
 
-fn of_user(call: &Call) -> Vec<(Arc<ConnectionInfo>, Details)> {
-    let all = visible(call).into_iter().map(|connection| {
-        let details = connection.details();
-        (connection, details)
+fn of_user(call: &Call) -> Vec<&ConnectionReport> {
+    let mut own = visible(call);
+    own.retain(|connection| {
+        let user = connection.details.user.as_ref();
+        user.is_some_and(|user| user.as_str() == call.name("user"))
     });
-    all.filter(|(_, details)| {
-        details
-            .user
-            .as_ref()
-            .is_some_and(|user| user.as_str() == call.name("user"))
-    })
-    .collect()
+    own
 }
 
 /// The connection of the path.
-fn named(call: &Call) -> Result<Arc<ConnectionInfo>, Failure> {
-    let mut all = call.broker.connections().all().into_iter();
+fn named(call: &Call) -> Result<&ConnectionReport, Failure> {
+    let mut all = call.gathered.connections().iter();
     let found = all.find(|connection| connection.name() == call.name("name"));
-    let connection = found.ok_or(Failure::NotFound)?;
-    if call.caller.is_monitor() || connection.user().as_ref() == Some(&call.caller.name) {
+    let connection = found.ok_or_else(|| missing(call))?;
+    if call.caller.is_monitor() || is_own(call, connection) {
         Ok(connection)
     } else {
         Err(Failure::NotAuthorised("User not authorised to access object"))
     }
 }
 
-fn close(call: &Call, connections: &[Arc<ConnectionInfo>]) -> Answered {
-    let own = |connection: &Arc<ConnectionInfo>| connection.user().as_ref() == Some(&call.caller.name);
-    if !call.caller.is_administrator() && !connections.iter().all(own) {
+/// Nothing of that name was found. Where a node did not answer, it may be there.
+fn missing(call: &Call) -> Failure {
+    match call.gathered.silent() {
+        silent if silent.is_empty() => Failure::NotFound,
+        silent => Failure::Missing(format!("not found, but {} did not answer", silent.join(", "))),
+    }
+}
+
+async fn close(call: &Call, connections: &[&ConnectionReport]) -> Answered {
+    if !call.caller.is_administrator() && !connections.iter().all(|connection| is_own(call, connection)) {
         return Err(Failure::Status(StatusCode::UNAUTHORIZED));
     }
     let reason = call.reason.as_deref().unwrap_or("Closed via management plugin");
-    for connection in connections {
-        let reply = Reply::connection(ReplyCode::ConnectionForced, reason);
-        connection.outbox.control(Control::Close(reply));
+    let connections = connections.iter().map(|connection| (connection.node, connection.id));
+    match call.broker.close_connections(connections, reason).await {
+        Ok(()) => Ok(Answer::Done),
+        Err(silent) => {
+            let names: Vec<_> = silent.into_iter().map(|node| call.gathered.name(node)).collect();
+            Err(Failure::Broken(format!("{} did not answer", names.join(", "))))
+        }
     }
-    Ok(Answer::Done)
 }
 
 /// Under an alarm a connection is `blocking`, and `blocked` once it tried to publish.
-fn state(call: &Call, connection: &ConnectionInfo) -> &'static str {
-    if connection.blocked.load(Ordering::Relaxed) {
+fn state(call: &Call, connection: &ConnectionReport) -> &'static str {
+    if connection.is_blocked {
         "blocked"
     } else if call.broker.alarms().shortage().any() {
         "blocking"
@@ -168,19 +176,19 @@ fn state(call: &Call, connection: &ConnectionInfo) -> &'static str {
     }
 }
 
-fn view(call: &Call, connection: &ConnectionInfo) -> Value {
-    let details = connection.details();
+fn view(call: &Call, connection: &ConnectionReport) -> Value {
+    let details = &connection.details;
     let properties = &details.client_properties;
     let mut view = json!({
         "auth_mechanism": details.mechanism,
         "channel_max": details.channel_max,
-        "channels": connection.channels.load(Ordering::Relaxed),
+        "channels": connection.channels.len(),
         "client_properties": json::from_table(properties),
         "connected_at": connection.connected_at,
         "frame_max": details.frame_max,
         "host": connection.local.ip().to_string(),
         "name": connection.name(),
-        "node": call.broker.node().name,
+        "node": call.gathered.name(connection.node),
         "peer_cert_issuer": null,
         "peer_cert_subject": null,
         "peer_cert_validity": null,
@@ -206,65 +214,50 @@ fn view(call: &Call, connection: &ConnectionInfo) -> Value {
     view
 }
 
-fn channels(call: &Call, connections: &[Arc<ConnectionInfo>]) -> Vec<Value> {
-    connections
-        .iter()
-        .flat_map(|connection| channels_of(call, connection))
-        .collect()
-}
-
-fn channels_of(call: &Call, connection: &ConnectionInfo) -> Vec<Value> {
-    let details = connection.details();
-    let name = connection.name();
-    let mut out = connection.outbox.lock();
-    let numbers = out.channel_numbers();
-    let views = numbers.into_iter().filter_map(|number| {
-        let channel = out.channel(number)?;
-        let confirms = channel.confirms.as_ref();
-        Some(json!({
-            "acks_uncommitted": 0,
-            "confirm": confirms.is_some(),
-            "connection_details": {
-                "name": name,
-                "peer_host": connection.peer.ip().to_string(),
-                "peer_port": connection.peer.port(),
-            },
-            "consumer_count": channel.consumers.len(),
-            "messages_unacknowledged": channel.unacked(),
-            "messages_uncommitted": 0,
-            "messages_unconfirmed": confirms.map_or(0, |confirms| confirms.waiting()),
-            "name": format!("{name} ({number})"),
-            "node": call.broker.node().name,
-            "number": number,
-            "state": "running",
-            "user": details.user,
-            "user_who_performed_action": details.user,
-            "vhost": details.vhost,
-        }))
+fn channels(call: &Call, connections: &[&ConnectionReport]) -> Vec<Value> {
+    let views = connections.iter().flat_map(|connection| {
+        let channels = connection.channels.iter();
+        channels.map(|channel| channel_view(call, connection, channel))
     });
-    let views = views.collect();
-    out.finish();
-    views
+    views.collect()
 }
 
-/// The consumers of the channel of the path.
-fn consumers_of(call: &Call, connection: &ConnectionInfo) -> Vec<Value> {
-    let mut out = connection.outbox.lock();
-    let numbers = out.channel_numbers();
-    let mut queues: Vec<_> = numbers
-        .into_iter()
-        .filter_map(|number| {
-            out.channel(number)
-                .map(|channel| channel.consumers.values().cloned().collect())
-        })
-        .flat_map(|consumers: Vec<_>| consumers)
-        .filter_map(|consumer| consumer.queue.upgrade())
-        .collect();
-    // Queues are locked before outboxes, never after.
-    out.finish();
+fn channel_view(call: &Call, connection: &ConnectionReport, channel: &ChannelReport) -> Value {
+    let details = &connection.details;
+    json!({
+        "acks_uncommitted": 0,
+        "confirm": channel.confirms,
+        "connection_details": {
+            "name": connection.name(),
+            "peer_host": connection.peer.ip().to_string(),
+            "peer_port": connection.peer.port(),
+        },
+        "consumer_count": channel.consumers,
+        "messages_unacknowledged": channel.unacked,
+        "messages_uncommitted": 0,
+        "messages_unconfirmed": channel.unconfirmed,
+        "name": channel_name(connection, channel),
+        "node": call.gathered.name(connection.node),
+        "number": channel.number,
+        "state": "running",
+        "user": details.user,
+        "user_who_performed_action": details.user,
+        "vhost": details.vhost,
+    })
+}
+
+fn channel_name(connection: &ConnectionReport, channel: &ChannelReport) -> String {
+    format!("{} ({})", connection.name(), channel.number)
+}
+
+fn consumers_of(call: &Call, connection: &ConnectionReport, channel: &ChannelReport) -> Vec<Value> {
+    let vhost = connection.details.vhost.as_ref();
+    let vhost = vhost.and_then(|name| call.broker.vhost(name));
+    let mut queues = vhost.map(|vhost| vhost.queues()).unwrap_or_default();
+    queues.retain(|queue| channel.queues.contains(&queue.spec.id));
     queues.sort_by_key(|queue| queue.spec.id);
-    queues.dedup_by_key(|queue| queue.spec.id);
+    let name = channel_name(connection, channel);
     let all = queues.iter().flat_map(|queue| consumers::of_queue(call, queue));
-    all.filter(|view| view["channel_details"]["name"] == call.name("name"))
+    all.filter(|view| view["channel_details"]["name"] == name.as_str())
         .collect()
 }

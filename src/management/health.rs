@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route};
+use crate::broker::alarms::Shortage;
+use crate::types::NodeId;
 
 /// What can be checked.
 pub static ROUTES: &[Route] = &[
@@ -12,13 +14,13 @@ pub static ROUTES: &[Route] = &[
         "/health/checks/alarms",
         Access::Management,
         "No alarm in the cluster.",
-        |call| alarms(call, "in the cluster"),
+        |call| alarms(call, "in the cluster", of_all(call)),
     ),
     Route::get(
         "/health/checks/local-alarms",
         Access::Management,
         "No alarm on this node.",
-        |call| alarms(call, "on the node"),
+        |call| alarms(call, "on the node", of_node(call, call.broker.nodes().us())),
     ),
     Route::get(
         "/health/checks/virtual-hosts",
@@ -89,18 +91,17 @@ pub static ROUTES: &[Route] = &[
         },
     ),
     Route::get("/healthchecks/node", Access::Management, "The node works.", |call| {
-        alarms(call, "on the node")
+        works(call, call.broker.nodes().us())
     }),
     Route::get(
         "/healthchecks/node/{node}",
         Access::Management,
         "The node works.",
         |call| {
-            if call.name("node") == call.broker.node().name {
-                alarms(call, "on the node")
-            } else {
-                Err(Failure::NotFound)
-            }
+            let mut names = call.broker.node_names().into_iter();
+            let named = names.find(|(_, name)| name == call.name("node"));
+            let (node, _) = named.ok_or(Failure::NotFound)?;
+            works(call, node)
         },
     ),
     Route::get(
@@ -115,6 +116,7 @@ pub static ROUTES: &[Route] = &[
 ];
 
 const FAILED: &str = "the node cannot write to its disk";
+const MINORITY: &str = "a majority of the cluster's nodes cannot be reached";
 
 fn healthy_unless(ill: bool, mut why: Value) -> Answered {
     if !ill {
@@ -125,29 +127,59 @@ fn healthy_unless(ill: bool, mut why: Value) -> Answered {
 }
 
 fn serving(call: &Call) -> Answered {
-    healthy_unless(call.broker.has_failed(), json!({"reason": FAILED}))
+    if call.broker.has_failed() {
+        return healthy_unless(true, json!({"reason": FAILED}));
+    }
+    healthy_unless(!call.broker.hears_majority(), json!({"reason": MINORITY}))
 }
 
-fn alarms(call: &Call, whose: &str) -> Answered {
+/// What a node is short of, by its name.
+type Short = (String, Shortage);
+
+fn of_node(call: &Call, node: NodeId) -> Vec<Short> {
+    let mut short = of_all(call);
+    let name = call.broker.node_names().remove(&node);
+    short.retain(|(short, _)| Some(short) == name.as_ref());
+    short
+}
+
+fn of_all(call: &Call) -> Vec<Short> {
+    let (broker, mut names) = (&call.broker, call.broker.node_names());
+    let own = (broker.nodes().us(), broker.alarms().own());
+    let all = broker.alarms().of_others().into_iter().chain([own]);
+    let mut short: Vec<_> = all
+        .filter_map(|(node, short)| Some((names.remove(&node)?, short)))
+        .collect();
+    short.sort_by(|(one, _), (other, _)| one.cmp(other));
+    short
+}
+
+fn alarms(call: &Call, whose: &str, short: Vec<Short>) -> Answered {
     if call.broker.has_failed() {
         return serving(call);
     }
-    let shortage = call.broker.alarms().shortage();
-    if !shortage.any() {
+    let alarms = short.iter().flat_map(|(node, shortage)| {
+        let resources = [(shortage.memory, "memory"), (shortage.disk, "disk space")];
+        let short = resources.into_iter().filter(|(short, _)| *short);
+        short.map(move |(_, resource)| json!({"node": node, "resource": resource}))
+    });
+    let alarms: Vec<_> = alarms.collect();
+    if alarms.is_empty() {
         return Ok(Answer::Json(json!({"status": "ok"})));
     }
-    let node = &call.broker.node().name;
-    let resources = [(shortage.memory, "memory"), (shortage.disk, "disk space")];
-    let alarms: Value = resources
-        .into_iter()
-        .filter(|(short, _)| *short)
-        .map(|(_, resource)| json!({"node": node, "resource": resource}))
-        .collect();
     Ok(Answer::Unhealthy(json!({
         "reason": format!("There are alarms in effect {whose}"),
         "status": "failed",
         "alarms": alarms,
     })))
+}
+
+/// The old check of a node, which may be another.
+fn works(call: &Call, node: NodeId) -> Answered {
+    match call.broker.nodes().is_alive(node) {
+        true => alarms(call, "on the node", of_node(call, node)),
+        false => healthy_unless(true, json!({"reason": "the node does not answer"})),
+    }
 }
 
 fn quorum_critical(call: &Call) -> Answered {

@@ -41,6 +41,7 @@ mod views;
 pub use endpoint::Endpoint;
 pub use lifecycle::{Lifecycle, Order, Orders, lifecycle};
 pub use load::{LoadError, load_definitions};
+pub use nodes::describe;
 pub use server::{Running, serve, serve_local};
 pub use socket::{Listener, LocalSocket};
 

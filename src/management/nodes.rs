@@ -1,13 +1,18 @@
-//! The nodes of the cluster. Each is asked how it is; one that does not answer at once is shown
-//! without figures.
+//! The nodes of the cluster. Each describes itself, whoever is asked; one that does not answer at once is
+//! shown without figures.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
+use super::endpoint::Endpoint;
 use super::overview::{contexts, exchange_types};
 use super::page;
 use super::route::{Access, Route, Run, Verb};
+use crate::broker::Broker;
+use crate::broker::gather::Describe;
 use crate::config::{Config, Mechanism, PLUGINS, Stream};
 use crate::types::NodeId;
 
@@ -46,17 +51,12 @@ pub static ROUTES: &[Route] = &[
         "Removes a node that is stopped from the cluster.",
         |call| Box::pin(forget(call)),
     ),
-    Route::get(
+    Route::new(
+        Verb::Get,
         "/nodes/{node}/memory",
         Access::Monitoring,
         "The memory of a node.",
-        |call| {
-            check_name(call)?;
-            let used = call.broker.alarms().memory_used();
-            Ok(Answer::Json(json!({
-                "memory": {"strategy": "rss", "total": {"rss": used, "allocated": used}},
-            })))
-        },
+        Run::Later(|call| Box::pin(memory(call))),
     ),
 ];
 
@@ -85,19 +85,22 @@ fn member(call: &Call) -> Result<Member, Failure> {
         .ok_or(Failure::NotFound)
 }
 
-fn check_name(call: &Call) -> Result<(), Failure> {
-    if call.name("node") == call.broker.node().name {
-        Ok(())
-    } else {
-        Err(Failure::NotFound)
-    }
+async fn memory(call: Call) -> Answered {
+    let member = member(&call)?;
+    let view = view_of(&call, &member).await;
+    Ok(Answer::Json(match view.get("mem_used") {
+        Some(used) => json!({
+            "memory": {"strategy": "rss", "total": {"rss": used, "allocated": used}},
+        }),
+        None => json!({"memory": "not_available"}),
+    }))
 }
 
 async fn forget(call: Call) -> Answered {
     let member = member(&call)?;
     // One that was ended a moment ago may not be missed yet.
     let is_us = member.id == call.broker.nodes().us();
-    if is_us || call.broker.figures_of(member.id).await.is_some() {
+    if is_us || call.broker.description_of(member.id).await.is_some() {
         let name = member.name;
         return Err(Failure::bad(format!(
             "RabbitMQ on node {name} must be stopped with 'rabbitmqctl -n {name} stop_app' before it can be removed"
@@ -108,14 +111,13 @@ async fn forget(call: Call) -> Answered {
 }
 
 async fn view_of(call: &Call, member: &Member) -> Value {
-    if member.id == call.broker.nodes().us() {
-        return view(call);
-    }
-    let figures = match call.broker.nodes().is_alive(member.id) {
-        true => call.broker.figures_of(member.id).await,
-        false => None,
+    let broker = &call.broker;
+    let described = match member.id {
+        us if us == broker.nodes().us() => Some(view(broker, &call.endpoints)),
+        other if broker.nodes().is_alive(other) => broker.description_of(other).await.flatten(),
+        _ => None,
     };
-    let Some(figures) = figures else {
+    let Some(mut described) = described else {
         return json!({
             "partitions": [],
             "name": member.name,
@@ -125,34 +127,24 @@ async fn view_of(call: &Call, member: &Member) -> Value {
             "cluster_links": [],
         });
     };
-    json!({
-        "partitions": [],
-        "os_pid": figures.process.to_string(),
-        "mem_limit": figures.memory_limit,
-        "mem_alarm": figures.memory_alarm,
-        "disk_free_limit": figures.disk_limit,
-        "disk_free_alarm": figures.disk_alarm,
-        "rates_mode": "basic",
-        "uptime": figures.uptime_ms,
-        "processors": figures.processors,
-        "name": member.name,
-        "running": true,
-        "type": "disc",
-        "being_drained": false,
-        "mem_used": figures.memory_used,
-        "disk_free": figures.disk_free,
-        "cluster_links": [],
-    })
+    // One that wants another's name keeps the one that the cluster knows.
+    described["name"] = json!(member.name);
+    described
 }
 
-fn view(call: &Call) -> Value {
-    let config = call.broker.config();
-    let node = call.broker.node();
-    let alarms = call.broker.alarms();
-    let shortage = alarms.shortage();
+/// How a node that listens there is described to the others.
+pub fn describe(endpoints: Vec<Endpoint>) -> Describe {
+    Arc::new(move |broker| view(broker, &endpoints))
+}
+
+fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
+    let config = broker.config();
+    let node = broker.node();
+    let alarms = broker.alarms();
+    let shortage = alarms.own();
     // In RabbitMQ's order, which columns keep.
     json!({
-        "partitions": [],
+        "partitions": broker.partitions(),
         "os_pid": std::process::id().to_string(),
         "fd_total": open_files_limit(),
         "sockets_total": 0,
@@ -162,17 +154,17 @@ fn view(call: &Call) -> Value {
         "disk_free_alarm": shortage.disk,
         "proc_total": 0,
         "rates_mode": "basic",
-        "uptime": call.broker.now().since(node.started_at),
+        "uptime": broker.now().since(node.started_at),
         "run_queue": 0,
         "processors": std::thread::available_parallelism().map_or(1, usize::from),
         "exchange_types": exchange_types(),
-        "auth_mechanisms": mechanisms(call),
+        "auth_mechanisms": mechanisms(broker),
         "applications": [{
             "name": "warren",
             "description": env!("CARGO_PKG_DESCRIPTION"),
             "version": env!("CARGO_PKG_VERSION"),
         }],
-        "contexts": contexts(call),
+        "contexts": contexts(endpoints),
         "log_files": log_files(config),
         "db_dir": config.node.data_dir,
         "config_files": config.files,
@@ -180,7 +172,7 @@ fn view(call: &Call) -> Value {
         "enabled_plugins": PLUGINS,
         "mem_calculation_strategy": "rss",
         "name": node.name,
-        "running": !call.broker.has_failed(),
+        "running": !broker.has_failed(),
         "type": "disc",
         "being_drained": false,
         "mem_used": alarms.memory_used(),
@@ -207,8 +199,8 @@ fn log_files(config: &Config) -> Vec<String> {
     file.into_iter().chain(terminal).collect()
 }
 
-fn mechanisms(call: &Call) -> Value {
-    let mechanisms = call.broker.config().auth.mechanisms.values();
+fn mechanisms(broker: &Broker) -> Value {
+    let mechanisms = broker.config().auth.mechanisms.values();
     mechanisms
         .map(|mechanism| {
             let (name, description) = match mechanism {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::call::Call;
-use super::endpoint;
+use super::endpoint::{self, Endpoint};
 use super::page;
 use super::parameters::cluster_name;
 use super::route::{Access, Route};
@@ -61,10 +61,7 @@ fn overview(call: &Call) -> Value {
     if call.caller.is_monitor() {
         view["node"] = json!(node);
         view["listeners"] = listeners(call).into();
-        view["contexts"] = contexts(call);
-        for context in view["contexts"].as_array_mut().into_iter().flatten() {
-            context["node"] = json!(node);
-        }
+        view["contexts"] = all_contexts(call).into();
     }
     view
 }
@@ -142,21 +139,39 @@ pub fn exchange_types() -> Value {
         .collect()
 }
 
-/// The HTTP listeners.
-pub fn contexts(call: &Call) -> Value {
-    let description = |protocol| match protocol {
-        "http" => Some("RabbitMQ Management"),
-        "http/prometheus" => Some("RabbitMQ Prometheus"),
-        _ => None,
+/// The HTTP listeners of a node.
+pub fn contexts(endpoints: &[Endpoint]) -> Value {
+    let contexts = endpoints.iter();
+    contexts
+        .filter_map(|endpoint| context(endpoint.protocol, endpoint.address.port()))
+        .collect()
+}
+
+/// Those of all nodes that answer.
+fn all_contexts(call: &Call) -> Vec<Value> {
+    let own = &call.broker.node().name;
+    let own = call.endpoints.iter().map(|one| (own, one.protocol, one.address));
+    let others = call.gathered.listeners().iter();
+    let others = others.map(|(node, one)| (node, one.protocol.as_str(), one.address));
+    let mut contexts: Vec<_> = own
+        .chain(others)
+        .filter_map(|(node, protocol, address)| {
+            let mut context = context(protocol, address.port())?;
+            context["node"] = json!(node);
+            Some(context)
+        })
+        .collect();
+    contexts.sort_by_key(|context| context["node"].as_str().map(str::to_owned));
+    contexts
+}
+
+fn context(protocol: &str, port: u16) -> Option<Value> {
+    let description = match protocol {
+        "http" => "RabbitMQ Management",
+        "http/prometheus" => "RabbitMQ Prometheus",
+        _ => return None,
     };
-    let http = call.endpoints.iter().filter_map(|endpoint| {
-        Some(json!({
-            "description": description(endpoint.protocol)?,
-            "path": "/",
-            "port": endpoint.address.port().to_string(),
-        }))
-    });
-    http.collect()
+    Some(json!({"description": description, "path": "/", "port": port.to_string()}))
 }
 
 /// The table of routes as a page.

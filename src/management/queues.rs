@@ -1,5 +1,6 @@
 //! Queues: what they are and hold, and what operators do to them.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -11,7 +12,7 @@ use super::views::{self, still};
 use super::{bindings, consumers, messages, page};
 use crate::broker::declare::{self, DeclareError, DeletePlan, QueuePlan, QueueRules};
 use crate::broker::quarantine::{QuarantineError, Served};
-use crate::broker::{QueueHandle, connections::ConnectionInfo};
+use crate::broker::{QueueHandle, connections::connection_name};
 use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
 use crate::metadata::json;
 use crate::metadata::{Command, Vhost};
@@ -268,11 +269,15 @@ fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         view["head_message_timestamp"] = Value::Null;
         view["exclusive_consumer_tag"] = Value::Null;
     }
-    if let Some(owner) = spec.exclusive_owner.and_then(|owner| call.connections().get(&owner)) {
-        view["owner_pid_details"] = owner_view(owner);
+    let owner = spec.exclusive_owner.and_then(|owner| call.connections().get(&owner));
+    if let Some(owner) = owner {
+        view["owner_pid_details"] = owner_view(owner.peer, owner.local);
     }
     let report = live(call, vhost, spec).and_then(|queue| call.gathered.queue(&call.broker, &queue));
     if let Some(report) = report {
+        if let Some((peer, local)) = report.owner {
+            view["owner_pid_details"] = owner_view(peer, local);
+        }
         if report.exclusive_tag.is_some() {
             view["exclusive_consumer_tag"] = json!(report.exclusive_tag);
         }
@@ -292,11 +297,11 @@ fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     view
 }
 
-fn owner_view(owner: &ConnectionInfo) -> Value {
+fn owner_view(peer: SocketAddr, local: SocketAddr) -> Value {
     json!({
-        "name": owner.name(),
-        "peer_host": owner.peer.ip().to_string(),
-        "peer_port": owner.peer.port(),
+        "name": connection_name(peer, local),
+        "peer_host": peer.ip().to_string(),
+        "peer_port": peer.port(),
     })
 }
 

@@ -9,6 +9,7 @@ use std::pin::Pin;
 
 use super::answer::Answered;
 use super::call::Call;
+use crate::broker::gather::About;
 
 /// One thing that can be asked.
 pub struct Route {
@@ -53,8 +54,9 @@ pub enum Access {
 pub enum Run {
     /// Computes the answer; kept off the threads that serve sockets.
     Now(fn(&Call) -> Answered),
-    /// The same, once the other nodes have said what they know of the queue of the path, or of all.
-    Gathered(fn(&Call) -> Answered),
+    /// The same, once the other nodes have said what they know: of queues, that is of the one of the path
+    /// where it names one.
+    Gathered(About, fn(&Call) -> Answered),
     /// Waits for something.
     Later(fn(Call) -> Later),
 }
@@ -108,7 +110,17 @@ impl Route {
 
     /// A `GET` that shows what other nodes know of queues.
     pub const fn gathered(path: &'static str, access: Access, help: &'static str, run: fn(&Call) -> Answered) -> Self {
-        Self::new(Verb::Get, path, access, help, Run::Gathered(run))
+        Self::new(Verb::Get, path, access, help, Run::Gathered(About::Queues, run))
+    }
+
+    /// A `GET` that shows what other nodes know of their clients.
+    pub const fn of_clients(
+        path: &'static str,
+        access: Access,
+        help: &'static str,
+        run: fn(&Call) -> Answered,
+    ) -> Self {
+        Self::new(Verb::Get, path, access, help, Run::Gathered(About::Clients, run))
     }
 
     /// A `PUT`.

@@ -227,11 +227,12 @@ async fn dispatch(State(node): State<Running>, Extension(from): Extension<Origin
     }
     let path = path.to_owned();
     let origin = parts.headers.get(axum::http::header::ORIGIN).cloned();
+    let mut silent = Vec::new();
     let (answered, by) = match find(&parts, &path) {
         Ok((route, parameters)) => match admit(&node.broker, &parts, route, &parameters, from) {
             Ok(caller) => {
                 let call = call(&node, caller, from, parameters, &parts, body).await;
-                (run(route, call).await, By::Handler)
+                (run(route, call, &mut silent).await, By::Handler)
             }
             Err(failure) => (Err(failure), By::Table),
         },
@@ -241,6 +242,7 @@ async fn dispatch(State(node): State<Running>, Extension(from): Extension<Origin
         error!(path, reason, "a request to the HTTP API failed");
     }
     let mut response = answer::response(answered, by, config);
+    answer::without(&mut response, &silent);
     cors::allow(&mut response, origin, &parts.method, config);
     response
 }
@@ -333,15 +335,17 @@ async fn read(body: Body, limit: u64) -> Result<Bytes, Failure> {
     }
 }
 
-async fn run(route: &'static Route, call: Result<Call, Failure>) -> Answered {
+/// Has a request answered, and says which nodes had no part in the answer that may know more.
+async fn run(route: &'static Route, call: Result<Call, Failure>, silent: &mut Vec<String>) -> Answered {
     let mut call = call?;
-    if matches!(route.run, Run::Gathered(_)) {
-        call.gather().await;
+    if let Run::Gathered(about, _) = route.run {
+        call.gather(about).await;
+        *silent = call.gathered.silent();
     }
     // A handler that panics answers 500 as any other failure of ours.
     let broken = |error: tokio::task::JoinError| Err(Failure::Broken(error.to_string()));
     match route.run {
-        Run::Now(run) | Run::Gathered(run) => tokio::task::spawn_blocking(move || run(&call))
+        Run::Now(run) | Run::Gathered(_, run) => tokio::task::spawn_blocking(move || run(&call))
             .await
             .unwrap_or_else(broken),
         // A task of its own: what was begun is done, also when the client goes away.

@@ -1,4 +1,5 @@
-//! Listening sockets: each accepted connection becomes a session.
+//! Listening sockets: each accepted connection becomes a session. While the node pauses there are none,
+//! so that clients and whoever balances them go to other nodes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,11 +8,11 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::{login, proxy, session};
-use crate::broker::Broker;
+use crate::broker::{Broker, Reach};
 use crate::config::{Config, Listeners, SocketOptions};
 use crate::connection::{FRAME_MIN, Identity, Settings, server_properties};
 use crate::tasks;
@@ -19,12 +20,14 @@ use crate::types::Millis;
 
 /// Sockets that may be in their handshake at once on one listener.
 const MOST_UNAUTHENTICATED: usize = 4096;
-/// Wait after a failed accept, which mostly means that no file descriptors are left.
+/// Wait after a failed accept, which mostly means that no file descriptors are left, and before a socket
+/// is opened again that could not be.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// One listening socket.
 pub struct Listener {
     listener: TcpListener,
+    address: SocketAddr,
     options: SocketOptions,
     /// Connections begin with a PROXY protocol header.
     proxied: bool,
@@ -36,33 +39,44 @@ pub struct Listener {
 /// When the address cannot be used.
 pub fn bind(address: SocketAddr, config: &Listeners) -> io::Result<Listener> {
     let options = &config.socket;
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    let listener = open(address, options)?;
     Ok(Listener {
-        listener: TcpListener::from_std(socket.into())?,
+        address: listener.local_addr()?,
+        listener,
         options: options.clone(),
         proxied: config.proxy_protocol,
     })
 }
 
+fn open(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(i32::try_from(options.backlog).unwrap_or(i32::MAX))?;
+    TcpListener::from_std(socket.into())
+}
+
 impl Listener {
     /// The address that is listened on.
-    ///
-    /// # Errors
-    /// When the socket is broken.
-    pub fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Accepts until the task is dropped; the connections go on without it.
-    pub async fn run(self, broker: Arc<Broker>) {
+    pub async fn run(mut self, broker: Arc<Broker>) {
+        let mut reach = broker.subscribe_reach();
         let settings = Arc::new(settings(broker.config(), &broker.node().cluster_name));
         let handshakes = Arc::new(Semaphore::new(MOST_UNAUTHENTICATED));
         loop {
-            let (socket, peer) = match self.listener.accept().await {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = until(&mut reach, |reach| reach == Reach::Paused) => {
+                    self = self.again_after(&mut reach).await;
+                    continue;
+                }
+            };
+            let (socket, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "accepting a connection failed");
@@ -102,6 +116,22 @@ impl Listener {
         }
     }
 
+    /// Closes the socket until the node does not pause any more.
+    async fn again_after(self, reach: &mut watch::Receiver<Reach>) -> Self {
+        drop(self.listener);
+        until(reach, |reach| reach != Reach::Paused).await;
+        let listener = loop {
+            match open(self.address, &self.options) {
+                Ok(listener) => break listener,
+                Err(error) => {
+                    tracing::warn!(address = %self.address, %error, "a listener cannot be opened again yet");
+                    tokio::time::sleep(ACCEPT_AGAIN).await;
+                }
+            }
+        };
+        Self { listener, ..self }
+    }
+
     fn prepare(&self, socket: &TcpStream) -> io::Result<()> {
         let options = &self.options;
         socket.set_nodelay(options.nodelay)?;
@@ -117,6 +147,11 @@ impl Listener {
         }
         Ok(())
     }
+}
+
+async fn until(reach: &mut watch::Receiver<Reach>, is_so: impl Fn(Reach) -> bool) {
+    // An error is the broker dropped, which cannot be while a listener has it.
+    let _ = reach.wait_for(|reach| is_so(*reach)).await;
 }
 
 /// A place among the connections that are not authenticated yet.

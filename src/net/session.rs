@@ -122,7 +122,7 @@ pub(super) async fn serve(
         tracing::warn!(%peer, "connection refused: the node has as many as it may");
         return;
     }
-    if broker.has_failed() {
+    if broker.has_failed() || broker.is_paused() {
         // Too late to be told with the others.
         return broker.connections().remove(&info);
     }

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::hash::Hash;
 
-use super::{consistent_hash, direct, fanout, headers, modulus_hash, random, topic};
+use super::{Queue, consistent_hash, direct, fanout, headers, modulus_hash, random, topic};
 use crate::spec::{BindingSpec, ExchangeKind, ExchangeSpec};
 use crate::types::{ExchangeName, FieldTable};
 
@@ -67,14 +67,11 @@ pub trait ExchangeType<Q>: Send + Sync {
 }
 
 /// THE table: what makes the bindings of an exchange. Adding a type starts here.
-pub fn build<Q: Clone + Eq + Hash + Send + Sync + 'static>(spec: &ExchangeSpec) -> Box<dyn ExchangeType<Q>> {
+pub fn build<Q: Queue>(spec: &ExchangeSpec) -> Box<dyn ExchangeType<Q>> {
     build_kind(spec.kind, &spec.arguments)
 }
 
-fn build_kind<Q: Clone + Eq + Hash + Send + Sync + 'static>(
-    kind: ExchangeKind,
-    arguments: &FieldTable,
-) -> Box<dyn ExchangeType<Q>> {
+fn build_kind<Q: Queue>(kind: ExchangeKind, arguments: &FieldTable) -> Box<dyn ExchangeType<Q>> {
     match kind {
         ExchangeKind::Direct => Box::new(direct::Direct::new()),
         // History is kept beside the bindings; see `Router::remember`.
@@ -82,7 +79,8 @@ fn build_kind<Q: Clone + Eq + Hash + Send + Sync + 'static>(
         ExchangeKind::Topic => Box::new(topic::Topic::new()),
         ExchangeKind::Headers => Box::new(headers::HeadersExchange::new()),
         ExchangeKind::ConsistentHash => Box::new(consistent_hash::ConsistentHash::new(arguments)),
-        ExchangeKind::Random | ExchangeKind::LocalRandom => Box::new(random::Random::new()),
+        ExchangeKind::Random => Box::new(random::Random::new()),
+        ExchangeKind::LocalRandom => Box::new(random::LocalRandom::new()),
         ExchangeKind::ModulusHash => Box::new(modulus_hash::ModulusHash::new()),
         ExchangeKind::DelayedMessage => build_kind(ExchangeKind::delayed(arguments), &FieldTable::new()),
     }

@@ -102,7 +102,13 @@ impl<Q: Clone + Eq + Hash> Routed<Q> {
 
 const FEW: usize = 16;
 
-impl<Q: Clone + Eq + Hash + Send + Sync + 'static> Router<Q> {
+/// A queue as the router needs it.
+pub trait Queue: Clone + Eq + Hash + Send + Sync + 'static {
+    /// Whether its messages are given out on this node.
+    fn is_here(&self) -> bool;
+}
+
+impl<Q: Queue> Router<Q> {
     /// Without exchanges.
     pub fn new() -> Self {
         Self {
@@ -284,7 +290,7 @@ impl<Q: Clone + Eq + Hash + Send + Sync + 'static> Router<Q> {
     }
 }
 
-impl<Q: Clone + Eq + Hash + Send + Sync + 'static> Default for Router<Q> {
+impl<Q: Queue> Default for Router<Q> {
     fn default() -> Self {
         Self::new()
     }

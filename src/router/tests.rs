@@ -6,6 +6,13 @@ use super::*;
 use crate::spec::Destination;
 use crate::types::{FieldTable, MessageParts, NodeId, Traits};
 
+/// Those from a hundred on are on other nodes.
+impl Queue for u32 {
+    fn is_here(&self) -> bool {
+        *self < 100
+    }
+}
+
 fn exchange(name: &str, kind: ExchangeKind) -> ExchangeSpec {
     ExchangeSpec {
         vhost: "/".into(),
@@ -69,6 +76,28 @@ fn router(exchanges: &[(&str, ExchangeKind)], bindings: &[(BindingSpec, Target<u
         .iter()
         .for_each(|(binding, target)| router.bind(binding, target));
     router
+}
+
+#[test]
+fn a_local_random_exchange_takes_queues_of_this_node_only() {
+    let all = [100, 1, 101, 2];
+    let bindings: Vec<_> = all.iter().map(|queue| to_queue("x", "", *queue)).collect();
+    let kinds = [("x", ExchangeKind::LocalRandom)];
+    let router = router(&kinds, &bindings);
+    let input = input("x", &[b""], None);
+    let picked = [0, 1, 2, 3].map(|chance| {
+        let mut out = Routed::default();
+        router.route(&input, &mut || chance, &mut out);
+        out.queues
+    });
+    assert_eq!(picked, [[1], [2], [1], [2]]);
+    let mut away = self::router(&kinds, &[to_queue("x", "", 100)]);
+    assert_eq!(routed(&away, "x", ""), [0; 0], "there is none on this node");
+    away.declare(&exchange("rest", ExchangeKind::Fanout));
+    let (binding, target) = to_queue("rest", "", 7);
+    away.bind(&binding, &target);
+    away.set_alternate("x", Some("rest".into()));
+    assert_eq!(routed(&away, "x", ""), [7]);
 }
 
 #[test]

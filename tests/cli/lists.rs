@@ -232,3 +232,53 @@ async fn one_node_has_the_only_member() {
         "{well}"
     );
 }
+
+#[tokio::test]
+async fn connections_are_closed_with_a_reason() {
+    let broker = Broker::start();
+    let run = |arguments: &[&str]| -> Ran { ctl(&broker, arguments) };
+    let closed = |mut client: Raw| {
+        let close = client.expect(10, 50).payload;
+        assert_eq!(close[4..6], 320_u16.to_be_bytes());
+        let text = String::from_utf8_lossy(&close[7..7 + usize::from(close[6])]).into_owned();
+        client.method(0, (10, 51), &[]);
+        assert_eq!(client.read(), None);
+        text
+    };
+    let open = || Raw::open(&broker.amqp, "/", 0);
+    let client = open();
+    let name = run(&["list_connections", "pid", "-s"]).well();
+    let name = name.trim_end();
+    assert_eq!(
+        run(&["close_connection", name, "go home"]).well(),
+        format!("Closing connection {name}, reason: go home...\n")
+    );
+    assert_eq!(closed(client), "CONNECTION_FORCED - go home");
+    assert_eq!(
+        run(&["close_connection", "nobody", "bye", "-q"]).failed(69),
+        "Error:\nthere is no such connection\n"
+    );
+    let client = open();
+    assert_eq!(
+        run(&["close_all_connections", "-p", "other", "bye"]).well(),
+        "Closing all connections in vhost other, reason: bye...\nClosed 0 connections\n"
+    );
+    assert_eq!(
+        run(&["close_all_connections", "bye\r\nX: y"]).well(),
+        "Closing all connections in vhost /, reason: bye\r\nX: y...\nClosed 1 connections\n"
+    );
+    assert_eq!(closed(client), "CONNECTION_FORCED - bye  X: y");
+    let client = open();
+    let said = run(&["close_all_connections", "--global", "--limit", "1", "bye"]).well();
+    assert!(
+        said.ends_with("(across all vhosts), reason: bye...\nClosed 1 connections\n"),
+        "{said}"
+    );
+    closed(client);
+    let client = open();
+    assert_eq!(
+        run(&["close_all_user_connections", "guest", "bye"]).well(),
+        "Closing connections of user guest, reason: bye...\n"
+    );
+    closed(client);
+}

@@ -8,6 +8,7 @@
 mod support;
 
 mod across;
+mod alarms;
 mod at_once;
 mod checker;
 mod damage;
@@ -16,10 +17,12 @@ mod failover;
 mod formation;
 mod kept_letters;
 mod load;
+mod majority;
 mod members;
 mod membership;
 mod minority;
 mod network;
+mod one_broker;
 mod outstanding;
 mod partitions;
 mod single_active;

@@ -22,7 +22,9 @@ fn change(cluster: &Cluster, asked: usize, verb: &str, node: usize) -> u16 {
     };
     let path = format!("/api/queues/quorum/%2f/orders/replicas/{action}");
     let body = json!({"node": cluster.name(node)}).to_string();
-    cluster.http(asked).call(verb, &path, &body).status
+    // A new member gets the log before the answer comes.
+    let http = cluster.http(asked).patient(CLUSTER_PATIENCE);
+    http.call(verb, &path, &body).status
 }
 
 /// The nodes that have a vote and keep it, whoever ends; none while that is to change.
@@ -222,6 +224,33 @@ async fn leaders_are_spread_over_members_that_have_just_come() {
     let said = cluster.ctl(1, &["rebalance", "quorum", "-q", "--formatter", "csv"], 0);
     let rows = "\"rabbit@n1\",\"3\"\n\"rabbit@n2\",\"3\"\n\"rabbit@n3\",\"3\"\n";
     assert_eq!(said, format!("\"Node name\",\"Number of quorum queues\"\n{rows}"));
+}
+
+#[tokio::test]
+async fn a_new_member_votes_and_a_new_leader_is_known_when_the_command_ends() {
+    let cluster = Cluster::of(3).await;
+    let client = cluster.client(1).await;
+    client.queue("orders", quorum(1)).await;
+    for number in 0..50 {
+        let body = format!("{number}");
+        assert!(client.publish("", "orders", &body, persistent()).await.is_ack());
+    }
+    for (asked, node) in [(3, 2), (1, 3)] {
+        cluster.ctl(asked, &["add_member", "orders", &cluster.name(node)], 0);
+        for asked in cluster.all() {
+            let voters = voters(&cluster, asked).expect("all of them vote");
+            assert!(voters.contains(&cluster.name(node)), "at node {asked}: {voters:?}");
+        }
+    }
+    for (asked, leader) in [(1, 2), (1, 3), (2, 1), (1, 3), (3, 2)] {
+        cluster.ctl(asked, &["transfer_leadership", "orders", &cluster.name(leader)], 0);
+        let queue = cluster.queue(asked, "orders").expect("it is there");
+        assert_eq!(queue["leader"], cluster.name(leader), "at node {asked}");
+    }
+    assert_eq!(change(&cluster, 2, "DELETE", 3), 202);
+    for asked in cluster.all() {
+        assert_eq!(voters(&cluster, asked), Some(vec![cluster.name(1), cluster.name(2)]));
+    }
 }
 
 #[tokio::test]

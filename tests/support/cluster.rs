@@ -65,6 +65,16 @@ impl Cluster {
         cluster.started().await
     }
 
+    /// The same as [`Cluster::of`], with more lines in the configuration of each node.
+    pub async fn with_settings(count: usize, more: impl Fn(usize) -> String) -> Self {
+        let cluster = Self::stopped(loopback(count));
+        for node in cluster.all() {
+            let text = SETTINGS.to_owned() + &more(node);
+            std::fs::write(settings_file(cluster.shared.path(), node), text).expect("it is ours");
+        }
+        cluster.started().await
+    }
+
     async fn started(mut self) -> Self {
         for node in self.all() {
             self.start(node);

@@ -2,6 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -13,6 +14,7 @@ use super::PATIENCE;
 pub struct Http {
     address: String,
     authorization: String,
+    patience: Duration,
 }
 
 /// What came back.
@@ -36,7 +38,14 @@ impl Http {
         Self {
             address: address.to_owned(),
             authorization: format!("Basic {credentials}"),
+            patience: PATIENCE,
         }
+    }
+
+    /// For what may take longer.
+    pub fn patient(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -55,6 +64,12 @@ impl Http {
         self.call("DELETE", path, "")
     }
 
+    /// Closes connections and says why.
+    pub fn close(&self, path: &str, reason: &str) -> Answer {
+        let answer = self.send("DELETE", path, &format!("X-Reason: {reason}\r\n"), "");
+        answer.expect("an answer")
+    }
+
     /// Sends a request and reads the whole answer.
     pub fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         match self.try_call(method, path, body) {
@@ -65,11 +80,15 @@ impl Http {
 
     /// The same for a caller that may be met by a closed port.
     pub fn try_call(&self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
+        self.send(method, path, "", body)
+    }
+
+    fn send(&self, method: &str, path: &str, header: &str, body: &str) -> io::Result<Answer> {
         let mut socket = TcpStream::connect(&self.address)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(self.patience))?;
         // HTTP/1.0: the answer ends where the connection does, and is never in chunks.
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\n{header}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
             self.authorization,
             body.len()
@@ -85,6 +104,12 @@ impl Answer {
     /// The body as JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+
+    /// A header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut headers = self.headers.iter();
+        headers.find(|(own, _)| own == name).map(|(_, value)| value.as_str())
     }
 
     /// Fails unless the status is this one.

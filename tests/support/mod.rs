@@ -25,7 +25,7 @@ pub use client::{Client, Steps, ack, body, closed, discard, ended, next, next_ma
 pub use cluster::{CLUSTER_PATIENCE, Cluster, Place, loopback, until};
 pub use http::{Answer, Http};
 pub use process::Process;
-pub use raw::{Raw, long, short};
+pub use raw::{Raw, RawFrame, long, short};
 pub use values::*;
 
 use std::time::Duration;

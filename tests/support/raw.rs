@@ -45,13 +45,18 @@ impl Raw {
 
     /// An open connection as guest, with this heartbeat in seconds.
     pub fn open(address: &str, vhost: &str, heartbeat: u16) -> Self {
+        Self::open_with(address, vhost, heartbeat, &[])
+    }
+
+    /// The same with client properties, as the fields of a table.
+    pub fn open_with(address: &str, vhost: &str, heartbeat: u16, properties: &[u8]) -> Self {
         let mut raw = Self::connect(address);
         raw.send(b"AMQP\x00\x00\x09\x01");
         raw.expect(10, 10);
-        let properties = 0u32.to_be_bytes();
+        let properties = [&(properties.len() as u32).to_be_bytes(), properties].concat();
         let start_ok = [
-            &properties,
-            &short("PLAIN")[..],
+            &properties[..],
+            &short("PLAIN"),
             &long("\0guest\0guest"),
             &short("en_US"),
         ];

@@ -1,6 +1,6 @@
 //! Rows about this node, the cluster it belongs to, and who it says it is.
 
-use super::super::sections::Discovery;
+use super::super::sections::{Discovery, PartitionHandling};
 use super::super::value::{duration, host_and_port, listener, node_name, text};
 use super::*;
 
@@ -30,7 +30,27 @@ pub fn node_keys() -> Vec<Key> {
 pub fn keys() -> Vec<Key> {
     let mut keys = link_keys();
     keys.extend(formation_keys());
+    keys.extend(partition_keys());
     keys
+}
+
+fn partition_keys() -> Vec<Key> {
+    let words = [
+        ("ignore", PartitionHandling::Ignore),
+        ("autoheal", PartitionHandling::Autoheal),
+        ("pause_minority", PartitionHandling::PauseMinority),
+        ("pause_if_all_down", PartitionHandling::PauseIfAllDown),
+    ];
+    vec![
+        key("cluster_partition_handling", choice(&words))
+            .default("ignore")
+            .help("Whether a node that does not hear enough others sends its clients away.")
+            .sets(|c, handling| c.cluster.partition_handling = handling),
+        key("cluster_partition_handling.pause_if_all_down.nodes.$node", node_name())
+            .example("1 = rabbit@host-1")
+            .help("The nodes of which one has to be heard, for pause_if_all_down.")
+            .sets_named(|c, at, name| c.cluster.pause_unless.set(at, name)),
+    ]
 }
 
 fn link_keys() -> Vec<Key> {

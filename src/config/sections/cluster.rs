@@ -35,6 +35,9 @@ pub struct Cluster {
     pub cleanup_interval_s: u32,
     /// Such nodes are reported, not removed.
     pub cleanup_only_warns: bool,
+    pub partition_handling: PartitionHandling,
+    /// Names of nodes, for [`PartitionHandling::PauseIfAllDown`].
+    pub pause_unless: Named<String>,
     /// Tags of the cluster, shown to operators.
     pub tags: BTreeMap<String, String>,
 }
@@ -47,6 +50,19 @@ pub struct LinkTls {
     /// This node's certificate, with the chain behind it.
     pub certfile: Option<PathBuf>,
     pub keyfile: Option<PathBuf>,
+}
+
+/// What a node does with its clients that does not hear enough others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartitionHandling {
+    /// It keeps them; what needs a majority waits for it.
+    Ignore,
+    /// The same: nothing has to be healed, for a minority changes nothing.
+    Autoheal,
+    /// It sends them away while it hears no majority.
+    PauseMinority,
+    /// It sends them away while it hears none of certain nodes.
+    PauseIfAllDown,
 }
 
 /// How peers are found at the first start.
@@ -92,6 +108,8 @@ impl Default for Cluster {
             target_size: None,
             cleanup_interval_s: 60,
             cleanup_only_warns: true,
+            partition_handling: PartitionHandling::Ignore,
+            pause_unless: Named::default(),
             tags: BTreeMap::new(),
         }
     }

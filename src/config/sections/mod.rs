@@ -19,7 +19,7 @@ use std::path::PathBuf;
 pub use access::{
     Auth, CertificateName, DefaultUser, Mechanism, PasswordCheck, PasswordHashing, PasswordRule, Permissions,
 };
-pub use cluster::{CLUSTER_PORT, Cluster, Discovery, LinkTls};
+pub use cluster::{CLUSTER_PORT, Cluster, Discovery, LinkTls, PartitionHandling};
 pub use limits::{DiskLimit, Limits, MemoryWatermark, Resources, VhostLimits};
 pub use listeners::{Listeners, SocketOptions, Tls};
 pub use logging::{Level, LogCategory, LogFormat, Logging, Stream};
