@@ -147,7 +147,7 @@ impl Broker {
             let patience = match change {
                 _ if !self.has_majority(&handle) => HERE,
                 MemberChange::Add(_) => COPY,
-                MemberChange::Remove(_) | MemberChange::LeadOn(_) => CHANGE,
+                MemberChange::Remove(_) | MemberChange::Renew(..) | MemberChange::LeadOn(_) => CHANGE,
             };
             let deadline = (begun + patience).min(Instant::now() + HERE);
             if Instant::now() >= deadline {

@@ -252,7 +252,7 @@ impl QueueHandle {
 
     /// Whether it is served here.
     pub fn is_here(&self) -> bool {
-        !self.quarantined && self.state.lock().machine().is_some()
+        !self.is_quarantined() && self.state.lock().machine().is_some()
     }
 
     /// The queue's numbers where its machine is here, else none at all.
