@@ -165,6 +165,7 @@ impl Broker {
         let member = self.identity.lock().catalogue();
         if member.is_out {
             self.ask_until_done(Catalogued::With).await;
+            self.catalogue().takes_part();
             let member = CatalogueMember {
                 is_out: false,
                 ..member

@@ -134,19 +134,22 @@ impl Broker {
         self: &Arc<Self>,
         machine: impl Fn() -> Replicated,
     ) -> Result<Group<Replicated>, StartError> {
-        let spec = |generation, is_shut| {
+        let spec = |CatalogueMember { generation, is_out }, is_shut| {
             let (log, snapshots) = group_owners(QueueId(0), generation);
             GroupSpec {
                 id: GroupId(0),
                 log,
                 snapshots,
-                pace: Pace::Ticking,
+                pace: match is_out {
+                    true => Pace::Joining,
+                    false => Pace::Ticking,
+                },
                 is_shut,
             }
         };
-        let CatalogueMember { generation, .. } = self.identity.lock().catalogue();
+        let member = self.identity.lock().catalogue();
         let can_be_had_again = self.belongs() && self.damage.has_others();
-        let own = spec(generation, false);
+        let own = spec(member, false);
         let mut ledgers = Ledgers {
             log: self.take_recovered(own.log),
             snapshots: self.take_recovered(own.snapshots),
@@ -169,11 +172,11 @@ impl Broker {
             }
         }
         let next = CatalogueMember {
-            generation: generation + 1,
+            generation: member.generation + 1,
             is_out: true,
         };
         self.damage.set_catalogue(next);
-        let opened = journals.open(spec(next.generation, true), Ledgers::default(), machine());
+        let opened = journals.open(spec(next, true), Ledgers::default(), machine());
         Ok(opened.await?)
     }
 

@@ -146,7 +146,7 @@ mod tests {
             node(&joining, "new");
             let joined = dir.path().join(JOINED);
             fs::rename(joining, &joined).expect("renamed");
-            for part in &PARTS[..done] {
+            for part in PARTS[..done].iter().filter(|part| joined.join(part).exists()) {
                 remove(&dir.path().join(part)).expect("removed");
                 fs::rename(joined.join(part), dir.path().join(part)).expect("renamed");
             }

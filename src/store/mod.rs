@@ -428,9 +428,8 @@ impl Store {
     /// These owners are damaged, also at the next start.
     pub fn note_damage(&self, owners: impl IntoIterator<Item = OwnerId>) {
         self.change_known(|log| {
-            owners
-                .into_iter()
-                .fold(false, |news, owner| log.known.add(owner) || news)
+            let news = owners.into_iter().filter(|owner| log.known.add(*owner));
+            news.count() > 0
         });
     }
 

@@ -374,10 +374,10 @@ type Ingest<'a> = dyn FnMut(&[u8], Option<&[u8]>) -> fjall::Result<()> + 'a;
 
 impl Open {
     fn at(dir: &Path) -> Result<Self, StoreError> {
-        checked(|| Self::open(dir))
+        checked(|| Self::unchecked(dir))
     }
 
-    fn open(dir: &Path) -> Result<Self, StoreError> {
+    fn unchecked(dir: &Path) -> Result<Self, StoreError> {
         let db = Database::builder(dir)
             .cache_size(CACHE_BYTES)
             .worker_threads(1)

@@ -435,11 +435,28 @@ impl<M: Machine> Group<M> {
 
     /// Asks for votes. What comes of it shows in [`Group::watch`]; it is not tried again by itself.
     pub async fn elect(&self, why: Election) -> Result<(), GroupError> {
+        let stopped = |error: Fatal<Types>| GroupError::Stopped(error.to_string());
+        if self.is_behind_its_leader().await.map_err(stopped)? {
+            return Ok(());
+        }
         let asked = match why {
             Election::LeaderSilent => self.0.raft.trigger().elect(true).await,
             Election::LeaderGone => self.take_over().await,
         };
-        asked.map_err(|error| GroupError::Stopped(error.to_string()))
+        asked.map_err(stopped)
+    }
+
+    /// From now on a member that was joining asks for votes by its own clock.
+    pub fn takes_part(&self) {
+        self.0.raft.runtime_config().elect(true);
+    }
+
+    /// Whether the log tells of a group of this node alone, and there is a leader elsewhere: it is not
+    /// all here yet. Nobody else would keep this node from leading by itself.
+    async fn is_behind_its_leader(&self) -> Result<bool, Fatal<Types>> {
+        let vote = self.0.raft.with_raft_state(|state| *state.vote_ref()).await?;
+        let is_alone = self.0.raft.voter_ids().all(|voter| voter == self.0.node);
+        Ok(is_alone && vote.committed && vote.leader_id.voted_for != self.0.node)
     }
 
     /// Acts as if the leader had handed over: the one election that voters do not refuse for

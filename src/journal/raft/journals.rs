@@ -51,6 +51,9 @@ pub struct GroupSpec {
 pub enum Pace {
     /// The group's own clock.
     Ticking,
+    /// The same, and the member asks for no votes before [`Group::takes_part`]: while it gets its log it
+    /// reads of members as they were long ago, when it may have been the only one.
+    Joining,
     /// Whoever watches the nodes, with [`Group::elect`] and [`Group::heartbeat`]: an idle group
     /// costs nothing.
     Quiet,
@@ -104,6 +107,7 @@ struct Shared {
     /// Those that hear nobody yet.
     shut: RwLock<FxHashMap<GroupId, Arc<dyn Receiver>>>,
     ticking: Arc<Config>,
+    joining: Arc<Config>,
     quiet: Arc<Config>,
 }
 
@@ -126,6 +130,7 @@ impl RaftJournals {
             groups: RwLock::default(),
             shut: RwLock::default(),
             ticking: Arc::new(config(Pace::Ticking)),
+            joining: Arc::new(config(Pace::Joining)),
             quiet: Arc::new(config(Pace::Quiet)),
         }))
     }
@@ -211,6 +216,7 @@ impl RaftJournals {
         let network = self.network(spec);
         let config = match spec.pace {
             Pace::Ticking => Arc::clone(&self.0.ticking),
+            Pace::Joining => Arc::clone(&self.0.joining),
             Pace::Quiet => Arc::clone(&self.0.quiet),
         };
         self.register(spec, log.shared());
@@ -254,7 +260,7 @@ impl RaftJournals {
             transport: Arc::clone(&self.0.transport),
             node: self.0.node,
             group: spec.id,
-            tells_commits: spec.pace == Pace::Ticking,
+            tells_commits: spec.pace != Pace::Quiet,
             refusals: Arc::clone(&self.0.refusals),
         }
     }
@@ -292,12 +298,12 @@ impl Owner {
 }
 
 fn config(pace: Pace) -> Config {
-    let ticks = pace == Pace::Ticking;
+    let ticks = pace != Pace::Quiet;
     Config {
         cluster_name: String::new(),
         enable_tick: ticks,
         enable_heartbeat: ticks,
-        enable_elect: ticks,
+        enable_elect: pace == Pace::Ticking,
         heartbeat_interval: 200,
         election_timeout_min: VOTE_AFTER / 2,
         // Also how long a member that has heard a leader votes for nobody else.
