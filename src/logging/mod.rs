@@ -10,6 +10,7 @@ mod writer;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
@@ -20,8 +21,9 @@ use tracing_subscriber::{Layer, Registry, fmt};
 
 use crate::config::{Config, Level, LogCategory, LogFormat, Logging};
 use line::Lines;
-use writer::{LogFile, Output, Sink};
+use writer::{LogFile, Output, Reopener, Sink};
 
+pub use line::shown as shown_time;
 pub use writer::Running;
 
 /// Why there is no log.
@@ -44,7 +46,19 @@ pub fn start(config: &Config) -> Result<Running, LogError> {
     let file = config.logging.file.as_ref().map(|name| config.log_dir().join(name));
     let (subscriber, running) = subscriber(&config.logging, file)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    REOPENER.set(running.reopener()).map_err(|_| LogError::Twice)?;
     Ok(running)
+}
+
+/// Of the log of the process.
+static REOPENER: OnceLock<Reopener> = OnceLock::new();
+
+/// Opens the log file again, for whoever has moved it away (logrotate). Does nothing where there is
+/// none.
+pub fn reopen() {
+    if let Some(reopener) = REOPENER.get() {
+        reopener.reopen();
+    }
 }
 
 fn subscriber(logging: &Logging, file: Option<PathBuf>) -> Result<(impl Subscriber + use<>, Running), LogError> {

@@ -222,7 +222,6 @@ fn channels_of(call: &Call, connection: &ConnectionInfo) -> Vec<Value> {
         let channel = out.channel(number)?;
         let confirms = channel.confirms.as_ref();
         Some(json!({
-            "acks_uncommitted": 0,
             "confirm": confirms.is_some(),
             "connection_details": {
                 "name": name,
@@ -231,7 +230,6 @@ fn channels_of(call: &Call, connection: &ConnectionInfo) -> Vec<Value> {
             },
             "consumer_count": channel.consumers.len(),
             "messages_unacknowledged": channel.unacked(),
-            "messages_uncommitted": 0,
             "messages_unconfirmed": confirms.map_or(0, |confirms| confirms.waiting()),
             "name": format!("{name} ({number})"),
             "node": call.broker.node().name,

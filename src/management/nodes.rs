@@ -5,10 +5,10 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::overview::{contexts, exchange_types};
+use super::overview::{contexts, exchange_types, rates_mode};
 use super::page;
 use super::route::{Access, Route, Run, Verb};
-use crate::config::Mechanism;
+use crate::config::{Config, Mechanism, Stream};
 use crate::types::NodeId;
 
 /// What can be asked of nodes.
@@ -150,20 +150,23 @@ fn view(call: &Call) -> Value {
     let node = call.broker.node();
     let alarms = call.broker.alarms();
     let shortage = alarms.shortage();
+    let (files, sockets) = open_files();
+    // Tasks that are ready and that no worker has taken yet.
+    let waiting = tokio::runtime::Handle::current().metrics().global_queue_depth();
     // In RabbitMQ's order, which columns keep.
     json!({
         "partitions": [],
         "os_pid": std::process::id().to_string(),
         "fd_total": open_files_limit(),
-        "sockets_total": 0,
+        "sockets_total": open_files_limit(),
         "mem_limit": alarms.memory_limit(),
         "mem_alarm": shortage.memory,
         "disk_free_limit": alarms.disk_limit(),
         "disk_free_alarm": shortage.disk,
-        "proc_total": 0,
-        "rates_mode": "basic",
+        "proc_total": threads_limit(),
+        "rates_mode": rates_mode(config),
         "uptime": call.broker.now().since(node.started_at),
-        "run_queue": 0,
+        "run_queue": waiting,
         "processors": std::thread::available_parallelism().map_or(1, usize::from),
         "exchange_types": exchange_types(),
         "auth_mechanisms": mechanisms(call),
@@ -173,10 +176,9 @@ fn view(call: &Call) -> Value {
             "version": env!("CARGO_PKG_VERSION"),
         }],
         "contexts": contexts(call),
-        "log_files": ["<stdout>"],
+        "log_files": log_files(config),
         "db_dir": config.node.data_dir,
         "config_files": config.files,
-        "net_ticktime": 60,
         "enabled_plugins": ["rabbitmq_management"],
         "mem_calculation_strategy": "rss",
         "name": node.name,
@@ -184,9 +186,9 @@ fn view(call: &Call) -> Value {
         "type": "disc",
         "being_drained": false,
         "mem_used": alarms.memory_used(),
-        "fd_used": open_files(),
-        "sockets_used": 0,
-        "proc_used": 0,
+        "fd_used": files,
+        "sockets_used": sockets,
+        "proc_used": threads(),
         "disk_free": alarms.disk_free(),
         "cluster_links": [],
     })
@@ -212,6 +214,40 @@ fn open_files_limit() -> u64 {
     limit.current.unwrap_or(u64::MAX)
 }
 
-fn open_files() -> usize {
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+/// How many files are open, and how many of them are sockets.
+fn open_files() -> (usize, usize) {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    open.fold((0, 0), |(files, sockets), file| {
+        let is_socket = std::fs::read_link(file.path())
+            .is_ok_and(|name| name.as_os_str().as_encoded_bytes().starts_with(b"socket:"));
+        (files + 1, sockets + usize::from(is_socket))
+    })
+}
+
+/// Where RabbitMQ counts the processes of Erlang, these are threads.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
+/// How many threads this user, or this machine, may have.
+fn threads_limit() -> Option<u64> {
+    let own = rustix::process::getrlimit(rustix::process::Resource::Nproc).current;
+    let machine = std::fs::read_to_string("/proc/sys/kernel/threads-max").ok();
+    let machine = machine.and_then(|text| text.trim().parse().ok());
+    own.into_iter().chain(machine).min()
+}
+
+/// Where log lines go, as RabbitMQ names it.
+fn log_files(config: &Config) -> Value {
+    let stream = match config.logging.stream {
+        Stream::Stdout => "<stdout>",
+        Stream::Stderr => "<stderr>",
+    };
+    let console = config.logging.console.then(|| json!(stream));
+    let file = config
+        .logging
+        .file
+        .as_ref()
+        .map(|name| json!(config.log_dir().join(name)));
+    console.into_iter().chain(file).collect()
 }

@@ -170,7 +170,7 @@ async fn put_topic(call: Call) -> Answered {
         write: pattern(&fields, "write")?,
         read: pattern(&fields, "read")?,
     };
-    let exchange = fields.text("exchange")?.unwrap_or_default().into();
+    let exchange = fields.some_text("exchange")?.into();
     let (vhost, user) = subject(&call)?;
     let existed = call.in_vhost(|vhost| vhost.topic_permissions.keys().any(|(own, _)| *own == user))?;
     let command = Command::SetTopicPermission {
@@ -213,7 +213,7 @@ fn subject(call: &Call) -> Result<(crate::types::VhostName, UserName), Failure> 
 }
 
 fn pattern(fields: &Fields, key: &str) -> Result<String, Failure> {
-    let text = fields.text(key)?.unwrap_or_default();
+    let text = fields.some_text(key)?;
     match Pattern::new(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(error) => Err(Failure::Bad(json!(["invalid_regexp", text, error.to_string()]))),

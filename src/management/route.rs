@@ -39,7 +39,10 @@ pub enum Access {
     Management,
     /// The same, with a permission in the vhost of the path.
     Vhost,
-    /// The same as `Vhost`; `monitoring` users without a permission too.
+    /// The same as `Vhost`; administrators without a permission too. What `GET` routes have in its
+    /// place.
+    VhostRead,
+    /// The same as `Vhost`; `monitoring` users and administrators without a permission too.
     VhostVisible,
     /// `policymaker` users with a permission in the vhost of the path.
     Policymaker,
@@ -100,15 +103,24 @@ impl Verb {
     }
 }
 
+impl Access {
+    const fn to_read(self) -> Self {
+        match self {
+            Self::Vhost => Self::VhostRead,
+            other => other,
+        }
+    }
+}
+
 impl Route {
     /// A `GET`.
     pub const fn get(path: &'static str, access: Access, help: &'static str, run: fn(&Call) -> Answered) -> Self {
-        Self::new(Verb::Get, path, access, help, Run::Now(run))
+        Self::new(Verb::Get, path, access.to_read(), help, Run::Now(run))
     }
 
     /// A `GET` that shows what other nodes know of queues.
     pub const fn gathered(path: &'static str, access: Access, help: &'static str, run: fn(&Call) -> Answered) -> Self {
-        Self::new(Verb::Get, path, access, help, Run::Gathered(run))
+        Self::new(Verb::Get, path, access.to_read(), help, Run::Gathered(run))
     }
 
     /// A `PUT`.

@@ -55,6 +55,19 @@ impl Http {
         self.call("DELETE", path, "")
     }
 
+    /// Posts a form with these parts, as a browser uploads it.
+    pub fn post_form(&self, path: &str, parts: &[(&str, &str)]) -> Answer {
+        let part = |(name, text): &(&str, &str)| {
+            format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n{text}\r\n")
+        };
+        let body = parts.iter().map(part).collect::<String>() + "--XX--\r\n";
+        let kind = "multipart/form-data; boundary=XX";
+        match self.send("POST", path, kind, &body) {
+            Ok(answer) => answer,
+            Err(error) => panic!("POST {path}: {error}"),
+        }
+    }
+
     /// Sends a request and reads the whole answer.
     pub fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         match self.try_call(method, path, body) {
@@ -65,11 +78,15 @@ impl Http {
 
     /// The same for a caller that may be met by a closed port.
     pub fn try_call(&self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
+        self.send(method, path, "application/json", body)
+    }
+
+    fn send(&self, method: &str, path: &str, kind: &str, body: &str) -> io::Result<Answer> {
         let mut socket = TcpStream::connect(&self.address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         // HTTP/1.0: the answer ends where the connection does, and is never in chunks.
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",
             self.address,
             self.authorization,
             body.len()
