@@ -26,7 +26,7 @@ use crate::config::{CLUSTER_PORT, Config, Discovery};
 use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
 use crate::store::StoreError;
 use crate::types::{Reply, ReplyCode};
-use crate::{net, tasks};
+use crate::{logging, net, tasks};
 
 /// Why a node does not run.
 #[derive(Debug, Error)]
@@ -91,6 +91,7 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
         terminate: signal(SignalKind::terminate()).map_err(NodeError::Runtime)?,
         interrupt: signal(SignalKind::interrupt()).map_err(NodeError::Runtime)?,
     };
+    let hangups = signal(SignalKind::hangup()).map_err(NodeError::Runtime)?;
     if let Some(wish) = unavailable(&config) {
         return Err(NodeError::Unavailable(wish));
     }
@@ -106,6 +107,7 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     let (lifecycle, mut orders) = management::lifecycle();
     let (running, is_running) = watch::channel(None);
     let (stop_local, mut stopping_local) = watch::channel(());
+    tasks::spawn("hangups", read_again(hangups, is_running.clone()));
     let local = local_socket(&config).map(|socket| {
         let stopping = async move {
             // An error is the sender dropped: that is the sign.
@@ -161,6 +163,22 @@ impl Told {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// At each SIGHUP opens the log file again, and reads the certificates of the links between nodes
+/// again. Runs as long as the process, also while its broker is stopped or waits for others.
+async fn read_again(mut hangups: Signal, running: watch::Receiver<Option<management::Running>>) {
+    while hangups.recv().await.is_some() {
+        // It waits for a place behind the lines that are not written yet.
+        let _ = tokio::task::spawn_blocking(logging::reopen).await;
+        tracing::info!("SIGHUP: the log file is opened again");
+        let broker = running.borrow().as_ref().map(|running| running.broker.clone());
+        match broker.and_then(|broker| broker.read_certificates()) {
+            None => {}
+            Some(Ok(())) => tracing::info!("new links between nodes use the certificates as they are now"),
+            Some(Err(error)) => tracing::error!(%error, "the certificates of links between nodes stay as they were"),
         }
     }
 }

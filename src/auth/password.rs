@@ -1,11 +1,12 @@
 //! RabbitMQ's salted password hashes: base64 of 4 bytes of salt and the hash of salt and password
 //! (RabbitMQ, "Passwords").
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use md5::Md5;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256, Sha512};
 use thiserror::Error;
+
+use crate::types::base64;
 
 const SALT_BYTES: usize = 4;
 
@@ -17,6 +18,9 @@ pub enum HashAlgorithm {
     Sha256,
     #[serde(rename = "rabbit_password_hashing_sha512")]
     Sha512,
+    /// Of users that come from RabbitMQ before 3.6.
+    #[serde(rename = "rabbit_password_hashing_md5")]
+    Md5,
 }
 
 /// A stored password. The empty hash lets nobody in.
@@ -47,13 +51,13 @@ impl PasswordHash {
     /// # Errors
     /// When it is not base64.
     pub fn from_base64(algorithm: HashAlgorithm, text: &str) -> Result<Self, BadHash> {
-        let bytes = STANDARD.decode(text).map_err(|_| BadHash)?;
+        let bytes = base64::decode(text).ok_or(BadHash)?;
         Ok(Self { algorithm, bytes })
     }
 
     /// The text of a definitions file.
     pub fn to_base64(&self) -> String {
-        STANDARD.encode(&self.bytes)
+        base64::encode(&self.bytes)
     }
 
     /// Whether that is the password. An empty password never is.
@@ -69,18 +73,19 @@ impl PasswordHash {
 }
 
 impl HashAlgorithm {
+    /// The algorithm of that name in definitions files.
+    pub fn named(name: &str) -> Option<Self> {
+        serde_json::from_value(name.into()).ok()
+    }
+
     fn digest(self, salt: &[u8], password: &[u8]) -> Vec<u8> {
+        fn of<D: Digest>(salt: &[u8], password: &[u8]) -> Vec<u8> {
+            D::new().chain_update(salt).chain_update(password).finalize().to_vec()
+        }
         match self {
-            Self::Sha256 => Sha256::new()
-                .chain_update(salt)
-                .chain_update(password)
-                .finalize()
-                .to_vec(),
-            Self::Sha512 => Sha512::new()
-                .chain_update(salt)
-                .chain_update(password)
-                .finalize()
-                .to_vec(),
+            Self::Sha256 => of::<Sha256>(salt, password),
+            Self::Sha512 => of::<Sha512>(salt, password),
+            Self::Md5 => of::<Md5>(salt, password),
         }
     }
 }
@@ -88,14 +93,14 @@ impl HashAlgorithm {
 mod as_base64 {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
-    use super::{Engine, STANDARD};
+    use super::base64;
 
     pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&STANDARD.encode(bytes))
+        to.serialize_str(&base64::encode(bytes))
     }
 
     pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        STANDARD.decode(String::deserialize(from)?).map_err(D::Error::custom)
+        base64::decode(&String::deserialize(from)?).ok_or_else(|| D::Error::custom("not base64"))
     }
 }
 
@@ -135,7 +140,22 @@ mod tests {
     }
 
     #[test]
+    fn hashes_of_old_users_are_md5() {
+        let text = "AQIDBJR91gt1SAWTmvD+VzA7MFU=\n";
+        let hash = PasswordHash::from_base64(HashAlgorithm::Md5, text).expect("a salted MD5 hash");
+        assert!(hash.matches(b"pw"));
+        assert!(!hash.matches(b"other"));
+        assert_eq!(PasswordHash::new(HashAlgorithm::Md5, [1, 2, 3, 4], b"pw"), hash);
+        assert_eq!(hash.to_base64(), text.trim_end());
+    }
+
+    #[test]
     fn definitions_name_the_algorithm() {
+        assert_eq!(
+            HashAlgorithm::named("rabbit_password_hashing_md5"),
+            Some(HashAlgorithm::Md5)
+        );
+        assert_eq!(HashAlgorithm::named("md5"), None);
         let hash = PasswordHash::new(HashAlgorithm::Sha512, [1; 4], b"x");
         let json = serde_json::to_string(&hash).expect("plain data");
         assert!(json.contains("rabbit_password_hashing_sha512"));

@@ -21,7 +21,7 @@ use super::remote::Input;
 use crate::cluster::identity::{ClusterId, IdentityError};
 use crate::cluster::rpc::Services;
 use crate::cluster::secret::{SecretError, SharedSecret};
-use crate::cluster::tls::TlsError;
+use crate::cluster::tls::{Certificate, Tls, TlsError};
 use crate::cluster::{Class, Cluster, Event, Handler, Health, PeerView, Settings, Suspicion};
 use crate::journal::raft::{RAFT, RaftService};
 use crate::metadata::{Catalog, Command, Node};
@@ -92,6 +92,17 @@ impl Broker {
     /// The links to other nodes, on a node that has any.
     pub fn links(&self) -> Option<&Cluster> {
         self.nodes.cluster()
+    }
+
+    /// Reads the certificates of the links between nodes again; `None` where they do not speak TLS.
+    pub fn read_certificates(&self) -> Option<Result<(), TlsError>> {
+        Some(self.links()?.tls()?.read_again())
+    }
+
+    /// The certificates that the links between nodes use.
+    pub fn certificates(&self) -> Vec<Certificate> {
+        let tls = self.links().and_then(Cluster::tls);
+        tls.map(Tls::certificates).unwrap_or_default()
     }
 
     /// Makes this node a member of a cluster, if it is of none yet. `seeds` is how many other nodes

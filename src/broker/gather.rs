@@ -102,8 +102,6 @@ pub struct QueueReport {
     /// In which the node leads it; 0 for a queue that is not replicated.
     term: u64,
     pub counts: Counts,
-    /// Whether a message published now would be delivered at once, or the last one was.
-    pub serves_at_once: bool,
     pub delivery_limit: Option<u32>,
     pub consumer_timeout: Option<Millis>,
     /// The tag of the consumer that has the queue for itself.
@@ -505,7 +503,6 @@ impl QueueHandle {
                 Seat::Here(_) | Seat::Elsewhere(_) => 0,
             },
             counts,
-            serves_at_once: counts.consumers > 0 && (counts.ready == 0 || machine.has_waiting_consumer()),
             delivery_limit: settings.delivery_limit,
             consumer_timeout: settings.consumer_timeout,
             exclusive_tag: exclusive.map(|consumer| consumer.handle.tag().to_owned()),

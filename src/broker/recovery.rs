@@ -283,8 +283,19 @@ impl Broker {
         self.recovered.lock().remove(&owner)
     }
 
-    /// The first vhost and user of a new cluster, and its first node.
+    /// The first node of a new cluster, and its first vhost and user unless they are imported.
     async fn first_start(self: &Arc<Self>, address: &str) -> Result<(), BrokerError> {
+        let member = Command::PutNode {
+            node: self.nodes.us(),
+            name: self.node.name.clone(),
+            address: address.to_owned(),
+        };
+        self.command(member).await?;
+        if self.config.definitions.configured {
+            // A user with a known password beside those of the operator would be a way in.
+            tracing::info!("no default user and vhost are made: there are definitions to import");
+            return Ok(());
+        }
         let auth = &self.config.auth;
         let vhost = VhostSpec {
             name: auth.default_vhost.as_str().into(),
@@ -295,11 +306,6 @@ impl Broker {
         };
         let tags = auth.default_user_tags.iter().filter(|(_, on)| **on);
         let mut commands = vec![
-            Command::PutNode {
-                node: self.nodes.us(),
-                name: self.node.name.clone(),
-                address: address.to_owned(),
-            },
             Command::PutVhost(vhost),
             Command::PutUser(UserSpec {
                 name: auth.default_user.as_str().into(),
@@ -350,6 +356,7 @@ impl Broker {
         let algorithm = match self.config.auth.password_hashing {
             PasswordHashing::Sha256 => HashAlgorithm::Sha256,
             PasswordHashing::Sha512 => HashAlgorithm::Sha512,
+            PasswordHashing::Md5 => HashAlgorithm::Md5,
         };
         PasswordHash::new(algorithm, random(), password)
     }

@@ -27,11 +27,12 @@ pub struct CtlArgs {
 }
 
 /// Names of the binary by which it is a tool of RabbitMQ's.
-const TOOLS: [&str; 5] = [
+const TOOLS: [&str; 6] = [
     "rabbitmqctl",
     "rabbitmq-diagnostics",
     "rabbitmq-queues",
     PLUGINS_TOOL,
+    "rabbitmq-streams",
     "rabbitmq-upgrade",
 ];
 /// The one that has commands of its own.
@@ -81,6 +82,14 @@ pub fn find(program: &str, name: &str) -> Option<&'static Command> {
 pub fn tool(program: &str) -> Option<&'static str> {
     let name = program.rsplit('/').next().unwrap_or_default();
     TOOLS.into_iter().find(|tool| *tool == name)
+}
+
+/// The name of a program that is RabbitMQ's and that Warren has nothing in the place of, such as
+/// `rabbitmqadmin`. Only `rabbitmq-server` runs a node.
+pub fn foreign(program: &str) -> Option<&str> {
+    let name = program.rsplit('/').next().unwrap_or_default();
+    let is_ours = name == "rabbitmq-server" || tool(name).is_some();
+    (name.starts_with("rabbitmq") && !is_ours).then_some(name)
 }
 
 /// Runs a command and gives its exit status.
@@ -233,6 +242,17 @@ mod tests {
         assert_eq!(tool("/usr/sbin/rabbitmqctl"), Some("rabbitmqctl"));
         assert_eq!(tool("rabbitmq-queues"), Some("rabbitmq-queues"));
         assert_eq!(tool("/usr/bin/warren"), None);
+        assert_eq!(tool("rabbitmq-plugins"), Some("rabbitmq-plugins"));
+    }
+
+    #[test]
+    fn only_one_name_of_rabbitmqs_runs_a_node() {
+        for ours in ["warren", "/usr/sbin/rabbitmq-server", "rabbitmqctl", "rabbitmq-upgrade"] {
+            assert_eq!(foreign(ours), None, "{ours}");
+        }
+        for foreign_name in ["/usr/local/bin/rabbitmqadmin", "rabbitmq-collect-env", "rabbitmq-tool"] {
+            assert!(foreign(foreign_name).is_some(), "{foreign_name}");
+        }
     }
 
     fn failure(words: &str) -> Failed {

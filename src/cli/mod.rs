@@ -60,7 +60,13 @@ pub enum Command {
 impl Cli {
     /// Reads the arguments of this process, and ends it when they are wrong.
     pub fn of_process() -> Self {
-        Self::parse_from(arguments(std::env::args_os().collect()))
+        let given: Vec<_> = std::env::args_os().collect();
+        let program = given.first().and_then(|program| program.to_str());
+        if let Some(name) = program.and_then(ctl::foreign) {
+            eprintln!("{name} is not part of Warren; `warren help` says what is");
+            std::process::exit(command::exit::USAGE.into());
+        }
+        Self::parse_from(arguments(given))
     }
 
     /// The subcommand asked for.
@@ -69,7 +75,7 @@ impl Cli {
     }
 }
 
-/// The binary called by the name of a tool of RabbitMQ's is `warren ctl`.
+/// The binary called by the name of a command line tool of RabbitMQ's is `warren ctl`.
 fn arguments(mut given: Vec<OsString>) -> Vec<OsString> {
     let program = given.first().and_then(|program| program.to_str());
     if program.and_then(ctl::tool).is_some() {

@@ -172,7 +172,7 @@ fn status(call: &Call) -> Result<Output, Failed> {
     text.section("Alarms");
     text.list(&alarms);
     text.section("Tags");
-    text.list(&tags(&overview));
+    text.list(&tags(&overview["node_tags"]));
     text.section("Memory");
     text.line(format!("Total memory used: {} gb", gigabytes(&node["mem_used"])));
     text.line(format!(
@@ -202,7 +202,7 @@ fn status(call: &Call) -> Result<Output, Failed> {
         "pid": node["os_pid"].as_str().and_then(|pid| pid.parse::<u64>().ok()),
         "os": "Linux",
         "alarms": alarms,
-        "tags": tags(&overview),
+        "tags": tags(&overview["node_tags"]),
         "listeners": listeners,
         "product_name": overview["product_name"],
         "product_version": overview["product_version"],
@@ -245,7 +245,7 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
     text.line(format!("Cluster name: {cluster}"));
     text.line(format!("Total CPU cores available cluster-wide: {cores}"));
     text.section("Cluster Tags");
-    text.list(&[]);
+    text.list(&tags(&overview["cluster_tags"]));
     text.section("Disk Nodes");
     text.list(&names);
     text.section("Running Nodes");
@@ -299,7 +299,7 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
     };
     let json = json!({
         "alarms": alarms,
-        "cluster_tags": [],
+        "cluster_tags": overview["cluster_tags"],
         "listeners": of_each(&|node| {
             let its = listeners.iter().filter(|listener| listener["node"] == node["name"]);
             its.cloned().collect()
@@ -333,9 +333,9 @@ fn alarms(node: &Value) -> Vec<String> {
     raised.map(|(_, text)| format!("{text} {name}")).collect()
 }
 
-/// The node's tags, `key: value` each.
-fn tags(overview: &Value) -> Vec<String> {
-    let tags = overview["node_tags"].as_object().into_iter().flatten();
+/// Tags, `key: value` each.
+fn tags(tags: &Value) -> Vec<String> {
+    let tags = tags.as_object().into_iter().flatten();
     tags.map(|(key, value)| format!("{key}: {}", value.as_str().unwrap_or_default()))
         .collect()
 }

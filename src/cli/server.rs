@@ -13,8 +13,8 @@ use crate::config::{Flags, Origin, Setting, env};
 #[derive(Debug, Args)]
 #[command(after_help = SOURCES)]
 pub struct ServerArgs {
-    /// The configuration file, or a directory of .conf files [default:
-    /// /etc/rabbitmq/rabbitmq.conf and /etc/rabbitmq/conf.d/*.conf if there].
+    /// The configuration file, or a directory of .conf files [default: /etc/rabbitmq/rabbitmq.conf,
+    /// /etc/rabbitmq/conf.d/*.conf and /etc/rabbitmq/advanced.config if there].
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where everything of this node lies [default: /var/lib/rabbitmq if writable, else
@@ -27,13 +27,13 @@ pub struct ServerArgs {
     /// Listen for AMQP clients; may be given several times [default: 0.0.0.0:5672].
     #[arg(long, value_name = "ADDR:PORT")]
     amqp: Vec<String>,
-    /// Listen for AMQP clients over TLS; may be given several times [default: off].
+    /// Not built yet: AMQP over TLS; only 'none' is taken [default: none].
     #[arg(long, value_name = "ADDR:PORT")]
     amqps: Vec<String>,
     /// Serve the HTTP API and the console, or 'none' [default: 0.0.0.0:15672].
     #[arg(long, value_name = "ADDR:PORT")]
     management: Option<String>,
-    /// Serve metrics, or 'none' [default: 0.0.0.0:15692].
+    /// Not built yet: metrics for Prometheus; only 'none' is taken [default: none].
     #[arg(long, value_name = "ADDR:PORT")]
     prometheus: Option<String>,
     /// Listen for other nodes, or 'none' [default: 0.0.0.0:25672].

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::columns::chosen;
 use super::command::{Call, Command, Failed, Group, Output, exit};
 use super::print::Column;
 
@@ -115,14 +116,14 @@ pub static COMMANDS: &[Command] = &[
     Command {
         name: "list_feature_flags",
         group: Group::FeatureFlags,
-        usage: "[<column> ...]",
+        usage: "[--no-table-headers] [<column>, ...]",
         help: "Lists feature flags",
         arguments: 0..=usize::MAX,
         options: &[],
         columns: &FLAG,
         banner: |_| "Listing feature flags ...".to_owned(),
         run: |call| {
-            let columns = super::columns::chosen(call, &FLAG, &["name", "state"]);
+            let columns = chosen(call, &FLAG, &["name", "state"]);
             Ok(Output::rows(columns, call.list(&["feature-flags"])?))
         },
     },
@@ -163,18 +164,19 @@ pub static COMMANDS: &[Command] = &[
                 true => &["deprecated-features", "used"],
                 false => &["deprecated-features"],
             };
-            let columns = super::columns::chosen(call, &FEATURE, &["name", "deprecation_phase"]);
+            let columns = chosen(call, &FEATURE, &["name", "deprecation_phase"]);
             Ok(Output::rows(columns, call.list(path)?))
         },
     },
 ];
 
-const FLAG: [Column; 5] = [
+const FLAG: [Column; 6] = [
     Column::plain("name"),
     Column::plain("state"),
     Column::plain("stability"),
     Column::plain("provided_by"),
     Column::plain("desc"),
+    Column::plain("doc_url"),
 ];
 
 const FEATURE: [Column; 4] = [

@@ -26,6 +26,7 @@ pub mod secret;
 mod settings;
 mod shared;
 pub mod tls;
+mod validity;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -140,6 +141,11 @@ impl Cluster {
             tasks::spawn("link discovery", shared.clone().run_dns(name, port));
         }
         Ok(Self(shared))
+    }
+
+    /// How links speak TLS, where they do.
+    pub fn tls(&self) -> Option<&tls::Tls> {
+        self.0.settings.tls.as_ref()
     }
 
     /// This node.

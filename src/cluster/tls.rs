@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -27,7 +28,7 @@ use tokio_rustls::rustls::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::hello;
+use super::{hello, validity};
 use crate::config::LinkTls;
 use crate::small_file;
 
@@ -36,11 +37,29 @@ const MOST_BYTES: u64 = 1024 * 1024;
 /// How long the other side has to read why it is refused.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// How this node speaks TLS with others. It does not show its key.
+/// How this node speaks TLS with others. Clones share it.
 #[derive(Clone)]
 pub struct Tls {
+    files: LinkTls,
+    now: Arc<ArcSwap<Papers>>,
+}
+
+/// What the files held when they were read last. It does not show its key.
+struct Papers {
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
+    /// When what is in use ends to be valid, by the key that names its file: the first of each.
+    ends: [(&'static str, Option<u64>); 2],
+}
+
+/// A certificate in use for links between nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Certificate {
+    /// The key of the configuration that names its file.
+    pub key: &'static str,
+    pub file: PathBuf,
+    /// The last second that it, or one of its chain, is valid in, as Unix time.
+    pub valid_until: u64,
 }
 
 /// Why TLS cannot be spoken as it is configured.
@@ -137,22 +156,93 @@ impl Tls {
         if *config == LinkTls::default() {
             return Ok(None);
         }
+        let papers = Papers::of(config)?;
+        Ok(Some(Self {
+            files: config.clone(),
+            now: Arc::new(ArcSwap::from_pointee(papers)),
+        }))
+    }
+
+    /// Reads the files again, for the connections to come.
+    ///
+    /// # Errors
+    /// As at first; what was read before goes on to be used then.
+    pub fn read_again(&self) -> Result<(), TlsError> {
+        self.now.store(Arc::new(Papers::of(&self.files)?));
+        Ok(())
+    }
+
+    /// The certificates in use; those whose end cannot be read are left out.
+    pub fn certificates(&self) -> Vec<Certificate> {
+        let files = [&self.files.cacertfile, &self.files.certfile];
+        let ends = self.now.load().ends.into_iter().zip(files);
+        ends.filter_map(|((key, valid_until), file)| {
+            Some(Certificate {
+                key,
+                file: file.clone()?,
+                valid_until: valid_until?,
+            })
+        })
+        .collect()
+    }
+
+    /// As the one who was dialled.
+    ///
+    /// # Errors
+    /// When the other side cannot be trusted or understood; it was told as far as it listens.
+    pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<Accepted> {
+        let mut first = [0];
+        if socket.peek(&mut first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if hello::may_begin_with(first[0]) {
+            return Ok(Accepted::Plain(socket));
+        }
+        let acceptor = TlsAcceptor::from(self.now.load().server.clone());
+        match acceptor.accept(socket).into_fallible().await {
+            Ok(stream) => Ok(Accepted::Tls(Box::new(stream.into()))),
+            Err((error, socket)) => Err(part(socket, error).await),
+        }
+    }
+
+    /// As the one who dialled.
+    ///
+    /// # Errors
+    /// When the other side cannot be trusted or understood; it was told as far as it listens.
+    pub(super) async fn connect(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        // Neither sent nor compared with anything.
+        let name = ServerName::try_from("warren").expect("a name as DNS has them");
+        let connector = TlsConnector::from(self.now.load().client.clone());
+        match connector.connect(name, socket).into_fallible().await {
+            Ok(stream) => Ok(stream.into()),
+            Err((error, socket)) => Err(part(socket, error).await),
+        }
+    }
+}
+
+impl Papers {
+    fn of(config: &LinkTls) -> Result<Self, TlsError> {
         let authorities = Source::of("cluster.tls.cacertfile", &config.cacertfile)?;
         let certificate = Source::of("cluster.tls.certfile", &config.certfile)?;
         let key = Source::of("cluster.tls.keyfile", &config.keyfile)?;
-        Self::read(&authorities, &certificate, &key).map(Some)
+        Self::read(&authorities, &certificate, &key)
     }
 
     fn read(authorities: &Source, certificate: &Source, key: &Source) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
-        for authority in authorities.certificates()? {
+        let trusted = authorities.certificates()?;
+        let chain = certificate.certificates()?;
+        let ends = [
+            (authorities.key, first_end(&trusted)),
+            (certificate.key, first_end(&chain)),
+        ];
+        for authority in trusted {
             roots.add(authority).map_err(|error| TlsError::Authority {
                 path: authorities.path.to_owned(),
                 error,
             })?;
         }
         let roots = Arc::new(roots);
-        let chain = certificate.certificates()?;
         let secret = key.private_key()?;
         let not_a_pair = |error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch {
@@ -187,41 +277,14 @@ impl Tls {
         Ok(Self {
             client: Arc::new(client),
             server: Arc::new(server),
+            ends,
         })
     }
+}
 
-    /// As the one who was dialled.
-    ///
-    /// # Errors
-    /// When the other side cannot be trusted or understood; it was told as far as it listens.
-    pub(super) async fn accept(&self, socket: TcpStream) -> io::Result<Accepted> {
-        let mut first = [0];
-        if socket.peek(&mut first).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        if hello::may_begin_with(first[0]) {
-            return Ok(Accepted::Plain(socket));
-        }
-        let acceptor = TlsAcceptor::from(self.server.clone());
-        match acceptor.accept(socket).into_fallible().await {
-            Ok(stream) => Ok(Accepted::Tls(Box::new(stream.into()))),
-            Err((error, socket)) => Err(part(socket, error).await),
-        }
-    }
-
-    /// As the one who dialled.
-    ///
-    /// # Errors
-    /// When the other side cannot be trusted or understood; it was told as far as it listens.
-    pub(super) async fn connect(&self, socket: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        // Neither sent nor compared with anything.
-        let name = ServerName::try_from("warren").expect("a name as DNS has them");
-        let connector = TlsConnector::from(self.client.clone());
-        match connector.connect(name, socket).into_fallible().await {
-            Ok(stream) => Ok(stream.into()),
-            Err((error, socket)) => Err(part(socket, error).await),
-        }
-    }
+/// The first moment at which one of them ends to be valid.
+fn first_end(certificates: &[CertificateDer<'_>]) -> Option<u64> {
+    certificates.iter().filter_map(|own| validity::end(own)).min()
 }
 
 impl fmt::Debug for Tls {

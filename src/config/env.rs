@@ -22,13 +22,18 @@ impl Environment {
         )
     }
 
-    /// The value of a variable.
+    /// The value of a variable, as `$(NAME)` asks for it.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
 
+    /// What a variable says; an empty one says nothing.
+    pub fn said(&self, name: &str) -> Option<&str> {
+        self.get(name).filter(|value| !value.is_empty())
+    }
+
     fn number(&self, name: &'static str) -> Result<Option<u16>, Problem> {
-        let Some(value) = self.get(name) else { return Ok(None) };
+        let Some(value) = self.said(name) else { return Ok(None) };
         value.parse().map(Some).map_err(|_| wrong(name, value, "a port"))
     }
 }
@@ -121,8 +126,7 @@ const DIRECT: [(&str, &str); 8] = [
 ];
 
 /// Variables that people rely on and that mean nothing here.
-const WITHOUT_MEANING: [&str; 5] = [
-    "RABBITMQ_ADVANCED_CONFIG_FILE",
+const WITHOUT_MEANING: [&str; 4] = [
     "RABBITMQ_ENABLED_PLUGINS_FILE",
     "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
     "RABBITMQ_SERVER_ERL_ARGS",
@@ -147,7 +151,7 @@ fn rabbitmq(environment: &Environment, found: &mut Found) {
         found.take(environment, variable, key);
     }
     found.take(environment, "RABBITMQ_MNESIA_DIR", "node.data_dir");
-    if let Some(name) = environment.get("RABBITMQ_NODENAME").filter(|name| !name.is_empty()) {
+    if let Some(name) = environment.said("RABBITMQ_NODENAME") {
         let name = match name.contains('@') {
             true => name.to_owned(),
             false => format!("{name}@{}", super::place::host_name(environment)),
@@ -166,7 +170,7 @@ fn rabbitmq(environment: &Environment, found: &mut Found) {
         }
     }
     for variable in WITHOUT_MEANING {
-        let Some(value) = environment.get(variable) else {
+        let Some(value) = environment.said(variable) else {
             continue;
         };
         let mut warning = format!("{variable} has no meaning here");
@@ -179,7 +183,7 @@ fn rabbitmq(environment: &Environment, found: &mut Found) {
 
 /// As with RabbitMQ, the port for other nodes follows the port for clients.
 fn listeners(environment: &Environment, found: &mut Found) -> Result<(), Problem> {
-    let ip = environment.get("RABBITMQ_NODE_IP_ADDRESS").filter(|ip| !ip.is_empty());
+    let ip = environment.said("RABBITMQ_NODE_IP_ADDRESS");
     let port = environment.number("RABBITMQ_NODE_PORT")?;
     if let Some(ip) = ip {
         let address = if ip.contains(':') {
@@ -204,13 +208,13 @@ fn listeners(environment: &Environment, found: &mut Found) -> Result<(), Problem
 
 /// `RABBITMQ_LOGS` is a file or `-`; `RABBITMQ_LOG` a list such as `info,connection=debug,+json`.
 fn logs(environment: &Environment, found: &mut Found) {
-    match environment.get("RABBITMQ_LOGS") {
-        None | Some("") => {}
+    match environment.said("RABBITMQ_LOGS") {
+        None => {}
         Some("-") => found.set("RABBITMQ_LOGS", "log.console", "true".to_owned()),
         Some(file) => found.set("RABBITMQ_LOGS", "log.file", file.to_owned()),
     }
     let variable = "RABBITMQ_LOG";
-    for word in environment.get(variable).unwrap_or_default().split(',').map(str::trim) {
+    for word in environment.said(variable).unwrap_or_default().split(',').map(str::trim) {
         match word.split_once('=') {
             Some((category, level)) => found.set(variable, &format!("log.{category}.level"), level.to_owned()),
             None => match word {
@@ -228,7 +232,7 @@ fn logs(environment: &Environment, found: &mut Found) {
 
 impl Found {
     fn take(&mut self, environment: &Environment, variable: &str, key: &str) {
-        if let Some(value) = environment.get(variable).filter(|value| !value.is_empty()) {
+        if let Some(value) = environment.said(variable) {
             self.set(variable, key, value.to_owned());
         }
     }

@@ -1,4 +1,4 @@
-//! `rabbitmq.conf`: which files are read, and what their lines say.
+//! `rabbitmq.conf`: which files are read, those in Erlang terms among them, and what its lines say.
 //!
 //! The format is sysctl's: `key = value`, one to a line; `#` begins a comment, also behind a
 //! value; a value in single quotes may hold `#` and outer spaces; `$(NAME)` stands for an
@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use super::env::Environment;
-use super::{Origin, Problem, Setting};
+use super::{Origin, Problem, Setting, advanced};
 
 /// Where configuration is looked for when nothing else is said.
 pub const DEFAULT_DIRECTORY: &str = "/etc/rabbitmq";
@@ -23,47 +23,98 @@ pub struct Lines {
 }
 
 /// The files to read, in order.
+#[derive(Debug, Default)]
+pub struct Files {
+    pub paths: Vec<PathBuf>,
+    /// What RabbitMQ's variables name and is not there: it goes on without, and so does Warren.
+    pub remarks: Vec<String>,
+}
+
+/// Finds the files to read.
 ///
-/// `named` is the file or directory of `--config` and replaces all others. Otherwise
-/// `RABBITMQ_CONFIG_FILE` and `RABBITMQ_CONFIG_FILES` say where the main file and the further
-/// ones are, else they are looked for in `directory`. What was named must be there.
-pub fn files(named: Option<&Path>, environment: &Environment, directory: &Path) -> Result<Vec<PathBuf>, Problem> {
+/// `named` is the file or directory of `--config`, which replaces all others and must be there.
+/// Otherwise `RABBITMQ_CONFIG_FILE`, `RABBITMQ_CONFIG_FILES` and `RABBITMQ_ADVANCED_CONFIG_FILE`
+/// say where the main file, the further ones and the one in Erlang terms are, else they are looked
+/// for in `directory`.
+pub fn files(named: Option<&Path>, environment: &Environment, directory: &Path) -> Result<Files, Problem> {
+    let mut files = Files::default();
     if let Some(named) = named {
-        return if named.is_dir() {
-            directory_files(named)
-        } else {
-            Ok(vec![named.to_owned()])
+        files.paths = match named.is_dir() {
+            true => directory_files(named)?,
+            false => vec![named.to_owned()],
         };
+        return Ok(files);
     }
-    let mut files = Vec::new();
-    match environment.get("RABBITMQ_CONFIG_FILE") {
-        Some(main) => files.push(with_extension(main)),
-        None => files.extend(Some(directory.join("rabbitmq.conf")).filter(|main| main.exists())),
-    }
-    match environment.get("RABBITMQ_CONFIG_FILES") {
+    files.add(
+        environment,
+        "RABBITMQ_CONFIG_FILE",
+        &directory.join("rabbitmq"),
+        &["conf", "config"],
+    );
+    match environment.said("RABBITMQ_CONFIG_FILES") {
         // A directory or all the .conf files of one; other patterns name a single file.
-        Some(further) => match further.strip_suffix("/*.conf").map(Path::new) {
-            Some(directory) => files.extend(directory_files(directory)?),
-            None if Path::new(further).is_dir() => files.extend(directory_files(Path::new(further))?),
-            None => files.push(PathBuf::from(further)),
-        },
+        Some(further) => {
+            let pattern = further.strip_suffix("/*.conf").map(Path::new);
+            let within = pattern.unwrap_or(Path::new(further));
+            if within.is_dir() {
+                files.paths.extend(directory_files(within)?);
+            } else if pattern.is_none() && within.is_file() {
+                files.paths.push(within.to_owned());
+            } else {
+                files
+                    .remarks
+                    .push(format!("RABBITMQ_CONFIG_FILES: there is no {further}"));
+            }
+        }
         None => {
             let further = directory.join("conf.d");
             if further.is_dir() {
-                files.extend(directory_files(&further)?);
+                files.paths.extend(directory_files(&further)?);
             }
         }
     }
+    files.add(
+        environment,
+        "RABBITMQ_ADVANCED_CONFIG_FILE",
+        &directory.join("advanced"),
+        &["config"],
+    );
     Ok(files)
 }
 
-/// Reads one file.
+impl Files {
+    /// The file that a variable names, with or without its extension, else the one that lies where
+    /// it usually does.
+    fn add(&mut self, environment: &Environment, variable: &str, usual: &Path, extensions: &[&str]) {
+        let said = environment.said(variable);
+        let place = said.map_or(usual, Path::new);
+        let longer = extensions.iter().map(|extension| {
+            let mut longer = place.as_os_str().to_owned();
+            longer.push(".");
+            longer.push(extension);
+            PathBuf::from(longer)
+        });
+        let itself = said.map(PathBuf::from);
+        match itself.into_iter().chain(longer).find(|path| path.is_file()) {
+            Some(path) => self.paths.push(path),
+            None if said.is_some() => self
+                .remarks
+                .push(format!("{variable}: there is no {}", place.display())),
+            None => {}
+        }
+    }
+}
+
+/// Reads one file: lines, or Erlang terms in one that is named `.config`.
 pub fn read(path: &Path, environment: &Environment) -> Result<Lines, Problem> {
     let text = std::fs::read_to_string(path).map_err(|error| Problem::Unreadable {
         path: path.to_owned(),
         error,
     })?;
-    Ok(parse(path, &text, environment))
+    Ok(match path.extension() {
+        Some(extension) if extension == "config" => advanced::parse(path, &text),
+        _ => parse(path, &text, environment),
+    })
 }
 
 /// Reads the text of a file; every line is either a setting, nothing, or a problem.
@@ -171,16 +222,6 @@ fn is_variable(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// RabbitMQ's variable names the main file with or without its `.conf`.
-fn with_extension(main: &str) -> PathBuf {
-    let longer = PathBuf::from(format!("{main}.conf"));
-    if !Path::new(main).is_file() && longer.is_file() {
-        longer
-    } else {
-        PathBuf::from(main)
-    }
-}
-
 fn directory_files(directory: &Path) -> Result<Vec<PathBuf>, Problem> {
     let unreadable = |error| Problem::Unreadable {
         path: directory.to_owned(),
@@ -280,9 +321,9 @@ mod tests {
             std::fs::write(further.join(name), "").expect("file");
         }
         let none = Environment::default();
-        let names = |files: Vec<PathBuf>| -> Vec<String> {
+        let names = |files: Files| -> Vec<String> {
             let name = |path: PathBuf| path.file_name().map(|name| name.to_string_lossy().into_owned());
-            files.into_iter().filter_map(name).collect()
+            files.paths.into_iter().filter_map(name).collect()
         };
         assert_eq!(
             names(files(None, &none, directory.path()).expect("files")),
@@ -312,13 +353,47 @@ mod tests {
             names(files(None, &named, Path::new("/nowhere")).expect("files")),
             ["rabbitmq.conf", "10-a.conf", "20-b.conf"]
         );
+        for name in ["advanced.config", "rabbitmq.config"] {
+            std::fs::write(directory.path().join(name), "").expect("file");
+        }
+        assert_eq!(
+            names(files(None, &none, directory.path()).expect("files")),
+            ["rabbitmq.conf", "10-a.conf", "20-b.conf", "advanced.config"]
+        );
+        std::fs::remove_file(&main).expect("removed");
+        assert_eq!(
+            names(files(None, &none, directory.path()).expect("files")),
+            ["rabbitmq.config", "10-a.conf", "20-b.conf", "advanced.config"]
+        );
+    }
+
+    #[test]
+    fn what_a_variable_of_rabbitmqs_names_need_not_be_there() {
+        let named = Environment::from_iter([
+            ("RABBITMQ_CONFIG_FILE", "/nowhere.conf"),
+            ("RABBITMQ_CONFIG_FILES", "/nowhere/*.conf"),
+            ("RABBITMQ_ADVANCED_CONFIG_FILE", "/nowhere/advanced"),
+        ]);
+        let found = files(None, &named, Path::new("/nowhere")).expect("no files");
+        assert!(found.paths.is_empty());
+        assert_eq!(
+            found.remarks,
+            [
+                "RABBITMQ_CONFIG_FILE: there is no /nowhere.conf",
+                "RABBITMQ_CONFIG_FILES: there is no /nowhere/*.conf",
+                "RABBITMQ_ADVANCED_CONFIG_FILE: there is no /nowhere/advanced",
+            ]
+        );
+        let empty = Environment::from_iter([("RABBITMQ_CONFIG_FILE", ""), ("RABBITMQ_CONFIG_FILES", "")]);
+        let found = files(None, &empty, Path::new("/nowhere")).expect("no files");
+        assert!(found.paths.is_empty() && found.remarks.is_empty());
     }
 
     #[test]
     fn a_named_file_that_is_not_there_is_a_problem() {
         let missing = Path::new("/nowhere/at/all.conf");
         let found = files(Some(missing), &Environment::default(), Path::new("/nowhere")).expect("no reading yet");
-        let problem = read(&found[0], &Environment::default()).expect_err("missing");
+        let problem = read(&found.paths[0], &Environment::default()).expect_err("missing");
         assert!(
             problem.to_string().starts_with("cannot read /nowhere/at/all.conf: "),
             "{problem}"

@@ -21,6 +21,8 @@ pub struct Key {
     pub sample: Sample,
     /// The value is not to be repeated in messages.
     pub secret: bool,
+    /// Why the key does nothing yet, if it does nothing.
+    pub unbuilt: Option<&'static str>,
     apply: Apply,
 }
 
@@ -59,6 +61,7 @@ pub fn key<T: 'static>(pattern: impl Into<String>, value: Value<T>) -> Draft<T> 
         value,
         help: "",
         sample: Sample::Example(""),
+        unbuilt: None,
     }
 }
 
@@ -68,9 +71,16 @@ pub struct Draft<T> {
     value: Value<T>,
     help: &'static str,
     sample: Sample,
+    unbuilt: Option<&'static str>,
 }
 
 impl<T: 'static> Draft<T> {
+    /// The key is read and does nothing until what it is for is built.
+    pub fn unbuilt(mut self, reason: &'static str) -> Self {
+        self.unbuilt = Some(reason);
+        self
+    }
+
     /// What holds when the key is not set, as it would be written.
     pub fn default(mut self, value: &'static str) -> Self {
         self.sample = Sample::Default(value);
@@ -104,6 +114,7 @@ impl<T: 'static> Draft<T> {
             help: self.help,
             sample: self.sample,
             secret: self.value.secret,
+            unbuilt: self.unbuilt,
             apply: Box::new(move |config, placeholder, text| match parse(text) {
                 Some(value) => {
                     set(config, placeholder, value);

@@ -6,7 +6,9 @@
 //! fills. Whatever is not understood is refused with the place it stands at and what was
 //! expected; all such problems are reported at once.
 
+mod advanced;
 pub mod env;
+mod erlang;
 mod file;
 mod key;
 pub mod keys;
@@ -115,6 +117,8 @@ pub enum Problem {
     },
     #[error("{variable} is no longer read (RabbitMQ's image refuses it too): use rabbitmq.conf")]
     Removed { variable: String },
+    #[error("{origin}: {reason}; only 'none' is taken until it is")]
+    Unbuilt { origin: Origin, reason: &'static str },
 }
 
 fn suggestion(nearest: &Option<String>) -> String {
@@ -158,10 +162,13 @@ pub fn load_from(flags: &Flags, environment: &Environment, directory: &Path) -> 
     let mut problems = Vec::new();
     let named = match &flags.config {
         Some(path) => Some(path.as_path()),
-        None => environment.get(env::CONFIG_FILE).map(Path::new),
+        None => environment.said(env::CONFIG_FILE).map(Path::new),
     };
     match file::files(named, environment, directory) {
-        Ok(files) => config.files = files,
+        Ok(files) => {
+            config.files = files.paths;
+            config.warnings.extend(files.remarks);
+        }
         Err(problem) => problems.push(problem),
     }
     for path in config.files.clone() {
@@ -199,11 +206,14 @@ impl Config {
     fn apply(&mut self, setting: Setting) -> Result<(), Problem> {
         let Setting { origin, key, value } = setting;
         let segments = key::segments(&key);
+        let is_definitions = segments.first().is_some_and(|word| word == "definitions");
+        self.definitions.configured |= is_definitions || segments.last().is_some_and(|word| word == "load_definitions");
         if let Some((row, placeholder)) = keys::find(&segments) {
             return match row.apply(self, &placeholder, &value) {
                 true => {
-                    self.given.insert(key, if row.secret { "…".to_owned() } else { value });
-                    Ok(())
+                    let shown = if row.secret { "…".to_owned() } else { value.clone() };
+                    self.given.insert(key, shown);
+                    self.check_effect(row, origin, value)
                 }
                 false => Err(Problem::Value {
                     origin,
@@ -251,6 +261,25 @@ impl Config {
         all
     }
 
+    /// Tells whoever sets a key that does nothing yet. From a file it may come with everything else
+    /// that RabbitMQ was told; who gives a flag of ours wants just that.
+    fn check_effect(&mut self, row: &key::Key, origin: Origin, value: String) -> Result<(), Problem> {
+        let Some(reason) = row.unbuilt.filter(|_| value != "none") else {
+            return Ok(());
+        };
+        let is_flag = match &origin {
+            Origin::File { .. } => false,
+            Origin::Flag(_) => true,
+            Origin::Variable(name) => env::FLAGS.iter().any(|(flag, _)| env::variable_of_flag(flag) == *name),
+        };
+        if is_flag {
+            return Err(Problem::Unbuilt { origin, reason });
+        }
+        self.warnings
+            .push(format!("{origin}: {} has no effect: {reason}", row.pattern));
+        Ok(())
+    }
+
     /// Fills what depends on the machine, and says what will not be as it was asked for.
     fn finish(&mut self, environment: &Environment) {
         if self.node.name.is_empty() {
@@ -262,7 +291,6 @@ impl Config {
         let tls = [
             ("listeners.ssl", !self.listeners.tls.is_empty()),
             ("management.ssl", self.management.tls.state == HttpState::On),
-            ("prometheus.ssl", self.prometheus.tls.state == HttpState::On),
         ];
         for (key, _) in tls.iter().filter(|(_, asked)| *asked) {
             self.warnings

@@ -59,16 +59,16 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("handshake_timeout", "infinity", "soon"),
     ("ssl_handshake_timeout", "5s", "-1"),
     ("proxy_protocol", "yes", "1"),
-    ("tcp_listen_options.backlog", "4096", "0"),
+    ("tcp_listen_options.backlog", "0", "-1"),
     ("tcp_listen_options.nodelay", "false", "maybe"),
     ("tcp_listen_options.keepalive", "on", "2"),
-    ("tcp_listen_options.sndbuf", "196608", "1"),
+    ("tcp_listen_options.sndbuf", "0", "few"),
     ("tcp_listen_options.recbuf", "192KB", "many"),
     ("heartbeat", "0", "65536"),
     ("frame_max", "128KB", "-1"),
     ("initial_frame_max", "8192", "100"),
     ("channel_max", "0", "70000"),
-    ("channel_max_per_node", "infinity", "0"),
+    ("channel_max_per_node", "0", "all"),
     ("connection_max", "0", "unlimited"),
     ("consumer_max_per_channel", "100", "1.5"),
     ("vhost_max", "100", "none"),
@@ -101,7 +101,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     (
         "password_hashing_module",
         "rabbit_password_hashing_sha512",
-        "rabbit_password_hashing_md5",
+        "rabbit_password_hashing_crc",
     ),
     (
         "credential_validator.validation_backend",
@@ -123,7 +123,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "true",
         "relaxed",
     ),
-    ("queue_leader_locator", "balanced", "min-masters"),
+    ("queue_leader_locator", "random", "somewhere"),
     ("quorum_queue.continuous_membership_reconciliation.enabled", "true", "2"),
     (
         "quorum_queue.continuous_membership_reconciliation.auto_remove",
@@ -165,7 +165,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("management.listener.port", "15672", "x"),
     ("management.listener.ip", "127.0.0.1", "x"),
     ("management.path_prefix", "/rabbit", ""),
-    ("management.login_session_timeout", "60", "0"),
+    ("management.login_session_timeout", "0", "-1"),
     ("management.http.max_body_size", "10000000", "2GB"),
     ("management.rates_mode", "none", "fine"),
     ("management.disable_basic_auth", "true", "x"),
@@ -200,7 +200,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("log.file", "false", ""),
     ("log.file.level", "none", "=debug"),
     ("log.file.formatter", "plaintext", "text"),
-    ("log.file.rotation.size", "10485760", "0"),
+    ("log.file.rotation.size", "0", "large"),
     ("log.file.rotation.count", "0", "-1"),
     ("log.dir", "/var/log", ""),
     ("log.default.level", "critical", "x"),
@@ -354,7 +354,7 @@ fn a_grown_configuration_loads_with_a_warning_for_each_key_without_effect() {
     assert_eq!(config.queues.consumer_timeout, Some(Millis(3_600_000)));
     let told = "rabbitmq.conf:2: num_acceptors.tcp has no effect: it tunes the Erlang runtime, which is not there";
     assert_eq!(config.warnings.first().map(String::as_str), Some(told));
-    assert_eq!(config.warnings.len(), 15, "{:#?}", config.warnings);
+    assert_eq!(config.warnings.len(), 18, "{:#?}", config.warnings);
 }
 
 #[test]
@@ -494,6 +494,130 @@ fn any_key_can_be_set_in_the_environment() {
     assert!(
         error.starts_with("WARREN_HEARTBEAT: 'x' is not a value for heartbeat"),
         "{error}"
+    );
+}
+
+#[test]
+fn a_variable_that_is_empty_says_nothing() {
+    let variables = [
+        "RABBITMQ_NODE_PORT",
+        "RABBITMQ_DIST_PORT",
+        "RABBITMQ_CONFIG_FILE",
+        "WARREN_CONFIG",
+    ];
+    let config = load_text("heartbeat = 5", &variables.map(|name| (name, "")), &[]).expect("loads");
+    assert_eq!(addresses(&config.listeners.tcp), ["0.0.0.0:5672"]);
+    assert_eq!(config.limits.heartbeat_s, 5);
+    assert!(config.warnings.is_empty(), "{:?}", config.warnings);
+}
+
+#[test]
+fn a_file_that_a_variable_names_need_not_be_there() {
+    let config = load_text("", &[("RABBITMQ_CONFIG_FILE", "/nowhere.conf")], &[]).expect("loads");
+    assert!(config.files.is_empty());
+    assert_eq!(config.warnings, ["RABBITMQ_CONFIG_FILE: there is no /nowhere.conf"]);
+}
+
+#[test]
+fn erlang_terms_come_over_the_lines_and_variables_over_them() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).expect("file");
+    write("rabbitmq.conf", "heartbeat = 5\nchannel_max = 7\ndefault_user = bob\n");
+    write(
+        "advanced.config",
+        "[{rabbit, [{heartbeat, 6}, {default_user, <<\"eve\">>}, {hipe_compile, true}, {odd, 1}]}].\n",
+    );
+    let variables = Environment::from_iter([("RABBITMQ_DEFAULT_USER", "ann")]);
+    let config = load_from(&Flags::default(), &variables, directory.path()).expect("loads");
+    assert_eq!((config.limits.heartbeat_s, config.limits.channel_max), (6, 7));
+    assert_eq!(config.auth.default_user, "ann");
+    let told: Vec<_> = config
+        .warnings
+        .iter()
+        .filter_map(|line| line.rsplit_once("config:1: "))
+        .collect();
+    let told: Vec<_> = told.into_iter().map(|(_, told)| told).collect();
+    assert_eq!(
+        told,
+        [
+            "rabbit.odd (odd) has no meaning here",
+            "hipe_compile has no effect: it tunes the Erlang runtime, which is not there",
+        ]
+    );
+    write("advanced.config", "[{rabbit, [{heartbeat, soon}]}].");
+    let error = load_from(&Flags::default(), &variables, directory.path()).expect_err("wrong");
+    assert!(
+        error
+            .to_string()
+            .contains("advanced.config:1: 'soon' is not a value for heartbeat"),
+        "{error}"
+    );
+    std::fs::remove_file(directory.path().join("rabbitmq.conf")).expect("removed");
+    std::fs::remove_file(directory.path().join("advanced.config")).expect("removed");
+    write("rabbitmq.config", "[{rabbit, [{heartbeat, 9}]}].");
+    let config = load_from(&Flags::default(), &variables, directory.path()).expect("loads");
+    assert_eq!(config.limits.heartbeat_s, 9);
+}
+
+#[test]
+fn what_is_not_built_is_told_in_a_file_and_refused_as_a_flag() {
+    let config = from_text("prometheus.tcp.port = 15692\nprometheus.tcp.listener = none").expect("loads");
+    assert_eq!(
+        config.warnings,
+        ["rabbitmq.conf:1: prometheus.tcp.port has no effect: metrics for Prometheus are not served yet"]
+    );
+    for (variables, flags, start) in [
+        (&[][..], &[("--prometheus", "127.0.0.1:0")][..], "--prometheus: metrics"),
+        (&[], &[("--amqps", "5671")], "--amqps: AMQP over TLS is not served yet"),
+        (&[("WARREN_PROMETHEUS", "15692")], &[], "WARREN_PROMETHEUS: metrics"),
+    ] {
+        let error = load_text("", variables, flags).expect_err("not built");
+        assert!(error.starts_with(start), "{error}");
+    }
+    assert!(load_text("", &[], &[("--prometheus", "none"), ("--amqps", "none")]).is_ok());
+}
+
+#[test]
+fn definitions_that_are_configured_in_any_way_are_known_to_be() {
+    for (text, configured) in [
+        ("", false),
+        ("load_definitions = /d.json", true),
+        ("management.load_definitions = /d.json", true),
+        ("definitions.local.path = /d", true),
+        ("definitions.https.url = https://d", true),
+    ] {
+        assert_eq!(
+            from_text(text).expect(text).definitions.configured,
+            configured,
+            "{text}"
+        );
+    }
+    let all = from_text("management.load_definitions = /3\nload_definitions = /1\ndefinitions.local.path = /2");
+    let all = all.expect("loads");
+    let places: Vec<_> = all
+        .definitions
+        .places()
+        .map(|path| path.display().to_string())
+        .collect();
+    assert_eq!(places, ["/1", "/2", "/3"]);
+}
+
+#[test]
+fn zeros_mean_what_they_mean_to_rabbitmq() {
+    let config = from_text(
+        "log.file.rotation.size = 0\ntcp_listen_options.backlog = 0\ntcp_listen_options.sndbuf = 0\n\
+         tcp_listen_options.recbuf = 0\nconsumer_max_per_channel = 0",
+    );
+    let config = config.expect("loads");
+    assert_eq!(config.logging.rotation_size, None);
+    assert_eq!(config.listeners.socket.backlog, 0);
+    assert_eq!(config.limits.consumer_max_per_channel, Some(0));
+    assert_eq!(
+        from_text("log.file.rotation.size = 100")
+            .expect("loads")
+            .logging
+            .rotation_size,
+        Some(ByteSize(100))
     );
 }
 

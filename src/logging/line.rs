@@ -129,7 +129,7 @@ impl Visit for Json {
 }
 
 /// A time since 1970 as RFC 3339 with a space, in UTC.
-fn shown(since_1970: Duration) -> String {
+pub fn shown(since_1970: Duration) -> String {
     let seconds = since_1970.as_secs();
     let (year, month, day) = date(seconds / 86_400);
     let of_day = seconds % 86_400;

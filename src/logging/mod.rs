@@ -20,8 +20,9 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{Config, Level, LogCategory, LogFormat, Logging};
 use line::Lines;
-use writer::{LogFile, Output, Sink};
+use writer::{LogFile, Output, Reopener, Sink};
 
+pub use line::shown as shown_time;
 pub use writer::Running;
 
 /// Why there is no log.
@@ -44,9 +45,21 @@ pub fn start(config: &Config) -> Result<Running, LogError> {
     let file = config.logging.file.as_ref().map(|name| config.log_dir().join(name));
     let (subscriber, levels, running) = subscriber(&config.logging, file)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    REOPENER.set(running.reopener()).map_err(|_| LogError::Twice)?;
     // The subscriber was the first, so these are.
     let _ = LEVELS.set(levels);
     Ok(running)
+}
+
+/// Of the log of the process.
+static REOPENER: OnceLock<Reopener> = OnceLock::new();
+
+/// Opens the log file again, for whoever has moved it away (logrotate). Does nothing where there is
+/// none.
+pub fn reopen() {
+    if let Some(reopener) = REOPENER.get() {
+        reopener.reopen();
+    }
 }
 
 fn subscriber(

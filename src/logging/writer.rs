@@ -29,6 +29,8 @@ pub enum Sink {
 
 enum Work {
     Line(Sink, Vec<u8>),
+    /// The file may have been moved away: go on in a new one of its name.
+    Reopen,
     /// The last one; those who still log after it are not heard.
     Stop,
 }
@@ -63,6 +65,11 @@ impl Running {
         })
     }
 
+    /// A way to have the log file opened again.
+    pub fn reopener(&self) -> Reopener {
+        Reopener(self.work.clone())
+    }
+
     /// A way to hand lines over for one of the sinks.
     pub fn output(&self, sink: Sink) -> Output {
         Output {
@@ -80,6 +87,18 @@ impl Drop for Running {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Has the log file opened again.
+#[derive(Debug)]
+pub struct Reopener(SyncSender<Work>);
+
+impl Reopener {
+    /// Lines that were logged before go to the file as it was, later ones to the one of its name.
+    pub fn reopen(&self) {
+        // An error is the thread gone, and with it the file.
+        let _ = self.0.send(Work::Reopen);
     }
 }
 
@@ -131,6 +150,10 @@ impl Writing {
                 match work {
                     Work::Line(Sink::Console, line) => self.console.extend_from_slice(&line),
                     Work::Line(Sink::File, line) => self.for_file.extend_from_slice(&line),
+                    Work::Reopen => {
+                        self.write();
+                        self.reopen();
+                    }
                     Work::Stop => stop = true,
                 }
                 let full = self.console.len().max(self.for_file.len()) >= BATCH_BYTES;
@@ -140,6 +163,15 @@ impl Writing {
             if stop {
                 return;
             }
+        }
+    }
+
+    fn reopen(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        if let Err(error) = file.open_again() {
+            let line = format!("[error] {} cannot be opened again: {error}\n", file.path.display());
+            self.console.extend_from_slice(line.as_bytes());
+            self.for_file.extend_from_slice(line.as_bytes());
         }
     }
 
@@ -196,6 +228,12 @@ impl LogFile {
         })
     }
 
+    /// Goes on at the end of whatever has the file's name now; stays with the old one if it cannot.
+    fn open_again(&mut self) -> io::Result<()> {
+        *self = Self::open(&self.path, self.limit, self.keep)?;
+        Ok(())
+    }
+
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         if self.bytes > 0 && self.limit.is_some_and(|limit| self.bytes + lines.len() as u64 > limit) {
             self.begin_next()?;
@@ -219,8 +257,7 @@ impl LogFile {
             0 => std::fs::remove_file(&self.path)?,
             _ => std::fs::rename(&self.path, older(0))?,
         }
-        *self = Self::open(&self.path, self.limit, self.keep)?;
-        Ok(())
+        self.open_again()
     }
 }
 
@@ -241,6 +278,32 @@ mod tests {
         assert_eq!(read("a.log.0").as_deref(), Some("third..\n"));
         assert_eq!(read("a.log.1").as_deref(), Some("second.\n"));
         assert_eq!(read("a.log.2"), None);
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_followed_by_a_new_one() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("a.log");
+        let file = LogFile::open(&path, None, 0).expect("opens");
+        let running = Running::start(Stream::Stdout, Some(file)).expect("starts");
+        let mut output = running.output(Sink::File);
+        output.write_all(b"first\n").expect("never fails");
+        // Once it is opened again the line before is written.
+        running.reopener().reopen();
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while std::fs::read(&path).expect("a file").is_empty() {
+            assert!(std::time::Instant::now() < end, "the line is not written");
+            std::thread::yield_now();
+        }
+        std::fs::rename(&path, directory.path().join("a.log.1")).expect("moved");
+        running.reopener().reopen();
+        output.write_all(b"second\n").expect("never fails");
+        drop(running);
+        let read = |name: &str| std::fs::read_to_string(directory.path().join(name)).expect("a file");
+        assert_eq!(
+            (read("a.log.1"), read("a.log")),
+            ("first\n".to_owned(), "second\n".to_owned())
+        );
     }
 
     #[test]

@@ -133,6 +133,9 @@ pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> 
         Credentials::Malformed => return Err(Failure::Status(StatusCode::BAD_REQUEST)),
         Credentials::None => return Err(Failure::NoCredentials),
     };
+    if broker.config().management.disable_basic_auth {
+        return Err(Failure::NotAuthorised("HTTP access denied: basic auth disabled"));
+    }
     if !broker.authenticate(&user, &password) {
         return Err(Failure::WrongPassword);
     }
@@ -162,6 +165,10 @@ pub fn check(access: Access, caller: &Caller, vhost: Option<&str>, catalog: &Cat
     let (allowed, otherwise) = match access {
         Access::Anyone | Access::Management => (true, ""),
         Access::Vhost => (in_vhost(), "User not authorised to access virtual host"),
+        Access::VhostRead => (
+            caller.is_administrator() || in_vhost(),
+            "User not authorised to access virtual host",
+        ),
         Access::VhostVisible => (
             caller.is_monitor() || in_vhost(),
             "User not authorised to access virtual host",
@@ -261,6 +268,8 @@ mod tests {
     fn contents_of_a_vhost_need_a_permission_there() {
         let refused = Some("User not authorised to access virtual host");
         assert_eq!(refusal(Access::Vhost, &["administrator"], Some("other")), refused);
+        assert_eq!(refusal(Access::VhostRead, &["administrator"], Some("other")), None);
+        assert_eq!(refusal(Access::VhostRead, &["monitoring"], Some("other")), refused);
         assert_eq!(refusal(Access::Vhost, &["management"], Some("mine")), None);
         assert_eq!(refusal(Access::Vhost, &["management"], Some("missing")), None);
         assert_eq!(refusal(Access::VhostVisible, &["management"], Some("other")), refused);
@@ -271,7 +280,12 @@ mod tests {
     fn the_operator_needs_no_permission() {
         let catalog = catalog();
         let operator = Caller::operator();
-        for access in [Access::Vhost, Access::Policymaker, Access::Administrator] {
+        for access in [
+            Access::Vhost,
+            Access::VhostRead,
+            Access::Policymaker,
+            Access::Administrator,
+        ] {
             assert_eq!(check(access, &operator, Some("other"), &catalog), Ok(()));
         }
         assert_eq!(operator.vhosts(&catalog).len(), 2);

@@ -37,6 +37,8 @@ pub enum Answer {
     Created(Option<String>),
     /// 202.
     Accepted,
+    /// 303: done, and a page to go on with.
+    SeeOther(String),
     /// 204.
     Done,
     /// 200: what may be asked of a path.
@@ -110,7 +112,7 @@ impl Failure {
 impl From<NotATable> for Failure {
     fn from(error: NotATable) -> Self {
         match error {
-            NotATable::Null => Self::bad(error.to_string()),
+            NotATable::Null | NotATable::TooLarge(_) => Self::bad(error.to_string()),
             NotATable::OtherShape(value) => Self::Bad(json!(["not_a_table", value])),
         }
     }
@@ -180,10 +182,10 @@ pub fn without(response: &mut Response<Body>, silent: &[String]) {
 }
 
 /// A redirection, which RabbitMQ sends without the headers of an answer.
-pub fn moved(to: &'static str) -> Response<Body> {
+pub fn moved(to: &str) -> Response<Body> {
     let mut response = empty(StatusCode::MOVED_PERMANENTLY);
+    insert(&mut response, LOCATION, to);
     let headers = response.headers_mut();
-    headers.insert(LOCATION, HeaderValue::from_static(to));
     headers.insert(SERVER, HeaderValue::from_static("Cowboy"));
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     response
@@ -216,6 +218,11 @@ fn accepted(answer: Answer) -> Response<Body> {
             response
         }
         Answer::Accepted => empty(StatusCode::ACCEPTED),
+        Answer::SeeOther(page) => {
+            let mut response = empty(StatusCode::SEE_OTHER);
+            insert(&mut response, LOCATION, &page);
+            response
+        }
         Answer::Done => {
             let mut response = Response::new(Body::empty());
             *response.status_mut() = StatusCode::NO_CONTENT;

@@ -4,12 +4,14 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
+use axum::http::StatusCode;
 use rustc_hash::FxHashMap;
 use serde_json::{Map, Value, json};
 
 use super::access::{self, Caller, Credentials};
 use super::answer::{Answer, Answered, Failure};
 use super::endpoint::Endpoint;
+use super::form::Form;
 use super::route::{Access, Parameters};
 use crate::broker::Broker;
 use crate::broker::access::Who;
@@ -28,6 +30,8 @@ pub struct Call {
     pub query: Query,
     pub(super) parameters: Parameters,
     pub(super) body: Bytes,
+    /// What the body is, where the request says.
+    pub(super) content_type: Option<String>,
     pub(super) from: IpAddr,
     /// What the other nodes said, on the routes that ask them.
     pub gathered: Gathered,
@@ -156,6 +160,20 @@ impl Call {
         })
     }
 
+    /// The body as a form with parts, if it is said to be one.
+    ///
+    /// # Errors
+    /// When it is none all the same.
+    pub fn form(&self) -> Option<Result<Form<'_>, Failure>> {
+        let content_type = self.content_type.as_deref()?;
+        let kind = content_type.split(';').next().unwrap_or_default();
+        if !kind.trim().eq_ignore_ascii_case("multipart/form-data") {
+            return None;
+        }
+        let form = Form::read(content_type, &self.body);
+        Some(form.ok_or(Failure::Status(StatusCode::BAD_REQUEST)))
+    }
+
     /// The body as it came.
     pub fn body(&self) -> &[u8] {
         &self.body
@@ -244,6 +262,16 @@ impl Fields {
         }
     }
 
+    /// A text that must be there.
+    ///
+    /// # Errors
+    /// When it is missing, null or something else.
+    pub fn some_text(&self, key: &str) -> Result<&str, Failure> {
+        self.need(&[key])?;
+        let text = self.text(key)?;
+        text.ok_or_else(|| Failure::Bad(json!(["not_string", null])))
+    }
+
     /// A boolean, also as text.
     ///
     /// # Errors
@@ -310,6 +338,9 @@ mod tests {
         assert_eq!(fields.integer("n"), Ok(Some(12)));
         assert_eq!(fields.integer("x"), Err(Failure::Bad(json!(["not_integer", "x"]))));
         assert_eq!(fields.integer("missing"), Ok(None));
+        assert_eq!(fields.some_text("x"), Ok("x"));
+        assert_eq!(fields.some_text("none"), Err(Failure::Bad(json!(["not_string", null]))));
+        assert_eq!(fields.some_text("missing"), Err(Failure::keys_missing(&["missing"])));
     }
 
     #[test]

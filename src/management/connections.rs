@@ -225,7 +225,6 @@ fn channels(call: &Call, connections: &[&ConnectionReport]) -> Vec<Value> {
 fn channel_view(call: &Call, connection: &ConnectionReport, channel: &ChannelReport) -> Value {
     let details = &connection.details;
     json!({
-        "acks_uncommitted": 0,
         "confirm": channel.confirms,
         "connection_details": {
             "name": connection.name(),
@@ -234,7 +233,6 @@ fn channel_view(call: &Call, connection: &ConnectionReport, channel: &ChannelRep
         },
         "consumer_count": channel.consumers,
         "messages_unacknowledged": channel.unacked,
-        "messages_uncommitted": 0,
         "messages_unconfirmed": channel.unconfirmed,
         "name": channel_name(connection, channel),
         "node": call.gathered.name(connection.node),

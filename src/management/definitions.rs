@@ -12,9 +12,11 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::parameters::cluster_name;
 use super::route::{Access, Route};
+use super::users::default_algorithm;
+use super::vhosts;
 use crate::broker::declare::QueueRules;
 use crate::broker::{Broker, BrokerError};
-use crate::metadata::definitions::{self, DefinitionError, Setting, Writer};
+use crate::metadata::definitions::{self, DefinitionError, Import, Setting, Writer};
 use crate::metadata::{Catalog, Command};
 use crate::types::{UserName, VhostName};
 
@@ -46,14 +48,14 @@ pub static ROUTES: &[Route] = &[
     Route::post(
         "/definitions",
         Access::Administrator,
-        "Declares what the document says.",
-        |call| {
-            Box::pin(async move {
-                let document = document(&call)?;
-                import(&call.broker, &document, &call.caller.name).await?;
-                Ok(Answer::Done)
-            })
-        },
+        "Declares what the document says; a form's part 'file' is one too.",
+        |call| Box::pin(post_all(call)),
+    ),
+    Route::post(
+        "/all-configuration",
+        Access::Administrator,
+        "An older name of /definitions.",
+        |call| Box::pin(post_all(call)),
     ),
     Route::post(
         "/definitions/{vhost}",
@@ -62,13 +64,64 @@ pub static ROUTES: &[Route] = &[
         |call| {
             Box::pin(async move {
                 let vhost = call.identity()?.vhost;
-                let document = document(&call)?;
-                import_vhost(&call.broker, &document, &vhost, &call.caller.name).await?;
-                Ok(Answer::Done)
+                let given = Given::of(&call)?;
+                import_vhost(&call.broker, &given.document, &vhost, &call.caller.name).await?;
+                Ok(given.done())
             })
         },
     ),
 ];
+
+async fn post_all(call: Call) -> Answered {
+    let given = Given::of(&call)?;
+    let by = By {
+        user: &call.caller.name,
+        owns_vhosts: !call.caller.operator,
+    };
+    import(&call.broker, &given.document, by).await?;
+    Ok(given.done())
+}
+
+/// Who imports a document.
+#[derive(Clone, Copy)]
+pub struct By<'a> {
+    /// The owner of what is declared.
+    pub user: &'a UserName,
+    /// Whether there is such a user, who may then use the vhosts that the document makes.
+    pub owns_vhosts: bool,
+}
+
+/// What stands in the body of a request: a document, or a form with one as the part `file`.
+struct Given {
+    document: Value,
+    /// Where the form wants its reader to go on.
+    redirect: Option<String>,
+}
+
+impl Given {
+    fn of(call: &Call) -> Result<Self, Failure> {
+        let parse = |bytes| serde_json::from_slice(bytes).map_err(|_| Failure::bad("failed_to_parse_json"));
+        let Some(form) = call.form() else {
+            return Ok(Self {
+                document: parse(call.body())?,
+                redirect: None,
+            });
+        };
+        let form = form?;
+        let redirect = form.part("redirect").map(String::from_utf8_lossy);
+        Ok(Self {
+            document: parse(form.part("file").unwrap_or_default())?,
+            redirect: redirect.map(|page| page.into_owned()),
+        })
+    }
+
+    fn done(self) -> Answer {
+        match self.redirect {
+            Some(page) => Answer::SeeOther(page),
+            None => Answer::Done,
+        }
+    }
+}
 
 /// Why definitions are not imported. What stands before the refused item has happened, as with
 /// RabbitMQ, when it is the catalogue that refuses.
@@ -93,9 +146,14 @@ impl From<ImportError> for Failure {
 ///
 /// # Errors
 /// When the document is none, or the catalogue refuses something of it.
-pub async fn import(broker: &Arc<Broker>, document: &Value, by: &UserName) -> Result<(), ImportError> {
-    let commands = definitions::import(setting(broker, &broker.catalog(), by), document)?;
-    carry_out(broker, commands).await
+pub async fn import(broker: &Arc<Broker>, document: &Value, by: By<'_>) -> Result<(), ImportError> {
+    let read = {
+        let catalog = broker.catalog();
+        let owner = by.owns_vhosts.then_some(by.user);
+        let first_of = |vhost: &VhostName| vhosts::first_commands(broker, &catalog, vhost, owner);
+        definitions::import(setting(broker, &catalog, by.user, &first_of), document)?
+    };
+    carry_out(broker, read).await
 }
 
 async fn import_vhost(
@@ -104,25 +162,38 @@ async fn import_vhost(
     vhost: &VhostName,
     by: &UserName,
 ) -> Result<(), ImportError> {
-    let commands = definitions::import_vhost(setting(broker, &broker.catalog(), by), document, vhost)?;
-    carry_out(broker, commands).await
+    let read = {
+        let catalog = broker.catalog();
+        definitions::import_vhost(setting(broker, &catalog, by, &|_| Vec::new()), document, vhost)?
+    };
+    carry_out(broker, read).await
 }
 
-fn setting<'a>(broker: &Broker, catalog: &'a Catalog, by: &'a UserName) -> Setting<'a> {
+fn setting<'a>(
+    broker: &Broker,
+    catalog: &'a Catalog,
+    by: &'a UserName,
+    first_of: &'a dyn Fn(&VhostName) -> Vec<Command>,
+) -> Setting<'a> {
     Setting {
         catalog,
         by,
         default_type: QueueRules::of(broker.config()).default_type,
+        hashing: default_algorithm(&broker.config().auth),
         salt: rand::random,
+        first_of,
     }
 }
 
 /// Commands under way at once: they share their syncs.
 const TOGETHER: usize = 512;
 
-async fn carry_out(broker: &Arc<Broker>, commands: Vec<Command>) -> Result<(), ImportError> {
+async fn carry_out(broker: &Arc<Broker>, read: Import) -> Result<(), ImportError> {
+    for what in read.skipped {
+        tracing::warn!("not imported: {what}");
+    }
     let mut under_way = VecDeque::new();
-    for command in commands {
+    for command in read.commands {
         let mut decided = Box::pin(broker.decide(move |catalog| {
             // What is there otherwise stays as it is.
             let command = (!is_there(catalog, &command)).then(|| command.clone());
@@ -189,9 +260,4 @@ fn given(call: &Call, value: Value) -> Answered {
         },
         _ => Answer::Json(value),
     })
-}
-
-fn document(call: &Call) -> Result<Value, Failure> {
-    let parsed = serde_json::from_slice(call.body());
-    parsed.map_err(|_| Failure::bad("failed_to_parse_json"))
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::{Call, Query};
+use super::flags;
 use super::route::{Access, Route};
 
 /// What else can be asked.
@@ -21,19 +22,19 @@ pub static ROUTES: &[Route] = &[
     }),
     Route::get(
         "/feature-flags",
-        Access::Administrator,
-        "Feature flags; everything is always on.",
-        |_| Ok(Answer::Json(json!([]))),
+        Access::Management,
+        "Feature flags; none can be switched.",
+        |_| Ok(Answer::Json(flags::views())),
     ),
     Route::get(
         "/deprecated-features",
-        Access::Administrator,
+        Access::Management,
         "Deprecated features; there are none.",
         |_| Ok(Answer::Json(json!([]))),
     ),
     Route::get(
         "/deprecated-features/used",
-        Access::Administrator,
+        Access::Management,
         "Deprecated features in use; there are none.",
         |_| Ok(Answer::Json(json!([]))),
     ),

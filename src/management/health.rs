@@ -1,11 +1,17 @@
 //! Health checks: 200 when all is well, else 503 with what is not.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::route::{Access, Route};
+use super::route::{Access, Route, Run, Verb};
+use super::{messages, queues};
 use crate::broker::alarms::Shortage;
+use crate::codec::Properties;
+use crate::codec::method::{BasicGet, QueueDeclare};
+use crate::logging;
 use crate::types::NodeId;
 
 /// What can be checked.
@@ -53,7 +59,7 @@ pub static ROUTES: &[Route] = &[
     Route::get(
         "/health/checks/certificate-expiration/{within}/{unit}",
         Access::Management,
-        "No certificate expires within the time; there are none yet.",
+        "No certificate in use expires within the time.",
         certificates,
     ),
     Route::gathered(
@@ -104,16 +110,40 @@ pub static ROUTES: &[Route] = &[
             works(call, node)
         },
     ),
-    Route::get(
+    // It declares and publishes as the user, so reading is not enough.
+    Route::new(
+        Verb::Get,
         "/aliveness-test/{vhost}",
         Access::Vhost,
-        "The vhost takes and gives messages.",
-        |call| {
-            call.in_vhost(|_| ())?;
-            healthy_unless(call.broker.has_failed(), json!({"reason": FAILED}))
-        },
+        "The vhost takes and gives a message, in the queue aliveness-test.",
+        Run::Later(|call| Box::pin(aliveness(call))),
     ),
 ];
+
+/// The queue of the aliveness test, which stays.
+const ALIVENESS: &str = "aliveness-test";
+
+async fn aliveness(call: Call) -> Answered {
+    call.in_vhost(|_| ())?;
+    if call.broker.has_failed() {
+        return serving(&call);
+    }
+    let identity = call.identity()?;
+    let method = QueueDeclare {
+        queue: ALIVENESS.to_owned(),
+        ..QueueDeclare::default()
+    };
+    queues::declare(&call, &identity, &method, NodeId::default()).await?;
+    let properties = Properties::default().encode();
+    let routed = messages::hand_in(&call, &identity, ("", ALIVENESS), &properties, b"test_message")?;
+    let get = BasicGet {
+        queue: ALIVENESS.to_owned(),
+        no_ack: true,
+    };
+    let got = messages::fetch(&call, &identity, &get).await?;
+    let is_alive = routed && got.is_some();
+    healthy_unless(!is_alive, json!({"reason": "aliveness-test queue is empty"}))
+}
 
 const FAILED: &str = "the node cannot write to its disk";
 const MINORITY: &str = "a majority of the cluster's nodes cannot be reached";
@@ -246,16 +276,50 @@ fn is_protocol(wanted: &str, protocol: &str) -> bool {
 }
 
 fn certificates(call: &Call) -> Answered {
-    let units = ["day", "days", "week", "weeks", "month", "months", "year", "years"];
-    if call.name("within").parse::<u32>().is_err() {
-        return Err(Failure::bad("Invalid expiration value."));
+    let within = call.name("within").parse::<u32>();
+    let within = u64::from(within.map_err(|_| Failure::bad("Invalid expiration value."))?);
+    let days: u64 = match call.name("unit") {
+        "day" | "days" => 1,
+        "week" | "weeks" => 7,
+        "month" | "months" => 30,
+        "year" | "years" => 365,
+        _ => {
+            return Err(Failure::bad(
+                "Time unit not recognised. Supported units: days, weeks, months, years.",
+            ));
+        }
+    };
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    let until = now.saturating_add(within.saturating_mul(days).saturating_mul(24 * 3600));
+    // AMQP and HTTP are plain; what is used is for the links between nodes.
+    let certificates = call.broker.certificates();
+    let expiring: Vec<_> = certificates.iter().filter(|own| own.valid_until <= until).collect();
+    if expiring.is_empty() {
+        return healthy_unless(false, json!({}));
     }
-    if !units.contains(&call.name("unit")) {
-        return Err(Failure::bad(
-            "Time unit not recognised. Supported units: days, weeks, months, years.",
-        ));
-    }
-    healthy_unless(false, json!({}))
+    let links = call
+        .endpoints
+        .iter()
+        .filter(|endpoint| endpoint.protocol == "clustering");
+    let listeners = links.map(|link| {
+        let mut listener = json!({
+            "node": call.broker.node().name,
+            "protocol": link.protocol,
+            "interface": link.address.ip().to_string(),
+            "port": link.address.port(),
+        });
+        for certificate in &expiring {
+            let file = certificate.key.rsplit('.').next().unwrap_or_default();
+            listener[file] = json!(certificate.file);
+            listener[format!("{file}_expires_on")] =
+                json!(logging::shown_time(Duration::from_secs(certificate.valid_until)));
+        }
+        listener
+    });
+    let expired: Vec<_> = listeners.collect();
+    healthy_unless(true, json!({"reason": "Certificates expiring", "expired": expired}))
 }
 
 #[cfg(test)]

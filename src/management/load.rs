@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::definitions::{ImportError, import};
+use super::definitions::{By, ImportError, import};
 use crate::broker::{Broker, BrokerError};
 use crate::metadata::Command;
 
@@ -28,20 +28,23 @@ pub enum LoadError {
 /// The global parameter that holds the hash of what was imported last.
 const IMPORTED: &str = "imported_definition_hash_value";
 
-/// Imports the file, or the `.json` files of the directory in the order of their names. A node
+/// Imports the files, or the `.json` files of the directories in the order of their names. A node
 /// that cannot do so should not start: it would serve less than it was told to.
 ///
 /// # Errors
 /// When a file cannot be read or is refused.
 pub async fn load_definitions(broker: &Arc<Broker>) -> Result<(), LoadError> {
     let config = &broker.config().definitions;
-    let Some(place) = config.local_path.as_ref().or(config.load.as_ref()) else {
+    let mut files = Files::new();
+    for place in config.places() {
+        files.extend(read(place)?);
+    }
+    if files.is_empty() {
         return Ok(());
-    };
-    let files = read(place)?;
+    }
     let hash = hash(&files);
     if config.skip_if_unchanged && is_imported(broker, &hash) {
-        tracing::info!(path = %place.display(), "the definitions did not change since they were imported");
+        tracing::info!("the definitions did not change since they were imported");
         return Ok(());
     }
     for (path, bytes) in files {
@@ -49,7 +52,11 @@ pub async fn load_definitions(broker: &Arc<Broker>) -> Result<(), LoadError> {
             path: path.clone(),
             error,
         })?;
-        let imported = import(broker, &document, &"rmq-internal".into()).await;
+        let by = By {
+            user: &"rmq-internal".into(),
+            owns_vhosts: false,
+        };
+        let imported = import(broker, &document, by).await;
         imported.map_err(|error| LoadError::Import {
             path: path.clone(),
             error: Box::new(error),

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answered, Failure};
@@ -18,7 +16,7 @@ use crate::codec::content::PublishRef;
 use crate::codec::method::BasicGet;
 use crate::metadata::json;
 use crate::queue::{Get, Outcome};
-use crate::types::{Message, Refusal, ReplyCode};
+use crate::types::{Message, Refusal, ReplyCode, base64};
 
 /// What can be done with messages.
 pub static ROUTES: &[Route] = &[
@@ -44,21 +42,20 @@ const CHANNEL: u16 = 1;
 async fn publish(call: Call) -> Answered {
     let fields = call.fields()?;
     fields.need(&["properties", "routing_key", "payload", "payload_encoding"])?;
-    let payload = fields.text("payload")?.unwrap_or_default();
+    let payload = fields.some_text("payload")?;
     let body = match fields.text("payload_encoding")? {
         Some("string") => payload.as_bytes().to_vec(),
-        Some("base64") => STANDARD
-            .decode(payload)
-            .map_err(|_| Failure::Bad(json!(["not_base64", payload])))?,
+        Some("base64") => base64::decode(payload).ok_or_else(|| Failure::Bad(json!(["not_base64", payload])))?,
         other => return Err(Failure::Bad(json!(["unsupported_encoding", other]))),
     };
     let properties = properties(&fields)?.encode();
-    let key = fields.text("routing_key")?.unwrap_or_default().to_owned();
+    let key = fields.some_text("routing_key")?.to_owned();
     if key.len() > crate::types::names::MAX_NAME_BYTES {
         return Err(Failure::bad("routing key is longer than 255 bytes"));
     }
     let identity = call.identity()?;
-    let routed = hand_in(&call, &identity, &key, &properties, &body)?;
+    let to = (exchange_name(call.name("name")), key.as_str());
+    let routed = hand_in(&call, &identity, to, &properties, &body)?;
     call.broker
         .synced()
         .await
@@ -66,8 +63,18 @@ async fn publish(call: Call) -> Answered {
     Ok(Answer::Json(json!({"routed": routed})))
 }
 
-/// Publishes as a client would, and says whether a queue got the message.
-fn hand_in(call: &Call, identity: &Identity, key: &str, properties: &[u8], body: &[u8]) -> Result<bool, Failure> {
+/// Publishes to an exchange with a routing key, as a client would, and says whether a queue got the
+/// message.
+///
+/// # Errors
+/// In the broker's words.
+pub fn hand_in(
+    call: &Call,
+    identity: &Identity,
+    (exchange, key): (&str, &str),
+    properties: &[u8],
+    body: &[u8],
+) -> Result<bool, Failure> {
     let missing = || Failure::Missing("vhost_not_found".to_owned());
     let by = Publishing {
         vhost: call.broker.vhost(&identity.vhost).ok_or_else(missing)?,
@@ -83,7 +90,7 @@ fn hand_in(call: &Call, identity: &Identity, key: &str, properties: &[u8], body:
     let outbox = Arc::new(Outbox::new(identity.who().connection));
     let mut publisher = Publisher::new(outbox.clone());
     let publish = PublishRef {
-        exchange: exchange_name(call.name("name")).as_bytes(),
+        exchange: exchange.as_bytes(),
         routing_key: key.as_bytes(),
         // What nobody gets comes back: that is how we hear of it.
         mandatory: true,
@@ -179,7 +186,7 @@ struct Shown {
 impl Wish {
     fn of(fields: &Fields) -> Result<Self, Failure> {
         fields.need(&["count", "ackmode", "encoding"])?;
-        let mode = fields.text("ackmode")?.unwrap_or_default();
+        let mode = fields.some_text("ackmode")?;
         let as_base64 = match fields.text("encoding")? {
             Some("auto") => false,
             Some("base64") => true,
@@ -250,12 +257,27 @@ pub fn whole_view(message: &Message) -> Value {
     view
 }
 
+/// Takes one message for good, as a client would.
+///
+/// # Errors
+/// In the broker's words.
+pub async fn fetch(call: &Call, identity: &Identity, method: &BasicGet) -> Result<Option<Message>, Failure> {
+    let name = declare::basic_get(&call.broker.catalog(), &identity.who(), None, method).map_err(Failure::of)?;
+    let queue = call.broker.vhost(&identity.vhost).and_then(|vhost| vhost.queue(&name));
+    let queue = queue.ok_or_else(|| Failure::Missing("queue_not_found".to_owned()))?;
+    let got = call.broker.get(&queue, true).await;
+    match got.map_err(|away| Failure::Broken(away.text.to_string()))? {
+        Get::Message { message, .. } => Ok(Some(message)),
+        _ => Ok(None),
+    }
+}
+
 fn view(message: &Message, redelivered: bool, remaining: u64, shown: &Shown) -> Value {
     let body = message.body();
     let cut = &body[..body.len().min(shown.at_most)];
     let (payload, encoding) = match std::str::from_utf8(cut) {
         Ok(text) if !shown.as_base64 => (text.to_owned(), "string"),
-        _ => (STANDARD.encode(cut), "base64"),
+        _ => (base64::encode(cut), "base64"),
     };
     json!({
         "payload_bytes": body.len(),

@@ -16,6 +16,8 @@ mod definitions;
 mod endpoint;
 mod exchanges;
 mod features;
+mod flags;
+mod form;
 mod health;
 mod lifecycle;
 mod limits;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::endpoint::Endpoint;
-use super::overview::{contexts, exchange_types};
+use super::overview::{contexts, exchange_types, rates_mode};
 use super::page;
 use super::route::{Access, Route, Run, Verb};
 use crate::broker::Broker;
@@ -142,20 +142,23 @@ fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
     let node = broker.node();
     let alarms = broker.alarms();
     let shortage = alarms.own();
+    let (files, sockets) = open_files();
+    // Tasks that are ready and that no worker has taken yet.
+    let waiting = tokio::runtime::Handle::current().metrics().global_queue_depth();
     // In RabbitMQ's order, which columns keep.
     json!({
         "partitions": broker.partitions(),
         "os_pid": std::process::id().to_string(),
         "fd_total": open_files_limit(),
-        "sockets_total": 0,
+        "sockets_total": open_files_limit(),
         "mem_limit": alarms.memory_limit(),
         "mem_alarm": shortage.memory,
         "disk_free_limit": alarms.disk_limit(),
         "disk_free_alarm": shortage.disk,
-        "proc_total": 0,
-        "rates_mode": "basic",
+        "proc_total": threads_limit(),
+        "rates_mode": rates_mode(config),
         "uptime": broker.now().since(node.started_at),
-        "run_queue": 0,
+        "run_queue": waiting,
         "processors": std::thread::available_parallelism().map_or(1, usize::from),
         "exchange_types": exchange_types(),
         "auth_mechanisms": mechanisms(broker),
@@ -168,7 +171,6 @@ fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
         "log_files": log_files(config),
         "db_dir": config.node.data_dir,
         "config_files": config.files,
-        "net_ticktime": 60,
         "enabled_plugins": PLUGINS,
         "mem_calculation_strategy": "rss",
         "name": node.name,
@@ -176,9 +178,9 @@ fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
         "type": "disc",
         "being_drained": false,
         "mem_used": alarms.memory_used(),
-        "fd_used": open_files(),
-        "sockets_used": 0,
-        "proc_used": 0,
+        "fd_used": files,
+        "sockets_used": sockets,
+        "proc_used": threads(),
         "disk_free": alarms.disk_free(),
         "cluster_links": [],
     })
@@ -219,6 +221,25 @@ fn open_files_limit() -> u64 {
     limit.current.unwrap_or(u64::MAX)
 }
 
-fn open_files() -> usize {
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+/// How many files are open, and how many of them are sockets.
+fn open_files() -> (usize, usize) {
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    open.fold((0, 0), |(files, sockets), file| {
+        let is_socket = std::fs::read_link(file.path())
+            .is_ok_and(|name| name.as_os_str().as_encoded_bytes().starts_with(b"socket:"));
+        (files + 1, sockets + usize::from(is_socket))
+    })
+}
+
+/// Where RabbitMQ counts the processes of Erlang, these are threads.
+fn threads() -> usize {
+    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
+/// How many threads this user, or this machine, may have.
+fn threads_limit() -> Option<u64> {
+    let own = rustix::process::getrlimit(rustix::process::Resource::Nproc).current;
+    let machine = std::fs::read_to_string("/proc/sys/kernel/threads-max").ok();
+    let machine = machine.and_then(|text| text.trim().parse().ok());
+    own.into_iter().chain(machine).min()
 }

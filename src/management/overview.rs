@@ -9,7 +9,7 @@ use super::page;
 use super::parameters::cluster_name;
 use super::route::{Access, Route};
 use super::views::Totals;
-use crate::config::RatesMode;
+use crate::config::{Config, RatesMode};
 use crate::spec::ExchangeKind;
 
 /// What can be asked of the whole node.
@@ -32,22 +32,17 @@ fn overview(call: &Call) -> Value {
     let config = call.broker.config();
     let node = &call.broker.node().name;
     let (objects, totals) = totals(call);
-    let rates_mode = match config.management.rates_mode {
-        RatesMode::Basic => "basic",
-        RatesMode::Detailed => "detailed",
-        RatesMode::None => "none",
-    };
     let mut queue_totals = json!({});
     totals.write(&mut queue_totals);
     let mut view = json!({
         "management_version": config.identity.version,
-        "rates_mode": rates_mode,
+        "rates_mode": rates_mode(config),
         "exchange_types": exchange_types(),
         "product_version": config.identity.product_version,
         "product_name": config.identity.product_name,
         "rabbitmq_version": config.identity.version,
         "cluster_name": cluster_name(&call.broker),
-        "cluster_tags": {},
+        "cluster_tags": config.cluster.tags,
         "node_tags": config.node.tags,
         "disable_stats": config.management.disable_stats,
         "default_queue_type": config.queues.default_type,
@@ -56,7 +51,6 @@ fn overview(call: &Call) -> Value {
         "message_stats": {},
         "queue_totals": queue_totals,
         "object_totals": objects,
-        "statistics_db_event_queue": 0,
     });
     if call.caller.is_monitor() {
         view["node"] = json!(node);
@@ -64,6 +58,15 @@ fn overview(call: &Call) -> Value {
         view["contexts"] = all_contexts(call).into();
     }
     view
+}
+
+/// How much of the rates is kept, as it is configured.
+pub fn rates_mode(config: &Config) -> &'static str {
+    match config.management.rates_mode {
+        RatesMode::Basic => "basic",
+        RatesMode::Detailed => "detailed",
+        RatesMode::None => "none",
+    }
 }
 
 /// The listeners of all nodes that answer.

@@ -106,12 +106,20 @@ pub fn cluster_name(broker: &Broker) -> String {
     set.unwrap_or(&broker.node().cluster_name).to_owned()
 }
 
+/// RabbitMQ writes no tags as an empty list.
+fn cluster_tags(broker: &Broker) -> Value {
+    match &broker.config().cluster.tags {
+        none if none.is_empty() => json!([]),
+        tags => json!(tags),
+    }
+}
+
 fn globals(broker: &Broker) -> Vec<Value> {
     let catalog = broker.catalog();
     let set = catalog.global_parameters();
     let own = [
         (CLUSTER_NAME, json!(broker.node().cluster_name)),
-        ("cluster_tags", json!([])),
+        ("cluster_tags", cluster_tags(broker)),
     ];
     let own = own.into_iter().filter(|(name, _)| !set.contains_key(*name));
     let own = own.map(|(name, value)| json!({"name": name, "value": value}));
@@ -214,8 +222,7 @@ async fn delete_global(call: Call) -> Answered {
 
 async fn put_cluster_name(call: Call) -> Answered {
     let fields = call.fields()?;
-    fields.need(&["name"])?;
-    let value = fields.text("name")?.unwrap_or_default().into();
+    let value = fields.some_text("name")?.into();
     let name = CLUSTER_NAME.to_owned();
     call.command(Command::PutGlobalParameter { name, value }).await?;
     Ok(Answer::Done)

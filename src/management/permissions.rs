@@ -170,7 +170,7 @@ async fn put_topic(call: Call) -> Answered {
         write: topic_pattern(&fields, "write")?,
         read: topic_pattern(&fields, "read")?,
     };
-    let exchange = fields.text("exchange")?.unwrap_or_default().into();
+    let exchange = fields.some_text("exchange")?.into();
     let (vhost, user) = subject(&call)?;
     let existed = call.in_vhost(|vhost| vhost.topic_permissions.keys().any(|(own, _)| *own == user))?;
     let command = Command::SetTopicPermission {
@@ -213,13 +213,13 @@ fn subject(call: &Call) -> Result<(crate::types::VhostName, UserName), Failure> 
 }
 
 fn pattern(fields: &Fields, key: &str) -> Result<String, Failure> {
-    let text = fields.text(key)?.unwrap_or_default();
+    let text = fields.some_text(key)?;
     permission::pattern(text).map_err(|error| Failure::bad_pattern(text.as_bytes(), &error))?;
     Ok(text.to_owned())
 }
 
 fn topic_pattern(fields: &Fields, key: &str) -> Result<String, Failure> {
-    let text = fields.text(key)?.unwrap_or_default();
+    let text = fields.some_text(key)?;
     permission::pattern(text).map_err(|error| Failure::bad_pattern(text, &error))?;
     Ok(text.to_owned())
 }

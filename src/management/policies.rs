@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::{Call, checked_name};
@@ -120,13 +120,16 @@ async fn put_checked(call: Call, kind: PolicyKind) -> Answered {
     let fields = call.fields()?;
     fields.need(&["pattern", "definition"])?;
     let apply_to = fields.get("apply-to").cloned().unwrap_or_else(|| json!("all"));
-    let Some(Value::Object(definition)) = fields.get("definition") else {
-        return Err(invalid("definition should be an object"));
+    let definition = match fields.get("definition") {
+        Some(Value::Object(definition)) => definition.clone(),
+        // PHP's empty object.
+        Some(Value::Array(items)) if items.is_empty() => Map::new(),
+        _ => return Err(invalid("definition should be an object")),
     };
     let spec = PolicySpec {
         vhost: call.vhost(),
         name: checked_name(call.name("name"))?.to_owned(),
-        pattern: fields.text("pattern")?.unwrap_or_default().to_owned(),
+        pattern: fields.some_text("pattern")?.to_owned(),
         apply_to: serde_json::from_value(apply_to.clone()).map_err(|_| {
             let given = apply_to.as_str().map_or_else(|| apply_to.to_string(), str::to_owned);
             invalid(&format!("apply-to '{given}' unrecognised; {APPLY_TO}"))
@@ -137,7 +140,7 @@ async fn put_checked(call: Call, kind: PolicyKind) -> Answered {
                 .as_i64()
                 .ok_or_else(|| invalid(&format!("priority should be a number, actually was {}", term(value))))?,
         },
-        definition: definition.clone(),
+        definition,
     };
     let command = match kind {
         PolicyKind::User => Command::PutPolicy(spec),

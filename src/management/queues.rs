@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, checked_name};
+use super::call::{Call, Identity, checked_name};
 use super::route::{Access, Route, Run, Verb};
 use super::views::{self, still};
 use super::{bindings, consumers, messages, page};
@@ -197,9 +197,6 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     let Some(report) = report else {
         return view;
     };
-    let capacity = if report.serves_at_once { json!(1.0) } else { json!(0) };
-    view["consumer_capacity"] = capacity.clone();
-    view["consumer_utilisation"] = capacity;
     if spec.queue_type == QueueType::Quorum {
         view["delivery_limit"] = report.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));
     }
@@ -324,9 +321,17 @@ async fn put(call: Call) -> Answered {
         ..QueueDeclare::default()
     };
     let identity = call.identity()?;
+    declare(&call, &identity, &method, home).await
+}
+
+/// Declares a queue as the user who asks: 201 when it is new, else 204.
+///
+/// # Errors
+/// In the broker's words.
+pub async fn declare(call: &Call, identity: &Identity, method: &QueueDeclare, home: NodeId) -> Answered {
     let rules = QueueRules::of(call.broker.config());
     let decided = call.broker.decide(|catalog| {
-        let plan = declare::queue_declare(catalog, &identity.who(), rules, &method, rand::random)?;
+        let plan = declare::queue_declare(catalog, &identity.who(), rules, method, rand::random)?;
         Ok::<_, DeclareError>(match plan {
             QueuePlan::Create(spec) => {
                 let spec = QueueSpec { home, ..spec };

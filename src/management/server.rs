@@ -214,16 +214,20 @@ fn answered(status: StatusCode, reason: &str) -> Response<Body> {
 async fn dispatch(State(node): State<Running>, Extension(from): Extension<Origin>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let config = &node.broker.config().management;
-    let path = parts.uri.path();
-    let path = path.strip_prefix(config.path_prefix.as_str()).unwrap_or(path);
-    let Some(path) = path.strip_prefix("/api") else {
+    // The operator's socket has no prefix: nothing else is served on it.
+    let prefix = match from {
+        Origin::Operator => "",
+        Origin::Address(_) => config.path_prefix.as_str(),
+    };
+    let path = parts.uri.path().strip_prefix(prefix);
+    let Some(path) = path.and_then(|path| path.strip_prefix("/api")) else {
         return match path {
-            "/cli" | "/cli/" => answer::moved("/cli/index.html"),
+            Some("/cli" | "/cli/") => answer::moved(&format!("{prefix}/cli/index.html")),
             _ => answer::response(Err(Failure::NotFound), By::Table, config),
         };
     };
     if matches!(path, "" | "/") {
-        return answer::moved("/api/index.html");
+        return answer::moved(&format!("{prefix}/api/index.html"));
     }
     let path = path.to_owned();
     let origin = parts.headers.get(axum::http::header::ORIGIN).cloned();
@@ -311,6 +315,7 @@ async fn call(
     if content_type.is_some_and(|kind| !kind.as_bytes().contains(&b'/')) {
         return Err(Failure::Status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
     }
+    let content_type = content_type.and_then(|kind| kind.to_str().ok()).map(str::to_owned);
     let reason = parts.headers.get("x-reason").and_then(|reason| reason.to_str().ok());
     Ok(Call {
         broker: node.broker.clone(),
@@ -322,6 +327,7 @@ async fn call(
         parameters,
         query: Query::parse(parts.uri.query().unwrap_or_default()),
         reason: reason.map(str::to_owned),
+        content_type,
         body: read(body, node.broker.config().management.max_body_bytes).await?,
     })
 }

@@ -1,7 +1,5 @@
 //! Users: their passwords and tags.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
@@ -128,13 +126,14 @@ fn tags(fields: &Fields) -> Result<Vec<String>, Failure> {
 /// The stored form of what the fields say; without either field nobody gets in as that user.
 fn password(auth: &Auth, fields: &Fields) -> Result<PasswordHash, Failure> {
     if let Some(hash) = fields.text("password_hash")? {
+        if fields.get("password").is_some() {
+            return Err(Failure::bad("both_password_and_password_hash_are_provided"));
+        }
         let algorithm = match fields.text("hashing_algorithm")? {
             None => default_algorithm(auth),
             Some(name) => algorithm(name)?,
         };
-        let not_base64 = || Failure::Bad(json!(["not_base64", hash]));
-        STANDARD.decode(hash).map_err(|_| not_base64())?;
-        return PasswordHash::from_base64(algorithm, hash).map_err(|_| not_base64());
+        return PasswordHash::from_base64(algorithm, hash).map_err(|_| Failure::Bad(json!(["not_base64", hash])));
     }
     let password = fields.text("password")?.unwrap_or_default();
     if fields.get("password").is_some() {
@@ -147,15 +146,18 @@ fn hashed(auth: &Auth, password: &str) -> PasswordHash {
     PasswordHash::new(default_algorithm(auth), rand::random(), password.as_bytes())
 }
 
-fn default_algorithm(auth: &Auth) -> HashAlgorithm {
+/// How passwords are hashed that do not say otherwise.
+pub fn default_algorithm(auth: &Auth) -> HashAlgorithm {
     match auth.password_hashing {
         PasswordHashing::Sha256 => HashAlgorithm::Sha256,
         PasswordHashing::Sha512 => HashAlgorithm::Sha512,
+        PasswordHashing::Md5 => HashAlgorithm::Md5,
     }
 }
 
 fn algorithm(name: &str) -> Result<HashAlgorithm, Failure> {
-    serde_json::from_value(name.into()).map_err(|_| Failure::bad(format!("Unknown password hashing algorithm: {name}")))
+    let unknown = || Failure::bad(format!("Unknown password hashing algorithm: {name}"));
+    HashAlgorithm::named(name).ok_or_else(unknown)
 }
 
 fn check_rule(auth: &Auth, password: &str) -> Result<(), Failure> {
@@ -227,6 +229,13 @@ mod tests {
         let hash = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
         let hashed = password(&auth, &Fields::of(json!({"password_hash": hash}))).expect("a hash");
         assert!(hashed.matches(b"test12"));
+        let broken = format!("{hash}\n");
+        let broken = password(&auth, &Fields::of(json!({"password_hash": broken}))).expect("a hash");
+        assert_eq!(broken, hashed);
+        assert_eq!(
+            password(&auth, &Fields::of(json!({"password_hash": hash, "password": "x"}))),
+            Err(Failure::bad("both_password_and_password_hash_are_provided"))
+        );
         let nobody = password(&auth, &Fields::of(json!({"password_hash": ""}))).expect("no password");
         assert!(!nobody.matches(b""));
         assert_eq!(

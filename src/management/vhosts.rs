@@ -8,16 +8,17 @@ use super::page;
 use super::permissions;
 use super::route::{Access, Route};
 use super::views::{self, Totals};
+use crate::broker::Broker;
 use crate::config::OperatorPolicy;
-use crate::metadata::{Command, PermissionSpec, Vhost, VhostLimit, VhostSpec};
+use crate::metadata::{Catalog, Command, PermissionSpec, UserSpec, Vhost, VhostLimit, VhostSpec};
 use crate::pattern::Pattern;
 use crate::spec::policy::{ApplyTo, PolicySpec};
-use crate::types::{Millis, VhostName};
+use crate::types::{Millis, UserName, VhostName};
 
 /// What can be asked of vhosts.
 pub static ROUTES: &[Route] = &[
     Route::gathered("/vhosts", Access::Management, "All vhosts that the user may see.", list),
-    Route::gathered("/vhosts/{vhost}", Access::VhostVisible, "A vhost.", one),
+    Route::gathered("/vhosts/{vhost}", Access::Vhost, "A vhost.", one),
     Route::put(
         "/vhosts/{vhost}",
         Access::Administrator,
@@ -120,7 +121,9 @@ async fn put(call: Call) -> Answered {
     if existed {
         return Ok(Answer::Done);
     }
-    for command in first_commands(&call, &name) {
+    let maker = (!call.caller.operator).then_some(&call.caller.name);
+    let first = first_commands(&call.broker, &call.broker.catalog(), &name, maker);
+    for command in first {
         call.command(command).await?;
     }
     Ok(Answer::Created(None))
@@ -154,18 +157,19 @@ fn room_for_another(call: &Call) -> Result<(), Failure> {
     )))
 }
 
-/// A new vhost has the limits and operator policies of the configuration, and the user who made it
-/// may use it.
-fn first_commands(call: &Call, vhost: &VhostName) -> Vec<Command> {
-    let rules = &call.broker.config().limits.new_vhosts;
+/// A new vhost has the limits, operator policies and users of the configuration, and the user who
+/// made it may use it.
+pub fn first_commands(broker: &Broker, catalog: &Catalog, vhost: &VhostName, maker: Option<&UserName>) -> Vec<Command> {
+    let config = broker.config();
+    let rules = &config.limits.new_vhosts;
     let applies = |pattern: &Option<String>| {
         let pattern = pattern.as_ref().map(|pattern| Pattern::new(pattern));
         pattern.is_none_or(|pattern| pattern.is_ok_and(|pattern| pattern.matches(vhost)))
     };
     let mut commands = Vec::new();
-    if !call.caller.operator {
+    if let Some(maker) = maker {
         commands.push(Command::SetPermission {
-            user: call.caller.name.clone(),
+            user: maker.clone(),
             vhost: vhost.clone(),
             patterns: PermissionSpec {
                 configure: ".*".into(),
@@ -187,9 +191,31 @@ fn first_commands(call: &Call, vhost: &VhostName) -> Vec<Command> {
             })
         }));
     }
-    let policies = &call.broker.config().queues.operator_policies;
+    let policies = &config.queues.operator_policies;
     let wanted = policies.iter().filter(|(_, policy)| applies(&policy.vhost_pattern));
     commands.extend(wanted.map(|(name, policy)| Command::PutOperatorPolicy(operator_policy(vhost, name, policy))));
+    let users = config.auth.default_users.iter();
+    for (name, user) in users.filter(|(_, user)| applies(&user.vhost_pattern)) {
+        let user_name = UserName::from(name.as_str());
+        if catalog.user(&user_name).is_none() {
+            let password = user.password.as_ref();
+            let password = password.map(|password| broker.hash(password.reveal().as_bytes()));
+            commands.push(Command::PutUser(UserSpec {
+                name: user_name.clone(),
+                password: password.unwrap_or_default(),
+                tags: user.tags.clone(),
+            }));
+        }
+        commands.push(Command::SetPermission {
+            user: user_name,
+            vhost: vhost.clone(),
+            patterns: PermissionSpec {
+                configure: user.permissions.configure.clone(),
+                write: user.permissions.write.clone(),
+                read: user.permissions.read.clone(),
+            },
+        });
+    }
     commands
 }
 

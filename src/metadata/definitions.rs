@@ -6,7 +6,7 @@
 
 mod import;
 
-pub use import::{DefinitionError, Setting, import, import_vhost};
+pub use import::{DefinitionError, Import, Setting, import, import_vhost};
 
 use serde_json::{Map, Value, json};
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Number, Value, json};
 use thiserror::Error;
 
-use crate::types::{FieldTable, FieldValue};
+use crate::types::{FieldTable, FieldValue, base64};
 
 /// Why JSON is not a table.
 #[derive(Debug, Error, PartialEq)]
@@ -12,6 +12,9 @@ pub enum NotATable {
     Null,
     #[error("not a table: {0}")]
     OtherShape(Value),
+    /// It would have to be rounded.
+    #[error("{0} does not fit in 64 bits")]
+    TooLarge(Number),
 }
 
 /// A table as a JSON object, its keys in order. Of a key that comes twice the first counts.
@@ -49,21 +52,22 @@ pub fn from_field(value: &FieldValue) -> Value {
 
 /// Bytes as text, or as base64 when they are none.
 pub fn text(bytes: &[u8]) -> Value {
-    use base64::Engine;
     match std::str::from_utf8(bytes) {
         Ok(text) => json!(text),
-        Err(_) => json!(base64::engine::general_purpose::STANDARD.encode(bytes)),
+        Err(_) => json!(base64::encode(bytes)),
     }
 }
 
-/// A JSON object as a table: integers are 64 bits wide, other numbers doubles.
+/// A JSON object as a table: integers are 64 bits wide, other numbers doubles. An empty list is an
+/// empty object: PHP cannot tell the two apart.
 ///
 /// # Errors
-/// When it is no object, or has a null in it.
+/// When it is no object, or has a null or an integer of more than 64 bits in it.
 pub fn to_table(value: Option<&Value>) -> Result<FieldTable, NotATable> {
     match value {
         None => Ok(FieldTable::new()),
         Some(Value::Object(object)) => table(object),
+        Some(Value::Array(items)) if items.is_empty() => Ok(FieldTable::new()),
         Some(other) => Err(NotATable::OtherShape(other.clone())),
     }
 }
@@ -77,17 +81,19 @@ fn field(value: &Value) -> Result<FieldValue, NotATable> {
     Ok(match value {
         Value::Null => return Err(NotATable::Null),
         Value::Bool(value) => FieldValue::Boolean(*value),
-        Value::Number(number) => number_field(number),
+        Value::Number(number) => number_field(number)?,
         Value::String(text) => FieldValue::text(text),
         Value::Array(items) => FieldValue::Array(items.iter().map(field).collect::<Result<_, _>>()?),
         Value::Object(object) => FieldValue::Table(table(object)?),
     })
 }
 
-fn number_field(number: &Number) -> FieldValue {
+fn number_field(number: &Number) -> Result<FieldValue, NotATable> {
+    let too_large = || NotATable::TooLarge(number.clone());
     match number.as_i64() {
-        Some(integer) => FieldValue::I64(integer),
-        None => FieldValue::F64(number.as_f64().unwrap_or_default()),
+        Some(integer) => Ok(FieldValue::I64(integer)),
+        None if number.is_f64() => number.as_f64().map(FieldValue::F64).ok_or_else(too_large),
+        None => Err(too_large()),
     }
 }
 
@@ -108,6 +114,22 @@ mod tests {
         assert_eq!(to_table(Some(&json!({"n": null}))), Err(NotATable::Null));
         assert!(to_table(Some(&json!("x"))).is_err());
         assert_eq!(to_table(None), Ok(FieldTable::new()));
+        assert!(to_table(Some(&json!([1]))).is_err());
+    }
+
+    #[test]
+    fn an_empty_list_is_an_empty_table_and_within_one_a_list() {
+        assert_eq!(to_table(Some(&json!([]))), Ok(FieldTable::new()));
+        let table = to_table(Some(&json!({"a": []}))).expect("a table");
+        assert_eq!(table.get("a"), Some(&FieldValue::Array(Vec::new())));
+    }
+
+    #[test]
+    fn no_number_is_rounded() {
+        let most = i64::MAX as u64;
+        let table = to_table(Some(&json!({"n": most}))).expect("a table");
+        assert_eq!(table.get("n"), Some(&FieldValue::I64(i64::MAX)));
+        assert!(to_table(Some(&json!({"n": most + 1}))).is_err());
     }
 
     #[test]

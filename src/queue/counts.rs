@@ -179,11 +179,6 @@ impl<C, P> Queue<C, P> {
         Some(&self.consumers.get(self.single_active()?)?.handle)
     }
 
-    /// Whether a message published now would be delivered at once.
-    pub fn has_waiting_consumer(&self) -> bool {
-        self.consumers.next().is_some()
-    }
-
     fn status(&self, id: ConsumerId, consumer: &Consumer<C>) -> ConsumerStatus {
         match (self.consumers.is_single_active(), consumer.standing) {
             (false, _) => ConsumerStatus::Up,

@@ -2,6 +2,7 @@
 //!
 //! Holds no behaviour of the broker; nothing here imports anything of ours.
 
+pub mod base64;
 pub mod ids;
 pub mod message;
 pub mod names;

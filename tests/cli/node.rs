@@ -158,3 +158,18 @@ fn a_node_that_starts_is_waited_for() {
     broker.restart();
     assert!(waiting.wait().expect("its end").success());
 }
+
+#[test]
+fn feature_flags_are_those_of_rabbitmq() {
+    let broker = Broker::start();
+    let all = ctl(&broker, &["list_feature_flags"]).well();
+    let start = "Listing feature flags ...\nname\tstate\nclassic_mirrored_queue_version\tenabled\n";
+    assert!(
+        all.starts_with(start) && all.contains("\nkhepri_db\tdisabled\n"),
+        "{all}"
+    );
+    let chosen = ctl(&broker, &["list_feature_flags", "name", "stability", "-q"]).well();
+    assert!(chosen.contains("\nstream_queue\trequired\n"), "{chosen}");
+    let refused = ctl(&broker, &["list_feature_flags", "colour"]).failed(64);
+    assert!(refused.contains("colour"), "{refused}");
+}

@@ -9,7 +9,11 @@ use crate::support::Broker;
 fn the_binary_is_a_tool_by_its_name() {
     let broker = Broker::start();
     let dir = tempfile::tempdir().expect("a directory");
-    for tool in ["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-queues"] {
+    let tools = ["rabbitmqctl", "rabbitmq-diagnostics", "rabbitmq-queues"];
+    for tool in tools
+        .into_iter()
+        .chain(["rabbitmq-plugins", "rabbitmq-streams", "rabbitmq-upgrade"])
+    {
         let path = dir.path().join(tool);
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_warren"), &path).expect("a link");
         for variable in ["WARREN_DATA_DIR", "RABBITMQ_MNESIA_BASE"] {
@@ -27,6 +31,39 @@ fn the_binary_is_a_tool_by_its_name() {
                  {tool} [--node <node>] [--longnames] [--quiet] add_user <username> [<password>] \
                  [<password_hash> --pre-hashed-password]\n"
             )
+        );
+    }
+}
+
+#[test]
+fn a_tool_that_is_not_there_runs_no_node() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for tool in ["rabbitmqadmin", "rabbitmq-collect-env"] {
+        let path = dir.path().join(tool);
+        std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_warren"), &path).expect("a link");
+        let mut command = Command::new(&path);
+        command.env("WARREN_DATA_DIR", dir.path().join("data"));
+        let said = ran(command).failed(64);
+        assert_eq!(
+            said,
+            format!("{tool} is not part of Warren; `warren help` says what is\n")
+        );
+    }
+    assert!(!dir.path().join("data").exists());
+}
+
+#[test]
+fn what_is_not_built_is_refused_as_a_flag() {
+    let dir = tempfile::tempdir().expect("a directory");
+    for (flag, what) in [("--prometheus", "metrics for Prometheus"), ("--amqps", "AMQP over TLS")] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
+        command
+            .args(["server", flag, "127.0.0.1:0"])
+            .env("WARREN_DATA_DIR", dir.path().join("data"));
+        let said = ran(command).failed(1);
+        assert!(
+            said.starts_with(&format!("{flag}: {what}")) && said.contains("not served yet"),
+            "{said}"
         );
     }
 }

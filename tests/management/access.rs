@@ -85,6 +85,20 @@ fn tags_decide_what_may_be_asked() {
     let monitor = user(&broker, "monitor", "monitoring", &[]);
     monitor.get("/api/nodes").expect_status(200);
     assert_eq!(names(&monitor.get("/api/vhosts")), ["/", "mine", "other"]);
+    // Whoever administers reads everything, and does nothing where nothing is permitted.
+    let administrator = user(&broker, "administrator", "administrator", &[]);
+    for place in [
+        "vhosts/mine",
+        "queues/mine",
+        "exchanges/mine",
+        "exchanges/mine/amq.direct",
+        "bindings/mine",
+    ] {
+        administrator.get(&format!("/api/{place}")).expect_status(200);
+        monitor.get(&format!("/api/{place}")).expect_status(401);
+    }
+    administrator.get("/api/queues/mine/none").expect_status(404);
+    administrator.put("/api/queues/mine/q", "{}").expect_status(401);
 }
 
 #[test]

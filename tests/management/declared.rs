@@ -149,3 +149,27 @@ fn what_was_declared_over_http_survives_a_restart() {
     assert_eq!(names(&broker.http().get("/api/queues")), ["kept"]);
     assert_eq!(broker.http().get("/api/queues/%2f/kept").json()["messages"], 1);
 }
+
+#[test]
+fn an_empty_list_is_an_empty_object() {
+    let broker = Broker::start();
+    let http = broker.http();
+    let put = |body: &str| http.put("/api/queues/%2f/php", body).status;
+    assert_eq!(put(r#"{"durable":true,"arguments":[]}"#), 201);
+    assert_eq!(put(r#"{"durable":true}"#), 204);
+    http.put("/api/exchanges/%2f/php", r#"{"type":"direct","arguments":[]}"#)
+        .expect_status(201);
+    http.post("/api/bindings/%2f/e/php/q/php", r#"{"routing_key":"k","arguments":[]}"#)
+        .expect_status(201);
+    let publish = r#"{"properties":{"headers":[]},"routing_key":"k","payload":"YWJj\n","payload_encoding":"base64"}"#;
+    let routed = http.post("/api/exchanges/%2f/php/publish", publish);
+    assert_eq!(routed.expect_status(200).json()["routed"], true);
+    assert_eq!(http.get("/api/queues/%2f/php").json()["messages"], 1);
+    http.put("/api/queues/%2f/bad", r#"{"arguments":[1]}"#)
+        .expect_status(400);
+    let policy = http.put("/api/policies/%2f/p", r#"{"pattern":".*","definition":[]}"#);
+    assert_eq!(
+        reason(policy.expect_status(400)),
+        "Validation failed\n\nno policy provided\n"
+    );
+}

@@ -135,3 +135,148 @@ fn many_things_come_in_their_order_and_survive() {
         .map(|queue| queue["name"].clone());
     assert!(names.eq(queues.iter().map(|queue| queue["name"].clone())));
 }
+
+#[test]
+fn a_form_is_a_document_too() {
+    let broker = Broker::start();
+    let http = broker.http();
+    let document = r#"{"vhosts":[{"name":"form"}]}"#;
+    http.post_form("/api/definitions", &[("file", document)])
+        .expect_status(204);
+    http.get("/api/vhosts/form").expect_status(200);
+    let sent = http.post_form("/api/definitions", &[("redirect", "../#/done"), ("file", document)]);
+    assert_eq!(header(sent.expect_status(303), "location"), Some("../#/done"));
+    for parts in [&[("other", document)][..], &[("file", "{")]] {
+        let refused = http.post_form("/api/definitions", parts);
+        assert_eq!(reason(refused.expect_status(400)), "failed_to_parse_json");
+    }
+    http.post("/api/all-configuration", document).expect_status(204);
+}
+
+#[test]
+fn a_vhost_that_is_imported_is_its_importers() {
+    let broker = Broker::start();
+    let http = broker.http();
+    http.post("/api/definitions", r#"{"vhosts":[{"name":"new"}]}"#)
+        .expect_status(204);
+    let permissions = http.get("/api/vhosts/new/permissions").json();
+    assert_eq!(
+        (&permissions[0]["user"], &permissions[0]["configure"]),
+        (&json!("guest"), &json!(".*"))
+    );
+    // One that was there is left as it is.
+    http.delete("/api/permissions/new/guest").expect_status(204);
+    http.post("/api/definitions", r#"{"vhosts":[{"name":"new"}]}"#)
+        .expect_status(204);
+    assert_eq!(http.get("/api/vhosts/new/permissions").json(), json!([]));
+}
+
+#[test]
+fn new_vhosts_get_what_the_configuration_says_however_they_are_made() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("rabbitmq.conf");
+    let lines = "default_limits.vhosts.1.max_queues = 7\ndefault_policies.operator.cap.max_length = 9\n\
+                 default_users.bob.password = pw\ndefault_users.bob.vhost_pattern = ^bobs\n";
+    std::fs::write(&config, lines).expect("written");
+    let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+    let http = broker.http();
+    http.post("/api/definitions", r#"{"vhosts":[{"name":"bobs-1"}]}"#)
+        .expect_status(204);
+    http.put("/api/vhosts/bobs-2", "{}").expect_status(201);
+    for vhost in ["bobs-1", "bobs-2"] {
+        let limits = http.get(&format!("/api/vhost-limits/{vhost}")).json();
+        assert_eq!(limits[0]["value"]["max-queues"], 7, "{vhost}");
+        http.get(&format!("/api/operator-policies/{vhost}/cap"))
+            .expect_status(200);
+        http.get(&format!("/api/permissions/{vhost}/bob")).expect_status(200);
+    }
+}
+
+#[test]
+fn what_is_imported_is_not_changed_in_silence() {
+    let broker = Broker::start();
+    let http = broker.http();
+    let refused = |document: Value| reason(http.post("/api/definitions", &document.to_string()).expect_status(400));
+    let policy = json!({"vhost": "/", "name": "p", "pattern": ".*", "definition": {"max-length": 1}, "priority": "5"});
+    assert_eq!(
+        refused(json!({"policies": [policy]})),
+        "Validation failed\n\npriority should be a number, actually was \"5\"\n (//p)"
+    );
+    assert_eq!(
+        refused(json!({"users": [{"name": "u", "password": "x"}]})),
+        "tags_not_present"
+    );
+    let queue = json!({"vhost": "/", "name": "q", "durable": "true"});
+    assert!(refused(json!({"queues": [queue]})).starts_with("'durable' of 'q' in queues should be true or false"));
+    assert_eq!(http.get("/api/queues").json(), json!([]));
+    // A stream keeps nothing else out, and the log says that it is not there.
+    let document = json!({"queues": [
+        {"vhost": "/", "name": "s", "arguments": {"x-queue-type": "stream"}},
+        {"vhost": "/", "name": "q", "arguments": []},
+    ]});
+    http.post("/api/definitions", &document.to_string()).expect_status(204);
+    http.get("/api/queues/%2f/q").expect_status(200);
+    http.get("/api/queues/%2f/s").expect_status(404);
+    let told = "not imported: queue 's' in vhost '/': it is a stream, and streams are not implemented";
+    let end = std::time::Instant::now() + crate::support::PATIENCE;
+    while !broker.log().contains(told) {
+        assert!(std::time::Instant::now() < end, "{}", broker.log());
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn users_of_old_versions_log_in() {
+    let broker = Broker::start();
+    let http = broker.http();
+    let md5 = json!({
+        "name": "old", "password_hash": "AQIDBJR91gt1SAWTmvD+VzA7MFU=", "tags": "management",
+        "hashing_algorithm": "rabbit_password_hashing_md5",
+    });
+    let broken = json!({
+        "name": "new", "password_hash": "CgsMDVrcG++K++KJKY0jFhUfxawUhn6nLLTLqR+Z7R0Fdhnn\n", "tags": "management",
+        "hashing_algorithm": "rabbit_password_hashing_sha256",
+    });
+    http.post("/api/definitions", &json!({"users": [md5, broken]}).to_string())
+        .expect_status(204);
+    let address = broker.management.as_ref().expect("the HTTP API");
+    for user in ["old", "new"] {
+        crate::support::Http::as_user(address, user, "pw")
+            .get("/api/whoami")
+            .expect_status(200);
+        crate::support::Http::as_user(address, user, "no")
+            .get("/api/whoami")
+            .expect_status(401);
+    }
+    assert_eq!(
+        http.get("/api/users/old").json()["hashing_algorithm"],
+        "rabbit_password_hashing_md5"
+    );
+}
+
+#[test]
+fn configured_definitions_take_the_place_of_the_default_user() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let file = dir.path().join("definitions.json");
+    let document = json!({
+        "users": [{"name": "app", "password": "pw", "tags": "administrator"}],
+        "vhosts": [{"name": "shop"}],
+        "permissions": [{"user": "app", "vhost": "shop", "configure": ".*", "write": ".*", "read": ".*"}],
+    });
+    std::fs::write(&file, document.to_string()).expect("written");
+    for key in ["load_definitions", "definitions.local.path"] {
+        let config = dir.path().join("rabbitmq.conf");
+        std::fs::write(&config, format!("{key} = {}\n", file.display())).expect("written");
+        let mut broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+        for _ in 0..2 {
+            broker.http().get("/api/whoami").expect_status(401);
+            let address = broker.management.as_ref().expect("the HTTP API");
+            let app = crate::support::Http::as_user(address, "app", "pw");
+            assert_eq!(crate::names(&app.get("/api/vhosts")), ["shop"], "{key}");
+            assert_eq!(crate::names(&app.get("/api/users")), ["app"], "{key}");
+            // And so it stays.
+            assert!(broker.stop().success());
+            broker.restart();
+        }
+    }
+}

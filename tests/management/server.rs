@@ -57,6 +57,14 @@ fn the_api_lies_below_its_prefix_and_lets_named_origins_in() {
     std::fs::write(&config, lines).expect("written");
     let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
     broker.http().get("/rabbit/api/whoami").expect_status(200);
+    for elsewhere in ["/api/whoami", "/rabbitt/api/whoami", "/rabbit"] {
+        broker.http().get(elsewhere).expect_status(404);
+    }
+    let moved = broker.http().get("/rabbit/api/");
+    assert_eq!(
+        crate::header(moved.expect_status(301), "location"),
+        Some("/rabbit/api/index.html")
+    );
     let mut socket = connect(&broker);
     let asked = "OPTIONS /rabbit/api/queues/%2f/q HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\n\r\n";
     socket.write_all(asked.as_bytes()).expect("sent");
@@ -68,5 +76,38 @@ fn the_api_lies_below_its_prefix_and_lets_named_origins_in() {
     assert!(
         answer.contains("access-control-allow-methods: HEAD, GET, PUT, DELETE, OPTIONS\r\n"),
         "{answer}"
+    );
+}
+
+#[test]
+fn a_hangup_opens_the_log_again_and_ends_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (config, log) = (dir.path().join("log.conf"), dir.path().join("warren.log"));
+    std::fs::write(&config, format!("log.file = {}\n", log.display())).expect("written");
+    let mut broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+    std::fs::rename(&log, dir.path().join("warren.log.1")).expect("moved");
+    broker.hang_up();
+    let end = std::time::Instant::now() + PATIENCE;
+    while !read("warren.log").contains("SIGHUP") {
+        assert!(std::time::Instant::now() < end, "{}", broker.log());
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert!(read("warren.log.1").contains("configuration read"));
+    broker.http().get("/api/whoami").expect_status(200);
+    assert!(broker.stop().success());
+    assert!(read("warren.log").contains("stopped"));
+}
+
+#[test]
+fn without_basic_auth_nobody_comes_in_by_a_password() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("rabbitmq.conf");
+    std::fs::write(&config, "management.disable_basic_auth = true\n").expect("written");
+    let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+    let refused = broker.http().get("/api/whoami");
+    assert_eq!(
+        crate::reason(refused.expect_status(401)),
+        "HTTP access denied: basic auth disabled"
     );
 }

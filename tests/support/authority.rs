@@ -25,8 +25,19 @@ impl Authority {
 
     /// Signs a certificate for a node, and writes all that it needs into a directory.
     pub fn issue(&self, node: &str, directory: &Path) -> Papers {
+        self.sign(node, named(node), directory)
+    }
+
+    /// The same for a certificate that is valid until a day: year, month, day.
+    pub fn issue_until(&self, node: &str, directory: &Path, (year, month, day): (i32, u8, u8)) -> Papers {
+        let mut params = named(node);
+        params.not_after = rcgen::date_time_ymd(year, month, day);
+        self.sign(node, params, directory)
+    }
+
+    fn sign(&self, node: &str, params: CertificateParams, directory: &Path) -> Papers {
         let key = KeyPair::generate().expect("a key");
-        let certificate = named(node).signed_by(&key, &self.0).expect("a certificate");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         let write = |file: &str, text: String| {
             let path = directory.join(format!("{node}-{file}"));
             std::fs::write(&path, text).expect("it is ours");

@@ -37,6 +37,15 @@ impl Broker {
 
     /// The same with more flags or a file of settings among `arguments`.
     pub fn start_with(arguments: &[&str]) -> Self {
+        Self::start_where("none", arguments)
+    }
+
+    /// The same with a listener for other nodes.
+    pub fn start_linked(arguments: &[&str]) -> Self {
+        Self::start_where("127.0.0.1:0", arguments)
+    }
+
+    fn start_where(cluster: &str, arguments: &[&str]) -> Self {
         let ours = [env!("CARGO_BIN_EXE_warren"), "server", "--amqp", "127.0.0.1:0"];
         let listeners = [
             "--management",
@@ -44,7 +53,7 @@ impl Broker {
             "--prometheus",
             "none",
             "--cluster",
-            "none",
+            cluster,
         ];
         let command = ours.iter().chain(&listeners).chain(arguments);
         let mut process = Process::prepare("the broker", command.map(|&word| word.to_owned()).collect());
@@ -126,6 +135,11 @@ impl Broker {
     /// Ends our broker in order and waits for the end.
     pub fn stop(&mut self) -> ExitStatus {
         self.process().stop()
+    }
+
+    /// Tells our broker that its terminal is gone, or its log file moved away.
+    pub fn hang_up(&mut self) {
+        self.process().signal(rustix::process::Signal::HUP);
     }
 
     /// Starts our broker again on the same data; it must have ended.

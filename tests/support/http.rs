@@ -66,8 +66,21 @@ impl Http {
 
     /// Closes connections and says why.
     pub fn close(&self, path: &str, reason: &str) -> Answer {
-        let answer = self.send("DELETE", path, &format!("X-Reason: {reason}\r\n"), "");
-        answer.expect("an answer")
+        let headers = format!("X-Reason: {reason}\r\nContent-Type: {JSON}\r\n");
+        self.send("DELETE", path, &headers, "").expect("an answer")
+    }
+
+    /// Posts a form with these parts, as a browser uploads it.
+    pub fn post_form(&self, path: &str, parts: &[(&str, &str)]) -> Answer {
+        let part = |(name, text): &(&str, &str)| {
+            format!("--XX\r\nContent-Disposition: form-data; name=\"{name}\"; filename=\"f\"\r\n\r\n{text}\r\n")
+        };
+        let body = parts.iter().map(part).collect::<String>() + "--XX--\r\n";
+        let kind = "Content-Type: multipart/form-data; boundary=XX\r\n";
+        match self.send("POST", path, kind, &body) {
+            Ok(answer) => answer,
+            Err(error) => panic!("POST {path}: {error}"),
+        }
     }
 
     /// Sends a request and reads the whole answer.
@@ -80,15 +93,15 @@ impl Http {
 
     /// The same for a caller that may be met by a closed port.
     pub fn try_call(&self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
-        self.send(method, path, "", body)
+        self.send(method, path, &format!("Content-Type: {JSON}\r\n"), body)
     }
 
-    fn send(&self, method: &str, path: &str, header: &str, body: &str) -> io::Result<Answer> {
+    fn send(&self, method: &str, path: &str, headers: &str, body: &str) -> io::Result<Answer> {
         let mut socket = TcpStream::connect(&self.address)?;
         socket.set_read_timeout(Some(self.patience))?;
         // HTTP/1.0: the answer ends where the connection does, and is never in chunks.
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\n{header}Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
             self.address,
             self.authorization,
             body.len()
@@ -99,6 +112,8 @@ impl Http {
         parse(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an HTTP answer"))
     }
 }
+
+const JSON: &str = "application/json";
 
 impl Answer {
     /// The body as JSON.

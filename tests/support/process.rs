@@ -96,7 +96,8 @@ impl Process {
         self.signal(Signal::CONT);
     }
 
-    fn signal(&mut self, signal: Signal) {
+    /// Sends it a signal.
+    pub fn signal(&mut self, signal: Signal) {
         let child = self.child.as_ref().expect("it was started");
         kill_process(Pid::from_child(child), signal).expect("the process is ours");
     }

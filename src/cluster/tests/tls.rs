@@ -174,3 +174,24 @@ fn what_is_configured_in_part_or_cannot_be_used_is_refused_with_the_reason() {
     );
     assert!(matches!(error, TlsError::Mismatch { .. }), "{error}");
 }
+
+#[test]
+fn certificates_that_are_renewed_are_used_once_they_are_read_again() {
+    let authority = Authority::new("the cluster's");
+    let dir = tempfile::tempdir().expect("a directory");
+    let papers = authority.issue_until("a", dir.path(), (2030, 2, 17));
+    let tls = Tls::of(&papers.config()).expect("good files").expect("TLS");
+    let end = || {
+        let all = tls.certificates();
+        let own = all.iter().find(|own| own.key == "cluster.tls.certfile");
+        own.expect("the node's own").valid_until
+    };
+    assert_eq!(end(), 1_897_516_800);
+    authority.issue_until("a", dir.path(), (2049, 2, 17));
+    assert_eq!(end(), 1_897_516_800, "they are not read yet");
+    tls.read_again().expect("good files");
+    assert_eq!(end(), 2_497_132_800);
+    std::fs::write(&papers.certfile, "rubbish").expect("it is ours");
+    tls.read_again().expect_err("no certificate");
+    assert_eq!(end(), 2_497_132_800, "what was read before is kept");
+}

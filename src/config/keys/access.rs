@@ -115,6 +115,7 @@ fn login_keys() -> Vec<Key> {
             choice(&[
                 ("rabbit_password_hashing_sha256", PasswordHashing::Sha256),
                 ("rabbit_password_hashing_sha512", PasswordHashing::Sha512),
+                ("rabbit_password_hashing_md5", PasswordHashing::Md5),
             ]),
         )
         .default("rabbit_password_hashing_sha256")
@@ -153,6 +154,7 @@ fn login_keys() -> Vec<Key> {
         )
         .default("distinguished_name")
         .help("The part of a client's certificate that names the user, for EXTERNAL.")
+        .unbuilt("AMQP over TLS is not served yet")
         .sets(|c, part| c.auth.certificate_name = part),
     ]
 }

@@ -100,6 +100,8 @@ fn link_keys() -> Vec<Key> {
     ]
 }
 
+const NO_CLEANUP: &str = "nodes are removed by forget_cluster_node only";
+
 fn formation_keys() -> Vec<Key> {
     let backends = [
         ("classic_config", Discovery::Nodes),
@@ -133,6 +135,7 @@ fn formation_keys() -> Vec<Key> {
         key(under("discovery_retry_limit"), integer(0..=u32::MAX.into()))
             .default("30")
             .help("How often peers are looked for.")
+            .unbuilt("peers are looked for until they are found")
             .sets(|c, times| c.cluster.discovery_retry_limit = times),
         key(under("discovery_retry_interval"), duration())
             .default("1000")
@@ -141,14 +144,17 @@ fn formation_keys() -> Vec<Key> {
         key(under("target_cluster_size_hint"), integer(1..=255))
             .example("3")
             .help("Nodes the cluster will have.")
+            .unbuilt("nothing waits for the cluster to have that size")
             .sets(|c, nodes| c.cluster.target_size = Some(nodes)),
         key(under("node_cleanup.interval"), integer(1..=u32::MAX.into()))
             .default("60")
             .help("Seconds after which nodes that discovery does not know are looked for.")
+            .unbuilt(NO_CLEANUP)
             .sets(|c, seconds| c.cluster.cleanup_interval_s = seconds),
         key(under("node_cleanup.only_log_warning"), switch())
             .default("true")
             .help("Such nodes are reported and not removed.")
+            .unbuilt(NO_CLEANUP)
             .sets(|c, on| c.cluster.cleanup_only_warns = on),
     ]
 }

@@ -9,7 +9,7 @@ use crate::types::ByteSize;
 const LARGEST_MESSAGE: u64 = 512 << 20;
 
 pub fn keys() -> Vec<Key> {
-    let count = || integer(1..=u64::MAX).or("infinity");
+    let count = || integer(0..=u64::MAX).or("infinity");
     vec![
         key("heartbeat", integer(0..=65535))
             .default("60")

@@ -3,6 +3,9 @@
 use super::super::value::{duration, listener};
 use super::*;
 
+/// A node that is to listen there does not start; only `none` does.
+const NO_TLS: &str = "AMQP over TLS is not served yet";
+
 pub fn keys() -> Vec<Key> {
     let mut keys = vec![
         key("listeners.tcp", listener().list().or("none"))
@@ -16,10 +19,12 @@ pub fn keys() -> Vec<Key> {
         key("listeners.ssl", listener().list().or("none"))
             .default("none")
             .help("AMQP listeners over TLS, all at once (also --amqps).")
+            .unbuilt(NO_TLS)
             .sets(|c, addresses| c.listeners.tls.replace(addresses.unwrap_or_default())),
         key("listeners.ssl.$name", listener())
             .example("default = 5671")
             .help("An AMQP listener over TLS.")
+            .unbuilt(NO_TLS)
             .sets_named(|c, name, address| c.listeners.tls.set(name, address)),
         key("handshake_timeout", duration().or("infinity"))
             .default("10000")
@@ -33,7 +38,7 @@ pub fn keys() -> Vec<Key> {
             .default("false")
             .help("Connections begin with a PROXY protocol header.")
             .sets(|c, on| c.listeners.proxy_protocol = on),
-        key("tcp_listen_options.backlog", integer(1..=65535))
+        key("tcp_listen_options.backlog", integer(0..=i32::MAX as u64))
             .default("128")
             .help("Connections that may wait to be accepted.")
             .sets(|c, backlog| c.listeners.socket.backlog = backlog),
@@ -45,11 +50,11 @@ pub fn keys() -> Vec<Key> {
             .default("false")
             .help("SO_KEEPALIVE: the system finds out about dead peers.")
             .sets(|c, on| c.listeners.socket.keepalive = on),
-        key("tcp_listen_options.sndbuf", binary_size(1024..=1 << 30))
+        key("tcp_listen_options.sndbuf", binary_size(0..=1 << 30))
             .example("196608")
             .help("Send buffer of a socket, in bytes; by default the system decides.")
             .sets(|c, bytes| c.listeners.socket.sndbuf = Some(bytes)),
-        key("tcp_listen_options.recbuf", binary_size(1024..=1 << 30))
+        key("tcp_listen_options.recbuf", binary_size(0..=1 << 30))
             .example("196608")
             .help("Receive buffer of a socket, in bytes; by default the system decides.")
             .sets(|c, bytes| c.listeners.socket.recbuf = Some(bytes)),

@@ -63,11 +63,11 @@ fn output_keys() -> Vec<Key> {
             .default("plaintext")
             .help("What lines in the file look like.")
             .sets(|c, format| c.logging.file_format = format),
-        key("log.file.rotation.size", binary_size(1024..=i64::MAX as u64))
+        key("log.file.rotation.size", binary_size(0..=i64::MAX as u64))
             .example("10485760")
-            .help("Size in bytes at which a new file is begun; by default never.")
-            .sets(|c, bytes| c.logging.rotation_size = Some(ByteSize(bytes))),
-        key("log.file.rotation.count", integer(0..=1000))
+            .help("Size in bytes at which a new file is begun; 0, the default, is never.")
+            .sets(|c, bytes| c.logging.rotation_size = Some(ByteSize(bytes)).filter(|size| size.0 > 0)),
+        key("log.file.rotation.count", integer(0..=u16::MAX.into()))
             .default("5")
             .help("Older files that are kept.")
             .sets(|c, files| c.logging.rotation_count = files),

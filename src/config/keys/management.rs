@@ -19,23 +19,32 @@ pub fn prometheus_keys() -> Vec<Key> {
         |c| &mut c.prometheus.tls,
         METRICS,
     );
+    for key in &mut keys {
+        key.unbuilt = Some(NO_METRICS);
+    }
     keys.extend(tls_keys("prometheus.ssl", |c| &mut c.prometheus.tls_options));
     keys.extend([
         key("prometheus.path", text())
             .default("/metrics")
             .help("Where the metrics are.")
+            .unbuilt(NO_METRICS)
             .sets(|c, path| c.prometheus.path = path),
         key("prometheus.return_per_object_metrics", switch())
             .default("false")
             .help("Metrics of each queue, connection and channel instead of sums.")
+            .unbuilt(NO_METRICS)
             .sets(|c, on| c.prometheus.per_object = on),
         key("prometheus.authentication.enabled", switch())
             .default("false")
             .help("Metrics need a user's name and password.")
+            .unbuilt(NO_METRICS)
             .sets(|c, on| c.prometheus.authentication = on),
     ]);
     keys
 }
+
+/// Nothing listens for Prometheus.
+const NO_METRICS: &str = "metrics for Prometheus are not served yet";
 
 /// Defaults as the sample shows them: listener, port, TLS port.
 type Shown = [&'static str; 3];
@@ -96,12 +105,19 @@ fn behaviour_keys() -> Vec<Key> {
         key("management.path_prefix", text())
             .example("/rabbit")
             .help("Put before every path.")
-            .sets(|c, prefix| c.management.path_prefix = prefix),
-        key("management.login_session_timeout", integer(1..=u32::MAX.into()))
+            .sets(|c, prefix: String| {
+                let prefix = prefix.trim_matches('/');
+                c.management.path_prefix = match prefix {
+                    "" => String::new(),
+                    prefix => format!("/{prefix}"),
+                };
+            }),
+        key("management.login_session_timeout", integer(0..=u32::MAX.into()))
             .default("480")
             .help("Minutes that a login to the console lasts.")
+            .unbuilt("the console is not built yet")
             .sets(|c, minutes| c.management.login_session_timeout_min = minutes),
-        key("management.http.max_body_size", binary_size(1..=LARGEST_BODY))
+        key("management.http.max_body_size", binary_size(0..=LARGEST_BODY))
             .default("10000000")
             .help("Largest request body in bytes.")
             .sets(|c, bytes| c.management.max_body_bytes = bytes),

@@ -22,6 +22,10 @@ fn queue_keys() -> Vec<Key> {
     let locators = [
         ("client-local", LeaderLocator::ClientLocal),
         ("balanced", LeaderLocator::Balanced),
+        // RabbitMQ's words of before, which mean the same there.
+        ("random", LeaderLocator::Balanced),
+        ("least-leaders", LeaderLocator::Balanced),
+        ("min-masters", LeaderLocator::Balanced),
     ];
     let reconciliation = |leaf: &str| format!("quorum_queue.continuous_membership_reconciliation.{leaf}");
     vec![
@@ -51,6 +55,7 @@ fn queue_keys() -> Vec<Key> {
         key(reconciliation("auto_remove"), switch())
             .default("false")
             .help("Members on nodes that left the cluster are removed.")
+            .unbuilt("members of nodes that were forgotten are always replaced, others never removed")
             .sets(|c, on| c.queues.membership.auto_remove = on),
         key(reconciliation("interval"), duration())
             .default("3600000")
@@ -110,8 +115,8 @@ pub fn definition_keys() -> Vec<Key> {
             .sets(|c, path| c.definitions.load = Some(path)),
         key("management.load_definitions", path())
             .example("/etc/rabbitmq/definitions.json")
-            .help("An older name of load_definitions.")
-            .sets(|c, path| c.definitions.load = Some(path)),
+            .help("The same, imported after them.")
+            .sets(|c, path| c.definitions.management_load = Some(path)),
         key(
             "definitions.import_backend",
             choice(&[

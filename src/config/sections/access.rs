@@ -62,6 +62,7 @@ pub enum Mechanism {
 pub enum PasswordHashing {
     Sha256,
     Sha512,
+    Md5,
 }
 
 /// What new passwords must be like.

@@ -56,12 +56,25 @@ pub struct OperatorPolicy {
 /// Definitions imported at start.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Definitions {
+    /// Whether any of its keys is set: then everything that is declared at the first start comes
+    /// from there, the first user and vhost too. Filled by [`crate::config::load`].
+    pub configured: bool,
     /// A file, or a directory of files, of `load_definitions`.
     pub load: Option<PathBuf>,
+    /// The same for `management.load_definitions`.
+    pub management_load: Option<PathBuf>,
     /// The same for `definitions.local.path`.
     pub local_path: Option<PathBuf>,
     /// A file with the content that was imported last is not imported again.
     pub skip_if_unchanged: bool,
+}
+
+impl Definitions {
+    /// Files and directories to import, in order.
+    pub fn places(&self) -> impl Iterator<Item = &PathBuf> {
+        let places = [&self.load, &self.local_path, &self.management_load];
+        places.into_iter().flatten()
+    }
 }
 
 impl Default for Queues {

@@ -1,16 +1,24 @@
 //! From a document to commands.
+//!
+//! Nothing of a document is changed in silence: a value of another kind than its key takes refuses
+//! the document, and what cannot be made here is left out and told ([`Import::skipped`]). An empty
+//! list counts as an empty object, for that is how PHP writes one; null counts as absent.
+
+use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::super::command::{Command, PermissionSpec, TopicPermissionSpec, UserSpec, VhostSpec};
+use super::super::command::{Command, PermissionSpec, TopicPermissionSpec, UserLimit, UserSpec, VhostLimit, VhostSpec};
 use super::super::json::{NotATable, to_table};
 use super::super::{Catalog, is_predeclared};
 use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::spec::arguments::{self, SpecError};
+use crate::spec::exchange_arguments;
 use crate::spec::policy::PolicySpec;
 use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSpec, QueueType};
-use crate::types::{FieldValue, NodeId, QueueId, UserName, VhostName};
+use crate::types::names::MAX_NAME_BYTES;
+use crate::types::{FieldTable, FieldValue, NodeId, QueueId, UserName, VhostName};
 
 /// Why a document is not taken. Nothing of it has happened then.
 #[derive(Debug, Error)]
@@ -21,14 +29,34 @@ pub enum DefinitionError {
     NotAList { section: &'static str },
     #[error("an item of {section} has no usable '{key}'")]
     Missing { section: &'static str, key: &'static str },
+    #[error("'{key}' of {item} should be {expected}, actually was {value}")]
+    Value {
+        /// The section and, where it has one, the name.
+        item: String,
+        key: String,
+        expected: &'static str,
+        value: String,
+    },
+    #[error("'{key}' of an item of {section} is longer than {MAX_NAME_BYTES} bytes")]
+    LongName { section: &'static str, key: &'static str },
     #[error("Please create virtual host \"{0}\" prior to importing definitions.")]
     NoVhost(String),
     #[error("exchange '{0}' has the unknown type '{1}'")]
     ExchangeType(String, String),
     #[error("the password hash of user '{0}' is not base64")]
     PasswordHash(String),
-    #[error("queue '{0}' is a stream, and streams are not implemented")]
-    Stream(String),
+    #[error("user '{0}' has the unknown hashing algorithm '{1}'")]
+    Hashing(String, String),
+    #[error("both_password_and_password_hash_are_provided")]
+    TwoPasswords,
+    #[error("tags_not_present")]
+    NoTags,
+    #[error("Validation failed\n\n{why}\n ({vhost}/{name})")]
+    Invalid {
+        vhost: VhostName,
+        name: String,
+        why: String,
+    },
     #[error(transparent)]
     Spec(#[from] SpecError),
     #[error("the arguments of {0}: {1}")]
@@ -43,52 +71,55 @@ pub struct Setting<'a> {
     pub by: &'a UserName,
     /// Of queues that do not say, in vhosts that do not say.
     pub default_type: QueueType,
+    /// Of passwords in plain text, and of hashes that do not say in documents that do not say.
+    pub hashing: HashAlgorithm,
     /// Draws the salt for a password that is given in plain text.
     pub salt: fn() -> [u8; 4],
+    /// What a new vhost begins with.
+    pub first_of: &'a dyn Fn(&VhostName) -> Vec<Command>,
 }
 
-/// The commands that make what a document of a whole cluster says. Queues have no id yet, and
-/// things belong to no node.
+/// What a document comes to.
+#[derive(Debug, Default)]
+pub struct Import {
+    /// What makes what it says, in an order that applies. Queues have no id yet, and things belong
+    /// to no node.
+    pub commands: Vec<Command>,
+    /// What of it is not made, and why: for the operator.
+    pub skipped: Vec<String>,
+}
+
+/// Reads a document of a whole cluster.
 ///
 /// # Errors
 /// The first item that cannot be taken.
-pub fn import(setting: Setting<'_>, document: &Value) -> Result<Vec<Command>, DefinitionError> {
-    let importer = Importer {
-        setting,
-        document: document.as_object().ok_or(DefinitionError::NotAnObject)?,
-        scope: None,
-    };
+pub fn import(setting: Setting<'_>, document: &Value) -> Result<Import, DefinitionError> {
+    let mut importer = Importer::of(setting, document, None)?;
     importer.check_vhosts()?;
-    let mut commands = Vec::new();
-    importer.each("vhosts", &mut commands, Importer::vhost)?;
-    importer.each("users", &mut commands, Importer::user)?;
-    importer.each("permissions", &mut commands, Importer::permission)?;
-    importer.each("topic_permissions", &mut commands, Importer::topic_permission)?;
-    importer.within_vhosts(&mut commands)?;
-    importer.each("global_parameters", &mut commands, Importer::global_parameter)?;
-    Ok(commands)
+    importer.each("vhosts", Importer::vhost)?;
+    importer.each("users", Importer::user)?;
+    importer.each("permissions", Importer::permission)?;
+    importer.each("topic_permissions", Importer::topic_permission)?;
+    importer.within_vhosts()?;
+    importer.each("global_parameters", Importer::global_parameter)?;
+    Ok(importer.made)
 }
 
 /// The same for a document of one vhost, into any vhost.
 ///
 /// # Errors
 /// The first item that cannot be taken.
-pub fn import_vhost(
-    setting: Setting<'_>,
-    document: &Value,
-    vhost: &VhostName,
-) -> Result<Vec<Command>, DefinitionError> {
-    let importer = Importer {
-        setting,
-        document: document.as_object().ok_or(DefinitionError::NotAnObject)?,
-        scope: Some(vhost),
+pub fn import_vhost(setting: Setting<'_>, document: &Value, vhost: &VhostName) -> Result<Import, DefinitionError> {
+    let mut importer = Importer::of(setting, document, Some(vhost))?;
+    importer.within_vhosts()?;
+    let whole = Item {
+        section: "the vhost",
+        fields: document,
     };
-    let mut commands = Vec::new();
-    importer.within_vhosts(&mut commands)?;
-    if let Some(limits) = importer.document.get("limits") {
-        limits_of(vhost, limits, &mut commands);
+    if let Some(limits) = whole.object("limits")? {
+        importer.vhost_limits(vhost, "limits", &limits)?;
     }
-    Ok(commands)
+    Ok(importer.made)
 }
 
 struct Importer<'a> {
@@ -96,6 +127,9 @@ struct Importer<'a> {
     document: &'a Map<String, Value>,
     /// The vhost of all items, where the document does not say.
     scope: Option<&'a VhostName>,
+    /// Queues of the document that are not made, with their vhosts.
+    without: BTreeSet<(VhostName, &'a str)>,
+    made: Import,
 }
 
 /// One item of a list.
@@ -105,33 +139,104 @@ struct Item<'a> {
     fields: &'a Value,
 }
 
-type Commands = Vec<Command>;
-
 impl<'a> Item<'a> {
+    /// A field; null counts as absent.
+    fn get(&self, key: &str) -> Option<&'a Value> {
+        self.fields.get(key).filter(|value| !value.is_null())
+    }
+
+    fn need(&self, key: &'static str) -> Result<&'a Value, DefinitionError> {
+        let section = self.section;
+        self.get(key).ok_or(DefinitionError::Missing { section, key })
+    }
+
     fn text(&self, key: &'static str) -> Result<&'a str, DefinitionError> {
-        self.maybe_text(key).ok_or(DefinitionError::Missing {
-            section: self.section,
-            key,
-        })
+        let section = self.section;
+        let text = self.need(key)?.as_str();
+        text.ok_or(DefinitionError::Missing { section, key })
     }
 
-    fn maybe_text(&self, key: &str) -> Option<&'a str> {
-        self.fields.get(key).and_then(Value::as_str)
+    /// A text that becomes a name.
+    fn name(&self, key: &'static str) -> Result<&'a str, DefinitionError> {
+        let section = self.section;
+        match self.text(key)? {
+            name if name.len() <= MAX_NAME_BYTES => Ok(name),
+            _ => Err(DefinitionError::LongName { section, key }),
+        }
     }
 
-    fn flag(&self, key: &str, default: bool) -> bool {
-        self.fields.get(key).and_then(Value::as_bool).unwrap_or(default)
+    fn maybe_text(&self, key: &str) -> Result<Option<&'a str>, DefinitionError> {
+        self.get(key).map(|value| self.as_text(key, value)).transpose()
     }
 
-    fn value(&self, key: &'static str) -> Result<&'a Value, DefinitionError> {
-        self.fields.get(key).ok_or(DefinitionError::Missing {
-            section: self.section,
-            key,
-        })
+    fn as_text(&self, key: &str, value: &'a Value) -> Result<&'a str, DefinitionError> {
+        value.as_str().ok_or_else(|| self.wrong(key, "a text", value))
+    }
+
+    fn flag(&self, key: &str, default: bool) -> Result<bool, DefinitionError> {
+        match self.get(key) {
+            None => Ok(default),
+            Some(value) => value.as_bool().ok_or_else(|| self.wrong(key, "true or false", value)),
+        }
+    }
+
+    /// An object; an empty list is an empty one.
+    fn object(&self, key: &str) -> Result<Option<Map<String, Value>>, DefinitionError> {
+        match self.get(key) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(object.clone())),
+            Some(Value::Array(items)) if items.is_empty() => Ok(Some(Map::new())),
+            Some(other) => Err(self.wrong(key, "an object", other)),
+        }
+    }
+
+    /// A field that stands in the item's metadata or, as it did before there was metadata, in the
+    /// item itself.
+    fn described(&self, key: &str) -> Option<&'a Value> {
+        let within = self.fields.get("metadata").and_then(|metadata| metadata.get(key));
+        within.filter(|value| !value.is_null()).or_else(|| self.get(key))
+    }
+
+    fn tags(&self, key: &str, value: &Value) -> Result<Vec<String>, DefinitionError> {
+        let wrong = || self.wrong(key, "a text with commas or a list of texts", value);
+        match value {
+            Value::String(text) => {
+                let tags = text.split(',').map(str::trim).filter(|tag| !tag.is_empty());
+                Ok(tags.map(str::to_owned).collect())
+            }
+            Value::Array(tags) => {
+                let tags = tags.iter().map(|tag| tag.as_str().map(str::to_owned));
+                tags.collect::<Option<_>>().ok_or_else(wrong)
+            }
+            _ => Err(wrong()),
+        }
+    }
+
+    fn wrong(&self, key: &str, expected: &'static str, value: &Value) -> DefinitionError {
+        let item = match self.fields.get("name").and_then(Value::as_str) {
+            Some(name) => format!("'{name}' in {}", self.section),
+            None => format!("an item of {}", self.section),
+        };
+        DefinitionError::Value {
+            item,
+            key: key.to_owned(),
+            expected,
+            value: value.to_string(),
+        }
     }
 }
 
 impl<'a> Importer<'a> {
+    fn of(setting: Setting<'a>, document: &'a Value, scope: Option<&'a VhostName>) -> Result<Self, DefinitionError> {
+        Ok(Self {
+            setting,
+            document: document.as_object().ok_or(DefinitionError::NotAnObject)?,
+            scope,
+            without: BTreeSet::new(),
+            made: Import::default(),
+        })
+    }
+
     fn items(&self, section: &'static str) -> Result<impl Iterator<Item = Item<'a>> + use<'a>, DefinitionError> {
         let items: &[Value] = match self.document.get(section) {
             None | Some(Value::Null) => &[],
@@ -142,24 +247,31 @@ impl<'a> Importer<'a> {
     }
 
     fn each(
-        &self,
+        &mut self,
         section: &'static str,
-        commands: &mut Commands,
-        read: fn(&Self, Item<'a>, &mut Commands) -> Result<(), DefinitionError>,
+        read: fn(&mut Self, Item<'a>) -> Result<(), DefinitionError>,
     ) -> Result<(), DefinitionError> {
-        self.items(section)?.try_for_each(|item| read(self, item, commands))
+        self.items(section)?.try_for_each(|item| read(self, item))
     }
 
-    fn within_vhosts(&self, commands: &mut Commands) -> Result<(), DefinitionError> {
-        self.each("parameters", commands, Self::parameter)?;
-        self.each("policies", commands, Self::policy)?;
-        self.each("exchanges", commands, Self::exchange)?;
-        self.each("queues", commands, Self::queue)?;
-        self.each("bindings", commands, Self::binding)
+    fn within_vhosts(&mut self) -> Result<(), DefinitionError> {
+        self.each("parameters", Self::parameter)?;
+        self.each("policies", Self::policy)?;
+        self.each("exchanges", Self::exchange)?;
+        self.each("queues", Self::queue)?;
+        self.each("bindings", Self::binding)
+    }
+
+    fn make(&mut self, command: Command) {
+        self.made.commands.push(command);
     }
 
     /// Every vhost that something is in is there, or in the document.
     fn check_vhosts(&self) -> Result<(), DefinitionError> {
+        let names = self
+            .items("vhosts")?
+            .filter_map(|vhost| vhost.fields.get("name")?.as_str());
+        let made: BTreeSet<&str> = names.collect();
         for section in [
             "permissions",
             "parameters",
@@ -170,10 +282,7 @@ impl<'a> Importer<'a> {
         ] {
             for item in self.items(section)? {
                 let name = item.text("vhost")?;
-                let mut made = self.items("vhosts")?;
-                if self.setting.catalog.vhost(name).is_none()
-                    && !made.any(|vhost| vhost.maybe_text("name") == Some(name))
-                {
+                if self.setting.catalog.vhost(name).is_none() && !made.contains(name) {
                     return Err(DefinitionError::NoVhost(name.to_owned()));
                 }
             }
@@ -188,58 +297,99 @@ impl<'a> Importer<'a> {
         }
     }
 
-    fn vhost(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {
-        let name = VhostName::from(item.text("name")?);
-        let metadata = item.fields.get("metadata");
-        let either = |key| {
-            metadata
-                .and_then(|metadata| metadata.get(key))
-                .or_else(|| item.fields.get(key))
+    fn vhost(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
+        let name = VhostName::from(item.name("name")?);
+        // Looked at for its kind only.
+        item.object("metadata")?;
+        let description = item.described("description");
+        let description = description
+            .map(|value| item.as_text("description", value))
+            .transpose()?;
+        let tags = item.described("tags").map(|tags| item.tags("tags", tags)).transpose()?;
+        let protected = match item.described("protected_from_deletion") {
+            None => false,
+            Some(Value::Bool(protected)) => *protected,
+            Some(other) => return Err(item.wrong("protected_from_deletion", "true or false", other)),
         };
-        let text = |key| either(key).and_then(Value::as_str);
-        commands.push(Command::PutVhost(VhostSpec {
+        let is_new = self.setting.catalog.vhost(&name).is_none();
+        self.make(Command::PutVhost(VhostSpec {
             name: name.clone(),
-            description: text("description").unwrap_or_default().to_owned(),
-            tags: either("tags").map(tags).unwrap_or_default(),
-            default_queue_type: text("default_queue_type").and_then(queue_type_named),
-            protected: either("protected_from_deletion").and_then(Value::as_bool) == Some(true),
+            description: description.unwrap_or_default().to_owned(),
+            tags: tags.unwrap_or_default(),
+            default_queue_type: default_type_of(item)?,
+            protected,
         }));
-        if let Some(limits) = item.fields.get("limits") {
-            limits_of(&name, limits, commands);
+        if is_new {
+            let first = (self.setting.first_of)(&name);
+            self.made.commands.extend(first);
         }
-        Ok(())
+        match item.object("limits")? {
+            Some(limits) => self.vhost_limits(&name, "limits", &limits),
+            None => Ok(()),
+        }
     }
 
-    fn user(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {
-        let name = item.text("name")?;
-        let algorithm = item.fields.get("hashing_algorithm").cloned();
-        let algorithm: HashAlgorithm = algorithm
-            .and_then(|algorithm| serde_json::from_value(algorithm).ok())
-            .unwrap_or_default();
-        let password = match (item.maybe_text("password_hash"), item.maybe_text("password")) {
-            (Some(hash), _) => PasswordHash::from_base64(algorithm, hash)
+    fn user(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
+        let name = item.name("name")?;
+        let hash = item.maybe_text("password_hash")?;
+        let password = match (hash, item.maybe_text("password")?) {
+            (Some(_), Some(_)) => return Err(DefinitionError::TwoPasswords),
+            (Some(hash), None) => PasswordHash::from_base64(self.hashing_of(item)?, hash)
                 .map_err(|_| DefinitionError::PasswordHash(name.to_owned()))?,
-            (None, Some(password)) => PasswordHash::new(algorithm, (self.setting.salt)(), password.as_bytes()),
+            (None, Some(password)) => {
+                PasswordHash::new(self.setting.hashing, (self.setting.salt)(), password.as_bytes())
+            }
             (None, None) => PasswordHash::default(),
         };
+        // `administrator` is from the time before tags.
+        let tags = match (item.get("tags"), item.get("administrator")) {
+            (Some(tags), _) => item.tags("tags", tags)?,
+            (None, Some(Value::Bool(true))) => vec!["administrator".to_owned()],
+            (None, Some(Value::String(word))) if word == "true" => vec!["administrator".to_owned()],
+            (None, Some(_)) => Vec::new(),
+            (None, None) => return Err(DefinitionError::NoTags),
+        };
         let user = UserName::from(name);
-        commands.push(Command::PutUser(UserSpec {
+        self.make(Command::PutUser(UserSpec {
             name: user.clone(),
             password,
-            tags: item.fields.get("tags").map(tags).unwrap_or_default(),
+            tags,
         }));
-        let limits = item.fields.get("limits").and_then(Value::as_object);
-        for (limit, value) in limits.into_iter().flatten() {
-            if let Ok(limit) = serde_json::from_value(limit.as_str().into()) {
-                let (user, value) = (user.clone(), value.as_i64());
-                commands.push(Command::SetUserLimit { user, limit, value });
-            }
+        for (key, value) in item.object("limits")?.unwrap_or_default() {
+            let unknown = || item.wrong(&key, "a limit of users", &value);
+            let limit: UserLimit = serde_json::from_value(key.as_str().into()).map_err(|_| unknown())?;
+            let number = value.as_i64().ok_or_else(|| item.wrong(&key, "a number", &value))?;
+            self.make(Command::SetUserLimit {
+                user: user.clone(),
+                limit,
+                value: Some(number),
+            });
         }
         Ok(())
     }
 
-    fn permission(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {
-        commands.push(Command::SetPermission {
+    /// How the hash of a user was made. Documents of before 3.6.1 do not say.
+    fn hashing_of(&self, item: Item<'a>) -> Result<HashAlgorithm, DefinitionError> {
+        if let Some(name) = item.maybe_text("hashing_algorithm")? {
+            let unknown =
+                || DefinitionError::Hashing(item.text("name").unwrap_or_default().to_owned(), name.to_owned());
+            return HashAlgorithm::named(name).ok_or_else(unknown);
+        }
+        let version = self
+            .document
+            .get("rabbitmq_version")
+            .or_else(|| self.document.get("rabbit_version"));
+        let version = version.and_then(Value::as_str).unwrap_or_default();
+        let is_of = |series: &str| version.starts_with(series);
+        Ok(match version {
+            "3.6.0" => HashAlgorithm::Sha256,
+            _ if ["3.0.", "3.1.", "3.2.", "3.3.", "3.4.", "3.5."].into_iter().any(is_of) => HashAlgorithm::Md5,
+            _ => self.setting.hashing,
+        })
+    }
+
+    fn permission(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
+        self.make(Command::SetPermission {
             user: item.text("user")?.into(),
             vhost: item.text("vhost")?.into(),
             patterns: PermissionSpec {
@@ -251,11 +401,11 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    fn topic_permission(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {
-        commands.push(Command::SetTopicPermission {
+    fn topic_permission(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
+        self.make(Command::SetTopicPermission {
             user: item.text("user")?.into(),
             vhost: item.text("vhost")?.into(),
-            exchange: item.text("exchange")?.into(),
+            exchange: item.name("exchange")?.into(),
             patterns: TopicPermissionSpec {
                 write: item.text("write")?.to_owned(),
                 read: item.text("read")?.to_owned(),
@@ -264,95 +414,146 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    fn parameter(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {
+    fn parameter(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
         let vhost = self.vhost_of(item)?;
-        let (component, name) = (item.text("component")?, item.text("name")?);
-        let value = item.value("value")?;
+        let (component, name) = (item.name("component")?, item.name("name")?);
         match component {
-            "vhost-limits" => limits_of(&vhost, value, commands),
+            "vhost-limits" => match item.object("value")? {
+                Some(limits) => self.vhost_limits(&vhost, name, &limits)?,
+                None => {
+                    item.need("value")?;
+                }
+            },
             "operator_policy" => {
                 let fields = Item {
                     section: item.section,
-                    fields: value,
+                    fields: item.need("value")?,
                 };
-                commands.push(Command::PutOperatorPolicy(policy(vhost, name, fields)?));
+                let policy = policy(vhost, name, fields)?;
+                self.make(Command::PutOperatorPolicy(policy));
             }
-            _ => commands.push(Command::PutParameter {
-                vhost,
-                component: component.to_owned(),
-                name: name.to_owned(),
-                value: value.clone(),
-            }),
+            _ => {
+                let value = item.fields.get("value");
+                let section = item.section;
+                let value = value.ok_or(DefinitionError::Missing { section, key: "value" })?.clone();
+                self.make(Command::PutParameter {
+                    vhost,
+                    component: component.to_owned(),
+                    name: name.to_owned(),
+                    value,
+                });
+            }
         }
         Ok(())
     }
 
-    fn policy(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {
-        let vhost = self.vhost_of(item)?;
-        commands.push(Command::PutPolicy(policy(vhost, item.text("name")?, item)?));
+    /// The limits of a vhost: all of them, so those that are not named go.
+    fn vhost_limits(
+        &mut self,
+        vhost: &VhostName,
+        name: &str,
+        limits: &Map<String, Value>,
+    ) -> Result<(), DefinitionError> {
+        let invalid = |why: String| DefinitionError::Invalid {
+            vhost: vhost.clone(),
+            name: name.to_owned(),
+            why,
+        };
+        let mut set = Vec::new();
+        for (key, value) in limits {
+            let limit: VhostLimit = serde_json::from_value(key.as_str().into())
+                .map_err(|_| invalid(format!("Unrecognised terms \"{key}\" in limits")))?;
+            let number = value.as_i64();
+            let number = number.ok_or_else(|| invalid(format!("{key} should be a number, actually was {value}")))?;
+            set.push((limit, number));
+        }
+        for limit in [VhostLimit::MaxConnections, VhostLimit::MaxQueues] {
+            let value = set.iter().find(|(own, _)| *own == limit).map(|(_, value)| *value);
+            let vhost = vhost.clone();
+            self.make(Command::SetVhostLimit { vhost, limit, value });
+        }
         Ok(())
     }
 
-    fn global_parameter(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {
-        let name = item.text("name")?;
+    fn policy(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
+        let vhost = self.vhost_of(item)?;
+        let policy = policy(vhost, item.name("name")?, item)?;
+        self.make(Command::PutPolicy(policy));
+        Ok(())
+    }
+
+    fn global_parameter(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
+        let (name, section) = (item.name("name")?, item.section);
         // The identity of another cluster is not ours.
         if name != "internal_cluster_id" {
-            commands.push(Command::PutGlobalParameter {
-                name: name.to_owned(),
-                value: item.value("value")?.clone(),
-            });
+            let value = item.fields.get("value");
+            let value = value.ok_or(DefinitionError::Missing { section, key: "value" })?.clone();
+            let name = name.to_owned();
+            self.make(Command::PutGlobalParameter { name, value });
         }
         Ok(())
     }
 
-    fn exchange(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {
-        let name = item.text("name")?;
+    fn exchange(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
+        let name = item.name("name")?;
         if is_predeclared(name) {
             return Ok(());
         }
-        let kind = item.text("type")?;
-        let unknown = || DefinitionError::ExchangeType(name.to_owned(), kind.to_owned());
-        commands.push(Command::DeclareExchange(ExchangeSpec {
-            vhost: self.vhost_of(item)?,
+        let vhost = self.vhost_of(item)?;
+        if name.starts_with("amq.") {
+            self.skip(format!(
+                "exchange '{name}' in vhost '{vhost}': names that begin with amq. are reserved"
+            ));
+            return Ok(());
+        }
+        let there = self.setting.catalog.vhost(&vhost);
+        if there.is_some_and(|own| own.exchange(name).is_some()) {
+            return Ok(());
+        }
+        let word = item.text("type")?;
+        let unknown = || DefinitionError::ExchangeType(name.to_owned(), word.to_owned());
+        let kind = ExchangeKind::named(word).ok_or_else(unknown)?;
+        let arguments = arguments_of(item, || format!("exchange '{name}'"))?;
+        exchange_arguments::validate(kind, &vhost, name, &arguments)?;
+        let spec = ExchangeSpec {
+            vhost,
             name: name.into(),
-            kind: ExchangeKind::named(kind).ok_or_else(unknown)?,
-            durable: item.flag("durable", true),
-            auto_delete: item.flag("auto_delete", false),
-            internal: item.flag("internal", false),
+            kind,
+            durable: item.flag("durable", true)?,
+            auto_delete: item.flag("auto_delete", false)?,
+            internal: item.flag("internal", false)?,
             home: NodeId::default(),
-            arguments: arguments_of(item, || format!("exchange '{name}'"))?,
+            arguments,
             user: self.setting.by.clone(),
-        }));
+        };
+        self.make(Command::DeclareExchange(spec));
         Ok(())
     }
 
-    fn queue(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {
-        let name = item.text("name")?;
+    fn queue(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
+        let name = item.name("name")?;
         let vhost = self.vhost_of(item)?;
-        if self
-            .setting
-            .catalog
-            .vhost(&vhost)
-            .is_some_and(|own| own.queue(name).is_some())
-        {
+        let there = self.setting.catalog.vhost(&vhost);
+        if there.is_some_and(|own| own.queue(name).is_some()) {
             return Ok(());
         }
-        let (durable, auto_delete) = (item.flag("durable", true), item.flag("auto_delete", false));
-        let mut arguments = arguments_of(item, || format!("queue '{name}'"))?;
-        let kind = arguments::queue_type(
-            &arguments,
-            self.default_type_in(&vhost, durable, auto_delete),
-            &vhost,
-            name,
-        )?;
-        if kind == QueueType::Stream {
-            return Err(DefinitionError::Stream(name.to_owned()));
+        if name.starts_with("amq.") {
+            self.skip_queue(vhost, name, "names that begin with amq. are reserved");
+            return Ok(());
         }
+        let (durable, auto_delete) = (item.flag("durable", true)?, item.flag("auto_delete", false)?);
+        let mut arguments = arguments_of(item, || format!("queue '{name}'"))?;
+        let default_type = self.default_type_in(&vhost, durable, auto_delete)?;
+        let kind = arguments::queue_type(&arguments, default_type, &vhost, name)?;
         arguments::validate(kind, &vhost, name, &arguments)?;
         arguments::validate_properties(kind, &vhost, name, durable, false, auto_delete)?;
+        if kind == QueueType::Stream {
+            self.skip_queue(vhost, name, "it is a stream, and streams are not implemented");
+            return Ok(());
+        }
         // Kept with the type it got: defaults may change, this queue does not.
         arguments.set("x-queue-type", FieldValue::text(arguments::type_name(kind)));
-        commands.push(Command::DeclareQueue(QueueSpec {
+        let spec = QueueSpec {
             id: QueueId(0),
             vhost,
             name: name.into(),
@@ -365,105 +566,136 @@ impl<'a> Importer<'a> {
             generations: 0,
             arguments,
             user: self.setting.by.clone(),
-        }));
+        };
+        self.make(Command::DeclareQueue(spec));
         Ok(())
+    }
+
+    fn skip_queue(&mut self, vhost: VhostName, name: &'a str, why: &str) {
+        self.skip(format!("queue '{name}' in vhost '{vhost}': {why}"));
+        self.without.insert((vhost, name));
+    }
+
+    fn skip(&mut self, what: String) {
+        self.made.skipped.push(what);
     }
 
     /// The type of a queue whose arguments do not say: the vhost's, as it will be, or the node's;
     /// a default does not get in the way of a queue that it cannot be.
-    fn default_type_in(&self, vhost: &VhostName, durable: bool, auto_delete: bool) -> QueueType {
+    fn default_type_in(
+        &self,
+        vhost: &VhostName,
+        durable: bool,
+        auto_delete: bool,
+    ) -> Result<QueueType, DefinitionError> {
         if !durable || auto_delete {
-            return QueueType::Classic;
+            return Ok(QueueType::Classic);
         }
-        let made = self.items("vhosts").ok().into_iter().flatten();
-        let mut made = made.filter(|item| item.maybe_text("name") == Some(vhost.as_str()));
-        let made = made.next().and_then(|item| item.maybe_text("default_queue_type"));
+        let mut made = self.items("vhosts")?;
+        let made = made.find(|item| item.fields.get("name").and_then(Value::as_str) == Some(vhost.as_str()));
+        let made = made.map(default_type_of).transpose()?.flatten();
         let there = || {
-            self.setting
-                .catalog
-                .vhost(vhost)
-                .and_then(|own| own.spec.default_queue_type)
+            let own = self.setting.catalog.vhost(vhost)?;
+            own.spec.default_queue_type
         };
-        made.and_then(queue_type_named)
-            .or_else(there)
-            .unwrap_or(self.setting.default_type)
+        Ok(made.or_else(there).unwrap_or(self.setting.default_type))
     }
 
-    fn binding(&self, item: Item<'a>, commands: &mut Commands) -> Result<(), DefinitionError> {
-        let (source, destination) = (item.text("source")?, item.text("destination")?);
+    fn binding(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
+        let (source, destination) = (item.name("source")?, item.name("destination")?);
         // Those of the default exchange follow from the queues.
         if source.is_empty() {
             return Ok(());
         }
+        let vhost = self.vhost_of(item)?;
+        let to = match item.text("destination_type")? {
+            "exchange" => Destination::Exchange(destination.into()),
+            "queue" => Destination::Queue(destination.into()),
+            _ => {
+                let value = item.need("destination_type")?;
+                return Err(item.wrong("destination_type", "'queue' or 'exchange'", value));
+            }
+        };
         let binding = BindingSpec {
             source: source.into(),
-            destination: match item.text("destination_type")? {
-                "exchange" => Destination::Exchange(destination.into()),
-                _ => Destination::Queue(destination.into()),
-            },
-            key: item.text("routing_key")?.to_owned(),
+            destination: to,
+            key: item.name("routing_key")?.to_owned(),
             arguments: arguments_of(item, || format!("the binding from '{source}' to '{destination}'"))?,
         };
-        let vhost = self.vhost_of(item)?;
-        commands.push(Command::Bind { vhost, binding });
+        let is_to_queue = matches!(binding.destination, Destination::Queue(_));
+        let subject = (vhost, destination);
+        if is_to_queue && self.without.contains(&subject) {
+            let (vhost, _) = subject;
+            self.skip(format!(
+                "the binding from '{source}' to queue '{destination}' in vhost '{vhost}': the queue is not made"
+            ));
+            return Ok(());
+        }
+        let (vhost, _) = subject;
+        self.make(Command::Bind { vhost, binding });
         Ok(())
     }
 }
 
 fn policy(vhost: VhostName, name: &str, item: Item<'_>) -> Result<PolicySpec, DefinitionError> {
-    let missing = |key| DefinitionError::Missing {
-        section: item.section,
-        key,
-    };
-    let apply_to = item.fields.get("apply-to").cloned().map(serde_json::from_value);
-    let definition = item.value("definition")?.as_object();
-    Ok(PolicySpec {
-        vhost,
+    let invalid = |why: String| DefinitionError::Invalid {
+        vhost: vhost.clone(),
         name: name.to_owned(),
-        pattern: item.text("pattern")?.to_owned(),
-        apply_to: apply_to
-            .transpose()
-            .map_err(|_| missing("apply-to"))?
-            .unwrap_or_default(),
-        priority: item.fields.get("priority").and_then(Value::as_i64).unwrap_or(0),
-        definition: definition.ok_or_else(|| missing("definition"))?.clone(),
+        why,
+    };
+    let text = |key| {
+        let value = item.need(key)?;
+        let text = value.as_str();
+        text.ok_or_else(|| invalid(format!("{key} should be a binary but was {value}")))
+    };
+    let priority = match item.get("priority") {
+        None => 0,
+        Some(value) => value
+            .as_i64()
+            .ok_or_else(|| invalid(format!("priority should be a number, actually was {value}")))?,
+    };
+    let apply_to = match item.get("apply-to") {
+        None => Default::default(),
+        Some(value) => serde_json::from_value(value.clone())
+            .map_err(|_| invalid(format!("apply-to {value} unrecognised; {APPLY_TO}")))?,
+    };
+    let pattern = text("pattern")?.to_owned();
+    let section = item.section;
+    let definition = item.object("definition")?;
+    let definition = definition.ok_or(DefinitionError::Missing {
+        section,
+        key: "definition",
+    })?;
+    Ok(PolicySpec {
+        vhost: vhost.clone(),
+        name: name.to_owned(),
+        pattern,
+        apply_to,
+        priority,
+        definition,
     })
 }
 
-fn arguments_of(item: Item<'_>, what: impl FnOnce() -> String) -> Result<crate::types::FieldTable, DefinitionError> {
-    let arguments = item.fields.get("arguments").filter(|value| !value.is_null());
-    // An empty list is what some tools make of an empty object.
-    let arguments = arguments.filter(|value| value.as_array().is_none_or(|items| !items.is_empty()));
-    to_table(arguments).map_err(|error| DefinitionError::Arguments(what(), error))
+/// RabbitMQ's words, spaces included.
+const APPLY_TO: &str =
+    "should be one of: 'queues', 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'";
+
+fn arguments_of(item: Item<'_>, what: impl FnOnce() -> String) -> Result<FieldTable, DefinitionError> {
+    to_table(item.get("arguments")).map_err(|error| DefinitionError::Arguments(what(), error))
 }
 
-/// Limits that are not known have no effect.
-fn limits_of(vhost: &VhostName, limits: &Value, commands: &mut Commands) {
-    for (limit, value) in limits.as_object().into_iter().flatten() {
-        if let Ok(limit) = serde_json::from_value(limit.as_str().into()) {
-            commands.push(Command::SetVhostLimit {
-                vhost: vhost.clone(),
-                limit,
-                value: value.as_i64(),
-            });
-        }
-    }
-}
-
-fn tags(value: &Value) -> Vec<String> {
-    match value {
-        Value::String(text) => text
-            .split(',')
-            .map(str::trim)
-            .filter(|tag| !tag.is_empty())
-            .map(str::to_owned)
-            .collect(),
-        Value::Array(tags) => tags.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn queue_type_named(name: &str) -> Option<QueueType> {
-    let all = [QueueType::Classic, QueueType::Quorum, QueueType::Stream];
-    all.into_iter().find(|kind| arguments::type_name(*kind) == name)
+/// The default queue type of a vhost's item. Older versions wrote the word `undefined` for none,
+/// and the names of Erlang's modules.
+fn default_type_of(item: Item<'_>) -> Result<Option<QueueType>, DefinitionError> {
+    let key = "default_queue_type";
+    let Some(value) = item.described(key) else {
+        return Ok(None);
+    };
+    Ok(Some(match item.as_text(key, value)? {
+        "" | "undefined" => return Ok(None),
+        "classic" | "rabbit_classic_queue" => QueueType::Classic,
+        "quorum" | "rabbit_quorum_queue" => QueueType::Quorum,
+        "stream" | "rabbit_stream_queue" => QueueType::Stream,
+        _ => return Err(item.wrong(key, "a type of queues", value)),
+    }))
 }

@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::metadata::Command;
+use crate::auth::HashAlgorithm;
+use crate::metadata::{Command, PermissionSpec};
 use crate::spec::QueueType;
-use crate::types::UserName;
+use crate::types::{UserName, VhostName};
 
 fn writer() -> Writer<'static> {
     Writer {
@@ -22,12 +23,18 @@ fn setting<'a>(catalog: &'a Catalog, by: &'a UserName) -> Setting<'a> {
         catalog,
         by,
         default_type: QueueType::Classic,
+        hashing: HashAlgorithm::Sha512,
         salt: || [1, 2, 3, 4],
+        first_of: &|_| Vec::new(),
     }
 }
 
-fn commands(catalog: &Catalog, document: &Value) -> Result<Vec<Command>, String> {
+fn read(catalog: &Catalog, document: &Value) -> Result<Import, String> {
     import(setting(catalog, &"me".into()), document).map_err(|error| error.to_string())
+}
+
+fn commands(catalog: &Catalog, document: &Value) -> Result<Vec<Command>, String> {
+    read(catalog, document).map(|read| read.commands)
 }
 
 fn apply(catalog: &mut Catalog, document: &Value) {
@@ -127,7 +134,7 @@ fn a_vhost_moves_into_another() {
     let exported = export_vhost(catalog.vhost("v").expect("there"), &writer());
     assert_eq!(exported["limits"], json!({"max-queues": 1000}));
     let commands = import_vhost(setting(&catalog, &"me".into()), &exported, &"w".into());
-    for command in commands.expect("a good document") {
+    for command in commands.expect("a good document").commands {
         catalog.apply(&command, &mut Vec::new()).expect("applies");
     }
     let moved = export_vhost(catalog.vhost("w").expect("there"), &writer());
@@ -188,15 +195,238 @@ fn what_cannot_be_taken_is_named() {
     assert!(
         in_v(
             "queues",
-            json!({"name": "q", "vhost": "v", "arguments": {"x-queue-type": "stream"}})
-        )
-        .contains("stream")
-    );
-    assert!(
-        in_v(
-            "queues",
             json!({"name": "q", "vhost": "v", "arguments": {"x-expires": 0}})
         )
         .contains("value_zero")
     );
+}
+
+#[test]
+fn no_value_is_taken_for_another() {
+    let catalog = Catalog::new();
+    let refused = |section: &str, item: Value| {
+        let document = json!({"vhosts": [{"name": "v"}], section: [item]});
+        commands(&catalog, &document).expect_err("refused")
+    };
+    let policy = |key: &str, value: Value| {
+        let mut item = json!({"vhost": "v", "name": "p", "pattern": ".*", "definition": {"max-length": 1}});
+        item[key] = value;
+        item
+    };
+    assert_eq!(
+        refused("policies", policy("priority", json!("5"))),
+        "Validation failed\n\npriority should be a number, actually was \"5\"\n (v/p)"
+    );
+    for (section, item) in [
+        ("policies", policy("priority", json!(1.5))),
+        ("policies", policy("apply-to", json!("nothing"))),
+        ("policies", policy("pattern", json!(5))),
+        ("policies", policy("definition", json!("x"))),
+        ("users", json!({"name": "u", "password": "p"})),
+        ("users", json!({"name": "u", "password": "p", "tags": [5]})),
+        ("users", json!({"name": "u", "password": 5, "tags": ""})),
+        (
+            "users",
+            json!({"name": "u", "password": "p", "password_hash": "", "tags": ""}),
+        ),
+        (
+            "users",
+            json!({"name": "u", "password_hash": "AAAA", "hashing_algorithm": "rot13", "tags": ""}),
+        ),
+        ("users", json!({"name": "u", "password_hash": "%", "tags": ""})),
+        (
+            "users",
+            json!({"name": "u", "tags": "", "limits": {"max-channels": "5"}}),
+        ),
+        ("users", json!({"name": "u", "tags": "", "limits": {"max-hopes": 5}})),
+        ("users", json!({"name": "u".repeat(256), "tags": ""})),
+        ("queues", json!({"vhost": "v", "name": "q", "durable": "true"})),
+        ("queues", json!({"vhost": "v", "name": "q", "auto_delete": 1})),
+        ("queues", json!({"vhost": "v", "name": "q", "arguments": [1]})),
+        (
+            "queues",
+            json!({"vhost": "v", "name": "q", "arguments": {"x": 9_223_372_036_854_775_808_u64}}),
+        ),
+        (
+            "exchanges",
+            json!({"vhost": "v", "name": "e", "type": "direct", "internal": "x"}),
+        ),
+        (
+            "exchanges",
+            json!({"vhost": "v", "name": "e", "type": "direct", "arguments": {"alternate-exchange": 5}}),
+        ),
+        ("exchanges", json!({"vhost": "v", "name": "e"})),
+        (
+            "bindings",
+            json!({"vhost": "v", "source": "e", "destination": "q", "destination_type": "thing", "routing_key": ""}),
+        ),
+        (
+            "bindings",
+            json!({"vhost": "v", "source": "e", "destination": "q", "destination_type": "queue", "routing_key": 5}),
+        ),
+        (
+            "parameters",
+            json!({"vhost": "v", "component": "vhost-limits", "name": "limits", "value": {"max-queues": "x"}}),
+        ),
+        (
+            "parameters",
+            json!({"vhost": "v", "component": "vhost-limits", "name": "limits", "value": {"max-x": 5}}),
+        ),
+        (
+            "permissions",
+            json!({"vhost": "v", "user": "u", "configure": 5, "write": "", "read": ""}),
+        ),
+        ("vhosts", json!({"name": "w", "description": 5})),
+        ("vhosts", json!({"name": "w", "tags": 5})),
+        ("vhosts", json!({"name": "w", "default_queue_type": "fast"})),
+        (
+            "vhosts",
+            json!({"name": "w", "metadata": {"protected_from_deletion": "no"}}),
+        ),
+        ("global_parameters", json!({"name": "x"})),
+    ] {
+        assert!(!refused(section, item.clone()).is_empty(), "{section} {item}");
+    }
+}
+
+#[test]
+fn hashes_keep_the_algorithm_that_they_were_made_with() {
+    let user = |mut document: Value, item: Value| {
+        document["users"] = json!([item]);
+        let mut catalog = Catalog::new();
+        apply(&mut catalog, &document);
+        export(&catalog, &writer())["users"][0].clone()
+    };
+    let hash = "AQIDBJR91gt1SAWTmvD+VzA7MFU=";
+    let item = |algorithm: Option<&str>| json!({"name": "u", "password_hash": format!("{hash}\n"), "hashing_algorithm": algorithm, "tags": ""});
+    for (document, algorithm, expected) in [
+        (
+            json!({}),
+            Some("rabbit_password_hashing_md5"),
+            "rabbit_password_hashing_md5",
+        ),
+        (
+            json!({}),
+            Some("rabbit_password_hashing_sha256"),
+            "rabbit_password_hashing_sha256",
+        ),
+        (json!({}), None, "rabbit_password_hashing_sha512"),
+        (json!({"rabbit_version": "3.5.7"}), None, "rabbit_password_hashing_md5"),
+        (
+            json!({"rabbit_version": "3.6.0"}),
+            None,
+            "rabbit_password_hashing_sha256",
+        ),
+        (
+            json!({"rabbitmq_version": "4.0.5"}),
+            None,
+            "rabbit_password_hashing_sha512",
+        ),
+    ] {
+        let user = user(document, item(algorithm));
+        assert_eq!(
+            (&user["hashing_algorithm"], &user["password_hash"]),
+            (&json!(expected), &json!(hash))
+        );
+    }
+    let plain = user(
+        json!({}),
+        json!({"name": "u", "password": "x", "administrator": "true"}),
+    );
+    assert_eq!(plain["hashing_algorithm"], "rabbit_password_hashing_sha512");
+    assert_eq!(plain["tags"], json!(["administrator"]));
+}
+
+#[test]
+fn what_cannot_be_made_is_told_and_keeps_nothing_else_out() {
+    let catalog = Catalog::new();
+    let binding = |queue: &str| json!({"vhost": "v", "source": "amq.topic", "destination": queue, "destination_type": "queue", "routing_key": "#"});
+    let document = json!({
+        "vhosts": [{"name": "v", "default_queue_type": "undefined"}],
+        "queues": [
+            {"vhost": "v", "name": "s", "arguments": {"x-queue-type": "stream"}},
+            {"vhost": "v", "name": "q", "arguments": []},
+            {"vhost": "v", "name": "amq.gen-1"},
+        ],
+        "exchanges": [{"vhost": "v", "name": "amq.mine", "type": "direct"}],
+        "bindings": [binding("s"), binding("q")],
+    });
+    let read = read(&catalog, &document).expect("a good document");
+    assert_eq!(
+        read.skipped,
+        [
+            "exchange 'amq.mine' in vhost 'v': names that begin with amq. are reserved",
+            "queue 's' in vhost 'v': it is a stream, and streams are not implemented",
+            "queue 'amq.gen-1' in vhost 'v': names that begin with amq. are reserved",
+            "the binding from 'amq.topic' to queue 's' in vhost 'v': the queue is not made",
+        ]
+    );
+    let mut catalog = Catalog::new();
+    for command in read.commands {
+        catalog.apply(&command, &mut Vec::new()).expect("applies");
+    }
+    let own = catalog.vhost("v").expect("the vhost");
+    assert!(own.queue("q").is_some() && own.queue("s").is_none());
+    assert_eq!(own.bindings().count(), 1);
+}
+
+#[test]
+fn empty_lists_are_empty_objects() {
+    let mut catalog = Catalog::new();
+    let document = json!({
+        "vhosts": [{"name": "v", "metadata": [], "limits": []}],
+        "users": [{"name": "u", "tags": [], "limits": []}],
+        "parameters": [{"vhost": "v", "component": "vhost-limits", "name": "limits", "value": []}],
+        "exchanges": [{"vhost": "v", "name": "e", "type": "direct", "arguments": []}],
+        "bindings": [{"vhost": "v", "source": "e", "destination": "amq.fanout", "destination_type": "exchange",
+            "routing_key": "", "arguments": []}],
+    });
+    apply(&mut catalog, &document);
+    assert!(catalog.vhost("v").expect("the vhost").limits.is_empty());
+}
+
+#[test]
+fn a_new_vhost_gets_what_it_begins_with_before_what_the_document_says() {
+    let catalog = Catalog::new();
+    let me = UserName::from("me");
+    let grant = |vhost: &VhostName| {
+        vec![Command::SetPermission {
+            user: "me".into(),
+            vhost: vhost.clone(),
+            patterns: PermissionSpec {
+                configure: ".*".into(),
+                write: ".*".into(),
+                read: ".*".into(),
+            },
+        }]
+    };
+    let setting = Setting {
+        first_of: &grant,
+        ..setting(&catalog, &me)
+    };
+    let document = json!({
+        "vhosts": [{"name": "v"}],
+        "permissions": [{"vhost": "v", "user": "me", "configure": "^a", "write": "", "read": ""}],
+    });
+    let commands = import(setting, &document).expect("a good document").commands;
+    let granted = commands.iter().filter_map(|command| match command {
+        Command::SetPermission { patterns, .. } => Some(patterns.configure.as_str()),
+        _ => None,
+    });
+    assert_eq!(granted.collect::<Vec<_>>(), [".*", "^a"]);
+}
+
+#[test]
+fn limits_of_a_vhost_are_those_of_the_document() {
+    let mut catalog = Catalog::new();
+    let limits = |value: Value| {
+        json!({
+            "vhosts": [{"name": "v"}],
+            "parameters": [{"vhost": "v", "component": "vhost-limits", "name": "limits", "value": value}],
+        })
+    };
+    apply(&mut catalog, &limits(json!({"max-queues": 5, "max-connections": 6})));
+    apply(&mut catalog, &limits(json!({"max-queues": 7})));
+    let exported = export(&catalog, &writer());
+    assert_eq!(exported["parameters"][0]["value"], json!({"max-queues": 7}));
 }

@@ -1,0 +1,286 @@
+//! Feature flags: the list of RabbitMQ 4.0, by which clients decide what they may ask for.
+//!
+//! Everything Warren has is always on, so nothing here can be switched. The flags of streams are on
+//! too, for a client that asks for one of them (as a queue type or a filter) wants a server of 4.0;
+//! that declares of streams are refused is said in what describes them.
+
+use serde_json::{Value, json};
+
+struct Flag {
+    name: &'static str,
+    standing: Standing,
+    stability: Stability,
+    provided_by: &'static str,
+    doc_url: &'static str,
+    desc: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Enabled,
+    /// Enabled, and what it is for is not built yet.
+    Streams,
+    Disabled,
+}
+
+#[derive(Clone, Copy)]
+enum Stability {
+    Required,
+    Stable,
+    Experimental,
+}
+
+const fn flag(
+    name: &'static str,
+    standing: Standing,
+    stability: Stability,
+    provided_by: &'static str,
+    doc_url: &'static str,
+    desc: &'static str,
+) -> Flag {
+    Flag {
+        name,
+        standing,
+        stability,
+        provided_by,
+        doc_url,
+        desc,
+    }
+}
+
+/// All flags as the API has them.
+pub fn views() -> Value {
+    FLAGS.iter().map(Flag::view).collect()
+}
+
+impl Flag {
+    fn view(&self) -> Value {
+        let desc = match self.standing {
+            Standing::Streams => format!("{} (not in Warren yet: declares of streams are refused)", self.desc),
+            Standing::Enabled | Standing::Disabled => self.desc.to_owned(),
+        };
+        json!({
+            "name": self.name,
+            "desc": desc,
+            "doc_url": self.doc_url,
+            "state": if self.standing == Standing::Disabled { "disabled" } else { "enabled" },
+            "stability": match self.stability {
+                Stability::Required => "required",
+                Stability::Stable => "stable",
+                Stability::Experimental => "experimental",
+            },
+            "provided_by": self.provided_by,
+        })
+    }
+}
+
+static FLAGS: &[Flag] = &[
+    flag(
+        "classic_mirrored_queue_version",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "",
+        "Support setting version for classic mirrored queues",
+    ),
+    flag(
+        "classic_queue_type_delivery_support",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "https://github.com/rabbitmq/rabbitmq-server/issues/5931",
+        "Bug fix for classic queue deliveries using mixed versions",
+    ),
+    flag(
+        "detailed_queues_endpoint",
+        Standing::Enabled,
+        Stability::Stable,
+        "rabbitmq_management",
+        "",
+        "Add a detailed queues HTTP API endpoint. Reduce number of metrics in the default endpoint.",
+    ),
+    flag(
+        "direct_exchange_routing_v2",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "",
+        "v2 direct exchange routing implementation",
+    ),
+    flag(
+        "drop_unroutable_metric",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbitmq_management_agent",
+        "",
+        "Count unroutable publishes to be dropped in stats",
+    ),
+    flag(
+        "empty_basic_get_metric",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbitmq_management_agent",
+        "",
+        "Count AMQP `basic.get` on empty queues in stats",
+    ),
+    flag(
+        "feature_flags_v2",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "",
+        "Feature flags subsystem V2",
+    ),
+    flag(
+        "implicit_default_bindings",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "",
+        "Default bindings are now implicit, instead of being stored in the database",
+    ),
+    flag(
+        "khepri_db",
+        Standing::Disabled,
+        Stability::Experimental,
+        "rabbit",
+        "https://www.rabbitmq.com/docs/next/metadata-store",
+        "New Raft-based metadata store. Fully supported as of RabbitMQ 4.0",
+    ),
+    flag(
+        "listener_records_in_ets",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "",
+        "Store listener records in ETS instead of Mnesia",
+    ),
+    flag(
+        "maintenance_mode_status",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "",
+        "Maintenance mode status",
+    ),
+    flag(
+        "message_containers",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "",
+        "Message containers.",
+    ),
+    flag(
+        "message_containers_deaths_v2",
+        Standing::Enabled,
+        Stability::Stable,
+        "rabbit",
+        "https://github.com/rabbitmq/rabbitmq-server/issues/11159",
+        "Bug fix for dead letter cycle detection",
+    ),
+    flag(
+        "quorum_queue",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "https://www.rabbitmq.com/docs/quorum-queues",
+        "Support queues of type `quorum`",
+    ),
+    flag(
+        "quorum_queue_non_voters",
+        Standing::Enabled,
+        Stability::Stable,
+        "rabbit",
+        "",
+        "Allows new quorum queue members to be added as non voters initially.",
+    ),
+    flag(
+        "rabbit_exchange_type_local_random",
+        Standing::Enabled,
+        Stability::Stable,
+        "rabbit",
+        "",
+        "Local random exchange",
+    ),
+    flag(
+        "rabbitmq_4.0.0",
+        Standing::Enabled,
+        Stability::Stable,
+        "rabbit",
+        "",
+        "Allows rolling upgrades from 3.13.x to 4.0.x",
+    ),
+    flag(
+        "restart_streams",
+        Standing::Streams,
+        Stability::Required,
+        "rabbit",
+        "",
+        "Support for restarting streams with optional preferred next leader argument. Used to implement stream leader rebalancing",
+    ),
+    flag(
+        "stream_filtering",
+        Standing::Streams,
+        Stability::Required,
+        "rabbit",
+        "",
+        "Support for stream filtering.",
+    ),
+    flag(
+        "stream_queue",
+        Standing::Streams,
+        Stability::Required,
+        "rabbit",
+        "https://www.rabbitmq.com/docs/stream",
+        "Support queues of type `stream`",
+    ),
+    flag(
+        "stream_sac_coordinator_unblock_group",
+        Standing::Streams,
+        Stability::Required,
+        "rabbit",
+        "https://github.com/rabbitmq/rabbitmq-server/issues/7743",
+        "Bug fix to unblock a group of consumers in a super stream partition",
+    ),
+    flag(
+        "stream_single_active_consumer",
+        Standing::Streams,
+        Stability::Required,
+        "rabbit",
+        "https://www.rabbitmq.com/docs/stream",
+        "Single active consumer for streams",
+    ),
+    flag(
+        "stream_update_config_command",
+        Standing::Streams,
+        Stability::Required,
+        "rabbit",
+        "",
+        "A new internal command that is used to update streams as part of a policy.",
+    ),
+    flag(
+        "tracking_records_in_ets",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "",
+        "Store tracking records in ETS instead of Mnesia",
+    ),
+    flag(
+        "user_limits",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "",
+        "Configure connection and channel limits for a user",
+    ),
+    flag(
+        "virtual_host_metadata",
+        Standing::Enabled,
+        Stability::Required,
+        "rabbit",
+        "",
+        "Virtual host metadata (description, tags, etc)",
+    ),
+];
