@@ -8,6 +8,7 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use tokio::sync::SetOnce;
 
 use super::Broker;
 use super::outbox::Outbox;
@@ -25,6 +26,8 @@ pub struct ConnectionInfo {
     pub channels: AtomicU32,
     /// An alarm keeps it from publishing and it has tried.
     pub blocked: AtomicBool,
+    /// Set when it has ended and what goes with it is gone.
+    pub undone: SetOnce<()>,
     details: Mutex<Details>,
 }
 
@@ -86,6 +89,7 @@ impl ConnectionInfo {
             connected_at,
             channels: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
+            undone: SetOnce::new(),
             details: Mutex::default(),
         }
     }

@@ -12,7 +12,7 @@ use super::consumer::{Consumer, Taker};
 use super::declare::DeclareError;
 use super::desk::Answer;
 use super::leading::{Purger, consume};
-use super::outbox::Control;
+use super::outbox::{Control, Outbox};
 use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
 use crate::metadata::{Catalog, CatalogError, Command};
@@ -98,51 +98,27 @@ impl Broker {
         Some(Ok(()))
     }
 
-    /// Ends a consumer; an auto-delete queue goes with its last one, which can be waited for.
-    pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) -> Option<JoinHandle<()>> {
-        let queue = consumer.queue.upgrade()?;
-        let (left, deferred) = {
+    /// Serves consumers again whose client, or its channel, had no room, as long as there is some.
+    pub fn serve_stalled(self: &Arc<Self>, outbox: &Outbox, channel: Option<u16>) {
+        while let Some(consumer) = outbox.next_stalled(channel) {
+            self.unstall(&consumer);
+        }
+    }
+
+    fn unstall(self: &Arc<Self>, consumer: &Consumer) {
+        let Some(queue) = consumer.queue.upgrade() else { return };
+        let deferred = {
             let mut state = queue.state.lock();
             if state.machine().is_none() {
-                queue.cancel_away(self, &mut state, consumer.key);
-                return None;
+                return queue.pass_on(self, &mut state, consumer.key);
             }
-            if let Some(desk) = &mut state.desk {
-                desk.consumers.remove(&consumer.key);
-            }
-            let id = consumer.id.lock().take()?;
-            queue.run(self, &mut state, |machine, now, sink| {
-                machine.cancel(now, id, sink);
-                machine.consumer_count()
-            })
+            // It is set under this lock, and the consumer may have stalled before that.
+            let Some(id) = *consumer.id.lock() else { return };
+            let ((), deferred) = queue.run(self, &mut state, |machine, now, sink| machine.unstall(now, id, sink));
+            deferred
         };
         if !deferred.is_empty() {
             self.carry_out(&queue, deferred);
-        }
-        let is_last = left == 0 && queue.spec.auto_delete && !queue.is_deleted();
-        is_last.then(|| self.delete_itself(&queue, "its last consumer is gone"))
-    }
-
-    /// Serves consumers again whose client had no room.
-    pub fn unstall(self: &Arc<Self>, consumers: Vec<Arc<Consumer>>) {
-        for consumer in consumers {
-            let Some(queue) = consumer.queue.upgrade() else {
-                continue;
-            };
-            let deferred = {
-                let mut state = queue.state.lock();
-                if state.machine().is_none() {
-                    queue.pass_on(self, &mut state, consumer.key);
-                    continue;
-                }
-                // It is set under this lock, and the consumer may have stalled before that.
-                let Some(id) = *consumer.id.lock() else { continue };
-                let ((), deferred) = queue.run(self, &mut state, |machine, now, sink| machine.unstall(now, id, sink));
-                deferred
-            };
-            if !deferred.is_empty() {
-                self.carry_out(&queue, deferred);
-            }
         }
     }
 

@@ -11,7 +11,7 @@ use super::call::Call;
 use super::route::{Access, Route};
 use super::{consumers, page};
 use crate::broker::connections::{ConnectionInfo, Details};
-use crate::broker::outbox::Control;
+use crate::broker::leaving;
 use crate::metadata::json;
 use crate::types::{FieldValue, Reply, ReplyCode};
 
@@ -29,7 +29,7 @@ pub static ROUTES: &[Route] = &[
         "/connections/{name}",
         Access::Management,
         "Closes a connection; the header X-Reason tells the client why.",
-        |call| Box::pin(async move { close(&call, &[named(&call)?]) }),
+        |call| Box::pin(async move { close(&call, &[named(&call)?]).await }),
     ),
     Route::get(
         "/connections/{name}/channels",
@@ -61,7 +61,7 @@ pub static ROUTES: &[Route] = &[
         |call| {
             Box::pin(async move {
                 let own: Vec<_> = of_user(&call).into_iter().map(|(connection, _)| connection).collect();
-                close(&call, &own)
+                close(&call, &own).await
             })
         },
     ),
@@ -144,16 +144,14 @@ fn named(call: &Call) -> Result<Arc<ConnectionInfo>, Failure> {
     }
 }
 
-fn close(call: &Call, connections: &[Arc<ConnectionInfo>]) -> Answered {
+/// The answer comes when what goes with the connections is gone.
+async fn close(call: &Call, connections: &[Arc<ConnectionInfo>]) -> Answered {
     let own = |connection: &Arc<ConnectionInfo>| connection.user().as_ref() == Some(&call.caller.name);
     if !call.caller.is_administrator() && !connections.iter().all(own) {
         return Err(Failure::Status(StatusCode::UNAUTHORIZED));
     }
     let reason = call.reason.as_deref().unwrap_or("Closed via management plugin");
-    for connection in connections {
-        let reply = Reply::connection(ReplyCode::ConnectionForced, reason);
-        connection.outbox.control(Control::Close(reply));
-    }
+    leaving::close(connections, &Reply::connection(ReplyCode::ConnectionForced, reason)).await;
     Ok(Answer::Done)
 }
 

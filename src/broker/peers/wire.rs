@@ -11,7 +11,7 @@ use crate::queue::{Outcome, Rank, Slot};
 use crate::types::{Message, QueueId};
 
 /// First byte of a link message.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 const ATTACH: u8 = 1;
 const CONSUME: u8 = 2;
@@ -24,6 +24,7 @@ const PURGE: u8 = 8;
 const COUNT: u8 = 9;
 const WHO: u8 = 10;
 const NOTHING: u8 = 11;
+const LEAVE: u8 = 12;
 const LEAD: u8 = 20;
 const NOT_LEADER: u8 = 21;
 const ANSWERED: u8 = 22;
@@ -62,8 +63,18 @@ pub enum What {
         call: u64,
         wish: Wish<String>,
     },
+    /// A consumer ends; its client has these messages of it, and nothing more will be passed on. A call
+    /// of 0 wants no answer; another one is answered when all that follows is done.
     Cancel {
+        call: u64,
         key: u64,
+        kept: Vec<Slot>,
+    },
+    /// Consumers end with all that they have, and what their client had otherwise comes back too.
+    Leave {
+        call: u64,
+        keys: Vec<u64>,
+        batch: SettleBatch,
     },
     /// So many bytes of deliveries were passed on.
     Taken {
@@ -173,6 +184,7 @@ impl What {
                 | Self::Settle(_)
                 | Self::Consume { .. }
                 | Self::Cancel { .. }
+                | Self::Leave { .. }
                 | Self::Taken { .. }
                 | Self::Get { .. }
         )
@@ -363,6 +375,25 @@ pub fn settle(to: &mut Vec<u8>, queue: QueueId, batch: &SettleBatch) {
     put_batch(to, batch);
 }
 
+/// Writes [`What::Cancel`].
+pub fn cancel(to: &mut Vec<u8>, queue: QueueId, call: u64, key: u64, kept: &[Slot]) {
+    begin(to, CANCEL, queue);
+    put_number(to, call);
+    put_number(to, key);
+    put_slots(to, kept);
+}
+
+/// Writes [`What::Leave`].
+pub fn leave(to: &mut Vec<u8>, queue: QueueId, call: u64, keys: &[u64], batch: &SettleBatch) {
+    begin(to, LEAVE, queue);
+    put_number(to, call);
+    put_number(to, keys.len() as u64);
+    for key in keys {
+        put_number(to, *key);
+    }
+    put_batch(to, batch);
+}
+
 /// Writes [`What::Deliver`].
 pub fn deliver(to: &mut Vec<u8>, queue: QueueId, key: u64, delivered: Delivered, message: &Message) {
     begin(to, DELIVER, queue);
@@ -415,8 +446,6 @@ macro_rules! numbers {
 }
 
 numbers! {
-    /// Writes [`What::Cancel`].
-    cancel(CANCEL, key);
     /// Writes [`What::Taken`].
     taken(TAKEN, key, bytes);
     /// Writes [`What::Purge`].
@@ -500,7 +529,20 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
             call: input.number()?,
             wish: read_wish(input)?,
         },
-        CANCEL => What::Cancel { key: input.number()? },
+        CANCEL => What::Cancel {
+            call: input.number()?,
+            key: input.number()?,
+            kept: read_slots(input)?,
+        },
+        LEAVE => {
+            let call = input.number()?;
+            let keys = (0..input.number()?).map(|_| input.number());
+            What::Leave {
+                call,
+                keys: keys.collect::<Option<_>>()?,
+                batch: read_batch(input)?,
+            }
+        }
         TAKEN => What::Taken {
             key: input.number()?,
             bytes: input.number()?,
