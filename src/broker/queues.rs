@@ -12,7 +12,8 @@ use super::consumer::{Consumer, Taker};
 use super::declare::DeclareError;
 use super::desk::Answer;
 use super::leading::{Purger, consume};
-use super::outbox::{Control, Outbox};
+use super::outbox::Outbox;
+use super::peers::wire;
 use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
 use crate::metadata::{Catalog, CatalogError, Command};
@@ -333,19 +334,14 @@ impl Broker {
         else {
             return;
         };
-        // The nodes of other consumers are not told: their messages stay out.
-        for consumer in overdue.iter().filter_map(Taker::client) {
+        for taker in overdue {
             let timeout = self.consumer_timeout(queue).unwrap_or_default();
-            let text = format!(
-                "delivery acknowledgement on channel {} timed out. Timeout value used: {timeout} ms. This timeout \
-                 value can be configured, see consumers doc guide to learn more",
-                consumer.channel
-            );
-            consumer.outbox.control(Control::CloseChannel {
-                channel: consumer.channel,
-                incarnation: consumer.incarnation,
-                reply: Reply::channel(ReplyCode::PreconditionFailed, text),
-            });
+            match taker {
+                Taker::Client(consumer) => consumer.close_overdue(timeout),
+                Taker::Guest(guest) => guest
+                    .out
+                    .with(|buffer| wire::overdue(buffer, queue.spec.id, guest.key.0, timeout.0)),
+            }
         }
         if expire_queue && !queue.is_deleted() {
             self.delete_itself(queue, "it was not used for its time to live");

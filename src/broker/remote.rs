@@ -22,7 +22,7 @@ use crate::cluster::rpc::Origin;
 use crate::queue::record::ProducerId;
 use crate::queue::{Consume, ConsumerId, Get, Holder, Outcome, Publish, Rank, Slot};
 use crate::tasks;
-use crate::types::{Message, NodeId, Refusal, Reply, ReplyCode};
+use crate::types::{Message, Millis, NodeId, Refusal, Reply, ReplyCode};
 
 /// A `basic.get` or the like of another node that waits for something.
 #[derive(Clone, Copy)]
@@ -193,6 +193,16 @@ impl QueueHandle {
                 self.arrived(broker, node, ConsumerKey(key), arrived);
             }
             What::Cancelled { key } => return self.on_cancelled(ConsumerKey(key)),
+            What::Overdue { key, timeout } => {
+                let state = self.state.lock();
+                let seated = state
+                    .desk
+                    .as_ref()
+                    .and_then(|desk| desk.consumers.get(&ConsumerKey(key)));
+                if let Some(seated) = seated {
+                    seated.consumer.close_overdue(Millis(timeout));
+                }
+            }
             What::Ranked { key, rank } => self.on_ranked(node, ConsumerKey(key), rank),
             What::Done { call, value } => self.on_answer(call, Ok(Answer::Done(value))),
             What::Counts {

@@ -73,11 +73,7 @@ impl<C, P> Queue<C, P> {
     }
 
     /// Takes messages out that clients hold, and says how many of them were of these consumers.
-    fn take_held(
-        &mut self,
-        ids: &FxHashSet<ConsumerId>,
-        slots: impl IntoIterator<Item = Slot>,
-    ) -> (Vec<Entry>, u64) {
+    fn take_held(&mut self, ids: &FxHashSet<ConsumerId>, slots: impl IntoIterator<Item = Slot>) -> (Vec<Entry>, u64) {
         let mut found = 0;
         let mut back = Vec::new();
         for slot in slots {

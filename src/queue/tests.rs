@@ -255,7 +255,10 @@ impl QueueTest {
         if !knows {
             slots.clear();
         }
-        let ids: Vec<_> = names.iter().filter_map(|name| self.around.ids.get(name).copied()).collect();
+        let ids: Vec<_> = names
+            .iter()
+            .filter_map(|name| self.around.ids.get(name).copied())
+            .collect();
         self.queue.give_back(self.now, ids, slots, &mut self.around);
         self.queue.check();
     }

@@ -142,7 +142,10 @@ async fn an_auto_delete_queue_is_gone_when_the_end_of_its_consumer_is_answered()
             for name in names.iter().rev() {
                 let looking = cluster.client(home).await;
                 let looked = refused(looking.look(name).await);
-                assert!(looked.starts_with("404"), "{way} at {consuming}, queue of {home}: {looked}");
+                assert!(
+                    looked.starts_with("404"),
+                    "{way} at {consuming}, queue of {home}: {looked}"
+                );
             }
         }
     }
@@ -160,4 +163,28 @@ async fn a_close_is_answered_though_the_node_of_the_queue_does_not_answer() {
     channel.close(200, "done".into()).await.expect("closed");
     client.connection.close(200, "done".into()).await.expect("closed");
     cluster.resume(1);
+}
+
+#[tokio::test]
+async fn who_holds_a_message_for_too_long_loses_its_channel_on_whatever_node() {
+    let cluster = Cluster::of(3).await;
+    for kind in ["classic", "quorum"] {
+        let arguments = table([("x-queue-type", text(kind)), ("x-consumer-timeout", number(300))]);
+        cluster.client(1).await.queue(kind, arguments).await;
+        for node in cluster.all() {
+            let client = cluster.client(node).await;
+            let mut consumer = client.consume(kind).await;
+            assert!(client.publish("", kind, "held", persistent()).await.is_ack());
+            next(&mut consumer).await;
+            let end = tokio::time::timeout(CLUSTER_PATIENCE, futures_lite::StreamExt::next(&mut consumer));
+            let end = end.await.expect("an end in time");
+            assert!(!matches!(end, Some(Ok(_))), "{kind} at {node}: {end:?}");
+            let other = cluster.client(node).await;
+            assert_eq!(
+                other.wait_for(kind, 1).await,
+                ["held (redelivered)"],
+                "{kind} at {node}"
+            );
+        }
+    }
 }

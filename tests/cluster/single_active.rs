@@ -189,7 +189,11 @@ async fn what_is_on_its_way_to_a_consumer_that_goes_comes_to_the_next_before_the
             }
             for number in kept..COUNT {
                 let delivery = next(&mut two).await;
-                assert_eq!(body(&delivery), number.to_string(), "{kind} queue, cancelled: {is_cancelled}");
+                assert_eq!(
+                    body(&delivery),
+                    number.to_string(),
+                    "{kind} queue, cancelled: {is_cancelled}"
+                );
             }
         }
     }

@@ -152,7 +152,7 @@ fn raw_with_notify(broker: &Broker) -> Raw {
     ];
     raw.method(0, (10, 11), &start_ok.concat());
     raw.expect(10, 30);
-    raw.method(0, (10, 31), &[0, 0, 0, 2, 0, 0, 0, 0]);
+    raw.method(0, (10, 31), &[0, 9, 0, 2, 0, 0, 0, 0]);
     raw.method(0, (10, 40), &[short(broker.vhost_name()), vec![0, 0]].concat());
     raw.expect(10, 41);
     raw.channel(1);
@@ -177,7 +177,10 @@ async fn a_channel_that_deletes_its_queue_hears_that_before_it_hears_of_its_cons
         // Whoever is told by somebody else's delete hears of it at once.
         client.queue(&queue, table([("x-queue-type", text(kind))])).await;
         raw.consume(1, &queue, "one");
-        client.queue_delete(queue.as_str().into(), QueueDeleteOptions::default()).await.expect("deleted");
+        client
+            .queue_delete(queue.as_str().into(), QueueDeleteOptions::default())
+            .await
+            .expect("deleted");
         raw.expect(60, 30);
     }
 }

@@ -132,7 +132,11 @@ async fn a_body_over_the_limit_is_refused_when_all_of_it_has_come() {
     raw.channel(1);
     raw.channel(2);
     // Not even the exchange need be there.
-    raw.method(1, (60, 40), &[&[0, 0], &short("missing")[..], &short("bodies"), &[0]].concat());
+    raw.method(
+        1,
+        (60, 40),
+        &[&[0, 0], &short("missing")[..], &short("bodies"), &[0]].concat(),
+    );
     raw.frame(2, 1, &[&[0, 60, 0, 0][..], &SIZE.to_be_bytes(), &[0, 0]].concat());
     let body = vec![0; 1 << 17];
     let frames = body.chunks((1 << 17) - 8).next().expect("a frame");

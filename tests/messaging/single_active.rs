@@ -85,12 +85,7 @@ const IN_ORDER: [&str; 6] = [
 
 /// A connection of bare frames with a consumer on each of these channels, of which the first is the active
 /// one and has been given the first four of eight messages; and the next one, of a client that waits.
-async fn taking_over(
-    broker: &Broker,
-    queue: &str,
-    arguments: FieldTable,
-    channels: &[u16],
-) -> (Raw, Client, Consumer) {
+async fn taking_over(broker: &Broker, queue: &str, arguments: FieldTable, channels: &[u16]) -> (Raw, Client, Consumer) {
     let client = broker.client().await;
     client.queue(queue, arguments).await;
     let mut first = Raw::open(&broker.amqp, broker.vhost_name(), 0);
@@ -156,9 +151,12 @@ async fn what_a_channel_holds_otherwise_comes_back_in_the_same_step() {
         client.queue(&queue, arguments).await;
         client.send_all(&queue, ALL).await;
         let going = client.another().await;
-        // By basic.get, by a consumer that is cancelled, and by one that is there; one acked in a
-        // transaction that is not committed.
-        going.got(&queue).await;
+        // By basic.get, where that may be, by a consumer that is cancelled, and by one that is there; one acked
+        // in a transaction that is not committed.
+        let gets = kind != "quorum";
+        if gets {
+            going.got(&queue).await;
+        }
         going.prefetch(1).await;
         let mut cancelled = going.consume(&queue).await;
         let second = next(&mut cancelled).await;
@@ -169,11 +167,10 @@ async fn what_a_channel_holds_otherwise_comes_back_in_the_same_step() {
         ack(&second).await;
         let mut after = client.consume(&queue).await;
         going.close(200, "done".into()).await.expect("closed");
-        let came = next_many(&mut after, 5).await;
-        assert_eq!(
-            came,
-            ["m0 (redelivered)", "m1 (redelivered)", "m2 (redelivered)", "m3", "m4"],
-            "{kind} queue"
-        );
+        let held = 2 + usize::from(gets);
+        let again = ALL[..held].iter().map(|name| format!("{name} (redelivered)"));
+        let rest = ALL[held..5].iter().map(|name| (*name).to_owned());
+        let expected: Vec<String> = again.chain(rest).collect();
+        assert_eq!(next_many(&mut after, 5).await, expected, "{kind} queue");
     }
 }

@@ -39,6 +39,7 @@ const CANCELLED: u8 = 30;
 const ATTACHED: u8 = 31;
 const LEADERLESS: u8 = 32;
 const RANKED: u8 = 33;
+const OVERDUE: u8 = 34;
 const REPLY: u8 = 40;
 
 const NO_ACK: u8 = 1;
@@ -162,6 +163,11 @@ pub enum What {
     },
     Cancelled {
         key: u64,
+    },
+    /// The client of a consumer has held a message for longer than this many milliseconds.
+    Overdue {
+        key: u64,
+        timeout: u64,
     },
     /// A consumer's place among the others.
     Ranked {
@@ -470,6 +476,8 @@ numbers! {
     counts(COUNTS, call, ready, unacked, consumers);
     /// Writes [`What::Cancelled`].
     cancelled(CANCELLED, key);
+    /// Writes [`What::Overdue`].
+    overdue(OVERDUE, key, timeout);
 }
 
 /// Writes [`What::Lead`].
@@ -612,6 +620,10 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
             text: read_text(input)?,
         },
         CANCELLED => What::Cancelled { key: input.number()? },
+        OVERDUE => What::Overdue {
+            key: input.number()?,
+            timeout: input.number()?,
+        },
         RANKED => What::Ranked {
             key: input.number()?,
             rank: read_rank(input)?,
@@ -810,6 +822,28 @@ mod tests {
             }
         ));
         assert!(matches!(frames[3].what, What::Ranked { key: 7, rank } if rank == wish.rank));
+    }
+
+    #[test]
+    fn the_end_of_a_client_comes_over_whole() {
+        let [one, two] = [(3, 2, 1), (0, 0, 9)].map(Slot::from_parts);
+        let batch = SettleBatch {
+            number: 4,
+            outcome: Outcome::Requeue,
+            slots: vec![one, two],
+        };
+        let mut bytes = vec![FORMAT];
+        cancel(&mut bytes, QueueId(5), 6, 7, &[one]);
+        leave(&mut bytes, QueueId(5), 8, &[9, 10], &batch);
+        overdue(&mut bytes, QueueId(5), 7, 500);
+        let frames = read_all(bytes);
+        assert!(frames.iter().all(|frame| frame.queue == QueueId(5)));
+        assert!(matches!(&frames[0].what, What::Cancel { call: 6, key: 7, kept } if kept == &[one]));
+        assert!(
+            matches!(&frames[1].what, What::Leave { call: 8, keys, batch: came } if keys == &[9, 10] && *came == batch)
+        );
+        assert!(matches!(frames[2].what, What::Overdue { key: 7, timeout: 500 }));
+        assert_eq!(frames.len(), 3);
     }
 
     proptest! {

@@ -327,7 +327,9 @@ impl World {
                 slots.extend(is_listed.then_some(slot));
             }
         }
-        let ended = self.queue.give_back(self.now, gone.values().copied(), slots, &mut self.watch);
+        let ended = self
+            .queue
+            .give_back(self.now, gone.values().copied(), slots, &mut self.watch);
         assert_eq!(ended, gone.len());
     }
 

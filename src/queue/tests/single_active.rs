@@ -61,7 +61,10 @@ fn a_client_that_is_gone_gives_back_what_it_got_otherwise_in_the_same_step() {
         q.get();
         q = q.consumer("gone", credit(2));
         q.cancel("gone");
-        q = q.consumer("one", credit(1)).consumer("too", credit(1)).consumer("two", credit(5));
+        q = q
+            .consumer("one", credit(1))
+            .consumer("too", credit(1))
+            .consumer("two", credit(5));
         q.delivered();
         q.leave(&["get", "gone", "one", "too"], true);
         let mut expected = again("two", ALL[..4].iter().copied());
