@@ -2,6 +2,7 @@
 //! queue is purged, deleted, or deletes itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -20,6 +21,9 @@ use crate::metadata::{Catalog, CatalogError, Command};
 use crate::queue::{ConsumeError, Get, Outcome, Rank, Slot, Tick};
 use crate::tasks;
 use crate::types::{Millis, Reply, ReplyCode};
+
+/// How long a deletion rests that reached no majority.
+const DELETE_AGAIN: Duration = Duration::from_secs(1);
 
 impl Broker {
     /// Takes a consumer on. The client hears `consume-ok` before the first delivery, if it waits
@@ -359,12 +363,22 @@ impl Broker {
         let spec = &queue.spec;
         tracing::debug!(queue = %spec.name, vhost = %spec.vhost, why, "queue deleted");
         queue.mark_deleted();
-        let (broker, queue) = (self.clone(), queue.clone());
+        let (broker, queue) = (Arc::downgrade(self), queue.clone());
         tasks::spawn("queue deletion", async move {
-            let deleted = broker.decide(|catalog| Ok::<_, BrokerError>((deletion_of(catalog, &queue), ())));
-            if let Err(error) = deleted.await {
-                let spec = &queue.spec;
-                tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted");
+            let mut is_told = false;
+            // It takes no more messages: it must not stay because no majority was there just now.
+            while let Some(broker) = broker.upgrade() {
+                let deleted = broker.decide(|catalog| Ok::<_, BrokerError>((deletion_of(catalog, &queue), ())));
+                let Err(error) = deleted.await else { return };
+                if !std::mem::replace(&mut is_told, true) {
+                    let spec = &queue.spec;
+                    tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted yet");
+                }
+                if !matches!(error, BrokerError::NoMajority) {
+                    return;
+                }
+                drop(broker);
+                tokio::time::sleep(DELETE_AGAIN).await;
             }
         })
     }
