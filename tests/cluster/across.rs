@@ -182,7 +182,11 @@ async fn who_holds_a_message_for_too_long_loses_its_channel_on_whatever_node() {
             let end = end.await.expect("an end in time");
             assert!(!matches!(end, Some(Ok(_))), "{kind} at {node}: {end:?}");
             let other = cluster.client(node).await;
-            assert_eq!(other.wait_for(&queue, 1).await, ["held (redelivered)"], "{kind} at {node}");
+            assert_eq!(
+                other.wait_for(&queue, 1).await,
+                ["held (redelivered)"],
+                "{kind} at {node}"
+            );
         }
     }
 }
