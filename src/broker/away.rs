@@ -15,6 +15,7 @@ use super::Broker;
 use super::consumer::{Consumer, ConsumerKey};
 use super::desk::{Answer, Arrived, Call, Desk, GIVEN_UP, Seated};
 use super::guests::WINDOW;
+use super::leaving::Undoing;
 use super::outbox::Outbox;
 use super::peers::{Way, wire};
 use super::runner::{Away, ConfirmToken, Deferred, Handed, QueueHandle, Seat, State, answer, hand_over};
@@ -116,16 +117,54 @@ impl QueueHandle {
         }
     }
 
-    /// A consumer of this node ends. What came for it and was not passed on goes back.
-    pub(super) fn cancel_away(self: &Arc<Self>, broker: &Broker, state: &mut State, key: ConsumerKey) {
+    /// A consumer of this node ends. What came for it and was not passed on, or is on its way, goes back
+    /// in the same step.
+    pub(super) fn cancel_away(
+        self: &Arc<Self>,
+        broker: &Broker,
+        state: &mut State,
+        key: ConsumerKey,
+    ) -> Option<Undoing> {
         let way = self.way(broker, state);
-        let seated = state.desk.as_mut().and_then(|desk| desk.consumers.remove(&key));
-        let Some(seated) = seated else { return };
-        if let Some(way) = way {
-            way.with(|buffer| wire::cancel(buffer, self.spec.id, key.0));
+        let desk = state.desk.as_mut()?;
+        let seated = desk.consumers.remove(&key)?;
+        for arrived in &seated.waiting {
+            desk.let_go(arrived.slot);
         }
-        let slots: Vec<Slot> = seated.waiting.iter().map(|arrived| arrived.slot).collect();
-        self.settle_away(broker, state, Outcome::Requeue, slots);
+        let way = way?;
+        let kept: Vec<Slot> = desk.held_by(key).collect();
+        let (call, answer) = desk.call(None);
+        way.with(|buffer| wire::cancel(buffer, self.spec.id, call, key.0, &kept));
+        Some(Undoing::There(answer))
+    }
+
+    /// A client of this node goes: its consumers end with all that they hold, here or on its way, and
+    /// what it had of the queue otherwise goes back too, in one step.
+    pub(super) fn leave_away(
+        self: &Arc<Self>,
+        broker: &Broker,
+        state: &mut State,
+        consumers: &[Arc<Consumer>],
+        mut slots: Vec<Slot>,
+    ) -> Option<Undoing> {
+        let way = self.way(broker, state);
+        let desk = state.desk.as_mut()?;
+        let mut keys = Vec::new();
+        for consumer in consumers {
+            if let Some(seated) = desk.consumers.remove(&consumer.key) {
+                keys.push(consumer.key.0);
+                slots.extend(seated.waiting.iter().map(|arrived| arrived.slot));
+            }
+        }
+        slots.retain(|slot| desk.let_go(*slot));
+        if slots.is_empty() && (keys.is_empty() || way.is_none()) {
+            return None;
+        }
+        let batch = desk.settle(Outcome::Requeue, slots).clone();
+        let way = way?;
+        let (call, answer) = desk.call(None);
+        way.with(|buffer| wire::leave(buffer, self.spec.id, call, &keys, &batch));
+        Some(Undoing::There(answer))
     }
 
     /// Passes on what waits for a consumer whose client has room again.
@@ -157,7 +196,12 @@ impl QueueHandle {
         let Some(seated) = desk.consumers.get_mut(&key) else {
             return self.settle_away(broker, &mut state, Outcome::Requeue, vec![arrived.slot]);
         };
+        let is_stalled = !seated.waiting.is_empty();
         seated.waiting.push_back(arrived);
+        if is_stalled {
+            // It is asked again when its client has room: it need not stand there twice.
+            return;
+        }
         let told = seated.pass_on(self);
         if told > 0
             && let Some(way) = self.way(broker, &mut state)
@@ -267,7 +311,8 @@ impl QueueHandle {
             Ok(Ok(Err(refused))) => refused,
             _ => self.is_away(),
         };
-        self.cancel_away(broker, &mut self.state.lock(), consumer.key);
+        // Nobody is told that the consumer has ended.
+        let _ = self.cancel_away(broker, &mut self.state.lock(), consumer.key);
         Err(refused)
     }
 

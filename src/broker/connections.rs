@@ -9,9 +9,11 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
+use tokio::sync::SetOnce;
 
 use super::Broker;
 use super::consumer::Consumer;
+use super::leaving;
 use super::outbox::{Control, Outbox};
 use crate::metadata::{Catalog, UserLimit, VhostLimit};
 use crate::types::{ConnectionId, FieldTable, NodeId, QueueId, Reply, ReplyCode, Timestamp, UserName, VhostName};
@@ -27,6 +29,8 @@ pub struct ConnectionInfo {
     pub channels: AtomicU32,
     /// An alarm keeps it from publishing and it has tried.
     pub blocked: AtomicBool,
+    /// Set when it has ended and what goes with it is gone.
+    pub undone: SetOnce<()>,
     details: Mutex<Details>,
 }
 
@@ -124,6 +128,7 @@ impl ConnectionInfo {
             connected_at,
             channels: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
+            undone: SetOnce::new(),
             details: Mutex::default(),
         }
     }
@@ -344,11 +349,11 @@ impl Broker {
             by_node.entry(node).or_default().push(connection);
         }
         let here = by_node.remove(&self.us()).unwrap_or_default();
-        self.close_here(&here, reason);
         let asked = by_node
             .into_iter()
             .map(|(node, ids)| async move { (node, self.ask_to_close(node, ids, reason).await) });
-        let silent = join_all(asked).await.into_iter().filter(|(_, closes)| !closes);
+        let ((), asked) = tokio::join!(self.close_here(&here, reason), join_all(asked));
+        let silent = asked.into_iter().filter(|(_, closes)| !closes);
         let silent: Vec<_> = silent.map(|(node, _)| node).collect();
         match silent.is_empty() {
             true => Ok(()),
@@ -357,12 +362,10 @@ impl Broker {
     }
 
     /// The same on this node only.
-    pub(super) fn close_here(&self, connections: &[ConnectionId], reason: &str) {
-        let all = self.connections.all();
-        for connection in all.iter().filter(|connection| connections.contains(&connection.id)) {
-            let reply = Reply::connection(ReplyCode::ConnectionForced, reason);
-            connection.outbox.control(Control::Close(reply));
-        }
+    pub(super) async fn close_here(&self, connections: &[ConnectionId], reason: &str) {
+        let mut all = self.connections.all();
+        all.retain(|connection| connections.contains(&connection.id));
+        leaving::close(&all, &Reply::connection(ReplyCode::ConnectionForced, reason)).await;
     }
 
     /// Sends all clients of this node away.

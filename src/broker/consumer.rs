@@ -5,11 +5,11 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use super::guests::Guest;
-use super::outbox::Outbox;
+use super::outbox::{Control, Outbox};
 use super::runner::QueueHandle;
 use crate::codec::deliver::DeliverTemplate;
 use crate::queue::ConsumerId;
-use crate::types::{FieldTable, UserName};
+use crate::types::{FieldTable, Millis, Reply, ReplyCode, UserName};
 
 /// A consumer among all of its node, never used again while the process runs. 0 stands for
 /// `basic.get`.
@@ -46,6 +46,22 @@ pub struct Consumer {
     /// Known once a machine on this node has taken it in; another one with each machine. Changed
     /// under the queue's lock.
     pub id: Mutex<Option<ConsumerId>>,
+}
+
+impl Consumer {
+    /// Its client has held a message for too long: the channel is closed.
+    pub fn close_overdue(&self, timeout: Millis) {
+        let text = format!(
+            "delivery acknowledgement on channel {} timed out. Timeout value used: {timeout} ms. This timeout \
+             value can be configured, see consumers doc guide to learn more",
+            self.channel
+        );
+        self.outbox.control(Control::CloseChannel {
+            channel: self.channel,
+            incarnation: self.incarnation,
+            reply: Reply::channel(ReplyCode::PreconditionFailed, text),
+        });
+    }
 }
 
 /// Whoever takes messages from a machine.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::alarms::Notice;
 use super::connections::ClientCounts;
 use super::gather::{About, NodeReport, ReplicaReport};
+use super::leaving;
 use super::members::{HERE, MemberChange, MemberError};
 use super::reply_to::Token;
 use super::{Broker, BrokerError};
@@ -167,7 +168,7 @@ impl Broker {
             Request::Describe => return Response::Described(self.own_description().await),
             Request::Report(about) => return Response::Report(self.report(about)),
             Request::Close(connections, reason) => {
-                self.close_here(&connections, &reason);
+                self.close_here(&connections, &reason).await;
                 return Response::Done;
             }
             Request::Note(notice) => {
@@ -316,7 +317,7 @@ impl Broker {
     /// Asks another node to close connections of its clients; whether it does.
     pub(super) async fn ask_to_close(&self, node: NodeId, connections: Vec<ConnectionId>, reason: &str) -> bool {
         let request = Request::Close(connections, reason.to_owned());
-        let answer = self.ask(node, &request, Instant::now() + AT_ONCE).await;
+        let answer = self.ask(node, &request, Instant::now() + leaving::PATIENCE + AT_ONCE).await;
         matches!(answer, Some(Response::Done))
     }
 

@@ -130,6 +130,12 @@ impl Desk {
         is_it && self.held.remove(&slot.seq()).is_some()
     }
 
+    /// What came to a consumer of this node, also after that was cancelled.
+    pub fn held_by(&self, key: ConsumerKey) -> impl Iterator<Item = Slot> {
+        let held = self.held.values().filter(move |held| held.by == key);
+        held.map(|held| held.slot)
+    }
+
     /// Messages that clients of this node hold, or that wait for them, are another's.
     pub fn lose(&mut self, lost: Vec<Slot>) {
         if lost.is_empty() {

@@ -12,12 +12,10 @@ use rustc_hash::FxHashMap;
 use super::Broker;
 use super::dead_letter::{self, Death, Target};
 use super::letters::{HELD_BACK, Letter};
-use super::outbox::Outbox;
 use super::publish::after_routing;
 use super::route::Way;
 use super::runner::{ConfirmToken, DeadLetter, Deferred, QueueHandle};
 use crate::codec::headers;
-use crate::codec::method::{BasicCancel, Method};
 use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
@@ -38,7 +36,9 @@ impl Broker {
                 self.settle(&queue, deferred.undelivered, Outcome::Requeue);
             }
             for consumer in deferred.cancelled {
-                tell_cancelled(&consumer.outbox, &consumer);
+                let mut out = consumer.outbox.lock();
+                out.cancel(&consumer);
+                out.finish();
             }
             for run in deferred.fetch {
                 self.read_back(&queue, run);
@@ -208,22 +208,6 @@ fn note(work: &mut Work, queue: &Arc<QueueHandle>, deferred: Deferred) {
     if !deferred.is_empty() {
         work.push_back((queue.clone(), deferred));
     }
-}
-
-/// The queue was deleted under a consumer: its client hears of it if it wants to.
-fn tell_cancelled(outbox: &Outbox, consumer: &Arc<super::consumer::Consumer>) {
-    let mut out = outbox.lock();
-    out.forget_stalled(consumer);
-    let channel = out.channel_as(consumer.channel, consumer.incarnation);
-    let known = channel.is_some_and(|channel| channel.consumers.remove(&consumer.tag).is_some());
-    if known && consumer.wants_cancel {
-        let cancel = BasicCancel {
-            consumer_tag: consumer.tag.clone(),
-            nowait: true,
-        };
-        Method::from(cancel).encode_frame(consumer.channel, out.output.bytes());
-    }
-    out.finish();
 }
 
 /// The message with the header that tells how often it was delivered before (quorum queues).

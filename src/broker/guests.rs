@@ -53,5 +53,16 @@ pub struct GuestNode {
     pub gets: FxHashMap<u64, Slot>,
 }
 
+impl GuestNode {
+    /// Messages that it held are settled.
+    pub fn let_go(&mut self, slots: &[Slot]) {
+        for slot in slots {
+            if self.gets.get(&slot.seq()) == Some(slot) {
+                self.gets.remove(&slot.seq());
+            }
+        }
+    }
+}
+
 /// By node.
 pub type Guests = FxHashMap<NodeId, GuestNode>;

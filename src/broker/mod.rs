@@ -28,6 +28,7 @@ mod formation;
 pub mod gather;
 mod guests;
 mod leading;
+pub mod leaving;
 mod letters;
 mod majority;
 pub mod members;

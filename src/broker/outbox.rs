@@ -5,6 +5,7 @@
 //! two outboxes at once. A connection beyond [`HIGH_WATER`] gets no more deliveries: its consumers
 //! are remembered as stalled, and the writer asks their queues again when it has caught up.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,9 +14,11 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::consumer::Consumer;
+use super::leaving::Leaving;
 use super::runner::QueueHandle;
 use crate::channel::{ConfirmOutcome, Confirms, Tags, Unacked, UnknownTag};
 use crate::codec::deliver::{write_ack, write_nack};
+use crate::codec::method::BasicCancel;
 use crate::codec::{Method, Output};
 use crate::queue::Slot;
 use crate::types::{ConnectionId, QueueId, Reply, Timestamp};
@@ -65,7 +68,8 @@ pub struct Out {
     /// Largest frame the client accepts, in bytes.
     pub frame_max: u32,
     channels: FxHashMap<u16, ChannelOut>,
-    stalled: Vec<Arc<Consumer>>,
+    /// Those that have waited longest in front.
+    stalled: VecDeque<Arc<Consumer>>,
     /// Channels with confirms to be sent when the lock is released.
     confirming: Vec<u16>,
     controls: Vec<Control>,
@@ -90,6 +94,9 @@ pub struct ChannelOut {
     consumed: usize,
     /// By consumer tag.
     pub consumers: FxHashMap<String, Arc<Consumer>>,
+    /// While the channel deletes a queue: the tags of its consumers there, which hear of it after the
+    /// answer to the delete.
+    cancels: Option<Vec<String>>,
     queues: Vec<Option<Arc<QueueHandle>>>,
     /// Numbers of `queues` that are to be used again.
     free_queues: Vec<u32>,
@@ -120,7 +127,7 @@ impl Outbox {
             output: Output::default(),
             frame_max: 4096,
             channels: FxHashMap::default(),
-            stalled: Vec::new(),
+            stalled: VecDeque::new(),
             confirming: Vec::new(),
             controls: Vec::new(),
             signalled: false,
@@ -215,23 +222,38 @@ impl Outbox {
         std::mem::swap(&mut self.out.lock().output, spare);
     }
 
-    /// Called by the writer after a write: the consumers that can go on.
-    pub fn written(&self) -> Vec<Arc<Consumer>> {
-        let mut out = self.out.lock();
+    /// Called by the writer after a write: whether there is room for consumers that had none.
+    pub fn written(&self) -> bool {
+        let out = self.out.lock();
         if out.output.len() >= LOW_WATER {
-            return Vec::new();
+            return false;
         }
-        // Those that wait for the channel's prefetch stay: no write makes room for them.
-        let Out { stalled, channels, .. } = &mut *out;
-        let can_go_on = |consumer: &mut Arc<Consumer>| {
-            channels
-                .get(&consumer.channel)
-                .is_none_or(|channel| channel.has_credit(consumer))
-        };
-        let stalled: Vec<_> = stalled.extract_if(.., can_go_on).collect();
+        let have_stalled = !out.stalled.is_empty();
         drop(out);
         self.drained.notify_one();
-        stalled
+        have_stalled
+    }
+
+    /// Of the consumers that had no room and can go on, of one channel or of all, the one that has waited
+    /// longest. One at a time: whoever comes first takes what room there is, and is the last of the
+    /// next round.
+    pub fn next_stalled(&self, channel: Option<u16>) -> Option<Arc<Consumer>> {
+        let mut out = self.out.lock();
+        let Out {
+            output,
+            stalled,
+            channels,
+            ..
+        } = &mut *out;
+        if stalled.is_empty() || output.len() >= HIGH_WATER {
+            return None;
+        }
+        let can_go_on = |consumer: &Arc<Consumer>| {
+            channel.is_none_or(|channel| consumer.channel == channel)
+                && channels.get(&consumer.channel).is_none_or(ChannelOut::has_credit)
+        };
+        let at = stalled.iter().position(can_go_on)?;
+        stalled.remove(at)
     }
 
     /// Waits while the client is too far behind for being read.
@@ -332,26 +354,48 @@ impl Out {
         if channel.incarnation != consumer.incarnation {
             return false;
         }
-        let room = self.output.len() < HIGH_WATER && channel.has_credit(consumer);
+        let room = self.output.len() < HIGH_WATER && channel.has_credit();
         if !room {
-            self.stalled.push(consumer.clone());
+            self.stalled.push_back(consumer.clone());
         }
         room
-    }
-
-    /// The stalled consumers of a channel whose prefetch has room again.
-    pub fn take_stalled(&mut self, number: u16) -> Vec<Arc<Consumer>> {
-        if self.stalled.is_empty() || self.output.len() >= HIGH_WATER {
-            return Vec::new();
-        }
-        self.stalled
-            .extract_if(.., |consumer| consumer.channel == number)
-            .collect()
     }
 
     /// Nobody needs to ask for this consumer any more.
     pub fn forget_stalled(&mut self, consumer: &Arc<Consumer>) {
         self.stalled.retain(|other| !Arc::ptr_eq(other, consumer));
+    }
+
+    /// The queue of a consumer is gone: its client hears of it if it wants to.
+    pub fn cancel(&mut self, consumer: &Arc<Consumer>) {
+        self.forget_stalled(consumer);
+        let Some((output, _, channel)) = self.parts(consumer.channel, consumer.incarnation) else {
+            return;
+        };
+        if channel.consumers.remove(&consumer.tag).is_none() || !consumer.wants_cancel {
+            return;
+        }
+        match &mut channel.cancels {
+            Some(later) => later.push(consumer.tag.clone()),
+            None => write_cancel(output, consumer.channel, &consumer.tag),
+        }
+    }
+
+    /// The channel deletes a queue: consumers that it has there hear nothing before the answer to that.
+    pub fn hold_cancels(&mut self, number: u16) {
+        if let Some(channel) = self.channels.get_mut(&number) {
+            channel.cancels = Some(Vec::new());
+        }
+    }
+
+    /// The delete is answered.
+    pub fn send_cancels(&mut self, number: u16) {
+        let Some(channel) = self.channels.get_mut(&number) else {
+            return;
+        };
+        for tag in channel.cancels.take().unwrap_or_default() {
+            write_cancel(&mut self.output, number, &tag);
+        }
     }
 
     /// One queue answered a publish.
@@ -389,6 +433,14 @@ impl Out {
             self.writer.notify_one();
         }
     }
+}
+
+fn write_cancel(output: &mut Output, channel: u16, tag: &str) {
+    let cancel = BasicCancel {
+        consumer_tag: tag.to_owned(),
+        nowait: true,
+    };
+    Method::from(cancel).encode_frame(channel, output.bytes());
 }
 
 impl ChannelOut {
@@ -478,9 +530,32 @@ impl ChannelOut {
             .collect()
     }
 
-    /// Whether the channel's own prefetch leaves room for one more.
-    fn has_credit(&self, consumer: &Consumer) -> bool {
-        consumer.no_ack || self.prefetch.is_none_or(|limit| self.consumed < limit as usize)
+    /// What each queue loses when the channel is closed.
+    pub fn leave(mut self) -> Vec<Leaving> {
+        let mut consumers: Vec<Vec<Arc<Consumer>>> = vec![Vec::new(); self.queues.len()];
+        for consumer in std::mem::take(&mut self.consumers).into_values() {
+            consumers[consumer.queue_index as usize].push(consumer);
+        }
+        let mut slots: Vec<Vec<Slot>> = vec![Vec::new(); self.queues.len()];
+        // `All` names no tag that could be unknown.
+        let _ = self.settle(Tags::All, |_, one| slots[one.queue as usize].push(one.slot));
+        let queues = self.queues.into_iter().zip(consumers.into_iter().zip(slots));
+        queues
+            .filter_map(|(queue, (consumers, slots))| {
+                let queue = queue.filter(|_| !(consumers.is_empty() && slots.is_empty()))?;
+                Some(Leaving {
+                    queue,
+                    consumers,
+                    slots,
+                })
+            })
+            .collect()
+    }
+
+    /// Whether the channel's own prefetch leaves room for one more. Consumers without acks use none of it
+    /// up, and are held as long as others have used it up.
+    fn has_credit(&self) -> bool {
+        self.prefetch.is_none_or(|limit| self.consumed < limit as usize)
     }
 
     /// Lets go of deleted queues that nothing here refers to.

@@ -2,6 +2,7 @@
 //! queue is purged, deleted, or deletes itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -12,13 +13,17 @@ use super::consumer::{Consumer, Taker};
 use super::declare::DeclareError;
 use super::desk::Answer;
 use super::leading::{Purger, consume};
-use super::outbox::Control;
+use super::outbox::Outbox;
+use super::peers::wire;
 use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
 use crate::metadata::{Catalog, CatalogError, Command};
 use crate::queue::{ConsumeError, Get, Outcome, Rank, Slot, Tick};
 use crate::tasks;
 use crate::types::{Millis, Reply, ReplyCode};
+
+/// How long a deletion rests that reached no majority.
+const DELETE_AGAIN: Duration = Duration::from_secs(1);
 
 impl Broker {
     /// Takes a consumer on. The client hears `consume-ok` before the first delivery, if it waits
@@ -98,51 +103,27 @@ impl Broker {
         Some(Ok(()))
     }
 
-    /// Ends a consumer; an auto-delete queue goes with its last one, which can be waited for.
-    pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) -> Option<JoinHandle<()>> {
-        let queue = consumer.queue.upgrade()?;
-        let (left, deferred) = {
+    /// Serves consumers again whose client, or its channel, had no room, as long as there is some.
+    pub fn serve_stalled(self: &Arc<Self>, outbox: &Outbox, channel: Option<u16>) {
+        while let Some(consumer) = outbox.next_stalled(channel) {
+            self.unstall(&consumer);
+        }
+    }
+
+    fn unstall(self: &Arc<Self>, consumer: &Consumer) {
+        let Some(queue) = consumer.queue.upgrade() else { return };
+        let deferred = {
             let mut state = queue.state.lock();
             if state.machine().is_none() {
-                queue.cancel_away(self, &mut state, consumer.key);
-                return None;
+                return queue.pass_on(self, &mut state, consumer.key);
             }
-            if let Some(desk) = &mut state.desk {
-                desk.consumers.remove(&consumer.key);
-            }
-            let id = consumer.id.lock().take()?;
-            queue.run(self, &mut state, |machine, now, sink| {
-                machine.cancel(now, id, sink);
-                machine.consumer_count()
-            })
+            // It is set under this lock, and the consumer may have stalled before that.
+            let Some(id) = *consumer.id.lock() else { return };
+            let ((), deferred) = queue.run(self, &mut state, |machine, now, sink| machine.unstall(now, id, sink));
+            deferred
         };
         if !deferred.is_empty() {
             self.carry_out(&queue, deferred);
-        }
-        let is_last = left == 0 && queue.spec.auto_delete && !queue.is_deleted();
-        is_last.then(|| self.delete_itself(&queue, "its last consumer is gone"))
-    }
-
-    /// Serves consumers again whose client had no room.
-    pub fn unstall(self: &Arc<Self>, consumers: Vec<Arc<Consumer>>) {
-        for consumer in consumers {
-            let Some(queue) = consumer.queue.upgrade() else {
-                continue;
-            };
-            let deferred = {
-                let mut state = queue.state.lock();
-                if state.machine().is_none() {
-                    queue.pass_on(self, &mut state, consumer.key);
-                    continue;
-                }
-                // It is set under this lock, and the consumer may have stalled before that.
-                let Some(id) = *consumer.id.lock() else { continue };
-                let ((), deferred) = queue.run(self, &mut state, |machine, now, sink| machine.unstall(now, id, sink));
-                deferred
-            };
-            if !deferred.is_empty() {
-                self.carry_out(&queue, deferred);
-            }
         }
     }
 
@@ -357,19 +338,14 @@ impl Broker {
         else {
             return;
         };
-        // The nodes of other consumers are not told: their messages stay out.
-        for consumer in overdue.iter().filter_map(Taker::client) {
+        for taker in overdue {
             let timeout = self.consumer_timeout(queue).unwrap_or_default();
-            let text = format!(
-                "delivery acknowledgement on channel {} timed out. Timeout value used: {timeout} ms. This timeout \
-                 value can be configured, see consumers doc guide to learn more",
-                consumer.channel
-            );
-            consumer.outbox.control(Control::CloseChannel {
-                channel: consumer.channel,
-                incarnation: consumer.incarnation,
-                reply: Reply::channel(ReplyCode::PreconditionFailed, text),
-            });
+            match taker {
+                Taker::Client(consumer) => consumer.close_overdue(timeout),
+                Taker::Guest(guest) => guest
+                    .out
+                    .with(|buffer| wire::overdue(buffer, queue.spec.id, guest.key.0, timeout.0)),
+            }
         }
         if expire_queue && !queue.is_deleted() {
             self.delete_itself(queue, "it was not used for its time to live");
@@ -387,12 +363,22 @@ impl Broker {
         let spec = &queue.spec;
         tracing::debug!(queue = %spec.name, vhost = %spec.vhost, why, "queue deleted");
         queue.mark_deleted();
-        let (broker, queue) = (self.clone(), queue.clone());
+        let (broker, queue) = (Arc::downgrade(self), queue.clone());
         tasks::spawn("queue deletion", async move {
-            let deleted = broker.decide(|catalog| Ok::<_, BrokerError>((deletion_of(catalog, &queue), ())));
-            if let Err(error) = deleted.await {
-                let spec = &queue.spec;
-                tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted");
+            let mut is_told = false;
+            // It takes no more messages: it must not stay because no majority was there just now.
+            while let Some(broker) = broker.upgrade() {
+                let deleted = broker.decide(|catalog| Ok::<_, BrokerError>((deletion_of(catalog, &queue), ())));
+                let Err(error) = deleted.await else { return };
+                if !std::mem::replace(&mut is_told, true) {
+                    let spec = &queue.spec;
+                    tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted yet");
+                }
+                if !matches!(error, BrokerError::NoMajority) {
+                    return;
+                }
+                drop(broker);
+                tokio::time::sleep(DELETE_AGAIN).await;
             }
         })
     }

@@ -21,7 +21,8 @@ use crate::cluster::identity::Incarnation;
 use crate::cluster::rpc::Origin;
 use crate::queue::record::ProducerId;
 use crate::queue::{Consume, ConsumerId, Get, Holder, Outcome, Publish, Rank, Slot};
-use crate::types::{Message, NodeId, Refusal, Reply, ReplyCode};
+use crate::tasks;
+use crate::types::{Message, Millis, NodeId, Refusal, Reply, ReplyCode};
 
 /// A `basic.get` or the like of another node that waits for something.
 #[derive(Clone, Copy)]
@@ -192,6 +193,16 @@ impl QueueHandle {
                 self.arrived(broker, node, ConsumerKey(key), arrived);
             }
             What::Cancelled { key } => return self.on_cancelled(ConsumerKey(key)),
+            What::Overdue { key, timeout } => {
+                let state = self.state.lock();
+                let seated = state
+                    .desk
+                    .as_ref()
+                    .and_then(|desk| desk.consumers.get(&ConsumerKey(key)));
+                if let Some(seated) = seated {
+                    seated.consumer.close_overdue(Millis(timeout));
+                }
+            }
             What::Ranked { key, rank } => self.on_ranked(node, ConsumerKey(key), rank),
             What::Done { call, value } => self.on_answer(call, Ok(Answer::Done(value))),
             What::Counts {
@@ -338,14 +349,18 @@ impl QueueHandle {
             }
             What::Nothing { term } => {
                 // Clients that it had are gone since.
+                let before = state.consumer_count();
                 let deferred = self.dismiss(broker, &mut state, node);
+                self.is_left(broker, &state, before);
                 drop(state);
                 self.gathered(broker, term, Some(node));
                 deferred
             }
             What::Attach(attach) => {
                 let term = attach.term;
+                let before = state.consumer_count();
                 let deferred = self.on_attach(broker, &mut state, from, attach);
+                self.is_left(broker, &state, before);
                 drop(state);
                 self.gathered(broker, term, Some(node));
                 deferred
@@ -365,23 +380,16 @@ impl QueueHandle {
                     .tell(node, |buffer| wire::done(buffer, self.spec.id, call, 0));
                 self.take_on(broker, &mut state, node, &wish, true)
             }
-            What::Cancel { key } => {
-                let guest = state.guests.get_mut(&node);
-                let Some((id, _)) = guest.and_then(|guest| guest.consumers.remove(&ConsumerKey(key))) else {
-                    return Deferred::default();
-                };
-                let left = state.held_by([id]);
-                if let Some(guest) = state.guests.get_mut(&node) {
-                    guest.gets.extend(left);
-                }
-                let (left, deferred) = self.run(broker, &mut state, |machine, now, sink| {
-                    machine.cancel(now, id, sink);
-                    machine.consumer_count()
-                });
+            What::Cancel { call, key, kept } => {
+                let (left, deferred) = self.on_cancel(broker, &mut state, node, key, kept);
                 drop(state);
-                if left == 0 && self.spec.auto_delete && !self.is_deleted() {
-                    broker.delete_itself(self, "its last consumer is gone");
-                }
+                self.has_ended(broker, node, call, left);
+                deferred
+            }
+            What::Leave { call, keys, batch } => {
+                let (left, deferred) = self.on_leave(broker, &mut state, node, &keys, batch);
+                drop(state);
+                self.has_ended(broker, node, call, left);
                 deferred
             }
             What::Taken { key, bytes } => {
@@ -446,6 +454,86 @@ impl QueueHandle {
         false
     }
 
+    /// A consumer of another node ends; what its client does not have comes back. Returns how many are
+    /// left, if it was there.
+    fn on_cancel(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        node: NodeId,
+        key: u64,
+        kept: Vec<Slot>,
+    ) -> (Option<usize>, Deferred) {
+        let guest = state.guests.get_mut(&node);
+        let Some((id, _)) = guest.and_then(|guest| guest.consumers.remove(&ConsumerKey(key))) else {
+            return (None, Deferred::default());
+        };
+        let mut held = state.held_by([id]);
+        let guest = state.guests.entry(node).or_default();
+        for slot in kept {
+            if held.get(&slot.seq()) == Some(&slot) {
+                held.remove(&slot.seq());
+                guest.gets.insert(slot.seq(), slot);
+            }
+        }
+        let lost = held.into_values();
+        let (left, deferred) = self.run(broker, state, |machine, now, sink| {
+            machine.cancel_without(now, [id], lost, sink);
+            machine.consumer_count()
+        });
+        (Some(left), deferred)
+    }
+
+    /// A client of another node goes, with all that it holds or that is on its way to it. Returns how many
+    /// consumers are left, if some of them ended.
+    fn on_leave(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        node: NodeId,
+        keys: &[u64],
+        batch: SettleBatch,
+    ) -> (Option<usize>, Deferred) {
+        let guest = state.guests.entry(node).or_default();
+        let ended = keys.iter().filter_map(|key| guest.consumers.remove(&ConsumerKey(*key)));
+        let ids: Vec<ConsumerId> = ended.map(|(id, _)| id).collect();
+        let SettleBatch { number, slots, .. } = batch;
+        guest.settled = guest.settled.max(number);
+        guest.let_go(&slots);
+        if let Seat::Leading(leading) = &mut state.seat {
+            leading.settling(node, number);
+        }
+        let (left, deferred) = self.run(broker, state, |machine, now, sink| {
+            let ended = machine.give_back(now, ids, slots, sink);
+            (ended > 0).then(|| machine.consumer_count())
+        });
+        match state.seat {
+            Seat::Leading(_) => self.tell_settled(broker, state),
+            _ => broker
+                .peers
+                .tell(node, |buffer| wire::settled(buffer, self.spec.id, number)),
+        }
+        (left, deferred)
+    }
+
+    /// Consumers of another node have ended: it hears that when an auto-delete queue without consumers
+    /// is gone.
+    fn has_ended(self: &Arc<Self>, broker: &Arc<Broker>, node: NodeId, call: u64, left: Option<usize>) {
+        let id = self.spec.id;
+        let tell = move |broker: &Broker| broker.peers.tell(node, |buffer| wire::done(buffer, id, call, 0));
+        match left.and_then(|left| broker.delete_if_left(self, left)) {
+            Some(deletion) => {
+                let broker = broker.clone();
+                tasks::spawn("end of consumers", async move {
+                    // If it panicked it has said so.
+                    let _ = deletion.await;
+                    tell(&broker);
+                });
+            }
+            None => tell(broker),
+        }
+    }
+
     fn on_settle(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
@@ -465,11 +553,7 @@ impl QueueHandle {
             return Deferred::default();
         }
         guest.settled = number;
-        for slot in &batch.slots {
-            if guest.gets.get(&slot.seq()) == Some(slot) {
-                guest.gets.remove(&slot.seq());
-            }
-        }
+        guest.let_go(&batch.slots);
         if let Seat::Leading(_) = state.seat {
             return self.settle_leading(broker, state, node, batch, is_again);
         }
@@ -567,16 +651,9 @@ impl QueueHandle {
             deferred.also(self.on_settle(broker, state, node, batch, true));
         }
         let ((), also) = self.run(broker, state, |machine, now, sink| {
-            for (id, _) in before.consumers.values() {
-                machine.cancel(now, *id, sink);
-            }
             // What was sent and never came goes to others.
-            let of_node: FxHashSet<ConsumerId> = before
-                .consumers
-                .values()
-                .map(|(id, _)| *id)
-                .chain(ids.values().copied())
-                .collect();
+            let gone: Vec<ConsumerId> = before.consumers.values().map(|(id, _)| *id).collect();
+            let of_node: FxHashSet<ConsumerId> = gone.iter().chain(ids.values()).copied().collect();
             let held = machine
                 .held()
                 .filter(|(holder, _)| matches!(holder, Holder::Consumer(id) if of_node.contains(id)));
@@ -585,7 +662,7 @@ impl QueueHandle {
                 .chain(before.gets.values().copied())
                 .filter(|slot| !all.contains(slot))
                 .collect();
-            machine.settle(now, lost, Outcome::Requeue, sink);
+            machine.cancel_without(now, gone, lost, sink);
         });
         deferred.also(also);
         kept.retain(|slot| !not_theirs.contains(slot));
@@ -752,14 +829,21 @@ impl QueueHandle {
     fn guest_gone(self: &Arc<Self>, broker: &Arc<Broker>, node: NodeId) {
         let deferred = {
             let mut state = self.state.lock();
-            self.dismiss(broker, &mut state, node)
+            let before = state.consumer_count();
+            let deferred = self.dismiss(broker, &mut state, node);
+            self.is_left(broker, &state, before);
+            deferred
         };
         if !deferred.is_empty() {
             broker.carry_out(self, deferred);
         }
-        let is_left = self.read(|machine| machine.had_consumer() && machine.consumer_count() == 0);
-        if is_left == Some(true) && self.spec.auto_delete && !self.is_deleted() {
-            broker.delete_itself(self, "its last consumer is gone");
+    }
+
+    /// An auto-delete queue goes when the last of the consumers that it had before is gone.
+    fn is_left(self: &Arc<Self>, broker: &Arc<Broker>, state: &State, before: usize) {
+        if before > 0 {
+            // Nobody waits for it.
+            let _ = broker.delete_if_left(self, state.consumer_count());
         }
     }
 
@@ -775,11 +859,11 @@ impl QueueHandle {
         if let Seat::Leading(leading) = &mut state.seat {
             leading.forget_settling(node);
         }
-        let ((), deferred) = self.run(broker, state, |machine, now, sink| {
-            for (id, _) in gone.consumers.values() {
-                machine.give_back(now, *id, sink);
-            }
-            machine.settle(now, gone.gets.into_values(), Outcome::Requeue, sink);
+        let ids = gone.consumers.values().map(|(id, _)| *id);
+        let mut slots: Vec<Slot> = gone.gets.into_values().collect();
+        slots.sort_unstable_by_key(|slot| slot.seq());
+        let (_, deferred) = self.run(broker, state, |machine, now, sink| {
+            machine.give_back(now, ids, slots, sink)
         });
         deferred
     }

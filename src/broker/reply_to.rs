@@ -9,7 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
@@ -17,7 +17,8 @@ use super::consumer::Consumer;
 pub use super::declare::REPLY_TO as PSEUDO_QUEUE;
 use crate::types::{Message, NodeId};
 
-/// The name of one channel's reply queue, without its prefix: its node, and a secret.
+/// The name of one channel's reply queue, without its prefix: its node, and a secret. In RabbitMQ's form,
+/// which some clients check: two parts in base64, of which the second has 16 bytes and ends with `==`.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Token {
     pub node: NodeId,
@@ -36,19 +37,20 @@ impl Token {
     /// The token in a routing key, if it has the form of one.
     pub fn of(key: &[u8]) -> Option<Self> {
         let encoded = key.strip_prefix(PSEUDO_QUEUE.as_bytes())?.strip_prefix(b".")?;
-        let bytes = URL_SAFE_NO_PAD.decode(encoded).ok()?;
-        let (node, secret) = bytes.split_first_chunk()?;
+        let dot = encoded.iter().position(|byte| *byte == b'.')?;
+        let decode = |part| STANDARD.decode(part).ok();
         Some(Self {
-            node: NodeId(u64::from_be_bytes(*node)),
-            secret: u128::from_be_bytes(secret.try_into().ok()?),
+            node: NodeId(u64::from_be_bytes(decode(&encoded[..dot])?.try_into().ok()?)),
+            secret: u128::from_be_bytes(decode(&encoded[dot + 1..])?.try_into().ok()?),
         })
     }
 }
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = [&self.node.0.to_be_bytes()[..], &self.secret.to_be_bytes()].concat();
-        write!(f, "{PSEUDO_QUEUE}.{}", URL_SAFE_NO_PAD.encode(bytes))
+        let node = STANDARD.encode(self.node.0.to_be_bytes());
+        let secret = STANDARD.encode(self.secret.to_be_bytes());
+        write!(f, "{PSEUDO_QUEUE}.{node}.{secret}")
     }
 }
 
@@ -101,7 +103,18 @@ mod tests {
     fn a_token_comes_back_from_its_name_and_nothing_else_does() {
         let token = Token::random(NodeId(7));
         assert_eq!(Token::of(token.to_string().as_bytes()), Some(token));
-        for other in ["amq.rabbitmq.reply-to", "amq.rabbitmq.reply-to.forged", "queue", ""] {
+        let name = token.to_string();
+        let (_, secret) = name.rsplit_once('.').expect("two parts");
+        assert!(secret.len() == 24 && secret.ends_with("=="), "{name}");
+        let forged = format!("{name}=");
+        for other in [
+            "amq.rabbitmq.reply-to",
+            "amq.rabbitmq.reply-to.forged",
+            "amq.rabbitmq.reply-to..",
+            &forged,
+            "queue",
+            "",
+        ] {
             assert_eq!(Token::of(other.as_bytes()), None);
         }
     }

@@ -434,6 +434,11 @@ impl State {
         }
     }
 
+    /// Consumers of the machine; none when it is elsewhere.
+    pub fn consumer_count(&self) -> usize {
+        self.machine().map_or(0, Machine::consumer_count)
+    }
+
     /// In which this node leads; 0 for a queue that is not replicated.
     pub fn term(&self) -> u64 {
         match &self.seat {

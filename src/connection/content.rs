@@ -2,9 +2,13 @@
 //!
 //! ```text
 //! Header ── header, size 0 ───────────────► whole
-//!   └────── header ──► Body ── adds up ───► whole
-//!                        └──── too much ──► Overrun (takes bodies for ever, like RabbitMQ)
+//!   ├────── header ──► Body ── adds up ───► whole
+//!   │                    └──── too much ──► Overrun (takes bodies for ever, like RabbitMQ)
+//!   └─ over the limit ► TooLarge ─ adds up ─► refused
 //! ```
+//! A message over the limit is refused when all of it has come, as RabbitMQ does: clients write a
+//! message in one go, and some take an answer in the middle of it for a broken connection. Nothing of
+//! it is kept.
 //! Small publishes never come here (see [`crate::codec::content`]). Memory follows what arrives:
 //! a header that promises much reserves [`RESERVE_MOST`] and no more.
 
@@ -82,6 +86,12 @@ enum State {
         left: u64,
     },
     Overrun,
+    /// The same of a message that is over the limit.
+    TooLarge {
+        left: u64,
+        size: u64,
+        limit: ByteSize,
+    },
 }
 
 impl Assembly {
@@ -109,11 +119,14 @@ impl Assembly {
     pub fn on_frame(&mut self, frame: &Frame<'_>, limit: ByteSize) -> Result<bool, ContentError> {
         match (&self.state, frame.kind) {
             (State::Header, _) => self.on_header(frame, limit),
-            (State::Body { .. } | State::Overrun, FrameKind::Body) => {
+            (_, FrameKind::Body) => {
                 self.on_body(frame.payload);
-                Ok(self.is_whole())
+                match self.state {
+                    State::TooLarge { left: 0, size, limit } => Err(ContentError::TooLarge { size, limit }),
+                    _ => Ok(self.is_whole()),
+                }
             }
-            (State::Body { .. } | State::Overrun, _) => Err(ContentError::NoBody),
+            (_, _) => Err(ContentError::NoBody),
         }
     }
 
@@ -130,6 +143,12 @@ impl Assembly {
                     self.body = BytesMut::new();
                     self.state = State::Overrun;
                 }
+            }
+        }
+        if let State::TooLarge { left, .. } = &mut self.state {
+            match left.checked_sub(part.len() as u64) {
+                Some(less) => *left = less,
+                None => self.state = State::Overrun,
             }
         }
     }
@@ -190,7 +209,12 @@ impl Assembly {
         }
         let size = header.body_size;
         if size > limit.0 {
-            return Err(ContentError::TooLarge { size, limit });
+            self.state = State::TooLarge {
+                left: size,
+                size,
+                limit,
+            };
+            return Ok(false);
         }
         self.content.properties = header.properties.to_vec();
         self.state = State::Body { left: size };
@@ -282,12 +306,31 @@ mod tests {
             refused(FrameKind::Header, &header(50, 0, 3)),
             "UNEXPECTED_FRAME - expected content header for class 60, got one for class 50 instead"
         );
-        let small = ByteSize(16_777_216);
-        let error = assembly().on_frame(&frame(FrameKind::Header, &header(60, 0, 16_777_217)), small);
+    }
+
+    #[test]
+    fn a_message_over_the_limit_is_refused_when_all_of_it_has_come_and_nothing_is_kept() {
+        let limit = ByteSize(5);
+        let begun = || {
+            let mut assembly = assembly();
+            let header = header(60, 0, 6);
+            assert_eq!(assembly.on_frame(&frame(FrameKind::Header, &header), limit), Ok(false));
+            assert_eq!(assembly.on_frame(&frame(FrameKind::Body, b"abc"), limit), Ok(false));
+            assert!(!assembly.wants_direct(LARGE_BODY));
+            assembly
+        };
+        let mut whole = begun();
+        let error = whole.on_frame(&frame(FrameKind::Body, b"def"), limit);
         assert_eq!(
             error.expect_err("refused").reply().wire_text(),
-            "PRECONDITION_FAILED - message size 16777217 is larger than configured max size 16777216"
+            "PRECONDITION_FAILED - message size 6 is larger than configured max size 5"
         );
+        assert_eq!((whole.is_whole(), whole.capacity()), (false, 0));
+        let mut overrun = begun();
+        assert_eq!(overrun.on_frame(&frame(FrameKind::Body, b"defg"), limit), Ok(false));
+        assert_eq!(overrun.on_frame(&frame(FrameKind::Body, b""), limit), Ok(false));
+        let interrupted = begun().on_frame(&frame(FrameKind::Method, &[0; 4]), limit);
+        assert_eq!(interrupted, Err(ContentError::NoBody));
     }
 
     #[test]

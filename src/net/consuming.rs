@@ -10,6 +10,7 @@ use crate::broker::CatalogError;
 use crate::broker::QueueHandle;
 use crate::broker::consumer::Consumer;
 use crate::broker::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
+use crate::broker::leaving::undone;
 use crate::broker::outbox::Outstanding;
 use crate::broker::reply_to::Token;
 use crate::broker::runner::with_delivery_count;
@@ -139,11 +140,8 @@ impl Session {
             consumer
         };
         if let Some(consumer) = consumer {
-            // An auto-delete queue is gone when its last consumer hears that it is cancelled; if
-            // that task panicked it has said so.
-            if let Some(deletion) = self.broker.cancel(&consumer) {
-                let _ = deletion.await;
-            }
+            // An auto-delete queue is gone when its last consumer hears that it is cancelled.
+            undone(self.broker.cancel(&consumer)).await;
         }
         let consumer_tag = method.consumer_tag;
         self.answer(number, method.nowait, BasicCancelOk { consumer_tag });

@@ -144,6 +144,7 @@ impl Session {
                 if_unused,
                 if_empty,
             } => {
+                self.outbox.lock().hold_cancels(channel);
                 let deleted = self.broker.delete_queue(identity.vhost(), &queue, if_unused, if_empty);
                 let message_count = deleted.await.map_err(refusal)? as u32;
                 self.exclusive.retain(|own| *own != queue);
@@ -151,6 +152,9 @@ impl Session {
             }
         };
         self.answer(channel, method.nowait, QueueDeleteOk { message_count });
+        let mut out = self.outbox.lock();
+        out.send_cancels(channel);
+        out.finish();
         Ok(())
     }
 

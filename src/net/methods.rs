@@ -101,14 +101,10 @@ impl Session {
         }
         let prefetch = Some(u32::from(method.prefetch_count)).filter(|count| *count > 0);
         if method.global {
-            let stalled = {
-                let mut out = self.outbox.lock();
-                if let Some(channel) = out.channel(number) {
-                    channel.prefetch = prefetch;
-                }
-                out.take_stalled(number)
-            };
-            self.broker.unstall(stalled);
+            if let Some(channel) = self.outbox.lock().channel(number) {
+                channel.prefetch = prefetch;
+            }
+            self.broker.serve_stalled(&self.outbox, Some(number));
         } else {
             self.channel(number)?.prefetch = prefetch;
         }

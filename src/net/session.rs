@@ -22,10 +22,11 @@ use super::settling::Settling;
 use super::transaction::Transaction;
 use super::writer;
 use crate::broker::Outcome;
-use crate::broker::outbox::{ChannelOut, Outbox};
+use crate::broker::leaving::{Undoing, by_queue, undone};
+use crate::broker::outbox::Outbox;
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::broker::reply_to::Token;
-use crate::broker::{Broker, ConnectionInfo};
+use crate::broker::{Broker, ConnectionInfo, QueueHandle};
 use crate::channel::Tags;
 use crate::codec::Method;
 use crate::codec::content::PublishRef;
@@ -326,7 +327,7 @@ impl Session {
             Pause::Open(vhost) => self.on_open(&vhost).await,
             Pause::OpenChannel(channel) => self.on_open_channel(channel).await,
             Pause::CloseChannel(channel) => {
-                self.drop_channel(channel);
+                undone(self.drop_channels([channel])).await;
                 self.machine.channel_closed(channel, &mut self.out);
             }
             Pause::Method(channel, method) => {
@@ -351,7 +352,7 @@ impl Session {
         match channel {
             Some(channel) => {
                 tracing::info!(connection = who, channel, %reply, "channel refused");
-                self.drop_channel(channel);
+                undone(self.drop_channels([channel])).await;
                 self.machine.close_channel(channel, ids, reply, &mut self.out);
             }
             None => {
@@ -389,32 +390,32 @@ impl Session {
         self.machine.channel_opened(channel, &mut self.out);
     }
 
-    /// Ends a channel on the broker's side: its consumers go, and what it held goes back.
-    fn drop_channel(&mut self, channel: u16) {
+    /// Ends channels on the broker's side: their consumers go, and what they held goes back. Returns what
+    /// is not done then.
+    fn drop_channels(&mut self, numbers: impl IntoIterator<Item = u16>) -> Vec<Undoing> {
         self.flush();
-        let Some(state) = self.channels.remove(&channel) else {
-            return;
-        };
-        if let Some(user) = &self.user {
-            self.broker.connections().close_channel(&self.info, user);
-        }
-        if let Some((token, _)) = state.reply {
-            self.broker.reply_to().forget(token);
-        }
-        let held = self.outbox.lock().close_channel(channel);
-        let mut given_back = state.mode.into_settled();
-        if let Some(ChannelOut { consumers, .. }) = &held {
-            for consumer in consumers.values() {
-                self.broker.cancel(consumer);
+        let mut leaving = Vec::new();
+        // All are closed before the first queue hears of it: none serves the next channel that goes.
+        for number in numbers {
+            let Some(state) = self.channels.remove(&number) else {
+                continue;
+            };
+            if let Some(user) = &self.user {
+                self.broker.connections().close_channel(&self.info, user);
             }
+            if let Some((token, _)) = state.reply {
+                self.broker.reply_to().forget(token);
+            }
+            let Some(mut held) = self.outbox.lock().close_channel(number) else {
+                continue;
+            };
+            for (tag, one) in state.mode.into_settled() {
+                held.put_back(tag, one);
+            }
+            leaving.extend(held.leave());
         }
-        let Some(mut held) = held else { return };
-        for (tag, one) in given_back.drain(..) {
-            held.put_back(tag, one);
-        }
-        for (queue, slots) in held.outstanding_by_queue() {
-            self.broker.give_back(&queue, slots);
-        }
+        let leaving = by_queue(leaving).into_iter();
+        leaving.filter_map(|one| self.broker.leave(one)).collect()
     }
 
     /// A queue goes with the connection. Those that were deleted meanwhile are forgotten now and
@@ -422,36 +423,31 @@ impl Session {
     pub(super) fn own(&mut self, queue: QueueName) {
         if self.exclusive.len() == self.exclusive.capacity() {
             let mut own = std::mem::take(&mut self.exclusive);
-            own.retain(|name| self.is_own(name));
+            own.retain(|name| self.own_queue(name).is_some());
             own.reserve(own.len().max(8));
             self.exclusive = own;
         }
         self.exclusive.push(queue);
     }
 
-    fn is_own(&self, queue: &str) -> bool {
-        let vhost = self.publishing.as_ref().map(|publishing| &publishing.vhost);
-        let queue = vhost.and_then(|vhost| vhost.queue(queue));
-        queue.is_some_and(|queue| queue.spec.exclusive_owner == Some(self.info.id))
+    /// A queue of that name which goes with the connection.
+    fn own_queue(&self, name: &str) -> Option<Arc<QueueHandle>> {
+        let queue = self.publishing.as_ref()?.vhost.queue(name)?;
+        (queue.spec.exclusive_owner == Some(self.info.id)).then_some(queue)
     }
 
     /// Ends everything of this connection on the broker's side. May be called again.
     async fn clean_up(&mut self) {
         let channels: Vec<_> = self.channels.keys().copied().collect();
-        for channel in channels {
-            self.drop_channel(channel);
-        }
-        let Some(publishing) = &self.publishing else {
-            return;
-        };
-        let vhost = publishing.vhost.name.clone();
+        let mut undoing = self.drop_channels(channels);
         for name in std::mem::take(&mut self.exclusive) {
-            if self.is_own(&name)
-                && let Err(error) = self.broker.delete_queue(&vhost, &name, false, false).await
-            {
-                tracing::warn!(queue = %name, %error, "an exclusive queue was not deleted");
+            if let Some(queue) = self.own_queue(&name) {
+                undoing.push(self.broker.delete_exclusive(&queue));
             }
         }
+        undone(undoing).await;
+        // It may be said again.
+        let _ = self.info.undone.set(());
     }
 
     /// Moves the protocol machine's replies to the outbox.

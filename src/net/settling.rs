@@ -70,10 +70,7 @@ impl Settling {
         self.groups.truncate(1);
         self.slots = 0;
         for channel in self.channels.drain(..) {
-            let stalled = outbox.lock().take_stalled(channel);
-            if !stalled.is_empty() {
-                broker.unstall(stalled);
-            }
+            broker.serve_stalled(outbox, Some(channel));
         }
     }
 

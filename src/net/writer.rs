@@ -24,9 +24,8 @@ pub async fn run(broker: Arc<Broker>, outbox: Arc<Outbox>, mut socket: OwnedWrit
             return;
         }
         outbox.sent(broker.now());
-        let stalled = outbox.written();
-        if !stalled.is_empty() {
-            broker.unstall(stalled);
+        if outbox.written() {
+            broker.serve_stalled(&outbox, None);
         }
     }
     // The client may be gone already.

@@ -75,23 +75,6 @@ impl<C, P> Queue<C, P> {
         seqs
     }
 
-    /// Ends a consumer whose client is gone for good: what it holds comes back, in order, and
-    /// counts as delivered once more. Its handle, unless it was cancelled before.
-    pub fn give_back<S>(&mut self, now: Timestamp, id: ConsumerId, sink: &mut S) -> Option<C>
-    where
-        S: Sink<Consumer = C, Publish = P>,
-    {
-        let handle = self.consumers.remove(id);
-        if handle.is_some() {
-            self.last_used = now;
-        }
-        for held in self.outstanding.take_of(Owner::Consumer(id)) {
-            self.take_back(held.entry, sink);
-        }
-        self.settle_down(now, sink);
-        handle
-    }
-
     /// All consumers that had no room are asked again, because the queue may deliver (again): this
     /// node is sure to lead, and everybody who holds messages was heard.
     pub fn unstall_all<S>(&mut self, now: Timestamp, sink: &mut S)

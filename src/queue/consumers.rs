@@ -30,7 +30,6 @@ pub(super) struct Consumers<C> {
     /// By descending priority; only of priorities that somebody has.
     lines: Vec<Line>,
     count: usize,
-    had_any: bool,
     /// The last number that was given, see [`Rank`].
     numbers: u64,
     /// Those that were there under the leader before are being heard: none is made the active one yet.
@@ -104,7 +103,6 @@ impl<C> Consumers<C> {
             free: Vec::new(),
             lines: Vec::new(),
             count: 0,
-            had_any: false,
             numbers: 0,
             gathering: false,
             prefetch: (0, 0),
@@ -119,11 +117,6 @@ impl<C> Consumers<C> {
 
     pub fn len(&self) -> usize {
         self.count
-    }
-
-    /// Whether there ever was one.
-    pub fn had_any(&self) -> bool {
-        self.had_any
     }
 
     /// Numbers begin here, beyond those of the leader before, whose consumers are heard until
@@ -178,7 +171,6 @@ impl<C> Consumers<C> {
             );
         }
         self.count += 1;
-        self.had_any = true;
         let mut rank = wish.rank;
         if rank.arrival == 0 {
             self.numbers += 1;

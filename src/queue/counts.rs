@@ -120,11 +120,6 @@ impl<C, P> Queue<C, P> {
         self.consumers.len()
     }
 
-    /// Whether there ever was a consumer: an auto-delete queue goes with its last one only then.
-    pub fn had_consumer(&self) -> bool {
-        self.consumers.had_any()
-    }
-
     /// Bytes of the ready messages' bodies.
     pub fn bytes_ready(&self) -> u64 {
         self.ready.bytes()

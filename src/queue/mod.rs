@@ -28,6 +28,7 @@ pub mod delay;
 mod discards;
 mod entry;
 mod expiry;
+mod leaving;
 pub mod ledger;
 mod limits;
 mod line;

@@ -5,7 +5,7 @@
 //! hashes. Holds: free cells are linked through the slab; `unacked` and `bytes` leave out what is
 //! being dead-lettered, which no client holds any more.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::types::Timestamp;
 
@@ -127,12 +127,13 @@ impl Outstanding {
         }
     }
 
-    /// Takes everything out that somebody has, in order.
-    pub fn take_of(&mut self, owner: Owner) -> Vec<Held> {
+    /// Takes everything out that these consumers have, in order.
+    pub fn take_of(&mut self, ids: &FxHashSet<ConsumerId>) -> Vec<Held> {
+        let is_theirs = |owner| matches!(owner, Owner::Consumer(id) if ids.contains(&id));
         let cells = self.cells.iter().zip(0..);
         let mut slots: Vec<Slot> = cells
             .filter_map(|(cell, index): (_, u32)| match cell {
-                Cell::Held(held) if held.owner == owner => Some(held.entry.slot(self.base.wrapping_add(index))),
+                Cell::Held(held) if is_theirs(held.owner) => Some(held.entry.slot(self.base.wrapping_add(index))),
                 _ => None,
             })
             .collect();

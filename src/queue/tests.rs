@@ -248,6 +248,21 @@ impl QueueTest {
         self.queue.check();
     }
 
+    /// Clients are gone for good; if they know that, they say what they hold.
+    fn leave(&mut self, names: &[&'static str], knows: bool) {
+        let held = self.around.held.extract_if(.., |(by, ..)| names.contains(by));
+        let mut slots: Vec<Slot> = held.map(|(_, _, slot)| slot).collect();
+        if !knows {
+            slots.clear();
+        }
+        let ids: Vec<_> = names
+            .iter()
+            .filter_map(|name| self.around.ids.get(name).copied())
+            .collect();
+        self.queue.give_back(self.now, ids, slots, &mut self.around);
+        self.queue.check();
+    }
+
     /// Messages that the journal has made safe; published in confirm mode.
     fn publish<const N: usize>(mut self, messages: [impl Into<Msg>; N]) -> Self {
         self.send(messages);

@@ -110,3 +110,83 @@ async fn a_fanout_reaches_the_queues_of_all_nodes() {
         }
     }
 }
+
+/// Wherever its machine is: what its client was told is so for whoever comes next, on any node.
+#[tokio::test]
+async fn an_auto_delete_queue_is_gone_when_the_end_of_its_consumer_is_answered() {
+    let cluster = Cluster::of(3).await;
+    let auto_delete = lapin::options::QueueDeclareOptions {
+        auto_delete: true,
+        ..Default::default()
+    };
+    for (home, consuming) in pairs(&cluster) {
+        let client = cluster.client(home).await;
+        for way in ["basic.cancel", "channel.close", "connection.close"] {
+            let names: Vec<String> = (0..10).map(|_| unique("brief")).collect();
+            let leaving = cluster.client(consuming).await;
+            let mut consumers = Vec::new();
+            for name in &names {
+                let declared = client.queue_declare(name.as_str().into(), auto_delete, table([])).await;
+                declared.expect("a queue");
+                consumers.push(leaving.consume(name).await);
+            }
+            match way {
+                "basic.cancel" => {
+                    for consumer in &consumers {
+                        leaving.cancel(consumer).await;
+                    }
+                }
+                "channel.close" => leaving.close(200, "done".into()).await.expect("closed"),
+                _ => leaving.connection.close(200, "done".into()).await.expect("closed"),
+            }
+            for name in names.iter().rev() {
+                let looking = cluster.client(home).await;
+                let looked = refused(looking.look(name).await);
+                assert!(
+                    looked.starts_with("404"),
+                    "{way} at {consuming}, queue of {home}: {looked}"
+                );
+            }
+        }
+    }
+}
+
+/// A node that does not answer holds up nobody who goes.
+#[tokio::test]
+async fn a_close_is_answered_though_the_node_of_the_queue_does_not_answer() {
+    let mut cluster = Cluster::of(3).await;
+    cluster.client(1).await.plain_queue("orders").await;
+    let client = cluster.client(2).await;
+    let channel = client.another().await;
+    let _consumer = channel.consume("orders").await;
+    cluster.pause(1);
+    channel.close(200, "done".into()).await.expect("closed");
+    client.connection.close(200, "done".into()).await.expect("closed");
+    cluster.resume(1);
+}
+
+#[tokio::test]
+async fn who_holds_a_message_for_too_long_loses_its_channel_on_whatever_node() {
+    let cluster = Cluster::of(3).await;
+    for kind in ["classic", "quorum"] {
+        for node in cluster.all() {
+            // Once somebody was late a queue looks again after a minute only.
+            let queue = unique(kind);
+            let arguments = table([("x-queue-type", text(kind)), ("x-consumer-timeout", number(300))]);
+            cluster.client(1).await.queue(&queue, arguments).await;
+            let client = cluster.client(node).await;
+            let mut consumer = client.consume(&queue).await;
+            assert!(client.publish("", &queue, "held", persistent()).await.is_ack());
+            next(&mut consumer).await;
+            let end = tokio::time::timeout(CLUSTER_PATIENCE, futures_lite::StreamExt::next(&mut consumer));
+            let end = end.await.expect("an end in time");
+            assert!(!matches!(end, Some(Ok(_))), "{kind} at {node}: {end:?}");
+            let other = cluster.client(node).await;
+            assert_eq!(
+                other.wait_for(&queue, 1).await,
+                ["held (redelivered)"],
+                "{kind} at {node}"
+            );
+        }
+    }
+}

@@ -95,3 +95,106 @@ async fn who_makes_way_under_one_leader_does_so_under_the_next() {
     ack(&held).await;
     assert_eq!(body(&next(&mut better).await), "next");
 }
+
+const ALL: [&str; 8] = ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7"];
+
+/// What is taken over from a consumer that held the first four, and the next two.
+const TAKEN_OVER: [&str; 6] = [
+    "m0 (redelivered)",
+    "m1 (redelivered)",
+    "m2 (redelivered)",
+    "m3 (redelivered)",
+    "m4",
+    "m5",
+];
+
+/// Queues that serve one consumer at a time: classic, with priorities, and quorum.
+fn kinds() -> [(&'static str, FieldTable); 3] {
+    let single = ("x-single-active-consumer", AMQPValue::Boolean(true));
+    [
+        ("classic", table([single.clone()])),
+        ("priority", table([single.clone(), ("x-max-priority", number(5))])),
+        ("quorum", table([single, ("x-queue-type", text("quorum"))])),
+    ]
+}
+
+#[tokio::test]
+async fn the_next_gets_what_the_active_one_held_before_the_rest_whatever_nodes_they_are_on() {
+    let cluster = Cluster::of(3).await;
+    for (kind, arguments) in kinds() {
+        for (active, next) in [(2, 1), (2, 3), (1, 2), (2, 2)] {
+            for ends_connection in [false, true] {
+                let name = unique(kind);
+                let client = cluster.client(1).await;
+                client.queue(&name, arguments.clone()).await;
+                let first = cluster.client(active).await;
+                first.prefetch(4).await;
+                let mut one = first.consume(&name).await;
+                first.ready(&name).await;
+                let second = cluster.client(next).await;
+                second.prefetch(6).await;
+                let mut two = second.consume(&name).await;
+                second.ready(&name).await;
+                client.send_all(&name, ALL).await;
+                next_many(&mut one, 4).await;
+                match ends_connection {
+                    true => first.connection.close(200, "done".into()).await.expect("closed"),
+                    false => first.close(200, "done".into()).await.expect("closed"),
+                }
+                let came = next_many(&mut two, 6).await;
+                assert_eq!(came, TAKEN_OVER, "{kind} queue, from {active} to {next}");
+            }
+        }
+    }
+}
+
+/// Many messages, of which some are on their way to the active consumer when that goes.
+#[tokio::test]
+async fn what_is_on_its_way_to_a_consumer_that_goes_comes_to_the_next_before_the_rest() {
+    const COUNT: usize = 2000;
+    let cluster = Cluster::of(3).await;
+    for (kind, arguments) in kinds() {
+        for is_cancelled in [false, true] {
+            let name = unique(kind);
+            let client = cluster.client(1).await;
+            client.queue(&name, arguments.clone()).await;
+            let mut confirms = Vec::new();
+            for number in 0..COUNT {
+                let options = lapin::options::BasicPublishOptions::default();
+                let body = number.to_string();
+                let published =
+                    client.basic_publish("".into(), name.as_str().into(), options, body.as_bytes(), persistent());
+                confirms.push(published.await.expect("published"));
+            }
+            for confirm in confirms {
+                assert!(confirm.await.expect("a confirm").is_ack());
+            }
+            let first = cluster.client(2).await;
+            let channel = first.another().await;
+            let mut one = channel.consume(&name).await;
+            let second = cluster.client(3).await;
+            let mut two = second.consume(&name).await;
+            second.ready(&name).await;
+            next(&mut one).await;
+            let mut kept = 0;
+            if is_cancelled {
+                channel.cancel(&one).await;
+                kept = 1;
+                while let Some(delivery) = futures_lite::StreamExt::next(&mut one).await {
+                    assert_eq!(body(&delivery.expect("a delivery")), kept.to_string());
+                    kept += 1;
+                }
+            } else {
+                channel.close(200, "done".into()).await.expect("closed");
+            }
+            for number in kept..COUNT {
+                let delivery = next(&mut two).await;
+                assert_eq!(
+                    body(&delivery),
+                    number.to_string(),
+                    "{kind} queue, cancelled: {is_cancelled}"
+                );
+            }
+        }
+    }
+}

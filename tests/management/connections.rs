@@ -68,6 +68,28 @@ async fn a_connection_is_closed_over_http() {
     let broker = Broker::start();
     let client = broker.client().await;
     let http = broker.http();
+    let exclusive = QueueDeclareOptions {
+        exclusive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let auto_delete = QueueDeclareOptions {
+        auto_delete: true,
+        ..QueueDeclareOptions::default()
+    };
+    let mut consumers = Vec::new();
+    for (name, options) in [("own", exclusive), ("brief", auto_delete)] {
+        let declared = client
+            .channel
+            .queue_declare(name.into(), options, FieldTable::default());
+        declared.await.expect("declared");
+        let consumed = client.channel.basic_consume(
+            name.into(),
+            name.into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        );
+        consumers.push(consumed.await.expect("consumes"));
+    }
     let connections = http.get("/api/connections").json();
     let name = connections[0]["name"]
         .as_str()
@@ -75,6 +97,10 @@ async fn a_connection_is_closed_over_http() {
         .replace(' ', "%20")
         .replace('>', "%3E");
     http.delete(&format!("/api/connections/{name}")).expect_status(204);
+    for queue in ["own", "brief"] {
+        // What went with it is gone.
+        http.get(&format!("/api/queues/%2f/{queue}")).expect_status(404);
+    }
     let gone = async {
         while client.connection.status().connected() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -133,3 +133,54 @@ async fn a_wrong_priority_is_refused() {
         "{refusal}"
     );
 }
+
+/// A client that announces `consumer_cancel_notify`, with a channel.
+fn raw_with_notify(broker: &Broker) -> Raw {
+    let mut raw = Raw::connect(&broker.amqp);
+    raw.send(b"AMQP\x00\x00\x09\x01");
+    raw.expect(10, 10);
+    let flag = [&short("consumer_cancel_notify")[..], b"t\x01"].concat();
+    let size = u32::try_from(flag.len()).expect("a few bytes").to_be_bytes();
+    let properties = [&short("capabilities")[..], b"F", &size, &flag].concat();
+    let size = u32::try_from(properties.len()).expect("a few bytes").to_be_bytes();
+    let start_ok = [
+        &size[..],
+        &properties,
+        &short("PLAIN"),
+        &long("\0guest\0guest"),
+        &short("en_US"),
+    ];
+    raw.method(0, (10, 11), &start_ok.concat());
+    raw.expect(10, 30);
+    raw.method(0, (10, 31), &[0, 9, 0, 2, 0, 0, 0, 0]);
+    raw.method(0, (10, 40), &[short(broker.vhost_name()), vec![0, 0]].concat());
+    raw.expect(10, 41);
+    raw.channel(1);
+    raw
+}
+
+#[tokio::test]
+async fn a_channel_that_deletes_its_queue_hears_that_before_it_hears_of_its_consumers() {
+    let broker = Broker::shared();
+    let mut raw = raw_with_notify(&broker);
+    for kind in ["classic", "quorum"] {
+        let queue = unique(kind);
+        let client = broker.client().await;
+        client.queue(&queue, table([("x-queue-type", text(kind))])).await;
+        raw.consume(1, &queue, "one");
+        raw.consume(1, &queue, "two");
+        let delete = [&[0, 0], &short(&queue)[..], &[0]].concat();
+        raw.method(1, (50, 40), &delete);
+        raw.expect(50, 41);
+        raw.expect(60, 30);
+        raw.expect(60, 30);
+        // Whoever is told by somebody else's delete hears of it at once.
+        client.queue(&queue, table([("x-queue-type", text(kind))])).await;
+        raw.consume(1, &queue, "one");
+        client
+            .queue_delete(queue.as_str().into(), QueueDeleteOptions::default())
+            .await
+            .expect("deleted");
+        raw.expect(60, 30);
+    }
+}

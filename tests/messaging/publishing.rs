@@ -125,6 +125,35 @@ async fn a_body_over_the_limit_closes_the_channel() {
 }
 
 #[tokio::test]
+async fn a_body_over_the_limit_is_refused_when_all_of_it_has_come() {
+    const SIZE: u64 = (16 << 20) + 1;
+    let broker = Broker::shared();
+    let mut raw = Raw::open(&broker.amqp, broker.vhost_name(), 0);
+    raw.channel(1);
+    raw.channel(2);
+    // Not even the exchange need be there.
+    raw.method(
+        1,
+        (60, 40),
+        &[&[0, 0], &short("missing")[..], &short("bodies"), &[0]].concat(),
+    );
+    raw.frame(2, 1, &[&[0, 60, 0, 0][..], &SIZE.to_be_bytes(), &[0, 0]].concat());
+    let body = vec![0; 1 << 17];
+    let frames = body.chunks((1 << 17) - 8).next().expect("a frame");
+    let mut left = usize::try_from(SIZE).expect("it fits");
+    while left > frames.len() {
+        raw.frame(3, 1, frames);
+        left -= frames.len();
+        // Nothing else came before the answer to this.
+        raw.declare(2, "bodies", 0);
+    }
+    raw.frame(3, 1, &frames[..left]);
+    raw.expect(20, 40);
+    raw.method(1, (20, 41), &[]);
+    raw.channel(1);
+}
+
+#[tokio::test]
 async fn a_wrong_user_id_closes_the_channel() {
     let broker = Broker::shared();
     let client = broker.client().await;

@@ -235,3 +235,57 @@ async fn a_consumer_keeps_a_queue_from_expiring() {
     let came = consumer.next().await.expect("still consuming").expect("a delivery");
     assert_eq!(story(&came), "m1");
 }
+
+/// Deletes while a client goes: what it was told is so for whoever comes next.
+#[tokio::test]
+async fn an_auto_delete_queue_is_gone_when_the_close_of_its_consumer_is_answered() {
+    const AUTO_DELETE: u8 = 8;
+    let broker = Broker::shared();
+    let mut client = broker.client().await;
+    let ways: [(&str, fn(&mut Raw), (u16, u16)); 4] = [
+        ("channel.close", |raw| raw.close_channel(1), (20, 41)),
+        ("connection.close", Raw::close, (10, 51)),
+        (
+            "an error of the channel",
+            |raw| raw.method(1, (60, 80), &[0, 0, 0, 0, 0, 0, 0, 99, 0]),
+            (20, 40),
+        ),
+        ("an error of the connection", |raw| raw.frame(3, 1, b"body"), (10, 50)),
+    ];
+    // Many at a time go side by side.
+    let queues: Vec<String> = (0..30).map(|number| format!("brief-{number}")).collect();
+    for (way, go, (class, method)) in ways {
+        let mut raw = Raw::open(&broker.amqp, broker.vhost_name(), 0);
+        raw.channel(1);
+        for queue in &queues {
+            raw.declare(1, queue, AUTO_DELETE);
+            raw.consume(1, queue, queue);
+        }
+        go(&mut raw);
+        raw.expect(class, method);
+        for queue in queues.iter().rev() {
+            let looked = refused(client.look(queue).await);
+            assert!(looked.starts_with("404"), "{way}, {queue}: {looked}");
+            client.again().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn exclusive_queues_are_gone_when_the_close_of_their_connection_is_answered() {
+    const EXCLUSIVE: u8 = 4;
+    let broker = Broker::shared();
+    let mut client = broker.client().await;
+    let mut raw = Raw::open(&broker.amqp, broker.vhost_name(), 0);
+    raw.channel(1);
+    let queues: Vec<String> = (0..30).map(|number| format!("mine-{number}")).collect();
+    for queue in &queues {
+        raw.declare(1, queue, EXCLUSIVE);
+    }
+    raw.close();
+    raw.expect(10, 51);
+    for queue in queues.iter().rev() {
+        assert!(refused(client.look(queue).await).starts_with("404"), "{queue}");
+        client.again().await;
+    }
+}

@@ -117,6 +117,38 @@ impl Raw {
         })
     }
 
+    /// Opens a channel.
+    pub fn channel(&mut self, channel: u16) {
+        self.method(channel, (20, 10), &short(""));
+        self.expect(20, 11);
+    }
+
+    /// Declares a queue with these flags (durable 2, exclusive 4, auto-delete 8).
+    pub fn declare(&mut self, channel: u16, queue: &str, flags: u8) {
+        let declare = [&[0, 0], &short(queue)[..], &[flags, 0, 0, 0, 0]].concat();
+        self.method(channel, (50, 10), &declare);
+        self.expect(50, 11);
+    }
+
+    /// Consumes with acks.
+    pub fn consume(&mut self, channel: u16, queue: &str, tag: &str) {
+        let consume = [&[0, 0], &short(queue)[..], &short(tag), &[0, 0, 0, 0, 0]].concat();
+        self.method(channel, (60, 20), &consume);
+        self.expect(60, 21);
+    }
+
+    /// Asks for the channel to be closed, and does not wait.
+    pub fn close_channel(&mut self, channel: u16) {
+        let close = [&200u16.to_be_bytes()[..], &short("done"), &[0; 4]].concat();
+        self.method(channel, (20, 40), &close);
+    }
+
+    /// Asks for the connection to be closed, and does not wait.
+    pub fn close(&mut self) {
+        let close = [&200u16.to_be_bytes()[..], &short("done"), &[0; 4]].concat();
+        self.method(0, (10, 50), &close);
+    }
+
     /// Reads until this method comes; heartbeats in between are left out.
     pub fn expect(&mut self, class: u16, method: u16) -> RawFrame {
         loop {

@@ -11,7 +11,7 @@ use crate::queue::{Outcome, Rank, Slot};
 use crate::types::{Message, QueueId};
 
 /// First byte of a link message.
-pub const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 3;
 
 const ATTACH: u8 = 1;
 const CONSUME: u8 = 2;
@@ -24,6 +24,7 @@ const PURGE: u8 = 8;
 const COUNT: u8 = 9;
 const WHO: u8 = 10;
 const NOTHING: u8 = 11;
+const LEAVE: u8 = 12;
 const LEAD: u8 = 20;
 const NOT_LEADER: u8 = 21;
 const ANSWERED: u8 = 22;
@@ -38,6 +39,7 @@ const CANCELLED: u8 = 30;
 const ATTACHED: u8 = 31;
 const LEADERLESS: u8 = 32;
 const RANKED: u8 = 33;
+const OVERDUE: u8 = 34;
 const REPLY: u8 = 40;
 
 const NO_ACK: u8 = 1;
@@ -62,8 +64,18 @@ pub enum What {
         call: u64,
         wish: Wish<String>,
     },
+    /// A consumer ends; its client has these messages of it, and nothing more will be passed on. A call
+    /// of 0 wants no answer; another one is answered when all that follows is done.
     Cancel {
+        call: u64,
         key: u64,
+        kept: Vec<Slot>,
+    },
+    /// Consumers end with all that they have, and what their client had otherwise comes back too.
+    Leave {
+        call: u64,
+        keys: Vec<u64>,
+        batch: SettleBatch,
     },
     /// So many bytes of deliveries were passed on.
     Taken {
@@ -152,6 +164,11 @@ pub enum What {
     Cancelled {
         key: u64,
     },
+    /// The client of a consumer has held a message for longer than this many milliseconds.
+    Overdue {
+        key: u64,
+        timeout: u64,
+    },
     /// A consumer's place among the others.
     Ranked {
         key: u64,
@@ -173,6 +190,7 @@ impl What {
                 | Self::Settle(_)
                 | Self::Consume { .. }
                 | Self::Cancel { .. }
+                | Self::Leave { .. }
                 | Self::Taken { .. }
                 | Self::Get { .. }
         )
@@ -363,6 +381,25 @@ pub fn settle(to: &mut Vec<u8>, queue: QueueId, batch: &SettleBatch) {
     put_batch(to, batch);
 }
 
+/// Writes [`What::Cancel`].
+pub fn cancel(to: &mut Vec<u8>, queue: QueueId, call: u64, key: u64, kept: &[Slot]) {
+    begin(to, CANCEL, queue);
+    put_number(to, call);
+    put_number(to, key);
+    put_slots(to, kept);
+}
+
+/// Writes [`What::Leave`].
+pub fn leave(to: &mut Vec<u8>, queue: QueueId, call: u64, keys: &[u64], batch: &SettleBatch) {
+    begin(to, LEAVE, queue);
+    put_number(to, call);
+    put_number(to, keys.len() as u64);
+    for key in keys {
+        put_number(to, *key);
+    }
+    put_batch(to, batch);
+}
+
 /// Writes [`What::Deliver`].
 pub fn deliver(to: &mut Vec<u8>, queue: QueueId, key: u64, delivered: Delivered, message: &Message) {
     begin(to, DELIVER, queue);
@@ -415,8 +452,6 @@ macro_rules! numbers {
 }
 
 numbers! {
-    /// Writes [`What::Cancel`].
-    cancel(CANCEL, key);
     /// Writes [`What::Taken`].
     taken(TAKEN, key, bytes);
     /// Writes [`What::Purge`].
@@ -441,6 +476,8 @@ numbers! {
     counts(COUNTS, call, ready, unacked, consumers);
     /// Writes [`What::Cancelled`].
     cancelled(CANCELLED, key);
+    /// Writes [`What::Overdue`].
+    overdue(OVERDUE, key, timeout);
 }
 
 /// Writes [`What::Lead`].
@@ -500,7 +537,20 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
             call: input.number()?,
             wish: read_wish(input)?,
         },
-        CANCEL => What::Cancel { key: input.number()? },
+        CANCEL => What::Cancel {
+            call: input.number()?,
+            key: input.number()?,
+            kept: read_slots(input)?,
+        },
+        LEAVE => {
+            let call = input.number()?;
+            let keys = (0..input.number()?).map(|_| input.number());
+            What::Leave {
+                call,
+                keys: keys.collect::<Option<_>>()?,
+                batch: read_batch(input)?,
+            }
+        }
         TAKEN => What::Taken {
             key: input.number()?,
             bytes: input.number()?,
@@ -570,6 +620,10 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
             text: read_text(input)?,
         },
         CANCELLED => What::Cancelled { key: input.number()? },
+        OVERDUE => What::Overdue {
+            key: input.number()?,
+            timeout: input.number()?,
+        },
         RANKED => What::Ranked {
             key: input.number()?,
             rank: read_rank(input)?,
@@ -768,6 +822,28 @@ mod tests {
             }
         ));
         assert!(matches!(frames[3].what, What::Ranked { key: 7, rank } if rank == wish.rank));
+    }
+
+    #[test]
+    fn the_end_of_a_client_comes_over_whole() {
+        let [one, two] = [(3, 2, 1), (0, 0, 9)].map(Slot::from_parts);
+        let batch = SettleBatch {
+            number: 4,
+            outcome: Outcome::Requeue,
+            slots: vec![one, two],
+        };
+        let mut bytes = vec![FORMAT];
+        cancel(&mut bytes, QueueId(5), 6, 7, &[one]);
+        leave(&mut bytes, QueueId(5), 8, &[9, 10], &batch);
+        overdue(&mut bytes, QueueId(5), 7, 500);
+        let frames = read_all(bytes);
+        assert!(frames.iter().all(|frame| frame.queue == QueueId(5)));
+        assert!(matches!(&frames[0].what, What::Cancel { call: 6, key: 7, kept } if kept == &[one]));
+        assert!(
+            matches!(&frames[1].what, What::Leave { call: 8, keys, batch: came } if keys == &[9, 10] && *came == batch)
+        );
+        assert!(matches!(frames[2].what, What::Overdue { key: 7, timeout: 500 }));
+        assert_eq!(frames.len(), 3);
     }
 
     proptest! {

@@ -148,9 +148,37 @@ impl World {
             return;
         };
         desk.consumers.remove(&key);
+        let kept = desk.held.values().filter(|held| held.by == key).map(|held| held.slot);
+        let kept: Vec<Slot> = kept.collect();
         self.checker.tell(format!("{key} is cancelled"));
         if let Some(to) = way {
-            sim.tell(us, to, Message::Cancel { key });
+            sim.tell(us, to, Message::Cancel { key, kept });
+        }
+    }
+
+    /// The client of a node goes, with its consumers and all that it has.
+    pub fn leave(&mut self, sim: &Sim, us: NodeId) {
+        let way = self.way(sim, us);
+        let Some(desk) = self.desk(us) else { return };
+        let keys: Vec<Key> = std::mem::take(&mut desk.consumers).into_keys().collect();
+        let held = std::mem::take(&mut desk.held).into_values();
+        let slots: Vec<_> = held.map(|held| (held.slot, held.id)).collect();
+        if slots.is_empty() && keys.is_empty() {
+            return;
+        }
+        desk.last_batch += 1;
+        let batch = Batch {
+            number: desk.last_batch,
+            outcome: Outcome::Requeue,
+            slots,
+        };
+        desk.settles.push_back(batch.clone());
+        self.checker.tell(format!("{keys:?} leave"));
+        for (_, id) in &batch.slots {
+            self.checker.said(*id, Outcome::Requeue);
+        }
+        if let Some(to) = way {
+            sim.tell(us, to, Message::Leave { keys, batch });
         }
     }
 

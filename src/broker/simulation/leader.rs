@@ -69,6 +69,17 @@ struct Guest {
     gets: BTreeMap<u64, Slot>,
 }
 
+impl Guest {
+    /// Messages that it held are settled.
+    fn let_go(&mut self, slots: &[(Slot, Id)]) {
+        for (slot, _) in slots {
+            if self.gets.get(&slot.seq()) == Some(slot) {
+                self.gets.remove(&slot.seq());
+            }
+        }
+    }
+}
+
 /// What the machine wants done.
 struct Effects<'a> {
     may_deliver: bool,
@@ -509,14 +520,22 @@ impl World {
                 self.gathered(sim, us, term, Some(from));
             }
             Message::Consume { key, prefetch } => self.take_on(sim, us, from, key, prefetch),
-            Message::Cancel { key } => {
+            Message::Cancel { key, kept } => {
                 let guest = leading.guests.get_mut(&from);
                 if let Some(id) = guest.and_then(|guest| guest.consumers.remove(&key)) {
-                    let left = leading.held_by([id]);
-                    leading.guests.entry(from).or_default().gets.extend(left);
-                    self.run(sim, us, |(queue, _, sink)| queue.cancel(NOW, id, sink));
+                    let mut held = leading.held_by([id]);
+                    let guest = leading.guests.entry(from).or_default();
+                    for slot in kept {
+                        if held.get(&slot.seq()) == Some(&slot) {
+                            held.remove(&slot.seq());
+                            guest.gets.insert(slot.seq(), slot);
+                        }
+                    }
+                    let lost = held.into_values();
+                    self.run(sim, us, |(queue, _, sink)| queue.cancel_without(NOW, [id], lost, sink));
                 }
             }
+            Message::Leave { keys, batch } => self.on_leave(sim, us, from, keys, batch),
             Message::Publish { number, id } => self.take_in(sim, us, from, number, id),
             Message::Settle(batch) => self.on_settle(sim, us, from, batch, false),
             _ => unreachable!("the rest is for a node with clients"),
@@ -575,11 +594,7 @@ impl World {
             return self.tell_settled(sim, us);
         }
         guest.settled = number;
-        for (slot, _) in &slots {
-            if guest.gets.get(&slot.seq()) == Some(slot) {
-                guest.gets.remove(&slot.seq());
-            }
-        }
+        guest.let_go(&slots);
         let flight = leading.submitted + 1;
         leading.settling.push_back((flight, node, number));
         let ids: BTreeMap<u64, Id> = slots.iter().map(|(slot, id)| (slot.seq(), *id)).collect();
@@ -603,6 +618,19 @@ impl World {
                 .gone
                 .extend(gone.filter_map(|seq| Some((flight, *ids.get(&seq)?))));
         }
+        self.tell_settled(sim, us);
+    }
+
+    fn on_leave(&mut self, sim: &Sim, us: NodeId, node: NodeId, keys: Vec<Key>, batch: Batch) {
+        let Batch { number, slots, .. } = batch;
+        let Some(leading) = self.leading(us) else { return };
+        let guest = leading.guests.entry(node).or_default();
+        let ids: Vec<ConsumerId> = keys.iter().filter_map(|key| guest.consumers.remove(key)).collect();
+        guest.settled = guest.settled.max(number);
+        guest.let_go(&slots);
+        leading.settling.push_back((leading.submitted + 1, node, number));
+        let slots: Vec<Slot> = slots.into_iter().map(|(slot, _)| slot).collect();
+        self.run(sim, us, |(queue, _, sink)| queue.give_back(NOW, ids, slots, sink));
         self.tell_settled(sim, us);
     }
 
@@ -655,9 +683,6 @@ impl World {
             self.on_settle(sim, us, node, batch, true);
         }
         self.run(sim, us, |(queue, _, sink)| {
-            for id in before.consumers.values() {
-                queue.cancel(NOW, *id, sink);
-            }
             // What was sent and never came goes to others.
             let of_node: FxHashSet<ConsumerId> = before.consumers.values().chain(ids.values()).copied().collect();
             let lost: Vec<Slot> = queue
@@ -667,7 +692,7 @@ impl World {
                 .chain(before.gets.values().copied())
                 .filter(|slot| !all.contains(slot))
                 .collect();
-            queue.settle(NOW, lost, Outcome::Requeue, sink);
+            queue.cancel_without(NOW, before.consumers.into_values(), lost, sink);
         });
         let not_theirs = not_theirs.unwrap_or_default();
         kept.retain(|slot: &Slot| !not_theirs.contains(slot));
@@ -705,10 +730,7 @@ impl World {
             leading.settling.retain(|(_, of, _)| *of != node);
         }
         self.run(sim, us, |(queue, _, sink)| {
-            for id in gone.consumers.values() {
-                queue.give_back(NOW, *id, sink);
-            }
-            queue.settle(NOW, gone.gets.into_values(), Outcome::Requeue, sink);
+            queue.give_back(NOW, gone.consumers.into_values(), gone.gets.into_values(), sink)
         });
     }
 }

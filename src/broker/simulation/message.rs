@@ -38,6 +38,11 @@ pub enum Message {
     },
     Cancel {
         key: Key,
+        kept: Vec<Slot>,
+    },
+    Leave {
+        keys: Vec<Key>,
+        batch: Batch,
     },
     Deliver {
         key: Key,

@@ -264,7 +264,8 @@ impl Sim {
                     world.consume(sim, us, more as u32);
                 }
             }),
-            40..43 => self.input(us, move |sim, world| world.cancel(sim, us, few)),
+            40..42 => self.input(us, move |sim, world| world.cancel(sim, us, few)),
+            42 => self.input(us, move |sim, world| world.leave(sim, us)),
             43..75 => {
                 let outcome = match few {
                     0 if chance % 2 == 0 => Outcome::Requeue,

@@ -25,6 +25,12 @@ enum Command {
         priority: i32,
     },
     Cancel(usize),
+    /// Clients go, by a bit for each.
+    Leave {
+        who: usize,
+        with_getter: bool,
+        knows: bool,
+    },
     Settle {
         from: usize,
         count: usize,
@@ -64,6 +70,8 @@ fn command() -> impl Strategy<Value = Command> {
         3 => (0..4_usize, option_of(1..4_u32), prop::bool::weighted(0.2), 0..2)
             .prop_map(|(who, prefetch, no_ack, priority)| Command::Consume { who, prefetch, no_ack, priority }),
         2 => (0..4_usize).prop_map(Command::Cancel),
+        2 => (1..16_usize, any::<bool>(), any::<bool>())
+            .prop_map(|(who, with_getter, knows)| Command::Leave { who, with_getter, knows }),
         8 => (0..9_usize, 1..5_usize, 0..3_u8)
             .prop_map(|(from, count, outcome)| Command::Settle { from, count, outcome }),
         4 => any::<bool>().prop_map(Command::Get),
@@ -159,6 +167,11 @@ impl World {
                     assert_eq!(handle, Some(who));
                 }
             }
+            Command::Leave {
+                who,
+                with_getter,
+                knows,
+            } => self.leave(who, with_getter, knows),
             Command::Settle { from, count, outcome } => {
                 let outcome = [Outcome::Accept, Outcome::Requeue, Outcome::Discard][usize::from(outcome)];
                 self.settle(from, count, outcome);
@@ -292,6 +305,32 @@ impl World {
                 one.place = Stand::Held(GETTER, slot);
             }
         }
+    }
+
+    /// Clients go with their consumers. What they got otherwise they say; what their consumers hold they
+    /// may not know.
+    fn leave(&mut self, who: usize, with_getter: bool, knows: bool) {
+        let gone: Vec<usize> = (0..4).filter(|one| who & 1 << one != 0).collect();
+        let gone: BTreeMap<usize, ConsumerId> = gone
+            .into_iter()
+            .filter_map(|one| Some((one, self.consumers.remove(&one)?.0)))
+            .collect();
+        let mut slots = Vec::new();
+        for (seq, one) in &mut self.living {
+            let Stand::Held(by, slot) = one.place else { continue };
+            let is_listed = (by == GETTER && with_getter) || (gone.contains_key(&by) && knows);
+            if is_listed || gone.contains_key(&by) {
+                one.place = Stand::Waiting;
+                one.redelivered = true;
+                one.returns += 1;
+                self.first.push_back(*seq);
+                slots.extend(is_listed.then_some(slot));
+            }
+        }
+        let ended = self
+            .queue
+            .give_back(self.now, gone.values().copied(), slots, &mut self.watch);
+        assert_eq!(ended, gone.len());
     }
 
     fn settle(&mut self, from: usize, count: usize, outcome: Outcome) {

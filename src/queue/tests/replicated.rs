@@ -285,8 +285,8 @@ fn what_a_client_had_comes_back_in_order_and_counts_when_it_is_gone() {
     q.commit();
     q.settle("a", "m2", Outcome::Accept);
     let id = q.around.ids["a"];
-    assert_eq!(q.queue.give_back(q.now, id, &mut q.around), Some("a"));
-    assert_eq!(q.queue.give_back(q.now, id, &mut q.around), None);
+    assert_eq!(q.queue.give_back(q.now, [id], [], &mut q.around), 1);
+    assert_eq!(q.queue.give_back(q.now, [id], [], &mut q.around), 0);
     q.queue.check();
     assert_eq!(q.around.journal.durable[&1].count, 1);
     q.around.held.clear();

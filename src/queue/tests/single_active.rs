@@ -26,6 +26,70 @@ fn the_first_consumer_is_served_until_it_goes() {
     }
 }
 
+const ALL: [&str; 8] = ["s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7"];
+
+/// What a consumer gets when these come back.
+fn again<'a>(to: &str, names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let names = names.into_iter();
+    names.map(|name| format!("{to} ← {name} (redelivered)")).collect()
+}
+
+#[test]
+fn when_the_client_of_the_active_one_is_gone_the_next_gets_what_it_held_before_the_rest() {
+    // The client says what it knows that it has, or nobody does: it is gone with its node.
+    for knows in [true, false] {
+        let priority = QueueTest::new().with(|settings| {
+            settings.single_active_consumer = true;
+            settings.max_priority = Some(5);
+        });
+        for mut q in queues().into_iter().chain([priority]) {
+            q = q.consumer("one", credit(4)).consumer("two", credit(6));
+            q.send(ALL);
+            q.delivered();
+            q.leave(&["one"], knows);
+            let mut expected = again("two", ALL[..4].iter().copied());
+            expected.extend(["two ← s4", "two ← s5"].map(str::to_owned));
+            assert_eq!(q.delivered(), expected);
+        }
+    }
+}
+
+#[test]
+fn a_client_that_is_gone_gives_back_what_it_got_otherwise_in_the_same_step() {
+    for mut q in queues() {
+        q.send(ALL);
+        q.get();
+        q = q.consumer("gone", credit(2));
+        q.cancel("gone");
+        q = q
+            .consumer("one", credit(1))
+            .consumer("too", credit(1))
+            .consumer("two", credit(5));
+        q.delivered();
+        q.leave(&["get", "gone", "one", "too"], true);
+        let mut expected = again("two", ALL[..4].iter().copied());
+        expected.push("two ← s4".to_owned());
+        assert_eq!(q.delivered(), expected);
+    }
+}
+
+#[test]
+fn what_never_came_to_the_client_of_a_consumer_that_is_cancelled_goes_to_the_next_first() {
+    for mut q in queues() {
+        q = q.consumer("one", credit(4)).consumer("two", credit(3));
+        q.send(ALL);
+        q.delivered();
+        let lost: Vec<Slot> = q.around.held.drain(2..4).map(|(_, _, slot)| slot).collect();
+        let id = q.around.ids["one"];
+        q.queue.cancel_without(q.now, [id], lost, &mut q.around);
+        q.queue.check();
+        let mut expected = again("two", ["s2", "s3"]);
+        expected.push("two ← s4".to_owned());
+        assert_eq!(q.delivered(), expected);
+        q.settle_all("one", &["s0", "s1"], Outcome::Accept);
+    }
+}
+
 #[test]
 fn a_full_active_consumer_is_waited_for() {
     for mut q in queues() {

@@ -290,8 +290,8 @@ impl World {
                     for has in has.filter(|has| has.said.is_none()) {
                         *self.returns.entry(has.id).or_default() += 1;
                     }
-                    let handle = self.on_queue(|queue, now, sink| queue.give_back(now, id, sink));
-                    assert_eq!(handle, Some(who));
+                    let ended = self.on_queue(|queue, now, sink| queue.give_back(now, [id], [], sink));
+                    assert_eq!(ended, 1);
                     assert!(self.queue.held_by(id).is_empty());
                 }
             }
