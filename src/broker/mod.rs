@@ -27,9 +27,11 @@ mod error;
 mod formation;
 pub mod gather;
 mod guests;
+pub mod joint;
 mod leading;
 mod letters;
 pub mod members;
+mod mending;
 pub mod nodes;
 pub mod outbox;
 mod owners;
@@ -60,6 +62,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 pub use alarms::Alarms;
+pub use away::DEADLINE;
 pub use connections::{ConnectionInfo, Connections};
 pub use error::BrokerError;
 pub use formation::{JoinError, LinksError};
@@ -293,7 +296,7 @@ impl Broker {
     /// Writes everything down and stops the store. Blocks. No client is served any more.
     pub fn stop(self: &Arc<Self>) {
         for queue in self.all_queues().iter().filter(|queue| !queue.is_quarantined()) {
-            queue.with_deferred(self, |machine, _, sink| machine.stop(sink));
+            queue.with(self, |machine, _, sink| machine.stop(sink));
         }
         self.store.stop();
     }

@@ -55,6 +55,8 @@ pub enum Control {
     CloseChannel {
         channel: u16,
         incarnation: u64,
+        /// The method it is about; zeros where it is about none.
+        ids: (u16, u16),
         reply: Reply,
     },
 }

@@ -10,14 +10,16 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::{Call, Fields, Identity};
 use super::exchanges::exchange_name;
 use super::route::{Access, Route};
-use crate::broker::declare;
+use crate::broker::joint::{Joint, JointAnswer};
 use crate::broker::outbox::Outbox;
 use crate::broker::publish::{Body, From, Publisher, Publishing};
+use crate::broker::{Broker, DEADLINE, QueueHandle, declare};
+use crate::channel::ConfirmOutcome;
 use crate::codec::Properties;
 use crate::codec::content::PublishRef;
 use crate::codec::method::BasicGet;
 use crate::metadata::json;
-use crate::queue::{Get, Outcome};
+use crate::queue::{Get, Outcome, Slot};
 use crate::types::{Message, Refusal, ReplyCode};
 
 /// What can be done with messages.
@@ -58,16 +60,23 @@ async fn publish(call: Call) -> Answered {
         return Err(Failure::bad("routing key is longer than 255 bytes"));
     }
     let identity = call.identity()?;
-    let routed = hand_in(&call, &identity, &key, &properties, &body)?;
-    call.broker
-        .synced()
-        .await
-        .map_err(|error| Failure::Broken(error.to_string()))?;
-    Ok(Answer::Json(json!({"routed": routed})))
+    let (routed, answered) = hand_in(&call, &identity, &key, &properties, &body)?;
+    match answered.outcome().await {
+        ConfirmOutcome::Ack => Ok(Answer::Json(json!({"routed": routed}))),
+        ConfirmOutcome::Nack => Err(Failure::bad(
+            "rejected Unable to publish message. Check queue limits.",
+        )),
+    }
 }
 
-/// Publishes as a client would, and says whether a queue got the message.
-fn hand_in(call: &Call, identity: &Identity, key: &str, properties: &[u8], body: &[u8]) -> Result<bool, Failure> {
+/// Publishes as a client would, and says whether a queue gets the message, and when all have it.
+fn hand_in(
+    call: &Call,
+    identity: &Identity,
+    key: &str,
+    properties: &[u8],
+    body: &[u8],
+) -> Result<(bool, JointAnswer), Failure> {
     let missing = || Failure::Missing("vhost_not_found".to_owned());
     let by = Publishing {
         vhost: call.broker.vhost(&identity.vhost).ok_or_else(missing)?,
@@ -81,12 +90,11 @@ fn hand_in(call: &Call, identity: &Identity, key: &str, properties: &[u8], body:
         reply_token: None,
     };
     let outbox = Arc::new(Outbox::new(identity.who().connection));
-    let mut publisher = Publisher::new(outbox.clone());
+    let mut publisher = Publisher::new(outbox);
     let publish = PublishRef {
         exchange: exchange_name(call.name("name")).as_bytes(),
         routing_key: key.as_bytes(),
-        // What nobody gets comes back: that is how we hear of it.
-        mandatory: true,
+        mandatory: false,
         immediate: false,
     };
     let ready = publisher
@@ -98,12 +106,10 @@ fn hand_in(call: &Call, identity: &Identity, key: &str, properties: &[u8], body:
                 code => Failure::bad(format!("{} {}", code.code(), reply.wire_text())),
             }
         })?;
-    publisher.publish(&call.broker, &by, ready);
+    let (joint, answered) = Joint::new();
+    let routed = publisher.publish(&call.broker, &by, ready, Some(&joint));
     publisher.flush(&call.broker);
-    let out = outbox.lock();
-    let came_back = !out.output.is_empty();
-    out.finish();
-    Ok(!came_back)
+    Ok((routed, answered))
 }
 
 /// The properties of a JSON object; those it does not know are left out.
@@ -233,8 +239,32 @@ async fn get(call: Call) -> Answered {
         bytes += message.body().len();
         views.push(view(&message, redelivered, remaining, &wish.shown));
     }
-    call.broker.settle(&queue, slots, wish.outcome);
+    settle(&call.broker, &queue, slots, wish.outcome).await?;
     Ok(Answer::Json(views.into()))
+}
+
+/// Leaves fetched messages as asked for. Those that are to be gone are gone for good before the answer.
+async fn settle(
+    broker: &Arc<Broker>,
+    queue: &Arc<QueueHandle>,
+    slots: Vec<Slot>,
+    outcome: Outcome,
+) -> Result<(), Failure> {
+    if slots.is_empty() {
+        return Ok(());
+    }
+    let (joint, answered) = Joint::new();
+    broker.settle(queue, slots, outcome, Some(&joint));
+    drop(joint);
+    if outcome == Outcome::Requeue {
+        return Ok(());
+    }
+    let settled = tokio::time::timeout(DEADLINE, answered.outcome()).await;
+    if settled != Ok(ConfirmOutcome::Ack) {
+        return Err(Failure::Broken("the messages were fetched, and may come back".to_owned()));
+    }
+    let synced = broker.synced().await;
+    synced.map_err(|error| Failure::Broken(error.to_string()))
 }
 
 fn view(message: &Message, redelivered: bool, remaining: u64, shown: &Shown) -> Value {

@@ -17,6 +17,7 @@ mod checkpoint;
 mod files;
 mod frame;
 mod index;
+mod ledger;
 mod pending;
 mod ranges;
 mod reading;
