@@ -224,7 +224,11 @@ impl Desk {
 
     /// What was settled up to this number is committed.
     pub fn settled(&mut self, up_to: u64) {
-        while self.settles.front().is_some_and(|settled| settled.batch.number <= up_to) {
+        while self
+            .settles
+            .front()
+            .is_some_and(|settled| settled.batch.number <= up_to)
+        {
             if let Some(Settled { claim: Some(claim), .. }) = self.settles.pop_front() {
                 claim.answer(ConfirmOutcome::Ack);
             }

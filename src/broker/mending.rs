@@ -13,9 +13,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustc_hash::FxHashSet;
+
 use super::Broker;
 use super::catalogue::settings_of;
 use super::consumer::Taker;
+use super::desk::Desk;
 use super::peers::wire;
 use super::recovery::{entries, mark};
 use super::runner::{Deferred, Machine, QueueHandle, Seat, State, Waiting, answer};
@@ -64,8 +67,11 @@ impl QueueHandle {
                 tracing::error!(%queue, %vhost, falls, "the queue panicked; it is made anew out of its ledger");
                 // Who holds what it may not be able to say any more: then that comes back.
                 let _ = catch_unwind(AssertUnwindSafe(|| self.leave_seat(state)));
+                self.keep_held(state.desk());
                 let (queue, broker) = (self.clone(), broker.clone());
-                let pause = falls.checked_sub(FORGIVEN + 1).map(|more| PAUSE * (1 << more.min(DOUBLED)));
+                let pause = falls
+                    .checked_sub(FORGIVEN + 1)
+                    .map(|more| PAUSE * (1 << more.min(DOUBLED)));
                 broker.runtime.clone().spawn(async move {
                     if let Some(pause) = pause {
                         tokio::time::sleep(pause).await;
@@ -80,7 +86,9 @@ impl QueueHandle {
                 let durable = !self.spec.is_transient();
                 match durable {
                     true => tracing::error!(%queue, %vhost, falls, "the queue panicked; it is read again from the log"),
-                    false => tracing::error!(%queue, %vhost, falls, "the queue panicked; its messages are lost, for it is transient"),
+                    false => {
+                        tracing::error!(%queue, %vhost, falls, "the queue panicked; its messages are lost, for it is transient")
+                    }
                 }
                 let settings = machine.settings().clone();
                 let mut fresh = Queue::new(self.spec.queue_type, durable, settings, broker.now());
@@ -91,7 +99,10 @@ impl QueueHandle {
                     match falls <= FORGIVEN {
                         true => {
                             let (queue, broker, times) = (self.clone(), broker.clone(), state.falls.total);
-                            broker.runtime.clone().spawn_blocking(move || queue.mend(&broker, times));
+                            broker
+                                .runtime
+                                .clone()
+                                .spawn_blocking(move || queue.mend(&broker, times));
                         }
                         false => tracing::error!(%queue, %vhost, "it stays as it is until the node starts again"),
                     }
@@ -99,6 +110,15 @@ impl QueueHandle {
                 self.tell_fallen(broker, state, broken)
             }
         }
+    }
+
+    /// Of what the machine said that clients hold, what they do: it may have meant to hand it out.
+    fn keep_held(&self, desk: &mut Desk) {
+        let mut held = FxHashSet::default();
+        for seated in desk.consumers.values() {
+            held.extend(seated.consumer.outbox.lock().held_of(self.spec.id));
+        }
+        desk.held.retain(|_, one| held.contains(&one.slot));
     }
 
     /// What waits at a machine that is no more is refused, and its consumers are cancelled.

@@ -307,6 +307,18 @@ impl Out {
         self.channels.keys().copied().collect()
     }
 
+    /// What the client holds of a queue.
+    pub fn held_of(&self, queue: QueueId) -> Vec<Slot> {
+        let mut held = Vec::new();
+        for channel in self.channels.values() {
+            if let Some(index) = channel.queue_index.get(&queue) {
+                let of_queue = channel.unacked.iter().filter(|one| one.queue == *index);
+                held.extend(of_queue.map(|one| one.slot));
+            }
+        }
+        held
+    }
+
     /// The channel in the very use the caller means.
     pub fn channel_as(&mut self, number: u16, incarnation: u64) -> Option<&mut ChannelOut> {
         self.channels

@@ -304,7 +304,7 @@ impl Publisher {
         if let Some(routed) = detour {
             // The answer may come before the next flush.
             self.announce();
-            let token = claimant.map(|claimant| self.token(claimant));
+            let token = claimant.filter(|_| is_held).map(|claimant| self.token(claimant));
             after_routing(broker, &by.vhost, &routed, &message, token);
         }
         if comes_back {

@@ -255,7 +255,9 @@ impl QueueHandle {
 
     fn deadline_of(&self, state: &State) -> Option<Timestamp> {
         let machine = state.machine()?;
-        machine.deadline().filter(|_| !self.is_quarantined() && !self.is_deleted())
+        machine
+            .deadline()
+            .filter(|_| !self.is_quarantined() && !self.is_deleted())
     }
 
     /// Reads the machine, when it is here.
@@ -308,7 +310,7 @@ impl QueueHandle {
         }
     }
 
-    /// The same where the queue lives. What a machine that panicks has not taken in is refused.
+    /// The same where the queue lives. What a machine that panics has not taken in is refused.
     fn publish_here(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
@@ -321,7 +323,9 @@ impl QueueHandle {
             message,
             publish: publish.inspect(|token| in_hand.note(token)).map(Waiting::Client),
         });
-        let (taken, deferred) = self.run(broker, state, |machine, now, sink| machine.publish(now, publishes, sink));
+        let (taken, deferred) = self.run(broker, state, |machine, now, sink| {
+            machine.publish(now, publishes, sink)
+        });
         if taken.is_none() {
             answer(in_hand.0.map(ConfirmToken::Channel), ConfirmOutcome::Nack);
             answer_all(batch, ConfirmOutcome::Nack);

@@ -63,9 +63,7 @@ async fn publish(call: Call) -> Answered {
     let (routed, answered) = hand_in(&call, &identity, &key, &properties, &body)?;
     match answered.outcome().await {
         ConfirmOutcome::Ack => Ok(Answer::Json(json!({"routed": routed}))),
-        ConfirmOutcome::Nack => Err(Failure::bad(
-            "rejected Unable to publish message. Check queue limits.",
-        )),
+        ConfirmOutcome::Nack => Err(Failure::bad("rejected Unable to publish message. Check queue limits.")),
     }
 }
 
@@ -261,7 +259,9 @@ async fn settle(
     }
     let settled = tokio::time::timeout(DEADLINE, answered.outcome()).await;
     if settled != Ok(ConfirmOutcome::Ack) {
-        return Err(Failure::Broken("the messages were fetched, and may come back".to_owned()));
+        return Err(Failure::Broken(
+            "the messages were fetched, and may come back".to_owned(),
+        ));
     }
     let synced = broker.synced().await;
     synced.map_err(|error| Failure::Broken(error.to_string()))

@@ -104,7 +104,13 @@ impl Session {
 
     /// Answers the commit when it is complete. Until its messages are safe the channel takes nothing
     /// but its end, as RabbitMQ's.
-    fn complete(&mut self, number: u16, answered: JointAnswer, has_published: bool, has_settled: bool) -> Result<(), Reply> {
+    fn complete(
+        &mut self,
+        number: u16,
+        answered: JointAnswer,
+        has_published: bool,
+        has_settled: bool,
+    ) -> Result<(), Reply> {
         let channel = self.channel(number)?;
         let incarnation = channel.incarnation;
         let committing = Arc::new(AtomicBool::new(has_published));

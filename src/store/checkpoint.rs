@@ -20,10 +20,10 @@ use std::sync::atomic::Ordering;
 use super::files::{CHUNK, Window};
 use super::frame::{self, HEADER, Header, Kind, PUT_HEAD};
 use super::index::{Place, Restate, Run};
+use super::ledger::Heads;
 use super::replay::next_record;
 use super::rest::Entries;
 use super::wal::{Before, Log};
-use super::ledger::Heads;
 use super::{Inner, Keep, LedgerEntry, Loc, Lsn, OwnerId, StoreError};
 
 /// What one round is going to do.
@@ -289,13 +289,16 @@ impl Inner {
             // They come in order, and damaged ones are left out.
             let place = places.find(|found| found.owner == owner && found.seq == seq);
             if let (Some(place), Some(meta)) = (place, payload[8..].first_chunk()) {
-                heads.add(keep, LedgerEntry {
-                    seq,
-                    loc: Loc::at(place.segment, u64::from(place.offset)),
-                    meta: *meta,
-                    count: 0,
-                    len: (payload.len() - PUT_HEAD) as u32,
-                });
+                heads.add(
+                    keep,
+                    LedgerEntry {
+                        seq,
+                        loc: Loc::at(place.segment, u64::from(place.offset)),
+                        meta: *meta,
+                        count: 0,
+                        len: (payload.len() - PUT_HEAD) as u32,
+                    },
+                );
             }
             Ok(())
         })?;

@@ -10,6 +10,7 @@ mod support;
 mod across;
 mod at_once;
 mod checker;
+mod done;
 mod failover;
 mod formation;
 mod kept_letters;
