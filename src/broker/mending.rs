@@ -183,6 +183,10 @@ impl QueueHandle {
             state.seat = Seat::Here(Box::new(machine));
             self.end_quarantine();
         }
+        // Other nodes were not heard meanwhile.
+        broker
+            .peers
+            .tell_all(|buffer| wire::lead(buffer, self.spec.id, 0, true));
         // A policy that came meanwhile was not for a queue that is not served.
         let settings = settings_of(&broker.catalog(), &self.spec);
         self.with(broker, |machine, now, sink| {
