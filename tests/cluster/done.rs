@@ -42,7 +42,8 @@ async fn a_commit_waits_for_a_majority() {
     for channel in [&publisher, &settler] {
         channel.tx_select().await.expect("a transaction");
     }
-    ack(&settler.got("orders").await).await;
+    let held = settler.got("orders").await;
+    ack(&held).await;
     pause_others(&mut cluster, leader);
     publisher.send("orders", "second").await;
     let mut published = Box::pin(publisher.tx_commit());

@@ -130,7 +130,8 @@ async fn a_commit_with_acks_of_a_quorum_queue_is_answered() {
     client.send_all("orders", ["m1", "m2"]).await;
     let worker = client.another().await;
     worker.tx_select().await.expect("a transaction");
-    ack(&worker.got("orders").await).await;
+    let held = worker.got("orders").await;
+    ack(&held).await;
     worker.send("orders", "m3").await;
     worker.tx_commit().await.expect("committed");
     assert_eq!(client.take("orders").await, ["m2", "m3"]);
