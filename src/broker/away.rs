@@ -15,10 +15,11 @@ use super::Broker;
 use super::consumer::{Consumer, ConsumerKey};
 use super::desk::{Answer, Arrived, Call, Desk, GIVEN_UP, Seated};
 use super::guests::WINDOW;
+use super::joint::JointClaim;
 use super::leaving::Undoing;
 use super::outbox::Outbox;
 use super::peers::{Way, wire};
-use super::runner::{Away, ConfirmToken, Deferred, Handed, QueueHandle, Seat, State, answer, hand_over};
+use super::runner::{Away, ConfirmToken, Deferred, Handed, QueueHandle, Seat, State, answer, desk_of, hand_over};
 use crate::channel::ConfirmOutcome;
 use crate::codec::method::{BasicConsumeOk, Method};
 use crate::queue::{Outcome, Publish, Rank, Slot};
@@ -50,11 +51,9 @@ impl QueueHandle {
             return None;
         };
         let way = broker.peers.way(away.node)?;
-        if away.attached.replace(way.epoch) != Some(way.epoch)
-            && let Some(desk) = &mut state.desk
-        {
+        if away.attached.replace(way.epoch) != Some(way.epoch) {
             away.is_met = false;
-            attach(self, desk, away.term, &way);
+            attach(self, desk_of(&mut state.desk), away.term, &way);
         }
         Some(way)
     }
@@ -68,7 +67,7 @@ impl QueueHandle {
         batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
     ) {
         let way = self.way(broker, state);
-        let Some(desk) = &mut state.desk else { return };
+        let desk = state.desk();
         if way.is_none() && !self.is_replicated() {
             return answer(batch.into_iter().filter_map(|publish| publish.publish), GIVEN_UP);
         }
@@ -90,14 +89,19 @@ impl QueueHandle {
         state: &mut State,
         outcome: Outcome,
         slots: Vec<Slot>,
+        claim: Option<JointClaim>,
     ) {
         let way = self.way(broker, state);
-        let Some(desk) = &mut state.desk else { return };
+        let desk = state.desk();
         let slots: Vec<Slot> = slots.into_iter().filter(|slot| desk.let_go(*slot)).collect();
         if slots.is_empty() {
+            // They are another's by now.
+            if let Some(claim) = claim {
+                claim.answer(ConfirmOutcome::Ack);
+            }
             return;
         }
-        let batch = desk.settle(outcome, slots);
+        let batch = desk.settle(outcome, slots, claim);
         if let Some(way) = way {
             way.with(|buffer| wire::settle(buffer, self.spec.id, batch));
         }
@@ -107,10 +111,9 @@ impl QueueHandle {
     /// no refusal is possible.
     pub(super) fn consume_away(self: &Arc<Self>, broker: &Broker, state: &mut State, consumer: &Arc<Consumer>) {
         let way = self.way(broker, state);
-        if let Some(desk) = &mut state.desk {
-            desk.seat(consumer);
-        }
-        if let (Some(way), Some(desk)) = (way, &mut state.desk) {
+        let desk = state.desk();
+        desk.seat(consumer);
+        if let Some(way) = way {
             desk.is_known = true;
             let call = NEXT_CALL.fetch_add(1, Ordering::Relaxed);
             way.with(|buffer| wire::consume(buffer, self.spec.id, call, &wish(consumer, Rank::default())));
@@ -160,7 +163,7 @@ impl QueueHandle {
         if slots.is_empty() && (keys.is_empty() || way.is_none()) {
             return None;
         }
-        let batch = desk.settle(Outcome::Requeue, slots).clone();
+        let batch = desk.settle(Outcome::Requeue, slots, None).clone();
         let way = way?;
         let (call, answer) = desk.call(None);
         way.with(|buffer| wire::leave(buffer, self.spec.id, call, &keys, &batch));
@@ -194,7 +197,7 @@ impl QueueHandle {
             desk.hold(key, arrived.slot);
         }
         let Some(seated) = desk.consumers.get_mut(&key) else {
-            return self.settle_away(broker, &mut state, Outcome::Requeue, vec![arrived.slot]);
+            return self.settle_away(broker, &mut state, Outcome::Requeue, vec![arrived.slot], None);
         };
         let is_stalled = !seated.waiting.is_empty();
         seated.waiting.push_back(arrived);
@@ -272,7 +275,7 @@ impl QueueHandle {
         ask: Ask,
     ) -> Option<(u64, Option<oneshot::Receiver<Result<Answer, Reply>>>)> {
         let way = self.way(broker, state)?;
-        let desk = state.desk.as_mut()?;
+        let desk = state.desk();
         // What is fetched may not come.
         desk.is_known |= matches!(ask, Ask::Get { .. });
         let (call, answer) = desk.call(None);
@@ -298,9 +301,7 @@ impl QueueHandle {
         let answer = {
             let mut state = self.state.lock();
             let way = self.way(broker, &mut state).ok_or_else(|| self.is_away())?;
-            let Some(desk) = &mut state.desk else {
-                return Err(self.is_away());
-            };
+            let desk = state.desk();
             desk.seat(consumer);
             let (call, answer) = desk.call(wants_answer.then(|| consumer.clone()));
             way.with(|buffer| wire::consume(buffer, self.spec.id, call, &wish(consumer, Rank::default())));
@@ -427,7 +428,8 @@ impl QueueHandle {
         answer(desk.give_up(), ConfirmOutcome::Ack);
         desk.drop_calls();
         desk.held.clear();
-        desk.forget_settles();
+        // What was settled is as gone as it can be.
+        desk.settled(u64::MAX);
         Deferred {
             cancelled: desk.unseat_all(),
             ..Deferred::default()

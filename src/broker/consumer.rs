@@ -59,6 +59,7 @@ impl Consumer {
         self.outbox.control(Control::CloseChannel {
             channel: self.channel,
             incarnation: self.incarnation,
+            ids: (0, 0),
             reply: Reply::channel(ReplyCode::PreconditionFailed, text),
         });
     }

@@ -317,7 +317,9 @@ impl Broker {
     /// Asks another node to close connections of its clients; whether it does.
     pub(super) async fn ask_to_close(&self, node: NodeId, connections: Vec<ConnectionId>, reason: &str) -> bool {
         let request = Request::Close(connections, reason.to_owned());
-        let answer = self.ask(node, &request, Instant::now() + leaving::PATIENCE + AT_ONCE).await;
+        let answer = self
+            .ask(node, &request, Instant::now() + leaving::PATIENCE + AT_ONCE)
+            .await;
         matches!(answer, Some(Response::Done))
     }
 

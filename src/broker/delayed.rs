@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::Broker;
 use super::dead_letter::{header_table, routing_keys};
+use super::joint::Joint;
 use super::publish::after_routing;
 use super::route::Way;
 use super::runner::{ConfirmToken, answer};
@@ -23,6 +24,7 @@ use crate::queue::delay::{DelaySink, Delays};
 use crate::queue::{self, META_LEN, Publish};
 use crate::router::{Routed, delay};
 use crate::store::{Keep, Loc, OwnerId, OwnerLedger, Store};
+use crate::tasks;
 use crate::types::{ExchangeName, Message, MessageParts, Millis, VhostName};
 
 /// All exchanges that hold messages back.
@@ -223,10 +225,11 @@ impl Held {
         });
     }
 
-    /// Gives due messages to their queues, and only then lets the store forget them.
+    /// Gives due messages to their queues, and lets the store forget them when all have answered.
     fn route(self: &Arc<Self>, broker: &Arc<Broker>, due: Vec<(u64, Message)>) {
         let mut seqs = Vec::with_capacity(due.len());
         let mut routed = Routed::default();
+        let (joint, mut answered) = Joint::new();
         let vhost = broker.vhost(&self.vhost);
         for (seq, message) in due {
             seqs.push(seq);
@@ -245,17 +248,30 @@ impl Held {
             if !vhost.route(&way, &mut routed) {
                 continue;
             }
-            after_routing(broker, vhost, &routed, &message, None);
+            let held_again = (!routed.delayed.is_empty()).then(|| ConfirmToken::Joint(joint.claim()));
+            after_routing(broker, vhost, &routed, &message, held_again);
             for queue in &routed.queues {
                 let message = message.clone();
-                let publish = Publish { message, publish: None };
+                let publish = Publish {
+                    message,
+                    publish: Some(ConfirmToken::Joint(joint.claim())),
+                };
                 let deferred = queue.0.publish(broker, [publish]);
                 if !deferred.is_empty() {
                     broker.carry_out(&queue.0, deferred);
                 }
             }
         }
-        self.with(broker, |delays, sink| delays.left(seqs, sink));
+        drop(joint);
+        // What a queue refuses is gone, as when a client publishes it.
+        if answered.now().is_some() {
+            return self.with(broker, |delays, sink| delays.left(seqs, sink));
+        }
+        let (held, broker) = (self.clone(), broker.clone());
+        tasks::spawn("delayed messages", async move {
+            answered.outcome().await;
+            held.with(&broker, |delays, sink| delays.left(seqs, sink));
+        });
     }
 }
 

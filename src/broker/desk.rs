@@ -18,6 +18,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::oneshot;
 
 use super::consumer::{Consumer, ConsumerKey};
+use super::joint::JointClaim;
 use super::peers::wire::SettleBatch;
 use super::runner::ConfirmToken;
 use crate::channel::ConfirmOutcome;
@@ -38,7 +39,7 @@ pub struct Desk {
     unanswered: VecDeque<Unanswered>,
     bytes: usize,
     next_batch: u64,
-    settles: VecDeque<SettleBatch>,
+    settles: VecDeque<Settled>,
     /// In the order in which they came.
     pub consumers: BTreeMap<ConsumerKey, Seated>,
     /// Messages that clients of this node hold, where the queue's machine is elsewhere.
@@ -63,6 +64,12 @@ struct Unanswered {
     message: Message,
     token: Option<ConfirmToken>,
     is_answered: bool,
+}
+
+/// A batch that is not known to be committed, and who waits until it is.
+struct Settled {
+    batch: SettleBatch,
+    claim: Option<JointClaim>,
 }
 
 /// A consumer of this node.
@@ -212,27 +219,34 @@ impl Desk {
         self.unanswered.drain(..).filter_map(|one| one.token).collect()
     }
 
-    /// Numbers a batch of settled slots and keeps it.
-    pub fn settle(&mut self, outcome: Outcome, slots: Vec<Slot>) -> &SettleBatch {
+    /// Numbers a batch of settled slots and keeps it until it is committed.
+    pub fn settle(&mut self, outcome: Outcome, slots: Vec<Slot>, claim: Option<JointClaim>) -> &SettleBatch {
         let number = self.next_batch;
         self.next_batch += 1;
-        self.settles.push_back(SettleBatch { number, outcome, slots });
-        &self.settles[self.settles.len() - 1]
+        let batch = SettleBatch { number, outcome, slots };
+        self.settles.push_back(Settled { batch, claim });
+        &self.settles[self.settles.len() - 1].batch
     }
 
     /// What was settled up to this number is committed.
     pub fn settled(&mut self, up_to: u64) {
-        while self.settles.front().is_some_and(|batch| batch.number <= up_to) {
-            self.settles.pop_front();
+        while self
+            .settles
+            .front()
+            .is_some_and(|settled| settled.batch.number <= up_to)
+        {
+            if let Some(Settled { claim: Some(claim), .. }) = self.settles.pop_front() {
+                claim.answer(ConfirmOutcome::Ack);
+            }
         }
     }
 
     /// What was settled and is not known to be committed, in order.
     pub fn settles(&self) -> impl ExactSizeIterator<Item = &SettleBatch> {
-        self.settles.iter()
+        self.settles.iter().map(|settled| &settled.batch)
     }
 
-    /// Forgets what was settled: the messages are gone with their queue, or back in it.
+    /// Forgets what was settled: the messages are back in their queue, as far as is known.
     pub fn forget_settles(&mut self) {
         self.settles.clear();
     }

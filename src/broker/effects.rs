@@ -33,7 +33,7 @@ impl Broker {
         let mut work = Work::from([(queue.clone(), deferred)]);
         while let Some((queue, deferred)) = work.pop_front() {
             if !deferred.undelivered.is_empty() {
-                self.settle(&queue, deferred.undelivered, Outcome::Requeue);
+                self.settle(&queue, deferred.undelivered, Outcome::Requeue, None);
             }
             for consumer in deferred.cancelled {
                 let mut out = consumer.outbox.lock();

@@ -328,7 +328,7 @@ impl QueueHandle {
             .peers
             .tell_all(|buffer| wire::lead(buffer, self.spec.id, term, true));
         if !is_gathering {
-            let ((), also) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
+            let (_, also) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
             deferred.also(also);
         }
         let deadline = state.machine().and_then(|machine| machine.deadline());
@@ -390,7 +390,7 @@ impl QueueHandle {
 
     /// Serves everybody who waited for the machine, which is here, to deliver (again).
     pub(super) fn serve_again(self: &Arc<Self>, broker: &Arc<Broker>, mut state: MutexGuard<'_, State>) {
-        let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
+        let (_, deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall_all(now, sink));
         drop(state);
         self.changed.notify_waiters();
         self.serve_calls(broker);
@@ -405,10 +405,13 @@ impl QueueHandle {
         let mut state = self.state.lock();
         if let Seat::Leading(leading) = &mut state.seat {
             leading.serving.is_over = true;
-            // There are no effects: nothing is delivered or dropped.
-            self.run(broker, &mut state, |machine, _, sink| machine.stop(sink));
+            let (_, deferred) = self.run(broker, &mut state, |machine, _, sink| machine.stop(sink));
             if let Seat::Leading(leading) = &mut state.seat {
                 leading.flush(self, broker);
+            }
+            drop(state);
+            if !deferred.is_empty() {
+                broker.carry_out(self, deferred);
             }
         }
     }
@@ -457,7 +460,7 @@ impl QueueHandle {
     }
 
     /// Throws the machine away; what this node's clients hold is theirs still.
-    fn leave_seat(&self, state: &mut State) {
+    pub(super) fn leave_seat(&self, state: &mut State) {
         let Seat::Leading(leading) = std::mem::replace(&mut state.seat, Seat::Elsewhere(None)) else {
             return;
         };
@@ -501,7 +504,7 @@ impl QueueHandle {
         };
         let us = broker.nodes.us();
         let mut held = std::mem::take(&mut desk.held);
-        let ((), mut deferred) = self.run(broker, state, |machine, now, sink| {
+        let (_, mut deferred) = self.run(broker, state, |machine, now, sink| {
             for seated in desk.consumers.values_mut() {
                 seated.untold = 0;
                 // What had come and was not passed on is in the machine again.
@@ -514,7 +517,7 @@ impl QueueHandle {
             }
         });
         let by_consumer = held_by_consumer(&desk, &held);
-        let ((), also) = self.run(broker, state, |machine, now, sink| {
+        let (_, also) = self.run(broker, state, |machine, now, sink| {
             for (holder, slots) in by_consumer {
                 // What is gone was settled; what another holds was given away, and stays so.
                 machine.adopt(now, holder, slots, sink);
@@ -542,9 +545,7 @@ impl QueueHandle {
         batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
     ) -> Deferred {
         let us = broker.nodes.us();
-        let Some(desk) = &mut state.desk else {
-            return Deferred::default();
-        };
+        let desk = state.desk();
         let producer = desk.producer;
         let numbered: Vec<_> = batch
             .into_iter()
@@ -584,7 +585,7 @@ impl QueueHandle {
             let origin = Some(Origin { producer, number });
             Some(Arrival { publish, origin })
         });
-        let ((), deferred) = self.run_at_door(broker, state, |machine, now, door, sink| {
+        let (_, deferred) = self.run_at_door(broker, state, |machine, now, door, sink| {
             let again = |publish: Publish<Waiting>, before| {
                 if let Some(Waiting::Desk { desk, number }) = publish.publish {
                     match before {
@@ -625,7 +626,7 @@ impl QueueHandle {
         if let Seat::Leading(leading) = &mut state.seat {
             leading.settling(node, number);
         }
-        let ((), deferred) = self.run(broker, state, |machine, now, sink| {
+        let (_, deferred) = self.run(broker, state, |machine, now, sink| {
             if is_again {
                 // Said to a leader that may not have written it down: what is ready here, and has not come
                 // back since, was not. What was delivered anew is another's.
@@ -641,12 +642,23 @@ impl QueueHandle {
     /// they cannot come back.
     pub(super) fn purge_here(self: &Arc<Self>, broker: &Arc<Broker>, state: &mut State, purger: Purger) -> Deferred {
         let (count, deferred) = self.run(broker, state, |machine, _, sink| machine.purge(sink));
+        let Some(count) = count else {
+            // Whoever asked asks again, or hears that it is away.
+            return deferred;
+        };
         if let Seat::Leading(leading) = &mut state.seat {
             leading.flush(self, broker);
             leading.purged.push((leading.submitted, purger, count));
             self.tell_purged(broker, state);
-        } else {
+        } else if self.spec.is_transient() {
             self.tell_purger(broker, purger, count);
+        } else {
+            let (queue, broker) = (self.clone(), broker.clone());
+            tasks::spawn("purge", async move {
+                if broker.synced().await.is_ok() {
+                    queue.tell_purger(&broker, purger, count);
+                }
+            });
         }
         deferred
     }
@@ -719,7 +731,7 @@ impl QueueHandle {
                 return;
             }
             leading.landed = flight.flight;
-            let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| {
+            let (_, deferred) = self.run(broker, &mut state, |machine, now, sink| {
                 if let Some(mark) = flight.mark {
                     machine.marked(now, mark, sink);
                 }

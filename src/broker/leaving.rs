@@ -113,7 +113,7 @@ impl Broker {
                 if let Seat::Leading(leading) = seat
                     && !slots.is_empty()
                 {
-                    leading.settling(us, desk.settle(Outcome::Requeue, slots.clone()).number);
+                    leading.settling(us, desk.settle(Outcome::Requeue, slots.clone(), None).number);
                 }
             }
             let ids: Vec<ConsumerId> = consumers.iter().filter_map(|one| one.id.lock().take()).collect();
@@ -127,7 +127,7 @@ impl Broker {
         if !deferred.is_empty() {
             self.carry_out(&queue, deferred);
         }
-        let deletion = left.and_then(|left| self.delete_if_left(&queue, left));
+        let deletion = left.flatten().and_then(|left| self.delete_if_left(&queue, left));
         deletion.map(Undoing::Deletion)
     }
 
@@ -151,7 +151,8 @@ impl Broker {
         if !deferred.is_empty() {
             self.carry_out(&queue, deferred);
         }
-        self.delete_if_left(&queue, left).map(Undoing::Deletion)
+        let deletion = left.and_then(|left| self.delete_if_left(&queue, left));
+        deletion.map(Undoing::Deletion)
     }
 
     /// An exclusive queue goes with its connection.

@@ -27,6 +27,7 @@ mod error;
 mod formation;
 pub mod gather;
 mod guests;
+pub mod joint;
 mod leading;
 pub mod leaving;
 mod letters;
@@ -36,6 +37,7 @@ mod mending;
 pub mod nodes;
 pub mod outbox;
 mod owners;
+mod panicked;
 mod peers;
 mod placement;
 pub mod publish;
@@ -65,6 +67,7 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 pub use alarms::Alarms;
+pub use away::DEADLINE;
 pub use connections::{ConnectionInfo, Connections};
 pub use error::BrokerError;
 pub use formation::{JoinError, LinksError};
@@ -313,7 +316,7 @@ impl Broker {
     /// Writes everything down and stops the store. Blocks. No client is served any more.
     pub fn stop(self: &Arc<Self>) {
         for queue in self.all_queues().iter().filter(|queue| !queue.is_quarantined()) {
-            queue.with_deferred(self, |machine, _, sink| machine.stop(sink));
+            queue.with(self, |machine, _, sink| machine.stop(sink));
         }
         self.store.stop();
     }

@@ -58,6 +58,8 @@ pub enum Control {
     CloseChannel {
         channel: u16,
         incarnation: u64,
+        /// The method it is about; zeros where it is about none.
+        ids: (u16, u16),
         reply: Reply,
     },
 }
@@ -325,6 +327,18 @@ impl Out {
     /// The numbers of the open channels.
     pub fn channel_numbers(&self) -> Vec<u16> {
         self.channels.keys().copied().collect()
+    }
+
+    /// What the client holds of a queue.
+    pub fn held_of(&self, queue: QueueId) -> Vec<Slot> {
+        let mut held = Vec::new();
+        for channel in self.channels.values() {
+            if let Some(index) = channel.queue_index.get(&queue) {
+                let of_queue = channel.unacked.iter().filter(|one| one.queue == *index);
+                held.extend(of_queue.map(|one| one.slot));
+            }
+        }
+        held
     }
 
     /// The channel in the very use the caller means.

@@ -14,6 +14,7 @@ use thiserror::Error;
 
 use super::access::Who;
 use super::declare::{DeclareError, publish_target};
+use super::joint::Joint;
 use super::outbox::Outbox;
 use super::reply_to;
 use super::route::Way;
@@ -105,10 +106,25 @@ pub struct Ready {
     reply: Option<reply_to::Token>,
 }
 
+impl Ready {
+    /// Whether one of its queues is a classic one that was deleted since it was routed.
+    pub fn names_deleted(&self) -> bool {
+        let mut queues = self.route.queues.iter();
+        queues.any(|queue| queue.is_deleted() && !queue.is_replicated())
+    }
+}
+
 /// The queues that messages of one exchange and routing key go to.
 #[derive(Clone)]
 pub struct Route {
     pub queues: Arc<[Arc<QueueHandle>]>,
+}
+
+/// Who waits for the queues of a publish.
+#[derive(Clone, Copy)]
+enum Claimant<'a> {
+    Channel(Confirming),
+    Joint(&'a Joint),
 }
 
 /// A channel that is in confirm mode, as a publish names it.
@@ -253,8 +269,9 @@ impl Publisher {
     }
 
     /// Puts a prepared message into the batches of its queues, returns it when nobody gets it and
-    /// its publisher wants to know, and notes what its confirm waits for.
-    pub fn publish(&mut self, broker: &Arc<Broker>, by: &Publishing, ready: Ready) {
+    /// its publisher wants to know, and notes what its confirm, or the joint answer, waits for. Whether
+    /// anybody gets it.
+    pub fn publish(&mut self, broker: &Arc<Broker>, by: &Publishing, ready: Ready, joint: Option<&Joint>) -> bool {
         let Ready {
             message,
             route,
@@ -268,23 +285,29 @@ impl Publisher {
             incarnation: from.incarnation,
             seq,
         });
+        let claimant = joint.map(Claimant::Joint).or(confirming.map(Claimant::Channel));
         let queues = route.queues.len() as u32;
         // One answer for all exchanges that hold it back: all of them are in one log.
         let is_held = detour.as_ref().is_some_and(|routed| !routed.delayed.is_empty());
         let mut reached = queues > 0 || is_held;
+        if let Some(token) = reply {
+            reached |= broker.deliver_reply(token, &message);
+        }
+        let comes_back = mandatory && !reached;
+        if comes_back {
+            // What was published before it and went nowhere is answered before it comes back.
+            self.announce();
+        }
         if let Some(confirming) = confirming {
             self.expected.push((confirming, queues + u32::from(is_held)));
         }
         if let Some(routed) = detour {
             // The answer may come before the next flush.
             self.announce();
-            let token = confirming.map(|confirming| self.token(confirming));
+            let token = claimant.filter(|_| is_held).map(|claimant| self.token(claimant));
             after_routing(broker, &by.vhost, &routed, &message, token);
         }
-        if let Some(token) = reply {
-            reached |= broker.deliver_reply(token, &message);
-        }
-        if !reached && mandatory {
+        if comes_back {
             let mut out = self.outbox.lock();
             let frame_max = out.frame_max;
             write_return(
@@ -296,17 +319,20 @@ impl Publisher {
                 frame_max,
             );
             out.finish();
+            // Its own answer follows it at once.
+            self.announce();
         }
         self.messages += 1;
         self.bytes += message.memory();
         let Some((last, others)) = route.queues.split_last() else {
-            return;
+            return reached;
         };
         self.messages += others.len();
         for queue in others {
-            self.push(queue, message.clone(), confirming);
+            self.push(queue, message.clone(), claimant);
         }
-        self.push(last, message, confirming);
+        self.push(last, message, claimant);
+        reached
     }
 
     /// Whether the batch should be flushed now.
@@ -376,17 +402,20 @@ impl Publisher {
         self.expected = Vec::new();
     }
 
-    fn token(&self, confirming: Confirming) -> ConfirmToken {
-        ConfirmToken::Channel(ChannelClaim {
-            outbox: self.outbox.clone(),
-            channel: confirming.channel,
-            incarnation: confirming.incarnation,
-            seq: confirming.seq,
-        })
+    fn token(&self, claimant: Claimant<'_>) -> ConfirmToken {
+        match claimant {
+            Claimant::Channel(confirming) => ConfirmToken::Channel(ChannelClaim {
+                outbox: self.outbox.clone(),
+                channel: confirming.channel,
+                incarnation: confirming.incarnation,
+                seq: confirming.seq,
+            }),
+            Claimant::Joint(joint) => ConfirmToken::Joint(joint.claim()),
+        }
     }
 
-    fn push(&mut self, queue: &Arc<QueueHandle>, message: Message, confirming: Option<Confirming>) {
-        let publish = confirming.map(|confirming| self.token(confirming));
+    fn push(&mut self, queue: &Arc<QueueHandle>, message: Message, claimant: Option<Claimant<'_>>) {
+        let publish = claimant.map(|claimant| self.token(claimant));
         let at = match self.groups.last() {
             Some(group) if Arc::ptr_eq(&group.queue, queue) => self.groups.len() - 1,
             _ => *self.group_of.entry(queue.spec.id).or_insert_with(|| {

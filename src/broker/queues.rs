@@ -12,11 +12,13 @@ use super::away::{Ask, DEADLINE, consume_ok};
 use super::consumer::{Consumer, Taker};
 use super::declare::DeclareError;
 use super::desk::Answer;
+use super::joint::Joint;
 use super::leading::{Purger, consume};
 use super::outbox::Outbox;
 use super::peers::wire;
 use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
+use crate::channel::ConfirmOutcome;
 use crate::metadata::{Catalog, CatalogError, Command};
 use crate::queue::{ConsumeError, Get, Outcome, Rank, Slot, Tick};
 use crate::tasks;
@@ -90,10 +92,13 @@ impl Broker {
                 if let Some(desk) = &mut state.desk {
                     desk.seat(consumer);
                 }
-                let ((), deferred) = queue.run(self, &mut state, |machine, now, sink| {
+                let (taken, mut deferred) = queue.run(self, &mut state, |machine, now, sink| {
                     // It was asked for under this lock whether the queue takes it.
                     *consumer.id.lock() = machine.consume(now, consume(consumer, Rank::default()), sink).ok();
                 });
+                if taken.is_none() && !queue.is_replicated() {
+                    deferred.cancelled.push(consumer.clone());
+                }
                 deferred
             }
         };
@@ -119,7 +124,7 @@ impl Broker {
             }
             // It is set under this lock, and the consumer may have stalled before that.
             let Some(id) = *consumer.id.lock() else { return };
-            let ((), deferred) = queue.run(self, &mut state, |machine, now, sink| machine.unstall(now, id, sink));
+            let (_, deferred) = queue.run(self, &mut state, |machine, now, sink| machine.unstall(now, id, sink));
             deferred
         };
         if !deferred.is_empty() {
@@ -140,7 +145,7 @@ impl Broker {
             let changed = queue.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            match self.get_here(queue, no_ack) {
+            match self.get_here(queue, no_ack)? {
                 Some(Get::NeedsFetch | Get::NeedsMark) if queue.is_deleted() => return Ok(Get::Empty),
                 Some(Get::NeedsFetch | Get::NeedsMark) => {}
                 Some(got) => return Ok(got),
@@ -166,45 +171,56 @@ impl Broker {
     }
 
     /// `None` when the machine is not here.
-    fn get_here(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Option<Get> {
+    fn get_here(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Result<Option<Get>, Reply> {
         let (got, deferred) = {
             let mut state = queue.state.lock();
-            state.machine()?;
+            if state.machine().is_none() {
+                return Ok(None);
+            }
             if !queue.may_serve(self, &mut state) {
-                return Some(Get::NeedsMark);
+                return Ok(Some(Get::NeedsMark));
             }
             queue.run(self, &mut state, |machine, now, sink| machine.get(now, no_ack, sink))
         };
         if !deferred.is_empty() {
             self.carry_out(queue, deferred);
         }
-        Some(got)
+        got.map(Some).ok_or_else(|| queue.is_away())
     }
 
-    /// Ends the outstanding state of messages.
-    pub fn settle(self: &Arc<Self>, queue: &Arc<QueueHandle>, slots: impl IntoIterator<Item = Slot>, outcome: Outcome) {
+    /// Ends the outstanding state of messages. A joint answer waits until a replicated queue has it
+    /// committed, or another node has it; what is on this node's disk, [`Broker::synced`] knows.
+    pub fn settle(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        slots: impl IntoIterator<Item = Slot>,
+        outcome: Outcome,
+        joint: Option<&Joint>,
+    ) {
         let us = self.nodes.us();
+        let claim = joint.map(Joint::claim);
         let deferred = {
             let mut state = queue.state.lock();
-            let State { seat, desk, .. } = &mut *state;
-            match (seat, desk) {
-                (Seat::Here(_), _) => {
+            match state.seat {
+                Seat::Here(_) => {
                     let settle = |machine: &mut Machine, now, sink: &mut QueueSink<'_>| {
                         machine.settle(now, slots, outcome, sink);
                     };
-                    queue.run(self, &mut state, settle).1
+                    let (done, deferred) = queue.run(self, &mut state, settle);
+                    if let (Some(()), Some(claim)) = (done, claim) {
+                        claim.answer(ConfirmOutcome::Ack);
+                    }
+                    deferred
                 }
-                (Seat::Leading(_), Some(desk)) => {
-                    let batch = desk.settle(outcome, slots.into_iter().collect()).clone();
+                Seat::Leading(_) => {
+                    let batch = state.desk().settle(outcome, slots.into_iter().collect(), claim).clone();
                     queue.settle_leading(self, &mut state, us, batch, false)
                 }
-                (Seat::Elsewhere(_), Some(_)) => {
+                Seat::Elsewhere(_) => {
                     let slots = slots.into_iter().collect();
-                    queue.settle_away(self, &mut state, outcome, slots);
+                    queue.settle_away(self, &mut state, outcome, slots, claim);
                     Deferred::default()
                 }
-                // A queue that may be elsewhere has a desk.
-                (_, None) => Deferred::default(),
             }
         };
         if !deferred.is_empty() {
@@ -214,7 +230,7 @@ impl Broker {
 
     /// Gives messages back that no client holds any more.
     pub fn give_back(self: &Arc<Self>, queue: &Arc<QueueHandle>, slots: Vec<Slot>) {
-        self.settle(queue, slots, Outcome::Requeue);
+        self.settle(queue, slots, Outcome::Requeue, None);
     }
 
     /// Drops all ready messages and says how many there were, when they cannot come back.
@@ -231,8 +247,8 @@ impl Broker {
                 match tokio::time::timeout_at(deadline, purged).await {
                     Ok(Ok(count)) => return Ok(count),
                     // Another leads.
-                    Ok(Err(_)) => continue,
-                    Err(_) => return Err(queue.is_away()),
+                    Ok(Err(_)) if queue.is_replicated() => continue,
+                    _ => return Err(queue.is_away()),
                 }
             }
             match queue.ask(self, Ask::Purge).await? {

@@ -305,7 +305,7 @@ impl QueueHandle {
             None => false,
         };
         if !told && slot != Slot::NONE {
-            self.settle_away(broker, &mut state, Outcome::Requeue, vec![slot]);
+            self.settle_away(broker, &mut state, Outcome::Requeue, vec![slot], None);
         }
     }
 
@@ -335,7 +335,7 @@ impl QueueHandle {
         use wire::What;
         let node = from.node;
         let mut state = self.state.lock();
-        if state.machine().is_none() {
+        if state.machine().is_none() || self.is_quarantined() {
             drop(state);
             return self.not_here(broker, node, &what);
         }
@@ -402,7 +402,7 @@ impl QueueHandle {
                 let _ = guest
                     .on_the_way
                     .fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken);
-                let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall(now, id, sink));
+                let (_, deferred) = self.run(broker, &mut state, |machine, now, sink| machine.unstall(now, id, sink));
                 deferred
             }
             What::Publish { first, messages } => self.on_publishes(broker, &mut state, node, first, messages),
@@ -481,7 +481,7 @@ impl QueueHandle {
             machine.cancel_without(now, [id], lost, sink);
             machine.consumer_count()
         });
-        (Some(left), deferred)
+        (left, deferred)
     }
 
     /// A client of another node goes, with all that it holds or that is on its way to it. Returns how many
@@ -513,7 +513,7 @@ impl QueueHandle {
                 .peers
                 .tell(node, |buffer| wire::settled(buffer, self.spec.id, number)),
         }
-        (left, deferred)
+        (left.flatten(), deferred)
     }
 
     /// Consumers of another node have ended: it hears that when an auto-delete queue without consumers
@@ -557,7 +557,7 @@ impl QueueHandle {
         if let Seat::Leading(_) = state.seat {
             return self.settle_leading(broker, state, node, batch, is_again);
         }
-        let ((), deferred) = self.run(broker, state, |machine, now, sink| {
+        let (_, deferred) = self.run(broker, state, |machine, now, sink| {
             machine.settle(now, batch.slots, batch.outcome, sink);
         });
         broker
@@ -568,8 +568,10 @@ impl QueueHandle {
 
     fn not_here(&self, broker: &Broker, node: NodeId, what: &wire::What) -> Deferred {
         use wire::What;
-        // Whoever only asks hears it from the leader itself.
-        if !matches!(what, What::Who | What::Nothing { .. }) {
+        // Whoever only asks hears it from the leader itself. A node that only says what it has at stake has
+        // been told that the queue is not served, and says it again when it is.
+        let is_asking = matches!(what, What::Who | What::Nothing { .. });
+        if !is_asking && !(self.is_quarantined() && matches!(what, What::Attach(_))) {
             broker.peers.tell(node, |buffer| wire::not_leader(buffer, self.spec.id));
         }
         Deferred::default()
@@ -646,11 +648,12 @@ impl QueueHandle {
             }
             not_theirs
         });
+        let not_theirs = not_theirs.unwrap_or_default();
         deferred.also(also);
         for batch in attach.settles {
             deferred.also(self.on_settle(broker, state, node, batch, true));
         }
-        let ((), also) = self.run(broker, state, |machine, now, sink| {
+        let (_, also) = self.run(broker, state, |machine, now, sink| {
             // What was sent and never came goes to others.
             let gone: Vec<ConsumerId> = before.consumers.values().map(|(id, _)| *id).collect();
             let of_node: FxHashSet<ConsumerId> = gone.iter().chain(ids.values()).copied().collect();
@@ -676,7 +679,7 @@ impl QueueHandle {
         broker.peers.tell(node, |buffer| {
             wire::attached(buffer, self.spec.id, attach.number, &lost);
         });
-        let ((), also) = self.run(broker, state, |machine, now, sink| {
+        let (_, also) = self.run(broker, state, |machine, now, sink| {
             for id in ids.values() {
                 machine.unstall(now, *id, sink);
             }
@@ -715,7 +718,7 @@ impl QueueHandle {
         };
         let (id, deferred) = self.run(broker, state, |machine, now, sink| machine.consume(now, consume, sink));
         // It was asked for before whether the queue takes it.
-        if let Ok(id) = id {
+        if let Some(Ok(id)) = id {
             let guests = state.guests.entry(node).or_default();
             guests.consumers.insert(key, (id, guest));
             if let Seat::Leading(leading) = &state.seat {
@@ -739,7 +742,7 @@ impl QueueHandle {
             message,
             publish: Some(Waiting::Desk { desk, number }),
         });
-        let ((), deferred) = self.run(broker, state, |machine, now, sink| machine.publish(now, batch, sink));
+        let (_, deferred) = self.run(broker, state, |machine, now, sink| machine.publish(now, batch, sink));
         deferred
     }
 
@@ -887,6 +890,10 @@ impl QueueHandle {
                 let (got, deferred) = self.run(broker, &mut state, |machine, now, sink| machine.get(now, no_ack, sink));
                 all.also(deferred);
                 let id = self.spec.id;
+                let Some(got) = got else {
+                    broker.peers.tell(node, |buffer| wire::not_leader(buffer, id));
+                    continue;
+                };
                 match got {
                     Get::NeedsFetch | Get::NeedsMark => state.gets.push(one),
                     Get::Empty => broker.peers.tell(node, |buffer| wire::empty(buffer, id, call)),

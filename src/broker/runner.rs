@@ -5,6 +5,7 @@
 //! store's pending buffer. What must not happen under the lock (dead-lettering into other queues,
 //! reading bodies back) is collected in [`Deferred`] and carried out after it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -16,10 +17,12 @@ use super::Broker;
 use super::consumer::{Consumer, Taker};
 use super::desk::Desk;
 use super::guests::{Guest, Guests};
+use super::joint::JointClaim;
 use super::leading::{Leading, Serving};
 use super::letters::LetterClaim;
 use super::members::Changing;
 use super::outbox::{OutGuard, Outbox, Outstanding};
+use super::panicked::Falls;
 use super::peers::wire;
 use super::remote::Pending;
 use crate::channel::ConfirmOutcome;
@@ -37,9 +40,12 @@ pub enum ConfirmToken {
     Channel(ChannelClaim),
     /// Of a dead letter that its queue keeps.
     Letter(LetterClaim),
+    /// Of something that is done when all of it is.
+    Joint(JointClaim),
 }
 
 /// A publisher's claim to a confirm.
+#[derive(Clone)]
 pub struct ChannelClaim {
     pub outbox: Arc<Outbox>,
     pub channel: u16,
@@ -75,7 +81,8 @@ pub struct QueueHandle {
     /// Whether the state has a desk, which is so or not for good.
     has_desk: bool,
     deleted: AtomicBool,
-    /// Some of its records are damaged: it is not served, and nothing of it is thrown away.
+    /// Some of its records are damaged, or its machine has panicked and is not made anew yet: it is not
+    /// served, and nothing of it is thrown away. Changed under the lock.
     quarantined: AtomicBool,
     /// It is being asked who leads it.
     pub(super) is_sought: AtomicBool,
@@ -98,6 +105,7 @@ pub struct State {
     pub replica: Option<Group<Ledger>>,
     /// What other nodes wait for.
     pub gets: Vec<Pending>,
+    pub falls: Falls,
 }
 
 /// Where the machine is.
@@ -131,6 +139,7 @@ pub struct DeadLetter {
 
 /// Effects that are carried out after the queue's lock was released.
 #[derive(Default)]
+#[must_use = "what a queue decided is to be carried out"]
 pub struct Deferred {
     pub dead_letters: Vec<DeadLetter>,
     pub fetch: Vec<Vec<(u64, queue::Loc)>>,
@@ -187,6 +196,7 @@ impl QueueHandle {
                 guests: Guests::default(),
                 replica: None,
                 gets: Vec::new(),
+                falls: Falls::default(),
             }),
             deleted: AtomicBool::new(false),
             quarantined: AtomicBool::new(quarantined),
@@ -211,12 +221,17 @@ impl QueueHandle {
         self.deleted.load(Ordering::Acquire)
     }
 
-    /// Whether its records are damaged.
+    /// Whether it is not served, because its records are damaged or its machine has panicked.
     pub fn is_quarantined(&self) -> bool {
         self.quarantined.load(Ordering::Acquire)
     }
 
-    /// It is served from now on, with what is there of it.
+    /// Serves it no more for now.
+    pub(super) fn quarantine(&self) {
+        self.quarantined.store(true, Ordering::Release);
+    }
+
+    /// Serves it again.
     pub(super) fn end_quarantine(&self) {
         self.quarantined.store(false, Ordering::Release);
     }
@@ -290,26 +305,37 @@ impl QueueHandle {
             answer_all(batch, ConfirmOutcome::Nack);
             return Deferred::default();
         }
-        let State { seat, desk, .. } = &mut *state;
-        match (seat, desk) {
-            (Seat::Here(_), _) => {
-                let batch = batch.into_iter().map(|Publish { message, publish }| Publish {
-                    message,
-                    publish: publish.map(Waiting::Client),
-                });
-                let ((), deferred) = self.run(broker, &mut state, |machine, now, sink| {
-                    machine.publish(now, batch, sink);
-                });
-                deferred
-            }
-            (Seat::Leading(_), Some(_)) => self.publish_leading(broker, &mut state, batch),
-            (Seat::Elsewhere(_), Some(_)) => {
+        match state.seat {
+            Seat::Here(_) => self.publish_here(broker, &mut state, batch),
+            Seat::Leading(_) => self.publish_leading(broker, &mut state, batch),
+            Seat::Elsewhere(_) => {
                 self.publish_away(broker, &mut state, batch);
                 Deferred::default()
             }
-            // A queue that may be elsewhere has a desk.
-            (_, None) => Deferred::default(),
         }
+    }
+
+    /// The same where the queue lives. What a machine that panics has not taken in is refused.
+    fn publish_here(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
+    ) -> Deferred {
+        let mut batch = batch.into_iter();
+        let mut in_hand = InHand::default();
+        let publishes = batch.by_ref().map(|Publish { message, publish }| Publish {
+            message,
+            publish: publish.inspect(|token| in_hand.note(token)).map(Waiting::Client),
+        });
+        let (taken, deferred) = self.run(broker, state, |machine, now, sink| {
+            machine.publish(now, publishes, sink)
+        });
+        if taken.is_none() {
+            answer(in_hand.0.map(ConfirmToken::Channel), ConfirmOutcome::Nack);
+            answer_all(batch, ConfirmOutcome::Nack);
+        }
+        deferred
     }
 
     /// Whether too much of what was published to it is unanswered. Asked with every read of a
@@ -339,21 +365,18 @@ impl QueueHandle {
         f: impl FnOnce(&mut Machine, Timestamp, &mut QueueSink<'_>) -> R,
     ) -> (Option<R>, Deferred) {
         let mut state = self.state.lock();
-        if state.machine().is_none() {
-            return (None, Deferred::default());
-        }
-        let (result, deferred) = self.run(broker, &mut state, f);
-        (Some(result), deferred)
+        self.run(broker, &mut state, f)
     }
 
-    /// Runs a command on the machine, which is here.
+    /// The same under the lock. `None` also when the queue is not served, or the machine panicked.
     pub(super) fn run<R>(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         state: &mut State,
         f: impl FnOnce(&mut Machine, Timestamp, &mut QueueSink<'_>) -> R,
-    ) -> (R, Deferred) {
+    ) -> (Option<R>, Deferred) {
         match &mut state.seat {
+            Seat::Here(_) if self.is_quarantined() => (None, Deferred::default()),
             Seat::Here(machine) => {
                 let journal = Journal::Store {
                     store: &broker.store,
@@ -361,24 +384,24 @@ impl QueueHandle {
                     settled: Vec::new(),
                 };
                 let mut sink = self.sink(journal, None);
-                let result = f(machine, broker.now(), &mut sink);
+                let result = catch_unwind(AssertUnwindSafe(|| f(machine, broker.now(), &mut sink)));
                 let finished = sink.finish();
                 self.ran(broker, state, finished, result)
             }
             Seat::Leading(_) => self.run_at_door(broker, state, |machine, now, _, sink| f(machine, now, sink)),
-            Seat::Elsewhere(_) => unreachable!("callers have looked where the machine is"),
+            Seat::Elsewhere(_) => (None, Deferred::default()),
         }
     }
 
-    /// The same on a machine that this node leads, which is given messages.
+    /// The same on a machine that is given messages; `None` also when this node does not lead.
     pub(super) fn run_at_door<R>(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         state: &mut State,
         f: impl FnOnce(&mut Machine, Timestamp, &Door, &mut QueueSink<'_>) -> R,
-    ) -> (R, Deferred) {
+    ) -> (Option<R>, Deferred) {
         let Seat::Leading(leading) = &mut state.seat else {
-            unreachable!("callers have looked whether this node leads");
+            return (None, Deferred::default());
         };
         let Leading {
             machine,
@@ -389,7 +412,7 @@ impl QueueHandle {
         } = &mut **leading;
         let journal = Journal::Group(Recording { records, door });
         let mut sink = self.sink(journal, Some(serving));
-        let result = f(machine, broker.now(), door, &mut sink);
+        let result = catch_unwind(AssertUnwindSafe(|| f(machine, broker.now(), door, &mut sink)));
         let finished = sink.finish();
         self.ran(broker, state, finished, result)
     }
@@ -409,10 +432,17 @@ impl QueueHandle {
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         state: &mut State,
-        (deferred, answers): (Deferred, Answers),
-        result: R,
-    ) -> (R, Deferred) {
+        (mut deferred, answers): (Deferred, Answers),
+        result: std::thread::Result<R>,
+    ) -> (Option<R>, Deferred) {
         answers.tell(self, broker, state);
+        let Ok(result) = result else {
+            // What it was about to do with messages the next machine does.
+            let cancelled = std::mem::take(&mut deferred.cancelled);
+            let mut told = self.fall(broker, state);
+            told.cancelled.extend(cancelled);
+            return (None, told);
+        };
         if let Seat::Leading(leading) = &mut state.seat {
             leading.submit(self, broker);
             leading.tell_active(self.spec.id);
@@ -420,11 +450,16 @@ impl QueueHandle {
         if let Some(deadline) = self.deadline_of(state) {
             broker.timers.schedule(self, deadline);
         }
-        (result, deferred)
+        (Some(result), deferred)
     }
 }
 
 impl State {
+    /// What this node's clients have at stake. A queue that may be elsewhere has it from the beginning.
+    pub fn desk(&mut self) -> &mut Desk {
+        desk_of(&mut self.desk)
+    }
+
     /// The machine, when it is here.
     pub fn machine(&self) -> Option<&Machine> {
         match &self.seat {
@@ -493,6 +528,29 @@ impl State {
     }
 }
 
+/// The desk, which is there as soon as somebody has something at stake.
+pub(super) fn desk_of(desk: &mut Option<Box<Desk>>) -> &mut Desk {
+    desk.get_or_insert_with(|| Box::new(Desk::new()))
+}
+
+/// The last publish that a machine took from a batch: should it panic, it may have been the cause.
+#[derive(Default)]
+struct InHand(Option<ChannelClaim>);
+
+impl InHand {
+    /// The machine takes this one.
+    fn note(&mut self, token: &ConfirmToken) {
+        // The others refuse when they are dropped.
+        let ConfirmToken::Channel(claim) = token else { return };
+        match &mut self.0 {
+            Some(last) if Arc::ptr_eq(&last.outbox, &claim.outbox) => {
+                (last.channel, last.incarnation, last.seq) = (claim.channel, claim.incarnation, claim.seq);
+            }
+            last => *last = Some(claim.clone()),
+        }
+    }
+}
+
 /// Tells whoever published what became of it.
 pub(super) fn answer(tokens: impl IntoIterator<Item = ConfirmToken>, outcome: ConfirmOutcome) {
     let mut guard: Option<OutGuard> = None;
@@ -501,6 +559,10 @@ pub(super) fn answer(tokens: impl IntoIterator<Item = ConfirmToken>, outcome: Co
             ConfirmToken::Channel(token) => token,
             ConfirmToken::Letter(letter) => {
                 letter.answer(outcome);
+                continue;
+            }
+            ConfirmToken::Joint(claim) => {
+                claim.answer(outcome);
                 continue;
             }
         };
@@ -634,6 +696,7 @@ impl QueueSink<'_> {
     fn answer(&mut self, waiting: Waiting, outcome: ConfirmOutcome) {
         match waiting {
             Waiting::Client(ConfirmToken::Letter(letter)) => letter.answer(outcome),
+            Waiting::Client(ConfirmToken::Joint(claim)) => claim.answer(outcome),
             Waiting::Client(ConfirmToken::Channel(token)) => {
                 self.outbox(&token.outbox)
                     .confirm(token.channel, token.incarnation, token.seq, outcome);

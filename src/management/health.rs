@@ -135,7 +135,9 @@ async fn aliveness(call: Call) -> Answered {
     };
     queues::declare(&call, &identity, &method, NodeId::default()).await?;
     let properties = Properties::default().encode();
-    let routed = messages::hand_in(&call, &identity, ("", ALIVENESS), &properties, b"test_message")?;
+    let (routed, answered) = messages::hand_in(&call, &identity, ("", ALIVENESS), &properties, b"test_message")?;
+    // Whether it was taken is seen by what comes out.
+    answered.outcome().await;
     let get = BasicGet {
         queue: ALIVENESS.to_owned(),
         no_ack: true,

@@ -8,14 +8,16 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::{Call, Fields, Identity};
 use super::exchanges::exchange_name;
 use super::route::{Access, Route};
-use crate::broker::declare;
+use crate::broker::joint::{Joint, JointAnswer};
 use crate::broker::outbox::Outbox;
 use crate::broker::publish::{Body, From, Publisher, Publishing};
+use crate::broker::{Broker, DEADLINE, QueueHandle, declare};
+use crate::channel::ConfirmOutcome;
 use crate::codec::Properties;
 use crate::codec::content::PublishRef;
 use crate::codec::method::BasicGet;
 use crate::metadata::json;
-use crate::queue::{Get, Outcome};
+use crate::queue::{Get, Outcome, Slot};
 use crate::types::{Message, Refusal, ReplyCode, base64};
 
 /// What can be done with messages.
@@ -55,16 +57,15 @@ async fn publish(call: Call) -> Answered {
     }
     let identity = call.identity()?;
     let to = (exchange_name(call.name("name")), key.as_str());
-    let routed = hand_in(&call, &identity, to, &properties, &body)?;
-    call.broker
-        .synced()
-        .await
-        .map_err(|error| Failure::Broken(error.to_string()))?;
-    Ok(Answer::Json(json!({"routed": routed})))
+    let (routed, answered) = hand_in(&call, &identity, to, &properties, &body)?;
+    match answered.outcome().await {
+        ConfirmOutcome::Ack => Ok(Answer::Json(json!({"routed": routed}))),
+        ConfirmOutcome::Nack => Err(Failure::bad("rejected Unable to publish message. Check queue limits.")),
+    }
 }
 
-/// Publishes to an exchange with a routing key, as a client would, and says whether a queue got the
-/// message.
+/// Publishes to an exchange with a routing key, as a client would, and says whether a queue gets the
+/// message, and when all have it.
 ///
 /// # Errors
 /// In the broker's words.
@@ -74,7 +75,7 @@ pub fn hand_in(
     (exchange, key): (&str, &str),
     properties: &[u8],
     body: &[u8],
-) -> Result<bool, Failure> {
+) -> Result<(bool, JointAnswer), Failure> {
     let missing = || Failure::Missing("vhost_not_found".to_owned());
     let by = Publishing {
         vhost: call.broker.vhost(&identity.vhost).ok_or_else(missing)?,
@@ -88,12 +89,11 @@ pub fn hand_in(
         reply_token: None,
     };
     let outbox = Arc::new(Outbox::new(identity.who().connection));
-    let mut publisher = Publisher::new(outbox.clone());
+    let mut publisher = Publisher::new(outbox);
     let publish = PublishRef {
         exchange: exchange.as_bytes(),
         routing_key: key.as_bytes(),
-        // What nobody gets comes back: that is how we hear of it.
-        mandatory: true,
+        mandatory: false,
         immediate: false,
     };
     let ready = publisher
@@ -105,12 +105,10 @@ pub fn hand_in(
                 code => Failure::bad(format!("{} {}", code.code(), reply.wire_text())),
             }
         })?;
-    publisher.publish(&call.broker, &by, ready);
+    let (joint, answered) = Joint::new();
+    let routed = publisher.publish(&call.broker, &by, ready, Some(&joint));
     publisher.flush(&call.broker);
-    let out = outbox.lock();
-    let came_back = !out.output.is_empty();
-    out.finish();
-    Ok(!came_back)
+    Ok((routed, answered))
 }
 
 /// The properties of a JSON object; those it does not know are left out.
@@ -240,8 +238,34 @@ async fn get(call: Call) -> Answered {
         bytes += message.body().len();
         views.push(view(&message, redelivered, remaining, &wish.shown));
     }
-    call.broker.settle(&queue, slots, wish.outcome);
+    settle(&call.broker, &queue, slots, wish.outcome).await?;
     Ok(Answer::Json(views.into()))
+}
+
+/// Leaves fetched messages as asked for. Those that are to be gone are gone for good before the answer.
+async fn settle(
+    broker: &Arc<Broker>,
+    queue: &Arc<QueueHandle>,
+    slots: Vec<Slot>,
+    outcome: Outcome,
+) -> Result<(), Failure> {
+    if slots.is_empty() {
+        return Ok(());
+    }
+    let (joint, answered) = Joint::new();
+    broker.settle(queue, slots, outcome, Some(&joint));
+    drop(joint);
+    if outcome == Outcome::Requeue {
+        return Ok(());
+    }
+    let settled = tokio::time::timeout(DEADLINE, answered.outcome()).await;
+    if settled != Ok(ConfirmOutcome::Ack) {
+        return Err(Failure::Broken(
+            "the messages were fetched, and may come back".to_owned(),
+        ));
+    }
+    let synced = broker.synced().await;
+    synced.map_err(|error| Failure::Broken(error.to_string()))
 }
 
 /// A message of a queue that is not served, whole.

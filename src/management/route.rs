@@ -122,7 +122,13 @@ impl Route {
 
     /// A `GET` that shows what other nodes know of queues.
     pub const fn gathered(path: &'static str, access: Access, help: &'static str, run: fn(&Call) -> Answered) -> Self {
-        Self::new(Verb::Get, path, access.to_read(), help, Run::Gathered(About::Queues, run))
+        Self::new(
+            Verb::Get,
+            path,
+            access.to_read(),
+            help,
+            Run::Gathered(About::Queues, run),
+        )
     }
 
     /// A `GET` that shows what other nodes know of their clients.
@@ -132,7 +138,13 @@ impl Route {
         help: &'static str,
         run: fn(&Call) -> Answered,
     ) -> Self {
-        Self::new(Verb::Get, path, access.to_read(), help, Run::Gathered(About::Clients, run))
+        Self::new(
+            Verb::Get,
+            path,
+            access.to_read(),
+            help,
+            Run::Gathered(About::Clients, run),
+        )
     }
 
     /// A `PUT`.

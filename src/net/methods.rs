@@ -1,7 +1,7 @@
 //! What a client asks for on a channel, method by method; what they do is in the files beside.
 
 use super::session::{Channel, Mode, Session};
-use super::transaction::Transaction;
+use super::transaction::{Transaction, unexpected};
 use crate::broker::declare::Who;
 use crate::channel::Confirms;
 use crate::codec::Method;
@@ -14,6 +14,11 @@ impl Session {
     /// # Errors
     /// The refusal; the channel or the connection is to be closed with it.
     pub(super) async fn on_method(&mut self, channel: u16, method: Method) -> Result<(), Reply> {
+        if let Some(Mode::Transaction(transaction)) = self.channels.get(&channel).map(|channel| &channel.mode)
+            && transaction.is_committing()
+        {
+            return Err(unexpected());
+        }
         match method {
             Method::ExchangeDeclare(method) => self.declare_exchange(channel, method).await,
             Method::ExchangeDelete(method) => self.delete_exchange(channel, method).await,
@@ -50,11 +55,7 @@ impl Session {
                 self.answer(channel, false, Method::TxSelectOk);
                 Ok(())
             }
-            Method::TxCommit => {
-                self.commit(channel).await?;
-                self.answer(channel, false, Method::TxCommitOk);
-                Ok(())
-            }
+            Method::TxCommit => self.commit(channel),
             Method::TxRollback => {
                 self.roll_back(channel)?;
                 self.answer(channel, false, Method::TxRollbackOk);

@@ -19,7 +19,7 @@ use tokio::net::tcp::OwnedReadHalf;
 use super::listener::Handshake;
 use super::read_buffer::ReadBuffer;
 use super::settling::Settling;
-use super::transaction::Transaction;
+use super::transaction::{Transaction, unexpected};
 use super::writer;
 use crate::broker::Outcome;
 use crate::broker::leaving::{Undoing, by_queue, undone};
@@ -316,7 +316,7 @@ impl Session {
 
     /// Hands what was gathered to the queues.
     pub fn flush(&mut self) {
-        self.settling.flush(&self.broker, &self.outbox);
+        self.settling.flush(&self.broker, &self.outbox, None);
         self.publisher.flush(&self.broker);
     }
 
@@ -483,6 +483,11 @@ fn publish(
     let (Some(by), Some(channel)) = (&session.publishing, session.channels.get_mut(&number)) else {
         return Ok(());
     };
+    if let Mode::Transaction(transaction) = &channel.mode
+        && transaction.is_committing()
+    {
+        return Err(unexpected());
+    }
     let from = From {
         channel: number,
         incarnation: channel.incarnation,
@@ -502,7 +507,7 @@ fn publish(
             if let Mode::Confirm(next) = mode {
                 *next += 1;
             }
-            session.publisher.publish(&session.broker, by, ready);
+            session.publisher.publish(&session.broker, by, ready, None);
             if session.publisher.is_full() {
                 session.publisher.flush(&session.broker);
             }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::session::{Mode, Session};
+use super::transaction::unexpected;
+use crate::broker::joint::Joint;
 use crate::broker::outbox::{OutGuard, Outbox};
 use crate::broker::{Broker, QueueHandle};
 use crate::broker::{Outcome, Slot};
@@ -56,14 +58,14 @@ impl Settling {
         self.slots >= MOST
     }
 
-    /// Hands everything over.
-    pub fn flush(&mut self, broker: &Arc<Broker>, outbox: &Outbox) {
+    /// Hands everything over. A joint answer comes when the queues have it.
+    pub fn flush(&mut self, broker: &Arc<Broker>, outbox: &Outbox, joint: Option<&Joint>) {
         if self.groups.is_empty() && self.channels.is_empty() {
             return;
         }
         for group in &mut self.groups {
             if !group.slots.is_empty() {
-                broker.settle(&group.queue, group.slots.drain(..), group.outcome);
+                broker.settle(&group.queue, group.slots.drain(..), group.outcome, joint);
             }
         }
         // One group is kept with its buffer: mostly the next acks are for the same queue.
@@ -95,6 +97,7 @@ impl Session {
         let many = !matches!(tags, Tags::One(_));
         let settling = &mut self.settling;
         let result = match &mut channel.mode {
+            Mode::Transaction(transaction) if transaction.is_committing() => return Err(unexpected()),
             Mode::Transaction(transaction) => held.settle_later(tags, |tag, one| transaction.settle(tag, one, outcome)),
             _ if many => {
                 let result = held.settle(tags, |_, one| settled.push(one));
@@ -121,7 +124,7 @@ impl Session {
         }
         drop(out);
         if settling.is_full() {
-            settling.flush(&self.broker, &self.outbox);
+            settling.flush(&self.broker, &self.outbox, None);
         }
         result.map_err(|UnknownTag(tag)| {
             Reply::channel(ReplyCode::PreconditionFailed, format!("unknown delivery tag {tag}"))
@@ -138,6 +141,6 @@ impl Session {
             self.broker.give_back(&queue, slots);
         }
         self.settling.channel(number);
-        self.settling.flush(&self.broker, &self.outbox);
+        self.settling.flush(&self.broker, &self.outbox, None);
     }
 }

@@ -1,22 +1,41 @@
 //! What a transactional channel has asked for since its last commit or rollback.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::session::{Mode, Session};
 use crate::broker::Outcome;
-use crate::broker::outbox::Outstanding;
+use crate::broker::joint::{Joint, JointAnswer};
+use crate::broker::outbox::{Control, Outstanding};
 use crate::broker::publish::Ready;
+use crate::channel::ConfirmOutcome;
+use crate::codec::Method;
+use crate::connection::Ids;
+use crate::tasks;
 use crate::types::{Reply, ReplyCode};
+
+/// Ids of `tx.commit`, for refusals.
+const COMMIT: Ids = (90, 20);
 
 /// Publishes and settlements that wait for `tx.commit`.
 #[derive(Default)]
 pub struct Transaction {
     publishes: Vec<Ready>,
     settled: Vec<(u64, Outstanding, Outcome)>,
+    /// Whether the messages of the commit before are still on their way.
+    committing: Option<Arc<AtomicBool>>,
 }
 
 impl Transaction {
     /// Keeps a message.
     pub fn publish(&mut self, ready: Ready) {
         self.publishes.push(ready);
+    }
+
+    /// Whether a commit is on its way, during which a client has nothing to say.
+    pub fn is_committing(&self) -> bool {
+        let committing = self.committing.as_ref();
+        committing.is_some_and(|committing| committing.load(Ordering::Acquire))
     }
 
     /// Keeps a settlement.
@@ -40,12 +59,19 @@ impl Mode {
 }
 
 impl Session {
-    /// `tx.commit`: everything happens, and is on disk before the answer.
-    pub(super) async fn commit(&mut self, number: u16) -> Result<(), Reply> {
-        let Transaction { publishes, settled } = self.take_transaction(number)?;
+    /// `tx.commit`: everything happens, and is safe before the answer: a message when all its queues
+    /// have it, as for a confirm, and a settlement when a replicated queue has it committed or it is on
+    /// this node's disk. What a queue refuses ends the transaction; the rest of it has happened.
+    pub(super) fn commit(&mut self, number: u16) -> Result<(), Reply> {
+        let Transaction { publishes, settled, .. } = self.take_transaction(number)?;
+        let (joint, mut answered) = Joint::new();
+        let (has_published, has_settled) = (!publishes.is_empty(), !settled.is_empty());
         if let Some(by) = &self.publishing {
             for ready in publishes {
-                self.publisher.publish(&self.broker, by, ready);
+                if ready.names_deleted() {
+                    joint.refuse();
+                }
+                self.publisher.publish(&self.broker, by, ready, Some(&joint));
                 if self.publisher.is_full() {
                     self.publisher.flush(&self.broker);
                 }
@@ -63,11 +89,59 @@ impl Session {
             }
         }
         self.settling.channel(number);
-        self.flush();
-        self.broker
-            .synced()
-            .await
-            .map_err(|error| Reply::connection(ReplyCode::InternalError, error.to_string()))
+        self.settling.flush(&self.broker, &self.outbox, Some(&joint));
+        self.publisher.flush(&self.broker);
+        drop(joint);
+        match answered.now().filter(|_| !has_settled) {
+            None => self.complete(number, answered, has_published, has_settled),
+            Some(ConfirmOutcome::Nack) => Err(partial()),
+            Some(ConfirmOutcome::Ack) => {
+                self.answer(number, false, Method::TxCommitOk);
+                Ok(())
+            }
+        }
+    }
+
+    /// Answers the commit when it is complete. Until its messages are safe the channel takes nothing
+    /// but its end, as RabbitMQ's.
+    fn complete(
+        &mut self,
+        number: u16,
+        answered: JointAnswer,
+        has_published: bool,
+        has_settled: bool,
+    ) -> Result<(), Reply> {
+        let channel = self.channel(number)?;
+        let incarnation = channel.incarnation;
+        let committing = Arc::new(AtomicBool::new(has_published));
+        if let Mode::Transaction(transaction) = &mut channel.mode {
+            transaction.committing = has_published.then(|| committing.clone());
+        }
+        let (broker, outbox) = (self.broker.clone(), self.outbox.clone());
+        tasks::spawn("commit", async move {
+            let outcome = answered.outcome().await;
+            if has_settled && broker.synced().await.is_err() {
+                // The node has failed, which every connection hears.
+                return;
+            }
+            match outcome {
+                ConfirmOutcome::Ack => {
+                    let mut out = outbox.lock();
+                    committing.store(false, Ordering::Release);
+                    if out.channel_as(number, incarnation).is_some() {
+                        Method::TxCommitOk.encode_frame(number, out.output.bytes());
+                    }
+                    out.finish();
+                }
+                ConfirmOutcome::Nack => outbox.control(Control::CloseChannel {
+                    channel: number,
+                    incarnation,
+                    ids: COMMIT,
+                    reply: partial(),
+                }),
+            }
+        });
+        Ok(())
     }
 
     /// `tx.rollback`: nothing happens; what was settled is not.
@@ -91,4 +165,17 @@ impl Session {
             )),
         }
     }
+}
+
+/// What a commit hears that a queue has refused something of.
+fn partial() -> Reply {
+    Reply::channel(ReplyCode::PreconditionFailed, "partial tx completion")
+}
+
+/// What a client hears that does not wait for the answer to its commit.
+pub(super) fn unexpected() -> Reply {
+    Reply::connection(
+        ReplyCode::ChannelError,
+        "unexpected command while processing 'tx.commit'",
+    )
 }

@@ -184,11 +184,12 @@ impl Session {
                 Control::CloseChannel {
                     channel,
                     incarnation,
+                    ids,
                     reply,
                 } => {
                     let same = self.channels.get(&channel).map(|channel| channel.incarnation) == Some(incarnation);
                     if same {
-                        self.refuse(Some(channel), (0, 0), &reply).await;
+                        self.refuse(Some(channel), ids, &reply).await;
                     }
                 }
             }

@@ -104,6 +104,13 @@ impl<C, P> Queue<C, P> {
         self
     }
 
+    /// Tells the slots of a machine that was made anew on a node that goes on from those of the ones
+    /// before it. For a queue that was just made.
+    pub fn remade(mut self, times: u32) -> Self {
+        self.outstanding.number_from(times << EPOCH_SHIFT);
+        self
+    }
+
     /// The journal has committed that messages up to `mark` may have been delivered. To be called
     /// before [`Queue::durable`] when one batch brings both.
     pub fn marked<S>(&mut self, now: Timestamp, mark: u64, sink: &mut S)

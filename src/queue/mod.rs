@@ -295,6 +295,12 @@ impl<C, P> Queue<C, P> {
         count
     }
 
+    /// Takes who consumes and which publishes wait out of a machine that is not used any more, even of
+    /// one that has panicked.
+    pub fn abandon(&mut self) -> (Vec<C>, Vec<P>) {
+        (self.consumers.drain(), self.confirms.drain().collect())
+    }
+
     /// The policy changed. Length limits apply at once, times to live to messages that come.
     /// Priorities and the single active consumer are arguments and stay as declared.
     pub fn set_settings<S>(&mut self, now: Timestamp, settings: QueueSettings, sink: &mut S)

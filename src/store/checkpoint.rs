@@ -20,11 +20,12 @@ use std::sync::atomic::Ordering;
 use super::files::{CHUNK, Window};
 use super::frame::{self, HEADER, Header, Kind, PUT_HEAD};
 use super::index::{Place, Restate, Run};
+use super::ledger::Heads;
 use super::replay::next_record;
 use super::rest::Entries;
 use super::space::Need;
 use super::wal::{Before, Log};
-use super::{Inner, Keep, Lsn, OwnerId, StoreError};
+use super::{Inner, Keep, LedgerEntry, Loc, Lsn, OwnerId, StoreError};
 
 /// What one round is going to do.
 #[derive(Debug, Default)]
@@ -321,6 +322,37 @@ impl Inner {
         }
         found.sort_unstable();
         Ok(found)
+    }
+
+    /// The entries of these runs that the segments of the log hold; of those kept only to save memory
+    /// just the number.
+    pub(super) fn read_heads(&self, living: Vec<(u32, Vec<Run>)>) -> Result<Heads, StoreError> {
+        let segments = living.into_iter().map(|(number, living)| Source { number, living });
+        let plan = Plan {
+            victims: segments.collect(),
+            ..Plan::default()
+        };
+        let found = self.locate(&plan)?;
+        let mut heads = Heads::default();
+        let mut places = found.iter();
+        self.each_found(&found, |owner, seq, keep, payload| {
+            // They come in order, and damaged ones are left out.
+            let place = places.find(|found| found.owner == owner && found.seq == seq);
+            if let (Some(place), Some(meta)) = (place, payload[8..].first_chunk()) {
+                heads.add(
+                    keep,
+                    LedgerEntry {
+                        seq,
+                        loc: Loc::at(place.segment, u64::from(place.offset)),
+                        meta: *meta,
+                        count: 0,
+                        len: (payload.len() - PUT_HEAD) as u32,
+                    },
+                );
+            }
+            Ok(())
+        })?;
+        Ok(heads)
     }
 
     /// Tells owner, seq, keep and payload of the entries found whose bytes are intact.

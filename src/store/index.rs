@@ -291,6 +291,12 @@ impl Index {
         self.owners.keys().copied()
     }
 
+    /// Where the living entries of an owner are, in order.
+    pub fn living_of(&self, owner: OwnerId) -> impl Iterator<Item = (Place, Run)> + '_ {
+        let live = self.owners.get(&owner).into_iter().flat_map(|state| state.live.iter());
+        live.map(move |(first, last, place)| (place.into(), Run { owner, first, last }))
+    }
+
     /// The living entries in this segment, ordered by owner and seq.
     pub fn living_in(&self, segment: u32) -> Vec<Run> {
         let mut runs = Vec::new();

@@ -18,6 +18,7 @@ mod damage;
 mod files;
 mod frame;
 mod index;
+mod ledger;
 mod pending;
 mod ranges;
 mod reading;

@@ -13,6 +13,7 @@ mod at_once;
 mod checker;
 mod damage;
 mod disks;
+mod done;
 mod failover;
 mod formation;
 mod kept_letters;

@@ -125,3 +125,16 @@ fn what_is_wrong_is_told() {
     );
     assert_eq!(reason(missing.expect_status(404)), "queue_not_found");
 }
+
+#[test]
+fn a_message_that_a_queue_refuses_is_refused() {
+    let broker = Broker::start();
+    let http = broker.http();
+    let full = json!({"arguments": {"x-max-length": 1, "x-overflow": "reject-publish"}});
+    http.put("/api/queues/%2f/q", &full.to_string()).expect_status(201);
+    assert_eq!(publish(&http, json!({})), json!({"routed": true}));
+    let body = json!({"properties": {}, "routing_key": "q", "payload": "hello", "payload_encoding": "string"});
+    let answer = http.post("/api/exchanges/%2f/amq.default/publish", &body.to_string());
+    let expected = json!({"error": "bad_request", "reason": "rejected Unable to publish message. Check queue limits."});
+    assert_eq!(answer.expect_status(400).json(), expected);
+}

@@ -77,3 +77,48 @@ async fn immediate_is_not_implemented() {
     let refusal = refused(published.await.expect("published").await);
     assert_eq!(refusal, "540 NOT_IMPLEMENTED - immediate=true");
 }
+
+#[tokio::test]
+async fn what_comes_back_and_what_is_confirmed_come_in_the_order_of_the_publishes() {
+    let broker = Broker::shared();
+    let mut raw = Raw::open(&broker.amqp, broker.vhost_name(), 0);
+    raw.method(1, (20, 10), &[0]);
+    raw.expect(20, 11);
+    raw.method(1, (85, 10), &[0]);
+    raw.expect(85, 11);
+    // All of it in one write.
+    let publishes = [false, true, false, true, true].map(publish_nowhere);
+    raw.send(&publishes.concat());
+    let mut told = Vec::new();
+    while told.last() != Some(&"ack 5".to_owned()) {
+        let frame = raw.read().expect("a frame, not the end");
+        match frame.method() {
+            Some((60, 50)) => told.push("return".to_owned()),
+            Some((60, 80)) => told.push(format!("ack {}", frame.payload[11])),
+            _ => {}
+        }
+    }
+    assert_eq!(
+        told,
+        [
+            "ack 1", "return", "ack 2", "ack 3", "return", "ack 4", "return", "ack 5"
+        ]
+    );
+}
+
+/// The frames of a message that no queue takes.
+fn publish_nowhere(mandatory: bool) -> Vec<u8> {
+    let method = [
+        &[0, 60, 0, 40, 0, 0][..],
+        &short(""),
+        &short("nowhere"),
+        &[u8::from(mandatory)],
+    ]
+    .concat();
+    let header = [&[0, 60, 0, 0][..], &0u64.to_be_bytes(), &[0, 0]].concat();
+    let frame = |kind: u8, payload: &[u8]| {
+        let size = u32::try_from(payload.len()).expect("a small payload").to_be_bytes();
+        [&[kind, 0, 1][..], &size, payload, &[0xCE]].concat()
+    };
+    [frame(1, &method), frame(2, &header)].concat()
+}

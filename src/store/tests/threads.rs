@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::model::{body, meta};
 use super::told::Told;
 use crate::store::wal::Writer;
-use crate::store::{Keep, OwnerId, Recovered, Store, StoreError, StoreOptions};
+use crate::store::{Keep, OwnerId, OwnerLedger, Recovered, Store, StoreError, StoreOptions};
 
 /// Small enough for checkpoints to happen all the time.
 fn small() -> StoreOptions {
@@ -312,4 +312,47 @@ fn a_log_of_states_alone_comes_to_rest() {
         );
     }
     store.stop();
+}
+
+#[test]
+fn what_an_owner_has_is_read_while_the_store_runs_as_a_start_would_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let owners = [1, 2].map(OwnerId);
+    let (store, _, told) = started(dir.path(), small());
+    let left = owners.map(|owner| produce(&store, &told, owner));
+    let owner = owners[0];
+    store.batch(owner).touch(&[(1990, 1995)], 3);
+    store.batch(owner).mark(b"a mark");
+    let ledger = store.ledger(owner).unwrap();
+    let wanted: Vec<_> = ledger.entries.iter().map(|entry| (entry.seq, entry.loc)).collect();
+    let bodies = store.read(owner, &wanted).unwrap();
+    let seqs = wanted.iter().map(|(seq, _)| *seq);
+    let read: BTreeMap<_, _> = seqs
+        .zip(bodies)
+        .map(|(seq, body)| (seq, body.unwrap().to_vec()))
+        .collect();
+    assert_eq!(read, left[0]);
+    // Its next entry takes a number that nothing has, not even what was paged out.
+    put(&store, owner, ledger.next_seq, 100, Keep::Durable);
+    store.batch(owner).remove(&[(ledger.next_seq, ledger.next_seq)]);
+    store.stop();
+    drop(store);
+    let (_store, recovered) = Store::open(dir.path(), small()).unwrap();
+    let after = &recovered.owners[&owner];
+    let known = |ledger: &OwnerLedger| -> Vec<_> {
+        let entries = ledger.entries.iter();
+        entries
+            .map(|entry| (entry.seq, entry.meta, entry.count, entry.len))
+            .collect()
+    };
+    assert_eq!(known(&ledger), known(after));
+    assert_eq!((&ledger.mark, ledger.next_seq + 1), (&after.mark, after.next_seq));
+}
+
+#[test]
+fn an_owner_that_never_put_anything_has_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _, _) = started(dir.path(), small());
+    let ledger = store.ledger(OwnerId(9)).unwrap();
+    assert_eq!((ledger.entries.len(), ledger.mark), (0, None));
 }
