@@ -26,6 +26,11 @@ const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
     ("amq.topic", ExchangeKind::Topic, false),
 ];
 
+/// Whether every vhost has an exchange of that name.
+pub(super) fn is_in_every_vhost(exchange: &str) -> bool {
+    PREDECLARED.iter().any(|(own, ..)| *own == exchange)
+}
+
 /// A virtual host.
 #[derive(Debug)]
 pub struct Vhost {

@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::super::Catalog;
 use super::super::command::{Command, PermissionSpec, TopicPermissionSpec, UserLimit, UserSpec, VhostLimit, VhostSpec};
 use super::super::json::{NotATable, to_table};
-use super::super::{Catalog, is_predeclared};
+use super::super::vhost::is_in_every_vhost;
 use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::spec::arguments::{self, SpecError};
 use crate::spec::exchange_arguments;
@@ -496,7 +497,7 @@ impl<'a> Importer<'a> {
 
     fn exchange(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
         let name = item.name("name")?;
-        if is_predeclared(name) {
+        if is_in_every_vhost(name) {
             return Ok(());
         }
         let vhost = self.vhost_of(item)?;
