@@ -570,8 +570,12 @@ impl QueueHandle {
         use wire::What;
         // Whoever only asks hears it from the leader itself. A node that only says what it has at stake has
         // been told that the queue is not served, and says it again when it is.
-        let is_asking = matches!(what, What::Who | What::Nothing { .. });
-        if !is_asking && !(self.is_quarantined() && matches!(what, What::Attach(_))) {
+        let needs_none = match what {
+            What::Who | What::Nothing { .. } => true,
+            What::Attach(_) => self.is_quarantined(),
+            _ => false,
+        };
+        if !needs_none {
             broker.peers.tell(node, |buffer| wire::not_leader(buffer, self.spec.id));
         }
         Deferred::default()

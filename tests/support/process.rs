@@ -86,9 +86,23 @@ impl Process {
         }
     }
 
-    /// Takes its processor time away; its sockets stay open.
+    /// Takes its processor time away; its sockets stay open. None of its threads runs any more after this.
     pub fn pause(&mut self) {
         self.signal(Signal::STOP);
+        let end = Instant::now() + PATIENCE;
+        while !self.is_paused() {
+            assert!(Instant::now() < end, "{} still runs after {PATIENCE:?}", self.title);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// The signal has to reach a thread before the others stop, which takes a while on a busy machine.
+    fn is_paused(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("the process is ours");
+        // What cannot be read has ended. The state follows the name, which is in brackets.
+        let states = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+        let mut states = states.filter_map(|stat| Some(stat.rsplit_once(") ")?.1.starts_with('T')));
+        states.all(|is_stopped| is_stopped)
     }
 
     /// Goes on after [`Process::pause`].
