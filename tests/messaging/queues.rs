@@ -236,13 +236,16 @@ async fn a_consumer_keeps_a_queue_from_expiring() {
     assert_eq!(story(&came), "m1");
 }
 
+/// How a client goes.
+type End = fn(&mut Raw);
+
 /// Deletes while a client goes: what it was told is so for whoever comes next.
 #[tokio::test]
 async fn an_auto_delete_queue_is_gone_when_the_close_of_its_consumer_is_answered() {
     const AUTO_DELETE: u8 = 8;
     let broker = Broker::shared();
     let mut client = broker.client().await;
-    let ways: [(&str, fn(&mut Raw), (u16, u16)); 4] = [
+    let ways: [(&str, End, (u16, u16)); 4] = [
         ("channel.close", |raw| raw.close_channel(1), (20, 41)),
         ("connection.close", Raw::close, (10, 51)),
         (

@@ -101,10 +101,13 @@ async fn taking_over(broker: &Broker, queue: &str, arguments: FieldTable, channe
     (first, client, second)
 }
 
+/// How a client goes.
+type End = fn(&mut Raw);
+
 #[tokio::test]
 async fn whatever_ends_the_active_one_the_next_gets_what_it_held_before_the_rest() {
     let broker = Broker::shared();
-    let ways: [(&str, fn(&mut Raw)); 5] = [
+    let ways: [(&str, End); 5] = [
         ("channel.close", |raw| raw.close_channel(1)),
         ("connection.close", Raw::close),
         ("an error of the channel", |raw| {

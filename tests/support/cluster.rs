@@ -199,11 +199,6 @@ impl Cluster {
         said
     }
 
-    /// Where a node has its data.
-    pub fn data_dir(&self, node: usize) -> PathBuf {
-        self.nodes[node - 1].data_dir()
-    }
-
     /// Takes the data of a node away, which does not run.
     pub fn wipe(&mut self, node: usize) {
         std::fs::remove_dir_all(self.nodes[node - 1].data_dir()).expect("it is ours");
