@@ -105,6 +105,11 @@ impl JointAnswer {
             None => self.told.await.unwrap_or(ConfirmOutcome::Nack),
         }
     }
+
+    /// The same in a word: whether none has refused.
+    pub async fn is_accepted(self) -> bool {
+        self.outcome().await == ConfirmOutcome::Ack
+    }
 }
 
 #[cfg(test)]

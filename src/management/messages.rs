@@ -12,7 +12,6 @@ use crate::broker::joint::{Joint, JointAnswer};
 use crate::broker::outbox::Outbox;
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::broker::{Broker, DEADLINE, QueueHandle, declare};
-use crate::channel::ConfirmOutcome;
 use crate::codec::Properties;
 use crate::codec::content::PublishRef;
 use crate::codec::method::BasicGet;
@@ -58,9 +57,9 @@ async fn publish(call: Call) -> Answered {
     let identity = call.identity()?;
     let to = (exchange_name(call.name("name")), key.as_str());
     let (routed, answered) = hand_in(&call, &identity, to, &properties, &body)?;
-    match answered.outcome().await {
-        ConfirmOutcome::Ack => Ok(Answer::Json(json!({"routed": routed}))),
-        ConfirmOutcome::Nack => Err(Failure::bad("rejected Unable to publish message. Check queue limits.")),
+    match answered.is_accepted().await {
+        true => Ok(Answer::Json(json!({"routed": routed}))),
+        false => Err(Failure::bad("rejected Unable to publish message. Check queue limits.")),
     }
 }
 
@@ -258,8 +257,8 @@ async fn settle(
     if outcome == Outcome::Requeue {
         return Ok(());
     }
-    let settled = tokio::time::timeout(DEADLINE, answered.outcome()).await;
-    if settled != Ok(ConfirmOutcome::Ack) {
+    let settled = tokio::time::timeout(DEADLINE, answered.is_accepted()).await;
+    if settled != Ok(true) {
         return Err(Failure::Broken(
             "the messages were fetched, and may come back".to_owned(),
         ));
