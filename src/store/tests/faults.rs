@@ -175,7 +175,8 @@ fn a_store_that_waits_for_space_stops_and_opens_on_a_full_disk() {
         }
         disk.fill(true);
         store.start(Arc::clone(&told) as _);
-        for seq in 1..MORE_THAN_FITS {
+        let next = recovered.owners.get(&OwnerId(1)).map_or(1, |owner| owner.next_seq);
+        for seq in next..next + MORE_THAN_FITS {
             put(&store, 1, seq);
         }
         told.wait_space(&store, true);
