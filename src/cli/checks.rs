@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::command::{Call, Command, Failed, Group, MISPLACED, Output, exit};
 use super::listeners;
-use super::node::{gigabytes, is_running};
+use super::node::{gigabytes, is_running, node};
 
 /// What can be asked about a node's health.
 pub static COMMANDS: &[Command] = &[
@@ -211,8 +211,7 @@ fn serves(call: &Call) -> Result<bool, Failed> {
 
 /// The node that is asked, as the API has it.
 fn this_node(call: &Call) -> Result<Value, Failed> {
-    let overview = call.get(&["overview"])?;
-    call.get(&["nodes", overview["node"].as_str().unwrap_or_default()])
+    node(call, &call.get(&["overview"])?)
 }
 
 fn check_port(call: &Call) -> Result<Output, Failed> {

@@ -142,7 +142,7 @@ pub(super) fn is_running(call: &Call) -> bool {
 }
 
 /// The node of the overview.
-fn node(call: &Call, overview: &Value) -> Result<Value, Failed> {
+pub(super) fn node(call: &Call, overview: &Value) -> Result<Value, Failed> {
     call.get(&["nodes", overview["node"].as_str().unwrap_or_default()])
 }
 

@@ -44,13 +44,7 @@ pub static COMMANDS: &[Command] = &[
         arguments: 0..=usize::MAX,
         options: &["all", "offline", "online"],
         columns: &[],
-        banner: |call| {
-            format!(
-                "Enabling plugins on node {}:\n{}",
-                call.node(),
-                call.arguments().join("\n")
-            )
-        },
+        banner: |call| begun(call, "Enabling"),
         run: enable,
     },
     Command {
@@ -61,13 +55,7 @@ pub static COMMANDS: &[Command] = &[
         arguments: 0..=usize::MAX,
         options: &["offline", "online"],
         columns: &[],
-        banner: |call| {
-            format!(
-                "Enabling plugins on node {}:\n{}",
-                call.node(),
-                call.arguments().join("\n")
-            )
-        },
+        banner: |call| begun(call, "Enabling"),
         run: enable,
     },
     Command {
@@ -78,16 +66,16 @@ pub static COMMANDS: &[Command] = &[
         arguments: 0..=usize::MAX,
         options: &["all", "offline", "online"],
         columns: &[],
-        banner: |call| {
-            format!(
-                "Disabling plugins on node {}:\n{}",
-                call.node(),
-                call.arguments().join("\n")
-            )
-        },
+        banner: |call| begun(call, "Disabling"),
         run: disable,
     },
 ];
+
+/// What is said before any of them is changed.
+fn begun(call: &Call, word: &str) -> String {
+    let names = call.arguments().join("\n");
+    format!("{word} plugins on node {}:\n{names}", call.node())
+}
 
 /// The plug-ins that are there and match; names are plain words, so a pattern may be a part of one.
 fn list(call: &Call) -> Result<Output, Failed> {
