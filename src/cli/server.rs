@@ -30,7 +30,7 @@ pub struct ServerArgs {
     /// Not built yet: AMQP over TLS; only 'none' is taken [default: none].
     #[arg(long, value_name = "ADDR:PORT")]
     amqps: Vec<String>,
-    /// Serve the HTTP API and the console, or 'none' [default: 0.0.0.0:15672].
+    /// Serve the HTTP API, or 'none' [default: 0.0.0.0:15672].
     #[arg(long, value_name = "ADDR:PORT")]
     management: Option<String>,
     /// Not built yet: metrics for Prometheus; only 'none' is taken [default: none].
