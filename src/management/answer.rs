@@ -144,7 +144,7 @@ pub enum By {
 }
 
 /// The response to what a handler said.
-pub fn response(answered: Answered, by: By, config: &Management) -> Response<Body> {
+pub fn response(answered: Answered, by: By) -> Response<Body> {
     let mut response = match answered {
         Ok(answer) => accepted(answer),
         Err(failure) => refused(failure),
@@ -159,19 +159,20 @@ pub fn response(answered: Answered, by: By, config: &Management) -> Response<Bod
     }));
     // Named as RabbitMQ's, which tools that fingerprint the API go by.
     headers.insert(SERVER, HeaderValue::from_static("Cowboy"));
-    let fixed = [
+    response
+}
+
+/// The headers that the configuration adds to every answer.
+pub fn fixed(config: &Management) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
+    let all = [
         (CONTENT_SECURITY_POLICY, &config.content_security_policy),
         (STRICT_TRANSPORT_SECURITY, &config.strict_transport_security),
         (X_CONTENT_TYPE_OPTIONS, &config.content_type_options),
         (X_XSS_PROTECTION, &config.xss_protection),
         (X_FRAME_OPTIONS, &config.frame_options),
     ];
-    for (name, value) in fixed {
-        if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
-            headers.insert(name, value);
-        }
-    }
-    response
+    all.into_iter()
+        .filter_map(|(name, value)| Some((name, HeaderValue::from_str(value.as_deref()?).ok()?)))
 }
 
 /// Says in a header which nodes did not answer, so that it is known whose part is missing.
@@ -325,11 +326,7 @@ mod tests {
 
     #[test]
     fn an_unknown_method_is_told_which_there_are() {
-        let response = response(
-            Err(Failure::OtherVerb(vec![Verb::Get, Verb::Put])),
-            By::Table,
-            &Management::default(),
-        );
+        let response = response(Err(Failure::OtherVerb(vec![Verb::Get, Verb::Put])), By::Table);
         assert_eq!(response.status(), 405);
         assert_eq!(response.headers()[ALLOW], "HEAD, GET, PUT, OPTIONS");
     }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, Fields, Identity};
+use super::call::{Call, Identity};
 use super::exchanges::exchange_name;
+use super::fields::Fields;
 use super::route::{Access, Route};
 use crate::broker::joint::{Joint, JointAnswer};
 use crate::broker::outbox::Outbox;
@@ -22,7 +23,7 @@ use crate::types::{Message, Refusal, ReplyCode, base64};
 /// What can be done with messages.
 pub static ROUTES: &[Route] = &[
     Route::post(
-        "/exchanges/{vhost}/{name}/publish",
+        "/exchanges/{vhost}/{exchange}/publish",
         Access::Vhost,
         "Publishes a message: properties, routing_key, payload, payload_encoding (string or base64).",
         |call| Box::pin(publish(call)),
@@ -55,7 +56,7 @@ async fn publish(call: Call) -> Answered {
         return Err(Failure::bad("routing key is longer than 255 bytes"));
     }
     let identity = call.identity()?;
-    let to = (exchange_name(call.name("name")), key.as_str());
+    let to = (exchange_name(call.name("exchange")), key.as_str());
     let (routed, answered) = hand_in(&call, &identity, to, &properties, &body)?;
     match answered.is_accepted().await {
         true => Ok(Answer::Json(json!({"routed": routed}))),

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, Identity, checked_name};
+use super::call::{Call, Identity};
+use super::fields::checked_name;
 use super::route::{Access, Route, Run, Verb};
 use super::views::{self, still};
 use super::{bindings, consumers, messages, page};

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, Fields, checked_name};
+use super::call::Call;
+use super::fields::{Fields, checked_name};
 use super::page;
 use super::permissions;
 use super::route::{Access, Route};
