@@ -1,6 +1,7 @@
 //! The table of routes as the router that finds them.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use axum::Router;
 use axum::middleware::from_fn;
@@ -40,6 +41,15 @@ pub fn public(config: &Management) -> Router {
 /// The API below a prefix that is a pattern of the router. Requests to it carry what is
 /// [`super::Running`] and the [`super::socket::Origin`] they come from.
 pub fn api(prefix: &str, cors: Option<&Cors>) -> Router {
+    // Most nodes have only this one, which the control socket serves too.
+    static PLAIN: LazyLock<Router> = LazyLock::new(|| made("", None));
+    match (prefix, cors) {
+        ("", None) => PLAIN.clone(),
+        (prefix, cors) => made(prefix, cors),
+    }
+}
+
+fn made(prefix: &str, cors: Option<&Cors>) -> Router {
     let handled = |route: &'static Route| {
         let answer = move |node, from, names, request| request::answer(route, node, from, names, request);
         on(route.verb.filter(), answer)
