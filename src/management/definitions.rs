@@ -12,9 +12,9 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::parameters::cluster_name;
 use super::route::{Access, Route};
-use super::users::default_algorithm;
-use super::vhosts;
+use super::users::{default_algorithm, takes_password};
 use crate::broker::declare::QueueRules;
+use crate::broker::new_vhost::first_commands;
 use crate::broker::{Broker, BrokerError};
 use crate::metadata::definitions::{self, DefinitionError, Import, Setting, Writer};
 use crate::metadata::{Catalog, Command};
@@ -150,8 +150,9 @@ pub async fn import(broker: &Arc<Broker>, document: &Value, by: By<'_>) -> Resul
     let read = {
         let catalog = broker.catalog();
         let owner = by.owns_vhosts.then_some(by.user);
-        let first_of = |vhost: &VhostName| vhosts::first_commands(broker, &catalog, vhost, owner);
-        definitions::import(setting(broker, &catalog, by.user, &first_of), document)?
+        let first_of = |vhost: &VhostName| first_commands(broker, &catalog, vhost, owner);
+        let takes_password = |password: &str| takes_password(&broker.config().auth, password);
+        definitions::import(setting(broker, &catalog, by.user, &first_of, &takes_password), document)?
     };
     carry_out(broker, read).await
 }
@@ -164,7 +165,11 @@ async fn import_vhost(
 ) -> Result<(), ImportError> {
     let read = {
         let catalog = broker.catalog();
-        definitions::import_vhost(setting(broker, &catalog, by, &|_| Vec::new()), document, vhost)?
+        definitions::import_vhost(
+            setting(broker, &catalog, by, &|_| Vec::new(), &|_| true),
+            document,
+            vhost,
+        )?
     };
     carry_out(broker, read).await
 }
@@ -174,6 +179,7 @@ fn setting<'a>(
     catalog: &'a Catalog,
     by: &'a UserName,
     first_of: &'a dyn Fn(&VhostName) -> Vec<Command>,
+    takes_password: &'a dyn Fn(&str) -> bool,
 ) -> Setting<'a> {
     Setting {
         catalog,
@@ -182,6 +188,7 @@ fn setting<'a>(
         hashing: default_algorithm(&broker.config().auth),
         salt: rand::random,
         first_of,
+        takes_password,
     }
 }
 

@@ -36,6 +36,8 @@ pub enum DefinitionError {
     Hashing(String, String),
     #[error("both_password_and_password_hash_are_provided")]
     TwoPasswords,
+    #[error("credential_validation_failed")]
+    PasswordRule,
     #[error("tags_not_present")]
     NoTags,
     #[error("Validation failed\n\n{why}\n ({vhost}/{name})")]

@@ -38,6 +38,8 @@ pub struct Setting<'a> {
     pub salt: fn() -> [u8; 4],
     /// What a new vhost begins with.
     pub first_of: &'a dyn Fn(&VhostName) -> Vec<Command>,
+    /// The rule for passwords in plain text.
+    pub takes_password: &'a dyn Fn(&str) -> bool,
 }
 
 /// What a document comes to.

@@ -17,9 +17,15 @@ impl<'a> Importer<'a> {
             (Some(hash), None) => PasswordHash::from_base64(self.hashing_of(item)?, hash)
                 .map_err(|_| DefinitionError::PasswordHash(name.to_owned()))?,
             (None, Some(password)) => {
+                self.check_rule(password)?;
                 PasswordHash::new(self.setting.hashing, (self.setting.salt)(), password.as_bytes())
             }
-            (None, None) => PasswordHash::default(),
+            (None, None) => {
+                if self.setting.catalog.user(name).is_none() {
+                    self.check_rule("")?;
+                }
+                PasswordHash::default()
+            }
         };
         // `administrator` is from the time before tags.
         let tags = match (item.get("tags"), item.get("administrator")) {
@@ -46,6 +52,13 @@ impl<'a> Importer<'a> {
             });
         }
         Ok(())
+    }
+
+    fn check_rule(&self, password: &str) -> Result<(), DefinitionError> {
+        match (self.setting.takes_password)(password) {
+            true => Ok(()),
+            false => Err(DefinitionError::PasswordRule),
+        }
     }
 
     /// How the hash of a user was made. Documents of before 3.6.1 do not say.
