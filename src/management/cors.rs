@@ -10,7 +10,8 @@ use axum::response::Response;
 use axum::routing::MethodRouter;
 use tower_http::cors::{AllowCredentials, AllowHeaders, AllowOrigin, CorsLayer};
 
-use super::answer::{self, Answer, By};
+use super::answer::Answer;
+use super::response::{self, By};
 use super::route::Verb;
 use crate::config::Management;
 
@@ -52,7 +53,7 @@ async fn with_methods(response: Response, verbs: Vec<Verb>) -> Response {
     if !response.headers().contains_key(ACCESS_CONTROL_MAX_AGE) {
         return response;
     }
-    let mut whole = answer::response(Ok(Answer::Options(verbs)), By::Table);
+    let mut whole = response::of(Ok(Answer::Options(verbs)), By::Table);
     let headers = whole.headers_mut();
     headers.extend(response.headers().clone());
     if let Some(methods) = headers.get(ALLOW).cloned() {

@@ -13,9 +13,10 @@ use tokio::time::timeout;
 use tracing::error;
 
 use super::access::{self, Caller, Credentials};
-use super::answer::{self, Answered, By, Failure};
+use super::answer::{Answered, Failure};
 use super::call::{Call, named};
 use super::query::Query;
+use super::response::{self, By};
 use super::route::{Access, Route, Run};
 use super::server::Running;
 use super::socket::Origin;
@@ -48,8 +49,8 @@ pub async fn answer(
     if let Err(Failure::Broken(reason)) = &answered {
         error!(path = parts.uri.path(), reason, "a request to the HTTP API failed");
     }
-    let mut response = answer::response(answered, by);
-    answer::without(&mut response, &silent);
+    let mut response = response::of(answered, by);
+    response::without(&mut response, &silent);
     response
 }
 

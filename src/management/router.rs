@@ -10,8 +10,9 @@ use tower_http::compression::predicate::SizeAbove;
 use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tower_http::set_header::SetResponseHeaderLayer;
 
-use super::answer::{self, Answer, Answered, By, Failure};
+use super::answer::{Answer, Answered, Failure};
 use super::cors::Cors;
+use super::response::{self, By};
 use super::route::{Route, Verb};
 use super::{path, request, table};
 use crate::config::Management;
@@ -23,12 +24,12 @@ const WORTH_COMPRESSING: u16 = 300;
 pub fn public(config: &Management) -> Router {
     let prefix = escaped(&config.path_prefix);
     let mut api = Router::new().fallback_service(api(&prefix, Cors::of(config).as_ref()));
-    for (name, value) in answer::fixed(config) {
+    for (name, value) in response::fixed(config) {
         api = api.layer(SetResponseHeaderLayer::overriding(name, value));
     }
     let with_redirects = ["/api", "/cli"].into_iter().fold(Router::new(), |router, path| {
         let to = format!("{}{path}/index.html", config.path_prefix);
-        let moved = any(async move || answer::moved(&to));
+        let moved = any(async move || response::moved(&to));
         router.route(&format!("{prefix}{path}"), moved)
     });
     let compression = CompressionLayer::new()
@@ -100,7 +101,7 @@ fn others(verbs: &[Verb]) -> MethodRouter {
 }
 
 fn from_table(answered: Answered) -> axum::response::Response {
-    answer::response(answered, By::Table)
+    response::of(answered, By::Table)
 }
 
 /// A path of the table, and the same with exchanges that have no name: the router's patterns take no
