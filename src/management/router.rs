@@ -27,7 +27,7 @@ pub fn public(config: &Management) -> Router {
     for (name, value) in response::fixed(config) {
         api = api.layer(SetResponseHeaderLayer::overriding(name, value));
     }
-    let with_redirects = ["/api", "/cli"].into_iter().fold(Router::new(), |router, path| {
+    let with_redirects = ["/api", "/cli"].into_iter().fold(unchecked(), |router, path| {
         let to = format!("{}{path}/index.html", config.path_prefix);
         let moved = any(async move || response::moved(&to));
         router.route(&format!("{prefix}{path}"), moved)
@@ -74,7 +74,7 @@ fn routed(
     for route in table {
         paths.entry(route.path).or_default().push(route);
     }
-    let mut router = Router::new();
+    let mut router = unchecked();
     for (path, routes) in paths {
         let verbs = Verb::ALL.iter().map(|(verb, _)| *verb);
         let verbs: Vec<_> = verbs
@@ -114,6 +114,11 @@ fn spellings(path: &str) -> Vec<String> {
         all.extend(nameless);
     }
     all
+}
+
+/// A router that takes what meant something in patterns once, for a prefix may hold anything.
+fn unchecked() -> Router {
+    Router::new().without_v07_checks()
 }
 
 /// A text as a pattern of the router that takes it and nothing else.
@@ -211,10 +216,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn all_routes_stand_beside_each_other() {
-        // The router would panic for two that take the same paths.
+    async fn all_routes_stand_beside_each_other_below_any_prefix() {
+        // The router would panic for two that take the same paths, and for what is no pattern.
         let _ = public(&Management {
-            path_prefix: "/x{y}".to_owned(),
+            path_prefix: "/x{y}/:z/*".to_owned(),
             ..Management::default()
         });
     }

@@ -28,13 +28,13 @@ fn outcome(mode: &str) -> Option<Outcome> {
 }
 
 /// What a fetch asks for.
-struct Wish {
+struct Fetch {
     count: u64,
     outcome: Outcome,
     shown: Shown,
 }
 
-impl Wish {
+impl Fetch {
     fn of(fields: &Fields) -> Result<Self, Failure> {
         fields.need(&["count", "ackmode", "encoding"])?;
         let mode = fields.some_text("ackmode")?;
@@ -65,7 +65,7 @@ pub async fn get(call: Call) -> Answered {
     let identity = call.identity()?;
     call.in_vhost(|vhost| vhost.queue(call.name("name")).map(drop))?
         .ok_or_else(missing)?;
-    let wish = Wish::of(&call.fields()?)?;
+    let asked = Fetch::of(&call.fields()?)?;
     let method = BasicGet {
         queue: call.name("name").to_owned(),
         ..BasicGet::default()
@@ -76,7 +76,7 @@ pub async fn get(call: Call) -> Answered {
     let mut slots = Vec::new();
     let mut views = Vec::new();
     let mut bytes = 0;
-    while (slots.len() as u64) < wish.count && bytes < MAX_FETCHED_BYTES {
+    while (slots.len() as u64) < asked.count && bytes < MAX_FETCHED_BYTES {
         let Get::Message {
             message,
             slot,
@@ -93,9 +93,9 @@ pub async fn get(call: Call) -> Answered {
         };
         slots.push(slot);
         bytes += message.body().len();
-        views.push(view(&message, redelivered, remaining, &wish.shown));
+        views.push(view(&message, redelivered, remaining, &asked.shown));
     }
-    settle(&call.broker, &queue, slots, wish.outcome).await?;
+    settle(&call.broker, &queue, slots, asked.outcome).await?;
     Ok(Answer::Json(views.into()))
 }
 
@@ -146,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_fetch_says_what_is_wrong_with_it() {
-        let refused = |value| Wish::of(&Fields::of(value)).err().expect("refused");
+        let refused = |value| Fetch::of(&Fields::of(value)).err().expect("refused");
         assert_eq!(
             refused(json!({"count": 1, "requeue": true, "encoding": "auto"})),
             Failure::keys_missing(&["ackmode"])
