@@ -108,7 +108,7 @@ impl Broker {
             let us = self.nodes.us();
             let told = match leader {
                 Some(leader) if leader == us => self.propose_here(record.clone(), deadline).await,
-                Some(leader) => self.propose_there(leader, record.clone(), deadline).await,
+                Some(leader) => self.propose_there(leader, &record, deadline).await,
                 None => Told::NotLeader,
             };
             match told {

@@ -34,11 +34,10 @@ const EVERYWHERE: Duration = Duration::from_millis(500);
 /// How long it rests while nobody leads.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// A request. Encoded as JSON with a format byte before it.
+/// A request. Encoded as JSON with [`FORMAT`] before it. Commands for the catalogue are none of them:
+/// they travel as they are written down, with [`COMMAND`] before them.
 #[derive(Serialize, Deserialize)]
 enum Request {
-    /// A command for the catalogue, as it is written down.
-    Propose(Vec<u8>),
     /// How far is the catalogue?
     Index,
     /// The node wants to be a member. Whoever does not lead the catalogue's group asks its leader.
@@ -124,8 +123,10 @@ pub enum Told {
     NotLeader,
 }
 
-/// First byte of what is said.
+/// First byte of what is said in JSON.
 const FORMAT: u8 = 1;
+/// First byte of a command for the catalogue.
+const COMMAND: u8 = 2;
 
 fn encode<T: Serialize>(value: &T) -> Bytes {
     let mut bytes = vec![FORMAT];
@@ -149,7 +150,10 @@ impl Handler for ControlService {
         let broker = self.0.clone();
         Box::pin(async move {
             let broker = broker.upgrade().ok_or_else(|| Failed("the node stops".to_owned()))?;
-            let response = broker.answer(from.node, decode(&request)?).await;
+            let response = match request.first() {
+                Some(&COMMAND) => broker.propose_for_another(&request[1..]).await,
+                _ => broker.answer(from.node, decode(&request)?).await,
+            };
             Ok(encode(&response))
         })
     }
@@ -209,20 +213,6 @@ impl Broker {
             };
         }
         match request {
-            Request::Propose(record) => match self.propose_here(record.into(), deadline).await {
-                Told::Applied(index) => Response::Applied(index),
-                Told::NotLeader => Response::NotLeader,
-                Told::Refused(BrokerError::Catalog(CatalogError::Raced(name))) => Response::Raced(name),
-                Told::Refused(BrokerError::NoMajority) => Response::NoMajority,
-                Told::Refused(error) => {
-                    let reply = error.reply();
-                    Response::Refused {
-                        code: reply.code.code(),
-                        is_connection: reply.scope == Scope::Connection,
-                        text: reply.text.to_string(),
-                    }
-                }
-            },
             Request::Index => match tokio::time::timeout_at(deadline, self.catalogue().barrier()).await {
                 Ok(Ok(())) => Response::Applied(self.catalogue().status().applied.unwrap_or(0)),
                 _ => Response::NoMajority,
@@ -263,6 +253,29 @@ impl Broker {
             | Request::Reached(_)
             | Request::Clients(..)
             | Request::ReplyQueue(_) => Response::NotLeader,
+        }
+    }
+
+    /// Proposes a command that another node has decided.
+    async fn propose_for_another(&self, record: &[u8]) -> Response {
+        if self.catalogue().leadership().role != Role::Leader {
+            return Response::NotLeader;
+        }
+        // The log keeps it for long, and would keep the whole buffer of the link with it.
+        let record = Bytes::copy_from_slice(record);
+        match self.propose_here(record, Instant::now() + THERE).await {
+            Told::Applied(index) => Response::Applied(index),
+            Told::NotLeader => Response::NotLeader,
+            Told::Refused(BrokerError::Catalog(CatalogError::Raced(name))) => Response::Raced(name),
+            Told::Refused(BrokerError::NoMajority) => Response::NoMajority,
+            Told::Refused(error) => {
+                let reply = error.reply();
+                Response::Refused {
+                    code: reply.code.code(),
+                    is_connection: reply.scope == Scope::Connection,
+                    text: reply.text.to_string(),
+                }
+            }
         }
     }
 
@@ -383,8 +396,12 @@ impl Broker {
     }
 
     async fn ask(&self, node: NodeId, request: &Request, deadline: Instant) -> Option<Response> {
+        self.send(node, encode(request), deadline).await
+    }
+
+    async fn send(&self, node: NodeId, request: Bytes, deadline: Instant) -> Option<Response> {
         let cluster = self.nodes.cluster()?;
-        let answer = cluster.call(node, CONTROL, encode(request), deadline.into_std()).await;
+        let answer = cluster.call(node, CONTROL, request, deadline.into_std()).await;
         match answer {
             Ok(answer) => decode(&answer).ok(),
             Err(error) => {
@@ -395,8 +412,9 @@ impl Broker {
     }
 
     /// Sends a command to the node that leads the catalogue's group.
-    pub(super) async fn propose_there(&self, leader: NodeId, record: Bytes, deadline: Instant) -> Told {
-        match self.ask(leader, &Request::Propose(record.to_vec()), deadline).await {
+    pub(super) async fn propose_there(&self, leader: NodeId, record: &[u8], deadline: Instant) -> Told {
+        let request = [&[COMMAND], record].concat();
+        match self.send(leader, request.into(), deadline).await {
             Some(Response::Applied(index)) => Told::Applied(index),
             Some(Response::Raced(name)) => Told::Refused(CatalogError::Raced(name).into()),
             Some(Response::NoMajority) => Told::Refused(BrokerError::NoMajority),

@@ -34,6 +34,7 @@ mod letters;
 mod majority;
 pub mod members;
 mod mending;
+pub mod new_vhost;
 pub mod nodes;
 pub mod outbox;
 mod owners;

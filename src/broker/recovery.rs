@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::alarms::Alarms;
 use super::delayed::{self, Delayer};
 use super::mending::Damage;
+use super::new_vhost::first_commands;
 use super::nodes::Nodes;
 use super::owners::group_owners;
 use super::{Broker, BrokerError, Clock, Connections, NodeInfo};
@@ -25,10 +26,9 @@ use crate::config::PasswordHashing;
 use crate::journal::raft::{Election, Group, GroupError, GroupId, GroupSpec, Ledgers, OpenError, Pace};
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalog, Command, PermissionSpec, UserSpec, VhostSpec};
-use crate::pattern::Pattern;
 use crate::queue;
 use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
-use crate::types::{NodeId, QueueId};
+use crate::types::{NodeId, QueueId, VhostName};
 
 /// Why a node cannot start.
 #[derive(Debug, Error)]
@@ -297,15 +297,16 @@ impl Broker {
             return Ok(());
         }
         let auth = &self.config.auth;
+        let first = VhostName::from(auth.default_vhost.as_str());
         let vhost = VhostSpec {
-            name: auth.default_vhost.as_str().into(),
+            name: first.clone(),
             description: "Default virtual host".to_owned(),
             tags: Vec::new(),
             default_queue_type: None,
             protected: false,
         };
         let tags = auth.default_user_tags.iter().filter(|(_, on)| **on);
-        let mut commands = vec![
+        let commands = [
             Command::PutVhost(vhost),
             Command::PutUser(UserSpec {
                 name: auth.default_user.as_str().into(),
@@ -314,7 +315,7 @@ impl Broker {
             }),
             Command::SetPermission {
                 user: auth.default_user.as_str().into(),
-                vhost: auth.default_vhost.as_str().into(),
+                vhost: first.clone(),
                 patterns: PermissionSpec {
                     configure: auth.default_permissions.configure.clone(),
                     write: auth.default_permissions.write.clone(),
@@ -322,29 +323,10 @@ impl Broker {
                 },
             },
         ];
-        for (name, user) in &auth.default_users {
-            let password = user.password.as_ref();
-            commands.push(Command::PutUser(UserSpec {
-                name: name.as_str().into(),
-                password: password.map_or_else(PasswordHash::default, |password| {
-                    self.hash(password.reveal().as_bytes())
-                }),
-                tags: user.tags.clone(),
-            }));
-            let pattern = user.vhost_pattern.as_deref().unwrap_or("");
-            let in_vhost = Pattern::new(pattern).is_ok_and(|pattern| pattern.matches(&auth.default_vhost));
-            if in_vhost {
-                commands.push(Command::SetPermission {
-                    user: name.as_str().into(),
-                    vhost: auth.default_vhost.as_str().into(),
-                    patterns: PermissionSpec {
-                        configure: user.permissions.configure.clone(),
-                        write: user.permissions.write.clone(),
-                        read: user.permissions.read.clone(),
-                    },
-                });
-            }
+        for command in commands {
+            self.command(command).await?;
         }
+        let commands = first_commands(self, &self.catalog(), &first, None);
         for command in commands {
             self.command(command).await?;
         }

@@ -167,6 +167,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("management.path_prefix", "/rabbit", ""),
     ("management.login_session_timeout", "0", "-1"),
     ("management.http.max_body_size", "10000000", "2GB"),
+    ("management.tcp.compress", "false", "x"),
     ("management.rates_mode", "none", "fine"),
     ("management.disable_basic_auth", "true", "x"),
     ("management.disable_stats", "true", "x"),

@@ -1,23 +1,13 @@
-//! What a handler says, and how it goes out: status, headers and body as RabbitMQ sends them.
+//! What a handler says. [`super::response`] sends it.
 
-use axum::body::Body;
-use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
-    HeaderValue, LOCATION, SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION,
-};
-use axum::http::{Response, StatusCode};
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::route::Verb;
 use crate::broker::BrokerError;
-use crate::config::Management;
 use crate::metadata::json::NotATable;
 use crate::pattern::BadPattern;
 use crate::types::{Refusal, Reply, ReplyCode};
-
-/// Names the nodes whose part of an answer is missing.
-const SILENT: HeaderName = HeaderName::from_static("x-silent-nodes");
 
 /// A handler's result.
 pub type Answered = Result<Answer, Failure>;
@@ -100,9 +90,7 @@ impl Failure {
             false => line,
         })
     }
-}
 
-impl Failure {
     /// What a refusal by the broker is here.
     pub fn of(refusal: impl Refusal) -> Self {
         Self::from(refusal.reply())
@@ -135,178 +123,6 @@ impl From<Reply> for Failure {
     }
 }
 
-/// Who gave the answer; caches are told apart by it, as RabbitMQ does.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum By {
-    /// The table of routes or the access check: no handler was asked.
-    Table,
-    Handler,
-}
-
-/// The response to what a handler said.
-pub fn response(answered: Answered, by: By, config: &Management) -> Response<Body> {
-    let mut response = match answered {
-        Ok(answer) => accepted(answer),
-        Err(failure) => refused(failure),
-    };
-    let headers = response.headers_mut();
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static(MUST_REVALIDATE));
-    headers.entry(VARY).or_insert(HeaderValue::from_static(match by {
-        By::Table => "origin, accept-encoding",
-        By::Handler => "accept, accept-encoding, origin",
-    }));
-    // Named as RabbitMQ's, which tools that fingerprint the API go by.
-    headers.insert(SERVER, HeaderValue::from_static("Cowboy"));
-    let fixed = [
-        (CONTENT_SECURITY_POLICY, &config.content_security_policy),
-        (STRICT_TRANSPORT_SECURITY, &config.strict_transport_security),
-        (X_CONTENT_TYPE_OPTIONS, &config.content_type_options),
-        (X_XSS_PROTECTION, &config.xss_protection),
-        (X_FRAME_OPTIONS, &config.frame_options),
-    ];
-    for (name, value) in fixed {
-        if let Some(value) = value.as_deref().and_then(|value| HeaderValue::from_str(value).ok()) {
-            headers.insert(name, value);
-        }
-    }
-    response
-}
-
-/// Says in a header which nodes did not answer, so that it is known whose part is missing.
-pub fn without(response: &mut Response<Body>, silent: &[String]) {
-    if !silent.is_empty() {
-        insert(response, SILENT, &silent.join(", "));
-    }
-}
-
-/// A redirection, which RabbitMQ sends without the headers of an answer.
-pub fn moved(to: &str) -> Response<Body> {
-    let mut response = empty(StatusCode::MOVED_PERMANENTLY);
-    insert(&mut response, LOCATION, to);
-    let headers = response.headers_mut();
-    headers.insert(SERVER, HeaderValue::from_static("Cowboy"));
-    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    response
-}
-
-fn accepted(answer: Answer) -> Response<Body> {
-    match answer {
-        Answer::Json(value) => fresh(json_body(StatusCode::OK, &value)),
-        Answer::Download { name, value } => {
-            let mut response = fresh(json_body(StatusCode::OK, &value));
-            insert(
-                &mut response,
-                CONTENT_DISPOSITION,
-                &format!("attachment; filename={name}"),
-            );
-            response
-        }
-        Answer::Unhealthy(value) => fresh(json_body(StatusCode::SERVICE_UNAVAILABLE, &value)),
-        Answer::Html(page) => body(StatusCode::OK, "text/html", page.into_bytes()),
-        Answer::LoggedIn { cookie } => {
-            let mut response = fresh(json_body(StatusCode::OK, &json!("ok")));
-            insert(&mut response, SET_COOKIE, &cookie);
-            response
-        }
-        Answer::Created(location) => {
-            let mut response = empty(StatusCode::CREATED);
-            if let Some(location) = location {
-                insert(&mut response, LOCATION, &location);
-            }
-            response
-        }
-        Answer::Accepted => empty(StatusCode::ACCEPTED),
-        Answer::SeeOther(page) => {
-            let mut response = empty(StatusCode::SEE_OTHER);
-            insert(&mut response, LOCATION, &page);
-            response
-        }
-        Answer::Done => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
-        }
-        Answer::Options(verbs) => {
-            let mut response = empty(StatusCode::OK);
-            response.headers_mut().insert(ALLOW, allow(&verbs));
-            response
-        }
-    }
-}
-
-fn refused(failure: Failure) -> Response<Body> {
-    let told = |status, error: &str, reason: Value| json_body(status, &json!({"error": error, "reason": reason}));
-    match failure {
-        Failure::NotFound => told(StatusCode::NOT_FOUND, "Object Not Found", json!("Not Found")),
-        Failure::Missing(reason) => told(StatusCode::NOT_FOUND, "not_found", reason.into()),
-        Failure::Bad(reason) => told(StatusCode::BAD_REQUEST, "bad_request", reason),
-        Failure::BadPage { error, reason } => told(StatusCode::BAD_REQUEST, error, reason.into()),
-        Failure::NotAuthorised(reason) => told(StatusCode::UNAUTHORIZED, "not_authorised", reason.into()),
-        Failure::WrongPassword => told(StatusCode::UNAUTHORIZED, "not_authorized", "Not_Authorized".into()),
-        Failure::Broken(reason) => told(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", reason.into()),
-        Failure::NoCredentials => {
-            let mut response = empty(StatusCode::UNAUTHORIZED);
-            insert(&mut response, WWW_AUTHENTICATE, "Basic realm=\"RabbitMQ Management\"");
-            response
-        }
-        Failure::Disallowed(reason) => told(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", reason.into()),
-        Failure::OtherVerb(verbs) => {
-            let mut response = empty(StatusCode::METHOD_NOT_ALLOWED);
-            response.headers_mut().insert(ALLOW, allow(&verbs));
-            response
-        }
-        Failure::Status(status) => empty(status),
-    }
-}
-
-fn allow(verbs: &[Verb]) -> HeaderValue {
-    let head = verbs.contains(&Verb::Get).then_some("HEAD");
-    let names = verbs.iter().map(|verb| verb.name());
-    let all: Vec<_> = head.into_iter().chain(names).chain(["OPTIONS"]).collect();
-    HeaderValue::from_str(&all.join(", ")).unwrap_or(HeaderValue::from_static("OPTIONS"))
-}
-
-fn json_body(status: StatusCode, value: &Value) -> Response<Body> {
-    body(status, "application/json", value.to_string().into_bytes())
-}
-
-fn body(status: StatusCode, content_type: &'static str, bytes: Vec<u8>) -> Response<Body> {
-    let length = bytes.len();
-    let mut response = Response::new(Body::from(bytes));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
-    response
-}
-
-fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-    response
-}
-
-/// What changes from one moment to the next is not to be kept.
-fn fresh(mut response: Response<Body>) -> Response<Body> {
-    let no_cache = HeaderValue::from_static("no-cache");
-    response.headers_mut().insert(CACHE_CONTROL, no_cache);
-    response
-}
-
-/// Names in locations may hold anything; what no header can carry is left out.
-fn insert(response: &mut Response<Body>, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::from_str(value) {
-        response.headers_mut().insert(name, value);
-    }
-}
-
-const MUST_REVALIDATE: &str = "public, max-age=0, must-revalidate";
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,17 +137,6 @@ mod tests {
             Failure::keys_missing(&["properties", "payload", "payload_encoding"]),
             Failure::bad("[{key_missing,properties},\n {key_missing,payload},\n {key_missing,payload_encoding}]")
         );
-    }
-
-    #[test]
-    fn an_unknown_method_is_told_which_there_are() {
-        let response = response(
-            Err(Failure::OtherVerb(vec![Verb::Get, Verb::Put])),
-            By::Table,
-            &Management::default(),
-        );
-        assert_eq!(response.status(), 405);
-        assert_eq!(response.headers()[ALLOW], "HEAD, GET, PUT, OPTIONS");
     }
 
     #[test]

@@ -4,21 +4,22 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use axum::body::Bytes;
+use axum::extract::RawPathParams;
 use axum::http::StatusCode;
 use rustc_hash::FxHashMap;
-use serde_json::{Map, Value, json};
 
 use super::access::{self, Caller, Credentials};
 use super::answer::{Answer, Answered, Failure};
 use super::endpoint::Endpoint;
+use super::fields::Fields;
 use super::form::Form;
-use super::route::{Access, Parameters};
+use super::query::Query;
+use super::route::Access;
 use crate::broker::Broker;
 use crate::broker::access::Who;
 use crate::broker::connections::ConnectionInfo;
 use crate::broker::gather::{About, Gathered};
 use crate::metadata::{self, Command};
-use crate::types::names::MAX_NAME_BYTES;
 use crate::types::{ConnectionId, UserName, VhostName};
 
 /// One request.
@@ -28,7 +29,7 @@ pub struct Call {
     /// Where the node listens.
     pub endpoints: Arc<[Endpoint]>,
     pub query: Query,
-    pub(super) parameters: Parameters,
+    pub(super) parameters: RawPathParams,
     pub(super) body: Bytes,
     /// What the body is, where the request says.
     pub(super) content_type: Option<String>,
@@ -40,46 +41,10 @@ pub struct Call {
     pub(super) reason: Option<String>,
 }
 
-/// The part of a URL behind the question mark.
-#[derive(Clone, Debug, Default)]
-pub struct Query(Vec<(String, String)>);
-
-impl Query {
-    /// Reads a query string; what is malformed is left out.
-    pub fn parse(text: &str) -> Self {
-        let pairs = text.split('&').filter(|pair| !pair.is_empty());
-        let plain = |text: &str| super::text::unquoted(text);
-        Self(
-            pairs
-                .map(|pair| {
-                    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    (plain(name), plain(value))
-                })
-                .collect(),
-        )
-    }
-
-    /// The first value of that name.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0
-            .iter()
-            .find(|(own, _)| own == name)
-            .map(|(_, value)| value.as_str())
-    }
-
-    /// Whether it is there and true.
-    pub fn is_true(&self, name: &str) -> bool {
-        self.get(name) == Some("true")
-    }
-}
-
 impl Call {
-    /// A name from the path.
+    /// A name from the path; empty where the path has none.
     pub fn name(&self, parameter: &str) -> &str {
-        self.parameters
-            .iter()
-            .find(|(name, _)| *name == parameter)
-            .map_or("", |(_, value)| value)
+        named(&self.parameters, parameter).unwrap_or_default()
     }
 
     /// The vhost of the path.
@@ -98,7 +63,7 @@ impl Call {
 
     /// Asks the other nodes for what they know; of queues, only of that of the path where it names one.
     pub(super) async fn gather(&mut self, about: About) {
-        let has = |parameter| self.parameters.iter().any(|(name, _)| *name == parameter);
+        let has = |parameter| named(&self.parameters, parameter).is_some();
         if !(about == About::Queues && has("vhost") && has("name")) {
             self.gathered = self.broker.gather(about).await;
             return;
@@ -129,14 +94,7 @@ impl Call {
     /// # Errors
     /// When the body is not a JSON object.
     pub fn fields(&self) -> Result<Fields, Failure> {
-        if self.body.is_empty() {
-            return Ok(Fields(Map::new()));
-        }
-        match serde_json::from_slice(&self.body) {
-            Ok(Value::Object(fields)) => Ok(Fields(fields)),
-            Ok(Value::String(_)) => Err(Failure::bad(DOUBLY_ENCODED)),
-            _ => Err(Failure::bad("not_json")),
-        }
+        Fields::read(&self.body)
     }
 
     /// Whether that is the user's password, and the user may come from where the request comes.
@@ -218,137 +176,8 @@ impl Identity {
     }
 }
 
-/// The fields of a JSON body.
-#[derive(Debug)]
-pub struct Fields(pub Map<String, Value>);
-
-impl Fields {
-    /// The fields of an object, for tests.
-    #[cfg(test)]
-    pub fn of(value: Value) -> Self {
-        match value {
-            Value::Object(fields) => Self(fields),
-            _ => panic!("an object"),
-        }
-    }
-
-    /// All these fields are there.
-    ///
-    /// # Errors
-    /// With those that are missing, in the order asked.
-    pub fn need(&self, keys: &[&str]) -> Result<(), Failure> {
-        let missing: Vec<_> = keys.iter().copied().filter(|key| !self.0.contains_key(*key)).collect();
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(Failure::keys_missing(&missing))
-        }
-    }
-
-    /// A field; null counts as absent.
-    pub fn get(&self, key: &str) -> Option<&Value> {
-        self.0.get(key).filter(|value| !value.is_null())
-    }
-
-    /// A text, if the field is there.
-    ///
-    /// # Errors
-    /// When it is something else.
-    pub fn text(&self, key: &str) -> Result<Option<&str>, Failure> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(Failure::Bad(json!(["not_string", other]))),
-        }
-    }
-
-    /// A text that must be there.
-    ///
-    /// # Errors
-    /// When it is missing, null or something else.
-    pub fn some_text(&self, key: &str) -> Result<&str, Failure> {
-        self.need(&[key])?;
-        let text = self.text(key)?;
-        text.ok_or_else(|| Failure::Bad(json!(["not_string", null])))
-    }
-
-    /// A boolean, also as text.
-    ///
-    /// # Errors
-    /// When it is something else.
-    pub fn boolean(&self, key: &str, default: bool) -> Result<bool, Failure> {
-        match self.get(key) {
-            None => Ok(default),
-            Some(Value::Bool(value)) => Ok(*value),
-            Some(Value::String(text)) if text == "true" => Ok(true),
-            Some(Value::String(text)) if text == "false" => Ok(false),
-            Some(other) => Err(Failure::Bad(json!(["not_boolean", other]))),
-        }
-    }
-
-    /// An integer, also as text.
-    ///
-    /// # Errors
-    /// When it is something else.
-    pub fn integer(&self, key: &str) -> Result<Option<i64>, Failure> {
-        let Some(value) = self.get(key) else {
-            return Ok(None);
-        };
-        let number = match value {
-            Value::String(text) => text.parse().ok(),
-            other => other.as_i64(),
-        };
-        match number {
-            Some(number) => Ok(Some(number)),
-            None => Err(Failure::Bad(json!(["not_integer", value]))),
-        }
-    }
-}
-
-/// A name of a path or a body that is put in the catalogue: no longer than the wire can carry.
-///
-/// # Errors
-/// When it is longer.
-pub fn checked_name(name: &str) -> Result<&str, Failure> {
-    if name.len() <= MAX_NAME_BYTES {
-        Ok(name)
-    } else {
-        Err(Failure::bad(format!(
-            "Resource name is longer than {MAX_NAME_BYTES} bytes"
-        )))
-    }
-}
-
-const DOUBLY_ENCODED: &str =
-    "invalid payload: the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn values_are_taken_as_text_too() {
-        let fields = Fields::of(json!({"a": "true", "b": "maybe", "n": "12", "x": "x", "none": null}));
-        assert_eq!(fields.boolean("a", false), Ok(true));
-        assert_eq!(
-            fields.boolean("b", false),
-            Err(Failure::Bad(json!(["not_boolean", "maybe"])))
-        );
-        assert_eq!(fields.boolean("none", true), Ok(true));
-        assert_eq!(fields.integer("n"), Ok(Some(12)));
-        assert_eq!(fields.integer("x"), Err(Failure::Bad(json!(["not_integer", "x"]))));
-        assert_eq!(fields.integer("missing"), Ok(None));
-        assert_eq!(fields.some_text("x"), Ok("x"));
-        assert_eq!(fields.some_text("none"), Err(Failure::Bad(json!(["not_string", null]))));
-        assert_eq!(fields.some_text("missing"), Err(Failure::keys_missing(&["missing"])));
-    }
-
-    #[test]
-    fn a_query_is_decoded() {
-        let query = Query::parse("page=1&name=%5Eord+x&pagination&bad=%zz");
-        assert_eq!(query.get("page"), Some("1"));
-        assert_eq!(query.get("name"), Some("^ord x"));
-        assert_eq!(query.get("pagination"), Some(""));
-        assert_eq!(query.get("other"), None);
-    }
+/// The segment of a path that its pattern names so.
+pub fn named<'a>(parameters: &'a RawPathParams, name: &str) -> Option<&'a str> {
+    let mut all = parameters.iter();
+    all.find(|(own, _)| *own == name).map(|(_, value)| value)
 }

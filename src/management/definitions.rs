@@ -1,24 +1,14 @@
 //! Definitions: everything declared as one document.
 
-use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
-use std::sync::Arc;
-use std::task::Poll;
-
 use serde_json::Value;
-use thiserror::Error;
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
+use super::import::{By, import, import_vhost};
 use super::parameters::cluster_name;
 use super::route::{Access, Route};
-use super::users::default_algorithm;
-use super::vhosts;
-use crate::broker::declare::QueueRules;
-use crate::broker::{Broker, BrokerError};
-use crate::metadata::definitions::{self, DefinitionError, Import, Setting, Writer};
-use crate::metadata::{Catalog, Command};
-use crate::types::{UserName, VhostName};
+use crate::broker::Broker;
+use crate::metadata::definitions::{self, Writer};
 
 /// What can be done with definitions.
 pub static ROUTES: &[Route] = &[
@@ -82,15 +72,6 @@ async fn post_all(call: Call) -> Answered {
     Ok(given.done())
 }
 
-/// Who imports a document.
-#[derive(Clone, Copy)]
-pub struct By<'a> {
-    /// The owner of what is declared.
-    pub user: &'a UserName,
-    /// Whether there is such a user, who may then use the vhosts that the document makes.
-    pub owns_vhosts: bool,
-}
-
 /// What stands in the body of a request: a document, or a form with one as the part `file`.
 struct Given {
     document: Value,
@@ -120,118 +101,6 @@ impl Given {
             Some(page) => Answer::SeeOther(page),
             None => Answer::Done,
         }
-    }
-}
-
-/// Why definitions are not imported. What stands before the refused item has happened, as with
-/// RabbitMQ, when it is the catalogue that refuses.
-#[derive(Debug, Error)]
-pub enum ImportError {
-    #[error(transparent)]
-    Document(#[from] DefinitionError),
-    #[error(transparent)]
-    Broker(#[from] BrokerError),
-}
-
-impl From<ImportError> for Failure {
-    fn from(error: ImportError) -> Self {
-        match error {
-            ImportError::Document(error) => Self::bad(error.to_string()),
-            ImportError::Broker(error) => error.into(),
-        }
-    }
-}
-
-/// Declares what a document of a whole cluster says, in the name of a user.
-///
-/// # Errors
-/// When the document is none, or the catalogue refuses something of it.
-pub async fn import(broker: &Arc<Broker>, document: &Value, by: By<'_>) -> Result<(), ImportError> {
-    let read = {
-        let catalog = broker.catalog();
-        let owner = by.owns_vhosts.then_some(by.user);
-        let first_of = |vhost: &VhostName| vhosts::first_commands(broker, &catalog, vhost, owner);
-        definitions::import(setting(broker, &catalog, by.user, &first_of), document)?
-    };
-    carry_out(broker, read).await
-}
-
-async fn import_vhost(
-    broker: &Arc<Broker>,
-    document: &Value,
-    vhost: &VhostName,
-    by: &UserName,
-) -> Result<(), ImportError> {
-    let read = {
-        let catalog = broker.catalog();
-        definitions::import_vhost(setting(broker, &catalog, by, &|_| Vec::new()), document, vhost)?
-    };
-    carry_out(broker, read).await
-}
-
-fn setting<'a>(
-    broker: &Broker,
-    catalog: &'a Catalog,
-    by: &'a UserName,
-    first_of: &'a dyn Fn(&VhostName) -> Vec<Command>,
-) -> Setting<'a> {
-    Setting {
-        catalog,
-        by,
-        default_type: QueueRules::of(broker.config()).default_type,
-        hashing: default_algorithm(&broker.config().auth),
-        salt: rand::random,
-        first_of,
-    }
-}
-
-/// Commands under way at once: they share their syncs.
-const TOGETHER: usize = 512;
-
-async fn carry_out(broker: &Arc<Broker>, read: Import) -> Result<(), ImportError> {
-    for what in read.skipped {
-        tracing::warn!("not imported: {what}");
-    }
-    let mut under_way = VecDeque::new();
-    for command in read.commands {
-        let mut decided = Box::pin(broker.decide(move |catalog| {
-            // What is there otherwise stays as it is.
-            let command = (!is_there(catalog, &command)).then(|| command.clone());
-            Ok::<_, BrokerError>((command, ()))
-        }));
-        if !broker.leads_catalogue() {
-            decided.await?;
-            continue;
-        }
-        // The first poll proposes the command, so they are applied in order; what is waited for
-        // later is that they are.
-        match poll_fn(|context| Poll::Ready(decided.as_mut().poll(context))).await {
-            Poll::Ready(applied) => applied?,
-            Poll::Pending => under_way.push_back(decided),
-        }
-        if under_way.len() == TOGETHER
-            && let Some(oldest) = under_way.pop_front()
-        {
-            oldest.await?;
-        }
-    }
-    for decided in under_way {
-        decided.await?;
-    }
-    Ok(())
-}
-
-fn is_there(catalog: &Catalog, command: &Command) -> bool {
-    match command {
-        Command::DeclareQueue(spec) => {
-            let vhost = catalog.vhost(&spec.vhost);
-            vhost.is_some_and(|vhost| vhost.queue(&spec.name).is_some())
-        }
-        Command::DeclareExchange(spec) => {
-            let vhost = catalog.vhost(&spec.vhost);
-            vhost.is_some_and(|vhost| vhost.exchange(&spec.name).is_some())
-        }
-        _ => false,
     }
 }
 

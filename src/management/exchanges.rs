@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, checked_name};
+use super::call::Call;
+use super::fields::checked_name;
 use super::route::{Access, Route};
 use super::{bindings, page};
 use crate::broker::declare::{self, DeclareError, ExchangePlan};
@@ -24,26 +25,26 @@ pub static ROUTES: &[Route] = &[
         call.in_vhost(|_| ())?;
         page::listing(call, collect(call, &[call.vhost()]), &["name"])
     }),
-    Route::get("/exchanges/{vhost}/{name}", Access::Vhost, "An exchange.", |call| {
+    Route::get("/exchanges/{vhost}/{exchange}", Access::Vhost, "An exchange.", |call| {
         let mut view = with_exchange(call, |vhost, spec| view(call, vhost, spec))?;
         view["incoming"] = json!([]);
         view["outgoing"] = json!([]);
         page::single(call, view)
     }),
     Route::put(
-        "/exchanges/{vhost}/{name}",
+        "/exchanges/{vhost}/{exchange}",
         Access::Vhost,
         "Declares an exchange: type, durable, auto_delete, internal, arguments.",
         |call| Box::pin(put(call)),
     ),
     Route::delete(
-        "/exchanges/{vhost}/{name}",
+        "/exchanges/{vhost}/{exchange}",
         Access::Vhost,
         "Deletes an exchange; if-unused=true spares it.",
         |call| Box::pin(delete(call)),
     ),
     Route::get(
-        "/exchanges/{vhost}/{name}/bindings/source",
+        "/exchanges/{vhost}/{exchange}/bindings/source",
         Access::Vhost,
         "Bindings from an exchange.",
         |call| {
@@ -52,7 +53,7 @@ pub static ROUTES: &[Route] = &[
         },
     ),
     Route::get(
-        "/exchanges/{vhost}/{name}/bindings/destination",
+        "/exchanges/{vhost}/{exchange}/bindings/destination",
         Access::Vhost,
         "Bindings that lead to an exchange.",
         |call| {
@@ -98,7 +99,7 @@ fn view(call: &Call, vhost: &Vhost, spec: &ExchangeSpec) -> Value {
 }
 
 fn with_exchange<R>(call: &Call, read: impl FnOnce(&Vhost, &ExchangeSpec) -> R) -> Result<R, Failure> {
-    let name = exchange_name(call.name("name"));
+    let name = exchange_name(call.name("exchange"));
     call.in_vhost(|vhost| vhost.exchange(name).map(|spec| read(vhost, spec)))?
         .ok_or(Failure::NotFound)
 }
@@ -106,7 +107,7 @@ fn with_exchange<R>(call: &Call, read: impl FnOnce(&Vhost, &ExchangeSpec) -> R) 
 async fn put(call: Call) -> Answered {
     let fields = call.fields()?;
     let method = ExchangeDeclare {
-        exchange: checked_name(exchange_name(call.name("name")))?.to_owned(),
+        exchange: checked_name(exchange_name(call.name("exchange")))?.to_owned(),
         kind: fields.text("type")?.unwrap_or("direct").to_owned(),
         durable: fields.boolean("durable", false)?,
         auto_delete: fields.boolean("auto_delete", false)?,
@@ -127,7 +128,7 @@ async fn put(call: Call) -> Answered {
 async fn delete(call: Call) -> Answered {
     with_exchange(&call, |_, _| ())?;
     let method = ExchangeDelete {
-        exchange: exchange_name(call.name("name")).to_owned(),
+        exchange: exchange_name(call.name("exchange")).to_owned(),
         if_unused: call.query.is_true("if-unused"),
         ..ExchangeDelete::default()
     };

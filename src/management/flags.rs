@@ -6,6 +6,31 @@
 
 use serde_json::{Value, json};
 
+use super::answer::Answer;
+use super::route::{Access, Route};
+
+/// What can be asked of flags, and of deprecated features, of which there are none.
+pub static ROUTES: &[Route] = &[
+    Route::get(
+        "/feature-flags",
+        Access::Management,
+        "Feature flags; none can be switched.",
+        |_| Ok(Answer::Json(FLAGS.iter().map(Flag::view).collect())),
+    ),
+    Route::get(
+        "/deprecated-features",
+        Access::Management,
+        "Deprecated features; there are none.",
+        |_| Ok(Answer::Json(json!([]))),
+    ),
+    Route::get(
+        "/deprecated-features/used",
+        Access::Management,
+        "Deprecated features in use; there are none.",
+        |_| Ok(Answer::Json(json!([]))),
+    ),
+];
+
 struct Flag {
     name: &'static str,
     standing: Standing,
@@ -46,11 +71,6 @@ const fn flag(
         doc_url,
         desc,
     }
-}
-
-/// All flags as the API has them.
-pub fn views() -> Value {
-    FLAGS.iter().map(Flag::view).collect()
 }
 
 impl Flag {

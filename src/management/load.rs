@@ -8,7 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
-use super::definitions::{By, ImportError, import};
+use super::import::{By, ImportError, import};
 use crate::broker::{Broker, BrokerError};
 use crate::metadata::Command;
 

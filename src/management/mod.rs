@@ -1,9 +1,10 @@
 //! The HTTP API of this node, answering as RabbitMQ's management plugin does.
 //!
-//! One file for each resource, which holds its routes beside their handlers. [`server`] takes a
-//! request to its [`route::Route`], [`access`] decides who may ask, a handler reads the
-//! [`call::Call`] and gives an [`answer::Answer`] or a [`answer::Failure`]. Handlers read the
-//! catalogue and the live queues, and change things through the broker only.
+//! One file for each resource, which holds its routes beside their handlers. [`router`] makes the
+//! table of all routes into the router that takes a request to its [`route::Route`]; in [`request`],
+//! [`access`] decides who may ask, a handler reads the [`call::Call`] and gives an
+//! [`answer::Answer`] or a [`answer::Failure`]. Handlers read the catalogue and the live queues, and
+//! change things through the broker only.
 
 mod access;
 mod answer;
@@ -15,23 +16,31 @@ mod cors;
 mod definitions;
 mod endpoint;
 mod exchanges;
-mod features;
+mod fields;
 mod flags;
 mod form;
 mod health;
+mod import;
 mod lifecycle;
 mod limits;
 mod load;
+mod local;
+mod login;
 mod messages;
 mod nodes;
 mod overview;
 mod page;
 mod parameters;
+mod path;
 mod permissions;
 mod policies;
+mod query;
 mod queues;
 mod replicas;
+mod request;
+mod response;
 mod route;
+mod router;
 mod server;
 mod settings;
 mod socket;
@@ -50,7 +59,7 @@ pub use socket::{Listener, LocalSocket};
 use route::Route;
 
 /// All routes.
-fn table() -> impl Iterator<Item = &'static Route> + Clone {
+fn table() -> impl Iterator<Item = &'static Route> {
     let resources = [
         vhosts::ROUTES,
         users::ROUTES,
@@ -61,7 +70,8 @@ fn table() -> impl Iterator<Item = &'static Route> + Clone {
         overview::ROUTES,
         nodes::ROUTES,
         health::ROUTES,
-        features::ROUTES,
+        login::ROUTES,
+        flags::ROUTES,
         queues::ROUTES,
         replicas::ROUTES,
         exchanges::ROUTES,

@@ -1,20 +1,17 @@
 //! The nodes of the cluster. Each describes itself, whoever is asked; one that does not answer at once is
 //! shown without figures.
 
-use std::sync::Arc;
+mod own;
 
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::endpoint::Endpoint;
-use super::overview::{contexts, exchange_types, rates_mode};
 use super::page;
 use super::route::{Access, Route, Run, Verb};
-use crate::broker::Broker;
-use crate::broker::gather::Describe;
-use crate::config::{Config, Mechanism, PLUGINS, Stream};
 use crate::types::NodeId;
+
+pub use own::describe;
 
 /// What can be asked of nodes.
 pub static ROUTES: &[Route] = &[
@@ -113,7 +110,7 @@ async fn forget(call: Call) -> Answered {
 async fn view_of(call: &Call, member: &Member) -> Value {
     let broker = &call.broker;
     let described = match member.id {
-        us if us == broker.nodes().us() => Some(view(broker, &call.endpoints)),
+        us if us == broker.nodes().us() => Some(own::view(broker, &call.endpoints)),
         other if broker.nodes().is_alive(other) => broker.description_of(other).await.flatten(),
         _ => None,
     };
@@ -130,116 +127,4 @@ async fn view_of(call: &Call, member: &Member) -> Value {
     // One that wants another's name keeps the one that the cluster knows.
     described["name"] = json!(member.name);
     described
-}
-
-/// How a node that listens there is described to the others.
-pub fn describe(endpoints: Vec<Endpoint>) -> Describe {
-    Arc::new(move |broker| view(broker, &endpoints))
-}
-
-fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
-    let config = broker.config();
-    let node = broker.node();
-    let alarms = broker.alarms();
-    let shortage = alarms.own();
-    let (files, sockets) = open_files();
-    // Tasks that are ready and that no worker has taken yet.
-    let waiting = tokio::runtime::Handle::current().metrics().global_queue_depth();
-    // In RabbitMQ's order, which columns keep.
-    json!({
-        "partitions": broker.partitions(),
-        "os_pid": std::process::id().to_string(),
-        "fd_total": open_files_limit(),
-        "sockets_total": open_files_limit(),
-        "mem_limit": alarms.memory_limit(),
-        "mem_alarm": shortage.memory,
-        "disk_free_limit": alarms.disk_limit(),
-        "disk_free_alarm": shortage.disk,
-        "proc_total": threads_limit(),
-        "rates_mode": rates_mode(config),
-        "uptime": broker.now().since(node.started_at),
-        "run_queue": waiting,
-        "processors": std::thread::available_parallelism().map_or(1, usize::from),
-        "exchange_types": exchange_types(),
-        "auth_mechanisms": mechanisms(broker),
-        "applications": [{
-            "name": "warren",
-            "description": env!("CARGO_PKG_DESCRIPTION"),
-            "version": env!("CARGO_PKG_VERSION"),
-        }],
-        "contexts": contexts(endpoints),
-        "log_files": log_files(config),
-        "db_dir": config.node.data_dir,
-        "config_files": config.files,
-        "enabled_plugins": PLUGINS,
-        "mem_calculation_strategy": "rss",
-        "name": node.name,
-        "running": !broker.has_failed(),
-        "type": "disc",
-        "being_drained": false,
-        "mem_used": alarms.memory_used(),
-        "fd_used": files,
-        "sockets_used": sockets,
-        "proc_used": threads(),
-        "disk_free": alarms.disk_free(),
-        "cluster_links": [],
-    })
-}
-
-/// Where log lines go, as RabbitMQ names it.
-fn log_files(config: &Config) -> Vec<String> {
-    let file = config
-        .logging
-        .file
-        .as_ref()
-        .map(|name| config.log_dir().join(name).display().to_string());
-    let stream = match config.logging.stream {
-        Stream::Stdout => "<stdout>",
-        Stream::Stderr => "<stderr>",
-    };
-    let terminal = config.logging.console.then(|| stream.to_owned());
-    file.into_iter().chain(terminal).collect()
-}
-
-fn mechanisms(broker: &Broker) -> Value {
-    let mechanisms = broker.config().auth.mechanisms.values();
-    mechanisms
-        .map(|mechanism| {
-            let (name, description) = match mechanism {
-                Mechanism::Plain => ("PLAIN", "SASL PLAIN authentication mechanism"),
-                Mechanism::Amqplain => ("AMQPLAIN", "QPid AMQPLAIN mechanism"),
-                Mechanism::Anonymous => ("ANONYMOUS", "SASL ANONYMOUS authentication mechanism"),
-                Mechanism::External => ("EXTERNAL", "SASL EXTERNAL authentication mechanism"),
-            };
-            json!({"name": name, "description": description, "enabled": true})
-        })
-        .collect()
-}
-
-fn open_files_limit() -> u64 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current.unwrap_or(u64::MAX)
-}
-
-/// How many files are open, and how many of them are sockets.
-fn open_files() -> (usize, usize) {
-    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    open.fold((0, 0), |(files, sockets), file| {
-        let is_socket = std::fs::read_link(file.path())
-            .is_ok_and(|name| name.as_os_str().as_encoded_bytes().starts_with(b"socket:"));
-        (files + 1, sockets + usize::from(is_socket))
-    })
-}
-
-/// Where RabbitMQ counts the processes of Erlang, these are threads.
-fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
-}
-
-/// How many threads this user, or this machine, may have.
-fn threads_limit() -> Option<u64> {
-    let own = rustix::process::getrlimit(rustix::process::Resource::Nproc).current;
-    let machine = std::fs::read_to_string("/proc/sys/kernel/threads-max").ok();
-    let machine = machine.and_then(|text| text.trim().parse().ok());
-    own.into_iter().chain(machine).min()
 }

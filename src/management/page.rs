@@ -5,7 +5,8 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, Query};
+use super::call::Call;
+use super::query::Query;
 use crate::pattern::{Pattern, TooManySteps};
 
 /// Entries on a page unless the query says otherwise.
@@ -225,14 +226,18 @@ fn chosen(item: &Value, paths: &[&[&str]]) -> Value {
 mod tests {
     use super::*;
 
+    fn query(text: &str) -> Query {
+        Query::of(&format!("/?{text}").parse().expect("a URL"))
+    }
+
     fn items() -> Vec<Value> {
         [("b", 2), ("a", 3), ("Order", 1), ("d", 0)]
             .map(|(name, messages)| json!({"name": name, "messages": messages, "stats": {"x": messages, "y": 0}}))
             .to_vec()
     }
 
-    fn names(query: &str) -> Result<Vec<String>, Failure> {
-        let listed = list(&Query::parse(query), items(), &["name"])?;
+    fn names(asked: &str) -> Result<Vec<String>, Failure> {
+        let listed = list(&query(asked), items(), &["name"])?;
         let items = listed
             .get("items")
             .unwrap_or(&listed)
@@ -245,8 +250,8 @@ mod tests {
             .collect())
     }
 
-    fn refused(query: &str) -> (String, String) {
-        match names(query) {
+    fn refused(asked: &str) -> (String, String) {
+        match names(asked) {
             Err(Failure::BadPage { error, reason }) => (error.to_owned(), reason),
             Err(Failure::Bad(reason)) => ("bad_request".to_owned(), reason.as_str().expect("a text").to_owned()),
             other => panic!("{other:?}"),
@@ -266,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_page_says_where_it_stands() {
-        let page = list(&Query::parse("page=2&page_size=3"), items(), &["name"]).expect("a page");
+        let page = list(&query("page=2&page_size=3"), items(), &["name"]).expect("a page");
         assert_eq!(page["items"].as_array().map(Vec::len), Some(1));
         assert_eq!(page["page_count"], 2);
         assert_eq!(page["total_count"], 4);
@@ -303,7 +308,7 @@ mod tests {
 
     #[test]
     fn columns_are_taken_by_path() {
-        let listed = |columns| list(&Query::parse(columns), items(), &["name"]).expect("a list")[0].to_string();
+        let listed = |columns| list(&query(columns), items(), &["name"]).expect("a list")[0].to_string();
         assert_eq!(listed("columns=stats.x,name"), r#"{"name":"Order","stats":{"x":1}}"#);
         assert_eq!(listed("columns=stats.x,stats"), r#"{"stats":{"x":1,"y":0}}"#);
         assert_eq!(listed("columns=name.x,none,,a..b"), "{}");

@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 use tracing::warn;
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, checked_name};
+use super::call::Call;
+use super::fields::checked_name;
 use super::page;
 use super::route::{Access, Route};
 use crate::broker::Broker;

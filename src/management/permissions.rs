@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, Fields};
+use super::call::Call;
+use super::fields::Fields;
 use super::page;
 use super::route::{Access, Route};
 use crate::auth::permission;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, checked_name};
+use super::call::Call;
+use super::fields::checked_name;
 use super::page;
 use super::route::{Access, Route, Verb};
 use super::text::term;

@@ -1,25 +1,24 @@
 //! Queues: what they are and hold, and what operators do to them.
 
-use std::net::SocketAddr;
+mod view;
+
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, Identity, checked_name};
+use super::call::{Call, Identity};
+use super::fields::checked_name;
 use super::route::{Access, Route, Run, Verb};
-use super::views::{self, still};
-use super::{bindings, consumers, messages, page};
+use super::{bindings, messages, page};
+use crate::broker::QueueHandle;
 use crate::broker::declare::{self, DeclareError, DeletePlan, QueuePlan, QueueRules};
 use crate::broker::quarantine::{QuarantineError, Served};
-use crate::broker::{QueueHandle, connections::connection_name};
 use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
-use crate::metadata::json;
-use crate::metadata::{Command, Vhost};
-use crate::queue::Counts;
-use crate::spec::policy::{self, Policy, Subject};
-use crate::spec::{Destination, QueueSpec, QueueType};
+use crate::metadata::{Command, Vhost, json};
+use crate::spec::{Destination, QueueSpec};
 use crate::types::{NodeId, VhostName};
+use view::{View, detailed_view, list_view, live, one_view};
 
 /// What can be asked of queues.
 pub static ROUTES: &[Route] = &[
@@ -100,29 +99,6 @@ fn list_all(call: &Call) -> Answered {
     page::listing(call, views, &["vhost", "name"])
 }
 
-/// How one queue is shown.
-type View = fn(&Call, &Vhost, &QueueSpec) -> Value;
-
-/// How a queue is shown in lists.
-fn list_view(call: &Call) -> View {
-    let config = &call.broker.config().management;
-    if !(call.query.is_true("disable_stats") || config.disable_stats) {
-        return numbers_view;
-    }
-    match call.query.is_true("enable_queue_totals") || config.enable_queue_totals {
-        true => |call, vhost, spec| {
-            let mut view = declared_view(call, vhost, spec);
-            let counts = live(call, vhost, spec).and_then(|queue| call.gathered.counts(&queue));
-            let counts = counts.unwrap_or_default();
-            view["messages"] = json!(counts.ready + counts.unacked);
-            view["messages_ready"] = json!(counts.ready);
-            view["messages_unacknowledged"] = json!(counts.unacked);
-            view
-        },
-        false => declared_view,
-    }
-}
-
 fn collect(call: &Call, vhosts: &[VhostName], view: View) -> Vec<Value> {
     let catalog = call.broker.catalog();
     let vhosts = vhosts.iter().filter_map(|name| catalog.vhost(name));
@@ -135,171 +111,6 @@ fn collect(call: &Call, vhosts: &[VhostName], view: View) -> Vec<Value> {
 fn with_queue<R>(call: &Call, read: impl FnOnce(&Vhost, &QueueSpec) -> R) -> Result<R, Failure> {
     call.in_vhost(|vhost| vhost.queue(call.name("name")).map(|spec| read(vhost, spec)))?
         .ok_or(Failure::NotFound)
-}
-
-fn live(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<Arc<QueueHandle>> {
-    call.broker.vhost(vhost.name())?.queue(&spec.name)
-}
-
-/// A queue as it is declared, without numbers; its policy only where it has one.
-fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
-    let queue = live(call, vhost, spec);
-    let standing = queue.map(|queue| call.broker.standing(&queue, &call.gathered));
-    let leader = standing.as_ref().map_or(spec.home, |standing| standing.leader);
-    let node = call.gathered.name(leader);
-    let state = standing.as_ref().map_or("down", |standing| standing.health.name());
-    let mut view = json!({
-        "arguments": json::from_table(&spec.arguments),
-        "auto_delete": spec.auto_delete,
-        "durable": spec.durable,
-        "exclusive": spec.exclusive_owner.is_some(),
-        "name": spec.name,
-        "node": node,
-        "state": state,
-        "type": views::queue_type(spec.queue_type),
-        "vhost": spec.vhost,
-    });
-    let (policy, _) = policies(vhost, spec);
-    if policy.is_some() {
-        view["policy"] = json!(policy);
-    }
-    if let (QueueType::Quorum | QueueType::Stream, Some(standing)) = (spec.queue_type, standing) {
-        view["leader"] = json!(node);
-        view["members"] = names(call, &standing.members);
-        view["online"] = names(call, &standing.online);
-        if !standing.incomplete.is_empty() {
-            view["members_being_filled"] = names(call, &standing.incomplete);
-        }
-    }
-    view
-}
-
-/// The names of nodes, in their order.
-fn names(call: &Call, nodes: &[NodeId]) -> Value {
-    let mut names: Vec<_> = nodes.iter().map(|node| call.gathered.name(*node)).collect();
-    names.sort();
-    json!(names)
-}
-
-/// A queue of a list, with its numbers.
-fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
-    let mut view = declared_view(call, vhost, spec);
-    let subject = Subject::Queue(spec.queue_type);
-    view["effective_policy_definition"] = vhost.definition_for(subject, &spec.name).into();
-    let (_, operators) = policies(vhost, spec);
-    if operators.is_some() {
-        view["operator_policy"] = json!(operators);
-    }
-    if spec.queue_type == QueueType::Classic {
-        view["storage_version"] = json!(2);
-    }
-    let report = live(call, vhost, spec).and_then(|queue| call.gathered.queue(&call.broker, &queue));
-    let Some(report) = report else {
-        return view;
-    };
-    if spec.queue_type == QueueType::Quorum {
-        view["delivery_limit"] = report.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));
-    }
-    write_counts(&mut view, spec.queue_type, report.counts);
-    view
-}
-
-/// The names of the policy and the operator policy that apply.
-fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<&'a str>) {
-    let subject = Subject::Queue(spec.queue_type);
-    let own = policy::applying(vhost.policies.values(), subject, &spec.name);
-    let operators = policy::applying(vhost.operator_policies.values(), subject, &spec.name);
-    let name = |policy: &'a Policy| policy.spec.name.as_str();
-    (own.map(name), operators.map(name))
-}
-
-fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
-    let total = counts.ready + counts.unacked + counts.discarded;
-    let bytes = counts.ready_bytes + counts.unacked_bytes + counts.discarded_bytes;
-    // The queue counts bodies that are on disk only, not their bytes.
-    let paged_bytes = match counts.ready {
-        0 => 0,
-        ready => (u128::from(counts.ready_bytes) * u128::from(counts.paged_out) / u128::from(ready)) as u64,
-    };
-    let ready_in_memory = counts.ready.saturating_sub(counts.paged_out);
-    let numbers = [
-        ("consumers", counts.consumers),
-        ("memory", counts.memory_bytes),
-        ("message_bytes", bytes),
-        ("message_bytes_persistent", counts.persistent_bytes),
-        ("message_bytes_ram", bytes.saturating_sub(paged_bytes)),
-        ("message_bytes_ready", counts.ready_bytes),
-        ("message_bytes_unacknowledged", counts.unacked_bytes),
-        ("messages", total),
-        ("messages_persistent", counts.persistent),
-        ("messages_ram", ready_in_memory + counts.unacked),
-        ("messages_ready", counts.ready),
-        ("messages_unacknowledged", counts.unacked),
-    ];
-    let of_classic = [
-        ("message_bytes_paged_out", paged_bytes),
-        ("messages_paged_out", counts.paged_out),
-        ("messages_ready_ram", ready_in_memory),
-        ("messages_unacknowledged_ram", counts.unacked),
-    ];
-    let of_quorum = [
-        ("message_bytes_dlx", counts.discarded_bytes),
-        ("messages_dlx", counts.discarded),
-    ];
-    let of_classic = of_classic.into_iter().filter(|_| kind == QueueType::Classic);
-    let of_quorum = of_quorum.into_iter().filter(|_| kind == QueueType::Quorum);
-    for (key, number) in numbers.into_iter().chain(of_classic).chain(of_quorum) {
-        view[key] = json!(number);
-    }
-    for key in ["messages", "messages_ready", "messages_unacknowledged"] {
-        view[format!("{key}_details")] = still();
-    }
-}
-
-/// A queue with its numbers, its owner, and what it has not.
-fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
-    let mut view = numbers_view(call, vhost, spec);
-    let (policy, operators) = policies(vhost, spec);
-    view["policy"] = json!(policy);
-    view["operator_policy"] = json!(operators);
-    if spec.queue_type == QueueType::Classic {
-        view["head_message_timestamp"] = Value::Null;
-        view["exclusive_consumer_tag"] = Value::Null;
-    }
-    let owner = spec.exclusive_owner.and_then(|owner| call.connections().get(&owner));
-    if let Some(owner) = owner {
-        view["owner_pid_details"] = owner_view(owner.peer, owner.local);
-    }
-    let report = live(call, vhost, spec).and_then(|queue| call.gathered.queue(&call.broker, &queue));
-    if let Some(report) = report {
-        if let Some((peer, local)) = report.owner {
-            view["owner_pid_details"] = owner_view(peer, local);
-        }
-        if report.exclusive_tag.is_some() {
-            view["exclusive_consumer_tag"] = json!(report.exclusive_tag);
-        }
-        view["single_active_consumer_tag"] = json!(report.active_tag);
-    }
-    view
-}
-
-/// A queue by itself: with its consumers too.
-fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
-    let mut view = detailed_view(call, vhost, spec);
-    view["incoming"] = json!([]);
-    view["deliveries"] = json!([]);
-    if let Some(queue) = live(call, vhost, spec) {
-        view["consumer_details"] = consumers::of_queue(call, &queue).into();
-    }
-    view
-}
-
-fn owner_view(peer: SocketAddr, local: SocketAddr) -> Value {
-    json!({
-        "name": connection_name(peer, local),
-        "peer_host": peer.ip().to_string(),
-        "peer_port": peer.port(),
-    })
 }
 
 async fn put(call: Call) -> Answered {
@@ -421,45 +232,5 @@ fn quarantine(error: QuarantineError) -> Failure {
     match error {
         QuarantineError::Broker(error) => error.into(),
         error => Failure::bad(error.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_add_up() {
-        let mut view = json!({});
-        let counts = Counts {
-            ready: 4,
-            ready_bytes: 400,
-            unacked: 1,
-            unacked_bytes: 50,
-            paged_out: 3,
-            ..Counts::default()
-        };
-        write_counts(&mut view, QueueType::Classic, counts);
-        assert_eq!(view["messages"], 5);
-        assert_eq!(view["messages_ram"], 2);
-        assert_eq!(view["message_bytes"], 450);
-        assert_eq!(view["message_bytes_paged_out"], 300);
-        assert_eq!(view["message_bytes_ram"], 150);
-    }
-
-    #[test]
-    fn dead_letters_that_are_kept_are_messages() {
-        let mut view = json!({});
-        let counts = Counts {
-            ready: 4,
-            ready_bytes: 400,
-            discarded: 2,
-            discarded_bytes: 30,
-            ..Counts::default()
-        };
-        write_counts(&mut view, QueueType::Quorum, counts);
-        assert_eq!((&view["messages"], &view["messages_dlx"]), (&json!(6), &json!(2)));
-        assert_eq!(view["message_bytes"], 430);
-        assert_eq!(view["message_bytes_dlx"], 30);
     }
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, Fields, checked_name};
+use super::call::Call;
+use super::fields::{Fields, checked_name};
 use super::page;
 use super::permissions;
 use super::route::{Access, Route};
@@ -104,12 +105,12 @@ fn permissions_of(call: &Call, list: fn(&Catalog, &UserName) -> Vec<Value>) -> A
 async fn put(call: Call) -> Answered {
     let fields = call.fields()?;
     let name = checked_name(call.name("user"))?;
+    let existed = call.broker.catalog().user(name).is_some();
     let spec = UserSpec {
         name: name.into(),
-        password: password(&call.broker.config().auth, &fields)?,
+        password: password(&call.broker.config().auth, &fields, existed)?,
         tags: tags(&fields)?,
     };
-    let existed = call.broker.catalog().user(name).is_some();
     call.put(existed, Command::PutUser(spec)).await
 }
 
@@ -123,8 +124,9 @@ fn tags(fields: &Fields) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// The stored form of what the fields say; without either field nobody gets in as that user.
-fn password(auth: &Auth, fields: &Fields) -> Result<PasswordHash, Failure> {
+/// The stored form of what the fields say; without either field nobody gets in as that user, who can
+/// only be made so where no rule forbids it.
+fn password(auth: &Auth, fields: &Fields, existed: bool) -> Result<PasswordHash, Failure> {
     if let Some(hash) = fields.text("password_hash")? {
         if fields.get("password").is_some() {
             return Err(Failure::bad("both_password_and_password_hash_are_provided"));
@@ -135,9 +137,10 @@ fn password(auth: &Auth, fields: &Fields) -> Result<PasswordHash, Failure> {
         };
         return PasswordHash::from_base64(algorithm, hash).map_err(|_| Failure::Bad(json!(["not_base64", hash])));
     }
-    let password = fields.text("password")?.unwrap_or_default();
-    if fields.get("password").is_some() {
-        check_rule(auth, password)?;
+    let given = fields.text("password")?;
+    let password = given.unwrap_or_default();
+    if (given.is_some() || !existed) && !takes_password(auth, password) {
+        return Err(Failure::bad("credential_validation_failed"));
     }
     Ok(hashed(auth, password))
 }
@@ -160,17 +163,13 @@ fn algorithm(name: &str) -> Result<HashAlgorithm, Failure> {
     HashAlgorithm::named(name).ok_or_else(unknown)
 }
 
-fn check_rule(auth: &Auth, password: &str) -> Result<(), Failure> {
+/// Whether the rule of the configuration lets a password be set.
+pub fn takes_password(auth: &Auth, password: &str) -> bool {
     let rule = &auth.password_rule;
     match rule.check {
-        PasswordCheck::MinLength if password.chars().count() < rule.min_length => Err(Failure::bad(format!(
-            "minimum required password length: {}",
-            rule.min_length
-        ))),
-        PasswordCheck::Regexp if !matches(rule.regexp.as_deref(), password) => Err(Failure::bad(
-            "provided password does not match the validator regular expression",
-        )),
-        _ => Ok(()),
+        PasswordCheck::None => true,
+        PasswordCheck::MinLength => password.chars().count() >= rule.min_length,
+        PasswordCheck::Regexp => matches(rule.regexp.as_deref(), password),
     }
 }
 
@@ -224,22 +223,26 @@ mod tests {
     #[test]
     fn passwords_come_plain_or_hashed() {
         let auth = Auth::default();
-        let plain = password(&auth, &Fields::of(json!({"password": "secret"}))).expect("a password");
+        let plain = password(&auth, &Fields::of(json!({"password": "secret"})), false).expect("a password");
         assert!(plain.matches(b"secret"));
         let hash = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
-        let hashed = password(&auth, &Fields::of(json!({"password_hash": hash}))).expect("a hash");
+        let hashed = password(&auth, &Fields::of(json!({"password_hash": hash})), false).expect("a hash");
         assert!(hashed.matches(b"test12"));
         let broken = format!("{hash}\n");
-        let broken = password(&auth, &Fields::of(json!({"password_hash": broken}))).expect("a hash");
+        let broken = password(&auth, &Fields::of(json!({"password_hash": broken})), false).expect("a hash");
         assert_eq!(broken, hashed);
         assert_eq!(
-            password(&auth, &Fields::of(json!({"password_hash": hash, "password": "x"}))),
+            password(
+                &auth,
+                &Fields::of(json!({"password_hash": hash, "password": "x"})),
+                false
+            ),
             Err(Failure::bad("both_password_and_password_hash_are_provided"))
         );
-        let nobody = password(&auth, &Fields::of(json!({"password_hash": ""}))).expect("no password");
+        let nobody = password(&auth, &Fields::of(json!({"password_hash": ""})), false).expect("no password");
         assert!(!nobody.matches(b""));
         assert_eq!(
-            password(&auth, &Fields::of(json!({"password_hash": "***"}))),
+            password(&auth, &Fields::of(json!({"password_hash": "***"})), false),
             Err(Failure::Bad(json!(["not_base64", "***"])))
         );
     }
@@ -249,12 +252,15 @@ mod tests {
         let mut auth = Auth::default();
         auth.password_rule.check = PasswordCheck::MinLength;
         assert_eq!(
-            password(&auth, &Fields::of(json!({"password": "short"}))),
-            Err(Failure::bad("minimum required password length: 8"))
+            password(&auth, &Fields::of(json!({"password": "short"})), false),
+            Err(Failure::bad("credential_validation_failed"))
         );
+        let without = Fields::of(json!({}));
+        assert!(password(&auth, &without, false).is_err());
+        assert!(password(&auth, &without, true).is_ok());
         auth.password_rule.check = PasswordCheck::Regexp;
         auth.password_rule.regexp = Some("^[a-z]+$".into());
-        assert!(password(&auth, &Fields::of(json!({"password": "short"}))).is_ok());
-        assert!(password(&auth, &Fields::of(json!({"password": "S"}))).is_err());
+        assert!(password(&auth, &Fields::of(json!({"password": "short"})), false).is_ok());
+        assert!(password(&auth, &Fields::of(json!({"password": "S"})), false).is_err());
     }
 }

@@ -280,3 +280,41 @@ fn configured_definitions_take_the_place_of_the_default_user() {
         }
     }
 }
+
+#[test]
+fn passwords_of_definitions_follow_the_rule_of_the_configuration() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("rabbitmq.conf");
+    let lines = "credential_validator.validation_backend = rabbit_credential_validator_min_password_length\n\
+                 credential_validator.min_length = 10\n";
+    std::fs::write(&config, lines).expect("written");
+    let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+    let http = broker.http();
+    let good = r#"{"users":[{"name":"long","password":"abcdefghijkl","tags":""},{"name":"hashed","password_hash":"","tags":""}]}"#;
+    http.post("/api/definitions", good).expect_status(204);
+    for user in [
+        r#"{"name":"new","password":"abc","tags":""}"#,
+        r#"{"name":"new","password":"","tags":""}"#,
+        r#"{"name":"new","tags":""}"#,
+        r#"{"name":"long","password":"abc","tags":""}"#,
+    ] {
+        let refused = http.post("/api/definitions", &format!(r#"{{"users":[{user}]}}"#));
+        assert_eq!(
+            reason(refused.expect_status(400)),
+            "credential_validation_failed",
+            "{user}"
+        );
+        let refused = http.put("/api/users/new", user);
+        assert_eq!(
+            reason(refused.expect_status(400)),
+            "credential_validation_failed",
+            "{user}"
+        );
+    }
+    // One that is there loses its password.
+    let without = r#"{"users":[{"name":"long","tags":"monitoring"}]}"#;
+    http.post("/api/definitions", without).expect_status(204);
+    http.get("/api/users/new").expect_status(404);
+    http.put("/api/users/long", r#"{"tags":"management"}"#)
+        .expect_status(204);
+}

@@ -80,6 +80,34 @@ fn the_api_lies_below_its_prefix_and_lets_named_origins_in() {
 }
 
 #[test]
+fn long_answers_are_compressed_for_who_takes_that() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("rabbitmq.conf");
+    let ask = |path: &str, broker: &Broker| {
+        let mut socket = connect(broker);
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\
+             Accept-Encoding: gzip, deflate\r\n\r\n"
+        );
+        socket.write_all(head.as_bytes()).expect("sent");
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).expect("the end");
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    let broker = Broker::start();
+    let long = ask("/api/overview", &broker);
+    assert!(long.contains("content-encoding: gzip\r\n"), "{long}");
+    assert!(!long.contains("\"rabbitmq_version\""), "{long}");
+    let short = ask("/api/whoami", &broker);
+    assert!(!short.contains("content-encoding"), "{short}");
+    assert!(short.contains("content-length: "), "{short}");
+    std::fs::write(&config, "management.tcp.compress = false\n").expect("written");
+    let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+    let plain = ask("/api/overview", &broker);
+    assert!(plain.contains("\"rabbitmq_version\""), "{plain}");
+}
+
+#[test]
 fn a_hangup_opens_the_log_again_and_ends_nothing() {
     let dir = tempfile::tempdir().expect("a directory");
     let (config, log) = (dir.path().join("log.conf"), dir.path().join("warren.log"));

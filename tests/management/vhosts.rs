@@ -60,3 +60,32 @@ fn limits_are_kept_and_their_names_checked() {
     http.delete("/api/vhost-limits/v/max-queues").expect_status(204);
     assert_eq!(http.get("/api/vhost-limits/v").body, "[]");
 }
+
+#[test]
+fn the_first_vhost_gets_what_the_configuration_says_of_new_ones() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("rabbitmq.conf");
+    let lines = "default_limits.vhosts.1.max_queues = 7\ndefault_limits.vhosts.1.pattern = ^/$\n\
+                 default_policies.operator.guard.max_length = 100\n\
+                 default_policies.operator.other.vhost_pattern = ^other\n\
+                 default_policies.operator.other.max_length = 5\n\
+                 default_users.bob.password = pw\ndefault_users.bob.vhost_pattern = ^bobs\n\
+                 default_users.ann.password = pw\ndefault_users.ann.configure = ^ann\n";
+    std::fs::write(&config, lines).expect("written");
+    let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+    let http = broker.http();
+    assert_eq!(
+        http.get("/api/vhost-limits").body,
+        r#"[{"value":{"max-queues":7},"vhost":"/"}]"#
+    );
+    assert_eq!(
+        http.get("/api/operator-policies").json(),
+        json!([{"vhost": "/", "name": "guard", "pattern": ".*", "apply-to": "all",
+                "definition": {"max-length": 100}, "priority": 0}])
+    );
+    assert_eq!(http.get("/api/permissions/%2F/ann").json()["configure"], "^ann");
+    // A user of other vhosts comes with them.
+    http.get("/api/users/bob").expect_status(404);
+    http.put("/api/vhosts/bobs", "").expect_status(201);
+    http.get("/api/users/bob").expect_status(200);
+}

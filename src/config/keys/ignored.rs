@@ -180,7 +180,6 @@ const GROUPS: [(&str, &[&str]); 13] = [
         "the HTTP server has no such setting",
         &[
             "management.http_log_dir",
-            "management.tcp.compress",
             "management.tcp.idle_timeout",
             "management.tcp.inactivity_timeout",
             "management.tcp.request_timeout",

@@ -121,6 +121,10 @@ fn behaviour_keys() -> Vec<Key> {
             .default("10000000")
             .help("Largest request body in bytes.")
             .sets(|c, bytes| c.management.max_body_bytes = bytes),
+        key("management.tcp.compress", switch())
+            .default("true")
+            .help("Answers are compressed for clients that take that.")
+            .sets(|c, on| c.management.compress = on),
         key("management.rates_mode", choice(&modes))
             .default("basic")
             .help("How much of the message rates is kept.")

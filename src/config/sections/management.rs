@@ -75,6 +75,8 @@ pub struct Management {
     pub login_session_timeout_min: u32,
     /// Largest request body in bytes.
     pub max_body_bytes: u64,
+    /// Answers are compressed for clients that take that.
+    pub compress: bool,
     pub rates_mode: RatesMode,
     pub disable_basic_auth: bool,
     /// No statistics, only what is declared.
@@ -140,6 +142,7 @@ impl Default for Management {
             path_prefix: String::new(),
             login_session_timeout_min: 480,
             max_body_bytes: 10_000_000,
+            compress: true,
             rates_mode: RatesMode::Basic,
             disable_basic_auth: false,
             disable_stats: false,

@@ -26,6 +26,7 @@ fn setting<'a>(catalog: &'a Catalog, by: &'a UserName) -> Setting<'a> {
         hashing: HashAlgorithm::Sha512,
         salt: || [1, 2, 3, 4],
         first_of: &|_| Vec::new(),
+        takes_password: &|password| password != "bad",
     }
 }
 
