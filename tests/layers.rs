@@ -20,7 +20,7 @@ const BASE: [&str; 8] = [
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 28] = [
+const ARROWS: [(&str, &[&str]); 29] = [
     ("main", &["cli", "node", "perf"]),
     (
         "node",
@@ -28,6 +28,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
             "net",
             "management",
             "broker",
+            "declare",
             "journal",
             "cluster",
             "store",
@@ -44,14 +45,19 @@ const ARROWS: [(&str, &[&str]); 28] = [
     ),
     ("cli", &["perf"]),
     ("perf", &["codec"]),
-    ("net", &["connection", "channel", "codec", "auth", "broker"]),
-    ("management", &["broker", "codec", "queue", "metadata", "auth", "spec"]),
+    ("net", &["connection", "channel", "codec", "auth", "broker", "declare"]),
+    (
+        "management",
+        &["broker", "declare", "codec", "queue", "metadata", "auth", "spec"],
+    ),
     (
         "broker",
         &[
-            "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata", "auth", "spec",
+            "declare", "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata",
+            "auth", "spec",
         ],
     ),
+    ("declare", &["codec", "metadata", "spec", "auth"]),
     ("journal", &["store", "cluster"]),
     ("cluster", &[]),
     ("store", &[]),

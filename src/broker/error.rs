@@ -2,8 +2,7 @@
 
 use thiserror::Error;
 
-use super::access::AccessError;
-use super::declare::DeclareError;
+use crate::declare::DeclareError;
 use crate::metadata::CatalogError;
 use crate::store::StoreError;
 use crate::types::{Refusal, Reply, ReplyCode};
@@ -13,8 +12,6 @@ use crate::types::{Refusal, Reply, ReplyCode};
 pub enum BrokerError {
     #[error(transparent)]
     Declare(#[from] DeclareError),
-    #[error(transparent)]
-    Access(#[from] AccessError),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error("the node cannot write to its disk: {0}")]
@@ -31,7 +28,6 @@ impl Refusal for BrokerError {
     fn reply(&self) -> Reply {
         match self {
             Self::Declare(error) => error.reply(),
-            Self::Access(error) => error.reply(),
             Self::Catalog(error) => error.reply(),
             Self::Store(_) | Self::NoMajority => Reply::connection(ReplyCode::InternalError, self.to_string()),
             Self::Reply(reply) => reply.clone(),

@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::away::{Ask, DEADLINE, consume_ok};
 use super::consumer::{Consumer, Taker};
-use super::declare::DeclareError;
 use super::desk::Answer;
 use super::joint::Joint;
 use super::leading::{Purger, consume};
@@ -19,6 +18,7 @@ use super::peers::wire;
 use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
 use crate::channel::ConfirmOutcome;
+use crate::declare::DeclareError;
 use crate::metadata::{Catalog, CatalogError, Command};
 use crate::queue::{ConsumeError, Get, Outcome, Rank, Slot, Tick};
 use crate::tasks;

@@ -14,7 +14,6 @@ use super::parameters::cluster_name;
 use super::route::{Access, Route};
 use super::users::default_algorithm;
 use super::vhosts;
-use crate::broker::declare::QueueRules;
 use crate::broker::{Broker, BrokerError};
 use crate::metadata::definitions::{self, DefinitionError, Import, Setting, Writer};
 use crate::metadata::{Catalog, Command};
@@ -178,7 +177,7 @@ fn setting<'a>(
     Setting {
         catalog,
         by,
-        default_type: QueueRules::of(broker.config()).default_type,
+        default_type: broker.queue_rules().default_type,
         hashing: default_algorithm(&broker.config().auth),
         salt: rand::random,
         first_of,

@@ -9,7 +9,6 @@ use super::session::Session;
 use crate::broker::CatalogError;
 use crate::broker::QueueHandle;
 use crate::broker::consumer::Consumer;
-use crate::broker::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
 use crate::broker::leaving::undone;
 use crate::broker::outbox::Outstanding;
 use crate::broker::reply_to::Token;
@@ -17,6 +16,7 @@ use crate::broker::runner::with_delivery_count;
 use crate::broker::{Get, Slot};
 use crate::codec::deliver::{DeliverTemplate, write_get_ok};
 use crate::codec::method::{BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicGetEmpty};
+use crate::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
 use crate::types::{FieldTable, Reply, ReplyCode};
 
 impl Session {

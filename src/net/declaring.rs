@@ -1,15 +1,15 @@
-//! Exchanges, queues and bindings: looked at by [`crate::broker::declare`], applied as commands.
+//! Exchanges, queues and bindings: looked at by [`crate::declare`], applied as commands.
 
 use super::methods::refusal;
 use super::session::Session;
-use crate::broker::declare::{
-    self, DeclareError, DeletePlan, ExchangePlan, QueuePlan, QueueRules, queue_declare, queue_delete, queue_purge,
-};
 use crate::broker::{Catalog, CatalogError, Command};
 use crate::codec::Method;
 use crate::codec::method::{
     ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueBind, QueueDeclare, QueueDeclareOk,
     QueueDelete, QueueDeleteOk, QueuePurge, QueuePurgeOk, QueueUnbind,
+};
+use crate::declare::{
+    self, DeclareError, DeletePlan, ExchangePlan, QueuePlan, queue_declare, queue_delete, queue_purge,
 };
 use crate::types::{QueueName, Reply};
 
@@ -74,7 +74,7 @@ impl Session {
 
     pub(super) async fn declare_queue(&mut self, channel: u16, method: QueueDeclare) -> Result<(), Reply> {
         let identity = self.who()?;
-        let rules = QueueRules::of(self.broker.config());
+        let rules = self.broker.queue_rules();
         let plan = |catalog: &_| queue_declare(catalog, &identity.who(), rules, &method, rand::random);
         // Most declares are of queues that are there: those need no turn at the catalogue.
         let found = self.broker.look(plan).await.map_err(refusal)?;

@@ -2,10 +2,10 @@
 
 use super::session::{Channel, Mode, Session};
 use super::transaction::{Transaction, unexpected};
-use crate::broker::declare::Who;
 use crate::channel::Confirms;
 use crate::codec::Method;
 use crate::codec::method::BasicQos;
+use crate::declare::Who;
 use crate::types::{Refusal, Reply, ReplyCode, UserName};
 
 impl Session {

@@ -1,8 +1,8 @@
 //! `queue.bind`, `queue.unbind`, `exchange.bind` and `exchange.unbind`.
 
+use super::access::{self, Operation, Resource, Who};
 use super::exchange::check_not_default;
 use super::{DeclareError, check_owner, named, vhost, without_line_ends};
-use crate::broker::access::{self, Operation, Resource, Who};
 use crate::codec::method::{ExchangeBind, ExchangeUnbind, QueueBind, QueueUnbind};
 use crate::metadata::{Catalog, CatalogError, Command, Vhost};
 use crate::spec::{BindingSpec, Destination, binding};
