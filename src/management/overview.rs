@@ -10,7 +10,7 @@ use super::parameters::cluster_name;
 use super::route::{Access, Route};
 use super::views::Totals;
 use crate::config::{Config, RatesMode};
-use crate::spec::ExchangeKind;
+use crate::spec::exchange::EXCHANGE_TYPES;
 
 /// What can be asked of the whole node.
 pub static ROUTES: &[Route] = &[
@@ -124,21 +124,9 @@ fn totals(call: &Call) -> (Value, Totals) {
 
 /// The exchange types with RabbitMQ's descriptions.
 pub fn exchange_types() -> Value {
-    let description = |kind| match kind {
-        ExchangeKind::Direct => "AMQP direct exchange, as per the AMQP specification",
-        ExchangeKind::Fanout => "AMQP fanout exchange, as per the AMQP specification",
-        ExchangeKind::Topic => "AMQP topic exchange, as per the AMQP specification",
-        ExchangeKind::Headers => "AMQP headers exchange, as per the AMQP specification",
-        ExchangeKind::ConsistentHash => "Consistent Hashing Exchange",
-        ExchangeKind::Random => "Randomly picks a binding (queue) to route via (to).",
-        ExchangeKind::LocalRandom => "Picks one random local binding (queue) to route via (to).",
-        ExchangeKind::ModulusHash => "Modulus Hashing Exchange",
-        ExchangeKind::RecentHistory => "Recent History Exchange.",
-        ExchangeKind::DelayedMessage => "Delayed Message Exchange.",
-    };
-    let types = ExchangeKind::ALL.iter();
+    let types = EXCHANGE_TYPES.iter();
     types
-        .map(|(kind, name)| json!({"name": name, "description": description(*kind), "enabled": true}))
+        .map(|row| json!({"name": row.name, "description": row.description, "enabled": true}))
         .collect()
 }
 
