@@ -100,6 +100,36 @@ fn imports_point_down() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
+/// Files that give on what another node has refused, or what its queue's clients hear without it.
+const GIVE_ON: [&str; 3] = ["broker/away.rs", "broker/control.rs", "broker/remote.rs"];
+
+/// What a peer hears is chosen in one place of each layer, where its errors say what they are.
+#[test]
+fn replies_are_chosen_by_refusals_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for file in files_below(&root) {
+        let inside = file.strip_prefix(&root).expect("listed below it");
+        if GIVE_ON.iter().any(|path| inside == Path::new(path)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).expect("a readable source file");
+        let mut is_refusal = false;
+        for line in code(&text).lines() {
+            is_refusal |= line.starts_with("impl Refusal for ");
+            is_refusal &= line != "}";
+            if !is_refusal && (line.contains("Reply::channel(") || line.contains("Reply::connection(")) {
+                wrong.push(format!("src/{}: {}", inside.display(), line.trim()));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "make it a variant of an error\n{}\n",
+        wrong.join("\n")
+    );
+}
+
 #[test]
 fn the_table_itself_points_down() {
     for (at, (part, imports)) in ARROWS.iter().enumerate() {

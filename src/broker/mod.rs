@@ -67,7 +67,7 @@ use tokio::sync::watch;
 pub use alarms::Alarms;
 pub use away::DEADLINE;
 pub use connections::{ConnectionInfo, Connections};
-pub use error::BrokerError;
+pub use error::{BrokerError, Forced, LimitError};
 pub use formation::{JoinError, LinksError};
 pub use majority::Reach;
 pub use recovery::StartError;

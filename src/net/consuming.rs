@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::methods::refusal;
+use super::error::SessionError;
 use super::session::Session;
 use crate::broker::CatalogError;
 use crate::broker::QueueHandle;
@@ -17,7 +17,7 @@ use crate::broker::{Get, Slot};
 use crate::codec::deliver::{DeliverTemplate, write_get_ok};
 use crate::codec::method::{BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicGetEmpty};
 use crate::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
-use crate::types::{FieldTable, Reply, ReplyCode};
+use crate::types::{FieldTable, Reply};
 
 impl Session {
     pub(super) async fn consume(&mut self, number: u16, method: BasicConsume) -> Result<(), Reply> {
@@ -43,7 +43,7 @@ impl Session {
             global_prefetch,
         };
         let look = |catalog: &_| basic_consume(catalog, &identity.who(), state, &method, rand::random);
-        match self.broker.look(look).await.map_err(refusal)? {
+        match self.broker.look(look).await? {
             ConsumePlan::ReplyTo { tag } => self.consume_replies(number, tag, method.nowait),
             ConsumePlan::Queue(spec) => self.consume_queue(number, spec, method.nowait).await,
         }
@@ -56,14 +56,12 @@ impl Session {
         let (incarnation, prefetch) = (channel.incarnation, channel.prefetch);
         let limit = self.broker.config().limits.consumer_max_per_channel;
         let queue_index = match self.outbox.lock().channel(number) {
-            Some(held) if limit.is_some_and(|limit| held.consumers.len() as u64 >= limit) => {
-                let text = format!(
-                    "reached maximum ({}) of consumers per channel",
-                    limit.unwrap_or_default()
-                );
-                return Err(Reply::connection(ReplyCode::NotAllowed, text));
+            Some(held) => {
+                if let Some(limit) = limit.filter(|limit| held.consumers.len() as u64 >= *limit) {
+                    return Err(SessionError::ConsumerLimit(limit).into());
+                }
+                held.queue_index(&queue)
             }
-            Some(held) => held.queue_index(&queue),
             None => return Ok(()),
         };
         let consumer = Arc::new(Consumer {
@@ -84,8 +82,7 @@ impl Session {
             wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
             id: Mutex::default(),
         });
-        let taken = self.broker.consume(&queue, &consumer, !nowait).await;
-        taken.map_err(refusal)
+        Ok(self.broker.consume(&queue, &consumer, !nowait).await?)
     }
 
     /// The channel is to get the answers to its own requests.
@@ -152,7 +149,7 @@ impl Session {
         let identity = self.who()?;
         let last = self.channel(number)?.last_queue.clone();
         let look = |catalog: &_| basic_get(catalog, &identity.who(), last.as_deref(), &method);
-        let name = self.broker.look(look).await.map_err(refusal)?;
+        let name = self.broker.look(look).await?;
         let queue = self.live_queue(identity.vhost(), &name)?;
         let Get::Message {
             message,
@@ -200,12 +197,9 @@ impl Session {
     pub(super) fn live_queue(&self, vhost: &str, name: &str) -> Result<Arc<QueueHandle>, Reply> {
         let queue = self.broker.vhost(vhost).and_then(|vhost| vhost.queue(name));
         match queue {
-            Some(queue) if queue.is_quarantined() => {
-                let text = format!("queue '{name}' in vhost '{vhost}' has crashed and failed to restart");
-                Err(Reply::channel(ReplyCode::NotFound, text))
-            }
+            Some(queue) if queue.is_quarantined() => Err(SessionError::Crashed(vhost.into(), name.into()).into()),
             Some(queue) => Ok(queue),
-            None => Err(refusal(CatalogError::NoQueue(vhost.into(), name.into()))),
+            None => Err(CatalogError::NoQueue(vhost.into(), name.into()).into()),
         }
     }
 }

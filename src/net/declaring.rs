@@ -1,8 +1,7 @@
 //! Exchanges, queues and bindings: looked at by [`crate::declare`], applied as commands.
 
-use super::methods::refusal;
 use super::session::Session;
-use crate::broker::{Catalog, CatalogError, Command};
+use crate::broker::{BrokerError, Catalog, CatalogError, Command};
 use crate::codec::Method;
 use crate::codec::method::{
     ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueBind, QueueDeclare, QueueDeclareOk,
@@ -24,8 +23,7 @@ impl Session {
                     ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), ()),
                 })
             })
-            .await
-            .map_err(refusal)?;
+            .await?;
         self.answer(channel, method.nowait, Method::ExchangeDeclareOk);
         Ok(())
     }
@@ -77,13 +75,13 @@ impl Session {
         let rules = self.broker.queue_rules();
         let plan = |catalog: &_| queue_declare(catalog, &identity.who(), rules, &method, rand::random);
         // Most declares are of queues that are there: those need no turn at the catalogue.
-        let found = self.broker.look(plan).await.map_err(refusal)?;
+        let found = self.broker.look(plan).await?;
         let name = match &found {
             QueuePlan::ReplyTo => return self.declared(channel, &method, declare::REPLY_TO.into(), (0, 1)),
             QueuePlan::ReplyConsumer(name) => {
                 if !self.broker.is_reply_waiting(name).await {
                     let vhost = identity.vhost().into();
-                    return Err(refusal(CatalogError::NoQueue(vhost, name.clone())));
+                    return Err(CatalogError::NoQueue(vhost, name.clone()).into());
                 }
                 return self.declared(channel, &method, name.clone(), (0, 1));
             }
@@ -101,8 +99,7 @@ impl Session {
                             QueuePlan::ReplyTo => (None, (declare::REPLY_TO.into(), false)),
                         })
                     })
-                    .await
-                    .map_err(refusal)?;
+                    .await?;
                 if exclusive {
                     self.own(name.clone());
                 }
@@ -126,7 +123,7 @@ impl Session {
         let identity = self.who()?;
         let last = self.channel(channel)?.last_queue.clone();
         let look = |catalog: &_| queue_purge(catalog, &identity.who(), last.as_deref(), &method);
-        let name = self.broker.look(look).await.map_err(refusal)?;
+        let name = self.broker.look(look).await?;
         let queue = self.live_queue(identity.vhost(), &name)?;
         let message_count = self.broker.purge(&queue).await? as u32;
         self.answer(channel, method.nowait, QueuePurgeOk { message_count });
@@ -136,7 +133,7 @@ impl Session {
     pub(super) async fn delete_queue(&mut self, channel: u16, method: QueueDelete) -> Result<(), Reply> {
         let identity = self.who()?;
         let last = self.channel(channel)?.last_queue.clone();
-        let plan = queue_delete(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
+        let plan = queue_delete(&self.broker.catalog(), &identity.who(), last.as_deref(), &method)?;
         let message_count = match plan {
             DeletePlan::Missing => 0,
             DeletePlan::Delete {
@@ -146,7 +143,7 @@ impl Session {
             } => {
                 self.outbox.lock().hold_cancels(channel);
                 let deleted = self.broker.delete_queue(identity.vhost(), &queue, if_unused, if_empty);
-                let message_count = deleted.await.map_err(refusal)? as u32;
+                let message_count = deleted.await? as u32;
                 self.exclusive.retain(|own| *own != queue);
                 message_count
             }
@@ -159,11 +156,10 @@ impl Session {
     }
 
     /// Looks at the catalogue and applies the command that follows.
-    async fn decide(&self, mut plan: impl FnMut(&Catalog) -> Result<Command, DeclareError>) -> Result<(), Reply> {
+    async fn decide(&self, mut plan: impl FnMut(&Catalog) -> Result<Command, DeclareError>) -> Result<(), BrokerError> {
         self.broker
             .decide(|catalog| Ok::<_, DeclareError>((Some(plan(catalog)?), ())))
             .await
-            .map_err(refusal)
     }
 
     /// Answers a declare; the queue becomes the channel's last one.
