@@ -42,7 +42,7 @@ use std::sync::Arc;
 pub use content::{Content, ContentError};
 pub use direct::Direct;
 pub use error::ProtocolError;
-pub use settings::{Capabilities, Client, FRAME_MIN, Identity, Settings, server_properties};
+pub use settings::{Capabilities, Client, FRAME_MIN, ServerNames, Settings, server_properties};
 use thiserror::Error;
 
 use self::channels::Channels;

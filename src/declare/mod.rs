@@ -26,7 +26,7 @@ pub use queue::{DeletePlan, QueuePlan, QueueRules, queue_declare, queue_delete, 
 
 use crate::metadata::{Catalog, CatalogError, Vhost};
 use crate::spec::QueueSpec;
-pub use access::Who;
+pub use access::{Actor, Who};
 
 /// The queue that stands for the answers to a channel's own requests (RabbitMQ, "Direct Reply-to").
 pub const REPLY_TO: &str = "amq.rabbitmq.reply-to";

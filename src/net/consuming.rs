@@ -21,7 +21,7 @@ use crate::types::{FieldTable, Reply};
 
 impl Session {
     pub(super) async fn consume(&mut self, number: u16, method: BasicConsume) -> Result<(), Reply> {
-        let identity = self.who()?;
+        let actor = self.actor()?;
         let channel = self.channel(number)?;
         let last = channel.last_queue.clone();
         let has_reply_consumer = channel.reply.is_some();
@@ -42,7 +42,7 @@ impl Session {
             has_reply_consumer,
             global_prefetch,
         };
-        let look = |catalog: &_| basic_consume(catalog, &identity.who(), state, &method, rand::random);
+        let look = |catalog: &_| basic_consume(catalog, &actor.who(), state, &method, rand::random);
         match self.broker.look(look).await? {
             ConsumePlan::ReplyTo { tag } => self.consume_replies(number, tag, method.nowait),
             ConsumePlan::Queue(spec) => self.consume_queue(number, spec, method.nowait).await,
@@ -50,8 +50,8 @@ impl Session {
     }
 
     async fn consume_queue(&mut self, number: u16, spec: ConsumerSpec, nowait: bool) -> Result<(), Reply> {
-        let identity = self.who()?;
-        let queue = self.live_queue(identity.vhost(), &spec.queue)?;
+        let actor = self.actor()?;
+        let queue = self.live_queue(&actor.vhost, &spec.queue)?;
         let channel = self.channel(number)?;
         let (incarnation, prefetch) = (channel.incarnation, channel.prefetch);
         let limit = self.broker.config().limits.consumer_max_per_channel;
@@ -76,7 +76,7 @@ impl Session {
             prefetch,
             priority: spec.priority,
             arguments: spec.arguments,
-            user: identity.user().clone(),
+            user: actor.user.clone(),
             queue_index,
             queue: Arc::downgrade(&queue),
             wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
@@ -87,7 +87,7 @@ impl Session {
 
     /// The channel is to get the answers to its own requests.
     fn consume_replies(&mut self, number: u16, tag: String, nowait: bool) -> Result<(), Reply> {
-        let identity = self.who()?;
+        let actor = self.actor()?;
         let outbox = self.outbox.clone();
         let token = Token::random(self.broker.us());
         let key = self.broker.next_consumer();
@@ -104,7 +104,7 @@ impl Session {
             prefetch: None,
             priority: 0,
             arguments: FieldTable::new(),
-            user: identity.user().clone(),
+            user: actor.user.clone(),
             queue_index: 0,
             queue: Weak::new(),
             wants_cancel: false,
@@ -146,11 +146,11 @@ impl Session {
     }
 
     pub(super) async fn get(&mut self, number: u16, method: BasicGet) -> Result<(), Reply> {
-        let identity = self.who()?;
+        let actor = self.actor()?;
         let last = self.channel(number)?.last_queue.clone();
-        let look = |catalog: &_| basic_get(catalog, &identity.who(), last.as_deref(), &method);
+        let look = |catalog: &_| basic_get(catalog, &actor.who(), last.as_deref(), &method);
         let name = self.broker.look(look).await?;
-        let queue = self.live_queue(identity.vhost(), &name)?;
+        let queue = self.live_queue(&actor.vhost, &name)?;
         let Get::Message {
             message,
             slot,

@@ -7,8 +7,8 @@ use crate::channel::Confirms;
 use crate::codec::Method;
 use crate::codec::method::BasicQos;
 use crate::connection::ProtocolError;
-use crate::declare::Who;
-use crate::types::{Reply, UserName};
+use crate::declare::Actor;
+use crate::types::Reply;
 
 impl Session {
     /// Carries a method out and answers it.
@@ -81,12 +81,13 @@ impl Session {
     }
 
     /// Who this session acts for.
-    pub(super) fn who(&self) -> Result<Identity, SessionError> {
+    pub(super) fn actor(&self) -> Result<Actor, SessionError> {
         let publishing = self.publishing.as_ref().ok_or(SessionError::NotOpen)?;
-        Ok(Identity {
+        Ok(Actor {
             user: publishing.user.clone(),
             vhost: publishing.vhost.name.clone(),
             connection: self.info.id,
+            operator: false,
         })
     }
 
@@ -147,31 +148,5 @@ impl Session {
             }
         }
         Ok(())
-    }
-}
-
-/// Who a session acts for, in values of its own.
-pub(super) struct Identity {
-    user: UserName,
-    vhost: crate::types::VhostName,
-    connection: crate::types::ConnectionId,
-}
-
-impl Identity {
-    pub fn who(&self) -> Who<'_> {
-        Who {
-            user: &self.user,
-            vhost: &self.vhost,
-            connection: self.connection,
-            operator: false,
-        }
-    }
-
-    pub fn vhost(&self) -> &str {
-        &self.vhost
-    }
-
-    pub fn user(&self) -> &UserName {
-        &self.user
     }
 }
