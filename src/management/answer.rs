@@ -310,6 +310,7 @@ const MUST_REVALIDATE: &str = "public, max-age=0, must-revalidate";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn missing_keys_are_printed_as_terms_a_line_each_when_long() {
@@ -328,7 +329,7 @@ mod tests {
         let response = response(
             Err(Failure::OtherVerb(vec![Verb::Get, Verb::Put])),
             By::Table,
-            &Management::default(),
+            &Config::default().management,
         );
         assert_eq!(response.status(), 405);
         assert_eq!(response.headers()[ALLOW], "HEAD, GET, PUT, OPTIONS");

@@ -34,9 +34,10 @@ pub fn allow(response: &mut Response<Body>, origin: Option<HeaderValue>, method:
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     fn allowed(origins: &[&str], origin: &'static str) -> bool {
-        let mut config = Management::default();
+        let mut config = Config::default().management;
         config
             .cors_allow_origins
             .replace(origins.iter().map(|origin| (*origin).to_owned()));

@@ -18,7 +18,7 @@ pub static ROUTES: &[Route] = &[
         page::single(call, overview(call))
     }),
     Route::get("/version", Access::Management, "The version of the API.", |call| {
-        Ok(Answer::Json(json!(call.broker.config().identity.version)))
+        Ok(Answer::Json(json!(call.broker.config().product.version)))
     }),
     Route::get("/extensions", Access::Management, "Extensions of the console.", |_| {
         Ok(Answer::Json(json!([])))
@@ -35,12 +35,12 @@ fn overview(call: &Call) -> Value {
     let mut queue_totals = json!({});
     totals.write(&mut queue_totals);
     let mut view = json!({
-        "management_version": config.identity.version,
+        "management_version": config.product.version,
         "rates_mode": rates_mode(config),
         "exchange_types": exchange_types(),
-        "product_version": config.identity.product_version,
-        "product_name": config.identity.product_name,
-        "rabbitmq_version": config.identity.version,
+        "product_version": config.product.product_version,
+        "product_name": config.product.product_name,
+        "rabbitmq_version": config.product.version,
         "cluster_name": cluster_name(&call.broker),
         "cluster_tags": config.cluster.tags,
         "node_tags": config.node.tags,

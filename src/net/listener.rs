@@ -166,7 +166,7 @@ impl Handshake {
 
 /// What every connection is offered.
 fn settings(config: &Config, cluster_name: &str) -> Settings {
-    let product = &config.identity;
+    let product = &config.product;
     let limits = &config.limits;
     Settings {
         server_properties: server_properties(&ServerNames {
