@@ -14,6 +14,7 @@ test: lint unit clients
 lint:
 	cargo fmt --check
 	cargo clippy --all-targets -- -D warnings
+	scripts/check-dependencies
 
 # cargo-nextest is faster where it is installed.
 unit:

@@ -51,12 +51,14 @@ impl Broker {
 
     /// A node is heard that was not: whatever it said before, it is asked.
     pub(super) fn ask_what_is_short(self: &Arc<Self>, node: NodeId) {
-        let broker = self.clone();
+        // A node that has been stopped sees the others as it saw them last: it is not held while we wait.
+        let broker = Arc::downgrade(self);
         tasks::spawn("shortage", async move {
-            while broker.nodes.is_alive(node) {
+            while let Some(broker) = broker.upgrade().filter(|broker| broker.nodes.is_alive(node)) {
                 if let Some(notice) = broker.ask_for_notice(node).await {
                     return broker.note(node, notice);
                 }
+                drop(broker);
                 tokio::time::sleep(AGAIN).await;
             }
         });

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::command::{Command, Group, Output, no_vhost};
+use super::command::{Call, Command, Failed, Group, Output, no_vhost};
 use super::print::plain;
 
 /// What can be done with permissions.
@@ -23,9 +23,7 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: |call| {
-            let user = call.argument(0);
-            call.need_vhost(call.vhost())?;
-            call.need_user(user)?;
+            let user = user_in_vhost(call)?;
             let body = json!({
                 "configure": call.argument(1), "write": call.argument(2), "read": call.argument(3),
             });
@@ -48,9 +46,7 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: |call| {
-            let user = call.argument(0);
-            call.need_vhost(call.vhost())?;
-            call.need_user(user)?;
+            let user = user_in_vhost(call)?;
             call.delete(&["permissions", call.vhost(), user])?;
             Ok(Output::Nothing)
         },
@@ -64,12 +60,7 @@ pub static COMMANDS: &[Command] = &[
         options: &[],
         columns: &[],
         banner: |call| format!("Listing permissions for vhost \"{}\" ...", call.vhost()),
-        run: |call| {
-            let items = call.find(&["vhosts", call.vhost(), "permissions"])?;
-            let items = items.ok_or_else(|| no_vhost(call.vhost()))?;
-            let columns = plain(&["user", "configure", "write", "read"]);
-            Ok(Output::rows(columns, items.as_array().cloned().unwrap_or_default()))
-        },
+        run: |call| list_in_vhost(call, "permissions", &["user", "configure", "write", "read"]),
     },
     Command {
         name: "list_user_permissions",
@@ -80,11 +71,7 @@ pub static COMMANDS: &[Command] = &[
         options: &[],
         columns: &[],
         banner: |call| format!("Listing permissions for user \"{}\" ...", call.argument(0)),
-        run: |call| {
-            call.need_user(call.argument(0))?;
-            let items = call.list(&["users", call.argument(0), "permissions"])?;
-            Ok(Output::rows(plain(&["vhost", "configure", "write", "read"]), items))
-        },
+        run: |call| list_of_user(call, "permissions", &["vhost", "configure", "write", "read"]),
     },
     Command {
         name: "list_topic_permissions",
@@ -95,12 +82,7 @@ pub static COMMANDS: &[Command] = &[
         options: &[],
         columns: &[],
         banner: |call| format!("Listing topic permissions for vhost \"{}\" ...", call.vhost()),
-        run: |call| {
-            let items = call.find(&["vhosts", call.vhost(), "topic-permissions"])?;
-            let items = items.ok_or_else(|| no_vhost(call.vhost()))?;
-            let columns = plain(&["user", "exchange", "write", "read"]);
-            Ok(Output::rows(columns, items.as_array().cloned().unwrap_or_default()))
-        },
+        run: |call| list_in_vhost(call, "topic-permissions", &["user", "exchange", "write", "read"]),
     },
     Command {
         name: "list_user_topic_permissions",
@@ -111,11 +93,7 @@ pub static COMMANDS: &[Command] = &[
         options: &[],
         columns: &[],
         banner: |call| format!("Listing topic permissions for user \"{}\" ...", call.argument(0)),
-        run: |call| {
-            call.need_user(call.argument(0))?;
-            let items = call.list(&["users", call.argument(0), "topic-permissions"])?;
-            Ok(Output::rows(plain(&["vhost", "exchange", "write", "read"]), items))
-        },
+        run: |call| list_of_user(call, "topic-permissions", &["vhost", "exchange", "write", "read"]),
     },
     Command {
         name: "set_topic_permissions",
@@ -134,9 +112,7 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: |call| {
-            let user = call.argument(0);
-            call.need_vhost(call.vhost())?;
-            call.need_user(user)?;
+            let user = user_in_vhost(call)?;
             let body = json!({
                 "exchange": call.argument(1), "write": call.argument(2), "read": call.argument(3),
             });
@@ -161,9 +137,7 @@ pub static COMMANDS: &[Command] = &[
             }
         },
         run: |call| {
-            let user = call.argument(0);
-            call.need_vhost(call.vhost())?;
-            call.need_user(user)?;
+            let user = user_in_vhost(call)?;
             let mut path = vec!["topic-permissions", call.vhost(), user];
             path.extend(call.arguments().get(1).map(String::as_str));
             call.delete(&path)?;
@@ -171,3 +145,28 @@ pub static COMMANDS: &[Command] = &[
         },
     },
 ];
+
+/// The user that a command names first, once it is known that it and the vhost are there.
+fn user_in_vhost(call: &Call) -> Result<&str, Failed> {
+    let user = call.argument(0);
+    call.need_vhost(call.vhost())?;
+    call.need_user(user)?;
+    Ok(user)
+}
+
+/// Permissions of one kind in a vhost.
+fn list_in_vhost(call: &Call, kind: &str, columns: &'static [&'static str]) -> Result<Output, Failed> {
+    let items = call.find(&["vhosts", call.vhost(), kind])?;
+    let items = items.ok_or_else(|| no_vhost(call.vhost()))?;
+    Ok(Output::rows(
+        plain(columns),
+        items.as_array().cloned().unwrap_or_default(),
+    ))
+}
+
+/// The same of a user.
+fn list_of_user(call: &Call, kind: &str, columns: &'static [&'static str]) -> Result<Output, Failed> {
+    let user = call.argument(0);
+    call.need_user(user)?;
+    Ok(Output::rows(plain(columns), call.list(&["users", user, kind])?))
+}

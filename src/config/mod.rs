@@ -343,9 +343,10 @@ impl Config {
         self.node.data_dir.join("ctl.sock")
     }
 
-    /// The directory of log files.
+    /// The directory of log files for people to read: beside the write-ahead log, which is `log`, and
+    /// not a part of the node that a reset takes away.
     pub fn log_dir(&self) -> PathBuf {
-        let within = || self.node.data_dir.join("log");
+        let within = || self.node.data_dir.join("text-log");
         self.logging.dir.clone().unwrap_or_else(within)
     }
 }

@@ -453,7 +453,7 @@ fn rabbitmqs_variables_mean_what_they_mean_there() {
     assert_eq!(config.logging.categories[&LogCategory::Connection], Level::Debug);
     assert_eq!(config.logging.console_format, LogFormat::Json);
     assert_eq!(config.cluster.secret.as_ref().map(Secret::reveal), Some("COOKIE"));
-    assert_eq!(config.log_dir(), PathBuf::from("/base/own/log"));
+    assert_eq!(config.log_dir(), PathBuf::from("/base/own/text-log"));
     assert_eq!(
         config.warnings,
         [

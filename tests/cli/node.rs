@@ -173,3 +173,18 @@ fn feature_flags_are_those_of_rabbitmq() {
     let refused = ctl(&broker, &["list_feature_flags", "colour"]).failed(64);
     assert!(refused.contains("colour"), "{refused}");
 }
+
+#[test]
+fn a_text_log_in_the_data_directory_survives_a_reset() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = dir.path().join("log.conf");
+    std::fs::write(&config, "log.file = warren.log\n").expect("written");
+    let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+    for command in ["stop_app", "reset", "start_app"] {
+        ctl(&broker, &[command]).well();
+    }
+    let log = broker.data_dir().join("text-log/warren.log");
+    let log = std::fs::read_to_string(log).expect("the log is where it was");
+    assert_eq!(log.matches("[info] ready").count(), 2, "{log}");
+    assert!(!log.contains("[warning]"), "{log}");
+}

@@ -4,7 +4,8 @@
 //! does not use. The crate it takes them from fills tables for 16 resolutions when the first is made:
 //! 26 MB and 40 ms of every start. This one has a count for each power of two and no table.
 //! `Cargo.toml` puts it in that crate's place (`[patch.crates-io]`); it goes when the crate fills only
-//! the table that is used.
+//! the table that is used. Its authors have not been told yet. `scripts/check-dependencies` sees that this one
+//! is the one in use.
 
 use std::fmt;
 use std::marker::PhantomData;

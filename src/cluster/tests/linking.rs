@@ -148,7 +148,7 @@ async fn a_copied_data_directory_is_noticed() {
 #[tokio::test]
 async fn strangers_are_dropped_and_nobody_else_notices() {
     let (mut a, b) = (Plan::new("a").await, Plan::new("b").await);
-    a.settings.timing.handshake = Duration::from_millis(300);
+    a.settings.timing.handshake = Duration::from_secs(1);
     let to_a = a.address();
     let a = a.start();
     let mut strangers = Vec::new();

@@ -73,7 +73,7 @@ fn output_keys() -> Vec<Key> {
             .sets(|c, files| c.logging.rotation_count = files),
         key("log.dir", path())
             .example("/var/log/rabbitmq")
-            .help("Where log files lie; by default in 'log' within the data directory.")
+            .help("Where log files lie; by default in 'text-log' within the data directory.")
             .sets(|c, path| c.logging.dir = Some(path)),
     ]
 }

@@ -140,11 +140,13 @@ fn the_alarm_comes_while_a_segment_is_left_to_write_to() {
     disk.wait_for_names(2);
     disk.fill(true);
     let mut next = 1;
-    while !store.lacks_space() {
+    while store.stats().segments < 2 {
         put(&store, 1, next);
         told.wait_durable(OwnerId(1), next);
         next += 1;
     }
+    // The next segment is made by a thread of its own.
+    told.wait_space(&store, true);
     // Half a segment of what must be written all the same.
     for seq in next..next + SEGMENT / 2 / 200 {
         put(&store, 1, seq);
