@@ -35,6 +35,6 @@ bench:
 bench-cluster:
 	scripts/bench-cluster $(BENCH)
 
-# Writes docs/rabbitmq.conf.sample from the table of keys; a test holds that it is up to date.
+# Writes docs/rabbitmq.conf.sample and docs/arguments.md from their tables; tests hold that they are up to date.
 sample:
-	WARREN_WRITE_SAMPLE=1 cargo test --lib the_sample_file
+	WARREN_WRITE_SAMPLE=1 cargo test --lib written_from_the_table

@@ -12,7 +12,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     match Cli::of_process().command() {
         Command::Server(args) => serve(args),
-        Command::Perf(args) => warren::perf::run(args),
+        Command::Perf(args) => warren::perf::run(*args),
         Command::Ctl(args) => cli::control(args),
     }
 }

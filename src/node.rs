@@ -18,14 +18,12 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::broker::gather::Listener;
-use crate::broker::outbox::Control;
-use crate::broker::{Broker, JoinError, LinksError, StartError};
+use crate::broker::{Broker, Forced, JoinError, LinksError, StartError};
 use crate::cluster::identity::Identity;
 use crate::cluster::{LINK, Settings, Span, Versions, secret};
 use crate::config::{CLUSTER_PORT, Config, Discovery};
 use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
 use crate::store::StoreError;
-use crate::types::{Reply, ReplyCode};
 use crate::{logging, net, tasks};
 
 /// Why a node does not run.
@@ -598,13 +596,7 @@ async fn has_space(directory: &Path) {
 
 /// Closes every connection and waits a little for the clients to agree.
 async fn say_goodbye(broker: &Broker, patience: Duration) {
-    let reply = Reply::connection(
-        ReplyCode::ConnectionForced,
-        "broker forced connection closure with reason 'shutdown'",
-    );
-    for connection in broker.connections().all() {
-        connection.outbox.control(Control::Close(reply.clone()));
-    }
+    broker.close_all(&Forced::Shutdown);
     let gone = async {
         while !broker.connections().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -20,7 +20,7 @@ const BASE: [&str; 8] = [
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 28] = [
+const ARROWS: [(&str, &[&str]); 29] = [
     ("main", &["cli", "node", "perf"]),
     (
         "node",
@@ -28,6 +28,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
             "net",
             "management",
             "broker",
+            "declare",
             "journal",
             "cluster",
             "store",
@@ -44,14 +45,19 @@ const ARROWS: [(&str, &[&str]); 28] = [
     ),
     ("cli", &["perf"]),
     ("perf", &["codec"]),
-    ("net", &["connection", "channel", "codec", "auth", "broker"]),
-    ("management", &["broker", "codec", "queue", "metadata", "auth", "spec"]),
+    ("net", &["connection", "channel", "codec", "auth", "broker", "declare"]),
+    (
+        "management",
+        &["broker", "declare", "codec", "queue", "metadata", "auth", "spec"],
+    ),
     (
         "broker",
         &[
-            "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata", "auth", "spec",
+            "declare", "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata",
+            "auth", "spec",
         ],
     ),
+    ("declare", &["codec", "metadata", "spec", "auth"]),
     ("journal", &["store", "cluster"]),
     ("cluster", &[]),
     ("store", &[]),
@@ -92,6 +98,36 @@ fn imports_point_down() {
         }
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// Files that give on what another node has refused, or what its queue's clients hear without it.
+const GIVE_ON: [&str; 3] = ["broker/away.rs", "broker/control.rs", "broker/remote.rs"];
+
+/// What a peer hears is chosen in one place of each layer, where its errors say what they are.
+#[test]
+fn replies_are_chosen_by_refusals_only() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for file in files_below(&root) {
+        let inside = file.strip_prefix(&root).expect("listed below it");
+        if GIVE_ON.iter().any(|path| inside == Path::new(path)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).expect("a readable source file");
+        let mut is_refusal = false;
+        for line in code(&text).lines() {
+            is_refusal |= line.starts_with("impl Refusal for ");
+            is_refusal &= line != "}";
+            if !is_refusal && (line.contains("Reply::channel(") || line.contains("Reply::connection(")) {
+                wrong.push(format!("src/{}: {}", inside.display(), line.trim()));
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "make it a variant of an error\n{}\n",
+        wrong.join("\n")
+    );
 }
 
 #[test]

@@ -18,7 +18,7 @@ use super::outbox::Control;
 use super::recovery::{entries, mark};
 use super::runner::{Deferred, QueueHandle};
 use super::vhosts::{QueueRef, Vhost};
-use super::{Broker, BrokerError, delayed};
+use super::{Broker, BrokerError, Forced, delayed};
 use crate::journal::raft::{Group, ProposeError};
 use crate::metadata::replicated::{Afterwards, News, Replicated};
 use crate::metadata::{Catalog, CatalogError, Change, Command};
@@ -27,7 +27,7 @@ use crate::router::Target;
 use crate::spec::policy::{Subject, queue_settings};
 use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSettings, QueueSpec, QueueType};
 use crate::store::OwnerId;
-use crate::types::{Refusal, Reply, ReplyCode, UserName, VhostName};
+use crate::types::{Refusal, ReplyCode, UserName, VhostName};
 
 /// Effects on queues that wait for the other changes of a command.
 type Effects = Vec<(Arc<QueueHandle>, Deferred)>;
@@ -153,10 +153,7 @@ impl Broker {
                 Ok(()) => Told::Applied(applied.index),
                 Err(error) => Told::Refused(error.into()),
             },
-            Ok(Err(ProposeError::Unreadable(error))) => {
-                let text = format!("the catalogue cannot take this: {error}");
-                Told::Refused(BrokerError::Reply(Reply::channel(ReplyCode::InternalError, text)))
-            }
+            Ok(Err(ProposeError::Unreadable(error))) => Told::Refused(BrokerError::Unreadable(error.to_string())),
             Ok(Err(_)) => Told::NotLeader,
             Err(_) => Told::Refused(BrokerError::NoMajority),
         }
@@ -401,7 +398,7 @@ impl Broker {
             self.drop_queue(queue, effects);
         }
         self.delayed.drop_vhost(self, name);
-        let gone = Reply::connection(ReplyCode::ConnectionForced, format!("vhost '{name}' is down"));
+        let gone = Forced::VhostDeleted(name.clone()).reply();
         for connection in self.connections.all() {
             if connection.vhost().as_ref() == Some(name) {
                 connection.outbox.control(Control::Close(gone.clone()));
@@ -410,7 +407,7 @@ impl Broker {
     }
 
     fn drop_user(&self, name: &UserName) {
-        let gone = Reply::connection(ReplyCode::ConnectionForced, format!("user '{name}' is deleted"));
+        let gone = Forced::UserDeleted(name.clone()).reply();
         for connection in self.connections.all() {
             if connection.user().as_ref() == Some(name) {
                 connection.outbox.control(Control::Close(gone.clone()));

@@ -11,12 +11,12 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::SetOnce;
 
-use super::Broker;
 use super::consumer::Consumer;
 use super::leaving;
 use super::outbox::{Control, Outbox};
+use super::{Broker, Forced, LimitError};
 use crate::metadata::{Catalog, UserLimit, VhostLimit};
-use crate::types::{ConnectionId, FieldTable, NodeId, QueueId, Reply, ReplyCode, Timestamp, UserName, VhostName};
+use crate::types::{ConnectionId, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
 
 /// One connection as others see it.
 pub struct ConnectionInfo {
@@ -215,7 +215,7 @@ impl Connections {
         user: &UserName,
         vhost: &VhostName,
         elsewhere: ClientCounts,
-    ) -> Result<(), Reply> {
+    ) -> Result<(), LimitError> {
         let mut all = self.all.lock();
         let vhost_limit = catalog
             .vhost(vhost)
@@ -224,13 +224,12 @@ impl Connections {
         let in_vhost = count(&all.of_vhost, vhost) + elsewhere.connections_in_vhost;
         let of_user = count(&all.of_user, user) + elsewhere.connections_of_user;
         if let Some(limit) = reached(vhost_limit, in_vhost) {
-            let text =
-                format!("access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached");
-            return Err(Reply::connection(ReplyCode::NotAllowed, text));
+            let (vhost, user) = (vhost.clone(), user.clone());
+            return Err(LimitError::ConnectionsInVhost { vhost, user, limit });
         }
         if let Some(limit) = reached(user_limit, of_user) {
-            let text = format!("connection refused for user '{user}': user connection limit ({limit}) is reached");
-            return Err(Reply::connection(ReplyCode::NotAllowed, text));
+            let user = user.clone();
+            return Err(LimitError::ConnectionsOfUser { user, limit });
         }
         *all.of_vhost.entry(vhost.clone()).or_default() += 1;
         *all.of_user.entry(user.clone()).or_default() += 1;
@@ -251,26 +250,21 @@ impl Connections {
         broker: &Broker,
         user: &UserName,
         elsewhere: ClientCounts,
-    ) -> Result<(), Reply> {
+    ) -> Result<(), LimitError> {
         let catalog = broker.catalog();
         let mut all = self.all.lock();
         let channels: u64 = all.channels_of_user.values().copied().map(u64::from).sum();
         if let Some(limit) = broker.config().limits.channel_max_per_node
             && channels >= limit
         {
-            let text = format!(
-                "number of channels opened on node '{}' has reached the maximum allowed limit of ({limit})",
-                broker.node().name
-            );
-            return Err(Reply::connection(ReplyCode::NotAllowed, text));
+            let node = broker.node().name.clone();
+            return Err(LimitError::ChannelsOfNode { node, limit });
         }
         let limit = user_limit(&catalog, user, UserLimit::MaxChannels);
         let of_user = count(&all.channels_of_user, user) + elsewhere.channels_of_user;
         if let Some(limit) = reached(limit, of_user) {
-            let text = format!(
-                "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({limit})"
-            );
-            return Err(Reply::connection(ReplyCode::NotAllowed, text));
+            let user = user.clone();
+            return Err(LimitError::ChannelsOfUser { user, limit });
         }
         *all.channels_of_user.entry(user.clone()).or_default() += 1;
         connection.channels.fetch_add(1, Ordering::Relaxed);
@@ -365,13 +359,13 @@ impl Broker {
     pub(super) async fn close_here(&self, connections: &[ConnectionId], reason: &str) {
         let mut all = self.connections.all();
         all.retain(|connection| connections.contains(&connection.id));
-        leaving::close(&all, &Reply::connection(ReplyCode::ConnectionForced, reason)).await;
+        leaving::close(&all, &Forced::Ordered(reason.to_owned()).reply()).await;
     }
 
     /// Sends all clients of this node away.
-    pub(super) fn close_all(&self, reply: &Reply) {
+    pub fn close_all(&self, why: &Forced) {
         for connection in self.connections.all() {
-            connection.outbox.control(Control::Close(reply.clone()));
+            connection.outbox.control(Control::Close(why.reply()));
         }
     }
 

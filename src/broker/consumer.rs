@@ -4,12 +4,13 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+use super::BrokerError;
 use super::guests::Guest;
 use super::outbox::{Control, Outbox};
 use super::runner::QueueHandle;
 use crate::codec::deliver::DeliverTemplate;
 use crate::queue::ConsumerId;
-use crate::types::{FieldTable, Millis, Reply, ReplyCode, UserName};
+use crate::types::{FieldTable, Millis, Refusal, UserName};
 
 /// A consumer among all of its node, never used again while the process runs. 0 stands for
 /// `basic.get`.
@@ -51,16 +52,12 @@ pub struct Consumer {
 impl Consumer {
     /// Its client has held a message for too long: the channel is closed.
     pub fn close_overdue(&self, timeout: Millis) {
-        let text = format!(
-            "delivery acknowledgement on channel {} timed out. Timeout value used: {timeout} ms. This timeout \
-             value can be configured, see consumers doc guide to learn more",
-            self.channel
-        );
+        let channel = self.channel;
         self.outbox.control(Control::CloseChannel {
-            channel: self.channel,
+            channel,
             incarnation: self.incarnation,
             ids: (0, 0),
-            reply: Reply::channel(ReplyCode::PreconditionFailed, text),
+            reply: BrokerError::Overdue { channel, timeout }.reply(),
         });
     }
 }

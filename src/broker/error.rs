@@ -1,12 +1,11 @@
-//! Why the broker refuses, in one enum that knows what the peer hears.
+//! Why the broker refuses, and why it closes connections: enums that know what the peer hears.
 
 use thiserror::Error;
 
-use super::access::AccessError;
-use super::declare::DeclareError;
+use crate::declare::DeclareError;
 use crate::metadata::CatalogError;
 use crate::store::StoreError;
-use crate::types::{Refusal, Reply, ReplyCode};
+use crate::types::{Millis, Refusal, Reply, ReplyCode, UserName, VhostName};
 
 /// A refusal by the broker.
 #[derive(Debug, Error)]
@@ -14,27 +13,82 @@ pub enum BrokerError {
     #[error(transparent)]
     Declare(#[from] DeclareError),
     #[error(transparent)]
-    Access(#[from] AccessError),
-    #[error(transparent)]
     Catalog(#[from] CatalogError),
     #[error("the node cannot write to its disk: {0}")]
     Store(#[from] StoreError),
     /// Nothing can be declared; it is not known whether this was.
     #[error("a majority of the cluster's nodes cannot be reached")]
     NoMajority,
-    /// In words of our own choice, for what has no enum of its own.
+    #[error("the catalogue cannot take this: {0}")]
+    Unreadable(String),
+    #[error("too many consumers")]
+    TooManyConsumers,
+    /// A client has held a message for too long.
+    #[error(
+        "delivery acknowledgement on channel {channel} timed out. Timeout value used: {timeout} ms. This timeout \
+         value can be configured, see consumers doc guide to learn more"
+    )]
+    Overdue { channel: u16, timeout: Millis },
+    /// What another node has refused, in its words.
     #[error("{}", .0.text)]
     Reply(Reply),
 }
 
 impl Refusal for BrokerError {
     fn reply(&self) -> Reply {
-        match self {
-            Self::Declare(error) => error.reply(),
-            Self::Access(error) => error.reply(),
-            Self::Catalog(error) => error.reply(),
-            Self::Store(_) | Self::NoMajority => Reply::connection(ReplyCode::InternalError, self.to_string()),
-            Self::Reply(reply) => reply.clone(),
-        }
+        let (scope, code): (fn(ReplyCode, String) -> Reply, _) = match self {
+            Self::Declare(error) => return error.reply(),
+            Self::Catalog(error) => return error.reply(),
+            Self::Reply(reply) => return reply.clone(),
+            Self::Store(_) | Self::NoMajority => (Reply::connection, ReplyCode::InternalError),
+            Self::Unreadable(_) => (Reply::channel, ReplyCode::InternalError),
+            Self::TooManyConsumers => (Reply::channel, ReplyCode::ResourceError),
+            Self::Overdue { .. } => (Reply::channel, ReplyCode::PreconditionFailed),
+        };
+        scope(code, self.to_string())
+    }
+}
+
+/// A limit on clients that does not let one more in, in RabbitMQ's words.
+#[derive(Debug, Error, PartialEq, Eq, Clone)]
+pub enum LimitError {
+    #[error("access to vhost '{vhost}' refused for user '{user}': connection limit ({limit}) is reached")]
+    ConnectionsInVhost {
+        vhost: VhostName,
+        user: UserName,
+        limit: i64,
+    },
+    #[error("connection refused for user '{user}': user connection limit ({limit}) is reached")]
+    ConnectionsOfUser { user: UserName, limit: i64 },
+    #[error("number of channels opened on node '{node}' has reached the maximum allowed limit of ({limit})")]
+    ChannelsOfNode { node: String, limit: u64 },
+    #[error("number of channels opened for user '{user}' has reached the maximum allowed user limit of ({limit})")]
+    ChannelsOfUser { user: UserName, limit: i64 },
+}
+
+impl Refusal for LimitError {
+    fn reply(&self) -> Reply {
+        Reply::connection(ReplyCode::NotAllowed, self.to_string())
+    }
+}
+
+/// Why a connection is closed that did nothing wrong.
+#[derive(Debug, Error, PartialEq, Eq, Clone)]
+pub enum Forced {
+    #[error("vhost '{0}' is down")]
+    VhostDeleted(VhostName),
+    #[error("user '{0}' is deleted")]
+    UserDeleted(UserName),
+    /// The node stops, or pauses: RabbitMQ's pauses by stopping.
+    #[error("broker forced connection closure with reason 'shutdown'")]
+    Shutdown,
+    /// In the words of whoever ordered it.
+    #[error("{0}")]
+    Ordered(String),
+}
+
+impl Refusal for Forced {
+    fn reply(&self) -> Reply {
+        Reply::connection(ReplyCode::ConnectionForced, self.to_string())
     }
 }

@@ -11,11 +11,11 @@
 
 use tokio::sync::watch;
 
-use super::Broker;
+use super::{Broker, Forced};
 use crate::cluster::{Health, Suspicion};
 use crate::config::PartitionHandling;
 use crate::metadata::Catalog;
-use crate::types::{NodeId, Reply, ReplyCode};
+use crate::types::NodeId;
 
 /// How many of the cluster's nodes this one hears.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -27,9 +27,6 @@ pub enum Reach {
     /// So few that it serves nobody for now.
     Paused,
 }
-
-/// What clients hear when their node pauses: RabbitMQ's does so by stopping.
-const PAUSED: &str = "broker forced connection closure with reason 'shutdown'";
 
 impl Broker {
     /// Whether so many nodes of the cluster answer as have to agree. A node alone is its own majority.
@@ -94,7 +91,7 @@ impl Broker {
                 tracing::warn!(
                     "too few of the cluster's nodes can be reached: clients are sent away until they are heard again"
                 );
-                self.close_all(&Reply::connection(ReplyCode::ConnectionForced, PAUSED));
+                self.close_all(&Forced::Shutdown);
             }
         }
     }

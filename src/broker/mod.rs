@@ -10,7 +10,6 @@
 //!                                                             └ effects → outboxes, Deferred → effects.rs
 //! ```
 
-pub mod access;
 pub mod alarms;
 mod away;
 mod catalogue;
@@ -18,7 +17,6 @@ pub mod connections;
 pub mod consumer;
 mod control;
 mod dead_letter;
-pub mod declare;
 mod delayed;
 mod desk;
 mod effects;
@@ -70,7 +68,7 @@ use tokio::sync::watch;
 pub use alarms::Alarms;
 pub use away::DEADLINE;
 pub use connections::{ConnectionInfo, Connections};
-pub use error::BrokerError;
+pub use error::{BrokerError, Forced, LimitError};
 pub use formation::{JoinError, LinksError};
 pub use majority::Reach;
 pub use recovery::StartError;
@@ -83,9 +81,11 @@ pub use crate::queue::{Get, Outcome, Slot};
 
 use crate::cluster::identity::Identity;
 use crate::config::Config;
+use crate::declare::QueueRules;
 use crate::journal::raft::Group;
 pub use crate::metadata::Catalog;
 use crate::metadata::replicated::Replicated;
+use crate::spec::QueueType;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
 use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, VhostName};
 use consumer::ConsumerKey;
@@ -181,6 +181,21 @@ impl Broker {
     /// The node's configuration.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What the configuration says about declaring queues.
+    pub fn queue_rules(&self) -> QueueRules {
+        let queues = &self.config.queues;
+        let default_type = match queues.default_type.as_str() {
+            "quorum" => QueueType::Quorum,
+            "stream" => QueueType::Stream,
+            _ => QueueType::Classic,
+        };
+        QueueRules {
+            default_type,
+            relaxed_redeclaration: queues.relaxed_redeclaration,
+            limit: self.config.limits.cluster_queue_limit,
+        }
     }
 
     /// This node as others see it.

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use rand::seq::SliceRandom;
 
 use super::Broker;
+use super::catalogue::settings_of;
 use crate::config::LeaderLocator;
 use crate::metadata::{Catalog, Command};
-use crate::spec::policy::Subject;
 use crate::spec::{Member, QueueSpec, QueueType};
-use crate::types::{FieldValue, NodeId};
+use crate::types::NodeId;
 
 /// Members of a replicated queue's group that does not say (RabbitMQ's default).
 pub const MEMBERS: usize = 3;
@@ -37,21 +37,8 @@ impl Broker {
             // Whoever declared it has said where.
             return spec.home;
         }
-        let argument = spec
-            .arguments
-            .get("x-queue-leader-locator")
-            .and_then(FieldValue::as_str);
-        let definition = catalog
-            .vhost(&spec.vhost)
-            .map(|vhost| vhost.definition_for(Subject::Queue(spec.queue_type), &spec.name));
-        let policy = definition
-            .as_ref()
-            .and_then(|keys| keys.get("queue-leader-locator")?.as_str());
-        let is_balanced = match argument.or(policy) {
-            // The other words are RabbitMQ's of before, which mean the same there.
-            Some(locator) => matches!(locator, "balanced" | "random" | "least-leaders" | "min-masters"),
-            None => self.config.queues.leader_locator == LeaderLocator::Balanced,
-        };
+        let locator = settings_of(catalog, spec).leader_locator;
+        let is_balanced = locator.unwrap_or(self.config.queues.leader_locator) == LeaderLocator::Balanced;
         if !is_balanced || spec.exclusive_owner.is_some() {
             return us;
         }
@@ -72,11 +59,8 @@ impl Broker {
 
     /// The first members of a group: its home, then nodes that answer, then others.
     fn members_for(&self, catalog: &Catalog, spec: &QueueSpec) -> Vec<Member> {
-        let size = |argument| {
-            let size = spec.arguments.get(argument).and_then(FieldValue::as_int)?;
-            usize::try_from(size).ok().filter(|size| *size > 0)
-        };
-        let wanted = size("x-quorum-initial-group-size").unwrap_or(MEMBERS);
+        let wanted = settings_of(catalog, spec).initial_group_size;
+        let wanted = wanted.and_then(|size| usize::try_from(size).ok()).unwrap_or(MEMBERS);
         let mut others: Vec<NodeId> = catalog
             .nodes()
             .keys()

@@ -12,8 +12,6 @@ use hashbrown::HashTable;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use thiserror::Error;
 
-use super::access::Who;
-use super::declare::{DeclareError, publish_target};
 use super::joint::Joint;
 use super::outbox::Outbox;
 use super::reply_to;
@@ -25,6 +23,8 @@ use crate::codec::content::PublishRef;
 use crate::codec::deliver::write_return;
 use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use crate::codec::{PropertyError, PropertyScan, headers};
+use crate::declare::Who;
+use crate::declare::{DeclareError, publish_target};
 use crate::metadata::CatalogError;
 use crate::queue::Publish;
 use crate::router::Routed;

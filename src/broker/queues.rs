@@ -10,7 +10,6 @@ use tokio::time::Instant;
 
 use super::away::{Ask, DEADLINE, consume_ok};
 use super::consumer::{Consumer, Taker};
-use super::declare::DeclareError;
 use super::desk::Answer;
 use super::joint::Joint;
 use super::leading::{Purger, consume};
@@ -19,10 +18,11 @@ use super::peers::wire;
 use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
 use crate::channel::ConfirmOutcome;
+use crate::declare::DeclareError;
 use crate::metadata::{Catalog, CatalogError, Command};
 use crate::queue::{ConsumeError, Get, Outcome, Rank, Slot, Tick};
 use crate::tasks;
-use crate::types::{Millis, Reply, ReplyCode};
+use crate::types::{Millis, Reply};
 
 /// How long a deletion rests that reached no majority.
 const DELETE_AGAIN: Duration = Duration::from_secs(1);
@@ -407,7 +407,7 @@ impl QueueHandle {
             ConsumeError::ExclusiveUse => {
                 DeclareError::ExclusiveUse(self.spec.vhost.clone(), self.spec.name.clone()).into()
             }
-            ConsumeError::TooMany => BrokerError::Reply(Reply::channel(ReplyCode::ResourceError, error.to_string())),
+            ConsumeError::TooMany => BrokerError::TooManyConsumers,
         }
     }
 

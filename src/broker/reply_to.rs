@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
 use super::consumer::Consumer;
-pub use super::declare::REPLY_TO as PSEUDO_QUEUE;
+pub use crate::declare::REPLY_TO as PSEUDO_QUEUE;
 use crate::types::{Message, NodeId};
 
 /// The name of one channel's reply queue, without its prefix: its node, and a secret. In RabbitMQ's form,

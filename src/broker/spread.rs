@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
+use super::catalogue::settings_of;
 use super::gather::Gathered;
 use super::members::MemberChange;
 use super::placement::MEMBERS;
 use super::{Broker, Catalog, QueueHandle};
-use crate::spec::policy::Subject;
 use crate::spec::{QueueSpec, QueueType};
-use crate::types::{FieldValue, NodeId, QueueId};
+use crate::types::{NodeId, QueueId};
 
 /// The rest before queues are looked at again for which something could not be done.
 const AGAIN: Duration = Duration::from_secs(5);
@@ -90,15 +90,10 @@ impl Broker {
 
     /// How many members the queue should have: the largest wish, else what it began with.
     fn wanted_members(&self, catalog: &Catalog, spec: &QueueSpec) -> usize {
-        let argument = |name| spec.arguments.get(name).and_then(FieldValue::as_int);
-        let policy = catalog
-            .vhost(&spec.vhost)
-            .map(|vhost| vhost.definition_for(Subject::Queue(spec.queue_type), &spec.name));
-        let policy = policy.and_then(|policy| policy.get("target-group-size")?.as_i64());
-        let configured = self.config.queues.membership.target_group_size.map(i64::from);
-        let wishes = [argument("x-quorum-target-group-size"), policy, configured];
-        let wish = wishes.into_iter().flatten().max();
-        let size = wish.or_else(|| argument("x-quorum-initial-group-size"));
+        let settings = settings_of(catalog, spec);
+        let configured = self.config.queues.membership.target_group_size.map(u64::from);
+        let wish = settings.target_group_size.max(configured);
+        let size = wish.or(settings.initial_group_size);
         size.and_then(|size| usize::try_from(size).ok()).unwrap_or(MEMBERS)
     }
 

@@ -7,6 +7,10 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use thiserror::Error;
+
+use crate::types::{Refusal, Reply, ReplyCode};
+
 /// Deliveries by tag; `T` is what the broker needs to settle one.
 #[derive(Debug)]
 pub struct Unacked<T> {
@@ -28,8 +32,15 @@ pub enum Tags {
 }
 
 /// The tag is not one of an unsettled delivery.
-#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+#[error("unknown delivery tag {0}")]
 pub struct UnknownTag(pub u64);
+
+impl Refusal for UnknownTag {
+    fn reply(&self) -> Reply {
+        Reply::channel(ReplyCode::PreconditionFailed, self.to_string())
+    }
+}
 
 impl Tags {
     /// Reads the pair on the wire; tag 0 with `multiple` means everything (spec `basic.ack`).

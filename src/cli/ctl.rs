@@ -14,7 +14,7 @@ use super::options::{self, Options, Wrong};
 use super::print::{self, Formatter};
 use super::{checks, cluster, columns, connections, definitions, exchanges, help, limits, listeners, node, parameters};
 use super::{permissions, plugins, policies, queues, replicas, report, settings, users, vhosts};
-use crate::config::{self, Config, Flags, Origin, Setting, env};
+use crate::config::{self, Config, Flags, Origin, Setting, keys};
 
 /// The words behind `warren ctl`. They are read by [`options`], for the answers to what is wrong
 /// are RabbitMQ's.
@@ -191,11 +191,13 @@ fn call(program: &str, options: Options) -> Result<Call, Failed> {
 }
 
 fn configuration(options: &Options) -> Result<Config, Failed> {
-    let (flag, key) = env::FLAGS[0];
-    let data_dir = options.data_dir.clone().map(|value| Setting {
-        origin: Origin::Flag(flag),
-        key: key.to_owned(),
-        value,
+    let data_dir = options.data_dir.clone().and_then(|value| {
+        let (flag, row) = keys::flags().find(|(flag, _)| flag.name == "--data-dir")?;
+        Some(Setting {
+            origin: Origin::Flag(flag.name),
+            key: row.pattern.clone(),
+            value,
+        })
     });
     let flags = Flags {
         config: options.config.clone(),

@@ -52,7 +52,7 @@ pub enum Command {
     /// Run a node (what `warren` does when nothing is said).
     Server(ServerArgs),
     /// Put a load on a broker and measure it.
-    Perf(crate::perf::PerfArgs),
+    Perf(Box<crate::perf::PerfArgs>),
     /// Ask the node on this machine, or tell it what to do, as rabbitmqctl does.
     Ctl(CtlArgs),
 }
@@ -87,7 +87,7 @@ fn arguments(mut given: Vec<OsString>) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::env;
+    use crate::config::keys;
 
     fn flags(arguments: &[&str]) -> crate::config::Flags {
         let cli = Cli::try_parse_from(arguments).expect("right arguments");
@@ -127,12 +127,13 @@ mod tests {
 
     #[test]
     fn every_flag_sets_the_key_it_is_listed_with() {
-        for (flag, key) in env::FLAGS {
+        for (flag, key) in keys::flags() {
+            let flag = flag.name;
             let given = flags(&["warren", "server", flag, "x"]);
             let [setting] = &given.settings[..] else {
                 panic!("{flag}: {given:?}")
             };
-            assert_eq!((setting.key.as_str(), setting.value.as_str()), (key, "x"));
+            assert_eq!((&setting.key, setting.value.as_str()), (&key.pattern, "x"));
             assert_eq!(setting.origin.to_string(), flag);
         }
     }

@@ -65,33 +65,12 @@ pub fn read(environment: &Environment) -> Found {
     found
 }
 
-/// Flags of `warren server` and the keys they set. Their variables are named after the flags.
-pub const FLAGS: [(&str, &str); 11] = [
-    ("--data-dir", "node.data_dir"),
-    ("--node-name", "node.name"),
-    ("--ports-file", "node.ports_file"),
-    ("--amqp", "listeners.tcp"),
-    ("--amqps", "listeners.ssl"),
-    ("--management", "management.tcp.listener"),
-    ("--prometheus", "prometheus.tcp.listener"),
-    ("--cluster", "cluster.listener"),
-    ("--advertise", "cluster.advertise"),
-    ("--join", "cluster.join"),
-    ("--cluster-secret-file", "cluster.secret_file"),
-];
-
-/// The variable of a flag: `WARREN_DATA_DIR` for `--data-dir`.
-pub fn variable_of_flag(flag: &str) -> String {
-    let word = flag.trim_start_matches('-').replace('-', "_");
-    format!("WARREN_{}", word.to_uppercase())
-}
-
 /// The variable of `--config`.
 pub const CONFIG_FILE: &str = "WARREN_CONFIG";
 
 fn warren(environment: &Environment, found: &mut Found) {
     let keys = keys::all().filter_map(|key| Some((key.variable()?, key.pattern.as_str())));
-    let flags = FLAGS.iter().map(|(flag, key)| (variable_of_flag(flag), *key));
+    let flags = keys::flags().map(|(flag, key)| (flag.variable(), key.pattern.as_str()));
     let mut unread: BTreeSet<&str> = environment.0.keys().map(String::as_str).collect();
     unread.retain(|name| name.starts_with("WARREN_") && *name != CONFIG_FILE && !is_service_link(name));
     for (variable, key) in keys.chain(flags) {

@@ -19,6 +19,8 @@ pub struct Key {
     pub expected: String,
     pub help: &'static str,
     pub sample: Sample,
+    /// The flag of the command line that sets it.
+    pub flag: Option<Flag>,
     /// The value is not to be repeated in messages.
     pub secret: bool,
     /// Why the key does nothing yet, if it does nothing.
@@ -26,13 +28,33 @@ pub struct Key {
     apply: Apply,
 }
 
-/// What the sample file shows for a key.
+/// A flag of `warren server`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flag {
+    /// With its dashes.
+    pub name: &'static str,
+    /// What stands for the value in the help.
+    pub value: &'static str,
+    /// It may be given several times.
+    pub is_list: bool,
+}
+
+impl Flag {
+    /// The variable of the environment that says the same.
+    pub fn variable(&self) -> String {
+        let word = self.name.trim_start_matches('-').replace('-', "_");
+        format!("WARREN_{}", word.to_uppercase())
+    }
+}
+
+/// What the sample file shows for a key.
+///
+/// A placeholder is the word before the value, as in `bob = administrator`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sample {
-    /// What holds when the key is not set.
-    Default(&'static str),
-    /// Something that could be set; by default nothing is. A placeholder is the word before the
-    /// value, as in `bob = administrator`.
+    /// What holds when the key is not set; several for a key with a placeholder.
+    Default(Vec<&'static str>),
+    /// Something that could be set; by default nothing is.
     Example(&'static str),
 }
 
@@ -45,6 +67,29 @@ impl Key {
     /// Puts a value where it goes; `false` when it is not what is expected.
     pub fn apply(&self, config: &mut Config, placeholder: &str, value: &str) -> bool {
         (self.apply)(config, placeholder, value)
+    }
+
+    /// Puts what holds when the key is not set where it goes.
+    pub fn apply_default(&self, config: &mut Config) {
+        if let Sample::Default(_) = self.sample {
+            for (placeholder, value) in self.samples() {
+                let is_taken = self.apply(config, placeholder, value);
+                assert!(is_taken, "the default of {} is none", self.pattern);
+            }
+        }
+    }
+
+    /// What the sample shows: for the placeholder (nothing if there is none), and the value.
+    pub fn samples(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let samples = match &self.sample {
+            Sample::Default(samples) => samples.as_slice(),
+            Sample::Example(sample) => std::slice::from_ref(sample),
+        };
+        let has_placeholder = self.pattern.contains('$');
+        samples.iter().map(move |sample| {
+            let named = sample.split_once(" = ").filter(|_| has_placeholder);
+            named.unwrap_or(("", sample))
+        })
     }
 
     /// The variable of the environment for this key; keys with a placeholder have none.
@@ -61,6 +106,7 @@ pub fn key<T: 'static>(pattern: impl Into<String>, value: Value<T>) -> Draft<T> 
         value,
         help: "",
         sample: Sample::Example(""),
+        flag: None,
         unbuilt: None,
     }
 }
@@ -71,19 +117,39 @@ pub struct Draft<T> {
     value: Value<T>,
     help: &'static str,
     sample: Sample,
+    flag: Option<Flag>,
     unbuilt: Option<&'static str>,
 }
 
 impl<T: 'static> Draft<T> {
+    /// The flag that sets it too, and what stands for the value in the help.
+    pub fn flag(mut self, name: &'static str, value: &'static str) -> Self {
+        let is_list = false;
+        self.flag = Some(Flag { name, value, is_list });
+        self
+    }
+
+    /// The same of a flag that may be given several times.
+    pub fn flags(mut self, name: &'static str, value: &'static str) -> Self {
+        let is_list = true;
+        self.flag = Some(Flag { name, value, is_list });
+        self
+    }
+
     /// The key is read and does nothing until what it is for is built.
     pub fn unbuilt(mut self, reason: &'static str) -> Self {
         self.unbuilt = Some(reason);
         self
     }
 
-    /// What holds when the key is not set, as it would be written.
-    pub fn default(mut self, value: &'static str) -> Self {
-        self.sample = Sample::Default(value);
+    /// What holds when the key is not set, as it would be written: the one place that says so.
+    pub fn default(self, value: &'static str) -> Self {
+        self.defaults(&[value])
+    }
+
+    /// The same of several values for a key with a placeholder: `name = value` each.
+    pub fn defaults(mut self, values: &[&'static str]) -> Self {
+        self.sample = Sample::Default(values.to_vec());
         self
     }
 
@@ -113,6 +179,7 @@ impl<T: 'static> Draft<T> {
             expected: self.value.expected,
             help: self.help,
             sample: self.sample,
+            flag: self.flag,
             secret: self.value.secret,
             unbuilt: self.unbuilt,
             apply: Box::new(move |config, placeholder, text| match parse(text) {

@@ -1,6 +1,6 @@
 //! The configuration: one struct of sections, filled once at start.
 //!
-//! Four sources, each coming over the one before: the defaults of [`sections`], the files of
+//! Four sources, each coming over the one before: the defaults of the table, the files of
 //! [`file`], the environment of [`env`], and the flags of the command line. All but the first are
 //! lists of [`Setting`]s, and the table of [`keys`] says what each key takes and which field it
 //! fills. Whatever is not understood is refused with the place it stands at and what was
@@ -10,7 +10,7 @@ mod advanced;
 pub mod env;
 mod erlang;
 mod file;
-mod key;
+pub mod key;
 pub mod keys;
 mod named;
 pub mod place;
@@ -27,7 +27,7 @@ pub use named::Named;
 pub use sections::*;
 
 /// Everything that can be set.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     pub node: Node,
     pub listeners: Listeners,
@@ -42,13 +42,21 @@ pub struct Config {
     pub prometheus: Prometheus,
     pub logging: Logging,
     pub cluster: Cluster,
-    pub identity: Identity,
+    pub product: Product,
     /// What was accepted and has no effect, or may not be what was meant: for the log.
     pub warnings: Vec<String>,
     /// The files that were read, in order.
     pub files: Vec<PathBuf>,
     /// The keys that were set, each with the value that holds; secrets are not shown.
     pub given: BTreeMap<String, String>,
+}
+
+/// What holds when nothing is set: the defaults of the table. They are RabbitMQ 4.0's unless the row
+/// says otherwise.
+impl Default for Config {
+    fn default() -> Self {
+        keys::DEFAULTS.clone()
+    }
 }
 
 /// What RabbitMQ has plug-ins for and is part of this program.
@@ -195,6 +203,28 @@ pub fn load_from(flags: &Flags, environment: &Environment, directory: &Path) -> 
 }
 
 impl Config {
+    /// Nothing at all, for the table to fill with its defaults.
+    fn empty() -> Self {
+        Self {
+            node: Node::default(),
+            listeners: Listeners::default(),
+            tls: Tls::default(),
+            limits: Limits::default(),
+            auth: Auth::default(),
+            resources: Resources::default(),
+            queues: Queues::default(),
+            definitions: Definitions::default(),
+            management: Management::default(),
+            prometheus: Prometheus::default(),
+            logging: Logging::default(),
+            cluster: Cluster::default(),
+            product: Product::default(),
+            warnings: Vec::new(),
+            files: Vec::new(),
+            given: BTreeMap::new(),
+        }
+    }
+
     fn apply_all(&mut self, settings: Vec<Setting>, problems: &mut Vec<Problem>) {
         for setting in settings {
             if let Err(problem) = self.apply(setting) {
@@ -252,11 +282,10 @@ impl Config {
 
     /// Every key that has a value, in order: those that were set, and the defaults of the others.
     pub fn effective(&self) -> BTreeMap<String, String> {
-        let defaults = keys::all().filter_map(|row| match row.sample {
-            key::Sample::Default(value) => Some((row.pattern.clone(), value.to_owned())),
-            key::Sample::Example(_) => None,
-        });
-        let mut all: BTreeMap<_, _> = defaults.filter(|(key, _)| !key.contains('$')).collect();
+        let rows = keys::all().filter(|row| matches!(row.sample, key::Sample::Default(_)));
+        let rows = rows.filter(|row| !row.pattern.contains('$'));
+        let defaults = rows.flat_map(|row| row.samples().map(|(_, value)| (row.pattern.clone(), value.to_owned())));
+        let mut all: BTreeMap<_, _> = defaults.collect();
         all.extend(self.given.clone());
         all
     }
@@ -270,7 +299,7 @@ impl Config {
         let is_flag = match &origin {
             Origin::File { .. } => false,
             Origin::Flag(_) => true,
-            Origin::Variable(name) => env::FLAGS.iter().any(|(flag, _)| env::variable_of_flag(flag) == *name),
+            Origin::Variable(name) => keys::flags().any(|(flag, _)| flag.variable() == *name),
         };
         if is_flag {
             return Err(Problem::Unbuilt { origin, reason });

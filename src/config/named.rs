@@ -11,13 +11,9 @@ pub struct Named<T> {
 }
 
 impl<T> Named<T> {
-    /// The values that stand when none is set.
-    pub fn defaults(values: impl IntoIterator<Item = (&'static str, T)>) -> Self {
-        let entries = values.into_iter().map(|(name, value)| (name.to_owned(), value));
-        Self {
-            entries: entries.collect(),
-            is_default: true,
-        }
+    /// What was set so far are the values that stand when none is set.
+    pub(super) fn stand_by_default(&mut self) {
+        self.is_default = true;
     }
 
     /// Sets one value.
@@ -86,7 +82,9 @@ mod tests {
 
     #[test]
     fn the_first_value_set_replaces_the_defaults_and_the_second_joins_it() {
-        let mut named = Named::defaults([("default", 1)]);
+        let mut named = Named::default();
+        named.set("default", 1);
+        named.stand_by_default();
         assert_eq!(named.values().collect::<Vec<_>>(), [&1]);
         named.set("b", 2);
         named.set("a", 3);

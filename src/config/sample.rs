@@ -13,38 +13,34 @@ pub fn text() -> String {
             for line in [key.help, &format!("Takes {}.", key.expected)] {
                 text.push_str(&format!("## {line}\n"));
             }
+            if let Some(flag) = &key.flag {
+                text.push_str(&format!("## Also {}.\n", flag.name));
+            }
             if key.sample_is_example() {
                 text.push_str("## Not set by default. Example:\n");
             }
-            text.push_str(&format!("# {}\n", line(key)));
+            for line in lines(key) {
+                text.push_str(&format!("# {line}\n"));
+            }
         }
     }
     text
 }
 
-/// The key and its default or example value as a line of a configuration file.
-pub fn line(key: &Key) -> String {
-    let (placeholder, value) = key.sample_parts();
-    let name: Vec<_> = key
-        .pattern
-        .split('.')
-        .map(|part| if part.starts_with('$') { placeholder } else { part })
-        .collect();
-    format!("{} = {value}", name.join("."))
+/// The key and its default or example values as lines of a configuration file.
+pub fn lines(key: &Key) -> impl Iterator<Item = String> {
+    key.samples().map(|(placeholder, value)| {
+        let parts = key.pattern.split('.');
+        let name: Vec<_> = parts
+            .map(|part| if part.starts_with('$') { placeholder } else { part })
+            .collect();
+        format!("{} = {value}", name.join("."))
+    })
 }
 
 impl Key {
     fn sample_is_example(&self) -> bool {
         matches!(self.sample, Sample::Example(_))
-    }
-
-    /// What the sample shows for the placeholder (nothing if there is none), and the value.
-    pub fn sample_parts(&self) -> (&'static str, &'static str) {
-        let (Sample::Default(sample) | Sample::Example(sample)) = self.sample;
-        match sample.split_once(" = ").filter(|_| self.pattern.contains('$')) {
-            Some((placeholder, value)) => (placeholder, value),
-            None => ("", sample),
-        }
     }
 }
 

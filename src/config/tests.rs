@@ -20,12 +20,12 @@ fn load_text(text: &str, variables: &[(&str, &str)], flags: &[(&'static str, &st
     let environment = Environment::from_iter(variables.iter().copied());
     let settings = flags.iter().map(|(flag, value)| Setting {
         origin: Origin::Flag(flag),
-        key: env::FLAGS
-            .iter()
-            .find(|row| row.0 == *flag)
+        key: keys::flags()
+            .find(|(own, _)| own.name == *flag)
             .expect("a flag")
             .1
-            .to_owned(),
+            .pattern
+            .clone(),
         value: (*value).to_owned(),
     });
     let flags = Flags {
@@ -295,11 +295,12 @@ fn every_row_of_the_table_has_an_example() {
 #[test]
 fn every_default_of_the_table_is_what_holds_when_nothing_is_set() {
     for row in keys::all() {
-        let (placeholder, value) = row.sample_parts();
         let mut config = Config::default();
-        assert!(row.apply(&mut config, placeholder, value), "{}: {value}", row.pattern);
+        for (placeholder, value) in row.samples() {
+            assert!(row.apply(&mut config, placeholder, value), "{}: {value}", row.pattern);
+        }
         if matches!(row.sample, Sample::Default(_)) {
-            assert_eq!(config, Config::default(), "{} = {value}", row.pattern);
+            assert_eq!(config, Config::default(), "{}", row.pattern);
         }
     }
 }
@@ -309,7 +310,7 @@ fn every_key_has_a_variable_of_its_own() {
     let mut variables: Vec<_> = keys::all()
         .filter_map(|row| Some((row.variable()?, row.pattern.clone())))
         .collect();
-    variables.extend(env::FLAGS.map(|(flag, key)| (env::variable_of_flag(flag), key.to_owned())));
+    variables.extend(keys::flags().map(|(flag, key)| (flag.variable(), key.pattern.clone())));
     variables.push((env::CONFIG_FILE.to_owned(), String::new()));
     // A flag and its key may share a variable.
     variables.sort();
@@ -684,11 +685,9 @@ fn the_sample_file_is_written_from_the_table_and_loads() {
     );
     assert!(from_text(&written).expect("loads").warnings.is_empty());
     for row in keys::all() {
-        assert!(
-            written.contains(&format!("\n# {}\n", sample::line(row))),
-            "{}",
-            row.pattern
-        );
+        for line in sample::lines(row) {
+            assert!(written.contains(&format!("\n# {line}\n")), "{line}");
+        }
     }
     // And with the comment signs taken away every line is a setting that is accepted.
     let live = written.replace("\n# ", "\n");

@@ -90,13 +90,19 @@ impl Connection {
     }
 
     /// A refusal of the whole connection, for the session to clean up and write.
-    pub(super) fn refuse<'a>(&mut self, now: Timestamp, consumed: usize, ids: Ids, reply: Reply) -> Step<'a> {
+    pub(super) fn refuse<'a>(
+        &mut self,
+        now: Timestamp,
+        consumed: usize,
+        ids: Ids,
+        error: impl Into<Reply>,
+    ) -> Step<'a> {
         self.begin_closing(now);
         Step::Refused {
             consumed,
             channel: None,
             ids,
-            reply,
+            reply: error.into(),
         }
     }
 

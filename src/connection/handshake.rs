@@ -4,10 +4,11 @@
 //! and what is wrong ends the connection without a word. RabbitMQ does the same, three seconds
 //! later. From `connection.open` on, refusals are told. One deadline holds for all of it.
 
+use super::error::ProtocolError;
 use super::{Client, Connection, Ending, FRAME_MIN, Heartbeat, Login, Phase, Step};
 use crate::codec::method::{ConnectionOpenOk, ConnectionStart, ConnectionTune, ConnectionTuneOk};
 use crate::codec::{Frame, FrameKind, Method, frame};
-use crate::types::{Refusal, Reply, ReplyCode, Timestamp};
+use crate::types::{Refusal, Timestamp};
 
 /// What every client begins with; the other one is from the time of 0-9 and means the same.
 const HEADERS: [[u8; 8]; 2] = [*b"AMQP\x00\x00\x09\x01", *b"AMQP\x01\x01\x00\x09"];
@@ -75,11 +76,9 @@ impl Connection {
             self.end(Ending::LoginRefused);
             return false;
         }
-        let text = format!(
-            "Login was refused using authentication mechanism {}. For details see the broker logfile.",
-            self.client.mechanism
-        );
-        self.close(now, (0, 0), &Reply::connection(ReplyCode::AccessRefused, text), out);
+        let mechanism = self.client.mechanism.clone();
+        let refusal = ProtocolError::Login { mechanism }.reply();
+        self.close(now, (0, 0), &refusal, out);
         true
     }
 
@@ -123,7 +122,7 @@ impl Connection {
         match frame.kind {
             FrameKind::Heartbeat if frame.channel == 0 => Step::Done { consumed },
             FrameKind::Method if frame.channel == 0 => self.on_setup(now, stage, &frame, consumed),
-            _ if stage == Stage::Opening => self.refuse(now, consumed, (0, 0), frame.unexpected().reply()),
+            _ if stage == Stage::Opening => self.refuse(now, consumed, (0, 0), frame.unexpected()),
             _ => Step::End(self.end(Ending::Frame(frame.unexpected()))),
         }
     }
@@ -180,9 +179,8 @@ impl Connection {
                 Step::Open { consumed, vhost }
             }
             (Stage::Opening, method) => {
-                let text = "unexpected method in connection state opening";
-                let reply = Reply::connection(ReplyCode::ChannelError, text);
-                self.refuse(now, consumed, method.ids(), reply)
+                let error = ProtocolError::UnexpectedMethod("opening");
+                self.refuse(now, consumed, method.ids(), error)
             }
             (_, method) => Step::End(self.end(Ending::OutOfOrder(method.ids()))),
         }

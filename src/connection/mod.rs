@@ -31,6 +31,7 @@ mod channels;
 mod closing;
 mod content;
 mod direct;
+mod error;
 mod handshake;
 mod heartbeat;
 mod open;
@@ -40,7 +41,8 @@ use std::sync::Arc;
 
 pub use content::{Content, ContentError};
 pub use direct::Direct;
-pub use settings::{Capabilities, Client, FRAME_MIN, Identity, Settings, server_properties};
+pub use error::ProtocolError;
+pub use settings::{Capabilities, Client, FRAME_MIN, ServerNames, Settings, server_properties};
 use thiserror::Error;
 
 use self::channels::Channels;

@@ -5,11 +5,12 @@
 
 use super::channels::Channel;
 use super::content::{Assembly, Content, ContentError};
+use super::error::ProtocolError;
 use super::{Connection, Ending, Ids, Step};
 use crate::codec::content::{parse_ack, parse_nack, parse_publish, parse_reject, whole_publish};
 use crate::codec::method::{AccessRequestOk, ChannelClose, ChannelFlowOk, ChannelOpenOk, method_ids};
 use crate::codec::{Frame, FrameKind, Method, MethodError, frame};
-use crate::types::{Refusal, Reply, ReplyCode, Scope, Timestamp};
+use crate::types::{Refusal, Reply, Scope, Timestamp};
 
 const CHANNEL_OPEN: Ids = (20, 10);
 const CHANNEL_CLOSE: Ids = (20, 40);
@@ -80,7 +81,7 @@ impl Connection {
             return self.on_channel_0(now, &frame, consumed);
         }
         if frame.kind == FrameKind::Heartbeat {
-            return self.refuse(now, consumed, (0, 0), frame.unexpected().reply());
+            return self.refuse(now, consumed, (0, 0), frame.unexpected());
         }
         match self.channels.get_mut(frame.channel) {
             Some(Channel::Open(None)) => self.on_method(now, &frame, consumed, out),
@@ -96,7 +97,7 @@ impl Connection {
         match frame.kind {
             FrameKind::Heartbeat => return Step::Done { consumed },
             FrameKind::Header | FrameKind::Body => {
-                return self.refuse(now, consumed, (0, 0), frame.unexpected().reply());
+                return self.refuse(now, consumed, (0, 0), frame.unexpected());
             }
             FrameKind::Method => {}
         }
@@ -107,9 +108,8 @@ impl Connection {
                 secret: update.new_secret,
             },
             Ok(method) => {
-                let text = "unexpected method in connection state running";
-                let reply = Reply::connection(ReplyCode::ChannelError, text);
-                self.refuse(now, consumed, method.ids(), reply)
+                let error = ProtocolError::UnexpectedMethod("running");
+                self.refuse(now, consumed, method.ids(), error)
             }
             Err(error) => self.refuse_method(now, consumed, error),
         }
@@ -118,7 +118,7 @@ impl Connection {
     /// A frame on a channel that is open and between methods.
     fn on_method<'a>(&mut self, now: Timestamp, frame: &Frame<'_>, consumed: usize, out: &mut Vec<u8>) -> Step<'a> {
         if frame.kind != FrameKind::Method {
-            return self.refuse(now, consumed, (0, 0), no_method());
+            return self.refuse(now, consumed, (0, 0), ProtocolError::NoMethod);
         }
         let channel = frame.channel;
         let step = match method_ids(frame.payload) {
@@ -166,23 +166,14 @@ impl Connection {
                 Method::from(AccessRequestOk { ticket: 1 }).encode_frame(channel, out);
                 Step::Done { consumed }
             }
-            Method::ChannelFlow(_) => {
-                let reply = Reply::connection(ReplyCode::NotImplemented, "active=false");
-                self.refuse(now, consumed, ids, reply)
-            }
-            Method::ChannelOpen(_) => {
-                let reply = Reply::connection(ReplyCode::ChannelError, "second 'channel.open' seen");
-                self.refuse(now, consumed, ids, reply)
-            }
+            Method::ChannelFlow(_) => self.refuse(now, consumed, ids, ProtocolError::Flow),
+            Method::ChannelOpen(_) => self.refuse(now, consumed, ids, ProtocolError::ChannelIsOpen),
             method if is_request(&method) => Step::Method {
                 consumed,
                 channel,
                 method,
             },
-            _ => {
-                let reply = Reply::connection(ReplyCode::CommandInvalid, "unimplemented method");
-                self.refuse(now, consumed, ids, reply)
-            }
+            _ => self.refuse(now, consumed, ids, ProtocolError::Unimplemented),
         }
     }
 
@@ -242,11 +233,10 @@ impl Connection {
     fn on_unused<'a>(&mut self, now: Timestamp, frame: &Frame<'_>, consumed: usize) -> Step<'a> {
         let (count, limit) = (self.channels.len(), self.channel_max);
         if count >= usize::from(limit) {
-            let text = format!("number of channels opened ({count}) has reached the negotiated channel_max ({limit})");
-            return self.refuse(now, consumed, (0, 0), Reply::connection(ReplyCode::NotAllowed, text));
+            return self.refuse(now, consumed, (0, 0), ProtocolError::ChannelMax { count, limit });
         }
         if frame.kind != FrameKind::Method {
-            return self.refuse(now, consumed, (0, 0), no_method());
+            return self.refuse(now, consumed, (0, 0), ProtocolError::NoMethod);
         }
         self.open_channel(now, frame, consumed)
     }
@@ -261,10 +251,7 @@ impl Connection {
                     channel: frame.channel,
                 }
             }
-            Ok(method) => {
-                let reply = Reply::connection(ReplyCode::ChannelError, "expected 'channel.open'");
-                self.refuse(now, consumed, method.ids(), reply)
-            }
+            Ok(method) => self.refuse(now, consumed, method.ids(), ProtocolError::ChannelIsNotOpen),
             Err(error) => self.refuse_method(now, consumed, error),
         }
     }
@@ -291,7 +278,7 @@ impl Connection {
         if error.is_silent() {
             return Step::End(self.end(Ending::Method(error)));
         }
-        self.refuse(now, consumed, error.ids(), error.reply())
+        self.refuse(now, consumed, error.ids(), error)
     }
 }
 
@@ -319,9 +306,4 @@ fn is_request(method: &Method) -> bool {
             | Method::TxCommit
             | Method::TxRollback
     )
-}
-
-fn no_method() -> Reply {
-    let text = "expected method frame, got non method frame instead";
-    Reply::connection(ReplyCode::UnexpectedFrame, text)
 }

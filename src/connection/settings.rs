@@ -28,7 +28,7 @@ pub const FRAME_MIN: u32 = 4096;
 
 /// Who the server says it is.
 #[derive(Debug, Clone)]
-pub struct Identity<'a> {
+pub struct ServerNames<'a> {
     pub product: &'a str,
     pub version: &'a str,
     pub platform: &'a str,
@@ -51,15 +51,15 @@ const CAPABILITIES: [&str; 9] = [
 ];
 
 /// The table sent in `connection.start`.
-pub fn server_properties(identity: &Identity<'_>) -> FieldTable {
+pub fn server_properties(names: &ServerNames<'_>) -> FieldTable {
     let capabilities = CAPABILITIES.map(|name| (name.to_owned(), FieldValue::Boolean(true)));
     let texts = [
-        ("cluster_name", identity.cluster_name),
-        ("copyright", identity.copyright),
-        ("information", identity.information),
-        ("platform", identity.platform),
-        ("product", identity.product),
-        ("version", identity.version),
+        ("cluster_name", names.cluster_name),
+        ("copyright", names.copyright),
+        ("information", names.information),
+        ("platform", names.platform),
+        ("product", names.product),
+        ("version", names.version),
     ];
     let mut table = FieldTable::new();
     table.set("capabilities", FieldValue::Table(FieldTable(capabilities.to_vec())));

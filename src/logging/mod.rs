@@ -100,7 +100,7 @@ impl Levels {
     fn set(&self, level: Level) {
         let logging = Logging {
             level,
-            ..Logging::default()
+            ..Config::default().logging
         };
         for handle in &self.0 {
             // An error says that the log has ended.
@@ -189,7 +189,7 @@ mod tests {
     fn quiet() -> Logging {
         Logging {
             console: false,
-            ..Logging::default()
+            ..Config::default().logging
         }
     }
 

@@ -16,9 +16,9 @@ use super::form::Form;
 use super::query::Query;
 use super::route::Access;
 use crate::broker::Broker;
-use crate::broker::access::Who;
 use crate::broker::connections::ConnectionInfo;
 use crate::broker::gather::{About, Gathered};
+use crate::declare::Who;
 use crate::metadata::{self, Command};
 use crate::types::{ConnectionId, UserName, VhostName};
 

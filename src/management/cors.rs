@@ -74,10 +74,11 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::config::Config;
 
     /// The headers of an answer to a page of an origin.
     async fn answered(allowed: &[&str], method: &str, origin: &str) -> HeaderMap {
-        let mut config = Management::default();
+        let mut config = Config::default().management;
         let allowed = allowed.iter().map(|origin| (*origin).to_owned());
         config.cors_allow_origins.replace(allowed);
         let path = get(async || "");

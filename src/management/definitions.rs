@@ -107,9 +107,9 @@ impl Given {
 fn writer<'a>(broker: &'a Broker, cluster_name: &'a str) -> Writer<'a> {
     let config = broker.config();
     Writer {
-        version: &config.identity.version,
-        product_name: &config.identity.product_name,
-        product_version: &config.identity.product_version,
+        version: &config.product.version,
+        product_name: &config.product.product_name,
+        product_version: &config.product.product_version,
         cluster_name,
         default_queue_type: &config.queues.default_type,
     }

@@ -10,7 +10,6 @@ use thiserror::Error;
 
 use super::answer::Failure;
 use super::users::{default_algorithm, takes_password};
-use crate::broker::declare::QueueRules;
 use crate::broker::new_vhost::first_commands;
 use crate::broker::{Broker, BrokerError};
 use crate::metadata::definitions::{self, DefinitionError, Import, Setting};
@@ -91,7 +90,7 @@ fn setting<'a>(
     Setting {
         catalog,
         by,
-        default_type: QueueRules::of(broker.config()).default_type,
+        default_type: broker.queue_rules().default_type,
         hashing: default_algorithm(&broker.config().auth),
         salt: rand::random,
         first_of,

@@ -10,7 +10,7 @@ use super::parameters::cluster_name;
 use super::route::{Access, Route};
 use super::views::Totals;
 use crate::config::{Config, RatesMode};
-use crate::spec::ExchangeKind;
+use crate::spec::exchange::EXCHANGE_TYPES;
 
 /// What can be asked of the whole node.
 pub static ROUTES: &[Route] = &[
@@ -18,7 +18,7 @@ pub static ROUTES: &[Route] = &[
         page::single(call, overview(call))
     }),
     Route::get("/version", Access::Management, "The version of the API.", |call| {
-        Ok(Answer::Json(json!(call.broker.config().identity.version)))
+        Ok(Answer::Json(json!(call.broker.config().product.version)))
     }),
     Route::get("/extensions", Access::Management, "Extensions of the console.", |_| {
         Ok(Answer::Json(json!([])))
@@ -35,12 +35,12 @@ fn overview(call: &Call) -> Value {
     let mut queue_totals = json!({});
     totals.write(&mut queue_totals);
     let mut view = json!({
-        "management_version": config.identity.version,
+        "management_version": config.product.version,
         "rates_mode": rates_mode(config),
         "exchange_types": exchange_types(),
-        "product_version": config.identity.product_version,
-        "product_name": config.identity.product_name,
-        "rabbitmq_version": config.identity.version,
+        "product_version": config.product.product_version,
+        "product_name": config.product.product_name,
+        "rabbitmq_version": config.product.version,
         "cluster_name": cluster_name(&call.broker),
         "cluster_tags": config.cluster.tags,
         "node_tags": config.node.tags,
@@ -124,21 +124,9 @@ fn totals(call: &Call) -> (Value, Totals) {
 
 /// The exchange types with RabbitMQ's descriptions.
 pub fn exchange_types() -> Value {
-    let description = |kind| match kind {
-        ExchangeKind::Direct => "AMQP direct exchange, as per the AMQP specification",
-        ExchangeKind::Fanout => "AMQP fanout exchange, as per the AMQP specification",
-        ExchangeKind::Topic => "AMQP topic exchange, as per the AMQP specification",
-        ExchangeKind::Headers => "AMQP headers exchange, as per the AMQP specification",
-        ExchangeKind::ConsistentHash => "Consistent Hashing Exchange",
-        ExchangeKind::Random => "Randomly picks a binding (queue) to route via (to).",
-        ExchangeKind::LocalRandom => "Picks one random local binding (queue) to route via (to).",
-        ExchangeKind::ModulusHash => "Modulus Hashing Exchange",
-        ExchangeKind::RecentHistory => "Recent History Exchange.",
-        ExchangeKind::DelayedMessage => "Delayed Message Exchange.",
-    };
-    let types = ExchangeKind::ALL.iter();
+    let types = EXCHANGE_TYPES.iter();
     types
-        .map(|(kind, name)| json!({"name": name, "description": description(*kind), "enabled": true}))
+        .map(|row| json!({"name": row.name, "description": row.description, "enabled": true}))
         .collect()
 }
 

@@ -12,9 +12,9 @@ use super::fields::checked_name;
 use super::route::{Access, Route, Run, Verb};
 use super::{bindings, messages, page};
 use crate::broker::QueueHandle;
-use crate::broker::declare::{self, DeclareError, DeletePlan, QueuePlan, QueueRules};
 use crate::broker::quarantine::{QuarantineError, Served};
 use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
+use crate::declare::{self, DeclareError, DeletePlan, QueuePlan};
 use crate::metadata::{Command, Vhost, json};
 use crate::spec::{Destination, QueueSpec};
 use crate::types::{NodeId, VhostName};
@@ -140,7 +140,7 @@ async fn put(call: Call) -> Answered {
 /// # Errors
 /// In the broker's words.
 pub async fn declare(call: &Call, identity: &Identity, method: &QueueDeclare, home: NodeId) -> Answered {
-    let rules = QueueRules::of(call.broker.config());
+    let rules = call.broker.queue_rules();
     let decided = call.broker.decide(|catalog| {
         let plan = declare::queue_declare(catalog, &identity.who(), rules, method, rand::random)?;
         Ok::<_, DeclareError>(match plan {

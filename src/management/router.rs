@@ -136,6 +136,7 @@ mod tests {
     use super::super::call::Call;
     use super::super::route::{Access, Run};
     use super::*;
+    use crate::config::Config;
 
     fn nothing(_: &Call) -> Answered {
         unreachable!("only looked up")
@@ -220,7 +221,7 @@ mod tests {
         // The router would panic for two that take the same paths, and for what is no pattern.
         let _ = public(&Management {
             path_prefix: "/x{y}/:z/*".to_owned(),
-            ..Management::default()
+            ..Config::default().management
         });
     }
 }

@@ -205,6 +205,7 @@ async fn bulk_delete(call: Call) -> Answered {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     #[test]
     fn tags_come_as_text_or_list() {
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn passwords_come_plain_or_hashed() {
-        let auth = Auth::default();
+        let auth = Config::default().auth;
         let plain = password(&auth, &Fields::of(json!({"password": "secret"})), false).expect("a password");
         assert!(plain.matches(b"secret"));
         let hash = "kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR";
@@ -249,7 +250,7 @@ mod tests {
 
     #[test]
     fn passwords_follow_the_rule_of_the_configuration() {
-        let mut auth = Auth::default();
+        let mut auth = Config::default().auth;
         auth.password_rule.check = PasswordCheck::MinLength;
         assert_eq!(
             password(&auth, &Fields::of(json!({"password": "short"})), false),

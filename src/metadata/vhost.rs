@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::command::{Change, PermissionSpec, TopicPermissionSpec, VhostLimit, VhostSpec};
 use super::error::CatalogError;
 use crate::auth::{Permission, TopicPermission};
+use crate::spec::exchange_arguments::ALTERNATE_EXCHANGE;
 use crate::spec::policy::{self, Policy, Subject};
 use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, Member, QueueSpec};
 use crate::types::{ExchangeName, FieldTable, FieldValue, NodeId, QueueId, QueueName, UserName, VhostName};
@@ -171,13 +172,13 @@ impl Vhost {
     pub fn alternate_of(&self, spec: &ExchangeSpec) -> Option<ExchangeName> {
         let argument = spec
             .arguments
-            .get("alternate-exchange")
+            .get(ALTERNATE_EXCHANGE)
             .and_then(FieldValue::as_str)
             .map(ExchangeName::from);
         argument.or_else(|| {
             let definition = self.definition_for(Subject::Exchange, &spec.name);
             definition
-                .get("alternate-exchange")
+                .get(ALTERNATE_EXCHANGE)
                 .and_then(Value::as_str)
                 .map(ExchangeName::from)
         })

@@ -4,12 +4,11 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
-use super::methods::refusal;
+use super::error::SessionError;
 use super::session::Session;
 use crate::broker::CatalogError;
 use crate::broker::QueueHandle;
 use crate::broker::consumer::Consumer;
-use crate::broker::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
 use crate::broker::leaving::undone;
 use crate::broker::outbox::Outstanding;
 use crate::broker::reply_to::Token;
@@ -17,11 +16,12 @@ use crate::broker::runner::with_delivery_count;
 use crate::broker::{Get, Slot};
 use crate::codec::deliver::{DeliverTemplate, write_get_ok};
 use crate::codec::method::{BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicGetEmpty};
-use crate::types::{FieldTable, Reply, ReplyCode};
+use crate::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
+use crate::types::{FieldTable, Reply};
 
 impl Session {
     pub(super) async fn consume(&mut self, number: u16, method: BasicConsume) -> Result<(), Reply> {
-        let identity = self.who()?;
+        let actor = self.actor()?;
         let channel = self.channel(number)?;
         let last = channel.last_queue.clone();
         let has_reply_consumer = channel.reply.is_some();
@@ -42,28 +42,26 @@ impl Session {
             has_reply_consumer,
             global_prefetch,
         };
-        let look = |catalog: &_| basic_consume(catalog, &identity.who(), state, &method, rand::random);
-        match self.broker.look(look).await.map_err(refusal)? {
+        let look = |catalog: &_| basic_consume(catalog, &actor.who(), state, &method, rand::random);
+        match self.broker.look(look).await? {
             ConsumePlan::ReplyTo { tag } => self.consume_replies(number, tag, method.nowait),
             ConsumePlan::Queue(spec) => self.consume_queue(number, spec, method.nowait).await,
         }
     }
 
     async fn consume_queue(&mut self, number: u16, spec: ConsumerSpec, nowait: bool) -> Result<(), Reply> {
-        let identity = self.who()?;
-        let queue = self.live_queue(identity.vhost(), &spec.queue)?;
+        let actor = self.actor()?;
+        let queue = self.live_queue(&actor.vhost, &spec.queue)?;
         let channel = self.channel(number)?;
         let (incarnation, prefetch) = (channel.incarnation, channel.prefetch);
         let limit = self.broker.config().limits.consumer_max_per_channel;
         let queue_index = match self.outbox.lock().channel(number) {
-            Some(held) if limit.is_some_and(|limit| held.consumers.len() as u64 >= limit) => {
-                let text = format!(
-                    "reached maximum ({}) of consumers per channel",
-                    limit.unwrap_or_default()
-                );
-                return Err(Reply::connection(ReplyCode::NotAllowed, text));
+            Some(held) => {
+                if let Some(limit) = limit.filter(|limit| held.consumers.len() as u64 >= *limit) {
+                    return Err(SessionError::ConsumerLimit(limit).into());
+                }
+                held.queue_index(&queue)
             }
-            Some(held) => held.queue_index(&queue),
             None => return Ok(()),
         };
         let consumer = Arc::new(Consumer {
@@ -78,19 +76,18 @@ impl Session {
             prefetch,
             priority: spec.priority,
             arguments: spec.arguments,
-            user: identity.user().clone(),
+            user: actor.user.clone(),
             queue_index,
             queue: Arc::downgrade(&queue),
             wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
             id: Mutex::default(),
         });
-        let taken = self.broker.consume(&queue, &consumer, !nowait).await;
-        taken.map_err(refusal)
+        Ok(self.broker.consume(&queue, &consumer, !nowait).await?)
     }
 
     /// The channel is to get the answers to its own requests.
     fn consume_replies(&mut self, number: u16, tag: String, nowait: bool) -> Result<(), Reply> {
-        let identity = self.who()?;
+        let actor = self.actor()?;
         let outbox = self.outbox.clone();
         let token = Token::random(self.broker.us());
         let key = self.broker.next_consumer();
@@ -107,7 +104,7 @@ impl Session {
             prefetch: None,
             priority: 0,
             arguments: FieldTable::new(),
-            user: identity.user().clone(),
+            user: actor.user.clone(),
             queue_index: 0,
             queue: Weak::new(),
             wants_cancel: false,
@@ -149,11 +146,11 @@ impl Session {
     }
 
     pub(super) async fn get(&mut self, number: u16, method: BasicGet) -> Result<(), Reply> {
-        let identity = self.who()?;
+        let actor = self.actor()?;
         let last = self.channel(number)?.last_queue.clone();
-        let look = |catalog: &_| basic_get(catalog, &identity.who(), last.as_deref(), &method);
-        let name = self.broker.look(look).await.map_err(refusal)?;
-        let queue = self.live_queue(identity.vhost(), &name)?;
+        let look = |catalog: &_| basic_get(catalog, &actor.who(), last.as_deref(), &method);
+        let name = self.broker.look(look).await?;
+        let queue = self.live_queue(&actor.vhost, &name)?;
         let Get::Message {
             message,
             slot,
@@ -200,12 +197,9 @@ impl Session {
     pub(super) fn live_queue(&self, vhost: &str, name: &str) -> Result<Arc<QueueHandle>, Reply> {
         let queue = self.broker.vhost(vhost).and_then(|vhost| vhost.queue(name));
         match queue {
-            Some(queue) if queue.is_quarantined() => {
-                let text = format!("queue '{name}' in vhost '{vhost}' has crashed and failed to restart");
-                Err(Reply::channel(ReplyCode::NotFound, text))
-            }
+            Some(queue) if queue.is_quarantined() => Err(SessionError::Crashed(vhost.into(), name.into()).into()),
             Some(queue) => Ok(queue),
-            None => Err(refusal(CatalogError::NoQueue(vhost.into(), name.into()))),
+            None => Err(CatalogError::NoQueue(vhost.into(), name.into()).into()),
         }
     }
 }

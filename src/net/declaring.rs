@@ -1,89 +1,87 @@
-//! Exchanges, queues and bindings: looked at by [`crate::broker::declare`], applied as commands.
+//! Exchanges, queues and bindings: looked at by [`crate::declare`], applied as commands.
 
-use super::methods::refusal;
 use super::session::Session;
-use crate::broker::declare::{
-    self, DeclareError, DeletePlan, ExchangePlan, QueuePlan, QueueRules, queue_declare, queue_delete, queue_purge,
-};
-use crate::broker::{Catalog, CatalogError, Command};
+use crate::broker::{BrokerError, Catalog, CatalogError, Command};
 use crate::codec::Method;
 use crate::codec::method::{
     ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueBind, QueueDeclare, QueueDeclareOk,
     QueueDelete, QueueDeleteOk, QueuePurge, QueuePurgeOk, QueueUnbind,
 };
+use crate::declare::{
+    self, DeclareError, DeletePlan, ExchangePlan, QueuePlan, queue_declare, queue_delete, queue_purge,
+};
 use crate::types::{QueueName, Reply};
 
 impl Session {
     pub(super) async fn declare_exchange(&mut self, channel: u16, method: ExchangeDeclare) -> Result<(), Reply> {
-        let identity = self.who()?;
+        let actor = self.actor()?;
         self.broker
             .decide(|catalog| {
-                let plan = declare::exchange_declare(catalog, &identity.who(), &method)?;
+                let plan = declare::exchange_declare(catalog, &actor.who(), &method)?;
                 Ok::<_, DeclareError>(match plan {
                     ExchangePlan::Existing => (None, ()),
                     ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), ()),
                 })
             })
-            .await
-            .map_err(refusal)?;
+            .await?;
         self.answer(channel, method.nowait, Method::ExchangeDeclareOk);
         Ok(())
     }
 
     pub(super) async fn delete_exchange(&mut self, channel: u16, method: ExchangeDelete) -> Result<(), Reply> {
-        let identity = self.who()?;
-        self.decide(|catalog| declare::exchange_delete(catalog, &identity.who(), &method))
+        let actor = self.actor()?;
+        self.decide(|catalog| declare::exchange_delete(catalog, &actor.who(), &method))
             .await?;
         self.answer(channel, method.nowait, Method::ExchangeDeleteOk);
         Ok(())
     }
 
     pub(super) async fn bind_exchange(&mut self, channel: u16, method: ExchangeBind) -> Result<(), Reply> {
-        let identity = self.who()?;
-        self.decide(|catalog| declare::exchange_bind(catalog, &identity.who(), &method))
+        let actor = self.actor()?;
+        self.decide(|catalog| declare::exchange_bind(catalog, &actor.who(), &method))
             .await?;
         self.answer(channel, method.nowait, Method::ExchangeBindOk);
         Ok(())
     }
 
     pub(super) async fn unbind_exchange(&mut self, channel: u16, method: ExchangeUnbind) -> Result<(), Reply> {
-        let identity = self.who()?;
-        self.decide(|catalog| declare::exchange_unbind(catalog, &identity.who(), &method))
+        let actor = self.actor()?;
+        self.decide(|catalog| declare::exchange_unbind(catalog, &actor.who(), &method))
             .await?;
         self.answer(channel, method.nowait, Method::ExchangeUnbindOk);
         Ok(())
     }
 
     pub(super) async fn bind_queue(&mut self, channel: u16, method: QueueBind) -> Result<(), Reply> {
-        let identity = self.who()?;
+        let actor = self.actor()?;
         let last = self.channel(channel)?.last_queue.clone();
-        self.decide(|catalog| declare::queue_bind(catalog, &identity.who(), last.as_deref(), &method))
+        self.decide(|catalog| declare::queue_bind(catalog, &actor.who(), last.as_deref(), &method))
             .await?;
         self.answer(channel, method.nowait, Method::QueueBindOk);
         Ok(())
     }
 
     pub(super) async fn unbind_queue(&mut self, channel: u16, method: QueueUnbind) -> Result<(), Reply> {
-        let identity = self.who()?;
+        let actor = self.actor()?;
         let last = self.channel(channel)?.last_queue.clone();
-        self.decide(|catalog| declare::queue_unbind(catalog, &identity.who(), last.as_deref(), &method))
+        self.decide(|catalog| declare::queue_unbind(catalog, &actor.who(), last.as_deref(), &method))
             .await?;
         self.answer(channel, false, Method::QueueUnbindOk);
         Ok(())
     }
 
     pub(super) async fn declare_queue(&mut self, channel: u16, method: QueueDeclare) -> Result<(), Reply> {
-        let identity = self.who()?;
-        let rules = QueueRules::of(self.broker.config());
-        let plan = |catalog: &_| queue_declare(catalog, &identity.who(), rules, &method, rand::random);
+        let actor = self.actor()?;
+        let rules = self.broker.queue_rules();
+        let plan = |catalog: &_| queue_declare(catalog, &actor.who(), rules, &method, rand::random);
         // Most declares are of queues that are there: those need no turn at the catalogue.
-        let found = self.broker.look(plan).await.map_err(refusal)?;
+        let found = self.broker.look(plan).await?;
         let name = match &found {
             QueuePlan::ReplyTo => return self.declared(channel, &method, declare::REPLY_TO.into(), (0, 1)),
             QueuePlan::ReplyConsumer(name) => {
                 if !self.broker.is_reply_waiting(name).await {
-                    let vhost = identity.vhost().into();
-                    return Err(refusal(CatalogError::NoQueue(vhost, name.clone())));
+                    let vhost = actor.vhost.clone();
+                    return Err(CatalogError::NoQueue(vhost, name.clone()).into());
                 }
                 return self.declared(channel, &method, name.clone(), (0, 1));
             }
@@ -101,8 +99,7 @@ impl Session {
                             QueuePlan::ReplyTo => (None, (declare::REPLY_TO.into(), false)),
                         })
                     })
-                    .await
-                    .map_err(refusal)?;
+                    .await?;
                 if exclusive {
                     self.own(name.clone());
                 }
@@ -110,7 +107,7 @@ impl Session {
             }
         };
         let created = matches!(found, QueuePlan::Create(_));
-        let queue = match self.live_queue(identity.vhost(), &name) {
+        let queue = match self.live_queue(&actor.vhost, &name) {
             Ok(queue) => queue,
             // Its time to live is so short that it is gone again; it was there.
             Err(_) if created => return self.declared(channel, &method, name, (0, 0)),
@@ -123,20 +120,20 @@ impl Session {
     }
 
     pub(super) async fn purge_queue(&mut self, channel: u16, method: QueuePurge) -> Result<(), Reply> {
-        let identity = self.who()?;
+        let actor = self.actor()?;
         let last = self.channel(channel)?.last_queue.clone();
-        let look = |catalog: &_| queue_purge(catalog, &identity.who(), last.as_deref(), &method);
-        let name = self.broker.look(look).await.map_err(refusal)?;
-        let queue = self.live_queue(identity.vhost(), &name)?;
+        let look = |catalog: &_| queue_purge(catalog, &actor.who(), last.as_deref(), &method);
+        let name = self.broker.look(look).await?;
+        let queue = self.live_queue(&actor.vhost, &name)?;
         let message_count = self.broker.purge(&queue).await? as u32;
         self.answer(channel, method.nowait, QueuePurgeOk { message_count });
         Ok(())
     }
 
     pub(super) async fn delete_queue(&mut self, channel: u16, method: QueueDelete) -> Result<(), Reply> {
-        let identity = self.who()?;
+        let actor = self.actor()?;
         let last = self.channel(channel)?.last_queue.clone();
-        let plan = queue_delete(&self.broker.catalog(), &identity.who(), last.as_deref(), &method).map_err(refusal)?;
+        let plan = queue_delete(&self.broker.catalog(), &actor.who(), last.as_deref(), &method)?;
         let message_count = match plan {
             DeletePlan::Missing => 0,
             DeletePlan::Delete {
@@ -145,8 +142,8 @@ impl Session {
                 if_empty,
             } => {
                 self.outbox.lock().hold_cancels(channel);
-                let deleted = self.broker.delete_queue(identity.vhost(), &queue, if_unused, if_empty);
-                let message_count = deleted.await.map_err(refusal)? as u32;
+                let deleted = self.broker.delete_queue(&actor.vhost, &queue, if_unused, if_empty);
+                let message_count = deleted.await? as u32;
                 self.exclusive.retain(|own| *own != queue);
                 message_count
             }
@@ -159,11 +156,10 @@ impl Session {
     }
 
     /// Looks at the catalogue and applies the command that follows.
-    async fn decide(&self, mut plan: impl FnMut(&Catalog) -> Result<Command, DeclareError>) -> Result<(), Reply> {
+    async fn decide(&self, mut plan: impl FnMut(&Catalog) -> Result<Command, DeclareError>) -> Result<(), BrokerError> {
         self.broker
             .decide(|catalog| Ok::<_, DeclareError>((Some(plan(catalog)?), ())))
             .await
-            .map_err(refusal)
     }
 
     /// Answers a declare; the queue becomes the channel's last one.

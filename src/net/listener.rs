@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::{login, proxy, session};
 use crate::broker::{Broker, Reach};
 use crate::config::{Config, Listeners, SocketOptions};
-use crate::connection::{FRAME_MIN, Identity, Settings, server_properties};
+use crate::connection::{FRAME_MIN, ServerNames, Settings, server_properties};
 use crate::tasks;
 use crate::types::Millis;
 
@@ -166,12 +166,12 @@ impl Handshake {
 
 /// What every connection is offered.
 fn settings(config: &Config, cluster_name: &str) -> Settings {
-    let identity = &config.identity;
+    let product = &config.product;
     let limits = &config.limits;
     Settings {
-        server_properties: server_properties(&Identity {
-            product: &identity.product,
-            version: &identity.version,
+        server_properties: server_properties(&ServerNames {
+            product: &product.product,
+            version: &product.version,
             platform: concat!("Warren ", env!("CARGO_PKG_VERSION"), " (Rust)"),
             information: "Warren, an AMQP 0-9-1 broker. Licensed under Apache-2.0.",
             copyright: "The Warren authors",

@@ -1,12 +1,13 @@
 //! Who may come in: credentials, then the virtual host.
 
+use super::error::SessionError;
 use super::session::Session;
 use crate::auth::mechanism::{amqplain, plain};
 use crate::broker::publish::Publishing;
 use crate::config::Mechanism;
 use crate::connection::Login;
 
-use crate::types::{Reply, ReplyCode, UserName};
+use crate::types::{Reply, UserName};
 
 /// Ids of `connection.open`, for refusals.
 const OPEN: (u16, u16) = (10, 40);
@@ -85,13 +86,13 @@ impl Session {
     }
 
     async fn open(&self, user: &UserName, name: &str) -> Result<Publishing, Reply> {
-        let refused = |text| Reply::connection(ReplyCode::NotAllowed, text);
-        let missing = || refused(format!("vhost {name} not found"));
+        let missing = || SessionError::NoVhost(name.to_owned());
         let tags = {
             let catalog = self.broker.catalog();
             let declared = catalog.vhost(name).ok_or_else(missing)?;
             if !declared.permissions.contains_key(user) {
-                return Err(refused(format!("access to vhost '{name}' refused for user '{user}'")));
+                let (vhost, user) = (name.to_owned(), user.clone());
+                return Err(SessionError::NoAccess { vhost, user }.into());
             }
             let known = catalog.user(user);
             known.map(|user| user.spec.tags.clone()).unwrap_or_default()

@@ -1,12 +1,14 @@
 //! What a client asks for on a channel, method by method; what they do is in the files beside.
 
+use super::error::SessionError;
 use super::session::{Channel, Mode, Session};
-use super::transaction::{Transaction, unexpected};
-use crate::broker::declare::Who;
+use super::transaction::Transaction;
 use crate::channel::Confirms;
 use crate::codec::Method;
 use crate::codec::method::BasicQos;
-use crate::types::{Refusal, Reply, ReplyCode, UserName};
+use crate::connection::ProtocolError;
+use crate::declare::Actor;
+use crate::types::Reply;
 
 impl Session {
     /// Carries a method out and answers it.
@@ -17,7 +19,7 @@ impl Session {
         if let Some(Mode::Transaction(transaction)) = self.channels.get(&channel).map(|channel| &channel.mode)
             && transaction.is_committing()
         {
-            return Err(unexpected());
+            return Err(SessionError::Committing.into());
         }
         match method {
             Method::ExchangeDeclare(method) => self.declare_exchange(channel, method).await,
@@ -61,10 +63,7 @@ impl Session {
                 self.answer(channel, false, Method::TxRollbackOk);
                 Ok(())
             }
-            other => Err(Reply::connection(
-                ReplyCode::NotImplemented,
-                format!("{} is not a client's method", other.name()),
-            )),
+            other => Err(SessionError::NotForClients(other.name()).into()),
         }
     }
 
@@ -76,29 +75,25 @@ impl Session {
     }
 
     /// An open channel.
-    pub(super) fn channel(&mut self, number: u16) -> Result<&mut Channel, Reply> {
-        self.channels
-            .get_mut(&number)
-            .ok_or_else(|| Reply::connection(ReplyCode::ChannelError, "expected 'channel.open'"))
+    pub(super) fn channel(&mut self, number: u16) -> Result<&mut Channel, ProtocolError> {
+        let channel = self.channels.get_mut(&number);
+        channel.ok_or(ProtocolError::ChannelIsNotOpen)
     }
 
     /// Who this session acts for.
-    pub(super) fn who(&self) -> Result<Identity, Reply> {
-        let publishing = self
-            .publishing
-            .as_ref()
-            .ok_or_else(|| Reply::connection(ReplyCode::NotAllowed, "the connection is not open"))?;
-        Ok(Identity {
+    pub(super) fn actor(&self) -> Result<Actor, SessionError> {
+        let publishing = self.publishing.as_ref().ok_or(SessionError::NotOpen)?;
+        Ok(Actor {
             user: publishing.user.clone(),
             vhost: publishing.vhost.name.clone(),
             connection: self.info.id,
+            operator: false,
         })
     }
 
     fn qos(&mut self, number: u16, method: &BasicQos) -> Result<(), Reply> {
         if method.prefetch_size != 0 {
-            let text = format!("prefetch_size!=0 ({})", method.prefetch_size);
-            return Err(Reply::connection(ReplyCode::NotImplemented, text));
+            return Err(SessionError::PrefetchSize(method.prefetch_size).into());
         }
         let prefetch = Some(u32::from(method.prefetch_count)).filter(|count| *count > 0);
         if method.global {
@@ -113,10 +108,10 @@ impl Session {
         Ok(())
     }
 
-    fn check_requeue(&self, requeue: bool) -> Result<(), Reply> {
+    fn check_requeue(&self, requeue: bool) -> Result<(), SessionError> {
         match requeue {
             true => Ok(()),
-            false => Err(Reply::connection(ReplyCode::NotImplemented, "requeue=false")),
+            false => Err(SessionError::RecoverInPlace),
         }
     }
 
@@ -125,7 +120,13 @@ impl Session {
         match channel.mode {
             Mode::Plain => channel.mode = Mode::Confirm(1),
             Mode::Confirm(_) => return Ok(()),
-            Mode::Transaction(_) => return Err(switch("tx", "confirm")),
+            Mode::Transaction(_) => {
+                return Err(SessionError::Mode {
+                    from: "tx",
+                    to: "confirm",
+                }
+                .into());
+            }
         }
         if let Some(held) = self.outbox.lock().channel(number) {
             held.confirms = Some(Confirms::new());
@@ -138,46 +139,14 @@ impl Session {
         match channel.mode {
             Mode::Plain => channel.mode = Mode::Transaction(Box::<Transaction>::default()),
             Mode::Transaction(_) => {}
-            Mode::Confirm(_) => return Err(switch("confirm", "tx")),
+            Mode::Confirm(_) => {
+                return Err(SessionError::Mode {
+                    from: "confirm",
+                    to: "tx",
+                }
+                .into());
+            }
         }
         Ok(())
     }
-}
-
-/// Who a session acts for, in values of its own.
-pub(super) struct Identity {
-    user: UserName,
-    vhost: crate::types::VhostName,
-    connection: crate::types::ConnectionId,
-}
-
-impl Identity {
-    pub fn who(&self) -> Who<'_> {
-        Who {
-            user: &self.user,
-            vhost: &self.vhost,
-            connection: self.connection,
-            operator: false,
-        }
-    }
-
-    pub fn vhost(&self) -> &str {
-        &self.vhost
-    }
-
-    pub fn user(&self) -> &UserName {
-        &self.user
-    }
-}
-
-fn switch(from: &str, to: &str) -> Reply {
-    Reply::channel(
-        ReplyCode::PreconditionFailed,
-        format!("cannot switch from {from} to {to} mode"),
-    )
-}
-
-/// What the peer hears of an error.
-pub(super) fn refusal(error: impl Refusal) -> Reply {
-    error.reply()
 }

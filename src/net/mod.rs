@@ -7,6 +7,7 @@
 
 mod consuming;
 mod declaring;
+mod error;
 mod listener;
 mod login;
 mod methods;

@@ -16,10 +16,11 @@ use std::time::Duration;
 use rustc_hash::FxHashMap;
 use tokio::net::tcp::OwnedReadHalf;
 
+use super::error::SessionError;
 use super::listener::Handshake;
 use super::read_buffer::ReadBuffer;
 use super::settling::Settling;
-use super::transaction::{Transaction, unexpected};
+use super::transaction::Transaction;
 use super::writer;
 use crate::broker::Outcome;
 use crate::broker::leaving::{Undoing, by_queue, undone};
@@ -373,8 +374,8 @@ impl Session {
         };
         let connections = self.broker.connections();
         let allowed = connections.open_channel(&self.info, &self.broker, &user, elsewhere);
-        if let Err(reply) = allowed {
-            return self.refuse(None, (0, 0), &reply).await;
+        if let Err(error) = allowed {
+            return self.refuse(None, (0, 0), &error.reply()).await;
         }
         self.incarnations += 1;
         let incarnation = self.incarnations;
@@ -486,7 +487,7 @@ fn publish(
     if let Mode::Transaction(transaction) = &channel.mode
         && transaction.is_committing()
     {
-        return Err(unexpected());
+        return Err(SessionError::Committing.into());
     }
     let from = From {
         channel: number,
@@ -499,8 +500,7 @@ fn publish(
     };
     let ready = session
         .publisher
-        .prepare(&session.broker, by, from, publish, properties, body)
-        .map_err(|error| error.reply())?;
+        .prepare(&session.broker, by, from, publish, properties, body)?;
     match &mut channel.mode {
         Mode::Transaction(transaction) => transaction.publish(ready),
         mode => {

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use super::error::SessionError;
 use super::session::{Mode, Session};
-use super::transaction::unexpected;
 use crate::broker::joint::Joint;
 use crate::broker::outbox::{OutGuard, Outbox};
 use crate::broker::{Broker, QueueHandle};
 use crate::broker::{Outcome, Slot};
-use crate::channel::{Tags, UnknownTag};
-use crate::types::{Reply, ReplyCode};
+use crate::channel::Tags;
+use crate::types::Reply;
 
 /// Slots gathered before the queues get them, whatever else waits.
 const MOST: usize = 4096;
@@ -97,7 +97,9 @@ impl Session {
         let many = !matches!(tags, Tags::One(_));
         let settling = &mut self.settling;
         let result = match &mut channel.mode {
-            Mode::Transaction(transaction) if transaction.is_committing() => return Err(unexpected()),
+            Mode::Transaction(transaction) if transaction.is_committing() => {
+                return Err(SessionError::Committing.into());
+            }
             Mode::Transaction(transaction) => held.settle_later(tags, |tag, one| transaction.settle(tag, one, outcome)),
             _ if many => {
                 let result = held.settle(tags, |_, one| settled.push(one));
@@ -126,9 +128,7 @@ impl Session {
         if settling.is_full() {
             settling.flush(&self.broker, &self.outbox, None);
         }
-        result.map_err(|UnknownTag(tag)| {
-            Reply::channel(ReplyCode::PreconditionFailed, format!("unknown delivery tag {tag}"))
-        })
+        Ok(result?)
     }
 
     /// Gives back everything the channel holds (`basic.recover`).

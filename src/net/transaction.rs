@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::error::SessionError;
 use super::session::{Mode, Session};
 use crate::broker::Outcome;
 use crate::broker::joint::{Joint, JointAnswer};
@@ -12,7 +13,7 @@ use crate::channel::ConfirmOutcome;
 use crate::codec::Method;
 use crate::connection::Ids;
 use crate::tasks;
-use crate::types::{Reply, ReplyCode};
+use crate::types::{Refusal, Reply};
 
 /// Ids of `tx.commit`, for refusals.
 const COMMIT: Ids = (90, 20);
@@ -94,7 +95,7 @@ impl Session {
         drop(joint);
         match answered.now().filter(|_| !has_settled) {
             None => self.complete(number, answered, has_published, has_settled),
-            Some(ConfirmOutcome::Nack) => Err(partial()),
+            Some(ConfirmOutcome::Nack) => Err(SessionError::PartialCommit.into()),
             Some(ConfirmOutcome::Ack) => {
                 self.answer(number, false, Method::TxCommitOk);
                 Ok(())
@@ -137,7 +138,7 @@ impl Session {
                     channel: number,
                     incarnation,
                     ids: COMMIT,
-                    reply: partial(),
+                    reply: SessionError::PartialCommit.reply(),
                 }),
             }
         });
@@ -156,26 +157,10 @@ impl Session {
         Ok(())
     }
 
-    fn take_transaction(&mut self, number: u16) -> Result<Transaction, Reply> {
+    fn take_transaction(&mut self, number: u16) -> Result<Transaction, SessionError> {
         match self.channels.get_mut(&number).map(|channel| &mut channel.mode) {
             Some(Mode::Transaction(transaction)) => Ok(std::mem::take(transaction)),
-            _ => Err(Reply::channel(
-                ReplyCode::PreconditionFailed,
-                "channel is not transactional",
-            )),
+            _ => Err(SessionError::NoTransaction),
         }
     }
-}
-
-/// What a commit hears that a queue has refused something of.
-fn partial() -> Reply {
-    Reply::channel(ReplyCode::PreconditionFailed, "partial tx completion")
-}
-
-/// What a client hears that does not wait for the answer to its commit.
-pub(super) fn unexpected() -> Reply {
-    Reply::connection(
-        ReplyCode::ChannelError,
-        "unexpected command while processing 'tx.commit'",
-    )
 }

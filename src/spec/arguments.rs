@@ -1,224 +1,244 @@
-//! THE table of queue arguments: who takes which, what a value may be, and what each makes of
-//! [`QueueSettings`]. What of them is compared when a queue is declared again is in
-//! [`equivalence`](super::equivalence).
+//! THE table of queue arguments and of the policy keys that set the same: who takes which, what a
+//! value may be, which one counts of several, what must be the same when a queue is declared again,
+//! and what each makes of [`QueueSettings`].
 //!
-//! Texts are RabbitMQ 4.0's, which prints Erlang terms; clients' logs and tests compare them.
+//! To add an argument, add a row, and the code that reads the setting. Everything else reads this
+//! table: declares, definitions, policies, redeclares ([`equivalence`](super::equivalence)),
+//! `docs/arguments.md`. The order of the rows is the order in which RabbitMQ looks at arguments.
 
 use std::borrow::Cow;
 
-use thiserror::Error;
-
+use super::argument::{Again, Argument, Merge, PolicyKey, Takes};
+pub use super::error::SpecError;
+use super::exchange::EXCHANGE_TYPES;
+use super::exchange_arguments::OF_EVERY_EXCHANGE;
 use super::queue::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
-use crate::types::{FieldTable, FieldValue, Millis, Refusal, Reply, ReplyCode};
-
-/// A queue argument.
-pub struct Argument {
-    pub name: &'static str,
-    /// The queue types that take it; on the others it is refused.
-    pub types: &'static [QueueType],
-    value: Value,
-    sets: fn(&mut QueueSettings, &FieldValue),
-}
-
-/// What a value may be.
-#[derive(Clone, Copy)]
-pub(super) enum Value {
-    /// An integer from `from` to `to`.
-    Integer {
-        from: i64,
-        to: i64,
-    },
-    /// Milliseconds from that many to ten years.
-    Time {
-        from: i64,
-    },
-    Boolean,
-    /// A long string, with the term RabbitMQ names when the text is not one of these.
-    OneOf(&'static [&'static str], &'static str),
-    /// Like `OneOf`, with the text in the term.
-    OneOfShown(&'static [&'static str], &'static str),
-    /// One of these integers, with the text RabbitMQ names.
-    Version(&'static [i64]),
-    /// Any long string; the type is refused in a text of its own.
-    ExchangeName,
-    /// A long string, only where a dead letter exchange is named.
-    DeadLetterKey,
-    /// A duration such as `7D`.
-    Age,
-    /// An integer, refused in a text of its own below `from` or above `to`.
-    Bounded {
-        from: i64,
-        to: i64,
-        text: &'static str,
-    },
-    /// Anything; the value is read where it makes sense.
-    Any,
-}
+use super::value::{Value, unacceptable};
+use crate::config::LeaderLocator;
+use crate::types::{FieldTable, FieldValue};
 
 const ALL: &[QueueType] = &[QueueType::Classic, QueueType::Quorum, QueueType::Stream];
 const QUEUES: &[QueueType] = &[QueueType::Classic, QueueType::Quorum];
 const CLASSIC: &[QueueType] = &[QueueType::Classic];
 const QUORUM: &[QueueType] = &[QueueType::Quorum];
 const STREAM: &[QueueType] = &[QueueType::Stream];
-const COUNT: Value = Value::Integer { from: 0, to: i64::MAX };
-const POSITIVE: Value = Value::Integer { from: 1, to: i64::MAX };
-/// The largest `x-stream-max-segment-size-bytes`.
-const MAX_SEGMENT: i64 = 3_000_000_000;
 
 /// The table.
 pub static ARGUMENTS: &[Argument] = &[
-    row("x-message-ttl", QUEUES, Value::Time { from: 0 }, |s, v| {
-        s.message_ttl = millis(v);
-    }),
-    row("x-expires", QUEUES, Value::Time { from: 1 }, |s, v| {
-        s.expires = millis(v)
-    }),
-    row("x-max-length", QUEUES, COUNT, |s, v| s.max_length = count(v)),
-    row("x-max-length-bytes", ALL, COUNT, |s, v| s.max_length_bytes = count(v)),
-    row(
-        "x-max-priority",
-        CLASSIC,
-        Value::Integer { from: 0, to: 255 },
-        |s, v| {
-            s.max_priority = count(v)
-                .and_then(|most| u8::try_from(most).ok())
-                .filter(|most| *most > 0);
-        },
-    ),
-    row(
+    Argument::time("x-message-ttl", 0)
+        .on(QUEUES)
+        .policy("message-ttl", Merge::Smallest, "message TTL")
+        .operators_too()
+        .help("Milliseconds that a message may wait before it is dropped or dead-lettered.")
+        .sets(|settings, time| settings.message_ttl = Some(time)),
+    Argument::time("x-expires", 1)
+        .on(QUEUES)
+        .policy("expires", Merge::Smallest, "queue expiry")
+        .operators_too()
+        .help("Milliseconds without use after which the queue deletes itself.")
+        .sets(|settings, time| settings.expires = Some(time)),
+    Argument::count("x-max-length")
+        .on(QUEUES)
+        .policy("max-length", Merge::Smallest, "maximum length")
+        .operators_too()
+        .help("Most messages the queue keeps ready.")
+        .sets(|settings, count| settings.max_length = Some(count)),
+    Argument::count("x-max-length-bytes")
+        .on(ALL)
+        .policy("max-length-bytes", Merge::Smallest, "maximum length in bytes")
+        .operators_too()
+        .help("Most bytes of bodies the queue keeps ready.")
+        .sets(|settings, bytes| settings.max_length_bytes = Some(bytes)),
+    Argument::integer("x-max-priority", 0, 255)
+        .on(CLASSIC)
+        .help("The highest priority that is told apart; 0 is none.")
+        .sets(|settings, most| settings.max_priority = u8::try_from(most).ok().filter(|most| *most > 0)),
+    Argument::text(
         "x-overflow",
-        QUEUES,
         Value::OneOf(
             &["drop-head", "reject-publish", "reject-publish-dlx"],
             "invalid_overflow",
         ),
-        |s, v| s.overflow = overflow(v),
-    ),
-    row("x-dead-letter-exchange", QUEUES, Value::ExchangeName, |s, v| {
-        s.dead_letter_exchange = v.as_str().map(Into::into);
+    )
+    .on(QUEUES)
+    .policy("overflow", Merge::First, "overflow value")
+    .operators_too()
+    .help("What a full queue does: drop its oldest messages, or refuse new ones.")
+    .sets(|settings, word| {
+        settings.overflow = match word {
+            "reject-publish" => Overflow::RejectPublish,
+            "reject-publish-dlx" => Overflow::RejectPublishDlx,
+            _ => Overflow::DropHead,
+        };
     }),
-    row("x-dead-letter-routing-key", QUEUES, Value::DeadLetterKey, |s, v| {
-        s.dead_letter_routing_key = v.as_str().map(Into::into);
-    }),
-    row(
+    Argument::text(DEAD_LETTER_EXCHANGE, Value::ExchangeName)
+        .on(QUEUES)
+        .policy("dead-letter-exchange", Merge::First, "dead letter exchange name")
+        .help("The exchange that messages go to which expire, are rejected, or do not fit.")
+        .sets(|settings, name| settings.dead_letter_exchange = Some(name.into())),
+    Argument::text("x-dead-letter-routing-key", Value::DeadLetterKey)
+        .on(QUEUES)
+        .policy("dead-letter-routing-key", Merge::First, "dead letter routing key")
+        .help("The routing key they get; without it they keep their own.")
+        .sets(|settings, key| settings.dead_letter_routing_key = Some(key.into())),
+    Argument::text(
         "x-dead-letter-strategy",
-        QUORUM,
         Value::OneOf(&["at-most-once", "at-least-once"], "invalid_dlx_strategy"),
-        |s, v| {
-            s.dead_letter_strategy = match v.as_str() {
-                Some("at-least-once") => DeadLetterStrategy::AtLeastOnce,
-                _ => DeadLetterStrategy::AtMostOnce,
-            }
-        },
-    ),
-    row("x-delivery-limit", QUORUM, Value::Any, |s, v| {
-        s.delivery_limit = v.as_int().map_or(s.delivery_limit, |limit| u32::try_from(limit).ok());
+    )
+    .on(QUORUM)
+    .policy("dead-letter-strategy", Merge::First, "dead letter strategy")
+    .help("Whether a dead letter stays in the queue until its new queues have it.")
+    .sets(|settings, word| {
+        settings.dead_letter_strategy = match word {
+            "at-least-once" => DeadLetterStrategy::AtLeastOnce,
+            _ => DeadLetterStrategy::AtMostOnce,
+        };
     }),
-    row("x-single-active-consumer", QUEUES, Value::Boolean, |s, v| {
-        s.single_active_consumer = v.as_bool() == Some(true);
-    }),
-    row("x-queue-type", ALL, Value::Any, |_, _| {}),
-    row(
+    Argument::any_number("x-delivery-limit")
+        .on(QUORUM)
+        .policy("delivery-limit", Merge::SmallestLimit, "delivery limit")
+        .operators_too()
+        .help("Returns of a message after which it is dropped or dead-lettered; below 0 is no limit.")
+        .sets(|settings, limit| settings.delivery_limit = u32::try_from(limit).ok()),
+    Argument::flag("x-single-active-consumer")
+        .on(QUEUES)
+        .help("One consumer gets all messages, and the next one when it goes.")
+        .sets(|settings, on| settings.single_active_consumer = on),
+    Argument::checked(QUEUE_TYPE, Value::Any)
+        .on(ALL)
+        .again(Again::SameType)
+        .help("classic, quorum or stream.")
+        .sets_nothing(),
+    Argument::checked(
         "x-queue-mode",
-        CLASSIC,
         Value::OneOfShown(&["default", "lazy"], "unsupported queue mode"),
-        |_, _| {},
-    ),
-    row("x-queue-version", CLASSIC, Value::Version(&[1, 2]), |_, _| {}),
-    row("x-queue-master-locator", CLASSIC, Value::Any, |_, _| {}),
-    row(
+    )
+    .on(CLASSIC)
+    .policy("queue-mode", Merge::First, "queue mode")
+    .help("default or lazy; no effect, as in RabbitMQ 4.")
+    .sets_nothing(),
+    Argument::checked("x-queue-version", Value::Version(&[1, 2]))
+        .on(CLASSIC)
+        .policy("queue-version", Merge::Smallest, "queue version")
+        .operators_too()
+        .help("1 or 2; no effect: there is one way to keep messages.")
+        .sets_nothing(),
+    Argument::checked("x-queue-master-locator", Value::Any)
+        .on(CLASSIC)
+        .policy("queue-master-locator", Merge::First, "queue master locator")
+        .policy_takes(Takes::Text)
+        .operators_too()
+        .help("No effect, as in RabbitMQ 4.")
+        .sets_nothing(),
+    Argument::text(
         "x-queue-leader-locator",
-        ALL,
         Value::OneOf(
             &["client-local", "balanced", "random", "least-leaders", "min-masters"],
             "invalid_queue_locator_arg",
         ),
-        |_, _| {},
+    )
+    .on(ALL)
+    .policy("queue-leader-locator", Merge::First, "queue leader locator")
+    .policy_takes(Takes::Text)
+    .help("The node that the queue begins on: the client's (client-local), or one with few leaders (balanced).")
+    .sets(|settings, word| {
+        settings.leader_locator = Some(match word {
+            // The other words are RabbitMQ's of before, which mean the same there.
+            "balanced" | "random" | "least-leaders" | "min-masters" => LeaderLocator::Balanced,
+            _ => LeaderLocator::ClientLocal,
+        });
+    }),
+    Argument::count("x-max-in-memory-length")
+        .on(QUORUM)
+        .policy("max-in-memory-length", Merge::Smallest, "maximum memory in length")
+        .operators_too()
+        .help("No effect, as in RabbitMQ 4.")
+        .sets_nothing(),
+    Argument::count("x-max-in-memory-bytes")
+        .on(QUORUM)
+        .policy("max-in-memory-bytes", Merge::Smallest, "maximum memory in bytes")
+        .operators_too()
+        .help("No effect, as in RabbitMQ 4.")
+        .sets_nothing(),
+    Argument::positive("x-quorum-initial-group-size")
+        .on(QUORUM)
+        .help("Members the queue begins with.")
+        .sets(|settings, members| settings.initial_group_size = Some(members)),
+    Argument::positive("x-initial-cluster-size")
+        .on(STREAM)
+        .policy("initial-cluster-size", Merge::Smallest, "initial cluster size")
+        .help("Members the stream begins with; streams are not implemented yet.")
+        .sets_nothing(),
+    Argument::checked("x-max-age", Value::Age)
+        .on(STREAM)
+        .policy("max-age", Merge::First, "max age")
+        .help("Time that messages are kept, such as 7D; streams are not implemented yet.")
+        .sets_nothing(),
+    Argument::checked("x-stream-max-segment-size-bytes", Value::SegmentSize)
+        .on(STREAM)
+        .policy("stream-max-segment-size-bytes", Merge::Smallest, "segment size")
+        .help("Bytes of a file; streams are not implemented yet.")
+        .sets_nothing(),
+    Argument::checked("x-stream-filter-size-bytes", Value::FilterSize)
+        .on(STREAM)
+        .again(Again::Free)
+        .policy("stream-filter-size-bytes", Merge::Smallest, "filter size")
+        .help("Bytes of a filter; streams are not implemented yet.")
+        .sets_nothing(),
+    Argument::any_time("x-consumer-timeout")
+        .on(ALL)
+        .again(Again::Free)
+        .policy("consumer-timeout", Merge::SmallestTimeout, "consumer timeout")
+        .policy_takes(Takes::Count)
+        .help("Milliseconds a consumer may hold a message without settling it.")
+        .sets(|settings, time| settings.consumer_timeout = Some(time).filter(|time| time.0 > 0)),
+    Argument::any_count("x-quorum-target-group-size")
+        .on(QUORUM)
+        .again(Again::Free)
+        .policy("target-group-size", Merge::Largest, "target group size")
+        .policy_takes(Takes::Positive)
+        .operators_too()
+        .help("Members the queue gets when there are nodes for them.")
+        .sets(|settings, members| settings.target_group_size = Some(members)),
+];
+
+/// Policy keys that are no argument of anything.
+static OTHER_POLICY_KEYS: &[PolicyKey] = &[
+    PolicyKey::new("federation-upstream", Merge::First, Takes::Text, "federation upstream"),
+    PolicyKey::new(
+        "federation-upstream-set",
+        Merge::First,
+        Takes::Text,
+        "federation upstream set",
     ),
-    row("x-max-in-memory-length", QUORUM, COUNT, |_, _| {}),
-    row("x-max-in-memory-bytes", QUORUM, COUNT, |_, _| {}),
-    row("x-quorum-initial-group-size", QUORUM, POSITIVE, |_, _| {}),
-    row("x-initial-cluster-size", STREAM, POSITIVE, |_, _| {}),
-    row("x-max-age", STREAM, Value::Age, |_, _| {}),
-    row(
-        "x-stream-max-segment-size-bytes",
-        STREAM,
-        Value::Bounded {
-            from: i64::MIN,
-            to: MAX_SEGMENT,
-            text: "Exceeded max value for x-stream-max-segment-size-bytes",
-        },
-        |_, _| {},
+    PolicyKey::new(
+        "federation-upstream-pattern",
+        Merge::First,
+        Takes::Text,
+        "federation upstream pattern",
     ),
 ];
+
+/// Read before the queue type is known.
+const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";
+/// Decides which of the others are taken.
+const QUEUE_TYPE: &str = "x-queue-type";
 
 /// Returns after which RabbitMQ 4.0 gives up on a message of a quorum queue.
 const DEFAULT_DELIVERY_LIMIT: u32 = 20;
 
-const fn row(
-    name: &'static str,
-    types: &'static [QueueType],
-    value: Value,
-    sets: fn(&mut QueueSettings, &FieldValue),
-) -> Argument {
-    Argument {
-        name,
-        types,
-        value,
-        sets,
-    }
+/// All policy keys, of queues and of exchanges.
+pub fn policy_keys() -> impl Iterator<Item = &'static PolicyKey> {
+    let of_queues = ARGUMENTS.iter().filter_map(|row| row.policy.as_ref());
+    let of_types = EXCHANGE_TYPES.iter().flat_map(|row| row.arguments);
+    let of_exchanges = OF_EVERY_EXCHANGE.iter().chain(of_types);
+    let of_exchanges = of_exchanges.filter_map(|row| row.policy.as_ref());
+    of_queues.chain(of_exchanges).chain(OTHER_POLICY_KEYS)
 }
 
-/// Why a queue, an exchange, a binding or a consumer cannot be declared as asked.
-#[derive(Debug, Error, PartialEq, Eq, Clone)]
-pub enum SpecError {
-    #[error("invalid arg '{name}' for {queue} of queue type {kind}")]
-    NotForType {
-        name: String,
-        queue: String,
-        kind: &'static str,
-    },
-    #[error("invalid arg '{name}' for {queue}: {reason}")]
-    BadValue {
-        name: String,
-        queue: String,
-        reason: String,
-    },
-    #[error("invalid type '{type_name}' for arg '{name}' in {target}")]
-    BadType {
-        name: String,
-        target: String,
-        type_name: &'static str,
-    },
-    #[error("{0}")]
-    Text(String),
-    #[error("invalid property '{property}' for {queue}")]
-    BadProperty { property: &'static str, queue: String },
-    #[error("Cannot declare a server-named queue for type {0}")]
-    ServerNamed(&'static str),
-    #[error("inequivalent arg '{name}' for {target}: received {received} but current is {current}")]
-    Inequivalent {
-        name: String,
-        target: String,
-        received: String,
-        current: String,
-    },
-}
-
-impl Refusal for SpecError {
-    fn reply(&self) -> Reply {
-        Reply::channel(ReplyCode::PreconditionFailed, self.to_string())
-    }
-}
-
-/// `queue 'q' in vhost 'v'`, as RabbitMQ names one in its texts.
-pub fn queue_in_vhost(vhost: &str, name: &str) -> String {
-    format!("queue '{name}' in vhost '{vhost}'")
-}
-
-/// `exchange 'e' in vhost 'v'`, as RabbitMQ names one in its texts.
-pub fn exchange_in_vhost(vhost: &str, name: &str) -> String {
-    format!("exchange '{name}' in vhost '{vhost}'")
+/// The arguments that a queue type takes.
+pub fn taken_by(kind: QueueType) -> impl Iterator<Item = &'static Argument> {
+    ARGUMENTS.iter().filter(move |row| row.types.contains(&kind))
 }
 
 /// The queue type that the arguments ask for, or the default of the vhost.
@@ -226,7 +246,7 @@ pub fn exchange_in_vhost(vhost: &str, name: &str) -> String {
 /// # Errors
 /// When `x-queue-type` is not a text or not a type.
 pub fn queue_type(arguments: &FieldTable, default: QueueType, vhost: &str, name: &str) -> Result<QueueType, SpecError> {
-    let Some(value) = arguments.get("x-queue-type") else {
+    let Some(value) = arguments.get(QUEUE_TYPE) else {
         return Ok(default);
     };
     let reason = match value {
@@ -239,7 +259,7 @@ pub fn queue_type(arguments: &FieldTable, default: QueueType, vhost: &str, name:
         other => unacceptable(other),
     };
     Err(SpecError::BadValue {
-        name: "x-queue-type".into(),
+        name: QUEUE_TYPE.into(),
         queue: queue_in_vhost(vhost, name),
         reason,
     })
@@ -255,11 +275,11 @@ pub fn dead_letter_exchange<'a>(
     name: &str,
     arguments: &'a FieldTable,
 ) -> Result<Option<Cow<'a, str>>, SpecError> {
-    match arguments.get("x-dead-letter-exchange") {
+    match arguments.get(DEAD_LETTER_EXCHANGE) {
         None => Ok(None),
         Some(FieldValue::LongString(text)) => Ok(Some(String::from_utf8_lossy(text))),
         Some(other) => Err(SpecError::BadType {
-            name: "x-dead-letter-exchange".into(),
+            name: DEAD_LETTER_EXCHANGE.into(),
             target: queue_in_vhost(vhost, name),
             type_name: other.type_name(),
         }),
@@ -273,26 +293,20 @@ pub fn dead_letter_exchange<'a>(
 pub fn validate(kind: QueueType, vhost: &str, name: &str, arguments: &FieldTable) -> Result<(), SpecError> {
     let queue = || queue_in_vhost(vhost, name);
     dead_letter_exchange(vhost, name, arguments)?;
-    let known = || ARGUMENTS.iter().filter_map(|row| Some((row, arguments.get(row.name)?)));
-    if let Some((row, _)) = known().find(|(row, _)| !row.types.contains(&kind)) {
+    let is_refused = |row: &&Argument| row.again != Again::Free && !row.types.contains(&kind);
+    let mut refused = ARGUMENTS.iter().filter(is_refused);
+    if let Some(row) = refused.find(|row| arguments.get(row.name).is_some()) {
         return Err(SpecError::NotForType {
             name: row.name.into(),
             queue: queue(),
             kind: type_module(kind),
         });
     }
-    for (row, value) in known() {
-        row.value
-            .check(value, arguments)
-            .map_err(|bad| bad.of(row.name, queue()))?;
-    }
-    if kind == QueueType::Stream
-        && let Some(value) = arguments.get("x-stream-filter-size-bytes")
-        && !value.as_int().is_some_and(|size| (16..=255).contains(&size))
-    {
-        return Err(SpecError::Text("Invalid value for  x-stream-filter-size-bytes".into()));
-    }
-    Ok(())
+    let mut known = taken_by(kind).filter_map(|row| Some((row, arguments.get(row.name)?)));
+    known.try_for_each(|(row, value)| {
+        let checked = row.value.check(value, arguments);
+        checked.map_err(|bad| bad.of(row.name, queue()))
+    })
 }
 
 /// Checks what a quorum queue or a stream must be besides its arguments.
@@ -330,114 +344,22 @@ pub fn settings(kind: QueueType, arguments: &FieldTable) -> QueueSettings {
         delivery_limit: (kind == QueueType::Quorum).then_some(DEFAULT_DELIVERY_LIMIT),
         ..QueueSettings::default()
     };
-    for row in ARGUMENTS.iter().filter(|row| row.types.contains(&kind)) {
+    for row in taken_by(kind) {
         if let Some(value) = arguments.get(row.name) {
-            (row.sets)(&mut settings, value);
+            row.apply(&mut settings, value);
         }
     }
     settings
 }
 
-/// What is wrong with a value.
-pub(super) enum Bad {
-    /// The end of RabbitMQ's text.
-    Reason(String),
-    /// The whole text.
-    Text(&'static str),
+/// `queue 'q' in vhost 'v'`, as RabbitMQ names one in its texts.
+pub fn queue_in_vhost(vhost: &str, name: &str) -> String {
+    format!("queue '{name}' in vhost '{vhost}'")
 }
 
-impl Bad {
-    /// The refusal of an argument of that name.
-    pub(super) fn of(self, name: &str, queue: String) -> SpecError {
-        match self {
-            Self::Reason(reason) => SpecError::BadValue {
-                name: name.into(),
-                queue,
-                reason,
-            },
-            Self::Text(text) => SpecError::Text(text.into()),
-        }
-    }
-}
-
-impl Value {
-    /// Whether the value is one of these.
-    pub(super) fn check(self, value: &FieldValue, arguments: &FieldTable) -> Result<(), Bad> {
-        let reason = match self {
-            Self::Integer { from, to } => return integer(value, from, to).map(|_| ()).map_err(Bad::Reason),
-            Self::Time { from } => match integer(value, from, i64::MAX).map_err(Bad::Reason)? {
-                time if time.unsigned_abs() <= Millis::TEN_YEARS.0 => return Ok(()),
-                time => format!("{{value_too_large,{time}}}"),
-            },
-            Self::Bounded { from, to, text } => {
-                let number = integer(value, from.max(0), i64::MAX).map_err(Bad::Reason)?;
-                return if number <= to { Ok(()) } else { Err(Bad::Text(text)) };
-            }
-            Self::Version(allowed) => {
-                let number = integer(value, i64::MIN, i64::MAX).map_err(Bad::Reason)?;
-                if allowed.contains(&number) {
-                    return Ok(());
-                }
-                format!("\"unsupported queue version '{number}'\"")
-            }
-            Self::Boolean => match value {
-                FieldValue::Boolean(_) => return Ok(()),
-                other => unacceptable(other),
-            },
-            Self::OneOf(allowed, term) => match text(value)? {
-                text if allowed.iter().any(|one| one.as_bytes() == text) => return Ok(()),
-                _ => term.to_owned(),
-            },
-            Self::OneOfShown(allowed, what) => match text(value)? {
-                text if allowed.iter().any(|one| one.as_bytes() == text) => return Ok(()),
-                text => format!("\"{what} '{}'\"", String::from_utf8_lossy(text)),
-            },
-            Self::DeadLetterKey => {
-                text(value)?;
-                if arguments.get("x-dead-letter-exchange").is_some() {
-                    return Ok(());
-                }
-                "routing_key_but_no_dlx_defined".to_owned()
-            }
-            Self::Age => match is_age(text(value)?) {
-                true => return Ok(()),
-                false => "invalid_max_age".to_owned(),
-            },
-            Self::ExchangeName | Self::Any => return Ok(()),
-        };
-        Err(Bad::Reason(reason))
-    }
-}
-
-fn integer(value: &FieldValue, from: i64, to: i64) -> Result<i64, String> {
-    let number = value
-        .as_int()
-        .ok_or_else(|| format!("\"expected integer, got {}\"", value.type_name()))?;
-    match number {
-        0 if from > 0 => Err("{value_zero,0}".to_owned()),
-        number if number < from => Err(format!("{{value_negative,{number}}}")),
-        number if number > to => Err(format!("{{max_value_exceeded,{number}}}")),
-        number => Ok(number),
-    }
-}
-
-fn text(value: &FieldValue) -> Result<&[u8], Bad> {
-    match value {
-        FieldValue::LongString(text) => Ok(text),
-        other => Err(Bad::Reason(unacceptable(other))),
-    }
-}
-
-fn unacceptable(value: &FieldValue) -> String {
-    format!("{{unacceptable_type,{}}}", value.type_name())
-}
-
-/// A number and one of the units year, month, day, hour, minute, second.
-/// Whether that is a duration such as `7D`.
-pub(super) fn is_age(text: &[u8]) -> bool {
-    text.split_last().is_some_and(|(unit, number)| {
-        b"YMDhms".contains(unit) && !number.is_empty() && number.iter().all(u8::is_ascii_digit)
-    })
+/// `exchange 'e' in vhost 'v'`, as RabbitMQ names one in its texts.
+pub fn exchange_in_vhost(vhost: &str, name: &str) -> String {
+    format!("exchange '{name}' in vhost '{vhost}'")
 }
 
 /// The name of a queue type on the wire.
@@ -455,22 +377,6 @@ pub fn type_module(kind: QueueType) -> &'static str {
         QueueType::Classic => "rabbit_classic_queue",
         QueueType::Quorum => "rabbit_quorum_queue",
         QueueType::Stream => "rabbit_stream_queue",
-    }
-}
-
-fn count(value: &FieldValue) -> Option<u64> {
-    value.as_int().and_then(|count| u64::try_from(count).ok())
-}
-
-fn millis(value: &FieldValue) -> Option<Millis> {
-    count(value).map(Millis)
-}
-
-fn overflow(value: &FieldValue) -> Overflow {
-    match value.as_str() {
-        Some("reject-publish") => Overflow::RejectPublish,
-        Some("reject-publish-dlx") => Overflow::RejectPublishDlx,
-        _ => Overflow::DropHead,
     }
 }
 

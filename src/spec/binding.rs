@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::arguments::{SpecError, type_module};
+use super::arguments::type_module;
+use super::error::SpecError;
 use super::exchange::ExchangeKind;
 use super::queue::QueueType;
 use super::term::{binary, term};
@@ -36,65 +37,56 @@ impl PartialEq for BindingSpec {
     }
 }
 
-/// Checks a binding from an exchange that routes as `source`. `destination` is the type of the
-/// queue it leads to, `None` when that is an exchange.
+/// A binding that is to be made, as the type of its source looks at it.
+pub struct NewBinding<'a> {
+    pub key: &'a str,
+    pub arguments: &'a FieldTable,
+    /// The type of the queue it leads to; `None` when that is an exchange.
+    pub destination: Option<QueueType>,
+}
+
+/// Checks a binding from an exchange that routes as `source`.
 ///
 /// # Errors
 /// With RabbitMQ's text.
-pub fn validate(
-    source: ExchangeKind,
-    key: &str,
-    arguments: &FieldTable,
-    destination: Option<QueueType>,
-) -> Result<(), SpecError> {
-    let refused = match source {
-        ExchangeKind::Headers => x_match(arguments),
-        ExchangeKind::ConsistentHash => weight(key),
-        ExchangeKind::LocalRandom => local_target(key, destination),
-        _ => None,
-    };
-    refused.map_or(Ok(()), |text| Err(SpecError::Text(text)))
+pub fn validate(source: ExchangeKind, binding: &NewBinding<'_>) -> Result<(), SpecError> {
+    (source.spec().check_binding)(binding)
 }
 
-fn x_match(arguments: &FieldTable) -> Option<String> {
-    let value = arguments.get("x-match")?;
-    match value {
-        FieldValue::LongString(text) => match text.as_slice() {
-            b"all" | b"any" | b"all-with-x" | b"any-with-x" => None,
-            other => Some(format!(
-                "Invalid x-match field value {}; expected all, any, all-with-x, or any-with-x",
-                binary(other)
-            )),
+/// Of a headers exchange.
+pub(super) fn x_match(binding: &NewBinding<'_>) -> Result<(), SpecError> {
+    match binding.arguments.get("x-match") {
+        None => Ok(()),
+        Some(FieldValue::LongString(text)) => match text.as_slice() {
+            b"all" | b"any" | b"all-with-x" | b"any-with-x" => Ok(()),
+            other => Err(SpecError::MatchValue(binary(other))),
         },
-        other => Some(format!(
-            "Invalid x-match field type {} (value {}); expected longstr",
-            other.type_name(),
-            term(other)
-        )),
+        Some(other) => Err(SpecError::MatchType(other.type_name(), term(other))),
     }
 }
 
-fn weight(key: &str) -> Option<String> {
+/// Of a consistent hash exchange, where the key is a weight.
+pub(super) fn weight(binding: &NewBinding<'_>) -> Result<(), SpecError> {
+    let key = binding.key;
     let digits = key.strip_prefix(['+', '-']).unwrap_or(key);
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        let key = binary(key.as_bytes());
-        return Some(format!("The binding key must be an integer: {key}"));
+        return Err(SpecError::WeightIsNoNumber(binary(key.as_bytes())));
     }
-    let positive = !key.starts_with('-') && digits.bytes().any(|byte| byte != b'0');
-    (!positive).then(|| "The binding key must be greater than 0".to_owned())
+    match !key.starts_with('-') && digits.bytes().any(|byte| byte != b'0') {
+        true => Ok(()),
+        false => Err(SpecError::WeightTooSmall),
+    }
 }
 
-fn local_target(key: &str, destination: Option<QueueType>) -> Option<String> {
-    if !key.is_empty() {
-        return Some(format!("Non empty binding '{key}' key not permitted"));
+/// Of a local random exchange, which leads to classic queues.
+pub(super) fn local_target(binding: &NewBinding<'_>) -> Result<(), SpecError> {
+    if !binding.key.is_empty() {
+        return Err(SpecError::KeyNotEmpty(binding.key.to_owned()));
     }
-    match destination {
-        Some(QueueType::Classic) => None,
-        Some(other) => Some(format!(
-            "Queue type {} not valid for this exchange type",
-            type_module(other)
-        )),
-        None => Some("Destination not found".to_owned()),
+    match binding.destination {
+        Some(QueueType::Classic) => Ok(()),
+        Some(other) => Err(SpecError::NotForExchangeType(type_module(other))),
+        None => Err(SpecError::NoDestination),
     }
 }
 
@@ -104,9 +96,12 @@ mod tests {
 
     fn refusal(source: ExchangeKind, key: &str, x_match: Option<FieldValue>) -> Option<String> {
         let arguments = x_match.into_iter().map(|value| ("x-match".to_owned(), value));
-        validate(source, key, &FieldTable(arguments.collect()), Some(QueueType::Classic))
-            .err()
-            .map(|error| error.to_string())
+        let binding = NewBinding {
+            key,
+            arguments: &FieldTable(arguments.collect()),
+            destination: Some(QueueType::Classic),
+        };
+        validate(source, &binding).err().map(|error| error.to_string())
     }
 
     #[test]
@@ -146,7 +141,12 @@ mod tests {
     #[test]
     fn a_local_random_exchange_leads_to_classic_queues_without_a_key() {
         let check = |key, destination| {
-            validate(ExchangeKind::LocalRandom, key, &FieldTable::new(), destination).map_err(|error| error.to_string())
+            let binding = NewBinding {
+                key,
+                arguments: &FieldTable::new(),
+                destination,
+            };
+            validate(ExchangeKind::LocalRandom, &binding).map_err(|error| error.to_string())
         };
         assert_eq!(check("", Some(QueueType::Classic)), Ok(()));
         assert_eq!(

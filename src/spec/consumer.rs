@@ -1,7 +1,9 @@
 //! THE table of consumer arguments, and what is read from them. Unknown ones are ignored.
 
-use super::arguments::{SpecError, Value, queue_in_vhost, type_module};
+use super::arguments::{queue_in_vhost, type_module};
+use super::error::SpecError;
 use super::queue::QueueType;
+use super::value::Value;
 use crate::types::{FieldTable, FieldValue};
 
 /// An argument of `basic.consume`.

@@ -3,9 +3,11 @@
 //! Texts and the order of the comparisons are RabbitMQ's. Arguments that are in no table, and those
 //! that the type does not know, are free to differ.
 
-use super::arguments::{ARGUMENTS, SpecError, exchange_in_vhost, queue_in_vhost, type_name};
+use super::argument::Again;
+use super::arguments::{exchange_in_vhost, queue_in_vhost, taken_by, type_name};
+use super::error::SpecError;
 use super::exchange::{ExchangeKind, ExchangeSpec};
-use super::exchange_arguments::COMPARED;
+use super::exchange_arguments::OF_EVERY_EXCHANGE;
 use super::queue::{QueueSpec, QueueType};
 use super::term::term;
 use crate::types::{FieldTable, FieldValue};
@@ -38,14 +40,16 @@ pub fn queue(existing: &QueueSpec, again: &QueueAgain<'_>) -> Result<(), SpecErr
     let target = queue_in_vhost(&existing.vhost, &existing.name);
     compare("durable", &target, again.durable, existing.durable)?;
     compare("auto_delete", &target, again.auto_delete, existing.auto_delete)?;
-    let rows = ARGUMENTS.iter().filter(|row| row.types.contains(&existing.queue_type));
-    for row in rows {
+    for row in taken_by(existing.queue_type) {
         let received = again.arguments.get(row.name);
-        if row.name != "x-queue-type" {
-            compare_argument(row.name, &target, received, existing.arguments.get(row.name))?;
-        } else if !(again.relaxed && existing.queue_type == QueueType::Quorum) {
-            let received = received.map_or_else(|| type_name(again.default_type).to_owned(), plain);
-            compare(row.name, &target, received.as_str(), type_name(existing.queue_type))?;
+        match row.again {
+            Again::Free => {}
+            Again::Same => compare_argument(row.name, &target, received, existing.arguments.get(row.name))?,
+            Again::SameType if again.relaxed && existing.queue_type == QueueType::Quorum => {}
+            Again::SameType => {
+                let received = received.map_or_else(|| type_name(again.default_type).to_owned(), plain);
+                compare(row.name, &target, received.as_str(), type_name(existing.queue_type))?;
+            }
         }
     }
     Ok(())
@@ -61,9 +65,11 @@ pub fn exchange(existing: &ExchangeSpec, again: &ExchangeAgain<'_>) -> Result<()
     compare("durable", &target, again.durable, existing.durable)?;
     compare("auto_delete", &target, again.auto_delete, existing.auto_delete)?;
     compare("internal", &target, again.internal, existing.internal)?;
-    COMPARED.iter().try_for_each(|name| {
-        let (received, current) = (again.arguments.get(name), existing.arguments.get(name));
-        compare_argument(name, &target, received, current)
+    let arguments = OF_EVERY_EXCHANGE.iter().chain(existing.kind.spec().arguments);
+    let mut compared = arguments.filter(|row| row.is_compared);
+    compared.try_for_each(|row| {
+        let (received, current) = (again.arguments.get(row.name), existing.arguments.get(row.name));
+        compare_argument(row.name, &target, received, current)
     })
 }
 

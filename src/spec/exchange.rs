@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::binding::{self, NewBinding};
+use super::error::SpecError;
+use super::exchange_arguments::{self, ExchangeArgument};
 use crate::types::{ExchangeName, FieldTable, FieldValue, NodeId, UserName, VhostName};
 
 /// The exchange types that can be declared, by the name on the wire.
@@ -19,32 +22,132 @@ pub enum ExchangeKind {
     DelayedMessage,
 }
 
-impl ExchangeKind {
-    /// Every type with its name on the wire.
-    pub const ALL: [(Self, &'static str); 10] = [
-        (Self::Direct, "direct"),
-        (Self::Fanout, "fanout"),
-        (Self::Topic, "topic"),
-        (Self::Headers, "headers"),
-        (Self::ConsistentHash, "x-consistent-hash"),
-        (Self::Random, "x-random"),
-        (Self::LocalRandom, "x-local-random"),
-        (Self::ModulusHash, "x-modulus-hash"),
-        (Self::RecentHistory, "x-recent-history"),
-        (Self::DelayedMessage, "x-delayed-message"),
-    ];
+/// What can be said of an exchange type before a message comes: its row of the table.
+pub struct ExchangeTypeSpec {
+    pub kind: ExchangeKind,
+    /// The name on the wire.
+    pub name: &'static str,
+    /// In RabbitMQ's words, for the HTTP API.
+    pub description: &'static str,
+    /// The arguments it takes besides those of every exchange.
+    pub arguments: &'static [ExchangeArgument],
+    /// Looks at the arguments together, before it is looked at each.
+    pub check: fn(&FieldTable) -> Result<(), SpecError>,
+    /// Looks at a binding from such an exchange.
+    pub check_binding: fn(&NewBinding<'_>) -> Result<(), SpecError>,
+}
 
+impl ExchangeTypeSpec {
+    const fn new(kind: ExchangeKind, name: &'static str, description: &'static str) -> Self {
+        Self {
+            kind,
+            name,
+            description,
+            arguments: &[],
+            check: |_| Ok(()),
+            check_binding: |_| Ok(()),
+        }
+    }
+
+    const fn takes(mut self, arguments: &'static [ExchangeArgument]) -> Self {
+        self.arguments = arguments;
+        self
+    }
+
+    const fn checks(mut self, check: fn(&FieldTable) -> Result<(), SpecError>) -> Self {
+        self.check = check;
+        self
+    }
+
+    const fn checks_bindings(mut self, check: fn(&NewBinding<'_>) -> Result<(), SpecError>) -> Self {
+        self.check_binding = check;
+        self
+    }
+}
+
+/// THE table of exchange types. To add one, add its variant and its row here, and to the router its
+/// file and what builds it; declares, definitions and the HTTP API read the row.
+pub static EXCHANGE_TYPES: &[ExchangeTypeSpec] = &[
+    ExchangeTypeSpec::new(
+        ExchangeKind::Direct,
+        "direct",
+        "AMQP direct exchange, as per the AMQP specification",
+    ),
+    ExchangeTypeSpec::new(
+        ExchangeKind::Fanout,
+        "fanout",
+        "AMQP fanout exchange, as per the AMQP specification",
+    ),
+    ExchangeTypeSpec::new(
+        ExchangeKind::Topic,
+        "topic",
+        "AMQP topic exchange, as per the AMQP specification",
+    ),
+    ExchangeTypeSpec::new(
+        ExchangeKind::Headers,
+        "headers",
+        "AMQP headers exchange, as per the AMQP specification",
+    )
+    .checks_bindings(binding::x_match),
+    ExchangeTypeSpec::new(
+        ExchangeKind::ConsistentHash,
+        "x-consistent-hash",
+        "Consistent Hashing Exchange",
+    )
+    .takes(&[
+        ExchangeArgument::new("hash-header", exchange_arguments::text),
+        ExchangeArgument::new("hash-property", exchange_arguments::hash_property),
+    ])
+    .checks(exchange_arguments::hashed_once)
+    .checks_bindings(binding::weight),
+    ExchangeTypeSpec::new(
+        ExchangeKind::Random,
+        "x-random",
+        "Randomly picks a binding (queue) to route via (to).",
+    ),
+    ExchangeTypeSpec::new(
+        ExchangeKind::LocalRandom,
+        "x-local-random",
+        "Picks one random local binding (queue) to route via (to).",
+    )
+    .checks_bindings(binding::local_target),
+    ExchangeTypeSpec::new(ExchangeKind::ModulusHash, "x-modulus-hash", "Modulus Hashing Exchange"),
+    ExchangeTypeSpec::new(
+        ExchangeKind::RecentHistory,
+        "x-recent-history",
+        "Recent History Exchange.",
+    )
+    .takes(&[ExchangeArgument::new(
+        "x-recent-history-length",
+        exchange_arguments::history_length,
+    )]),
+    ExchangeTypeSpec::new(
+        ExchangeKind::DelayedMessage,
+        "x-delayed-message",
+        "Delayed Message Exchange.",
+    )
+    .takes(&[ExchangeArgument::new(
+        "x-delayed-type",
+        exchange_arguments::delayed_type,
+    )])
+    .checks(exchange_arguments::has_delayed_type),
+];
+
+impl ExchangeKind {
     /// The type of that name, if there is one.
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().find(|(_, own)| *own == name).map(|(kind, _)| *kind)
+        EXCHANGE_TYPES.iter().find(|row| row.name == name).map(|row| row.kind)
+    }
+
+    /// Its row.
+    pub fn spec(self) -> &'static ExchangeTypeSpec {
+        let row = EXCHANGE_TYPES.iter().find(|row| row.kind == self);
+        row.expect("a test holds that every type has a row")
     }
 
     /// The name on the wire.
     pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(kind, _)| *kind == self)
-            .map_or("", |(_, name)| name)
+        self.spec().name
     }
 
     /// The type that an `x-delayed-message` exchange with these arguments routes by when the
@@ -82,6 +185,35 @@ impl ExchangeSpec {
         match self.kind {
             ExchangeKind::DelayedMessage => ExchangeKind::delayed(&self.arguments),
             kind => kind,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_has_a_row() {
+        use ExchangeKind::*;
+        // Who adds a type is told here by the compiler.
+        let next = |kind| match kind {
+            Direct => Some(Fanout),
+            Fanout => Some(Topic),
+            Topic => Some(Headers),
+            Headers => Some(ConsistentHash),
+            ConsistentHash => Some(Random),
+            Random => Some(LocalRandom),
+            LocalRandom => Some(ModulusHash),
+            ModulusHash => Some(RecentHistory),
+            RecentHistory => Some(DelayedMessage),
+            DelayedMessage => None,
+        };
+        let all: Vec<_> = std::iter::successors(Some(Direct), |kind| next(*kind)).collect();
+        assert_eq!(all, EXCHANGE_TYPES.iter().map(|row| row.kind).collect::<Vec<_>>());
+        for row in EXCHANGE_TYPES {
+            assert_eq!(ExchangeKind::named(row.name), Some(row.kind));
+            assert!(!row.description.is_empty(), "{}", row.name);
         }
     }
 }

@@ -1,10 +1,13 @@
-//! THE table of exchange arguments: which exchange types take which, and what a value may be.
+//! Exchange arguments: what their values may be. Which type takes which is in the table of
+//! [`EXCHANGE_TYPES`](super::exchange::EXCHANGE_TYPES); those of every exchange are here.
 //!
-//! Texts are RabbitMQ's. An argument that a type does not take is ignored, as are unknown ones.
+//! An argument that a type does not take is ignored, as are unknown ones.
 
 use std::borrow::Cow;
 
-use super::arguments::{SpecError, exchange_in_vhost};
+use super::argument::{Merge, PolicyKey, Takes};
+use super::arguments::exchange_in_vhost;
+use super::error::SpecError;
 use super::exchange::ExchangeKind;
 use super::term::term;
 use crate::types::{FieldTable, FieldValue};
@@ -12,44 +15,58 @@ use crate::types::{FieldTable, FieldValue};
 /// An exchange argument.
 pub struct ExchangeArgument {
     pub name: &'static str,
-    /// The types that take it; `None` is all.
-    pub kind: Option<ExchangeKind>,
+    /// It must be the same when the exchange is declared again.
+    pub is_compared: bool,
+    /// The policy key that sets the same.
+    pub policy: Option<PolicyKey>,
     check: fn(&FieldValue) -> Result<(), Bad>,
 }
 
-enum Bad {
-    /// The value has the wrong type.
+/// What is wrong with a value.
+pub enum Bad {
+    /// It has the wrong type.
     Type,
-    /// The whole text.
-    Text(String),
+    /// Anything else.
+    Whole(SpecError),
 }
 
-/// The table.
-pub static EXCHANGE_ARGUMENTS: &[ExchangeArgument] = &[
-    row("alternate-exchange", None, text),
-    row("hash-header", Some(ExchangeKind::ConsistentHash), text),
-    row("hash-property", Some(ExchangeKind::ConsistentHash), property),
-    row(
-        "x-recent-history-length",
-        Some(ExchangeKind::RecentHistory),
-        history_length,
-    ),
-    row("x-delayed-type", Some(ExchangeKind::DelayedMessage), delayed_type),
-];
+impl ExchangeArgument {
+    /// An argument that no policy sets, and that may differ when the exchange is declared again.
+    pub const fn new(name: &'static str, check: fn(&FieldValue) -> Result<(), Bad>) -> Self {
+        Self {
+            name,
+            is_compared: false,
+            policy: None,
+            check,
+        }
+    }
 
-/// The arguments that must be the same when an exchange is declared again.
-pub const COMPARED: [&str; 1] = ["alternate-exchange"];
+    const fn compared(mut self) -> Self {
+        self.is_compared = true;
+        self
+    }
+
+    const fn policy(mut self, key: PolicyKey) -> Self {
+        self.policy = Some(key);
+        self
+    }
+}
+
+/// The arguments of every exchange.
+pub static OF_EVERY_EXCHANGE: &[ExchangeArgument] = &[ExchangeArgument::new(ALTERNATE_EXCHANGE, text)
+    .compared()
+    .policy(PolicyKey::new(
+        ALTERNATE_EXCHANGE,
+        Merge::First,
+        Takes::Text,
+        "alternate exchange name",
+    ))];
+
+/// Names the exchange that gets what has nowhere to go; the policy key has the same name.
+pub const ALTERNATE_EXCHANGE: &str = "alternate-exchange";
 
 /// The properties that an `x-consistent-hash` exchange can hash.
 const HASH_PROPERTIES: [&[u8]; 3] = [b"correlation_id", b"message_id", b"timestamp"];
-
-const fn row(
-    name: &'static str,
-    kind: Option<ExchangeKind>,
-    check: fn(&FieldValue) -> Result<(), Bad>,
-) -> ExchangeArgument {
-    ExchangeArgument { name, kind, check }
-}
 
 /// The alternate exchange that the arguments name.
 ///
@@ -60,10 +77,10 @@ pub fn alternate_exchange<'a>(
     name: &str,
     arguments: &'a FieldTable,
 ) -> Result<Option<Cow<'a, str>>, SpecError> {
-    match arguments.get("alternate-exchange") {
+    match arguments.get(ALTERNATE_EXCHANGE) {
         None => Ok(None),
         Some(FieldValue::LongString(text)) => Ok(Some(String::from_utf8_lossy(text))),
-        Some(other) => Err(bad_type("alternate-exchange", vhost, name, other)),
+        Some(other) => Err(bad_type(ALTERNATE_EXCHANGE, vhost, name, other)),
     }
 }
 
@@ -72,23 +89,15 @@ pub fn alternate_exchange<'a>(
 /// # Errors
 /// The first argument that RabbitMQ would refuse, with its text.
 pub fn validate(kind: ExchangeKind, vhost: &str, name: &str, arguments: &FieldTable) -> Result<(), SpecError> {
-    let has = |name| arguments.get(name).is_some();
-    match kind {
-        ExchangeKind::ConsistentHash if has("hash-header") && has("hash-property") => {
-            return Err(SpecError::Text(
-                "hash-header and hash-property are mutually exclusive".into(),
-            ));
-        }
-        ExchangeKind::DelayedMessage if !has("x-delayed-type") => return Err(no_delayed_type()),
-        _ => {}
-    }
-    let taken = EXCHANGE_ARGUMENTS
-        .iter()
-        .filter(|row| row.kind.is_none_or(|own| own == kind));
-    for (row, value) in taken.filter_map(|row| Some((row, arguments.get(row.name)?))) {
-        (row.check)(value).map_err(|bad| match bad {
-            Bad::Type => bad_type(row.name, vhost, name, value),
-            Bad::Text(text) => SpecError::Text(text),
+    let row = kind.spec();
+    (row.check)(arguments)?;
+    for argument in OF_EVERY_EXCHANGE.iter().chain(row.arguments) {
+        let Some(value) = arguments.get(argument.name) else {
+            continue;
+        };
+        (argument.check)(value).map_err(|bad| match bad {
+            Bad::Type => bad_type(argument.name, vhost, name, value),
+            Bad::Whole(error) => error,
         })?;
     }
     match kind {
@@ -103,7 +112,7 @@ pub fn validate(kind: ExchangeKind, vhost: &str, name: &str, arguments: &FieldTa
 /// # Errors
 /// When there is none, with RabbitMQ's text for a word it never heard of.
 pub fn exchange_kind(name: &str) -> Result<ExchangeKind, SpecError> {
-    ExchangeKind::named(name).ok_or_else(|| SpecError::Text(format!("invalid exchange type '{name}'")))
+    ExchangeKind::named(name).ok_or_else(|| SpecError::NoExchangeType(name.to_owned()))
 }
 
 fn bad_type(argument: &str, vhost: &str, name: &str, value: &FieldValue) -> SpecError {
@@ -114,47 +123,53 @@ fn bad_type(argument: &str, vhost: &str, name: &str, value: &FieldValue) -> Spec
     }
 }
 
-fn no_delayed_type() -> SpecError {
-    SpecError::Text("Invalid argument, 'x-delayed-type' must be an existing exchange type".into())
+/// `hash-header` or `hash-property`, not both.
+pub(super) fn hashed_once(arguments: &FieldTable) -> Result<(), SpecError> {
+    let has = |name| arguments.get(name).is_some();
+    match has("hash-header") && has("hash-property") {
+        true => Err(SpecError::HashedTwice),
+        false => Ok(()),
+    }
 }
 
-fn text(value: &FieldValue) -> Result<(), Bad> {
+/// A delayed exchange must say what it is after the delay.
+pub(super) fn has_delayed_type(arguments: &FieldTable) -> Result<(), SpecError> {
+    match arguments.get("x-delayed-type") {
+        Some(_) => Ok(()),
+        None => Err(SpecError::NoDelayedType),
+    }
+}
+
+pub(super) fn text(value: &FieldValue) -> Result<(), Bad> {
     match value {
         FieldValue::LongString(_) => Ok(()),
         _ => Err(Bad::Type),
     }
 }
 
-fn property(value: &FieldValue) -> Result<(), Bad> {
+pub(super) fn hash_property(value: &FieldValue) -> Result<(), Bad> {
     match value {
         FieldValue::LongString(name) if HASH_PROPERTIES.contains(&name.as_slice()) => Ok(()),
-        FieldValue::LongString(name) => Err(Bad::Text(format!(
-            "Unsupported property: {}",
-            String::from_utf8_lossy(name)
+        FieldValue::LongString(name) => Err(Bad::Whole(SpecError::HashProperty(
+            String::from_utf8_lossy(name).into_owned(),
         ))),
         _ => Err(Bad::Type),
     }
 }
 
-fn history_length(value: &FieldValue) -> Result<(), Bad> {
+pub(super) fn history_length(value: &FieldValue) -> Result<(), Bad> {
     if value.as_int().is_some_and(|length| length > 0) {
         return Ok(());
     }
-    Err(Bad::Text(format!(
-        "Invalid argument {}, 'x-recent-history-length' must be a positive integer",
-        term(value)
-    )))
+    Err(Bad::Whole(SpecError::HistoryLength(term(value))))
 }
 
-fn delayed_type(value: &FieldValue) -> Result<(), Bad> {
-    let refused = |error: SpecError| Bad::Text(error.to_string());
+pub(super) fn delayed_type(value: &FieldValue) -> Result<(), Bad> {
     let FieldValue::LongString(name) = value else {
-        return Err(refused(no_delayed_type()));
+        return Err(Bad::Whole(SpecError::NoDelayedType));
     };
-    match exchange_kind(&String::from_utf8_lossy(name)).map_err(refused)? {
-        ExchangeKind::DelayedMessage => Err(Bad::Text(
-            "Invalid argument, 'x-delayed-message' can't be used for 'x-delayed-type'".into(),
-        )),
+    match exchange_kind(&String::from_utf8_lossy(name)).map_err(Bad::Whole)? {
+        ExchangeKind::DelayedMessage => Err(Bad::Whole(SpecError::DelayedTwice)),
         _ => Ok(()),
     }
 }

@@ -2,17 +2,18 @@
 //! "Parameters and Policies").
 //!
 //! One policy and one operator policy apply to a thing at a time, each the one of highest
-//! priority. A number that is set in several places takes the lowest; of anything else the
-//! argument wins, then the policy.
+//! priority. The keys, what they take and which of several values counts are in the table of
+//! [`arguments`].
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use super::arguments::{self, ARGUMENTS};
+use super::argument::PolicyKey;
+use super::arguments;
 use super::queue::{QueueSettings, QueueSpec, QueueType};
 use crate::pattern::{BadPattern, Pattern};
-use crate::types::{FieldTable, FieldValue, VhostName};
+use crate::types::{FieldValue, VhostName};
 
 /// What a policy is meant for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -75,80 +76,6 @@ pub enum PolicyError {
 
 const INVALID_PATTERN: &str = "pattern should be regular expression but is invalid: ";
 
-/// A key of policy definitions.
-struct Key {
-    name: &'static str,
-    operator: bool,
-    value: Kind,
-    /// What the value is called when it is refused.
-    what: &'static str,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Count,
-    Positive,
-    Text,
-    /// A duration such as `7D`.
-    Age,
-    OneOf(&'static [&'static str]),
-    Any,
-}
-
-const fn key(name: &'static str, operator: bool, value: Kind, what: &'static str) -> Key {
-    Key {
-        name,
-        operator,
-        value,
-        what,
-    }
-}
-
-/// THE table of policy keys. A key that is an argument without its `x-` acts through that
-/// argument's row.
-static KEYS: &[Key] = &[
-    key("message-ttl", true, Kind::Count, "message TTL"),
-    key("expires", true, Kind::Positive, "queue expiry"),
-    key("max-length", true, Kind::Count, "maximum length"),
-    key("max-length-bytes", true, Kind::Count, "maximum length in bytes"),
-    key("max-in-memory-length", true, Kind::Count, "maximum memory in length"),
-    key("max-in-memory-bytes", true, Kind::Count, "maximum memory in bytes"),
-    key("delivery-limit", true, Kind::Any, "delivery limit"),
-    key(
-        "overflow",
-        true,
-        Kind::OneOf(&["drop-head", "reject-publish", "reject-publish-dlx"]),
-        "overflow value",
-    ),
-    key("target-group-size", true, Kind::Positive, "target group size"),
-    key("queue-version", true, Kind::Any, "queue version"),
-    key("queue-master-locator", true, Kind::Text, "queue master locator"),
-    key("dead-letter-exchange", false, Kind::Text, "dead letter exchange name"),
-    key("dead-letter-routing-key", false, Kind::Text, "dead letter routing key"),
-    key(
-        "dead-letter-strategy",
-        false,
-        Kind::OneOf(&["at-most-once", "at-least-once"]),
-        "dead letter strategy",
-    ),
-    key("alternate-exchange", false, Kind::Text, "alternate exchange name"),
-    key("queue-mode", false, Kind::OneOf(&["default", "lazy"]), "queue mode"),
-    key("queue-leader-locator", false, Kind::Text, "queue leader locator"),
-    key("consumer-timeout", false, Kind::Count, "consumer timeout"),
-    key("initial-cluster-size", false, Kind::Positive, "initial cluster size"),
-    key("max-age", false, Kind::Age, "max age"),
-    key("stream-max-segment-size-bytes", false, Kind::Count, "segment size"),
-    key("stream-filter-size-bytes", false, Kind::Count, "filter size"),
-    key("federation-upstream", false, Kind::Text, "federation upstream"),
-    key("federation-upstream-set", false, Kind::Text, "federation upstream set"),
-    key(
-        "federation-upstream-pattern",
-        false,
-        Kind::Text,
-        "federation upstream pattern",
-    ),
-];
-
 impl Policy {
     /// Checks and compiles a policy.
     ///
@@ -160,12 +87,10 @@ impl Policy {
             return Err(PolicyError::Empty);
         }
         for (name, value) in &spec.definition {
-            let known = KEYS
-                .iter()
-                .find(|key| key.name == name && (key.operator || kind == PolicyKind::User));
+            let known = key(name).filter(|key| key.is_operators || kind == PolicyKind::User);
             let key = known.ok_or_else(|| PolicyError::UnknownKey(name.clone(), term(value)))?;
-            if !key.value.takes(value) {
-                return Err(PolicyError::BadValue(term(value), key.what));
+            if !key.takes.accepts(value) {
+                return Err(PolicyError::BadValue(term(value), key.called));
             }
         }
         Ok(Self { spec, pattern })
@@ -202,26 +127,17 @@ pub fn applying<'a>(
         })
 }
 
-/// Whether the one of two numbers of a key counts: the lower one, but no delivery limit (below 0) only
-/// where there is no other.
-fn counts_before(key: &str, one: i64, other: i64) -> bool {
-    match key {
-        "delivery-limit" if one < 0 || other < 0 => one >= other,
-        _ => one <= other,
-    }
+/// The row of a policy key.
+fn key(name: &str) -> Option<&'static PolicyKey> {
+    arguments::policy_keys().find(|key| key.name == name)
 }
 
-/// Policy and operator policy as one definition: the lower of two numbers, else the policy's.
+/// Policy and operator policy as one definition.
 pub fn merged(policy: Option<&Policy>, operator: Option<&Policy>) -> Map<String, Value> {
     let mut merged = policy.map(|policy| policy.spec.definition.clone()).unwrap_or_default();
     for (name, value) in operator.iter().flat_map(|policy| &policy.spec.definition) {
-        let keep = merged
-            .get(name)
-            .is_some_and(|own| match (own.as_i64(), value.as_i64()) {
-                (Some(own), Some(operators)) => counts_before(name, own, operators),
-                _ => true,
-            });
-        if !keep {
+        let keeps = |own: &Value| key(name).is_none_or(|key| key.merge.policy_counts(own.as_i64(), value.as_i64()));
+        if !merged.get(name).is_some_and(keeps) {
             merged.insert(name.clone(), value.clone());
         }
     }
@@ -231,52 +147,19 @@ pub fn merged(policy: Option<&Policy>, operator: Option<&Policy>) -> Map<String,
 /// What a queue's arguments and its merged policies make of it.
 pub fn queue_settings(spec: &QueueSpec, definition: &Map<String, Value>) -> QueueSettings {
     let mut effective = spec.arguments.clone();
-    for row in ARGUMENTS.iter().filter(|row| row.types.contains(&spec.queue_type)) {
-        let Some(key) = row.name.strip_prefix("x-") else {
+    for row in arguments::taken_by(spec.queue_type) {
+        let Some(key) = &row.policy else {
             continue;
         };
-        let Some(set) = definition.get(key).and_then(field) else {
+        let Some(set) = definition.get(key.name).and_then(field) else {
             continue;
         };
-        let keep = spec
-            .arguments
-            .get(row.name)
-            .is_some_and(|own| match (own.as_int(), set.as_int()) {
-                (Some(own), Some(policies)) => counts_before(key, own, policies),
-                _ => true,
-            });
-        if !keep {
+        let keeps = |own: &FieldValue| key.merge.argument_counts(own.as_int(), set.as_int());
+        if !spec.arguments.get(row.name).is_some_and(keeps) {
             effective.set(row.name, set);
         }
     }
-    let mut settings = arguments::settings(spec.queue_type, &effective);
-    settings.consumer_timeout = consumer_timeout(&spec.arguments, definition);
-    settings
-}
-
-/// The consumer timeout has no row of its own: any value is accepted as an argument.
-fn consumer_timeout(arguments: &FieldTable, definition: &Map<String, Value>) -> Option<crate::types::Millis> {
-    let argument = arguments.get("x-consumer-timeout").and_then(FieldValue::as_int);
-    let policy = definition.get("consumer-timeout").and_then(Value::as_i64);
-    let lowest = argument
-        .into_iter()
-        .chain(policy)
-        .filter(|timeout| *timeout > 0)
-        .min()?;
-    u64::try_from(lowest).ok().map(crate::types::Millis)
-}
-
-impl Kind {
-    fn takes(self, value: &Value) -> bool {
-        match self {
-            Self::Count => value.as_u64().is_some(),
-            Self::Positive => value.as_u64().is_some_and(|count| count > 0),
-            Self::Text => value.is_string(),
-            Self::Age => value.as_str().is_some_and(|text| arguments::is_age(text.as_bytes())),
-            Self::OneOf(allowed) => value.as_str().is_some_and(|text| allowed.contains(&text)),
-            Self::Any => true,
-        }
-    }
+    arguments::settings(spec.queue_type, &effective)
 }
 
 /// A JSON value as an argument's value.
@@ -302,7 +185,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::types::{Millis, NodeId, QueueId};
+    use crate::types::{FieldTable, Millis, NodeId, QueueId};
 
     fn put(kind: PolicyKind, priority: i64, apply_to: ApplyTo, definition: Value) -> Result<Policy, PolicyError> {
         let Value::Object(definition) = definition else {

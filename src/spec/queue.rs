@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::LeaderLocator;
 use crate::types::{ConnectionId, ExchangeName, FieldTable, Millis, NodeId, QueueId, QueueName, UserName, VhostName};
 
 /// The kinds of queue a client can ask for with `x-queue-type`.
@@ -71,7 +72,7 @@ pub enum DeadLetterStrategy {
     AtLeastOnce,
 }
 
-/// What the queue machine goes by: arguments merged with the policy and the operator policy.
+/// What a queue goes by: arguments merged with the policy and the operator policy.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct QueueSettings {
     pub message_ttl: Option<Millis>,
@@ -90,4 +91,10 @@ pub struct QueueSettings {
     pub delivery_limit: Option<u32>,
     /// Time a consumer may hold a message without settling it; `None` takes the node's.
     pub consumer_timeout: Option<Millis>,
+    /// Where the queue begins; `None` takes the node's.
+    pub leader_locator: Option<LeaderLocator>,
+    /// Members a replicated queue begins with.
+    pub initial_group_size: Option<u64>,
+    /// Members it gets when there are nodes for them.
+    pub target_group_size: Option<u64>,
 }

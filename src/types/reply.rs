@@ -157,9 +157,10 @@ pub trait Refusal {
     fn reply(&self) -> Reply;
 }
 
-impl Refusal for Reply {
-    fn reply(&self) -> Reply {
-        self.clone()
+/// So that `?` ends a layer's error where only the peer has still to hear of it.
+impl<E: Refusal> From<E> for Reply {
+    fn from(error: E) -> Self {
+        error.reply()
     }
 }
 

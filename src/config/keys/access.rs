@@ -86,8 +86,9 @@ fn login_keys() -> Vec<Key> {
                 ("ANONYMOUS", Mechanism::Anonymous),
             ]),
         )
-        .example("1 = PLAIN")
-        .help("Mechanisms offered; by default PLAIN, AMQPLAIN and ANONYMOUS.")
+        // Named as RabbitMQ numbers them.
+        .defaults(&["1 = PLAIN", "2 = AMQPLAIN", "3 = ANONYMOUS"])
+        .help("Mechanisms offered.")
         .sets_named(|c, at, mechanism| c.auth.mechanisms.set(at, mechanism)),
         // Other backends are refused and not passed over: whoever sets them relies on them.
         key("auth_backends.$num", internal())

@@ -7,16 +7,19 @@ use super::*;
 pub fn node_keys() -> Vec<Key> {
     vec![
         key("node.name", node_name())
+            .flag("--node-name", "NAME")
             .example("rabbit@host-1")
-            .help("The node's name (also --node-name); by default rabbit@ and the short host name.")
+            .help("The node's name; by default rabbit@ and the short host name.")
             .sets(|c, name| c.node.name = name),
         key("node.data_dir", path())
+            .flag("--data-dir", "DIR")
             .example("/var/lib/rabbitmq")
-            .help("Where everything of the node lies (also --data-dir).")
+            .help("Where everything of the node lies; by default /var/lib/rabbitmq if writable, else ./warren-data.")
             .sets(|c, path| c.node.data_dir = path),
         key("node.ports_file", path())
+            .flag("--ports-file", "FILE")
             .example("/run/warren/ports.json")
-            .help("Gets the ports listened on as JSON once the node is ready (also --ports-file).")
+            .help("Gets the ports listened on as JSON once the node is ready; of use with port 0, which picks a free one.")
             .sets(|c, path| c.node.ports_file = Some(path)),
         key("node_tags.$tag", text())
             .example("zone = a")
@@ -60,20 +63,24 @@ fn link_keys() -> Vec<Key> {
             .help("The cluster's name; by default the node's.")
             .sets(|c, name| c.cluster.name = Some(name)),
         key("cluster.listener", listener().or("none"))
+            .flag("--cluster", "ADDR:PORT")
             .default("0.0.0.0:25672")
-            .help("Where other nodes connect to (also --cluster).")
+            .help("Where other nodes connect to, or 'none'.")
             .sets(|c, address| c.cluster.listener = address),
         key("cluster.advertise", host_and_port())
+            .flag("--advertise", "ADDR:PORT")
             .example("host-1:25672")
-            .help("Where others find this node (also --advertise); by default the host of the node name.")
+            .help("Where others find this node; by default the host of the node name, and the cluster port.")
             .sets(|c, address| c.cluster.advertise = Some(address)),
         key("cluster.join", host_and_port().list())
+            .flags("--join", "HOST:PORT")
             .example("host-1:25672, host-2:25672")
-            .help("Nodes to join (also --join); this node's own address is passed over.")
+            .help("Nodes to join, by default none; this node's own address is passed over.")
             .sets(|c, nodes| c.cluster.join = nodes),
         key("cluster.secret_file", path())
+            .flag("--cluster-secret-file", "FILE")
             .example("/etc/rabbitmq/cluster-secret")
-            .help("A file with the secret that nodes know each other by (also --cluster-secret-file).")
+            .help("A file with the secret that nodes know each other by; by default one in the data directory.")
             .sets(|c, file| c.cluster.secret_file = Some(file)),
         key("cluster.secret", secret())
             .example("secret")
@@ -164,18 +171,18 @@ pub fn identity_keys() -> Vec<Key> {
         key("server_properties.product", name())
             .default("RabbitMQ")
             .help("The product that clients are told; some decide by it what they may use.")
-            .sets(|c, product| c.identity.product = product),
+            .sets(|c, product| c.product.product = product),
         key("server_properties.version", name())
             .default("4.0.5")
             .help("The version that clients are told.")
-            .sets(|c, version| c.identity.version = version),
+            .sets(|c, version| c.product.version = version),
         key("product.name", name())
             .default("Warren")
             .help("The product that the HTTP API names.")
-            .sets(|c, name| c.identity.product_name = name),
+            .sets(|c, name| c.product.product_name = name),
         key("product.version", name())
             .default(env!("CARGO_PKG_VERSION"))
             .help("The version that the HTTP API names.")
-            .sets(|c, version| c.identity.product_version = version),
+            .sets(|c, version| c.product.product_version = version),
     ]
 }

@@ -9,16 +9,18 @@ const NO_TLS: &str = "AMQP over TLS is not served yet";
 pub fn keys() -> Vec<Key> {
     let mut keys = vec![
         key("listeners.tcp", listener().list().or("none"))
+            .flags("--amqp", "ADDR:PORT")
             .example("0.0.0.0:5672, [::]:5672")
-            .help("Plain AMQP listeners, all at once (also --amqp); 'none' turns them off.")
+            .help("Plain AMQP listeners, all at once, by default port 5672; 'none' turns them off.")
             .sets(|c, addresses| c.listeners.tcp.replace(addresses.unwrap_or_default())),
         key("listeners.tcp.$name", listener())
             .default("default = 5672")
             .help("A plain AMQP listener: port, or address and port.")
             .sets_named(|c, name, address| c.listeners.tcp.set(name, address)),
         key("listeners.ssl", listener().list().or("none"))
+            .flags("--amqps", "ADDR:PORT")
             .default("none")
-            .help("AMQP listeners over TLS, all at once (also --amqps).")
+            .help("AMQP listeners over TLS, all at once.")
             .unbuilt(NO_TLS)
             .sets(|c, addresses| c.listeners.tls.replace(addresses.unwrap_or_default())),
         key("listeners.ssl.$name", listener())

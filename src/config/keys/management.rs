@@ -5,7 +5,7 @@ use super::super::value::{ip, listener, text};
 use super::*;
 
 pub fn keys() -> Vec<Key> {
-    let mut keys = http_keys("management", |c| &mut c.management.tcp, |c| &mut c.management.tls, HTTP);
+    let mut keys = http_keys(HTTP, |c| &mut c.management.tcp, |c| &mut c.management.tls);
     keys.extend(tls_keys("management.ssl", |c| &mut c.management.tls_options));
     keys.extend(behaviour_keys());
     keys.extend(header_keys());
@@ -13,12 +13,7 @@ pub fn keys() -> Vec<Key> {
 }
 
 pub fn prometheus_keys() -> Vec<Key> {
-    let mut keys = http_keys(
-        "prometheus",
-        |c| &mut c.prometheus.tcp,
-        |c| &mut c.prometheus.tls,
-        METRICS,
-    );
+    let mut keys = http_keys(METRICS, |c| &mut c.prometheus.tcp, |c| &mut c.prometheus.tls);
     for key in &mut keys {
         key.unbuilt = Some(NO_METRICS);
     }
@@ -46,25 +41,58 @@ pub fn prometheus_keys() -> Vec<Key> {
 /// Nothing listens for Prometheus.
 const NO_METRICS: &str = "metrics for Prometheus are not served yet";
 
-/// Defaults as the sample shows them: listener, port, TLS port.
-type Shown = [&'static str; 3];
-const HTTP: Shown = ["0.0.0.0:15672", "15672", "15671"];
-const METRICS: Shown = ["0.0.0.0:15692", "15692", "15691"];
+/// What two families of HTTP listeners differ in.
+struct Family {
+    prefix: &'static str,
+    flag: &'static str,
+    help: &'static str,
+    listener: &'static str,
+    port: &'static str,
+    tls_port: &'static str,
+}
+
+const HTTP: Family = Family {
+    prefix: "management",
+    flag: "--management",
+    help: "The HTTP API: address and port at once; 'none' turns it off.",
+    listener: "0.0.0.0:15672",
+    port: "15672",
+    tls_port: "15671",
+};
+
+const METRICS: Family = Family {
+    prefix: "prometheus",
+    flag: "--prometheus",
+    help: "Metrics for Prometheus: address and port at once; 'none' turns them off.",
+    listener: "0.0.0.0:15692",
+    port: "15692",
+    tls_port: "15691",
+};
+
+/// The listeners of which nothing was said: plain HTTP, unless TLS is asked for.
+pub fn stand_by_default(config: &mut Config) {
+    let (management, prometheus) = (&mut config.management, &mut config.prometheus);
+    management.tcp.state = HttpState::ByDefault;
+    prometheus.tcp.state = HttpState::ByDefault;
+    for (tls, family) in [(&mut management.tls, HTTP), (&mut prometheus.tls, METRICS)] {
+        tls.port = family.tls_port.parse().expect("a number stands above");
+    }
+}
 
 fn http_keys(
-    prefix: &str,
+    family: Family,
     tcp: fn(&mut Config) -> &mut HttpListener,
     tls: fn(&mut Config) -> &mut HttpListener,
-    shown: Shown,
 ) -> Vec<Key> {
-    let under = |leaf: &str| format!("{prefix}.{leaf}");
+    let under = |leaf: &str| format!("{}.{leaf}", family.prefix);
     vec![
         key(under("tcp.listener"), listener().or("none"))
-            .default(shown[0])
-            .help("Address and port at once; 'none' turns it off. Also a flag of the command line.")
+            .flag(family.flag, "ADDR:PORT")
+            .default(family.listener)
+            .help(family.help)
             .sets(move |c, address| tcp(c).listen(address)),
         key(under("tcp.port"), integer(0..=65535))
-            .default(shown[1])
+            .default(family.port)
             .help("The port alone.")
             .sets(move |c, port| on(tcp(c)).port = port),
         key(under("tcp.ip"), ip())
@@ -72,7 +100,7 @@ fn http_keys(
             .help("The address alone.")
             .sets(move |c, ip| on(tcp(c)).ip = ip),
         key(under("ssl.port"), integer(0..=65535))
-            .example(shown[2])
+            .example(family.tls_port)
             .help("Port for TLS; asking for it alone turns the plain port off.")
             .sets(move |c, port| on(tls(c)).port = port),
         key(under("ssl.ip"), ip())

@@ -1,7 +1,7 @@
 //! The table of keys: every key of `rabbitmq.conf` that means something to Warren.
 //!
-//! One row for each key, by section in the files beside this one; to add a key, add a row and the
-//! field it sets. Keys that RabbitMQ knows and that mean nothing here are in [`ignored`].
+//! One row for each key, by section in the files beside this one; to add a key, add a row with its
+//! default, and the field it sets. Keys that RabbitMQ knows and that mean nothing here are in [`ignored`].
 
 mod access;
 mod cluster;
@@ -14,7 +14,7 @@ mod queues;
 
 use std::sync::LazyLock;
 
-use super::key::{Key, key};
+use super::key::{Flag, Key, key};
 use super::sections::Tls;
 use super::value::{binary_size, choice, integer, name, path, secret, switch};
 use super::{Config, value};
@@ -44,9 +44,27 @@ pub static TABLE: LazyLock<Vec<Part>> = LazyLock::new(|| {
     ]
 });
 
+/// What holds when nothing is set.
+pub static DEFAULTS: LazyLock<Config> = LazyLock::new(|| {
+    let mut config = Config::empty();
+    all().for_each(|row| row.apply_default(&mut config));
+    // Whoever sets one of these wants none of the defaults besides it.
+    config.listeners.tcp.stand_by_default();
+    config.auth.default_user_tags.stand_by_default();
+    config.auth.loopback_users.stand_by_default();
+    config.auth.mechanisms.stand_by_default();
+    management::stand_by_default(&mut config);
+    config
+});
+
 /// All rows, whatever their part.
 pub fn all() -> impl Iterator<Item = &'static Key> {
     TABLE.iter().flat_map(|part| &part.keys)
+}
+
+/// The flags of the command line, with the rows of the keys they set.
+pub fn flags() -> impl Iterator<Item = (&'static Flag, &'static Key)> {
+    all().filter_map(|row| Some((row.flag.as_ref()?, row)))
 }
 
 /// The row for a key and what its placeholder stands for.

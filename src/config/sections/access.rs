@@ -6,7 +6,7 @@ use super::Secret;
 use crate::config::Named;
 
 /// Who may come in, and who is there at the first start.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Auth {
     /// The first user, made when the node starts with an empty data directory.
     pub default_user: String,
@@ -58,15 +58,16 @@ pub enum Mechanism {
 }
 
 /// How new passwords are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum PasswordHashing {
+    #[default]
     Sha256,
     Sha512,
     Md5,
 }
 
 /// What new passwords must be like.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct PasswordRule {
     pub check: PasswordCheck,
     pub min_length: usize,
@@ -75,63 +76,30 @@ pub struct PasswordRule {
 }
 
 /// Which part of [`PasswordRule`] is applied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum PasswordCheck {
+    #[default]
     None,
     MinLength,
     Regexp,
 }
 
 /// The part of a certificate that EXTERNAL takes as the user's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum CertificateName {
+    #[default]
     DistinguishedName,
     CommonName,
     SubjectAlternativeName,
 }
 
-impl Default for Auth {
+/// A user of `default_users` may do everything in its vhosts unless something else is said.
+impl Default for Permissions {
     fn default() -> Self {
-        Self {
-            default_user: "guest".to_owned(),
-            default_pass: Secret::from("guest"),
-            default_vhost: "/".to_owned(),
-            default_user_tags: Named::defaults([("administrator", true)]),
-            default_permissions: Permissions::everything(),
-            default_users: BTreeMap::new(),
-            loopback_users: Named::defaults([("guest", true)]),
-            // Named as RabbitMQ numbers them.
-            mechanisms: Named::defaults([
-                ("1", Mechanism::Plain),
-                ("2", Mechanism::Amqplain),
-                ("3", Mechanism::Anonymous),
-            ]),
-            anonymous_user: Some("guest".to_owned()),
-            anonymous_pass: Secret::from("guest"),
-            password_hashing: PasswordHashing::Sha256,
-            password_rule: PasswordRule {
-                check: PasswordCheck::None,
-                min_length: 8,
-                regexp: None,
-            },
-            certificate_name: CertificateName::DistinguishedName,
-        }
-    }
-}
-
-impl Permissions {
-    fn everything() -> Self {
         Self {
             configure: ".*".to_owned(),
             read: ".*".to_owned(),
             write: ".*".to_owned(),
         }
-    }
-}
-
-/// A user of `default_users` may do everything in its vhosts unless something else is said.
-impl Default for Permissions {
-    fn default() -> Self {
-        Self::everything()
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Secret, everywhere};
+use super::Secret;
 use crate::config::Named;
 use crate::types::Millis;
 
 /// This node among others.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Cluster {
     /// The cluster's name; `None` takes the node's.
     pub name: Option<String>,
@@ -53,9 +53,10 @@ pub struct LinkTls {
 }
 
 /// What a node does with its clients that does not hear enough others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum PartitionHandling {
     /// It keeps them; what needs a majority waits for it.
+    #[default]
     Ignore,
     /// The same: nothing has to be healed, for a minority changes nothing.
     Autoheal,
@@ -66,8 +67,9 @@ pub enum PartitionHandling {
 }
 
 /// How peers are found at the first start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Discovery {
+    #[default]
     Nodes,
     Dns,
     /// Something outside that Warren does not ask.
@@ -89,28 +91,3 @@ impl Cluster {
 
 /// Port for other nodes when none is set.
 pub const CLUSTER_PORT: u16 = 25672;
-
-impl Default for Cluster {
-    fn default() -> Self {
-        Self {
-            name: None,
-            listener: Some(everywhere(CLUSTER_PORT)),
-            advertise: None,
-            join: Vec::new(),
-            secret: None,
-            secret_file: None,
-            tls: LinkTls::default(),
-            discovery: Discovery::Nodes,
-            nodes: Named::default(),
-            dns_hostname: None,
-            discovery_retry_limit: 30,
-            discovery_retry_interval: Millis(1000),
-            target_size: None,
-            cleanup_interval_s: 60,
-            cleanup_only_warns: true,
-            partition_handling: PartitionHandling::Ignore,
-            pause_unless: Named::default(),
-            tags: BTreeMap::new(),
-        }
-    }
-}

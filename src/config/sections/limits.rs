@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::types::ByteSize;
 
 /// What one connection, one node or one cluster may have.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Limits {
     /// Heartbeat proposed to clients, in seconds; 0 proposes none.
     pub heartbeat_s: u16,
@@ -37,7 +37,7 @@ pub struct VhostLimits {
 }
 
 /// When publishers are blocked.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Resources {
     pub memory_high_watermark: MemoryWatermark,
     /// Taken for the machine's memory instead of what the system says.
@@ -61,6 +61,20 @@ pub enum DiskLimit {
     Absolute(ByteSize),
 }
 
+/// Set by its row in any case.
+impl Default for MemoryWatermark {
+    fn default() -> Self {
+        Self::Absolute(ByteSize::default())
+    }
+}
+
+/// Set by its row in any case.
+impl Default for DiskLimit {
+    fn default() -> Self {
+        Self::Absolute(ByteSize::default())
+    }
+}
+
 impl Resources {
     /// Bytes in use at which the memory alarm starts, with `machine` as the memory there is.
     pub fn memory_limit(&self, machine: ByteSize) -> ByteSize {
@@ -82,32 +96,4 @@ impl Resources {
 /// The cast saturates, so that no factor is too large.
 fn part_of(whole: ByteSize, part: f64) -> ByteSize {
     ByteSize((whole.0 as f64 * part) as u64)
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            heartbeat_s: 60,
-            frame_max: 131_072,
-            initial_frame_max: 4096,
-            channel_max: 2047,
-            max_message_size: ByteSize(16 << 20),
-            channel_max_per_node: None,
-            connection_max: None,
-            consumer_max_per_channel: None,
-            vhost_max: None,
-            cluster_queue_limit: None,
-            new_vhosts: BTreeMap::new(),
-        }
-    }
-}
-
-impl Default for Resources {
-    fn default() -> Self {
-        Self {
-            memory_high_watermark: MemoryWatermark::Relative(0.6),
-            total_memory: None,
-            disk_free_limit: DiskLimit::Absolute(ByteSize(50_000_000)),
-        }
-    }
 }

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::{Secret, everywhere};
+use super::Secret;
 use crate::config::Named;
 use crate::types::Millis;
 
 /// AMQP listeners and what holds for their sockets.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Listeners {
     /// Plain AMQP.
     pub tcp: Named<SocketAddr>,
@@ -24,7 +24,7 @@ pub struct Listeners {
 }
 
 /// Options of accepted and listening sockets; `None` leaves the system's choice.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct SocketOptions {
     pub backlog: u32,
     pub nodelay: bool,
@@ -52,29 +52,4 @@ pub struct Tls {
     pub versions: Named<String>,
     /// Ciphers offered; empty leaves the default.
     pub ciphers: Named<String>,
-}
-
-impl Default for Listeners {
-    fn default() -> Self {
-        Self {
-            tcp: Named::defaults([("default", everywhere(5672))]),
-            tls: Named::default(),
-            socket: SocketOptions::default(),
-            handshake_timeout: Some(Millis(10_000)),
-            tls_handshake_timeout: Millis(5_000),
-            proxy_protocol: false,
-        }
-    }
-}
-
-impl Default for SocketOptions {
-    fn default() -> Self {
-        Self {
-            backlog: 128,
-            nodelay: true,
-            keepalive: false,
-            sndbuf: None,
-            recbuf: None,
-        }
-    }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::types::ByteSize;
 
 /// Where log lines go. Unlike RabbitMQ's, the console is on by default and the file is off.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Logging {
     pub console: bool,
     pub console_level: Option<Level>,
@@ -29,9 +29,10 @@ pub struct Logging {
 }
 
 /// RabbitMQ's log levels, the least important first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub enum Level {
     Debug,
+    #[default]
     Info,
     Notice,
     Warning,
@@ -43,15 +44,17 @@ pub enum Level {
 }
 
 /// What a log line looks like.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LogFormat {
+    #[default]
     Plaintext,
     Json,
 }
 
 /// Which of the terminal's streams gets the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Stream {
+    #[default]
     Stdout,
     Stderr,
 }
@@ -63,23 +66,4 @@ pub enum LogCategory {
     Channel,
     Queue,
     Raft,
-}
-
-impl Default for Logging {
-    fn default() -> Self {
-        Self {
-            console: true,
-            console_level: None,
-            console_format: LogFormat::Plaintext,
-            stream: Stream::Stdout,
-            file: None,
-            file_level: None,
-            file_format: LogFormat::Plaintext,
-            rotation_size: None,
-            rotation_count: 5,
-            dir: None,
-            level: Level::Info,
-            categories: BTreeMap::new(),
-        }
-    }
 }

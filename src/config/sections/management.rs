@@ -23,14 +23,6 @@ pub enum HttpState {
 }
 
 impl HttpListener {
-    fn on_port(port: u16, state: HttpState) -> Self {
-        Self {
-            ip: Ipv4Addr::UNSPECIFIED.into(),
-            port,
-            state,
-        }
-    }
-
     /// Takes this address, or none.
     pub fn listen(&mut self, address: Option<SocketAddr>) {
         match address {
@@ -55,6 +47,17 @@ impl HttpListener {
     }
 }
 
+/// Nowhere.
+impl Default for HttpListener {
+    fn default() -> Self {
+        Self {
+            ip: Ipv4Addr::UNSPECIFIED.into(),
+            port: 0,
+            state: HttpState::Off,
+        }
+    }
+}
+
 /// Equal when they listen alike; that one does so by default makes no difference.
 impl PartialEq for HttpListener {
     fn eq(&self, other: &Self) -> bool {
@@ -64,7 +67,7 @@ impl PartialEq for HttpListener {
 }
 
 /// The HTTP API and the console.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Management {
     pub tcp: HttpListener,
     pub tls: HttpListener,
@@ -99,8 +102,9 @@ pub struct Management {
 }
 
 /// How much of the message rates is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum RatesMode {
+    #[default]
     Basic,
     Detailed,
     None,
@@ -114,7 +118,7 @@ impl Management {
 }
 
 /// Metrics for Prometheus.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Prometheus {
     pub tcp: HttpListener,
     pub tls: HttpListener,
@@ -130,47 +134,5 @@ impl Prometheus {
     /// Where plain HTTP is served; `None` is nowhere.
     pub fn address(&self) -> Option<SocketAddr> {
         self.tcp.address(&self.tls)
-    }
-}
-
-impl Default for Management {
-    fn default() -> Self {
-        Self {
-            tcp: HttpListener::on_port(15672, HttpState::ByDefault),
-            tls: HttpListener::on_port(15671, HttpState::Off),
-            tls_options: Tls::default(),
-            path_prefix: String::new(),
-            login_session_timeout_min: 480,
-            max_body_bytes: 10_000_000,
-            compress: true,
-            rates_mode: RatesMode::Basic,
-            disable_basic_auth: false,
-            disable_stats: false,
-            enable_queue_totals: false,
-            cors_allow_origins: Named::default(),
-            cors_max_age_s: 1800,
-            content_security_policy: Some(
-                "script-src 'self' 'unsafe-eval' 'unsafe-inline'; object-src 'self'".to_owned(),
-            ),
-            strict_transport_security: None,
-            content_type_options: None,
-            xss_protection: None,
-            frame_options: None,
-            forbid_operator_policy_changes: false,
-            forbid_replica_operations: false,
-        }
-    }
-}
-
-impl Default for Prometheus {
-    fn default() -> Self {
-        Self {
-            tcp: HttpListener::on_port(15692, HttpState::ByDefault),
-            tls: HttpListener::on_port(15691, HttpState::Off),
-            tls_options: Tls::default(),
-            path: "/metrics".to_owned(),
-            per_object: false,
-            authentication: false,
-        }
     }
 }

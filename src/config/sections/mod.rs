@@ -1,5 +1,6 @@
-//! The sections of the configuration, each a struct whose `Default` is what holds when nothing is
-//! set. The defaults are RabbitMQ 4.0's unless the field says otherwise.
+//! The sections of the configuration. What holds when nothing is set is in the table of
+//! [`keys`](super::keys) and made by [`Config::default`](super::Config); a section's own `Default` is
+//! empty, for the table to fill.
 //!
 //! Plain values: filled by [`super::load`], read by the parts of the node, changed by nobody.
 
@@ -13,7 +14,6 @@ mod queues;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 pub use access::{
@@ -63,8 +63,8 @@ pub struct Node {
 }
 
 /// Who Warren says it is.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Identity {
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Product {
     /// `product` in server properties; clients decide by it what they may use.
     pub product: String,
     /// `version` in server properties.
@@ -73,19 +73,4 @@ pub struct Identity {
     pub product_name: String,
     /// `product_version` of the HTTP API.
     pub product_version: String,
-}
-
-fn everywhere(port: u16) -> SocketAddr {
-    (Ipv4Addr::UNSPECIFIED, port).into()
-}
-
-impl Default for Identity {
-    fn default() -> Self {
-        Self {
-            product: "RabbitMQ".to_owned(),
-            version: "4.0.5".to_owned(),
-            product_name: "Warren".to_owned(),
-            product_version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
-    }
 }

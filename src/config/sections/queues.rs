@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::types::Millis;
 
 /// Queues and consumers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Queues {
     /// `classic`, `quorum` or `stream`: for queues that do not say, in vhosts that do not say.
     pub default_type: String,
@@ -21,14 +21,15 @@ pub struct Queues {
 }
 
 /// Where the leader of a new replicated queue is put.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LeaderLocator {
+    #[default]
     ClientLocal,
     Balanced,
 }
 
 /// How quorum queues grow to new nodes by themselves.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Membership {
     pub enabled: bool,
     /// Members on nodes that left are removed.
@@ -74,24 +75,5 @@ impl Definitions {
     pub fn places(&self) -> impl Iterator<Item = &PathBuf> {
         let places = [&self.load, &self.local_path, &self.management_load];
         places.into_iter().flatten()
-    }
-}
-
-impl Default for Queues {
-    fn default() -> Self {
-        Self {
-            default_type: "classic".to_owned(),
-            consumer_timeout: Some(Millis(1_800_000)),
-            relaxed_redeclaration: false,
-            leader_locator: LeaderLocator::ClientLocal,
-            membership: Membership {
-                enabled: false,
-                auto_remove: false,
-                interval: Millis(3_600_000),
-                trigger_interval: Millis(10_000),
-                target_group_size: None,
-            },
-            operator_policies: BTreeMap::new(),
-        }
     }
 }

@@ -9,8 +9,9 @@ use super::super::call::{Call, Identity};
 use super::super::fields::Fields;
 use super::view::{Shown, view};
 use crate::broker::joint::Joint;
-use crate::broker::{Broker, DEADLINE, QueueHandle, declare};
+use crate::broker::{Broker, DEADLINE, QueueHandle};
 use crate::codec::method::BasicGet;
+use crate::declare;
 use crate::queue::{Get, Outcome, Slot};
 use crate::types::Message;
 

@@ -1,6 +1,9 @@
-//! The refusals and their texts, and the settings made.
+//! The refusals and their texts, the settings made, and what follows from a row of the table alone.
+
+mod rows;
 
 use super::*;
+use crate::types::Refusal;
 
 fn refusal(kind: QueueType, entries: &[(&str, FieldValue)]) -> String {
     validate(kind, "v", "q", &FieldTable::of(entries))

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::super::access::AccessError;
+use super::access::AccessError;
 use crate::metadata::CatalogError;
 use crate::spec::arguments::SpecError;
 use crate::types::{ExchangeName, QueueName, Refusal, Reply, ReplyCode, VhostName};

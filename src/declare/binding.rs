@@ -1,11 +1,12 @@
 //! `queue.bind`, `queue.unbind`, `exchange.bind` and `exchange.unbind`.
 
+use super::access::{self, Operation, Resource, Who};
 use super::exchange::check_not_default;
 use super::{DeclareError, check_owner, named, vhost, without_line_ends};
-use crate::broker::access::{self, Operation, Resource, Who};
 use crate::codec::method::{ExchangeBind, ExchangeUnbind, QueueBind, QueueUnbind};
 use crate::metadata::{Catalog, CatalogError, Command, Vhost};
-use crate::spec::{BindingSpec, Destination, binding};
+use crate::spec::binding::{self, NewBinding};
+use crate::spec::{BindingSpec, Destination};
 use crate::types::FieldTable;
 
 /// Looks at `queue.bind`.
@@ -122,7 +123,12 @@ fn bind(catalog: &Catalog, who: &Who<'_>, wish: BindingSpec) -> Result<Command, 
             None
         }
     };
-    binding::validate(source.routes_as(), &wish.key, &wish.arguments, target)?;
+    let new = NewBinding {
+        key: &wish.key,
+        arguments: &wish.arguments,
+        destination: target,
+    };
+    binding::validate(source.routes_as(), &new)?;
     Ok(Command::Bind {
         vhost: who.vhost.clone(),
         binding: wish,

@@ -22,6 +22,28 @@ pub struct Who<'a> {
     pub operator: bool,
 }
 
+/// The same in values of its own, for as long as it takes.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    pub user: UserName,
+    pub vhost: VhostName,
+    pub connection: ConnectionId,
+    /// Whoever runs the node, who needs no permission.
+    pub operator: bool,
+}
+
+impl Actor {
+    /// Who asks.
+    pub fn who(&self) -> Who<'_> {
+        Who {
+            user: &self.user,
+            vhost: &self.vhost,
+            connection: self.connection,
+            operator: self.operator,
+        }
+    }
+}
+
 /// What a right is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Resource<'a> {

@@ -1,7 +1,7 @@
 //! `exchange.declare`, `exchange.delete`, and the exchange a message is published to.
 
+use super::access::{self, Operation, Who};
 use super::{DeclareError, vhost, without_line_ends};
-use crate::broker::access::{self, Operation, Who};
 use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
 use crate::metadata::{Catalog, CatalogError, Command};
 use crate::spec::equivalence::{self, ExchangeAgain};

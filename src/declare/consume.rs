@@ -1,7 +1,7 @@
 //! `basic.consume` and `basic.get`.
 
+use super::access::{self, Operation, Who};
 use super::{DeclareError, REPLY_TO, generated_name, named, open_queue};
-use crate::broker::access::{self, Operation, Who};
 use crate::codec::method::{BasicConsume, BasicGet};
 use crate::metadata::Catalog;
 use crate::spec::{QueueSpec, QueueType, arguments, consumer};

@@ -6,6 +6,7 @@
 //!
 //! An empty queue name stands for the last queue declared on the channel; `last_queue` is that.
 
+mod access;
 mod binding;
 mod consume;
 mod error;
@@ -23,9 +24,9 @@ pub use error::DeclareError;
 pub use exchange::{ExchangePlan, exchange_declare, exchange_delete, publish_target};
 pub use queue::{DeletePlan, QueuePlan, QueueRules, queue_declare, queue_delete, queue_purge};
 
-pub use super::access::Who;
 use crate::metadata::{Catalog, CatalogError, Vhost};
 use crate::spec::QueueSpec;
+pub use access::{Actor, Who};
 
 /// The queue that stands for the answers to a channel's own requests (RabbitMQ, "Direct Reply-to").
 pub const REPLY_TO: &str = "amq.rabbitmq.reply-to";

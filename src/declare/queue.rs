@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 
+use super::access::{self, Operation, Who};
 use super::{DeclareError, REPLY_TO, check_owner, generated_name, named, open_queue, vhost, without_line_ends};
-use crate::broker::access::{self, Operation, Who};
 use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
-use crate::config::Config;
 use crate::metadata::{Catalog, CatalogError};
 use crate::spec::arguments::{self, SpecError};
 use crate::spec::equivalence::{self, QueueAgain};
@@ -57,23 +56,6 @@ impl QueuePlan {
             Self::Existing(name) | Self::ReplyConsumer(name) => name,
             Self::Create(spec) => &spec.name,
             Self::ReplyTo => REPLY_TO,
-        }
-    }
-}
-
-impl QueueRules {
-    /// The rules of a configuration.
-    pub fn of(config: &Config) -> Self {
-        let queues = &config.queues;
-        let default_type = match queues.default_type.as_str() {
-            "quorum" => QueueType::Quorum,
-            "stream" => QueueType::Stream,
-            _ => QueueType::Classic,
-        };
-        Self {
-            default_type,
-            relaxed_redeclaration: queues.relaxed_redeclaration,
-            limit: config.limits.cluster_queue_limit,
         }
     }
 }
