@@ -11,6 +11,7 @@ pub mod cluster;
 pub mod codec;
 pub mod config;
 pub mod connection;
+pub mod handover;
 pub mod journal;
 pub mod logging;
 pub mod machine;

@@ -20,7 +20,7 @@ const BASE: [&str; 8] = [
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 28] = [
+const ARROWS: [(&str, &[&str]); 29] = [
     ("main", &["cli", "node", "perf"]),
     (
         "node",
@@ -28,6 +28,7 @@ const ARROWS: [(&str, &[&str]); 28] = [
             "net",
             "management",
             "broker",
+            "handover",
             "journal",
             "cluster",
             "store",
@@ -49,9 +50,11 @@ const ARROWS: [(&str, &[&str]); 28] = [
     (
         "broker",
         &[
-            "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata", "auth", "spec",
+            "handover", "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream", "metadata",
+            "auth", "spec",
         ],
     ),
+    ("handover", &["queue", "spec"]),
     ("journal", &["store", "cluster"]),
     ("cluster", &[]),
     ("store", &[]),

@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::methods::refusal;
 use super::session::Session;
 use crate::broker::CatalogError;
@@ -13,7 +11,7 @@ use crate::broker::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_
 use crate::broker::leaving::undone;
 use crate::broker::outbox::Outstanding;
 use crate::broker::reply_to::Token;
-use crate::broker::runner::with_delivery_count;
+use crate::broker::with_delivery_count;
 use crate::broker::{Get, Slot};
 use crate::codec::deliver::{DeliverTemplate, write_get_ok};
 use crate::codec::method::{BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicGetEmpty};
@@ -82,7 +80,6 @@ impl Session {
             queue_index,
             queue: Arc::downgrade(&queue),
             wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
-            id: Mutex::default(),
         });
         let taken = self.broker.consume(&queue, &consumer, !nowait).await;
         taken.map_err(refusal)
@@ -111,7 +108,6 @@ impl Session {
             queue_index: 0,
             queue: Weak::new(),
             wants_cancel: false,
-            id: Mutex::default(),
         };
         channel.reply = Some((token, tag.clone()));
         self.answer(number, nowait, BasicConsumeOk { consumer_tag: tag });
