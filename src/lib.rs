@@ -12,6 +12,7 @@ pub mod codec;
 pub mod config;
 pub mod connection;
 pub mod declare;
+pub mod handover;
 pub mod journal;
 pub mod logging;
 pub mod machine;

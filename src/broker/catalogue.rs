@@ -13,10 +13,11 @@ use futures_util::future::{join, join_all};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::control::Told;
+use super::effects::Deferred;
+use super::handle::QueueHandle;
 use super::letters::warn_of_fallback;
 use super::outbox::Control;
 use super::recovery::{entries, mark};
-use super::runner::{Deferred, QueueHandle};
 use super::vhosts::{QueueRef, Vhost};
 use super::{Broker, BrokerError, Forced, delayed};
 use crate::journal::raft::{Group, ProposeError};
@@ -309,10 +310,10 @@ impl Broker {
         };
         let spec = Arc::new(spec);
         let handle = match spec.queue_type {
-            QueueType::Quorum => QueueHandle::elsewhere(spec, None),
+            QueueType::Quorum => QueueHandle::elsewhere(self.nodes.us(), spec, None),
             _ if spec.home != self.nodes.us() => {
                 let home = spec.home;
-                QueueHandle::elsewhere(spec, Some(home))
+                QueueHandle::elsewhere(self.nodes.us(), spec, Some(home))
             }
             _ => self.recover_queue(catalog, spec),
         };
@@ -353,7 +354,7 @@ impl Broker {
             true => Queue::new(spec.queue_type, false, settings, self.now()),
         };
         machine.set_consumer_timeout(self.now(), self.config.queues.consumer_timeout);
-        QueueHandle::here(spec, machine, damaged)
+        QueueHandle::here(self.nodes.us(), spec, machine, damaged)
     }
 
     /// Makes a binding live. A queue bound to an exchange with a memory gets what it remembers.
@@ -376,14 +377,13 @@ impl Broker {
 
     fn drop_queue(self: &Arc<Self>, queue: Arc<QueueHandle>, effects: &mut Effects) {
         queue.mark_deleted();
-        let (_, mut deferred) = queue.with_deferred(self, |machine, _, sink| machine.delete(sink));
+        let ((), deferred) = queue.input_deferred(self, |machine, now, sink| machine.delete(now, sink));
         self.queues_by_id.write().remove(&queue.spec.id);
         match queue.is_replicated() {
             true => self.drop_replica(&queue),
             false if queue.spec.home == self.nodes.us() => self.store.forget(queue.owner()),
             false => {}
         }
-        deferred.also(queue.drop_desk());
         // Somebody may wait for what will not come.
         queue.changed.notify_waiters();
         effects.push((queue, deferred));

@@ -2,25 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::BrokerError;
-use super::guests::Guest;
+use super::handle::QueueHandle;
 use super::outbox::{Control, Outbox};
-use super::runner::QueueHandle;
 use crate::codec::deliver::DeliverTemplate;
-use crate::queue::ConsumerId;
+use crate::handover::ConsumerKey;
 use crate::types::{FieldTable, Millis, Refusal, UserName};
-
-/// A consumer among all of its node, never used again while the process runs. 0 stands for
-/// `basic.get`.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct ConsumerKey(pub u64);
-
-impl ConsumerKey {
-    /// Whoever fetched with `basic.get`.
-    pub const GET: Self = Self(0);
-}
 
 /// One `basic.consume`. The queue machine keeps it as its opaque handle.
 pub struct Consumer {
@@ -44,9 +31,6 @@ pub struct Consumer {
     pub queue: Weak<QueueHandle>,
     /// The client wants to hear when the queue goes (`consumer_cancel_notify`).
     pub wants_cancel: bool,
-    /// Known once a machine on this node has taken it in; another one with each machine. Changed
-    /// under the queue's lock.
-    pub id: Mutex<Option<ConsumerId>>,
 }
 
 impl Consumer {
@@ -59,32 +43,5 @@ impl Consumer {
             ids: (0, 0),
             reply: BrokerError::Overdue { channel, timeout }.reply(),
         });
-    }
-}
-
-/// Whoever takes messages from a machine.
-#[derive(Clone)]
-pub enum Taker {
-    /// A client of this node.
-    Client(Arc<Consumer>),
-    /// One of another node.
-    Guest(Arc<Guest>),
-}
-
-impl Taker {
-    /// Its consumer tag.
-    pub fn tag(&self) -> &str {
-        match self {
-            Self::Client(consumer) => &consumer.tag,
-            Self::Guest(guest) => &guest.tag,
-        }
-    }
-
-    /// The client of this node.
-    pub fn client(&self) -> Option<&Arc<Consumer>> {
-        match self {
-            Self::Client(consumer) => Some(consumer),
-            Self::Guest(_) => None,
-        }
     }
 }

@@ -12,11 +12,11 @@ use rustc_hash::FxHashMap;
 use sha2::{Digest, Sha256};
 
 use super::Broker;
+use super::claims::{ConfirmToken, answer};
 use super::dead_letter::{header_table, routing_keys};
 use super::joint::Joint;
 use super::publish::after_routing;
 use super::route::Way;
-use super::runner::{ConfirmToken, answer};
 use super::vhosts::Vhost;
 use crate::channel::ConfirmOutcome;
 use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
@@ -43,7 +43,7 @@ pub struct Held {
     delays: Mutex<Delays<ConfirmToken>>,
     /// The exchange is gone; written under the lock of `delays`.
     dropped: AtomicBool,
-    /// As of queues, see [`super::runner::QueueHandle`].
+    /// As of queues, see [`super::handle::QueueHandle`].
     pub scheduled: AtomicU64,
 }
 

@@ -10,19 +10,54 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::Broker;
+use super::claims::ConfirmToken;
+use super::consumer::Consumer;
 use super::dead_letter::{self, Death, Target};
+use super::handle::QueueHandle;
 use super::letters::{HELD_BACK, Letter};
 use super::publish::after_routing;
 use super::route::Way;
-use super::runner::{ConfirmToken, DeadLetter, Deferred, QueueHandle};
 use crate::codec::headers;
 use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
-use crate::queue::{self, Outcome, Publish, Slot};
+use crate::queue::{self, DeathReason, Outcome, Publish, Slot};
 use crate::router::Routed;
+use crate::spec::QueueType;
 use crate::store::Loc;
-use crate::types::{FieldTable, FieldValue, Message, MessageParts, QueueId};
+use crate::tasks;
+use crate::types::{FieldTable, FieldValue, Message, MessageParts, NodeId, QueueId};
+
+/// A message on its way out of its queue into the dead-letter exchange.
+pub struct DeadLetter {
+    pub slot: Slot,
+    pub message: Message,
+    pub reason: DeathReason,
+}
+
+/// Effects that are carried out after the queue's lock was released.
+#[derive(Default)]
+#[must_use = "what a queue decided is to be carried out"]
+pub struct Deferred {
+    pub dead_letters: Vec<DeadLetter>,
+    pub fetch: Vec<Vec<(u64, queue::Loc)>>,
+    pub cancelled: Vec<Arc<Consumer>>,
+    /// Handed to a channel that closed in the same moment.
+    pub undelivered: Vec<Slot>,
+    /// The last consumer is gone; of another node, which asked with this number.
+    pub ended: Vec<Option<(NodeId, u64)>>,
+}
+
+impl Deferred {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.dead_letters.is_empty()
+            && self.fetch.is_empty()
+            && self.cancelled.is_empty()
+            && self.undelivered.is_empty()
+            && self.ended.is_empty()
+    }
+}
 
 /// What is still to be carried out, queue by queue.
 type Work = VecDeque<(Arc<QueueHandle>, Deferred)>;
@@ -40,6 +75,9 @@ impl Broker {
                 out.cancel(&consumer);
                 out.finish();
             }
+            for asked in deferred.ended {
+                self.last_consumer_ended(&queue, asked);
+            }
             for run in deferred.fetch {
                 self.read_back(&queue, run);
             }
@@ -47,6 +85,24 @@ impl Broker {
                 self.dead_letter(&queue, deferred.dead_letters, &mut work);
             }
         }
+    }
+
+    /// The last consumer, of another node, has ended: that hears of it when an auto-delete queue is gone.
+    fn last_consumer_ended(self: &Arc<Self>, queue: &Arc<QueueHandle>, asked: Option<(NodeId, u64)>) {
+        let deletion = self.delete_if_left(queue, 0);
+        let Some((node, call)) = asked else { return };
+        let tell = move |broker: &Arc<Self>, queue: &Arc<QueueHandle>| {
+            queue.input(broker, |machine, _, sink| machine.tell_done(node, call, sink));
+        };
+        let Some(deletion) = deletion else {
+            return tell(self, queue);
+        };
+        let (broker, queue) = (self.clone(), queue.clone());
+        tasks::spawn("end of consumers", async move {
+            // If it panicked it has said so.
+            let _ = deletion.await;
+            tell(&broker, &queue);
+        });
     }
 
     /// Reads bodies outside the async workers and gives them to their queue.
@@ -70,7 +126,7 @@ impl Broker {
                 tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, lost, "messages cannot be read any more");
             }
             queue.changed.notify_waiters();
-            queue.serve_calls(&broker);
+            queue.input(&broker, |machine, now, sink| machine.serve_gets(now, sink));
         });
     }
 
@@ -210,8 +266,14 @@ fn note(work: &mut Work, queue: &Arc<QueueHandle>, deferred: Deferred) {
     }
 }
 
-/// The message with the header that tells how often it was delivered before (quorum queues).
-pub fn with_delivery_count(message: &Message, count: u32) -> Message {
+/// The message with the header that tells how often it was delivered before, on queues that tell
+/// (quorum queues); `None` when it goes out as it is.
+pub fn with_delivery_count(queue: &QueueHandle, message: &Message, count: u32) -> Option<Message> {
+    let tells = queue.spec.queue_type == QueueType::Quorum && count > 0;
+    tells.then(|| counted(message, count))
+}
+
+fn counted(message: &Message, count: u32) -> Message {
     let table = scan(message.properties()).ok().and_then(|scan| scan.headers);
     let mut table = table
         .filter(|table| headers::check(table).is_ok())

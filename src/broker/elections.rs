@@ -21,8 +21,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::Broker;
-use super::peers::wire;
-use super::runner::QueueHandle;
+use super::handle::QueueHandle;
+use crate::handover::wire;
 use crate::journal::raft::Election;
 use crate::tasks;
 use crate::types::{NodeId, QueueId};

@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::declare::DeclareError;
 use crate::metadata::CatalogError;
 use crate::store::StoreError;
-use crate::types::{Millis, Refusal, Reply, ReplyCode, UserName, VhostName};
+use crate::types::{Millis, QueueName, Refusal, Reply, ReplyCode, UserName, VhostName};
 
 /// A refusal by the broker.
 #[derive(Debug, Error)]
@@ -29,6 +29,9 @@ pub enum BrokerError {
          value can be configured, see consumers doc guide to learn more"
     )]
     Overdue { channel: u16, timeout: Millis },
+    /// The queue's node, or its leader, cannot be reached.
+    #[error("queue '{queue}' in vhost '{vhost}' process is stopped by supervisor")]
+    QueueAway { queue: QueueName, vhost: VhostName },
     /// What another node has refused, in its words.
     #[error("{}", .0.text)]
     Reply(Reply),
@@ -41,6 +44,7 @@ impl Refusal for BrokerError {
             Self::Catalog(error) => return error.reply(),
             Self::Reply(reply) => return reply.clone(),
             Self::Store(_) | Self::NoMajority => (Reply::connection, ReplyCode::InternalError),
+            Self::QueueAway { .. } => (Reply::channel, ReplyCode::NotFound),
             Self::Unreadable(_) => (Reply::channel, ReplyCode::InternalError),
             Self::TooManyConsumers => (Reply::channel, ReplyCode::ResourceError),
             Self::Overdue { .. } => (Reply::channel, ReplyCode::PreconditionFailed),

@@ -552,9 +552,7 @@ impl Broker {
     /// The followers on that node hear from their leaders here, at a pace.
     fn on_node_up(self: &Arc<Self>, node: NodeId) {
         self.ask_what_is_short(node);
-        for queue in self.all_queues() {
-            queue.hail(self, node);
-        }
+        self.announce_to(node);
         for (queue, group) in self.replicas.all() {
             if group.leadership().leader == Some(node) {
                 self.elections.on_leader(queue, Some(node));
@@ -575,9 +573,7 @@ impl Broker {
 
     fn on_node_suspect(self: &Arc<Self>, node: NodeId, why: Suspicion) {
         self.alarms.forget_unless(|other| other != node);
-        for queue in self.all_queues() {
-            queue.lost_way(self, node, true);
-        }
+        self.on_leader_suspect(node);
         if why != Suspicion::Silence {
             // Its process is gone, and its clients' connections with it.
             return self.on_node_gone(node);

@@ -18,8 +18,8 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::connections::{ConnectionInfo, ConnectionReport};
-use super::consumer::{Consumer, Taker};
-use super::runner::{Machine, QueueHandle, Seat, State};
+use super::consumer::Consumer;
+use super::handle::QueueHandle;
 use super::{Broker, ConnectionId};
 use crate::journal::raft::Role;
 use crate::queue::{ConsumerStatus, Counts};
@@ -219,8 +219,8 @@ impl Gathered {
     }
 
     /// All that is known of a queue where its machine is.
-    pub fn queue(&self, broker: &Broker, queue: &QueueHandle) -> Option<QueueReport> {
-        let here = queue.report(broker.us());
+    pub fn queue(&self, queue: &QueueHandle) -> Option<QueueReport> {
+        let here = queue.report();
         here.or_else(|| self.queues.get(&queue.spec.id).cloned())
     }
 
@@ -231,7 +231,7 @@ impl Gathered {
         queue: &QueueHandle,
         connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
     ) -> Vec<(ConsumerReport, ConsumerStatus)> {
-        let report = self.queue(broker, queue);
+        let report = self.queue(queue);
         let statuses = report.map(|report| report.statuses).unwrap_or_default();
         let statuses: FxHashMap<_, _> = statuses
             .into_iter()
@@ -360,7 +360,7 @@ impl Broker {
             let owner = owner.map(|owner| (owner.peer, owner.local));
             Some(QueueReport {
                 owner,
-                ..queue.report(us)?
+                ..queue.report()?
             })
         };
         NodeReport {
@@ -464,7 +464,7 @@ impl Broker {
             _ => QueueHealth::Running,
         };
         Standing {
-            leader: queue.leader(self.us()),
+            leader: queue.leader(),
             members,
             online,
             incomplete,
@@ -475,14 +475,10 @@ impl Broker {
 
 impl QueueHandle {
     /// The node that has the machine, or had it last, as far as this node knows.
-    pub fn leader(&self, us: NodeId) -> NodeId {
+    pub fn leader(&self) -> NodeId {
         let state = self.state.lock();
-        let seated = match &state.seat {
-            Seat::Here(_) | Seat::Leading(_) => Some(us),
-            Seat::Elsewhere(away) => away.map(|away| away.node),
-        };
         let raft = || state.replica.as_ref().and_then(|group| group.leadership().leader);
-        let now = seated.or_else(raft);
+        let now = state.machine.leader().or_else(raft);
         if let Some(now) = now {
             self.last_leader.store(now.0, Ordering::Relaxed);
         }
@@ -490,25 +486,23 @@ impl QueueHandle {
     }
 
     /// What is known where the machine is, if that is here.
-    fn report(&self, us: NodeId) -> Option<QueueReport> {
+    fn report(&self) -> Option<QueueReport> {
         let state = self.state.lock();
-        let machine = state.machine()?;
-        let counts = machine.counts();
-        let exclusive = machine.consumers().find(|consumer| consumer.exclusive);
-        let settings = machine.settings();
+        let live = state.machine.queue()?;
+        let counts = live.counts();
+        let exclusive = live.consumers().find(|consumer| consumer.exclusive);
+        let settings = live.settings();
+        let statuses = state.machine.statuses();
         Some(QueueReport {
             queue: self.spec.id,
-            term: match &state.seat {
-                Seat::Leading(leading) => leading.term,
-                Seat::Here(_) | Seat::Elsewhere(_) => 0,
-            },
+            term: state.machine.term(),
             counts,
             delivery_limit: settings.delivery_limit,
             consumer_timeout: settings.consumer_timeout,
             exclusive_tag: exclusive.map(|consumer| consumer.handle.tag().to_owned()),
-            active_tag: machine.single_active_consumer().map(|active| active.tag().to_owned()),
+            active_tag: live.single_active_consumer().map(|active| active.tag().to_owned()),
             owner: None,
-            statuses: statuses(us, &state, machine),
+            statuses: statuses.map(|(node, key, status)| (node, key.0, status)).collect(),
         })
     }
 
@@ -534,14 +528,7 @@ impl QueueHandle {
                 .get(&consumer.outbox.id)
                 .map(|connection| (connection.peer, connection.local)),
         };
-        let mut reports: Vec<_> = match (&state.desk, state.machine()) {
-            (Some(desk), _) => desk.consumers.values().map(|seated| report(&seated.consumer)).collect(),
-            (None, Some(machine)) => machine
-                .consumers()
-                .filter_map(|consumer| consumer.handle.client().map(report))
-                .collect(),
-            (None, None) => Vec::new(),
-        };
+        let mut reports: Vec<_> = state.machine.local_consumers().into_iter().map(report).collect();
         reports.sort_by_key(|report| report.key);
         reports
     }
@@ -564,21 +551,6 @@ fn clients<'a>(connections: impl Iterator<Item = &'a Arc<ConnectionInfo>>) -> Ve
             user,
             connections,
             channels,
-        })
-        .collect()
-}
-
-fn statuses(us: NodeId, state: &State, machine: &Machine) -> Vec<(NodeId, u64, ConsumerStatus)> {
-    let guests: FxHashMap<_, _> = state
-        .guests
-        .iter()
-        .flat_map(|(node, guest)| guest.consumers.values().map(|(id, _)| (*id, *node)))
-        .collect();
-    machine
-        .consumers()
-        .filter_map(|consumer| match consumer.handle {
-            Taker::Client(client) => Some((us, client.key.0, consumer.status)),
-            Taker::Guest(guest) => Some((*guests.get(&consumer.id)?, guest.key.0, consumer.status)),
         })
         .collect()
 }

@@ -16,10 +16,10 @@ use tokio::task::JoinHandle;
 use super::Broker;
 use super::connections::ConnectionInfo;
 use super::consumer::Consumer;
-use super::desk::Answer;
+use super::handle::{Call, QueueHandle};
 use super::outbox::Control;
-use super::runner::{QueueHandle, Seat, State};
-use crate::queue::{ConsumerId, Outcome, Slot};
+use crate::handover::{Answer, ConsumerKey, Ended};
+use crate::queue::Slot;
 use crate::types::{QueueId, Reply};
 
 /// How long an answer to a client waits for what it says is done: a node or a majority that does not
@@ -40,7 +40,7 @@ pub enum Undoing {
     /// A queue is being deleted; if that task panicked it has said so.
     Deletion(JoinHandle<()>),
     /// The node that has the machine was told; that it is not to be reached is no answer to wait for.
-    There(oneshot::Receiver<Result<Answer, Reply>>),
+    There(oneshot::Receiver<Answer>),
 }
 
 impl Undoing {
@@ -99,60 +99,38 @@ impl Broker {
             consumers,
             slots,
         } = leaving;
-        let us = self.nodes.us();
-        let (left, deferred) = {
-            let mut state = queue.state.lock();
-            if state.machine().is_none() {
-                return queue.leave_away(self, &mut state, &consumers, slots);
-            }
-            let State { seat, desk, .. } = &mut *state;
-            if let Some(desk) = desk {
-                for consumer in &consumers {
-                    desk.consumers.remove(&consumer.key);
-                }
-                if let Seat::Leading(leading) = seat
-                    && !slots.is_empty()
-                {
-                    leading.settling(us, desk.settle(Outcome::Requeue, slots.clone(), None).number);
-                }
-            }
-            let ids: Vec<ConsumerId> = consumers.iter().filter_map(|one| one.id.lock().take()).collect();
-            let (left, deferred) = queue.run(self, &mut state, |machine, now, sink| {
-                let ended = machine.give_back(now, ids, slots, sink);
-                (ended > 0).then(|| machine.consumer_count())
-            });
-            queue.tell_settled(self, &mut state);
-            (left, deferred)
-        };
-        if !deferred.is_empty() {
-            self.carry_out(&queue, deferred);
-        }
-        let deletion = left.flatten().and_then(|left| self.delete_if_left(&queue, left));
-        deletion.map(Undoing::Deletion)
+        let keys: Vec<ConsumerKey> = consumers.iter().map(|consumer| consumer.key).collect();
+        let (call, answer) = Call::new(None);
+        let ended = queue.input(self, |machine, now, sink| {
+            machine.leave(now, &keys, slots, || call, sink)
+        });
+        self.undoing(&queue, ended, answer)
     }
 
     /// Ends a consumer. What its client holds stays with the channel.
     pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) -> Option<Undoing> {
         let queue = consumer.queue.upgrade()?;
-        let (left, deferred) = {
-            let mut state = queue.state.lock();
-            if state.machine().is_none() {
-                return queue.cancel_away(self, &mut state, consumer.key);
-            }
-            if let Some(desk) = &mut state.desk {
-                desk.consumers.remove(&consumer.key);
-            }
-            let id = consumer.id.lock().take()?;
-            queue.run(self, &mut state, |machine, now, sink| {
-                machine.cancel(now, id, sink);
-                machine.consumer_count()
-            })
-        };
-        if !deferred.is_empty() {
-            self.carry_out(&queue, deferred);
+        let (call, answer) = Call::new(None);
+        let ended = queue.input(self, |machine, now, sink| {
+            machine.cancel(now, consumer.key, || call, sink)
+        });
+        self.undoing(&queue, ended, answer)
+    }
+
+    /// What is waited for when consumers have ended.
+    fn undoing(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        ended: Ended,
+        answer: oneshot::Receiver<Answer>,
+    ) -> Option<Undoing> {
+        match ended {
+            Ended::Here(left) => left
+                .and_then(|left| self.delete_if_left(queue, left))
+                .map(Undoing::Deletion),
+            Ended::There => Some(Undoing::There(answer)),
+            Ended::Untold => None,
         }
-        let deletion = left.and_then(|left| self.delete_if_left(&queue, left));
-        deletion.map(Undoing::Deletion)
     }
 
     /// An exclusive queue goes with its connection.

@@ -11,7 +11,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::Broker;
-use super::runner::{ConfirmToken, Machine, QueueHandle};
+use super::claims::ConfirmToken;
+use super::handle::{LiveQueue, QueueHandle};
 use crate::channel::ConfirmOutcome;
 use crate::queue::{LetterOutcome, Slot};
 use crate::spec::DeadLetterStrategy;
@@ -52,7 +53,7 @@ pub struct LetterClaim {
 
 impl Letter {
     /// A letter of a queue's machine.
-    pub fn new(letters: &Arc<Letters>, queue: &QueueHandle, machine: &Machine, slot: Slot) -> Arc<Self> {
+    pub fn new(letters: &Arc<Letters>, queue: &QueueHandle, machine: &LiveQueue, slot: Slot) -> Arc<Self> {
         Arc::new(Self {
             letters: letters.clone(),
             queue: queue.spec.id,
@@ -141,7 +142,7 @@ impl Broker {
 }
 
 /// Says so where a queue's settings ask for dead letters to be kept, and it cannot keep them.
-pub fn warn_of_fallback(queue: &QueueHandle, machine: &Machine) {
+pub fn warn_of_fallback(queue: &QueueHandle, machine: &LiveQueue) {
     let settings = machine.settings();
     if settings.dead_letter_strategy == DeadLetterStrategy::AtLeastOnce
         && settings.dead_letter_exchange.is_some()

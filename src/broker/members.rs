@@ -19,7 +19,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
-use super::runner::QueueHandle;
+use super::handle::QueueHandle;
 use super::{Broker, BrokerError};
 use crate::journal::raft::{Group, GroupError, GroupStatus, Role};
 use crate::metadata::Command;
@@ -153,7 +153,7 @@ impl Broker {
             if Instant::now() >= deadline {
                 return Err(MemberError::Timeout);
             }
-            let leader = handle.leader(self.us());
+            let leader = handle.leader();
             let changed = match leader == self.us() {
                 true => self.change_member_here(queue, change, deadline).await,
                 false => self.ask_for_change(leader, queue, change, deadline).await,
@@ -170,7 +170,7 @@ impl Broker {
 
     /// Waits until this node knows that the queue's leader is there, for it was asked and is asked next.
     async fn sees_leader(&self, queue: &QueueHandle, node: NodeId, deadline: Instant) {
-        while queue.leader(self.us()) != node && Instant::now() < deadline {
+        while queue.leader() != node && Instant::now() < deadline {
             tokio::time::sleep(SEEN).await;
         }
     }
@@ -363,12 +363,12 @@ impl Broker {
         group: &Group<Ledger>,
         heir: NodeId,
     ) -> Option<()> {
-        queue.close_up(self);
+        queue.prepare_transfer(self);
         match group.transfer_leader(heir).await {
             Ok(()) => Some(()),
             Err(error) => {
                 tracing::debug!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "leadership was not handed over");
-                queue.open_again(self);
+                queue.cancel_transfer(self);
                 None
             }
         }

@@ -20,10 +20,11 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::control::Catalogued;
+use super::handle::QueueHandle;
 use super::members::{HERE, MemberChange, MemberError};
-use super::runner::QueueHandle;
 use super::{Broker, QueueId};
 use crate::cluster::identity::CatalogueMember;
+use crate::handover::wire;
 use crate::journal::raft::{Group, GroupId, GroupSpec};
 use crate::queue::ledger::Ledger;
 use crate::tasks;
@@ -126,7 +127,7 @@ impl Broker {
         {
             tracing::debug!(queue = id.0, "the others elect");
         }
-        queue.step_down(self, None);
+        queue.step_down(self);
         queue.state.lock().replica = None;
         self.elections.on_gone(id);
         for voter in voters.into_iter().filter(|voter| *voter != self.us()) {
@@ -224,8 +225,7 @@ impl Broker {
     }
 
     fn tell_leaderless(&self, voter: NodeId, queue: QueueId, term: u64) {
-        self.peers
-            .tell(voter, |buffer| super::peers::wire::leaderless(buffer, queue, term));
+        self.peers.tell(voter, |buffer| wire::leaderless(buffer, queue, term));
     }
 }
 

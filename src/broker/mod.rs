@@ -11,20 +11,20 @@
 //! ```
 
 pub mod alarms;
-mod away;
+mod asking;
 mod catalogue;
+mod claims;
 pub mod connections;
 pub mod consumer;
 mod control;
 mod dead_letter;
 mod delayed;
-mod desk;
 mod effects;
 mod elections;
 mod error;
 mod formation;
 pub mod gather;
-mod guests;
+pub mod handle;
 pub mod joint;
 mod leading;
 pub mod leaving;
@@ -47,11 +47,11 @@ mod remote;
 mod replicas;
 pub mod reply_to;
 pub mod route;
-pub mod runner;
 mod seekers;
 mod shortages;
 #[cfg(test)]
 mod simulation;
+mod sink;
 mod spread;
 mod timers;
 pub mod vhosts;
@@ -66,13 +66,14 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 pub use alarms::Alarms;
-pub use away::DEADLINE;
+pub use asking::DEADLINE;
 pub use connections::{ConnectionInfo, Connections};
+pub use effects::with_delivery_count;
 pub use error::{BrokerError, Forced, LimitError};
 pub use formation::{JoinError, LinksError};
+pub use handle::QueueHandle;
 pub use majority::Reach;
 pub use recovery::StartError;
-pub use runner::QueueHandle;
 pub use vhosts::Vhost;
 
 // Words of what lies below that whoever serves clients needs.
@@ -82,13 +83,13 @@ pub use crate::queue::{Get, Outcome, Slot};
 use crate::cluster::identity::Identity;
 use crate::config::Config;
 use crate::declare::QueueRules;
+use crate::handover::ConsumerKey;
 use crate::journal::raft::Group;
 pub use crate::metadata::Catalog;
 use crate::metadata::replicated::Replicated;
 use crate::spec::QueueType;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
 use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, VhostName};
-use consumer::ConsumerKey;
 use delayed::Delayer;
 use elections::Elections;
 use letters::Letters;

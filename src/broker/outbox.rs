@@ -14,8 +14,8 @@ use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
 use super::consumer::Consumer;
+use super::handle::QueueHandle;
 use super::leaving::Leaving;
-use super::runner::QueueHandle;
 use crate::channel::{ConfirmOutcome, Confirms, Tags, Unacked, UnknownTag};
 use crate::codec::deliver::{write_ack, write_nack};
 use crate::codec::method::BasicCancel;

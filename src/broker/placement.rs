@@ -49,7 +49,7 @@ impl Broker {
             .map(|node| (*node, 0))
             .collect();
         for queue in self.all_queues() {
-            if let Some(count) = homes.get_mut(&queue.leader(us)) {
+            if let Some(count) = homes.get_mut(&queue.leader()) {
                 *count += 1;
             }
         }

@@ -12,11 +12,12 @@ use hashbrown::HashTable;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 use thiserror::Error;
 
+use super::claims::{ChannelClaim, ConfirmToken};
+use super::handle::QueueHandle;
 use super::joint::Joint;
 use super::outbox::Outbox;
 use super::reply_to;
 use super::route::Way;
-use super::runner::{ChannelClaim, ConfirmToken, QueueHandle};
 use super::vhosts::{QueueRef, Vhost};
 use super::{Broker, delayed};
 use crate::codec::content::PublishRef;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::catalogue::settings_of;
+use super::handle::QueueHandle;
 use super::owners::group_owners;
-use super::runner::QueueHandle;
 use super::{Broker, BrokerError};
 use crate::store::Loc;
 use crate::tasks;
@@ -116,7 +116,7 @@ impl Broker {
         tracing::warn!(queue = %name, %vhost, "the damaged queue is served with what can be read of it");
         // Policies have passed it by.
         let settings = settings_of(&self.catalog(), &queue.spec);
-        queue.end_quarantine();
+        queue.end_quarantine(None);
         queue.with(self, |machine, now, sink| machine.set_settings(now, settings, sink));
         queue.changed.notify_waiters();
         Ok(Served::Now)

@@ -8,21 +8,18 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::away::{Ask, DEADLINE, consume_ok};
-use super::consumer::{Consumer, Taker};
-use super::desk::Answer;
+use super::asking::DEADLINE;
+use super::consumer::Consumer;
+use super::handle::{Call, QueueHandle};
 use super::joint::Joint;
-use super::leading::{Purger, consume};
 use super::outbox::Outbox;
-use super::peers::wire;
-use super::runner::{Deferred, Machine, QueueHandle, QueueSink, Seat, State};
 use super::{Broker, BrokerError};
-use crate::channel::ConfirmOutcome;
 use crate::declare::DeclareError;
+use crate::handover::{Answer, Ask, Consumed};
 use crate::metadata::{Catalog, CatalogError, Command};
-use crate::queue::{ConsumeError, Get, Outcome, Rank, Slot, Tick};
+use crate::queue::{ConsumeError, Get, Outcome, Slot};
 use crate::tasks;
-use crate::types::{Millis, Reply};
+use crate::types::Reply;
 
 /// How long a deletion rests that reached no majority.
 const DELETE_AGAIN: Duration = Duration::from_secs(1);
@@ -49,9 +46,13 @@ impl Broker {
             }
             out.finish();
         }
-        let taken = match self.consume_at_once(queue, consumer, wants_answer) {
-            Some(taken) => taken,
-            None => {
+        let consumed = queue.input(self, |machine, now, sink| {
+            machine.consume(now, consumer, wants_answer, sink)
+        });
+        let taken = match consumed {
+            Consumed::Taken => Ok(()),
+            Consumed::Refused(error) => Err(queue.refuses_consumer(error)),
+            Consumed::AskFirst => {
                 let asked = queue.ask_to_consume(self, consumer, wants_answer).await;
                 asked.map_err(BrokerError::Reply)
             }
@@ -66,48 +67,6 @@ impl Broker {
         taken
     }
 
-    /// `None` when another node is to be asked first.
-    fn consume_at_once(
-        self: &Arc<Self>,
-        queue: &Arc<QueueHandle>,
-        consumer: &Arc<Consumer>,
-        wants_answer: bool,
-    ) -> Option<Result<(), BrokerError>> {
-        let deferred = {
-            let mut state = queue.state.lock();
-            if let Some(machine) = state.machine() {
-                if let Err(error) = machine.check_consume(consumer.exclusive) {
-                    return Some(Err(queue.refuses_consumer(error)));
-                }
-            } else if !queue.is_replicated() {
-                return None;
-            }
-            if wants_answer {
-                consume_ok(&consumer.outbox, consumer);
-            }
-            if state.machine().is_none() {
-                queue.consume_away(self, &mut state, consumer);
-                Deferred::default()
-            } else {
-                if let Some(desk) = &mut state.desk {
-                    desk.seat(consumer);
-                }
-                let (taken, mut deferred) = queue.run(self, &mut state, |machine, now, sink| {
-                    // It was asked for under this lock whether the queue takes it.
-                    *consumer.id.lock() = machine.consume(now, consume(consumer, Rank::default()), sink).ok();
-                });
-                if taken.is_none() && !queue.is_replicated() {
-                    deferred.cancelled.push(consumer.clone());
-                }
-                deferred
-            }
-        };
-        if !deferred.is_empty() {
-            self.carry_out(queue, deferred);
-        }
-        Some(Ok(()))
-    }
-
     /// Serves consumers again whose client, or its channel, had no room, as long as there is some.
     pub fn serve_stalled(self: &Arc<Self>, outbox: &Outbox, channel: Option<u16>) {
         while let Some(consumer) = outbox.next_stalled(channel) {
@@ -116,19 +75,8 @@ impl Broker {
     }
 
     fn unstall(self: &Arc<Self>, consumer: &Consumer) {
-        let Some(queue) = consumer.queue.upgrade() else { return };
-        let deferred = {
-            let mut state = queue.state.lock();
-            if state.machine().is_none() {
-                return queue.pass_on(self, &mut state, consumer.key);
-            }
-            // It is set under this lock, and the consumer may have stalled before that.
-            let Some(id) = *consumer.id.lock() else { return };
-            let (_, deferred) = queue.run(self, &mut state, |machine, now, sink| machine.unstall(now, id, sink));
-            deferred
-        };
-        if !deferred.is_empty() {
-            self.carry_out(&queue, deferred);
+        if let Some(queue) = consumer.queue.upgrade() {
+            queue.input(self, |machine, now, sink| machine.unstall(now, consumer.key, sink));
         }
     }
 
@@ -150,12 +98,12 @@ impl Broker {
                 Some(Get::NeedsFetch | Get::NeedsMark) => {}
                 Some(got) => return Ok(got),
                 None => match queue.ask(self, Ask::Get { no_ack }).await? {
-                    Some(Answer::Got { arrived, remaining }) => {
+                    Some(Answer::Got { delivery, remaining }) => {
                         return Ok(Get::Message {
-                            message: arrived.message,
-                            slot: arrived.slot,
-                            redelivered: arrived.redelivered,
-                            delivery_count: arrived.delivery_count,
+                            message: delivery.message,
+                            slot: delivery.slot,
+                            redelivered: delivery.redelivered,
+                            delivery_count: delivery.delivery_count,
                             remaining,
                         });
                     }
@@ -170,22 +118,12 @@ impl Broker {
         }
     }
 
-    /// `None` when the machine is not here.
+    /// `None` when the live queue is not here.
     fn get_here(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Result<Option<Get>, Reply> {
-        let (got, deferred) = {
-            let mut state = queue.state.lock();
-            if state.machine().is_none() {
-                return Ok(None);
-            }
-            if !queue.may_serve(self, &mut state) {
-                return Ok(Some(Get::NeedsMark));
-            }
-            queue.run(self, &mut state, |machine, now, sink| machine.get(now, no_ack, sink))
-        };
-        if !deferred.is_empty() {
-            self.carry_out(queue, deferred);
-        }
-        got.map(Some).ok_or_else(|| queue.is_away())
+        queue.input(self, |machine, now, sink| match machine.is_here() {
+            false => Ok(None),
+            true => machine.get(now, no_ack, sink).map(Some).ok_or_else(|| queue.is_away()),
+        })
     }
 
     /// Ends the outstanding state of messages. A joint answer waits until a replicated queue has it
@@ -197,35 +135,10 @@ impl Broker {
         outcome: Outcome,
         joint: Option<&Joint>,
     ) {
-        let us = self.nodes.us();
         let claim = joint.map(Joint::claim);
-        let deferred = {
-            let mut state = queue.state.lock();
-            match state.seat {
-                Seat::Here(_) => {
-                    let settle = |machine: &mut Machine, now, sink: &mut QueueSink<'_>| {
-                        machine.settle(now, slots, outcome, sink);
-                    };
-                    let (done, deferred) = queue.run(self, &mut state, settle);
-                    if let (Some(()), Some(claim)) = (done, claim) {
-                        claim.answer(ConfirmOutcome::Ack);
-                    }
-                    deferred
-                }
-                Seat::Leading(_) => {
-                    let batch = state.desk().settle(outcome, slots.into_iter().collect(), claim).clone();
-                    queue.settle_leading(self, &mut state, us, batch, false)
-                }
-                Seat::Elsewhere(_) => {
-                    let slots = slots.into_iter().collect();
-                    queue.settle_away(self, &mut state, outcome, slots, claim);
-                    Deferred::default()
-                }
-            }
-        };
-        if !deferred.is_empty() {
-            self.carry_out(queue, deferred);
-        }
+        queue.input(self, |machine, now, sink| {
+            machine.settle(now, slots, outcome, claim, sink)
+        });
     }
 
     /// Gives messages back that no client holds any more.
@@ -245,7 +158,8 @@ impl Broker {
         loop {
             if let Some(purged) = self.begin_purge(queue) {
                 match tokio::time::timeout_at(deadline, purged).await {
-                    Ok(Ok(count)) => return Ok(count),
+                    Ok(Ok(Answer::Done(count))) => return Ok(count),
+                    Ok(Ok(_)) => return Ok(0),
                     // Another leads.
                     Ok(Err(_)) if queue.is_replicated() => continue,
                     _ => return Err(queue.is_away()),
@@ -260,18 +174,13 @@ impl Broker {
         }
     }
 
-    /// Drops all ready messages where the machine is here.
-    fn begin_purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Option<oneshot::Receiver<u64>> {
-        let (answer, purged) = oneshot::channel();
-        let deferred = {
-            let mut state = queue.state.lock();
-            state.machine()?;
-            queue.purge_here(self, &mut state, Purger::Client(answer))
-        };
-        if !deferred.is_empty() {
-            self.carry_out(queue, deferred);
-        }
-        Some(purged)
+    /// Drops all ready messages where the live queue is here.
+    fn begin_purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Option<oneshot::Receiver<Answer>> {
+        let (call, purged) = Call::new(None);
+        queue.input(self, |machine, now, sink| {
+            machine.is_here().then(|| machine.purge(now, call, sink))?;
+            Some(purged)
+        })
     }
 
     /// How many messages are ready and unacknowledged, and how many consumers there are. A
@@ -350,28 +259,10 @@ impl Broker {
 
     /// A queue's deadline has come.
     pub(super) fn tick_queue(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
-        let Some(Tick { expire_queue, overdue }) = queue.with(self, |machine, now, sink| machine.tick(now, sink))
-        else {
-            return;
-        };
-        for taker in overdue {
-            let timeout = self.consumer_timeout(queue).unwrap_or_default();
-            match taker {
-                Taker::Client(consumer) => consumer.close_overdue(timeout),
-                Taker::Guest(guest) => guest
-                    .out
-                    .with(|buffer| wire::overdue(buffer, queue.spec.id, guest.key.0, timeout.0)),
-            }
-        }
-        if expire_queue && !queue.is_deleted() {
+        let is_expired = queue.input(self, |machine, now, sink| machine.tick(now, sink));
+        if is_expired && !queue.is_deleted() {
             self.delete_itself(queue, "it was not used for its time to live");
         }
-    }
-
-    /// How long a consumer of the queue may hold a message.
-    pub(super) fn consumer_timeout(&self, queue: &QueueHandle) -> Option<Millis> {
-        let own = queue.read(|machine| machine.settings().consumer_timeout);
-        own.flatten().or(self.config.queues.consumer_timeout)
     }
 
     /// Nobody waits for this to be on disk: after a crash the queue is there again, unused.
@@ -408,15 +299,6 @@ impl QueueHandle {
                 DeclareError::ExclusiveUse(self.spec.vhost.clone(), self.spec.name.clone()).into()
             }
             ConsumeError::TooMany => BrokerError::TooManyConsumers,
-        }
-    }
-
-    /// Whether a message may be handed out now, where the machine is here.
-    pub(super) fn may_serve(self: &Arc<Self>, broker: &Arc<Broker>, state: &mut State) -> bool {
-        match &mut state.seat {
-            Seat::Leading(leading) => leading.may_serve(self, broker),
-            Seat::Here(_) => true,
-            Seat::Elsewhere(_) => false,
         }
     }
 }

@@ -13,8 +13,8 @@ use tokio::sync::{Notify, Semaphore};
 
 use super::Broker;
 use super::elections::Elections;
+use super::handle::QueueHandle;
 use super::owners::group_owners;
-use super::runner::QueueHandle;
 use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
 use crate::queue::ledger::{IN_MEMORY, Ledger, Memory};
 use crate::tasks;
@@ -283,7 +283,7 @@ impl Broker {
                 .members_of(&queue)
                 .into_iter()
                 .find(|node| *node != self.nodes.us() && self.nodes.is_alive(*node));
-            queue.close_up(self);
+            queue.prepare_transfer(self);
             let turn = self.replicas.opening.clone();
             leaving.push(tasks::spawn("handing over", async move {
                 // Its clients are gone: nobody would say it again.
@@ -335,7 +335,7 @@ impl Broker {
             if self.replicas.is_damaged(queue.spec.id) && member.is_some() {
                 tracing::info!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "the damaged member of the queue is thrown away, and a new one is filled from the others");
             }
-            queue.step_down(self, None);
+            queue.step_down(self);
             self.drop_replica(queue);
         }
         self.open_replica(queue);
@@ -380,7 +380,7 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
             }
             match now.role {
                 Role::Stopped => {
-                    queue.step_down(&broker, None);
+                    queue.step_down(&broker);
                     // Not closed by anybody here: it could not read what it needs.
                     if broker.nodes.journals().is_open(group.id()) && group.has_lost() {
                         broker.member_fails(&queue, &group);
@@ -394,14 +394,14 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
                         broker.reconcile(&queue, &group);
                     }
                     Err(error) => {
-                        queue.step_down(&broker, None);
+                        queue.step_down(&broker);
                         tracing::debug!(queue = %queue.spec.name, %error, "the leader waits for a majority");
                         drop((broker, queue));
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
                 },
-                _ => queue.step_down(&broker, None),
+                _ => queue.step_down(&broker),
             }
         }
         tokio::select! {

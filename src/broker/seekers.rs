@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Broker;
-use super::runner::{QueueHandle, Seat};
+use super::handle::QueueHandle;
 
 /// How often it is asked who leads.
 const ASK: Duration = Duration::from_millis(100);
@@ -54,8 +54,6 @@ impl Broker {
 impl QueueHandle {
     /// Whether clients of this node wait, and it is not known for whom.
     fn is_lost(&self) -> bool {
-        let state = self.state.lock();
-        let has_interest = state.desk.as_ref().is_some_and(|desk| desk.has_interest());
-        has_interest && !self.is_deleted() && matches!(state.seat, Seat::Elsewhere(None))
+        !self.is_deleted() && self.state.lock().machine.is_lost()
     }
 }

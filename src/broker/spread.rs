@@ -104,13 +104,13 @@ impl Broker {
         queues.sort_by_key(|queue| queue.spec.id);
         let mut counts = BTreeMap::<NodeId, usize>::new();
         for queue in &queues {
-            *counts.entry(queue.leader(self.us())).or_default() += 1;
+            *counts.entry(queue.leader()).or_default() += 1;
         }
         for queue in queues {
             let Some(heir) = self.less_busy(&queue, &counts) else {
                 continue;
             };
-            let leader = queue.leader(self.us());
+            let leader = queue.leader();
             match self.change_member(queue.spec.id, MemberChange::LeadOn(heir)).await {
                 Ok(()) => {
                     *counts.entry(leader).or_default() -= 1;

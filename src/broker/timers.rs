@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 
 use super::Broker;
 use super::delayed::Held;
-use super::runner::QueueHandle;
+use super::handle::QueueHandle;
 use crate::types::Timestamp;
 
 /// Entries up to which it is not worth looking for stale ones.

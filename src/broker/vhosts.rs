@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
-use super::runner::QueueHandle;
+use super::handle::QueueHandle;
 use crate::router::{self, Router};
 use crate::types::{QueueName, VhostName};
 

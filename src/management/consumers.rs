@@ -34,7 +34,7 @@ fn list(call: &Call, vhosts: &[VhostName]) -> Answered {
 /// The consumers of a queue, on all nodes.
 pub fn of_queue(call: &Call, queue: &QueueHandle) -> Vec<Value> {
     let default_timeout = call.broker.config().queues.consumer_timeout;
-    let report = call.gathered.queue(&call.broker, queue);
+    let report = call.gathered.queue(queue);
     let timeout = report.and_then(|report| report.consumer_timeout).or(default_timeout);
     // Asked for before the queue is locked.
     let consumers = call.gathered.consumers(&call.broker, queue, call.connections());

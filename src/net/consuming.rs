@@ -2,8 +2,6 @@
 
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-
 use super::error::SessionError;
 use super::session::Session;
 use crate::broker::CatalogError;
@@ -12,7 +10,7 @@ use crate::broker::consumer::Consumer;
 use crate::broker::leaving::undone;
 use crate::broker::outbox::Outstanding;
 use crate::broker::reply_to::Token;
-use crate::broker::runner::with_delivery_count;
+use crate::broker::with_delivery_count;
 use crate::broker::{Get, Slot};
 use crate::codec::deliver::{DeliverTemplate, write_get_ok};
 use crate::codec::method::{BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicGetEmpty};
@@ -80,7 +78,6 @@ impl Session {
             queue_index,
             queue: Arc::downgrade(&queue),
             wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
-            id: Mutex::default(),
         });
         Ok(self.broker.consume(&queue, &consumer, !nowait).await?)
     }
@@ -108,7 +105,6 @@ impl Session {
             queue_index: 0,
             queue: Weak::new(),
             wants_cancel: false,
-            id: Mutex::default(),
         };
         channel.reply = Some((token, tag.clone()));
         self.answer(number, nowait, BasicConsumeOk { consumer_tag: tag });

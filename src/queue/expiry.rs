@@ -52,6 +52,11 @@ impl<C, P> Queue<C, P> {
         self.await_overdue(now);
     }
 
+    /// The same where the queue's settings do not say, as it was set.
+    pub fn consumer_timeout(&self) -> Option<Millis> {
+        self.consumer_timeout
+    }
+
     /// When a message published now expires.
     pub(super) fn expiry(&self, now: Timestamp, own: Option<Millis>) -> Timestamp {
         match (self.settings.message_ttl, own) {
@@ -84,7 +89,8 @@ impl<C, P> Queue<C, P> {
         }
     }
 
-    fn timeout(&self) -> Option<Millis> {
+    /// How long a consumer may hold a message.
+    pub fn timeout(&self) -> Option<Millis> {
         self.settings.consumer_timeout.or(self.consumer_timeout)
     }
 

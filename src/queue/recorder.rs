@@ -1,7 +1,7 @@
 //! Between a live queue and its group: what the queue decides becomes records, what it wants done
 //! goes on to whoever does it.
 //!
-//! The [`Door`] is the way in. It turns messages away that a publisher sends again though the queue
+//! The [`Deduplicator`] is the way in. It turns messages away that a publisher sends again though the queue
 //! has them, and tells the recorder where each of the others comes from, which the queue itself
 //! does not know.
 
@@ -22,14 +22,14 @@ pub struct Recorder<'a, S> {
 /// How records are written down: what a sink of a replicated queue does with them.
 pub struct Recording<'a> {
     pub records: &'a mut Records,
-    pub door: &'a Door,
+    pub deduplicator: &'a Deduplicator,
 }
 
 impl Recording<'_> {
     /// For [`Sink::store`] with [`Keep::Durable`]. The place of a message is its number: the ledger
     /// knows where that is.
     pub fn append(&mut self, seq: u64, meta: &[u8; META_LEN], message: &Message) -> Loc {
-        self.records.append(seq, meta, self.door.entered(seq), message);
+        self.records.append(seq, meta, self.deduplicator.entered(seq), message);
         seq
     }
 
@@ -57,20 +57,20 @@ impl Recording<'_> {
 /// Where messages come into a queue. It belongs to the live queue, behind the same lock, and
 /// begins with the producers of the ledger that the queue was recovered from.
 #[derive(Default)]
-pub struct Door {
+pub struct Deduplicator {
     /// Of the message that the queue is looking at.
     origin: Cell<Option<Origin>>,
     producers: RefCell<Producers>,
 }
 
-/// A message at the door.
+/// A message that comes in.
 pub struct Arrival<P> {
     pub publish: Publish<P>,
     /// Present where the publisher may send it again.
     pub origin: Option<Origin>,
 }
 
-impl Door {
+impl Deduplicator {
     /// Of a queue recovered from a ledger with these.
     pub fn new(producers: Producers) -> Self {
         Self {
@@ -80,7 +80,7 @@ impl Door {
     }
 
     /// The batch for [`Queue::publish`](super::Queue::publish), to be run through there with a
-    /// [`Recorder`] of this door as the sink. What is not new is left out and goes to `again`.
+    /// [`Recorder`] of this deduplicator as the sink. What is not new is left out and goes to `again`.
     pub fn admit<P>(
         &self,
         batch: impl IntoIterator<Item = Arrival<P>>,
@@ -103,7 +103,7 @@ impl Door {
         records.forget(producer);
     }
 
-    /// The message at the door is in.
+    /// The message that comes in is in.
     fn entered(&self, seq: u64) -> Option<Origin> {
         let origin = self.origin.take()?;
         self.producers.borrow_mut().note(origin, seq);

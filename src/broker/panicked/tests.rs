@@ -4,15 +4,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::broker::consumer::{Consumer, ConsumerKey};
+use crate::broker::claims::{ChannelClaim, ConfirmToken};
+use crate::broker::consumer::Consumer;
+use crate::broker::handle::LiveQueue;
 use crate::broker::outbox::{Outbox, Outstanding};
 use crate::broker::publish::{Body, From, Publisher, Publishing};
-use crate::broker::runner::{ChannelClaim, ConfirmToken};
 use crate::channel::{Confirms, Tags};
 use crate::codec::Properties;
 use crate::codec::content::PublishRef;
 use crate::codec::deliver::DeliverTemplate;
 use crate::config::Config;
+use crate::handover::ConsumerKey;
 use crate::metadata::Command;
 use crate::queue::{Get, Outcome, Publish, Slot};
 use crate::spec::{QueueSpec, QueueType};
@@ -151,7 +153,6 @@ impl Client {
             queue_index,
             queue: Arc::downgrade(&self.queue),
             wants_cancel: true,
-            id: Default::default(),
         });
         self.broker
             .consume(&self.queue, &consumer, false)
@@ -230,7 +231,7 @@ fn panic_in(queue: &Arc<QueueHandle>, broker: &Arc<Broker>) {
 }
 
 /// Waits until the queue is served and `holds` holds of its machine.
-async fn until_served(queue: &Arc<QueueHandle>, what: &str, holds: impl Fn(&Machine) -> bool) {
+async fn until_served(queue: &Arc<QueueHandle>, what: &str, holds: impl Fn(&LiveQueue) -> bool) {
     let served = async {
         loop {
             let changed = queue.changed.notified();
@@ -343,10 +344,10 @@ async fn a_replicated_queue_that_panics_is_made_anew_from_its_ledger() {
     }
     client.consume().await;
     client.until(DELIVER).await;
-    let before = queue.state.lock().term();
+    let before = queue.state.lock().machine.term();
     panic_in(&queue, &broker);
     until_served(&queue, "the queue is led", |machine| machine.consumer_count() == 1).await;
-    assert!(queue.state.lock().term() >= before);
+    assert!(queue.state.lock().machine.term() >= before);
     queue.read(|machine| machine.check());
     // The consumer is one still, and what it holds is its own.
     broker.settle(&queue, client.held(), Outcome::Accept, None);
@@ -371,12 +372,4 @@ async fn a_queue_that_panics_again_and_again_is_let_be() {
     assert!(queue.is_quarantined());
     client.publish("m2", true);
     client.until(NACK).await;
-}
-
-#[test]
-fn panics_long_after_each_other_do_not_belong_together() {
-    let mut falls = Falls::default();
-    let start = Timestamp(1_000);
-    assert_eq!([falls.note(start), falls.note(start + TOGETHER)], [1, 2]);
-    assert_eq!(falls.note(start + TOGETHER + TOGETHER + Millis(1)), 1);
 }

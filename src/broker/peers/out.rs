@@ -9,10 +9,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::RwLock;
 
-use super::wire::FORMAT;
 use crate::cluster::Cluster;
 use crate::cluster::line::{Line, Way};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
+use crate::handover::wire::FORMAT;
 use crate::tasks;
 use crate::types::NodeId;
 

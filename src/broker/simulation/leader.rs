@@ -12,7 +12,7 @@ use super::{Broken, Sim, World, body, read_body};
 use crate::journal::raft::{Applied, Group, ProposeError};
 use crate::queue::ledger::{self, Before, Ledger};
 use crate::queue::record::{Origin, ProducerId, Records};
-use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
+use crate::queue::recorder::{Arrival, Deduplicator, Recorder, Recording};
 use crate::queue::{
     Consume, ConsumerId, DeathReason, Delivery, Holder, Keep, Loc, META_LEN, Outcome, Publish, Queue, Rank, Sink, Slot,
 };
@@ -36,7 +36,7 @@ type Waiting = (NodeId, ProducerId, u64);
 pub struct Leading {
     queue: Queue<Taker, Waiting>,
     records: Records,
-    door: Door,
+    deduplicator: Deduplicator,
     group: Group<Ledger>,
     pub term: u64,
     /// Tells it from others in the same term.
@@ -163,7 +163,7 @@ impl Leading {
                 false => queue,
             },
             records: Records::default(),
-            door: Door::new(ledger.producers().clone()),
+            deduplicator: Deduplicator::new(ledger.producers().clone()),
             group: group.clone(),
             term,
             incarnation,
@@ -245,7 +245,7 @@ impl Leading {
 /// The machine, where its messages come in, and what it writes to.
 type OnQueue<'a, 'b, 'c> = (
     &'a mut Queue<Taker, Waiting>,
-    &'a Door,
+    &'a Deduplicator,
     &'a mut Recorder<'b, Effects<'c>>,
 );
 
@@ -330,7 +330,7 @@ impl World {
         let Leading {
             queue,
             records,
-            door,
+            deduplicator,
             lapsed,
             guests,
             gathering,
@@ -347,9 +347,9 @@ impl World {
         };
         let mut sink = Recorder {
             effects: &mut effects,
-            recording: Recording { records, door },
+            recording: Recording { records, deduplicator },
         };
-        let result = f((queue, door, &mut sink));
+        let result = f((queue, deduplicator, &mut sink));
         queue.check();
         let Effects {
             delivered,
@@ -572,12 +572,12 @@ impl World {
             }),
         };
         let mut again = Vec::new();
-        self.run(sim, us, |(queue, door, sink)| {
+        self.run(sim, us, |(queue, deduplicator, sink)| {
             let again = |publish: Publish<Waiting>, before| match before {
                 Before::Taken { with } => again.extend(publish.publish.map(|waiting| (with, waiting))),
                 Before::Unknown => panic!("nothing is refused without a limit"),
             };
-            queue.publish(NOW, door.admit([arrival], again), sink);
+            queue.publish(NOW, deduplicator.admit([arrival], again), sink);
         });
         let Some(leading) = self.leading(us) else { return };
         leading.again.extend(again);

@@ -91,7 +91,7 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     if spec.queue_type == QueueType::Classic {
         view["storage_version"] = json!(2);
     }
-    let report = live(call, vhost, spec).and_then(|queue| call.gathered.queue(&call.broker, &queue));
+    let report = live(call, vhost, spec).and_then(|queue| call.gathered.queue(&queue));
     let Some(report) = report else {
         return view;
     };
@@ -168,7 +168,7 @@ pub fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     if let Some(owner) = owner {
         view["owner_pid_details"] = owner_view(owner.peer, owner.local);
     }
-    let report = live(call, vhost, spec).and_then(|queue| call.gathered.queue(&call.broker, &queue));
+    let report = live(call, vhost, spec).and_then(|queue| call.gathered.queue(&queue));
     if let Some(report) = report {
         if let Some((peer, local)) = report.owner {
             view["owner_pid_details"] = owner_view(peer, local);

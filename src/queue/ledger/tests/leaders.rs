@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
 use super::*;
 use crate::queue::ledger::Before;
-use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
+use crate::queue::recorder::{Arrival, Deduplicator, Recorder, Recording};
 use crate::queue::{
     Consume, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, Outcome, Publish, Queue, Rank,
     Sink, Slot,
@@ -157,7 +157,7 @@ struct Has {
 
 struct World {
     queue: Queue<usize, Id>,
-    door: Door,
+    deduplicator: Deduplicator,
     effects: Effects,
     batch: Records,
     ledger: Ledger,
@@ -197,7 +197,7 @@ impl World {
         let log = Log::new();
         let mut world = Self {
             queue: Queue::new(QueueType::Quorum, true, QueueSettings::default(), Timestamp(0)),
-            door: Door::default(),
+            deduplicator: Deduplicator::default(),
             effects: Effects::default(),
             batch: Records::default(),
             ledger: Ledger::over(log.clone(), 300),
@@ -244,7 +244,7 @@ impl World {
             effects: &mut self.effects,
             recording: Recording {
                 records: &mut self.batch,
-                door: &self.door,
+                deduplicator: &self.deduplicator,
             },
         };
         let result = run(&mut self.queue, self.now, &mut sink);
@@ -382,10 +382,10 @@ impl World {
             effects: &mut self.effects,
             recording: Recording {
                 records: &mut self.batch,
-                door: &self.door,
+                deduplicator: &self.deduplicator,
             },
         };
-        let admitted = self.door.admit(arrivals, |publish, before| match before {
+        let admitted = self.deduplicator.admit(arrivals, |publish, before| match before {
             Before::Taken { with } => again.push((publish, with)),
             Before::Unknown => panic!("nothing is refused without a limit"),
         });
@@ -454,7 +454,7 @@ impl World {
         self.log.write(self.index, batch.clone());
         Ledger::check(&batch).expect("just written");
         let applied = self.ledger.apply(self.index, batch).expect("just written");
-        assert!(applied.dropped.is_empty(), "the door turns them away");
+        assert!(applied.dropped.is_empty(), "the deduplicator turns them away");
         Some(discards)
     }
 
@@ -506,7 +506,7 @@ impl World {
         let ledger = &self.ledger;
         let (next_seq, mark) = (ledger.next_seq(), ledger.delivered_up_to());
         let recovered = ledger.recovered();
-        self.door = Door::new(ledger.producers().clone());
+        self.deduplicator = Deduplicator::new(ledger.producers().clone());
         let queue = Queue::recover(
             QueueType::Quorum,
             self.settings.clone(),

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::queue::recorder::{Arrival, Door, Recorder, Recording};
+use crate::queue::recorder::{Arrival, Deduplicator, Recorder, Recording};
 use crate::queue::{
     ConsumerId, DeathReason, Delivery, Get, Keep, LetterOutcome, Loc, Outcome, Publish, Queue, Sink, Slot,
 };
@@ -89,7 +89,7 @@ fn command() -> impl Strategy<Value = Command> {
 struct World {
     queue: Queue<(), u64>,
     settings: QueueSettings,
-    door: Door,
+    deduplicator: Deduplicator,
     effects: Effects,
     batch: Records,
     held: Vec<Slot>,
@@ -124,7 +124,7 @@ impl World {
         Self {
             queue,
             settings,
-            door: Door::default(),
+            deduplicator: Deduplicator::default(),
             effects,
             batch: Records::default(),
             held: Vec::new(),
@@ -142,7 +142,7 @@ impl World {
             effects: &mut self.effects,
             recording: Recording {
                 records: &mut self.batch,
-                door: &self.door,
+                deduplicator: &self.deduplicator,
             },
         };
         match *command {
@@ -217,10 +217,11 @@ impl World {
             effects: &mut self.effects,
             recording: Recording {
                 records: &mut self.batch,
-                door: &self.door,
+                deduplicator: &self.deduplicator,
             },
         };
-        self.queue.publish(NOW, self.door.admit(arrivals, |_, _| ()), &mut sink);
+        self.queue
+            .publish(NOW, self.deduplicator.admit(arrivals, |_, _| ()), &mut sink);
     }
 
     fn fetch(&mut self) {
@@ -234,7 +235,7 @@ impl World {
             effects: &mut self.effects,
             recording: Recording {
                 records: &mut self.batch,
-                door: &self.door,
+                deduplicator: &self.deduplicator,
             },
         };
         self.queue.fetched(NOW, bodies, &mut sink);
@@ -248,7 +249,7 @@ impl World {
             Ledger::check(&batch).expect("just written");
             for ledger in &mut self.ledgers {
                 let applied = ledger.apply(self.index, batch.clone()).expect("just written");
-                assert!(applied.dropped.is_empty(), "the door turns them away");
+                assert!(applied.dropped.is_empty(), "the deduplicator turns them away");
             }
         }
         let ledger = &self.ledgers[0];
@@ -269,7 +270,7 @@ impl World {
             effects: &mut self.effects,
             recording: Recording {
                 records: &mut self.batch,
-                door: &self.door,
+                deduplicator: &self.deduplicator,
             },
         };
         self.queue.marked(NOW, mark, &mut sink);
@@ -301,7 +302,7 @@ impl World {
         )
         .replicated(1);
         self.queue.unstall_all(NOW, &mut self.effects);
-        self.door = Door::new(ledger.producers().clone());
+        self.deduplicator = Deduplicator::new(ledger.producers().clone());
         let there: Vec<_> = there.iter().map(|one| (one.seq, one.loc, one.count)).collect();
         assert_eq!(self.queue.living(), there);
     }

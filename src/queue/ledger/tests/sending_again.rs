@@ -2,7 +2,7 @@ use super::*;
 use crate::queue::Publish;
 use crate::queue::ledger::{Applied, Before};
 use crate::queue::record::Seqs;
-use crate::queue::recorder::{Arrival, Door};
+use crate::queue::recorder::{Arrival, Deduplicator};
 
 #[test]
 fn what_is_sent_again_counts_once() {
@@ -52,7 +52,7 @@ fn what_may_have_been_refused_is_not_confirmed_when_it_is_sent_again() {
     // 3 was refused, and the answer lost.
     ledger.apply(2, batch(3, 7, 4..=5)).expect("readable");
     let ledger = copy_of(&ledger);
-    let door = Door::new(ledger.producers().clone());
+    let deduplicator = Deduplicator::new(ledger.producers().clone());
     let mut again = Vec::new();
     let arrivals = (2..=6).map(|number| Arrival {
         publish: Publish {
@@ -61,7 +61,7 @@ fn what_may_have_been_refused_is_not_confirmed_when_it_is_sent_again() {
         },
         origin: Some(origin(7, number)),
     });
-    let new: Vec<_> = door
+    let new: Vec<_> = deduplicator
         .admit(arrivals, |publish, before| again.push((publish.publish, before)))
         .map(|publish| publish.publish)
         .collect();

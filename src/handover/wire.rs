@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::message::{Attach, ConsumerSpec, Delivered, Frame, SettleBatch, What};
 use crate::queue::record::{Input, put_number};
 use crate::queue::{Outcome, Rank, Slot};
 use crate::types::{Message, QueueId};
@@ -46,200 +47,6 @@ const NO_ACK: u8 = 1;
 const EXCLUSIVE: u8 = 2;
 const LIMITED: u8 = 4;
 const REDELIVERED: u8 = 1;
-
-/// A frame that was read.
-#[derive(Debug)]
-pub struct Frame {
-    pub queue: QueueId,
-    pub what: What,
-}
-
-/// What a frame says. The first part goes from a node with clients to the one with the machine,
-/// the second one the other way.
-#[derive(Debug)]
-pub enum What {
-    /// Everything that is at stake, with the publishes that follow.
-    Attach(Attach),
-    Consume {
-        call: u64,
-        wish: Wish<String>,
-    },
-    /// A consumer ends; its client has these messages of it, and nothing more will be passed on. A call
-    /// of 0 wants no answer; another one is answered when all that follows is done.
-    Cancel {
-        call: u64,
-        key: u64,
-        kept: Vec<Slot>,
-    },
-    /// Consumers end with all that they have, and what their client had otherwise comes back too.
-    Leave {
-        call: u64,
-        keys: Vec<u64>,
-        batch: SettleBatch,
-    },
-    /// So many bytes of deliveries were passed on.
-    Taken {
-        key: u64,
-        bytes: u64,
-    },
-    /// Numbered from `first`, in their stored form.
-    Publish {
-        first: u64,
-        messages: Vec<Bytes>,
-    },
-    Settle(SettleBatch),
-    Get {
-        call: u64,
-        no_ack: bool,
-    },
-    Purge {
-        call: u64,
-    },
-    Count {
-        call: u64,
-    },
-    /// Whoever leads is to say so.
-    Who,
-    /// The answer to `Lead` of a node that has nothing at stake.
-    Nothing {
-        term: u64,
-    },
-
-    /// The node leads. It `starts_anew` with whoever hears it when it knows nothing, or not all, of
-    /// what they said before.
-    Lead {
-        term: u64,
-        starts_anew: bool,
-    },
-    NotLeader,
-    /// The node asks for votes: whoever takes it for the leader of this term is mistaken.
-    Leaderless {
-        term: u64,
-    },
-    /// The attach of that number is taken in, and all that was sent before it is void: deliveries
-    /// from now on count. Messages that it said its clients hold, and that they do not, are `lost`.
-    Attached {
-        number: u64,
-        lost: Vec<Slot>,
-    },
-    /// Publishes from the first to the last number.
-    Answered {
-        is_accepted: bool,
-        first: u64,
-        last: u64,
-    },
-    /// Batches up to this one are committed.
-    Settled {
-        up_to: u64,
-    },
-    Deliver {
-        key: u64,
-        delivered: Delivered,
-        message: Bytes,
-    },
-    Got {
-        call: u64,
-        delivered: Delivered,
-        remaining: u64,
-        message: Bytes,
-    },
-    Empty {
-        call: u64,
-    },
-    Done {
-        call: u64,
-        value: u64,
-    },
-    Counts {
-        call: u64,
-        ready: u64,
-        unacked: u64,
-        consumers: u64,
-    },
-    Refused {
-        call: u64,
-        code: u16,
-        text: String,
-    },
-    Cancelled {
-        key: u64,
-    },
-    /// The client of a consumer has held a message for longer than this many milliseconds.
-    Overdue {
-        key: u64,
-        timeout: u64,
-    },
-    /// A consumer's place among the others.
-    Ranked {
-        key: u64,
-        rank: Rank,
-    },
-    /// An answer to a request of a client (direct reply-to); the queue is 0.
-    Reply {
-        secret: u128,
-        message: Bytes,
-    },
-}
-
-impl What {
-    /// Whether it only means something to who knows what the node has at stake.
-    pub fn follows_attach(&self) -> bool {
-        matches!(
-            self,
-            Self::Publish { .. }
-                | Self::Settle(_)
-                | Self::Consume { .. }
-                | Self::Cancel { .. }
-                | Self::Leave { .. }
-                | Self::Taken { .. }
-                | Self::Get { .. }
-        )
-    }
-}
-
-/// See [`What::Attach`].
-#[derive(Debug)]
-pub struct Attach {
-    /// In which the node was told to lead; 0 for a queue that is not replicated.
-    pub term: u64,
-    /// Of the attaches of this node to this queue.
-    pub number: u64,
-    pub producer: u64,
-    pub consumers: Vec<Wish<String>>,
-    /// Consumer (0 is none) and message.
-    pub held: Vec<(u64, Slot)>,
-    /// What was settled and is not answered: it may have come before, to whoever had the machine.
-    pub settles: Vec<SettleBatch>,
-}
-
-/// Slots that were settled in one go.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SettleBatch {
-    pub number: u64,
-    pub outcome: Outcome,
-    pub slots: Vec<Slot>,
-}
-
-/// A consumer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Wish<T> {
-    pub key: u64,
-    pub tag: T,
-    pub prefetch: Option<u32>,
-    pub no_ack: bool,
-    pub exclusive: bool,
-    pub priority: i32,
-    /// As the leader before said.
-    pub rank: Rank,
-}
-
-/// How a message is handed out.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Delivered {
-    pub slot: Slot,
-    pub redelivered: bool,
-    pub delivery_count: u32,
-}
 
 /// A link message that cannot be read: of another version, or damaged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -294,21 +101,21 @@ fn put_batch(to: &mut Vec<u8>, batch: &SettleBatch) {
     put_slots(to, &batch.slots);
 }
 
-fn put_wish<T: AsRef<str>>(to: &mut Vec<u8>, wish: &Wish<T>) {
-    put_number(to, wish.key);
-    put_bytes(to, wish.tag.as_ref().as_bytes());
+fn put_consumer<T: AsRef<str>>(to: &mut Vec<u8>, consumer: &ConsumerSpec<T>) {
+    put_number(to, consumer.key);
+    put_bytes(to, consumer.tag.as_ref().as_bytes());
     let mut flags = 0;
     for (is_set, flag) in [
-        (wish.no_ack, NO_ACK),
-        (wish.exclusive, EXCLUSIVE),
-        (wish.prefetch.is_some(), LIMITED),
+        (consumer.no_ack, NO_ACK),
+        (consumer.exclusive, EXCLUSIVE),
+        (consumer.prefetch.is_some(), LIMITED),
     ] {
         flags |= if is_set { flag } else { 0 };
     }
     to.push(flags);
-    put_number(to, wish.prefetch.unwrap_or(0).into());
-    to.extend_from_slice(&wish.priority.to_le_bytes());
-    put_rank(to, wish.rank);
+    put_number(to, consumer.prefetch.unwrap_or(0).into());
+    to.extend_from_slice(&consumer.priority.to_le_bytes());
+    put_rank(to, consumer.rank);
 }
 
 fn put_rank(to: &mut Vec<u8>, rank: Rank) {
@@ -328,7 +135,7 @@ pub fn attach<'a>(
     to: &mut Vec<u8>,
     queue: QueueId,
     attaching: &Attaching,
-    consumers: impl ExactSizeIterator<Item = Wish<&'a str>>,
+    consumers: impl ExactSizeIterator<Item = ConsumerSpec<&'a str>>,
     held: impl ExactSizeIterator<Item = (u64, Slot)>,
     settles: impl ExactSizeIterator<Item = &'a SettleBatch>,
 ) {
@@ -337,8 +144,8 @@ pub fn attach<'a>(
     put_number(to, attaching.number);
     to.extend_from_slice(&attaching.producer.to_le_bytes());
     put_number(to, consumers.len() as u64);
-    for wish in consumers {
-        put_wish(to, &wish);
+    for consumer in consumers {
+        put_consumer(to, &consumer);
     }
     put_number(to, held.len() as u64);
     for (key, slot) in held {
@@ -359,10 +166,10 @@ pub fn attached(to: &mut Vec<u8>, queue: QueueId, number: u64, lost: &[Slot]) {
 }
 
 /// Writes [`What::Consume`].
-pub fn consume(to: &mut Vec<u8>, queue: QueueId, call: u64, wish: &Wish<&str>) {
+pub fn consume(to: &mut Vec<u8>, queue: QueueId, call: u64, consumer: &ConsumerSpec<&str>) {
     begin(to, CONSUME, queue);
     put_number(to, call);
-    put_wish(to, wish);
+    put_consumer(to, consumer);
 }
 
 /// Writes [`What::Publish`].
@@ -535,7 +342,7 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
         ATTACH => What::Attach(read_attach(input)?),
         CONSUME => What::Consume {
             call: input.number()?,
-            wish: read_wish(input)?,
+            consumer: read_consumer(input)?,
         },
         CANCEL => What::Cancel {
             call: input.number()?,
@@ -641,7 +448,7 @@ fn read_attach(input: &mut Input<'_>) -> Option<Attach> {
     let term = input.number()?;
     let number = input.number()?;
     let producer = input.fixed()?;
-    let consumers = (0..input.number()?).map(|_| read_wish(input));
+    let consumers = (0..input.number()?).map(|_| read_consumer(input));
     let consumers = consumers.collect::<Option<_>>()?;
     let held = (0..input.number()?).map(|_| Some((input.number()?, read_slot(input)?)));
     let held = held.collect::<Option<_>>()?;
@@ -671,12 +478,12 @@ fn read_batch(input: &mut Input<'_>) -> Option<SettleBatch> {
     })
 }
 
-fn read_wish(input: &mut Input<'_>) -> Option<Wish<String>> {
+fn read_consumer(input: &mut Input<'_>) -> Option<ConsumerSpec<String>> {
     let key = input.number()?;
     let tag = read_text(input)?;
     let flags = input.byte()?;
     let prefetch = input.number()?.try_into().ok()?;
-    Some(Wish {
+    Some(ConsumerSpec {
         key,
         tag,
         prefetch: (flags & LIMITED != 0).then_some(prefetch),
@@ -749,7 +556,7 @@ mod tests {
 
     #[test]
     fn what_is_at_stake_comes_over_whole() {
-        let wish = Wish {
+        let consumer = ConsumerSpec {
             key: 7,
             tag: "ctag",
             prefetch: Some(10),
@@ -771,7 +578,7 @@ mod tests {
             outcome: Outcome::Discard,
             slots: vec![held[0].1],
         };
-        let consumers = std::iter::once(wish);
+        let consumers = std::iter::once(consumer);
         let attaching = Attaching {
             term: 9,
             number: 2,
@@ -787,7 +594,7 @@ mod tests {
         );
         attached(&mut bytes, QueueId(6), 2, &[held[1].1]);
         lead(&mut bytes, QueueId(6), 9, true);
-        ranked(&mut bytes, QueueId(6), 7, wish.rank);
+        ranked(&mut bytes, QueueId(6), 7, consumer.rank);
         let frames = read_all(bytes);
         assert_eq!(
             frames.iter().map(|frame| frame.queue.0).collect::<Vec<_>>(),
@@ -808,7 +615,7 @@ mod tests {
         );
         assert_eq!(
             (consumer.no_ack, consumer.exclusive, consumer.priority, consumer.rank),
-            (false, true, -3, wish.rank)
+            (false, true, -3, consumer.rank)
         );
         let What::Attached { number: 2, lost } = &frames[1].what else {
             panic!("not an attached: {:?}", frames[1]);
@@ -821,7 +628,7 @@ mod tests {
                 starts_anew: true
             }
         ));
-        assert!(matches!(frames[3].what, What::Ranked { key: 7, rank } if rank == wish.rank));
+        assert!(matches!(frames[3].what, What::Ranked { key: 7, rank } if rank == consumer.rank));
     }
 
     #[test]
