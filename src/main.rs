@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
+use warren::allocator::Allocator;
 use warren::cli::{self, Cli, Command, ServerArgs};
 use warren::node::NodeError;
 use warren::{config, logging, node};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     match Cli::of_process().command() {
