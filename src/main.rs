@@ -25,10 +25,7 @@ fn serve(args: ServerArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            match error.downcast_ref() {
-                Some(NodeError::Disk(_)) => ExitCode::from(node::DISK_FAILED),
-                _ => ExitCode::FAILURE,
-            }
+            error.downcast_ref().map_or(ExitCode::FAILURE, NodeError::status)
         }
     }
 }
