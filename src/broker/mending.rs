@@ -111,6 +111,18 @@ impl Broker {
         tasks::spawn("mending", renew(broker, queue, generation));
     }
 
+    /// A member has stopped; nobody here may have closed it.
+    pub(super) fn member_has_stopped(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+        if !self.nodes.journals().is_open(group.id()) {
+            return;
+        }
+        if group.has_lost() {
+            self.member_fails(queue, group);
+        } else if group.has_panicked() {
+            self.member_panicked(queue, group);
+        }
+    }
+
     /// A member that is open cannot read what it has: it leaves its place as one that is damaged. One
     /// without others goes on, for nobody else has more.
     pub(super) fn member_fails(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
@@ -132,7 +144,7 @@ impl Broker {
     /// The ledger of a member that is open has panicked. What is on the disk is whole: the ledger is made
     /// anew out of that. Where it panics once more the member is filled from the others; nothing is
     /// noted on the disk, for a later version may make of it what it should.
-    pub(super) fn member_panicked(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    fn member_panicked(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
         let id = queue.spec.id;
         let Some(generation) = self.replicas.wanted(id) else {
             return;

@@ -245,6 +245,10 @@ impl Broker {
     /// left behind is gone. Then clients may be served.
     pub async fn catch_up(self: &Arc<Self>) {
         self.mend_catalogue().await;
+        tasks::spawn(
+            "catalogue",
+            watch_catalogue(Arc::downgrade(self), self.catalogue().watch()),
+        );
         self.lead_alone().await;
         let mut since = Instant::now();
         while !self.is_caught_up(Instant::now() + Duration::from_secs(2)).await {
@@ -258,10 +262,6 @@ impl Broker {
         while self.has_left(us) && self.command(Command::EndRun(us)).await.is_err() {
             tracing::warn!("waiting for a majority of the cluster's nodes");
         }
-        tasks::spawn(
-            "catalogue",
-            watch_catalogue(Arc::downgrade(self), self.catalogue().watch()),
-        );
         self.go_live();
         self.lost_records_are_known();
         self.look_around(&self.catalog());
@@ -387,7 +387,7 @@ async fn watch_catalogue(broker: Weak<Broker>, mut group: LeaderWatch) {
     if group.has_panicked() {
         return broker.fail(Failure::Catalogue("the catalogue panicked over a change"));
     }
-    if group.has_lost() && broker.damage.has_others() {
+    if group.has_lost() && group.status().voters.len() > 1 {
         broker.store.note_damage([group.spec().log]);
         // Where even this fails the node ends all the same.
         let _ = broker.synced().await;

@@ -80,6 +80,12 @@ impl Replicas {
             .map(|replica| replica.group.clone())
     }
 
+    /// Whether that is the member of the queue's group, and not one before it.
+    fn has(&self, queue: QueueId, group: &Group<Ledger>) -> bool {
+        let open = self.open.lock();
+        open.replicas.get(&queue).is_some_and(|replica| replica.group.is(group))
+    }
+
     /// All of them.
     pub fn all(&self) -> Vec<(QueueId, Group<Ledger>)> {
         let open = self.open.lock();
@@ -152,15 +158,14 @@ impl Replicas {
         before.is_none_or(|before| now - before > TOGETHER)
     }
 
-    /// The member of that generation is damaged; false when it is not wanted any more.
+    /// The member of that generation is damaged; false when that is known, or it is not wanted any more.
     pub(super) fn set_damaged(&self, queue: QueueId, generation: u32, spec: GroupSpec) -> bool {
         let mut open = self.open.lock();
         let is_wanted = open.wanted.get(&queue) == Some(&generation);
-        if is_wanted {
+        is_wanted && {
             open.replicas.remove(&queue);
-            open.damaged.insert(queue, spec);
+            open.damaged.insert(queue, spec).is_none()
         }
-        is_wanted
     }
 
     /// Whether this node's member of the queue's group is damaged.
@@ -405,14 +410,10 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
             }
             match now.role {
                 Role::Stopped => {
-                    queue.step_down(&broker, None);
-                    // Not closed by anybody here: it could not read what it needs, or panicked over it.
-                    if broker.nodes.journals().is_open(group.id()) {
-                        if group.has_lost() {
-                            broker.member_fails(&queue, &group);
-                        } else if group.has_panicked() {
-                            broker.member_panicked(&queue, &group);
-                        }
+                    // Else another may have taken its place.
+                    if broker.replicas.has(queue.spec.id, &group) {
+                        queue.step_down(&broker, None);
+                        broker.member_has_stopped(&queue, &group);
                     }
                     return;
                 }
@@ -434,8 +435,12 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
             }
         }
         tokio::select! {
-            // None is the end of the group, which shows as its role.
-            _ = leadership.changed() => {}
+            changed = leadership.changed() => {
+                let has_failed = group.has_lost() || group.has_panicked();
+                if changed.is_none() && !has_failed {
+                    return;
+                }
+            }
             () = look.notified() => {}
         }
     }

@@ -161,6 +161,11 @@ impl<M: Machine> Group<M> {
         self.0.spec.id
     }
 
+    /// Whether it is the same group, opened once.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What it was opened as.
     pub fn spec(&self) -> GroupSpec {
         self.0.spec
