@@ -3,6 +3,7 @@
 //! Data flows one way: socket → codec → connection → channel → router → queue → journal → delivery.
 //! `ARCHITECTURE.md` tells the story; imports point down that line only.
 
+pub mod allocator;
 pub mod auth;
 pub mod broker;
 pub mod channel;

@@ -2,12 +2,13 @@
 
 use std::process::ExitCode;
 
+use warren::allocator::Allocator;
 use warren::cli::{self, Cli, Command, ServerArgs};
 use warren::node::NodeError;
 use warren::{config, logging, node};
 
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 fn main() -> ExitCode {
     match Cli::of_process().command() {
@@ -24,10 +25,7 @@ fn serve(args: ServerArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
-            match error.downcast_ref() {
-                Some(NodeError::Disk(_)) => ExitCode::from(node::DISK_FAILED),
-                _ => ExitCode::FAILURE,
-            }
+            error.downcast_ref().map_or(ExitCode::FAILURE, NodeError::status)
         }
     }
 }

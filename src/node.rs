@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,12 +19,11 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::broker::gather::Listener;
-use crate::broker::{Broker, Forced, JoinError, LinksError, StartError};
+use crate::broker::{Broker, Failure, Forced, JoinError, LinksError, StartError};
 use crate::cluster::identity::Identity;
 use crate::cluster::{LINK, Settings, Span, Versions, secret};
 use crate::config::{CLUSTER_PORT, Config, Discovery};
 use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
-use crate::store::StoreError;
 use crate::{logging, net, tasks};
 
 /// Why a node does not run.
@@ -45,12 +45,23 @@ pub enum NodeError {
     Links(LinksError),
     #[error("cannot start the runtime: {0}")]
     Runtime(io::Error),
-    #[error("the node cannot write to its disk: {0}")]
-    Disk(StoreError),
+    #[error(transparent)]
+    Failed(Failure),
+}
+
+impl NodeError {
+    /// The status with which the process ends.
+    pub fn status(&self) -> ExitCode {
+        match self {
+            Self::Failed(_) => ExitCode::from(DISK_FAILED),
+            Self::Start(StartError::Store(error)) if error.is_of_disk() => ExitCode::from(DISK_FAILED),
+            _ => ExitCode::FAILURE,
+        }
+    }
 }
 
 /// The status with which the process of a node ends whose disk fails (`EX_IOERR` of `sysexits.h`).
-pub const DISK_FAILED: u8 = 74;
+const DISK_FAILED: u8 = 74;
 
 /// How long clients have for their close-ok when the node stops.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -76,7 +87,7 @@ pub fn run(config: Config) -> Result<(), NodeError> {
         .build()
         .map_err(NodeError::Runtime)?;
     let ended = runtime.block_on(serve(Arc::new(config)));
-    if let Err(NodeError::Disk(_)) = ended {
+    if let Err(NodeError::Failed(_)) = ended {
         // Whoever waits for the disk may wait for ever.
         runtime.shutdown_background();
     }
@@ -131,7 +142,7 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
                 let done = node.carry_out(order, &mut told).await;
                 goes_on = !matches!(done, Err(Refused::Stopping));
                 answer.give(done.as_ref().map(|said| *said).map_err(|error| error.to_string()));
-                if let Err(Refused::Node(error @ NodeError::Disk(_))) = done {
+                if let Err(Refused::Node(error @ NodeError::Failed(_))) = done {
                     return Err(error);
                 }
             }
@@ -218,7 +229,7 @@ impl Node {
         let served = tokio::select! {
             clients = Clients::serve(&opened, &self.config) => Some(clients),
             () = told.signalled() => None,
-            error = opened.broker.failed() => return Err(NodeError::Disk(error)),
+            error = opened.broker.failed() => return Err(NodeError::Failed(error)),
         };
         match served {
             Some(Ok(clients)) => {
@@ -264,26 +275,26 @@ impl Node {
         };
         tokio::select! {
             () = stopped => Ok(()),
-            error = broker.failed() => Err(NodeError::Disk(error)),
+            error = broker.failed() => Err(NodeError::Failed(error)),
         }
     }
 
-    /// Waits until the disk of the broker that runs fails.
-    async fn failed(&self) -> StoreError {
+    /// Waits until the broker that runs has failed.
+    async fn failed(&self) -> Failure {
         match &self.app {
             Some(app) => app.opened.broker.failed().await,
             None => std::future::pending().await,
         }
     }
 
-    /// The disk has failed, and the other nodes know that this one goes. Its clients are told, and
+    /// The broker has failed, and the other nodes know that this one goes. Its clients are told, and
     /// nothing else is waited for.
-    async fn give_up(&mut self, error: StoreError) -> NodeError {
+    async fn give_up(&mut self, error: Failure) -> NodeError {
         if let Some(App { opened, clients }) = self.app.take() {
             drop(clients.accepting);
             say_goodbye(&opened.broker, LAST_WORDS).await;
         }
-        NodeError::Disk(error)
+        NodeError::Failed(error)
     }
 
     /// Gives what is to be said of it, if anything.

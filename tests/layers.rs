@@ -20,8 +20,8 @@ const BASE: [&str; 8] = [
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 30] = [
-    ("main", &["cli", "node", "perf"]),
+const ARROWS: [(&str, &[&str]); 31] = [
+    ("main", &["allocator", "cli", "node", "perf"]),
     (
         "node",
         &[
@@ -73,6 +73,7 @@ const ARROWS: [(&str, &[&str]); 30] = [
     ("auth", &[]),
     ("spec", &[]),
     ("lib", &[]),
+    ("allocator", &[]),
     ("tasks", &["metrics"]),
     ("metrics", &["types"]),
     ("logging", &["config", "types"]),

@@ -2,10 +2,12 @@
 //!
 //! Each exchange has a [`Delays`] machine and is an owner in the store, with an id made from its
 //! names: it has no number of its own. When a message is due it is routed through the exchange
-//! again, this time by the exchange's inner type.
+//! again, this time by the exchange's inner type. A machine that panics is made anew from the log;
+//! what was on its way to its queues just then may come twice.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
@@ -43,10 +45,16 @@ pub struct Held {
     delays: Mutex<Delays<ConfirmToken>>,
     /// The exchange is gone; written under the lock of `delays`.
     dropped: AtomicBool,
+    /// The machine has panicked and is made anew; written under the lock of `delays`.
+    is_broken: AtomicBool,
+    /// How often it has.
+    panics: AtomicU32,
     /// As of queues, see [`super::handle::QueueHandle`].
     pub scheduled: AtomicU64,
 }
 
+/// How often the delays of an exchange are made anew after a panic.
+const FORGIVEN: u32 = 3;
 /// Marks the owners that are exchanges; queues are numbered from below.
 const EXCHANGE_OWNER: u64 = 1 << 63;
 
@@ -74,10 +82,11 @@ pub fn hold(
     exchange: &ExchangeName,
     delay: u64,
     message: &Message,
-    token: Option<ConfirmToken>,
+    mut token: Option<ConfirmToken>,
 ) {
     let held = broker.delayed.held_by(&vhost.name, exchange);
     held.with(broker, |delays, sink| {
+        let token = token.take();
         if !held.dropped.load(Ordering::Acquire) {
             delays.enqueue(broker.now(), Millis(delay), message.clone(), token, sink);
         } else if let Some(token) = token {
@@ -85,6 +94,8 @@ pub fn hold(
             sink.confirm(token);
         }
     });
+    // The machine did not run.
+    answer(token, ConfirmOutcome::Nack);
 }
 
 impl Broker {
@@ -179,6 +190,8 @@ impl Held {
             exchange,
             delays: Mutex::new(delays),
             dropped: AtomicBool::new(false),
+            is_broken: AtomicBool::new(false),
+            panics: AtomicU32::new(0),
             scheduled: AtomicU64::new(u64::MAX),
         }
     }
@@ -194,8 +207,15 @@ impl Held {
     fn with(self: &Arc<Self>, broker: &Arc<Broker>, f: impl FnOnce(&mut Delays<ConfirmToken>, &mut Decided<'_>)) {
         let (due, fetch, deadline) = {
             let mut delays = self.delays.lock();
+            if self.is_broken.load(Ordering::Acquire) {
+                // What it holds is read from the log before long, and what comes is refused.
+                return;
+            }
             let mut sink = Decided::new(broker, self.owner);
-            f(&mut delays, &mut sink);
+            let done = catch_unwind(AssertUnwindSafe(|| f(&mut delays, &mut sink)));
+            if done.is_err() {
+                return self.fall(broker, &mut delays);
+            }
             (sink.due, sink.fetch, delays.deadline())
         };
         if let Some(deadline) = deadline {
@@ -207,6 +227,47 @@ impl Held {
         if !due.is_empty() {
             self.route(broker, due);
         }
+    }
+
+    /// The machine has panicked: half of a change may have been made, so it is thrown away. Who waits for
+    /// what it has not stored is refused.
+    fn fall(self: &Arc<Self>, broker: &Arc<Broker>, delays: &mut Delays<ConfirmToken>) {
+        let (exchange, vhost) = (&self.exchange, &self.vhost);
+        self.is_broken.store(true, Ordering::Release);
+        let next_seq = delays.next_seq();
+        let broken = std::mem::replace(delays, Delays::recover(Vec::new(), next_seq));
+        let waiting = catch_unwind(AssertUnwindSafe(|| broken.abandon()));
+        answer(waiting.unwrap_or_default(), ConfirmOutcome::Nack);
+        if self.panics.fetch_add(1, Ordering::Relaxed) >= FORGIVEN {
+            tracing::error!(%exchange, %vhost, "the delayed messages of the exchange panicked again: they are held until the node starts again, and no more are taken");
+            return;
+        }
+        tracing::error!(%exchange, %vhost, "the delayed messages of the exchange panicked; they are read again from the log");
+        let (held, broker) = (self.clone(), broker.clone());
+        broker.runtime.clone().spawn_blocking(move || held.mend(&broker));
+    }
+
+    /// Makes the machine anew from the log. Blocks.
+    fn mend(self: &Arc<Self>, broker: &Arc<Broker>) {
+        let (exchange, vhost) = (&self.exchange, &self.vhost);
+        let ledger = match broker.store.ledger(self.owner) {
+            Ok(ledger) => ledger,
+            Err(error) => {
+                tracing::error!(%exchange, %vhost, %error, "the delayed messages cannot be read again; no more are taken");
+                return;
+            }
+        };
+        {
+            let mut delays = self.delays.lock();
+            if self.dropped.load(Ordering::Acquire) {
+                return;
+            }
+            let next_seq = ledger.next_seq.max(delays.next_seq());
+            *delays = Delays::recover(super::recovery::entries(ledger.entries), next_seq);
+            self.is_broken.store(false, Ordering::Release);
+        }
+        // What was due meanwhile, and when to look again.
+        self.tick(broker);
     }
 
     /// Reads bodies outside the async workers; what is due then goes on.
@@ -343,6 +404,55 @@ impl DelaySink for Decided<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::mending::tests::{broker, message, until};
+    use crate::metadata::Command;
+    use crate::spec::{ExchangeKind, ExchangeSpec};
+    use crate::types::{FieldTable, FieldValue, NodeId};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn delayed_messages_whose_machine_panics_are_read_again_and_who_waits_is_answered() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let broker = broker(directory.path()).await;
+        let spec = ExchangeSpec {
+            vhost: "/".into(),
+            name: "later".into(),
+            kind: ExchangeKind::DelayedMessage,
+            durable: true,
+            auto_delete: false,
+            internal: false,
+            home: NodeId(0),
+            arguments: FieldTable(vec![("x-delayed-type".into(), FieldValue::LongString("fanout".into()))]),
+            user: "guest".into(),
+        };
+        broker.command(Command::DeclareExchange(spec)).await.expect("declared");
+        let vhost = broker.vhost("/").expect("the vhost");
+        let exchange = ExchangeName::from("later");
+        let hold_one = |delay| {
+            let (joint, answered) = Joint::new();
+            let token = ConfirmToken::Joint(joint.claim());
+            hold(&broker, &vhost, &exchange, delay, &message("m"), Some(token));
+            answered
+        };
+        for _ in 0..3 {
+            assert!(hold_one(3_600_000).is_accepted().await);
+        }
+        let held = broker.delayed.held_by(&vhost.name, &exchange);
+        for _ in 0..FORGIVEN {
+            held.with(&broker, |delays, _| {
+                *delays = Delays::new();
+                panic!("as asked, in the middle of a change")
+            });
+            until("it is made anew", || !held.is_broken.load(Ordering::Acquire)).await;
+            assert_eq!(broker.messages_delayed("/", "later"), 3);
+        }
+        assert!(hold_one(3_600_000).is_accepted().await);
+        // What is due goes on its way.
+        assert!(hold_one(1).is_accepted().await);
+        until("it is routed", || broker.messages_delayed("/", "later") == 4).await;
+        // Once more is too often: nobody waits in vain.
+        held.with(&broker, |_, _| panic!("as asked"));
+        assert!(!hold_one(3_600_000).is_accepted().await);
+    }
 
     #[test]
     fn owners_are_the_same_in_every_version() {

@@ -7,6 +7,17 @@ use crate::metadata::CatalogError;
 use crate::store::StoreError;
 use crate::types::{Millis, QueueName, Refusal, Reply, ReplyCode, UserName, VhostName};
 
+/// Why a node ends by itself. The next start may find all as it should be, or have it from others.
+#[derive(Clone, Debug, Error)]
+pub enum Failure {
+    /// The store takes no more writes.
+    #[error("the node cannot write to its disk: {0}")]
+    Disk(StoreError),
+    /// The node's member of the catalogue's group has stopped.
+    #[error("the node does not know what is declared any more: {0}")]
+    Catalogue(&'static str),
+}
+
 /// A refusal by the broker.
 #[derive(Debug, Error)]
 pub enum BrokerError {

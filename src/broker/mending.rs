@@ -25,8 +25,9 @@ use super::members::{HERE, MemberChange, MemberError};
 use super::{Broker, QueueId};
 use crate::cluster::identity::CatalogueMember;
 use crate::handover::wire;
-use crate::journal::raft::{Group, GroupId, GroupSpec};
+use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers};
 use crate::queue::ledger::Ledger;
+use crate::store::StoreError;
 use crate::tasks;
 use crate::types::NodeId;
 
@@ -89,13 +90,38 @@ impl Broker {
         generation: u32,
         why: &dyn Display,
     ) {
+        if self.replicas.wanted(queue.spec.id) == Some(generation) {
+            self.store.note_damage([spec.log]);
+            self.member_is_unusable(queue, spec, generation, why);
+        }
+    }
+
+    /// The same for one that may be opened at the next start.
+    pub(super) fn member_is_unusable(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        spec: GroupSpec,
+        generation: u32,
+        why: &dyn Display,
+    ) {
         if !self.replicas.set_damaged(queue.spec.id, generation, spec) {
             return;
         }
-        self.store.note_damage([spec.log]);
         tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %why, "this node's member of the queue cannot be opened, and is to be filled again from the others");
         let (broker, queue) = (Arc::downgrade(self), Arc::downgrade(queue));
         tasks::spawn("mending", renew(broker, queue, generation));
+    }
+
+    /// A member has stopped; nobody here may have closed it.
+    pub(super) fn member_has_stopped(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+        if !self.nodes.journals().is_open(group.id()) {
+            return;
+        }
+        if group.has_lost() {
+            self.member_fails(queue, group);
+        } else if group.has_panicked() {
+            self.member_panicked(queue, group);
+        }
     }
 
     /// A member that is open cannot read what it has: it leaves its place as one that is damaged. One
@@ -113,6 +139,48 @@ impl Broker {
             group.shutdown().await;
             let why = "what it has cannot be read";
             broker.member_is_damaged(&queue, group.spec(), generation, &why);
+        });
+    }
+
+    /// The ledger of a member that is open has panicked. What is on the disk is whole: the ledger is made
+    /// anew out of that. Where it panics once more the member is filled from the others; nothing is
+    /// noted on the disk, for a later version may make of it what it should.
+    fn member_panicked(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+        let id = queue.spec.id;
+        let Some(generation) = self.replicas.wanted(id) else {
+            return;
+        };
+        let is_first = self.replicas.note_panic(id, Instant::now());
+        let (broker, queue, group) = (self.clone(), queue.clone(), group.clone());
+        tasks::spawn("panicked member", async move {
+            broker.leave_seat_of(&queue, &group).await;
+            group.shutdown().await;
+            let spec = group.spec();
+            if !is_first && broker.members_of(&queue).len() < 2 {
+                broker.replicas.set_damaged(id, generation, spec);
+                tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "the ledger of the queue panicked again, and nobody else has the queue: it is not served before the node starts again");
+                return;
+            }
+            if !is_first {
+                let why = "its ledger panicks again and again";
+                return broker.member_is_unusable(&queue, spec, generation, &why);
+            }
+            tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "the ledger of this node's member of the queue panicked; it is made anew out of its log");
+            let store = broker.store.clone();
+            let read = tasks::blocking(move || {
+                Ok::<_, StoreError>(Ledgers {
+                    log: Some(store.ledger(spec.log)?),
+                    snapshots: Some(store.ledger(spec.snapshots)?),
+                })
+            });
+            let ledgers = match read.await {
+                Ok(Ok(ledgers)) => ledgers,
+                Ok(Err(error)) => return broker.member_is_unusable(&queue, spec, generation, &error),
+                Err(error) => return broker.member_is_unusable(&queue, spec, generation, &error),
+            };
+            if broker.replicas.reopens(id, generation) {
+                broker.run_replica(queue, spec, ledgers, generation, false).await;
+            }
         });
     }
 
@@ -257,3 +325,6 @@ async fn renew(broker: Weak<Broker>, queue: Weak<QueueHandle>, generation: u32) 
         rest = (2 * rest).min(longest);
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -69,7 +69,7 @@ pub use alarms::Alarms;
 pub use asking::DEADLINE;
 pub use connections::{ConnectionInfo, Connections};
 pub use effects::with_delivery_count;
-pub use error::{BrokerError, Forced, LimitError};
+pub use error::{BrokerError, Failure, Forced, LimitError};
 pub use formation::{JoinError, LinksError};
 pub use handle::QueueHandle;
 pub use majority::Reach;
@@ -153,8 +153,8 @@ pub struct Broker {
     runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,
     next_consumer: AtomicU64,
-    /// With what the store failed: nothing more can be promised.
-    failed: watch::Sender<Option<StoreError>>,
+    /// Why nothing more can be promised.
+    failed: watch::Sender<Option<Failure>>,
 }
 
 /// Wall-clock time that never runs backwards while the process lives.
@@ -239,18 +239,18 @@ impl Broker {
         self.clock.now()
     }
 
-    /// Whether the store failed and the node no longer takes anything.
+    /// Whether the node has failed and no longer takes anything.
     pub fn has_failed(&self) -> bool {
         self.failed.borrow().is_some()
     }
 
-    /// Waits until the store fails. The node is to end then: it is of no use to anybody, and others
+    /// Waits until the node has failed. It is to end then: it is of no use to anybody, and others
     /// lead in its place.
-    pub async fn failed(&self) -> StoreError {
+    pub async fn failed(&self) -> Failure {
         let mut failed = self.failed.subscribe();
         // An error is the broker dropped, which cannot be while we are here.
         match failed.wait_for(Option::is_some).await.map(|failed| failed.clone()) {
-            Ok(Some(error)) => error,
+            Ok(Some(failure)) => failure,
             _ => std::future::pending().await,
         }
     }
@@ -285,14 +285,19 @@ impl Broker {
         self.store.pressure()
     }
 
-    /// The store takes no more writes: nothing can be promised any more. The other nodes are told first,
-    /// so that they lead what this one led.
-    fn fail(&self, error: &StoreError) {
+    /// Nothing can be promised any more. No group leads when the other nodes hear of it, which they do
+    /// first, so that they lead what this one led.
+    fn fail(&self, failure: Failure) {
+        let error = match &failure {
+            Failure::Disk(error) => error,
+            Failure::Catalogue(_) => &StoreError::Stopped,
+        };
+        self.nodes.journals().failed(error);
         if let Some(links) = self.nodes.cluster() {
             links.leave();
         }
-        tracing::error!(%error, "the node cannot write to its disk: it ends");
-        self.failed.send_replace(Some(error.clone()));
+        tracing::error!("{failure}: it ends");
+        self.failed.send_replace(Some(failure));
     }
 
     /// Waits while the disk is behind; at once when it is not.

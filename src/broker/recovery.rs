@@ -17,17 +17,20 @@ use super::mending::Damage;
 use super::new_vhost::first_commands;
 use super::nodes::Nodes;
 use super::owners::group_owners;
-use super::{Broker, BrokerError, Clock, Connections, NodeInfo};
+use super::{Broker, BrokerError, Clock, Connections, Failure, NodeInfo};
 use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::cluster;
 use crate::cluster::identity::{CatalogueMember, ClusterId, Identity, IdentityError};
 use crate::config::Config;
 use crate::config::PasswordHashing;
-use crate::journal::raft::{Election, Group, GroupError, GroupId, GroupSpec, Ledgers, OpenError, Pace};
+use crate::journal::raft::{
+    Election, Group, GroupError, GroupId, GroupSpec, LeaderWatch, Ledgers, OpenError, Pace, Role,
+};
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalog, Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::queue;
 use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
+use crate::tasks;
 use crate::types::{NodeId, QueueId, VhostName};
 
 /// Why a node cannot start.
@@ -56,8 +59,12 @@ impl Broker {
     /// # Errors
     /// [`StartError`]; the data directory is as it was.
     pub async fn open(config: Arc<Config>) -> Result<Arc<Self>, StartError> {
-        let (store, recovered) = Store::open(&config.node.data_dir, StoreOptions::default())?;
         let has_others = cluster::knows_others(&config.node.data_dir);
+        let open = match has_others {
+            true => Store::open_with_others,
+            false => Store::open,
+        };
+        let (store, recovered) = open(&config.node.data_dir, StoreOptions::default())?;
         if recovered.unknown_damage {
             tracing::error!(
                 "part of the log is damaged and cannot be told to belong to any queue: all may have lost some of theirs"
@@ -167,7 +174,7 @@ impl Broker {
         let journals = self.nodes.journals();
         if !(is_missing && can_be_had_again) {
             match journals.open(own, ledgers, machine()).await {
-                Err(OpenError::Damaged(..)) if can_be_had_again => {}
+                Err(OpenError::Damaged(..) | OpenError::Panicked(_)) if can_be_had_again => {}
                 opened => return Ok(opened?),
             }
         }
@@ -238,6 +245,10 @@ impl Broker {
     /// left behind is gone. Then clients may be served.
     pub async fn catch_up(self: &Arc<Self>) {
         self.mend_catalogue().await;
+        tasks::spawn(
+            "catalogue",
+            watch_catalogue(Arc::downgrade(self), self.catalogue().watch()),
+        );
         self.lead_alone().await;
         let mut since = Instant::now();
         while !self.is_caught_up(Instant::now() + Duration::from_secs(2)).await {
@@ -344,6 +355,28 @@ impl Broker {
     }
 }
 
+/// Ends the node when its member of the catalogue's group has stopped by itself: what it knows may be
+/// half of a change, or what it has cannot be read. The next start reads it again, or has it from the
+/// other nodes. While it would only lack it, and nobody else has it, the node goes on with what it knows.
+async fn watch_catalogue(broker: Weak<Broker>, mut group: LeaderWatch) {
+    // It returns when the group stops, whatever that is called.
+    group.until(|now| now.role == Role::Stopped).await;
+    let Some(broker) = broker.upgrade() else { return };
+    let group = broker.catalogue();
+    if !broker.nodes.journals().is_open(group.id()) || broker.has_failed() {
+        return;
+    }
+    if group.has_panicked() {
+        return broker.fail(Failure::Catalogue("the catalogue panicked over a change"));
+    }
+    if group.has_lost() && group.status().voters.len() > 1 {
+        broker.store.note_damage([group.spec().log]);
+        // Where even this fails the node ends all the same.
+        let _ = broker.synced().await;
+        broker.fail(Failure::Catalogue("part of its log cannot be read"));
+    }
+}
+
 /// The store calls back here.
 struct Journal(std::sync::Weak<Broker>);
 
@@ -370,9 +403,7 @@ impl Owners for Journal {
 
     fn failed(&self, error: &StoreError) {
         if let Some(broker) = self.0.upgrade() {
-            // No group leads any more when the others hear of it.
-            broker.nodes.journals().failed(error);
-            broker.fail(error);
+            broker.fail(Failure::Disk(error.clone()));
         }
     }
 

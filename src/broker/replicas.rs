@@ -10,6 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, Semaphore};
+use tokio::time::Instant;
 
 use super::Broker;
 use super::elections::Elections;
@@ -28,6 +29,8 @@ const FOUND_AGAIN: Duration = Duration::from_millis(30);
 const RECLAIM: Duration = Duration::from_secs(1);
 /// Bytes that are worth a snapshot.
 const WORTH: u64 = 8 * 1024 * 1024;
+/// Panics within this time of each other belong together.
+const TOGETHER: Duration = Duration::from_secs(60);
 /// Groups that are opened at a time.
 const OPENING: usize = 16;
 
@@ -46,6 +49,8 @@ struct Open {
     wanted: FxHashMap<QueueId, u32>,
     /// What was wanted and cannot be opened, or not be used any more.
     damaged: FxHashMap<QueueId, GroupSpec>,
+    /// When the ledger of one last panicked.
+    panicked: FxHashMap<QueueId, Instant>,
 }
 
 #[derive(Clone)]
@@ -73,6 +78,12 @@ impl Replicas {
             .replicas
             .get(&queue)
             .map(|replica| replica.group.clone())
+    }
+
+    /// Whether that is the member of the queue's group, and not one before it.
+    fn has(&self, queue: QueueId, group: &Group<Ledger>) -> bool {
+        let open = self.open.lock();
+        open.replicas.get(&queue).is_some_and(|replica| replica.group.is(group))
     }
 
     /// All of them.
@@ -126,19 +137,35 @@ impl Replicas {
     fn take(&self, elections: &Elections, queue: QueueId) -> (Option<Replica>, Option<GroupSpec>) {
         let mut open = self.open.lock();
         open.wanted.remove(&queue);
+        open.panicked.remove(&queue);
         elections.on_gone(queue);
         (open.replicas.remove(&queue), open.damaged.remove(&queue))
     }
 
-    /// The member of that generation is damaged; false when it is not wanted any more.
-    pub(super) fn set_damaged(&self, queue: QueueId, generation: u32, spec: GroupSpec) -> bool {
+    /// Whether the member of that generation is still wanted, which is closed to be opened again.
+    pub(super) fn reopens(&self, queue: QueueId, generation: u32) -> bool {
         let mut open = self.open.lock();
         let is_wanted = open.wanted.get(&queue) == Some(&generation);
         if is_wanted {
             open.replicas.remove(&queue);
-            open.damaged.insert(queue, spec);
         }
         is_wanted
+    }
+
+    /// The ledger of a member has panicked; whether it had not for long.
+    pub(super) fn note_panic(&self, queue: QueueId, now: Instant) -> bool {
+        let before = self.open.lock().panicked.insert(queue, now);
+        before.is_none_or(|before| now - before > TOGETHER)
+    }
+
+    /// The member of that generation is damaged; false when that is known, or it is not wanted any more.
+    pub(super) fn set_damaged(&self, queue: QueueId, generation: u32, spec: GroupSpec) -> bool {
+        let mut open = self.open.lock();
+        let is_wanted = open.wanted.get(&queue) == Some(&generation);
+        is_wanted && {
+            open.replicas.remove(&queue);
+            open.damaged.insert(queue, spec).is_none()
+        }
     }
 
     /// Whether this node's member of the queue's group is damaged.
@@ -180,7 +207,7 @@ impl Broker {
         });
     }
 
-    async fn run_replica(
+    pub(super) async fn run_replica(
         self: Arc<Self>,
         queue: Arc<QueueHandle>,
         spec: GroupSpec,
@@ -205,6 +232,9 @@ impl Broker {
                 Ok(group) => group,
                 Err(error @ OpenError::Damaged(..)) => {
                     return self.member_is_damaged(&queue, spec, generation, &error);
+                }
+                Err(error @ OpenError::Panicked(_)) => {
+                    return self.member_is_unusable(&queue, spec, generation, &error);
                 }
                 Err(error) => {
                     tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "this node's member of the queue cannot be opened");
@@ -380,10 +410,10 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
             }
             match now.role {
                 Role::Stopped => {
-                    queue.step_down(&broker);
-                    // Not closed by anybody here: it could not read what it needs.
-                    if broker.nodes.journals().is_open(group.id()) && group.has_lost() {
-                        broker.member_fails(&queue, &group);
+                    // Else another may have taken its place.
+                    if broker.replicas.has(queue.spec.id, &group) {
+                        queue.step_down(&broker);
+                        broker.member_has_stopped(&queue, &group);
                     }
                     return;
                 }
@@ -405,7 +435,12 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
             }
         }
         tokio::select! {
-            changed = leadership.changed() => if changed.is_none() { return },
+            changed = leadership.changed() => {
+                let has_failed = group.has_lost() || group.has_panicked();
+                if changed.is_none() && !has_failed {
+                    return;
+                }
+            }
             () = look.notified() => {}
         }
     }

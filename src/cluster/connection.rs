@@ -26,6 +26,8 @@ use crate::types::NodeId;
 
 /// Read at once.
 const READ: usize = 64 * 1024;
+/// Bytes of a frame after which the buffer that it was read into is given up.
+const LARGE: usize = 4 * 1024 * 1024;
 /// Pieces handed to one system call.
 const PIECES: usize = 64;
 /// The largest text of a failed call.
@@ -101,7 +103,7 @@ impl Connection {
 
     /// Asks the peer; ends when the connection does. The caller keeps the deadline.
     pub async fn call(&self, service: u16, payload: Bytes, wait: Duration) -> Result<Bytes, CallError> {
-        self.must_fit(&payload).map_err(CallError::TooLarge)?;
+        self.must_fit(payload.len()).map_err(CallError::TooLarge)?;
         let waiting = self.made.begin(payload.len()).await?;
         let wait_ms = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
         let mut call = Cancelling {
@@ -119,18 +121,18 @@ impl Connection {
         (&mut call.waiting.answer).await.unwrap_or(Err(CallError::Broken))
     }
 
-    /// Sends a message once there is room for it.
-    pub async fn send(&self, service: u16, payload: Bytes) -> Result<(), SendError> {
-        self.must_fit(&payload).map_err(SendError::TooLarge)?;
-        let sent = self.outbox.push(message(service, payload)).await;
+    /// Sends a message, of which the head is small, once there is room for it.
+    pub async fn send(&self, service: u16, head: &[u8], payload: Bytes) -> Result<(), SendError> {
+        self.must_fit(head.len() + payload.len()).map_err(SendError::TooLarge)?;
+        let sent = self.outbox.push(message(service, head, payload)).await;
         sent.map_err(|_| SendError::Unreachable(self.origin.node))
     }
 
     /// Sends a message if there is room for it now.
     pub fn try_send(&self, service: u16, payload: Bytes) -> Result<(), SendError> {
-        self.must_fit(&payload).map_err(SendError::TooLarge)?;
+        self.must_fit(payload.len()).map_err(SendError::TooLarge)?;
         self.outbox
-            .try_push(message(service, payload))
+            .try_push(message(service, &[], payload))
             .map_err(|error| match error {
                 NotQueued::Full => SendError::Full,
                 NotQueued::Closed => SendError::Unreachable(self.origin.node),
@@ -174,14 +176,10 @@ impl Connection {
         self.ended.borrow().is_some()
     }
 
-    fn must_fit(&self, payload: &Bytes) -> Result<(), usize> {
+    fn must_fit(&self, bytes: usize) -> Result<(), usize> {
         // The milliseconds before a call's request count too.
         let most = self.most_payload as usize - 4;
-        if payload.len() > most {
-            Err(payload.len())
-        } else {
-            Ok(())
-        }
+        if bytes > most { Err(bytes) } else { Ok(()) }
     }
 
     fn signal(&self, kind: Kind, request: u64) {
@@ -225,12 +223,14 @@ impl Connection {
         let silence = shared.settings.timing.silence;
         let mut messages = Messages::default();
         loop {
+            let mut had_large = false;
             loop {
                 let frame = match frame::read(&mut input, self.most_payload) {
                     Ok(Some(frame)) => frame,
                     Ok(None) => break,
                     Err(error) => return error.into(),
                 };
+                had_large |= frame.payload.len() >= LARGE;
                 if frame.kind == Kind::Message {
                     if messages.service != frame.service {
                         messages.hand_out(self, shared).await;
@@ -242,6 +242,12 @@ impl Connection {
                 }
             }
             messages.hand_out(self, shared).await;
+            if had_large {
+                // Else the room for it would be kept for what is small.
+                let mut rest = BytesMut::with_capacity(READ.max(input.len()));
+                rest.extend_from_slice(&input);
+                input = rest;
+            }
             if input.capacity() - input.len() < READ / 4 {
                 input.reserve(READ);
             }
@@ -360,12 +366,12 @@ impl Connection {
     }
 }
 
-fn message(service: u16, payload: Bytes) -> Outgoing<'static> {
+fn message(service: u16, head: &[u8], payload: Bytes) -> Outgoing<'_> {
     Outgoing {
         kind: Kind::Message,
         service,
         request: 0,
-        head: &[],
+        head,
         payload,
     }
 }

@@ -50,7 +50,13 @@ struct Waiting<S> {
 struct Frames {
     bytes: Vec<u8>,
     /// Where messages of the link are cut.
-    cuts: Vec<usize>,
+    cuts: Vec<Cut>,
+}
+
+struct Cut {
+    at: usize,
+    /// What the message before it ends with, which is not copied.
+    tail: Option<Bytes>,
 }
 
 /// One use of a line: what is said over it comes in order without gaps, or not at all.
@@ -108,6 +114,16 @@ impl<S: Default> Line<S> {
     /// Writes frames that stay together, and may change what is kept beside them. False, and nothing
     /// is done, without a link, or when it is not the one of `only_in`.
     pub fn write(&self, only_in: Option<u64>, write: impl FnOnce(&mut Vec<u8>, &mut S)) -> bool {
+        self.write_before(only_in, write, None)
+    }
+
+    /// The same for what is followed by a large piece, which is not copied.
+    pub fn write_before(
+        &self,
+        only_in: Option<u64>,
+        write: impl FnOnce(&mut Vec<u8>, &mut S),
+        tail: Option<Bytes>,
+    ) -> bool {
         let mut waiting = self.waiting.lock();
         let epoch = self.epoch();
         if epoch.is_none() || only_in.is_some_and(|only| Some(only) != epoch) {
@@ -120,10 +136,15 @@ impl<S: Default> Line<S> {
         }
         let before = frames.bytes.len();
         write(&mut frames.bytes, beside);
-        let from = frames.cuts.last().copied().unwrap_or(0);
+        let from = frames.cuts.last().map_or(0, |cut| cut.at);
+        let is_long = frames.bytes.len() - from > MESSAGE_BYTES;
         // A message that has only its head is not worth sending.
-        if frames.bytes.len() - from > MESSAGE_BYTES && before > from.max(self.head.len()) {
-            frames.cuts.push(before);
+        if (is_long || tail.is_some()) && before > from.max(self.head.len()) {
+            frames.cuts.push(Cut { at: before, tail: None });
+        }
+        if tail.is_some() {
+            let at = frames.bytes.len();
+            frames.cuts.push(Cut { at, tail });
         }
         drop(waiting);
         if was_empty {
@@ -182,10 +203,14 @@ impl<S: Default> Line<S> {
             let Frames { bytes, cuts } = std::mem::take(&mut self.waiting.lock().frames);
             let mut rest = Bytes::from(bytes);
             let mut from = 0;
-            for cut in cuts {
-                let message = self.message(rest.split_to(cut - from), from);
-                from = cut;
-                if stream.send(message).await.is_err() {
+            for Cut { at, tail } in cuts {
+                let message = self.message(rest.split_to(at - from), from);
+                from = at;
+                let sent = match tail {
+                    None => stream.send(message).await,
+                    Some(tail) => stream.send_before(&message, tail).await,
+                };
+                if sent.is_err() {
                     return;
                 }
             }

@@ -329,7 +329,15 @@ impl Stream {
     /// # Errors
     /// When the connection has ended.
     pub async fn send(&self, payload: Bytes) -> Result<(), SendError> {
-        self.connection.send(self.service, payload).await
+        self.connection.send(self.service, &[], payload).await
+    }
+
+    /// The same for a message in two parts, of which the first is small and the second is not copied.
+    ///
+    /// # Errors
+    /// When the connection has ended.
+    pub async fn send_before(&self, head: &[u8], payload: Bytes) -> Result<(), SendError> {
+        self.connection.send(self.service, head, payload).await
     }
 
     /// Sends if there is room.

@@ -1,4 +1,4 @@
-//! PCRE2 with bounds. The only unsafe code of the program: calls of its C interface.
+//! PCRE2 with bounds. Calls of its C interface are unsafe code, as nothing else is but the allocator.
 
 use std::fmt;
 use std::ptr::{self, NonNull};

@@ -207,6 +207,14 @@ impl<P> Delays<P> {
         self.memory = 0;
     }
 
+    /// Who waits for what is not on the disk yet, when the delays are made anew from what is.
+    pub fn abandon(self) -> Vec<P> {
+        self.unsynced
+            .into_iter()
+            .filter_map(|unsynced| unsynced.publish)
+            .collect()
+    }
+
     /// These messages are routed: their records end.
     pub fn left<S: DelaySink<Publish = P>>(&mut self, seqs: impl IntoIterator<Item = u64>, sink: &mut S) {
         for seq in seqs {

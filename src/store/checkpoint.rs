@@ -296,7 +296,8 @@ impl Inner {
                 continue;
             };
             let seal = self.wal.segments.seal(segment);
-            let mut window = Window::over(&*file);
+            let mut window = Window::past_unreadable(&*file, self.unreadable_is_lost);
+            let before = found.len();
             let mut at = 0;
             let unreadable = |error| StoreError::io("read the log", error);
             // Damage costs what it hits: what lived there is reported when the segment goes.
@@ -318,6 +319,11 @@ impl Inner {
                     });
                 }
                 at += header.record_len();
+            }
+            let living = victim.living.iter().map(|run| run.last - run.first + 1).sum::<u64>();
+            if window.has_unreadable() && ((found.len() - before) as u64) < living {
+                // The next start finds out whose it was.
+                return Err(unreadable(rustix::io::Errno::IO.into()));
             }
         }
         found.sort_unstable();

@@ -3,12 +3,15 @@
 //! The real thing is a directory; tests and simulations put a disk in its place that loses
 //! unsynced bytes, tears the last record or fails a sync.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::is_of_disk;
 
 /// The directory that holds the segment files.
 pub trait Files: Send + Sync {
@@ -225,6 +228,8 @@ pub(super) struct Window<'a> {
     file: &'a dyn LogFile,
     buffer: Vec<u8>,
     start: u64,
+    /// The blocks that the disk would not read, of which zeros are shown; none where that is an error.
+    unreadable: Option<BTreeSet<u64>>,
 }
 
 impl<'a> Window<'a> {
@@ -233,7 +238,31 @@ impl<'a> Window<'a> {
             file,
             buffer: Vec::new(),
             start: 0,
+            unreadable: None,
         }
+    }
+
+    /// The same, but what the disk would not read is shown as zeros where that is asked for.
+    pub fn past_unreadable(file: &'a dyn LogFile, goes_past: bool) -> Self {
+        Self {
+            unreadable: goes_past.then(BTreeSet::new),
+            ..Self::over(file)
+        }
+    }
+
+    /// Whether there was anything that the disk would not read.
+    pub fn has_unreadable(&self) -> bool {
+        self.unreadable.as_ref().is_some_and(|blocks| !blocks.is_empty())
+    }
+
+    /// Where the next bytes begin that can be read, if some of these cannot.
+    pub fn end_of_unreadable(&self, at: u64, len: u64) -> Option<u64> {
+        let unreadable = self.unreadable.as_ref()?;
+        let mut block = *unreadable.range(at / BLOCK..(at + len).div_ceil(BLOCK)).next_back()?;
+        while unreadable.contains(&(block + 1)) {
+            block += 1;
+        }
+        Some((block + 1) * BLOCK)
     }
 
     /// The bytes at this place; `None` when the file ends before them. When they have to be
@@ -267,16 +296,49 @@ impl<'a> Window<'a> {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.buffer.clear();
-                    return Err(error);
-                }
+                Err(error) => match &mut self.unreadable {
+                    Some(unreadable) if is_of_disk(&error) => {
+                        let at = at + filled as u64;
+                        let in_block = (BLOCK - at % BLOCK).min((len - filled) as u64) as usize;
+                        let block = &mut self.buffer[filled..filled + in_block];
+                        // What was asked for may have had another block in it that is the bad one.
+                        if !read_whole(self.file, block, at)? {
+                            block.fill(0);
+                            if unreadable.insert(at / BLOCK) {
+                                tracing::error!(offset = at, %error, "the disk cannot read a part of the log");
+                            }
+                        }
+                        filled += in_block;
+                    }
+                    _ => {
+                        self.buffer.clear();
+                        return Err(error);
+                    }
+                },
             }
         }
         self.buffer.truncate(filled);
         Ok(())
     }
 }
+
+/// Reads a buffer full; false when the disk cannot.
+fn read_whole(file: &dyn LogFile, buffer: &mut [u8], at: u64) -> io::Result<bool> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match file.read_at(&mut buffer[filled..], at + filled as u64) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_of_disk(&error) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+/// What a disk reads or cannot read as a whole.
+const BLOCK: u64 = 4096;
 
 /// Bytes fetched at once by those who read a whole segment.
 pub(super) const CHUNK: usize = 256 * 1024;

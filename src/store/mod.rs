@@ -243,6 +243,14 @@ impl StoreError {
         }
     }
 
+    /// Whether the disk itself has said that it cannot.
+    pub fn is_of_disk(&self) -> bool {
+        match self {
+            Self::Io { error, .. } => is_of_disk(error),
+            _ => false,
+        }
+    }
+
     /// Whether it was for lack of space.
     fn is_full(&self) -> bool {
         match self {
@@ -251,6 +259,10 @@ impl StoreError {
             _ => false,
         }
     }
+}
+
+fn is_of_disk(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 fn is_full(error: &io::Error) -> bool {
@@ -281,6 +293,8 @@ struct Inner {
     dir: PathBuf,
     options: StoreOptions,
     files: Arc<dyn Files>,
+    /// What the disk cannot read counts as damage.
+    unreadable_is_lost: bool,
     wal: Wal,
     rest: Rest,
     threads: Mutex<Vec<(Stage, JoinHandle<()>)>>,
@@ -302,12 +316,26 @@ impl Store {
     /// Opens the data directory, makes it if it is not there, and reads what survived. Records
     /// may be appended from now on, but nothing is written before [`Store::start`].
     pub fn open(dir: &Path, options: StoreOptions) -> Result<(Self, Recovered), StoreError> {
-        let log = Directory::at(&dir.join("log")).map_err(|error| StoreError::io("make the log's directory", error))?;
-        Self::open_on(dir, options, Arc::new(log))
+        Self::open_on(dir, options, log_of(dir)?)
+    }
+
+    /// The same where others have what there is, too: what the disk cannot read is damage then, and no
+    /// error.
+    pub fn open_with_others(dir: &Path, options: StoreOptions) -> Result<(Self, Recovered), StoreError> {
+        Self::open_as(dir, options, log_of(dir)?, true)
     }
 
     /// The same with the log on a disk of the caller's.
     pub fn open_on(dir: &Path, options: StoreOptions, files: Arc<dyn Files>) -> Result<(Self, Recovered), StoreError> {
+        Self::open_as(dir, options, files, false)
+    }
+
+    fn open_as(
+        dir: &Path,
+        options: StoreOptions,
+        files: Arc<dyn Files>,
+        unreadable_is_lost: bool,
+    ) -> Result<(Self, Recovered), StoreError> {
         std::fs::create_dir_all(dir).map_err(|error| StoreError::io("make the data directory", error))?;
         let lock = lock(dir)?;
         let store_id = store_id(dir)?;
@@ -317,6 +345,7 @@ impl Store {
             store_id,
             segment_bytes: options.segment_bytes,
             lost_rest: lost_rest.exists(),
+            unreadable_is_lost,
         };
         let suspect = dir.join(SUSPECT_REST);
         if suspect.exists() {
@@ -328,6 +357,7 @@ impl Store {
             std::fs::remove_file(suspect).map_err(cannot)?;
         }
         let opened = Rest::at(&dir.join(REST), options.epoch_bytes)
+            .map_err(|error| source.of_rest(error))
             .and_then(|rest| replay::replay(&source, &rest).map(|replayed| (rest, replayed)));
         let (rest, mut replayed) = match opened {
             Err(StoreError::RestDamaged { what, error }) => {
@@ -359,6 +389,7 @@ impl Store {
         let store = Self(Arc::new(Inner {
             options,
             files,
+            unreadable_is_lost,
             wal: Wal::new(segments, pending, index, replayed.known),
             dir: dir.to_owned(),
             rest,
@@ -582,6 +613,12 @@ impl Inner {
             }
         }
     }
+}
+
+fn log_of(dir: &Path) -> Result<Arc<Directory>, StoreError> {
+    let log = Directory::at(&dir.join("log"));
+    log.map(Arc::new)
+        .map_err(|error| StoreError::io("make the log's directory", error))
 }
 
 /// Locks the directory against a second process.

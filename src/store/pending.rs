@@ -73,6 +73,12 @@ impl Pending {
         self.filled.buffer.len()
     }
 
+    /// Bytes that the buffer has room for.
+    #[cfg(test)]
+    pub fn room(&self) -> usize {
+        self.filled.buffer.capacity()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.filled.buffer.is_empty()
     }
@@ -159,6 +165,11 @@ impl Pending {
 }
 
 impl Filled {
+    /// Whether little of its room is used.
+    pub fn is_idle(&self) -> bool {
+        self.buffer.len() < self.buffer.capacity() / IDLE_PART
+    }
+
     /// Empties it, keeping the buffer's memory.
     pub fn clear(&mut self) {
         self.buffer.clear();
@@ -167,6 +178,8 @@ impl Filled {
     }
 }
 
+/// What part of its room a buffer uses at least while it is worth its room.
+const IDLE_PART: usize = 8;
 /// Bytes of the first record of a segment.
 const BEGIN: u64 = 32;
 

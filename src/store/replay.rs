@@ -18,6 +18,10 @@
 //! What was written and not synced may be here to be read and nowhere else: after a failed sync the
 //! system takes its pages for clean, and no later sync writes them. So what follows the last place that
 //! is known to be synced is written once more before anybody relies on it.
+//!
+//! A disk that says that it cannot read has lost what was there, wherever that is. Where all of it can be
+//! had elsewhere it is damage like any other; else the store does not open, for the disk may be able to
+//! read it again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -28,7 +32,7 @@ use super::frame::{self, HEADER, Header, Kind, PUT_HEAD, Seal};
 use super::index::Index;
 use super::rest::Rest;
 use super::segments::{self, FileIs, MOST_SPARES};
-use super::{Keep, LedgerEntry, Loc, Lsn, Meta, OwnerId, OwnerLedger, StoreError};
+use super::{Keep, LedgerEntry, Loc, Lsn, Meta, OwnerId, OwnerLedger, StoreError, is_of_disk};
 
 /// Everything found.
 #[derive(Default)]
@@ -67,6 +71,21 @@ pub(super) struct Source<'a> {
     pub segment_bytes: u64,
     /// What rested in fjall is lost.
     pub lost_rest: bool,
+    /// What the disk cannot read counts as damage; else it is an error.
+    pub unreadable_is_lost: bool,
+}
+
+impl Source<'_> {
+    /// An error of fjall, which is damage where the disk cannot read it and that counts as such.
+    pub fn of_rest(&self, error: StoreError) -> StoreError {
+        match error {
+            StoreError::Io { what, error } if self.unreadable_is_lost && is_of_disk(&error) => {
+                let error = error.to_string().into();
+                StoreError::RestDamaged { what, error }
+            }
+            error => error,
+        }
+    }
 }
 
 /// Replays everything over what rests.
@@ -76,7 +95,8 @@ pub(super) fn replay(source: &Source<'_>, rest: &Rest) -> Result<Replayed, Store
     for epoch in rest.epochs().into_iter().rev().skip(1) {
         replayed.index.epochs.entry(epoch).or_default();
     }
-    rest.rows(|row| replayed.at_rest(row.owner, row.seq, row.keep, row.epoch, row.len, row.meta))?;
+    rest.rows(|row| replayed.at_rest(row.owner, row.seq, row.keep, row.epoch, row.len, row.meta))
+        .map_err(|error| source.of_rest(error))?;
     replayed
         .read_log(source)
         .map_err(|error| StoreError::io("read the log", error))?;
@@ -155,8 +175,10 @@ impl Replayed {
         // The newest files may have been made ready and never written to.
         while let Some((&number, &bytes)) = logs.last_key_value() {
             let file = source.files.open(&segments::log_name(number))?;
-            let mut window = Window::over(&*file);
-            if next_record(&mut window, 0, Seal::of(source.store_id, number))?.is_some() {
+            let mut window = Window::past_unreadable(&*file, source.unreadable_is_lost);
+            let begun = next_record(&mut window, 0, Seal::of(source.store_id, number))?.is_some();
+            // Nobody knows what was where nothing can be read.
+            if begun || window.has_unreadable() {
                 break;
             }
             logs.remove(&number);
@@ -181,6 +203,7 @@ impl Replayed {
                 number,
                 file: &*file,
                 seal,
+                unreadable_is_lost: source.unreadable_is_lost,
                 // In an older one everything was synced.
                 whole_until: match newest == Some(number) {
                     true => noted,
@@ -202,7 +225,8 @@ impl Replayed {
                     }
                     Ended::Marked(at) => at + frame::record_len(0),
                 };
-                write_again(&*file, synced, until)?;
+                let mut window = Window::past_unreadable(&*file, source.unreadable_is_lost);
+                write_again(&*file, &mut window, synced, until)?;
                 file.sync()?;
             }
             self.open.insert(number, file);
@@ -221,8 +245,9 @@ impl Replayed {
             file,
             seal,
             whole_until: known_whole,
+            unreadable_is_lost,
         } = segment;
-        let mut window = Window::over(file);
+        let mut window = Window::past_unreadable(file, unreadable_is_lost);
         // Found when first needed: the last synced place that a record here tells of.
         let mut synced = None;
         let mut at = 0;
@@ -257,7 +282,9 @@ impl Replayed {
                 Some(known) => known,
                 None => *synced.insert(last_synced(&mut window, at, seal)?.max(known_whole)),
             };
-            if whole_until <= place {
+            let len = header.as_ref().map_or(HEADER as u64, Header::record_len);
+            let unreadable = window.end_of_unreadable(at, len);
+            if whole_until <= place && unreadable.is_none() {
                 if header.is_some() {
                     tracing::warn!(segment = number, offset = at, "the log ends in the middle of a record");
                 }
@@ -287,7 +314,10 @@ impl Replayed {
                     self.lost(place);
                 }
             }
-            let from = header.map_or(at + 8, |header| at + header.record_len());
+            let from = match header {
+                Some(header) => at + header.record_len(),
+                None => unreadable.unwrap_or(at + 8),
+            };
             match next_record(&mut window, from, seal)? {
                 Some((next, _)) => at = next,
                 None => {
@@ -418,19 +448,31 @@ impl Replayed {
 }
 
 /// Writes what lies between two places where it lies already.
-fn write_again(file: &dyn LogFile, from: u64, until: u64) -> std::io::Result<()> {
-    let mut window = Window::over(file);
+fn write_again(file: &dyn LogFile, window: &mut Window<'_>, from: u64, until: u64) -> std::io::Result<()> {
     let mut at = from;
     while at < until {
-        let len = CHUNK.min((until - at) as usize);
-        let Some(bytes) = window.bytes(at, len, len)? else {
+        let mut len = CHUNK.min((until - at) as usize);
+        if window.bytes(at, len, len)?.is_none() {
             return Ok(());
-        };
-        file.write_at(bytes, at)?;
+        }
+        if window.end_of_unreadable(at, len as u64).is_some() {
+            // What the disk cannot read is left as it is: it may be able to again.
+            len = LITTLE.min(len);
+            if let Some(end) = window.end_of_unreadable(at, len as u64) {
+                at = end;
+                continue;
+            }
+        }
+        if let Some(bytes) = window.bytes(at, len, len)? {
+            file.write_at(bytes, at)?;
+        }
         at += len as u64;
     }
     Ok(())
 }
+
+/// Bytes that are written again at a time where some cannot be read.
+const LITTLE: usize = 512;
 
 /// A segment that is read.
 struct Segment<'a> {
@@ -439,6 +481,7 @@ struct Segment<'a> {
     seal: Seal,
     /// What was written before this place is known to have been synced.
     whole_until: Lsn,
+    unreadable_is_lost: bool,
 }
 
 /// Mends a header of which one bit is wrong, where the payload says that the record is whole.

@@ -559,6 +559,14 @@ fn small_options() -> KeyspaceCreateOptions {
 
 fn failed(what: &'static str) -> impl Fn(fjall::Error) -> StoreError {
     move |error| {
+        let error = match error {
+            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))
+                if super::is_of_disk(&error) =>
+            {
+                return StoreError::io(what, error);
+            }
+            error => error,
+        };
         let text = error.to_string().into();
         match is_damage(&error) {
             true => StoreError::RestDamaged { what, error: text },

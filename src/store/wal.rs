@@ -38,6 +38,10 @@ const LAZY: Duration = Duration::from_millis(5);
 const KEEP_BUFFERS: Duration = Duration::from_secs(1);
 /// The largest buffer kept between writes.
 const KEEP_BYTES: usize = 2 * PRESSURE_BYTES;
+/// The largest that is kept while little of it is used
+const KEEP_IDLE_BYTES: usize = 1024 * 1024;
+/// for so many writes.
+const IDLE_WRITES: u32 = 64;
 /// Bytes that are written on the thread that appended them,
 const LITTLE_BYTES: usize = 16 * 1024;
 /// and the last sync that let it hope for a quick one, in microseconds.
@@ -99,6 +103,8 @@ pub(super) struct Wal {
 pub(super) struct Writer {
     filled: Filled,
     file: Option<(u32, Arc<dyn LogFile>)>,
+    /// Writes in a row of little out of a large buffer.
+    idle: u32,
 }
 
 impl Log {
@@ -331,10 +337,20 @@ impl Wal {
             if log.pending.is_empty() && !log.sync_wanted() {
                 return Ok(false);
             }
-            if writer.filled.buffer.capacity() > KEEP_BYTES {
+            let most = match writer.idle {
+                IDLE_WRITES.. => KEEP_IDLE_BYTES,
+                _ => KEEP_BYTES,
+            };
+            if writer.filled.buffer.capacity() > most {
                 writer.filled = Filled::default();
             }
             log.pending.swap(&mut writer.filled);
+            if writer.filled.buffer.capacity() > KEEP_IDLE_BYTES {
+                writer.idle = match writer.filled.is_idle() {
+                    true => writer.idle.saturating_add(1),
+                    false => 0,
+                };
+            }
             self.pressed.store(false, Ordering::Release);
             self.flushed.notify_all();
             log.sync_wanted()
@@ -368,7 +384,7 @@ impl Wal {
     }
 
     fn write_pieces(&self, writer: &mut Writer) -> Result<(), StoreError> {
-        let Writer { filled, file } = writer;
+        let Writer { filled, file, .. } = writer;
         let mut pieces = filled.pieces.iter().peekable();
         while let Some(piece) = pieces.next() {
             let to = pieces.peek().map_or(filled.buffer.len(), |next| next.from);
@@ -610,5 +626,32 @@ impl Wanted {
             self.wake.wait_for(&mut rang, at_most);
         }
         std::mem::take(&mut rang)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::tests::sim::SimDisk;
+    use crate::store::{Keep, Store, StoreOptions};
+
+    #[test]
+    fn the_room_for_what_was_large_goes_though_small_writes_go_on() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let disk = Arc::new(SimDisk::default());
+        let options = StoreOptions::default();
+        let (store, _) = Store::open_on(dir.path(), options, disk).expect("a store");
+        let mut writer = Writer::default();
+        let mut put = |seq, bytes: usize| {
+            let body = vec![1; bytes];
+            store.batch(OwnerId(1)).put(seq, [0; 24], &[&body], Keep::Durable);
+            assert!(store.0.wal.write(&mut writer).expect("written"));
+            writer.filled.buffer.capacity() + store.0.wal.lock().pending.room()
+        };
+        let large = 8 * KEEP_IDLE_BYTES;
+        assert!(put(1, large) >= large);
+        assert!(put(2, 100) >= large, "what is large may come again");
+        let room = (3..300).map(|seq| put(seq, 100)).last();
+        assert!(room.is_some_and(|room| room < KEEP_IDLE_BYTES), "{room:?}");
     }
 }

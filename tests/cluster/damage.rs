@@ -96,6 +96,31 @@ fn flip_in_message(directory: &Path, body: &str) {
     panic!("{body} is not in the log of {}", directory.display());
 }
 
+/// How often a text stands in a node's log.
+fn count_in_log(directory: &Path, text: &str) -> usize {
+    let count = |bytes: &[u8]| bytes.windows(text.len()).filter(|at| *at == text.as_bytes()).count();
+    let segments = segments(directory);
+    segments
+        .iter()
+        .map(|(_, bytes, written)| count(&bytes[..*written]))
+        .sum()
+}
+
+/// Flips a bit where a text stands last in a node's log.
+fn flip_last(directory: &Path, text: &str) {
+    for (path, mut bytes, written) in segments(directory).into_iter().rev() {
+        let found = bytes[..written]
+            .windows(text.len())
+            .rposition(|at| at == text.as_bytes());
+        if let Some(at) = found {
+            bytes[at + 3] ^= 4;
+            std::fs::write(path, bytes).expect("ours");
+            return;
+        }
+    }
+    panic!("{text} is not in the log of {}", directory.display());
+}
+
 /// Takes away all that a node's log has from a message on.
 fn cut_from_message(directory: &Path, body: &str) {
     for (path, mut bytes, _) in segments(directory) {
@@ -253,6 +278,77 @@ async fn without_a_majority_of_the_others_a_member_waits_and_is_kept() {
     let critical = cluster.http(3).get("/api/health/checks/node-is-quorum-critical");
     assert_eq!(critical.status, 503);
     assert!(!cluster.log(1).contains("is thrown away, and a new one"));
+}
+
+#[tokio::test]
+async fn a_damaged_piece_of_a_snapshot_is_had_again_from_the_others() {
+    let mut cluster = Cluster::of(3).await;
+    let client = cluster.client(1).await;
+    client.queue("orders", quorum()).await;
+    // Large messages that go: then what stays is in a snapshot, and not in the log any more.
+    let large = "x".repeat(1 << 20);
+    for _ in 0..LARGE {
+        assert!(client.send("orders", &large).await.is_ack());
+    }
+    fill(&cluster, 1, &["orders"]).await;
+    for _ in 0..LARGE {
+        let taken = client.get("orders").await.expect("a message");
+        taken.delivery.ack(Default::default()).await.expect("acked");
+    }
+    let text = body_of("orders", 7);
+    until("a snapshot", || count_in_log(&cluster.data_dir(2), &text) > 1).await;
+    damage(&mut cluster, &[2], |_, directory| flip_last(directory, &text)).await;
+    is_whole(&cluster, 1, "orders").await;
+    assert!(cluster.log(2).contains("is to be filled again from the others"));
+    cluster.kill9(1);
+    cluster.ready(&[2, 3]).await;
+    is_usable(&cluster, 2, "orders").await;
+}
+
+/// Messages of a MiB each, more than a snapshot is worth.
+const LARGE: usize = 14;
+
+#[tokio::test]
+async fn a_queue_whose_damaged_members_wait_can_be_deleted_and_declared_again() {
+    let mut cluster = Cluster::of(3).await;
+    fill(&cluster, 1, &["orders"]).await;
+    // No majority is whole: they wait.
+    damage(&mut cluster, &[1, 2], |_, directory| {
+        flip_in_message(directory, &body_of("orders", 5));
+    })
+    .await;
+    let deleted = cluster
+        .client(3)
+        .await
+        .queue_delete("orders".into(), Default::default())
+        .await;
+    deleted.expect("it is deleted");
+    fill(&cluster, 2, &["orders"]).await;
+    // Nothing of the one before comes back, whoever is started again.
+    let said = |node: usize| {
+        cluster
+            .log(node)
+            .matches("is to be filled again from the others")
+            .count()
+    };
+    let before = [said(1), said(2)];
+    assert_eq!(before, [1, 1]);
+    for node in [1, 2] {
+        cluster.kill9(node);
+        cluster.start(node);
+    }
+    cluster.all_ready().await;
+    is_whole(&cluster, 3, "orders").await;
+    let said = |node: usize| {
+        cluster
+            .log(node)
+            .matches("is to be filled again from the others")
+            .count()
+    };
+    assert_eq!([said(1), said(2)], before);
+    cluster.kill9(3);
+    cluster.ready(&[1, 2]).await;
+    is_usable(&cluster, 1, "orders").await;
 }
 
 /// A bit, or a cut, in any file of a node's data directory.

@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use tokio::time::timeout;
 
 use super::load::Load;
-use crate::support::disk::{BreakingDisk, Call, SmallDisk};
+use crate::support::disk::{BreakingDisk, Call, SmallDisk, UNREADABLE};
 use crate::support::*;
 
 /// Confirms and deliveries after a change.
@@ -206,6 +206,107 @@ async fn clients_of_a_node_whose_disk_breaks_are_told_and_nothing_is_confirmed_t
         cluster.client(1).await.ready("orders").await >= 1,
         "what was confirmed is there"
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_disk_cannot_read_its_log_has_all_again_from_the_others() {
+    let (mut cluster, disks) = on_breaking_disks().await;
+    let client = cluster.client(1).await;
+    client.queue("orders", table([("x-queue-type", text("quorum"))])).await;
+    for body in ["before", UNREADABLE, "after"] {
+        assert!(client.publish("", "orders", body, persistent()).await.is_ack());
+    }
+    cluster.kill9(2);
+    disks[1].fail(Call::Read, Errno::IO);
+    cluster.start(2);
+    cluster.all_ready().await;
+    assert!(cluster.log(2).contains("the disk cannot read a part of the log"));
+    until("another member in its place", || {
+        cluster
+            .log(2)
+            .contains("is thrown away, and a new one is filled from the others")
+    })
+    .await;
+    until("the member to be filled", || {
+        let view = cluster.queue(1, "orders").expect("the queue");
+        let online = view["online"].as_array().map_or(0, Vec::len);
+        online == 3 && view.get("members_being_filled").is_none()
+    })
+    .await;
+    disks[1].heal();
+    // Its vote counts, and it has all.
+    cluster.kill9(1);
+    cluster.ready(&[2, 3]).await;
+    let client = cluster.client(2).await;
+    assert!(client.publish("", "orders", "more", persistent()).await.is_ack());
+    assert_eq!(client.ready("orders").await, 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_cannot_read_what_is_declared_ends_and_has_it_again_from_the_others() {
+    let (mut cluster, disks) = on_breaking_disks().await;
+    // Node 3 hears with these that all that was declared before is settled.
+    for queue in ["first", "second"] {
+        cluster.client(1).await.plain_queue(queue).await;
+    }
+    cluster.kill9(3);
+    cluster.ready(&[1, 2]).await;
+    cluster.client(1).await.plain_queue(UNREADABLE).await;
+    cluster.kill9(2);
+    cluster.kill9(1);
+    // Of these two only node 1 can lead, and must read what node 3 lacks.
+    let said = cluster.log(1).matches(WAITS_FOR_OTHERS).count();
+    cluster.start(1);
+    until("node 1 to wait for the others", || {
+        cluster.log(1).matches(WAITS_FOR_OTHERS).count() > said
+    })
+    .await;
+    disks[0].fail(Call::Read, Errno::IO);
+    cluster.start(3);
+    assert_eq!(cluster.end(1).code(), Some(DISK_FAILED));
+    assert!(
+        cluster
+            .log(1)
+            .contains("the node does not know what is declared any more")
+    );
+    cluster.start(2);
+    cluster.ready(&[2, 3]).await;
+    cluster.start(1);
+    cluster.all_ready().await;
+    disks[0].heal();
+    // It has all, and its vote counts.
+    cluster.kill9(3);
+    cluster.ready(&[1, 2]).await;
+    let client = cluster.client(1).await;
+    client.plain_queue("declared later").await;
+    assert!(cluster.queue(1, UNREADABLE).is_some());
+}
+
+/// What a node says that hears too few others when it starts.
+const WAITS_FOR_OTHERS: &str = "waiting for a majority of the cluster's nodes";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_alone_whose_disk_cannot_read_its_log_says_so_and_ends() {
+    let disk = BreakingDisk::whole();
+    let mut places = loopback(1);
+    places[0].through = disk.through();
+    let mut cluster = Cluster::at(places).await;
+    let client = cluster.client(1).await;
+    client.plain_queue("orders").await;
+    for body in ["before", UNREADABLE, "after"] {
+        assert!(client.publish("", "orders", body, persistent()).await.is_ack());
+    }
+    cluster.kill9(1);
+    disk.fail(Call::Read, Errno::IO);
+    cluster.start(1);
+    assert_eq!(cluster.end(1).code(), Some(DISK_FAILED));
+    let said = cluster.log(1);
+    assert!(said.contains("cannot read the log: Input/output error"), "{said}");
+    // Nothing was thrown away: it may be able to again.
+    disk.heal();
+    cluster.start(1);
+    cluster.all_ready().await;
+    assert_eq!(cluster.client(1).await.ready("orders").await, 3);
 }
 
 /// What a store says that has no space for what comes next.

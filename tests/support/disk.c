@@ -1,8 +1,8 @@
 // Calls that fail on a program's data, as on a disk that breaks: preloaded into the program.
 //
 // $DISK_FAULTS names a file of two bytes, which whoever tests may change at any time: which calls
-// fail (0 none, 1 syncs, 2 writes), and with which error. Only files below a directory called "data"
-// are meant.
+// fail (0 none, 1 syncs, 2 writes, 4 reads of places of the log where the word UNREADABLE stands), and
+// with which error. Only files below a directory called "data" are meant.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,7 +15,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { SYNC = 1, WRITE = 2 };
+enum { SYNC = 1, WRITE = 2, READ = 4 };
+
+static const char BAD[] = "UNREADABLE";
 
 static const volatile unsigned char *faults;
 
@@ -31,17 +33,19 @@ __attribute__((constructor)) static void begin(void) {
     close(fd);
 }
 
-static int fails(int fd, int call) {
+static int fails_below(int fd, int call, const char *directory) {
     if (!faults || !(faults[0] & call)) return 0;
     char link[40], name[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, name, sizeof name - 1);
     if (length < 0) return 0;
     name[length] = 0;
-    if (!strstr(name, "/data/")) return 0;
+    if (!strstr(name, directory)) return 0;
     errno = faults[1];
     return 1;
 }
+
+static int fails(int fd, int call) { return fails_below(fd, call, "/data/"); }
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
@@ -63,4 +67,17 @@ ssize_t pwrite(int fd, const void *bytes, size_t count, off_t offset) {
 
 ssize_t pwrite64(int fd, const void *bytes, size_t count, off64_t offset) {
     return fails(fd, WRITE) ? -1 : REAL(pwrite64)(fd, bytes, count, offset);
+}
+
+static ssize_t read_or_fail(int fd, void *bytes, ssize_t count) {
+    if (count < (ssize_t)sizeof BAD - 1 || !memmem(bytes, count, BAD, sizeof BAD - 1)) return count;
+    return fails_below(fd, READ, "/data/log/") ? -1 : count;
+}
+
+ssize_t pread(int fd, void *bytes, size_t count, off_t offset) {
+    return read_or_fail(fd, bytes, REAL(pread)(fd, bytes, count, offset));
+}
+
+ssize_t pread64(int fd, void *bytes, size_t count, off64_t offset) {
+    return read_or_fail(fd, bytes, REAL(pread64)(fd, bytes, count, offset));
 }

@@ -15,11 +15,16 @@ pub struct BreakingDisk {
     faults: File,
 }
 
+/// What a message says that lies where the disk cannot read.
+pub const UNREADABLE: &str = "UNREADABLE";
+
 /// What fails, of what is done with files of the data directory.
 #[derive(Clone, Copy, Debug)]
 pub enum Call {
     Sync = 1,
     Write = 2,
+    /// Of the log, where [`UNREADABLE`] stands.
+    Read = 4,
 }
 
 impl BreakingDisk {

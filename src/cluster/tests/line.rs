@@ -89,6 +89,36 @@ async fn what_gathers_is_cut_between_frames() {
 }
 
 #[tokio::test]
+async fn what_ends_with_a_large_piece_is_a_message_of_its_own_in_its_place() {
+    let (a, b) = pair().await;
+    let large = bytes::Bytes::from(vec![3; 5 * MESSAGE_BYTES]);
+    for head in [HEAD, b""] {
+        let line = Arc::new(Line::<()>::new(b.id, DATA, head));
+        line.open_if_linked(&a.cluster);
+        line.with(|frames| frames.push(1));
+        for number in [2, 4] {
+            let tail = Some(large.clone());
+            assert!(line.write_before(None, |frames, ()| frames.push(number), tail));
+        }
+        line.with(|frames| frames.push(5));
+        run(&line, &a, |()| {});
+        let came = b.recorder.take(4).await;
+        let expected = [
+            &[1][..],
+            &[&[2], &large[..]].concat(),
+            &[&[4], &large[..]].concat(),
+            &[5],
+        ];
+        for (came, expected) in came.iter().zip(expected) {
+            assert!(*came == [head, expected].concat());
+        }
+        // The link goes on with a buffer for what is small.
+        line.with(|frames| frames.push(6));
+        assert_eq!(b.recorder.take(1).await, [[head, &[6]].concat()]);
+    }
+}
+
+#[tokio::test]
 async fn without_a_link_nothing_is_kept() {
     let alone = Plan::new("a").await.start();
     let line = Arc::new(Line::<Vec<u8>>::new(alone.id, DATA, HEAD));

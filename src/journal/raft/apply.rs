@@ -9,9 +9,10 @@ use std::sync::Arc;
 use futures_util::{Stream, TryStreamExt};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
+use super::guarded::Guarded;
 use super::pack::Packed;
 use super::snapshots::{KeptSnapshot, PIECE_BYTES, Snapshots};
 use super::types::{Answers, LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
@@ -20,7 +21,7 @@ use crate::tasks;
 
 /// openraft's state machine around one of ours.
 pub struct Applier<M> {
-    pub machine: Arc<RwLock<M>>,
+    pub machine: Arc<Guarded<M>>,
     pub snapshots: Arc<Snapshots>,
     /// So many snapshots may be made at a time on the node.
     pub makers: Arc<Semaphore>,
@@ -30,7 +31,7 @@ pub struct Applier<M> {
 
 /// A snapshot about to be made.
 pub struct Builder<M> {
-    machine: Arc<RwLock<M>>,
+    machine: Arc<Guarded<M>>,
     /// Taken once; behind a lock because a builder is shared.
     parts: Mutex<Option<Parts>>,
     meta: SnapshotMeta,
@@ -40,7 +41,7 @@ pub struct Builder<M> {
 
 impl<M: Machine> Applier<M> {
     /// Around a machine that has applied nothing yet.
-    pub fn new(machine: Arc<RwLock<M>>, snapshots: Arc<Snapshots>, makers: Arc<Semaphore>) -> Self {
+    pub fn new(machine: Arc<Guarded<M>>, snapshots: Arc<Snapshots>, makers: Arc<Semaphore>) -> Self {
         Self {
             machine,
             snapshots,
@@ -50,15 +51,18 @@ impl<M: Machine> Applier<M> {
         }
     }
 
-    fn apply_records(&self, index: u64, packed: &Packed, is_awaited: bool) -> Result<Answers, Unreadable> {
-        let mut machine = self.machine.write();
-        let mut outputs = Vec::new();
-        for record in packed.records() {
-            let output = machine.apply(index, record?)?;
-            if is_awaited {
-                outputs.push(output);
+    fn apply_records(&self, index: u64, packed: &Packed, is_awaited: bool) -> io::Result<Answers> {
+        let applied = self.machine.change(|machine| {
+            let mut outputs = Vec::new();
+            for record in packed.records() {
+                let output = machine.apply(index, record?)?;
+                if is_awaited {
+                    outputs.push(output);
+                }
             }
-        }
+            Ok::<_, Unreadable>(outputs)
+        });
+        let outputs = applied?.map_err(|error| io::Error::other(format!("log entry {index}: {error}")))?;
         Ok(if is_awaited {
             Answers::of(outputs)
         } else {
@@ -83,10 +87,7 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
             let index = entry.log_id.index;
             let answers = match entry.payload {
                 EntryPayload::Blank => Answers::default(),
-                EntryPayload::Normal(packed) => {
-                    let applied = self.apply_records(index, &packed, responder.is_some());
-                    applied.map_err(|error| io::Error::other(format!("log entry {index}: {error}")))?
-                }
+                EntryPayload::Normal(packed) => self.apply_records(index, &packed, responder.is_some())?,
                 EntryPayload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);
                     Answers::default()
@@ -103,7 +104,8 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
     async fn get_snapshot_builder(&mut self) -> Builder<M> {
         Builder {
             machine: Arc::clone(&self.machine),
-            parts: Mutex::new(Some(self.machine.read().snapshot())),
+            // Without them the group stops, as it does on a machine that panicked.
+            parts: Mutex::new(self.machine.ask(Machine::snapshot).ok()),
             meta: SnapshotMeta {
                 last_log_id: self.applied,
                 last_membership: self.membership.clone(),
@@ -117,8 +119,8 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
         let turn = self.snapshots.turn().await;
         let made_way = turn.keep(Arc::clone(&snapshot)).await?;
         let machine = Arc::clone(&self.machine);
-        let restored = tasks::blocking(move || restore(&mut *machine.write(), &snapshot)).await;
-        restored.map_err(io::Error::other)?.map_err(io::Error::other)?;
+        let restored = tasks::blocking(move || machine.change(|machine| restore(machine, &snapshot))).await;
+        restored.map_err(io::Error::other)??.map_err(io::Error::other)?;
         drop((made_way, turn));
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
@@ -161,7 +163,7 @@ impl<M: Machine> RaftSnapshotBuilder<Types> for Builder<M> {
         let snapshot = writer.finish(self.meta.clone());
         let turn = self.snapshots.turn().await;
         if let Some(made_way) = turn.keep(Arc::clone(&snapshot)).await? {
-            self.machine.write().kept(&pieces);
+            self.machine.change(|machine| machine.kept(&pieces))?;
             drop(made_way);
         }
         Ok(Snapshot {

@@ -16,9 +16,10 @@ use openraft::errors::{ClientWriteError, Fatal, InitializeError, LinearizableRea
 use openraft::metrics::{RaftMetrics, RaftServerMetrics};
 use openraft::network::RPCOption;
 use openraft::{EmptyNode, RaftNetworkV2, ReadPolicy, ServerState};
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::RwLockReadGuard;
 
 use super::apply::Applier;
+use super::guarded::Guarded;
 use super::journals::{GroupId, GroupSpec, RaftJournals};
 use super::log::RaftLog;
 use super::propose::{Applied, ProposeError, Proposer};
@@ -39,7 +40,7 @@ struct Shared<M: Machine> {
     raft: Raft<M>,
     log: RaftLog,
     snapshots: Arc<Snapshots>,
-    machine: Arc<RwLock<M>>,
+    machine: Arc<Guarded<M>>,
     proposer: Arc<Proposer<M>>,
     /// Members change one at a time.
     changing: tokio::sync::Mutex<()>,
@@ -141,7 +142,7 @@ impl<M: Machine> Group<M> {
         node: NodeId,
         raft: Raft<M>,
         Kept { log, snapshots }: Kept,
-        machine: Arc<RwLock<M>>,
+        machine: Arc<Guarded<M>>,
     ) -> Self {
         Self(Arc::new(Shared {
             journals,
@@ -160,6 +161,11 @@ impl<M: Machine> Group<M> {
         self.0.spec.id
     }
 
+    /// Whether it is the same group, opened once.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// What it was opened as.
     pub fn spec(&self) -> GroupSpec {
         self.0.spec
@@ -168,6 +174,18 @@ impl<M: Machine> Group<M> {
     /// Whether something that it has could not be read: it is not as it should be on the disk.
     pub fn has_lost(&self) -> bool {
         self.0.log.shared().has_lost() || self.0.snapshots.has_lost()
+    }
+
+    /// Whether its machine has panicked. The group stops with it; what it has on the disk is whole.
+    pub fn has_panicked(&self) -> bool {
+        self.0.machine.has_panicked()
+    }
+
+    /// Changes the machine behind the log's back.
+    #[cfg(test)]
+    pub fn meddle(&self, change: impl FnOnce(&mut M)) {
+        // An error is a panic, which was asked for.
+        let _ = self.0.machine.change(change);
     }
 
     /// Begins a new group with these voters, of which this node is one and then asks the others
@@ -327,7 +345,10 @@ impl<M: Machine> Group<M> {
     pub fn settled_voters(&self) -> BTreeSet<NodeId> {
         let metrics = self.0.raft.metrics();
         let now = metrics.borrow_watched();
-        if now.membership_config.log_id() > &now.local_committed {
+        let changed = now.membership_config.log_id();
+        // What the group was founded with needs no commit: no other is possible.
+        let is_first = changed.as_ref().is_some_and(|id| id.index() == 0);
+        if !is_first && changed > &now.local_committed {
             return BTreeSet::new();
         }
         let mut configurations = now.membership_config.membership().get_joint_config().iter();

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::apply::Applier;
 use super::group::{Group, Kept};
+use super::guarded::Guarded;
 use super::log::{LogShared, RaftLog, Tails};
 use super::network::{Network, Transport};
 use super::receive::{Inbox, Receiver};
@@ -73,6 +74,9 @@ pub enum OpenError {
     /// again under new owners.
     #[error("the log of group {0} is damaged: {1}")]
     Damaged(GroupId, #[source] Damage),
+    /// It is whole, and this program cannot make out of it what it should.
+    #[error("the machine of group {0} panicked over its log")]
+    Panicked(GroupId),
     #[error("group {0} is open")]
     Open(GroupId),
     #[error("group {0} does not start: {1}")]
@@ -211,7 +215,7 @@ impl RaftJournals {
             log: Arc::clone(log.shared()),
             snapshots: Arc::clone(&snapshots),
         };
-        let machine = Arc::new(RwLock::new(machine(Arc::new(source))));
+        let machine = Arc::new(Guarded::new(machine(Arc::new(source))));
         let applier = Applier::new(Arc::clone(&machine), Arc::clone(&snapshots), Arc::clone(&self.0.makers));
         let network = self.network(spec);
         let config = match spec.pace {
@@ -228,6 +232,7 @@ impl RaftJournals {
                 let has_lost = log.shared().has_lost() || snapshots.has_lost();
                 return Err(match has_lost {
                     true => damaged(Damage::Lost),
+                    false if machine.has_panicked() => OpenError::Panicked(id),
                     false => OpenError::Raft(id, error.to_string()),
                 });
             }

@@ -88,18 +88,43 @@ impl Transport for Links {
         request: Bytes,
         deadline: Duration,
     ) -> BoxFuture<'static, Result<Bytes, TransportError>> {
+        self.send_to(to, group, &request, None, deadline)
+    }
+
+    fn send_parts(
+        &self,
+        to: NodeId,
+        group: GroupId,
+        [head, tail]: [Bytes; 2],
+        deadline: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, TransportError>> {
+        self.send_to(to, group, &head, Some(tail), deadline)
+    }
+}
+
+impl Links {
+    fn send_to(
+        &self,
+        to: NodeId,
+        group: GroupId,
+        request: &[u8],
+        tail: Option<Bytes>,
+        deadline: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, TransportError>> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
+        let len = request.len() + tail.as_ref().map_or(0, Bytes::len);
         let way = self.way(to).filter(|way| {
-            way.write(None, |frames, waiting| {
+            let write = |frames: &mut Vec<u8>, waiting: &mut FxHashMap<_, _>| {
                 waiting.insert(number, answer);
                 frames.reserve(REQUEST_HEAD + request.len());
                 frames.put_u8(REQUEST);
                 frames.put_u64_le(number);
                 frames.put_u64_le(group.0);
-                frames.put_u32_le(request.len() as u32);
-                frames.extend_from_slice(&request);
-            })
+                frames.put_u32_le(len as u32);
+                frames.extend_from_slice(request);
+            };
+            way.write_before(None, write, tail)
         });
         let Some(way) = way else {
             return Box::pin(std::future::ready(Err(TransportError::Unreachable(to))));

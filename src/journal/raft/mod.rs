@@ -12,6 +12,7 @@
 
 mod apply;
 mod group;
+mod guarded;
 mod journals;
 mod links;
 mod log;

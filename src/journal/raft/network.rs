@@ -47,6 +47,17 @@ pub trait Transport: Send + Sync + 'static {
         request: Bytes,
         deadline: Duration,
     ) -> BoxFuture<'static, Result<Bytes, TransportError>>;
+
+    /// The same for a request in two parts; the second is large.
+    fn send_parts(
+        &self,
+        to: NodeId,
+        group: GroupId,
+        [head, tail]: [Bytes; 2],
+        deadline: Duration,
+    ) -> BoxFuture<'static, Result<Bytes, TransportError>> {
+        self.send(to, group, [head, tail].concat().into(), deadline)
+    }
 }
 
 /// Why there is no answer.
@@ -128,7 +139,10 @@ impl Network {
 
 impl Member {
     fn send(&self, request: &Request, deadline: Duration) -> BoxFuture<'static, Result<Bytes, TransportError>> {
-        self.transport.send(self.to, self.group, request.encode(), deadline)
+        match request.encode_apart() {
+            (request, None) => self.transport.send(self.to, self.group, request, deadline),
+            (head, Some(tail)) => self.transport.send_parts(self.to, self.group, [head, tail], deadline),
+        }
     }
 
     async fn call(&self, kind: RPCTypes, request: Request, deadline: Duration) -> Result<Response, RPCError<Types>> {

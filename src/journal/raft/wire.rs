@@ -81,18 +81,26 @@ pub struct Writer(Vec<u8>);
 pub struct Reader(Bytes);
 
 impl Request {
+    /// The request, or what comes before the body of its last entry where that is large, and the body.
+    pub fn encode_apart(&self) -> (Bytes, Option<Bytes>) {
+        match self {
+            Self::Append(append) => match append.entries.split_last() {
+                Some((last, others)) if body_len(&last.payload) >= APART => {
+                    let (mut w, (kind, body)) = (Writer::new(), body_of(&last.payload));
+                    w.append(append, others);
+                    w.entry_head(&last.log_id, kind).u32(body.len() as u32);
+                    (w.finish(), Some(body))
+                }
+                _ => (self.encode(), None),
+            },
+            _ => (self.encode(), None),
+        }
+    }
+
     pub fn encode(&self) -> Bytes {
         let mut w = Writer::new();
         match self {
-            Self::Append(append) => {
-                w.0.reserve(append.entries.iter().map(|entry| 64 + body_len(&entry.payload)).sum());
-                w.u8(1).vote(&append.vote).opt_log_id(append.prev_log_id.as_ref());
-                w.opt_log_id(append.leader_commit.as_ref())
-                    .u32(append.entries.len() as u32);
-                for entry in &append.entries {
-                    w.entry(entry);
-                }
-            }
+            Self::Append(append) => w.append(append, &append.entries),
             Self::Vote(request) => w.u8(2).vote_request(request),
             Self::PreVote(request) => w.u8(3).vote_request(request),
             Self::Snapshot(part) => {
@@ -340,12 +348,21 @@ impl Writer {
             .bool(request.leadership_transfer);
     }
 
-    fn entry(&mut self, entry: &Entry) {
-        let (kind, body) = body_of(&entry.payload);
-        self.u64(entry.log_id.leader_id.term)
-            .u64(entry.log_id.index)
-            .u8(kind as u8)
-            .bytes(&body);
+    /// A request, with the first of its entries.
+    fn append(&mut self, append: &AppendRequest, entries: &[Entry]) {
+        self.0
+            .reserve(128 + entries.iter().map(|entry| 64 + body_len(&entry.payload)).sum::<usize>());
+        self.u8(1).vote(&append.vote).opt_log_id(append.prev_log_id.as_ref());
+        self.opt_log_id(append.leader_commit.as_ref())
+            .u32(append.entries.len() as u32);
+        for entry in entries {
+            let (kind, body) = body_of(&entry.payload);
+            self.entry_head(&entry.log_id, kind).bytes(&body);
+        }
+    }
+
+    fn entry_head(&mut self, id: &LogId, kind: Kind) -> &mut Self {
+        self.u64(id.leader_id.term).u64(id.index).u8(kind as u8)
     }
 }
 
@@ -440,8 +457,11 @@ impl Reader {
     fn entry(&mut self) -> Result<Entry, WireError> {
         let log_id = log_id(self.u64()?, self.u64()?);
         let kind = Kind::try_from(self.u8()?)?;
-        // The log keeps it for long: a slice would keep all that was read together, of whatever group.
-        let body = Bytes::copy_from_slice(&self.bytes()?);
+        let mut body = self.bytes()?;
+        if body.len() < ALONE {
+            // The log keeps it for long: a slice would keep all that was read together, of whatever group.
+            body = Bytes::copy_from_slice(&body);
+        }
         let payload = payload_of(kind, body)?;
         Ok(Entry { log_id, payload })
     }
@@ -449,5 +469,9 @@ impl Reader {
 
 /// Of messages, and of the marks in the store.
 pub const VERSION: u8 = 1;
+/// Bytes of the body of an entry that is sent without a copy,
+const APART: usize = 64 * 1024;
+/// and of one that is kept as it was read: what was read with it is little beside it.
+const ALONE: usize = 4 * 1024 * 1024;
 /// Bytes of an entry without a body.
 const SMALLEST_ENTRY: usize = 8 + 8 + 1 + 4;

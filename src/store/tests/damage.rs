@@ -289,3 +289,32 @@ fn copy_all(from: &Path, to: &Path) {
         }
     }
 }
+
+#[test]
+fn an_old_note_of_what_was_synced_costs_nothing() {
+    let dir = tempfile::tempdir().expect("a directory");
+    written(dir.path(), 10);
+    let note = dir.path().join("log.synced");
+    let old = std::fs::read(&note).expect("a note");
+    written_more(dir.path(), 10, 300);
+    // As after a crash of the machine, which had not written it out.
+    std::fs::write(&note, old).expect("ours");
+    let (store, recovered, _) = started(dir.path());
+    assert!(!recovered.unknown_damage);
+    for owner in OWNERS {
+        let ledger = &recovered.owners[&owner];
+        assert!(!ledger.damaged);
+        assert!(ledger.entries.iter().map(|entry| entry.seq).eq(0..300));
+    }
+    store.stop();
+}
+
+/// The same store goes on to so many records of each owner.
+fn written_more(dir: &Path, from: u64, to: u64) {
+    let (store, _, told) = started(dir);
+    for seq in from..to {
+        OWNERS.into_iter().for_each(|owner| put(&store, owner, seq));
+    }
+    told.wait_durable(OWNERS[2], to - 1);
+    kill(&store);
+}

@@ -466,3 +466,90 @@ fn a_missing_segment_is_noticed() {
     assert!(survived.len() < 100 && survived.first() == Some(&0) && survived.last() == Some(&99));
     store.stop();
 }
+
+/// A store of owners of which one has an entry in a place that the disk cannot read any more.
+fn with_a_bad_place(segments: u64, which: u64) -> (tempfile::TempDir, SimDisk, u64) {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+    let (store, _) = open(dir.path(), &disk);
+    store.start(Arc::clone(&told) as _);
+    let entries = segments * SEGMENT / (2 * SIZE as u64);
+    for seq in 0..entries {
+        for owner in 1..=2 {
+            put(&store, owner, seq);
+        }
+        if seq == which {
+            let text = *BAD;
+            store
+                .batch(OwnerId(3))
+                .put(seq, meta(3, seq, BAD.len()), &[&text], Keep::Durable);
+        }
+    }
+    told.wait_durable(OwnerId(2), entries - 1);
+    store.0.wal.fail(StoreError::Stopped);
+    store.stop();
+    disk.end_process();
+    disk.cannot_read(Some(BAD));
+    (dir, disk, entries)
+}
+
+/// A body that lies where the disk cannot read.
+const BAD: &[u8; 20] = b"in the place that is";
+
+fn open_with_others(dir: &Path, disk: &SimDisk) -> (Store, Recovered) {
+    let options = StoreOptions {
+        segment_bytes: SEGMENT,
+        window_bytes: 2 * SEGMENT,
+        epoch_bytes: 16 * SEGMENT,
+    };
+    Store::open_as(dir, options, Arc::new(disk.clone()), true).unwrap()
+}
+
+#[test]
+fn a_store_that_nobody_else_has_does_not_open_where_the_disk_cannot_read_it() {
+    let (dir, disk, entries) = with_a_bad_place(4, 7);
+    let options = StoreOptions {
+        segment_bytes: SEGMENT,
+        ..StoreOptions::default()
+    };
+    let opened = Store::open_on(dir.path(), options, Arc::new(disk.clone()));
+    let error = opened.map(|_| ()).expect_err("it may be readable again");
+    assert!(error.is_of_disk(), "{error}");
+    // Nothing was thrown away.
+    disk.cannot_read(None);
+    let (store, recovered) = open(dir.path(), &disk);
+    assert!(seqs(&store, &recovered, 1).into_iter().eq(0..entries));
+    assert!(recovered.owners.values().all(|owner| !owner.damaged));
+    store.stop();
+}
+
+#[test]
+fn what_the_disk_cannot_read_is_damage_where_others_have_it() {
+    // In an old segment, and in the newest.
+    for (segments, which) in [(4, 7), (1, 3), (4, 78)] {
+        let (dir, disk, entries) = with_a_bad_place(segments, which);
+        let (store, recovered) = open_with_others(dir.path(), &disk);
+        let is_known = |owner| recovered.unknown_damage || recovered.owners[&OwnerId(owner)].damaged;
+        assert!(is_known(3), "{segments} {which}");
+        // What can be read is there.
+        let read = &recovered.owners[&OwnerId(1)].entries;
+        assert!(read.len() as u64 > entries / 4, "{segments} {which}: {}", read.len());
+        // It goes on, over checkpoints of the segment too.
+        let told = Arc::new(Told::default());
+        store.start(Arc::clone(&told) as _);
+        let next = recovered.owners[&OwnerId(1)].next_seq.max(entries);
+        for seq in next..next + 200 {
+            put(&store, 1, seq);
+            told.wait_durable(OwnerId(1), seq);
+        }
+        assert!(!store.failed(), "{segments} {which}");
+        store.stop();
+        disk.end_process();
+        let (store, recovered) = open_with_others(dir.path(), &disk);
+        assert!(
+            recovered.unknown_damage || recovered.owners[&OwnerId(3)].damaged,
+            "it stays known"
+        );
+        store.stop();
+    }
+}

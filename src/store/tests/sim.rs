@@ -31,6 +31,8 @@ struct Disk {
     fail_syncs: bool,
     /// Syncs are said to be done, and are not.
     lie: bool,
+    /// What lies where a block has these bytes cannot be read.
+    unreadable: Option<Vec<u8>>,
     /// No block is free: files cannot be made and cannot grow.
     full: bool,
     /// Counts crashes: handles from before one are dead.
@@ -54,6 +56,11 @@ impl SimDisk {
     /// After this many operations every one fails, until the crash.
     pub fn fail_after(&self, operations: u64) {
         self.disk.lock().fails_after = Some(operations);
+    }
+
+    /// From now on no block that has these bytes can be read, or any can again.
+    pub fn cannot_read(&self, bytes: Option<&[u8]>) {
+        self.disk.lock().unreadable = bytes.map(<[u8]>::to_vec);
     }
 
     /// From now on every sync of a file fails, until the crash.
@@ -278,6 +285,13 @@ impl LogFile for SimFile {
         let bytes = &disk.inodes[self.inode].current;
         let from = (offset as usize).min(bytes.len());
         let len = buffer.len().min(bytes.len() - from);
+        if let Some(bad) = &disk.unreadable {
+            let blocks = (from / BLOCK * BLOCK)..(from + len).next_multiple_of(BLOCK).min(bytes.len());
+            let found = bytes[blocks].windows(bad.len()).any(|bytes| bytes == &bad[..]);
+            if found {
+                return Err(rustix::io::Errno::IO.into());
+            }
+        }
         buffer[..len].copy_from_slice(&bytes[from..from + len]);
         Ok(len)
     }
@@ -303,6 +317,9 @@ impl LogFile for SimFile {
         Ok(self.disk.lock().inodes[self.inode].current.len() as u64)
     }
 }
+
+/// What is read or cannot be read as a whole.
+const BLOCK: usize = 4096;
 
 fn overlay(bytes: &mut Vec<u8>, offset: u64, written: &[u8]) {
     let from = offset as usize;

@@ -144,3 +144,34 @@ async fn a_member_whose_disk_does_not_sync_is_not_counted() {
     let refused = cluster.group(2).elect(Election::LeaderGone).await;
     assert!(refused.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_machine_panics_stops_and_has_all_of_its_log_when_it_is_opened_again() {
+    for panicking in [3, 1] {
+        let mut cluster = Cluster::of_three().await;
+        cluster.append(1, 0..10).await;
+        for node in 1..=3 {
+            cluster.has_applied(node, 0..10).await;
+        }
+        cluster.group(panicking).meddle(|machine| machine.panics_at = Some(12));
+        let results = cluster.propose(1, 10..15).await;
+        within(
+            "the stop to show",
+            cluster.group(panicking).watch().until(|now| now.role == Role::Stopped),
+        )
+        .await;
+        assert!(cluster.group(panicking).has_panicked() && !cluster.group(panicking).has_lost());
+        let all_done = results.iter().all(Result::is_ok);
+        assert_eq!(all_done, panicking == 3, "{results:?}");
+        cluster.stop(panicking).await;
+        if panicking == 1 {
+            // What the leader had in its log may be with nobody else.
+            cluster.one_takes_over(&[2, 3]).await;
+        }
+        cluster.start(panicking).await;
+        let leader = cluster.one_takes_over(&[2, 3, 1]).await;
+        cluster.append(leader, [20]).await;
+        let order = cluster.group(leader).machine().order.clone();
+        cluster.has_applied(panicking, order).await;
+    }
+}

@@ -18,6 +18,8 @@ pub struct Ledger {
     pub keys: BTreeMap<u64, Bytes>,
     /// Times it was restored.
     pub restored: usize,
+    /// Panics in the middle of applying this record.
+    pub panics_at: Option<u64>,
     /// How many were applied, for who waits.
     count: watch::Sender<usize>,
 }
@@ -28,6 +30,7 @@ impl Default for Ledger {
             order: Vec::new(),
             keys: BTreeMap::new(),
             restored: 0,
+            panics_at: None,
             count: watch::Sender::new(0),
         }
     }
@@ -68,6 +71,7 @@ impl Machine for Ledger {
         record.advance(1);
         let number = record.get_u64();
         self.order.push(number);
+        assert!(self.panics_at != Some(number), "as asked");
         self.keys.insert(number % KEYS, record);
         self.count.send_replace(self.order.len());
         Ok(self.order.len())

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
-use parking_lot::RwLock;
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 
@@ -12,6 +11,7 @@ use super::cluster::{LOG, SNAPSHOTS, open_store};
 use super::ledger::Ledger;
 use super::log::LogOwner;
 use crate::journal::raft::apply::Applier;
+use crate::journal::raft::guarded::Guarded;
 use crate::journal::raft::log::RaftLog;
 use crate::journal::raft::recovery::Rebuilt;
 use crate::journal::raft::snapshots::Snapshots;
@@ -43,7 +43,7 @@ impl StoreBuilder<Types, RaftLog, Applier<Ledger>, Guard> for Fresh {
         store.start(Arc::new(LogOwner(Arc::clone(log.shared()))));
         let snapshots = Snapshots::open(store.clone(), SNAPSHOTS, None).expect("none");
         let applier = Applier::new(
-            Arc::new(RwLock::new(Ledger::default())),
+            Arc::new(Guarded::new(Ledger::default())),
             Arc::new(snapshots),
             Arc::new(Semaphore::new(1)),
         );

@@ -94,6 +94,36 @@ fn messages_come_back_as_they_were() {
 }
 
 #[test]
+fn a_request_that_ends_with_a_large_body_comes_in_two_parts_without_a_copy() {
+    let entry = |index, bytes: usize| Entry {
+        log_id: log_id(3, index),
+        payload: EntryPayload::Normal(Packed::of([Bytes::from(vec![7; bytes])].iter())),
+    };
+    for sizes in [&[10_usize, 300_000][..], &[5_000_000], &[300_000, 10], &[]] {
+        let entries: Vec<_> = (1..).zip(sizes).map(|(index, bytes)| entry(index, *bytes)).collect();
+        let last = match entries.last().map(|last| &last.payload) {
+            Some(EntryPayload::Normal(packed)) => packed.bytes().clone(),
+            _ => Bytes::new(),
+        };
+        let request = Request::Append(AppendRequest {
+            vote: Vote::new_committed(3, NodeId(2)),
+            prev_log_id: None,
+            entries,
+            leader_commit: Some(log_id(2, 8)),
+        });
+        let (head, tail) = request.encode_apart();
+        assert_eq!(tail.is_some(), last.len() > 100_000, "{sizes:?}");
+        if let Some(tail) = &tail {
+            assert_eq!(tail.as_ptr(), last.as_ptr());
+        }
+        let whole: Bytes = [head, tail.unwrap_or_default()].concat().into();
+        assert_eq!(whole, request.encode(), "{sizes:?}");
+        let back = Request::decode(whole).expect("it is whole");
+        assert_eq!(back.encode(), request.encode());
+    }
+}
+
+#[test]
 fn messages_that_are_cut_or_of_another_version_are_refused() {
     for request in requests() {
         let bytes = request.encode();
