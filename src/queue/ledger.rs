@@ -28,6 +28,7 @@ use super::sink::Recovered;
 pub use living::Place;
 use producers::Known;
 pub use producers::{Before, Producers};
+pub use snapshot::FORMATS as SNAPSHOTS;
 
 use living::{Living, One};
 

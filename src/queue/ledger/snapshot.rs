@@ -28,6 +28,8 @@ const FORMAT: u8 = 1;
 const FORMAT_DISCARDED: u8 = 2;
 /// A head with producers of whom something was refused; the version before cannot read it.
 const FORMAT_REFUSED: u8 = 2;
+/// The oldest and the newest that are written and read.
+pub const FORMATS: [u8; 2] = [FORMAT, FORMAT_REFUSED];
 const HEAD: u8 = 1;
 const MESSAGES: u8 = 2;
 const END: u8 = 3;
