@@ -19,11 +19,15 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::broker::gather::Listener;
-use crate::broker::{Broker, Failure, Forced, JoinError, LinksError, StartError};
+use crate::broker::{Broker, Failure, Forced, JoinError, LinksError, REQUESTS, StartError};
 use crate::cluster::identity::Identity;
 use crate::cluster::{LINK, Settings, Span, Versions, secret};
 use crate::config::{CLUSTER_PORT, Config, Discovery};
+use crate::handover::wire;
+use crate::journal::raft;
 use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
+use crate::metadata;
+use crate::queue::{ledger, record};
 use crate::{logging, net, tasks};
 
 /// Why a node does not run.
@@ -545,13 +549,7 @@ async fn start_links(broker: &Arc<Broker>, config: &Config) -> Result<Option<Lis
     let failed = |error| NodeError::Listen { address, error };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let versions = Versions {
-        link: LINK,
-        entries: Span::only(1),
-        snapshots: Span::only(1),
-        catalogue: Span::only(1),
-    };
-    let settings = Settings::of(config, address, versions).map_err(|error| NodeError::Links(error.into()))?;
+    let settings = Settings::of(config, address, versions()).map_err(|error| NodeError::Links(error.into()))?;
     if settings.tls.is_some() {
         tracing::info!(%address, "other nodes are spoken with over TLS");
     }
@@ -567,6 +565,26 @@ async fn start_links(broker: &Arc<Broker>, config: &Config) -> Result<Option<Lis
         advertise,
         seeds,
     }))
+}
+
+/// The formats of what this node exchanges with others.
+fn versions() -> Versions {
+    let only = |format: u8| Span::only(format.into());
+    // Of two the older is written where that can say it.
+    let span = |formats: [u8; 2]| {
+        let [oldest, newest] = formats.map(u16::from);
+        Span { oldest, newest }
+    };
+    Versions {
+        link: LINK,
+        entries: only(raft::ENTRIES),
+        snapshots: span(ledger::SNAPSHOTS),
+        catalogue: only(metadata::FORMAT),
+        queues: only(wire::FORMAT),
+        records: span(record::FORMATS),
+        raft: only(raft::MESSAGES),
+        requests: only(REQUESTS),
+    }
 }
 
 /// The socket of `warren ctl`. A node without one serves its clients all the same.
@@ -643,4 +661,28 @@ fn write_ports(path: &Path, ports: &BTreeMap<&str, Vec<u16>>) -> Result<(), Node
     let temporary = path.with_extension("tmp");
     std::fs::write(&temporary, serde_json::json!(ports).to_string()).map_err(failed)?;
     std::fs::rename(&temporary, path).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::Command;
+    use crate::queue::DeathReason;
+    use crate::queue::record::Records;
+    use crate::types::NodeId;
+
+    #[test]
+    fn others_are_told_of_the_formats_that_are_written() {
+        let told = versions();
+        let command = Command::EndRun(NodeId(1)).encode();
+        assert_eq!(told.catalogue, Span::only(command[0].into()));
+        let mut records = Records::default();
+        let mut first = |record: fn(&mut Records)| {
+            record(&mut records);
+            u16::from(records.take().expect("a batch")[0])
+        };
+        let oldest = first(|records| records.gone(1));
+        let newest = first(|records| records.discarded(1, 1, DeathReason::Rejected));
+        assert_eq!(told.records, Span { oldest, newest });
+    }
 }

@@ -124,7 +124,7 @@ pub enum Told {
 }
 
 /// First byte of what is said in JSON.
-const FORMAT: u8 = 1;
+pub const FORMAT: u8 = 1;
 /// First byte of a command for the catalogue.
 const COMMAND: u8 = 2;
 

@@ -13,12 +13,13 @@ use super::Broker;
 use super::claims::ConfirmToken;
 use super::consumer::Consumer;
 use super::dead_letter::{self, Death, Target};
-use super::handle::QueueHandle;
+use super::handle::{BrokerHandles, QueueHandle};
 use super::letters::{HELD_BACK, Letter};
 use super::publish::after_routing;
 use super::route::Way;
 use crate::codec::headers;
 use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
+use crate::handover::Unsynced;
 use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
 use crate::queue::{self, DeathReason, Outcome, Publish, Slot};
@@ -46,6 +47,8 @@ pub struct Deferred {
     pub undelivered: Vec<Slot>,
     /// The last consumer is gone; of another node, which asked with this number.
     pub ended: Vec<Option<(NodeId, u64)>>,
+    /// Who waits until all of this is on the disk.
+    pub unsynced: Vec<Unsynced<BrokerHandles>>,
 }
 
 impl Deferred {
@@ -56,6 +59,7 @@ impl Deferred {
             && self.cancelled.is_empty()
             && self.undelivered.is_empty()
             && self.ended.is_empty()
+            && self.unsynced.is_empty()
     }
 }
 
@@ -66,6 +70,7 @@ impl Broker {
     /// Carries out the effects of a queue, and those that follow from them.
     pub(super) fn carry_out(self: &Arc<Self>, queue: &Arc<QueueHandle>, deferred: Deferred) {
         let mut work = Work::from([(queue.clone(), deferred)]);
+        let mut waiting = Vec::new();
         while let Some((queue, deferred)) = work.pop_front() {
             if !deferred.undelivered.is_empty() {
                 self.settle(&queue, deferred.undelivered, Outcome::Requeue, None);
@@ -84,7 +89,22 @@ impl Broker {
             if !deferred.dead_letters.is_empty() {
                 self.dead_letter(&queue, deferred.dead_letters, &mut work);
             }
+            waiting.extend(deferred.unsynced.into_iter().map(|unsynced| (queue.clone(), unsynced)));
         }
+        // Not before: a dead letter is removed from its queue when its targets have it.
+        for (queue, unsynced) in waiting {
+            self.tell_when_synced(queue, unsynced);
+        }
+    }
+
+    /// Tells the queue when all that the store was given by now is on the disk.
+    fn tell_when_synced(self: &Arc<Self>, queue: Arc<QueueHandle>, unsynced: Unsynced<BrokerHandles>) {
+        let broker = self.clone();
+        tasks::spawn("sync", async move {
+            if broker.synced().await.is_ok() {
+                queue.input(&broker, |machine, _, sink| machine.synced(unsynced, sink));
+            }
+        });
     }
 
     /// The last consumer, of another node, has ended: that hears of it when an auto-delete queue is gone.

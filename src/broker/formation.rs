@@ -463,7 +463,9 @@ impl Broker {
         tasks::spawn("farewell", async move {
             // A node that leaves has yet to hear that it has.
             tokio::time::sleep(FAREWELL).await;
-            gone.retain(|peer| !broker.catalog().nodes().contains_key(peer));
+            // One that has not caught up may not know those who came last. They are looked at again when it
+            // has.
+            gone.retain(|peer| broker.is_live() && !broker.catalog().nodes().contains_key(peer));
             gone.into_iter().for_each(|peer| cluster.forget(peer));
         });
     }

@@ -68,6 +68,7 @@ use tokio::sync::watch;
 pub use alarms::Alarms;
 pub use asking::DEADLINE;
 pub use connections::{ConnectionInfo, Connections};
+pub use control::FORMAT as REQUESTS;
 pub use effects::with_delivery_count;
 pub use error::{BrokerError, Failure, Forced, LimitError};
 pub use formation::{JoinError, LinksError};

@@ -20,6 +20,11 @@ pub fn group_owners(queue: QueueId, generation: u32) -> (OwnerId, OwnerId) {
     (OwnerId(own), OwnerId(own | SNAPSHOTS))
 }
 
+/// Whether that is a queue that lives here.
+pub fn is_queue(owner: OwnerId) -> bool {
+    owner.0 != 0 && owner.0 >> GENERATION == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

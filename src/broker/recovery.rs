@@ -16,7 +16,7 @@ use super::delayed::{self, Delayer};
 use super::mending::Damage;
 use super::new_vhost::first_commands;
 use super::nodes::Nodes;
-use super::owners::group_owners;
+use super::owners::{group_owners, is_queue};
 use super::{Broker, BrokerError, Clock, Connections, Failure, NodeInfo};
 use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::cluster;
@@ -28,7 +28,7 @@ use crate::journal::raft::{
 };
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalog, Command, PermissionSpec, UserSpec, VhostSpec};
-use crate::queue;
+use crate::queue::{self, UnknownMeta};
 use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
 use crate::tasks;
 use crate::types::{NodeId, QueueId, VhostName};
@@ -44,6 +44,8 @@ pub enum StartError {
         "the catalogue cannot be read ({0}): it is not known what was declared; restore the data directory, or start with an empty one"
     )]
     Catalogue(#[from] OpenError),
+    #[error("messages cannot be read: {0}; the data directory belongs to a newer version")]
+    Message(#[from] UnknownMeta),
     #[error("the cluster of this node cannot be begun: {0}")]
     Found(#[from] GroupError),
     #[error("the first vhost and user cannot be made: {0}")]
@@ -65,6 +67,9 @@ impl Broker {
             false => Store::open,
         };
         let (store, recovered) = open(&config.node.data_dir, StoreOptions::default())?;
+        for (owner, ledger) in &recovered.owners {
+            check_metas(*owner, &ledger.entries)?;
+        }
         if recovered.unknown_damage {
             tracing::error!(
                 "part of the log is damaged and cannot be told to belong to any queue: all may have lost some of theirs"
@@ -414,6 +419,16 @@ impl Owners for Journal {
     }
 }
 
+/// Whether this version can read what its queues and exchanges kept. Members of groups look at their own.
+fn check_metas(owner: OwnerId, entries: &[LedgerEntry]) -> Result<(), UnknownMeta> {
+    let check = match owner {
+        _ if delayed::is_exchange(owner) => queue::delay::check_meta,
+        _ if is_queue(owner) => queue::check_meta,
+        _ => return Ok(()),
+    };
+    entries.iter().try_for_each(|entry| check(&entry.meta))
+}
+
 /// Entries as the queue machine takes them.
 pub(super) fn entries(entries: Vec<LedgerEntry>) -> Vec<queue::Recovered> {
     entries
@@ -435,4 +450,38 @@ pub(super) fn mark(bytes: Option<&[u8]>) -> u64 {
     bytes
         .and_then(|bytes| bytes.try_into().ok())
         .map_or(0, u64::from_le_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Keep;
+
+    /// What the broker says to a message that an owner has kept in that form.
+    async fn opened(owner: OwnerId, meta: [u8; 24]) -> Result<Arc<Broker>, StartError> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (store, _) = Store::open(directory.path(), StoreOptions::default()).expect("a store");
+        store.start(Arc::new(Journal(Weak::new())));
+        store.batch(owner).put(1, meta, &[b"body"], Keep::Durable);
+        store.synced(store.end()).await.expect("synced");
+        store.stop();
+        drop(store);
+        let mut config = Config::default();
+        config.node.data_dir = directory.path().to_owned();
+        config.node.name = "node@here".into();
+        Broker::open(Arc::new(config)).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn messages_of_another_version_are_refused_at_the_start() {
+        for owner in [OwnerId(7), delayed::owner_of("/", "later")] {
+            let refused = opened(owner, [2; 24]).await.err().expect("refused").to_string();
+            assert_eq!(
+                refused,
+                "messages cannot be read: what is kept beside a message has format version 2, and this version \
+                 reads only 1; the data directory belongs to a newer version"
+            );
+        }
+        assert!(opened(OwnerId(7), [1; 24]).await.is_ok());
+    }
 }

@@ -19,7 +19,7 @@ use super::outbox::{OutGuard, Outbox, Outstanding};
 use super::peers::Line;
 use crate::channel::ConfirmOutcome;
 use crate::codec::method::{BasicConsumeOk, Method};
-use crate::handover::{Answer, Effects, Flight, Panicked, Purged, RemoteDelivery, Wake};
+use crate::handover::{Answer, Effects, Flight, Panicked, RemoteDelivery, Unsynced, Wake};
 use crate::journal::raft::{Group, ProposeError};
 use crate::queue::ledger::Ledger;
 use crate::queue::{self, ConsumeError, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Slot};
@@ -39,7 +39,6 @@ pub struct QueueSink<'a> {
     /// Seqs of stored messages that are gone, joined into inclusive ranges.
     settled: Vec<(u64, u64)>,
     guard: Option<OutGuard>,
-    purged: Vec<Purged<BrokerHandles>>,
     deferred: Deferred,
 }
 
@@ -52,7 +51,6 @@ impl<'a> QueueSink<'a> {
             batch: None,
             settled: Vec::new(),
             guard: None,
-            purged: Vec::new(),
             deferred: Deferred::default(),
         }
     }
@@ -89,14 +87,6 @@ impl<'a> QueueSink<'a> {
         self.release();
         // Dropping it releases the log and wakes its writer.
         self.batch = None;
-        for purged in std::mem::take(&mut self.purged) {
-            let (queue, broker) = (self.queue.clone(), self.broker.clone());
-            tasks::spawn("purge", async move {
-                if broker.synced().await.is_ok() {
-                    queue.input(&broker, |machine, _, sink| machine.synced(purged, sink));
-                }
-            });
-        }
         self.deferred
     }
 
@@ -307,9 +297,8 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
         });
     }
 
-    fn when_synced(&mut self, purged: Purged<BrokerHandles>) {
-        // What it waits for is with the store when this is finished.
-        self.purged.push(purged);
+    fn when_synced(&mut self, unsynced: Unsynced<BrokerHandles>) {
+        self.deferred.unsynced.push(unsynced);
     }
 
     fn wake(&mut self, after: Millis, wake: Wake) {

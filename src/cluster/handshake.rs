@@ -342,14 +342,8 @@ impl Handshake {
 
     /// Every format must have a version that both can read and write.
     fn must_speak_with(&self, them: &Introduction, out: &mut Vec<u8>) -> Result<(), HandshakeError> {
-        let (ours, theirs) = (&self.us.versions, &them.versions);
-        let formats = [
-            ("the protocol between nodes", ours.link, theirs.link),
-            ("log entries", ours.entries, theirs.entries),
-            ("snapshots", ours.snapshots, theirs.snapshots),
-            ("the catalogue", ours.catalogue, theirs.catalogue),
-        ];
-        for (what, ours, theirs) in formats {
+        let theirs = them.versions.named();
+        for ((what, ours), (_, theirs)) in self.us.versions.named().into_iter().zip(theirs) {
             let (older, newer) = if ours.newest < theirs.oldest {
                 (&self.us.name, &them.name)
             } else if theirs.newest < ours.oldest {
@@ -405,6 +399,7 @@ fn label(role: Role) -> &'static [u8] {
 
 fn versions(span: Span) -> String {
     match span.oldest == span.newest {
+        _ if span == Span::UNTOLD => "none".to_owned(),
         true => format!("version {}", span.newest),
         false => format!("versions {} to {}", span.oldest, span.newest),
     }

@@ -54,6 +54,9 @@ pub struct Span {
 }
 
 impl Span {
+    /// Of a node so old that it does not say.
+    pub(super) const UNTOLD: Self = Self::only(0);
+
     /// One version only.
     pub const fn only(version: u16) -> Self {
         Self {
@@ -66,13 +69,53 @@ impl Span {
 /// The versions of everything that nodes exchange.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Versions {
-    /// Frames and what they carry.
+    /// Frames of the link.
     pub link: Span,
     /// Entries of Raft logs.
     pub entries: Span,
+    /// Snapshots of queues.
     pub snapshots: Span,
-    /// Commands of the catalogue.
+    /// Commands and snapshots of the catalogue.
     pub catalogue: Span,
+    /// What nodes say about queues.
+    pub queues: Span,
+    /// Records of queues, in entries.
+    pub records: Span,
+    /// Messages of Raft.
+    pub raft: Span,
+    /// What nodes ask each other.
+    pub requests: Span,
+}
+
+impl Versions {
+    /// Each format by what it is called.
+    pub(super) fn named(&self) -> [(&'static str, Span); 8] {
+        [
+            ("the protocol between nodes", self.link),
+            ("log entries", self.entries),
+            ("snapshots", self.snapshots),
+            ("the catalogue", self.catalogue),
+            ("frames about queues", self.queues),
+            ("records of queues", self.records),
+            ("Raft's messages", self.raft),
+            ("requests", self.requests),
+        ]
+    }
+
+    /// The same for each.
+    #[cfg(test)]
+    pub const fn all(span: Span) -> Self {
+        Self {
+            link: span,
+            entries: span,
+            snapshots: span,
+            catalogue: span,
+            queues: span,
+            records: span,
+            raft: span,
+            requests: span,
+        }
+    }
 }
 
 /// Who a node says it is.
@@ -183,15 +226,17 @@ impl Hello {
         out.put_u64(who.incarnation.0);
         out.put_u64(who.cluster.map_or(0, |cluster| cluster.0));
         let versions = &who.versions;
-        for span in [versions.link, versions.entries, versions.snapshots, versions.catalogue] {
-            out.put_u16(span.oldest);
-            out.put_u16(span.newest);
-        }
+        let first = [versions.link, versions.entries, versions.snapshots, versions.catalogue];
+        put_spans(&mut out, first);
         for text in [&who.name, &who.address] {
             let text = cut(text, MOST_TEXT);
             out.put_u16(text.len() as u16);
             out.put_slice(text.as_bytes());
         }
+        put_spans(
+            &mut out,
+            [versions.queues, versions.records, versions.raft, versions.requests],
+        );
         out
     }
 
@@ -214,19 +259,24 @@ impl Hello {
         let id = NodeId(number(body)?);
         let incarnation = Incarnation(number(body)?);
         let cluster = Some(number(body)?).filter(|id| *id != 0).map(ClusterId);
-        let versions = Versions {
-            link: span(body)?,
-            entries: span(body)?,
-            snapshots: span(body)?,
-            catalogue: span(body)?,
-        };
+        let [link, entries, snapshots, catalogue] = [span(body)?, span(body)?, span(body)?, span(body)?];
+        let (name, address) = (text(body)?, text(body)?);
         let who = Introduction {
             id,
             incarnation,
             cluster,
-            name: text(body)?,
-            address: text(body)?,
-            versions,
+            name,
+            address,
+            versions: Versions {
+                link,
+                entries,
+                snapshots,
+                catalogue,
+                queues: later_span(body)?,
+                records: later_span(body)?,
+                raft: later_span(body)?,
+                requests: later_span(body)?,
+            },
         };
         if id.0 == 0 {
             return Err(Malformed::Damaged);
@@ -264,6 +314,21 @@ fn span(body: &mut &[u8]) -> Result<Span, Malformed> {
         oldest: short(body)?,
         newest: short(body)?,
     })
+}
+
+/// One that older versions do not tell.
+fn later_span(body: &mut &[u8]) -> Result<Span, Malformed> {
+    match body.is_empty() {
+        true => Ok(Span::UNTOLD),
+        false => span(body),
+    }
+}
+
+fn put_spans(out: &mut Vec<u8>, spans: [Span; 4]) {
+    for span in spans {
+        out.put_u16(span.oldest);
+        out.put_u16(span.newest);
+    }
 }
 
 /// A name or an address: printable, so that nobody forges lines of a log with it.

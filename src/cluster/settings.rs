@@ -106,12 +106,7 @@ mod tests {
         let mut config = Config::default();
         config.node.name = "rabbit@host-1".to_owned();
         let listening = SocketAddr::from(([0, 0, 0, 0], 4000));
-        let versions = Versions {
-            link: LINK,
-            entries: Span::only(1),
-            snapshots: Span::only(1),
-            catalogue: Span::only(1),
-        };
+        let versions = Versions::all(LINK);
         let of = |config: &Config| Settings::of(config, listening, versions).expect("plain text");
         assert_eq!(of(&config).advertise, "host-1:4000");
         config.cluster.advertise = Some("elsewhere:5".to_owned());

@@ -243,7 +243,12 @@ impl<H: Handles> ClientSession<H> {
     pub fn settle(&mut self, outcome: Outcome, slots: Vec<Slot>, settlement: Option<H::Settlement>) -> &SettleBatch {
         let number = self.next_batch;
         self.next_batch += 1;
-        let batch = SettleBatch { number, outcome, slots };
+        let batch = SettleBatch {
+            number,
+            outcome,
+            is_awaited: settlement.is_some(),
+            slots,
+        };
         self.settles.push_back(Settled { batch, settlement });
         &self.settles[self.settles.len() - 1].batch
     }

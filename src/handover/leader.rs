@@ -19,7 +19,7 @@ use super::output::{Answers, SessionId};
 use super::serving::Serving;
 use super::{
     Answer, ClientSession, ClusteredQueue, ConsumerHandle, Effects, Handles, LiveQueue, LocalConsumer, Location,
-    Output, Waiting, Wake, Why, panicked, send, session_of, wire,
+    Output, Unsynced, Waiting, Wake, Why, panicked, send, session_of, wire,
 };
 use crate::queue::ledger::{Applied, Before, Ledger, Producers};
 use crate::queue::record::{Origin, ProducerId, Records};
@@ -573,7 +573,9 @@ impl<H: Handles> ClusteredQueue<H> {
         is_again: bool,
         effects: &mut E,
     ) {
-        let SettleBatch { number, outcome, slots } = batch;
+        let SettleBatch {
+            number, outcome, slots, ..
+        } = batch;
         if let Location::Leading(leader) = &mut self.location {
             leader.settling(node, number);
         }
@@ -604,15 +606,15 @@ impl<H: Handles> ClusteredQueue<H> {
             Location::Leading(leader) => {
                 leader.flush(effects);
                 leader.purged.push((leader.submitted, purged));
-                self.tell_purged(effects);
+                self.tell_all_purged(effects);
             }
-            _ if self.is_transient => self.synced(purged, effects),
-            _ => effects.when_synced(purged),
+            _ if self.is_transient => self.tell_purged(purged, effects),
+            _ => effects.when_synced(Unsynced::Purged(purged)),
         }
     }
 
     /// What was purged is gone for good.
-    pub fn synced<E: Effects<H>>(&mut self, purged: Purged<H>, effects: &mut E) {
+    pub(super) fn tell_purged<E: Effects<H>>(&self, purged: Purged<H>, effects: &mut E) {
         let count = purged.count;
         match purged.by {
             // Who does not wait any more does not hear it.
@@ -623,7 +625,7 @@ impl<H: Handles> ClusteredQueue<H> {
         }
     }
 
-    fn tell_purged<E: Effects<H>>(&mut self, effects: &mut E) {
+    fn tell_all_purged<E: Effects<H>>(&mut self, effects: &mut E) {
         if let Location::Leading(leader) = &mut self.location
             && !leader.purged.is_empty()
         {
@@ -631,7 +633,7 @@ impl<H: Handles> ClusteredQueue<H> {
             let committed = leader.purged.partition_point(|(flight, _)| *flight <= up_to);
             let purged: Vec<_> = leader.purged.drain(..committed).collect();
             for (_, purged) in purged {
-                self.synced(purged, effects);
+                self.tell_purged(purged, effects);
             }
         }
     }
@@ -673,7 +675,7 @@ impl<H: Handles> ClusteredQueue<H> {
             queue.discards_committed(now, flight.discards, output);
         });
         self.tell_settled(effects);
-        self.tell_purged(effects);
+        self.tell_all_purged(effects);
         self.tell_again(effects);
         if flight.mark.is_some() {
             effects.changed();

@@ -185,6 +185,8 @@ pub struct Attach {
 pub struct SettleBatch {
     pub number: u64,
     pub outcome: Outcome,
+    /// Somebody waits until it survives a crash.
+    pub is_awaited: bool,
     pub slots: Vec<Slot>,
 }
 

@@ -132,7 +132,7 @@ pub trait Effects<H: Handles>: Sink<Consumer = H::Consumer, Publish = H::Publish
     /// [`ClusteredQueue::lost`] answers, in the order of the calls.
     fn submit(&mut self, journal: &H::Journal, term: u64, records: Bytes, flight: Flight);
     /// Calls [`ClusteredQueue::synced`] when all that was stored by now is on disk.
-    fn when_synced(&mut self, purged: Purged<H>);
+    fn when_synced(&mut self, unsynced: Unsynced<H>);
 
     /// Calls [`ClusteredQueue::wake`] after that time.
     fn wake(&mut self, after: Millis, wake: Wake);
@@ -147,6 +147,14 @@ pub trait Effects<H: Handles>: Sink<Consumer = H::Consumer, Publish = H::Publish
     /// The live queue panicked, for this many times lately: what it wanted done with messages is not to
     /// be done.
     fn panicked(&mut self, what: Panicked, times: u32);
+}
+
+/// Who is to hear that what was done is on this node's disk.
+pub enum Unsynced<H: Handles> {
+    /// Whoever purged the queue.
+    Purged(Purged<H>),
+    /// A node of which a batch was settled that somebody there waits for.
+    Settled { session: SessionId, number: u64 },
 }
 
 /// What a call hears.
@@ -572,6 +580,14 @@ impl<H: Handles> ClusteredQueue<H> {
             }
         }
         expire_queue
+    }
+
+    /// What was done is on this node's disk.
+    pub fn synced<E: Effects<H>>(&mut self, unsynced: Unsynced<H>, effects: &mut E) {
+        match unsynced {
+            Unsynced::Purged(purged) => self.tell_purged(purged, effects),
+            Unsynced::Settled { session, number } => self.settled_on_disk(session, number, effects),
+        }
     }
 
     /// Something that was to be looked at later is.

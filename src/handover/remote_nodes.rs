@@ -13,7 +13,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::leader::Purger;
 use super::message::{Attach, ConsumerKey, ConsumerSpec, Delivered, SettleBatch, What};
 use super::output::{SessionId, Waiting};
-use super::{ClusteredQueue, ConsumerHandle, Effects, Handles, Location, consume, wire};
+use super::{ClusteredQueue, ConsumerHandle, Effects, Handles, Location, Unsynced, consume, wire};
 use crate::queue::record::ProducerId;
 use crate::queue::{ConsumerId, Get, Holder, Publish, Slot};
 use crate::types::{Message, NodeId, Timestamp};
@@ -61,6 +61,9 @@ pub(super) struct RemoteNode<L> {
     asked: Option<LinkUse>,
     /// The last batch that it settled.
     settled: u64,
+    /// The last one that somebody waits for, until it is on this node's disk. What was settled after it is
+    /// told with it.
+    unsynced: Option<u64>,
     consumers: FxHashMap<ConsumerKey, (ConsumerId, Arc<RemoteConsumer<L>>)>,
     /// What it holds by `basic.get`, or of consumers that are cancelled.
     gets: FxHashMap<u64, Slot>,
@@ -73,6 +76,7 @@ impl<L> Default for RemoteNode<L> {
             attached: None,
             asked: None,
             settled: 0,
+            unsynced: None,
             consumers: FxHashMap::default(),
             gets: FxHashMap::default(),
         }
@@ -268,6 +272,7 @@ impl<H: Handles> ClusteredQueue<H> {
         known.producer = producer;
         known.attached = Some(from);
         known.settled = before.settled;
+        known.unsynced = before.unsynced;
         let all: FxHashSet<Slot> = attach.held.iter().map(|(_, slot)| *slot).collect();
         let mut listed: FxHashMap<ConsumerKey, Vec<Slot>> = FxHashMap::default();
         for (key, slot) in attach.held {
@@ -453,16 +458,36 @@ impl<H: Handles> ClusteredQueue<H> {
             let ended = queue.give_back(now, ids, slots, output);
             (ended > 0).then(|| queue.consumer_count())
         });
-        self.tell_settled_by(node, number, effects);
+        self.tell_settled_by(node, effects);
         left.flatten()
     }
 
-    /// A batch of a node was settled: it hears that when it is safe.
-    fn tell_settled_by<E: Effects<H>>(&mut self, node: NodeId, number: u64, effects: &mut E) {
-        match self.location {
-            Location::Leading(_) => self.tell_settled(effects),
-            _ => self.send(node, effects, |buffer, queue| wire::settled(buffer, queue, number)),
+    /// Batches of a node were settled: it hears that when it is safe. Those that nobody waits for are told
+    /// at once, unless they would answer one before them.
+    fn tell_settled_by<E: Effects<H>>(&mut self, node: NodeId, effects: &mut E) {
+        if let Location::Leading(_) = self.location {
+            return self.tell_settled(effects);
         }
+        if let Some(known) = self.remote_node(node)
+            && known.unsynced.is_none()
+        {
+            let up_to = known.settled;
+            self.send(node, effects, |buffer, queue| wire::settled(buffer, queue, up_to));
+        }
+    }
+
+    /// Batches of a node are on this node's disk up to this one.
+    pub(super) fn settled_on_disk<E: Effects<H>>(&mut self, session: SessionId, number: u64, effects: &mut E) {
+        let SessionId { node, producer } = session;
+        // Another run of the node numbers its batches anew.
+        let Some(known) = self.remote_node(node).filter(|known| known.producer == producer) else {
+            return;
+        };
+        if known.unsynced == Some(number) {
+            known.unsynced = None;
+            return self.tell_settled_by(node, effects);
+        }
+        self.send(node, effects, |buffer, queue| wire::settled(buffer, queue, number));
     }
 
     /// Consumers of another node have ended: it hears that when an auto-delete queue without consumers
@@ -508,17 +533,26 @@ impl<H: Handles> ClusteredQueue<H> {
             if let Location::Leading(leader) = &mut self.location {
                 leader.settled_before(node, number);
             }
-            return self.tell_settled(effects);
+            return self.tell_settled_by(node, effects);
         }
         known.settled = number;
         known.let_go(&batch.slots);
+        let producer = known.producer;
         if let Location::Leading(_) = self.location {
             return self.settle_leading(now, node, batch, is_again, effects);
+        }
+        if batch.is_awaited
+            && !self.is_transient
+            && let Some(known) = self.remote_node(node)
+        {
+            known.unsynced = Some(number);
+            let session = SessionId { node, producer };
+            effects.when_synced(Unsynced::Settled { session, number });
         }
         self.run(now, effects, |queue, now, output| {
             queue.settle(now, batch.slots, batch.outcome, output);
         });
-        self.send(node, effects, |buffer, queue| wire::settled(buffer, queue, number));
+        self.tell_settled_by(node, effects);
     }
 
     fn on_publish<E: Effects<H>>(

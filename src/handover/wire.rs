@@ -12,7 +12,7 @@ use crate::queue::{Outcome, Rank, Slot};
 use crate::types::{Message, QueueId};
 
 /// First byte of a link message.
-pub const FORMAT: u8 = 3;
+pub const FORMAT: u8 = 4;
 
 const ATTACH: u8 = 1;
 const CONSUME: u8 = 2;
@@ -42,6 +42,9 @@ const LEADERLESS: u8 = 32;
 const RANKED: u8 = 33;
 const OVERDUE: u8 = 34;
 const REPLY: u8 = 40;
+
+/// Beside the outcome of a settled batch.
+const AWAITED: u8 = 4;
 
 const NO_ACK: u8 = 1;
 const EXCLUSIVE: u8 = 2;
@@ -93,11 +96,12 @@ fn put_delivered(to: &mut Vec<u8>, delivered: Delivered) {
 
 fn put_batch(to: &mut Vec<u8>, batch: &SettleBatch) {
     put_number(to, batch.number);
-    to.push(match batch.outcome {
+    let outcome = match batch.outcome {
         Outcome::Accept => 0,
         Outcome::Requeue => 1,
         Outcome::Discard => 2,
-    });
+    };
+    to.push(if batch.is_awaited { outcome | AWAITED } else { outcome });
     put_slots(to, &batch.slots);
 }
 
@@ -465,7 +469,9 @@ fn read_attach(input: &mut Input<'_>) -> Option<Attach> {
 
 fn read_batch(input: &mut Input<'_>) -> Option<SettleBatch> {
     let number = input.number()?;
-    let outcome = match input.byte()? {
+    let outcome = input.byte()?;
+    let is_awaited = outcome & AWAITED != 0;
+    let outcome = match outcome & !AWAITED {
         0 => Outcome::Accept,
         1 => Outcome::Requeue,
         2 => Outcome::Discard,
@@ -474,6 +480,7 @@ fn read_batch(input: &mut Input<'_>) -> Option<SettleBatch> {
     Some(SettleBatch {
         number,
         outcome,
+        is_awaited,
         slots: read_slots(input)?,
     })
 }
@@ -576,6 +583,7 @@ mod tests {
         let batch = SettleBatch {
             number: 4,
             outcome: Outcome::Discard,
+            is_awaited: true,
             slots: vec![held[0].1],
         };
         let consumers = std::iter::once(consumer);
@@ -637,6 +645,7 @@ mod tests {
         let batch = SettleBatch {
             number: 4,
             outcome: Outcome::Requeue,
+            is_awaited: false,
             slots: vec![one, two],
         };
         let mut bytes = vec![FORMAT];
@@ -664,7 +673,12 @@ mod tests {
             let slots: Vec<_> = slots.into_iter().map(Slot::from_parts).collect();
             let mut bytes = vec![FORMAT];
             publish(&mut bytes, QueueId(1), first, &messages);
-            let batch = SettleBatch { number: first, outcome: Outcome::Requeue, slots: slots.clone() };
+            let batch = SettleBatch {
+                number: first,
+                outcome: Outcome::Requeue,
+                is_awaited: slots.len() % 2 == 1,
+                slots: slots.clone(),
+            };
             settle(&mut bytes, QueueId(1), &batch);
             for (slot, message) in slots.iter().zip(&messages) {
                 let delivered = Delivered { slot: *slot, redelivered: true, delivery_count: 3 };

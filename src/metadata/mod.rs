@@ -30,7 +30,7 @@ use crate::spec::{Member, QueueSpec};
 use crate::types::{ExchangeName, NodeId, QueueId, UserName, VhostName};
 
 /// First byte of an encoded command or snapshot: the version of what follows.
-const FORMAT: u8 = 2;
+pub const FORMAT: u8 = 2;
 
 /// Everything declared.
 #[derive(Debug)]

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::types::{ByteSize, Message, Millis, Timestamp};
 
+use super::entry::UnknownMeta;
 use super::sink::{Loc, META_LEN, Recovered};
 
 /// The delayed messages of one exchange. `P` is what the caller calls a publish that waits.
@@ -275,6 +276,15 @@ impl<P> Default for Delays<P> {
 /// Layout of the record's head: version, seven unused bytes, due time in little-endian, eight
 /// unused bytes.
 const META_VERSION: u8 = 1;
+
+/// The same as [`super::check_meta`] for messages that an exchange holds back.
+///
+/// # Errors
+/// [`UnknownMeta`].
+pub fn check_meta(meta: &[u8; META_LEN]) -> Result<(), UnknownMeta> {
+    let [found, ours] = [meta[0], META_VERSION];
+    (found == ours).then_some(()).ok_or(UnknownMeta { found, ours })
+}
 
 /// Memory of the bodies unless told otherwise, in bytes.
 const DEFAULT_LIMIT: u64 = 32 << 20;

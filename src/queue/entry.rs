@@ -52,6 +52,24 @@ pub(super) const REFUSED: u8 = 128;
 /// little-endian.
 const META_VERSION: u8 = 1;
 
+/// What is kept beside a message was written by a version that this one does not know.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what is kept beside a message has format version {found}, and this version reads only {ours}")]
+pub struct UnknownMeta {
+    pub(super) found: u8,
+    pub(super) ours: u8,
+}
+
+/// Whether this version can read what a queue kept beside a message. To be asked of whatever comes from a
+/// disk or another node before a queue recovers it.
+///
+/// # Errors
+/// [`UnknownMeta`].
+pub fn check_meta(meta: &[u8; META_LEN]) -> Result<(), UnknownMeta> {
+    let [found, ours] = [meta[0], META_VERSION];
+    (found == ours).then_some(()).ok_or(UnknownMeta { found, ours })
+}
+
 impl Entry {
     /// Its slot when it is out at that index.
     pub fn slot(&self, index: u32) -> Slot {
@@ -81,16 +99,14 @@ impl Entry {
         }
     }
 
-    /// A message of the ledger, its body in the store.
+    /// A message of the ledger, its body in the store. That its meta is known was seen to before, see
+    /// [`check_meta`].
     pub fn recovered(seq: u64, loc: Loc, meta: &[u8; META_LEN], len: u32, count: u32) -> Self {
-        let (expires, count) = if meta[0] == META_VERSION {
-            let mut expires = [0; 8];
-            expires.copy_from_slice(&meta[8..16]);
-            let before = u32::from_le_bytes([meta[16], meta[17], meta[18], meta[19]]);
-            (Timestamp(u64::from_le_bytes(expires)), count.max(before))
-        } else {
-            (NEVER, count)
-        };
+        let mut expires = [0; 8];
+        expires.copy_from_slice(&meta[8..16]);
+        let expires = Timestamp(u64::from_le_bytes(expires));
+        let before = u32::from_le_bytes([meta[16], meta[17], meta[18], meta[19]]);
+        let count = count.max(before);
         Self::packed(seq, loc, expires, len, count, u16::from_le_bytes([meta[1], STORED]))
     }
 

@@ -22,12 +22,14 @@ use bytes::Bytes;
 use crate::machine::{KeptPiece, Machine, Parts, Source, Unreadable};
 use crate::types::Message;
 
+use super::entry::check_meta;
 use super::record::{Append, Record, Seqs, records};
-use super::sink::Recovered;
+use super::sink::{META_LEN, Recovered};
 
 pub use living::Place;
 use producers::Known;
 pub use producers::{Before, Producers};
+pub use snapshot::FORMATS as SNAPSHOTS;
 
 use living::{Living, One};
 
@@ -348,11 +350,19 @@ impl Located {
     }
 }
 
+/// Nobody may count on a message that this version would read as another.
+fn known_meta(meta: &[u8; META_LEN]) -> Result<(), Unreadable> {
+    check_meta(meta).map_err(|error| Unreadable(error.to_string()))
+}
+
 impl Machine for Ledger {
     type Output = Applied;
 
     fn check(record: &[u8]) -> Result<(), Unreadable> {
-        records(record)?.try_for_each(|record| record.map(drop))
+        records(record)?.try_for_each(|record| match record? {
+            Record::Append(append) => known_meta(&append.meta),
+            _ => Ok(()),
+        })
     }
 
     fn apply(&mut self, index: u64, batch: Bytes) -> Result<Applied, Unreadable> {

@@ -52,6 +52,7 @@ use crate::spec::{QueueSettings, QueueType};
 use crate::types::{Message, Millis, Timestamp};
 
 pub use counts::{ConsumerStatus, ConsumerView, Counts};
+pub use entry::{UnknownMeta, check_meta};
 pub use sink::{
     Consume, ConsumeError, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, META_LEN, Outcome,
     Publish, Rank, Recovered, Sink, Slot, Tick,

@@ -26,6 +26,8 @@ pub(super) const MAX_SEQ: u64 = u64::MAX >> 1;
 const FORMAT: u8 = 1;
 /// First byte of one with discarded messages, which the version before cannot read.
 const FORMAT_DISCARDED: u8 = 2;
+/// The oldest and the newest that are written and read.
+pub const FORMATS: [u8; 2] = [FORMAT, FORMAT_DISCARDED];
 
 const APPEND: u8 = 1;
 const APPEND_FROM: u8 = 2;

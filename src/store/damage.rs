@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Lsn, OwnerId};
+use super::{Lsn, OwnerId, StoreError};
 
 /// What was found before, and what became of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -30,11 +30,17 @@ enum Standing {
 }
 
 impl Known {
-    pub fn decode(bytes: &[u8]) -> Self {
+    /// # Errors
+    /// When another version has written it: what it says must not be forgotten.
+    pub fn decode(bytes: &[u8]) -> Result<Self, StoreError> {
         let (words, _) = bytes.as_chunks::<8>();
         let mut words = words.iter().map(|word| u64::from_le_bytes(*word));
-        let (Some(FORMAT), Some(until), Some(unsettled)) = (words.next(), words.next(), words.next()) else {
-            return Self::default();
+        let format = words.next().unwrap_or_default();
+        let (FORMAT, Some(until), Some(unsettled)) = (format, words.next(), words.next()) else {
+            return Err(StoreError::DamageVersion {
+                found: format,
+                ours: FORMAT,
+            });
         };
         let mut owners = BTreeMap::new();
         while let (Some(owner), Some(accepted)) = (words.next(), words.next()) {
@@ -44,11 +50,11 @@ impl Known {
             };
             owners.insert(OwnerId(owner), standing);
         }
-        Self {
+        Ok(Self {
             until: Lsn(until),
             unsettled: unsettled != 0,
             owners,
-        }
+        })
     }
 
     pub fn encode(&self) -> Vec<u8> {
@@ -114,11 +120,11 @@ mod tests {
         };
         assert!(known.add(OwnerId(1)) && !known.add(OwnerId(1)));
         known.accept(OwnerId(2), Lsn(50));
-        let again = Known::decode(&known.encode());
+        let again = Known::decode(&known.encode()).expect("of this version");
         assert_eq!(again, known);
         assert_eq!(again.damaged().collect::<Vec<_>>(), [OwnerId(1)]);
         assert!(!again.is_news(OwnerId(1), Lsn(99)) && again.is_news(OwnerId(3), Lsn(1)));
         assert!(!again.is_news(OwnerId(2), Lsn(49)) && again.is_news(OwnerId(2), Lsn(50)));
-        assert_eq!(Known::decode(b"short"), Known::default());
+        assert!(Known::decode(b"short").is_err());
     }
 }

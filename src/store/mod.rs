@@ -227,6 +227,10 @@ pub enum StoreError {
     /// Its files are there and are not what was written.
     #[error("cannot {what}, which is damaged: {error}")]
     RestDamaged { what: &'static str, error: Arc<str> },
+    #[error(
+        "what is known of damage has format version {found}, and this program reads only version {ours}: the data directory belongs to a newer version"
+    )]
+    DamageVersion { found: u64, ours: u64 },
     #[error("entry {seq} of owner {owner} cannot be read")]
     Unreadable { owner: u64, seq: u64 },
     #[error("a thread of the store panicked")]
@@ -399,7 +403,8 @@ impl Store {
         }));
         // The first record of what is written now: nothing that counts on it comes before it.
         let mut log = store.0.wal.lock();
-        let told = log.index.mark_of(OwnerId::LOG).map(Known::decode).unwrap_or_default();
+        let told = log.index.mark_of(OwnerId::LOG).map(Known::decode).transpose()?;
+        let told = told.unwrap_or_default();
         if told != log.known {
             log.tell_damage();
         }

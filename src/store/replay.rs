@@ -101,7 +101,7 @@ pub(super) fn replay(source: &Source<'_>, rest: &Rest) -> Result<Replayed, Store
         .read_log(source)
         .map_err(|error| StoreError::io("read the log", error))?;
     replayed.miss_epochs(&rest.epochs());
-    replayed.judge(source.lost_rest);
+    replayed.judge(source.lost_rest)?;
     Ok(replayed)
 }
 
@@ -334,8 +334,9 @@ impl Replayed {
     }
 
     /// Joins what was found with what was known before.
-    fn judge(&mut self, lost_rest: bool) {
-        let mut known = self.index.mark_of(OwnerId::LOG).map(Known::decode).unwrap_or_default();
+    fn judge(&mut self, lost_rest: bool) -> Result<(), StoreError> {
+        let known = self.index.mark_of(OwnerId::LOG).map(Known::decode).transpose()?;
+        let mut known = known.unwrap_or_default();
         for (&owner, &place) in &self.damaged {
             if known.is_news(owner, place) {
                 known.add(owner);
@@ -350,6 +351,7 @@ impl Replayed {
             known.unsettled = true;
         }
         self.known = known;
+        Ok(())
     }
 
     fn apply(&mut self, segment: u32, at: u64, header: &Header, payload: &[u8]) {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::time::timeout;
 
+use crate::support::disk::BreakingDisk;
 use crate::support::*;
 
 /// How long nothing may be said. What is said too early is said at once.
@@ -60,6 +61,51 @@ async fn a_commit_waits_for_a_majority() {
     settled.await.expect("committed");
     let reader = cluster.client(leader).await;
     assert_eq!(reader.take("orders").await, ["second"]);
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_the_disk_of_the_node_that_the_queue_is_on() {
+    let disk = BreakingDisk::whole();
+    let mut places = loopback(2);
+    places[0].through = disk.through();
+    let cluster = Cluster::at(places).await;
+    let home = cluster.client(1).await;
+    home.plain_queue("orders").await;
+    let transient = home.queue_declare("passing".into(), Default::default(), Default::default());
+    transient.await.expect("a queue");
+    home.send_all("passing", ["first"]).await;
+    for body in ["first", "second", "third", "fourth"] {
+        assert!(home.publish("", "orders", body, persistent()).await.is_ack());
+    }
+    let client = cluster.client(2).await;
+    let (settler, passer) = (client.another().await, client.another().await);
+    for channel in [&settler, &passer] {
+        channel.tx_select().await.expect("a transaction");
+    }
+    let (held, passing) = (settler.got("orders").await, passer.got("passing").await);
+    ack(&held).await;
+    ack(&passing).await;
+
+    disk.hold_syncs();
+    let mut settled = Box::pin(settler.tx_commit());
+    assert!(timeout(PAUSE, &mut settled).await.is_err(), "the ack is on no disk");
+    // What does not wait for the disk goes on, and answers nothing before its time.
+    let held = client.got("orders").await;
+    ack(&held).await;
+    assert_eq!(client.ready("orders").await, 2);
+    assert!(timeout(PAUSE, &mut settled).await.is_err(), "the ack is on no disk");
+    let passed = timeout(PAUSE, passer.tx_commit()).await;
+    passed.expect("there is nothing to wait for").expect("committed");
+    disk.heal();
+    settled.await.expect("committed");
+
+    // Each is answered, whatever was settled before.
+    for left in [1, 0] {
+        let held = settler.got("orders").await;
+        ack(&held).await;
+        settler.tx_commit().await.expect("committed");
+        assert_eq!(client.ready("orders").await, left);
+    }
 }
 
 #[tokio::test]

@@ -48,3 +48,25 @@ async fn a_node_that_starts_again_is_the_member_that_it_was() {
         are_one(&cluster, &cluster.all()).await;
     }
 }
+
+#[tokio::test]
+async fn nodes_that_know_only_a_part_of_the_cluster_do_not_take_the_others_for_removed() {
+    let mut cluster = Cluster::of(3).await;
+    // Only the leader knows by now that whoever came last is a member. It is not to hand that on.
+    let leader = cluster
+        .all()
+        .into_iter()
+        .find(|&node| cluster.log(node).contains("joined the cluster"));
+    let leader = leader.expect("one has let the others in");
+    let others = cluster.others(leader);
+    for &node in others.iter().chain([&leader]) {
+        cluster.kill9(node);
+    }
+    for &node in &others {
+        cluster.start(node);
+    }
+    cluster.ready(&others).await;
+    are_one(&cluster, &others).await;
+    cluster.start(leader);
+    cluster.all_ready().await;
+}

@@ -2,7 +2,8 @@
 //
 // $DISK_FAULTS names a file of two bytes, which whoever tests may change at any time: which calls
 // fail (0 none, 1 syncs, 2 writes, 4 reads of places of the log where the word UNREADABLE stands), and
-// with which error. Only files below a directory called "data" are meant.
+// with which error; or that syncs do not come to their end (8) while it says so. Only files below a
+// directory called "data" are meant.
 
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,7 +16,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { SYNC = 1, WRITE = 2, READ = 4 };
+enum { SYNC = 1, WRITE = 2, READ = 4, HELD = 8 };
 
 static const char BAD[] = "UNREADABLE";
 
@@ -33,25 +34,34 @@ __attribute__((constructor)) static void begin(void) {
     close(fd);
 }
 
-static int fails_below(int fd, int call, const char *directory) {
+static int is_meant(int fd, int call, const char *directory) {
     if (!faults || !(faults[0] & call)) return 0;
     char link[40], name[4096];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t length = readlink(link, name, sizeof name - 1);
     if (length < 0) return 0;
     name[length] = 0;
-    if (!strstr(name, directory)) return 0;
+    return strstr(name, directory) != NULL;
+}
+
+static int fails_below(int fd, int call, const char *directory) {
+    if (!is_meant(fd, call, directory)) return 0;
     errno = faults[1];
     return 1;
 }
 
 static int fails(int fd, int call) { return fails_below(fd, call, "/data/"); }
 
+static int sync_fails(int fd) {
+    while (is_meant(fd, HELD, "/data/")) usleep(1000);
+    return fails(fd, SYNC);
+}
+
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
-int fsync(int fd) { return fails(fd, SYNC) ? -1 : REAL(fsync)(fd); }
+int fsync(int fd) { return sync_fails(fd) ? -1 : REAL(fsync)(fd); }
 
-int fdatasync(int fd) { return fails(fd, SYNC) ? -1 : REAL(fdatasync)(fd); }
+int fdatasync(int fd) { return sync_fails(fd) ? -1 : REAL(fdatasync)(fd); }
 
 ssize_t write(int fd, const void *bytes, size_t count) {
     return fails(fd, WRITE) ? -1 : REAL(write)(fd, bytes, count);

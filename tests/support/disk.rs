@@ -15,6 +15,9 @@ pub struct BreakingDisk {
     faults: File,
 }
 
+/// Syncs do not come to their end.
+const HELD: u8 = 8;
+
 /// What a message says that lies where the disk cannot read.
 pub const UNREADABLE: &str = "UNREADABLE";
 
@@ -53,6 +56,11 @@ impl BreakingDisk {
         // The error first: a call may look at any moment.
         self.faults.write_all_at(&[error], 1).expect("it is ours");
         self.faults.write_all_at(&[call as u8], 0).expect("it is ours");
+    }
+
+    /// From now on no sync comes to its end.
+    pub fn hold_syncs(&self) {
+        self.faults.write_all_at(&[HELD], 0).expect("it is ours");
     }
 
     /// It is whole again.

@@ -17,10 +17,8 @@ fn node(id: u64, name: &str) -> Introduction {
         name: name.to_owned(),
         address: format!("{name}:25672"),
         versions: Versions {
-            link: Span::only(1),
             entries: Span { oldest: 1, newest: 3 },
-            snapshots: Span::only(1),
-            catalogue: Span::only(1),
+            ..Versions::all(Span::only(1))
         },
     }
 }
@@ -212,6 +210,46 @@ fn versions_that_do_not_meet_are_refused_and_the_older_side_is_named() {
     assert!(
         listener.starts_with("rabbit@old is too old for rabbit@new"),
         "{listener}"
+    );
+}
+
+#[test]
+fn each_format_must_be_known_to_both() {
+    let change: [fn(&mut Versions) -> &mut Span; 8] = [
+        |versions| &mut versions.link,
+        |versions| &mut versions.entries,
+        |versions| &mut versions.snapshots,
+        |versions| &mut versions.catalogue,
+        |versions| &mut versions.queues,
+        |versions| &mut versions.records,
+        |versions| &mut versions.raft,
+        |versions| &mut versions.requests,
+    ];
+    for (change, (what, _)) in change.into_iter().zip(Versions::all(Span::only(1)).named()) {
+        let (old, mut new) = (node(1, "rabbit@old"), node(2, "rabbit@new"));
+        *change(&mut new.versions) = Span::only(9);
+        let (dialler, listener) = both((old, "s"), (new, "s"));
+        let text = format!("rabbit@old is too old for rabbit@new: of {what}, rabbit@new knows version 9");
+        let refused = listener.expect_err("refused").to_string();
+        assert!(refused.starts_with(&text), "{refused}");
+        assert!(dialler.is_err());
+    }
+}
+
+#[test]
+fn a_node_that_does_not_tell_of_the_later_formats_is_too_old() {
+    let mut pair = Pair::of((node(1, "rabbit@old"), "s"), (node(2, "rabbit@new"), "s"));
+    // The hello ends before them, as that of an older version does.
+    let hello = &mut pair.sent.0;
+    hello.truncate(hello.len() - 16);
+    let length = u16::from_be_bytes([hello[5], hello[6]]) - 16;
+    hello[5..7].copy_from_slice(&length.to_be_bytes());
+    let mut input = BytesMut::from(&hello[..]);
+    let refused = pair.listener.on_bytes(&mut input, &mut pair.sent.1);
+    assert_eq!(
+        refused.expect_err("refused").to_string(),
+        "rabbit@old is too old for rabbit@new: of frames about queues, rabbit@new knows version 1 \
+         and rabbit@old knows none"
     );
 }
 

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore, broadcast};
 use crate::cluster::identity::Identity;
 use crate::cluster::rpc::Origin;
 use crate::cluster::{
-    Answer, Class, Cluster, Event, Failed, Flow, Handler, Health, LINK, OUTBOX_BYTES, Services, Settings, Span, Timing,
+    Answer, Class, Cluster, Event, Failed, Flow, Handler, Health, LINK, OUTBOX_BYTES, Services, Settings, Timing,
     Versions,
 };
 use crate::types::NodeId;
@@ -145,12 +145,7 @@ impl Handler for Gate {
 }
 
 pub fn versions() -> Versions {
-    Versions {
-        link: LINK,
-        entries: Span::only(1),
-        snapshots: Span::only(1),
-        catalogue: Span::only(1),
-    }
+    Versions::all(LINK)
 }
 
 /// A node that is to run.

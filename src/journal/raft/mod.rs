@@ -36,4 +36,6 @@ pub use group::{Election, Group, GroupError, GroupStatus, LeaderWatch, Leadershi
 pub use journals::{GroupId, GroupSpec, Ledgers, OpenError, Pace, RaftJournals, WeakJournals};
 pub use links::{Links, RAFT, RaftService};
 pub use network::{Transport, TransportError};
+pub use pack::VERSION as ENTRIES;
 pub use propose::{Applied, ProposeError, RECORD_BYTES};
+pub use wire::VERSION as MESSAGES;

@@ -111,7 +111,8 @@ impl Iterator for Records {
     }
 }
 
-const VERSION: u8 = 1;
+/// First byte of an entry.
+pub const VERSION: u8 = 1;
 
 #[cfg(test)]
 mod tests {

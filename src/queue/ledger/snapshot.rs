@@ -18,7 +18,7 @@ use std::vec;
 use bytes::Bytes;
 
 use super::living::{Block, One, Place};
-use super::{Known, Ledger, reading};
+use super::{Known, Ledger, known_meta, reading};
 use crate::machine::{Parts, Source, Unreadable};
 use crate::queue::record::{Input, MAX_SEQ, ProducerId, put_number};
 use crate::queue::sink::{DeathReason, META_LEN};
@@ -28,6 +28,8 @@ const FORMAT: u8 = 1;
 const FORMAT_DISCARDED: u8 = 2;
 /// A head with producers of whom something was refused; the version before cannot read it.
 const FORMAT_REFUSED: u8 = 2;
+/// The oldest and the newest that are written and read.
+pub const FORMATS: [u8; 2] = [FORMAT, FORMAT_REFUSED];
 const HEAD: u8 = 1;
 const MESSAGES: u8 = 2;
 const END: u8 = 3;
@@ -172,7 +174,7 @@ pub(super) fn read(mut ledger: Ledger, parts: Parts) -> Result<Ledger, Unreadabl
                 read_head(&mut ledger, &piece).ok_or_else(damaged)?;
                 expected = MESSAGES;
             }
-            (MESSAGES, MESSAGES) => read_messages(&mut ledger, &piece).ok_or_else(damaged)?,
+            (MESSAGES, MESSAGES) => read_messages(&mut ledger, &piece)?.ok_or_else(damaged)?,
             (MESSAGES, END) => {
                 let mut input = Input { bytes: &piece, at: 2 };
                 if input.number() != Some(ledger.living.len()) || !input.is_at_end() {
@@ -210,18 +212,27 @@ fn read_head(ledger: &mut Ledger, piece: &[u8]) -> Option<()> {
     Some(())
 }
 
-fn read_messages(ledger: &mut Ledger, piece: &Bytes) -> Option<()> {
+/// `None` where the piece is damaged.
+fn read_messages(ledger: &mut Ledger, piece: &Bytes) -> Result<Option<()>, Unreadable> {
     let mut last = 0;
     let mut fits = true;
-    each_message(piece, |one| {
+    let mut known = Ok(());
+    let whole = each_message(piece, |one| {
+        if known.is_ok() {
+            known = known_meta(&one.meta);
+        }
         fits = fits && one.seq < ledger.next_seq && ledger.living.goes_on_with(one.seq);
         if fits {
             last = one.seq;
             ledger.living.push(one);
         }
-    })?;
+    });
+    known?;
+    if whole.is_none() || !fits {
+        return Ok(None);
+    }
     ledger.shrink_window(last, piece.len() as u64);
-    fits.then_some(())
+    Ok(Some(()))
 }
 
 /// Goes through a piece of messages. `None` when it is damaged.

@@ -318,3 +318,20 @@ fn written_more(dir: &Path, from: u64, to: u64) {
     told.wait_durable(OWNERS[2], to - 1);
     kill(&store);
 }
+
+#[test]
+fn what_another_version_knows_of_damage_is_not_forgotten() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, _, told) = started(dir.path());
+    store
+        .batch(OwnerId::LOG)
+        .mark(&[2_u64, 7, 1].map(u64::to_le_bytes).concat());
+    put(&store, OWNERS[0], 0);
+    told.wait_durable(OWNERS[0], 0);
+    kill(&store);
+    let refused = Store::open(dir.path(), options()).err().expect("refused").to_string();
+    assert!(
+        refused.contains("what is known of damage has format version 2, and this program reads only version 1"),
+        "{refused}"
+    );
+}

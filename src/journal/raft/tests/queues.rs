@@ -111,7 +111,7 @@ impl Nodes {
             let end = (first + BATCH - 1).min(last);
             self.propose(at, |records| {
                 for seq in first..=end {
-                    records.append(seq, &[0; META_LEN], None, &message(seq));
+                    records.append(seq, &[1; META_LEN], None, &message(seq));
                 }
             })
             .await;
@@ -328,7 +328,7 @@ async fn figures() {
         .map(|round| {
             let mut records = Records::default();
             for seq in round * BATCH + 1..=round * BATCH + BATCH {
-                records.append(seq, &[0; META_LEN], None, &message(seq));
+                records.append(seq, &[1; META_LEN], None, &message(seq));
                 if round > 0 {
                     records.gone(seq - BATCH);
                 }

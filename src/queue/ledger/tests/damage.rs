@@ -105,3 +105,27 @@ fn a_mark_or_number_beyond_all_others_is_refused_or_harmless() {
     ledger.apply(1, records.take().expect("some")).expect("readable");
     assert_eq!((ledger.delivered_up_to(), ledger.next_seq()), (1, 2));
 }
+
+#[test]
+fn a_message_of_another_version_is_refused_in_a_record_and_in_a_snapshot() {
+    let mut meta = META;
+    meta[0] = 2;
+    let mut records = Records::default();
+    records.append(1, &meta, None, &message("m"));
+    let batch = records.take().expect("one");
+    let why = "what is kept beside a message has format version 2, and this version reads only 1";
+    assert_eq!(Ledger::check(&batch).expect_err("refused").0, why);
+
+    let mut ledger = Ledger::new();
+    records.append(1, &META, None, &message("m"));
+    ledger.apply(1, records.take().expect("one")).expect("of this version");
+    let pieces: Vec<_> = ledger.snapshot().map(|piece| piece.expect("whole").to_vec()).collect();
+    let later = pieces.into_iter().map(|mut piece| {
+        if let Some(at) = piece.windows(META.len()).position(|bytes| bytes == META) {
+            piece[at] = 2;
+        }
+        Ok(piece.into())
+    });
+    let refused = Ledger::new().restore(Box::new(later.collect::<Vec<_>>().into_iter()));
+    assert_eq!(refused.expect_err("refused").0, why);
+}
