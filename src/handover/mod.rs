@@ -25,6 +25,8 @@ mod panicked;
 mod remote_leader;
 mod remote_nodes;
 mod serving;
+#[cfg(test)]
+mod tests;
 pub mod wire;
 
 use bytes::Bytes;
@@ -658,6 +660,31 @@ impl<H: Handles> ClusteredQueue<H> {
         session.settled(u64::MAX, |settlement| effects.committed(settlement));
         for consumer in session.end_consumers() {
             effects.cancel(consumer);
+        }
+    }
+}
+
+/// What a simulation looks at.
+#[cfg(test)]
+impl<H: Handles> ClusteredQueue<H> {
+    /// Nothing that this node's clients did is without an answer.
+    pub fn is_answered(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.is_answered())
+    }
+
+    /// What clients of this node have of a queue that is elsewhere.
+    pub fn held_elsewhere(&self) -> Vec<Slot> {
+        match (&self.session, self.is_here()) {
+            (Some(session), false) => session.held.values().map(|held| held.slot).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a client of this node has a message by that slot, as far as this node knows.
+    pub fn is_held_here(&self, slot: Slot) -> bool {
+        match self.queue() {
+            Some(queue) => queue.held().any(|(_, held)| held == slot),
+            None => self.held_elsewhere().contains(&slot),
         }
     }
 }
