@@ -41,6 +41,8 @@ struct State {
     /// that broke.
     known: BTreeMap<(NodeId, NodeId), u64>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// What the first says does not come to the second.
+    deaf: BTreeSet<(NodeId, NodeId)>,
     down: BTreeSet<NodeId>,
     ways: BTreeMap<(NodeId, NodeId, Kind), Way>,
     is_calm: bool,
@@ -56,7 +58,7 @@ struct Way {
 #[derive(Clone, Copy)]
 pub struct Passage {
     pub at: Instant,
-    use_of_link: u64,
+    pub use_of_link: u64,
 }
 
 pub enum Fate {
@@ -91,6 +93,9 @@ impl Net {
         let pair = link(from, to);
         if state.cut.contains(&pair) || state.down.contains(&to) || state.down.contains(&from) {
             return Fate::Unreachable;
+        }
+        if state.deaf.contains(&(from, to)) {
+            return Fate::Lost;
         }
         let use_of_link = state.broken.get(&pair).copied().unwrap_or(0);
         let known = state.known.get(&(from, to)).copied().unwrap_or(0);
@@ -140,17 +145,32 @@ impl Net {
         self.state.lock().known.insert((us, node), use_of_link);
     }
 
+    /// The use of the link to another node that a node knows of.
+    pub fn known_use(&self, us: NodeId, node: NodeId) -> u64 {
+        self.state.lock().known.get(&(us, node)).copied().unwrap_or(0)
+    }
+
+    /// From now on nothing that one says comes to the other.
+    pub fn deafen(&self, from: NodeId, to: NodeId) {
+        self.state.lock().deaf.insert((from, to));
+    }
+
     pub fn cut(&self, a: NodeId, b: NodeId) {
         self.break_link(a, b);
         self.state.lock().cut.insert(link(a, b));
     }
 
     pub fn heal(&self, a: NodeId, b: NodeId) {
-        self.state.lock().cut.remove(&link(a, b));
+        let mut state = self.state.lock();
+        state.cut.remove(&link(a, b));
+        state.deaf.remove(&(a, b));
+        state.deaf.remove(&(b, a));
     }
 
+    /// Whether something between them does not come.
     pub fn is_cut(&self, a: NodeId, b: NodeId) -> bool {
-        self.state.lock().cut.contains(&link(a, b))
+        let state = self.state.lock();
+        state.cut.contains(&link(a, b)) || state.deaf.contains(&(a, b)) || state.deaf.contains(&(b, a))
     }
 
     pub fn set_down(&self, node: NodeId, is_down: bool) {
@@ -159,6 +179,11 @@ impl Net {
             true => state.down.insert(node),
             false => state.down.remove(&node),
         };
+    }
+
+    /// Whether nothing is lost or late any more.
+    pub fn is_calm(&self) -> bool {
+        self.state.lock().is_calm
     }
 
     /// From now on nothing is lost or late.
