@@ -109,7 +109,7 @@ impl Broker {
         }
         let (broker, queue, group) = (self.clone(), queue.clone(), group.clone());
         tasks::spawn("failing member", async move {
-            broker.leave_seat_of(&queue, &group).await;
+            broker.step_down_from(&queue, &group).await;
             group.shutdown().await;
             let why = "what it has cannot be read";
             broker.member_is_damaged(&queue, group.spec(), generation, &why);
@@ -117,7 +117,7 @@ impl Broker {
     }
 
     /// Others lead the queue from now on.
-    async fn leave_seat_of(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    async fn step_down_from(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
         let id = queue.spec.id;
         let voters = group.status().voters;
         let term = group.leadership().term;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use super::message::{Delivered, What};
 use super::*;
 use crate::queue::ledger::Ledger;
-use crate::queue::{DeathReason, Delivery, Keep, Loc, META_LEN};
+use crate::queue::{ConsumerId, DeathReason, Delivery, Keep, Loc, META_LEN, Publish};
 use crate::types::{FieldTable, Message, MessageParts, Traits};
 
 const US: NodeId = NodeId(1);
