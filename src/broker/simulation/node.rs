@@ -210,20 +210,28 @@ impl World {
 
     /// The link to a node broke.
     pub fn link_ended(&mut self, sim: &Sim, us: NodeId, node: NodeId, is_down: bool) {
-        let own = self.node(us);
-        if !own.linked.remove(&node) {
+        let Some(from) = self.unlink(sim, us, node) else {
             return;
+        };
+        if is_down && let Some(running) = &mut self.node(us).running {
+            running.heard.remove(&node);
         }
-        let from = LinkUse {
+        self.on_link_ended(sim, us, from);
+    }
+
+    /// Nothing is written to the node any more. Returns the use of the link that ended, if there was one.
+    fn unlink(&mut self, sim: &Sim, us: NodeId, node: NodeId) -> Option<LinkUse> {
+        let own = self.node(us);
+        own.linked.remove(&node).then(|| LinkUse {
             node,
             incarnation: own.known.get(&node).copied().unwrap_or(0),
             connection: sim.net().known_use(us, node),
-        };
-        let Some(running) = &mut own.running else { return };
-        if is_down {
-            running.heard.remove(&node);
-        }
-        let is_alive = running.is_alive(node);
+        })
+    }
+
+    fn on_link_ended(&mut self, sim: &Sim, us: NodeId, from: LinkUse) {
+        let running = &self.node(us).running;
+        let is_alive = running.as_ref().is_some_and(|running| running.is_alive(from.node));
         self.input(sim, us, |machine, now, effects| {
             machine.link_ended(now, from, is_alive, effects)
         });
@@ -231,7 +239,16 @@ impl World {
 
     /// There is a link to a node, in that life of it.
     pub fn link_began(&mut self, sim: &Sim, us: NodeId, node: NodeId, life: u64, use_of_link: u64) {
-        self.link_ended(sim, us, node, false);
+        match self.unlink(sim, us, node) {
+            // That the one before has ended may be heard of later.
+            Some(from) if use_of_link.is_multiple_of(3) => {
+                sim.later(us, Duration::from_millis(5), move |sim, world| {
+                    world.on_link_ended(sim, us, from);
+                });
+            }
+            Some(from) => self.on_link_ended(sim, us, from),
+            None => {}
+        }
         sim.net().heard_of(us, node, use_of_link);
         let before = self.node(us).known.insert(node, life);
         if before.is_some_and(|before| before != life) {

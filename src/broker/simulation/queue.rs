@@ -21,7 +21,8 @@ use crate::journal::raft::{Applied, Group, ProposeError, RECORD_BYTES};
 use crate::queue::ledger::{self, Ledger};
 use crate::queue::record::{Record, records};
 use crate::queue::{
-    ConsumeError, ConsumerId, DeathReason, Delivery, Keep, LetterOutcome, Loc, META_LEN, Queue, Rank, Sink, Slot,
+    ConsumeError, ConsumerId, ConsumerStatus, DeathReason, Delivery, Keep, LetterOutcome, Loc, META_LEN, Queue, Rank,
+    Sink, Slot,
 };
 use crate::spec::QueueType;
 use crate::types::{Message, Millis, NodeId, Reply, Timestamp};
@@ -103,6 +104,28 @@ enum Out {
     Letter(Slot, Id),
 }
 
+impl Out {
+    /// The consumers of other nodes to which messages go.
+    fn delivered_to(&self) -> Vec<Key> {
+        let Self::Frames(_, bytes) = self else {
+            return Vec::new();
+        };
+        let bytes = Bytes::copy_from_slice(bytes);
+        let keys = wire::frames(&bytes).flatten().filter_map(|frame| match frame.what {
+            What::Deliver { key, .. } => Some(key),
+            _ => None,
+        });
+        keys.collect()
+    }
+}
+
+/// The single active consumer of a live queue.
+fn single_active(machine: &Machine) -> Option<Key> {
+    let mut statuses = machine.statuses();
+    let active = statuses.find(|(.., status)| *status == ConsumerStatus::SingleActive);
+    active.map(|(_, key, _)| key.0)
+}
+
 pub struct SimEffects<'a> {
     us: NodeId,
     net: &'a Net,
@@ -110,6 +133,8 @@ pub struct SimEffects<'a> {
     broken: Option<Broken>,
     clients: &'a mut Clients,
     checker: &'a mut Checker,
+    /// Consumers of this node that were given something.
+    given: Vec<Key>,
     out: Vec<Out>,
 }
 
@@ -132,6 +157,7 @@ impl Sink for SimEffects<'_> {
 
     fn deliver(&mut self, consumer: &SimConsumer, _: ConsumerId, delivery: Delivery<'_>) {
         let id = read_body(delivery.message);
+        self.given.push(consumer.key);
         self.checker
             .given(consumer.key, id, delivery.delivery_count, delivery.no_ack);
         self.received(*consumer, id, delivery.slot, delivery.redelivered);
@@ -302,6 +328,7 @@ impl World {
         f: impl FnOnce(&mut Machine, Timestamp, &mut SimEffects<'_>) -> R,
     ) -> Option<R> {
         let now = self.now();
+        let is_single_active = self.settings.single_active_consumer;
         let World { nodes, checker, .. } = self;
         let node = nodes.get_mut(&us)?;
         let running = node.running.as_mut()?;
@@ -312,10 +339,20 @@ impl World {
             broken: sim.broken(),
             clients: &mut running.clients,
             checker,
+            given: Vec::new(),
             out: Vec::new(),
         };
+        let before = single_active(&running.machine);
         let result = f(&mut running.machine, now, &mut effects);
-        let out = effects.out;
+        let SimEffects { given, out, .. } = effects;
+        if is_single_active {
+            let active = [before, single_active(&running.machine)];
+            for key in given.into_iter().chain(out.iter().flat_map(Out::delivered_to)) {
+                if !active.contains(&Some(key)) {
+                    checker.violated(format!("{key} is served by {us}, and {active:?} is active"));
+                }
+            }
+        }
         if let Some(queue) = running.machine.queue() {
             queue.check();
         }
