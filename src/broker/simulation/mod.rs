@@ -37,7 +37,7 @@ use net::{Fate, Kind, Net};
 use node::Node;
 
 use crate::handover::Ask;
-use crate::journal::raft::{Group, Role};
+use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
 use crate::queue::{Outcome, Slot};
 use crate::spec::{DeadLetterStrategy, Overflow, QueueSettings};
@@ -76,6 +76,8 @@ struct Inner {
     /// The story has every message.
     is_loud: bool,
     net: Net,
+    /// Leaders are moved and members changed one at a time, as a leader does: who leads keeps its vote.
+    turn: tokio::sync::Mutex<()>,
     world: Mutex<World>,
 }
 
@@ -109,6 +111,7 @@ impl Sim {
             broken,
             is_loud,
             net: Net::new(seed),
+            turn: tokio::sync::Mutex::default(),
             world: Mutex::new(World {
                 nodes: nodes.collect(),
                 checker,
@@ -303,10 +306,13 @@ impl Sim {
             95..98 => self.resume(us),
             98 => self.on_group(us, |group| async move { group.snapshot().await.is_ok() }),
             // It may be the wrong one, or too late.
-            99 => self.on_group(
-                us,
-                move |group| async move { group.transfer_leader(other).await.is_ok() },
-            ),
+            99 => {
+                let sim = self.clone();
+                self.on_group(us, move |group| async move {
+                    let _turn = sim.0.turn.lock().await;
+                    group.transfer_leader(other).await.is_ok()
+                });
+            }
             100..106 => self.input(us, move |sim, world| world.ask(sim, us, Ask::Get { no_ack: few == 0 })),
             106 => self.input(us, move |sim, world| world.ask(sim, us, Ask::Purge)),
             107 => self.input(us, move |sim, world| world.ask(sim, us, Ask::Count)),
@@ -354,6 +360,7 @@ impl Sim {
             let (group, life) = (running.group.clone(), world.node(us).life);
             tokio::spawn(async move {
                 group.landed().await;
+                let _turn = sim.0.turn.lock().await;
                 let is_done = group.transfer_leader(heir).await.is_ok();
                 if stops && sim.world().node(us).life == life && !sim.net().is_calm() {
                     return sim.crash(us, 0, None).await;
@@ -372,10 +379,11 @@ impl Sim {
     fn change_members(&self, node: NodeId) {
         let leader = self.groups().into_iter().find(Group::is_leader);
         let Some(leader) = leader else { return };
-        let voters = leader.status().voters;
-        let leads = leader.leadership().leader == Some(node);
         let sim = self.clone();
         tokio::spawn(async move {
+            let _turn = sim.0.turn.lock().await;
+            let voters = leader.status().voters;
+            let leads = leader.leadership().leader == Some(node);
             let (what, changed) = match voters.contains(&node) {
                 true if voters.len() == NODES as usize && !leads => {
                     ("no member any more", leader.remove_voter(node).await)
@@ -465,7 +473,6 @@ impl Sim {
         }
         if self.comes_to_be("the queue is drained", Self::is_drained).await {
             self.world().checker.drained();
-            self.tell_committed().await;
             self.comes_to_be("all members have come to the same", Self::have_all)
                 .await;
         }
@@ -563,17 +570,18 @@ impl Sim {
         running.collect()
     }
 
-    /// The others hear what is committed.
-    async fn tell_committed(&self) {
+    /// The others hear what is committed, and one that missed a snapshot is sent it again.
+    fn tell_committed(&self) {
         let groups = self.groups();
-        if let Some(leader) = groups.iter().find(|group| group.leadership().role == Role::Leader) {
+        if let Some(leader) = groups.into_iter().find(Group::is_leader) {
             // Who leads no more has told it.
-            let _ = leader.heartbeat().await;
+            tokio::spawn(async move { leader.heartbeat().await.is_ok() });
         }
     }
 
     /// All members have come to the same, which is nothing.
     fn have_all(&self) -> bool {
+        self.tell_committed();
         let state = |group: &Group<Ledger>| {
             let ledger = group.machine();
             (

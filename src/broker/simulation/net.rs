@@ -20,6 +20,11 @@ use crate::journal::raft::tests::pretending;
 use crate::journal::raft::{GroupId, Transport, TransportError};
 use crate::types::NodeId;
 
+/// A link that loses something does not live for much longer.
+const MOST_SILENT: Duration = Duration::from_secs(2);
+/// How often it is looked whether a link broke.
+const LOOK: Duration = Duration::from_millis(20);
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Kind {
     Raft,
@@ -132,6 +137,15 @@ impl Net {
         state.broken.get(&link(from, to)).copied().unwrap_or(0) == passage.use_of_link
     }
 
+    /// Waits until the link breaks, or for that long.
+    async fn breaks(&self, a: NodeId, b: NodeId, at_most: Duration) {
+        let use_of_link = || self.state.lock().broken.get(&link(a, b)).copied();
+        let (before, deadline) = (use_of_link(), Instant::now() + at_most);
+        while use_of_link() == before && Instant::now() < deadline {
+            tokio::time::sleep(LOOK.min(at_most)).await;
+        }
+    }
+
     /// What is on its way is lost. Returns which use of the link is next.
     pub fn break_link(&self, a: NodeId, b: NodeId) -> u64 {
         let mut state = self.state.lock();
@@ -219,10 +233,10 @@ impl Transport for Port {
             Fate::Unreachable if pretended.is_none() => {
                 return Box::pin(std::future::ready(Err(TransportError::Unreachable(to))));
             }
-            // Nobody says so before the deadline.
+            // Nobody says so before the deadline, or before the link breaks.
             Fate::Unreachable | Fate::Lost => {
                 tokio::spawn(async move {
-                    tokio::time::sleep(deadline).await;
+                    sim.net().breaks(from, to, deadline.min(MOST_SILENT)).await;
                     drop(answer);
                 });
             }

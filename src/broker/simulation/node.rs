@@ -113,14 +113,14 @@ impl Node {
         let counts = running.machine.queue().map(|queue| (queue.ready(), queue.unacked()));
         format!(
             "{:?}, applied {:?}, {} in the ledger, ready and unacked {counts:?}, led by {:?}, all is answered: {}, \
-             calls are: {}, members {:?}",
+             calls are: {}, {:?}",
             running.group.leadership(),
             running.group.status().applied,
             running.group.machine().figures().messages,
             running.machine.leader(),
             running.machine.is_answered(),
             running.clients.is_answered(),
-            running.group.status().voters,
+            running.group.status(),
         )
     }
 }
@@ -251,7 +251,8 @@ impl World {
         }
         sim.net().heard_of(us, node, use_of_link);
         let before = self.node(us).known.insert(node, life);
-        if before.is_some_and(|before| before != life) {
+        let is_restarted = before.is_some_and(|before| before != life);
+        if is_restarted {
             self.input(sim, us, |machine, now, effects| {
                 machine.node_restarted(now, node, life, effects)
             });
@@ -265,6 +266,9 @@ impl World {
             let group = running.group.clone();
             if group.leadership().leader == Some(node) {
                 running.elections.on_leader(QUEUE, Some(node));
+            }
+            if is_restarted {
+                running.elections.on_suspect(node, true);
             }
             if group.is_leader() {
                 tokio::spawn(async move { group.heartbeat().await.is_ok() });
