@@ -383,7 +383,9 @@ impl Sim {
         tokio::spawn(async move {
             let _turn = sim.0.turn.lock().await;
             let voters = leader.status().voters;
-            let leads = leader.leadership().leader == Some(node);
+            // While it hands over nobody does.
+            let Some(who) = leader.leadership().leader else { return };
+            let leads = who == node;
             let (what, changed) = match voters.contains(&node) {
                 true if voters.len() == NODES as usize && !leads => {
                     ("no member any more", leader.remove_voter(node).await)
