@@ -125,6 +125,8 @@ impl Elections {
         let Some(known) = state.groups.get_mut(&queue) else {
             return;
         };
+        // One that was taken out while it led does not go on for long, nor does it ask for votes.
+        let leader = leader.filter(|leader| known.members.contains(leader));
         known.leader = leader;
         let is_due = known.due.is_some();
         match leader {
@@ -344,5 +346,13 @@ mod tests {
             asked(&elections, us, &NODES).map(|(_, why)| why),
             Some(Election::LeaderSilent)
         );
+    }
+
+    #[test]
+    fn a_leader_without_a_vote_is_not_waited_for() {
+        let (elections, [us, leader, other]) = following();
+        elections.on_voters(QUEUE, vec![us, other]);
+        elections.on_leader(QUEUE, Some(leader));
+        assert!(asked(&elections, us, &NODES).is_some());
     }
 }

@@ -490,9 +490,10 @@ impl Broker {
                 Ok(Event::Restarted { node, incarnation }) => {
                     self.peers.meet(&cluster, node, input.clone());
                     self.alarms.forget_unless(|other| other != node);
-                    self.elections.on_suspect(node, true);
                     self.on_node_restarted(node, incarnation);
                     self.on_node_up(node);
+                    // What it led before it leads no more, though it is up: Raft hears of that last.
+                    self.elections.on_suspect(node, true);
                 }
                 Ok(Event::Suspect { node, why }) => {
                     self.elections.on_suspect(node, why != Suspicion::Silence);

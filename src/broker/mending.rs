@@ -135,7 +135,7 @@ impl Broker {
         }
         let (broker, queue, group) = (self.clone(), queue.clone(), group.clone());
         tasks::spawn("failing member", async move {
-            broker.leave_seat_of(&queue, &group).await;
+            broker.step_down_from(&queue, &group).await;
             group.shutdown().await;
             let why = "what it has cannot be read";
             broker.member_is_damaged(&queue, group.spec(), generation, &why);
@@ -153,7 +153,7 @@ impl Broker {
         let is_first = self.replicas.note_panic(id, Instant::now());
         let (broker, queue, group) = (self.clone(), queue.clone(), group.clone());
         tasks::spawn("panicked member", async move {
-            broker.leave_seat_of(&queue, &group).await;
+            broker.step_down_from(&queue, &group).await;
             group.shutdown().await;
             let spec = group.spec();
             if !is_first && broker.members_of(&queue).len() < 2 {
@@ -185,7 +185,7 @@ impl Broker {
     }
 
     /// Others lead the queue from now on.
-    async fn leave_seat_of(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    async fn step_down_from(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
         let id = queue.spec.id;
         let voters = group.status().voters;
         let term = group.leadership().term;

@@ -5,9 +5,9 @@
 //! the order catalogue → vhost → router → queue → store → outbox, and none is held over an await.
 //!
 //! ```text
-//! publish → Publisher (routes, batches) → QueueHandle::with → Queue decides → QueueSink
-//!                                                             │ records → Store
-//!                                                             └ effects → outboxes, Deferred → effects.rs
+//! publish → Publisher (routes, batches) → QueueHandle::publish → ClusteredQueue decides → QueueSink
+//!                                              │ records → Store, or the queue's group
+//!                                              └ effects → outboxes, other nodes, Deferred → effects.rs
 //! ```
 
 pub mod alarms;

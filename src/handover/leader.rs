@@ -139,6 +139,12 @@ impl<H: Handles> Leads<H> {
     pub fn queue(&self) -> &LiveQueue<H> {
         &self.queue
     }
+
+    /// With another live queue, which may break the rules.
+    #[cfg(test)]
+    pub fn with(self, queue: LiveQueue<H>) -> Self {
+        Self { queue, ..self }
+    }
 }
 
 impl<H: Handles> Leader<H> {
@@ -312,6 +318,8 @@ impl<H: Handles> ClusteredQueue<H> {
         let leader = Leader::new(leads, self.incarnations);
         let gathered = leader.wake(Why::Gathered);
         self.location = Location::Leading(Box::new(leader));
+        // Whoever was asked does not lead any more, and may not say so to the one that does.
+        session_of(&mut self.session).drop_calls();
         self.attach_own(now, effects);
         let is_gathering = !alive.is_empty();
         if let Location::Leading(leader) = &mut self.location {

@@ -2,25 +2,26 @@
 //! wrong again.
 //!
 //! ```text
-//! clients ↔ desk ↔ net ↔ leader: Queue, Door, Records → Group<Ledger> → openraft → net
-//!                                                            └ Store on a disk that loses and tears
+//! clients ↔ ClusteredQueue ↔ frames ↔ net ↔ frames ↔ ClusteredQueue, which leads
+//!                                                      └ Group<Ledger> → openraft → net
+//!                                                           └ Store on a disk that loses and tears
 //! ```
-//! The queue, its records and ledger, the Raft group and the store are the real ones; desk, leader
-//! and links follow the broker's. Time is Tokio's, paused, and goes on when nobody has anything to
-//! do; the store's threads are played by a task for each node. Nodes crash, start, are paused and
-//! cut off; in the end all are well, and what must be true is looked at.
+//! The queue's machine, its ledger, the bytes between nodes, the Raft group and the store are the real
+//! ones; only what is around them is played: clients, links, disks and whoever sees that nodes are
+//! gone. Time is Tokio's, paused, and goes on when nobody has anything to do; the store's threads are
+//! played by a task for each node. Nodes crash, stop in order, are paused, cut off and made deaf, and
+//! members of the group change; in the end all are well, and what must be true is looked at.
 //!
 //! `SIMULATION_SEEDS=n` runs that many seeds, `SIMULATION_SEED=x` that one, and shows its story.
 
 mod checker;
-mod desk;
-mod leader;
-mod message;
+mod clients;
 mod net;
 mod node;
+mod queue;
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,22 +29,26 @@ use parking_lot::{Mutex, MutexGuard};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-use checker::{Checker, Id, Seen};
-use desk::Desk;
-use message::Message;
+use tokio::time::Instant;
+
+use checker::{Checker, Id, Key, Seen};
+use clients::Tx;
 use net::{Fate, Kind, Net};
 use node::Node;
 
-use crate::journal::raft::{Group, Role};
-use crate::queue::Outcome;
+use crate::handover::Ask;
+use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
+use crate::queue::{Outcome, Slot};
+use crate::spec::{DeadLetterStrategy, Overflow, QueueSettings};
 use crate::tasks::in_line;
 use crate::types::{self, MessageParts, NodeId, Traits};
 
 const NODES: u64 = 3;
-const STEPS: usize = 200;
-/// How long it may take until all is well again.
-const AT_LAST: Duration = Duration::from_secs(120);
+const STEPS: usize = 240;
+/// How long it may take, when nothing fails any more, until everything is answered, and then until the
+/// queue is drained.
+const AT_LAST: Duration = Duration::from_secs(30);
 
 /// A rule that is not kept, so that the checker is seen to find it out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,68 +76,61 @@ struct Inner {
     /// The story has every message.
     is_loud: bool,
     net: Net,
+    /// Leaders are moved and members changed one at a time, as a leader does: who leads keeps its vote.
+    turn: tokio::sync::Mutex<()>,
     world: Mutex<World>,
 }
 
 pub struct World {
     nodes: BTreeMap<NodeId, Node>,
     checker: Checker,
-    last_key: u64,
+    /// What the queue goes by.
+    settings: QueueSettings,
+    began: Instant,
+    last_key: Key,
+    last_tx: Tx,
     last_producer: u64,
-    last_incarnation: u64,
+    /// Dead letters that were sent.
+    letters: u64,
 }
 
 impl World {
     fn node(&mut self, node: NodeId) -> &mut Node {
         self.nodes.get_mut(&node).expect("one of them")
     }
-
-    fn desk(&mut self, node: NodeId) -> Option<&mut Desk> {
-        Some(&mut self.node(node).running.as_mut()?.desk)
-    }
-
-    fn on_message(&mut self, sim: &Sim, us: NodeId, from: NodeId, message: Message) {
-        if sim.0.is_loud {
-            self.checker.tell(format!("    {from} → {us}: {message:?}"));
-        }
-        match message {
-            Message::Lead { term, starts_anew } => self.on_lead(sim, us, from, term, starts_anew),
-            Message::NotLeader => self.lost_way(sim, us, from, true),
-            Message::Leaderless { term } => self.on_leaderless(us, from, term),
-            Message::Attached { number, lost } => self.on_attached(us, from, number, lost),
-            Message::Answered { number } => self.on_answered(us, number),
-            Message::Settled { up_to } => self.on_settled(us, up_to),
-            Message::Deliver {
-                key,
-                slot,
-                id,
-                is_redelivered,
-            } => self.on_delivered(sim, us, from, key, id, slot, is_redelivered),
-            other => self.on_guest(sim, us, from, other),
-        }
-    }
 }
 
 impl Sim {
     fn new(seed: u64, broken: Option<Broken>) -> Self {
         let nodes = (1..=NODES).map(|node| (NodeId(node), Node::new(broken)));
+        let settings = settings_of(seed);
+        let is_loud = std::env::var_os("SIMULATION_SEED").is_some();
+        let checker = Checker::new(settings.dead_letter_exchange.is_some(), is_loud);
         Self(Arc::new(Inner {
             seed,
             broken,
-            is_loud: std::env::var_os("SIMULATION_SEED").is_some(),
+            is_loud,
             net: Net::new(seed),
+            turn: tokio::sync::Mutex::default(),
             world: Mutex::new(World {
                 nodes: nodes.collect(),
-                checker: Checker::default(),
+                checker,
+                settings,
+                began: Instant::now(),
                 last_key: 0,
+                last_tx: 0,
                 last_producer: 0,
-                last_incarnation: 0,
+                letters: 0,
             }),
         }))
     }
 
     fn seed(&self) -> u64 {
         self.0.seed
+    }
+
+    fn is_loud(&self) -> bool {
+        self.0.is_loud
     }
 
     fn broken(&self) -> Option<Broken> {
@@ -178,23 +176,41 @@ impl Sim {
         });
     }
 
-    /// The same at another node, when the link has carried it there.
-    fn carry(&self, from: NodeId, to: NodeId, kind: Kind, input: impl FnOnce(&Sim, &mut World) + Send + 'static) {
+    /// The same at another node, when the link has carried it there; it hears over which use of that.
+    fn carry(&self, from: NodeId, to: NodeId, kind: Kind, input: impl FnOnce(&Sim, &mut World, u64) + Send + 'static) {
         let Fate::Arrives(passage) = self.net().send(from, to, kind) else {
             return;
         };
         let sim = self.clone();
         tokio::spawn(async move {
             if sim.net().arrives(from, to, passage).await {
-                sim.input(to, input);
+                sim.input(to, move |sim, world| input(sim, world, passage.use_of_link));
             }
         });
     }
 
-    fn tell(&self, from: NodeId, to: NodeId, message: Message) {
-        self.carry(from, to, Kind::Queues, move |sim, world| {
-            world.on_message(sim, to, from, message);
-        });
+    /// Sends frames about the queue.
+    fn tell(&self, from: NodeId, to: NodeId, frames: Vec<u8>) {
+        self.world().send(self, from, to, frames);
+    }
+}
+
+/// What the queue of that seed goes by.
+fn settings_of(seed: u64) -> QueueSettings {
+    let settings = QueueSettings::default();
+    match seed % 4 {
+        1 => QueueSettings {
+            single_active_consumer: true,
+            ..settings
+        },
+        2 => QueueSettings {
+            dead_letter_exchange: Some("letters".into()),
+            dead_letter_strategy: DeadLetterStrategy::AtLeastOnce,
+            overflow: Overflow::RejectPublish,
+            delivery_limit: Some(5),
+            ..settings
+        },
+        _ => settings,
     }
 }
 
@@ -224,8 +240,10 @@ pub fn run(seed: u64, broken: Option<Broken>) -> Seen {
         .start_paused(true)
         .build()
         .expect("a runtime");
+    let _entered = runtime.enter();
     let sim = Sim::new(seed, broken);
     runtime.block_on(sim.clone().play());
+    drop(_entered);
     // Its tasks hold the simulation.
     drop(runtime);
     let checker = std::mem::take(&mut sim.world().checker);
@@ -254,14 +272,14 @@ impl Sim {
     async fn step(&self, random: &mut StdRng) {
         let us = NodeId(random.random_range(1..=NODES));
         let other = NodeId(random.random_range(1..=NODES));
-        let chance = random.random_range(0..100);
+        let chance = random.random_range(0..128);
         let (few, more) = (random.random_range(0..4), random.random_range(1..8));
         let seed = random.random();
         match chance {
-            0..30 => self.input(us, move |sim, world| world.publish(sim, us, more)),
+            0..30 => self.input(us, move |sim, world| world.publish(sim, us, more, None)),
             30..40 => self.input(us, move |sim, world| {
-                if world.desk(us).is_some_and(|desk| desk.consumers.len() < 2) {
-                    world.consume(sim, us, more as u32);
+                if world.clients(us).is_some_and(|clients| clients.consumers.len() < 2) {
+                    world.consume(sim, us, more as u32, few == 0 && chance % 2 == 0);
                 }
             }),
             40..42 => self.input(us, move |sim, world| world.cancel(sim, us, few)),
@@ -286,24 +304,33 @@ impl Sim {
             }
             92..95 => self.pause(us),
             95..98 => self.resume(us),
-            98 => {
-                self.on_group(us, |group| async move { group.snapshot().await.is_ok() })
-                    .await;
-            }
+            98 => self.on_group(us, |group| async move { group.snapshot().await.is_ok() }),
+            // It may be the wrong one, or too late.
             99 => {
-                // It may be the wrong one, or too late.
-                self.on_group(
-                    us,
-                    move |group| async move { group.transfer_leader(other).await.is_ok() },
-                )
-                .await;
+                let sim = self.clone();
+                self.on_group(us, move |group| async move {
+                    let _turn = sim.0.turn.lock().await;
+                    group.transfer_leader(other).await.is_ok()
+                });
             }
+            100..106 => self.input(us, move |sim, world| world.ask(sim, us, Ask::Get { no_ack: few == 0 })),
+            106 => self.input(us, move |sim, world| world.ask(sim, us, Ask::Purge)),
+            107 => self.input(us, move |sim, world| world.ask(sim, us, Ask::Count)),
+            108..112 => self.input(us, move |sim, world| world.transact(sim, us, more)),
+            112..114 => self.input(us, move |sim, world| world.set_full(sim, us, true)),
+            114..117 => self.input(us, move |sim, world| world.set_full(sim, us, false)),
+            117 => self.input(us, move |sim, world| world.abandon_one(sim, us)),
+            118..120 if us != other => self.hand_over(us, other, false),
+            120 if us != other => self.hand_over(us, other, true),
+            121 => self.isolate(us),
+            122..124 if us != other => self.deafen(us, other),
+            124..127 => self.change_members(other),
             _ => {}
         }
     }
 
     /// Does something with a node's group, if it is there, beside the steps.
-    async fn on_group<F>(&self, us: NodeId, call: impl FnOnce(Group<Ledger>) -> F)
+    fn on_group<F>(&self, us: NodeId, call: impl FnOnce(Group<Ledger>) -> F)
     where
         F: Future<Output = bool> + Send + 'static,
     {
@@ -318,11 +345,92 @@ impl Sim {
         }
     }
 
+    /// Another is to lead, in order: after that this node stops, or goes on as any.
+    fn hand_over(&self, us: NodeId, heir: NodeId, stops: bool) {
+        let sim = self.clone();
+        self.input(us, move |sim_then, world| {
+            if world.term_led(us).is_none() {
+                return;
+            }
+            world.checker.tell(format!("{us} hands over to {heir}"));
+            world.input(sim_then, us, |machine, now, effects| {
+                machine.prepare_transfer(now, effects);
+            });
+            let Some(running) = &world.node(us).running else { return };
+            let (group, life) = (running.group.clone(), world.node(us).life);
+            tokio::spawn(async move {
+                group.landed().await;
+                let _turn = sim.0.turn.lock().await;
+                let is_done = group.transfer_leader(heir).await.is_ok();
+                if stops && sim.world().node(us).life == life && !sim.net().is_calm() {
+                    return sim.crash(us, 0, None).await;
+                }
+                if !is_done {
+                    sim.input(us, move |sim, world| {
+                        world.input(sim, us, |machine, now, effects| machine.cancel_transfer(now, effects));
+                    });
+                }
+            });
+        });
+    }
+
+    /// A node that votes does so no more, or one that does not does again. The leader itself stays: before
+    /// it goes it hands over.
+    fn change_members(&self, node: NodeId) {
+        let leader = self.groups().into_iter().find(Group::is_leader);
+        let Some(leader) = leader else { return };
+        let sim = self.clone();
+        tokio::spawn(async move {
+            let _turn = sim.0.turn.lock().await;
+            let voters = leader.status().voters;
+            // While it hands over nobody does.
+            let Some(who) = leader.leadership().leader else { return };
+            let leads = who == node;
+            let (what, changed) = match voters.contains(&node) {
+                true if voters.len() == NODES as usize && !leads => {
+                    ("no member any more", leader.remove_voter(node).await)
+                }
+                true => return,
+                // It lost its vote while it was made the leader.
+                false if leads => {
+                    let heir = voters.first().copied().unwrap_or(node);
+                    ("not the leader any more", leader.transfer_leader(heir).await)
+                }
+                false => {
+                    let added = leader.add_learner(node).await;
+                    ("a member", added.and(leader.add_voter(node).await))
+                }
+            };
+            if changed.is_ok() {
+                sim.world().checker.tell(format!("{node} is {what}"));
+            }
+        });
+    }
+
+    /// A node hears nobody, and nobody hears it.
+    fn isolate(&self, us: NodeId) {
+        for node in self.nodes().filter(|node| *node != us) {
+            self.cut(us, node);
+        }
+    }
+
+    /// What one says does not come to the other.
+    fn deafen(&self, from: NodeId, to: NodeId) {
+        self.world().checker.tell(format!("{to} does not hear {from}"));
+        self.net().deafen(from, to);
+        self.notice(from, to);
+    }
+
     fn cut(&self, a: NodeId, b: NodeId) {
         self.world()
             .checker
             .tell(format!("{a} and {b} are cut off from each other"));
         self.net().cut(a, b);
+        self.notice(a, b);
+    }
+
+    /// Both see after a while that the link is broken.
+    fn notice(&self, a: NodeId, b: NodeId) {
         for (us, node) in [(a, b), (b, a)] {
             // Silence is noticed late.
             self.later(us, Duration::from_millis(700), move |sim, world| {
@@ -356,33 +464,33 @@ impl Sim {
             if !self.is_up(node) {
                 self.start(node).await;
             }
+            self.input(node, move |sim, world| world.set_full(sim, node, false));
         }
         if !self.comes_to_be("everything is answered", Self::is_answered).await {
             return;
         }
         self.look_at_held();
         for node in self.nodes() {
-            self.input(node, move |sim, world| world.consume(sim, node, 10));
+            self.input(node, move |sim, world| world.consume(sim, node, 10, false));
         }
         if self.comes_to_be("the queue is drained", Self::is_drained).await {
             self.world().checker.drained();
-            self.tell_committed().await;
             self.comes_to_be("all members have come to the same", Self::have_all)
                 .await;
         }
     }
 
     async fn comes_to_be(&self, what: &str, is_so: impl Fn(&Self) -> bool) -> bool {
-        let deadline = tokio::time::Instant::now() + AT_LAST;
+        let deadline = Instant::now() + AT_LAST;
         // Twice, because what was on its way may change it once more.
         let mut times = 0;
-        while tokio::time::Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(300)).await;
+        while Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(100)).await;
             if self.world().checker.is_violated() {
                 return false;
             }
             times = if is_so(self) { times + 1 } else { 0 };
-            if times == 3 {
+            if times == 5 {
                 return true;
             }
         }
@@ -394,13 +502,24 @@ impl Sim {
         false
     }
 
+    /// One node leads, nobody waits, and all members have a vote.
     fn is_answered(&self) -> bool {
+        let leader = self.groups().into_iter().find(Group::is_leader);
+        let voters = leader.map(|leader| leader.status().voters).unwrap_or_default();
+        if let Some(missing) = self.nodes().find(|node| !voters.contains(node)) {
+            if !voters.is_empty() {
+                self.change_members(missing);
+            }
+            return false;
+        }
         let mut world = self.world();
         let leads = self.nodes().filter(|node| world.term_led(*node).is_some()).count();
         leads == 1
-            && self
-                .nodes()
-                .all(|node| world.desk(node).is_some_and(|desk| desk.is_answered()))
+            && world.checker.open_transactions() == 0
+            && self.nodes().all(|node| {
+                let running = world.node(node).running.as_ref();
+                running.is_some_and(|running| running.machine.is_answered() && running.clients.is_answered())
+            })
     }
 
     /// Everybody accepts what they have.
@@ -411,31 +530,36 @@ impl Sim {
             });
         }
         let mut world = self.world();
-        let counts = world
-            .nodes
-            .values()
-            .filter_map(|node| node.running.as_ref()?.leading.as_ref());
-        let is_empty = counts.map(|leading| leading.counts()).all(|counts| counts == (0, 0));
-        is_empty
-            && self
-                .nodes()
-                .all(|node| world.desk(node).is_some_and(|desk| desk.is_idle()))
+        self.nodes().all(|node| {
+            let running = world.node(node).running.as_ref();
+            running.is_some_and(|running| {
+                let queue = running.machine.queue();
+                queue.is_none_or(|queue| queue.counts().ready + queue.counts().unacked + queue.counts().discarded == 0)
+                    && running.machine.is_answered()
+                    && running.clients.is_idle()
+            })
+        })
     }
 
-    /// What is outstanding at the leader is with a client, and the other way round.
+    /// What is outstanding at the leader is with a client, and sessions know of nothing else.
     fn look_at_held(&self) {
         let mut world = self.world();
-        let mut with_clients = std::collections::BTreeSet::new();
+        let mut with_clients: BTreeSet<Slot> = BTreeSet::new();
+        let mut known: BTreeSet<Slot> = BTreeSet::new();
+        let mut outstanding: BTreeSet<Slot> = BTreeSet::new();
         for node in self.nodes() {
-            with_clients.extend(world.desk(node).iter().flat_map(|desk| desk.held.keys().copied()));
+            let Some(running) = &world.node(node).running else {
+                continue;
+            };
+            with_clients.extend(running.clients.all_held());
+            known.extend(running.machine.held_elsewhere());
+            let held = running.machine.queue().into_iter().flat_map(|queue| queue.held());
+            outstanding.extend(held.map(|(_, slot)| slot));
         }
-        let leading = world
-            .nodes
-            .values()
-            .find_map(|node| node.running.as_ref()?.leading.as_ref());
-        let held = leading.map(|leading| leading.held()).unwrap_or_default();
-        if held != with_clients {
-            let what = format!("outstanding are {held:?}, clients have {with_clients:?}");
+        let lost: Vec<&Slot> = outstanding.difference(&with_clients).collect();
+        let void: Vec<&Slot> = known.difference(&outstanding).collect();
+        if !lost.is_empty() || !void.is_empty() {
+            let what = format!("nobody has {lost:?}, which are outstanding, and {void:?} are not, which nodes hold");
             world.checker.violated(what);
         }
     }
@@ -448,17 +572,18 @@ impl Sim {
         running.collect()
     }
 
-    /// The others hear what is committed.
-    async fn tell_committed(&self) {
+    /// The others hear what is committed, and one that missed a snapshot is sent it again.
+    fn tell_committed(&self) {
         let groups = self.groups();
-        if let Some(leader) = groups.iter().find(|group| group.leadership().role == Role::Leader) {
+        if let Some(leader) = groups.into_iter().find(Group::is_leader) {
             // Who leads no more has told it.
-            let _ = leader.heartbeat().await;
+            tokio::spawn(async move { leader.heartbeat().await.is_ok() });
         }
     }
 
     /// All members have come to the same, which is nothing.
     fn have_all(&self) -> bool {
+        self.tell_committed();
         let state = |group: &Group<Ledger>| {
             let ledger = group.machine();
             (

@@ -20,6 +20,11 @@ use crate::journal::raft::tests::pretending;
 use crate::journal::raft::{GroupId, Transport, TransportError};
 use crate::types::NodeId;
 
+/// A link that loses something does not live for much longer.
+const MOST_SILENT: Duration = Duration::from_secs(2);
+/// How often it is looked whether a link broke.
+const LOOK: Duration = Duration::from_millis(20);
+
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum Kind {
     Raft,
@@ -41,6 +46,8 @@ struct State {
     /// that broke.
     known: BTreeMap<(NodeId, NodeId), u64>,
     cut: BTreeSet<(NodeId, NodeId)>,
+    /// What the first says does not come to the second.
+    deaf: BTreeSet<(NodeId, NodeId)>,
     down: BTreeSet<NodeId>,
     ways: BTreeMap<(NodeId, NodeId, Kind), Way>,
     is_calm: bool,
@@ -56,7 +63,7 @@ struct Way {
 #[derive(Clone, Copy)]
 pub struct Passage {
     pub at: Instant,
-    use_of_link: u64,
+    pub use_of_link: u64,
 }
 
 pub enum Fate {
@@ -91,6 +98,9 @@ impl Net {
         let pair = link(from, to);
         if state.cut.contains(&pair) || state.down.contains(&to) || state.down.contains(&from) {
             return Fate::Unreachable;
+        }
+        if state.deaf.contains(&(from, to)) {
+            return Fate::Lost;
         }
         let use_of_link = state.broken.get(&pair).copied().unwrap_or(0);
         let known = state.known.get(&(from, to)).copied().unwrap_or(0);
@@ -127,6 +137,15 @@ impl Net {
         state.broken.get(&link(from, to)).copied().unwrap_or(0) == passage.use_of_link
     }
 
+    /// Waits until the link breaks, or for that long.
+    async fn breaks(&self, a: NodeId, b: NodeId, at_most: Duration) {
+        let use_of_link = || self.state.lock().broken.get(&link(a, b)).copied();
+        let (before, deadline) = (use_of_link(), Instant::now() + at_most);
+        while use_of_link() == before && Instant::now() < deadline {
+            tokio::time::sleep(LOOK.min(at_most)).await;
+        }
+    }
+
     /// What is on its way is lost. Returns which use of the link is next.
     pub fn break_link(&self, a: NodeId, b: NodeId) -> u64 {
         let mut state = self.state.lock();
@@ -140,17 +159,32 @@ impl Net {
         self.state.lock().known.insert((us, node), use_of_link);
     }
 
+    /// The use of the link to another node that a node knows of.
+    pub fn known_use(&self, us: NodeId, node: NodeId) -> u64 {
+        self.state.lock().known.get(&(us, node)).copied().unwrap_or(0)
+    }
+
+    /// From now on nothing that one says comes to the other.
+    pub fn deafen(&self, from: NodeId, to: NodeId) {
+        self.state.lock().deaf.insert((from, to));
+    }
+
     pub fn cut(&self, a: NodeId, b: NodeId) {
         self.break_link(a, b);
         self.state.lock().cut.insert(link(a, b));
     }
 
     pub fn heal(&self, a: NodeId, b: NodeId) {
-        self.state.lock().cut.remove(&link(a, b));
+        let mut state = self.state.lock();
+        state.cut.remove(&link(a, b));
+        state.deaf.remove(&(a, b));
+        state.deaf.remove(&(b, a));
     }
 
+    /// Whether something between them does not come.
     pub fn is_cut(&self, a: NodeId, b: NodeId) -> bool {
-        self.state.lock().cut.contains(&link(a, b))
+        let state = self.state.lock();
+        state.cut.contains(&link(a, b)) || state.deaf.contains(&(a, b)) || state.deaf.contains(&(b, a))
     }
 
     pub fn set_down(&self, node: NodeId, is_down: bool) {
@@ -159,6 +193,11 @@ impl Net {
             true => state.down.insert(node),
             false => state.down.remove(&node),
         };
+    }
+
+    /// Whether nothing is lost or late any more.
+    pub fn is_calm(&self) -> bool {
+        self.state.lock().is_calm
     }
 
     /// From now on nothing is lost or late.
@@ -194,10 +233,10 @@ impl Transport for Port {
             Fate::Unreachable if pretended.is_none() => {
                 return Box::pin(std::future::ready(Err(TransportError::Unreachable(to))));
             }
-            // Nobody says so before the deadline.
+            // Nobody says so before the deadline, or before the link breaks.
             Fate::Unreachable | Fate::Lost => {
                 tokio::spawn(async move {
-                    tokio::time::sleep(deadline).await;
+                    sim.net().breaks(from, to, deadline.min(MOST_SILENT)).await;
                     drop(answer);
                 });
             }

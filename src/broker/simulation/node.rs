@@ -9,18 +9,21 @@ use rand::Rng;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::desk::Desk;
-use super::leader::Leading;
-use super::message::Message;
+use super::checker::Id;
+use super::clients::Clients;
 use super::net::{Kind, Port, chance};
+use super::queue::Machine;
 use super::{Broken, Input, Sim, World};
 use crate::broker::elections::Elections;
+use crate::handover::{LinkUse, wire};
 use crate::journal::raft::{Group, GroupId, GroupSpec, LeaderWatch, Ledgers, Pace, RaftJournals, Role};
 use crate::queue::ledger::Ledger;
+use crate::queue::record::ProducerId;
+use crate::spec::{QueueSpec, QueueType};
 use crate::store::tests::by_hand::ByHand;
 use crate::store::tests::sim::SimDisk;
 use crate::store::{OwnerId, Owners, StoreError, StoreOptions};
-use crate::types::{NodeId, QueueId};
+use crate::types::{FieldTable, NodeId, QueueId, Timestamp};
 
 /// As [`crate::cluster::liveness`] has it.
 const SUSPECT: Duration = Duration::from_secs(1);
@@ -28,9 +31,11 @@ const BEAT: Duration = Duration::from_millis(250);
 /// How often a node looks whether it should ask for votes.
 const LOOK: Duration = Duration::from_millis(50);
 const AGAIN: Duration = Duration::from_millis(200);
+/// How long a silent node's clients keep what they hold.
+const GRACE: Duration = Duration::from_secs(10);
 
 const FOUNDER: NodeId = NodeId(1);
-const QUEUE: QueueId = QueueId(7);
+pub const QUEUE: QueueId = QueueId(7);
 const LOG: OwnerId = OwnerId(11);
 const SNAPSHOTS: OwnerId = OwnerId(12);
 /// Bytes of records in a ledger's memory: few, so that bodies are read again.
@@ -45,7 +50,7 @@ pub struct Node {
     pub is_paused: bool,
     pub inbox: VecDeque<Input>,
     /// Other nodes to which there is a link.
-    linked: BTreeSet<NodeId>,
+    pub linked: BTreeSet<NodeId>,
     /// The last life of each other node that there was a link to.
     known: BTreeMap<NodeId, u64>,
 }
@@ -54,8 +59,14 @@ pub struct Running {
     store: ByHand,
     pub journals: RaftJournals,
     pub group: Group<Ledger>,
-    pub leading: Option<Leading>,
-    pub desk: Desk,
+    pub machine: Machine,
+    pub clients: Clients,
+    /// Where this node leads: messages by their number in the queue.
+    pub names: BTreeMap<u64, Id>,
+    pub is_purging: bool,
+    pub is_seeking: bool,
+    /// When the machine is to be ticked.
+    pub tick_at: Option<Timestamp>,
     pub look: Arc<Notify>,
     elections: Arc<Elections>,
     heard: BTreeMap<NodeId, Instant>,
@@ -99,14 +110,17 @@ impl Node {
         let Some(running) = &self.running else {
             return "down".to_owned();
         };
-        let leading = running.leading.as_ref();
+        let counts = running.machine.queue().map(|queue| (queue.ready(), queue.unacked()));
         format!(
-            "{:?}, applied {:?}, {} in the ledger, ready and unacked {:?}, {:?}",
+            "{:?}, applied {:?}, {} in the ledger, ready and unacked {counts:?}, led by {:?}, all is answered: {}, \
+             calls are: {}, {:?}",
             running.group.leadership(),
             running.group.status().applied,
             running.group.machine().figures().messages,
-            leading.map(Leading::counts),
-            running.desk,
+            running.machine.leader(),
+            running.machine.is_answered(),
+            running.clients.is_answered(),
+            running.group.status(),
         )
     }
 }
@@ -139,29 +153,43 @@ impl World {
         heard.filter(|node| running.is_alive(*node)).collect()
     }
 
-    /// Whether a node leads and has heard a majority just now.
-    pub fn has_lease(&mut self, sim: &Sim, us: NodeId) -> bool {
-        let running = &self.node(us).running;
-        sim.broken() == Some(Broken::Lease) || running.as_ref().is_some_and(|running| running.group.holds_lease())
-    }
-
     fn beat(&mut self, sim: &Sim, us: NodeId) {
         let Some(running) = &mut self.node(us).running else {
             return;
         };
         let silent = |node: &NodeId| !running.is_alive(*node);
         let suspected: BTreeSet<NodeId> = sim.nodes().filter(|node| *node != us).filter(silent).collect();
+        let mut new = Vec::new();
         for node in suspected.difference(&running.suspected) {
             let has_ended = !running.heard.contains_key(node);
             running.elections.on_suspect(*node, has_ended);
+            new.push((*node, has_ended));
         }
         running.suspected = suspected;
+        for (node, has_ended) in new {
+            self.on_suspect(sim, us, node, has_ended);
+        }
         for node in sim.nodes().filter(|node| *node != us) {
-            sim.carry(us, node, Kind::Ping, move |sim, world| {
+            sim.carry(us, node, Kind::Ping, move |sim, world, _| {
                 world.on_heard(node, us);
-                sim.carry(node, us, Kind::Ping, move |_, world| world.on_heard(us, node));
+                sim.carry(node, us, Kind::Ping, move |_, world, _| world.on_heard(us, node));
             });
         }
+    }
+
+    /// A node is suspected: somebody else is asked, and its clients are gone if its process is.
+    fn on_suspect(&mut self, sim: &Sim, us: NodeId, node: NodeId, has_ended: bool) {
+        self.input(sim, us, |machine, _, effects| machine.lost_leader(node, true, effects));
+        if has_ended {
+            self.input(sim, us, |machine, now, effects| machine.node_ended(now, node, effects));
+            return;
+        }
+        sim.later(us, GRACE, move |sim, world| {
+            let running = &world.node(us).running;
+            if running.as_ref().is_some_and(|running| !running.is_alive(node)) {
+                world.input(sim, us, |machine, now, effects| machine.node_ended(now, node, effects));
+            }
+        });
     }
 
     /// A node says that it does not lead in that term.
@@ -182,28 +210,70 @@ impl World {
 
     /// The link to a node broke.
     pub fn link_ended(&mut self, sim: &Sim, us: NodeId, node: NodeId, is_down: bool) {
-        if !self.node(us).linked.remove(&node) {
+        let Some(from) = self.unlink(sim, us, node) else {
             return;
-        }
-        self.guest_left(us, node);
-        self.lost_way(sim, us, node, false);
+        };
         if is_down && let Some(running) = &mut self.node(us).running {
             running.heard.remove(&node);
         }
+        self.on_link_ended(sim, us, from);
+    }
+
+    /// Nothing is written to the node any more. Returns the use of the link that ended, if there was one.
+    fn unlink(&mut self, sim: &Sim, us: NodeId, node: NodeId) -> Option<LinkUse> {
+        let own = self.node(us);
+        own.linked.remove(&node).then(|| LinkUse {
+            node,
+            incarnation: own.known.get(&node).copied().unwrap_or(0),
+            connection: sim.net().known_use(us, node),
+        })
+    }
+
+    fn on_link_ended(&mut self, sim: &Sim, us: NodeId, from: LinkUse) {
+        let running = &self.node(us).running;
+        let is_alive = running.as_ref().is_some_and(|running| running.is_alive(from.node));
+        self.input(sim, us, |machine, now, effects| {
+            machine.link_ended(now, from, is_alive, effects);
+        });
     }
 
     /// There is a link to a node, in that life of it.
     pub fn link_began(&mut self, sim: &Sim, us: NodeId, node: NodeId, life: u64, use_of_link: u64) {
-        self.link_ended(sim, us, node, false);
+        match self.unlink(sim, us, node) {
+            // That the one before has ended may be heard of later.
+            Some(from) if use_of_link.is_multiple_of(3) => {
+                sim.later(us, Duration::from_millis(5), move |sim, world| {
+                    world.on_link_ended(sim, us, from);
+                });
+            }
+            Some(from) => self.on_link_ended(sim, us, from),
+            None => {}
+        }
         sim.net().heard_of(us, node, use_of_link);
         let before = self.node(us).known.insert(node, life);
-        if before.is_some_and(|before| before != life) {
-            self.guest_gone(sim, us, node);
-            self.lost_way(sim, us, node, true);
+        let is_restarted = before.is_some_and(|before| before != life);
+        if is_restarted {
+            self.input(sim, us, |machine, now, effects| {
+                machine.node_restarted(now, node, life, effects);
+            });
         }
         self.node(us).linked.insert(node);
         self.on_heard(us, node);
-        self.meet(sim, us, node);
+        self.input(sim, us, |machine, _, effects| machine.link_began(node, effects));
+        self.input(sim, us, |machine, _, effects| machine.announce(node, effects));
+        // Its member of the group hears from the leader again.
+        if let Some(running) = &self.node(us).running {
+            let group = running.group.clone();
+            if group.leadership().leader == Some(node) {
+                running.elections.on_leader(QUEUE, Some(node));
+            }
+            if is_restarted {
+                running.elections.on_suspect(node, true);
+            }
+            if group.is_leader() {
+                tokio::spawn(async move { group.heartbeat().await.is_ok() });
+            }
+        }
     }
 }
 
@@ -276,6 +346,7 @@ impl Sim {
             world.last_producer += 1;
             let producer = world.last_producer;
             let log = group.status().last_index;
+            let machine = Machine::elsewhere(us, &spec_of_queue(), None, ProducerId(producer));
             world.checker.tell(format!(
                 "node {us:?} starts; its publisher is {producer}, its log {log:?}"
             ));
@@ -283,8 +354,12 @@ impl Sim {
                 store,
                 journals,
                 group: group.clone(),
-                leading: None,
-                desk: Desk::new(producer),
+                machine,
+                clients: Clients::new(producer),
+                names: BTreeMap::new(),
+                is_purging: false,
+                is_seeking: false,
+                tick_at: None,
                 look: look.clone(),
                 elections: elections.clone(),
                 heard: BTreeMap::new(),
@@ -301,10 +376,6 @@ impl Sim {
             // What does not come of it now comes with the elections.
             tokio::spawn(async move { group.found(nodes).await.is_ok() });
         }
-        self.input(us, move |sim, world| {
-            world.node(us).linked.insert(us);
-            world.meet(sim, us, us);
-        });
         for node in self.nodes().filter(|node| *node != us) {
             if self.is_up(node) && !self.net().is_cut(us, node) {
                 self.link(us, node);
@@ -318,7 +389,7 @@ impl Sim {
         self.net().set_down(us, true);
         let (disk, running) = {
             let mut world = self.world();
-            world.checker.tell(format!("node {us:?} crashes"));
+            world.checker.crashed(us);
             let node = world.node(us);
             let Some(mut running) = node.running.take() else { return };
             node.life += 1;
@@ -437,7 +508,9 @@ impl Sim {
             for (_, why) in elections.take_due(Instant::now(), us, |node| alive.contains(&node)) {
                 let term = group.leadership().term;
                 for node in self.nodes().filter(|node| *node != us) {
-                    self.tell(us, node, Message::Leaderless { term });
+                    let mut frame = vec![wire::FORMAT];
+                    wire::leaderless(&mut frame, QUEUE, term);
+                    self.tell(us, node, frame);
                 }
                 // It is tried again when it was of no use.
                 let _ = group.elect(why).await;
@@ -460,13 +533,17 @@ impl Sim {
             let led = {
                 let mut world = self.world();
                 if let Some(running) = &world.node(us).running {
+                    let voters = group.status().voters;
+                    if !voters.is_empty() {
+                        running.elections.on_voters(QUEUE, voters.into_iter().collect());
+                    }
                     running.elections.on_leader(QUEUE, now.leader);
                 }
                 world.term_led(us)
             };
             match now.role {
                 Role::Stopped => {
-                    self.world().step_down(us, None);
+                    self.world().step_down(&self, us);
                     return;
                 }
                 Role::Leader if led == Some(now.term) => {}
@@ -476,13 +553,13 @@ impl Sim {
                         return;
                     }
                     if knows.is_err() {
-                        self.world().step_down(us, None);
+                        self.world().step_down(&self, us);
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
                     self.world().lead(&self, us, now.term);
                 }
-                _ => self.world().step_down(us, None),
+                _ => self.world().step_down(&self, us),
             }
             tokio::select! {
                 biased;
@@ -490,5 +567,23 @@ impl Sim {
                 () = look.notified() => {}
             }
         }
+    }
+}
+
+/// The queue, as it was declared.
+fn spec_of_queue() -> QueueSpec {
+    QueueSpec {
+        id: QUEUE,
+        vhost: "/".into(),
+        name: "queue".into(),
+        queue_type: QueueType::Quorum,
+        durable: true,
+        auto_delete: false,
+        exclusive_owner: None,
+        home: FOUNDER,
+        members: Vec::new(),
+        generations: 0,
+        arguments: FieldTable::new(),
+        user: "guest".into(),
     }
 }

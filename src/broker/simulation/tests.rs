@@ -6,8 +6,7 @@ use super::{Broken, Seen, run};
 fn check(seed: u64) -> Seen {
     let seen = run(seed, None);
     if !seen.violations.is_empty() {
-        let story = seen.story.join("\n");
-        panic!("SIMULATION_SEED={seed}: {:#?}\n{story}", seen.violations);
+        panic!("SIMULATION_SEED={seed}: {:#?}", seen.violations);
     }
     seen
 }
@@ -19,8 +18,8 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn nothing_is_lost_invented_or_delivered_twice_unflagged_whatever_fails() {
     if let Some(seed) = number("SIMULATION_SEED") {
-        let seen = check(seed);
-        println!("{}", seen.story.join("\n"));
+        // Its story is told as it happens.
+        check(seed);
         return;
     }
     let seeds = 0..number("SIMULATION_SEEDS").unwrap_or(200);
@@ -53,8 +52,11 @@ const SEARCHED: u64 = 400;
 
 /// Some seed from here on shows that the rule is broken.
 fn is_found_out(broken: Broken, from: u64) {
-    let found = (from..from + SEARCHED).find(|seed| !run(*seed, Some(broken)).violations.is_empty());
-    println!("{broken:?} is found out by seed {found:?}");
+    let found = (from..from + SEARCHED).find_map(|seed| {
+        let violations = run(seed, Some(broken)).violations;
+        Some((seed, violations.first()?.clone()))
+    });
+    println!("{broken:?} is found out by {found:?}");
     assert!(found.is_some(), "{broken:?} is not found out");
 }
 
@@ -71,7 +73,7 @@ fn telling_that_something_is_synced_before_it_is_is_found_out() {
 #[test]
 fn delivering_without_the_lease_is_found_out() {
     // Few show it: the search begins shortly before one of them.
-    is_found_out(Broken::Lease, 185);
+    is_found_out(Broken::Lease, 270);
 }
 
 #[test]
