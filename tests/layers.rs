@@ -104,7 +104,7 @@ fn imports_point_down() {
 }
 
 /// Files that give on what another node has refused, or what its queue's clients hear without it.
-const GIVE_ON: [&str; 2] = ["broker/control.rs", "handover/remote_leader.rs"];
+const GIVE_ON: [&str; 2] = ["broker/cluster/control.rs", "handover/remote_leader.rs"];
 
 /// What a peer hears is chosen in one place of each layer, where its errors say what they are.
 #[test]

@@ -11,50 +11,20 @@
 //! ```
 
 pub mod alarms;
-mod asking;
-mod catalogue;
-mod claims;
-pub mod connections;
-pub mod consumer;
-mod control;
-mod dead_letter;
-mod delayed;
-mod effects;
-mod elections;
 mod error;
-mod formation;
-pub mod gather;
-pub mod handle;
-pub mod joint;
-mod leading;
-pub mod leaving;
-mod letters;
-mod majority;
-pub mod members;
-mod mending;
-pub mod new_vhost;
-pub mod nodes;
-pub mod outbox;
-mod owners;
-mod panicked;
-mod peers;
-mod placement;
+mod start;
+mod timers;
+
+pub mod catalogue;
+pub mod cluster;
+pub mod delivery;
 pub mod publish;
-pub mod quarantine;
-mod queues;
-mod recovery;
-mod remote;
-mod replicas;
-pub mod reply_to;
-pub mod route;
-mod seekers;
-mod shortages;
+pub mod queue;
+pub mod replicas;
+pub mod reports;
+
 #[cfg(test)]
 mod simulation;
-mod sink;
-mod spread;
-mod timers;
-pub mod vhosts;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -66,15 +36,21 @@ use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 pub use alarms::Alarms;
-pub use asking::DEADLINE;
-pub use connections::{ConnectionInfo, Connections};
-pub use effects::with_delivery_count;
+pub use catalogue::new_vhost;
+pub use cluster::formation::{JoinError, LinksError};
+pub use cluster::majority::Reach;
+pub use delivery::connections::{self, ConnectionInfo, Connections};
+pub use delivery::{consumer, outbox};
 pub use error::{BrokerError, Failure, Forced, LimitError};
-pub use formation::{JoinError, LinksError};
-pub use handle::QueueHandle;
-pub use majority::Reach;
-pub use recovery::StartError;
-pub use vhosts::Vhost;
+pub use publish::reply_to;
+pub use publish::vhosts::Vhost;
+pub use queue::asking::DEADLINE;
+pub use queue::effects::with_delivery_count;
+pub use queue::handle::QueueHandle;
+pub use queue::{joint, leaving, quarantine};
+pub use replicas::members;
+pub use reports::gather;
+pub use start::StartError;
 
 // Words of what lies below that whoever serves clients needs.
 pub use crate::metadata::{CatalogError, Command};
@@ -90,14 +66,14 @@ use crate::metadata::replicated::Replicated;
 use crate::spec::QueueType;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
 use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, VhostName};
-use delayed::Delayer;
-use elections::Elections;
-use letters::Letters;
-use nodes::Nodes;
-use peers::Peers;
-use replicas::Replicas;
-use reply_to::ReplyTo;
-use seekers::Seekers;
+use cluster::nodes::Nodes;
+use publish::delayed::Delayer;
+use publish::reply_to::ReplyTo;
+use queue::letters::Letters;
+use queue::peers::Peers;
+use queue::seekers::Seekers;
+use replicas::elections::Elections;
+use replicas::open::Replicas;
 use timers::Timers;
 
 /// This node as others see it.
@@ -128,7 +104,7 @@ pub struct Broker {
     live: watch::Sender<bool>,
     /// What the store kept, until its owner is declared.
     recovered: Mutex<HashMap<OwnerId, OwnerLedger>>,
-    damage: mending::Damage,
+    damage: replicas::mending::Damage,
     /// Copy of the catalogue's count of changed rights, for caches.
     rights: AtomicU64,
     vhosts: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,

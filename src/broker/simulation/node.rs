@@ -14,7 +14,7 @@ use super::leader::Leading;
 use super::message::Message;
 use super::net::{Kind, Port, chance};
 use super::{Broken, Input, Sim, World};
-use crate::broker::elections::Elections;
+use crate::broker::replicas::elections::Elections;
 use crate::journal::raft::{Group, GroupId, GroupSpec, LeaderWatch, Ledgers, Pace, RaftJournals, Role};
 use crate::queue::ledger::Ledger;
 use crate::store::tests::by_hand::ByHand;
