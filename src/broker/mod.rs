@@ -4,13 +4,17 @@
 //! the live virtual hosts with their routers and queues, and the connections. Locks are taken in
 //! the order catalogue → vhost → router → queue → store → outbox, and none is held over an await.
 //!
+//! What it does stands in rooms, each of which imports only those before it: [`delivery`], [`queue`],
+//! [`publish`], [`catalogue`], [`replicas`], [`cluster`], [`reports`]; `tests/layers.rs` holds that.
+//!
 //! ```text
-//! publish → Publisher (routes, batches) → QueueHandle::with → Queue decides → QueueSink
-//!                                                             │ records → Store
-//!                                                             └ effects → outboxes, Deferred → effects.rs
+//! publish → Publisher (routes, batches) → QueueHandle::publish → Queue decides → QueueSink
+//!                                                                │ records → Store
+//!                                                                └ effects → outboxes, Deferred → effects.rs
 //! ```
 
 pub mod alarms;
+mod clock;
 mod error;
 mod start;
 mod timers;
@@ -29,7 +33,6 @@ mod simulation;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rustc_hash::FxHashMap;
@@ -39,18 +42,20 @@ pub use alarms::Alarms;
 pub use catalogue::new_vhost;
 pub use cluster::formation::{JoinError, LinksError};
 pub use cluster::majority::Reach;
-pub use delivery::connections::{self, ConnectionInfo, Connections};
-pub use delivery::{consumer, outbox};
-pub use error::{BrokerError, Failure, Forced, LimitError};
+pub use cluster::nodes::NodeInfo;
+pub use cluster::report;
+pub use delivery::connections;
+pub use delivery::outbox::{Control, Outstanding};
+pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
 pub use publish::reply_to;
 pub use publish::vhosts::Vhost;
 pub use queue::asking::DEADLINE;
-pub use queue::effects::with_delivery_count;
+pub use queue::clients::{ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
+pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
 pub use queue::{joint, leaving, quarantine};
 pub use replicas::members;
 pub use reports::gather;
-pub use start::StartError;
 
 // Words of what lies below that whoever serves clients needs.
 pub use crate::metadata::{CatalogError, Command};
@@ -66,6 +71,7 @@ use crate::metadata::replicated::Replicated;
 use crate::spec::QueueType;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
 use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, VhostName};
+use clock::Clock;
 use cluster::nodes::Nodes;
 use publish::delayed::Delayer;
 use publish::reply_to::ReplyTo;
@@ -75,15 +81,6 @@ use queue::seekers::Seekers;
 use replicas::elections::Elections;
 use replicas::open::Replicas;
 use timers::Timers;
-
-/// This node as others see it.
-#[derive(Debug, Clone)]
-pub struct NodeInfo {
-    /// `rabbit@host`.
-    pub name: String,
-    pub cluster_name: String,
-    pub started_at: Timestamp,
-}
 
 /// The broker of this node.
 pub struct Broker {
@@ -121,7 +118,7 @@ pub struct Broker {
     timers: Timers,
     connections: Connections,
     /// Where this node listens, as other nodes are told.
-    listeners: Mutex<Vec<gather::Listener>>,
+    listeners: Mutex<Vec<report::Listener>>,
     /// How it is, as they are told; none while it does not serve clients.
     describe: Mutex<Option<gather::Describe>>,
     alarms: Alarms,
@@ -131,27 +128,6 @@ pub struct Broker {
     next_consumer: AtomicU64,
     /// Why nothing more can be promised.
     failed: watch::Sender<Option<Failure>>,
-}
-
-/// Wall-clock time that never runs backwards while the process lives.
-#[derive(Debug, Clone, Copy)]
-struct Clock {
-    began: Instant,
-    began_at: Timestamp,
-}
-
-impl Clock {
-    fn start() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            began: Instant::now(),
-            began_at: Timestamp(since_epoch.as_millis() as u64),
-        }
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp(self.began_at.0 + self.began.elapsed().as_millis() as u64)
-    }
 }
 
 impl Broker {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use rand::random;
-use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -17,7 +16,7 @@ use super::cluster::nodes::Nodes;
 use super::publish::delayed::{self, Delayer};
 use super::queue::owners::group_owners;
 use super::replicas::mending::Damage;
-use super::{Broker, BrokerError, Clock, Connections, Failure, NodeInfo};
+use super::{Broker, BrokerError, Clock, Connections, Failure, NodeInfo, StartError};
 use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::cluster;
 use crate::cluster::identity::{CatalogueMember, ClusterId, Identity, IdentityError};
@@ -28,27 +27,9 @@ use crate::journal::raft::{
 };
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalog, Command, PermissionSpec, UserSpec, VhostSpec};
-use crate::queue;
-use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
+use crate::store::{OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
 use crate::tasks;
 use crate::types::{NodeId, QueueId, VhostName};
-
-/// Why a node cannot start.
-#[derive(Debug, Error)]
-pub enum StartError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
-    #[error(
-        "the catalogue cannot be read ({0}): it is not known what was declared; restore the data directory, or start with an empty one"
-    )]
-    Catalogue(#[from] OpenError),
-    #[error("the cluster of this node cannot be begun: {0}")]
-    Found(#[from] GroupError),
-    #[error("the first vhost and user cannot be made: {0}")]
-    First(#[from] BrokerError),
-}
 
 /// How long a step of a node's start may take before it is said again that it waits.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -412,27 +393,4 @@ impl Owners for Journal {
             broker.alarms.look(&broker.config.node.data_dir, &broker.store);
         }
     }
-}
-
-/// Entries as the queue machine takes them.
-pub(super) fn entries(entries: Vec<LedgerEntry>) -> Vec<queue::Recovered> {
-    entries
-        .into_iter()
-        .map(|entry| queue::Recovered {
-            seq: entry.seq,
-            loc: entry.loc.to_raw(),
-            meta: entry.meta,
-            count: entry.count,
-            // A queue of this node does not keep dead letters.
-            discarded: None,
-            len: entry.len,
-        })
-        .collect()
-}
-
-/// Up to where messages may have been delivered.
-pub(super) fn mark(bytes: Option<&[u8]>) -> u64 {
-    bytes
-        .and_then(|bytes| bytes.try_into().ok())
-        .map_or(0, u64::from_le_bytes)
 }

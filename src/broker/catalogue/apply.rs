@@ -1,182 +1,32 @@
-//! Commands to the catalogue: proposed to its group, and carried out on what is live on every node.
+//! What the catalogue says, carried out on what is live, on every node.
 //!
 //! A change is carried out while the catalogue is locked for it, so live queues and routers always
 //! change in the order of the log, and nobody sees a thing declared that is not live yet.
 
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::future::{join, join_all};
-use tokio::time::{Instant, timeout, timeout_at};
-
-use crate::broker::cluster::control::Told;
 use crate::broker::delivery::outbox::Control;
 use crate::broker::publish::delayed;
 use crate::broker::publish::vhosts::{QueueRef, Vhost};
 use crate::broker::queue::effects::Deferred;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::letters::warn_of_fallback;
-use crate::broker::start::{entries, mark};
-use crate::broker::{Broker, BrokerError, Forced};
-use crate::journal::raft::{Group, ProposeError};
-use crate::metadata::replicated::{Afterwards, News, Replicated};
-use crate::metadata::{Catalog, CatalogError, Change, Command};
+use crate::broker::queue::recovery::{entries, mark};
+use crate::broker::queue::settings::settings_of;
+use crate::broker::{Broker, Forced};
+use crate::metadata::replicated::{Afterwards, News};
+use crate::metadata::{Catalog, Change};
 use crate::queue::{Publish, Queue};
 use crate::router::Target;
-use crate::spec::policy::{Subject, queue_settings};
-use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSettings, QueueSpec, QueueType};
+use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSpec, QueueType};
 use crate::store::OwnerId;
-use crate::types::{Refusal, ReplyCode, UserName, VhostName};
+use crate::types::{Refusal, UserName, VhostName};
 
 /// Effects on queues that wait for the other changes of a command.
 type Effects = Vec<(Arc<QueueHandle>, Deferred)>;
 
-/// How long a command may take to reach a majority.
-const DEADLINE: Duration = Duration::from_secs(5);
-/// How long the leader may take to say how far the log is.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
-/// Within which the members of a cluster that is well have applied what is committed.
-const PROMPT: Duration = Duration::from_millis(10);
-/// How long it rests while nobody leads.
-const AGAIN: Duration = Duration::from_millis(20);
-
 impl Broker {
-    /// Applies a command and waits until it is carried out here and survives.
-    ///
-    /// # Errors
-    /// When the catalogue refuses it; nothing has changed then. Or when no majority is reached.
-    pub async fn command(self: &Arc<Self>, command: Command) -> Result<(), BrokerError> {
-        self.decide(|_| Ok::<_, BrokerError>((Some(command.clone()), ()))).await
-    }
-
-    /// Looks at the catalogue and decides on a command; then waits until it is carried out here and
-    /// survives. With no command nothing happens. It looks again when somebody else was faster.
-    ///
-    /// # Errors
-    /// What `decide` said, or what [`Broker::command`] says.
-    pub async fn decide<T, E>(
-        self: &Arc<Self>,
-        mut decide: impl FnMut(&Catalog) -> Result<(Option<Command>, T), E>,
-    ) -> Result<T, BrokerError>
-    where
-        E: Into<BrokerError>,
-    {
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let (command, answer) = self
-                .look(|catalog| {
-                    let (command, answer) = decide(catalog).map_err(Into::into)?;
-                    Ok::<_, BrokerError>((command.filter(|command| !catalog.has_already(command)), answer))
-                })
-                .await?;
-            let Some(mut command) = command else {
-                return Ok(answer);
-            };
-            self.place(&mut command);
-            match self.propose(&command, deadline).await {
-                Ok(()) => return Ok(answer),
-                Err(BrokerError::Catalog(CatalogError::Raced(_))) if Instant::now() < deadline => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Looks at the catalogue. What is not there may have been declared on another node just now: this
-    /// one asks the leader how far the log is, and looks once more.
-    ///
-    /// # Errors
-    /// What `look` said.
-    pub async fn look<T, E: Refusal>(&self, mut look: impl FnMut(&Catalog) -> Result<T, E>) -> Result<T, E> {
-        let first = look(&self.catalog());
-        match first {
-            Err(error) if error.reply().code == ReplyCode::NotFound && !self.leads_catalogue() => {
-                match self.is_caught_up(Instant::now() + LOOK_AGAIN).await {
-                    true => look(&self.catalog()),
-                    false => Err(error),
-                }
-            }
-            first => first,
-        }
-    }
-
-    /// Proposes a command to whoever leads the catalogue's group.
-    pub(in crate::broker) async fn propose(
-        self: &Arc<Self>,
-        command: &Command,
-        deadline: Instant,
-    ) -> Result<(), BrokerError> {
-        let record = Bytes::from(command.encode());
-        loop {
-            let leader = self.catalogue().leadership().leader;
-            let us = self.nodes.us();
-            let told = match leader {
-                Some(leader) if leader == us => self.propose_here(record.clone(), deadline).await,
-                Some(leader) => self.propose_there(leader, &record, deadline).await,
-                None => Told::NotLeader,
-            };
-            match told {
-                Told::Applied(index) => {
-                    // Whoever waits for an answer finds what it asked for on every node: what is published
-                    // to a new queue must not be lost because the publisher's node has yet to hear of it.
-                    let here = timeout_at(deadline, self.catalogue().applied(index));
-                    let (applied, ()) = join(here, self.applied_elsewhere(index)).await;
-                    return match applied {
-                        Ok(true) => Ok(()),
-                        _ => Err(BrokerError::NoMajority),
-                    };
-                }
-                Told::Refused(error) => return Err(error),
-                Told::NotLeader if Instant::now() + AGAIN < deadline => tokio::time::sleep(AGAIN).await,
-                Told::NotLeader => return Err(BrokerError::NoMajority),
-            }
-        }
-    }
-
-    /// Waits until the other members that live have applied the entry too, or have had their time.
-    async fn applied_elsewhere(&self, index: u64) {
-        let mut others = self.nodes.others_alive();
-        others.retain(|node| self.catalog().nodes().contains_key(node));
-        let asked = others.into_iter().map(|node| self.ask_until_applied(node, index));
-        let mut applied = pin!(join_all(asked));
-        if timeout(PROMPT, &mut applied).await.is_ok() {
-            return;
-        }
-        // A member that was busy with the entry itself hears that it is committed with what the leader
-        // sends next, which else is the next heartbeat. If the group has stopped nothing is to be done.
-        if self.leads_catalogue() {
-            let _ = self.catalogue().heartbeat().await;
-        }
-        applied.await;
-    }
-
-    /// Proposes a command on this node, if it leads.
-    pub(in crate::broker) async fn propose_here(&self, record: Bytes, deadline: Instant) -> Told {
-        match timeout_at(deadline, self.catalogue().propose(record)).await {
-            Ok(Ok(applied)) => match applied.output {
-                Ok(()) => Told::Applied(applied.index),
-                Err(error) => Told::Refused(error.into()),
-            },
-            Ok(Err(ProposeError::Unreadable(error))) => Told::Refused(BrokerError::Unreadable(error.to_string())),
-            Ok(Err(_)) => Told::NotLeader,
-            Err(_) => Told::Refused(BrokerError::NoMajority),
-        }
-    }
-
-    /// Whether this node leads the catalogue's group, as far as it knows.
-    pub fn leads_catalogue(&self) -> bool {
-        self.catalogue().is_leader()
-    }
-
-    /// This node's member of the catalogue's group.
-    pub(in crate::broker) fn catalogue(&self) -> &Group<Replicated> {
-        self.catalogue
-            .get()
-            .expect("the catalogue is opened before anybody is served")
-    }
-
     /// How often rights changed: a cached permission of an older count is dead.
     pub fn rights_version(&self) -> u64 {
         self.rights.load(Ordering::Acquire)
@@ -286,7 +136,7 @@ impl Broker {
     }
 
     /// Takes an exchange into its vhost's router.
-    pub(in crate::broker) fn live_exchange(&self, catalog: &Catalog, spec: &ExchangeSpec) {
+    pub(super) fn live_exchange(&self, catalog: &Catalog, spec: &ExchangeSpec) {
         let Some(vhost) = self.vhost(&spec.vhost) else {
             return;
         };
@@ -363,12 +213,7 @@ impl Broker {
     }
 
     /// Makes a binding live. A queue bound to an exchange with a memory gets what it remembers.
-    pub(in crate::broker) fn live_binding(
-        self: &Arc<Self>,
-        vhost: &Vhost,
-        binding: &BindingSpec,
-        effects: &mut Effects,
-    ) {
+    pub(super) fn live_binding(self: &Arc<Self>, vhost: &Vhost, binding: &BindingSpec, effects: &mut Effects) {
         let Some(target) = target_of(vhost, binding) else {
             return;
         };
@@ -449,15 +294,6 @@ impl Broker {
         drop(router);
         vhost.changed();
     }
-}
-
-/// What the queue goes by: its arguments merged with the policies.
-pub(in crate::broker) fn settings_of(catalog: &Catalog, spec: &QueueSpec) -> QueueSettings {
-    let definition = catalog
-        .vhost(&spec.vhost)
-        .map(|vhost| vhost.definition_for(Subject::Queue(spec.queue_type), &spec.name))
-        .unwrap_or_default();
-    queue_settings(spec, &definition)
 }
 
 fn target_of(vhost: &Vhost, binding: &BindingSpec) -> Option<Target<QueueRef>> {

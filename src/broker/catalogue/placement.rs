@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 
-use super::apply::settings_of;
 use crate::broker::Broker;
+use crate::broker::queue::settings::settings_of;
 use crate::config::LeaderLocator;
 use crate::metadata::{Catalog, Command};
 use crate::spec::{Member, QueueSpec, QueueType};

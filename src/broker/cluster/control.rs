@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use super::report::{About, NodeReport, ReplicaReport};
 use crate::broker::alarms::Notice;
+use crate::broker::catalogue::propose::{Catalogued, Told};
 use crate::broker::delivery::connections::ClientCounts;
+use crate::broker::delivery::leaving::PATIENCE;
 use crate::broker::publish::reply_to::Token;
-use crate::broker::queue::leaving;
 use crate::broker::replicas::members::{HERE, MemberChange, MemberError};
-use crate::broker::reports::gather::{About, NodeReport, ReplicaReport};
 use crate::broker::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
 use crate::journal::raft::Role;
@@ -105,22 +106,6 @@ enum Response {
     Replica(Option<ReplicaReport>),
     Clients(ClientCounts),
     ReplyQueue(bool),
-}
-
-/// Whether the catalogue's group has a member on a node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Catalogued {
-    With,
-    Without,
-}
-
-/// What became of a command.
-pub enum Told {
-    /// In the entry of this index.
-    Applied(u64),
-    Refused(BrokerError),
-    /// Not done: another node leads, or none.
-    NotLeader,
 }
 
 /// First byte of what is said in JSON.
@@ -314,13 +299,13 @@ impl Broker {
     }
 
     /// Tells another node what this one is short of; whether it has heard it.
-    pub(in crate::broker) async fn ask_to_note(&self, node: NodeId, notice: Notice) -> bool {
+    pub(super) async fn ask_to_note(&self, node: NodeId, notice: Notice) -> bool {
         let answer = self.ask(node, &Request::Note(notice), Instant::now() + AT_ONCE).await;
         matches!(answer, Some(Response::Done))
     }
 
     /// Asks another node what it is short of.
-    pub(in crate::broker) async fn ask_for_notice(&self, node: NodeId) -> Option<Notice> {
+    pub(super) async fn ask_for_notice(&self, node: NodeId) -> Option<Notice> {
         match self.ask(node, &Request::Shortage, Instant::now() + AT_ONCE).await {
             Some(Response::Shortage(notice)) => Some(notice),
             _ => None,
@@ -335,9 +320,7 @@ impl Broker {
         reason: &str,
     ) -> bool {
         let request = Request::Close(connections, reason.to_owned());
-        let answer = self
-            .ask(node, &request, Instant::now() + leaving::PATIENCE + AT_ONCE)
-            .await;
+        let answer = self.ask(node, &request, Instant::now() + PATIENCE + AT_ONCE).await;
         matches!(answer, Some(Response::Done))
     }
 
@@ -403,7 +386,7 @@ impl Broker {
     }
 
     /// Asks a node whether a client of it waits for answers under that name of a queue.
-    pub(in crate::broker) async fn ask_for_reply_queue(&self, node: NodeId, name: &str) -> bool {
+    pub(super) async fn ask_for_reply_queue(&self, node: NodeId, name: &str) -> bool {
         let request = Request::ReplyQueue(name.to_owned());
         let answer = self.ask(node, &request, Instant::now() + AT_ONCE).await;
         matches!(answer, Some(Response::ReplyQueue(true)))
@@ -472,12 +455,12 @@ impl Broker {
     }
 
     /// Asks a node to have this one taken out of its cluster again.
-    pub(in crate::broker) async fn ask_to_be_forgotten(&self, node: NodeId, deadline: Instant) {
+    pub(super) async fn ask_to_be_forgotten(&self, node: NodeId, deadline: Instant) {
         self.ask(node, &Request::Forget(self.nodes.us()), deadline).await;
     }
 
     /// Asks a node for its promise to let this one begin a cluster.
-    pub(in crate::broker) async fn ask_promise(&self, node: NodeId, deadline: Instant) -> bool {
+    pub(super) async fn ask_promise(&self, node: NodeId, deadline: Instant) -> bool {
         matches!(
             self.ask(node, &Request::Promise, deadline).await,
             Some(Response::Promised(true))
@@ -485,7 +468,7 @@ impl Broker {
     }
 
     /// Asks a node to be made a member of its cluster, unless this one is as who it `was`.
-    pub(in crate::broker) async fn ask_to_join(&self, node: NodeId, address: &str, was: Option<NodeId>) -> Joining {
+    pub(super) async fn ask_to_join(&self, node: NodeId, address: &str, was: Option<NodeId>) -> Joining {
         let request = Request::Join {
             node: self.nodes.us(),
             name: self.node.name.clone(),

@@ -13,11 +13,12 @@ use rand::RngCore;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
-use super::control::{ADMISSION, CONTROL, Catalogued, ControlService, Joining};
+use super::control::{ADMISSION, CONTROL, ControlService, Joining};
 use super::remote::Input;
 use crate::broker::Broker;
+use crate::broker::catalogue::propose::Catalogued;
 use crate::broker::queue::peers::{PeerInput, QUEUES, QueueService};
-use crate::broker::start::StartError;
+use crate::broker::{BrokerError, StartError};
 use crate::cluster::identity::{ClusterId, IdentityError};
 use crate::cluster::rpc::Services;
 use crate::cluster::secret::{SecretError, SharedSecret};
@@ -193,7 +194,7 @@ impl Broker {
                     address: address.to_owned(),
                 })
             };
-            Ok::<_, crate::broker::BrokerError>((command, ()))
+            Ok::<_, BrokerError>((command, ()))
         });
         if let Err(error) = told.await {
             tracing::warn!(%error, "the cluster does not know this node's name and address yet");
@@ -238,7 +239,7 @@ impl Broker {
     }
 
     /// Promises this node to one that wants to begin a cluster.
-    pub(in crate::broker) fn promise(&self, to: NodeId) -> bool {
+    pub(super) fn promise(&self, to: NodeId) -> bool {
         if self.belongs() {
             return false;
         }
@@ -267,7 +268,7 @@ impl Broker {
         let group = self.catalogue();
         // Before anything changes that would be carried out later without the node.
         if !matches!(tokio::time::timeout(ASK, group.barrier()).await, Ok(Ok(()))) {
-            return Err(crate::broker::BrokerError::NoMajority.to_string());
+            return Err(BrokerError::NoMajority.to_string());
         }
         if was.is_some_and(|was| self.catalog().nodes().contains_key(&was)) {
             return Ok(None);
@@ -329,7 +330,7 @@ impl Broker {
     }
 
     /// A cluster of several nodes has one name, which each of them tells.
-    async fn name_cluster(self: &Arc<Self>) -> Result<(), crate::broker::BrokerError> {
+    async fn name_cluster(self: &Arc<Self>) -> Result<(), BrokerError> {
         let name = "cluster_name";
         let value = self.node.cluster_name.as_str();
         self.decide(|catalog| {
@@ -338,7 +339,7 @@ impl Broker {
                 name: name.to_owned(),
                 value: value.into(),
             };
-            Ok::<_, crate::broker::BrokerError>(((!is_named).then_some(command), ()))
+            Ok::<_, BrokerError>(((!is_named).then_some(command), ()))
         })
         .await
     }
@@ -348,15 +349,12 @@ impl Broker {
     ///
     /// # Errors
     /// When no majority is reached.
-    pub(in crate::broker) async fn forget_node(
-        self: &Arc<Self>,
-        node: NodeId,
-    ) -> Result<(), crate::broker::BrokerError> {
+    pub(super) async fn forget_node(self: &Arc<Self>, node: NodeId) -> Result<(), BrokerError> {
         let _one = self.admitting.lock().await;
         self.take_out(node).await
     }
 
-    async fn take_out(self: &Arc<Self>, node: NodeId) -> Result<(), crate::broker::BrokerError> {
+    async fn take_out(self: &Arc<Self>, node: NodeId) -> Result<(), BrokerError> {
         // Only then: its vote may be needed for that.
         self.catalogue_without(node).await?;
         self.command(Command::RemoveNode(node)).await
@@ -367,17 +365,13 @@ impl Broker {
     ///
     /// # Errors
     /// When no majority is reached, or the node is no member.
-    pub(in crate::broker) async fn set_catalogued(
-        self: &Arc<Self>,
-        node: NodeId,
-        wish: Catalogued,
-    ) -> Result<(), crate::broker::BrokerError> {
+    pub(super) async fn set_catalogued(self: &Arc<Self>, node: NodeId, wish: Catalogued) -> Result<(), BrokerError> {
         let _one = self.admitting.lock().await;
         if !self.catalog().nodes().contains_key(&node) {
-            return Err(crate::broker::BrokerError::NoMajority);
+            return Err(BrokerError::NoMajority);
         }
         let group = self.catalogue();
-        let failed = |_| crate::broker::BrokerError::NoMajority;
+        let failed = |_| BrokerError::NoMajority;
         match wish {
             Catalogued::Without => {
                 tracing::warn!(%node, "the node has lost what is declared, and has it again as a new member");
@@ -388,13 +382,13 @@ impl Broker {
                 group.add_learner(node).await.map_err(failed)?;
                 match self.has_log(node).await {
                     true => group.add_voter(node).await.map_err(failed),
-                    false => Err(crate::broker::BrokerError::NoMajority),
+                    false => Err(BrokerError::NoMajority),
                 }
             }
         }
     }
 
-    async fn catalogue_without(&self, node: NodeId) -> Result<(), crate::broker::BrokerError> {
+    async fn catalogue_without(&self, node: NodeId) -> Result<(), BrokerError> {
         let group = self.catalogue();
         let status = group.status();
         let changed = if status.voters.contains(&node) {
@@ -406,7 +400,7 @@ impl Broker {
         };
         changed.map_err(|error| {
             tracing::warn!(%node, %error, "the node stays a member");
-            crate::broker::BrokerError::NoMajority
+            BrokerError::NoMajority
         })
     }
 
@@ -415,7 +409,7 @@ impl Broker {
     ///
     /// # Errors
     /// When no majority of the others takes notice.
-    pub async fn leave_cluster(self: &Arc<Self>) -> Result<(), crate::broker::BrokerError> {
+    pub async fn leave_cluster(self: &Arc<Self>) -> Result<(), BrokerError> {
         let us = self.nodes.us();
         let group = self.catalogue();
         let is_alone = |broker: &Self| broker.catalog().nodes().keys().all(|node| *node == us);

@@ -3,6 +3,7 @@
 //! ```text
 //! formation: begin, join, leave → the catalogue's group → nodes: who is a member, who lives → majority
 //! control: questions and answers between two nodes      shortages: who is short of memory or disk
+//! report: what a node says of its queues and clients
 //! remote: links that come and go, and what queues hear of it
 //! ```
 
@@ -11,4 +12,5 @@ pub(in crate::broker) mod formation;
 pub(in crate::broker) mod majority;
 pub mod nodes;
 mod remote;
+pub mod report;
 mod shortages;

@@ -6,7 +6,16 @@ use std::sync::{Arc, OnceLock};
 use crate::cluster::{Cluster, Health};
 use crate::journal::raft::{Links, RaftJournals};
 use crate::store::Store;
-use crate::types::NodeId;
+use crate::types::{NodeId, Timestamp};
+
+/// This node as others see it.
+#[derive(Debug, Clone)]
+pub struct NodeInfo {
+    /// `rabbit@host`.
+    pub name: String,
+    pub cluster_name: String,
+    pub started_at: Timestamp,
+}
 
 /// See the head of this file.
 pub struct Nodes {

@@ -52,7 +52,7 @@ impl PeerInput for Input {
 
 impl Broker {
     /// A node is another process than before: the clients of that are gone.
-    pub(in crate::broker) fn on_node_restarted(self: &Arc<Self>, node: NodeId, incarnation: Incarnation) {
+    pub(super) fn on_node_restarted(self: &Arc<Self>, node: NodeId, incarnation: Incarnation) {
         for queue in self.all_queues() {
             queue.input(self, |machine, now, sink| {
                 machine.node_restarted(now, node, incarnation.0, sink);
@@ -61,21 +61,21 @@ impl Broker {
     }
 
     /// A node is gone, or has been silent for too long: its clients too.
-    pub(in crate::broker) fn on_node_gone(self: &Arc<Self>, node: NodeId) {
+    pub(super) fn on_node_gone(self: &Arc<Self>, node: NodeId) {
         for queue in self.all_queues() {
             queue.input(self, |machine, now, sink| machine.node_ended(now, node, sink));
         }
     }
 
     /// A node is suspected: others are asked for what it had.
-    pub(in crate::broker) fn on_leader_suspect(self: &Arc<Self>, node: NodeId) {
+    pub(super) fn on_leader_suspect(self: &Arc<Self>, node: NodeId) {
         for queue in self.all_queues() {
             queue.input(self, |machine, _, sink| machine.lost_leader(node, true, sink));
         }
     }
 
     /// A node answers that may have missed what this one leads.
-    pub(in crate::broker) fn announce_to(self: &Arc<Self>, node: NodeId) {
+    pub(super) fn announce_to(self: &Arc<Self>, node: NodeId) {
         for queue in self.all_queues() {
             queue.input(self, |machine, _, sink| machine.announce(node, sink));
         }

@@ -50,7 +50,7 @@ impl Broker {
     }
 
     /// A node is heard that was not: whatever it said before, it is asked.
-    pub(in crate::broker) fn ask_what_is_short(self: &Arc<Self>, node: NodeId) {
+    pub(super) fn ask_what_is_short(self: &Arc<Self>, node: NodeId) {
         // A node that has been stopped sees the others as it saw them last: it is not held while we wait.
         let broker = Arc::downgrade(self);
         tasks::spawn("shortage", async move {

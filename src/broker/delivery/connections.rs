@@ -13,15 +13,15 @@ use tokio::sync::SetOnce;
 
 use super::consumer::Consumer;
 use super::outbox::{Control, Outbox};
-use crate::broker::queue::leaving;
+use super::{QueueIdentity, leaving};
 use crate::broker::{Broker, Forced, LimitError};
 use crate::metadata::{Catalog, UserLimit, VhostLimit};
 use crate::types::{ConnectionId, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
 
 /// One connection as others see it.
-pub struct ConnectionInfo {
+pub struct ConnectionInfo<Q> {
     pub id: ConnectionId,
-    pub outbox: Arc<Outbox>,
+    pub outbox: Arc<Outbox<Q>>,
     pub peer: SocketAddr,
     pub local: SocketAddr,
     pub connected_at: Timestamp,
@@ -85,9 +85,8 @@ impl ConnectionReport {
 }
 
 /// All connections.
-#[derive(Default)]
-pub struct Connections {
-    all: Mutex<All>,
+pub struct Connections<Q> {
+    all: Mutex<All<Q>>,
 }
 
 /// How many clients there are of a user and in a vhost.
@@ -98,12 +97,24 @@ pub struct ClientCounts {
     pub channels_of_user: u64,
 }
 
-#[derive(Default)]
-struct All {
-    by_id: FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
+struct All<Q> {
+    by_id: FxHashMap<ConnectionId, Arc<ConnectionInfo<Q>>>,
     of_vhost: FxHashMap<VhostName, u32>,
     of_user: FxHashMap<UserName, u32>,
     channels_of_user: FxHashMap<UserName, u32>,
+}
+
+impl<Q> Default for Connections<Q> {
+    fn default() -> Self {
+        Self {
+            all: Mutex::new(All {
+                by_id: FxHashMap::default(),
+                of_vhost: FxHashMap::default(),
+                of_user: FxHashMap::default(),
+                channels_of_user: FxHashMap::default(),
+            }),
+        }
+    }
 }
 
 /// `peer -> local`, as RabbitMQ names a connection.
@@ -111,11 +122,11 @@ pub fn connection_name(peer: SocketAddr, local: SocketAddr) -> String {
     format!("{peer} -> {local}")
 }
 
-impl ConnectionInfo {
+impl<Q: QueueIdentity> ConnectionInfo<Q> {
     /// A socket that was just accepted.
     pub fn new(
         id: ConnectionId,
-        outbox: Arc<Outbox>,
+        outbox: Arc<Outbox<Q>>,
         peer: SocketAddr,
         local: SocketAddr,
         connected_at: Timestamp,
@@ -192,9 +203,9 @@ impl ConnectionInfo {
     }
 }
 
-impl Connections {
+impl<Q: QueueIdentity> Connections<Q> {
     /// Takes a socket in. False when the node has as many as it may.
-    pub fn add(&self, connection: Arc<ConnectionInfo>, limit: Option<u64>) -> bool {
+    pub fn add(&self, connection: Arc<ConnectionInfo<Q>>, limit: Option<u64>) -> bool {
         let mut all = self.all.lock();
         if limit.is_some_and(|limit| all.by_id.len() as u64 >= limit) {
             return false;
@@ -210,7 +221,7 @@ impl Connections {
     /// The refusal in RabbitMQ's words.
     pub fn open(
         &self,
-        connection: &ConnectionInfo,
+        connection: &ConnectionInfo<Q>,
         catalog: &Catalog,
         user: &UserName,
         vhost: &VhostName,
@@ -246,7 +257,7 @@ impl Connections {
     /// The refusal in RabbitMQ's words.
     pub fn open_channel(
         &self,
-        connection: &ConnectionInfo,
+        connection: &ConnectionInfo<Q>,
         broker: &Broker,
         user: &UserName,
         elsewhere: ClientCounts,
@@ -282,13 +293,13 @@ impl Connections {
     }
 
     /// A channel is closed.
-    pub fn close_channel(&self, connection: &ConnectionInfo, user: &UserName) {
+    pub fn close_channel(&self, connection: &ConnectionInfo<Q>, user: &UserName) {
         connection.channels.fetch_sub(1, Ordering::Relaxed);
         less(&mut self.all.lock().channels_of_user, user, 1);
     }
 
     /// A connection is gone, with the channels it still had.
-    pub fn remove(&self, connection: &ConnectionInfo) {
+    pub fn remove(&self, connection: &ConnectionInfo<Q>) {
         let mut all = self.all.lock();
         all.by_id.remove(&connection.id);
         let Details {
@@ -306,7 +317,7 @@ impl Connections {
     }
 
     /// All of them, in no order.
-    pub fn all(&self) -> Vec<Arc<ConnectionInfo>> {
+    pub fn all(&self) -> Vec<Arc<ConnectionInfo<Q>>> {
         self.all.lock().by_id.values().cloned().collect()
     }
 
@@ -386,8 +397,8 @@ impl Broker {
     }
 }
 
-fn queue_of(consumer: &Arc<Consumer>) -> Option<QueueId> {
-    Some(consumer.queue.upgrade()?.spec.id)
+fn queue_of<Q: QueueIdentity>(consumer: &Arc<Consumer<Q>>) -> Option<QueueId> {
+    Some(consumer.queue.upgrade()?.id())
 }
 
 /// Whether there is a limit that clients of other nodes count for.

@@ -2,17 +2,17 @@
 
 use std::sync::{Arc, Weak};
 
+use super::QueueIdentity;
 use super::outbox::{Control, Outbox};
 use crate::broker::BrokerError;
-use crate::broker::queue::handle::QueueHandle;
 use crate::codec::deliver::DeliverTemplate;
 use crate::handover::ConsumerKey;
 use crate::types::{FieldTable, Millis, Refusal, UserName};
 
 /// One `basic.consume`. The queue machine keeps it as its opaque handle.
-pub struct Consumer {
+pub struct Consumer<Q> {
     pub key: ConsumerKey,
-    pub outbox: Arc<Outbox>,
+    pub outbox: Arc<Outbox<Q>>,
     pub channel: u16,
     /// Which use of the channel number it belongs to.
     pub incarnation: u64,
@@ -28,12 +28,12 @@ pub struct Consumer {
     pub template: DeliverTemplate,
     /// The queue's number on the channel, see [`super::outbox::ChannelOut::queue_index`].
     pub queue_index: u32,
-    pub queue: Weak<QueueHandle>,
+    pub queue: Weak<Q>,
     /// The client wants to hear when the queue goes (`consumer_cancel_notify`).
     pub wants_cancel: bool,
 }
 
-impl Consumer {
+impl<Q: QueueIdentity> Consumer<Q> {
     /// Its client has held a message for too long: the channel is closed.
     pub fn close_overdue(&self, timeout: Millis) {
         let channel = self.channel;

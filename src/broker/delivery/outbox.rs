@@ -13,9 +13,9 @@ use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
+use super::QueueIdentity;
 use super::consumer::Consumer;
-use crate::broker::queue::handle::QueueHandle;
-use crate::broker::queue::leaving::Leaving;
+use super::leaving::Leaving;
 use crate::channel::{ConfirmOutcome, Confirms, Tags, Unacked, UnknownTag};
 use crate::codec::deliver::{write_ack, write_nack};
 use crate::codec::method::BasicCancel;
@@ -34,9 +34,9 @@ const READ_LIMIT: usize = 4 * HIGH_WATER;
 const MANY_QUEUES: usize = 64;
 
 /// The output of one connection, shared by its tasks and the queues its consumers listen to.
-pub struct Outbox {
+pub struct Outbox<Q> {
     pub id: ConnectionId,
-    out: Arc<Mutex<Out>>,
+    out: Arc<Mutex<Out<Q>>>,
     /// Wakes the writer: there is output, or the connection ends.
     writer: Arc<Notify>,
     /// Wakes the reader: the client took what waited.
@@ -65,13 +65,13 @@ pub enum Control {
 }
 
 /// What the lock of an outbox protects.
-pub struct Out {
+pub struct Out<Q> {
     pub output: Output,
     /// Largest frame the client accepts, in bytes.
     pub frame_max: u32,
-    channels: FxHashMap<u16, ChannelOut>,
+    channels: FxHashMap<u16, ChannelOut<Q>>,
     /// Those that have waited longest in front.
-    stalled: VecDeque<Arc<Consumer>>,
+    stalled: VecDeque<Arc<Consumer<Q>>>,
     /// Channels with confirms to be sent when the lock is released.
     confirming: Vec<u16>,
     controls: Vec<Control>,
@@ -83,8 +83,7 @@ pub struct Out {
 }
 
 /// The delivery side of one channel.
-#[derive(Default)]
-pub struct ChannelOut {
+pub struct ChannelOut<Q> {
     /// Tells this use of the channel number from earlier ones.
     pub incarnation: u64,
     unacked: Unacked<Outstanding>,
@@ -95,11 +94,11 @@ pub struct ChannelOut {
     /// How many of `unacked` consumers got.
     consumed: usize,
     /// By consumer tag.
-    pub consumers: FxHashMap<String, Arc<Consumer>>,
+    pub consumers: FxHashMap<String, Arc<Consumer<Q>>>,
     /// While the channel deletes a queue: the tags of its consumers there, which hear of it after the
     /// answer to the delete.
     cancels: Option<Vec<String>>,
-    queues: Vec<Option<Arc<QueueHandle>>>,
+    queues: Vec<Option<Arc<Q>>>,
     /// Numbers of `queues` that are to be used again.
     free_queues: Vec<u32>,
     queue_index: FxHashMap<QueueId, u32>,
@@ -116,12 +115,12 @@ pub struct Outstanding {
 }
 
 /// A locked outbox. [`OutGuard::finish`] sends the confirms and wakes the writer.
-pub struct OutGuard {
-    out: ArcMutexGuard<RawMutex, Out>,
-    owner: *const Outbox,
+pub struct OutGuard<Q> {
+    out: ArcMutexGuard<RawMutex, Out<Q>>,
+    owner: *const Outbox<Q>,
 }
 
-impl Outbox {
+impl<Q: QueueIdentity> Outbox<Q> {
     /// An outbox without channels.
     pub fn new(id: ConnectionId) -> Self {
         let writer = Arc::new(Notify::new());
@@ -147,7 +146,7 @@ impl Outbox {
     }
 
     /// Locks it.
-    pub fn lock(&self) -> OutGuard {
+    pub fn lock(&self) -> OutGuard<Q> {
         OutGuard {
             out: self.out.lock_arc(),
             owner: self,
@@ -239,7 +238,7 @@ impl Outbox {
     /// Of the consumers that had no room and can go on, of one channel or of all, the one that has waited
     /// longest. One at a time: whoever comes first takes what room there is, and is the last of the
     /// next round.
-    pub fn next_stalled(&self, channel: Option<u16>) -> Option<Arc<Consumer>> {
+    pub fn next_stalled(&self, channel: Option<u16>) -> Option<Arc<Consumer<Q>>> {
         let mut out = self.out.lock();
         let Out {
             output,
@@ -250,7 +249,7 @@ impl Outbox {
         if stalled.is_empty() || output.len() >= HIGH_WATER {
             return None;
         }
-        let can_go_on = |consumer: &Arc<Consumer>| {
+        let can_go_on = |consumer: &Arc<Consumer<Q>>| {
             channel.is_none_or(|channel| consumer.channel == channel)
                 && channels.get(&consumer.channel).is_none_or(ChannelOut::has_credit)
         };
@@ -278,9 +277,9 @@ impl Outbox {
     }
 }
 
-impl OutGuard {
+impl<Q: QueueIdentity> OutGuard<Q> {
     /// Whether this is the lock of that outbox.
-    pub fn is_of(&self, outbox: &Outbox) -> bool {
+    pub fn is_of(&self, outbox: &Outbox<Q>) -> bool {
         std::ptr::eq(self.owner, outbox)
     }
 
@@ -290,37 +289,33 @@ impl OutGuard {
     }
 }
 
-impl std::ops::Deref for OutGuard {
-    type Target = Out;
-    fn deref(&self) -> &Out {
+impl<Q> std::ops::Deref for OutGuard<Q> {
+    type Target = Out<Q>;
+    fn deref(&self) -> &Out<Q> {
         &self.out
     }
 }
 
-impl std::ops::DerefMut for OutGuard {
-    fn deref_mut(&mut self) -> &mut Out {
+impl<Q> std::ops::DerefMut for OutGuard<Q> {
+    fn deref_mut(&mut self) -> &mut Out<Q> {
         &mut self.out
     }
 }
 
-impl Out {
+impl<Q: QueueIdentity> Out<Q> {
     /// Opens a channel number.
     pub fn open_channel(&mut self, number: u16, incarnation: u64) {
-        let channel = ChannelOut {
-            incarnation,
-            ..ChannelOut::default()
-        };
-        self.channels.insert(number, channel);
+        self.channels.insert(number, ChannelOut::new(incarnation));
     }
 
     /// Closes a channel number; what was outstanding is the caller's to give back.
-    pub fn close_channel(&mut self, number: u16) -> Option<ChannelOut> {
+    pub fn close_channel(&mut self, number: u16) -> Option<ChannelOut<Q>> {
         self.stalled.retain(|consumer| consumer.channel != number);
         self.channels.remove(&number)
     }
 
     /// An open channel.
-    pub fn channel(&mut self, number: u16) -> Option<&mut ChannelOut> {
+    pub fn channel(&mut self, number: u16) -> Option<&mut ChannelOut<Q>> {
         self.channels.get_mut(&number)
     }
 
@@ -342,14 +337,14 @@ impl Out {
     }
 
     /// The channel in the very use the caller means.
-    pub fn channel_as(&mut self, number: u16, incarnation: u64) -> Option<&mut ChannelOut> {
+    pub fn channel_as(&mut self, number: u16, incarnation: u64) -> Option<&mut ChannelOut<Q>> {
         self.channels
             .get_mut(&number)
             .filter(|channel| channel.incarnation == incarnation)
     }
 
     /// Splits the borrow for encoding a delivery: output, largest frame, and the channel.
-    pub fn parts(&mut self, number: u16, incarnation: u64) -> Option<(&mut Output, u32, &mut ChannelOut)> {
+    pub fn parts(&mut self, number: u16, incarnation: u64) -> Option<(&mut Output, u32, &mut ChannelOut<Q>)> {
         let channel = self
             .channels
             .get_mut(&number)
@@ -358,7 +353,7 @@ impl Out {
     }
 
     /// Whether the consumer may get one more delivery now. If not, it is asked again later.
-    pub fn room(&mut self, consumer: &Arc<Consumer>) -> bool {
+    pub fn room(&mut self, consumer: &Arc<Consumer<Q>>) -> bool {
         if self.closed {
             return false;
         }
@@ -376,12 +371,12 @@ impl Out {
     }
 
     /// Nobody needs to ask for this consumer any more.
-    pub fn forget_stalled(&mut self, consumer: &Arc<Consumer>) {
+    pub fn forget_stalled(&mut self, consumer: &Arc<Consumer<Q>>) {
         self.stalled.retain(|other| !Arc::ptr_eq(other, consumer));
     }
 
     /// The queue of a consumer is gone: its client hears of it if it wants to.
-    pub fn cancel(&mut self, consumer: &Arc<Consumer>) {
+    pub fn cancel(&mut self, consumer: &Arc<Consumer<Q>>) {
         self.forget_stalled(consumer);
         let Some((output, _, channel)) = self.parts(consumer.channel, consumer.incarnation) else {
             return;
@@ -457,7 +452,22 @@ fn write_cancel(output: &mut Output, channel: u16, tag: &str) {
     Method::from(cancel).encode_frame(channel, output.bytes());
 }
 
-impl ChannelOut {
+impl<Q: QueueIdentity> ChannelOut<Q> {
+    fn new(incarnation: u64) -> Self {
+        Self {
+            incarnation,
+            unacked: Unacked::default(),
+            confirms: None,
+            prefetch: None,
+            consumed: 0,
+            consumers: FxHashMap::default(),
+            cancels: None,
+            queues: Vec::new(),
+            free_queues: Vec::new(),
+            queue_index: FxHashMap::default(),
+        }
+    }
+
     /// The tag of a delivery that needs no settling.
     pub fn skip(&mut self) -> u64 {
         self.unacked.skip()
@@ -505,8 +515,8 @@ impl ChannelOut {
     }
 
     /// A small number for the queue on this channel.
-    pub fn queue_index(&mut self, queue: &Arc<QueueHandle>) -> u32 {
-        if let Some(index) = self.queue_index.get(&queue.spec.id) {
+    pub fn queue_index(&mut self, queue: &Arc<Q>) -> u32 {
+        if let Some(index) = self.queue_index.get(&queue.id()) {
             return *index;
         }
         let many = self.queues.len() >= MANY_QUEUES && self.queues.len().is_power_of_two();
@@ -523,17 +533,17 @@ impl ChannelOut {
                 (self.queues.len() - 1) as u32
             }
         };
-        self.queue_index.insert(queue.spec.id, index);
+        self.queue_index.insert(queue.id(), index);
         index
     }
 
     /// The queue of that number, unless it is deleted and forgotten.
-    pub fn queue(&self, index: u32) -> Option<&Arc<QueueHandle>> {
+    pub fn queue(&self, index: u32) -> Option<&Arc<Q>> {
         self.queues.get(index as usize)?.as_ref()
     }
 
     /// Everything outstanding, grouped by queue, oldest first.
-    pub fn outstanding_by_queue(&mut self) -> Vec<(Arc<QueueHandle>, Vec<Slot>)> {
+    pub fn outstanding_by_queue(&mut self) -> Vec<(Arc<Q>, Vec<Slot>)> {
         let mut groups: Vec<Vec<Slot>> = vec![Vec::new(); self.queues.len()];
         // `All` names no tag that could be unknown.
         let _ = self.settle(Tags::All, |_, one| groups[one.queue as usize].push(one.slot));
@@ -545,8 +555,8 @@ impl ChannelOut {
     }
 
     /// What each queue loses when the channel is closed.
-    pub fn leave(mut self) -> Vec<Leaving> {
-        let mut consumers: Vec<Vec<Arc<Consumer>>> = vec![Vec::new(); self.queues.len()];
+    pub fn leave(mut self) -> Vec<Leaving<Q>> {
+        let mut consumers: Vec<Vec<Arc<Consumer<Q>>>> = vec![Vec::new(); self.queues.len()];
         for consumer in std::mem::take(&mut self.consumers).into_values() {
             consumers[consumer.queue_index as usize].push(consumer);
         }

@@ -20,6 +20,7 @@ use super::vhosts::Vhost;
 use crate::broker::Broker;
 use crate::broker::queue::claims::{ConfirmToken, answer};
 use crate::broker::queue::joint::Joint;
+use crate::broker::queue::recovery::entries;
 use crate::channel::ConfirmOutcome;
 use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use crate::queue::delay::{DelaySink, Delays};
@@ -122,7 +123,7 @@ impl Delayer {
             tracing::error!(%exchange, %vhost, "records of delayed messages are damaged: some are lost");
         }
         let next_seq = ledger.next_seq;
-        let delays = Delays::recover(crate::broker::start::entries(ledger.entries), next_seq);
+        let delays = Delays::recover(entries(ledger.entries), next_seq);
         let held = Arc::new(Held::new(owner, vhost.clone(), exchange.clone(), delays));
         if let Some(deadline) = held.delays.lock().deadline() {
             broker.timers.schedule_exchange(&held, deadline);
@@ -263,7 +264,7 @@ impl Held {
                 return;
             }
             let next_seq = ledger.next_seq.max(delays.next_seq());
-            *delays = Delays::recover(crate::broker::start::entries(ledger.entries), next_seq);
+            *delays = Delays::recover(entries(ledger.entries), next_seq);
             self.is_broken.store(false, Ordering::Release);
         }
         // What was due meanwhile, and when to look again.

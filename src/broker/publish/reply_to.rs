@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
-use crate::broker::delivery::consumer::Consumer;
+use crate::broker::queue::clients::Consumer;
 pub use crate::declare::REPLY_TO as PSEUDO_QUEUE;
 use crate::types::{Message, NodeId};
 

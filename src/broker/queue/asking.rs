@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::clients::Consumer;
 use super::handle::{Call, QueueHandle};
-use crate::broker::delivery::consumer::Consumer;
 use crate::broker::{Broker, BrokerError};
 use crate::handover::{Answer, Ask};
 use crate::types::{Refusal, Reply};
@@ -93,7 +93,7 @@ impl QueueHandle {
     ///
     /// # Errors
     /// What it said, or that it is away.
-    pub(in crate::broker) async fn ask_to_consume(
+    pub(super) async fn ask_to_consume(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         consumer: &Arc<Consumer>,
@@ -127,13 +127,13 @@ impl QueueHandle {
     }
 
     /// Asks the members which of them leads.
-    pub(in crate::broker) fn look_for_leader(self: &Arc<Self>, broker: &Arc<Broker>) {
+    pub(super) fn look_for_leader(self: &Arc<Self>, broker: &Arc<Broker>) {
         let members = broker.members_of(self);
         self.input(broker, |machine, _, sink| machine.ask_who_leads(&members, sink));
     }
 
     /// What clients hear when the queue's node, or its leader, cannot be reached.
-    pub(in crate::broker) fn is_away(&self) -> Reply {
+    pub(super) fn is_away(&self) -> Reply {
         let (queue, vhost) = (self.spec.name.clone(), self.spec.vhost.clone());
         BrokerError::QueueAway { queue, vhost }.reply()
     }

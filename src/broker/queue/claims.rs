@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::clients::{OutGuard, Outbox};
 use super::joint::JointClaim;
 use super::letters::LetterClaim;
-use crate::broker::delivery::outbox::{OutGuard, Outbox};
 use crate::channel::ConfirmOutcome;
 use crate::queue::Publish;
 
@@ -28,7 +28,7 @@ pub struct ChannelClaim {
 
 /// The last publish that a machine took from a batch: should it panic, it may have been the cause.
 #[derive(Default)]
-pub(in crate::broker) struct InHand(Option<ChannelClaim>);
+pub(super) struct InHand(Option<ChannelClaim>);
 
 impl InHand {
     /// The machine takes this one.
@@ -81,6 +81,6 @@ pub(in crate::broker) fn answer(tokens: impl IntoIterator<Item = ConfirmToken>, 
 }
 
 /// The same for a whole batch.
-pub(in crate::broker) fn answer_all(batch: impl IntoIterator<Item = Publish<ConfirmToken>>, outcome: ConfirmOutcome) {
+pub(super) fn answer_all(batch: impl IntoIterator<Item = Publish<ConfirmToken>>, outcome: ConfirmOutcome) {
     answer(batch.into_iter().filter_map(|publish| publish.publish), outcome);
 }

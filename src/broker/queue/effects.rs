@@ -1,32 +1,22 @@
 //! Carries out what a queue decided once its lock is free: dead letters, reading back, cancelling.
 //!
 //! A dead letter may make its target overflow and dead-letter in turn, so effects are worked off a
-//! list rather than by calling back. Automatic cycles are cut by [`dead_letter::is_cycle`].
+//! list rather than by calling back. How a dead letter is published is not said here, see
+//! `publish/dead_lettering.rs`.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-
-use super::claims::ConfirmToken;
+use super::clients::Consumer;
 use super::handle::QueueHandle;
-use super::letters::{HELD_BACK, Letter};
 use crate::broker::Broker;
-use crate::broker::delivery::consumer::Consumer;
-use crate::broker::publish::after_routing;
-use crate::broker::publish::dead_letter::{self, Death, Target};
-use crate::broker::publish::route::Way;
-use crate::codec::headers;
-use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
-use crate::queue::{self, DeathReason, Outcome, Publish, Slot};
-use crate::router::Routed;
-use crate::spec::QueueType;
+use crate::queue::{self, DeathReason, Outcome, Slot};
 use crate::store::Loc;
 use crate::tasks;
-use crate::types::{FieldTable, FieldValue, Message, MessageParts, NodeId, QueueId};
+use crate::types::{Message, NodeId};
 
 /// A message on its way out of its queue into the dead-letter exchange.
 pub struct DeadLetter {
@@ -60,7 +50,7 @@ impl Deferred {
 }
 
 /// What is still to be carried out, queue by queue.
-type Work = VecDeque<(Arc<QueueHandle>, Deferred)>;
+pub(in crate::broker) type Work = VecDeque<(Arc<QueueHandle>, Deferred)>;
 
 impl Broker {
     /// Carries out the effects of a queue, and those that follow from them.
@@ -149,100 +139,6 @@ impl Broker {
             .map(|(seq, body)| (seq, body.and_then(|body| Message::from_stored(&body).ok())))
             .collect()
     }
-
-    /// Publishes dead letters to the dead letter exchange and lets the queue forget them, unless it
-    /// keeps them until they are confirmed. On disk they are appended to their targets before they
-    /// are removed from here.
-    fn dead_letter(self: &Arc<Self>, queue: &Arc<QueueHandle>, letters: Vec<DeadLetter>, work: &mut Work) {
-        let known = queue.read(|machine| {
-            let settings = machine.settings();
-            let kept = machine.keeps_dead_letters();
-            let kept = letters
-                .iter()
-                .map(|letter| kept.then(|| Letter::new(&self.letters, queue, machine, letter.slot)));
-            (
-                settings.dead_letter_exchange.clone(),
-                settings.dead_letter_routing_key.clone(),
-                kept.collect::<Vec<_>>(),
-            )
-        });
-        // Whoever leads now has them all.
-        let Some((exchange, key, kept)) = known else { return };
-        let published = letters.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
-        let slots: Vec<Slot> = published.map(|(letter, _)| letter.slot).collect();
-        if let (Some(exchange), Some(vhost)) = (exchange, self.vhost(&queue.spec.vhost)) {
-            let mut routed = Routed::default();
-            let mut groups: FxHashMap<QueueId, (Arc<QueueHandle>, Vec<Publish<ConfirmToken>>)> = FxHashMap::default();
-            let mut order = Vec::new();
-            for (letter, kept) in letters.into_iter().zip(kept) {
-                let death = Death {
-                    queue: &queue.spec.name,
-                    reason: letter.reason,
-                    at: self.now(),
-                };
-                let target = Target {
-                    exchange: &exchange,
-                    routing_key: key.as_deref(),
-                };
-                let message = dead_letter::dead_letter(&letter.message, death, target);
-                let keys = match key {
-                    Some(_) => vec![message.routing_key().to_vec()],
-                    None => dead_letter::routing_keys(&message),
-                };
-                let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-                let Ok(properties) = scan(message.properties()) else {
-                    continue;
-                };
-                let way = Way {
-                    exchange: &exchange,
-                    keys: &keys,
-                    properties: &properties,
-                    delayed: false,
-                };
-                if !vhost.route(&way, &mut routed) {
-                    continue;
-                }
-                // A claim of its own for each place that it is to get to and is not at.
-                let claim = |target| match &kept {
-                    Some(letter) => letter.claim(target).map(Some),
-                    None => Some(None),
-                };
-                let held_back = match routed.delayed.is_empty() {
-                    true => Some(None),
-                    false => claim(HELD_BACK),
-                };
-                if let Some(publish) = held_back {
-                    after_routing(self, &vhost, &routed, &message, publish);
-                }
-                for target in routed.queues.iter().map(|target| &target.0) {
-                    if dead_letter::is_cycle(&message, &target.spec.name) {
-                        continue;
-                    }
-                    let Some(publish) = claim(target.spec.id) else {
-                        continue;
-                    };
-                    let group = groups.entry(target.spec.id).or_insert_with(|| {
-                        order.push(target.spec.id);
-                        (target.clone(), Vec::new())
-                    });
-                    group.1.push(Publish {
-                        message: message.clone(),
-                        publish,
-                    });
-                }
-            }
-            for id in order {
-                if let Some((target, batch)) = groups.remove(&id) {
-                    let next = target.publish(self, batch);
-                    note(work, &target, next);
-                }
-            }
-        }
-        if !slots.is_empty() {
-            let (_, next) = queue.with_deferred(self, |machine, _, sink| machine.dead_lettered(slots, sink));
-            note(work, queue, next);
-        }
-    }
 }
 
 /// The bodies of these messages of a replicated queue; `None` where one is damaged here and others have it.
@@ -264,38 +160,9 @@ fn read_ledger(
     read.collect()
 }
 
-fn note(work: &mut Work, queue: &Arc<QueueHandle>, deferred: Deferred) {
+/// Notes what another queue has decided.
+pub(in crate::broker) fn note(work: &mut Work, queue: &Arc<QueueHandle>, deferred: Deferred) {
     if !deferred.is_empty() {
         work.push_back((queue.clone(), deferred));
     }
-}
-
-/// The message with the header that tells how often it was delivered before, on queues that tell
-/// (quorum queues); `None` when it goes out as it is.
-pub fn with_delivery_count(queue: &QueueHandle, message: &Message, count: u32) -> Option<Message> {
-    let tells = queue.spec.queue_type == QueueType::Quorum && count > 0;
-    tells.then(|| counted(message, count))
-}
-
-fn counted(message: &Message, count: u32) -> Message {
-    let table = scan(message.properties()).ok().and_then(|scan| scan.headers);
-    let mut table = table
-        .filter(|table| headers::check(table).is_ok())
-        .and_then(|table| FieldTable::decode(table).ok())
-        .map(|(table, _)| table)
-        .unwrap_or_default();
-    table.set("x-delivery-count", FieldValue::I64(count.into()));
-    let edits = Edits {
-        headers: Edit::Set(&table),
-        ..Edits::default()
-    };
-    let Ok(properties) = rewrite_properties(message.properties(), &edits) else {
-        return message.clone();
-    };
-    message.rewritten(MessageParts {
-        exchange: message.exchange(),
-        routing_key: message.routing_key(),
-        properties: &properties,
-        traits: message.traits(),
-    })
 }

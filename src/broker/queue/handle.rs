@@ -13,12 +13,11 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 
 use super::claims::{ConfirmToken, InHand, answer, answer_all};
+use super::clients::Consumer;
 use super::effects::Deferred;
 use super::joint::JointClaim;
 use super::sink::QueueSink;
 use crate::broker::Broker;
-use crate::broker::delivery::consumer::Consumer;
-use crate::broker::replicas::members::Changing;
 use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
 use crate::handover::{self, Answer, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer, Output};
@@ -97,7 +96,7 @@ pub struct QueueHandle {
     /// served, and nothing of it is thrown away. The machine knows too; changed under the lock.
     quarantined: AtomicBool,
     /// It is being asked who leads it.
-    pub(in crate::broker) is_sought: AtomicBool,
+    pub(super) is_sought: AtomicBool,
     /// The earliest wake-up asked of the timer, in ms since the epoch; `u64::MAX` is none.
     pub scheduled: AtomicU64,
     /// The node that had the live queue last, as far as is known.
@@ -105,6 +104,14 @@ pub struct QueueHandle {
     pub(in crate::broker) changing: Changing,
     /// Something is different: bodies are there, a mark is committed, another node leads.
     pub changed: Notify,
+}
+
+/// What keeps changes of one queue's group apart.
+#[derive(Default)]
+pub(in crate::broker) struct Changing {
+    pub(in crate::broker) turn: tokio::sync::Mutex<()>,
+    /// The leader is at work on the group.
+    pub(in crate::broker) is_reconciling: AtomicBool,
 }
 
 /// What the lock of a queue protects.
@@ -165,12 +172,12 @@ impl QueueHandle {
     }
 
     /// The machine, which is locked, has put itself aside.
-    pub(in crate::broker) fn note_quarantine(&self) {
+    pub(super) fn note_quarantine(&self) {
         self.quarantined.store(true, Ordering::Release);
     }
 
     /// Serves it again, with another live queue if there is one.
-    pub(in crate::broker) fn end_quarantine(&self, anew: Option<LiveQueue>) {
+    pub(super) fn end_quarantine(&self, anew: Option<LiveQueue>) {
         let mut state = self.state.lock();
         match anew {
             Some(queue) => state.machine.replace(queue),
@@ -208,6 +215,17 @@ impl QueueHandle {
         !self.is_quarantined() && self.state.lock().machine.is_here()
     }
 
+    /// The node that has the machine, or had it last, as far as this node knows.
+    pub fn leader(&self) -> NodeId {
+        let state = self.state.lock();
+        let raft = || state.replica.as_ref().and_then(|group| group.leadership().leader);
+        let now = state.machine.leader().or_else(raft);
+        if let Some(now) = now {
+            self.last_leader.store(now.0, Ordering::Relaxed);
+        }
+        now.unwrap_or_else(|| NodeId(self.last_leader.load(Ordering::Relaxed)))
+    }
+
     /// The queue's numbers where it is here, else none at all.
     pub fn counts(&self) -> queue::Counts {
         self.read(|queue| queue.counts()).unwrap_or_default()
@@ -224,7 +242,7 @@ impl QueueHandle {
     }
 
     /// The same under the lock.
-    pub(in crate::broker) fn input_to<R>(
+    pub(super) fn input_to<R>(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         state: &mut State,

@@ -1,4 +1,4 @@
-//! Clients that go, with a channel or a connection, or because they cancel a consumer.
+//! Clients that go, with a channel or a connection, or because they cancel a consumer: what a queue does then.
 //!
 //! Each queue loses its consumers and gets back what they held in one step, see
 //! [`crate::queue::Queue::give_back`], wherever its machine is. What follows takes its time: an auto-delete
@@ -6,33 +6,16 @@
 //! that with [`undone`].
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::join_all;
-use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use super::clients::{Consumer, Leaving};
 use super::handle::{Call, QueueHandle};
 use crate::broker::Broker;
-use crate::broker::delivery::connections::ConnectionInfo;
-use crate::broker::delivery::consumer::Consumer;
-use crate::broker::delivery::outbox::Control;
+use crate::broker::delivery::leaving::PATIENCE;
 use crate::handover::{Answer, ConsumerKey, Ended};
-use crate::queue::Slot;
-use crate::types::{QueueId, Reply};
-
-/// How long an answer to a client waits for what it says is done: a node or a majority that does not
-/// answer holds up nobody for ever.
-pub(in crate::broker) const PATIENCE: Duration = Duration::from_secs(3);
-
-/// What one queue loses with a client.
-pub struct Leaving {
-    pub queue: Arc<QueueHandle>,
-    pub consumers: Vec<Arc<Consumer>>,
-    /// What the client holds of the queue, oldest first.
-    pub slots: Vec<Slot>,
-}
 
 /// Something that is not done yet when a client has gone.
 #[must_use = "whoever is answered finds it done"]
@@ -58,37 +41,6 @@ pub async fn undone(all: impl IntoIterator<Item = Undoing>) {
     if !all.is_empty() && tokio::time::timeout(PATIENCE, join_all(all)).await.is_err() {
         tracing::info!("a client is answered before all that it leaves behind is gone");
     }
-}
-
-/// Closes connections with this, and waits until what goes with them is gone, or has had its time.
-pub async fn close(connections: &[Arc<ConnectionInfo>], reply: &Reply) {
-    for connection in connections {
-        connection.outbox.control(Control::Close(reply.clone()));
-    }
-    let closed = join_all(connections.iter().map(|connection| connection.undone.wait()));
-    // Whoever asked hears that they are told to close in any case.
-    let _ = tokio::time::timeout(PATIENCE, closed).await;
-}
-
-/// What several channels of a connection leave, each queue once.
-pub fn by_queue(all: Vec<Leaving>) -> Vec<Leaving> {
-    let mut places: FxHashMap<QueueId, usize> = FxHashMap::default();
-    let mut joined: Vec<Leaving> = Vec::new();
-    for one in all {
-        match places.get(&one.queue.spec.id) {
-            Some(place) => {
-                let same = &mut joined[*place];
-                same.consumers.extend(one.consumers);
-                same.slots.extend(one.slots);
-                same.slots.sort_unstable_by_key(|slot| slot.seq());
-            }
-            None => {
-                places.insert(one.queue.spec.id, joined.len());
-                joined.push(one);
-            }
-        }
-    }
-    joined
 }
 
 impl Broker {
@@ -139,11 +91,7 @@ impl Broker {
     }
 
     /// A consumer has ended, and so many are left: an auto-delete queue goes with the last.
-    pub(in crate::broker) fn delete_if_left(
-        self: &Arc<Self>,
-        queue: &Arc<QueueHandle>,
-        left: usize,
-    ) -> Option<JoinHandle<()>> {
+    pub(super) fn delete_if_left(self: &Arc<Self>, queue: &Arc<QueueHandle>, left: usize) -> Option<JoinHandle<()>> {
         let is_left = left == 0 && queue.spec.auto_delete && !queue.is_deleted();
         is_left.then(|| self.delete_itself(queue, "its last consumer is gone"))
     }

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::QueueHandle;
+use super::recovery::{entries, mark};
+use super::settings::settings_of;
 use crate::broker::Broker;
-use crate::broker::catalogue::apply::settings_of;
-use crate::broker::start::{entries, mark};
 use crate::handover::{Panicked, wire};
 use crate::queue::Queue;
 
@@ -29,7 +29,7 @@ const DOUBLED: u32 = 8;
 
 impl QueueHandle {
     /// The live queue has panicked, and was taken away from the machine, which is locked.
-    pub(in crate::broker) fn on_panic(self: &Arc<Self>, broker: &Arc<Broker>, what: Panicked, times: u32) {
+    pub(super) fn on_panic(self: &Arc<Self>, broker: &Arc<Broker>, what: Panicked, times: u32) {
         let (name, vhost) = (&self.spec.name, &self.spec.vhost);
         let (queue, broker) = (self.clone(), broker.clone());
         match what {

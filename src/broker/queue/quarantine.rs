@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use super::handle::QueueHandle;
 use super::owners::group_owners;
-use crate::broker::catalogue::apply::settings_of;
+use super::settings::settings_of;
 use crate::broker::{Broker, BrokerError};
 use crate::store::Loc;
 use crate::tasks;

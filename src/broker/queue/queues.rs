@@ -9,10 +9,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::asking::DEADLINE;
+use super::clients::Consumer;
+use super::clients::Outbox;
 use super::handle::{Call, QueueHandle};
 use super::joint::Joint;
-use crate::broker::delivery::consumer::Consumer;
-use crate::broker::delivery::outbox::Outbox;
 use crate::broker::{Broker, BrokerError};
 use crate::declare::DeclareError;
 use crate::handover::{Answer, Ask, Consumed};
@@ -266,7 +266,7 @@ impl Broker {
     }
 
     /// Nobody waits for this to be on disk: after a crash the queue is there again, unused.
-    pub(in crate::broker) fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) -> JoinHandle<()> {
+    pub(super) fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) -> JoinHandle<()> {
         let spec = &queue.spec;
         tracing::debug!(queue = %spec.name, vhost = %spec.vhost, why, "queue deleted");
         queue.mark_deleted();
@@ -293,7 +293,7 @@ impl Broker {
 
 impl QueueHandle {
     /// Why a consumer is not taken.
-    pub(in crate::broker) fn refuses_consumer(&self, error: ConsumeError) -> BrokerError {
+    pub(super) fn refuses_consumer(&self, error: ConsumeError) -> BrokerError {
         match error {
             ConsumeError::ExclusiveUse => {
                 DeclareError::ExclusiveUse(self.spec.vhost.clone(), self.spec.name.clone()).into()

@@ -10,12 +10,14 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::claims::ConfirmToken;
+use super::clients::Consumer;
+use super::clients::{OutGuard, Outbox};
+use super::delivery_count::with_delivery_count;
 use super::effects::{DeadLetter, Deferred};
 use super::handle::{BrokerHandles, Call, QueueHandle};
 use super::joint::JointClaim;
 use crate::broker::Broker;
-use crate::broker::delivery::consumer::Consumer;
-use crate::broker::delivery::outbox::{OutGuard, Outbox, Outstanding};
+use crate::broker::delivery::outbox::Outstanding;
 use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
 use crate::codec::method::{BasicConsumeOk, Method};
@@ -347,7 +349,7 @@ struct Handed {
 
 /// Encodes a delivery for a client; false when its channel is closed.
 fn hand_over(out: &mut OutGuard, queue: &QueueHandle, consumer: &Consumer, handed: Handed, message: &Message) -> bool {
-    let counted = super::effects::with_delivery_count(queue, message, handed.delivery_count);
+    let counted = with_delivery_count(queue, message, handed.delivery_count);
     let message = counted.as_ref().unwrap_or(message);
     let Some((output, frame_max, channel)) = out.parts(consumer.channel, consumer.incarnation) else {
         return false;

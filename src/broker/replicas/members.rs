@@ -12,7 +12,7 @@
 //! done.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -76,14 +76,6 @@ pub enum MemberError {
     /// It may have been done, or be done yet.
     #[error("the operation timed out and may not have been completed")]
     Timeout,
-}
-
-/// What keeps changes of one group apart.
-#[derive(Default)]
-pub(in crate::broker) struct Changing {
-    turn: tokio::sync::Mutex<()>,
-    /// The leader is at work on the group.
-    is_reconciling: AtomicBool,
 }
 
 /// What a leader is to do next.
@@ -357,7 +349,7 @@ impl Broker {
         }
     }
 
-    pub(in crate::broker) async fn hand_queue_over(
+    pub(super) async fn hand_queue_over(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         group: &Group<Ledger>,
@@ -375,7 +367,7 @@ impl Broker {
     }
 
     /// The voter that could best lead in this node's place.
-    pub(in crate::broker) fn heir_of(&self, group: &Group<Ledger>) -> Option<NodeId> {
+    pub(super) fn heir_of(&self, group: &Group<Ledger>) -> Option<NodeId> {
         let status = group.status();
         let others = status.voters.iter().copied().filter(|node| *node != self.us());
         let alive = others.filter(|node| self.nodes.is_alive(*node));
@@ -383,7 +375,7 @@ impl Broker {
     }
 
     /// Brings the group to what the catalogue says, if this node leads it and it is otherwise.
-    pub(in crate::broker) fn reconcile(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    pub(super) fn reconcile(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
         if self.step_of(queue, group).is_none() || queue.changing.is_reconciling.swap(true, Ordering::AcqRel) {
             return;
         }

@@ -20,16 +20,16 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::members::{HERE, MemberChange, MemberError};
-use crate::broker::cluster::control::Catalogued;
+use crate::broker::Broker;
+use crate::broker::catalogue::propose::Catalogued;
 use crate::broker::queue::handle::QueueHandle;
-use crate::broker::{Broker, QueueId};
 use crate::cluster::identity::CatalogueMember;
 use crate::handover::wire;
 use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers};
 use crate::queue::ledger::Ledger;
 use crate::store::StoreError;
 use crate::tasks;
-use crate::types::NodeId;
+use crate::types::{NodeId, QueueId};
 
 /// The first and the longest rest before the others are asked again.
 const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -83,7 +83,7 @@ impl Broker {
     }
 
     /// This node's member of a queue's group is damaged, and is replaced when the others can do without.
-    pub(in crate::broker) fn member_is_damaged(
+    pub(super) fn member_is_damaged(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         spec: GroupSpec,
@@ -97,7 +97,7 @@ impl Broker {
     }
 
     /// The same for one that may be opened at the next start.
-    pub(in crate::broker) fn member_is_unusable(
+    pub(super) fn member_is_unusable(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         spec: GroupSpec,
@@ -113,7 +113,7 @@ impl Broker {
     }
 
     /// A member has stopped; nobody here may have closed it.
-    pub(in crate::broker) fn member_has_stopped(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    pub(super) fn member_has_stopped(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
         if !self.nodes.journals().is_open(group.id()) {
             return;
         }

@@ -143,7 +143,7 @@ impl Replicas {
     }
 
     /// Whether the member of that generation is still wanted, which is closed to be opened again.
-    pub(in crate::broker) fn reopens(&self, queue: QueueId, generation: u32) -> bool {
+    pub(super) fn reopens(&self, queue: QueueId, generation: u32) -> bool {
         let mut open = self.open.lock();
         let is_wanted = open.wanted.get(&queue) == Some(&generation);
         if is_wanted {
@@ -153,13 +153,13 @@ impl Replicas {
     }
 
     /// The ledger of a member has panicked; whether it had not for long.
-    pub(in crate::broker) fn note_panic(&self, queue: QueueId, now: Instant) -> bool {
+    pub(super) fn note_panic(&self, queue: QueueId, now: Instant) -> bool {
         let before = self.open.lock().panicked.insert(queue, now);
         before.is_none_or(|before| now - before > TOGETHER)
     }
 
     /// The member of that generation is damaged; false when that is known, or it is not wanted any more.
-    pub(in crate::broker) fn set_damaged(&self, queue: QueueId, generation: u32, spec: GroupSpec) -> bool {
+    pub(super) fn set_damaged(&self, queue: QueueId, generation: u32, spec: GroupSpec) -> bool {
         let mut open = self.open.lock();
         let is_wanted = open.wanted.get(&queue) == Some(&generation);
         is_wanted && {
@@ -207,7 +207,7 @@ impl Broker {
         });
     }
 
-    pub(in crate::broker) async fn run_replica(
+    pub(super) async fn run_replica(
         self: Arc<Self>,
         queue: Arc<QueueHandle>,
         spec: GroupSpec,

@@ -12,10 +12,11 @@ use std::time::Duration;
 use rustc_hash::FxHashSet;
 
 use super::members::MemberChange;
-use crate::broker::catalogue::apply::settings_of;
+use crate::broker::Broker;
 use crate::broker::catalogue::placement::MEMBERS;
-use crate::broker::reports::gather::Gathered;
-use crate::broker::{Broker, Catalog, QueueHandle};
+use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::settings::settings_of;
+use crate::metadata::Catalog;
 use crate::spec::{QueueSpec, QueueType};
 use crate::types::{NodeId, QueueId};
 
@@ -127,21 +128,17 @@ impl Broker {
     /// The member that leads at least two queues less than the queue's leader.
     fn less_busy(&self, queue: &QueueHandle, counts: &BTreeMap<NodeId, usize>) -> Option<NodeId> {
         let leads = |node: &NodeId| counts.get(node).copied().unwrap_or(0);
-        let standing = self.standing(queue, &Gathered::default());
-        let least = standing.online.into_iter().min_by_key(leads)?;
-        (leads(&least) + 1 < leads(&standing.leader)).then_some(least)
+        let incomplete = self.is_incomplete(queue).then(|| self.us());
+        let online = self.online_of(&self.members_of(queue), incomplete.as_slice());
+        let least = online.into_iter().min_by_key(leads)?;
+        (leads(&least) + 1 < leads(&queue.leader())).then_some(least)
     }
 
-    /// Replicated queues with a member on this node that would lose their majority with it.
-    pub fn critical_queues(&self, gathered: &Gathered) -> Vec<Arc<QueueHandle>> {
-        let mut queues = self.all_queues();
-        queues.retain(|queue| {
-            let standing = self.standing(queue, gathered);
-            queue.is_replicated()
-                && standing.online.contains(&self.us())
-                && standing.online.len() <= standing.members.len() / 2 + 1
-        });
-        queues.sort_by_key(|queue| queue.spec.id);
-        queues
+    /// Those members of a group that answer and have what the others have.
+    pub(in crate::broker) fn online_of(&self, members: &[NodeId], incomplete: &[NodeId]) -> Vec<NodeId> {
+        let online = members.iter().copied();
+        online
+            .filter(|node| self.nodes.is_alive(*node) && !incomplete.contains(node))
+            .collect()
     }
 }

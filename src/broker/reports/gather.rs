@@ -5,26 +5,28 @@
 //! for a request. What does not come at once is left out, and [`Gathered::silent`] says whose. A node
 //! alone asks nobody.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::broker::delivery::connections::{ConnectionInfo, ConnectionReport};
-use crate::broker::delivery::consumer::Consumer;
+use crate::broker::Broker;
+use crate::broker::cluster::report::{
+    About, ClientsReport, ConsumerReport, Listener, NodeReport, QueueReport, ReplicaReport,
+};
+use crate::broker::delivery::connections::ConnectionReport;
+use crate::broker::queue::clients::ConnectionInfo;
+use crate::broker::queue::clients::Consumer;
 use crate::broker::queue::handle::QueueHandle;
-use crate::broker::{Broker, ConnectionId};
 use crate::journal::raft::Role;
 use crate::queue::{ConsumerStatus, Counts};
 use crate::spec::QueueType;
-use crate::types::{FieldTable, Millis, NodeId, QueueId, UserName};
+use crate::types::{ConnectionId, NodeId, QueueId, UserName};
 
 /// Describes a node to the others, in the words of its HTTP API.
 pub type Describe = Arc<dyn Fn(&Broker) -> Value + Send + Sync>;
@@ -34,29 +36,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the member that leads says it is.
 const LEADER: &str = "leader";
-
-/// What is asked for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum About {
-    /// One queue, with its consumers.
-    Queue(QueueId),
-    /// All of them, and how many clients there are, and where the nodes listen.
-    Queues,
-    /// Connections and their channels.
-    Clients,
-    /// The last two.
-    All,
-}
-
-impl About {
-    fn has_clients(self) -> bool {
-        matches!(self, Self::Clients | Self::All)
-    }
-
-    fn has_nodes(self) -> bool {
-        matches!(self, Self::Queues | Self::All)
-    }
-}
 
 /// What is gathered for one request.
 #[derive(Default)]
@@ -69,82 +48,8 @@ pub struct Gathered {
     connections: Vec<ConnectionReport>,
     listeners: Vec<(String, Listener)>,
     /// Members that have lost their data or have yet to get it.
-    incomplete: FxHashMap<QueueId, Vec<NodeId>>,
+    pub(super) incomplete: FxHashMap<QueueId, Vec<NodeId>>,
     silent: Vec<NodeId>,
-}
-
-/// What one node says.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct NodeReport {
-    queues: Vec<QueueReport>,
-    consumers: Vec<ConsumerReport>,
-    clients: Vec<ClientsReport>,
-    connections: Vec<ConnectionReport>,
-    #[serde(default)]
-    listeners: Vec<Listener>,
-    /// Queues of which the node's member has lost its data or has yet to get it.
-    #[serde(default)]
-    incomplete: Vec<QueueId>,
-}
-
-/// Where a node listens.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Listener {
-    /// RabbitMQ's name of the protocol.
-    pub protocol: String,
-    pub address: SocketAddr,
-}
-
-/// A queue, as the node that has its machine sees it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct QueueReport {
-    pub queue: QueueId,
-    /// In which the node leads it; 0 for a queue that is not replicated.
-    term: u64,
-    pub counts: Counts,
-    pub delivery_limit: Option<u32>,
-    pub consumer_timeout: Option<Millis>,
-    /// The tag of the consumer that has the queue for itself.
-    pub exclusive_tag: Option<String>,
-    /// The tag of the consumer that is served, where only one is.
-    pub active_tag: Option<String>,
-    /// Where the client is, and where it came to, whose connection has the queue for itself.
-    pub owner: Option<(SocketAddr, SocketAddr)>,
-    /// By the node and the key of the consumer.
-    statuses: Vec<(NodeId, u64, ConsumerStatus)>,
-}
-
-/// A consumer, as the node of its connection sees it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ConsumerReport {
-    queue: QueueId,
-    pub node: NodeId,
-    key: u64,
-    pub tag: String,
-    pub arguments: FieldTable,
-    pub no_ack: bool,
-    pub exclusive: bool,
-    /// `None` is no limit.
-    pub prefetch: Option<u32>,
-    pub channel: u16,
-    pub user: UserName,
-    /// Where the client is, and where it came to; `None` once it is gone.
-    pub connection: Option<(SocketAddr, SocketAddr)>,
-}
-
-/// A node's member of the group of a queue.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ReplicaReport {
-    /// `leader`, `follower` and so on.
-    pub role: String,
-    /// The nodes that have a vote and keep it, as this member knows.
-    voters: BTreeSet<NodeId>,
-    pub last_index: u64,
-    pub applied: u64,
-    pub committed: u64,
-    /// `None` before the first snapshot.
-    pub snapshot: Option<u64>,
-    pub term: u64,
 }
 
 /// What is known of one member of a group.
@@ -161,51 +66,6 @@ pub enum ReplicaState {
     Away,
 }
 
-/// How many connections and channels a user has on a node.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ClientsReport {
-    pub user: UserName,
-    pub connections: u64,
-    pub channels: u64,
-}
-
-/// Where a queue is, and how it fares.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Standing {
-    /// The node that has the machine, or had it last.
-    pub leader: NodeId,
-    pub members: Vec<NodeId>,
-    /// Members that answer and have what the others have.
-    pub online: Vec<NodeId>,
-    /// Members that have lost their data or have yet to get it.
-    pub incomplete: Vec<NodeId>,
-    pub health: QueueHealth,
-}
-
-/// Whether a queue serves.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum QueueHealth {
-    Running,
-    /// Too few members answer for a leader.
-    Minority,
-    /// No member answers.
-    Down,
-    /// Its records are damaged.
-    Crashed,
-}
-
-impl QueueHealth {
-    /// The word of the HTTP API's `state`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Running => "running",
-            Self::Minority => "minority",
-            Self::Down => "down",
-            Self::Crashed => "crashed",
-        }
-    }
-}
-
 impl Gathered {
     /// A node's name; one that is no member of the cluster is named by its number.
     pub fn name(&self, node: NodeId) -> String {
@@ -220,7 +80,7 @@ impl Gathered {
 
     /// All that is known of a queue where its machine is.
     pub fn queue(&self, queue: &QueueHandle) -> Option<QueueReport> {
-        let here = queue.report();
+        let here = report_of(queue);
         here.or_else(|| self.queues.get(&queue.spec.id).cloned())
     }
 
@@ -238,7 +98,9 @@ impl Gathered {
             .map(|(node, key, status)| ((node, key), status))
             .collect();
         let others = self.consumers.get(&queue.spec.id).into_iter().flatten().cloned();
-        let all = queue.consumers_here(broker.us(), connections).into_iter().chain(others);
+        let all = consumers_here(queue, broker.us(), connections)
+            .into_iter()
+            .chain(others);
         all.map(|consumer| {
             // One that its queue has yet to hear of stands as most do.
             let status = statuses.get(&(consumer.node, consumer.key)).copied();
@@ -360,14 +222,14 @@ impl Broker {
             let owner = owner.map(|owner| (owner.peer, owner.local));
             Some(QueueReport {
                 owner,
-                ..queue.report()?
+                ..report_of(queue)?
             })
         };
         NodeReport {
             queues: queues.iter().filter_map(with_owner).collect(),
             consumers: queues
                 .iter()
-                .flat_map(|queue| queue.consumers_here(us, &connections))
+                .flat_map(|queue| consumers_here(queue, us, &connections))
                 .collect(),
             clients: match about.has_nodes() {
                 true => clients(connections.values()),
@@ -443,95 +305,54 @@ impl Broker {
             term: status.leadership.term,
         })
     }
-
-    /// Where a queue is, and how it fares.
-    pub fn standing(&self, queue: &QueueHandle, gathered: &Gathered) -> Standing {
-        let members = self.members_of(queue);
-        let others = gathered.incomplete.get(&queue.spec.id).into_iter().flatten().copied();
-        let mut incomplete: Vec<_> = others.filter(|node| members.contains(node)).collect();
-        if members.contains(&self.us()) && self.is_incomplete(queue) {
-            incomplete.push(self.us());
-        }
-        let online: Vec<_> = members
-            .iter()
-            .copied()
-            .filter(|node| self.nodes.is_alive(*node) && !incomplete.contains(node))
-            .collect();
-        let health = match online.len() {
-            _ if queue.is_quarantined() => QueueHealth::Crashed,
-            0 => QueueHealth::Down,
-            some if 2 * some <= members.len() => QueueHealth::Minority,
-            _ => QueueHealth::Running,
-        };
-        Standing {
-            leader: queue.leader(),
-            members,
-            online,
-            incomplete,
-            health,
-        }
-    }
 }
 
-impl QueueHandle {
-    /// The node that has the machine, or had it last, as far as this node knows.
-    pub fn leader(&self) -> NodeId {
-        let state = self.state.lock();
-        let raft = || state.replica.as_ref().and_then(|group| group.leadership().leader);
-        let now = state.machine.leader().or_else(raft);
-        if let Some(now) = now {
-            self.last_leader.store(now.0, Ordering::Relaxed);
-        }
-        now.unwrap_or_else(|| NodeId(self.last_leader.load(Ordering::Relaxed)))
-    }
+/// What is known where the machine is, if that is here.
+fn report_of(queue: &QueueHandle) -> Option<QueueReport> {
+    let state = queue.state.lock();
+    let live = state.machine.queue()?;
+    let counts = live.counts();
+    let exclusive = live.consumers().find(|consumer| consumer.exclusive);
+    let settings = live.settings();
+    let statuses = state.machine.statuses();
+    Some(QueueReport {
+        queue: queue.spec.id,
+        term: state.machine.term(),
+        counts,
+        delivery_limit: settings.delivery_limit,
+        consumer_timeout: settings.consumer_timeout,
+        exclusive_tag: exclusive.map(|consumer| consumer.handle.tag().to_owned()),
+        active_tag: live.single_active_consumer().map(|active| active.tag().to_owned()),
+        owner: None,
+        statuses: statuses.map(|(node, key, status)| (node, key.0, status)).collect(),
+    })
+}
 
-    /// What is known where the machine is, if that is here.
-    fn report(&self) -> Option<QueueReport> {
-        let state = self.state.lock();
-        let live = state.machine.queue()?;
-        let counts = live.counts();
-        let exclusive = live.consumers().find(|consumer| consumer.exclusive);
-        let settings = live.settings();
-        let statuses = state.machine.statuses();
-        Some(QueueReport {
-            queue: self.spec.id,
-            term: state.machine.term(),
-            counts,
-            delivery_limit: settings.delivery_limit,
-            consumer_timeout: settings.consumer_timeout,
-            exclusive_tag: exclusive.map(|consumer| consumer.handle.tag().to_owned()),
-            active_tag: live.single_active_consumer().map(|active| active.tag().to_owned()),
-            owner: None,
-            statuses: statuses.map(|(node, key, status)| (node, key.0, status)).collect(),
-        })
-    }
-
-    /// The consumers of this node's clients.
-    fn consumers_here(
-        &self,
-        us: NodeId,
-        connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
-    ) -> Vec<ConsumerReport> {
-        let state = self.state.lock();
-        let report = |consumer: &Arc<Consumer>| ConsumerReport {
-            queue: self.spec.id,
-            node: us,
-            key: consumer.key.0,
-            tag: consumer.tag.clone(),
-            arguments: consumer.arguments.clone(),
-            no_ack: consumer.no_ack,
-            exclusive: consumer.exclusive && self.spec.queue_type != QueueType::Quorum,
-            prefetch: consumer.prefetch.filter(|_| !consumer.no_ack),
-            channel: consumer.channel,
-            user: consumer.user.clone(),
-            connection: connections
-                .get(&consumer.outbox.id)
-                .map(|connection| (connection.peer, connection.local)),
-        };
-        let mut reports: Vec<_> = state.machine.local_consumers().into_iter().map(report).collect();
-        reports.sort_by_key(|report| report.key);
-        reports
-    }
+/// The consumers of this node's clients.
+fn consumers_here(
+    queue: &QueueHandle,
+    us: NodeId,
+    connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
+) -> Vec<ConsumerReport> {
+    let state = queue.state.lock();
+    let report = |consumer: &Arc<Consumer>| ConsumerReport {
+        queue: queue.spec.id,
+        node: us,
+        key: consumer.key.0,
+        tag: consumer.tag.clone(),
+        arguments: consumer.arguments.clone(),
+        no_ack: consumer.no_ack,
+        exclusive: consumer.exclusive && queue.spec.queue_type != QueueType::Quorum,
+        prefetch: consumer.prefetch.filter(|_| !consumer.no_ack),
+        channel: consumer.channel,
+        user: consumer.user.clone(),
+        connection: connections
+            .get(&consumer.outbox.id)
+            .map(|connection| (connection.peer, connection.local)),
+    };
+    let mut reports: Vec<_> = state.machine.local_consumers().into_iter().map(report).collect();
+    reports.sort_by_key(|report| report.key);
+    reports
 }
 
 /// The clients of connections that are open, by user.

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::broker::delivery::consumer::Consumer;
-use crate::broker::delivery::outbox::{Outbox, Outstanding};
+use crate::broker::delivery::outbox::Outstanding;
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::broker::queue::claims::{ChannelClaim, ConfirmToken};
+use crate::broker::queue::clients::Consumer;
+use crate::broker::queue::clients::Outbox;
 use crate::broker::queue::handle::LiveQueue;
 use crate::channel::{Confirms, Tags};
 use crate::codec::Properties;

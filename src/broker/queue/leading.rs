@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::handle::QueueHandle;
+use super::letters::warn_of_fallback;
+use super::settings::settings_of;
 use crate::broker::Broker;
-use crate::broker::catalogue::apply::settings_of;
-use crate::broker::queue::handle::QueueHandle;
-use crate::broker::queue::letters::warn_of_fallback;
 use crate::handover::{Flight, Leads};
 use crate::journal::raft::{Applied, Group, ProposeError};
 use crate::queue::ledger::{self, Ledger};
