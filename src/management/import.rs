@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use serde_json::Value;
 use thiserror::Error;
+use tokio::task::coop::unconstrained;
 
 use super::answer::Failure;
 use super::users::{default_algorithm, takes_password};
@@ -107,11 +108,13 @@ async fn carry_out(broker: &Arc<Broker>, read: Import) -> Result<(), ImportError
     }
     let mut under_way = VecDeque::new();
     for command in read.commands {
-        let mut decided = Box::pin(broker.decide(move |catalog| {
+        let decided = broker.decide(move |catalog| {
             // What is there otherwise stays as it is.
             let command = (!is_there(catalog, &command)).then(|| command.clone());
             Ok::<_, BrokerError>((command, ()))
-        }));
+        });
+        // However much this task has done, the first poll goes as far as it can.
+        let mut decided = Box::pin(unconstrained(decided));
         if !broker.leads_catalogue() {
             decided.await?;
             continue;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::{EntryPayload, Raft};
 use tokio::sync::Mutex;
+use tokio::task::coop::unconstrained;
 
 use super::apply::Applier;
 use super::snapshots::{PIECE_BYTES, SnapshotWriter, Snapshots};
@@ -108,10 +109,12 @@ impl<M: Machine> Inbox<M> {
 
 impl<M: Machine> Receiver for Inbox<M> {
     fn receive(self: Arc<Self>, request: Bytes) -> BoxFuture<'static, Bytes> {
-        let mut answer: BoxFuture<'static, Bytes> = Box::pin(async move {
+        // A task that has done much since it was woken would have the channel to openraft wait for its next
+        // turn, and what comes after this one might come before it.
+        let mut answer: BoxFuture<'static, Bytes> = Box::pin(unconstrained(async move {
             let answered = self.answer(request).await;
             answered.unwrap_or_else(Response::Refused).encode()
-        });
+        }));
         // Begun here and now, so that requests reach openraft in the order in which they came.
         match answer.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(response) => Box::pin(std::future::ready(response)),

@@ -115,6 +115,20 @@ async fn a_member_that_stops_in_order_knows_at_its_start_what_was_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn those_that_a_group_is_founded_with_vote_before_anything_is_committed() {
+    let cluster = Cluster::empty(3, Pace::Quiet).await;
+    cluster.router.cut(1, &[2, 3]);
+    cluster.group(1).found([1, 2, 3].map(NodeId)).await.expect("founded");
+    let told = async {
+        while cluster.group(1).settled_voters() != [1, 2, 3].map(NodeId).into() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the voters", told).await;
+    assert_eq!(cluster.group(1).status().committed, None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_member_learns_and_then_votes() {
     let mut cluster = Cluster::empty(4, Pace::Quiet).await;
     cluster.group(1).found([1, 2, 3].map(NodeId)).await.expect("founded");

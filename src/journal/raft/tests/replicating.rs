@@ -1,5 +1,9 @@
 //! What a group does while all is well, and when its leader is not.
 
+use std::task::Poll;
+
+use bytes::Bytes;
+
 use super::cluster::{Cluster, GROUP, within};
 use super::ledger::{record, record_of_later_version};
 use crate::journal::raft::types::{Entry, log_id};
@@ -324,6 +328,50 @@ async fn what_cannot_be_read_is_refused_before_it_is_in_a_log() {
     let unknown = crate::journal::raft::GroupId(99);
     let bytes = cluster.node(2).journals.receive(unknown, vec![1, 77].into()).await;
     assert!(matches!(Response::decode(bytes), Ok(Response::Absent)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_keep_their_order_in_a_task_that_has_done_enough_for_now() {
+    let cluster = Cluster::of_three().await;
+    cluster.append(1, 0..10).await;
+    cluster.has_applied(2, 0..10).await;
+    let last = cluster.group(2).status().last_index.expect("entries");
+    let term = cluster.group(2).leadership().term;
+    // Each begins where the one before ends, as a pipeline of appends does.
+    let append = |prev, next| {
+        let append = openraft::raft::AppendEntriesRequest {
+            vote: openraft::Vote::new_committed(9, NodeId(3)),
+            prev_log_id: Some(prev),
+            entries: vec![Entry {
+                log_id: next,
+                payload: openraft::EntryPayload::Blank,
+            }],
+            leader_commit: None,
+        };
+        Request::Append(append).encode()
+    };
+    let (first, second) = (log_id(9, last + 1), log_id(9, last + 2));
+    let requests = [append(log_id(term, last), first), append(first, second)];
+    let [first, second] = std::future::poll_fn(|context| {
+        use tokio::task::coop::{has_budget_remaining, poll_proceed};
+        // What the task of a busy link has done before it comes to these.
+        while has_budget_remaining() {
+            if let Poll::Ready(done) = poll_proceed(context) {
+                done.made_progress();
+            }
+        }
+        let receive = |request: &Bytes| cluster.node(2).journals.receive(GROUP, request.clone());
+        Poll::Ready([receive(&requests[0]), receive(&requests[1])])
+    })
+    .await;
+    let (second, first) = tokio::join!(biased; second, first);
+    for answer in [first, second] {
+        let answer = Response::decode(answer).expect("an answer");
+        let Response::Append(answer) = answer else {
+            panic!("an answer to something else")
+        };
+        assert!(answer.is_success(), "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
