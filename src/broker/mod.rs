@@ -40,7 +40,8 @@ use tokio::sync::watch;
 
 pub use alarms::Alarms;
 pub use catalogue::new_vhost;
-pub use cluster::formation::{JoinError, LinksError};
+pub use cluster::formation::JoinError;
+pub use cluster::links::LinksError;
 pub use cluster::majority::Reach;
 pub use cluster::nodes::NodeInfo;
 pub use cluster::report;
