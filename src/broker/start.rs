@@ -359,7 +359,7 @@ async fn watch_catalogue(broker: Weak<Broker>, mut group: LeaderWatch) {
 }
 
 /// The store calls back here.
-struct Journal(std::sync::Weak<Broker>);
+struct Journal(Weak<Broker>);
 
 impl Owners for Journal {
     fn durable(&self, owner: OwnerId, up_to_seq: u64) {

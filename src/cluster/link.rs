@@ -102,7 +102,7 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
                 Ok(Ok(())) => {}
                 // It has found out that there is a connection already, or only looked who listens.
                 Ok(Err(error)) if error.may_pass() => {
-                    tracing::debug!(%from, %error, "a connection of another node came to nothing")
+                    tracing::debug!(%from, %error, "a connection of another node came to nothing");
                 }
                 Ok(Err(error)) => tracing::warn!(%from, %error, "a connection of another node is refused"),
                 Err(_) => tracing::warn!(%from, "a connection of another node did not introduce itself in time"),

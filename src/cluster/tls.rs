@@ -228,7 +228,7 @@ impl Papers {
         Self::read(&authorities, &certificate, &key)
     }
 
-    fn read(authorities: &Source, certificate: &Source, key: &Source) -> Result<Self, TlsError> {
+    fn read(authorities: &Source<'_>, certificate: &Source<'_>, key: &Source<'_>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         let trusted = authorities.certificates()?;
         let chain = certificate.certificates()?;

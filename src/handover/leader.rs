@@ -648,7 +648,7 @@ impl<H: Handles> ClusteredQueue<H> {
                     session.settled(batch, |settlement| effects.committed(settlement));
                 }
                 false => send(self.id, node, effects, |buffer, queue| {
-                    wire::settled(buffer, queue, batch)
+                    wire::settled(buffer, queue, batch);
                 }),
             }
         }
@@ -705,7 +705,7 @@ impl<H: Handles> ClusteredQueue<H> {
         if let Location::Leading(leader) = &self.location {
             let term = leader.term;
             self.send(node, effects, |buffer, queue| {
-                wire::lead(buffer, queue, term, starts_anew)
+                wire::lead(buffer, queue, term, starts_anew);
             });
         }
     }

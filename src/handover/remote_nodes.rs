@@ -239,7 +239,7 @@ impl<H: Handles> ClusteredQueue<H> {
         }
         if known.asked.replace(from) != Some(from) {
             self.send(from.node, effects, |buffer, queue| {
-                wire::lead(buffer, queue, term, true)
+                wire::lead(buffer, queue, term, true);
             });
         }
         false
@@ -338,7 +338,7 @@ impl<H: Handles> ClusteredQueue<H> {
         }
         let lost: Vec<Slot> = not_theirs.into_iter().collect();
         self.send(node, effects, |buffer, queue| {
-            wire::attached(buffer, queue, attach.number, &lost)
+            wire::attached(buffer, queue, attach.number, &lost);
         });
         self.run(now, effects, |queue, now, output| {
             for id in ids.values() {

@@ -187,7 +187,7 @@ async fn purge(call: Call) -> Answered {
     let name = declare::queue_purge(&call.broker.catalog(), &identity.who(), None, &method).map_err(Failure::of)?;
     let queue = call.broker.vhost(&identity.vhost).and_then(|vhost| vhost.queue(&name));
     let purged = call.broker.purge(&queue.ok_or(Failure::NotFound)?).await;
-    purged.map_err(|away| Failure::Broken(away.text.to_string()))?;
+    purged.map_err(|away| Failure::Broken(away.text.clone()))?;
     Ok(Answer::Done)
 }
 

@@ -254,7 +254,7 @@ fn a_snapshot_brings_back_everything() {
     let patterns = PermissionSpec {
         configure: ".*".into(),
         write: ".*".into(),
-        read: "".into(),
+        read: String::new(),
     };
     let catalog = made(&[
         vhost("v"),
@@ -298,9 +298,9 @@ fn a_snapshot_brings_back_everything() {
 #[test]
 fn a_deleted_user_has_no_rights_left() {
     let patterns = PermissionSpec {
-        configure: "".into(),
-        write: "".into(),
-        read: "".into(),
+        configure: String::new(),
+        write: String::new(),
+        read: String::new(),
     };
     let mut catalog = made(&[
         vhost("v"),

@@ -21,6 +21,7 @@ pub struct Code(NonNull<sys::pcre2_code_8>);
 // SAFETY: a compiled pattern is not changed after it was made; PCRE2 allows matching with it from
 // many threads at once (pcre2api, "Multithreading").
 unsafe impl Send for Code {}
+// SAFETY: the same.
 unsafe impl Sync for Code {}
 
 impl Drop for Code {
@@ -44,6 +45,7 @@ struct Rules {
 
 // SAFETY: contexts may be shared by threads that do not change them (pcre2api, "Multithreading").
 unsafe impl Send for Rules {}
+// SAFETY: the same.
 unsafe impl Sync for Rules {}
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| {

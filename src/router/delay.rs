@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn a_delay_is_read_from_integers_floats_and_texts() {
-        let of = |value: FieldValue| super::of(&FieldTable::of(&[("x-delay", value)]));
+        let of = |value: FieldValue| of(&FieldTable::of(&[("x-delay", value)]));
         let text = FieldValue::text;
         for (value, delay) in [
             (FieldValue::I8(50), Some(50)),

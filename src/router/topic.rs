@@ -242,7 +242,7 @@ mod tests {
                 if let Target::Queue(queue) = target {
                     hits.push(queue.clone());
                 }
-            })
+            });
         });
         hits.sort();
         hits

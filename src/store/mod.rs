@@ -414,7 +414,7 @@ impl Store {
         inner.spawn(Stage::Segments, "store-segments", |inner| inner.make_segments());
         inner.spawn(Stage::Write, "store-writer", |inner| inner.wal.run_writer());
         inner.spawn(Stage::Notify, "store-notify", move |inner| {
-            inner.wal.notices.run(&*owners)
+            inner.wal.notices.run(&*owners);
         });
         inner.spawn(Stage::Checkpoint, "store-checkpoint", |inner| inner.run_checkpoints());
     }

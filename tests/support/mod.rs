@@ -8,7 +8,7 @@
 //! [`Cluster::of`] runs several that form a cluster.
 //!
 //! Each test program compiles this for itself and uses a part of it.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unused_imports, reason = "each test program uses a part of it")]
 
 pub mod authority;
 mod broker;

@@ -258,7 +258,7 @@ impl Broker {
                 Response::Refused {
                     code: reply.code.code(),
                     is_connection: reply.scope == Scope::Connection,
-                    text: reply.text.to_string(),
+                    text: reply.text.clone(),
                 }
             }
         }

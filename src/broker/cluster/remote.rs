@@ -92,7 +92,7 @@ impl Broker {
                 What::Lead { term, .. } => self.peers.tell(node, |buffer| wire::nothing(buffer, id, term)),
                 What::Get { call, .. } | What::Purge { call } | What::Count { call } => {
                     self.peers.tell(node, |buffer| {
-                        wire::refused(buffer, id, call, 404, "the queue is not there")
+                        wire::refused(buffer, id, call, 404, "the queue is not there");
                     });
                 }
                 _ => {}

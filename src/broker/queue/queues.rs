@@ -137,7 +137,7 @@ impl Broker {
     ) {
         let claim = joint.map(Joint::claim);
         queue.input(self, |machine, now, sink| {
-            machine.settle(now, slots, outcome, claim, sink)
+            machine.settle(now, slots, outcome, claim, sink);
         });
     }
 

@@ -288,7 +288,7 @@ impl Sim {
             95..98 => self.resume(us),
             98 => {
                 self.on_group(us, |group| async move { group.snapshot().await.is_ok() })
-                    .await
+                    .await;
             }
             99 => {
                 // It may be the wrong one, or too late.

@@ -88,7 +88,7 @@ pub async fn get(call: Call) -> Answered {
             .broker
             .get(&queue, false)
             .await
-            .map_err(|away| Failure::Broken(away.text.to_string()))?
+            .map_err(|away| Failure::Broken(away.text.clone()))?
         else {
             break;
         };
@@ -135,7 +135,7 @@ pub async fn fetch(call: &Call, identity: &Identity, method: &BasicGet) -> Resul
     let queue = call.broker.vhost(&identity.vhost).and_then(|vhost| vhost.queue(&name));
     let queue = queue.ok_or_else(|| Failure::Missing("queue_not_found".to_owned()))?;
     let got = call.broker.get(&queue, true).await;
-    match got.map_err(|away| Failure::Broken(away.text.to_string()))? {
+    match got.map_err(|away| Failure::Broken(away.text.clone()))? {
         Get::Message { message, .. } => Ok(Some(message)),
         _ => Ok(None),
     }

@@ -192,5 +192,5 @@ fn dead_letters_that_are_not_published_hold_up_those_to_be_read() {
 #[test]
 fn an_entry_is_small() {
     assert_eq!(size_of::<Entry>(), 48);
-    assert_eq!(size_of::<outstanding::Held>(), 64);
+    assert_eq!(size_of::<Held>(), 64);
 }

@@ -238,7 +238,7 @@ async fn a_message_that_stays_is_read_from_the_snapshot_when_the_log_is_gone() {
     nodes.append(1, LAST + 4..=LAST + 10_000).await;
     nodes
         .propose(1, |records| {
-            (LAST + 4..=LAST + 10_000).for_each(|seq| records.gone(seq))
+            (LAST + 4..=LAST + 10_000).for_each(|seq| records.gone(seq));
         })
         .await;
     nodes.reclaim(1, 4 << 20).await;
@@ -310,7 +310,7 @@ async fn figures() {
         nodes.append(1, first..=first + 999).await;
         nodes
             .propose(1, |records| {
-                (first.saturating_sub(10_000)..first - 9000).for_each(|seq| records.gone(seq))
+                (first.saturating_sub(10_000)..first - 9000).for_each(|seq| records.gone(seq));
             })
             .await;
         nodes.group(1).reclaim_if_worth().await.expect("asked");

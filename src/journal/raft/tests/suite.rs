@@ -23,7 +23,7 @@ use crate::types::NodeId;
 struct Fresh;
 
 /// Stops the store with the test.
-struct Guard(Store, #[allow(dead_code)] TempDir);
+struct Guard(Store, #[expect(dead_code, reason = "kept until the test ends")] TempDir);
 
 impl Drop for Guard {
     fn drop(&mut self) {
