@@ -18,7 +18,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::broker::gather::Listener;
+use crate::broker::report::Listener;
 use crate::broker::{Broker, Failure, Forced, JoinError, LinksError, REQUESTS, StartError};
 use crate::cluster::identity::Identity;
 use crate::cluster::{LINK, Settings, Span, Versions, secret};

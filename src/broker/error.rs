@@ -2,8 +2,11 @@
 
 use thiserror::Error;
 
+use crate::cluster::identity::IdentityError;
 use crate::declare::DeclareError;
+use crate::journal::raft::{GroupError, OpenError};
 use crate::metadata::CatalogError;
+use crate::queue::UnknownMeta;
 use crate::store::StoreError;
 use crate::types::{Millis, QueueName, Refusal, Reply, ReplyCode, UserName, VhostName};
 
@@ -16,6 +19,25 @@ pub enum Failure {
     /// The node's member of the catalogue's group has stopped.
     #[error("the node does not know what is declared any more: {0}")]
     Catalogue(&'static str),
+}
+
+/// Why a node cannot start.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    #[error(
+        "the catalogue cannot be read ({0}): it is not known what was declared; restore the data directory, or start with an empty one"
+    )]
+    Catalogue(#[from] OpenError),
+    #[error("messages cannot be read: {0}; the data directory belongs to a newer version")]
+    Message(#[from] UnknownMeta),
+    #[error("the cluster of this node cannot be begun: {0}")]
+    Found(#[from] GroupError),
+    #[error("the first vhost and user cannot be made: {0}")]
+    First(#[from] BrokerError),
 }
 
 /// A refusal by the broker.

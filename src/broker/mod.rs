@@ -4,6 +4,9 @@
 //! the live virtual hosts with their routers and queues, and the connections. Locks are taken in
 //! the order catalogue → vhost → router → queue → store → outbox, and none is held over an await.
 //!
+//! What it does stands in rooms, each of which imports only those before it: [`delivery`], [`queue`],
+//! [`publish`], [`catalogue`], [`replicas`], [`cluster`], [`reports`]; `tests/layers.rs` holds that.
+//!
 //! ```text
 //! publish → Publisher (routes, batches) → QueueHandle::publish → ClusteredQueue decides → QueueSink
 //!                                              │ records → Store, or the queue's group
@@ -11,71 +14,50 @@
 //! ```
 
 pub mod alarms;
-mod asking;
-mod catalogue;
-mod claims;
-pub mod connections;
-pub mod consumer;
-mod control;
-mod dead_letter;
-mod delayed;
-mod effects;
-mod elections;
+mod clock;
 mod error;
-mod formation;
-pub mod gather;
-pub mod handle;
-pub mod joint;
-mod leading;
-pub mod leaving;
-mod letters;
-mod majority;
-pub mod members;
-mod mending;
-pub mod new_vhost;
-pub mod nodes;
-pub mod outbox;
-mod owners;
-mod panicked;
-mod peers;
-mod placement;
+mod start;
+mod timers;
+
+pub mod catalogue;
+pub mod cluster;
+pub mod delivery;
 pub mod publish;
-pub mod quarantine;
-mod queues;
-mod recovery;
-mod remote;
-mod replicas;
-pub mod reply_to;
-pub mod route;
-mod seekers;
-mod shortages;
+pub mod queue;
+pub mod replicas;
+pub mod reports;
+
 #[cfg(test)]
 mod simulation;
-mod sink;
-mod spread;
-mod timers;
-pub mod vhosts;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 
 pub use alarms::Alarms;
-pub use asking::DEADLINE;
-pub use connections::{ConnectionInfo, Connections};
-pub use control::FORMAT as REQUESTS;
-pub use effects::with_delivery_count;
-pub use error::{BrokerError, Failure, Forced, LimitError};
-pub use formation::{JoinError, LinksError};
-pub use handle::QueueHandle;
-pub use majority::Reach;
-pub use recovery::StartError;
-pub use vhosts::Vhost;
+pub use catalogue::new_vhost;
+pub use cluster::control::FORMAT as REQUESTS;
+pub use cluster::formation::JoinError;
+pub use cluster::links::LinksError;
+pub use cluster::majority::Reach;
+pub use cluster::nodes::NodeInfo;
+pub use cluster::report;
+pub use delivery::connections;
+pub use delivery::outbox::{Control, Outstanding};
+pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
+pub use publish::reply_to;
+pub use publish::vhosts::Vhost;
+pub use queue::asking::DEADLINE;
+pub use queue::clients::{ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
+pub use queue::delivery_count::with_delivery_count;
+pub use queue::handle::QueueHandle;
+pub use queue::{joint, leaving, quarantine};
+pub use replicas::members;
+pub use reports::gather;
 
 // Words of what lies below that whoever serves clients needs.
 pub use crate::metadata::{CatalogError, Command};
@@ -91,24 +73,16 @@ use crate::metadata::replicated::Replicated;
 use crate::spec::QueueType;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
 use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, VhostName};
-use delayed::Delayer;
-use elections::Elections;
-use letters::Letters;
-use nodes::Nodes;
-use peers::Peers;
-use replicas::Replicas;
-use reply_to::ReplyTo;
-use seekers::Seekers;
+use clock::Clock;
+use cluster::nodes::Nodes;
+use publish::delayed::Delayer;
+use publish::reply_to::ReplyTo;
+use queue::letters::Letters;
+use queue::peers::Peers;
+use queue::seekers::Seekers;
+use replicas::elections::Elections;
+use replicas::open::Replicas;
 use timers::Timers;
-
-/// This node as others see it.
-#[derive(Debug, Clone)]
-pub struct NodeInfo {
-    /// `rabbit@host`.
-    pub name: String,
-    pub cluster_name: String,
-    pub started_at: Timestamp,
-}
 
 /// The broker of this node.
 pub struct Broker {
@@ -129,7 +103,7 @@ pub struct Broker {
     live: watch::Sender<bool>,
     /// What the store kept, until its owner is declared.
     recovered: Mutex<HashMap<OwnerId, OwnerLedger>>,
-    damage: mending::Damage,
+    damage: replicas::mending::Damage,
     /// Copy of the catalogue's count of changed rights, for caches.
     rights: AtomicU64,
     vhosts: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,
@@ -146,7 +120,7 @@ pub struct Broker {
     timers: Timers,
     connections: Connections,
     /// Where this node listens, as other nodes are told.
-    listeners: Mutex<Vec<gather::Listener>>,
+    listeners: Mutex<Vec<report::Listener>>,
     /// How it is, as they are told; none while it does not serve clients.
     describe: Mutex<Option<gather::Describe>>,
     alarms: Alarms,
@@ -156,27 +130,6 @@ pub struct Broker {
     next_consumer: AtomicU64,
     /// Why nothing more can be promised.
     failed: watch::Sender<Option<Failure>>,
-}
-
-/// Wall-clock time that never runs backwards while the process lives.
-#[derive(Debug, Clone, Copy)]
-struct Clock {
-    began: Instant,
-    began_at: Timestamp,
-}
-
-impl Clock {
-    fn start() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            began: Instant::now(),
-            began_at: Timestamp(since_epoch.as_millis() as u64),
-        }
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp(self.began_at.0 + self.began.elapsed().as_millis() as u64)
-    }
 }
 
 impl Broker {

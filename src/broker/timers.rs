@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::Broker;
-use super::delayed::Held;
-use super::handle::QueueHandle;
+use super::publish::delayed::Held;
+use super::queue::handle::QueueHandle;
 use crate::types::Timestamp;
 
 /// Entries up to which it is not worth looking for stale ones.

@@ -8,7 +8,7 @@ use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
 use super::{consumers, page};
 use crate::broker::connections::{ChannelReport, ConnectionReport};
-use crate::broker::gather::About;
+use crate::broker::report::About;
 use crate::metadata::json;
 use crate::types::FieldValue;
 

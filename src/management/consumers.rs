@@ -8,7 +8,7 @@ use super::page;
 use super::route::{Access, Route};
 use crate::broker::QueueHandle;
 use crate::broker::connections::connection_name;
-use crate::broker::gather::ConsumerReport;
+use crate::broker::report::ConsumerReport;
 use crate::metadata::json;
 use crate::types::VhostName;
 

@@ -12,7 +12,7 @@ use axum::routing::MethodFilter;
 
 use super::answer::Answered;
 use super::call::Call;
-use crate::broker::gather::About;
+use crate::broker::report::About;
 
 /// One thing that can be asked.
 pub struct Route {

@@ -10,8 +10,8 @@ use tokio::time::Instant;
 
 use super::read_buffer::ReadBuffer;
 use super::session::Session;
+use crate::broker::Control;
 use crate::broker::alarms::Shortage;
-use crate::broker::outbox::Control;
 use crate::codec::Method;
 use crate::codec::method::ConnectionBlocked;
 use crate::connection::{Ending, Tick};

@@ -7,7 +7,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use crate::broker::Broker;
-use crate::broker::outbox::{Control, Outbox};
+use crate::broker::{Control, Outbox};
 use crate::codec::Output;
 
 /// Pieces handed to the system at a time.

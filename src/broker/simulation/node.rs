@@ -14,7 +14,7 @@ use super::clients::Clients;
 use super::net::{Kind, Port, chance};
 use super::queue::Machine;
 use super::{Broken, Input, Sim, World};
-use crate::broker::elections::Elections;
+use crate::broker::replicas::elections::Elections;
 use crate::handover::{LinkUse, wire};
 use crate::journal::raft::{Group, GroupId, GroupSpec, LeaderWatch, Ledgers, Pace, RaftJournals, Role};
 use crate::queue::ledger::Ledger;

@@ -1,0 +1,304 @@
+//! What the catalogue says, carried out on what is live, on every node.
+//!
+//! A change is carried out while the catalogue is locked for it, so live queues and routers always
+//! change in the order of the log, and nobody sees a thing declared that is not live yet.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::broker::delivery::outbox::Control;
+use crate::broker::publish::delayed;
+use crate::broker::publish::vhosts::{QueueRef, Vhost};
+use crate::broker::queue::effects::Deferred;
+use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::letters::warn_of_fallback;
+use crate::broker::queue::recovery::{entries, mark};
+use crate::broker::queue::settings::settings_of;
+use crate::broker::{Broker, Forced};
+use crate::metadata::replicated::{Afterwards, News};
+use crate::metadata::{Catalog, Change};
+use crate::queue::{Publish, Queue};
+use crate::router::Target;
+use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSpec, QueueType};
+use crate::store::OwnerId;
+use crate::types::{Refusal, UserName, VhostName};
+
+/// Effects on queues that wait for the other changes of a command.
+type Effects = Vec<(Arc<QueueHandle>, Deferred)>;
+
+impl Broker {
+    /// How often rights changed: a cached permission of an older count is dead.
+    pub fn rights_version(&self) -> u64 {
+        self.rights.load(Ordering::Acquire)
+    }
+
+    /// Carries out what is new in the catalogue, which is locked meanwhile.
+    pub(in crate::broker) fn on_news(self: &Arc<Self>, catalog: &Catalog, news: News) -> Afterwards {
+        self.rights.store(catalog.rights_version(), Ordering::Release);
+        // While the log is read again, what it says is not how things are: a limit that was lifted
+        // long ago must not drop messages that came after it.
+        if !self.is_live() {
+            return None;
+        }
+        let changes = match news {
+            News::Changed(changes) => changes,
+            News::Replaced(before) => catalog.changes_since(&before),
+        };
+        let mut effects = Effects::new();
+        for change in changes {
+            self.carry_out_change(catalog, change, &mut effects);
+        }
+        if effects.is_empty() {
+            return None;
+        }
+        let broker = self.clone();
+        Some(Box::new(move || broker.carry_out_all(effects)))
+    }
+
+    /// Makes everything live that is declared; from now on the catalogue's changes are carried out.
+    pub(in crate::broker) fn go_live(self: &Arc<Self>) {
+        let mut effects = Effects::new();
+        {
+            // Nothing is applied meanwhile.
+            let catalog = self.catalog.read();
+            for change in catalog.changes_since(&Catalog::new()) {
+                self.carry_out_change(&catalog, change, &mut effects);
+            }
+            self.live.send_replace(true);
+        }
+        self.carry_out_all(effects);
+    }
+
+    /// Whether what is declared is live on this node.
+    pub fn is_live(&self) -> bool {
+        *self.live.borrow()
+    }
+
+    fn carry_out_all(self: &Arc<Self>, effects: Effects) {
+        for (queue, deferred) in effects {
+            self.carry_out(&queue, deferred);
+        }
+    }
+
+    fn carry_out_change(self: &Arc<Self>, catalog: &Catalog, change: Change, effects: &mut Effects) {
+        match change {
+            Change::VhostAdded(name) => {
+                let vhost = Arc::new(Vhost::new(name.clone()));
+                self.vhosts.write().insert(name, vhost);
+            }
+            Change::VhostDeleted(name) => self.drop_vhost(&name, effects),
+            Change::ExchangeDeclared(spec) => self.live_exchange(catalog, &spec),
+            Change::ExchangeDeleted(spec) => {
+                if let Some(vhost) = self.vhost(&spec.vhost) {
+                    vhost.router.write().delete(&spec.name);
+                    vhost.changed();
+                    if spec.kind == ExchangeKind::DelayedMessage {
+                        self.delayed.drop_exchange(self, &vhost.name, &spec.name);
+                    }
+                }
+            }
+            Change::NodesChanged => {
+                self.on_nodes(catalog);
+                // Not when the log is only read again.
+                if self.is_live() {
+                    self.repair.notify_one();
+                }
+            }
+            Change::QueueDeclared(spec) => self.live_queue(catalog, spec),
+            Change::QueueMembersChanged(spec) => {
+                if let Some(queue) = self.vhost(&spec.vhost).and_then(|vhost| vhost.queue(&spec.name)) {
+                    *queue.members.write() = spec.members;
+                    self.on_members(&queue);
+                }
+            }
+            Change::QueueDeleted(spec) => {
+                let queue = self.vhost(&spec.vhost).and_then(|vhost| vhost.remove(&spec.name));
+                if let Some(queue) = queue {
+                    self.drop_queue(queue, effects);
+                }
+            }
+            Change::Bound(vhost, binding) => {
+                if let Some(vhost) = self.vhost(&vhost) {
+                    self.live_binding(&vhost, &binding, effects);
+                }
+            }
+            Change::Unbound(vhost, binding) => {
+                if let Some(vhost) = self.vhost(&vhost) {
+                    if let Some(target) = target_of(&vhost, &binding) {
+                        vhost.router.write().unbind(&binding, &target);
+                    }
+                    vhost.changed();
+                }
+            }
+            Change::PoliciesChanged(name) => self.apply_policies(catalog, &name, effects),
+            Change::UserDeleted(name) => self.drop_user(&name),
+        }
+    }
+
+    /// Takes an exchange into its vhost's router.
+    pub(super) fn live_exchange(&self, catalog: &Catalog, spec: &ExchangeSpec) {
+        let Some(vhost) = self.vhost(&spec.vhost) else {
+            return;
+        };
+        if spec.name.is_empty() {
+            return;
+        }
+        let alternate = catalog.vhost(&spec.vhost).and_then(|own| own.alternate_of(spec));
+        let mut router = vhost.router.write();
+        router.declare(spec);
+        router.set_alternate(&spec.name, alternate);
+        drop(router);
+        vhost.changed();
+        let owner = delayed::owner_of(&spec.vhost, &spec.name);
+        if spec.kind == ExchangeKind::DelayedMessage
+            && let Some(ledger) = self.take_recovered(owner)
+        {
+            self.delayed
+                .recover(self, Some((&spec.vhost, &spec.name)), owner, ledger);
+        }
+    }
+
+    /// Makes a queue live: its machine where it lives on this node, else the way to it.
+    fn live_queue(self: &Arc<Self>, catalog: &Catalog, spec: QueueSpec) {
+        let Some(vhost) = self.vhost(&spec.vhost) else {
+            return;
+        };
+        let spec = Arc::new(spec);
+        let handle = match spec.queue_type {
+            QueueType::Quorum => QueueHandle::elsewhere(self.nodes.us(), spec, None),
+            _ if spec.home != self.nodes.us() => {
+                let home = spec.home;
+                QueueHandle::elsewhere(self.nodes.us(), spec, Some(home))
+            }
+            _ => self.recover_queue(catalog, spec),
+        };
+        let handle = Arc::new(handle);
+        self.queues_by_id.write().insert(handle.spec.id, handle.clone());
+        if let Some(deadline) = handle.deadline() {
+            self.timers.schedule(&handle, deadline);
+        }
+        vhost.insert(handle.clone());
+        if handle.is_replicated() {
+            self.open_replica(&handle);
+        }
+    }
+
+    /// A queue that lives here, with what the store kept of it.
+    fn recover_queue(&self, catalog: &Catalog, spec: Arc<QueueSpec>) -> QueueHandle {
+        let settings = settings_of(catalog, &spec);
+        let owner = OwnerId(spec.id.0);
+        let ledger = self.take_recovered(owner);
+        let may_be_lost = ledger.is_none() && !spec.is_transient() && self.has_lost_records();
+        let ledger = ledger.unwrap_or_default();
+        let damaged = ledger.damaged || may_be_lost;
+        if may_be_lost {
+            self.store.note_damage([owner]);
+        }
+        if damaged {
+            tracing::error!(queue = %spec.name, vhost = %spec.vhost, "records of the queue are damaged: it is not served");
+        }
+        let mut machine = match spec.is_transient() {
+            false => Queue::recover(
+                spec.queue_type,
+                settings,
+                self.now(),
+                entries(ledger.entries),
+                ledger.next_seq.max(1),
+                mark(ledger.mark.as_deref()),
+            ),
+            true => Queue::new(spec.queue_type, false, settings, self.now()),
+        };
+        machine.set_consumer_timeout(self.now(), self.config.queues.consumer_timeout);
+        QueueHandle::here(self.nodes.us(), spec, machine, damaged)
+    }
+
+    /// Makes a binding live. A queue bound to an exchange with a memory gets what it remembers.
+    pub(super) fn live_binding(self: &Arc<Self>, vhost: &Vhost, binding: &BindingSpec, effects: &mut Effects) {
+        let Some(target) = target_of(vhost, binding) else {
+            return;
+        };
+        let mut router = vhost.router.write();
+        router.bind(binding, &target);
+        let history = router.history_for(&binding.source);
+        drop(router);
+        vhost.changed();
+        if let Target::Queue(QueueRef(queue)) = target
+            && !history.is_empty()
+        {
+            let batch = history.into_iter().map(|message| Publish { message, publish: None });
+            effects.push((queue.clone(), queue.publish(self, batch)));
+        }
+    }
+
+    fn drop_queue(self: &Arc<Self>, queue: Arc<QueueHandle>, effects: &mut Effects) {
+        queue.mark_deleted();
+        let ((), deferred) = queue.input_deferred(self, |machine, now, sink| machine.delete(now, sink));
+        self.queues_by_id.write().remove(&queue.spec.id);
+        match queue.is_replicated() {
+            true => self.drop_replica(&queue),
+            false if queue.spec.home == self.nodes.us() => self.store.forget(queue.owner()),
+            false => {}
+        }
+        // Somebody may wait for what will not come.
+        queue.changed.notify_waiters();
+        effects.push((queue, deferred));
+    }
+
+    fn drop_vhost(self: &Arc<Self>, name: &VhostName, effects: &mut Effects) {
+        let Some(vhost) = self.vhosts.write().remove(name) else {
+            return;
+        };
+        for queue in vhost.queues() {
+            vhost.remove(&queue.spec.name);
+            self.drop_queue(queue, effects);
+        }
+        self.delayed.drop_vhost(self, name);
+        let gone = Forced::VhostDeleted(name.clone()).reply();
+        for connection in self.connections.all() {
+            if connection.vhost().as_ref() == Some(name) {
+                connection.outbox.control(Control::Close(gone.clone()));
+            }
+        }
+    }
+
+    fn drop_user(&self, name: &UserName) {
+        let gone = Forced::UserDeleted(name.clone()).reply();
+        for connection in self.connections.all() {
+            if connection.user().as_ref() == Some(name) {
+                connection.outbox.control(Control::Close(gone.clone()));
+            }
+        }
+    }
+
+    fn apply_policies(self: &Arc<Self>, catalog: &Catalog, name: &VhostName, effects: &mut Effects) {
+        let (Some(declared), Some(vhost)) = (catalog.vhost(name), self.vhost(name)) else {
+            return;
+        };
+        for queue in vhost.queues() {
+            if queue.is_quarantined() {
+                continue;
+            }
+            let settings = settings_of(catalog, &queue.spec);
+            let (_, deferred) = queue.with_deferred(self, |machine, now, sink| {
+                if machine.settings() != &settings {
+                    machine.set_settings(now, settings, sink);
+                    warn_of_fallback(&queue, machine);
+                }
+            });
+            effects.push((queue, deferred));
+        }
+        let mut router = vhost.router.write();
+        for exchange in declared.exchanges() {
+            router.set_alternate(&exchange.name, declared.alternate_of(exchange));
+        }
+        drop(router);
+        vhost.changed();
+    }
+}
+
+fn target_of(vhost: &Vhost, binding: &BindingSpec) -> Option<Target<QueueRef>> {
+    Some(match &binding.destination {
+        Destination::Queue(name) => Target::Queue(QueueRef(vhost.queue(name)?)),
+        Destination::Exchange(name) => Target::Exchange(name.clone()),
+    })
+}

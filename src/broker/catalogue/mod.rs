@@ -1,0 +1,12 @@
+//! What is declared, and made live from it.
+//!
+//! ```text
+//! a command → placement (on which nodes) → propose, to the group's leader → applied on every node → live
+//! ```
+//! The catalogue itself is [`crate::metadata::Catalog`]; here a command is proposed to its Raft group, and what
+//! it says is carried out on live virtual hosts, routers and queues while it is locked.
+
+mod apply;
+pub mod new_vhost;
+pub(in crate::broker) mod placement;
+pub(in crate::broker) mod propose;

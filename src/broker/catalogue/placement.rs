@@ -1,0 +1,75 @@
+//! Which nodes get what is declared.
+
+use std::collections::BTreeMap;
+
+use rand::seq::SliceRandom;
+
+use crate::broker::Broker;
+use crate::broker::queue::settings::settings_of;
+use crate::config::LeaderLocator;
+use crate::metadata::{Catalog, Command};
+use crate::spec::{Member, QueueSpec, QueueType};
+use crate::types::NodeId;
+
+/// Members of a replicated queue's group that does not say (RabbitMQ's default).
+pub const MEMBERS: usize = 3;
+
+impl Broker {
+    /// Says where what a command declares is to live.
+    pub(in crate::broker) fn place(&self, command: &mut Command) {
+        match command {
+            Command::DeclareExchange(spec) => spec.home = self.nodes.us(),
+            Command::DeclareQueue(spec) => {
+                let catalog = self.catalog();
+                spec.home = self.home_of(&catalog, spec);
+                if spec.queue_type == QueueType::Quorum {
+                    spec.members = self.members_for(&catalog, spec);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The node where the queue lives, or its group begins.
+    fn home_of(&self, catalog: &Catalog, spec: &QueueSpec) -> NodeId {
+        let us = self.nodes.us();
+        if spec.home != NodeId::default() {
+            // Whoever declared it has said where.
+            return spec.home;
+        }
+        let locator = settings_of(catalog, spec).leader_locator;
+        let is_balanced = locator.unwrap_or(self.config.queues.leader_locator) == LeaderLocator::Balanced;
+        if !is_balanced || spec.exclusive_owner.is_some() {
+            return us;
+        }
+        let mut homes: BTreeMap<NodeId, usize> = catalog
+            .nodes()
+            .keys()
+            .filter(|node| self.nodes.is_alive(**node))
+            .map(|node| (*node, 0))
+            .collect();
+        for queue in self.all_queues() {
+            if let Some(count) = homes.get_mut(&queue.leader()) {
+                *count += 1;
+            }
+        }
+        let least = homes.into_iter().min_by_key(|(node, count)| (*count, *node != us));
+        least.map_or(us, |(node, _)| node)
+    }
+
+    /// The first members of a group: its home, then nodes that answer, then others.
+    fn members_for(&self, catalog: &Catalog, spec: &QueueSpec) -> Vec<Member> {
+        let wanted = settings_of(catalog, spec).initial_group_size;
+        let wanted = wanted.and_then(|size| usize::try_from(size).ok()).unwrap_or(MEMBERS);
+        let mut others: Vec<NodeId> = catalog
+            .nodes()
+            .keys()
+            .copied()
+            .filter(|node| *node != spec.home)
+            .collect();
+        others.shuffle(&mut rand::rng());
+        others.sort_by_key(|node| !self.nodes.is_alive(*node));
+        let nodes = std::iter::once(spec.home).chain(others);
+        nodes.take(wanted).map(|node| Member { node, generation: 0 }).collect()
+    }
+}

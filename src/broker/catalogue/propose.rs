@@ -1,0 +1,176 @@
+//! Commands to the catalogue, proposed to whoever leads its group.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{join, join_all};
+use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use crate::broker::{Broker, BrokerError};
+use crate::journal::raft::{Group, ProposeError};
+use crate::metadata::replicated::Replicated;
+use crate::metadata::{Catalog, CatalogError, Command};
+use crate::types::{Refusal, ReplyCode};
+
+/// How long a command may take to reach a majority.
+const DEADLINE: Duration = Duration::from_secs(5);
+/// How long the leader may take to say how far the log is.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+/// Within which the members of a cluster that is well have applied what is committed.
+const PROMPT: Duration = Duration::from_millis(10);
+/// How long it rests while nobody leads.
+const AGAIN: Duration = Duration::from_millis(20);
+
+/// Whether the catalogue's group has a member on a node.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Catalogued {
+    With,
+    Without,
+}
+
+/// What became of a command.
+pub enum Told {
+    /// In the entry of this index.
+    Applied(u64),
+    Refused(BrokerError),
+    /// Not done: another node leads, or none.
+    NotLeader,
+}
+
+impl Broker {
+    /// Applies a command and waits until it is carried out here and survives.
+    ///
+    /// # Errors
+    /// When the catalogue refuses it; nothing has changed then. Or when no majority is reached.
+    pub async fn command(self: &Arc<Self>, command: Command) -> Result<(), BrokerError> {
+        self.decide(|_| Ok::<_, BrokerError>((Some(command.clone()), ()))).await
+    }
+
+    /// Looks at the catalogue and decides on a command; then waits until it is carried out here and
+    /// survives. With no command nothing happens. It looks again when somebody else was faster.
+    ///
+    /// # Errors
+    /// What `decide` said, or what [`Broker::command`] says.
+    pub async fn decide<T, E>(
+        self: &Arc<Self>,
+        mut decide: impl FnMut(&Catalog) -> Result<(Option<Command>, T), E>,
+    ) -> Result<T, BrokerError>
+    where
+        E: Into<BrokerError>,
+    {
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let (command, answer) = self
+                .look(|catalog| {
+                    let (command, answer) = decide(catalog).map_err(Into::into)?;
+                    Ok::<_, BrokerError>((command.filter(|command| !catalog.has_already(command)), answer))
+                })
+                .await?;
+            let Some(mut command) = command else {
+                return Ok(answer);
+            };
+            self.place(&mut command);
+            match self.propose(&command, deadline).await {
+                Ok(()) => return Ok(answer),
+                Err(BrokerError::Catalog(CatalogError::Raced(_))) if Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Looks at the catalogue. What is not there may have been declared on another node just now: this
+    /// one asks the leader how far the log is, and looks once more.
+    ///
+    /// # Errors
+    /// What `look` said.
+    pub async fn look<T, E: Refusal>(&self, mut look: impl FnMut(&Catalog) -> Result<T, E>) -> Result<T, E> {
+        let first = look(&self.catalog());
+        match first {
+            Err(error) if error.reply().code == ReplyCode::NotFound && !self.leads_catalogue() => {
+                match self.is_caught_up(Instant::now() + LOOK_AGAIN).await {
+                    true => look(&self.catalog()),
+                    false => Err(error),
+                }
+            }
+            first => first,
+        }
+    }
+
+    /// Proposes a command to whoever leads the catalogue's group.
+    pub(in crate::broker) async fn propose(
+        self: &Arc<Self>,
+        command: &Command,
+        deadline: Instant,
+    ) -> Result<(), BrokerError> {
+        let record = Bytes::from(command.encode());
+        loop {
+            let leader = self.catalogue().leadership().leader;
+            let us = self.nodes.us();
+            let told = match leader {
+                Some(leader) if leader == us => self.propose_here(record.clone(), deadline).await,
+                Some(leader) => self.propose_there(leader, &record, deadline).await,
+                None => Told::NotLeader,
+            };
+            match told {
+                Told::Applied(index) => {
+                    // Whoever waits for an answer finds what it asked for on every node: what is published
+                    // to a new queue must not be lost because the publisher's node has yet to hear of it.
+                    let here = timeout_at(deadline, self.catalogue().applied(index));
+                    let (applied, ()) = join(here, self.applied_elsewhere(index)).await;
+                    return match applied {
+                        Ok(true) => Ok(()),
+                        _ => Err(BrokerError::NoMajority),
+                    };
+                }
+                Told::Refused(error) => return Err(error),
+                Told::NotLeader if Instant::now() + AGAIN < deadline => tokio::time::sleep(AGAIN).await,
+                Told::NotLeader => return Err(BrokerError::NoMajority),
+            }
+        }
+    }
+
+    /// Waits until the other members that live have applied the entry too, or have had their time.
+    async fn applied_elsewhere(&self, index: u64) {
+        let mut others = self.nodes.others_alive();
+        others.retain(|node| self.catalog().nodes().contains_key(node));
+        let asked = others.into_iter().map(|node| self.ask_until_applied(node, index));
+        let mut applied = pin!(join_all(asked));
+        if timeout(PROMPT, &mut applied).await.is_ok() {
+            return;
+        }
+        // A member that was busy with the entry itself hears that it is committed with what the leader
+        // sends next, which else is the next heartbeat. If the group has stopped nothing is to be done.
+        if self.leads_catalogue() {
+            let _ = self.catalogue().heartbeat().await;
+        }
+        applied.await;
+    }
+
+    /// Proposes a command on this node, if it leads.
+    pub(in crate::broker) async fn propose_here(&self, record: Bytes, deadline: Instant) -> Told {
+        match timeout_at(deadline, self.catalogue().propose(record)).await {
+            Ok(Ok(applied)) => match applied.output {
+                Ok(()) => Told::Applied(applied.index),
+                Err(error) => Told::Refused(error.into()),
+            },
+            Ok(Err(ProposeError::Unreadable(error))) => Told::Refused(BrokerError::Unreadable(error.to_string())),
+            Ok(Err(_)) => Told::NotLeader,
+            Err(_) => Told::Refused(BrokerError::NoMajority),
+        }
+    }
+
+    /// Whether this node leads the catalogue's group, as far as it knows.
+    pub fn leads_catalogue(&self) -> bool {
+        self.catalogue().is_leader()
+    }
+
+    /// This node's member of the catalogue's group.
+    pub(in crate::broker) fn catalogue(&self) -> &Group<Replicated> {
+        self.catalogue
+            .get()
+            .expect("the catalogue is opened before anybody is served")
+    }
+}

@@ -1,0 +1,28 @@
+//! What time it is.
+
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use crate::types::Timestamp;
+
+/// Wall-clock time that never runs backwards while the process lives.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    began: Instant,
+    began_at: Timestamp,
+}
+
+impl Clock {
+    /// It begins to run.
+    pub(super) fn start() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            began: Instant::now(),
+            began_at: Timestamp(since_epoch.as_millis() as u64),
+        }
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp(self.began_at.0 + self.began.elapsed().as_millis() as u64)
+    }
+}

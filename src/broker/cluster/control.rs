@@ -1,0 +1,494 @@
+//! What nodes ask of each other beside messages and Raft: commands for the catalogue's leader, and
+//! to join.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::report::{About, NodeReport, ReplicaReport};
+use crate::broker::alarms::Notice;
+use crate::broker::catalogue::propose::{Catalogued, Told};
+use crate::broker::delivery::connections::ClientCounts;
+use crate::broker::delivery::leaving::PATIENCE;
+use crate::broker::publish::reply_to::Token;
+use crate::broker::replicas::members::{HERE, MemberChange, MemberError};
+use crate::broker::{Broker, BrokerError};
+use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
+use crate::journal::raft::Role;
+use crate::metadata::CatalogError;
+use crate::types::{ConnectionId, NodeId, QueueId, Refusal, Reply, ReplyCode, Scope, UserName, VhostName};
+
+/// The service of this file.
+pub const CONTROL: u16 = 3;
+/// How long the other side may take to reach a majority.
+const THERE: Duration = Duration::from_secs(4);
+/// How long it takes at most to make a node a member, or none.
+pub const ADMISSION: Duration = Duration::from_secs(15);
+/// For answers that somebody looks at and that need nobody else.
+const AT_ONCE: Duration = Duration::from_secs(1);
+/// How long whoever changed the catalogue waits at most for the other nodes to have applied it.
+const EVERYWHERE: Duration = Duration::from_millis(500);
+/// How long it rests while nobody leads.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// A request. Encoded as JSON with [`FORMAT`] before it. Commands for the catalogue are none of them:
+/// they travel as they are written down, with [`COMMAND`] before them.
+#[derive(Serialize, Deserialize)]
+enum Request {
+    /// How far is the catalogue?
+    Index,
+    /// The node wants to be a member. Whoever does not lead the catalogue's group asks its leader.
+    Join {
+        node: NodeId,
+        name: String,
+        address: String,
+        /// Who it is without this, where it gives that up.
+        was: Option<NodeId>,
+    },
+    /// A node is to be a member no more: it leaves itself, or it is gone.
+    Forget(NodeId),
+    /// The catalogue's group is to be with or without the node, which stays a member of the cluster.
+    Catalogued(Catalogued),
+    /// How the node is, as the HTTP API shows it.
+    Describe,
+    /// What the node knows.
+    Report(About),
+    /// Close these connections of the node's clients, for that reason.
+    Close(Vec<ConnectionId>, String),
+    /// What the node that asks is short of.
+    Note(Notice),
+    /// What is the node short of?
+    Shortage,
+    /// A change of the group of a queue that the node leads.
+    Member(QueueId, MemberChange),
+    /// How the node's member of the group of a queue is.
+    Replica(QueueId),
+    /// Say when the node has applied the catalogue's entry of this index.
+    Reached(u64),
+    /// How many clients the node has of a user and in a vhost.
+    Clients(UserName, VhostName),
+    /// Does a client of the node wait for answers under that name of a queue?
+    ReplyQueue(String),
+    /// May the node begin a cluster?
+    Promise,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Response {
+    Applied(u64),
+    NotLeader,
+    /// The other side lost the race for a name.
+    Raced(String),
+    Refused {
+        code: u16,
+        is_connection: bool,
+        text: String,
+    },
+    NoMajority,
+    /// The cluster that the node is a member of now.
+    Joined(u64),
+    /// It is one already, as who it was.
+    AlreadyMember,
+    Promised(bool),
+    Forgotten,
+    Catalogued,
+    /// None while it does not serve clients.
+    Described(Option<Value>),
+    Report(NodeReport),
+    /// As it was asked to.
+    Done,
+    Shortage(Notice),
+    Changed(Result<(), MemberError>),
+    Replica(Option<ReplicaReport>),
+    Clients(ClientCounts),
+    ReplyQueue(bool),
+}
+
+/// First byte of what is said in JSON.
+pub const FORMAT: u8 = 1;
+/// First byte of a command for the catalogue.
+const COMMAND: u8 = 2;
+
+fn encode<T: Serialize>(value: &T) -> Bytes {
+    let mut bytes = vec![FORMAT];
+    // Plain data and a buffer in memory: nothing here can fail.
+    serde_json::to_writer(&mut bytes, value).expect("requests are plain data");
+    bytes.into()
+}
+
+fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Failed> {
+    match bytes.split_first() {
+        Some((&FORMAT, rest)) => serde_json::from_slice(rest).map_err(|error| Failed(error.to_string())),
+        _ => Err(Failed("a message of another version".to_owned())),
+    }
+}
+
+/// The service.
+pub struct ControlService(pub Weak<Broker>);
+
+impl Handler for ControlService {
+    fn call(&self, from: Origin, request: Bytes) -> Answer {
+        let broker = self.0.clone();
+        Box::pin(async move {
+            let broker = broker.upgrade().ok_or_else(|| Failed("the node stops".to_owned()))?;
+            let response = match request.first() {
+                Some(&COMMAND) => broker.propose_for_another(&request[1..]).await,
+                _ => broker.answer(from.node, decode(&request)?).await,
+            };
+            Ok(encode(&response))
+        })
+    }
+
+    fn messages(&self, _from: &Origin, messages: &mut Vec<Bytes>) -> Flow {
+        messages.clear();
+        Flow::Ready
+    }
+}
+
+impl Broker {
+    async fn answer(self: &Arc<Self>, from: NodeId, request: Request) -> Response {
+        let deadline = Instant::now() + THERE;
+        match request {
+            Request::Promise => return Response::Promised(self.promise(from)),
+            Request::Describe => return Response::Described(self.own_description().await),
+            Request::Report(about) => return Response::Report(self.report(about)),
+            Request::Close(connections, reason) => {
+                self.close_here(&connections, &reason).await;
+                return Response::Done;
+            }
+            Request::Note(notice) => {
+                self.note(from, notice);
+                return Response::Done;
+            }
+            Request::Shortage => return Response::Shortage(*self.alarms.notices().borrow()),
+            Request::Replica(queue) => return Response::Replica(self.replica_report(queue)),
+            Request::Reached(index) => {
+                let applied = tokio::time::timeout(EVERYWHERE, self.catalogue().applied(index)).await;
+                return match applied {
+                    Ok(true) => Response::Applied(index),
+                    _ => Response::NotLeader,
+                };
+            }
+            Request::Clients(user, vhost) => return Response::Clients(self.connections.count(&user, &vhost)),
+            Request::ReplyQueue(name) => {
+                // Only its own clients, lest two nodes ask each other.
+                let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
+                return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
+            }
+            Request::Member(queue, change) => {
+                let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
+                return changed.map_or(Response::NotLeader, Response::Changed);
+            }
+            _ => {}
+        }
+        let leadership = self.catalogue().leadership();
+        if leadership.role != Role::Leader {
+            let leader = leadership.leader.filter(|leader| *leader != from);
+            return match (&request, leader) {
+                // The node that asks may have no link to the leader yet.
+                (Request::Join { .. } | Request::Forget(_), Some(leader)) => {
+                    let answer = self.ask(leader, &request, Instant::now() + ADMISSION).await;
+                    answer.unwrap_or(Response::NotLeader)
+                }
+                _ => Response::NotLeader,
+            };
+        }
+        match request {
+            Request::Index => match tokio::time::timeout_at(deadline, self.catalogue().barrier()).await {
+                Ok(Ok(())) => Response::Applied(self.catalogue().status().applied.unwrap_or(0)),
+                _ => Response::NoMajority,
+            },
+            Request::Forget(node) => match self.forget_node(node).await {
+                Ok(()) => Response::Forgotten,
+                Err(_) => Response::NoMajority,
+            },
+            Request::Catalogued(wish) => match self.set_catalogued(from, wish).await {
+                Ok(()) => Response::Catalogued,
+                Err(_) => Response::NoMajority,
+            },
+            // It is about to begin a cluster, or to find one.
+            Request::Join { .. } if !self.belongs() => Response::NotLeader,
+            Request::Join {
+                node,
+                name,
+                address,
+                was,
+            } => match self.admit(node, &name, &address, was).await {
+                Ok(Some(cluster)) => Response::Joined(cluster.0),
+                Ok(None) => Response::AlreadyMember,
+                Err(text) => Response::Refused {
+                    code: ReplyCode::PreconditionFailed.code(),
+                    is_connection: false,
+                    text,
+                },
+            },
+            // They were answered above.
+            Request::Promise
+            | Request::Describe
+            | Request::Report(_)
+            | Request::Close(..)
+            | Request::Note(_)
+            | Request::Shortage
+            | Request::Member(..)
+            | Request::Replica(_)
+            | Request::Reached(_)
+            | Request::Clients(..)
+            | Request::ReplyQueue(_) => Response::NotLeader,
+        }
+    }
+
+    /// Proposes a command that another node has decided.
+    async fn propose_for_another(&self, record: &[u8]) -> Response {
+        if self.catalogue().leadership().role != Role::Leader {
+            return Response::NotLeader;
+        }
+        // The log keeps it for long, and would keep the whole buffer of the link with it.
+        let record = Bytes::copy_from_slice(record);
+        match self.propose_here(record, Instant::now() + THERE).await {
+            Told::Applied(index) => Response::Applied(index),
+            Told::NotLeader => Response::NotLeader,
+            Told::Refused(BrokerError::Catalog(CatalogError::Raced(name))) => Response::Raced(name),
+            Told::Refused(BrokerError::NoMajority) => Response::NoMajority,
+            Told::Refused(error) => {
+                let reply = error.reply();
+                Response::Refused {
+                    code: reply.code.code(),
+                    is_connection: reply.scope == Scope::Connection,
+                    text: reply.text.clone(),
+                }
+            }
+        }
+    }
+
+    /// Asks the leader of the catalogue's group to take a node out of the cluster; this node may be
+    /// the leader.
+    ///
+    /// # Errors
+    /// When it is not heard by a majority.
+    pub async fn forget(self: &Arc<Self>, node: NodeId) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + ADMISSION;
+        while Instant::now() < deadline {
+            let leader = self.catalogue().leadership().leader;
+            match leader {
+                Some(leader) if leader == self.nodes.us() && node != leader => return self.forget_node(node).await,
+                // A leader is taken out by another, once there is one.
+                Some(leader) if leader == self.nodes.us() => {}
+                Some(leader) => {
+                    if let Some(Response::Forgotten) = self.ask(leader, &Request::Forget(node), deadline).await {
+                        return Ok(());
+                    }
+                }
+                None => {}
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        Err(BrokerError::NoMajority)
+    }
+
+    /// How another node is, as its HTTP API shows it: the outer `None` when it does not answer at once, the
+    /// inner one when it does not serve clients.
+    pub async fn description_of(&self, node: NodeId) -> Option<Option<Value>> {
+        match self.ask(node, &Request::Describe, Instant::now() + AT_ONCE).await {
+            Some(Response::Described(description)) => Some(description),
+            _ => None,
+        }
+    }
+
+    /// Tells another node what this one is short of; whether it has heard it.
+    pub(super) async fn ask_to_note(&self, node: NodeId, notice: Notice) -> bool {
+        let answer = self.ask(node, &Request::Note(notice), Instant::now() + AT_ONCE).await;
+        matches!(answer, Some(Response::Done))
+    }
+
+    /// Asks another node what it is short of.
+    pub(super) async fn ask_for_notice(&self, node: NodeId) -> Option<Notice> {
+        match self.ask(node, &Request::Shortage, Instant::now() + AT_ONCE).await {
+            Some(Response::Shortage(notice)) => Some(notice),
+            _ => None,
+        }
+    }
+
+    /// Asks another node to close connections of its clients; whether it does.
+    pub(in crate::broker) async fn ask_to_close(
+        &self,
+        node: NodeId,
+        connections: Vec<ConnectionId>,
+        reason: &str,
+    ) -> bool {
+        let request = Request::Close(connections, reason.to_owned());
+        let answer = self.ask(node, &request, Instant::now() + PATIENCE + AT_ONCE).await;
+        matches!(answer, Some(Response::Done))
+    }
+
+    /// Asks another node for its report.
+    pub(in crate::broker) async fn ask_for_report(
+        &self,
+        node: NodeId,
+        about: About,
+        deadline: Instant,
+    ) -> Option<NodeReport> {
+        match self.ask(node, &Request::Report(about), deadline).await {
+            Some(Response::Report(report)) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// Asks the leader of a queue for a change of its group; `None` when it does not lead or does
+    /// not get it done in time.
+    pub(in crate::broker) async fn ask_for_change(
+        &self,
+        leader: NodeId,
+        queue: QueueId,
+        change: MemberChange,
+        deadline: Instant,
+    ) -> Option<Result<(), MemberError>> {
+        match self.ask(leader, &Request::Member(queue, change), deadline).await {
+            Some(Response::Changed(changed)) => Some(changed),
+            _ => None,
+        }
+    }
+
+    /// Asks a node how its member of a queue's group is; the outer `None` when it does not answer.
+    pub(in crate::broker) async fn ask_for_replica(
+        &self,
+        node: NodeId,
+        queue: QueueId,
+    ) -> Option<Option<ReplicaReport>> {
+        let deadline = Instant::now() + AT_ONCE;
+        match self.ask(node, &Request::Replica(queue), deadline).await {
+            Some(Response::Replica(report)) => Some(report),
+            _ => None,
+        }
+    }
+
+    /// Waits until a node has applied the catalogue's entry of that index, half a second at most.
+    pub(in crate::broker) async fn ask_until_applied(&self, node: NodeId, index: u64) {
+        let deadline = Instant::now() + EVERYWHERE;
+        self.ask(node, &Request::Reached(index), deadline).await;
+    }
+
+    /// Asks a node how many clients it has of a user and in a vhost.
+    pub(in crate::broker) async fn ask_for_clients(
+        &self,
+        node: NodeId,
+        user: &UserName,
+        vhost: &VhostName,
+    ) -> Option<ClientCounts> {
+        let request = Request::Clients(user.clone(), vhost.clone());
+        match self.ask(node, &request, Instant::now() + AT_ONCE).await {
+            Some(Response::Clients(counts)) => Some(counts),
+            _ => None,
+        }
+    }
+
+    /// Asks a node whether a client of it waits for answers under that name of a queue.
+    pub(super) async fn ask_for_reply_queue(&self, node: NodeId, name: &str) -> bool {
+        let request = Request::ReplyQueue(name.to_owned());
+        let answer = self.ask(node, &request, Instant::now() + AT_ONCE).await;
+        matches!(answer, Some(Response::ReplyQueue(true)))
+    }
+
+    async fn ask(&self, node: NodeId, request: &Request, deadline: Instant) -> Option<Response> {
+        self.send(node, encode(request), deadline).await
+    }
+
+    async fn send(&self, node: NodeId, request: Bytes, deadline: Instant) -> Option<Response> {
+        let cluster = self.nodes.cluster()?;
+        let answer = cluster.call(node, CONTROL, request, deadline.into_std()).await;
+        match answer {
+            Ok(answer) => decode(&answer).ok(),
+            Err(error) => {
+                tracing::debug!(%node, %error, "no answer from a node");
+                None
+            }
+        }
+    }
+
+    /// Sends a command to the node that leads the catalogue's group.
+    pub(in crate::broker) async fn propose_there(&self, leader: NodeId, record: &[u8], deadline: Instant) -> Told {
+        let request = [&[COMMAND], record].concat();
+        match self.send(leader, request.into(), deadline).await {
+            Some(Response::Applied(index)) => Told::Applied(index),
+            Some(Response::Raced(name)) => Told::Refused(CatalogError::Raced(name).into()),
+            Some(Response::NoMajority) => Told::Refused(BrokerError::NoMajority),
+            Some(Response::Refused {
+                code,
+                is_connection,
+                text,
+            }) => {
+                let code = ReplyCode::from_wire(code).unwrap_or(ReplyCode::InternalError);
+                Told::Refused(BrokerError::Reply(match is_connection {
+                    true => Reply::connection(code, text),
+                    false => Reply::channel(code, text),
+                }))
+            }
+            _ => Told::NotLeader,
+        }
+    }
+
+    /// Whether this node has applied all that was declared before the call.
+    pub(in crate::broker) async fn is_caught_up(&self, deadline: Instant) -> bool {
+        let group = self.catalogue();
+        let index = match group.leadership().leader {
+            Some(leader) if leader == self.nodes.us() => {
+                return matches!(tokio::time::timeout_at(deadline, group.barrier()).await, Ok(Ok(())));
+            }
+            Some(leader) => self.ask(leader, &Request::Index, deadline).await,
+            None => None,
+        };
+        let Some(Response::Applied(index)) = index else {
+            return false;
+        };
+        matches!(tokio::time::timeout_at(deadline, group.applied(index)).await, Ok(true))
+    }
+
+    /// Asks a node to have the catalogue's group with or without this one; whether it is so.
+    pub(in crate::broker) async fn ask_for_catalogue(&self, node: NodeId, wish: Catalogued) -> bool {
+        let answer = self
+            .ask(node, &Request::Catalogued(wish), Instant::now() + ADMISSION)
+            .await;
+        matches!(answer, Some(Response::Catalogued))
+    }
+
+    /// Asks a node to have this one taken out of its cluster again.
+    pub(super) async fn ask_to_be_forgotten(&self, node: NodeId, deadline: Instant) {
+        self.ask(node, &Request::Forget(self.nodes.us()), deadline).await;
+    }
+
+    /// Asks a node for its promise to let this one begin a cluster.
+    pub(super) async fn ask_promise(&self, node: NodeId, deadline: Instant) -> bool {
+        matches!(
+            self.ask(node, &Request::Promise, deadline).await,
+            Some(Response::Promised(true))
+        )
+    }
+
+    /// Asks a node to be made a member of its cluster, unless this one is as who it `was`.
+    pub(super) async fn ask_to_join(&self, node: NodeId, address: &str, was: Option<NodeId>) -> Joining {
+        let request = Request::Join {
+            node: self.nodes.us(),
+            name: self.node.name.clone(),
+            address: address.to_owned(),
+            was,
+        };
+        match self.ask(node, &request, Instant::now() + ADMISSION).await {
+            Some(Response::Joined(cluster)) => Joining::Joined(cluster),
+            Some(Response::AlreadyMember) => Joining::AlreadyMember,
+            Some(Response::Refused { text, .. }) => Joining::Refused(text),
+            _ => Joining::Elsewhere,
+        }
+    }
+}
+
+/// What became of the wish to join.
+pub enum Joining {
+    Joined(u64),
+    AlreadyMember,
+    Refused(String),
+    /// The node does not lead, or does not answer.
+    Elsewhere,
+}

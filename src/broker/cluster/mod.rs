@@ -1,0 +1,20 @@
+//! The nodes, and what they say to each other beside messages and Raft.
+//!
+//! ```text
+//! formation: begin or join → admission: in and out of the catalogue's group → presence: who comes and goes → majority
+//! control: questions and answers between two nodes      shortages: who is short of memory or disk
+//! report: what a node says of its queues and clients
+//! links: what is served over them                       nodes: who lives, as the rest of the broker asks
+//! remote: links that come and go, and what queues hear of it
+//! ```
+
+mod admission;
+pub(in crate::broker) mod control;
+pub(in crate::broker) mod formation;
+pub(in crate::broker) mod links;
+pub(in crate::broker) mod majority;
+pub mod nodes;
+mod presence;
+mod remote;
+pub mod report;
+mod shortages;

@@ -1,0 +1,115 @@
+//! What a node says of its queues and clients when another asks.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::broker::delivery::connections::ConnectionReport;
+use crate::queue::{ConsumerStatus, Counts};
+use crate::types::{FieldTable, Millis, NodeId, QueueId, UserName};
+
+/// What is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum About {
+    /// One queue, with its consumers.
+    Queue(QueueId),
+    /// All of them, and how many clients there are, and where the nodes listen.
+    Queues,
+    /// Connections and their channels.
+    Clients,
+    /// The last two.
+    All,
+}
+
+impl About {
+    pub(in crate::broker) fn has_clients(self) -> bool {
+        matches!(self, Self::Clients | Self::All)
+    }
+
+    pub(in crate::broker) fn has_nodes(self) -> bool {
+        matches!(self, Self::Queues | Self::All)
+    }
+}
+
+/// What one node says.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct NodeReport {
+    pub(in crate::broker) queues: Vec<QueueReport>,
+    pub(in crate::broker) consumers: Vec<ConsumerReport>,
+    pub(in crate::broker) clients: Vec<ClientsReport>,
+    pub(in crate::broker) connections: Vec<ConnectionReport>,
+    #[serde(default)]
+    pub(in crate::broker) listeners: Vec<Listener>,
+    /// Queues of which the node's member has lost its data or has yet to get it.
+    #[serde(default)]
+    pub(in crate::broker) incomplete: Vec<QueueId>,
+}
+
+/// Where a node listens.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Listener {
+    /// RabbitMQ's name of the protocol.
+    pub protocol: String,
+    pub address: SocketAddr,
+}
+
+/// A queue, as the node that has its machine sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct QueueReport {
+    pub queue: QueueId,
+    /// In which the node leads it; 0 for a queue that is not replicated.
+    pub(in crate::broker) term: u64,
+    pub counts: Counts,
+    pub delivery_limit: Option<u32>,
+    pub consumer_timeout: Option<Millis>,
+    /// The tag of the consumer that has the queue for itself.
+    pub exclusive_tag: Option<String>,
+    /// The tag of the consumer that is served, where only one is.
+    pub active_tag: Option<String>,
+    /// Where the client is, and where it came to, whose connection has the queue for itself.
+    pub owner: Option<(SocketAddr, SocketAddr)>,
+    /// By the node and the key of the consumer.
+    pub(in crate::broker) statuses: Vec<(NodeId, u64, ConsumerStatus)>,
+}
+
+/// A consumer, as the node of its connection sees it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ConsumerReport {
+    pub(in crate::broker) queue: QueueId,
+    pub node: NodeId,
+    pub(in crate::broker) key: u64,
+    pub tag: String,
+    pub arguments: FieldTable,
+    pub no_ack: bool,
+    pub exclusive: bool,
+    /// `None` is no limit.
+    pub prefetch: Option<u32>,
+    pub channel: u16,
+    pub user: UserName,
+    /// Where the client is, and where it came to; `None` once it is gone.
+    pub connection: Option<(SocketAddr, SocketAddr)>,
+}
+
+/// A node's member of the group of a queue.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ReplicaReport {
+    /// `leader`, `follower` and so on.
+    pub role: String,
+    /// The nodes that have a vote and keep it, as this member knows.
+    pub(in crate::broker) voters: BTreeSet<NodeId>,
+    pub last_index: u64,
+    pub applied: u64,
+    pub committed: u64,
+    /// `None` before the first snapshot.
+    pub snapshot: Option<u64>,
+    pub term: u64,
+}
+
+/// How many connections and channels a user has on a node.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ClientsReport {
+    pub user: UserName,
+    pub connections: u64,
+    pub channels: u64,
+}

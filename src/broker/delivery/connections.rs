@@ -1,0 +1,435 @@
+//! The client connections of this node: who is there, and how many may be.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use tokio::sync::SetOnce;
+
+use super::consumer::Consumer;
+use super::outbox::{Control, Outbox};
+use super::{QueueIdentity, leaving};
+use crate::broker::{Broker, Forced, LimitError};
+use crate::metadata::{Catalog, UserLimit, VhostLimit};
+use crate::types::{ConnectionId, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
+
+/// One connection as others see it.
+pub struct ConnectionInfo<Q> {
+    pub id: ConnectionId,
+    pub outbox: Arc<Outbox<Q>>,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub connected_at: Timestamp,
+    /// Channels that are open.
+    pub channels: AtomicU32,
+    /// An alarm keeps it from publishing and it has tried.
+    pub blocked: AtomicBool,
+    /// Set when it has ended and what goes with it is gone.
+    pub undone: SetOnce<()>,
+    details: Mutex<Details>,
+}
+
+/// What becomes known while a connection is opened.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Details {
+    pub user: Option<UserName>,
+    pub vhost: Option<VhostName>,
+    pub client_properties: FieldTable,
+    pub mechanism: String,
+    /// Bytes.
+    pub frame_max: u32,
+    pub channel_max: u16,
+    /// Seconds.
+    pub heartbeat: u16,
+}
+
+/// An open connection, as its node tells the others.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ConnectionReport {
+    pub node: NodeId,
+    pub id: ConnectionId,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub connected_at: Timestamp,
+    /// An alarm keeps it from publishing and it has tried.
+    pub is_blocked: bool,
+    pub details: Details,
+    pub channels: Vec<ChannelReport>,
+}
+
+/// A channel of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChannelReport {
+    pub number: u16,
+    /// The client wants confirms.
+    pub confirms: bool,
+    pub consumers: usize,
+    /// The queues they consume from.
+    pub queues: Vec<QueueId>,
+    /// Deliveries that are not settled.
+    pub unacked: usize,
+    /// Publishes that are not confirmed.
+    pub unconfirmed: usize,
+}
+
+impl ConnectionReport {
+    /// `peer -> local`, as RabbitMQ names a connection.
+    pub fn name(&self) -> String {
+        connection_name(self.peer, self.local)
+    }
+}
+
+/// All connections.
+pub struct Connections<Q> {
+    all: Mutex<All<Q>>,
+}
+
+/// How many clients there are of a user and in a vhost.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct ClientCounts {
+    pub connections_in_vhost: u64,
+    pub connections_of_user: u64,
+    pub channels_of_user: u64,
+}
+
+struct All<Q> {
+    by_id: FxHashMap<ConnectionId, Arc<ConnectionInfo<Q>>>,
+    of_vhost: FxHashMap<VhostName, u32>,
+    of_user: FxHashMap<UserName, u32>,
+    channels_of_user: FxHashMap<UserName, u32>,
+}
+
+impl<Q> Default for Connections<Q> {
+    fn default() -> Self {
+        Self {
+            all: Mutex::new(All {
+                by_id: FxHashMap::default(),
+                of_vhost: FxHashMap::default(),
+                of_user: FxHashMap::default(),
+                channels_of_user: FxHashMap::default(),
+            }),
+        }
+    }
+}
+
+/// `peer -> local`, as RabbitMQ names a connection.
+pub fn connection_name(peer: SocketAddr, local: SocketAddr) -> String {
+    format!("{peer} -> {local}")
+}
+
+impl<Q: QueueIdentity> ConnectionInfo<Q> {
+    /// A socket that was just accepted.
+    pub fn new(
+        id: ConnectionId,
+        outbox: Arc<Outbox<Q>>,
+        peer: SocketAddr,
+        local: SocketAddr,
+        connected_at: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            outbox,
+            peer,
+            local,
+            connected_at,
+            channels: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
+            undone: SetOnce::new(),
+            details: Mutex::default(),
+        }
+    }
+
+    /// `peer -> local`, as RabbitMQ names a connection.
+    pub fn name(&self) -> String {
+        connection_name(self.peer, self.local)
+    }
+
+    /// Who is logged in.
+    pub fn user(&self) -> Option<UserName> {
+        self.details.lock().user.clone()
+    }
+
+    /// The vhost it is in, once it is open.
+    pub fn vhost(&self) -> Option<VhostName> {
+        self.details.lock().vhost.clone()
+    }
+
+    /// What is known of it.
+    pub fn details(&self) -> Details {
+        self.details.lock().clone()
+    }
+
+    /// What other nodes are told of it, once it is open.
+    fn report(&self, node: NodeId) -> Option<ConnectionReport> {
+        let details = self.details();
+        details.vhost.as_ref()?;
+        let mut out = self.outbox.lock();
+        let mut numbers = out.channel_numbers();
+        numbers.sort_unstable();
+        let channels = numbers.into_iter().filter_map(|number| {
+            let channel = out.channel(number)?;
+            let confirms = channel.confirms.as_ref();
+            Some(ChannelReport {
+                number,
+                confirms: confirms.is_some(),
+                consumers: channel.consumers.len(),
+                queues: channel.consumers.values().filter_map(queue_of).collect(),
+                unacked: channel.unacked(),
+                unconfirmed: confirms.map_or(0, |confirms| confirms.waiting()),
+            })
+        });
+        let channels = channels.collect();
+        out.finish();
+        Some(ConnectionReport {
+            node,
+            id: self.id,
+            peer: self.peer,
+            local: self.local,
+            connected_at: self.connected_at,
+            is_blocked: self.blocked.load(Ordering::Relaxed),
+            details,
+            channels,
+        })
+    }
+
+    /// Notes what became known.
+    pub fn describe(&self, describe: impl FnOnce(&mut Details)) {
+        describe(&mut self.details.lock());
+    }
+}
+
+impl<Q: QueueIdentity> Connections<Q> {
+    /// Takes a socket in. False when the node has as many as it may.
+    pub fn add(&self, connection: Arc<ConnectionInfo<Q>>, limit: Option<u64>) -> bool {
+        let mut all = self.all.lock();
+        if limit.is_some_and(|limit| all.by_id.len() as u64 >= limit) {
+            return false;
+        }
+        all.by_id.insert(connection.id, connection);
+        true
+    }
+
+    /// Opens a connection in a vhost unless the vhost or the user has as many as it may, with those that
+    /// other nodes have.
+    ///
+    /// # Errors
+    /// The refusal in RabbitMQ's words.
+    pub fn open(
+        &self,
+        connection: &ConnectionInfo<Q>,
+        catalog: &Catalog,
+        user: &UserName,
+        vhost: &VhostName,
+        elsewhere: ClientCounts,
+    ) -> Result<(), LimitError> {
+        let mut all = self.all.lock();
+        let vhost_limit = catalog
+            .vhost(vhost)
+            .and_then(|vhost| vhost.limits.get(&VhostLimit::MaxConnections).copied());
+        let user_limit = user_limit(catalog, user, UserLimit::MaxConnections);
+        let in_vhost = count(&all.of_vhost, vhost) + elsewhere.connections_in_vhost;
+        let of_user = count(&all.of_user, user) + elsewhere.connections_of_user;
+        if let Some(limit) = reached(vhost_limit, in_vhost) {
+            let (vhost, user) = (vhost.clone(), user.clone());
+            return Err(LimitError::ConnectionsInVhost { vhost, user, limit });
+        }
+        if let Some(limit) = reached(user_limit, of_user) {
+            let user = user.clone();
+            return Err(LimitError::ConnectionsOfUser { user, limit });
+        }
+        *all.of_vhost.entry(vhost.clone()).or_default() += 1;
+        *all.of_user.entry(user.clone()).or_default() += 1;
+        connection.describe(|details| {
+            details.user = Some(user.clone());
+            details.vhost = Some(vhost.clone());
+        });
+        Ok(())
+    }
+
+    /// Opens a channel unless the user has as many as it may, with those that other nodes have.
+    ///
+    /// # Errors
+    /// The refusal in RabbitMQ's words.
+    pub fn open_channel(
+        &self,
+        connection: &ConnectionInfo<Q>,
+        broker: &Broker,
+        user: &UserName,
+        elsewhere: ClientCounts,
+    ) -> Result<(), LimitError> {
+        let catalog = broker.catalog();
+        let mut all = self.all.lock();
+        let channels: u64 = all.channels_of_user.values().copied().map(u64::from).sum();
+        if let Some(limit) = broker.config().limits.channel_max_per_node
+            && channels >= limit
+        {
+            let node = broker.node().name.clone();
+            return Err(LimitError::ChannelsOfNode { node, limit });
+        }
+        let limit = user_limit(&catalog, user, UserLimit::MaxChannels);
+        let of_user = count(&all.channels_of_user, user) + elsewhere.channels_of_user;
+        if let Some(limit) = reached(limit, of_user) {
+            let user = user.clone();
+            return Err(LimitError::ChannelsOfUser { user, limit });
+        }
+        *all.channels_of_user.entry(user.clone()).or_default() += 1;
+        connection.channels.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// How many clients this node has of a user and in a vhost.
+    pub fn count(&self, user: &UserName, vhost: &VhostName) -> ClientCounts {
+        let all = self.all.lock();
+        ClientCounts {
+            connections_in_vhost: count(&all.of_vhost, vhost),
+            connections_of_user: count(&all.of_user, user),
+            channels_of_user: count(&all.channels_of_user, user),
+        }
+    }
+
+    /// A channel is closed.
+    pub fn close_channel(&self, connection: &ConnectionInfo<Q>, user: &UserName) {
+        connection.channels.fetch_sub(1, Ordering::Relaxed);
+        less(&mut self.all.lock().channels_of_user, user, 1);
+    }
+
+    /// A connection is gone, with the channels it still had.
+    pub fn remove(&self, connection: &ConnectionInfo<Q>) {
+        let mut all = self.all.lock();
+        all.by_id.remove(&connection.id);
+        let Details {
+            user: Some(user),
+            vhost: Some(vhost),
+            ..
+        } = connection.details()
+        else {
+            return;
+        };
+        less(&mut all.of_vhost, &vhost, 1);
+        less(&mut all.of_user, &user, 1);
+        let channels = connection.channels.swap(0, Ordering::Relaxed);
+        less(&mut all.channels_of_user, &user, channels);
+    }
+
+    /// All of them, in no order.
+    pub fn all(&self) -> Vec<Arc<ConnectionInfo<Q>>> {
+        self.all.lock().by_id.values().cloned().collect()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.lock().by_id.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Broker {
+    /// The open connections of this node's clients.
+    pub(in crate::broker) fn connection_reports(&self) -> Vec<ConnectionReport> {
+        let us = self.us();
+        let all = self.connections.all();
+        all.iter().filter_map(|connection| connection.report(us)).collect()
+    }
+
+    /// Closes connections, whichever nodes they are at: the clients hear the reason with 320.
+    ///
+    /// # Errors
+    /// The nodes that did not answer.
+    pub async fn close_connections(
+        &self,
+        connections: impl IntoIterator<Item = (NodeId, ConnectionId)>,
+        reason: &str,
+    ) -> Result<(), Vec<NodeId>> {
+        let mut by_node = BTreeMap::<NodeId, Vec<ConnectionId>>::new();
+        for (node, connection) in connections {
+            by_node.entry(node).or_default().push(connection);
+        }
+        let here = by_node.remove(&self.us()).unwrap_or_default();
+        let asked = by_node
+            .into_iter()
+            .map(|(node, ids)| async move { (node, self.ask_to_close(node, ids, reason).await) });
+        let ((), asked) = tokio::join!(self.close_here(&here, reason), join_all(asked));
+        let silent = asked.into_iter().filter(|(_, closes)| !closes);
+        let silent: Vec<_> = silent.map(|(node, _)| node).collect();
+        match silent.is_empty() {
+            true => Ok(()),
+            false => Err(silent),
+        }
+    }
+
+    /// The same on this node only.
+    pub(in crate::broker) async fn close_here(&self, connections: &[ConnectionId], reason: &str) {
+        let mut all = self.connections.all();
+        all.retain(|connection| connections.contains(&connection.id));
+        leaving::close(&all, &Forced::Ordered(reason.to_owned()).reply()).await;
+    }
+
+    /// Sends all clients of this node away.
+    pub fn close_all(&self, why: &Forced) {
+        for connection in self.connections.all() {
+            connection.outbox.control(Control::Close(why.reply()));
+        }
+    }
+
+    /// How many clients other nodes have of a user and in a vhost. Nobody is asked where no limit needs it,
+    /// and nodes that do not answer have none.
+    pub async fn clients_elsewhere(&self, user: &UserName, vhost: &VhostName) -> ClientCounts {
+        let others = match is_limited(&self.catalog(), user, vhost) {
+            true => self.nodes.others_alive(),
+            false => Vec::new(),
+        };
+        let counts = others.into_iter().map(|node| self.ask_for_clients(node, user, vhost));
+        let counts = join_all(counts).await.into_iter().flatten();
+        counts.fold(ClientCounts::default(), |sum, more| ClientCounts {
+            connections_in_vhost: sum.connections_in_vhost + more.connections_in_vhost,
+            connections_of_user: sum.connections_of_user + more.connections_of_user,
+            channels_of_user: sum.channels_of_user + more.channels_of_user,
+        })
+    }
+}
+
+fn queue_of<Q: QueueIdentity>(consumer: &Arc<Consumer<Q>>) -> Option<QueueId> {
+    Some(consumer.queue.upgrade()?.id())
+}
+
+/// Whether there is a limit that clients of other nodes count for.
+fn is_limited(catalog: &Catalog, user: &UserName, vhost: &VhostName) -> bool {
+    let vhost = catalog.vhost(vhost).map(|vhost| &vhost.limits);
+    let user = catalog.user(user).map(|user| &user.limits);
+    let in_vhost = vhost.and_then(|limits| limits.get(&VhostLimit::MaxConnections));
+    let of_user = [UserLimit::MaxConnections, UserLimit::MaxChannels]
+        .into_iter()
+        .filter_map(|limit| user?.get(&limit));
+    of_user.chain(in_vhost).any(|limit| *limit >= 0)
+}
+
+fn user_limit(catalog: &Catalog, user: &UserName, limit: UserLimit) -> Option<i64> {
+    catalog.user(user).and_then(|user| user.limits.get(&limit).copied())
+}
+
+/// The limit, when that many are as many as it allows. Negative ones allow any number.
+fn reached(limit: Option<i64>, count: u64) -> Option<i64> {
+    limit.filter(|limit| u64::try_from(*limit).is_ok_and(|limit| count >= limit))
+}
+
+fn count<N: std::hash::Hash + Eq>(counts: &FxHashMap<N, u32>, name: &N) -> u64 {
+    counts.get(name).copied().map_or(0, u64::from)
+}
+
+fn less<N: std::hash::Hash + Eq + Clone>(counts: &mut FxHashMap<N, u32>, name: &N, by: u32) {
+    if let Some(count) = counts.get_mut(name) {
+        *count = count.saturating_sub(by);
+        if *count == 0 {
+            counts.remove(name);
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What a client leaves behind, queue by queue, when a channel or its connection ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rustc_hash::FxHashMap;
+
+use super::QueueIdentity;
+use super::connections::ConnectionInfo;
+use super::consumer::Consumer;
+use super::outbox::Control;
+use crate::queue::Slot;
+use crate::types::{QueueId, Reply};
+
+/// How long an answer to a client waits for what it says is done: a node or a majority that does not
+/// answer holds up nobody for ever.
+pub(in crate::broker) const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What one queue loses with a client.
+pub struct Leaving<Q> {
+    pub queue: Arc<Q>,
+    pub consumers: Vec<Arc<Consumer<Q>>>,
+    /// What the client holds of the queue, oldest first.
+    pub slots: Vec<Slot>,
+}
+
+/// Closes connections with this, and waits until what goes with them is gone, or has had its time.
+pub async fn close<Q: QueueIdentity>(connections: &[Arc<ConnectionInfo<Q>>], reply: &Reply) {
+    for connection in connections {
+        connection.outbox.control(Control::Close(reply.clone()));
+    }
+    let closed = join_all(connections.iter().map(|connection| connection.undone.wait()));
+    // Whoever asked hears that they are told to close in any case.
+    let _ = tokio::time::timeout(PATIENCE, closed).await;
+}
+
+/// What several channels of a connection leave, each queue once.
+pub fn by_queue<Q: QueueIdentity>(all: Vec<Leaving<Q>>) -> Vec<Leaving<Q>> {
+    let mut places: FxHashMap<QueueId, usize> = FxHashMap::default();
+    let mut joined: Vec<Leaving<Q>> = Vec::new();
+    for one in all {
+        match places.get(&one.queue.id()) {
+            Some(place) => {
+                let same = &mut joined[*place];
+                same.consumers.extend(one.consumers);
+                same.slots.extend(one.slots);
+                same.slots.sort_unstable_by_key(|slot| slot.seq());
+            }
+            None => {
+                places.insert(one.queue.id(), joined.len());
+                joined.push(one);
+            }
+        }
+    }
+    joined
+}

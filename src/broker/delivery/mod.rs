@@ -1,0 +1,23 @@
+//! What clients get: the output of each connection, and the consumers on its channels.
+//!
+//! ```text
+//! a queue decides → Consumer → Outbox (its channel's delivery tag, prefetch, unacked) → writer → socket
+//! ```
+//! [`outbox`] is what waits to be written to one client; [`consumer`] is one `basic.consume`, as its queue
+//! and its channel see it; [`leaving`] what a client leaves behind; [`connections`] is the list of who is there, and how many may be.
+
+pub mod connections;
+pub mod consumer;
+pub mod leaving;
+pub mod outbox;
+
+use crate::types::QueueId;
+
+/// A queue as clients' channels keep it: named by its id, and handed back to whoever knows queues.
+pub trait QueueIdentity {
+    /// Which queue it is.
+    fn id(&self) -> QueueId;
+
+    /// Whether it is deleted, so that a channel may forget it.
+    fn is_deleted(&self) -> bool;
+}

@@ -1,0 +1,595 @@
+//! Publishing: a message to its queues, in batches.
+//!
+//! One [`Publisher`] per connection. A publish is checked and routed at once (through a cache of
+//! exchange and routing key) and put into the batch of each of its queues; [`Publisher::flush`]
+//! hands every queue its batch under one lock. The order per queue is the order of publishing.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hashbrown::HashTable;
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use thiserror::Error;
+
+use super::delayed;
+use super::reply_to;
+use super::route::Way;
+use super::vhosts::{QueueRef, Vhost};
+use crate::broker::Broker;
+use crate::broker::queue::claims::{ChannelClaim, ConfirmToken};
+use crate::broker::queue::clients::Outbox;
+use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::joint::Joint;
+use crate::codec::content::PublishRef;
+use crate::codec::deliver::write_return;
+use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
+use crate::codec::{PropertyError, PropertyScan, headers};
+use crate::declare::Who;
+use crate::declare::{DeclareError, publish_target};
+use crate::metadata::CatalogError;
+use crate::queue::Publish;
+use crate::router::Routed;
+use crate::types::{FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName};
+
+/// Messages gathered before the queues get them, whatever else waits.
+const BATCH_MESSAGES: usize = 4096;
+/// Bytes gathered before the queues get them.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// Routes remembered by one connection.
+const ROUTES: usize = 1024;
+/// Groups kept (with their buffers) from one batch to the next.
+const KEPT_GROUPS: usize = 64;
+
+/// Why a message is not taken.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    #[error("immediate=true")]
+    Immediate,
+    #[error(transparent)]
+    Exchange(#[from] DeclareError),
+    #[error(transparent)]
+    Properties(#[from] PropertyError),
+    #[error("user_id property set to '{given}' but authenticated user was '{user}'")]
+    UserId { given: String, user: UserName },
+    #[error("invalid message: {{unacceptable_type_in_header,\"{header}\",{type_name}}}")]
+    CopyHeader {
+        header: &'static str,
+        type_name: &'static str,
+    },
+}
+
+impl Refusal for PublishError {
+    fn reply(&self) -> Reply {
+        match self {
+            Self::Immediate => Reply::connection(ReplyCode::NotImplemented, self.to_string()),
+            Self::Exchange(error) => error.reply(),
+            Self::Properties(error) => error.reply(),
+            Self::UserId { .. } | Self::CopyHeader { .. } => {
+                Reply::channel(ReplyCode::PreconditionFailed, self.to_string())
+            }
+        }
+    }
+}
+
+/// Who publishes, the same for all messages of a connection.
+pub struct Publishing {
+    pub vhost: Arc<Vhost>,
+    pub user: UserName,
+    /// May set any user id (tag `impersonator`).
+    pub impersonator: bool,
+}
+
+/// The channel a message comes in on.
+#[derive(Clone, Copy)]
+pub struct From {
+    pub channel: u16,
+    pub incarnation: u64,
+    /// Its number when the channel is in confirm mode.
+    pub seq: Option<u64>,
+    /// Whether the channel consumes from `amq.rabbitmq.reply-to`.
+    pub reply_token: Option<reply_to::Token>,
+}
+
+/// The body of a publish, in the read buffer or in a buffer of its own.
+pub enum Body<'a> {
+    Read(&'a [u8]),
+    Own(Bytes),
+}
+
+/// A message that is checked and has its queues.
+pub struct Ready {
+    pub message: Message,
+    pub route: Route,
+    pub from: From,
+    pub mandatory: bool,
+    /// Set when the route says that more is to be done than enqueueing.
+    detour: Option<Box<Routed<QueueRef>>>,
+    reply: Option<reply_to::Token>,
+}
+
+impl Ready {
+    /// Whether one of its queues is a classic one that was deleted since it was routed.
+    pub fn names_deleted(&self) -> bool {
+        let mut queues = self.route.queues.iter();
+        queues.any(|queue| queue.is_deleted() && !queue.is_replicated())
+    }
+}
+
+/// The queues that messages of one exchange and routing key go to.
+#[derive(Clone)]
+pub struct Route {
+    pub queues: Arc<[Arc<QueueHandle>]>,
+}
+
+/// Who waits for the queues of a publish.
+#[derive(Clone, Copy)]
+enum Claimant<'a> {
+    Channel(Confirming),
+    Joint(&'a Joint),
+}
+
+/// A channel that is in confirm mode, as a publish names it.
+#[derive(Clone, Copy)]
+struct Confirming {
+    channel: u16,
+    incarnation: u64,
+    seq: u64,
+}
+
+/// The publishing side of one connection.
+pub struct Publisher {
+    outbox: Arc<Outbox>,
+    routes: RouteCache,
+    groups: Vec<Group>,
+    group_of: FxHashMap<QueueId, usize>,
+    /// Answers each confirm of this batch waits for, in the order of publishing.
+    expected: Vec<(Confirming, u32)>,
+    messages: usize,
+    bytes: usize,
+    routed: Routed<QueueRef>,
+    scratch: Vec<u8>,
+}
+
+struct Group {
+    queue: Arc<QueueHandle>,
+    batch: Vec<Publish<ConfirmToken>>,
+}
+
+struct RouteCache {
+    table: HashTable<CachedRoute>,
+    version: (u64, u64),
+}
+
+struct CachedRoute {
+    exchange_len: usize,
+    /// Exchange and routing key, one behind the other.
+    key: Box<[u8]>,
+    route: Route,
+}
+
+impl Publisher {
+    /// For a connection that has published nothing yet.
+    pub fn new(outbox: Arc<Outbox>) -> Self {
+        Self {
+            outbox,
+            routes: RouteCache {
+                table: HashTable::new(),
+                version: (0, 0),
+            },
+            groups: Vec::new(),
+            group_of: FxHashMap::default(),
+            expected: Vec::new(),
+            messages: 0,
+            bytes: 0,
+            routed: Routed::default(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Checks a publish and finds its queues. Nothing has happened to them yet.
+    ///
+    /// # Errors
+    /// [`PublishError`], in the order in which RabbitMQ looks for them.
+    pub fn prepare(
+        &mut self,
+        broker: &Broker,
+        by: &Publishing,
+        from: From,
+        publish: PublishRef<'_>,
+        properties: &[u8],
+        body: Body<'_>,
+    ) -> Result<Ready, PublishError> {
+        if publish.immediate {
+            return Err(PublishError::Immediate);
+        }
+        let exchange = std::str::from_utf8(publish.exchange)
+            .map_err(|_| no_exchange(by, &String::from_utf8_lossy(publish.exchange)))?;
+        let version = (by.vhost.version(), broker.rights_version());
+        let cached = self.routes.get(version, publish.exchange, publish.routing_key);
+        if cached.is_none() {
+            let who = Who {
+                user: &by.user,
+                vhost: &by.vhost.name,
+                connection: self.outbox.id,
+                operator: false,
+            };
+            publish_target(&broker.catalog(), &who, exchange, publish.routing_key)?;
+        }
+        let scan = scan(properties)?;
+        check_user_id(by, &scan)?;
+        let copies = scan.headers.map(Copies::of).transpose()?.unwrap_or_default();
+        let edited = edit(&scan, properties, &copies, from)?;
+        let parts = MessageParts {
+            exchange: publish.exchange,
+            routing_key: publish.routing_key,
+            properties: edited.as_deref().unwrap_or(properties),
+            traits: scan.traits,
+        };
+        let message = match body {
+            Body::Read(body) => Message::new(parts, body, &mut self.scratch),
+            Body::Own(body) => Message::with_body(parts, body),
+        };
+        let mut ready = Ready {
+            message,
+            route: Route { queues: Arc::new([]) },
+            from,
+            mandatory: publish.mandatory,
+            detour: None,
+            reply: None,
+        };
+        if copies.keys.is_empty()
+            && let Some(route) = cached
+        {
+            ready.route = route;
+            return Ok(ready);
+        }
+        if exchange.is_empty() {
+            ready.reply = reply_to::Token::of(publish.routing_key);
+        }
+        let mut keys = vec![publish.routing_key];
+        keys.extend(copies.keys.iter().map(Vec::as_slice));
+        let way = Way {
+            exchange,
+            keys: &keys,
+            properties: &scan,
+            delayed: false,
+        };
+        if !by.vhost.route(&way, &mut self.routed) {
+            return Err(no_exchange(by, exchange).into());
+        }
+        ready.route.queues = self.routed.queues.iter().map(|queue| queue.0.clone()).collect();
+        if self.routed.delayed.is_empty() && self.routed.remembered.is_empty() {
+            if self.routed.cacheable && copies.keys.is_empty() && ready.reply.is_none() {
+                self.routes
+                    .insert(version, publish.exchange, publish.routing_key, ready.route.clone());
+            }
+        } else {
+            ready.detour = Some(Box::new(std::mem::take(&mut self.routed)));
+        }
+        Ok(ready)
+    }
+
+    /// Puts a prepared message into the batches of its queues, returns it when nobody gets it and
+    /// its publisher wants to know, and notes what its confirm, or the joint answer, waits for. Whether
+    /// anybody gets it.
+    pub fn publish(&mut self, broker: &Arc<Broker>, by: &Publishing, ready: Ready, joint: Option<&Joint>) -> bool {
+        let Ready {
+            message,
+            route,
+            from,
+            mandatory,
+            detour,
+            reply,
+        } = ready;
+        let confirming = from.seq.map(|seq| Confirming {
+            channel: from.channel,
+            incarnation: from.incarnation,
+            seq,
+        });
+        let claimant = joint.map(Claimant::Joint).or(confirming.map(Claimant::Channel));
+        let queues = route.queues.len() as u32;
+        // One answer for all exchanges that hold it back: all of them are in one log.
+        let is_held = detour.as_ref().is_some_and(|routed| !routed.delayed.is_empty());
+        let mut reached = queues > 0 || is_held;
+        if let Some(token) = reply {
+            reached |= broker.deliver_reply(token, &message);
+        }
+        let comes_back = mandatory && !reached;
+        if comes_back {
+            // What was published before it and went nowhere is answered before it comes back.
+            self.announce();
+        }
+        if let Some(confirming) = confirming {
+            self.expected.push((confirming, queues + u32::from(is_held)));
+        }
+        if let Some(routed) = detour {
+            // The answer may come before the next flush.
+            self.announce();
+            let token = claimant.filter(|_| is_held).map(|claimant| self.token(claimant));
+            after_routing(broker, &by.vhost, &routed, &message, token);
+        }
+        if comes_back {
+            let mut out = self.outbox.lock();
+            let frame_max = out.frame_max;
+            write_return(
+                &mut out.output,
+                from.channel,
+                ReplyCode::NoRoute.code(),
+                ReplyCode::NoRoute.name(),
+                &message,
+                frame_max,
+            );
+            out.finish();
+            // Its own answer follows it at once.
+            self.announce();
+        }
+        self.messages += 1;
+        self.bytes += message.memory();
+        let Some((last, others)) = route.queues.split_last() else {
+            return reached;
+        };
+        self.messages += others.len();
+        for queue in others {
+            self.push(queue, message.clone(), claimant);
+        }
+        self.push(last, message, claimant);
+        reached
+    }
+
+    /// Whether the batch should be flushed now.
+    pub fn is_full(&self) -> bool {
+        self.messages >= BATCH_MESSAGES || self.bytes >= BATCH_BYTES
+    }
+
+    /// Whether there is nothing to flush.
+    pub fn is_empty(&self) -> bool {
+        self.messages == 0
+    }
+
+    /// Hands the queues their messages. Confirms that wait for nothing are sent.
+    pub fn flush(&mut self, broker: &Arc<Broker>) {
+        if self.messages == 0 {
+            return;
+        }
+        self.announce();
+        for group in &mut self.groups {
+            if group.batch.is_empty() {
+                continue;
+            }
+            let deferred = group.queue.publish(broker, group.batch.drain(..));
+            if !deferred.is_empty() {
+                broker.carry_out(&group.queue, deferred);
+            }
+        }
+        if self.groups.len() > KEPT_GROUPS {
+            self.groups.clear();
+            self.group_of.clear();
+        }
+        self.messages = 0;
+        self.bytes = 0;
+    }
+
+    /// Tells the channels what their confirms wait for, before anybody can answer.
+    fn announce(&mut self) {
+        if self.expected.is_empty() {
+            return;
+        }
+        let mut out = self.outbox.lock();
+        for (confirming, answers) in self.expected.drain(..) {
+            let Some(channel) = out.channel_as(confirming.channel, confirming.incarnation) else {
+                continue;
+            };
+            if let Some(confirms) = &mut channel.confirms {
+                let seq = confirms.publish(answers);
+                debug_assert_eq!(seq, confirming.seq);
+                out.confirms_changed(confirming.channel);
+            }
+        }
+        out.finish();
+    }
+
+    /// A queue that has not answered too much of what was published here lately.
+    pub fn behind(&self) -> Option<&Arc<QueueHandle>> {
+        let queues = self.groups.iter().map(|group| &group.queue);
+        queues.into_iter().find(|queue| queue.is_behind())
+    }
+
+    /// Lets go of what an idle connection need not keep.
+    pub fn rest(&mut self) {
+        self.groups.clear();
+        self.group_of.clear();
+        self.routes.table = HashTable::new();
+        self.scratch = Vec::new();
+        self.expected = Vec::new();
+    }
+
+    fn token(&self, claimant: Claimant<'_>) -> ConfirmToken {
+        match claimant {
+            Claimant::Channel(confirming) => ConfirmToken::Channel(ChannelClaim {
+                outbox: self.outbox.clone(),
+                channel: confirming.channel,
+                incarnation: confirming.incarnation,
+                seq: confirming.seq,
+            }),
+            Claimant::Joint(joint) => ConfirmToken::Joint(joint.claim()),
+        }
+    }
+
+    fn push(&mut self, queue: &Arc<QueueHandle>, message: Message, claimant: Option<Claimant<'_>>) {
+        let publish = claimant.map(|claimant| self.token(claimant));
+        let at = match self.groups.last() {
+            Some(group) if Arc::ptr_eq(&group.queue, queue) => self.groups.len() - 1,
+            _ => *self.group_of.entry(queue.spec.id).or_insert_with(|| {
+                self.groups.push(Group {
+                    queue: queue.clone(),
+                    batch: Vec::new(),
+                });
+                self.groups.len() - 1
+            }),
+        };
+        self.groups[at].batch.push(Publish { message, publish });
+    }
+}
+
+/// What routing asks for beside enqueueing: holding the message back, remembering it. Where it is
+/// held back `token` gets one confirm.
+pub fn after_routing(
+    broker: &Arc<Broker>,
+    vhost: &Vhost,
+    routed: &Routed<QueueRef>,
+    message: &Message,
+    token: Option<ConfirmToken>,
+) {
+    for exchange in &routed.remembered {
+        vhost.router.write().remember(exchange, message);
+    }
+    // The answer of the last one comes when all of them are safe.
+    let mut token = token;
+    let mut left = routed.delayed.len();
+    for (exchange, delay) in &routed.delayed {
+        left -= 1;
+        let token = if left == 0 { token.take() } else { None };
+        delayed::hold(broker, vhost, exchange, *delay, message, token);
+    }
+}
+
+fn no_exchange(by: &Publishing, name: &str) -> DeclareError {
+    CatalogError::NoExchange(by.vhost.name.clone(), name.into()).into()
+}
+
+fn check_user_id(by: &Publishing, scan: &PropertyScan<'_>) -> Result<(), PublishError> {
+    match scan.user_id {
+        Some(given) if given != by.user.as_bytes() && !by.impersonator => Err(PublishError::UserId {
+            given: String::from_utf8_lossy(given).into_owned(),
+            user: by.user.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The further routing keys of a message.
+#[derive(Default)]
+struct Copies {
+    keys: Vec<Vec<u8>>,
+    has_bcc: bool,
+}
+
+impl Copies {
+    fn of(table: &[u8]) -> Result<Self, PublishError> {
+        let mut copies = Self::default();
+        for header in ["CC", "BCC"] {
+            let Some(value) = headers::find(table, header) else {
+                continue;
+            };
+            let FieldValue::Array(keys) = value else {
+                return Err(PublishError::CopyHeader {
+                    header,
+                    type_name: value.type_name(),
+                });
+            };
+            copies.has_bcc |= header == "BCC";
+            copies.keys.extend(keys.into_iter().filter_map(|key| match key {
+                FieldValue::LongString(key) => Some(key),
+                _ => None,
+            }));
+        }
+        Ok(copies)
+    }
+}
+
+/// Properties that are passed on otherwise than they came: without BCC, with the expiration as a
+/// plain number, with the reply queue's own name.
+fn edit(
+    scan: &PropertyScan<'_>,
+    properties: &[u8],
+    copies: &Copies,
+    from: From,
+) -> Result<Option<Vec<u8>>, PublishError> {
+    let expiration = scan
+        .expiration
+        .filter(|expiration| !expiration.is_canonical)
+        .map(|expiration| expiration.ttl.to_string());
+    let reply_to = match scan.reply_to {
+        Some(name) if name == reply_to::PSEUDO_QUEUE.as_bytes() => {
+            let token = from.reply_token.ok_or(DeclareError::NoReplyConsumer)?;
+            Some(token.to_string())
+        }
+        _ => None,
+    };
+    if expiration.is_none() && reply_to.is_none() && !copies.has_bcc {
+        return Ok(None);
+    }
+    let mut table = scan
+        .headers
+        .and_then(|raw| FieldTable::decode(raw).ok())
+        .map(|(table, _)| table);
+    if let Some(table) = &mut table {
+        table.0.retain(|(name, _)| name != "BCC");
+    }
+    let set = |text: &Option<String>| match text {
+        Some(text) => Edit::Set(text.clone().into_bytes()),
+        None => Edit::Keep,
+    };
+    let (expiration, reply_to) = (set(&expiration), set(&reply_to));
+    let edits = Edits {
+        headers: match &table {
+            Some(table) if copies.has_bcc => Edit::Set(table),
+            _ => Edit::Keep,
+        },
+        expiration: as_slice(&expiration),
+        reply_to: as_slice(&reply_to),
+        ..Edits::default()
+    };
+    Ok(Some(rewrite_properties(properties, &edits)?))
+}
+
+fn as_slice(edit: &Edit<Vec<u8>>) -> Edit<&[u8]> {
+    match edit {
+        Edit::Keep => Edit::Keep,
+        Edit::Remove => Edit::Remove,
+        Edit::Set(bytes) => Edit::Set(bytes),
+    }
+}
+
+impl RouteCache {
+    fn hash(exchange: &[u8], key: &[u8]) -> u64 {
+        FxBuildHasher.hash_one((exchange, key))
+    }
+
+    /// A route found before, if nothing changed since: neither routes nor rights.
+    fn get(&mut self, version: (u64, u64), exchange: &[u8], key: &[u8]) -> Option<Route> {
+        if self.version != version {
+            self.table.clear();
+            self.version = version;
+            return None;
+        }
+        let found = self.table.find(Self::hash(exchange, key), |cached| {
+            cached.exchange_len == exchange.len()
+                && cached.key.len() == exchange.len() + key.len()
+                && &cached.key[..exchange.len()] == exchange
+                && &cached.key[exchange.len()..] == key
+        });
+        found.map(|cached| cached.route.clone())
+    }
+
+    /// Remembers a route that depends on exchange and key alone, found under `version`.
+    fn insert(&mut self, version: (u64, u64), exchange: &[u8], key: &[u8], route: Route) {
+        if self.version != version {
+            return;
+        }
+        // A publisher with ever new keys starts over rather than growing without bound.
+        if self.table.len() >= ROUTES {
+            self.table.clear();
+        }
+        let cached = CachedRoute {
+            exchange_len: exchange.len(),
+            key: [exchange, key].concat().into(),
+            route,
+        };
+        self.table.insert_unique(Self::hash(exchange, key), cached, |other| {
+            let (exchange, key) = other.key.split_at(other.exchange_len);
+            Self::hash(exchange, key)
+        });
+    }
+}

@@ -1,0 +1,188 @@
+//! Carries out what a queue decided once its lock is free: dead letters, reading back, cancelling.
+//!
+//! A dead letter may make its target overflow and dead-letter in turn, so effects are worked off a
+//! list rather than by calling back. How a dead letter is published is not said here, see
+//! `publish/dead_lettering.rs`.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+
+use super::clients::Consumer;
+use super::handle::{BrokerHandles, QueueHandle};
+use crate::broker::Broker;
+use crate::handover::Unsynced;
+use crate::journal::raft::Group;
+use crate::queue::ledger::Ledger;
+use crate::queue::{self, DeathReason, Outcome, Slot};
+use crate::store::Loc;
+use crate::tasks;
+use crate::types::{Message, NodeId};
+
+/// A message on its way out of its queue into the dead-letter exchange.
+pub struct DeadLetter {
+    pub slot: Slot,
+    pub message: Message,
+    pub reason: DeathReason,
+}
+
+/// Effects that are carried out after the queue's lock was released.
+#[derive(Default)]
+#[must_use = "what a queue decided is to be carried out"]
+pub struct Deferred {
+    pub dead_letters: Vec<DeadLetter>,
+    pub fetch: Vec<Vec<(u64, queue::Loc)>>,
+    pub cancelled: Vec<Arc<Consumer>>,
+    /// Handed to a channel that closed in the same moment.
+    pub undelivered: Vec<Slot>,
+    /// The last consumer is gone; of another node, which asked with this number.
+    pub ended: Vec<Option<(NodeId, u64)>>,
+    /// Who waits until all of this is on the disk.
+    pub unsynced: Vec<Unsynced<BrokerHandles>>,
+}
+
+impl Deferred {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.dead_letters.is_empty()
+            && self.fetch.is_empty()
+            && self.cancelled.is_empty()
+            && self.undelivered.is_empty()
+            && self.ended.is_empty()
+            && self.unsynced.is_empty()
+    }
+}
+
+/// What is still to be carried out, queue by queue.
+pub(in crate::broker) type Work = VecDeque<(Arc<QueueHandle>, Deferred)>;
+
+impl Broker {
+    /// Carries out the effects of a queue, and those that follow from them.
+    pub(in crate::broker) fn carry_out(self: &Arc<Self>, queue: &Arc<QueueHandle>, deferred: Deferred) {
+        let mut work = Work::from([(queue.clone(), deferred)]);
+        let mut waiting = Vec::new();
+        while let Some((queue, deferred)) = work.pop_front() {
+            if !deferred.undelivered.is_empty() {
+                self.settle(&queue, deferred.undelivered, Outcome::Requeue, None);
+            }
+            for consumer in deferred.cancelled {
+                let mut out = consumer.outbox.lock();
+                out.cancel(&consumer);
+                out.finish();
+            }
+            for asked in deferred.ended {
+                self.last_consumer_ended(&queue, asked);
+            }
+            for run in deferred.fetch {
+                self.read_back(&queue, run);
+            }
+            if !deferred.dead_letters.is_empty() {
+                self.dead_letter(&queue, deferred.dead_letters, &mut work);
+            }
+            waiting.extend(deferred.unsynced.into_iter().map(|unsynced| (queue.clone(), unsynced)));
+        }
+        // Not before: a dead letter is removed from its queue when its targets have it.
+        for (queue, unsynced) in waiting {
+            self.tell_when_synced(queue, unsynced);
+        }
+    }
+
+    /// Tells the queue when all that the store was given by now is on the disk.
+    fn tell_when_synced(self: &Arc<Self>, queue: Arc<QueueHandle>, unsynced: Unsynced<BrokerHandles>) {
+        let broker = self.clone();
+        tasks::spawn("sync", async move {
+            if broker.synced().await.is_ok() {
+                queue.input(&broker, |machine, _, sink| machine.synced(unsynced, sink));
+            }
+        });
+    }
+
+    /// The last consumer, of another node, has ended: that hears of it when an auto-delete queue is gone.
+    fn last_consumer_ended(self: &Arc<Self>, queue: &Arc<QueueHandle>, asked: Option<(NodeId, u64)>) {
+        let deletion = self.delete_if_left(queue, 0);
+        let Some((node, call)) = asked else { return };
+        let tell = move |broker: &Arc<Self>, queue: &Arc<QueueHandle>| {
+            queue.input(broker, |machine, _, sink| machine.tell_done(node, call, sink));
+        };
+        let Some(deletion) = deletion else {
+            return tell(self, queue);
+        };
+        let (broker, queue) = (self.clone(), queue.clone());
+        tasks::spawn("end of consumers", async move {
+            // If it panicked it has said so.
+            let _ = deletion.await;
+            tell(&broker, &queue);
+        });
+    }
+
+    /// Reads bodies outside the async workers and gives them to their queue.
+    fn read_back(self: &Arc<Self>, queue: &Arc<QueueHandle>, run: Vec<(u64, queue::Loc)>) {
+        let (broker, queue) = (self.clone(), queue.clone());
+        let replica = queue.state.lock().replica.clone();
+        self.runtime.spawn_blocking(move || {
+            let bodies = match replica {
+                Some(replica) => match read_ledger(&replica, &run, broker.members_of(&queue).len() > 1) {
+                    Some(bodies) => bodies,
+                    // The next leader has them.
+                    None => return broker.member_fails(&queue, &replica),
+                },
+                None => {
+                    let run: Vec<_> = run.iter().map(|&(seq, loc)| (seq, Loc::from_raw(loc))).collect();
+                    broker.read_bodies(queue.owner(), &run)
+                }
+            };
+            let lost = queue.with(&broker, |machine, now, sink| machine.fetched(now, bodies, sink));
+            if lost.is_some_and(|lost| lost > 0) {
+                tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, lost, "messages cannot be read any more");
+            }
+            queue.changed.notify_waiters();
+            queue.input(&broker, |machine, now, sink| machine.serve_gets(now, sink));
+        });
+    }
+
+    /// The bodies of these entries; `None` for what is no more or damaged.
+    pub(in crate::broker) fn read_bodies(
+        &self,
+        owner: crate::store::OwnerId,
+        run: &[(u64, Loc)],
+    ) -> Vec<(u64, Option<Message>)> {
+        let bodies = self.store.read(owner, run).unwrap_or_else(|error| {
+            tracing::error!(owner = owner.0, %error, "reading messages failed; each is read by itself");
+            // One that cannot be read must not take the others of its run along.
+            let alone = |one| self.store.read(owner, std::slice::from_ref(one));
+            run.iter()
+                .map(|one| alone(one).ok().and_then(|mut read| read.pop().flatten()))
+                .collect()
+        });
+        let seqs = run.iter().map(|(seq, _)| *seq);
+        seqs.zip(bodies)
+            .map(|(seq, body)| (seq, body.and_then(|body| Message::from_stored(&body).ok())))
+            .collect()
+    }
+}
+
+/// The bodies of these messages of a replicated queue; `None` where one is damaged here and others have it.
+fn read_ledger(
+    replica: &Group<Ledger>,
+    run: &[(u64, queue::Loc)],
+    has_others: bool,
+) -> Option<Vec<(u64, Option<Message>)>> {
+    let seqs: Vec<u64> = run.iter().map(|(seq, _)| *seq).collect();
+    let reader = replica.machine().locate(&seqs);
+    let read = reader.read().into_iter().map(|(seq, message)| match message {
+        Ok(message) => Some((seq, Some(message))),
+        Err(error) => {
+            tracing::error!(seq, %error, "a message cannot be read");
+            let is_damaged = replica.has_lost() && error.kind() != io::ErrorKind::NotFound;
+            (!is_damaged || !has_others).then_some((seq, None))
+        }
+    });
+    read.collect()
+}
+
+/// Notes what another queue has decided.
+pub(in crate::broker) fn note(work: &mut Work, queue: &Arc<QueueHandle>, deferred: Deferred) {
+    if !deferred.is_empty() {
+        work.push_back((queue.clone(), deferred));
+    }
+}

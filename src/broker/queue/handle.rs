@@ -1,0 +1,346 @@
+//! A queue as this node knows it: its machine behind a lock.
+//!
+//! Whoever has an input for the queue calls [`QueueHandle::input`], or [`QueueHandle::with`] for a
+//! command to the live queue; under the lock the machine writes deliveries into the consumers'
+//! outboxes and records into the store's pending buffer or to the group. What must not happen under
+//! the lock (dead-lettering into other queues, reading bodies back) is collected in [`Deferred`] and
+//! carried out after it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, oneshot};
+
+use super::claims::{ConfirmToken, InHand, answer, answer_all};
+use super::clients::Consumer;
+use super::effects::Deferred;
+use super::joint::JointClaim;
+use super::sink::QueueSink;
+use crate::broker::Broker;
+use crate::channel::ConfirmOutcome;
+use crate::cluster::line::Line;
+use crate::handover::{self, Answer, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer, Output};
+use crate::journal::raft::{Group, RECORD_BYTES};
+use crate::queue::ledger::Ledger;
+use crate::queue::record::ProducerId;
+use crate::queue::{self, Publish, Rank};
+use crate::spec::{Member, QueueSpec, QueueType};
+use crate::store::OwnerId;
+use crate::types::{NodeId, Timestamp};
+
+/// What the machine's words are on this node.
+pub enum BrokerHandles {}
+
+impl Handles for BrokerHandles {
+    type Consumer = Arc<Consumer>;
+    type Publish = ConfirmToken;
+    type Settlement = JointClaim;
+    type Call = Call;
+    type Line = Arc<Line>;
+    type Journal = Group<Ledger>;
+
+    const RECORD_BYTES: usize = RECORD_BYTES;
+}
+
+impl LocalConsumer for Arc<Consumer> {
+    fn key(&self) -> ConsumerKey {
+        self.key
+    }
+
+    fn spec(&self) -> ConsumerSpec<&str> {
+        ConsumerSpec {
+            key: self.key.0,
+            tag: &self.tag,
+            prefetch: self.prefetch,
+            no_ack: self.no_ack,
+            exclusive: self.exclusive,
+            priority: self.priority,
+            rank: Rank::default(),
+        }
+    }
+}
+
+/// Somebody on this node who asked something of a queue.
+pub struct Call {
+    pub answer: oneshot::Sender<Answer>,
+    /// For a consumer that was asked for: it hears `consume-ok` before its first delivery.
+    pub consumer: Option<Arc<Consumer>>,
+}
+
+impl Call {
+    /// A call, and where its answer comes; nothing comes when it is to be asked again.
+    pub fn new(consumer: Option<Arc<Consumer>>) -> (Self, oneshot::Receiver<Answer>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { answer, consumer }, answered)
+    }
+}
+
+/// The live queue with this broker's consumers and confirms.
+pub type LiveQueue = handover::LiveQueue<BrokerHandles>;
+
+/// What a command to the live queue pushes its effects into.
+pub type QueueOutput<'a, 'b> = Output<'a, BrokerHandles, QueueSink<'b>>;
+
+/// A queue as this node knows it: its machine, and what is known of it without the lock.
+pub struct QueueHandle {
+    /// As it was declared.
+    pub spec: Arc<QueueSpec>,
+    /// The nodes that are to have it, where it is replicated.
+    pub members: RwLock<Vec<Member>>,
+    pub(in crate::broker) state: Mutex<State>,
+    /// Whether it may be elsewhere, which is so or not for good.
+    has_session: bool,
+    deleted: AtomicBool,
+    /// Some of its records are damaged, or its machine has panicked and is not made anew yet: it is not
+    /// served, and nothing of it is thrown away. The machine knows too; changed under the lock.
+    quarantined: AtomicBool,
+    /// It is being asked who leads it.
+    pub(super) is_sought: AtomicBool,
+    /// The earliest wake-up asked of the timer, in ms since the epoch; `u64::MAX` is none.
+    pub scheduled: AtomicU64,
+    /// The node that had the live queue last, as far as is known.
+    pub(in crate::broker) last_leader: AtomicU64,
+    pub(in crate::broker) changing: Changing,
+    /// Something is different: bodies are there, a mark is committed, another node leads.
+    pub changed: Notify,
+}
+
+/// What keeps changes of one queue's group apart.
+#[derive(Default)]
+pub(in crate::broker) struct Changing {
+    pub(in crate::broker) turn: tokio::sync::Mutex<()>,
+    /// The leader is at work on the group.
+    pub(in crate::broker) is_reconciling: AtomicBool,
+}
+
+/// What the lock of a queue protects.
+pub struct State {
+    pub machine: ClusteredQueue<BrokerHandles>,
+    /// This node's member of the queue's group.
+    pub replica: Option<Group<Ledger>>,
+}
+
+impl QueueHandle {
+    /// A queue whose live queue is here.
+    pub fn here(us: NodeId, spec: Arc<QueueSpec>, queue: LiveQueue, quarantined: bool) -> Self {
+        let machine = ClusteredQueue::here(us, &spec, queue, quarantined);
+        Self::new(spec, machine, quarantined)
+    }
+
+    /// A queue that another node has, if it is known which, or that has yet to find a leader.
+    pub fn elsewhere(us: NodeId, spec: Arc<QueueSpec>, node: Option<NodeId>) -> Self {
+        let producer = ProducerId(rand::random());
+        let machine = ClusteredQueue::elsewhere(us, &spec, node, producer);
+        Self::new(spec, machine, false)
+    }
+
+    fn new(spec: Arc<QueueSpec>, machine: ClusteredQueue<BrokerHandles>, quarantined: bool) -> Self {
+        Self {
+            members: RwLock::new(spec.members.clone()),
+            has_session: machine.has_session(),
+            last_leader: AtomicU64::new(spec.home.0),
+            changing: Changing::default(),
+            spec,
+            state: Mutex::new(State { machine, replica: None }),
+            deleted: AtomicBool::new(false),
+            quarantined: AtomicBool::new(quarantined),
+            is_sought: AtomicBool::new(false),
+            scheduled: AtomicU64::new(u64::MAX),
+            changed: Notify::new(),
+        }
+    }
+
+    /// The owner of this queue's entries in the store, where it lives on this node.
+    pub fn owner(&self) -> OwnerId {
+        OwnerId(self.spec.id.0)
+    }
+
+    /// Whether it has a Raft group.
+    pub fn is_replicated(&self) -> bool {
+        self.spec.queue_type == QueueType::Quorum
+    }
+
+    /// Whether the queue was deleted; its machine refuses nothing, so callers look first.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// Whether it is not served, because its records are damaged or its machine has panicked.
+    pub fn is_quarantined(&self) -> bool {
+        self.quarantined.load(Ordering::Acquire)
+    }
+
+    /// The machine, which is locked, has put itself aside.
+    pub(super) fn note_quarantine(&self) {
+        self.quarantined.store(true, Ordering::Release);
+    }
+
+    /// Serves it again, with another live queue if there is one.
+    pub(super) fn end_quarantine(&self, anew: Option<LiveQueue>) {
+        let mut state = self.state.lock();
+        match anew {
+            Some(queue) => state.machine.replace(queue),
+            None => state.machine.end_quarantine(),
+        }
+        self.quarantined.store(false, Ordering::Release);
+    }
+
+    /// Marks it deleted.
+    pub fn mark_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+    }
+
+    /// The queue was used, as declaring it again does: its `x-expires` begins anew.
+    pub fn touch(&self, now: Timestamp) {
+        self.state.lock().machine.touch(now);
+    }
+
+    /// When the queue wants a tick. Nothing expires in one that is not served.
+    pub fn deadline(&self) -> Option<Timestamp> {
+        self.deadline_of(&self.state.lock())
+    }
+
+    fn deadline_of(&self, state: &State) -> Option<Timestamp> {
+        state.machine.deadline().filter(|_| !self.is_deleted())
+    }
+
+    /// Reads the live queue, when it is here.
+    pub fn read<R>(&self, f: impl FnOnce(&LiveQueue) -> R) -> Option<R> {
+        self.state.lock().machine.queue().map(f)
+    }
+
+    /// Whether it is served here.
+    pub fn is_here(&self) -> bool {
+        !self.is_quarantined() && self.state.lock().machine.is_here()
+    }
+
+    /// The node that has the machine, or had it last, as far as this node knows.
+    pub fn leader(&self) -> NodeId {
+        let state = self.state.lock();
+        let raft = || state.replica.as_ref().and_then(|group| group.leadership().leader);
+        let now = state.machine.leader().or_else(raft);
+        if let Some(now) = now {
+            self.last_leader.store(now.0, Ordering::Relaxed);
+        }
+        now.unwrap_or_else(|| NodeId(self.last_leader.load(Ordering::Relaxed)))
+    }
+
+    /// The queue's numbers where it is here, else none at all.
+    pub fn counts(&self) -> queue::Counts {
+        self.read(|queue| queue.counts()).unwrap_or_default()
+    }
+
+    /// Gives the machine an input. What must happen outside the lock is left to the caller.
+    pub(in crate::broker) fn input_deferred<R>(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
+    ) -> (R, Deferred) {
+        let mut state = self.state.lock();
+        self.input_to(broker, &mut state, f)
+    }
+
+    /// The same under the lock.
+    pub(super) fn input_to<R>(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        state: &mut State,
+        f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
+    ) -> (R, Deferred) {
+        let mut sink = QueueSink::new(self, broker);
+        let result = f(&mut state.machine, broker.now(), &mut sink);
+        let deferred = sink.finish();
+        if let Some(deadline) = self.deadline_of(state) {
+            broker.timers.schedule(self, deadline);
+        }
+        (result, deferred)
+    }
+
+    /// Gives the machine an input, and carries out what follows from it.
+    pub(in crate::broker) fn input<R>(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
+    ) -> R {
+        let (result, deferred) = self.input_deferred(broker, f);
+        if !deferred.is_empty() {
+            broker.carry_out(self, deferred);
+        }
+        result
+    }
+
+    /// Runs a command on the live queue and carries its effects out. `None` when it is not here, or not
+    /// served.
+    pub fn with<R>(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        f: impl FnOnce(&mut LiveQueue, Timestamp, &mut QueueOutput<'_, '_>) -> R,
+    ) -> Option<R> {
+        self.input(broker, |machine, now, sink| machine.run(now, sink, f))
+    }
+
+    /// The same, and leaves what must happen outside the lock to the caller.
+    pub fn with_deferred<R>(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        f: impl FnOnce(&mut LiveQueue, Timestamp, &mut QueueOutput<'_, '_>) -> R,
+    ) -> (Option<R>, Deferred) {
+        self.input_deferred(broker, |machine, now, sink| machine.run(now, sink, f))
+    }
+
+    /// Gives the queue messages, wherever it is. One that was deleted meanwhile takes them as
+    /// RabbitMQ does: they are gone, and confirmed. One whose records are damaged, or whose node is
+    /// away, refuses them.
+    pub fn publish(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
+    ) -> Deferred {
+        let mut state = self.state.lock();
+        if self.is_deleted() {
+            answer_all(batch, ConfirmOutcome::Ack);
+            return Deferred::default();
+        }
+        if self.is_quarantined() {
+            answer_all(batch, ConfirmOutcome::Nack);
+            return Deferred::default();
+        }
+        if !state.machine.is_only_here() {
+            let publish = self.input_to(broker, &mut state, |machine, now, sink| {
+                machine.publish(now, batch, sink)
+            });
+            return publish.1;
+        }
+        let mut batch = batch.into_iter();
+        let mut in_hand = InHand::default();
+        let noted = batch.by_ref().inspect(|publish| in_hand.note(publish));
+        let (taken, deferred) = self.input_to(broker, &mut state, |machine, now, sink| {
+            machine.publish(now, noted, sink)
+        });
+        if !taken {
+            answer(in_hand.claim(), ConfirmOutcome::Nack);
+            answer_all(batch, ConfirmOutcome::Nack);
+        }
+        deferred
+    }
+
+    /// Whether too much of what was published to it is unanswered. Asked with every read of a
+    /// publisher: a queue that is only here is not locked for it.
+    pub fn is_behind(&self) -> bool {
+        self.has_session && self.state.lock().machine.is_behind()
+    }
+
+    /// Waits while it is behind.
+    pub async fn caught_up(&self) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if !self.is_behind() || self.is_deleted() {
+                return;
+            }
+            changed.await;
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! A replicated queue's group says that this node leads, or not any more, and what became of records.
+
+use std::sync::Arc;
+
+use super::handle::QueueHandle;
+use super::letters::warn_of_fallback;
+use super::settings::settings_of;
+use crate::broker::Broker;
+use crate::handover::{Flight, Leads};
+use crate::journal::raft::{Applied, Group, ProposeError};
+use crate::queue::ledger::{self, Ledger};
+
+impl QueueHandle {
+    /// Whether this node leads the queue in that term.
+    pub(in crate::broker) fn leads(&self, term: u64) -> bool {
+        self.state.lock().machine.leads(term)
+    }
+
+    /// This node leads the group, and its ledger has all that is committed.
+    pub(in crate::broker) fn lead(self: &Arc<Self>, broker: &Arc<Broker>, group: &Group<Ledger>, term: u64) {
+        let settings = settings_of(&broker.catalog(), &self.spec);
+        let alive = broker.nodes.others_alive();
+        let mut state = self.state.lock();
+        if self.is_deleted() {
+            return;
+        }
+        let timeout = broker.config.queues.consumer_timeout;
+        let leads = Leads::of(&group.machine(), settings, timeout, broker.now(), term, group.clone());
+        warn_of_fallback(self, leads.queue());
+        let ((), deferred) = self.input_to(broker, &mut state, |machine, now, sink| {
+            machine.lead(now, leads, &alive, sink);
+        });
+        drop(state);
+        tracing::debug!(queue = %self.spec.name, vhost = %self.spec.vhost, term, "this node leads the queue");
+        if !deferred.is_empty() {
+            broker.carry_out(self, deferred);
+        }
+    }
+
+    /// Another is to lead: nothing more goes out.
+    pub(in crate::broker) fn prepare_transfer(self: &Arc<Self>, broker: &Arc<Broker>) {
+        self.input(broker, |machine, now, sink| machine.prepare_transfer(now, sink));
+    }
+
+    /// This node goes on leading after all.
+    pub(in crate::broker) fn cancel_transfer(self: &Arc<Self>, broker: &Arc<Broker>) {
+        self.input(broker, |machine, now, sink| machine.cancel_transfer(now, sink));
+    }
+
+    /// This node does not lead (any more).
+    pub(in crate::broker) fn step_down(self: &Arc<Self>, broker: &Arc<Broker>) {
+        self.input(broker, |machine, _, sink| machine.step_down(sink));
+    }
+
+    /// Records came back from the group.
+    pub(in crate::broker) fn landed(
+        self: &Arc<Self>,
+        broker: &Arc<Broker>,
+        flight: Flight,
+        result: Result<Applied<ledger::Applied>, ProposeError>,
+    ) {
+        match result {
+            Ok(applied) if applied.output.dropped.is_empty() => {
+                let applied = applied.output;
+                return self.input(broker, |machine, now, sink| machine.landed(now, flight, &applied, sink));
+            }
+            Ok(_) => {
+                tracing::error!(queue = %self.spec.name, vhost = %self.spec.vhost, "the queue and its ledger differ; it is made anew");
+            }
+            Err(error) => {
+                tracing::debug!(queue = %self.spec.name, %error, "records were not committed");
+            }
+        }
+        self.input(broker, |machine, _, sink| machine.lost(flight.incarnation(), sink));
+        broker.replicas.look_again(self.spec.id);
+    }
+}

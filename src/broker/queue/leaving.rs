@@ -1,0 +1,98 @@
+//! Clients that go, with a channel or a connection, or because they cancel a consumer: what a queue does then.
+//!
+//! Each queue loses its consumers and gets back what they held in one step, see
+//! [`crate::queue::Queue::give_back`], wherever its machine is. What follows takes its time: an auto-delete
+//! queue goes with its last consumer, another node is told. Whoever is to answer the client waits for
+//! that with [`undone`].
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::clients::{Consumer, Leaving};
+use super::handle::{Call, QueueHandle};
+use crate::broker::Broker;
+use crate::broker::delivery::leaving::PATIENCE;
+use crate::handover::{Answer, ConsumerKey, Ended};
+
+/// Something that is not done yet when a client has gone.
+#[must_use = "whoever is answered finds it done"]
+pub enum Undoing {
+    /// A queue is being deleted; if that task panicked it has said so.
+    Deletion(JoinHandle<()>),
+    /// The node that has the machine was told; that it is not to be reached is no answer to wait for.
+    There(oneshot::Receiver<Answer>),
+}
+
+impl Undoing {
+    async fn done(self) {
+        match self {
+            Self::Deletion(task) => drop(task.await),
+            Self::There(answer) => drop(answer.await),
+        }
+    }
+}
+
+/// Waits until all of it is done, side by side, or has had its time.
+pub async fn undone(all: impl IntoIterator<Item = Undoing>) {
+    let all: Vec<_> = all.into_iter().map(Undoing::done).collect();
+    if !all.is_empty() && tokio::time::timeout(PATIENCE, join_all(all)).await.is_err() {
+        tracing::info!("a client is answered before all that it leaves behind is gone");
+    }
+}
+
+impl Broker {
+    /// A queue loses a client.
+    pub fn leave(self: &Arc<Self>, leaving: Leaving) -> Option<Undoing> {
+        let Leaving {
+            queue,
+            consumers,
+            slots,
+        } = leaving;
+        let keys: Vec<ConsumerKey> = consumers.iter().map(|consumer| consumer.key).collect();
+        let (call, answer) = Call::new(None);
+        let ended = queue.input(self, |machine, now, sink| {
+            machine.leave(now, &keys, slots, || call, sink)
+        });
+        self.undoing(&queue, ended, answer)
+    }
+
+    /// Ends a consumer. What its client holds stays with the channel.
+    pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) -> Option<Undoing> {
+        let queue = consumer.queue.upgrade()?;
+        let (call, answer) = Call::new(None);
+        let ended = queue.input(self, |machine, now, sink| {
+            machine.cancel(now, consumer.key, || call, sink)
+        });
+        self.undoing(&queue, ended, answer)
+    }
+
+    /// What is waited for when consumers have ended.
+    fn undoing(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        ended: Ended,
+        answer: oneshot::Receiver<Answer>,
+    ) -> Option<Undoing> {
+        match ended {
+            Ended::Here(left) => left
+                .and_then(|left| self.delete_if_left(queue, left))
+                .map(Undoing::Deletion),
+            Ended::There => Some(Undoing::There(answer)),
+            Ended::Untold => None,
+        }
+    }
+
+    /// An exclusive queue goes with its connection.
+    pub fn delete_exclusive(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Undoing {
+        Undoing::Deletion(self.delete_itself(queue, "its connection is closed"))
+    }
+
+    /// A consumer has ended, and so many are left: an auto-delete queue goes with the last.
+    pub(super) fn delete_if_left(self: &Arc<Self>, queue: &Arc<QueueHandle>, left: usize) -> Option<JoinHandle<()>> {
+        let is_left = left == 0 && queue.spec.auto_delete && !queue.is_deleted();
+        is_left.then(|| self.delete_itself(queue, "its last consumer is gone"))
+    }
+}

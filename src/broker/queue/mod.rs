@@ -1,0 +1,31 @@
+//! A queue as this node knows it: the machine behind a lock, and what it decides carried out.
+//!
+//! ```text
+//! an input → handle (the lock) → ClusteredQueue decides → sink ┬ deliveries → outboxes
+//!                                                              ├ records → store, or the Raft group
+//!                                                              ├ confirms → claims, joint, letters
+//!                                                              └ Deferred → effects, after the lock
+//! ```
+//! [`handle`] is where to begin. What clients ask of a queue stands in `queues` and `asking`, what they leave
+//! behind in [`leaving`]; what its group says to a replicated one in `leading`. A queue that must not serve is in `panicked` and [`quarantine`]. `peers` are the lines
+//! to the same queue on other nodes, `seekers` the queues of which it is not known who leads.
+
+pub(in crate::broker) mod asking;
+pub(in crate::broker) mod claims;
+pub mod clients;
+pub(in crate::broker) mod delivery_count;
+pub(in crate::broker) mod effects;
+pub mod handle;
+pub mod joint;
+mod leading;
+pub mod leaving;
+pub(in crate::broker) mod letters;
+pub(in crate::broker) mod owners;
+mod panicked;
+pub(in crate::broker) mod peers;
+pub mod quarantine;
+mod queues;
+pub(in crate::broker) mod recovery;
+pub(in crate::broker) mod seekers;
+pub(in crate::broker) mod settings;
+mod sink;

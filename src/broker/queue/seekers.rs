@@ -1,0 +1,59 @@
+//! Clients of queues of which it is not known who leads, which ask until somebody says so.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::handle::QueueHandle;
+use crate::broker::Broker;
+
+/// How often it is asked who leads.
+const ASK: Duration = Duration::from_millis(100);
+
+/// Queues whose leader is looked for.
+#[derive(Default)]
+pub struct Seekers {
+    seeking: Mutex<Vec<Weak<QueueHandle>>>,
+    more: Notify,
+}
+
+impl Seekers {
+    /// Clients of this node wait for somebody to lead the queue.
+    pub fn seek(&self, queue: &Arc<QueueHandle>) {
+        if !queue.is_sought.swap(true, Ordering::AcqRel) {
+            self.seeking.lock().push(Arc::downgrade(queue));
+            self.more.notify_one();
+        }
+    }
+}
+
+impl Broker {
+    /// Asks who leads the queues whose clients wait for that, until the task is dropped.
+    pub async fn run_seekers(self: Arc<Self>) {
+        loop {
+            let seeking = std::mem::take(&mut *self.seekers.seeking.lock());
+            if seeking.is_empty() {
+                self.seekers.more.notified().await;
+                continue;
+            }
+            for queue in seeking.iter().filter_map(Weak::upgrade) {
+                queue.is_sought.store(false, Ordering::Release);
+                if queue.is_lost() {
+                    queue.look_for_leader(&self);
+                    self.seekers.seek(&queue);
+                }
+            }
+            tokio::time::sleep(ASK).await;
+        }
+    }
+}
+
+impl QueueHandle {
+    /// Whether clients of this node wait, and it is not known for whom.
+    fn is_lost(&self) -> bool {
+        !self.is_deleted() && self.state.lock().machine.is_lost()
+    }
+}

@@ -1,0 +1,359 @@
+//! Carries out what a queue's machine decides while its lock is held.
+//!
+//! The store's log is locked before an outbox, never after: two queues would otherwise wait for
+//! each other. So an outbox is let go before the first record of a batch, and before the group gets
+//! any. What must wait until the lock is free goes into [`Deferred`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::claims::ConfirmToken;
+use super::clients::Consumer;
+use super::clients::{OutGuard, Outbox};
+use super::delivery_count::with_delivery_count;
+use super::effects::{DeadLetter, Deferred};
+use super::handle::{BrokerHandles, Call, QueueHandle};
+use super::joint::JointClaim;
+use crate::broker::Broker;
+use crate::broker::delivery::outbox::Outstanding;
+use crate::channel::ConfirmOutcome;
+use crate::cluster::line::Line;
+use crate::codec::method::{BasicConsumeOk, Method};
+use crate::handover::{Answer, Effects, Flight, Panicked, RemoteDelivery, Unsynced, Wake};
+use crate::journal::raft::{Group, ProposeError};
+use crate::queue::ledger::Ledger;
+use crate::queue::{self, ConsumeError, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Slot};
+use crate::store;
+use crate::tasks;
+use crate::types::{Message, Millis, NodeId, Refusal, Reply};
+
+/// How long a leader that hears no majority waits before it asks again.
+const LEASE_AGAIN: Duration = Duration::from_millis(50);
+
+/// See the head of this file.
+pub struct QueueSink<'a> {
+    queue: &'a Arc<QueueHandle>,
+    broker: &'a Arc<Broker>,
+    /// Records of this node's disk.
+    batch: Option<store::Batch<'a>>,
+    /// Seqs of stored messages that are gone, joined into inclusive ranges.
+    settled: Vec<(u64, u64)>,
+    guard: Option<OutGuard>,
+    deferred: Deferred,
+}
+
+impl<'a> QueueSink<'a> {
+    /// For one input of the queue, whose lock is held.
+    pub(in crate::broker) fn new(queue: &'a Arc<QueueHandle>, broker: &'a Arc<Broker>) -> Self {
+        Self {
+            queue,
+            broker,
+            batch: None,
+            settled: Vec::new(),
+            guard: None,
+            deferred: Deferred::default(),
+        }
+    }
+
+    /// The lock of that outbox; the previous one is released if it is another.
+    fn outbox(&mut self, outbox: &Outbox) -> &mut OutGuard {
+        if self.guard.as_ref().is_some_and(|guard| !guard.is_of(outbox)) {
+            self.release();
+        }
+        self.guard.get_or_insert_with(|| outbox.lock())
+    }
+
+    fn release(&mut self) {
+        if let Some(guard) = self.guard.take() {
+            guard.finish();
+        }
+    }
+
+    /// What goes to the store.
+    fn stored<R>(&mut self, f: impl FnOnce(&mut store::Batch<'_>) -> R) -> R {
+        if self.batch.is_none() {
+            self.release();
+        }
+        let (store, owner) = (&self.broker.store, self.queue.owner());
+        f(self.batch.get_or_insert_with(|| store.batch(owner)))
+    }
+
+    /// All records are with the store, and clients and their writers hear what there is.
+    pub(in crate::broker) fn finish(mut self) -> Deferred {
+        let settled = std::mem::take(&mut self.settled);
+        if !settled.is_empty() {
+            self.stored(|batch| batch.remove(&settled));
+        }
+        self.release();
+        // Dropping it releases the log and wakes its writer.
+        self.batch = None;
+        self.deferred
+    }
+
+    fn answer_claim(&mut self, claim: ConfirmToken, outcome: ConfirmOutcome) {
+        match claim {
+            ConfirmToken::Letter(letter) => letter.answer(outcome),
+            ConfirmToken::Joint(claim) => claim.answer(outcome),
+            ConfirmToken::Channel(claim) => {
+                self.outbox(&claim.outbox)
+                    .confirm(claim.channel, claim.incarnation, claim.seq, outcome);
+            }
+        }
+    }
+
+    /// Calls the machine after that time, if the queue is there still.
+    fn later(&self, name: &'static str, after: Duration, wake: Wake) {
+        let (queue, broker) = (Arc::downgrade(self.queue), Arc::downgrade(self.broker));
+        tasks::spawn(name, async move {
+            tokio::time::sleep(after).await;
+            if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
+                queue.input(&broker, |machine, now, sink| machine.wake(now, wake, sink));
+            }
+        });
+    }
+}
+
+impl queue::Sink for QueueSink<'_> {
+    type Consumer = Arc<Consumer>;
+    type Publish = ConfirmToken;
+
+    fn room(&mut self, consumer: &Arc<Consumer>) -> bool {
+        self.outbox(&consumer.outbox).room(consumer)
+    }
+
+    fn deliver(&mut self, consumer: &Arc<Consumer>, _id: ConsumerId, delivery: Delivery<'_>) {
+        let handed = Handed {
+            slot: delivery.slot,
+            redelivered: delivery.redelivered,
+            delivery_count: delivery.delivery_count,
+        };
+        let queue = self.queue;
+        if !hand_over(self.outbox(&consumer.outbox), queue, consumer, handed, delivery.message) && !delivery.no_ack {
+            self.deferred.undelivered.push(delivery.slot);
+        }
+    }
+
+    fn confirm(&mut self, publish: ConfirmToken) {
+        self.answer_claim(publish, ConfirmOutcome::Ack);
+    }
+
+    fn refuse(&mut self, publish: ConfirmToken) {
+        self.answer_claim(publish, ConfirmOutcome::Nack);
+    }
+
+    fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason) {
+        self.deferred.dead_letters.push(DeadLetter { slot, message, reason });
+    }
+
+    fn delivery_limit_reached(&mut self) {
+        let (queue, vhost) = (&self.queue.spec.name, &self.queue.spec.vhost);
+        tracing::warn!(%queue, %vhost, "a message came back more often than the delivery limit allows and is dropped or dead-lettered");
+    }
+
+    fn cancel(&mut self, consumer: Arc<Consumer>) {
+        self.deferred.cancelled.push(consumer);
+    }
+
+    fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message, keep: Keep) -> queue::Loc {
+        let (head, [names, large]) = message.stored();
+        let keep = match keep {
+            Keep::Durable => store::Keep::Durable,
+            Keep::Page => store::Keep::Page,
+        };
+        self.stored(|batch| batch.put(seq, meta, &[&head, names, large], keep).to_raw())
+    }
+
+    fn settled(&mut self, seq: u64) {
+        match self.settled.last_mut() {
+            Some((_, end)) if *end + 1 == seq => *end = seq,
+            _ => self.settled.push((seq, seq)),
+        }
+    }
+
+    fn returned(&mut self, seq: u64, count: u32) {
+        self.stored(|batch| batch.touch(&[(seq, seq)], count));
+    }
+
+    fn discarded(&mut self, _seq: u64, _count: u32, _reason: DeathReason) {
+        debug_assert!(false, "a queue of this node keeps no dead letters");
+    }
+
+    fn delivered_up_to(&mut self, mark: u64) {
+        self.stored(|batch| batch.mark(&mark.to_le_bytes()));
+    }
+
+    fn unpaged(&mut self, seq: u64, _loc: queue::Loc) {
+        self.settled(seq);
+    }
+
+    fn fetch(&mut self, wanted: &[(u64, queue::Loc)]) {
+        self.deferred.fetch.push(wanted.to_vec());
+    }
+}
+
+impl Effects<BrokerHandles> for QueueSink<'_> {
+    fn pass_on(&mut self, consumer: &Arc<Consumer>, delivery: &RemoteDelivery) {
+        let handed = Handed {
+            slot: delivery.slot,
+            redelivered: delivery.redelivered,
+            delivery_count: delivery.delivery_count,
+        };
+        let queue = self.queue;
+        // A channel that is closed gives back all that is held for it.
+        hand_over(
+            self.outbox(&consumer.outbox),
+            queue,
+            consumer,
+            handed,
+            &delivery.message,
+        );
+    }
+
+    fn consuming(&mut self, consumer: &Arc<Consumer>) {
+        let out = self.outbox(&consumer.outbox);
+        if out.channel_as(consumer.channel, consumer.incarnation).is_some() {
+            let answer = BasicConsumeOk {
+                consumer_tag: consumer.tag.clone(),
+            };
+            Method::from(answer).encode_frame(consumer.channel, out.output.bytes());
+        }
+    }
+
+    fn overdue(&mut self, consumer: &Arc<Consumer>, timeout: Millis) {
+        self.release();
+        consumer.close_overdue(timeout);
+    }
+
+    fn held_by_client(&mut self, consumer: &Arc<Consumer>) -> Vec<Slot> {
+        let id = self.queue.spec.id;
+        self.outbox(&consumer.outbox).held_of(id)
+    }
+
+    fn committed(&mut self, settlement: JointClaim) {
+        settlement.answer(ConfirmOutcome::Ack);
+    }
+
+    fn answer(&mut self, call: Call, answer: Answer) -> bool {
+        if let Some(consumer) = &call.consumer
+            && !matches!(answer, Answer::Refused(_) | Answer::Unreadable)
+        {
+            self.consuming(consumer);
+        }
+        call.answer.send(answer).is_ok()
+    }
+
+    fn line(&mut self, node: NodeId) -> Option<Arc<Line>> {
+        self.broker.peers.get(node)
+    }
+
+    fn epoch(&mut self, line: &Arc<Line>) -> Option<u64> {
+        line.epoch()
+    }
+
+    fn write(&mut self, line: &Arc<Line>, only_in: Option<u64>, frames: impl FnOnce(&mut Vec<u8>)) {
+        line.write(only_in, |buffer, ()| frames(buffer));
+    }
+
+    fn write_to_all(&mut self, frames: impl Fn(&mut Vec<u8>)) {
+        self.broker.peers.tell_all(frames);
+    }
+
+    fn unreadable(&mut self) {
+        let (queue, vhost) = (&self.queue.spec.name, &self.queue.spec.vhost);
+        tracing::error!(%queue, %vhost, "a message of another node is damaged");
+    }
+
+    fn refusal(&mut self, error: ConsumeError) -> Reply {
+        self.queue.refuses_consumer(error).reply()
+    }
+
+    fn holds_lease(&mut self, journal: &Group<Ledger>) -> bool {
+        journal.holds_lease()
+    }
+
+    fn regain_lease(&mut self, journal: &Group<Ledger>, incarnation: u64) {
+        let group = journal.clone();
+        let (queue, broker) = (Arc::downgrade(self.queue), Arc::downgrade(self.broker));
+        tasks::spawn("lease", async move {
+            while let Err(error) = group.regain_lease().await {
+                if error != ProposeError::NoQuorum {
+                    return;
+                }
+                tokio::time::sleep(LEASE_AGAIN).await;
+            }
+            if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
+                queue.input(&broker, |machine, now, sink| machine.leased(now, incarnation, sink));
+            }
+        });
+    }
+
+    fn submit(&mut self, journal: &Group<Ledger>, term: u64, records: Bytes, flight: Flight) {
+        self.release();
+        let (queue, broker) = (Arc::downgrade(self.queue), Arc::downgrade(self.broker));
+        journal.submit_in(term, records, move |result| {
+            if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
+                queue.landed(&broker, flight, result);
+            }
+        });
+    }
+
+    fn when_synced(&mut self, unsynced: Unsynced<BrokerHandles>) {
+        self.deferred.unsynced.push(unsynced);
+    }
+
+    fn wake(&mut self, after: Millis, wake: Wake) {
+        self.later("queue wake", Duration::from_millis(after.0), wake);
+    }
+
+    fn seek(&mut self) {
+        self.broker.seekers.seek(self.queue);
+    }
+
+    fn changed(&mut self) {
+        self.queue.changed.notify_waiters();
+    }
+
+    fn last_consumer_ended(&mut self, asked: Option<(NodeId, u64)>) {
+        self.deferred.ended.push(asked);
+    }
+
+    fn panicked(&mut self, what: Panicked, times: u32) {
+        // What it was about to do with messages the next one does.
+        self.deferred.dead_letters.clear();
+        self.deferred.fetch.clear();
+        self.deferred.undelivered.clear();
+        self.queue.on_panic(self.broker, what, times);
+    }
+}
+
+/// How a message is handed to a client.
+#[derive(Clone, Copy)]
+struct Handed {
+    slot: Slot,
+    redelivered: bool,
+    delivery_count: u32,
+}
+
+/// Encodes a delivery for a client; false when its channel is closed.
+fn hand_over(out: &mut OutGuard, queue: &QueueHandle, consumer: &Consumer, handed: Handed, message: &Message) -> bool {
+    let counted = with_delivery_count(queue, message, handed.delivery_count);
+    let message = counted.as_ref().unwrap_or(message);
+    let Some((output, frame_max, channel)) = out.parts(consumer.channel, consumer.incarnation) else {
+        return false;
+    };
+    let tag = if consumer.no_ack {
+        channel.skip()
+    } else {
+        channel.hold(Outstanding {
+            queue: consumer.queue_index,
+            slot: handed.slot,
+            consumed: true,
+        })
+    };
+    consumer
+        .template
+        .write(output, tag, handed.redelivered, message, frame_max);
+    true
+}

@@ -1,0 +1,330 @@
+//! Members of Raft groups on this node that have lost their data: each makes way for a new one, which is
+//! filled from the others.
+//!
+//! ```text
+//! damaged ──a majority of the others has put it out of the group──→ another member, empty ──→ filled
+//!    └──no such majority: it waits, and nothing is thrown away
+//! ```
+//! A member that has voted, or has said that it has an entry, and does not know it any more must never
+//! speak for itself again. So it is not opened, and what takes its place is another member: of another
+//! generation, with other owners in the store, which hears nobody before the group has committed that it
+//! does without the old one.
+
+use std::fmt::Display;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::members::{HERE, MemberChange, MemberError};
+use crate::broker::Broker;
+use crate::broker::catalogue::propose::Catalogued;
+use crate::broker::queue::handle::QueueHandle;
+use crate::cluster::identity::CatalogueMember;
+use crate::handover::wire;
+use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers};
+use crate::queue::ledger::Ledger;
+use crate::store::StoreError;
+use crate::tasks;
+use crate::types::{NodeId, QueueId};
+
+/// The first and the longest rest before the others are asked again.
+const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+/// Queues whose members are replaced side by side.
+const AT_ONCE: usize = 16;
+/// After how long it is said again that the node waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// What this node has lost.
+pub struct Damage {
+    /// Records are lost of which nobody knows whose they were: who has none may have lost some.
+    is_unknown: AtomicBool,
+    /// What takes the place of its member of the catalogue's group, once the others do without it.
+    catalogue: Mutex<Option<CatalogueMember>>,
+    /// Whether there are nodes to have it again from.
+    has_others: bool,
+    turns: Semaphore,
+}
+
+impl Damage {
+    pub fn new(is_unknown: bool, has_others: bool) -> Self {
+        Self {
+            is_unknown: AtomicBool::new(is_unknown),
+            catalogue: Mutex::default(),
+            has_others,
+            turns: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    /// The catalogue is to be had from the others, as that member.
+    pub fn set_catalogue(&self, member: CatalogueMember) {
+        *self.catalogue.lock() = Some(member);
+    }
+
+    /// Whether there are other nodes.
+    pub fn has_others(&self) -> bool {
+        self.has_others
+    }
+}
+
+impl Broker {
+    /// Whether who has no records may have lost them.
+    pub(in crate::broker) fn has_lost_records(&self) -> bool {
+        self.damage.is_unknown.load(Ordering::Acquire)
+    }
+
+    /// All who may have lost records are known to the store.
+    pub(in crate::broker) fn lost_records_are_known(&self) {
+        self.store.damage_settled();
+        self.damage.is_unknown.store(false, Ordering::Release);
+    }
+
+    /// This node's member of a queue's group is damaged, and is replaced when the others can do without.
+    pub(super) fn member_is_damaged(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        spec: GroupSpec,
+        generation: u32,
+        why: &dyn Display,
+    ) {
+        if self.replicas.wanted(queue.spec.id) == Some(generation) {
+            self.store.note_damage([spec.log]);
+            self.member_is_unusable(queue, spec, generation, why);
+        }
+    }
+
+    /// The same for one that may be opened at the next start.
+    pub(super) fn member_is_unusable(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        spec: GroupSpec,
+        generation: u32,
+        why: &dyn Display,
+    ) {
+        if !self.replicas.set_damaged(queue.spec.id, generation, spec) {
+            return;
+        }
+        tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %why, "this node's member of the queue cannot be opened, and is to be filled again from the others");
+        let (broker, queue) = (Arc::downgrade(self), Arc::downgrade(queue));
+        tasks::spawn("mending", renew(broker, queue, generation));
+    }
+
+    /// A member has stopped; nobody here may have closed it.
+    pub(super) fn member_has_stopped(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+        if !self.nodes.journals().is_open(group.id()) {
+            return;
+        }
+        if group.has_lost() {
+            self.member_fails(queue, group);
+        } else if group.has_panicked() {
+            self.member_panicked(queue, group);
+        }
+    }
+
+    /// A member that is open cannot read what it has: it leaves its place as one that is damaged. One
+    /// without others goes on, for nobody else has more.
+    pub(in crate::broker) fn member_fails(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+        let Some(generation) = self.replicas.wanted(queue.spec.id) else {
+            return;
+        };
+        if self.members_of(queue).len() < 2 {
+            return;
+        }
+        let (broker, queue, group) = (self.clone(), queue.clone(), group.clone());
+        tasks::spawn("failing member", async move {
+            broker.step_down_from(&queue, &group).await;
+            group.shutdown().await;
+            let why = "what it has cannot be read";
+            broker.member_is_damaged(&queue, group.spec(), generation, &why);
+        });
+    }
+
+    /// The ledger of a member that is open has panicked. What is on the disk is whole: the ledger is made
+    /// anew out of that. Where it panics once more the member is filled from the others; nothing is
+    /// noted on the disk, for a later version may make of it what it should.
+    fn member_panicked(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+        let id = queue.spec.id;
+        let Some(generation) = self.replicas.wanted(id) else {
+            return;
+        };
+        let is_first = self.replicas.note_panic(id, Instant::now());
+        let (broker, queue, group) = (self.clone(), queue.clone(), group.clone());
+        tasks::spawn("panicked member", async move {
+            broker.step_down_from(&queue, &group).await;
+            group.shutdown().await;
+            let spec = group.spec();
+            if !is_first && broker.members_of(&queue).len() < 2 {
+                broker.replicas.set_damaged(id, generation, spec);
+                tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "the ledger of the queue panicked again, and nobody else has the queue: it is not served before the node starts again");
+                return;
+            }
+            if !is_first {
+                let why = "its ledger panicks again and again";
+                return broker.member_is_unusable(&queue, spec, generation, &why);
+            }
+            tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "the ledger of this node's member of the queue panicked; it is made anew out of its log");
+            let store = broker.store.clone();
+            let read = tasks::blocking(move || {
+                Ok::<_, StoreError>(Ledgers {
+                    log: Some(store.ledger(spec.log)?),
+                    snapshots: Some(store.ledger(spec.snapshots)?),
+                })
+            });
+            let ledgers = match read.await {
+                Ok(Ok(ledgers)) => ledgers,
+                Ok(Err(error)) => return broker.member_is_unusable(&queue, spec, generation, &error),
+                Err(error) => return broker.member_is_unusable(&queue, spec, generation, &error),
+            };
+            if broker.replicas.reopens(id, generation) {
+                broker.run_replica(queue, spec, ledgers, generation, false).await;
+            }
+        });
+    }
+
+    /// Others lead the queue from now on.
+    async fn step_down_from(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+        let id = queue.spec.id;
+        let voters = group.status().voters;
+        let term = group.leadership().term;
+        if group.is_leader()
+            && let Some(heir) = self.heir_of(group)
+            && self.hand_queue_over(queue, group, heir).await.is_none()
+        {
+            tracing::debug!(queue = id.0, "the others elect");
+        }
+        queue.step_down(self);
+        queue.state.lock().replica = None;
+        self.elections.on_gone(id);
+        for voter in voters.into_iter().filter(|voter| *voter != self.us()) {
+            self.tell_leaderless(voter, id, term);
+        }
+    }
+
+    /// Asks the members of a queue's group, of which one leads, for another member in this one's place.
+    async fn ask_for_renewal(&self, queue: &QueueHandle, generation: u32) -> Option<Result<(), MemberError>> {
+        let us = self.us();
+        let members = self.members_of(queue);
+        if members == [us] {
+            return Some(Err(MemberError::LastMember));
+        }
+        let _turn = self.damage.turns.acquire().await.ok()?;
+        for member in members.into_iter().filter(|member| self.nodes.is_alive(*member)) {
+            let change = MemberChange::Renew(us, generation);
+            let deadline = Instant::now() + HERE;
+            if let Some(changed) = self.ask_for_change(member, queue.spec.id, change, deadline).await {
+                return Some(changed);
+            }
+        }
+        None
+    }
+
+    /// Has this node's member of the catalogue's group replaced, if it is damaged, and taken into the
+    /// group, if it is not in it.
+    pub(in crate::broker) async fn mend_catalogue(self: &Arc<Self>) {
+        let lost = *self.damage.catalogue.lock();
+        if let Some(member) = lost {
+            tracing::error!("what is declared is had again from the other nodes: this node's own is damaged");
+            self.ask_until_done(Catalogued::Without).await;
+            self.write_catalogue_member(member).await;
+            self.nodes.journals().let_in(GroupId(0));
+        }
+        let member = self.identity.lock().catalogue();
+        if member.is_out {
+            self.ask_until_done(Catalogued::With).await;
+            self.catalogue().takes_part();
+            let member = CatalogueMember {
+                is_out: false,
+                ..member
+            };
+            self.write_catalogue_member(member).await;
+            tracing::info!("what is declared was had again from the other nodes");
+        }
+    }
+
+    async fn ask_until_done(&self, wish: Catalogued) {
+        let mut since = Instant::now();
+        loop {
+            for peer in self.linked() {
+                if self.ask_for_catalogue(peer.id, wish).await {
+                    return;
+                }
+            }
+            if since.elapsed() > PATIENCE {
+                tracing::warn!(
+                    "waiting for a majority of the other nodes, to have from them what is declared; nothing is thrown away until then"
+                );
+                since = Instant::now();
+            }
+            tokio::time::sleep(RESTS.0).await;
+        }
+    }
+
+    async fn write_catalogue_member(&self, member: CatalogueMember) {
+        loop {
+            let written = self.identity.lock().set_catalogue(member);
+            match written {
+                Ok(()) => return,
+                Err(error) => tracing::error!(%error, "the node cannot go on before this is written"),
+            }
+            tokio::time::sleep(RESTS.1).await;
+        }
+    }
+
+    /// Whether this node's member of the queue's group has yet to be, or to be filled.
+    pub(in crate::broker) fn is_incomplete(&self, queue: &QueueHandle) -> bool {
+        let id = queue.spec.id;
+        if self.replicas.is_damaged(id) {
+            return true;
+        }
+        let us = self.us();
+        let is_new = queue
+            .members
+            .read()
+            .iter()
+            .any(|member| member.node == us && member.generation > 0);
+        is_new
+            && self
+                .replicas
+                .group(id)
+                .is_none_or(|group| !group.status().voters.contains(&us))
+    }
+
+    fn tell_leaderless(&self, voter: NodeId, queue: QueueId, term: u64) {
+        self.peers.tell(voter, |buffer| wire::leaderless(buffer, queue, term));
+    }
+}
+
+/// Asks for another member until there is one, or the queue is gone.
+async fn renew(broker: Weak<Broker>, queue: Weak<QueueHandle>, generation: u32) {
+    let (mut rest, longest) = RESTS;
+    let mut is_said = false;
+    while let (Some(broker), Some(queue)) = (broker.upgrade(), queue.upgrade()) {
+        let id = queue.spec.id;
+        if queue.is_deleted() || broker.replicas.wanted(id) != Some(generation) {
+            return;
+        }
+        let why = match broker.ask_for_renewal(&queue, generation).await {
+            // The catalogue's change closes it.
+            Some(Ok(())) => None,
+            Some(Err(MemberError::LastMember)) => {
+                tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "nobody else has the queue: what can be read of it is served after recover_queue and another start");
+                return;
+            }
+            Some(Err(error)) => Some(error.to_string()),
+            None => Some("no majority of them has a leader".to_owned()),
+        };
+        if let Some(why) = why.filter(|_| rest > Duration::from_secs(1) && !is_said) {
+            is_said = true;
+            tracing::warn!(queue = %queue.spec.name, vhost = %queue.spec.vhost, why, "the damaged member of the queue waits for the others; nothing of it is thrown away until then");
+        }
+        drop((broker, queue));
+        tokio::time::sleep(rest).await;
+        rest = (2 * rest).min(longest);
+    }
+}
+
+#[cfg(test)]
+pub(in crate::broker) mod tests;

@@ -1,0 +1,144 @@
+//! Keeps replicated queues spread over the nodes: as many members as a queue should have, and as
+//! many leaders on each node as on the others.
+//!
+//! When nodes join or leave, the leader of the catalogue's group looks for queues with too few
+//! members and gives each of them more, one at a time, so that copying never takes more than one
+//! queue's worth of the links. What an operator took away by hand stays away until then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashSet;
+
+use super::members::MemberChange;
+use crate::broker::Broker;
+use crate::broker::catalogue::placement::MEMBERS;
+use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::settings::settings_of;
+use crate::metadata::Catalog;
+use crate::spec::{QueueSpec, QueueType};
+use crate::types::{NodeId, QueueId};
+
+/// The rest before queues are looked at again for which something could not be done.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// A queue that is to have another member.
+struct Short {
+    queue: QueueId,
+    node: NodeId,
+}
+
+impl Broker {
+    /// Gives queues the members that they lack when nodes come or go, until the task is dropped.
+    pub async fn run_repair(self: Arc<Self>) {
+        let membership = &self.config.queues.membership;
+        let interval = Duration::from_millis(membership.interval.0);
+        let trigger = Duration::from_millis(membership.trigger_interval.0);
+        loop {
+            tokio::select! {
+                () = self.repair.notified() => tokio::time::sleep(trigger).await,
+                () = tokio::time::sleep(interval), if membership.enabled => {}
+            }
+            while self.leads_catalogue() && !self.repair_once().await {
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+
+    /// False when something is left to do that could not be done.
+    async fn repair_once(self: &Arc<Self>) -> bool {
+        let mut failed = FxHashSet::default();
+        while let Some(Short { queue, node }) = self.short_of_members(&failed) {
+            if !self.leads_catalogue() {
+                return true;
+            }
+            match self.change_member(queue, MemberChange::Add(node)).await {
+                Ok(()) => {}
+                Err(error) => {
+                    tracing::warn!(queue = queue.0, %node, %error, "the queue does not get another member yet");
+                    failed.insert(queue);
+                }
+            }
+        }
+        failed.is_empty()
+    }
+
+    /// A queue with too few members, and the node with the fewest of those that could have one.
+    fn short_of_members(&self, except: &FxHashSet<QueueId>) -> Option<Short> {
+        let catalog = self.catalog();
+        let alive = catalog.nodes().keys().filter(|node| self.nodes.is_alive(**node));
+        let mut counts: BTreeMap<NodeId, usize> = alive.map(|node| (*node, 0)).collect();
+        let queues = || catalog.vhosts().flat_map(|vhost| vhost.queues());
+        for member in queues().flat_map(|spec| &spec.members) {
+            if let Some(count) = counts.get_mut(&member.node) {
+                *count += 1;
+            }
+        }
+        queues()
+            .filter(|spec| spec.queue_type == QueueType::Quorum && !except.contains(&spec.id))
+            .filter(|spec| spec.members.len() < self.wanted_members(&catalog, spec))
+            .find_map(|spec| {
+                let is_member = |node: NodeId| spec.members.iter().any(|member| member.node == node);
+                let free = counts.iter().filter(|(node, _)| !is_member(**node));
+                let (node, _) = free.min_by_key(|(_, count)| **count)?;
+                Some(Short {
+                    queue: spec.id,
+                    node: *node,
+                })
+            })
+    }
+
+    /// How many members the queue should have: the largest wish, else what it began with.
+    fn wanted_members(&self, catalog: &Catalog, spec: &QueueSpec) -> usize {
+        let settings = settings_of(catalog, spec);
+        let configured = self.config.queues.membership.target_group_size.map(u64::from);
+        let wish = settings.target_group_size.max(configured);
+        let size = wish.or(settings.initial_group_size);
+        size.and_then(|size| usize::try_from(size).ok()).unwrap_or(MEMBERS)
+    }
+
+    /// Moves leaders of those queues from nodes that have many to nodes that have few.
+    pub async fn rebalance(self: &Arc<Self>, is_meant: impl Fn(&QueueSpec) -> bool) {
+        let mut queues = self.all_queues();
+        queues.retain(|queue| queue.is_replicated() && is_meant(&queue.spec));
+        queues.sort_by_key(|queue| queue.spec.id);
+        let mut counts = BTreeMap::<NodeId, usize>::new();
+        for queue in &queues {
+            *counts.entry(queue.leader()).or_default() += 1;
+        }
+        for queue in queues {
+            let Some(heir) = self.less_busy(&queue, &counts) else {
+                continue;
+            };
+            let leader = queue.leader();
+            match self.change_member(queue.spec.id, MemberChange::LeadOn(heir)).await {
+                Ok(()) => {
+                    *counts.entry(leader).or_default() -= 1;
+                    *counts.entry(heir).or_default() += 1;
+                }
+                Err(error) => {
+                    let spec = &queue.spec;
+                    tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue stays with its leader");
+                }
+            }
+        }
+    }
+
+    /// The member that leads at least two queues less than the queue's leader.
+    fn less_busy(&self, queue: &QueueHandle, counts: &BTreeMap<NodeId, usize>) -> Option<NodeId> {
+        let leads = |node: &NodeId| counts.get(node).copied().unwrap_or(0);
+        let incomplete = self.is_incomplete(queue).then(|| self.us());
+        let online = self.online_of(&self.members_of(queue), incomplete.as_slice());
+        let least = online.into_iter().min_by_key(leads)?;
+        (leads(&least) + 1 < leads(&queue.leader())).then_some(least)
+    }
+
+    /// Those members of a group that answer and have what the others have.
+    pub(in crate::broker) fn online_of(&self, members: &[NodeId], incomplete: &[NodeId]) -> Vec<NodeId> {
+        let online = members.iter().copied();
+        online
+            .filter(|node| self.nodes.is_alive(*node) && !incomplete.contains(node))
+            .collect()
+    }
+}

@@ -1,0 +1,377 @@
+//! What all nodes say of queues and clients, for whoever shows them.
+//!
+//! The numbers of a queue are known where its machine is, and consumers, connections and channels where
+//! their sockets are. So whoever is asked for any of them asks the other nodes first, all at once and once
+//! for a request. What does not come at once is left out, and [`Gathered::silent`] says whose. A node
+//! alone asks nobody.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use rustc_hash::FxHashMap;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::broker::Broker;
+use crate::broker::cluster::report::{
+    About, ClientsReport, ConsumerReport, Listener, NodeReport, QueueReport, ReplicaReport,
+};
+use crate::broker::delivery::connections::ConnectionReport;
+use crate::broker::queue::clients::ConnectionInfo;
+use crate::broker::queue::clients::Consumer;
+use crate::broker::queue::handle::QueueHandle;
+use crate::journal::raft::Role;
+use crate::queue::{ConsumerStatus, Counts};
+use crate::spec::QueueType;
+use crate::types::{ConnectionId, NodeId, QueueId, UserName};
+
+/// Describes a node to the others, in the words of its HTTP API.
+pub type Describe = Arc<dyn Fn(&Broker) -> Value + Send + Sync>;
+
+/// How long the other nodes have.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What the member that leads says it is.
+const LEADER: &str = "leader";
+
+/// What is gathered for one request.
+#[derive(Default)]
+pub struct Gathered {
+    names: BTreeMap<NodeId, String>,
+    queues: FxHashMap<QueueId, QueueReport>,
+    consumers: FxHashMap<QueueId, Vec<ConsumerReport>>,
+    clients: Vec<ClientsReport>,
+    /// Of this node too.
+    connections: Vec<ConnectionReport>,
+    listeners: Vec<(String, Listener)>,
+    /// Members that have lost their data or have yet to get it.
+    pub(super) incomplete: FxHashMap<QueueId, Vec<NodeId>>,
+    silent: Vec<NodeId>,
+}
+
+/// What is known of one member of a group.
+#[derive(Clone, Debug)]
+pub enum ReplicaState {
+    Known {
+        report: ReplicaReport,
+        /// Its vote counts, as the leader knows where there is one.
+        is_voter: bool,
+    },
+    /// The node answers and has no member of it, or not yet.
+    Missing,
+    /// The node does not answer.
+    Away,
+}
+
+impl Gathered {
+    /// A node's name; one that is no member of the cluster is named by its number.
+    pub fn name(&self, node: NodeId) -> String {
+        self.names.get(&node).cloned().unwrap_or_else(|| node.to_string())
+    }
+
+    /// A queue's numbers; `None` when the node that has them does not say.
+    pub fn counts(&self, queue: &QueueHandle) -> Option<Counts> {
+        let here = queue.read(|machine| machine.counts());
+        here.or_else(|| Some(self.queues.get(&queue.spec.id)?.counts))
+    }
+
+    /// All that is known of a queue where its machine is.
+    pub fn queue(&self, queue: &QueueHandle) -> Option<QueueReport> {
+        let here = report_of(queue);
+        here.or_else(|| self.queues.get(&queue.spec.id).cloned())
+    }
+
+    /// The consumers of a queue, of all nodes.
+    pub fn consumers(
+        &self,
+        broker: &Broker,
+        queue: &QueueHandle,
+        connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
+    ) -> Vec<(ConsumerReport, ConsumerStatus)> {
+        let report = self.queue(queue);
+        let statuses = report.map(|report| report.statuses).unwrap_or_default();
+        let statuses: FxHashMap<_, _> = statuses
+            .into_iter()
+            .map(|(node, key, status)| ((node, key), status))
+            .collect();
+        let others = self.consumers.get(&queue.spec.id).into_iter().flatten().cloned();
+        let all = consumers_here(queue, broker.us(), connections)
+            .into_iter()
+            .chain(others);
+        all.map(|consumer| {
+            // One that its queue has yet to hear of stands as most do.
+            let status = statuses.get(&(consumer.node, consumer.key)).copied();
+            (consumer, status.unwrap_or(ConsumerStatus::Up))
+        })
+        .collect()
+    }
+
+    /// The clients of other nodes.
+    pub fn clients(&self) -> &[ClientsReport] {
+        &self.clients
+    }
+
+    /// The open connections of all nodes.
+    pub fn connections(&self) -> &[ConnectionReport] {
+        &self.connections
+    }
+
+    /// The nodes that did not answer, though they may have something to say.
+    pub fn silent(&self) -> Vec<String> {
+        self.silent.iter().map(|node| self.name(*node)).collect()
+    }
+
+    /// The listeners of other nodes, with the names of those.
+    pub fn listeners(&self) -> &[(String, Listener)] {
+        &self.listeners
+    }
+
+    fn add(&mut self, node: NodeId, report: NodeReport) {
+        for queue in report.queues {
+            let known = self.queues.get(&queue.queue);
+            // One that has yet to hear that another leads says so too.
+            if known.is_none_or(|known| known.term < queue.term) {
+                self.queues.insert(queue.queue, queue);
+            }
+        }
+        for consumer in report.consumers {
+            self.consumers.entry(consumer.queue).or_default().push(consumer);
+        }
+        self.clients.extend(report.clients);
+        for queue in report.incomplete {
+            self.incomplete.entry(queue).or_default().push(node);
+        }
+        self.connections.extend(report.connections);
+        let name = self.name(node);
+        let listeners = report.listeners.into_iter();
+        self.listeners
+            .extend(listeners.map(|listener| (name.clone(), listener)));
+    }
+}
+
+impl Broker {
+    /// Asks the other nodes for what they know.
+    pub async fn gather(&self, about: About) -> Gathered {
+        let mut gathered = Gathered {
+            names: self.node_names(),
+            silent: self.cut_off(),
+            ..Gathered::default()
+        };
+        if about.has_clients() {
+            gathered.connections = self.connection_reports();
+        }
+        let mut others = self.nodes.others_alive();
+        others.retain(|node| gathered.names.contains_key(node));
+        let deadline = Instant::now() + PATIENCE;
+        let reports = others
+            .into_iter()
+            .map(|node| async move { (node, self.ask_for_report(node, about, deadline).await) });
+        for (node, report) in join_all(reports).await {
+            match report {
+                Some(report) => gathered.add(node, report),
+                None => gathered.silent.push(node),
+            }
+        }
+        gathered
+    }
+
+    /// The names of the cluster's nodes.
+    pub fn node_names(&self) -> BTreeMap<NodeId, String> {
+        let catalog = self.catalog();
+        let nodes = catalog.nodes().iter();
+        nodes.map(|(node, known)| (*node, known.name.clone())).collect()
+    }
+
+    /// The nodes of the cluster that answer.
+    pub fn nodes_running(&self) -> Vec<NodeId> {
+        let mut running = self.nodes.others_alive();
+        running.push(self.us());
+        running.sort_unstable();
+        running
+    }
+
+    /// Notes where this node listens, and how it is described, for other nodes to tell.
+    pub fn serves(&self, listeners: Vec<Listener>, describe: Describe) {
+        *self.listeners.lock() = listeners;
+        *self.describe.lock() = Some(describe);
+    }
+
+    /// How this node is, as the HTTP API shows it; `None` while it does not serve clients.
+    pub(in crate::broker) async fn own_description(self: &Arc<Self>) -> Option<Value> {
+        let describe = self.describe.lock().clone()?;
+        let broker = self.clone();
+        // It reads files. One that panics describes nothing.
+        tokio::task::spawn_blocking(move || describe(&broker)).await.ok()
+    }
+
+    /// What this node says.
+    pub(in crate::broker) fn report(&self, about: About) -> NodeReport {
+        let queues = match about {
+            About::Queue(id) => self.queue_by_id(id).into_iter().collect(),
+            About::Queues | About::All => self.all_queues(),
+            About::Clients => Vec::new(),
+        };
+        let us = self.us();
+        let all = self.connections.all().into_iter();
+        let connections: FxHashMap<_, _> = all.map(|connection| (connection.id, connection)).collect();
+        let with_owner = |queue: &Arc<QueueHandle>| {
+            let owner = queue.spec.exclusive_owner.and_then(|owner| connections.get(&owner));
+            let owner = owner.map(|owner| (owner.peer, owner.local));
+            Some(QueueReport {
+                owner,
+                ..report_of(queue)?
+            })
+        };
+        NodeReport {
+            queues: queues.iter().filter_map(with_owner).collect(),
+            consumers: queues
+                .iter()
+                .flat_map(|queue| consumers_here(queue, us, &connections))
+                .collect(),
+            clients: match about.has_nodes() {
+                true => clients(connections.values()),
+                false => Vec::new(),
+            },
+            connections: match about.has_clients() {
+                true => self.connection_reports(),
+                false => Vec::new(),
+            },
+            listeners: match about.has_nodes() {
+                true => self.listeners.lock().clone(),
+                false => Vec::new(),
+            },
+            incomplete: queues
+                .iter()
+                .filter(|queue| self.is_incomplete(queue))
+                .map(|queue| queue.spec.id)
+                .collect(),
+        }
+    }
+
+    /// The members of a queue's group as each of them says.
+    pub async fn replicas_of(&self, queue: &QueueHandle) -> Vec<(NodeId, ReplicaState)> {
+        let id = queue.spec.id;
+        let answers = self.members_of(queue).into_iter().map(async |node| {
+            let known = match node == self.us() {
+                true => Some(self.replica_report(id)),
+                false if !self.nodes.is_alive(node) => None,
+                false => self.ask_for_replica(node, id).await,
+            };
+            (node, known)
+        });
+        let answers = join_all(answers).await;
+        // One that catches up reads in its log of votes that are no more.
+        let reports = answers.iter().filter_map(|(_, known)| known.as_ref()?.as_ref());
+        let leaders = reports.filter(|report| report.role == LEADER);
+        let leader_says = leaders
+            .max_by_key(|report| report.term)
+            .map(|report| report.voters.clone());
+        let states = answers.into_iter().map(|(node, known)| {
+            let state = match known {
+                Some(Some(report)) => {
+                    let voters = leader_says.as_ref().unwrap_or(&report.voters);
+                    let is_voter = voters.contains(&node);
+                    ReplicaState::Known { report, is_voter }
+                }
+                Some(None) => ReplicaState::Missing,
+                None => ReplicaState::Away,
+            };
+            (node, state)
+        });
+        states.collect()
+    }
+
+    /// This node's member of a queue's group.
+    pub(in crate::broker) fn replica_report(&self, queue: QueueId) -> Option<ReplicaReport> {
+        let group = self.replicas.group(queue)?;
+        let status = group.status();
+        let role = match status.leadership.role {
+            Role::Leader => LEADER,
+            Role::Follower => "follower",
+            Role::Candidate => "candidate",
+            Role::Learner => "follower",
+            Role::Stopped => "noproc",
+        };
+        Some(ReplicaReport {
+            role: role.to_owned(),
+            voters: group.settled_voters(),
+            last_index: status.last_index.unwrap_or(0),
+            applied: status.applied.unwrap_or(0),
+            committed: status.committed.unwrap_or(0),
+            snapshot: status.snapshot,
+            term: status.leadership.term,
+        })
+    }
+}
+
+/// What is known where the machine is, if that is here.
+fn report_of(queue: &QueueHandle) -> Option<QueueReport> {
+    let state = queue.state.lock();
+    let live = state.machine.queue()?;
+    let counts = live.counts();
+    let exclusive = live.consumers().find(|consumer| consumer.exclusive);
+    let settings = live.settings();
+    let statuses = state.machine.statuses();
+    Some(QueueReport {
+        queue: queue.spec.id,
+        term: state.machine.term(),
+        counts,
+        delivery_limit: settings.delivery_limit,
+        consumer_timeout: settings.consumer_timeout,
+        exclusive_tag: exclusive.map(|consumer| consumer.handle.tag().to_owned()),
+        active_tag: live.single_active_consumer().map(|active| active.tag().to_owned()),
+        owner: None,
+        statuses: statuses.map(|(node, key, status)| (node, key.0, status)).collect(),
+    })
+}
+
+/// The consumers of this node's clients.
+fn consumers_here(
+    queue: &QueueHandle,
+    us: NodeId,
+    connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
+) -> Vec<ConsumerReport> {
+    let state = queue.state.lock();
+    let report = |consumer: &Arc<Consumer>| ConsumerReport {
+        queue: queue.spec.id,
+        node: us,
+        key: consumer.key.0,
+        tag: consumer.tag.clone(),
+        arguments: consumer.arguments.clone(),
+        no_ack: consumer.no_ack,
+        exclusive: consumer.exclusive && queue.spec.queue_type != QueueType::Quorum,
+        prefetch: consumer.prefetch.filter(|_| !consumer.no_ack),
+        channel: consumer.channel,
+        user: consumer.user.clone(),
+        connection: connections
+            .get(&consumer.outbox.id)
+            .map(|connection| (connection.peer, connection.local)),
+    };
+    let mut reports: Vec<_> = state.machine.local_consumers().into_iter().map(report).collect();
+    reports.sort_by_key(|report| report.key);
+    reports
+}
+
+/// The clients of connections that are open, by user.
+fn clients<'a>(connections: impl Iterator<Item = &'a Arc<ConnectionInfo>>) -> Vec<ClientsReport> {
+    let mut users = BTreeMap::<UserName, (u64, u64)>::new();
+    for connection in connections {
+        let details = connection.details();
+        if let (Some(user), Some(_)) = (details.user, details.vhost) {
+            let counts = users.entry(user).or_default();
+            counts.0 += 1;
+            counts.1 += u64::from(connection.channels.load(Ordering::Relaxed));
+        }
+    }
+    users
+        .into_iter()
+        .map(|(user, (connections, channels))| ClientsReport {
+            user,
+            connections,
+            channels,
+        })
+        .collect()
+}

@@ -1,0 +1,6 @@
+//! What is known of queues and clients on all nodes, for the HTTP API and the command line.
+//!
+//! [`gather`] asks the other nodes, once a request; [`standing`] says where a queue is, and how it fares.
+
+pub mod gather;
+pub mod standing;

@@ -1,0 +1,444 @@
+//! A broker out of what survived: the catalogue's group is opened, and what it says is declared is
+//! made live, each queue from what the store kept of it.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use rand::random;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::alarms::Alarms;
+use super::catalogue::new_vhost::first_commands;
+use super::cluster::nodes::Nodes;
+use super::publish::delayed::{self, Delayer};
+use super::queue::owners::{group_owners, is_queue};
+use super::replicas::mending::Damage;
+use super::{Broker, BrokerError, Clock, Connections, Failure, NodeInfo, StartError};
+use crate::auth::{HashAlgorithm, PasswordHash};
+use crate::cluster;
+use crate::cluster::identity::{CatalogueMember, ClusterId, Identity, IdentityError};
+use crate::config::Config;
+use crate::config::PasswordHashing;
+use crate::journal::raft::{
+    Election, Group, GroupError, GroupId, GroupSpec, LeaderWatch, Ledgers, OpenError, Pace, Role,
+};
+use crate::metadata::replicated::Replicated;
+use crate::metadata::{Catalog, Command, PermissionSpec, UserSpec, VhostSpec};
+use crate::queue::{self, UnknownMeta};
+use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
+use crate::tasks;
+use crate::types::{NodeId, QueueId, VhostName};
+
+/// How long a step of a node's start may take before it is said again that it waits.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Broker {
+    /// Opens the data directory. What was declared is live as far as this node knows it.
+    ///
+    /// # Errors
+    /// [`StartError`]; the data directory is as it was.
+    pub async fn open(config: Arc<Config>) -> Result<Arc<Self>, StartError> {
+        let has_others = cluster::knows_others(&config.node.data_dir);
+        let open = match has_others {
+            true => Store::open_with_others,
+            false => Store::open,
+        };
+        let (store, recovered) = open(&config.node.data_dir, StoreOptions::default())?;
+        for (owner, ledger) in &recovered.owners {
+            check_metas(*owner, &ledger.entries)?;
+        }
+        if recovered.unknown_damage {
+            tracing::error!(
+                "part of the log is damaged and cannot be told to belong to any queue: all may have lost some of theirs"
+            );
+        }
+        let identity = Identity::open(&config.node.data_dir, &config.node.name, random)?;
+        let clock = Clock::start();
+        let name = config.node.name.clone();
+        let heard = Arc::new(OnceLock::<Weak<Self>>::new());
+        let listening = heard.clone();
+        let catalog = Arc::new(RwLock::new(Catalog::new()));
+        let place = catalog.clone();
+        let machine = move || {
+            let listening = listening.clone();
+            let listener = Box::new(move |catalog: &Catalog, news| {
+                let broker = listening.get()?.upgrade()?;
+                broker.on_news(catalog, news)
+            });
+            Replicated::over(place.clone(), listener)
+        };
+        let broker = Arc::new(Self {
+            node: NodeInfo {
+                cluster_name: config.cluster.name.clone().unwrap_or_else(|| name.clone()),
+                name,
+                started_at: clock.now(),
+            },
+            clock,
+            nodes: Nodes::new(identity.id(), store.clone()),
+            identity: Mutex::new(identity),
+            admitting: tokio::sync::Mutex::default(),
+            promised: Mutex::default(),
+            store,
+            rights: AtomicU64::new(0),
+            catalog,
+            catalogue: OnceLock::new(),
+            live: watch::Sender::new(false),
+            recovered: Mutex::new(recovered.owners),
+            damage: Damage::new(recovered.unknown_damage, has_others),
+            vhosts: RwLock::default(),
+            queues_by_id: RwLock::default(),
+            replicas: Default::default(),
+            repair: Default::default(),
+            elections: Default::default(),
+            seekers: Default::default(),
+            letters: Default::default(),
+            peers: Default::default(),
+            delayed: Delayer::default(),
+            reply_to: Default::default(),
+            timers: Default::default(),
+            connections: Connections::default(),
+            listeners: Mutex::default(),
+            describe: Mutex::default(),
+            alarms: Alarms::new(&config.resources),
+            reach: watch::Sender::default(),
+            runtime: tokio::runtime::Handle::current(),
+            // Unique in the cluster: exclusive queues are known by their connection everywhere.
+            next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
+            next_consumer: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
+            failed: watch::Sender::new(None),
+            config,
+        });
+        broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));
+        // It is empty until here.
+        let _ = heard.set(Arc::downgrade(&broker));
+        let group = broker.open_catalogue(machine).await?;
+        // It was empty until now.
+        let _ = broker.catalogue.set(group);
+        Ok(broker)
+    }
+
+    /// Opens this node's member of the catalogue's group. Where it is damaged and there are others, a
+    /// new one in its place, which hears nobody yet ([`Broker::mend_catalogue`]).
+    async fn open_catalogue(
+        self: &Arc<Self>,
+        machine: impl Fn() -> Replicated,
+    ) -> Result<Group<Replicated>, StartError> {
+        let spec = |CatalogueMember { generation, is_out }, is_shut| {
+            let (log, snapshots) = group_owners(QueueId(0), generation);
+            GroupSpec {
+                id: GroupId(0),
+                log,
+                snapshots,
+                pace: match is_out {
+                    true => Pace::Joining,
+                    false => Pace::Ticking,
+                },
+                is_shut,
+            }
+        };
+        let member = self.identity.lock().catalogue();
+        let can_be_had_again = self.belongs() && self.damage.has_others();
+        let own = spec(member, false);
+        let mut ledgers = Ledgers {
+            log: self.take_recovered(own.log),
+            snapshots: self.take_recovered(own.snapshots),
+        };
+        if !can_be_had_again && self.has_lost_records() {
+            // It may be whole all the same, and nobody has more of it.
+            for (owner, ledger) in [(own.log, &mut ledgers.log), (own.snapshots, &mut ledgers.snapshots)] {
+                self.store.accept_damage(owner);
+                if let Some(ledger) = ledger {
+                    ledger.damaged = false;
+                }
+            }
+        }
+        let is_missing = ledgers.log.is_none() && self.has_lost_records();
+        let journals = self.nodes.journals();
+        if !(is_missing && can_be_had_again) {
+            match journals.open(own, ledgers, machine()).await {
+                Err(OpenError::Damaged(..) | OpenError::Panicked(_)) if can_be_had_again => {}
+                opened => return Ok(opened?),
+            }
+        }
+        let next = CatalogueMember {
+            generation: member.generation + 1,
+            is_out: true,
+        };
+        self.damage.set_catalogue(next);
+        let opened = journals.open(spec(next, true), Ledgers::default(), machine());
+        Ok(opened.await?)
+    }
+
+    /// Whether the node belongs to a cluster, be it of its own.
+    pub fn belongs(&self) -> bool {
+        self.identity.lock().cluster().is_some()
+    }
+
+    /// Begins a cluster of this node alone.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub async fn found(self: &Arc<Self>, address: &str) -> Result<(), StartError> {
+        let us = self.nodes.us();
+        match self.catalogue().found([us]).await {
+            Ok(()) | Err(GroupError::Exists) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.lead_alone().await;
+        self.first_start(address).await?;
+        let cluster = ClusterId(random::<u64>().max(1));
+        self.belong_to(cluster)?;
+        Ok(())
+    }
+
+    /// Notes that this node belongs to a cluster from now on.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub(super) fn belong_to(&self, cluster: ClusterId) -> Result<(), IdentityError> {
+        self.identity.lock().belong_to(Some(cluster))?;
+        if let Some(links) = self.nodes.cluster() {
+            links.belong_to(Some(cluster));
+        }
+        Ok(())
+    }
+
+    /// A node that is the only voter need not wait for its election.
+    async fn lead_alone(&self) {
+        let group = self.catalogue();
+        let voters = group.status().voters;
+        if voters.len() != 1 || !voters.contains(&self.nodes.us()) {
+            return;
+        }
+        let mut watch = group.watch();
+        while watch.now().leader.is_none() {
+            if let Err(error) = group.elect(Election::LeaderSilent).await {
+                tracing::error!(%error, "the catalogue has no leader");
+                return;
+            }
+            let led = watch.until(|now| now.leader.is_some());
+            if matches!(tokio::time::timeout(Duration::from_secs(1), led).await, Ok(false)) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until this node knows all that was declared anywhere before, and what its last run
+    /// left behind is gone. Then clients may be served.
+    pub async fn catch_up(self: &Arc<Self>) {
+        self.mend_catalogue().await;
+        tasks::spawn(
+            "catalogue",
+            watch_catalogue(Arc::downgrade(self), self.catalogue().watch()),
+        );
+        self.lead_alone().await;
+        let mut since = Instant::now();
+        while !self.is_caught_up(Instant::now() + Duration::from_secs(2)).await {
+            if since.elapsed() > PATIENCE {
+                tracing::warn!("waiting for a majority of the cluster's nodes");
+                since = Instant::now();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let us = self.nodes.us();
+        while self.has_left(us) && self.command(Command::EndRun(us)).await.is_err() {
+            tracing::warn!("waiting for a majority of the cluster's nodes");
+        }
+        self.go_live();
+        self.lost_records_are_known();
+        self.look_around(&self.catalog());
+        for (owner, ledger) in std::mem::take(&mut *self.recovered.lock()) {
+            if ledger.damaged && !self.damage.has_others() {
+                tracing::error!(
+                    owner = owner.0,
+                    "damaged records are kept of which is not known what they were: that may be lost, too"
+                );
+            } else if delayed::is_exchange(owner) {
+                self.delayed.recover(self, None, owner, ledger);
+            } else {
+                // Its queue was deleted, and the node stopped before the store had heard of it.
+                self.store.forget(owner);
+            }
+        }
+    }
+
+    /// Whether anything is declared for a run of that node.
+    pub(super) fn has_left(&self, node: NodeId) -> bool {
+        let catalog = self.catalog();
+        catalog.vhosts().any(|vhost| {
+            vhost.queues().any(|spec| spec.home == node && spec.is_transient())
+                || vhost.exchanges().any(|spec| spec.home == node && !spec.durable)
+        })
+    }
+
+    /// What the store kept of an owner, once.
+    pub(super) fn take_recovered(&self, owner: OwnerId) -> Option<OwnerLedger> {
+        self.recovered.lock().remove(&owner)
+    }
+
+    /// The first node of a new cluster, and its first vhost and user unless they are imported.
+    async fn first_start(self: &Arc<Self>, address: &str) -> Result<(), BrokerError> {
+        let member = Command::PutNode {
+            node: self.nodes.us(),
+            name: self.node.name.clone(),
+            address: address.to_owned(),
+        };
+        self.command(member).await?;
+        if self.config.definitions.configured {
+            // A user with a known password beside those of the operator would be a way in.
+            tracing::info!("no default user and vhost are made: there are definitions to import");
+            return Ok(());
+        }
+        let auth = &self.config.auth;
+        let first = VhostName::from(auth.default_vhost.as_str());
+        let vhost = VhostSpec {
+            name: first.clone(),
+            description: "Default virtual host".to_owned(),
+            tags: Vec::new(),
+            default_queue_type: None,
+            protected: false,
+        };
+        let tags = auth.default_user_tags.iter().filter(|(_, on)| **on);
+        let commands = [
+            Command::PutVhost(vhost),
+            Command::PutUser(UserSpec {
+                name: auth.default_user.as_str().into(),
+                password: self.hash(auth.default_pass.reveal().as_bytes()),
+                tags: tags.map(|(tag, _)| tag.to_owned()).collect(),
+            }),
+            Command::SetPermission {
+                user: auth.default_user.as_str().into(),
+                vhost: first.clone(),
+                patterns: PermissionSpec {
+                    configure: auth.default_permissions.configure.clone(),
+                    write: auth.default_permissions.write.clone(),
+                    read: auth.default_permissions.read.clone(),
+                },
+            },
+        ];
+        for command in commands {
+            self.command(command).await?;
+        }
+        let commands = first_commands(self, &self.catalog(), &first, None);
+        for command in commands {
+            self.command(command).await?;
+        }
+        Ok(())
+    }
+
+    /// The stored form of a new password.
+    pub fn hash(&self, password: &[u8]) -> PasswordHash {
+        let algorithm = match self.config.auth.password_hashing {
+            PasswordHashing::Sha256 => HashAlgorithm::Sha256,
+            PasswordHashing::Sha512 => HashAlgorithm::Sha512,
+            PasswordHashing::Md5 => HashAlgorithm::Md5,
+        };
+        PasswordHash::new(algorithm, random(), password)
+    }
+}
+
+/// Ends the node when its member of the catalogue's group has stopped by itself: what it knows may be
+/// half of a change, or what it has cannot be read. The next start reads it again, or has it from the
+/// other nodes. While it would only lack it, and nobody else has it, the node goes on with what it knows.
+async fn watch_catalogue(broker: Weak<Broker>, mut group: LeaderWatch) {
+    // It returns when the group stops, whatever that is called.
+    group.until(|now| now.role == Role::Stopped).await;
+    let Some(broker) = broker.upgrade() else { return };
+    let group = broker.catalogue();
+    if !broker.nodes.journals().is_open(group.id()) || broker.has_failed() {
+        return;
+    }
+    if group.has_panicked() {
+        return broker.fail(Failure::Catalogue("the catalogue panicked over a change"));
+    }
+    if group.has_lost() && group.status().voters.len() > 1 {
+        broker.store.note_damage([group.spec().log]);
+        // Where even this fails the node ends all the same.
+        let _ = broker.synced().await;
+        broker.fail(Failure::Catalogue("part of its log cannot be read"));
+    }
+}
+
+/// The store calls back here.
+struct Journal(Weak<Broker>);
+
+impl Owners for Journal {
+    fn durable(&self, owner: OwnerId, up_to_seq: u64) {
+        let Some(broker) = self.0.upgrade() else {
+            return;
+        };
+        if broker.nodes.journals().durable(owner, up_to_seq) {
+            return;
+        }
+        if delayed::is_exchange(owner) {
+            return broker.delayed.durable(&broker, owner, up_to_seq);
+        }
+        if let Some(queue) = broker.queue_by_id(QueueId(owner.0)) {
+            queue.with(&broker, |machine, now, sink| machine.durable(now, up_to_seq, sink));
+        }
+    }
+
+    fn told_at_once(&self, owner: OwnerId, up_to_seq: u64) -> bool {
+        let broker = self.0.upgrade();
+        broker.is_some_and(|broker| broker.nodes.journals().durable(owner, up_to_seq))
+    }
+
+    fn failed(&self, error: &StoreError) {
+        if let Some(broker) = self.0.upgrade() {
+            broker.fail(Failure::Disk(error.clone()));
+        }
+    }
+
+    fn space_changed(&self) {
+        if let Some(broker) = self.0.upgrade() {
+            broker.alarms.look(&broker.config.node.data_dir, &broker.store);
+        }
+    }
+}
+
+/// Whether this version can read what its queues and exchanges kept. Members of groups look at their own.
+fn check_metas(owner: OwnerId, entries: &[LedgerEntry]) -> Result<(), UnknownMeta> {
+    let check = match owner {
+        _ if delayed::is_exchange(owner) => queue::delay::check_meta,
+        _ if is_queue(owner) => queue::check_meta,
+        _ => return Ok(()),
+    };
+    entries.iter().try_for_each(|entry| check(&entry.meta))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Keep;
+
+    /// What the broker says to a message that an owner has kept in that form.
+    async fn opened(owner: OwnerId, meta: [u8; 24]) -> Result<Arc<Broker>, StartError> {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (store, _) = Store::open(directory.path(), StoreOptions::default()).expect("a store");
+        store.start(Arc::new(Journal(Weak::new())));
+        store.batch(owner).put(1, meta, &[b"body"], Keep::Durable);
+        store.synced(store.end()).await.expect("synced");
+        store.stop();
+        drop(store);
+        let mut config = Config::default();
+        config.node.data_dir = directory.path().to_owned();
+        config.node.name = "node@here".into();
+        Broker::open(Arc::new(config)).await
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn messages_of_another_version_are_refused_at_the_start() {
+        for owner in [OwnerId(7), delayed::owner_of("/", "later")] {
+            let refused = opened(owner, [2; 24]).await.err().expect("refused").to_string();
+            assert_eq!(
+                refused,
+                "messages cannot be read: what is kept beside a message has format version 2, and this version \
+                 reads only 1; the data directory belongs to a newer version"
+            );
+        }
+        assert!(opened(OwnerId(7), [1; 24]).await.is_ok());
+    }
+}
