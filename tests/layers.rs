@@ -230,7 +230,7 @@ pub use alarms::Alarms;
 pub use delivery::outbox::{Control, Outstanding};
 pub use queue::{joint, leaving as left};
 pub use publish::route::{self, Way};
-pub use crate::metadata::Catalog;
+pub use crate::metadata::Catalogue;
 struct Clock;
 ";
     let origins = origins(top);
@@ -242,7 +242,7 @@ struct Clock;
     assert_eq!(found("left").as_deref(), Some("queue"));
     assert_eq!(found("route").as_deref(), Some("publish"));
     assert_eq!(found("Clock").as_deref(), Some("mod"));
-    assert_eq!(found("Catalog"), None);
+    assert_eq!(found("Catalogue"), None);
     assert_eq!(found("Broker"), None);
 }
 

@@ -5,7 +5,7 @@ use thiserror::Error;
 use crate::cluster::identity::IdentityError;
 use crate::declare::DeclareError;
 use crate::journal::raft::{GroupError, OpenError};
-use crate::metadata::CatalogError;
+use crate::metadata::CatalogueError;
 use crate::queue::UnknownMeta;
 use crate::store::StoreError;
 use crate::types::{Millis, QueueName, Refusal, Reply, ReplyCode, UserName, VhostName};
@@ -46,7 +46,7 @@ pub enum BrokerError {
     #[error(transparent)]
     Declare(#[from] DeclareError),
     #[error(transparent)]
-    Catalog(#[from] CatalogError),
+    Catalogue(#[from] CatalogueError),
     #[error("the node cannot write to its disk: {0}")]
     Store(#[from] StoreError),
     /// Nothing can be declared; it is not known whether this was.
@@ -74,7 +74,7 @@ impl Refusal for BrokerError {
     fn reply(&self) -> Reply {
         let (scope, code): (fn(ReplyCode, String) -> Reply, _) = match self {
             Self::Declare(error) => return error.reply(),
-            Self::Catalog(error) => return error.reply(),
+            Self::Catalogue(error) => return error.reply(),
             Self::Reply(reply) => return reply.clone(),
             Self::Store(_) | Self::NoMajority => (Reply::connection, ReplyCode::InternalError),
             Self::QueueAway { .. } => (Reply::channel, ReplyCode::NotFound),

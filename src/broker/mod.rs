@@ -60,7 +60,7 @@ pub use replicas::members;
 pub use reports::gather;
 
 // Words of what lies below that whoever serves clients needs.
-pub use crate::metadata::{CatalogError, Command};
+pub use crate::metadata::{CatalogueError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
 
 use crate::cluster::identity::Identity;
@@ -68,7 +68,7 @@ use crate::config::Config;
 use crate::declare::QueueRules;
 use crate::handover::ConsumerKey;
 use crate::journal::raft::Group;
-pub use crate::metadata::Catalog;
+pub use crate::metadata::Catalogue;
 use crate::metadata::replicated::Replicated;
 use crate::spec::QueueType;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
@@ -97,8 +97,8 @@ pub struct Broker {
     admitting: tokio::sync::Mutex<()>,
     promised: Mutex<Option<(NodeId, tokio::time::Instant)>>,
     /// What is declared: written by the catalogue's group only.
-    catalog: Arc<RwLock<Catalog>>,
-    catalogue: OnceLock<Group<Replicated>>,
+    catalogue: Arc<RwLock<Catalogue>>,
+    catalogue_group: OnceLock<Group<Replicated>>,
     /// What is declared is live; changed while the catalogue is locked.
     live: watch::Sender<bool>,
     /// What the store kept, until its owner is declared.
@@ -159,8 +159,8 @@ impl Broker {
     }
 
     /// What is declared; not to be held over an await or while a command is sent.
-    pub fn catalog(&self) -> RwLockReadGuard<'_, Catalog> {
-        self.catalog.read()
+    pub fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
+        self.catalogue.read()
     }
 
     /// The live virtual host of that name.
@@ -271,7 +271,7 @@ impl Broker {
 
     /// Whether that is the user's password.
     pub fn authenticate(&self, user: &str, password: &[u8]) -> bool {
-        let hash = self.catalog().user(user).map(|user| user.spec.password.clone());
+        let hash = self.catalogue().user(user).map(|user| user.spec.password.clone());
         hash.is_some_and(|hash| hash.matches(password))
     }
 

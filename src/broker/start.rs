@@ -26,7 +26,7 @@ use crate::journal::raft::{
     Election, Group, GroupError, GroupId, GroupSpec, LeaderWatch, Ledgers, OpenError, Pace, Role,
 };
 use crate::metadata::replicated::Replicated;
-use crate::metadata::{Catalog, Command, PermissionSpec, UserSpec, VhostSpec};
+use crate::metadata::{Catalogue, Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::queue::{self, UnknownMeta};
 use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
 use crate::tasks;
@@ -60,13 +60,13 @@ impl Broker {
         let name = config.node.name.clone();
         let heard = Arc::new(OnceLock::<Weak<Self>>::new());
         let listening = heard.clone();
-        let catalog = Arc::new(RwLock::new(Catalog::new()));
-        let place = catalog.clone();
+        let catalogue = Arc::new(RwLock::new(Catalogue::new()));
+        let place = catalogue.clone();
         let machine = move || {
             let listening = listening.clone();
-            let listener = Box::new(move |catalog: &Catalog, news| {
+            let listener = Box::new(move |catalogue: &Catalogue, news| {
                 let broker = listening.get()?.upgrade()?;
-                broker.on_news(catalog, news)
+                broker.on_news(catalogue, news)
             });
             Replicated::over(place.clone(), listener)
         };
@@ -83,8 +83,8 @@ impl Broker {
             promised: Mutex::default(),
             store,
             rights: AtomicU64::new(0),
-            catalog,
-            catalogue: OnceLock::new(),
+            catalogue,
+            catalogue_group: OnceLock::new(),
             live: watch::Sender::new(false),
             recovered: Mutex::new(recovered.owners),
             damage: Damage::new(recovered.unknown_damage, has_others),
@@ -116,7 +116,7 @@ impl Broker {
         let _ = heard.set(Arc::downgrade(&broker));
         let group = broker.open_catalogue(machine).await?;
         // It was empty until now.
-        let _ = broker.catalogue.set(group);
+        let _ = broker.catalogue_group.set(group);
         Ok(broker)
     }
 
@@ -183,7 +183,7 @@ impl Broker {
     /// When it cannot be written down.
     pub async fn found(self: &Arc<Self>, address: &str) -> Result<(), StartError> {
         let us = self.nodes.us();
-        match self.catalogue().found([us]).await {
+        match self.catalogue_group().found([us]).await {
             Ok(()) | Err(GroupError::Exists) => {}
             Err(error) => return Err(error.into()),
         }
@@ -208,7 +208,7 @@ impl Broker {
 
     /// A node that is the only voter need not wait for its election.
     async fn lead_alone(&self) {
-        let group = self.catalogue();
+        let group = self.catalogue_group();
         let voters = group.status().voters;
         if voters.len() != 1 || !voters.contains(&self.nodes.us()) {
             return;
@@ -232,7 +232,7 @@ impl Broker {
         self.mend_catalogue().await;
         tasks::spawn(
             "catalogue",
-            watch_catalogue(Arc::downgrade(self), self.catalogue().watch()),
+            watch_catalogue(Arc::downgrade(self), self.catalogue_group().watch()),
         );
         self.lead_alone().await;
         let mut since = Instant::now();
@@ -249,7 +249,7 @@ impl Broker {
         }
         self.go_live();
         self.lost_records_are_known();
-        self.look_around(&self.catalog());
+        self.look_around(&self.catalogue());
         for (owner, ledger) in std::mem::take(&mut *self.recovered.lock()) {
             if ledger.damaged && !self.damage.has_others() {
                 tracing::error!(
@@ -267,8 +267,8 @@ impl Broker {
 
     /// Whether anything is declared for a run of that node.
     pub(super) fn has_left(&self, node: NodeId) -> bool {
-        let catalog = self.catalog();
-        catalog.vhosts().any(|vhost| {
+        let catalogue = self.catalogue();
+        catalogue.vhosts().any(|vhost| {
             vhost.queues().any(|spec| spec.home == node && spec.is_transient())
                 || vhost.exchanges().any(|spec| spec.home == node && !spec.durable)
         })
@@ -322,7 +322,7 @@ impl Broker {
         for command in commands {
             self.command(command).await?;
         }
-        let commands = first_commands(self, &self.catalog(), &first, None);
+        let commands = first_commands(self, &self.catalogue(), &first, None);
         for command in commands {
             self.command(command).await?;
         }
@@ -347,7 +347,7 @@ async fn watch_catalogue(broker: Weak<Broker>, mut group: LeaderWatch) {
     // It returns when the group stops, whatever that is called.
     group.until(|now| now.role == Role::Stopped).await;
     let Some(broker) = broker.upgrade() else { return };
-    let group = broker.catalogue();
+    let group = broker.catalogue_group();
     if !broker.nodes.journals().is_open(group.id()) || broker.has_failed() {
         return;
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::auth::Access;
-use crate::metadata::{Catalog, Vhost};
+use crate::metadata::{Catalogue, Vhost};
 use crate::spec::ExchangeKind;
 use crate::types::{ConnectionId, Refusal, Reply, ReplyCode, UserName, VhostName};
 
@@ -132,11 +132,11 @@ impl<'a> Operation<'a> {
 ///
 /// # Errors
 /// The first right that is missing.
-pub fn check(catalog: &Catalog, who: &Who<'_>, operation: Operation<'_>) -> Result<(), AccessError> {
+pub fn check(catalogue: &Catalogue, who: &Who<'_>, operation: Operation<'_>) -> Result<(), AccessError> {
     if who.operator {
         return Ok(());
     }
-    let vhost = catalog.vhost(who.vhost);
+    let vhost = catalogue.vhost(who.vhost);
     for (access, resource) in operation.needs().into_iter().flatten() {
         if !vhost.is_some_and(|vhost| is_allowed(vhost, who.user, access, resource)) {
             return Err(AccessError {

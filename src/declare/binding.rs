@@ -4,7 +4,7 @@ use super::access::{self, Operation, Resource, Who};
 use super::exchange::check_not_default;
 use super::{DeclareError, check_owner, named, vhost, without_line_ends};
 use crate::codec::method::{ExchangeBind, ExchangeUnbind, QueueBind, QueueUnbind};
-use crate::metadata::{Catalog, CatalogError, Command, Vhost};
+use crate::metadata::{Catalogue, CatalogueError, Command, Vhost};
 use crate::spec::binding::{self, NewBinding};
 use crate::spec::{BindingSpec, Destination};
 use crate::types::FieldTable;
@@ -14,7 +14,7 @@ use crate::types::FieldTable;
 /// # Errors
 /// What RabbitMQ would refuse, in the order it looks.
 pub fn queue_bind(
-    catalog: &Catalog,
+    catalogue: &Catalogue,
     who: &Who<'_>,
     last_queue: Option<&str>,
     method: &QueueBind,
@@ -26,7 +26,7 @@ pub fn queue_bind(
         &method.arguments,
         last_queue,
     )?;
-    bind(catalog, who, wish)
+    bind(catalogue, who, wish)
 }
 
 /// Looks at `queue.unbind`. Taking away what is not there is a command without effect.
@@ -34,7 +34,7 @@ pub fn queue_bind(
 /// # Errors
 /// What RabbitMQ would refuse, in the order it looks.
 pub fn queue_unbind(
-    catalog: &Catalog,
+    catalogue: &Catalogue,
     who: &Who<'_>,
     last_queue: Option<&str>,
     method: &QueueUnbind,
@@ -46,35 +46,35 @@ pub fn queue_unbind(
         &method.arguments,
         last_queue,
     )?;
-    unbind(catalog, who, wish)
+    unbind(catalogue, who, wish)
 }
 
 /// Looks at `exchange.bind`.
 ///
 /// # Errors
 /// What RabbitMQ would refuse, in the order it looks.
-pub fn exchange_bind(catalog: &Catalog, who: &Who<'_>, method: &ExchangeBind) -> Result<Command, DeclareError> {
+pub fn exchange_bind(catalogue: &Catalogue, who: &Who<'_>, method: &ExchangeBind) -> Result<Command, DeclareError> {
     let wish = of_exchange(
         &method.destination,
         &method.source,
         &method.routing_key,
         &method.arguments,
     );
-    bind(catalog, who, wish)
+    bind(catalogue, who, wish)
 }
 
 /// Looks at `exchange.unbind`. Taking away what is not there is a command without effect.
 ///
 /// # Errors
 /// What RabbitMQ would refuse, in the order it looks.
-pub fn exchange_unbind(catalog: &Catalog, who: &Who<'_>, method: &ExchangeUnbind) -> Result<Command, DeclareError> {
+pub fn exchange_unbind(catalogue: &Catalogue, who: &Who<'_>, method: &ExchangeUnbind) -> Result<Command, DeclareError> {
     let wish = of_exchange(
         &method.destination,
         &method.source,
         &method.routing_key,
         &method.arguments,
     );
-    unbind(catalog, who, wish)
+    unbind(catalogue, who, wish)
 }
 
 fn of_queue(
@@ -104,22 +104,22 @@ fn of_exchange(destination: &str, source: &str, key: &str, arguments: &FieldTabl
     }
 }
 
-fn bind(catalog: &Catalog, who: &Who<'_>, wish: BindingSpec) -> Result<Command, DeclareError> {
-    check_ends(catalog, who, &wish)?;
-    let here = vhost(catalog, who)?;
+fn bind(catalogue: &Catalogue, who: &Who<'_>, wish: BindingSpec) -> Result<Command, DeclareError> {
+    check_ends(catalogue, who, &wish)?;
+    let here = vhost(catalogue, who)?;
     let source = here
         .exchange(&wish.source)
-        .ok_or_else(|| CatalogError::NoExchange(who.vhost.clone(), wish.source.clone()))?;
+        .ok_or_else(|| CatalogueError::NoExchange(who.vhost.clone(), wish.source.clone()))?;
     let target = match &wish.destination {
         Destination::Queue(name) => {
             let queue = here.queue(name);
-            let queue = queue.ok_or_else(|| CatalogError::NoQueue(who.vhost.clone(), name.clone()))?;
+            let queue = queue.ok_or_else(|| CatalogueError::NoQueue(who.vhost.clone(), name.clone()))?;
             check_owner(queue, who)?;
             Some(queue.queue_type)
         }
         Destination::Exchange(name) => {
             let exchange = here.exchange(name);
-            exchange.ok_or_else(|| CatalogError::NoExchange(who.vhost.clone(), name.clone()))?;
+            exchange.ok_or_else(|| CatalogueError::NoExchange(who.vhost.clone(), name.clone()))?;
             None
         }
     };
@@ -135,9 +135,9 @@ fn bind(catalog: &Catalog, who: &Who<'_>, wish: BindingSpec) -> Result<Command, 
     })
 }
 
-fn unbind(catalog: &Catalog, who: &Who<'_>, wish: BindingSpec) -> Result<Command, DeclareError> {
-    check_ends(catalog, who, &wish)?;
-    let here = vhost(catalog, who)?;
+fn unbind(catalogue: &Catalogue, who: &Who<'_>, wish: BindingSpec) -> Result<Command, DeclareError> {
+    check_ends(catalogue, who, &wish)?;
+    let here = vhost(catalogue, who)?;
     // Whose queue it is matters only when there is something to take away.
     if let Destination::Queue(name) = &wish.destination
         && let Some(queue) = here.queue(name)
@@ -156,12 +156,12 @@ fn is_bound(here: &Vhost, wish: &BindingSpec) -> bool {
 }
 
 /// Checks the rights on both ends, and that neither is the default exchange.
-fn check_ends(catalog: &Catalog, who: &Who<'_>, wish: &BindingSpec) -> Result<(), DeclareError> {
+fn check_ends(catalogue: &Catalogue, who: &Who<'_>, wish: &BindingSpec) -> Result<(), DeclareError> {
     let destination = match &wish.destination {
         Destination::Queue(name) => Resource::Queue(name),
         Destination::Exchange(name) => Resource::Exchange(name),
     };
-    access::check(catalog, who, Operation::BindTo(destination))?;
+    access::check(catalogue, who, Operation::BindTo(destination))?;
     if let Destination::Exchange(name) = &wish.destination {
         check_not_default(name)?;
     }
@@ -170,5 +170,5 @@ fn check_ends(catalog: &Catalog, who: &Who<'_>, wish: &BindingSpec) -> Result<()
         exchange: &wish.source,
         key: &wish.key,
     };
-    Ok(access::check(catalog, who, from)?)
+    Ok(access::check(catalogue, who, from)?)
 }

@@ -3,7 +3,7 @@
 use super::access::{self, Operation, Who};
 use super::{DeclareError, REPLY_TO, generated_name, named, open_queue};
 use crate::codec::method::{BasicConsume, BasicGet};
-use crate::metadata::Catalog;
+use crate::metadata::Catalogue;
 use crate::spec::{QueueSpec, QueueType, arguments, consumer};
 use crate::types::{FieldTable, QueueName};
 
@@ -47,7 +47,7 @@ pub struct ConsumerSpec {
 /// # Errors
 /// What RabbitMQ would refuse, in the order it looks.
 pub fn basic_consume(
-    catalog: &Catalog,
+    catalogue: &Catalogue,
     who: &Who<'_>,
     channel: ConsumingChannel<'_>,
     method: &BasicConsume,
@@ -68,8 +68,8 @@ pub fn basic_consume(
             (false, true) => Ok(ConsumePlan::ReplyTo { tag: tag() }),
         };
     }
-    access::check(catalog, who, Operation::TakeFromQueue(name))?;
-    let queue = open_queue(catalog, who, name)?;
+    access::check(catalogue, who, Operation::TakeFromQueue(name))?;
+    let queue = open_queue(catalogue, who, name)?;
     consumer::validate(queue.queue_type, who.vhost, name, &method.arguments)?;
     let classic = queue.queue_type == QueueType::Classic;
     if channel.global_prefetch && !classic {
@@ -94,14 +94,14 @@ pub fn basic_consume(
 /// # Errors
 /// What RabbitMQ would refuse, in the order it looks.
 pub fn basic_get(
-    catalog: &Catalog,
+    catalogue: &Catalogue,
     who: &Who<'_>,
     last_queue: Option<&str>,
     method: &BasicGet,
 ) -> Result<QueueName, DeclareError> {
     let name = named(&method.queue, last_queue)?;
-    access::check(catalog, who, Operation::TakeFromQueue(name))?;
-    let queue = open_queue(catalog, who, name)?;
+    access::check(catalogue, who, Operation::TakeFromQueue(name))?;
+    let queue = open_queue(catalogue, who, name)?;
     // Its messages are the active consumer's.
     if queue.queue_type == QueueType::Quorum && has_single_active_consumer(queue) {
         return Err(DeclareError::SingleActiveGet(who.vhost.clone(), queue.name.clone()));

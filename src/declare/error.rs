@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 use super::access::AccessError;
-use crate::metadata::CatalogError;
+use crate::metadata::CatalogueError;
 use crate::spec::arguments::SpecError;
 use crate::types::{ExchangeName, QueueName, Refusal, Reply, ReplyCode, VhostName};
 
@@ -16,7 +16,7 @@ pub enum DeclareError {
     #[error(transparent)]
     Spec(#[from] SpecError),
     #[error(transparent)]
-    Catalog(#[from] CatalogError),
+    Catalogue(#[from] CatalogueError),
     #[error("no previously declared queue")]
     NoLastQueue,
     #[error("{what} name '{name}' contains reserved prefix 'amq.*'")]
@@ -72,7 +72,7 @@ impl Refusal for DeclareError {
         let (scope, code): (fn(ReplyCode, String) -> Reply, _) = match self {
             Self::Access(error) => return error.reply(),
             Self::Spec(error) => return error.reply(),
-            Self::Catalog(error) => return error.reply(),
+            Self::Catalogue(error) => return error.reply(),
             Self::NoLastQueue => (Reply::channel, ReplyCode::NotFound),
             Self::Reserved { .. } | Self::InternalExchange(..) | Self::ExclusiveUse(..) => {
                 (Reply::channel, ReplyCode::AccessRefused)

@@ -3,7 +3,7 @@
 use super::access::{self, Operation, Who};
 use super::{DeclareError, vhost, without_line_ends};
 use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
-use crate::metadata::{Catalog, CatalogError, Command};
+use crate::metadata::{Catalogue, CatalogueError, Command};
 use crate::spec::equivalence::{self, ExchangeAgain};
 use crate::spec::{ExchangeKind, ExchangeSpec, exchange_arguments};
 use crate::types::NodeId;
@@ -21,21 +21,21 @@ pub enum ExchangePlan {
 /// # Errors
 /// What RabbitMQ would refuse, in the order it looks.
 pub fn exchange_declare(
-    catalog: &Catalog,
+    catalogue: &Catalogue,
     who: &Who<'_>,
     method: &ExchangeDeclare,
 ) -> Result<ExchangePlan, DeclareError> {
     let name = without_line_ends(&method.exchange);
     if method.passive {
         check_not_default(&name)?;
-        let found = vhost(catalog, who)?.exchange(&name);
-        found.ok_or_else(|| CatalogError::NoExchange(who.vhost.clone(), name.as_ref().into()))?;
+        let found = vhost(catalogue, who)?.exchange(&name);
+        found.ok_or_else(|| CatalogueError::NoExchange(who.vhost.clone(), name.as_ref().into()))?;
         return Ok(ExchangePlan::Existing);
     }
     let kind = exchange_arguments::exchange_kind(&method.kind)?;
     check_not_default(&name)?;
-    access::check(catalog, who, Operation::DeclareExchange(&name))?;
-    match vhost(catalog, who)?.exchange(&name) {
+    access::check(catalogue, who, Operation::DeclareExchange(&name))?;
+    match vhost(catalogue, who)?.exchange(&name) {
         Some(existing) => {
             let again = ExchangeAgain {
                 kind,
@@ -47,12 +47,12 @@ pub fn exchange_declare(
             equivalence::exchange(existing, &again)?;
             Ok(ExchangePlan::Existing)
         }
-        None => create(catalog, who, &name, kind, method),
+        None => create(catalogue, who, &name, kind, method),
     }
 }
 
 fn create(
-    catalog: &Catalog,
+    catalogue: &Catalogue,
     who: &Who<'_>,
     name: &str,
     kind: ExchangeKind,
@@ -64,7 +64,7 @@ fn create(
     }
     if let Some(alternate) = exchange_arguments::alternate_exchange(who.vhost, name, &method.arguments)? {
         let (exchange, alternate) = (name, alternate.as_ref());
-        access::check(catalog, who, Operation::Alternate { exchange, alternate })?;
+        access::check(catalogue, who, Operation::Alternate { exchange, alternate })?;
     }
     exchange_arguments::validate(kind, who.vhost, name, &method.arguments)?;
     Ok(ExchangePlan::Create(ExchangeSpec {
@@ -84,13 +84,13 @@ fn create(
 ///
 /// # Errors
 /// What RabbitMQ would refuse; that it is in use is the catalogue's to say.
-pub fn exchange_delete(catalog: &Catalog, who: &Who<'_>, method: &ExchangeDelete) -> Result<Command, DeclareError> {
+pub fn exchange_delete(catalogue: &Catalogue, who: &Who<'_>, method: &ExchangeDelete) -> Result<Command, DeclareError> {
     let name = without_line_ends(&method.exchange);
     check_not_default(&name)?;
     if name.starts_with("amq.") {
-        return Err(CatalogError::SystemExchange(who.vhost.clone(), name.as_ref().into()).into());
+        return Err(CatalogueError::SystemExchange(who.vhost.clone(), name.as_ref().into()).into());
     }
-    access::check(catalog, who, Operation::DeleteExchange(&name))?;
+    access::check(catalogue, who, Operation::DeleteExchange(&name))?;
     Ok(Command::DeleteExchange {
         vhost: who.vhost.clone(),
         name: name.as_ref().into(),
@@ -99,20 +99,20 @@ pub fn exchange_delete(catalog: &Catalog, who: &Who<'_>, method: &ExchangeDelete
 }
 
 /// The exchange that a message is published to. The answer holds while neither rights
-/// ([`Catalog::rights_version`]) nor exchanges change.
+/// ([`Catalogue::rights_version`]) nor exchanges change.
 ///
 /// # Errors
 /// When the user may not, or there is none, or it is internal.
 pub fn publish_target<'a>(
-    catalog: &'a Catalog,
+    catalogue: &'a Catalogue,
     who: &Who<'_>,
     exchange: &str,
     key: &[u8],
 ) -> Result<&'a ExchangeSpec, DeclareError> {
     let key = &*String::from_utf8_lossy(key);
-    access::check(catalog, who, Operation::Publish { exchange, key })?;
-    let spec = vhost(catalog, who)?.exchange(exchange);
-    let spec = spec.ok_or_else(|| CatalogError::NoExchange(who.vhost.clone(), exchange.into()))?;
+    access::check(catalogue, who, Operation::Publish { exchange, key })?;
+    let spec = vhost(catalogue, who)?.exchange(exchange);
+    let spec = spec.ok_or_else(|| CatalogueError::NoExchange(who.vhost.clone(), exchange.into()))?;
     if spec.internal {
         return Err(DeclareError::InternalExchange(spec.vhost.clone(), spec.name.clone()));
     }
@@ -121,7 +121,7 @@ pub fn publish_target<'a>(
 
 pub(super) fn check_not_default(name: &str) -> Result<(), DeclareError> {
     match name {
-        "" => Err(CatalogError::DefaultExchange.into()),
+        "" => Err(CatalogueError::DefaultExchange.into()),
         _ => Ok(()),
     }
 }

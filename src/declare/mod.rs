@@ -24,7 +24,7 @@ pub use error::DeclareError;
 pub use exchange::{ExchangePlan, exchange_declare, exchange_delete, publish_target};
 pub use queue::{DeletePlan, QueuePlan, QueueRules, queue_declare, queue_delete, queue_purge};
 
-use crate::metadata::{Catalog, CatalogError, Vhost};
+use crate::metadata::{Catalogue, CatalogueError, Vhost};
 use crate::spec::QueueSpec;
 pub use access::{Actor, Who};
 
@@ -53,15 +53,15 @@ fn without_line_ends(name: &str) -> Cow<'_, str> {
     }
 }
 
-fn vhost<'a>(catalog: &'a Catalog, who: &Who<'_>) -> Result<&'a Vhost, DeclareError> {
-    let found = catalog.vhost(who.vhost);
-    found.ok_or_else(|| CatalogError::NoVhost(who.vhost.clone()).into())
+fn vhost<'a>(catalogue: &'a Catalogue, who: &Who<'_>) -> Result<&'a Vhost, DeclareError> {
+    let found = catalogue.vhost(who.vhost);
+    found.ok_or_else(|| CatalogueError::NoVhost(who.vhost.clone()).into())
 }
 
 /// A queue that must be there, and not another connection's own.
-fn open_queue<'a>(catalog: &'a Catalog, who: &Who<'_>, name: &str) -> Result<&'a QueueSpec, DeclareError> {
-    let queue = vhost(catalog, who)?.queue(name);
-    let queue = queue.ok_or_else(|| CatalogError::NoQueue(who.vhost.clone(), name.into()))?;
+fn open_queue<'a>(catalogue: &'a Catalogue, who: &Who<'_>, name: &str) -> Result<&'a QueueSpec, DeclareError> {
+    let queue = vhost(catalogue, who)?.queue(name);
+    let queue = queue.ok_or_else(|| CatalogueError::NoQueue(who.vhost.clone(), name.into()))?;
     check_owner(queue, who)?;
     Ok(queue)
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::access::{self, Operation, Who};
 use super::{DeclareError, REPLY_TO, check_owner, generated_name, named, open_queue, vhost, without_line_ends};
 use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
-use crate::metadata::{Catalog, CatalogError};
+use crate::metadata::{Catalogue, CatalogueError};
 use crate::spec::arguments::{self, SpecError};
 use crate::spec::equivalence::{self, QueueAgain};
 use crate::spec::{QueueSpec, QueueType};
@@ -31,7 +31,7 @@ pub enum QueuePlan {
     /// [`REPLY_TO`] itself: always there, with no message and one consumer.
     ReplyTo,
     /// The name that answers go to: there, as [`QueuePlan::ReplyTo`] is, while the channel behind
-    /// it consumes, else [`CatalogError::NoQueue`].
+    /// it consumes, else [`CatalogueError::NoQueue`].
     ReplyConsumer(QueueName),
 }
 
@@ -65,7 +65,7 @@ impl QueuePlan {
 /// # Errors
 /// What RabbitMQ would refuse, in the order it looks.
 pub fn queue_declare(
-    catalog: &Catalog,
+    catalogue: &Catalogue,
     who: &Who<'_>,
     rules: QueueRules,
     method: &QueueDeclare,
@@ -76,31 +76,31 @@ pub fn queue_declare(
         return match rest {
             "" => Ok(QueuePlan::ReplyTo),
             rest if rest.starts_with('.') => Ok(QueuePlan::ReplyConsumer(name.as_ref().into())),
-            _ => Err(CatalogError::NoQueue(who.vhost.clone(), name.as_ref().into()).into()),
+            _ => Err(CatalogueError::NoQueue(who.vhost.clone(), name.as_ref().into()).into()),
         };
     }
     if method.passive {
-        let queue = open_queue(catalog, who, &name)?;
+        let queue = open_queue(catalogue, who, &name)?;
         return Ok(QueuePlan::Existing(queue.name.clone()));
     }
-    let wish = Wish::of(catalog, who, rules, method)?;
+    let wish = Wish::of(catalogue, who, rules, method)?;
     let name = actual_name(name, &wish, random)?;
-    access::check(catalog, who, Operation::DeclareQueue(&name))?;
-    match vhost(catalog, who)?.queue(&name) {
+    access::check(catalogue, who, Operation::DeclareQueue(&name))?;
+    match vhost(catalogue, who)?.queue(&name) {
         Some(existing) => wish.check_same(existing, rules),
         None => {
-            check_limit(catalog, rules, &name)?;
-            wish.create(catalog, who, &name)
+            check_limit(catalogue, rules, &name)?;
+            wish.create(catalogue, who, &name)
         }
     }
 }
 
 /// Whether there may be one more queue on the cluster.
-fn check_limit(catalog: &Catalog, rules: QueueRules, name: &str) -> Result<(), DeclareError> {
+fn check_limit(catalogue: &Catalogue, rules: QueueRules, name: &str) -> Result<(), DeclareError> {
     let Some(limit) = rules.limit else {
         return Ok(());
     };
-    let count: usize = catalog.vhosts().map(|vhost| vhost.queues().count()).sum();
+    let count: usize = catalogue.vhosts().map(|vhost| vhost.queues().count()).sum();
     if count as u64 >= limit {
         let queue = name.into();
         return Err(DeclareError::ClusterLimit { queue, limit });
@@ -121,14 +121,14 @@ struct Wish<'a> {
 
 impl<'a> Wish<'a> {
     fn of(
-        catalog: &Catalog,
+        catalogue: &Catalogue,
         who: &'a Who<'a>,
         rules: QueueRules,
         method: &'a QueueDeclare,
     ) -> Result<Self, DeclareError> {
         // An exclusive queue goes with its connection, so it is never durable.
         let durable = method.durable && !method.exclusive;
-        let wanted = vhost(catalog, who)?.spec.default_queue_type;
+        let wanted = vhost(catalogue, who)?.spec.default_queue_type;
         let wanted = wanted.unwrap_or(rules.default_type);
         // A default does not get in the way of a queue that it cannot be.
         let fits = durable && !method.auto_delete;
@@ -163,12 +163,12 @@ impl<'a> Wish<'a> {
         Ok(QueuePlan::Existing(existing.name.clone()))
     }
 
-    fn create(&self, catalog: &Catalog, who: &Who<'_>, name: &str) -> Result<QueuePlan, DeclareError> {
+    fn create(&self, catalogue: &Catalogue, who: &Who<'_>, name: &str) -> Result<QueuePlan, DeclareError> {
         let queue = QueueName::from(name);
-        vhost(catalog, who)?.check_queue_limit(&queue)?;
+        vhost(catalogue, who)?.check_queue_limit(&queue)?;
         if let Some(exchange) = arguments::dead_letter_exchange(who.vhost, name, self.arguments)? {
             let exchange = exchange.as_ref();
-            access::check(catalog, who, Operation::DeadLetter { queue: name, exchange })?;
+            access::check(catalogue, who, Operation::DeadLetter { queue: name, exchange })?;
         }
         let queue_type = self.queue_type(name)?;
         arguments::validate(queue_type, who.vhost, name, self.arguments)?;
@@ -228,14 +228,14 @@ fn actual_name<'a>(
 /// # Errors
 /// What RabbitMQ would refuse; a missing queue is not among it.
 pub fn queue_delete(
-    catalog: &Catalog,
+    catalogue: &Catalogue,
     who: &Who<'_>,
     last_queue: Option<&str>,
     method: &QueueDelete,
 ) -> Result<DeletePlan, DeclareError> {
     let name = without_line_ends(named(&method.queue, last_queue)?);
-    access::check(catalog, who, Operation::DeleteQueue(&name))?;
-    let Some(queue) = vhost(catalog, who)?.queue(&name) else {
+    access::check(catalogue, who, Operation::DeleteQueue(&name))?;
+    let Some(queue) = vhost(catalogue, who)?.queue(&name) else {
         return Ok(DeletePlan::Missing);
     };
     check_owner(queue, who)?;
@@ -261,12 +261,12 @@ pub fn queue_delete(
 /// # Errors
 /// What RabbitMQ would refuse.
 pub fn queue_purge(
-    catalog: &Catalog,
+    catalogue: &Catalogue,
     who: &Who<'_>,
     last_queue: Option<&str>,
     method: &QueuePurge,
 ) -> Result<QueueName, DeclareError> {
     let name = named(&method.queue, last_queue)?;
-    access::check(catalog, who, Operation::TakeFromQueue(name))?;
-    Ok(open_queue(catalog, who, name)?.name.clone())
+    access::check(catalogue, who, Operation::TakeFromQueue(name))?;
+    Ok(open_queue(catalogue, who, name)?.name.clone())
 }

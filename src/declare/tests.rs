@@ -18,7 +18,7 @@ use crate::types::{ConnectionId, FieldTable, FieldValue, Refusal, UserName, Vhos
 /// A vhost `v` with users `root` (may do anything), `limited` (only `^mine`) and `topical` (only
 /// `^ok\.` on `amq.topic`).
 struct World {
-    catalog: Catalog,
+    catalogue: Catalogue,
     vhost: VhostName,
     user: UserName,
     connection: ConnectionId,
@@ -32,7 +32,7 @@ const RANDOM: [u8; 16] = [7; 16];
 impl World {
     fn new() -> Self {
         let mut world = Self {
-            catalog: Catalog::new(),
+            catalogue: Catalogue::new(),
             vhost: "v".into(),
             user: "root".into(),
             connection: ConnectionId(1),
@@ -85,7 +85,7 @@ impl World {
     }
 
     fn try_apply(&mut self, command: Command) -> Outcome {
-        let done = self.catalog.apply(&command, &mut Vec::new());
+        let done = self.catalogue.apply(&command, &mut Vec::new());
         done.map(|_| ()).map_err(|error| error.reply().wire_text())
     }
 
@@ -109,7 +109,7 @@ impl World {
     }
 
     fn plan(&self, method: &QueueDeclare) -> Result<QueuePlan, DeclareError> {
-        queue_declare(&self.catalog, &self.who(), self.rules, method, || RANDOM)
+        queue_declare(&self.catalogue, &self.who(), self.rules, method, || RANDOM)
     }
 
     fn declare(&mut self, method: QueueDeclare) -> Outcome {
@@ -120,7 +120,7 @@ impl World {
     }
 
     fn declare_exchange(&mut self, method: ExchangeDeclare) -> Outcome {
-        match exchange_declare(&self.catalog, &self.who(), &method).map_err(heard)? {
+        match exchange_declare(&self.catalogue, &self.who(), &method).map_err(heard)? {
             ExchangePlan::Create(spec) => self.try_apply(Command::DeclareExchange(spec)),
             ExchangePlan::Existing => Ok(()),
         }
@@ -137,7 +137,7 @@ impl World {
             routing_key: key.into(),
             ..QueueBind::default()
         };
-        let command = queue_bind(&self.catalog, &self.who(), last, &method).map_err(heard)?;
+        let command = queue_bind(&self.catalogue, &self.who(), last, &method).map_err(heard)?;
         self.try_apply(command)
     }
 
@@ -148,7 +148,7 @@ impl World {
             routing_key: key.into(),
             ..QueueUnbind::default()
         };
-        let command = queue_unbind(&self.catalog, &self.who(), None, &method).map_err(heard)?;
+        let command = queue_unbind(&self.catalogue, &self.who(), None, &method).map_err(heard)?;
         self.try_apply(command)
     }
 
@@ -158,7 +158,7 @@ impl World {
             source: source.into(),
             ..ExchangeBind::default()
         };
-        let command = exchange_bind(&self.catalog, &self.who(), &method).map_err(heard)?;
+        let command = exchange_bind(&self.catalogue, &self.who(), &method).map_err(heard)?;
         self.try_apply(command)
     }
 
@@ -168,7 +168,7 @@ impl World {
             if_unused,
             ..ExchangeDelete::default()
         };
-        let command = exchange_delete(&self.catalog, &self.who(), &method).map_err(heard)?;
+        let command = exchange_delete(&self.catalogue, &self.who(), &method).map_err(heard)?;
         self.try_apply(command)
     }
 
@@ -179,7 +179,7 @@ impl World {
             if_empty,
             ..QueueDelete::default()
         };
-        queue_delete(&self.catalog, &self.who(), None, &method).map_err(heard)
+        queue_delete(&self.catalogue, &self.who(), None, &method).map_err(heard)
     }
 
     fn purge(&self, name: &str) -> Outcome {
@@ -187,7 +187,7 @@ impl World {
             queue: name.into(),
             ..QueuePurge::default()
         };
-        let purged = queue_purge(&self.catalog, &self.who(), None, &method);
+        let purged = queue_purge(&self.catalogue, &self.who(), None, &method);
         purged.map(|_| ()).map_err(heard)
     }
 
@@ -196,17 +196,17 @@ impl World {
             queue: name.into(),
             ..BasicGet::default()
         };
-        basic_get(&self.catalog, &self.who(), None, &method)
+        basic_get(&self.catalogue, &self.who(), None, &method)
             .map(|_| ())
             .map_err(heard)
     }
 
     fn consume(&self, channel: ConsumingChannel<'_>, method: &BasicConsume) -> Result<ConsumePlan, String> {
-        basic_consume(&self.catalog, &self.who(), channel, method, || RANDOM).map_err(heard)
+        basic_consume(&self.catalogue, &self.who(), channel, method, || RANDOM).map_err(heard)
     }
 
     fn publish(&self, exchange: &str, key: &str) -> Outcome {
-        publish_target(&self.catalog, &self.who(), exchange, key.as_bytes())
+        publish_target(&self.catalogue, &self.who(), exchange, key.as_bytes())
             .map(|_| ())
             .map_err(heard)
     }

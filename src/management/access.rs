@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::answer::Failure;
 use super::route::Access;
 use crate::broker::Broker;
-use crate::metadata::Catalog;
+use crate::metadata::Catalogue;
 use crate::types::{UserName, VhostName};
 
 /// The user a request comes from.
@@ -68,16 +68,16 @@ impl Caller {
 
     /// Whether the user has a permission in the vhost. A missing vhost is not refused: the
     /// handler says that it is missing.
-    fn may_use(&self, catalog: &Catalog, vhost: &str) -> bool {
+    fn may_use(&self, catalogue: &Catalogue, vhost: &str) -> bool {
         self.operator
-            || catalog
+            || catalogue
                 .vhost(vhost)
                 .is_none_or(|vhost| vhost.permissions.contains_key(&self.name))
     }
 
     /// The vhosts whose contents are listed for the user, by name.
-    pub fn vhosts(&self, catalog: &Catalog) -> Vec<VhostName> {
-        let all = catalog.vhosts();
+    pub fn vhosts(&self, catalogue: &Catalogue) -> Vec<VhostName> {
+        let all = catalogue.vhosts();
         let own = all.filter(|vhost| self.is_administrator() || vhost.permissions.contains_key(&self.name));
         own.map(|vhost| vhost.name().clone()).collect()
     }
@@ -144,8 +144,8 @@ pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> 
     if loopback_only && !from.to_canonical().is_loopback() {
         return Err(Failure::NotAuthorised("User can only log in via localhost"));
     }
-    let catalog = broker.catalog();
-    let user = catalog.user(&user).ok_or(Failure::WrongPassword)?;
+    let catalogue = broker.catalogue();
+    let user = catalogue.user(&user).ok_or(Failure::WrongPassword)?;
     Ok(Caller {
         name: user.spec.name.clone(),
         tags: user.spec.tags.clone(),
@@ -157,8 +157,8 @@ pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> 
 ///
 /// # Errors
 /// In the words of RabbitMQ.
-pub fn check(access: Access, caller: &Caller, vhost: Option<&str>, catalog: &Catalog) -> Result<(), Failure> {
-    let in_vhost = || vhost.is_none_or(|vhost| caller.may_use(catalog, vhost));
+pub fn check(access: Access, caller: &Caller, vhost: Option<&str>, catalogue: &Catalogue) -> Result<(), Failure> {
+    let in_vhost = || vhost.is_none_or(|vhost| caller.may_use(catalogue, vhost));
     if access != Access::Anyone && !caller.may_enter() {
         return Err(Failure::NotAuthorised("Not management user"));
     }
@@ -203,8 +203,8 @@ mod tests {
     }
 
     /// The vhosts `mine` and `other`; `me` has a permission in the first.
-    fn catalog() -> Catalog {
-        let mut catalog = Catalog::new();
+    fn catalogue() -> Catalogue {
+        let mut catalogue = Catalogue::new();
         let vhost = |name: &str| {
             Command::PutVhost(VhostSpec {
                 name: name.into(),
@@ -229,13 +229,13 @@ mod tests {
             },
         };
         for command in [vhost("mine"), vhost("other"), Command::PutUser(me), permission] {
-            catalog.apply(&command, &mut Vec::new()).expect("a good command");
+            catalogue.apply(&command, &mut Vec::new()).expect("a good command");
         }
-        catalog
+        catalogue
     }
 
     fn refusal(access: Access, tags: &[&str], vhost: Option<&str>) -> Option<&'static str> {
-        match check(access, &caller("me", tags), vhost, &catalog()) {
+        match check(access, &caller("me", tags), vhost, &catalogue()) {
             Ok(()) => None,
             Err(Failure::NotAuthorised(text)) => Some(text),
             Err(other) => panic!("{other:?}"),
@@ -278,7 +278,7 @@ mod tests {
 
     #[test]
     fn the_operator_needs_no_permission() {
-        let catalog = catalog();
+        let catalogue = catalogue();
         let operator = Caller::operator();
         for access in [
             Access::Vhost,
@@ -286,15 +286,15 @@ mod tests {
             Access::Policymaker,
             Access::Administrator,
         ] {
-            assert_eq!(check(access, &operator, Some("other"), &catalog), Ok(()));
+            assert_eq!(check(access, &operator, Some("other"), &catalogue), Ok(()));
         }
-        assert_eq!(operator.vhosts(&catalog).len(), 2);
+        assert_eq!(operator.vhosts(&catalogue).len(), 2);
     }
 
     #[test]
     fn lists_hold_what_the_user_may_see() {
         let names = |tags: &[&str]| {
-            let vhosts = caller("me", tags).vhosts(&catalog());
+            let vhosts = caller("me", tags).vhosts(&catalogue());
             vhosts.iter().map(|vhost| vhost.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(names(&["management"]), ["mine"]);

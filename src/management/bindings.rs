@@ -19,9 +19,12 @@ use crate::types::{ExchangeName, FieldTable, VhostName};
 /// What can be asked of bindings.
 pub static ROUTES: &[Route] = &[
     Route::get("/bindings", Access::Management, "All bindings.", |call| {
-        let catalog = call.broker.catalog();
-        let vhosts = call.caller.vhosts(&catalog);
-        let all = vhosts.iter().filter_map(|name| catalog.vhost(name)).flat_map(of_vhost);
+        let catalogue = call.broker.catalogue();
+        let vhosts = call.caller.vhosts(&catalogue);
+        let all = vhosts
+            .iter()
+            .filter_map(|name| catalogue.vhost(name))
+            .flat_map(of_vhost);
         page::listing(call, all.collect(), ORDER)
     }),
     Route::get("/bindings/{vhost}", Access::Vhost, "Bindings of a vhost.", |call| {
@@ -205,11 +208,11 @@ async fn bind(call: Call) -> Answered {
         arguments: json::to_table(fields.get("arguments"))?,
     };
     let identity = call.identity()?;
-    let decided = call.broker.decide(|catalog| {
+    let decided = call.broker.decide(|catalogue| {
         let who = identity.who();
         let command = match &binding.destination {
             Destination::Queue(name) => declare::queue_bind(
-                catalog,
+                catalogue,
                 &who,
                 None,
                 &QueueBind {
@@ -221,7 +224,7 @@ async fn bind(call: Call) -> Answered {
                 },
             ),
             Destination::Exchange(name) => declare::exchange_bind(
-                catalog,
+                catalogue,
                 &who,
                 &ExchangeBind {
                     destination: name.to_string(),
@@ -251,11 +254,11 @@ fn quoted_key(key: &str) -> String {
 async fn unbind(call: Call) -> Answered {
     let binding = addressed(&call)?;
     let identity = call.identity()?;
-    let decided = call.broker.decide(|catalog| {
+    let decided = call.broker.decide(|catalogue| {
         let who = identity.who();
         let command = match &binding.destination {
             Destination::Queue(name) => declare::queue_unbind(
-                catalog,
+                catalogue,
                 &who,
                 None,
                 &QueueUnbind {
@@ -266,7 +269,7 @@ async fn unbind(call: Call) -> Answered {
                 },
             ),
             Destination::Exchange(name) => declare::exchange_unbind(
-                catalog,
+                catalogue,
                 &who,
                 &ExchangeUnbind {
                     destination: name.to_string(),

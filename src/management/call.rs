@@ -58,8 +58,8 @@ impl Call {
     /// # Errors
     /// When there is no such vhost.
     pub fn in_vhost<R>(&self, read: impl FnOnce(&metadata::Vhost) -> R) -> Result<R, Failure> {
-        let catalog = self.broker.catalog();
-        catalog.vhost(self.name("vhost")).map(read).ok_or(Failure::NotFound)
+        let catalogue = self.broker.catalogue();
+        catalogue.vhost(self.name("vhost")).map(read).ok_or(Failure::NotFound)
     }
 
     /// Asks the other nodes for what they know; of queues, only of that of the path where it names one.
@@ -108,7 +108,7 @@ impl Call {
             password: password.as_bytes().to_vec(),
         };
         let caller = access::authenticate(&self.broker, credentials, self.from)?;
-        access::check(Access::Management, &caller, None, &self.broker.catalog())
+        access::check(Access::Management, &caller, None, &self.broker.catalogue())
     }
 
     /// The connections of the node by their ids, as they were when first asked for.

@@ -15,7 +15,7 @@ use crate::types::VhostName;
 /// What can be asked of consumers.
 pub static ROUTES: &[Route] = &[
     Route::gathered("/consumers", Access::Management, "All consumers.", |call| {
-        let visible = call.caller.vhosts(&call.broker.catalog());
+        let visible = call.caller.vhosts(&call.broker.catalogue());
         list(call, &visible)
     }),
     Route::gathered("/consumers/{vhost}", Access::Vhost, "Consumers of a vhost.", |call| {

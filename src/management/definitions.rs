@@ -117,7 +117,7 @@ fn writer<'a>(broker: &'a Broker, cluster_name: &'a str) -> Writer<'a> {
 
 fn all(call: &Call) -> Answered {
     let cluster_name = cluster_name(&call.broker);
-    let document = definitions::export(&call.broker.catalog(), &writer(&call.broker, &cluster_name));
+    let document = definitions::export(&call.broker.catalogue(), &writer(&call.broker, &cluster_name));
     given(call, document)
 }
 

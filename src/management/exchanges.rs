@@ -18,7 +18,7 @@ use crate::types::VhostName;
 /// What can be asked of exchanges.
 pub static ROUTES: &[Route] = &[
     Route::get("/exchanges", Access::Management, "All exchanges.", |call| {
-        let visible = call.caller.vhosts(&call.broker.catalog());
+        let visible = call.caller.vhosts(&call.broker.catalogue());
         page::listing(call, collect(call, &visible), &["vhost", "name"])
     }),
     Route::get("/exchanges/{vhost}", Access::Vhost, "Exchanges of a vhost.", |call| {
@@ -71,8 +71,8 @@ pub fn exchange_name(name: &str) -> &str {
 }
 
 fn collect(call: &Call, vhosts: &[VhostName]) -> Vec<Value> {
-    let catalog = call.broker.catalog();
-    let vhosts = vhosts.iter().filter_map(|name| catalog.vhost(name));
+    let catalogue = call.broker.catalogue();
+    let vhosts = vhosts.iter().filter_map(|name| catalogue.vhost(name));
     vhosts
         .flat_map(|vhost| vhost.exchanges().map(move |spec| view(call, vhost, spec)))
         .collect()
@@ -116,8 +116,8 @@ async fn put(call: Call) -> Answered {
         ..ExchangeDeclare::default()
     };
     let identity = call.identity()?;
-    let decided = call.broker.decide(|catalog| {
-        Ok::<_, DeclareError>(match declare::exchange_declare(catalog, &identity.who(), &method)? {
+    let decided = call.broker.decide(|catalogue| {
+        Ok::<_, DeclareError>(match declare::exchange_declare(catalogue, &identity.who(), &method)? {
             ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), Answer::Created(None)),
             ExchangePlan::Existing => (None, Answer::Done),
         })
@@ -133,8 +133,8 @@ async fn delete(call: Call) -> Answered {
         ..ExchangeDelete::default()
     };
     let identity = call.identity()?;
-    let decided = call.broker.decide(|catalog| {
-        let command = declare::exchange_delete(catalog, &identity.who(), &method)?;
+    let decided = call.broker.decide(|catalogue| {
+        let command = declare::exchange_delete(catalogue, &identity.who(), &method)?;
         Ok::<_, DeclareError>((Some(command), Answer::Done))
     });
     Ok(decided.await?)

@@ -33,8 +33,8 @@ pub static ROUTES: &[Route] = &[
         Access::Management,
         "All vhosts run.",
         |call| {
-            let catalog = call.broker.catalog();
-            let down = catalog
+            let catalogue = call.broker.catalogue();
+            let down = catalogue
                 .vhosts()
                 .filter(|vhost| call.broker.vhost(vhost.name()).is_none());
             let down: Vec<_> = down.map(|vhost| vhost.name().to_string()).collect();

@@ -14,7 +14,7 @@ use super::users::{default_algorithm, takes_password};
 use crate::broker::new_vhost::first_commands;
 use crate::broker::{Broker, BrokerError};
 use crate::metadata::definitions::{self, DefinitionError, Import, Setting};
-use crate::metadata::{Catalog, Command};
+use crate::metadata::{Catalogue, Command};
 use crate::types::{UserName, VhostName};
 
 /// Who imports a document.
@@ -51,11 +51,14 @@ impl From<ImportError> for Failure {
 /// When the document is none, or the catalogue refuses something of it.
 pub async fn import(broker: &Arc<Broker>, document: &Value, by: By<'_>) -> Result<(), ImportError> {
     let read = {
-        let catalog = broker.catalog();
+        let catalogue = broker.catalogue();
         let owner = by.owns_vhosts.then_some(by.user);
-        let first_of = |vhost: &VhostName| first_commands(broker, &catalog, vhost, owner);
+        let first_of = |vhost: &VhostName| first_commands(broker, &catalogue, vhost, owner);
         let takes_password = |password: &str| takes_password(&broker.config().auth, password);
-        definitions::import(setting(broker, &catalog, by.user, &first_of, &takes_password), document)?
+        definitions::import(
+            setting(broker, &catalogue, by.user, &first_of, &takes_password),
+            document,
+        )?
     };
     carry_out(broker, read).await
 }
@@ -71,9 +74,9 @@ pub async fn import_vhost(
     by: &UserName,
 ) -> Result<(), ImportError> {
     let read = {
-        let catalog = broker.catalog();
+        let catalogue = broker.catalogue();
         definitions::import_vhost(
-            setting(broker, &catalog, by, &|_| Vec::new(), &|_| true),
+            setting(broker, &catalogue, by, &|_| Vec::new(), &|_| true),
             document,
             vhost,
         )?
@@ -83,13 +86,13 @@ pub async fn import_vhost(
 
 fn setting<'a>(
     broker: &Broker,
-    catalog: &'a Catalog,
+    catalogue: &'a Catalogue,
     by: &'a UserName,
     first_of: &'a dyn Fn(&VhostName) -> Vec<Command>,
     takes_password: &'a dyn Fn(&str) -> bool,
 ) -> Setting<'a> {
     Setting {
-        catalog,
+        catalogue,
         by,
         default_type: broker.queue_rules().default_type,
         hashing: default_algorithm(&broker.config().auth),
@@ -108,9 +111,9 @@ async fn carry_out(broker: &Arc<Broker>, read: Import) -> Result<(), ImportError
     }
     let mut under_way = VecDeque::new();
     for command in read.commands {
-        let decided = broker.decide(move |catalog| {
+        let decided = broker.decide(move |catalogue| {
             // What is there otherwise stays as it is.
-            let command = (!is_there(catalog, &command)).then(|| command.clone());
+            let command = (!is_there(catalogue, &command)).then(|| command.clone());
             Ok::<_, BrokerError>((command, ()))
         });
         // However much this task has done, the first poll goes as far as it can.
@@ -137,14 +140,14 @@ async fn carry_out(broker: &Arc<Broker>, read: Import) -> Result<(), ImportError
     Ok(())
 }
 
-fn is_there(catalog: &Catalog, command: &Command) -> bool {
+fn is_there(catalogue: &Catalogue, command: &Command) -> bool {
     match command {
         Command::DeclareQueue(spec) => {
-            let vhost = catalog.vhost(&spec.vhost);
+            let vhost = catalogue.vhost(&spec.vhost);
             vhost.is_some_and(|vhost| vhost.queue(&spec.name).is_some())
         }
         Command::DeclareExchange(spec) => {
-            let vhost = catalog.vhost(&spec.vhost);
+            let vhost = catalogue.vhost(&spec.vhost);
             vhost.is_some_and(|vhost| vhost.exchange(&spec.name).is_some())
         }
         _ => false,

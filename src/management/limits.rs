@@ -7,14 +7,14 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route};
 use super::text::term;
-use crate::metadata::{Catalog, Command, User, UserLimit, Vhost, VhostLimit};
+use crate::metadata::{Catalogue, Command, User, UserLimit, Vhost, VhostLimit};
 
 /// What can be asked of limits.
 pub static ROUTES: &[Route] = &[
     Route::get("/vhost-limits", Access::Management, "Limits of all vhosts.", |call| {
-        let catalog = call.broker.catalog();
+        let catalogue = call.broker.catalogue();
         let visible = |vhost: &&Vhost| call.caller.is_monitor() || vhost.permissions.contains_key(&call.caller.name);
-        let limits = catalog.vhosts().filter(visible).filter_map(of_vhost);
+        let limits = catalogue.vhosts().filter(visible).filter_map(of_vhost);
         Ok(Answer::Json(limits.collect()))
     }),
     Route::get(
@@ -36,16 +36,16 @@ pub static ROUTES: &[Route] = &[
         |call| Box::pin(delete_vhost(call)),
     ),
     Route::get("/user-limits", Access::Administrator, "Limits of all users.", |call| {
-        let catalog = call.broker.catalog();
-        Ok(Answer::Json(catalog.users().filter_map(of_user).collect()))
+        let catalogue = call.broker.catalogue();
+        Ok(Answer::Json(catalogue.users().filter_map(of_user).collect()))
     }),
     Route::get(
         "/user-limits/{user}",
         Access::Administrator,
         "Limits of a user.",
         |call| {
-            let catalog = call.broker.catalog();
-            let user = user(&catalog, call)?;
+            let catalogue = call.broker.catalogue();
+            let user = user(&catalogue, call)?;
             Ok(Answer::Json(of_user(user).into_iter().collect()))
         },
     ),
@@ -79,8 +79,8 @@ fn sorted(mut value: Value) -> Value {
     value
 }
 
-fn user<'a>(catalog: &'a Catalog, call: &Call) -> Result<&'a User, Failure> {
-    catalog.user(call.name("user")).ok_or(Failure::NotFound)
+fn user<'a>(catalogue: &'a Catalogue, call: &Call) -> Result<&'a User, Failure> {
+    catalogue.user(call.name("user")).ok_or(Failure::NotFound)
 }
 
 async fn put_vhost(call: Call) -> Answered {
@@ -102,7 +102,7 @@ async fn delete_vhost(call: Call) -> Answered {
 }
 
 async fn put_user(call: Call) -> Answered {
-    let user = user(&call.broker.catalog(), &call)?.spec.name.clone();
+    let user = user(&call.broker.catalogue(), &call)?.spec.name.clone();
     let (limit, value) = limit(&call, "user-limits").map_err(|error| error.told(Failure::bad))?;
     let value = Some(value);
     call.command(Command::SetUserLimit { user, limit, value }).await?;
@@ -110,7 +110,7 @@ async fn put_user(call: Call) -> Answered {
 }
 
 async fn delete_user(call: Call) -> Answered {
-    let user = user(&call.broker.catalog(), &call)?.spec.name.clone();
+    let user = user(&call.broker.catalogue(), &call)?.spec.name.clone();
     if let Some(limit) = named::<UserLimit>(&call) {
         let value = None;
         call.command(Command::SetUserLimit { user, limit, value }).await?;

@@ -72,8 +72,8 @@ pub async fn load_definitions(broker: &Arc<Broker>) -> Result<(), LoadError> {
 }
 
 fn is_imported(broker: &Broker, hash: &str) -> bool {
-    let catalog = broker.catalog();
-    catalog.global_parameters().get(IMPORTED).and_then(Value::as_str) == Some(hash)
+    let catalogue = broker.catalogue();
+    catalogue.global_parameters().get(IMPORTED).and_then(Value::as_str) == Some(hash)
 }
 
 type Files = Vec<(PathBuf, Vec<u8>)>;

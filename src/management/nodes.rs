@@ -64,8 +64,8 @@ struct Member {
 }
 
 fn members(call: &Call) -> Vec<Member> {
-    let catalog = call.broker.catalog();
-    let nodes = catalog.nodes().iter();
+    let catalogue = call.broker.catalogue();
+    let nodes = catalogue.nodes().iter();
     nodes
         .map(|(id, node)| Member {
             id: *id,

@@ -82,14 +82,14 @@ fn listeners(call: &Call) -> Vec<Value> {
 
 /// What the user may see, counted.
 fn totals(call: &Call) -> (Value, Totals) {
-    let catalog = call.broker.catalog();
-    let visible = call.caller.vhosts(&catalog);
+    let catalogue = call.broker.catalogue();
+    let visible = call.caller.vhosts(&catalogue);
     let exchanges: usize = visible
         .iter()
-        .filter_map(|name| catalog.vhost(name))
+        .filter_map(|name| catalogue.vhost(name))
         .map(|vhost| vhost.exchanges().count())
         .sum();
-    drop(catalog);
+    drop(catalogue);
     let vhosts = visible.iter().filter_map(|name| call.broker.vhost(name));
     let queues: Vec<_> = vhosts.flat_map(|vhost| vhost.queues()).collect();
     let consumers: u64 = queues

@@ -102,8 +102,8 @@ const CLUSTER_NAME: &str = "cluster_name";
 
 /// What the cluster is called.
 pub fn cluster_name(broker: &Broker) -> String {
-    let catalog = broker.catalog();
-    let set = catalog.global_parameters().get(CLUSTER_NAME).and_then(Value::as_str);
+    let catalogue = broker.catalogue();
+    let set = catalogue.global_parameters().get(CLUSTER_NAME).and_then(Value::as_str);
     set.unwrap_or(&broker.node().cluster_name).to_owned()
 }
 
@@ -116,8 +116,8 @@ fn cluster_tags(broker: &Broker) -> Value {
 }
 
 fn globals(broker: &Broker) -> Vec<Value> {
-    let catalog = broker.catalog();
-    let set = catalog.global_parameters();
+    let catalogue = broker.catalogue();
+    let set = catalogue.global_parameters();
     let own = [
         (CLUSTER_NAME, json!(broker.node().cluster_name)),
         ("cluster_tags", cluster_tags(broker)),
@@ -151,9 +151,12 @@ fn of_vhost(vhost: &Vhost) -> Vec<Value> {
 }
 
 fn list(call: &Call, wanted: impl Fn(&Value) -> bool) -> Answered {
-    let catalog = call.broker.catalog();
-    let vhosts = call.caller.vhosts(&catalog);
-    let all = vhosts.iter().filter_map(|name| catalog.vhost(name)).flat_map(of_vhost);
+    let catalogue = call.broker.catalogue();
+    let vhosts = call.caller.vhosts(&catalogue);
+    let all = vhosts
+        .iter()
+        .filter_map(|name| catalogue.vhost(name))
+        .flat_map(of_vhost);
     page::listing(call, all.filter(wanted).collect(), &["component", "vhost", "name"])
 }
 
@@ -206,14 +209,14 @@ async fn put_global(call: Call) -> Answered {
     let fields = call.fields()?;
     fields.need(&["value"])?;
     let name = checked_name(call.name("name"))?.to_owned();
-    let existed = call.broker.catalog().global_parameters().contains_key(&name);
+    let existed = call.broker.catalogue().global_parameters().contains_key(&name);
     let value = fields.0.get("value").cloned().unwrap_or_default();
     call.put(existed, Command::PutGlobalParameter { name, value }).await
 }
 
 async fn delete_global(call: Call) -> Answered {
     let name = call.name("name").to_owned();
-    let there = call.broker.catalog().global_parameters().contains_key(&name);
+    let there = call.broker.catalogue().global_parameters().contains_key(&name);
     if !there {
         return Err(Failure::NotFound);
     }

@@ -8,14 +8,14 @@ use super::fields::Fields;
 use super::page;
 use super::route::{Access, Route};
 use crate::auth::permission;
-use crate::metadata::{Catalog, Command, PermissionSpec, TopicPermissionSpec, Vhost};
+use crate::metadata::{Catalogue, Command, PermissionSpec, TopicPermissionSpec, Vhost};
 use crate::types::UserName;
 
 /// What can be asked of permissions.
 pub static ROUTES: &[Route] = &[
     Route::get("/permissions", Access::Administrator, "All permissions.", |call| {
-        let catalog = call.broker.catalog();
-        let all = catalog.vhosts().flat_map(in_vhost_ordered).collect();
+        let catalogue = call.broker.catalogue();
+        let all = catalogue.vhosts().flat_map(in_vhost_ordered).collect();
         page::listing(call, all, &["vhost", "user"])
     }),
     Route::get(
@@ -41,8 +41,8 @@ pub static ROUTES: &[Route] = &[
         Access::Administrator,
         "All topic permissions.",
         |call| {
-            let catalog = call.broker.catalog();
-            let all = catalog.vhosts().flat_map(topics_ordered).collect();
+            let catalogue = call.broker.catalogue();
+            let all = catalogue.vhosts().flat_map(topics_ordered).collect();
             page::listing(call, all, &["vhost", "user"])
         },
     ),
@@ -99,14 +99,14 @@ pub fn topics_in_vhost(vhost: &Vhost) -> impl Iterator<Item = Value> {
 }
 
 /// A user's permissions.
-pub fn of_user(catalog: &Catalog, user: &UserName) -> Vec<Value> {
-    let all = catalog.vhosts().flat_map(in_vhost_ordered);
+pub fn of_user(catalogue: &Catalogue, user: &UserName) -> Vec<Value> {
+    let all = catalogue.vhosts().flat_map(in_vhost_ordered);
     all.filter(|view| view["user"] == user.as_str()).collect()
 }
 
 /// A user's topic permissions.
-pub fn topics_of_user(catalog: &Catalog, user: &UserName) -> Vec<Value> {
-    let all = catalog.vhosts().flat_map(topics_ordered);
+pub fn topics_of_user(catalogue: &Catalogue, user: &UserName) -> Vec<Value> {
+    let all = catalogue.vhosts().flat_map(topics_ordered);
     all.filter(|view| view["user"] == user.as_str()).collect()
 }
 
@@ -130,21 +130,21 @@ fn topics_ordered(vhost: &Vhost) -> impl Iterator<Item = Value> {
 }
 
 fn one(call: &Call) -> Answered {
-    let catalog = call.broker.catalog();
+    let catalogue = call.broker.catalogue();
     let user = UserName::from(call.name("user"));
     let vhost = call.vhost();
-    let own = of_user(&catalog, &user);
+    let own = of_user(&catalogue, &user);
     let found = own.into_iter().find(|view| view["vhost"] == vhost.as_str());
     found.map(Answer::Json).ok_or(Failure::NotFound)
 }
 
 fn topics(call: &Call, exchange: Option<&str>) -> Answered {
-    let catalog = call.broker.catalog();
+    let catalogue = call.broker.catalogue();
     let (vhost, user) = (call.vhost(), UserName::from(call.name("user")));
-    if catalog.vhost(&vhost).is_none() || catalog.user(&user).is_none() {
+    if catalogue.vhost(&vhost).is_none() || catalogue.user(&user).is_none() {
         return Err(Failure::NotFound);
     }
-    let own = topics_of_user(&catalog, &user).into_iter();
+    let own = topics_of_user(&catalogue, &user).into_iter();
     let wanted = own
         .filter(|view| view["vhost"] == vhost.as_str() && exchange.is_none_or(|exchange| view["exchange"] == exchange));
     Ok(Answer::Json(wanted.collect()))
@@ -205,9 +205,9 @@ async fn delete_topics(call: Call) -> Answered {
 }
 
 fn subject(call: &Call) -> Result<(crate::types::VhostName, UserName), Failure> {
-    let catalog = call.broker.catalog();
+    let catalogue = call.broker.catalogue();
     let (vhost, user) = (call.vhost(), UserName::from(call.name("user")));
-    if catalog.vhost(&vhost).is_none() || catalog.user(&user).is_none() {
+    if catalogue.vhost(&vhost).is_none() || catalogue.user(&user).is_none() {
         return Err(Failure::bad("vhost_or_user_not_found"));
     }
     Ok((vhost, user))

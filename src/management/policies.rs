@@ -88,9 +88,9 @@ fn view(policy: &Policy) -> Value {
 }
 
 fn list(call: &Call, kind: PolicyKind) -> Answered {
-    let catalog = call.broker.catalog();
-    let vhosts = call.caller.vhosts(&catalog);
-    let vhosts = vhosts.iter().filter_map(|name| catalog.vhost(name));
+    let catalogue = call.broker.catalogue();
+    let vhosts = call.caller.vhosts(&catalogue);
+    let vhosts = vhosts.iter().filter_map(|name| catalogue.vhost(name));
     let all = vhosts.flat_map(|vhost| policies(vhost, kind).values()).map(view);
     page::listing(call, all.collect(), &["vhost", "name"])
 }

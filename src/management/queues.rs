@@ -91,7 +91,7 @@ pub static ROUTES: &[Route] = &[
 ];
 
 fn visible(call: &Call) -> Vec<VhostName> {
-    call.caller.vhosts(&call.broker.catalog())
+    call.caller.vhosts(&call.broker.catalogue())
 }
 
 fn list_all(call: &Call) -> Answered {
@@ -100,8 +100,8 @@ fn list_all(call: &Call) -> Answered {
 }
 
 fn collect(call: &Call, vhosts: &[VhostName], view: View) -> Vec<Value> {
-    let catalog = call.broker.catalog();
-    let vhosts = vhosts.iter().filter_map(|name| catalog.vhost(name));
+    let catalogue = call.broker.catalogue();
+    let vhosts = vhosts.iter().filter_map(|name| catalogue.vhost(name));
     vhosts
         .flat_map(|vhost| vhost.queues().map(move |spec| view(call, vhost, spec)))
         .collect()
@@ -141,8 +141,8 @@ async fn put(call: Call) -> Answered {
 /// In the broker's words.
 pub async fn declare(call: &Call, identity: &Identity, method: &QueueDeclare, home: NodeId) -> Answered {
     let rules = call.broker.queue_rules();
-    let decided = call.broker.decide(|catalog| {
-        let plan = declare::queue_declare(catalog, &identity.who(), rules, method, rand::random)?;
+    let decided = call.broker.decide(|catalogue| {
+        let plan = declare::queue_declare(catalogue, &identity.who(), rules, method, rand::random)?;
         Ok::<_, DeclareError>(match plan {
             QueuePlan::Create(spec) => {
                 let spec = QueueSpec { home, ..spec };
@@ -163,7 +163,7 @@ async fn delete(call: Call) -> Answered {
         ..QueueDelete::default()
     };
     let identity = call.identity()?;
-    let plan = declare::queue_delete(&call.broker.catalog(), &identity.who(), None, &method).map_err(Failure::of)?;
+    let plan = declare::queue_delete(&call.broker.catalogue(), &identity.who(), None, &method).map_err(Failure::of)?;
     if let DeletePlan::Delete {
         queue,
         if_unused,
@@ -184,7 +184,7 @@ async fn purge(call: Call) -> Answered {
         ..QueuePurge::default()
     };
     let identity = call.identity()?;
-    let name = declare::queue_purge(&call.broker.catalog(), &identity.who(), None, &method).map_err(Failure::of)?;
+    let name = declare::queue_purge(&call.broker.catalogue(), &identity.who(), None, &method).map_err(Failure::of)?;
     let queue = call.broker.vhost(&identity.vhost).and_then(|vhost| vhost.queue(&name));
     let purged = call.broker.purge(&queue.ok_or(Failure::NotFound)?).await;
     purged.map_err(|away| Failure::Broken(away.text.clone()))?;

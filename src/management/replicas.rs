@@ -8,7 +8,7 @@ use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
 use crate::broker::gather::ReplicaState;
 use crate::broker::members::{MemberChange, MemberError};
-use crate::metadata::Catalog;
+use crate::metadata::Catalogue;
 use crate::pattern::Pattern;
 use crate::spec::{QueueSpec, QueueType};
 use crate::types::{NodeId, QueueId};
@@ -204,8 +204,8 @@ fn pattern(text: Option<&str>) -> Result<Pattern, Failure> {
     Pattern::new(text).map_err(|error| Failure::bad_pattern(text.as_bytes(), &error))
 }
 
-fn quorum_queues(catalog: &Catalog) -> impl Iterator<Item = &QueueSpec> {
-    let all = catalog.vhosts().flat_map(|vhost| vhost.queues());
+fn quorum_queues(catalogue: &Catalogue) -> impl Iterator<Item = &QueueSpec> {
+    let all = catalogue.vhosts().flat_map(|vhost| vhost.queues());
     all.filter(|spec| spec.queue_type == QueueType::Quorum)
 }
 
@@ -222,7 +222,7 @@ async fn grow(call: Call) -> Answered {
     let vhosts = pattern(fields.text("vhost_pattern")?)?;
     let names = pattern(fields.text("queue_pattern")?)?;
     let only_even = fields.text("strategy")? == Some("even");
-    let queues: Vec<_> = quorum_queues(&call.broker.catalog())
+    let queues: Vec<_> = quorum_queues(&call.broker.catalogue())
         .filter(|spec| vhosts.matches(&spec.vhost) && names.matches(&spec.name))
         .filter(|spec| !has_member(spec, node) && (!only_even || spec.members.len().is_multiple_of(2)))
         .map(|spec| spec.id)
@@ -236,7 +236,7 @@ async fn shrink(call: Call) -> Answered {
     let Some(node) = node_named(&call, call.name("node")) else {
         return Ok(Answer::Accepted);
     };
-    let queues: Vec<_> = quorum_queues(&call.broker.catalog())
+    let queues: Vec<_> = quorum_queues(&call.broker.catalogue())
         .filter(|spec| has_member(spec, node))
         .map(|spec| spec.id)
         .collect();

@@ -69,7 +69,7 @@ fn admit(
                 (Origin::Operator, Credentials::None) => Caller::operator(),
                 (_, credentials) => access::authenticate(broker, credentials, from.address())?,
             };
-            access::check(rule, &caller, named(names, "vhost"), &broker.catalog())?;
+            access::check(rule, &caller, named(names, "vhost"), &broker.catalogue())?;
             caller
         }
     };

@@ -12,7 +12,7 @@ use super::views;
 use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::config::{Auth, PasswordCheck, PasswordHashing};
 use crate::metadata::definitions;
-use crate::metadata::{Catalog, Command, User, UserSpec};
+use crate::metadata::{Catalogue, Command, User, UserSpec};
 use crate::pattern::Pattern;
 use crate::types::UserName;
 
@@ -32,7 +32,7 @@ pub static ROUTES: &[Route] = &[
         "/users/without-permissions",
         Access::Administrator,
         "Users who may use no vhost.",
-        |call| list(call, |catalog, user| !has_permission(catalog, user)),
+        |call| list(call, |catalogue, user| !has_permission(catalogue, user)),
     ),
     Route::post(
         "/users/bulk-delete",
@@ -75,37 +75,37 @@ pub static ROUTES: &[Route] = &[
     ),
 ];
 
-fn list(call: &Call, wanted: fn(&Catalog, &User) -> bool) -> Answered {
-    let catalog = call.broker.catalog();
-    let users = catalog
+fn list(call: &Call, wanted: fn(&Catalogue, &User) -> bool) -> Answered {
+    let catalogue = call.broker.catalogue();
+    let users = catalogue
         .users()
-        .filter(|user| wanted(&catalog, user))
+        .filter(|user| wanted(&catalogue, user))
         .map(definitions::user);
     page::listing(call, users.collect(), &["name"])
 }
 
-fn has_permission(catalog: &Catalog, user: &User) -> bool {
-    catalog
+fn has_permission(catalogue: &Catalogue, user: &User) -> bool {
+    catalogue
         .vhosts()
         .any(|vhost| vhost.permissions.contains_key(&user.spec.name))
 }
 
 fn with_user(call: &Call, view: fn(&User) -> Value) -> Answered {
-    let catalog = call.broker.catalog();
-    let user = catalog.user(call.name("user")).ok_or(Failure::NotFound)?;
+    let catalogue = call.broker.catalogue();
+    let user = catalogue.user(call.name("user")).ok_or(Failure::NotFound)?;
     Ok(Answer::Json(view(user)))
 }
 
-fn permissions_of(call: &Call, list: fn(&Catalog, &UserName) -> Vec<Value>) -> Answered {
-    let catalog = call.broker.catalog();
-    let user = catalog.user(call.name("user")).ok_or(Failure::NotFound)?;
-    Ok(Answer::Json(list(&catalog, &user.spec.name).into()))
+fn permissions_of(call: &Call, list: fn(&Catalogue, &UserName) -> Vec<Value>) -> Answered {
+    let catalogue = call.broker.catalogue();
+    let user = catalogue.user(call.name("user")).ok_or(Failure::NotFound)?;
+    Ok(Answer::Json(list(&catalogue, &user.spec.name).into()))
 }
 
 async fn put(call: Call) -> Answered {
     let fields = call.fields()?;
     let name = checked_name(call.name("user"))?;
-    let existed = call.broker.catalog().user(name).is_some();
+    let existed = call.broker.catalogue().user(name).is_some();
     let spec = UserSpec {
         name: name.into(),
         password: password(&call.broker.config().auth, &fields, existed)?,
@@ -179,7 +179,7 @@ fn matches(regexp: Option<&str>, password: &str) -> bool {
 
 async fn delete(call: Call) -> Answered {
     let name = UserName::from(call.name("user"));
-    if call.broker.catalog().user(&name).is_none() {
+    if call.broker.catalogue().user(&name).is_none() {
         return Err(Failure::NotFound);
     }
     call.command(Command::DeleteUser(name)).await?;
@@ -194,7 +194,7 @@ async fn bulk_delete(call: Call) -> Answered {
         _ => None,
     };
     for name in names.ok_or_else(|| Failure::bad("users must be a list of names"))? {
-        let there = call.broker.catalog().user(name).is_some();
+        let there = call.broker.catalogue().user(name).is_some();
         if there {
             call.command(Command::DeleteUser(name.into())).await?;
         }

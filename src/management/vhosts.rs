@@ -50,12 +50,12 @@ pub static ROUTES: &[Route] = &[
 ];
 
 fn list(call: &Call) -> Answered {
-    let catalog = call.broker.catalog();
-    let visible = catalog
+    let catalogue = call.broker.catalogue();
+    let visible = catalogue
         .vhosts()
         .filter(|vhost| call.caller.is_monitor() || vhost.permissions.contains_key(&call.caller.name));
     let vhosts: Vec<_> = visible.map(|vhost| view(call, vhost)).collect();
-    drop(catalog);
+    drop(catalogue);
     page::listing(call, vhosts, &["name"])
 }
 
@@ -120,7 +120,7 @@ async fn put(call: Call) -> Answered {
         return Ok(Answer::Done);
     }
     let maker = (!call.caller.operator).then_some(&call.caller.name);
-    let first = first_commands(&call.broker, &call.broker.catalog(), &name, maker);
+    let first = first_commands(&call.broker, &call.broker.catalogue(), &name, maker);
     for command in first {
         call.command(command).await?;
     }
@@ -146,7 +146,7 @@ fn room_for_another(call: &Call) -> Result<(), Failure> {
     let Some(most) = call.broker.config().limits.vhost_max else {
         return Ok(());
     };
-    if (call.broker.catalog().vhosts().count() as u64) < most {
+    if (call.broker.catalogue().vhosts().count() as u64) < most {
         return Ok(());
     }
     let name = call.name("vhost");

@@ -11,7 +11,7 @@ pub use import::{DefinitionError, Import, Setting, import, import_vhost};
 use serde_json::{Map, Value, json};
 
 use super::json::from_table;
-use super::{Catalog, User, Vhost, is_predeclared};
+use super::{Catalogue, User, Vhost, is_predeclared};
 use crate::spec::arguments::type_name;
 use crate::spec::policy::PolicySpec;
 use crate::spec::{BindingSpec, Destination, ExchangeSpec, QueueSpec};
@@ -29,7 +29,7 @@ pub struct Writer<'a> {
 }
 
 /// Everything declared, but for what ends with a connection.
-pub fn export(catalog: &Catalog, writer: &Writer<'_>) -> Value {
+pub fn export(catalogue: &Catalogue, writer: &Writer<'_>) -> Value {
     let cluster = writer.cluster_name;
     let mut document = head(writer);
     document.extend(object(json!({
@@ -37,14 +37,14 @@ pub fn export(catalog: &Catalog, writer: &Writer<'_>) -> Value {
         "original_cluster_name": cluster,
         "explanation": format!("Definitions of cluster '{cluster}'"),
     })));
-    let vhosts = || catalog.vhosts();
-    let globals = catalog.global_parameters();
+    let vhosts = || catalogue.vhosts();
+    let globals = catalogue.global_parameters();
     let sections = [
-        ("users", catalog.users().map(user).collect()),
+        ("users", catalogue.users().map(user).collect()),
         ("vhosts", vhosts().map(|own| vhost(own, writer)).collect()),
         ("permissions", vhosts().flat_map(permissions).collect()),
         ("topic_permissions", vhosts().flat_map(topic_permissions).collect()),
-        ("parameters", within(catalog, parameters)),
+        ("parameters", within(catalogue, parameters)),
         (
             "global_parameters",
             globals
@@ -52,10 +52,10 @@ pub fn export(catalog: &Catalog, writer: &Writer<'_>) -> Value {
                 .map(|(name, value)| json!({"name": name, "value": value}))
                 .collect(),
         ),
-        ("policies", within(catalog, policies)),
-        ("queues", within(catalog, queues)),
-        ("exchanges", within(catalog, exchanges)),
-        ("bindings", within(catalog, bindings)),
+        ("policies", within(catalogue, policies)),
+        ("queues", within(catalogue, queues)),
+        ("exchanges", within(catalogue, exchanges)),
+        ("bindings", within(catalogue, bindings)),
     ];
     document.extend(sections.map(|(name, items): (_, Vec<Value>)| (name.to_owned(), items.into())));
     document.into()
@@ -110,7 +110,7 @@ fn object(value: Value) -> Map<String, Value> {
 }
 
 /// The items of all vhosts, each with the vhost's name.
-fn within(catalog: &Catalog, items: impl Fn(&Vhost) -> Vec<Value>) -> Vec<Value> {
+fn within(catalogue: &Catalogue, items: impl Fn(&Vhost) -> Vec<Value>) -> Vec<Value> {
     let of = |vhost: &Vhost| {
         let name = vhost.name().clone();
         items(vhost).into_iter().map(move |mut item| {
@@ -118,7 +118,7 @@ fn within(catalog: &Catalog, items: impl Fn(&Vhost) -> Vec<Value>) -> Vec<Value>
             item
         })
     };
-    catalog.vhosts().flat_map(of).collect()
+    catalogue.vhosts().flat_map(of).collect()
 }
 
 fn vhost(own: &Vhost, writer: &Writer<'_>) -> Value {

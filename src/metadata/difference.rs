@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::{Catalog, Change, Vhost};
+use super::{Catalogue, Change, Vhost};
 use crate::spec::{BindingSpec, Destination, ExchangeSpec, QueueSpec};
 use crate::types::{ExchangeName, QueueName};
 
@@ -22,7 +22,7 @@ impl Replaced<'_> {
     }
 }
 
-impl Catalog {
+impl Catalogue {
     /// The changes that lead from `before` to this catalogue, in an order that can be carried out.
     pub fn changes_since(&self, before: &Self) -> Vec<Change> {
         let mut changes = Vec::new();

@@ -8,7 +8,7 @@ use crate::types::{ExchangeName, QueueName, Refusal, Reply, ReplyCode, UserName,
 
 /// A refusal, in RabbitMQ's words where AMQP clients hear it.
 #[derive(Debug, Error)]
-pub enum CatalogError {
+pub enum CatalogueError {
     #[error("vhost '{0}' not found")]
     NoVhost(VhostName),
     #[error("vhost '{0}' is protected from deletion")]
@@ -43,14 +43,14 @@ pub enum CatalogError {
     Pattern(#[from] crate::pattern::BadPattern),
 }
 
-impl CatalogError {
+impl CatalogueError {
     /// Whether a pattern is none.
     pub fn is_bad_pattern(&self) -> bool {
         matches!(self, Self::Pattern(_) | Self::Policy(PolicyError::BadPattern(_)))
     }
 }
 
-impl Refusal for CatalogError {
+impl Refusal for CatalogueError {
     fn reply(&self) -> Reply {
         let code = match self {
             Self::NoVhost(_) | Self::NoUser(_) | Self::NoExchange(..) | Self::NoQueue(..) => ReplyCode::NotFound,

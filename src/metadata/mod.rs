@@ -1,6 +1,6 @@
 //! What is declared on the cluster: one machine that takes commands.
 //!
-//! [`Catalog::apply`] is deterministic and all or nothing; what the broker must do with its live
+//! [`Catalogue::apply`] is deterministic and all or nothing; what the broker must do with its live
 //! queues and routers comes out as [`Change`]s. Rights, equivalence of a repeated declare and
 //! reserved names are the broker's to check before it sends a command; the catalogue checks what
 //! depends on other declared things. A snapshot is the list of commands that makes the same
@@ -21,7 +21,7 @@ use serde_json::Value;
 use thiserror::Error;
 
 pub use command::{Change, Command, PermissionSpec, TopicPermissionSpec, UserLimit, UserSpec, VhostLimit, VhostSpec};
-pub use error::CatalogError;
+pub use error::CatalogueError;
 pub use vhost::Vhost;
 
 use crate::auth::{Permission, TopicPermission};
@@ -34,7 +34,7 @@ pub const FORMAT: u8 = 2;
 
 /// Everything declared.
 #[derive(Debug)]
-pub struct Catalog {
+pub struct Catalogue {
     vhosts: BTreeMap<VhostName, Vhost>,
     users: BTreeMap<UserName, User>,
     global_parameters: BTreeMap<String, Value>,
@@ -69,7 +69,7 @@ pub enum FormatError {
     #[error("the catalogue's record is damaged: {0}")]
     Damaged(#[from] serde_json::Error),
     #[error("the catalogue's snapshot contradicts itself: {0}")]
-    Contradiction(#[from] CatalogError),
+    Contradiction(#[from] CatalogueError),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,13 +93,13 @@ impl Command {
     }
 }
 
-impl Default for Catalog {
+impl Default for Catalogue {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Catalog {
+impl Catalogue {
     /// Nothing declared.
     pub fn new() -> Self {
         Self {
@@ -173,23 +173,23 @@ impl Catalog {
     /// When the version is unknown, or the bytes are damaged.
     pub fn restore(bytes: &[u8]) -> Result<Self, FormatError> {
         let snapshot: Snapshot = decoded(bytes)?;
-        let mut catalog = Self::new();
+        let mut catalogue = Self::new();
         for command in &snapshot.commands {
-            match catalog.apply(command, &mut Vec::new()) {
+            match catalogue.apply(command, &mut Vec::new()) {
                 // A version with another engine took it. Nobody gets more rights by leaving it out.
                 Err(error) if error.is_bad_pattern() => tracing::error!(%error, "a pattern is left out"),
                 applied => applied?,
             }
         }
-        catalog.next_queue_id = catalog.next_queue_id.max(snapshot.next_queue_id);
-        Ok(catalog)
+        catalogue.next_queue_id = catalogue.next_queue_id.max(snapshot.next_queue_id);
+        Ok(catalogue)
     }
 
     /// Applies a command; `changes` gets what follows from it, in order.
     ///
     /// # Errors
     /// When something the command needs is missing or forbids it. Nothing has changed then.
-    pub fn apply(&mut self, command: &Command, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
+    pub fn apply(&mut self, command: &Command, changes: &mut Vec<Change>) -> Result<(), CatalogueError> {
         match command {
             Command::PutNode { node, name, address } => {
                 let known = Node {
@@ -309,7 +309,7 @@ impl Catalog {
         Ok(())
     }
 
-    fn declare_queue(&mut self, spec: &QueueSpec, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
+    fn declare_queue(&mut self, spec: &QueueSpec, changes: &mut Vec<Change>) -> Result<(), CatalogueError> {
         // One out of a snapshot has its id; whoever proposes a new one cannot know it.
         let id = match spec.id {
             QueueId(0) => QueueId(self.next_queue_id),
@@ -348,9 +348,9 @@ impl Catalog {
         }
     }
 
-    fn delete_vhost(&mut self, name: &VhostName, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
+    fn delete_vhost(&mut self, name: &VhostName, changes: &mut Vec<Change>) -> Result<(), CatalogueError> {
         if self.vhost_mut(name)?.spec.protected {
-            return Err(CatalogError::ProtectedVhost(name.clone()));
+            return Err(CatalogueError::ProtectedVhost(name.clone()));
         }
         self.vhosts.remove(name);
         self.rights += 1;
@@ -373,7 +373,7 @@ impl Catalog {
         }
     }
 
-    fn delete_user(&mut self, name: &UserName, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
+    fn delete_user(&mut self, name: &UserName, changes: &mut Vec<Change>) -> Result<(), CatalogueError> {
         self.user_mut(name)?;
         self.users.remove(name);
         for vhost in self.vhosts.values_mut() {
@@ -390,7 +390,7 @@ impl Catalog {
         kind: PolicyKind,
         spec: &PolicySpec,
         changes: &mut Vec<Change>,
-    ) -> Result<(), CatalogError> {
+    ) -> Result<(), CatalogueError> {
         let policy = Policy::new(kind, spec.clone())?;
         let vhost = self.vhost_mut(&spec.vhost)?;
         let policies = match kind {
@@ -402,16 +402,16 @@ impl Catalog {
         Ok(())
     }
 
-    fn vhost_mut(&mut self, name: &VhostName) -> Result<&mut Vhost, CatalogError> {
+    fn vhost_mut(&mut self, name: &VhostName) -> Result<&mut Vhost, CatalogueError> {
         self.vhosts
             .get_mut(name)
-            .ok_or_else(|| CatalogError::NoVhost(name.clone()))
+            .ok_or_else(|| CatalogueError::NoVhost(name.clone()))
     }
 
-    fn user_mut(&mut self, name: &UserName) -> Result<&mut User, CatalogError> {
+    fn user_mut(&mut self, name: &UserName) -> Result<&mut User, CatalogueError> {
         self.users
             .get_mut(name)
-            .ok_or_else(|| CatalogError::NoUser(name.clone()))
+            .ok_or_else(|| CatalogueError::NoUser(name.clone()))
     }
 
     /// The commands that make the same again, in an order that applies.

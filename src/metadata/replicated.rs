@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::{Bytes, BytesMut};
 use parking_lot::RwLock;
 
-use super::{Catalog, CatalogError, Change, Command};
+use super::{Catalogue, CatalogueError, Change, Command};
 use crate::machine::{Machine, Parts, Unreadable};
 
 /// Bytes of a snapshot's piece.
@@ -21,13 +21,13 @@ pub enum News {
     /// What follows, in this order.
     Changed(Vec<Change>),
     /// The whole catalogue is another one than this.
-    Replaced(Catalog),
+    Replaced(Catalogue),
 }
 
 /// Carries out what is declared. Called in the order of the log while the catalogue is locked, so
 /// that nobody sees a thing in it that is not live yet. What it gives is called when the lock is
 /// free again.
-pub type Listener = Box<dyn FnMut(&Catalog, News) -> Afterwards + Send + Sync>;
+pub type Listener = Box<dyn FnMut(&Catalogue, News) -> Afterwards + Send + Sync>;
 
 /// What is left to do.
 pub type Afterwards = Option<Box<dyn FnOnce()>>;
@@ -35,7 +35,7 @@ pub type Afterwards = Option<Box<dyn FnOnce()>>;
 /// See the head of this file.
 pub struct Replicated {
     /// Others read it and change nothing.
-    catalog: Arc<RwLock<Catalog>>,
+    catalogue: Arc<RwLock<Catalogue>>,
     listener: Listener,
     /// Bytes of the last snapshot.
     snapshot_bytes: AtomicU64,
@@ -44,22 +44,22 @@ pub struct Replicated {
 impl Replicated {
     /// Nothing declared.
     pub fn new(listener: Listener) -> Self {
-        Self::over(Arc::new(RwLock::new(Catalog::new())), listener)
+        Self::over(Arc::new(RwLock::new(Catalogue::new())), listener)
     }
 
     /// Nothing declared, in a place where others read it.
-    pub fn over(catalog: Arc<RwLock<Catalog>>, listener: Listener) -> Self {
-        *catalog.write() = Catalog::new();
+    pub fn over(catalogue: Arc<RwLock<Catalogue>>, listener: Listener) -> Self {
+        *catalogue.write() = Catalogue::new();
         Self {
-            catalog,
+            catalogue,
             listener,
             snapshot_bytes: AtomicU64::default(),
         }
     }
 
     /// What is declared, to be read.
-    pub fn catalog(&self) -> Arc<RwLock<Catalog>> {
-        Arc::clone(&self.catalog)
+    pub fn catalogue(&self) -> Arc<RwLock<Catalogue>> {
+        Arc::clone(&self.catalogue)
     }
 
     /// Bytes of the last snapshot that was made or read.
@@ -74,7 +74,7 @@ fn read(record: &[u8]) -> Result<Command, Unreadable> {
 
 impl Machine for Replicated {
     /// Why the command was refused; nothing has changed then.
-    type Output = Result<(), CatalogError>;
+    type Output = Result<(), CatalogueError>;
 
     fn check(record: &[u8]) -> Result<(), Unreadable> {
         read(record).map(drop)
@@ -83,13 +83,13 @@ impl Machine for Replicated {
     fn apply(&mut self, _index: u64, record: Bytes) -> Result<Self::Output, Unreadable> {
         let command = read(&record)?;
         let mut changes = Vec::new();
-        let mut catalog = self.catalog.write();
-        let applied = catalog.apply(&command, &mut changes);
+        let mut catalogue = self.catalogue.write();
+        let applied = catalogue.apply(&command, &mut changes);
         let afterwards = match applied {
-            Ok(()) => (self.listener)(&catalog, News::Changed(changes)),
+            Ok(()) => (self.listener)(&catalogue, News::Changed(changes)),
             Err(_) => None,
         };
-        drop(catalog);
+        drop(catalogue);
         if let Some(afterwards) = afterwards {
             afterwards();
         }
@@ -97,7 +97,7 @@ impl Machine for Replicated {
     }
 
     fn snapshot(&self) -> Parts {
-        let mut rest = Bytes::from(self.catalog.read().snapshot());
+        let mut rest = Bytes::from(self.catalogue.read().snapshot());
         self.snapshot_bytes.store(rest.len() as u64, Ordering::Relaxed);
         Box::new(std::iter::from_fn(move || {
             let piece = rest.split_to(rest.len().min(PIECE));
@@ -110,9 +110,9 @@ impl Machine for Replicated {
         for piece in parts {
             whole.extend_from_slice(&piece?);
         }
-        let catalog = Catalog::restore(&whole).map_err(|error| Unreadable(error.to_string()))?;
-        let mut current = self.catalog.write();
-        let before = std::mem::replace(&mut *current, catalog);
+        let catalogue = Catalogue::restore(&whole).map_err(|error| Unreadable(error.to_string()))?;
+        let mut current = self.catalogue.write();
+        let before = std::mem::replace(&mut *current, catalogue);
         self.snapshot_bytes.store(whole.len() as u64, Ordering::Relaxed);
         let afterwards = (self.listener)(&current, News::Replaced(before));
         drop(current);

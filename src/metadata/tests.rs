@@ -81,12 +81,12 @@ fn user(name: &str) -> Command {
     })
 }
 
-fn made(commands: &[Command]) -> Catalog {
-    let mut catalog = Catalog::new();
+fn made(commands: &[Command]) -> Catalogue {
+    let mut catalogue = Catalogue::new();
     for command in commands {
-        catalog.apply(command, &mut Vec::new()).expect("applies");
+        catalogue.apply(command, &mut Vec::new()).expect("applies");
     }
-    catalog
+    catalogue
 }
 
 fn names(changes: &[Change]) -> Vec<String> {
@@ -99,8 +99,8 @@ fn names(changes: &[Change]) -> Vec<String> {
 }
 
 /// Deletes the queue that has the name now.
-fn delete_queue(catalog: &Catalog, name: &str) -> Command {
-    let known = catalog.vhost("v").and_then(|vhost| vhost.queue(name));
+fn delete_queue(catalogue: &Catalogue, name: &str) -> Command {
+    let known = catalogue.vhost("v").and_then(|vhost| vhost.queue(name));
     Command::DeleteQueue {
         vhost: "v".into(),
         name: name.into(),
@@ -108,8 +108,8 @@ fn delete_queue(catalog: &Catalog, name: &str) -> Command {
     }
 }
 
-fn refusal(catalog: &mut Catalog, command: &Command) -> String {
-    catalog
+fn refusal(catalogue: &mut Catalogue, command: &Command) -> String {
+    catalogue
         .apply(command, &mut Vec::new())
         .expect_err("refused")
         .reply()
@@ -118,7 +118,7 @@ fn refusal(catalog: &mut Catalog, command: &Command) -> String {
 
 #[test]
 fn auto_delete_exchanges_go_with_their_last_binding_one_after_the_other() {
-    let mut catalog = made(&[
+    let mut catalogue = made(&[
         vhost("v"),
         exchange("outer", true, true),
         exchange("inner", true, true),
@@ -127,8 +127,8 @@ fn auto_delete_exchanges_go_with_their_last_binding_one_after_the_other() {
         bind("outer", Destination::Exchange("inner".into())),
     ]);
     let mut changes = Vec::new();
-    let delete = delete_queue(&catalog, "q");
-    catalog.apply(&delete, &mut changes).expect("there");
+    let delete = delete_queue(&catalogue, "q");
+    catalogue.apply(&delete, &mut changes).expect("there");
     assert_eq!(
         names(&changes),
         ["queue q deleted", "exchange inner deleted", "exchange outer deleted"]
@@ -137,21 +137,21 @@ fn auto_delete_exchanges_go_with_their_last_binding_one_after_the_other() {
 
 #[test]
 fn what_is_missing_or_reserved_is_refused_in_rabbitmqs_words() {
-    let mut catalog = made(&[
+    let mut catalogue = made(&[
         vhost("v"),
         exchange("e", true, false),
         Command::DeclareQueue(queue(1, "q", true)),
     ]);
     assert_eq!(
-        refusal(&mut catalog, &bind("no", to_queue("no"))),
+        refusal(&mut catalogue, &bind("no", to_queue("no"))),
         "NOT_FOUND - no exchange 'no' in vhost 'v'"
     );
     assert_eq!(
-        refusal(&mut catalog, &bind("e", to_queue("no"))),
+        refusal(&mut catalogue, &bind("e", to_queue("no"))),
         "NOT_FOUND - no queue 'no' in vhost 'v'"
     );
     assert_eq!(
-        refusal(&mut catalog, &bind("", to_queue("q"))),
+        refusal(&mut catalogue, &bind("", to_queue("q"))),
         "ACCESS_REFUSED - operation not permitted on the default exchange"
     );
     let delete = |name: &str, if_unused| Command::DeleteExchange {
@@ -160,14 +160,14 @@ fn what_is_missing_or_reserved_is_refused_in_rabbitmqs_words() {
         if_unused,
     };
     assert_eq!(
-        refusal(&mut catalog, &delete("amq.direct", false)),
+        refusal(&mut catalogue, &delete("amq.direct", false)),
         "ACCESS_REFUSED - deletion of system exchange 'amq.direct' in vhost 'v' not allowed"
     );
-    catalog
+    catalogue
         .apply(&bind("e", to_queue("q")), &mut Vec::new())
         .expect("both there");
     assert_eq!(
-        refusal(&mut catalog, &delete("e", true)),
+        refusal(&mut catalogue, &delete("e", true)),
         "PRECONDITION_FAILED - exchange 'e' in vhost 'v' in use"
     );
     let limit = Command::SetVhostLimit {
@@ -175,9 +175,9 @@ fn what_is_missing_or_reserved_is_refused_in_rabbitmqs_words() {
         limit: VhostLimit::MaxQueues,
         value: Some(1),
     };
-    catalog.apply(&limit, &mut Vec::new()).expect("there");
+    catalogue.apply(&limit, &mut Vec::new()).expect("there");
     assert_eq!(
-        refusal(&mut catalog, &Command::DeclareQueue(queue(2, "two", true))),
+        refusal(&mut catalogue, &Command::DeclareQueue(queue(2, "two", true))),
         "PRECONDITION_FAILED - cannot declare queue 'two': queue limit in vhost 'v' (1) is reached"
     );
 }
@@ -193,21 +193,21 @@ fn a_binding_is_the_same_whatever_the_order_of_its_arguments() {
         vhost: "v".into(),
         binding,
     };
-    let mut catalog = made(&[
+    let mut catalogue = made(&[
         vhost("v"),
         exchange("e", true, false),
         Command::DeclareQueue(queue(1, "q", true)),
         bound(with(&[a.clone(), b.clone()])),
         bound(with(&[b.clone(), a.clone()])),
     ]);
-    let count = |catalog: &Catalog| catalog.vhost("v").expect("there").bindings().count();
-    assert_eq!(count(&catalog), 1);
+    let count = |catalogue: &Catalogue| catalogue.vhost("v").expect("there").bindings().count();
+    assert_eq!(count(&catalogue), 1);
     let unbind = Command::Unbind {
         vhost: "v".into(),
         binding: with(&[b, a]),
     };
-    catalog.apply(&unbind, &mut Vec::new()).expect("bound");
-    assert_eq!(count(&catalog), 0);
+    catalogue.apply(&unbind, &mut Vec::new()).expect("bound");
+    assert_eq!(count(&catalogue), 0);
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_snapshot_is_read_without_the_patterns_that_are_none_any_more() {
         })
     };
     let permissions = |configure| {
-        let back = Catalog::restore(&snapshot(configure)).expect("readable");
+        let back = Catalogue::restore(&snapshot(configure)).expect("readable");
         back.vhost("v").expect("there").permissions.len()
     };
     assert_eq!((permissions(".*"), permissions("(")), (1, 0));
@@ -256,7 +256,7 @@ fn a_snapshot_brings_back_everything() {
         write: ".*".into(),
         read: String::new(),
     };
-    let catalog = made(&[
+    let catalogue = made(&[
         vhost("v"),
         user("u"),
         Command::SetPermission {
@@ -279,10 +279,10 @@ fn a_snapshot_brings_back_everything() {
             value: Some(0),
         },
     ]);
-    let back = Catalog::restore(&catalog.snapshot()).expect("just written");
+    let back = Catalogue::restore(&catalogue.snapshot()).expect("just written");
     let vhost = back.vhost("v").expect("durable");
     vhost.check();
-    assert_eq!(lines(&back), lines(&catalog));
+    assert_eq!(lines(&back), lines(&catalogue));
     assert_eq!(
         vhost.queue("mine").and_then(|spec| spec.exclusive_owner),
         Some(ConnectionId(1))
@@ -292,7 +292,7 @@ fn a_snapshot_brings_back_everything() {
     assert_eq!(back.next_queue_id, 10);
     assert!(back.user("u").expect("durable").spec.password.matches(b"secret"));
     assert!(vhost.permissions.contains_key("u"));
-    assert_eq!(back.snapshot(), catalog.snapshot());
+    assert_eq!(back.snapshot(), catalogue.snapshot());
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn a_deleted_user_has_no_rights_left() {
         write: String::new(),
         read: String::new(),
     };
-    let mut catalog = made(&[
+    let mut catalogue = made(&[
         vhost("v"),
         user("u"),
         Command::SetPermission {
@@ -311,12 +311,12 @@ fn a_deleted_user_has_no_rights_left() {
             patterns,
         },
     ]);
-    let before = catalog.rights_version();
-    catalog
+    let before = catalogue.rights_version();
+    catalogue
         .apply(&Command::DeleteUser("u".into()), &mut Vec::new())
         .expect("there");
-    assert!(catalog.vhost("v").expect("there").permissions.is_empty());
-    assert!(catalog.rights_version() > before);
+    assert!(catalogue.vhost("v").expect("there").permissions.is_empty());
+    assert!(catalogue.rights_version() > before);
 }
 
 #[test]
@@ -363,8 +363,8 @@ fn any_command() -> impl Strategy<Value = Command> {
 }
 
 /// What there is in the vhost, as text.
-fn lines(catalog: &Catalog) -> Vec<String> {
-    let vhost = catalog.vhost("v").expect("there");
+fn lines(catalogue: &Catalogue) -> Vec<String> {
+    let vhost = catalogue.vhost("v").expect("there");
     let mut lines: Vec<String> = vhost
         .exchanges()
         .map(|spec| format!("{spec:?}"))
@@ -375,8 +375,8 @@ fn lines(catalog: &Catalog) -> Vec<String> {
     lines
 }
 
-fn queue_names(catalog: &Catalog) -> Vec<QueueName> {
-    let vhost = catalog.vhost("v").expect("there");
+fn queue_names(catalogue: &Catalogue) -> Vec<QueueName> {
+    let vhost = catalogue.vhost("v").expect("there");
     let mut names: Vec<_> = vhost.queues().map(|spec| spec.name.clone()).collect();
     names.sort();
     names
@@ -392,7 +392,7 @@ fn a_run_of_a_node_takes_what_was_declared_for_it_along() {
         home: NodeId(8),
         ..queue(4, "elsewhere", false)
     };
-    let mut catalog = made(&[
+    let mut catalogue = made(&[
         vhost("v"),
         exchange("kept", true, false),
         exchange("auto", true, true),
@@ -404,7 +404,7 @@ fn a_run_of_a_node_takes_what_was_declared_for_it_along() {
         bind("auto", to_queue("gone")),
     ]);
     let mut changes = Vec::new();
-    catalog.apply(&Command::EndRun(HOME), &mut changes).expect("always");
+    catalogue.apply(&Command::EndRun(HOME), &mut changes).expect("always");
     let told = [
         "queue gone deleted",
         "exchange auto deleted",
@@ -412,8 +412,8 @@ fn a_run_of_a_node_takes_what_was_declared_for_it_along() {
         "exchange gone deleted",
     ];
     assert_eq!(names(&changes), told);
-    assert_eq!(queue_names(&catalog), ["elsewhere", "kept"].map(QueueName::from));
-    catalog.vhost("v").expect("there").check();
+    assert_eq!(queue_names(&catalogue), ["elsewhere", "kept"].map(QueueName::from));
+    catalogue.vhost("v").expect("there").check();
 }
 
 #[test]
@@ -424,7 +424,7 @@ fn a_node_that_is_removed_takes_its_queues_along_and_leaves_its_groups() {
         members: members.to_vec(),
         ..queue(2, "replicated", true)
     };
-    let mut catalog = made(&[
+    let mut catalogue = made(&[
         vhost("v"),
         Command::PutNode {
             node: HOME,
@@ -434,16 +434,16 @@ fn a_node_that_is_removed_takes_its_queues_along_and_leaves_its_groups() {
         Command::DeclareQueue(queue(1, "alone", true)),
         Command::DeclareQueue(quorum),
     ]);
-    catalog
+    catalogue
         .apply(&Command::RemoveNode(HOME), &mut Vec::new())
         .expect("always");
-    assert!(catalog.nodes().is_empty());
-    let replicated = |catalog: &Catalog| {
-        let spec = catalog.vhost("v").and_then(|vhost| vhost.queue("replicated"));
+    assert!(catalogue.nodes().is_empty());
+    let replicated = |catalogue: &Catalogue| {
+        let spec = catalogue.vhost("v").and_then(|vhost| vhost.queue("replicated"));
         spec.expect("there").members.clone()
     };
-    assert_eq!(queue_names(&catalog), [QueueName::from("replicated")]);
-    assert_eq!(replicated(&catalog), members[1..]);
+    assert_eq!(queue_names(&catalogue), [QueueName::from("replicated")]);
+    assert_eq!(replicated(&catalogue), members[1..]);
     let add = Command::AddQueueMember {
         vhost: "v".into(),
         name: "replicated".into(),
@@ -451,13 +451,13 @@ fn a_node_that_is_removed_takes_its_queues_along_and_leaves_its_groups() {
     };
     // What it wrote down as the member it was is not its own any more.
     for _ in 0..2 {
-        catalog.apply(&add, &mut Vec::new()).expect("there");
+        catalogue.apply(&add, &mut Vec::new()).expect("there");
     }
     let again = Member {
         node: HOME,
         generation: 1,
     };
-    assert_eq!(replicated(&catalog), [members[1], again]);
+    assert_eq!(replicated(&catalogue), [members[1], again]);
     // One that has lost its data makes way for another once, however often that is asked for.
     let renew = Command::RenewQueueMember {
         vhost: "v".into(),
@@ -466,44 +466,44 @@ fn a_node_that_is_removed_takes_its_queues_along_and_leaves_its_groups() {
         generation: 0,
     };
     for _ in 0..2 {
-        catalog.apply(&renew, &mut Vec::new()).expect("there");
+        catalogue.apply(&renew, &mut Vec::new()).expect("there");
     }
     let renewed = Member {
         node: NodeId(8),
         generation: 2,
     };
-    assert_eq!(replicated(&catalog), [renewed, again]);
+    assert_eq!(replicated(&catalogue), [renewed, again]);
 }
 
 #[test]
 fn of_two_declares_in_the_same_moment_the_second_looks_again() {
-    let mut catalog = made(&[
+    let mut catalogue = made(&[
         vhost("v"),
         exchange("e", true, false),
         Command::DeclareQueue(queue(0, "q", true)),
     ]);
-    let mut declare = |command| catalog.apply(&command, &mut Vec::new());
+    let mut declare = |command| catalogue.apply(&command, &mut Vec::new());
     assert!(declare(Command::DeclareQueue(queue(0, "q", true))).is_ok());
     assert!(declare(exchange("e", true, false)).is_ok());
     let raced = declare(Command::DeclareQueue(queue(0, "q", false)));
-    assert!(matches!(raced, Err(CatalogError::Raced(_))));
+    assert!(matches!(raced, Err(CatalogueError::Raced(_))));
     let raced = declare(exchange("e", false, false));
-    assert!(matches!(raced, Err(CatalogError::Raced(_))));
-    assert_eq!(catalog.next_queue_id, 2);
+    assert!(matches!(raced, Err(CatalogueError::Raced(_))));
+    assert_eq!(catalogue.next_queue_id, 2);
 }
 
 #[test]
 fn of_two_deletes_in_the_same_moment_the_second_looks_again() {
-    let mut catalog = made(&[vhost("v"), Command::DeclareQueue(queue(0, "q", true))]);
-    let delete = delete_queue(&catalog, "q");
-    catalog.apply(&delete, &mut Vec::new()).expect("there");
-    let gone = catalog.apply(&delete, &mut Vec::new());
-    assert!(matches!(gone, Err(CatalogError::Raced(_))));
+    let mut catalogue = made(&[vhost("v"), Command::DeclareQueue(queue(0, "q", true))]);
+    let delete = delete_queue(&catalogue, "q");
+    catalogue.apply(&delete, &mut Vec::new()).expect("there");
+    let gone = catalogue.apply(&delete, &mut Vec::new());
+    assert!(matches!(gone, Err(CatalogueError::Raced(_))));
     let declare = Command::DeclareQueue(queue(0, "q", true));
-    catalog.apply(&declare, &mut Vec::new()).expect("the name is free");
-    let another = catalog.apply(&delete, &mut Vec::new());
-    assert!(matches!(another, Err(CatalogError::Raced(_))));
-    assert_eq!(queue_names(&catalog), [QueueName::from("q")]);
+    catalogue.apply(&declare, &mut Vec::new()).expect("the name is free");
+    let another = catalogue.apply(&delete, &mut Vec::new());
+    assert!(matches!(another, Err(CatalogueError::Raced(_))));
+    assert_eq!(queue_names(&catalogue), [QueueName::from("q")]);
 }
 
 /// What is live after these changes, as text.
@@ -535,40 +535,40 @@ proptest! {
         commands in proptest::collection::vec(any_command(), 1..80),
         at in 0..80usize,
     ) {
-        let mut catalog = made(&[vhost("v")]);
+        let mut catalogue = made(&[vhost("v")]);
         let mut live = BTreeMap::new();
-        let mut before = Catalog::new();
+        let mut before = Catalogue::new();
         for (step, command) in commands.iter().enumerate() {
             let command = match command.clone() {
                 Command::DeclareQueue(spec) => Command::DeclareQueue(QueueSpec { id: QueueId(0), ..spec }),
-                Command::DeleteQueue { name, .. } => delete_queue(&catalog, &name),
+                Command::DeleteQueue { name, .. } => delete_queue(&catalogue, &name),
                 other => other,
             };
             // Most are refused for what is missing.
-            let _ = catalog.apply(&command, &mut Vec::new());
+            let _ = catalogue.apply(&command, &mut Vec::new());
             if step == at || step + 1 == commands.len() {
-                carried_out(&mut live, catalog.changes_since(&before));
-                before = Catalog::restore(&catalog.snapshot()).expect("just written");
+                carried_out(&mut live, catalogue.changes_since(&before));
+                before = Catalogue::restore(&catalogue.snapshot()).expect("just written");
             }
         }
         let mut there: Vec<_> = live.into_values().collect();
         there.sort();
-        prop_assert_eq!(there, lines(&catalog));
+        prop_assert_eq!(there, lines(&catalogue));
     }
 
     #[test]
     fn after_any_commands_a_snapshot_makes_the_same(
         commands in proptest::collection::vec(any_command(), 1..80)
     ) {
-        let mut catalog = made(&[vhost("v")]);
+        let mut catalogue = made(&[vhost("v")]);
         for command in commands {
             let back = Command::decode(&command.encode()).expect("just written");
             // Most are refused for what is missing.
-            let _ = catalog.apply(&back, &mut Vec::new());
-            catalog.vhost("v").expect("there").check();
+            let _ = catalogue.apply(&back, &mut Vec::new());
+            catalogue.vhost("v").expect("there").check();
         }
-        let restored = Catalog::restore(&catalog.snapshot()).expect("just written");
-        prop_assert_eq!(lines(&restored), lines(&catalog));
-        prop_assert_eq!(restored.next_queue_id, catalog.next_queue_id);
+        let restored = Catalogue::restore(&catalogue.snapshot()).expect("just written");
+        prop_assert_eq!(lines(&restored), lines(&catalogue));
+        prop_assert_eq!(restored.next_queue_id, catalogue.next_queue_id);
     }
 }

@@ -9,7 +9,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use serde_json::{Map, Value};
 
 use super::command::{Change, PermissionSpec, TopicPermissionSpec, VhostLimit, VhostSpec};
-use super::error::CatalogError;
+use super::error::CatalogueError;
 use crate::auth::{Permission, TopicPermission};
 use crate::spec::exchange_arguments::ALTERNATE_EXCHANGE;
 use crate::spec::policy::{self, Policy, Subject};
@@ -149,9 +149,9 @@ impl Vhost {
     ///
     /// # Errors
     /// When it is reached.
-    pub fn check_queue_limit(&self, name: &QueueName) -> Result<(), CatalogError> {
+    pub fn check_queue_limit(&self, name: &QueueName) -> Result<(), CatalogueError> {
         match self.limits.get(&VhostLimit::MaxQueues) {
-            Some(&limit) if limit >= 0 && self.queues.len() as i64 >= limit => Err(CatalogError::QueueLimit {
+            Some(&limit) if limit >= 0 && self.queues.len() as i64 >= limit => Err(CatalogueError::QueueLimit {
                 vhost: self.name().clone(),
                 name: name.clone(),
                 limit,
@@ -189,7 +189,7 @@ impl Vhost {
         &mut self,
         spec: &ExchangeSpec,
         changes: &mut Vec<Change>,
-    ) -> Result<(), CatalogError> {
+    ) -> Result<(), CatalogueError> {
         if let Some(Exchange { spec: known, .. }) = self.exchanges.get(&spec.name) {
             let is_same = known.kind == spec.kind
                 && (known.durable, known.auto_delete, known.internal)
@@ -197,7 +197,7 @@ impl Vhost {
                 && known.arguments == spec.arguments;
             return match is_same {
                 true => Ok(()),
-                false => Err(CatalogError::Raced(spec.name.to_string())),
+                false => Err(CatalogueError::Raced(spec.name.to_string())),
             };
         }
         let exchange = Exchange {
@@ -242,13 +242,13 @@ impl Vhost {
         node: NodeId,
         is_member: bool,
         changes: &mut Vec<Change>,
-    ) -> Result<(), CatalogError> {
+    ) -> Result<(), CatalogueError> {
         let vhost = self.name().clone();
         let queue = self.queues.get_mut(name);
         let spec = queue
             .map(|queue| &mut queue.spec)
             .filter(|spec| !spec.members.is_empty());
-        let spec = spec.ok_or_else(|| CatalogError::NoQueue(vhost, name.clone()))?;
+        let spec = spec.ok_or_else(|| CatalogueError::NoQueue(vhost, name.clone()))?;
         let known = spec.members.iter().any(|member| member.node == node);
         if known == is_member {
             return Ok(());
@@ -274,10 +274,10 @@ impl Vhost {
         name: &QueueName,
         old: Member,
         changes: &mut Vec<Change>,
-    ) -> Result<(), CatalogError> {
+    ) -> Result<(), CatalogueError> {
         let vhost = self.name().clone();
         let queue = self.queues.get_mut(name);
-        let spec = &mut queue.ok_or_else(|| CatalogError::NoQueue(vhost, name.clone()))?.spec;
+        let spec = &mut queue.ok_or_else(|| CatalogueError::NoQueue(vhost, name.clone()))?.spec;
         if let Some(member) = spec.members.iter_mut().find(|member| **member == old) {
             spec.generations += 1;
             member.generation = spec.generations;
@@ -292,7 +292,7 @@ impl Vhost {
         spec: &QueueSpec,
         id: QueueId,
         changes: &mut Vec<Change>,
-    ) -> Result<bool, CatalogError> {
+    ) -> Result<bool, CatalogueError> {
         if let Some(Queue { spec: known, .. }) = self.queues.get(&spec.name) {
             let is_same = known.queue_type == spec.queue_type
                 && (known.durable, known.auto_delete, known.exclusive_owner)
@@ -300,7 +300,7 @@ impl Vhost {
                 && known.arguments == spec.arguments;
             return match is_same {
                 true => Ok(false),
-                false => Err(CatalogError::Raced(spec.name.to_string())),
+                false => Err(CatalogueError::Raced(spec.name.to_string())),
             };
         }
         self.check_queue_limit(&spec.name)?;
@@ -320,12 +320,12 @@ impl Vhost {
         name: &ExchangeName,
         if_unused: bool,
         changes: &mut Vec<Change>,
-    ) -> Result<(), CatalogError> {
+    ) -> Result<(), CatalogueError> {
         if name.is_empty() {
-            return Err(CatalogError::DefaultExchange);
+            return Err(CatalogueError::DefaultExchange);
         }
         if name.starts_with("amq.") {
-            return Err(CatalogError::SystemExchange(self.name().clone(), name.clone()));
+            return Err(CatalogueError::SystemExchange(self.name().clone(), name.clone()));
         }
         if if_unused
             && self
@@ -333,7 +333,7 @@ impl Vhost {
                 .get(name)
                 .is_some_and(|exchange| !exchange.outgoing.is_empty())
         {
-            return Err(CatalogError::ExchangeInUse(self.name().clone(), name.clone()));
+            return Err(CatalogueError::ExchangeInUse(self.name().clone(), name.clone()));
         }
         self.remove_exchange(name.clone(), changes);
         Ok(())
@@ -346,10 +346,10 @@ impl Vhost {
         name: &QueueName,
         id: QueueId,
         changes: &mut Vec<Change>,
-    ) -> Result<(), CatalogError> {
+    ) -> Result<(), CatalogueError> {
         let is_there = self.queues.get(name).is_some_and(|queue| queue.spec.id == id);
         let queue = is_there.then(|| self.queues.remove(name)).flatten();
-        let queue = queue.ok_or_else(|| CatalogError::Raced(name.to_string()))?;
+        let queue = queue.ok_or_else(|| CatalogueError::Raced(name.to_string()))?;
         let destination = Destination::Queue(name.clone());
         changes.push(Change::QueueDeleted(queue.spec));
         self.detach(&destination, queue.sources, changes);
@@ -357,7 +357,7 @@ impl Vhost {
     }
 
     /// Binds; the same binding again is no change.
-    pub(super) fn bind(&mut self, binding: &BindingSpec, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
+    pub(super) fn bind(&mut self, binding: &BindingSpec, changes: &mut Vec<Change>) -> Result<(), CatalogueError> {
         self.check_ends(binding)?;
         let vhost = self.spec.name.clone();
         let Some(source) = self.exchanges.get_mut(&binding.source) else {
@@ -376,9 +376,9 @@ impl Vhost {
     }
 
     /// Unbinds; a missing binding, queue or exchange is no error.
-    pub(super) fn unbind(&mut self, binding: &BindingSpec, changes: &mut Vec<Change>) -> Result<(), CatalogError> {
+    pub(super) fn unbind(&mut self, binding: &BindingSpec, changes: &mut Vec<Change>) -> Result<(), CatalogueError> {
         if binding.source.is_empty() || binding.destination == Destination::Exchange("".into()) {
-            return Err(CatalogError::DefaultExchange);
+            return Err(CatalogueError::DefaultExchange);
         }
         let Some(source) = self.exchanges.get_mut(&binding.source) else {
             return Ok(());
@@ -404,20 +404,20 @@ impl Vhost {
         Ok(())
     }
 
-    fn check_ends(&self, binding: &BindingSpec) -> Result<(), CatalogError> {
+    fn check_ends(&self, binding: &BindingSpec) -> Result<(), CatalogueError> {
         let vhost = || self.name().clone();
         if binding.source.is_empty() || binding.destination == Destination::Exchange("".into()) {
-            return Err(CatalogError::DefaultExchange);
+            return Err(CatalogueError::DefaultExchange);
         }
         if !self.exchanges.contains_key(&binding.source) {
-            return Err(CatalogError::NoExchange(vhost(), binding.source.clone()));
+            return Err(CatalogueError::NoExchange(vhost(), binding.source.clone()));
         }
         match &binding.destination {
             Destination::Queue(name) if !self.queues.contains_key(name) => {
-                Err(CatalogError::NoQueue(vhost(), name.clone()))
+                Err(CatalogueError::NoQueue(vhost(), name.clone()))
             }
             Destination::Exchange(name) if !self.exchanges.contains_key(name) => {
-                Err(CatalogError::NoExchange(vhost(), name.clone()))
+                Err(CatalogueError::NoExchange(vhost(), name.clone()))
             }
             _ => Ok(()),
         }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Weak};
 
 use super::error::SessionError;
 use super::session::Session;
-use crate::broker::CatalogError;
+use crate::broker::CatalogueError;
 use crate::broker::Consumer;
 use crate::broker::Outstanding;
 use crate::broker::QueueHandle;
@@ -40,7 +40,7 @@ impl Session {
             has_reply_consumer,
             global_prefetch,
         };
-        let look = |catalog: &_| basic_consume(catalog, &actor.who(), state, &method, rand::random);
+        let look = |catalogue: &_| basic_consume(catalogue, &actor.who(), state, &method, rand::random);
         match self.broker.look(look).await? {
             ConsumePlan::ReplyTo { tag } => self.consume_replies(number, tag, method.nowait),
             ConsumePlan::Queue(spec) => self.consume_queue(number, spec, method.nowait).await,
@@ -144,7 +144,7 @@ impl Session {
     pub(super) async fn get(&mut self, number: u16, method: BasicGet) -> Result<(), Reply> {
         let actor = self.actor()?;
         let last = self.channel(number)?.last_queue.clone();
-        let look = |catalog: &_| basic_get(catalog, &actor.who(), last.as_deref(), &method);
+        let look = |catalogue: &_| basic_get(catalogue, &actor.who(), last.as_deref(), &method);
         let name = self.broker.look(look).await?;
         let queue = self.live_queue(&actor.vhost, &name)?;
         let Get::Message {
@@ -195,7 +195,7 @@ impl Session {
         match queue {
             Some(queue) if queue.is_quarantined() => Err(SessionError::Crashed(vhost.into(), name.into()).into()),
             Some(queue) => Ok(queue),
-            None => Err(CatalogError::NoQueue(vhost.into(), name.into()).into()),
+            None => Err(CatalogueError::NoQueue(vhost.into(), name.into()).into()),
         }
     }
 }

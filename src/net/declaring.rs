@@ -1,7 +1,7 @@
 //! Exchanges, queues and bindings: looked at by [`crate::declare`], applied as commands.
 
 use super::session::Session;
-use crate::broker::{BrokerError, Catalog, CatalogError, Command};
+use crate::broker::{BrokerError, Catalogue, CatalogueError, Command};
 use crate::codec::Method;
 use crate::codec::method::{
     ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueBind, QueueDeclare, QueueDeclareOk,
@@ -16,8 +16,8 @@ impl Session {
     pub(super) async fn declare_exchange(&mut self, channel: u16, method: ExchangeDeclare) -> Result<(), Reply> {
         let actor = self.actor()?;
         self.broker
-            .decide(|catalog| {
-                let plan = declare::exchange_declare(catalog, &actor.who(), &method)?;
+            .decide(|catalogue| {
+                let plan = declare::exchange_declare(catalogue, &actor.who(), &method)?;
                 Ok::<_, DeclareError>(match plan {
                     ExchangePlan::Existing => (None, ()),
                     ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), ()),
@@ -30,7 +30,7 @@ impl Session {
 
     pub(super) async fn delete_exchange(&mut self, channel: u16, method: ExchangeDelete) -> Result<(), Reply> {
         let actor = self.actor()?;
-        self.decide(|catalog| declare::exchange_delete(catalog, &actor.who(), &method))
+        self.decide(|catalogue| declare::exchange_delete(catalogue, &actor.who(), &method))
             .await?;
         self.answer(channel, method.nowait, Method::ExchangeDeleteOk);
         Ok(())
@@ -38,7 +38,7 @@ impl Session {
 
     pub(super) async fn bind_exchange(&mut self, channel: u16, method: ExchangeBind) -> Result<(), Reply> {
         let actor = self.actor()?;
-        self.decide(|catalog| declare::exchange_bind(catalog, &actor.who(), &method))
+        self.decide(|catalogue| declare::exchange_bind(catalogue, &actor.who(), &method))
             .await?;
         self.answer(channel, method.nowait, Method::ExchangeBindOk);
         Ok(())
@@ -46,7 +46,7 @@ impl Session {
 
     pub(super) async fn unbind_exchange(&mut self, channel: u16, method: ExchangeUnbind) -> Result<(), Reply> {
         let actor = self.actor()?;
-        self.decide(|catalog| declare::exchange_unbind(catalog, &actor.who(), &method))
+        self.decide(|catalogue| declare::exchange_unbind(catalogue, &actor.who(), &method))
             .await?;
         self.answer(channel, method.nowait, Method::ExchangeUnbindOk);
         Ok(())
@@ -55,7 +55,7 @@ impl Session {
     pub(super) async fn bind_queue(&mut self, channel: u16, method: QueueBind) -> Result<(), Reply> {
         let actor = self.actor()?;
         let last = self.channel(channel)?.last_queue.clone();
-        self.decide(|catalog| declare::queue_bind(catalog, &actor.who(), last.as_deref(), &method))
+        self.decide(|catalogue| declare::queue_bind(catalogue, &actor.who(), last.as_deref(), &method))
             .await?;
         self.answer(channel, method.nowait, Method::QueueBindOk);
         Ok(())
@@ -64,7 +64,7 @@ impl Session {
     pub(super) async fn unbind_queue(&mut self, channel: u16, method: QueueUnbind) -> Result<(), Reply> {
         let actor = self.actor()?;
         let last = self.channel(channel)?.last_queue.clone();
-        self.decide(|catalog| declare::queue_unbind(catalog, &actor.who(), last.as_deref(), &method))
+        self.decide(|catalogue| declare::queue_unbind(catalogue, &actor.who(), last.as_deref(), &method))
             .await?;
         self.answer(channel, false, Method::QueueUnbindOk);
         Ok(())
@@ -73,7 +73,7 @@ impl Session {
     pub(super) async fn declare_queue(&mut self, channel: u16, method: QueueDeclare) -> Result<(), Reply> {
         let actor = self.actor()?;
         let rules = self.broker.queue_rules();
-        let plan = |catalog: &_| queue_declare(catalog, &actor.who(), rules, &method, rand::random);
+        let plan = |catalogue: &_| queue_declare(catalogue, &actor.who(), rules, &method, rand::random);
         // Most declares are of queues that are there: those need no turn at the catalogue.
         let found = self.broker.look(plan).await?;
         let name = match &found {
@@ -81,7 +81,7 @@ impl Session {
             QueuePlan::ReplyConsumer(name) => {
                 if !self.broker.is_reply_waiting(name).await {
                     let vhost = actor.vhost.clone();
-                    return Err(CatalogError::NoQueue(vhost, name.clone()).into());
+                    return Err(CatalogueError::NoQueue(vhost, name.clone()).into());
                 }
                 return self.declared(channel, &method, name.clone(), (0, 1));
             }
@@ -89,8 +89,8 @@ impl Session {
             QueuePlan::Create(_) => {
                 let (name, exclusive) = self
                     .broker
-                    .decide(|catalog| {
-                        Ok::<_, DeclareError>(match plan(catalog)? {
+                    .decide(|catalogue| {
+                        Ok::<_, DeclareError>(match plan(catalogue)? {
                             QueuePlan::Create(spec) => {
                                 let answer = (spec.name.clone(), spec.exclusive_owner.is_some());
                                 (Some(Command::DeclareQueue(spec)), answer)
@@ -122,7 +122,7 @@ impl Session {
     pub(super) async fn purge_queue(&mut self, channel: u16, method: QueuePurge) -> Result<(), Reply> {
         let actor = self.actor()?;
         let last = self.channel(channel)?.last_queue.clone();
-        let look = |catalog: &_| queue_purge(catalog, &actor.who(), last.as_deref(), &method);
+        let look = |catalogue: &_| queue_purge(catalogue, &actor.who(), last.as_deref(), &method);
         let name = self.broker.look(look).await?;
         let queue = self.live_queue(&actor.vhost, &name)?;
         let message_count = self.broker.purge(&queue).await? as u32;
@@ -133,7 +133,7 @@ impl Session {
     pub(super) async fn delete_queue(&mut self, channel: u16, method: QueueDelete) -> Result<(), Reply> {
         let actor = self.actor()?;
         let last = self.channel(channel)?.last_queue.clone();
-        let plan = queue_delete(&self.broker.catalog(), &actor.who(), last.as_deref(), &method)?;
+        let plan = queue_delete(&self.broker.catalogue(), &actor.who(), last.as_deref(), &method)?;
         let message_count = match plan {
             DeletePlan::Missing => 0,
             DeletePlan::Delete {
@@ -156,9 +156,12 @@ impl Session {
     }
 
     /// Looks at the catalogue and applies the command that follows.
-    async fn decide(&self, mut plan: impl FnMut(&Catalog) -> Result<Command, DeclareError>) -> Result<(), BrokerError> {
+    async fn decide(
+        &self,
+        mut plan: impl FnMut(&Catalogue) -> Result<Command, DeclareError>,
+    ) -> Result<(), BrokerError> {
         self.broker
-            .decide(|catalog| Ok::<_, DeclareError>((Some(plan(catalog)?), ())))
+            .decide(|catalogue| Ok::<_, DeclareError>((Some(plan(catalogue)?), ())))
             .await
     }
 

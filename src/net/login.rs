@@ -88,19 +88,19 @@ impl Session {
     async fn open(&self, user: &UserName, name: &str) -> Result<Publishing, Reply> {
         let missing = || SessionError::NoVhost(name.to_owned());
         let tags = {
-            let catalog = self.broker.catalog();
-            let declared = catalog.vhost(name).ok_or_else(missing)?;
+            let catalogue = self.broker.catalogue();
+            let declared = catalogue.vhost(name).ok_or_else(missing)?;
             if !declared.permissions.contains_key(user) {
                 let (vhost, user) = (name.to_owned(), user.clone());
                 return Err(SessionError::NoAccess { vhost, user }.into());
             }
-            let known = catalog.user(user);
+            let known = catalogue.user(user);
             known.map(|user| user.spec.tags.clone()).unwrap_or_default()
         };
         let vhost = self.broker.vhost(name).ok_or_else(missing)?;
         let elsewhere = self.broker.clients_elsewhere(user, &vhost.name).await;
         let connections = self.broker.connections();
-        connections.open(&self.info, &self.broker.catalog(), user, &vhost.name, elsewhere)?;
+        connections.open(&self.info, &self.broker.catalogue(), user, &vhost.name, elsewhere)?;
         Ok(Publishing {
             vhost,
             user: user.clone(),

@@ -16,7 +16,7 @@ use crate::broker::queue::recovery::{entries, mark};
 use crate::broker::queue::settings::settings_of;
 use crate::broker::{Broker, Forced};
 use crate::metadata::replicated::{Afterwards, News};
-use crate::metadata::{Catalog, Change};
+use crate::metadata::{Catalogue, Change};
 use crate::queue::{Publish, Queue};
 use crate::router::Target;
 use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSpec, QueueType};
@@ -33,8 +33,8 @@ impl Broker {
     }
 
     /// Carries out what is new in the catalogue, which is locked meanwhile.
-    pub(in crate::broker) fn on_news(self: &Arc<Self>, catalog: &Catalog, news: News) -> Afterwards {
-        self.rights.store(catalog.rights_version(), Ordering::Release);
+    pub(in crate::broker) fn on_news(self: &Arc<Self>, catalogue: &Catalogue, news: News) -> Afterwards {
+        self.rights.store(catalogue.rights_version(), Ordering::Release);
         // While the log is read again, what it says is not how things are: a limit that was lifted
         // long ago must not drop messages that came after it.
         if !self.is_live() {
@@ -42,11 +42,11 @@ impl Broker {
         }
         let changes = match news {
             News::Changed(changes) => changes,
-            News::Replaced(before) => catalog.changes_since(&before),
+            News::Replaced(before) => catalogue.changes_since(&before),
         };
         let mut effects = Effects::new();
         for change in changes {
-            self.carry_out_change(catalog, change, &mut effects);
+            self.carry_out_change(catalogue, change, &mut effects);
         }
         if effects.is_empty() {
             return None;
@@ -60,9 +60,9 @@ impl Broker {
         let mut effects = Effects::new();
         {
             // Nothing is applied meanwhile.
-            let catalog = self.catalog.read();
-            for change in catalog.changes_since(&Catalog::new()) {
-                self.carry_out_change(&catalog, change, &mut effects);
+            let catalogue = self.catalogue.read();
+            for change in catalogue.changes_since(&Catalogue::new()) {
+                self.carry_out_change(&catalogue, change, &mut effects);
             }
             self.live.send_replace(true);
         }
@@ -80,14 +80,14 @@ impl Broker {
         }
     }
 
-    fn carry_out_change(self: &Arc<Self>, catalog: &Catalog, change: Change, effects: &mut Effects) {
+    fn carry_out_change(self: &Arc<Self>, catalogue: &Catalogue, change: Change, effects: &mut Effects) {
         match change {
             Change::VhostAdded(name) => {
                 let vhost = Arc::new(Vhost::new(name.clone()));
                 self.vhosts.write().insert(name, vhost);
             }
             Change::VhostDeleted(name) => self.drop_vhost(&name, effects),
-            Change::ExchangeDeclared(spec) => self.live_exchange(catalog, &spec),
+            Change::ExchangeDeclared(spec) => self.live_exchange(catalogue, &spec),
             Change::ExchangeDeleted(spec) => {
                 if let Some(vhost) = self.vhost(&spec.vhost) {
                     vhost.router.write().delete(&spec.name);
@@ -98,13 +98,13 @@ impl Broker {
                 }
             }
             Change::NodesChanged => {
-                self.on_nodes(catalog);
+                self.on_nodes(catalogue);
                 // Not when the log is only read again.
                 if self.is_live() {
                     self.repair.notify_one();
                 }
             }
-            Change::QueueDeclared(spec) => self.live_queue(catalog, spec),
+            Change::QueueDeclared(spec) => self.live_queue(catalogue, spec),
             Change::QueueMembersChanged(spec) => {
                 if let Some(queue) = self.vhost(&spec.vhost).and_then(|vhost| vhost.queue(&spec.name)) {
                     *queue.members.write() = spec.members;
@@ -130,20 +130,20 @@ impl Broker {
                     vhost.changed();
                 }
             }
-            Change::PoliciesChanged(name) => self.apply_policies(catalog, &name, effects),
+            Change::PoliciesChanged(name) => self.apply_policies(catalogue, &name, effects),
             Change::UserDeleted(name) => self.drop_user(&name),
         }
     }
 
     /// Takes an exchange into its vhost's router.
-    pub(super) fn live_exchange(&self, catalog: &Catalog, spec: &ExchangeSpec) {
+    pub(super) fn live_exchange(&self, catalogue: &Catalogue, spec: &ExchangeSpec) {
         let Some(vhost) = self.vhost(&spec.vhost) else {
             return;
         };
         if spec.name.is_empty() {
             return;
         }
-        let alternate = catalog.vhost(&spec.vhost).and_then(|own| own.alternate_of(spec));
+        let alternate = catalogue.vhost(&spec.vhost).and_then(|own| own.alternate_of(spec));
         let mut router = vhost.router.write();
         router.declare(spec);
         router.set_alternate(&spec.name, alternate);
@@ -159,7 +159,7 @@ impl Broker {
     }
 
     /// Makes a queue live: its machine where it lives on this node, else the way to it.
-    fn live_queue(self: &Arc<Self>, catalog: &Catalog, spec: QueueSpec) {
+    fn live_queue(self: &Arc<Self>, catalogue: &Catalogue, spec: QueueSpec) {
         let Some(vhost) = self.vhost(&spec.vhost) else {
             return;
         };
@@ -170,7 +170,7 @@ impl Broker {
                 let home = spec.home;
                 QueueHandle::elsewhere(self.nodes.us(), spec, Some(home))
             }
-            _ => self.recover_queue(catalog, spec),
+            _ => self.recover_queue(catalogue, spec),
         };
         let handle = Arc::new(handle);
         self.queues_by_id.write().insert(handle.spec.id, handle.clone());
@@ -184,8 +184,8 @@ impl Broker {
     }
 
     /// A queue that lives here, with what the store kept of it.
-    fn recover_queue(&self, catalog: &Catalog, spec: Arc<QueueSpec>) -> QueueHandle {
-        let settings = settings_of(catalog, &spec);
+    fn recover_queue(&self, catalogue: &Catalogue, spec: Arc<QueueSpec>) -> QueueHandle {
+        let settings = settings_of(catalogue, &spec);
         let owner = OwnerId(spec.id.0);
         let ledger = self.take_recovered(owner);
         let may_be_lost = ledger.is_none() && !spec.is_transient() && self.has_lost_records();
@@ -270,15 +270,15 @@ impl Broker {
         }
     }
 
-    fn apply_policies(self: &Arc<Self>, catalog: &Catalog, name: &VhostName, effects: &mut Effects) {
-        let (Some(declared), Some(vhost)) = (catalog.vhost(name), self.vhost(name)) else {
+    fn apply_policies(self: &Arc<Self>, catalogue: &Catalogue, name: &VhostName, effects: &mut Effects) {
+        let (Some(declared), Some(vhost)) = (catalogue.vhost(name), self.vhost(name)) else {
             return;
         };
         for queue in vhost.queues() {
             if queue.is_quarantined() {
                 continue;
             }
-            let settings = settings_of(catalog, &queue.spec);
+            let settings = settings_of(catalogue, &queue.spec);
             let (_, deferred) = queue.with_deferred(self, |machine, now, sink| {
                 if machine.settings() != &settings {
                     machine.set_settings(now, settings, sink);

@@ -3,7 +3,7 @@
 //! ```text
 //! a command → placement (on which nodes) → propose, to the group's leader → applied on every node → live
 //! ```
-//! The catalogue itself is [`crate::metadata::Catalog`]; here a command is proposed to its Raft group, and what
+//! The catalogue itself is [`crate::metadata::Catalogue`]; here a command is proposed to its Raft group, and what
 //! it says is carried out on live virtual hosts, routers and queues while it is locked.
 
 mod apply;

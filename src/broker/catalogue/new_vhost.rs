@@ -2,14 +2,19 @@
 
 use crate::broker::Broker;
 use crate::config::OperatorPolicy;
-use crate::metadata::{Catalog, Command, PermissionSpec, UserSpec, VhostLimit};
+use crate::metadata::{Catalogue, Command, PermissionSpec, UserSpec, VhostLimit};
 use crate::pattern::Pattern;
 use crate::spec::policy::{ApplyTo, PolicySpec};
 use crate::types::{Millis, UserName, VhostName};
 
 /// A new vhost has the limits, operator policies and users of the configuration, and the user who
 /// made it may use it.
-pub fn first_commands(broker: &Broker, catalog: &Catalog, vhost: &VhostName, maker: Option<&UserName>) -> Vec<Command> {
+pub fn first_commands(
+    broker: &Broker,
+    catalogue: &Catalogue,
+    vhost: &VhostName,
+    maker: Option<&UserName>,
+) -> Vec<Command> {
     let config = broker.config();
     let rules = &config.limits.new_vhosts;
     let applies = |pattern: &Option<String>| {
@@ -47,7 +52,7 @@ pub fn first_commands(broker: &Broker, catalog: &Catalog, vhost: &VhostName, mak
     let users = config.auth.default_users.iter();
     for (name, user) in users.filter(|(_, user)| applies(&user.vhost_pattern)) {
         let user_name = UserName::from(name.as_str());
-        if catalog.user(&user_name).is_none() {
+        if catalogue.user(&user_name).is_none() {
             let password = user.password.as_ref();
             let password = password.map(|password| broker.hash(password.reveal().as_bytes()));
             commands.push(Command::PutUser(UserSpec {

@@ -7,7 +7,7 @@ use rand::seq::SliceRandom;
 use crate::broker::Broker;
 use crate::broker::queue::settings::settings_of;
 use crate::config::LeaderLocator;
-use crate::metadata::{Catalog, Command};
+use crate::metadata::{Catalogue, Command};
 use crate::spec::{Member, QueueSpec, QueueType};
 use crate::types::NodeId;
 
@@ -20,10 +20,10 @@ impl Broker {
         match command {
             Command::DeclareExchange(spec) => spec.home = self.nodes.us(),
             Command::DeclareQueue(spec) => {
-                let catalog = self.catalog();
-                spec.home = self.home_of(&catalog, spec);
+                let catalogue = self.catalogue();
+                spec.home = self.home_of(&catalogue, spec);
                 if spec.queue_type == QueueType::Quorum {
-                    spec.members = self.members_for(&catalog, spec);
+                    spec.members = self.members_for(&catalogue, spec);
                 }
             }
             _ => {}
@@ -31,18 +31,18 @@ impl Broker {
     }
 
     /// The node where the queue lives, or its group begins.
-    fn home_of(&self, catalog: &Catalog, spec: &QueueSpec) -> NodeId {
+    fn home_of(&self, catalogue: &Catalogue, spec: &QueueSpec) -> NodeId {
         let us = self.nodes.us();
         if spec.home != NodeId::default() {
             // Whoever declared it has said where.
             return spec.home;
         }
-        let locator = settings_of(catalog, spec).leader_locator;
+        let locator = settings_of(catalogue, spec).leader_locator;
         let is_balanced = locator.unwrap_or(self.config.queues.leader_locator) == LeaderLocator::Balanced;
         if !is_balanced || spec.exclusive_owner.is_some() {
             return us;
         }
-        let mut homes: BTreeMap<NodeId, usize> = catalog
+        let mut homes: BTreeMap<NodeId, usize> = catalogue
             .nodes()
             .keys()
             .filter(|node| self.nodes.is_alive(**node))
@@ -58,10 +58,10 @@ impl Broker {
     }
 
     /// The first members of a group: its home, then nodes that answer, then others.
-    fn members_for(&self, catalog: &Catalog, spec: &QueueSpec) -> Vec<Member> {
-        let wanted = settings_of(catalog, spec).initial_group_size;
+    fn members_for(&self, catalogue: &Catalogue, spec: &QueueSpec) -> Vec<Member> {
+        let wanted = settings_of(catalogue, spec).initial_group_size;
         let wanted = wanted.and_then(|size| usize::try_from(size).ok()).unwrap_or(MEMBERS);
-        let mut others: Vec<NodeId> = catalog
+        let mut others: Vec<NodeId> = catalogue
             .nodes()
             .keys()
             .copied()

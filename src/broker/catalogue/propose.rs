@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use crate::broker::{Broker, BrokerError};
 use crate::journal::raft::{Group, ProposeError};
 use crate::metadata::replicated::Replicated;
-use crate::metadata::{Catalog, CatalogError, Command};
+use crate::metadata::{Catalogue, CatalogueError, Command};
 use crate::types::{Refusal, ReplyCode};
 
 /// How long a command may take to reach a majority.
@@ -56,7 +56,7 @@ impl Broker {
     /// What `decide` said, or what [`Broker::command`] says.
     pub async fn decide<T, E>(
         self: &Arc<Self>,
-        mut decide: impl FnMut(&Catalog) -> Result<(Option<Command>, T), E>,
+        mut decide: impl FnMut(&Catalogue) -> Result<(Option<Command>, T), E>,
     ) -> Result<T, BrokerError>
     where
         E: Into<BrokerError>,
@@ -64,9 +64,9 @@ impl Broker {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let (command, answer) = self
-                .look(|catalog| {
-                    let (command, answer) = decide(catalog).map_err(Into::into)?;
-                    Ok::<_, BrokerError>((command.filter(|command| !catalog.has_already(command)), answer))
+                .look(|catalogue| {
+                    let (command, answer) = decide(catalogue).map_err(Into::into)?;
+                    Ok::<_, BrokerError>((command.filter(|command| !catalogue.has_already(command)), answer))
                 })
                 .await?;
             let Some(mut command) = command else {
@@ -75,7 +75,7 @@ impl Broker {
             self.place(&mut command);
             match self.propose(&command, deadline).await {
                 Ok(()) => return Ok(answer),
-                Err(BrokerError::Catalog(CatalogError::Raced(_))) if Instant::now() < deadline => {}
+                Err(BrokerError::Catalogue(CatalogueError::Raced(_))) if Instant::now() < deadline => {}
                 Err(error) => return Err(error),
             }
         }
@@ -86,12 +86,12 @@ impl Broker {
     ///
     /// # Errors
     /// What `look` said.
-    pub async fn look<T, E: Refusal>(&self, mut look: impl FnMut(&Catalog) -> Result<T, E>) -> Result<T, E> {
-        let first = look(&self.catalog());
+    pub async fn look<T, E: Refusal>(&self, mut look: impl FnMut(&Catalogue) -> Result<T, E>) -> Result<T, E> {
+        let first = look(&self.catalogue());
         match first {
             Err(error) if error.reply().code == ReplyCode::NotFound && !self.leads_catalogue() => {
                 match self.is_caught_up(Instant::now() + LOOK_AGAIN).await {
-                    true => look(&self.catalog()),
+                    true => look(&self.catalogue()),
                     false => Err(error),
                 }
             }
@@ -107,7 +107,7 @@ impl Broker {
     ) -> Result<(), BrokerError> {
         let record = Bytes::from(command.encode());
         loop {
-            let leader = self.catalogue().leadership().leader;
+            let leader = self.catalogue_group().leadership().leader;
             let us = self.nodes.us();
             let told = match leader {
                 Some(leader) if leader == us => self.propose_here(record.clone(), deadline).await,
@@ -118,7 +118,7 @@ impl Broker {
                 Told::Applied(index) => {
                     // Whoever waits for an answer finds what it asked for on every node: what is published
                     // to a new queue must not be lost because the publisher's node has yet to hear of it.
-                    let here = timeout_at(deadline, self.catalogue().applied(index));
+                    let here = timeout_at(deadline, self.catalogue_group().applied(index));
                     let (applied, ()) = join(here, self.applied_elsewhere(index)).await;
                     return match applied {
                         Ok(true) => Ok(()),
@@ -135,7 +135,7 @@ impl Broker {
     /// Waits until the other members that live have applied the entry too, or have had their time.
     async fn applied_elsewhere(&self, index: u64) {
         let mut others = self.nodes.others_alive();
-        others.retain(|node| self.catalog().nodes().contains_key(node));
+        others.retain(|node| self.catalogue().nodes().contains_key(node));
         let asked = others.into_iter().map(|node| self.ask_until_applied(node, index));
         let mut applied = pin!(join_all(asked));
         if timeout(PROMPT, &mut applied).await.is_ok() {
@@ -144,14 +144,14 @@ impl Broker {
         // A member that was busy with the entry itself hears that it is committed with what the leader
         // sends next, which else is the next heartbeat. If the group has stopped nothing is to be done.
         if self.leads_catalogue() {
-            let _ = self.catalogue().heartbeat().await;
+            let _ = self.catalogue_group().heartbeat().await;
         }
         applied.await;
     }
 
     /// Proposes a command on this node, if it leads.
     pub(in crate::broker) async fn propose_here(&self, record: Bytes, deadline: Instant) -> Told {
-        match timeout_at(deadline, self.catalogue().propose(record)).await {
+        match timeout_at(deadline, self.catalogue_group().propose(record)).await {
             Ok(Ok(applied)) => match applied.output {
                 Ok(()) => Told::Applied(applied.index),
                 Err(error) => Told::Refused(error.into()),
@@ -164,12 +164,12 @@ impl Broker {
 
     /// Whether this node leads the catalogue's group, as far as it knows.
     pub fn leads_catalogue(&self) -> bool {
-        self.catalogue().is_leader()
+        self.catalogue_group().is_leader()
     }
 
     /// This node's member of the catalogue's group.
-    pub(in crate::broker) fn catalogue(&self) -> &Group<Replicated> {
-        self.catalogue
+    pub(in crate::broker) fn catalogue_group(&self) -> &Group<Replicated> {
+        self.catalogue_group
             .get()
             .expect("the catalogue is opened before anybody is served")
     }

@@ -30,10 +30,10 @@ impl Broker {
     /// `address` is where this one is to be found.
     pub async fn tell_name(self: &Arc<Self>, address: &str) {
         let us = self.nodes.us();
-        let told = self.decide(|catalog| {
+        let told = self.decide(|catalogue| {
             let is_same = |known: &Node| known.name == self.node.name && known.address == address;
-            let mut others = catalog.nodes().iter().filter(|(other, _)| **other != us);
-            let command = if catalog.nodes().get(&us).is_none_or(is_same) {
+            let mut others = catalogue.nodes().iter().filter(|(other, _)| **other != us);
+            let command = if catalogue.nodes().get(&us).is_none_or(is_same) {
                 None
             } else if others.any(|(_, known)| known.name == self.node.name) {
                 tracing::error!(name = self.node.name, "another member has the name of this node");
@@ -64,16 +64,16 @@ impl Broker {
         let _one = self.admitting.lock().await;
         let cluster = self.identity.lock().cluster();
         let cluster = cluster.ok_or_else(|| "this node belongs to no cluster".to_owned())?;
-        let group = self.catalogue();
+        let group = self.catalogue_group();
         // Before anything changes that would be carried out later without the node.
         if !matches!(tokio::time::timeout(ASK, group.barrier()).await, Ok(Ok(()))) {
             return Err(BrokerError::NoMajority.to_string());
         }
-        if was.is_some_and(|was| self.catalog().nodes().contains_key(&was)) {
+        if was.is_some_and(|was| self.catalogue().nodes().contains_key(&was)) {
             return Ok(None);
         }
         let namesake = self
-            .catalog()
+            .catalogue()
             .nodes()
             .iter()
             .find(|(other, known)| **other != node && known.name == name)
@@ -116,7 +116,7 @@ impl Broker {
 
     /// Waits until a learner has what the log has now.
     async fn has_log(&self, node: NodeId) -> bool {
-        let group = self.catalogue();
+        let group = self.catalogue_group();
         let wanted = group.status().last_index;
         let deadline = Instant::now() + ASK;
         while Instant::now() < deadline {
@@ -132,8 +132,8 @@ impl Broker {
     async fn name_cluster(self: &Arc<Self>) -> Result<(), BrokerError> {
         let name = "cluster_name";
         let value = self.node.cluster_name.as_str();
-        self.decide(|catalog| {
-            let is_named = catalog.global_parameters().contains_key(name);
+        self.decide(|catalogue| {
+            let is_named = catalogue.global_parameters().contains_key(name);
             let command = Command::PutGlobalParameter {
                 name: name.to_owned(),
                 value: value.into(),
@@ -166,10 +166,10 @@ impl Broker {
     /// When no majority is reached, or the node is no member.
     pub(super) async fn set_catalogued(self: &Arc<Self>, node: NodeId, wish: Catalogued) -> Result<(), BrokerError> {
         let _one = self.admitting.lock().await;
-        if !self.catalog().nodes().contains_key(&node) {
+        if !self.catalogue().nodes().contains_key(&node) {
             return Err(BrokerError::NoMajority);
         }
-        let group = self.catalogue();
+        let group = self.catalogue_group();
         let failed = |_| BrokerError::NoMajority;
         match wish {
             Catalogued::Without => {
@@ -188,7 +188,7 @@ impl Broker {
     }
 
     async fn catalogue_without(&self, node: NodeId) -> Result<(), BrokerError> {
-        let group = self.catalogue();
+        let group = self.catalogue_group();
         let status = group.status();
         let changed = if status.voters.contains(&node) {
             group.remove_voter(node).await
@@ -210,8 +210,8 @@ impl Broker {
     /// When no majority of the others takes notice.
     pub async fn leave_cluster(self: &Arc<Self>) -> Result<(), BrokerError> {
         let us = self.nodes.us();
-        let group = self.catalogue();
-        let is_alone = |broker: &Self| broker.catalog().nodes().keys().all(|node| *node == us);
+        let group = self.catalogue_group();
+        let is_alone = |broker: &Self| broker.catalogue().nodes().keys().all(|node| *node == us);
         if is_alone(self) && group.status().voters.iter().all(|voter| *voter == us) {
             return Ok(());
         }
@@ -226,7 +226,7 @@ impl Broker {
 
     /// The voter that is to lead the catalogue's group when this node goes.
     fn heir(&self) -> Option<NodeId> {
-        let status = self.catalogue().status();
+        let status = self.catalogue_group().status();
         let others = status.voters.iter().filter(|node| **node != self.nodes.us());
         let alive = others.filter(|node| self.nodes.is_alive(**node));
         alive

@@ -19,7 +19,7 @@ use crate::broker::replicas::members::{HERE, MemberChange, MemberError};
 use crate::broker::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
 use crate::journal::raft::Role;
-use crate::metadata::CatalogError;
+use crate::metadata::CatalogueError;
 use crate::types::{ConnectionId, NodeId, QueueId, Refusal, Reply, ReplyCode, Scope, UserName, VhostName};
 
 /// The service of this file.
@@ -167,7 +167,7 @@ impl Broker {
             Request::Shortage => return Response::Shortage(*self.alarms.notices().borrow()),
             Request::Replica(queue) => return Response::Replica(self.replica_report(queue)),
             Request::Reached(index) => {
-                let applied = tokio::time::timeout(EVERYWHERE, self.catalogue().applied(index)).await;
+                let applied = tokio::time::timeout(EVERYWHERE, self.catalogue_group().applied(index)).await;
                 return match applied {
                     Ok(true) => Response::Applied(index),
                     _ => Response::NotLeader,
@@ -185,7 +185,7 @@ impl Broker {
             }
             _ => {}
         }
-        let leadership = self.catalogue().leadership();
+        let leadership = self.catalogue_group().leadership();
         if leadership.role != Role::Leader {
             let leader = leadership.leader.filter(|leader| *leader != from);
             return match (&request, leader) {
@@ -198,8 +198,8 @@ impl Broker {
             };
         }
         match request {
-            Request::Index => match tokio::time::timeout_at(deadline, self.catalogue().barrier()).await {
-                Ok(Ok(())) => Response::Applied(self.catalogue().status().applied.unwrap_or(0)),
+            Request::Index => match tokio::time::timeout_at(deadline, self.catalogue_group().barrier()).await {
+                Ok(Ok(())) => Response::Applied(self.catalogue_group().status().applied.unwrap_or(0)),
                 _ => Response::NoMajority,
             },
             Request::Forget(node) => match self.forget_node(node).await {
@@ -243,7 +243,7 @@ impl Broker {
 
     /// Proposes a command that another node has decided.
     async fn propose_for_another(&self, record: &[u8]) -> Response {
-        if self.catalogue().leadership().role != Role::Leader {
+        if self.catalogue_group().leadership().role != Role::Leader {
             return Response::NotLeader;
         }
         // The log keeps it for long, and would keep the whole buffer of the link with it.
@@ -251,7 +251,7 @@ impl Broker {
         match self.propose_here(record, Instant::now() + THERE).await {
             Told::Applied(index) => Response::Applied(index),
             Told::NotLeader => Response::NotLeader,
-            Told::Refused(BrokerError::Catalog(CatalogError::Raced(name))) => Response::Raced(name),
+            Told::Refused(BrokerError::Catalogue(CatalogueError::Raced(name))) => Response::Raced(name),
             Told::Refused(BrokerError::NoMajority) => Response::NoMajority,
             Told::Refused(error) => {
                 let reply = error.reply();
@@ -272,7 +272,7 @@ impl Broker {
     pub async fn forget(self: &Arc<Self>, node: NodeId) -> Result<(), BrokerError> {
         let deadline = Instant::now() + ADMISSION;
         while Instant::now() < deadline {
-            let leader = self.catalogue().leadership().leader;
+            let leader = self.catalogue_group().leadership().leader;
             match leader {
                 Some(leader) if leader == self.nodes.us() && node != leader => return self.forget_node(node).await,
                 // A leader is taken out by another, once there is one.
@@ -413,7 +413,7 @@ impl Broker {
         let request = [&[COMMAND], record].concat();
         match self.send(leader, request.into(), deadline).await {
             Some(Response::Applied(index)) => Told::Applied(index),
-            Some(Response::Raced(name)) => Told::Refused(CatalogError::Raced(name).into()),
+            Some(Response::Raced(name)) => Told::Refused(CatalogueError::Raced(name).into()),
             Some(Response::NoMajority) => Told::Refused(BrokerError::NoMajority),
             Some(Response::Refused {
                 code,
@@ -432,7 +432,7 @@ impl Broker {
 
     /// Whether this node has applied all that was declared before the call.
     pub(in crate::broker) async fn is_caught_up(&self, deadline: Instant) -> bool {
-        let group = self.catalogue();
+        let group = self.catalogue_group();
         let index = match group.leadership().leader {
             Some(leader) if leader == self.nodes.us() => {
                 return matches!(tokio::time::timeout_at(deadline, group.barrier()).await, Ok(Ok(())));

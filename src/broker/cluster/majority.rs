@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use crate::broker::{Broker, Forced};
 use crate::cluster::{Health, Suspicion};
 use crate::config::PartitionHandling;
-use crate::metadata::Catalog;
+use crate::metadata::Catalogue;
 use crate::types::NodeId;
 
 /// How many of the cluster's nodes this one hears.
@@ -31,7 +31,7 @@ pub enum Reach {
 impl Broker {
     /// Whether so many nodes of the cluster answer as have to agree. A node alone is its own majority.
     pub fn hears_majority(&self) -> bool {
-        self.is_majority_alive(&self.catalog())
+        self.is_majority_alive(&self.catalogue())
     }
 
     /// Whether clients are to go elsewhere.
@@ -51,7 +51,7 @@ impl Broker {
             return Vec::new();
         };
         let is_silent = |node: &NodeId| cluster.health(*node) == Health::Suspect(Suspicion::Silence);
-        self.catalog().nodes().keys().copied().filter(is_silent).collect()
+        self.catalogue().nodes().keys().copied().filter(is_silent).collect()
     }
 
     /// Their names.
@@ -64,12 +64,12 @@ impl Broker {
     }
 
     /// Looks again: a node came or went, or became a member, or is none any more.
-    pub(in crate::broker) fn look_around(&self, catalog: &Catalog) {
+    pub(in crate::broker) fn look_around(&self, catalogue: &Catalogue) {
         // Before it has caught up it serves nobody, and most of the others have yet to be linked.
         if !self.is_live() {
             return;
         }
-        let reach = match (self.is_majority_alive(catalog), self.pauses(catalog)) {
+        let reach = match (self.is_majority_alive(catalogue), self.pauses(catalogue)) {
             (_, true) => Reach::Paused,
             (false, false) => Reach::Minority,
             (true, false) => Reach::Majority,
@@ -96,20 +96,20 @@ impl Broker {
         }
     }
 
-    fn is_majority_alive(&self, catalog: &Catalog) -> bool {
-        let nodes = catalog.nodes();
+    fn is_majority_alive(&self, catalogue: &Catalogue) -> bool {
+        let nodes = catalogue.nodes();
         let alive = nodes.keys().filter(|node| self.nodes.is_alive(**node)).count();
         2 * alive > nodes.len() || nodes.is_empty()
     }
 
-    fn pauses(&self, catalog: &Catalog) -> bool {
+    fn pauses(&self, catalogue: &Catalogue) -> bool {
         let config = &self.config.cluster;
         match config.partition_handling {
             PartitionHandling::Ignore | PartitionHandling::Autoheal => false,
-            PartitionHandling::PauseMinority => !self.is_majority_alive(catalog),
+            PartitionHandling::PauseMinority => !self.is_majority_alive(catalogue),
             PartitionHandling::PauseIfAllDown => {
                 let is_listed = |name: &String| config.pause_unless.values().any(|listed| listed == name);
-                let nodes = catalog.nodes().iter();
+                let nodes = catalogue.nodes().iter();
                 let mut listed = nodes.filter(|(_, known)| is_listed(&known.name)).peekable();
                 listed.peek().is_some() && listed.all(|(node, _)| !self.nodes.is_alive(*node))
             }

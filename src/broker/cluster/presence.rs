@@ -10,7 +10,7 @@ use super::remote::Input;
 use crate::broker::Broker;
 use crate::broker::queue::peers::PeerInput;
 use crate::cluster::{Event, Health, PeerView, Suspicion};
-use crate::metadata::{Catalog, Command};
+use crate::metadata::{Catalogue, Command};
 use crate::tasks;
 use crate::types::NodeId;
 
@@ -23,15 +23,15 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 impl Broker {
     /// The members of the cluster changed.
-    pub(in crate::broker) fn on_nodes(self: &Arc<Self>, catalog: &Catalog) {
-        self.look_around(catalog);
+    pub(in crate::broker) fn on_nodes(self: &Arc<Self>, catalogue: &Catalogue) {
+        self.look_around(catalogue);
         let Some(cluster) = self.nodes.cluster().cloned() else {
             return;
         };
-        for (node, known) in catalog.nodes() {
+        for (node, known) in catalogue.nodes() {
             cluster.know(*node, &known.name, &[&known.address]);
         }
-        let is_member = self.belongs() && catalog.nodes().contains_key(&self.nodes.us());
+        let is_member = self.belongs() && catalogue.nodes().contains_key(&self.nodes.us());
         let was_one = |peer: &PeerView| peer.introduction.as_ref().is_none_or(|who| who.cluster.is_some());
         let mut gone: Vec<_> = cluster
             .peers()
@@ -39,7 +39,7 @@ impl Broker {
             .filter(was_one)
             .map(|peer| peer.id)
             .collect();
-        gone.retain(|peer| is_member && !catalog.nodes().contains_key(peer));
+        gone.retain(|peer| is_member && !catalogue.nodes().contains_key(peer));
         if gone.is_empty() {
             return;
         }
@@ -49,7 +49,7 @@ impl Broker {
             tokio::time::sleep(FAREWELL).await;
             // One that has not caught up may not know those who came last. They are looked at again when it
             // has.
-            gone.retain(|peer| broker.is_live() && !broker.catalog().nodes().contains_key(peer));
+            gone.retain(|peer| broker.is_live() && !broker.catalogue().nodes().contains_key(peer));
             gone.into_iter().for_each(|peer| cluster.forget(peer));
         });
     }
@@ -61,7 +61,7 @@ impl Broker {
         };
         let mut events = cluster.events();
         let input: Arc<dyn PeerInput> = Arc::new(Input(Arc::downgrade(&self)));
-        self.on_nodes(&self.catalog());
+        self.on_nodes(&self.catalogue());
         for peer in cluster.peers() {
             self.peers.meet(&cluster, peer.id, input.clone());
         }
@@ -91,7 +91,7 @@ impl Broker {
                 }
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
             }
-            self.look_around(&self.catalog());
+            self.look_around(&self.catalogue());
         }
     }
 
@@ -102,7 +102,7 @@ impl Broker {
         let mut away: BTreeMap<NodeId, Instant> = BTreeMap::new();
         loop {
             tokio::time::sleep(LOOK_FOR_ABSENT).await;
-            let members: Vec<_> = self.catalog().nodes().keys().copied().collect();
+            let members: Vec<_> = self.catalogue().nodes().keys().copied().collect();
             away.retain(|node, _| members.contains(node) && !self.nodes.is_alive(*node));
             for node in members
                 .into_iter()
@@ -133,7 +133,7 @@ impl Broker {
     pub async fn end_groups(&self) {
         let replicas = self.replicas.all();
         futures_util::future::join_all(replicas.iter().map(|(_, group)| group.shutdown())).await;
-        self.catalogue().shutdown().await;
+        self.catalogue_group().shutdown().await;
     }
 
     /// The followers on that node hear from their leaders here, at a pace.

@@ -15,7 +15,7 @@ use super::consumer::Consumer;
 use super::outbox::{Control, Outbox};
 use super::{QueueIdentity, leaving};
 use crate::broker::{Broker, Forced, LimitError};
-use crate::metadata::{Catalog, UserLimit, VhostLimit};
+use crate::metadata::{Catalogue, UserLimit, VhostLimit};
 use crate::types::{ConnectionId, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
 
 /// One connection as others see it.
@@ -222,16 +222,16 @@ impl<Q: QueueIdentity> Connections<Q> {
     pub fn open(
         &self,
         connection: &ConnectionInfo<Q>,
-        catalog: &Catalog,
+        catalogue: &Catalogue,
         user: &UserName,
         vhost: &VhostName,
         elsewhere: ClientCounts,
     ) -> Result<(), LimitError> {
         let mut all = self.all.lock();
-        let vhost_limit = catalog
+        let vhost_limit = catalogue
             .vhost(vhost)
             .and_then(|vhost| vhost.limits.get(&VhostLimit::MaxConnections).copied());
-        let user_limit = user_limit(catalog, user, UserLimit::MaxConnections);
+        let user_limit = user_limit(catalogue, user, UserLimit::MaxConnections);
         let in_vhost = count(&all.of_vhost, vhost) + elsewhere.connections_in_vhost;
         let of_user = count(&all.of_user, user) + elsewhere.connections_of_user;
         if let Some(limit) = reached(vhost_limit, in_vhost) {
@@ -262,7 +262,7 @@ impl<Q: QueueIdentity> Connections<Q> {
         user: &UserName,
         elsewhere: ClientCounts,
     ) -> Result<(), LimitError> {
-        let catalog = broker.catalog();
+        let catalogue = broker.catalogue();
         let mut all = self.all.lock();
         let channels: u64 = all.channels_of_user.values().copied().map(u64::from).sum();
         if let Some(limit) = broker.config().limits.channel_max_per_node
@@ -271,7 +271,7 @@ impl<Q: QueueIdentity> Connections<Q> {
             let node = broker.node().name.clone();
             return Err(LimitError::ChannelsOfNode { node, limit });
         }
-        let limit = user_limit(&catalog, user, UserLimit::MaxChannels);
+        let limit = user_limit(&catalogue, user, UserLimit::MaxChannels);
         let of_user = count(&all.channels_of_user, user) + elsewhere.channels_of_user;
         if let Some(limit) = reached(limit, of_user) {
             let user = user.clone();
@@ -383,7 +383,7 @@ impl Broker {
     /// How many clients other nodes have of a user and in a vhost. Nobody is asked where no limit needs it,
     /// and nodes that do not answer have none.
     pub async fn clients_elsewhere(&self, user: &UserName, vhost: &VhostName) -> ClientCounts {
-        let others = match is_limited(&self.catalog(), user, vhost) {
+        let others = match is_limited(&self.catalogue(), user, vhost) {
             true => self.nodes.others_alive(),
             false => Vec::new(),
         };
@@ -402,9 +402,9 @@ fn queue_of<Q: QueueIdentity>(consumer: &Arc<Consumer<Q>>) -> Option<QueueId> {
 }
 
 /// Whether there is a limit that clients of other nodes count for.
-fn is_limited(catalog: &Catalog, user: &UserName, vhost: &VhostName) -> bool {
-    let vhost = catalog.vhost(vhost).map(|vhost| &vhost.limits);
-    let user = catalog.user(user).map(|user| &user.limits);
+fn is_limited(catalogue: &Catalogue, user: &UserName, vhost: &VhostName) -> bool {
+    let vhost = catalogue.vhost(vhost).map(|vhost| &vhost.limits);
+    let user = catalogue.user(user).map(|user| &user.limits);
     let in_vhost = vhost.and_then(|limits| limits.get(&VhostLimit::MaxConnections));
     let of_user = [UserLimit::MaxConnections, UserLimit::MaxChannels]
         .into_iter()
@@ -412,8 +412,8 @@ fn is_limited(catalog: &Catalog, user: &UserName, vhost: &VhostName) -> bool {
     of_user.chain(in_vhost).any(|limit| *limit >= 0)
 }
 
-fn user_limit(catalog: &Catalog, user: &UserName, limit: UserLimit) -> Option<i64> {
-    catalog.user(user).and_then(|user| user.limits.get(&limit).copied())
+fn user_limit(catalogue: &Catalogue, user: &UserName, limit: UserLimit) -> Option<i64> {
+    catalogue.user(user).and_then(|user| user.limits.get(&limit).copied())
 }
 
 /// The limit, when that many are as many as it allows. Negative ones allow any number.

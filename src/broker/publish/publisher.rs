@@ -27,7 +27,7 @@ use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use crate::codec::{PropertyError, PropertyScan, headers};
 use crate::declare::Who;
 use crate::declare::{DeclareError, publish_target};
-use crate::metadata::CatalogError;
+use crate::metadata::CatalogueError;
 use crate::queue::Publish;
 use crate::router::Routed;
 use crate::types::{FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName};
@@ -214,7 +214,7 @@ impl Publisher {
                 connection: self.outbox.id,
                 operator: false,
             };
-            publish_target(&broker.catalog(), &who, exchange, publish.routing_key)?;
+            publish_target(&broker.catalogue(), &who, exchange, publish.routing_key)?;
         }
         let scan = scan(properties)?;
         check_user_id(by, &scan)?;
@@ -455,7 +455,7 @@ pub fn after_routing(
 }
 
 fn no_exchange(by: &Publishing, name: &str) -> DeclareError {
-    CatalogError::NoExchange(by.vhost.name.clone(), name.into()).into()
+    CatalogueError::NoExchange(by.vhost.name.clone(), name.into()).into()
 }
 
 fn check_user_id(by: &Publishing, scan: &PropertyScan<'_>) -> Result<(), PublishError> {

@@ -18,7 +18,7 @@ impl QueueHandle {
 
     /// This node leads the group, and its ledger has all that is committed.
     pub(in crate::broker) fn lead(self: &Arc<Self>, broker: &Arc<Broker>, group: &Group<Ledger>, term: u64) {
-        let settings = settings_of(&broker.catalog(), &self.spec);
+        let settings = settings_of(&broker.catalogue(), &self.spec);
         let alive = broker.nodes.others_alive();
         let mut state = self.state.lock();
         if self.is_deleted() {

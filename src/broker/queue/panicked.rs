@@ -73,7 +73,7 @@ impl QueueHandle {
                 return;
             }
         };
-        let settings = settings_of(&broker.catalog(), &self.spec);
+        let settings = settings_of(&broker.catalogue(), &self.spec);
         let now = broker.now();
         let made = catch_unwind(AssertUnwindSafe(|| {
             let mut machine = Queue::recover(
@@ -101,7 +101,7 @@ impl QueueHandle {
             .peers
             .tell_all(|buffer| wire::lead(buffer, self.spec.id, 0, true));
         // A policy that came meanwhile was not for a queue that is not served.
-        let settings = settings_of(&broker.catalog(), &self.spec);
+        let settings = settings_of(&broker.catalogue(), &self.spec);
         self.with(broker, |machine, now, sink| {
             if machine.settings() != &settings {
                 machine.set_settings(now, settings, sink);

@@ -115,7 +115,7 @@ impl Broker {
         self.synced().await.map_err(BrokerError::from)?;
         tracing::warn!(queue = %name, %vhost, "the damaged queue is served with what can be read of it");
         // Policies have passed it by.
-        let settings = settings_of(&self.catalog(), &queue.spec);
+        let settings = settings_of(&self.catalogue(), &queue.spec);
         queue.end_quarantine(None);
         queue.with(self, |machine, now, sink| machine.set_settings(now, settings, sink));
         queue.changed.notify_waiters();

@@ -16,7 +16,7 @@ use super::joint::Joint;
 use crate::broker::{Broker, BrokerError};
 use crate::declare::DeclareError;
 use crate::handover::{Answer, Ask, Consumed};
-use crate::metadata::{Catalog, CatalogError, Command};
+use crate::metadata::{Catalogue, CatalogueError, Command};
 use crate::queue::{ConsumeError, Get, Outcome, Slot};
 use crate::tasks;
 use crate::types::Reply;
@@ -37,7 +37,7 @@ impl Broker {
         wants_answer: bool,
     ) -> Result<(), BrokerError> {
         if queue.is_deleted() {
-            return Err(CatalogError::NoQueue(queue.spec.vhost.clone(), queue.spec.name.clone()).into());
+            return Err(CatalogueError::NoQueue(queue.spec.vhost.clone(), queue.spec.name.clone()).into());
         }
         {
             let mut out = consumer.outbox.lock();
@@ -248,8 +248,8 @@ impl Broker {
                 Err(_) => 0,
             },
         };
-        let deleted = self.decide(|catalog| {
-            let command = deletion_of(catalog, &queue);
+        let deleted = self.decide(|catalogue| {
+            let command = deletion_of(catalogue, &queue);
             let is_there = command.is_some();
             Ok::<_, BrokerError>((command, is_there))
         });
@@ -275,7 +275,7 @@ impl Broker {
             let mut is_told = false;
             // It takes no more messages: it must not stay because no majority was there just now.
             while let Some(broker) = broker.upgrade() {
-                let deleted = broker.decide(|catalog| Ok::<_, BrokerError>((deletion_of(catalog, &queue), ())));
+                let deleted = broker.decide(|catalogue| Ok::<_, BrokerError>((deletion_of(catalogue, &queue), ())));
                 let Err(error) = deleted.await else { return };
                 if !std::mem::replace(&mut is_told, true) {
                     let spec = &queue.spec;
@@ -304,9 +304,9 @@ impl QueueHandle {
 }
 
 /// The command that deletes this very queue, and not another that has taken its name.
-fn deletion_of(catalog: &Catalog, queue: &QueueHandle) -> Option<Command> {
+fn deletion_of(catalogue: &Catalogue, queue: &QueueHandle) -> Option<Command> {
     let spec = &queue.spec;
-    let known = catalog.vhost(&spec.vhost)?.queue(&spec.name)?;
+    let known = catalogue.vhost(&spec.vhost)?.queue(&spec.name)?;
     (known.id == spec.id).then(|| Command::DeleteQueue {
         vhost: spec.vhost.clone(),
         name: spec.name.clone(),

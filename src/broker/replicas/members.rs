@@ -172,7 +172,7 @@ impl Broker {
     fn has_majority(&self, queue: &QueueHandle) -> bool {
         let is_alive = |node: &NodeId| *node == self.us() || self.nodes.is_alive(*node);
         let members = self.members_of(queue);
-        let voters = self.catalogue().status().voters;
+        let voters = self.catalogue_group().status().voters;
         2 * members.iter().filter(|node| is_alive(node)).count() > members.len()
             && 2 * voters.iter().filter(|node| is_alive(node)).count() > voters.len()
     }
@@ -242,7 +242,7 @@ impl Broker {
         group: &Group<Ledger>,
         node: NodeId,
     ) -> Option<Result<(), MemberError>> {
-        if !self.catalog().nodes().contains_key(&node) || !self.nodes.is_alive(node) {
+        if !self.catalogue().nodes().contains_key(&node) || !self.nodes.is_alive(node) {
             return Some(Err(MemberError::NotRunning));
         }
         if self.members_of(queue).contains(&node) {
@@ -341,7 +341,7 @@ impl Broker {
     async fn declare(self: &Arc<Self>, queue: &QueueHandle, command: Command) -> Option<Result<(), MemberError>> {
         match self.propose(&command, Instant::now() + HERE).await {
             Ok(()) => Some(Ok(())),
-            Err(BrokerError::Catalog(_)) => Some(Err(MemberError::NotFound)),
+            Err(BrokerError::Catalogue(_)) => Some(Err(MemberError::NotFound)),
             Err(error) => {
                 tracing::warn!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "the members of the queue are not written down");
                 None

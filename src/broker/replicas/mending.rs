@@ -234,7 +234,7 @@ impl Broker {
         let member = self.identity.lock().catalogue();
         if member.is_out {
             self.ask_until_done(Catalogued::With).await;
-            self.catalogue().takes_part();
+            self.catalogue_group().takes_part();
             let member = CatalogueMember {
                 is_out: false,
                 ..member

@@ -286,7 +286,7 @@ impl Broker {
     pub async fn run_reclaiming(self: Arc<Self>) {
         loop {
             tokio::time::sleep(RECLAIM).await;
-            let group = self.catalogue();
+            let group = self.catalogue_group();
             let last = group.machine().snapshot_bytes();
             if group.log_bytes() > WORTH.max(2 * last)
                 && let Err(error) = group.snapshot().await
@@ -325,7 +325,7 @@ impl Broker {
                 }
             }));
         }
-        let group = self.catalogue();
+        let group = self.catalogue_group();
         let other = self.nodes.others_alive().into_iter().next();
         if let Some(other) = other
             && group.is_leader()

@@ -16,7 +16,7 @@ use crate::broker::Broker;
 use crate::broker::catalogue::placement::MEMBERS;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::settings::settings_of;
-use crate::metadata::Catalog;
+use crate::metadata::Catalogue;
 use crate::spec::{QueueSpec, QueueType};
 use crate::types::{NodeId, QueueId};
 
@@ -66,10 +66,10 @@ impl Broker {
 
     /// A queue with too few members, and the node with the fewest of those that could have one.
     fn short_of_members(&self, except: &FxHashSet<QueueId>) -> Option<Short> {
-        let catalog = self.catalog();
-        let alive = catalog.nodes().keys().filter(|node| self.nodes.is_alive(**node));
+        let catalogue = self.catalogue();
+        let alive = catalogue.nodes().keys().filter(|node| self.nodes.is_alive(**node));
         let mut counts: BTreeMap<NodeId, usize> = alive.map(|node| (*node, 0)).collect();
-        let queues = || catalog.vhosts().flat_map(|vhost| vhost.queues());
+        let queues = || catalogue.vhosts().flat_map(|vhost| vhost.queues());
         for member in queues().flat_map(|spec| &spec.members) {
             if let Some(count) = counts.get_mut(&member.node) {
                 *count += 1;
@@ -77,7 +77,7 @@ impl Broker {
         }
         queues()
             .filter(|spec| spec.queue_type == QueueType::Quorum && !except.contains(&spec.id))
-            .filter(|spec| spec.members.len() < self.wanted_members(&catalog, spec))
+            .filter(|spec| spec.members.len() < self.wanted_members(&catalogue, spec))
             .find_map(|spec| {
                 let is_member = |node: NodeId| spec.members.iter().any(|member| member.node == node);
                 let free = counts.iter().filter(|(node, _)| !is_member(**node));
@@ -90,8 +90,8 @@ impl Broker {
     }
 
     /// How many members the queue should have: the largest wish, else what it began with.
-    fn wanted_members(&self, catalog: &Catalog, spec: &QueueSpec) -> usize {
-        let settings = settings_of(catalog, spec);
+    fn wanted_members(&self, catalogue: &Catalogue, spec: &QueueSpec) -> usize {
+        let settings = settings_of(catalogue, spec);
         let configured = self.config.queues.membership.target_group_size.map(u64::from);
         let wish = settings.target_group_size.max(configured);
         let size = wish.or(settings.initial_group_size);

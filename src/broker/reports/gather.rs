@@ -180,8 +180,8 @@ impl Broker {
 
     /// The names of the cluster's nodes.
     pub fn node_names(&self) -> BTreeMap<NodeId, String> {
-        let catalog = self.catalog();
-        let nodes = catalog.nodes().iter();
+        let catalogue = self.catalogue();
+        let nodes = catalogue.nodes().iter();
         nodes.map(|(node, known)| (*node, known.name.clone())).collect()
     }
 

@@ -80,7 +80,7 @@ fn bindings_need_both_ends_and_what_the_exchange_type_asks_for() {
         source: "missing".into(),
         ..ExchangeUnbind::default()
     };
-    assert!(exchange_unbind(&world.catalog, &world.who(), &unbind).is_ok());
+    assert!(exchange_unbind(&world.catalogue, &world.who(), &unbind).is_ok());
 
     assert_eq!(world.declare_exchange(exchange("ch", "x-consistent-hash")), Ok(()));
     assert_eq!(
@@ -122,6 +122,6 @@ fn messages_go_to_exchanges_that_take_them() {
         world.publish("missing", ""),
         refused("NOT_FOUND - no exchange 'missing' in vhost 'v'")
     );
-    let target = publish_target(&world.catalog, &world.who(), "", &[255]).expect("allowed");
+    let target = publish_target(&world.catalogue, &world.who(), "", &[255]).expect("allowed");
     assert_eq!(target.kind, ExchangeKind::Direct);
 }

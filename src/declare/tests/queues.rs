@@ -193,7 +193,7 @@ fn an_exclusive_queue_is_locked_for_other_connections() {
         refused(LOCKED),
         "its owner may not share it either"
     );
-    let spec = world.catalog.vhost("v").and_then(|v| v.queue("q")).expect("declared");
+    let spec = world.catalogue.vhost("v").and_then(|v| v.queue("q")).expect("declared");
     assert!(!spec.durable, "it goes with its connection");
     world.on_connection(2);
     assert_eq!(world.declare(queue("q")), refused(LOCKED));
@@ -235,7 +235,7 @@ fn an_empty_name_is_the_last_queue() {
     assert_eq!(world.declare(queue("q")), Ok(()));
     assert_eq!(world.bind_with("", "amq.direct", "", Some("q")), Ok(()));
     assert_eq!(world.bind_with("", "amq.direct", "k", Some("q")), Ok(()));
-    let vhost = world.catalog.vhost("v").expect("made");
+    let vhost = world.catalogue.vhost("v").expect("made");
     let mut keys: Vec<_> = vhost.bindings_from("amq.direct").map(|b| b.key.as_str()).collect();
     keys.sort_unstable();
     assert_eq!(keys, ["k", "q"]);

@@ -71,7 +71,7 @@ pub async fn get(call: Call) -> Answered {
         queue: call.name("name").to_owned(),
         ..BasicGet::default()
     };
-    let name = declare::basic_get(&call.broker.catalog(), &identity.who(), None, &method).map_err(Failure::of)?;
+    let name = declare::basic_get(&call.broker.catalogue(), &identity.who(), None, &method).map_err(Failure::of)?;
     let queue = call.broker.vhost(&identity.vhost).and_then(|vhost| vhost.queue(&name));
     let queue = queue.ok_or_else(missing)?;
     let mut slots = Vec::new();
@@ -131,7 +131,7 @@ async fn settle(
 /// # Errors
 /// In the broker's words.
 pub async fn fetch(call: &Call, identity: &Identity, method: &BasicGet) -> Result<Option<Message>, Failure> {
-    let name = declare::basic_get(&call.broker.catalog(), &identity.who(), None, method).map_err(Failure::of)?;
+    let name = declare::basic_get(&call.broker.catalogue(), &identity.who(), None, method).map_err(Failure::of)?;
     let queue = call.broker.vhost(&identity.vhost).and_then(|vhost| vhost.queue(&name));
     let queue = queue.ok_or_else(|| Failure::Missing("queue_not_found".to_owned()))?;
     let got = call.broker.get(&queue, true).await;

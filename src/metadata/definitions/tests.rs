@@ -18,9 +18,9 @@ fn writer() -> Writer<'static> {
     }
 }
 
-fn setting<'a>(catalog: &'a Catalog, by: &'a UserName) -> Setting<'a> {
+fn setting<'a>(catalogue: &'a Catalogue, by: &'a UserName) -> Setting<'a> {
     Setting {
-        catalog,
+        catalogue,
         by,
         default_type: QueueType::Classic,
         hashing: HashAlgorithm::Sha512,
@@ -30,17 +30,17 @@ fn setting<'a>(catalog: &'a Catalog, by: &'a UserName) -> Setting<'a> {
     }
 }
 
-fn read(catalog: &Catalog, document: &Value) -> Result<Import, String> {
-    import(setting(catalog, &"me".into()), document).map_err(|error| error.to_string())
+fn read(catalogue: &Catalogue, document: &Value) -> Result<Import, String> {
+    import(setting(catalogue, &"me".into()), document).map_err(|error| error.to_string())
 }
 
-fn commands(catalog: &Catalog, document: &Value) -> Result<Vec<Command>, String> {
-    read(catalog, document).map(|read| read.commands)
+fn commands(catalogue: &Catalogue, document: &Value) -> Result<Vec<Command>, String> {
+    read(catalogue, document).map(|read| read.commands)
 }
 
-fn apply(catalog: &mut Catalog, document: &Value) {
-    for command in commands(catalog, document).expect("a good document") {
-        catalog.apply(&command, &mut Vec::new()).expect("applies");
+fn apply(catalogue: &mut Catalogue, document: &Value) {
+    for command in commands(catalogue, document).expect("a good document") {
+        catalogue.apply(&command, &mut Vec::new()).expect("applies");
     }
 }
 
@@ -95,9 +95,9 @@ fn document() -> Value {
 
 #[test]
 fn what_is_imported_is_exported_again() {
-    let mut catalog = Catalog::new();
-    apply(&mut catalog, &document());
-    let exported = export(&catalog, &writer());
+    let mut catalogue = Catalogue::new();
+    apply(&mut catalogue, &document());
+    let exported = export(&catalogue, &writer());
     for (section, items) in document().as_object().expect("an object") {
         let mut got = exported[section].as_array().expect("a list").clone();
         let mut want = items.as_array().expect("a list").clone();
@@ -110,17 +110,17 @@ fn what_is_imported_is_exported_again() {
 
 #[test]
 fn a_second_import_changes_nothing() {
-    let mut catalog = Catalog::new();
-    apply(&mut catalog, &document());
-    let before = export(&catalog, &writer());
-    let id = catalog
+    let mut catalogue = Catalogue::new();
+    apply(&mut catalogue, &document());
+    let before = export(&catalogue, &writer());
+    let id = catalogue
         .vhost("v")
         .and_then(|vhost| vhost.queue("q"))
         .expect("the queue")
         .id;
-    apply(&mut catalog, &document());
-    assert_eq!(export(&catalog, &writer()), before);
-    let again = catalog
+    apply(&mut catalogue, &document());
+    assert_eq!(export(&catalogue, &writer()), before);
+    let again = catalogue
         .vhost("v")
         .and_then(|vhost| vhost.queue("q"))
         .expect("the queue");
@@ -129,21 +129,21 @@ fn a_second_import_changes_nothing() {
 
 #[test]
 fn a_vhost_moves_into_another() {
-    let mut catalog = Catalog::new();
-    apply(&mut catalog, &document());
-    apply(&mut catalog, &json!({"vhosts": [{"name": "w"}]}));
-    let exported = export_vhost(catalog.vhost("v").expect("there"), &writer());
+    let mut catalogue = Catalogue::new();
+    apply(&mut catalogue, &document());
+    apply(&mut catalogue, &json!({"vhosts": [{"name": "w"}]}));
+    let exported = export_vhost(catalogue.vhost("v").expect("there"), &writer());
     assert_eq!(exported["limits"], json!({"max-queues": 1000}));
-    let commands = import_vhost(setting(&catalog, &"me".into()), &exported, &"w".into());
+    let commands = import_vhost(setting(&catalogue, &"me".into()), &exported, &"w".into());
     for command in commands.expect("a good document").commands {
-        catalog.apply(&command, &mut Vec::new()).expect("applies");
+        catalogue.apply(&command, &mut Vec::new()).expect("applies");
     }
-    let moved = export_vhost(catalog.vhost("w").expect("there"), &writer());
+    let moved = export_vhost(catalogue.vhost("w").expect("there"), &writer());
     for section in ["queues", "exchanges", "bindings", "policies", "parameters", "limits"] {
         assert_eq!(moved[section], exported[section], "{section}");
     }
     let ids = ["v", "w"].map(|vhost| {
-        catalog
+        catalogue
             .vhost(vhost)
             .and_then(|own| own.queue("q"))
             .expect("the queue")
@@ -154,7 +154,7 @@ fn a_vhost_moves_into_another() {
 
 #[test]
 fn a_queue_without_a_type_gets_the_default_of_its_vhost() {
-    let mut catalog = Catalog::new();
+    let mut catalogue = Catalogue::new();
     let document = json!({
         "vhosts": [{"name": "v", "default_queue_type": "quorum"}],
         "queues": [
@@ -162,9 +162,9 @@ fn a_queue_without_a_type_gets_the_default_of_its_vhost() {
             {"name": "b", "vhost": "v", "durable": false, "auto_delete": false, "arguments": []},
         ],
     });
-    apply(&mut catalog, &document);
+    apply(&mut catalogue, &document);
     let kind = |name| {
-        catalog
+        catalogue
             .vhost("v")
             .and_then(|own| own.queue(name))
             .expect("there")
@@ -176,8 +176,8 @@ fn a_queue_without_a_type_gets_the_default_of_its_vhost() {
 
 #[test]
 fn what_cannot_be_taken_is_named() {
-    let catalog = Catalog::new();
-    let refused = |document: Value| commands(&catalog, &document).expect_err("refused");
+    let catalogue = Catalogue::new();
+    let refused = |document: Value| commands(&catalogue, &document).expect_err("refused");
     assert_eq!(refused(json!([])), "failed_to_parse_json");
     assert_eq!(refused(json!({"users": {}})), "users should be a list");
     assert_eq!(
@@ -204,10 +204,10 @@ fn what_cannot_be_taken_is_named() {
 
 #[test]
 fn no_value_is_taken_for_another() {
-    let catalog = Catalog::new();
+    let catalogue = Catalogue::new();
     let refused = |section: &str, item: Value| {
         let document = json!({"vhosts": [{"name": "v"}], section: [item]});
-        commands(&catalog, &document).expect_err("refused")
+        commands(&catalogue, &document).expect_err("refused")
     };
     let policy = |key: &str, value: Value| {
         let mut item = json!({"vhost": "v", "name": "p", "pattern": ".*", "definition": {"max-length": 1}});
@@ -294,9 +294,9 @@ fn no_value_is_taken_for_another() {
 fn hashes_keep_the_algorithm_that_they_were_made_with() {
     let user = |mut document: Value, item: Value| {
         document["users"] = json!([item]);
-        let mut catalog = Catalog::new();
-        apply(&mut catalog, &document);
-        export(&catalog, &writer())["users"][0].clone()
+        let mut catalogue = Catalogue::new();
+        apply(&mut catalogue, &document);
+        export(&catalogue, &writer())["users"][0].clone()
     };
     let hash = "AQIDBJR91gt1SAWTmvD+VzA7MFU=";
     let item = |algorithm: Option<&str>| json!({"name": "u", "password_hash": format!("{hash}\n"), "hashing_algorithm": algorithm, "tags": ""});
@@ -340,7 +340,7 @@ fn hashes_keep_the_algorithm_that_they_were_made_with() {
 
 #[test]
 fn what_cannot_be_made_is_told_and_keeps_nothing_else_out() {
-    let catalog = Catalog::new();
+    let catalogue = Catalogue::new();
     let binding = |queue: &str| json!({"vhost": "v", "source": "amq.topic", "destination": queue, "destination_type": "queue", "routing_key": "#"});
     let document = json!({
         "vhosts": [{"name": "v", "default_queue_type": "undefined"}],
@@ -352,7 +352,7 @@ fn what_cannot_be_made_is_told_and_keeps_nothing_else_out() {
         "exchanges": [{"vhost": "v", "name": "amq.mine", "type": "direct"}],
         "bindings": [binding("s"), binding("q")],
     });
-    let read = read(&catalog, &document).expect("a good document");
+    let read = read(&catalogue, &document).expect("a good document");
     assert_eq!(
         read.skipped,
         [
@@ -362,18 +362,18 @@ fn what_cannot_be_made_is_told_and_keeps_nothing_else_out() {
             "the binding from 'amq.topic' to queue 's' in vhost 'v': the queue is not made",
         ]
     );
-    let mut catalog = Catalog::new();
+    let mut catalogue = Catalogue::new();
     for command in read.commands {
-        catalog.apply(&command, &mut Vec::new()).expect("applies");
+        catalogue.apply(&command, &mut Vec::new()).expect("applies");
     }
-    let own = catalog.vhost("v").expect("the vhost");
+    let own = catalogue.vhost("v").expect("the vhost");
     assert!(own.queue("q").is_some() && own.queue("s").is_none());
     assert_eq!(own.bindings().count(), 1);
 }
 
 #[test]
 fn empty_lists_are_empty_objects() {
-    let mut catalog = Catalog::new();
+    let mut catalogue = Catalogue::new();
     let document = json!({
         "vhosts": [{"name": "v", "metadata": [], "limits": []}],
         "users": [{"name": "u", "tags": [], "limits": []}],
@@ -382,13 +382,13 @@ fn empty_lists_are_empty_objects() {
         "bindings": [{"vhost": "v", "source": "e", "destination": "amq.fanout", "destination_type": "exchange",
             "routing_key": "", "arguments": []}],
     });
-    apply(&mut catalog, &document);
-    assert!(catalog.vhost("v").expect("the vhost").limits.is_empty());
+    apply(&mut catalogue, &document);
+    assert!(catalogue.vhost("v").expect("the vhost").limits.is_empty());
 }
 
 #[test]
 fn a_new_vhost_gets_what_it_begins_with_before_what_the_document_says() {
-    let catalog = Catalog::new();
+    let catalogue = Catalogue::new();
     let me = UserName::from("me");
     let grant = |vhost: &VhostName| {
         vec![Command::SetPermission {
@@ -403,7 +403,7 @@ fn a_new_vhost_gets_what_it_begins_with_before_what_the_document_says() {
     };
     let setting = Setting {
         first_of: &grant,
-        ..setting(&catalog, &me)
+        ..setting(&catalogue, &me)
     };
     let document = json!({
         "vhosts": [{"name": "v"}],
@@ -419,15 +419,15 @@ fn a_new_vhost_gets_what_it_begins_with_before_what_the_document_says() {
 
 #[test]
 fn limits_of_a_vhost_are_those_of_the_document() {
-    let mut catalog = Catalog::new();
+    let mut catalogue = Catalogue::new();
     let limits = |value: Value| {
         json!({
             "vhosts": [{"name": "v"}],
             "parameters": [{"vhost": "v", "component": "vhost-limits", "name": "limits", "value": value}],
         })
     };
-    apply(&mut catalog, &limits(json!({"max-queues": 5, "max-connections": 6})));
-    apply(&mut catalog, &limits(json!({"max-queues": 7})));
-    let exported = export(&catalog, &writer());
+    apply(&mut catalogue, &limits(json!({"max-queues": 5, "max-connections": 6})));
+    apply(&mut catalogue, &limits(json!({"max-queues": 7})));
+    let exported = export(&catalogue, &writer());
     assert_eq!(exported["parameters"][0]["value"], json!({"max-queues": 7}));
 }

@@ -1,7 +1,7 @@
 use parking_lot::Mutex;
 
 use super::*;
-use crate::metadata::{CatalogError, VhostSpec};
+use crate::metadata::{CatalogueError, VhostSpec};
 use crate::spec::{QueueSpec, QueueType};
 use crate::types::{FieldTable, NodeId, QueueId};
 
@@ -65,10 +65,10 @@ fn queues_proposed_at_once_get_ids_of_their_own_on_every_member() {
     other.restore(one.snapshot()).expect("just made");
     for member in [&mut one, &mut other] {
         member.apply(5, queue("c")).expect("readable").expect("taken");
-        let catalog = member.catalog();
-        let catalog = catalog.read();
+        let catalogue = member.catalogue();
+        let catalogue = catalogue.read();
         let ids = ["a", "b", "c"].map(|name| {
-            catalog
+            catalogue
                 .vhost("v")
                 .and_then(|vhost| vhost.queue(name))
                 .map(|spec| spec.id)
@@ -84,7 +84,7 @@ fn what_is_refused_changes_nothing() {
     let (mut member, heard) = member();
     let before = pieces(&member);
     let refused = member.apply(1, queue("a")).expect("readable");
-    assert!(matches!(refused, Err(CatalogError::NoVhost(_))));
+    assert!(matches!(refused, Err(CatalogueError::NoVhost(_))));
     assert_eq!((pieces(&member), *heard.lock()), (before, (0, 0)));
 }
 

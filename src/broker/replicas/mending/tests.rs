@@ -148,7 +148,7 @@ async fn a_node_whose_catalogue_panics_ends_and_knows_all_when_it_is_started_aga
     let node = broker(directory.path()).await;
     let queue = declare(&node).await;
     is_accepted(publish(&node, &queue, "m1")).await;
-    node.catalogue().meddle(|_| panic!("as asked"));
+    node.catalogue_group().meddle(|_| panic!("as asked"));
     let vhost = crate::metadata::VhostSpec {
         name: "later".into(),
         description: String::new(),

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 pub use error::DefinitionError;
 use item::Item;
 
-use super::super::Catalog;
+use super::super::Catalogue;
 use super::super::command::Command;
 use crate::auth::HashAlgorithm;
 use crate::spec::QueueType;
@@ -27,7 +27,7 @@ use crate::types::{UserName, VhostName};
 /// What an import needs to know besides the document.
 #[derive(Clone, Copy)]
 pub struct Setting<'a> {
-    pub catalog: &'a Catalog,
+    pub catalogue: &'a Catalogue,
     /// The owner of what is declared.
     pub by: &'a UserName,
     /// Of queues that do not say, in vhosts that do not say.
@@ -151,7 +151,7 @@ impl<'a> Importer<'a> {
         ] {
             for item in self.items(section)? {
                 let name = item.text("vhost")?;
-                if self.setting.catalog.vhost(name).is_none() && !made.contains(name) {
+                if self.setting.catalogue.vhost(name).is_none() && !made.contains(name) {
                     return Err(DefinitionError::NoVhost(name.to_owned()));
                 }
             }

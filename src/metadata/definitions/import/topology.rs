@@ -25,7 +25,7 @@ impl<'a> Importer<'a> {
             ));
             return Ok(());
         }
-        let there = self.setting.catalog.vhost(&vhost);
+        let there = self.setting.catalogue.vhost(&vhost);
         if there.is_some_and(|own| own.exchange(name).is_some()) {
             return Ok(());
         }
@@ -52,7 +52,7 @@ impl<'a> Importer<'a> {
     pub(super) fn queue(&mut self, item: Item<'a>) -> Result<(), DefinitionError> {
         let name = item.name("name")?;
         let vhost = self.vhost_of(item)?;
-        let there = self.setting.catalog.vhost(&vhost);
+        let there = self.setting.catalogue.vhost(&vhost);
         if there.is_some_and(|own| own.queue(name).is_some()) {
             return Ok(());
         }
@@ -110,7 +110,7 @@ impl<'a> Importer<'a> {
         let made = made.find(|item| item.fields.get("name").and_then(Value::as_str) == Some(vhost.as_str()));
         let made = made.map(default_type_of).transpose()?.flatten();
         let there = || {
-            let own = self.setting.catalog.vhost(vhost)?;
+            let own = self.setting.catalogue.vhost(vhost)?;
             own.spec.default_queue_type
         };
         Ok(made.or_else(there).unwrap_or(self.setting.default_type))

@@ -21,7 +21,7 @@ impl<'a> Importer<'a> {
                 PasswordHash::new(self.setting.hashing, (self.setting.salt)(), password.as_bytes())
             }
             (None, None) => {
-                if self.setting.catalog.user(name).is_none() {
+                if self.setting.catalogue.user(name).is_none() {
                     self.check_rule("")?;
                 }
                 PasswordHash::default()

@@ -23,7 +23,7 @@ impl<'a> Importer<'a> {
             Some(Value::Bool(protected)) => *protected,
             Some(other) => return Err(item.wrong("protected_from_deletion", "true or false", other)),
         };
-        let is_new = self.setting.catalog.vhost(&name).is_none();
+        let is_new = self.setting.catalogue.vhost(&name).is_none();
         self.make(Command::PutVhost(VhostSpec {
             name: name.clone(),
             description: description.unwrap_or_default().to_owned(),
