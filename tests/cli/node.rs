@@ -1,6 +1,6 @@
 //! What the node says about itself, and waiting for it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{command, ctl};
 use crate::support::{Broker, PATIENCE};
@@ -183,8 +183,13 @@ fn a_text_log_in_the_data_directory_survives_a_reset() {
     for command in ["stop_app", "reset", "start_app"] {
         ctl(&broker, &[command]).well();
     }
-    let log = broker.data_dir().join("text-log/warren.log");
-    let log = std::fs::read_to_string(log).expect("the log is where it was");
-    assert_eq!(log.matches("[info] ready").count(), 2, "{log}");
-    assert!(!log.contains("[warning]"), "{log}");
+    let path = broker.data_dir().join("text-log/warren.log");
+    let read = || std::fs::read_to_string(&path).expect("the log is where it was");
+    // It is written a little later than what it tells of.
+    let end = Instant::now() + PATIENCE;
+    while read().matches("[info] ready").count() < 2 {
+        assert!(Instant::now() < end, "{}", read());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(!read().contains("[warning]"), "{}", read());
 }
