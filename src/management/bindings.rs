@@ -207,9 +207,9 @@ async fn bind(call: Call) -> Answered {
         key: fields.text("routing_key")?.unwrap_or_default().to_owned(),
         arguments: json::to_table(fields.get("arguments"))?,
     };
-    let identity = call.identity()?;
+    let actor = call.actor()?;
     let decided = call.broker.decide(|catalogue| {
-        let who = identity.who();
+        let who = actor.who();
         let command = match &binding.destination {
             Destination::Queue(name) => declare::queue_bind(
                 catalogue,
@@ -253,9 +253,9 @@ fn quoted_key(key: &str) -> String {
 
 async fn unbind(call: Call) -> Answered {
     let binding = addressed(&call)?;
-    let identity = call.identity()?;
+    let actor = call.actor()?;
     let decided = call.broker.decide(|catalogue| {
-        let who = identity.who();
+        let who = actor.who();
         let command = match &binding.destination {
             Destination::Queue(name) => declare::queue_unbind(
                 catalogue,

@@ -19,9 +19,9 @@ use crate::broker::Broker;
 use crate::broker::ConnectionInfo;
 use crate::broker::gather::Gathered;
 use crate::broker::report::About;
-use crate::declare::Who;
+use crate::declare::Actor;
 use crate::metadata::{self, Command};
-use crate::types::{ConnectionId, UserName, VhostName};
+use crate::types::{ConnectionId, VhostName};
 
 /// One request.
 pub struct Call {
@@ -80,9 +80,9 @@ impl Call {
     ///
     /// # Errors
     /// When there is no such vhost.
-    pub fn identity(&self) -> Result<Identity, Failure> {
+    pub fn actor(&self) -> Result<Actor, Failure> {
         let name = self.in_vhost(|vhost| vhost.name().clone());
-        Ok(Identity {
+        Ok(Actor {
             user: self.caller.name.clone(),
             vhost: name.map_err(|_| Failure::Missing("vhost_not_found".to_owned()))?,
             connection: self.broker.next_connection(),
@@ -154,26 +154,6 @@ impl Call {
     pub async fn put(&self, existed: bool, command: Command) -> Answered {
         self.command(command).await?;
         Ok(if existed { Answer::Done } else { Answer::Created(None) })
-    }
-}
-
-/// The user and the vhost of a request, as the broker's rules ask for them.
-pub struct Identity {
-    pub user: UserName,
-    pub vhost: VhostName,
-    connection: ConnectionId,
-    operator: bool,
-}
-
-impl Identity {
-    /// Who asks.
-    pub fn who(&self) -> Who<'_> {
-        Who {
-            user: &self.user,
-            vhost: &self.vhost,
-            connection: self.connection,
-            operator: self.operator,
-        }
     }
 }
 

@@ -53,7 +53,7 @@ pub static ROUTES: &[Route] = &[
         "Declares in a vhost what the document says.",
         |call| {
             Box::pin(async move {
-                let vhost = call.identity()?.vhost;
+                let vhost = call.actor()?.vhost;
                 let given = Given::of(&call)?;
                 import_vhost(&call.broker, &given.document, &vhost, &call.caller.name).await?;
                 Ok(given.done())

@@ -115,9 +115,9 @@ async fn put(call: Call) -> Answered {
         arguments: json::to_table(fields.get("arguments"))?,
         ..ExchangeDeclare::default()
     };
-    let identity = call.identity()?;
+    let actor = call.actor()?;
     let decided = call.broker.decide(|catalogue| {
-        Ok::<_, DeclareError>(match declare::exchange_declare(catalogue, &identity.who(), &method)? {
+        Ok::<_, DeclareError>(match declare::exchange_declare(catalogue, &actor.who(), &method)? {
             ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), Answer::Created(None)),
             ExchangePlan::Existing => (None, Answer::Done),
         })
@@ -132,9 +132,9 @@ async fn delete(call: Call) -> Answered {
         if_unused: call.query.is_true("if-unused"),
         ..ExchangeDelete::default()
     };
-    let identity = call.identity()?;
+    let actor = call.actor()?;
     let decided = call.broker.decide(|catalogue| {
-        let command = declare::exchange_delete(catalogue, &identity.who(), &method)?;
+        let command = declare::exchange_delete(catalogue, &actor.who(), &method)?;
         Ok::<_, DeclareError>((Some(command), Answer::Done))
     });
     Ok(decided.await?)

@@ -128,21 +128,21 @@ async fn aliveness(call: Call) -> Answered {
     if call.broker.has_failed() {
         return serving(&call);
     }
-    let identity = call.identity()?;
+    let actor = call.actor()?;
     let method = QueueDeclare {
         queue: ALIVENESS.to_owned(),
         ..QueueDeclare::default()
     };
-    queues::declare(&call, &identity, &method, NodeId::default()).await?;
+    queues::declare(&call, &actor, &method, NodeId::default()).await?;
     let properties = Properties::default().encode();
-    let (routed, answered) = messages::hand_in(&call, &identity, ("", ALIVENESS), &properties, b"test_message")?;
+    let (routed, answered) = messages::hand_in(&call, &actor, ("", ALIVENESS), &properties, b"test_message")?;
     // Whether it was taken is seen by what comes out.
     answered.outcome().await;
     let get = BasicGet {
         queue: ALIVENESS.to_owned(),
         no_ack: true,
     };
-    let got = messages::fetch(&call, &identity, &get).await?;
+    let got = messages::fetch(&call, &actor, &get).await?;
     let is_alive = routed && got.is_some();
     healthy_unless(!is_alive, json!({"reason": "aliveness-test queue is empty"}))
 }

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::call::{Call, Identity};
+use super::call::Call;
 use super::fields::checked_name;
 use super::route::{Access, Route, Run, Verb};
 use super::{bindings, messages, page};
 use crate::broker::QueueHandle;
 use crate::broker::quarantine::{QuarantineError, Served};
 use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
-use crate::declare::{self, DeclareError, DeletePlan, QueuePlan};
+use crate::declare::{self, Actor, DeclareError, DeletePlan, QueuePlan};
 use crate::metadata::{Command, Vhost, json};
 use crate::spec::{Destination, QueueSpec};
 use crate::types::{NodeId, VhostName};
@@ -131,18 +131,18 @@ async fn put(call: Call) -> Answered {
         arguments: json::to_table(fields.get("arguments"))?,
         ..QueueDeclare::default()
     };
-    let identity = call.identity()?;
-    declare(&call, &identity, &method, home).await
+    let actor = call.actor()?;
+    declare(&call, &actor, &method, home).await
 }
 
 /// Declares a queue as the user who asks: 201 when it is new, else 204.
 ///
 /// # Errors
 /// In the broker's words.
-pub async fn declare(call: &Call, identity: &Identity, method: &QueueDeclare, home: NodeId) -> Answered {
+pub async fn declare(call: &Call, actor: &Actor, method: &QueueDeclare, home: NodeId) -> Answered {
     let rules = call.broker.queue_rules();
     let decided = call.broker.decide(|catalogue| {
-        let plan = declare::queue_declare(catalogue, &identity.who(), rules, method, rand::random)?;
+        let plan = declare::queue_declare(catalogue, &actor.who(), rules, method, rand::random)?;
         Ok::<_, DeclareError>(match plan {
             QueuePlan::Create(spec) => {
                 let spec = QueueSpec { home, ..spec };
@@ -162,8 +162,8 @@ async fn delete(call: Call) -> Answered {
         if_empty: call.query.is_true("if-empty"),
         ..QueueDelete::default()
     };
-    let identity = call.identity()?;
-    let plan = declare::queue_delete(&call.broker.catalogue(), &identity.who(), None, &method).map_err(Failure::of)?;
+    let actor = call.actor()?;
+    let plan = declare::queue_delete(&call.broker.catalogue(), &actor.who(), None, &method).map_err(Failure::of)?;
     if let DeletePlan::Delete {
         queue,
         if_unused,
@@ -171,7 +171,7 @@ async fn delete(call: Call) -> Answered {
     } = plan
     {
         call.broker
-            .delete_queue(&identity.vhost, &queue, if_unused, if_empty)
+            .delete_queue(&actor.vhost, &queue, if_unused, if_empty)
             .await?;
     }
     Ok(Answer::Done)
@@ -183,9 +183,9 @@ async fn purge(call: Call) -> Answered {
         queue: call.name("name").to_owned(),
         ..QueuePurge::default()
     };
-    let identity = call.identity()?;
-    let name = declare::queue_purge(&call.broker.catalogue(), &identity.who(), None, &method).map_err(Failure::of)?;
-    let queue = call.broker.vhost(&identity.vhost).and_then(|vhost| vhost.queue(&name));
+    let actor = call.actor()?;
+    let name = declare::queue_purge(&call.broker.catalogue(), &actor.who(), None, &method).map_err(Failure::of)?;
+    let queue = call.broker.vhost(&actor.vhost).and_then(|vhost| vhost.queue(&name));
     let purged = call.broker.purge(&queue.ok_or(Failure::NotFound)?).await;
     purged.map_err(|away| Failure::Broken(away.text.clone()))?;
     Ok(Answer::Done)

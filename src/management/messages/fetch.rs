@@ -5,13 +5,13 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::super::answer::{Answer, Answered, Failure};
-use super::super::call::{Call, Identity};
+use super::super::call::Call;
 use super::super::fields::Fields;
 use super::view::{Shown, view};
 use crate::broker::joint::Joint;
 use crate::broker::{Broker, DEADLINE, QueueHandle};
 use crate::codec::method::BasicGet;
-use crate::declare;
+use crate::declare::{self, Actor};
 use crate::queue::{Get, Outcome, Slot};
 use crate::types::Message;
 
@@ -63,7 +63,7 @@ impl Fetch {
 /// When the request says it wrongly, or in the words of the broker.
 pub async fn get(call: Call) -> Answered {
     let missing = || Failure::Missing("queue_not_found".to_owned());
-    let identity = call.identity()?;
+    let actor = call.actor()?;
     call.in_vhost(|vhost| vhost.queue(call.name("name")).map(drop))?
         .ok_or_else(missing)?;
     let asked = Fetch::of(&call.fields()?)?;
@@ -71,8 +71,8 @@ pub async fn get(call: Call) -> Answered {
         queue: call.name("name").to_owned(),
         ..BasicGet::default()
     };
-    let name = declare::basic_get(&call.broker.catalogue(), &identity.who(), None, &method).map_err(Failure::of)?;
-    let queue = call.broker.vhost(&identity.vhost).and_then(|vhost| vhost.queue(&name));
+    let name = declare::basic_get(&call.broker.catalogue(), &actor.who(), None, &method).map_err(Failure::of)?;
+    let queue = call.broker.vhost(&actor.vhost).and_then(|vhost| vhost.queue(&name));
     let queue = queue.ok_or_else(missing)?;
     let mut slots = Vec::new();
     let mut views = Vec::new();
@@ -130,9 +130,9 @@ async fn settle(
 ///
 /// # Errors
 /// In the broker's words.
-pub async fn fetch(call: &Call, identity: &Identity, method: &BasicGet) -> Result<Option<Message>, Failure> {
-    let name = declare::basic_get(&call.broker.catalogue(), &identity.who(), None, method).map_err(Failure::of)?;
-    let queue = call.broker.vhost(&identity.vhost).and_then(|vhost| vhost.queue(&name));
+pub async fn fetch(call: &Call, actor: &Actor, method: &BasicGet) -> Result<Option<Message>, Failure> {
+    let name = declare::basic_get(&call.broker.catalogue(), &actor.who(), None, method).map_err(Failure::of)?;
+    let queue = call.broker.vhost(&actor.vhost).and_then(|vhost| vhost.queue(&name));
     let queue = queue.ok_or_else(|| Failure::Missing("queue_not_found".to_owned()))?;
     let got = call.broker.get(&queue, true).await;
     match got.map_err(|away| Failure::Broken(away.text.clone()))? {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::super::answer::{Answer, Answered, Failure};
-use super::super::call::{Call, Identity};
+use super::super::call::Call;
 use super::super::exchanges::exchange_name;
 use super::properties;
 use crate::broker::Outbox;
 use crate::broker::joint::{Joint, JointAnswer};
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::codec::content::PublishRef;
+use crate::declare::Actor;
 use crate::types::names::MAX_NAME_BYTES;
 use crate::types::{Refusal, ReplyCode, base64};
 
@@ -36,9 +37,9 @@ pub async fn publish(call: Call) -> Answered {
     if key.len() > MAX_NAME_BYTES {
         return Err(Failure::bad("routing key is longer than 255 bytes"));
     }
-    let identity = call.identity()?;
+    let actor = call.actor()?;
     let to = (exchange_name(call.name("exchange")), key.as_str());
-    let (routed, answered) = hand_in(&call, &identity, to, &properties, &body)?;
+    let (routed, answered) = hand_in(&call, &actor, to, &properties, &body)?;
     match answered.is_accepted().await {
         true => Ok(Answer::Json(json!({"routed": routed}))),
         false => Err(Failure::bad("rejected Unable to publish message. Check queue limits.")),
@@ -52,15 +53,15 @@ pub async fn publish(call: Call) -> Answered {
 /// In the broker's words.
 pub fn hand_in(
     call: &Call,
-    identity: &Identity,
+    actor: &Actor,
     (exchange, key): (&str, &str),
     properties: &[u8],
     body: &[u8],
 ) -> Result<(bool, JointAnswer), Failure> {
     let missing = || Failure::Missing("vhost_not_found".to_owned());
     let by = Publishing {
-        vhost: call.broker.vhost(&identity.vhost).ok_or_else(missing)?,
-        user: identity.user.clone(),
+        vhost: call.broker.vhost(&actor.vhost).ok_or_else(missing)?,
+        user: actor.user.clone(),
         impersonator: call.caller.tags.iter().any(|tag| tag == "impersonator"),
     };
     let from = From {
@@ -69,7 +70,7 @@ pub fn hand_in(
         seq: None,
         reply_token: None,
     };
-    let outbox = Arc::new(Outbox::new(identity.who().connection));
+    let outbox = Arc::new(Outbox::new(actor.who().connection));
     let mut publisher = Publisher::new(outbox);
     let publish = PublishRef {
         exchange: exchange.as_bytes(),
