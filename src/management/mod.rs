@@ -17,6 +17,7 @@ mod definitions;
 mod endpoint;
 mod exchanges;
 mod fields;
+mod figures;
 mod flags;
 mod form;
 mod health;
@@ -41,6 +42,7 @@ mod request;
 mod response;
 mod route;
 mod router;
+mod series;
 mod server;
 mod settings;
 mod socket;
@@ -78,6 +80,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         bindings::ROUTES,
         messages::ROUTES,
         connections::ROUTES,
+        series::ROUTES,
         consumers::ROUTES,
         definitions::ROUTES,
     ];

@@ -22,6 +22,7 @@ use super::server::Running;
 use super::socket::Origin;
 use crate::broker::Broker;
 use crate::broker::gather::Gathered;
+use crate::statistics::Windows;
 use crate::tasks;
 
 /// Time a request's body may take to arrive.
@@ -113,6 +114,8 @@ async fn call(
         from: from.address(),
         connections: OnceLock::new(),
         gathered: Gathered::default(),
+        windows: Windows::default(),
+        trend: None,
         endpoints: node.endpoints.clone(),
         parameters,
         query: Query::of(&parts.uri),
@@ -135,7 +138,7 @@ async fn read(body: Body, limit: u64) -> Result<Bytes, Failure> {
 async fn run(route: &'static Route, call: Result<Call, Failure>, silent: &mut Vec<String>) -> Answered {
     let mut call = call?;
     if let Run::Gathered(about, _) = route.run {
-        call.gather(about).await;
+        call.gather(about).await?;
         *silent = call.gathered.silent();
     }
     // A handler that panics answers 500 as any other failure of ours.

@@ -24,7 +24,7 @@ mod window;
 
 pub use counters::Tally;
 pub use figures::{Figure, Figures};
-pub use measure::Measure;
+pub use measure::{Kind, Measure};
 pub use registry::{Scope, Statistics};
 pub use stats::Stats;
-pub use window::Window;
+pub use window::{Window, Windows};

@@ -13,6 +13,7 @@ mod messages;
 mod patterns;
 mod policies;
 mod server;
+mod statistics;
 mod users;
 mod vhosts;
 

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::broker::delivery::connections::ConnectionReport;
 use crate::queue::{ConsumerStatus, Counts};
-use crate::types::{FieldTable, Millis, NodeId, QueueId, UserName};
+use crate::statistics::{Figures, Windows};
+use crate::types::{ConnectionId, ExchangeName, FieldTable, Millis, NodeId, QueueId, UserName, VhostName};
 
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -20,6 +21,47 @@ pub enum About {
     Clients,
     /// The last two.
     All,
+    /// What was counted of exchanges.
+    Exchanges,
+}
+
+/// What is asked for, and of which time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Wanted {
+    pub about: About,
+    pub windows: Windows,
+}
+
+/// A thing whose history is asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Subject {
+    Queue(QueueId),
+    Exchange(VhostName, ExchangeName),
+    Connection(NodeId, ConnectionId),
+    /// By its number on the connection.
+    Channel(NodeId, ConnectionId, u16),
+    Vhost(VhostName),
+    Node(NodeId),
+    Cluster,
+}
+
+impl Subject {
+    /// The only node that knows it, where one does.
+    pub(in crate::broker) fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::Connection(node, _) | Self::Channel(node, ..) | Self::Node(node) => Some(*node),
+            Self::Queue(_) | Self::Exchange(..) | Self::Vhost(_) | Self::Cluster => None,
+        }
+    }
+}
+
+/// What was counted on a node, of each thing of which anything was.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Counted {
+    pub(in crate::broker) queues: Vec<(QueueId, Figures)>,
+    pub(in crate::broker) exchanges: Vec<(VhostName, ExchangeName, Figures)>,
+    pub(in crate::broker) vhosts: Vec<(VhostName, Figures)>,
+    pub(in crate::broker) node: Figures,
 }
 
 impl About {
@@ -44,6 +86,8 @@ pub struct NodeReport {
     /// Queues of which the node's member has lost its data or has yet to get it.
     #[serde(default)]
     pub(in crate::broker) incomplete: Vec<QueueId>,
+    #[serde(default)]
+    pub(in crate::broker) counted: Counted,
 }
 
 /// Where a node listens.

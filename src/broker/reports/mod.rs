@@ -3,5 +3,7 @@
 //! [`gather`] asks the other nodes, once a request; [`standing`] says where a queue is, and how it fares.
 
 pub mod gather;
+mod history;
+pub mod process;
 mod sampler;
 pub mod standing;
