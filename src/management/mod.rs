@@ -22,6 +22,7 @@ mod flags;
 mod form;
 mod health;
 mod import;
+mod latency;
 mod lifecycle;
 mod limits;
 mod load;
@@ -81,6 +82,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         messages::ROUTES,
         connections::ROUTES,
         series::ROUTES,
+        latency::ROUTES,
         consumers::ROUTES,
         definitions::ROUTES,
     ];

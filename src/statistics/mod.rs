@@ -15,6 +15,7 @@
 
 mod counters;
 mod figures;
+mod latency;
 mod measure;
 mod record;
 mod registry;
@@ -24,6 +25,7 @@ mod window;
 
 pub use counters::Tally;
 pub use figures::{Figure, Figures};
+pub use latency::{Delay, Latencies, LatencyTotals, Spread, Spreads};
 pub use measure::{Kind, Measure};
 pub use registry::{Scope, Statistics};
 pub use stats::Stats;

@@ -6,6 +6,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::counters::Tally;
 use super::figures::Figures;
+use super::latency::Latencies;
 use super::measure::Measure;
 use super::record::Reading;
 use super::rings::{Fill, LEVELS, Rings};
@@ -15,6 +16,7 @@ use super::window::Windows;
 /// See the head of this file.
 pub struct Statistics {
     node: Arc<Stats>,
+    latencies: Latencies,
     /// Exchanges and vhosts in which something has moved.
     active: Mutex<Vec<Arc<Stats>>>,
     /// The seconds in which the sampler has looked.
@@ -28,6 +30,7 @@ impl Statistics {
     pub fn new(interval: u64) -> Self {
         Self {
             node: Arc::default(),
+            latencies: Latencies::of_node(),
             active: Mutex::default(),
             beats: RwLock::new(Rings::new(Fill::Missing, LEVELS.len())),
             interval: interval.clamp(1, 50),
@@ -37,6 +40,11 @@ impl Statistics {
     /// The node's own numbers.
     pub fn node(&self) -> &Arc<Stats> {
         &self.node
+    }
+
+    /// How long things took on this node.
+    pub fn latencies(&self) -> &Latencies {
+        &self.latencies
     }
 
     /// All that was counted on this node since it started, whatever was reset: for a metrics listener.

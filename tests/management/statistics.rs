@@ -275,3 +275,55 @@ async fn statistics_that_are_off_are_not_shown() {
         assert!(overview.get(field).is_none(), "{field}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn times_are_told_of_a_queue_and_its_node() {
+    for kind in ["classic", "quorum"] {
+        let broker = Broker::start();
+        let client = broker.client().await;
+        client.queue("q", of_type(kind)).await;
+        let channel = client.another().await;
+        client.send_all("q", ["a"]).await;
+        let mut consumer = channel.consume("q").await;
+        ack(&next(&mut consumer).await).await;
+        client.send_all("q", ["b", "c"]).await;
+        for _ in 0..2 {
+            ack(&next(&mut consumer).await).await;
+        }
+        // The answer comes after the acks.
+        channel.ready("q").await;
+        let http = broker.http();
+        let nodes = http.get("/api/nodes").expect_status(200).json();
+        let name = nodes[0]["name"].as_str().expect("a name").to_owned();
+        for path in [format!("{QUEUE}/latency"), format!("/api/nodes/{name}/latency?age=60")] {
+            let seen = http.get(&path).expect_status(200).json();
+            for what in ["wait", "ack", "confirm"] {
+                let [p50, p99, max] = ["p50", "p99", "max"].map(|part| seen[what][part].as_f64().expect("a time"));
+                assert!(0.0 < p50 && p50 <= p99 && p99 <= max, "{kind} {what}: {seen}");
+                // Of what is held at the same time one is timed.
+                let samples = seen[what]["samples"].as_u64().expect("a number");
+                assert!((2..=3).contains(&samples), "{kind} {what}: {samples}");
+                let series = seen["series"][what].as_array().expect("a series");
+                assert!(series.last().is_some_and(|last| last.is_number()), "{seen}");
+            }
+        }
+        http.get("/api/queues/%2f/none/latency").expect_status(404);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consumers_that_take_no_more_are_seen() {
+    let broker = Broker::start();
+    let client = broker.client().await;
+    client.plain_queue("q").await;
+    let http = broker.http();
+    let capacity = |view: &Value| view["consumer_capacity"].clone();
+    assert_eq!(capacity(&http.get(QUEUE).json()), 0);
+    let channel = client.another().await;
+    channel.prefetch(1).await;
+    let mut consumer = channel.consume("q").await;
+    assert_eq!(capacity(&http.get(QUEUE).json()), 1.0);
+    client.send_all("q", ["a", "b"]).await;
+    let _held = next(&mut consumer).await;
+    until(&http, QUEUE, |view| capacity(view).as_f64() < Some(0.9)).await;
+}

@@ -20,7 +20,7 @@ use crate::broker::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
 use crate::journal::raft::Role;
 use crate::metadata::CatalogueError;
-use crate::statistics::{Figures, Window, Windows};
+use crate::statistics::{Figures, Spreads, Window, Windows};
 use crate::types::{ConnectionId, NodeId, QueueId, Refusal, Reply, ReplyCode, Scope, UserName, VhostName};
 
 /// The service of this file.
@@ -60,6 +60,8 @@ enum Request {
     Report(Wanted),
     /// How was it there?
     Series(Subject, Window),
+    /// How long did things take there in the last so many seconds?
+    Latencies(Subject, u64),
     /// The node's statistics are to begin anew.
     Reset,
     /// Close these connections of the node's clients, for that reason.
@@ -105,6 +107,7 @@ enum Response {
     Described(Option<Value>),
     Report(NodeReport),
     Series(Figures),
+    Latencies(Vec<Spreads>),
     /// As it was asked to.
     Done,
     Shortage(Notice),
@@ -163,6 +166,7 @@ impl Broker {
             Request::Describe(windows) => return Response::Described(self.own_description(windows).await),
             Request::Report(wanted) => return Response::Report(self.report(wanted)),
             Request::Series(subject, window) => return Response::Series(self.series_here(&subject, window)),
+            Request::Latencies(subject, age) => return Response::Latencies(self.latencies_here(&subject, age)),
             Request::Reset => {
                 self.reset_here();
                 return Response::Done;
@@ -242,6 +246,7 @@ impl Broker {
             | Request::Describe(_)
             | Request::Report(_)
             | Request::Series(..)
+            | Request::Latencies(..)
             | Request::Reset
             | Request::Close(..)
             | Request::Note(_)
@@ -361,6 +366,22 @@ impl Broker {
         let request = Request::Series(subject.clone(), window);
         match self.ask(node, &request, Instant::now() + AT_ONCE).await {
             Some(Response::Series(figures)) => Some(figures),
+            _ => None,
+        }
+    }
+
+    /// Asks a node how long things took there, in the order of [`Delay::ALL`]; `None` when it does not answer.
+    ///
+    /// [`Delay::ALL`]: crate::statistics::Delay::ALL
+    pub(in crate::broker) async fn ask_for_latencies(
+        &self,
+        node: NodeId,
+        subject: &Subject,
+        age: u64,
+    ) -> Option<Vec<Spreads>> {
+        let request = Request::Latencies(subject.clone(), age);
+        match self.ask(node, &request, Instant::now() + AT_ONCE).await {
+            Some(Response::Latencies(spreads)) => Some(spreads),
             _ => None,
         }
     }

@@ -109,6 +109,9 @@ pub struct QueueReport {
     pub consumer_timeout: Option<Millis>,
     /// The tag of the consumer that has the queue for itself.
     pub exclusive_tag: Option<String>,
+    /// Which part of the time its consumers could have had more; `None` where there are none.
+    #[serde(default)]
+    pub capacity: Option<f64>,
     /// The tag of the consumer that is served, where only one is.
     pub active_tag: Option<String>,
     /// Where the client is, and where it came to, whose connection has the queue for itself.

@@ -398,6 +398,7 @@ fn report_of(queue: &QueueHandle) -> Option<QueueReport> {
     Some(QueueReport {
         queue: queue.spec.id,
         term: state.machine.term(),
+        capacity: state.capacity(),
         counts,
         delivery_limit: settings.delivery_limit,
         consumer_timeout: settings.consumer_timeout,

@@ -4,34 +4,77 @@ use futures_util::future::join_all;
 
 use crate::broker::Broker;
 use crate::broker::report::Subject;
-use crate::statistics::{Figures, Stats, Window, Windows};
+use crate::statistics::{Delay, Figures, Latencies, Spreads, Stats, Window, Windows};
 use crate::types::{ConnectionId, NodeId};
 
 impl Broker {
     /// How a thing was, and the names of the nodes that did not say.
     pub async fn series(&self, subject: &Subject, window: Window) -> (Figures, Vec<String>) {
-        let names = self.node_names();
-        let asked = names
-            .keys()
-            .copied()
-            .filter(|node| subject.node().is_none_or(|only| only == *node));
-        let answers = asked.map(async |node| {
-            let figures = match node == self.us() {
-                true => Some(self.series_here(subject, window)),
-                false if !self.nodes().is_alive(node) => None,
-                false => self.ask_for_series(node, subject, window).await,
-            };
-            (node, figures)
-        });
+        let here = || self.series_here(subject, window);
+        let there = |node| self.ask_for_series(node, subject, window);
         let mut sum = Figures::default();
-        let mut silent = Vec::new();
-        for (node, figures) in join_all(answers).await {
-            match figures {
-                Some(figures) => sum.add(&figures),
-                None => silent.extend(names.get(&node).cloned()),
+        let silent = self
+            .gather_from(subject, here, there, |figures| sum.add(&figures))
+            .await;
+        (sum, silent)
+    }
+
+    /// How long things took in the last so many seconds, in the order of [`Delay::ALL`], and the names of the nodes
+    /// that did not say.
+    pub async fn latencies(&self, subject: &Subject, age: u64) -> (Vec<Spreads>, Vec<String>) {
+        let here = || self.latencies_here(subject, age);
+        let there = |node| self.ask_for_latencies(node, subject, age);
+        let mut sums = vec![Spreads::default(); Delay::ALL.len()];
+        let add = |spreads: Vec<Spreads>| {
+            for (sum, spreads) in sums.iter_mut().zip(&spreads) {
+                sum.add(spreads);
+            }
+        };
+        let silent = self.gather_from(subject, here, there, add).await;
+        (sums, silent)
+    }
+
+    /// Asks all nodes that may know something of a thing. The names of those that did not answer.
+    async fn gather_from<T, F: Future<Output = Option<T>>>(
+        &self,
+        subject: &Subject,
+        here: impl Fn() -> T,
+        there: impl Fn(NodeId) -> F,
+        mut take: impl FnMut(T),
+    ) -> Vec<String> {
+        let names = self.node_names();
+        let asked = names.keys().copied();
+        let asked = asked.filter(|node| subject.node().is_none_or(|only| only == *node));
+        let (us, others): (Vec<_>, Vec<_>) = asked.partition(|node| *node == self.us());
+        if !us.is_empty() {
+            take(here());
+        }
+        let (alive, mut silent): (Vec<_>, Vec<_>) = others.into_iter().partition(|node| self.nodes().is_alive(*node));
+        let answers = join_all(alive.iter().map(|node| there(*node))).await;
+        for (node, answer) in alive.into_iter().zip(answers) {
+            match answer {
+                Some(answer) => take(answer),
+                None => silent.push(node),
             }
         }
-        (sum, silent)
+        silent.iter().filter_map(|node| names.get(node).cloned()).collect()
+    }
+
+    /// How long things took on this node.
+    pub(in crate::broker) fn latencies_here(&self, subject: &Subject, age: u64) -> Vec<Spreads> {
+        let second = self.second();
+        let last = |latencies: &Latencies| {
+            let all = Delay::ALL.iter();
+            all.map(|(delay, _)| latencies.last(*delay, age, second)).collect()
+        };
+        match subject {
+            Subject::Queue(id) => self
+                .queue_by_id(*id)
+                .map(|queue| last(&queue.latencies))
+                .unwrap_or_default(),
+            Subject::Node(_) | Subject::Cluster => last(self.statistics.latencies()),
+            _ => Vec::new(),
+        }
     }
 
     /// The part of it that this node knows.

@@ -98,6 +98,10 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         view["delivery_limit"] = report.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));
     }
     write_counts(&mut view, spec.queue_type, report.counts);
+    // RabbitMQ shows a whole zero where nobody consumes.
+    let capacity = report.capacity.map_or(json!(0), |part| json!(part));
+    view["consumer_capacity"] = capacity.clone();
+    view["consumer_utilisation"] = capacity;
     let counted = call.gathered.figures_of_queue(report.queue);
     views::write_lengths(call, &mut view, &counted);
     series::write_trend(call, &mut view, &counted);
