@@ -28,7 +28,7 @@ use crate::journal::raft;
 use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
 use crate::metadata;
 use crate::queue::{ledger, record};
-use crate::{logging, net, tasks};
+use crate::{allocator, logging, net, tasks};
 
 /// Why a node does not run.
 #[derive(Debug, Error)]
@@ -88,6 +88,7 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("worker")
+        .on_thread_park(allocator::give_back)
         .build()
         .map_err(NodeError::Runtime)?;
     let ended = runtime.block_on(serve(Arc::new(config)));
