@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +43,8 @@ struct Shared<M: Machine> {
     snapshots: Arc<Snapshots>,
     machine: Arc<Guarded<M>>,
     proposer: Arc<Proposer<M>>,
+    /// Whether whoever watches has seen the end of openraft's task, which tells nobody when it panics.
+    has_ended: Arc<AtomicBool>,
     /// Members change one at a time.
     changing: tokio::sync::Mutex<()>,
 }
@@ -77,6 +80,7 @@ pub struct LeaderWatch {
     server: WatchReceiverOf<Types, RaftServerMetrics<Types>>,
     /// Changes with every entry, and is the only one that tells of the end.
     all: WatchReceiverOf<Types, RaftMetrics<Types>>,
+    has_ended: Arc<AtomicBool>,
 }
 
 /// Why a node should ask for votes.
@@ -153,6 +157,7 @@ impl<M: Machine> Group<M> {
             log,
             snapshots,
             machine,
+            has_ended: Arc::default(),
             changing: tokio::sync::Mutex::default(),
         }))
     }
@@ -176,9 +181,12 @@ impl<M: Machine> Group<M> {
         self.0.log.shared().has_lost() || self.0.snapshots.has_lost()
     }
 
-    /// Whether its machine has panicked. The group stops with it; what it has on the disk is whole.
+    /// Whether its machine has panicked, or openraft's task, which is seen by whoever watches the group.
+    /// The group stops with it; what it has on the disk is whole.
     pub fn has_panicked(&self) -> bool {
-        self.0.machine.has_panicked()
+        // A task that ends in any other way says why.
+        let says_nothing = || self.0.raft.metrics().borrow_watched().running_state.is_ok();
+        self.0.machine.has_panicked() || self.0.has_ended.load(Ordering::Acquire) && says_nothing()
     }
 
     /// Changes the machine behind the log's back.
@@ -186,6 +194,13 @@ impl<M: Machine> Group<M> {
     pub fn meddle(&self, change: impl FnOnce(&mut M)) {
         // An error is a panic, which was asked for.
         let _ = self.0.machine.change(change);
+    }
+
+    /// Has openraft's task panic.
+    #[cfg(test)]
+    pub async fn panic_inside(&self) {
+        // An error is a task that has ended before.
+        let _ = self.0.raft.external_request(|_| panic!("as asked")).await;
     }
 
     /// Begins a new group with these voters, of which this node is one and then asks the others
@@ -320,6 +335,7 @@ impl<M: Machine> Group<M> {
         LeaderWatch {
             server: self.0.raft.server_metrics(),
             all: self.0.raft.metrics(),
+            has_ended: self.0.has_ended.clone(),
         }
     }
 
@@ -328,7 +344,8 @@ impl<M: Machine> Group<M> {
     /// one that does not may have it again after [`Group::regain_lease`].
     pub fn holds_lease(&self) -> bool {
         // openraft goes on saying that a group leads which has stopped.
-        !self.0.log.shared().has_failed() && self.0.proposer.has_heard_majority() == Some(true)
+        let has_ended = self.0.has_ended.load(Ordering::Acquire) || self.0.log.shared().has_failed();
+        !has_ended && self.0.proposer.has_heard_majority() == Some(true)
     }
 
     /// Waits for the lease of a leader that lacks it.
@@ -601,7 +618,7 @@ impl<M: Machine> Group<M> {
 impl LeaderWatch {
     /// As of now; what is seen here is no change later.
     pub fn now(&mut self) -> Leadership {
-        let has_stopped = self.all.borrow_watched().running_state.is_err();
+        let has_stopped = self.all.borrow_watched().running_state.is_err() || self.has_ended.load(Ordering::Acquire);
         let now = self.server.borrow_and_update();
         Leadership {
             term: now.vote.leader_id.term,
@@ -619,7 +636,10 @@ impl LeaderWatch {
 
     /// Waits for a change; `None` when the group is stopped.
     pub async fn changed(&mut self) -> Option<Leadership> {
-        self.server.changed().await.ok()?;
+        if self.server.changed().await.is_err() {
+            self.has_ended.store(true, Ordering::Release);
+            return None;
+        }
         Some(self.now())
     }
 
