@@ -409,8 +409,23 @@ impl<M: Machine> Group<M> {
         let _one = self.0.changing.lock().await;
         // As for every proposal: a group that was idle has to hear its members again first.
         self.0.proposer.hear_majority().await?;
+        self.leave_first().await?;
         let changed = self.0.raft.change_membership(change, false).await;
         changed.map(|_| ()).map_err(GroupError::from)
+    }
+
+    /// A leader that is on its way out of the group, because a change did not come to its end, ends that
+    /// one and no other: openraft would make the next change from there, by a leader that is in neither of
+    /// its configurations any more. Whoever leads then makes it.
+    async fn leave_first(&self) -> Result<(), GroupError> {
+        let membership = self.0.raft.metrics().borrow_watched().membership_config.clone();
+        let configurations = membership.membership().get_joint_config();
+        let next = configurations.last().filter(|next| !next.contains(&self.0.node));
+        let Some(next) = next else { return Ok(()) };
+        if configurations.len() > 1 {
+            self.0.raft.change_membership(next.clone(), false).await?;
+        }
+        Err(GroupError::NotLeader { leader: None })
     }
 
     /// Hands leadership to another voter and waits until it leads. Nothing is accepted meanwhile;
@@ -456,18 +471,27 @@ impl<M: Machine> Group<M> {
     /// It gives up its term as if the other had asked for its vote in the next one, which it may
     /// do at any time, and then asks for votes itself.
     async fn stand_again(&self, other: NodeId) -> Result<(), Fatal<Types>> {
-        let vote = self.0.raft.with_raft_state(|state| *state.vote_ref()).await?;
-        let still_leads = vote.committed && vote.leader_id.voted_for == self.0.node;
-        if !still_leads {
-            return Ok(());
-        }
-        let next = Vote::new(vote.leader_id.term + 1, other);
-        let mut request = VoteRequest::new(next, self.0.log.shared().last());
-        request.leadership_transfer = true;
-        match self.0.raft.vote(request).await {
-            Ok(_) => self.take_over().await,
-            Err(RaftError::Fatal(error)) => Err(error),
-            Err(RaftError::APIError(never)) => match never {},
+        loop {
+            let (vote, last) = self
+                .0
+                .raft
+                .with_raft_state(|state| (*state.vote_ref(), state.log_ids.last().copied()))
+                .await?;
+            let still_leads = vote.committed && vote.leader_id.voted_for == self.0.node;
+            if !still_leads {
+                return Ok(());
+            }
+            let next = Vote::new(vote.leader_id.term + 1, other);
+            let mut request = VoteRequest::new(next, last);
+            request.leadership_transfer = true;
+            match self.0.raft.vote(request).await {
+                Ok(answer) if answer.vote_granted => return self.take_over().await,
+                // It has written something meanwhile. To ask for votes as a leader would be wrong: it
+                // would go on writing for a term that it has left.
+                Ok(_) => {}
+                Err(RaftError::Fatal(error)) => return Err(error),
+                Err(RaftError::APIError(never)) => match never {},
+            }
         }
     }
 
