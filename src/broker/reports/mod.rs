@@ -3,4 +3,5 @@
 //! [`gather`] asks the other nodes, once a request; [`standing`] says where a queue is, and how it fares.
 
 pub mod gather;
+mod sampler;
 pub mod standing;
