@@ -17,12 +17,13 @@ use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::broker::cluster::report::{
-    About, ClientsReport, ConsumerReport, Listener, NodeReport, QueueReport, ReplicaReport,
+    About, ClientsReport, ConsumerReport, Listener, NodeFacts, NodeReport, QueueReport, ReplicaReport,
 };
 use crate::broker::delivery::connections::ConnectionReport;
 use crate::broker::queue::clients::ConnectionInfo;
 use crate::broker::queue::clients::Consumer;
 use crate::broker::queue::handle::QueueHandle;
+use crate::cluster::{Cluster, Health};
 use crate::journal::raft::Role;
 use crate::queue::{ConsumerStatus, Counts};
 use crate::spec::QueueType;
@@ -47,6 +48,8 @@ pub struct Gathered {
     /// Of this node too.
     connections: Vec<ConnectionReport>,
     listeners: Vec<(String, Listener)>,
+    /// Of each node that answers, this one too, where nodes are asked about themselves.
+    pub(super) facts: BTreeMap<NodeId, NodeFacts>,
     /// Members that have lost their data or have yet to get it.
     pub(super) incomplete: FxHashMap<QueueId, Vec<NodeId>>,
     silent: Vec<NodeId>,
@@ -129,6 +132,11 @@ impl Gathered {
         &self.listeners
     }
 
+    /// What a node says of itself; `None` where it does not answer.
+    pub fn facts(&self, node: NodeId) -> Option<&NodeFacts> {
+        self.facts.get(&node)
+    }
+
     fn add(&mut self, node: NodeId, report: NodeReport) {
         for queue in report.queues {
             let known = self.queues.get(&queue.queue);
@@ -145,6 +153,9 @@ impl Gathered {
             self.incomplete.entry(queue).or_default().push(node);
         }
         self.connections.extend(report.connections);
+        if let Some(facts) = report.facts {
+            self.facts.insert(node, facts);
+        }
         let name = self.name(node);
         let listeners = report.listeners.into_iter();
         self.listeners
@@ -162,6 +173,9 @@ impl Broker {
         };
         if about.has_clients() {
             gathered.connections = self.connection_reports();
+        }
+        if about == About::Nodes {
+            gathered.facts.insert(self.us(), self.facts());
         }
         let mut others = self.nodes.others_alive();
         others.retain(|node| gathered.names.contains_key(node));
@@ -212,7 +226,11 @@ impl Broker {
         let queues = match about {
             About::Queue(id) => self.queue_by_id(id).into_iter().collect(),
             About::Queues | About::All => self.all_queues(),
-            About::Clients => Vec::new(),
+            About::Clients | About::Nodes => Vec::new(),
+        };
+        let members = match about {
+            About::Nodes => self.all_queues(),
+            _ => queues.clone(),
         };
         let us = self.us();
         let all = self.connections.all().into_iter();
@@ -243,11 +261,42 @@ impl Broker {
                 true => self.listeners.lock().clone(),
                 false => Vec::new(),
             },
-            incomplete: queues
+            incomplete: members
                 .iter()
                 .filter(|queue| self.is_incomplete(queue))
                 .map(|queue| queue.spec.id)
                 .collect(),
+            facts: (about == About::Nodes).then(|| self.facts()),
+        }
+    }
+
+    /// What this node says of itself.
+    fn facts(&self) -> NodeFacts {
+        let peers = self.nodes.cluster().map(Cluster::peers).unwrap_or_default();
+        let catalogue = self.catalogue();
+        let peers = peers
+            .into_iter()
+            .filter(|peer| peer.id != self.us() && catalogue.nodes().contains_key(&peer.id));
+        let links = peers.map(|peer| {
+            let known = peer.round_trip.filter(|_| peer.health == Health::Up);
+            (peer.id, known.and_then(|time| u64::try_from(time.as_micros()).ok()))
+        });
+        let links = links.collect();
+        drop(catalogue);
+        let certificates = self.certificates().into_iter();
+        let damaged = self.all_queues().into_iter();
+        NodeFacts {
+            short_since: self.alarms.since(),
+            certificates: certificates
+                .map(|one| (one.key.to_owned(), one.file, one.valid_until))
+                .collect(),
+            warnings: self.config.warnings.clone(),
+            damaged: damaged
+                .filter(|queue| queue.is_quarantined())
+                .map(|queue| queue.spec.id)
+                .collect(),
+            links,
+            reach: *self.reach.borrow(),
         }
     }
 

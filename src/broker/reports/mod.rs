@@ -3,4 +3,5 @@
 //! [`gather`] asks the other nodes, once a request; [`standing`] says where a queue is, and how it fares.
 
 pub mod gather;
+pub mod notices;
 pub mod standing;
