@@ -57,7 +57,7 @@ pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
 pub use queue::{joint, leaving, quarantine};
 pub use replicas::members;
-pub use reports::{gather, notices};
+pub use reports::{diagnosis, gather, notices};
 
 // Words of what lies below that whoever serves clients needs.
 pub use crate::metadata::{CatalogueError, Command};

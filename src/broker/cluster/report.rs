@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::majority::Reach;
 use crate::broker::delivery::connections::ConnectionReport;
-use crate::queue::{ConsumerStatus, Counts};
+use crate::queue::{ConsumerStatus, Counts, Health};
 use crate::types::{FieldTable, Millis, NodeId, QueueId, Timestamp, UserName};
 
 /// What is asked for.
@@ -84,6 +84,7 @@ pub struct QueueReport {
     /// In which the node leads it; 0 for a queue that is not replicated.
     pub(in crate::broker) term: u64,
     pub counts: Counts,
+    pub health: Health,
     pub delivery_limit: Option<u32>,
     pub consumer_timeout: Option<Millis>,
     /// The tag of the consumer that has the queue for itself.

@@ -27,7 +27,7 @@ use crate::cluster::{Cluster, Health};
 use crate::journal::raft::Role;
 use crate::queue::{ConsumerStatus, Counts};
 use crate::spec::QueueType;
-use crate::types::{ConnectionId, NodeId, QueueId, UserName};
+use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, UserName};
 
 /// Describes a node to the others, in the words of its HTTP API.
 pub type Describe = Arc<dyn Fn(&Broker) -> Value + Send + Sync>;
@@ -53,6 +53,8 @@ pub struct Gathered {
     /// Members that have lost their data or have yet to get it.
     pub(super) incomplete: FxHashMap<QueueId, Vec<NodeId>>,
     silent: Vec<NodeId>,
+    /// When it was gathered.
+    at: Timestamp,
 }
 
 /// What is known of one member of a group.
@@ -83,7 +85,7 @@ impl Gathered {
 
     /// All that is known of a queue where its machine is.
     pub fn queue(&self, queue: &QueueHandle) -> Option<QueueReport> {
-        let here = report_of(queue);
+        let here = report_of(queue, self.at);
         here.or_else(|| self.queues.get(&queue.spec.id).cloned())
     }
 
@@ -110,6 +112,15 @@ impl Gathered {
             (consumer, status.unwrap_or(ConsumerStatus::Up))
         })
         .collect()
+    }
+
+    /// The consumers of a queue that other nodes have told of, and those of this one.
+    pub(super) fn consumer_reports(&self, broker: &Broker, queue: &QueueHandle) -> Vec<ConsumerReport> {
+        let all = broker.connections.all().into_iter();
+        let connections = all.map(|connection| (connection.id, connection)).collect();
+        let others = self.consumers.get(&queue.spec.id).into_iter().flatten().cloned();
+        let here = consumers_here(queue, broker.us(), &connections).into_iter();
+        here.chain(others).collect()
     }
 
     /// The clients of other nodes.
@@ -169,6 +180,7 @@ impl Broker {
         let mut gathered = Gathered {
             names: self.node_names(),
             silent: self.cut_off(),
+            at: self.now(),
             ..Gathered::default()
         };
         if about.has_clients() {
@@ -240,7 +252,7 @@ impl Broker {
             let owner = owner.map(|owner| (owner.peer, owner.local));
             Some(QueueReport {
                 owner,
-                ..report_of(queue)?
+                ..report_of(queue, self.now())?
             })
         };
         NodeReport {
@@ -357,7 +369,7 @@ impl Broker {
 }
 
 /// What is known where the machine is, if that is here.
-fn report_of(queue: &QueueHandle) -> Option<QueueReport> {
+fn report_of(queue: &QueueHandle, now: Timestamp) -> Option<QueueReport> {
     let state = queue.state.lock();
     let live = state.machine.queue()?;
     let counts = live.counts();
@@ -368,6 +380,7 @@ fn report_of(queue: &QueueHandle) -> Option<QueueReport> {
         queue: queue.spec.id,
         term: state.machine.term(),
         counts,
+        health: live.health(now),
         delivery_limit: settings.delivery_limit,
         consumer_timeout: settings.consumer_timeout,
         exclusive_tag: exclusive.map(|consumer| consumer.handle.tag().to_owned()),
