@@ -102,6 +102,7 @@ impl Broker {
             connections: Connections::default(),
             listeners: Mutex::default(),
             describe: Mutex::default(),
+            logins: Default::default(),
             alarms: Alarms::new(&config.resources),
             reach: watch::Sender::default(),
             runtime: tokio::runtime::Handle::current(),

@@ -42,6 +42,7 @@ mod response;
 mod route;
 mod router;
 mod server;
+mod session;
 mod settings;
 mod socket;
 mod text;
@@ -71,6 +72,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         nodes::ROUTES,
         health::ROUTES,
         login::ROUTES,
+        session::ROUTES,
         flags::ROUTES,
         queues::ROUTES,
         replicas::ROUTES,

@@ -11,6 +11,8 @@ use crate::types::{Reply, UserName};
 
 /// Ids of `connection.open`, for refusals.
 const OPEN: (u16, u16) = (10, 40);
+/// RabbitMQ's name of the protocol, where logins are counted.
+const AMQP: &str = "amqp091";
 
 impl Session {
     pub(super) fn on_login(&mut self, login: Login) {
@@ -29,7 +31,9 @@ impl Session {
         };
         let user = credentials.user.as_str();
         let good = self.broker.authenticate(user, &credentials.password);
-        if !good || !self.may_come_from(user) {
+        let comes_in = good && self.may_come_from(user);
+        self.broker.logins().note(AMQP, comes_in);
+        if !comes_in {
             tracing::warn!(
                 connection = self.info.name(),
                 user,

@@ -13,6 +13,7 @@ mod messages;
 mod patterns;
 mod policies;
 mod server;
+mod sessions;
 mod users;
 mod vhosts;
 
