@@ -46,6 +46,7 @@ mod route;
 mod router;
 mod search;
 mod server;
+mod session;
 mod settings;
 mod socket;
 mod text;
@@ -75,6 +76,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         nodes::ROUTES,
         health::ROUTES,
         login::ROUTES,
+        session::ROUTES,
         flags::ROUTES,
         queues::ROUTES,
         replicas::ROUTES,

@@ -14,6 +14,7 @@ mod messages;
 mod patterns;
 mod policies;
 mod server;
+mod sessions;
 mod users;
 mod vhosts;
 
