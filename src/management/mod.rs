@@ -11,6 +11,7 @@ mod answer;
 mod bindings;
 mod call;
 mod connections;
+mod console;
 mod consumers;
 mod cors;
 mod definitions;

@@ -14,7 +14,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::cors::Cors;
 use super::response::{self, By};
 use super::route::{Route, Verb};
-use super::{path, request, table};
+use super::{console, path, request, table};
 use crate::config::Management;
 
 /// Bytes of a body from which on it is compressed, as by RabbitMQ, for clients that take that.
@@ -24,8 +24,10 @@ const WORTH_COMPRESSING: u16 = 300;
 pub fn public(config: &Management) -> Router {
     let prefix = escaped(&config.path_prefix);
     let mut api = Router::new().fallback_service(api(&prefix, Cors::of(config).as_ref()));
+    let mut console = console::routes(&prefix, &config.path_prefix);
     for (name, value) in response::fixed(config) {
-        api = api.layer(SetResponseHeaderLayer::overriding(name, value));
+        api = api.layer(SetResponseHeaderLayer::overriding(name.clone(), value.clone()));
+        console = console.layer(SetResponseHeaderLayer::overriding(name, value));
     }
     let with_redirects = ["/api", "/cli"].into_iter().fold(unchecked(), |router, path| {
         let to = format!("{}{path}/index.html", config.path_prefix);
@@ -36,7 +38,9 @@ pub fn public(config: &Management) -> Router {
         .gzip(config.compress)
         .quality(CompressionLevel::Fastest)
         .compress_when(SizeAbove::new(WORTH_COMPRESSING));
-    respelled(with_redirects.fallback_service(api)).layer(compression)
+    // A slash at the end means something to the page, whose links are relative: before the spelling.
+    let rest = respelled(with_redirects.fallback_service(api));
+    console.fallback_service(rest).layer(compression)
 }
 
 /// The API below a prefix that is a pattern of the router. Requests to it carry what is
