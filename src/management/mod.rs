@@ -13,6 +13,7 @@ mod bindings;
 mod call;
 mod cluster;
 mod connections;
+mod console;
 mod consumers;
 mod cors;
 mod definitions;
