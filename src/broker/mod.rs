@@ -16,6 +16,7 @@
 pub mod alarms;
 mod clock;
 mod error;
+mod logins;
 mod start;
 mod timers;
 
@@ -49,6 +50,7 @@ pub use cluster::report;
 pub use delivery::connections;
 pub use delivery::outbox::{Control, Outstanding};
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
+pub use logins::Logins;
 pub use publish::reply_to;
 pub use publish::vhosts::Vhost;
 pub use queue::asking::DEADLINE;
@@ -57,7 +59,7 @@ pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
 pub use queue::{joint, leaving, quarantine};
 pub use replicas::members;
-pub use reports::{gather, process};
+pub use reports::{diagnosis, gather, notices, process};
 
 // Words of what lies below that whoever serves clients needs.
 pub use crate::metadata::{CatalogueError, Command};
@@ -127,6 +129,7 @@ pub struct Broker {
     listeners: Mutex<Vec<report::Listener>>,
     /// How it is, as they are told; none while it does not serve clients.
     describe: Mutex<Option<gather::Describe>>,
+    logins: Logins,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
     runtime: tokio::runtime::Handle,
@@ -187,6 +190,11 @@ impl Broker {
         &self.statistics
     }
 
+    /// Who is signed in, and who tried.
+    pub fn logins(&self) -> &Logins {
+        &self.logins
+    }
+
     /// Memory and disk.
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
@@ -229,7 +237,7 @@ impl Broker {
     }
 
     /// All queues, as this node knows them.
-    fn all_queues(&self) -> Vec<Arc<QueueHandle>> {
+    pub fn all_queues(&self) -> Vec<Arc<QueueHandle>> {
         self.queues_by_id.read().values().cloned().collect()
     }
 

@@ -108,6 +108,7 @@ impl Broker {
             moving: Mutex::default(),
             listeners: Mutex::default(),
             describe: Mutex::default(),
+            logins: Default::default(),
             alarms: Alarms::new(&config.resources),
             reach: watch::Sender::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -400,7 +401,9 @@ impl Owners for Journal {
 
     fn space_changed(&self) {
         if let Some(broker) = self.0.upgrade() {
-            broker.alarms.look(&broker.config.node.data_dir, &broker.store);
+            broker
+                .alarms
+                .look(&broker.config.node.data_dir, &broker.store, broker.now());
         }
     }
 }

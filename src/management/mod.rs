@@ -8,9 +8,12 @@
 
 mod access;
 mod answer;
+mod arguments;
 mod bindings;
 mod call;
+mod cluster;
 mod connections;
+mod console;
 mod consumers;
 mod cors;
 mod definitions;
@@ -30,6 +33,7 @@ mod local;
 mod login;
 mod messages;
 mod nodes;
+mod notices;
 mod overview;
 mod page;
 mod parameters;
@@ -43,8 +47,10 @@ mod request;
 mod response;
 mod route;
 mod router;
+mod search;
 mod series;
 mod server;
+mod session;
 mod settings;
 mod socket;
 mod text;
@@ -74,6 +80,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         nodes::ROUTES,
         health::ROUTES,
         login::ROUTES,
+        session::ROUTES,
         flags::ROUTES,
         queues::ROUTES,
         replicas::ROUTES,
@@ -85,6 +92,10 @@ fn table() -> impl Iterator<Item = &'static Route> {
         latency::ROUTES,
         consumers::ROUTES,
         definitions::ROUTES,
+        arguments::ROUTES,
+        search::ROUTES,
+        cluster::ROUTES,
+        notices::ROUTES,
     ];
     resources.into_iter().flatten()
 }

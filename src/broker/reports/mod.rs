@@ -2,8 +2,10 @@
 //!
 //! [`gather`] asks the other nodes, once a request; [`standing`] says where a queue is, and how it fares.
 
+pub mod diagnosis;
 pub mod gather;
 mod history;
+pub mod notices;
 pub mod process;
 mod sampler;
 pub mod standing;
