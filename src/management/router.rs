@@ -14,7 +14,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::cors::Cors;
 use super::response::{self, By};
 use super::route::{Route, Verb};
-use super::{path, request, table};
+use super::{path, request, table, tool};
 use crate::config::Management;
 
 /// Bytes of a body from which on it is compressed, as by RabbitMQ, for clients that take that.
@@ -23,9 +23,10 @@ const WORTH_COMPRESSING: u16 = 300;
 /// All that is served to browsers and other programs.
 pub fn public(config: &Management) -> Router {
     let prefix = escaped(&config.path_prefix);
-    let mut api = Router::new().fallback_service(api(&prefix, Cors::of(config).as_ref()));
+    let mut api = tool::pages(&prefix).fallback_service(api(&prefix, Cors::of(config).as_ref()));
     for (name, value) in response::fixed(config) {
-        api = api.layer(SetResponseHeaderLayer::overriding(name, value));
+        // Pages have stricter ones.
+        api = api.layer(SetResponseHeaderLayer::if_not_present(name, value));
     }
     let with_redirects = ["/api", "/cli"].into_iter().fold(unchecked(), |router, path| {
         let to = format!("{}{path}/index.html", config.path_prefix);

@@ -4,16 +4,19 @@
 mod support;
 
 mod access;
+mod access_matrix;
 mod bindings;
 mod connections;
 mod declared;
 mod definitions;
+mod features;
 mod health;
 mod messages;
 mod patterns;
 mod policies;
 mod server;
 mod sessions;
+mod tool;
 mod users;
 mod vhosts;
 
