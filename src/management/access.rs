@@ -235,6 +235,7 @@ pub fn check(access: Access, caller: &Caller, vhost: Option<&str>, catalogue: &C
 mod tests {
     use axum::http::Request;
 
+    use super::super::socket::Origin;
     use super::*;
     use crate::metadata::{Command, PermissionSpec, VhostSpec};
 
@@ -347,7 +348,8 @@ mod tests {
                 request = request.header("Authorization", header);
             }
             let (parts, ()) = request.body(()).expect("a good request").into_parts();
-            match credentials(&parts, &Browser::of(&parts)) {
+            let from = Origin::Address(std::net::Ipv4Addr::LOCALHOST.into());
+            match credentials(&parts, &Browser::of(&parts, from)) {
                 Credentials::Given { user, password } => format!("{user} {}", String::from_utf8_lossy(&password)),
                 Credentials::Other => "other".to_owned(),
                 Credentials::Session(token) => format!("session {token}"),

@@ -69,7 +69,7 @@ fn admit(
     let caller = match route.access {
         Access::Anyone => Caller::anyone(),
         rule => {
-            let browser = Browser::of(parts);
+            let browser = Browser::of(parts, from);
             let caller = match (from, access::credentials(parts, &browser)) {
                 (Origin::Operator, Credentials::None { .. }) => Caller::operator(),
                 (_, Credentials::Session(_)) if route.verb != Verb::Get && !browser.is_console => {
@@ -126,7 +126,7 @@ async fn call(
         endpoints: node.endpoints.clone(),
         parameters,
         query: Query::of(&parts.uri),
-        browser: Browser::of(parts),
+        browser: Browser::of(parts, from),
         reason: reason.map(str::to_owned),
         content_type,
         body: read(body, node.broker.config().management.max_body_bytes).await?,

@@ -10,6 +10,7 @@ mod connections;
 mod declared;
 mod definitions;
 mod features;
+mod glance;
 mod health;
 mod messages;
 mod patterns;

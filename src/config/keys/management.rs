@@ -144,6 +144,10 @@ fn behaviour_keys() -> Vec<Key> {
             .default("480")
             .help("Minutes that a login to the console lasts.")
             .sets(|c, minutes| c.management.login_session_timeout_min = minutes),
+        key("management.proxy_protocol", switch())
+            .default("false")
+            .help("HTTP connections begin with a PROXY protocol header.")
+            .sets(|c, on| c.management.proxy_protocol = on),
         key("management.http.max_body_size", binary_size(0..=LARGEST_BODY))
             .default("10000000")
             .help("Largest request body in bytes.")
