@@ -54,6 +54,7 @@ mod session;
 mod settings;
 mod socket;
 mod text;
+mod tool;
 mod users;
 mod vhosts;
 mod views;

@@ -4,10 +4,12 @@
 mod support;
 
 mod access;
+mod access_matrix;
 mod bindings;
 mod connections;
 mod declared;
 mod definitions;
+mod features;
 mod glance;
 mod health;
 mod messages;
@@ -16,6 +18,7 @@ mod policies;
 mod server;
 mod sessions;
 mod statistics;
+mod tool;
 mod users;
 mod vhosts;
 
