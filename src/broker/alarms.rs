@@ -17,6 +17,7 @@ use super::Broker;
 use crate::config::Resources;
 use crate::store::Store;
 use crate::types::{ByteSize, NodeId, Timestamp};
+use crate::{allocator, tasks};
 
 /// What is short.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -231,12 +232,17 @@ impl Alarms {
     }
 }
 
-/// Looks again and again until the task is dropped.
+/// Looks again and again until the task is dropped. While memory is short, threads that rest are asked
+/// for what they keep: nothing else might make them look, for the publishers rest too.
 pub(super) async fn watch(broker: &Arc<Broker>) {
     loop {
         broker
             .alarms
             .look(&broker.config.node.data_dir, &broker.store, broker.now());
+        if broker.alarms.own().memory {
+            allocator::ask_back();
+            tasks::wake_workers();
+        }
         broker.alarms.forget_unless(|node| broker.nodes.is_alive(node));
         tokio::time::sleep(INTERVAL).await;
     }

@@ -13,6 +13,7 @@ mod bindings;
 mod call;
 mod cluster;
 mod connections;
+mod console;
 mod consumers;
 mod cors;
 mod definitions;
@@ -46,6 +47,7 @@ mod route;
 mod router;
 mod search;
 mod server;
+mod session;
 mod settings;
 mod socket;
 mod text;
@@ -75,6 +77,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         nodes::ROUTES,
         health::ROUTES,
         login::ROUTES,
+        session::ROUTES,
         flags::ROUTES,
         queues::ROUTES,
         replicas::ROUTES,

@@ -16,6 +16,7 @@ mod patterns;
 mod peek;
 mod policies;
 mod server;
+mod sessions;
 mod users;
 mod vhosts;
 

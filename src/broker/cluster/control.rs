@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::report::{About, NodeReport, ReplicaReport};
+use crate::auth::attempts::Counts;
 use crate::broker::alarms::Notice;
 use crate::broker::catalogue::propose::{Catalogued, Told};
 use crate::broker::delivery::connections::ClientCounts;
@@ -82,6 +83,10 @@ enum Request {
     Peek(QueueId, Peek),
     /// May the node begin a cluster?
     Promise,
+    /// How often did somebody try to log in at the node?
+    Attempts,
+    /// Count that from nothing again.
+    ResetAttempts,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -117,6 +122,8 @@ enum Response {
     Vitals(Option<QueueVitals>),
     /// The same.
     Peeked(Option<Peeked>),
+    /// By protocol.
+    Attempts(Vec<(String, Counts)>),
 }
 
 /// First byte of what is said in JSON.
@@ -173,6 +180,11 @@ impl Broker {
             }
             Request::Note(notice) => {
                 self.note(from, notice);
+                return Response::Done;
+            }
+            Request::Attempts => return Response::Attempts(self.logins.attempts()),
+            Request::ResetAttempts => {
+                self.logins.reset_attempts();
                 return Response::Done;
             }
             Request::Shortage => return Response::Shortage(*self.alarms.notices().borrow()),
@@ -246,6 +258,8 @@ impl Broker {
             | Request::Close(..)
             | Request::Note(_)
             | Request::Shortage
+            | Request::Attempts
+            | Request::ResetAttempts
             | Request::Member(..)
             | Request::Replica(_)
             | Request::Reached(_)
@@ -311,6 +325,27 @@ impl Broker {
             Some(Response::Described(description)) => Some(description),
             _ => None,
         }
+    }
+
+    /// How often somebody tried to log in at a node, by protocol; `None` when another does not answer.
+    pub async fn attempts_at(&self, node: NodeId) -> Option<Vec<(String, Counts)>> {
+        if node == self.nodes.us() {
+            return Some(self.logins.attempts());
+        }
+        match self.ask(node, &Request::Attempts, Instant::now() + AT_ONCE).await {
+            Some(Response::Attempts(attempts)) => Some(attempts),
+            _ => None,
+        }
+    }
+
+    /// Has a node count them from nothing again; whether it does.
+    pub async fn reset_attempts_at(&self, node: NodeId) -> bool {
+        if node == self.nodes.us() {
+            self.logins.reset_attempts();
+            return true;
+        }
+        let answer = self.ask(node, &Request::ResetAttempts, Instant::now() + AT_ONCE).await;
+        matches!(answer, Some(Response::Done))
     }
 
     /// Tells another node what this one is short of; whether it has heard it.

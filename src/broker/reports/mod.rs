@@ -5,4 +5,5 @@
 pub mod diagnosis;
 pub mod gather;
 pub mod notices;
+mod sampler;
 pub mod standing;
