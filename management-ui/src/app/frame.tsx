@@ -36,8 +36,8 @@ export function Frame({ children }: { children: ComponentChildren }) {
           {data?.cluster_name}<span class="node"> · {data?.node}</span>
         </span>
         <span class="spring" />
-        <button type="button" class="find" aria-label="Search everything (Ctrl K)" onClick={() => { isSearchOpen.value = true; }}>
-          <Icon of={Search} /> <span class="wide" aria-hidden="true">Search</span> <kbd class="wide" aria-hidden="true">Ctrl K</kbd>
+        <button type="button" class="find" aria-label="Search Ctrl K" onClick={() => { isSearchOpen.value = true; }}>
+          <Icon of={Search} /> <span class="wide">Search</span> <kbd class="wide">Ctrl K</kbd>
         </button>
         <VhostChoice />
         <Times isWide />

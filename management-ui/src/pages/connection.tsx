@@ -10,8 +10,8 @@ import { Whole } from '../ui/list.tsx';
 import { Card, Empty, Facts, Failed, Figures, Loading } from '../ui/states.tsx';
 import { CHANNELS } from './channels.tsx';
 import { Octets, seriesOf } from './charts.tsx';
-import { clientName, ArgumentList } from './parts.tsx';
-import { close, ConnectionState, peer, perSecond } from './connections.tsx';
+import { ArgumentList, clientName, peer } from './parts.tsx';
+import { close, ConnectionState, perSecond } from './connections.tsx';
 import type { Names } from '../routes.ts';
 
 export function Connection({ names }: { names: Names }) {
