@@ -6,6 +6,7 @@ mod support;
 mod access;
 mod bindings;
 mod connections;
+mod console;
 mod declared;
 mod definitions;
 mod glance;

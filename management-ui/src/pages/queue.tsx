@@ -1,6 +1,7 @@
 // One queue: whether it gets on and why not, what is in it, who takes from it, where it comes from.
 
 import { get, send, url } from '../api/client.ts';
+import { HAS } from '../api/has.ts';
 import type { Binding, Consumer, Latency, Queue as Data, QueueHealth } from '../api/types.ts';
 import { age, bytes, count, counted, percent, rate } from '../lib/format.ts';
 import { go, href } from '../state/address.ts';
@@ -23,17 +24,18 @@ import type { Names } from '../routes.ts';
 export function Queue({ names }: { names: Names }) {
   const { vhost = '/', name = '' } = names;
   const { data: queue, error } = usePoll<Data>(url`/queues/${vhost}/${name}`);
+  const { data: health } = usePoll<QueueHealth>(queue ? url`/queues/${vhost}/${name}/health` : null);
   if (error?.isGone) return <Empty action={<a href="#/queues">To all queues</a>}>There is no queue {name} in {vhost}: it was deleted, or never there.</Empty>;
   if (!queue) return error ? <Failed what={`Queue ${name}`} error={error} /> : <Loading />;
   return (
     <div class="page">
       <div class="title">
         <h1>{name}</h1>
-        <Health of={queue} />
+        <Health of={{ ...queue, health: health?.health ?? queue.health }} />
         <div class="tools"><Actions queue={queue} /></div>
         <p class="sub">{queue.type} · vhost {queue.vhost} · {queue.leader ? 'leader' : 'node'} {queue.leader ?? queue.node ?? 'unknown'}{queue.durable ? '' : ' · transient'}{queue.exclusive ? ' · exclusive' : ''}{queue.auto_delete ? ' · auto-delete' : ''}</p>
       </div>
-      <Why queue={queue} />
+      {health && <Why of={health} />}
       <Tabs label={`Parts of ${name}`} of={[
         { id: 'overview', title: 'Overview', content: () => <Overview queue={queue} /> },
         { id: 'messages', title: 'Messages', content: () => <Messages queue={queue} /> },
@@ -46,16 +48,15 @@ export function Queue({ names }: { names: Names }) {
   );
 }
 
-/** The reasons why a queue does not get on, in order of weight; nothing where the node tells none. */
-function Why({ queue }: { queue: Data }) {
-  const { data } = usePoll<QueueHealth>(url`/queues/${queue.vhost}/${queue.name}/health`);
-  if (!data || data.reasons.length === 0) return null;
+/** The reasons why a queue does not get on, in order of weight. */
+function Why({ of: data }: { of: QueueHealth }) {
+  if (data.reasons.length === 0) return null;
   return (
     <Card title="Why it does not get on">
       <ul class="attention">
         {data.reasons.map((reason) => (
           <li key={reason.code}>
-            <Badge level={reason.level === 'info' ? 'off' : reason.level === 'warning' ? 'warn' : 'bad'}>{reason.text}</Badge>
+            <Badge level={reason.level === 'info' ? 'off' : reason.level}>{reason.text}</Badge>
             {reason.do && <span class="muted">{reason.do}</span>}
             {reason.link?.startsWith('#') && <a href={reason.link}>Show</a>}
           </li>
@@ -91,7 +92,7 @@ function Overview({ queue }: { queue: Data }) {
         ]} />
         <div class="two"><Lengths of={of} /><Rates of={of} /></div>
       </Card>
-      <Latencies queue={queue} />
+      {HAS.latency && <Latencies queue={queue} />}
     </>
   );
 }

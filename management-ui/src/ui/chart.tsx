@@ -106,7 +106,7 @@ function spoken(lines: Line[], series: Series, format: (value: number) => string
 
 function aligned(lines: Line[], series: Series): uPlot.AlignedData {
   const length = Math.max(1, ...Object.values(series.values).map((values) => values.length));
-  const times = Array.from({ length }, (_, at) => (series.t0 + at * series.every) / 1000);
+  const times = Array.from({ length }, (_, at) => series.t0 / 1000 + at * series.every);
   return [times, ...lines.map((line) => series.values[line.measure] ?? times.map(() => null))];
 }
 
@@ -158,7 +158,7 @@ function Values({ series, lines, format }: { series: Series; lines: Line[]; form
         <tbody>
           {rows.map((at) => (
             <tr key={at}>
-              <th scope="row">{time(series.t0 + at * series.every, utc.value)}</th>
+              <th scope="row">{time(series.t0 + at * series.every * 1000, utc.value)}</th>
               {lines.map((line) => {
                 const value = series.values[line.measure]?.[at];
                 return <td key={line.measure} class="end">{value == null ? UNKNOWN : format(value)}</td>;
