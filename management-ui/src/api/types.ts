@@ -115,6 +115,8 @@ export interface Queue {
   message_stats?: MessageStats;
   trend?: Trend;
   head_message_timestamp?: number | null;
+  incoming?: { exchange: { name: string; vhost: string }; stats: MessageStats }[];
+  deliveries?: { channel_details: { name?: string; connection_name?: string }; stats: MessageStats }[];
   owner_pid_details?: { name: string };
 }
 
@@ -191,6 +193,8 @@ export interface Exchange {
   policy?: string | null;
   message_stats?: MessageStats;
   user_who_performed_action?: string;
+  incoming?: { channel_details: { name?: string; user?: string }; stats: MessageStats }[];
+  outgoing?: { queue: { name: string; vhost: string }; stats: MessageStats }[];
 }
 
 export interface Binding {
