@@ -142,8 +142,8 @@ function NewQueue({ onDone }: { onDone: () => void }) {
   const known = useKnown();
   const fields: Field[] = [
     { name: 'vhost', label: 'vhost', kind: 'select', options: vhosts.value.filter((each) => may('configure', each)), value: vhost.value || undefined },
-    { name: 'type', label: 'Type', kind: 'select', options: [{ value: '', title: 'Default of the vhost' }, 'classic', 'quorum', 'stream'],
-      help: 'Quorum queues and streams are kept on several nodes.' },
+    { name: 'type', label: 'Type', kind: 'select', options: [{ value: '', title: 'Default of the vhost' }, 'classic', 'quorum'],
+      help: 'Quorum queues are kept on several nodes.' },
     { name: 'name', label: 'Name', isRequired: true },
     { name: 'durability', label: 'Durability', kind: 'select', options: ['durable', 'transient'], help: 'A transient queue is gone after a restart.', when: (values) => values.type === 'classic' || values.type === '' },
     { name: 'auto_delete', label: 'Delete it when its last consumer goes', kind: 'check', when: (values) => values.type === 'classic' || values.type === '' },
