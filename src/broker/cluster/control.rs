@@ -17,6 +17,7 @@ use crate::broker::delivery::connections::ClientCounts;
 use crate::broker::delivery::leaving::PATIENCE;
 use crate::broker::publish::reply_to::Token;
 use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::peeking::{Peek, Peeked};
 use crate::broker::queue::vitals::QueueVitals;
 use crate::broker::replicas::members::{HERE, MemberChange, MemberError};
 use crate::broker::{Broker, BrokerError};
@@ -78,6 +79,8 @@ enum Request {
     ReplyQueue(String),
     /// How does a queue get on that the node leads?
     Vitals(QueueId),
+    /// Look at messages of a queue that the node leads.
+    Peek(QueueId, Peek),
     /// May the node begin a cluster?
     Promise,
     /// How often did somebody try to log in at the node?
@@ -117,6 +120,8 @@ enum Response {
     ReplyQueue(bool),
     /// None where the queue's machine is not.
     Vitals(Option<QueueVitals>),
+    /// The same.
+    Peeked(Option<Peeked>),
     /// By protocol.
     Attempts(Vec<(String, Counts)>),
 }
@@ -197,6 +202,7 @@ impl Broker {
                 let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
                 return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
             }
+            Request::Peek(queue, peek) => return Response::Peeked(self.peek_for(queue, peek).await),
             Request::Vitals(queue) => return Response::Vitals(self.vitals_for(queue)),
             Request::Member(queue, change) => {
                 let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
@@ -259,7 +265,8 @@ impl Broker {
             | Request::Reached(_)
             | Request::Clients(..)
             | Request::ReplyQueue(_)
-            | Request::Vitals(_) => Response::NotLeader,
+            | Request::Vitals(_)
+            | Request::Peek(..) => Response::NotLeader,
         }
     }
 
@@ -433,6 +440,28 @@ impl Broker {
         let request = Request::ReplyQueue(name.to_owned());
         let answer = self.ask(node, &request, Instant::now() + AT_ONCE).await;
         matches!(answer, Some(Response::ReplyQueue(true)))
+    }
+
+    /// Looks at messages of a queue, wherever it is; `None` when nobody leads it who answers.
+    pub async fn peek(self: &Arc<Self>, queue: &Arc<QueueHandle>, peek: &Peek) -> Option<Peeked> {
+        let deadline = Instant::now() + THERE;
+        loop {
+            let leader = queue.leader();
+            let peeked = match leader == self.nodes.us() {
+                true => self.peek_here(queue, peek.clone()).await,
+                false => {
+                    let request = Request::Peek(queue.spec.id, peek.clone());
+                    match self.ask(leader, &request, deadline).await {
+                        Some(Response::Peeked(peeked)) => peeked,
+                        _ => None,
+                    }
+                }
+            };
+            if peeked.is_some() || Instant::now() + AGAIN >= deadline || queue.is_deleted() {
+                return peeked;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// Asks the node that leads a queue how it gets on; `None` where that is not known.
