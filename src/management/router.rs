@@ -150,7 +150,6 @@ mod tests {
     use super::super::call::Call;
     use super::super::route::{Access, Run};
     use super::*;
-    use crate::config::Config;
 
     fn nothing(_: &Call) -> Answered {
         unreachable!("only looked up")

@@ -7,6 +7,7 @@ mod access;
 mod access_matrix;
 mod bindings;
 mod connections;
+mod console;
 mod declared;
 mod definitions;
 mod diagnosis;
