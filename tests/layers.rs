@@ -84,11 +84,11 @@ const ARROWS: [(&str, &[&str]); 33] = [
     ("allocator", &[]),
     ("tasks", &["metrics"]),
     ("metrics", &["types"]),
+    ("pem", &["config", "small_file"]),
     ("logging", &["config", "types"]),
     ("config", &["types", "pattern"]),
     ("machine", &["types"]),
     ("pattern", &[]),
-    ("pem", &["config", "small_file"]),
     ("small_file", &[]),
     ("types", &[]),
 ];

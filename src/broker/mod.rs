@@ -31,7 +31,7 @@ pub mod reports;
 mod simulation;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -125,6 +125,8 @@ pub struct Broker {
     describe: Mutex<Option<gather::Describe>>,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
+    /// It was told to stop, and serves its clients a little longer.
+    draining: AtomicBool,
     runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,
     next_consumer: AtomicU64,
