@@ -30,7 +30,7 @@ use crate::listen::{Listener, Setup, Tls, TlsError};
 use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
 use crate::metadata;
 use crate::queue::{ledger, record};
-use crate::{logging, net, tasks};
+use crate::{allocator, logging, net, tasks};
 
 /// Why a node does not run.
 #[derive(Debug, Error)]
@@ -96,6 +96,7 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("worker")
+        .on_thread_park(allocator::give_back)
         .build()
         .map_err(NodeError::Runtime)?;
     let ended = runtime.block_on(serve(Arc::new(config)));
@@ -443,7 +444,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 10],
+    running: [JoinHandle<()>; 11],
 }
 
 impl Opened {
@@ -462,6 +463,7 @@ impl Opened {
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),
             tasks::spawn("absences", broker.clone().run_absences()),
+            tasks::spawn("sampler", broker.clone().run_sampler()),
         ];
         Ok(Self { broker, links, running })
     }

@@ -21,7 +21,7 @@ const BASE: [&str; 9] = [
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 33] = [
+const ARROWS: [(&str, &[&str]); 34] = [
     ("main", &["allocator", "cli", "node", "perf"]),
     (
         "node",
@@ -44,25 +44,56 @@ const ARROWS: [(&str, &[&str]); 33] = [
             "metadata",
             "auth",
             "spec",
+            "statistics",
         ],
     ),
     ("cli", &["perf"]),
     ("perf", &["codec"]),
     (
         "net",
-        &["connection", "channel", "codec", "auth", "broker", "declare", "listen"],
+        &[
+            "connection",
+            "channel",
+            "codec",
+            "auth",
+            "broker",
+            "declare",
+            "statistics",
+            "listen",
+        ],
     ),
     (
         "management",
         &[
-            "broker", "declare", "listen", "codec", "queue", "metadata", "auth", "spec",
+            "broker",
+            "declare",
+            "codec",
+            "queue",
+            "metadata",
+            "auth",
+            "spec",
+            "statistics",
+            "listen",
         ],
     ),
     (
         "broker",
         &[
-            "declare", "handover", "journal", "cluster", "listen", "store", "channel", "codec", "router", "queue",
-            "stream", "metadata", "auth", "spec",
+            "declare",
+            "handover",
+            "journal",
+            "cluster",
+            "store",
+            "channel",
+            "codec",
+            "router",
+            "queue",
+            "stream",
+            "metadata",
+            "auth",
+            "spec",
+            "statistics",
+            "listen",
         ],
     ),
     ("declare", &["codec", "metadata", "spec", "auth"]),
@@ -80,6 +111,7 @@ const ARROWS: [(&str, &[&str]); 33] = [
     ("metadata", &["spec", "auth"]),
     ("auth", &[]),
     ("spec", &[]),
+    ("statistics", &[]),
     ("lib", &[]),
     ("allocator", &[]),
     ("tasks", &["metrics"]),
@@ -94,10 +126,11 @@ const ARROWS: [(&str, &[&str]); 33] = [
 ];
 
 /// The rooms of the broker and the files beside them: each may import those before it.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "clock",
     "error",
     "alarms",
+    "logins",
     "delivery",
     "queue",
     "publish",

@@ -103,7 +103,7 @@ pub static ROUTES: &[Route] = &[
 ];
 
 /// The open connections that the user may see: its own, or all for those who monitor.
-fn visible(call: &Call) -> Vec<&ConnectionReport> {
+pub fn visible(call: &Call) -> Vec<&ConnectionReport> {
     let all = call.gathered.connections().iter();
     all.filter(|connection| call.caller.is_monitor() || is_own(call, connection))
         .collect()

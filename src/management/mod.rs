@@ -8,9 +8,12 @@
 
 mod access;
 mod answer;
+mod arguments;
 mod bindings;
 mod call;
+mod cluster;
 mod connections;
+mod console;
 mod consumers;
 mod cors;
 mod definitions;
@@ -28,6 +31,7 @@ mod local;
 mod login;
 mod messages;
 mod nodes;
+mod notices;
 mod overview;
 mod page;
 mod parameters;
@@ -41,7 +45,9 @@ mod request;
 mod response;
 mod route;
 mod router;
+mod search;
 mod server;
+mod session;
 mod settings;
 mod socket;
 mod text;
@@ -71,6 +77,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         nodes::ROUTES,
         health::ROUTES,
         login::ROUTES,
+        session::ROUTES,
         flags::ROUTES,
         queues::ROUTES,
         replicas::ROUTES,
@@ -80,6 +87,10 @@ fn table() -> impl Iterator<Item = &'static Route> {
         connections::ROUTES,
         consumers::ROUTES,
         definitions::ROUTES,
+        arguments::ROUTES,
+        search::ROUTES,
+        cluster::ROUTES,
+        notices::ROUTES,
     ];
     resources.into_iter().flatten()
 }

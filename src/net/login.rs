@@ -6,6 +6,7 @@ use crate::auth::mechanism::{amqplain, plain};
 use crate::broker::publish::Publishing;
 use crate::config::Mechanism;
 use crate::connection::Login;
+use crate::statistics::Measure;
 
 use crate::types::{Reply, UserName};
 
@@ -13,6 +14,8 @@ use crate::types::{Reply, UserName};
 const EXTERNAL: &str = "EXTERNAL";
 /// Ids of `connection.open`, for refusals.
 const OPEN: (u16, u16) = (10, 40);
+/// RabbitMQ's name of the protocol, where logins are counted.
+const AMQP: &str = "amqp091";
 
 impl Session {
     pub(super) fn on_login(&mut self, login: Login) {
@@ -66,6 +69,7 @@ impl Session {
         let connection = self.info.name();
         let (user, mechanism) = (user.unwrap_or_default(), &login.mechanism);
         tracing::warn!(connection, user, mechanism, "login refused: {reason}");
+        self.broker.logins().note(AMQP, false);
         self.machine.refuse_login(self.broker.now(), &mut self.out);
     }
 
@@ -75,6 +79,7 @@ impl Session {
             let reason = "this user may only come from the loopback interface";
             return self.refuse_login(Some(user), login, reason);
         }
+        self.broker.logins().note(AMQP, true);
         self.certificate = None;
         let client = self.machine.client();
         let (properties, mechanism) = (client.properties.clone(), client.mechanism.clone());
@@ -133,6 +138,8 @@ impl Session {
         let elsewhere = self.broker.clients_elsewhere(user, &vhost.name).await;
         let connections = self.broker.connections();
         connections.open(&self.info, &self.broker.catalogue(), user, &vhost.name, elsewhere)?;
+        self.outbox.count_in(&vhost.scope);
+        self.broker.statistics().node().add(Measure::ConnectionCreated, 1);
         Ok(Publishing {
             vhost,
             user: user.clone(),

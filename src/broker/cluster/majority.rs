@@ -11,6 +11,7 @@
 
 use std::sync::atomic::Ordering;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::broker::{Broker, Forced};
@@ -20,7 +21,7 @@ use crate::metadata::Catalogue;
 use crate::types::NodeId;
 
 /// How many of the cluster's nodes this one hears.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Reach {
     #[default]
     Majority,
