@@ -150,6 +150,7 @@ async fn aliveness(call: Call) -> Answered {
 
 const FAILED: &str = "the node cannot write to its disk";
 const MINORITY: &str = "a majority of the cluster's nodes cannot be reached";
+const DRAINING: &str = "the node is about to stop";
 
 fn healthy_unless(ill: bool, mut why: Value) -> Answered {
     if !ill {
@@ -162,6 +163,9 @@ fn healthy_unless(ill: bool, mut why: Value) -> Answered {
 fn serving(call: &Call) -> Answered {
     if call.broker.has_failed() {
         return healthy_unless(true, json!({"reason": FAILED}));
+    }
+    if call.broker.is_draining() {
+        return healthy_unless(true, json!({"reason": DRAINING}));
     }
     healthy_unless(!call.broker.hears_majority(), json!({"reason": MINORITY}))
 }
