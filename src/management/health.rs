@@ -283,6 +283,9 @@ fn is_protocol(wanted: &str, protocol: &str) -> bool {
     wanted.eq_ignore_ascii_case(protocol) || other_names.iter().any(|name| wanted.eq_ignore_ascii_case(name))
 }
 
+/// Letters of `2026-01-31 12:00:00`.
+const TO_THE_SECOND: usize = 19;
+
 fn certificates(call: &Call) -> Answered {
     let within = call.name("within").parse::<u32>();
     let within = u64::from(within.map_err(|_| Failure::bad("Invalid expiration value."))?);
@@ -320,8 +323,9 @@ fn certificates(call: &Call) -> Answered {
         for certificate in &certificates {
             let file = certificate.key.rsplit('.').next().unwrap_or_default();
             listener[file] = json!(certificate.file);
-            listener[format!("{file}_expires_on")] =
-                json!(logging::shown_time(Duration::from_secs(certificate.valid_until)));
+            // To the second, and one in a list, as RabbitMQ has them.
+            let end = logging::shown_time(Duration::from_secs(certificate.valid_until));
+            listener[format!("{file}_expires_on")] = json!([end.get(..TO_THE_SECOND).unwrap_or(&end)]);
         }
         Some(listener)
     });
