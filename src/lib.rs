@@ -19,6 +19,7 @@ pub mod logging;
 pub mod machine;
 pub mod management;
 pub mod metadata;
+pub mod metrics;
 pub mod net;
 pub mod node;
 pub mod pattern;

@@ -455,7 +455,8 @@ struct Clients {
     endpoints: Vec<Endpoint>,
     accepting: JoinSet<()>,
     stop_http: watch::Sender<()>,
-    http: Option<JoinHandle<()>>,
+    /// The HTTP API, and metrics.
+    http: Vec<JoinHandle<()>>,
 }
 
 impl Clients {
@@ -495,6 +496,18 @@ impl Clients {
             });
             http = Some(listener);
         }
+        let mut metrics = None;
+        if let Some(address) = config.prometheus.address() {
+            let failed = |error| NodeError::Listen { address, error };
+            let listener = TcpListener::bind(address).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            ports.entry("prometheus").or_default().push(address.port());
+            endpoints.push(Endpoint {
+                protocol: "http/prometheus",
+                address,
+            });
+            metrics = Some(listener);
+        }
         if let Some(links) = &opened.links {
             ports.entry("cluster").or_default().push(links.address.port());
             endpoints.push(Endpoint {
@@ -503,21 +516,28 @@ impl Clients {
             });
         }
         let accepting = net::start(listeners, broker);
-        let (stop_http, mut stopping_http) = watch::channel(());
-        let http = http.map(|listener| {
-            let stopping = async move {
+        let (stop_http, stopping_http) = watch::channel(());
+        let stopping = || {
+            let mut stopping = stopping_http.clone();
+            async move {
                 // An error is the sender dropped: that is the sign.
-                let _ = stopping_http.changed().await;
-            };
-            let serving = management::serve(listener, broker.clone(), endpoints.clone(), stopping);
+                let _ = stopping.changed().await;
+            }
+        };
+        let http = http.map(|listener| {
+            let serving = management::serve(listener, broker.clone(), endpoints.clone(), stopping());
             tasks::spawn("http", serving)
+        });
+        let metrics = metrics.map(|listener| {
+            let serving = management::serve_metrics(listener, broker.clone(), stopping());
+            tasks::spawn("metrics", serving)
         });
         Ok(Self {
             ports,
             endpoints,
             accepting,
             stop_http,
-            http,
+            http: http.into_iter().chain(metrics).collect(),
         })
     }
 
@@ -525,10 +545,10 @@ impl Clients {
         drop(self.accepting);
         drop(self.stop_http);
         say_goodbye(broker, GOODBYE).await;
-        if let Some(http) = self.http
-            && http.await.is_err()
-        {
-            tracing::error!("the HTTP API did not stop in order");
+        for http in self.http {
+            if http.await.is_err() {
+                tracing::error!("the HTTP API did not stop in order");
+            }
         }
     }
 }

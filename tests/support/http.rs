@@ -42,6 +42,15 @@ impl Http {
         }
     }
 
+    /// As nobody.
+    pub fn anonymous(address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            authorization: String::new(),
+            patience: PATIENCE,
+        }
+    }
+
     /// For what may take longer.
     pub fn patient(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -100,10 +109,13 @@ impl Http {
         let mut socket = TcpStream::connect(&self.address)?;
         socket.set_read_timeout(Some(self.patience))?;
         // HTTP/1.0: the answer ends where the connection does, and is never in chunks.
+        let authorization = match self.authorization.as_str() {
+            "" => String::new(),
+            given => format!("Authorization: {given}\r\n"),
+        };
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\n{authorization}{headers}Content-Length: {}\r\n\r\n{body}",
             self.address,
-            self.authorization,
             body.len()
         );
         socket.write_all(request.as_bytes())?;

@@ -1,6 +1,8 @@
 //! What is known of queues and clients on all nodes, for the HTTP API and the command line.
 //!
-//! [`gather`] asks the other nodes, once a request; [`standing`] says where a queue is, and how it fares.
+//! [`gather`] asks the other nodes, once a request; [`standing`] says where a queue is, and how it fares;
+//! [`facts`] are the numbers of this node alone, for Prometheus.
 
+pub mod facts;
 pub mod gather;
 pub mod standing;

@@ -9,6 +9,7 @@ use super::super::overview::{contexts, exchange_types, rates_mode};
 use crate::broker::Broker;
 use crate::broker::gather::Describe;
 use crate::config::{Config, Mechanism, PLUGINS, Stream};
+use crate::metrics::process::{open_files, open_files_limit, threads};
 
 /// How a node that listens there is described to the others.
 pub fn describe(endpoints: Vec<Endpoint>) -> Describe {
@@ -59,6 +60,7 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
         "mem_used": alarms.memory_used(),
         "fd_used": files,
         "sockets_used": sockets,
+        // Where RabbitMQ counts the processes of Erlang, these are threads.
         "proc_used": threads(),
         "disk_free": alarms.disk_free(),
         "cluster_links": [],
@@ -93,26 +95,6 @@ fn mechanisms(broker: &Broker) -> Value {
             json!({"name": name, "description": description, "enabled": true})
         })
         .collect()
-}
-
-fn open_files_limit() -> u64 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current.unwrap_or(u64::MAX)
-}
-
-/// How many files are open, and how many of them are sockets.
-fn open_files() -> (usize, usize) {
-    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    open.fold((0, 0), |(files, sockets), file| {
-        let is_socket = std::fs::read_link(file.path())
-            .is_ok_and(|name| name.as_os_str().as_encoded_bytes().starts_with(b"socket:"));
-        (files + 1, sockets + usize::from(is_socket))
-    })
-}
-
-/// Where RabbitMQ counts the processes of Erlang, these are threads.
-fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
 /// How many threads this user, or this machine, may have.

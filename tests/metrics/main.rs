@@ -1,0 +1,9 @@
+//! What a running broker tells Prometheus, and whoever listens to its events.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod pages;
+mod scraped;
+
+use scraped::Scraped;
