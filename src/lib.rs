@@ -28,6 +28,7 @@ pub mod queue;
 pub mod router;
 pub mod small_file;
 pub mod spec;
+pub mod statistics;
 pub mod store;
 pub mod tasks;
 pub mod types;

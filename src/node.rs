@@ -392,7 +392,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 10],
+    running: [JoinHandle<()>; 11],
 }
 
 impl Opened {
@@ -411,6 +411,7 @@ impl Opened {
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),
             tasks::spawn("absences", broker.clone().run_absences()),
+            tasks::spawn("sampler", broker.clone().run_sampler()),
         ];
         Ok(Self { broker, links, running })
     }

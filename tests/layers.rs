@@ -20,7 +20,7 @@ const BASE: [&str; 8] = [
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 31] = [
+const ARROWS: [(&str, &[&str]); 32] = [
     ("main", &["allocator", "cli", "node", "perf"]),
     (
         "node",
@@ -42,20 +42,53 @@ const ARROWS: [(&str, &[&str]); 31] = [
             "metadata",
             "auth",
             "spec",
+            "statistics",
         ],
     ),
     ("cli", &["perf"]),
     ("perf", &["codec"]),
-    ("net", &["connection", "channel", "codec", "auth", "broker", "declare"]),
+    (
+        "net",
+        &[
+            "connection",
+            "channel",
+            "codec",
+            "auth",
+            "broker",
+            "declare",
+            "statistics",
+        ],
+    ),
     (
         "management",
-        &["broker", "declare", "codec", "queue", "metadata", "auth", "spec"],
+        &[
+            "broker",
+            "declare",
+            "codec",
+            "queue",
+            "metadata",
+            "auth",
+            "spec",
+            "statistics",
+        ],
     ),
     (
         "broker",
         &[
-            "declare", "handover", "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream",
-            "metadata", "auth", "spec",
+            "declare",
+            "handover",
+            "journal",
+            "cluster",
+            "store",
+            "channel",
+            "codec",
+            "router",
+            "queue",
+            "stream",
+            "metadata",
+            "auth",
+            "spec",
+            "statistics",
         ],
     ),
     ("declare", &["codec", "metadata", "spec", "auth"]),
@@ -72,6 +105,7 @@ const ARROWS: [(&str, &[&str]); 31] = [
     ("metadata", &["spec", "auth"]),
     ("auth", &[]),
     ("spec", &[]),
+    ("statistics", &[]),
     ("lib", &[]),
     ("allocator", &[]),
     ("tasks", &["metrics"]),

@@ -71,6 +71,7 @@ use crate::journal::raft::Group;
 pub use crate::metadata::Catalogue;
 use crate::metadata::replicated::Replicated;
 use crate::spec::QueueType;
+use crate::statistics::Statistics;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
 use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, VhostName};
 use clock::Clock;
@@ -119,6 +120,9 @@ pub struct Broker {
     reply_to: ReplyTo,
     timers: Timers,
     connections: Connections,
+    statistics: Arc<Statistics>,
+    /// Queues in which something has moved, for the sampler.
+    moving: Mutex<Vec<Arc<QueueHandle>>>,
     /// Where this node listens, as other nodes are told.
     listeners: Mutex<Vec<report::Listener>>,
     /// How it is, as they are told; none while it does not serve clients.
@@ -176,6 +180,11 @@ impl Broker {
     /// The client connections.
     pub fn connections(&self) -> &Connections {
         &self.connections
+    }
+
+    /// What was counted on this node, and how it was.
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
     }
 
     /// Memory and disk.

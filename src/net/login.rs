@@ -6,6 +6,7 @@ use crate::auth::mechanism::{amqplain, plain};
 use crate::broker::publish::Publishing;
 use crate::config::Mechanism;
 use crate::connection::Login;
+use crate::statistics::Measure;
 
 use crate::types::{Reply, UserName};
 
@@ -101,6 +102,8 @@ impl Session {
         let elsewhere = self.broker.clients_elsewhere(user, &vhost.name).await;
         let connections = self.broker.connections();
         connections.open(&self.info, &self.broker.catalogue(), user, &vhost.name, elsewhere)?;
+        self.outbox.count_in(&vhost.scope);
+        self.broker.statistics().node().add(Measure::ConnectionCreated, 1);
         Ok(Publishing {
             vhost,
             user: user.clone(),

@@ -33,6 +33,7 @@ use crate::channel::Tags;
 use crate::codec::Method;
 use crate::codec::content::PublishRef;
 use crate::connection::{Connection, Ending, Ids, Login, Settings, Step};
+use crate::statistics::Measure;
 use crate::tasks;
 use crate::types::{ConnectionId, QueueName, Refusal, Reply, ReplyCode, UserName};
 
@@ -156,6 +157,9 @@ pub(super) async fn serve(
     }
     // What it held goes back to its queues in any case.
     has_panicked(Box::pin(session.clean_up())).await;
+    if session.publishing.is_some() {
+        session.broker.statistics().node().add(Measure::ConnectionClosed, 1);
+    }
     session.broker.connections().remove(&session.info);
     session.outbox.close();
     drop(session);
@@ -378,6 +382,7 @@ impl Session {
         if let Err(error) = allowed {
             return self.refuse(None, (0, 0), &error.reply()).await;
         }
+        self.broker.statistics().node().add(Measure::ChannelCreated, 1);
         self.incarnations += 1;
         let incarnation = self.incarnations;
         self.outbox.lock().open_channel(channel, incarnation);
@@ -405,6 +410,7 @@ impl Session {
             if let Some(user) = &self.user {
                 self.broker.connections().close_channel(&self.info, user);
             }
+            self.broker.statistics().node().add(Measure::ChannelClosed, 1);
             if let Some((token, _)) = state.reply {
                 self.broker.reply_to().forget(token);
             }

@@ -34,7 +34,10 @@ impl Session {
         }
         match self.try_read(input, least) {
             Ok(0) => return Some(Ending::Closed),
-            Ok(_) => {
+            Ok(bytes) => {
+                if self.outbox.received(bytes) {
+                    self.broker.connections().moves(self.outbox.id);
+                }
                 self.machine.on_heard(self.broker.now());
                 self.is_rested = false;
                 return self.take_turns().await;

@@ -18,12 +18,15 @@ pub async fn run(broker: Arc<Broker>, outbox: Arc<Outbox>, mut socket: OwnedWrit
     let mut output = Output::new();
     while outbox.ready().await {
         outbox.take(&mut output);
+        let bytes = output.len();
         if write(&mut socket, &mut output).await.is_err() {
             outbox.close();
             outbox.control(Control::Gone);
             return;
         }
-        outbox.sent(broker.now());
+        if outbox.sent(bytes, broker.now()) {
+            broker.connections().moves(outbox.id);
+        }
         if outbox.written() {
             broker.serve_stalled(&outbox, None);
         }

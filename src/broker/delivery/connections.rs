@@ -87,6 +87,8 @@ impl ConnectionReport {
 /// All connections.
 pub struct Connections<Q> {
     all: Mutex<All<Q>>,
+    /// Those in which something has moved, for the sampler.
+    moving: Mutex<Vec<ConnectionId>>,
 }
 
 /// How many clients there are of a user and in a vhost.
@@ -113,6 +115,7 @@ impl<Q> Default for Connections<Q> {
                 of_user: FxHashMap::default(),
                 channels_of_user: FxHashMap::default(),
             }),
+            moving: Mutex::default(),
         }
     }
 }
@@ -314,6 +317,26 @@ impl<Q: QueueIdentity> Connections<Q> {
         less(&mut all.of_user, &user, 1);
         let channels = connection.channels.swap(0, Ordering::Relaxed);
         less(&mut all.channels_of_user, &user, channels);
+    }
+
+    /// Something moves in a connection: the sampler is to look at it.
+    pub fn moves(&self, connection: ConnectionId) {
+        self.moving.lock().push(connection);
+    }
+
+    /// Looks at those in which something has moved, at the end of that second.
+    pub fn sample(&self, second: u64) {
+        let moving = std::mem::take(&mut *self.moving.lock());
+        for id in moving {
+            let connection = self.all.lock().by_id.get(&id).cloned();
+            let Some(connection) = connection else { continue };
+            let stats = &connection.outbox.stats;
+            stats.rest();
+            let channels = connection.outbox.lock().sample(second);
+            if (stats.sample(second) | channels) && stats.touch() {
+                self.moves(id);
+            }
+        }
     }
 
     /// All of them, in no order.

@@ -5,4 +5,5 @@
 
 pub mod facts;
 pub mod gather;
+mod sampler;
 pub mod standing;
