@@ -1,5 +1,7 @@
 //! The numbers of one moment, as the table of metrics reads them. Plain values: the broker fills them in.
 
+use crate::statistics::Tally;
+
 /// Names and values of labels, in the order in which they are shown.
 pub type Labels = Vec<(&'static str, String)>;
 
@@ -9,6 +11,11 @@ pub struct Facts {
     pub node: Node,
     /// The queues that this node serves.
     pub queues: Vec<Queue>,
+    /// Of all queues, what this node's clients have done with them.
+    pub queue_traffic: Vec<Traffic>,
+    /// The same by type of queue, with what queues had that are deleted.
+    pub type_traffic: Vec<Traffic>,
+    pub exchange_traffic: Vec<Traffic>,
     pub connections: Vec<Connection>,
     pub channels: Vec<Channel>,
     /// Members of Raft groups on this node.
@@ -19,6 +26,7 @@ pub struct Facts {
     /// The other nodes.
     pub links: Vec<Link>,
     /// By protocol.
+    pub protocols: Vec<Protocol>,
     pub logins: Vec<Logins>,
 }
 
@@ -53,6 +61,10 @@ pub struct Node {
     pub channels: u64,
     pub consumers: u64,
     pub tasks: u64,
+    /// All that was counted since it started.
+    pub tally: Tally,
+    /// What clients of this node have done with queues, also with those that are deleted.
+    pub queue_tally: Tally,
     pub log: Log,
 }
 
@@ -106,11 +118,31 @@ impl Queue {
     }
 }
 
+/// What was counted of one thing.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// `vhost` and `queue`, or `exchange`; `protocol` and `queue_type` of a type of queue.
+    pub labels: Labels,
+    pub tally: Tally,
+}
+
+/// The clients that speak one protocol.
+#[derive(Debug, Default)]
+pub struct Protocol {
+    /// `protocol`.
+    pub labels: Labels,
+    pub tally: Tally,
+    /// Channels over which something was published.
+    pub publishers: u64,
+    pub consumers: u64,
+}
+
 /// A client's connection.
 #[derive(Debug, Default)]
 pub struct Connection {
     /// `channel`, as RabbitMQ names it: here the connection's name.
     pub labels: Labels,
+    pub tally: Tally,
     pub channels: u64,
 }
 
@@ -119,6 +151,7 @@ pub struct Connection {
 pub struct Channel {
     /// `channel`: its name.
     pub labels: Labels,
+    pub tally: Tally,
     pub consumers: u64,
     pub unacked: u64,
     pub unconfirmed: u64,

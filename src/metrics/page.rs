@@ -33,6 +33,8 @@ pub enum Page {
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub struct Needs {
     pub queues: bool,
+    /// What was counted of queues, of their types, and of exchanges.
+    pub traffic: bool,
     pub connections: bool,
     pub channels: bool,
     pub groups: bool,
@@ -48,6 +50,8 @@ impl Page {
             for metric in family.metrics {
                 match metric.read {
                     Read::Queue(_) | Read::Queues => needs.queues = true,
+                    Read::QueueTraffic(_) | Read::TypeTraffic(_) | Read::ExchangeTraffic(_) => needs.traffic = true,
+                    Read::Protocol(_) => needs.channels = true,
                     Read::Connection(_) => needs.connections = true,
                     Read::Channel(_) => needs.channels = true,
                     Read::Group(_) => needs.groups = true,
@@ -133,16 +137,19 @@ impl Collector for Rows {
                     kind: metric.kind,
                     one_by_one: self.one_by_one,
                 },
-                metric.read,
+                metric,
             )
         })
     }
 }
 
 impl Rows {
-    fn read(&self, mut samples: Samples<'_>, read: Read) -> fmt::Result {
+    fn read(&self, mut samples: Samples<'_>, metric: &Metric) -> fmt::Result {
         let facts = &*self.facts;
-        match read {
+        if let (false, Some(sum)) = (self.one_by_one, metric.sum) {
+            return samples.put(sum(&facts.node));
+        }
+        match metric.read {
             Read::Node(read) => samples.put(read(&facts.node)),
             Read::Queues => samples.put((facts.queues.len() as u64).into()),
             Read::About(read) => {
@@ -155,11 +162,15 @@ impl Rows {
                 .put(one)
             }
             Read::Queue(read) => samples.rows(&facts.queues, read),
+            Read::QueueTraffic(read) => samples.rows(&facts.queue_traffic, read),
+            Read::ExchangeTraffic(read) => samples.rows(&facts.exchange_traffic, read),
             Read::Connection(read) => samples.rows(&facts.connections, read),
             Read::Channel(read) => samples.rows(&facts.channels, read),
             Read::Group(read) => samples.rows(&facts.groups, read),
             Read::Exchange(read) => samples.rows(&facts.exchanges, read),
             Read::Vhost(read) => samples.rows(&facts.vhosts, read),
+            Read::Protocol(read) => samples.each(&facts.protocols, read),
+            Read::TypeTraffic(read) => samples.each(&facts.type_traffic, read),
             Read::Link(read) => samples.each(&facts.links, read),
             Read::Logins(read) => samples.each(&facts.logins, read),
         }

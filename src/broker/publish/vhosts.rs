@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::broker::queue::handle::QueueHandle;
 use crate::router::{self, Router};
-use crate::statistics::{Scope, Stats};
+use crate::statistics::{Scope, Stats, Tally};
 use crate::types::{ExchangeName, QueueName, VhostName};
 
 /// A live virtual host.
@@ -73,6 +73,12 @@ impl Vhost {
     /// What was counted of an exchange, if it was ever published to on this node.
     pub fn exchange_stats(&self, name: &str) -> Option<Arc<Stats>> {
         self.exchanges.read().get(name).cloned()
+    }
+
+    /// What was counted of each exchange that was ever published to on this node.
+    pub fn exchange_tallies(&self) -> Vec<(ExchangeName, Tally)> {
+        let all = self.exchanges.read();
+        all.iter().map(|(name, stats)| (name.clone(), stats.totals())).collect()
     }
 
     /// The same, for whoever publishes to it.

@@ -4,52 +4,55 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::broker::delivery::connections::{ChannelReport, ConnectionReport};
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::{Broker, Reach};
 use crate::cluster::{Health, PeerView};
 use crate::journal::raft::{GroupStatus, Role};
-use crate::metrics::facts::{Channel, Connection, Exchange, Facts, Group, Labels, Link, Log, Node, Queue, Vhost};
+use crate::metrics::facts::{
+    Channel, Connection, Exchange, Facts, Group, Labels, Link, Log, Node, Protocol, Queue, Traffic, Vhost,
+};
 use crate::metrics::{Page, process};
+use crate::spec::QueueType;
+use crate::spec::arguments::type_name;
+use crate::statistics::{Measure, Tally};
 use crate::types::NodeId;
 
 /// What the group of the catalogue is called beside those of queues.
 const CATALOGUE: &str = "catalogue";
+/// RabbitMQ's name of the protocol.
+const AMQP: &str = "amqp091";
 
 impl Broker {
     /// What a page of metrics is made of. Reads files of the system.
     pub fn facts(&self, page: &Page, cluster_name: String) -> Facts {
         let needs = page.needs();
-        let (connections, channels) = match needs.connections || needs.channels {
-            true => self.client_facts(page),
-            false => (Vec::new(), Vec::new()),
-        };
-        Facts {
-            node: Node {
-                consumers: channels.iter().map(|channel| channel.consumers).sum(),
-                ..self.node_facts(cluster_name)
-            },
-            queues: match needs.queues {
-                true => self.queue_facts(page),
-                false => Vec::new(),
-            },
-            connections,
-            channels,
-            groups: match needs.groups {
-                true => self.group_facts(page),
-                false => Vec::new(),
-            },
-            exchanges: match needs.exchanges {
-                true => self.exchange_facts(page),
-                false => Vec::new(),
-            },
-            vhosts: match needs.vhosts {
-                true => self.vhost_facts(page),
-                false => Vec::new(),
-            },
+        let mut facts = Facts {
+            node: self.node_facts(cluster_name),
             links: self.link_facts(),
-            logins: Vec::new(),
+            ..Facts::default()
+        };
+        if needs.queues {
+            facts.queues = self.queue_facts(page);
         }
+        if needs.traffic {
+            self.traffic_facts(page, &mut facts);
+        }
+        if needs.connections || needs.channels {
+            (facts.connections, facts.channels) = self.client_facts(page);
+            let protocol = protocol_facts(&facts);
+            facts.node.consumers = protocol.consumers;
+            facts.protocols = vec![protocol];
+        }
+        if needs.groups {
+            facts.groups = self.group_facts(page);
+        }
+        if needs.exchanges {
+            facts.exchanges = self.exchange_facts(page);
+        }
+        if needs.vhosts {
+            facts.vhosts = self.vhost_facts(page);
+        }
+        facts
     }
 
     fn node_facts(&self, cluster: String) -> Node {
@@ -89,7 +92,7 @@ impl Broker {
             hears_majority: *self.reach.borrow() == Reach::Majority,
             connections,
             channels,
-            consumers: 0,
+            tally: self.statistics.totals(),
             tasks: self.runtime.metrics().num_alive_tasks() as u64,
             log: Log {
                 syncs: store.syncs,
@@ -99,6 +102,7 @@ impl Broker {
                 segment_bytes: store.segment_bytes,
                 segments: store.segments,
             },
+            ..Node::default()
         }
     }
 
@@ -115,24 +119,68 @@ impl Broker {
     }
 
     fn client_facts(&self, page: &Page) -> (Vec<Connection>, Vec<Channel>) {
-        let mut reports = self.connection_reports();
-        reports.retain(|report| {
-            report
-                .details
-                .vhost
-                .as_ref()
-                .is_some_and(|vhost| page.shows_vhost(vhost))
-        });
-        let channels = reports.iter().flat_map(|connection| {
-            let channels = connection.channels.iter();
-            channels.map(|channel| channel_facts(connection, channel))
-        });
-        let channels = channels.collect();
-        let connections = reports.iter().map(|connection| Connection {
-            labels: vec![("channel", connection.name())],
-            channels: connection.channels.len() as u64,
-        });
-        (connections.collect(), channels)
+        let (mut connections, mut channels) = (Vec::new(), Vec::new());
+        for client in self.connections.all() {
+            if !client.vhost().is_some_and(|vhost| page.shows_vhost(&vhost)) {
+                continue;
+            }
+            let name = client.name();
+            let mut out = client.outbox.lock();
+            let numbers = out.channel_numbers();
+            connections.push(Connection {
+                labels: vec![("channel", name.clone())],
+                tally: client.outbox.stats.totals(),
+                channels: numbers.len() as u64,
+            });
+            channels.extend(numbers.into_iter().filter_map(|number| {
+                let channel = out.channel(number)?;
+                let confirms = channel.confirms.as_ref();
+                Some(Channel {
+                    labels: vec![("channel", format!("{name} ({number})"))],
+                    tally: channel.stats.totals(),
+                    consumers: channel.consumers.len() as u64,
+                    unacked: channel.unacked() as u64,
+                    unconfirmed: confirms.map_or(0, |confirms| confirms.waiting() as u64),
+                })
+            }));
+            out.finish();
+        }
+        (connections, channels)
+    }
+
+    fn traffic_facts(&self, page: &Page, facts: &mut Facts) {
+        let deleted = self.deleted_queues.lock();
+        let mut types = [QueueType::Classic, QueueType::Quorum].map(|kind| (kind, deleted.of_type(kind)));
+        let queues = self.all_queues();
+        drop(deleted);
+        for queue in queues {
+            let tally = queue.stats.totals();
+            if tally == Tally::default() {
+                continue;
+            }
+            let own = types.iter_mut().find(|(kind, _)| *kind == queue.spec.queue_type);
+            if let Some((_, all)) = own {
+                all.add(&tally);
+            }
+            if page.shows_vhost(&queue.spec.vhost) {
+                let labels = labels(&queue);
+                facts.queue_traffic.push(Traffic { labels, tally });
+            }
+        }
+        for (kind, tally) in types {
+            facts.node.queue_tally.add(&tally);
+            let name = format!("rabbit_{}_queue", type_name(kind));
+            let labels = vec![("protocol", AMQP.to_owned()), ("queue_type", name)];
+            facts.type_traffic.push(Traffic { labels, tally });
+        }
+        let vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
+        for vhost in vhosts.iter().filter(|vhost| page.shows_vhost(&vhost.name)) {
+            let all = vhost.exchange_tallies().into_iter();
+            facts.exchange_traffic.extend(all.map(|(exchange, tally)| Traffic {
+                labels: vec![("vhost", vhost.name.to_string()), ("exchange", exchange.to_string())],
+                tally,
+            }));
+        }
     }
 
     fn group_facts(&self, page: &Page) -> Vec<Group> {
@@ -210,12 +258,17 @@ fn labels(queue: &QueueHandle) -> Labels {
     ]
 }
 
-fn channel_facts(connection: &ConnectionReport, channel: &ChannelReport) -> Channel {
-    Channel {
-        labels: vec![("channel", format!("{} ({})", connection.name(), channel.number))],
-        consumers: channel.consumers as u64,
-        unacked: channel.unacked as u64,
-        unconfirmed: channel.unconfirmed as u64,
+/// The clients that speak AMQP 0-9-1, which all of them do.
+fn protocol_facts(facts: &Facts) -> Protocol {
+    let channels = &facts.channels;
+    Protocol {
+        labels: vec![("protocol", AMQP.to_owned())],
+        tally: facts.node.tally.clone(),
+        publishers: channels
+            .iter()
+            .filter(|channel| channel.tally[Measure::Publish] > 0)
+            .count() as u64,
+        consumers: channels.iter().map(|channel| channel.consumers).sum(),
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod clients;
 mod cluster;
+mod global;
 mod node;
 mod own;
 mod queues;
@@ -12,7 +13,7 @@ mod raft;
 
 use prometheus_client::metrics::MetricType;
 
-use super::facts::{Channel, Connection, Exchange, Group, Labels, Link, Logins, Node, Queue, Vhost};
+use super::facts::{Channel, Connection, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic, Vhost};
 use super::number::Number;
 
 /// Rows that are asked for together.
@@ -46,6 +47,14 @@ pub struct Metric {
     pub kind: MetricType,
     pub help: &'static str,
     pub read: Read,
+    /// Where a sum over rows would be less when one of them is gone: what it stands at for all.
+    pub sum: Option<fn(&Node) -> Number>,
+}
+
+impl Metric {
+    const fn summed(self, sum: fn(&Node) -> Number) -> Self {
+        Self { sum: Some(sum), ..self }
+    }
 }
 
 /// What it is about, and how it is read.
@@ -57,6 +66,8 @@ pub enum Read {
     Queue(fn(&Queue) -> Number),
     /// How many rows there are.
     Queues,
+    QueueTraffic(fn(&Traffic) -> Number),
+    ExchangeTraffic(fn(&Traffic) -> Number),
     Connection(fn(&Connection) -> Number),
     Channel(fn(&Channel) -> Number),
     Group(fn(&Group) -> Number),
@@ -64,6 +75,8 @@ pub enum Read {
     Vhost(fn(&Vhost) -> Number),
     /// These have their labels on every page.
     Link(fn(&Link) -> Number),
+    Protocol(fn(&Protocol) -> Number),
+    TypeTraffic(fn(&Traffic) -> Number),
     Logins(fn(&Logins) -> Number),
 }
 
@@ -73,6 +86,7 @@ pub static FAMILIES: &[&[Family]] = &[
     raft::FAMILIES,
     queues::FAMILIES,
     clients::FAMILIES,
+    global::FAMILIES,
     cluster::FAMILIES,
     own::FAMILIES,
 ];
@@ -93,7 +107,14 @@ const fn untyped(name: &'static str, help: &'static str, read: Read) -> Metric {
 }
 
 const fn metric(name: &'static str, kind: MetricType, help: &'static str, read: Read) -> Metric {
-    Metric { name, kind, help, read }
+    let sum = None;
+    Metric {
+        name,
+        kind,
+        help,
+        read,
+        sum,
+    }
 }
 
 /// A family of RabbitMQ's.
@@ -130,4 +151,6 @@ macro_rules! rows {
     };
 }
 
-rows!(Queue, Connection, Channel, Group, Exchange, Vhost, Link, Logins);
+rows!(
+    Queue, Traffic, Protocol, Connection, Channel, Group, Exchange, Vhost, Link, Logins
+);

@@ -1,6 +1,9 @@
 //! Queues: those that this node serves, so that the sum over nodes counts each once.
 
-use super::{Family, Metric, Read, family, gauge};
+use super::{Family, Metric, Read, counter, family, gauge};
+use crate::metrics::Number;
+use crate::metrics::facts::{Node, Traffic};
+use crate::statistics::Measure;
 
 pub static FAMILIES: &[Family] = &[
     family("queue_coarse_metrics", LENGTHS),
@@ -10,6 +13,8 @@ pub static FAMILIES: &[Family] = &[
         ..family("queue_consumer_count", CONSUMERS)
     },
     family("queue_metrics", NUMBERS),
+    family("queue_delivery_metrics", DELIVERIES),
+    family("channel_queue_exchange_metrics", PUBLISHES),
 ];
 
 const LENGTHS: &[Metric] = &[
@@ -91,4 +96,78 @@ const NUMBERS: &[Metric] = &[
         "Messages paged out to disk",
         Read::Queue(|queue| queue.paged_out.into()),
     ),
+    counted(
+        "queue_disk_reads",
+        "Total number of times queue read messages from disk",
+        |queue| queue.tally[Measure::DiskReads].into(),
+        |node| node.queue_tally[Measure::DiskReads].into(),
+    ),
+    counted(
+        "queue_disk_writes",
+        "Total number of times queue wrote messages to disk",
+        |queue| queue.tally[Measure::DiskWrites].into(),
+        |node| node.queue_tally[Measure::DiskWrites].into(),
+    ),
 ];
+
+const fn counted(
+    name: &'static str,
+    help: &'static str,
+    each: fn(&Traffic) -> Number,
+    all: fn(&Node) -> Number,
+) -> Metric {
+    counter(name, help, Read::QueueTraffic(each)).summed(all)
+}
+
+const DELIVERIES: &[Metric] = &[
+    counted(
+        "queue_get_ack",
+        "Total number of messages fetched from a queue with basic.get in manual acknowledgement mode",
+        |queue| queue.tally[Measure::Get].into(),
+        |node| node.queue_tally[Measure::Get].into(),
+    ),
+    counted(
+        "queue_get",
+        "Total number of messages fetched from a queue with basic.get in automatic acknowledgement mode",
+        |queue| queue.tally[Measure::GetNoAck].into(),
+        |node| node.queue_tally[Measure::GetNoAck].into(),
+    ),
+    counted(
+        "queue_messages_delivered_ack",
+        "Total number of messages delivered from a queue to consumers in manual acknowledgement mode",
+        |queue| queue.tally[Measure::Deliver].into(),
+        |node| node.queue_tally[Measure::Deliver].into(),
+    ),
+    counted(
+        "queue_messages_delivered",
+        "Total number of messages delivered from a queue to consumers in automatic acknowledgement mode",
+        |queue| queue.tally[Measure::DeliverNoAck].into(),
+        |node| node.queue_tally[Measure::DeliverNoAck].into(),
+    ),
+    counted(
+        "queue_messages_redelivered",
+        "Total number of messages redelivered from a queue to consumers",
+        |queue| queue.tally[Measure::Redeliver].into(),
+        |node| node.queue_tally[Measure::Redeliver].into(),
+    ),
+    counted(
+        "queue_messages_acked",
+        "Total number of messages acknowledged by consumers on a queue",
+        |queue| queue.tally[Measure::Ack].into(),
+        |node| node.queue_tally[Measure::Ack].into(),
+    ),
+    counted(
+        "queue_get_empty",
+        "Total number of times basic.get operations fetched no message on a queue",
+        |queue| queue.tally[Measure::GetEmpty].into(),
+        |node| node.queue_tally[Measure::GetEmpty].into(),
+    ),
+];
+
+// RabbitMQ tells it for each channel, queue and exchange together.
+const PUBLISHES: &[Metric] = &[counted(
+    "queue_messages_published",
+    "Total number of messages published into a queue through an exchange on a channel",
+    |queue| queue.tally[Measure::Publish].into(),
+    |node| node.queue_tally[Measure::Publish].into(),
+)];
