@@ -57,7 +57,7 @@ pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
 pub use queue::{joint, leaving, quarantine};
 pub use replicas::members;
-pub use reports::gather;
+pub use reports::{diagnosis, gather, notices};
 
 // Words of what lies below that whoever serves clients needs.
 pub use crate::metadata::{CatalogueError, Command};
@@ -231,7 +231,7 @@ impl Broker {
     }
 
     /// All queues, as this node knows them.
-    fn all_queues(&self) -> Vec<Arc<QueueHandle>> {
+    pub fn all_queues(&self) -> Vec<Arc<QueueHandle>> {
         self.queues_by_id.read().values().cloned().collect()
     }
 

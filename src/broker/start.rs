@@ -401,7 +401,9 @@ impl Owners for Journal {
 
     fn space_changed(&self) {
         if let Some(broker) = self.0.upgrade() {
-            broker.alarms.look(&broker.config.node.data_dir, &broker.store);
+            broker
+                .alarms
+                .look(&broker.config.node.data_dir, &broker.store, broker.now());
         }
     }
 }

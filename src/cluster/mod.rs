@@ -26,7 +26,6 @@ pub mod secret;
 mod settings;
 mod shared;
 pub mod tls;
-mod validity;
 
 #[cfg(test)]
 pub(crate) mod tests;

@@ -111,6 +111,10 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("credential_validator.min_length", "12", "x"),
     ("credential_validator.regexp", "^a{3}$", "a("),
     ("ssl_cert_login_from", "common_name", "cn"),
+    ("ssl_cert_login_san_type", "email", "mail"),
+    ("ssl_cert_login_san_index", "1", "-1"),
+    ("proxy_protocol.sources", "10.0.0.0/8, ::1", "10.0.0.0/33"),
+    ("management.proxy_protocol", "true", "x"),
     ("vm_memory_high_watermark.relative", "0.4", "1.1"),
     ("vm_memory_high_watermark.absolute", "2GB", "2 GB"),
     ("total_memory_available_override_value", "4GiB", "lots"),
@@ -249,7 +253,8 @@ const TLS_EXAMPLES: &[(&str, &str, &str)] = &[
     ("fail_if_no_peer_cert", "true", "x"),
     ("depth", "2", "x"),
     ("versions.1", "tlsv1.3", "tlsv1.1"),
-    ("ciphers.1", "TLS_AES_256_GCM_SHA384", ""),
+    ("ciphers.1", "TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA38"),
+    ("honor_cipher_order", "true", "x"),
 ];
 
 fn examples() -> Vec<(String, &'static str, &'static str)> {
@@ -562,24 +567,15 @@ fn erlang_terms_come_over_the_lines_and_variables_over_them() {
 }
 
 #[test]
-fn what_is_not_built_is_told_in_a_file_and_refused_as_a_flag() {
-    let config = from_text("prometheus.ssl.port = 15691\nprometheus.tcp.listener = none").expect("loads");
+fn what_is_not_built_is_told() {
+    let config = from_text("cluster_formation.target_cluster_size_hint = 3").expect("loads");
     assert_eq!(
         config.warnings,
-        ["rabbitmq.conf:1: prometheus.ssl.port has no effect: metrics for Prometheus are not served over TLS yet"]
+        [
+            "rabbitmq.conf:1: cluster_formation.target_cluster_size_hint has no effect: nothing waits for the cluster to \
+             have that size"
+        ]
     );
-    for (variables, flags, start) in [
-        (
-            &[][..],
-            &[("--amqps", "5671")][..],
-            "--amqps: AMQP over TLS is not served yet",
-        ),
-        (&[("WARREN_AMQPS", "5671")], &[], "WARREN_AMQPS: AMQP over TLS"),
-    ] {
-        let error = load_text("", variables, flags).expect_err("not built");
-        assert!(error.starts_with(start), "{error}");
-    }
-    assert!(load_text("", &[], &[("--prometheus", "none"), ("--amqps", "none")]).is_ok());
 }
 
 #[test]
@@ -650,10 +646,7 @@ fn asking_for_tls_alone_turns_plain_http_off() {
     );
     assert_eq!(management("management.tcp.listener = none"), None);
     let config = from_text("management.ssl.port = 15671").expect("loads");
-    assert_eq!(
-        config.warnings,
-        ["management.ssl: TLS is not served yet, nothing listens there"]
-    );
+    assert_eq!(config.management.tls_address(), "0.0.0.0:15671".parse().ok());
 }
 
 #[test]

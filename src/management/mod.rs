@@ -8,8 +8,10 @@
 
 mod access;
 mod answer;
+mod arguments;
 mod bindings;
 mod call;
+mod cluster;
 mod connections;
 mod consumers;
 mod cors;
@@ -29,6 +31,7 @@ mod login;
 mod messages;
 mod metrics;
 mod nodes;
+mod notices;
 mod overview;
 mod page;
 mod parameters;
@@ -42,6 +45,7 @@ mod request;
 mod response;
 mod route;
 mod router;
+mod search;
 mod server;
 mod settings;
 mod socket;
@@ -82,6 +86,10 @@ fn table() -> impl Iterator<Item = &'static Route> {
         connections::ROUTES,
         consumers::ROUTES,
         definitions::ROUTES,
+        arguments::ROUTES,
+        search::ROUTES,
+        cluster::ROUTES,
+        notices::ROUTES,
     ];
     resources.into_iter().flatten()
 }

@@ -91,10 +91,12 @@ pub async fn accept(listener: Listener, router: Router, shutdown: impl Future<Ou
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, from)) => {
-                let connection = connection(stream, from, router.clone(), stopped.clone());
+            Ok(incoming) => {
+                let (router, stopped) = (router.clone(), stopped.clone());
                 tasks::spawn("http connection", async move {
-                    connection.await;
+                    if let Some((stream, from)) = incoming.open().await {
+                        connection(stream, from, router, stopped).await;
+                    }
                     drop(place);
                 });
             }

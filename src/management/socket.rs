@@ -13,14 +13,16 @@ use std::task::{Context, Poll};
 use std::{fs, io};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::listen;
 
 /// The longest path that the address of a Unix socket holds, the closing zero left out.
 const LONGEST_PATH: usize = 107;
 
 /// A listening socket.
 pub enum Listener {
-    Tcp(TcpListener),
+    Tcp(listen::Listener),
     Local(LocalSocket),
 }
 
@@ -42,8 +44,8 @@ impl Origin {
     }
 }
 
-impl From<TcpListener> for Listener {
-    fn from(listener: TcpListener) -> Self {
+impl From<listen::Listener> for Listener {
+    fn from(listener: listen::Listener) -> Self {
         Self::Tcp(listener)
     }
 }
@@ -59,13 +61,10 @@ impl Listener {
     ///
     /// # Errors
     /// When the system has none to give, such as for want of file descriptors.
-    pub async fn accept(&self) -> io::Result<(Stream, Origin)> {
+    pub async fn accept(&self) -> io::Result<Incoming> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, from) = listener.accept().await?;
-                Ok((Stream::Tcp(stream), Origin::Address(from.ip())))
-            }
-            Self::Local(socket) => Ok((Stream::Local(socket.accept().await?), Origin::Operator)),
+            Self::Tcp(listener) => Ok(Incoming::Tcp(listener.accept().await)),
+            Self::Local(socket) => Ok(Incoming::Local(socket.accept().await?)),
         }
     }
 }
@@ -128,9 +127,28 @@ fn may_operate(peer: u32, own: u32) -> bool {
     peer == own || peer == 0
 }
 
+/// A connection that was accepted.
+pub enum Incoming {
+    Tcp(listen::Incoming),
+    Local(UnixStream),
+}
+
+impl Incoming {
+    /// Makes it ready for requests; `None` when nothing comes of it.
+    pub async fn open(self) -> Option<(Stream, Origin)> {
+        match self {
+            Self::Local(stream) => Some((Stream::Local(stream), Origin::Operator)),
+            Self::Tcp(incoming) => {
+                let opened = incoming.open().await?;
+                Some((Stream::Tcp(opened.stream), Origin::Address(opened.peer.ip())))
+            }
+        }
+    }
+}
+
 /// A connection of either kind.
 pub enum Stream {
-    Tcp(TcpStream),
+    Tcp(listen::Stream),
     Local(UnixStream),
 }
 

@@ -1,7 +1,7 @@
 //! What a node tells Prometheus: one table of metrics, and the text that is made of it.
 //!
 //! ```text
-//! Broker::facts → Facts (plain numbers) ─┐
+//! Broker::scrape → Facts (plain numbers) ─┐
 //! catalogue (names, help, families) ─────┴→ Page::text → management/metrics.rs → scraper
 //! ```
 //! To add a metric, add a row in `catalogue/` and, where the number is new, a field in [`facts`]. Names,

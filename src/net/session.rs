@@ -6,7 +6,6 @@
 //! read, and nothing is locked over an await.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,11 +13,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use tokio::net::tcp::OwnedReadHalf;
 
 use super::error::SessionError;
-use super::listener::Handshake;
-use super::read_buffer::ReadBuffer;
 use super::settling::Settling;
 use super::transaction::Transaction;
 use super::writer;
@@ -33,9 +29,10 @@ use crate::channel::Tags;
 use crate::codec::Method;
 use crate::codec::content::PublishRef;
 use crate::connection::{Connection, Ending, Ids, Login, Settings, Step};
+use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
 use crate::statistics::Measure;
 use crate::tasks;
-use crate::types::{ConnectionId, QueueName, Refusal, Reply, ReplyCode, UserName};
+use crate::types::{QueueName, Refusal, Reply, ReplyCode, UserName};
 
 /// Ids of `basic.publish`, for refusals.
 const PUBLISH: Ids = (60, 40);
@@ -58,7 +55,9 @@ pub(super) struct Session {
     pub settling: Settling,
     /// Queues that go with the connection.
     pub exclusive: Vec<QueueName>,
-    pub socket: OwnedReadHalf,
+    pub socket: ReadHalf,
+    /// What the client has shown, until it has logged in.
+    pub certificate: Option<ClientCertificate>,
     /// Replies of the protocol machine on their way to the outbox.
     pub out: Vec<u8>,
     /// The client was told that it is blocked.
@@ -108,17 +107,19 @@ enum Pause {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(
-    broker: Arc<Broker>,
-    settings: Arc<Settings>,
-    socket: tokio::net::TcpStream,
-    id: ConnectionId,
-    (peer, local): (SocketAddr, SocketAddr),
-    handshake: Handshake,
-) {
+pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: Opened) {
+    let Opened {
+        stream,
+        peer,
+        local,
+        tls,
+        certificate,
+        handshake,
+    } = opened;
+    let id = broker.next_connection();
     let outbox = Arc::new(Outbox::new(id));
     let now = broker.now();
-    let info = Arc::new(ConnectionInfo::new(id, outbox.clone(), peer, local, now));
+    let info = Arc::new(ConnectionInfo::new(id, outbox.clone(), (peer, local), tls, now));
     if !broker
         .connections()
         .add(info.clone(), broker.config().limits.connection_max)
@@ -130,7 +131,7 @@ pub(super) async fn serve(
         // Too late to be told with the others.
         return broker.connections().remove(&info);
     }
-    let (read, write) = socket.into_split();
+    let (read, write) = stream.into_halves();
     let writer = tasks::spawn("connection writer", writer::run(broker.clone(), outbox.clone(), write));
     let mut session = Box::new(Session {
         machine: Connection::new(settings, now),
@@ -145,6 +146,7 @@ pub(super) async fn serve(
         settling: Settling::default(),
         exclusive: Vec::new(),
         socket: read,
+        certificate,
         out: Vec::new(),
         blocked: false,
         incarnations: 0,

@@ -8,6 +8,7 @@ mod bindings;
 mod connections;
 mod declared;
 mod definitions;
+mod glance;
 mod health;
 mod messages;
 mod patterns;

@@ -15,6 +15,8 @@ use crate::broker::catalogue::propose::{Catalogued, Told};
 use crate::broker::delivery::connections::ClientCounts;
 use crate::broker::delivery::leaving::PATIENCE;
 use crate::broker::publish::reply_to::Token;
+use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::vitals::QueueVitals;
 use crate::broker::replicas::members::{HERE, MemberChange, MemberError};
 use crate::broker::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
@@ -73,6 +75,8 @@ enum Request {
     Clients(UserName, VhostName),
     /// Does a client of the node wait for answers under that name of a queue?
     ReplyQueue(String),
+    /// How does a queue get on that the node leads?
+    Vitals(QueueId),
     /// May the node begin a cluster?
     Promise,
 }
@@ -106,6 +110,8 @@ enum Response {
     Replica(Option<ReplicaReport>),
     Clients(ClientCounts),
     ReplyQueue(bool),
+    /// None where the queue's machine is not.
+    Vitals(Option<QueueVitals>),
 }
 
 /// First byte of what is said in JSON.
@@ -179,6 +185,7 @@ impl Broker {
                 let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
                 return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
             }
+            Request::Vitals(queue) => return Response::Vitals(self.vitals_for(queue)),
             Request::Member(queue, change) => {
                 let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
                 return changed.map_or(Response::NotLeader, Response::Changed);
@@ -237,7 +244,8 @@ impl Broker {
             | Request::Replica(_)
             | Request::Reached(_)
             | Request::Clients(..)
-            | Request::ReplyQueue(_) => Response::NotLeader,
+            | Request::ReplyQueue(_)
+            | Request::Vitals(_) => Response::NotLeader,
         }
     }
 
@@ -390,6 +398,25 @@ impl Broker {
         let request = Request::ReplyQueue(name.to_owned());
         let answer = self.ask(node, &request, Instant::now() + AT_ONCE).await;
         matches!(answer, Some(Response::ReplyQueue(true)))
+    }
+
+    /// Asks the node that leads a queue how it gets on; `None` where that is not known.
+    async fn ask_for_vitals(&self, leader: NodeId, queue: QueueId) -> Option<QueueVitals> {
+        match self
+            .ask(leader, &Request::Vitals(queue), Instant::now() + AT_ONCE)
+            .await
+        {
+            Some(Response::Vitals(vitals)) => vitals,
+            _ => None,
+        }
+    }
+
+    /// How a queue gets on, wherever it is; `None` where nobody says.
+    pub async fn vitals_of(&self, queue: &QueueHandle) -> Option<QueueVitals> {
+        match queue.leader() {
+            leader if leader == self.nodes.us() => self.vitals_here(queue),
+            leader => self.ask_for_vitals(leader, queue.spec.id).await,
+        }
     }
 
     async fn ask(&self, node: NodeId, request: &Request, deadline: Instant) -> Option<Response> {

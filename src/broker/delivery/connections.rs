@@ -15,6 +15,7 @@ use super::consumer::Consumer;
 use super::outbox::{Control, Outbox};
 use super::{QueueIdentity, leaving};
 use crate::broker::{Broker, Forced, LimitError};
+use crate::listen::TlsSession;
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
 use crate::types::{ConnectionId, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
 
@@ -24,6 +25,8 @@ pub struct ConnectionInfo<Q> {
     pub outbox: Arc<Outbox<Q>>,
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    /// What was agreed on, where TLS is spoken.
+    pub tls: Option<Box<TlsSession>>,
     pub connected_at: Timestamp,
     /// Channels that are open.
     pub channels: AtomicU32,
@@ -55,6 +58,9 @@ pub struct ConnectionReport {
     pub id: ConnectionId,
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    /// What was agreed on, where TLS is spoken. Other versions do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Box<TlsSession>>,
     pub connected_at: Timestamp,
     /// An alarm keeps it from publishing and it has tried.
     pub is_blocked: bool,
@@ -130,8 +136,8 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
     pub fn new(
         id: ConnectionId,
         outbox: Arc<Outbox<Q>>,
-        peer: SocketAddr,
-        local: SocketAddr,
+        (peer, local): (SocketAddr, SocketAddr),
+        tls: Option<Box<TlsSession>>,
         connected_at: Timestamp,
     ) -> Self {
         Self {
@@ -139,6 +145,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
             outbox,
             peer,
             local,
+            tls,
             connected_at,
             channels: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
@@ -193,6 +200,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
             id: self.id,
             peer: self.peer,
             local: self.local,
+            tls: self.tls.clone(),
             connected_at: self.connected_at,
             is_blocked: self.blocked.load(Ordering::Relaxed),
             details,

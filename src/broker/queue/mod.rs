@@ -30,3 +30,4 @@ pub(in crate::broker) mod recovery;
 pub(in crate::broker) mod seekers;
 pub(in crate::broker) mod settings;
 mod sink;
+pub mod vitals;

@@ -1,9 +1,11 @@
 //! What is known of queues and clients on all nodes, for the HTTP API and the command line.
 //!
 //! [`gather`] asks the other nodes, once a request; [`standing`] says where a queue is, and how it fares;
-//! [`facts`] are the numbers of this node alone, for Prometheus.
+//! `scrape` gathers the numbers of this node alone, for Prometheus.
 
-pub mod facts;
+pub mod diagnosis;
 pub mod gather;
+pub mod notices;
 mod sampler;
+mod scrape;
 pub mod standing;

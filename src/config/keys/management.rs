@@ -14,8 +14,6 @@ pub fn keys() -> Vec<Key> {
 
 pub fn prometheus_keys() -> Vec<Key> {
     let mut keys = http_keys(METRICS, |c| &mut c.prometheus.tcp, |c| &mut c.prometheus.tls);
-    let over_tls = keys.iter_mut().filter(|key| key.pattern.starts_with("prometheus.ssl."));
-    over_tls.for_each(|key| key.unbuilt = Some(NO_METRICS_OVER_TLS));
     keys.extend(tls_keys("prometheus.ssl", |c| &mut c.prometheus.tls_options));
     keys.extend([
         key("prometheus.path", text())
@@ -33,9 +31,6 @@ pub fn prometheus_keys() -> Vec<Key> {
     ]);
     keys
 }
-
-/// Prometheus is listened for without TLS only.
-const NO_METRICS_OVER_TLS: &str = "metrics for Prometheus are not served over TLS yet";
 
 /// What two families of HTTP listeners differ in.
 struct Family {
@@ -141,6 +136,10 @@ fn behaviour_keys() -> Vec<Key> {
             .help("Minutes that a login to the console lasts.")
             .unbuilt("the console is not built yet")
             .sets(|c, minutes| c.management.login_session_timeout_min = minutes),
+        key("management.proxy_protocol", switch())
+            .default("false")
+            .help("HTTP connections begin with a PROXY protocol header.")
+            .sets(|c, on| c.management.proxy_protocol = on),
         key("management.http.max_body_size", binary_size(0..=LARGEST_BODY))
             .default("10000000")
             .help("Largest request body in bytes.")

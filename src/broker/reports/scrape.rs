@@ -24,7 +24,7 @@ const AMQP: &str = "amqp091";
 
 impl Broker {
     /// What a page of metrics is made of. Reads files of the system.
-    pub fn facts(&self, page: &Page, cluster_name: String) -> Facts {
+    pub fn scrape(&self, page: &Page, cluster_name: String) -> Facts {
         let needs = page.needs();
         let mut facts = Facts {
             node: self.node_facts(cluster_name),
