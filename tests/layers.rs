@@ -126,10 +126,11 @@ const ARROWS: [(&str, &[&str]); 34] = [
 ];
 
 /// The rooms of the broker and the files beside them: each may import those before it.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "clock",
     "error",
     "alarms",
+    "logins",
     "delivery",
     "queue",
     "publish",

@@ -16,6 +16,7 @@
 pub mod alarms;
 mod clock;
 mod error;
+mod logins;
 mod start;
 mod timers;
 
@@ -49,15 +50,16 @@ pub use cluster::report;
 pub use delivery::connections;
 pub use delivery::outbox::{Control, Outstanding};
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
+pub use logins::Logins;
 pub use publish::reply_to;
 pub use publish::vhosts::Vhost;
 pub use queue::asking::DEADLINE;
 pub use queue::clients::{ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
 pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
-pub use queue::{joint, leaving, quarantine};
+pub use queue::{joint, leaving, matching, peeking, quarantine};
 pub use replicas::members;
-pub use reports::{diagnosis, gather, notices};
+pub use reports::{diagnosis, gather, notices, process};
 
 // Words of what lies below that whoever serves clients needs.
 pub use crate::metadata::{CatalogueError, Command};
@@ -129,6 +131,7 @@ pub struct Broker {
     listeners: Mutex<Vec<report::Listener>>,
     /// How it is, as they are told; none while it does not serve clients.
     describe: Mutex<Option<gather::Describe>>,
+    logins: Logins,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
     runtime: tokio::runtime::Handle,
@@ -187,6 +190,11 @@ impl Broker {
     /// What was counted on this node, and how it was.
     pub fn statistics(&self) -> &Arc<Statistics> {
         &self.statistics
+    }
+
+    /// Who is signed in, and who tried.
+    pub fn logins(&self) -> &Logins {
+        &self.logins
     }
 
     /// Memory and disk.

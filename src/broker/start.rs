@@ -109,6 +109,7 @@ impl Broker {
             moving: Mutex::default(),
             listeners: Mutex::default(),
             describe: Mutex::default(),
+            logins: Default::default(),
             alarms: Alarms::new(&config.resources),
             reach: watch::Sender::default(),
             runtime: tokio::runtime::Handle::current(),

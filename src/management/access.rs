@@ -12,8 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::answer::Failure;
 use super::route::Access;
+use super::session::Browser;
 use crate::broker::Broker;
-use crate::metadata::Catalogue;
+use crate::metadata::{Catalogue, Vhost};
 use crate::types::{UserName, VhostName};
 
 /// The user a request comes from.
@@ -68,11 +69,16 @@ impl Caller {
 
     /// Whether the user has a permission in the vhost. A missing vhost is not refused: the
     /// handler says that it is missing.
-    fn may_use(&self, catalogue: &Catalogue, vhost: &str) -> bool {
+    pub fn may_use(&self, catalogue: &Catalogue, vhost: &str) -> bool {
         self.operator
             || catalogue
                 .vhost(vhost)
                 .is_none_or(|vhost| vhost.permissions.contains_key(&self.name))
+    }
+
+    /// Whether the vhost is listed for the user.
+    pub fn sees(&self, vhost: &Vhost) -> bool {
+        self.is_monitor() || vhost.permissions.contains_key(&self.name)
     }
 
     /// The vhosts whose contents are listed for the user, by name.
@@ -85,6 +91,8 @@ impl Caller {
 
 /// What things made by the operator are marked with, as RabbitMQ's command line does.
 const OPERATOR: &str = "rmq-cli";
+/// RabbitMQ's name of the protocol, where logins are counted.
+const HTTP: &str = "http";
 
 /// What a request says about its sender.
 pub enum Credentials {
@@ -95,13 +103,19 @@ pub enum Credentials {
     /// Of a kind that is not taken.
     Other,
     Malformed,
-    None,
+    /// The token of a cookie.
+    Session(String),
+    None {
+        by_console: bool,
+    },
 }
 
-/// Reads the `Authorization` header.
-pub fn credentials(parts: &Parts) -> Credentials {
+/// Reads the `Authorization` header; where there is none, the cookie.
+pub fn credentials(parts: &Parts, browser: &Browser) -> Credentials {
     let Some(value) = parts.headers.get(AUTHORIZATION) else {
-        return Credentials::None;
+        let by_console = browser.is_console;
+        let token = browser.token.clone();
+        return token.map_or(Credentials::None { by_console }, Credentials::Session);
     };
     let basic = value.to_str().ok().and_then(|value| {
         let (scheme, rest) = value.split_once(' ')?;
@@ -127,23 +141,18 @@ pub fn credentials(parts: &Parts) -> Credentials {
 /// # Errors
 /// When nobody is named, the password is another, or the user may not come from there.
 pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> Result<Caller, Failure> {
-    let (user, password) = match credentials {
-        Credentials::Given { user, password } => (user, password),
+    let user = match credentials {
+        Credentials::Given { user, password } => {
+            let known = known(broker, &user, &password, from);
+            broker.logins().note(HTTP, known.is_ok());
+            known?;
+            user
+        }
+        Credentials::Session(token) => bearer(broker, &token, from)?,
         Credentials::Other => return Err(Failure::WrongPassword),
         Credentials::Malformed => return Err(Failure::Status(StatusCode::BAD_REQUEST)),
-        Credentials::None => return Err(Failure::NoCredentials),
+        Credentials::None { by_console } => return Err(Failure::NoCredentials { by_console }),
     };
-    if broker.config().management.disable_basic_auth {
-        return Err(Failure::NotAuthorised("HTTP access denied: basic auth disabled"));
-    }
-    if !broker.authenticate(&user, &password) {
-        return Err(Failure::WrongPassword);
-    }
-    let mut loopback_users = broker.config().auth.loopback_users.iter();
-    let loopback_only = loopback_users.any(|(name, only)| name == user && *only);
-    if loopback_only && !from.to_canonical().is_loopback() {
-        return Err(Failure::NotAuthorised("User can only log in via localhost"));
-    }
     let catalogue = broker.catalogue();
     let user = catalogue.user(&user).ok_or(Failure::WrongPassword)?;
     Ok(Caller {
@@ -151,6 +160,42 @@ pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> 
         tags: user.spec.tags.clone(),
         operator: false,
     })
+}
+
+/// Whether that is the user's password.
+fn known(broker: &Broker, user: &str, password: &[u8], from: IpAddr) -> Result<(), Failure> {
+    if broker.config().management.disable_basic_auth {
+        return Err(Failure::NotAuthorised("HTTP access denied: basic auth disabled"));
+    }
+    if !broker.authenticate(user, password) {
+        return Err(Failure::WrongPassword);
+    }
+    may_come_from(broker, user, from)
+}
+
+/// The user that is signed in with a token.
+fn bearer(broker: &Broker, token: &str, from: IpAddr) -> Result<String, Failure> {
+    let session = broker.logins().session(token, broker.now());
+    let session = session.ok_or(Failure::WrongPassword)?;
+    let password = broker
+        .catalogue()
+        .user(&session.user)
+        .map(|user| user.spec.password.clone());
+    if password != Some(session.password) {
+        broker.logins().close(token);
+        return Err(Failure::WrongPassword);
+    }
+    may_come_from(broker, &session.user, from)?;
+    Ok(session.user.to_string())
+}
+
+fn may_come_from(broker: &Broker, user: &str, from: IpAddr) -> Result<(), Failure> {
+    let mut loopback_users = broker.config().auth.loopback_users.iter();
+    let loopback_only = loopback_users.any(|(name, only)| name == user && *only);
+    if loopback_only && !from.to_canonical().is_loopback() {
+        return Err(Failure::NotAuthorised("User can only log in via localhost"));
+    }
+    Ok(())
 }
 
 /// Whether the rule lets the user; `vhost` is that of the path.
@@ -164,8 +209,7 @@ pub fn check(access: Access, caller: &Caller, vhost: Option<&str>, catalogue: &C
     }
     let (allowed, otherwise) = match access {
         Access::Anyone | Access::Management => (true, ""),
-        Access::Vhost => (in_vhost(), "User not authorised to access virtual host"),
-        Access::VhostRead => (
+        Access::Vhost => (
             caller.is_administrator() || in_vhost(),
             "User not authorised to access virtual host",
         ),
@@ -191,6 +235,7 @@ pub fn check(access: Access, caller: &Caller, vhost: Option<&str>, catalogue: &C
 mod tests {
     use axum::http::Request;
 
+    use super::super::socket::Origin;
     use super::*;
     use crate::metadata::{Command, PermissionSpec, VhostSpec};
 
@@ -267,9 +312,8 @@ mod tests {
     #[test]
     fn contents_of_a_vhost_need_a_permission_there() {
         let refused = Some("User not authorised to access virtual host");
-        assert_eq!(refusal(Access::Vhost, &["administrator"], Some("other")), refused);
-        assert_eq!(refusal(Access::VhostRead, &["administrator"], Some("other")), None);
-        assert_eq!(refusal(Access::VhostRead, &["monitoring"], Some("other")), refused);
+        assert_eq!(refusal(Access::Vhost, &["administrator"], Some("other")), None);
+        assert_eq!(refusal(Access::Vhost, &["monitoring"], Some("other")), refused);
         assert_eq!(refusal(Access::Vhost, &["management"], Some("mine")), None);
         assert_eq!(refusal(Access::Vhost, &["management"], Some("missing")), None);
         assert_eq!(refusal(Access::VhostVisible, &["management"], Some("other")), refused);
@@ -280,12 +324,7 @@ mod tests {
     fn the_operator_needs_no_permission() {
         let catalogue = catalogue();
         let operator = Caller::operator();
-        for access in [
-            Access::Vhost,
-            Access::VhostRead,
-            Access::Policymaker,
-            Access::Administrator,
-        ] {
+        for access in [Access::Vhost, Access::Policymaker, Access::Administrator] {
             assert_eq!(check(access, &operator, Some("other"), &catalogue), Ok(()));
         }
         assert_eq!(operator.vhosts(&catalogue).len(), 2);
@@ -309,11 +348,13 @@ mod tests {
                 request = request.header("Authorization", header);
             }
             let (parts, ()) = request.body(()).expect("a good request").into_parts();
-            match credentials(&parts) {
+            let from = Origin::Address(std::net::Ipv4Addr::LOCALHOST.into());
+            match credentials(&parts, &Browser::of(&parts, from)) {
                 Credentials::Given { user, password } => format!("{user} {}", String::from_utf8_lossy(&password)),
                 Credentials::Other => "other".to_owned(),
+                Credentials::Session(token) => format!("session {token}"),
                 Credentials::Malformed => "malformed".to_owned(),
-                Credentials::None => "none".to_owned(),
+                Credentials::None { .. } => "none".to_owned(),
             }
         };
         assert_eq!(read(None), "none");

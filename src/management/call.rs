@@ -8,19 +8,22 @@ use axum::extract::RawPathParams;
 use axum::http::StatusCode;
 use rustc_hash::FxHashMap;
 
-use super::access::{self, Caller, Credentials};
+use super::access::Caller;
 use super::answer::{Answer, Answered, Failure};
 use super::endpoint::Endpoint;
 use super::fields::Fields;
+use super::figures;
 use super::form::Form;
 use super::query::Query;
-use super::route::Access;
+use super::series;
+use super::session::Browser;
 use crate::broker::Broker;
 use crate::broker::ConnectionInfo;
 use crate::broker::gather::Gathered;
-use crate::broker::report::About;
+use crate::broker::report::{About, Wanted};
 use crate::declare::Actor;
 use crate::metadata::{self, Command};
+use crate::statistics::{Window, Windows};
 use crate::types::{ConnectionId, VhostName};
 
 /// One request.
@@ -37,7 +40,12 @@ pub struct Call {
     pub(super) from: IpAddr,
     /// What the other nodes said, on the routes that ask them.
     pub gathered: Gathered,
+    /// Of which time numbers are shown, where the query asks for a time.
+    pub windows: Windows,
+    /// The same of the short histories in lists.
+    pub trend: Option<Window>,
     pub(super) connections: OnceLock<FxHashMap<ConnectionId, Arc<ConnectionInfo>>>,
+    pub(super) browser: Browser,
     /// Why a connection is closed, as the operator says.
     pub(super) reason: Option<String>,
 }
@@ -62,32 +70,69 @@ impl Call {
         catalogue.vhost(self.name("vhost")).map(read).ok_or(Failure::NotFound)
     }
 
+    /// Notes of which time numbers are to be shown.
+    ///
+    /// # Errors
+    /// When the query asks for too much of the past.
+    pub(super) fn look_back(&mut self) -> Result<(), Failure> {
+        self.windows = figures::windows(&self.query, self.broker.second())?;
+        self.trend = series::trend(self).filter(|_| self.windows.lengths.is_none());
+        Ok(())
+    }
+
     /// Asks the other nodes for what they know; of queues, only of that of the path where it names one.
-    pub(super) async fn gather(&mut self, about: About) {
+    ///
+    /// # Errors
+    /// When the query asks for too much of the past.
+    pub(super) async fn gather(&mut self, about: About) -> Result<(), Failure> {
+        self.look_back()?;
+        let windows = Windows {
+            lengths: self.windows.lengths.or(self.trend),
+            ..self.windows
+        };
         let has = |parameter| named(&self.parameters, parameter).is_some();
         if !(about == About::Queues && has("vhost") && has("name")) {
-            self.gathered = self.broker.gather(about).await;
-            return;
+            self.gathered = self.broker.gather(Wanted { about, windows }).await;
+            return Ok(());
         }
         let vhost = self.broker.vhost(self.name("vhost"));
         if let Some(queue) = vhost.and_then(|vhost| vhost.queue(self.name("name"))) {
-            self.gathered = self.broker.gather(About::Queue(queue.spec.id)).await;
+            let about = About::Queue(queue.spec.id);
+            self.gathered = self.broker.gather(Wanted { about, windows }).await;
         }
+        Ok(())
+    }
+
+    /// The vhost of the path, if there is one.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn declared_vhost(&self) -> Result<VhostName, Failure> {
+        let name = self.in_vhost(|vhost| vhost.name().clone());
+        name.map_err(|_| Failure::Missing("vhost_not_found".to_owned()))
     }
 
     /// Who asks, in the vhost of the path. Each request is a connection of its own: exclusive
     /// queues are never its.
     ///
     /// # Errors
-    /// When there is no such vhost.
+    /// When there is no such vhost, or an administrator has no permission there: no client could come in.
     pub fn actor(&self) -> Result<Actor, Failure> {
-        let name = self.in_vhost(|vhost| vhost.name().clone());
+        let vhost = self.declared_vhost()?;
+        if !self.caller.may_use(&self.broker.catalogue(), &vhost) {
+            return Err(Failure::NotAuthorised("Access refused."));
+        }
         Ok(Actor {
             user: self.caller.name.clone(),
-            vhost: name.map_err(|_| Failure::Missing("vhost_not_found".to_owned()))?,
+            vhost,
             connection: self.broker.next_connection(),
             operator: self.caller.operator,
         })
+    }
+
+    /// Whether no numbers are to be shown, because the query or the configuration says so.
+    pub fn has_no_stats(&self) -> bool {
+        self.query.is_true("disable_stats") || self.broker.config().management.disable_stats
     }
 
     /// The body's fields; an empty body has none.
@@ -98,17 +143,11 @@ impl Call {
         Fields::read(&self.body)
     }
 
-    /// Whether that is the user's password, and the user may come from where the request comes.
-    ///
-    /// # Errors
-    /// When not, or when the user has none of the management tags.
-    pub fn log_in(&self, user: &str, password: &str) -> Result<(), Failure> {
-        let credentials = Credentials::Given {
-            user: user.to_owned(),
-            password: password.as_bytes().to_vec(),
-        };
-        let caller = access::authenticate(&self.broker, credentials, self.from)?;
-        access::check(Access::Management, &caller, None, &self.broker.catalogue())
+    /// The number of the session that the request is part of.
+    pub fn session_number(&self) -> Option<u64> {
+        let token = self.browser.token.as_deref()?;
+        let session = self.broker.logins().session(token, self.broker.now());
+        session.map(|session| session.number)
     }
 
     /// The connections of the node by their ids, as they were when first asked for.

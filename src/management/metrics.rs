@@ -24,6 +24,7 @@ use super::response::{self, By};
 use super::route::{Access, Verb};
 use super::router::escaped;
 use super::server::accept;
+use super::session::Browser;
 use super::socket::{Listener, Origin};
 use crate::broker::Broker;
 use crate::metrics::{CONTENT_TYPE as TEXT, Page};
@@ -93,8 +94,8 @@ fn refusal(broker: &Broker, parts: &Parts, from: Origin) -> Option<Response<Body
     if !broker.config().prometheus.authentication {
         return None;
     }
-    let credentials = access::credentials(parts);
-    if matches!(credentials, Credentials::None) {
+    let credentials = access::credentials(parts, &Browser::default());
+    if matches!(credentials, Credentials::None { .. }) {
         let mut response = plain(StatusCode::UNAUTHORIZED, "");
         let realm = HeaderValue::from_static("Basic realm=\"RabbitMQ Prometheus\"");
         response.headers_mut().insert(WWW_AUTHENTICATE, realm);

@@ -13,16 +13,19 @@ mod bindings;
 mod call;
 mod cluster;
 mod connections;
+mod console;
 mod consumers;
 mod cors;
 mod definitions;
 mod endpoint;
 mod exchanges;
 mod fields;
+mod figures;
 mod flags;
 mod form;
 mod health;
 mod import;
+mod latency;
 mod lifecycle;
 mod limits;
 mod load;
@@ -46,10 +49,13 @@ mod response;
 mod route;
 mod router;
 mod search;
+mod series;
 mod server;
+mod session;
 mod settings;
 mod socket;
 mod text;
+mod tool;
 mod users;
 mod vhosts;
 mod views;
@@ -77,6 +83,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         nodes::ROUTES,
         health::ROUTES,
         login::ROUTES,
+        session::ROUTES,
         flags::ROUTES,
         queues::ROUTES,
         replicas::ROUTES,
@@ -84,6 +91,8 @@ fn table() -> impl Iterator<Item = &'static Route> {
         bindings::ROUTES,
         messages::ROUTES,
         connections::ROUTES,
+        series::ROUTES,
+        latency::ROUTES,
         consumers::ROUTES,
         definitions::ROUTES,
         arguments::ROUTES,

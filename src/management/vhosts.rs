@@ -5,18 +5,20 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::{Fields, checked_name};
+use super::figures;
 use super::page;
 use super::permissions;
 use super::route::{Access, Route};
 use super::views::{self, Totals};
 use crate::broker::new_vhost::first_commands;
 use crate::metadata::{Command, Vhost, VhostSpec};
+use crate::statistics::Measure;
 use crate::types::VhostName;
 
 /// What can be asked of vhosts.
 pub static ROUTES: &[Route] = &[
     Route::gathered("/vhosts", Access::Management, "All vhosts that the user may see.", list),
-    Route::gathered("/vhosts/{vhost}", Access::Vhost, "A vhost.", one),
+    Route::gathered("/vhosts/{vhost}", Access::Administrator, "A vhost.", one),
     Route::put(
         "/vhosts/{vhost}",
         Access::Administrator,
@@ -51,9 +53,7 @@ pub static ROUTES: &[Route] = &[
 
 fn list(call: &Call) -> Answered {
     let catalogue = call.broker.catalogue();
-    let visible = catalogue
-        .vhosts()
-        .filter(|vhost| call.caller.is_monitor() || vhost.permissions.contains_key(&call.caller.name));
+    let visible = catalogue.vhosts().filter(|vhost| call.caller.sees(vhost));
     let vhosts: Vec<_> = visible.map(|vhost| view(call, vhost)).collect();
     drop(catalogue);
     page::listing(call, vhosts, &["name"])
@@ -76,6 +76,11 @@ fn view(call: &Call, vhost: &Vhost) -> Value {
         .collect();
     if let Some(totals) = totals {
         totals.write(&mut view);
+        let counted = call.gathered.figures_of_vhost(vhost.name());
+        views::write_lengths(call, &mut view, &counted);
+        figures::write_counters(call.windows, &mut view, &counted, &[Measure::SendOct, Measure::RecvOct]);
+        let groups = [figures::PUBLISHES, figures::DELIVERIES];
+        figures::write_message_stats(call, &mut view, &counted, &groups);
     }
     view
 }

@@ -4,24 +4,9 @@ use std::fs;
 
 use rustix::process::{Resource, getrlimit};
 
-/// How many files are open, and how many of them are sockets.
-pub fn open_files() -> (usize, usize) {
-    let open = fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    open.fold((0, 0), |(files, sockets), file| {
-        let is_socket =
-            fs::read_link(file.path()).is_ok_and(|name| name.as_os_str().as_encoded_bytes().starts_with(b"socket:"));
-        (files + 1, sockets + usize::from(is_socket))
-    })
-}
-
 /// How many files may be open.
 pub fn open_files_limit() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
-}
-
-/// How many threads there are.
-pub fn threads() -> usize {
-    fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
 /// Seconds of processor time that the process has taken, of the user and the system.

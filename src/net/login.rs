@@ -14,6 +14,8 @@ use crate::types::{Reply, UserName};
 const EXTERNAL: &str = "EXTERNAL";
 /// Ids of `connection.open`, for refusals.
 const OPEN: (u16, u16) = (10, 40);
+/// RabbitMQ's name of the protocol, where logins are counted.
+const AMQP: &str = "amqp091";
 
 impl Session {
     pub(super) fn on_login(&mut self, login: Login) {
@@ -67,6 +69,7 @@ impl Session {
         let connection = self.info.name();
         let (user, mechanism) = (user.unwrap_or_default(), &login.mechanism);
         tracing::warn!(connection, user, mechanism, "login refused: {reason}");
+        self.broker.logins().note(AMQP, false);
         self.machine.refuse_login(self.broker.now(), &mut self.out);
     }
 
@@ -76,6 +79,7 @@ impl Session {
             let reason = "this user may only come from the loopback interface";
             return self.refuse_login(Some(user), login, reason);
         }
+        self.broker.logins().note(AMQP, true);
         self.certificate = None;
         let client = self.machine.client();
         let (properties, mechanism) = (client.properties.clone(), client.mechanism.clone());

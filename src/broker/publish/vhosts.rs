@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use crate::broker::queue::handle::QueueHandle;
 use crate::router::{self, Router};
-use crate::statistics::{Scope, Stats, Tally};
+use crate::statistics::{Scope, Stats};
 use crate::types::{ExchangeName, QueueName, VhostName};
 
 /// A live virtual host.
@@ -75,10 +75,13 @@ impl Vhost {
         self.exchanges.read().get(name).cloned()
     }
 
-    /// What was counted of each exchange that was ever published to on this node.
-    pub fn exchange_tallies(&self) -> Vec<(ExchangeName, Tally)> {
-        let all = self.exchanges.read();
-        all.iter().map(|(name, stats)| (name.clone(), stats.totals())).collect()
+    /// All that were ever published to on this node.
+    pub fn counted_exchanges(&self) -> Vec<(ExchangeName, Arc<Stats>)> {
+        let exchanges = self.exchanges.read();
+        exchanges
+            .iter()
+            .map(|(name, stats)| (name.clone(), stats.clone()))
+            .collect()
     }
 
     /// The same, for whoever publishes to it.

@@ -3,12 +3,14 @@
 //! The sampler looks at queues in which something has moved ([`Broker::moves`]) and at no others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::handle::QueueHandle;
 use crate::broker::Broker;
 use crate::queue::Counts;
 use crate::spec::QueueType;
-use crate::statistics::{Measure, Tally};
+use crate::statistics::{Delay, Measure, Tally};
+use crate::types::Timestamp;
 
 /// What was counted of queues that are deleted, by their type: totals of a node do not count back.
 #[derive(Default)]
@@ -33,6 +35,12 @@ impl QueueHandle {
             self.stats.add(counter, count);
             self.scope.add(counter, count);
         }
+    }
+
+    /// Something took so long.
+    pub fn took(&self, delay: Delay, took: Duration, now: Timestamp) {
+        self.latencies.record(delay, took, now.seconds());
+        self.scope.statistics().latencies().record(delay, took, now.seconds());
     }
 
     /// Notes how long it is, and by how much its vhost's queues are longer together. None where it is elsewhere.

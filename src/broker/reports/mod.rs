@@ -5,7 +5,9 @@
 
 pub mod diagnosis;
 pub mod gather;
+mod history;
 pub mod notices;
+pub mod process;
 mod sampler;
 mod scrape;
 pub mod standing;

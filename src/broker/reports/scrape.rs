@@ -4,12 +4,13 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::broker::process::{open_files, threads};
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::{Broker, Reach};
 use crate::cluster::{Health, PeerView};
 use crate::journal::raft::{GroupStatus, Role};
 use crate::metrics::facts::{
-    Channel, Connection, Exchange, Facts, Group, Labels, Link, Log, Node, Protocol, Queue, Traffic, Vhost,
+    Channel, Connection, Exchange, Facts, Group, Labels, Link, Log, Logins, Node, Protocol, Queue, Traffic, Vhost,
 };
 use crate::metrics::{Page, process};
 use crate::spec::QueueType;
@@ -31,6 +32,14 @@ impl Broker {
             links: self.link_facts(),
             ..Facts::default()
         };
+        let logins = self.logins.attempts().into_iter();
+        facts.logins = logins
+            .map(|(protocol, counts)| Logins {
+                labels: vec![("protocol", protocol)],
+                succeeded: counts.succeeded,
+                failed: counts.failed,
+            })
+            .collect();
         if needs.queues {
             facts.queues = self.queue_facts(page);
         }
@@ -57,7 +66,7 @@ impl Broker {
 
     fn node_facts(&self, cluster: String) -> Node {
         let (alarms, own, store) = (self.alarms(), self.alarms().own(), self.store.stats());
-        let (files, sockets) = process::open_files();
+        let (files, sockets) = open_files();
         let disk = process::disk_bytes();
         let clients = self.connections.all();
         let open = clients.iter().filter(|client| client.vhost().is_some());
@@ -78,7 +87,7 @@ impl Broker {
             open_files: files as u64,
             open_files_limit: process::open_files_limit(),
             open_sockets: sockets as u64,
-            threads: process::threads() as u64,
+            threads: threads() as u64,
             processor_seconds: process::processor_seconds(),
             resident_memory: alarms.memory_used().0,
             memory_limit: alarms.memory_limit().0,
@@ -175,10 +184,10 @@ impl Broker {
         }
         let vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
         for vhost in vhosts.iter().filter(|vhost| page.shows_vhost(&vhost.name)) {
-            let all = vhost.exchange_tallies().into_iter();
-            facts.exchange_traffic.extend(all.map(|(exchange, tally)| Traffic {
+            let all = vhost.counted_exchanges().into_iter();
+            facts.exchange_traffic.extend(all.map(|(exchange, stats)| Traffic {
                 labels: vec![("vhost", vhost.name.to_string()), ("exchange", exchange.to_string())],
-                tally,
+                tally: stats.totals(),
             }));
         }
     }

@@ -134,7 +134,6 @@ fn behaviour_keys() -> Vec<Key> {
         key("management.login_session_timeout", integer(0..=u32::MAX.into()))
             .default("480")
             .help("Minutes that a login to the console lasts.")
-            .unbuilt("the console is not built yet")
             .sets(|c, minutes| c.management.login_session_timeout_min = minutes),
         key("management.proxy_protocol", switch())
             .default("false")

@@ -5,19 +5,22 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::endpoint::Endpoint;
+use super::super::figures;
 use super::super::overview::{contexts, exchange_types, rates_mode};
 use crate::broker::Broker;
 use crate::broker::gather::Describe;
+use crate::broker::process::{open_files, threads};
 use crate::config::{Config, Mechanism, PLUGINS, Stream};
-use crate::metrics::process::{open_files, open_files_limit, threads};
+use crate::metrics::process::open_files_limit;
+use crate::statistics::{Measure, Windows};
 
 /// How a node that listens there is described to the others.
 pub fn describe(endpoints: Vec<Endpoint>) -> Describe {
-    Arc::new(move |broker| view(broker, &endpoints))
+    Arc::new(move |broker, windows| view(broker, &endpoints, windows))
 }
 
 /// This node.
-pub fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
+pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value {
     let config = broker.config();
     let node = broker.node();
     let alarms = broker.alarms();
@@ -26,7 +29,7 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
     // Tasks that are ready and that no worker has taken yet.
     let waiting = tokio::runtime::Handle::current().metrics().global_queue_depth();
     // In RabbitMQ's order, which columns keep.
-    json!({
+    let mut view = json!({
         "partitions": broker.partitions(),
         "os_pid": std::process::id().to_string(),
         "fd_total": open_files_limit(),
@@ -57,14 +60,23 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
         "running": !broker.has_failed(),
         "type": "disc",
         "being_drained": false,
-        "mem_used": alarms.memory_used(),
-        "fd_used": files,
-        "sockets_used": sockets,
-        // Where RabbitMQ counts the processes of Erlang, these are threads.
-        "proc_used": threads(),
-        "disk_free": alarms.disk_free(),
-        "cluster_links": [],
-    })
+    });
+    let counted = broker
+        .statistics()
+        .figures(broker.statistics().node(), broker.second(), windows);
+    for (measure, value) in [
+        (Measure::MemUsed, json!(alarms.memory_used())),
+        (Measure::FdUsed, json!(files)),
+        (Measure::SocketsUsed, json!(sockets)),
+        (Measure::ProcUsed, json!(threads())),
+        (Measure::DiskFree, json!(alarms.disk_free())),
+    ] {
+        view[measure.name()] = value;
+        figures::write_details(windows, &mut view, measure.name(), measure, &counted.get(measure));
+    }
+    figures::write_counters(windows, &mut view, &counted, figures::CHURN);
+    view["cluster_links"] = json!([]);
+    view
 }
 
 /// Where log lines go, as RabbitMQ names it.
