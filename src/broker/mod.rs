@@ -80,6 +80,7 @@ use clock::Clock;
 use cluster::nodes::Nodes;
 use publish::delayed::Delayer;
 use publish::reply_to::ReplyTo;
+use queue::counting::DeletedQueues;
 use queue::letters::Letters;
 use queue::peers::Peers;
 use queue::seekers::Seekers;
@@ -123,6 +124,7 @@ pub struct Broker {
     timers: Timers,
     connections: Connections,
     statistics: Arc<Statistics>,
+    deleted_queues: Mutex<DeletedQueues>,
     /// Queues in which something has moved, for the sampler.
     moving: Mutex<Vec<Arc<QueueHandle>>>,
     /// Where this node listens, as other nodes are told.

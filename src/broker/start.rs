@@ -105,6 +105,7 @@ impl Broker {
             timers: Default::default(),
             connections: Connections::default(),
             statistics: Arc::new(Statistics::new(RATE_SECONDS)),
+            deleted_queues: Mutex::default(),
             moving: Mutex::default(),
             listeners: Mutex::default(),
             describe: Mutex::default(),
