@@ -34,19 +34,19 @@ export function FeatureFlags(_: { names: Names }) {
   };
   return (
     <AdminPage id="feature-flags">
+      <Card title="Flags">
+        <p class="note">They are told to clients and tools that ask for them, as RabbitMQ tells them. Nothing here waits to be enabled.</p>
+        {flags.error && !flags.data && <Failed what="The feature flags" error={flags.error} />}
+        {flags.data ? (
+          <Whole id="feature-flags" label="Feature flags" columns={FLAGS} rows={flags.data} rowKey={(flag) => flag.name} order={{ by: 'name', isDown: false }} empty={<Empty>There are no feature flags.</Empty>} />
+        ) : !flags.error && <Loading rows={8} />}
+      </Card>
       <Card title="Deprecated features">
         {deprecated.error && !deprecated.data && <Failed what="The deprecated features" error={deprecated.error} />}
         {deprecated.data ? (
           <Whole id="deprecated-features" label="Deprecated features" columns={[...DEPRECATED, usage]} rows={deprecated.data} rowKey={(feature) => feature.name} order={{ by: 'name', isDown: false }} isBare
             empty={<Empty>There are none: nothing that works here is going to be taken away.</Empty>} />
         ) : !deprecated.error && <Loading rows={1} />}
-      </Card>
-      <Card title="Flags">
-        <p class="note">All are enabled from the start. They are here for clients and tools that ask for them.</p>
-        {flags.error && !flags.data && <Failed what="The feature flags" error={flags.error} />}
-        {flags.data ? (
-          <Whole id="feature-flags" label="Feature flags" columns={FLAGS} rows={flags.data} rowKey={(flag) => flag.name} order={{ by: 'name', isDown: false }} empty={<Empty>There are no feature flags.</Empty>} />
-        ) : !flags.error && <Loading rows={8} />}
       </Card>
     </AdminPage>
   );

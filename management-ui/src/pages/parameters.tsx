@@ -17,13 +17,16 @@ import { Name } from '../ui/name.tsx';
 import { Card, Empty, Failed, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
-import { AdminPage } from './admin.tsx';
+import { AdminPage, leave } from './admin.tsx';
 import { hasManyVhosts } from './parts.tsx';
 import type { Names } from '../routes.ts';
 
 type Any = GlobalParameter & Partial<Parameter>;
 
 const VALUE: Column<Any> = { id: 'value', title: 'Value', width: 60, value: (parameter) => plain(parameter.value), cell: (parameter) => <code title={plain(parameter.value)}>{plain(parameter.value)}</code> };
+
+/** Components that have pages of their own. */
+const ELSEWHERE = ['policy', 'operator_policy', 'vhost-limits'];
 
 const pathOf = (of: Any) => (of.component ? url`/parameters/${of.component}/${of.vhost ?? ''}/${of.name}` : url`/global-parameters/${of.name}`);
 const panelOf = (of: Any) => (of.component ? beside('parameters', of.component, of.vhost ?? '', of.name) : beside('global-parameters', of.name));
@@ -33,7 +36,7 @@ export function Parameters({ names }: { names: Names }) {
   const globals = usePoll<Any[]>('/global-parameters');
   const all = usePoll<Any[]>('/parameters');
   const close = () => setAdding(undefined);
-  const shown = all.data?.filter((each) => !chosen.value || each.vhost === chosen.value);
+  const shown = all.data?.filter((each) => !ELSEWHERE.includes(each.component ?? '') && (!chosen.value || each.vhost === chosen.value));
   const name: Column<Any> = { id: 'name', title: 'Name', phone: 'name', value: (parameter) => parameter.name, cell: (parameter) => <Name of={parameter.name} href={panelOf(parameter)} /> };
   const columns: Column<Any>[] = [
     name,
@@ -121,8 +124,7 @@ function remove(of: Any): void {
     button: `Delete parameter ${of.name}`,
     run: async () => {
       await send('DELETE', pathOf(of));
-      go(beside('parameters'));
-      refresh();
+      leave(beside('parameters'));
       tell(`Parameter ${of.name} is deleted`);
     },
   });

@@ -17,7 +17,7 @@ import { Name } from '../ui/name.tsx';
 import { Empty, Failed, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
-import { AdminPage, wholeNumber } from './admin.tsx';
+import { AdminPage, leave, wholeNumber } from './admin.tsx';
 import { hasManyVhosts, inVhost, useKnown } from './parts.tsx';
 import type { Names } from '../routes.ts';
 
@@ -56,7 +56,7 @@ function PoliciesOf({ kind, names }: { kind: Kind; names: Names }) {
   const columns: Column<Policy>[] = [
     { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (policy) => policy.name, cell: (policy) => <Name of={policy.name} href={beside(id, policy.vhost, policy.name)} /> },
     ...(hasManyVhosts() ? [{ id: 'vhost', title: 'vhost', sort: 'vhost', width: 14, value: (policy: Policy) => policy.vhost, cell: (policy: Policy) => policy.vhost }] : []),
-    { id: 'pattern', title: 'Pattern', sort: 'pattern', width: 24, phone: 'figure', value: (policy) => policy.pattern, cell: (policy) => <code title={policy.pattern}>{policy.pattern}</code> },
+    { id: 'pattern', title: 'Pattern', sort: 'pattern', width: 24, phone: 'figure', value: (policy) => policy.pattern, cell: (policy) => (policy.pattern === '' ? <span class="muted">every name</span> : <code title={policy.pattern}>{policy.pattern}</code>) },
     { id: 'apply-to', title: 'Applies to', sort: 'apply-to', width: 18, phone: 'state', value: (policy) => policy['apply-to'], cell: (policy) => policy['apply-to'].replace('_', ' ') },
     { id: 'definition', title: 'Definition', width: 50, value: (policy) => JSON.stringify(policy.definition), cell: (policy) => <Definition of={policy} /> },
     { id: 'priority', title: 'Priority', sort: 'priority', width: 11, end: true, phone: 'figure', value: (policy) => policy.priority, cell: (policy) => policy.priority },
@@ -111,7 +111,7 @@ function Edit({ kind, of, onDone }: { kind: Kind; of?: Policy; onDone: () => voi
       { name: 'vhost', label: 'vhost', kind: 'select', options: vhosts.value, value: chosen.value || undefined } satisfies Field,
       { name: 'name', label: 'Name', isRequired: true },
     ]),
-    { name: 'pattern', label: 'Pattern', isRequired: true, value: of?.pattern, placeholder: '^orders\\.', help: 'A regular expression; it matches anywhere in a name unless ^ and $ say otherwise.' },
+    { name: 'pattern', label: 'Pattern', value: of?.pattern, placeholder: '^orders\\.', help: 'A regular expression; it matches anywhere in a name unless ^ and $ say otherwise. Empty is every name.' },
     { name: 'apply-to', label: 'Applies to', kind: 'select', options: isOperators ? APPLY_TO : [...APPLY_TO, ...APPLY_TO_EXCHANGES], value: of?.['apply-to'] },
     { name: 'priority', label: 'Priority', kind: 'number', value: String(of?.priority ?? 0), help: 'One applies to each queue: the highest wins.' },
     { name: 'definition', label: 'Definition', kind: 'arguments', known: byName, value: of && rowsOf(of.definition) },
@@ -141,8 +141,7 @@ function remove(kind: Kind, { vhost, name, pattern }: Policy): void {
     button: `Delete ${kind.one} ${name}`,
     run: async () => {
       await send('DELETE', url`/${kind.id}/${vhost}/${name}`);
-      go(beside(kind.id));
-      refresh();
+      leave(beside(kind.id));
       tell(`${name} is deleted`);
     },
   });
