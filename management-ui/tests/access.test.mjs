@@ -51,6 +51,27 @@ for (const [user, seesNodes] of [['management', false], ['policymaker', false], 
   });
 }
 
+test('a session that ends is taken up again over the page', async () => {
+  const ask = api(node.http);
+  const { page: opened, close } = await page(chrome, node.http);
+  await signIn(opened, node.http, 'monitoring', 'monitoring', '#/queues/%2F/seen');
+  await opened.getByRole('heading', { level: 1, name: 'seen' }).waitFor();
+  const theirs = (await ask('GET', '/sessions')).filter(({ user }) => user === 'monitoring');
+  assert.ok(theirs.length > 0);
+  for (const { id } of theirs) await ask('DELETE', `/sessions/${id}`);
+  await opened.getByRole('button', { name: 'Refresh now' }).click();
+  const dialog = opened.getByRole('dialog', { name: 'Signed out' });
+  assert.equal(await dialog.getByLabel('User').inputValue(), 'monitoring');
+  await dialog.getByLabel('Password').fill('monitoring');
+  await dialog.getByRole('button', { name: 'Sign in' }).click();
+  await dialog.waitFor({ state: 'detached' });
+  await opened.getByRole('heading', { level: 1, name: 'seen' }).waitFor();
+  // A reload asks nobody again.
+  await opened.reload();
+  await opened.getByRole('heading', { level: 1, name: 'seen' }).waitFor();
+  await close();
+});
+
 test('after signing out nothing is left to see', async () => {
   const { page: opened, close } = await page(chrome, node.http);
   await signIn(opened, node.http, 'management', 'management');

@@ -123,6 +123,8 @@ export interface Queue {
   message_stats?: MessageStats;
   trend?: Trend;
   head_message_timestamp?: number | null;
+  incoming?: { exchange: { name: string; vhost: string }; stats: MessageStats }[];
+  deliveries?: { channel_details: { name?: string; connection_name?: string }; stats: MessageStats }[];
   owner_pid_details?: { name: string };
 }
 
@@ -199,6 +201,8 @@ export interface Exchange {
   policy?: string | null;
   message_stats?: MessageStats;
   user_who_performed_action?: string;
+  incoming?: { channel_details: { name?: string; user?: string }; stats: MessageStats }[];
+  outgoing?: { queue: { name: string; vhost: string }; stats: MessageStats }[];
 }
 
 export interface Binding {
@@ -224,19 +228,19 @@ export interface Page<T> {
 }
 
 export interface Notice {
-  level: 'error' | 'warning' | 'info' | string;
+  level: 'bad' | 'warn' | 'info';
   code: string;
   subject?: { kind: string; name: string; vhost?: string };
-  since?: number | string;
+  since?: number | string | null;
   text: string;
-  do?: string;
+  do?: string | null;
   link?: string;
 }
 
 export interface Series {
   /** Milliseconds since 1970 of the first point. */
   t0: number;
-  /** Milliseconds between two points. */
+  /** Seconds between two points. */
   every: number;
   values: Record<string, (number | null)[]>;
 }
@@ -244,7 +248,7 @@ export interface Series {
 export interface QueueHealth {
   health: string;
   since?: number | string | null;
-  reasons: { code: string; level?: string; text: string; do?: string; link?: string }[];
+  reasons: { code: string; level: 'bad' | 'warn' | 'info'; text: string; do?: string | null; link?: string | null }[];
   oldest_ready_ms?: number | null;
   oldest_unacked_ms?: number | null;
   at_prefetch?: number;
@@ -254,17 +258,18 @@ export interface QueueHealth {
 export interface Peeked {
   position: number | string;
   state: string;
-  exchange: string;
-  routing_key: string;
-  properties: Record<string, unknown>;
+  /** This and what follows is missing where the message could not be read. */
+  exchange?: string;
+  routing_key?: string;
+  properties?: Record<string, unknown>;
   redelivered: boolean;
   delivery_count?: number;
   enqueued_at?: number | string | null;
   expires_at?: number | string | null;
-  body: string;
-  encoding: 'string' | 'base64' | string;
+  body?: string;
+  encoding?: string;
   body_bytes: number;
-  held_by?: unknown;
+  held_by?: { consumer_tag?: string | null; channel?: string | null; since: number } | null;
 }
 
 export interface Percentiles {
@@ -274,6 +279,7 @@ export interface Percentiles {
   max?: number | null;
 }
 
+/** In milliseconds. */
 export interface Latency {
   wait?: Percentiles | null;
   ack?: Percentiles | null;

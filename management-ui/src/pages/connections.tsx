@@ -26,7 +26,7 @@ const COLUMNS: Column<Connection>[] = [
   { id: 'tls', title: 'TLS', sort: 'ssl', width: 9, value: (connection) => connection.ssl, cell: (connection) => (connection.ssl ? connection.ssl_protocol ?? 'yes' : 'no') },
   { id: 'client', title: 'Library', width: 20, value: clientName, cell: (connection) => clientName(connection) || '–' },
   { id: 'channels', title: 'Channels', sort: 'channels', width: 11, end: true, phone: 'figure', value: (connection) => connection.channels, cell: (connection) => count(connection.channels) },
-  { id: 'from', title: 'From client', sort: 'recv_oct_details.rate', width: 12, end: true, phone: 'figure', value: (connection) => connection.recv_oct_details?.rate,
+  { id: 'from', title: 'From client', sort: 'recv_oct_details.rate', width: 13, end: true, phone: 'figure', value: (connection) => connection.recv_oct_details?.rate,
     cell: (connection) => perSecond(connection.recv_oct_details?.rate) },
   { id: 'to', title: 'To client', sort: 'send_oct_details.rate', width: 12, end: true, phone: 'figure', value: (connection) => connection.send_oct_details?.rate,
     cell: (connection) => perSecond(connection.send_oct_details?.rate) },

@@ -1,10 +1,11 @@
 // Is the cluster well? What needs attention, lengths and rates, and what runs where.
 
 import { count, age, bytes, rate } from '../lib/format.ts';
+import { HAS } from '../api/has.ts';
 import type { Node, Overview as Data, Page, Queue } from '../api/types.ts';
 import { href } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
-import { isMonitor } from '../state/session.ts';
+import { isAdministrator, isMonitor } from '../state/session.ts';
 import { Badge } from '../ui/badge.tsx';
 import { Name } from '../ui/name.tsx';
 import { Card, Failed, Figures, Loading, Meter } from '../ui/states.tsx';
@@ -20,7 +21,7 @@ export function Overview() {
     <div class="page">
       <div class="title"><h1>Overview</h1></div>
       {error && !data && <Failed what="The overview" error={error} />}
-      <Attention />
+      {HAS.tokens && <Attention />}
       <Card title="Messages">
         {data ? <Messages data={data} /> : <Loading rows={2} />}
         <div class="two">
@@ -36,7 +37,9 @@ export function Overview() {
         ) : <Loading rows={1} />}
       </Card>
       {isMonitor.value && <Nodes />}
+      {data?.churn_rates && <Churn of={data.churn_rates} />}
       {data?.listeners && <Listeners data={data} />}
+      {isAdministrator.value && <p><a href={href('definitions')}>Export or import definitions</a></p>}
     </div>
   );
 }
@@ -103,6 +106,37 @@ function Nodes() {
     <Card title="Nodes">
       {error && !data && <Failed what="The list of nodes" error={error} />}
       {data ? <Whole id="overview-nodes" label="Nodes" columns={NODES} rows={data} rowKey={(node) => node.name} order={{ by: 'name', isDown: false }} isBare empty={null} /> : !error && <Loading rows={2} />}
+    </Card>
+  );
+}
+
+/** How often clients come and go, and queues are made. */
+function Churn({ of }: { of: NonNullable<Data['churn_rates']> }) {
+  const kinds = [
+    ['Connections', 'connection_created', 'connection_closed'], ['Channels', 'channel_created', 'channel_closed'], ['Queues', 'queue_created', 'queue_deleted'],
+  ] as const;
+  const rateOf = (name: string) => {
+    const details = of[`${name}_details`];
+    return typeof details === 'object' ? details.rate : undefined;
+  };
+  const totalOf = (name: string) => {
+    const total = of[name];
+    return typeof total === 'number' ? `${count(total)} so far` : undefined;
+  };
+  return (
+    <Card title="Coming and going">
+      <table aria-label="Coming and going">
+        <thead><tr><th scope="col">What</th><th scope="col" class="end">Opened</th><th scope="col" class="end">Closed</th></tr></thead>
+        <tbody>
+          {kinds.map(([title, opened, closed]) => (
+            <tr key={title}>
+              <th scope="row">{title}</th>
+              <td class="end" title={totalOf(opened)}>{rate(rateOf(opened))}</td>
+              <td class="end" title={totalOf(closed)}>{rate(rateOf(closed))}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
     </Card>
   );
 }

@@ -1,6 +1,7 @@
 // Names of things: long ones lose their middle, and each can be copied.
 
 import { Copy } from 'lucide';
+import { shown as visible } from '../lib/format.ts';
 import { Icon } from './icon.tsx';
 import { tell } from './toast.tsx';
 
@@ -13,7 +14,7 @@ export function Name({ of, href, copy = true, fallback, text: own }: {
   /** Shown instead, where the whole says more than is needed. */
   text?: string;
 }) {
-  const text = own ?? (of === '' ? (fallback ?? '(no name)') : of);
+  const text = own ?? (of === '' ? (fallback ?? '(no name)') : visible(of));
   const shown = text.length > 2 * TAIL ? (
     <span class="cut" title={of || text}>
       <span class="cut-head">{text.slice(0, -TAIL)}</span>
