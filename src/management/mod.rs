@@ -40,6 +40,7 @@ mod parameters;
 mod path;
 mod permissions;
 mod policies;
+mod preview;
 mod query;
 mod queues;
 mod replicas;
@@ -55,6 +56,7 @@ mod settings;
 mod socket;
 mod text;
 mod tool;
+mod topology;
 mod users;
 mod vhosts;
 mod views;
@@ -76,6 +78,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         permissions::ROUTES,
         limits::ROUTES,
         policies::ROUTES,
+        preview::ROUTES,
         parameters::ROUTES,
         overview::ROUTES,
         nodes::ROUTES,
@@ -87,6 +90,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         replicas::ROUTES,
         exchanges::ROUTES,
         bindings::ROUTES,
+        topology::ROUTES,
         messages::ROUTES,
         connections::ROUTES,
         series::ROUTES,

@@ -13,7 +13,7 @@ const FLAGS: Column<FeatureFlag>[] = [
   { id: 'name', title: 'Name', width: 40, phone: 'name', value: (flag) => flag.name, cell: (flag) => <span title={flag.name}>{flag.name}</span> },
   { id: 'state', title: 'State', width: 14, phone: 'state', value: (flag) => flag.state, cell: (flag) => <Badge level={flag.state === 'enabled' ? 'ok' : 'off'}>{flag.state}</Badge> },
   { id: 'stability', title: 'Stability', width: 14, value: (flag) => flag.stability, cell: (flag) => <Tag>{flag.stability}</Tag> },
-  { id: 'description', title: 'Description', value: (flag) => flag.desc, cell: (flag) => <span title={flag.desc}>{flag.desc}</span> },
+  { id: 'description', title: 'Description', phone: 'line', value: (flag) => flag.desc, cell: (flag) => <span title={flag.desc}>{flag.desc}</span> },
   { id: 'by', title: 'Provided by', width: 28, isHidden: true, value: (flag) => flag.provided_by, cell: (flag) => flag.provided_by },
 ];
 
@@ -21,7 +21,7 @@ const DEPRECATED: Column<DeprecatedFeature>[] = [
   { id: 'name', title: 'Name', width: 40, phone: 'name', value: (feature) => feature.name, cell: (feature) => feature.name },
   { id: 'state', title: 'State', width: 14, phone: 'state', value: (feature) => feature.state, cell: (feature) => feature.state },
   { id: 'phase', title: 'Phase', width: 22, value: (feature) => feature.deprecation_phase, cell: (feature) => <Tag>{feature.deprecation_phase.replaceAll('_', ' ')}</Tag> },
-  { id: 'description', title: 'Description', value: (feature) => feature.desc, cell: (feature) => <span title={feature.desc}>{feature.desc}</span> },
+  { id: 'description', title: 'Description', phone: 'line', value: (feature) => feature.desc, cell: (feature) => <span title={feature.desc}>{feature.desc}</span> },
 ];
 
 export function FeatureFlags(_: { names: Names }) {

@@ -23,7 +23,7 @@ import type { Names } from '../routes.ts';
 
 type Any = GlobalParameter & Partial<Parameter>;
 
-const VALUE: Column<Any> = { id: 'value', title: 'Value', width: 60, value: (parameter) => plain(parameter.value), cell: (parameter) => <code title={plain(parameter.value)}>{plain(parameter.value)}</code> };
+const VALUE: Column<Any> = { id: 'value', title: 'Value', width: 60, phone: 'line', value: (parameter) => plain(parameter.value), cell: (parameter) => <code title={plain(parameter.value)}>{plain(parameter.value)}</code> };
 
 /** Components that have pages of their own. */
 const ELSEWHERE = ['policy', 'operator_policy', 'vhost-limits'];

@@ -56,19 +56,19 @@ function PoliciesOf({ kind, names }: { kind: Kind; names: Names }) {
   const columns: Column<Policy>[] = [
     { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (policy) => policy.name, cell: (policy) => <Name of={policy.name} href={beside(id, policy.vhost, policy.name)} /> },
     ...(hasManyVhosts() ? [{ id: 'vhost', title: 'vhost', sort: 'vhost', width: 14, value: (policy: Policy) => policy.vhost, cell: (policy: Policy) => policy.vhost }] : []),
-    { id: 'pattern', title: 'Pattern', sort: 'pattern', width: 24, phone: 'figure', value: (policy) => policy.pattern, cell: (policy) => (policy.pattern === '' ? <span class="muted">every name</span> : <code title={policy.pattern}>{policy.pattern}</code>) },
+    { id: 'pattern', title: 'Pattern', sort: 'pattern', width: 24, phone: 'line', value: (policy) => policy.pattern, cell: (policy) => (policy.pattern === '' ? <span class="muted">every name</span> : <code title={policy.pattern}>{policy.pattern}</code>) },
     { id: 'apply-to', title: 'Applies to', sort: 'apply-to', width: 18, phone: 'state', value: (policy) => policy['apply-to'], cell: (policy) => policy['apply-to'].replace('_', ' ') },
-    { id: 'definition', title: 'Definition', width: 50, value: (policy) => JSON.stringify(policy.definition), cell: (policy) => <Definition of={policy} /> },
-    { id: 'priority', title: 'Priority', sort: 'priority', width: 11, end: true, phone: 'figure', value: (policy) => policy.priority, cell: (policy) => policy.priority },
+    { id: 'definition', title: 'Definition', width: 50, phone: 'line', value: (policy) => JSON.stringify(policy.definition), cell: (policy) => <Definition of={policy} /> },
+    { id: 'priority', title: 'Priority', sort: 'priority', width: 11, end: true, phone: 'line', value: (policy) => policy.priority, cell: (policy) => policy.priority },
   ];
   const add = mayChange && <button type="button" onClick={() => setAdding(true)}>New {one}</button>;
   return (
     <AdminPage id={id} tools={add}>
       <List of={id} path={inVhost(`/${id}`)} columns={columns} rowKey={(policy) => `${policy.vhost} ${policy.name}`} order={{ by: 'name', isDown: false }}
         empty={<Empty action={add}>No {id.replace('-', ' ')}{chosen.value ? ` in ${chosen.value}` : ''}. {kind.purpose}</Empty>} />
-      {isAdding && <Dialog title={`New ${one}`} side onClose={() => setAdding(false)}><Edit kind={kind} onDone={() => setAdding(false)} /></Dialog>}
+      {isAdding && <Dialog title={`New ${one}`} side="wide" onClose={() => setAdding(false)}><Edit kind={kind} onDone={() => setAdding(false)} /></Dialog>}
       {names.name !== undefined && (
-        <Dialog key={`${names.vhost} ${names.name}`} title={names.name} side onClose={() => go(beside(id))}>
+        <Dialog key={`${names.vhost} ${names.name}`} title={names.name} side="wide" onClose={() => go(beside(id))}>
           <Detail kind={kind} vhost={names.vhost ?? '/'} name={names.name} mayChange={mayChange} />
         </Dialog>
       )}

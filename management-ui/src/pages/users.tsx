@@ -37,9 +37,9 @@ export function Users({ names }: { names: Names }) {
   const columns: Column<User>[] = [
     { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (user) => user.name,
       cell: (user) => <Name of={user.name} href={beside('users', user.name)} /> },
-    { id: 'tags', title: 'Tags', sort: 'tags', width: 30, phone: 'state', value: (user) => user.tags.join(' '),
+    { id: 'tags', title: 'Tags', sort: 'tags', width: 30, phone: 'line', value: (user) => user.tags.join(' '),
       cell: (user) => (user.tags.length ? user.tags.map((tag) => <Tag key={tag}>{tag}</Tag>) : <span class="muted">none: no console</span>) },
-    { id: 'vhosts', title: 'May use', width: 30, value: (user) => byUser.get(user.name)?.join(' '),
+    { id: 'vhosts', title: 'May use', width: 30, phone: 'line', value: (user) => byUser.get(user.name)?.join(' '),
       cell: (user) => <MayUse vhosts={permissions && (byUser.get(user.name) ?? [])} /> },
     { id: 'password', title: 'Password', width: 14, value: (user) => user.password_hash !== '', cell: (user) => (user.password_hash ? 'yes' : <span class="muted">none</span>) },
     { id: 'limits', title: 'Limits', width: 36, value: (user) => limitsText(user.limits), cell: (user) => limitsText(user.limits) },
