@@ -24,7 +24,7 @@ before(async () => {
   await ask('PUT', `/user-limits/${part(HOSTILE)}/max-channels`, { value: 12345 });
   await ask('PUT', `/policies/%2F/${part(HOSTILE)}`, { pattern: '', 'apply-to': 'queues', definition: { 'max-length': 5, 'dead-letter-routing-key': HOSTILE } });
   await ask('PUT', '/operator-policies/%2F/bound', { pattern: '.*', 'apply-to': 'queues', definition: { expires: 5000 } });
-  await ask('PUT', `/parameters/shovel/%2F/${part(HOSTILE)}`, { value: { 'src-uri': 'amqp://', 'src-queue': LONG } });
+  await ask('POST', '/definitions', { parameters: [{ component: 'shovel', vhost: '/', name: HOSTILE, value: { 'src-uri': 'amqp://', 'src-queue': LONG } }] });
 });
 
 after(() => at?.close());
@@ -73,14 +73,13 @@ test('parameters are added, changed and deleted, and numbers keep every digit', 
   await panel.getByRole('button', { name: 'Delete parameter owner' }).click();
   await until('it is gone', async () => !(await ask('GET', '/global-parameters')).some(({ name }) => name === 'owner'));
 
-  await opened.getByRole('button', { name: 'New parameter' }).click();
-  await panel.getByLabel('Component').selectOption('federation-upstream');
-  await panel.getByLabel('vhost').selectOption('/');
-  await panel.getByRole('textbox', { name: /^Name/ }).fill('east');
-  await panel.getByLabel(/^Value/).fill('{"uri": "amqp://east"}');
-  await panel.getByRole('button', { name: 'Add parameter' }).click();
-  await opened.getByRole('link', { name: 'east' }).waitFor();
-  assert.deepEqual((await ask('GET', '/parameters/federation-upstream/%2F/east')).value, { uri: 'amqp://east' });
+  await ask('POST', '/definitions', { parameters: [{ component: 'federation-upstream', vhost: '/', name: 'east', value: { uri: 'amqp://east' } }] });
+  await opened.getByRole('button', { name: 'Refresh now' }).click();
+  await opened.getByRole('link', { name: 'east' }).click();
+  await panel.getByText('"amqp://east"').waitFor();
+  await panel.getByRole('button', { name: 'Delete…' }).click();
+  await panel.getByRole('button', { name: 'Delete parameter east' }).click();
+  await until('it is gone', async () => !(await ask('GET', '/parameters')).some(({ name }) => name === 'east'));
 });
 
 test('definitions go out, and come in again', async () => {

@@ -457,3 +457,48 @@ export interface AuthAttempts {
   auth_attempts_succeeded: number;
   auth_attempts_failed: number;
 }
+
+/** A box of the picture of what leads where. */
+export interface TopologyNode {
+  /** `queue:orders`, `exchange:orders` */
+  id: string;
+  kind: 'queue' | 'exchange';
+  name: string;
+  type?: string;
+  /** Something leads to it, and it is not there. */
+  missing?: boolean;
+  state?: string | null;
+  health?: string | null;
+  ready?: number | null;
+  unacked?: number | null;
+  consumers?: number | null;
+  in?: number | null;
+  out?: number | null;
+  /** Neighbours that are not shown. */
+  hidden: number;
+}
+
+export interface TopologyEdge {
+  from: string;
+  to: string;
+  kind: 'binding' | 'alternate' | 'dead_letter';
+  keys: string[];
+  count: number;
+}
+
+export interface Topology {
+  nodes: TopologyNode[];
+  edges: TopologyEdge[];
+  left_out: number;
+}
+
+/** What a policy would do if it were put. */
+export interface PolicyPreview {
+  matches: number;
+  wins: number;
+  loses: { policy: string; count: number }[];
+  changes: number;
+  drops?: number;
+  sample: { kind: string; name: string; now: Arguments; then: Arguments; drops: number }[];
+  errors: string[];
+}

@@ -11,7 +11,7 @@ import { isAdministrator, isPolicymaker, vhosts } from '../state/session.ts';
 import { vhost as chosen } from '../state/settings.ts';
 import { Tag } from '../ui/badge.tsx';
 import { ask, Dialog } from '../ui/dialog.tsx';
-import { argumentsOf, Form, rowsOf, type Field } from '../ui/form.tsx';
+import { argumentsOf, Form, rowsOf, type Field, type Values } from '../ui/form.tsx';
 import { List } from '../ui/list.tsx';
 import { Name } from '../ui/name.tsx';
 import { Empty, Failed, Loading } from '../ui/states.tsx';
@@ -19,6 +19,7 @@ import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
 import { AdminPage, leave, wholeNumber } from './admin.tsx';
 import { hasManyVhosts, inVhost, useKnown } from './parts.tsx';
+import { Preview } from './policy-preview.tsx';
 import type { Names } from '../routes.ts';
 
 interface Kind {
@@ -120,14 +121,35 @@ function Edit({ kind, of, onDone }: { kind: Kind; of?: Policy; onDone: () => voi
     <Form fields={fields} button={of ? `Save ${kind.one}` : `Add ${kind.one}`} onCancel={onDone} submit={async (values) => {
       const { vhost = '', name = '' } = of ?? values;
       if (!of && await exists(kind, vhost, name)) throw new Error(`There is a ${kind.one} of the name ${name} in ${vhost} already`);
-      await send('PUT', url`/${kind.id}/${vhost}/${name}`, {
-        pattern: values.pattern, 'apply-to': values['apply-to'], priority: wholeNumber('priority', values.priority?.trim() || '0'), definition: argumentsOf(values.definition),
-      });
+      await send('PUT', url`/${kind.id}/${vhost}/${name}`, spoken(values));
       refresh();
       tell(`${kind.one[0]?.toUpperCase()}${kind.one.slice(1)} ${name} is ${of ? 'saved' : 'there'}`);
       onDone();
-    }} />
+    }}>
+      {(values) => {
+        const { vhost = '', name = '' } = of ?? values;
+        return <Preview path={url`/${kind.id}/${vhost}/${name || NEW}/preview`} body={written(values)} />;
+      }}
+    </Form>
   );
+}
+
+/** Stands for the name of a policy that has none yet. */
+const NEW = '(new)';
+
+/** The body that says it to the server. */
+function spoken(values: Values): { definition: Record<string, unknown> } & Record<string, unknown> {
+  return { pattern: values.pattern ?? '', 'apply-to': values['apply-to'], priority: wholeNumber('priority', values.priority?.trim() || '0'), definition: argumentsOf(values.definition) };
+}
+
+/** The same while it is being written; nothing as long as it cannot be read, or says nothing. */
+function written(values: Values) {
+  try {
+    const body = spoken(values);
+    return Object.keys(body.definition).length > 0 ? body : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function exists(kind: Kind, vhost: string, name: string): Promise<boolean> {
