@@ -462,26 +462,25 @@ export interface AuthAttempts {
 export interface TopologyNode {
   /** `queue:orders`, `exchange:orders` */
   id: string;
-  kind: 'queue' | 'exchange';
+  /** A group stands for what hangs on a box and has no place. */
+  kind: 'queue' | 'exchange' | 'group';
   name: string;
   type?: string;
-  /** Something leads to it, and it is not there. */
-  missing?: boolean;
-  state?: string | null;
+  /** In a word; `missing` where something leads to it and it is not there. */
   health?: string | null;
   ready?: number | null;
   unacked?: number | null;
   consumers?: number | null;
   in?: number | null;
   out?: number | null;
-  /** Neighbours that are not shown. */
-  hidden: number;
+  /** Of a group. */
+  count?: number;
 }
 
 export interface TopologyEdge {
   from: string;
   to: string;
-  kind: 'binding' | 'alternate' | 'dead_letter';
+  kind: 'binding' | 'alternate' | 'dead_letter' | 'group';
   keys: string[];
   count: number;
 }

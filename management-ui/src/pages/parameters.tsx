@@ -80,7 +80,7 @@ function Detail({ all, names }: { all: Any[] | undefined; names: Names }) {
         <div class="tools"><button type="button" class="danger" onClick={() => remove(found)}>Delete…</button></div>
       </div>
       {found.component
-        ? <><p class="note">It is kept for definitions: nothing here acts on it.</p><pre>{pretty(JSON.stringify(found.value)) ?? plain(found.value)}</pre></>
+        ? <><p class="note">It is kept for definitions: nothing here acts on it.</p><pre class="whole">{pretty(JSON.stringify(found.value)) ?? plain(found.value)}</pre></>
         : <Edit key={plain(found.value)} of={found} onDone={() => go(beside('parameters'))} />}
     </div>
   );

@@ -29,13 +29,16 @@ const LONGEST = 30;
 /** Edges up to which their keys are written on them. */
 const WITH_KEYS = 60;
 
-const KINDS: Record<TopologyEdge['kind'], string> = { binding: 'binding', alternate: 'alternate', dead_letter: 'dead letters' };
+const KINDS: Record<TopologyEdge['kind'], string> = { binding: 'binding', alternate: 'alternate', dead_letter: 'dead letters', group: 'and more' };
+
+const NOTHING: Data = { nodes: [], edges: [], left_out: 0 };
 
 export function Topology(_: { names: Names }) {
   const vhost = asked('vhost') || chosen.value || (vhosts.value.includes('/') ? '/' : (vhosts.value[0] ?? '/'));
   const around = asked('around');
   const hops = asked('hops', '2');
-  const { data, error } = usePoll<Data>(url`/topology/${vhost}` + query({ around, hops, limit: asked('limit') }));
+  const { data: found, error } = usePoll<Data>(url`/topology/${vhost}` + query({ around, hops }));
+  const data = error?.isGone ? NOTHING : found;
   return (
     <div class="page">
       <div class="title"><h1>Topology</h1></div>
@@ -45,7 +48,7 @@ export function Topology(_: { names: Names }) {
         {!data && !error && <Loading rows={6} />}
         {data && data.nodes.length === 0 && (
           around
-            ? <Empty action={<button type="button" onClick={() => setQuery({ around: undefined, at: undefined })}>Show all of {vhost}</button>}>Nothing in {vhost} is called {around.replace(/^(queue|exchange):/, '')}, or begins so.</Empty>
+            ? <Empty action={<button type="button" onClick={() => setQuery({ around: undefined, at: undefined })}>Show all of {vhost}</button>}>Nothing in {vhost} is called {around.replace(/^(queue|exchange):/, '')}. A name that ends in * is the begin of names.</Empty>
             : <Empty action={<a href="#/queues">To the queues</a>}>Nothing is bound in {vhost} yet. Exchanges and queues appear here, with the ways between them.</Empty>
         )}
         {data && data.nodes.length > 0 && (
@@ -65,17 +68,17 @@ function Controls({ vhost, around, hops }: { vhost: string; around: string; hops
     <form class="inline" onSubmit={(event) => {
       event.preventDefault();
       const text = String(new FormData(event.currentTarget).get('around') ?? '').trim();
-      setQuery({ around: text, at: undefined, limit: undefined });
+      setQuery({ around: text, at: undefined });
     }}>
       {vhosts.value.length > 1 && (
         <label>vhost
-          <select value={vhost} onChange={(event) => setQuery({ vhost: event.currentTarget.value, around: undefined, at: undefined, limit: undefined })}>
+          <select value={vhost} onChange={(event) => setQuery({ vhost: event.currentTarget.value, around: undefined, at: undefined })}>
             {vhosts.value.map((each) => <option key={each} value={each}>{each}</option>)}
           </select>
         </label>
       )}
       <label>Around
-        <input key={around} name="around" type="search" data-filter defaultValue={around} placeholder="Begin of a name" autocomplete="off" spellcheck={false} />
+        <input key={around} name="around" type="search" data-filter defaultValue={around} placeholder="Name, or begin*" autocomplete="off" spellcheck={false} />
       </label>
       <label>Hops
         <select value={hops} onChange={(event) => setQuery({ hops: event.currentTarget.value === '2' ? undefined : event.currentTarget.value })}>
@@ -83,7 +86,7 @@ function Controls({ vhost, around, hops }: { vhost: string; around: string; hops
         </select>
       </label>
       <button type="submit">Show</button>
-      {around && <button type="button" class="plain" onClick={() => setQuery({ around: undefined, at: undefined, limit: undefined })}>Show all</button>}
+      {around && <button type="button" class="plain" onClick={() => setQuery({ around: undefined, at: undefined })}>Show all</button>}
     </form>
   );
 }
@@ -92,7 +95,7 @@ const edgeId = ({ from, to, kind }: TopologyEdge) => `${kind} ${from} ${to}`;
 
 function Picture({ data, vhost }: { data: Data; vhost: string }) {
   // Numbers change with each poll; where the boxes lie does not.
-  const shape = JSON.stringify([data.nodes.map((node) => [node.id, node.hidden > 0]), data.edges]);
+  const shape = JSON.stringify([data.nodes.map((node) => [node.id, node.name]), data.edges]);
   const laid = useMemo(() => arranged(data), [shape]);
   const at = data.nodes.find((node) => node.id === asked('at'));
   const widths = new Map(data.nodes.map((node) => [node.id, widthOf(node)]));
@@ -122,6 +125,8 @@ function widthOf(node: TopologyNode): number {
   return Math.min(WIDEST, Math.max(132, labelOf(node).length * CHARACTER + 24));
 }
 
+const heightOf = (node: TopologyNode) => (node.kind === 'group' ? 28 : HEIGHT);
+
 function keysOf({ keys, count: all }: TopologyEdge): string {
   const [first = ''] = keys;
   const shown = first.length > 18 ? `${first.slice(0, 17)}…` : first;
@@ -131,7 +136,7 @@ function keysOf({ keys, count: all }: TopologyEdge): string {
 function arranged(data: Data): Laid {
   const isNamed = data.edges.length <= WITH_KEYS;
   return laidOut(
-    data.nodes.map((node) => ({ id: node.id, width: widthOf(node), height: node.hidden > 0 ? HEIGHT + 18 : HEIGHT })),
+    data.nodes.map((node) => ({ id: node.id, width: widthOf(node), height: heightOf(node) })),
     data.edges.map((edge) => ({ id: edgeId(edge), from: edge.from, to: edge.to, label: { width: isNamed ? keysOf(edge).length * 6.2 + 8 : 1, height: 14 } })),
   );
 }
@@ -167,28 +172,27 @@ function Edge({ edge, laid, data, widths, isLit }: { edge: TopologyEdge; laid: L
   );
 }
 
-const BAD = ['stuck', 'unavailable', 'minority', 'down', 'crashed', 'stopped', 'damaged'];
+const BAD = ['missing', 'stuck', 'unavailable', 'minority', 'down', 'crashed', 'stopped', 'damaged'];
 
 function BoxOf({ node, laid, width, isAt }: { node: TopologyNode; laid: Laid; width: number; isAt: boolean }) {
   const middle = laid.boxes.get(node.id);
   if (!middle) return null;
-  const height = node.hidden > 0 ? HEIGHT + 18 : HEIGHT;
+  const height = heightOf(node);
   const [x, y] = [middle.x - width / 2, middle.y - height / 2];
-  const isBad = node.missing || BAD.includes(node.health ?? node.state ?? '');
-  const second = node.missing ? '■ not there' : node.kind === 'queue'
-    ? `${isBad ? '■ ' : ''}${short(node.ready)} ready${node.in ? ` · ${rate(node.in)}` : ''}`
-    : `${node.type}${node.in ? ` · ${rate(node.in)}` : ''}`;
+  const isBad = BAD.includes(node.health ?? '');
+  const flow = node.in ? ` · ${rate(node.in)}` : '';
+  const second = node.health === 'missing' ? '■ not there' : node.kind === 'queue' ? `${isBad ? `■ ${node.health} · ` : ''}${short(node.ready)} ready${flow}` : `${node.type ?? 'exchange'}${flow}`;
   return (
     <a class={`box ${node.kind}${isBad ? ' bad' : ''}${isAt ? ' at' : ''}`} href={`#/topology?at=${encodeURIComponent(node.id)}`}
       onClick={(event: Event) => {
         event.preventDefault();
-        setQuery({ at: isAt ? undefined : node.id });
+        if (node.kind === 'group') setQuery({ around: node.id.replace(/^group:/, ''), hops: '1', at: undefined });
+        else setQuery({ at: isAt ? undefined : node.id });
       }}>
       {labelOf(node) !== node.name && node.name !== '' && <title>{node.name}</title>}
       <rect x={x} y={y} width={width} height={height} rx={node.kind === 'exchange' ? 14 : 4} />
       <text class="of-name" x={x + 12} y={y + 18}>{labelOf(node)}</text>
-      <text x={x + 12} y={y + 35}>{second}</text>
-      {node.hidden > 0 && <text class="more-of" x={x + 12} y={y + 53}>{`${short(node.hidden)} more not shown`}</text>}
+      {node.kind !== 'group' && <text x={x + 12} y={y + 35}>{second}</text>}
     </a>
   );
 }
@@ -198,6 +202,7 @@ function pageOf(node: TopologyNode, vhost: string): string {
 }
 
 function Chosen({ node, vhost, data }: { node: TopologyNode; vhost: string; data: Data }) {
+  const isMissing = node.health === 'missing';
   const into = data.edges.filter((edge) => edge.to === node.id);
   const out = data.edges.filter((edge) => edge.from === node.id);
   const named = (id: string) => id.replace(/^(queue|exchange):/, '') || NAMELESS;
@@ -209,15 +214,15 @@ function Chosen({ node, vhost, data }: { node: TopologyNode; vhost: string; data
       <div class="title">
         <h2>{node.name || NAMELESS}</h2>
         <span class="muted">{node.kind}{node.type ? `, ${node.type}` : ''}</span>
-        {node.missing ? <Badge level="bad">not there</Badge> : node.kind === 'queue' && <Health of={{ health: node.health ?? undefined, state: node.state ?? 'running' } as never} />}
+        {isMissing ? <Badge level="bad">not there</Badge> : node.health && <Health of={{ health: node.health, state: '' }} />}
         <div class="tools">
-          <button type="button" onClick={() => setQuery({ around: node.id, limit: node.hidden > 0 ? 500 : undefined })}>Show what is around it</button>
-          {!node.missing && <a class="button" href={pageOf(node, vhost)}>Open the {node.kind}</a>}
+          <button type="button" onClick={() => setQuery({ around: node.id })}>Show what is around it</button>
+          {!isMissing && <a class="button" href={pageOf(node, vhost)}>Open the {node.kind}</a>}
         </div>
       </div>
       <Facts of={[
-        ...(node.kind === 'queue' && !node.missing ? [['Ready', count(node.ready)], ['Unacked', count(node.unacked)], ['Consumers', count(node.consumers)]] as [string, string][] : []),
-        ...(node.missing ? [] : [['In', rate(node.in)], ['Out', rate(node.out)]] as [string, string][]),
+        ...(node.kind === 'queue' && !isMissing ? [['Ready', count(node.ready)], ...(node.unacked == null ? [] : [['Unacked', count(node.unacked)]])] as [string, string][] : []),
+        ...(node.in == null ? [] : [['In', rate(node.in)], ['Out', rate(node.out)]] as [string, string][]),
         ['Comes from', ways(into, 'from')],
         ['Goes to', ways(out, 'to')],
       ]} />
@@ -229,7 +234,8 @@ function Ways({ data, vhost }: { data: Data; vhost: string }) {
   const nodes = new Map(data.nodes.map((node) => [node.id, node]));
   const link = (id: string) => {
     const node = nodes.get(id);
-    return node ? <Name of={node.name} fallback={NAMELESS} href={node.missing ? undefined : pageOf(node, vhost)} copy={false} /> : <>{id}</>;
+    if (node?.kind === 'group') return <>{node.name}</>;
+    return node ? <Name of={node.name} fallback={NAMELESS} href={node.health === 'missing' ? undefined : pageOf(node, vhost)} copy={false} /> : <>{id}</>;
   };
   const columns: Column<TopologyEdge>[] = [
     { id: 'from', title: 'From', phone: 'name', value: (edge) => edge.from, cell: (edge) => link(edge.from) },
