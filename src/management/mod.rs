@@ -40,7 +40,6 @@ mod parameters;
 mod path;
 mod permissions;
 mod policies;
-mod preview;
 mod query;
 mod queues;
 mod replicas;
@@ -56,7 +55,6 @@ mod settings;
 mod socket;
 mod text;
 mod tool;
-mod topology;
 mod users;
 mod vhosts;
 mod views;
@@ -78,7 +76,6 @@ fn table() -> impl Iterator<Item = &'static Route> {
         permissions::ROUTES,
         limits::ROUTES,
         policies::ROUTES,
-        preview::ROUTES,
         parameters::ROUTES,
         overview::ROUTES,
         nodes::ROUTES,
@@ -90,7 +87,6 @@ fn table() -> impl Iterator<Item = &'static Route> {
         replicas::ROUTES,
         exchanges::ROUTES,
         bindings::ROUTES,
-        topology::ROUTES,
         messages::ROUTES,
         connections::ROUTES,
         series::ROUTES,

@@ -68,7 +68,7 @@ pub static ROUTES: &[Route] = &[
     ),
 ];
 
-pub(super) fn policies(vhost: &Vhost, kind: PolicyKind) -> &BTreeMap<String, Policy> {
+fn policies(vhost: &Vhost, kind: PolicyKind) -> &BTreeMap<String, Policy> {
     match kind {
         PolicyKind::User => &vhost.policies,
         PolicyKind::Operator => &vhost.operator_policies,
@@ -129,7 +129,7 @@ async fn put_checked(call: Call, kind: PolicyKind) -> Answered {
 }
 
 /// The policy of the path, as the fields say.
-pub(super) fn spec(call: &Call, fields: &Fields) -> Result<PolicySpec, Failure> {
+fn spec(call: &Call, fields: &Fields) -> Result<PolicySpec, Failure> {
     let apply_to = fields.get("apply-to").cloned().unwrap_or_else(|| json!("all"));
     let definition = match fields.get("definition") {
         Some(Value::Object(definition)) => definition.clone(),

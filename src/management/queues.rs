@@ -98,11 +98,6 @@ pub static ROUTES: &[Route] = &[
     ),
 ];
 
-/// A queue as lists show it.
-pub fn listed(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
-    list_view(call)(call, vhost, spec)
-}
-
 fn visible(call: &Call) -> Vec<VhostName> {
     call.caller.vhosts(&call.broker.catalogue())
 }
