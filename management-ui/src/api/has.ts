@@ -6,7 +6,7 @@ export const HAS = {
   /** How long messages wait and are held. */
   latency: false,
   /** Messages looked at without being taken. */
-  look: false,
+  look: true,
   /** Where a message would go. */
   route: false,
   /** Lists that filter by values and count them: `where`, `facets`, `trend`. */
