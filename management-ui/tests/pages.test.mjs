@@ -46,6 +46,10 @@ for (const theme of ['light', 'dark']) {
       const details = await detailsOf(node.http);
       for (const hash of [...VISITS, ...details]) {
         await visit(opened, hash);
+        if (hash.endsWith('tab=messages')) {
+          await opened.getByRole('button', { name: 'Look', exact: true }).click();
+          await opened.getByRole('article').first().waitFor();
+        }
         await opened.mouse.move(2, 2);
         assert.deepEqual(await violations(opened), [], hash);
         assert.ok((await overhang(opened)) <= 0, `${hash} scrolls sideways by ${await overhang(opened)}`);

@@ -174,7 +174,7 @@ function Message({ of, whole }: { of: Peeked; whole?: string }) {
         {shown.expires_at != null && <span class="muted">expires {time(shown.expires_at, utc.value)}</span>}
         {shown.held_by && <HeldBy of={shown.held_by} />}
       </header>
-      <pre tabIndex={0} role="region" aria-label="Body">{shown.body === undefined ? '(it could not be read)' : shown.body_bytes === 0 ? '(empty)' : view === 'json' ? json : view === 'hex' ? hex(fromBase64(body)) : body}</pre>
+      <pre tabIndex={0} role="group" aria-label="Body">{shown.body === undefined ? '(it could not be read)' : shown.body_bytes === 0 ? '(empty)' : view === 'json' ? json : view === 'hex' ? hex(fromBase64(body)) : body}</pre>
       <div class="views">
         {views.length > 1 && views.map((each) => <button key={each} type="button" class="plain small" aria-pressed={each === view} onClick={() => setView(each)}>{each}</button>)}
         {isCut && whole && <button type="button" class="plain small" onClick={() => get<Peeked>(whole).then(setFull, (error: Error) => tell(error.message))}>Show all {bytes(shown.body_bytes)}</button>}
