@@ -30,6 +30,8 @@ pub enum Listener {
 #[derive(Clone, Copy, Debug)]
 pub enum Origin {
     Address(IpAddr),
+    /// The same, over TLS.
+    Tls(IpAddr),
     /// The socket in the data directory.
     Operator,
 }
@@ -38,7 +40,7 @@ impl Origin {
     /// The address; the operator is on this machine.
     pub fn address(self) -> IpAddr {
         match self {
-            Self::Address(address) => address,
+            Self::Address(address) | Self::Tls(address) => address,
             Self::Operator => Ipv4Addr::LOCALHOST.into(),
         }
     }
@@ -140,7 +142,9 @@ impl Incoming {
             Self::Local(stream) => Some((Stream::Local(stream), Origin::Operator)),
             Self::Tcp(incoming) => {
                 let opened = incoming.open().await?;
-                Some((Stream::Tcp(opened.stream), Origin::Address(opened.peer.ip())))
+                let from = opened.peer.ip();
+                let origin = opened.tls.as_ref().map_or(Origin::Address(from), |_| Origin::Tls(from));
+                Some((Stream::Tcp(opened.stream), origin))
             }
         }
     }

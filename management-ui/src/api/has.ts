@@ -2,9 +2,9 @@
 
 export const HAS = {
   /** Histories for charts. */
-  series: false,
+  series: true,
   /** How long messages wait and are held. */
-  latency: false,
+  latency: true,
   /** Messages looked at without being taken. */
   look: true,
   /** Where a message would go. */

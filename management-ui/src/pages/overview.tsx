@@ -39,7 +39,7 @@ export function Overview() {
       {isMonitor.value && <Nodes />}
       {data?.churn_rates && <Churn of={data.churn_rates} />}
       {data?.listeners && <Listeners data={data} />}
-      {isAdministrator.value && <p class="note"><a href="#/definitions">Export or import definitions</a></p>}
+      {isAdministrator.value && <p><a href={href('definitions')}>Export or import definitions</a></p>}
     </div>
   );
 }
