@@ -17,6 +17,8 @@ use crate::small_file;
 
 /// Name of the file in the data directory: RabbitMQ's, so that one that was mounted there counts.
 pub const FILE: &str = ".erlang.cookie";
+/// The file of Erlang that holds the secret of a cluster of RabbitMQ.
+const COOKIE: &str = ".erlang.cookie";
 const PUBLIC: &str = "the file with the cluster's secret can be read by everyone";
 /// The largest secret, in bytes.
 const MOST_BYTES: u64 = 4096;
@@ -63,6 +65,10 @@ impl SharedSecret {
             if is_public {
                 tracing::warn!(file = %path.display(), "{PUBLIC}");
             }
+            return Ok(secret);
+        }
+        // What RabbitMQ's image and packages have in the same directory.
+        if let Some((secret, _)) = Self::read(&directory.join(COOKIE))? {
             return Ok(secret);
         }
         let mut bytes = [0; 24];

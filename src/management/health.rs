@@ -150,6 +150,7 @@ async fn aliveness(call: Call) -> Answered {
 
 const FAILED: &str = "the node cannot write to its disk";
 const MINORITY: &str = "a majority of the cluster's nodes cannot be reached";
+const DRAINING: &str = "the node is about to stop";
 
 fn healthy_unless(ill: bool, mut why: Value) -> Answered {
     if !ill {
@@ -162,6 +163,9 @@ fn healthy_unless(ill: bool, mut why: Value) -> Answered {
 fn serving(call: &Call) -> Answered {
     if call.broker.has_failed() {
         return healthy_unless(true, json!({"reason": FAILED}));
+    }
+    if call.broker.is_draining() {
+        return healthy_unless(true, json!({"reason": DRAINING}));
     }
     healthy_unless(!call.broker.hears_majority(), json!({"reason": MINORITY}))
 }
@@ -279,6 +283,9 @@ fn is_protocol(wanted: &str, protocol: &str) -> bool {
     wanted.eq_ignore_ascii_case(protocol) || other_names.iter().any(|name| wanted.eq_ignore_ascii_case(name))
 }
 
+/// Letters of `2026-01-31 12:00:00`.
+const TO_THE_SECOND: usize = 19;
+
 fn certificates(call: &Call) -> Answered {
     let within = call.name("within").parse::<u32>();
     let within = u64::from(within.map_err(|_| Failure::bad("Invalid expiration value."))?);
@@ -316,8 +323,9 @@ fn certificates(call: &Call) -> Answered {
         for certificate in &certificates {
             let file = certificate.key.rsplit('.').next().unwrap_or_default();
             listener[file] = json!(certificate.file);
-            listener[format!("{file}_expires_on")] =
-                json!(logging::shown_time(Duration::from_secs(certificate.valid_until)));
+            // To the second, and one in a list, as RabbitMQ has them.
+            let end = logging::shown_time(Duration::from_secs(certificate.valid_until));
+            listener[format!("{file}_expires_on")] = json!([end.get(..TO_THE_SECOND).unwrap_or(&end)]);
         }
         Some(listener)
     });
