@@ -9,6 +9,8 @@ export const HAS = {
   look: true,
   /** Where a message would go. */
   route: false,
+  /** Work that goes on without the page: moving messages, purging and deleting many queues. */
+  jobs: false,
   /** Lists that filter by values and count them: `where`, `facets`, `trend`. */
   tokens: false,
 };

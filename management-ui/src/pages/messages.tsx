@@ -15,6 +15,7 @@ import { Tag } from '../ui/badge.tsx';
 import { ask } from '../ui/dialog.tsx';
 import { Card, Empty, Facts } from '../ui/states.tsx';
 import { tell } from '../ui/toast.tsx';
+import { Move } from './move.tsx';
 import { Publish } from './publish.tsx';
 
 /** Bytes of a body that are asked for at first. */
@@ -26,6 +27,7 @@ export function Messages({ queue }: { queue: Queue }) {
     <>
       {canRead && HAS.look && <Look queue={queue} />}
       {canRead && queue.type !== 'stream' && <Get queue={queue} />}
+      {HAS.jobs && canRead && may('write', queue.vhost) && <Move queue={queue} />}
       {may('write', queue.vhost) && <Card title="Publish to it"><Publish vhost={queue.vhost} exchange="" routingKey={queue.name} /></Card>}
     </>
   );

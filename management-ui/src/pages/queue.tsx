@@ -54,7 +54,7 @@ export function Queue({ names }: { names: Names }) {
 function Why({ of: data }: { of: QueueHealth }) {
   if (data.reasons.length === 0) return null;
   return (
-    <Card title="Why it does not get on">
+    <Card title="What holds it up">
       <ul class="attention">
         {data.reasons.map((reason) => (
           <li key={reason.code}>
