@@ -74,6 +74,23 @@ async function detailsOf(http) {
   return [`#/connections/${part(hostile.name)}`, `#/connections/${part(worker.name)}`, `#/channels/${part(channel.name)}`];
 }
 
+test('charts show what moves, for eyes and for ears', async () => {
+  const { page: opened, faults, close } = await page(chrome, node.http);
+  await signIn(opened, node.http);
+  for (const hash of ['#/', '#/queues/%2F/billing']) {
+    await visit(opened, hash);
+    const chart = opened.getByRole('figure').filter({ hasText: 'Messages per second' });
+    await chart.getByRole('img', { name: /Published now [1-9]/ }).waitFor();
+    assert.ok(await chart.locator('canvas').count());
+    await chart.getByRole('button', { name: 'Show as table' }).click();
+    await chart.getByRole('columnheader', { name: 'Published' }).waitFor();
+    await chart.getByRole('button', { name: /^Published/ }).click();
+    assert.equal(await chart.getByRole('columnheader', { name: 'Published' }).count(), 0);
+  }
+  assert.deepEqual(faults, []);
+  await close();
+});
+
 test('the page runs no other script and is in no frame', async () => {
   const response = await fetch(node.http);
   const policy = response.headers.get('content-security-policy');
