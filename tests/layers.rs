@@ -44,7 +44,7 @@ const ARROWS: [(&str, &[&str]); 31] = [
             "spec",
         ],
     ),
-    ("cli", &["perf"]),
+    ("cli", &["perf", "cluster"]),
     ("perf", &["codec"]),
     ("net", &["connection", "channel", "codec", "auth", "broker", "declare"]),
     (

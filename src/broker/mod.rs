@@ -64,6 +64,7 @@ pub use crate::metadata::{CatalogueError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
 
 use crate::cluster::identity::Identity;
+pub use crate::cluster::ticket::SCHEME as TICKET;
 use crate::config::Config;
 use crate::declare::QueueRules;
 use crate::handover::ConsumerKey;
@@ -125,6 +126,10 @@ pub struct Broker {
     describe: Mutex<Option<gather::Describe>>,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
+    /// What the operator wants of the node.
+    duty: watch::Sender<cluster::maintenance::Duty>,
+    /// What follows from both.
+    takes_clients: watch::Sender<bool>,
     runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,
     next_consumer: AtomicU64,

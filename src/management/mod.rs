@@ -25,7 +25,9 @@ mod lifecycle;
 mod limits;
 mod load;
 mod local;
+mod log;
 mod login;
+mod maintenance;
 mod messages;
 mod nodes;
 mod overview;
@@ -80,6 +82,9 @@ fn table() -> impl Iterator<Item = &'static Route> {
         connections::ROUTES,
         consumers::ROUTES,
         definitions::ROUTES,
+        log::ROUTES,
+        maintenance::ROUTES,
+        settings::ROUTES,
     ];
     resources.into_iter().flatten()
 }

@@ -67,6 +67,7 @@ fn admit(
         rule => {
             let caller = match (from, access::credentials(parts)) {
                 (Origin::Operator, Credentials::None) => Caller::operator(),
+                (_, Credentials::Ticket(ticket)) => access::operator_by(broker, from, parts, &ticket)?,
                 (_, credentials) => access::authenticate(broker, credentials, from.address())?,
             };
             access::check(rule, &caller, named(names, "vhost"), &broker.catalogue())?;

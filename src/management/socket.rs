@@ -42,6 +42,16 @@ impl Origin {
     }
 }
 
+impl Origin {
+    /// Whether nobody between the two ends reads or changes what goes over the line.
+    pub fn is_private(self) -> bool {
+        match self {
+            Self::Address(address) => address.to_canonical().is_loopback(),
+            Self::Operator => true,
+        }
+    }
+}
+
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
         Self::Tcp(listener)

@@ -1,5 +1,5 @@
-//! Listening sockets: each accepted connection becomes a session. While the node pauses there are none,
-//! so that clients and whoever balances them go to other nodes.
+//! Listening sockets: each accepted connection becomes a session. While the node pauses, or is told to take no
+//! clients, there are none, so that clients and whoever balances them go to other nodes.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::{login, proxy, session};
-use crate::broker::{Broker, Reach};
+use crate::broker::Broker;
 use crate::config::{Config, Listeners, SocketOptions};
 use crate::connection::{FRAME_MIN, ServerNames, Settings, server_properties};
 use crate::tasks;
@@ -65,14 +65,14 @@ impl Listener {
 
     /// Accepts until the task is dropped; the connections go on without it.
     pub async fn run(mut self, broker: Arc<Broker>) {
-        let mut reach = broker.subscribe_reach();
+        let mut takes_clients = broker.subscribe_takes_clients();
         let settings = Arc::new(settings(broker.config(), &broker.node().cluster_name));
         let handshakes = Arc::new(Semaphore::new(MOST_UNAUTHENTICATED));
         loop {
             let accepted = tokio::select! {
                 accepted = self.listener.accept() => accepted,
-                () = until(&mut reach, |reach| reach == Reach::Paused) => {
-                    self = self.again_after(&mut reach).await;
+                () = until(&mut takes_clients, false) => {
+                    self = self.again_after(&mut takes_clients).await;
                     continue;
                 }
             };
@@ -116,10 +116,10 @@ impl Listener {
         }
     }
 
-    /// Closes the socket until the node does not pause any more.
-    async fn again_after(self, reach: &mut watch::Receiver<Reach>) -> Self {
+    /// Closes the socket until the node takes clients again.
+    async fn again_after(self, takes_clients: &mut watch::Receiver<bool>) -> Self {
         drop(self.listener);
-        until(reach, |reach| reach != Reach::Paused).await;
+        until(takes_clients, true).await;
         let listener = loop {
             match open(self.address, &self.options) {
                 Ok(listener) => break listener,
@@ -149,9 +149,9 @@ impl Listener {
     }
 }
 
-async fn until(reach: &mut watch::Receiver<Reach>, is_so: impl Fn(Reach) -> bool) {
+async fn until(takes_clients: &mut watch::Receiver<bool>, wished: bool) {
     // An error is the broker dropped, which cannot be while a listener has it.
-    let _ = reach.wait_for(|reach| is_so(*reach)).await;
+    let _ = takes_clients.wait_for(|takes| *takes == wished).await;
 }
 
 /// A place among the connections that are not authenticated yet.

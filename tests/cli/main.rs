@@ -7,6 +7,7 @@ mod support;
 mod access;
 mod definitions;
 mod lists;
+mod maintenance;
 mod node;
 mod policies;
 mod scripts;

@@ -9,8 +9,6 @@
 //! waits. `cluster_partition_handling` says whether it keeps them: a paused node sends its clients away
 //! and listens for none until it hears enough, so that they go where they are served.
 
-use tokio::sync::watch;
-
 use crate::broker::{Broker, Forced};
 use crate::cluster::{Health, Suspicion};
 use crate::config::PartitionHandling;
@@ -37,11 +35,6 @@ impl Broker {
     /// Whether clients are to go elsewhere.
     pub fn is_paused(&self) -> bool {
         *self.reach.borrow() == Reach::Paused
-    }
-
-    /// To wait for changes.
-    pub fn subscribe_reach(&self) -> watch::Receiver<Reach> {
-        self.reach.subscribe()
     }
 
     /// The members of the cluster that this node does not hear, though nothing says that they have ended:
@@ -80,6 +73,7 @@ impl Broker {
         if !changed {
             return;
         }
+        self.settle_listeners();
         match reach {
             Reach::Majority => tracing::info!("a majority of the cluster's nodes is heard again"),
             Reach::Minority => {

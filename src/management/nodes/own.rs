@@ -55,7 +55,7 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
         "name": node.name,
         "running": !broker.has_failed(),
         "type": "disc",
-        "being_drained": false,
+        "being_drained": broker.is_drained(),
         "mem_used": alarms.memory_used(),
         "fd_used": files,
         "sockets_used": sockets,
