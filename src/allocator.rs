@@ -8,7 +8,9 @@
 //! takes less than the copy that follows.
 
 use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
 use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use mimalloc::MiMalloc;
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munmap};
@@ -18,8 +20,34 @@ const LARGE: usize = 4 * 1024 * 1024;
 /// What a mapping is aligned to, on every system that this runs on.
 const PAGE: usize = 4096;
 
+/// How often memory was asked back ([`ask_back`]),
+static ASKED: AtomicU64 = AtomicU64::new(0);
+
+thread_local! {
+    /// and how often that was when this thread last gave some.
+    static GIVEN: Cell<u64> = const { Cell::new(0) };
+}
+
 /// See the head of this file.
 pub struct Allocator;
+
+/// Asks each thread for the memory that it keeps and does not use. Only a thread itself can look, in
+/// [`give_back`].
+pub fn ask_back() {
+    ASKED.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Gives back what this thread keeps and does not use, if that was asked for since it last did; to be
+/// called by threads that are about to rest.
+pub fn give_back() {
+    let asked = ASKED.load(Ordering::Relaxed);
+    // A thread that ends has nothing more to say, and its memory goes to the others.
+    let is_new = GIVEN.try_with(|given| given.replace(asked) != asked);
+    if is_new.unwrap_or_default() {
+        // SAFETY: it is a call of the allocator about the thread's own heap.
+        unsafe { libmimalloc_sys::mi_collect(true) };
+    }
+}
 
 /// Whether such a block is mapped. What was asked for as such is freed as such.
 fn is_mapped(layout: &Layout) -> bool {

@@ -1,5 +1,6 @@
 //! One node: its parts started in order, and stopped in reverse.
 
+mod certificates;
 mod successor;
 
 use std::collections::BTreeMap;
@@ -18,17 +19,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
-use crate::broker::report::Listener;
+use self::certificates::Certificates;
+use crate::broker::report;
 use crate::broker::{Broker, Failure, Forced, JoinError, LinksError, REQUESTS, StartError};
 use crate::cluster::identity::Identity;
 use crate::cluster::{LINK, Settings, Span, Versions, secret};
-use crate::config::{CLUSTER_PORT, Config, Discovery};
+use crate::config::{CLUSTER_PORT, Config, Discovery, SocketOptions};
 use crate::handover::wire;
 use crate::journal::raft;
+use crate::listen::{Listener, Setup, Tls, TlsError};
 use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
 use crate::metadata;
 use crate::queue::{ledger, record};
-use crate::{logging, net, tasks};
+use crate::{allocator, logging, net, tasks};
 
 /// Why a node does not run.
 #[derive(Debug, Error)]
@@ -43,8 +46,8 @@ pub enum NodeError {
     Listen { address: SocketAddr, error: io::Error },
     #[error("cannot write {path}: {error}")]
     PortsFile { path: String, error: io::Error },
-    #[error("{0} is configured, but this version cannot do that yet")]
-    Unavailable(&'static str),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("the links to other nodes cannot be started: {0}")]
     Links(LinksError),
     #[error("cannot start the runtime: {0}")]
@@ -77,6 +80,8 @@ const MEMBERSHIP: Duration = Duration::from_secs(30);
 const LITTLE_SPACE: u64 = 1024 * 1024;
 /// and between two looks whether they are there.
 const LOOK_FOR_SPACE: Duration = Duration::from_millis(500);
+/// Connections to the HTTP API that may wait to be accepted.
+const HTTP_BACKLOG: u32 = 1024;
 /// How long another node may take to accept a connection.
 const REACH: Duration = Duration::from_secs(3);
 
@@ -88,6 +93,7 @@ pub fn run(config: Config) -> Result<(), NodeError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("worker")
+        .on_thread_park(allocator::give_back)
         .build()
         .map_err(NodeError::Runtime)?;
     let ended = runtime.block_on(serve(Arc::new(config)));
@@ -105,9 +111,7 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
         interrupt: signal(SignalKind::interrupt()).map_err(NodeError::Runtime)?,
     };
     let hangups = signal(SignalKind::hangup()).map_err(NodeError::Runtime)?;
-    if let Some(wish) = unavailable(&config) {
-        return Err(NodeError::Unavailable(wish));
-    }
+    let certificates = Certificates::of(&config)?;
     tokio::select! {
         () = has_space(&config.node.data_dir) => {}
         () = told.signalled() => return Ok(()),
@@ -120,7 +124,10 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     let (lifecycle, mut orders) = management::lifecycle();
     let (running, is_running) = watch::channel(None);
     let (stop_local, mut stopping_local) = watch::channel(());
-    tasks::spawn("hangups", read_again(hangups, is_running.clone()));
+    tasks::spawn("hangups", read_again(hangups, certificates.clone(), is_running.clone()));
+    if !certificates.is_empty() {
+        tasks::spawn("certificates", certificates.clone().watch());
+    }
     let local = local_socket(&config).map(|socket| {
         let stopping = async move {
             // An error is the sender dropped: that is the sign.
@@ -133,6 +140,7 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     });
     let mut node = Node {
         config,
+        certificates,
         running,
         app: None,
     };
@@ -186,13 +194,18 @@ impl Told {
     }
 }
 
-/// At each SIGHUP opens the log file again, and reads the certificates of the links between nodes
-/// again. Runs as long as the process, also while its broker is stopped or waits for others.
-async fn read_again(mut hangups: Signal, running: watch::Receiver<Option<management::Running>>) {
+/// At each SIGHUP opens the log file again, and reads all certificates again. Runs as long as the process,
+/// also while its broker is stopped or waits for others.
+async fn read_again(
+    mut hangups: Signal,
+    certificates: Certificates,
+    running: watch::Receiver<Option<management::Running>>,
+) {
     while hangups.recv().await.is_some() {
         // It waits for a place behind the lines that are not written yet.
         let _ = tokio::task::spawn_blocking(logging::reopen).await;
         tracing::info!("SIGHUP: the log file is opened again");
+        certificates.read_again();
         let broker = running.borrow().as_ref().map(|running| running.broker.clone());
         match broker.and_then(|broker| broker.read_certificates()) {
             None => {}
@@ -205,6 +218,7 @@ async fn read_again(mut hangups: Signal, running: watch::Receiver<Option<managem
 /// The process, whose broker may be stopped while it goes on.
 struct Node {
     config: Arc<Config>,
+    certificates: Certificates,
     /// What the control socket is about.
     running: watch::Sender<Option<management::Running>>,
     app: Option<App>,
@@ -237,13 +251,13 @@ impl Node {
     /// Makes a broker that is open serve; false when the process is told to stop first.
     async fn begin(&mut self, opened: Opened, told: &mut Told) -> Result<bool, NodeError> {
         let served = tokio::select! {
-            clients = Clients::serve(&opened, &self.config) => Some(clients),
+            clients = Clients::serve(&opened, &self.config, &self.certificates) => Some(clients),
             () = told.signalled() => None,
             error = opened.broker.failed() => return Err(NodeError::Failed(error)),
         };
         match served {
             Some(Ok(clients)) => {
-                let listeners = clients.endpoints.iter().map(|endpoint| Listener {
+                let listeners = clients.endpoints.iter().map(|endpoint| report::Listener {
                     protocol: endpoint.protocol.to_owned(),
                     address: endpoint.address,
                 });
@@ -399,7 +413,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 10],
+    running: [JoinHandle<()>; 11],
 }
 
 impl Opened {
@@ -418,6 +432,7 @@ impl Opened {
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),
             tasks::spawn("absences", broker.clone().run_absences()),
+            tasks::spawn("sampler", broker.clone().run_sampler()),
         ];
         Ok(Self { broker, links, running })
     }
@@ -462,69 +477,102 @@ struct Clients {
     endpoints: Vec<Endpoint>,
     accepting: JoinSet<()>,
     stop_http: watch::Sender<()>,
-    http: Option<JoinHandle<()>>,
+    http: Vec<JoinHandle<()>>,
+}
+
+/// What is listened on.
+#[derive(Default)]
+struct Bound {
+    ports: BTreeMap<&'static str, Vec<u16>>,
+    endpoints: Vec<Endpoint>,
+}
+
+impl Bound {
+    /// Listens on an address, for what the file of ports and the HTTP API call so.
+    fn listen(
+        &mut self,
+        (word, protocol): (&'static str, &'static str),
+        address: SocketAddr,
+        setup: Setup,
+    ) -> Result<Listener, NodeError> {
+        let tls = setup.tls().cloned();
+        let listener = Listener::bind(address, setup).map_err(|error| NodeError::Listen { address, error })?;
+        self.note(word, protocol, listener.address(), tls);
+        Ok(listener)
+    }
+
+    fn note(&mut self, word: &'static str, protocol: &'static str, address: SocketAddr, tls: Option<Tls>) {
+        self.ports.entry(word).or_default().push(address.port());
+        self.endpoints.push(Endpoint { protocol, address, tls });
+    }
+}
+
+/// Opens the listeners for AMQP, and those for HTTP.
+fn listeners(
+    config: &Config,
+    certificates: &Certificates,
+    bound: &mut Bound,
+) -> Result<(Vec<Listener>, Vec<Listener>), NodeError> {
+    let common = &config.listeners;
+    let plain = Setup::of(common, common.socket.clone(), common.proxy_protocol);
+    let mut amqp = Vec::new();
+    for address in common.tcp.values() {
+        amqp.push(bound.listen(("amqp", "amqp"), *address, plain.clone())?);
+    }
+    if let Some(tls) = &certificates.amqp {
+        let setup = plain.with_tls(tls.clone(), common);
+        for address in common.tls.values() {
+            amqp.push(bound.listen(("amqps", "amqp/ssl"), *address, setup.clone())?);
+        }
+    }
+    let options = SocketOptions {
+        backlog: HTTP_BACKLOG,
+        nodelay: true,
+        ..SocketOptions::default()
+    };
+    let plain = Setup::of(common, options, config.management.proxy_protocol);
+    let mut http = Vec::new();
+    if let Some(address) = config.management.address() {
+        http.push(bound.listen(("management", "http"), address, plain.clone())?);
+    }
+    if let (Some(tls), Some(address)) = (&certificates.management, config.management.tls_address()) {
+        let setup = plain.with_tls(tls.clone(), common);
+        http.push(bound.listen(("management_tls", "https"), address, setup)?);
+    }
+    Ok((amqp, http))
 }
 
 impl Clients {
     /// Finds the cluster and what is declared in it, then listens.
-    async fn serve(opened: &Opened, config: &Config) -> Result<Self, NodeError> {
+    async fn serve(opened: &Opened, config: &Config, certificates: &Certificates) -> Result<Self, NodeError> {
         let broker = &opened.broker;
         opened.form().await?;
         broker.catch_up().await;
         broker.tell_name(opened.address()).await;
         management::load_definitions(broker).await?;
-        let mut ports = BTreeMap::<&str, Vec<u16>>::new();
-        let mut listeners = Vec::new();
-        let mut endpoints = Vec::new();
-        for address in config.listeners.tcp.values() {
-            let failed = |error| NodeError::Listen {
-                address: *address,
-                error,
-            };
-            let listener = net::bind(*address, &config.listeners).map_err(failed)?;
-            let address = listener.address();
-            ports.entry("amqp").or_default().push(address.port());
-            endpoints.push(Endpoint {
-                protocol: "amqp",
-                address,
-            });
-            listeners.push(listener);
-        }
-        let mut http = None;
-        if let Some(address) = config.management.address() {
-            let failed = |error| NodeError::Listen { address, error };
-            let listener = TcpListener::bind(address).await.map_err(failed)?;
-            let address = listener.local_addr().map_err(failed)?;
-            ports.entry("management").or_default().push(address.port());
-            endpoints.push(Endpoint {
-                protocol: "http",
-                address,
-            });
-            http = Some(listener);
-        }
+        let mut bound = Bound::default();
+        let (amqp, http) = listeners(config, certificates, &mut bound)?;
         if let Some(links) = &opened.links {
-            ports.entry("cluster").or_default().push(links.address.port());
-            endpoints.push(Endpoint {
-                protocol: "clustering",
-                address: links.address,
-            });
+            bound.note("cluster", "clustering", links.address, None);
         }
-        let accepting = net::start(listeners, broker);
-        let (stop_http, mut stopping_http) = watch::channel(());
-        let http = http.map(|listener| {
+        let Bound { ports, endpoints } = bound;
+        let accepting = net::start(amqp, broker);
+        let (stop_http, stopping_http) = watch::channel(());
+        let http = http.into_iter().map(|listener| {
+            let mut stopping = stopping_http.clone();
             let stopping = async move {
                 // An error is the sender dropped: that is the sign.
-                let _ = stopping_http.changed().await;
+                let _ = stopping.changed().await;
             };
             let serving = management::serve(listener, broker.clone(), endpoints.clone(), stopping);
             tasks::spawn("http", serving)
         });
         Ok(Self {
+            http: http.collect(),
             ports,
             endpoints,
             accepting,
             stop_http,
-            http,
         })
     }
 
@@ -532,10 +580,10 @@ impl Clients {
         drop(self.accepting);
         drop(self.stop_http);
         say_goodbye(broker, GOODBYE).await;
-        if let Some(http) = self.http
-            && http.await.is_err()
-        {
-            tracing::error!("the HTTP API did not stop in order");
+        for http in self.http {
+            if http.await.is_err() {
+                tracing::error!("the HTTP API did not stop in order");
+            }
         }
     }
 }
@@ -604,13 +652,6 @@ fn local_socket(config: &Config) -> Option<LocalSocket> {
             None
         }
     }
-}
-
-/// What the configuration asks for and this version does not have: better not to start than to
-/// serve less than was meant.
-fn unavailable(config: &Config) -> Option<&'static str> {
-    let wishes = [(!config.listeners.tls.is_empty(), "a TLS listener")];
-    wishes.into_iter().find(|(wanted, _)| *wanted).map(|(_, wish)| wish)
 }
 
 /// Waits until there is space for the small files of a start: a node that ended at once would be given up

@@ -19,6 +19,13 @@ where
     tokio::spawn(named(name, task))
 }
 
+/// Gives each worker that rests something to do, so that it looks around before it rests again. Two
+/// tasks for each: the one that is woken first takes what it finds and wakes the next for the rest.
+pub fn wake_workers() {
+    let workers = Handle::current().metrics().num_workers();
+    (0..2 * workers).for_each(|_| drop(tokio::spawn(std::future::ready(()))));
+}
+
 /// The task, with its name told when it panics.
 async fn named<T>(name: &'static str, task: impl Future<Output = T>) -> T {
     let _guard = Named(name);

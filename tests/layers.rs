@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What everything may import that is not itself in this list.
-const BASE: [&str; 8] = [
+const BASE: [&str; 9] = [
     "types",
     "machine",
     "config",
@@ -16,11 +16,12 @@ const BASE: [&str; 8] = [
     "logging",
     "pattern",
     "small_file",
+    "pem",
 ];
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 31] = [
+const ARROWS: [(&str, &[&str]); 34] = [
     ("main", &["allocator", "cli", "node", "perf"]),
     (
         "node",
@@ -32,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 31] = [
             "handover",
             "journal",
             "cluster",
+            "listen",
             "store",
             "connection",
             "channel",
@@ -42,26 +44,63 @@ const ARROWS: [(&str, &[&str]); 31] = [
             "metadata",
             "auth",
             "spec",
+            "statistics",
         ],
     ),
     ("cli", &["perf", "cluster"]),
     ("perf", &["codec"]),
-    ("net", &["connection", "channel", "codec", "auth", "broker", "declare"]),
+    (
+        "net",
+        &[
+            "connection",
+            "channel",
+            "codec",
+            "auth",
+            "broker",
+            "declare",
+            "statistics",
+            "listen",
+        ],
+    ),
     (
         "management",
-        &["broker", "declare", "codec", "queue", "metadata", "auth", "spec"],
+        &[
+            "broker",
+            "declare",
+            "codec",
+            "queue",
+            "metadata",
+            "auth",
+            "spec",
+            "statistics",
+            "listen",
+        ],
     ),
     (
         "broker",
         &[
-            "declare", "handover", "journal", "cluster", "store", "channel", "codec", "router", "queue", "stream",
-            "metadata", "auth", "spec",
+            "declare",
+            "handover",
+            "journal",
+            "cluster",
+            "store",
+            "channel",
+            "codec",
+            "router",
+            "queue",
+            "stream",
+            "metadata",
+            "auth",
+            "spec",
+            "statistics",
+            "listen",
         ],
     ),
     ("declare", &["codec", "metadata", "spec", "auth"]),
     ("handover", &["queue", "spec"]),
     ("journal", &["store", "cluster"]),
     ("cluster", &[]),
+    ("listen", &[]),
     ("store", &[]),
     ("connection", &["channel", "codec"]),
     ("channel", &["codec", "spec"]),
@@ -72,6 +111,7 @@ const ARROWS: [(&str, &[&str]); 31] = [
     ("metadata", &["spec", "auth"]),
     ("auth", &[]),
     ("spec", &[]),
+    ("statistics", &[]),
     ("lib", &[]),
     ("allocator", &[]),
     ("tasks", &["metrics"]),
@@ -80,15 +120,17 @@ const ARROWS: [(&str, &[&str]); 31] = [
     ("config", &["types", "pattern"]),
     ("machine", &["types"]),
     ("pattern", &[]),
+    ("pem", &["config", "small_file"]),
     ("small_file", &[]),
     ("types", &[]),
 ];
 
 /// The rooms of the broker and the files beside them: each may import those before it.
-const ROOMS: [&str; 12] = [
+const ROOMS: [&str; 13] = [
     "clock",
     "error",
     "alarms",
+    "logins",
     "delivery",
     "queue",
     "publish",

@@ -1,5 +1,7 @@
-//! Users and rights: passwords, tags, permissions, and what clients send to log in.
+//! Users and rights: passwords, tags, permissions, what clients send to log in, and who is signed in.
 
+pub mod attempts;
+pub mod login_sessions;
 pub mod mechanism;
 pub mod password;
 pub mod permission;

@@ -16,7 +16,8 @@ use tokio::sync::watch;
 use super::Broker;
 use crate::config::Resources;
 use crate::store::Store;
-use crate::types::{ByteSize, NodeId};
+use crate::types::{ByteSize, NodeId, Timestamp};
+use crate::{allocator, tasks};
 
 /// What is short.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,8 @@ pub struct Alarms {
     ignores_disk: AtomicBool,
     memory_used: AtomicU64,
     disk_free: AtomicU64,
+    /// When what this node is short of changed, in milliseconds since the epoch.
+    changed_at: AtomicU64,
     /// One looks at a time, so that the latest look counts.
     looking: Mutex<()>,
 }
@@ -81,6 +84,7 @@ impl Alarms {
             ignores_disk: AtomicBool::new(false),
             memory_used: AtomicU64::new(0),
             disk_free: AtomicU64::new(0),
+            changed_at: AtomicU64::new(0),
             looking: Mutex::default(),
         };
         alarms.set_memory_limit(resources);
@@ -108,6 +112,12 @@ impl Alarms {
     /// What is short on this node.
     pub fn own(&self) -> Shortage {
         self.own.borrow().shortage
+    }
+
+    /// Since when this node is as short as it is; `None` when it is short of nothing.
+    pub fn since(&self) -> Option<Timestamp> {
+        let since = Timestamp(self.changed_at.load(Ordering::Relaxed));
+        self.own().any().then_some(since)
     }
 
     /// What other nodes are short of, where they are.
@@ -220,7 +230,7 @@ impl Alarms {
 
     /// Looks at memory and disk now. The disk is short too where `store` has no space for what comes
     /// next, whatever the limit is.
-    pub(super) fn look(&self, data_dir: &Path, store: &Store) {
+    pub(super) fn look(&self, data_dir: &Path, store: &Store, now: Timestamp) {
         let _looking = self.looking.lock();
         let memory = resident_memory().unwrap_or_default();
         let disk = rustix::fs::statvfs(data_dir).map_or(u64::MAX, |stat| stat.f_bavail.saturating_mul(stat.f_frsize));
@@ -237,6 +247,7 @@ impl Alarms {
             changed
         });
         if changed {
+            self.changed_at.store(now.0, Ordering::Relaxed);
             self.join(&self.others.lock());
         }
         if changed && shortage.any() {
@@ -254,10 +265,17 @@ impl Alarms {
     }
 }
 
-/// Looks again and again until the task is dropped.
+/// Looks again and again until the task is dropped. While memory is short, threads that rest are asked
+/// for what they keep: nothing else might make them look, for the publishers rest too.
 pub(super) async fn watch(broker: &Arc<Broker>) {
     loop {
-        broker.alarms.look(&broker.config.node.data_dir, &broker.store);
+        broker
+            .alarms
+            .look(&broker.config.node.data_dir, &broker.store, broker.now());
+        if broker.alarms.own().memory {
+            allocator::ask_back();
+            tasks::wake_workers();
+        }
         broker.alarms.forget_unless(|node| broker.nodes.is_alive(node));
         tokio::time::sleep(INTERVAL).await;
     }

@@ -16,6 +16,7 @@
 pub mod alarms;
 mod clock;
 mod error;
+mod logins;
 mod start;
 mod timers;
 
@@ -49,6 +50,7 @@ pub use cluster::report;
 pub use delivery::connections;
 pub use delivery::outbox::{Control, Outstanding};
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
+pub use logins::Logins;
 pub use publish::reply_to;
 pub use publish::vhosts::Vhost;
 pub use queue::asking::DEADLINE;
@@ -57,7 +59,7 @@ pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
 pub use queue::{joint, leaving, quarantine};
 pub use replicas::members;
-pub use reports::gather;
+pub use reports::{diagnosis, gather, notices};
 
 // Words of what lies below that whoever serves clients needs.
 pub use crate::metadata::{CatalogueError, Command};
@@ -72,6 +74,7 @@ use crate::journal::raft::Group;
 pub use crate::metadata::Catalogue;
 use crate::metadata::replicated::Replicated;
 use crate::spec::QueueType;
+use crate::statistics::Statistics;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
 use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, VhostName};
 use clock::Clock;
@@ -120,10 +123,14 @@ pub struct Broker {
     reply_to: ReplyTo,
     timers: Timers,
     connections: Connections,
+    statistics: Arc<Statistics>,
+    /// Queues in which something has moved, for the sampler.
+    moving: Mutex<Vec<Arc<QueueHandle>>>,
     /// Where this node listens, as other nodes are told.
     listeners: Mutex<Vec<report::Listener>>,
     /// How it is, as they are told; none while it does not serve clients.
     describe: Mutex<Option<gather::Describe>>,
+    logins: Logins,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
     /// What the operator wants of the node.
@@ -183,6 +190,16 @@ impl Broker {
         &self.connections
     }
 
+    /// What was counted on this node, and how it was.
+    pub fn statistics(&self) -> &Arc<Statistics> {
+        &self.statistics
+    }
+
+    /// Who is signed in, and who tried.
+    pub fn logins(&self) -> &Logins {
+        &self.logins
+    }
+
     /// Memory and disk.
     pub fn alarms(&self) -> &Alarms {
         &self.alarms
@@ -225,7 +242,7 @@ impl Broker {
     }
 
     /// All queues, as this node knows them.
-    fn all_queues(&self) -> Vec<Arc<QueueHandle>> {
+    pub fn all_queues(&self) -> Vec<Arc<QueueHandle>> {
         self.queues_by_id.read().values().cloned().collect()
     }
 

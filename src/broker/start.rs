@@ -28,12 +28,16 @@ use crate::journal::raft::{
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalogue, Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::queue::{self, UnknownMeta};
+use crate::statistics::Statistics;
 use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
 use crate::tasks;
 use crate::types::{NodeId, QueueId, VhostName};
 
 /// How long a step of a node's start may take before it is said again that it waits.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Seconds over which a rate is taken, as RabbitMQ's `collect_statistics_interval`.
+const RATE_SECONDS: u64 = 5;
 
 impl Broker {
     /// Opens the data directory. What was declared is live as far as this node knows it.
@@ -100,8 +104,11 @@ impl Broker {
             reply_to: Default::default(),
             timers: Default::default(),
             connections: Connections::default(),
+            statistics: Arc::new(Statistics::new(RATE_SECONDS)),
+            moving: Mutex::default(),
             listeners: Mutex::default(),
             describe: Mutex::default(),
+            logins: Default::default(),
             alarms: Alarms::new(&config.resources),
             reach: watch::Sender::default(),
             duty: watch::Sender::default(),
@@ -396,7 +403,9 @@ impl Owners for Journal {
 
     fn space_changed(&self) {
         if let Some(broker) = self.0.upgrade() {
-            broker.alarms.look(&broker.config.node.data_dir, &broker.store);
+            broker
+                .alarms
+                .look(&broker.config.node.data_dir, &broker.store, broker.now());
         }
     }
 }

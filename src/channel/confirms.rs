@@ -100,8 +100,9 @@ impl Confirms {
     }
 
     /// Hands over what is to be sent now: one `multiple` ack for a complete run at the front,
-    /// single ones for nacks and for what overtook an older publish.
-    pub fn flush(&mut self, mut send: impl FnMut(Confirm)) {
+    /// single ones for nacks and for what overtook an older publish. Returns how many publishes are acked.
+    pub fn flush(&mut self, mut send: impl FnMut(Confirm)) -> u64 {
+        let mut acked = 0;
         let mut run: Option<(u64, u32)> = None;
         let end_run = |run: Option<(u64, u32)>, send: &mut dyn FnMut(Confirm)| {
             if let Some((seq, length)) = run {
@@ -115,7 +116,10 @@ impl Confirms {
         while let Some(slot) = self.slots.front() {
             match slot {
                 Slot::Waiting { .. } => break,
-                Slot::Known(ConfirmOutcome::Ack) => run = Some((self.first, run.map_or(1, |(_, n)| n + 1))),
+                Slot::Known(ConfirmOutcome::Ack) => {
+                    acked += 1;
+                    run = Some((self.first, run.map_or(1, |(_, n)| n + 1)));
+                }
                 Slot::Known(ConfirmOutcome::Nack) => {
                     end_run(run.take(), &mut send);
                     send(Confirm {
@@ -140,6 +144,7 @@ impl Confirms {
             };
             if let Slot::Known(outcome) = *slot {
                 *slot = Slot::Sent;
+                acked += u64::from(outcome == ConfirmOutcome::Ack);
                 send(Confirm {
                     seq,
                     multiple: false,
@@ -150,6 +155,7 @@ impl Confirms {
         if self.slots.is_empty() && self.slots.capacity() > IDLE_CAPACITY {
             self.slots = VecDeque::new();
         }
+        acked
     }
 
     /// Remembers an answer that the walk from the front may not reach.
@@ -217,8 +223,9 @@ mod tests {
             let mut open: Vec<(u64, u32, bool)> = Vec::new();
             let mut expected = std::collections::BTreeMap::new();
             let mut answered = std::collections::BTreeMap::new();
-            let take = |confirms: &mut Confirms, answered: &mut std::collections::BTreeMap<u64, ConfirmOutcome>, last: u64| {
-                confirms.flush(|confirm| {
+            let mut acked = 0;
+            let mut take = |confirms: &mut Confirms, answered: &mut std::collections::BTreeMap<u64, ConfirmOutcome>, last: u64| {
+                acked += confirms.flush(|confirm| {
                     let from = if confirm.multiple { 1 } else { confirm.seq };
                     for seq in from..=confirm.seq.min(last) {
                         if seq == confirm.seq { assert!(!answered.contains_key(&seq)); }
@@ -249,6 +256,8 @@ mod tests {
                 }
             }
             take(&mut confirms, &mut answered, last);
+            let acks = expected.values().filter(|outcome| **outcome == ConfirmOutcome::Ack).count();
+            prop_assert_eq!(acked, acks as u64);
             prop_assert_eq!(answered, expected);
             prop_assert_eq!(confirms.waiting(), open.len());
         }

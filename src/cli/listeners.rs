@@ -134,6 +134,8 @@ fn purpose(protocol: &str) -> &str {
         "amqp" => "AMQP 0-9-1",
         "amqp/ssl" => "AMQP 0-9-1 over TLS",
         "http" => "HTTP API",
+        "https" => "HTTP API over TLS (HTTPS)",
+        "https/prometheus" => "Prometheus exporter API over TLS (HTTPS)",
         "http/prometheus" => "Prometheus exporter API over HTTP",
         "clustering" => "inter-node communication",
         other => other,

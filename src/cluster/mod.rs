@@ -27,7 +27,6 @@ mod settings;
 mod shared;
 pub mod ticket;
 pub mod tls;
-mod validity;
 
 #[cfg(test)]
 pub(crate) mod tests;

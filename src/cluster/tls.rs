@@ -18,8 +18,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use tokio_rustls::rustls::client::{Resumption, VerifierBuilderError, verify_server_cert_signed_by_trust_anchor};
 use tokio_rustls::rustls::crypto::{self, CryptoProvider, WebPkiSupportedAlgorithms};
-use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{
@@ -28,12 +27,10 @@ use tokio_rustls::rustls::{
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
-use super::{hello, validity};
+use super::hello;
 use crate::config::LinkTls;
-use crate::small_file;
+use crate::pem::{Certificate, PemError, PemFile, first_end};
 
-/// The largest file of certificates, in bytes.
-const MOST_BYTES: u64 = 1024 * 1024;
 /// How long the other side has to read why it is refused.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -52,16 +49,6 @@ struct Papers {
     ends: [(&'static str, Option<u64>); 2],
 }
 
-/// A certificate in use for links between nodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certificate {
-    /// The key of the configuration that names its file.
-    pub key: &'static str,
-    pub file: PathBuf,
-    /// The last second that it, or one of its chain, is valid in, as Unix time.
-    pub valid_until: u64,
-}
-
 /// Why TLS cannot be spoken as it is configured.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
@@ -69,19 +56,8 @@ pub enum TlsError {
         "{0} is not set: TLS between nodes needs cluster.tls.cacertfile, cluster.tls.certfile and cluster.tls.keyfile"
     )]
     Incomplete(&'static str),
-    #[error("cannot read {key} from {}: {error}", path.display())]
-    Read {
-        key: &'static str,
-        path: PathBuf,
-        error: io::Error,
-    },
-    #[error("{key}: there is no {what} in {} ({error})", path.display())]
-    Empty {
-        key: &'static str,
-        what: &'static str,
-        path: PathBuf,
-        error: pem::Error,
-    },
+    #[error(transparent)]
+    File(#[from] PemError),
     #[error("cluster.tls.cacertfile: {} holds what is no certificate of an authority: {error}", path.display())]
     Authority { path: PathBuf, error: rustls::Error },
     #[error(transparent)]
@@ -178,7 +154,7 @@ impl Tls {
         let ends = self.now.load().ends.into_iter().zip(files);
         ends.filter_map(|((key, valid_until), file)| {
             Some(Certificate {
-                key,
+                key: key.to_owned(),
                 file: file.clone()?,
                 valid_until: valid_until?,
             })
@@ -222,19 +198,19 @@ impl Tls {
 
 impl Papers {
     fn of(config: &LinkTls) -> Result<Self, TlsError> {
-        let authorities = Source::of("cluster.tls.cacertfile", &config.cacertfile)?;
-        let certificate = Source::of("cluster.tls.certfile", &config.certfile)?;
-        let key = Source::of("cluster.tls.keyfile", &config.keyfile)?;
+        let authorities = file("cluster.tls.cacertfile", &config.cacertfile)?;
+        let certificate = file("cluster.tls.certfile", &config.certfile)?;
+        let key = file("cluster.tls.keyfile", &config.keyfile)?;
         Self::read(&authorities, &certificate, &key)
     }
 
-    fn read(authorities: &Source<'_>, certificate: &Source<'_>, key: &Source<'_>) -> Result<Self, TlsError> {
+    fn read(authorities: &PemFile<'_>, certificate: &PemFile<'_>, key: &PemFile<'_>) -> Result<Self, TlsError> {
         let mut roots = RootCertStore::empty();
         let trusted = authorities.certificates()?;
         let chain = certificate.certificates()?;
         let ends = [
-            (authorities.key, first_end(&trusted)),
-            (certificate.key, first_end(&chain)),
+            ("cluster.tls.cacertfile", first_end(&trusted)),
+            ("cluster.tls.certfile", first_end(&chain)),
         ];
         for authority in trusted {
             roots.add(authority).map_err(|error| TlsError::Authority {
@@ -243,7 +219,7 @@ impl Papers {
             })?;
         }
         let roots = Arc::new(roots);
-        let secret = key.private_key()?;
+        let secret = key.private_key(None)?;
         let not_a_pair = |error| match error {
             rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch {
                 certificate: certificate.path.to_owned(),
@@ -282,11 +258,6 @@ impl Papers {
     }
 }
 
-/// The first moment at which one of them ends to be valid.
-fn first_end(certificates: &[CertificateDer<'_>]) -> Option<u64> {
-    certificates.iter().filter_map(|own| validity::end(own)).min()
-}
-
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Tls")
@@ -322,48 +293,10 @@ async fn part(mut socket: TcpStream, error: io::Error) -> io::Error {
     error
 }
 
-/// A file that is configured, and what it holds.
-struct Source<'a> {
-    key: &'static str,
-    path: &'a Path,
-    contents: Vec<u8>,
-}
-
-impl<'a> Source<'a> {
-    fn of(key: &'static str, path: &'a Option<PathBuf>) -> Result<Self, TlsError> {
-        let path = path.as_deref().ok_or(TlsError::Incomplete(key))?;
-        let failed = |error| TlsError::Read {
-            key,
-            path: path.to_owned(),
-            error,
-        };
-        let contents = small_file::read(path, MOST_BYTES).map_err(failed)?;
-        let contents = contents.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-        Ok(Self { key, path, contents })
-    }
-
-    fn certificates(&self) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-        let found: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&self.contents).collect();
-        match found {
-            Ok(found) if !found.is_empty() => Ok(found),
-            Ok(_) => Err(self.without("certificate", pem::Error::NoItemsFound)),
-            Err(error) => Err(self.without("certificate", error)),
-        }
-    }
-
-    fn private_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {
-        let found = PrivateKeyDer::from_pem_slice(&self.contents);
-        found.map_err(|error| self.without("private key without a password", error))
-    }
-
-    fn without(&self, what: &'static str, error: pem::Error) -> TlsError {
-        TlsError::Empty {
-            key: self.key,
-            what,
-            path: self.path.to_owned(),
-            error,
-        }
-    }
+/// The file of a key of the configuration.
+fn file<'a>(key: &'static str, path: &'a Option<PathBuf>) -> Result<PemFile<'a>, TlsError> {
+    let path: &Path = path.as_deref().ok_or(TlsError::Incomplete(key))?;
+    Ok(PemFile::read(key, path)?)
 }
 
 /// Checks everything about the certificate of a node that was dialled but for which name it was

@@ -7,6 +7,7 @@
 //! expected; all such problems are reported at once.
 
 mod advanced;
+mod ciphers;
 pub mod env;
 mod erlang;
 mod file;
@@ -22,6 +23,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+pub use ciphers::Cipher;
 pub use env::Environment;
 pub use named::Named;
 pub use sections::*;
@@ -316,14 +318,6 @@ impl Config {
         }
         if self.node.data_dir.as_os_str().is_empty() {
             self.node.data_dir = place::data_dir();
-        }
-        let tls = [
-            ("listeners.ssl", !self.listeners.tls.is_empty()),
-            ("management.ssl", self.management.tls.state == HttpState::On),
-        ];
-        for (key, _) in tls.iter().filter(|(_, asked)| *asked) {
-            self.warnings
-                .push(format!("{key}: TLS is not served yet, nothing listens there"));
         }
         if self.cluster.discovery == Discovery::Foreign {
             self.warnings.push(

@@ -111,6 +111,10 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("credential_validator.min_length", "12", "x"),
     ("credential_validator.regexp", "^a{3}$", "a("),
     ("ssl_cert_login_from", "common_name", "cn"),
+    ("ssl_cert_login_san_type", "email", "mail"),
+    ("ssl_cert_login_san_index", "1", "-1"),
+    ("proxy_protocol.sources", "10.0.0.0/8, ::1", "10.0.0.0/33"),
+    ("management.proxy_protocol", "true", "x"),
     ("vm_memory_high_watermark.relative", "0.4", "1.1"),
     ("vm_memory_high_watermark.absolute", "2GB", "2 GB"),
     ("total_memory_available_override_value", "4GiB", "lots"),
@@ -249,7 +253,8 @@ const TLS_EXAMPLES: &[(&str, &str, &str)] = &[
     ("fail_if_no_peer_cert", "true", "x"),
     ("depth", "2", "x"),
     ("versions.1", "tlsv1.3", "tlsv1.1"),
-    ("ciphers.1", "TLS_AES_256_GCM_SHA384", ""),
+    ("ciphers.1", "TLS_AES_256_GCM_SHA384", "TLS_AES_256_GCM_SHA38"),
+    ("honor_cipher_order", "true", "x"),
 ];
 
 fn examples() -> Vec<(String, &'static str, &'static str)> {
@@ -647,10 +652,7 @@ fn asking_for_tls_alone_turns_plain_http_off() {
     );
     assert_eq!(management("management.tcp.listener = none"), None);
     let config = from_text("management.ssl.port = 15671").expect("loads");
-    assert_eq!(
-        config.warnings,
-        ["management.ssl: TLS is not served yet, nothing listens there"]
-    );
+    assert_eq!(config.management.tls_address(), "0.0.0.0:15671".parse().ok());
 }
 
 #[test]

@@ -7,6 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
+use super::Cipher;
 use crate::pattern::Pattern;
 use crate::types::{ByteSize, Millis};
 
@@ -190,6 +193,22 @@ pub fn listener() -> Value<SocketAddr> {
             };
             Some((address(host)?, u16::try_from(whole_number(port)?).ok()?).into())
         },
+    )
+}
+
+/// A network, or one address.
+pub fn network() -> Value<IpNet> {
+    Value::new("a network such as 10.0.0.0/8, or an IP address", |text| {
+        text.parse().ok().or_else(|| address(text).map(IpNet::from))
+    })
+}
+
+/// A cipher by its name.
+pub fn cipher() -> Value<Cipher> {
+    Value::new(
+        "a cipher of TLS 1.2 or 1.3 by the name that OpenSSL or IANA has for it, such as \
+         ECDHE-RSA-AES256-GCM-SHA384",
+        Cipher::named,
     )
 }
 

@@ -95,6 +95,16 @@ impl<H: Handles> Clone for ConsumerHandle<H> {
     }
 }
 
+impl<H: Handles> ConsumerHandle<H> {
+    /// The node of its client, which may be `us`, and its name there.
+    pub fn whose(&self, us: NodeId) -> (NodeId, ConsumerKey) {
+        match self {
+            Self::Local(consumer) => (us, consumer.key()),
+            Self::Remote(consumer) => (consumer.node, consumer.key),
+        }
+    }
+}
+
 /// The live queue with everybody who consumes from it and publishes to it.
 pub type LiveQueue<H> = Queue<ConsumerHandle<H>, Waiting<<H as Handles>::Publish>>;
 
@@ -333,9 +343,9 @@ impl<H: Handles> ClusteredQueue<H> {
     /// Everybody who consumes from the live queue, by node, and whether they are served.
     pub fn statuses(&self) -> impl Iterator<Item = (NodeId, ConsumerKey, ConsumerStatus)> {
         let consumers = self.queue().into_iter().flat_map(Queue::consumers);
-        consumers.map(|view| match view.handle {
-            ConsumerHandle::Local(consumer) => (self.us, consumer.key(), view.status),
-            ConsumerHandle::Remote(consumer) => (consumer.node, consumer.key, view.status),
+        consumers.map(|view| {
+            let (node, key) = view.handle.whose(self.us);
+            (node, key, view.status)
         })
     }
 

@@ -12,9 +12,10 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::answer::Failure;
 use super::route::Access;
+use super::session::Browser;
 use super::socket::Origin;
 use crate::broker::{Broker, TICKET};
-use crate::metadata::Catalogue;
+use crate::metadata::{Catalogue, Vhost};
 use crate::types::{UserName, VhostName};
 
 /// The user a request comes from.
@@ -76,6 +77,11 @@ impl Caller {
                 .is_none_or(|vhost| vhost.permissions.contains_key(&self.name))
     }
 
+    /// Whether the vhost is listed for the user.
+    pub fn sees(&self, vhost: &Vhost) -> bool {
+        self.is_monitor() || vhost.permissions.contains_key(&self.name)
+    }
+
     /// The vhosts whose contents are listed for the user, by name.
     pub fn vhosts(&self, catalogue: &Catalogue) -> Vec<VhostName> {
         let all = catalogue.vhosts();
@@ -86,6 +92,8 @@ impl Caller {
 
 /// What things made by the operator are marked with, as RabbitMQ's command line does.
 const OPERATOR: &str = "rmq-cli";
+/// RabbitMQ's name of the protocol, where logins are counted.
+const HTTP: &str = "http";
 
 /// What a request says about its sender.
 pub enum Credentials {
@@ -98,13 +106,19 @@ pub enum Credentials {
     /// Of a kind that is not taken.
     Other,
     Malformed,
-    None,
+    /// The token of a cookie.
+    Session(String),
+    None {
+        by_console: bool,
+    },
 }
 
-/// Reads the `Authorization` header.
-pub fn credentials(parts: &Parts) -> Credentials {
+/// Reads the `Authorization` header; where there is none, the cookie.
+pub fn credentials(parts: &Parts, browser: &Browser) -> Credentials {
     let Some(value) = parts.headers.get(AUTHORIZATION) else {
-        return Credentials::None;
+        let by_console = browser.is_console;
+        let token = browser.token.clone();
+        return token.map_or(Credentials::None { by_console }, Credentials::Session);
     };
     let ticket = value.to_str().ok().and_then(|value| value.split_once(' '));
     if let Some((TICKET, ticket)) = ticket {
@@ -134,23 +148,18 @@ pub fn credentials(parts: &Parts) -> Credentials {
 /// # Errors
 /// When nobody is named, the password is another, or the user may not come from there.
 pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> Result<Caller, Failure> {
-    let (user, password) = match credentials {
-        Credentials::Given { user, password } => (user, password),
+    let user = match credentials {
+        Credentials::Given { user, password } => {
+            let known = known(broker, &user, &password, from);
+            broker.logins().note(HTTP, known.is_ok());
+            known?;
+            user
+        }
+        Credentials::Session(token) => bearer(broker, &token, from)?,
         Credentials::Other | Credentials::Ticket(_) => return Err(Failure::WrongPassword),
         Credentials::Malformed => return Err(Failure::Status(StatusCode::BAD_REQUEST)),
-        Credentials::None => return Err(Failure::NoCredentials),
+        Credentials::None { by_console } => return Err(Failure::NoCredentials { by_console }),
     };
-    if broker.config().management.disable_basic_auth {
-        return Err(Failure::NotAuthorised("HTTP access denied: basic auth disabled"));
-    }
-    if !broker.authenticate(&user, &password) {
-        return Err(Failure::WrongPassword);
-    }
-    let mut loopback_users = broker.config().auth.loopback_users.iter();
-    let loopback_only = loopback_users.any(|(name, only)| name == user && *only);
-    if loopback_only && !from.to_canonical().is_loopback() {
-        return Err(Failure::NotAuthorised("User can only log in via localhost"));
-    }
     let catalogue = broker.catalogue();
     let user = catalogue.user(&user).ok_or(Failure::WrongPassword)?;
     Ok(Caller {
@@ -174,6 +183,42 @@ pub fn operator_by(broker: &Broker, from: Origin, parts: &Parts, ticket: &str) -
         true => Ok(Caller::operator()),
         false => Err(Failure::WrongPassword),
     }
+}
+
+/// Whether that is the user's password.
+fn known(broker: &Broker, user: &str, password: &[u8], from: IpAddr) -> Result<(), Failure> {
+    if broker.config().management.disable_basic_auth {
+        return Err(Failure::NotAuthorised("HTTP access denied: basic auth disabled"));
+    }
+    if !broker.authenticate(user, password) {
+        return Err(Failure::WrongPassword);
+    }
+    may_come_from(broker, user, from)
+}
+
+/// The user that is signed in with a token.
+fn bearer(broker: &Broker, token: &str, from: IpAddr) -> Result<String, Failure> {
+    let session = broker.logins().session(token, broker.now());
+    let session = session.ok_or(Failure::WrongPassword)?;
+    let password = broker
+        .catalogue()
+        .user(&session.user)
+        .map(|user| user.spec.password.clone());
+    if password != Some(session.password) {
+        broker.logins().close(token);
+        return Err(Failure::WrongPassword);
+    }
+    may_come_from(broker, &session.user, from)?;
+    Ok(session.user.to_string())
+}
+
+fn may_come_from(broker: &Broker, user: &str, from: IpAddr) -> Result<(), Failure> {
+    let mut loopback_users = broker.config().auth.loopback_users.iter();
+    let loopback_only = loopback_users.any(|(name, only)| name == user && *only);
+    if loopback_only && !from.to_canonical().is_loopback() {
+        return Err(Failure::NotAuthorised("User can only log in via localhost"));
+    }
+    Ok(())
 }
 
 /// Whether the rule lets the user; `vhost` is that of the path.
@@ -332,12 +377,13 @@ mod tests {
                 request = request.header("Authorization", header);
             }
             let (parts, ()) = request.body(()).expect("a good request").into_parts();
-            match credentials(&parts) {
+            match credentials(&parts, &Browser::of(&parts)) {
                 Credentials::Given { user, password } => format!("{user} {}", String::from_utf8_lossy(&password)),
                 Credentials::Ticket(ticket) => format!("ticket {ticket}"),
                 Credentials::Other => "other".to_owned(),
+                Credentials::Session(token) => format!("session {token}"),
                 Credentials::Malformed => "malformed".to_owned(),
-                Credentials::None => "none".to_owned(),
+                Credentials::None { .. } => "none".to_owned(),
             }
         };
         assert_eq!(read(None), "none");

@@ -21,8 +21,8 @@ pub enum Answer {
     Download { name: String, value: Value },
     /// 200 with a page.
     Html(String),
-    /// 200 with a cookie that keeps the credentials.
-    LoggedIn { cookie: String },
+    /// 200 with JSON, or 204 without, and a cookie.
+    Cookie { cookie: String, value: Option<Value> },
     /// 201, with the place of what was made where RabbitMQ tells it.
     Created(Option<String>),
     /// 202.
@@ -50,10 +50,12 @@ pub enum Failure {
     BadPage { error: &'static str, reason: String },
     /// 401 for a known user.
     NotAuthorised(&'static str),
+    /// 403: a request that may not come from another site's page lacks what says so.
+    Forbidden(&'static str),
     /// 401: no such user, or another password.
     WrongPassword,
-    /// 401: nobody said who they are.
-    NoCredentials,
+    /// 401: nobody said who they are. A browser asks the user itself, unless the console asks.
+    NoCredentials { by_console: bool },
     /// 405, with a reason: the node is told not to.
     Disallowed(&'static str),
     /// 405.

@@ -8,13 +8,13 @@ use axum::extract::RawPathParams;
 use axum::http::StatusCode;
 use rustc_hash::FxHashMap;
 
-use super::access::{self, Caller, Credentials};
+use super::access::Caller;
 use super::answer::{Answer, Answered, Failure};
 use super::endpoint::Endpoint;
 use super::fields::Fields;
 use super::form::Form;
 use super::query::Query;
-use super::route::Access;
+use super::session::Browser;
 use crate::broker::Broker;
 use crate::broker::ConnectionInfo;
 use crate::broker::gather::Gathered;
@@ -38,6 +38,7 @@ pub struct Call {
     /// What the other nodes said, on the routes that ask them.
     pub gathered: Gathered,
     pub(super) connections: OnceLock<FxHashMap<ConnectionId, Arc<ConnectionInfo>>>,
+    pub(super) browser: Browser,
     /// Why a connection is closed, as the operator says.
     pub(super) reason: Option<String>,
 }
@@ -98,17 +99,11 @@ impl Call {
         Fields::read(&self.body)
     }
 
-    /// Whether that is the user's password, and the user may come from where the request comes.
-    ///
-    /// # Errors
-    /// When not, or when the user has none of the management tags.
-    pub fn log_in(&self, user: &str, password: &str) -> Result<(), Failure> {
-        let credentials = Credentials::Given {
-            user: user.to_owned(),
-            password: password.as_bytes().to_vec(),
-        };
-        let caller = access::authenticate(&self.broker, credentials, self.from)?;
-        access::check(Access::Management, &caller, None, &self.broker.catalogue())
+    /// The number of the session that the request is part of.
+    pub fn session_number(&self) -> Option<u64> {
+        let token = self.browser.token.as_deref()?;
+        let session = self.broker.logins().session(token, self.broker.now());
+        session.map(|session| session.number)
     }
 
     /// The connections of the node by their ids, as they were when first asked for.

@@ -103,7 +103,7 @@ pub static ROUTES: &[Route] = &[
 ];
 
 /// The open connections that the user may see: its own, or all for those who monitor.
-fn visible(call: &Call) -> Vec<&ConnectionReport> {
+pub fn visible(call: &Call) -> Vec<&ConnectionReport> {
     let all = call.gathered.connections().iter();
     all.filter(|connection| call.caller.is_monitor() || is_own(call, connection))
         .collect()
@@ -179,6 +179,8 @@ fn state(call: &Call, connection: &ConnectionReport) -> &'static str {
 fn view(call: &Call, connection: &ConnectionReport) -> Value {
     let details = &connection.details;
     let properties = &details.client_properties;
+    let tls = connection.tls.as_deref();
+    let peer = tls.and_then(|tls| tls.peer.as_ref());
     let mut view = json!({
         "auth_mechanism": details.mechanism,
         "channel_max": details.channel_max,
@@ -189,18 +191,18 @@ fn view(call: &Call, connection: &ConnectionReport) -> Value {
         "host": connection.local.ip().to_string(),
         "name": connection.name(),
         "node": call.gathered.name(connection.node),
-        "peer_cert_issuer": null,
-        "peer_cert_subject": null,
-        "peer_cert_validity": null,
+        "peer_cert_issuer": peer.map(|peer| &peer.issuer),
+        "peer_cert_subject": peer.map(|peer| &peer.subject),
+        "peer_cert_validity": peer.map(|peer| &peer.validity),
         "peer_host": connection.peer.ip().to_string(),
         "peer_port": connection.peer.port(),
         "port": connection.local.port(),
         "protocol": "AMQP 0-9-1",
-        "ssl": false,
-        "ssl_cipher": null,
-        "ssl_hash": null,
-        "ssl_key_exchange": null,
-        "ssl_protocol": null,
+        "ssl": tls.is_some(),
+        "ssl_cipher": tls.map(|tls| &tls.cipher),
+        "ssl_hash": tls.map(|tls| &tls.hash),
+        "ssl_key_exchange": tls.map(|tls| &tls.key_exchange),
+        "ssl_protocol": tls.map(|tls| &tls.protocol),
         "state": state(call, connection),
         "timeout": details.heartbeat,
         "type": "network",

@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
+use crate::listen::Tls;
+
 /// One listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Endpoint {
-    /// RabbitMQ's name: `amqp`, `amqp/ssl`, `http`, `http/prometheus`, `clustering`.
+    /// RabbitMQ's name: `amqp`, `amqp/ssl`, `http`, `https`, `http/prometheus`, `clustering`.
     pub protocol: &'static str,
     pub address: SocketAddr,
+    /// How TLS is spoken there, if it is.
+    pub tls: Option<Tls>,
 }
 
 impl Endpoint {

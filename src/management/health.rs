@@ -280,6 +280,7 @@ fn is_protocol(wanted: &str, protocol: &str) -> bool {
         "amqp" => &["amqp091", "amqp0.9.1", "amqp0-9-1"],
         "amqp/ssl" => &["amqps"],
         "http" => &["management"],
+        "https" => &["management/ssl"],
         "http/prometheus" => &["prometheus"],
         _ => &[],
     };
@@ -304,32 +305,34 @@ fn certificates(call: &Call) -> Answered {
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs());
     let until = now.saturating_add(within.saturating_mul(days).saturating_mul(24 * 3600));
-    // AMQP and HTTP are plain; what is used is for the links between nodes.
-    let certificates = call.broker.certificates();
-    let expiring: Vec<_> = certificates.iter().filter(|own| own.valid_until <= until).collect();
-    if expiring.is_empty() {
-        return healthy_unless(false, json!({}));
-    }
-    let links = call
-        .endpoints
-        .iter()
-        .filter(|endpoint| endpoint.protocol == "clustering");
-    let listeners = links.map(|link| {
+    let listeners = call.endpoints.iter().filter_map(|endpoint| {
+        let mut certificates = match (&endpoint.tls, endpoint.protocol) {
+            (Some(tls), _) => tls.certificates(),
+            (None, "clustering") => call.broker.certificates(),
+            (None, _) => Vec::new(),
+        };
+        certificates.retain(|own| own.valid_until <= until);
+        if certificates.is_empty() {
+            return None;
+        }
         let mut listener = json!({
             "node": call.broker.node().name,
-            "protocol": link.protocol,
-            "interface": link.address.ip().to_string(),
-            "port": link.address.port(),
+            "protocol": endpoint.protocol,
+            "interface": endpoint.address.ip().to_string(),
+            "port": endpoint.address.port(),
         });
-        for certificate in &expiring {
+        for certificate in &certificates {
             let file = certificate.key.rsplit('.').next().unwrap_or_default();
             listener[file] = json!(certificate.file);
             listener[format!("{file}_expires_on")] =
                 json!(logging::shown_time(Duration::from_secs(certificate.valid_until)));
         }
-        listener
+        Some(listener)
     });
     let expired: Vec<_> = listeners.collect();
+    if expired.is_empty() {
+        return healthy_unless(false, json!({}));
+    }
     healthy_unless(true, json!({"reason": "Certificates expiring", "expired": expired}))
 }
 

@@ -1,34 +1,89 @@
-//! Signing in.
+//! Signing in as programs made for RabbitMQ do, and how often it was tried.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::query::Query;
-use super::route::{Access, Route};
+use super::route::{Access, Route, Run, Verb};
+use super::session;
+use crate::auth::attempts::Counts;
+use crate::types::NodeId;
 
-/// What can be asked without a password.
+/// What can be asked of logins.
 pub static ROUTES: &[Route] = &[
     Route::post(
         "/login",
         Access::Anyone,
-        "Checks a user's password: a form with username and password.",
+        "Signs a browser in: a form with username and password. The cookie holds no password.",
         |call| Box::pin(log_in(call)),
     ),
     Route::get("/auth", Access::Anyone, "How users sign in.", |_| {
         Ok(Answer::Json(json!({"oauth_enabled": false})))
     }),
+    Route::new(
+        Verb::Get,
+        "/auth/attempts/{node}",
+        Access::Monitoring,
+        "How often somebody tried to log in at a node, by protocol.",
+        Run::Later(|call| {
+            Box::pin(async move {
+                let attempts = call.broker.attempts_at(node(&call)?).await;
+                let attempts = attempts.ok_or_else(|| Failure::Broken("the node did not answer".to_owned()))?;
+                Ok(Answer::Json(attempts.into_iter().map(view).collect()))
+            })
+        }),
+    ),
+    Route::get(
+        "/auth/attempts/{node}/source",
+        Access::Monitoring,
+        "The same by address and user; that is not counted, as by RabbitMQ unless it is asked for.",
+        |call| {
+            node(call)?;
+            Ok(Answer::Json(json!([])))
+        },
+    ),
+    Route::delete(
+        "/auth/attempts/{node}",
+        Access::Administrator,
+        "Counts them from nothing again.",
+        |call| Box::pin(reset(call)),
+    ),
+    Route::delete(
+        "/auth/attempts/{node}/source",
+        Access::Administrator,
+        "Counts them from nothing again.",
+        |call| Box::pin(reset(call)),
+    ),
 ];
 
 async fn log_in(call: Call) -> Answered {
-    let form = Query::of_form(call.body.clone()).await;
-    let (user, password) = (form.get("username"), form.get("password"));
-    let (user, password) = user.zip(password).ok_or(Failure::WrongPassword)?;
-    call.log_in(user, password)?;
-    let credentials = STANDARD.encode(format!("{user}:{password}"));
-    Ok(Answer::LoggedIn {
-        cookie: format!("auth={credentials}"),
+    let (user, password) = session::form(&call).await.ok_or(Failure::WrongPassword)?;
+    let caller = session::signed_in(&call, &user, &password)?;
+    Ok(Answer::Cookie {
+        cookie: session::open(&call, &caller)?,
+        value: Some(json!("ok")),
+    })
+}
+
+async fn reset(call: Call) -> Answered {
+    match call.broker.reset_attempts_at(node(&call)?).await {
+        true => Ok(Answer::Done),
+        false => Err(Failure::Broken("the node did not answer".to_owned())),
+    }
+}
+
+/// The node of the path.
+fn node(call: &Call) -> Result<NodeId, Failure> {
+    let names = call.broker.node_names().into_iter();
+    let mut found = names.filter(|(_, name)| name == call.name("node"));
+    found.next().map(|(node, _)| node).ok_or(Failure::NotFound)
+}
+
+fn view((protocol, counts): (String, Counts)) -> Value {
+    json!({
+        "protocol": protocol,
+        "auth_attempts": counts.succeeded + counts.failed,
+        "auth_attempts_failed": counts.failed,
+        "auth_attempts_succeeded": counts.succeeded,
     })
 }

@@ -34,10 +34,10 @@ async fn act(call: Call) -> Answered {
     let broker = &call.broker;
     match call.name("action") {
         "drain" => {
-            let led = broker.drain().await;
+            let led = broker.enter_maintenance().await;
             return Ok(Answer::Json(json!({"leaders": led})));
         }
-        "revive" => broker.revive(),
+        "revive" => broker.leave_maintenance(),
         "suspend-listeners" => broker.suspend_listeners(),
         "resume-listeners" => broker.resume_listeners(),
         "watch-disk" => broker.alarms().watch_disk(true),

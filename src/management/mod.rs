@@ -8,9 +8,12 @@
 
 mod access;
 mod answer;
+mod arguments;
 mod bindings;
 mod call;
+mod cluster;
 mod connections;
+mod console;
 mod consumers;
 mod cors;
 mod definitions;
@@ -30,6 +33,7 @@ mod login;
 mod maintenance;
 mod messages;
 mod nodes;
+mod notices;
 mod overview;
 mod page;
 mod parameters;
@@ -43,7 +47,9 @@ mod request;
 mod response;
 mod route;
 mod router;
+mod search;
 mod server;
+mod session;
 mod settings;
 mod socket;
 mod text;
@@ -73,6 +79,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         nodes::ROUTES,
         health::ROUTES,
         login::ROUTES,
+        session::ROUTES,
         flags::ROUTES,
         queues::ROUTES,
         replicas::ROUTES,
@@ -82,6 +89,10 @@ fn table() -> impl Iterator<Item = &'static Route> {
         connections::ROUTES,
         consumers::ROUTES,
         definitions::ROUTES,
+        arguments::ROUTES,
+        search::ROUTES,
+        cluster::ROUTES,
+        notices::ROUTES,
         log::ROUTES,
         maintenance::ROUTES,
         settings::ROUTES,

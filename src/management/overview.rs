@@ -157,12 +157,18 @@ fn all_contexts(call: &Call) -> Vec<Value> {
 }
 
 fn context(protocol: &str, port: u16) -> Option<Value> {
-    let description = match protocol {
-        "http" => "RabbitMQ Management",
-        "http/prometheus" => "RabbitMQ Prometheus",
+    let (description, is_tls) = match protocol {
+        "http" => ("RabbitMQ Management", false),
+        "https" => ("RabbitMQ Management", true),
+        "http/prometheus" => ("RabbitMQ Prometheus", false),
+        "https/prometheus" => ("RabbitMQ Prometheus", true),
         _ => return None,
     };
-    Some(json!({"description": description, "path": "/", "port": port.to_string()}))
+    let mut context = json!({"description": description, "path": "/", "port": port.to_string()});
+    if is_tls {
+        context["ssl"] = json!("true");
+    }
+    Some(context)
 }
 
 /// The table of routes as a page.

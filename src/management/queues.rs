@@ -1,5 +1,6 @@
 //! Queues: what they are and hold, and what operators do to them.
 
+mod health;
 mod view;
 
 use std::sync::Arc;
@@ -57,6 +58,13 @@ pub static ROUTES: &[Route] = &[
         Access::Vhost,
         "Deletes a queue; if-unused=true and if-empty=true spare it.",
         |call| Box::pin(delete(call)),
+    ),
+    Route::new(
+        Verb::Get,
+        "/queues/{vhost}/{name}/health",
+        Access::VhostRead,
+        "Why a queue does not get on: health in a word, and reasons.",
+        Run::Later(|call| Box::pin(health::health(call))),
     ),
     Route::get(
         "/queues/{vhost}/{name}/bindings",

@@ -17,8 +17,9 @@ use super::answer::{Answered, Failure};
 use super::call::{Call, named};
 use super::query::Query;
 use super::response::{self, By};
-use super::route::{Access, Route, Run};
+use super::route::{Access, Route, Run, Verb};
 use super::server::Running;
+use super::session::Browser;
 use super::socket::Origin;
 use crate::broker::Broker;
 use crate::broker::gather::Gathered;
@@ -65,8 +66,14 @@ fn admit(
     let caller = match route.access {
         Access::Anyone => Caller::anyone(),
         rule => {
-            let caller = match (from, access::credentials(parts)) {
-                (Origin::Operator, Credentials::None) => Caller::operator(),
+            let browser = Browser::of(parts);
+            let caller = match (from, access::credentials(parts, &browser)) {
+                (Origin::Operator, Credentials::None { .. }) => Caller::operator(),
+                (_, Credentials::Session(_)) if route.verb != Verb::Get && !browser.is_console => {
+                    return Err(Failure::Forbidden(
+                        "a request with a cookie that changes something needs the header X-Warren-Session",
+                    ));
+                }
                 (_, Credentials::Ticket(ticket)) => access::operator_by(broker, from, parts, &ticket)?,
                 (_, credentials) => access::authenticate(broker, credentials, from.address())?,
             };
@@ -117,6 +124,7 @@ async fn call(
         endpoints: node.endpoints.clone(),
         parameters,
         query: Query::of(&parts.uri),
+        browser: Browser::of(parts),
         reason: reason.map(str::to_owned),
         content_type,
         body: read(body, node.broker.config().management.max_body_bytes).await?,

@@ -88,8 +88,11 @@ fn accepted(answer: Answer) -> Response<Body> {
         }
         Answer::Unhealthy(value) => fresh(json_body(StatusCode::SERVICE_UNAVAILABLE, &value)),
         Answer::Html(page) => body(StatusCode::OK, "text/html", page.into_bytes()),
-        Answer::LoggedIn { cookie } => {
-            let mut response = fresh(json_body(StatusCode::OK, &json!("ok")));
+        Answer::Cookie { cookie, value } => {
+            let mut response = match value {
+                Some(value) => fresh(json_body(StatusCode::OK, &value)),
+                None => done(),
+            };
             insert(&mut response, SET_COOKIE, &cookie);
             response
         }
@@ -106,11 +109,7 @@ fn accepted(answer: Answer) -> Response<Body> {
             insert(&mut response, LOCATION, &page);
             response
         }
-        Answer::Done => {
-            let mut response = Response::new(Body::empty());
-            *response.status_mut() = StatusCode::NO_CONTENT;
-            response
-        }
+        Answer::Done => done(),
         Answer::Options(verbs) => {
             let mut response = empty(StatusCode::OK);
             response.headers_mut().insert(ALLOW, allow(&verbs));
@@ -129,9 +128,12 @@ fn refused(failure: Failure) -> Response<Body> {
         Failure::NotAuthorised(reason) => told(StatusCode::UNAUTHORIZED, "not_authorised", reason.into()),
         Failure::WrongPassword => told(StatusCode::UNAUTHORIZED, "not_authorized", "Not_Authorized".into()),
         Failure::Broken(reason) => told(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", reason.into()),
-        Failure::NoCredentials => {
+        Failure::Forbidden(reason) => told(StatusCode::FORBIDDEN, "forbidden", reason.into()),
+        Failure::NoCredentials { by_console } => {
             let mut response = empty(StatusCode::UNAUTHORIZED);
-            insert(&mut response, WWW_AUTHENTICATE, "Basic realm=\"RabbitMQ Management\"");
+            if !by_console {
+                insert(&mut response, WWW_AUTHENTICATE, "Basic realm=\"RabbitMQ Management\"");
+            }
             response
         }
         Failure::Disallowed(reason) => told(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", reason.into()),
@@ -162,6 +164,12 @@ fn body(status: StatusCode, content_type: &'static str, bytes: Vec<u8>) -> Respo
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+fn done() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
     response
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::Router;
+use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, any, on};
 use tower_http::compression::predicate::SizeAbove;
@@ -14,8 +15,8 @@ use super::answer::{Answer, Answered, Failure};
 use super::cors::Cors;
 use super::response::{self, By};
 use super::route::{Route, Verb};
-use super::{path, request, table};
-use crate::config::Management;
+use super::{console, path, request, table};
+use crate::config::{Config, Management};
 
 /// Bytes of a body from which on it is compressed, as by RabbitMQ, for clients that take that.
 const WORTH_COMPRESSING: u16 = 300;
@@ -24,8 +25,13 @@ const WORTH_COMPRESSING: u16 = 300;
 pub fn public(config: &Management) -> Router {
     let prefix = escaped(&config.path_prefix);
     let mut api = Router::new().fallback_service(api(&prefix, Cors::of(config).as_ref()));
+    let mut console = console::routes(&prefix, &config.path_prefix);
     for (name, value) in response::fixed(config) {
-        api = api.layer(SetResponseHeaderLayer::overriding(name, value));
+        api = api.layer(SetResponseHeaderLayer::overriding(name.clone(), value.clone()));
+        // What RabbitMQ lets its pages do by default is more than the console needs.
+        if name != CONTENT_SECURITY_POLICY || has_own_policy(config) {
+            console = console.layer(SetResponseHeaderLayer::overriding(name, value));
+        }
     }
     let with_redirects = ["/api", "/cli"].into_iter().fold(unchecked(), |router, path| {
         let to = format!("{}{path}/index.html", config.path_prefix);
@@ -36,7 +42,14 @@ pub fn public(config: &Management) -> Router {
         .gzip(config.compress)
         .quality(CompressionLevel::Fastest)
         .compress_when(SizeAbove::new(WORTH_COMPRESSING));
-    respelled(with_redirects.fallback_service(api)).layer(compression)
+    // A slash at the end means something to the page, whose links are relative: before the spelling.
+    let rest = respelled(with_redirects.fallback_service(api));
+    console.fallback_service(rest).layer(compression)
+}
+
+/// Whether somebody chose a policy of their own.
+fn has_own_policy(config: &Management) -> bool {
+    config.content_security_policy != Config::default().management.content_security_policy
 }
 
 /// The API below a prefix that is a pattern of the router. Requests to it carry what is

@@ -90,10 +90,12 @@ async fn accept(listener: Listener, router: Router, shutdown: impl Future<Output
             () = &mut shutdown => break,
         };
         match accepted {
-            Ok((stream, from)) => {
-                let connection = connection(stream, from, router.clone(), stopped.clone());
+            Ok(incoming) => {
+                let (router, stopped) = (router.clone(), stopped.clone());
                 tasks::spawn("http connection", async move {
-                    connection.await;
+                    if let Some((stream, from)) = incoming.open().await {
+                        connection(stream, from, router, stopped).await;
+                    }
                     drop(place);
                 });
             }

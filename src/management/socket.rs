@@ -13,14 +13,16 @@ use std::task::{Context, Poll};
 use std::{fs, io};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixStream};
+
+use crate::listen;
 
 /// The longest path that the address of a Unix socket holds, the closing zero left out.
 const LONGEST_PATH: usize = 107;
 
 /// A listening socket.
 pub enum Listener {
-    Tcp(TcpListener),
+    Tcp(listen::Listener),
     Local(LocalSocket),
 }
 
@@ -28,6 +30,8 @@ pub enum Listener {
 #[derive(Clone, Copy, Debug)]
 pub enum Origin {
     Address(IpAddr),
+    /// The same, over TLS.
+    Tls(IpAddr),
     /// The socket in the data directory.
     Operator,
 }
@@ -36,24 +40,22 @@ impl Origin {
     /// The address; the operator is on this machine.
     pub fn address(self) -> IpAddr {
         match self {
-            Self::Address(address) => address,
+            Self::Address(address) | Self::Tls(address) => address,
             Self::Operator => Ipv4Addr::LOCALHOST.into(),
         }
     }
-}
 
-impl Origin {
     /// Whether nobody between the two ends reads or changes what goes over the line.
     pub fn is_private(self) -> bool {
         match self {
             Self::Address(address) => address.to_canonical().is_loopback(),
-            Self::Operator => true,
+            Self::Tls(_) | Self::Operator => true,
         }
     }
 }
 
-impl From<TcpListener> for Listener {
-    fn from(listener: TcpListener) -> Self {
+impl From<listen::Listener> for Listener {
+    fn from(listener: listen::Listener) -> Self {
         Self::Tcp(listener)
     }
 }
@@ -69,13 +71,10 @@ impl Listener {
     ///
     /// # Errors
     /// When the system has none to give, such as for want of file descriptors.
-    pub async fn accept(&self) -> io::Result<(Stream, Origin)> {
+    pub async fn accept(&self) -> io::Result<Incoming> {
         match self {
-            Self::Tcp(listener) => {
-                let (stream, from) = listener.accept().await?;
-                Ok((Stream::Tcp(stream), Origin::Address(from.ip())))
-            }
-            Self::Local(socket) => Ok((Stream::Local(socket.accept().await?), Origin::Operator)),
+            Self::Tcp(listener) => Ok(Incoming::Tcp(listener.accept().await)),
+            Self::Local(socket) => Ok(Incoming::Local(socket.accept().await?)),
         }
     }
 }
@@ -138,9 +137,33 @@ fn may_operate(peer: u32, own: u32) -> bool {
     peer == own || peer == 0
 }
 
+/// A connection that was accepted.
+pub enum Incoming {
+    Tcp(listen::Incoming),
+    Local(UnixStream),
+}
+
+impl Incoming {
+    /// Makes it ready for requests; `None` when nothing comes of it.
+    pub async fn open(self) -> Option<(Stream, Origin)> {
+        match self {
+            Self::Local(stream) => Some((Stream::Local(stream), Origin::Operator)),
+            Self::Tcp(incoming) => {
+                let opened = incoming.open().await?;
+                let address = opened.peer.ip();
+                let from = match opened.tls {
+                    Some(_) => Origin::Tls(address),
+                    None => Origin::Address(address),
+                };
+                Some((Stream::Tcp(opened.stream), from))
+            }
+        }
+    }
+}
+
 /// A connection of either kind.
 pub enum Stream {
-    Tcp(TcpStream),
+    Tcp(listen::Stream),
     Local(UnixStream),
 }
 
@@ -186,6 +209,13 @@ mod tests {
         assert!(may_operate(0, 1000));
         assert!(!may_operate(1001, 1000));
         assert!(!may_operate(1001, 0));
+    }
+
+    #[test]
+    fn a_line_is_private_over_tls_and_inside_of_the_machine() {
+        let [far, near] = ["192.0.2.1", "::ffff:127.0.0.1"].map(|address| address.parse().expect("an address"));
+        assert!(!Origin::Address(far).is_private() && Origin::Tls(far).is_private());
+        assert!(Origin::Address(near).is_private() && Origin::Operator.is_private());
     }
 
     #[tokio::test]

@@ -45,6 +45,11 @@ pub fn quoted(text: &str) -> String {
     out
 }
 
+/// A text as one segment of an address.
+pub fn encoded(text: &str) -> String {
+    quoted(text).replace('+', "%20")
+}
+
 /// A JSON value as an Erlang term.
 pub fn term(value: &Value) -> String {
     match value {

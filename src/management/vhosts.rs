@@ -51,9 +51,7 @@ pub static ROUTES: &[Route] = &[
 
 fn list(call: &Call) -> Answered {
     let catalogue = call.broker.catalogue();
-    let visible = catalogue
-        .vhosts()
-        .filter(|vhost| call.caller.is_monitor() || vhost.permissions.contains_key(&call.caller.name));
+    let visible = catalogue.vhosts().filter(|vhost| call.caller.sees(vhost));
     let vhosts: Vec<_> = visible.map(|vhost| view(call, vhost)).collect();
     drop(catalogue);
     page::listing(call, vhosts, &["name"])

@@ -15,6 +15,7 @@ use crate::broker::{Get, Slot};
 use crate::codec::deliver::{DeliverTemplate, write_get_ok};
 use crate::codec::method::{BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicGetEmpty};
 use crate::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
+use crate::statistics::Measure;
 use crate::types::{FieldTable, Reply};
 
 impl Session {
@@ -155,6 +156,9 @@ impl Session {
             remaining,
         } = self.broker.get(&queue, method.no_ack).await?
         else {
+            if let Some(held) = self.outbox.lock().channel(number) {
+                held.got(Measure::GetEmpty, false);
+            }
             self.answer(number, false, BasicGetEmpty::default());
             return Ok(());
         };
@@ -164,6 +168,10 @@ impl Session {
         let Some(held) = out.channel(number) else {
             return Ok(());
         };
+        held.got(
+            if method.no_ack { Measure::GetNoAck } else { Measure::Get },
+            redelivered,
+        );
         let tag = match slot {
             Slot::NONE => held.skip(),
             slot => {

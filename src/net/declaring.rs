@@ -10,6 +10,7 @@ use crate::codec::method::{
 use crate::declare::{
     self, DeclareError, DeletePlan, ExchangePlan, QueuePlan, queue_declare, queue_delete, queue_purge,
 };
+use crate::statistics::Measure;
 use crate::types::{QueueName, Reply};
 
 impl Session {
@@ -173,6 +174,9 @@ impl Session {
         queue: QueueName,
         (messages, consumers): (u64, u64),
     ) -> Result<(), Reply> {
+        if !method.passive {
+            self.broker.statistics().node().add(Measure::QueueDeclared, 1);
+        }
         let answer = QueueDeclareOk {
             queue: queue.as_str().to_owned(),
             message_count: messages as u32,

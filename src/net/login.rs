@@ -6,14 +6,22 @@ use crate::auth::mechanism::{amqplain, plain};
 use crate::broker::publish::Publishing;
 use crate::config::Mechanism;
 use crate::connection::Login;
+use crate::statistics::Measure;
 
 use crate::types::{Reply, UserName};
 
+/// The mechanism of who is known by a certificate.
+const EXTERNAL: &str = "EXTERNAL";
 /// Ids of `connection.open`, for refusals.
 const OPEN: (u16, u16) = (10, 40);
+/// RabbitMQ's name of the protocol, where logins are counted.
+const AMQP: &str = "amqp091";
 
 impl Session {
     pub(super) fn on_login(&mut self, login: Login) {
+        if login.mechanism == EXTERNAL {
+            return self.on_external(&login);
+        }
         let auth = &self.broker.config().auth;
         let credentials = match login.mechanism.as_str() {
             "PLAIN" => plain(&login.response),
@@ -29,21 +37,50 @@ impl Session {
         };
         let user = credentials.user.as_str();
         let good = self.broker.authenticate(user, &credentials.password);
-        if !good || !self.may_come_from(user) {
-            tracing::warn!(
-                connection = self.info.name(),
-                user,
-                mechanism = login.mechanism,
-                "login refused: {}",
-                if good {
-                    "this user may only come from the loopback interface"
-                } else {
-                    "invalid credentials"
-                }
-            );
-            self.machine.refuse_login(self.broker.now(), &mut self.out);
-            return;
+        match good {
+            true => self.admit(user, &login),
+            false => self.refuse_login(Some(user), &login, "invalid credentials"),
         }
+    }
+
+    /// Who the client is stands in its certificate, and that is all it needs: it was checked when hands were
+    /// shaken.
+    fn on_external(&mut self, login: &Login) {
+        let config = self.broker.config();
+        let user = match &self.certificate {
+            None => Err("the client has shown no certificate"),
+            Some(_) if !config.tls.verify_peer => {
+                Err("certificates are not checked: ssl_options.verify is verify_none")
+            }
+            Some(certificate) => certificate
+                .user_name(&config.auth)
+                .ok_or("the certificate has no name of the kind that ssl_cert_login_from asks for"),
+        };
+        match user {
+            Err(reason) => self.refuse_login(None, login, reason),
+            Ok(user) if self.broker.catalogue().user(&user).is_none() => {
+                self.refuse_login(Some(&user), login, "there is no user of the name in the certificate");
+            }
+            Ok(user) => self.admit(&user, login),
+        }
+    }
+
+    fn refuse_login(&mut self, user: Option<&str>, login: &Login, reason: &str) {
+        let connection = self.info.name();
+        let (user, mechanism) = (user.unwrap_or_default(), &login.mechanism);
+        tracing::warn!(connection, user, mechanism, "login refused: {reason}");
+        self.broker.logins().note(AMQP, false);
+        self.machine.refuse_login(self.broker.now(), &mut self.out);
+    }
+
+    /// Lets a user in that is known to be one, unless it comes from where it may not.
+    fn admit(&mut self, user: &str, login: &Login) {
+        if !self.may_come_from(user) {
+            let reason = "this user may only come from the loopback interface";
+            return self.refuse_login(Some(user), login, reason);
+        }
+        self.broker.logins().note(AMQP, true);
+        self.certificate = None;
         let client = self.machine.client();
         let (properties, mechanism) = (client.properties.clone(), client.mechanism.clone());
         self.info.describe(|details| {
@@ -101,6 +138,8 @@ impl Session {
         let elsewhere = self.broker.clients_elsewhere(user, &vhost.name).await;
         let connections = self.broker.connections();
         connections.open(&self.info, &self.broker.catalogue(), user, &vhost.name, elsewhere)?;
+        self.outbox.count_in(&vhost.scope);
+        self.broker.statistics().node().add(Measure::ConnectionCreated, 1);
         Ok(Publishing {
             vhost,
             user: user.clone(),
@@ -123,8 +162,17 @@ impl Session {
 
 /// The mechanisms offered, in RabbitMQ's order. EXTERNAL needs TLS, which plain sockets have not.
 pub(super) fn mechanisms(config: &crate::config::Auth) -> Vec<String> {
+    let mut offered = mechanisms_over_tls(config);
+    offered.retain(|mechanism| mechanism != EXTERNAL);
+    offered
+}
+
+/// The same of connections with TLS. EXTERNAL is offered to clients without a certificate too: they hear of
+/// it when they log in.
+pub(super) fn mechanisms_over_tls(config: &crate::config::Auth) -> Vec<String> {
     let on = |wanted| config.mechanisms.values().any(|mechanism| *mechanism == wanted);
     let all = [
+        (Mechanism::External, EXTERNAL),
         (Mechanism::Amqplain, "AMQPLAIN"),
         (Mechanism::Plain, "PLAIN"),
         (Mechanism::Anonymous, "ANONYMOUS"),

@@ -1,6 +1,6 @@
 //! AMQP sockets: listening, and two tasks for each connection.
 //!
-//! [`listener`] accepts; [`session`] reads one connection, pulls the protocol machine, and carries
+//! [`listener`] takes what [`crate::listen`] accepts; [`session`] reads one connection, pulls the protocol machine, and carries
 //! its steps out on the broker; [`writer`] writes what gathers in the connection's outbox. What a
 //! session does for one kind of step is in a file of its own: [`login`], [`methods`] and the files
 //! below it, [`settling`]; how it waits is in [`waiting`].
@@ -11,12 +11,10 @@ mod error;
 mod listener;
 mod login;
 mod methods;
-mod proxy;
-mod read_buffer;
 mod session;
 mod settling;
 mod transaction;
 mod waiting;
 mod writer;
 
-pub use listener::{Listener, bind, start};
+pub use listener::start;

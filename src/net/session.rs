@@ -6,7 +6,6 @@
 //! read, and nothing is locked over an await.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,11 +13,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
-use tokio::net::tcp::OwnedReadHalf;
 
 use super::error::SessionError;
-use super::listener::Handshake;
-use super::read_buffer::ReadBuffer;
 use super::settling::Settling;
 use super::transaction::Transaction;
 use super::writer;
@@ -33,8 +29,10 @@ use crate::channel::Tags;
 use crate::codec::Method;
 use crate::codec::content::PublishRef;
 use crate::connection::{Connection, Ending, Ids, Login, Settings, Step};
+use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
+use crate::statistics::Measure;
 use crate::tasks;
-use crate::types::{ConnectionId, QueueName, Refusal, Reply, ReplyCode, UserName};
+use crate::types::{QueueName, Refusal, Reply, ReplyCode, UserName};
 
 /// Ids of `basic.publish`, for refusals.
 const PUBLISH: Ids = (60, 40);
@@ -57,7 +55,9 @@ pub(super) struct Session {
     pub settling: Settling,
     /// Queues that go with the connection.
     pub exclusive: Vec<QueueName>,
-    pub socket: OwnedReadHalf,
+    pub socket: ReadHalf,
+    /// What the client has shown, until it has logged in.
+    pub certificate: Option<ClientCertificate>,
     /// Replies of the protocol machine on their way to the outbox.
     pub out: Vec<u8>,
     /// The client was told that it is blocked.
@@ -107,17 +107,19 @@ enum Pause {
 }
 
 /// Serves a connection until it ends.
-pub(super) async fn serve(
-    broker: Arc<Broker>,
-    settings: Arc<Settings>,
-    socket: tokio::net::TcpStream,
-    id: ConnectionId,
-    (peer, local): (SocketAddr, SocketAddr),
-    handshake: Handshake,
-) {
+pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: Opened) {
+    let Opened {
+        stream,
+        peer,
+        local,
+        tls,
+        certificate,
+        handshake,
+    } = opened;
+    let id = broker.next_connection();
     let outbox = Arc::new(Outbox::new(id));
     let now = broker.now();
-    let info = Arc::new(ConnectionInfo::new(id, outbox.clone(), peer, local, now));
+    let info = Arc::new(ConnectionInfo::new(id, outbox.clone(), (peer, local), tls, now));
     if !broker
         .connections()
         .add(info.clone(), broker.config().limits.connection_max)
@@ -129,7 +131,7 @@ pub(super) async fn serve(
         // Too late to be told with the others.
         return broker.connections().remove(&info);
     }
-    let (read, write) = socket.into_split();
+    let (read, write) = stream.into_halves();
     let writer = tasks::spawn("connection writer", writer::run(broker.clone(), outbox.clone(), write));
     let mut session = Box::new(Session {
         machine: Connection::new(settings, now),
@@ -144,6 +146,7 @@ pub(super) async fn serve(
         settling: Settling::default(),
         exclusive: Vec::new(),
         socket: read,
+        certificate,
         out: Vec::new(),
         blocked: false,
         incarnations: 0,
@@ -156,6 +159,9 @@ pub(super) async fn serve(
     }
     // What it held goes back to its queues in any case.
     has_panicked(Box::pin(session.clean_up())).await;
+    if session.publishing.is_some() {
+        session.broker.statistics().node().add(Measure::ConnectionClosed, 1);
+    }
     session.broker.connections().remove(&session.info);
     session.outbox.close();
     drop(session);
@@ -378,6 +384,7 @@ impl Session {
         if let Err(error) = allowed {
             return self.refuse(None, (0, 0), &error.reply()).await;
         }
+        self.broker.statistics().node().add(Measure::ChannelCreated, 1);
         self.incarnations += 1;
         let incarnation = self.incarnations;
         self.outbox.lock().open_channel(channel, incarnation);
@@ -405,6 +412,7 @@ impl Session {
             if let Some(user) = &self.user {
                 self.broker.connections().close_channel(&self.info, user);
             }
+            self.broker.statistics().node().add(Measure::ChannelClosed, 1);
             if let Some((token, _)) = state.reply {
                 self.broker.reply_to().forget(token);
             }

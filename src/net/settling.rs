@@ -9,6 +9,7 @@ use crate::broker::{Broker, QueueHandle};
 use crate::broker::{OutGuard, Outbox};
 use crate::broker::{Outcome, Slot};
 use crate::channel::Tags;
+use crate::statistics::Measure;
 use crate::types::Reply;
 
 /// Slots gathered before the queues get them, whatever else waits.
@@ -65,6 +66,9 @@ impl Settling {
         }
         for group in &mut self.groups {
             if !group.slots.is_empty() {
+                if group.outcome == Outcome::Accept {
+                    group.queue.count(Measure::Ack, group.slots.len() as u64);
+                }
                 broker.settle(&group.queue, group.slots.drain(..), group.outcome, joint);
             }
         }
@@ -96,6 +100,7 @@ impl Session {
         let mut settled = Vec::new();
         let many = !matches!(tags, Tags::One(_));
         let settling = &mut self.settling;
+        let mut acked = 0;
         let result = match &mut channel.mode {
             Mode::Transaction(transaction) if transaction.is_committing() => {
                 return Err(SessionError::Committing.into());
@@ -103,6 +108,7 @@ impl Session {
             Mode::Transaction(transaction) => held.settle_later(tags, |tag, one| transaction.settle(tag, one, outcome)),
             _ if many => {
                 let result = held.settle(tags, |_, one| settled.push(one));
+                acked = settled.len() as u64;
                 for one in settled {
                     if let Some(queue) = held.queue(one.queue) {
                         settling.push(queue, outcome, one.slot);
@@ -113,6 +119,7 @@ impl Session {
             _ => {
                 let mut found = None;
                 let result = held.settle(tags, |_, one| found = Some(one));
+                acked = u64::from(found.is_some());
                 if let Some(one) = found
                     && let Some(queue) = held.queue(one.queue)
                 {
@@ -123,6 +130,9 @@ impl Session {
         };
         if held.prefetch.is_some() {
             settling.channel(number);
+        }
+        if outcome == Outcome::Accept {
+            held.stats.add_alone(Measure::Ack, acked);
         }
         drop(out);
         if settling.is_full() {

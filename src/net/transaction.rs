@@ -12,6 +12,7 @@ use crate::broker::{Control, Outstanding};
 use crate::channel::ConfirmOutcome;
 use crate::codec::Method;
 use crate::connection::Ids;
+use crate::statistics::Measure;
 use crate::tasks;
 use crate::types::{Refusal, Reply};
 
@@ -83,6 +84,9 @@ impl Session {
             if let Some(held) = out.channel(number) {
                 for (_, one, outcome) in settled {
                     held.settled(one);
+                    if outcome == Outcome::Accept {
+                        held.stats.add_alone(Measure::Ack, 1);
+                    }
                     if let Some(queue) = held.queue(one.queue) {
                         self.settling.push(queue, outcome, one.slot);
                     }

@@ -5,16 +5,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::BufMut;
-use tokio::io::Interest;
 use tokio::time::Instant;
 
-use super::read_buffer::ReadBuffer;
 use super::session::Session;
 use crate::broker::Control;
 use crate::broker::alarms::Shortage;
 use crate::codec::Method;
 use crate::codec::method::ConnectionBlocked;
 use crate::connection::{Ending, Tick};
+use crate::listen::ReadBuffer;
 use crate::types::Millis;
 
 /// Reads in a row before other tasks get a turn.
@@ -34,7 +33,10 @@ impl Session {
         }
         match self.try_read(input, least) {
             Ok(0) => return Some(Ending::Closed),
-            Ok(_) => {
+            Ok(bytes) => {
+                if self.outbox.received(bytes) {
+                    self.broker.connections().moves(self.outbox.id);
+                }
                 self.machine.on_heard(self.broker.now());
                 self.is_rested = false;
                 return self.take_turns().await;
@@ -116,7 +118,7 @@ impl Session {
         };
         let ended = tokio::select! {
             () = caught_up => None,
-            _ = self.socket.ready(Interest::ERROR) => Some(Ending::Closed),
+            () = self.socket.broken() => Some(Ending::Closed),
             controls = outbox.controlled() => self.on_controls(controls).await,
             () = deadline => self.on_tick(),
         };
@@ -145,7 +147,7 @@ impl Session {
             let deadline = self.arm();
             ended = tokio::select! {
                 _ = alarms.changed() => None,
-                _ = self.socket.ready(Interest::ERROR) => Some(Ending::Closed),
+                () = self.socket.broken() => Some(Ending::Closed),
                 controls = outbox.controlled() => self.on_controls(controls).await,
                 () = deadline => self.on_tick(),
             };

@@ -3,27 +3,28 @@
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
-
 use crate::broker::Broker;
 use crate::broker::{Control, Outbox};
 use crate::codec::Output;
+use crate::listen::WriteHalf;
 
 /// Pieces handed to the system at a time.
 const SLICES: usize = 64;
 
 /// Writes until the outbox is closed and empty, or the socket is broken.
-pub async fn run(broker: Arc<Broker>, outbox: Arc<Outbox>, mut socket: OwnedWriteHalf) {
+pub async fn run(broker: Arc<Broker>, outbox: Arc<Outbox>, mut socket: WriteHalf) {
     let mut output = Output::new();
     while outbox.ready().await {
         outbox.take(&mut output);
+        let bytes = output.len();
         if write(&mut socket, &mut output).await.is_err() {
             outbox.close();
             outbox.control(Control::Gone);
             return;
         }
-        outbox.sent(broker.now());
+        if outbox.sent(bytes, broker.now()) {
+            broker.connections().moves(outbox.id);
+        }
         if outbox.written() {
             broker.serve_stalled(&outbox, None);
         }
@@ -32,7 +33,7 @@ pub async fn run(broker: Arc<Broker>, outbox: Arc<Outbox>, mut socket: OwnedWrit
     let _ = socket.shutdown().await;
 }
 
-async fn write(socket: &mut OwnedWriteHalf, output: &mut Output) -> io::Result<()> {
+async fn write(socket: &mut WriteHalf, output: &mut Output) -> io::Result<()> {
     while !output.is_empty() {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let filled = output.io_slices(&mut slices);

@@ -19,9 +19,19 @@ impl<C, P> Queue<C, P> {
         if self.rules.overflow(&self.settings) == Overflow::DropHead {
             return false;
         }
+        self.would_exceed(message.body().len() as u64)
+    }
+
+    /// Whether a message with a body of so many bytes would be too much.
+    fn would_exceed(&self, body_bytes: u64) -> bool {
         let length = (self.ready.len() + self.uncommitted.len() + 1) as u64 + self.discards.len();
         let bytes = self.ready.bytes() + self.uncommitted.bytes() + self.discards.bytes();
-        self.exceeds(length, bytes + message.body().len() as u64)
+        self.exceeds(length, bytes + body_bytes)
+    }
+
+    /// Whether the next message would be too much.
+    pub(super) fn has_no_room(&self) -> bool {
+        self.would_exceed(1)
     }
 
     /// Refuses a message; a publisher that does not confirm hears nothing.

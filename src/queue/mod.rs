@@ -28,6 +28,7 @@ pub mod delay;
 mod discards;
 mod entry;
 mod expiry;
+pub mod health;
 mod leaving;
 pub mod ledger;
 mod limits;
@@ -35,6 +36,7 @@ mod line;
 mod mark;
 mod outstanding;
 mod paging;
+mod pulse;
 mod ready;
 pub mod record;
 pub mod recorder;
@@ -53,6 +55,7 @@ use crate::types::{Message, Millis, Timestamp};
 
 pub use counts::{ConsumerStatus, ConsumerView, Counts};
 pub use entry::{UnknownMeta, check_meta};
+pub use health::{Full, Health, Vitals};
 pub use sink::{
     Consume, ConsumeError, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, META_LEN, Outcome,
     Publish, Rank, Recovered, Sink, Slot, Tick,
@@ -65,6 +68,7 @@ use entry::{DISCARDED, Entry, LOST, PAGED, REDELIVERED, STORED};
 use mark::Mark;
 use outstanding::{Held, Outstanding, Owner};
 use paging::Paging;
+use pulse::Pulse;
 use ready::{Place, Ready};
 use rules::{ReadyRule, Rules};
 use uncommitted::Uncommitted;
@@ -83,6 +87,7 @@ pub struct Queue<C, P> {
     /// Dead letters that are kept until their targets have them.
     discards: Discards,
     paging: Paging,
+    pulse: Pulse,
     next_seq: u64,
     durable_up_to: u64,
     delivered: Mark,
@@ -113,6 +118,7 @@ impl<C, P> Queue<C, P> {
             dying: BTreeMap::new(),
             discards: Discards::default(),
             paging: Paging::new(),
+            pulse: Pulse::beginning(now),
             next_seq: 1,
             durable_up_to: 0,
             delivered: Mark::at(0),
@@ -270,6 +276,7 @@ impl<C, P> Queue<C, P> {
         for entry in ready.into_entries() {
             self.gone(entry, sink);
         }
+        self.pulse.forget();
         count
     }
 
@@ -428,6 +435,7 @@ impl<C, P> Queue<C, P> {
         self.expire(now, sink);
         self.drop_head(sink);
         self.pump(now, sink);
+        self.beat(now);
     }
 
     /// Delivers from the line until no consumer may take more.

@@ -238,6 +238,11 @@ impl Ready {
         Some(entry)
     }
 
+    /// The heads of all lines.
+    pub fn fronts(&self) -> impl Iterator<Item = &Entry> {
+        self.heads().filter_map(|place| self.entry(place))
+    }
+
     /// A head of a line whose time to live is over. Every lane's head counts, also one that is
     /// not next.
     pub fn expired_head(&self, now: Timestamp) -> Option<Place> {

@@ -35,6 +35,7 @@ impl<C, P> Queue<C, P> {
                 }
             }
         }
+        self.pulse.settled(now);
         self.settle_down(now, sink);
     }
 

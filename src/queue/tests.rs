@@ -5,6 +5,7 @@ mod consuming;
 mod delays;
 mod discards;
 mod expiry;
+mod health;
 mod limits;
 mod measure;
 mod model;

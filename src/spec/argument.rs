@@ -9,6 +9,7 @@
 use std::marker::PhantomData;
 
 use super::queue::{QueueSettings, QueueType};
+use super::shape::{Kind, Shape};
 use super::value::{Value, is_age};
 use crate::types::{FieldValue, Millis};
 
@@ -154,6 +155,18 @@ impl Argument {
         draft(name, value)
     }
 
+    /// What a form asks for.
+    pub fn shape(&self) -> Shape {
+        Shape::of_value(self.value).unwrap_or_else(|| match (self.again, &self.sets) {
+            (Again::SameType, _) => Shape::one_of(&["classic", "quorum", "stream"]),
+            (_, Sets::Count(_)) => Shape::at_least(Kind::Integer, 0),
+            (_, Sets::Number(_)) => Shape::any(Kind::Integer),
+            (_, Sets::Time(_)) => Shape::at_least(Kind::Milliseconds, 0),
+            (_, Sets::Flag(_)) => Shape::any(Kind::Boolean),
+            (_, Sets::Text(_) | Sets::Nothing) => Shape::any(Kind::Text),
+        })
+    }
+
     /// Puts a value where it goes; one of another type than the setter's goes nowhere.
     pub fn apply(&self, settings: &mut QueueSettings, value: &FieldValue) {
         let count = || value.as_int().and_then(|number| u64::try_from(number).ok());
@@ -283,6 +296,11 @@ impl Draft<bool> {
 }
 
 impl PolicyKey {
+    /// What a form asks for, where nothing else says it.
+    pub fn shape(&self) -> Shape {
+        Shape::of_policy(self.takes)
+    }
+
     /// A key that only policies of users may set.
     pub const fn new(name: &'static str, merge: Merge, takes: Takes, called: &'static str) -> Self {
         Self {

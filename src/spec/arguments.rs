@@ -203,7 +203,7 @@ pub static ARGUMENTS: &[Argument] = &[
 ];
 
 /// Policy keys that are no argument of anything.
-static OTHER_POLICY_KEYS: &[PolicyKey] = &[
+pub static OTHER_POLICY_KEYS: &[PolicyKey] = &[
     PolicyKey::new("federation-upstream", Merge::First, Takes::Text, "federation upstream"),
     PolicyKey::new(
         "federation-upstream-set",

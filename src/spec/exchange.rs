@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::binding::{self, NewBinding};
 use super::error::SpecError;
 use super::exchange_arguments::{self, ExchangeArgument};
+use super::shape::{Kind, Shape};
 use crate::types::{ExchangeName, FieldTable, FieldValue, NodeId, UserName, VhostName};
 
 /// The exchange types that can be declared, by the name on the wire.
@@ -95,8 +96,14 @@ pub static EXCHANGE_TYPES: &[ExchangeTypeSpec] = &[
         "Consistent Hashing Exchange",
     )
     .takes(&[
-        ExchangeArgument::new("hash-header", exchange_arguments::text),
-        ExchangeArgument::new("hash-property", exchange_arguments::hash_property),
+        ExchangeArgument::new("hash-header", exchange_arguments::text).asks(
+            Shape::any(Kind::Text),
+            "The header that is hashed instead of the routing key.",
+        ),
+        ExchangeArgument::new("hash-property", exchange_arguments::hash_property).asks(
+            Shape::one_of(&["correlation_id", "message_id", "timestamp"]),
+            "The property that is hashed instead of the routing key.",
+        ),
     ])
     .checks(exchange_arguments::hashed_once)
     .checks_bindings(binding::weight),
@@ -117,19 +124,33 @@ pub static EXCHANGE_TYPES: &[ExchangeTypeSpec] = &[
         "x-recent-history",
         "Recent History Exchange.",
     )
-    .takes(&[ExchangeArgument::new(
-        "x-recent-history-length",
-        exchange_arguments::history_length,
-    )]),
+    .takes(&[
+        ExchangeArgument::new("x-recent-history-length", exchange_arguments::history_length).asks(
+            Shape::at_least(Kind::Integer, 1),
+            "Messages that are kept, and given to each queue that is bound; 20 without it.",
+        ),
+    ]),
     ExchangeTypeSpec::new(
         ExchangeKind::DelayedMessage,
         "x-delayed-message",
         "Delayed Message Exchange.",
     )
-    .takes(&[ExchangeArgument::new(
-        "x-delayed-type",
-        exchange_arguments::delayed_type,
-    )])
+    .takes(&[
+        ExchangeArgument::new("x-delayed-type", exchange_arguments::delayed_type).asks(
+            Shape::one_of(&[
+                "direct",
+                "fanout",
+                "topic",
+                "headers",
+                "x-consistent-hash",
+                "x-random",
+                "x-local-random",
+                "x-modulus-hash",
+                "x-recent-history",
+            ]),
+            "How messages are routed when their delay is over.",
+        ),
+    ])
     .checks(exchange_arguments::has_delayed_type),
 ];
 

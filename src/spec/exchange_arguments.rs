@@ -9,6 +9,7 @@ use super::argument::{Merge, PolicyKey, Takes};
 use super::arguments::exchange_in_vhost;
 use super::error::SpecError;
 use super::exchange::ExchangeKind;
+use super::shape::{Kind, Shape};
 use super::term::term;
 use crate::types::{FieldTable, FieldValue};
 
@@ -19,6 +20,10 @@ pub struct ExchangeArgument {
     pub is_compared: bool,
     /// The policy key that sets the same.
     pub policy: Option<PolicyKey>,
+    /// What a form asks for.
+    pub shape: Shape,
+    /// A sentence for forms.
+    pub help: &'static str,
     check: fn(&FieldValue) -> Result<(), Bad>,
 }
 
@@ -37,8 +42,17 @@ impl ExchangeArgument {
             name,
             is_compared: false,
             policy: None,
+            shape: Shape::any(Kind::Text),
+            help: "",
             check,
         }
+    }
+
+    /// What a form asks for, and what it says.
+    pub const fn asks(mut self, shape: Shape, help: &'static str) -> Self {
+        self.shape = shape;
+        self.help = help;
+        self
     }
 
     const fn compared(mut self) -> Self {
@@ -55,6 +69,10 @@ impl ExchangeArgument {
 /// The arguments of every exchange.
 pub static OF_EVERY_EXCHANGE: &[ExchangeArgument] = &[ExchangeArgument::new(ALTERNATE_EXCHANGE, text)
     .compared()
+    .asks(
+        Shape::any(Kind::Text),
+        "The exchange that gets the messages which no binding takes.",
+    )
     .policy(PolicyKey::new(
         ALTERNATE_EXCHANGE,
         Merge::First,

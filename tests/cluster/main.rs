@@ -16,6 +16,7 @@ mod disks;
 mod done;
 mod failover;
 mod formation;
+mod glance;
 mod kept_letters;
 mod load;
 mod majority;

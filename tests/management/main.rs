@@ -8,11 +8,13 @@ mod bindings;
 mod connections;
 mod declared;
 mod definitions;
+mod glance;
 mod health;
 mod messages;
 mod patterns;
 mod policies;
 mod server;
+mod sessions;
 mod users;
 mod vhosts;
 

@@ -62,9 +62,6 @@ async fn a_memory_alarm_ends_when_the_memory_is_given_back() {
     hog.socket.shutdown(Shutdown::Both).expect("cut off");
     hogging.join().expect("the hog");
     drop(hog);
-    // The allocator gives memory back when the threads that had it next have something to do.
-    let patient = raw.socket.set_read_timeout(Some(4 * PATIENCE));
-    patient.expect("a longer wait");
     raw.expect(10, 61);
     raw.method(1, (50, 10), &passive("orders"));
     let declared = raw.expect(50, 11);

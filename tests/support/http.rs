@@ -13,7 +13,7 @@ use super::PATIENCE;
 /// The HTTP API of a broker, as one user.
 pub struct Http {
     address: String,
-    authorization: String,
+    authorization: Option<String>,
     patience: Duration,
 }
 
@@ -37,8 +37,16 @@ impl Http {
         let credentials = STANDARD.encode(format!("{user}:{password}"));
         Self {
             address: address.to_owned(),
-            authorization: format!("Basic {credentials}"),
+            authorization: Some(format!("Basic {credentials}")),
             patience: PATIENCE,
+        }
+    }
+
+    /// As nobody.
+    pub fn anonymous(address: &str) -> Self {
+        Self {
+            authorization: None,
+            ..Self::new(address)
         }
     }
 
@@ -91,6 +99,18 @@ impl Http {
         }
     }
 
+    /// The same with header lines of one's own, each with its end; of JSON unless they say otherwise.
+    pub fn call_with(&self, method: &str, path: &str, headers: &str, body: &str) -> Answer {
+        let kind = match headers.contains("Content-Type") {
+            true => String::new(),
+            false => format!("Content-Type: {JSON}\r\n"),
+        };
+        match self.send(method, path, &format!("{headers}{kind}"), body) {
+            Ok(answer) => answer,
+            Err(error) => panic!("{method} {path}: {error}"),
+        }
+    }
+
     /// The same for a caller that may be met by a closed port.
     pub fn try_call(&self, method: &str, path: &str, body: &str) -> io::Result<Answer> {
         self.send(method, path, &format!("Content-Type: {JSON}\r\n"), body)
@@ -100,10 +120,11 @@ impl Http {
         let mut socket = TcpStream::connect(&self.address)?;
         socket.set_read_timeout(Some(self.patience))?;
         // HTTP/1.0: the answer ends where the connection does, and is never in chunks.
+        let authorization = self.authorization.as_ref();
+        let authorization = authorization.map_or(String::new(), |one| format!("Authorization: {one}\r\n"));
         let request = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nAuthorization: {}\r\n{headers}Content-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\n{authorization}{headers}Content-Length: {}\r\n\r\n{body}",
             self.address,
-            self.authorization,
             body.len()
         );
         socket.write_all(request.as_bytes())?;

@@ -20,6 +20,7 @@ use crate::metadata::{Catalogue, Change};
 use crate::queue::{Publish, Queue};
 use crate::router::Target;
 use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSpec, QueueType};
+use crate::statistics::{Measure, Scope};
 use crate::store::OwnerId;
 use crate::types::{Refusal, UserName, VhostName};
 
@@ -83,7 +84,8 @@ impl Broker {
     fn carry_out_change(self: &Arc<Self>, catalogue: &Catalogue, change: Change, effects: &mut Effects) {
         match change {
             Change::VhostAdded(name) => {
-                let vhost = Arc::new(Vhost::new(name.clone()));
+                let scope = Arc::new(Scope::new(self.statistics.clone()));
+                let vhost = Arc::new(Vhost::new(name.clone(), scope));
                 self.vhosts.write().insert(name, vhost);
             }
             Change::VhostDeleted(name) => self.drop_vhost(&name, effects),
@@ -92,6 +94,7 @@ impl Broker {
                 if let Some(vhost) = self.vhost(&spec.vhost) {
                     vhost.router.write().delete(&spec.name);
                     vhost.changed();
+                    vhost.forget_exchange(&spec.name);
                     if spec.kind == ExchangeKind::DelayedMessage {
                         self.delayed.drop_exchange(self, &vhost.name, &spec.name);
                     }
@@ -104,7 +107,10 @@ impl Broker {
                     self.repair.notify_one();
                 }
             }
-            Change::QueueDeclared(spec) => self.live_queue(catalogue, spec),
+            Change::QueueDeclared(spec) => {
+                self.count_churn(&spec, Measure::QueueCreated);
+                self.live_queue(catalogue, spec);
+            }
             Change::QueueMembersChanged(spec) => {
                 if let Some(queue) = self.vhost(&spec.vhost).and_then(|vhost| vhost.queue(&spec.name)) {
                     *queue.members.write() = spec.members;
@@ -113,6 +119,7 @@ impl Broker {
             }
             Change::QueueDeleted(spec) => {
                 let queue = self.vhost(&spec.vhost).and_then(|vhost| vhost.remove(&spec.name));
+                self.count_churn(&spec, Measure::QueueDeleted);
                 if let Some(queue) = queue {
                     self.drop_queue(queue, effects);
                 }
@@ -132,6 +139,14 @@ impl Broker {
             }
             Change::PoliciesChanged(name) => self.apply_policies(catalogue, &name, effects),
             Change::UserDeleted(name) => self.drop_user(&name),
+        }
+    }
+
+    /// Queues come and go on all nodes at once: each counts those of its own.
+    fn count_churn(&self, spec: &QueueSpec, what: Measure) {
+        // Not those that were there when the node started.
+        if self.is_live() && spec.home == self.us() {
+            self.statistics.node().add(what, 1);
         }
     }
 
@@ -164,13 +179,14 @@ impl Broker {
             return;
         };
         let spec = Arc::new(spec);
+        let scope = vhost.scope.clone();
         let handle = match spec.queue_type {
-            QueueType::Quorum => QueueHandle::elsewhere(self.nodes.us(), spec, None),
+            QueueType::Quorum => QueueHandle::elsewhere(self.nodes.us(), spec, scope, None),
             _ if spec.home != self.nodes.us() => {
                 let home = spec.home;
-                QueueHandle::elsewhere(self.nodes.us(), spec, Some(home))
+                QueueHandle::elsewhere(self.nodes.us(), spec, scope, Some(home))
             }
-            _ => self.recover_queue(catalogue, spec),
+            _ => self.recover_queue(catalogue, spec, scope),
         };
         let handle = Arc::new(handle);
         self.queues_by_id.write().insert(handle.spec.id, handle.clone());
@@ -178,13 +194,14 @@ impl Broker {
             self.timers.schedule(&handle, deadline);
         }
         vhost.insert(handle.clone());
+        self.moves(&handle);
         if handle.is_replicated() {
             self.open_replica(&handle);
         }
     }
 
     /// A queue that lives here, with what the store kept of it.
-    fn recover_queue(&self, catalogue: &Catalogue, spec: Arc<QueueSpec>) -> QueueHandle {
+    fn recover_queue(&self, catalogue: &Catalogue, spec: Arc<QueueSpec>, scope: Arc<Scope>) -> QueueHandle {
         let settings = settings_of(catalogue, &spec);
         let owner = OwnerId(spec.id.0);
         let ledger = self.take_recovered(owner);
@@ -209,7 +226,7 @@ impl Broker {
             true => Queue::new(spec.queue_type, false, settings, self.now()),
         };
         machine.set_consumer_timeout(self.now(), self.config.queues.consumer_timeout);
-        QueueHandle::here(self.nodes.us(), spec, machine, damaged)
+        QueueHandle::here(self.nodes.us(), spec, scope, machine, damaged)
     }
 
     /// Makes a binding live. A queue bound to an exchange with a memory gets what it remembers.
@@ -232,6 +249,7 @@ impl Broker {
 
     fn drop_queue(self: &Arc<Self>, queue: Arc<QueueHandle>, effects: &mut Effects) {
         queue.mark_deleted();
+        queue.uncount();
         let ((), deferred) = queue.input_deferred(self, |machine, now, sink| machine.delete(now, sink));
         self.queues_by_id.write().remove(&queue.spec.id);
         match queue.is_replicated() {
@@ -250,6 +268,7 @@ impl Broker {
         };
         for queue in vhost.queues() {
             vhost.remove(&queue.spec.name);
+            self.count_churn(&queue.spec, Measure::QueueDeleted);
             self.drop_queue(queue, effects);
         }
         self.delayed.drop_vhost(self, name);

@@ -10,11 +10,14 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::report::{About, NodeReport, ReplicaReport};
+use crate::auth::attempts::Counts;
 use crate::broker::alarms::Notice;
 use crate::broker::catalogue::propose::{Catalogued, Told};
 use crate::broker::delivery::connections::ClientCounts;
 use crate::broker::delivery::leaving::PATIENCE;
 use crate::broker::publish::reply_to::Token;
+use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::vitals::QueueVitals;
 use crate::broker::replicas::members::{HERE, MemberChange, MemberError};
 use crate::broker::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
@@ -73,8 +76,14 @@ enum Request {
     Clients(UserName, VhostName),
     /// Does a client of the node wait for answers under that name of a queue?
     ReplyQueue(String),
+    /// How does a queue get on that the node leads?
+    Vitals(QueueId),
     /// May the node begin a cluster?
     Promise,
+    /// How often did somebody try to log in at the node?
+    Attempts,
+    /// Count that from nothing again.
+    ResetAttempts,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,6 +115,10 @@ enum Response {
     Replica(Option<ReplicaReport>),
     Clients(ClientCounts),
     ReplyQueue(bool),
+    /// None where the queue's machine is not.
+    Vitals(Option<QueueVitals>),
+    /// By protocol.
+    Attempts(Vec<(String, Counts)>),
 }
 
 /// First byte of what is said in JSON.
@@ -164,6 +177,11 @@ impl Broker {
                 self.note(from, notice);
                 return Response::Done;
             }
+            Request::Attempts => return Response::Attempts(self.logins.attempts()),
+            Request::ResetAttempts => {
+                self.logins.reset_attempts();
+                return Response::Done;
+            }
             Request::Shortage => return Response::Shortage(*self.alarms.notices().borrow()),
             Request::Replica(queue) => return Response::Replica(self.replica_report(queue)),
             Request::Reached(index) => {
@@ -179,6 +197,7 @@ impl Broker {
                 let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
                 return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
             }
+            Request::Vitals(queue) => return Response::Vitals(self.vitals_for(queue)),
             Request::Member(queue, change) => {
                 let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
                 return changed.map_or(Response::NotLeader, Response::Changed);
@@ -233,11 +252,14 @@ impl Broker {
             | Request::Close(..)
             | Request::Note(_)
             | Request::Shortage
+            | Request::Attempts
+            | Request::ResetAttempts
             | Request::Member(..)
             | Request::Replica(_)
             | Request::Reached(_)
             | Request::Clients(..)
-            | Request::ReplyQueue(_) => Response::NotLeader,
+            | Request::ReplyQueue(_)
+            | Request::Vitals(_) => Response::NotLeader,
         }
     }
 
@@ -296,6 +318,27 @@ impl Broker {
             Some(Response::Described(description)) => Some(description),
             _ => None,
         }
+    }
+
+    /// How often somebody tried to log in at a node, by protocol; `None` when another does not answer.
+    pub async fn attempts_at(&self, node: NodeId) -> Option<Vec<(String, Counts)>> {
+        if node == self.nodes.us() {
+            return Some(self.logins.attempts());
+        }
+        match self.ask(node, &Request::Attempts, Instant::now() + AT_ONCE).await {
+            Some(Response::Attempts(attempts)) => Some(attempts),
+            _ => None,
+        }
+    }
+
+    /// Has a node count them from nothing again; whether it does.
+    pub async fn reset_attempts_at(&self, node: NodeId) -> bool {
+        if node == self.nodes.us() {
+            self.logins.reset_attempts();
+            return true;
+        }
+        let answer = self.ask(node, &Request::ResetAttempts, Instant::now() + AT_ONCE).await;
+        matches!(answer, Some(Response::Done))
     }
 
     /// Tells another node what this one is short of; whether it has heard it.
@@ -390,6 +433,25 @@ impl Broker {
         let request = Request::ReplyQueue(name.to_owned());
         let answer = self.ask(node, &request, Instant::now() + AT_ONCE).await;
         matches!(answer, Some(Response::ReplyQueue(true)))
+    }
+
+    /// Asks the node that leads a queue how it gets on; `None` where that is not known.
+    async fn ask_for_vitals(&self, leader: NodeId, queue: QueueId) -> Option<QueueVitals> {
+        match self
+            .ask(leader, &Request::Vitals(queue), Instant::now() + AT_ONCE)
+            .await
+        {
+            Some(Response::Vitals(vitals)) => vitals,
+            _ => None,
+        }
+    }
+
+    /// How a queue gets on, wherever it is; `None` where nobody says.
+    pub async fn vitals_of(&self, queue: &QueueHandle) -> Option<QueueVitals> {
+        match queue.leader() {
+            leader if leader == self.nodes.us() => self.vitals_here(queue),
+            leader => self.ask_for_vitals(leader, queue.spec.id).await,
+        }
     }
 
     async fn ask(&self, node: NodeId, request: &Request, deadline: Instant) -> Option<Response> {

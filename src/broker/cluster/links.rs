@@ -11,9 +11,10 @@ use crate::broker::Broker;
 use crate::broker::queue::peers::{QUEUES, QueueService};
 use crate::cluster::rpc::Services;
 use crate::cluster::secret::{SecretError, SharedSecret};
-use crate::cluster::tls::{Certificate, Tls, TlsError};
+use crate::cluster::tls::{Tls, TlsError};
 use crate::cluster::{Class, Cluster, Handler, Settings};
 use crate::journal::raft::{RAFT, RaftService};
+use crate::pem::Certificate;
 
 /// Why a node has no links to others.
 #[derive(Debug, thiserror::Error)]

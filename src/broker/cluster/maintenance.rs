@@ -79,7 +79,7 @@ impl Broker {
 
     /// Takes the node out of service: clients are sent away, and leaders go to other nodes. Returns how
     /// many queues it leads still, for want of another member that runs, or of time.
-    pub async fn drain(self: &Arc<Self>) -> usize {
+    pub async fn enter_maintenance(self: &Arc<Self>) -> usize {
         tracing::warn!("the node is taken out of service: its clients are sent away");
         let began = self.set_duty(|duty| {
             *duty = Duty {
@@ -106,7 +106,7 @@ impl Broker {
     }
 
     /// Puts the node back into service.
-    pub fn revive(&self) {
+    pub fn leave_maintenance(&self) {
         tracing::info!("the node is in service again");
         self.set_duty(|duty| *duty = Duty::default());
         self.alarms.set_drained(false);

@@ -9,6 +9,8 @@
 //! waits. `cluster_partition_handling` says whether it keeps them: a paused node sends its clients away
 //! and listens for none until it hears enough, so that they go where they are served.
 
+use serde::{Deserialize, Serialize};
+
 use crate::broker::{Broker, Forced};
 use crate::cluster::{Health, Suspicion};
 use crate::config::PartitionHandling;
@@ -16,7 +18,7 @@ use crate::metadata::Catalogue;
 use crate::types::NodeId;
 
 /// How many of the cluster's nodes this one hears.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Reach {
     #[default]
     Majority,

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::majority::Reach;
 use crate::broker::delivery::connections::ConnectionReport;
-use crate::queue::{ConsumerStatus, Counts};
-use crate::types::{FieldTable, Millis, NodeId, QueueId, UserName};
+use crate::queue::{ConsumerStatus, Counts, Health};
+use crate::types::{FieldTable, Millis, NodeId, QueueId, Timestamp, UserName};
 
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -20,6 +22,8 @@ pub enum About {
     Clients,
     /// The last two.
     All,
+    /// How each node itself is.
+    Nodes,
 }
 
 impl About {
@@ -44,6 +48,25 @@ pub struct NodeReport {
     /// Queues of which the node's member has lost its data or has yet to get it.
     #[serde(default)]
     pub(in crate::broker) incomplete: Vec<QueueId>,
+    #[serde(default)]
+    pub(in crate::broker) facts: Option<NodeFacts>,
+}
+
+/// What a node says of itself.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// Since when it is short of something; what it is short of is told apart, and at once.
+    pub short_since: Option<Timestamp>,
+    /// When the certificates end that it uses: the key and the file, and the last second.
+    pub certificates: Vec<(String, PathBuf, u64)>,
+    /// What its configuration says that has no effect, or may not be what was meant.
+    pub warnings: Vec<String>,
+    /// Queues of which records are damaged.
+    pub damaged: Vec<QueueId>,
+    /// The way to each other node and back, in microseconds, where it is known.
+    pub links: Vec<(NodeId, Option<u64>)>,
+    /// It hears so few of the others that it serves nobody, or that nothing can be agreed on.
+    pub reach: Reach,
 }
 
 /// Where a node listens.
@@ -61,6 +84,7 @@ pub struct QueueReport {
     /// In which the node leads it; 0 for a queue that is not replicated.
     pub(in crate::broker) term: u64,
     pub counts: Counts,
+    pub health: Health,
     pub delivery_limit: Option<u32>,
     pub consumer_timeout: Option<Millis>,
     /// The tag of the consumer that has the queue for itself.

@@ -15,6 +15,7 @@ use super::consumer::Consumer;
 use super::outbox::{Control, Outbox};
 use super::{QueueIdentity, leaving};
 use crate::broker::{Broker, Forced, LimitError};
+use crate::listen::TlsSession;
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
 use crate::types::{ConnectionId, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
 
@@ -24,6 +25,8 @@ pub struct ConnectionInfo<Q> {
     pub outbox: Arc<Outbox<Q>>,
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    /// What was agreed on, where TLS is spoken.
+    pub tls: Option<Box<TlsSession>>,
     pub connected_at: Timestamp,
     /// Channels that are open.
     pub channels: AtomicU32,
@@ -55,6 +58,9 @@ pub struct ConnectionReport {
     pub id: ConnectionId,
     pub peer: SocketAddr,
     pub local: SocketAddr,
+    /// What was agreed on, where TLS is spoken. Other versions do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Box<TlsSession>>,
     pub connected_at: Timestamp,
     /// An alarm keeps it from publishing and it has tried.
     pub is_blocked: bool,
@@ -87,6 +93,8 @@ impl ConnectionReport {
 /// All connections.
 pub struct Connections<Q> {
     all: Mutex<All<Q>>,
+    /// Those in which something has moved, for the sampler.
+    moving: Mutex<Vec<ConnectionId>>,
 }
 
 /// How many clients there are of a user and in a vhost.
@@ -113,6 +121,7 @@ impl<Q> Default for Connections<Q> {
                 of_user: FxHashMap::default(),
                 channels_of_user: FxHashMap::default(),
             }),
+            moving: Mutex::default(),
         }
     }
 }
@@ -127,8 +136,8 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
     pub fn new(
         id: ConnectionId,
         outbox: Arc<Outbox<Q>>,
-        peer: SocketAddr,
-        local: SocketAddr,
+        (peer, local): (SocketAddr, SocketAddr),
+        tls: Option<Box<TlsSession>>,
         connected_at: Timestamp,
     ) -> Self {
         Self {
@@ -136,6 +145,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
             outbox,
             peer,
             local,
+            tls,
             connected_at,
             channels: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
@@ -190,6 +200,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
             id: self.id,
             peer: self.peer,
             local: self.local,
+            tls: self.tls.clone(),
             connected_at: self.connected_at,
             is_blocked: self.blocked.load(Ordering::Relaxed),
             details,
@@ -314,6 +325,26 @@ impl<Q: QueueIdentity> Connections<Q> {
         less(&mut all.of_user, &user, 1);
         let channels = connection.channels.swap(0, Ordering::Relaxed);
         less(&mut all.channels_of_user, &user, channels);
+    }
+
+    /// Something moves in a connection: the sampler is to look at it.
+    pub fn moves(&self, connection: ConnectionId) {
+        self.moving.lock().push(connection);
+    }
+
+    /// Looks at those in which something has moved, at the end of that second.
+    pub fn sample(&self, second: u64) {
+        let moving = std::mem::take(&mut *self.moving.lock());
+        for id in moving {
+            let connection = self.all.lock().by_id.get(&id).cloned();
+            let Some(connection) = connection else { continue };
+            let stats = &connection.outbox.stats;
+            stats.rest();
+            let channels = connection.outbox.lock().sample(second);
+            if (stats.sample(second) | channels) && stats.touch() {
+                self.moves(id);
+            }
+        }
     }
 
     /// All of them, in no order.

@@ -6,8 +6,8 @@
 //! are remembered as stalled, and the writer asks their queues again when it has caught up.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use rustc_hash::FxHashMap;
@@ -21,6 +21,7 @@ use crate::codec::deliver::{write_ack, write_nack};
 use crate::codec::method::BasicCancel;
 use crate::codec::{Method, Output};
 use crate::queue::Slot;
+use crate::statistics::{Measure, Scope, Stats};
 use crate::types::{ConnectionId, QueueId, Reply, Timestamp};
 
 /// Bytes waiting for a client beyond which its consumers get nothing more for now.
@@ -45,6 +46,10 @@ pub struct Outbox<Q> {
     controlled: Notify,
     /// When bytes were last written, in ms since the epoch.
     sent_at: AtomicU64,
+    /// What is read from the client and written to it.
+    pub stats: Stats,
+    /// What is counted in its vhost, once that is known.
+    scope: OnceLock<Arc<Scope>>,
 }
 
 /// What the connection's own task is asked to do by others.
@@ -80,12 +85,16 @@ pub struct Out<Q> {
     /// Nothing is accepted any more; the writer ends when it has written what is there.
     closed: bool,
     writer: Arc<Notify>,
+    /// What is counted in the vhost.
+    scope: Option<Arc<Scope>>,
 }
 
 /// The delivery side of one channel.
 pub struct ChannelOut<Q> {
     /// Tells this use of the channel number from earlier ones.
     pub incarnation: u64,
+    /// What the client does on it. Added to under the lock of the outbox only.
+    pub stats: Arc<Stats>,
     unacked: Unacked<Outstanding>,
     /// Present in confirm mode.
     pub confirms: Option<Confirms>,
@@ -134,6 +143,7 @@ impl<Q: QueueIdentity> Outbox<Q> {
             signalled: false,
             closed: false,
             writer: writer.clone(),
+            scope: None,
         };
         Self {
             id,
@@ -142,7 +152,36 @@ impl<Q: QueueIdentity> Outbox<Q> {
             drained: Notify::new(),
             controlled: Notify::new(),
             sent_at: AtomicU64::new(0),
+            stats: Stats::of_client(),
+            scope: OnceLock::new(),
         }
+    }
+
+    /// The client is in a vhost: what it does there counts for that too, with the bytes it took to come.
+    pub fn count_in(&self, scope: &Arc<Scope>) {
+        if self.scope.set(scope.clone()).is_ok() {
+            let totals = self.stats.totals();
+            for counter in [Measure::RecvOct, Measure::RecvCnt, Measure::SendOct, Measure::SendCnt] {
+                scope.add(counter, totals[counter]);
+            }
+            self.out.lock().scope = Some(scope.clone());
+        }
+    }
+
+    /// So many bytes were read from the client. Whether the sampler is to be told.
+    pub fn received(&self, bytes: usize) -> bool {
+        self.count(Measure::RecvOct, Measure::RecvCnt, bytes)
+    }
+
+    fn count(&self, bytes: Measure, times: Measure, count: usize) -> bool {
+        let count = count as u64;
+        self.stats.add(bytes, count);
+        self.stats.add(times, 1);
+        if let Some(scope) = self.scope.get() {
+            scope.add(bytes, count);
+            scope.add(times, 1);
+        }
+        self.stats.touch()
     }
 
     /// Locks it.
@@ -160,9 +199,10 @@ impl<Q: QueueIdentity> Outbox<Q> {
         out.finish();
     }
 
-    /// Bytes were written.
-    pub fn sent(&self, at: Timestamp) {
+    /// So many bytes were written. Whether the sampler is to be told.
+    pub fn sent(&self, bytes: usize, at: Timestamp) -> bool {
         self.sent_at.store(at.0, Ordering::Relaxed);
+        self.count(Measure::SendOct, Measure::SendCnt, bytes)
     }
 
     /// When bytes were last written.
@@ -319,6 +359,12 @@ impl<Q: QueueIdentity> Out<Q> {
         self.channels.get_mut(&number)
     }
 
+    /// Notes down what was counted of its channels by the end of that second. Whether anything is new.
+    pub fn sample(&self, second: u64) -> bool {
+        let channels = self.channels.values();
+        channels.fold(false, |changed, channel| channel.stats.sample(second) | changed)
+    }
+
     /// The numbers of the open channels.
     pub fn channel_numbers(&self) -> Vec<u16> {
         self.channels.keys().copied().collect()
@@ -427,15 +473,22 @@ impl<Q: QueueIdentity> Out<Q> {
 
     fn finish(&mut self) {
         while let Some(number) = self.confirming.pop() {
-            let confirms = self
-                .channels
-                .get_mut(&number)
-                .and_then(|channel| channel.confirms.as_mut());
-            let Some(confirms) = confirms else { continue };
-            confirms.flush(|confirm| match confirm.outcome {
+            let Some(channel) = self.channels.get_mut(&number) else {
+                continue;
+            };
+            let Some(confirms) = &mut channel.confirms else {
+                continue;
+            };
+            let acked = confirms.flush(|confirm| match confirm.outcome {
                 ConfirmOutcome::Ack => write_ack(&mut self.output, number, confirm.seq, confirm.multiple),
                 ConfirmOutcome::Nack => write_nack(&mut self.output, number, confirm.seq, confirm.multiple),
             });
+            if acked > 0 {
+                channel.stats.add_alone(Measure::Confirm, acked);
+                if let Some(scope) = &self.scope {
+                    scope.add(Measure::Confirm, acked);
+                }
+            }
         }
         if !self.output.is_empty() && !self.signalled {
             self.signalled = true;
@@ -456,6 +509,7 @@ impl<Q: QueueIdentity> ChannelOut<Q> {
     fn new(incarnation: u64) -> Self {
         Self {
             incarnation,
+            stats: Arc::new(Stats::of_client()),
             unacked: Unacked::default(),
             confirms: None,
             prefetch: None,
@@ -465,6 +519,26 @@ impl<Q: QueueIdentity> ChannelOut<Q> {
             queues: Vec::new(),
             free_queues: Vec::new(),
             queue_index: FxHashMap::default(),
+        }
+    }
+
+    /// A consumer of it gets a message.
+    pub fn delivered(&self, no_ack: bool, redelivered: bool) {
+        self.got(
+            if no_ack {
+                Measure::DeliverNoAck
+            } else {
+                Measure::Deliver
+            },
+            redelivered,
+        );
+    }
+
+    /// Its client gets a message, in that way.
+    pub fn got(&self, how: Measure, redelivered: bool) {
+        self.stats.add_alone(how, 1);
+        if redelivered {
+            self.stats.add_alone(Measure::Redeliver, 1);
         }
     }
 

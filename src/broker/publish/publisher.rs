@@ -30,6 +30,7 @@ use crate::declare::{DeclareError, publish_target};
 use crate::metadata::CatalogueError;
 use crate::queue::Publish;
 use crate::router::Routed;
+use crate::statistics::{Measure, Scope, Stats};
 use crate::types::{FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName};
 
 /// Messages gathered before the queues get them, whatever else waits.
@@ -111,15 +112,32 @@ pub struct Ready {
 impl Ready {
     /// Whether one of its queues is a classic one that was deleted since it was routed.
     pub fn names_deleted(&self) -> bool {
-        let mut queues = self.route.queues.iter();
+        let mut queues = self.route.0.queues.iter();
         queues.any(|queue| queue.is_deleted() && !queue.is_replicated())
     }
 }
 
-/// The queues that messages of one exchange and routing key go to.
+/// The queues that messages of one exchange and routing key go to. Each connection makes its own.
 #[derive(Clone)]
-pub struct Route {
-    pub queues: Arc<[Arc<QueueHandle>]>,
+pub struct Route(Arc<Found>);
+
+struct Found {
+    queues: Box<[Arc<QueueHandle>]>,
+    /// What is counted of the exchange, and in its vhost.
+    exchange: Arc<Stats>,
+    scope: Arc<Scope>,
+}
+
+/// Publishes in a row of one channel to one exchange, not counted yet.
+struct Run {
+    route: Route,
+    channel: u16,
+    incarnation: u64,
+    publishes: u64,
+    /// To queues.
+    out: u64,
+    returned: u64,
+    dropped: u64,
 }
 
 /// Who waits for the queues of a publish.
@@ -147,6 +165,7 @@ pub struct Publisher {
     expected: Vec<(Confirming, u32)>,
     messages: usize,
     bytes: usize,
+    run: Option<Run>,
     routed: Routed<QueueRef>,
     scratch: Vec<u8>,
 }
@@ -182,6 +201,7 @@ impl Publisher {
             expected: Vec::new(),
             messages: 0,
             bytes: 0,
+            run: None,
             routed: Routed::default(),
             scratch: Vec::new(),
         }
@@ -230,9 +250,9 @@ impl Publisher {
             Body::Read(body) => Message::new(parts, body, &mut self.scratch),
             Body::Own(body) => Message::with_body(parts, body),
         };
-        let mut ready = Ready {
+        let ready = |route| Ready {
             message,
-            route: Route { queues: Arc::new([]) },
+            route,
             from,
             mandatory: publish.mandatory,
             detour: None,
@@ -241,11 +261,7 @@ impl Publisher {
         if copies.keys.is_empty()
             && let Some(route) = cached
         {
-            ready.route = route;
-            return Ok(ready);
-        }
-        if exchange.is_empty() {
-            ready.reply = reply_to::Token::of(publish.routing_key);
+            return Ok(ready(route));
         }
         let mut keys = vec![publish.routing_key];
         keys.extend(copies.keys.iter().map(Vec::as_slice));
@@ -258,7 +274,14 @@ impl Publisher {
         if !by.vhost.route(&way, &mut self.routed) {
             return Err(no_exchange(by, exchange).into());
         }
-        ready.route.queues = self.routed.queues.iter().map(|queue| queue.0.clone()).collect();
+        let mut ready = ready(Route(Arc::new(Found {
+            queues: self.routed.queues.iter().map(|queue| queue.0.clone()).collect(),
+            exchange: by.vhost.stats_of(exchange),
+            scope: by.vhost.scope.clone(),
+        })));
+        if exchange.is_empty() {
+            ready.reply = reply_to::Token::of(publish.routing_key);
+        }
         if self.routed.delayed.is_empty() && self.routed.remembered.is_empty() {
             if self.routed.cacheable && copies.keys.is_empty() && ready.reply.is_none() {
                 self.routes
@@ -288,7 +311,7 @@ impl Publisher {
             seq,
         });
         let claimant = joint.map(Claimant::Joint).or(confirming.map(Claimant::Channel));
-        let queues = route.queues.len() as u32;
+        let queues = route.0.queues.len() as u32;
         // One answer for all exchanges that hold it back: all of them are in one log.
         let is_held = detour.as_ref().is_some_and(|routed| !routed.delayed.is_empty());
         let mut reached = queues > 0 || is_held;
@@ -296,6 +319,7 @@ impl Publisher {
             reached |= broker.deliver_reply(token, &message);
         }
         let comes_back = mandatory && !reached;
+        self.count(&route, from, reached, mandatory);
         if comes_back {
             // What was published before it and went nowhere is answered before it comes back.
             self.announce();
@@ -326,7 +350,7 @@ impl Publisher {
         }
         self.messages += 1;
         self.bytes += message.memory();
-        let Some((last, others)) = route.queues.split_last() else {
+        let Some((last, others)) = route.0.queues.split_last() else {
             return reached;
         };
         self.messages += others.len();
@@ -353,10 +377,14 @@ impl Publisher {
             return;
         }
         self.announce();
+        if let Some(run) = self.run.take() {
+            run.count(&self.outbox);
+        }
         for group in &mut self.groups {
             if group.batch.is_empty() {
                 continue;
             }
+            group.queue.stats.add(Measure::Publish, group.batch.len() as u64);
             let deferred = group.queue.publish(broker, group.batch.drain(..));
             if !deferred.is_empty() {
                 broker.carry_out(&group.queue, deferred);
@@ -368,6 +396,23 @@ impl Publisher {
         }
         self.messages = 0;
         self.bytes = 0;
+    }
+
+    /// Notes a publish to be counted, with those before it that went the same way.
+    fn count(&mut self, route: &Route, from: From, reached: bool, mandatory: bool) {
+        let run = match &mut self.run {
+            Some(run) if run.has(route, from) => run,
+            run => {
+                if let Some(before) = run.take() {
+                    before.count(&self.outbox);
+                }
+                run.insert(Run::of(route, from))
+            }
+        };
+        run.publishes += 1;
+        run.out += route.0.queues.len() as u64;
+        run.returned += u64::from(!reached && mandatory);
+        run.dropped += u64::from(!reached && !mandatory);
     }
 
     /// Tells the channels what their confirms wait for, before anybody can answer.
@@ -429,6 +474,51 @@ impl Publisher {
             }),
         };
         self.groups[at].batch.push(Publish { message, publish });
+    }
+}
+
+impl Run {
+    fn of(route: &Route, from: From) -> Self {
+        Self {
+            route: route.clone(),
+            channel: from.channel,
+            incarnation: from.incarnation,
+            publishes: 0,
+            out: 0,
+            returned: 0,
+            dropped: 0,
+        }
+    }
+
+    fn has(&self, route: &Route, from: From) -> bool {
+        Arc::ptr_eq(&self.route.0.exchange, &route.0.exchange)
+            && self.channel == from.channel
+            && self.incarnation == from.incarnation
+    }
+
+    /// Counts them for their exchange, channel and vhost, and the node.
+    fn count(self, outbox: &Outbox) {
+        let Found { exchange, scope, .. } = &*self.route.0;
+        exchange.add(Measure::PublishIn, self.publishes);
+        exchange.add(Measure::PublishOut, self.out);
+        scope.statistics().touch(exchange);
+        let of_channel = [
+            (Measure::Publish, self.publishes),
+            (Measure::ReturnUnroutable, self.returned),
+            (Measure::DropUnroutable, self.dropped),
+        ];
+        let some = |counts: &(Measure, u64)| counts.1 > 0;
+        let of_vhost = [(Measure::PublishIn, self.publishes), (Measure::PublishOut, self.out)];
+        for (counter, count) in of_channel.into_iter().chain(of_vhost).filter(some) {
+            scope.add(counter, count);
+        }
+        let mut out = outbox.lock();
+        if let Some(channel) = out.channel_as(self.channel, self.incarnation) {
+            for (counter, count) in of_channel.into_iter().filter(some) {
+                channel.stats.add_alone(counter, count);
+            }
+        }
+        out.finish();
     }
 }
 

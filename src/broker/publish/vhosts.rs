@@ -8,7 +8,8 @@ use rustc_hash::FxHashMap;
 
 use crate::broker::queue::handle::QueueHandle;
 use crate::router::{self, Router};
-use crate::types::{QueueName, VhostName};
+use crate::statistics::{Scope, Stats};
+use crate::types::{ExchangeName, QueueName, VhostName};
 
 /// A live virtual host.
 pub struct Vhost {
@@ -16,6 +17,10 @@ pub struct Vhost {
     /// Written under the catalogue's lock, in the order of its changes.
     pub router: RwLock<Router<QueueRef>>,
     queues: RwLock<FxHashMap<QueueName, Arc<QueueHandle>>>,
+    /// What is counted in it.
+    pub scope: Arc<Scope>,
+    /// Of exchanges that were published to.
+    exchanges: RwLock<FxHashMap<ExchangeName, Arc<Stats>>>,
     /// Counts changes of routes; a cached route of an older version is dead.
     version: AtomicU64,
 }
@@ -44,11 +49,13 @@ impl router::Queue for QueueRef {
 
 impl Vhost {
     /// An empty vhost; its exchanges come as changes of the catalogue.
-    pub fn new(name: VhostName) -> Self {
+    pub fn new(name: VhostName, scope: Arc<Scope>) -> Self {
         Self {
             name,
             router: RwLock::new(Router::new()),
             queues: RwLock::default(),
+            scope,
+            exchanges: RwLock::default(),
             version: AtomicU64::new(1),
         }
     }
@@ -61,6 +68,24 @@ impl Vhost {
     /// All live queues.
     pub fn queues(&self) -> Vec<Arc<QueueHandle>> {
         self.queues.read().values().cloned().collect()
+    }
+
+    /// What was counted of an exchange, if it was ever published to on this node.
+    pub fn exchange_stats(&self, name: &str) -> Option<Arc<Stats>> {
+        self.exchanges.read().get(name).cloned()
+    }
+
+    /// The same, for whoever publishes to it.
+    pub(super) fn stats_of(&self, name: &str) -> Arc<Stats> {
+        if let Some(stats) = self.exchange_stats(name) {
+            return stats;
+        }
+        self.exchanges.write().entry(name.into()).or_default().clone()
+    }
+
+    /// The exchange is gone.
+    pub fn forget_exchange(&self, name: &str) {
+        self.exchanges.write().remove(name);
     }
 
     /// Takes a queue in.

@@ -26,6 +26,7 @@ use crate::queue::ledger::Ledger;
 use crate::queue::record::ProducerId;
 use crate::queue::{self, Publish, Rank};
 use crate::spec::{Member, QueueSpec, QueueType};
+use crate::statistics::{Scope, Stats};
 use crate::store::OwnerId;
 use crate::types::{NodeId, Timestamp};
 
@@ -104,6 +105,10 @@ pub struct QueueHandle {
     pub(in crate::broker) changing: Changing,
     /// Something is different: bodies are there, a mark is committed, another node leads.
     pub changed: Notify,
+    /// What this node's clients do with it; its lengths where it is here.
+    pub stats: Stats,
+    /// What is counted in its vhost.
+    pub scope: Arc<Scope>,
 }
 
 /// What keeps changes of one queue's group apart.
@@ -123,19 +128,19 @@ pub struct State {
 
 impl QueueHandle {
     /// A queue whose live queue is here.
-    pub fn here(us: NodeId, spec: Arc<QueueSpec>, queue: LiveQueue, quarantined: bool) -> Self {
+    pub fn here(us: NodeId, spec: Arc<QueueSpec>, scope: Arc<Scope>, queue: LiveQueue, quarantined: bool) -> Self {
         let machine = ClusteredQueue::here(us, &spec, queue, quarantined);
-        Self::new(spec, machine, quarantined)
+        Self::new(spec, scope, machine, quarantined)
     }
 
     /// A queue that another node has, if it is known which, or that has yet to find a leader.
-    pub fn elsewhere(us: NodeId, spec: Arc<QueueSpec>, node: Option<NodeId>) -> Self {
+    pub fn elsewhere(us: NodeId, spec: Arc<QueueSpec>, scope: Arc<Scope>, node: Option<NodeId>) -> Self {
         let producer = ProducerId(rand::random());
         let machine = ClusteredQueue::elsewhere(us, &spec, node, producer);
-        Self::new(spec, machine, false)
+        Self::new(spec, scope, machine, false)
     }
 
-    fn new(spec: Arc<QueueSpec>, machine: ClusteredQueue<BrokerHandles>, quarantined: bool) -> Self {
+    fn new(spec: Arc<QueueSpec>, scope: Arc<Scope>, machine: ClusteredQueue<BrokerHandles>, quarantined: bool) -> Self {
         Self {
             members: RwLock::new(spec.members.clone()),
             has_session: machine.has_session(),
@@ -148,6 +153,8 @@ impl QueueHandle {
             is_sought: AtomicBool::new(false),
             scheduled: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
+            stats: Stats::default(),
+            scope,
         }
     }
 
@@ -251,6 +258,7 @@ impl QueueHandle {
         let mut sink = QueueSink::new(self, broker);
         let result = f(&mut state.machine, broker.now(), &mut sink);
         let deferred = sink.finish();
+        broker.moves(self);
         if let Some(deadline) = self.deadline_of(state) {
             broker.timers.schedule(self, deadline);
         }

@@ -13,6 +13,7 @@
 pub(in crate::broker) mod asking;
 pub(in crate::broker) mod claims;
 pub mod clients;
+mod counting;
 pub(in crate::broker) mod delivery_count;
 pub(in crate::broker) mod effects;
 pub mod handle;
@@ -29,3 +30,4 @@ pub(in crate::broker) mod recovery;
 pub(in crate::broker) mod seekers;
 pub(in crate::broker) mod settings;
 mod sink;
+pub mod vitals;

@@ -18,6 +18,7 @@ use crate::declare::DeclareError;
 use crate::handover::{Answer, Ask, Consumed};
 use crate::metadata::{Catalogue, CatalogueError, Command};
 use crate::queue::{ConsumeError, Get, Outcome, Slot};
+use crate::statistics::Measure;
 use crate::tasks;
 use crate::types::Reply;
 
@@ -85,6 +86,19 @@ impl Broker {
     /// # Errors
     /// When the queue's node, or its leader, cannot be reached.
     pub async fn get(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Result<Get, Reply> {
+        let got = self.fetch(queue, no_ack).await;
+        match &got {
+            Ok(Get::Message { redelivered, .. }) => {
+                queue.count(if no_ack { Measure::GetNoAck } else { Measure::Get }, 1);
+                queue.count(Measure::Redeliver, u64::from(*redelivered));
+            }
+            Ok(_) => queue.count(Measure::GetEmpty, 1),
+            Err(_) => {}
+        }
+        got
+    }
+
+    async fn fetch(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Result<Get, Reply> {
         if queue.is_quarantined() {
             return Ok(Get::Empty);
         }

@@ -25,6 +25,7 @@ use crate::handover::{Answer, Effects, Flight, Panicked, RemoteDelivery, Unsynce
 use crate::journal::raft::{Group, ProposeError};
 use crate::queue::ledger::Ledger;
 use crate::queue::{self, ConsumeError, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Slot};
+use crate::statistics::Measure;
 use crate::store;
 use crate::tasks;
 use crate::types::{Message, Millis, NodeId, Refusal, Reply};
@@ -42,6 +43,16 @@ pub struct QueueSink<'a> {
     settled: Vec<(u64, u64)>,
     guard: Option<OutGuard>,
     deferred: Deferred,
+    counts: SinkCounts,
+}
+
+/// What one input did, counted when it is over.
+#[derive(Default)]
+struct SinkCounts {
+    deliver: u64,
+    deliver_no_ack: u64,
+    redeliver: u64,
+    writes: u64,
 }
 
 impl<'a> QueueSink<'a> {
@@ -54,6 +65,7 @@ impl<'a> QueueSink<'a> {
             settled: Vec::new(),
             guard: None,
             deferred: Deferred::default(),
+            counts: SinkCounts::default(),
         }
     }
 
@@ -89,7 +101,26 @@ impl<'a> QueueSink<'a> {
         self.release();
         // Dropping it releases the log and wakes its writer.
         self.batch = None;
+        let counts = &self.counts;
+        self.queue.count(Measure::Deliver, counts.deliver);
+        self.queue.count(Measure::DeliverNoAck, counts.deliver_no_ack);
+        self.queue.count(Measure::Redeliver, counts.redeliver);
+        self.queue.count(Measure::DiskWrites, counts.writes);
         self.deferred
+    }
+
+    /// Hands a delivery to a client of this node; false when its channel is closed.
+    fn hand_over(&mut self, consumer: &Consumer, handed: Handed, message: &Message) -> bool {
+        let queue = self.queue;
+        if !hand_over(self.outbox(&consumer.outbox), queue, consumer, handed, message) {
+            return false;
+        }
+        match consumer.no_ack {
+            true => self.counts.deliver_no_ack += 1,
+            false => self.counts.deliver += 1,
+        }
+        self.counts.redeliver += u64::from(handed.redelivered);
+        true
     }
 
     fn answer_claim(&mut self, claim: ConfirmToken, outcome: ConfirmOutcome) {
@@ -129,8 +160,7 @@ impl queue::Sink for QueueSink<'_> {
             redelivered: delivery.redelivered,
             delivery_count: delivery.delivery_count,
         };
-        let queue = self.queue;
-        if !hand_over(self.outbox(&consumer.outbox), queue, consumer, handed, delivery.message) && !delivery.no_ack {
+        if !self.hand_over(consumer, handed, delivery.message) && !delivery.no_ack {
             self.deferred.undelivered.push(delivery.slot);
         }
     }
@@ -157,6 +187,7 @@ impl queue::Sink for QueueSink<'_> {
     }
 
     fn store(&mut self, seq: u64, meta: [u8; META_LEN], message: &Message, keep: Keep) -> queue::Loc {
+        self.counts.writes += 1;
         let (head, [names, large]) = message.stored();
         let keep = match keep {
             Keep::Durable => store::Keep::Durable,
@@ -200,15 +231,8 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
             redelivered: delivery.redelivered,
             delivery_count: delivery.delivery_count,
         };
-        let queue = self.queue;
         // A channel that is closed gives back all that is held for it.
-        hand_over(
-            self.outbox(&consumer.outbox),
-            queue,
-            consumer,
-            handed,
-            &delivery.message,
-        );
+        self.hand_over(consumer, handed, &delivery.message);
     }
 
     fn consuming(&mut self, consumer: &Arc<Consumer>) {
@@ -343,6 +367,7 @@ fn hand_over(out: &mut OutGuard, queue: &QueueHandle, consumer: &Consumer, hande
     let Some((output, frame_max, channel)) = out.parts(consumer.channel, consumer.incarnation) else {
         return false;
     };
+    channel.delivered(consumer.no_ack, handed.redelivered);
     let tag = if consumer.no_ack {
         channel.skip()
     } else {

@@ -142,8 +142,8 @@ impl Broker {
         });
     }
 
-    /// The ledger of a member that is open has panicked. What is on the disk is whole: the ledger is made
-    /// anew out of that. Where it panics once more the member is filled from the others; nothing is
+    /// The ledger of a member that is open has panicked, or openraft's task. What is on the disk is whole:
+    /// the member is made anew out of that. Where it panics once more the member is filled from the others; nothing is
     /// noted on the disk, for a later version may make of it what it should.
     fn member_panicked(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
         let id = queue.spec.id;
@@ -158,14 +158,14 @@ impl Broker {
             let spec = group.spec();
             if !is_first && broker.members_of(&queue).len() < 2 {
                 broker.replicas.set_damaged(id, generation, spec);
-                tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "the ledger of the queue panicked again, and nobody else has the queue: it is not served before the node starts again");
+                tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "this node's member of the queue panicked again, and nobody else has the queue: it is not served before the node starts again");
                 return;
             }
             if !is_first {
                 let why = "its ledger panicks again and again";
                 return broker.member_is_unusable(&queue, spec, generation, &why);
             }
-            tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "the ledger of this node's member of the queue panicked; it is made anew out of its log");
+            tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "this node's member of the queue panicked; it is made anew out of its log");
             let store = broker.store.clone();
             let read = tasks::blocking(move || {
                 Ok::<_, StoreError>(Ledgers {

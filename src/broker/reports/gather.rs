@@ -17,16 +17,17 @@ use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::broker::cluster::report::{
-    About, ClientsReport, ConsumerReport, Listener, NodeReport, QueueReport, ReplicaReport,
+    About, ClientsReport, ConsumerReport, Listener, NodeFacts, NodeReport, QueueReport, ReplicaReport,
 };
 use crate::broker::delivery::connections::ConnectionReport;
 use crate::broker::queue::clients::ConnectionInfo;
 use crate::broker::queue::clients::Consumer;
 use crate::broker::queue::handle::QueueHandle;
+use crate::cluster::{Cluster, Health};
 use crate::journal::raft::Role;
 use crate::queue::{ConsumerStatus, Counts};
 use crate::spec::QueueType;
-use crate::types::{ConnectionId, NodeId, QueueId, UserName};
+use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, UserName};
 
 /// Describes a node to the others, in the words of its HTTP API.
 pub type Describe = Arc<dyn Fn(&Broker) -> Value + Send + Sync>;
@@ -47,9 +48,13 @@ pub struct Gathered {
     /// Of this node too.
     connections: Vec<ConnectionReport>,
     listeners: Vec<(String, Listener)>,
+    /// Of each node that answers, this one too, where nodes are asked about themselves.
+    pub(super) facts: BTreeMap<NodeId, NodeFacts>,
     /// Members that have lost their data or have yet to get it.
     pub(super) incomplete: FxHashMap<QueueId, Vec<NodeId>>,
     silent: Vec<NodeId>,
+    /// When it was gathered.
+    at: Timestamp,
 }
 
 /// What is known of one member of a group.
@@ -80,7 +85,7 @@ impl Gathered {
 
     /// All that is known of a queue where its machine is.
     pub fn queue(&self, queue: &QueueHandle) -> Option<QueueReport> {
-        let here = report_of(queue);
+        let here = report_of(queue, self.at);
         here.or_else(|| self.queues.get(&queue.spec.id).cloned())
     }
 
@@ -109,6 +114,15 @@ impl Gathered {
         .collect()
     }
 
+    /// The consumers of a queue that other nodes have told of, and those of this one.
+    pub(super) fn consumer_reports(&self, broker: &Broker, queue: &QueueHandle) -> Vec<ConsumerReport> {
+        let all = broker.connections.all().into_iter();
+        let connections = all.map(|connection| (connection.id, connection)).collect();
+        let others = self.consumers.get(&queue.spec.id).into_iter().flatten().cloned();
+        let here = consumers_here(queue, broker.us(), &connections).into_iter();
+        here.chain(others).collect()
+    }
+
     /// The clients of other nodes.
     pub fn clients(&self) -> &[ClientsReport] {
         &self.clients
@@ -129,6 +143,11 @@ impl Gathered {
         &self.listeners
     }
 
+    /// What a node says of itself; `None` where it does not answer.
+    pub fn facts(&self, node: NodeId) -> Option<&NodeFacts> {
+        self.facts.get(&node)
+    }
+
     fn add(&mut self, node: NodeId, report: NodeReport) {
         for queue in report.queues {
             let known = self.queues.get(&queue.queue);
@@ -145,6 +164,9 @@ impl Gathered {
             self.incomplete.entry(queue).or_default().push(node);
         }
         self.connections.extend(report.connections);
+        if let Some(facts) = report.facts {
+            self.facts.insert(node, facts);
+        }
         let name = self.name(node);
         let listeners = report.listeners.into_iter();
         self.listeners
@@ -158,10 +180,14 @@ impl Broker {
         let mut gathered = Gathered {
             names: self.node_names(),
             silent: self.cut_off(),
+            at: self.now(),
             ..Gathered::default()
         };
         if about.has_clients() {
             gathered.connections = self.connection_reports();
+        }
+        if about == About::Nodes {
+            gathered.facts.insert(self.us(), self.facts());
         }
         let mut others = self.nodes.others_alive();
         others.retain(|node| gathered.names.contains_key(node));
@@ -212,7 +238,11 @@ impl Broker {
         let queues = match about {
             About::Queue(id) => self.queue_by_id(id).into_iter().collect(),
             About::Queues | About::All => self.all_queues(),
-            About::Clients => Vec::new(),
+            About::Clients | About::Nodes => Vec::new(),
+        };
+        let members = match about {
+            About::Nodes => self.all_queues(),
+            _ => queues.clone(),
         };
         let us = self.us();
         let all = self.connections.all().into_iter();
@@ -222,7 +252,7 @@ impl Broker {
             let owner = owner.map(|owner| (owner.peer, owner.local));
             Some(QueueReport {
                 owner,
-                ..report_of(queue)?
+                ..report_of(queue, self.now())?
             })
         };
         NodeReport {
@@ -243,11 +273,42 @@ impl Broker {
                 true => self.listeners.lock().clone(),
                 false => Vec::new(),
             },
-            incomplete: queues
+            incomplete: members
                 .iter()
                 .filter(|queue| self.is_incomplete(queue))
                 .map(|queue| queue.spec.id)
                 .collect(),
+            facts: (about == About::Nodes).then(|| self.facts()),
+        }
+    }
+
+    /// What this node says of itself.
+    fn facts(&self) -> NodeFacts {
+        let peers = self.nodes.cluster().map(Cluster::peers).unwrap_or_default();
+        let catalogue = self.catalogue();
+        let peers = peers
+            .into_iter()
+            .filter(|peer| peer.id != self.us() && catalogue.nodes().contains_key(&peer.id));
+        let links = peers.map(|peer| {
+            let known = peer.round_trip.filter(|_| peer.health == Health::Up);
+            (peer.id, known.and_then(|time| u64::try_from(time.as_micros()).ok()))
+        });
+        let links = links.collect();
+        drop(catalogue);
+        let certificates = self.certificates().into_iter();
+        let damaged = self.all_queues().into_iter();
+        NodeFacts {
+            short_since: self.alarms.since(),
+            certificates: certificates
+                .map(|one| (one.key.to_owned(), one.file, one.valid_until))
+                .collect(),
+            warnings: self.config.warnings.clone(),
+            damaged: damaged
+                .filter(|queue| queue.is_quarantined())
+                .map(|queue| queue.spec.id)
+                .collect(),
+            links,
+            reach: *self.reach.borrow(),
         }
     }
 
@@ -308,7 +369,7 @@ impl Broker {
 }
 
 /// What is known where the machine is, if that is here.
-fn report_of(queue: &QueueHandle) -> Option<QueueReport> {
+fn report_of(queue: &QueueHandle, now: Timestamp) -> Option<QueueReport> {
     let state = queue.state.lock();
     let live = state.machine.queue()?;
     let counts = live.counts();
@@ -319,6 +380,7 @@ fn report_of(queue: &QueueHandle) -> Option<QueueReport> {
         queue: queue.spec.id,
         term: state.machine.term(),
         counts,
+        health: live.health(now),
         delivery_limit: settings.delivery_limit,
         consumer_timeout: settings.consumer_timeout,
         exclusive_tag: exclusive.map(|consumer| consumer.handle.tag().to_owned()),

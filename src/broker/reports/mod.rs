@@ -2,5 +2,8 @@
 //!
 //! [`gather`] asks the other nodes, once a request; [`standing`] says where a queue is, and how it fares.
 
+pub mod diagnosis;
 pub mod gather;
+pub mod notices;
+mod sampler;
 pub mod standing;

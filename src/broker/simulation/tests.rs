@@ -80,3 +80,10 @@ fn delivering_without_the_lease_is_found_out() {
 fn delivering_before_the_mark_is_committed_is_found_out() {
     is_found_out(Broken::Mark, 0);
 }
+
+/// Seeds that once found a fault, and what it was.
+#[test]
+fn seeds_that_found_a_fault_find_none() {
+    // A leader that was on its way out of the group began another change of it.
+    check(569);
+}

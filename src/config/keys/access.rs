@@ -1,6 +1,8 @@
 //! Rows about users, passwords and how clients log in.
 
-use super::super::sections::{CertificateName, DefaultUser, Mechanism, PasswordCheck, PasswordHashing};
+use super::super::sections::{
+    AlternativeName, CertificateName, DefaultUser, Mechanism, PasswordCheck, PasswordHashing,
+};
 use super::super::value::regular_expression;
 use super::*;
 
@@ -155,8 +157,24 @@ fn login_keys() -> Vec<Key> {
         )
         .default("distinguished_name")
         .help("The part of a client's certificate that names the user, for EXTERNAL.")
-        .unbuilt("AMQP over TLS is not served yet")
         .sets(|c, part| c.auth.certificate_name = part),
+        key(
+            "ssl_cert_login_san_type",
+            choice(&[
+                ("dns", AlternativeName::Dns),
+                ("ip", AlternativeName::Ip),
+                ("email", AlternativeName::Email),
+                ("uri", AlternativeName::Uri),
+                ("other_name", AlternativeName::Other),
+            ]),
+        )
+        .default("dns")
+        .help("The type of subject alternative name that names the user, where one does.")
+        .sets(|c, kind| c.auth.alternative_name = kind),
+        key("ssl_cert_login_san_index", integer(0..=255))
+            .default("0")
+            .help("Which of the names of that type, counted from 0.")
+            .sets(|c, index| c.auth.alternative_name_index = index),
     ]
 }
 

@@ -26,14 +26,13 @@ fn tls_leaf(segments: &[String]) -> bool {
 
 const TLS_PREFIXES: [&str; 3] = ["ssl_options", "management.ssl", "prometheus.ssl"];
 
-const TLS_LEAVES: [&str; 18] = [
+const TLS_LEAVES: [&str; 17] = [
     "cacerts.$name",
     "cert",
     "client_renegotiation",
     "crl_check",
     "dh",
     "dhfile",
-    "honor_cipher_order",
     "honor_ecc_order",
     "key.RSAPrivateKey",
     "key.DSAPrivateKey",
@@ -149,12 +148,7 @@ const GROUPS: [(&str, &[&str]); 13] = [
     ),
     (
         "it belongs to TLS as Erlang does it",
-        &[
-            "ssl_options",
-            "ssl_allow_poodle_attack",
-            "ssl_cert_login_san_type",
-            "ssl_cert_login_san_index",
-        ],
+        &["ssl_options", "ssl_allow_poodle_attack"],
     ),
     (
         "definitions are imported from files",

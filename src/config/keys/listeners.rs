@@ -1,10 +1,7 @@
 //! Rows about AMQP listeners and their sockets.
 
-use super::super::value::{duration, listener};
+use super::super::value::{duration, listener, network};
 use super::*;
-
-/// A node that is to listen there does not start; only `none` does.
-const NO_TLS: &str = "AMQP over TLS is not served yet";
 
 pub fn keys() -> Vec<Key> {
     let mut keys = vec![
@@ -21,12 +18,10 @@ pub fn keys() -> Vec<Key> {
             .flags("--amqps", "ADDR:PORT")
             .default("none")
             .help("AMQP listeners over TLS, all at once.")
-            .unbuilt(NO_TLS)
             .sets(|c, addresses| c.listeners.tls.replace(addresses.unwrap_or_default())),
         key("listeners.ssl.$name", listener())
             .example("default = 5671")
             .help("An AMQP listener over TLS.")
-            .unbuilt(NO_TLS)
             .sets_named(|c, name, address| c.listeners.tls.set(name, address)),
         key("handshake_timeout", duration().or("infinity"))
             .default("10000")
@@ -38,8 +33,12 @@ pub fn keys() -> Vec<Key> {
             .sets(|c, timeout| c.listeners.tls_handshake_timeout = timeout),
         key("proxy_protocol", switch())
             .default("false")
-            .help("Connections begin with a PROXY protocol header.")
+            .help("AMQP connections begin with a PROXY protocol header.")
             .sets(|c, on| c.listeners.proxy_protocol = on),
+        key("proxy_protocol.sources", network().list())
+            .example("10.0.0.0/8, 192.0.2.7")
+            .help("From where such headers are taken, also for HTTP; by default from anywhere.")
+            .sets(|c, sources| c.listeners.proxy_sources = sources),
         key("tcp_listen_options.backlog", integer(0..=i32::MAX as u64))
             .default("128")
             .help("Connections that may wait to be accepted.")

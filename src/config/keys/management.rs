@@ -143,8 +143,11 @@ fn behaviour_keys() -> Vec<Key> {
         key("management.login_session_timeout", integer(0..=u32::MAX.into()))
             .default("480")
             .help("Minutes that a login to the console lasts.")
-            .unbuilt("the console is not built yet")
             .sets(|c, minutes| c.management.login_session_timeout_min = minutes),
+        key("management.proxy_protocol", switch())
+            .default("false")
+            .help("HTTP connections begin with a PROXY protocol header.")
+            .sets(|c, on| c.management.proxy_protocol = on),
         key("management.http.max_body_size", binary_size(0..=LARGEST_BODY))
             .default("10000000")
             .help("Largest request body in bytes.")

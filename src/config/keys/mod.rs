@@ -15,9 +15,9 @@ mod queues;
 use std::sync::LazyLock;
 
 use super::key::{Flag, Key, key};
-use super::sections::Tls;
+use super::sections::{Tls, TlsVersion};
 use super::value::{binary_size, choice, integer, name, path, secret, switch};
-use super::{Config, value};
+use super::{Cipher, Config, value};
 
 /// A part of the table, as the sample file shows it.
 pub struct Part {
@@ -109,14 +109,24 @@ fn tls_keys(prefix: &str, tls: fn(&mut Config) -> &mut Tls) -> Vec<Key> {
             .sets(move |c, depth| tls(c).depth = Some(depth)),
         key(
             under("versions.$version"),
-            choice(&[("tlsv1.2", "tlsv1.2".to_owned()), ("tlsv1.3", "tlsv1.3".to_owned())]),
+            choice(&[("tlsv1.2", TlsVersion::V1_2), ("tlsv1.3", TlsVersion::V1_3)]),
         )
         .example("1 = tlsv1.3")
         .help("TLS versions offered; older ones are not spoken.")
         .sets_named(move |c, at, version| tls(c).versions.set(at, version)),
-        key(under("ciphers.$cipher"), value::text())
+        key(under("ciphers.$cipher"), value::cipher())
             .example("1 = TLS_AES_256_GCM_SHA384")
             .help("Ciphers offered.")
-            .sets_named(move |c, at, cipher| tls(c).ciphers.set(at, cipher)),
+            .sets_named(move |c, at, cipher| {
+                if let Cipher::Other(name) = &cipher {
+                    c.warnings
+                        .push(format!("the cipher {name} is not spoken, and is not offered"));
+                }
+                tls(c).ciphers.set(at, cipher);
+            }),
+        key(under("honor_cipher_order"), switch())
+            .default("false")
+            .help("Whether the order of the server's ciphers counts, not that of the client's.")
+            .sets(move |c, on| tls(c).honor_cipher_order = on),
     ]
 }

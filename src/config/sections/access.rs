@@ -27,6 +27,10 @@ pub struct Auth {
     pub password_rule: PasswordRule,
     /// The part of a client's certificate that names the user.
     pub certificate_name: CertificateName,
+    /// Where that is a subject alternative name: of which type,
+    pub alternative_name: AlternativeName,
+    /// and which of those, counted from 0.
+    pub alternative_name_index: usize,
 }
 
 /// Regular expressions over resource names.
@@ -91,6 +95,17 @@ pub enum CertificateName {
     DistinguishedName,
     CommonName,
     SubjectAlternativeName,
+}
+
+/// Types of subject alternative names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AlternativeName {
+    #[default]
+    Dns,
+    Ip,
+    Email,
+    Uri,
+    Other,
 }
 
 /// A user of `default_users` may do everything in its vhosts unless something else is said.

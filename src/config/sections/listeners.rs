@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::Secret;
-use crate::config::Named;
+use crate::config::{Cipher, Named};
 use crate::types::Millis;
 
 /// AMQP listeners and what holds for their sockets.
@@ -21,6 +23,9 @@ pub struct Listeners {
     pub tls_handshake_timeout: Millis,
     /// Connections begin with a PROXY protocol header.
     pub proxy_protocol: bool,
+    /// From where connections with such a header are taken, on every listener that wants one; empty is from
+    /// anywhere.
+    pub proxy_sources: Vec<IpNet>,
 }
 
 /// Options of accepted and listening sockets; `None` leaves the system's choice.
@@ -33,6 +38,13 @@ pub struct SocketOptions {
     pub sndbuf: Option<u32>,
     /// Bytes of the receive buffer.
     pub recbuf: Option<u32>,
+}
+
+/// Versions of TLS that are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    V1_2,
+    V1_3,
 }
 
 /// What is needed to speak TLS on one kind of listener.
@@ -48,8 +60,10 @@ pub struct Tls {
     pub fail_if_no_peer_cert: bool,
     /// Longest chain of certificates between the peer's and the authority's.
     pub depth: Option<u8>,
-    /// Versions offered, `tlsv1.2` and `tlsv1.3`; empty leaves the default.
-    pub versions: Named<String>,
+    /// Versions offered; empty leaves the default.
+    pub versions: Named<TlsVersion>,
     /// Ciphers offered; empty leaves the default.
-    pub ciphers: Named<String>,
+    pub ciphers: Named<Cipher>,
+    /// This side's order of ciphers counts, not the client's.
+    pub honor_cipher_order: bool,
 }

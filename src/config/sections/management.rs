@@ -45,6 +45,11 @@ impl HttpListener {
         };
         wanted.then_some(SocketAddr::new(self.ip, self.port))
     }
+
+    /// Where to listen, without a look at another listener.
+    fn own_address(&self) -> Option<SocketAddr> {
+        (self.state == HttpState::On).then_some(SocketAddr::new(self.ip, self.port))
+    }
 }
 
 /// Nowhere.
@@ -72,6 +77,8 @@ pub struct Management {
     pub tcp: HttpListener,
     pub tls: HttpListener,
     pub tls_options: Tls,
+    /// Connections begin with a PROXY protocol header.
+    pub proxy_protocol: bool,
     /// Put before every path, such as `/rabbit`; empty for none.
     pub path_prefix: String,
     /// Minutes a console session lives.
@@ -115,6 +122,11 @@ impl Management {
     pub fn address(&self) -> Option<SocketAddr> {
         self.tcp.address(&self.tls)
     }
+
+    /// Where HTTP over TLS is served; `None` is nowhere.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls.own_address()
+    }
 }
 
 /// Metrics for Prometheus.
@@ -134,5 +146,10 @@ impl Prometheus {
     /// Where plain HTTP is served; `None` is nowhere.
     pub fn address(&self) -> Option<SocketAddr> {
         self.tcp.address(&self.tls)
+    }
+
+    /// Where HTTP over TLS is served; `None` is nowhere.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls.own_address()
     }
 }

@@ -17,11 +17,12 @@ use std::fmt;
 use std::path::PathBuf;
 
 pub use access::{
-    Auth, CertificateName, DefaultUser, Mechanism, PasswordCheck, PasswordHashing, PasswordRule, Permissions,
+    AlternativeName, Auth, CertificateName, DefaultUser, Mechanism, PasswordCheck, PasswordHashing, PasswordRule,
+    Permissions,
 };
 pub use cluster::{CLUSTER_PORT, Cluster, Discovery, LinkTls, PartitionHandling};
 pub use limits::{DiskLimit, Limits, MemoryWatermark, Resources, VhostLimits};
-pub use listeners::{Listeners, SocketOptions, Tls};
+pub use listeners::{Listeners, SocketOptions, Tls, TlsVersion};
 pub use logging::{Level, LogCategory, LogFormat, Logging, Stream};
 pub use management::{HttpListener, HttpState, Management, Prometheus, RatesMode};
 pub use queues::{Definitions, LeaderLocator, Membership, OperatorPolicy, Queues};

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +43,8 @@ struct Shared<M: Machine> {
     snapshots: Arc<Snapshots>,
     machine: Arc<Guarded<M>>,
     proposer: Arc<Proposer<M>>,
+    /// Whether whoever watches has seen the end of openraft's task, which tells nobody when it panics.
+    has_ended: Arc<AtomicBool>,
     /// Members change one at a time.
     changing: tokio::sync::Mutex<()>,
 }
@@ -77,6 +80,7 @@ pub struct LeaderWatch {
     server: WatchReceiverOf<Types, RaftServerMetrics<Types>>,
     /// Changes with every entry, and is the only one that tells of the end.
     all: WatchReceiverOf<Types, RaftMetrics<Types>>,
+    has_ended: Arc<AtomicBool>,
 }
 
 /// Why a node should ask for votes.
@@ -153,6 +157,7 @@ impl<M: Machine> Group<M> {
             log,
             snapshots,
             machine,
+            has_ended: Arc::default(),
             changing: tokio::sync::Mutex::default(),
         }))
     }
@@ -176,9 +181,12 @@ impl<M: Machine> Group<M> {
         self.0.log.shared().has_lost() || self.0.snapshots.has_lost()
     }
 
-    /// Whether its machine has panicked. The group stops with it; what it has on the disk is whole.
+    /// Whether its machine has panicked, or openraft's task, which is seen by whoever watches the group.
+    /// The group stops with it; what it has on the disk is whole.
     pub fn has_panicked(&self) -> bool {
-        self.0.machine.has_panicked()
+        // A task that ends in any other way says why.
+        let says_nothing = || self.0.raft.metrics().borrow_watched().running_state.is_ok();
+        self.0.machine.has_panicked() || self.0.has_ended.load(Ordering::Acquire) && says_nothing()
     }
 
     /// Changes the machine behind the log's back.
@@ -186,6 +194,13 @@ impl<M: Machine> Group<M> {
     pub fn meddle(&self, change: impl FnOnce(&mut M)) {
         // An error is a panic, which was asked for.
         let _ = self.0.machine.change(change);
+    }
+
+    /// Has openraft's task panic.
+    #[cfg(test)]
+    pub async fn panic_inside(&self) {
+        // An error is a task that has ended before.
+        let _ = self.0.raft.external_request(|_| panic!("as asked")).await;
     }
 
     /// Begins a new group with these voters, of which this node is one and then asks the others
@@ -320,6 +335,7 @@ impl<M: Machine> Group<M> {
         LeaderWatch {
             server: self.0.raft.server_metrics(),
             all: self.0.raft.metrics(),
+            has_ended: self.0.has_ended.clone(),
         }
     }
 
@@ -328,7 +344,8 @@ impl<M: Machine> Group<M> {
     /// one that does not may have it again after [`Group::regain_lease`].
     pub fn holds_lease(&self) -> bool {
         // openraft goes on saying that a group leads which has stopped.
-        !self.0.log.shared().has_failed() && self.0.proposer.has_heard_majority() == Some(true)
+        let has_ended = self.0.has_ended.load(Ordering::Acquire) || self.0.log.shared().has_failed();
+        !has_ended && self.0.proposer.has_heard_majority() == Some(true)
     }
 
     /// Waits for the lease of a leader that lacks it.
@@ -392,8 +409,23 @@ impl<M: Machine> Group<M> {
         let _one = self.0.changing.lock().await;
         // As for every proposal: a group that was idle has to hear its members again first.
         self.0.proposer.hear_majority().await?;
+        self.leave_first().await?;
         let changed = self.0.raft.change_membership(change, false).await;
         changed.map(|_| ()).map_err(GroupError::from)
+    }
+
+    /// A leader that is on its way out of the group, because a change did not come to its end, ends that
+    /// one and no other: openraft would make the next change from there, by a leader that is in neither of
+    /// its configurations any more. Whoever leads then makes it.
+    async fn leave_first(&self) -> Result<(), GroupError> {
+        let membership = self.0.raft.metrics().borrow_watched().membership_config.clone();
+        let configurations = membership.membership().get_joint_config();
+        let next = configurations.last().filter(|next| !next.contains(&self.0.node));
+        let Some(next) = next else { return Ok(()) };
+        if configurations.len() > 1 {
+            self.0.raft.change_membership(next.clone(), false).await?;
+        }
+        Err(GroupError::NotLeader { leader: None })
     }
 
     /// Hands leadership to another voter and waits until it leads. Nothing is accepted meanwhile;
@@ -439,18 +471,27 @@ impl<M: Machine> Group<M> {
     /// It gives up its term as if the other had asked for its vote in the next one, which it may
     /// do at any time, and then asks for votes itself.
     async fn stand_again(&self, other: NodeId) -> Result<(), Fatal<Types>> {
-        let vote = self.0.raft.with_raft_state(|state| *state.vote_ref()).await?;
-        let still_leads = vote.committed && vote.leader_id.voted_for == self.0.node;
-        if !still_leads {
-            return Ok(());
-        }
-        let next = Vote::new(vote.leader_id.term + 1, other);
-        let mut request = VoteRequest::new(next, self.0.log.shared().last());
-        request.leadership_transfer = true;
-        match self.0.raft.vote(request).await {
-            Ok(_) => self.take_over().await,
-            Err(RaftError::Fatal(error)) => Err(error),
-            Err(RaftError::APIError(never)) => match never {},
+        loop {
+            let (vote, last) = self
+                .0
+                .raft
+                .with_raft_state(|state| (*state.vote_ref(), state.log_ids.last().copied()))
+                .await?;
+            let still_leads = vote.committed && vote.leader_id.voted_for == self.0.node;
+            if !still_leads {
+                return Ok(());
+            }
+            let next = Vote::new(vote.leader_id.term + 1, other);
+            let mut request = VoteRequest::new(next, last);
+            request.leadership_transfer = true;
+            match self.0.raft.vote(request).await {
+                Ok(answer) if answer.vote_granted => return self.take_over().await,
+                // It has written something meanwhile. To ask for votes as a leader would be wrong: it
+                // would go on writing for a term that it has left.
+                Ok(_) => {}
+                Err(RaftError::Fatal(error)) => return Err(error),
+                Err(RaftError::APIError(never)) => match never {},
+            }
         }
     }
 
@@ -601,7 +642,7 @@ impl<M: Machine> Group<M> {
 impl LeaderWatch {
     /// As of now; what is seen here is no change later.
     pub fn now(&mut self) -> Leadership {
-        let has_stopped = self.all.borrow_watched().running_state.is_err();
+        let has_stopped = self.all.borrow_watched().running_state.is_err() || self.has_ended.load(Ordering::Acquire);
         let now = self.server.borrow_and_update();
         Leadership {
             term: now.vote.leader_id.term,
@@ -619,7 +660,10 @@ impl LeaderWatch {
 
     /// Waits for a change; `None` when the group is stopped.
     pub async fn changed(&mut self) -> Option<Leadership> {
-        self.server.changed().await.ok()?;
+        if self.server.changed().await.is_err() {
+            self.has_ended.store(true, Ordering::Release);
+            return None;
+        }
         Some(self.now())
     }
 

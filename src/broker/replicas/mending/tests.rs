@@ -143,6 +143,42 @@ async fn a_ledger_that_panics_is_made_anew_out_of_its_log_and_one_that_does_so_a
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_member_whose_raft_task_panics_is_made_anew_out_of_its_log_and_one_that_does_so_again_is_let_be() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = broker(directory.path()).await;
+    let queue = declare(&node).await;
+    for body in ["m1", "m2", "m3"] {
+        is_accepted(publish(&node, &queue, body)).await;
+    }
+    let first = group_of(&node, &queue);
+    first.panic_inside().await;
+    let is_another = || {
+        let group = node.replicas.group(queue.spec.id);
+        group.is_some_and(|group| !group.is(&first)) && has_messages(&node, &queue, 3)
+    };
+    until("it is made anew", is_another).await;
+    is_accepted(publish(&node, &queue, "m4")).await;
+
+    group_of(&node, &queue).panic_inside().await;
+    until("it is let be", || node.replicas.is_damaged(queue.spec.id)).await;
+    stop(node).await;
+    let node = broker(directory.path()).await;
+    let queue = queue_of(&node);
+    until("nothing is lost", || has_messages(&node, &queue, 4)).await;
+    is_accepted(publish(&node, &queue, "m5")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_ends_when_the_raft_task_of_its_catalogue_panics() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = broker(directory.path()).await;
+    node.catalogue_group().panic_inside().await;
+    let failure = tokio::time::timeout(PATIENCE, node.failed()).await;
+    assert!(matches!(failure, Ok(Failure::Catalogue(_))), "{failure:?}");
+    stop(node).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_node_whose_catalogue_panics_ends_and_knows_all_when_it_is_started_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let node = broker(directory.path()).await;

@@ -1,0 +1,324 @@
+// What the console reads, as it is sent. Fields that a node may leave out are optional.
+
+export type Arguments = Record<string, unknown>;
+
+export interface Rate {
+  rate: number;
+}
+
+export interface MessageStats {
+  publish?: number; publish_details?: Rate;
+  publish_in?: number; publish_in_details?: Rate;
+  publish_out?: number; publish_out_details?: Rate;
+  confirm?: number; confirm_details?: Rate;
+  deliver_get?: number; deliver_get_details?: Rate;
+  deliver?: number; deliver_details?: Rate;
+  deliver_no_ack?: number; deliver_no_ack_details?: Rate;
+  get?: number; get_details?: Rate;
+  get_no_ack?: number; get_no_ack_details?: Rate;
+  get_empty?: number; get_empty_details?: Rate;
+  ack?: number; ack_details?: Rate;
+  redeliver?: number; redeliver_details?: Rate;
+  return_unroutable?: number; return_unroutable_details?: Rate;
+  drop_unroutable?: number; drop_unroutable_details?: Rate;
+}
+
+/** Who is signed in. A pattern is null where they have no permission. */
+export interface Session {
+  user: string;
+  tags: string[];
+  vhosts: { name: string; configure: string | null; write: string | null; read: string | null }[];
+}
+
+export interface Whoami {
+  name: string;
+  tags: string[];
+}
+
+export interface Listener {
+  node: string;
+  protocol: string;
+  ip_address: string;
+  port: number;
+}
+
+export interface ExchangeType {
+  name: string;
+  description: string;
+  enabled: boolean;
+  internal_purpose?: string;
+}
+
+export interface Overview {
+  cluster_name: string;
+  node: string;
+  product_name: string;
+  product_version: string;
+  rabbitmq_version: string;
+  default_queue_type?: string;
+  is_op_policy_updating_enabled?: boolean;
+  exchange_types: ExchangeType[];
+  object_totals?: Record<'channels' | 'consumers' | 'exchanges' | 'queues' | 'connections', number>;
+  queue_totals?: { messages?: number; messages_ready?: number; messages_unacknowledged?: number };
+  message_stats?: MessageStats;
+  churn_rates?: Record<string, number | Rate>;
+  listeners?: Listener[];
+}
+
+export interface Node {
+  name: string;
+  running: boolean;
+  type?: string;
+  uptime?: number;
+  processors?: number;
+  os_pid?: string;
+  mem_used?: number; mem_limit?: number; mem_alarm?: boolean;
+  disk_free?: number; disk_free_limit?: number; disk_free_alarm?: boolean;
+  fd_used?: number; fd_total?: number;
+  sockets_used?: number; sockets_total?: number;
+  being_drained?: boolean;
+  cluster_links?: { name: string; peer_addr: string; peer_port: number }[];
+}
+
+export interface Trend {
+  every: number;
+  ready: (number | null)[];
+}
+
+export interface Queue {
+  name: string;
+  vhost: string;
+  type: string;
+  state: string;
+  node?: string;
+  durable: boolean;
+  exclusive: boolean;
+  auto_delete: boolean;
+  arguments: Arguments;
+  policy?: string | null;
+  operator_policy?: string | null;
+  effective_policy_definition?: Arguments | null;
+  health?: string;
+  messages?: number;
+  messages_ready?: number;
+  messages_unacknowledged?: number;
+  message_bytes?: number;
+  message_bytes_ready?: number;
+  message_bytes_unacknowledged?: number;
+  consumers?: number;
+  consumer_utilisation?: number | null;
+  consumer_details?: Consumer[];
+  leader?: string;
+  members?: string[];
+  online?: string[];
+  single_active_consumer_tag?: string | null;
+  message_stats?: MessageStats;
+  trend?: Trend;
+  head_message_timestamp?: number | null;
+  owner_pid_details?: { name: string };
+}
+
+export interface Consumer {
+  arguments: Arguments;
+  ack_required: boolean;
+  active: boolean;
+  activity_status?: string;
+  consumer_tag: string;
+  exclusive: boolean;
+  prefetch_count: number;
+  queue: { name: string; vhost: string };
+  channel_details?: { name?: string; connection_name?: string; number?: number; user?: string; node?: string; peer_host?: string; peer_port?: number };
+}
+
+export interface Connection {
+  name: string;
+  user_provided_name?: string;
+  node: string;
+  vhost: string;
+  user: string;
+  state: string;
+  protocol: string;
+  ssl: boolean;
+  ssl_protocol?: string | null;
+  ssl_cipher?: string | null;
+  peer_host: string;
+  peer_port: number;
+  host: string;
+  port: number;
+  channels: number;
+  channel_max: number;
+  frame_max: number;
+  timeout: number;
+  auth_mechanism: string;
+  connected_at: number;
+  client_properties: Arguments;
+  recv_oct?: number; recv_oct_details?: Rate;
+  send_oct?: number; send_oct_details?: Rate;
+}
+
+export interface Channel {
+  name: string;
+  number: number;
+  node: string;
+  user: string;
+  vhost: string;
+  state: string;
+  confirm: boolean;
+  transactional?: boolean;
+  consumer_count: number;
+  prefetch_count?: number;
+  global_prefetch_count?: number;
+  messages_unacknowledged: number;
+  messages_unconfirmed: number;
+  messages_uncommitted?: number;
+  acks_uncommitted?: number;
+  idle_since?: string;
+  connection_details: { name: string; peer_host: string; peer_port: number };
+  consumer_details?: Consumer[];
+  message_stats?: MessageStats;
+  publishes?: { exchange: { name: string; vhost: string }; stats: MessageStats }[];
+  deliveries?: { queue: { name: string; vhost: string }; stats: MessageStats }[];
+}
+
+export interface Exchange {
+  name: string;
+  vhost: string;
+  type: string;
+  durable: boolean;
+  auto_delete: boolean;
+  internal: boolean;
+  arguments: Arguments;
+  policy?: string | null;
+  message_stats?: MessageStats;
+  user_who_performed_action?: string;
+}
+
+export interface Binding {
+  source: string;
+  vhost: string;
+  destination: string;
+  destination_type: 'queue' | 'exchange';
+  routing_key: string;
+  arguments: Arguments;
+  properties_key: string;
+}
+
+/** A page of a list. */
+export interface Page<T> {
+  items: T[];
+  page: number;
+  page_count: number;
+  page_size: number;
+  item_count: number;
+  filtered_count: number;
+  total_count: number;
+  facets?: Record<string, Record<string, number>>;
+}
+
+export interface Notice {
+  level: 'error' | 'warning' | 'info' | string;
+  code: string;
+  subject?: { kind: string; name: string; vhost?: string };
+  since?: number | string;
+  text: string;
+  do?: string;
+  link?: string;
+}
+
+export interface Series {
+  /** Milliseconds since 1970 of the first point. */
+  t0: number;
+  /** Milliseconds between two points. */
+  every: number;
+  values: Record<string, (number | null)[]>;
+}
+
+export interface QueueHealth {
+  health: string;
+  since?: number | string | null;
+  reasons: { code: string; level?: string; text: string; do?: string; link?: string }[];
+  oldest_ready_ms?: number | null;
+  oldest_unacked_ms?: number | null;
+  at_prefetch?: number;
+  drain_s?: number | null;
+}
+
+export interface Peeked {
+  position: number | string;
+  state: string;
+  exchange: string;
+  routing_key: string;
+  properties: Record<string, unknown>;
+  redelivered: boolean;
+  delivery_count?: number;
+  enqueued_at?: number | string | null;
+  expires_at?: number | string | null;
+  body: string;
+  encoding: 'string' | 'base64' | string;
+  body_bytes: number;
+  held_by?: unknown;
+}
+
+export interface Percentiles {
+  p50?: number | null;
+  p95?: number | null;
+  p99?: number | null;
+  max?: number | null;
+}
+
+export interface Latency {
+  wait?: Percentiles | null;
+  ack?: Percentiles | null;
+  confirm?: Percentiles | null;
+}
+
+/** Something that can be declared, as the broker's own table has it. */
+export interface KnownArgument {
+  name: string;
+  type: string;
+  /** Types of queues or exchanges. */
+  on?: string[];
+  policy?: string | null;
+  /** Whether an operator policy may have it. */
+  operator?: boolean;
+  help?: string;
+  values?: string[];
+  from?: number;
+  to?: number;
+}
+
+export interface Known {
+  queue: KnownArgument[];
+  exchange: KnownArgument[];
+  policy: KnownArgument[];
+  limits: Record<'vhost' | 'user', KnownArgument[]>;
+}
+
+export interface Found {
+  kind: string;
+  vhost?: string;
+  name: string;
+}
+
+export interface Route {
+  outcome: string;
+  queues: { name: string; accepts?: boolean; via?: unknown }[];
+  steps: {
+    exchange: string;
+    tried?: number;
+    matched: { binding_key: string; to: string | { kind: string; name: string } }[];
+    missed: { binding_key: string; why: string; to?: string | { kind: string; name: string } }[];
+    alternate?: string | null;
+  }[];
+  dead_letter?: unknown[];
+}
+
+export interface Job {
+  id: number | string;
+  kind: string;
+  by: string;
+  state: string;
+  done: number;
+  of: number;
+  failed: { what: string; reason: string }[];
+}

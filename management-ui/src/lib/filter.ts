@@ -1,0 +1,39 @@
+// What somebody types to filter a list: words match names, `/…/` is a regular expression, and
+// `ready>1000`, `consumers=0`, `type:quorum` are tokens about a field.
+
+export interface Filter {
+  /** Part of a name, or a pattern. */
+  name: string;
+  isPattern: boolean;
+  /** As the API takes them, in `where`. */
+  tokens: string[];
+}
+
+const TOKEN = /^[a-z][a-z_.]*(?:>=|<=|!=|[><=:])\S+$/i;
+
+/** Reads what was typed. */
+export function parse(text: string): Filter {
+  const filter: Filter = { name: '', isPattern: false, tokens: [] };
+  const pattern = /(?:^|\s)\/(.+)\/(?=\s|$)/.exec(text);
+  const rest = pattern ? text.replace(pattern[0], ' ') : text;
+  const words = rest.split(/\s+/).filter(Boolean);
+  filter.tokens = words.filter((word) => TOKEN.test(word));
+  filter.name = words.filter((word) => !TOKEN.test(word)).join(' ');
+  if (pattern?.[1]) {
+    filter.name = pattern[1];
+    filter.isPattern = true;
+  }
+  return filter;
+}
+
+/** The parts that stand as chips, each as it would be typed. */
+export function chips(text: string): string[] {
+  const { name, isPattern, tokens } = parse(text);
+  return [...(name ? [isPattern ? `/${name}/` : name] : []), ...tokens];
+}
+
+/** The text without one of its chips, or with one more. */
+export function toggled(text: string, chip: string): string {
+  const all = chips(text);
+  return (all.includes(chip) ? all.filter((each) => each !== chip) : [...all, chip]).join(' ');
+}

@@ -1,0 +1,90 @@
+// Who is connected: the client's own name first.
+
+import { send, url } from '../api/client.ts';
+import type { Connection } from '../api/types.ts';
+import { age, bytes, count, counted } from '../lib/format.ts';
+import { href } from '../state/address.ts';
+import { refresh } from '../state/poll.ts';
+import { Badge } from '../ui/badge.tsx';
+import { ask } from '../ui/dialog.tsx';
+import { List } from '../ui/list.tsx';
+import { Name } from '../ui/name.tsx';
+import { Empty } from '../ui/states.tsx';
+import type { Column } from '../ui/table.tsx';
+import { tell } from '../ui/toast.tsx';
+import { vhost } from '../state/settings.ts';
+import { clientName, hasManyVhosts } from './parts.tsx';
+
+const COLUMNS: Column<Connection>[] = [
+  { id: 'name', title: 'Client', sort: 'user_provided_name', phone: 'name', value: (connection) => connection.user_provided_name ?? connection.name,
+    cell: (connection) => <Name of={connection.user_provided_name ?? connection.name} href={href('connections', connection.name)} /> },
+  { id: 'address', title: 'Address', sort: 'name', width: 24, value: (connection) => connection.name, cell: (connection) => <span title={connection.name}>{peer(connection)}</span> },
+  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (connection) => connection.vhost, cell: (connection) => connection.vhost },
+  { id: 'user', title: 'User', sort: 'user', width: 13, phone: 'figure', value: (connection) => connection.user, cell: (connection) => connection.user },
+  { id: 'state', title: 'State', sort: 'state', width: 14, phone: 'state', value: (connection) => connection.state, cell: (connection) => <ConnectionState of={connection} /> },
+  { id: 'node', title: 'Node', sort: 'node', width: 20, isHidden: true, value: (connection) => connection.node, cell: (connection) => connection.node },
+  { id: 'tls', title: 'TLS', sort: 'ssl', width: 10, value: (connection) => connection.ssl, cell: (connection) => (connection.ssl ? connection.ssl_protocol ?? 'yes' : 'no') },
+  { id: 'client', title: 'Library', width: 26, value: clientName, cell: (connection) => clientName(connection) || '–' },
+  { id: 'channels', title: 'Channels', sort: 'channels', width: 11, end: true, phone: 'figure', value: (connection) => connection.channels, cell: (connection) => count(connection.channels) },
+  { id: 'from', title: 'From client', sort: 'recv_oct_details.rate', width: 13, end: true, phone: 'figure', value: (connection) => connection.recv_oct_details?.rate,
+    cell: (connection) => perSecond(connection.recv_oct_details?.rate) },
+  { id: 'to', title: 'To client', sort: 'send_oct_details.rate', width: 13, end: true, phone: 'figure', value: (connection) => connection.send_oct_details?.rate,
+    cell: (connection) => perSecond(connection.send_oct_details?.rate) },
+  { id: 'since', title: 'Connected for', sort: 'connected_at', width: 14, end: true, value: (connection) => connection.connected_at, cell: (connection) => age(Date.now() - connection.connected_at) },
+];
+
+export function perSecond(value: number | undefined): string {
+  return value === undefined ? '–' : `${bytes(value)}/s`;
+}
+
+/** Where the client is. */
+export function peer(connection: { peer_host: string; peer_port: number }): string {
+  const { peer_host: host, peer_port: port } = connection;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+export function ConnectionState({ of }: { of: Connection }) {
+  const level = of.state === 'running' ? 'ok' : of.state === 'blocked' || of.state === 'blocking' || of.state === 'flow' ? 'warn' : 'off';
+  return <Badge level={level}>{of.state}</Badge>;
+}
+
+export function Connections() {
+  const path = vhost.value ? url`/vhosts/${vhost.value}/connections` : '/connections';
+  return (
+    <div class="page">
+      <div class="title"><h1>Connections</h1></div>
+      <List
+        of="connections"
+        path={path}
+        columns={hasManyVhosts() ? COLUMNS : COLUMNS.filter((column) => column.id !== 'vhost')}
+        rowKey={(connection) => connection.name}
+        order={{ by: 'name', isDown: false }}
+        tokens="user:guest, channels>10"
+        chosen={(connections, clear) => <button type="button" onClick={() => close(connections, clear)}>Close…</button>}
+        empty={<Empty>Nobody is connected. A client connects with AMQP to port 5672, unless it is configured otherwise.</Empty>}
+      />
+    </div>
+  );
+}
+
+/** Asks, and closes. */
+export function close(connections: Connection[], done: () => void): void {
+  const channels = connections.reduce((sum, connection) => sum + connection.channels, 0);
+  const only = connections.length === 1 ? connections[0] : undefined;
+  const what = only ? (only.user_provided_name ?? only.name) : counted(connections.length, 'connection');
+  ask({
+    title: `Close ${what}?`,
+    text: <p>{what} will be cut off, with {counted(channels, 'channel')}. What the client holds unacked goes back to its queues. Many clients connect again by themselves.</p>,
+    button: `Close ${what}`,
+    type: only ? undefined : String(connections.length),
+    ask: 'Reason, which the client is told',
+    run: async (reason) => {
+      for (const connection of connections) {
+        await send('DELETE', url`/connections/${connection.name}`, undefined, reason || 'Closed via the console');
+      }
+      refresh();
+      tell(`${what} closed`);
+      done();
+    },
+  });
+}

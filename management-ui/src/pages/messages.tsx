@@ -1,0 +1,182 @@
+// What is in a queue: looked at without being taken where the node can do that; and got, which takes,
+// or publishes, apart from it.
+
+import { useState } from 'preact/hooks';
+import { ApiError, get, query, send, url } from '../api/client.ts';
+import type { Peeked, Queue } from '../api/types.ts';
+import { age, bytes, count, plain, time } from '../lib/format.ts';
+import { fromBase64, hex, pretty } from '../lib/json.ts';
+import { refresh } from '../state/poll.ts';
+import { may } from '../state/session.ts';
+import { utc } from '../state/settings.ts';
+import { Tag } from '../ui/badge.tsx';
+import { ask } from '../ui/dialog.tsx';
+import { Card, Empty, Facts } from '../ui/states.tsx';
+import { tell } from '../ui/toast.tsx';
+import { Publish } from './publish.tsx';
+
+/** Bytes of a body that are asked for at first. */
+const FIRST = 4096;
+
+export function Messages({ queue }: { queue: Queue }) {
+  const canRead = may('read', queue.vhost, queue.name);
+  return (
+    <>
+      {canRead && <Look queue={queue} />}
+      {canRead && queue.type !== 'stream' && <Get queue={queue} />}
+      {may('write', queue.vhost) && <Card title="Publish to it"><Publish vhost={queue.vhost} exchange="" routingKey={queue.name} /></Card>}
+    </>
+  );
+}
+
+interface Seen {
+  messages: Peeked[];
+  next?: number | string | null;
+  scanned?: number;
+}
+
+/** Looks without taking. */
+function Look({ queue }: { queue: Queue }) {
+  const [seen, setSeen] = useState<Seen>();
+  const [state, setState] = useState('ready');
+  const [match, setMatch] = useState('');
+  const [failure, setFailure] = useState<ApiError>();
+  const [isBusy, setBusy] = useState(false);
+  const path = url`/queues/${queue.vhost}/${queue.name}/messages`;
+  const look = async (from?: number | string) => {
+    setBusy(true);
+    try {
+      const part = await get<Seen>(path + query({ state, from, count: 20, match, body_bytes: FIRST }));
+      setSeen(from === undefined ? part : { ...part, messages: [...(seen?.messages ?? []), ...part.messages] });
+      setFailure(undefined);
+    } catch (error) {
+      setFailure(error instanceof ApiError ? error : new ApiError(0, String(error)));
+    } finally {
+      setBusy(false);
+    }
+  };
+  const next = seen?.next;
+  return (
+    <Card title="Look at messages">
+      <p class="note">They stay where they are, unchanged: no flag, counter or order is touched.</p>
+      <form class="inline" onSubmit={(event) => {
+        event.preventDefault();
+        void look();
+      }}>
+        <label>Which<select value={state} onChange={(event) => setState(event.currentTarget.value)}><option value="ready">ready</option><option value="unacked">unacked</option></select></label>
+        <label>Containing<input value={match} placeholder="text in body or headers" onInput={(event) => setMatch(event.currentTarget.value)} /></label>
+        <button type="submit" disabled={isBusy}>Look</button>
+      </form>
+      {failure && <p class="failure" role="alert">{failure.message}</p>}
+      {seen && seen.messages.length === 0 && <Empty>No {state} message{match ? ` with “${match}”` : ''}.</Empty>}
+      {seen && <div class="messages">{seen.messages.map((message) => <Message key={message.position} of={message} whole={`${path}/${encodeURIComponent(message.position)}`} />)}</div>}
+      {next != null && <button type="button" disabled={isBusy} onClick={() => void look(next)}>More</button>}
+    </Card>
+  );
+}
+
+interface Got {
+  payload: string;
+  payload_bytes: number;
+  payload_encoding: string;
+  exchange: string;
+  routing_key: string;
+  redelivered: boolean;
+  message_count: number;
+  properties: Record<string, unknown>;
+}
+
+/** Takes, as `basic.get` does. */
+function Get({ queue }: { queue: Queue }) {
+  const [mode, setMode] = useState('ack_requeue_true');
+  const [number, setNumber] = useState('1');
+  const [got, setGot] = useState<Got[]>();
+  const run = async () => {
+    const messages = await send<Got[]>('POST', url`/queues/${queue.vhost}/${queue.name}/get`, { ackmode: mode, count: Number(number), encoding: 'auto', truncate: 50_000 });
+    setGot(messages);
+    refresh();
+    tell(`${count(messages.length)} got`);
+  };
+  const takes = mode === 'ack_requeue_false' || mode === 'reject_requeue_false';
+  return (
+    <Card title="Get messages">
+      <p class="note">Getting takes part in the queue as a consumer does: put back, a message counts as delivered once more; acknowledged, it is gone.</p>
+      <form class="inline" onSubmit={(event) => {
+        event.preventDefault();
+        if (takes) {
+          ask({
+            title: `Get messages out of ${queue.name}?`,
+            text: <p>Up to {number} of {count(queue.messages_ready)} ready messages will leave {queue.name}{mode === 'reject_requeue_false' ? ' for its dead-letter exchange, if it has one' : ''}. They are shown here and nowhere else.</p>,
+            button: `Take ${number} from ${queue.name}`,
+            run,
+          });
+        } else {
+          run().catch((error: Error) => tell(error.message));
+        }
+      }}>
+        <label>Afterwards
+          <select value={mode} onChange={(event) => setMode(event.currentTarget.value)}>
+            <option value="ack_requeue_true">Put back</option>
+            <option value="reject_requeue_true">Reject, put back</option>
+            <option value="ack_requeue_false">Acknowledge: gone</option>
+            <option value="reject_requeue_false">Reject: dead letter</option>
+          </select>
+        </label>
+        <label>How many<input inputmode="numeric" value={number} size={4} pattern="[1-9][0-9]{0,3}" required onInput={(event) => setNumber(event.currentTarget.value)} /></label>
+        <button type="submit">Get</button>
+      </form>
+      {got && got.length === 0 && <Empty>The queue has no ready message.</Empty>}
+      {got && (
+        <div class="messages">
+          {got.map((each, at) => (
+            <Message key={at} of={{
+              position: at + 1, state: 'got', exchange: each.exchange, routing_key: each.routing_key, properties: each.properties, redelivered: each.redelivered,
+              body: each.payload, encoding: each.payload_encoding, body_bytes: each.payload_bytes,
+            }} />
+          ))}
+        </div>
+      )}
+    </Card>
+  );
+}
+
+/** A message, its body as JSON, text or hexadecimal by what it is. */
+function Message({ of, whole }: { of: Peeked; whole?: string }) {
+  const [full, setFull] = useState<Peeked>();
+  const [asked, setView] = useState<string>();
+  const shown = full ?? of;
+  const isBinary = shown.encoding === 'base64';
+  const json = isBinary ? null : pretty(shown.body);
+  const views = isBinary ? ['hex', 'base64'] : json ? ['json', 'text'] : ['text'];
+  const view = asked && views.includes(asked) ? asked : views[0];
+  const length = isBinary ? fromBase64(shown.body).length : new TextEncoder().encode(shown.body).length;
+  const isCut = length < shown.body_bytes;
+  const { headers, ...properties } = shown.properties as { headers?: Record<string, unknown> };
+  return (
+    <article class="message" aria-label={`Message ${shown.position}`}>
+      <header>
+        <span><span class="muted">#</span>{shown.position}</span>
+        <span><span class="muted">exchange</span> {shown.exchange || '(default)'}</span>
+        <span><span class="muted">routing key</span> <span class="mono">{shown.routing_key || '–'}</span></span>
+        <span>{bytes(shown.body_bytes)}</span>
+        {shown.redelivered && <Tag>redelivered</Tag>}
+        {shown.delivery_count ? <Tag>delivered {shown.delivery_count} times</Tag> : null}
+        {shown.enqueued_at != null && <span class="muted" title={time(shown.enqueued_at, utc.value)}>in the queue for {age(Date.now() - new Date(shown.enqueued_at).getTime())}</span>}
+        {shown.expires_at != null && <span class="muted">expires {time(shown.expires_at, utc.value)}</span>}
+        {shown.held_by != null && <span class="muted">held by {plain(shown.held_by)}</span>}
+      </header>
+      <pre tabIndex={0} role="region" aria-label="Body">{shown.body_bytes === 0 ? '(empty)' : view === 'json' ? json : view === 'hex' ? hex(fromBase64(shown.body)) : shown.body}</pre>
+      <div class="views">
+        {views.length > 1 && views.map((each) => <button key={each} type="button" class="plain small" aria-pressed={each === view} onClick={() => setView(each)}>{each}</button>)}
+        {isCut && whole && <button type="button" class="plain small" onClick={() => get<Peeked>(whole).then(setFull, (error: Error) => tell(error.message))}>Show all {bytes(shown.body_bytes)}</button>}
+        {isCut && !whole && <span class="help">Only the first {bytes(length)} are shown.</span>}
+      </div>
+      {(Object.keys(properties).length > 0 || Object.keys(headers ?? {}).length > 0) && (
+        <Facts of={[
+          ...Object.entries(properties).map(([name, value]): [string, string] => [name.replaceAll('_', ' '), plain(value)]),
+          ...Object.entries(headers ?? {}).map(([name, value]): [string, string] => [`header ${name}`, plain(value)]),
+        ]} />
+      )}
+    </article>
+  );
+}

@@ -1,0 +1,97 @@
+// Who is signed in, and what they may do.
+
+import { computed, signal } from '@preact/signals';
+import * as client from '../api/client.ts';
+import type { Session, Whoami } from '../api/types.ts';
+import { load, save, vhost } from './settings.ts';
+
+/** Unknown until the node was asked. */
+export const session = signal<Session | null | undefined>(undefined);
+/** Signed out by the server while a page was open: it is kept, and the form lies over it. */
+export const hasLapsed = signal(false);
+
+const tags = computed(() => session.value?.tags ?? []);
+export const isAdministrator = computed(() => tags.value.includes('administrator'));
+export const isMonitor = computed(() => isAdministrator.value || tags.value.includes('monitoring'));
+export const isPolicymaker = computed(() => isAdministrator.value || tags.value.includes('policymaker'));
+export const vhosts = computed(() => session.value?.vhosts.map((each) => each.name) ?? []);
+
+/** Whether the user's permission in a vhost lets them use a name; the broker decides in the end. */
+export function may(what: 'configure' | 'write' | 'read', vhostName: string, name?: string): boolean {
+  const pattern = session.value?.vhosts.find((each) => each.name === vhostName)?.[what];
+  if (pattern == null) return false;
+  if (name === undefined) return pattern !== '' && pattern !== '^$';
+  try {
+    return new RegExp(pattern === '' ? '^$' : pattern).test(name);
+  } catch {
+    // PCRE says more than this engine reads.
+    return true;
+  }
+}
+
+client.whenSignedOut(() => {
+  if (session.value) hasLapsed.value = true;
+});
+
+/** Finds out at the start whether this browser is signed in. */
+export async function resume(): Promise<void> {
+  // Who never signed in here is not asked about: the answer would be an error in the log.
+  if (load('signed-in') !== true) {
+    session.value = null;
+    return;
+  }
+  try {
+    entered(await client.session<Session>('GET'));
+  } catch {
+    save('signed-in', false);
+    session.value = null;
+  }
+}
+
+/** Signs in. Throws what the server says. */
+export async function signIn(user: string, password: string): Promise<void> {
+  client.useBasic();
+  try {
+    entered(await client.session<Session>('POST', { username: user, password }));
+    save('signed-in', true);
+  } catch (error) {
+    if (!(error instanceof client.ApiError) || (error.status !== 404 && error.status !== 405)) throw error;
+    await signInWithout(user, password);
+  }
+}
+
+/** Where the node keeps no sessions. */
+async function signInWithout(user: string, password: string): Promise<void> {
+  client.useBasic(user, password);
+  try {
+    const me = await client.get<Whoami>('/whoami');
+    const all = await client.get<{ name: string }[]>('/vhosts');
+    const permissions = await client
+      .get<{ vhost: string; configure: string; write: string; read: string }[]>(client.url`/users/${user}/permissions`)
+      .catch(() => []);
+    const rights = new Map(permissions.map((each) => [each.vhost, each]));
+    entered({
+      user: me.name,
+      tags: me.tags,
+      vhosts: all.map(({ name }) => ({ name, ...(rights.get(name) ?? { configure: null, write: null, read: null }) })),
+    });
+  } catch (error) {
+    client.useBasic();
+    throw error;
+  }
+}
+
+function entered(who: Session): void {
+  session.value = who;
+  hasLapsed.value = false;
+  if (vhost.value && !who.vhosts.some((each) => each.name === vhost.value)) vhost.value = '';
+}
+
+/** Signs out here and at the server. */
+export async function signOut(): Promise<void> {
+  save('signed-in', false);
+  client.useBasic();
+  await client.session('DELETE').catch(() => undefined);
+  session.value = null;
+  hasLapsed.value = false;
+}

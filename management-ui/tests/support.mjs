@@ -1,0 +1,111 @@
+// A broker of its own with traffic, a browser, and what every page has to hold.
+import { spawn } from 'node:child_process';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import axe from 'axe-core';
+import { chromium } from 'playwright-core';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const BINARY = process.env.WARREN_BINARY ?? join(ROOT, process.env.CARGO_TARGET_DIR ?? 'target', 'debug/warren');
+/** How long anything may take to appear. */
+export const PATIENCE = 15_000;
+
+/** Starts a broker on free ports, or uses the one of WARREN_CONSOLE and WARREN_AMQP. */
+export async function broker(lines = []) {
+  if (process.env.WARREN_CONSOLE) return { http: process.env.WARREN_CONSOLE, amqp: process.env.WARREN_AMQP, stop: async () => undefined };
+  const dir = await mkdtemp(join(tmpdir(), 'warren-console-'));
+  const ports = join(dir, 'ports.json');
+  const args = ['server', '--data-dir', join(dir, 'data'), '--amqp', '127.0.0.1:0', '--management', '127.0.0.1:0', '--prometheus', 'none', '--cluster', 'none', '--ports-file', ports, ...lines];
+  const child = spawn(BINARY, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  let said = '';
+  child.stderr.on('data', (data) => { said += data; });
+  const ended = new Promise((done) => { child.once('exit', done); });
+  const deadline = Date.now() + PATIENCE;
+  for (;;) {
+    const found = await readFile(ports, 'utf8').then(JSON.parse).catch(() => undefined);
+    if (found) {
+      const port = (of) => [found[of]].flat()[0];
+      return {
+        http: `http://127.0.0.1:${port('management')}/`,
+        amqp: `amqp://guest:guest@127.0.0.1:${port('amqp')}`,
+        stop: async () => {
+          child.kill();
+          await ended;
+          await rm(dir, { recursive: true, force: true });
+        },
+      };
+    }
+    if (child.exitCode !== null || Date.now() > deadline) throw new Error(`the broker did not start: ${said}`);
+    await sleep(50);
+  }
+}
+
+/** The HTTP API, as guest unless another is named. */
+export function api(http, user = 'guest', password = 'guest') {
+  const headers = { authorization: `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`, 'content-type': 'application/json' };
+  return async (method, path, body) => {
+    const response = await fetch(new URL(`api${path}`, http), { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+    const text = await response.text();
+    if (!response.ok) throw Object.assign(new Error(`${method} ${path}: ${response.status} ${text}`), { status: response.status });
+    return text ? JSON.parse(text) : undefined;
+  };
+}
+
+/** A browser, which sees nothing but this machine. */
+export function browser() {
+  return chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox', '--disable-gpu'] });
+}
+
+/** A page that notes what went wrong in it. */
+export async function page(of, http, options = {}) {
+  const { width = 1280, height = 900, theme = 'light' } = options;
+  const context = await of.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce' });
+  const opened = await context.newPage();
+  opened.setDefaultTimeout(PATIENCE);
+  const faults = [];
+  opened.on('console', (message) => message.type() === 'error' && faults.push(`console: ${message.text()} ${message.location().url}`));
+  opened.on('pageerror', (error) => faults.push(`page: ${error.message}`));
+  opened.on('request', (request) => {
+    if (!request.url().startsWith(http) && !/^(data|blob):/.test(request.url())) faults.push(`off the node: ${request.url()}`);
+  });
+  opened.on('requestfailed', (request) => {
+    // What is given up because the page goes on is no failure.
+    if (request.failure()?.errorText !== 'net::ERR_ABORTED') faults.push(`failed: ${request.url()} ${request.failure()?.errorText}`);
+  });
+  return { page: opened, faults, close: () => context.close() };
+}
+
+/** Signs in by the form. */
+export async function signIn(opened, http, user = 'guest', password = 'guest', hash = '') {
+  await opened.goto(http + hash);
+  await opened.getByLabel('User').fill(user);
+  await opened.getByLabel('Password').fill(password);
+  await opened.getByRole('button', { name: 'Sign in' }).click();
+  await opened.getByRole('button', { name: `User ${user}` }).waitFor();
+}
+
+/** Goes to an address after `#` and waits until its heading and data are there. */
+export async function visit(opened, hash) {
+  await opened.evaluate((to) => { location.hash = to; }, hash);
+  await opened.locator('main h1').first().waitFor();
+  await settled(opened);
+}
+
+/** Waits until nothing is loading. */
+export async function settled(opened) {
+  await opened.waitForFunction(() => !document.querySelector('main [aria-busy="true"]'));
+}
+
+/** What axe finds, in words. */
+export async function violations(opened) {
+  if (!(await opened.evaluate(() => 'axe' in window))) await opened.evaluate(axe.source);
+  const { violations: found } = await opened.evaluate(() => window.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
+  return found.map((each) => `${each.id}: ${each.nodes.slice(0, 3).map((node) => `${node.target} ${node.html.slice(0, 160)} ${node.failureSummary?.split('\n')[1]?.trim()}`).join(' | ')}`);
+}
+
+/** By how many pixels the page is wider than its window. */
+export function overhang(opened) {
+  return opened.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+}

@@ -1,0 +1,71 @@
+//! What is counted of a queue: what this node's clients do with it, and how long it is where its machine is here.
+//!
+//! The sampler looks at queues in which something has moved ([`Broker::moves`]) and at no others.
+
+use std::sync::Arc;
+
+use super::handle::QueueHandle;
+use crate::broker::Broker;
+use crate::queue::Counts;
+use crate::statistics::Measure;
+
+impl QueueHandle {
+    /// Counts for the queue, its vhost and the node.
+    pub fn count(&self, counter: Measure, count: u64) {
+        if count > 0 {
+            self.stats.add(counter, count);
+            self.scope.add(counter, count);
+        }
+    }
+
+    /// Notes how long it is, and by how much its vhost's queues are longer together. None where it is elsewhere.
+    pub(in crate::broker) fn measure(&self) {
+        // The machine is locked until it is noted, so that what is noted last is what came last.
+        let state = self.state.lock();
+        let counts = state
+            .machine
+            .queue()
+            .filter(|_| !self.is_deleted())
+            .map(|queue| queue.counts());
+        self.note(counts.unwrap_or_default());
+    }
+
+    /// It is deleted: its messages are no part of what there is.
+    pub(in crate::broker) fn uncount(&self) {
+        let _state = self.state.lock();
+        self.note(Counts::default());
+    }
+
+    fn note(&self, counts: Counts) {
+        for (gauge, value) in [
+            (Measure::Ready, counts.ready),
+            (Measure::Unacked, counts.unacked),
+            (Measure::ReadyBytes, counts.ready_bytes),
+            (Measure::UnackedBytes, counts.unacked_bytes),
+        ] {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            self.scope.change(gauge, self.stats.set(gauge, value));
+        }
+    }
+}
+
+impl Broker {
+    /// Something moves in a queue: the sampler is to look at it.
+    pub(in crate::broker) fn moves(&self, queue: &Arc<QueueHandle>) {
+        if queue.stats.touch() {
+            self.moving.lock().push(queue.clone());
+        }
+    }
+
+    /// Looks at the queues in which something has moved, at the end of that second.
+    pub(in crate::broker) fn sample_queues(&self, second: u64) {
+        let moving = std::mem::take(&mut *self.moving.lock());
+        for queue in moving {
+            queue.stats.rest();
+            queue.measure();
+            if queue.stats.sample(second) && !queue.is_deleted() {
+                self.moves(&queue);
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Looks once a second at what has moved, and writes it down.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::broker::Broker;
+use crate::types::Timestamp;
+
+impl Broker {
+    /// The second that runs.
+    pub fn second(&self) -> u64 {
+        self.now().seconds()
+    }
+
+    /// Writes every second down when it is over, until the task is dropped. One that the node did not get to is
+    /// missing.
+    pub async fn run_sampler(self: Arc<Self>) {
+        let mut runs = self.second();
+        loop {
+            tokio::time::sleep(rest_of_second(self.now())).await;
+            let now = self.second();
+            if now > runs {
+                runs = now;
+                self.sample(now - 1);
+            }
+        }
+    }
+
+    fn sample(self: &Arc<Self>, second: u64) {
+        self.sample_queues(second);
+        self.connections.sample(second);
+        self.statistics.beat(second);
+    }
+}
+
+/// How long it is until the next second has begun.
+fn rest_of_second(now: Timestamp) -> Duration {
+    Duration::from_millis(1001 - now.0 % 1000)
+}

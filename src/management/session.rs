@@ -1,0 +1,222 @@
+//! Browsers that sign in: the cookie they get, and what it takes to use it.
+//!
+//! The cookie holds a token drawn by chance, out of reach of scripts ([`crate::auth::login_sessions`]). A
+//! page of another site cannot send the header [`CONSOLE`] without asking first, and no other site is
+//! let do that unless it is configured; so whatever changes something needs it beside the cookie.
+
+use axum::http::header::{COOKIE, HeaderName};
+use axum::http::request::Parts;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+
+use super::access::{self, Caller, Credentials};
+use super::answer::{Answer, Answered, Failure};
+use super::call::Call;
+use super::query::Query;
+use super::route::{Access, Route};
+use crate::auth::login_sessions::LoginSession;
+use crate::metadata::Catalogue;
+use crate::types::Millis;
+
+/// What can be asked of sessions, by browsers and about them.
+pub static ROUTES: &[Route] = &[
+    Route::get(
+        "/session",
+        Access::Management,
+        "Who asks, with tags and permissions: what a page needs to know first.",
+        |call| Ok(Answer::Json(view(&call.caller, &call.broker.catalogue()))),
+    ),
+    Route::post(
+        "/session",
+        Access::Anyone,
+        "Signs a browser in: username and password, as JSON or a form. Needs the header X-Warren-Session, as does \
+         every request with the cookie that changes something.",
+        |call| Box::pin(sign_in(call)),
+    ),
+    Route::delete("/session", Access::Anyone, "Signs the browser out.", |call| {
+        Box::pin(sign_out(call))
+    }),
+    Route::get(
+        "/sessions",
+        Access::Administrator,
+        "Browsers that are signed in at this node.",
+        |call| {
+            let own = call.session_number();
+            let open = call.broker.logins().sessions(call.broker.now());
+            let views = open.iter().map(|session| line(call, session, own));
+            super::page::listing(call, views.collect(), &["id"])
+        },
+    ),
+    Route::delete(
+        "/sessions/{id}",
+        Access::Administrator,
+        "Signs a browser out that is signed in at this node.",
+        |call| {
+            Box::pin(async move {
+                let number = call.name("id").parse();
+                match number.is_ok_and(|number| call.broker.logins().close_numbered(number)) {
+                    true => Ok(Answer::Done),
+                    false => Err(Failure::NotFound),
+                }
+            })
+        },
+    ),
+];
+
+/// The header that the console sends with every request, whatever its value.
+pub const CONSOLE: HeaderName = HeaderName::from_static("x-warren-session");
+/// The cookie's name.
+const COOKIE_NAME: &str = "warren_session";
+
+/// What a request says of the browser it comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Browser {
+    /// The token of its cookie.
+    pub token: Option<String>,
+    /// It is a page of ours that asks.
+    pub is_console: bool,
+    /// It came over TLS, to us or to what stands before us.
+    pub is_secure: bool,
+}
+
+impl Browser {
+    /// Reads the headers.
+    pub fn of(parts: &Parts) -> Self {
+        let cookies = parts.headers.get_all(COOKIE).iter();
+        let mut cookies = cookies
+            .filter_map(|line| line.to_str().ok())
+            .flat_map(|line| line.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='));
+        let token = cookies.find(|(name, _)| *name == COOKIE_NAME);
+        let proxied = parts.headers.get("x-forwarded-proto");
+        Self {
+            token: token.map(|(_, token)| token.to_owned()),
+            is_console: parts.headers.contains_key(CONSOLE),
+            is_secure: proxied.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https")),
+        }
+    }
+}
+
+async fn sign_in(call: Call) -> Answered {
+    if !call.browser.is_console {
+        return Err(Failure::Forbidden("the header X-Warren-Session is missing"));
+    }
+    let is_json = call.content_type.as_deref().is_some_and(|kind| kind.contains("json"));
+    let (user, password) = match is_json {
+        true => {
+            let fields = call.fields()?;
+            let user = fields.some_text("username")?.to_owned();
+            (user, fields.some_text("password")?.to_owned())
+        }
+        false => form(&call)
+            .await
+            .ok_or_else(|| Failure::keys_missing(&["username", "password"]))?,
+    };
+    let caller = signed_in(&call, &user, &password)?;
+    let cookie = open(&call, &caller)?;
+    let value = view(&caller, &call.broker.catalogue());
+    Ok(Answer::Cookie {
+        cookie,
+        value: Some(value),
+    })
+}
+
+/// The user and the password of a form.
+pub async fn form(call: &Call) -> Option<(String, String)> {
+    let form = Query::of_form(call.body.clone()).await;
+    let text = |name| form.get(name).map(str::to_owned);
+    text("username").zip(text("password"))
+}
+
+/// Who that is, if the password is theirs and they may use the API.
+///
+/// # Errors
+/// As for any request.
+pub fn signed_in(call: &Call, user: &str, password: &str) -> Result<Caller, Failure> {
+    let credentials = Credentials::Given {
+        user: user.to_owned(),
+        password: password.as_bytes().to_vec(),
+    };
+    let caller = access::authenticate(&call.broker, credentials, call.from)?;
+    access::check(Access::Management, &caller, None, &call.broker.catalogue())?;
+    Ok(caller)
+}
+
+/// Opens a session and gives its cookie.
+///
+/// # Errors
+/// When the user is gone in the meantime.
+pub fn open(call: &Call, caller: &Caller) -> Result<String, Failure> {
+    let broker = &call.broker;
+    let lifetime_s = 60 * u64::from(broker.config().management.login_session_timeout_min);
+    let password = broker
+        .catalogue()
+        .user(&caller.name)
+        .map(|user| user.spec.password.clone());
+    let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
+    let now = broker.now();
+    let session = LoginSession {
+        number: 0,
+        user: caller.name.clone(),
+        password: password.ok_or(Failure::WrongPassword)?,
+        from: call.from,
+        since: now,
+        last_used: now,
+        expires_at: now + Millis(1000 * lifetime_s),
+    };
+    broker.logins().open(&token, session);
+    Ok(cookie(call, &token, lifetime_s))
+}
+
+async fn sign_out(call: Call) -> Answered {
+    if !call.browser.is_console {
+        return Err(Failure::Forbidden("the header X-Warren-Session is missing"));
+    }
+    if let Some(token) = &call.browser.token {
+        call.broker.logins().close(token);
+    }
+    Ok(Answer::Cookie {
+        cookie: cookie(&call, "", 0),
+        value: None,
+    })
+}
+
+fn cookie(call: &Call, token: &str, lifetime_s: u64) -> String {
+    let prefix = &call.broker.config().management.path_prefix;
+    let secure = if call.browser.is_secure { "; Secure" } else { "" };
+    format!("{COOKIE_NAME}={token}; Path={prefix}/; Max-Age={lifetime_s}; HttpOnly; SameSite=Strict{secure}")
+}
+
+/// What a page needs to know of its user: the vhosts it shows, each with what the user may do there; nothing
+/// where an administrator has no permission.
+fn view(caller: &Caller, catalogue: &Catalogue) -> Value {
+    let visible = catalogue.vhosts().filter(|vhost| caller.sees(vhost));
+    let vhosts = visible.map(|vhost| {
+        let patterns = vhost.permissions.get(&caller.name).map(|(patterns, _)| patterns);
+        json!({
+            "name": vhost.name(),
+            "configure": patterns.map(|patterns| &patterns.configure),
+            "write": patterns.map(|patterns| &patterns.write),
+            "read": patterns.map(|patterns| &patterns.read),
+        })
+    });
+    json!({
+        "user": caller.name,
+        "tags": caller.tags,
+        "vhosts": vhosts.collect::<Value>(),
+    })
+}
+
+fn line(call: &Call, session: &LoginSession, own: Option<u64>) -> Value {
+    json!({
+        "id": session.number,
+        "user": session.user,
+        "from": session.from.to_canonical().to_string(),
+        "since": session.since,
+        "last_used": session.last_used,
+        "expires_at": session.expires_at,
+        "node": call.broker.node().name,
+        "is_own": own == Some(session.number),
+    })
+}
