@@ -95,7 +95,7 @@ export async function visit(opened, hash) {
 
 /** Waits until nothing is loading. */
 export async function settled(opened) {
-  await opened.waitForFunction(() => !document.querySelector('main [aria-busy="true"]'));
+  await opened.waitForFunction(() => !document.querySelector('main [aria-busy="true"], main .stale'));
 }
 
 /** What axe finds, in words. */

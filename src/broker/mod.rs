@@ -57,9 +57,9 @@ pub use queue::asking::DEADLINE;
 pub use queue::clients::{ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
 pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
-pub use queue::{joint, leaving, quarantine};
+pub use queue::{joint, leaving, matching, peeking, quarantine};
 pub use replicas::members;
-pub use reports::{diagnosis, gather, notices};
+pub use reports::{diagnosis, gather, notices, process};
 
 // Words of what lies below that whoever serves clients needs.
 pub use crate::metadata::{CatalogueError, Command};

@@ -30,7 +30,7 @@ impl Why {
             Self::Cluster => {
                 "nodes have one store, one type and one way to start: see join_cluster, forget_cluster_node and reset"
             }
-            Self::Untold => "this version has nothing that it could show",
+            Self::Untold => "this version does not show that",
             Self::Machine => "the machine shows that itself: see ip address, ps, openssl",
             Self::Plugins => "nothing is loaded here: rabbitmq-plugins list says what is built in",
         }
@@ -67,7 +67,6 @@ const ABSENT: &[(&str, Why)] = &[
     ("maybe_stuck", Why::Erlang),
     ("metadata_store_status", Why::Untold),
     ("observer", Why::Erlang),
-    ("peek", Why::Untold),
     ("reclaim_quorum_memory", Why::Erlang),
     ("remote_shell", Why::Erlang),
     ("resolver_info", Why::Erlang),

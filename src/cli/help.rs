@@ -99,7 +99,8 @@ pub fn one(program: &str, command: &Command) -> String {
         out += "\nArguments and Options\n";
     }
     if !command.columns.is_empty() {
-        let names: Vec<_> = command.columns.iter().map(|column| column.name).collect();
+        let mut names: Vec<_> = command.columns.iter().map(|column| column.name).collect();
+        names.sort_unstable();
         out += &format!("\n<column>\n\tone of {}\n", names.join(", "));
     }
     for (option, help) in own {

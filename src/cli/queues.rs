@@ -71,6 +71,24 @@ pub static COMMANDS: &[Command] = &[
         ..Command::ROW
     },
     Command {
+        name: "peek",
+        tools: &[Tool::Queues],
+        group: Group::Monitoring,
+        usage: "[--vhost <vhost>] <queue> <position> [--timeout <timeout>]",
+        help: "Shows the message that many places from the front of a queue, which stays as it is",
+        arguments: 2..=2,
+        banner: |call| {
+            format!(
+                "Peeking at quorum queue {} at position {} on node {} ...",
+                call.argument(0),
+                call.argument(1),
+                call.node()
+            )
+        },
+        run: peek,
+        ..Command::ROW
+    },
+    Command {
         name: "export_queue",
         tools: &[Tool::Ctl, Tool::Queues],
         group: Group::Queues,
@@ -196,6 +214,71 @@ fn shown(mut queue: Value) -> Value {
         queue["exclusive"] = Value::Null;
     }
     queue
+}
+
+/// Messages of a page that is asked for on the way to the position.
+const PAGE: u64 = 200;
+/// Bytes of a body that are shown.
+const SHOWN: u64 = 64;
+
+fn peek(call: &Call) -> Result<Output, Failed> {
+    let wrong = || Failed::arguments("\"position value must be a positive integer\"");
+    let mut left: u64 = call.argument(1).parse().map_err(|_| wrong())?;
+    if left == 0 {
+        return Err(wrong());
+    }
+    let path = ["queues", call.vhost(), call.argument(0), "messages"];
+    let mut from = json!(0);
+    loop {
+        let query = [
+            ("from", from.to_string()),
+            ("count", left.min(PAGE).to_string()),
+            ("body_bytes", SHOWN.to_string()),
+        ];
+        let answer = call.answered(call.client.look(&path, &query))?;
+        if answer.status == 404 {
+            let text = format!("Target queue was not found in virtual host '{}'", call.vhost());
+            return Err(Failed::told(exit::UNAVAILABLE, text));
+        }
+        let page = answer.accepted()?;
+        let messages = page["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let count = messages.len() as u64;
+        if let Some(message) = usize::try_from(left - 1).ok().and_then(|at| messages.get(at)) {
+            return Ok(peeked(message));
+        }
+        left = left.saturating_sub(count);
+        from = page["next"].clone();
+        if from.is_null() || left == 0 {
+            let text = "Target queue does not have a message at that position";
+            return Err(Failed::told(exit::UNAVAILABLE, text));
+        }
+    }
+}
+
+/// A message as keys and values.
+fn peeked(message: &Value) -> Output {
+    let properties = message["properties"].as_object().cloned().unwrap_or_default();
+    let headers = properties.get("headers").and_then(Value::as_object).cloned();
+    let mut fields: Vec<(String, Value)> = properties.into_iter().filter(|(key, _)| key != "headers").collect();
+    fields.push(("routing_keys".to_owned(), json!([message["routing_key"]])));
+    fields.push(("exchange".to_owned(), message["exchange"].clone()));
+    fields.push((format!("payload (max {SHOWN} bytes)"), message["body"].clone()));
+    let headers = headers.into_iter().flatten();
+    fields.extend(headers.map(|(key, value)| (format!("header.{key}"), value)));
+    let items = fields.iter().map(|(key, value)| {
+        let shown = match value.as_array().map(Vec::as_slice) {
+            Some([one]) => one,
+            _ => value,
+        };
+        json!({"keys": key, "values": shown})
+    });
+    let items = items.collect();
+    let object: serde_json::Map<_, _> = fields.into_iter().collect();
+    Output::Drawn {
+        columns: vec![Column::plain("keys"), Column::plain("values")],
+        items,
+        json: json!({"message": object, "result": "ok"}),
+    }
 }
 
 fn delete(call: &Call) -> Result<Output, Failed> {

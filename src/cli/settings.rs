@@ -182,11 +182,12 @@ const FLAG: [Column; 6] = [
     Column::plain("doc_url"),
 ];
 
-const FEATURE: [Column; 4] = [
+const FEATURE: [Column; 5] = [
     Column::of("name", "name", Kind::Word),
     Column::of("deprecation_phase", "deprecation_phase", Kind::Word),
     Column::of("provided_by", "provided_by", Kind::Word),
     Column::plain("desc"),
+    Column::plain("doc_url"),
 ];
 
 /// Gives a key of the configuration another value in the running node.

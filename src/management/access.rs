@@ -70,7 +70,7 @@ impl Caller {
 
     /// Whether the user has a permission in the vhost. A missing vhost is not refused: the
     /// handler says that it is missing.
-    fn may_use(&self, catalogue: &Catalogue, vhost: &str) -> bool {
+    pub fn may_use(&self, catalogue: &Catalogue, vhost: &str) -> bool {
         self.operator
             || catalogue
                 .vhost(vhost)
@@ -232,8 +232,7 @@ pub fn check(access: Access, caller: &Caller, vhost: Option<&str>, catalogue: &C
     }
     let (allowed, otherwise) = match access {
         Access::Anyone | Access::Management => (true, ""),
-        Access::Vhost => (in_vhost(), "User not authorised to access virtual host"),
-        Access::VhostRead => (
+        Access::Vhost => (
             caller.is_administrator() || in_vhost(),
             "User not authorised to access virtual host",
         ),
@@ -259,6 +258,7 @@ pub fn check(access: Access, caller: &Caller, vhost: Option<&str>, catalogue: &C
 mod tests {
     use axum::http::Request;
 
+    use super::super::socket::Origin;
     use super::*;
     use crate::metadata::{Command, PermissionSpec, VhostSpec};
 
@@ -335,9 +335,8 @@ mod tests {
     #[test]
     fn contents_of_a_vhost_need_a_permission_there() {
         let refused = Some("User not authorised to access virtual host");
-        assert_eq!(refusal(Access::Vhost, &["administrator"], Some("other")), refused);
-        assert_eq!(refusal(Access::VhostRead, &["administrator"], Some("other")), None);
-        assert_eq!(refusal(Access::VhostRead, &["monitoring"], Some("other")), refused);
+        assert_eq!(refusal(Access::Vhost, &["administrator"], Some("other")), None);
+        assert_eq!(refusal(Access::Vhost, &["monitoring"], Some("other")), refused);
         assert_eq!(refusal(Access::Vhost, &["management"], Some("mine")), None);
         assert_eq!(refusal(Access::Vhost, &["management"], Some("missing")), None);
         assert_eq!(refusal(Access::VhostVisible, &["management"], Some("other")), refused);
@@ -348,12 +347,7 @@ mod tests {
     fn the_operator_needs_no_permission() {
         let catalogue = catalogue();
         let operator = Caller::operator();
-        for access in [
-            Access::Vhost,
-            Access::VhostRead,
-            Access::Policymaker,
-            Access::Administrator,
-        ] {
+        for access in [Access::Vhost, Access::Policymaker, Access::Administrator] {
             assert_eq!(check(access, &operator, Some("other"), &catalogue), Ok(()));
         }
         assert_eq!(operator.vhosts(&catalogue).len(), 2);
@@ -377,7 +371,8 @@ mod tests {
                 request = request.header("Authorization", header);
             }
             let (parts, ()) = request.body(()).expect("a good request").into_parts();
-            match credentials(&parts, &Browser::of(&parts)) {
+            let from = Origin::Address(std::net::Ipv4Addr::LOCALHOST.into());
+            match credentials(&parts, &Browser::of(&parts, from)) {
                 Credentials::Given { user, password } => format!("{user} {}", String::from_utf8_lossy(&password)),
                 Credentials::Ticket(ticket) => format!("ticket {ticket}"),
                 Credentials::Other => "other".to_owned(),

@@ -142,7 +142,8 @@ async fn aliveness(call: Call) -> Answered {
     };
     queues::declare(&call, &actor, &method, NodeId::default()).await?;
     let properties = Properties::default().encode();
-    let (routed, answered) = messages::hand_in(&call, &actor, ("", ALIVENESS), &properties, b"test_message")?;
+    let handed_in = messages::hand_in(&call, &actor, ("", ALIVENESS), &properties, b"test_message");
+    let (routed, answered) = handed_in.map_err(|_| Failure::NotAuthorised("Access refused."))?;
     // Whether it was taken is seen by what comes out.
     answered.outcome().await;
     let get = BasicGet {

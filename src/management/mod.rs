@@ -20,10 +20,12 @@ mod definitions;
 mod endpoint;
 mod exchanges;
 mod fields;
+mod figures;
 mod flags;
 mod form;
 mod health;
 mod import;
+mod latency;
 mod lifecycle;
 mod limits;
 mod load;
@@ -48,11 +50,13 @@ mod response;
 mod route;
 mod router;
 mod search;
+mod series;
 mod server;
 mod session;
 mod settings;
 mod socket;
 mod text;
+mod tool;
 mod users;
 mod vhosts;
 mod views;
@@ -87,6 +91,8 @@ fn table() -> impl Iterator<Item = &'static Route> {
         bindings::ROUTES,
         messages::ROUTES,
         connections::ROUTES,
+        series::ROUTES,
+        latency::ROUTES,
         consumers::ROUTES,
         definitions::ROUTES,
         arguments::ROUTES,

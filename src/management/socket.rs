@@ -150,12 +150,9 @@ impl Incoming {
             Self::Local(stream) => Some((Stream::Local(stream), Origin::Operator)),
             Self::Tcp(incoming) => {
                 let opened = incoming.open().await?;
-                let address = opened.peer.ip();
-                let from = match opened.tls {
-                    Some(_) => Origin::Tls(address),
-                    None => Origin::Address(address),
-                };
-                Some((Stream::Tcp(opened.stream), from))
+                let from = opened.peer.ip();
+                let origin = opened.tls.as_ref().map_or(Origin::Address(from), |_| Origin::Tls(from));
+                Some((Stream::Tcp(opened.stream), origin))
             }
         }
     }

@@ -76,7 +76,13 @@ export function counted(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
+/** A name, in which what would not be seen or would turn the text round is. */
+export function shown(name: string): string {
+  return name.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    (char) => `⟨${char.charCodeAt(0).toString(16).padStart(4, '0').toUpperCase()}⟩`);
+}
+
 /** A value of an argument or header as text. */
 export function plain(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  return typeof value === 'string' ? shown(value) : JSON.stringify(value);
 }

@@ -72,6 +72,8 @@ function range(values: (number | null)[]): { now?: number; min?: number; max?: n
 function Plot({ lines, series, format, label }: { lines: Line[]; series: Series; format: (value: number) => string; label: string }) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(null);
+  // What somebody dragged out stays until they double-click, whatever comes in the meantime.
+  const isZoomed = useRef(false);
   const shape = `${lines.map((line) => line.measure).join()} ${theme.value} ${utc.value}`;
   const data = aligned(lines, series);
   useEffect(() => {
@@ -79,6 +81,9 @@ function Plot({ lines, series, format, label }: { lines: Line[]; series: Series;
     if (!element) return undefined;
     const drawn = new uPlot(options(element, lines, format), data, element);
     plot.current = drawn;
+    isZoomed.current = false;
+    drawn.hooks.setSelect = [(self) => { isZoomed.current ||= self.select.width > 0; }];
+    drawn.over.addEventListener('dblclick', () => { isZoomed.current = false; });
     const watch = new ResizeObserver(() => drawn.setSize({ width: element.clientWidth, height: HEIGHT }));
     watch.observe(element);
     // The system's colours may change under the page.
@@ -91,7 +96,10 @@ function Plot({ lines, series, format, label }: { lines: Line[]; series: Series;
       drawn.destroy();
     };
   }, [shape]);
-  useEffect(() => plot.current?.setData(data), [series]);
+  useEffect(() => {
+    plot.current?.setData(data, !isZoomed.current);
+    if (isZoomed.current) plot.current?.redraw();
+  }, [series]);
   return <div ref={place} class="plot" role="img" aria-label={`${label}: ${spoken(lines, series, format)}`} />;
 }
 
@@ -106,7 +114,7 @@ function spoken(lines: Line[], series: Series, format: (value: number) => string
 
 function aligned(lines: Line[], series: Series): uPlot.AlignedData {
   const length = Math.max(1, ...Object.values(series.values).map((values) => values.length));
-  const times = Array.from({ length }, (_, at) => (series.t0 + at * series.every) / 1000);
+  const times = Array.from({ length }, (_, at) => series.t0 / 1000 + at * series.every);
   return [times, ...lines.map((line) => series.values[line.measure] ?? times.map(() => null))];
 }
 
@@ -158,7 +166,7 @@ function Values({ series, lines, format }: { series: Series; lines: Line[]; form
         <tbody>
           {rows.map((at) => (
             <tr key={at}>
-              <th scope="row">{time(series.t0 + at * series.every, utc.value)}</th>
+              <th scope="row">{time(series.t0 + at * series.every * 1000, utc.value)}</th>
               {lines.map((line) => {
                 const value = series.values[line.measure]?.[at];
                 return <td key={line.measure} class="end">{value == null ? UNKNOWN : format(value)}</td>;

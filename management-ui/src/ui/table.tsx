@@ -61,6 +61,9 @@ interface Props<T extends RowData> {
   isBare?: boolean;
 }
 
+/** Characters that a column without a width has at least. */
+const FREE = 24;
+
 const features = tableFeatures({
   coreReactivityFeature: storeReactivityBindings(),
   columnVisibilityFeature,
@@ -93,7 +96,8 @@ export function Table<T extends RowData>(props: Props<T>) {
       )}
       {rows.length === 0 ? empty : (
         <div class="scroll" role="group" aria-label={label} tabIndex={0}>
-          <table aria-label={label}>
+          {/* The first column keeps room for a name; what does not fit scrolls. */}
+          <table aria-label={label} style={{ minWidth: `${visible.reduce((sum, column) => sum + (column.width ?? FREE), 0)}ch` }}>
             <colgroup>
               {chosen && <col class="pick" />}
               {visible.map((column) => <col key={column.id} style={column.width ? { width: `${column.width}ch` } : undefined} />)}

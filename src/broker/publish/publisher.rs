@@ -428,6 +428,9 @@ impl Publisher {
             if let Some(confirms) = &mut channel.confirms {
                 let seq = confirms.publish(answers);
                 debug_assert_eq!(seq, confirming.seq);
+                if answers > 0 {
+                    channel.time_publish(seq);
+                }
                 out.confirms_changed(confirming.channel);
             }
         }

@@ -3,11 +3,13 @@
 //! The sampler looks at queues in which something has moved ([`Broker::moves`]) and at no others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::handle::QueueHandle;
 use crate::broker::Broker;
 use crate::queue::Counts;
-use crate::statistics::Measure;
+use crate::statistics::{Delay, Measure};
+use crate::types::Timestamp;
 
 impl QueueHandle {
     /// Counts for the queue, its vhost and the node.
@@ -16,6 +18,12 @@ impl QueueHandle {
             self.stats.add(counter, count);
             self.scope.add(counter, count);
         }
+    }
+
+    /// Something took so long.
+    pub fn took(&self, delay: Delay, took: Duration, now: Timestamp) {
+        self.latencies.record(delay, took, now.seconds());
+        self.scope.statistics().latencies().record(delay, took, now.seconds());
     }
 
     /// Notes how long it is, and by how much its vhost's queues are longer together. None where it is elsewhere.

@@ -4,6 +4,8 @@
 
 pub mod diagnosis;
 pub mod gather;
+mod history;
 pub mod notices;
+pub mod process;
 mod sampler;
 pub mod standing;
