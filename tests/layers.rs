@@ -116,11 +116,11 @@ const ARROWS: [(&str, &[&str]); 34] = [
     ("allocator", &[]),
     ("tasks", &["metrics"]),
     ("metrics", &["types"]),
+    ("pem", &["config", "small_file"]),
     ("logging", &["config", "types"]),
     ("config", &["types", "pattern"]),
     ("machine", &["types"]),
     ("pattern", &[]),
-    ("pem", &["config", "small_file"]),
     ("small_file", &[]),
     ("types", &[]),
 ];

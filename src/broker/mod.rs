@@ -32,7 +32,7 @@ pub mod reports;
 mod simulation;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -137,6 +137,8 @@ pub struct Broker {
     duty: watch::Sender<cluster::maintenance::Duty>,
     /// What follows from both.
     takes_clients: watch::Sender<bool>,
+    /// It was told to stop, and serves its clients a little longer.
+    draining: AtomicBool,
     runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,
     next_consumer: AtomicU64,

@@ -17,6 +17,8 @@ use crate::small_file;
 
 /// Name of the file in the data directory: RabbitMQ's, so that one that was mounted there counts.
 pub const FILE: &str = ".erlang.cookie";
+/// The file of Erlang that holds the secret of a cluster of RabbitMQ.
+const COOKIE: &str = ".erlang.cookie";
 const PUBLIC: &str = "the file with the cluster's secret can be read by everyone";
 /// The largest secret, in bytes.
 const MOST_BYTES: u64 = 4096;
@@ -81,7 +83,8 @@ impl SharedSecret {
             }
             return Ok(Some(secret));
         }
-        Ok(None)
+        // What RabbitMQ's image and packages have in the same directory.
+        Ok(Self::read(&directory.join(COOKIE))?.map(|(secret, _)| secret))
     }
 
     /// What a file holds, without the line's end that editors leave, and whether everyone may read

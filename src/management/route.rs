@@ -125,7 +125,7 @@ impl Route {
         run: fn(&Call) -> Answered,
     ) -> Self {
         let run = Run::Gathered(About::Exchanges, run);
-        Self::new(Verb::Get, path, access.to_read(), help, run)
+        Self::new(Verb::Get, path, access, help, run)
     }
 
     /// A `PUT`.

@@ -17,7 +17,18 @@ fn lists_and_texts_are_written_in_every_way() {
         "Listing users ...\n[[{user,<<\"guest\">>},{tags,[administrator]}]]\n"
     );
     assert_eq!(
-        run(&["list_queues", "name", "type", "state", "arguments", "policy", "leader", "--formatter", "erlang", "-q"]),
+        run(&[
+            "list_queues",
+            "name",
+            "type",
+            "state",
+            "arguments",
+            "policy",
+            "leader",
+            "--formatter",
+            "erlang",
+            "-q"
+        ]),
         "[[{name,<<\"q1\">>},\n  {type,classic},\n  {state,running},\n  \
          {arguments,[{<<\"x-max-length\">>,long,5},\n              \
          {<<\"x-queue-type\">>,longstr,<<\"classic\">>}]},\n  {policy,''},\n  {leader,g1@localhost}]]\n"
@@ -28,7 +39,10 @@ fn lists_and_texts_are_written_in_every_way() {
          \u{1b}(0x\u{1b}(B\n\u{1b}(0tqqqqqqqqqqqqqqqqu\u{1b}(B\n\u{1b}(0x\u{1b}(B Ping succeeded \
          \u{1b}(0x\u{1b}(B\n\u{1b}(0mqqqqqqqqqqqqqqqqj\u{1b}(B\n"
     );
-    assert_eq!(run(&["ping", "-q", "--formatter", "erlang"]), "<<\"Ping succeeded\">>\n");
+    assert_eq!(
+        run(&["ping", "-q", "--formatter", "erlang"]),
+        "<<\"Ping succeeded\">>\n"
+    );
     assert_eq!(
         run(&["add_vhost", "v2", "--formatter", "json"]),
         "{\"node\":\"g1@localhost\",\"result\":\"ok\"}\n"
@@ -53,11 +67,17 @@ fn metadata_of_a_vhost_is_changed_a_field_at_a_time() {
         "Updating metadata of vhost \"v1\" ...\n"
     );
     let vhost = broker.http().get("/api/vhosts/v1").expect_status(200).json();
-    assert_eq!((&vhost["tags"], &vhost["description"]), (&json!(["a", "b"]), &json!("d")));
+    assert_eq!(
+        (&vhost["tags"], &vhost["description"]),
+        (&json!(["a", "b"]), &json!("d"))
+    );
     let missing = run(&["set_vhost_tags", "nope", "a"]).failed(65);
     assert_eq!(missing, "Error:\nVirtual host \"nope\" does not exist\n");
     let none = run(&["update_vhost_metadata", "v1"]).failed(64);
-    assert!(none.starts_with("Error (argument validation): not enough arguments.\n"), "{none}");
+    assert!(
+        none.starts_with("Error (argument validation): not enough arguments.\n"),
+        "{none}"
+    );
     let kind = run(&["update_vhost_metadata", "v1", "--default-queue-type", "nonsense"]).failed(65);
     let said = "Error (argument validation): Bad argument: Default queue type must be one of: quorum, stream, \
                 classic. Provided: nonsense\n";
@@ -85,10 +105,31 @@ fn metadata_of_a_vhost_is_changed_a_field_at_a_time() {
 fn policies_that_match_are_listed_the_one_that_counts_first() {
     let broker = Broker::start();
     let run = |arguments: &[&str]| ctl(&broker, arguments);
-    broker.http().put("/api/queues/%2f/q1", r#"{"durable":true}"#).expect_status(201);
+    broker
+        .http()
+        .put("/api/queues/%2f/q1", r#"{"durable":true}"#)
+        .expect_status(201);
     run(&["set_policy", "low", ".*", r#"{"max-length":10}"#]).well();
-    run(&["set_policy", "high", "^q", r#"{"max-length":100}"#, "--priority", "3", "--apply-to", "queues"]).well();
-    run(&["set_policy", "other", "^q", r#"{"delivery-limit":9}"#, "--apply-to", "quorum_queues"]).well();
+    run(&[
+        "set_policy",
+        "high",
+        "^q",
+        r#"{"max-length":100}"#,
+        "--priority",
+        "3",
+        "--apply-to",
+        "queues",
+    ])
+    .well();
+    run(&[
+        "set_policy",
+        "other",
+        "^q",
+        r#"{"delivery-limit":9}"#,
+        "--apply-to",
+        "quorum_queues",
+    ])
+    .well();
     assert_eq!(
         run(&["list_policies_that_match", "q1", "--formatter", "json"]).well(),
         "{\"policies\":[{\"vhost\":\"/\",\"name\":\"high\",\"pattern\":\"^q\",\"apply-to\":\"queues\",\
@@ -116,7 +157,9 @@ fn a_message_is_peeked_at_and_stays() {
         let body = json!({
             "properties": properties, "routing_key": "q1", "payload": payload, "payload_encoding": "string",
         });
-        let published = broker.http().post("/api/exchanges/%2f/amq.default/publish", &body.to_string());
+        let published = broker
+            .http()
+            .post("/api/exchanges/%2f/amq.default/publish", &body.to_string());
         assert_eq!(published.expect_status(200).json()["routed"], true);
     }
     for _ in 0..2 {

@@ -12,7 +12,10 @@ use crate::support::authority::Authority;
 fn ask(data_dir: &Path, node: &str, arguments: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_warren"));
     command.args(["ctl", "--data-dir"]).arg(data_dir).args(["-n", node]);
-    command.args(arguments).stdin(Stdio::null()).env("WARREN_PASSWORD", "guest");
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .env("WARREN_PASSWORD", "guest");
     ran(command)
 }
 
@@ -31,7 +34,12 @@ fn a_user_asks_with_a_password() {
     let status = run(&["status"]).well();
     assert!(status.starts_with("Status of node g1@localhost ...\n"), "{status}");
     run(&["add_vhost", "made"]).well();
-    assert!(ctl(&broker, &["list_vhosts", "-s"]).well().lines().any(|line| line == "made"));
+    assert!(
+        ctl(&broker, &["list_vhosts", "-s"])
+            .well()
+            .lines()
+            .any(|line| line == "made")
+    );
     let wrong = run(&["list_vhosts", "--password", "wrong"]).failed(69);
     assert!(wrong.starts_with("Error:\n"), "{wrong}");
     // What is for the process is for its machine.
@@ -89,7 +97,12 @@ fn another_machine_is_asked_over_tls_only() {
     drop(broker);
     let _broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
     let node = format!("https://localhost:{port}");
-    let trusted = ["--username", "guest", "--ca-file", papers.cacertfile.to_str().expect("a path")];
+    let trusted = [
+        "--username",
+        "guest",
+        "--ca-file",
+        papers.cacertfile.to_str().expect("a path"),
+    ];
     let run = |arguments: &[&str]| ask(empty.path(), &node, arguments);
     assert_eq!(run(&[&trusted[..], &["list_vhosts", "-s"]].concat()).well(), "/\n");
     let unknown = run(&["--username", "guest", "list_vhosts"]).failed(69);

@@ -17,6 +17,8 @@ pub struct Broker {
     pub amqp: String,
     /// `host:port` of the HTTP API.
     pub management: Option<String>,
+    /// Ports of all listeners, by their names; none of a broker that ran already.
+    pub ports: serde_json::Value,
     vhost: String,
     own: Option<Process>,
 }
@@ -61,6 +63,7 @@ impl Broker {
         let mut broker = Self {
             amqp: String::new(),
             management: None,
+            ports: serde_json::Value::Null,
             vhost: "/".to_owned(),
             own: Some(process),
         };
@@ -73,6 +76,7 @@ impl Broker {
         let mut broker = Self {
             amqp,
             management,
+            ports: serde_json::Value::Null,
             vhost: "/".to_owned(),
             own: None,
         };
@@ -184,6 +188,7 @@ impl Broker {
         };
         self.amqp = address("amqp").expect("an AMQP port");
         self.management = address("management");
+        self.ports = ports;
     }
 }
 

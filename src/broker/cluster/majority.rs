@@ -9,6 +9,8 @@
 //! waits. `cluster_partition_handling` says whether it keeps them: a paused node sends its clients away
 //! and listens for none until it hears enough, so that they go where they are served.
 
+use std::sync::atomic::Ordering;
+
 use serde::{Deserialize, Serialize};
 
 use crate::broker::{Broker, Forced};
@@ -37,6 +39,16 @@ impl Broker {
     /// Whether clients are to go elsewhere.
     pub fn is_paused(&self) -> bool {
         *self.reach.borrow() == Reach::Paused
+    }
+
+    /// Whether it will stop soon, and is not to get new clients.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// It is told to stop.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     /// The members of the cluster that this node does not hear, though nothing says that they have ended:
