@@ -156,6 +156,12 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
             error = node.failed() => return Err(node.give_up(error).await),
             order = orders.next() => {
                 let Some((order, answer)) = order else { continue };
+                if order == Order::End {
+                    tracing::info!("told to stop by its operator");
+                    answer.give(Ok(""));
+                    goes_on = false;
+                    continue;
+                }
                 let done = node.carry_out(order, &mut told).await;
                 goes_on = !matches!(done, Err(Refused::Stopping));
                 answer.give(done.as_ref().map(|said| *said).map_err(|error| error.to_string()));
@@ -364,10 +370,11 @@ impl Node {
                     return Err(Refused::Stopping);
                 }
             }
-            _ if self.app.is_some() => return Err(Refused::Running),
+            Order::Reset | Order::ForceReset | Order::Join(_) if self.app.is_some() => return Err(Refused::Running),
             Order::Reset => self.leave_cluster().await?,
             Order::ForceReset => self.wipe()?,
             Order::Join(node) => return self.join(&node).await,
+            Order::End => return Err(Refused::Stopping),
         }
         Ok("")
     }

@@ -47,7 +47,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
             "statistics",
         ],
     ),
-    ("cli", &["perf"]),
+    ("cli", &["perf", "cluster"]),
     ("perf", &["codec"]),
     (
         "net",

@@ -66,6 +66,7 @@ pub use crate::metadata::{CatalogueError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
 
 use crate::cluster::identity::Identity;
+pub use crate::cluster::ticket::SCHEME as TICKET;
 use crate::config::Config;
 use crate::declare::QueueRules;
 use crate::handover::ConsumerKey;
@@ -134,6 +135,10 @@ pub struct Broker {
     logins: Logins,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
+    /// What the operator wants of the node.
+    duty: watch::Sender<cluster::maintenance::Duty>,
+    /// What follows from both.
+    takes_clients: watch::Sender<bool>,
     /// It was told to stop, and serves its clients a little longer.
     draining: AtomicBool,
     runtime: tokio::runtime::Handle,

@@ -112,6 +112,8 @@ impl Broker {
             logins: Default::default(),
             alarms: Alarms::new(&config.resources),
             reach: watch::Sender::default(),
+            duty: watch::Sender::default(),
+            takes_clients: watch::Sender::new(true),
             runtime: tokio::runtime::Handle::current(),
             // Unique in the cluster: exclusive queues are known by their connection everywhere.
             next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
