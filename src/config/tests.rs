@@ -588,7 +588,6 @@ fn what_is_not_built_is_told_in_a_file_and_refused_as_a_flag() {
     );
     for (variables, flags, start) in [
         (&[][..], &[("--prometheus", "127.0.0.1:0")][..], "--prometheus: metrics"),
-        (&[], &[("--amqps", "5671")], "--amqps: AMQP over TLS is not served yet"),
         (&[("WARREN_PROMETHEUS", "15692")], &[], "WARREN_PROMETHEUS: metrics"),
     ] {
         let error = load_text("", variables, flags).expect_err("not built");
