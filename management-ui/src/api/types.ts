@@ -314,17 +314,27 @@ export interface Found {
   name: string;
 }
 
+export interface Tried {
+  binding_key: string;
+  to: string;
+  to_kind: 'queue' | 'exchange';
+  arguments?: Arguments;
+  /** Why it did not match. */
+  why?: string;
+}
+
 export interface Route {
-  outcome: string;
-  queues: { name: string; accepts?: boolean; via?: unknown }[];
-  steps: {
-    exchange: string;
-    tried?: number;
-    matched: { binding_key: string; to: string | { kind: string; name: string } }[];
-    missed: { binding_key: string; why: string; to?: string | { kind: string; name: string } }[];
-    alternate?: string | null;
-  }[];
-  dead_letter?: unknown[];
+  outcome: 'routed' | 'unroutable' | 'delayed' | 'one_of';
+  queues: { name: string; accepts: boolean | null; why?: string | null; via?: string }[];
+  steps: { exchange: string; type?: string; tried: number; matched: Tried[]; missed: Tried[]; alternate?: string | null; delay_ms?: number | null }[];
+  dead_letter: { queue: string; exchange: string; exists: boolean; routing_key: string; queues: string[] }[];
+}
+
+/** What a move would do. */
+export interface Planned {
+  would: { exchange: string; routing_key: string; count: number }[];
+  unroutable: number;
+  loops: number;
 }
 
 export interface Job {

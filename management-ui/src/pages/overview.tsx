@@ -61,7 +61,7 @@ function Messages({ data }: { data: Data }) {
 
 /** Queues whose health is a fault, the worst first. */
 function Attention() {
-  const { data } = usePoll<Page<Queue>>('/queues?page=1&page_size=5&sort=messages_ready&sort_reverse=true&facets=health&where=health!=ok,health!=idle');
+  const { data } = usePoll<Page<Queue>>('/queues?page=1&page_size=5&sort=messages_ready&sort_reverse=true&facets=health&where=health!=ok');
   // Where the node tells no health there is nothing to show.
   const worst = data?.facets ? data.items.filter((queue) => queue.health) : [];
   if (!data || worst.length === 0) return null;
