@@ -71,14 +71,21 @@ pub static ROUTES: &[Route] = &[
     Route::get(
         "/health/checks/ready-to-serve-clients",
         Access::Anyone,
-        "The node serves clients.",
-        serving,
+        "The node serves clients, and takes new ones.",
+        |call| match call.broker.takes_clients() {
+            true => serving(call),
+            false if call.broker.is_paused() => serving(call),
+            false => healthy_unless(true, json!({"reason": NO_CLIENTS})),
+        },
     ),
     Route::get(
         "/health/checks/is-in-service",
         Access::Anyone,
         "The node is not in maintenance.",
-        serving,
+        |call| match call.broker.is_drained() {
+            true => healthy_unless(true, json!({"reason": DRAINED, "drained": true})),
+            false => serving(call),
+        },
     ),
     Route::get(
         "/health/checks/below-node-connection-limit",
@@ -149,6 +156,8 @@ async fn aliveness(call: Call) -> Answered {
 }
 
 const FAILED: &str = "the node cannot write to its disk";
+const DRAINED: &str = "the node is out of service: its operator has drained it";
+const NO_CLIENTS: &str = "the node takes no new clients: its operator has closed its listeners";
 const MINORITY: &str = "a majority of the cluster's nodes cannot be reached";
 const DRAINING: &str = "the node is about to stop";
 

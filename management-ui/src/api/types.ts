@@ -467,3 +467,47 @@ export interface AuthAttempts {
   auth_attempts_succeeded: number;
   auth_attempts_failed: number;
 }
+
+/** A box of the picture of what leads where. */
+export interface TopologyNode {
+  /** `queue:orders`, `exchange:orders` */
+  id: string;
+  /** A group stands for what hangs on a box and has no place. */
+  kind: 'queue' | 'exchange' | 'group';
+  name: string;
+  type?: string;
+  /** In a word; `missing` where something leads to it and it is not there. */
+  health?: string | null;
+  ready?: number | null;
+  unacked?: number | null;
+  consumers?: number | null;
+  in?: number | null;
+  out?: number | null;
+  /** Of a group. */
+  count?: number;
+}
+
+export interface TopologyEdge {
+  from: string;
+  to: string;
+  kind: 'binding' | 'alternate' | 'dead_letter' | 'group';
+  keys: string[];
+  count: number;
+}
+
+export interface Topology {
+  nodes: TopologyNode[];
+  edges: TopologyEdge[];
+  left_out: number;
+}
+
+/** What a policy would do if it were put. */
+export interface PolicyPreview {
+  matches: number;
+  wins: number;
+  loses: { policy: string; count: number }[];
+  changes: number;
+  drops?: number;
+  sample: { kind: string; name: string; now: Arguments; then: Arguments; drops: number }[];
+  errors: string[];
+}

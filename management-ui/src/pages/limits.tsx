@@ -38,7 +38,7 @@ function LimitsOf({ kind, known, onAdd }: { kind: Kind; known: KnownArgument[] |
   const columns: Column<Limited>[] = [
     { id: 'name', title: kind === 'vhost' ? 'vhost' : 'User', phone: 'name', value: nameOf, cell: (row) => <a href={href(`${kind}s`, nameOf(row))}>{nameOf(row)}</a> },
     ...(known ?? []).map(({ name }): Column<Limited> => ({
-      id: name, title: name, width: 22, end: true, phone: 'figure', value: (row) => row.value[name],
+      id: name, title: name, width: 22, end: true, phone: 'line', value: (row) => row.value[name],
       cell: (row) => {
         const value = row.value[name];
         if (value === undefined) return '–';

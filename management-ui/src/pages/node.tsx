@@ -96,7 +96,7 @@ interface Listening {
 
 const LISTENERS: Column<Listening>[] = [
   { id: 'protocol', title: 'Protocol', phone: 'name', value: (row) => row.protocol, cell: (row) => row.protocol },
-  { id: 'address', title: 'Address', width: 32, phone: 'state', value: (row) => row.address, cell: (row) => <span class="mono">{row.address}</span> },
+  { id: 'address', title: 'Address', width: 32, phone: 'line', value: (row) => row.address, cell: (row) => <span class="mono">{row.address}</span> },
 ];
 
 function Listeners({ name, node }: { name: string; node: Data }) {

@@ -16,7 +16,7 @@ import { Name } from '../ui/name.tsx';
 import { Card, Empty, Failed, Figures, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
-import { AdminPage, LimitForm } from './admin.tsx';
+import { AdminPage, leave, LimitForm } from './admin.tsx';
 import { useKnown } from './parts.tsx';
 import { Permissions, TopicPermissions } from './permissions.tsx';
 import type { Names } from '../routes.ts';
@@ -71,8 +71,7 @@ function NewVhost({ onDone }: { onDone: () => void }) {
   return (
     <Form fields={[{ name: 'name', label: 'Name', isRequired: true }, ...fields()]} button="Add vhost" onCancel={onDone} submit={async (values) => {
       const name = values.name ?? '';
-      const isThere = await get<Vhost>(url`/vhosts/${name}`).then(() => true, () => false);
-      if (isThere) throw new Error(`There is a vhost of the name ${name} already`);
+      if ((await get<Pick<Vhost, 'name'>[]>('/vhosts?columns=name')).some((vhost) => vhost.name === name)) throw new Error(`There is a vhost of the name ${name} already`);
       await send('PUT', url`/vhosts/${name}`, spoken(values));
       refresh();
       await renew();
@@ -157,8 +156,7 @@ function remove(vhost: Vhost, queues: number | undefined): void {
     run: async () => {
       await send('DELETE', url`/vhosts/${name}`);
       if (chosen.value === name) chosen.value = '';
-      go(beside('vhosts'));
-      refresh();
+      leave(beside('vhosts'));
       await renew();
       tell(`vhost ${name} is deleted`);
     },

@@ -12,7 +12,6 @@
 use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
 use crate::broker::{Broker, Forced};
 use crate::cluster::{Health, Suspicion};
@@ -52,11 +51,6 @@ impl Broker {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// To wait for changes.
-    pub fn subscribe_reach(&self) -> watch::Receiver<Reach> {
-        self.reach.subscribe()
-    }
-
     /// The members of the cluster that this node does not hear, though nothing says that they have ended:
     /// they may run, on the other side of whatever it is that cuts them off.
     pub(in crate::broker) fn cut_off(&self) -> Vec<NodeId> {
@@ -93,6 +87,7 @@ impl Broker {
         if !changed {
             return;
         }
+        self.settle_listeners();
         match reach {
             Reach::Majority => tracing::info!("a majority of the cluster's nodes is heard again"),
             Reach::Minority => {

@@ -520,6 +520,9 @@ impl Run {
             for (counter, count) in of_channel.into_iter().filter(some) {
                 channel.stats.add_alone(counter, count);
             }
+            if channel.confirms.is_some() {
+                scope.statistics().node().add(Measure::PublishToConfirm, self.publishes);
+            }
         }
         out.finish();
     }
