@@ -42,11 +42,9 @@ async fn a_queue_shows_whole_statistics_from_any_node() {
         let overview = cluster.http(node).get("/api/overview").expect_status(200).json();
         assert_eq!(totals(&overview), json!([6, 6, 6, 6]), "by node {node}");
         assert_eq!(overview["churn_rates"]["queue_created"], 2, "by node {node}");
-        let exchange = cluster
-            .http(node)
-            .get("/api/exchanges/%2f/amq.default")
-            .expect_status(200);
-        assert_eq!(exchange.json()["message_stats"]["publish_in"], 6, "by node {node}");
+        let exchange = cluster.http(node).get("/api/exchanges/%2f/amq.default");
+        let exchange = exchange.expect_status(200).json();
+        assert_eq!(exchange["message_stats"]["publish_in"], 6, "by node {node}");
         let path = "/api/series?of=queue:%2F:q&measures=publish&age=60&points=60";
         until("the history is whole", || {
             let series = cluster.http(node).get(path).expect_status(200).json();
