@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::{Fields, checked_name};
-use super::page;
+use super::list;
 use super::permissions;
 use super::route::{Access, Route};
 use super::views::{self, Totals};
@@ -54,7 +54,7 @@ fn list(call: &Call) -> Answered {
     let visible = catalogue.vhosts().filter(|vhost| call.caller.sees(vhost));
     let vhosts: Vec<_> = visible.map(|vhost| view(call, vhost)).collect();
     drop(catalogue);
-    page::listing(call, vhosts, &["name"])
+    list::listing(call, vhosts, &["name"])
 }
 
 fn one(call: &Call) -> Answered {

@@ -12,6 +12,7 @@ mod definitions;
 mod features;
 mod glance;
 mod health;
+mod lists;
 mod messages;
 mod patterns;
 mod policies;

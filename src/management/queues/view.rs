@@ -99,11 +99,21 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         view["delivery_limit"] = report.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));
     }
     write_counts(&mut view, spec.queue_type, report.counts);
+    if call.query.get("facets").is_some() || call.query.get("where").is_some() {
+        view["health"] = json!(health(call, vhost, spec));
+    }
     view
 }
 
+/// How a queue gets on, in one word.
+pub fn health(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<&'static str> {
+    let queue = live(call, vhost, spec)?;
+    let standing = call.broker.standing(&queue, &call.gathered);
+    Some(call.gathered.health(&queue, &standing))
+}
+
 /// The names of the policy and the operator policy that apply.
-fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<&'a str>) {
+pub fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<&'a str>) {
     let subject = Subject::Queue(spec.queue_type);
     let own = policy::applying(vhost.policies.values(), subject, &spec.name);
     let operators = policy::applying(vhost.operator_policies.values(), subject, &spec.name);
@@ -112,6 +122,16 @@ fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<
 }
 
 fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
+    for (key, number) in numbers(kind, counts) {
+        view[key] = json!(number);
+    }
+    for key in ["messages", "messages_ready", "messages_unacknowledged"] {
+        view[format!("{key}_details")] = still();
+    }
+}
+
+/// What is counted in a queue, by RabbitMQ's names.
+pub fn numbers(kind: QueueType, counts: Counts) -> impl Iterator<Item = (&'static str, u64)> {
     let total = counts.ready + counts.unacked + counts.discarded;
     let bytes = counts.ready_bytes + counts.unacked_bytes + counts.discarded_bytes;
     // The queue counts bodies that are on disk only, not their bytes.
@@ -144,14 +164,9 @@ fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
         ("message_bytes_dlx", counts.discarded_bytes),
         ("messages_dlx", counts.discarded),
     ];
-    let of_classic = of_classic.into_iter().filter(|_| kind == QueueType::Classic);
-    let of_quorum = of_quorum.into_iter().filter(|_| kind == QueueType::Quorum);
-    for (key, number) in numbers.into_iter().chain(of_classic).chain(of_quorum) {
-        view[key] = json!(number);
-    }
-    for key in ["messages", "messages_ready", "messages_unacknowledged"] {
-        view[format!("{key}_details")] = still();
-    }
+    let of_classic = of_classic.into_iter().filter(move |_| kind == QueueType::Classic);
+    let of_quorum = of_quorum.into_iter().filter(move |_| kind == QueueType::Quorum);
+    numbers.into_iter().chain(of_classic).chain(of_quorum)
 }
 
 /// A queue with its numbers, its owner, and what it has not.
