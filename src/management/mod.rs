@@ -21,17 +21,22 @@ mod definitions;
 mod endpoint;
 mod exchanges;
 mod fields;
+mod figures;
 mod flags;
 mod form;
 mod health;
 mod import;
+mod latency;
 mod lifecycle;
 mod limits;
 mod list;
 mod load;
 mod local;
+mod log;
 mod login;
+mod maintenance;
 mod messages;
+mod metrics;
 mod nodes;
 mod notices;
 mod overview;
@@ -48,6 +53,7 @@ mod response;
 mod route;
 mod router;
 mod search;
+mod series;
 mod server;
 mod session;
 mod settings;
@@ -61,6 +67,7 @@ mod views;
 pub use endpoint::Endpoint;
 pub use lifecycle::{Lifecycle, Order, Orders, lifecycle};
 pub use load::{LoadError, load_definitions};
+pub use metrics::serve as serve_metrics;
 pub use nodes::describe;
 pub use server::{Running, serve, serve_local};
 pub use socket::{Listener, LocalSocket};
@@ -88,12 +95,17 @@ fn table() -> impl Iterator<Item = &'static Route> {
         bindings::ROUTES,
         messages::ROUTES,
         connections::ROUTES,
+        series::ROUTES,
+        latency::ROUTES,
         consumers::ROUTES,
         definitions::ROUTES,
         arguments::ROUTES,
         search::ROUTES,
         cluster::ROUTES,
         notices::ROUTES,
+        log::ROUTES,
+        maintenance::ROUTES,
+        settings::ROUTES,
     ];
     resources.into_iter().flatten()
 }

@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::Call;
 use super::endpoint::{self, Endpoint};
+use super::figures;
 use super::page;
 use super::parameters::cluster_name;
 use super::route::{Access, Route};
-use super::views::Totals;
+use super::views::{self, Totals};
 use crate::config::{Config, RatesMode};
 use crate::spec::exchange::EXCHANGE_TYPES;
+use crate::statistics::Figures;
 
 /// What can be asked of the whole node.
 pub static ROUTES: &[Route] = &[
@@ -45,8 +47,14 @@ fn overview(call: &Call) -> Value {
     let config = call.broker.config();
     let node = &call.broker.node().name;
     let (objects, totals) = totals(call);
+    let counted = counted(call);
     let mut queue_totals = json!({});
     totals.write(&mut queue_totals);
+    views::write_lengths(call, &mut queue_totals, &counted);
+    let mut churn = json!({});
+    figures::write_counters(call.windows, &mut churn, call.gathered.figures(), figures::CHURN);
+    let groups = [figures::PUBLISHES, figures::DELIVERIES, figures::DISK];
+    let message_stats = figures::message_stats(call, &counted, &groups).unwrap_or_else(|| json!({}));
     let mut view = json!({
         "management_version": config.product.version,
         "rates_mode": rates_mode(config),
@@ -66,16 +74,35 @@ fn overview(call: &Call) -> Value {
         "default_queue_type": config.queues.default_type,
         "is_op_policy_updating_enabled": !config.management.forbid_operator_policy_changes,
         "enable_queue_totals": config.management.enable_queue_totals,
-        "message_stats": {},
+        "message_stats": message_stats,
+        "churn_rates": churn,
         "queue_totals": queue_totals,
         "object_totals": objects,
+        "statistics_db_event_queue": 0,
     });
+    if let (true, Value::Object(view)) = (call.has_no_stats(), &mut view) {
+        for field in ["message_stats", "churn_rates", "queue_totals"] {
+            view.shift_remove(field);
+        }
+    }
     if call.caller.is_monitor() {
         view["node"] = json!(node);
         view["listeners"] = listeners(call).into();
         view["contexts"] = all_contexts(call).into();
     }
     view
+}
+
+/// What was counted, of all that the user may see.
+fn counted(call: &Call) -> Figures {
+    if call.caller.is_monitor() {
+        return call.gathered.figures().clone();
+    }
+    let visible = call.caller.vhosts(&call.broker.catalogue());
+    visible.iter().fold(Figures::default(), |mut sum, vhost| {
+        sum.add(&call.gathered.figures_of_vhost(vhost));
+        sum
+    })
 }
 
 /// How much of the rates is kept, as it is configured.

@@ -23,6 +23,7 @@ use super::session::Browser;
 use super::socket::Origin;
 use crate::broker::Broker;
 use crate::broker::gather::Gathered;
+use crate::statistics::Windows;
 use crate::tasks;
 
 /// Time a request's body may take to arrive.
@@ -77,6 +78,7 @@ fn admit(
                         "a request with a cookie that changes something needs the header X-Warren-Session",
                     ));
                 }
+                (_, Credentials::Ticket(ticket)) => access::operator_by(broker, from, parts, &ticket)?,
                 (_, credentials) => access::authenticate(broker, credentials, from.address())?,
             };
             access::check(rule, &caller, named(names, "vhost"), &broker.catalogue())?;
@@ -123,6 +125,8 @@ async fn call(
         from: from.address(),
         connections: OnceLock::new(),
         gathered: Gathered::default(),
+        windows: Windows::default(),
+        trend: None,
         endpoints: node.endpoints.clone(),
         parameters,
         query: Query::of(&parts.uri),
@@ -146,7 +150,7 @@ async fn read(body: Body, limit: u64) -> Result<Bytes, Failure> {
 async fn run(route: &'static Route, call: Result<Call, Failure>, silent: &mut Vec<String>) -> Answered {
     let mut call = call?;
     if let Run::Gathered(about, _) = route.run {
-        call.gather(about).await;
+        call.gather(about).await?;
         *silent = call.gathered.silent();
     }
     // A handler that panics answers 500 as any other failure of ours.

@@ -117,6 +117,17 @@ impl Route {
         Self::new(Verb::Get, path, access, help, Run::Gathered(About::Clients, run))
     }
 
+    /// A `GET` that shows what was counted of exchanges.
+    pub const fn of_exchanges(
+        path: &'static str,
+        access: Access,
+        help: &'static str,
+        run: fn(&Call) -> Answered,
+    ) -> Self {
+        let run = Run::Gathered(About::Exchanges, run);
+        Self::new(Verb::Get, path, access, help, run)
+    }
+
     /// A `PUT`.
     pub const fn put(path: &'static str, access: Access, help: &'static str, run: fn(Call) -> Later) -> Self {
         Self::new(Verb::Put, path, access, help, Run::Later(run))

@@ -136,7 +136,7 @@ fn unchecked() -> Router {
 }
 
 /// A text as a pattern of the router that takes it and nothing else.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace('{', "{{").replace('}', "}}")
 }
 
@@ -150,7 +150,6 @@ mod tests {
     use super::super::call::Call;
     use super::super::route::{Access, Run};
     use super::*;
-    use crate::config::Config;
 
     fn nothing(_: &Call) -> Answered {
         unreachable!("only looked up")

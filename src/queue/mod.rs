@@ -36,6 +36,7 @@ mod line;
 mod mark;
 mod outstanding;
 mod paging;
+pub mod peek;
 mod pulse;
 mod ready;
 pub mod record;
@@ -232,6 +233,7 @@ impl<C, P> Queue<C, P> {
             return Get::Empty;
         };
         let (redelivered, delivery_count) = (entry.is(REDELIVERED), entry.count);
+        sink.leaves(entry.seq);
         let slot = if no_ack {
             self.gone(entry, sink);
             Slot::NONE
@@ -344,6 +346,7 @@ impl<C, P> Queue<C, P> {
                 no_ack: true,
             };
             sink.deliver(&consumer.handle, id, delivery);
+            sink.leaves(seq);
             self.consumers.took(index);
             if let Some(publish) = publish {
                 sink.confirm(publish);
@@ -511,6 +514,7 @@ impl<C, P> Queue<C, P> {
             no_ack,
         };
         sink.deliver(&consumer.handle, id, delivery);
+        sink.leaves(entry.seq);
         self.consumers.took(index);
         match no_ack {
             true => self.gone(entry, sink),

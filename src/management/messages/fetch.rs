@@ -13,6 +13,7 @@ use crate::broker::{Broker, DEADLINE, QueueHandle};
 use crate::codec::method::BasicGet;
 use crate::declare::{self, Actor};
 use crate::queue::{Get, Outcome, Slot};
+use crate::statistics::Measure;
 use crate::types::Message;
 
 /// Payload bytes of one answer: after those no further message is fetched.
@@ -110,6 +111,9 @@ async fn settle(
 ) -> Result<(), Failure> {
     if slots.is_empty() {
         return Ok(());
+    }
+    if outcome == Outcome::Accept {
+        queue.count(Measure::Ack, slots.len() as u64);
     }
     let (joint, answered) = Joint::new();
     broker.settle(queue, slots, outcome, Some(&joint));

@@ -13,6 +13,7 @@ use crate::broker::joint::{Joint, JointAnswer};
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::codec::content::PublishRef;
 use crate::declare::Actor;
+use crate::statistics::Measure;
 use crate::types::names::MAX_NAME_BYTES;
 use crate::types::{Refusal, ReplyCode, base64};
 
@@ -48,7 +49,12 @@ pub async fn publish(call: Call) -> Answered {
     let to = (exchange, key.as_str());
     let (routed, answered) = hand_in(&call, &actor, to, &properties, &body)?;
     match answered.is_accepted().await {
-        true => Ok(Answer::Json(json!({"routed": routed}))),
+        true => {
+            if let Some(vhost) = call.broker.vhost(&actor.vhost) {
+                vhost.scope.add(Measure::Confirm, 1);
+            }
+            Ok(Answer::Json(json!({"routed": routed})))
+        }
         false => Err(Failure::bad("rejected Unable to publish message. Check queue limits.")),
     }
 }

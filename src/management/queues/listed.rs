@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::super::call::Call;
+use super::super::figures;
 use super::super::list::{Item, Key};
 use super::super::views::queue_type;
 use super::view::{self, View};
@@ -78,6 +79,10 @@ impl Item for Listed<'_> {
             "node" => {
                 let leader = self.standing().map_or(spec.home, |standing| standing.leader);
                 Key::Text(self.call.gathered.name(leader))
+            }
+            _ if field.starts_with("message_stats.") => {
+                let figures = self.call.gathered.figures_of_queue(spec.id);
+                Key::Number(figures::number(&figures, field)?)
             }
             _ => {
                 let counts = self.counts().unwrap_or_default();
