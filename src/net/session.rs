@@ -161,6 +161,7 @@ pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: 
     has_panicked(Box::pin(session.clean_up())).await;
     if session.publishing.is_some() {
         session.broker.statistics().node().add(Measure::ConnectionClosed, 1);
+        session.tell_of_end();
     }
     session.broker.connections().remove(&session.info);
     session.outbox.close();
@@ -385,6 +386,7 @@ impl Session {
             return self.refuse(None, (0, 0), &error.reply()).await;
         }
         self.broker.statistics().node().add(Measure::ChannelCreated, 1);
+        self.tell_of_channel("channel.created", channel);
         self.incarnations += 1;
         let incarnation = self.incarnations;
         self.outbox.lock().open_channel(channel, incarnation);
@@ -413,6 +415,7 @@ impl Session {
                 self.broker.connections().close_channel(&self.info, user);
             }
             self.broker.statistics().node().add(Measure::ChannelClosed, 1);
+            self.tell_of_channel("channel.closed", number);
             if let Some((token, _)) = state.reply {
                 self.broker.reply_to().forget(token);
             }
