@@ -1,9 +1,9 @@
 //! `basic.consume` and `basic.get`.
 
 use super::access::{self, Operation, Who};
-use super::{DeclareError, REPLY_TO, generated_name, named, open_queue};
+use super::{DeclareError, REPLY_TO, generated_name, named, open_queue, vhost};
 use crate::codec::method::{BasicConsume, BasicGet};
-use crate::metadata::Catalogue;
+use crate::metadata::{Catalogue, CatalogueError};
 use crate::spec::{QueueSpec, QueueType, arguments, consumer};
 use crate::types::{FieldTable, QueueName};
 
@@ -106,6 +106,18 @@ pub fn basic_get(
     if queue.queue_type == QueueType::Quorum && has_single_active_consumer(queue) {
         return Err(DeclareError::SingleActiveGet(who.vhost.clone(), queue.name.clone()));
     }
+    Ok(queue.name.clone())
+}
+
+/// Looks whether somebody may look at the messages of a queue. None is taken, so it does not matter whose
+/// they will be.
+///
+/// # Errors
+/// Without the right to read, or without such a queue.
+pub fn queue_look(catalogue: &Catalogue, who: &Who<'_>, name: &str) -> Result<QueueName, DeclareError> {
+    access::check(catalogue, who, Operation::TakeFromQueue(name))?;
+    let queue = vhost(catalogue, who)?.queue(name);
+    let queue = queue.ok_or_else(|| CatalogueError::NoQueue(who.vhost.clone(), name.into()))?;
     Ok(queue.name.clone())
 }
 

@@ -19,7 +19,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use binding::{exchange_bind, exchange_unbind, queue_bind, queue_unbind};
-pub use consume::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
+pub use consume::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get, queue_look};
 pub use error::DeclareError;
 pub use exchange::{ExchangePlan, exchange_declare, exchange_delete, publish_target};
 pub use queue::{DeletePlan, QueuePlan, QueueRules, queue_declare, queue_delete, queue_purge};

@@ -103,16 +103,28 @@ impl Call {
         Ok(())
     }
 
+    /// The vhost of the path, if there is one.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn declared_vhost(&self) -> Result<VhostName, Failure> {
+        let name = self.in_vhost(|vhost| vhost.name().clone());
+        name.map_err(|_| Failure::Missing("vhost_not_found".to_owned()))
+    }
+
     /// Who asks, in the vhost of the path. Each request is a connection of its own: exclusive
     /// queues are never its.
     ///
     /// # Errors
-    /// When there is no such vhost.
+    /// When there is no such vhost, or an administrator has no permission there: no client could come in.
     pub fn actor(&self) -> Result<Actor, Failure> {
-        let name = self.in_vhost(|vhost| vhost.name().clone());
+        let vhost = self.declared_vhost()?;
+        if !self.caller.may_use(&self.broker.catalogue(), &vhost) {
+            return Err(Failure::NotAuthorised("Access refused."));
+        }
         Ok(Actor {
             user: self.caller.name.clone(),
-            vhost: name.map_err(|_| Failure::Missing("vhost_not_found".to_owned()))?,
+            vhost,
             connection: self.broker.next_connection(),
             operator: self.caller.operator,
         })

@@ -42,8 +42,11 @@ pub static ROUTES: &[Route] = &[
     Route::of_clients(
         "/connections/username/{user}",
         Access::Management,
-        "Connections of a user.",
+        "Connections of a user: one's own, or anybody's for those who monitor.",
         |call| {
+            if !call.caller.is_monitor() && call.caller.name.as_str() != call.name("user") {
+                return Err(Failure::NotAuthorised("User not authorised to access object"));
+            }
             let views = of_user(call).into_iter().map(|connection| {
                 json!({
                     "name": connection.name(),

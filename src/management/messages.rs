@@ -1,11 +1,12 @@
-//! Publishing and fetching messages by hand.
+//! Publishing and fetching messages by hand, and looking at them.
 
 mod fetch;
+mod look;
 mod properties;
 mod publish;
 mod view;
 
-use super::route::{Access, Route};
+use super::route::{Access, Route, Run, Verb};
 
 pub use fetch::fetch;
 pub use publish::hand_in;
@@ -24,5 +25,19 @@ pub static ROUTES: &[Route] = &[
         Access::Vhost,
         "Fetches messages: count, ackmode, encoding (auto or base64), truncate.",
         |call| Box::pin(fetch::get(call)),
+    ),
+    Route::new(
+        Verb::Get,
+        "/queues/{vhost}/{name}/messages",
+        Access::Vhost,
+        "Messages, without taking them: state (ready or unacked), from, count, match, body_bytes.",
+        Run::Later(|call| Box::pin(look::list(call))),
+    ),
+    Route::new(
+        Verb::Get,
+        "/queues/{vhost}/{name}/messages/{position}",
+        Access::Vhost,
+        "A message, whole, without taking it.",
+        Run::Later(|call| Box::pin(look::one(call))),
     ),
 ];

@@ -30,8 +30,11 @@ mod lifecycle;
 mod limits;
 mod load;
 mod local;
+mod log;
 mod login;
+mod maintenance;
 mod messages;
+mod metrics;
 mod nodes;
 mod notices;
 mod overview;
@@ -54,6 +57,7 @@ mod session;
 mod settings;
 mod socket;
 mod text;
+mod tool;
 mod users;
 mod vhosts;
 mod views;
@@ -61,6 +65,7 @@ mod views;
 pub use endpoint::Endpoint;
 pub use lifecycle::{Lifecycle, Order, Orders, lifecycle};
 pub use load::{LoadError, load_definitions};
+pub use metrics::serve as serve_metrics;
 pub use nodes::describe;
 pub use server::{Running, serve, serve_local};
 pub use socket::{Listener, LocalSocket};
@@ -96,6 +101,9 @@ fn table() -> impl Iterator<Item = &'static Route> {
         search::ROUTES,
         cluster::ROUTES,
         notices::ROUTES,
+        log::ROUTES,
+        maintenance::ROUTES,
+        settings::ROUTES,
     ];
     resources.into_iter().flatten()
 }

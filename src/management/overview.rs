@@ -19,12 +19,25 @@ pub static ROUTES: &[Route] = &[
     Route::gathered("/overview", Access::Management, "The cluster at a glance.", |call| {
         page::single(call, overview(call))
     }),
-    Route::get("/version", Access::Management, "The version of the API.", |call| {
+    Route::get("/version", Access::Anyone, "The version of the API.", |call| {
         Ok(Answer::Json(json!(call.broker.config().product.version)))
     }),
-    Route::get("/extensions", Access::Management, "Extensions of the console.", |_| {
-        Ok(Answer::Json(json!([])))
-    }),
+    Route::get(
+        "/extensions",
+        Access::Management,
+        "What RabbitMQ's own console loads when it stands before this API: its pages, and no plugin's.",
+        |_| Ok(Answer::Json(json!([{"javascript": "dispatcher.js"}]))),
+    ),
+    Route::get(
+        "/config/effective",
+        Access::Administrator,
+        "The configuration that the node runs with, a key in a line, without secrets.",
+        |call| {
+            let keys = call.broker.config().effective().into_iter();
+            let lines = keys.map(|(key, value)| format!("{key} = {value}\n"));
+            Ok(Answer::Text(lines.collect()))
+        },
+    ),
     Route::get("/index.html", Access::Anyone, "This page.", |_| {
         Ok(Answer::Html(help()))
     }),
@@ -45,6 +58,11 @@ fn overview(call: &Call) -> Value {
     let mut view = json!({
         "management_version": config.product.version,
         "rates_mode": rates_mode(config),
+        "sample_retention_policies": {
+            "global": [600, 3600, 28800, 86400],
+            "basic": [600, 3600],
+            "detailed": [600],
+        },
         "exchange_types": exchange_types(),
         "product_version": config.product.product_version,
         "product_name": config.product.product_name,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Extension, RawPathParams, Request};
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 use tokio::time::timeout;
@@ -44,14 +44,17 @@ pub async fn answer(
     let (answered, by) = match admitted {
         Ok((caller, names)) => {
             let call = call(&node, caller, from, names, &parts, body).await;
-            (run(route, call, &mut silent).await, By::Handler)
+            (run(route, call, &mut silent).await, By::handler_of(route))
         }
         Err(failure) => (Err(failure), By::Table),
     };
     if let Err(Failure::Broken(reason)) = &answered {
         error!(path = parts.uri.path(), reason, "a request to the HTTP API failed");
     }
-    let mut response = response::of(answered, by);
+    let mut response = match route.verb {
+        Verb::Get => response::to_get(answered, by, parts.headers.get(IF_NONE_MATCH)),
+        _ => response::of(answered, by),
+    };
     response::without(&mut response, &silent);
     response
 }
@@ -67,7 +70,7 @@ fn admit(
     let caller = match route.access {
         Access::Anyone => Caller::anyone(),
         rule => {
-            let browser = Browser::of(parts);
+            let browser = Browser::of(parts, from);
             let caller = match (from, access::credentials(parts, &browser)) {
                 (Origin::Operator, Credentials::None { .. }) => Caller::operator(),
                 (_, Credentials::Session(_)) if route.verb != Verb::Get && !browser.is_console => {
@@ -75,6 +78,7 @@ fn admit(
                         "a request with a cookie that changes something needs the header X-Warren-Session",
                     ));
                 }
+                (_, Credentials::Ticket(ticket)) => access::operator_by(broker, from, parts, &ticket)?,
                 (_, credentials) => access::authenticate(broker, credentials, from.address())?,
             };
             access::check(rule, &caller, named(names, "vhost"), &broker.catalogue())?;
@@ -126,7 +130,7 @@ async fn call(
         endpoints: node.endpoints.clone(),
         parameters,
         query: Query::of(&parts.uri),
-        browser: Browser::of(parts),
+        browser: Browser::of(parts, from),
         reason: reason.map(str::to_owned),
         content_type,
         body: read(body, node.broker.config().management.max_body_bytes).await?,

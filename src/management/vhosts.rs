@@ -18,7 +18,7 @@ use crate::types::VhostName;
 /// What can be asked of vhosts.
 pub static ROUTES: &[Route] = &[
     Route::gathered("/vhosts", Access::Management, "All vhosts that the user may see.", list),
-    Route::gathered("/vhosts/{vhost}", Access::Vhost, "A vhost.", one),
+    Route::gathered("/vhosts/{vhost}", Access::Administrator, "A vhost.", one),
     Route::put(
         "/vhosts/{vhost}",
         Access::Administrator,

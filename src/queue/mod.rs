@@ -36,6 +36,7 @@ mod line;
 mod mark;
 mod outstanding;
 mod paging;
+pub mod peek;
 mod pulse;
 mod ready;
 pub mod record;

@@ -238,6 +238,25 @@ impl Ready {
         Some(entry)
     }
 
+    /// The messages from that number on, so many at most, in the order in which they came.
+    pub fn from(&self, seq: u64, most: usize) -> Vec<Cow<'_, Entry>> {
+        let mut found = Vec::new();
+        found.extend(self.first.iter().filter(|entry| entry.seq >= seq).map(Cow::Borrowed));
+        for lane in &self.lanes {
+            found.extend(
+                lane.returned
+                    .range(seq..)
+                    .take(most)
+                    .map(|(_, entry)| Cow::Borrowed(entry)),
+            );
+            let start = lane.fresh.lower_bound(seq);
+            found.extend((start..lane.fresh.len()).take(most).map_while(|at| lane.fresh.get(at)));
+        }
+        found.sort_by_key(|entry| entry.seq);
+        found.truncate(most);
+        found
+    }
+
     /// The heads of all lines.
     pub fn fronts(&self) -> impl Iterator<Item = &Entry> {
         self.heads().filter_map(|place| self.entry(place))

@@ -10,6 +10,7 @@ mod limits;
 mod measure;
 mod model;
 mod paging;
+mod peek;
 mod priorities;
 mod random;
 mod recovery;

@@ -4,18 +4,24 @@
 mod support;
 
 mod access;
+mod access_matrix;
 mod bindings;
 mod connections;
+mod console;
 mod declared;
 mod definitions;
+mod diagnosis;
+mod features;
 mod glance;
 mod health;
 mod messages;
 mod patterns;
+mod peek;
 mod policies;
 mod server;
 mod sessions;
 mod statistics;
+mod tool;
 mod users;
 mod vhosts;
 

@@ -31,6 +31,12 @@ export function clientName(connection: Connection): string {
   return [product, version].filter((part) => typeof part === 'string').join(' ');
 }
 
+/** Where the client is. */
+export function peer(connection: { peer_host: string; peer_port: number }): string {
+  const { peer_host: host, peer_port: port } = connection;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 /** What can be declared, as the broker tells it; nothing where it does not. */
 export function useKnown(): Known | undefined {
   const [known, setKnown] = useState<Known>();

@@ -2,6 +2,7 @@
 
 import { useState } from 'preact/hooks';
 import { send, url } from '../api/client.ts';
+import { HAS } from '../api/has.ts';
 import type { Queue } from '../api/types.ts';
 import { bytes, count, counted, rate } from '../lib/format.ts';
 import { href } from '../state/address.ts';
@@ -20,7 +21,7 @@ import { tell } from '../ui/toast.tsx';
 import { Health } from './health.tsx';
 import { hasManyVhosts, inVhost, useKnown } from './parts.tsx';
 
-const COLUMNS: Column<Queue>[] = [
+const ALL: Column<Queue>[] = [
   { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (queue) => queue.name,
     cell: (queue) => <Name of={queue.name} href={href('queues', queue.vhost, queue.name)} /> },
   { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (queue) => queue.vhost, cell: (queue) => queue.vhost },
@@ -48,6 +49,8 @@ const COLUMNS: Column<Queue>[] = [
     cell: (queue) => <Spark values={queue.trend?.ready ?? []} label={`Ready messages of ${queue.name} over the last hour`} /> },
 ];
 
+const COLUMNS = HAS.tokens ? ALL : ALL.filter((column) => column.id !== 'trend');
+
 const FACETS = [
   { of: 'health', value: 'stuck', title: 'Stuck' },
   { of: 'health', value: 'no_consumers', title: 'No consumers' },
@@ -70,7 +73,7 @@ export function Queues() {
         columns={hasManyVhosts() ? COLUMNS : COLUMNS.filter((column) => column.id !== 'vhost')}
         rowKey={(queue) => `${queue.vhost} ${queue.name}`}
         order={{ by: 'name', isDown: false }}
-        ask={{ facets: 'health', trend: 60 }}
+        ask={HAS.tokens ? { facets: 'health', trend: 60 } : {}}
         facets={FACETS}
         tokens="ready>1000, consumers=0, type:quorum"
         chosen={(queues, clear) => <Chosen queues={queues} clear={clear} />}
@@ -139,8 +142,8 @@ function NewQueue({ onDone }: { onDone: () => void }) {
   const known = useKnown();
   const fields: Field[] = [
     { name: 'vhost', label: 'vhost', kind: 'select', options: vhosts.value.filter((each) => may('configure', each)), value: vhost.value || undefined },
-    { name: 'type', label: 'Type', kind: 'select', options: [{ value: '', title: 'Default of the vhost' }, 'classic', 'quorum', 'stream'],
-      help: 'Quorum queues and streams are kept on several nodes.' },
+    { name: 'type', label: 'Type', kind: 'select', options: [{ value: '', title: 'Default of the vhost' }, 'classic', 'quorum'],
+      help: 'Quorum queues are kept on several nodes.' },
     { name: 'name', label: 'Name', isRequired: true },
     { name: 'durability', label: 'Durability', kind: 'select', options: ['durable', 'transient'], help: 'A transient queue is gone after a restart.', when: (values) => values.type === 'classic' || values.type === '' },
     { name: 'auto_delete', label: 'Delete it when its last consumer goes', kind: 'check', when: (values) => values.type === 'classic' || values.type === '' },

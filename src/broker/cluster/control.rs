@@ -17,6 +17,7 @@ use crate::broker::delivery::connections::ClientCounts;
 use crate::broker::delivery::leaving::PATIENCE;
 use crate::broker::publish::reply_to::Token;
 use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::peeking::{Peek, Peeked};
 use crate::broker::queue::vitals::QueueVitals;
 use crate::broker::replicas::members::{HERE, MemberChange, MemberError};
 use crate::broker::{Broker, BrokerError};
@@ -85,6 +86,8 @@ enum Request {
     ReplyQueue(String),
     /// How does a queue get on that the node leads?
     Vitals(QueueId),
+    /// Look at messages of a queue that the node leads.
+    Peek(QueueId, Peek),
     /// May the node begin a cluster?
     Promise,
     /// How often did somebody try to log in at the node?
@@ -114,7 +117,7 @@ enum Response {
     Catalogued,
     /// None while it does not serve clients.
     Described(Option<Value>),
-    Report(NodeReport),
+    Report(Box<NodeReport>),
     Series(Figures),
     Latencies(Vec<Spreads>),
     /// As it was asked to.
@@ -126,6 +129,8 @@ enum Response {
     ReplyQueue(bool),
     /// None where the queue's machine is not.
     Vitals(Option<QueueVitals>),
+    /// The same.
+    Peeked(Option<Peeked>),
     /// By protocol.
     Attempts(Vec<(String, Counts)>),
 }
@@ -177,7 +182,7 @@ impl Broker {
         match request {
             Request::Promise => return Response::Promised(self.promise(from)),
             Request::Describe(windows) => return Response::Described(self.own_description(windows).await),
-            Request::Report(wanted) => return Response::Report(self.report(wanted)),
+            Request::Report(wanted) => return Response::Report(Box::new(self.report(wanted))),
             Request::Series(subject, window) => return Response::Series(self.series_here(&subject, window)),
             Request::Latencies(subject, age) => return Response::Latencies(self.latencies_here(&subject, age)),
             Request::Reset => {
@@ -212,6 +217,7 @@ impl Broker {
                 let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
                 return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
             }
+            Request::Peek(queue, peek) => return Response::Peeked(self.peek_for(queue, peek).await),
             Request::Vitals(queue) => return Response::Vitals(self.vitals_for(queue)),
             Request::Member(queue, change) => {
                 let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
@@ -277,7 +283,8 @@ impl Broker {
             | Request::Reached(_)
             | Request::Clients(..)
             | Request::ReplyQueue(_)
-            | Request::Vitals(_) => Response::NotLeader,
+            | Request::Vitals(_)
+            | Request::Peek(..) => Response::NotLeader,
         }
     }
 
@@ -394,7 +401,7 @@ impl Broker {
         deadline: Instant,
     ) -> Option<NodeReport> {
         match self.ask(node, &Request::Report(wanted), deadline).await {
-            Some(Response::Report(report)) => Some(report),
+            Some(Response::Report(report)) => Some(*report),
             _ => None,
         }
     }
@@ -488,6 +495,28 @@ impl Broker {
         let request = Request::ReplyQueue(name.to_owned());
         let answer = self.ask(node, &request, Instant::now() + AT_ONCE).await;
         matches!(answer, Some(Response::ReplyQueue(true)))
+    }
+
+    /// Looks at messages of a queue, wherever it is; `None` when nobody leads it who answers.
+    pub async fn peek(self: &Arc<Self>, queue: &Arc<QueueHandle>, peek: &Peek) -> Option<Peeked> {
+        let deadline = Instant::now() + THERE;
+        loop {
+            let leader = queue.leader();
+            let peeked = match leader == self.nodes.us() {
+                true => self.peek_here(queue, peek.clone()).await,
+                false => {
+                    let request = Request::Peek(queue.spec.id, peek.clone());
+                    match self.ask(leader, &request, deadline).await {
+                        Some(Response::Peeked(peeked)) => peeked,
+                        _ => None,
+                    }
+                }
+            };
+            if peeked.is_some() || Instant::now() + AGAIN >= deadline || queue.is_deleted() {
+                return peeked;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 
     /// Asks the node that leads a queue how it gets on; `None` where that is not known.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::majority::Reach;
-use crate::broker::delivery::connections::ConnectionReport;
+use crate::broker::delivery::connections::{ConnectionReport, connection_name};
 use crate::queue::{ConsumerStatus, Counts, Health};
 use crate::statistics::{Figures, Windows};
 use crate::types::{ConnectionId, ExchangeName, FieldTable, Millis, NodeId, QueueId, Timestamp, UserName, VhostName};
@@ -188,6 +188,14 @@ pub struct ConsumerReport {
     pub user: UserName,
     /// Where the client is, and where it came to; `None` once it is gone.
     pub connection: Option<(SocketAddr, SocketAddr)>,
+}
+
+impl ConsumerReport {
+    /// Its channel, as RabbitMQ names it; `None` once its connection is gone.
+    pub(in crate::broker) fn channel_name(&self) -> Option<String> {
+        let (peer, local) = self.connection?;
+        Some(format!("{} ({})", connection_name(peer, local), self.channel))
+    }
 }
 
 /// A node's member of the group of a queue.

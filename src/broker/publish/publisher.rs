@@ -540,6 +540,9 @@ impl Run {
                 channel.stats.add_alone(counter, count);
                 channel.pairs.publish(name, counter, count);
             }
+            if channel.confirms.is_some() {
+                scope.statistics().node().add(Measure::PublishToConfirm, self.publishes);
+            }
         }
         out.finish();
     }

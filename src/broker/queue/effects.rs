@@ -162,7 +162,7 @@ impl Broker {
 }
 
 /// The bodies of these messages of a replicated queue; `None` where one is damaged here and others have it.
-fn read_ledger(
+pub(super) fn read_ledger(
     replica: &Group<Ledger>,
     run: &[(u64, queue::Loc)],
     has_others: bool,

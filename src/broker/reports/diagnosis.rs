@@ -7,7 +7,6 @@ use super::notices::Level;
 use super::standing::{QueueHealth, Standing};
 use crate::broker::Broker;
 use crate::broker::cluster::report::ConsumerReport;
-use crate::broker::delivery::connections::connection_name;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::settings::settings_of;
 use crate::broker::queue::vitals::{HolderReport, QueueVitals};
@@ -108,12 +107,13 @@ impl Broker {
     }
 
     fn standing_reasons(&self, standing: &Standing, gathered: &Gathered, is_led: bool, reasons: &mut Vec<Reason>) {
-        let missing: Vec<_> = standing
+        let mut missing: Vec<_> = standing
             .members
             .iter()
             .filter(|node| !standing.online.contains(node))
             .map(|node| gathered.name(*node))
             .collect();
+        missing.sort();
         let names = missing.join(", ");
         match standing.health {
             QueueHealth::Crashed => reasons.push(Reason {
@@ -196,10 +196,7 @@ fn consumer_names<'a>(consumers: &[ConsumerReport], holders: &'a [HolderReport])
         let consumer = consumers
             .iter()
             .find(|one| one.node == holder.node && one.key == holder.key);
-        let channel = consumer.and_then(|one| {
-            let (peer, local) = one.connection?;
-            Some(format!("{} ({})", connection_name(peer, local), one.channel))
-        });
+        let channel = consumer.and_then(ConsumerReport::channel_name);
         Named {
             holder,
             tag: consumer.map(|one| one.tag.clone()).unwrap_or_default(),

@@ -80,6 +80,14 @@ pub enum ReplicaState {
     Away,
 }
 
+/// What a consumer is called.
+#[derive(Clone, Debug)]
+pub struct ConsumerName {
+    pub tag: String,
+    /// Its channel, as RabbitMQ names it; `None` once its connection is gone.
+    pub channel: Option<String>,
+}
+
 impl Gathered {
     /// A node's name; one that is no member of the cluster is named by its number.
     pub fn name(&self, node: NodeId) -> String {
@@ -166,6 +174,16 @@ impl Gathered {
         let others = self.consumers.get(&queue.spec.id).into_iter().flatten().cloned();
         let here = consumers_here(queue, broker.us(), &connections).into_iter();
         here.chain(others).collect()
+    }
+
+    /// What the consumers of a queue are called, by their nodes and keys.
+    pub fn consumer_names(&self, broker: &Broker, queue: &QueueHandle) -> FxHashMap<(NodeId, u64), ConsumerName> {
+        let all = self.consumer_reports(broker, queue).into_iter();
+        let named = all.map(|one| {
+            let channel = one.channel_name();
+            ((one.node, one.key), ConsumerName { tag: one.tag, channel })
+        });
+        named.collect()
     }
 
     /// The clients of other nodes.
@@ -452,7 +470,7 @@ impl Broker {
         NodeFacts {
             short_since: self.alarms.since(),
             certificates: certificates
-                .map(|one| (one.key.to_owned(), one.file, one.valid_until))
+                .map(|one| (one.key.clone(), one.file, one.valid_until))
                 .collect(),
             warnings: self.config.warnings.clone(),
             damaged: damaged

@@ -104,7 +104,9 @@ impl Broker {
                 remedy: "Start the nodes that are missing, or mend the network between them.",
             });
         }
-        for (node, name) in &names {
+        let mut by_name: Vec<_> = names.iter().collect();
+        by_name.sort_by_key(|(_, name)| *name);
+        for (node, name) in by_name {
             match gathered.facts(*node) {
                 Some(facts) if sees == Sees::Everything => note_facts(name, facts, self.now(), &mut notices),
                 Some(_) => {}

@@ -64,10 +64,11 @@ impl Fetch {
 /// When the request says it wrongly, or in the words of the broker.
 pub async fn get(call: Call) -> Answered {
     let missing = || Failure::Missing("queue_not_found".to_owned());
-    let actor = call.actor()?;
+    call.declared_vhost()?;
     call.in_vhost(|vhost| vhost.queue(call.name("name")).map(drop))?
         .ok_or_else(missing)?;
     let asked = Fetch::of(&call.fields()?)?;
+    let actor = call.actor()?;
     let method = BasicGet {
         queue: call.name("name").to_owned(),
         ..BasicGet::default()

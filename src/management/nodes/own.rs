@@ -11,6 +11,7 @@ use crate::broker::Broker;
 use crate::broker::gather::Describe;
 use crate::broker::process::{open_files, threads};
 use crate::config::{Config, Mechanism, PLUGINS, Stream};
+use crate::metrics::process::open_files_limit;
 use crate::statistics::{Measure, Windows};
 
 /// How a node that listens there is described to the others.
@@ -58,7 +59,7 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value 
         "name": node.name,
         "running": !broker.has_failed(),
         "type": "disc",
-        "being_drained": false,
+        "being_drained": broker.is_drained() || broker.is_draining(),
     });
     let counted = broker
         .statistics()
@@ -112,11 +113,6 @@ fn mechanisms(broker: &Broker) -> Value {
             json!({"name": name, "description": description, "enabled": true})
         })
         .collect()
-}
-
-fn open_files_limit() -> u64 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current.unwrap_or(u64::MAX)
 }
 
 /// How many threads this user, or this machine, may have.
