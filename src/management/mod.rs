@@ -24,6 +24,7 @@ mod flags;
 mod form;
 mod health;
 mod import;
+mod jobs;
 mod lifecycle;
 mod limits;
 mod load;
@@ -44,6 +45,7 @@ mod replicas;
 mod request;
 mod response;
 mod route;
+mod route_test;
 mod router;
 mod search;
 mod server;
@@ -91,6 +93,8 @@ fn table() -> impl Iterator<Item = &'static Route> {
         search::ROUTES,
         cluster::ROUTES,
         notices::ROUTES,
+        route_test::ROUTES,
+        jobs::ROUTES,
     ];
     resources.into_iter().flatten()
 }

@@ -15,6 +15,8 @@ mod messages;
 mod patterns;
 mod peek;
 mod policies;
+mod redrive;
+mod route_test;
 mod server;
 mod sessions;
 mod users;
