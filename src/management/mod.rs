@@ -17,6 +17,7 @@ mod console;
 mod consumers;
 mod cors;
 mod definitions;
+mod dry_run;
 mod endpoint;
 mod exchanges;
 mod fields;
@@ -39,6 +40,7 @@ mod parameters;
 mod path;
 mod permissions;
 mod policies;
+mod preview;
 mod query;
 mod queues;
 mod replicas;
@@ -53,6 +55,7 @@ mod session;
 mod settings;
 mod socket;
 mod text;
+mod topology;
 mod users;
 mod vhosts;
 mod views;
@@ -95,6 +98,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         notices::ROUTES,
         route_test::ROUTES,
         jobs::ROUTES,
+        topology::ROUTES,
     ];
     resources.into_iter().flatten()
 }

@@ -8,6 +8,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::checked_name;
 use super::page;
+use super::preview::preview;
 use super::route::{Access, Route, Verb};
 use super::text::term;
 use crate::metadata::{Command, Vhost};
@@ -66,6 +67,24 @@ pub static ROUTES: &[Route] = &[
         "Deletes an operator policy.",
         |call| Box::pin(delete(call, PolicyKind::Operator)),
     ),
+    Route::post(
+        "/policies/{vhost}/{name}/preview",
+        Access::Policymaker,
+        "What would follow from a policy; nothing is saved.",
+        |call| {
+            let spec = asked(&call);
+            Box::pin(preview(call, PolicyKind::User, spec))
+        },
+    ),
+    Route::post(
+        "/operator-policies/{vhost}/{name}/preview",
+        Access::Administrator,
+        "What would follow from an operator policy; nothing is saved.",
+        |call| {
+            let spec = asked(&call);
+            Box::pin(preview(call, PolicyKind::Operator, spec))
+        },
+    ),
 ];
 
 fn policies(vhost: &Vhost, kind: PolicyKind) -> &BTreeMap<String, Policy> {
@@ -118,6 +137,16 @@ async fn put(call: Call, kind: PolicyKind) -> Answered {
 async fn put_checked(call: Call, kind: PolicyKind) -> Answered {
     check_changes(&call, kind)?;
     let existed = call.in_vhost(|vhost| policies(vhost, kind).contains_key(call.name("name")))?;
+    let spec = asked(&call)?;
+    let command = match kind {
+        PolicyKind::User => Command::PutPolicy(spec),
+        PolicyKind::Operator => Command::PutOperatorPolicy(spec),
+    };
+    call.put(existed, command).await
+}
+
+/// The policy of the request, whose definition is not looked at yet.
+fn asked(call: &Call) -> Result<PolicySpec, Failure> {
     let fields = call.fields()?;
     fields.need(&["pattern", "definition"])?;
     let apply_to = fields.get("apply-to").cloned().unwrap_or_else(|| json!("all"));
@@ -127,7 +156,7 @@ async fn put_checked(call: Call, kind: PolicyKind) -> Answered {
         Some(Value::Array(items)) if items.is_empty() => Map::new(),
         _ => return Err(invalid("definition should be an object")),
     };
-    let spec = PolicySpec {
+    Ok(PolicySpec {
         vhost: call.vhost(),
         name: checked_name(call.name("name"))?.to_owned(),
         pattern: fields.some_text("pattern")?.to_owned(),
@@ -142,12 +171,7 @@ async fn put_checked(call: Call, kind: PolicyKind) -> Answered {
                 .ok_or_else(|| invalid(&format!("priority should be a number, actually was {}", term(value))))?,
         },
         definition,
-    };
-    let command = match kind {
-        PolicyKind::User => Command::PutPolicy(spec),
-        PolicyKind::Operator => Command::PutOperatorPolicy(spec),
-    };
-    call.put(existed, command).await
+    })
 }
 
 async fn delete(call: Call, kind: PolicyKind) -> Answered {

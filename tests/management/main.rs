@@ -15,6 +15,7 @@ mod messages;
 mod patterns;
 mod peek;
 mod policies;
+mod preview;
 mod redrive;
 mod route_test;
 mod server;
