@@ -1,15 +1,19 @@
 # The commands of the project. `make run` and `make test` need a Rust toolchain (1.90 or newer);
 # the tests with other languages' clients install what they need if they can.
-.PHONY: run test lint unit clients bench bench-cluster sample
+.PHONY: run test lint unit clients console browser screenshots bench bench-cluster sample
 
 # More arguments for `make run`, such as ARGS="--amqp 127.0.0.1:5673".
 ARGS ?=
 
-run:
+run: console
 	cargo build --release
 	./target/release/warren server --data-dir ./warren-data $(ARGS)
 
-test: lint unit clients
+test: console lint unit clients browser
+
+# The web console, which the program takes in when it is built; without npm it is left out.
+console:
+	management-ui/build
 
 lint:
 	cargo fmt --check
@@ -24,6 +28,14 @@ unit:
 # must be there; amqp-tools and haproxy come by apt as root).
 clients:
 	tests/clients/run
+
+# The console in a real browser (Chromium comes by apt as root).
+browser:
+	management-ui/tests/run
+
+# The pictures of the README.
+screenshots:
+	management-ui/tests/run tests/screenshots.mjs
 
 # Speed and memory, beside RabbitMQ where there is one; see scripts/bench. BENCH="--only durable".
 BENCH ?=

@@ -33,7 +33,7 @@ export async function start(url) {
   await billing.consume('billing', (message) => message && billing.ack(message), { consumerTag: 'billing-1' });
   const mail = await workers.createChannel();
   await mail.prefetch(1);
-  await mail.consume('mail', (message) => message && setTimeout(() => mail.ack(message), 400), { consumerTag: 'mail-1' });
+  await mail.consume('mail', (message) => message && timers.push(setTimeout(() => mail.ack(message), 400)), { consumerTag: 'mail-1' });
   // It takes its prefetch and never acknowledges.
   const payments = await stuck.createChannel();
   await payments.prefetch(5);
@@ -44,7 +44,7 @@ export async function start(url) {
   const hostile = await odd.createChannel();
   await hostile.consume(HOSTILE, () => undefined, { consumerTag: HOSTILE, noAck: true, arguments: { note: HOSTILE } });
   return async () => {
-    timers.forEach(clearInterval);
+    timers.forEach(clearTimeout);
     await Promise.allSettled([shop, workers, stuck, odd].map((each) => each.close()));
   };
 }

@@ -23,6 +23,11 @@ impl Clock {
 
     /// The time.
     pub(super) fn now(&self) -> Timestamp {
-        Timestamp(self.began_at.0 + self.began.elapsed().as_millis() as u64)
+        self.at(Instant::now())
+    }
+
+    /// What time that is.
+    pub(super) fn at(&self, instant: Instant) -> Timestamp {
+        Timestamp(self.began_at.0 + instant.saturating_duration_since(self.began).as_millis() as u64)
     }
 }

@@ -33,7 +33,7 @@ pub mod reports;
 mod simulation;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -61,7 +61,7 @@ pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
 pub use queue::{joint, leaving, matching, peeking, quarantine};
 pub use replicas::members;
-pub use reports::{diagnosis, gather, notices};
+pub use reports::{diagnosis, gather, notices, process};
 
 // Words of what lies below that whoever serves clients needs.
 pub use crate::metadata::{CatalogueError, Command};
@@ -69,6 +69,7 @@ pub use crate::queue::{Get, Outcome, Slot};
 pub use crate::router::explain::Why;
 
 use crate::cluster::identity::Identity;
+pub use crate::cluster::ticket::SCHEME as TICKET;
 use crate::config::Config;
 use crate::declare::QueueRules;
 use crate::handover::ConsumerKey;
@@ -83,6 +84,7 @@ use clock::Clock;
 use cluster::nodes::Nodes;
 use publish::delayed::Delayer;
 use publish::reply_to::ReplyTo;
+use queue::counting::DeletedQueues;
 use queue::letters::Letters;
 use queue::peers::Peers;
 use queue::seekers::Seekers;
@@ -127,6 +129,7 @@ pub struct Broker {
     timers: Timers,
     connections: Connections,
     statistics: Arc<Statistics>,
+    deleted_queues: Mutex<DeletedQueues>,
     /// Queues in which something has moved, for the sampler.
     moving: Mutex<Vec<Arc<QueueHandle>>>,
     /// Where this node listens, as other nodes are told.
@@ -136,6 +139,12 @@ pub struct Broker {
     logins: Logins,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
+    /// What the operator wants of the node.
+    duty: watch::Sender<cluster::maintenance::Duty>,
+    /// What follows from both.
+    takes_clients: watch::Sender<bool>,
+    /// It was told to stop, and serves its clients a little longer.
+    draining: AtomicBool,
     runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,
     next_consumer: AtomicU64,

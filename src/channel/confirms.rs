@@ -94,6 +94,11 @@ impl Confirms {
         }
     }
 
+    /// The number of the oldest publish whose answer was not sent.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
     /// Publishes that no answer is known for.
     pub fn waiting(&self) -> usize {
         self.waiting

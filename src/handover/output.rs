@@ -154,6 +154,10 @@ impl<H: Handles, E: Effects<H>> Sink for Output<'_, H, E> {
         self.effects.delivery_limit_reached();
     }
 
+    fn leaves(&mut self, seq: u64) {
+        self.effects.leaves(seq);
+    }
+
     fn cancel(&mut self, consumer: ConsumerHandle<H>) {
         match consumer {
             ConsumerHandle::Local(consumer) => self.effects.cancel(consumer),

@@ -13,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::answer::Failure;
 use super::route::Access;
 use super::session::Browser;
-use crate::broker::Broker;
+use super::socket::Origin;
+use crate::broker::{Broker, TICKET};
 use crate::metadata::{Catalogue, Vhost};
 use crate::types::{UserName, VhostName};
 
@@ -69,7 +70,7 @@ impl Caller {
 
     /// Whether the user has a permission in the vhost. A missing vhost is not refused: the
     /// handler says that it is missing.
-    fn may_use(&self, catalogue: &Catalogue, vhost: &str) -> bool {
+    pub fn may_use(&self, catalogue: &Catalogue, vhost: &str) -> bool {
         self.operator
             || catalogue
                 .vhost(vhost)
@@ -100,6 +101,8 @@ pub enum Credentials {
         user: String,
         password: Vec<u8>,
     },
+    /// Of whoever has the cluster's secret.
+    Ticket(String),
     /// Of a kind that is not taken.
     Other,
     Malformed,
@@ -117,6 +120,10 @@ pub fn credentials(parts: &Parts, browser: &Browser) -> Credentials {
         let token = browser.token.clone();
         return token.map_or(Credentials::None { by_console }, Credentials::Session);
     };
+    let ticket = value.to_str().ok().and_then(|value| value.split_once(' '));
+    if let Some((TICKET, ticket)) = ticket {
+        return Credentials::Ticket(ticket.to_owned());
+    }
     let basic = value.to_str().ok().and_then(|value| {
         let (scheme, rest) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("basic").then_some(rest)
@@ -149,7 +156,7 @@ pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> 
             user
         }
         Credentials::Session(token) => bearer(broker, &token, from)?,
-        Credentials::Other => return Err(Failure::WrongPassword),
+        Credentials::Other | Credentials::Ticket(_) => return Err(Failure::WrongPassword),
         Credentials::Malformed => return Err(Failure::Status(StatusCode::BAD_REQUEST)),
         Credentials::None { by_console } => return Err(Failure::NoCredentials { by_console }),
     };
@@ -160,6 +167,22 @@ pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> 
         tags: user.spec.tags.clone(),
         operator: false,
     })
+}
+
+/// The operator, by a request that is signed with the cluster's secret. It is taken only over a line that
+/// nobody else reads.
+///
+/// # Errors
+/// When it is not signed so, or for another request, or of another time, or came before.
+pub fn operator_by(broker: &Broker, from: Origin, parts: &Parts, ticket: &str) -> Result<Caller, Failure> {
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let is_signed = broker
+        .links()
+        .is_some_and(|links| links.takes_ticket(parts.method.as_str(), target, ticket));
+    match from.is_private() && is_signed {
+        true => Ok(Caller::operator()),
+        false => Err(Failure::WrongPassword),
+    }
 }
 
 /// Whether that is the user's password.
@@ -209,8 +232,7 @@ pub fn check(access: Access, caller: &Caller, vhost: Option<&str>, catalogue: &C
     }
     let (allowed, otherwise) = match access {
         Access::Anyone | Access::Management => (true, ""),
-        Access::Vhost => (in_vhost(), "User not authorised to access virtual host"),
-        Access::VhostRead => (
+        Access::Vhost => (
             caller.is_administrator() || in_vhost(),
             "User not authorised to access virtual host",
         ),
@@ -236,6 +258,7 @@ pub fn check(access: Access, caller: &Caller, vhost: Option<&str>, catalogue: &C
 mod tests {
     use axum::http::Request;
 
+    use super::super::socket::Origin;
     use super::*;
     use crate::metadata::{Command, PermissionSpec, VhostSpec};
 
@@ -312,9 +335,8 @@ mod tests {
     #[test]
     fn contents_of_a_vhost_need_a_permission_there() {
         let refused = Some("User not authorised to access virtual host");
-        assert_eq!(refusal(Access::Vhost, &["administrator"], Some("other")), refused);
-        assert_eq!(refusal(Access::VhostRead, &["administrator"], Some("other")), None);
-        assert_eq!(refusal(Access::VhostRead, &["monitoring"], Some("other")), refused);
+        assert_eq!(refusal(Access::Vhost, &["administrator"], Some("other")), None);
+        assert_eq!(refusal(Access::Vhost, &["monitoring"], Some("other")), refused);
         assert_eq!(refusal(Access::Vhost, &["management"], Some("mine")), None);
         assert_eq!(refusal(Access::Vhost, &["management"], Some("missing")), None);
         assert_eq!(refusal(Access::VhostVisible, &["management"], Some("other")), refused);
@@ -325,12 +347,7 @@ mod tests {
     fn the_operator_needs_no_permission() {
         let catalogue = catalogue();
         let operator = Caller::operator();
-        for access in [
-            Access::Vhost,
-            Access::VhostRead,
-            Access::Policymaker,
-            Access::Administrator,
-        ] {
+        for access in [Access::Vhost, Access::Policymaker, Access::Administrator] {
             assert_eq!(check(access, &operator, Some("other"), &catalogue), Ok(()));
         }
         assert_eq!(operator.vhosts(&catalogue).len(), 2);
@@ -354,8 +371,10 @@ mod tests {
                 request = request.header("Authorization", header);
             }
             let (parts, ()) = request.body(()).expect("a good request").into_parts();
-            match credentials(&parts, &Browser::of(&parts)) {
+            let from = Origin::Address(std::net::Ipv4Addr::LOCALHOST.into());
+            match credentials(&parts, &Browser::of(&parts, from)) {
                 Credentials::Given { user, password } => format!("{user} {}", String::from_utf8_lossy(&password)),
+                Credentials::Ticket(ticket) => format!("ticket {ticket}"),
                 Credentials::Other => "other".to_owned(),
                 Credentials::Session(token) => format!("session {token}"),
                 Credentials::Malformed => "malformed".to_owned(),
@@ -366,6 +385,7 @@ mod tests {
         assert_eq!(read(Some("Basic Z3Vlc3Q6Z3U6ZXN0")), "guest gu:est");
         assert_eq!(read(Some("Basic !!!")), "malformed");
         assert_eq!(read(Some("Basic Z3Vlc3Q=")), "malformed");
+        assert_eq!(read(Some("Warren 1.2.3")), "ticket 1.2.3");
         assert_eq!(read(Some("Bearer xyz")), "other");
     }
 }

@@ -21,6 +21,10 @@ pub enum Answer {
     Download { name: String, value: Value },
     /// 200 with a page.
     Html(String),
+    /// 200 with a text that is no JSON.
+    Text(String),
+    /// 200 with a file that is to be run.
+    Script(&'static str),
     /// 200 with JSON, or 204 without, and a cookie.
     Cookie { cookie: String, value: Option<Value> },
     /// 201, with the place of what was made where RabbitMQ tells it.

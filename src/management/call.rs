@@ -12,15 +12,18 @@ use super::access::Caller;
 use super::answer::{Answer, Answered, Failure};
 use super::endpoint::Endpoint;
 use super::fields::Fields;
+use super::figures;
 use super::form::Form;
 use super::query::Query;
+use super::series;
 use super::session::Browser;
 use crate::broker::Broker;
 use crate::broker::ConnectionInfo;
 use crate::broker::gather::Gathered;
-use crate::broker::report::About;
+use crate::broker::report::{About, Wanted};
 use crate::declare::Actor;
 use crate::metadata::{self, Command};
+use crate::statistics::{Window, Windows};
 use crate::types::{ConnectionId, VhostName};
 
 /// One request.
@@ -37,6 +40,10 @@ pub struct Call {
     pub(super) from: IpAddr,
     /// What the other nodes said, on the routes that ask them.
     pub gathered: Gathered,
+    /// Of which time numbers are shown, where the query asks for a time.
+    pub windows: Windows,
+    /// The same of the short histories in lists.
+    pub trend: Option<Window>,
     pub(super) connections: OnceLock<FxHashMap<ConnectionId, Arc<ConnectionInfo>>>,
     pub(super) browser: Browser,
     /// Why a connection is closed, as the operator says.
@@ -63,32 +70,69 @@ impl Call {
         catalogue.vhost(self.name("vhost")).map(read).ok_or(Failure::NotFound)
     }
 
+    /// Notes of which time numbers are to be shown.
+    ///
+    /// # Errors
+    /// When the query asks for too much of the past.
+    pub(super) fn look_back(&mut self) -> Result<(), Failure> {
+        self.windows = figures::windows(&self.query, self.broker.second())?;
+        self.trend = series::trend(self).filter(|_| self.windows.lengths.is_none());
+        Ok(())
+    }
+
     /// Asks the other nodes for what they know; of queues, only of that of the path where it names one.
-    pub(super) async fn gather(&mut self, about: About) {
+    ///
+    /// # Errors
+    /// When the query asks for too much of the past.
+    pub(super) async fn gather(&mut self, about: About) -> Result<(), Failure> {
+        self.look_back()?;
+        let windows = Windows {
+            lengths: self.windows.lengths.or(self.trend),
+            ..self.windows
+        };
         let has = |parameter| named(&self.parameters, parameter).is_some();
         if !(about == About::Queues && has("vhost") && has("name")) {
-            self.gathered = self.broker.gather(about).await;
-            return;
+            self.gathered = self.broker.gather(Wanted { about, windows }).await;
+            return Ok(());
         }
         let vhost = self.broker.vhost(self.name("vhost"));
         if let Some(queue) = vhost.and_then(|vhost| vhost.queue(self.name("name"))) {
-            self.gathered = self.broker.gather(About::Queue(queue.spec.id)).await;
+            let about = About::Queue(queue.spec.id);
+            self.gathered = self.broker.gather(Wanted { about, windows }).await;
         }
+        Ok(())
+    }
+
+    /// The vhost of the path, if there is one.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn declared_vhost(&self) -> Result<VhostName, Failure> {
+        let name = self.in_vhost(|vhost| vhost.name().clone());
+        name.map_err(|_| Failure::Missing("vhost_not_found".to_owned()))
     }
 
     /// Who asks, in the vhost of the path. Each request is a connection of its own: exclusive
     /// queues are never its.
     ///
     /// # Errors
-    /// When there is no such vhost.
+    /// When there is no such vhost, or an administrator has no permission there: no client could come in.
     pub fn actor(&self) -> Result<Actor, Failure> {
-        let name = self.in_vhost(|vhost| vhost.name().clone());
+        let vhost = self.declared_vhost()?;
+        if !self.caller.may_use(&self.broker.catalogue(), &vhost) {
+            return Err(Failure::NotAuthorised("Access refused."));
+        }
         Ok(Actor {
             user: self.caller.name.clone(),
-            vhost: name.map_err(|_| Failure::Missing("vhost_not_found".to_owned()))?,
+            vhost,
             connection: self.broker.next_connection(),
             operator: self.caller.operator,
         })
+    }
+
+    /// Whether no numbers are to be shown, because the query or the configuration says so.
+    pub fn has_no_stats(&self) -> bool {
+        self.query.is_true("disable_stats") || self.broker.config().management.disable_stats
     }
 
     /// The body's fields; an empty body has none.

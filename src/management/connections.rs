@@ -6,10 +6,11 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
-use super::{consumers, page};
+use super::{consumers, figures, page};
 use crate::broker::connections::{ChannelReport, ConnectionReport};
 use crate::broker::report::About;
 use crate::metadata::json;
+use crate::statistics::Measure;
 use crate::types::FieldValue;
 
 /// What can be asked of connections and channels.
@@ -27,7 +28,7 @@ pub static ROUTES: &[Route] = &[
         "Closes a connection; the header X-Reason tells the client why.",
         |mut call| {
             Box::pin(async move {
-                call.gather(About::Clients).await;
+                call.gather(About::Clients).await?;
                 close(&call, &[named(&call)?]).await
             })
         },
@@ -41,8 +42,11 @@ pub static ROUTES: &[Route] = &[
     Route::of_clients(
         "/connections/username/{user}",
         Access::Management,
-        "Connections of a user.",
+        "Connections of a user: one's own, or anybody's for those who monitor.",
         |call| {
+            if !call.caller.is_monitor() && call.caller.name.as_str() != call.name("user") {
+                return Err(Failure::NotAuthorised("User not authorised to access object"));
+            }
             let views = of_user(call).into_iter().map(|connection| {
                 json!({
                     "name": connection.name(),
@@ -60,7 +64,7 @@ pub static ROUTES: &[Route] = &[
         "Closes all connections of a user.",
         |mut call| {
             Box::pin(async move {
-                call.gather(About::Clients).await;
+                call.gather(About::Clients).await?;
                 close(&call, &of_user(&call)).await
             })
         },
@@ -209,7 +213,17 @@ fn view(call: &Call, connection: &ConnectionReport) -> Value {
         "user": details.user,
         "user_who_performed_action": details.user,
         "vhost": details.vhost,
+        "send_pend": connection.send_pending,
     });
+    for counter in [Measure::RecvCnt, Measure::SendCnt] {
+        view[counter.name()] = json!(connection.figures.get(counter).now as u64);
+    }
+    figures::write_counters(
+        call.windows,
+        &mut view,
+        &connection.figures,
+        &[Measure::RecvOct, Measure::SendOct],
+    );
     if let Some(name) = properties.get("connection_name").and_then(FieldValue::as_str) {
         view["user_provided_name"] = json!(name);
     }
@@ -226,7 +240,7 @@ fn channels(call: &Call, connections: &[&ConnectionReport]) -> Vec<Value> {
 
 fn channel_view(call: &Call, connection: &ConnectionReport, channel: &ChannelReport) -> Value {
     let details = &connection.details;
-    json!({
+    let mut view = json!({
         "confirm": channel.confirms,
         "connection_details": {
             "name": connection.name(),
@@ -243,10 +257,14 @@ fn channel_view(call: &Call, connection: &ConnectionReport, channel: &ChannelRep
         "user": details.user,
         "user_who_performed_action": details.user,
         "vhost": details.vhost,
-    })
+    });
+    let groups = [figures::PUBLISHES, figures::DELIVERIES];
+    figures::write_message_stats(call, &mut view, &channel.figures, &groups);
+    view
 }
 
-fn channel_name(connection: &ConnectionReport, channel: &ChannelReport) -> String {
+/// `peer -> local (number)`, as RabbitMQ names a channel.
+pub fn channel_name(connection: &ConnectionReport, channel: &ChannelReport) -> String {
     format!("{} ({})", connection.name(), channel.number)
 }
 

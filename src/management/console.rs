@@ -40,9 +40,11 @@ pub fn routes(pattern: &str, prefix: &str) -> Router {
         router = router.route(&format!("{pattern}{path}"), get(page));
     }
     if !prefix.is_empty() {
-        // What the page names is relative to its folder.
-        let to = format!("{prefix}/");
-        router = router.route(pattern, get(async move || response::moved(&to)));
+        // What the page names is relative to its folder; and `/` leads below the prefix, as RabbitMQ's.
+        for path in [pattern, "/"] {
+            let to = format!("{prefix}/");
+            router = router.route(path, get(async move || response::moved(&to)));
+        }
     }
     for (name, bytes) in FILES.iter().filter(|(name, _)| *name != PAGE) {
         let serve = get(async |headers: HeaderMap| file(name, bytes, FOR_A_YEAR, &headers));

@@ -18,10 +18,17 @@ pub static ROUTES: &[Route] = &[
         let visible = call.caller.vhosts(&call.broker.catalogue());
         list(call, &visible)
     }),
-    Route::gathered("/consumers/{vhost}", Access::Vhost, "Consumers of a vhost.", |call| {
-        call.in_vhost(|_| ())?;
-        list(call, &[call.vhost()])
-    }),
+    Route::gathered(
+        "/consumers/{vhost}",
+        Access::Management,
+        "Consumers of a vhost; none where the user may see none.",
+        |call| {
+            call.in_vhost(|_| ())?;
+            let mut visible = call.caller.vhosts(&call.broker.catalogue());
+            visible.retain(|vhost| *vhost == call.vhost());
+            list(call, &visible)
+        },
+    ),
 ];
 
 fn list(call: &Call, vhosts: &[VhostName]) -> Answered {

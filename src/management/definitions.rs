@@ -32,7 +32,8 @@ pub static ROUTES: &[Route] = &[
         |call| {
             let cluster_name = cluster_name(&call.broker);
             let writer = writer(&call.broker, &cluster_name);
-            let document = call.in_vhost(|vhost| definitions::export_vhost(vhost, &writer))?;
+            let document = call.in_vhost(|vhost| definitions::export_vhost(vhost, &writer));
+            let document = document.map_err(|_| Failure::bad("vhost_not_found"))?;
             given(call, document)
         },
     ),
@@ -54,7 +55,7 @@ pub static ROUTES: &[Route] = &[
         "Declares in a vhost what the document says.",
         |call| {
             Box::pin(async move {
-                let vhost = call.actor()?.vhost;
+                let vhost = call.declared_vhost()?;
                 let given = Given::of(&call)?;
                 import_vhost(&call.broker, &given.document, &vhost, &call.caller.name).await?;
                 Ok(given.done())

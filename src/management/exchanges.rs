@@ -6,7 +6,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::checked_name;
 use super::route::{Access, Route};
-use super::{bindings, page};
+use super::{bindings, figures, page};
 use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
 use crate::declare::{self, DeclareError, ExchangePlan};
 use crate::metadata::json;
@@ -17,15 +17,15 @@ use crate::types::VhostName;
 
 /// What can be asked of exchanges.
 pub static ROUTES: &[Route] = &[
-    Route::get("/exchanges", Access::Management, "All exchanges.", |call| {
+    Route::of_exchanges("/exchanges", Access::Management, "All exchanges.", |call| {
         let visible = call.caller.vhosts(&call.broker.catalogue());
         page::listing(call, collect(call, &visible), &["vhost", "name"])
     }),
-    Route::get("/exchanges/{vhost}", Access::Vhost, "Exchanges of a vhost.", |call| {
+    Route::of_exchanges("/exchanges/{vhost}", Access::Vhost, "Exchanges of a vhost.", |call| {
         call.in_vhost(|_| ())?;
         page::listing(call, collect(call, &[call.vhost()]), &["name"])
     }),
-    Route::get("/exchanges/{vhost}/{exchange}", Access::Vhost, "An exchange.", |call| {
+    Route::of_exchanges("/exchanges/{vhost}/{exchange}", Access::Vhost, "An exchange.", |call| {
         let mut view = with_exchange(call, |vhost, spec| view(call, vhost, spec))?;
         view["incoming"] = json!([]);
         view["outgoing"] = json!([]);
@@ -92,6 +92,8 @@ fn view(call: &Call, vhost: &Vhost, spec: &ExchangeSpec) -> Value {
     if let Some(policy) = policy::applying(vhost.policies.values(), Subject::Exchange, &spec.name) {
         view["policy"] = json!(policy.spec.name);
     }
+    let counted = call.gathered.figures_of_exchange(&spec.vhost, &spec.name);
+    figures::write_message_stats(call, &mut view, &counted, &[figures::ROUTED]);
     if spec.kind == ExchangeKind::DelayedMessage {
         view["messages_delayed"] = json!(call.broker.messages_delayed(&spec.vhost, &spec.name));
     }

@@ -6,10 +6,11 @@
 
 use serde_json::{Value, json};
 
-use super::answer::Answer;
+use super::answer::{Answer, Answered, Failure};
 use super::route::{Access, Route};
+use crate::metadata::Catalogue;
 
-/// What can be asked of flags, and of deprecated features, of which there are none.
+/// What can be asked of flags, and of deprecated features.
 pub static ROUTES: &[Route] = &[
     Route::get(
         "/feature-flags",
@@ -17,18 +18,127 @@ pub static ROUTES: &[Route] = &[
         "Feature flags; none can be switched.",
         |_| Ok(Answer::Json(FLAGS.iter().map(Flag::view).collect())),
     ),
+    Route::put(
+        "/feature-flags/{name}/enable",
+        Access::Administrator,
+        "Enables a feature flag; all that can be are.",
+        |call| Box::pin(async move { enable(call.name("name")) }),
+    ),
     Route::get(
         "/deprecated-features",
         Access::Management,
-        "Deprecated features; there are none.",
-        |_| Ok(Answer::Json(json!([]))),
+        "What RabbitMQ 4.0 means to give up.",
+        |_| Ok(Answer::Json(DEPRECATED.iter().map(Deprecated::view).collect())),
     ),
     Route::get(
         "/deprecated-features/used",
         Access::Management,
-        "Deprecated features in use; there are none.",
-        |_| Ok(Answer::Json(json!([]))),
+        "What of that is in use here.",
+        |call| {
+            let catalogue = call.broker.catalogue();
+            let used = DEPRECATED.iter().filter(|feature| (feature.is_used)(&catalogue));
+            Ok(Answer::Json(used.map(Deprecated::view).collect()))
+        },
     ),
+];
+
+fn enable(name: &str) -> Answered {
+    match FLAGS.iter().find(|flag| flag.name == name) {
+        None => Err(Failure::bad("unsupported")),
+        Some(flag) if flag.standing == Standing::Disabled => Err(Failure::bad(format!(
+            "'{name}' has no meaning here and cannot be enabled: {}",
+            flag.desc
+        ))),
+        Some(_) => Ok(Answer::Done),
+    }
+}
+
+/// A feature that RabbitMQ has, and means to give up.
+struct Deprecated {
+    name: &'static str,
+    /// What it is here.
+    desc: &'static str,
+    phase: &'static str,
+    doc_url: &'static str,
+    provided_by: &'static str,
+    is_used: fn(&Catalogue) -> bool,
+}
+
+impl Deprecated {
+    fn view(&self) -> Value {
+        json!({
+            "name": self.name,
+            "desc": self.desc,
+            "deprecation_phase": self.phase,
+            "doc_url": self.doc_url,
+            "provided_by": self.provided_by,
+        })
+    }
+}
+
+const PERMITTED: &str = "permitted_by_default";
+
+/// RabbitMQ 4.0's list, in its order. What clients do leaves no trace that could be found here, as there.
+static DEPRECATED: &[Deprecated] = &[
+    Deprecated {
+        name: "queue_master_locator",
+        desc: "The old name of the leader locator; taken and acted on",
+        phase: PERMITTED,
+        doc_url: "",
+        provided_by: "rabbit",
+        is_used: |_| false,
+    },
+    Deprecated {
+        name: "management_metrics_collection",
+        desc: "Statistics in the HTTP API; here to stay in Warren",
+        phase: PERMITTED,
+        doc_url: "https://blog.rabbitmq.com/posts/2021/08/4.0-deprecation-announcements/#disable-metrics-delivery-via-the-management-api--ui",
+        provided_by: "rabbitmq_management_agent",
+        is_used: |_| false,
+    },
+    Deprecated {
+        name: "global_qos",
+        desc: "A prefetch for a whole channel; taken and acted on",
+        phase: PERMITTED,
+        doc_url: "https://blog.rabbitmq.com/posts/2021/08/4.0-deprecation-announcements/#removal-of-global-qos",
+        provided_by: "rabbit",
+        is_used: |_| false,
+    },
+    Deprecated {
+        name: "ram_node_type",
+        desc: "Nodes that keep what is declared in memory only; Warren has none",
+        phase: PERMITTED,
+        doc_url: "https://blog.rabbitmq.com/posts/2021/08/4.0-deprecation-announcements/#removal-of-ram-nodes",
+        provided_by: "rabbit",
+        is_used: |_| false,
+    },
+    Deprecated {
+        name: "transient_nonexcl_queues",
+        desc: "Queues that are neither durable nor exclusive; taken and acted on",
+        phase: PERMITTED,
+        doc_url: "https://blog.rabbitmq.com/posts/2021/08/4.0-deprecation-announcements/#removal-of-transient-non-exclusive-queues",
+        provided_by: "rabbit",
+        is_used: |catalogue| {
+            let mut queues = catalogue.vhosts().flat_map(|vhost| vhost.queues());
+            queues.any(|spec| !spec.durable && spec.exclusive_owner.is_none())
+        },
+    },
+    Deprecated {
+        name: "amqp_address_v1",
+        desc: "Old addresses of AMQP 1.0; Warren does not speak it",
+        phase: PERMITTED,
+        doc_url: "https://www.rabbitmq.com/docs/next/amqp#address",
+        provided_by: "rabbit",
+        is_used: |_| false,
+    },
+    Deprecated {
+        name: "classic_queue_mirroring",
+        desc: "Mirrored classic queues; quorum queues are in their place",
+        phase: "removed",
+        doc_url: "https://blog.rabbitmq.com/posts/2021/08/4.0-deprecation-announcements/#removal-of-classic-queue-mirroring",
+        provided_by: "rabbit",
+        is_used: |_| false,
+    },
 ];
 
 struct Flag {

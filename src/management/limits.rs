@@ -1,5 +1,7 @@
 //! Limits of vhosts and users.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -13,8 +15,10 @@ use crate::metadata::{Catalogue, Command, User, UserLimit, Vhost, VhostLimit};
 pub static ROUTES: &[Route] = &[
     Route::get("/vhost-limits", Access::Management, "Limits of all vhosts.", |call| {
         let catalogue = call.broker.catalogue();
-        let visible = |vhost: &&Vhost| call.caller.is_monitor() || vhost.permissions.contains_key(&call.caller.name);
-        let limits = catalogue.vhosts().filter(visible).filter_map(of_vhost);
+        let limits = catalogue
+            .vhosts()
+            .filter(|vhost| call.caller.sees(vhost))
+            .filter_map(of_vhost);
         Ok(Answer::Json(limits.collect()))
     }),
     Route::get(
@@ -35,20 +39,15 @@ pub static ROUTES: &[Route] = &[
         "Takes a limit of a vhost away.",
         |call| Box::pin(delete_vhost(call)),
     ),
-    Route::get("/user-limits", Access::Administrator, "Limits of all users.", |call| {
+    Route::get("/user-limits", Access::Management, "Limits of all users.", |call| {
         let catalogue = call.broker.catalogue();
         Ok(Answer::Json(catalogue.users().filter_map(of_user).collect()))
     }),
-    Route::get(
-        "/user-limits/{user}",
-        Access::Administrator,
-        "Limits of a user.",
-        |call| {
-            let catalogue = call.broker.catalogue();
-            let user = user(&catalogue, call)?;
-            Ok(Answer::Json(of_user(user).into_iter().collect()))
-        },
-    ),
+    Route::get("/user-limits/{user}", Access::Management, "Limits of a user.", |call| {
+        let catalogue = call.broker.catalogue();
+        let user = user(&catalogue, call)?;
+        Ok(Answer::Json(of_user(user).into_iter().collect()))
+    }),
     Route::put(
         "/user-limits/{user}/{limit}",
         Access::Administrator,
@@ -117,6 +116,64 @@ async fn delete_user(call: Call) -> Answered {
     }
     Ok(Answer::Done)
 }
+
+/// Makes a vhost's limits what a parameter's value says, and no others; 201 when there were none.
+///
+/// # Errors
+/// When the value says something else.
+pub async fn put_parameter(call: &Call, value: &Value) -> Answered {
+    let invalid = |why: String| Failure::bad(format!("Validation failed\n\n{why}\n"));
+    let (vhost, old) = call.in_vhost(|vhost| (vhost.name().clone(), vhost.limits.clone()))?;
+    let name = call.name("name");
+    if name != PARAMETER {
+        return Err(invalid(format!(
+            "{name} is none of the names of vhost-limits: {PARAMETER}"
+        )));
+    }
+    let Value::Object(given) = value else {
+        return Err(invalid(format!("{name} not a list {}", term(value))));
+    };
+    let mut limits = BTreeMap::new();
+    for (limit, number) in given {
+        let term = term(number);
+        let unknown = |_| invalid(format!("Unrecognised terms [{{<<\"{limit}\">>,{term}}}] in {name}"));
+        let known: VhostLimit = serde_json::from_value(limit.as_str().into()).map_err(unknown)?;
+        let other = || invalid(format!("{limit} should be a number, actually was {term}"));
+        limits.insert(known, number.as_i64().ok_or_else(other)?);
+    }
+    let existed = !old.is_empty();
+    let gone = old
+        .keys()
+        .filter(|limit| !limits.contains_key(limit))
+        .map(|limit| (*limit, None));
+    let changes: Vec<_> = gone
+        .chain(limits.iter().map(|(limit, value)| (*limit, Some(*value))))
+        .collect();
+    for (limit, value) in changes {
+        let vhost = vhost.clone();
+        call.command(Command::SetVhostLimit { vhost, limit, value }).await?;
+    }
+    Ok(if existed { Answer::Done } else { Answer::Created(None) })
+}
+
+/// Takes all limits of a vhost away.
+///
+/// # Errors
+/// When there are none.
+pub async fn delete_parameter(call: &Call) -> Answered {
+    let (vhost, old) = call.in_vhost(|vhost| (vhost.name().clone(), vhost.limits.clone()))?;
+    if old.is_empty() || call.name("name") != PARAMETER {
+        return Err(Failure::NotFound);
+    }
+    for limit in old.into_keys() {
+        let (vhost, value) = (vhost.clone(), None);
+        call.command(Command::SetVhostLimit { vhost, limit, value }).await?;
+    }
+    Ok(Answer::Done)
+}
+
+/// The one name of the component `vhost-limits`.
+pub const PARAMETER: &str = "limits";
 
 /// Why a limit is not taken.
 enum BadLimit {

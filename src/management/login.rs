@@ -44,13 +44,13 @@ pub static ROUTES: &[Route] = &[
     ),
     Route::delete(
         "/auth/attempts/{node}",
-        Access::Administrator,
+        Access::Monitoring,
         "Counts them from nothing again.",
         |call| Box::pin(reset(call)),
     ),
     Route::delete(
         "/auth/attempts/{node}/source",
-        Access::Administrator,
+        Access::Monitoring,
         "Counts them from nothing again.",
         |call| Box::pin(reset(call)),
     ),

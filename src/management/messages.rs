@@ -31,14 +31,14 @@ pub static ROUTES: &[Route] = &[
     Route::new(
         Verb::Get,
         "/queues/{vhost}/{name}/messages",
-        Access::VhostRead,
+        Access::Vhost,
         "Messages, without taking them: state (ready or unacked), from, count, match, body_bytes.",
         Run::Later(|call| Box::pin(look::list(call))),
     ),
     Route::new(
         Verb::Get,
         "/queues/{vhost}/{name}/messages/{position}",
-        Access::VhostRead,
+        Access::Vhost,
         "A message, whole, without taking it.",
         Run::Later(|call| Box::pin(look::one(call))),
     ),

@@ -21,17 +21,22 @@ mod dry_run;
 mod endpoint;
 mod exchanges;
 mod fields;
+mod figures;
 mod flags;
 mod form;
 mod health;
 mod import;
 mod jobs;
+mod latency;
 mod lifecycle;
 mod limits;
 mod load;
 mod local;
+mod log;
 mod login;
+mod maintenance;
 mod messages;
+mod metrics;
 mod nodes;
 mod notices;
 mod overview;
@@ -50,11 +55,13 @@ mod route;
 mod route_test;
 mod router;
 mod search;
+mod series;
 mod server;
 mod session;
 mod settings;
 mod socket;
 mod text;
+mod tool;
 mod topology;
 mod users;
 mod vhosts;
@@ -63,6 +70,7 @@ mod views;
 pub use endpoint::Endpoint;
 pub use lifecycle::{Lifecycle, Order, Orders, lifecycle};
 pub use load::{LoadError, load_definitions};
+pub use metrics::serve as serve_metrics;
 pub use nodes::describe;
 pub use server::{Running, serve, serve_local};
 pub use socket::{Listener, LocalSocket};
@@ -90,6 +98,8 @@ fn table() -> impl Iterator<Item = &'static Route> {
         bindings::ROUTES,
         messages::ROUTES,
         connections::ROUTES,
+        series::ROUTES,
+        latency::ROUTES,
         consumers::ROUTES,
         definitions::ROUTES,
         arguments::ROUTES,
@@ -99,6 +109,9 @@ fn table() -> impl Iterator<Item = &'static Route> {
         route_test::ROUTES,
         jobs::ROUTES,
         topology::ROUTES,
+        log::ROUTES,
+        maintenance::ROUTES,
+        settings::ROUTES,
     ];
     resources.into_iter().flatten()
 }

@@ -20,8 +20,9 @@ pub static ROUTES: &[Route] = &[
         "/nodes",
         Access::Monitoring,
         "All nodes.",
-        Run::Later(|call| {
+        Run::Later(|mut call| {
             Box::pin(async move {
+                call.look_back()?;
                 let members = members(&call);
                 let views = futures_util::future::join_all(members.iter().map(|member| view_of(&call, member)));
                 let views = views.await;
@@ -34,8 +35,9 @@ pub static ROUTES: &[Route] = &[
         "/nodes/{node}",
         Access::Monitoring,
         "A node.",
-        Run::Later(|call| {
+        Run::Later(|mut call| {
             Box::pin(async move {
+                call.look_back()?;
                 let member = member(&call)?;
                 let view = view_of(&call, &member).await;
                 page::single(&call, view)
@@ -97,7 +99,7 @@ async fn forget(call: Call) -> Answered {
     let member = member(&call)?;
     // One that was ended a moment ago may not be missed yet.
     let is_us = member.id == call.broker.nodes().us();
-    if is_us || call.broker.description_of(member.id).await.is_some() {
+    if is_us || call.broker.description_of(member.id, call.windows).await.is_some() {
         let name = member.name;
         return Err(Failure::bad(format!(
             "RabbitMQ on node {name} must be stopped with 'rabbitmqctl -n {name} stop_app' before it can be removed"
@@ -109,9 +111,10 @@ async fn forget(call: Call) -> Answered {
 
 async fn view_of(call: &Call, member: &Member) -> Value {
     let broker = &call.broker;
+    let windows = call.windows;
     let described = match member.id {
-        us if us == broker.nodes().us() => Some(own::view(broker, &call.endpoints)),
-        other if broker.nodes().is_alive(other) => broker.description_of(other).await.flatten(),
+        us if us == broker.nodes().us() => Some(own::view(broker, &call.endpoints, windows)),
+        other if broker.nodes().is_alive(other) => broker.description_of(other, windows).await.flatten(),
         _ => None,
     };
     let Some(mut described) = described else {

@@ -5,24 +5,39 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::Call;
 use super::endpoint::{self, Endpoint};
+use super::figures;
 use super::page;
 use super::parameters::cluster_name;
 use super::route::{Access, Route};
-use super::views::Totals;
+use super::views::{self, Totals};
 use crate::config::{Config, RatesMode};
 use crate::spec::exchange::EXCHANGE_TYPES;
+use crate::statistics::Figures;
 
 /// What can be asked of the whole node.
 pub static ROUTES: &[Route] = &[
     Route::gathered("/overview", Access::Management, "The cluster at a glance.", |call| {
         page::single(call, overview(call))
     }),
-    Route::get("/version", Access::Management, "The version of the API.", |call| {
+    Route::get("/version", Access::Anyone, "The version of the API.", |call| {
         Ok(Answer::Json(json!(call.broker.config().product.version)))
     }),
-    Route::get("/extensions", Access::Management, "Extensions of the console.", |_| {
-        Ok(Answer::Json(json!([])))
-    }),
+    Route::get(
+        "/extensions",
+        Access::Management,
+        "What RabbitMQ's own console loads when it stands before this API: its pages, and no plugin's.",
+        |_| Ok(Answer::Json(json!([{"javascript": "dispatcher.js"}]))),
+    ),
+    Route::get(
+        "/config/effective",
+        Access::Administrator,
+        "The configuration that the node runs with, a key in a line, without secrets.",
+        |call| {
+            let keys = call.broker.config().effective().into_iter();
+            let lines = keys.map(|(key, value)| format!("{key} = {value}\n"));
+            Ok(Answer::Text(lines.collect()))
+        },
+    ),
     Route::get("/index.html", Access::Anyone, "This page.", |_| {
         Ok(Answer::Html(help()))
     }),
@@ -32,11 +47,22 @@ fn overview(call: &Call) -> Value {
     let config = call.broker.config();
     let node = &call.broker.node().name;
     let (objects, totals) = totals(call);
+    let counted = counted(call);
     let mut queue_totals = json!({});
     totals.write(&mut queue_totals);
+    views::write_lengths(call, &mut queue_totals, &counted);
+    let mut churn = json!({});
+    figures::write_counters(call.windows, &mut churn, call.gathered.figures(), figures::CHURN);
+    let groups = [figures::PUBLISHES, figures::DELIVERIES, figures::DISK];
+    let message_stats = figures::message_stats(call, &counted, &groups).unwrap_or_else(|| json!({}));
     let mut view = json!({
         "management_version": config.product.version,
         "rates_mode": rates_mode(config),
+        "sample_retention_policies": {
+            "global": [600, 3600, 28800, 86400],
+            "basic": [600, 3600],
+            "detailed": [600],
+        },
         "exchange_types": exchange_types(),
         "product_version": config.product.product_version,
         "product_name": config.product.product_name,
@@ -48,16 +74,35 @@ fn overview(call: &Call) -> Value {
         "default_queue_type": config.queues.default_type,
         "is_op_policy_updating_enabled": !config.management.forbid_operator_policy_changes,
         "enable_queue_totals": config.management.enable_queue_totals,
-        "message_stats": {},
+        "message_stats": message_stats,
+        "churn_rates": churn,
         "queue_totals": queue_totals,
         "object_totals": objects,
+        "statistics_db_event_queue": 0,
     });
+    if let (true, Value::Object(view)) = (call.has_no_stats(), &mut view) {
+        for field in ["message_stats", "churn_rates", "queue_totals"] {
+            view.shift_remove(field);
+        }
+    }
     if call.caller.is_monitor() {
         view["node"] = json!(node);
         view["listeners"] = listeners(call).into();
         view["contexts"] = all_contexts(call).into();
     }
     view
+}
+
+/// What was counted, of all that the user may see.
+fn counted(call: &Call) -> Figures {
+    if call.caller.is_monitor() {
+        return call.gathered.figures().clone();
+    }
+    let visible = call.caller.vhosts(&call.broker.catalogue());
+    visible.iter().fold(Figures::default(), |mut sum, vhost| {
+        sum.add(&call.gathered.figures_of_vhost(vhost));
+        sum
+    })
 }
 
 /// How much of the rates is kept, as it is configured.

@@ -1,21 +1,24 @@
 //! Parameters of vhosts by component, and global parameters with the cluster's name.
 
 use serde_json::{Value, json};
-use tracing::warn;
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::checked_name;
-use super::page;
 use super::route::{Access, Route};
+use super::{limits, page, policies};
 use crate::broker::Broker;
 use crate::metadata::{Command, Vhost};
+use crate::spec::policy::PolicyKind;
 
 /// What can be asked of parameters.
 pub static ROUTES: &[Route] = &[
-    Route::get("/parameters", Access::Policymaker, "All parameters.", |call| {
-        list(call, |_| true)
-    }),
+    Route::get(
+        "/parameters",
+        Access::Policymaker,
+        "All parameters; policies, which are some, have a list of their own.",
+        |call| list(call, |view| view["component"] != POLICY),
+    ),
     Route::get(
         "/parameters/{component}",
         Access::Policymaker,
@@ -95,8 +98,10 @@ pub static ROUTES: &[Route] = &[
     ),
 ];
 
-/// What definitions of RabbitMQ carry; kept, and given back, without effect.
-const COMPONENTS: [&str; 3] = ["federation-upstream", "federation-upstream-set", "shovel"];
+/// Components that have paths of their own too.
+const OPERATOR_POLICY: &str = "operator_policy";
+const POLICY: &str = "policy";
+const VHOST_LIMITS: &str = "vhost-limits";
 /// The global parameter that names the cluster.
 const CLUSTER_NAME: &str = "cluster_name";
 
@@ -136,16 +141,12 @@ fn of_vhost(vhost: &Vhost) -> Vec<Value> {
         .iter()
         .map(|((component, name), value)| view(component, name, value.clone()))
         .collect();
-    all.extend(vhost.operator_policies.values().map(|policy| {
-        let spec = &policy.spec;
-        let value = json!({
-            "pattern": spec.pattern, "definition": spec.definition,
-            "priority": spec.priority, "apply-to": spec.apply_to,
-        });
-        view("operator_policy", &spec.name, value)
-    }));
+    for (component, kind) in [(OPERATOR_POLICY, PolicyKind::Operator), (POLICY, PolicyKind::User)] {
+        let policies = policies::parameters(vhost, kind);
+        all.extend(policies.map(|(name, value)| view(component, name, value)));
+    }
     if !vhost.limits.is_empty() {
-        all.push(view("vhost-limits", "limits", json!(vhost.limits)));
+        all.push(view(VHOST_LIMITS, limits::PARAMETER, json!(vhost.limits)));
     }
     all
 }
@@ -172,37 +173,63 @@ fn one(call: &Call) -> Answered {
 async fn put(call: Call) -> Answered {
     let fields = call.fields()?;
     fields.need(&["value"])?;
-    let component = call.name("component").to_owned();
-    if !COMPONENTS.contains(&component.as_str()) {
-        return Err(Failure::bad(format!(
-            "Validation failed\n\ncomponent {component} not found\n"
-        )));
-    }
-    let name = checked_name(call.name("name"))?.to_owned();
-    let vhost = call.vhost();
-    let key = (component.clone(), name.clone());
-    let existed = call.in_vhost(|vhost| vhost.parameters.contains_key(&key))?;
-    warn!(component, %vhost, name, "the parameter is kept, but nothing here acts on it");
     let value = fields.0.get("value").cloned().unwrap_or_default();
-    let command = Command::PutParameter {
-        vhost,
-        component,
-        name,
-        value,
-    };
-    call.put(existed, command).await
+    checked_name(call.name("name"))?;
+    call.in_vhost(|_| ())?;
+    match call.name("component") {
+        POLICY => Err(Failure::bad(NO_POLICIES)),
+        OPERATOR_POLICY => {
+            let put = policies::put_parameter(administrators(&call)?, &value).await;
+            put.map_err(fit_for_a_page)
+        }
+        VHOST_LIMITS => {
+            let put = limits::put_parameter(administrators(&call)?, &value).await;
+            put.map_err(fit_for_a_page)
+        }
+        // Those of shovels and federation too: nothing here acts on them.
+        component => Err(Failure::bad(format!(
+            "Validation failed\n\ncomponent {component} not found\n"
+        ))),
+    }
+}
+
+const NO_POLICIES: &str = "policies may not be set using this method";
+
+/// The paths of their own are for administrators only: these are no way around them.
+fn administrators(call: &Call) -> Result<&Call, Failure> {
+    match call.caller.is_administrator() {
+        true => Ok(call),
+        false => Err(Failure::NotAuthorised("Not administrator user")),
+    }
+}
+
+/// RabbitMQ makes reasons fit for a page here.
+fn fit_for_a_page(failure: Failure) -> Failure {
+    match failure {
+        Failure::Bad(Value::String(reason)) => Failure::bad(reason.replace('<', "&lt;").replace('>', "&gt;")),
+        failure => failure,
+    }
 }
 
 async fn delete(call: Call) -> Answered {
     let (component, name) = (call.name("component").to_owned(), call.name("name").to_owned());
-    let key = (component.clone(), name.clone());
-    if !call.in_vhost(|vhost| vhost.parameters.contains_key(&key))? {
+    let all = call.in_vhost(of_vhost)?;
+    let is_it = |view: &Value| view["component"] == component.as_str() && view["name"] == name.as_str();
+    if !all.iter().any(is_it) {
         return Err(Failure::NotFound);
     }
-    let vhost = call.vhost();
-    call.command(Command::DeleteParameter { vhost, component, name })
-        .await?;
-    Ok(Answer::Done)
+    match component.as_str() {
+        POLICY => Err(Failure::bad(NO_POLICIES)),
+        OPERATOR_POLICY => policies::delete_parameter(administrators(&call)?).await,
+        VHOST_LIMITS => limits::delete_parameter(administrators(&call)?).await,
+        // What definitions of RabbitMQ brought.
+        _ => {
+            let vhost = call.vhost();
+            call.command(Command::DeleteParameter { vhost, component, name })
+                .await?;
+            Ok(Answer::Done)
+        }
+    }
 }
 
 async fn put_global(call: Call) -> Answered {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::fields::checked_name;
+use super::fields::{Fields, checked_name};
 use super::page;
 use super::preview::preview;
 use super::route::{Access, Route, Verb};
@@ -35,7 +35,7 @@ pub static ROUTES: &[Route] = &[
         "/policies/{vhost}/{name}",
         Access::Policymaker,
         "Deletes a policy.",
-        |call| Box::pin(delete(call, PolicyKind::User)),
+        |call| Box::pin(async move { delete(&call, PolicyKind::User).await }),
     ),
     Route::get(
         "/operator-policies",
@@ -51,7 +51,7 @@ pub static ROUTES: &[Route] = &[
     ),
     Route::get(
         "/operator-policies/{vhost}/{name}",
-        Access::Policymaker,
+        Access::Administrator,
         "An operator policy.",
         |call| one(call, PolicyKind::Operator),
     ),
@@ -65,7 +65,7 @@ pub static ROUTES: &[Route] = &[
         "/operator-policies/{vhost}/{name}",
         Access::Administrator,
         "Deletes an operator policy.",
-        |call| Box::pin(delete(call, PolicyKind::Operator)),
+        |call| Box::pin(async move { delete(&call, PolicyKind::Operator).await }),
     ),
     Route::post(
         "/policies/{vhost}/{name}/preview",
@@ -149,6 +149,11 @@ async fn put_checked(call: Call, kind: PolicyKind) -> Answered {
 fn asked(call: &Call) -> Result<PolicySpec, Failure> {
     let fields = call.fields()?;
     fields.need(&["pattern", "definition"])?;
+    spec(call, &fields)
+}
+
+/// The policy of the path, as the fields say.
+fn spec(call: &Call, fields: &Fields) -> Result<PolicySpec, Failure> {
     let apply_to = fields.get("apply-to").cloned().unwrap_or_else(|| json!("all"));
     let definition = match fields.get("definition") {
         Some(Value::Object(definition)) => definition.clone(),
@@ -174,8 +179,40 @@ fn asked(call: &Call) -> Result<PolicySpec, Failure> {
     })
 }
 
-async fn delete(call: Call, kind: PolicyKind) -> Answered {
-    check_changes(&call, kind)?;
+/// Makes an operator policy of a parameter's value.
+///
+/// # Errors
+/// As for any operator policy; a parameter must say everything of it.
+pub async fn put_parameter(call: &Call, value: &Value) -> Answered {
+    check_changes(call, PolicyKind::Operator)?;
+    let name = call.name("name");
+    let Value::Object(fields) = value else {
+        return Err(invalid(&format!("{name} not a list {}", term(value))));
+    };
+    let fields = Fields(fields.clone());
+    let missing: Vec<_> = ["pattern", "definition", "priority"]
+        .into_iter()
+        .filter(|key| fields.get(key).is_none())
+        .map(|key| format!("Key \"{key}\" not found in {name}"))
+        .collect();
+    if !missing.is_empty() {
+        return Err(invalid(&missing.join("\n")));
+    }
+    let existed = call.in_vhost(|vhost| vhost.operator_policies.contains_key(name))?;
+    let spec = spec(call, &fields)?;
+    call.put(existed, Command::PutOperatorPolicy(spec)).await
+}
+
+/// Deletes the operator policy of a parameter's name.
+///
+/// # Errors
+/// When there is none.
+pub async fn delete_parameter(call: &Call) -> Answered {
+    delete(call, PolicyKind::Operator).await
+}
+
+async fn delete(call: &Call, kind: PolicyKind) -> Answered {
+    check_changes(call, kind)?;
     let name = call.name("name").to_owned();
     if !call.in_vhost(|vhost| policies(vhost, kind).contains_key(&name))? {
         return Err(Failure::NotFound);
@@ -201,6 +238,18 @@ fn check_changes(call: &Call, kind: PolicyKind) -> Result<(), Failure> {
 /// RabbitMQ's words, spaces included.
 const APPLY_TO: &str =
     "should be one of: 'queues', 'classic_queues',  'quorum_queues', 'streams', 'exchanges', or 'all'";
+
+/// The policies of a vhost as parameters have them.
+pub fn parameters(vhost: &Vhost, kind: PolicyKind) -> impl Iterator<Item = (&str, Value)> {
+    policies(vhost, kind).values().map(|policy| {
+        let spec = &policy.spec;
+        let value = json!({
+            "pattern": spec.pattern, "definition": spec.definition,
+            "priority": spec.priority, "apply-to": spec.apply_to,
+        });
+        (spec.name.as_str(), value)
+    })
+}
 
 fn invalid(why: &str) -> Failure {
     Failure::bad(format!("Validation failed\n\n{why}\n"))

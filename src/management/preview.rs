@@ -35,7 +35,7 @@ pub async fn preview(mut call: Call, kind: PolicyKind, spec: Result<PolicySpec, 
             })));
         }
     };
-    call.gather(About::Queues).await;
+    call.gather(About::Queues).await?;
     let counts = |name: &str| {
         let queue = call.broker.vhost(call.name("vhost"))?.queue(name)?;
         call.gathered.counts(&queue)

@@ -62,7 +62,7 @@ pub static ROUTES: &[Route] = &[
     Route::new(
         Verb::Get,
         "/queues/{vhost}/{name}/health",
-        Access::VhostRead,
+        Access::Vhost,
         "Why a queue does not get on: health in a word, and reasons.",
         Run::Later(|call| Box::pin(health::health(call))),
     ),
@@ -85,7 +85,7 @@ pub static ROUTES: &[Route] = &[
     ),
     Route::post(
         "/queues/{vhost}/{name}/actions",
-        Access::Vhost,
+        Access::Administrator,
         "Takes an action: recover serves a damaged queue with what can be read of it.",
         |call| Box::pin(act(call)),
     ),
@@ -205,9 +205,6 @@ async fn act(call: Call) -> Answered {
     fields.need(&["action"])?;
     if fields.0.get("action") != Some(&json!("recover")) {
         return Err(Failure::Bad(json!(["unknown", fields.0.get("action")])));
-    }
-    if !call.caller.is_administrator() {
-        return Err(Failure::NotAuthorised("Not administrator user"));
     }
     let served = call.broker.serve_what_is_left(&its_queue(&call)?).await;
     Ok(match served.map_err(quarantine)? {

@@ -18,7 +18,7 @@ pub static ROUTES: &[Route] = &[
     Route::new(
         Verb::Get,
         "/queues/quorum/{vhost}/{name}/status",
-        Access::Monitoring,
+        Access::Management,
         "The members of a quorum queue, as each of them says.",
         Run::Later(|call| Box::pin(status(call))),
     ),

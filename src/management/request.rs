@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{Extension, RawPathParams, Request};
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::{ACCEPT, CONTENT_TYPE, IF_NONE_MATCH};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
 use tokio::time::timeout;
@@ -23,6 +23,7 @@ use super::session::Browser;
 use super::socket::Origin;
 use crate::broker::Broker;
 use crate::broker::gather::Gathered;
+use crate::statistics::Windows;
 use crate::tasks;
 
 /// Time a request's body may take to arrive.
@@ -43,14 +44,17 @@ pub async fn answer(
     let (answered, by) = match admitted {
         Ok((caller, names)) => {
             let call = call(&node, caller, from, names, &parts, body).await;
-            (run(route, call, &mut silent).await, By::Handler)
+            (run(route, call, &mut silent).await, By::handler_of(route))
         }
         Err(failure) => (Err(failure), By::Table),
     };
     if let Err(Failure::Broken(reason)) = &answered {
         error!(path = parts.uri.path(), reason, "a request to the HTTP API failed");
     }
-    let mut response = response::of(answered, by);
+    let mut response = match route.verb {
+        Verb::Get => response::to_get(answered, by, parts.headers.get(IF_NONE_MATCH)),
+        _ => response::of(answered, by),
+    };
     response::without(&mut response, &silent);
     response
 }
@@ -66,7 +70,7 @@ fn admit(
     let caller = match route.access {
         Access::Anyone => Caller::anyone(),
         rule => {
-            let browser = Browser::of(parts);
+            let browser = Browser::of(parts, from);
             let caller = match (from, access::credentials(parts, &browser)) {
                 (Origin::Operator, Credentials::None { .. }) => Caller::operator(),
                 (_, Credentials::Session(_)) if route.verb != Verb::Get && !browser.is_console => {
@@ -74,6 +78,7 @@ fn admit(
                         "a request with a cookie that changes something needs the header X-Warren-Session",
                     ));
                 }
+                (_, Credentials::Ticket(ticket)) => access::operator_by(broker, from, parts, &ticket)?,
                 (_, credentials) => access::authenticate(broker, credentials, from.address())?,
             };
             access::check(rule, &caller, named(names, "vhost"), &broker.catalogue())?;
@@ -120,10 +125,12 @@ async fn call(
         from: from.address(),
         connections: OnceLock::new(),
         gathered: Gathered::default(),
+        windows: Windows::default(),
+        trend: None,
         endpoints: node.endpoints.clone(),
         parameters,
         query: Query::of(&parts.uri),
-        browser: Browser::of(parts),
+        browser: Browser::of(parts, from),
         reason: reason.map(str::to_owned),
         content_type,
         body: read(body, node.broker.config().management.max_body_bytes).await?,
@@ -143,7 +150,7 @@ async fn read(body: Body, limit: u64) -> Result<Bytes, Failure> {
 async fn run(route: &'static Route, call: Result<Call, Failure>, silent: &mut Vec<String>) -> Answered {
     let mut call = call?;
     if let Run::Gathered(about, _) = route.run {
-        call.gather(about).await;
+        call.gather(about).await?;
         *silent = call.gathered.silent();
     }
     // A handler that panics answers 500 as any other failure of ours.

@@ -1,16 +1,18 @@
 //! How an answer goes out: status, headers and body as RabbitMQ sends them.
 
+use std::hash::{DefaultHasher, Hasher};
+
 use axum::body::Body;
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName,
-    HeaderValue, LOCATION, SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
+    ALLOW, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderName,
+    HeaderValue, LOCATION, REFERRER_POLICY, SERVER, SET_COOKIE, STRICT_TRANSPORT_SECURITY, VARY, WWW_AUTHENTICATE,
     X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS, X_XSS_PROTECTION,
 };
 use axum::http::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
-use super::route::Verb;
+use super::route::{Route, Verb};
 use crate::config::Management;
 
 /// Names the nodes whose part of an answer is missing.
@@ -23,7 +25,35 @@ pub enum By {
     /// The table of routes or the access check: no handler was asked.
     Table,
     Handler,
+    /// A handler of a resource that RabbitMQ has in one kind of body only.
+    PlainHandler,
 }
+
+impl By {
+    /// The handler of a route.
+    pub fn handler_of(route: &Route) -> Self {
+        let is_plain = PLAIN.iter().any(|part| route.path.contains(part));
+        let is_purge = route.path.ends_with("/contents");
+        match is_plain || is_purge {
+            true => Self::PlainHandler,
+            false => Self::Handler,
+        }
+    }
+}
+
+/// Parts of the paths of such resources.
+const PLAIN: [&str; 10] = [
+    "/operator-policies",
+    "/topic-permissions",
+    "/user-limits",
+    "/vhost-limits",
+    "/feature-flags/",
+    "/rebalance",
+    "/config/effective",
+    "/actions",
+    "/replicas/",
+    "/start/",
+];
 
 /// The response to what a handler said.
 pub fn of(answered: Answered, by: By) -> Response<Body> {
@@ -31,6 +61,66 @@ pub fn of(answered: Answered, by: By) -> Response<Body> {
         Ok(answer) => accepted(answer),
         Err(failure) => refused(failure),
     };
+    describe(&mut response, by);
+    response
+}
+
+/// The response to a `GET`: an answer that the client has already is not sent again. `known` is its
+/// `If-None-Match` (RFC 9110, 13.1.2).
+pub fn to_get(answered: Answered, by: By, known: Option<&HeaderValue>) -> Response<Body> {
+    let Ok(Answer::Json(value)) = &answered else {
+        return of(answered, by);
+    };
+    let text = value.to_string();
+    let tag = tag(&text);
+    let is_known = known.is_some_and(|known| names(known, &tag));
+    let mut response = match is_known {
+        true => fresh(unchanged()),
+        false => fresh(body(StatusCode::OK, "application/json", text.into_bytes())),
+    };
+    insert(&mut response, ETAG, &tag);
+    describe(&mut response, by);
+    response
+}
+
+/// What tells one body from another. It is weak: the same body is sent plain and compressed.
+fn tag(text: &str) -> String {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(text.as_bytes());
+    format!("W/\"{:016x}{:x}\"", hasher.finish(), text.len())
+}
+
+/// Whether a list of tags holds this one.
+fn names(known: &HeaderValue, tag: &str) -> bool {
+    let mut known = known.to_str().unwrap_or_default().split(',').map(str::trim);
+    let bare = |tag: &str| tag.trim_start_matches("W/").to_owned();
+    known.any(|known| known == "*" || bare(known) == bare(tag))
+}
+
+fn unchanged() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NOT_MODIFIED;
+    response
+}
+
+/// Pages run no script and are shown in no frame, whatever the configuration says of the API.
+pub fn as_page(mut response: Response<Body>) -> Response<Body> {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (
+            CONTENT_SECURITY_POLICY,
+            "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (X_FRAME_OPTIONS, "DENY"),
+        (REFERRER_POLICY, "no-referrer"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn describe(response: &mut Response<Body>, by: By) {
     let headers = response.headers_mut();
     headers
         .entry(CACHE_CONTROL)
@@ -38,10 +128,10 @@ pub fn of(answered: Answered, by: By) -> Response<Body> {
     headers.entry(VARY).or_insert(HeaderValue::from_static(match by {
         By::Table => "origin, accept-encoding",
         By::Handler => "accept, accept-encoding, origin",
+        By::PlainHandler => "accept-encoding, origin",
     }));
     // Named as RabbitMQ's, which tools that fingerprint the API go by.
     headers.insert(SERVER, HeaderValue::from_static("Cowboy"));
-    response
 }
 
 /// The headers that the configuration adds to every answer.
@@ -87,7 +177,9 @@ fn accepted(answer: Answer) -> Response<Body> {
             response
         }
         Answer::Unhealthy(value) => fresh(json_body(StatusCode::SERVICE_UNAVAILABLE, &value)),
-        Answer::Html(page) => body(StatusCode::OK, "text/html", page.into_bytes()),
+        Answer::Html(page) => as_page(body(StatusCode::OK, "text/html; charset=utf-8", page.into_bytes())),
+        Answer::Text(text) => body(StatusCode::OK, "text/plain", text.into_bytes()),
+        Answer::Script(text) => body(StatusCode::OK, "application/octet-stream", text.as_bytes().to_vec()),
         Answer::Cookie { cookie, value } => {
             let mut response = match value {
                 Some(value) => fresh(json_body(StatusCode::OK, &value)),
@@ -205,5 +297,23 @@ mod tests {
         let response = of(Err(Failure::OtherVerb(vec![Verb::Get, Verb::Put])), By::Table);
         assert_eq!(response.status(), 405);
         assert_eq!(response.headers()[ALLOW], "HEAD, GET, PUT, OPTIONS");
+    }
+
+    #[test]
+    fn what_the_client_has_is_not_sent_again() {
+        let ask = |value: Value, known: Option<&str>| {
+            let known = known.map(|known| HeaderValue::from_str(known).expect("a header"));
+            to_get(Ok(Answer::Json(value)), By::Handler, known.as_ref())
+        };
+        let first = ask(json!([1]), None);
+        let tag = first.headers()[ETAG].to_str().expect("a text").to_owned();
+        assert_eq!(first.status(), 200);
+        let strong = tag.trim_start_matches("W/").to_owned();
+        for known in [&tag, &strong, &format!("\"x\", {tag}"), "*"] {
+            let again = ask(json!([1]), Some(known));
+            assert_eq!(again.status(), 304, "{known}");
+            assert_eq!(again.headers()[ETAG], tag.as_str());
+        }
+        assert_eq!(ask(json!([2]), Some(&tag)).status(), 200);
     }
 }

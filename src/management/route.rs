@@ -41,12 +41,10 @@ pub enum Access {
     Anyone,
     /// Users with any of the management tags.
     Management,
-    /// The same, with a permission in the vhost of the path.
+    /// The same, with a permission in the vhost of the path; administrators also without one, though they
+    /// need one for what a client would do (`Call::actor`).
     Vhost,
-    /// The same as `Vhost`; administrators without a permission too. What `GET` routes have in its
-    /// place.
-    VhostRead,
-    /// The same as `Vhost`; `monitoring` users and administrators without a permission too.
+    /// The same as `Vhost`; `monitoring` users without a permission too.
     VhostVisible,
     /// `policymaker` users with a permission in the vhost of the path.
     Policymaker,
@@ -98,30 +96,15 @@ impl Verb {
     }
 }
 
-impl Access {
-    const fn to_read(self) -> Self {
-        match self {
-            Self::Vhost => Self::VhostRead,
-            other => other,
-        }
-    }
-}
-
 impl Route {
     /// A `GET`.
     pub const fn get(path: &'static str, access: Access, help: &'static str, run: fn(&Call) -> Answered) -> Self {
-        Self::new(Verb::Get, path, access.to_read(), help, Run::Now(run))
+        Self::new(Verb::Get, path, access, help, Run::Now(run))
     }
 
     /// A `GET` that shows what other nodes know of queues.
     pub const fn gathered(path: &'static str, access: Access, help: &'static str, run: fn(&Call) -> Answered) -> Self {
-        Self::new(
-            Verb::Get,
-            path,
-            access.to_read(),
-            help,
-            Run::Gathered(About::Queues, run),
-        )
+        Self::new(Verb::Get, path, access, help, Run::Gathered(About::Queues, run))
     }
 
     /// A `GET` that shows what other nodes know of their clients.
@@ -131,13 +114,18 @@ impl Route {
         help: &'static str,
         run: fn(&Call) -> Answered,
     ) -> Self {
-        Self::new(
-            Verb::Get,
-            path,
-            access.to_read(),
-            help,
-            Run::Gathered(About::Clients, run),
-        )
+        Self::new(Verb::Get, path, access, help, Run::Gathered(About::Clients, run))
+    }
+
+    /// A `GET` that shows what was counted of exchanges.
+    pub const fn of_exchanges(
+        path: &'static str,
+        access: Access,
+        help: &'static str,
+        run: fn(&Call) -> Answered,
+    ) -> Self {
+        let run = Run::Gathered(About::Exchanges, run);
+        Self::new(Verb::Get, path, access, help, run)
     }
 
     /// A `PUT`.

@@ -23,7 +23,7 @@ use crate::types::names::MAX_NAME_BYTES;
 pub static ROUTES: &[Route] = &[Route::new(
     Verb::Post,
     "/route/{vhost}",
-    Access::VhostRead,
+    Access::Vhost,
     "Where a message would go, and why: exchange, routing_key, headers, properties. Nothing is published.",
     Run::Later(|call| Box::pin(route(call))),
 )];

@@ -15,7 +15,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::cors::Cors;
 use super::response::{self, By};
 use super::route::{Route, Verb};
-use super::{console, path, request, table};
+use super::{console, path, request, table, tool};
 use crate::config::{Config, Management};
 
 /// Bytes of a body from which on it is compressed, as by RabbitMQ, for clients that take that.
@@ -24,10 +24,11 @@ const WORTH_COMPRESSING: u16 = 300;
 /// All that is served to browsers and other programs.
 pub fn public(config: &Management) -> Router {
     let prefix = escaped(&config.path_prefix);
-    let mut api = Router::new().fallback_service(api(&prefix, Cors::of(config).as_ref()));
+    let mut api = tool::pages(&prefix).fallback_service(api(&prefix, Cors::of(config).as_ref()));
     let mut console = console::routes(&prefix, &config.path_prefix);
     for (name, value) in response::fixed(config) {
-        api = api.layer(SetResponseHeaderLayer::overriding(name.clone(), value.clone()));
+        // Pages have stricter ones.
+        api = api.layer(SetResponseHeaderLayer::if_not_present(name.clone(), value.clone()));
         // What RabbitMQ lets its pages do by default is more than the console needs.
         if name != CONTENT_SECURITY_POLICY || has_own_policy(config) {
             console = console.layer(SetResponseHeaderLayer::overriding(name, value));
@@ -135,7 +136,7 @@ fn unchecked() -> Router {
 }
 
 /// A text as a pattern of the router that takes it and nothing else.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace('{', "{{").replace('}', "}}")
 }
 
@@ -149,7 +150,6 @@ mod tests {
     use super::super::call::Call;
     use super::super::route::{Access, Run};
     use super::*;
-    use crate::config::Config;
 
     fn nothing(_: &Call) -> Answered {
         unreachable!("only looked up")

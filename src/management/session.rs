@@ -15,6 +15,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::query::Query;
 use super::route::{Access, Route};
+use super::socket::Origin;
 use crate::auth::login_sessions::LoginSession;
 use crate::metadata::Catalogue;
 use crate::types::Millis;
@@ -82,7 +83,7 @@ pub struct Browser {
 
 impl Browser {
     /// Reads the headers.
-    pub fn of(parts: &Parts) -> Self {
+    pub fn of(parts: &Parts, from: Origin) -> Self {
         let cookies = parts.headers.get_all(COOKIE).iter();
         let mut cookies = cookies
             .filter_map(|line| line.to_str().ok())
@@ -93,7 +94,8 @@ impl Browser {
         Self {
             token: token.map(|(_, token)| token.to_owned()),
             is_console: parts.headers.contains_key(CONSOLE),
-            is_secure: proxied.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https")),
+            is_secure: matches!(from, Origin::Tls(_))
+                || proxied.is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https")),
         }
     }
 }

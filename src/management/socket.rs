@@ -30,6 +30,8 @@ pub enum Listener {
 #[derive(Clone, Copy, Debug)]
 pub enum Origin {
     Address(IpAddr),
+    /// The same, over TLS.
+    Tls(IpAddr),
     /// The socket in the data directory.
     Operator,
 }
@@ -38,8 +40,16 @@ impl Origin {
     /// The address; the operator is on this machine.
     pub fn address(self) -> IpAddr {
         match self {
-            Self::Address(address) => address,
+            Self::Address(address) | Self::Tls(address) => address,
             Self::Operator => Ipv4Addr::LOCALHOST.into(),
+        }
+    }
+
+    /// Whether nobody between the two ends reads or changes what goes over the line.
+    pub fn is_private(self) -> bool {
+        match self {
+            Self::Address(address) => address.to_canonical().is_loopback(),
+            Self::Tls(_) | Self::Operator => true,
         }
     }
 }
@@ -140,7 +150,9 @@ impl Incoming {
             Self::Local(stream) => Some((Stream::Local(stream), Origin::Operator)),
             Self::Tcp(incoming) => {
                 let opened = incoming.open().await?;
-                Some((Stream::Tcp(opened.stream), Origin::Address(opened.peer.ip())))
+                let from = opened.peer.ip();
+                let origin = opened.tls.as_ref().map_or(Origin::Address(from), |_| Origin::Tls(from));
+                Some((Stream::Tcp(opened.stream), origin))
             }
         }
     }
@@ -194,6 +206,13 @@ mod tests {
         assert!(may_operate(0, 1000));
         assert!(!may_operate(1001, 1000));
         assert!(!may_operate(1001, 0));
+    }
+
+    #[test]
+    fn a_line_is_private_over_tls_and_inside_of_the_machine() {
+        let [far, near] = ["192.0.2.1", "::ffff:127.0.0.1"].map(|address| address.parse().expect("an address"));
+        assert!(!Origin::Address(far).is_private() && Origin::Tls(far).is_private());
+        assert!(Origin::Address(near).is_private() && Origin::Operator.is_private());
     }
 
     #[tokio::test]

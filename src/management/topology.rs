@@ -11,6 +11,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::exchanges::exchange_name;
 use super::route::{Access, Route, Run, Verb};
+use super::views;
 use crate::broker::report::About;
 use crate::metadata::Vhost;
 use crate::spec::Destination;
@@ -21,7 +22,7 @@ use crate::types::{ExchangeName, QueueName};
 pub static ROUTES: &[Route] = &[Route::new(
     Verb::Get,
     "/topology/{vhost}",
-    Access::VhostRead,
+    Access::Vhost,
     "Exchanges and queues and what leads from one to another: around a name, so many hops, a limit of boxes.",
     Run::Gathered(About::Queues, topology),
 )];
@@ -201,25 +202,38 @@ fn view(call: &Call, edges: &Edges, cut: &Cut) -> Value {
         let queue = live.as_ref()?.queue(name)?;
         let standing = call.broker.standing(&queue, &call.gathered);
         let counts = call.gathered.counts(&queue);
-        Some((
-            call.gathered.health(&queue, &standing),
-            counts.map(|counts| counts.ready),
-        ))
+        let kind = views::queue_type(queue.spec.queue_type);
+        Some((kind, call.gathered.health(&queue, &standing), counts))
+    };
+    let catalogue = call.broker.catalogue();
+    let exchange = |name: &str| {
+        let spec = catalogue.vhost(call.name("vhost"))?.exchange(name)?;
+        Some(spec.kind.name())
     };
     let mut nodes: Vec<_> = cut
         .shown
         .iter()
         .map(|thing| match thing {
-            Thing::Exchange(name) => json!({"id": thing.id(), "kind": "exchange", "name": name}),
+            Thing::Exchange(name) => {
+                let kind = exchange(name);
+                let health = kind.is_none().then_some("missing");
+                json!({"id": thing.id(), "kind": "exchange", "name": name, "type": kind, "health": health})
+            }
             Thing::Queue(name) => {
-                let known = queue(name);
-                // One that is named by a dead letter key need not be there.
+                let (kind, health, counts) = match queue(name) {
+                    Some((kind, health, counts)) => (Some(kind), health, counts),
+                    // One that is named by a dead letter key need not be there.
+                    None => (None, "missing", None),
+                };
                 json!({
                     "id": thing.id(),
                     "kind": "queue",
                     "name": name,
-                    "ready": known.as_ref().and_then(|(_, ready)| *ready),
-                    "health": known.map_or("missing", |(health, _)| health),
+                    "type": kind,
+                    "health": health,
+                    "ready": counts.map(|counts| counts.ready),
+                    "unacked": counts.map(|counts| counts.unacked),
+                    "consumers": counts.map(|counts| counts.consumers),
                 })
             }
         })

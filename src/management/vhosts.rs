@@ -5,18 +5,20 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::{Fields, checked_name};
+use super::figures;
 use super::page;
 use super::permissions;
 use super::route::{Access, Route};
 use super::views::{self, Totals};
 use crate::broker::new_vhost::first_commands;
 use crate::metadata::{Command, Vhost, VhostSpec};
+use crate::statistics::Measure;
 use crate::types::VhostName;
 
 /// What can be asked of vhosts.
 pub static ROUTES: &[Route] = &[
     Route::gathered("/vhosts", Access::Management, "All vhosts that the user may see.", list),
-    Route::gathered("/vhosts/{vhost}", Access::Vhost, "A vhost.", one),
+    Route::gathered("/vhosts/{vhost}", Access::Administrator, "A vhost.", one),
     Route::put(
         "/vhosts/{vhost}",
         Access::Administrator,
@@ -74,6 +76,11 @@ fn view(call: &Call, vhost: &Vhost) -> Value {
         .collect();
     if let Some(totals) = totals {
         totals.write(&mut view);
+        let counted = call.gathered.figures_of_vhost(vhost.name());
+        views::write_lengths(call, &mut view, &counted);
+        figures::write_counters(call.windows, &mut view, &counted, &[Measure::SendOct, Measure::RecvOct]);
+        let groups = [figures::PUBLISHES, figures::DELIVERIES];
+        figures::write_message_stats(call, &mut view, &counted, &groups);
     }
     view
 }

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::call::Call;
+use super::figures;
 use crate::broker::QueueHandle;
 use crate::spec::QueueType;
+use crate::statistics::{Figures, Measure};
 
 /// A queue type's name on the wire.
 pub fn queue_type(kind: QueueType) -> &'static str {
@@ -31,9 +33,13 @@ pub fn tags(value: &Value) -> Option<Vec<String>> {
     }
 }
 
-/// What stands beside every number that has a rate.
-pub fn still() -> Value {
-    json!({"rate": 0.0})
+/// Writes how fast queues grow, and how long they were.
+pub fn write_lengths(call: &Call, view: &mut Value, counted: &Figures) {
+    let both = counted.sum(&[Measure::Ready, Measure::Unacked]);
+    figures::write_details(call.windows, view, "messages", Measure::Ready, &both);
+    for measure in [Measure::Ready, Measure::Unacked] {
+        figures::write_details(call.windows, view, measure.name(), measure, &counted.get(measure));
+    }
 }
 
 /// The messages of several queues.
@@ -58,11 +64,8 @@ impl Totals {
     /// Writes them into an object.
     pub fn write(self, view: &mut Value) {
         view["messages"] = json!(self.ready + self.unacked);
-        view["messages_details"] = still();
         view["messages_ready"] = json!(self.ready);
-        view["messages_ready_details"] = still();
         view["messages_unacknowledged"] = json!(self.unacked);
-        view["messages_unacknowledged_details"] = still();
     }
 }
 

@@ -9,7 +9,7 @@ use crate::broker::{Broker, QueueHandle};
 use crate::broker::{OutGuard, Outbox};
 use crate::broker::{Outcome, Slot};
 use crate::channel::Tags;
-use crate::statistics::Measure;
+use crate::statistics::{Delay, Measure};
 use crate::types::Reply;
 
 /// Slots gathered before the queues get them, whatever else waits.
@@ -131,8 +131,14 @@ impl Session {
         if held.prefetch.is_some() {
             settling.channel(number);
         }
+        let took = held.held_for();
         if outcome == Outcome::Accept {
             held.stats.add_alone(Measure::Ack, acked);
+            if let Some((index, took)) = took
+                && let Some(queue) = held.queue(index)
+            {
+                queue.took(Delay::Ack, took, self.broker.now());
+            }
         }
         drop(out);
         if settling.is_full() {

@@ -105,6 +105,11 @@ impl<C, P> Queue<C, P> {
         self.consumers.check_add(exclusive)
     }
 
+    /// The number of the message that comes next.
+    pub fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
     /// Messages waiting for a consumer.
     pub fn ready(&self) -> u64 {
         self.ready.len() as u64

@@ -234,6 +234,7 @@ impl<C, P> Queue<C, P> {
             return Get::Empty;
         };
         let (redelivered, delivery_count) = (entry.is(REDELIVERED), entry.count);
+        sink.leaves(entry.seq);
         let slot = if no_ack {
             self.gone(entry, sink);
             Slot::NONE
@@ -346,6 +347,7 @@ impl<C, P> Queue<C, P> {
                 no_ack: true,
             };
             sink.deliver(&consumer.handle, id, delivery);
+            sink.leaves(seq);
             self.consumers.took(index);
             if let Some(publish) = publish {
                 sink.confirm(publish);
@@ -513,6 +515,7 @@ impl<C, P> Queue<C, P> {
             no_ack,
         };
         sink.deliver(&consumer.handle, id, delivery);
+        sink.leaves(entry.seq);
         self.consumers.took(index);
         match no_ack {
             true => self.gone(entry, sink),

@@ -139,6 +139,10 @@ impl<S: Sink> Sink for Recorder<'_, S> {
         self.effects.delivery_limit_reached();
     }
 
+    fn leaves(&mut self, seq: u64) {
+        self.effects.leaves(seq);
+    }
+
     fn cancel(&mut self, consumer: S::Consumer) {
         self.effects.cancel(consumer);
     }

@@ -246,6 +246,8 @@ pub trait Sink {
     /// Effect: a message is about to be dropped or dead-lettered because it came back too often,
     /// the first of this queue since it was made.
     fn delivery_limit_reached(&mut self) {}
+    /// Effect: a message goes to a client, for the first time or again.
+    fn leaves(&mut self, _seq: u64) {}
     /// Effect: the queue is deleted under this consumer.
     fn cancel(&mut self, consumer: Self::Consumer);
 

@@ -34,6 +34,17 @@ impl Figures {
         self.0.get(&measure).cloned().unwrap_or_default()
     }
 
+    /// Whether somebody looked in that step of the window that was asked for.
+    pub fn is_known(&self, step: usize) -> bool {
+        let mut figures = self.0.values();
+        figures.any(|figure| figure.points.get(step).is_some_and(Option::is_some))
+    }
+
+    /// Whether nothing is known.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether anything was ever counted of these.
     pub fn has(&self, measures: &[Measure]) -> bool {
         let known = measures.iter().filter_map(|measure| self.0.get(measure));

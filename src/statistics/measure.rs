@@ -27,6 +27,8 @@ macro_rules! measures {
 measures! { TABLE:
     /// Messages that came to a channel; of a queue, those that came to it.
     Publish, Counter, "publish";
+    /// Of those that came to a channel, those that it is to confirm.
+    PublishToConfirm, Counter, "publish_to_confirm";
     /// Messages that came to an exchange.
     PublishIn, Counter, "publish_in";
     /// Messages that an exchange gave to queues, each as often as it has queues.

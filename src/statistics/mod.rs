@@ -15,6 +15,7 @@
 
 mod counters;
 mod figures;
+mod latency;
 mod measure;
 mod record;
 mod registry;
@@ -24,7 +25,8 @@ mod window;
 
 pub use counters::Tally;
 pub use figures::{Figure, Figures};
-pub use measure::Measure;
+pub use latency::{Delay, Latencies, LatencyTotals, Spread, Spreads};
+pub use measure::{Kind, Measure};
 pub use registry::{Scope, Statistics};
 pub use stats::Stats;
-pub use window::Window;
+pub use window::{Window, Windows};

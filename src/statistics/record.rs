@@ -4,7 +4,7 @@ use super::counters::Tally;
 use super::figures::Figures;
 use super::measure::{Kind, Measure};
 use super::rings::{Fill, LEVELS, Rings};
-use super::window::Window;
+use super::window::Windows;
 
 /// See the head of this file.
 pub(super) struct Record {
@@ -28,7 +28,7 @@ pub(super) struct Reading<'a> {
     pub interval: u64,
     /// The seconds in which the sampler looked.
     pub beats: &'a Rings,
-    pub window: Option<Window>,
+    pub windows: Windows,
 }
 
 impl Record {
@@ -84,7 +84,7 @@ impl Record {
         for (measure, rings) in &self.rings {
             let mut figure = figures.get(*measure);
             figure.rate = self.rate(*measure, rings, reading);
-            if let Some(window) = reading.window {
+            if let Some(window) = reading.windows.of(*measure) {
                 let point = |(from, to)| self.between(*measure, rings, from, to, reading);
                 figure.points = window.steps().map(point).collect();
                 if measure.kind() == Kind::Counter {

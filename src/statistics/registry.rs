@@ -6,15 +6,17 @@ use parking_lot::{Mutex, RwLock};
 
 use super::counters::Tally;
 use super::figures::Figures;
+use super::latency::Latencies;
 use super::measure::Measure;
 use super::record::Reading;
 use super::rings::{Fill, LEVELS, Rings};
 use super::stats::Stats;
-use super::window::Window;
+use super::window::Windows;
 
 /// See the head of this file.
 pub struct Statistics {
     node: Arc<Stats>,
+    latencies: Latencies,
     /// Exchanges and vhosts in which something has moved.
     active: Mutex<Vec<Arc<Stats>>>,
     /// The seconds in which the sampler has looked.
@@ -28,6 +30,7 @@ impl Statistics {
     pub fn new(interval: u64) -> Self {
         Self {
             node: Arc::default(),
+            latencies: Latencies::of_node(),
             active: Mutex::default(),
             beats: RwLock::new(Rings::new(Fill::Missing, LEVELS.len())),
             interval: interval.clamp(1, 50),
@@ -37,6 +40,11 @@ impl Statistics {
     /// The node's own numbers.
     pub fn node(&self) -> &Arc<Stats> {
         &self.node
+    }
+
+    /// How long things took on this node.
+    pub fn latencies(&self) -> &Latencies {
+        &self.latencies
     }
 
     /// All that was counted on this node since it started, whatever was reset: for a metrics listener.
@@ -65,13 +73,13 @@ impl Statistics {
     }
 
     /// What a thing's numbers come to in that second.
-    pub fn figures(&self, stats: &Stats, now: u64, window: Option<Window>) -> Figures {
+    pub fn figures(&self, stats: &Stats, now: u64, windows: Windows) -> Figures {
         let beats = self.beats.read();
         stats.read(Reading {
             now,
             interval: self.interval,
             beats: &beats,
-            window,
+            windows,
         })
     }
 }
@@ -126,6 +134,11 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::statistics::Window;
+
+    fn all(window: Option<Window>) -> Windows {
+        Windows::all(window.expect("a window"))
+    }
 
     fn statistics() -> (Arc<Statistics>, Scope) {
         let statistics = Arc::new(Statistics::new(5));
@@ -141,7 +154,9 @@ mod tests {
             statistics.beat(second);
         }
         let rate = |now| {
-            let figure = statistics.figures(scope.vhost(), now, None).get(Measure::Publish);
+            let figure = statistics
+                .figures(scope.vhost(), now, Windows::default())
+                .get(Measure::Publish);
             (figure.now, figure.rate)
         };
         assert_eq!(rate(110), (100.0, 10.0));
@@ -175,7 +190,7 @@ mod tests {
         }
         scope.add(Measure::Publish, 5);
         let window = Window::of(162, 20, 5);
-        let figures = statistics.figures(scope.vhost(), 162, window);
+        let figures = statistics.figures(scope.vhost(), 162, all(window));
         let publish = figures.get(Measure::Publish);
         let samples = publish.samples(crate::statistics::measure::Kind::Counter);
         assert_eq!(samples, [80.0, 90.0, 100.0, 110.0, 120.0]);
@@ -195,10 +210,14 @@ mod tests {
             statistics.beat(second);
         }
         let window = Window::of(125, 20, 5);
-        let publish = statistics.figures(scope.vhost(), 125, window).get(Measure::Publish);
+        let publish = statistics
+            .figures(scope.vhost(), 125, all(window))
+            .get(Measure::Publish);
         assert_eq!(publish.points, [Some(5.0), Some(5.0), None, None, Some(5.0)]);
         let before = Window::of(125, 40, 5);
-        let publish = statistics.figures(scope.vhost(), 125, before).get(Measure::Publish);
+        let publish = statistics
+            .figures(scope.vhost(), 125, all(before))
+            .get(Measure::Publish);
         assert_eq!(publish.points[..4], [None, None, None, None]);
     }
 
@@ -213,7 +232,7 @@ mod tests {
         statistics.beat(101);
         let figure = |stats| {
             statistics
-                .figures(stats, 102, Window::of(102, 4, 1))
+                .figures(stats, 102, all(Window::of(102, 4, 1)))
                 .get(Measure::Publish)
         };
         for stats in [scope.vhost(), statistics.node()] {

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::measure::Measure;
+
 /// Most points of an answer, as of RabbitMQ's.
 const MOST: u64 = 500;
 
@@ -47,6 +49,43 @@ impl Window {
         let Self { every, count, .. } = *self;
         let start = self.start();
         (0..count as u64).map(move |at| (start + at * every, start + (at + 1) * every))
+    }
+}
+
+/// What is asked of each kind of measure, as RabbitMQ's `lengths_age`, `msg_rates_age`, `data_rates_age` and
+/// `node_stats_age` tell them apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct Windows {
+    pub lengths: Option<Window>,
+    pub messages: Option<Window>,
+    pub data: Option<Window>,
+    pub node: Option<Window>,
+}
+
+impl Windows {
+    /// The same of all.
+    pub fn all(window: Window) -> Self {
+        let window = Some(window);
+        Self {
+            lengths: window,
+            messages: window,
+            data: window,
+            node: window,
+        }
+    }
+
+    /// What is asked of a measure.
+    pub fn of(&self, measure: Measure) -> Option<Window> {
+        use Measure::{
+            DiskFree, FdUsed, MemUsed, ProcUsed, Ready, ReadyBytes, RecvCnt, RecvOct, SendCnt, SendOct, SocketsUsed,
+            Unacked, UnackedBytes,
+        };
+        match measure {
+            Ready | Unacked | ReadyBytes | UnackedBytes => self.lengths,
+            RecvOct | SendOct | RecvCnt | SendCnt => self.data,
+            MemUsed | FdUsed | SocketsUsed | ProcUsed | DiskFree => self.node,
+            _ => self.messages,
+        }
     }
 }
 

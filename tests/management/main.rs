@@ -4,11 +4,14 @@
 mod support;
 
 mod access;
+mod access_matrix;
 mod bindings;
 mod connections;
+mod console;
 mod declared;
 mod definitions;
 mod diagnosis;
+mod features;
 mod glance;
 mod health;
 mod messages;
@@ -20,6 +23,8 @@ mod redrive;
 mod route_test;
 mod server;
 mod sessions;
+mod statistics;
+mod tool;
 mod users;
 mod vhosts;
 

@@ -35,6 +35,9 @@ fn a_browser_signs_in_and_out() {
     let expected = json!({"user": "guest", "tags": ["administrator"], "vhosts": [all]});
     assert_eq!(answer.expect_status(200).json(), expected);
     let cookie = cookie(&answer);
+    let proxied = format!("{CONSOLE}X-Forwarded-Proto: https\r\n");
+    let secure = http.call_with("POST", "/api/session", &proxied, GUEST);
+    assert!(secure.header("set-cookie").is_some_and(|set| set.ends_with("; Secure")));
     assert!(!cookie.contains("guest") && !cookie.contains("Z3Vlc3Q"), "{cookie}");
     let asked = |method: &str, path: &str, headers: &str| http.call_with(method, path, headers, "");
     assert_eq!(

@@ -10,6 +10,7 @@ import { awaySince, isPaused, lastRead, refresh, usePoll } from '../state/poll.t
 import { session, signOut, vhosts } from '../state/session.ts';
 import { every, EVERY, isCompact, range, RANGES, singleKeys, theme, utc, vhost } from '../state/settings.ts';
 import { Icon } from '../ui/icon.tsx';
+import { Mark } from '../ui/mark.tsx';
 import { find, PLACES } from '../routes.ts';
 import { isHelpOpen, isSearchOpen, Help, useKeys } from './keys.tsx';
 import { Notices } from './notices.tsx';
@@ -36,8 +37,8 @@ export function Frame({ children }: { children: ComponentChildren }) {
           {data?.cluster_name}<span class="node"> · {data?.node}</span>
         </span>
         <span class="spring" />
-        <button type="button" class="find" aria-label="Search everything (Ctrl K)" onClick={() => { isSearchOpen.value = true; }}>
-          <Icon of={Search} /> <span class="wide" aria-hidden="true">Search</span> <kbd class="wide" aria-hidden="true">Ctrl K</kbd>
+        <button type="button" class="find" aria-label="Search Ctrl K" onClick={() => { isSearchOpen.value = true; }}>
+          <Icon of={Search} /> <span class="wide">Search</span> <kbd class="wide">Ctrl K</kbd>
         </button>
         <VhostChoice />
         <Times isWide />
@@ -59,15 +60,6 @@ export function Frame({ children }: { children: ComponentChildren }) {
 
 function places() {
   return PLACES.filter((place) => place.needs?.value !== false);
-}
-
-function Mark() {
-  return (
-    <svg width="22" height="22" viewBox="0 0 32 32" aria-hidden="true">
-      <rect width="32" height="32" rx="7" fill="var(--accent)" />
-      <path d="M6 9l4.500 14L16 13l5.500 10L26 9" fill="none" stroke="var(--on-accent)" stroke-width="3.200" stroke-linecap="round" stroke-linejoin="round" />
-    </svg>
-  );
 }
 
 /** The places on a narrow screen. */
@@ -117,9 +109,9 @@ function Times({ isWide }: { isWide?: boolean }) {
           {EVERY.map(([seconds, title]) => <option key={seconds} value={String(seconds)}>{title}</option>)}
         </select>
       </label>
-      <button type="button" class={isWide ? 'plain on-wide' : 'plain'} aria-label="Refresh now" title="Refresh now (r)" onClick={refresh}><Icon of={RotateCw} /></button>
+      <button type="button" class={isWide ? 'plain on-wide' : 'plain'} aria-label="Refresh now" title="Refresh now (r)" onClick={refresh}><Icon of={RotateCw} />{!isWide && ' Refresh now'}</button>
       <button type="button" class={isWide ? 'plain on-wide' : 'plain'} aria-pressed={isPaused.value} aria-label="Pause" title="Pause (p)"
-        onClick={() => { isPaused.value = !isPaused.value; }}><Icon of={isPaused.value ? Play : Pause} /></button>
+        onClick={() => { isPaused.value = !isPaused.value; }}><Icon of={isPaused.value ? Play : Pause} />{!isWide && ' Pause'}</button>
     </>
   );
 }

@@ -4,8 +4,7 @@ import type { Notice } from '../api/types.ts';
 import { age } from '../lib/format.ts';
 import { usePoll } from '../state/poll.ts';
 
-const SHAPES: Record<string, string> = { error: '■', critical: '■', warning: '▲' };
-const LEVELS: Record<string, string> = { error: 'bad', critical: 'bad', warning: 'warn' };
+const SHAPES: Record<string, string> = { bad: '■', warn: '▲' };
 
 export function Notices() {
   const { data } = usePoll<Notice[]>('/notices');
@@ -13,7 +12,7 @@ export function Notices() {
   return (
     <div class="notices" role="status">
       {data.map((notice) => (
-        <div key={`${notice.code} ${notice.subject?.name}`} class={`notice ${LEVELS[notice.level] ?? ''}`}>
+        <div key={`${notice.code} ${notice.subject?.name}`} class={`notice ${notice.level}`}>
           <span aria-hidden="true">{SHAPES[notice.level] ?? '○'}</span>
           <span>{notice.text}</span>
           {notice.do && <span class="muted">{notice.do}</span>}

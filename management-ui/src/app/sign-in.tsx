@@ -1,9 +1,10 @@
 // Signing in: as a page, or over the page of somebody whose session has ended.
 
-import { useState } from 'preact/hooks';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import { ApiError } from '../api/client.ts';
 import { refresh } from '../state/poll.ts';
 import { session, signIn } from '../state/session.ts';
+import { Mark } from '../ui/mark.tsx';
 import { Dialog } from '../ui/dialog.tsx';
 
 export function SignIn({ isOver }: { isOver?: boolean }) {
@@ -12,7 +13,7 @@ export function SignIn({ isOver }: { isOver?: boolean }) {
   }
   return (
     <main class="sign-in">
-      <h1>Warren</h1>
+      <h1><Mark /> Warren</h1>
       <div class="card"><SignInForm /></div>
       <p class="note">The HTTP API is at <a href="api/index.html">api/index.html</a>.</p>
     </main>
@@ -24,6 +25,9 @@ function SignInForm({ user = '' }: { user?: string }) {
   const [password, setPassword] = useState('');
   const [failure, setFailure] = useState('');
   const [isBusy, setBusy] = useState(false);
+  const form = useRef<HTMLFormElement>(null);
+  // Who is known has to say the password only.
+  useEffect(() => form.current?.querySelector<HTMLInputElement>(user ? '#password' : '#user')?.focus(), []);
   const submit = async (event: Event) => {
     event.preventDefault();
     if (isBusy) return;
@@ -39,7 +43,7 @@ function SignInForm({ user = '' }: { user?: string }) {
     }
   };
   return (
-    <form class="form" onSubmit={submit}>
+    <form ref={form} class="form" onSubmit={submit}>
       <div class="field">
         <label for="user">User</label>
         <input id="user" name="username" autocomplete="username" autocapitalize="none" spellcheck={false} required data-first value={name} onInput={(event) => setName(event.currentTarget.value)} />

@@ -11,14 +11,15 @@ export interface Filter {
 
 const TOKEN = /^[a-z][a-z_.]*(?:>=|<=|!=|[><=:])\S+$/i;
 
-/** Reads what was typed. */
-export function parse(text: string): Filter {
+/** Reads what was typed; without tokens all words are of names. */
+export function parse(text: string, hasTokens = true): Filter {
   const filter: Filter = { name: '', isPattern: false, tokens: [] };
   const pattern = /(?:^|\s)\/(.+)\/(?=\s|$)/.exec(text);
   const rest = pattern ? text.replace(pattern[0], ' ') : text;
+  const isToken = (word: string) => hasTokens && TOKEN.test(word);
   const words = rest.split(/\s+/).filter(Boolean);
-  filter.tokens = words.filter((word) => TOKEN.test(word));
-  filter.name = words.filter((word) => !TOKEN.test(word)).join(' ');
+  filter.tokens = words.filter(isToken);
+  filter.name = words.filter((word) => !isToken(word)).join(' ');
   if (pattern?.[1]) {
     filter.name = pattern[1];
     filter.isPattern = true;

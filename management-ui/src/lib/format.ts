@@ -41,7 +41,7 @@ export function bytes(value: number | null | undefined): string {
 export function age(ms: number | null | undefined): string {
   if (ms == null || !Number.isFinite(ms)) return UNKNOWN;
   const s = ms / 1000;
-  if (s < 1) return `${whole.format(ms)} ms`;
+  if (s < 1) return `${(ms < 10 ? tenth : whole).format(ms)} ms`;
   if (s < 60) return s < 10 ? `${tenth.format(s)} s` : `${whole.format(s)} s`;
   if (s < 3600) return `${whole.format(s / 60)} min`;
   if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
@@ -76,7 +76,13 @@ export function counted(value: number, one: string, many = `${one}s`): string {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
+/** A name, in which what would not be seen or would turn the text round is. */
+export function shown(name: string): string {
+  return name.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    (char) => `⟨${char.charCodeAt(0).toString(16).padStart(4, '0').toUpperCase()}⟩`);
+}
+
 /** A value of an argument or header as text. */
 export function plain(value: unknown): string {
-  return typeof value === 'string' ? value : JSON.stringify(value);
+  return typeof value === 'string' ? shown(value) : JSON.stringify(value);
 }

@@ -1,8 +1,8 @@
 // One channel: what it holds, who consumes on it, what it publishes and takes.
 
 import { url } from '../api/client.ts';
-import type { Channel as Data, MessageStats } from '../api/types.ts';
-import { count, rate, time } from '../lib/format.ts';
+import type { Channel as Data } from '../api/types.ts';
+import { count, shown, time } from '../lib/format.ts';
 import { href } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
 import { utc } from '../state/settings.ts';
@@ -12,6 +12,7 @@ import { Card, Empty, Facts, Failed, Figures, Loading } from '../ui/states.tsx';
 import { mode, prefetch } from './channels.tsx';
 import { Rates, seriesOf } from './charts.tsx';
 import { Consumers } from './consumers.tsx';
+import { Stats } from './stats.tsx';
 import type { Names } from '../routes.ts';
 
 export function Channel({ names }: { names: Names }) {
@@ -23,7 +24,7 @@ export function Channel({ names }: { names: Names }) {
   return (
     <div class="page">
       <div class="title">
-        <h1>{name}</h1>
+        <h1>{shown(name)}</h1>
         <Badge level={data.state === 'running' ? 'ok' : 'off'}>{data.state}</Badge>
         <p class="sub">channel {data.number} of <Name of={connection} href={href('connections', connection)} copy={false} /> · user {data.user} · vhost {data.vhost} · node {data.node}</p>
       </div>
@@ -52,28 +53,5 @@ export function Channel({ names }: { names: Names }) {
         <Facts of={[['Mode', mode(data) || 'neither confirms nor transactions'], ['Idle since', data.idle_since ? time(data.idle_since, utc.value) : 'it is at work']]} />
       </Card>
     </div>
-  );
-}
-
-type Counter = 'publish' | 'confirm' | 'return_unroutable' | 'drop_unroutable' | 'deliver_get' | 'ack' | 'redeliver';
-
-/** Counts and rates by the thing at the other end. */
-export function Stats({ title, of, columns }: { title: string; of: { name: string; href: string; fallback?: string; stats: MessageStats }[]; columns: [string, Counter][] }) {
-  return (
-    <Card title={title}>
-      <div class="scroll" role="group" aria-label={title} tabIndex={0}>
-        <table aria-label={title}>
-          <thead><tr><th scope="col">Name</th>{columns.map(([head]) => <th key={head} scope="col" class="end">{head}</th>)}</tr></thead>
-          <tbody>
-            {of.map((each) => (
-              <tr key={each.href}>
-                <th scope="row"><Name of={each.name} href={each.href} fallback={each.fallback} copy={false} /></th>
-                {columns.map(([head, counter]) => <td key={head} class="end" title={`${count(each.stats[counter])} so far`}>{rate(each.stats[`${counter}_details`]?.rate)}</td>)}
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-    </Card>
   );
 }

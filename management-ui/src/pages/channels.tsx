@@ -10,10 +10,10 @@ import { List } from '../ui/list.tsx';
 import { Name } from '../ui/name.tsx';
 import { Empty } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
-import { hasManyVhosts } from './parts.tsx';
+import { peer, hasManyVhosts } from './parts.tsx';
 
 export const CHANNELS: Column<Channel>[] = [
-  { id: 'name', title: 'Channel', sort: 'name', phone: 'name', value: (channel) => channel.name, cell: (channel) => <Name of={channel.name} href={href('channels', channel.name)} /> },
+  { id: 'name', title: 'Channel', sort: 'name', phone: 'name', value: (channel) => channel.name, cell: (channel) => <Name of={channel.name} text={`${peer(channel.connection_details)} (${channel.number})`} href={href('channels', channel.name)} /> },
   { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (channel) => channel.vhost, cell: (channel) => channel.vhost },
   { id: 'user', title: 'User', sort: 'user', width: 13, value: (channel) => channel.user, cell: (channel) => channel.user },
   { id: 'node', title: 'Node', sort: 'node', width: 20, isHidden: true, value: (channel) => channel.node, cell: (channel) => channel.node },

@@ -2,6 +2,7 @@
 // none.
 
 import { query } from '../api/client.ts';
+import { HAS } from '../api/has.ts';
 import type { Series } from '../api/types.ts';
 import { bytes, count, short } from '../lib/format.ts';
 import { usePoll } from '../state/poll.ts';
@@ -17,11 +18,11 @@ const LENGTHS: Line[] = [
 const RATES: Line[] = [
   { measure: 'publish', title: 'Published', colour: 'publish' },
   { measure: 'confirm', title: 'Confirmed', colour: 'confirm' },
-  { measure: 'deliver', title: 'Delivered', colour: 'deliver' },
+  { measure: 'deliver_get', title: 'Delivered or got', colour: 'deliver' },
   { measure: 'ack', title: 'Acknowledged', colour: 'ack' },
   { measure: 'redeliver', title: 'Redelivered', colour: 'redelivered' },
   { measure: 'return_unroutable', title: 'Returned', colour: 'unroutable' },
-  { measure: 'get', title: 'Got', colour: 'get' },
+  { measure: 'drop_unroutable', title: 'Dropped', colour: 'get' },
 ];
 
 const OCTETS: Line[] = [
@@ -35,7 +36,7 @@ const EXCHANGE: Line[] = [
 ];
 
 interface Of {
-  /** `queue:%2F:orders`, `cluster` */
+  /** `queue:/:orders`, `cluster` */
   of: string;
 }
 
@@ -55,14 +56,15 @@ export function Throughput({ of }: Of) {
   return <OverTime of={of} title="Messages per second" lines={EXCHANGE} format={short} />;
 }
 
-/** What the API calls a thing whose series are asked for. */
+/** What the API calls a thing whose series are asked for; the names stand as they are. */
 export function seriesOf(kind: string, ...names: string[]): string {
-  return [kind, ...names.map(encodeURIComponent)].join(':');
+  return [kind, ...names].join(':');
 }
 
 function OverTime({ of, title, lines, format }: Of & { title: string; lines: Line[]; format: (value: number | null | undefined) => string }) {
   const measures = lines.map((line) => line.measure).join();
-  const { data, error } = usePoll<Series>(`/series${query({ of, measures, age: range.value, points: 300 })}`);
+  const { data, error } = usePoll<Series>(HAS.series ? `/series${query({ of, measures, age: range.value, points: 300 })}` : null);
+  if (!HAS.series) return null;
   if (error && !data) return error.isGone ? null : <Failed what={title} error={error} />;
-  return <Chart title={title} lines={lines} series={data} format={format} />;
+  return <Chart title={title} lines={lines} series={data} format={format} isWhole={format === count} />;
 }

@@ -2,16 +2,17 @@
 
 import { url } from '../api/client.ts';
 import type { Channel, Connection as Data } from '../api/types.ts';
-import { age, bytes, count, time } from '../lib/format.ts';
+import { age, bytes, count, shown, time } from '../lib/format.ts';
 import { go } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
 import { utc } from '../state/settings.ts';
+import { Tag } from '../ui/badge.tsx';
 import { Whole } from '../ui/list.tsx';
 import { Card, Empty, Facts, Failed, Figures, Loading } from '../ui/states.tsx';
 import { CHANNELS } from './channels.tsx';
 import { Octets, seriesOf } from './charts.tsx';
-import { clientName, ArgumentList } from './parts.tsx';
-import { close, ConnectionState, peer, perSecond } from './connections.tsx';
+import { ArgumentList, clientName, peer } from './parts.tsx';
+import { close, ConnectionState, perSecond } from './connections.tsx';
 import type { Names } from '../routes.ts';
 
 export function Connection({ names }: { names: Names }) {
@@ -23,7 +24,7 @@ export function Connection({ names }: { names: Names }) {
   return (
     <div class="page">
       <div class="title">
-        <h1>{data.user_provided_name ?? data.name}</h1>
+        <h1>{shown(data.user_provided_name ?? data.name)}</h1>
         <ConnectionState of={data} />
         <div class="tools"><button type="button" class="danger" onClick={() => close([data], () => go('#/connections'))}>Close…</button></div>
         <p class="sub">{data.name} · user {data.user} · vhost {data.vhost} · node {data.node}</p>
@@ -50,11 +51,17 @@ export function Connection({ names }: { names: Names }) {
           ['Channels up to', count(data.channel_max)],
           ['Since', time(data.connected_at, utc.value)],
           ['The client says', <ArgumentList of={properties} />],
-          ['It can do', <ArgumentList of={capabilities && typeof capabilities === 'object' ? (capabilities as Record<string, unknown>) : {}} />],
+          ['It can do', <Capabilities of={capabilities} />],
         ]} />
       </Card>
     </div>
   );
+}
+
+/** What the client says that it can do. */
+function Capabilities({ of }: { of: unknown }) {
+  const able = Object.entries(of && typeof of === 'object' ? of : {}).filter(([, value]) => value === true);
+  return able.length ? <>{able.map(([name]) => <Tag key={name}>{name.replaceAll('_', ' ')}</Tag>)}</> : <span class="muted">nothing</span>;
 }
 
 function Channels({ name }: { name: string }) {

@@ -13,34 +13,28 @@ import { Empty } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
 import { vhost } from '../state/settings.ts';
-import { clientName, hasManyVhosts } from './parts.tsx';
+import { clientName, hasManyVhosts, peer } from './parts.tsx';
 
 const COLUMNS: Column<Connection>[] = [
   { id: 'name', title: 'Client', sort: 'user_provided_name', phone: 'name', value: (connection) => connection.user_provided_name ?? connection.name,
     cell: (connection) => <Name of={connection.user_provided_name ?? connection.name} href={href('connections', connection.name)} /> },
-  { id: 'address', title: 'Address', sort: 'name', width: 24, value: (connection) => connection.name, cell: (connection) => <span title={connection.name}>{peer(connection)}</span> },
+  { id: 'address', title: 'Address', sort: 'name', width: 19, value: (connection) => connection.name, cell: (connection) => <span title={connection.name}>{peer(connection)}</span> },
   { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (connection) => connection.vhost, cell: (connection) => connection.vhost },
-  { id: 'user', title: 'User', sort: 'user', width: 13, phone: 'figure', value: (connection) => connection.user, cell: (connection) => connection.user },
-  { id: 'state', title: 'State', sort: 'state', width: 14, phone: 'state', value: (connection) => connection.state, cell: (connection) => <ConnectionState of={connection} /> },
+  { id: 'user', title: 'User', sort: 'user', width: 11, phone: 'figure', value: (connection) => connection.user, cell: (connection) => connection.user },
+  { id: 'state', title: 'State', sort: 'state', width: 13, phone: 'state', value: (connection) => connection.state, cell: (connection) => <ConnectionState of={connection} /> },
   { id: 'node', title: 'Node', sort: 'node', width: 20, isHidden: true, value: (connection) => connection.node, cell: (connection) => connection.node },
-  { id: 'tls', title: 'TLS', sort: 'ssl', width: 10, value: (connection) => connection.ssl, cell: (connection) => (connection.ssl ? connection.ssl_protocol ?? 'yes' : 'no') },
-  { id: 'client', title: 'Library', width: 26, value: clientName, cell: (connection) => clientName(connection) || '–' },
+  { id: 'tls', title: 'TLS', sort: 'ssl', width: 9, value: (connection) => connection.ssl, cell: (connection) => (connection.ssl ? connection.ssl_protocol ?? 'yes' : 'no') },
+  { id: 'client', title: 'Library', width: 20, value: clientName, cell: (connection) => clientName(connection) || '–' },
   { id: 'channels', title: 'Channels', sort: 'channels', width: 11, end: true, phone: 'figure', value: (connection) => connection.channels, cell: (connection) => count(connection.channels) },
   { id: 'from', title: 'From client', sort: 'recv_oct_details.rate', width: 13, end: true, phone: 'figure', value: (connection) => connection.recv_oct_details?.rate,
     cell: (connection) => perSecond(connection.recv_oct_details?.rate) },
-  { id: 'to', title: 'To client', sort: 'send_oct_details.rate', width: 13, end: true, phone: 'figure', value: (connection) => connection.send_oct_details?.rate,
+  { id: 'to', title: 'To client', sort: 'send_oct_details.rate', width: 12, end: true, phone: 'figure', value: (connection) => connection.send_oct_details?.rate,
     cell: (connection) => perSecond(connection.send_oct_details?.rate) },
-  { id: 'since', title: 'Connected for', sort: 'connected_at', width: 14, end: true, value: (connection) => connection.connected_at, cell: (connection) => age(Date.now() - connection.connected_at) },
+  { id: 'since', title: 'Connected', sort: 'connected_at', width: 12, end: true, value: (connection) => connection.connected_at, cell: (connection) => age(Date.now() - connection.connected_at) },
 ];
 
 export function perSecond(value: number | undefined): string {
   return value === undefined ? '–' : `${bytes(value)}/s`;
-}
-
-/** Where the client is. */
-export function peer(connection: { peer_host: string; peer_port: number }): string {
-  const { peer_host: host, peer_port: port } = connection;
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
 export function ConnectionState({ of }: { of: Connection }) {

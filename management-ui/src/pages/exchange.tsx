@@ -1,9 +1,10 @@
 // One exchange: its bindings, publishing to it, and where a message would go.
 
 import { get, send, url } from '../api/client.ts';
+import { HAS } from '../api/has.ts';
 import type { Binding, Exchange as Data } from '../api/types.ts';
-import { count, counted, rate } from '../lib/format.ts';
-import { go } from '../state/address.ts';
+import { count, counted, rate, shown } from '../lib/format.ts';
+import { go, href } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
 import { may } from '../state/session.ts';
 import { Tag } from '../ui/badge.tsx';
@@ -14,7 +15,8 @@ import { tell } from '../ui/toast.tsx';
 import { Bindings } from './bindings.tsx';
 import { seriesOf, Throughput } from './charts.tsx';
 import { features, NAMELESS } from './exchanges.tsx';
-import { ArgumentList } from './parts.tsx';
+import { ArgumentList, PictureLink } from './parts.tsx';
+import { Stats } from './stats.tsx';
 import { Publish } from './publish.tsx';
 import { RouteTester } from './route-tester.tsx';
 import type { Names } from '../routes.ts';
@@ -31,23 +33,24 @@ export function Exchange({ names }: { names: Names }) {
   return (
     <div class="page">
       <div class="title">
-        <h1>{name || NAMELESS}</h1>
+        <h1>{shown(name) || NAMELESS}</h1>
         {features(data).map((each) => <Tag key={each}>{each}</Tag>)}
-        <div class="tools">{!isOurs && may('configure', vhost, name) && <button type="button" class="danger" onClick={() => remove(data)}>Delete…</button>}</div>
+        <div class="tools"><PictureLink vhost={vhost} kind="exchange" name={name} />{!isOurs && may('configure', vhost, name) && <button type="button" class="danger" onClick={() => remove(data)}>Delete…</button>}</div>
         <p class="sub">{data.type} · vhost {vhost}{data.policy ? ` · policy ${data.policy}` : ''}</p>
       </div>
       <Tabs label={`Parts of ${name || NAMELESS}`} of={[
         { id: 'bindings', title: 'Bindings', content: () => <Routes exchange={data} /> },
-        { id: 'route', title: 'Test a route', content: () => <Card><RouteTester vhost={vhost} exchange={name} type={data.type} /></Card> },
+        ...(HAS.route ? [{ id: 'route', title: 'Test a route', content: () => <Card><RouteTester vhost={vhost} exchange={name} type={data.type} /></Card> }] : []),
         ...(may('write', vhost, name) && !data.internal ? [{ id: 'publish', title: 'Publish', content: () => <Card><Publish vhost={vhost} exchange={name} /></Card> }] : []),
         { id: 'overview', title: 'Traffic', content: () => (
-          <Card>
+          <Card title="Traffic">
             {stats && <Figures of={[
               { name: 'In', value: rate(stats.publish_in_details?.rate), exact: `${count(stats.publish_in)} so far`, colour: 'publish' },
               { name: 'Out', value: rate(stats.publish_out_details?.rate), exact: `${count(stats.publish_out)} so far`, colour: 'deliver' },
             ]} />}
             {!stats && <p class="note">Nothing was published to it since the node started, or the node counts nothing.</p>}
             <Throughput of={seriesOf('exchange', vhost, name)} />
+            <Ends of={data} />
           </Card>
         ) },
         { id: 'settings', title: 'Settings', content: () => (
@@ -59,6 +62,18 @@ export function Exchange({ names }: { names: Names }) {
           </Card>
         ) },
       ]} />
+    </div>
+  );
+}
+
+/** By whom and to where messages go. */
+function Ends({ of: { incoming = [], outgoing = [] } }: { of: Data }) {
+  return (
+    <div class="two">
+      {incoming.length > 0 && <Stats title="From channels" columns={[['Published', 'publish']]}
+        of={incoming.flatMap(({ channel_details: { name }, stats }) => (name ? [{ name, href: href('channels', name), stats }] : []))} />}
+      {outgoing.length > 0 && <Stats title="To queues" columns={[['Published', 'publish']]}
+        of={outgoing.map(({ queue, stats }) => ({ name: queue.name, href: href('queues', queue.vhost, queue.name), stats }))} />}
     </div>
   );
 }

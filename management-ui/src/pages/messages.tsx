@@ -3,9 +3,11 @@
 
 import { useState } from 'preact/hooks';
 import { ApiError, get, query, send, url } from '../api/client.ts';
+import { HAS } from '../api/has.ts';
 import type { Peeked, Queue } from '../api/types.ts';
 import { age, bytes, count, plain, time } from '../lib/format.ts';
 import { fromBase64, hex, pretty } from '../lib/json.ts';
+import { href } from '../state/address.ts';
 import { refresh } from '../state/poll.ts';
 import { may } from '../state/session.ts';
 import { utc } from '../state/settings.ts';
@@ -13,6 +15,7 @@ import { Tag } from '../ui/badge.tsx';
 import { ask } from '../ui/dialog.tsx';
 import { Card, Empty, Facts } from '../ui/states.tsx';
 import { tell } from '../ui/toast.tsx';
+import { Move } from './move.tsx';
 import { Publish } from './publish.tsx';
 
 /** Bytes of a body that are asked for at first. */
@@ -22,8 +25,9 @@ export function Messages({ queue }: { queue: Queue }) {
   const canRead = may('read', queue.vhost, queue.name);
   return (
     <>
-      {canRead && <Look queue={queue} />}
+      {canRead && HAS.look && <Look queue={queue} />}
       {canRead && queue.type !== 'stream' && <Get queue={queue} />}
+      {HAS.jobs && canRead && may('write', queue.vhost) && <Move queue={queue} />}
       {may('write', queue.vhost) && <Card title="Publish to it"><Publish vhost={queue.vhost} exchange="" routingKey={queue.name} /></Card>}
     </>
   );
@@ -140,18 +144,25 @@ function Get({ queue }: { queue: Queue }) {
   );
 }
 
+/** Who has a message that is unacked, and since when. */
+function HeldBy({ of }: { of: NonNullable<Peeked['held_by']> }) {
+  const who = of.consumer_tag ?? 'basic.get';
+  return <span class="muted">held by {of.channel ? <a href={href('channels', of.channel)}>{who}</a> : who} for {age(Date.now() - of.since)}</span>;
+}
+
 /** A message, its body as JSON, text or hexadecimal by what it is. */
 function Message({ of, whole }: { of: Peeked; whole?: string }) {
   const [full, setFull] = useState<Peeked>();
   const [asked, setView] = useState<string>();
   const shown = full ?? of;
+  const body = shown.body ?? '';
   const isBinary = shown.encoding === 'base64';
-  const json = isBinary ? null : pretty(shown.body);
+  const json = isBinary ? null : pretty(body);
   const views = isBinary ? ['hex', 'base64'] : json ? ['json', 'text'] : ['text'];
   const view = asked && views.includes(asked) ? asked : views[0];
-  const length = isBinary ? fromBase64(shown.body).length : new TextEncoder().encode(shown.body).length;
+  const length = isBinary ? fromBase64(body).length : new TextEncoder().encode(body).length;
   const isCut = length < shown.body_bytes;
-  const { headers, ...properties } = shown.properties as { headers?: Record<string, unknown> };
+  const { headers, ...properties } = (shown.properties ?? {}) as { headers?: Record<string, unknown> };
   return (
     <article class="message" aria-label={`Message ${shown.position}`}>
       <header>
@@ -163,9 +174,9 @@ function Message({ of, whole }: { of: Peeked; whole?: string }) {
         {shown.delivery_count ? <Tag>delivered {shown.delivery_count} times</Tag> : null}
         {shown.enqueued_at != null && <span class="muted" title={time(shown.enqueued_at, utc.value)}>in the queue for {age(Date.now() - new Date(shown.enqueued_at).getTime())}</span>}
         {shown.expires_at != null && <span class="muted">expires {time(shown.expires_at, utc.value)}</span>}
-        {shown.held_by != null && <span class="muted">held by {plain(shown.held_by)}</span>}
+        {shown.held_by && <HeldBy of={shown.held_by} />}
       </header>
-      <pre tabIndex={0} role="region" aria-label="Body">{shown.body_bytes === 0 ? '(empty)' : view === 'json' ? json : view === 'hex' ? hex(fromBase64(shown.body)) : shown.body}</pre>
+      <pre tabIndex={0} role="group" aria-label="Body">{shown.body === undefined ? '(it could not be read)' : shown.body_bytes === 0 ? '(empty)' : view === 'json' ? json : view === 'hex' ? hex(fromBase64(body)) : body}</pre>
       <div class="views">
         {views.length > 1 && views.map((each) => <button key={each} type="button" class="plain small" aria-pressed={each === view} onClick={() => setView(each)}>{each}</button>)}
         {isCut && whole && <button type="button" class="plain small" onClick={() => get<Peeked>(whole).then(setFull, (error: Error) => tell(error.message))}>Show all {bytes(shown.body_bytes)}</button>}

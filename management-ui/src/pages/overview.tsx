@@ -1,32 +1,34 @@
 // Is the cluster well? What needs attention, lengths and rates, and what runs where.
 
 import { count, age, bytes, rate } from '../lib/format.ts';
+import { HAS } from '../api/has.ts';
 import type { Node, Overview as Data, Page, Queue } from '../api/types.ts';
 import { href } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
-import { isMonitor } from '../state/session.ts';
+import { isAdministrator, isMonitor, vhosts } from '../state/session.ts';
+import { vhost } from '../state/settings.ts';
 import { Badge } from '../ui/badge.tsx';
 import { Name } from '../ui/name.tsx';
 import { Card, Failed, Figures, Loading, Meter } from '../ui/states.tsx';
 import { Whole } from '../ui/list.tsx';
 import type { Column } from '../ui/table.tsx';
 import { Health } from './health.tsx';
-import { Lengths, Rates } from './charts.tsx';
+import { Lengths, Rates, seriesOf } from './charts.tsx';
 
 export function Overview() {
   const { data, error } = usePoll<Data>('/overview');
   const totals = data?.object_totals;
+  // Who monitors sees the whole; others what is in their vhost.
+  const own = vhost.value || (vhosts.value.length === 1 ? vhosts.value[0] : undefined);
+  const of = isMonitor.value ? 'cluster' : own && seriesOf('vhost', own);
   return (
     <div class="page">
       <div class="title"><h1>Overview</h1></div>
       {error && !data && <Failed what="The overview" error={error} />}
-      <Attention />
+      {HAS.tokens && <Attention />}
       <Card title="Messages">
         {data ? <Messages data={data} /> : <Loading rows={2} />}
-        <div class="two">
-          <Lengths of="cluster" />
-          <Rates of="cluster" />
-        </div>
+        {of && <div class="two"><Lengths of={of} /><Rates of={of} /></div>}
       </Card>
       <Card title="In use">
         {totals ? (
@@ -36,7 +38,9 @@ export function Overview() {
         ) : <Loading rows={1} />}
       </Card>
       {isMonitor.value && <Nodes />}
+      {data?.churn_rates && <Churn of={data.churn_rates} />}
       {data?.listeners && <Listeners data={data} />}
+      {isAdministrator.value && <p><a href={href('definitions')}>Export or import definitions</a></p>}
     </div>
   );
 }
@@ -58,7 +62,7 @@ function Messages({ data }: { data: Data }) {
 
 /** Queues whose health is a fault, the worst first. */
 function Attention() {
-  const { data } = usePoll<Page<Queue>>('/queues?page=1&page_size=5&sort=messages_ready&sort_reverse=true&facets=health&where=health!=ok,health!=idle');
+  const { data } = usePoll<Page<Queue>>('/queues?page=1&page_size=5&sort=messages_ready&sort_reverse=true&facets=health&where=health!=ok');
   // Where the node tells no health there is nothing to show.
   const worst = data?.facets ? data.items.filter((queue) => queue.health) : [];
   if (!data || worst.length === 0) return null;
@@ -78,8 +82,8 @@ function Attention() {
   );
 }
 
-const NODES: Column<Node>[] = [
-  { id: 'name', title: 'Node', cell: (node) => <Name of={node.name} />, value: (node) => node.name, phone: 'name' },
+export const NODES: Column<Node>[] = [
+  { id: 'name', title: 'Node', cell: (node) => <Name of={node.name} href={href('nodes', node.name)} />, value: (node) => node.name, phone: 'name' },
   { id: 'state', title: 'State', width: 16, cell: (node) => <NodeState node={node} />, value: (node) => node.running, phone: 'state' },
   { id: 'memory', title: 'Memory', width: 22, phone: 'figure', value: (node) => node.mem_used,
     cell: (node) => <Meter used={node.mem_used} of={node.mem_limit} isBad={node.mem_alarm} text={`${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`} /> },
@@ -91,7 +95,7 @@ const NODES: Column<Node>[] = [
   { id: 'uptime', title: 'Up', width: 14, end: true, phone: 'figure', value: (node) => node.uptime, cell: (node) => age(node.uptime) },
 ];
 
-function NodeState({ node }: { node: Node }) {
+export function NodeState({ node }: { node: Node }) {
   if (!node.running) return <Badge level="bad">not running</Badge>;
   if (node.mem_alarm || node.disk_free_alarm) return <Badge level="bad">{node.mem_alarm ? 'memory alarm' : 'disk alarm'}</Badge>;
   return node.being_drained ? <Badge level="warn">draining</Badge> : <Badge level="ok">running</Badge>;
@@ -103,6 +107,37 @@ function Nodes() {
     <Card title="Nodes">
       {error && !data && <Failed what="The list of nodes" error={error} />}
       {data ? <Whole id="overview-nodes" label="Nodes" columns={NODES} rows={data} rowKey={(node) => node.name} order={{ by: 'name', isDown: false }} isBare empty={null} /> : !error && <Loading rows={2} />}
+    </Card>
+  );
+}
+
+/** How often clients come and go, and queues are made. */
+function Churn({ of }: { of: NonNullable<Data['churn_rates']> }) {
+  const kinds = [
+    ['Connections', 'connection_created', 'connection_closed'], ['Channels', 'channel_created', 'channel_closed'], ['Queues', 'queue_created', 'queue_deleted'],
+  ] as const;
+  const rateOf = (name: string) => {
+    const details = of[`${name}_details`];
+    return typeof details === 'object' ? details.rate : undefined;
+  };
+  const totalOf = (name: string) => {
+    const total = of[name];
+    return typeof total === 'number' ? `${count(total)} so far` : undefined;
+  };
+  return (
+    <Card title="Coming and going">
+      <table aria-label="Coming and going">
+        <thead><tr><th scope="col">What</th><th scope="col" class="end">Opened</th><th scope="col" class="end">Closed</th></tr></thead>
+        <tbody>
+          {kinds.map(([title, opened, closed]) => (
+            <tr key={title}>
+              <th scope="row">{title}</th>
+              <td class="end" title={totalOf(opened)}>{rate(rateOf(opened))}</td>
+              <td class="end" title={totalOf(closed)}>{rate(rateOf(closed))}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
     </Card>
   );
 }

@@ -1,8 +1,9 @@
 // One queue: whether it gets on and why not, what is in it, who takes from it, where it comes from.
 
 import { get, send, url } from '../api/client.ts';
+import { HAS } from '../api/has.ts';
 import type { Binding, Consumer, Latency, Queue as Data, QueueHealth } from '../api/types.ts';
-import { age, bytes, count, counted, percent, rate } from '../lib/format.ts';
+import { age, bytes, count, counted, percent, rate, shown } from '../lib/format.ts';
 import { go, href } from '../state/address.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { isPolicymaker, may } from '../state/session.ts';
@@ -17,23 +18,26 @@ import { Lengths, Rates, seriesOf } from './charts.tsx';
 import { Consumers } from './consumers.tsx';
 import { Health } from './health.tsx';
 import { Messages } from './messages.tsx';
-import { ArgumentList } from './parts.tsx';
+import { ArgumentList, PictureLink } from './parts.tsx';
+import { Members } from './members.tsx';
+import { Stats } from './stats.tsx';
 import type { Names } from '../routes.ts';
 
 export function Queue({ names }: { names: Names }) {
   const { vhost = '/', name = '' } = names;
   const { data: queue, error } = usePoll<Data>(url`/queues/${vhost}/${name}`);
+  const { data: health } = usePoll<QueueHealth>(queue ? url`/queues/${vhost}/${name}/health` : null);
   if (error?.isGone) return <Empty action={<a href="#/queues">To all queues</a>}>There is no queue {name} in {vhost}: it was deleted, or never there.</Empty>;
   if (!queue) return error ? <Failed what={`Queue ${name}`} error={error} /> : <Loading />;
   return (
     <div class="page">
       <div class="title">
-        <h1>{name}</h1>
-        <Health of={queue} />
-        <div class="tools"><Actions queue={queue} /></div>
+        <h1>{shown(name)}</h1>
+        <Health of={{ ...queue, health: health?.health ?? queue.health }} />
+        <div class="tools"><PictureLink vhost={vhost} kind="queue" name={name} /><Actions queue={queue} /></div>
         <p class="sub">{queue.type} · vhost {queue.vhost} · {queue.leader ? 'leader' : 'node'} {queue.leader ?? queue.node ?? 'unknown'}{queue.durable ? '' : ' · transient'}{queue.exclusive ? ' · exclusive' : ''}{queue.auto_delete ? ' · auto-delete' : ''}</p>
       </div>
-      <Why queue={queue} />
+      {health && <Why of={health} />}
       <Tabs label={`Parts of ${name}`} of={[
         { id: 'overview', title: 'Overview', content: () => <Overview queue={queue} /> },
         { id: 'messages', title: 'Messages', content: () => <Messages queue={queue} /> },
@@ -46,16 +50,15 @@ export function Queue({ names }: { names: Names }) {
   );
 }
 
-/** The reasons why a queue does not get on, in order of weight; nothing where the node tells none. */
-function Why({ queue }: { queue: Data }) {
-  const { data } = usePoll<QueueHealth>(url`/queues/${queue.vhost}/${queue.name}/health`);
-  if (!data || data.reasons.length === 0) return null;
+/** The reasons why a queue does not get on, in order of weight. */
+function Why({ of: data }: { of: QueueHealth }) {
+  if (data.reasons.length === 0) return null;
   return (
-    <Card title="Why it does not get on">
+    <Card title="What holds it up">
       <ul class="attention">
         {data.reasons.map((reason) => (
           <li key={reason.code}>
-            <Badge level={reason.level === 'info' ? 'off' : reason.level === 'warning' ? 'warn' : 'bad'}>{reason.text}</Badge>
+            <Badge level={reason.level === 'info' ? 'off' : reason.level}>{reason.text}</Badge>
             {reason.do && <span class="muted">{reason.do}</span>}
             {reason.link?.startsWith('#') && <a href={reason.link}>Show</a>}
           </li>
@@ -81,7 +84,7 @@ function Overview({ queue }: { queue: Data }) {
           { name: 'Unacked', value: count(queue.messages_unacknowledged), colour: 'unacked' },
           { name: 'Bytes', value: bytes(queue.message_bytes), exact: `${count(queue.message_bytes)} bytes of bodies` },
           { name: 'Consumers', value: count(queue.consumers) },
-          ...(queue.consumer_utilisation != null ? [{ name: 'Consumers can take', value: percent(queue.consumer_utilisation), exact: 'Share of the time in which a consumer could have taken a message at once' }] : []),
+          ...(queue.consumer_utilisation != null ? [{ name: 'Consumer capacity', value: percent(queue.consumer_utilisation), exact: 'Share of the time in which a consumer could have taken a message at once' }] : []),
           ...(stats ? [
             { name: 'In', value: rate(stats.publish_details?.rate), exact: `${count(stats.publish)} so far`, colour: 'publish' },
             { name: 'Out', value: rate(stats.deliver_get_details?.rate), exact: `${count(stats.deliver_get)} so far`, colour: 'deliver' },
@@ -91,7 +94,20 @@ function Overview({ queue }: { queue: Data }) {
         ]} />
         <div class="two"><Lengths of={of} /><Rates of={of} /></div>
       </Card>
-      <Latencies queue={queue} />
+      {HAS.latency && <Latencies queue={queue} />}
+      <Ends of={queue} />
+    </>
+  );
+}
+
+/** From which exchanges messages come, and to whom they go. */
+function Ends({ of: { incoming = [], deliveries = [] } }: { of: Data }) {
+  return (
+    <>
+      {incoming.length > 0 && <Stats title="From exchanges" columns={[['Published', 'publish']]}
+        of={incoming.map(({ exchange, stats }) => ({ name: exchange.name, fallback: '(default exchange)', href: href('exchanges', exchange.vhost, exchange.name || 'amq.default'), stats }))} />}
+      {deliveries.length > 0 && <Stats title="To channels" columns={[['Delivered', 'deliver_get'], ['Acks', 'ack'], ['Redelivered', 'redeliver']]}
+        of={deliveries.flatMap(({ channel_details: { name }, stats }) => (name ? [{ name, href: href('channels', name), stats }] : []))} />}
     </>
   );
 }
@@ -126,26 +142,6 @@ function QueueBindings({ queue }: { queue: Data }) {
   const { data, error } = usePoll<Binding[]>(url`/queues/${queue.vhost}/${queue.name}/bindings`);
   if (error && !data) return <Failed what="The bindings" error={error} />;
   return <Card>{data ? <Bindings of={data} vhost={queue.vhost} to={{ kind: 'queue', name: queue.name }} /> : <Loading />}</Card>;
-}
-
-function Members({ queue }: { queue: Data }) {
-  return (
-    <Card>
-      <table aria-label="Members">
-        <thead><tr><th scope="col">Node</th><th scope="col">Role</th><th scope="col">State</th></tr></thead>
-        <tbody>
-          {queue.members?.map((member) => (
-            <tr key={member}>
-              <th scope="row">{member}</th>
-              <td>{member === queue.leader ? 'leader' : 'follower'}</td>
-              <td>{queue.online?.includes(member) ? <Badge level="ok">online</Badge> : <Badge level="bad">offline</Badge>}</td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      <p class="note">Messages are safe as long as more than half of the members are online.</p>
-    </Card>
-  );
 }
 
 function Settings({ queue }: { queue: Data }) {

@@ -2,6 +2,7 @@
 
 import { useState } from 'preact/hooks';
 import { send, url } from '../api/client.ts';
+import { HAS } from '../api/has.ts';
 import type { Queue } from '../api/types.ts';
 import { bytes, count, counted, rate } from '../lib/format.ts';
 import { href } from '../state/address.ts';
@@ -30,7 +31,7 @@ const COLUMNS: Column<Queue>[] = [
   { id: 'policy', title: 'Policy', sort: 'policy', width: 14, isHidden: true, value: (queue) => queue.policy,
     cell: (queue) => [queue.policy, queue.operator_policy].filter(Boolean).join(', ') || '–' },
   { id: 'node', title: 'Node', sort: 'node', width: 20, isHidden: true, value: (queue) => queue.node, cell: (queue) => queue.node ?? '–' },
-  { id: 'health', title: 'Health', sort: 'state', width: 16, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
+  { id: 'health', title: 'Health', sort: HAS.tokens ? 'health' : 'state', width: 16, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
   { id: 'ready', title: 'Ready', sort: 'messages_ready', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_ready,
     cell: (queue) => count(queue.messages_ready) },
   { id: 'unacked', title: 'Unacked', sort: 'messages_unacknowledged', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_unacknowledged,
@@ -70,7 +71,7 @@ export function Queues() {
         columns={hasManyVhosts() ? COLUMNS : COLUMNS.filter((column) => column.id !== 'vhost')}
         rowKey={(queue) => `${queue.vhost} ${queue.name}`}
         order={{ by: 'name', isDown: false }}
-        ask={{ facets: 'health', trend: 60 }}
+        ask={{ trend: 3600, ...(HAS.tokens ? { facets: 'health' } : {}) }}
         facets={FACETS}
         tokens="ready>1000, consumers=0, type:quorum"
         chosen={(queues, clear) => <Chosen queues={queues} clear={clear} />}
@@ -139,8 +140,8 @@ function NewQueue({ onDone }: { onDone: () => void }) {
   const known = useKnown();
   const fields: Field[] = [
     { name: 'vhost', label: 'vhost', kind: 'select', options: vhosts.value.filter((each) => may('configure', each)), value: vhost.value || undefined },
-    { name: 'type', label: 'Type', kind: 'select', options: [{ value: '', title: 'Default of the vhost' }, 'classic', 'quorum', 'stream'],
-      help: 'Quorum queues and streams are kept on several nodes.' },
+    { name: 'type', label: 'Type', kind: 'select', options: [{ value: '', title: 'Default of the vhost' }, 'classic', 'quorum'],
+      help: 'Quorum queues are kept on several nodes.' },
     { name: 'name', label: 'Name', isRequired: true },
     { name: 'durability', label: 'Durability', kind: 'select', options: ['durable', 'transient'], help: 'A transient queue is gone after a restart.', when: (values) => values.type === 'classic' || values.type === '' },
     { name: 'auto_delete', label: 'Delete it when its last consumer goes', kind: 'check', when: (values) => values.type === 'classic' || values.type === '' },

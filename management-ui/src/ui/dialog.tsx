@@ -6,13 +6,14 @@
 import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { shown } from '../lib/format.ts';
 
 interface DialogProps {
   title: string;
   onClose: () => void;
   children: ComponentChildren;
-  /** At the side of the page rather than over its middle. */
-  side?: boolean;
+  /** At the side of the page rather than over its middle; `wide` for what holds tables. */
+  side?: boolean | 'wide';
 }
 
 /** A modal dialog: Escape closes it, and focus goes back to where it was. */
@@ -32,7 +33,7 @@ export function Dialog({ title, onClose, children, side }: DialogProps) {
   return (
     <dialog
       ref={dialog}
-      class={side ? 'side' : undefined}
+      class={side === 'wide' ? 'side is-wide' : side ? 'side' : undefined}
       aria-labelledby={id}
       onCancel={(event) => {
         event.preventDefault();
@@ -40,7 +41,7 @@ export function Dialog({ title, onClose, children, side }: DialogProps) {
       }}
     >
       <header>
-        <h2 id={id}>{title}</h2>
+        <h2 id={id}>{shown(title)}</h2>
         <button type="button" class="plain" aria-label="Close" onClick={onClose}>×</button>
       </header>
       <div class="content">{children}</div>

@@ -27,8 +27,8 @@ export interface Column<T> {
   width?: number;
   /** Not shown until asked for. */
   isHidden?: boolean;
-  /** Where it stands in the two lines of a row on a phone; nowhere without. */
-  phone?: 'name' | 'state' | 'figure';
+  /** Where it stands in the two lines of a row on a phone, `line` being one of its own; nowhere without. */
+  phone?: 'name' | 'state' | 'figure' | 'line';
 }
 
 export interface Sorting {
@@ -60,6 +60,9 @@ interface Props<T extends RowData> {
   /** Small and always the same: no choice of columns, no CSV. */
   isBare?: boolean;
 }
+
+/** Characters that a column without a width has at least. */
+const FREE = 24;
 
 const features = tableFeatures({
   coreReactivityFeature: storeReactivityBindings(),
@@ -93,7 +96,8 @@ export function Table<T extends RowData>(props: Props<T>) {
       )}
       {rows.length === 0 ? empty : (
         <div class="scroll" role="group" aria-label={label} tabIndex={0}>
-          <table aria-label={label}>
+          {/* The first column keeps room for a name; what does not fit scrolls. */}
+          <table aria-label={label} style={{ minWidth: `${visible.reduce((sum, column) => sum + (column.width ?? FREE), 0)}ch` }}>
             <colgroup>
               {chosen && <col class="pick" />}
               {visible.map((column) => <col key={column.id} style={column.width ? { width: `${column.width}ch` } : undefined} />)}

@@ -251,7 +251,7 @@ impl Broker {
         queue.mark_deleted();
         queue.uncount();
         let ((), deferred) = queue.input_deferred(self, |machine, now, sink| machine.delete(now, sink));
-        self.queues_by_id.write().remove(&queue.spec.id);
+        self.forget_queue(&queue);
         match queue.is_replicated() {
             true => self.drop_replica(&queue),
             false if queue.spec.home == self.nodes.us() => self.store.forget(queue.owner()),

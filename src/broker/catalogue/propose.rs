@@ -46,7 +46,19 @@ impl Broker {
     /// # Errors
     /// When the catalogue refuses it; nothing has changed then. Or when no majority is reached.
     pub async fn command(self: &Arc<Self>, command: Command) -> Result<(), BrokerError> {
-        self.decide(|_| Ok::<_, BrokerError>((Some(command.clone()), ()))).await
+        self.decide(|_| Ok::<_, BrokerError>((Some(command.clone()), ())))
+            .await?;
+        if let Command::PutPolicy(policy) | Command::PutOperatorPolicy(policy) = &command
+            && policy.has_mirrors()
+        {
+            tracing::warn!(
+                vhost = %policy.vhost,
+                policy = policy.name,
+                "ha-* keys have no effect: there are no mirrored queues. A queue that is declared with \
+                 x-queue-type quorum, or in a vhost whose default queue type that is, is replicated"
+            );
+        }
+        Ok(())
     }
 
     /// Looks at the catalogue and decides on a command; then waits until it is carried out here and

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::report::{About, NodeReport, ReplicaReport};
+use super::report::{NodeReport, ReplicaReport, Subject, Wanted};
 use crate::auth::attempts::Counts;
 use crate::broker::alarms::Notice;
 use crate::broker::catalogue::propose::{Catalogued, Told};
@@ -26,6 +26,7 @@ use crate::broker::{Broker, BrokerError};
 use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
 use crate::journal::raft::Role;
 use crate::metadata::CatalogueError;
+use crate::statistics::{Figures, Spreads, Window, Windows};
 use crate::types::{ConnectionId, NodeId, QueueId, Refusal, Reply, ReplyCode, Scope, UserName, VhostName};
 
 /// The service of this file.
@@ -59,10 +60,16 @@ enum Request {
     Forget(NodeId),
     /// The catalogue's group is to be with or without the node, which stays a member of the cluster.
     Catalogued(Catalogued),
-    /// How the node is, as the HTTP API shows it.
-    Describe,
+    /// How the node is, as the HTTP API shows it, and was.
+    Describe(Windows),
     /// What the node knows.
-    Report(About),
+    Report(Wanted),
+    /// How was it there?
+    Series(Subject, Window),
+    /// How long did things take there in the last so many seconds?
+    Latencies(Subject, u64),
+    /// The node's statistics are to begin anew.
+    Reset,
     /// Close these connections of the node's clients, for that reason.
     Close(Vec<ConnectionId>, String),
     /// What the node that asks is short of.
@@ -119,6 +126,8 @@ enum Response {
     /// None while it does not serve clients.
     Described(Option<Value>),
     Report(NodeReport),
+    Series(Figures),
+    Latencies(Vec<Spreads>),
     /// As it was asked to.
     Done,
     Shortage(Notice),
@@ -184,8 +193,14 @@ impl Broker {
         let deadline = Instant::now() + THERE;
         match request {
             Request::Promise => return Response::Promised(self.promise(from)),
-            Request::Describe => return Response::Described(self.own_description().await),
-            Request::Report(about) => return Response::Report(self.report(about)),
+            Request::Describe(windows) => return Response::Described(self.own_description(windows).await),
+            Request::Report(wanted) => return Response::Report(self.report(wanted)),
+            Request::Series(subject, window) => return Response::Series(self.series_here(&subject, window)),
+            Request::Latencies(subject, age) => return Response::Latencies(self.latencies_here(&subject, age)),
+            Request::Reset => {
+                self.reset_here();
+                return Response::Done;
+            }
             Request::Close(connections, reason) => {
                 self.close_here(&connections, &reason).await;
                 return Response::Done;
@@ -268,8 +283,11 @@ impl Broker {
             },
             // They were answered above.
             Request::Promise
-            | Request::Describe
+            | Request::Describe(_)
             | Request::Report(_)
+            | Request::Series(..)
+            | Request::Latencies(..)
+            | Request::Reset
             | Request::Close(..)
             | Request::Note(_)
             | Request::Shortage
@@ -338,8 +356,9 @@ impl Broker {
 
     /// How another node is, as its HTTP API shows it: the outer `None` when it does not answer at once, the
     /// inner one when it does not serve clients.
-    pub async fn description_of(&self, node: NodeId) -> Option<Option<Value>> {
-        match self.ask(node, &Request::Describe, Instant::now() + AT_ONCE).await {
+    pub async fn description_of(&self, node: NodeId, windows: Windows) -> Option<Option<Value>> {
+        let request = Request::Describe(windows);
+        match self.ask(node, &request, Instant::now() + AT_ONCE).await {
             Some(Response::Described(description)) => Some(description),
             _ => None,
         }
@@ -396,13 +415,49 @@ impl Broker {
     pub(in crate::broker) async fn ask_for_report(
         &self,
         node: NodeId,
-        about: About,
+        wanted: Wanted,
         deadline: Instant,
     ) -> Option<NodeReport> {
-        match self.ask(node, &Request::Report(about), deadline).await {
+        match self.ask(node, &Request::Report(wanted), deadline).await {
             Some(Response::Report(report)) => Some(report),
             _ => None,
         }
+    }
+
+    /// Asks a node for the history of a thing; `None` when it does not answer in time.
+    pub(in crate::broker) async fn ask_for_series(
+        &self,
+        node: NodeId,
+        subject: &Subject,
+        window: Window,
+    ) -> Option<Figures> {
+        let request = Request::Series(subject.clone(), window);
+        match self.ask(node, &request, Instant::now() + AT_ONCE).await {
+            Some(Response::Series(figures)) => Some(figures),
+            _ => None,
+        }
+    }
+
+    /// Asks a node how long things took there, in the order of [`Delay::ALL`]; `None` when it does not answer.
+    ///
+    /// [`Delay::ALL`]: crate::statistics::Delay::ALL
+    pub(in crate::broker) async fn ask_for_latencies(
+        &self,
+        node: NodeId,
+        subject: &Subject,
+        age: u64,
+    ) -> Option<Vec<Spreads>> {
+        let request = Request::Latencies(subject.clone(), age);
+        match self.ask(node, &request, Instant::now() + AT_ONCE).await {
+            Some(Response::Latencies(spreads)) => Some(spreads),
+            _ => None,
+        }
+    }
+
+    /// Asks a node to begin its statistics anew; whether it has.
+    pub(in crate::broker) async fn ask_to_reset(&self, node: NodeId) -> bool {
+        let answer = self.ask(node, &Request::Reset, Instant::now() + AT_ONCE).await;
+        matches!(answer, Some(Response::Done))
     }
 
     /// Asks the leader of a queue for a change of its group; `None` when it does not lead or does

@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::majority::Reach;
 use crate::broker::delivery::connections::{ConnectionReport, connection_name};
 use crate::queue::{ConsumerStatus, Counts, Health};
-use crate::types::{FieldTable, Millis, NodeId, QueueId, Timestamp, UserName};
+use crate::statistics::{Figures, Windows};
+use crate::types::{ConnectionId, ExchangeName, FieldTable, Millis, NodeId, QueueId, Timestamp, UserName, VhostName};
 
 /// What is asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -22,8 +23,58 @@ pub enum About {
     Clients,
     /// The last two.
     All,
+    /// What was counted of exchanges.
+    Exchanges,
     /// How each node itself is.
     Nodes,
+}
+
+/// What is asked for, and of which time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Wanted {
+    pub about: About,
+    pub windows: Windows,
+}
+
+impl From<About> for Wanted {
+    fn from(about: About) -> Self {
+        Self {
+            about,
+            windows: Windows::default(),
+        }
+    }
+}
+
+/// A thing whose history is asked for.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Subject {
+    Queue(QueueId),
+    Exchange(VhostName, ExchangeName),
+    Connection(NodeId, ConnectionId),
+    /// By its number on the connection.
+    Channel(NodeId, ConnectionId, u16),
+    Vhost(VhostName),
+    Node(NodeId),
+    Cluster,
+}
+
+impl Subject {
+    /// The only node that knows it, where one does.
+    pub(in crate::broker) fn node(&self) -> Option<NodeId> {
+        match self {
+            Self::Connection(node, _) | Self::Channel(node, ..) | Self::Node(node) => Some(*node),
+            Self::Queue(_) | Self::Exchange(..) | Self::Vhost(_) | Self::Cluster => None,
+        }
+    }
+}
+
+/// What was counted on a node, of each thing of which anything was.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Counted {
+    pub(in crate::broker) queues: Vec<(QueueId, Figures)>,
+    pub(in crate::broker) exchanges: Vec<(VhostName, ExchangeName, Figures)>,
+    pub(in crate::broker) vhosts: Vec<(VhostName, Figures)>,
+    pub(in crate::broker) node: Figures,
 }
 
 impl About {
@@ -49,6 +100,8 @@ pub struct NodeReport {
     #[serde(default)]
     pub(in crate::broker) incomplete: Vec<QueueId>,
     #[serde(default)]
+    pub(in crate::broker) counted: Counted,
+    #[serde(default)]
     pub(in crate::broker) facts: Option<NodeFacts>,
 }
 
@@ -67,6 +120,8 @@ pub struct NodeFacts {
     pub links: Vec<(NodeId, Option<u64>)>,
     /// It hears so few of the others that it serves nobody, or that nothing can be agreed on.
     pub reach: Reach,
+    /// It is out of service.
+    pub is_drained: bool,
 }
 
 /// Where a node listens.
@@ -89,6 +144,9 @@ pub struct QueueReport {
     pub consumer_timeout: Option<Millis>,
     /// The tag of the consumer that has the queue for itself.
     pub exclusive_tag: Option<String>,
+    /// Which part of the time its consumers could have had more; `None` where there are none.
+    #[serde(default)]
+    pub capacity: Option<f64>,
     /// The tag of the consumer that is served, where only one is.
     pub active_tag: Option<String>,
     /// Where the client is, and where it came to, whose connection has the queue for itself.

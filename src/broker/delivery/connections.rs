@@ -17,6 +17,7 @@ use super::{QueueIdentity, leaving};
 use crate::broker::{Broker, Forced, LimitError};
 use crate::listen::TlsSession;
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
+use crate::statistics::{Figures, Stats, Windows};
 use crate::types::{ConnectionId, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
 
 /// One connection as others see it.
@@ -66,6 +67,11 @@ pub struct ConnectionReport {
     pub is_blocked: bool,
     pub details: Details,
     pub channels: Vec<ChannelReport>,
+    #[serde(default)]
+    pub figures: Figures,
+    /// Bytes that wait to be written.
+    #[serde(default)]
+    pub send_pending: u64,
 }
 
 /// A channel of it.
@@ -81,6 +87,8 @@ pub struct ChannelReport {
     pub unacked: usize,
     /// Publishes that are not confirmed.
     pub unconfirmed: usize,
+    #[serde(default)]
+    pub figures: Figures,
 }
 
 impl ConnectionReport {
@@ -175,7 +183,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
     }
 
     /// What other nodes are told of it, once it is open.
-    fn report(&self, node: NodeId) -> Option<ConnectionReport> {
+    fn report(&self, node: NodeId, figures: impl Fn(&Stats) -> Figures) -> Option<ConnectionReport> {
         let details = self.details();
         details.vhost.as_ref()?;
         let mut out = self.outbox.lock();
@@ -191,9 +199,11 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
                 queues: channel.consumers.values().filter_map(queue_of).collect(),
                 unacked: channel.unacked(),
                 unconfirmed: confirms.map_or(0, |confirms| confirms.waiting()),
+                figures: figures(&channel.stats),
             })
         });
         let channels = channels.collect();
+        let send_pending = out.output.len() as u64;
         out.finish();
         Some(ConnectionReport {
             node,
@@ -205,6 +215,8 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
             is_blocked: self.blocked.load(Ordering::Relaxed),
             details,
             channels,
+            figures: figures(&self.outbox.stats),
+            send_pending,
         })
     }
 
@@ -336,8 +348,7 @@ impl<Q: QueueIdentity> Connections<Q> {
     pub fn sample(&self, second: u64) {
         let moving = std::mem::take(&mut *self.moving.lock());
         for id in moving {
-            let connection = self.all.lock().by_id.get(&id).cloned();
-            let Some(connection) = connection else { continue };
+            let Some(connection) = self.get(id) else { continue };
             let stats = &connection.outbox.stats;
             stats.rest();
             let channels = connection.outbox.lock().sample(second);
@@ -345,6 +356,11 @@ impl<Q: QueueIdentity> Connections<Q> {
                 self.moves(id);
             }
         }
+    }
+
+    /// The one of that number.
+    pub fn get(&self, id: ConnectionId) -> Option<Arc<ConnectionInfo<Q>>> {
+        self.all.lock().by_id.get(&id).cloned()
     }
 
     /// All of them, in no order.
@@ -365,10 +381,13 @@ impl<Q: QueueIdentity> Connections<Q> {
 
 impl Broker {
     /// The open connections of this node's clients.
-    pub(in crate::broker) fn connection_reports(&self) -> Vec<ConnectionReport> {
-        let us = self.us();
+    pub(in crate::broker) fn connection_reports(&self, windows: Windows) -> Vec<ConnectionReport> {
+        let (us, now) = (self.us(), self.now().seconds());
+        let figures = |stats: &Stats| self.statistics.figures(stats, now, windows);
         let all = self.connections.all();
-        all.iter().filter_map(|connection| connection.report(us)).collect()
+        all.iter()
+            .filter_map(|connection| connection.report(us, figures))
+            .collect()
     }
 
     /// Closes connections, whichever nodes they are at: the clients hear the reason with 320.

@@ -9,6 +9,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use std::time::{Duration, Instant};
+
 use parking_lot::{ArcMutexGuard, Mutex, RawMutex};
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
@@ -98,6 +100,12 @@ pub struct ChannelOut<Q> {
     unacked: Unacked<Outstanding>,
     /// Present in confirm mode.
     pub confirms: Option<Confirms>,
+    /// A publish that is not answered, by its number, and since when it waits: one is timed at a time.
+    timed_publish: Option<(u64, Instant)>,
+    /// The same of deliveries, by its tag.
+    timed_delivery: Option<(u64, Instant)>,
+    /// It is settled: of the queue of that index.
+    settled_delivery: Option<(u32, Instant)>,
     /// Most unsettled deliveries on the whole channel (`basic.qos` with global set).
     pub prefetch: Option<u32>,
     /// How many of `unacked` consumers got.
@@ -453,15 +461,15 @@ impl<Q: QueueIdentity> Out<Q> {
         }
     }
 
-    /// One queue answered a publish.
-    pub fn confirm(&mut self, channel: u16, incarnation: u64, seq: u64, outcome: ConfirmOutcome) {
-        let Some(open) = self.channel_as(channel, incarnation) else {
-            return;
-        };
+    /// One queue answered a publish. How long it took, if that was timed.
+    pub fn confirm(&mut self, channel: u16, incarnation: u64, seq: u64, outcome: ConfirmOutcome) -> Option<Duration> {
+        let open = self.channel_as(channel, incarnation)?;
+        let timed = open.timed_publish.take_if(|(timed, _)| *timed == seq);
         if let Some(confirms) = &mut open.confirms {
             confirms.settle(seq, outcome);
             self.confirms_changed(channel);
         }
+        timed.map(|(_, since)| since.elapsed())
     }
 
     /// Confirms of that channel are to be flushed when the lock is released.
@@ -512,6 +520,9 @@ impl<Q: QueueIdentity> ChannelOut<Q> {
             stats: Arc::new(Stats::of_client()),
             unacked: Unacked::default(),
             confirms: None,
+            timed_publish: None,
+            timed_delivery: None,
+            settled_delivery: None,
             prefetch: None,
             consumed: 0,
             consumers: FxHashMap::default(),
@@ -542,6 +553,22 @@ impl<Q: QueueIdentity> ChannelOut<Q> {
         }
     }
 
+    /// A publish of that number waits for its queues: it is timed if no other is.
+    pub fn time_publish(&mut self, seq: u64) {
+        let open = self.confirms.as_ref().map_or(0, Confirms::first);
+        // One that was answered past its queue would be timed for ever.
+        if self.timed_publish.is_none_or(|(timed, _)| timed < open) {
+            self.timed_publish = Some((seq, Instant::now()));
+        }
+    }
+
+    /// How long the client held the delivery that was timed, and the index of its queue, if it was settled since
+    /// this was asked last.
+    pub fn held_for(&mut self) -> Option<(u32, Duration)> {
+        let (queue, since) = self.settled_delivery.take()?;
+        Some((queue, since.elapsed()))
+    }
+
     /// The tag of a delivery that needs no settling.
     pub fn skip(&mut self) -> u64 {
         self.unacked.skip()
@@ -550,7 +577,11 @@ impl<Q: QueueIdentity> ChannelOut<Q> {
     /// The tag of a delivery that waits to be settled.
     pub fn hold(&mut self, one: Outstanding) -> u64 {
         self.consumed += usize::from(one.consumed);
-        self.unacked.push(one)
+        let tag = self.unacked.push(one);
+        if self.timed_delivery.is_none() {
+            self.timed_delivery = Some((tag, Instant::now()));
+        }
+        tag
     }
 
     /// Takes the settled deliveries out with their tags, oldest first.
@@ -558,9 +589,17 @@ impl<Q: QueueIdentity> ChannelOut<Q> {
     /// # Errors
     /// When the tag is not one of an unsettled delivery.
     pub fn settle(&mut self, tags: Tags, mut each: impl FnMut(u64, Outstanding)) -> Result<(), UnknownTag> {
-        let consumed = &mut self.consumed;
+        let Self {
+            consumed,
+            timed_delivery,
+            settled_delivery,
+            ..
+        } = self;
         self.unacked.settle(tags, |tag, one| {
             *consumed -= usize::from(one.consumed);
+            if let Some((_, since)) = timed_delivery.take_if(|(timed, _)| *timed == tag) {
+                *settled_delivery = Some((one.queue, since));
+            }
             each(tag, one);
         })
     }
@@ -569,8 +608,12 @@ impl<Q: QueueIdentity> ChannelOut<Q> {
     ///
     /// # Errors
     /// As [`ChannelOut::settle`].
-    pub fn settle_later(&mut self, tags: Tags, each: impl FnMut(u64, Outstanding)) -> Result<(), UnknownTag> {
-        self.unacked.settle(tags, each)
+    pub fn settle_later(&mut self, tags: Tags, mut each: impl FnMut(u64, Outstanding)) -> Result<(), UnknownTag> {
+        let timed_delivery = &mut self.timed_delivery;
+        self.unacked.settle(tags, |tag, one| {
+            timed_delivery.take_if(|(timed, _)| *timed == tag);
+            each(tag, one);
+        })
     }
 
     /// What was taken out to be settled later is settled.

@@ -428,6 +428,9 @@ impl Publisher {
             if let Some(confirms) = &mut channel.confirms {
                 let seq = confirms.publish(answers);
                 debug_assert_eq!(seq, confirming.seq);
+                if answers > 0 {
+                    channel.time_publish(seq);
+                }
                 out.confirms_changed(confirming.channel);
             }
         }
@@ -516,6 +519,9 @@ impl Run {
         if let Some(channel) = out.channel_as(self.channel, self.incarnation) {
             for (counter, count) in of_channel.into_iter().filter(some) {
                 channel.stats.add_alone(counter, count);
+            }
+            if channel.confirms.is_some() {
+                scope.statistics().node().add(Measure::PublishToConfirm, self.publishes);
             }
         }
         out.finish();

@@ -75,6 +75,15 @@ impl Vhost {
         self.exchanges.read().get(name).cloned()
     }
 
+    /// All that were ever published to on this node.
+    pub fn counted_exchanges(&self) -> Vec<(ExchangeName, Arc<Stats>)> {
+        let exchanges = self.exchanges.read();
+        exchanges
+            .iter()
+            .map(|(name, stats)| (name.clone(), stats.clone()))
+            .collect()
+    }
+
     /// The same, for whoever publishes to it.
     pub(super) fn stats_of(&self, name: &str) -> Arc<Stats> {
         if let Some(stats) = self.exchange_stats(name) {

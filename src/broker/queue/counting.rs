@@ -3,11 +3,30 @@
 //! The sampler looks at queues in which something has moved ([`Broker::moves`]) and at no others.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::handle::QueueHandle;
 use crate::broker::Broker;
 use crate::queue::Counts;
-use crate::statistics::Measure;
+use crate::spec::QueueType;
+use crate::statistics::{Delay, Measure, Tally};
+use crate::types::Timestamp;
+
+/// What was counted of queues that are deleted, by their type: totals of a node do not count back.
+#[derive(Default)]
+pub(in crate::broker) struct DeletedQueues([Tally; 3]);
+
+impl DeletedQueues {
+    /// A queue is deleted.
+    fn add(&mut self, queue: &QueueHandle) {
+        self.0[queue.spec.queue_type as usize].add(&queue.stats.totals());
+    }
+
+    /// What was counted of those of that type.
+    pub fn of_type(&self, queue_type: QueueType) -> Tally {
+        self.0[queue_type as usize].clone()
+    }
+}
 
 impl QueueHandle {
     /// Counts for the queue, its vhost and the node.
@@ -16,6 +35,12 @@ impl QueueHandle {
             self.stats.add(counter, count);
             self.scope.add(counter, count);
         }
+    }
+
+    /// Something took so long.
+    pub fn took(&self, delay: Delay, took: Duration, now: Timestamp) {
+        self.latencies.record(delay, took, now.seconds());
+        self.scope.statistics().latencies().record(delay, took, now.seconds());
     }
 
     /// Notes how long it is, and by how much its vhost's queues are longer together. None where it is elsewhere.
@@ -54,6 +79,15 @@ impl Broker {
     pub(in crate::broker) fn moves(&self, queue: &Arc<QueueHandle>) {
         if queue.stats.touch() {
             self.moving.lock().push(queue.clone());
+        }
+    }
+
+    /// The queue is none of this node's any more; what was counted of it stays in the totals.
+    pub(in crate::broker) fn forget_queue(&self, queue: &QueueHandle) {
+        // Whoever adds up sees it in one place or in the other.
+        let mut deleted = self.deleted_queues.lock();
+        if self.queues_by_id.write().remove(&queue.spec.id).is_some() {
+            deleted.add(queue);
         }
     }
 

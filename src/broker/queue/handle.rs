@@ -8,14 +8,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 
+use super::capacity::Capacity;
 use super::claims::{ConfirmToken, InHand, answer, answer_all};
 use super::clients::Consumer;
 use super::effects::Deferred;
 use super::joint::JointClaim;
+use super::probes::Probes;
 use super::sink::QueueSink;
 use crate::broker::Broker;
 use crate::channel::ConfirmOutcome;
@@ -26,7 +29,7 @@ use crate::queue::ledger::Ledger;
 use crate::queue::record::ProducerId;
 use crate::queue::{self, Publish, Rank};
 use crate::spec::{Member, QueueSpec, QueueType};
-use crate::statistics::{Scope, Stats};
+use crate::statistics::{Latencies, Scope, Stats};
 use crate::store::OwnerId;
 use crate::types::{NodeId, Timestamp};
 
@@ -107,6 +110,8 @@ pub struct QueueHandle {
     pub changed: Notify,
     /// What this node's clients do with it; its lengths where it is here.
     pub stats: Stats,
+    /// How long its messages wait where it is here, and how long this node's clients take and wait.
+    pub latencies: Latencies,
     /// What is counted in its vhost.
     pub scope: Arc<Scope>,
 }
@@ -124,6 +129,19 @@ pub struct State {
     pub machine: ClusteredQueue<BrokerHandles>,
     /// This node's member of the queue's group.
     pub replica: Option<Group<Ledger>>,
+    probes: Probes,
+    capacity: Capacity,
+}
+
+impl State {
+    /// Which part of the time its consumers could have had more; `None` where there are none.
+    pub fn capacity(&self) -> Option<f64> {
+        let queue = self.machine.queue().filter(|queue| queue.consumer_count() > 0)?;
+        let is_full = queue.ready() > 0;
+        let known = self.capacity.at(Instant::now());
+        // Where nothing has ever held consumers back it is a whole.
+        Some(if is_full || known < 0.999 { known } else { 1.0 })
+    }
 }
 
 impl QueueHandle {
@@ -147,13 +165,19 @@ impl QueueHandle {
             last_leader: AtomicU64::new(spec.home.0),
             changing: Changing::default(),
             spec,
-            state: Mutex::new(State { machine, replica: None }),
+            state: Mutex::new(State {
+                machine,
+                replica: None,
+                probes: Probes::default(),
+                capacity: Capacity::new(Instant::now()),
+            }),
             deleted: AtomicBool::new(false),
             quarantined: AtomicBool::new(quarantined),
             is_sought: AtomicBool::new(false),
             scheduled: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
             stats: Stats::default(),
+            latencies: Latencies::of_queue(),
             scope,
         }
     }
@@ -255,9 +279,30 @@ impl QueueHandle {
         state: &mut State,
         f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
     ) -> (R, Deferred) {
-        let mut sink = QueueSink::new(self, broker);
-        let result = f(&mut state.machine, broker.now(), &mut sink);
+        let at = Instant::now();
+        let State {
+            machine,
+            probes,
+            capacity,
+            ..
+        } = state;
+        // The first that comes with this input is timed.
+        let next = machine.queue().map(|queue| queue.next_seq());
+        if let Some(seq) = next {
+            probes.came(seq, at);
+        }
+        let mut sink = QueueSink::new(self, broker, at, probes);
+        let result = f(machine, broker.clock.at(at), &mut sink);
         let deferred = sink.finish();
+        match (next, machine.queue()) {
+            (Some(seq), Some(queue)) => {
+                if queue.next_seq() == seq {
+                    probes.did_not_come(seq);
+                }
+                capacity.note(queue.ready() > 0 && queue.consumer_count() > 0, at);
+            }
+            _ => probes.clear(),
+        }
         broker.moves(self);
         if let Some(deadline) = self.deadline_of(state) {
             broker.timers.schedule(self, deadline);

@@ -11,9 +11,10 @@
 //! to the same queue on other nodes, `seekers` the queues of which it is not known who leads.
 
 pub(in crate::broker) mod asking;
+mod capacity;
 pub(in crate::broker) mod claims;
 pub mod clients;
-mod counting;
+pub mod counting;
 pub(in crate::broker) mod delivery_count;
 pub(in crate::broker) mod effects;
 pub mod handle;
@@ -26,6 +27,7 @@ pub(in crate::broker) mod owners;
 mod panicked;
 pub mod peeking;
 pub(in crate::broker) mod peers;
+mod probes;
 pub mod quarantine;
 mod queues;
 pub(in crate::broker) mod recovery;

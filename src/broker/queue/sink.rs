@@ -5,7 +5,7 @@
 //! any. What must wait until the lock is free goes into [`Deferred`].
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -16,6 +16,7 @@ use super::delivery_count::with_delivery_count;
 use super::effects::{DeadLetter, Deferred};
 use super::handle::{BrokerHandles, Call, QueueHandle};
 use super::joint::JointClaim;
+use super::probes::Probes;
 use crate::broker::Broker;
 use crate::broker::delivery::outbox::Outstanding;
 use crate::channel::ConfirmOutcome;
@@ -25,7 +26,7 @@ use crate::handover::{Answer, Effects, Flight, Panicked, RemoteDelivery, Unsynce
 use crate::journal::raft::{Group, ProposeError};
 use crate::queue::ledger::Ledger;
 use crate::queue::{self, ConsumeError, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Slot};
-use crate::statistics::Measure;
+use crate::statistics::{Delay, Measure};
 use crate::store;
 use crate::tasks;
 use crate::types::{Message, Millis, NodeId, Refusal, Reply};
@@ -44,6 +45,9 @@ pub struct QueueSink<'a> {
     guard: Option<OutGuard>,
     deferred: Deferred,
     counts: SinkCounts,
+    /// When the input came, and messages whose wait is timed.
+    at: Instant,
+    probes: &'a mut Probes,
 }
 
 /// What one input did, counted when it is over.
@@ -57,7 +61,12 @@ struct SinkCounts {
 
 impl<'a> QueueSink<'a> {
     /// For one input of the queue, whose lock is held.
-    pub(in crate::broker) fn new(queue: &'a Arc<QueueHandle>, broker: &'a Arc<Broker>) -> Self {
+    pub(super) fn new(
+        queue: &'a Arc<QueueHandle>,
+        broker: &'a Arc<Broker>,
+        at: Instant,
+        probes: &'a mut Probes,
+    ) -> Self {
         Self {
             queue,
             broker,
@@ -66,6 +75,8 @@ impl<'a> QueueSink<'a> {
             guard: None,
             deferred: Deferred::default(),
             counts: SinkCounts::default(),
+            at,
+            probes,
         }
     }
 
@@ -128,8 +139,12 @@ impl<'a> QueueSink<'a> {
             ConfirmToken::Letter(letter) => letter.answer(outcome),
             ConfirmToken::Joint(claim) => claim.answer(outcome),
             ConfirmToken::Channel(claim) => {
-                self.outbox(&claim.outbox)
+                let took = self
+                    .outbox(&claim.outbox)
                     .confirm(claim.channel, claim.incarnation, claim.seq, outcome);
+                if let Some(took) = took {
+                    self.queue.took(Delay::Confirm, took, self.broker.now());
+                }
             }
         }
     }
@@ -180,6 +195,13 @@ impl queue::Sink for QueueSink<'_> {
     fn delivery_limit_reached(&mut self) {
         let (queue, vhost) = (&self.queue.spec.name, &self.queue.spec.vhost);
         tracing::warn!(%queue, %vhost, "a message came back more often than the delivery limit allows and is dropped or dead-lettered");
+    }
+
+    fn leaves(&mut self, seq: u64) {
+        if let Some(came) = self.probes.left(seq) {
+            let waited = self.at.saturating_duration_since(came);
+            self.queue.took(Delay::Wait, waited, self.broker.now());
+        }
     }
 
     fn cancel(&mut self, consumer: Arc<Consumer>) {

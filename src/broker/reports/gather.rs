@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::broker::cluster::report::{
-    About, ClientsReport, ConsumerReport, Listener, NodeFacts, NodeReport, QueueReport, ReplicaReport,
+    About, ClientsReport, ConsumerReport, Counted, Listener, NodeFacts, NodeReport, QueueReport, ReplicaReport, Wanted,
 };
 use crate::broker::delivery::connections::ConnectionReport;
 use crate::broker::queue::clients::ConnectionInfo;
@@ -27,10 +27,11 @@ use crate::cluster::{Cluster, Health};
 use crate::journal::raft::Role;
 use crate::queue::{ConsumerStatus, Counts};
 use crate::spec::QueueType;
-use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, UserName};
+use crate::statistics::{Figures, Stats, Windows};
+use crate::types::{ConnectionId, ExchangeName, NodeId, QueueId, Timestamp, UserName, VhostName};
 
 /// Describes a node to the others, in the words of its HTTP API.
-pub type Describe = Arc<dyn Fn(&Broker) -> Value + Send + Sync>;
+pub type Describe = Arc<dyn Fn(&Broker, Windows) -> Value + Send + Sync>;
 
 /// How long the other nodes have.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -48,6 +49,11 @@ pub struct Gathered {
     /// Of this node too.
     connections: Vec<ConnectionReport>,
     listeners: Vec<(String, Listener)>,
+    /// Of the time that is asked for; of this node too.
+    counted_queues: FxHashMap<QueueId, Figures>,
+    counted_exchanges: FxHashMap<(VhostName, ExchangeName), Figures>,
+    counted_vhosts: FxHashMap<VhostName, Figures>,
+    counted: Figures,
     /// Of each node that answers, this one too, where nodes are asked about themselves.
     pub(super) facts: BTreeMap<NodeId, NodeFacts>,
     /// Members that have lost their data or have yet to get it.
@@ -122,6 +128,27 @@ impl Gathered {
         .collect()
     }
 
+    /// What was counted of a queue, on all nodes.
+    pub fn figures_of_queue(&self, queue: QueueId) -> Figures {
+        self.counted_queues.get(&queue).cloned().unwrap_or_default()
+    }
+
+    /// What was counted of an exchange, on all nodes.
+    pub fn figures_of_exchange(&self, vhost: &VhostName, name: &ExchangeName) -> Figures {
+        let figures = self.counted_exchanges.get(&(vhost.clone(), name.clone()));
+        figures.cloned().unwrap_or_default()
+    }
+
+    /// What was counted in a vhost, on all nodes.
+    pub fn figures_of_vhost(&self, vhost: &VhostName) -> Figures {
+        self.counted_vhosts.get(vhost).cloned().unwrap_or_default()
+    }
+
+    /// What was counted on all nodes.
+    pub fn figures(&self) -> &Figures {
+        &self.counted
+    }
+
     /// The consumers of a queue that other nodes have told of, and those of this one.
     pub(super) fn consumer_reports(&self, broker: &Broker, queue: &QueueHandle) -> Vec<ConsumerReport> {
         let all = broker.connections.all().into_iter();
@@ -161,12 +188,29 @@ impl Gathered {
         &self.listeners
     }
 
+    fn count(&mut self, counted: Counted) {
+        for (queue, figures) in counted.queues {
+            self.counted_queues.entry(queue).or_default().add(&figures);
+        }
+        for (vhost, exchange, figures) in counted.exchanges {
+            self.counted_exchanges
+                .entry((vhost, exchange))
+                .or_default()
+                .add(&figures);
+        }
+        for (vhost, figures) in counted.vhosts {
+            self.counted_vhosts.entry(vhost).or_default().add(&figures);
+        }
+        self.counted.add(&counted.node);
+    }
+
     /// What a node says of itself; `None` where it does not answer.
     pub fn facts(&self, node: NodeId) -> Option<&NodeFacts> {
         self.facts.get(&node)
     }
 
     fn add(&mut self, node: NodeId, report: NodeReport) {
+        self.count(report.counted);
         for queue in report.queues {
             let known = self.queues.get(&queue.queue);
             // One that has yet to hear that another leads says so too.
@@ -193,8 +237,10 @@ impl Gathered {
 }
 
 impl Broker {
-    /// Asks the other nodes for what they know.
-    pub async fn gather(&self, about: About) -> Gathered {
+    /// Asks the other nodes for what they know, and counted in that time.
+    pub async fn gather(&self, wanted: impl Into<Wanted>) -> Gathered {
+        let wanted = wanted.into();
+        let Wanted { about, windows } = wanted;
         let mut gathered = Gathered {
             names: self.node_names(),
             silent: self.cut_off(),
@@ -202,8 +248,9 @@ impl Broker {
             ..Gathered::default()
         };
         if about.has_clients() {
-            gathered.connections = self.connection_reports();
+            gathered.connections = self.connection_reports(windows);
         }
+        gathered.count(self.counted(wanted));
         if about == About::Nodes {
             gathered.facts.insert(self.us(), self.facts());
         }
@@ -212,7 +259,7 @@ impl Broker {
         let deadline = Instant::now() + PATIENCE;
         let reports = others
             .into_iter()
-            .map(|node| async move { (node, self.ask_for_report(node, about, deadline).await) });
+            .map(|node| async move { (node, self.ask_for_report(node, wanted, deadline).await) });
         for (node, report) in join_all(reports).await {
             match report {
                 Some(report) => gathered.add(node, report),
@@ -244,20 +291,19 @@ impl Broker {
     }
 
     /// How this node is, as the HTTP API shows it; `None` while it does not serve clients.
-    pub(in crate::broker) async fn own_description(self: &Arc<Self>) -> Option<Value> {
+    pub(in crate::broker) async fn own_description(self: &Arc<Self>, windows: Windows) -> Option<Value> {
         let describe = self.describe.lock().clone()?;
         let broker = self.clone();
         // It reads files. One that panics describes nothing.
-        tokio::task::spawn_blocking(move || describe(&broker)).await.ok()
+        tokio::task::spawn_blocking(move || describe(&broker, windows))
+            .await
+            .ok()
     }
 
     /// What this node says.
-    pub(in crate::broker) fn report(&self, about: About) -> NodeReport {
-        let queues = match about {
-            About::Queue(id) => self.queue_by_id(id).into_iter().collect(),
-            About::Queues | About::All => self.all_queues(),
-            About::Clients | About::Nodes => Vec::new(),
-        };
+    pub(in crate::broker) fn report(&self, wanted: Wanted) -> NodeReport {
+        let Wanted { about, windows } = wanted;
+        let queues = self.queues_about(about);
         let members = match about {
             About::Nodes => self.all_queues(),
             _ => queues.clone(),
@@ -284,7 +330,7 @@ impl Broker {
                 false => Vec::new(),
             },
             connections: match about.has_clients() {
-                true => self.connection_reports(),
+                true => self.connection_reports(windows),
                 false => Vec::new(),
             },
             listeners: match about.has_nodes() {
@@ -296,7 +342,42 @@ impl Broker {
                 .filter(|queue| self.is_incomplete(queue))
                 .map(|queue| queue.spec.id)
                 .collect(),
+            counted: self.counted(wanted),
             facts: (about == About::Nodes).then(|| self.facts()),
+        }
+    }
+
+    fn queues_about(&self, about: About) -> Vec<Arc<QueueHandle>> {
+        match about {
+            About::Queue(id) => self.queue_by_id(id).into_iter().collect(),
+            About::Queues | About::All => self.all_queues(),
+            About::Clients | About::Exchanges | About::Nodes => Vec::new(),
+        }
+    }
+
+    /// What this node has counted of what is asked about.
+    fn counted(&self, Wanted { about, windows }: Wanted) -> Counted {
+        let now = self.second();
+        let figures = |stats: &Stats| self.statistics.figures(stats, now, windows);
+        let queues = self.queues_about(about);
+        let queues = queues.iter().map(|queue| (queue.spec.id, figures(&queue.stats)));
+        let vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
+        let exchanges = vhosts.iter().filter(|_| about == About::Exchanges).flat_map(|vhost| {
+            let exchanges = vhost.counted_exchanges().into_iter();
+            exchanges.map(|(name, stats)| (vhost.name.clone(), name, figures(&stats)))
+        });
+        let exchanges = exchanges.collect();
+        let vhosts = vhosts.iter().filter(|_| about.has_nodes());
+        Counted {
+            queues: queues.filter(|(_, figures)| !figures.is_empty()).collect(),
+            exchanges,
+            vhosts: vhosts
+                .map(|vhost| (vhost.name.clone(), figures(vhost.scope.vhost())))
+                .collect(),
+            node: match about.has_nodes() {
+                true => figures(self.statistics.node()),
+                false => Figures::default(),
+            },
         }
     }
 
@@ -318,7 +399,7 @@ impl Broker {
         NodeFacts {
             short_since: self.alarms.since(),
             certificates: certificates
-                .map(|one| (one.key.to_owned(), one.file, one.valid_until))
+                .map(|one| (one.key.clone(), one.file, one.valid_until))
                 .collect(),
             warnings: self.config.warnings.clone(),
             damaged: damaged
@@ -327,6 +408,7 @@ impl Broker {
                 .collect(),
             links,
             reach: *self.reach.borrow(),
+            is_drained: self.is_drained(),
         }
     }
 
@@ -397,6 +479,7 @@ fn report_of(queue: &QueueHandle, now: Timestamp) -> Option<QueueReport> {
     Some(QueueReport {
         queue: queue.spec.id,
         term: state.machine.term(),
+        capacity: state.capacity(),
         counts,
         health: live.health(now),
         delivery_limit: settings.delivery_limit,

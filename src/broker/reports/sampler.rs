@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::process::{self, Process};
 use crate::broker::Broker;
 use crate::types::Timestamp;
 
@@ -16,11 +17,17 @@ impl Broker {
     /// missing.
     pub async fn run_sampler(self: Arc<Self>) {
         let mut runs = self.second();
+        let process = Process::default();
         loop {
             tokio::time::sleep(rest_of_second(self.now())).await;
             let now = self.second();
             if now > runs {
                 runs = now;
+                if process.note(&self, now) {
+                    let broker = self.clone();
+                    // What it counts is seen the next time.
+                    tokio::task::spawn_blocking(move || process::count(&broker));
+                }
                 self.sample(now - 1);
             }
         }

@@ -14,32 +14,23 @@ pub fn keys() -> Vec<Key> {
 
 pub fn prometheus_keys() -> Vec<Key> {
     let mut keys = http_keys(METRICS, |c| &mut c.prometheus.tcp, |c| &mut c.prometheus.tls);
-    for key in &mut keys {
-        key.unbuilt = Some(NO_METRICS);
-    }
     keys.extend(tls_keys("prometheus.ssl", |c| &mut c.prometheus.tls_options));
     keys.extend([
         key("prometheus.path", text())
             .default("/metrics")
             .help("Where the metrics are.")
-            .unbuilt(NO_METRICS)
             .sets(|c, path| c.prometheus.path = path),
         key("prometheus.return_per_object_metrics", switch())
             .default("false")
             .help("Metrics of each queue, connection and channel instead of sums.")
-            .unbuilt(NO_METRICS)
             .sets(|c, on| c.prometheus.per_object = on),
         key("prometheus.authentication.enabled", switch())
             .default("false")
             .help("Metrics need a user's name and password.")
-            .unbuilt(NO_METRICS)
             .sets(|c, on| c.prometheus.authentication = on),
     ]);
     keys
 }
-
-/// Nothing listens for Prometheus.
-const NO_METRICS: &str = "metrics for Prometheus are not served yet";
 
 /// What two families of HTTP listeners differ in.
 struct Family {

@@ -13,6 +13,7 @@ use crate::broker::{Broker, DEADLINE, QueueHandle};
 use crate::codec::method::BasicGet;
 use crate::declare::{self, Actor};
 use crate::queue::{Get, Outcome, Slot};
+use crate::statistics::Measure;
 use crate::types::Message;
 
 /// Payload bytes of one answer: after those no further message is fetched.
@@ -63,10 +64,11 @@ impl Fetch {
 /// When the request says it wrongly, or in the words of the broker.
 pub async fn get(call: Call) -> Answered {
     let missing = || Failure::Missing("queue_not_found".to_owned());
-    let actor = call.actor()?;
+    call.declared_vhost()?;
     call.in_vhost(|vhost| vhost.queue(call.name("name")).map(drop))?
         .ok_or_else(missing)?;
     let asked = Fetch::of(&call.fields()?)?;
+    let actor = call.actor()?;
     let method = BasicGet {
         queue: call.name("name").to_owned(),
         ..BasicGet::default()
@@ -109,6 +111,9 @@ async fn settle(
 ) -> Result<(), Failure> {
     if slots.is_empty() {
         return Ok(());
+    }
+    if outcome == Outcome::Accept {
+        queue.count(Measure::Ack, slots.len() as u64);
     }
     let (joint, answered) = Joint::new();
     broker.settle(queue, slots, outcome, Some(&joint));

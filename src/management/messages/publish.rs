@@ -13,6 +13,7 @@ use crate::broker::joint::{Joint, JointAnswer};
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::codec::content::PublishRef;
 use crate::declare::Actor;
+use crate::statistics::Measure;
 use crate::types::names::MAX_NAME_BYTES;
 use crate::types::{Refusal, ReplyCode, base64};
 
@@ -24,6 +25,13 @@ const CHANNEL: u16 = 1;
 /// # Errors
 /// When the request says it wrongly, or a queue refuses the message.
 pub async fn publish(call: Call) -> Answered {
+    let exchange = exchange_name(call.name("exchange"));
+    call.declared_vhost()?;
+    // The default exchange is not in the catalogue.
+    if !exchange.is_empty() {
+        call.in_vhost(|vhost| vhost.exchange(exchange).map(drop))?
+            .ok_or_else(|| Failure::Missing("exchange_not_found".to_owned()))?;
+    }
     let fields = call.fields()?;
     fields.need(&["properties", "routing_key", "payload", "payload_encoding"])?;
     let payload = fields.some_text("payload")?;
@@ -38,10 +46,15 @@ pub async fn publish(call: Call) -> Answered {
         return Err(Failure::bad("routing key is longer than 255 bytes"));
     }
     let actor = call.actor()?;
-    let to = (exchange_name(call.name("exchange")), key.as_str());
+    let to = (exchange, key.as_str());
     let (routed, answered) = hand_in(&call, &actor, to, &properties, &body)?;
     match answered.is_accepted().await {
-        true => Ok(Answer::Json(json!({"routed": routed}))),
+        true => {
+            if let Some(vhost) = call.broker.vhost(&actor.vhost) {
+                vhost.scope.add(Measure::Confirm, 1);
+            }
+            Ok(Answer::Json(json!({"routed": routed})))
+        }
         false => Err(Failure::bad("rejected Unable to publish message. Check queue limits.")),
     }
 }

@@ -5,18 +5,22 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::endpoint::Endpoint;
+use super::super::figures;
 use super::super::overview::{contexts, exchange_types, rates_mode};
 use crate::broker::Broker;
 use crate::broker::gather::Describe;
+use crate::broker::process::{open_files, threads};
 use crate::config::{Config, Mechanism, PLUGINS, Stream};
+use crate::metrics::process::open_files_limit;
+use crate::statistics::{Measure, Windows};
 
 /// How a node that listens there is described to the others.
 pub fn describe(endpoints: Vec<Endpoint>) -> Describe {
-    Arc::new(move |broker| view(broker, &endpoints))
+    Arc::new(move |broker, windows| view(broker, &endpoints, windows))
 }
 
 /// This node.
-pub fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
+pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value {
     let config = broker.config();
     let node = broker.node();
     let alarms = broker.alarms();
@@ -25,7 +29,7 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
     // Tasks that are ready and that no worker has taken yet.
     let waiting = tokio::runtime::Handle::current().metrics().global_queue_depth();
     // In RabbitMQ's order, which columns keep.
-    json!({
+    let mut view = json!({
         "partitions": broker.partitions(),
         "os_pid": std::process::id().to_string(),
         "fd_total": open_files_limit(),
@@ -55,14 +59,24 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint]) -> Value {
         "name": node.name,
         "running": !broker.has_failed(),
         "type": "disc",
-        "being_drained": false,
-        "mem_used": alarms.memory_used(),
-        "fd_used": files,
-        "sockets_used": sockets,
-        "proc_used": threads(),
-        "disk_free": alarms.disk_free(),
-        "cluster_links": [],
-    })
+        "being_drained": broker.is_drained() || broker.is_draining(),
+    });
+    let counted = broker
+        .statistics()
+        .figures(broker.statistics().node(), broker.second(), windows);
+    for (measure, value) in [
+        (Measure::MemUsed, json!(alarms.memory_used())),
+        (Measure::FdUsed, json!(files)),
+        (Measure::SocketsUsed, json!(sockets)),
+        (Measure::ProcUsed, json!(threads())),
+        (Measure::DiskFree, json!(alarms.disk_free())),
+    ] {
+        view[measure.name()] = value;
+        figures::write_details(windows, &mut view, measure.name(), measure, &counted.get(measure));
+    }
+    figures::write_counters(windows, &mut view, &counted, figures::CHURN);
+    view["cluster_links"] = json!([]);
+    view
 }
 
 /// Where log lines go, as RabbitMQ names it.
@@ -93,26 +107,6 @@ fn mechanisms(broker: &Broker) -> Value {
             json!({"name": name, "description": description, "enabled": true})
         })
         .collect()
-}
-
-fn open_files_limit() -> u64 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current.unwrap_or(u64::MAX)
-}
-
-/// How many files are open, and how many of them are sockets.
-fn open_files() -> (usize, usize) {
-    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
-    open.fold((0, 0), |(files, sockets), file| {
-        let is_socket = std::fs::read_link(file.path())
-            .is_ok_and(|name| name.as_os_str().as_encoded_bytes().starts_with(b"socket:"));
-        (files + 1, sockets + usize::from(is_socket))
-    })
-}
-
-/// Where RabbitMQ counts the processes of Erlang, these are threads.
-fn threads() -> usize {
-    std::fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
 }
 
 /// How many threads this user, or this machine, may have.

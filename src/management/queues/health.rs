@@ -16,7 +16,7 @@ use crate::broker::report::About;
 /// When there is no such queue.
 pub async fn health(mut call: Call) -> Answered {
     let queue = its_queue(&call)?;
-    call.gather(About::Queues).await;
+    call.gather(About::Queues).await?;
     let diagnosis = call.broker.diagnose(&queue, &call.gathered).await;
     Ok(Answer::Json(view(&queue, &diagnosis)))
 }

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::call::Call;
-use super::super::consumers;
-use super::super::views::{self, still};
+use super::super::{consumers, figures, series, views};
 use crate::broker::QueueHandle;
 use crate::broker::connections::connection_name;
 use crate::metadata::{Vhost, json};
@@ -22,7 +21,7 @@ pub type View = fn(&Call, &Vhost, &QueueSpec) -> Value;
 /// How a queue is shown in lists.
 pub fn list_view(call: &Call) -> View {
     let config = &call.broker.config().management;
-    if !(call.query.is_true("disable_stats") || config.disable_stats) {
+    if !call.has_no_stats() {
         return numbers_view;
     }
     match call.query.is_true("enable_queue_totals") || config.enable_queue_totals {
@@ -99,6 +98,14 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         view["delivery_limit"] = report.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));
     }
     write_counts(&mut view, spec.queue_type, report.counts);
+    // RabbitMQ shows a whole zero where nobody consumes.
+    let capacity = report.capacity.map_or(json!(0), |part| json!(part));
+    view["consumer_capacity"] = capacity.clone();
+    view["consumer_utilisation"] = capacity;
+    let counted = call.gathered.figures_of_queue(report.queue);
+    views::write_lengths(call, &mut view, &counted);
+    series::write_trend(call, &mut view, &counted);
+    figures::write_message_stats(call, &mut view, &counted, &[figures::INCOMING, figures::DELIVERIES]);
     view
 }
 
@@ -148,9 +155,6 @@ fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
     let of_quorum = of_quorum.into_iter().filter(|_| kind == QueueType::Quorum);
     for (key, number) in numbers.into_iter().chain(of_classic).chain(of_quorum) {
         view[key] = json!(number);
-    }
-    for key in ["messages", "messages_ready", "messages_unacknowledged"] {
-        view[format!("{key}_details")] = still();
     }
 }
 

@@ -1,0 +1,16 @@
+// What the API of this version has of all that pages can show. Pages leave out what it has not.
+
+export const HAS = {
+  /** Histories for charts. */
+  series: true,
+  /** How long messages wait and are held. */
+  latency: true,
+  /** Messages looked at without being taken. */
+  look: true,
+  /** Where a message would go. */
+  route: false,
+  /** Work that goes on without the page: moving messages, purging and deleting many queues. */
+  jobs: false,
+  /** Lists that filter by values and count them: `where`, `facets`. */
+  tokens: false,
+};

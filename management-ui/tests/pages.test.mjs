@@ -1,0 +1,103 @@
+// Every page, light and dark, wide and narrow: nothing in the console's log, nothing off the node, axe
+// finds nothing, nothing scrolls sideways, and no name that a client chose runs as code.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { broker, browser, overhang, page, signIn, violations, visit } from './support.mjs';
+import { HOSTILE, LONG, start } from './traffic.mjs';
+
+const part = encodeURIComponent;
+const VISITS = [
+  '#/', '#/connections', '#/channels', '#/exchanges', '#/queues', '#/queues?filter=pay', '#/queues?filter=nothing-has-this-name',
+  '#/queues/%2F/payments', '#/queues/%2F/payments?tab=messages', '#/queues/%2F/payments?tab=consumers', '#/queues/%2F/payments?tab=bindings',
+  '#/queues/%2F/payments?tab=settings', '#/queues/%2F/billing?tab=members', `#/queues/%2F/${part(LONG)}`, `#/queues/%2F/${part(HOSTILE)}?tab=bindings`,
+  `#/queues/%2F/${part(HOSTILE)}?tab=consumers`, '#/exchanges/%2F/orders', '#/exchanges/%2F/orders?tab=route', '#/exchanges/%2F/orders?tab=publish',
+  '#/exchanges/%2F/orders?tab=overview', '#/exchanges/%2F/amq.default', `#/exchanges/%2F/${part(HOSTILE)}?tab=settings`,
+];
+/** Where pictures are put, if anywhere. */
+const PICTURES = process.env.PICTURES;
+
+let node;
+let stopTraffic;
+let chrome;
+
+before(async () => {
+  node = await broker();
+  stopTraffic = await start(node.amqp);
+  chrome = await browser();
+  if (PICTURES) await mkdir(PICTURES, { recursive: true });
+});
+
+after(async () => {
+  await chrome?.close();
+  await stopTraffic?.();
+  await node?.stop();
+});
+
+for (const theme of ['light', 'dark']) {
+  for (const width of [1280, 400]) {
+    test(`every page is in order, ${theme}, ${width} pixels wide`, async () => {
+      const { page: opened, faults, close } = await page(chrome, node.http, { width, theme });
+      await opened.goto(node.http);
+      await opened.getByRole('button', { name: 'Sign in' }).waitFor();
+      assert.deepEqual(await violations(opened), [], 'signing in');
+      await signIn(opened, node.http);
+      const details = await detailsOf(node.http);
+      for (const hash of [...VISITS, ...details]) {
+        await visit(opened, hash);
+        if (hash.endsWith('tab=messages')) {
+          await opened.getByRole('button', { name: 'Look', exact: true }).click();
+          await opened.getByRole('article').first().waitFor();
+        }
+        await opened.mouse.move(2, 2);
+        assert.deepEqual(await violations(opened), [], hash);
+        assert.ok((await overhang(opened)) <= 0, `${hash} scrolls sideways by ${await overhang(opened)}`);
+        assert.match(await opened.title(), / · /, hash);
+        if (PICTURES) await opened.screenshot({ path: join(PICTURES, `${hash.replace(/[^a-z0-9]+/gi, '_').slice(0, 60)}-${width}-${theme}.png`), fullPage: true });
+      }
+      assert.equal(await opened.evaluate(() => window.hacked), undefined);
+      assert.deepEqual(faults, []);
+      await close();
+    });
+  }
+}
+
+/** Pages of what has other names on each run. */
+async function detailsOf(http) {
+  const { api } = await import('./support.mjs');
+  const ask = api(http);
+  const connections = await ask('GET', '/connections');
+  const hostile = connections.find((each) => each.user_provided_name === HOSTILE);
+  const worker = connections.find((each) => each.user_provided_name === 'billing-worker');
+  const [channel] = await ask('GET', `/connections/${part(worker.name)}/channels`);
+  return [`#/connections/${part(hostile.name)}`, `#/connections/${part(worker.name)}`, `#/channels/${part(channel.name)}`];
+}
+
+test('charts show what moves, for eyes and for ears', async () => {
+  const { page: opened, faults, close } = await page(chrome, node.http);
+  await signIn(opened, node.http);
+  for (const hash of ['#/', '#/queues/%2F/billing']) {
+    await visit(opened, hash);
+    const chart = opened.getByRole('figure').filter({ hasText: 'Messages per second' });
+    await chart.getByRole('img', { name: /Published now [1-9]/ }).waitFor();
+    assert.ok(await chart.locator('canvas').count());
+    await chart.getByRole('button', { name: 'Show as table' }).click();
+    await chart.getByRole('columnheader', { name: 'Published' }).waitFor();
+    await chart.getByRole('button', { name: /^Published/ }).click();
+    assert.equal(await chart.getByRole('columnheader', { name: 'Published' }).count(), 0);
+  }
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test('the page runs no other script and is in no frame', async () => {
+  const response = await fetch(node.http);
+  const policy = response.headers.get('content-security-policy');
+  for (const wanted of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'"]) assert.ok(policy.includes(wanted), policy);
+  assert.equal(response.headers.get('cache-control'), 'no-store');
+  const script = /src="\.\/(assets\/[^"]+\.js)"/.exec(await response.text())[1];
+  const served = await fetch(new URL(script, node.http), { headers: { 'accept-encoding': 'gzip' } });
+  assert.equal(served.headers.get('content-encoding'), 'gzip');
+  assert.match(served.headers.get('cache-control'), /max-age=31536000/);
+});

@@ -1,0 +1,10 @@
+//! What a running broker tells Prometheus, and whoever listens to its events.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod counters;
+mod pages;
+mod scraped;
+
+use scraped::Scraped;
