@@ -140,6 +140,7 @@ const ROOMS: [&str; 14] = [
     "replicas",
     "cluster",
     "reports",
+    "jobs",
     "start",
 ];
 
