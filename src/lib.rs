@@ -20,6 +20,7 @@ pub mod logging;
 pub mod machine;
 pub mod management;
 pub mod metadata;
+pub mod metrics;
 pub mod net;
 pub mod node;
 pub mod pattern;

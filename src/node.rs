@@ -451,7 +451,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 11],
+    running: [JoinHandle<()>; 12],
 }
 
 impl Opened {
@@ -469,6 +469,7 @@ impl Opened {
             tasks::spawn("letters", broker.clone().run_letters()),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),
+            tasks::spawn("observers", broker.clone().run_observers()),
             tasks::spawn("absences", broker.clone().run_absences()),
             tasks::spawn("sampler", broker.clone().run_sampler()),
         ];
@@ -515,6 +516,7 @@ struct Clients {
     endpoints: Vec<Endpoint>,
     accepting: JoinSet<()>,
     stop_http: watch::Sender<()>,
+    /// The HTTP API, and metrics.
     http: Vec<JoinHandle<()>>,
 }
 
@@ -545,22 +547,30 @@ impl Bound {
     }
 }
 
-/// Opens the listeners for AMQP, and those for HTTP.
-fn listeners(
-    config: &Config,
-    certificates: &Certificates,
-    bound: &mut Bound,
-) -> Result<(Vec<Listener>, Vec<Listener>), NodeError> {
+/// Sockets that are listened on, by what is served there.
+#[derive(Default)]
+struct Listeners {
+    amqp: Vec<Listener>,
+    http: Vec<Listener>,
+    metrics: Vec<Listener>,
+}
+
+/// Opens the listeners for clients.
+fn listeners(config: &Config, certificates: &Certificates, bound: &mut Bound) -> Result<Listeners, NodeError> {
     let common = &config.listeners;
     let plain = Setup::of(common, common.socket.clone(), common.proxy_protocol);
-    let mut amqp = Vec::new();
+    let mut listeners = Listeners::default();
     for address in common.tcp.values() {
-        amqp.push(bound.listen(("amqp", "amqp"), *address, plain.clone())?);
+        listeners
+            .amqp
+            .push(bound.listen(("amqp", "amqp"), *address, plain.clone())?);
     }
     if let Some(tls) = &certificates.amqp {
         let setup = plain.with_tls(tls.clone(), common);
         for address in common.tls.values() {
-            amqp.push(bound.listen(("amqps", "amqp/ssl"), *address, setup.clone())?);
+            listeners
+                .amqp
+                .push(bound.listen(("amqps", "amqp/ssl"), *address, setup.clone())?);
         }
     }
     let options = SocketOptions {
@@ -568,16 +578,30 @@ fn listeners(
         nodelay: true,
         ..SocketOptions::default()
     };
-    let plain = Setup::of(common, options, config.management.proxy_protocol);
-    let mut http = Vec::new();
+    let plain = Setup::of(common, options.clone(), config.management.proxy_protocol);
     if let Some(address) = config.management.address() {
-        http.push(bound.listen(("management", "http"), address, plain.clone())?);
+        listeners
+            .http
+            .push(bound.listen(("management", "http"), address, plain.clone())?);
     }
     if let (Some(tls), Some(address)) = (&certificates.management, config.management.tls_address()) {
         let setup = plain.with_tls(tls.clone(), common);
-        http.push(bound.listen(("management_tls", "https"), address, setup)?);
+        listeners
+            .http
+            .push(bound.listen(("management_tls", "https"), address, setup)?);
     }
-    Ok((amqp, http))
+    let plain = Setup::of(common, options, false);
+    if let Some(address) = config.prometheus.address() {
+        let names = ("prometheus", "http/prometheus");
+        listeners.metrics.push(bound.listen(names, address, plain.clone())?);
+    }
+    if let (Some(tls), Some(address)) = (&certificates.prometheus, config.prometheus.tls_address()) {
+        let names = ("prometheus_tls", "https/prometheus");
+        listeners
+            .metrics
+            .push(bound.listen(names, address, plain.with_tls(tls.clone(), common))?);
+    }
+    Ok(listeners)
 }
 
 impl Clients {
@@ -588,25 +612,32 @@ impl Clients {
         broker.catch_up().await;
         broker.tell_name(opened.address()).await;
         management::load_definitions(broker).await?;
+        broker.declare_event_exchange().await;
         let mut bound = Bound::default();
-        let (amqp, http) = listeners(config, certificates, &mut bound)?;
+        let listeners = listeners(config, certificates, &mut bound)?;
         if let Some(links) = &opened.links {
             bound.note("cluster", "clustering", links.address, None);
         }
         let Bound { ports, endpoints } = bound;
-        let accepting = net::start(amqp, broker);
+        let accepting = net::start(listeners.amqp, broker);
         let (stop_http, stopping_http) = watch::channel(());
-        let http = http.into_iter().map(|listener| {
+        let stopping = || {
             let mut stopping = stopping_http.clone();
-            let stopping = async move {
+            async move {
                 // An error is the sender dropped: that is the sign.
                 let _ = stopping.changed().await;
-            };
-            let serving = management::serve(listener, broker.clone(), endpoints.clone(), stopping);
+            }
+        };
+        let http = listeners.http.into_iter().map(|listener| {
+            let serving = management::serve(listener, broker.clone(), endpoints.clone(), stopping());
             tasks::spawn("http", serving)
         });
+        let metrics = listeners.metrics.into_iter().map(|listener| {
+            let serving = management::serve_metrics(listener, broker.clone(), stopping());
+            tasks::spawn("metrics", serving)
+        });
         Ok(Self {
-            http: http.collect(),
+            http: http.chain(metrics).collect(),
             ports,
             endpoints,
             accepting,

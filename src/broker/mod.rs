@@ -17,6 +17,7 @@ pub mod alarms;
 mod clock;
 mod error;
 mod logins;
+pub mod observers;
 mod start;
 mod timers;
 
@@ -51,10 +52,11 @@ pub use delivery::connections;
 pub use delivery::outbox::{Control, Outstanding};
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
 pub use logins::Logins;
+pub use observers::Observers;
 pub use publish::reply_to;
 pub use publish::vhosts::Vhost;
 pub use queue::asking::DEADLINE;
-pub use queue::clients::{ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
+pub use queue::clients::{ChannelOut, ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
 pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
 pub use queue::{joint, leaving, matching, peeking, quarantine};
@@ -81,6 +83,7 @@ use clock::Clock;
 use cluster::nodes::Nodes;
 use publish::delayed::Delayer;
 use publish::reply_to::ReplyTo;
+use queue::counting::DeletedQueues;
 use queue::letters::Letters;
 use queue::peers::Peers;
 use queue::seekers::Seekers;
@@ -124,6 +127,7 @@ pub struct Broker {
     timers: Timers,
     connections: Connections,
     statistics: Arc<Statistics>,
+    deleted_queues: Mutex<DeletedQueues>,
     /// Queues in which something has moved, for the sampler.
     moving: Mutex<Vec<Arc<QueueHandle>>>,
     /// Where this node listens, as other nodes are told.
@@ -131,6 +135,7 @@ pub struct Broker {
     /// How it is, as they are told; none while it does not serve clients.
     describe: Mutex<Option<gather::Describe>>,
     logins: Logins,
+    observers: Observers,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
     /// What the operator wants of the node.
@@ -200,6 +205,11 @@ impl Broker {
     /// Who is signed in, and who tried.
     pub fn logins(&self) -> &Logins {
         &self.logins
+    }
+
+    /// Those who are told of events and of messages.
+    pub fn observers(&self) -> &Observers {
+        &self.observers
     }
 
     /// Memory and disk.

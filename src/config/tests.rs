@@ -176,6 +176,8 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("management.rates_mode", "none", "fine"),
     ("management.disable_basic_auth", "true", "x"),
     ("management.disable_stats", "true", "x"),
+    ("collect_statistics_interval", "1000", "0"),
+    ("management_agent.disable_metrics_collector", "true", "x"),
     ("management.enable_queue_totals", "true", "x"),
     ("management.restrictions.operator_policy_changes.disabled", "true", "x"),
     (
@@ -362,7 +364,7 @@ fn a_grown_configuration_loads_with_a_warning_for_each_key_without_effect() {
     assert_eq!(config.queues.consumer_timeout, Some(Millis(3_600_000)));
     let told = "rabbitmq.conf:2: num_acceptors.tcp has no effect: it tunes the Erlang runtime, which is not there";
     assert_eq!(config.warnings.first().map(String::as_str), Some(told));
-    assert_eq!(config.warnings.len(), 17, "{:#?}", config.warnings);
+    assert_eq!(config.warnings.len(), 16, "{:#?}", config.warnings);
 }
 
 #[test]
@@ -580,21 +582,15 @@ fn erlang_terms_come_over_the_lines_and_variables_over_them() {
 }
 
 #[test]
-fn what_is_not_built_is_told_in_a_file_and_refused_as_a_flag() {
-    let config = from_text("prometheus.tcp.port = 15692\nprometheus.tcp.listener = none").expect("loads");
+fn what_is_not_built_is_told() {
+    let config = from_text("cluster_formation.target_cluster_size_hint = 3").expect("loads");
     assert_eq!(
         config.warnings,
-        ["rabbitmq.conf:1: prometheus.tcp.port has no effect: metrics for Prometheus are not served yet"]
+        [
+            "rabbitmq.conf:1: cluster_formation.target_cluster_size_hint has no effect: nothing waits for the cluster to \
+             have that size"
+        ]
     );
-    for (variables, flags, start) in [
-        (&[][..], &[("--prometheus", "127.0.0.1:0")][..], "--prometheus: metrics"),
-        (&[], &[("--amqps", "5671")], "--amqps: AMQP over TLS is not served yet"),
-        (&[("WARREN_PROMETHEUS", "15692")], &[], "WARREN_PROMETHEUS: metrics"),
-    ] {
-        let error = load_text("", variables, flags).expect_err("not built");
-        assert!(error.starts_with(start), "{error}");
-    }
-    assert!(load_text("", &[], &[("--prometheus", "none"), ("--amqps", "none")]).is_ok());
 }
 
 #[test]

@@ -35,6 +35,12 @@ impl Query {
             .map(|(_, value)| value.as_str())
     }
 
+    /// All values of that name.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        let named = self.0.iter().filter(|(own, _)| own == name);
+        named.map(|(_, value)| value.clone()).collect()
+    }
+
     /// Whether it is there and true.
     pub fn is_true(&self, name: &str) -> bool {
         self.get(name) == Some("true")

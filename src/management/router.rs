@@ -136,7 +136,7 @@ fn unchecked() -> Router {
 }
 
 /// A text as a pattern of the router that takes it and nothing else.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     text.replace('{', "{{").replace('}', "}}")
 }
 

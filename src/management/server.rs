@@ -75,7 +75,8 @@ pub async fn serve_local(
     accept(socket.into(), router, shutdown).await;
 }
 
-async fn accept(listener: Listener, router: Router, shutdown: impl Future<Output = ()>) {
+/// Serves a router on a socket until `shutdown` completes.
+pub async fn accept(listener: Listener, router: Router, shutdown: impl Future<Output = ()>) {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let (stop, stopped) = watch::channel(());
     let mut shutdown = pin!(shutdown);

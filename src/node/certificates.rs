@@ -22,6 +22,7 @@ const REMIND: Duration = Duration::from_secs(24 * 3600);
 pub struct Certificates {
     pub amqp: Option<Tls>,
     pub management: Option<Tls>,
+    pub prometheus: Option<Tls>,
 }
 
 impl Certificates {
@@ -33,7 +34,10 @@ impl Certificates {
         let amqp = (!config.listeners.tls.is_empty()).then(|| Tls::of("ssl_options", &config.tls));
         let management = config.management.tls_address();
         let management = management.map(|_| Tls::of("management.ssl", &config.management.tls_options));
+        let prometheus = config.prometheus.tls_address();
+        let prometheus = prometheus.map(|_| Tls::of("prometheus.ssl", &config.prometheus.tls_options));
         Ok(Self {
+            prometheus: prometheus.transpose()?,
             amqp: amqp.transpose()?,
             management: management.transpose()?,
         })
@@ -75,7 +79,7 @@ impl Certificates {
     }
 
     fn all(&self) -> impl Iterator<Item = &Tls> {
-        self.amqp.iter().chain(&self.management)
+        self.amqp.iter().chain(&self.management).chain(&self.prometheus)
     }
 }
 

@@ -27,6 +27,8 @@ macro_rules! measures {
 measures! { TABLE:
     /// Messages that came to a channel; of a queue, those that came to it.
     Publish, Counter, "publish";
+    /// Of those that came to a channel, those that it is to confirm.
+    PublishToConfirm, Counter, "publish_to_confirm";
     /// Messages that came to an exchange.
     PublishIn, Counter, "publish_in";
     /// Messages that an exchange gave to queues, each as often as it has queues.
@@ -71,6 +73,14 @@ measures! { TABLE:
     QueueDeclared, Counter, "queue_declared";
     QueueCreated, Counter, "queue_created";
     QueueDeleted, Counter, "queue_deleted";
+    /// Writes to the log.
+    IoWriteCount, Counter, "io_write_count";
+    /// Bytes written to the log.
+    IoWriteBytes, Counter, "io_write_bytes";
+    /// Syncs of the log.
+    IoSyncCount, Counter, "io_sync_count";
+    /// What they took together, in microseconds.
+    IoSyncMicros, Counter, "io_sync_micros";
     /// Messages that wait.
     Ready, Gauge, "messages_ready";
     /// Messages that clients hold.

@@ -19,6 +19,8 @@ pub struct Broker {
     pub management: Option<String>,
     /// Ports of all listeners, by their names; none of a broker that ran already.
     pub ports: serde_json::Value,
+    /// `host:port` of the listener for Prometheus.
+    pub prometheus: Option<String>,
     vhost: String,
     own: Option<Process>,
 }
@@ -39,21 +41,26 @@ impl Broker {
 
     /// The same with more flags or a file of settings among `arguments`.
     pub fn start_with(arguments: &[&str]) -> Self {
-        Self::start_where("none", arguments)
+        Self::start_where("none", "none", arguments)
     }
 
     /// The same with a listener for other nodes.
     pub fn start_linked(arguments: &[&str]) -> Self {
-        Self::start_where("127.0.0.1:0", arguments)
+        Self::start_where("127.0.0.1:0", "none", arguments)
     }
 
-    fn start_where(cluster: &str, arguments: &[&str]) -> Self {
+    /// The same with a listener for Prometheus.
+    pub fn start_measured(arguments: &[&str]) -> Self {
+        Self::start_where("none", "127.0.0.1:0", arguments)
+    }
+
+    fn start_where(cluster: &str, prometheus: &str, arguments: &[&str]) -> Self {
         let ours = [env!("CARGO_BIN_EXE_warren"), "server", "--amqp", "127.0.0.1:0"];
         let listeners = [
             "--management",
             "127.0.0.1:0",
             "--prometheus",
-            "none",
+            prometheus,
             "--cluster",
             cluster,
         ];
@@ -64,6 +71,7 @@ impl Broker {
             amqp: String::new(),
             management: None,
             ports: serde_json::Value::Null,
+            prometheus: None,
             vhost: "/".to_owned(),
             own: Some(process),
         };
@@ -77,6 +85,7 @@ impl Broker {
             amqp,
             management,
             ports: serde_json::Value::Null,
+            prometheus: None,
             vhost: "/".to_owned(),
             own: None,
         };
@@ -124,6 +133,11 @@ impl Broker {
     /// The HTTP API as guest.
     pub fn http(&self) -> Http {
         Http::new(self.management.as_ref().expect("the HTTP API"))
+    }
+
+    /// Where Prometheus scrapes, as guest.
+    pub fn metrics(&self) -> Http {
+        Http::new(self.prometheus.as_ref().expect("a listener for Prometheus"))
     }
 
     /// The process of our own broker.
@@ -188,6 +202,7 @@ impl Broker {
         };
         self.amqp = address("amqp").expect("an AMQP port");
         self.management = address("management");
+        self.prometheus = address("prometheus");
         self.ports = ports;
     }
 }

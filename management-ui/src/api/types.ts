@@ -314,27 +314,57 @@ export interface Found {
   name: string;
 }
 
+export interface Tried {
+  binding_key: string;
+  to: string;
+  to_kind: 'queue' | 'exchange';
+  arguments?: Arguments;
+  /** Why it did not match. */
+  why?: string;
+}
+
 export interface Route {
-  outcome: string;
-  queues: { name: string; accepts?: boolean; via?: unknown }[];
-  steps: {
-    exchange: string;
-    tried?: number;
-    matched: { binding_key: string; to: string | { kind: string; name: string } }[];
-    missed: { binding_key: string; why: string; to?: string | { kind: string; name: string } }[];
-    alternate?: string | null;
-  }[];
-  dead_letter?: unknown[];
+  outcome: 'routed' | 'unroutable' | 'delayed' | 'one_of';
+  queues: { name: string; accepts: boolean | null; why?: string | null; via?: string }[];
+  steps: { exchange: string; type?: string; tried: number; matched: Tried[]; missed: Tried[]; alternate?: string | null; delay_ms?: number | null }[];
+  dead_letter: { queue: string; exchange: string; exists: boolean; routing_key: string; queues: string[] }[];
+}
+
+/** What a move would do. */
+export interface Planned {
+  would: { exchange: string; routing_key: string; count: number }[];
+  unroutable: number;
+  loops: number;
 }
 
 export interface Job {
   id: number | string;
   kind: string;
   by: string;
+  /** On what: a queue, or how many. */
+  what?: string;
   state: string;
   done: number;
   of: number;
   failed: { what: string; reason: string }[];
+  failed_count?: number;
+  started?: number;
+  ended?: number | null;
+}
+
+/** A leader that would move. */
+export interface Move {
+  vhost: string;
+  queue: string;
+  from: string;
+  to: string;
+}
+
+/** What a document of definitions would change. */
+export interface DefinitionsPreview {
+  create: { kind: string; name: string; to?: unknown }[];
+  change: { kind: string; name: string; from: unknown; to: unknown }[];
+  conflict: { name: string | null; why: string }[];
 }
 
 export type LimitValues = Record<string, number>;
@@ -456,4 +486,48 @@ export interface AuthAttempts {
   auth_attempts: number;
   auth_attempts_succeeded: number;
   auth_attempts_failed: number;
+}
+
+/** A box of the picture of what leads where. */
+export interface TopologyNode {
+  /** `queue:orders`, `exchange:orders` */
+  id: string;
+  /** A group stands for what hangs on a box and has no place. */
+  kind: 'queue' | 'exchange' | 'group';
+  name: string;
+  type?: string;
+  /** In a word; `missing` where something leads to it and it is not there. */
+  health?: string | null;
+  ready?: number | null;
+  unacked?: number | null;
+  consumers?: number | null;
+  in?: number | null;
+  out?: number | null;
+  /** Of a group. */
+  count?: number;
+}
+
+export interface TopologyEdge {
+  from: string;
+  to: string;
+  kind: 'binding' | 'alternate' | 'dead_letter' | 'group';
+  keys: string[];
+  count: number;
+}
+
+export interface Topology {
+  nodes: TopologyNode[];
+  edges: TopologyEdge[];
+  left_out: number;
+}
+
+/** What a policy would do if it were put. */
+export interface PolicyPreview {
+  matches: number;
+  wins: number;
+  loses: { policy: string; count: number }[];
+  changes: number;
+  drops?: number;
+  sample: { kind: string; name: string; now: Arguments; then: Arguments; drops: number }[];
+  errors: string[];
 }

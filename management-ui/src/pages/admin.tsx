@@ -5,8 +5,9 @@ import { useEffect, useRef } from 'preact/hooks';
 import { send } from '../api/client.ts';
 import type { KnownArgument, LimitValues } from '../api/types.ts';
 import { ADMIN } from '../routes.ts';
-import { href } from '../state/address.ts';
+import { go, href } from '../state/address.ts';
 import { refresh } from '../state/poll.ts';
+import { renew } from '../state/session.ts';
 import { Form } from '../ui/form.tsx';
 import { tell } from '../ui/toast.tsx';
 
@@ -14,6 +15,8 @@ import { tell } from '../ui/toast.tsx';
 export function AdminPage({ id, tools, children }: { id: string; tools?: ComponentChildren; children: ComponentChildren }) {
   const links = useRef<HTMLElement>(null);
   const pages = ADMIN.filter((page) => page.needs?.value !== false);
+  // Which vhosts there are may have changed elsewhere since this browser signed in.
+  useEffect(() => void renew(), [id]);
   useEffect(() => {
     // On a narrow screen the row is a box that scrolls.
     const box = links.current;
@@ -31,6 +34,12 @@ export function AdminPage({ id, tools, children }: { id: string; tools?: Compone
       {children}
     </div>
   );
+}
+
+/** Goes to a list after what its panel showed was deleted, which is not asked for again. */
+export function leave(to: string): void {
+  addEventListener('hashchange', () => setTimeout(refresh), { once: true });
+  go(to);
 }
 
 /** Limits as a form: one field for each; an empty one is no limit. `path` is where a limit is put by its name. */

@@ -8,6 +8,7 @@ import { renew, vhosts } from '../state/session.ts';
 import { ask } from '../ui/dialog.tsx';
 import { Form, type Field } from '../ui/form.tsx';
 import { Whole } from '../ui/list.tsx';
+import { Name } from '../ui/name.tsx';
 import { Empty, Failed, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
@@ -27,8 +28,8 @@ function useOther(whose: Whose): Field {
 
 function otherColumn<T extends { user: string; vhost: string }>(whose: Whose): Column<T> {
   return 'user' in whose
-    ? { id: 'vhost', title: 'vhost', value: (row) => row.vhost, phone: 'name', cell: (row) => <a href={href('vhosts', row.vhost)}>{row.vhost}</a> }
-    : { id: 'user', title: 'User', value: (row) => row.user, phone: 'name', cell: (row) => <a href={href('users', row.user)}>{row.user}</a> };
+    ? { id: 'vhost', title: 'vhost', value: (row) => row.vhost, phone: 'name', cell: (row) => <Name of={row.vhost} href={href('vhosts', row.vhost)} /> }
+    : { id: 'user', title: 'User', value: (row) => row.user, phone: 'name', cell: (row) => <Name of={row.user} href={href('users', row.user)} /> };
 }
 
 function pathOf(whose: Whose, what: string): string {
@@ -43,9 +44,9 @@ export function Permissions({ of: whose }: { of: Whose }) {
   if (!data) return error ? <Failed what="The permissions" error={error} /> : <Loading />;
   const columns: Column<Permission>[] = [
     otherColumn(whose),
-    { id: 'configure', title: 'Configure', width: 16, phone: 'figure', value: (row) => row.configure, cell: (row) => code(row.configure) },
-    { id: 'write', title: 'Write', width: 16, phone: 'figure', value: (row) => row.write, cell: (row) => code(row.write) },
-    { id: 'read', title: 'Read', width: 16, phone: 'figure', value: (row) => row.read, cell: (row) => code(row.read) },
+    { id: 'configure', title: 'Configure', width: 16, phone: 'line', value: (row) => row.configure, cell: (row) => code(row.configure) },
+    { id: 'write', title: 'Write', width: 16, phone: 'line', value: (row) => row.write, cell: (row) => code(row.write) },
+    { id: 'read', title: 'Read', width: 16, phone: 'line', value: (row) => row.read, cell: (row) => code(row.read) },
     { id: 'clear', title: 'Clear', width: 12, end: true, phone: 'state', cell: (row) => <button type="button" class="small" aria-label={`Clear permissions of ${row.user} in ${row.vhost}…`} onClick={() => clear(row)}>Clear…</button> },
   ];
   return (
@@ -96,9 +97,9 @@ export function TopicPermissions({ of: whose }: { of: Whose }) {
   const topics = exchanges.data?.filter((exchange) => exchange.type === 'topic' && (!('vhost' in whose) || exchange.vhost === whose.vhost));
   const columns: Column<TopicPermission>[] = [
     otherColumn(whose),
-    { id: 'exchange', title: 'Exchange', width: 18, phone: 'figure', value: (row) => row.exchange, cell: (row) => <a href={href('exchanges', row.vhost, row.exchange || 'amq.default')}>{row.exchange || '(AMQP default)'}</a> },
-    { id: 'write', title: 'Write', width: 14, phone: 'figure', value: (row) => row.write, cell: (row) => code(row.write) },
-    { id: 'read', title: 'Read', width: 14, phone: 'figure', value: (row) => row.read, cell: (row) => code(row.read) },
+    { id: 'exchange', title: 'Exchange', width: 18, phone: 'line', value: (row) => row.exchange, cell: (row) => <a href={href('exchanges', row.vhost, row.exchange || 'amq.default')}>{row.exchange || '(AMQP default)'}</a> },
+    { id: 'write', title: 'Write', width: 14, phone: 'line', value: (row) => row.write, cell: (row) => code(row.write) },
+    { id: 'read', title: 'Read', width: 14, phone: 'line', value: (row) => row.read, cell: (row) => code(row.read) },
     { id: 'clear', title: 'Clear', width: 11, end: true, phone: 'state', cell: (row) => <button type="button" class="small" aria-label={`Clear topic permission of ${row.user} for ${row.exchange}…`} onClick={() => clearTopic(row)}>Clear…</button> },
   ];
   return (

@@ -11,13 +11,13 @@ import { isAdministrator, isPolicymaker, vhosts } from '../state/session.ts';
 import { vhost as chosen } from '../state/settings.ts';
 import { Tag } from '../ui/badge.tsx';
 import { ask, Dialog } from '../ui/dialog.tsx';
-import { argumentsOf, Form, rowsOf, type Field } from '../ui/form.tsx';
+import { argumentsOf, Form, rowsOf, type Field, type Values } from '../ui/form.tsx';
 import { List } from '../ui/list.tsx';
 import { Name } from '../ui/name.tsx';
 import { Empty, Failed, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
-import { AdminPage, wholeNumber } from './admin.tsx';
+import { AdminPage, leave, wholeNumber } from './admin.tsx';
 import { hasManyVhosts, inVhost, useKnown } from './parts.tsx';
 import type { Names } from '../routes.ts';
 
@@ -56,19 +56,19 @@ function PoliciesOf({ kind, names }: { kind: Kind; names: Names }) {
   const columns: Column<Policy>[] = [
     { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (policy) => policy.name, cell: (policy) => <Name of={policy.name} href={beside(id, policy.vhost, policy.name)} /> },
     ...(hasManyVhosts() ? [{ id: 'vhost', title: 'vhost', sort: 'vhost', width: 14, value: (policy: Policy) => policy.vhost, cell: (policy: Policy) => policy.vhost }] : []),
-    { id: 'pattern', title: 'Pattern', sort: 'pattern', width: 24, phone: 'figure', value: (policy) => policy.pattern, cell: (policy) => <code title={policy.pattern}>{policy.pattern}</code> },
+    { id: 'pattern', title: 'Pattern', sort: 'pattern', width: 24, phone: 'line', value: (policy) => policy.pattern, cell: (policy) => (policy.pattern === '' ? <span class="muted">every name</span> : <code title={policy.pattern}>{policy.pattern}</code>) },
     { id: 'apply-to', title: 'Applies to', sort: 'apply-to', width: 18, phone: 'state', value: (policy) => policy['apply-to'], cell: (policy) => policy['apply-to'].replace('_', ' ') },
-    { id: 'definition', title: 'Definition', width: 50, value: (policy) => JSON.stringify(policy.definition), cell: (policy) => <Definition of={policy} /> },
-    { id: 'priority', title: 'Priority', sort: 'priority', width: 11, end: true, phone: 'figure', value: (policy) => policy.priority, cell: (policy) => policy.priority },
+    { id: 'definition', title: 'Definition', width: 50, phone: 'line', value: (policy) => JSON.stringify(policy.definition), cell: (policy) => <Definition of={policy} /> },
+    { id: 'priority', title: 'Priority', sort: 'priority', width: 11, end: true, phone: 'line', value: (policy) => policy.priority, cell: (policy) => policy.priority },
   ];
   const add = mayChange && <button type="button" onClick={() => setAdding(true)}>New {one}</button>;
   return (
     <AdminPage id={id} tools={add}>
       <List of={id} path={inVhost(`/${id}`)} columns={columns} rowKey={(policy) => `${policy.vhost} ${policy.name}`} order={{ by: 'name', isDown: false }}
         empty={<Empty action={add}>No {id.replace('-', ' ')}{chosen.value ? ` in ${chosen.value}` : ''}. {kind.purpose}</Empty>} />
-      {isAdding && <Dialog title={`New ${one}`} side onClose={() => setAdding(false)}><Edit kind={kind} onDone={() => setAdding(false)} /></Dialog>}
+      {isAdding && <Dialog title={`New ${one}`} side="wide" onClose={() => setAdding(false)}><Edit kind={kind} onDone={() => setAdding(false)} /></Dialog>}
       {names.name !== undefined && (
-        <Dialog key={`${names.vhost} ${names.name}`} title={names.name} side onClose={() => go(beside(id))}>
+        <Dialog key={`${names.vhost} ${names.name}`} title={names.name} side="wide" onClose={() => go(beside(id))}>
           <Detail kind={kind} vhost={names.vhost ?? '/'} name={names.name} mayChange={mayChange} />
         </Dialog>
       )}
@@ -111,7 +111,7 @@ function Edit({ kind, of, onDone }: { kind: Kind; of?: Policy; onDone: () => voi
       { name: 'vhost', label: 'vhost', kind: 'select', options: vhosts.value, value: chosen.value || undefined } satisfies Field,
       { name: 'name', label: 'Name', isRequired: true },
     ]),
-    { name: 'pattern', label: 'Pattern', isRequired: true, value: of?.pattern, placeholder: '^orders\\.', help: 'A regular expression; it matches anywhere in a name unless ^ and $ say otherwise.' },
+    { name: 'pattern', label: 'Pattern', value: of?.pattern, placeholder: '^orders\\.', help: 'A regular expression; it matches anywhere in a name unless ^ and $ say otherwise. Empty is every name.' },
     { name: 'apply-to', label: 'Applies to', kind: 'select', options: isOperators ? APPLY_TO : [...APPLY_TO, ...APPLY_TO_EXCHANGES], value: of?.['apply-to'] },
     { name: 'priority', label: 'Priority', kind: 'number', value: String(of?.priority ?? 0), help: 'One applies to each queue: the highest wins.' },
     { name: 'definition', label: 'Definition', kind: 'arguments', known: byName, value: of && rowsOf(of.definition) },
@@ -120,14 +120,17 @@ function Edit({ kind, of, onDone }: { kind: Kind; of?: Policy; onDone: () => voi
     <Form fields={fields} button={of ? `Save ${kind.one}` : `Add ${kind.one}`} onCancel={onDone} submit={async (values) => {
       const { vhost = '', name = '' } = of ?? values;
       if (!of && await exists(kind, vhost, name)) throw new Error(`There is a ${kind.one} of the name ${name} in ${vhost} already`);
-      await send('PUT', url`/${kind.id}/${vhost}/${name}`, {
-        pattern: values.pattern, 'apply-to': values['apply-to'], priority: wholeNumber('priority', values.priority?.trim() || '0'), definition: argumentsOf(values.definition),
-      });
+      await send('PUT', url`/${kind.id}/${vhost}/${name}`, spoken(values));
       refresh();
       tell(`${kind.one[0]?.toUpperCase()}${kind.one.slice(1)} ${name} is ${of ? 'saved' : 'there'}`);
       onDone();
     }} />
   );
+}
+
+/** The body that says it to the server. */
+function spoken(values: Values): { definition: Record<string, unknown> } & Record<string, unknown> {
+  return { pattern: values.pattern ?? '', 'apply-to': values['apply-to'], priority: wholeNumber('priority', values.priority?.trim() || '0'), definition: argumentsOf(values.definition) };
 }
 
 async function exists(kind: Kind, vhost: string, name: string): Promise<boolean> {
@@ -141,8 +144,7 @@ function remove(kind: Kind, { vhost, name, pattern }: Policy): void {
     button: `Delete ${kind.one} ${name}`,
     run: async () => {
       await send('DELETE', url`/${kind.id}/${vhost}/${name}`);
-      go(beside(kind.id));
-      refresh();
+      leave(beside(kind.id));
       tell(`${name} is deleted`);
     },
   });

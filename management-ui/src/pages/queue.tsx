@@ -18,7 +18,7 @@ import { Lengths, Rates, seriesOf } from './charts.tsx';
 import { Consumers } from './consumers.tsx';
 import { Health } from './health.tsx';
 import { Messages } from './messages.tsx';
-import { ArgumentList } from './parts.tsx';
+import { ArgumentList, PictureLink } from './parts.tsx';
 import { Members } from './members.tsx';
 import { Stats } from './stats.tsx';
 import type { Names } from '../routes.ts';
@@ -34,7 +34,7 @@ export function Queue({ names }: { names: Names }) {
       <div class="title">
         <h1>{shown(name)}</h1>
         <Health of={{ ...queue, health: health?.health ?? queue.health }} />
-        <div class="tools"><Actions queue={queue} /></div>
+        <div class="tools"><PictureLink vhost={vhost} kind="queue" name={name} /><Actions queue={queue} /></div>
         <p class="sub">{queue.type} · vhost {queue.vhost} · {queue.leader ? 'leader' : 'node'} {queue.leader ?? queue.node ?? 'unknown'}{queue.durable ? '' : ' · transient'}{queue.exclusive ? ' · exclusive' : ''}{queue.auto_delete ? ' · auto-delete' : ''}</p>
       </div>
       {health && <Why of={health} />}
@@ -54,7 +54,7 @@ export function Queue({ names }: { names: Names }) {
 function Why({ of: data }: { of: QueueHealth }) {
   if (data.reasons.length === 0) return null;
   return (
-    <Card title="Why it does not get on">
+    <Card title="What holds it up">
       <ul class="attention">
         {data.reasons.map((reason) => (
           <li key={reason.code}>
@@ -84,7 +84,7 @@ function Overview({ queue }: { queue: Data }) {
           { name: 'Unacked', value: count(queue.messages_unacknowledged), colour: 'unacked' },
           { name: 'Bytes', value: bytes(queue.message_bytes), exact: `${count(queue.message_bytes)} bytes of bodies` },
           { name: 'Consumers', value: count(queue.consumers) },
-          ...(queue.consumer_utilisation != null ? [{ name: 'Consumers can take', value: percent(queue.consumer_utilisation), exact: 'Share of the time in which a consumer could have taken a message at once' }] : []),
+          ...(queue.consumer_utilisation != null ? [{ name: 'Consumer capacity', value: percent(queue.consumer_utilisation), exact: 'Share of the time in which a consumer could have taken a message at once' }] : []),
           ...(stats ? [
             { name: 'In', value: rate(stats.publish_details?.rate), exact: `${count(stats.publish)} so far`, colour: 'publish' },
             { name: 'Out', value: rate(stats.deliver_get_details?.rate), exact: `${count(stats.deliver_get)} so far`, colour: 'deliver' },

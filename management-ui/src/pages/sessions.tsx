@@ -23,7 +23,7 @@ const COLUMNS: Column<SignedIn>[] = [
   { id: 'since', title: 'Signed in', width: 18, end: true, phone: 'figure', value: (session) => session.since, cell: (session) => ago(session.since) },
   { id: 'used', title: 'Last used', width: 18, end: true, phone: 'figure', value: (session) => session.last_used, cell: (session) => ago(session.last_used) },
   { id: 'expires', title: 'Expires', width: 18, end: true, value: (session) => session.expires_at, cell: (session) => <span title={time(session.expires_at, utc.value)}>in {age(Math.max(0, session.expires_at - Date.now()))}</span> },
-  { id: 'out', title: 'Sign out', width: 16, end: true, phone: 'state', cell: (session) => !session.is_own && <button type="button" class="small" aria-label={`Sign ${session.user} at ${session.from} out…`} onClick={() => signOut(session)}>Sign out…</button> },
+  { id: 'out', title: 'Sign out', width: 16, end: true, phone: 'state', cell: (session) => !session.is_own && <button type="button" class="small" aria-label={`Sign out ${session.user} at ${session.from}…`} onClick={() => signOut(session)}>Sign out…</button> },
 ];
 
 export function Sessions(_: { names: Names }) {

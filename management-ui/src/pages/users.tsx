@@ -3,8 +3,8 @@
 import { useState } from 'preact/hooks';
 import { get, send, url } from '../api/client.ts';
 import type { Connection, Permission, User } from '../api/types.ts';
-import { counted } from '../lib/format.ts';
-import { beside, go, href } from '../state/address.ts';
+import { counted, shown } from '../lib/format.ts';
+import { beside, go } from '../state/address.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { renew, session, vhosts } from '../state/session.ts';
 import { Badge, Tag } from '../ui/badge.tsx';
@@ -15,7 +15,7 @@ import { Name } from '../ui/name.tsx';
 import { Card, Empty, Failed, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
-import { AdminPage, LimitForm, limitsText } from './admin.tsx';
+import { AdminPage, leave, LimitForm, limitsText } from './admin.tsx';
 import { useKnown } from './parts.tsx';
 import { Permissions, TopicPermissions } from './permissions.tsx';
 import type { Names } from '../routes.ts';
@@ -37,9 +37,9 @@ export function Users({ names }: { names: Names }) {
   const columns: Column<User>[] = [
     { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (user) => user.name,
       cell: (user) => <Name of={user.name} href={beside('users', user.name)} /> },
-    { id: 'tags', title: 'Tags', sort: 'tags', width: 30, phone: 'state', value: (user) => user.tags.join(' '),
+    { id: 'tags', title: 'Tags', sort: 'tags', width: 30, phone: 'line', value: (user) => user.tags.join(' '),
       cell: (user) => (user.tags.length ? user.tags.map((tag) => <Tag key={tag}>{tag}</Tag>) : <span class="muted">none: no console</span>) },
-    { id: 'vhosts', title: 'May use', width: 30, value: (user) => byUser.get(user.name)?.join(' '),
+    { id: 'vhosts', title: 'May use', width: 30, phone: 'line', value: (user) => byUser.get(user.name)?.join(' '),
       cell: (user) => <MayUse vhosts={permissions && (byUser.get(user.name) ?? [])} /> },
     { id: 'password', title: 'Password', width: 14, value: (user) => user.password_hash !== '', cell: (user) => (user.password_hash ? 'yes' : <span class="muted">none</span>) },
     { id: 'limits', title: 'Limits', width: 36, value: (user) => limitsText(user.limits), cell: (user) => limitsText(user.limits) },
@@ -57,7 +57,7 @@ export function Users({ names }: { names: Names }) {
 function MayUse({ vhosts: of }: { vhosts: string[] | undefined }) {
   if (!of) return <>–</>;
   if (of.length === 0) return <Badge level="warn">no vhost</Badge>;
-  return <span title={of.join(', ')}>{of.length > 3 ? `${of.slice(0, 3).join(', ')} and ${of.length - 3} more` : of.join(', ')}</span>;
+  return <span title={of.join(', ')}>{of.length > 3 ? `${of.slice(0, 3).map(shown).join(', ')} and ${of.length - 3} more` : of.map(shown).join(', ')}</span>;
 }
 
 /** How somebody signs in: a password, its hash, or not by one at all. */
@@ -102,8 +102,7 @@ function NewUser({ onDone }: { onDone: () => void }) {
   return (
     <Form fields={fields} button="Add user" onCancel={onDone} submit={async (values) => {
       const name = values.name ?? '';
-      const isThere = await get<User>(url`/users/${name}`).then(() => true, () => false);
-      if (isThere) throw new Error(`There is a user of the name ${name} already`);
+      if (await isThere(name)) throw new Error(`There is a user of the name ${name} already`);
       await send('PUT', url`/users/${name}`, spoken(values));
       for (const vhost of values.vhosts?.split(',').filter(Boolean) ?? []) {
         await send('PUT', url`/permissions/${vhost}/${name}`, { configure: '.*', write: '.*', read: '.*' });
@@ -113,6 +112,10 @@ function NewUser({ onDone }: { onDone: () => void }) {
       onDone();
     }} />
   );
+}
+
+async function isThere(name: string): Promise<boolean> {
+  return (await get<Pick<User, 'name'>[]>('/users?columns=name')).some((user) => user.name === name);
 }
 
 function Detail({ name }: { name: string }) {
@@ -125,7 +128,7 @@ function Detail({ name }: { name: string }) {
     <div class="stack">
       <div class="title">
         {data.tags.length ? data.tags.map((tag) => <Tag key={tag}>{tag}</Tag>) : <span class="muted">no tags</span>}
-        <span class="muted">{data.password_hash ? 'has a password' : 'no password'}{open !== undefined && <> · <a href={`${href('connections')}?filter=${encodeURIComponent(`user=${name}`)}`}>{counted(open, 'connection')}</a></>}</span>
+        <span class="muted">{data.password_hash ? 'has a password' : 'no password'}{open !== undefined && ` · ${counted(open, 'connection')}`}</span>
         <div class="tools">
           {open !== undefined && open > 0 && <button type="button" onClick={() => closeAll(name, open)}>Close connections…</button>}
           <button type="button" class="danger" disabled={name === session.value?.user} title={name === session.value?.user ? 'This is you' : undefined} onClick={() => remove(name, open)}>Delete…</button>
@@ -173,8 +176,7 @@ function remove(name: string, open: number | undefined): void {
     type: name,
     run: async () => {
       await send('DELETE', url`/users/${name}`);
-      go(beside('users'));
-      refresh();
+      leave(beside('users'));
       tell(`User ${name} is deleted`);
     },
   });

@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks';
 import { get, query, send, url } from '../api/client.ts';
 import type { Limited, Page, Queue, Vhost } from '../api/types.ts';
-import { count, counted, rate } from '../lib/format.ts';
+import { count, counted, rate, shown } from '../lib/format.ts';
 import { beside, go, href } from '../state/address.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { isAdministrator, renew } from '../state/session.ts';
@@ -16,14 +16,14 @@ import { Name } from '../ui/name.tsx';
 import { Card, Empty, Failed, Figures, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
-import { AdminPage, LimitForm } from './admin.tsx';
+import { AdminPage, leave, LimitForm } from './admin.tsx';
 import { useKnown } from './parts.tsx';
 import { Permissions, TopicPermissions } from './permissions.tsx';
 import type { Names } from '../routes.ts';
 
 const COLUMNS: Column<Vhost>[] = [
   { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (vhost) => vhost.name, cell: (vhost) => <Name of={vhost.name} href={beside('vhosts', vhost.name)} /> },
-  { id: 'description', title: 'Description', sort: 'description', value: (vhost) => vhost.description, cell: (vhost) => vhost.description || '–' },
+  { id: 'description', title: 'Description', sort: 'description', value: (vhost) => vhost.description, cell: (vhost) => shown(vhost.description) || '–' },
   { id: 'tags', title: 'Tags', width: 18, value: (vhost) => vhost.tags.join(' '), cell: (vhost) => (vhost.tags.length ? vhost.tags.map((tag) => <Tag key={tag}>{tag}</Tag>) : '–') },
   { id: 'type', title: 'Default queue type', width: 20, value: (vhost) => vhost.default_queue_type, cell: (vhost) => vhost.default_queue_type ?? '–' },
   { id: 'state', title: 'State', width: 14, phone: 'state', value: (vhost) => isRunning(vhost), cell: (vhost) => <State of={vhost} /> },
@@ -71,8 +71,7 @@ function NewVhost({ onDone }: { onDone: () => void }) {
   return (
     <Form fields={[{ name: 'name', label: 'Name', isRequired: true }, ...fields()]} button="Add vhost" onCancel={onDone} submit={async (values) => {
       const name = values.name ?? '';
-      const isThere = await get<Vhost>(url`/vhosts/${name}`).then(() => true, () => false);
-      if (isThere) throw new Error(`There is a vhost of the name ${name} already`);
+      if ((await get<Pick<Vhost, 'name'>[]>('/vhosts?columns=name')).some((vhost) => vhost.name === name)) throw new Error(`There is a vhost of the name ${name} already`);
       await send('PUT', url`/vhosts/${name}`, spoken(values));
       refresh();
       await renew();
@@ -93,7 +92,7 @@ function Detail({ name }: { name: string }) {
     <div class="stack">
       <div class="title">
         <State of={data} />
-        <span class="muted">{data.description}</span>
+        <span class="muted">{shown(data.description)}</span>
         <div class="tools">
           <button type="button" onClick={() => show(name)}>Show its queues</button>
           {isAdministrator.value && stopped.map((node) => <button key={node} type="button" onClick={() => void start(name, node)}>Start on {node}</button>)}
@@ -157,8 +156,7 @@ function remove(vhost: Vhost, queues: number | undefined): void {
     run: async () => {
       await send('DELETE', url`/vhosts/${name}`);
       if (chosen.value === name) chosen.value = '';
-      go(beside('vhosts'));
-      refresh();
+      leave(beside('vhosts'));
       await renew();
       tell(`vhost ${name} is deleted`);
     },

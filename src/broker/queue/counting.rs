@@ -8,8 +8,25 @@ use std::time::Duration;
 use super::handle::QueueHandle;
 use crate::broker::Broker;
 use crate::queue::Counts;
-use crate::statistics::{Delay, Measure};
-use crate::types::Timestamp;
+use crate::spec::QueueType;
+use crate::statistics::{Delay, Measure, Stats, Tally};
+use crate::types::{ExchangeName, Timestamp};
+
+/// What was counted of queues that are deleted, by their type: totals of a node do not count back.
+#[derive(Default)]
+pub(in crate::broker) struct DeletedQueues([Tally; 3]);
+
+impl DeletedQueues {
+    /// A queue is deleted.
+    fn add(&mut self, queue: &QueueHandle) {
+        self.0[queue.spec.queue_type as usize].add(&queue.stats.totals());
+    }
+
+    /// What was counted of those of that type.
+    pub fn of_type(&self, queue_type: QueueType) -> Tally {
+        self.0[queue_type as usize].clone()
+    }
+}
 
 impl QueueHandle {
     /// Counts for the queue, its vhost and the node.
@@ -18,6 +35,30 @@ impl QueueHandle {
             self.stats.add(counter, count);
             self.scope.add(counter, count);
         }
+    }
+
+    /// So many messages of an exchange come to it.
+    pub fn came_from(&self, exchange: &ExchangeName, count: u64) {
+        let mut incoming = self.incoming.lock();
+        let stats = incoming.entry(exchange.clone());
+        stats
+            .or_insert_with(|| Arc::new(Stats::of_client()))
+            .add(Measure::Publish, count);
+    }
+
+    /// What of it came from which exchange.
+    pub(in crate::broker) fn incoming(&self) -> Vec<(ExchangeName, Arc<Stats>)> {
+        let incoming = self.incoming.lock();
+        incoming
+            .iter()
+            .map(|(exchange, stats)| (exchange.clone(), stats.clone()))
+            .collect()
+    }
+
+    /// Counts anew.
+    pub(in crate::broker) fn reset_counts(&self, second: u64) {
+        self.stats.reset(second);
+        self.incoming.lock().clear();
     }
 
     /// Something took so long.
@@ -60,8 +101,18 @@ impl QueueHandle {
 impl Broker {
     /// Something moves in a queue: the sampler is to look at it.
     pub(in crate::broker) fn moves(&self, queue: &Arc<QueueHandle>) {
-        if queue.stats.touch() {
+        // Nobody would ever take it out.
+        if !self.config.management.keep_no_statistics && queue.stats.touch() {
             self.moving.lock().push(queue.clone());
+        }
+    }
+
+    /// The queue is none of this node's any more; what was counted of it stays in the totals.
+    pub(in crate::broker) fn forget_queue(&self, queue: &QueueHandle) {
+        // Whoever adds up sees it in one place or in the other.
+        let mut deleted = self.deleted_queues.lock();
+        if self.queues_by_id.write().remove(&queue.spec.id).is_some() {
+            deleted.add(queue);
         }
     }
 
@@ -71,6 +122,9 @@ impl Broker {
         for queue in moving {
             queue.stats.rest();
             queue.measure();
+            for (_, stats) in queue.incoming() {
+                stats.sample(second);
+            }
             if queue.stats.sample(second) && !queue.is_deleted() {
                 self.moves(&queue);
             }

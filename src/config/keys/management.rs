@@ -14,32 +14,23 @@ pub fn keys() -> Vec<Key> {
 
 pub fn prometheus_keys() -> Vec<Key> {
     let mut keys = http_keys(METRICS, |c| &mut c.prometheus.tcp, |c| &mut c.prometheus.tls);
-    for key in &mut keys {
-        key.unbuilt = Some(NO_METRICS);
-    }
     keys.extend(tls_keys("prometheus.ssl", |c| &mut c.prometheus.tls_options));
     keys.extend([
         key("prometheus.path", text())
             .default("/metrics")
             .help("Where the metrics are.")
-            .unbuilt(NO_METRICS)
             .sets(|c, path| c.prometheus.path = path),
         key("prometheus.return_per_object_metrics", switch())
             .default("false")
             .help("Metrics of each queue, connection and channel instead of sums.")
-            .unbuilt(NO_METRICS)
             .sets(|c, on| c.prometheus.per_object = on),
         key("prometheus.authentication.enabled", switch())
             .default("false")
             .help("Metrics need a user's name and password.")
-            .unbuilt(NO_METRICS)
             .sets(|c, on| c.prometheus.authentication = on),
     ]);
     keys
 }
-
-/// Nothing listens for Prometheus.
-const NO_METRICS: &str = "metrics for Prometheus are not served yet";
 
 /// What two families of HTTP listeners differ in.
 struct Family {
@@ -168,6 +159,14 @@ fn behaviour_keys() -> Vec<Key> {
             .default("false")
             .help("Only what is declared is shown, no statistics.")
             .sets(|c, on| c.management.disable_stats = on),
+        key("collect_statistics_interval", integer(1..=u32::MAX.into()))
+            .default("5000")
+            .help("Milliseconds over which rates are taken, in whole seconds up to 50; totals are always up to date.")
+            .sets(|c, ms| c.management.rate_interval_ms = ms),
+        key("management_agent.disable_metrics_collector", switch())
+            .default("false")
+            .help("No rates, histories and statistics over HTTP; what Prometheus reads is counted all the same.")
+            .sets(|c, off| c.management.keep_no_statistics = off),
         key("management.enable_queue_totals", switch())
             .default("false")
             .help("Message counts of queues although statistics are off.")

@@ -11,6 +11,7 @@ use crate::broker::Broker;
 use crate::broker::gather::Describe;
 use crate::broker::process::{open_files, threads};
 use crate::config::{Config, Mechanism, PLUGINS, Stream};
+use crate::metrics::process::open_files_limit;
 use crate::statistics::{Measure, Windows};
 
 /// How a node that listens there is described to the others.
@@ -73,6 +74,12 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value 
         view[measure.name()] = value;
         figures::write_details(windows, &mut view, measure.name(), measure, &counted.get(measure));
     }
+    figures::write_counters(windows, &mut view, &counted, figures::JOURNAL);
+    let [syncs, took] = [Measure::IoSyncCount, Measure::IoSyncMicros].map(|measure| counted.get(measure).rate);
+    // Of late, in ms; RabbitMQ shows the average as its own rate.
+    let average = if syncs > 0.0 { took / syncs / 1000.0 } else { 0.0 };
+    view["io_sync_avg_time"] = json!(average);
+    view["io_sync_avg_time_details"] = json!({"rate": average});
     figures::write_counters(windows, &mut view, &counted, figures::CHURN);
     view["cluster_links"] = json!([]);
     view
@@ -106,11 +113,6 @@ fn mechanisms(broker: &Broker) -> Value {
             json!({"name": name, "description": description, "enabled": true})
         })
         .collect()
-}
-
-fn open_files_limit() -> u64 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    limit.current.unwrap_or(u64::MAX)
 }
 
 /// How many threads this user, or this machine, may have.

@@ -1,0 +1,308 @@
+//! The numbers of this node for Prometheus.
+//!
+//! Only what is here is told, as by RabbitMQ: a scraper asks every node, and sums.
+
+use std::sync::atomic::Ordering;
+
+use crate::broker::process::{open_files, threads};
+use crate::broker::queue::handle::QueueHandle;
+use crate::broker::{Broker, Reach};
+use crate::cluster::{Health, PeerView};
+use crate::journal::raft::{GroupStatus, Role};
+use crate::metrics::facts::{
+    Channel, Connection, Exchange, Facts, Group, Labels, Link, Log, Logins, Node, Protocol, Queue, Traffic, Vhost,
+};
+use crate::metrics::{Page, process};
+use crate::spec::QueueType;
+use crate::spec::arguments::type_name;
+use crate::statistics::{Measure, Tally};
+use crate::types::NodeId;
+
+/// What the group of the catalogue is called beside those of queues.
+const CATALOGUE: &str = "catalogue";
+/// RabbitMQ's name of the protocol.
+const AMQP: &str = "amqp091";
+
+impl Broker {
+    /// What a page of metrics is made of. Reads files of the system.
+    pub fn scrape(&self, page: &Page, cluster_name: String) -> Facts {
+        let needs = page.needs();
+        let mut facts = Facts {
+            node: self.node_facts(cluster_name),
+            links: self.link_facts(),
+            ..Facts::default()
+        };
+        let logins = self.logins.attempts().into_iter();
+        facts.logins = logins
+            .map(|(protocol, counts)| Logins {
+                labels: vec![("protocol", protocol)],
+                succeeded: counts.succeeded,
+                failed: counts.failed,
+            })
+            .collect();
+        if needs.queues {
+            facts.queues = self.queue_facts(page);
+        }
+        if needs.traffic {
+            self.traffic_facts(page, &mut facts);
+        }
+        if needs.connections || needs.channels {
+            (facts.connections, facts.channels) = self.client_facts(page);
+            let protocol = protocol_facts(&facts);
+            facts.node.consumers = protocol.consumers;
+            facts.protocols = vec![protocol];
+        }
+        if needs.groups {
+            facts.groups = self.group_facts(page);
+        }
+        if needs.exchanges {
+            facts.exchanges = self.exchange_facts(page);
+        }
+        if needs.vhosts {
+            facts.vhosts = self.vhost_facts(page);
+        }
+        facts
+    }
+
+    fn node_facts(&self, cluster: String) -> Node {
+        let (alarms, own, store) = (self.alarms(), self.alarms().own(), self.store.stats());
+        let (files, sockets) = open_files();
+        let disk = process::disk_bytes();
+        let clients = self.connections.all();
+        let open = clients.iter().filter(|client| client.vhost().is_some());
+        let (connections, channels) = open.fold((0, 0), |(connections, channels), client| {
+            let more = client.channels.load(Ordering::Relaxed);
+            (connections + 1, channels + u64::from(more))
+        });
+        let peers = self.catalogue().nodes().keys().copied().collect::<Vec<NodeId>>();
+        let is_silent = |node: &&NodeId| **node != self.us() && !self.nodes.is_alive(**node);
+        Node {
+            name: self.node.name.clone(),
+            cluster,
+            cluster_id: self.cluster_id().unwrap_or_default(),
+            rabbitmq_version: self.config.product.version.clone(),
+            warren_version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_ms: self.now().since(self.node.started_at).0,
+            started_at_ms: self.node.started_at.0,
+            open_files: files as u64,
+            open_files_limit: process::open_files_limit(),
+            open_sockets: sockets as u64,
+            threads: threads() as u64,
+            processor_seconds: process::processor_seconds(),
+            resident_memory: alarms.memory_used().0,
+            memory_limit: alarms.memory_limit().0,
+            disk_free: alarms.disk_free().0,
+            disk_limit: alarms.disk_limit().0,
+            disk_written: disk.map(|(written, _)| written),
+            disk_read: disk.map(|(_, read)| read),
+            memory_alarm: own.memory,
+            disk_alarm: own.disk,
+            unreachable_peers: peers.iter().filter(is_silent).count() as u64,
+            hears_majority: *self.reach.borrow() == Reach::Majority,
+            connections,
+            channels,
+            observers_lost: self.observers.lost(),
+            tally: self.statistics.totals(),
+            tasks: self.runtime.metrics().num_alive_tasks() as u64,
+            log: Log {
+                syncs: store.syncs,
+                written: store.log_bytes_written,
+                waiting: store.pending_bytes,
+                at_rest: store.rest_bytes,
+                segment_bytes: store.segment_bytes,
+                segments: store.segments,
+            },
+            ..Node::default()
+        }
+    }
+
+    /// The cluster's id as RabbitMQ writes one; `None` before there is a cluster.
+    pub fn cluster_id(&self) -> Option<String> {
+        let cluster = self.identity.lock().cluster()?;
+        Some(format!("rabbitmq-cluster-id-{:016x}", cluster.0))
+    }
+
+    fn queue_facts(&self, page: &Page) -> Vec<Queue> {
+        let mut queues = self.all_queues();
+        queues.retain(|queue| page.shows_vhost(&queue.spec.vhost));
+        queues.iter().filter_map(|queue| queue_facts(queue)).collect()
+    }
+
+    fn client_facts(&self, page: &Page) -> (Vec<Connection>, Vec<Channel>) {
+        let (mut connections, mut channels) = (Vec::new(), Vec::new());
+        for client in self.connections.all() {
+            if !client.vhost().is_some_and(|vhost| page.shows_vhost(&vhost)) {
+                continue;
+            }
+            let name = client.name();
+            let mut out = client.outbox.lock();
+            let numbers = out.channel_numbers();
+            connections.push(Connection {
+                labels: vec![("channel", name.clone())],
+                tally: client.outbox.stats.totals(),
+                channels: numbers.len() as u64,
+            });
+            channels.extend(numbers.into_iter().filter_map(|number| {
+                let channel = out.channel(number)?;
+                let confirms = channel.confirms.as_ref();
+                Some(Channel {
+                    labels: vec![("channel", format!("{name} ({number})"))],
+                    tally: channel.stats.totals(),
+                    consumers: channel.consumers.len() as u64,
+                    unacked: channel.unacked() as u64,
+                    unconfirmed: confirms.map_or(0, |confirms| confirms.waiting() as u64),
+                })
+            }));
+            out.finish();
+        }
+        (connections, channels)
+    }
+
+    fn traffic_facts(&self, page: &Page, facts: &mut Facts) {
+        let deleted = self.deleted_queues.lock();
+        let mut types = [QueueType::Classic, QueueType::Quorum].map(|kind| (kind, deleted.of_type(kind)));
+        let queues = self.all_queues();
+        drop(deleted);
+        for queue in queues {
+            let tally = queue.stats.totals();
+            if tally == Tally::default() {
+                continue;
+            }
+            let own = types.iter_mut().find(|(kind, _)| *kind == queue.spec.queue_type);
+            if let Some((_, all)) = own {
+                all.add(&tally);
+            }
+            if page.shows_vhost(&queue.spec.vhost) {
+                let labels = labels(&queue);
+                facts.queue_traffic.push(Traffic { labels, tally });
+            }
+        }
+        for (kind, tally) in types {
+            facts.node.queue_tally.add(&tally);
+            let name = format!("rabbit_{}_queue", type_name(kind));
+            let labels = vec![("protocol", AMQP.to_owned()), ("queue_type", name)];
+            facts.type_traffic.push(Traffic { labels, tally });
+        }
+        let vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
+        for vhost in vhosts.iter().filter(|vhost| page.shows_vhost(&vhost.name)) {
+            let all = vhost.counted_exchanges().into_iter();
+            facts.exchange_traffic.extend(all.map(|(exchange, stats)| Traffic {
+                labels: vec![("vhost", vhost.name.to_string()), ("exchange", exchange.to_string())],
+                tally: stats.totals(),
+            }));
+        }
+    }
+
+    fn group_facts(&self, page: &Page) -> Vec<Group> {
+        let members = self.replicas.all().into_iter();
+        let of_queues = members.filter_map(|(id, group)| {
+            let queue = self.queue_by_id(id)?;
+            page.shows_vhost(&queue.spec.vhost)
+                .then(|| group_facts(labels(&queue), &group.status()))
+        });
+        let catalogue = self.catalogue_group.get();
+        let catalogue = catalogue.map(|group| {
+            let labels = vec![("raft_cluster", CATALOGUE.to_owned())];
+            group_facts(labels, &group.status())
+        });
+        catalogue.into_iter().chain(of_queues).collect()
+    }
+
+    fn exchange_facts(&self, page: &Page) -> Vec<Exchange> {
+        let catalogue = self.catalogue();
+        let vhosts = catalogue.vhosts().filter(|vhost| page.shows_vhost(vhost.name()));
+        let exchanges = vhosts.flat_map(|vhost| {
+            let exchanges = vhost.exchanges();
+            exchanges.map(|exchange| Exchange {
+                labels: vec![
+                    ("vhost", vhost.name().to_string()),
+                    ("exchange", exchange.name.to_string()),
+                    ("type", exchange.kind.name().to_owned()),
+                ],
+                bindings: vhost.bindings_from(&exchange.name).count() as u64,
+            })
+        });
+        exchanges.collect()
+    }
+
+    fn vhost_facts(&self, page: &Page) -> Vec<Vhost> {
+        let catalogue = self.catalogue();
+        let vhosts = catalogue.vhosts().filter(|vhost| page.shows_vhost(vhost.name()));
+        let vhosts = vhosts.map(|vhost| Vhost {
+            labels: vec![("vhost", vhost.name().to_string())],
+            is_running: self.vhost(vhost.name()).is_some(),
+        });
+        vhosts.collect()
+    }
+
+    fn link_facts(&self) -> Vec<Link> {
+        let cluster = self.nodes.cluster();
+        let peers = cluster.map(|cluster| cluster.peers()).unwrap_or_default();
+        peers.into_iter().map(link_facts).collect()
+    }
+}
+
+/// A queue's numbers, if it is served here.
+fn queue_facts(queue: &QueueHandle) -> Option<Queue> {
+    let counts = queue.read(|live| live.counts())?;
+    Some(Queue {
+        labels: labels(queue),
+        ready: counts.ready,
+        unacked: counts.unacked,
+        discarded: counts.discarded,
+        ready_bytes: counts.ready_bytes,
+        unacked_bytes: counts.unacked_bytes,
+        discarded_bytes: counts.discarded_bytes,
+        persistent: counts.persistent,
+        persistent_bytes: counts.persistent_bytes,
+        paged_out: counts.paged_out,
+        memory: counts.memory_bytes,
+        consumers: counts.consumers,
+    })
+}
+
+fn labels(queue: &QueueHandle) -> Labels {
+    vec![
+        ("vhost", queue.spec.vhost.to_string()),
+        ("queue", queue.spec.name.to_string()),
+    ]
+}
+
+/// The clients that speak AMQP 0-9-1, which all of them do.
+fn protocol_facts(facts: &Facts) -> Protocol {
+    let channels = &facts.channels;
+    Protocol {
+        labels: vec![("protocol", AMQP.to_owned())],
+        tally: facts.node.tally.clone(),
+        publishers: channels
+            .iter()
+            .filter(|channel| channel.tally[Measure::Publish] > 0)
+            .count() as u64,
+        consumers: channels.iter().map(|channel| channel.consumers).sum(),
+    }
+}
+
+fn group_facts(labels: Labels, status: &GroupStatus) -> Group {
+    let is_leader = status.leadership.role == Role::Leader;
+    let written = status.last_index.unwrap_or(0);
+    let behind = status.matched.values().map(|index| index.unwrap_or(0)).min();
+    Group {
+        labels,
+        term: status.leadership.term,
+        is_leader,
+        snapshot: status.snapshot.unwrap_or(0),
+        applied: status.applied.unwrap_or(0),
+        committed: status.committed.unwrap_or(0),
+        written,
+        log_bytes: status.log_bytes,
+        lag: behind.filter(|_| is_leader).map(|index| written.saturating_sub(index)),
+    }
+}
+
+fn link_facts(peer: PeerView) -> Link {
+    Link {
+        labels: vec![("peer", peer.name)],
+        is_up: peer.health == Health::Up,
+        round_trip_seconds: peer.round_trip.map(|time| time.as_secs_f64()),
+    }
+}

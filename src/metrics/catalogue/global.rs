@@ -1,0 +1,93 @@
+//! What moves through the node, by protocol and by type of queue; `rabbitmq_global_*`. These never count back,
+//! whatever is deleted or closed.
+
+use super::{Family, Metric, Read, counter, gauge, plain};
+use crate::statistics::Measure;
+
+pub static FAMILIES: &[Family] = &[plain("global", BY_PROTOCOL), plain("global_by_type", BY_TYPE)];
+
+const BY_PROTOCOL: &[Metric] = &[
+    counter(
+        "global_messages_received",
+        "Total number of messages received from publishers",
+        Read::Protocol(|protocol| protocol.tally[Measure::Publish].into()),
+    ),
+    counter(
+        "global_messages_received_confirm",
+        "Total number of messages received from publishers expecting confirmations",
+        Read::Protocol(|protocol| protocol.tally[Measure::PublishToConfirm].into()),
+    ),
+    counter(
+        "global_messages_confirmed",
+        "Total number of messages confirmed to publishers",
+        Read::Protocol(|protocol| protocol.tally[Measure::Confirm].into()),
+    ),
+    counter(
+        "global_messages_routed",
+        "Total number of messages routed to queues or streams",
+        Read::Protocol(|protocol| protocol.tally[Measure::PublishOut].into()),
+    ),
+    counter(
+        "global_messages_unroutable_returned",
+        "Total number of messages published as mandatory into an exchange and returned to the publisher as unroutable",
+        Read::Protocol(|protocol| protocol.tally[Measure::ReturnUnroutable].into()),
+    ),
+    counter(
+        "global_messages_unroutable_dropped",
+        "Total number of messages published as non-mandatory into an exchange and dropped as unroutable",
+        Read::Protocol(|protocol| protocol.tally[Measure::DropUnroutable].into()),
+    ),
+    gauge(
+        "global_publishers",
+        "Current number of publishers",
+        Read::Protocol(|protocol| protocol.publishers.into()),
+    ),
+    gauge(
+        "global_consumers",
+        "Current number of consumers",
+        Read::Protocol(|protocol| protocol.consumers.into()),
+    ),
+];
+
+const BY_TYPE: &[Metric] = &[
+    counter(
+        "global_messages_delivered",
+        "Total number of messages delivered to consumers",
+        Read::TypeTraffic(|traffic| traffic.tally.deliver_get().into()),
+    ),
+    counter(
+        "global_messages_delivered_consume_manual_ack",
+        "Total number of messages delivered to consumers using basic.consume with manual acknowledgment",
+        Read::TypeTraffic(|traffic| traffic.tally[Measure::Deliver].into()),
+    ),
+    counter(
+        "global_messages_delivered_consume_auto_ack",
+        "Total number of messages delivered to consumers using basic.consume with automatic acknowledgment",
+        Read::TypeTraffic(|traffic| traffic.tally[Measure::DeliverNoAck].into()),
+    ),
+    counter(
+        "global_messages_delivered_get_manual_ack",
+        "Total number of messages delivered to consumers using basic.get with manual acknowledgment",
+        Read::TypeTraffic(|traffic| traffic.tally[Measure::Get].into()),
+    ),
+    counter(
+        "global_messages_delivered_get_auto_ack",
+        "Total number of messages delivered to consumers using basic.get with automatic acknowledgment",
+        Read::TypeTraffic(|traffic| traffic.tally[Measure::GetNoAck].into()),
+    ),
+    counter(
+        "global_messages_get_empty",
+        "Total number of times basic.get operations fetched no message",
+        Read::TypeTraffic(|traffic| traffic.tally[Measure::GetEmpty].into()),
+    ),
+    counter(
+        "global_messages_redelivered",
+        "Total number of messages redelivered to consumers",
+        Read::TypeTraffic(|traffic| traffic.tally[Measure::Redeliver].into()),
+    ),
+    counter(
+        "global_messages_acknowledged",
+        "Total number of messages acknowledged by consumers",
+        Read::TypeTraffic(|traffic| traffic.tally[Measure::Ack].into()),
+    ),
+];

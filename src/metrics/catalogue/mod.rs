@@ -1,0 +1,156 @@
+//! The table of metrics.
+//!
+//! A family is what `/metrics/detailed?family=…` can be asked for; its rows also stand on `/metrics` and
+//! `/metrics/per-object` unless it says otherwise.
+
+mod clients;
+mod cluster;
+mod global;
+mod node;
+mod own;
+mod queues;
+mod raft;
+
+use prometheus_client::metrics::MetricType;
+
+use super::facts::{Channel, Connection, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic, Vhost};
+use super::number::Number;
+
+/// Rows that are asked for together.
+pub struct Family {
+    /// RabbitMQ's name for it.
+    pub name: &'static str,
+    /// Before the names of its metrics: on `/metrics`, and on `/metrics/detailed`.
+    pub prefix: &'static str,
+    pub detailed_prefix: &'static str,
+    pub where_shown: Where,
+    pub metrics: &'static [Metric],
+}
+
+/// The pages on which a family stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Where {
+    /// On `/metrics` and `/metrics/per-object`, and in detail where it is asked for.
+    Everywhere,
+    /// Only in detail.
+    Detailed,
+    /// Never in detail.
+    Plain,
+    /// On `/metrics/memory-breakdown`.
+    Memory,
+}
+
+/// One metric.
+pub struct Metric {
+    /// Without prefix, and without the `_total` of a counter.
+    pub name: &'static str,
+    pub kind: MetricType,
+    pub help: &'static str,
+    pub read: Read,
+    /// Where a sum over rows would be less when one of them is gone: what it stands at for all.
+    pub sum: Option<fn(&Node) -> Number>,
+}
+
+impl Metric {
+    const fn summed(self, sum: fn(&Node) -> Number) -> Self {
+        Self { sum: Some(sum), ..self }
+    }
+}
+
+/// What it is about, and how it is read.
+#[derive(Clone, Copy)]
+pub enum Read {
+    Node(fn(&Node) -> Number),
+    /// A constant 1 with labels that describe.
+    About(fn(&Node) -> Labels),
+    Queue(fn(&Queue) -> Number),
+    /// How many rows there are.
+    Queues,
+    QueueTraffic(fn(&Traffic) -> Number),
+    ExchangeTraffic(fn(&Traffic) -> Number),
+    Connection(fn(&Connection) -> Number),
+    Channel(fn(&Channel) -> Number),
+    Group(fn(&Group) -> Number),
+    Exchange(fn(&Exchange) -> Number),
+    Vhost(fn(&Vhost) -> Number),
+    /// These have their labels on every page.
+    Link(fn(&Link) -> Number),
+    Protocol(fn(&Protocol) -> Number),
+    TypeTraffic(fn(&Traffic) -> Number),
+    Logins(fn(&Logins) -> Number),
+}
+
+/// All families, in the order in which they are shown.
+pub static FAMILIES: &[&[Family]] = &[
+    node::FAMILIES,
+    raft::FAMILIES,
+    queues::FAMILIES,
+    clients::FAMILIES,
+    global::FAMILIES,
+    cluster::FAMILIES,
+    own::FAMILIES,
+];
+
+/// What stands on every page.
+pub static ALWAYS: &[Metric] = node::ALWAYS;
+
+const fn counter(name: &'static str, help: &'static str, read: Read) -> Metric {
+    metric(name, MetricType::Counter, help, read)
+}
+
+const fn gauge(name: &'static str, help: &'static str, read: Read) -> Metric {
+    metric(name, MetricType::Gauge, help, read)
+}
+
+const fn untyped(name: &'static str, help: &'static str, read: Read) -> Metric {
+    metric(name, MetricType::Unknown, help, read)
+}
+
+const fn metric(name: &'static str, kind: MetricType, help: &'static str, read: Read) -> Metric {
+    let sum = None;
+    Metric {
+        name,
+        kind,
+        help,
+        read,
+        sum,
+    }
+}
+
+/// A family of RabbitMQ's.
+const fn family(name: &'static str, metrics: &'static [Metric]) -> Family {
+    Family {
+        name,
+        prefix: "rabbitmq",
+        detailed_prefix: "rabbitmq_detailed",
+        where_shown: Where::Everywhere,
+        metrics,
+    }
+}
+
+/// One that stands on `/metrics` only.
+const fn plain(name: &'static str, metrics: &'static [Metric]) -> Family {
+    Family {
+        where_shown: Where::Plain,
+        ..family(name, metrics)
+    }
+}
+
+/// The rows of a subject.
+pub trait Row {
+    fn labels(&self) -> &Labels;
+}
+
+macro_rules! rows {
+    ($($subject:ty),*) => {
+        $(impl Row for $subject {
+            fn labels(&self) -> &Labels {
+                &self.labels
+            }
+        })*
+    };
+}
+
+rows!(
+    Queue, Traffic, Protocol, Connection, Channel, Group, Exchange, Vhost, Link, Logins
+);

@@ -1,0 +1,139 @@
+//! What is counted: exact, by type of queue and by thing, and never less than it was.
+
+use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeleteOptions};
+
+use crate::Scraped;
+use crate::support::{Broker, Client, Steps, ack, next, table, text};
+
+/// A counter by protocol.
+fn global(page: &Scraped, name: &str) -> f64 {
+    page.value(&format!(
+        "rabbitmq_global_messages_{name}_total{{protocol=\"amqp091\"}}"
+    ))
+}
+
+/// A counter by protocol and type of queue.
+fn of_type(page: &Scraped, name: &str, kind: &str) -> f64 {
+    let labels = format!("{{protocol=\"amqp091\",queue_type=\"rabbit_{kind}_queue\"}}");
+    page.value(&format!("rabbitmq_global_messages_{name}_total{labels}"))
+}
+
+async fn fetch(client: &Client, queue: &str, no_ack: bool) -> bool {
+    let got = client.basic_get(queue.into(), BasicGetOptions { no_ack }).await;
+    got.expect("an answer").is_some()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_message_is_counted_once() {
+    let broker = Broker::start_measured(&[]);
+    let client = broker.client().await;
+    client.plain_queue("classic").await;
+    client.queue("quorum", table([("x-queue-type", text("quorum"))])).await;
+    client.send_all("classic", ["1", "2", "3", "4", "5"]).await;
+    client.send_all("quorum", ["1", "2"]).await;
+    client.publish("", "nowhere", "x", Default::default()).await;
+    let silent = client.another().await;
+    silent.send("classic", "6").await;
+    let mut consumer = client.consume("quorum").await;
+    for _ in 0..2 {
+        ack(&next(&mut consumer).await).await;
+    }
+    assert!(fetch(&client, "classic", true).await);
+    let held = client.got("classic").await;
+    held.acker.ack(BasicAckOptions::default()).await.expect("acked");
+    assert!(!fetch(&client, "quorum", true).await);
+    let page = Scraped::of(&broker, "/metrics");
+    for (name, count) in [
+        ("received", 9.0),
+        ("received_confirm", 8.0),
+        ("confirmed", 8.0),
+        ("routed", 8.0),
+        ("unroutable_dropped", 1.0),
+        ("unroutable_returned", 0.0),
+    ] {
+        assert_eq!(global(&page, name), count, "{name}");
+    }
+    for (name, classic, quorum) in [
+        ("delivered", 2.0, 2.0),
+        ("delivered_consume_manual_ack", 0.0, 2.0),
+        ("delivered_consume_auto_ack", 0.0, 0.0),
+        ("delivered_get_manual_ack", 1.0, 0.0),
+        ("delivered_get_auto_ack", 1.0, 0.0),
+        ("get_empty", 0.0, 1.0),
+        ("acknowledged", 1.0, 2.0),
+        ("redelivered", 0.0, 0.0),
+    ] {
+        assert_eq!(of_type(&page, name, "classic"), classic, "{name}");
+        assert_eq!(of_type(&page, name, "quorum"), quorum, "{name}");
+    }
+    for (name, count) in [
+        ("rabbitmq_global_publishers{protocol=\"amqp091\"}", 2.0),
+        ("rabbitmq_global_consumers{protocol=\"amqp091\"}", 1.0),
+        ("rabbitmq_queue_messages_published_total", 8.0),
+        ("rabbitmq_queue_messages_acked_total", 3.0),
+        ("rabbitmq_channel_messages_published_total", 9.0),
+        ("rabbitmq_channel_messages_acked_total", 3.0),
+        ("rabbitmq_exchange_messages_published_total", 9.0),
+        ("rabbitmq_connections_opened_total", 1.0),
+        ("rabbitmq_channels_opened_total", 2.0),
+        ("rabbitmq_queues_declared_total", 2.0),
+        ("rabbitmq_queues_created_total", 2.0),
+    ] {
+        assert_eq!(page.value(name), count, "{name}");
+    }
+    assert!(page.value("rabbitmq_connection_incoming_bytes_total") > 100.0);
+    let page = Scraped::of(&broker, "/metrics/per-object");
+    for (name, count) in [
+        (
+            r#"rabbitmq_queue_messages_published_total{vhost="/",queue="classic"}"#,
+            6.0,
+        ),
+        (
+            r#"rabbitmq_queue_messages_delivered_ack_total{vhost="/",queue="quorum"}"#,
+            2.0,
+        ),
+        (r#"rabbitmq_queue_get_total{vhost="/",queue="classic"}"#, 1.0),
+        (r#"rabbitmq_queue_get_ack_total{vhost="/",queue="classic"}"#, 1.0),
+        (
+            r#"rabbitmq_exchange_messages_published_total{vhost="/",exchange=""}"#,
+            9.0,
+        ),
+    ] {
+        assert_eq!(page.value(name), count, "{name}");
+    }
+    let channels = page
+        .samples
+        .iter()
+        .filter(|(name, _)| name.starts_with("rabbitmq_channel_messages_published_total{"));
+    let mut published: Vec<_> = channels.map(|(_, count)| *count as u64).collect();
+    published.sort_unstable();
+    assert_eq!(published, [1, 8]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_counter_counts_back_when_its_things_go() {
+    let broker = Broker::start_measured(&[]);
+    let client = broker.client().await;
+    client.plain_queue("q").await;
+    client.send_all("q", ["1", "2", "3"]).await;
+    client.take("q").await;
+    let gone = broker.client().await;
+    gone.send("q", "4").await;
+    let before = Scraped::of(&broker, "/metrics");
+    gone.connection.close(200, "".into()).await.expect("closed");
+    let delete = client.queue_delete("q".into(), QueueDeleteOptions::default());
+    delete.await.expect("deleted");
+    let after = Scraped::of(&broker, "/metrics");
+    for (name, count) in &before.samples {
+        let metric = name.split('{').next().expect("a name");
+        if before.types[metric] == "counter" {
+            assert!(
+                after.value(name) >= *count,
+                "{name}: {count}, then {}",
+                after.value(name)
+            );
+        }
+    }
+    assert_eq!(after.value("rabbitmq_queues_deleted_total"), 1.0);
+    assert_eq!(after.value("rabbitmq_connections_closed_total"), 1.0);
+}
