@@ -1,13 +1,12 @@
 //! One node: its parts started in order, and stopped in reverse.
 
 mod certificates;
+mod service_manager;
 mod successor;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::{SocketAddr as UnixAddress, UnixDatagram};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -54,6 +53,8 @@ pub enum NodeError {
     Runtime(io::Error),
     #[error(transparent)]
     Failed(Failure),
+    #[error("stopped at once, by a second signal")]
+    Hurried,
 }
 
 impl NodeError {
@@ -80,6 +81,8 @@ const MEMBERSHIP: Duration = Duration::from_secs(30);
 const LITTLE_SPACE: u64 = 1024 * 1024;
 /// and between two looks whether they are there.
 const LOOK_FOR_SPACE: Duration = Duration::from_millis(500);
+/// Between two looks whether all clients have gone.
+const LOOK_FOR_CLIENTS: Duration = Duration::from_millis(50);
 /// Connections to the HTTP API that may wait to be accepted.
 const HTTP_BACKLOG: u32 = 1024;
 /// How long another node may take to accept a connection.
@@ -97,8 +100,8 @@ pub fn run(config: Config) -> Result<(), NodeError> {
         .build()
         .map_err(NodeError::Runtime)?;
     let ended = runtime.block_on(serve(Arc::new(config)));
-    if let Err(NodeError::Failed(_)) = ended {
-        // Whoever waits for the disk may wait for ever.
+    if let Err(NodeError::Failed(_) | NodeError::Hurried) = ended {
+        // Whoever waits for the disk may wait for ever, and there is nobody who would.
         runtime.shutdown_background();
     }
     ended
@@ -112,6 +115,8 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     };
     let hangups = signal(SignalKind::hangup()).map_err(NodeError::Runtime)?;
     let certificates = Certificates::of(&config)?;
+    service_manager::raise_open_files();
+    tasks::spawn("watchdog", service_manager::keep_watchdog());
     tokio::select! {
         () = has_space(&config.node.data_dir) => {}
         () = told.signalled() => return Ok(()),
@@ -151,6 +156,12 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
             error = node.failed() => return Err(node.give_up(error).await),
             order = orders.next() => {
                 let Some((order, answer)) = order else { continue };
+                if order == Order::End {
+                    tracing::info!("told to stop by its operator");
+                    answer.give(Ok(""));
+                    goes_on = false;
+                    continue;
+                }
                 let done = node.carry_out(order, &mut told).await;
                 goes_on = !matches!(done, Err(Refused::Stopping));
                 answer.give(done.as_ref().map(|said| *said).map_err(|error| error.to_string()));
@@ -161,8 +172,18 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
         }
     }
     tracing::info!("stopping");
-    tell_service_manager("STOPPING=1");
-    node.stop().await?;
+    service_manager::tell("STOPPING=1");
+    let stopped = async {
+        node.drain().await;
+        node.stop().await
+    };
+    tokio::select! {
+        stopped = stopped => stopped?,
+        () = told.signalled() => {
+            tracing::warn!("told to stop a second time: nothing more is waited for");
+            return Err(NodeError::Hurried);
+        }
+    }
     drop(stop_local);
     if let Some(local) = local
         && local.await.is_err()
@@ -266,7 +287,7 @@ impl Node {
                 }
                 let ports = serde_json::json!(clients.ports);
                 tracing::info!(node = opened.broker.node().name, %ports, "ready");
-                tell_service_manager("READY=1");
+                service_manager::tell("READY=1");
                 self.app = Some(App { opened, clients });
                 Ok(true)
             }
@@ -279,6 +300,29 @@ impl Node {
                 Ok(false)
             }
         }
+    }
+
+    /// Goes on to serve its clients for a while, so that those who balance them see by the health checks that
+    /// no more are to come before any is sent away.
+    async fn drain(&self) {
+        let Some(app) = &self.app else { return };
+        let broker = &app.opened.broker;
+        broker.drain();
+        let time = Duration::from_millis(self.config.node.drain_time.0);
+        if time.is_zero() || broker.connections().is_empty() {
+            return;
+        }
+        tracing::info!(
+            seconds = time.as_secs_f64(),
+            "health checks fail from now on, clients are still served"
+        );
+        let gone = async {
+            while !broker.connections().is_empty() {
+                tokio::time::sleep(LOOK_FOR_CLIENTS).await;
+            }
+        };
+        // Those who stay are told to go.
+        let _ = tokio::time::timeout(time, gone).await;
     }
 
     async fn stop(&mut self) -> Result<(), NodeError> {
@@ -326,10 +370,11 @@ impl Node {
                     return Err(Refused::Stopping);
                 }
             }
-            _ if self.app.is_some() => return Err(Refused::Running),
+            Order::Reset | Order::ForceReset | Order::Join(_) if self.app.is_some() => return Err(Refused::Running),
             Order::Reset => self.leave_cluster().await?,
             Order::ForceReset => self.wipe()?,
             Order::Join(node) => return self.join(&node).await,
+            Order::End => return Err(Refused::Stopping),
         }
         Ok("")
     }
@@ -705,23 +750,6 @@ async fn say_goodbye(broker: &Broker, patience: Duration) {
     };
     // Those that do not answer are cut off.
     let _ = tokio::time::timeout(patience, gone).await;
-}
-
-/// Tells systemd, where it started us (sd_notify(3)).
-fn tell_service_manager(state: &str) {
-    let Some(socket) = std::env::var_os("NOTIFY_SOCKET") else {
-        return;
-    };
-    let told = UnixDatagram::unbound().and_then(|from| {
-        let name = socket.as_encoded_bytes();
-        match name.strip_prefix(b"@") {
-            Some(name) => from.send_to_addr(state.as_bytes(), &UnixAddress::from_abstract_name(name)?),
-            None => from.send_to(state.as_bytes(), Path::new(&socket)),
-        }
-    });
-    if let Err(error) = told {
-        tracing::warn!(%error, "the service manager could not be told");
-    }
 }
 
 /// Writes the ports in one go: whoever waits for the file finds it whole.

@@ -47,7 +47,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
             "statistics",
         ],
     ),
-    ("cli", &["perf"]),
+    ("cli", &["perf", "cluster"]),
     ("perf", &["codec"]),
     (
         "net",
@@ -115,12 +115,12 @@ const ARROWS: [(&str, &[&str]); 34] = [
     ("allocator", &[]),
     ("tasks", &["metrics"]),
     ("metrics", &["types", "statistics"]),
+    ("pem", &["config", "small_file"]),
     ("statistics", &[]),
     ("logging", &["config", "types"]),
     ("config", &["types", "pattern"]),
     ("machine", &["types"]),
     ("pattern", &[]),
-    ("pem", &["config", "small_file"]),
     ("small_file", &[]),
     ("types", &[]),
 ];

@@ -16,6 +16,8 @@ export interface Route {
   /** Which place of the menu it belongs to. */
   place: string;
   needs?: { value: boolean };
+  /** Pages with the same word here are one page: a list, and the panel of one thing over it. */
+  shared?: string;
   load: () => Promise<Page>;
 }
 
@@ -34,10 +36,33 @@ export const PLACES: Place[] = [
   { id: 'channels', title: 'Channels', path: '#/channels', key: 'h' },
   { id: 'exchanges', title: 'Exchanges', path: '#/exchanges', key: 'e' },
   { id: 'queues', title: 'Queues and Streams', path: '#/queues', key: 'q' },
+  { id: 'cluster', title: 'Cluster', path: '#/cluster', key: 'u', needs: isMonitor },
+  { id: 'admin', title: 'Admin', get path() { return isAdministrator.value ? '#/users' : '#/policies'; }, key: 'a' },
+];
+
+/** The pages of the place Admin, in their order. */
+export const ADMIN: { id: string; title: string; needs?: { value: boolean } }[] = [
+  { id: 'users', title: 'Users', needs: isAdministrator },
+  { id: 'vhosts', title: 'vhosts' },
+  { id: 'policies', title: 'Policies' },
+  { id: 'operator-policies', title: 'Operator policies' },
+  { id: 'limits', title: 'Limits' },
+  { id: 'parameters', title: 'Parameters', needs: isPolicymaker },
+  { id: 'definitions', title: 'Definitions', needs: isAdministrator },
+  { id: 'feature-flags', title: 'Feature flags' },
+  { id: 'sessions', title: 'Sessions', needs: isAdministrator },
 ];
 
 const page = (title: string) => () => title;
 const named = (of: string) => (names: Names) => `${names.name || '(AMQP default)'} · ${of}`;
+const users = async () => (await import('./pages/users.tsx')).Users;
+const virtualHosts = async () => (await import('./pages/vhosts.tsx')).Vhosts;
+const policies = async () => (await import('./pages/policies.tsx')).Policies;
+const operatorPolicies = async () => (await import('./pages/policies.tsx')).OperatorPolicies;
+const limits = async () => (await import('./pages/limits.tsx')).Limits;
+const parameters = async () => (await import('./pages/parameters.tsx')).Parameters;
+const flags = async () => (await import('./pages/feature-flags.tsx')).FeatureFlags;
+const cluster = async () => (await import('./pages/cluster.tsx')).Cluster;
 
 export const ROUTES: Route[] = [
   { path: '', title: page('Overview'), place: 'overview', load: async () => (await import('./pages/overview.tsx')).Overview },
@@ -49,6 +74,25 @@ export const ROUTES: Route[] = [
   { path: 'exchanges/:vhost/:name', title: named('Exchanges'), place: 'exchanges', load: async () => (await import('./pages/exchange.tsx')).Exchange },
   { path: 'queues', title: page('Queues and Streams'), place: 'queues', load: async () => (await import('./pages/queues.tsx')).Queues },
   { path: 'queues/:vhost/:name', title: named('Queues'), place: 'queues', load: async () => (await import('./pages/queue.tsx')).Queue },
+  { path: 'cluster', title: page('Cluster'), place: 'cluster', needs: isMonitor, load: cluster },
+  { path: 'cluster-name', title: page('Cluster'), place: 'cluster', needs: isMonitor, load: cluster },
+  { path: 'nodes/:name', title: named('Nodes'), place: 'cluster', needs: isMonitor, load: async () => (await import('./pages/node.tsx')).Node },
+  { path: 'users', title: page('Users'), place: 'admin', shared: 'users', needs: isAdministrator, load: users },
+  { path: 'users/:name', title: named('Users'), place: 'admin', shared: 'users', needs: isAdministrator, load: users },
+  { path: 'vhosts', title: page('vhosts'), place: 'admin', shared: 'vhosts', load: virtualHosts },
+  { path: 'vhosts/:name', title: named('vhosts'), place: 'admin', shared: 'vhosts', load: virtualHosts },
+  { path: 'policies', title: page('Policies'), place: 'admin', shared: 'policies', load: policies },
+  { path: 'policies/:vhost/:name', title: named('Policies'), place: 'admin', shared: 'policies', load: policies },
+  { path: 'operator-policies', title: page('Operator policies'), place: 'admin', shared: 'operator-policies', load: operatorPolicies },
+  { path: 'operator-policies/:vhost/:name', title: named('Operator policies'), place: 'admin', shared: 'operator-policies', load: operatorPolicies },
+  { path: 'limits', title: page('Limits'), place: 'admin', load: limits },
+  { path: 'parameters', title: page('Parameters'), place: 'admin', shared: 'parameters', needs: isPolicymaker, load: parameters },
+  { path: 'parameters/:component/:vhost/:name', title: named('Parameters'), place: 'admin', shared: 'parameters', needs: isPolicymaker, load: parameters },
+  { path: 'global-parameters/:name', title: named('Parameters'), place: 'admin', shared: 'parameters', needs: isPolicymaker, load: parameters },
+  { path: 'definitions', title: page('Definitions'), place: 'admin', needs: isAdministrator, load: async () => (await import('./pages/definitions.tsx')).Definitions },
+  { path: 'feature-flags', title: page('Feature flags'), place: 'admin', load: flags },
+  { path: 'deprecated-features', title: page('Feature flags'), place: 'admin', load: flags },
+  { path: 'sessions', title: page('Sessions'), place: 'admin', needs: isAdministrator, load: async () => (await import('./pages/sessions.tsx')).Sessions },
 ];
 
 /** Who may see a page, for the table. */

@@ -107,6 +107,23 @@ test('an exchange is added, bound and published to', async () => {
   await opened.getByRole('alert').getByText(/no queue took it/).waitFor();
 });
 
+test('messages are looked at, and nothing changes', async () => {
+  await ask('PUT', '/queues/%2F/looked', {});
+  for (const body of ['first', 'second', 'third']) {
+    await ask('POST', '/exchanges/%2F/amq.default/publish', { routing_key: 'looked', payload: body, payload_encoding: 'string', properties: { headers: { kind: body } } });
+  }
+  await visit(opened, '#/queues/%2F/looked?tab=messages');
+  await opened.getByRole('button', { name: 'Look', exact: true }).click();
+  await opened.getByText('third', { exact: true }).first().waitFor();
+  assert.equal(await opened.getByRole('article').count(), 3);
+  await opened.getByLabel('Containing').fill('second');
+  await opened.getByRole('button', { name: 'Look', exact: true }).click();
+  await opened.getByText('first', { exact: true }).waitFor({ state: 'detached' });
+  assert.equal(await opened.getByRole('article').count(), 1);
+  const got = await ask('POST', '/queues/%2F/looked/get', { count: 3, ackmode: 'ack_requeue_false', encoding: 'auto' });
+  assert.deepEqual(got.map((each) => [each.payload, each.redelivered]), [['first', false], ['second', false], ['third', false]]);
+});
+
 test('messages are got, and numbers keep every digit', async () => {
   await visit(opened, '#/queues/%2F/added?tab=messages');
   await opened.getByRole('button', { name: 'Get', exact: true }).click();

@@ -46,6 +46,10 @@ for (const theme of ['light', 'dark']) {
       const details = await detailsOf(node.http);
       for (const hash of [...VISITS, ...details]) {
         await visit(opened, hash);
+        if (hash.endsWith('tab=messages')) {
+          await opened.getByRole('button', { name: 'Look', exact: true }).click();
+          await opened.getByRole('article').first().waitFor();
+        }
         await opened.mouse.move(2, 2);
         assert.deepEqual(await violations(opened), [], hash);
         assert.ok((await overhang(opened)) <= 0, `${hash} scrolls sideways by ${await overhang(opened)}`);
@@ -69,6 +73,23 @@ async function detailsOf(http) {
   const [channel] = await ask('GET', `/connections/${part(worker.name)}/channels`);
   return [`#/connections/${part(hostile.name)}`, `#/connections/${part(worker.name)}`, `#/channels/${part(channel.name)}`];
 }
+
+test('charts show what moves, for eyes and for ears', async () => {
+  const { page: opened, faults, close } = await page(chrome, node.http);
+  await signIn(opened, node.http);
+  for (const hash of ['#/', '#/queues/%2F/billing']) {
+    await visit(opened, hash);
+    const chart = opened.getByRole('figure').filter({ hasText: 'Messages per second' });
+    await chart.getByRole('img', { name: /Published now [1-9]/ }).waitFor();
+    assert.ok(await chart.locator('canvas').count());
+    await chart.getByRole('button', { name: 'Show as table' }).click();
+    await chart.getByRole('columnheader', { name: 'Published' }).waitFor();
+    await chart.getByRole('button', { name: /^Published/ }).click();
+    assert.equal(await chart.getByRole('columnheader', { name: 'Published' }).count(), 0);
+  }
+  assert.deepEqual(faults, []);
+  await close();
+});
 
 test('the page runs no other script and is in no frame', async () => {
   const response = await fetch(node.http);

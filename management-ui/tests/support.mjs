@@ -109,3 +109,32 @@ export async function violations(opened) {
 export function overhang(opened) {
   return opened.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
 }
+
+/** A broker and a page of it, signed in as guest: what a file of tests works with. */
+export async function desk(options = {}) {
+  const node = await broker(options.lines);
+  const chrome = await browser();
+  const close = async () => {
+    await chrome.close();
+    await node.stop();
+  };
+  const tab = await page(chrome, node.http, options);
+  try {
+    await signIn(tab.page, node.http, 'guest', 'guest', options.hash ?? '#/feature-flags');
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { node, chrome, opened: tab.page, faults: tab.faults, ask: api(node.http), panel: tab.page.getByRole('dialog'), close };
+}
+
+/** Waits until something holds, and gives what was found. */
+export async function until(what, holds) {
+  const deadline = Date.now() + PATIENCE;
+  for (;;) {
+    const found = await Promise.resolve().then(holds).catch(() => undefined);
+    if (found) return found;
+    if (Date.now() > deadline) throw new Error(`never: ${what}`);
+    await sleep(50);
+  }
+}

@@ -47,6 +47,9 @@ impl Shortage {
 pub struct Notice {
     number: u64,
     shortage: Shortage,
+    /// It is out of service by its operator's wish.
+    #[serde(default)]
+    drained: bool,
 }
 
 /// The alarms of the node, and those that it has heard of.
@@ -58,6 +61,8 @@ pub struct Alarms {
     short: AtomicBool,
     memory_limit: AtomicU64,
     disk_limit: AtomicU64,
+    /// Free disk under the limit is no alarm.
+    ignores_disk: AtomicBool,
     memory_used: AtomicU64,
     disk_free: AtomicU64,
     /// When what this node is short of changed, in milliseconds since the epoch.
@@ -76,6 +81,7 @@ impl Alarms {
             short: AtomicBool::new(false),
             memory_limit: AtomicU64::new(0),
             disk_limit: AtomicU64::new(0),
+            ignores_disk: AtomicBool::new(false),
             memory_used: AtomicU64::new(0),
             disk_free: AtomicU64::new(0),
             changed_at: AtomicU64::new(0),
@@ -119,6 +125,23 @@ impl Alarms {
         let others = self.others.lock();
         let short = others.iter().filter(|(_, notice)| notice.shortage.any());
         short.map(|(node, notice)| (*node, notice.shortage)).collect()
+    }
+
+    /// Other nodes that say that they are out of service.
+    pub(super) fn drained_others(&self) -> Vec<NodeId> {
+        let others = self.others.lock();
+        let drained = others.iter().filter(|(_, notice)| notice.drained);
+        drained.map(|(node, _)| *node).collect()
+    }
+
+    /// The others are to know that this node is out of service, or is not any more.
+    pub(super) fn set_drained(&self, drained: bool) {
+        self.own.send_if_modified(|known| {
+            let changed = known.drained != drained;
+            known.number += u64::from(changed);
+            known.drained = drained;
+            changed
+        });
     }
 
     /// This node's own, with each change.
@@ -195,6 +218,16 @@ impl Alarms {
         ByteSize(self.disk_free.load(Ordering::Relaxed))
     }
 
+    /// Whether free disk under the limit is an alarm, from the next look on. A disk that is full is one
+    /// all the same.
+    pub fn watch_disk(&self, watches: bool) {
+        self.ignores_disk.store(!watches, Ordering::Relaxed);
+    }
+
+    fn is_under_limit(&self, disk: u64) -> bool {
+        !self.ignores_disk.load(Ordering::Relaxed) && disk < self.disk_limit().0
+    }
+
     /// Looks at memory and disk now. The disk is short too where `store` has no space for what comes
     /// next, whatever the limit is.
     pub(super) fn look(&self, data_dir: &Path, store: &Store, now: Timestamp) {
@@ -205,7 +238,7 @@ impl Alarms {
         self.disk_free.store(disk, Ordering::Relaxed);
         let shortage = Shortage {
             memory: memory > self.memory_limit().0,
-            disk: disk < self.disk_limit().0 || store.lacks_space(),
+            disk: self.is_under_limit(disk) || store.lacks_space(),
         };
         let changed = self.own.send_if_modified(|known| {
             let changed = known.shortage != shortage;
@@ -284,7 +317,29 @@ mod tests {
 
     fn notice(number: u64, memory: bool, disk: bool) -> Notice {
         let shortage = Shortage { memory, disk };
-        Notice { number, shortage }
+        Notice {
+            number,
+            shortage,
+            drained: false,
+        }
+    }
+
+    #[test]
+    fn a_node_out_of_service_is_known_until_it_says_otherwise_or_is_gone() {
+        let alarms = alarms();
+        let node = NodeId(1);
+        let drained = |number, drained| Notice {
+            drained,
+            ..notice(number, false, false)
+        };
+        alarms.heard(node, drained(1, true));
+        assert_eq!(alarms.drained_others(), [node]);
+        assert!(!alarms.is_short());
+        alarms.heard(node, drained(2, false));
+        assert_eq!(alarms.drained_others(), []);
+        alarms.heard(node, drained(3, true));
+        alarms.forget_unless(|_| false);
+        assert_eq!(alarms.drained_others(), []);
     }
 
     #[test]

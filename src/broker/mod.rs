@@ -33,7 +33,7 @@ pub mod reports;
 mod simulation;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -68,6 +68,7 @@ pub use crate::metadata::{CatalogueError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
 
 use crate::cluster::identity::Identity;
+pub use crate::cluster::ticket::SCHEME as TICKET;
 use crate::config::Config;
 use crate::declare::QueueRules;
 use crate::handover::ConsumerKey;
@@ -137,6 +138,12 @@ pub struct Broker {
     observers: Observers,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
+    /// What the operator wants of the node.
+    duty: watch::Sender<cluster::maintenance::Duty>,
+    /// What follows from both.
+    takes_clients: watch::Sender<bool>,
+    /// It was told to stop, and serves its clients a little longer.
+    draining: AtomicBool,
     runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,
     next_consumer: AtomicU64,

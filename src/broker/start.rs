@@ -1,7 +1,7 @@
 //! A broker out of what survived: the catalogue's group is opened, and what it says is declared is
 //! made live, each queue from what the store kept of it.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -115,11 +115,14 @@ impl Broker {
             logins: Default::default(),
             alarms: Alarms::new(&config.resources),
             reach: watch::Sender::default(),
+            duty: watch::Sender::default(),
+            takes_clients: watch::Sender::new(true),
             runtime: tokio::runtime::Handle::current(),
             // Unique in the cluster: exclusive queues are known by their connection everywhere.
             next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
             next_consumer: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
             failed: watch::Sender::new(None),
+            draining: AtomicBool::new(false),
             config,
         });
         broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));

@@ -6,20 +6,17 @@ use std::{fs, thread};
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, MISPLACED, Output, exit};
+use super::command::{Call, Command, Failed, Group, MISPLACED, Output, Tool, exit};
 use super::listeners;
-use super::node::{gigabytes, is_running, node};
+use super::node::{in_units, is_running, node};
 
 /// What can be asked about a node's health.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "is_running",
+        tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
-        usage: "",
-        help: "Queries if the target node is running and its broker is started",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Says whether the node serves clients; either answer is no failure",
         banner: |call| format!("Asking node {} for its status ...", call.node()),
         run: |call| {
             let node = call.node();
@@ -33,15 +30,13 @@ pub static COMMANDS: &[Command] = &[
                 ),
             })
         },
+        ..Command::ROW
     },
     Command {
         name: "is_booting",
+        tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
-        usage: "",
-        help: "Queries if the target node is still booting",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Says whether the broker of the node is being started; either answer is no failure",
         banner: |call| format!("Asking node {} for its boot status ...", call.node()),
         run: |call| {
             let node = call.node();
@@ -57,15 +52,15 @@ pub static COMMANDS: &[Command] = &[
                 ),
             })
         },
+        ..Command::ROW
     },
     Command {
         name: "check_port_listener",
+        tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
         usage: "<port>",
-        help: "Health check that exits with a non-zero code if target node does not have an active listener for given port",
+        help: "Fails unless the node listens on the port",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let port = call.argument(0);
             format!(
@@ -74,15 +69,15 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: check_port,
+        ..Command::ROW
     },
     Command {
         name: "check_protocol_listener",
+        tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
         usage: "<protocol>",
-        help: "Health check that exits with a non-zero code if target node does not have an active listener for given protocol",
+        help: "Fails unless the node listens for the protocol",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let protocol = call.argument(0);
             format!(
@@ -91,76 +86,98 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: check_protocol,
+        ..Command::ROW
     },
     Command {
         name: "node_health_check",
-        group: Group::Monitoring,
-        usage: "",
-        help: "DEPRECATED. Does nothing: use the health checks of the HTTP API",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
-        banner: |_| String::new(),
+        tools: &[Tool::Ctl, Tool::Diagnostics],
+        group: Group::Deprecated,
+        help: "Does nothing any more: the checks of single things took its place",
         run: |_| {
             Ok(Output::message(
                 "This command is deprecated and does nothing. Use check_running, check_local_alarms and their like.",
             ))
         },
+        ..Command::ROW
     },
     Command {
         name: "memory_breakdown",
+        tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
-        usage: "",
-        help: "Provides a memory usage breakdown for a node",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Shows what memory the node uses",
+        usage: "[--unit <unit>] [--timeout <timeout>]",
+        options: &["unit"],
         banner: |call| format!("Reporting memory breakdown on node {}...", call.node()),
         run: memory,
-    },
-    Command {
-        name: "log_location",
-        group: Group::Monitoring,
-        usage: "[--all]",
-        help: "Shows log file location(s) on target node",
-        arguments: 0..=0,
-        options: &["all"],
-        columns: &[],
-        banner: |call| format!("Log file location(s) on node {} ...", call.node()),
-        run: |call| {
-            let node = this_node(call)?;
-            let files = node["log_files"].as_array().cloned().unwrap_or_default();
-            let shown = if call.options.all { files.len() } else { 1 };
-            let shown: Vec<_> = files.into_iter().take(shown).collect();
-            let lines: Vec<_> = shown.iter().filter_map(Value::as_str).collect();
-            Ok(Output::Told {
-                text: lines.join("\n"),
-                json: json!({"node": call.node(), "paths": lines}),
-            })
-        },
+        ..Command::ROW
     },
     Command {
         name: "wait",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Nodes,
         usage: "[<pidfile>] [--pid|-P <pid>] [--timeout <timeout>]",
-        help: "Waits for a node to start by watching its process. See also await_online_nodes",
+        help: "Waits until the process of a pid, or of a pid file, is a node that serves clients",
         arguments: 0..=1,
         options: &["pid"],
-        columns: &[],
         banner: |call| match call.argument(0) {
             "" => String::new(),
             file => format!("Waiting for pid file '{file}' to appear"),
         },
         run: wait,
+        ..Command::ROW
+    },
+    Command {
+        name: "check_certificate_expiration",
+        tools: &[Tool::Diagnostics],
+        group: Group::Monitoring,
+        usage: "[--within <period>] [--unit <unit>]",
+        help: "Fails while some certificate in use ends within the time",
+        options: &["within", "unit"],
+        banner: |call| format!("Checking certificate expiration on node {} ...", call.node()),
+        run: certificates,
+        ..Command::ROW
+    },
+    Command {
+        name: "check_if_new_quorum_queue_replicas_have_finished_initial_sync",
+        tools: &[Tool::Diagnostics, Tool::Queues],
+        group: Group::Monitoring,
+        help: "Fails while some member of a quorum queue on the node has yet to get what the others have",
+        banner: |call| {
+            format!(
+                "Checking if node {} runs promotable replicas of any queues ...",
+                call.node()
+            )
+        },
+        run: being_filled,
+        ..Command::ROW
+    },
+    Command {
+        name: "check_if_any_deprecated_features_are_used",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
+        group: Group::Monitoring,
+        help: "Fails while features are used that are deprecated",
+        banner: |_| "Checking if any deprecated features are used ...".to_owned(),
+        run: |call| {
+            let used = call.list(&["deprecated-features", "used"])?;
+            let names: Vec<_> = used.iter().filter_map(|feature| feature["name"].as_str()).collect();
+            if names.is_empty() {
+                return Ok(Output::well("Cluster reported no deprecated features in use"));
+            }
+            let report = json!({
+                "deprecated_features": names,
+                "message": "Cluster reported deprecated features in use",
+                "result": "error",
+            });
+            Err(Failed::ill(call, names.join("\n"), &report))
+        },
+        ..Command::ROW
     },
     Command {
         name: "await_online_quorum_plus_one",
+        tools: &[Tool::Upgrade],
         group: Group::Upgrade,
         usage: "[--timeout <timeout>]",
-        help: "Waits for all quorum queues to have one more member online than a majority, so that this node can be stopped",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Waits until each quorum queue has a member more online than its majority needs, so that this node may stop",
         banner: |call| {
             let seconds = call.options.timeout.unwrap_or(QUORUM.as_secs());
             format!(
@@ -169,20 +186,19 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: await_quorum,
+        ..Command::ROW
     },
     Command {
         name: "post_upgrade",
+        tools: &[Tool::Upgrade],
         group: Group::Upgrade,
-        usage: "",
-        help: "Runs post-upgrade tasks: spreads the leaders of queues over the nodes",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "What is done after an upgrade: spreads the leaders of queues over the nodes",
         banner: |_| "Executing post upgrade tasks...\nRebalancing queue masters...".to_owned(),
         run: |call| {
             call.post(&["rebalance", "queues"], b"")?.accepted()?;
             Ok(Output::Nothing)
         },
+        ..Command::ROW
     },
 ];
 
@@ -204,6 +220,8 @@ fn serves(call: &Call) -> Result<bool, Failed> {
     let answer = call.ask_any(&["health", "checks", "is-in-service"])?;
     match answer.status {
         200 => Ok(true),
+        // It runs, only not for clients.
+        503 if answer.json()["drained"] == true => Ok(true),
         503 => Ok(false),
         _ => Err(Failed::told(exit::UNAVAILABLE, answer.reason())),
     }
@@ -231,14 +249,13 @@ fn check_port(call: &Call) -> Result<Output, Failed> {
             json: json!({"node": node, "port": port, "result": "ok"}),
         });
     }
-    let ports: Vec<_> = ports.iter().map(u64::to_string).collect();
-    Err(Failed::bare(
-        exit::UNAVAILABLE,
-        format!(
-            "No listener for port {port} is active on node {node}. Found listeners that use the following ports: {}",
-            ports.join(", ")
-        ),
-    ))
+    let names: Vec<_> = ports.iter().map(u64::to_string).collect();
+    let text = format!(
+        "No listener for port {port} is active on node {node}. Found listeners that use the following ports: {}",
+        names.join(", ")
+    );
+    let report = json!({"listeners": listeners, "missing": port, "ports": ports, "result": "error"});
+    Err(Failed::ill(call, text, &report))
 }
 
 fn check_protocol(call: &Call) -> Result<Output, Failed> {
@@ -267,10 +284,63 @@ fn check_protocol(call: &Call) -> Result<Output, Failed> {
 fn memory(call: &Call) -> Result<Output, Failed> {
     let node = this_node(call)?;
     let used = &node["mem_used"];
+    let (unit, size) = match call.options.unit.as_deref().unwrap_or("GB").to_lowercase().as_str() {
+        "bytes" => ("bytes", 1.0),
+        "kb" => ("kb", 1e3),
+        "mb" => ("mb", 1e6),
+        "gb" => ("gb", 1e9),
+        "tb" => ("tb", 1e12),
+        other => {
+            return Err(Failed::arguments(format!(
+                "unit '{other}' is not supported. Please use one of: bytes, mb, gb, tb"
+            )));
+        }
+    };
     Ok(Output::Told {
-        text: format!("rss: {} gb (100.0%)", gigabytes(used)),
+        text: format!("rss: {} {unit} (100.0%)", in_units(used, size)),
         json: json!({"rss": {"bytes": used, "percentage": 100.0}}),
     })
+}
+
+fn certificates(call: &Call) -> Result<Output, Failed> {
+    let within = call.options.within.unwrap_or(4);
+    let unit = call.options.unit.as_deref().unwrap_or("weeks");
+    if !matches!(unit, "days" | "weeks" | "months" | "years") {
+        return Err(Failed::arguments(format!(
+            "\"unit '{unit}' is not supported. Please use one of: days, weeks, months, years\""
+        )));
+    }
+    let path = ["health", "checks", "certificate-expiration", &within.to_string(), unit];
+    let answer = call.ask("GET", &path, None)?;
+    if answer.status != 503 {
+        answer.accepted()?;
+        return Ok(Output::well(format!(
+            "No certificates are expiring within {within} {unit}."
+        )));
+    }
+    Err(Failed::ill(call, answer.reason(), &answer.json()))
+}
+
+fn being_filled(call: &Call) -> Result<Output, Failed> {
+    let node = call.node();
+    let mut queues = call.list(&["queues"])?;
+    queues.retain(|queue| {
+        let filled = queue["members_being_filled"].as_array();
+        filled.is_some_and(|nodes| nodes.iter().any(|filled| filled == node))
+    });
+    if queues.is_empty() {
+        return Ok(Output::well(format!(
+            "Node {node} reported no queues with promotable replicas"
+        )));
+    }
+    let text = |field: &Value| field.as_str().unwrap_or_default().to_owned();
+    let names = queues
+        .iter()
+        .map(|queue| format!("queue '{}' in vhost '{}'", text(&queue["name"]), text(&queue["vhost"])));
+    let names: Vec<_> = names.collect();
+    let message = format!("Node {node} reported queues whose members have yet to be filled");
+    let report = json!({"message": message, "queues": names, "result": "error"});
+    Err(Failed::ill(call, names.join("\n"), &report))
 }
 
 fn wait(call: &Call) -> Result<Output, Failed> {

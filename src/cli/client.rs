@@ -1,18 +1,30 @@
-//! The HTTP API of the node on this machine, through the socket in its data directory.
-//!
-//! One request on one connection, in HTTP/1.0: the answer ends where the connection does.
+//! The HTTP API of a node: of the one on this machine through the socket in its data directory, of
+//! another over HTTPS (`remote.rs`). One request on one connection.
 
-use std::io::{self, Read, Write};
-use std::os::unix::net::UnixStream;
+use std::io;
+use std::net::ToSocketAddrs;
 use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use futures_util::future::{Either, select};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1;
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderName};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::command::{Failed, exit};
+use super::remote::Remote;
 
 /// Time a node may take to answer when the call does not say.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -20,9 +32,17 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// Where the node is asked.
 #[derive(Clone)]
 pub struct Client {
-    pub socket: PathBuf,
-    /// Longest wait for any byte of an answer.
+    pub place: Place,
+    /// Longest wait for an answer.
     pub patience: Duration,
+}
+
+/// Where the node is.
+#[derive(Clone)]
+pub enum Place {
+    /// Behind this socket.
+    Here(PathBuf),
+    There(Arc<Remote>),
 }
 
 /// Why the node cannot be asked.
@@ -30,50 +50,81 @@ pub struct Client {
 pub enum Unreachable {
     #[error("No node answers at {}: {error}. Is it running, and is this its data directory (--data-dir)?", socket.display())]
     Connect { socket: PathBuf, error: io::Error },
+    #[error("{address} cannot be asked: {why}")]
+    Remote { address: String, why: String },
     #[error("The connection to the node failed: {0}")]
     Broken(#[from] io::Error),
-    #[error("What the node answered is not HTTP")]
-    NotHttp,
+    #[error("The request failed: {0}")]
+    Http(#[from] hyper::Error),
+    #[error("It cannot be asked for: {0}")]
+    Unspeakable(#[from] hyper::http::Error),
+    #[error("There was no answer within {} ms", .0.as_millis())]
+    Late(Duration),
 }
 
 /// What came back.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
-    pub body: Vec<u8>,
+    pub body: Bytes,
     /// Nodes that did not answer, where they have a part in it.
     pub silent: Option<String>,
 }
 
 impl Client {
-    /// A client of the node that serves this socket.
-    pub fn new(socket: PathBuf, patience: Option<Duration>) -> Self {
+    /// A client of the node that is there.
+    pub fn new(place: Place, patience: Option<Duration>) -> Self {
         Self {
-            socket,
+            place,
             patience: patience.filter(|patience| !patience.is_zero()).unwrap_or(PATIENCE),
         }
     }
 
-    /// Whether a node listens.
-    pub fn is_there(&self) -> bool {
-        UnixStream::connect(&self.socket).is_ok()
+    /// Whether it is another machine's node, or is asked as if it were.
+    pub fn is_remote(&self) -> bool {
+        matches!(self.place, Place::There(_))
     }
 
-    /// Sends a request as the operator; `path` is in parts, which are escaped.
+    /// Whether a node listens.
+    pub fn is_there(&self) -> bool {
+        match &self.place {
+            Place::Here(socket) => std::os::unix::net::UnixStream::connect(socket).is_ok(),
+            Place::There(remote) => {
+                let addresses = remote.address().to_socket_addrs();
+                let mut addresses = addresses.into_iter().flatten();
+                addresses.any(|address| std::net::TcpStream::connect_timeout(&address, self.patience).is_ok())
+            }
+        }
+    }
+
+    /// Sends a request; `path` is in parts, which are escaped.
     ///
     /// # Errors
     /// When there is no node, or it does not answer.
     pub fn ask(&self, verb: &str, path: &[&str], body: Option<&Value>) -> Result<Answer, Unreachable> {
         let body = body.map(Value::to_string).unwrap_or_default();
-        self.send(verb, &joined(path), "", body.as_bytes())
+        self.send(verb, &joined(path), None, body.into())
+    }
+
+    /// Reads with a query.
+    ///
+    /// # Errors
+    /// As [`Client::ask`].
+    pub fn look(&self, path: &[&str], query: &[(&str, String)]) -> Result<Answer, Unreachable> {
+        let query: Vec<_> = query
+            .iter()
+            .map(|(name, value)| format!("{name}={}", escaped(value)))
+            .collect();
+        let path = format!("{}?{}", joined(path), query.join("&"));
+        self.send("GET", &path, None, Bytes::new())
     }
 
     /// Sends a body as it is.
     ///
     /// # Errors
     /// As [`Client::ask`].
-    pub fn post(&self, path: &[&str], body: &[u8]) -> Result<Answer, Unreachable> {
-        self.send("POST", &joined(path), "", body)
+    pub fn post(&self, path: &[&str], body: Vec<u8>) -> Result<Answer, Unreachable> {
+        self.send("POST", &joined(path), None, body.into())
     }
 
     /// Asks who a user is, with the user's password.
@@ -81,9 +132,8 @@ impl Client {
     /// # Errors
     /// As [`Client::ask`].
     pub fn log_in(&self, user: &str, password: &str) -> Result<Answer, Unreachable> {
-        let credentials = STANDARD.encode(format!("{user}:{password}"));
-        let header = format!("Authorization: Basic {credentials}\r\n");
-        self.send("GET", "whoami", &header, b"")
+        let credentials = (AUTHORIZATION, basic(user, password));
+        self.send("GET", "whoami", Some(credentials), Bytes::new())
     }
 
     /// Deletes and says why.
@@ -93,7 +143,8 @@ impl Client {
     pub fn delete_because(&self, path: &[&str], reason: &str) -> Result<Answer, Unreachable> {
         // A header is one line.
         let reason = reason.replace(char::is_control, " ");
-        self.send("DELETE", &joined(path), &format!("X-Reason: {reason}\r\n"), b"")
+        let reason = (HeaderName::from_static("x-reason"), reason);
+        self.send("DELETE", &joined(path), Some(reason), Bytes::new())
     }
 
     /// Deletes on conditions, which are a query.
@@ -101,27 +152,90 @@ impl Client {
     /// # Errors
     /// As [`Client::ask`].
     pub fn delete_if(&self, path: &[&str], conditions: &str) -> Result<Answer, Unreachable> {
-        self.send("DELETE", &format!("{}?{conditions}", joined(path)), "", b"")
+        let path = format!("{}?{conditions}", joined(path));
+        self.send("DELETE", &path, None, Bytes::new())
     }
 
-    fn send(&self, verb: &str, path: &str, header: &str, body: &[u8]) -> Result<Answer, Unreachable> {
-        let mut socket = UnixStream::connect(&self.socket).map_err(|error| Unreachable::Connect {
-            socket: self.socket.clone(),
-            error,
-        })?;
-        socket.set_read_timeout(Some(self.patience))?;
-        socket.set_write_timeout(Some(self.patience))?;
-        let head = format!(
-            "{verb} /api/{path} HTTP/1.0\r\nHost: localhost\r\n{header}Content-Type: application/json\r\n\
-             Content-Length: {}\r\n\r\n",
-            body.len()
-        );
-        socket.write_all(head.as_bytes())?;
-        socket.write_all(body)?;
-        let mut bytes = Vec::new();
-        socket.read_to_end(&mut bytes)?;
-        parse(&bytes).ok_or(Unreachable::NotHttp)
+    fn send(
+        &self,
+        verb: &str,
+        path: &str,
+        header: Option<(HeaderName, String)>,
+        body: Bytes,
+    ) -> Result<Answer, Unreachable> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let late = |_| Unreachable::Late(self.patience);
+        runtime.block_on(async {
+            let answer = self.exchange(verb, path, header, body);
+            timeout(self.patience, answer).await.map_err(late)?
+        })
     }
+
+    async fn exchange(
+        &self,
+        verb: &str,
+        path: &str,
+        header: Option<(HeaderName, String)>,
+        body: Bytes,
+    ) -> Result<Answer, Unreachable> {
+        let mut request = Request::builder()
+            .method(verb)
+            .header(CONTENT_TYPE, "application/json")
+            .header(CONNECTION, "close");
+        if let Some((name, value)) = &header {
+            request = request.header(name, value);
+        }
+        match &self.place {
+            Place::Here(path_of_socket) => {
+                let socket = UnixStream::connect(path_of_socket).await;
+                let socket = socket.map_err(|error| Unreachable::Connect {
+                    socket: path_of_socket.clone(),
+                    error,
+                })?;
+                let request = request.header(HOST, "localhost").uri(format!("/api/{path}"));
+                talk(socket, request.body(Full::new(body))?).await
+            }
+            Place::There(remote) => {
+                let path = format!("{}/api/{path}", remote.prefix);
+                if header.is_none_or(|(name, _)| name != AUTHORIZATION) {
+                    request = request.header(AUTHORIZATION, remote.authorization(verb, &path));
+                }
+                let request = request.header(HOST, remote.address()).uri(path);
+                talk(remote.connect().await?, request.body(Full::new(body))?).await
+            }
+        }
+    }
+}
+
+/// One request on a connection of its own.
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, Unreachable> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let answer = pin!(async {
+        let response: Response<_> = sender.send_request(request).await?;
+        let silent = response.headers().get("x-silent-nodes");
+        let silent = silent.and_then(|nodes| nodes.to_str().ok()).map(str::to_owned);
+        Ok(Answer {
+            status: response.status().as_u16(),
+            silent,
+            body: response.into_body().collect().await?.to_bytes(),
+        })
+    });
+    match select(answer, pin!(connection)).await {
+        Either::Left((answer, _)) => answer,
+        // What it read before it ended may be all there is to come.
+        Either::Right((ended, answer)) => {
+            ended?;
+            answer.await
+        }
+    }
+}
+
+/// The header of a user with a password.
+pub fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 impl Answer {
@@ -151,19 +265,6 @@ impl Answer {
     }
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&bytes[..end]).ok()?;
-    let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.parse().ok()?;
-    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
-    let silent = fields.find(|(name, _)| name.eq_ignore_ascii_case("x-silent-nodes"));
-    Some(Answer {
-        status,
-        silent: silent.map(|(_, nodes)| nodes.to_owned()),
-        body: bytes[end + 4..].to_vec(),
-    })
-}
-
 fn joined(path: &[&str]) -> String {
     let path: Vec<_> = path.iter().map(|part| escaped(part)).collect();
     path.join("/")
@@ -174,7 +275,7 @@ fn escaped(part: &str) -> String {
     let mut out = String::with_capacity(part.len());
     for byte in part.bytes() {
         match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => out.push(char::from(byte)),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -192,11 +293,16 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_has_a_status_and_a_body() {
-        let answer = parse(b"HTTP/1.0 404 Not Found\r\na: b\r\n\r\n{\"reason\":\"why\"}").expect("an answer");
-        assert_eq!((answer.status, answer.reason().as_str()), (404, "why"));
-        assert!(answer.accepted().is_err());
-        assert!(parse(b"AMQP").is_none());
-        assert!(parse(b"HTTP/1.1 x\r\n\r\n").is_none());
+    fn an_answer_is_accepted_by_its_status() {
+        let answer = |status, body: &'static str| Answer {
+            status,
+            body: Bytes::from_static(body.as_bytes()),
+            silent: None,
+        };
+        let refused = answer(404, r#"{"reason":"why"}"#);
+        assert_eq!(refused.reason(), "why");
+        assert!(refused.accepted().is_err());
+        assert_eq!(answer(204, "").accepted(), Ok(Value::Null));
+        assert_eq!(answer(500, "no JSON").reason(), "the node answered with status 500");
     }
 }

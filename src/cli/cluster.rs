@@ -5,62 +5,68 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, MISPLACED, Output, exit};
+use super::command::{Call, Command, Failed, Group, MISPLACED, Output, Tool, bad, exit};
 
 /// What nodes of a cluster can be told.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "stop_app",
+        tools: &[Tool::Ctl],
         group: Group::Nodes,
-        usage: "",
-        help: "Stops the broker but leaves the process running",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Stops the broker; the process of the node goes on",
         banner: |call| format!("Stopping rabbit application on node {} ...", call.node()),
         run: |call| order(call, "stop_app", &json!({})),
+        ..Command::ROW
     },
     Command {
         name: "start_app",
+        tools: &[Tool::Ctl],
         group: Group::Nodes,
-        usage: "",
-        help: "Starts the broker in a running process",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Starts the broker of a node whose process runs",
         banner: |call| format!("Starting node {} ...", call.node()),
         run: |call| order(call, "start_app", &json!({})),
+        ..Command::ROW
     },
     Command {
         name: "reset",
+        tools: &[Tool::Ctl],
         group: Group::Nodes,
-        usage: "",
-        help: "Instructs a node to leave the cluster and return to its virgin state",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Takes the stopped node out of its cluster and forgets all that it has",
         banner: |call| format!("Resetting node {} ...", call.node()),
         run: |call| order(call, "reset", &json!({})),
+        ..Command::ROW
     },
     Command {
         name: "force_reset",
+        tools: &[Tool::Ctl],
         group: Group::Cluster,
-        usage: "",
-        help: "Forcefully returns a node to its virgin state",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Forgets all that the stopped node has and tells no other node",
         banner: |call| format!("Forcefully resetting node {} ...", call.node()),
         run: |call| order(call, "force_reset", &json!({})),
+        ..Command::ROW
+    },
+    Command {
+        name: "rename_cluster_node",
+        tools: &[Tool::Ctl],
+        group: Group::Deprecated,
+        usage: "<oldnode1> <newnode1> [oldnode2] [newnode2] ...",
+        help: "Does nothing: a node keeps its place in the cluster under whatever name it starts with",
+        arguments: 2..=usize::MAX,
+        run: |_| {
+            Ok(Output::message(
+                "DEPRECATED. This command is a no-op. Node renaming is incompatible with Raft-based features such \
+                 as quorum queues, streams, Khepri. ",
+            ))
+        },
+        ..Command::ROW
     },
     Command {
         name: "await_online_nodes",
+        tools: &[Tool::Ctl],
         group: Group::Cluster,
         usage: "<count> [--timeout <timeout>]",
-        help: "Waits for <count> nodes to join the cluster",
+        help: "Waits until so many nodes of the cluster run",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| {
             format!(
                 "Will wait for at least {} nodes to join the cluster of {}. Timeout: {} seconds.",
@@ -70,15 +76,15 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: await_online_nodes,
+        ..Command::ROW
     },
     Command {
         name: "join_cluster",
+        tools: &[Tool::Ctl],
         group: Group::Cluster,
         usage: "<existing_cluster_member_node>",
-        help: "Instructs the node to become a member of the cluster that the specified node is in",
+        help: "Makes the stopped node a member of the cluster that another node is in",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Clustering node {} with {}", call.node(), call.argument(0)),
         run: |call| match call.argument(0) {
             target if target == call.node() => Err(Failed::told(
@@ -87,15 +93,15 @@ pub static COMMANDS: &[Command] = &[
             )),
             target => order(call, "join_cluster", &json!({"node": target})),
         },
+        ..Command::ROW
     },
     Command {
         name: "forget_cluster_node",
+        tools: &[Tool::Ctl],
         group: Group::Cluster,
         usage: "<existing_cluster_member_node>",
-        help: "Removes a node from the cluster",
+        help: "Takes a node that is stopped out of the cluster",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Removing node {} from the cluster", call.argument(0)),
         run: |call| match call.delete(&["nodes", call.argument(0)])? {
             true => Ok(Output::Nothing),
@@ -104,6 +110,7 @@ pub static COMMANDS: &[Command] = &[
                 "The node selected is not in the cluster.",
             )),
         },
+        ..Command::ROW
     },
 ];
 
@@ -118,6 +125,10 @@ fn patience(call: &Call) -> Duration {
 
 /// Has the process do something, whether or not its broker runs.
 fn order(call: &Call, name: &str, fields: &Value) -> Result<Output, Failed> {
+    if call.client.is_remote() {
+        let text = format!("{name} is an order to a process: it is given on the machine of the node");
+        return Err(Failed::told(exit::USAGE, text));
+    }
     let answer = call.ask("PUT", &["local", name], Some(fields))?;
     match answer.status {
         204 => Ok(Output::Nothing),
@@ -133,7 +144,7 @@ fn await_online_nodes(call: &Call) -> Result<Output, Failed> {
     let wanted: usize = call
         .argument(0)
         .parse()
-        .map_err(|_| Failed::arguments("count must be a number"))?;
+        .map_err(|_| bad("Bad argument: Argument must be a positive integer"))?;
     let begun = Instant::now();
     loop {
         let nodes = call.ask_any(&["nodes"])?;

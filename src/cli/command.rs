@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::client::{Answer, Client, Unreachable};
 use super::options::Options;
 use super::print::Column;
+pub use super::tool::Tool;
 
 /// How the node's answer begins when its broker would have to run, or to be stopped.
 pub const MISPLACED: &str = "this command requires";
@@ -15,6 +16,8 @@ pub const MISPLACED: &str = "this command requires";
 /// One row of the table of commands.
 pub struct Command {
     pub name: &'static str,
+    /// The tools of RabbitMQ's that have it; `warren ctl` has all.
+    pub tools: &'static [Tool],
     pub group: Group,
     /// What stands behind the name in the usage.
     pub usage: &'static str,
@@ -28,6 +31,22 @@ pub struct Command {
     /// What is said before it is begun; empty for nothing.
     pub banner: fn(&Call) -> String,
     pub run: fn(&Call) -> Result<Output, Failed>,
+}
+
+impl Command {
+    /// What goes without saying in a row.
+    pub const ROW: Self = Self {
+        name: "",
+        tools: &[],
+        group: Group::Other,
+        usage: "",
+        help: "",
+        arguments: 0..=0,
+        options: &[],
+        columns: &[],
+        banner: |_| String::new(),
+        run: |_| Ok(Output::Nothing),
+    };
 }
 
 /// Where a command stands in the help.
@@ -44,17 +63,20 @@ pub enum Group {
     Policies,
     VirtualHosts,
     Queues,
-    Configuration,
+    Operations,
     FeatureFlags,
+    Configuration,
     Definitions,
     /// Of `rabbitmq-plugins` alone: their names say nothing elsewhere.
     Plugins,
     Upgrade,
+    Other,
+    Deprecated,
 }
 
 impl Group {
     /// All, in the order of the help, with their titles.
-    pub const ALL: [(Self, &'static str); 16] = [
+    pub const ALL: [(Self, &'static str); 19] = [
         (Self::Help, "Help"),
         (Self::Nodes, "Nodes"),
         (Self::Cluster, "Cluster"),
@@ -66,11 +88,14 @@ impl Group {
         (Self::Policies, "Policies"),
         (Self::VirtualHosts, "Virtual hosts"),
         (Self::Queues, "Queues"),
-        (Self::Configuration, "Configuration and Environment"),
+        (Self::Operations, "Operations"),
         (Self::FeatureFlags, "Feature flags"),
+        (Self::Configuration, "Configuration and Environment"),
         (Self::Definitions, "Definitions"),
         (Self::Plugins, "Plugin Management"),
         (Self::Upgrade, "Upgrade"),
+        (Self::Other, "Other"),
+        (Self::Deprecated, "Deprecated"),
     ];
 }
 
@@ -99,14 +124,18 @@ impl Call {
     /// here.
     pub fn node(&self) -> &str {
         self.node.get_or_init(|| match &self.options.node {
-            Some(name) => name.clone(),
-            None => self.named_by_itself().unwrap_or_else(|| self.configured_node.clone()),
+            Some(name) if !name.contains("://") => name.clone(),
+            _ => self.named_by_itself().unwrap_or_else(|| self.configured_node.clone()),
         })
     }
 
     fn named_by_itself(&self) -> Option<String> {
-        let told = self.client.ask("GET", &["local", "name"], None).ok()?.json();
-        told["name"].as_str().map(str::to_owned)
+        let (path, field) = match self.client.is_remote() {
+            true => (["overview"].as_slice(), "node"),
+            false => (["local", "name"].as_slice(), "name"),
+        };
+        let told = self.client.ask("GET", path, None).ok()?.json();
+        told[field].as_str().map(str::to_owned)
     }
 
     /// The vhost that is meant.
@@ -142,7 +171,7 @@ impl Call {
     /// When the node cannot be asked.
     pub fn ask_any(&self, path: &[&str]) -> Result<Answer, Failed> {
         let answer = self.client.ask("GET", path, None);
-        answer.map_err(|error| Failed::unreachable(self.node(), &error))
+        answer.map_err(|error| self.unreachable(&error))
     }
 
     /// What the node answered, if its broker runs.
@@ -150,7 +179,7 @@ impl Call {
     /// # Errors
     /// When it does not, or the node could not be asked.
     pub fn answered(&self, answer: Result<Answer, Unreachable>) -> Result<Answer, Failed> {
-        let answer = answer.map_err(|error| Failed::unreachable(self.node(), &error))?;
+        let answer = answer.map_err(|error| self.unreachable(&error))?;
         match answer.status {
             503 if answer.reason().starts_with(MISPLACED) => Err(Failed::misplaced(answer.reason())),
             _ => Ok(answer),
@@ -229,13 +258,49 @@ impl Call {
     /// # Errors
     /// When the node cannot be asked.
     pub fn post(&self, path: &[&str], body: &[u8]) -> Result<Answer, Failed> {
-        self.answered(self.client.post(path, body))
+        self.answered(self.client.post(path, body.to_vec()))
+    }
+
+    /// Reads with a query.
+    ///
+    /// # Errors
+    /// When the node cannot be asked, or refuses.
+    pub fn look(&self, path: &[&str], query: &[(&str, String)]) -> Result<Value, Failed> {
+        self.answered(self.client.look(path, query))?.accepted()
+    }
+
+    /// Why the node cannot be asked.
+    fn unreachable(&self, error: &Unreachable) -> Failed {
+        let node = self.node();
+        match error {
+            Unreachable::Late(patience) => {
+                let command = self.options.words.first().map_or("", String::as_str);
+                let text = format!(
+                    "Error: operation {command} on node {node} timed out. Timeout value used: {}",
+                    patience.as_millis()
+                );
+                Failed::bare(exit::TEMPORARY, text)
+            }
+            error => {
+                let text = format!("Error: unable to perform an operation on node '{node}'.\n{error}");
+                Failed::bare(exit::UNAVAILABLE, text)
+            }
+        }
     }
 
     /// # Errors
     /// When there is no such user.
     pub fn need_user(&self, name: &str) -> Result<Value, Failed> {
         let missing = || Failed::told(exit::NO_USER, format!("User {name} does not exist"));
+        self.find(&["users", name])?.ok_or_else(missing)
+    }
+
+    /// The same where RabbitMQ says it by a term.
+    ///
+    /// # Errors
+    /// When there is no such user.
+    pub fn need_listed_user(&self, name: &str) -> Result<Value, Failed> {
+        let missing = || Failed::told(exit::UNAVAILABLE, format!("{{:no_such_user, \"{name}\"}}"));
         self.find(&["users", name])?.ok_or_else(missing)
     }
 
@@ -246,6 +311,14 @@ impl Call {
     }
 }
 
+/// An argument of the right kind whose value is none.
+pub fn bad(why: impl AsRef<str>) -> Failed {
+    Failed {
+        status: exit::DATA,
+        ..Failed::arguments(why)
+    }
+}
+
 /// There is no such vhost.
 pub fn no_vhost(name: &str) -> Failed {
     Failed::bare(exit::DATA, format!("Virtual host '{name}' does not exist"))
@@ -253,10 +326,24 @@ pub fn no_vhost(name: &str) -> Failed {
 
 /// What a command gives.
 pub enum Output {
+    /// It is done; programs hear that it is.
     Nothing,
+    /// There is nothing to say to anybody.
+    Silent,
+    /// A text that is written as it is, whatever way is asked for.
+    Written(String),
     /// A line or more for people, and the same for programs.
-    Told {
+    Told { text: String, json: Value },
+    /// A text for people, and the same as a list for programs.
+    Listed {
         text: String,
+        columns: Vec<Column>,
+        items: Vec<Value>,
+    },
+    /// A line or more for programs, drawn as a table of this where people read it.
+    Drawn {
+        columns: Vec<Column>,
+        items: Vec<Value>,
         json: Value,
     },
     /// A list; `fancy` is drawn with lines unless another way is asked for.
@@ -328,6 +415,14 @@ impl Failed {
         }
     }
 
+    /// A check that failed: what is said, and a report for programs.
+    pub fn ill(call: &Call, text: impl Into<String>, report: &Value) -> Self {
+        match call.options.formatter.as_deref() {
+            Some("json") => Self::bare(exit::UNAVAILABLE, report.to_string()),
+            _ => Self::bare(exit::UNAVAILABLE, text),
+        }
+    }
+
     /// The arguments are wrong.
     pub fn arguments(why: impl AsRef<str>) -> Self {
         Self {
@@ -344,11 +439,5 @@ impl Failed {
             text: format!("Error: {}", why.as_ref()),
             usage: true,
         }
-    }
-
-    /// The node cannot be asked.
-    pub fn unreachable(node: &str, error: &Unreachable) -> Self {
-        let text = format!("Error: unable to perform an operation on node '{node}'.\n{error}");
-        Self::bare(exit::UNAVAILABLE, text)
     }
 }

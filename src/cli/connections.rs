@@ -9,32 +9,33 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::columns::chosen;
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
 use super::print::{Column, Kind};
 
 /// What can be asked of connections.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "list_connections",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Monitoring,
         usage: "[--no-table-headers] [<column> ...]",
-        help: "Lists AMQP 0.9.1 connections for the node",
+        help: "Lists the AMQP connections of all nodes",
         arguments: 0..=usize::MAX,
-        options: &[],
         columns: &CONNECTION,
         banner: |_| "Listing connections ...".to_owned(),
         run: |call| {
             let columns = chosen(call, &CONNECTION, &["user", "peer_host", "peer_port", "state"]);
             Ok(Output::rows(columns, call.list(&["connections"])?))
         },
+        ..Command::ROW
     },
     Command {
         name: "list_channels",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Monitoring,
         usage: "[--no-table-headers] [<column> ...]",
-        help: "Lists all channels in the node",
+        help: "Lists the channels of all nodes",
         arguments: 0..=usize::MAX,
-        options: &[],
         columns: &CHANNEL,
         banner: |_| "Listing channels ...".to_owned(),
         run: |call| {
@@ -44,14 +45,15 @@ pub static COMMANDS: &[Command] = &[
             let channels = call.list(&["channels"])?.into_iter().map(lift);
             Ok(Output::rows(columns, channels.collect()))
         },
+        ..Command::ROW
     },
     Command {
         name: "list_consumers",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Monitoring,
         usage: "[--vhost <vhost>] [--no-table-headers] [<column> ...]",
-        help: "Lists all consumers for a vhost",
+        help: "Lists the consumers in a virtual host",
         arguments: 0..=usize::MAX,
-        options: &[],
         columns: &CONSUMER,
         banner: |call| format!("Listing consumers in vhost {} ...", call.vhost()),
         run: |call| {
@@ -71,15 +73,15 @@ pub static COMMANDS: &[Command] = &[
                 .map(|consumer| lifted(consumer, "channel_details", "name", "channel_pid"));
             Ok(Output::rows(columns, consumers.collect()))
         },
+        ..Command::ROW
     },
     Command {
         name: "close_connection",
-        group: Group::Cluster,
+        tools: &[Tool::Ctl],
+        group: Group::Operations,
         usage: "<connection> <explanation>",
-        help: "Instructs the broker to close the connection associated with the given name",
+        help: "Closes the connection of that name, and tells the client why",
         arguments: 2..=2,
-        options: &[],
-        columns: &[],
         banner: |call| {
             format!(
                 "Closing connection {}, reason: {}...",
@@ -91,15 +93,16 @@ pub static COMMANDS: &[Command] = &[
             true => Ok(Output::Nothing),
             false => Err(Failed::told(exit::UNAVAILABLE, "there is no such connection")),
         },
+        ..Command::ROW
     },
     Command {
         name: "close_all_connections",
-        group: Group::Cluster,
+        tools: &[Tool::Ctl],
+        group: Group::Operations,
         usage: "[--vhost <vhost> --limit <limit>] [-n <node> --global] [--per-connection-delay <delay>] <explanation>",
-        help: "Instructs the broker to close all connections for the specified vhost or entire target node",
+        help: "Closes the connections in a virtual host or of the node, and tells the clients why",
         arguments: 1..=1,
         options: &["global", "limit", "per-connection-delay"],
-        columns: &[],
         banner: |call| {
             let whose = match call.options.global {
                 true => format!("to node {} (across all vhosts)", call.node()),
@@ -124,15 +127,15 @@ pub static COMMANDS: &[Command] = &[
             }
             Ok(Output::message(format!("Closed {closed} connections")))
         },
+        ..Command::ROW
     },
     Command {
         name: "close_all_user_connections",
-        group: Group::Cluster,
+        tools: &[Tool::Ctl],
+        group: Group::Operations,
         usage: "<username> <explanation>",
-        help: "Instructs the broker to close all connections of the specified user",
+        help: "Closes all connections of a user, and tells the clients why",
         arguments: 2..=2,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let (user, reason) = (call.argument(0), call.argument(1));
             format!("Closing connections of user {user}, reason: {reason}...")
@@ -142,6 +145,7 @@ pub static COMMANDS: &[Command] = &[
             let answer = call.answered(call.client.delete_because(&path, call.argument(1)))?;
             answer.accepted().map(|_| Output::Nothing)
         },
+        ..Command::ROW
     },
 ];
 
@@ -175,10 +179,10 @@ const CONNECTION: [Column; 32] = [
     Column::plain("peer_cert_subject"),
     Column::plain("peer_cert_issuer"),
     Column::plain("peer_cert_validity"),
-    Column::plain("state"),
+    Column::of("state", "state", Kind::Word),
     Column::plain("channels"),
     Column::of("protocol", "protocol", Kind::Protocol),
-    Column::plain("auth_mechanism"),
+    Column::of("auth_mechanism", "auth_mechanism", Kind::Word),
     Column::plain("user"),
     Column::plain("vhost"),
     Column::plain("timeout"),
@@ -186,7 +190,7 @@ const CONNECTION: [Column; 32] = [
     Column::plain("channel_max"),
     Column::of("client_properties", "client_properties", Kind::Table),
     Column::plain("connected_at"),
-    Column::plain("type"),
+    Column::of("type", "type", Kind::Word),
     Column::plain("user_provided_name"),
     Column::plain("recv_oct"),
     Column::plain("recv_cnt"),
@@ -219,7 +223,7 @@ const CONSUMER: [Column; 9] = [
     Column::plain("ack_required"),
     Column::plain("prefetch_count"),
     Column::plain("active"),
-    Column::plain("activity_status"),
+    Column::of("activity_status", "activity_status", Kind::Word),
     Column::plain("exclusive"),
     Column::of("arguments", "arguments", Kind::Table),
 ];

@@ -4,16 +4,21 @@
 use std::cell::OnceCell;
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::json;
 
-use super::client::Client;
+use super::client::{Client, Place};
 use super::command::{Call, Command, Failed, Group, Output, exit};
 use super::options::{self, Options, Wrong};
 use super::print::{self, Formatter};
-use super::{checks, cluster, columns, connections, definitions, exchanges, help, limits, listeners, node, parameters};
-use super::{permissions, plugins, policies, queues, replicas, report, settings, users, vhosts};
+use super::remote::{self, Remote};
+use super::tool::Tool;
+use super::{checks, cluster, columns, connections, definitions, erlang, exchanges, help, limits, listeners, logins};
+use super::{logs, machine, maintenance, matching, node, parameters, permissions, plugins, policies, queues};
+use super::{replicas, report, settings, users, vhosts};
 use crate::config::{self, Config, Flags, Origin, Setting, keys};
 
 /// The words behind `warren ctl`. They are read by [`options`], for the answers to what is wrong
@@ -26,29 +31,20 @@ pub struct CtlArgs {
     words: Vec<String>,
 }
 
-/// Names of the binary by which it is a tool of RabbitMQ's.
-const TOOLS: [&str; 6] = [
-    "rabbitmqctl",
-    "rabbitmq-diagnostics",
-    "rabbitmq-queues",
-    PLUGINS_TOOL,
-    "rabbitmq-streams",
-    "rabbitmq-upgrade",
-];
-/// The one that has commands of its own.
-const PLUGINS_TOOL: &str = "rabbitmq-plugins";
-
 /// Options that every usage begins with.
 pub const COMMON: &str = "[--node <node>] [--longnames] [--quiet]";
 
 /// The commands of a tool.
 pub fn table(program: &str) -> impl Iterator<Item = &'static Command> {
-    let has_plugins = program == PLUGINS_TOOL;
-    all().filter(move |command| has_plugins || command.group != Group::Plugins)
+    let tool = Tool::of(program);
+    all().filter(move |command| match tool {
+        Some(tool) => command.tools.contains(&tool),
+        None => command.group != Group::Plugins,
+    })
 }
 
 /// All commands.
-fn all() -> impl Iterator<Item = &'static Command> {
+pub fn all() -> impl Iterator<Item = &'static Command> {
     let nouns = [
         help::COMMANDS,
         node::COMMANDS,
@@ -69,6 +65,11 @@ fn all() -> impl Iterator<Item = &'static Command> {
         settings::COMMANDS,
         plugins::COMMANDS,
         report::COMMANDS,
+        logs::COMMANDS,
+        maintenance::COMMANDS,
+        machine::COMMANDS,
+        matching::COMMANDS,
+        logins::COMMANDS,
     ];
     nouns.into_iter().flatten()
 }
@@ -78,24 +79,10 @@ pub fn find(program: &str, name: &str) -> Option<&'static Command> {
     table(program).find(|command| command.name == name)
 }
 
-/// The tool that a program's name stands for.
-pub fn tool(program: &str) -> Option<&'static str> {
-    let name = program.rsplit('/').next().unwrap_or_default();
-    TOOLS.into_iter().find(|tool| *tool == name)
-}
-
-/// The name of a program that is RabbitMQ's and that Warren has nothing in the place of, such as
-/// `rabbitmqadmin`. Only `rabbitmq-server` runs a node.
-pub fn foreign(program: &str) -> Option<&str> {
-    let name = program.rsplit('/').next().unwrap_or_default();
-    let is_ours = name == "rabbitmq-server" || tool(name).is_some();
-    (name.starts_with("rabbitmq") && !is_ours).then_some(name)
-}
-
 /// Runs a command and gives its exit status.
 pub fn run(args: CtlArgs) -> ExitCode {
     let called = std::env::args().next().unwrap_or_default();
-    let program = tool(&called).unwrap_or("warren ctl");
+    let program = Tool::of(&called).map_or("warren ctl", Tool::name);
     let written = match carry_out(program, &args.words) {
         Ok(text) => std::io::stdout().write_all(text.as_bytes()).map(|()| 0),
         Err(failed) => writeln!(std::io::stderr(), "{}", failed.text).map(|()| failed.status),
@@ -141,7 +128,7 @@ fn carry_out(program: &str, words: &[String]) -> Result<String, Failed> {
         let _ = writeln!(std::io::stdout(), "{banner}");
     }
     let output = (command.run)(&call).map_err(wrong)?;
-    Ok(written(output, formatter, &call.options))
+    Ok(written(output, formatter, &call))
 }
 
 fn refused(wrong: Wrong) -> Failed {
@@ -178,16 +165,45 @@ fn with_usage(program: &str, command: Option<&Command>, words: &[String], failed
 }
 
 /// Finds the node: its data directory is where `warren server` would have it.
-fn call(program: &str, options: Options) -> Result<Call, Failed> {
+fn call(program: &str, mut options: Options) -> Result<Call, Failed> {
     let config = configuration(&options)?;
     let patience = options.timeout.map(Duration::from_secs);
+    let here = Client::new(Place::Here(config.control_socket()), patience);
+    let host = config.node.name.rsplit_once('@').map_or("", |(_, host)| host);
+    // A node's name may be given without its host, which is this one then.
+    if let Some(name) = &mut options.node
+        && !name.contains("://")
+        && !name.contains('@')
+    {
+        *name = format!("{name}@{host}");
+    }
+    let client = match &options.node {
+        Some(node) if !is_here(&here, node, &options, &config) => {
+            let remote = Remote::of(node, &options, &config)?;
+            Client::new(Place::There(Arc::new(remote)), patience)
+        }
+        _ => here,
+    };
     Ok(Call {
         program: program.to_owned(),
         configured_node: config.node.name.clone(),
         node: OnceCell::new(),
-        client: Client::new(config.control_socket(), patience),
+        client,
         options,
     })
+}
+
+/// Whether the node of this machine is meant: by the name that it says it has, or while it does not
+/// run, by the one it would have. A name that says nothing is of this machine's, where no other node
+/// could be asked.
+fn is_here(here: &Client, node: &str, options: &Options, config: &Config) -> bool {
+    if node.contains("://") {
+        return false;
+    }
+    match here.ask("GET", &["local", "name"], None) {
+        Ok(told) => told.json()["name"] == node,
+        Err(_) => node == config.node.name || !remote::can_prove(options, config),
+    }
 }
 
 fn configuration(options: &Options) -> Result<Config, Failed> {
@@ -206,19 +222,40 @@ fn configuration(options: &Options) -> Result<Config, Failed> {
     config::load(&flags).map_err(|error| Failed::told(exit::DATA, error.to_string()))
 }
 
-pub(super) fn written(output: Output, formatter: Option<Formatter>, options: &Options) -> String {
+pub(super) fn written(output: Output, formatter: Option<Formatter>, call: &Call) -> String {
+    let options = &call.options;
+    let headers = !(options.no_table_headers || options.silent);
+    let list = |formatter, columns: &[_], items: &[_]| print::rows(formatter, headers, columns, items);
     match output {
-        Output::Nothing => String::new(),
-        Output::Told { json, .. } if formatter == Some(Formatter::Json) => format!("{json}\n"),
+        Output::Silent => String::new(),
+        Output::Written(text) => text,
+        Output::Nothing => match formatter {
+            Some(Formatter::Json) => format!("{}\n", json!({"node": call.node(), "result": "ok"})),
+            _ => String::new(),
+        },
+        Output::Told { json, .. } | Output::Drawn { json, .. } if formatter == Some(Formatter::Json) => {
+            format!("{json}\n")
+        }
+        Output::Told { json, .. } | Output::Drawn { json, .. } if formatter == Some(Formatter::Erlang) => {
+            format!("{}\n", erlang::value(&json))
+        }
+        Output::Told { text, .. } if formatter == Some(Formatter::PrettyTable) => {
+            print::drawn_text(text.trim_end_matches('\n'))
+        }
         Output::Told { text, .. } => format!("{}\n", text.trim_end_matches('\n')),
+        Output::Listed { text, columns, items } => match formatter {
+            None | Some(Formatter::Table) if text.is_empty() => String::new(),
+            None | Some(Formatter::Table) => format!("{text}\n"),
+            Some(formatter) => list(formatter, &columns, &items),
+        },
+        Output::Drawn { columns, items, .. } => list(formatter.unwrap_or(Formatter::PrettyTable), &columns, &items),
         Output::Rows { columns, items, fancy } => {
             let usual = if fancy {
                 Formatter::PrettyTable
             } else {
                 Formatter::Table
             };
-            let headers = !(options.no_table_headers || options.silent);
-            print::rows(formatter.unwrap_or(usual), headers, &columns, &items)
+            list(formatter.unwrap_or(usual), &columns, &items)
         }
     }
 }
@@ -236,24 +273,6 @@ mod tests {
         assert_eq!(unique.len(), names.len());
         for command in all() {
             assert!(!command.help.is_empty(), "{}", command.name);
-        }
-    }
-
-    #[test]
-    fn the_binary_is_a_tool_by_its_name() {
-        assert_eq!(tool("/usr/sbin/rabbitmqctl"), Some("rabbitmqctl"));
-        assert_eq!(tool("rabbitmq-queues"), Some("rabbitmq-queues"));
-        assert_eq!(tool("/usr/bin/warren"), None);
-        assert_eq!(tool("rabbitmq-plugins"), Some("rabbitmq-plugins"));
-    }
-
-    #[test]
-    fn only_one_name_of_rabbitmqs_runs_a_node() {
-        for ours in ["warren", "/usr/sbin/rabbitmq-server", "rabbitmqctl", "rabbitmq-upgrade"] {
-            assert_eq!(foreign(ours), None, "{ours}");
-        }
-        for foreign_name in ["/usr/local/bin/rabbitmqadmin", "rabbitmq-collect-env", "rabbitmq-tool"] {
-            assert!(foreign(foreign_name).is_some(), "{foreign_name}");
         }
     }
 

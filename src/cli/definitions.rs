@@ -2,40 +2,43 @@
 
 use std::fs;
 use std::io::{self, Read};
+use std::path::Path;
 
 use serde_json::json;
 
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Failed, Group, Output, Tool, bad, exit};
 
 /// What can be done with definitions.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "export_definitions",
+        tools: &[Tool::Ctl],
         group: Group::Definitions,
         usage: "<file_path | \"-\"> [--format <json | erlang>] [--timeout <timeout>]",
-        help: "Exports definitions in JSON.",
+        help: "Writes all definitions to a file, or to standard output",
         arguments: 1..=1,
         options: &["format"],
-        columns: &[],
         banner: |call| match call.argument(0) {
             "-" => String::new(),
             path => format!("Exporting definitions in JSON to a file at \"{path}\" ..."),
         },
         run: export,
+        ..Command::ROW
     },
     Command {
         name: "import_definitions",
+        tools: &[Tool::Ctl],
         group: Group::Definitions,
         usage: "<file_path | \"-\"> [--format <json | erlang>] [--timeout <timeout>]",
-        help: "Imports definitions in JSON.",
+        help: "Reads definitions from a file, or from standard input, and adds them to what there is",
         arguments: 0..=1,
         options: &["format"],
-        columns: &[],
         banner: |call| match call.argument(0) {
             "-" | "" => "Importing definitions in JSON from standard input ...".to_owned(),
             path => format!("Importing definitions in JSON from a file at \"{path}\" ..."),
         },
         run: import,
+        ..Command::ROW
     },
 ];
 
@@ -48,9 +51,16 @@ fn export(call: &Call) -> Result<Output, Failed> {
             json: document,
         }),
         path => {
+            let directory = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty());
+            if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+                return Err(bad(format!(
+                    "Bad argument: Directory {} does not exist",
+                    directory.display()
+                )));
+            }
             let failed = |error| Failed::told(exit::DATA, format!("Cannot write {path}: {error}"));
             fs::write(path, document.to_string()).map_err(failed)?;
-            Ok(Output::Nothing)
+            Ok(Output::Silent)
         }
     }
 }
@@ -60,6 +70,7 @@ fn import(call: &Call) -> Result<Output, Failed> {
     let mut bytes = Vec::new();
     let read = match call.argument(0) {
         "-" | "" => io::stdin().read_to_end(&mut bytes).map(|_| ()),
+        path if !Path::new(path).exists() => return Err(bad(format!("Bad argument: File {path} does not exist"))),
         path => fs::read(path).map(|read| bytes = read),
     };
     let place = call.argument(0);
@@ -70,7 +81,7 @@ fn import(call: &Call) -> Result<Output, Failed> {
     }
     Ok(Output::Told {
         text: "Definitions were imported.".to_owned(),
-        json: json!({"result": "ok"}),
+        json: json!({"node": call.node(), "result": "ok"}),
     })
 }
 

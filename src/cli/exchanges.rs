@@ -1,41 +1,43 @@
 //! Commands about exchanges and bindings.
 
 use super::columns::chosen;
-use super::command::{Call, Command, Failed, Group, Output};
+use super::command::{Call, Command, Failed, Group, Output, Tool};
 use super::print::{Column, Kind};
 
 /// What can be asked of exchanges and bindings.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "list_exchanges",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Monitoring,
         usage: "[--vhost <vhost>] [--no-table-headers] [<column> ...]",
-        help: "Lists exchanges",
+        help: "Lists the exchanges of a virtual host",
         arguments: 0..=usize::MAX,
-        options: &[],
         columns: &EXCHANGE,
         banner: |call| format!("Listing exchanges for vhost {} ...", call.vhost()),
         run: |call| {
             let columns = chosen(call, &EXCHANGE, &["name", "type"]);
             Ok(Output::rows(columns, call.list(&["exchanges", call.vhost()])?))
         },
+        ..Command::ROW
     },
     Command {
         name: "list_bindings",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Monitoring,
         usage: "[--vhost <vhost>] [--no-table-headers] [<column> ...]",
-        help: "Lists all bindings on a vhost",
+        help: "Lists the bindings of a virtual host",
         arguments: 0..=usize::MAX,
-        options: &[],
         columns: &BINDING,
         banner: |call| format!("Listing bindings for vhost {}...", call.vhost()),
         run: bindings,
+        ..Command::ROW
     },
 ];
 
 const EXCHANGE: [Column; 7] = [
     Column::plain("name"),
-    Column::plain("type"),
+    Column::of("type", "type", Kind::Word),
     Column::plain("durable"),
     Column::plain("auto_delete"),
     Column::plain("internal"),
@@ -45,9 +47,9 @@ const EXCHANGE: [Column; 7] = [
 
 const BINDING: [Column; 6] = [
     Column::of("source_name", "source", Kind::Plain),
-    Column::plain("source_kind"),
+    Column::of("source_kind", "source_kind", Kind::Word),
     Column::of("destination_name", "destination", Kind::Plain),
-    Column::of("destination_kind", "destination_type", Kind::Plain),
+    Column::of("destination_kind", "destination_type", Kind::Word),
     Column::plain("routing_key"),
     Column::of("arguments", "arguments", Kind::Table),
 ];

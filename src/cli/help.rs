@@ -1,20 +1,19 @@
 //! The help of `warren ctl`: the list of commands, one command, and what was perhaps meant.
 
-use super::command::{Command, Failed, Group, Output, exit};
-use super::ctl::{COMMON, find, table};
+use super::command::{Command, Failed, Group, Output, Tool, exit};
+use super::ctl::{COMMON, all as all_commands, find, table};
+use super::{absent, completion, options};
 use crate::config;
 
-/// `help` and `version`, which need no node.
+/// What needs no node.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "help",
+        tools: Tool::EACH,
         group: Group::Help,
         usage: "[<command>]",
-        help: "Displays usage information for a command",
+        help: "Shows what there is, or how one command is written",
         arguments: 0..=1,
-        options: &[],
-        columns: &[],
-        banner: |_| String::new(),
         run: |call| match call.argument(0) {
             "" => Ok(Output::message(all(&call.program))),
             name => match find(&call.program, name) {
@@ -22,17 +21,46 @@ pub static COMMANDS: &[Command] = &[
                 None => Err(unknown(&call.program, name)),
             },
         },
+        ..Command::ROW
     },
     Command {
         name: "version",
+        tools: &[Tool::Ctl, Tool::Diagnostics, Tool::Plugins],
         group: Group::Help,
-        usage: "",
-        help: "Displays CLI tools version",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
-        banner: |_| String::new(),
+        help: "Shows the version of the command line tools",
         run: |_| Ok(Output::message(env!("CARGO_PKG_VERSION"))),
+        ..Command::ROW
+    },
+    Command {
+        name: "autocomplete",
+        tools: &[Tool::Ctl, Tool::Diagnostics, Tool::Queues, Tool::Plugins],
+        group: Group::Help,
+        usage: "[prefix] [--timeout <timeout>]",
+        help: "Lists the commands that begin so",
+        arguments: 1..=1,
+        run: |call| {
+            let mut names: Vec<_> = table(&call.program).map(|command| command.name).collect();
+            names.retain(|name| name.starts_with(call.argument(0)));
+            names.sort_unstable();
+            Ok(match names.is_empty() {
+                true => Output::Silent,
+                false => Output::Told {
+                    text: names.join("\n"),
+                    json: names.into(),
+                },
+            })
+        },
+        ..Command::ROW
+    },
+    Command {
+        name: "completion",
+        tools: Tool::EACH,
+        group: Group::Help,
+        usage: "<bash | zsh | fish>",
+        help: "Writes the script by which a shell completes these commands and their options",
+        arguments: 1..=1,
+        run: |call| completion::script(&call.program, call.argument(0)),
+        ..Command::ROW
     },
 ];
 
@@ -65,40 +93,45 @@ pub fn all(program: &str) -> String {
 
 /// One command.
 pub fn one(program: &str, command: &Command) -> String {
-    let stop = if command.help.ends_with('.') { "" } else { "." };
-    format!("\n{}\n\n{}{stop}\n\n{GENERAL}", usage(program, command), command.help)
+    let mut out = format!("\n{}\n\n{}.\n", usage(program, command), command.help);
+    let own = options::explained(command.options);
+    if !own.is_empty() || !command.columns.is_empty() {
+        out += "\nArguments and Options\n";
+    }
+    if !command.columns.is_empty() {
+        let mut names: Vec<_> = command.columns.iter().map(|column| column.name).collect();
+        names.sort_unstable();
+        out += &format!("\n<column>\n\tone of {}\n", names.join(", "));
+    }
+    for (option, help) in own {
+        out += &format!("\n{option}\n\t{help}\n");
+    }
+    out += "\nGeneral Options\n\n";
+    let general = options::general();
+    let width = general.iter().map(|(option, _)| option.len()).max().unwrap_or(0) + 2;
+    for (option, help) in general {
+        out += &format!("   {option:width$}{help}\n");
+    }
+    out
 }
 
-/// There is no such command.
+/// There is no such command: not here, not of this tool, or not at all.
 pub fn unknown(program: &str, name: &str) -> Failed {
+    if let Some(absent) = absent::of(name) {
+        return absent;
+    }
+    let text = format!("\nCommand '{name}' not found. \n");
+    let elsewhere = all_commands().find(|command| command.name == name);
+    if let Some(tools) = elsewhere.map(|command| command.tools) {
+        let names: Vec<_> = tools.iter().map(|tool| tool.name()).collect();
+        return Failed::bare(exit::USAGE, format!("{text}It is one of {}.\n", names.join(" and ")));
+    }
     let nearest = table(program)
         .map(|command| (config::distance(name, command.name), command.name))
         .min();
-    let meant = match nearest {
-        Some((distance, command)) if distance <= 3 => format!("\nDid you mean '{command}'? \n"),
-        _ => String::new(),
+    let text = match nearest {
+        Some((distance, command)) if distance <= 3 => format!("{text}Did you mean '{command}'? \n"),
+        _ => format!("{text}{}", all(program)),
     };
-    let text = format!("\nCommand '{name}' not found. \n{meant}{}", all(program));
     Failed::bare(exit::USAGE, text)
 }
-
-const GENERAL: &str = "\
-General Options
-
-The following options are accepted by most or all commands.
-
-short            | long          | description
------------------|---------------|--------------------------------
--?               | --help        | displays command help
--n <node>        | --node <node> | the node's name, as it is shown
--t               | --timeout <n> | for commands that support it, operation timeout in seconds
--q               | --quiet       | suppress informational messages
--s               | --silent      | suppress informational messages
-                                 | and table header row
--p               | --vhost       | for commands that are scoped to a virtual host,
-                 |               | virtual host to use
-                 | --formatter   | alternative result formatter to use
-                                 | if supported: json, pretty_table, table, csv
-                 | --data-dir    | where the node's data lies, and with it its socket
-                 | --config      | the node's configuration file
-";

@@ -2,19 +2,18 @@
 
 use serde_json::{Map, Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
 use super::print::{Column, Kind};
 
 /// What can be done with limits.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "set_vhost_limits",
+        tools: &[Tool::Ctl],
         group: Group::VirtualHosts,
         usage: "[--vhost <vhost>] <definition>",
-        help: "Sets virtual host limits",
+        help: "Sets limits of a virtual host",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let definition = call.argument(0);
             format!(
@@ -26,30 +25,29 @@ pub static COMMANDS: &[Command] = &[
             call.need_vhost(call.vhost())?;
             set(call, &["vhost-limits", call.vhost()], call.argument(0))
         },
+        ..Command::ROW
     },
     Command {
         name: "clear_vhost_limits",
+        tools: &[Tool::Ctl],
         group: Group::VirtualHosts,
         usage: "[--vhost <vhost>]",
-        help: "Clears virtual host limits",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Takes away the limits of a virtual host",
         banner: |call| format!("Clearing vhost \"{}\" limits ...", call.vhost()),
         run: |call| {
             call.need_vhost(call.vhost())?;
             let own = of(call, "vhost-limits", call.vhost())?;
             clear(call, &["vhost-limits", call.vhost()], own.keys())
         },
+        ..Command::ROW
     },
     Command {
         name: "list_vhost_limits",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::VirtualHosts,
         usage: "[--vhost <vhost>] [--global] [--no-table-headers]",
-        help: "Displays configured virtual host limits",
-        arguments: 0..=0,
+        help: "Shows the limits of virtual hosts",
         options: &["global"],
-        columns: &[],
         banner: |call| match call.options.global {
             true => "Listing limits for all vhosts ...".to_owned(),
             false => format!("Listing limits for vhost \"{}\" ...", call.vhost()),
@@ -70,15 +68,15 @@ pub static COMMANDS: &[Command] = &[
                 false => Output::message(Value::Object(own).to_string()),
             })
         },
+        ..Command::ROW
     },
     Command {
         name: "set_user_limits",
+        tools: &[Tool::Ctl],
         group: Group::Users,
         usage: "<username> <definition>",
-        help: "Sets user limits",
+        help: "Sets limits of a user",
         arguments: 2..=2,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let definition = call.argument(1);
             format!(
@@ -87,38 +85,38 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: |call| {
-            call.need_user(call.argument(0))?;
+            call.need_listed_user(call.argument(0))?;
             set(call, &["user-limits", call.argument(0)], call.argument(1))
         },
+        ..Command::ROW
     },
     Command {
         name: "clear_user_limits",
+        tools: &[Tool::Ctl],
         group: Group::Users,
         usage: "<username> <limit_type> | all",
-        help: "Clears user connection/channel limits",
+        help: "Takes away one limit of a user, or all",
         arguments: 2..=2,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let (user, limit) = (call.argument(0), call.argument(1));
             format!("Clearing \"{limit}\" limits for user \"{user}\" ...")
         },
         run: |call| {
-            let user = call.need_user(call.argument(0))?;
+            let user = call.need_listed_user(call.argument(0))?;
             let named = call.argument(1).to_owned();
             let own = user["limits"].as_object().cloned().unwrap_or_default();
             let limits = own.keys().filter(|limit| named == "all" || named == **limit);
             clear(call, &["user-limits", call.argument(0)], limits)
         },
+        ..Command::ROW
     },
     Command {
         name: "list_user_limits",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Users,
         usage: "[--user <username>] [--global] [--no-table-headers]",
-        help: "Displays configured user limits",
-        arguments: 0..=0,
+        help: "Shows the limits of users",
         options: &["global", "user"],
-        columns: &[],
         banner: |call| match call.options.global {
             true => "Listing limits for all users ...".to_owned(),
             false => format!("Listing limits for user \"{}\" ...", user(call)),
@@ -128,9 +126,10 @@ pub static COMMANDS: &[Command] = &[
                 let columns = vec![Column::plain("user"), Column::of("limits", "value", Kind::Document)];
                 return Ok(Output::rows(columns, call.list(&["user-limits"])?));
             }
-            let user = call.need_user(user(call))?;
+            let user = call.need_listed_user(user(call))?;
             Ok(Output::message(user["limits"].to_string()))
         },
+        ..Command::ROW
     },
 ];
 

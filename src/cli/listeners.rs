@@ -5,18 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
 
 /// What can be asked of listeners and alarms.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "listeners",
+        tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
-        usage: "",
-        help: "Lists active connection listeners (bound interface, port, protocol) on the target node",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Lists where the node listens, and for which protocols",
         banner: |call| format!("Asking node {} to report its protocol listeners ...", call.node()),
         run: |call| {
             let listeners = of(&call.get(&["overview"])?);
@@ -25,61 +22,81 @@ pub static COMMANDS: &[Command] = &[
                 json: json!({"listeners": listeners, "node": call.node(), "result": "ok"}),
             })
         },
+        ..Command::ROW
     },
     Command {
         name: "check_port_connectivity",
+        tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
         usage: "[--timeout <timeout>]",
-        help: "Basic TCP connectivity health check for each listener's port on the target node",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Fails unless each port that the node listens on takes a TCP connection",
         banner: |call| {
             let node = call.node();
             format!("Testing TCP connections to all active listeners on node {node} using hostname resolution ...")
         },
         run: check_ports,
+        ..Command::ROW
     },
     Command {
         name: "alarms",
+        tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
-        usage: "",
-        help: "Lists resource alarms (local or cluster-wide) in effect on the target node",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Shows the alarms of all nodes that the node knows of",
         banner: |call| format!("Asking node {} to report any known resource alarms ...", call.node()),
         run: |call| {
+            let report = alarms(call)?;
             let node = call.node();
-            let alarms = alarms(call, "alarms")?;
-            let text = match alarms.is_empty() {
-                true => format!("Node {node} reported no alarms, local or clusterwide"),
-                false => format!("Node {node} reported alarms:\n{}", alarms.join("\n")),
-            };
-            let json = json!({"alarms": alarms, "node": node, "result": "ok"});
-            Ok(Output::Told { text, json })
+            Ok(match report.names.is_empty() {
+                true => Output::Told {
+                    text: format!("Node {node} reported no alarms, local or clusterwide"),
+                    json: json!({"alarms": [], "node": node, "result": "ok"}),
+                },
+                false => Output::Told {
+                    text: report.names.join("\n"),
+                    json: report.json(node, "ok"),
+                },
+            })
         },
+        ..Command::ROW
+    },
+    Command {
+        name: "check_alarms",
+        tools: &[Tool::Diagnostics],
+        group: Group::Monitoring,
+        help: "Fails while some node has an alarm",
+        banner: |call| format!("Asking node {} to report any local resource alarms ...", call.node()),
+        run: |call| {
+            let report = alarms(call)?;
+            let node = call.node();
+            match report.names.is_empty() {
+                true => Ok(Output::well(format!(
+                    "Node {node} reported no alarms, local or clusterwide"
+                ))),
+                false => {
+                    let json = report.json(node, "error");
+                    Err(Failed::ill(call, report.names.join("\n"), &json))
+                }
+            }
+        },
+        ..Command::ROW
     },
     Command {
         name: "check_local_alarms",
+        tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
-        usage: "",
-        help: "Health check that exits with a non-zero code if the target node reports local alarms",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Fails while the node itself has an alarm",
         banner: |call| format!("Asking node {} to report any local resource alarms ...", call.node()),
         run: |call| {
+            let local = alarms(call)?.local;
             let node = call.node();
-            let alarms = alarms(call, "local-alarms")?;
-            match alarms.is_empty() {
-                true => Ok(Output::well(format!("Node {node} reported no local alarms"))),
-                false => Err(Failed::told(
-                    exit::SOFTWARE,
-                    format!("Node {node} reported local alarms:\n{}", alarms.join("\n")),
-                )),
+            if local.is_empty() {
+                return Ok(Output::well(format!("Node {node} reported no local alarms")));
             }
+            let message = format!("Node {node} reported local alarms");
+            let json = json!({"local": local, "message": message, "result": "error"});
+            Err(Failed::ill(call, format!("Error:\n{}", local.join("\n")), &json))
         },
+        ..Command::ROW
     },
 ];
 
@@ -182,11 +199,31 @@ fn reachable(listener: &Value) -> Option<SocketAddr> {
     Some((ip, port).into())
 }
 
-/// The alarms that a health check tells of.
-fn alarms(call: &Call, check: &str) -> Result<Vec<String>, Failed> {
-    let answer = call.ask("GET", &["health", "checks", check], None)?;
+/// The alarms of all nodes, and which of them are of the node that is asked, as lines.
+struct Alarms {
+    names: Vec<String>,
+    local: Vec<String>,
+}
+
+impl Alarms {
+    fn json(&self, node: &str, result: &str) -> Value {
+        let global = self.names.iter().filter(|alarm| !self.local.contains(alarm));
+        json!({
+            "global": global.collect::<Vec<_>>(),
+            "local": self.local,
+            "message": format!("Node {node} reported alarms"),
+            "result": result,
+        })
+    }
+}
+
+fn alarms(call: &Call) -> Result<Alarms, Failed> {
+    let answer = call.ask("GET", &["health", "checks", "alarms"], None)?;
     if answer.status == 200 {
-        return Ok(Vec::new());
+        return Ok(Alarms {
+            names: Vec::new(),
+            local: Vec::new(),
+        });
     }
     let body = answer.json();
     let Some(alarms) = body["alarms"].as_array() else {
@@ -199,7 +236,12 @@ fn alarms(call: &Call, check: &str) -> Result<Vec<String>, Failed> {
         };
         format!("{resource} on node {}", alarm["node"].as_str().unwrap_or_default())
     };
-    Ok(alarms.iter().map(shown).collect())
+    let own = call.get(&["overview"])?["node"].clone();
+    let local = alarms.iter().filter(|alarm| alarm["node"] == own);
+    Ok(Alarms {
+        names: alarms.iter().map(shown).collect(),
+        local: local.map(shown).collect(),
+    })
 }
 
 #[cfg(test)]

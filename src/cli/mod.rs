@@ -2,18 +2,26 @@
 //!
 //! `warren` alone is `warren server`. Reads arguments only; what a subcommand does is elsewhere.
 
+mod absent;
 mod checks;
 mod client;
 mod cluster;
 mod columns;
 mod command;
+mod completion;
 mod connections;
 mod ctl;
 mod definitions;
+mod erlang;
 mod exchanges;
 mod help;
 mod limits;
 mod listeners;
+mod logins;
+mod logs;
+mod machine;
+mod maintenance;
+mod matching;
 mod node;
 mod options;
 mod parameters;
@@ -22,10 +30,12 @@ mod plugins;
 mod policies;
 mod print;
 mod queues;
+mod remote;
 mod replicas;
 mod report;
 mod server;
 mod settings;
+mod tool;
 mod users;
 mod vhosts;
 
@@ -62,7 +72,7 @@ impl Cli {
     pub fn of_process() -> Self {
         let given: Vec<_> = std::env::args_os().collect();
         let program = given.first().and_then(|program| program.to_str());
-        if let Some(name) = program.and_then(ctl::foreign) {
+        if let Some(name) = program.and_then(tool::foreign) {
             eprintln!("{name} is not part of Warren; `warren help` says what is");
             std::process::exit(command::exit::USAGE.into());
         }
@@ -78,7 +88,7 @@ impl Cli {
 /// The binary called by the name of a command line tool of RabbitMQ's is `warren ctl`.
 fn arguments(mut given: Vec<OsString>) -> Vec<OsString> {
     let program = given.first().and_then(|program| program.to_str());
-    if program.and_then(ctl::tool).is_some() {
+    if program.and_then(tool::Tool::of).is_some() {
         given.insert(1, "ctl".into());
     }
     given

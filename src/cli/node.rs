@@ -5,30 +5,25 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::command::{Call, Command, Failed, Group, MISPLACED, Output, exit};
+use super::command::{Call, Command, Failed, Group, MISPLACED, Output, Tool, exit};
 use super::listeners;
 
 /// What can be asked of the node.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "await_startup",
+        tools: &[Tool::Ctl],
         group: Group::Nodes,
         usage: "[--timeout <timeout>]",
-        help: "Waits for the node to start",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
-        banner: |_| String::new(),
+        help: "Waits until the node serves clients",
         run: await_startup,
+        ..Command::ROW
     },
     Command {
         name: "ping",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Monitoring,
-        usage: "",
-        help: "Checks that the node answers, whether or not its broker runs",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Asks whether the process of the node answers, with or without its broker",
         banner: |call| {
             let timeout = call.options.timeout.unwrap_or(60) * 1000;
             format!(
@@ -38,24 +33,29 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: |call| {
-            call.get(&["local", "name"])?;
+            match call.client.is_remote() {
+                true => call.get(&["overview"])?,
+                false => call.get(&["local", "name"])?,
+            };
             Ok(Output::message("Ping succeeded"))
         },
+        ..Command::ROW
     },
     Command {
         name: "check_running",
+        tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
-        usage: "",
-        help: "Health check that exits with a non-zero code if the node is not running",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Fails unless the node serves clients",
         banner: |call| format!("Checking if RabbitMQ is running on node {} ...", call.node()),
         run: |call| {
             let node = call.node();
             let answer = call.ask_any(&["health", "checks", "is-in-service"])?;
             match answer.status {
                 200 => Ok(Output::message(format!(
+                    "RabbitMQ on node {node} is fully booted and running"
+                ))),
+                // It runs, only not for clients.
+                503 if answer.json()["drained"] == true => Ok(Output::message(format!(
                     "RabbitMQ on node {node} is fully booted and running"
                 ))),
                 503 if answer.reason().starts_with(MISPLACED) => Err(Failed::told(
@@ -68,15 +68,13 @@ pub static COMMANDS: &[Command] = &[
                 )),
             }
         },
+        ..Command::ROW
     },
     Command {
         name: "server_version",
+        tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
-        usage: "",
-        help: "Displays server version on the target node",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Shows which RabbitMQ the node stands in for",
         banner: |call| format!("Asking node {} for its RabbitMQ version...", call.node()),
         run: |call| {
             let overview = call.get(&["overview"])?;
@@ -86,28 +84,25 @@ pub static COMMANDS: &[Command] = &[
                 json: json!({"result": "ok", "value": version}),
             })
         },
+        ..Command::ROW
     },
     Command {
         name: "status",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Monitoring,
-        usage: "",
-        help: "Displays status of a node",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Shows how the node is: version, memory, disk, files, listeners, totals",
         banner: |call| format!("Status of node {} ...", call.node()),
         run: status,
+        ..Command::ROW
     },
     Command {
         name: "cluster_status",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Cluster,
-        usage: "",
-        help: "Displays all the nodes in the cluster grouped by node type, together with the currently running nodes",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Shows the nodes of the cluster, which of them run, and how they are",
         banner: |call| format!("Cluster status of node {} ...", call.node()),
         run: cluster_status,
+        ..Command::ROW
     },
 ];
 
@@ -159,7 +154,7 @@ fn status(call: &Call) -> Result<Output, Failed> {
     text.line(format!("OS PID: {}", shown(&node["os_pid"])));
     text.line("OS: Linux");
     text.line(format!("Uptime (seconds): {}", seconds(&node["uptime"])));
-    text.line("Is under maintenance?: false");
+    text.line(format!("Is under maintenance?: {}", node["being_drained"] == true));
     text.line(format!("RabbitMQ version: {}", shown(&overview["rabbitmq_version"])));
     text.line(format!("Warren version: {}", env!("CARGO_PKG_VERSION")));
     text.line(format!("Node name: {}", shown(&node["name"])));
@@ -208,7 +203,7 @@ fn status(call: &Call) -> Result<Output, Failed> {
         "product_version": overview["product_version"],
         "rabbitmq_version": overview["rabbitmq_version"],
         "uptime": seconds(&node["uptime"]),
-        "is_under_maintenance": false,
+        "is_under_maintenance": node["being_drained"] == true,
         "data_directory": node["db_dir"],
         "config_files": node["config_files"],
         "log_files": node["log_files"],
@@ -263,8 +258,9 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
         text.line(format!("Node: {name}, available CPU cores: {cores}"));
     }
     text.section("Maintenance status");
-    for name in &running_names {
-        text.line(format!("Node: {name}, status: not under maintenance"));
+    for node in &running {
+        let name = name_of(node);
+        text.line(format!("Node: {name}, status: {}", maintenance(node)));
     }
     text.section("Alarms");
     text.list(&alarms);
@@ -311,10 +307,17 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
         "running_nodes": running_names,
         "versions": of_each(&|_| json!({"rabbitmq_name": "RabbitMQ", "rabbitmq_version": version})),
         "partitions": partitions,
-        "maintenance_status": of_each(&|_| json!("not under maintenance")),
+        "maintenance_status": of_each(&|node| json!(maintenance(node))),
         "feature_flags": flags,
     });
     Ok(Output::Told { text: text.0, json })
+}
+
+fn maintenance(node: &Value) -> &'static str {
+    match node["being_drained"] == true {
+        true => "marked for maintenance",
+        false => "not under maintenance",
+    }
 }
 
 fn names_in(list: &Value) -> String {
@@ -345,9 +348,14 @@ fn seconds(millis: &Value) -> u64 {
 }
 
 /// Thousand millions, to four digits.
-pub(super) fn gigabytes(bytes: &Value) -> String {
-    let gigabytes = bytes.as_f64().unwrap_or(0.0) / 1e9;
-    format!("{:?}", (gigabytes * 1e4).round() / 1e4)
+fn gigabytes(bytes: &Value) -> String {
+    in_units(bytes, 1e9)
+}
+
+/// So many of a unit, to four digits.
+pub(super) fn in_units(bytes: &Value, unit: f64) -> String {
+    let units = bytes.as_f64().unwrap_or(0.0) / unit;
+    format!("{:?}", (units * 1e4).round() / 1e4)
 }
 
 /// Lines below titles.

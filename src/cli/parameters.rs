@@ -2,19 +2,17 @@
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
 use super::print::{Column, Kind};
 
 /// What can be asked of parameters.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "list_parameters",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Parameters,
         usage: "[--vhost <vhost>] [--no-table-headers]",
-        help: "Lists runtime parameters for a virtual host",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Lists the runtime parameters of a virtual host",
         banner: |call| format!("Listing runtime parameters for vhost \"{}\" ...", call.vhost()),
         run: |call| {
             call.need_vhost(call.vhost())?;
@@ -27,29 +25,28 @@ pub static COMMANDS: &[Command] = &[
             ];
             Ok(Output::rows(columns, items))
         },
+        ..Command::ROW
     },
     Command {
         name: "list_global_parameters",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Parameters,
         usage: "[--no-table-headers]",
-        help: "Lists global runtime parameters",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Lists the runtime parameters that belong to no virtual host",
         banner: |_| "Listing global runtime parameters ...".to_owned(),
         run: |call| {
             let columns = vec![Column::plain("name"), Column::of("value", "value", Kind::Document)];
             Ok(Output::rows(columns, call.list(&["global-parameters"])?))
         },
+        ..Command::ROW
     },
     Command {
         name: "set_parameter",
+        tools: &[Tool::Ctl],
         group: Group::Parameters,
         usage: "[--vhost <vhost>] <component_name> <name> <value>",
-        help: "Sets a runtime parameter",
+        help: "Sets a runtime parameter of a virtual host",
         arguments: 3..=3,
-        options: &[],
-        columns: &[],
         banner: |call| {
             format!(
                 "Setting runtime parameter \"{}\" for component \"{}\" to \"{}\" in vhost \"{}\" ...",
@@ -64,15 +61,15 @@ pub static COMMANDS: &[Command] = &[
             let path = ["parameters", call.argument(0), call.vhost(), call.argument(1)];
             call.put(&path, &json!({"value": document(call.argument(2))?}))
         },
+        ..Command::ROW
     },
     Command {
         name: "clear_parameter",
+        tools: &[Tool::Ctl],
         group: Group::Parameters,
         usage: "[--vhost <vhost>] <component_name> <name>",
-        help: "Clears a runtime parameter",
+        help: "Takes away a runtime parameter of a virtual host",
         arguments: 2..=2,
-        options: &[],
-        columns: &[],
         banner: |call| {
             format!(
                 "Clearing runtime parameter \"{}\" for component \"{}\" on vhost \"{}\" ...",
@@ -86,15 +83,15 @@ pub static COMMANDS: &[Command] = &[
             let path = ["parameters", call.argument(0), call.vhost(), call.argument(1)];
             cleared(call, &path)
         },
+        ..Command::ROW
     },
     Command {
         name: "set_global_parameter",
+        tools: &[Tool::Ctl],
         group: Group::Parameters,
         usage: "<name> <value>",
-        help: "Sets a global runtime parameter",
+        help: "Sets a runtime parameter that belongs to no virtual host",
         arguments: 2..=2,
-        options: &[],
-        columns: &[],
         banner: |call| {
             format!(
                 "Setting global runtime parameter \"{}\" to \"{}\" ...",
@@ -106,17 +103,18 @@ pub static COMMANDS: &[Command] = &[
             let body = json!({"value": document(call.argument(1))?});
             call.put(&["global-parameters", call.argument(0)], &body)
         },
+        ..Command::ROW
     },
     Command {
         name: "clear_global_parameter",
+        tools: &[Tool::Ctl],
         group: Group::Parameters,
         usage: "<name>",
-        help: "Clears a global runtime parameter",
+        help: "Takes away a runtime parameter that belongs to no virtual host",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Clearing global runtime parameter \"{}\" ...", call.argument(0)),
         run: |call| cleared(call, &["global-parameters", call.argument(0)]),
+        ..Command::ROW
     },
 ];
 

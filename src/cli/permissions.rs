@@ -2,19 +2,18 @@
 
 use serde_json::json;
 
-use super::command::{Call, Command, Failed, Group, Output, no_vhost};
+use super::command::{Call, Command, Failed, Group, Output, Tool, no_vhost};
 use super::print::plain;
 
 /// What can be done with permissions.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "set_permissions",
+        tools: &[Tool::Ctl],
         group: Group::AccessControl,
         usage: "[--vhost <vhost>] <username> <conf> <write> <read>",
-        help: "Sets user permissions for a vhost",
+        help: "Says what a user may do in a virtual host, by patterns for names",
         arguments: 4..=4,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let user = call.argument(0);
             format!(
@@ -29,15 +28,42 @@ pub static COMMANDS: &[Command] = &[
             });
             call.put(&["permissions", call.vhost(), user], &body)
         },
+        ..Command::ROW
+    },
+    Command {
+        name: "set_permissions_globally",
+        tools: &[Tool::Ctl],
+        group: Group::AccessControl,
+        usage: "<username> <conf> <write> <read>",
+        help: "Says what a user may do in each virtual host that there is now",
+        arguments: 4..=4,
+        banner: |call| {
+            format!(
+                "Setting permissions for user \"{}\" in all virtual hosts ...",
+                call.argument(0)
+            )
+        },
+        run: |call| {
+            let user = call.argument(0);
+            call.need_user(user)?;
+            let body = json!({
+                "configure": call.argument(1), "write": call.argument(2), "read": call.argument(3),
+            });
+            for vhost in call.list(&["vhosts"])? {
+                let vhost = vhost["name"].as_str().unwrap_or_default();
+                call.put(&["permissions", vhost, user], &body)?;
+            }
+            Ok(Output::Nothing)
+        },
+        ..Command::ROW
     },
     Command {
         name: "clear_permissions",
+        tools: &[Tool::Ctl],
         group: Group::AccessControl,
         usage: "[--vhost <vhost>] <username>",
-        help: "Revokes user permissions for a vhost",
+        help: "Keeps a user out of a virtual host",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let user = call.argument(0);
             format!(
@@ -50,59 +76,57 @@ pub static COMMANDS: &[Command] = &[
             call.delete(&["permissions", call.vhost(), user])?;
             Ok(Output::Nothing)
         },
+        ..Command::ROW
     },
     Command {
         name: "list_permissions",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::AccessControl,
         usage: "[--vhost <vhost>] [--no-table-headers]",
-        help: "Lists user permissions in a virtual host",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Lists who may do what in a virtual host",
         banner: |call| format!("Listing permissions for vhost \"{}\" ...", call.vhost()),
         run: |call| list_in_vhost(call, "permissions", &["user", "configure", "write", "read"]),
+        ..Command::ROW
     },
     Command {
         name: "list_user_permissions",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::AccessControl,
         usage: "[--no-table-headers] <username>",
-        help: "Lists permissions of a user across all virtual hosts",
+        help: "Lists what a user may do, in all virtual hosts",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Listing permissions for user \"{}\" ...", call.argument(0)),
         run: |call| list_of_user(call, "permissions", &["vhost", "configure", "write", "read"]),
+        ..Command::ROW
     },
     Command {
         name: "list_topic_permissions",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::AccessControl,
         usage: "[--vhost <vhost>] [--no-table-headers]",
-        help: "Lists topic permissions in a virtual host",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Lists the topic permissions in a virtual host",
         banner: |call| format!("Listing topic permissions for vhost \"{}\" ...", call.vhost()),
         run: |call| list_in_vhost(call, "topic-permissions", &["user", "exchange", "write", "read"]),
+        ..Command::ROW
     },
     Command {
         name: "list_user_topic_permissions",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::AccessControl,
         usage: "[--no-table-headers] <username>",
-        help: "Lists user topic permissions",
+        help: "Lists the topic permissions of a user, in all virtual hosts",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Listing topic permissions for user \"{}\" ...", call.argument(0)),
         run: |call| list_of_user(call, "topic-permissions", &["vhost", "exchange", "write", "read"]),
+        ..Command::ROW
     },
     Command {
         name: "set_topic_permissions",
+        tools: &[Tool::Ctl],
         group: Group::AccessControl,
         usage: "[--vhost <vhost>] <username> <exchange> <write> <read>",
-        help: "Sets user topic permissions for an exchange",
+        help: "Says with which routing keys a user may publish to a topic exchange and bind to it",
         arguments: 4..=4,
-        options: &[],
-        columns: &[],
         banner: |call| {
             format!(
                 "Setting topic permissions on \"{}\" for user \"{}\" in vhost \"{}\" ...",
@@ -118,15 +142,15 @@ pub static COMMANDS: &[Command] = &[
             });
             call.put(&["topic-permissions", call.vhost(), user], &body)
         },
+        ..Command::ROW
     },
     Command {
         name: "clear_topic_permissions",
+        tools: &[Tool::Ctl],
         group: Group::AccessControl,
         usage: "[--vhost <vhost>] <username> [<exchange>]",
-        help: "Clears user topic permissions for a vhost or exchange",
+        help: "Takes away the topic permissions of a user for an exchange, or for all of a virtual host",
         arguments: 1..=2,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let (user, vhost) = (call.argument(0), call.vhost());
             match call.argument(1) {
@@ -143,6 +167,7 @@ pub static COMMANDS: &[Command] = &[
             call.delete(&path)?;
             Ok(Output::Nothing)
         },
+        ..Command::ROW
     },
 ];
 
@@ -167,6 +192,6 @@ fn list_in_vhost(call: &Call, kind: &str, columns: &'static [&'static str]) -> R
 /// The same of a user.
 fn list_of_user(call: &Call, kind: &str, columns: &'static [&'static str]) -> Result<Output, Failed> {
     let user = call.argument(0);
-    call.need_user(user)?;
+    call.need_listed_user(user)?;
     Ok(Output::rows(plain(columns), call.list(&["users", user, kind])?))
 }

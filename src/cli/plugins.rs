@@ -3,71 +3,76 @@
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
 use crate::config::PLUGINS;
 
 /// What can be asked of plug-ins.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "list",
+        tools: &[Tool::Plugins],
         group: Group::Plugins,
         usage: "[pattern] [--verbose] [--minimal] [--enabled] [--implicitly-enabled]",
-        help: "Lists plugins and their state",
+        help: "Lists what RabbitMQ has as plugins and is part of this program",
         arguments: 0..=1,
         options: &["verbose", "minimal", "enabled", "implicitly-enabled"],
-        columns: &[],
         banner: |call| {
             let pattern = call.arguments().first().map_or(".*", String::as_str);
             format!("Listing plugins with pattern \"{pattern}\" ...")
         },
         run: list,
+        ..Command::ROW
     },
     Command {
         name: "is_enabled",
+        tools: &[Tool::Plugins],
         group: Group::Monitoring,
         usage: "<plugin1> [ <plugin2>] [--offline] [--online]",
-        help: "Health check that exits with a non-zero code if provided plugins are not enabled on target node",
+        help: "Fails unless all these plugins are part of this program",
         arguments: 1..=usize::MAX,
         options: &["offline", "online"],
-        columns: &[],
         banner: |call| {
             let (word, names) = named(call);
             format!("Asking node {} if {word} {names} enabled...", call.node())
         },
         run: is_enabled,
+        ..Command::ROW
     },
     Command {
         name: "enable",
+        tools: &[Tool::Plugins],
         group: Group::Plugins,
         usage: "<plugin1> [ <plugin2>] | --all [--offline] [--online]",
-        help: "Enables one or more plugins: those that are part of this program are always enabled",
+        help: "Does nothing for what is part of this program, which is always enabled, and fails for anything else",
         arguments: 0..=usize::MAX,
         options: &["all", "offline", "online"],
-        columns: &[],
         banner: |call| begun(call, "Enabling"),
         run: enable,
+        ..Command::ROW
     },
     Command {
         name: "set",
+        tools: &[Tool::Plugins],
         group: Group::Plugins,
         usage: "<plugin1> [ <plugin2>] [--offline] [--online]",
-        help: "Enables one or more plugins: those that are part of this program stay enabled",
+        help: "As enable: what is part of this program stays enabled",
         arguments: 0..=usize::MAX,
         options: &["offline", "online"],
-        columns: &[],
         banner: |call| begun(call, "Enabling"),
         run: enable,
+        ..Command::ROW
     },
     Command {
         name: "disable",
+        tools: &[Tool::Plugins],
         group: Group::Plugins,
         usage: "<plugin1> [ <plugin2>] | --all [--offline] [--online]",
-        help: "Refused for what is part of this program",
+        help: "Fails for what is part of this program",
         arguments: 0..=usize::MAX,
         options: &["all", "offline", "online"],
-        columns: &[],
         banner: |call| begun(call, "Disabling"),
         run: disable,
+        ..Command::ROW
     },
 ];
 

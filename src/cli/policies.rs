@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
 use super::limits::not_json;
 use super::print::{Column, Kind};
 
@@ -10,23 +10,23 @@ use super::print::{Column, Kind};
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "set_policy",
+        tools: &[Tool::Ctl],
         group: Group::Policies,
         usage: SET,
-        help: "Sets or updates a policy",
+        help: "Makes a policy or changes it",
         arguments: 3..=3,
         options: &["priority", "apply-to"],
-        columns: &[],
         banner: |call| format!("Setting policy {}", setting(call)),
         run: |call| set(call, "policies"),
+        ..Command::ROW
     },
     Command {
         name: "clear_policy",
+        tools: &[Tool::Ctl],
         group: Group::Policies,
         usage: "[--vhost <vhost>] <name>",
-        help: "Clears (removes) a policy",
+        help: "Takes away a policy",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| {
             format!(
                 "Clearing policy \"{}\" on vhost \"{}\" ...",
@@ -35,53 +35,53 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: |call| clear(call, "policies"),
+        ..Command::ROW
     },
     Command {
         name: "list_policies",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Policies,
         usage: "[--vhost <vhost>] [--no-table-headers]",
-        help: "Lists all policies in a virtual host",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Lists the policies of a virtual host",
         banner: |call| format!("Listing policies for vhost \"{}\" ...", call.vhost()),
         run: |call| list(call, "policies"),
+        ..Command::ROW
     },
     Command {
         name: "set_operator_policy",
+        tools: &[Tool::Ctl],
         group: Group::Policies,
         usage: SET,
-        help: "Sets an operator policy that overrides a subset of arguments in user policies",
+        help: "Makes an operator policy, which limits what policies may set, or changes it",
         arguments: 3..=3,
         options: &["priority", "apply-to"],
-        columns: &[],
         banner: |call| format!("Setting operator policy override {}", setting(call)),
         run: |call| set(call, "operator-policies"),
+        ..Command::ROW
     },
     Command {
         name: "clear_operator_policy",
+        tools: &[Tool::Ctl],
         group: Group::Policies,
         usage: "[--vhost <vhost>] <name>",
-        help: "Clears an operator policy",
+        help: "Takes away an operator policy",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let name = call.argument(0);
             format!("Clearing operator policy \"{name}\" on vhost \"{}\" ...", call.vhost())
         },
         run: |call| clear(call, "operator-policies"),
+        ..Command::ROW
     },
     Command {
         name: "list_operator_policies",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Policies,
         usage: "[--vhost <vhost>] [--no-table-headers]",
-        help: "Lists operator policy overrides for a virtual host",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Lists the operator policies of a virtual host",
         banner: |call| format!("Listing operator policy overrides for vhost \"{}\" ...", call.vhost()),
         run: |call| list(call, "operator-policies"),
+        ..Command::ROW
     },
 ];
 

@@ -3,6 +3,8 @@
 
 use serde_json::{Value, json};
 
+use super::erlang;
+
 /// A column of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
@@ -16,6 +18,10 @@ pub struct Column {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Plain,
+    /// A word of RabbitMQ's, such as a type or a state, or several: names to Erlang.
+    Word,
+    /// Keys and values: Erlang's list of pairs.
+    Pairs,
     /// An AMQP table: Erlang's list of pairs; in JSON with the types that the values seem to have.
     Table,
     /// A JSON document within a text.
@@ -50,6 +56,7 @@ pub enum Formatter {
     PrettyTable,
     Csv,
     Json,
+    Erlang,
 }
 
 impl Formatter {
@@ -60,6 +67,7 @@ impl Formatter {
             "pretty_table" => Self::PrettyTable,
             "csv" => Self::Csv,
             "json" => Self::Json,
+            "erlang" => Self::Erlang,
             _ => return None,
         })
     }
@@ -69,6 +77,7 @@ impl Formatter {
 pub fn rows(formatter: Formatter, headers: bool, columns: &[Column], items: &[Value]) -> String {
     match formatter {
         Formatter::Json => json_rows(columns, items),
+        Formatter::Erlang => erlang::rows(columns, items) + "\n",
         // Without rows there is nothing to head.
         _ if items.is_empty() => String::new(),
         Formatter::Table => lines(headers, columns, items, |cells| cells.join("\t")),
@@ -111,12 +120,18 @@ fn cell(column: &Column, value: &Value) -> String {
     match (column.kind, value) {
         (_, Value::Null) => String::new(),
         (Kind::Document, value) => value.to_string(),
-        (Kind::Table, value) => pairs(value),
+        (Kind::Table | Kind::Pairs, value) => pairs(value),
         (Kind::Protocol, value) => {
             let numbers: Vec<_> = version(value).iter().map(u64::to_string).collect();
             format!("{{{}}}", numbers.join(","))
         }
         (_, Value::String(text)) => text.clone(),
+        (Kind::Word, Value::Object(fields)) => {
+            let fields = fields
+                .iter()
+                .map(|(key, value)| format!("{{{key}, {}}}", plain_text(value)));
+            format!("[{}]", fields.collect::<Vec<_>>().join(", "))
+        }
         (_, Value::Array(items)) => {
             let items: Vec<_> = items.iter().map(plain_text).collect();
             format!("[{}]", items.join(", "))
@@ -158,7 +173,8 @@ fn typed(value: &Value) -> Value {
         .collect()
 }
 
-fn typed_value(value: &Value) -> (&'static str, Value) {
+/// A value of a table, and the type that it seems to have.
+pub fn typed_value(value: &Value) -> (&'static str, Value) {
     match value {
         Value::Null => ("void", Value::Null),
         Value::Bool(_) => ("bool", value.clone()),
@@ -180,6 +196,14 @@ fn version(value: &Value) -> Vec<u64> {
     let text = value.as_str().unwrap_or_default();
     let numbers = text.split(|letter: char| !letter.is_ascii_digit());
     numbers.filter_map(|number| number.parse().ok()).collect()
+}
+
+/// An address or a version of a protocol as its numbers.
+pub fn numbers(kind: Kind, value: &Value) -> Value {
+    match kind {
+        Kind::Protocol => json!(version(value)),
+        _ => address(value),
+    }
 }
 
 fn address(value: &Value) -> Value {
@@ -207,13 +231,35 @@ fn json_rows(columns: &[Column], items: &[Value]) -> String {
 fn json_cell(column: &Column, value: &Value) -> Value {
     match (column.kind, value) {
         (_, Value::Null) => json!(""),
-        (Kind::Plain, value) => value.clone(),
+        (Kind::Plain | Kind::Word, value) => value.clone(),
+        (Kind::Pairs, value) => {
+            let fields = value.as_object().into_iter().flatten();
+            fields.map(|(key, value)| json!([key, value])).collect()
+        }
         (Kind::Table, value) => typed(value),
         (Kind::Document, value) => value.to_string().into(),
-        (Kind::Address, value) => address(value),
-        (Kind::Protocol, value) => json!(version(value)),
+        (Kind::Address | Kind::Protocol, value) => numbers(column.kind, value),
     }
 }
+
+/// A text as a table of one column.
+pub fn drawn_text(text: &str) -> String {
+    let width = text.lines().map(|line| line.chars().count()).max().unwrap_or(0);
+    let column = [Column::plain(HEAD)];
+    let widest = width.max(HEAD.len());
+    let lines = text.lines().map(|line| json!({HEAD: format!("{line:widest$}")}));
+    let lines: Vec<_> = lines.collect();
+    let drawn = drawn(&column, &lines);
+    // The lines of a text are not told apart.
+    let rule = format!("{GRAPHIC}t{}u{PLAIN}\n", "q".repeat(widest + 2));
+    match drawn.split_once(&rule) {
+        Some((head, body)) => head.to_owned() + &rule + &body.replace(&rule, ""),
+        None => drawn,
+    }
+}
+
+/// The head of the column of a text.
+const HEAD: &str = "Output";
 
 /// Lines of the terminal's graphic letters, the heads in bold.
 fn drawn(columns: &[Column], items: &[Value]) -> String {

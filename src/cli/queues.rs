@@ -3,20 +3,23 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::client::Client;
 use super::columns::chosen;
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
 use super::print::{Column, Kind};
 
 /// What can be done with queues.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "list_queues",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Monitoring,
         usage: "[--vhost <vhost>] [--online] [--offline] [--local] [--no-table-headers] [<column>, ...] [--timeout <timeout>]",
-        help: "Lists queues and their properties",
+        help: "Lists the queues of a virtual host",
         arguments: ANY,
         options: &["online", "offline", "local"],
         columns: &COLUMNS,
@@ -30,49 +33,79 @@ pub static COMMANDS: &[Command] = &[
         run: list,
     },
     Command {
+        name: "list_unresponsive_queues",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
+        group: Group::Monitoring,
+        usage: "[--local] [--queue-timeout <milliseconds>] [<column> ...] [--no-table-headers] [--timeout <timeout>]",
+        help: "Lists the queues that do not answer within the time, for want of a leader or of a node",
+        arguments: ANY,
+        options: &["local", "queue-timeout"],
+        columns: &UNRESPONSIVE,
+        banner: |call| format!("Listing unresponsive queues for vhost {} ...", call.vhost()),
+        run: unresponsive,
+    },
+    Command {
         name: "purge_queue",
+        tools: &[Tool::Ctl],
         group: Group::Queues,
         usage: "<queue> [--vhost <vhost>]",
-        help: "Purges a queue (removes all messages in it)",
+        help: "Takes all ready messages out of a queue",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Purging queue '{}' in vhost '{}' ...", call.argument(0), call.vhost()),
         run: |call| match call.delete(&["queues", call.vhost(), call.argument(0), "contents"])? {
             true => Ok(Output::Nothing),
             false => Err(not_found()),
         },
+        ..Command::ROW
     },
     Command {
         name: "delete_queue",
+        tools: &[Tool::Ctl],
         group: Group::Queues,
         usage: "<queue_name> [--if-empty|-e] [--if-unused|-u] [--vhost <vhost>]",
-        help: "Deletes a queue",
+        help: "Deletes a queue with its messages",
         arguments: 1..=1,
         options: &["if-empty", "if-unused"],
-        columns: &[],
         banner: |call| format!("Deleting queue '{}' on vhost '{}' ...", call.argument(0), call.vhost()),
         run: delete,
+        ..Command::ROW
+    },
+    Command {
+        name: "peek",
+        tools: &[Tool::Queues],
+        group: Group::Monitoring,
+        usage: "[--vhost <vhost>] <queue> <position> [--timeout <timeout>]",
+        help: "Shows the message that many places from the front of a queue, which stays as it is",
+        arguments: 2..=2,
+        banner: |call| {
+            format!(
+                "Peeking at quorum queue {} at position {} on node {} ...",
+                call.argument(0),
+                call.argument(1),
+                call.node()
+            )
+        },
+        run: peek,
+        ..Command::ROW
     },
     Command {
         name: "export_queue",
+        tools: &[Tool::Ctl, Tool::Queues],
         group: Group::Queues,
         usage: "<queue> <file_path | \"-\"> [--vhost <vhost>]",
         help: "Writes down what can be read of a damaged queue, a message of JSON on each line",
         arguments: 2..=2,
-        options: &[],
-        columns: &[],
-        banner: |_| String::new(),
         run: export,
+        ..Command::ROW
     },
     Command {
         name: "recover_queue",
+        tools: &[Tool::Ctl, Tool::Queues],
         group: Group::Queues,
         usage: "<queue> --keep-readable [--vhost <vhost>]",
         help: "Serves a damaged queue again with what can be read of it; the rest is gone for good",
         arguments: 1..=1,
         options: &["keep-readable"],
-        columns: &[],
         banner: |call| {
             format!(
                 "Recovering queue '{}' in vhost '{}' ...",
@@ -81,6 +114,7 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: recover,
+        ..Command::ROW
     },
 ];
 
@@ -99,14 +133,14 @@ const COLUMNS: [Column; 36] = [
     Column::of(
         "effective_policy_definition",
         "effective_policy_definition",
-        Kind::Table,
+        Kind::Pairs,
     ),
     Column::plain("exclusive"),
     Column::plain("exclusive_consumer_pid"),
     Column::plain("exclusive_consumer_tag"),
     Column::plain("head_message_timestamp"),
-    Column::plain("leader"),
-    Column::plain("members"),
+    Column::of("leader", "leader", Kind::Word),
+    Column::of("members", "members", Kind::Word),
     Column::plain("memory"),
     Column::plain("message_bytes"),
     Column::plain("message_bytes_persistent"),
@@ -121,14 +155,43 @@ const COLUMNS: [Column; 36] = [
     Column::plain("messages_unacknowledged"),
     Column::plain("messages_unacknowledged_ram"),
     Column::plain("name"),
-    Column::plain("online"),
+    Column::of("online", "online", Kind::Word),
     Column::plain("operator_policy"),
     Column::plain("owner_pid"),
     Column::plain("pid"),
     Column::plain("policy"),
-    Column::plain("state"),
-    Column::plain("type"),
+    Column::of("state", "state", Kind::Word),
+    Column::of("type", "type", Kind::Word),
 ];
+
+const UNRESPONSIVE: [Column; 5] = [
+    Column::of("arguments", "arguments", Kind::Table),
+    Column::plain("auto_delete"),
+    Column::plain("durable"),
+    Column::plain("name"),
+    Column::plain("pid"),
+];
+
+/// Time a queue may take to answer when the call does not say.
+const ANSWER: Duration = Duration::from_secs(15);
+
+/// Asks each queue by itself, so that one that hangs is told from the others.
+fn unresponsive(call: &Call) -> Result<Output, Failed> {
+    let mut queues = call.list(&["queues", call.vhost()])?;
+    queues.retain(|queue| !call.options.local || queue["node"] == call.node());
+    let patience = call.options.queue_timeout.map_or(ANSWER, Duration::from_millis);
+    let client = Client::new(call.client.place.clone(), Some(patience));
+    let answers = |queue: &Value| {
+        let path = ["queues", call.vhost(), queue["name"].as_str().unwrap_or_default()];
+        match client.ask("GET", &path, None) {
+            // One that was deleted meanwhile is not missed.
+            Ok(answer) => answer.status == 404 || answer.json()["state"] == "running",
+            Err(_) => false,
+        }
+    };
+    queues.retain(|queue| !answers(queue));
+    Ok(Output::rows(chosen(call, &UNRESPONSIVE, &["name"]), queues))
+}
 
 fn list(call: &Call) -> Result<Output, Failed> {
     let columns = chosen(call, &COLUMNS, &["name", "messages"]);
@@ -153,6 +216,71 @@ fn shown(mut queue: Value) -> Value {
     queue
 }
 
+/// Messages of a page that is asked for on the way to the position.
+const PAGE: u64 = 200;
+/// Bytes of a body that are shown.
+const SHOWN: u64 = 64;
+
+fn peek(call: &Call) -> Result<Output, Failed> {
+    let wrong = || Failed::arguments("\"position value must be a positive integer\"");
+    let mut left: u64 = call.argument(1).parse().map_err(|_| wrong())?;
+    if left == 0 {
+        return Err(wrong());
+    }
+    let path = ["queues", call.vhost(), call.argument(0), "messages"];
+    let mut from = json!(0);
+    loop {
+        let query = [
+            ("from", from.to_string()),
+            ("count", left.min(PAGE).to_string()),
+            ("body_bytes", SHOWN.to_string()),
+        ];
+        let answer = call.answered(call.client.look(&path, &query))?;
+        if answer.status == 404 {
+            let text = format!("Target queue was not found in virtual host '{}'", call.vhost());
+            return Err(Failed::told(exit::UNAVAILABLE, text));
+        }
+        let page = answer.accepted()?;
+        let messages = page["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let count = messages.len() as u64;
+        if let Some(message) = usize::try_from(left - 1).ok().and_then(|at| messages.get(at)) {
+            return Ok(peeked(message));
+        }
+        left = left.saturating_sub(count);
+        from = page["next"].clone();
+        if from.is_null() || left == 0 {
+            let text = "Target queue does not have a message at that position";
+            return Err(Failed::told(exit::UNAVAILABLE, text));
+        }
+    }
+}
+
+/// A message as keys and values.
+fn peeked(message: &Value) -> Output {
+    let properties = message["properties"].as_object().cloned().unwrap_or_default();
+    let headers = properties.get("headers").and_then(Value::as_object).cloned();
+    let mut fields: Vec<(String, Value)> = properties.into_iter().filter(|(key, _)| key != "headers").collect();
+    fields.push(("routing_keys".to_owned(), json!([message["routing_key"]])));
+    fields.push(("exchange".to_owned(), message["exchange"].clone()));
+    fields.push((format!("payload (max {SHOWN} bytes)"), message["body"].clone()));
+    let headers = headers.into_iter().flatten();
+    fields.extend(headers.map(|(key, value)| (format!("header.{key}"), value)));
+    let items = fields.iter().map(|(key, value)| {
+        let shown = match value.as_array().map(Vec::as_slice) {
+            Some([one]) => one,
+            _ => value,
+        };
+        json!({"keys": key, "values": shown})
+    });
+    let items = items.collect();
+    let object: serde_json::Map<_, _> = fields.into_iter().collect();
+    Output::Drawn {
+        columns: vec![Column::plain("keys"), Column::plain("values")],
+        items,
+        json: json!({"message": object, "result": "ok"}),
+    }
+}
+
 fn delete(call: &Call) -> Result<Output, Failed> {
     let path = ["queues", call.vhost(), call.argument(0)];
     let missing = || Failed::told(exit::USAGE, "Queue not found");
@@ -171,7 +299,10 @@ fn delete(call: &Call) -> Result<Output, Failed> {
     let conditions: Vec<_> = conditions.into_iter().filter(|(asked, _)| *asked).collect();
     let query: Vec<_> = conditions.into_iter().map(|(_, text)| text).collect();
     match call.delete_if(&path, &query.join("&"))? {
-        true => Ok(Output::Nothing),
+        true => Ok(Output::message(format!(
+            "Queue was successfully deleted with {} ready messages",
+            queue["messages_ready"].as_u64().unwrap_or(0)
+        ))),
         false => Err(missing()),
     }
 }

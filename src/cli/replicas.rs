@@ -5,7 +5,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::client::{Answer, Client, Unreachable};
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
 use super::print::plain;
 use crate::pattern::Pattern;
 
@@ -13,90 +13,93 @@ use crate::pattern::Pattern;
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "grow",
+        tools: &[Tool::Queues],
         group: Group::Cluster,
         usage: "<node> <all | even> [--vhost-pattern <pattern>] [--queue-pattern <pattern>] [--membership <promotable|voter>]",
-        help: "Grows quorum queue clusters by adding a member (replica) on the specified node for all matching queues",
+        help: "Gives matching quorum queues another member, on that node",
         arguments: 2..=2,
         options: &["vhost-pattern", "queue-pattern", "membership", "errors-only"],
-        columns: &[],
         banner: |call| format!("Growing {} quorum queues on {}...", call.argument(1), call.argument(0)),
         run: grow,
+        ..Command::ROW
     },
     Command {
         name: "shrink",
+        tools: &[Tool::Queues],
         group: Group::Cluster,
         usage: "<node> [--errors-only]",
-        help: "Shrinks quorum queue clusters by removing any members (replicas) on the given node.",
+        help: "Takes the members of quorum queues off a node",
         arguments: 1..=1,
         options: &["errors-only"],
-        columns: &[],
         banner: |call| format!("Shrinking quorum queues on {}...", call.argument(0)),
         run: shrink,
+        ..Command::ROW
     },
     Command {
         name: "rebalance",
+        tools: &[Tool::Queues],
         group: Group::Cluster,
         usage: "<all | classic | quorum | stream> [--vhost-pattern <pattern>] [--queue-pattern <pattern>]",
-        help: "Re-balances leaders of replicated queues across up-and-running cluster nodes",
+        help: "Moves leaders of queues so that each node leads about as many",
         arguments: 1..=1,
         options: &["vhost-pattern", "queue-pattern"],
-        columns: &[],
         banner: |call| match call.argument(0) {
             "all" => "Re-balancing leaders of all queues...".to_owned(),
             kind => format!("Re-balancing leaders of {kind} queues..."),
         },
         run: rebalance,
+        ..Command::ROW
     },
     Command {
         name: "add_member",
+        tools: &[Tool::Queues],
         group: Group::Replication,
         usage: "[--vhost <vhost>] <queue> <node> [--membership <promotable|voter>]",
-        help: "Adds a quorum queue member (replica) on the given node.",
+        help: "Gives a quorum queue another member, on that node",
         arguments: 2..=2,
         options: &["membership"],
-        columns: &[],
         banner: |call| {
             let (queue, node) = (call.argument(0), call.argument(1));
             format!("Adding a replica for queue {queue} on node {node}...")
         },
         run: |call| change(call, Change::Add),
+        ..Command::ROW
     },
     Command {
         name: "delete_member",
+        tools: &[Tool::Queues],
         group: Group::Replication,
         usage: "[--vhost <vhost>] <queue> <node>",
-        help: "Removes a quorum queue member (replica) on the given node.",
+        help: "Takes a member of a quorum queue off a node",
         arguments: 2..=2,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let (queue, node) = (call.argument(0), call.argument(1));
             format!("Removing a replica of queue {queue} on node {node}...")
         },
         run: |call| change(call, Change::Delete),
+        ..Command::ROW
     },
     Command {
         name: "transfer_leadership",
+        tools: &[Tool::Ctl, Tool::Queues],
         group: Group::Replication,
         usage: "[--vhost <vhost>] <queue> <node>",
         help: "Makes another member of a quorum queue its leader",
         arguments: 2..=2,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let (queue, node) = (call.argument(0), call.argument(1));
             format!("Transferring leadership of queue {queue} to node {node}...")
         },
         run: |call| change(call, Change::Lead),
+        ..Command::ROW
     },
     Command {
         name: "quorum_status",
+        tools: &[Tool::Diagnostics, Tool::Queues],
         group: Group::Monitoring,
         usage: "[--vhost <vhost>] <queue>",
-        help: "Displays quorum status of a quorum queue",
+        help: "Shows the members of a quorum queue and how far each is",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| {
             format!(
                 "Status of quorum queue {} on node {} ...",
@@ -105,15 +108,13 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: quorum_status,
+        ..Command::ROW
     },
     Command {
         name: "check_if_node_is_quorum_critical",
+        tools: &[Tool::Diagnostics, Tool::Queues],
         group: Group::Monitoring,
-        usage: "",
-        help: "Health check that exits with a non-zero code if there are queues that will lose their quorum if the target node shuts down",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Fails while some queue would lose its majority if the node stopped",
         banner: |call| {
             format!(
                 "Checking if node {} is critical for quorum of any queues/streams ...",
@@ -121,6 +122,7 @@ pub static COMMANDS: &[Command] = &[
             )
         },
         run: quorum_critical,
+        ..Command::ROW
     },
 ];
 

@@ -1,19 +1,17 @@
 //! `report`: what other commands show, one behind the other, for whoever is asked to help.
 
-use super::command::{Call, Command, Failed, Group, Output};
+use super::command::{Call, Command, Failed, Group, Output, Tool};
 use super::ctl::{find, written};
 
 /// What can be asked for.
 pub static COMMANDS: &[Command] = &[Command {
     name: "report",
+    tools: &[Tool::Ctl, Tool::Diagnostics],
     group: Group::Monitoring,
-    usage: "",
-    help: "Generate a server status report containing a concatenation of all server status information for support purposes",
-    arguments: 0..=0,
-    options: &[],
-    columns: &[],
+    help: "Shows what is asked for when something is wrong: status, environment and all lists",
     banner: |call| format!("Reporting server status of node {} ...", call.node()),
     run: report,
+    ..Command::ROW
 }];
 
 /// What is shown once.
@@ -58,6 +56,6 @@ fn part(call: &Call, name: &str) -> Result<String, Failed> {
     let Some(command) = find(&call.program, name) else {
         return Ok(String::new());
     };
-    let shown = written((command.run)(call)?, None, &call.options);
+    let shown = written((command.run)(call)?, None, call);
     Ok(format!("\n{}\n{shown}", (command.banner)(call)))
 }

@@ -3,30 +3,29 @@
 use serde_json::{Value, json};
 
 use super::columns::chosen;
-use super::command::{Call, Command, Failed, Group, Output, exit};
-use super::print::Column;
+use super::command::{Call, Command, Failed, Group, Output, Tool, bad, exit};
+use super::print::{Column, Kind};
 
 /// What can be set.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "set_cluster_name",
+        tools: &[Tool::Ctl],
         group: Group::Configuration,
         usage: "<name>",
-        help: "Sets the cluster name",
+        help: "Gives the cluster another name",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Setting cluster name to {} ...", call.argument(0)),
         run: |call| call.put(&["cluster-name"], &json!({"name": call.argument(0)})),
+        ..Command::ROW
     },
     Command {
         name: "set_vm_memory_high_watermark",
+        tools: &[Tool::Ctl],
         group: Group::Configuration,
         usage: "<fraction> | absolute <value>",
-        help: "Sets the vm_memory_high_watermark setting, until the node ends",
+        help: "Sets how much memory the node may use before publishers are blocked, until it ends",
         arguments: 1..=2,
-        options: &[],
-        columns: &[],
         banner: |call| match call.arguments() {
             [_, value, ..] => format!("Setting memory threshold on {} to {value} bytes ...", call.node()),
             _ => format!(
@@ -45,15 +44,15 @@ pub static COMMANDS: &[Command] = &[
             },
             _ => Err(bad("Bad argument.")),
         },
+        ..Command::ROW
     },
     Command {
         name: "set_disk_free_limit",
+        tools: &[Tool::Ctl],
         group: Group::Configuration,
         usage: "<disk_limit> | mem_relative <fraction>",
-        help: "Sets the disk_free_limit setting, until the node ends",
+        help: "Sets how much disk must be free, or publishers are blocked, until the node ends",
         arguments: 1..=2,
-        options: &[],
-        columns: &[],
         banner: |call| match call.arguments() {
             [_, value, ..] => {
                 format!(
@@ -72,15 +71,15 @@ pub static COMMANDS: &[Command] = &[
             [limit] => set(call, "disk_free_limit.absolute", limit),
             _ => Err(bad("Bad argument.")),
         },
+        ..Command::ROW
     },
     Command {
         name: "set_log_level",
+        tools: &[Tool::Ctl],
         group: Group::Configuration,
         usage: "<log_level>",
-        help: "Sets log level in the running node",
+        help: "Sets from which level up the node logs, until it ends",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Setting log level to \"{}\" ...", call.argument(0)),
         run: |call| match call.argument(0) {
             level @ ("debug" | "info" | "warning" | "error" | "critical" | "none") => {
@@ -91,18 +90,16 @@ pub static COMMANDS: &[Command] = &[
                 format!("level {other} is not supported. Try one of debug, info, warning, error, critical, none"),
             )),
         },
+        ..Command::ROW
     },
     Command {
         name: "environment",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Configuration,
-        usage: "",
-        help: "Displays the configuration that the node was started with: each key of rabbitmq.conf and its value",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Shows each key of the configuration and the value that the node was started with",
         banner: |call| format!("Application environment of node {} ...", call.node()),
         run: |call| {
-            let keys = call.get(&["local", "environment"])?;
+            let keys = call.get(&["settings"])?;
             let lines = keys.as_object().into_iter().flatten();
             let lines: Vec<_> = lines
                 .map(|(key, value)| format!("{key} = {}", value.as_str().unwrap_or_default()))
@@ -112,29 +109,30 @@ pub static COMMANDS: &[Command] = &[
                 json: keys.clone(),
             })
         },
+        ..Command::ROW
     },
     Command {
         name: "list_feature_flags",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::FeatureFlags,
         usage: "[--no-table-headers] [<column>, ...]",
-        help: "Lists feature flags",
+        help: "Lists the feature flags of RabbitMQ 4.0 and their state",
         arguments: 0..=usize::MAX,
-        options: &[],
         columns: &FLAG,
         banner: |_| "Listing feature flags ...".to_owned(),
         run: |call| {
             let columns = chosen(call, &FLAG, &["name", "state"]);
             Ok(Output::rows(columns, call.list(&["feature-flags"])?))
         },
+        ..Command::ROW
     },
     Command {
         name: "enable_feature_flag",
+        tools: &[Tool::Ctl],
         group: Group::FeatureFlags,
         usage: "<feature_flag>",
-        help: "Enables a feature flag or all supported feature flags on the target node",
+        help: "Does nothing for a flag that there is: all are enabled",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| match call.argument(0) {
             "all" => "Enabling all feature flags ...".to_owned(),
             name => format!("Enabling feature flag \"{name}\" ..."),
@@ -149,16 +147,21 @@ pub static COMMANDS: &[Command] = &[
             let text = format!("This feature flag is not supported by node {}", call.node());
             Err(Failed::told(exit::USAGE, text))
         },
+        ..Command::ROW
     },
     Command {
         name: "list_deprecated_features",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::FeatureFlags,
         usage: "[--used] [<column> ...]",
-        help: "Lists deprecated features",
+        help: "Lists features that are deprecated",
         arguments: 0..=usize::MAX,
         options: &["used"],
         columns: &FEATURE,
-        banner: |_| "Listing deprecated features ...".to_owned(),
+        banner: |call| match call.options.used {
+            true => "Listing deprecated features in use ...".to_owned(),
+            false => "Listing deprecated features ...".to_owned(),
+        },
         run: |call| {
             let path: &[&str] = match call.options.used {
                 true => &["deprecated-features", "used"],
@@ -171,32 +174,26 @@ pub static COMMANDS: &[Command] = &[
 ];
 
 const FLAG: [Column; 6] = [
-    Column::plain("name"),
-    Column::plain("state"),
-    Column::plain("stability"),
-    Column::plain("provided_by"),
+    Column::of("name", "name", Kind::Word),
+    Column::of("state", "state", Kind::Word),
+    Column::of("stability", "stability", Kind::Word),
+    Column::of("provided_by", "provided_by", Kind::Word),
     Column::plain("desc"),
     Column::plain("doc_url"),
 ];
 
-const FEATURE: [Column; 4] = [
-    Column::plain("name"),
-    Column::plain("deprecation_phase"),
-    Column::plain("provided_by"),
+const FEATURE: [Column; 5] = [
+    Column::of("name", "name", Kind::Word),
+    Column::of("deprecation_phase", "deprecation_phase", Kind::Word),
+    Column::of("provided_by", "provided_by", Kind::Word),
     Column::plain("desc"),
+    Column::plain("doc_url"),
 ];
-
-fn bad(why: &str) -> Failed {
-    Failed {
-        status: exit::DATA,
-        ..Failed::arguments(why)
-    }
-}
 
 /// Gives a key of the configuration another value in the running node.
 fn set(call: &Call, key: &str, value: &str) -> Result<Output, Failed> {
-    let body: Value = json!({"key": key, "value": value});
-    let answer = call.ask("PUT", &["local", "setting"], Some(&body))?;
+    let body: Value = json!({"value": value});
+    let answer = call.ask("PUT", &["settings", key], Some(&body))?;
     match answer.status {
         204 => Ok(Output::Nothing),
         _ => Err(bad("Bad argument.")),

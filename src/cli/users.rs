@@ -4,92 +4,93 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, exit};
-use super::print::Column;
+use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
+use super::print::{Column, Kind};
 
 /// What can be done with users.
 pub static COMMANDS: &[Command] = &[
     Command {
         name: "add_user",
+        tools: &[Tool::Ctl],
         group: Group::Users,
         usage: "<username> [<password>] [<password_hash> --pre-hashed-password]",
-        help: "Creates a new user in the internal database. This user will have no permissions for any virtual hosts by default.",
+        help: "Makes a user, who may do nothing yet",
         arguments: 1..=2,
         options: &["pre-hashed-password"],
-        columns: &[],
         banner: |call| format!("Adding user \"{}\" ...", call.argument(0)),
         run: add,
+        ..Command::ROW
     },
     Command {
         name: "delete_user",
+        tools: &[Tool::Ctl],
         group: Group::Users,
         usage: "<username>",
-        help: "Removes a user from the internal database",
+        help: "Deletes a user",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Deleting user \"{}\" ...", call.argument(0)),
         run: |call| call.delete(&["users", call.argument(0)]).map(|_| Output::Nothing),
+        ..Command::ROW
     },
     Command {
         name: "change_password",
+        tools: &[Tool::Ctl],
         group: Group::Users,
         usage: "<username> [<password>] [<password_hash> --pre-hashed-password]",
-        help: "Changes the user password",
+        help: "Gives a user another password",
         arguments: 1..=2,
         options: &["pre-hashed-password"],
-        columns: &[],
         banner: |call| format!("Changing password for user \"{}\" ...", call.argument(0)),
         run: change_password,
+        ..Command::ROW
     },
     Command {
         name: "clear_password",
+        tools: &[Tool::Ctl],
         group: Group::Users,
         usage: "<username>",
-        help: "Clears (resets) password and disables password login for a user",
+        help: "Takes away the password of a user, who cannot log in with one any more",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Clearing password for user \"{}\" ...", call.argument(0)),
         run: |call| {
             let user = call.need_user(call.argument(0))?;
             let body = json!({"tags": user["tags"], "password_hash": ""});
             call.put(&["users", call.argument(0)], &body)
         },
+        ..Command::ROW
     },
     Command {
         name: "hash_password",
-        group: Group::Users,
+        tools: &[Tool::Ctl],
+        group: Group::Other,
         usage: "<cleartext_password>",
-        help: "Hashes a plaintext password",
+        help: "Shows the hash of a password as definitions hold it",
         arguments: 1..=1,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Will hash password {}", call.argument(0)),
         run: |call| {
             let hashed = call.get(&["auth", "hash_password", call.argument(0)])?;
             Ok(Output::message(hashed["ok"].as_str().unwrap_or_default()))
         },
+        ..Command::ROW
     },
     Command {
         name: "authenticate_user",
+        tools: &[Tool::Ctl],
         group: Group::Users,
         usage: "<username> [<password>]",
-        help: "Attempts to authenticate a user. Exits with a non-zero code if authentication fails.",
+        help: "Fails unless that is the password of the user",
         arguments: 1..=2,
-        options: &[],
-        columns: &[],
         banner: |call| format!("Authenticating user \"{}\" ...", call.argument(0)),
         run: authenticate,
+        ..Command::ROW
     },
     Command {
         name: "set_user_tags",
+        tools: &[Tool::Ctl],
         group: Group::Users,
         usage: "<username> [<tag> ...]",
-        help: "Sets user tags",
+        help: "Gives a user these tags in place of those it has",
         arguments: 1..=usize::MAX,
-        options: &[],
-        columns: &[],
         banner: |call| {
             let tags = call.arguments().get(1..).unwrap_or_default();
             format!(
@@ -108,23 +109,26 @@ pub static COMMANDS: &[Command] = &[
             });
             call.put(&["users", call.argument(0)], &body)
         },
+        ..Command::ROW
     },
     Command {
         name: "list_users",
+        tools: &[Tool::Ctl, Tool::Diagnostics],
         group: Group::Users,
         usage: "[--no-table-headers]",
-        help: "List user names and tags",
-        arguments: 0..=0,
-        options: &[],
-        columns: &[],
+        help: "Lists the users and their tags",
         banner: |_| "Listing users ...".to_owned(),
         run: |call| {
             let name = Column {
                 name: "user",
                 ..Column::plain("name")
             };
-            Ok(Output::rows(vec![name, Column::plain("tags")], call.list(&["users"])?))
+            Ok(Output::rows(
+                vec![name, Column::of("tags", "tags", Kind::Word)],
+                call.list(&["users"])?,
+            ))
         },
+        ..Command::ROW
     },
 ];
 
@@ -146,7 +150,9 @@ fn add(call: &Call) -> Result<Output, Failed> {
 }
 
 fn change_password(call: &Call) -> Result<Output, Failed> {
-    let user = call.need_user(call.argument(0))?;
+    let name = call.argument(0);
+    let missing = || Failed::told(exit::NO_USER, format!("User \"{name}\" does not exist"));
+    let user = call.find(&["users", name])?.ok_or_else(missing)?;
     let mut body = password(call)?;
     body["tags"] = user["tags"].clone();
     call.put(&["users", call.argument(0)], &body)

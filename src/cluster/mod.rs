@@ -25,6 +25,7 @@ pub mod rpc;
 pub mod secret;
 mod settings;
 mod shared;
+pub mod ticket;
 pub mod tls;
 
 #[cfg(test)]
@@ -33,7 +34,7 @@ pub(crate) mod tests;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -116,6 +117,7 @@ impl Cluster {
             us: identity.id(),
             introduction: RwLock::new(introduction),
             secret,
+            tickets: ticket::Tickets::default(),
             services,
             links: Links::of(identity.id()),
             liveness: RwLock::new(Liveness::new(settings.timing.pulse.clone())),
@@ -140,6 +142,14 @@ impl Cluster {
             tasks::spawn("link discovery", shared.clone().run_dns(name, port));
         }
         Ok(Self(shared))
+    }
+
+    /// Whether a request to the HTTP API is signed with the cluster's secret, for the first time.
+    pub fn takes_ticket(&self, verb: &str, target: &str, ticket: &str) -> bool {
+        let shared = &self.0;
+        shared
+            .tickets
+            .take(&shared.secret, verb, target, ticket, SystemTime::now())
     }
 
     /// How links speak TLS, where they do.

@@ -17,6 +17,8 @@ use crate::small_file;
 
 /// Name of the file in the data directory: RabbitMQ's, so that one that was mounted there counts.
 pub const FILE: &str = ".erlang.cookie";
+/// The file of Erlang that holds the secret of a cluster of RabbitMQ.
+const COOKIE: &str = ".erlang.cookie";
 const PUBLIC: &str = "the file with the cluster's secret can be read by everyone";
 /// The largest secret, in bytes.
 const MOST_BYTES: u64 = 4096;
@@ -42,6 +44,22 @@ impl SharedSecret {
     /// # Errors
     /// When a file that must hold it cannot be read or is empty, or a new one cannot be written.
     pub fn find(config: &Cluster, directory: &Path, random: impl FnOnce(&mut [u8])) -> Result<Self, SecretError> {
+        if let Some(secret) = Self::existing(config, directory)? {
+            return Ok(secret);
+        }
+        let path = directory.join(FILE);
+        let mut bytes = [0; 24];
+        random(&mut bytes);
+        let text = String::from_iter(bytes.map(|byte| format!("{byte:02X}")));
+        small_file::replace(&path, text.as_bytes()).map_err(|error| SecretError::Write { path, error })?;
+        Ok(Self::from(text.as_str()))
+    }
+
+    /// The same where there is one already.
+    ///
+    /// # Errors
+    /// When a file that must hold it cannot be read or is empty.
+    pub fn existing(config: &Cluster, directory: &Path) -> Result<Option<Self>, SecretError> {
         if let Some(path) = &config.secret_file {
             let missing = || SecretError::Read {
                 path: path.clone(),
@@ -52,10 +70,10 @@ impl SharedSecret {
                 // Whoever mounted it says who reads it: with Kubernetes that is often everyone.
                 tracing::debug!(file = %path.display(), "{PUBLIC}");
             }
-            return Ok(secret);
+            return Ok(Some(secret));
         }
         if let Some(secret) = config.secret.as_ref().filter(|secret| !secret.reveal().is_empty()) {
-            return Ok(Self::from(secret.reveal()));
+            return Ok(Some(Self::from(secret.reveal())));
         }
         let path = directory.join(FILE);
         mend(&path);
@@ -63,13 +81,10 @@ impl SharedSecret {
             if is_public {
                 tracing::warn!(file = %path.display(), "{PUBLIC}");
             }
-            return Ok(secret);
+            return Ok(Some(secret));
         }
-        let mut bytes = [0; 24];
-        random(&mut bytes);
-        let text = String::from_iter(bytes.map(|byte| format!("{byte:02X}")));
-        small_file::replace(&path, text.as_bytes()).map_err(|error| SecretError::Write { path, error })?;
-        Ok(Self::from(text.as_str()))
+        // What RabbitMQ's image and packages have in the same directory.
+        Ok(Self::read(&directory.join(COOKIE))?.map(|(secret, _)| secret))
     }
 
     /// What a file holds, without the line's end that editors leave, and whether everyone may read

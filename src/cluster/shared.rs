@@ -23,6 +23,7 @@ use super::liveness::{Event, Liveness};
 use super::peers::Book;
 use super::rpc::{Origin, Services};
 use super::secret::SharedSecret;
+use super::ticket::Tickets;
 use super::{Settings, link};
 use crate::small_file;
 use crate::tasks;
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     pub(super) us: NodeId,
     pub(super) introduction: RwLock<Introduction>,
     pub(super) secret: SharedSecret,
+    /// Requests that were signed with it.
+    pub(super) tickets: Tickets,
     pub(super) settings: Settings,
     pub(super) services: Services,
     pub(super) links: Links,

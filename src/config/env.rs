@@ -104,23 +104,24 @@ const DIRECT: [(&str, &str); 8] = [
     ("RABBITMQ_MNESIA_BASE", "node.data_dir"),
 ];
 
+/// Variables that name a file with the value of a key, as secrets of containers are given.
+const IN_FILES: [(&str, &str); 3] = [
+    ("RABBITMQ_DEFAULT_USER_FILE", "default_user"),
+    ("RABBITMQ_DEFAULT_PASS_FILE", "default_pass"),
+    ("RABBITMQ_DEFAULT_VHOST_FILE", "default_vhost"),
+];
+
 /// Variables that people rely on and that mean nothing here.
-const WITHOUT_MEANING: [&str; 4] = [
-    "RABBITMQ_ENABLED_PLUGINS_FILE",
+const WITHOUT_MEANING: [&str; 3] = [
     "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS",
     "RABBITMQ_SERVER_ERL_ARGS",
     "RABBITMQ_CONF_ENV_FILE",
 ];
 
 /// Variables that RabbitMQ's image refuses to start with since it no longer reads them: passing
-/// over a password file or a TLS setting would leave a node that is not what was asked for.
+/// over a TLS setting would leave a node that is not what was asked for.
 fn is_removed(variable: &str) -> bool {
-    const REMOVED: [&str; 3] = [
-        "RABBITMQ_VM_MEMORY_HIGH_WATERMARK",
-        "RABBITMQ_DEFAULT_USER_FILE",
-        "RABBITMQ_DEFAULT_PASS_FILE",
-    ];
-    REMOVED.contains(&variable)
+    variable == "RABBITMQ_VM_MEMORY_HIGH_WATERMARK"
         || variable.starts_with("RABBITMQ_SSL_")
         || variable.starts_with("RABBITMQ_MANAGEMENT_SSL_")
 }
@@ -128,6 +129,9 @@ fn is_removed(variable: &str) -> bool {
 fn rabbitmq(environment: &Environment, found: &mut Found) {
     for (variable, key) in DIRECT {
         found.take(environment, variable, key);
+    }
+    for (variable, key) in IN_FILES {
+        found.take_file(environment, variable, key);
     }
     found.take(environment, "RABBITMQ_MNESIA_DIR", "node.data_dir");
     if let Some(name) = environment.said("RABBITMQ_NODENAME") {
@@ -213,6 +217,20 @@ impl Found {
     fn take(&mut self, environment: &Environment, variable: &str, key: &str) {
         if let Some(value) = environment.said(variable) {
             self.set(variable, key, value.to_owned());
+        }
+    }
+
+    /// The value is what stands in a file, without the line's end that editors leave.
+    fn take_file(&mut self, environment: &Environment, variable: &str, key: &str) {
+        let Some(path) = environment.said(variable) else {
+            return;
+        };
+        match std::fs::read_to_string(path) {
+            Ok(text) => self.set(variable, key, text.trim_end_matches(['\r', '\n']).to_owned()),
+            Err(error) => self.problems.push(Problem::Unreadable {
+                path: path.into(),
+                error,
+            }),
         }
     }
 

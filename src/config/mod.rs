@@ -15,6 +15,7 @@ pub mod key;
 pub mod keys;
 mod named;
 pub mod place;
+mod plugins;
 pub mod sample;
 pub mod sections;
 mod value;
@@ -62,7 +63,8 @@ impl Default for Config {
 }
 
 /// What RabbitMQ has plug-ins for and is part of this program.
-pub const PLUGINS: [&str; 9] = [
+pub const PLUGINS: [&str; 10] = [
+    "rabbitmq_auth_mechanism_ssl",
     "rabbitmq_consistent_hash_exchange",
     "rabbitmq_delayed_message_exchange",
     "rabbitmq_event_exchange",
@@ -193,6 +195,7 @@ pub fn load_from(flags: &Flags, environment: &Environment, directory: &Path) -> 
             Err(problem) => problems.push(problem),
         }
     }
+    config.warnings.extend(plugins::remarks(environment, directory));
     let found = env::read(environment);
     config.warnings.extend(found.warnings);
     problems.extend(found.problems);

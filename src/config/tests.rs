@@ -113,6 +113,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("ssl_cert_login_from", "common_name", "cn"),
     ("ssl_cert_login_san_type", "email", "mail"),
     ("ssl_cert_login_san_index", "1", "-1"),
+    ("node.drain_time", "5s", "soon"),
     ("proxy_protocol.sources", "10.0.0.0/8, ::1", "10.0.0.0/33"),
     ("management.proxy_protocol", "true", "x"),
     ("vm_memory_high_watermark.relative", "0.4", "1.1"),
@@ -463,7 +464,7 @@ fn rabbitmqs_variables_mean_what_they_mean_there() {
     assert_eq!(
         config.warnings,
         [
-            "RABBITMQ_ENABLED_PLUGINS_FILE has no meaning here",
+            "RABBITMQ_ENABLED_PLUGINS_FILE: cannot read /plugins: No such file or directory (os error 2)",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS has no meaning here: nodes speak TLS when cluster.tls.* are set",
         ]
     );
@@ -502,6 +503,18 @@ fn any_key_can_be_set_in_the_environment() {
         error.starts_with("WARREN_HEARTBEAT: 'x' is not a value for heartbeat"),
         "{error}"
     );
+}
+
+#[test]
+fn a_value_may_stand_in_a_file() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("password");
+    std::fs::write(&file, "secret\n").expect("written");
+    let file = file.to_str().expect("a path");
+    let config = load_text("", &[("RABBITMQ_DEFAULT_PASS_FILE", file)], &[]).expect("loads");
+    assert_eq!(config.auth.default_pass.reveal(), "secret");
+    let error = load_text("", &[("RABBITMQ_DEFAULT_PASS_FILE", "/nowhere")], &[]).expect_err("not there");
+    assert!(error.starts_with("cannot read /nowhere: "), "{error}");
 }
 
 #[test]

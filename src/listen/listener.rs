@@ -203,8 +203,7 @@ impl Incoming {
         let Some((tls, patience)) = &self.setup.tls else {
             return Some(opened(Stream::Plain(self.socket), None, None));
         };
-        let shaken = tokio::time::timeout(*patience, tls.accept(self.socket)).await;
-        match shaken.unwrap_or(Err(HandshakeError::Late(*patience))) {
+        match tls.accept(self.socket, *patience).await {
             Ok(stream) => {
                 let (session, certificate) = TlsSession::of(stream.get_ref().1);
                 let session = Some(Box::new(session));

@@ -167,14 +167,22 @@ impl Tls {
         self.now.load().certificates.clone()
     }
 
-    /// Shakes hands with a client.
-    pub(super) async fn accept(&self, socket: TcpStream) -> Result<TlsStream<TcpStream>, HandshakeError> {
-        let nothing = socket.peek(&mut [0]).await.map_err(HandshakeError::Broken)? == 0;
-        if nothing {
-            return Err(HandshakeError::Nothing);
-        }
+    /// Shakes hands with a client in at most so much time.
+    pub(super) async fn accept(
+        &self,
+        socket: TcpStream,
+        patience: Duration,
+    ) -> Result<TlsStream<TcpStream>, HandshakeError> {
         let acceptor = TlsAcceptor::from(self.now.load().server.clone());
-        match acceptor.accept(socket).into_fallible().await {
+        let shaken = async {
+            match socket.peek(&mut [0]).await {
+                Ok(0) => Err(HandshakeError::Nothing),
+                Ok(_) => Ok(acceptor.accept(socket).into_fallible().await),
+                Err(error) => Err(HandshakeError::Broken(error)),
+            }
+        };
+        let shaken = tokio::time::timeout(patience, shaken).await;
+        match shaken.unwrap_or(Err(HandshakeError::Late(patience)))? {
             Ok(stream) => Ok(stream),
             Err((error, mut socket)) => {
                 // A socket that is closed with bytes unread is reset, and the client does not read why.

@@ -6,6 +6,7 @@
 //! dropped, counted, and the count is logged.
 
 mod line;
+mod recent;
 mod writer;
 
 use std::io;
@@ -20,6 +21,7 @@ use tracing_subscriber::{Layer, Registry, fmt, reload};
 
 use crate::config::{Config, Level, LogCategory, LogFormat, Logging};
 use line::Lines;
+use recent::Recent;
 use writer::{LogFile, Output, Reopener, Sink};
 
 pub use line::shown as shown_time;
@@ -43,16 +45,28 @@ pub enum LogError {
 /// When the log file cannot be opened, or logging runs already.
 pub fn start(config: &Config) -> Result<Running, LogError> {
     let file = config.logging.file.as_ref().map(|name| config.log_dir().join(name));
+    let to_file = file.is_some();
     let (subscriber, levels, running) = subscriber(&config.logging, file)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
     REOPENER.set(running.reopener()).map_err(|_| LogError::Twice)?;
     // The subscriber was the first, so these are.
     let _ = LEVELS.set(levels);
+    if config.logging.console || to_file {
+        let _ = RECENT.set(running.recent());
+    }
     Ok(running)
 }
 
 /// Of the log of the process.
 static REOPENER: OnceLock<Reopener> = OnceLock::new();
+
+/// The last lines of the log of the process.
+static RECENT: OnceLock<Recent> = OnceLock::new();
+
+/// The last lines of the log; none where nothing is logged.
+pub fn recent() -> Option<&'static Recent> {
+    RECENT.get()
+}
 
 /// Opens the log file again, for whoever has moved it away (logrotate). Does nothing where there is
 /// none.
@@ -76,11 +90,16 @@ fn subscriber(
     let mut levels = Levels::default();
     if logging.console {
         let targets = levels.changeable(targets(logging, logging.console_level));
-        layers.push(layer(running.output(Sink::Console), logging.console_format, targets));
+        let mut output = running.output(Sink::Console);
+        if !to_file {
+            output = output.kept(running.recent());
+        }
+        layers.push(layer(output, logging.console_format, targets));
     }
     if to_file {
         let targets = levels.changeable(targets(logging, logging.file_level));
-        layers.push(layer(running.output(Sink::File), logging.file_format, targets));
+        let output = running.output(Sink::File).kept(running.recent());
+        layers.push(layer(output, logging.file_format, targets));
     }
     Ok((Registry::default().with(layers), levels, running))
 }

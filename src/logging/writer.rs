@@ -13,6 +13,8 @@ use std::thread::JoinHandle;
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::recent::Recent;
+
 use crate::config::Stream;
 
 /// Lines that may wait; further ones are dropped.
@@ -40,6 +42,7 @@ enum Work {
 pub struct Running {
     work: SyncSender<Work>,
     dropped: Arc<AtomicU64>,
+    recent: Recent,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -61,6 +64,7 @@ impl Running {
         Ok(Self {
             work,
             dropped,
+            recent: Recent::default(),
             thread: Some(thread),
         })
     }
@@ -70,12 +74,18 @@ impl Running {
         Reopener(self.work.clone())
     }
 
+    /// The last lines of the outputs that keep theirs.
+    pub fn recent(&self) -> Recent {
+        self.recent.clone()
+    }
+
     /// A way to hand lines over for one of the sinks.
     pub fn output(&self, sink: Sink) -> Output {
         Output {
             sink,
             work: self.work.clone(),
             dropped: self.dropped.clone(),
+            kept: None,
         }
     }
 }
@@ -108,10 +118,25 @@ pub struct Output {
     sink: Sink,
     work: SyncSender<Work>,
     dropped: Arc<AtomicU64>,
+    /// Where its lines are kept as well.
+    kept: Option<Recent>,
+}
+
+impl Output {
+    /// The same, whose lines are kept for whoever looks.
+    pub fn kept(self, recent: Recent) -> Self {
+        Self {
+            kept: Some(recent),
+            ..self
+        }
+    }
 }
 
 impl Write for Output {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if let Some(recent) = &self.kept {
+            recent.keep(line);
+        }
         if self.work.try_send(Work::Line(self.sink, line.to_vec())).is_err() {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
@@ -314,6 +339,7 @@ mod tests {
             sink: Sink::File,
             work,
             dropped: dropped.clone(),
+            kept: None,
         };
         for _ in 0..5 {
             output.write_all(b"line\n").expect("never fails");

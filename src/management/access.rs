@@ -13,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::answer::Failure;
 use super::route::Access;
 use super::session::Browser;
-use crate::broker::Broker;
+use super::socket::Origin;
+use crate::broker::{Broker, TICKET};
 use crate::metadata::{Catalogue, Vhost};
 use crate::types::{UserName, VhostName};
 
@@ -100,6 +101,8 @@ pub enum Credentials {
         user: String,
         password: Vec<u8>,
     },
+    /// Of whoever has the cluster's secret.
+    Ticket(String),
     /// Of a kind that is not taken.
     Other,
     Malformed,
@@ -117,6 +120,10 @@ pub fn credentials(parts: &Parts, browser: &Browser) -> Credentials {
         let token = browser.token.clone();
         return token.map_or(Credentials::None { by_console }, Credentials::Session);
     };
+    let ticket = value.to_str().ok().and_then(|value| value.split_once(' '));
+    if let Some((TICKET, ticket)) = ticket {
+        return Credentials::Ticket(ticket.to_owned());
+    }
     let basic = value.to_str().ok().and_then(|value| {
         let (scheme, rest) = value.split_once(' ')?;
         scheme.eq_ignore_ascii_case("basic").then_some(rest)
@@ -156,7 +163,7 @@ pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> 
             user
         }
         Credentials::Session(token) => bearer(broker, &token, from)?,
-        Credentials::Other => return Err(Failure::WrongPassword),
+        Credentials::Other | Credentials::Ticket(_) => return Err(Failure::WrongPassword),
         Credentials::Malformed => return Err(Failure::Status(StatusCode::BAD_REQUEST)),
         Credentials::None { by_console } => return Err(Failure::NoCredentials { by_console }),
     };
@@ -167,6 +174,22 @@ pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> 
         tags: user.spec.tags.clone(),
         operator: false,
     })
+}
+
+/// The operator, by a request that is signed with the cluster's secret. It is taken only over a line that
+/// nobody else reads.
+///
+/// # Errors
+/// When it is not signed so, or for another request, or of another time, or came before.
+pub fn operator_by(broker: &Broker, from: Origin, parts: &Parts, ticket: &str) -> Result<Caller, Failure> {
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let is_signed = broker
+        .links()
+        .is_some_and(|links| links.takes_ticket(parts.method.as_str(), target, ticket));
+    match from.is_private() && is_signed {
+        true => Ok(Caller::operator()),
+        false => Err(Failure::WrongPassword),
+    }
 }
 
 /// Whether that is the user's password.
@@ -358,6 +381,7 @@ mod tests {
             let from = Origin::Address(std::net::Ipv4Addr::LOCALHOST.into());
             match credentials(&parts, &Browser::of(&parts, from)) {
                 Credentials::Given { user, password } => format!("{user} {}", String::from_utf8_lossy(&password)),
+                Credentials::Ticket(ticket) => format!("ticket {ticket}"),
                 Credentials::Other => "other".to_owned(),
                 Credentials::Session(token) => format!("session {token}"),
                 Credentials::Malformed => "malformed".to_owned(),
@@ -368,6 +392,7 @@ mod tests {
         assert_eq!(read(Some("Basic Z3Vlc3Q6Z3U6ZXN0")), "guest gu:est");
         assert_eq!(read(Some("Basic !!!")), "malformed");
         assert_eq!(read(Some("Basic Z3Vlc3Q=")), "malformed");
+        assert_eq!(read(Some("Warren 1.2.3")), "ticket 1.2.3");
         assert_eq!(read(Some("Bearer xyz")), "other");
     }
 }

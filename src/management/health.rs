@@ -71,14 +71,21 @@ pub static ROUTES: &[Route] = &[
     Route::get(
         "/health/checks/ready-to-serve-clients",
         Access::Anyone,
-        "The node serves clients.",
-        serving,
+        "The node serves clients, and takes new ones.",
+        |call| match call.broker.takes_clients() {
+            true => serving(call),
+            false if call.broker.is_paused() => serving(call),
+            false => healthy_unless(true, json!({"reason": NO_CLIENTS})),
+        },
     ),
     Route::get(
         "/health/checks/is-in-service",
         Access::Anyone,
         "The node is not in maintenance.",
-        serving,
+        |call| match call.broker.is_drained() {
+            true => healthy_unless(true, json!({"reason": DRAINED, "drained": true})),
+            false => serving(call),
+        },
     ),
     Route::get(
         "/health/checks/below-node-connection-limit",
@@ -149,7 +156,10 @@ async fn aliveness(call: Call) -> Answered {
 }
 
 const FAILED: &str = "the node cannot write to its disk";
+const DRAINED: &str = "the node is out of service: its operator has drained it";
+const NO_CLIENTS: &str = "the node takes no new clients: its operator has closed its listeners";
 const MINORITY: &str = "a majority of the cluster's nodes cannot be reached";
+const DRAINING: &str = "the node is about to stop";
 
 fn healthy_unless(ill: bool, mut why: Value) -> Answered {
     if !ill {
@@ -162,6 +172,9 @@ fn healthy_unless(ill: bool, mut why: Value) -> Answered {
 fn serving(call: &Call) -> Answered {
     if call.broker.has_failed() {
         return healthy_unless(true, json!({"reason": FAILED}));
+    }
+    if call.broker.is_draining() {
+        return healthy_unless(true, json!({"reason": DRAINING}));
     }
     healthy_unless(!call.broker.hears_majority(), json!({"reason": MINORITY}))
 }
@@ -279,6 +292,9 @@ fn is_protocol(wanted: &str, protocol: &str) -> bool {
     wanted.eq_ignore_ascii_case(protocol) || other_names.iter().any(|name| wanted.eq_ignore_ascii_case(name))
 }
 
+/// Letters of `2026-01-31 12:00:00`.
+const TO_THE_SECOND: usize = 19;
+
 fn certificates(call: &Call) -> Answered {
     let within = call.name("within").parse::<u32>();
     let within = u64::from(within.map_err(|_| Failure::bad("Invalid expiration value."))?);
@@ -316,8 +332,9 @@ fn certificates(call: &Call) -> Answered {
         for certificate in &certificates {
             let file = certificate.key.rsplit('.').next().unwrap_or_default();
             listener[file] = json!(certificate.file);
-            listener[format!("{file}_expires_on")] =
-                json!(logging::shown_time(Duration::from_secs(certificate.valid_until)));
+            // To the second, and one in a list, as RabbitMQ has them.
+            let end = logging::shown_time(Duration::from_secs(certificate.valid_until));
+            listener[format!("{file}_expires_on")] = json!([end.get(..TO_THE_SECOND).unwrap_or(&end)]);
         }
         Some(listener)
     });

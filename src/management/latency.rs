@@ -13,7 +13,7 @@ pub static ROUTES: &[Route] = &[
     Route::new(
         Verb::Get,
         "/queues/{vhost}/{name}/latency",
-        Access::Vhost,
+        Access::VhostVisible,
         "How long messages wait in a queue, are held and take to be confirmed, in ms: age.",
         Run::Later(|call| {
             Box::pin(async move {

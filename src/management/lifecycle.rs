@@ -20,6 +20,8 @@ pub enum Order {
     ForceReset,
     /// Forget everything, and join the cluster of this node: a name, or HOST:PORT.
     Join(String),
+    /// Stop the broker and end the process.
+    End,
 }
 
 impl Order {
@@ -27,6 +29,7 @@ impl Order {
     pub(super) fn named(name: &str, node: Option<&str>) -> Option<Self> {
         Some(match (name, node) {
             ("stop_app", _) => Self::Stop,
+            ("stop", _) => Self::End,
             ("start_app", _) => Self::Start,
             ("reset", _) => Self::Reset,
             ("force_reset", _) => Self::ForceReset,

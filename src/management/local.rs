@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::lifecycle::{Lifecycle, Order};
+use super::router;
 use super::server::Running;
-use super::{router, settings};
 
 /// RabbitMQ's words to whoever needs a broker that is stopped.
 const STOPPED: &str =
@@ -45,8 +45,6 @@ pub fn router(local: Local) -> Router {
         .layer(from_fn_with_state(local.clone(), while_it_runs));
     let orders = Router::new()
         .route("/api/local/name", get(name))
-        .route("/api/local/environment", get(environment))
-        .route("/api/local/setting", put(set))
         .route("/api/local/{order}", put(carry_out))
         .layer(DefaultBodyLimit::max(MOST_ORDER))
         .with_state(local);
@@ -63,31 +61,11 @@ async fn while_it_runs(State(local): State<Local>, mut request: Request, next: N
 }
 
 async fn name(State(local): State<Local>) -> Json<Value> {
-    Json(json!({"name": &*local.name, "starting": local.lifecycle.is_starting()}))
-}
-
-async fn environment(State(local): State<Local>) -> Response {
-    match local.running() {
-        Some(running) => Json(running.broker.config().effective()).into_response(),
-        None => stopped(),
-    }
-}
-
-/// A key of the configuration and its new value.
-#[derive(Deserialize)]
-struct Setting {
-    key: String,
-    value: String,
-}
-
-async fn set(State(local): State<Local>, Json(setting): Json<Setting>) -> Response {
-    let Some(running) = local.running() else {
-        return stopped();
-    };
-    match settings::set(&running.broker, &setting.key, &setting.value) {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(reason) => refused(StatusCode::BAD_REQUEST, &reason),
-    }
+    Json(json!({
+        "name": &*local.name,
+        "starting": local.lifecycle.is_starting(),
+        "pid": std::process::id(),
+    }))
 }
 
 /// What an order needs to know.

@@ -30,7 +30,9 @@ mod lifecycle;
 mod limits;
 mod load;
 mod local;
+mod log;
 mod login;
+mod maintenance;
 mod messages;
 mod metrics;
 mod nodes;
@@ -99,6 +101,9 @@ fn table() -> impl Iterator<Item = &'static Route> {
         search::ROUTES,
         cluster::ROUTES,
         notices::ROUTES,
+        log::ROUTES,
+        maintenance::ROUTES,
+        settings::ROUTES,
     ];
     resources.into_iter().flatten()
 }

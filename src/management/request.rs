@@ -78,6 +78,7 @@ fn admit(
                         "a request with a cookie that changes something needs the header X-Warren-Session",
                     ));
                 }
+                (_, Credentials::Ticket(ticket)) => access::operator_by(broker, from, parts, &ticket)?,
                 (_, credentials) => access::authenticate(broker, credentials, from.address())?,
             };
             access::check(rule, &caller, named(names, "vhost"), &broker.catalogue())?;

@@ -44,6 +44,14 @@ impl Origin {
             Self::Operator => Ipv4Addr::LOCALHOST.into(),
         }
     }
+
+    /// Whether nobody between the two ends reads or changes what goes over the line.
+    pub fn is_private(self) -> bool {
+        match self {
+            Self::Address(address) => address.to_canonical().is_loopback(),
+            Self::Tls(_) | Self::Operator => true,
+        }
+    }
 }
 
 impl From<listen::Listener> for Listener {
@@ -198,6 +206,13 @@ mod tests {
         assert!(may_operate(0, 1000));
         assert!(!may_operate(1001, 1000));
         assert!(!may_operate(1001, 0));
+    }
+
+    #[test]
+    fn a_line_is_private_over_tls_and_inside_of_the_machine() {
+        let [far, near] = ["192.0.2.1", "::ffff:127.0.0.1"].map(|address| address.parse().expect("an address"));
+        assert!(!Origin::Address(far).is_private() && Origin::Tls(far).is_private());
+        assert!(Origin::Address(near).is_private() && Origin::Operator.is_private());
     }
 
     #[tokio::test]

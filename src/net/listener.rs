@@ -1,4 +1,5 @@
-//! Listening for AMQP: each accepted connection becomes a session. While the node pauses nothing listens.
+//! Listening for AMQP: each accepted connection becomes a session. While the node pauses, or is told to
+//! take no clients, nothing listens.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::{login, session};
-use crate::broker::{Broker, Reach};
+use crate::broker::Broker;
 use crate::config::Config;
 use crate::connection::{FRAME_MIN, ServerNames, Settings, server_properties};
 use crate::listen::{Incoming, Listener};
@@ -15,12 +16,12 @@ use crate::types::Millis;
 
 /// Accepts until the task is dropped; the connections go on without it.
 async fn run(mut listener: Listener, broker: Arc<Broker>, settings: Arc<Offers>) {
-    let mut reach = broker.subscribe_reach();
+    let mut takes = broker.subscribe_takes_clients();
     loop {
         let incoming = tokio::select! {
             incoming = listener.accept() => incoming,
-            () = until(&mut reach, |reach| reach == Reach::Paused) => {
-                listener = listener.again_after(until(&mut reach, |reach| reach != Reach::Paused)).await;
+            () = until(&mut takes, false) => {
+                listener = listener.again_after(until(&mut takes, true)).await;
                 continue;
             }
         };
@@ -41,9 +42,9 @@ async fn serve(incoming: Incoming, broker: Arc<Broker>, settings: Arc<Offers>) {
     session::serve(broker, settings, opened).await;
 }
 
-async fn until(reach: &mut watch::Receiver<Reach>, is_so: impl Fn(Reach) -> bool) {
+async fn until(takes_clients: &mut watch::Receiver<bool>, wished: bool) {
     // An error is the broker dropped, which cannot be while a listener has it.
-    let _ = reach.wait_for(|reach| is_so(*reach)).await;
+    let _ = takes_clients.wait_for(|takes| *takes == wished).await;
 }
 
 /// What connections are offered.

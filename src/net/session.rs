@@ -127,7 +127,7 @@ pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: 
         tracing::warn!(%peer, "connection refused: the node has as many as it may");
         return;
     }
-    if broker.has_failed() || broker.is_paused() {
+    if broker.has_failed() || broker.is_paused() || broker.is_drained() {
         // Too late to be told with the others.
         return broker.connections().remove(&info);
     }

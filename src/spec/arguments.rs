@@ -217,7 +217,33 @@ pub static OTHER_POLICY_KEYS: &[PolicyKey] = &[
         Takes::Text,
         "federation upstream pattern",
     ),
+    mirrored("ha-mode", Takes::OneOf(&["all", "exactly", "nodes"]), "ha mode"),
+    mirrored("ha-params", Takes::Any, "ha params"),
+    mirrored("ha-sync-mode", Takes::OneOf(&["automatic", "manual"]), "ha sync mode"),
+    mirrored("ha-sync-batch-size", Takes::Positive, "ha sync batch size"),
+    mirrored(
+        "ha-promote-on-shutdown",
+        Takes::OneOf(&["always", "when-synced"]),
+        "ha promote on shutdown",
+    ),
+    mirrored(
+        "ha-promote-on-failure",
+        Takes::OneOf(&["always", "when-synced"]),
+        "ha promote on failure",
+    ),
 ];
+
+/// A key of mirrored queues, which RabbitMQ had before version 4: accepted, so that what was written for them
+/// goes on to work, and without effect.
+const fn mirrored(name: &'static str, takes: Takes, called: &'static str) -> PolicyKey {
+    PolicyKey {
+        is_operators: true,
+        ..PolicyKey::new(name, Merge::First, takes, called)
+    }
+}
+
+/// How the names of those keys begin.
+pub const MIRRORED: &str = "ha-";
 
 /// Read before the queue type is known.
 const DEAD_LETTER_EXCHANGE: &str = "x-dead-letter-exchange";

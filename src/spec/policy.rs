@@ -127,6 +127,13 @@ pub fn applying<'a>(
         })
 }
 
+impl PolicySpec {
+    /// Whether it sets anything of mirrored queues, which are not there.
+    pub fn has_mirrors(&self) -> bool {
+        self.definition.keys().any(|key| key.starts_with(arguments::MIRRORED))
+    }
+}
+
 /// The row of a policy key.
 fn key(name: &str) -> Option<&'static PolicyKey> {
     arguments::policy_keys().find(|key| key.name == name)

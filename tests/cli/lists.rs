@@ -164,7 +164,7 @@ async fn queues_are_purged_and_deleted_without_any_permission() {
     assert_eq!(run(&["list_queues", "-s"]).well(), "jobs\t0\norders\t0\n");
     assert_eq!(
         run(&["delete_queue", "jobs", "--if-empty", "--if-unused"]).well(),
-        "Deleting queue 'jobs' on vhost '/' ...\n"
+        "Deleting queue 'jobs' on vhost '/' ...\nQueue was successfully deleted with 0 ready messages\n"
     );
     assert_eq!(run(&["delete_queue", "jobs"]).failed(64), "Error:\nQueue not found\n");
     assert_eq!(

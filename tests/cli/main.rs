@@ -6,9 +6,12 @@ mod support;
 
 mod access;
 mod definitions;
+mod formats;
 mod lists;
+mod maintenance;
 mod node;
 mod policies;
+mod remote;
 mod scripts;
 mod usage;
 mod users;

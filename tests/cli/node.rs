@@ -132,13 +132,26 @@ fn an_alarm_is_told_with_a_status() {
         assert!(Instant::now() < end, "no alarm in {PATIENCE:?}");
     }
     assert_eq!(
-        ctl(&broker, &["check_local_alarms", "-q"]).failed(70),
-        "Error:\nNode g1@localhost reported local alarms:\nFree disk space alarm on node g1@localhost\n"
+        ctl(&broker, &["check_local_alarms", "-q"]).failed(69),
+        "Error:\nFree disk space alarm on node g1@localhost\n"
     );
     assert_eq!(
         ctl(&broker, &["alarms", "-q"]).well(),
-        "Node g1@localhost reported alarms:\nFree disk space alarm on node g1@localhost\n"
+        "Free disk space alarm on node g1@localhost\n"
     );
+    assert_eq!(
+        ctl(&broker, &["check_alarms", "-q"]).failed(69),
+        "Free disk space alarm on node g1@localhost\n"
+    );
+    assert_eq!(
+        ctl(&broker, &["check_alarms", "--formatter", "json"]).failed(69),
+        "{\"global\":[],\"local\":[\"Free disk space alarm on node g1@localhost\"],\"message\":\"Node \
+         g1@localhost reported alarms\",\"result\":\"error\"}\n"
+    );
+    ctl(&broker, &["deactivate_free_disk_space_monitoring"]).well();
+    while broker.http().get("/api/health/checks/local-alarms").status != 200 {
+        assert!(Instant::now() < end, "the alarm stays for {PATIENCE:?}");
+    }
 }
 
 #[test]

@@ -53,7 +53,7 @@ fn a_user_is_added_changed_and_deleted() {
     assert_eq!(run(&["delete_user", "golden_cli"]).well(), deleted);
     assert_eq!(
         run(&["change_password", "golden_cli", "x"]).failed(67),
-        "Error:\nUser golden_cli does not exist\n"
+        "Error:\nUser \"golden_cli\" does not exist\n"
     );
 }
 

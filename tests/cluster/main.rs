@@ -19,6 +19,7 @@ mod formation;
 mod glance;
 mod kept_letters;
 mod load;
+mod maintenance;
 mod majority;
 mod members;
 mod membership;

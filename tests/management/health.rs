@@ -87,7 +87,7 @@ fn a_certificate_that_ends_fails_the_check() {
         (&listener["protocol"], &listener["node"]),
         (&json!("clustering"), &json!("a@localhost"))
     );
-    assert_eq!(listener["certfile_expires_on"], "2096-02-17 00:00:00.000000+00:00");
+    assert_eq!(listener["certfile_expires_on"], json!(["2096-02-17 00:00:00"]));
     check("x/years").expect_status(400);
 }
 

@@ -25,13 +25,21 @@ impl Authority {
 
     /// Signs a certificate for a node, and writes all that it needs into a directory.
     pub fn issue(&self, node: &str, directory: &Path) -> Papers {
-        self.sign(node, named(node), directory)
+        self.issue_for(node, &[], directory)
     }
 
     /// The same for a certificate that is valid until a day: year, month, day.
     pub fn issue_until(&self, node: &str, directory: &Path, (year, month, day): (i32, u8, u8)) -> Papers {
         let mut params = named(node);
         params.not_after = rcgen::date_time_ymd(year, month, day);
+        self.sign(node, params, directory)
+    }
+
+    /// The same for a certificate of a server that clients find under these names.
+    pub fn issue_for(&self, node: &str, names: &[&str], directory: &Path) -> Papers {
+        let mut params = named(node);
+        let alternative = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        params.subject_alt_names = alternative.expect("names").subject_alt_names;
         self.sign(node, params, directory)
     }
 

@@ -17,6 +17,8 @@ pub struct Broker {
     pub amqp: String,
     /// `host:port` of the HTTP API.
     pub management: Option<String>,
+    /// Ports of all listeners, by their names; none of a broker that ran already.
+    pub ports: serde_json::Value,
     /// `host:port` of the listener for Prometheus.
     pub prometheus: Option<String>,
     vhost: String,
@@ -68,6 +70,7 @@ impl Broker {
         let mut broker = Self {
             amqp: String::new(),
             management: None,
+            ports: serde_json::Value::Null,
             prometheus: None,
             vhost: "/".to_owned(),
             own: Some(process),
@@ -81,6 +84,7 @@ impl Broker {
         let mut broker = Self {
             amqp,
             management,
+            ports: serde_json::Value::Null,
             prometheus: None,
             vhost: "/".to_owned(),
             own: None,
@@ -199,6 +203,7 @@ impl Broker {
         self.amqp = address("amqp").expect("an AMQP port");
         self.management = address("management");
         self.prometheus = address("prometheus");
+        self.ports = ports;
     }
 }
 

@@ -2,13 +2,15 @@
 
 export const HAS = {
   /** Histories for charts. */
-  series: false,
+  series: true,
   /** How long messages wait and are held. */
-  latency: false,
+  latency: true,
   /** Messages looked at without being taken. */
-  look: false,
+  look: true,
   /** Where a message would go. */
   route: false,
+  /** Work that goes on without the page: moving messages, purging and deleting many queues. */
+  jobs: false,
   /** Lists that filter by values and count them: `where`, `facets`, `trend`. */
   tokens: false,
 };

@@ -78,6 +78,14 @@ export interface Node {
   sockets_used?: number; sockets_total?: number;
   being_drained?: boolean;
   cluster_links?: { name: string; peer_addr: string; peer_port: number }[];
+  contexts?: { path: string; port: string; ip?: string; description?: string }[];
+  applications?: { name: string; description?: string; version: string }[];
+  auth_mechanisms?: { name: string; description?: string; enabled: boolean }[];
+  config_files?: string[]; log_files?: string[]; db_dir?: string;
+  enabled_plugins?: string[];
+  mem_calculation_strategy?: string;
+  proc_used?: number; proc_total?: number;
+  run_queue?: number;
 }
 
 export interface Trend {
@@ -306,17 +314,27 @@ export interface Found {
   name: string;
 }
 
+export interface Tried {
+  binding_key: string;
+  to: string;
+  to_kind: 'queue' | 'exchange';
+  arguments?: Arguments;
+  /** Why it did not match. */
+  why?: string;
+}
+
 export interface Route {
-  outcome: string;
-  queues: { name: string; accepts?: boolean; via?: unknown }[];
-  steps: {
-    exchange: string;
-    tried?: number;
-    matched: { binding_key: string; to: string | { kind: string; name: string } }[];
-    missed: { binding_key: string; why: string; to?: string | { kind: string; name: string } }[];
-    alternate?: string | null;
-  }[];
-  dead_letter?: unknown[];
+  outcome: 'routed' | 'unroutable' | 'delayed' | 'one_of';
+  queues: { name: string; accepts: boolean | null; why?: string | null; via?: string }[];
+  steps: { exchange: string; type?: string; tried: number; matched: Tried[]; missed: Tried[]; alternate?: string | null; delay_ms?: number | null }[];
+  dead_letter: { queue: string; exchange: string; exists: boolean; routing_key: string; queues: string[] }[];
+}
+
+/** What a move would do. */
+export interface Planned {
+  would: { exchange: string; routing_key: string; count: number }[];
+  unroutable: number;
+  loops: number;
 }
 
 export interface Job {
@@ -327,4 +345,169 @@ export interface Job {
   done: number;
   of: number;
   failed: { what: string; reason: string }[];
+}
+
+export type LimitValues = Record<string, number>;
+
+export interface User {
+  name: string;
+  password_hash: string;
+  hashing_algorithm: string;
+  tags: string[];
+  limits: LimitValues;
+}
+
+export interface Permission {
+  user: string;
+  vhost: string;
+  configure: string;
+  write: string;
+  read: string;
+}
+
+export interface TopicPermission {
+  user: string;
+  vhost: string;
+  exchange: string;
+  write: string;
+  read: string;
+}
+
+export interface Vhost {
+  name: string;
+  description: string;
+  tags: string[];
+  default_queue_type?: string;
+  /** State by node. */
+  cluster_state: Record<string, string>;
+  messages?: number;
+  messages_ready?: number;
+  messages_unacknowledged?: number;
+  message_stats?: MessageStats;
+}
+
+export interface Policy {
+  vhost: string;
+  name: string;
+  pattern: string;
+  'apply-to': string;
+  definition: Arguments;
+  priority: number;
+}
+
+/** Limits of a vhost or a user. */
+export interface Limited {
+  vhost?: string;
+  user?: string;
+  value: LimitValues;
+}
+
+export interface Parameter {
+  component: string;
+  vhost: string;
+  name: string;
+  value: unknown;
+}
+
+export interface GlobalParameter {
+  name: string;
+  value: unknown;
+}
+
+export interface FeatureFlag {
+  name: string;
+  desc: string;
+  doc_url?: string;
+  state: string;
+  stability: string;
+  provided_by: string;
+}
+
+export interface DeprecatedFeature {
+  name: string;
+  desc: string;
+  doc_url?: string;
+  deprecation_phase: string;
+  state: string;
+  provided_by: string;
+}
+
+/** A browser that is signed in; times in milliseconds since 1970. */
+export interface SignedIn {
+  id: number;
+  user: string;
+  from: string;
+  since: number;
+  last_used: number;
+  expires_at: number;
+  node: string;
+  is_own: boolean;
+}
+
+export interface ClusterNode {
+  name: string;
+  running: boolean;
+  draining?: boolean;
+  leaders: number;
+  members: number;
+  links?: Record<string, { ms: number | null }> | null;
+}
+
+export interface Cluster {
+  name: string;
+  nodes: ClusterNode[];
+  at_risk_count: number;
+  at_risk: { vhost: string; queue: string; members: number; online: number }[];
+}
+
+/** Attempts to sign in, by protocol. */
+export interface AuthAttempts {
+  protocol: string;
+  auth_attempts: number;
+  auth_attempts_succeeded: number;
+  auth_attempts_failed: number;
+}
+
+/** A box of the picture of what leads where. */
+export interface TopologyNode {
+  /** `queue:orders`, `exchange:orders` */
+  id: string;
+  /** A group stands for what hangs on a box and has no place. */
+  kind: 'queue' | 'exchange' | 'group';
+  name: string;
+  type?: string;
+  /** In a word; `missing` where something leads to it and it is not there. */
+  health?: string | null;
+  ready?: number | null;
+  unacked?: number | null;
+  consumers?: number | null;
+  in?: number | null;
+  out?: number | null;
+  /** Of a group. */
+  count?: number;
+}
+
+export interface TopologyEdge {
+  from: string;
+  to: string;
+  kind: 'binding' | 'alternate' | 'dead_letter' | 'group';
+  keys: string[];
+  count: number;
+}
+
+export interface Topology {
+  nodes: TopologyNode[];
+  edges: TopologyEdge[];
+  left_out: number;
+}
+
+/** What a policy would do if it were put. */
+export interface PolicyPreview {
+  matches: number;
+  wins: number;
+  loses: { policy: string; count: number }[];
+  changes: number;
+  drops?: number;
+  sample: { kind: string; name: string; now: Arguments; then: Arguments; drops: number }[];
+  errors: string[];
 }

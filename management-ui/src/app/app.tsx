@@ -34,7 +34,8 @@ function Current() {
   const { parts } = address.value;
   const found = find(parts);
   const main = useRef<HTMLElement>(null);
-  const path = parts.join('/');
+  // A panel that opens over a list is an address of its own, and the list stays as it is.
+  const path = found?.route.shared ?? parts.join('/');
   const isFirst = useRef(true);
   useEffect(() => {
     // After a change of page the next Tab starts at its top.
@@ -47,7 +48,7 @@ function Current() {
       {!found && <Empty action={<a href="#/">To the overview</a>}>There is no page at this address.</Empty>}
       {found && found.route.needs?.value === false && <Empty>Your user may not see this page.</Empty>}
       {found && found.route.needs?.value !== false && (
-        <Guard key={path}><Loaded key={found.route.path} route={found.route} names={found.names} id={path} /></Guard>
+        <Guard key={path}><Loaded key={found.route.shared ?? found.route.path} route={found.route} names={found.names} id={path} /></Guard>
       )}
     </main>
   );

@@ -68,7 +68,7 @@ export function SearchBox({ onClose }: { onClose: () => void }) {
               event.preventDefault();
               open(each);
             }}>
-            <Tag>{each.kind}</Tag> <Name of={each.name} copy={false} /> {each.vhost && <span class="muted">{each.vhost}</span>}
+            <Tag>{each.kind.replace('_', ' ')}</Tag> <Name of={each.name} copy={false} /> {each.vhost && <span class="muted">{each.vhost}</span>}
           </a>
         ))}
       </div>
@@ -86,6 +86,11 @@ function place({ kind, vhost, name }: Found): string | undefined {
     case 'exchange': return href('exchanges', vhost ?? '/', name);
     case 'connection': return href('connections', name);
     case 'channel': return href('channels', name);
+    case 'vhost': return href('vhosts', name);
+    case 'policy': return href('policies', vhost ?? '/', name);
+    case 'operator_policy': return href('operator-policies', vhost ?? '/', name);
+    case 'user': return href('users', name);
+    case 'node': return href('nodes', name);
     default: return undefined;
   }
 }

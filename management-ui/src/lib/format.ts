@@ -41,7 +41,7 @@ export function bytes(value: number | null | undefined): string {
 export function age(ms: number | null | undefined): string {
   if (ms == null || !Number.isFinite(ms)) return UNKNOWN;
   const s = ms / 1000;
-  if (s < 1) return `${whole.format(ms)} ms`;
+  if (s < 1) return `${(ms < 10 ? tenth : whole).format(ms)} ms`;
   if (s < 60) return s < 10 ? `${tenth.format(s)} s` : `${whole.format(s)} s`;
   if (s < 3600) return `${whole.format(s / 60)} min`;
   if (s < 86400) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;

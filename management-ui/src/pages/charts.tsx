@@ -66,5 +66,5 @@ function OverTime({ of, title, lines, format }: Of & { title: string; lines: Lin
   const { data, error } = usePoll<Series>(HAS.series ? `/series${query({ of, measures, age: range.value, points: 300 })}` : null);
   if (!HAS.series) return null;
   if (error && !data) return error.isGone ? null : <Failed what={title} error={error} />;
-  return <Chart title={title} lines={lines} series={data} format={format} />;
+  return <Chart title={title} lines={lines} series={data} format={format} isWhole={format === count} />;
 }

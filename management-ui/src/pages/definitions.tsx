@@ -1,63 +1,91 @@
-// Everything declared, as a file to keep and to bring back.
+// Definitions: everything that is declared, as one document, out and in.
 
 import { useState } from 'preact/hooks';
-import { get, send, url } from '../api/client.ts';
+import { sendJson, text, url } from '../api/client.ts';
 import { download } from '../lib/csv.ts';
 import { counted } from '../lib/format.ts';
+import { pretty } from '../lib/json.ts';
 import { refresh } from '../state/poll.ts';
-import { vhosts } from '../state/session.ts';
-import { ask } from '../ui/dialog.tsx';
+import { renew, vhosts } from '../state/session.ts';
+import { Form } from '../ui/form.tsx';
 import { Card } from '../ui/states.tsx';
-import { tell, tellFailure } from '../ui/toast.tsx';
+import { tell } from '../ui/toast.tsx';
+import { AdminPage } from './admin.tsx';
+import type { Names } from '../routes.ts';
 
-const KINDS = ['users', 'vhosts', 'permissions', 'topic_permissions', 'parameters', 'global_parameters', 'policies', 'queues', 'exchanges', 'bindings'];
+const EVERYTHING = { value: '', title: 'Everything: users, vhosts and all in them' };
+const pathOf = (vhost: string | undefined) => (vhost ? url`/definitions/${vhost}` : '/definitions');
 
-export function Definitions() {
-  const [vhost, setVhost] = useState('');
-  const path = vhost ? url`/definitions/${vhost}` : '/definitions';
-  const save = async () => {
-    const definitions = await get(path);
-    download(`definitions-${new Date().toISOString().slice(0, 10)}.json`, 'application/json', `${JSON.stringify(definitions, null, 2)}\n`);
-  };
-  const bring = async (file: File) => {
-    const text = await file.text();
-    const definitions: unknown = JSON.parse(text);
-    if (!definitions || typeof definitions !== 'object') throw new Error(`${file.name} holds no definitions`);
-    const found = KINDS.flatMap((kind) => {
-      const list = (definitions as Record<string, unknown>)[kind];
-      return Array.isArray(list) && list.length ? [`${list.length} ${kind.replaceAll('_', ' ')}`] : [];
-    });
-    ask({
-      title: `Import ${file.name}?`,
-      text: <p>What it holds is declared{vhost ? ` in ${vhost}` : ''}: {found.join(', ') || 'nothing'}. Queues, exchanges and bindings that are there stay as they are; users, permissions, policies and parameters of the same name are replaced. Nothing is deleted.</p>,
-      button: `Import ${counted(found.length, 'kind')} of things`,
-      run: async () => {
-        await send('POST', path, definitions);
-        refresh();
-        tell(`${file.name} was imported`);
-      },
-    });
-  };
+export function Definitions(_: { names: Names }) {
   return (
-    <Card title="Definitions">
-      <p class="note">Users, vhosts, policies, queues, exchanges and bindings; no messages. Passwords are in it as hashes.</p>
-      <div class="inline">
-        <label>Of
-          <select value={vhost} onChange={(event) => setVhost(event.currentTarget.value)}>
-            <option value="">everything</option>
-            {vhosts.value.map((name) => <option key={name} value={name}>{name}</option>)}
-          </select>
-        </label>
-        <button type="button" onClick={() => save().catch(tellFailure)}>Export</button>
-        <label>Import a file
-          <input type="file" accept="application/json,.json" onChange={(event) => {
-            const input = event.currentTarget;
-            const file = input.files?.[0];
-            if (file) bring(file).catch(tellFailure);
-            input.value = '';
-          }} />
-        </label>
+    <AdminPage id="definitions">
+      <div class="two">
+        <Card title="Export">
+          <p class="note">A document of what is declared, without messages. It holds the hashes of passwords: keep it as you keep those.</p>
+          <Form
+            fields={[
+              { name: 'vhost', label: 'Of', kind: 'select', options: [EVERYTHING, ...vhosts.value.map((name) => ({ value: name, title: `vhost ${name}` }))] },
+              { name: 'file', label: 'File', value: `${location.hostname}-${new Date().toISOString().slice(0, 10)}.json` },
+            ]}
+            button="Download definitions"
+            submit={async ({ vhost, file }) => {
+              const document = await text(pathOf(vhost));
+              download(file || 'definitions.json', 'application/json', pretty(document) ?? document);
+            }}
+          />
+        </Card>
+        <Card title="Import">
+          <p class="note">What the document has is added or changed; what it does not have stays as it is. Queues and exchanges that are there are not changed.</p>
+          <Import />
+        </Card>
       </div>
-    </Card>
+    </AdminPage>
+  );
+}
+
+function Import() {
+  const [sent, setSent] = useState(0);
+  return (
+    <Form
+      key={sent}
+      fields={[
+        { name: 'vhost', label: 'Into', kind: 'select', options: [EVERYTHING, ...vhosts.value.map((name) => ({ value: name, title: `vhost ${name}` }))] },
+        { name: 'from', label: 'Document', kind: 'select', options: [{ value: 'file', title: 'From a file' }, { value: 'text', title: 'Written here' }] },
+        { name: 'document', label: 'File', kind: 'file', isRequired: true, when: (values) => values.from !== 'text' },
+        { name: 'written', label: 'JSON', kind: 'area', isRequired: true, when: (values) => values.from === 'text' },
+      ]}
+      button="Import definitions"
+      submit={async ({ vhost, document, written }) => {
+        const json = document || written || '';
+        if (contents(json) === undefined) throw new Error('The document is not JSON');
+        await sendJson('POST', pathOf(vhost), json);
+        refresh();
+        await renew();
+        tell('The definitions are imported');
+        setSent(sent + 1);
+      }}
+    >
+      {(values) => <Contents json={(values.from === 'text' ? values.written : values.document) ?? ''} />}
+    </Form>
+  );
+}
+
+/** How many of each kind a document has. */
+function contents(json: string): [string, number][] | undefined {
+  try {
+    const document = JSON.parse(json) as Record<string, unknown>;
+    return Object.entries(document).flatMap(([kind, list]): [string, number][] => (Array.isArray(list) && list.length ? [[kind, list.length]] : []));
+  } catch {
+    return undefined;
+  }
+}
+
+function Contents({ json }: { json: string }) {
+  if (!json) return null;
+  const found = contents(json);
+  return (
+    <p class={found ? 'note' : 'failure'} role="status">
+      {!found ? 'This is not JSON.' : found.length === 0 ? 'It has nothing to import.' : `It has ${found.map(([kind, number]) => counted(number, kind.replaceAll('_', ' ').replace(/ies$/, 'y').replace(/s$/, ''), kind.replaceAll('_', ' '))).join(', ')}.`}
+    </p>
   );
 }

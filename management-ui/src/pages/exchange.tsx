@@ -43,7 +43,7 @@ export function Exchange({ names }: { names: Names }) {
         ...(HAS.route ? [{ id: 'route', title: 'Test a route', content: () => <Card><RouteTester vhost={vhost} exchange={name} type={data.type} /></Card> }] : []),
         ...(may('write', vhost, name) && !data.internal ? [{ id: 'publish', title: 'Publish', content: () => <Card><Publish vhost={vhost} exchange={name} /></Card> }] : []),
         { id: 'overview', title: 'Traffic', content: () => (
-          <Card>
+          <Card title="Traffic">
             {stats && <Figures of={[
               { name: 'In', value: rate(stats.publish_in_details?.rate), exact: `${count(stats.publish_in)} so far`, colour: 'publish' },
               { name: 'Out', value: rate(stats.publish_out_details?.rate), exact: `${count(stats.publish_out)} so far`, colour: 'deliver' },

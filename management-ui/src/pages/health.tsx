@@ -10,7 +10,7 @@ const LEVELS: Record<string, Level> = {
 };
 
 /** Health where the node tells it, else the state. */
-export function Health({ of }: { of: Queue }) {
+export function Health({ of }: { of: Pick<Queue, 'health' | 'state'> }) {
   const word = of.health ?? of.state;
   return <Badge level={LEVELS[word] ?? 'warn'}>{word.replaceAll('_', ' ')}</Badge>;
 }

@@ -15,6 +15,7 @@ import { Tag } from '../ui/badge.tsx';
 import { ask } from '../ui/dialog.tsx';
 import { Card, Empty, Facts } from '../ui/states.tsx';
 import { tell } from '../ui/toast.tsx';
+import { Move } from './move.tsx';
 import { Publish } from './publish.tsx';
 
 /** Bytes of a body that are asked for at first. */
@@ -26,6 +27,7 @@ export function Messages({ queue }: { queue: Queue }) {
     <>
       {canRead && HAS.look && <Look queue={queue} />}
       {canRead && queue.type !== 'stream' && <Get queue={queue} />}
+      {HAS.jobs && canRead && may('write', queue.vhost) && <Move queue={queue} />}
       {may('write', queue.vhost) && <Card title="Publish to it"><Publish vhost={queue.vhost} exchange="" routingKey={queue.name} /></Card>}
     </>
   );
@@ -174,7 +176,7 @@ function Message({ of, whole }: { of: Peeked; whole?: string }) {
         {shown.expires_at != null && <span class="muted">expires {time(shown.expires_at, utc.value)}</span>}
         {shown.held_by && <HeldBy of={shown.held_by} />}
       </header>
-      <pre tabIndex={0} role="region" aria-label="Body">{shown.body === undefined ? '(it could not be read)' : shown.body_bytes === 0 ? '(empty)' : view === 'json' ? json : view === 'hex' ? hex(fromBase64(body)) : body}</pre>
+      <pre tabIndex={0} role="group" aria-label="Body">{shown.body === undefined ? '(it could not be read)' : shown.body_bytes === 0 ? '(empty)' : view === 'json' ? json : view === 'hex' ? hex(fromBase64(body)) : body}</pre>
       <div class="views">
         {views.length > 1 && views.map((each) => <button key={each} type="button" class="plain small" aria-pressed={each === view} onClick={() => setView(each)}>{each}</button>)}
         {isCut && whole && <button type="button" class="plain small" onClick={() => get<Peeked>(whole).then(setFull, (error: Error) => tell(error.message))}>Show all {bytes(shown.body_bytes)}</button>}

@@ -13,7 +13,6 @@ import { Whole } from '../ui/list.tsx';
 import type { Column } from '../ui/table.tsx';
 import { Health } from './health.tsx';
 import { Lengths, Rates } from './charts.tsx';
-import { Definitions } from './definitions.tsx';
 
 export function Overview() {
   const { data, error } = usePoll<Data>('/overview');
@@ -40,7 +39,7 @@ export function Overview() {
       {isMonitor.value && <Nodes />}
       {data?.churn_rates && <Churn of={data.churn_rates} />}
       {data?.listeners && <Listeners data={data} />}
-      {isAdministrator.value && <Definitions />}
+      {isAdministrator.value && <p><a href={href('definitions')}>Export or import definitions</a></p>}
     </div>
   );
 }
@@ -62,7 +61,7 @@ function Messages({ data }: { data: Data }) {
 
 /** Queues whose health is a fault, the worst first. */
 function Attention() {
-  const { data } = usePoll<Page<Queue>>('/queues?page=1&page_size=5&sort=messages_ready&sort_reverse=true&facets=health&where=health!=ok,health!=idle');
+  const { data } = usePoll<Page<Queue>>('/queues?page=1&page_size=5&sort=messages_ready&sort_reverse=true&facets=health&where=health!=ok');
   // Where the node tells no health there is nothing to show.
   const worst = data?.facets ? data.items.filter((queue) => queue.health) : [];
   if (!data || worst.length === 0) return null;
@@ -82,8 +81,8 @@ function Attention() {
   );
 }
 
-const NODES: Column<Node>[] = [
-  { id: 'name', title: 'Node', cell: (node) => <Name of={node.name} />, value: (node) => node.name, phone: 'name' },
+export const NODES: Column<Node>[] = [
+  { id: 'name', title: 'Node', cell: (node) => <Name of={node.name} href={href('nodes', node.name)} />, value: (node) => node.name, phone: 'name' },
   { id: 'state', title: 'State', width: 16, cell: (node) => <NodeState node={node} />, value: (node) => node.running, phone: 'state' },
   { id: 'memory', title: 'Memory', width: 22, phone: 'figure', value: (node) => node.mem_used,
     cell: (node) => <Meter used={node.mem_used} of={node.mem_limit} isBad={node.mem_alarm} text={`${bytes(node.mem_used)} of ${bytes(node.mem_limit)}`} /> },
@@ -95,7 +94,7 @@ const NODES: Column<Node>[] = [
   { id: 'uptime', title: 'Up', width: 14, end: true, phone: 'figure', value: (node) => node.uptime, cell: (node) => age(node.uptime) },
 ];
 
-function NodeState({ node }: { node: Node }) {
+export function NodeState({ node }: { node: Node }) {
   if (!node.running) return <Badge level="bad">not running</Badge>;
   if (node.mem_alarm || node.disk_free_alarm) return <Badge level="bad">{node.mem_alarm ? 'memory alarm' : 'disk alarm'}</Badge>;
   return node.being_drained ? <Badge level="warn">draining</Badge> : <Badge level="ok">running</Badge>;

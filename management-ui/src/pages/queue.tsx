@@ -54,7 +54,7 @@ export function Queue({ names }: { names: Names }) {
 function Why({ of: data }: { of: QueueHealth }) {
   if (data.reasons.length === 0) return null;
   return (
-    <Card title="Why it does not get on">
+    <Card title="What holds it up">
       <ul class="attention">
         {data.reasons.map((reason) => (
           <li key={reason.code}>
@@ -84,7 +84,7 @@ function Overview({ queue }: { queue: Data }) {
           { name: 'Unacked', value: count(queue.messages_unacknowledged), colour: 'unacked' },
           { name: 'Bytes', value: bytes(queue.message_bytes), exact: `${count(queue.message_bytes)} bytes of bodies` },
           { name: 'Consumers', value: count(queue.consumers) },
-          ...(queue.consumer_utilisation != null ? [{ name: 'Consumers can take', value: percent(queue.consumer_utilisation), exact: 'Share of the time in which a consumer could have taken a message at once' }] : []),
+          ...(queue.consumer_utilisation != null ? [{ name: 'Consumer capacity', value: percent(queue.consumer_utilisation), exact: 'Share of the time in which a consumer could have taken a message at once' }] : []),
           ...(stats ? [
             { name: 'In', value: rate(stats.publish_details?.rate), exact: `${count(stats.publish)} so far`, colour: 'publish' },
             { name: 'Out', value: rate(stats.deliver_get_details?.rate), exact: `${count(stats.deliver_get)} so far`, colour: 'deliver' },

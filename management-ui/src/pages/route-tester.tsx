@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks';
 import { send, url } from '../api/client.ts';
 import type { Route } from '../api/types.ts';
-import { counted, plain } from '../lib/format.ts';
+import { age, counted } from '../lib/format.ts';
 import { href } from '../state/address.ts';
 import { Badge } from '../ui/badge.tsx';
 import { argumentsOf, Form, type Field } from '../ui/form.tsx';
@@ -28,42 +28,59 @@ export function RouteTester({ vhost, exchange, type }: { vhost: string; exchange
 
 function Result({ route, vhost }: { route: Route; vhost: string }) {
   const refused = route.queues.filter((queue) => queue.accepts === false).length;
+  const words = {
+    routed: `It would go to ${counted(route.queues.length, 'queue')}`,
+    one_of: `It would go to one of ${counted(route.queues.length, 'queue')}`,
+    delayed: `It would wait, and go to ${counted(route.queues.length, 'queue')}`,
+    unroutable: 'It would go nowhere',
+  };
   return (
     <div class="stack" role="status">
       <p>
         <Badge level={route.queues.length === 0 ? 'bad' : refused ? 'warn' : 'ok'}>
-          {route.queues.length === 0 ? 'It would go nowhere' : `It would go to ${counted(route.queues.length, 'queue')}${refused ? `, ${refused} of which would refuse it` : ''}`}
+          {words[route.outcome]}{refused > 0 && `, ${refused} of which would not take it`}
         </Badge>
       </p>
       <ul class="attention">
         {route.queues.map((queue) => (
-          <li key={queue.name}><Name of={queue.name} href={href('queues', vhost, queue.name)} copy={false} />{queue.accepts === false && <span class="muted">refuses it</span>}</li>
+          <li key={queue.name}>
+            <Name of={queue.name} href={href('queues', vhost, queue.name)} copy={false} />
+            {queue.via && <span class="muted">by {queue.via}</span>}
+            {queue.accepts === false && <Badge level="warn">{queue.why ?? 'would not take it'}</Badge>}
+          </li>
         ))}
       </ul>
       {route.steps.map((step) => (
         <div key={step.exchange}>
-          <h3>{step.exchange || '(default exchange)'}{step.tried !== undefined && <span class="muted"> {counted(step.tried, 'binding')} tried</span>}</h3>
+          <h2>{step.exchange || '(default exchange)'} <span class="muted">{step.type} · {counted(step.tried, 'binding')} tried</span></h2>
           <ul class="attention">
-            {step.matched.map((binding, at) => (
-              <li key={at}><Badge level="ok">yes</Badge> <span class="mono">{binding.binding_key || '–'}</span> to {named(binding.to)}</li>
+            {[...step.matched, ...step.missed].map((binding, at) => (
+              <li key={at}>
+                <Badge level={binding.why ? 'off' : 'ok'}>{binding.why ? 'no' : 'yes'}</Badge>
+                <span class="mono">{binding.binding_key || '–'}</span> to {binding.to_kind} {binding.to}
+                {binding.why && <span class="muted">{binding.why}</span>}
+              </li>
             ))}
-            {step.missed.map((binding, at) => (
-              <li key={`missed ${at}`}><Badge level="off">no</Badge> <span class="mono">{binding.binding_key || '–'}</span>{binding.to !== undefined && <> to {named(binding.to)}</>} <span class="muted">{binding.why}</span></li>
-            ))}
-            {step.alternate && <li><span class="muted">goes on to the alternate exchange {step.alternate}</span></li>}
+            {step.alternate && <li class="muted">It goes on to the alternate exchange {step.alternate}.</li>}
+            {step.delay_ms != null && <li class="muted">It waits here for {age(step.delay_ms)}.</li>}
           </ul>
         </div>
       ))}
-      {route.dead_letter && route.dead_letter.length > 0 && (
+      {route.dead_letter.length > 0 && (
         <div>
-          <h3>Dead letters of these queues</h3>
-          <ul class="attention">{route.dead_letter.map((each, at) => <li key={at}>{typeof each === 'object' && each ? Object.entries(each).map(([name, value]) => `${name.replaceAll('_', ' ')} ${plain(value)}`).join(', ') : plain(each)}</li>)}</ul>
+          <h2>If it dies there</h2>
+          <ul class="attention">
+            {route.dead_letter.map((each) => (
+              <li key={each.queue}>
+                {each.queue} gives it to {each.exchange || 'the default exchange'}, routing key <span class="mono">{each.routing_key || '–'}</span>
+                {!each.exists ? <Badge level="bad">there is no such exchange: it would be lost</Badge>
+                  : each.queues.length === 0 ? <Badge level="bad">no queue takes it there: it would be lost</Badge>
+                    : <span class="muted">and it goes to {each.queues.join(', ')}</span>}
+              </li>
+            ))}
+          </ul>
         </div>
       )}
     </div>
   );
-}
-
-function named(to: string | { kind: string; name: string }): string {
-  return typeof to === 'string' ? to : `${to.kind} ${to.name}`;
 }

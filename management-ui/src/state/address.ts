@@ -34,6 +34,14 @@ export function href(...parts: string[]): string {
   return `#/${parts.map(encodeURIComponent).join('/')}`;
 }
 
+/** The address of something whose panel opens over the page that is shown: order and filter stay. */
+export function beside(...parts: string[]): string {
+  const query = new URLSearchParams(address.value.query);
+  query.delete('tab');
+  const text = query.toString();
+  return text ? `${href(...parts)}?${text}` : href(...parts);
+}
+
 /** Goes to a place. */
 export function go(to: string): void {
   location.hash = to;

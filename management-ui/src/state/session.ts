@@ -48,6 +48,12 @@ export async function resume(): Promise<void> {
   }
 }
 
+/** Reads again what the user may do: after vhosts or permissions were changed. */
+export async function renew(): Promise<void> {
+  const who = await client.session<Session>('GET').catch(() => undefined);
+  if (who) entered(who);
+}
+
 /** Signs in. Throws what the server says. */
 export async function signIn(user: string, password: string): Promise<void> {
   client.useBasic();

@@ -33,7 +33,7 @@ export const theme = kept<string>('theme', 'system');
 /** Seconds between two polls; 0 is off. */
 export const every = kept('every', 5);
 /** Seconds that charts show. */
-export const range = kept('range', 3600);
+export const range = kept('range', 600);
 export const utc = kept('utc', false);
 export const singleKeys = kept('keys', true);
 /** The vhost whose things are listed; '' is all. */

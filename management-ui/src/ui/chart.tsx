@@ -24,20 +24,24 @@ interface Props {
   lines: Line[];
   series: Series | undefined;
   format?: (value: number | null | undefined) => string;
+  /** Of things that come whole: no step between 0 and 1. */
+  isWhole?: boolean;
 }
 
 const HEIGHT = 160;
 const CROSSHAIR = uPlot.sync('page');
 
 /** A chart with its legend. */
-export function Chart({ title, lines, series, format = short }: Props) {
+export function Chart({ title, lines, series, format = short, isWhole = false }: Props) {
   const [toggled, setToggled] = useState<Record<string, boolean>>({});
   const [isTable, setTable] = useState(false);
+  const [isAll, setAll] = useState(false);
   const values = (line: Line) => series?.values[line.measure] ?? [];
   const moved = (line: Line) => values(line).some((value) => value !== null && value !== 0);
   const anyMoved = lines.some(moved);
   const isOn = (line: Line, at: number) => toggled[line.measure] ?? (anyMoved ? moved(line) : at === 0);
   const on = lines.filter(isOn);
+  const still = lines.filter((line, at) => !moved(line) && !isOn(line, at) && toggled[line.measure] === undefined).length;
   return (
     <figure class="chart">
       <figcaption>
@@ -46,10 +50,11 @@ export function Chart({ title, lines, series, format = short }: Props) {
       </figcaption>
       {!series ? <div class="plot grey" /> : isTable
         ? <Values series={series} lines={on} format={format} />
-        : <Plot lines={on} series={series} format={format} label={title} />}
+        : <Plot lines={on} series={series} format={format} label={title} isWhole={isWhole} />}
       <div class="legend" role="group" aria-label={`Series of ${title}`}>
         {lines.map((line, at) => {
           const { now, min, max } = range(values(line));
+          if (!isAll && !isOn(line, at) && !moved(line) && toggled[line.measure] === undefined) return null;
           return (
             <button key={line.measure} type="button" class={`plain series-${line.colour}`} aria-pressed={isOn(line, at)}
               title={`min ${format(min)}, max ${format(max)}`} onClick={() => setToggled({ ...toggled, [line.measure]: !isOn(line, at) })}>
@@ -58,6 +63,7 @@ export function Chart({ title, lines, series, format = short }: Props) {
             </button>
           );
         })}
+        {still > 0 && <button type="button" class="plain muted" aria-expanded={isAll} onClick={() => setAll(!isAll)}>{isAll ? 'Fewer' : `${still} that did not move`}</button>}
       </div>
     </figure>
   );
@@ -69,7 +75,7 @@ function range(values: (number | null)[]): { now?: number; min?: number; max?: n
   return { now: known.at(-1), min: Math.min(...known), max: Math.max(...known) };
 }
 
-function Plot({ lines, series, format, label }: { lines: Line[]; series: Series; format: (value: number) => string; label: string }) {
+function Plot({ lines, series, format, label, isWhole }: { lines: Line[]; series: Series; format: (value: number) => string; label: string; isWhole: boolean }) {
   const place = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot>(null);
   // What somebody dragged out stays until they double-click, whatever comes in the meantime.
@@ -79,7 +85,7 @@ function Plot({ lines, series, format, label }: { lines: Line[]; series: Series;
   useEffect(() => {
     const element = place.current;
     if (!element) return undefined;
-    const drawn = new uPlot(options(element, lines, format), data, element);
+    const drawn = new uPlot(options(element, lines, format, isWhole), data, element);
     plot.current = drawn;
     isZoomed.current = false;
     drawn.hooks.setSelect = [(self) => { isZoomed.current ||= self.select.width > 0; }];
@@ -118,7 +124,10 @@ function aligned(lines: Line[], series: Series): uPlot.AlignedData {
   return [times, ...lines.map((line) => series.values[line.measure] ?? times.map(() => null))];
 }
 
-function options(element: HTMLElement, lines: Line[], format: (value: number) => string): uPlot.Options {
+/** Steps of an axis of things that come whole. */
+const WHOLE = Array.from({ length: 16 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat();
+
+function options(element: HTMLElement, lines: Line[], format: (value: number) => string, isWhole: boolean): uPlot.Options {
   const token = (name: string) => () => {
     // A colour may hold light-dark(): only an element knows which.
     element.style.color = `var(--${name})`;
@@ -136,11 +145,11 @@ function options(element: HTMLElement, lines: Line[], format: (value: number) =>
     cursor: { sync: { key: CROSSHAIR.key }, points: { size: 6 }, drag: { x: true, y: false } },
     scales: { x: { time: true }, y: { range: (_, __, max) => [0, max > 0 ? max * 1.08 : 1] } },
     axes: [
-      { ...axis, space: 70, values: (self, ticks) => {
+      { ...axis, size: 28, space: 70, values: (self, ticks) => {
         const span = (self.scales.x?.max ?? 0) - (self.scales.x?.min ?? 0);
         return ticks.map((tick) => clock(tick * 1000, utc.value, span <= 600));
       } },
-      { ...axis, size: 52, space: 32, values: (_, ticks) => ticks.map((tick) => format(tick)) },
+      { ...axis, size: 52, space: 32, incrs: isWhole ? WHOLE : undefined, values: (_, ticks) => ticks.map((tick) => format(tick)) },
     ],
     series: [
       {},

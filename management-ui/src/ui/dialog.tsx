@@ -11,8 +11,8 @@ interface DialogProps {
   title: string;
   onClose: () => void;
   children: ComponentChildren;
-  /** At the side of the page rather than over its middle. */
-  side?: boolean;
+  /** At the side of the page rather than over its middle; `wide` for what holds tables. */
+  side?: boolean | 'wide';
 }
 
 /** A modal dialog: Escape closes it, and focus goes back to where it was. */
@@ -32,7 +32,7 @@ export function Dialog({ title, onClose, children, side }: DialogProps) {
   return (
     <dialog
       ref={dialog}
-      class={side ? 'side' : undefined}
+      class={side === 'wide' ? 'side is-wide' : side ? 'side' : undefined}
       aria-labelledby={id}
       onCancel={(event) => {
         event.preventDefault();

@@ -10,7 +10,7 @@ export type Values = Record<string, string>;
 export interface Field {
   name: string;
   label: string;
-  kind?: 'text' | 'number' | 'password' | 'select' | 'check' | 'area' | 'arguments';
+  kind?: 'text' | 'number' | 'password' | 'select' | 'check' | 'choices' | 'area' | 'arguments' | 'file';
   options?: (string | { value: string; title: string })[];
   help?: ComponentChildren;
   isRequired?: boolean;
@@ -19,9 +19,17 @@ export interface Field {
   /** Shown only when this holds of the other fields. */
   when?: (values: Values) => boolean;
   /** Names to choose from in a field of kind `arguments`, with what they are for. */
-  known?: { name: string; type: string; help?: string }[];
+  known?: KnownName[];
   /** Names offered while typing. */
   suggest?: string[];
+}
+
+export interface KnownName {
+  name: string;
+  type: string;
+  help?: string;
+  /** All it may be, where these are few. */
+  values?: string[];
 }
 
 interface Props {
@@ -101,6 +109,27 @@ function Entry({ field, value, failure, onInput }: { field: Field; value: string
       </div>
     );
   }
+  if (field.kind === 'choices') {
+    const chosen = value.split(',').filter(Boolean);
+    const choose = (option: string, isOn: boolean) => onInput([...chosen.filter((each) => each !== option), ...(isOn ? [option] : [])].join());
+    return (
+      <fieldset class="field">
+        <legend>{field.label}</legend>
+        <div class="choices">
+          {field.options?.map((option) => {
+            const { value: each, title } = typeof option === 'object' ? option : { value: option, title: option };
+            return (
+              <label key={each} class="check">
+                <input type="checkbox" name={`${field.name} ${each}`} checked={chosen.includes(each)} onChange={(event) => choose(each, event.currentTarget.checked)} />
+                {title}
+              </label>
+            );
+          })}
+        </div>
+        {below}
+      </fieldset>
+    );
+  }
   if (field.kind === 'arguments') {
     return (
       <fieldset class="field">
@@ -122,6 +151,10 @@ function Entry({ field, value, failure, onInput }: { field: Field; value: string
         </select>
       ) : field.kind === 'area' ? (
         <textarea {...common} rows={5} value={value} placeholder={field.placeholder} spellcheck={false} onInput={(event) => onInput(event.currentTarget.value)} />
+      ) : field.kind === 'file' ? (
+        <input {...common} type="file" accept=".json,application/json" onChange={(event) => {
+          void event.currentTarget.files?.[0]?.text().then(onInput);
+        }} />
       ) : field.kind === 'password' ? (
         <input {...common} type="password" value={value} autocomplete="new-password" onInput={(event) => onInput(event.currentTarget.value)} />
       ) : field.suggest ? (
@@ -144,7 +177,7 @@ interface ArgumentRow {
 }
 
 /** Names and values: the types are those of JSON; a new row appears when the last is begun. */
-function ArgumentRows({ known, value, onInput }: { known: { name: string; type: string; help?: string }[]; value: string; onInput: (value: string) => void }) {
+function ArgumentRows({ known, value, onInput }: { known: KnownName[]; value: string; onInput: (value: string) => void }) {
   const id = useId();
   const rows = readRows(value);
   const withBlank = [...rows, { name: '', type: 'string', text: '' }];
@@ -153,24 +186,43 @@ function ArgumentRows({ known, value, onInput }: { known: { name: string; type: 
     const next = withBlank.map((row, index) => (index === at ? { ...row, ...part, ...(of ? { type: jsonType(of.type) } : {}) } : row));
     onInput(JSON.stringify(next.filter((row) => row.name || row.text)));
   };
-  const help = rows.map((row) => known.find((each) => each.name === row.name)?.help).filter(Boolean);
   return (
     <div class="arguments">
       <datalist id={id}>{known.map((each) => <option key={each.name} value={each.name}>{each.help}</option>)}</datalist>
-      {withBlank.map((row, at) => (
+      {withBlank.map((row, at) => {
+        const of = known.find((each) => each.name === row.name);
+        const values = of?.values ?? (row.type === 'boolean' ? ['true', 'false'] : []);
+        return (
         <div key={at}>
           <input aria-label={`Name ${at + 1}`} list={id} value={row.name} placeholder="name" autocomplete="off" spellcheck={false}
             onInput={(event) => change(at, { name: event.currentTarget.value })} />
-          <input aria-label={`Value ${at + 1}`} value={row.text} placeholder="value" autocomplete="off" spellcheck={false}
+          <input aria-label={`Value ${at + 1}`} list={values.length ? `${id}-${at}` : undefined} value={row.text} placeholder={placeholder(of)} autocomplete="off" spellcheck={false}
             onInput={(event) => change(at, { text: event.currentTarget.value })} />
           <select aria-label={`Type ${at + 1}`} value={row.type} onChange={(event) => change(at, { type: event.currentTarget.value })}>
             {['string', 'number', 'boolean', 'json'].map((type) => <option key={type} value={type}>{type}</option>)}
           </select>
+          {values.length > 0 && <datalist id={`${id}-${at}`}>{values.map((each) => <option key={each} value={each} />)}</datalist>}
+          {of?.help && <p class="help">{of.help}</p>}
         </div>
-      ))}
-      {help.length > 0 && <p class="help">{help.join(' ')}</p>}
+        );
+      })}
     </div>
   );
+}
+
+function placeholder(of: KnownName | undefined): string {
+  if (of?.values) return of.values.join(' or ');
+  return of?.type.replaceAll('_', ' ') ?? 'value';
+}
+
+/** Rows of a field of kind `arguments` that already holds something. */
+export function rowsOf(given: Record<string, unknown>): string {
+  const rows = Object.entries(given).map(([name, value]): ArgumentRow => ({
+    name,
+    type: value !== null && ['string', 'number', 'boolean'].includes(typeof value) ? typeof value : 'json',
+    text: typeof value === 'string' ? value : JSON.stringify(value),
+  }));
+  return rows.length ? JSON.stringify(rows) : '';
 }
 
 function jsonType(type: string): string {

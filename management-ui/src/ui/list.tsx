@@ -49,7 +49,7 @@ export function List<T extends object>(props: Props<T>) {
   const question = (page: number, pageSize: number) =>
     path + query({
       page, page_size: pageSize, sort: sorting.by, sort_reverse: sorting.isDown, name: filter.name,
-      use_regex: filter.isPattern || undefined, where: filter.tokens.join(',') || undefined, ...ask,
+      use_regex: filter.isPattern || undefined, where: filter.tokens.map((token) => token.replace(/[\\,]/g, '\\$&')).join(',') || undefined, ...ask,
     });
   const { data, error, path: readPath, silent } = usePoll<Page<T>>(question(number, size));
   useEffect(() => {

@@ -27,8 +27,8 @@ export interface Column<T> {
   width?: number;
   /** Not shown until asked for. */
   isHidden?: boolean;
-  /** Where it stands in the two lines of a row on a phone; nowhere without. */
-  phone?: 'name' | 'state' | 'figure';
+  /** Where it stands in the two lines of a row on a phone, `line` being one of its own; nowhere without. */
+  phone?: 'name' | 'state' | 'figure' | 'line';
 }
 
 export interface Sorting {

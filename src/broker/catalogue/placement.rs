@@ -39,7 +39,10 @@ impl Broker {
         }
         let locator = settings_of(catalogue, spec).leader_locator;
         let is_balanced = locator.unwrap_or(self.config.queues.leader_locator) == LeaderLocator::Balanced;
-        if !is_balanced || spec.exclusive_owner.is_some() {
+        let drained = self.drained();
+        let is_replicated = spec.queue_type == QueueType::Quorum;
+        let moves = is_replicated && drained.contains(&us);
+        if !(is_balanced || moves) || spec.exclusive_owner.is_some() {
             return us;
         }
         let mut homes: BTreeMap<NodeId, usize> = catalogue
@@ -53,7 +56,9 @@ impl Broker {
                 *count += 1;
             }
         }
-        let least = homes.into_iter().min_by_key(|(node, count)| (*count, *node != us));
+        let least = homes
+            .into_iter()
+            .min_by_key(|(node, count)| (drained.contains(node), *count, *node != us));
         least.map_or(us, |(node, _)| node)
     }
 
@@ -68,7 +73,8 @@ impl Broker {
             .filter(|node| *node != spec.home)
             .collect();
         others.shuffle(&mut rand::rng());
-        others.sort_by_key(|node| !self.nodes.is_alive(*node));
+        let drained = self.drained();
+        others.sort_by_key(|node| (!self.nodes.is_alive(*node), drained.contains(node)));
         let nodes = std::iter::once(spec.home).chain(others);
         nodes.take(wanted).map(|node| Member { node, generation: 0 }).collect()
     }

@@ -55,7 +55,18 @@ impl Broker {
     /// As of [`Broker::command`].
     pub async fn command_by(self: &Arc<Self>, by: Option<&UserName>, command: Command) -> Result<(), BrokerError> {
         let decided = self.decide_by(by, |_| Ok::<_, BrokerError>((Some(command.clone()), ())));
-        decided.await
+        decided.await?;
+        if let Command::PutPolicy(policy) | Command::PutOperatorPolicy(policy) = &command
+            && policy.has_mirrors()
+        {
+            tracing::warn!(
+                vhost = %policy.vhost,
+                policy = policy.name,
+                "ha-* keys have no effect: there are no mirrored queues. A queue that is declared with \
+                 x-queue-type quorum, or in a vhost whose default queue type that is, is replicated"
+            );
+        }
+        Ok(())
     }
 
     /// Looks at the catalogue and decides on a command; then waits until it is carried out here and

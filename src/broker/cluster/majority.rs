@@ -9,8 +9,9 @@
 //! waits. `cluster_partition_handling` says whether it keeps them: a paused node sends its clients away
 //! and listens for none until it hears enough, so that they go where they are served.
 
+use std::sync::atomic::Ordering;
+
 use serde::{Deserialize, Serialize};
-use tokio::sync::watch;
 
 use crate::broker::{Broker, Forced};
 use crate::cluster::{Health, Suspicion};
@@ -40,9 +41,14 @@ impl Broker {
         *self.reach.borrow() == Reach::Paused
     }
 
-    /// To wait for changes.
-    pub fn subscribe_reach(&self) -> watch::Receiver<Reach> {
-        self.reach.subscribe()
+    /// Whether it will stop soon, and is not to get new clients.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// It is told to stop.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
     }
 
     /// The members of the cluster that this node does not hear, though nothing says that they have ended:
@@ -81,6 +87,7 @@ impl Broker {
         if !changed {
             return;
         }
+        self.settle_listeners();
         match reach {
             Reach::Majority => tracing::info!("a majority of the cluster's nodes is heard again"),
             Reach::Minority => {

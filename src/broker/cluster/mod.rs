@@ -3,6 +3,7 @@
 //! ```text
 //! formation: begin or join → admission: in and out of the catalogue's group → presence: who comes and goes → majority
 //! control: questions and answers between two nodes      shortages: who is short of memory or disk
+//! maintenance: out of service by the operator's wish, and back
 //! report: what a node says of its queues and clients
 //! links: what is served over them                       nodes: who lives, as the rest of the broker asks
 //! remote: links that come and go, and what queues hear of it
@@ -12,6 +13,7 @@ mod admission;
 pub(in crate::broker) mod control;
 pub(in crate::broker) mod formation;
 pub(in crate::broker) mod links;
+pub(in crate::broker) mod maintenance;
 pub(in crate::broker) mod majority;
 pub mod nodes;
 mod presence;

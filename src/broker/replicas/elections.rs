@@ -189,6 +189,7 @@ impl Elections {
         now: Instant,
         us: NodeId,
         is_alive: impl Fn(NodeId) -> bool,
+        drained: &[NodeId],
     ) -> Vec<(QueueId, Election)> {
         let mut asked = Vec::new();
         let mut state = self.state.lock();
@@ -200,7 +201,8 @@ impl Elections {
                 continue;
             };
             let mut alive: Vec<NodeId> = known.members.iter().copied().filter(|node| is_alive(*node)).collect();
-            alive.sort_by_key(|node| rank(queue, *node));
+            // Who is out of service leads only where nobody else does.
+            alive.sort_by_key(|node| (drained.contains(node), rank(queue, *node)));
             let has_majority = 2 * alive.len() > known.members.len();
             let place = alive.iter().position(|node| *node == us);
             let has_turn = match place {
@@ -256,7 +258,7 @@ impl Broker {
             let us = self.nodes.us();
             let due = self
                 .elections
-                .take_due(Instant::now(), us, |node| self.nodes.is_alive(node));
+                .take_due(Instant::now(), us, |node| self.nodes.is_alive(node), &self.drained());
             for (queue, why) in due {
                 let Some(group) = self.replicas.group(queue) else {
                     continue;
@@ -298,7 +300,7 @@ mod tests {
         let from = Instant::now();
         (0..300).find_map(|step| {
             let after = Duration::from_millis(10 * step);
-            let due = elections.take_due(from + after, us, |node| alive.contains(&node));
+            let due = elections.take_due(from + after, us, |node| alive.contains(&node), &[]);
             due.first().map(|(_, why)| (after, *why))
         })
     }
@@ -327,6 +329,19 @@ mod tests {
         let (after, why) = asked(&elections, other, &[us, other]).expect("a turn");
         assert!(after >= TURN, "{after:?}");
         assert_eq!(why, Election::LeaderSilent);
+    }
+
+    #[test]
+    fn a_member_out_of_service_asks_last() {
+        let (elections, [us, leader, other]) = following();
+        elections.on_suspect(leader, true);
+        let now = Instant::now();
+        let is_alive = |node| node != leader;
+        assert_eq!(elections.take_due(now, us, is_alive, &[us]), []);
+        let (elections, _) = following();
+        elections.on_suspect(leader, true);
+        let due = elections.take_due(Instant::now(), other, is_alive, &[us]);
+        assert_eq!(due, [(QUEUE, Election::LeaderGone)]);
     }
 
     #[test]

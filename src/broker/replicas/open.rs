@@ -304,15 +304,16 @@ impl Broker {
     /// Leaves every group in order: others lead before this node stops.
     pub async fn hand_over(self: &Arc<Self>) {
         let mut leaving = Vec::new();
+        let drained = self.drained();
         for (id, group) in self.replicas.all() {
             if !group.is_leader() {
                 continue;
             }
             let Some(queue) = self.queue_by_id(id) else { continue };
-            let other = self
-                .members_of(&queue)
-                .into_iter()
-                .find(|node| *node != self.nodes.us() && self.nodes.is_alive(*node));
+            let others = self.members_of(&queue).into_iter();
+            let other = others
+                .filter(|node| *node != self.nodes.us() && self.nodes.is_alive(*node))
+                .min_by_key(|node| drained.contains(node));
             queue.prepare_transfer(self);
             let turn = self.replicas.opening.clone();
             leaving.push(tasks::spawn("handing over", async move {

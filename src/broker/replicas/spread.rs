@@ -130,7 +130,9 @@ impl Broker {
         let leads = |node: &NodeId| counts.get(node).copied().unwrap_or(0);
         let incomplete = self.is_incomplete(queue).then(|| self.us());
         let online = self.online_of(&self.members_of(queue), incomplete.as_slice());
-        let least = online.into_iter().min_by_key(leads)?;
+        let drained = self.drained();
+        let online = online.into_iter().filter(|node| !drained.contains(node));
+        let least = online.min_by_key(leads)?;
         (leads(&least) + 1 < leads(&queue.leader())).then_some(least)
     }
 

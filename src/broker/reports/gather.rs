@@ -399,7 +399,7 @@ impl Broker {
         NodeFacts {
             short_since: self.alarms.since(),
             certificates: certificates
-                .map(|one| (one.key.to_owned(), one.file, one.valid_until))
+                .map(|one| (one.key.clone(), one.file, one.valid_until))
                 .collect(),
             warnings: self.config.warnings.clone(),
             damaged: damaged

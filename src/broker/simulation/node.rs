@@ -505,7 +505,7 @@ impl Sim {
         while self.goes_on(us, life).await {
             let mut alive = self.world().alive(us);
             alive.insert(us);
-            for (_, why) in elections.take_due(Instant::now(), us, |node| alive.contains(&node)) {
+            for (_, why) in elections.take_due(Instant::now(), us, |node| alive.contains(&node), &[]) {
                 let term = group.leadership().term;
                 for node in self.nodes().filter(|node| *node != us) {
                     let mut frame = vec![wire::FORMAT];

@@ -21,6 +21,11 @@ pub fn node_keys() -> Vec<Key> {
             .example("/run/warren/ports.json")
             .help("Gets the ports listened on as JSON once the node is ready; of use with port 0, which picks a free one.")
             .sets(|c, path| c.node.ports_file = Some(path)),
+        key("node.drain_time", duration())
+            .flag("--drain-time", "TIME")
+            .default("0")
+            .help("How long a node that is told to stop serves its clients while health checks say that it goes.")
+            .sets(|c, time| c.node.drain_time = time),
         key("node_tags.$tag", text())
             .example("zone = a")
             .help("Tags of the node, shown to operators.")

@@ -16,6 +16,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::types::Millis;
+
 pub use access::{
     AlternativeName, Auth, CertificateName, DefaultUser, Mechanism, PasswordCheck, PasswordHashing, PasswordRule,
     Permissions,
@@ -61,6 +63,9 @@ pub struct Node {
     pub ports_file: Option<PathBuf>,
     /// Tags of the node, shown to operators.
     pub tags: BTreeMap<String, String>,
+    /// How long a node that is told to stop goes on to serve its clients, while health checks say that it
+    /// goes.
+    pub drain_time: Millis,
 }
 
 /// Who Warren says it is.

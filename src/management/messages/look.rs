@@ -125,7 +125,7 @@ async fn look(call: &mut Call, queue: &Arc<QueueHandle>, peek: &Peek) -> Result<
     let peeked = call.broker.peek(queue, peek).await;
     if peek.unacked {
         // Who the consumers are is known to the nodes of their clients.
-        call.gather(About::Queues).await;
+        call.gather(About::Queues).await?;
     }
     Ok(peeked)
 }

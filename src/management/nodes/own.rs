@@ -59,7 +59,7 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value 
         "name": node.name,
         "running": !broker.has_failed(),
         "type": "disc",
-        "being_drained": false,
+        "being_drained": broker.is_drained() || broker.is_draining(),
     });
     let counted = broker
         .statistics()

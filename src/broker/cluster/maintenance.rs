@@ -1,0 +1,185 @@
+//! A node that its operator takes out of service, and puts back: it stays a member, and its members of
+//! queues go on voting and keeping what they have.
+//!
+//! ```text
+//!            suspend                       drain
+//! In service ───────→ takes no new clients ─────→ drained: no clients at all, leads nothing it need not
+//!     ↑                                             │
+//!     └─────────────── resume, revive ──────────────┘
+//! ```
+//! It holds until the process ends or the broker is started again, as with RabbitMQ. Others hear of a
+//! drained node by its notices (`shortages.rs`): it gets no new leaders, and asks for votes only after
+//! all others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::iter;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::majority::Reach;
+use crate::broker::replicas::members::MemberChange;
+use crate::broker::{Broker, Forced};
+use crate::tasks;
+use crate::types::NodeId;
+
+/// What the operator wants of the node.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct Duty {
+    /// No new clients.
+    pub is_suspended: bool,
+    /// No clients, and no leaders where another member can lead.
+    pub is_drained: bool,
+}
+
+/// How long clients have to go, and then leaders, before whoever drains is answered.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two looks at what is left.
+const LOOK: Duration = Duration::from_millis(10);
+/// Between two looks of a drained node at what it leads all the same.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Queues whose leaders are handed over side by side.
+const AT_ONCE: usize = 16;
+
+impl Broker {
+    /// Whether the node is out of service.
+    pub fn is_drained(&self) -> bool {
+        self.duty.borrow().is_drained
+    }
+
+    /// Whether it takes new clients: it neither pauses nor is told not to.
+    pub fn takes_clients(&self) -> bool {
+        *self.takes_clients.borrow()
+    }
+
+    /// To wait for changes of that.
+    pub fn subscribe_takes_clients(&self) -> watch::Receiver<bool> {
+        self.takes_clients.subscribe()
+    }
+
+    /// The nodes that are out of service.
+    pub(in crate::broker) fn drained(&self) -> Vec<NodeId> {
+        let own = self.is_drained().then_some(self.nodes.us());
+        self.alarms.drained_others().into_iter().chain(own).collect()
+    }
+
+    /// Takes no new clients; those that are there stay.
+    pub fn suspend_listeners(&self) {
+        tracing::warn!("no new clients are taken from now on");
+        self.set_duty(|duty| duty.is_suspended = true);
+    }
+
+    /// Takes new clients again.
+    pub fn resume_listeners(&self) {
+        tracing::info!("new clients are taken again");
+        self.set_duty(|duty| duty.is_suspended = false);
+    }
+
+    /// Takes the node out of service: clients are sent away, and leaders go to other nodes. Returns how
+    /// many queues it leads still, for want of another member that runs, or of time.
+    pub async fn enter_maintenance(self: &Arc<Self>) -> usize {
+        tracing::warn!("the node is taken out of service: its clients are sent away");
+        let began = self.set_duty(|duty| {
+            *duty = Duty {
+                is_suspended: true,
+                is_drained: true,
+            };
+        });
+        self.alarms.set_drained(true);
+        let why = Forced::Ordered("Node was put into maintenance mode".to_owned());
+        self.close_all(&why);
+        let gone = async {
+            while !self.connections().is_empty() {
+                sleep(LOOK).await;
+            }
+        };
+        // Those that do not answer are cut off by their own deadline.
+        let _ = timeout(PATIENCE, gone).await;
+        let deadline = Instant::now() + PATIENCE;
+        let left = tokio::time::timeout_at(deadline, self.lead_nothing()).await;
+        if began {
+            tasks::spawn("draining", keep_drained(Arc::downgrade(self)));
+        }
+        left.unwrap_or_else(|_| self.led_here())
+    }
+
+    /// Puts the node back into service.
+    pub fn leave_maintenance(&self) {
+        tracing::info!("the node is in service again");
+        self.set_duty(|duty| *duty = Duty::default());
+        self.alarms.set_drained(false);
+    }
+
+    /// Whether the node was not drained before.
+    fn set_duty(&self, change: impl FnOnce(&mut Duty)) -> bool {
+        let mut was_drained = false;
+        self.duty.send_modify(|duty| {
+            was_drained = duty.is_drained;
+            change(duty);
+        });
+        self.settle_listeners();
+        !was_drained
+    }
+
+    /// Opens or closes the door for clients, after what else is known.
+    pub(in crate::broker) fn settle_listeners(&self) {
+        let takes = !self.duty.borrow().is_suspended && *self.reach.borrow() != Reach::Paused;
+        self.takes_clients
+            .send_if_modified(|known| std::mem::replace(known, takes) != takes);
+    }
+
+    /// Hands over what it leads to members on nodes that are in service; how much is left.
+    async fn lead_nothing(self: &Arc<Self>) -> usize {
+        let drained = self.drained();
+        let led = self.all_queues().into_iter();
+        let led: Vec<_> = led
+            .filter(|queue| queue.is_replicated() && queue.leader() == self.us())
+            .collect();
+        let handed = iter(led).map(|queue| {
+            let drained = &drained;
+            async move {
+                let incomplete = self.is_incomplete(&queue).then(|| self.us());
+                let online = self.online_of(&self.members_of(&queue), incomplete.as_slice());
+                let Some(heir) = online.into_iter().find(|node| !drained.contains(node)) else {
+                    return;
+                };
+                if let Err(error) = self.change_member(queue.spec.id, MemberChange::LeadOn(heir)).await {
+                    let spec = &queue.spec;
+                    tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue is led here still");
+                }
+            }
+        });
+        handed.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
+        let group = self.catalogue_group();
+        let other = self.nodes.others_alive().into_iter();
+        let other = other.filter(|node| !drained.contains(node)).min();
+        if let Some(other) = other
+            && group.is_leader()
+            && let Err(error) = group.transfer_leader(other).await
+        {
+            tracing::warn!(%error, "the catalogue is led here still");
+        }
+        self.led_here()
+    }
+
+    /// Replicated queues that are led here.
+    fn led_here(&self) -> usize {
+        let queues = self.all_queues().into_iter();
+        queues
+            .filter(|queue| queue.is_replicated() && queue.leader() == self.us())
+            .count()
+    }
+}
+
+/// What it comes to lead while it is drained goes on to others, until it is in service again.
+async fn keep_drained(broker: std::sync::Weak<Broker>) {
+    loop {
+        sleep(AGAIN).await;
+        match broker.upgrade().filter(|broker| broker.is_drained()) {
+            Some(broker) => broker.lead_nothing().await,
+            None => return,
+        };
+    }
+}

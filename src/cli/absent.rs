@@ -1,0 +1,99 @@
+//! Commands of RabbitMQ's that have no meaning here, and why. They end as one that is not known.
+
+use super::command::{Failed, exit};
+
+/// Why there is nothing that it could do.
+#[derive(Clone, Copy)]
+enum Why {
+    /// It is about the machine that RabbitMQ runs in.
+    Erlang,
+    /// Values in configuration files are not encrypted.
+    Encrypted,
+    /// There are no streams yet.
+    Streams,
+    /// Nodes keep what is declared in one store, and join and leave by other commands.
+    Cluster,
+    /// There are no plugins to load.
+    Plugins,
+    /// What it would show is not kept, or not told.
+    Untold,
+    /// It is about the machine, which has tools for it.
+    Machine,
+}
+
+impl Why {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Erlang => "there is no Erlang here that it could be about",
+            Self::Encrypted => "values in configuration files cannot be encrypted here",
+            Self::Streams => "there are no streams here yet",
+            Self::Cluster => {
+                "nodes have one store, one type and one way to start: see join_cluster, forget_cluster_node and reset"
+            }
+            Self::Untold => "this version does not show that",
+            Self::Machine => "the machine shows that itself: see ip address, ps, openssl",
+            Self::Plugins => "nothing is loaded here: rabbitmq-plugins list says what is built in",
+        }
+    }
+}
+
+const ABSENT: &[(&str, Why)] = &[
+    ("add_replica", Why::Streams),
+    ("certificates", Why::Machine),
+    ("change_cluster_node_type", Why::Cluster),
+    ("command_line_arguments", Why::Machine),
+    ("consume_event_stream", Why::Untold),
+    ("coordinator_status", Why::Streams),
+    ("decode", Why::Encrypted),
+    ("decrypt_conf_value", Why::Encrypted),
+    ("delete_replica", Why::Streams),
+    ("directories", Why::Plugins),
+    ("disable_auth_attempt_source_tracking", Why::Untold),
+    ("discover_peers", Why::Cluster),
+    ("enable_auth_attempt_source_tracking", Why::Untold),
+    ("encode", Why::Encrypted),
+    ("encrypt_conf_value", Why::Encrypted),
+    ("erlang_cookie_hash", Why::Erlang),
+    ("erlang_cookie_sources", Why::Erlang),
+    ("erlang_version", Why::Erlang),
+    ("eval", Why::Erlang),
+    ("eval_file", Why::Erlang),
+    ("exec", Why::Erlang),
+    ("force_boot", Why::Cluster),
+    ("force_gc", Why::Erlang),
+    ("force_standalone_khepri_boot", Why::Cluster),
+    ("list_ciphers", Why::Encrypted),
+    ("list_network_interfaces", Why::Machine),
+    ("maybe_stuck", Why::Erlang),
+    ("metadata_store_status", Why::Untold),
+    ("observer", Why::Erlang),
+    ("reclaim_quorum_memory", Why::Erlang),
+    ("remote_shell", Why::Erlang),
+    ("resolver_info", Why::Erlang),
+    ("restart_stream", Why::Streams),
+    ("runtime_thread_stats", Why::Erlang),
+    ("schema_info", Why::Erlang),
+    ("set_stream_retention_policy", Why::Streams),
+    ("stream_status", Why::Streams),
+    ("update_cluster_nodes", Why::Cluster),
+];
+
+/// What is said of a command that RabbitMQ has and that means nothing here.
+pub fn of(name: &str) -> Option<Failed> {
+    let (_, why) = ABSENT.iter().find(|(own, _)| *own == name)?;
+    let text = format!("\nCommand '{name}' is not there: {}.\n", why.text());
+    Some(Failed::bare(exit::USAGE, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ctl;
+    use super::*;
+
+    #[test]
+    fn what_is_absent_is_no_command() {
+        for (name, _) in ABSENT {
+            assert!(!ctl::all().any(|command| command.name == *name), "{name}");
+        }
+    }
+}

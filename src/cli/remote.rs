@@ -1,0 +1,291 @@
+//! A node that is asked over HTTP: where it is, who asks, and that the line is safe.
+//!
+//! Over TLS, or on this machine. Who asks is a user with a password, or whoever has the cluster's
+//! secret, who signs each request with it (`cluster::ticket`).
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+use std::{env, io};
+
+use hyper::Uri;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::client::{Unreachable, basic};
+use super::command::{Failed, exit};
+use super::options::Options;
+use crate::cluster::secret::SharedSecret;
+use crate::cluster::ticket;
+use crate::config::Config;
+
+/// RabbitMQ's port of its HTTP API over TLS, and the one without.
+const PORTS: (u16, u16) = (15671, 15672);
+/// Where the password of `--username` may stand, out of sight of whoever lists processes.
+const PASSWORD: &str = "WARREN_PASSWORD";
+
+/// A node, and who asks it.
+pub struct Remote {
+    host: String,
+    port: u16,
+    /// What stands before `/api` there.
+    pub prefix: String,
+    tls: Option<Tls>,
+    asker: Asker,
+}
+
+enum Asker {
+    User(String, String),
+    Operator(SharedSecret),
+}
+
+struct Tls {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Remote {
+    /// The node of that name or URL, asked as the options say.
+    ///
+    /// # Errors
+    /// When that is no place, the line would not be safe, or there is nothing to prove who asks.
+    pub fn of(node: &str, options: &Options, config: &Config) -> Result<Self, Failed> {
+        let place = Where::of(node).map_err(Failed::arguments)?;
+        let prefix = match &place.prefix {
+            Some(prefix) => prefix.clone(),
+            None => config.management.path_prefix.clone(),
+        };
+        let tls = match place.is_tls {
+            true => Some(tls(&place.host, options.ca_file.as_deref())?),
+            false => None,
+        };
+        Ok(Self {
+            asker: asker(options, config)?,
+            host: place.host,
+            port: place.port,
+            prefix,
+            tls,
+        })
+    }
+
+    /// `host:port`
+    pub fn address(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// The header that says who asks for that.
+    pub(super) fn authorization(&self, verb: &str, path: &str) -> String {
+        match &self.asker {
+            Asker::User(user, password) => basic(user, password),
+            Asker::Operator(secret) => ticket::sign(secret, verb, path, SystemTime::now()),
+        }
+    }
+
+    /// A connection to it.
+    pub(super) async fn connect(&self) -> Result<Line, Unreachable> {
+        let failed = |error: io::Error| Unreachable::Remote {
+            address: self.address(),
+            why: error.to_string(),
+        };
+        let socket = TcpStream::connect((self.host.as_str(), self.port))
+            .await
+            .map_err(failed)?;
+        match &self.tls {
+            None => Ok(Line::Plain(socket)),
+            Some(tls) => {
+                let stream = tls.connector.connect(tls.name.clone(), socket).await.map_err(failed)?;
+                Ok(Line::Tls(Box::new(stream)))
+            }
+        }
+    }
+}
+
+/// Whether there is anything to show to another node.
+pub fn can_prove(options: &Options, config: &Config) -> bool {
+    options.username.is_some()
+        || matches!(
+            SharedSecret::existing(&config.cluster, &config.node.data_dir),
+            Ok(Some(_))
+        )
+}
+
+fn asker(options: &Options, config: &Config) -> Result<Asker, Failed> {
+    if let Some(user) = &options.username {
+        let given = options.password.clone().or_else(|| env::var(PASSWORD).ok());
+        let missing = || Failed::arguments(format!("--username needs --password, or {PASSWORD} in the environment"));
+        return Ok(Asker::User(user.clone(), given.ok_or_else(missing)?));
+    }
+    match SharedSecret::existing(&config.cluster, &config.node.data_dir) {
+        Ok(Some(secret)) => Ok(Asker::Operator(secret)),
+        Ok(None) => Err(Failed::told(
+            exit::DATA,
+            "to ask a node elsewhere takes a user (--username), or the cluster's secret (cluster.secret, \
+             cluster.secret_file or the file in --data-dir), which is not here",
+        )),
+        Err(error) => Err(Failed::told(exit::DATA, error.to_string())),
+    }
+}
+
+fn tls(host: &str, ca_file: Option<&Path>) -> Result<Tls, Failed> {
+    let wrong = |text: String| Failed::told(exit::DATA, text);
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        Some(path) => {
+            let unread = |error: &dyn std::fmt::Display| {
+                wrong(format!(
+                    "{} holds no certificates of authorities: {error}",
+                    path.display()
+                ))
+            };
+            let found = CertificateDer::pem_file_iter(path).map_err(|error| unread(&error))?;
+            for certificate in found {
+                let certificate = certificate.map_err(|error| unread(&error))?;
+                roots.add(certificate).map_err(|error| unread(&error))?;
+            }
+        }
+        // Those that cannot be read are missed when a certificate is found to be of nobody known.
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| wrong(error.to_string()))?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.to_owned());
+    Ok(Tls {
+        connector: TlsConnector::from(Arc::new(config)),
+        name: name.map_err(|error| wrong(format!("{host}: {error}")))?,
+    })
+}
+
+/// A name or a URL, read.
+#[derive(Debug, PartialEq)]
+struct Where {
+    host: String,
+    port: u16,
+    is_tls: bool,
+    /// What a URL has behind the port; names have none.
+    prefix: Option<String>,
+}
+
+impl Where {
+    fn of(node: &str) -> Result<Self, String> {
+        if !node.contains("://") {
+            let host = node.rsplit_once('@').map_or(node, |(_, host)| host);
+            return Ok(Self {
+                host: host.to_owned(),
+                port: PORTS.0,
+                is_tls: true,
+                prefix: None,
+            });
+        }
+        let uri: Uri = node.parse().map_err(|error| format!("'{node}' is no URL: {error}"))?;
+        let is_tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            _ => return Err(format!("'{node}': a node is asked over https or http")),
+        };
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        if !is_tls && !is_here(&host) {
+            return Err(format!("'{node}': another machine is asked over https only"));
+        }
+        Ok(Self {
+            port: uri.port_u16().unwrap_or(if is_tls { PORTS.0 } else { PORTS.1 }),
+            prefix: Some(uri.path().trim_end_matches('/').to_owned()),
+            is_tls,
+            host,
+        })
+    }
+}
+
+fn is_here(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// A connection of either kind.
+pub enum Line {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for Line {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Line {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(node: &str) -> Result<(String, u16, bool, Option<String>), String> {
+        Where::of(node).map(|place| (place.host, place.port, place.is_tls, place.prefix))
+    }
+
+    #[test]
+    fn a_node_is_named_or_has_a_url() {
+        let expected =
+            |host: &str, port, tls, prefix: Option<&str>| Ok((host.to_owned(), port, tls, prefix.map(str::to_owned)));
+        assert_eq!(found("rabbit@b.example"), expected("b.example", 15671, true, None));
+        assert_eq!(
+            found("https://b.example/"),
+            expected("b.example", 15671, true, Some(""))
+        );
+        assert_eq!(
+            found("https://[::1]:4443/mq/"),
+            expected("::1", 4443, true, Some("/mq"))
+        );
+        assert_eq!(
+            found("http://127.0.0.1:8080"),
+            expected("127.0.0.1", 8080, false, Some(""))
+        );
+    }
+
+    #[test]
+    fn another_machine_is_not_asked_in_the_clear() {
+        let refused = found("http://192.0.2.1:15672").expect_err("not safe");
+        assert!(refused.contains("https only"), "{refused}");
+        assert!(found("ftp://localhost").is_err());
+        assert!(found("https://").is_err());
+    }
+}

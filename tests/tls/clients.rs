@@ -1,0 +1,141 @@
+//! What works over TLS, and what the HTTP API says of it.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::Secured;
+use crate::support::*;
+
+/// A connection of rustls's to a listener, as a client that checks the broker's certificate.
+pub fn dial(secured: &Secured, listener: &str) -> StreamOwned<ClientConnection, TcpStream> {
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(&secured.papers.cacertfile).expect("a file") {
+        roots.add(authority.expect("a certificate")).expect("an authority");
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let session = ClientConnection::new(Arc::new(config), name).expect("a session");
+    let port = u16::try_from(secured.port(listener)).expect("a port");
+    let socket = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+    StreamOwned::new(session, socket)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn messages_of_all_sizes_come_and_go() {
+    let secured = Secured::start(&[]);
+    let client = Client::new(secured.connect(None).await.expect("a connection")).await;
+    client.queue("q", table([("x-queue-type", text("classic"))])).await;
+    for size in [0, 1, 16_000, 16_384, 70_000, 3_000_000] {
+        let body = "x".repeat(size);
+        assert!(client.publish("", "q", &body, persistent()).await.is_ack(), "{size}");
+        assert_eq!(client.wait_for("q", 1).await, [body], "{size}");
+    }
+    for at in 0..2_000 {
+        client.publish("", "q", &at.to_string(), persistent()).await;
+    }
+    let expected: Vec<_> = (0..2_000).map(|at| at.to_string()).collect();
+    assert_eq!(client.wait_for("q", 2_000).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_api_says_what_was_agreed_on() {
+    let secured = Secured::start(&["ssl_options.versions.1 = tlsv1.2"]);
+    let client = secured.connect(None).await.expect("a connection");
+    let connection = &secured.broker.http().get("/api/connections").json()[0];
+    assert_eq!(
+        (&connection["ssl"], &connection["ssl_protocol"], &connection["ssl_hash"]),
+        (&json!(true), &json!("tlsv1.2"), &json!("aead"))
+    );
+    assert_eq!(connection["ssl_key_exchange"], "ecdhe_ecdsa");
+    assert_eq!(connection["peer_cert_subject"], json!(null));
+    let listeners = secured.broker.http().get("/api/overview").json()["listeners"].clone();
+    let listeners = listeners.as_array().expect("a list");
+    assert!(listeners.iter().any(|listener| listener["protocol"] == "amqp/ssl"));
+    client.close(200, "done".into()).await.expect("closed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_certificate_is_a_login() {
+    let secured = Secured::start(&[
+        "ssl_options.verify = verify_peer",
+        "ssl_options.fail_if_no_peer_cert = true",
+        "ssl_cert_login_from = common_name",
+        "auth_mechanisms.1 = EXTERNAL",
+        "auth_mechanisms.2 = PLAIN",
+    ]);
+    let alice = secured.authority.issue("alice", secured.directory.path());
+    // Nobody of that name is there yet.
+    assert!(secured.connect(Some(&alice)).await.is_err());
+    secured.logged("there is no user of the name in the certificate");
+    let http = secured.broker.http();
+    http.put("/api/users/alice", r#"{"password_hash":"","tags":""}"#)
+        .expect_status(201);
+    let all = r#"{"configure":".*","write":".*","read":".*"}"#;
+    http.put("/api/permissions/%2f/alice", all).expect_status(201);
+    let client = secured.connect(Some(&alice)).await.expect("a connection");
+    let connection = &http.get("/api/connections").json()[0];
+    assert_eq!(
+        (&connection["user"], &connection["auth_mechanism"]),
+        (&json!("alice"), &json!("EXTERNAL"))
+    );
+    assert_eq!(
+        (&connection["peer_cert_subject"], &connection["peer_cert_issuer"]),
+        (&json!("CN=alice"), &json!("CN=ours"))
+    );
+    client.close(200, "done".into()).await.expect("closed");
+}
+
+#[test]
+fn external_is_not_offered_without_tls() {
+    let secured = Secured::start(&["auth_mechanisms.1 = EXTERNAL", "auth_mechanisms.2 = PLAIN"]);
+    let header = b"AMQP\x00\x00\x09\x01";
+    let offers = |socket: &mut dyn ReadWrite| {
+        socket.write_all(header).expect("sent");
+        let mut start = vec![0; 2048];
+        let read = socket.read(&mut start).expect("an answer");
+        String::from_utf8_lossy(&start[..read]).contains("EXTERNAL")
+    };
+    assert!(offers(&mut dial(&secured, "amqps")));
+    assert!(!offers(
+        &mut TcpStream::connect(&secured.broker.amqp).expect("a connection")
+    ));
+}
+
+/// A socket of either kind.
+trait ReadWrite: Read + Write {}
+impl<T: Read + Write> ReadWrite for T {}
+
+#[test]
+fn the_http_api_is_served_over_tls() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let authority = authority::Authority::new("ours");
+    let papers = authority.issue_for("server", &["localhost"], directory.path());
+    let lines = [
+        "management.ssl.ip = 127.0.0.1".to_owned(),
+        "management.ssl.port = 0".to_owned(),
+        format!("management.ssl.certfile = {}", papers.certfile.display()),
+        format!("management.ssl.keyfile = {}", papers.keyfile.display()),
+    ];
+    let lines: Vec<_> = lines.iter().map(String::as_str).collect();
+    let secured = Secured::start(&lines);
+    let secured = Secured { papers, ..secured };
+    let mut socket = dial(&secured, "management_tls");
+    socket
+        .write_all(b"GET /api/health/checks/is-in-service HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        .expect("sent");
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).expect("an answer, and the end");
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}
