@@ -56,7 +56,7 @@ pub use observers::Observers;
 pub use publish::reply_to;
 pub use publish::vhosts::Vhost;
 pub use queue::asking::DEADLINE;
-pub use queue::clients::{ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
+pub use queue::clients::{ChannelOut, ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
 pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
 pub use queue::{joint, leaving, matching, peeking, quarantine};

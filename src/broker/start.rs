@@ -38,9 +38,6 @@ use crate::types::{FieldTable, NodeId, QueueId, VhostName};
 /// How long a step of a node's start may take before it is said again that it waits.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Seconds over which a rate is taken, as RabbitMQ's `collect_statistics_interval`.
-const RATE_SECONDS: u64 = 5;
-
 impl Broker {
     /// Opens the data directory. What was declared is live as far as this node knows it.
     ///
@@ -107,7 +104,10 @@ impl Broker {
             timers: Default::default(),
             connections: Connections::default(),
             observers: Observers::default(),
-            statistics: Arc::new(Statistics::new(RATE_SECONDS)),
+            statistics: Arc::new(Statistics::new(
+                u64::from(config.management.rate_interval_ms) / 1000,
+                !config.management.keep_no_statistics,
+            )),
             deleted_queues: Mutex::default(),
             moving: Mutex::default(),
             listeners: Mutex::default(),

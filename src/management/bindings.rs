@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::exchanges::exchange_name;
-use super::page;
+use super::list;
 use super::route::{Access, Route};
 use super::text::{quoted, unquoted};
 use crate::codec::method::{ExchangeBind, ExchangeUnbind, QueueBind, QueueUnbind};
@@ -25,10 +25,10 @@ pub static ROUTES: &[Route] = &[
             .iter()
             .filter_map(|name| catalogue.vhost(name))
             .flat_map(of_vhost);
-        page::listing(call, all.collect(), ORDER)
+        list::listing(call, all.collect(), ORDER)
     }),
     Route::get("/bindings/{vhost}", Access::Vhost, "Bindings of a vhost.", |call| {
-        page::listing(call, call.in_vhost(of_vhost)?, ORDER)
+        list::listing(call, call.in_vhost(of_vhost)?, ORDER)
     }),
     Route::get(
         "/bindings/{vhost}/e/{source}/q/{queue}",
@@ -186,7 +186,7 @@ fn between(call: &Call) -> Result<Vec<BindingSpec>, Failure> {
 fn list(call: &Call) -> Answered {
     let vhost = call.vhost();
     let views = between(call)?.iter().map(|binding| view(&vhost, binding)).collect();
-    page::listing(call, views, &["properties_key"])
+    list::listing(call, views, &["properties_key"])
 }
 
 fn addressed(call: &Call) -> Result<BindingSpec, Failure> {

@@ -132,7 +132,8 @@ impl Call {
 
     /// Whether no numbers are to be shown, because the query or the configuration says so.
     pub fn has_no_stats(&self) -> bool {
-        self.query.is_true("disable_stats") || self.broker.config().management.disable_stats
+        let config = &self.broker.config().management;
+        self.query.is_true("disable_stats") || config.disable_stats || config.keep_no_statistics
     }
 
     /// The body's fields; an empty body has none.

@@ -6,7 +6,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::{Fields, checked_name};
 use super::figures;
-use super::page;
+use super::list;
 use super::permissions;
 use super::route::{Access, Route};
 use super::views::{self, Totals};
@@ -56,7 +56,7 @@ fn list(call: &Call) -> Answered {
     let visible = catalogue.vhosts().filter(|vhost| call.caller.sees(vhost));
     let vhosts: Vec<_> = visible.map(|vhost| view(call, vhost)).collect();
     drop(catalogue);
-    page::listing(call, vhosts, &["name"])
+    list::listing(call, vhosts, &["name"])
 }
 
 fn one(call: &Call) -> Answered {

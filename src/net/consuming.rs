@@ -161,7 +161,7 @@ impl Session {
         } = self.broker.get(&queue, method.no_ack).await?
         else {
             if let Some(held) = self.outbox.lock().channel(number) {
-                held.got(Measure::GetEmpty, false);
+                held.got(queue.spec.id, Measure::GetEmpty, false);
             }
             self.answer(number, false, BasicGetEmpty::default());
             return Ok(());
@@ -177,10 +177,11 @@ impl Session {
         let Some(held) = out.channel(number) else {
             return Ok(());
         };
-        held.got(
-            if method.no_ack { Measure::GetNoAck } else { Measure::Get },
-            redelivered,
-        );
+        let how = match method.no_ack {
+            true => Measure::GetNoAck,
+            false => Measure::Get,
+        };
+        held.got(queue.spec.id, how, redelivered);
         let tag = match slot {
             Slot::NONE => held.skip(),
             slot => {

@@ -29,4 +29,5 @@ mod one_broker;
 mod outstanding;
 mod partitions;
 mod single_active;
+mod statistics;
 mod tls;

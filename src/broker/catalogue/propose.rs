@@ -54,8 +54,8 @@ impl Broker {
     /// # Errors
     /// As of [`Broker::command`].
     pub async fn command_by(self: &Arc<Self>, by: Option<&UserName>, command: Command) -> Result<(), BrokerError> {
-        let decided = self.decide_by(by, |_| Ok::<_, BrokerError>((Some(command.clone()), ())));
-        decided.await?;
+        self.decide_by(by, |_| Ok::<_, BrokerError>((Some(command.clone()), ())))
+            .await?;
         if let Command::PutPolicy(policy) | Command::PutOperatorPolicy(policy) = &command
             && policy.has_mirrors()
         {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, oneshot};
 
 use super::capacity::Capacity;
@@ -32,7 +33,7 @@ use crate::queue::{self, Publish, Rank};
 use crate::spec::{Member, QueueSpec, QueueType};
 use crate::statistics::{Latencies, Scope, Stats};
 use crate::store::OwnerId;
-use crate::types::{Message, NodeId, Timestamp};
+use crate::types::{ExchangeName, Message, NodeId, Timestamp};
 
 /// What the machine's words are on this node.
 pub enum BrokerHandles {}
@@ -111,6 +112,8 @@ pub struct QueueHandle {
     pub changed: Notify,
     /// What this node's clients do with it; its lengths where it is here.
     pub stats: Stats,
+    /// What of it came from which exchange, by this node's clients, where that is counted.
+    pub(super) incoming: Mutex<FxHashMap<ExchangeName, Arc<Stats>>>,
     /// How long its messages wait where it is here, and how long this node's clients take and wait.
     pub latencies: Latencies,
     /// What is counted in its vhost.
@@ -178,6 +181,7 @@ impl QueueHandle {
             scheduled: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
             stats: Stats::default(),
+            incoming: Mutex::default(),
             latencies: Latencies::of_queue(),
             scope,
         }

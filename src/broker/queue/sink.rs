@@ -404,7 +404,11 @@ fn hand_over(out: &mut OutGuard, queue: &QueueHandle, consumer: &Consumer, hande
     let Some((output, frame_max, channel)) = out.parts(consumer.channel, consumer.incarnation) else {
         return false;
     };
-    channel.delivered(consumer.no_ack, handed.redelivered);
+    let how = match consumer.no_ack {
+        true => Measure::DeliverNoAck,
+        false => Measure::Deliver,
+    };
+    channel.got(queue.spec.id, how, handed.redelivered);
     let tag = if consumer.no_ack {
         channel.skip()
     } else {
