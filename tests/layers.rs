@@ -126,7 +126,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
 ];
 
 /// The rooms of the broker and the files beside them: each may import those before it.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "clock",
     "error",
     "alarms",
@@ -139,6 +139,7 @@ const ROOMS: [&str; 13] = [
     "replicas",
     "cluster",
     "reports",
+    "jobs",
     "start",
 ];
 

@@ -17,6 +17,7 @@ mod console;
 mod consumers;
 mod cors;
 mod definitions;
+mod dry_run;
 mod endpoint;
 mod exchanges;
 mod fields;
@@ -25,6 +26,7 @@ mod flags;
 mod form;
 mod health;
 mod import;
+mod jobs;
 mod latency;
 mod lifecycle;
 mod limits;
@@ -43,12 +45,14 @@ mod parameters;
 mod path;
 mod permissions;
 mod policies;
+mod preview;
 mod query;
 mod queues;
 mod replicas;
 mod request;
 mod response;
 mod route;
+mod route_test;
 mod router;
 mod search;
 mod series;
@@ -58,6 +62,7 @@ mod settings;
 mod socket;
 mod text;
 mod tool;
+mod topology;
 mod users;
 mod vhosts;
 mod views;
@@ -104,6 +109,9 @@ fn table() -> impl Iterator<Item = &'static Route> {
         log::ROUTES,
         maintenance::ROUTES,
         settings::ROUTES,
+        route_test::ROUTES,
+        jobs::ROUTES,
+        topology::ROUTES,
     ];
     resources.into_iter().flatten()
 }

@@ -28,5 +28,6 @@ mod network;
 mod one_broker;
 mod outstanding;
 mod partitions;
+mod redrive;
 mod single_active;
 mod tls;
