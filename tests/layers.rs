@@ -130,6 +130,7 @@ const ROOMS: [&str; 14] = [
     "clock",
     "error",
     "alarms",
+    "observers",
     "logins",
     "delivery",
     "queue",

@@ -52,6 +52,7 @@ export const ADMIN: { id: string; title: string; needs?: { value: boolean } }[] 
   { id: 'definitions', title: 'Definitions', needs: isAdministrator },
   { id: 'feature-flags', title: 'Feature flags' },
   { id: 'sessions', title: 'Sessions', needs: isAdministrator },
+  { id: 'jobs', title: 'Jobs' },
 ];
 
 const page = (title: string) => () => title;
@@ -94,6 +95,7 @@ export const ROUTES: Route[] = [
   { path: 'definitions', title: page('Definitions'), place: 'admin', needs: isAdministrator, load: async () => (await import('./pages/definitions.tsx')).Definitions },
   { path: 'feature-flags', title: page('Feature flags'), place: 'admin', load: flags },
   { path: 'deprecated-features', title: page('Feature flags'), place: 'admin', load: flags },
+  { path: 'jobs', title: page('Jobs'), place: 'admin', load: async () => (await import('./pages/jobs.tsx')).Jobs },
   { path: 'sessions', title: page('Sessions'), place: 'admin', needs: isAdministrator, load: async () => (await import('./pages/sessions.tsx')).Sessions },
 ];
 

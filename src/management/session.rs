@@ -46,7 +46,7 @@ pub static ROUTES: &[Route] = &[
             let own = call.session_number();
             let open = call.broker.logins().sessions(call.broker.now());
             let views = open.iter().map(|session| line(call, session, own));
-            super::page::listing(call, views.collect(), &["id"])
+            super::list::listing(call, views.collect(), &["id"])
         },
     ),
     Route::delete(

@@ -14,6 +14,7 @@ mod diagnosis;
 mod features;
 mod glance;
 mod health;
+mod lists;
 mod messages;
 mod patterns;
 mod peek;

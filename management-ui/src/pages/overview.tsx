@@ -5,18 +5,22 @@ import { HAS } from '../api/has.ts';
 import type { Node, Overview as Data, Page, Queue } from '../api/types.ts';
 import { href } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
-import { isAdministrator, isMonitor } from '../state/session.ts';
+import { isAdministrator, isMonitor, vhosts } from '../state/session.ts';
+import { vhost } from '../state/settings.ts';
 import { Badge } from '../ui/badge.tsx';
 import { Name } from '../ui/name.tsx';
 import { Card, Failed, Figures, Loading, Meter } from '../ui/states.tsx';
 import { Whole } from '../ui/list.tsx';
 import type { Column } from '../ui/table.tsx';
 import { Health } from './health.tsx';
-import { Lengths, Rates } from './charts.tsx';
+import { Lengths, Rates, seriesOf } from './charts.tsx';
 
 export function Overview() {
   const { data, error } = usePoll<Data>('/overview');
   const totals = data?.object_totals;
+  // Who monitors sees the whole; others what is in their vhost.
+  const own = vhost.value || (vhosts.value.length === 1 ? vhosts.value[0] : undefined);
+  const of = isMonitor.value ? 'cluster' : own && seriesOf('vhost', own);
   return (
     <div class="page">
       <div class="title"><h1>Overview</h1></div>
@@ -24,10 +28,7 @@ export function Overview() {
       {HAS.tokens && <Attention />}
       <Card title="Messages">
         {data ? <Messages data={data} /> : <Loading rows={2} />}
-        <div class="two">
-          <Lengths of="cluster" />
-          <Rates of="cluster" />
-        </div>
+        {of && <div class="two"><Lengths of={of} /><Rates of={of} /></div>}
       </Card>
       <Card title="In use">
         {totals ? (

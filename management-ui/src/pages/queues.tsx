@@ -21,7 +21,7 @@ import { tell } from '../ui/toast.tsx';
 import { Health } from './health.tsx';
 import { hasManyVhosts, inVhost, useKnown } from './parts.tsx';
 
-const ALL: Column<Queue>[] = [
+const COLUMNS: Column<Queue>[] = [
   { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (queue) => queue.name,
     cell: (queue) => <Name of={queue.name} href={href('queues', queue.vhost, queue.name)} /> },
   { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (queue) => queue.vhost, cell: (queue) => queue.vhost },
@@ -31,7 +31,7 @@ const ALL: Column<Queue>[] = [
   { id: 'policy', title: 'Policy', sort: 'policy', width: 14, isHidden: true, value: (queue) => queue.policy,
     cell: (queue) => [queue.policy, queue.operator_policy].filter(Boolean).join(', ') || '–' },
   { id: 'node', title: 'Node', sort: 'node', width: 20, isHidden: true, value: (queue) => queue.node, cell: (queue) => queue.node ?? '–' },
-  { id: 'health', title: 'Health', sort: 'state', width: 16, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
+  { id: 'health', title: 'Health', sort: HAS.tokens ? 'health' : 'state', width: 16, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
   { id: 'ready', title: 'Ready', sort: 'messages_ready', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_ready,
     cell: (queue) => count(queue.messages_ready) },
   { id: 'unacked', title: 'Unacked', sort: 'messages_unacknowledged', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_unacknowledged,
@@ -48,8 +48,6 @@ const ALL: Column<Queue>[] = [
   { id: 'trend', title: 'Trend', width: 14,
     cell: (queue) => <Spark values={queue.trend?.ready ?? []} label={`Ready messages of ${queue.name} over the last hour`} /> },
 ];
-
-const COLUMNS = HAS.tokens ? ALL : ALL.filter((column) => column.id !== 'trend');
 
 const FACETS = [
   { of: 'health', value: 'stuck', title: 'Stuck' },
@@ -73,7 +71,7 @@ export function Queues() {
         columns={hasManyVhosts() ? COLUMNS : COLUMNS.filter((column) => column.id !== 'vhost')}
         rowKey={(queue) => `${queue.vhost} ${queue.name}`}
         order={{ by: 'name', isDown: false }}
-        ask={HAS.tokens ? { facets: 'health', trend: 60 } : {}}
+        ask={{ trend: 3600, ...(HAS.tokens ? { facets: 'health' } : {}) }}
         facets={FACETS}
         tokens="ready>1000, consumers=0, type:quorum"
         chosen={(queues, clear) => <Chosen queues={queues} clear={clear} />}
