@@ -83,7 +83,7 @@ test('who may not change them sees them, and no button', async () => {
   await opened.getByRole('link', { name: 'seen' }).click();
   await opened.getByRole('dialog').getByText('expires: 9000').waitFor();
   assert.equal(await opened.getByRole('button', { name: /Delete|Save|New/ }).count(), 0);
-  assert.deepEqual(await opened.getByRole('navigation', { name: 'Admin', includeHidden: true }).getByRole('link', { includeHidden: true }).allTextContents(), ['vhosts', 'Policies', 'Operator policies', 'Limits', 'Feature flags']);
+  assert.deepEqual(await opened.getByRole('navigation', { name: 'Admin', includeHidden: true }).getByRole('link', { includeHidden: true }).allTextContents(), ['vhosts', 'Policies', 'Operator policies', 'Limits', 'Feature flags', 'Jobs']);
   for (const hash of ['#/vhosts', '#/operator-policies', '#/limits', '#/feature-flags']) await visit(opened, hash);
   await opened.evaluate(() => { location.hash = '#/users'; });
   await opened.getByText('Your user may not see this page.').waitFor();
