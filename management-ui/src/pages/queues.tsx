@@ -8,7 +8,7 @@ import { bytes, count, counted, rate } from '../lib/format.ts';
 import { href } from '../state/address.ts';
 import { refresh } from '../state/poll.ts';
 import { may, vhosts } from '../state/session.ts';
-import { vhost } from '../state/settings.ts';
+import { range, vhost } from '../state/settings.ts';
 import { Tag } from '../ui/badge.tsx';
 import { Spark } from '../ui/chart.tsx';
 import { ask, Dialog } from '../ui/dialog.tsx';
@@ -46,7 +46,7 @@ const COLUMNS: Column<Queue>[] = [
   { id: 'ack', title: 'Acks', sort: 'message_stats.ack_details.rate', width: 10, end: true, value: (queue) => queue.message_stats?.ack_details?.rate,
     cell: (queue) => rate(queue.message_stats?.ack_details?.rate) },
   { id: 'trend', title: 'Trend', width: 14,
-    cell: (queue) => <Spark values={queue.trend?.ready ?? []} label={`Ready messages of ${queue.name} over the last hour`} /> },
+    cell: (queue) => <Spark values={queue.trend?.ready ?? []} label={`Ready messages of ${queue.name} over time`} /> },
 ];
 
 const FACETS = [
@@ -71,7 +71,7 @@ export function Queues() {
         columns={hasManyVhosts() ? COLUMNS : COLUMNS.filter((column) => column.id !== 'vhost')}
         rowKey={(queue) => `${queue.vhost} ${queue.name}`}
         order={{ by: 'name', isDown: false }}
-        ask={{ trend: 3600, ...(HAS.tokens ? { facets: 'health' } : {}) }}
+        ask={{ trend: range.value, ...(HAS.tokens ? { facets: 'health' } : {}) }}
         facets={FACETS}
         tokens="ready>1000, consumers=0, type:quorum"
         chosen={(queues, clear) => <Chosen queues={queues} clear={clear} />}
