@@ -126,10 +126,11 @@ const ARROWS: [(&str, &[&str]); 34] = [
 ];
 
 /// The rooms of the broker and the files beside them: each may import those before it.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "clock",
     "error",
     "alarms",
+    "observers",
     "logins",
     "delivery",
     "queue",

@@ -148,7 +148,7 @@ async fn put(call: Call) -> Answered {
         ..ExchangeDeclare::default()
     };
     let actor = call.actor()?;
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         Ok::<_, DeclareError>(match declare::exchange_declare(catalogue, &actor.who(), &method)? {
             ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), Answer::Created(None)),
             ExchangePlan::Existing => (None, Answer::Done),
@@ -165,7 +165,7 @@ async fn delete(call: Call) -> Answered {
         ..ExchangeDelete::default()
     };
     let actor = call.actor()?;
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         let command = declare::exchange_delete(catalogue, &actor.who(), &method)?;
         Ok::<_, DeclareError>((Some(command), Answer::Done))
     });

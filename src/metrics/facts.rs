@@ -61,6 +61,7 @@ pub struct Node {
     pub channels: u64,
     pub consumers: u64,
     pub tasks: u64,
+    pub observers_lost: u64,
     /// All that was counted since it started.
     pub tally: Tally,
     /// What clients of this node have done with queues, also with those that are deleted.

@@ -11,6 +11,7 @@
 mod dead_letter;
 mod dead_lettering;
 pub(in crate::broker) mod delayed;
+mod observed;
 mod publisher;
 pub mod reply_to;
 pub mod route;

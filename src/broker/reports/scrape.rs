@@ -101,6 +101,7 @@ impl Broker {
             hears_majority: *self.reach.borrow() == Reach::Majority,
             connections,
             channels,
+            observers_lost: self.observers.lost(),
             tally: self.statistics.totals(),
             tasks: self.runtime.metrics().num_alive_tasks() as u64,
             log: Log {

@@ -44,6 +44,11 @@ const NODE: &[Metric] = &[
         "Sockets among the open file descriptors.",
         Read::Node(|node| node.open_sockets.into()),
     ),
+    counter(
+        "observers_lost",
+        "Events and copies of traced messages that came faster than they are published.",
+        Read::Node(|node| node.observers_lost.into()),
+    ),
     gauge(
         "hears_majority",
         "1 while the node hears a majority of the cluster's nodes.",
