@@ -183,7 +183,7 @@ impl Call {
     /// # Errors
     /// In the broker's words.
     pub async fn command(&self, command: Command) -> Result<(), Failure> {
-        self.broker.command(command).await?;
+        self.broker.command_by(Some(&self.caller.name), command).await?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::Answered;
 use super::call::Call;
-use super::page;
+use super::list;
 use super::route::{Access, Route};
 use crate::broker::QueueHandle;
 use crate::broker::connections::connection_name;
@@ -35,7 +35,7 @@ fn list(call: &Call, vhosts: &[VhostName]) -> Answered {
     let vhosts = vhosts.iter().filter_map(|name| call.broker.vhost(name));
     let queues = vhosts.flat_map(|vhost| vhost.queues());
     let views = queues.flat_map(|queue| of_queue(call, &queue));
-    page::listing(call, views.collect(), &["consumer_tag"])
+    list::listing(call, views.collect(), &["consumer_tag"])
 }
 
 /// The consumers of a queue, on all nodes.

@@ -6,7 +6,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::checked_name;
 use super::route::{Access, Route};
-use super::{bindings, consumers, figures, page};
+use super::{bindings, consumers, figures, list, page};
 use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
 use crate::declare::{self, DeclareError, ExchangePlan};
 use crate::metadata::json;
@@ -19,11 +19,11 @@ use crate::types::VhostName;
 pub static ROUTES: &[Route] = &[
     Route::of_exchanges("/exchanges", Access::Management, "All exchanges.", |call| {
         let visible = call.caller.vhosts(&call.broker.catalogue());
-        page::listing(call, collect(call, &visible), &["vhost", "name"])
+        list::listing(call, collect(call, &visible), &["vhost", "name"])
     }),
     Route::of_exchanges("/exchanges/{vhost}", Access::Vhost, "Exchanges of a vhost.", |call| {
         call.in_vhost(|_| ())?;
-        page::listing(call, collect(call, &[call.vhost()]), &["name"])
+        list::listing(call, collect(call, &[call.vhost()]), &["name"])
     }),
     Route::of_exchanges("/exchanges/{vhost}/{exchange}", Access::Vhost, "An exchange.", |call| {
         let mut view = with_exchange(call, |vhost, spec| view(call, vhost, spec))?;
@@ -49,7 +49,7 @@ pub static ROUTES: &[Route] = &[
         "Bindings from an exchange.",
         |call| {
             let views = with_exchange(call, |vhost, spec| bindings::from(vhost, &spec.name))?;
-            page::listing(call, views, &["destination_type", "destination", "properties_key"])
+            list::listing(call, views, &["destination_type", "destination", "properties_key"])
         },
     ),
     Route::get(
@@ -60,7 +60,7 @@ pub static ROUTES: &[Route] = &[
             let views = with_exchange(call, |vhost, spec| {
                 bindings::to(vhost, &Destination::Exchange(spec.name.clone()))
             })?;
-            page::listing(call, views, &["source", "properties_key"])
+            list::listing(call, views, &["source", "properties_key"])
         },
     ),
 ];
@@ -148,7 +148,7 @@ async fn put(call: Call) -> Answered {
         ..ExchangeDeclare::default()
     };
     let actor = call.actor()?;
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         Ok::<_, DeclareError>(match declare::exchange_declare(catalogue, &actor.who(), &method)? {
             ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), Answer::Created(None)),
             ExchangePlan::Existing => (None, Answer::Done),
@@ -165,7 +165,7 @@ async fn delete(call: Call) -> Answered {
         ..ExchangeDelete::default()
     };
     let actor = call.actor()?;
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         let command = declare::exchange_delete(catalogue, &actor.who(), &method)?;
         Ok::<_, DeclareError>((Some(command), Answer::Done))
     });

@@ -9,6 +9,7 @@ use crate::broker::Consumer;
 use crate::broker::Outstanding;
 use crate::broker::QueueHandle;
 use crate::broker::leaving::undone;
+use crate::broker::observers::Client;
 use crate::broker::reply_to::Token;
 use crate::broker::with_delivery_count;
 use crate::broker::{Get, Slot};
@@ -80,7 +81,9 @@ impl Session {
             queue: Arc::downgrade(&queue),
             wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
         });
-        Ok(self.broker.consume(&queue, &consumer, !nowait).await?)
+        self.broker.consume(&queue, &consumer, !nowait).await?;
+        self.tell_of_consumer("consumer.created", &consumer);
+        Ok(())
     }
 
     /// The channel is to get the answers to its own requests.
@@ -134,6 +137,7 @@ impl Session {
             consumer
         };
         if let Some(consumer) = consumer {
+            self.tell_of_consumer("consumer.deleted", &consumer);
             // An auto-delete queue is gone when its last consumer hears that it is cancelled.
             undone(self.broker.cancel(&consumer)).await;
         }
@@ -163,6 +167,11 @@ impl Session {
             return Ok(());
         };
         let message = with_delivery_count(&queue, &message, delivery_count).unwrap_or(message);
+        queue.trace_out(&self.broker, &message, redelivered, || Client {
+            connection: self.info.id,
+            channel: number,
+            user: actor.user.clone(),
+        });
         let mut out = self.outbox.lock();
         let frame_max = out.frame_max;
         let Some(held) = out.channel(number) else {

@@ -163,6 +163,7 @@ pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: 
     has_panicked(Box::pin(session.clean_up())).await;
     if session.publishing.is_some() {
         session.broker.statistics().node().add(Measure::ConnectionClosed, 1);
+        session.tell_of_end();
     }
     session.broker.connections().remove(&session.info);
     session.outbox.close();
@@ -387,6 +388,7 @@ impl Session {
             return self.refuse(None, (0, 0), &error.reply()).await;
         }
         self.broker.statistics().node().add(Measure::ChannelCreated, 1);
+        self.tell_of_channel("channel.created", channel);
         self.incarnations += 1;
         let incarnation = self.incarnations;
         let is_detailed = self.broker.config().management.rates_mode == RatesMode::Detailed;
@@ -417,6 +419,7 @@ impl Session {
                 self.broker.connections().close_channel(&self.info, user);
             }
             self.broker.statistics().node().add(Measure::ChannelClosed, 1);
+            self.tell_of_channel("channel.closed", number);
             if let Some((token, _)) = state.reply {
                 self.broker.reply_to().forget(token);
             }

@@ -17,6 +17,7 @@ use super::reply_to;
 use super::route::Way;
 use super::vhosts::{QueueRef, Vhost};
 use crate::broker::Broker;
+use crate::broker::observers;
 use crate::broker::queue::claims::{ChannelClaim, ConfirmToken};
 use crate::broker::queue::clients::Outbox;
 use crate::broker::queue::handle::QueueHandle;
@@ -328,6 +329,9 @@ impl Publisher {
         }
         let comes_back = mandatory && !reached;
         self.count(&route, from, reached, mandatory);
+        if broker.observers.is_tracing() {
+            self.trace(broker, by, from, &message, &route);
+        }
         if comes_back {
             // What was published before it and went nowhere is answered before it comes back.
             self.announce();
@@ -367,6 +371,23 @@ impl Publisher {
         }
         self.push(last, message, claimant);
         reached
+    }
+
+    /// Copies a message for whoever traces the vhost.
+    #[cold]
+    fn trace(&self, broker: &Broker, by: &Publishing, from: From, message: &Message, route: &Route) {
+        broker.observers.message(&by.vhost.name, message, || {
+            let routed = route.0.queues.iter().map(|queue| queue.spec.name.clone());
+            let way = observers::Way::In {
+                routed: routed.collect(),
+            };
+            let client = observers::Client {
+                connection: self.outbox.id,
+                channel: from.channel,
+                user: by.user.clone(),
+            };
+            (way, client)
+        });
     }
 
     /// Whether the batch should be flushed now.
@@ -612,6 +633,16 @@ impl Copies {
         }
         Ok(copies)
     }
+}
+
+/// The routing keys that a message of these properties is routed by: its own, and those that it is
+/// copied to.
+///
+/// # Errors
+/// When a header that names copies is no list.
+pub fn routing_keys(own: &[u8], properties: &PropertyScan<'_>) -> Result<Vec<Vec<u8>>, PublishError> {
+    let copies = properties.headers.map(Copies::of).transpose()?.unwrap_or_default();
+    Ok([vec![own.to_vec()], copies.keys].concat())
 }
 
 /// Properties that are passed on otherwise than they came: without BCC, with the expiration as a

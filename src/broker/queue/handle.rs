@@ -22,6 +22,7 @@ use super::joint::JointClaim;
 use super::probes::Probes;
 use super::sink::QueueSink;
 use crate::broker::Broker;
+use crate::broker::observers::{Client, Way};
 use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
 use crate::handover::{self, Answer, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer, Output};
@@ -32,7 +33,7 @@ use crate::queue::{self, Publish, Rank};
 use crate::spec::{Member, QueueSpec, QueueType};
 use crate::statistics::{Latencies, Scope, Stats};
 use crate::store::OwnerId;
-use crate::types::{ExchangeName, NodeId, Timestamp};
+use crate::types::{ExchangeName, Message, NodeId, Timestamp};
 
 /// What the machine's words are on this node.
 pub enum BrokerHandles {}
@@ -243,6 +244,14 @@ impl QueueHandle {
     /// Reads the live queue, when it is here.
     pub fn read<R>(&self, f: impl FnOnce(&LiveQueue) -> R) -> Option<R> {
         self.state.lock().machine.queue().map(f)
+    }
+
+    /// Copies a message that a client gets, if the vhost is traced.
+    pub fn trace_out(&self, broker: &Broker, message: &Message, redelivered: bool, client: impl FnOnce() -> Client) {
+        broker.observers.message(&self.spec.vhost, message, || {
+            let queue = self.spec.name.clone();
+            (Way::Out { queue, redelivered }, client())
+        });
     }
 
     /// Whether it is served here.
