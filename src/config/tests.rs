@@ -364,7 +364,7 @@ fn a_grown_configuration_loads_with_a_warning_for_each_key_without_effect() {
     assert_eq!(config.queues.consumer_timeout, Some(Millis(3_600_000)));
     let told = "rabbitmq.conf:2: num_acceptors.tcp has no effect: it tunes the Erlang runtime, which is not there";
     assert_eq!(config.warnings.first().map(String::as_str), Some(told));
-    assert_eq!(config.warnings.len(), 16, "{:#?}", config.warnings);
+    assert_eq!(config.warnings.len(), 15, "{:#?}", config.warnings);
 }
 
 #[test]
