@@ -26,6 +26,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
     (
         "node",
         &[
+            "allocator",
             "net",
             "management",
             "broker",
@@ -79,6 +80,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
     (
         "broker",
         &[
+            "allocator",
             "declare",
             "handover",
             "journal",
@@ -126,10 +128,11 @@ const ARROWS: [(&str, &[&str]); 34] = [
 ];
 
 /// The rooms of the broker and the files beside them: each may import those before it.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "clock",
     "error",
     "alarms",
+    "observers",
     "logins",
     "delivery",
     "queue",
@@ -139,6 +142,7 @@ const ROOMS: [&str; 13] = [
     "replicas",
     "cluster",
     "reports",
+    "jobs",
     "start",
 ];
 

@@ -2,6 +2,7 @@
 // light and dark, wide and narrow.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import amqp from 'amqplib';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -139,6 +140,21 @@ test('the cluster is renamed, and attempts to sign in counted from nothing', asy
   const http = (await ask('GET', `/auth/attempts/${name}`)).find(({ protocol }) => protocol === 'http');
   assert.ok(!http || http.auth_attempts < 20, JSON.stringify(http));
   assert.deepEqual(at.faults, []);
+});
+
+test('the node is drained, and revived', async () => {
+  const { opened, panel, ask, node } = at;
+  const [{ name }] = await ask('GET', '/nodes');
+  await visit(opened, `#/nodes/${part(name)}`);
+  await opened.getByRole('button', { name: 'Drain…' }).click();
+  await panel.getByRole('textbox').fill(name);
+  await panel.getByRole('button', { name: `Drain ${name}` }).click();
+  await opened.getByRole('button', { name: 'Revive' }).waitFor();
+  assert.equal((await ask('GET', '/maintenance')).drained, true);
+  await assert.rejects(amqp.connect(node.amqp));
+  await opened.getByRole('button', { name: 'Revive' }).click();
+  await opened.getByRole('button', { name: 'Drain…' }).waitFor();
+  await (await amqp.connect(node.amqp)).close();
 });
 
 test('search finds users, vhosts, policies and nodes, and opens them', async () => {

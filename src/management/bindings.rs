@@ -208,7 +208,7 @@ async fn bind(call: Call) -> Answered {
         arguments: json::to_table(fields.get("arguments"))?,
     };
     let actor = call.actor()?;
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         let who = actor.who();
         let command = match &binding.destination {
             Destination::Queue(name) => declare::queue_bind(
@@ -254,7 +254,7 @@ fn quoted_key(key: &str) -> String {
 async fn unbind(call: Call) -> Answered {
     let binding = addressed(&call)?;
     let actor = call.actor()?;
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         let who = actor.who();
         let command = match &binding.destination {
             Destination::Queue(name) => declare::queue_unbind(

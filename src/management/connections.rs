@@ -99,12 +99,41 @@ pub static ROUTES: &[Route] = &[
             let (connection, channel) = found.ok_or_else(|| missing(call))?;
             let mut view = channel_view(call, connection, channel);
             view["consumer_details"] = consumers_of(call, connection, channel).into();
-            view["deliveries"] = json!([]);
-            view["publishes"] = json!([]);
+            view["deliveries"] = deliveries(call, connection, channel);
+            view["publishes"] = publishes(call, connection, channel);
             page::single(call, view)
         }),
     ),
 ];
+
+/// The queues that a channel consumes from.
+fn deliveries(call: &Call, connection: &ConnectionReport, channel: &ChannelReport) -> Value {
+    let vhost = connection.details.vhost.as_ref();
+    let queues = vhost
+        .and_then(|name| call.broker.vhost(name))
+        .map(|vhost| vhost.queues());
+    let queues = queues.unwrap_or_default();
+    let pairs = channel.deliveries.iter();
+    pairs
+        .filter_map(|(id, figures)| {
+            let queue = queues.iter().find(|queue| queue.spec.id == *id)?;
+            let stats = figures::message_stats(call, figures, &[figures::DELIVERIES])?;
+            Some(json!({"stats": stats, "queue": {"name": queue.spec.name, "vhost": vhost}}))
+        })
+        .collect()
+}
+
+/// The exchanges that a channel publishes to.
+fn publishes(call: &Call, connection: &ConnectionReport, channel: &ChannelReport) -> Value {
+    let vhost = &connection.details.vhost;
+    let pairs = channel.publishes.iter();
+    pairs
+        .filter_map(|(exchange, figures)| {
+            let stats = figures::message_stats(call, figures, &[figures::PUBLISHES])?;
+            Some(json!({"stats": stats, "exchange": {"name": exchange, "vhost": vhost}}))
+        })
+        .collect()
+}
 
 /// The open connections that the user may see: its own, or all for those who monitor.
 pub fn visible(call: &Call) -> Vec<&ConnectionReport> {

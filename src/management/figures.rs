@@ -36,6 +36,9 @@ pub const ROUTED: &[Measure] = &[Measure::PublishIn, Measure::PublishOut];
 /// What queues do with the disk.
 pub const DISK: &[Measure] = &[Measure::DiskReads, Measure::DiskWrites];
 
+/// What the node does with its log.
+pub const JOURNAL: &[Measure] = &[Measure::IoWriteCount, Measure::IoWriteBytes, Measure::IoSyncCount];
+
 /// Clients and queues that come and go.
 pub const CHURN: &[Measure] = &[
     Measure::ConnectionClosed,

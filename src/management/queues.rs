@@ -145,7 +145,7 @@ async fn put(call: Call) -> Answered {
 /// In the broker's words.
 pub async fn declare(call: &Call, actor: &Actor, method: &QueueDeclare, home: NodeId) -> Answered {
     let rules = call.broker.queue_rules();
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         let plan = declare::queue_declare(catalogue, &actor.who(), rules, method, rand::random)?;
         Ok::<_, DeclareError>(match plan {
             QueuePlan::Create(spec) => {
@@ -175,7 +175,7 @@ async fn delete(call: Call) -> Answered {
     } = plan
     {
         call.broker
-            .delete_queue(&actor.vhost, &queue, if_unused, if_empty)
+            .delete_queue(&actor.who(), &queue, if_unused, if_empty)
             .await?;
     }
     Ok(Answer::Done)

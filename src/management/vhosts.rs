@@ -69,7 +69,7 @@ fn view(call: &Call, vhost: &Vhost) -> Value {
         .broker
         .vhost(vhost.name())
         .map(|vhost| Totals::of(call, &vhost.queues()));
-    view["tracing"] = json!(false);
+    view["tracing"] = json!(call.broker.observers().is_traced(vhost.name()));
     let running = call.broker.nodes_running().into_iter();
     view["cluster_state"] = running
         .map(|node| (call.gathered.name(node), json!("running")))
@@ -121,6 +121,9 @@ async fn put(call: Call) -> Answered {
         room_for_another(&call)?;
     }
     call.command(Command::PutVhost(spec)).await?;
+    if fields.get("tracing").is_some() {
+        call.broker.observers().trace(&name, fields.boolean("tracing", false)?);
+    }
     if existed {
         return Ok(Answer::Done);
     }

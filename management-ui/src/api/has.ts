@@ -11,6 +11,6 @@ export const HAS = {
   route: false,
   /** Work that goes on without the page: moving messages, purging and deleting many queues. */
   jobs: false,
-  /** Lists that filter by values and count them: `where`, `facets`, `trend`. */
-  tokens: false,
+  /** Lists that filter by values and count them: `where`, `facets`. */
+  tokens: true,
 };

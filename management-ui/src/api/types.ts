@@ -341,10 +341,30 @@ export interface Job {
   id: number | string;
   kind: string;
   by: string;
+  /** On what: a queue, or how many. */
+  what?: string;
   state: string;
   done: number;
   of: number;
   failed: { what: string; reason: string }[];
+  failed_count?: number;
+  started?: number;
+  ended?: number | null;
+}
+
+/** A leader that would move. */
+export interface Move {
+  vhost: string;
+  queue: string;
+  from: string;
+  to: string;
+}
+
+/** What a document of definitions would change. */
+export interface DefinitionsPreview {
+  create: { kind: string; name: string; to?: unknown }[];
+  change: { kind: string; name: string; from: unknown; to: unknown }[];
+  conflict: { name: string | null; why: string }[];
 }
 
 export type LimitValues = Record<string, number>;

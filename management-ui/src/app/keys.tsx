@@ -17,7 +17,7 @@ const SECOND_KEY = 1500;
 /** Listens for keys as long as the frame is there. */
 export function useKeys(): void {
   useEffect(() => {
-    let wentAt = 0;
+    let wentAt = -Infinity;
     const onKeyDown = (event: KeyboardEvent) => {
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === 'k') {
         event.preventDefault();
@@ -25,14 +25,15 @@ export function useKeys(): void {
         return;
       }
       if (!singleKeys.value || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || document.querySelector('dialog[open]')) return;
-      if (performance.now() - wentAt < SECOND_KEY) {
-        wentAt = 0;
+      // When the keys were pressed counts, not when a busy page gets to them.
+      if (event.timeStamp - wentAt < SECOND_KEY) {
+        wentAt = -Infinity;
         const place = PLACES.find((each) => each.key === event.key && each.needs?.value !== false);
         if (place) go(place.path);
         return;
       }
       switch (event.key) {
-        case 'g': wentAt = performance.now(); break;
+        case 'g': wentAt = event.timeStamp; break;
         case 'r': refresh(); break;
         case 'p': isPaused.value = !isPaused.value; break;
         case '?': isHelpOpen.value = true; break;

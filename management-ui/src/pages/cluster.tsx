@@ -66,7 +66,7 @@ function columns(most: number): Column<Row>[] {
   return [
     { id: 'name', title: 'Node', phone: 'name', value: (row) => row.name, cell: (row) => <Name of={row.name} href={href('nodes', row.name)} /> },
     { id: 'state', title: 'State', width: 17, phone: 'state', value: (row) => row.running, cell: (row) => (row.node ? <NodeState node={row.node} /> : <Badge level={row.running ? 'ok' : 'bad'}>{row.running ? 'running' : 'not running'}</Badge>) },
-    { id: 'leaders', title: 'Leads', width: 18, phone: 'figure', value: (row) => row.leaders, cell: (row) => <Meter used={row.leaders} of={most / 0.85} text={counted(row.leaders, 'queue')} /> },
+    { id: 'leaders', title: 'Leads', width: 18, phone: 'figure', value: (row) => row.leaders, cell: (row) => <Meter used={row.leaders} of={most} isPlain text={counted(row.leaders, 'queue')} /> },
     { id: 'members', title: 'Members', width: 12, end: true, phone: 'figure', value: (row) => row.members, cell: (row) => count(row.members) },
     { id: 'memory', title: 'Memory', width: 26, phone: 'figure', value: (row) => row.node?.mem_used,
       cell: (row) => <Meter used={row.node?.mem_used} of={row.node?.mem_limit} isBad={row.node?.mem_alarm} text={row.node?.mem_used === undefined ? '–' : `${bytes(row.node.mem_used)} of ${bytes(row.node.mem_limit)}`} /> },

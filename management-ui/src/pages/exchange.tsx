@@ -15,7 +15,7 @@ import { tell } from '../ui/toast.tsx';
 import { Bindings } from './bindings.tsx';
 import { seriesOf, Throughput } from './charts.tsx';
 import { features, NAMELESS } from './exchanges.tsx';
-import { ArgumentList } from './parts.tsx';
+import { ArgumentList, PictureLink } from './parts.tsx';
 import { Stats } from './stats.tsx';
 import { Publish } from './publish.tsx';
 import { RouteTester } from './route-tester.tsx';
@@ -35,7 +35,7 @@ export function Exchange({ names }: { names: Names }) {
       <div class="title">
         <h1>{shown(name) || NAMELESS}</h1>
         {features(data).map((each) => <Tag key={each}>{each}</Tag>)}
-        <div class="tools">{!isOurs && may('configure', vhost, name) && <button type="button" class="danger" onClick={() => remove(data)}>Delete…</button>}</div>
+        <div class="tools"><PictureLink vhost={vhost} kind="exchange" name={name} />{!isOurs && may('configure', vhost, name) && <button type="button" class="danger" onClick={() => remove(data)}>Delete…</button>}</div>
         <p class="sub">{data.type} · vhost {vhost}{data.policy ? ` · policy ${data.policy}` : ''}</p>
       </div>
       <Tabs label={`Parts of ${name || NAMELESS}`} of={[

@@ -10,6 +10,7 @@ import { isAdministrator, vhosts } from '../state/session.ts';
 import { ask, Dialog } from '../ui/dialog.tsx';
 import { Form, type Field } from '../ui/form.tsx';
 import { Whole } from '../ui/list.tsx';
+import { Name } from '../ui/name.tsx';
 import { Card, Empty, Failed, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
@@ -36,7 +37,7 @@ function LimitsOf({ kind, known, onAdd }: { kind: Kind; known: KnownArgument[] |
   const { data, error } = usePoll<Limited[]>(`/${kind}-limits`);
   const nameOf = (row: Limited) => row[kind] ?? '';
   const columns: Column<Limited>[] = [
-    { id: 'name', title: kind === 'vhost' ? 'vhost' : 'User', phone: 'name', value: nameOf, cell: (row) => <a href={href(`${kind}s`, nameOf(row))}>{nameOf(row)}</a> },
+    { id: 'name', title: kind === 'vhost' ? 'vhost' : 'User', phone: 'name', value: nameOf, cell: (row) => <Name of={nameOf(row)} href={href(`${kind}s`, nameOf(row))} /> },
     ...(known ?? []).map(({ name }): Column<Limited> => ({
       id: name, title: name, width: 22, end: true, phone: 'line', value: (row) => row.value[name],
       cell: (row) => {

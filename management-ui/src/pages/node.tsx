@@ -13,7 +13,7 @@ import { Form } from '../ui/form.tsx';
 import { Whole } from '../ui/list.tsx';
 import { Card, Empty, Facts, Failed, Loading, Meter } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
-import { tell } from '../ui/toast.tsx';
+import { tell, tellFailure } from '../ui/toast.tsx';
 import { NodeState } from './overview.tsx';
 import type { Names } from '../routes.ts';
 
@@ -25,17 +25,19 @@ export function Node({ names }: { names: Names }) {
   if (error?.isGone) return <div class="page"><div class="title"><h1>{name}</h1></div><Empty action={<a href="#/cluster">To the cluster</a>}>There is no node {name} in this cluster.</Empty></div>;
   if (!data) return <div class="page"><div class="title"><h1>{name}</h1></div>{error ? <Failed what={`Node ${name}`} error={error} /> : <Loading />}</div>;
   const load = cluster?.nodes.find((each) => each.name === name);
+  const own = usePoll<Pick<Overview, 'node'>>('/overview?columns=node', { every: 60_000 }).data?.node;
   const isAlone = cluster !== undefined && cluster.nodes.length < 2;
   return (
     <div class="page">
       <div class="title">
         <h1>{name}</h1>
         <NodeState node={data} />
-        {isAdministrator.value && cluster && !isAlone && (
+        {isAdministrator.value && cluster && (!isAlone || own === name) && (
           <div class="tools">
-            {data.running && <button type="button" onClick={() => setGrowing(true)}>Add members here…</button>}
-            {load !== undefined && load.members > 0 && <button type="button" onClick={() => shrink(name, load.members)}>Remove members…</button>}
-            {!data.running && <button type="button" class="danger" onClick={() => forget(name, load?.members ?? 0)}>Forget node…</button>}
+            {own === name && <Maintenance name={name} isAlone={isAlone} />}
+            {!isAlone && data.running && <button type="button" onClick={() => setGrowing(true)}>Add members here…</button>}
+            {!isAlone && load !== undefined && load.members > 0 && <button type="button" onClick={() => shrink(name, load.members)}>Remove members…</button>}
+            {!isAlone && !data.running && <button type="button" class="danger" onClick={() => forget(name, load?.members ?? 0)}>Forget node…</button>}
           </div>
         )}
         <p class="sub">{data.running ? `up for ${age(data.uptime)}` : 'does not answer'}{load && <> · leads {counted(load.leaders, 'queue')} · {counted(load.members, 'member')}</>}</p>
@@ -43,6 +45,35 @@ export function Node({ names }: { names: Names }) {
       {data.running ? <Running node={data} /> : <Card><Empty>{name} is not running, or this node does not reach it. What it said of itself is not known.</Empty></Card>}
       {isGrowing && <Dialog title={`Add members on ${name}`} side onClose={() => setGrowing(false)}><Grow name={name} onDone={() => setGrowing(false)} /></Dialog>}
     </div>
+  );
+}
+
+/** Taking the node that serves this page out of service, and back. */
+function Maintenance({ name, isAlone }: { name: string; isAlone: boolean }) {
+  const { data } = usePoll<{ drained: boolean; takes_clients: boolean }>('/maintenance');
+  if (!data) return null;
+  const act = async (action: string) => {
+    await send('PUT', url`/maintenance/${action}`);
+    refresh();
+  };
+  if (data.drained || !data.takes_clients) {
+    const revive = async () => {
+      await act(data.drained ? 'revive' : 'resume-listeners');
+      tell(`${name} takes clients again`);
+    };
+    return <button type="button" onClick={() => void revive().catch(tellFailure)}>{data.drained ? 'Revive' : 'Take clients again'}</button>;
+  }
+  return (
+    <button type="button" onClick={() => ask({
+      title: `Drain ${name}?`,
+      text: <p>{name} hands its leaders to other nodes, closes the connections of its clients, and takes no new ones until it is revived. {isAlone && 'There is no other node: nobody can publish or consume meanwhile. '}This console and the HTTP API go on.</p>,
+      button: `Drain ${name}`,
+      type: isAlone ? name : undefined,
+      run: async () => {
+        await act('drain');
+        tell(`${name} is drained`);
+      },
+    })}>Drain…</button>
   );
 }
 

@@ -5,18 +5,22 @@ import { HAS } from '../api/has.ts';
 import type { Node, Overview as Data, Page, Queue } from '../api/types.ts';
 import { href } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
-import { isAdministrator, isMonitor } from '../state/session.ts';
+import { isAdministrator, isMonitor, vhosts } from '../state/session.ts';
+import { vhost } from '../state/settings.ts';
 import { Badge } from '../ui/badge.tsx';
 import { Name } from '../ui/name.tsx';
 import { Card, Failed, Figures, Loading, Meter } from '../ui/states.tsx';
 import { Whole } from '../ui/list.tsx';
 import type { Column } from '../ui/table.tsx';
-import { Health } from './health.tsx';
-import { Lengths, Rates } from './charts.tsx';
+import { Health, urgency } from './health.tsx';
+import { Lengths, Rates, seriesOf } from './charts.tsx';
 
 export function Overview() {
   const { data, error } = usePoll<Data>('/overview');
   const totals = data?.object_totals;
+  // Who monitors sees the whole; others what is in their vhost.
+  const own = vhost.value || (vhosts.value.length === 1 ? vhosts.value[0] : undefined);
+  const of = isMonitor.value ? 'cluster' : own && seriesOf('vhost', own);
   return (
     <div class="page">
       <div class="title"><h1>Overview</h1></div>
@@ -24,10 +28,7 @@ export function Overview() {
       {HAS.tokens && <Attention />}
       <Card title="Messages">
         {data ? <Messages data={data} /> : <Loading rows={2} />}
-        <div class="two">
-          <Lengths of="cluster" />
-          <Rates of="cluster" />
-        </div>
+        {of && <div class="two"><Lengths of={of} /><Rates of={of} /></div>}
       </Card>
       <Card title="In use">
         {totals ? (
@@ -61,9 +62,9 @@ function Messages({ data }: { data: Data }) {
 
 /** Queues whose health is a fault, the worst first. */
 function Attention() {
-  const { data } = usePoll<Page<Queue>>('/queues?page=1&page_size=5&sort=messages_ready&sort_reverse=true&facets=health&where=health!=ok');
-  // Where the node tells no health there is nothing to show.
-  const worst = data?.facets ? data.items.filter((queue) => queue.health) : [];
+  const { data } = usePoll<Page<Queue>>('/queues?page=1&page_size=100&sort=messages_ready&sort_reverse=true&where=health!=ok&columns=name,vhost,health,state,messages_ready,messages_unacknowledged');
+  // Of the longest ones: what is stuck comes before what only grows.
+  const worst = [...(data?.items ?? [])].sort((a, b) => urgency(a.health) - urgency(b.health)).slice(0, 5);
   if (!data || worst.length === 0) return null;
   return (
     <Card title="Needs attention" tools={<a href="#/queues?sort=health&down=true">All queues by health</a>}>

@@ -1,12 +1,13 @@
 // What several pages show in the same way.
 
 import { useEffect, useState } from 'preact/hooks';
-import { get } from '../api/client.ts';
+import { get, query } from '../api/client.ts';
 import type { Arguments, Connection, Known } from '../api/types.ts';
 import { plain } from '../lib/format.ts';
 import { vhosts } from '../state/session.ts';
 import { vhost } from '../state/settings.ts';
 import { Tag } from '../ui/badge.tsx';
+import { PLACES } from '../routes.ts';
 
 /** Path of a list, within the vhost that is chosen. */
 export function inVhost(path: string): string {
@@ -35,6 +36,12 @@ export function clientName(connection: Connection): string {
 export function peer(connection: { peer_host: string; peer_port: number }): string {
   const { peer_host: host, peer_port: port } = connection;
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** To the picture of what is around an exchange or queue, where there is one. */
+export function PictureLink({ vhost: of, kind, name }: { vhost: string; kind: 'queue' | 'exchange'; name: string }) {
+  if (!PLACES.some((place) => place.id === 'topology')) return null;
+  return <a class="button" href={`#/topology${query({ vhost: of, around: `${kind}:${name}` })}`}>Picture</a>;
 }
 
 /** What can be declared, as the broker tells it; nothing where it does not. */

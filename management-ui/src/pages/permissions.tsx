@@ -8,6 +8,7 @@ import { renew, vhosts } from '../state/session.ts';
 import { ask } from '../ui/dialog.tsx';
 import { Form, type Field } from '../ui/form.tsx';
 import { Whole } from '../ui/list.tsx';
+import { Name } from '../ui/name.tsx';
 import { Empty, Failed, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
@@ -27,8 +28,8 @@ function useOther(whose: Whose): Field {
 
 function otherColumn<T extends { user: string; vhost: string }>(whose: Whose): Column<T> {
   return 'user' in whose
-    ? { id: 'vhost', title: 'vhost', value: (row) => row.vhost, phone: 'name', cell: (row) => <a href={href('vhosts', row.vhost)}>{row.vhost}</a> }
-    : { id: 'user', title: 'User', value: (row) => row.user, phone: 'name', cell: (row) => <a href={href('users', row.user)}>{row.user}</a> };
+    ? { id: 'vhost', title: 'vhost', value: (row) => row.vhost, phone: 'name', cell: (row) => <Name of={row.vhost} href={href('vhosts', row.vhost)} /> }
+    : { id: 'user', title: 'User', value: (row) => row.user, phone: 'name', cell: (row) => <Name of={row.user} href={href('users', row.user)} /> };
 }
 
 function pathOf(whose: Whose, what: string): string {

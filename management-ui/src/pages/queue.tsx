@@ -18,7 +18,7 @@ import { Lengths, Rates, seriesOf } from './charts.tsx';
 import { Consumers } from './consumers.tsx';
 import { Health } from './health.tsx';
 import { Messages } from './messages.tsx';
-import { ArgumentList } from './parts.tsx';
+import { ArgumentList, PictureLink } from './parts.tsx';
 import { Members } from './members.tsx';
 import { Stats } from './stats.tsx';
 import type { Names } from '../routes.ts';
@@ -34,7 +34,7 @@ export function Queue({ names }: { names: Names }) {
       <div class="title">
         <h1>{shown(name)}</h1>
         <Health of={{ ...queue, health: health?.health ?? queue.health }} />
-        <div class="tools"><Actions queue={queue} /></div>
+        <div class="tools"><PictureLink vhost={vhost} kind="queue" name={name} /><Actions queue={queue} /></div>
         <p class="sub">{queue.type} · vhost {queue.vhost} · {queue.leader ? 'leader' : 'node'} {queue.leader ?? queue.node ?? 'unknown'}{queue.durable ? '' : ' · transient'}{queue.exclusive ? ' · exclusive' : ''}{queue.auto_delete ? ' · auto-delete' : ''}</p>
       </div>
       {health && <Why of={health} />}

@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks';
 import { get, send, url } from '../api/client.ts';
 import type { Connection, Permission, User } from '../api/types.ts';
-import { counted } from '../lib/format.ts';
+import { counted, shown } from '../lib/format.ts';
 import { beside, go } from '../state/address.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { renew, session, vhosts } from '../state/session.ts';
@@ -57,7 +57,7 @@ export function Users({ names }: { names: Names }) {
 function MayUse({ vhosts: of }: { vhosts: string[] | undefined }) {
   if (!of) return <>–</>;
   if (of.length === 0) return <Badge level="warn">no vhost</Badge>;
-  return <span title={of.join(', ')}>{of.length > 3 ? `${of.slice(0, 3).join(', ')} and ${of.length - 3} more` : of.join(', ')}</span>;
+  return <span title={of.join(', ')}>{of.length > 3 ? `${of.slice(0, 3).map(shown).join(', ')} and ${of.length - 3} more` : of.map(shown).join(', ')}</span>;
 }
 
 /** How somebody signs in: a password, its hash, or not by one at all. */

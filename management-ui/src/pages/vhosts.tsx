@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks';
 import { get, query, send, url } from '../api/client.ts';
 import type { Limited, Page, Queue, Vhost } from '../api/types.ts';
-import { count, counted, rate } from '../lib/format.ts';
+import { count, counted, rate, shown } from '../lib/format.ts';
 import { beside, go, href } from '../state/address.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { isAdministrator, renew } from '../state/session.ts';
@@ -23,7 +23,7 @@ import type { Names } from '../routes.ts';
 
 const COLUMNS: Column<Vhost>[] = [
   { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (vhost) => vhost.name, cell: (vhost) => <Name of={vhost.name} href={beside('vhosts', vhost.name)} /> },
-  { id: 'description', title: 'Description', sort: 'description', value: (vhost) => vhost.description, cell: (vhost) => vhost.description || '–' },
+  { id: 'description', title: 'Description', sort: 'description', value: (vhost) => vhost.description, cell: (vhost) => shown(vhost.description) || '–' },
   { id: 'tags', title: 'Tags', width: 18, value: (vhost) => vhost.tags.join(' '), cell: (vhost) => (vhost.tags.length ? vhost.tags.map((tag) => <Tag key={tag}>{tag}</Tag>) : '–') },
   { id: 'type', title: 'Default queue type', width: 20, value: (vhost) => vhost.default_queue_type, cell: (vhost) => vhost.default_queue_type ?? '–' },
   { id: 'state', title: 'State', width: 14, phone: 'state', value: (vhost) => isRunning(vhost), cell: (vhost) => <State of={vhost} /> },
@@ -92,7 +92,7 @@ function Detail({ name }: { name: string }) {
     <div class="stack">
       <div class="title">
         <State of={data} />
-        <span class="muted">{data.description}</span>
+        <span class="muted">{shown(data.description)}</span>
         <div class="tools">
           <button type="button" onClick={() => show(name)}>Show its queues</button>
           {isAdministrator.value && stopped.map((node) => <button key={node} type="button" onClick={() => void start(name, node)}>Start on {node}</button>)}

@@ -6,6 +6,7 @@
 import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
+import { shown } from '../lib/format.ts';
 
 interface DialogProps {
   title: string;
@@ -40,7 +41,7 @@ export function Dialog({ title, onClose, children, side }: DialogProps) {
       }}
     >
       <header>
-        <h2 id={id}>{title}</h2>
+        <h2 id={id}>{shown(title)}</h2>
         <button type="button" class="plain" aria-label="Close" onClick={onClose}>×</button>
       </header>
       <div class="content">{children}</div>

@@ -77,9 +77,13 @@ export function Figures({ of }: { of: { name: string; value: ComponentChildren; 
 }
 
 /** A share of a limit. */
-export function Meter({ used, of, text, isBad }: { used?: number | null; of?: number | null; text: string; isBad?: boolean }) {
+export function Meter({ used, of, text, isBad, isPlain }: {
+  used?: number | null; of?: number | null; text: string; isBad?: boolean;
+  /** Being full is nothing to warn of. */
+  isPlain?: boolean;
+}) {
   const share = used == null || !of ? 0 : Math.min(1, used / of);
-  const level = isBad ? 'bad' : share > 0.85 ? 'warn' : 'ok';
+  const level = isBad ? 'bad' : share > 0.85 && !isPlain ? 'warn' : 'ok';
   return (
     <span class="meter">
       <svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true" class={level}>

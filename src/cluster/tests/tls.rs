@@ -165,7 +165,7 @@ fn what_is_configured_in_part_or_cannot_be_used_is_refused_with_the_reason() {
     assert!(
         error
             .to_string()
-            .starts_with("cluster.tls.keyfile: there is no private key without a password in"),
+            .starts_with("cluster.tls.keyfile: there is no private key in"),
         "{error}"
     );
     let error = refused(

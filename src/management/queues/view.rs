@@ -203,8 +203,20 @@ pub fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
 /// A queue by itself: with its consumers too.
 pub fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     let mut view = detailed_view(call, vhost, spec);
-    view["incoming"] = json!([]);
-    view["deliveries"] = json!([]);
+    let incoming = call.gathered.incoming().iter();
+    view["incoming"] = incoming
+        .filter_map(|(_, exchange, figures)| {
+            let stats = figures::message_stats(call, figures, &[figures::INCOMING])?;
+            Some(json!({"stats": stats, "exchange": {"name": exchange, "vhost": spec.vhost}}))
+        })
+        .collect();
+    let deliveries = call.gathered.deliveries().iter();
+    view["deliveries"] = deliveries
+        .filter_map(|(channel, figures)| {
+            let stats = figures::message_stats(call, figures, &[figures::DELIVERIES])?;
+            Some(json!({"stats": stats, "channel_details": consumers::place_view(call, channel)}))
+        })
+        .collect();
     if let Some(queue) = live(call, vhost, spec) {
         view["consumer_details"] = consumers::of_queue(call, &queue).into();
     }
