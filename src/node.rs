@@ -451,7 +451,7 @@ struct App {
 struct Opened {
     broker: Arc<Broker>,
     links: Option<Listening>,
-    running: [JoinHandle<()>; 11],
+    running: [JoinHandle<()>; 12],
 }
 
 impl Opened {
@@ -469,6 +469,7 @@ impl Opened {
             tasks::spawn("letters", broker.clone().run_letters()),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),
+            tasks::spawn("observers", broker.clone().run_observers()),
             tasks::spawn("absences", broker.clone().run_absences()),
             tasks::spawn("sampler", broker.clone().run_sampler()),
         ];
@@ -611,6 +612,7 @@ impl Clients {
         broker.catch_up().await;
         broker.tell_name(opened.address()).await;
         management::load_definitions(broker).await?;
+        broker.declare_event_exchange().await;
         let mut bound = Bound::default();
         let listeners = listeners(config, certificates, &mut bound)?;
         if let Some(links) = &opened.links {

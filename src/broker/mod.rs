@@ -17,6 +17,7 @@ pub mod alarms;
 mod clock;
 mod error;
 mod logins;
+pub mod observers;
 mod start;
 mod timers;
 
@@ -52,11 +53,12 @@ pub use delivery::connections;
 pub use delivery::outbox::{Control, Outstanding};
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
 pub use logins::Logins;
+pub use observers::Observers;
 pub use publish::route::Explained;
 pub use publish::vhosts::Vhost;
 pub use publish::{moving, reply_to};
 pub use queue::asking::DEADLINE;
-pub use queue::clients::{ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
+pub use queue::clients::{ChannelOut, ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
 pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
 pub use queue::{joint, leaving, matching, peeking, quarantine};
@@ -137,6 +139,7 @@ pub struct Broker {
     /// How it is, as they are told; none while it does not serve clients.
     describe: Mutex<Option<gather::Describe>>,
     logins: Logins,
+    observers: Observers,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
     /// What the operator wants of the node.
@@ -206,6 +209,11 @@ impl Broker {
     /// Who is signed in, and who tried.
     pub fn logins(&self) -> &Logins {
         &self.logins
+    }
+
+    /// Those who are told of events and of messages.
+    pub fn observers(&self) -> &Observers {
+        &self.observers
     }
 
     /// Memory and disk.

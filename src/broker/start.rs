@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::alarms::Alarms;
 use super::catalogue::new_vhost::first_commands;
 use super::cluster::nodes::Nodes;
+use super::observers::{EVENTS, Observers};
 use super::publish::delayed::{self, Delayer};
 use super::queue::owners::{group_owners, is_queue};
 use super::replicas::mending::Damage;
@@ -28,16 +29,14 @@ use crate::journal::raft::{
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalogue, Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::queue::{self, UnknownMeta};
+use crate::spec::{ExchangeKind, ExchangeSpec};
 use crate::statistics::Statistics;
 use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
 use crate::tasks;
-use crate::types::{NodeId, QueueId, VhostName};
+use crate::types::{FieldTable, NodeId, QueueId, VhostName};
 
 /// How long a step of a node's start may take before it is said again that it waits.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Seconds over which a rate is taken, as RabbitMQ's `collect_statistics_interval`.
-const RATE_SECONDS: u64 = 5;
 
 impl Broker {
     /// Opens the data directory. What was declared is live as far as this node knows it.
@@ -105,7 +104,11 @@ impl Broker {
             reply_to: Default::default(),
             timers: Default::default(),
             connections: Connections::default(),
-            statistics: Arc::new(Statistics::new(RATE_SECONDS)),
+            observers: Observers::default(),
+            statistics: Arc::new(Statistics::new(
+                u64::from(config.management.rate_interval_ms) / 1000,
+                !config.management.keep_no_statistics,
+            )),
             deleted_queues: Mutex::default(),
             moving: Mutex::default(),
             listeners: Mutex::default(),
@@ -339,6 +342,30 @@ impl Broker {
             self.command(command).await?;
         }
         Ok(())
+    }
+
+    /// Declares the exchange of events, which RabbitMQ's plug-in does when it starts.
+    pub async fn declare_event_exchange(self: &Arc<Self>) {
+        let vhost = VhostName::from(self.config.auth.default_vhost.as_str());
+        let declared = self.decide(|catalogue| {
+            let known = catalogue.vhost(&vhost);
+            let is_missing = known.is_some_and(|vhost| vhost.exchange(EVENTS).is_none());
+            let spec = is_missing.then(|| ExchangeSpec {
+                vhost: vhost.clone(),
+                name: EVENTS.into(),
+                kind: ExchangeKind::Topic,
+                durable: true,
+                auto_delete: false,
+                internal: true,
+                home: NodeId::default(),
+                arguments: FieldTable::new(),
+                user: "rmq-internal".into(),
+            });
+            Ok::<_, BrokerError>((spec.map(Command::DeclareExchange), ()))
+        });
+        if let Err(error) = declared.await {
+            tracing::warn!(%error, "the exchange of events could not be declared");
+        }
     }
 
     /// The stored form of a new password.

@@ -63,10 +63,11 @@ impl Default for Config {
 }
 
 /// What RabbitMQ has plug-ins for and is part of this program.
-pub const PLUGINS: [&str; 9] = [
+pub const PLUGINS: [&str; 10] = [
     "rabbitmq_auth_mechanism_ssl",
     "rabbitmq_consistent_hash_exchange",
     "rabbitmq_delayed_message_exchange",
+    "rabbitmq_event_exchange",
     "rabbitmq_management",
     "rabbitmq_management_agent",
     "rabbitmq_prometheus",

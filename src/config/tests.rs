@@ -176,6 +176,8 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("management.rates_mode", "none", "fine"),
     ("management.disable_basic_auth", "true", "x"),
     ("management.disable_stats", "true", "x"),
+    ("collect_statistics_interval", "1000", "0"),
+    ("management_agent.disable_metrics_collector", "true", "x"),
     ("management.enable_queue_totals", "true", "x"),
     ("management.restrictions.operator_policy_changes.disabled", "true", "x"),
     (

@@ -152,6 +152,13 @@ pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> 
         Credentials::Given { user, password } => {
             let known = known(broker, &user, &password, from);
             broker.logins().note(HTTP, known.is_ok());
+            if let Err(failure) = &known {
+                let reason = match failure {
+                    Failure::NotAuthorised(reason) => reason,
+                    _ => "invalid credentials",
+                };
+                tracing::warn!(user, %from, "login refused over HTTP: {reason}");
+            }
             known?;
             user
         }

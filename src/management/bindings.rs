@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::exchanges::exchange_name;
-use super::page;
+use super::list;
 use super::route::{Access, Route};
 use super::text::{quoted, unquoted};
 use crate::codec::method::{ExchangeBind, ExchangeUnbind, QueueBind, QueueUnbind};
@@ -25,10 +25,10 @@ pub static ROUTES: &[Route] = &[
             .iter()
             .filter_map(|name| catalogue.vhost(name))
             .flat_map(of_vhost);
-        page::listing(call, all.collect(), ORDER)
+        list::listing(call, all.collect(), ORDER)
     }),
     Route::get("/bindings/{vhost}", Access::Vhost, "Bindings of a vhost.", |call| {
-        page::listing(call, call.in_vhost(of_vhost)?, ORDER)
+        list::listing(call, call.in_vhost(of_vhost)?, ORDER)
     }),
     Route::get(
         "/bindings/{vhost}/e/{source}/q/{queue}",
@@ -186,7 +186,7 @@ fn between(call: &Call) -> Result<Vec<BindingSpec>, Failure> {
 fn list(call: &Call) -> Answered {
     let vhost = call.vhost();
     let views = between(call)?.iter().map(|binding| view(&vhost, binding)).collect();
-    page::listing(call, views, &["properties_key"])
+    list::listing(call, views, &["properties_key"])
 }
 
 fn addressed(call: &Call) -> Result<BindingSpec, Failure> {
@@ -208,7 +208,7 @@ async fn bind(call: Call) -> Answered {
         arguments: json::to_table(fields.get("arguments"))?,
     };
     let actor = call.actor()?;
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         let who = actor.who();
         let command = match &binding.destination {
             Destination::Queue(name) => declare::queue_bind(
@@ -254,7 +254,7 @@ fn quoted_key(key: &str) -> String {
 async fn unbind(call: Call) -> Answered {
     let binding = addressed(&call)?;
     let actor = call.actor()?;
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         let who = actor.who();
         let command = match &binding.destination {
             Destination::Queue(name) => declare::queue_unbind(

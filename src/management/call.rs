@@ -132,7 +132,8 @@ impl Call {
 
     /// Whether no numbers are to be shown, because the query or the configuration says so.
     pub fn has_no_stats(&self) -> bool {
-        self.query.is_true("disable_stats") || self.broker.config().management.disable_stats
+        let config = &self.broker.config().management;
+        self.query.is_true("disable_stats") || config.disable_stats || config.keep_no_statistics
     }
 
     /// The body's fields; an empty body has none.
@@ -182,7 +183,7 @@ impl Call {
     /// # Errors
     /// In the broker's words.
     pub async fn command(&self, command: Command) -> Result<(), Failure> {
-        self.broker.command(command).await?;
+        self.broker.command_by(Some(&self.caller.name), command).await?;
         Ok(())
     }
 

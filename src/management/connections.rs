@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
-use super::{consumers, figures, page};
+use super::{consumers, figures, list, page};
 use crate::broker::connections::{ChannelReport, ConnectionReport};
 use crate::broker::report::About;
 use crate::metadata::json;
@@ -17,7 +17,7 @@ use crate::types::FieldValue;
 pub static ROUTES: &[Route] = &[
     Route::of_clients("/connections", Access::Management, "All connections.", |call| {
         let views = visible(call).into_iter().map(|connection| view(call, connection));
-        page::listing(call, views.collect(), &["vhost", "name"])
+        list::listing(call, views.collect(), &["vhost", "name"])
     }),
     Route::of_clients("/connections/{name}", Access::Management, "A connection.", |call| {
         page::single(call, view(call, named(call)?))
@@ -37,7 +37,7 @@ pub static ROUTES: &[Route] = &[
         "/connections/{name}/channels",
         Access::Management,
         "Channels of a connection.",
-        |call| page::listing(call, channels(call, &[named(call)?]), &["number"]),
+        |call| list::listing(call, channels(call, &[named(call)?]), &["number"]),
     ),
     Route::of_clients(
         "/connections/username/{user}",
@@ -55,7 +55,7 @@ pub static ROUTES: &[Route] = &[
                     "node": call.gathered.name(connection.node),
                 })
             });
-            page::listing(call, views.collect(), &["name"])
+            list::listing(call, views.collect(), &["name"])
         },
     ),
     Route::delete(
@@ -75,17 +75,17 @@ pub static ROUTES: &[Route] = &[
         "Connections in a vhost.",
         |call| {
             let views = in_vhost(call)?.into_iter().map(|connection| view(call, connection));
-            page::listing(call, views.collect(), &["name"])
+            list::listing(call, views.collect(), &["name"])
         },
     ),
     Route::of_clients(
         "/vhosts/{vhost}/channels",
         Access::Vhost,
         "Channels in a vhost.",
-        |call| page::listing(call, channels(call, &in_vhost(call)?), &["name"]),
+        |call| list::listing(call, channels(call, &in_vhost(call)?), &["name"]),
     ),
     Route::of_clients("/channels", Access::Management, "All channels.", |call| {
-        page::listing(call, channels(call, &visible(call)), &["vhost", "name"])
+        list::listing(call, channels(call, &visible(call)), &["vhost", "name"])
     }),
     Route::new(
         Verb::Get,
@@ -99,12 +99,41 @@ pub static ROUTES: &[Route] = &[
             let (connection, channel) = found.ok_or_else(|| missing(call))?;
             let mut view = channel_view(call, connection, channel);
             view["consumer_details"] = consumers_of(call, connection, channel).into();
-            view["deliveries"] = json!([]);
-            view["publishes"] = json!([]);
+            view["deliveries"] = deliveries(call, connection, channel);
+            view["publishes"] = publishes(call, connection, channel);
             page::single(call, view)
         }),
     ),
 ];
+
+/// The queues that a channel consumes from.
+fn deliveries(call: &Call, connection: &ConnectionReport, channel: &ChannelReport) -> Value {
+    let vhost = connection.details.vhost.as_ref();
+    let queues = vhost
+        .and_then(|name| call.broker.vhost(name))
+        .map(|vhost| vhost.queues());
+    let queues = queues.unwrap_or_default();
+    let pairs = channel.deliveries.iter();
+    pairs
+        .filter_map(|(id, figures)| {
+            let queue = queues.iter().find(|queue| queue.spec.id == *id)?;
+            let stats = figures::message_stats(call, figures, &[figures::DELIVERIES])?;
+            Some(json!({"stats": stats, "queue": {"name": queue.spec.name, "vhost": vhost}}))
+        })
+        .collect()
+}
+
+/// The exchanges that a channel publishes to.
+fn publishes(call: &Call, connection: &ConnectionReport, channel: &ChannelReport) -> Value {
+    let vhost = &connection.details.vhost;
+    let pairs = channel.publishes.iter();
+    pairs
+        .filter_map(|(exchange, figures)| {
+            let stats = figures::message_stats(call, figures, &[figures::PUBLISHES])?;
+            Some(json!({"stats": stats, "exchange": {"name": exchange, "vhost": vhost}}))
+        })
+        .collect()
+}
 
 /// The open connections that the user may see: its own, or all for those who monitor.
 pub fn visible(call: &Call) -> Vec<&ConnectionReport> {

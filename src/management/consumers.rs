@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::answer::Answered;
 use super::call::Call;
-use super::page;
+use super::list;
 use super::route::{Access, Route};
 use crate::broker::QueueHandle;
 use crate::broker::connections::connection_name;
-use crate::broker::report::ConsumerReport;
+use crate::broker::report::{ChannelPlace, ConsumerReport};
 use crate::metadata::json;
 use crate::types::VhostName;
 
@@ -35,7 +35,7 @@ fn list(call: &Call, vhosts: &[VhostName]) -> Answered {
     let vhosts = vhosts.iter().filter_map(|name| call.broker.vhost(name));
     let queues = vhosts.flat_map(|vhost| vhost.queues());
     let views = queues.flat_map(|queue| of_queue(call, &queue));
-    page::listing(call, views.collect(), &["consumer_tag"])
+    list::listing(call, views.collect(), &["consumer_tag"])
 }
 
 /// The consumers of a queue, on all nodes.
@@ -66,14 +66,28 @@ fn channel_view(call: &Call, consumer: &ConsumerReport) -> Value {
     let Some((peer, local)) = consumer.connection else {
         return json!([]);
     };
-    let name = connection_name(peer, local);
+    place_view(
+        call,
+        &ChannelPlace {
+            node: consumer.node,
+            peer,
+            local,
+            number: consumer.channel,
+            user: consumer.user.clone(),
+        },
+    )
+}
+
+/// A channel where it is not the subject.
+pub fn place_view(call: &Call, channel: &ChannelPlace) -> Value {
+    let name = connection_name(channel.peer, channel.local);
     json!({
-        "name": format!("{name} ({})", consumer.channel),
+        "name": format!("{name} ({})", channel.number),
         "connection_name": name,
-        "node": call.gathered.name(consumer.node),
-        "number": consumer.channel,
-        "peer_host": peer.ip().to_string(),
-        "peer_port": peer.port(),
-        "user": consumer.user,
+        "node": call.gathered.name(channel.node),
+        "number": channel.number,
+        "peer_host": channel.peer.ip().to_string(),
+        "peer_port": channel.peer.port(),
+        "user": channel.user,
     })
 }

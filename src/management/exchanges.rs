@@ -6,7 +6,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::checked_name;
 use super::route::{Access, Route};
-use super::{bindings, figures, page};
+use super::{bindings, consumers, figures, list, page};
 use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
 use crate::declare::{self, DeclareError, ExchangePlan};
 use crate::metadata::json;
@@ -19,16 +19,16 @@ use crate::types::VhostName;
 pub static ROUTES: &[Route] = &[
     Route::of_exchanges("/exchanges", Access::Management, "All exchanges.", |call| {
         let visible = call.caller.vhosts(&call.broker.catalogue());
-        page::listing(call, collect(call, &visible), &["vhost", "name"])
+        list::listing(call, collect(call, &visible), &["vhost", "name"])
     }),
     Route::of_exchanges("/exchanges/{vhost}", Access::Vhost, "Exchanges of a vhost.", |call| {
         call.in_vhost(|_| ())?;
-        page::listing(call, collect(call, &[call.vhost()]), &["name"])
+        list::listing(call, collect(call, &[call.vhost()]), &["name"])
     }),
     Route::of_exchanges("/exchanges/{vhost}/{exchange}", Access::Vhost, "An exchange.", |call| {
         let mut view = with_exchange(call, |vhost, spec| view(call, vhost, spec))?;
-        view["incoming"] = json!([]);
-        view["outgoing"] = json!([]);
+        view["incoming"] = incoming(call);
+        view["outgoing"] = outgoing(call);
         page::single(call, view)
     }),
     Route::put(
@@ -49,7 +49,7 @@ pub static ROUTES: &[Route] = &[
         "Bindings from an exchange.",
         |call| {
             let views = with_exchange(call, |vhost, spec| bindings::from(vhost, &spec.name))?;
-            page::listing(call, views, &["destination_type", "destination", "properties_key"])
+            list::listing(call, views, &["destination_type", "destination", "properties_key"])
         },
     ),
     Route::get(
@@ -60,10 +60,40 @@ pub static ROUTES: &[Route] = &[
             let views = with_exchange(call, |vhost, spec| {
                 bindings::to(vhost, &Destination::Exchange(spec.name.clone()))
             })?;
-            page::listing(call, views, &["source", "properties_key"])
+            list::listing(call, views, &["source", "properties_key"])
         },
     ),
 ];
+
+/// The channels that publish to the exchange of the path.
+fn incoming(call: &Call) -> Value {
+    let (vhost, name) = (call.vhost(), exchange_name(call.name("exchange")));
+    let publishes = call.gathered.publishes().iter();
+    let own = publishes.filter(|(of, exchange, ..)| *of == vhost && **exchange == *name);
+    own.filter_map(|(.., channel, figures)| {
+        let stats = figures::message_stats(call, figures, &[figures::PUBLISHES])?;
+        Some(json!({"stats": stats, "channel_details": consumers::place_view(call, channel)}))
+    })
+    .collect()
+}
+
+/// The queues that get what is published to it.
+fn outgoing(call: &Call) -> Value {
+    let (vhost, name) = (call.vhost(), exchange_name(call.name("exchange")));
+    let queues = call
+        .broker
+        .vhost(&vhost)
+        .map(|vhost| vhost.queues())
+        .unwrap_or_default();
+    let incoming = call.gathered.incoming().iter();
+    let own = incoming.filter(|(_, exchange, _)| **exchange == *name);
+    own.filter_map(|(id, _, figures)| {
+        let queue = queues.iter().find(|queue| queue.spec.id == *id)?;
+        let stats = figures::message_stats(call, figures, &[figures::INCOMING])?;
+        Some(json!({"stats": stats, "queue": {"name": queue.spec.name, "vhost": vhost}}))
+    })
+    .collect()
+}
 
 /// The exchange of a path: the default one has a name there.
 pub fn exchange_name(name: &str) -> &str {
@@ -118,7 +148,7 @@ async fn put(call: Call) -> Answered {
         ..ExchangeDeclare::default()
     };
     let actor = call.actor()?;
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         Ok::<_, DeclareError>(match declare::exchange_declare(catalogue, &actor.who(), &method)? {
             ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), Answer::Created(None)),
             ExchangePlan::Existing => (None, Answer::Done),
@@ -135,7 +165,7 @@ async fn delete(call: Call) -> Answered {
         ..ExchangeDelete::default()
     };
     let actor = call.actor()?;
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         let command = declare::exchange_delete(catalogue, &actor.who(), &method)?;
         Ok::<_, DeclareError>((Some(command), Answer::Done))
     });

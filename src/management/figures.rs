@@ -36,6 +36,9 @@ pub const ROUTED: &[Measure] = &[Measure::PublishIn, Measure::PublishOut];
 /// What queues do with the disk.
 pub const DISK: &[Measure] = &[Measure::DiskReads, Measure::DiskWrites];
 
+/// What the node does with its log.
+pub const JOURNAL: &[Measure] = &[Measure::IoWriteCount, Measure::IoWriteBytes, Measure::IoSyncCount];
+
 /// Clients and queues that come and go.
 pub const CHURN: &[Measure] = &[
     Measure::ConnectionClosed,
@@ -114,6 +117,21 @@ pub fn message_stats(call: &Call, figures: &Figures, groups: &[&[Measure]]) -> O
         .as_object()
         .is_some_and(|stats| !stats.is_empty())
         .then_some(stats)
+}
+
+/// One number of a queue's message rates by its dotted path, for lists that are sorted by it: a total or a rate.
+pub fn number(figures: &Figures, path: &str) -> Option<f64> {
+    let path = path.strip_prefix("message_stats.")?;
+    let rate_of = path.strip_suffix("_details.rate");
+    let name = rate_of.unwrap_or(path);
+    let figure = match name {
+        "deliver_get" => figures.sum(DELIVER_GET),
+        name => {
+            let mut measures = INCOMING.iter().chain(DELIVERIES);
+            figures.get(*measures.find(|measure| measure.name() == name)?)
+        }
+    };
+    Some(if rate_of.is_some() { figure.rate } else { figure.now })
 }
 
 fn details(figure: &Figure, kind: Kind, window: Option<Window>) -> Value {

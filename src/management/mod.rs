@@ -12,6 +12,7 @@ mod arguments;
 mod bindings;
 mod call;
 mod cluster;
+mod condition;
 mod connections;
 mod console;
 mod consumers;
@@ -30,6 +31,7 @@ mod jobs;
 mod latency;
 mod lifecycle;
 mod limits;
+mod list;
 mod load;
 mod local;
 mod log;
@@ -39,6 +41,7 @@ mod messages;
 mod metrics;
 mod nodes;
 mod notices;
+mod openapi;
 mod overview;
 mod page;
 mod parameters;
@@ -87,6 +90,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         policies::ROUTES,
         parameters::ROUTES,
         overview::ROUTES,
+        openapi::ROUTES,
         nodes::ROUTES,
         health::ROUTES,
         login::ROUTES,

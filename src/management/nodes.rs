@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
+use super::list;
 use super::page;
 use super::route::{Access, Route, Run, Verb};
 use crate::types::NodeId;
@@ -26,7 +27,7 @@ pub static ROUTES: &[Route] = &[
                 let members = members(&call);
                 let views = futures_util::future::join_all(members.iter().map(|member| view_of(&call, member)));
                 let views = views.await;
-                page::listing(&call, views, &["name"])
+                list::listing(&call, views, &["name"])
             })
         }),
     ),

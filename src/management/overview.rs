@@ -70,7 +70,7 @@ fn overview(call: &Call) -> Value {
         "cluster_name": cluster_name(&call.broker),
         "cluster_tags": config.cluster.tags,
         "node_tags": config.node.tags,
-        "disable_stats": config.management.disable_stats,
+        "disable_stats": config.management.disable_stats || config.management.keep_no_statistics,
         "default_queue_type": config.queues.default_type,
         "is_op_policy_updating_enabled": !config.management.forbid_operator_policy_changes,
         "enable_queue_totals": config.management.enable_queue_totals,

@@ -6,7 +6,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::checked_name;
 use super::route::{Access, Route};
-use super::{limits, page, policies};
+use super::{limits, list, policies};
 use crate::broker::Broker;
 use crate::metadata::{Command, Vhost};
 use crate::spec::policy::PolicyKind;
@@ -58,7 +58,7 @@ pub static ROUTES: &[Route] = &[
         "/global-parameters",
         Access::Policymaker,
         "All global parameters.",
-        |call| page::listing(call, globals(&call.broker), &["name"]),
+        |call| list::listing(call, globals(&call.broker), &["name"]),
     ),
     Route::get(
         "/global-parameters/{name}",
@@ -158,7 +158,7 @@ fn list(call: &Call, wanted: impl Fn(&Value) -> bool) -> Answered {
         .iter()
         .filter_map(|name| catalogue.vhost(name))
         .flat_map(of_vhost);
-    page::listing(call, all.filter(wanted).collect(), &["component", "vhost", "name"])
+    list::listing(call, all.filter(wanted).collect(), &["component", "vhost", "name"])
 }
 
 fn one(call: &Call) -> Answered {

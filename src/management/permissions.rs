@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::Fields;
-use super::page;
+use super::list;
 use super::route::{Access, Route};
 use crate::auth::permission;
 use crate::metadata::{Catalogue, Command, PermissionSpec, TopicPermissionSpec, Vhost};
@@ -16,7 +16,7 @@ pub static ROUTES: &[Route] = &[
     Route::get("/permissions", Access::Administrator, "All permissions.", |call| {
         let catalogue = call.broker.catalogue();
         let all = catalogue.vhosts().flat_map(in_vhost_ordered).collect();
-        page::listing(call, all, &["vhost", "user"])
+        list::listing(call, all, &["vhost", "user"])
     }),
     Route::get(
         "/permissions/{vhost}/{user}",
@@ -43,7 +43,7 @@ pub static ROUTES: &[Route] = &[
         |call| {
             let catalogue = call.broker.catalogue();
             let all = catalogue.vhosts().flat_map(topics_ordered).collect();
-            page::listing(call, all, &["vhost", "user"])
+            list::listing(call, all, &["vhost", "user"])
         },
     ),
     Route::get(

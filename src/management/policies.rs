@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::{Fields, checked_name};
-use super::page;
+use super::list;
 use super::preview::preview;
 use super::route::{Access, Route, Verb};
 use super::text::term;
@@ -111,12 +111,12 @@ fn list(call: &Call, kind: PolicyKind) -> Answered {
     let vhosts = call.caller.vhosts(&catalogue);
     let vhosts = vhosts.iter().filter_map(|name| catalogue.vhost(name));
     let all = vhosts.flat_map(|vhost| policies(vhost, kind).values()).map(view);
-    page::listing(call, all.collect(), &["vhost", "name"])
+    list::listing(call, all.collect(), &["vhost", "name"])
 }
 
 fn list_of_vhost(call: &Call, kind: PolicyKind) -> Answered {
     let all = call.in_vhost(|vhost| policies(vhost, kind).values().map(view).collect())?;
-    page::listing(call, all, &["name"])
+    list::listing(call, all, &["name"])
 }
 
 fn one(call: &Call, kind: PolicyKind) -> Answered {

@@ -1,17 +1,18 @@
 //! Queues: what they are and hold, and what operators do to them.
 
 mod health;
+mod listed;
 mod view;
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::checked_name;
 use super::route::{Access, Route, Run, Verb};
-use super::{bindings, messages, page};
+use super::{bindings, list, messages, page};
 use crate::broker::QueueHandle;
 use crate::broker::quarantine::{QuarantineError, Served};
 use crate::codec::method::{QueueDeclare, QueueDelete, QueuePurge};
@@ -19,6 +20,7 @@ use crate::declare::{self, Actor, DeclareError, DeletePlan, QueuePlan};
 use crate::metadata::{Command, Vhost, json};
 use crate::spec::{Destination, QueueSpec};
 use crate::types::{NodeId, VhostName};
+use listed::Listed;
 use view::{View, detailed_view, list_view, live, one_view};
 
 /// What can be asked of queues.
@@ -33,15 +35,11 @@ pub static ROUTES: &[Route] = &[
         "/queues/detailed",
         Access::Management,
         "All queues, with what they have not as well.",
-        |call| {
-            let views = collect(call, &visible(call), detailed_view);
-            page::listing(call, views, &["vhost", "name"])
-        },
+        |call| listing(call, &visible(call), detailed_view, &["vhost", "name"]),
     ),
     Route::gathered("/queues/{vhost}", Access::Vhost, "Queues of a vhost.", |call| {
         call.in_vhost(|_| ())?;
-        let views = collect(call, &[call.vhost()], list_view(call));
-        page::listing(call, views, &["name"])
+        listing(call, &[call.vhost()], list_view(call), &["name"])
     }),
     Route::gathered("/queues/{vhost}/{name}", Access::Vhost, "A queue.", |call| {
         let view = with_queue(call, |vhost, spec| one_view(call, vhost, spec))?;
@@ -74,7 +72,7 @@ pub static ROUTES: &[Route] = &[
             let views = with_queue(call, |vhost, spec| {
                 bindings::to(vhost, &Destination::Queue(spec.name.clone()))
             })?;
-            page::listing(call, views, &["source", "properties_key"])
+            list::listing(call, views, &["source", "properties_key"])
         },
     ),
     Route::delete(
@@ -103,16 +101,14 @@ fn visible(call: &Call) -> Vec<VhostName> {
 }
 
 fn list_all(call: &Call) -> Answered {
-    let views = collect(call, &visible(call), list_view(call));
-    page::listing(call, views, &["vhost", "name"])
+    listing(call, &visible(call), list_view(call), &["vhost", "name"])
 }
 
-fn collect(call: &Call, vhosts: &[VhostName], view: View) -> Vec<Value> {
+fn listing(call: &Call, vhosts: &[VhostName], view: View, order: &[&str]) -> Answered {
     let catalogue = call.broker.catalogue();
     let vhosts = vhosts.iter().filter_map(|name| catalogue.vhost(name));
-    vhosts
-        .flat_map(|vhost| vhost.queues().map(move |spec| view(call, vhost, spec)))
-        .collect()
+    let queues = vhosts.flat_map(|vhost| vhost.queues().map(move |spec| Listed::new(call, vhost, spec, view)));
+    list::listing(call, queues.collect(), order)
 }
 
 /// Something of the queue of the path.
@@ -149,7 +145,7 @@ async fn put(call: Call) -> Answered {
 /// In the broker's words.
 pub async fn declare(call: &Call, actor: &Actor, method: &QueueDeclare, home: NodeId) -> Answered {
     let rules = call.broker.queue_rules();
-    let decided = call.broker.decide(|catalogue| {
+    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
         let plan = declare::queue_declare(catalogue, &actor.who(), rules, method, rand::random)?;
         Ok::<_, DeclareError>(match plan {
             QueuePlan::Create(spec) => {
@@ -179,7 +175,7 @@ async fn delete(call: Call) -> Answered {
     } = plan
     {
         call.broker
-            .delete_queue(&actor.vhost, &queue, if_unused, if_empty)
+            .delete_queue(&actor.who(), &queue, if_unused, if_empty)
             .await?;
     }
     Ok(Answer::Done)

@@ -46,7 +46,7 @@ pub static ROUTES: &[Route] = &[
             let own = call.session_number();
             let open = call.broker.logins().sessions(call.broker.now());
             let views = open.iter().map(|session| line(call, session, own));
-            super::page::listing(call, views.collect(), &["id"])
+            super::list::listing(call, views.collect(), &["id"])
         },
     ),
     Route::delete(
@@ -68,7 +68,7 @@ pub static ROUTES: &[Route] = &[
 /// The header that the console sends with every request, whatever its value.
 pub const CONSOLE: HeaderName = HeaderName::from_static("x-warren-session");
 /// The cookie's name.
-const COOKIE_NAME: &str = "warren_session";
+pub const COOKIE_NAME: &str = "warren_session";
 
 /// What a request says of the browser it comes from.
 #[derive(Clone, Debug, Default)]

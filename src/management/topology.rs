@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::exchanges::exchange_name;
+use super::figures;
 use super::route::{Access, Route, Run, Verb};
 use super::views;
 use crate::broker::report::About;
@@ -197,45 +198,12 @@ fn cut(edges: &Edges, middle: Vec<Thing>, hops: usize, limit: usize) -> Cut {
 }
 
 fn view(call: &Call, edges: &Edges, cut: &Cut) -> Value {
-    let live = call.broker.vhost(call.name("vhost"));
-    let queue = |name: &str| {
-        let queue = live.as_ref()?.queue(name)?;
-        let standing = call.broker.standing(&queue, &call.gathered);
-        let counts = call.gathered.counts(&queue);
-        let kind = views::queue_type(queue.spec.queue_type);
-        Some((kind, call.gathered.health(&queue, &standing), counts))
-    };
-    let catalogue = call.broker.catalogue();
-    let exchange = |name: &str| {
-        let spec = catalogue.vhost(call.name("vhost"))?.exchange(name)?;
-        Some(spec.kind.name())
-    };
     let mut nodes: Vec<_> = cut
         .shown
         .iter()
         .map(|thing| match thing {
-            Thing::Exchange(name) => {
-                let kind = exchange(name);
-                let health = kind.is_none().then_some("missing");
-                json!({"id": thing.id(), "kind": "exchange", "name": name, "type": kind, "health": health})
-            }
-            Thing::Queue(name) => {
-                let (kind, health, counts) = match queue(name) {
-                    Some((kind, health, counts)) => (Some(kind), health, counts),
-                    // One that is named by a dead letter key need not be there.
-                    None => (None, "missing", None),
-                };
-                json!({
-                    "id": thing.id(),
-                    "kind": "queue",
-                    "name": name,
-                    "type": kind,
-                    "health": health,
-                    "ready": counts.map(|counts| counts.ready),
-                    "unacked": counts.map(|counts| counts.unacked),
-                    "consumers": counts.map(|counts| counts.consumers),
-                })
-            }
+            Thing::Exchange(name) => exchange_view(call, thing, name),
+            Thing::Queue(name) => queue_view(call, thing, name),
         })
         .collect();
     let both = edges
@@ -258,6 +226,43 @@ fn view(call: &Call, edges: &Edges, cut: &Cut) -> Value {
         lines.push(json!({"from": beside.id(), "to": id, "kind": "group", "keys": [], "count": group.len()}));
     }
     json!({"nodes": nodes, "edges": lines, "left_out": cut.left_out})
+}
+
+/// An exchange; one that is only named as an alternate or for dead letters is missing.
+fn exchange_view(call: &Call, thing: &Thing, name: &str) -> Value {
+    let kind = call.in_vhost(|vhost| vhost.exchange(name).map(|spec| spec.kind.name()));
+    let kind = kind.ok().flatten();
+    let mut view = json!({"id": thing.id(), "kind": "exchange", "name": name, "type": kind});
+    if kind.is_none() {
+        view["health"] = json!("missing");
+    }
+    view
+}
+
+/// A queue with its numbers; one that is only named by a dead letter key is missing.
+fn queue_view(call: &Call, thing: &Thing, name: &str) -> Value {
+    let mut view = json!({"id": thing.id(), "kind": "queue", "name": name, "ready": null, "health": "missing"});
+    let live = call
+        .broker
+        .vhost(call.name("vhost"))
+        .and_then(|vhost| vhost.queue(name));
+    let Some(queue) = live else {
+        return view;
+    };
+    let standing = call.broker.standing(&queue, &call.gathered);
+    view["health"] = json!(call.gathered.health(&queue, &standing));
+    view["type"] = views::queue_type(queue.spec.queue_type).into();
+    if let Some(report) = call.gathered.queue(&queue) {
+        view["ready"] = json!(report.counts.ready);
+        view["unacked"] = json!(report.counts.unacked);
+        let counted = call.gathered.figures_of_queue(report.queue);
+        let stats = figures::message_stats(call, &counted, &[figures::INCOMING, figures::DELIVERIES]);
+        for (key, counter) in [("in", "publish_details"), ("out", "deliver_get_details")] {
+            let details = stats.as_ref().and_then(|stats| stats.get(counter));
+            view[key] = details.map_or(Value::Null, |details| details["rate"].clone());
+        }
+    }
+    view
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::{Fields, checked_name};
-use super::page;
+use super::list;
 use super::permissions;
 use super::route::{Access, Route};
 use super::views;
@@ -81,7 +81,7 @@ fn list(call: &Call, wanted: fn(&Catalogue, &User) -> bool) -> Answered {
         .users()
         .filter(|user| wanted(&catalogue, user))
         .map(definitions::user);
-    page::listing(call, users.collect(), &["name"])
+    list::listing(call, users.collect(), &["name"])
 }
 
 fn has_permission(catalogue: &Catalogue, user: &User) -> bool {

@@ -6,7 +6,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::{Fields, checked_name};
 use super::figures;
-use super::page;
+use super::list;
 use super::permissions;
 use super::route::{Access, Route};
 use super::views::{self, Totals};
@@ -56,7 +56,7 @@ fn list(call: &Call) -> Answered {
     let visible = catalogue.vhosts().filter(|vhost| call.caller.sees(vhost));
     let vhosts: Vec<_> = visible.map(|vhost| view(call, vhost)).collect();
     drop(catalogue);
-    page::listing(call, vhosts, &["name"])
+    list::listing(call, vhosts, &["name"])
 }
 
 fn one(call: &Call) -> Answered {
@@ -69,7 +69,7 @@ fn view(call: &Call, vhost: &Vhost) -> Value {
         .broker
         .vhost(vhost.name())
         .map(|vhost| Totals::of(call, &vhost.queues()));
-    view["tracing"] = json!(false);
+    view["tracing"] = json!(call.broker.observers().is_traced(vhost.name()));
     let running = call.broker.nodes_running().into_iter();
     view["cluster_state"] = running
         .map(|node| (call.gathered.name(node), json!("running")))
@@ -121,6 +121,9 @@ async fn put(call: Call) -> Answered {
         room_for_another(&call)?;
     }
     call.command(Command::PutVhost(spec)).await?;
+    if fields.get("tracing").is_some() {
+        call.broker.observers().trace(&name, fields.boolean("tracing", false)?);
+    }
     if existed {
         return Ok(Answer::Done);
     }

@@ -9,6 +9,7 @@ use crate::broker::Consumer;
 use crate::broker::Outstanding;
 use crate::broker::QueueHandle;
 use crate::broker::leaving::undone;
+use crate::broker::observers::Client;
 use crate::broker::reply_to::Token;
 use crate::broker::with_delivery_count;
 use crate::broker::{Get, Slot};
@@ -80,7 +81,9 @@ impl Session {
             queue: Arc::downgrade(&queue),
             wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
         });
-        Ok(self.broker.consume(&queue, &consumer, !nowait).await?)
+        self.broker.consume(&queue, &consumer, !nowait).await?;
+        self.tell_of_consumer("consumer.created", &consumer);
+        Ok(())
     }
 
     /// The channel is to get the answers to its own requests.
@@ -134,6 +137,7 @@ impl Session {
             consumer
         };
         if let Some(consumer) = consumer {
+            self.tell_of_consumer("consumer.deleted", &consumer);
             // An auto-delete queue is gone when its last consumer hears that it is cancelled.
             undone(self.broker.cancel(&consumer)).await;
         }
@@ -157,21 +161,27 @@ impl Session {
         } = self.broker.get(&queue, method.no_ack).await?
         else {
             if let Some(held) = self.outbox.lock().channel(number) {
-                held.got(Measure::GetEmpty, false);
+                held.got(queue.spec.id, Measure::GetEmpty, false);
             }
             self.answer(number, false, BasicGetEmpty::default());
             return Ok(());
         };
         let message = with_delivery_count(&queue, &message, delivery_count).unwrap_or(message);
+        queue.trace_out(&self.broker, &message, redelivered, || Client {
+            connection: self.info.id,
+            channel: number,
+            user: actor.user.clone(),
+        });
         let mut out = self.outbox.lock();
         let frame_max = out.frame_max;
         let Some(held) = out.channel(number) else {
             return Ok(());
         };
-        held.got(
-            if method.no_ack { Measure::GetNoAck } else { Measure::Get },
-            redelivered,
-        );
+        let how = match method.no_ack {
+            true => Measure::GetNoAck,
+            false => Measure::Get,
+        };
+        held.got(queue.spec.id, how, redelivered);
         let tag = match slot {
             Slot::NONE => held.skip(),
             slot => {

@@ -17,7 +17,7 @@ impl Session {
     pub(super) async fn declare_exchange(&mut self, channel: u16, method: ExchangeDeclare) -> Result<(), Reply> {
         let actor = self.actor()?;
         self.broker
-            .decide(|catalogue| {
+            .decide_by(Some(&actor.user), |catalogue| {
                 let plan = declare::exchange_declare(catalogue, &actor.who(), &method)?;
                 Ok::<_, DeclareError>(match plan {
                     ExchangePlan::Existing => (None, ()),
@@ -90,7 +90,7 @@ impl Session {
             QueuePlan::Create(_) => {
                 let (name, exclusive) = self
                     .broker
-                    .decide(|catalogue| {
+                    .decide_by(Some(&actor.user), |catalogue| {
                         Ok::<_, DeclareError>(match plan(catalogue)? {
                             QueuePlan::Create(spec) => {
                                 let answer = (spec.name.clone(), spec.exclusive_owner.is_some());
@@ -143,7 +143,8 @@ impl Session {
                 if_empty,
             } => {
                 self.outbox.lock().hold_cancels(channel);
-                let deleted = self.broker.delete_queue(&actor.vhost, &queue, if_unused, if_empty);
+                let who = actor.who();
+                let deleted = self.broker.delete_queue(&who, &queue, if_unused, if_empty);
                 let message_count = deleted.await? as u32;
                 self.exclusive.retain(|own| *own != queue);
                 message_count
@@ -162,7 +163,9 @@ impl Session {
         mut plan: impl FnMut(&Catalogue) -> Result<Command, DeclareError>,
     ) -> Result<(), BrokerError> {
         self.broker
-            .decide(|catalogue| Ok::<_, DeclareError>((Some(plan(catalogue)?), ())))
+            .decide_by(self.user.as_ref(), |catalogue| {
+                Ok::<_, DeclareError>((Some(plan(catalogue)?), ()))
+            })
             .await
     }
 

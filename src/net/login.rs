@@ -70,6 +70,7 @@ impl Session {
         let (user, mechanism) = (user.unwrap_or_default(), &login.mechanism);
         tracing::warn!(connection, user, mechanism, "login refused: {reason}");
         self.broker.logins().note(AMQP, false);
+        self.tell_of_login(user, mechanism, Some(reason));
         self.machine.refuse_login(self.broker.now(), &mut self.out);
     }
 
@@ -80,6 +81,7 @@ impl Session {
             return self.refuse_login(Some(user), login, reason);
         }
         self.broker.logins().note(AMQP, true);
+        self.tell_of_login(user, &login.mechanism, None);
         self.certificate = None;
         let client = self.machine.client();
         let (properties, mechanism) = (client.properties.clone(), client.mechanism.clone());
@@ -106,6 +108,7 @@ impl Session {
                 });
                 self.outbox.lock().frame_max = machine.frame_max();
                 self.publishing = Some(publishing);
+                self.tell_of_opening();
                 self.machine.opened(&mut self.out);
                 tracing::debug!(connection = self.info.name(), user = %user, vhost, "connection opened");
             }

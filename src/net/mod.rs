@@ -13,6 +13,7 @@ mod login;
 mod methods;
 mod session;
 mod settling;
+mod telling;
 mod transaction;
 mod waiting;
 mod writer;

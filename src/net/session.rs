@@ -21,6 +21,7 @@ use super::writer;
 use crate::broker::Outbox;
 use crate::broker::Outcome;
 use crate::broker::delivery::leaving::by_queue;
+use crate::broker::delivery::pairs::Pairs;
 use crate::broker::leaving::{Undoing, undone};
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::broker::reply_to::Token;
@@ -28,6 +29,7 @@ use crate::broker::{Broker, ConnectionInfo, QueueHandle};
 use crate::channel::Tags;
 use crate::codec::Method;
 use crate::codec::content::PublishRef;
+use crate::config::RatesMode;
 use crate::connection::{Connection, Ending, Ids, Login, Settings, Step};
 use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
 use crate::statistics::Measure;
@@ -161,6 +163,7 @@ pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: 
     has_panicked(Box::pin(session.clean_up())).await;
     if session.publishing.is_some() {
         session.broker.statistics().node().add(Measure::ConnectionClosed, 1);
+        session.tell_of_end();
     }
     session.broker.connections().remove(&session.info);
     session.outbox.close();
@@ -385,9 +388,12 @@ impl Session {
             return self.refuse(None, (0, 0), &error.reply()).await;
         }
         self.broker.statistics().node().add(Measure::ChannelCreated, 1);
+        self.tell_of_channel("channel.created", channel);
         self.incarnations += 1;
         let incarnation = self.incarnations;
-        self.outbox.lock().open_channel(channel, incarnation);
+        let is_detailed = self.broker.config().management.rates_mode == RatesMode::Detailed;
+        let pairs = Pairs::new(is_detailed);
+        self.outbox.lock().open_channel(channel, incarnation, pairs);
         let state = Channel {
             incarnation,
             last_queue: None,
@@ -413,6 +419,7 @@ impl Session {
                 self.broker.connections().close_channel(&self.info, user);
             }
             self.broker.statistics().node().add(Measure::ChannelClosed, 1);
+            self.tell_of_channel("channel.closed", number);
             if let Some((token, _)) = state.reply {
                 self.broker.reply_to().forget(token);
             }

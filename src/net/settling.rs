@@ -6,7 +6,7 @@ use super::error::SessionError;
 use super::session::{Mode, Session};
 use crate::broker::joint::Joint;
 use crate::broker::{Broker, QueueHandle};
-use crate::broker::{OutGuard, Outbox};
+use crate::broker::{ChannelOut, OutGuard, Outbox};
 use crate::broker::{Outcome, Slot};
 use crate::channel::Tags;
 use crate::statistics::{Delay, Measure};
@@ -100,7 +100,6 @@ impl Session {
         let mut settled = Vec::new();
         let many = !matches!(tags, Tags::One(_));
         let settling = &mut self.settling;
-        let mut acked = 0;
         let result = match &mut channel.mode {
             Mode::Transaction(transaction) if transaction.is_committing() => {
                 return Err(SessionError::Committing.into());
@@ -108,10 +107,10 @@ impl Session {
             Mode::Transaction(transaction) => held.settle_later(tags, |tag, one| transaction.settle(tag, one, outcome)),
             _ if many => {
                 let result = held.settle(tags, |_, one| settled.push(one));
-                acked = settled.len() as u64;
                 for one in settled {
                     if let Some(queue) = held.queue(one.queue) {
                         settling.push(queue, outcome, one.slot);
+                        acked(held, one.queue, outcome);
                     }
                 }
                 result
@@ -119,11 +118,11 @@ impl Session {
             _ => {
                 let mut found = None;
                 let result = held.settle(tags, |_, one| found = Some(one));
-                acked = u64::from(found.is_some());
                 if let Some(one) = found
                     && let Some(queue) = held.queue(one.queue)
                 {
                     settling.push(queue, outcome, one.slot);
+                    acked(held, one.queue, outcome);
                 }
                 result
             }
@@ -132,13 +131,11 @@ impl Session {
             settling.channel(number);
         }
         let took = held.held_for();
-        if outcome == Outcome::Accept {
-            held.stats.add_alone(Measure::Ack, acked);
-            if let Some((index, took)) = took
-                && let Some(queue) = held.queue(index)
-            {
-                queue.took(Delay::Ack, took, self.broker.now());
-            }
+        if outcome == Outcome::Accept
+            && let Some((index, took)) = took
+            && let Some(queue) = held.queue(index)
+        {
+            queue.took(Delay::Ack, took, self.broker.now());
         }
         drop(out);
         if settling.is_full() {
@@ -158,5 +155,13 @@ impl Session {
         }
         self.settling.channel(number);
         self.settling.flush(&self.broker, &self.outbox, None);
+    }
+}
+
+/// Counts what a channel acknowledges.
+pub(super) fn acked(held: &mut ChannelOut, queue: u32, outcome: Outcome) {
+    let queue = held.queue(queue).map(|queue| queue.spec.id);
+    if let Some(queue) = queue.filter(|_| outcome == Outcome::Accept) {
+        held.count(queue, Measure::Ack, 1);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::SessionError;
 use super::session::{Mode, Session};
+use super::settling::acked;
 use crate::broker::Outcome;
 use crate::broker::joint::{Joint, JointAnswer};
 use crate::broker::publish::Ready;
@@ -12,7 +13,6 @@ use crate::broker::{Control, Outstanding};
 use crate::channel::ConfirmOutcome;
 use crate::codec::Method;
 use crate::connection::Ids;
-use crate::statistics::Measure;
 use crate::tasks;
 use crate::types::{Refusal, Reply};
 
@@ -84,9 +84,7 @@ impl Session {
             if let Some(held) = out.channel(number) {
                 for (_, one, outcome) in settled {
                     held.settled(one);
-                    if outcome == Outcome::Accept {
-                        held.stats.add_alone(Measure::Ack, 1);
-                    }
+                    acked(held, one.queue, outcome);
                     if let Some(queue) = held.queue(one.queue) {
                         self.settling.push(queue, outcome, one.slot);
                     }

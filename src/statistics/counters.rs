@@ -23,6 +23,11 @@ impl Counters {
         counter.store(counter.load(Ordering::Relaxed) + count, Ordering::Relaxed);
     }
 
+    /// A counter that is kept elsewhere stands there now.
+    pub fn stand(&self, counter: Measure, total: u64) {
+        self.0[counter as usize].store(total, Ordering::Relaxed);
+    }
+
     pub fn read(&self) -> Tally {
         let mut tally = Tally::default();
         for (total, counter) in tally.0.iter_mut().zip(&self.0) {

@@ -73,6 +73,14 @@ measures! { TABLE:
     QueueDeclared, Counter, "queue_declared";
     QueueCreated, Counter, "queue_created";
     QueueDeleted, Counter, "queue_deleted";
+    /// Writes to the log.
+    IoWriteCount, Counter, "io_write_count";
+    /// Bytes written to the log.
+    IoWriteBytes, Counter, "io_write_bytes";
+    /// Syncs of the log.
+    IoSyncCount, Counter, "io_sync_count";
+    /// What they took together, in microseconds.
+    IoSyncMicros, Counter, "io_sync_micros";
     /// Messages that wait.
     Ready, Gauge, "messages_ready";
     /// Messages that clients hold.

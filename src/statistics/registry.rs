@@ -23,17 +23,20 @@ pub struct Statistics {
     beats: RwLock<Rings>,
     /// Seconds over which a rate is taken.
     interval: u64,
+    /// What moves is written down.
+    is_kept: bool,
 }
 
 impl Statistics {
-    /// Nothing was counted yet. Rates are taken over so many seconds.
-    pub fn new(interval: u64) -> Self {
+    /// Nothing was counted yet. Rates are taken over so many seconds, where what moves is written down.
+    pub fn new(interval: u64, is_kept: bool) -> Self {
         Self {
             node: Arc::default(),
             latencies: Latencies::of_node(),
             active: Mutex::default(),
             beats: RwLock::new(Rings::new(Fill::Missing, LEVELS.len())),
             interval: interval.clamp(1, 50),
+            is_kept,
         }
     }
 
@@ -54,7 +57,7 @@ impl Statistics {
 
     /// What moves in it is to be seen by the sampler.
     pub fn touch(&self, stats: &Arc<Stats>) {
-        if stats.touch() {
+        if self.is_kept && stats.touch() {
             self.active.lock().push(stats.clone());
         }
     }
@@ -141,7 +144,7 @@ mod tests {
     }
 
     fn statistics() -> (Arc<Statistics>, Scope) {
-        let statistics = Arc::new(Statistics::new(5));
+        let statistics = Arc::new(Statistics::new(5, true));
         let scope = Scope::new(statistics.clone());
         (statistics, scope)
     }

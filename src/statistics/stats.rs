@@ -52,6 +52,11 @@ impl Stats {
         self.counters.add_alone(counter, count);
     }
 
+    /// A counter that is kept elsewhere stands there now; nobody else adds to it.
+    pub fn stand(&self, counter: Measure, total: u64) {
+        self.counters.stand(counter, total);
+    }
+
     /// The sampler is to look at it. Whether it was not to until now: then it is to be told.
     pub fn touch(&self) -> bool {
         !self.is_active.load(Ordering::Relaxed) && !self.is_active.swap(true, Ordering::AcqRel)

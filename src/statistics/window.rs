@@ -77,13 +77,14 @@ impl Windows {
     /// What is asked of a measure.
     pub fn of(&self, measure: Measure) -> Option<Window> {
         use Measure::{
-            DiskFree, FdUsed, MemUsed, ProcUsed, Ready, ReadyBytes, RecvCnt, RecvOct, SendCnt, SendOct, SocketsUsed,
-            Unacked, UnackedBytes,
+            DiskFree, FdUsed, IoSyncCount, IoSyncMicros, IoWriteBytes, IoWriteCount, MemUsed, ProcUsed, Ready,
+            ReadyBytes, RecvCnt, RecvOct, SendCnt, SendOct, SocketsUsed, Unacked, UnackedBytes,
         };
         match measure {
             Ready | Unacked | ReadyBytes | UnackedBytes => self.lengths,
             RecvOct | SendOct | RecvCnt | SendCnt => self.data,
             MemUsed | FdUsed | SocketsUsed | ProcUsed | DiskFree => self.node,
+            IoWriteCount | IoWriteBytes | IoSyncCount | IoSyncMicros => self.node,
             _ => self.messages,
         }
     }

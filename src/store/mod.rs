@@ -278,8 +278,12 @@ fn is_full(error: &io::Error) -> bool {
 pub struct StoreStats {
     /// Bytes written to the log since the start.
     pub log_bytes_written: u64,
+    /// Writes to the log since the start.
+    pub writes: u64,
     /// Syncs of the log since the start.
     pub syncs: u64,
+    /// What they took together, in microseconds.
+    pub sync_micros: u64,
     /// Segments in use, and the bytes they have on disk.
     pub segments: u64,
     pub segment_bytes: u64,
@@ -521,7 +525,9 @@ impl Store {
         let (segments, segment_bytes) = inner.wal.segments.in_use();
         StoreStats {
             log_bytes_written: inner.wal.bytes_written.load(Ordering::Relaxed),
+            writes: inner.wal.writes.load(Ordering::Relaxed),
             syncs: inner.wal.syncs.load(Ordering::Relaxed),
+            sync_micros: inner.wal.all_sync_micros.load(Ordering::Relaxed),
             segments: segments as u64,
             segment_bytes,
             rest_bytes: inner.rest.bytes(),

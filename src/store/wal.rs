@@ -95,7 +95,10 @@ pub(super) struct Wal {
     /// A checkpoint may have something to do.
     pub checkpoint_wanted: Wanted,
     pub bytes_written: AtomicU64,
+    pub writes: AtomicU64,
     pub syncs: AtomicU64,
+    /// What all syncs took together, in microseconds.
+    pub all_sync_micros: AtomicU64,
 }
 
 /// What the writer keeps between two writes.
@@ -184,7 +187,9 @@ impl Wal {
             notices: Notices::default(),
             checkpoint_wanted: Wanted::default(),
             bytes_written: AtomicU64::new(0),
+            writes: AtomicU64::new(0),
             syncs: AtomicU64::new(0),
+            all_sync_micros: AtomicU64::new(0),
         }
     }
 
@@ -360,8 +365,9 @@ impl Wal {
         if sync && let Some((_, file)) = &writer.file {
             let begun = Instant::now();
             file.sync().map_err(|error| StoreError::io("sync the log", error))?;
-            self.sync_micros
-                .store(begun.elapsed().as_micros() as u64, Ordering::Relaxed);
+            let took = begun.elapsed().as_micros() as u64;
+            self.sync_micros.store(took, Ordering::Relaxed);
+            self.all_sync_micros.fetch_add(took, Ordering::Relaxed);
             self.syncs.fetch_add(1, Ordering::Relaxed);
             self.segments.note_synced(writer.filled.end);
         }
@@ -401,6 +407,7 @@ impl Wal {
                 file.write_at(bytes, piece.offset)
                     .map_err(|error| StoreError::io("write to the log", error))?;
                 self.bytes_written.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+                self.writes.fetch_add(1, Ordering::Relaxed);
             }
         }
         Ok(())

@@ -73,8 +73,7 @@ impl FieldTable {
         Self::default()
     }
 
-    /// A table of these, for tests.
-    #[cfg(test)]
+    /// A table of these.
     pub fn of(entries: &[(&str, FieldValue)]) -> Self {
         let entries = entries.iter();
         Self(

@@ -30,4 +30,5 @@ mod outstanding;
 mod partitions;
 mod redrive;
 mod single_active;
+mod statistics;
 mod tls;

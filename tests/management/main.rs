@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abuse;
 mod access;
 mod access_matrix;
 mod bindings;
@@ -14,6 +15,7 @@ mod diagnosis;
 mod features;
 mod glance;
 mod health;
+mod lists;
 mod messages;
 mod patterns;
 mod peek;

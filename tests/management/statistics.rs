@@ -327,3 +327,73 @@ async fn consumers_that_take_no_more_are_seen() {
     let _held = next(&mut consumer).await;
     until(&http, QUEUE, |view| capacity(view).as_f64() < Some(0.9)).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_detail_it_is_seen_who_does_what_with_what() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("rabbitmq.conf");
+    std::fs::write(&config, "management.rates_mode = detailed\n").expect("written");
+    let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+    let client = broker.client().await;
+    client.plain_queue("q").await;
+    let _consuming = use_queue(&client).await;
+    let http = broker.http();
+    let shown = |list: &Value| {
+        let mut shown = Vec::new();
+        for item in list.as_array().expect("a list") {
+            let stats = &item["stats"];
+            let of = ["queue", "exchange", "channel_details"].map(|field| item[field]["name"].as_str());
+            let of = of.into_iter().flatten().next().expect("a name");
+            // A channel's name begins with its address.
+            let of = of.rsplit(' ').next().unwrap_or_default();
+            let counts = ["publish", "deliver", "ack"].map(|field| stats[field].as_u64());
+            let counts = counts.into_iter().flatten();
+            shown.push(format!("{of} {:?}", counts.collect::<Vec<_>>()));
+        }
+        shown.sort();
+        shown
+    };
+    let queue = http.get(QUEUE).expect_status(200).json();
+    assert_eq!(shown(&queue["incoming"]), [" [4]", "ex [2]"]);
+    assert_eq!(shown(&queue["deliveries"]), ["(2) [5, 5]"]);
+    let exchange = http.get("/api/exchanges/%2f/ex").expect_status(200).json();
+    assert_eq!(shown(&exchange["incoming"]), ["(1) [5]"]);
+    assert_eq!(shown(&exchange["outgoing"]), ["q [2]"]);
+    let channels = http.get("/api/channels?sort=name").expect_status(200).json();
+    let one = |at: usize| {
+        let name = channels[at]["name"].as_str().expect("a name");
+        let path = format!("/api/channels/{}", name.replace(' ', "%20").replace('>', "%3E"));
+        http.get(&path).expect_status(200).json()
+    };
+    assert_eq!(shown(&one(0)["publishes"]), [" [4]", "ex [5]"]);
+    assert_eq!(shown(&one(1)["deliveries"]), ["q [5, 5]"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn syncs_of_the_log_are_seen() {
+    let broker = Broker::start();
+    let client = broker.client().await;
+    client.plain_queue("q").await;
+    let persistent = BasicProperties::default().with_delivery_mode(2);
+    assert!(client.publish("", "q", "a", persistent).await.is_ack());
+    let http = broker.http();
+    let nodes = until(&http, "/api/nodes", |view| view[0]["io_sync_count"].as_u64() > Some(0)).await;
+    assert!(nodes[0]["io_write_bytes"].as_u64() > Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_collector_nothing_is_shown_or_kept() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("rabbitmq.conf");
+    std::fs::write(&config, "management_agent.disable_metrics_collector = true\n").expect("written");
+    let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+    let client = broker.client().await;
+    client.plain_queue("q").await;
+    client.send_all("q", ["a"]).await;
+    let http = broker.http();
+    let overview = http.get("/api/overview").expect_status(200).json();
+    assert_eq!(overview["disable_stats"], true);
+    assert!(overview.get("message_stats").is_none());
+    let queues = http.get("/api/queues").expect_status(200).json();
+    assert!(queues[0].get("message_stats").is_none() && queues[0].get("messages").is_none());
+}

@@ -4,6 +4,8 @@
 mod support;
 
 mod counters;
+mod events;
+mod firehose;
 mod pages;
 mod scraped;
 

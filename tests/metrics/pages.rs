@@ -211,3 +211,27 @@ async fn a_password_is_asked_for_where_it_is_configured() {
     let page = Scraped::of(&broker, "/m");
     assert_eq!(page.value(r#"rabbitmq_queue_messages{vhost="/",queue="q"}"#), 0.0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_asks_for_what_is_there() {
+    let broker = Broker::start_measured(&[]);
+    // The first attempt to log in makes the counter of attempts.
+    broker.client().await;
+    let page = Scraped::of(&broker, "/metrics");
+    let dashboard = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/grafana/warren.json"));
+    let dashboard: serde_json::Value = serde_json::from_str(&dashboard.expect("a file")).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels").iter();
+    let targets = panels.filter_map(|panel| panel["targets"].as_array()).flatten();
+    let mut asked = 0;
+    for target in targets {
+        let query = target["expr"].as_str().expect("a query");
+        let words = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let metrics = words.filter(|word| word.starts_with("rabbitmq_") || word.starts_with("warren_"));
+        for metric in metrics.filter(|word| !["rabbitmq_cluster", "rabbitmq_node"].contains(word)) {
+            let metric = metric.strip_suffix("_bucket").unwrap_or(metric);
+            assert!(page.types.contains_key(metric), "{metric} of {query}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 20);
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::broker::delivery::outbox::Control;
+use crate::broker::observers::EVENTS;
 use crate::broker::publish::delayed;
 use crate::broker::publish::vhosts::{QueueRef, Vhost};
 use crate::broker::queue::effects::Deferred;
@@ -49,6 +50,7 @@ impl Broker {
         for change in changes {
             self.carry_out_change(catalogue, change, &mut effects);
         }
+        self.look_for_observers(catalogue);
         if effects.is_empty() {
             return None;
         }
@@ -65,9 +67,17 @@ impl Broker {
             for change in catalogue.changes_since(&Catalogue::new()) {
                 self.carry_out_change(&catalogue, change, &mut effects);
             }
+            self.look_for_observers(&catalogue);
             self.live.send_replace(true);
         }
         self.carry_out_all(effects);
+    }
+
+    /// Notes whether anybody listens to events.
+    fn look_for_observers(&self, catalogue: &Catalogue) {
+        let vhost = catalogue.vhost(&self.config.auth.default_vhost);
+        let is_bound = vhost.is_some_and(|vhost| vhost.bindings_from(EVENTS).next().is_some());
+        self.observers.set_wants_events(is_bound);
     }
 
     /// Whether what is declared is live on this node.

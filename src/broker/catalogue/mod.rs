@@ -10,3 +10,4 @@ mod apply;
 pub mod new_vhost;
 pub(in crate::broker) mod placement;
 pub(in crate::broker) mod propose;
+mod told;

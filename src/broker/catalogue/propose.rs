@@ -13,7 +13,7 @@ use crate::broker::{Broker, BrokerError};
 use crate::journal::raft::{Group, ProposeError};
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalogue, CatalogueError, Command};
-use crate::types::{Refusal, ReplyCode};
+use crate::types::{Refusal, ReplyCode, UserName};
 
 /// How long a command may take to reach a majority.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -46,7 +46,15 @@ impl Broker {
     /// # Errors
     /// When the catalogue refuses it; nothing has changed then. Or when no majority is reached.
     pub async fn command(self: &Arc<Self>, command: Command) -> Result<(), BrokerError> {
-        self.decide(|_| Ok::<_, BrokerError>((Some(command.clone()), ())))
+        self.command_by(None, command).await
+    }
+
+    /// The same for a user, who is named to those who observe.
+    ///
+    /// # Errors
+    /// As of [`Broker::command`].
+    pub async fn command_by(self: &Arc<Self>, by: Option<&UserName>, command: Command) -> Result<(), BrokerError> {
+        self.decide_by(by, |_| Ok::<_, BrokerError>((Some(command.clone()), ())))
             .await?;
         if let Command::PutPolicy(policy) | Command::PutOperatorPolicy(policy) = &command
             && policy.has_mirrors()
@@ -68,6 +76,21 @@ impl Broker {
     /// What `decide` said, or what [`Broker::command`] says.
     pub async fn decide<T, E>(
         self: &Arc<Self>,
+        decide: impl FnMut(&Catalogue) -> Result<(Option<Command>, T), E>,
+    ) -> Result<T, BrokerError>
+    where
+        E: Into<BrokerError>,
+    {
+        self.decide_by(None, decide).await
+    }
+
+    /// The same for a user, who is named to those who observe.
+    ///
+    /// # Errors
+    /// As of [`Broker::decide`].
+    pub async fn decide_by<T, E>(
+        self: &Arc<Self>,
+        by: Option<&UserName>,
         mut decide: impl FnMut(&Catalogue) -> Result<(Option<Command>, T), E>,
     ) -> Result<T, BrokerError>
     where
@@ -85,8 +108,12 @@ impl Broker {
                 return Ok(answer);
             };
             self.place(&mut command);
+            let telling = self.telling_of(&command);
             match self.propose(&command, deadline).await {
-                Ok(()) => return Ok(answer),
+                Ok(()) => {
+                    self.tell_of(&command, telling, by);
+                    return Ok(answer);
+                }
                 Err(BrokerError::Catalogue(CatalogueError::Raced(_))) if Instant::now() < deadline => {}
                 Err(error) => return Err(error),
             }

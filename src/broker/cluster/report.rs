@@ -75,6 +75,25 @@ pub struct Counted {
     pub(in crate::broker) exchanges: Vec<(VhostName, ExchangeName, Figures)>,
     pub(in crate::broker) vhosts: Vec<(VhostName, Figures)>,
     pub(in crate::broker) node: Figures,
+    /// What of a queue came from which exchange, where that is counted.
+    #[serde(default)]
+    pub(in crate::broker) incoming: Vec<(QueueId, ExchangeName, Figures)>,
+    /// Which channel consumes from the queue that is asked about.
+    #[serde(default)]
+    pub(in crate::broker) deliveries: Vec<(ChannelPlace, Figures)>,
+    /// Which channel publishes to which exchange.
+    #[serde(default)]
+    pub(in crate::broker) publishes: Vec<(VhostName, ExchangeName, ChannelPlace, Figures)>,
+}
+
+/// A channel as it is named where it is not the subject.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ChannelPlace {
+    pub node: NodeId,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    pub number: u16,
+    pub user: UserName,
 }
 
 impl About {

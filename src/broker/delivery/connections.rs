@@ -18,7 +18,7 @@ use crate::broker::{Broker, Forced, LimitError};
 use crate::listen::TlsSession;
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
 use crate::statistics::{Figures, Stats, Windows};
-use crate::types::{ConnectionId, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
+use crate::types::{ConnectionId, ExchangeName, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
 
 /// One connection as others see it.
 pub struct ConnectionInfo<Q> {
@@ -89,6 +89,12 @@ pub struct ChannelReport {
     pub unconfirmed: usize,
     #[serde(default)]
     pub figures: Figures,
+    /// By the queue it consumes from, where that is counted.
+    #[serde(default)]
+    pub deliveries: Vec<(QueueId, Figures)>,
+    /// By the exchange it publishes to, where that is counted.
+    #[serde(default)]
+    pub publishes: Vec<(ExchangeName, Figures)>,
 }
 
 impl ConnectionReport {
@@ -200,6 +206,8 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
                 unacked: channel.unacked(),
                 unconfirmed: confirms.map_or(0, |confirms| confirms.waiting()),
                 figures: figures(&channel.stats),
+                deliveries: channel.pairs.deliveries(&figures),
+                publishes: channel.pairs.publishes(&figures),
             })
         });
         let channels = channels.collect();
@@ -342,6 +350,11 @@ impl<Q: QueueIdentity> Connections<Q> {
     /// Something moves in a connection: the sampler is to look at it.
     pub fn moves(&self, connection: ConnectionId) {
         self.moving.lock().push(connection);
+    }
+
+    /// Nobody looks at them.
+    pub fn rest(&self) {
+        self.moving.lock().clear();
     }
 
     /// Looks at those in which something has moved, at the end of that second.

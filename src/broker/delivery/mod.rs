@@ -10,6 +10,7 @@ pub mod connections;
 pub mod consumer;
 pub mod leaving;
 pub mod outbox;
+pub mod pairs;
 
 use crate::types::QueueId;
 

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 use super::QueueIdentity;
 use super::consumer::Consumer;
 use super::leaving::Leaving;
+use super::pairs::Pairs;
 use crate::channel::{ConfirmOutcome, Confirms, Tags, Unacked, UnknownTag};
 use crate::codec::deliver::{write_ack, write_nack};
 use crate::codec::method::BasicCancel;
@@ -97,6 +98,8 @@ pub struct ChannelOut<Q> {
     pub incarnation: u64,
     /// What the client does on it. Added to under the lock of the outbox only.
     pub stats: Arc<Stats>,
+    /// The same by queue and exchange.
+    pub pairs: Pairs,
     unacked: Unacked<Outstanding>,
     /// Present in confirm mode.
     pub confirms: Option<Confirms>,
@@ -352,8 +355,8 @@ impl<Q> std::ops::DerefMut for OutGuard<Q> {
 
 impl<Q: QueueIdentity> Out<Q> {
     /// Opens a channel number.
-    pub fn open_channel(&mut self, number: u16, incarnation: u64) {
-        self.channels.insert(number, ChannelOut::new(incarnation));
+    pub fn open_channel(&mut self, number: u16, incarnation: u64, pairs: Pairs) {
+        self.channels.insert(number, ChannelOut::new(incarnation, pairs));
     }
 
     /// Closes a channel number; what was outstanding is the caller's to give back.
@@ -370,7 +373,9 @@ impl<Q: QueueIdentity> Out<Q> {
     /// Notes down what was counted of its channels by the end of that second. Whether anything is new.
     pub fn sample(&self, second: u64) -> bool {
         let channels = self.channels.values();
-        channels.fold(false, |changed, channel| channel.stats.sample(second) | changed)
+        channels.fold(false, |changed, channel| {
+            channel.stats.sample(second) | channel.pairs.sample(second) | changed
+        })
     }
 
     /// The numbers of the open channels.
@@ -514,10 +519,11 @@ fn write_cancel(output: &mut Output, channel: u16, tag: &str) {
 }
 
 impl<Q: QueueIdentity> ChannelOut<Q> {
-    fn new(incarnation: u64) -> Self {
+    fn new(incarnation: u64, pairs: Pairs) -> Self {
         Self {
             incarnation,
             stats: Arc::new(Stats::of_client()),
+            pairs,
             unacked: Unacked::default(),
             confirms: None,
             timed_publish: None,
@@ -533,24 +539,18 @@ impl<Q: QueueIdentity> ChannelOut<Q> {
         }
     }
 
-    /// A consumer of it gets a message.
-    pub fn delivered(&self, no_ack: bool, redelivered: bool) {
-        self.got(
-            if no_ack {
-                Measure::DeliverNoAck
-            } else {
-                Measure::Deliver
-            },
-            redelivered,
-        );
+    /// Its client gets a message of a queue, or none, in that way.
+    pub fn got(&mut self, queue: QueueId, how: Measure, redelivered: bool) {
+        self.count(queue, how, 1);
+        if redelivered {
+            self.count(queue, Measure::Redeliver, 1);
+        }
     }
 
-    /// Its client gets a message, in that way.
-    pub fn got(&self, how: Measure, redelivered: bool) {
-        self.stats.add_alone(how, 1);
-        if redelivered {
-            self.stats.add_alone(Measure::Redeliver, 1);
-        }
+    /// Its client does something with a queue.
+    pub fn count(&mut self, queue: QueueId, what: Measure, count: u64) {
+        self.stats.add_alone(what, count);
+        self.pairs.consume(queue, what, count);
     }
 
     /// A publish of that number waits for its queues: it is timed if no other is.

@@ -80,7 +80,7 @@ impl Broker {
                 if !matches!(plan.map_err(|error| error.reply().text)?, DeletePlan::Delete { .. }) {
                     return Err("there is no such queue".to_owned());
                 }
-                let deleted = self.delete_queue(&queue.vhost, &queue.name, false, false).await;
+                let deleted = self.delete_queue(&actor.who(), &queue.name, false, false).await;
                 deleted.map(drop).map_err(|error| error.reply().text)
             }
         }

@@ -12,6 +12,7 @@ mod dead_letter;
 mod dead_lettering;
 pub(in crate::broker) mod delayed;
 pub mod moving;
+mod observed;
 mod publisher;
 pub mod reply_to;
 pub mod route;

@@ -17,6 +17,7 @@ use super::reply_to;
 use super::route::Way;
 use super::vhosts::{QueueRef, Vhost};
 use crate::broker::Broker;
+use crate::broker::observers;
 use crate::broker::queue::claims::{ChannelClaim, ConfirmToken};
 use crate::broker::queue::clients::Outbox;
 use crate::broker::queue::handle::QueueHandle;
@@ -25,13 +26,16 @@ use crate::codec::content::PublishRef;
 use crate::codec::deliver::write_return;
 use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use crate::codec::{PropertyError, PropertyScan, headers};
+use crate::config::RatesMode;
 use crate::declare::Who;
 use crate::declare::{DeclareError, publish_target};
 use crate::metadata::CatalogueError;
 use crate::queue::Publish;
 use crate::router::Routed;
 use crate::statistics::{Measure, Scope, Stats};
-use crate::types::{FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName};
+use crate::types::{
+    ExchangeName, FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName,
+};
 
 /// Messages gathered before the queues get them, whatever else waits.
 const BATCH_MESSAGES: usize = 4096;
@@ -124,7 +128,10 @@ pub struct Route(Arc<Found>);
 struct Found {
     queues: Box<[Arc<QueueHandle>]>,
     /// What is counted of the exchange, and in its vhost.
+    name: ExchangeName,
     exchange: Arc<Stats>,
+    /// Also by its queues.
+    is_detailed: bool,
     scope: Arc<Scope>,
 }
 
@@ -276,7 +283,9 @@ impl Publisher {
         }
         let mut ready = ready(Route(Arc::new(Found {
             queues: self.routed.queues.iter().map(|queue| queue.0.clone()).collect(),
+            name: exchange.into(),
             exchange: by.vhost.stats_of(exchange),
+            is_detailed: broker.config().management.rates_mode == RatesMode::Detailed,
             scope: by.vhost.scope.clone(),
         })));
         if exchange.is_empty() {
@@ -320,6 +329,9 @@ impl Publisher {
         }
         let comes_back = mandatory && !reached;
         self.count(&route, from, reached, mandatory);
+        if broker.observers.is_tracing() {
+            self.trace(broker, by, from, &message, &route);
+        }
         if comes_back {
             // What was published before it and went nowhere is answered before it comes back.
             self.announce();
@@ -359,6 +371,23 @@ impl Publisher {
         }
         self.push(last, message, claimant);
         reached
+    }
+
+    /// Copies a message for whoever traces the vhost.
+    #[cold]
+    fn trace(&self, broker: &Broker, by: &Publishing, from: From, message: &Message, route: &Route) {
+        broker.observers.message(&by.vhost.name, message, || {
+            let routed = route.0.queues.iter().map(|queue| queue.spec.name.clone());
+            let way = observers::Way::In {
+                routed: routed.collect(),
+            };
+            let client = observers::Client {
+                connection: self.outbox.id,
+                channel: from.channel,
+                user: by.user.clone(),
+            };
+            (way, client)
+        });
     }
 
     /// Whether the batch should be flushed now.
@@ -494,14 +523,25 @@ impl Run {
     }
 
     fn has(&self, route: &Route, from: From) -> bool {
-        Arc::ptr_eq(&self.route.0.exchange, &route.0.exchange)
-            && self.channel == from.channel
-            && self.incarnation == from.incarnation
+        let is_same = match route.0.is_detailed {
+            true => Arc::ptr_eq(&self.route.0, &route.0),
+            false => Arc::ptr_eq(&self.route.0.exchange, &route.0.exchange),
+        };
+        is_same && self.channel == from.channel && self.incarnation == from.incarnation
     }
 
     /// Counts them for their exchange, channel and vhost, and the node.
     fn count(self, outbox: &Outbox) {
-        let Found { exchange, scope, .. } = &*self.route.0;
+        let Found {
+            exchange,
+            scope,
+            name,
+            queues,
+            is_detailed,
+        } = &*self.route.0;
+        if *is_detailed {
+            queues.iter().for_each(|queue| queue.came_from(name, self.publishes));
+        }
         exchange.add(Measure::PublishIn, self.publishes);
         exchange.add(Measure::PublishOut, self.out);
         scope.statistics().touch(exchange);
@@ -519,6 +559,7 @@ impl Run {
         if let Some(channel) = out.channel_as(self.channel, self.incarnation) {
             for (counter, count) in of_channel.into_iter().filter(some) {
                 channel.stats.add_alone(counter, count);
+                channel.pairs.publish(name, counter, count);
             }
             if channel.confirms.is_some() {
                 scope.statistics().node().add(Measure::PublishToConfirm, self.publishes);

@@ -8,6 +8,7 @@ pub type ConnectionInfo = delivery::connections::ConnectionInfo<QueueHandle>;
 pub type Connections = delivery::connections::Connections<QueueHandle>;
 pub type Consumer = delivery::consumer::Consumer<QueueHandle>;
 pub type Leaving = delivery::leaving::Leaving<QueueHandle>;
+pub type ChannelOut = delivery::outbox::ChannelOut<QueueHandle>;
 pub type OutGuard = delivery::outbox::OutGuard<QueueHandle>;
 pub type Outbox = delivery::outbox::Outbox<QueueHandle>;
 

@@ -9,8 +9,8 @@ use super::handle::QueueHandle;
 use crate::broker::Broker;
 use crate::queue::Counts;
 use crate::spec::QueueType;
-use crate::statistics::{Delay, Measure, Tally};
-use crate::types::Timestamp;
+use crate::statistics::{Delay, Measure, Stats, Tally};
+use crate::types::{ExchangeName, Timestamp};
 
 /// What was counted of queues that are deleted, by their type: totals of a node do not count back.
 #[derive(Default)]
@@ -35,6 +35,30 @@ impl QueueHandle {
             self.stats.add(counter, count);
             self.scope.add(counter, count);
         }
+    }
+
+    /// So many messages of an exchange come to it.
+    pub fn came_from(&self, exchange: &ExchangeName, count: u64) {
+        let mut incoming = self.incoming.lock();
+        let stats = incoming.entry(exchange.clone());
+        stats
+            .or_insert_with(|| Arc::new(Stats::of_client()))
+            .add(Measure::Publish, count);
+    }
+
+    /// What of it came from which exchange.
+    pub(in crate::broker) fn incoming(&self) -> Vec<(ExchangeName, Arc<Stats>)> {
+        let incoming = self.incoming.lock();
+        incoming
+            .iter()
+            .map(|(exchange, stats)| (exchange.clone(), stats.clone()))
+            .collect()
+    }
+
+    /// Counts anew.
+    pub(in crate::broker) fn reset_counts(&self, second: u64) {
+        self.stats.reset(second);
+        self.incoming.lock().clear();
     }
 
     /// Something took so long.
@@ -77,7 +101,8 @@ impl QueueHandle {
 impl Broker {
     /// Something moves in a queue: the sampler is to look at it.
     pub(in crate::broker) fn moves(&self, queue: &Arc<QueueHandle>) {
-        if queue.stats.touch() {
+        // Nobody would ever take it out.
+        if !self.config.management.keep_no_statistics && queue.stats.touch() {
             self.moving.lock().push(queue.clone());
         }
     }
@@ -97,6 +122,9 @@ impl Broker {
         for queue in moving {
             queue.stats.rest();
             queue.measure();
+            for (_, stats) in queue.incoming() {
+                stats.sample(second);
+            }
             if queue.stats.sample(second) && !queue.is_deleted() {
                 self.moves(&queue);
             }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, oneshot};
 
 use super::capacity::Capacity;
@@ -21,6 +22,7 @@ use super::joint::JointClaim;
 use super::probes::Probes;
 use super::sink::QueueSink;
 use crate::broker::Broker;
+use crate::broker::observers::{Client, Way};
 use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
 use crate::handover::{self, Answer, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer, Output};
@@ -31,7 +33,7 @@ use crate::queue::{self, Publish, Rank};
 use crate::spec::{Member, QueueSpec, QueueType};
 use crate::statistics::{Latencies, Scope, Stats};
 use crate::store::OwnerId;
-use crate::types::{NodeId, Timestamp};
+use crate::types::{ExchangeName, Message, NodeId, Timestamp};
 
 /// What the machine's words are on this node.
 pub enum BrokerHandles {}
@@ -110,6 +112,8 @@ pub struct QueueHandle {
     pub changed: Notify,
     /// What this node's clients do with it; its lengths where it is here.
     pub stats: Stats,
+    /// What of it came from which exchange, by this node's clients, where that is counted.
+    pub(super) incoming: Mutex<FxHashMap<ExchangeName, Arc<Stats>>>,
     /// How long its messages wait where it is here, and how long this node's clients take and wait.
     pub latencies: Latencies,
     /// What is counted in its vhost.
@@ -177,6 +181,7 @@ impl QueueHandle {
             scheduled: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
             stats: Stats::default(),
+            incoming: Mutex::default(),
             latencies: Latencies::of_queue(),
             scope,
         }
@@ -239,6 +244,14 @@ impl QueueHandle {
     /// Reads the live queue, when it is here.
     pub fn read<R>(&self, f: impl FnOnce(&LiveQueue) -> R) -> Option<R> {
         self.state.lock().machine.queue().map(f)
+    }
+
+    /// Copies a message that a client gets, if the vhost is traced.
+    pub fn trace_out(&self, broker: &Broker, message: &Message, redelivered: bool, client: impl FnOnce() -> Client) {
+        broker.observers.message(&self.spec.vhost, message, || {
+            let queue = self.spec.name.clone();
+            (Way::Out { queue, redelivered }, client())
+        });
     }
 
     /// Whether it is served here.

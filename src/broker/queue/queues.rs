@@ -14,7 +14,7 @@ use super::clients::Outbox;
 use super::handle::{Call, QueueHandle};
 use super::joint::Joint;
 use crate::broker::{Broker, BrokerError};
-use crate::declare::DeclareError;
+use crate::declare::{DeclareError, Who};
 use crate::handover::{Answer, Ask, Consumed};
 use crate::metadata::{Catalogue, CatalogueError, Command};
 use crate::queue::{ConsumeError, Get, Outcome, Slot};
@@ -227,12 +227,12 @@ impl Broker {
     /// When it is in use or not empty and that was to be checked, or when the store failed.
     pub async fn delete_queue(
         self: &Arc<Self>,
-        vhost: &str,
+        who: &Who<'_>,
         name: &str,
         if_unused: bool,
         if_empty: bool,
     ) -> Result<u64, BrokerError> {
-        let Some(queue) = self.vhost(vhost).and_then(|vhost| vhost.queue(name)) else {
+        let Some(queue) = self.vhost(who.vhost).and_then(|vhost| vhost.queue(name)) else {
             return Ok(0);
         };
         let names = || (queue.spec.vhost.clone(), queue.spec.name.clone());
@@ -262,7 +262,7 @@ impl Broker {
                 Err(_) => 0,
             },
         };
-        let deleted = self.decide(|catalogue| {
+        let deleted = self.decide_by(Some(who.user), |catalogue| {
             let command = deletion_of(catalogue, &queue);
             let is_there = command.is_some();
             Ok::<_, BrokerError>((command, is_there))

@@ -19,6 +19,7 @@ use super::joint::JointClaim;
 use super::probes::Probes;
 use crate::broker::Broker;
 use crate::broker::delivery::outbox::Outstanding;
+use crate::broker::observers::Client;
 use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
 use crate::codec::method::{BasicConsumeOk, Method};
@@ -126,12 +127,26 @@ impl<'a> QueueSink<'a> {
         if !hand_over(self.outbox(&consumer.outbox), queue, consumer, handed, message) {
             return false;
         }
+        if self.broker.observers.is_tracing() {
+            self.trace(consumer, handed, message);
+        }
         match consumer.no_ack {
             true => self.counts.deliver_no_ack += 1,
             false => self.counts.deliver += 1,
         }
         self.counts.redeliver += u64::from(handed.redelivered);
         true
+    }
+
+    /// Copies a delivery for whoever traces the vhost.
+    #[cold]
+    fn trace(&self, consumer: &Consumer, handed: Handed, message: &Message) {
+        self.queue
+            .trace_out(self.broker, message, handed.redelivered, || Client {
+                connection: consumer.outbox.id,
+                channel: consumer.channel,
+                user: consumer.user.clone(),
+            });
     }
 
     fn answer_claim(&mut self, claim: ConfirmToken, outcome: ConfirmOutcome) {
@@ -389,7 +404,11 @@ fn hand_over(out: &mut OutGuard, queue: &QueueHandle, consumer: &Consumer, hande
     let Some((output, frame_max, channel)) = out.parts(consumer.channel, consumer.incarnation) else {
         return false;
     };
-    channel.delivered(consumer.no_ack, handed.redelivered);
+    let how = match consumer.no_ack {
+        true => Measure::DeliverNoAck,
+        false => Measure::Deliver,
+    };
+    channel.got(queue.spec.id, how, handed.redelivered);
     let tag = if consumer.no_ack {
         channel.skip()
     } else {

@@ -17,13 +17,15 @@ use tokio::time::Instant;
 
 use crate::broker::Broker;
 use crate::broker::cluster::report::{
-    About, ClientsReport, ConsumerReport, Counted, Listener, NodeFacts, NodeReport, QueueReport, ReplicaReport, Wanted,
+    About, ChannelPlace, ClientsReport, ConsumerReport, Counted, Listener, NodeFacts, NodeReport, QueueReport,
+    ReplicaReport, Wanted,
 };
 use crate::broker::delivery::connections::ConnectionReport;
 use crate::broker::queue::clients::ConnectionInfo;
 use crate::broker::queue::clients::Consumer;
 use crate::broker::queue::handle::QueueHandle;
 use crate::cluster::{Cluster, Health};
+use crate::config::RatesMode;
 use crate::journal::raft::Role;
 use crate::queue::{ConsumerStatus, Counts};
 use crate::spec::QueueType;
@@ -54,6 +56,7 @@ pub struct Gathered {
     counted_exchanges: FxHashMap<(VhostName, ExchangeName), Figures>,
     counted_vhosts: FxHashMap<VhostName, Figures>,
     counted: Figures,
+    pairs: Counted,
     /// Of each node that answers, this one too, where nodes are asked about themselves.
     pub(super) facts: BTreeMap<NodeId, NodeFacts>,
     /// Members that have lost their data or have yet to get it.
@@ -139,6 +142,21 @@ impl Gathered {
         figures.cloned().unwrap_or_default()
     }
 
+    /// What of a queue came from which exchange.
+    pub fn incoming(&self) -> &[(QueueId, ExchangeName, Figures)] {
+        &self.pairs.incoming
+    }
+
+    /// Which channels consume from the queue that was asked about.
+    pub fn deliveries(&self) -> &[(ChannelPlace, Figures)] {
+        &self.pairs.deliveries
+    }
+
+    /// Which channels publish to which exchange.
+    pub fn publishes(&self) -> &[(VhostName, ExchangeName, ChannelPlace, Figures)] {
+        &self.pairs.publishes
+    }
+
     /// What was counted in a vhost, on all nodes.
     pub fn figures_of_vhost(&self, vhost: &VhostName) -> Figures {
         self.counted_vhosts.get(vhost).cloned().unwrap_or_default()
@@ -202,6 +220,15 @@ impl Gathered {
             self.counted_vhosts.entry(vhost).or_default().add(&figures);
         }
         self.counted.add(&counted.node);
+        for (queue, exchange, figures) in counted.incoming {
+            let mut known = self.pairs.incoming.iter_mut();
+            match known.find(|known| known.0 == queue && known.1 == exchange) {
+                Some((_, _, sum)) => sum.add(&figures),
+                None => self.pairs.incoming.push((queue, exchange, figures)),
+            }
+        }
+        self.pairs.deliveries.extend(counted.deliveries);
+        self.pairs.publishes.extend(counted.publishes);
     }
 
     /// What a node says of itself; `None` where it does not answer.
@@ -378,7 +405,51 @@ impl Broker {
                 true => figures(self.statistics.node()),
                 false => Figures::default(),
             },
+            ..self.pairs(about, windows)
         }
+    }
+
+    /// Who does what with what, where the configuration asks for such detail.
+    fn pairs(&self, about: About, windows: Windows) -> Counted {
+        let mut pairs = Counted::default();
+        let queues = match about {
+            About::Queue(id) => self.queue_by_id(id).into_iter().collect(),
+            About::Exchanges => self.all_queues(),
+            _ => return pairs,
+        };
+        if self.config.management.rates_mode != RatesMode::Detailed {
+            return pairs;
+        }
+        let now = self.second();
+        for queue in queues {
+            let incoming = queue.incoming().into_iter();
+            let figures = |stats: &Stats| self.statistics.figures(stats, now, windows);
+            let incoming = incoming.map(|(exchange, stats)| (queue.spec.id, exchange, figures(&stats)));
+            pairs.incoming.extend(incoming);
+        }
+        for connection in self.connection_reports(windows) {
+            let (Some(vhost), Some(user)) = (&connection.details.vhost, &connection.details.user) else {
+                continue;
+            };
+            for channel in connection.channels {
+                let place = ChannelPlace {
+                    node: connection.node,
+                    peer: connection.peer,
+                    local: connection.local,
+                    number: channel.number,
+                    user: user.clone(),
+                };
+                let of_queue = |queue: &QueueId| about == About::Queue(*queue);
+                let deliveries = channel.deliveries.into_iter().filter(|(queue, _)| of_queue(queue));
+                pairs
+                    .deliveries
+                    .extend(deliveries.map(|(_, figures)| (place.clone(), figures)));
+                let publishes = channel.publishes.into_iter().filter(|_| about == About::Exchanges);
+                let publishes = publishes.map(|(exchange, figures)| (vhost.clone(), exchange, place.clone(), figures));
+                pairs.publishes.extend(publishes);
+            }
+        }
+        pairs
     }
 
     /// What this node says of itself.

@@ -130,7 +130,7 @@ impl Broker {
                 .counted_exchanges()
                 .iter()
                 .for_each(|(_, stats)| stats.reset(second));
-            vhost.queues().iter().for_each(|queue| queue.stats.reset(second));
+            vhost.queues().iter().for_each(|queue| queue.reset_counts(second));
         }
         for connection in self.connections.all() {
             connection.outbox.stats.reset(second);
@@ -138,6 +138,7 @@ impl Broker {
             for number in out.channel_numbers() {
                 if let Some(channel) = out.channel(number) {
                     channel.stats.reset(second);
+                    channel.pairs.reset(second);
                 }
             }
             out.finish();

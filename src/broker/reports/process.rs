@@ -21,6 +21,11 @@ impl Process {
         let node = broker.statistics().node();
         node.set(Measure::MemUsed, whole(alarms.memory_used().0));
         node.set(Measure::DiskFree, whole(alarms.disk_free().0));
+        let log = broker.store.stats();
+        node.stand(Measure::IoWriteCount, log.writes);
+        node.stand(Measure::IoWriteBytes, log.log_bytes_written);
+        node.stand(Measure::IoSyncCount, log.syncs);
+        node.stand(Measure::IoSyncMicros, log.sync_micros);
         let looked = self.looked.load(Ordering::Relaxed);
         if second < looked + SELDOM {
             return false;

@@ -16,12 +16,15 @@ impl Broker {
     /// Writes every second down when it is over, until the task is dropped. One that the node did not get to is
     /// missing.
     pub async fn run_sampler(self: Arc<Self>) {
+        let is_kept = !self.config.management.keep_no_statistics;
         let mut runs = self.second();
         let process = Process::default();
         loop {
             tokio::time::sleep(rest_of_second(self.now())).await;
             let now = self.second();
-            if now > runs {
+            if !is_kept {
+                self.connections.rest();
+            } else if now > runs {
                 runs = now;
                 if process.note(&self, now) {
                     let broker = self.clone();

@@ -162,10 +162,8 @@ const GROUPS: [(&str, &[&str]); 13] = [
         "statistics are kept in another way",
         &[
             "collect_statistics",
-            "collect_statistics_interval",
             "management.db_cache_multiplier",
             "management.sample_retention_policies.$section.$interval",
-            "management_agent.disable_metrics_collector",
             "management_agent.filter_aggregated_queue_metrics_pattern",
             "prometheus.filter_aggregated_queue_metrics_pattern",
         ],

@@ -159,6 +159,14 @@ fn behaviour_keys() -> Vec<Key> {
             .default("false")
             .help("Only what is declared is shown, no statistics.")
             .sets(|c, on| c.management.disable_stats = on),
+        key("collect_statistics_interval", integer(1..=u32::MAX.into()))
+            .default("5000")
+            .help("Milliseconds over which rates are taken, in whole seconds up to 50; totals are always up to date.")
+            .sets(|c, ms| c.management.rate_interval_ms = ms),
+        key("management_agent.disable_metrics_collector", switch())
+            .default("false")
+            .help("No rates, histories and statistics over HTTP; what Prometheus reads is counted all the same.")
+            .sets(|c, off| c.management.keep_no_statistics = off),
         key("management.enable_queue_totals", switch())
             .default("false")
             .help("Message counts of queues although statistics are off.")

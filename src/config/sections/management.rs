@@ -91,6 +91,10 @@ pub struct Management {
     pub disable_basic_auth: bool,
     /// No statistics, only what is declared.
     pub disable_stats: bool,
+    /// Time over which rates are taken, in ms.
+    pub rate_interval_ms: u32,
+    /// Nothing that moves is written down, and no statistics are shown.
+    pub keep_no_statistics: bool,
     /// Queue totals although statistics are off.
     pub enable_queue_totals: bool,
     pub cors_allow_origins: Named<String>,

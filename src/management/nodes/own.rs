@@ -74,6 +74,12 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value 
         view[measure.name()] = value;
         figures::write_details(windows, &mut view, measure.name(), measure, &counted.get(measure));
     }
+    figures::write_counters(windows, &mut view, &counted, figures::JOURNAL);
+    let [syncs, took] = [Measure::IoSyncCount, Measure::IoSyncMicros].map(|measure| counted.get(measure).rate);
+    // Of late, in ms; RabbitMQ shows the average as its own rate.
+    let average = if syncs > 0.0 { took / syncs / 1000.0 } else { 0.0 };
+    view["io_sync_avg_time"] = json!(average);
+    view["io_sync_avg_time_details"] = json!({"rate": average});
     figures::write_counters(windows, &mut view, &counted, figures::CHURN);
     view["cluster_links"] = json!([]);
     view

@@ -106,11 +106,21 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     views::write_lengths(call, &mut view, &counted);
     series::write_trend(call, &mut view, &counted);
     figures::write_message_stats(call, &mut view, &counted, &[figures::INCOMING, figures::DELIVERIES]);
+    if call.query.get("facets").is_some() || call.query.get("where").is_some() {
+        view["health"] = json!(health(call, vhost, spec));
+    }
     view
 }
 
+/// How a queue gets on, in one word.
+pub fn health(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<&'static str> {
+    let queue = live(call, vhost, spec)?;
+    let standing = call.broker.standing(&queue, &call.gathered);
+    Some(call.gathered.health(&queue, &standing))
+}
+
 /// The names of the policy and the operator policy that apply.
-fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<&'a str>) {
+pub fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<&'a str>) {
     let subject = Subject::Queue(spec.queue_type);
     let own = policy::applying(vhost.policies.values(), subject, &spec.name);
     let operators = policy::applying(vhost.operator_policies.values(), subject, &spec.name);
@@ -119,6 +129,13 @@ fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<
 }
 
 fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
+    for (key, number) in numbers(kind, counts) {
+        view[key] = json!(number);
+    }
+}
+
+/// What is counted in a queue, by RabbitMQ's names.
+pub fn numbers(kind: QueueType, counts: Counts) -> impl Iterator<Item = (&'static str, u64)> {
     let total = counts.ready + counts.unacked + counts.discarded;
     let bytes = counts.ready_bytes + counts.unacked_bytes + counts.discarded_bytes;
     // The queue counts bodies that are on disk only, not their bytes.
@@ -151,11 +168,9 @@ fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
         ("message_bytes_dlx", counts.discarded_bytes),
         ("messages_dlx", counts.discarded),
     ];
-    let of_classic = of_classic.into_iter().filter(|_| kind == QueueType::Classic);
-    let of_quorum = of_quorum.into_iter().filter(|_| kind == QueueType::Quorum);
-    for (key, number) in numbers.into_iter().chain(of_classic).chain(of_quorum) {
-        view[key] = json!(number);
-    }
+    let of_classic = of_classic.into_iter().filter(move |_| kind == QueueType::Classic);
+    let of_quorum = of_quorum.into_iter().filter(move |_| kind == QueueType::Quorum);
+    numbers.into_iter().chain(of_classic).chain(of_quorum)
 }
 
 /// A queue with its numbers, its owner, and what it has not.
@@ -188,8 +203,20 @@ pub fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
 /// A queue by itself: with its consumers too.
 pub fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     let mut view = detailed_view(call, vhost, spec);
-    view["incoming"] = json!([]);
-    view["deliveries"] = json!([]);
+    let incoming = call.gathered.incoming().iter();
+    view["incoming"] = incoming
+        .filter_map(|(_, exchange, figures)| {
+            let stats = figures::message_stats(call, figures, &[figures::INCOMING])?;
+            Some(json!({"stats": stats, "exchange": {"name": exchange, "vhost": spec.vhost}}))
+        })
+        .collect();
+    let deliveries = call.gathered.deliveries().iter();
+    view["deliveries"] = deliveries
+        .filter_map(|(channel, figures)| {
+            let stats = figures::message_stats(call, figures, &[figures::DELIVERIES])?;
+            Some(json!({"stats": stats, "channel_details": consumers::place_view(call, channel)}))
+        })
+        .collect();
     if let Some(queue) = live(call, vhost, spec) {
         view["consumer_details"] = consumers::of_queue(call, &queue).into();
     }

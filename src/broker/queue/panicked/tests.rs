@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::broker::delivery::outbox::Outstanding;
+use crate::broker::delivery::pairs::Pairs;
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::broker::queue::claims::{ChannelClaim, ConfirmToken};
 use crate::broker::queue::clients::Consumer;
@@ -74,7 +75,7 @@ impl Client {
     fn of(broker: &Arc<Broker>, queue: &Arc<QueueHandle>) -> Self {
         let outbox = Arc::new(Outbox::new(ConnectionId(7)));
         let mut out = outbox.lock();
-        out.open_channel(1, 1);
+        out.open_channel(1, 1, Pairs::default());
         if let Some(channel) = out.channel(1) {
             channel.confirms = Some(Confirms::new());
         }

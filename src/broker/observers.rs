@@ -1,0 +1,303 @@
+//! What observers of the broker are told: events, and copies of messages of vhosts that are traced (RabbitMQ's
+//! event exchange and its firehose).
+//!
+//! ```text
+//! session, queue, catalogue → Observers::event, ::message → inbox → Broker::run_observers → exchanges
+//! ```
+//! Whoever has something to tell hands it in and goes on, whatever locks it holds. The inbox is bounded, and
+//! nobody who serves clients waits for an observer: what finds no room is lost, counted, and told in the log.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use rustc_hash::FxHashSet;
+use tokio::sync::mpsc;
+
+use crate::types::{ConnectionId, FieldTable, FieldValue, Message, QueueName, Timestamp, UserName, VhostName};
+
+/// Where copies of messages are published.
+pub const TRACE: &str = "amq.rabbitmq.trace";
+/// Where events are published.
+pub const EVENTS: &str = "amq.rabbitmq.event";
+
+/// Things that wait to be published.
+const PLACES: usize = 16 * 1024;
+/// Bytes of messages among them.
+const MOST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// See the head of this file.
+pub struct Observers {
+    /// Something is bound to the exchange of events.
+    wants_events: AtomicBool,
+    /// Some vhost is traced: all that is looked at for each message while none is.
+    is_tracing: AtomicBool,
+    traced: RwLock<FxHashSet<VhostName>>,
+    inbox: mpsc::Sender<Observed>,
+    outlet: Mutex<Option<mpsc::Receiver<Observed>>>,
+    waiting_bytes: AtomicU64,
+    lost: AtomicU64,
+}
+
+/// What is to be published.
+pub enum Observed {
+    Event(Event),
+    Message(Traced),
+}
+
+/// Something that happened.
+pub struct Event {
+    /// RabbitMQ's name of it, and the routing key: `queue.created`.
+    pub kind: &'static str,
+    pub fields: FieldTable,
+    pub at: Timestamp,
+}
+
+/// A message that went in or out.
+pub struct Traced {
+    pub vhost: VhostName,
+    pub message: Message,
+    pub way: Way,
+    pub client: Client,
+}
+
+/// Which way it went.
+pub enum Way {
+    /// To an exchange, and on to these queues.
+    In { routed: Vec<QueueName> },
+    /// From a queue to a client.
+    Out { queue: QueueName, redelivered: bool },
+}
+
+/// Who sent it or got it.
+pub struct Client {
+    pub connection: ConnectionId,
+    pub channel: u16,
+    pub user: UserName,
+}
+
+impl Default for Observers {
+    fn default() -> Self {
+        let (inbox, outlet) = mpsc::channel(PLACES);
+        Self {
+            wants_events: AtomicBool::new(false),
+            is_tracing: AtomicBool::new(false),
+            traced: RwLock::default(),
+            inbox,
+            outlet: Mutex::new(Some(outlet)),
+            waiting_bytes: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Observers {
+    /// Begins or ends tracing a vhost on this node. As with RabbitMQ it need not be there, and ends with the
+    /// process.
+    pub fn trace(&self, vhost: &str, on: bool) {
+        let mut traced = self.traced.write();
+        match on {
+            true => traced.insert(vhost.into()),
+            false => traced.remove(vhost),
+        };
+        self.is_tracing.store(!traced.is_empty(), Ordering::Relaxed);
+    }
+
+    /// Whether any vhost is traced; cheap enough to ask for every message.
+    pub fn is_tracing(&self) -> bool {
+        self.is_tracing.load(Ordering::Relaxed)
+    }
+
+    /// Whether that vhost is.
+    pub fn is_traced(&self, vhost: &str) -> bool {
+        self.is_tracing() && self.traced.read().contains(vhost)
+    }
+
+    /// Copies a message, if its vhost is traced. Copies are not copied.
+    pub fn message(&self, vhost: &VhostName, message: &Message, observed: impl FnOnce() -> (Way, Client)) {
+        if message.exchange() == TRACE.as_bytes() || !self.is_traced(vhost) {
+            return;
+        }
+        let bytes = message.memory() as u64;
+        if self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) > MOST_BYTES {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let (way, client) = observed();
+        let traced = Traced {
+            vhost: vhost.clone(),
+            message: message.clone(),
+            way,
+            client,
+        };
+        if !self.hand_in(Observed::Message(traced)) {
+            self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// A message is out of the inbox.
+    pub fn taken(&self, traced: &Traced) {
+        let bytes = traced.message.memory() as u64;
+        self.waiting_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether anybody wants to hear of events: nobody need make one else.
+    pub fn wants_events(&self) -> bool {
+        self.wants_events.load(Ordering::Relaxed)
+    }
+
+    /// Whether something is bound to their exchange.
+    pub fn set_wants_events(&self, on: bool) {
+        self.wants_events.store(on, Ordering::Relaxed);
+    }
+
+    /// Tells of something that happened.
+    pub fn event(&self, at: Timestamp, kind: &'static str, fields: &[(&str, FieldValue)]) {
+        if self.wants_events() {
+            self.hand_in_event(Event {
+                kind,
+                fields: FieldTable::of(fields),
+                at,
+            });
+        }
+    }
+
+    /// The same of an event that is made already.
+    pub fn hand_in_event(&self, event: Event) {
+        self.hand_in(Observed::Event(event));
+    }
+
+    fn hand_in(&self, observed: Observed) -> bool {
+        let is_in = self.inbox.try_send(observed).is_ok();
+        if !is_in {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+        }
+        is_in
+    }
+
+    /// What could not be told since the start.
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// The end where things come out, for the one who publishes them.
+    pub fn outlet(&self) -> Option<mpsc::Receiver<Observed>> {
+        self.outlet.lock().take()
+    }
+}
+
+/// A name or another text in an event.
+pub fn text(text: &str) -> FieldValue {
+    FieldValue::text(text)
+}
+
+/// A number in an event.
+pub fn number(number: impl TryInto<i64>) -> FieldValue {
+    FieldValue::I64(number.try_into().unwrap_or(i64::MAX))
+}
+
+/// Field tables in events are lists of texts, as RabbitMQ writes them.
+pub fn arguments(table: &FieldTable) -> FieldValue {
+    let items = table.iter().map(|(name, value)| {
+        let pair = format!("{{<<\"{name}\">>,{},{}}}", value.type_name(), term(value));
+        text(&pair)
+    });
+    FieldValue::Array(items.collect())
+}
+
+/// A value in Erlang's notation.
+fn term(value: &FieldValue) -> String {
+    let joined = |items: Vec<String>| format!("[{}]", items.join(","));
+    match value {
+        FieldValue::Boolean(value) => value.to_string(),
+        FieldValue::Table(table) => joined(
+            table
+                .iter()
+                .map(|(name, value)| format!("{{<<\"{name}\">>,{},{}}}", value.type_name(), term(value)))
+                .collect(),
+        ),
+        FieldValue::Array(items) => joined(
+            items
+                .iter()
+                .map(|item| format!("{{{},{}}}", item.type_name(), term(item)))
+                .collect(),
+        ),
+        FieldValue::Void => "undefined".to_owned(),
+        other => match (other.as_int(), other.as_float(), other.as_bytes()) {
+            (Some(number), ..) => number.to_string(),
+            (_, Some(number), _) => number.to_string(),
+            (_, _, Some(octets)) => format!("<<\"{}\">>", String::from_utf8_lossy(octets)),
+            _ => "undefined".to_owned(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::MessageParts;
+
+    fn message(exchange: &str) -> Message {
+        let parts = MessageParts {
+            exchange: exchange.as_bytes(),
+            routing_key: b"k",
+            properties: &[0, 0],
+            traits: Default::default(),
+        };
+        Message::new(parts, b"body", &mut Vec::new())
+    }
+
+    fn copy(observers: &Observers, exchange: &str) {
+        observers.message(&"v".into(), &message(exchange), || {
+            let way = Way::In { routed: Vec::new() };
+            let client = Client {
+                connection: ConnectionId(1),
+                channel: 1,
+                user: "u".into(),
+            };
+            (way, client)
+        });
+    }
+
+    #[test]
+    fn messages_are_copied_while_their_vhost_is_traced_and_copies_are_not() {
+        let observers = Observers::default();
+        let mut outlet = observers.outlet().expect("not taken");
+        copy(&observers, "x");
+        observers.trace("v", true);
+        copy(&observers, "x");
+        copy(&observers, TRACE);
+        observers.trace("v", false);
+        copy(&observers, "x");
+        assert!(matches!(outlet.try_recv(), Ok(Observed::Message(_))));
+        assert!(outlet.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_finds_no_room_is_lost_and_counted() {
+        let observers = Observers::default();
+        observers.trace("v", true);
+        for _ in 0..PLACES + 3 {
+            copy(&observers, "x");
+        }
+        assert_eq!(observers.lost(), 3);
+        let mut outlet = observers.outlet().expect("not taken");
+        while let Ok(Observed::Message(traced)) = outlet.try_recv() {
+            observers.taken(&traced);
+        }
+        assert_eq!(observers.waiting_bytes.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn arguments_are_written_as_terms() {
+        let table = FieldTable::of(&[("x-max-length", FieldValue::I32(7)), ("a", text("b"))]);
+        let FieldValue::Array(items) = arguments(&table) else {
+            unreachable!("a list");
+        };
+        let items: Vec<_> = items.iter().filter_map(FieldValue::as_str).collect();
+        assert_eq!(
+            items,
+            ["{<<\"x-max-length\">>,signedint,7}", "{<<\"a\">>,longstr,<<\"b\">>}"]
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! Queues as lists sort and filter them, without the JSON of each.
+
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::super::call::Call;
+use super::super::figures;
+use super::super::list::{Item, Key};
+use super::super::views::queue_type;
+use super::view::{self, View};
+use crate::broker::QueueHandle;
+use crate::broker::reports::standing::Standing;
+use crate::metadata::Vhost;
+use crate::queue::Counts;
+use crate::spec::QueueSpec;
+
+/// One queue of a list.
+pub struct Listed<'a> {
+    pub call: &'a Call,
+    pub vhost: &'a Vhost,
+    pub spec: &'a QueueSpec,
+    /// How it is shown.
+    pub view: View,
+    live: OnceCell<Option<Arc<QueueHandle>>>,
+    standing: OnceCell<Option<Standing>>,
+    counts: OnceCell<Option<Counts>>,
+}
+
+impl<'a> Listed<'a> {
+    /// A queue that is shown in this way.
+    pub fn new(call: &'a Call, vhost: &'a Vhost, spec: &'a QueueSpec, view: View) -> Self {
+        Self {
+            call,
+            vhost,
+            spec,
+            view,
+            live: OnceCell::new(),
+            standing: OnceCell::new(),
+            counts: OnceCell::new(),
+        }
+    }
+
+    fn live(&self) -> Option<&Arc<QueueHandle>> {
+        let live = self.live.get_or_init(|| view::live(self.call, self.vhost, self.spec));
+        live.as_ref()
+    }
+
+    fn standing(&self) -> Option<&Standing> {
+        let find = || Some(self.call.broker.standing(self.live()?, &self.call.gathered));
+        self.standing.get_or_init(find).as_ref()
+    }
+
+    fn counts(&self) -> Option<Counts> {
+        *self.counts.get_or_init(|| self.call.gathered.counts(self.live()?))
+    }
+
+    fn health(&self) -> Option<&'static str> {
+        Some(self.call.gathered.health(self.live()?, self.standing()?))
+    }
+}
+
+impl Item for Listed<'_> {
+    fn key(&self, field: &str) -> Option<Key> {
+        let spec = self.spec;
+        let text = |text: Option<&str>| text.map_or(Key::Nothing, Key::from);
+        Some(match field {
+            "name" => Key::from(spec.name.as_str()),
+            "vhost" => Key::from(spec.vhost.as_str()),
+            "type" => Key::from(queue_type(spec.queue_type)),
+            "durable" => Key::from(spec.durable),
+            "auto_delete" => Key::from(spec.auto_delete),
+            "exclusive" => Key::from(spec.exclusive_owner.is_some()),
+            "policy" => text(view::policies(self.vhost, spec).0),
+            "operator_policy" => text(view::policies(self.vhost, spec).1),
+            "state" => Key::from(self.standing().map_or("down", |standing| standing.health.name())),
+            "health" => text(self.health()),
+            "node" => {
+                let leader = self.standing().map_or(spec.home, |standing| standing.leader);
+                Key::Text(self.call.gathered.name(leader))
+            }
+            _ if field.starts_with("message_stats.") => {
+                let figures = self.call.gathered.figures_of_queue(spec.id);
+                Key::Number(figures::number(&figures, field)?)
+            }
+            _ => {
+                let counts = self.counts().unwrap_or_default();
+                let mut numbers = view::numbers(spec.queue_type, counts);
+                let found = numbers.find(|(name, _)| *name == field);
+                Key::from(found.map(|(_, number)| number)?)
+            }
+        })
+    }
+
+    fn view(&self) -> Value {
+        (self.view)(self.call, self.vhost, self.spec)
+    }
+
+    fn full_name(field: &str) -> &str {
+        match field {
+            "ready" => "messages_ready",
+            "unacked" => "messages_unacknowledged",
+            "in" => "message_stats.publish_details.rate",
+            "out" => "message_stats.deliver_get_details.rate",
+            "ack" => "message_stats.ack_details.rate",
+            field => field,
+        }
+    }
+}
