@@ -161,19 +161,19 @@ mod tests {
             ready_bytes: 1000,
             ..Counts::default()
         };
-        let dropped = |max_length, max_length_bytes, overflow| {
+        let would_drop = |max_length, max_length_bytes, overflow| {
             let settings = QueueSettings {
                 max_length,
                 max_length_bytes,
                 overflow,
                 ..QueueSettings::default()
             };
-            super::dropped(&settings, &counts)
+            dropped(&settings, &counts)
         };
-        assert_eq!(dropped(Some(4), None, Overflow::DropHead), 6);
-        assert_eq!(dropped(None, Some(250), Overflow::DropHead), 8);
-        assert_eq!(dropped(Some(4), None, Overflow::RejectPublish), 0);
-        assert_eq!(dropped(None, None, Overflow::DropHead), 0);
-        assert_eq!(dropped(Some(20), Some(5000), Overflow::DropHead), 0);
+        assert_eq!(would_drop(Some(4), None, Overflow::DropHead), 6);
+        assert_eq!(would_drop(None, Some(250), Overflow::DropHead), 8);
+        assert_eq!(would_drop(Some(4), None, Overflow::RejectPublish), 0);
+        assert_eq!(would_drop(None, None, Overflow::DropHead), 0);
+        assert_eq!(would_drop(Some(20), Some(5000), Overflow::DropHead), 0);
     }
 }

@@ -276,12 +276,12 @@ mod tests {
         let edges: Edges = (0..20)
             .map(|number| ((exchange.clone(), to(number), Kind::Binding), vec!["k".to_owned()]))
             .collect();
-        let cut = super::cut(&edges, vec![exchange.clone()], 2, 6);
-        assert_eq!(cut.shown.len(), 6);
-        assert_eq!((cut.groups[&exchange].len(), cut.left_out), (15, 15));
-        let near = super::cut(&edges, vec![to(3)], 1, 100);
+        let few = cut(&edges, vec![exchange.clone()], 2, 6);
+        assert_eq!(few.shown.len(), 6);
+        assert_eq!((few.groups[&exchange].len(), few.left_out), (15, 15));
+        let near = cut(&edges, vec![to(3)], 1, 100);
         assert_eq!(near.shown, [exchange.clone(), to(3)].into());
-        let all = super::cut(&edges, vec![to(3)], 2, 100);
+        let all = cut(&edges, vec![to(3)], 2, 100);
         assert_eq!((all.shown.len(), all.left_out), (21, 0));
     }
 }
