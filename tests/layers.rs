@@ -142,6 +142,7 @@ const ROOMS: [&str; 14] = [
     "replicas",
     "cluster",
     "reports",
+    "jobs",
     "start",
 ];
 
