@@ -56,7 +56,7 @@ async fn a_drained_node_leads_nothing_until_it_is_revived() {
     let other = cluster.client(2).await;
     assert!(matches!(other.send("q0", "safe").await, lapin::Confirmation::Ack(_)));
     cluster.start(3);
-    cluster.ready(&[2, 3]).await;
+    until("node 3 serves again", || cluster.serves(3)).await;
     cluster.ctl(1, &["revive"], 0);
     until("it serves again", || cluster.serves(1)).await;
     assert_eq!(drained(&cluster, 3, 1), false);
