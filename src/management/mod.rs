@@ -108,12 +108,12 @@ fn table() -> impl Iterator<Item = &'static Route> {
         search::ROUTES,
         cluster::ROUTES,
         notices::ROUTES,
-        log::ROUTES,
-        maintenance::ROUTES,
-        settings::ROUTES,
         route_test::ROUTES,
         jobs::ROUTES,
         topology::ROUTES,
+        log::ROUTES,
+        maintenance::ROUTES,
+        settings::ROUTES,
     ];
     resources.into_iter().flatten()
 }

@@ -70,6 +70,11 @@ fn definitions_say_what_they_would_change() {
         .expect_status(201);
     http.put("/api/exchanges/%2f/x", r#"{"type":"topic","durable":true}"#)
         .expect_status(201);
+    http.put(
+        "/api/policies/%2f/p",
+        r#"{"pattern":"^a","definition":{"max-length":1}}"#,
+    )
+    .expect_status(201);
     let mut document = http.get("/api/definitions").json();
     let dry = |document: &Value| {
         let answer = http.post("/api/definitions?dry_run=true", &document.to_string());
@@ -79,7 +84,7 @@ fn definitions_say_what_they_would_change() {
     document["exchanges"][0]["type"] = json!("fanout");
     let queue = json!({"name": "new", "vhost": "/", "durable": true, "auto_delete": false, "arguments": {}});
     document["queues"].as_array_mut().expect("a list").push(queue);
-    document["vhosts"][0]["description"] = json!("another");
+    document["policies"][0]["definition"]["max-length"] = json!(2);
     let would = dry(&document);
     assert_eq!(
         (&would["create"][0]["kind"], &would["create"][0]["name"]),
@@ -87,7 +92,7 @@ fn definitions_say_what_they_would_change() {
     );
     assert_eq!(
         (&would["change"][0]["kind"], &would["change"][0]["name"]),
-        (&json!("vhost"), &json!("/"))
+        (&json!("policy"), &json!("/ p"))
     );
     let conflict = &would["conflict"][0];
     assert_eq!(conflict["name"], "/ x");
@@ -142,7 +147,7 @@ async fn a_part_of_the_topology_is_cut_out() {
         (&json!(0), &json!("ok"))
     );
     let cut = ask("around=shop&limit=2").expect_status(200).json();
-    assert_eq!(cut["left_out"], 1, "{cut}");
+    assert_eq!(cut["left_out"], 2, "{cut}");
     assert!(ids(&cut).contains(&"group:exchange:shop".to_owned()), "{cut}");
     ask("around=none").expect_status(404);
     ask("hops=x").expect_status(400);

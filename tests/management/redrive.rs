@@ -85,7 +85,9 @@ async fn a_redrive_takes_messages_back_where_they_died_and_no_others() {
         taken.insert(0, "m00".to_owned());
         assert_eq!(taken, bodies, "in their order");
         let left = client.wait_for("dead", 2).await;
-        assert_eq!(left, ["never died", "m00"]);
+        // Quorum queues tell one another how often a message was delivered.
+        let died_again = if kind == "quorum" { "m00 (redelivered)" } else { "m00" };
+        assert_eq!(left, ["never died", died_again]);
     }
 }
 
