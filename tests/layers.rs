@@ -26,6 +26,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
     (
         "node",
         &[
+            "allocator",
             "net",
             "management",
             "broker",
@@ -79,6 +80,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
     (
         "broker",
         &[
+            "allocator",
             "declare",
             "handover",
             "journal",

@@ -118,7 +118,7 @@ test('messages are looked at, and nothing changes', async () => {
   assert.equal(await opened.getByRole('article').count(), 3);
   await opened.getByLabel('Containing').fill('second');
   await opened.getByRole('button', { name: 'Look', exact: true }).click();
-  await opened.getByText('first', { exact: true }).waitFor({ state: 'detached' });
+  await opened.getByText('first', { exact: true }).first().waitFor({ state: 'detached' });
   assert.equal(await opened.getByRole('article').count(), 1);
   const got = await ask('POST', '/queues/%2F/looked/get', { count: 3, ackmode: 'ack_requeue_false', encoding: 'auto' });
   assert.deepEqual(got.map((each) => [each.payload, each.redelivered]), [['first', false], ['second', false], ['third', false]]);

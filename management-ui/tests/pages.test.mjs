@@ -91,6 +91,23 @@ test('charts show what moves, for eyes and for ears', async () => {
   await close();
 });
 
+test('counts above a list filter it, and so do tokens', async () => {
+  const { page: opened, faults, close } = await page(chrome, node.http);
+  await signIn(opened, node.http);
+  await visit(opened, '#/queues');
+  await opened.getByRole('button', { name: /^No consumers \d/ }).click();
+  await opened.getByRole('link', { name: 'billing' }).waitFor({ state: 'detached' });
+  await opened.getByRole('link', { name: 'nobody-reads' }).waitFor();
+  assert.match(opened.url(), /filter=health/);
+  await opened.getByRole('button', { name: 'Remove health:no_consumers' }).click();
+  await opened.getByRole('link', { name: 'billing' }).waitFor();
+  await opened.getByRole('searchbox', { name: 'Filter queues' }).fill('type:quorum ready>=0');
+  await opened.getByRole('link', { name: 'nobody-reads' }).waitFor({ state: 'detached' });
+  assert.equal(await opened.getByRole('link', { name: 'billing' }).count(), 1);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
 test('the page runs no other script and is in no frame', async () => {
   const response = await fetch(node.http);
   const policy = response.headers.get('content-security-policy');

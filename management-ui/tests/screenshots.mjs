@@ -15,7 +15,8 @@ let chrome;
 
 before(async () => {
   node = await broker();
-  stopTraffic = await start(node.amqp);
+  // A broker that was named has its own.
+  if (!process.env.WARREN_CONSOLE) stopTraffic = await start(node.amqp);
   chrome = await browser();
   await mkdir(DIR, { recursive: true });
 });

@@ -41,6 +41,7 @@ mod messages;
 mod metrics;
 mod nodes;
 mod notices;
+mod openapi;
 mod overview;
 mod page;
 mod parameters;
@@ -89,6 +90,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         policies::ROUTES,
         parameters::ROUTES,
         overview::ROUTES,
+        openapi::ROUTES,
         nodes::ROUTES,
         health::ROUTES,
         login::ROUTES,

@@ -12,5 +12,5 @@ export const HAS = {
   /** Work that goes on without the page: moving messages, purging and deleting many queues. */
   jobs: false,
   /** Lists that filter by values and count them: `where`, `facets`. */
-  tokens: false,
+  tokens: true,
 };

@@ -9,6 +9,12 @@ const LEVELS: Record<string, Level> = {
   stuck: 'bad', unavailable: 'bad', minority: 'bad', down: 'bad', crashed: 'bad', stopped: 'bad', damaged: 'bad',
 };
 
+/** How urgent a word is, the most urgent first. */
+export function urgency(word: string | undefined): number {
+  const level = LEVELS[word ?? ''] ?? 'warn';
+  return level === 'bad' ? 0 : level === 'warn' ? 1 : 2;
+}
+
 /** Health where the node tells it, else the state. */
 export function Health({ of }: { of: Pick<Queue, 'health' | 'state'> }) {
   const word = of.health ?? of.state;

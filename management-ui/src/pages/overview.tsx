@@ -12,7 +12,7 @@ import { Name } from '../ui/name.tsx';
 import { Card, Failed, Figures, Loading, Meter } from '../ui/states.tsx';
 import { Whole } from '../ui/list.tsx';
 import type { Column } from '../ui/table.tsx';
-import { Health } from './health.tsx';
+import { Health, urgency } from './health.tsx';
 import { Lengths, Rates, seriesOf } from './charts.tsx';
 
 export function Overview() {
@@ -62,9 +62,9 @@ function Messages({ data }: { data: Data }) {
 
 /** Queues whose health is a fault, the worst first. */
 function Attention() {
-  const { data } = usePoll<Page<Queue>>('/queues?page=1&page_size=5&sort=messages_ready&sort_reverse=true&facets=health&where=health!=ok');
-  // Where the node tells no health there is nothing to show.
-  const worst = data?.facets ? data.items.filter((queue) => queue.health) : [];
+  const { data } = usePoll<Page<Queue>>('/queues?page=1&page_size=100&sort=messages_ready&sort_reverse=true&where=health!=ok&columns=name,vhost,health,state,messages_ready,messages_unacknowledged');
+  // Of the longest ones: what is stuck comes before what only grows.
+  const worst = [...(data?.items ?? [])].sort((a, b) => urgency(a.health) - urgency(b.health)).slice(0, 5);
   if (!data || worst.length === 0) return null;
   return (
     <Card title="Needs attention" tools={<a href="#/queues?sort=health&down=true">All queues by health</a>}>

@@ -8,7 +8,7 @@ import { bytes, count, counted, rate } from '../lib/format.ts';
 import { href } from '../state/address.ts';
 import { refresh } from '../state/poll.ts';
 import { may, vhosts } from '../state/session.ts';
-import { vhost } from '../state/settings.ts';
+import { range, vhost } from '../state/settings.ts';
 import { Tag } from '../ui/badge.tsx';
 import { Spark } from '../ui/chart.tsx';
 import { ask, Dialog } from '../ui/dialog.tsx';
@@ -26,12 +26,12 @@ const COLUMNS: Column<Queue>[] = [
     cell: (queue) => <Name of={queue.name} href={href('queues', queue.vhost, queue.name)} /> },
   { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (queue) => queue.vhost, cell: (queue) => queue.vhost },
   { id: 'type', title: 'Type', sort: 'type', width: 10, value: (queue) => queue.type, cell: (queue) => queue.type },
-  { id: 'features', title: 'Features', width: 17, value: (queue) => features(queue).join(' '),
+  { id: 'features', title: 'Features', width: 14, value: (queue) => features(queue).join(' '),
     cell: (queue) => features(queue).map((each) => <Tag key={each}>{each}</Tag>) },
   { id: 'policy', title: 'Policy', sort: 'policy', width: 14, isHidden: true, value: (queue) => queue.policy,
     cell: (queue) => [queue.policy, queue.operator_policy].filter(Boolean).join(', ') || '–' },
   { id: 'node', title: 'Node', sort: 'node', width: 20, isHidden: true, value: (queue) => queue.node, cell: (queue) => queue.node ?? '–' },
-  { id: 'health', title: 'Health', sort: HAS.tokens ? 'health' : 'state', width: 16, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
+  { id: 'health', title: 'Health', sort: HAS.tokens ? 'health' : 'state', width: 15, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
   { id: 'ready', title: 'Ready', sort: 'messages_ready', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_ready,
     cell: (queue) => count(queue.messages_ready) },
   { id: 'unacked', title: 'Unacked', sort: 'messages_unacknowledged', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_unacknowledged,
@@ -45,8 +45,8 @@ const COLUMNS: Column<Queue>[] = [
     cell: (queue) => rate(queue.message_stats?.deliver_get_details?.rate) },
   { id: 'ack', title: 'Acks', sort: 'message_stats.ack_details.rate', width: 10, end: true, value: (queue) => queue.message_stats?.ack_details?.rate,
     cell: (queue) => rate(queue.message_stats?.ack_details?.rate) },
-  { id: 'trend', title: 'Trend', width: 14,
-    cell: (queue) => <Spark values={queue.trend?.ready ?? []} label={`Ready messages of ${queue.name} over the last hour`} /> },
+  { id: 'trend', title: 'Trend', width: 13,
+    cell: (queue) => <Spark values={queue.trend?.ready ?? []} label={`Ready messages of ${queue.name} over time`} /> },
 ];
 
 const FACETS = [
@@ -71,7 +71,7 @@ export function Queues() {
         columns={hasManyVhosts() ? COLUMNS : COLUMNS.filter((column) => column.id !== 'vhost')}
         rowKey={(queue) => `${queue.vhost} ${queue.name}`}
         order={{ by: 'name', isDown: false }}
-        ask={{ trend: 3600, ...(HAS.tokens ? { facets: 'health' } : {}) }}
+        ask={{ trend: range.value, ...(HAS.tokens ? { facets: 'health' } : {}) }}
         facets={FACETS}
         tokens="ready>1000, consumers=0, type:quorum"
         chosen={(queues, clear) => <Chosen queues={queues} clear={clear} />}

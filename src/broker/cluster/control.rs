@@ -125,7 +125,7 @@ enum Response {
     Catalogued,
     /// None while it does not serve clients.
     Described(Option<Value>),
-    Report(NodeReport),
+    Report(Box<NodeReport>),
     Series(Figures),
     Latencies(Vec<Spreads>),
     /// As it was asked to.
@@ -194,7 +194,7 @@ impl Broker {
         match request {
             Request::Promise => return Response::Promised(self.promise(from)),
             Request::Describe(windows) => return Response::Described(self.own_description(windows).await),
-            Request::Report(wanted) => return Response::Report(self.report(wanted)),
+            Request::Report(wanted) => return Response::Report(Box::new(self.report(wanted))),
             Request::Series(subject, window) => return Response::Series(self.series_here(&subject, window)),
             Request::Latencies(subject, age) => return Response::Latencies(self.latencies_here(&subject, age)),
             Request::Reset => {
@@ -419,7 +419,7 @@ impl Broker {
         deadline: Instant,
     ) -> Option<NodeReport> {
         match self.ask(node, &Request::Report(wanted), deadline).await {
-            Some(Response::Report(report)) => Some(report),
+            Some(Response::Report(report)) => Some(*report),
             _ => None,
         }
     }
