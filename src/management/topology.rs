@@ -255,6 +255,7 @@ fn queue_view(call: &Call, thing: &Thing, name: &str) -> Value {
     if let Some(report) = call.gathered.queue(&queue) {
         view["ready"] = json!(report.counts.ready);
         view["unacked"] = json!(report.counts.unacked);
+        view["consumers"] = json!(report.counts.consumers);
         let counted = call.gathered.figures_of_queue(report.queue);
         let stats = figures::message_stats(call, &counted, &[figures::INCOMING, figures::DELIVERIES]);
         for (key, counter) in [("in", "publish_details"), ("out", "deliver_get_details")] {

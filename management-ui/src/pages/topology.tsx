@@ -225,7 +225,7 @@ function Chosen({ node, vhost, data }: { node: TopologyNode; vhost: string; data
         </div>
       </div>
       <Facts of={[
-        ...(node.kind === 'queue' && !isMissing ? [['Ready', count(node.ready)], ...(node.unacked == null ? [] : [['Unacked', count(node.unacked)]])] as [string, string][] : []),
+        ...(node.kind === 'queue' && !isMissing ? [['Ready', count(node.ready)], ...(node.unacked == null ? [] : [['Unacked', count(node.unacked)]]), ...(node.consumers == null ? [] : [['Consumers', count(node.consumers)]])] as [string, string][] : []),
         ...(node.in == null ? [] : [['In', rate(node.in)], ['Out', rate(node.out)]] as [string, string][]),
         ['Comes from', ways(into, 'from')],
         ['Goes to', ways(out, 'to')],
