@@ -26,6 +26,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
     (
         "node",
         &[
+            "allocator",
             "net",
             "management",
             "broker",
@@ -79,6 +80,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
     (
         "broker",
         &[
+            "allocator",
             "declare",
             "handover",
             "journal",
@@ -140,6 +142,7 @@ const ROOMS: [&str; 14] = [
     "replicas",
     "cluster",
     "reports",
+    "jobs",
     "start",
 ];
 

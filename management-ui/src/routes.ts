@@ -36,6 +36,7 @@ export const PLACES: Place[] = [
   { id: 'channels', title: 'Channels', path: '#/channels', key: 'h' },
   { id: 'exchanges', title: 'Exchanges', path: '#/exchanges', key: 'e' },
   { id: 'queues', title: 'Queues and Streams', path: '#/queues', key: 'q' },
+  { id: 'topology', title: 'Topology', path: '#/topology', key: 't' },
   { id: 'cluster', title: 'Cluster', path: '#/cluster', key: 'u', needs: isMonitor },
   { id: 'admin', title: 'Admin', get path() { return isAdministrator.value ? '#/users' : '#/policies'; }, key: 'a' },
 ];
@@ -51,6 +52,7 @@ export const ADMIN: { id: string; title: string; needs?: { value: boolean } }[] 
   { id: 'definitions', title: 'Definitions', needs: isAdministrator },
   { id: 'feature-flags', title: 'Feature flags' },
   { id: 'sessions', title: 'Sessions', needs: isAdministrator },
+  { id: 'jobs', title: 'Jobs' },
 ];
 
 const page = (title: string) => () => title;
@@ -74,6 +76,7 @@ export const ROUTES: Route[] = [
   { path: 'exchanges/:vhost/:name', title: named('Exchanges'), place: 'exchanges', load: async () => (await import('./pages/exchange.tsx')).Exchange },
   { path: 'queues', title: page('Queues and Streams'), place: 'queues', load: async () => (await import('./pages/queues.tsx')).Queues },
   { path: 'queues/:vhost/:name', title: named('Queues'), place: 'queues', load: async () => (await import('./pages/queue.tsx')).Queue },
+  { path: 'topology', title: page('Topology'), place: 'topology', load: async () => (await import('./pages/topology.tsx')).Topology },
   { path: 'cluster', title: page('Cluster'), place: 'cluster', needs: isMonitor, load: cluster },
   { path: 'cluster-name', title: page('Cluster'), place: 'cluster', needs: isMonitor, load: cluster },
   { path: 'nodes/:name', title: named('Nodes'), place: 'cluster', needs: isMonitor, load: async () => (await import('./pages/node.tsx')).Node },
@@ -92,6 +95,7 @@ export const ROUTES: Route[] = [
   { path: 'definitions', title: page('Definitions'), place: 'admin', needs: isAdministrator, load: async () => (await import('./pages/definitions.tsx')).Definitions },
   { path: 'feature-flags', title: page('Feature flags'), place: 'admin', load: flags },
   { path: 'deprecated-features', title: page('Feature flags'), place: 'admin', load: flags },
+  { path: 'jobs', title: page('Jobs'), place: 'admin', load: async () => (await import('./pages/jobs.tsx')).Jobs },
   { path: 'sessions', title: page('Sessions'), place: 'admin', needs: isAdministrator, load: async () => (await import('./pages/sessions.tsx')).Sessions },
 ];
 

@@ -50,6 +50,28 @@ for (const { id, one } of [{ id: 'policies', one: 'policy' }, { id: 'operator-po
   });
 }
 
+test('what a policy would change and drop is shown before it is saved, and nothing is changed', async () => {
+  const { opened, panel, ask } = at;
+  for (let number = 0; number < 5; number += 1) {
+    await ask('POST', '/exchanges/%2F/amq.default/publish', { properties: {}, routing_key: 'billing', payload: 'x', payload_encoding: 'string' });
+  }
+  await until('all are ready', async () => (await ask('GET', '/queues/%2F/billing')).messages_ready === 5);
+  await visit(opened, '#/policies');
+  await opened.getByRole('button', { name: 'New policy' }).first().click();
+  await panel.getByRole('textbox', { name: /^Name \(/ }).fill('small');
+  await panel.getByLabel('Pattern').fill('^bill');
+  await panel.getByLabel('Name 1').fill('max-length');
+  await panel.getByLabel('Value 1').fill('2');
+  await panel.getByText('It matches 1 queue or exchange and applies to all of them. 1 thing changes:').waitFor();
+  await panel.getByText('3 ready messages would be dropped at once').waitFor();
+  await panel.getByText('max-length: none → 2').waitFor();
+  await panel.getByLabel('Pattern').fill('^(bill');
+  await panel.getByText(/It would be refused: pattern should be regular expression/).waitFor();
+  await panel.getByRole('button', { name: 'Cancel' }).click();
+  assert.equal((await ask('GET', '/policies')).length, 0);
+  assert.equal((await ask('GET', '/queues/%2F/billing')).messages_ready, 5);
+});
+
 test('who may not change them sees them, and no button', async () => {
   const { ask, node, chrome } = at;
   await ask('PUT', '/users/reader', { password: 'reader', tags: 'management' });
@@ -61,7 +83,7 @@ test('who may not change them sees them, and no button', async () => {
   await opened.getByRole('link', { name: 'seen' }).click();
   await opened.getByRole('dialog').getByText('expires: 9000').waitFor();
   assert.equal(await opened.getByRole('button', { name: /Delete|Save|New/ }).count(), 0);
-  assert.deepEqual(await opened.getByRole('navigation', { name: 'Admin', includeHidden: true }).getByRole('link', { includeHidden: true }).allTextContents(), ['vhosts', 'Policies', 'Operator policies', 'Limits', 'Feature flags']);
+  assert.deepEqual(await opened.getByRole('navigation', { name: 'Admin', includeHidden: true }).getByRole('link', { includeHidden: true }).allTextContents(), ['vhosts', 'Policies', 'Operator policies', 'Limits', 'Feature flags', 'Jobs']);
   for (const hash of ['#/vhosts', '#/operator-policies', '#/limits', '#/feature-flags']) await visit(opened, hash);
   await opened.evaluate(() => { location.hash = '#/users'; });
   await opened.getByText('Your user may not see this page.').waitFor();

@@ -5,7 +5,7 @@
 //! the order catalogue → vhost → router → queue → store → outbox, and none is held over an await.
 //!
 //! What it does stands in rooms, each of which imports only those before it: [`delivery`], [`queue`],
-//! [`publish`], [`catalogue`], [`replicas`], [`cluster`], [`reports`]; `tests/layers.rs` holds that.
+//! [`publish`], [`catalogue`], [`replicas`], [`cluster`], [`reports`], [`jobs`]; `tests/layers.rs` holds that.
 //!
 //! ```text
 //! publish → Publisher (routes, batches) → QueueHandle::publish → ClusteredQueue decides → QueueSink
@@ -24,6 +24,7 @@ mod timers;
 pub mod catalogue;
 pub mod cluster;
 pub mod delivery;
+pub mod jobs;
 pub mod publish;
 pub mod queue;
 pub mod replicas;
@@ -53,8 +54,9 @@ pub use delivery::outbox::{Control, Outstanding};
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
 pub use logins::Logins;
 pub use observers::Observers;
-pub use publish::reply_to;
+pub use publish::route::Explained;
 pub use publish::vhosts::Vhost;
+pub use publish::{moving, reply_to};
 pub use queue::asking::DEADLINE;
 pub use queue::clients::{ChannelOut, ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
 pub use queue::delivery_count::with_delivery_count;
@@ -66,6 +68,7 @@ pub use reports::{diagnosis, gather, notices, process};
 // Words of what lies below that whoever serves clients needs.
 pub use crate::metadata::{CatalogueError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
+pub use crate::router::explain::Why;
 
 use crate::cluster::identity::Identity;
 pub use crate::cluster::ticket::SCHEME as TICKET;
@@ -119,6 +122,7 @@ pub struct Broker {
     /// The nodes of the cluster are others: queues may need members.
     repair: tokio::sync::Notify,
     elections: Elections,
+    jobs: jobs::Jobs,
     seekers: Seekers,
     letters: Arc<Letters>,
     peers: Peers,

@@ -96,6 +96,7 @@ impl Broker {
             replicas: Default::default(),
             repair: Default::default(),
             elections: Default::default(),
+            jobs: Default::default(),
             seekers: Default::default(),
             letters: Default::default(),
             peers: Default::default(),

@@ -106,6 +106,8 @@ pub(super) enum HandshakeError {
     Nothing,
     #[error("it was not done within {} ms", .0.as_millis())]
     Late(Duration),
+    #[error("the client went away before it was done; some do so when they refuse a certificate")]
+    Left,
     #[error("the connection broke: {0}")]
     Broken(io::Error),
     #[error("the client does not speak TLS")]
@@ -363,7 +365,10 @@ fn versions(options: &config::Tls) -> Vec<&'static SupportedProtocolVersion> {
 impl HandshakeError {
     fn of(prefix: &'static str, error: io::Error) -> Self {
         let Some(reason) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
-            return Self::Broken(error);
+            return match error.kind() {
+                io::ErrorKind::UnexpectedEof => Self::Left,
+                _ => Self::Broken(error),
+            };
         };
         match reason {
             rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => Self::Plain,

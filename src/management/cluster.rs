@@ -77,6 +77,7 @@ fn cluster(call: &Call) -> Answered {
         json!({
             "name": name,
             "running": facts.is_some(),
+            "draining": facts.is_some_and(|facts| facts.is_drained),
             "leaders": load.map_or(0, |load| load.leaders),
             "members": load.map_or(0, |load| load.members),
             "links": facts.map(|facts| links(call, &facts.links)),

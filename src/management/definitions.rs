@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::import::{By, import, import_vhost};
+use super::dry_run;
+use super::import::{By, import, import_vhost, read};
 use super::parameters::cluster_name;
 use super::route::{Access, Route};
 use crate::broker::Broker;
@@ -69,6 +70,19 @@ async fn post_all(call: Call) -> Answered {
         user: &call.caller.name,
         owns_vhosts: !call.caller.operator,
     };
+    if call.query.is_true("dry_run") {
+        let cluster_name = cluster_name(&call.broker);
+        let catalogue = call.broker.catalogue();
+        let asked = read(&call.broker, &catalogue, &given.document, by);
+        let asked = asked.map_err(|error| Failure::bad(error.to_string()))?;
+        let writer = writer(&call.broker, &cluster_name);
+        return Ok(Answer::Json(dry_run::would_change(
+            &catalogue,
+            &asked,
+            &given.document,
+            &writer,
+        )));
+    }
     import(&call.broker, &given.document, by).await?;
     Ok(given.done())
 }

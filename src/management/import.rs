@@ -50,17 +50,20 @@ impl From<ImportError> for Failure {
 /// # Errors
 /// When the document is none, or the catalogue refuses something of it.
 pub async fn import(broker: &Arc<Broker>, document: &Value, by: By<'_>) -> Result<(), ImportError> {
-    let read = {
-        let catalogue = broker.catalogue();
-        let owner = by.owns_vhosts.then_some(by.user);
-        let first_of = |vhost: &VhostName| first_commands(broker, &catalogue, vhost, owner);
-        let takes_password = |password: &str| takes_password(&broker.config().auth, password);
-        definitions::import(
-            setting(broker, &catalogue, by.user, &first_of, &takes_password),
-            document,
-        )?
-    };
+    let read = read(broker, &broker.catalogue(), document, by)?;
     carry_out(broker, read).await
+}
+
+/// What a document of a whole cluster comes to, without doing any of it.
+///
+/// # Errors
+/// When the document is none.
+pub fn read(broker: &Broker, catalogue: &Catalogue, document: &Value, by: By<'_>) -> Result<Import, DefinitionError> {
+    let owner = by.owns_vhosts.then_some(by.user);
+    let first_of = |vhost: &VhostName| first_commands(broker, catalogue, vhost, owner);
+    let takes_password = |password: &str| takes_password(&broker.config().auth, password);
+    let setting = setting(broker, catalogue, by.user, &first_of, &takes_password);
+    definitions::import(setting, document)
 }
 
 /// The same for a document of one vhost, into any vhost.

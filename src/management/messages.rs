@@ -9,6 +9,8 @@ mod view;
 use super::route::{Access, Route, Run, Verb};
 
 pub use fetch::fetch;
+pub use look::readable as readable_queue;
+pub use properties::of as properties_of;
 pub use publish::hand_in;
 pub use view::whole_view;
 

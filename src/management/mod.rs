@@ -18,6 +18,7 @@ mod console;
 mod consumers;
 mod cors;
 mod definitions;
+mod dry_run;
 mod endpoint;
 mod exchanges;
 mod fields;
@@ -26,6 +27,7 @@ mod flags;
 mod form;
 mod health;
 mod import;
+mod jobs;
 mod latency;
 mod lifecycle;
 mod limits;
@@ -39,18 +41,21 @@ mod messages;
 mod metrics;
 mod nodes;
 mod notices;
+mod openapi;
 mod overview;
 mod page;
 mod parameters;
 mod path;
 mod permissions;
 mod policies;
+mod preview;
 mod query;
 mod queues;
 mod replicas;
 mod request;
 mod response;
 mod route;
+mod route_test;
 mod router;
 mod search;
 mod series;
@@ -60,6 +65,7 @@ mod settings;
 mod socket;
 mod text;
 mod tool;
+mod topology;
 mod users;
 mod vhosts;
 mod views;
@@ -84,6 +90,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         policies::ROUTES,
         parameters::ROUTES,
         overview::ROUTES,
+        openapi::ROUTES,
         nodes::ROUTES,
         health::ROUTES,
         login::ROUTES,
@@ -103,6 +110,9 @@ fn table() -> impl Iterator<Item = &'static Route> {
         search::ROUTES,
         cluster::ROUTES,
         notices::ROUTES,
+        route_test::ROUTES,
+        jobs::ROUTES,
+        topology::ROUTES,
         log::ROUTES,
         maintenance::ROUTES,
         settings::ROUTES,

@@ -8,6 +8,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::{Fields, checked_name};
 use super::list;
+use super::preview::preview;
 use super::route::{Access, Route, Verb};
 use super::text::term;
 use crate::metadata::{Command, Vhost};
@@ -66,6 +67,24 @@ pub static ROUTES: &[Route] = &[
         "Deletes an operator policy.",
         |call| Box::pin(async move { delete(&call, PolicyKind::Operator).await }),
     ),
+    Route::post(
+        "/policies/{vhost}/{name}/preview",
+        Access::Policymaker,
+        "What would follow from a policy; nothing is saved.",
+        |call| {
+            let spec = asked(&call);
+            Box::pin(preview(call, PolicyKind::User, spec))
+        },
+    ),
+    Route::post(
+        "/operator-policies/{vhost}/{name}/preview",
+        Access::Administrator,
+        "What would follow from an operator policy; nothing is saved.",
+        |call| {
+            let spec = asked(&call);
+            Box::pin(preview(call, PolicyKind::Operator, spec))
+        },
+    ),
 ];
 
 fn policies(vhost: &Vhost, kind: PolicyKind) -> &BTreeMap<String, Policy> {
@@ -118,14 +137,19 @@ async fn put(call: Call, kind: PolicyKind) -> Answered {
 async fn put_checked(call: Call, kind: PolicyKind) -> Answered {
     check_changes(&call, kind)?;
     let existed = call.in_vhost(|vhost| policies(vhost, kind).contains_key(call.name("name")))?;
-    let fields = call.fields()?;
-    fields.need(&["pattern", "definition"])?;
-    let spec = spec(&call, &fields)?;
+    let spec = asked(&call)?;
     let command = match kind {
         PolicyKind::User => Command::PutPolicy(spec),
         PolicyKind::Operator => Command::PutOperatorPolicy(spec),
     };
     call.put(existed, command).await
+}
+
+/// The policy of the request, whose definition is not looked at yet.
+fn asked(call: &Call) -> Result<PolicySpec, Failure> {
+    let fields = call.fields()?;
+    fields.need(&["pattern", "definition"])?;
+    spec(call, &fields)
 }
 
 /// The policy of the path, as the fields say.

@@ -260,6 +260,15 @@ async fn rebalance(call: Call) -> Answered {
     let vhosts = pattern(fields.text("vhost_pattern")?)?;
     let names = pattern(fields.text("queue_pattern")?)?;
     let is_meant = |spec: &QueueSpec| vhosts.matches(&spec.vhost) && names.matches(&spec.name);
+    if call.query.is_true("dry_run") {
+        let known = call.broker.node_names();
+        let name = |node: &NodeId| known.get(node).cloned().unwrap_or_else(|| node.to_string());
+        let moves = call.broker.planned_moves(is_meant);
+        let moves = moves.iter().map(
+            |(spec, from, to)| json!({"vhost": spec.vhost, "queue": spec.name, "from": name(from), "to": name(to)}),
+        );
+        return Ok(Answer::Json(json!({"moves": moves.collect::<Value>()})));
+    }
     call.broker.rebalance(is_meant).await;
     Ok(Answer::Done)
 }

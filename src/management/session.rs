@@ -68,7 +68,7 @@ pub static ROUTES: &[Route] = &[
 /// The header that the console sends with every request, whatever its value.
 pub const CONSOLE: HeaderName = HeaderName::from_static("x-warren-session");
 /// The cookie's name.
-const COOKIE_NAME: &str = "warren_session";
+pub const COOKIE_NAME: &str = "warren_session";
 
 /// What a request says of the browser it comes from.
 #[derive(Clone, Debug, Default)]

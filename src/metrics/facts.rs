@@ -1,6 +1,22 @@
 //! The numbers of one moment, as the table of metrics reads them. Plain values: the broker fills them in.
 
-use crate::statistics::Tally;
+use std::time::Duration;
+
+use crate::statistics::{LatencyTotals, Tally};
+
+/// Up to which times samples of latencies are counted.
+pub const BOUNDS: [Duration; 14] = {
+    let us = [
+        100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 50_000, 100_000, 500_000, 1_000_000, 10_000_000, 60_000_000,
+    ];
+    let mut bounds = [Duration::ZERO; 14];
+    let mut at = 0;
+    while at < us.len() {
+        bounds[at] = Duration::from_micros(us[at]);
+        at += 1;
+    }
+    bounds
+};
 
 /// Names and values of labels, in the order in which they are shown.
 pub type Labels = Vec<(&'static str, String)>;
@@ -66,6 +82,10 @@ pub struct Node {
     pub tally: Tally,
     /// What clients of this node have done with queues, also with those that are deleted.
     pub queue_tally: Tally,
+    /// How long messages waited, consumers took to acknowledge, and confirms took; counted up to [`BOUNDS`].
+    pub waits: LatencyTotals,
+    pub acks: LatencyTotals,
+    pub confirms: LatencyTotals,
     pub log: Log,
 }
 
@@ -100,6 +120,8 @@ pub struct Queue {
     /// Bytes of memory, names and properties included.
     pub memory: u64,
     pub consumers: u64,
+    /// Which part of the time its consumers could have had more; none without consumers.
+    pub capacity: Option<f64>,
 }
 
 impl Queue {

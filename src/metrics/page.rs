@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, prometheus_text};
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, prometheus_text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use super::catalogue::{ALWAYS, FAMILIES, Family, Metric, Read, Row, Where};
-use super::facts::Facts;
+use super::facts::{BOUNDS, Facts};
 use super::number::Number;
+use crate::statistics::LatencyTotals;
 
 /// The format of the text (Prometheus 0.0.4), as RabbitMQ names it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
@@ -57,7 +59,7 @@ impl Page {
                     Read::Group(_) => needs.groups = true,
                     Read::Exchange(_) => needs.exchanges = true,
                     Read::Vhost(_) => needs.vhosts = true,
-                    Read::Node(_) | Read::About(_) | Read::Link(_) | Read::Logins(_) => {}
+                    Read::Node(_) | Read::Times(_) | Read::About(_) | Read::Link(_) | Read::Logins(_) => {}
                 }
             }
         }
@@ -151,6 +153,7 @@ impl Rows {
         }
         match metric.read {
             Read::Node(read) => samples.put(read(&facts.node)),
+            Read::Times(read) => samples.times(read(&facts.node)),
             Read::Queues => samples.put((facts.queues.len() as u64).into()),
             Read::About(read) => {
                 let labels = read(&facts.node);
@@ -199,6 +202,18 @@ impl Samples<'_> {
             .try_for_each(|row| put(&mut self.encoder.encode_family(row.labels())?, kind, read(row)))
     }
 
+    fn times(&mut self, times: &LatencyTotals) -> fmt::Result {
+        let mut before = 0;
+        let counts = times
+            .at_most
+            .iter()
+            .map(|at_most| at_most - std::mem::replace(&mut before, *at_most));
+        let bounds = BOUNDS.iter().map(Duration::as_secs_f64);
+        let buckets: Vec<_> = bounds.zip(counts).collect();
+        self.encoder
+            .encode_histogram::<NoLabelSet>(times.sum.as_secs_f64(), times.count, &buckets, None)
+    }
+
     fn put(&mut self, number: Number) -> fmt::Result {
         put(&mut self.encoder, self.kind, number)
     }
@@ -207,9 +222,7 @@ impl Samples<'_> {
 fn put(encoder: &mut MetricEncoder<'_>, kind: MetricType, number: Number) -> fmt::Result {
     match (kind, number) {
         (_, Number::Unknown) => Ok(()),
-        (MetricType::Counter, number) => {
-            encoder.encode_counter::<prometheus_client::encoding::NoLabelSet, _, f64>(&number, None::<&Exemplar<_, _>>)
-        }
+        (MetricType::Counter, number) => encoder.encode_counter::<NoLabelSet, _, f64>(&number, None::<&Exemplar<_, _>>),
         _ => encoder.encode_gauge(&number),
     }
 }

@@ -45,6 +45,7 @@ mod recovery;
 mod redelivery;
 mod rules;
 mod sink;
+mod taking;
 #[cfg(test)]
 mod tests;
 mod uncommitted;

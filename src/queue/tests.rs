@@ -17,6 +17,7 @@ mod recovery;
 mod redelivery;
 mod replicated;
 mod single_active;
+mod taking;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -71,7 +71,7 @@ pub fn build<Q: Queue>(spec: &ExchangeSpec) -> Box<dyn ExchangeType<Q>> {
     build_kind(spec.kind, &spec.arguments)
 }
 
-fn build_kind<Q: Queue>(kind: ExchangeKind, arguments: &FieldTable) -> Box<dyn ExchangeType<Q>> {
+pub(super) fn build_kind<Q: Queue>(kind: ExchangeKind, arguments: &FieldTable) -> Box<dyn ExchangeType<Q>> {
     match kind {
         ExchangeKind::Direct => Box::new(direct::Direct::new()),
         // History is kept beside the bindings; see `Router::remember`.

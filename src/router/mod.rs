@@ -9,6 +9,7 @@ pub mod consistent_hash;
 pub mod delay;
 mod direct;
 mod exchange_type;
+pub mod explain;
 mod fanout;
 mod headers;
 mod modulus_hash;
@@ -23,7 +24,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 pub use exchange_type::{ExchangeType, Headers, RouteInput, Target};
 
 use crate::spec::{BindingSpec, ExchangeKind, ExchangeSpec};
-use crate::types::{ExchangeName, FieldValue, Message};
+use crate::types::{ExchangeName, FieldTable, FieldValue, Message};
 
 /// Messages an `x-recent-history` exchange keeps when its arguments say nothing.
 const HISTORY_LENGTH: usize = 20;
@@ -43,6 +44,9 @@ struct Exchange<Q> {
     list: Vec<(BindingSpec, Target<Q>)>,
     alternate: Option<ExchangeName>,
     kind: ExchangeKind,
+    /// The type that decides, once any delay is over.
+    routes_as: ExchangeKind,
+    arguments: FieldTable,
     history: VecDeque<Message>,
     history_length: usize,
 }
@@ -128,6 +132,8 @@ impl<Q: Queue> Router<Q> {
             list: Vec::new(),
             alternate: None,
             kind: spec.kind,
+            routes_as: spec.routes_as(),
+            arguments: spec.arguments.clone(),
             history: VecDeque::new(),
             history_length: length
                 .and_then(|length| usize::try_from(length).ok())

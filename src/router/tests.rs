@@ -295,3 +295,102 @@ proptest! {
         }
     }
 }
+
+/// One that is bound, or asked: exchange, key, header.
+type Bound = (usize, usize, bool);
+
+fn bound() -> impl Strategy<Value = Bound> {
+    (0..6usize, 0..5usize, any::<bool>())
+}
+
+proptest! {
+    /// The route tester says what the router does, over any bindings between exchanges of most types.
+    #[test]
+    fn an_explanation_agrees_with_the_route(
+        queues in proptest::collection::vec((bound(), 0..12u32), 0..25),
+        exchanges in proptest::collection::vec((bound(), 0..6usize), 0..6),
+        alternates in proptest::collection::vec((0..6usize, 0..6usize), 0..4),
+        asked in bound(),
+    ) {
+        const EXCHANGES: [(&str, ExchangeKind); 6] = [
+            ("d", ExchangeKind::Direct),
+            ("f", ExchangeKind::Fanout),
+            ("t", ExchangeKind::Topic),
+            ("h", ExchangeKind::Headers),
+            ("c", ExchangeKind::ConsistentHash),
+            ("m", ExchangeKind::ModulusHash),
+        ];
+        const KEYS: [&str; 5] = ["a", "a.b", "#", "*.b", "7"];
+        let arguments = |with: bool| match with {
+            true => FieldTable::of(&[("n", FieldValue::I32(1))]),
+            false => FieldTable::of(&[("n", FieldValue::I32(2)), ("x-match", FieldValue::text("any"))]),
+        };
+        let mut router = router(&EXCHANGES, &[]);
+        for ((e, k, with), queue) in queues {
+            let (mut binding, target) = to_queue(EXCHANGES[e].0, KEYS[k], queue);
+            binding.arguments = arguments(with);
+            router.bind(&binding, &target);
+        }
+        for ((e, k, with), to) in exchanges {
+            let (mut binding, target) = to_exchange(EXCHANGES[e].0, KEYS[k], EXCHANGES[to].0);
+            binding.arguments = arguments(with);
+            router.bind(&binding, &target);
+        }
+        for (e, to) in alternates {
+            router.set_alternate(EXCHANGES[e].0, Some(EXCHANGES[to].0.into()));
+        }
+        let (e, k, with) = asked;
+        let mut headers = Vec::new();
+        arguments(with).encode(&mut headers);
+        let keys = [KEYS[k].as_bytes()];
+        let input = input(EXCHANGES[e].0, &keys, Some(&headers));
+        let mut out = Routed::default();
+        prop_assert!(router.route(&input, &mut || 0, &mut out));
+        let explained = router.explain(&input).expect("it is there");
+        let mut expected = out.queues;
+        let mut found: Vec<u32> = explained.queues.iter().map(|(queue, _)| *queue).collect();
+        expected.sort_unstable();
+        found.sort_unstable();
+        prop_assert_eq!(found, expected);
+        prop_assert!(explained.is_certain);
+    }
+}
+
+#[test]
+fn an_explanation_names_what_was_tried_and_why_not() {
+    use explain::{Verdict, Why};
+    let mut router = router(
+        &[
+            ("t", ExchangeKind::Topic),
+            ("f", ExchangeKind::Fanout),
+            ("r", ExchangeKind::Random),
+        ],
+        &[
+            to_queue("t", "order.#", 1),
+            to_queue("t", "mail.*", 2),
+            to_exchange("t", "order.paid", "f"),
+            to_queue("r", "", 4),
+            to_queue("r", "", 5),
+        ],
+    );
+    router.set_alternate("f", Some("r".into()));
+    let explained = router
+        .explain(&input("t", &[b"order.paid"], None))
+        .expect("it is there");
+    let steps: Vec<_> = explained.steps.iter().map(|step| step.exchange.as_str()).collect();
+    assert_eq!(steps, ["t", "f", "r"]);
+    let verdicts: Vec<_> = explained.steps[0].tried.iter().map(|tried| tried.verdict).collect();
+    assert_eq!(
+        verdicts,
+        [Verdict::Takes, Verdict::Refuses(Why::PatternDiffers), Verdict::Takes]
+    );
+    assert_eq!(explained.steps[1].alternate.as_deref(), Some("r"));
+    let reached: Vec<_> = explained
+        .queues
+        .iter()
+        .map(|(queue, via)| (*queue, via.as_str()))
+        .collect();
+    assert_eq!(reached, [(1, "t"), (4, "r"), (5, "r")]);
+    assert!(!explained.is_certain, "chance decides");
+    assert!(router.explain(&input("none", &[b"a"], None)).is_none());
+}

@@ -149,6 +149,23 @@ impl Message {
         self.copied(parts, Deaths(self.0.header.header.deaths.0 | Deaths::DIED))
     }
 
+    /// The same message with so many bytes of its body at most.
+    pub fn cut(&self, body_bytes: usize) -> Self {
+        let body = self.body();
+        if body.len() <= body_bytes {
+            return self.clone();
+        }
+        let parts = MessageParts {
+            exchange: self.exchange(),
+            routing_key: self.routing_key(),
+            properties: self.properties(),
+            traits: self.traits(),
+        };
+        let body = &body[..body_bytes];
+        let large_body = (body.len() >= LARGE_BODY).then(|| Bytes::copy_from_slice(body));
+        Self::gather(parts, body, large_body, self.0.header.header.deaths, &mut Vec::new())
+    }
+
     /// The same message with that many deliveries counted.
     pub fn with_deliveries(&self, deliveries: u32) -> Self {
         let parts = MessageParts {

@@ -28,6 +28,7 @@ mod network;
 mod one_broker;
 mod outstanding;
 mod partitions;
+mod redrive;
 mod single_active;
 mod statistics;
 mod tls;

@@ -59,7 +59,7 @@ async fn a_client_is_seen_with_its_channels_and_consumers() {
     let objects = http.get("/api/overview").json()["object_totals"].clone();
     assert_eq!(
         objects,
-        json!({"channels": 1, "consumers": 1, "exchanges": 7, "queues": 1, "connections": 1})
+        json!({"channels": 1, "consumers": 1, "exchanges": 8, "queues": 1, "connections": 1})
     );
 }
 

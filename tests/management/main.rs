@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod abuse;
 mod access;
 mod access_matrix;
 mod bindings;
@@ -19,6 +20,9 @@ mod messages;
 mod patterns;
 mod peek;
 mod policies;
+mod preview;
+mod redrive;
+mod route_test;
 mod server;
 mod sessions;
 mod statistics;

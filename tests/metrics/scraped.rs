@@ -31,14 +31,17 @@ impl Scraped {
                 assert!(help.split_once(' ').is_some_and(|(_, text)| !text.is_empty()), "{line}");
             } else if let Some(kind) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = kind.split_once(' ').expect("a name and a type");
-                assert!(["counter", "gauge", "untyped"].contains(&kind), "{line}");
+                assert!(["counter", "gauge", "histogram", "untyped"].contains(&kind), "{line}");
                 assert!((kind == "counter") == name.ends_with("_total"), "{line}");
                 assert_eq!(types.insert(name.to_owned(), kind.to_owned()), None, "twice: {line}");
                 current = name.to_owned();
             } else {
                 let (what, value) = line.rsplit_once(' ').expect("a sample and its value");
                 let name = what.split('{').next().expect("at least nothing");
-                assert_eq!(name, current, "a sample stands below its type: {line}");
+                let is_of_histogram = types.get(&current).is_some_and(|kind| kind == "histogram");
+                let rest = name.strip_prefix(current.as_str()).filter(|_| is_of_histogram);
+                let is_below = rest.map_or(name == current, |rest| ["_bucket", "_sum", "_count"].contains(&rest));
+                assert!(is_below, "a sample stands below its type: {line}");
                 let value = value.parse().expect("a number");
                 assert_eq!(samples.insert(what.to_owned(), value), None, "twice: {line}");
             }

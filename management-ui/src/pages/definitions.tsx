@@ -2,11 +2,13 @@
 
 import { useState } from 'preact/hooks';
 import { sendJson, text, url } from '../api/client.ts';
+import type { DefinitionsPreview } from '../api/types.ts';
 import { download } from '../lib/csv.ts';
-import { counted } from '../lib/format.ts';
+import { counted, plain } from '../lib/format.ts';
 import { pretty } from '../lib/json.ts';
 import { refresh } from '../state/poll.ts';
 import { renew, vhosts } from '../state/session.ts';
+import { Badge } from '../ui/badge.tsx';
 import { Form } from '../ui/form.tsx';
 import { Card } from '../ui/states.tsx';
 import { tell } from '../ui/toast.tsx';
@@ -65,8 +67,55 @@ function Import() {
         setSent(sent + 1);
       }}
     >
-      {(values) => <Contents json={(values.from === 'text' ? values.written : values.document) ?? ''} />}
+      {(values) => {
+        const json = (values.from === 'text' ? values.written : values.document) ?? '';
+        return (
+          <>
+            <Contents json={json} />
+            {json && contents(json) && !values.vhost && <DryRun json={json} />}
+          </>
+        );
+      }}
     </Form>
+  );
+}
+
+/** What the import would do, asked of the broker, which does nothing of it. */
+function DryRun({ json }: { json: string }) {
+  const [found, setFound] = useState<{ json: string; preview: DefinitionsPreview }>();
+  const [failure, setFailure] = useState('');
+  const look = async () => {
+    setFailure('');
+    try {
+      setFound({ json, preview: await sendJson<DefinitionsPreview>('POST', '/definitions?dry_run=true', json) });
+    } catch (error) {
+      setFailure(error instanceof Error ? error.message : String(error));
+    }
+  };
+  const preview = found?.json === json ? found.preview : undefined;
+  return (
+    <section class="preview" aria-label="What it would change" role="status">
+      {failure && <p class="failure">It would be refused: {failure}</p>}
+      {preview ? <Would of={preview} /> : <div><button type="button" onClick={() => void look()}>Show what it would change</button></div>}
+    </section>
+  );
+}
+
+/** Things of each sort that are listed. */
+const LISTED = 12;
+
+function Would({ of: { create, change, conflict } }: { of: DefinitionsPreview }) {
+  if (create.length + change.length + conflict.length === 0) return <p>Nothing: all of it is there already.</p>;
+  const more = (list: unknown[]) => list.length > LISTED && <li class="muted">and {list.length - LISTED} more</li>;
+  return (
+    <>
+      {create.length > 0 && <><h3>It would add {counted(create.length, 'thing')}</h3>
+        <ul class="changes">{create.slice(0, LISTED).map((each) => <li key={`${each.kind} ${each.name}`}>{each.kind.replace('_', ' ')} <b>{each.name}</b></li>)}{more(create)}</ul></>}
+      {change.length > 0 && <><h3>It would change {counted(change.length, 'thing')}</h3>
+        <ul class="changes">{change.slice(0, LISTED).map((each) => <li key={`${each.kind} ${each.name}`}>{each.kind.replace('_', ' ')} <b>{each.name}</b> <span class="muted">{plain(each.from)} → {plain(each.to)}</span></li>)}{more(change)}</ul></>}
+      {conflict.length > 0 && <><h3><Badge level="warn">{counted(conflict.length, 'conflict')}</Badge></h3>
+        <ul class="changes">{conflict.slice(0, LISTED).map((each, at) => <li key={at}><b>{each.name}</b> {each.why}</li>)}{more(conflict)}</ul></>}
+    </>
   );
 }
 

@@ -19,6 +19,7 @@ import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
 import { AdminPage, leave, wholeNumber } from './admin.tsx';
 import { hasManyVhosts, inVhost, useKnown } from './parts.tsx';
+import { Preview } from './policy-preview.tsx';
 import type { Names } from '../routes.ts';
 
 interface Kind {
@@ -124,13 +125,31 @@ function Edit({ kind, of, onDone }: { kind: Kind; of?: Policy; onDone: () => voi
       refresh();
       tell(`${kind.one[0]?.toUpperCase()}${kind.one.slice(1)} ${name} is ${of ? 'saved' : 'there'}`);
       onDone();
-    }} />
+    }}>
+      {(values) => {
+        const { vhost = '', name = '' } = of ?? values;
+        return <Preview path={url`/${kind.id}/${vhost}/${name || NEW}/preview`} body={written(values)} />;
+      }}
+    </Form>
   );
 }
+
+/** Stands for the name of a policy that has none yet. */
+const NEW = '(new)';
 
 /** The body that says it to the server. */
 function spoken(values: Values): { definition: Record<string, unknown> } & Record<string, unknown> {
   return { pattern: values.pattern ?? '', 'apply-to': values['apply-to'], priority: wholeNumber('priority', values.priority?.trim() || '0'), definition: argumentsOf(values.definition) };
+}
+
+/** The same while it is being written; nothing as long as it cannot be read, or says nothing. */
+function written(values: Values) {
+  try {
+    const body = spoken(values);
+    return Object.keys(body.definition).length > 0 ? body : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 async function exists(kind: Kind, vhost: string, name: string): Promise<boolean> {

@@ -1,11 +1,19 @@
-// Leaders of quorum queues spread over the nodes.
+// Leaders of quorum queues spread over the nodes: first the plan, then the moves.
 
+import { useEffect, useState } from 'preact/hooks';
 import { send } from '../api/client.ts';
-import type { ClusterNode } from '../api/types.ts';
+import type { ClusterNode, Move } from '../api/types.ts';
 import { counted } from '../lib/format.ts';
 import { refresh } from '../state/poll.ts';
-import { Form } from '../ui/form.tsx';
+import { Form, type Values } from '../ui/form.tsx';
 import { tell } from '../ui/toast.tsx';
+
+/** How long nothing is written before the plan is asked for, in milliseconds. */
+const REST = 300;
+/** Moves that are listed. */
+const LISTED = 20;
+
+const spoken = ({ vhost_pattern, queue_pattern }: Values) => ({ vhost_pattern, queue_pattern });
 
 export function Rebalance({ nodes, onDone }: { nodes: ClusterNode[]; onDone: () => void }) {
   return (
@@ -19,12 +27,54 @@ export function Rebalance({ nodes, onDone }: { nodes: ClusterNode[]; onDone: () 
         button="Rebalance leaders"
         onCancel={onDone}
         submit={async (values) => {
-          await send('POST', '/rebalance/queues', { vhost_pattern: values.vhost_pattern, queue_pattern: values.queue_pattern });
+          await send('POST', '/rebalance/queues', spoken(values));
           refresh();
           tell('Leaders are spread');
           onDone();
         }}
-      />
+      >
+        {(values) => <Plan values={values} />}
+      </Form>
     </>
+  );
+}
+
+function Plan({ values }: { values: Values }) {
+  const [moves, setMoves] = useState<Move[]>();
+  const [failure, setFailure] = useState('');
+  const text = JSON.stringify(spoken(values));
+  useEffect(() => {
+    let isOver = false;
+    const timer = setTimeout(() => {
+      send<{ moves: Move[] }>('POST', '/rebalance/queues?dry_run=true', spoken(values)).then(
+        (plan) => {
+          if (isOver) return;
+          setMoves(plan.moves);
+          setFailure('');
+        },
+        (error: Error) => !isOver && setFailure(error.message),
+      );
+    }, REST);
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+    };
+  }, [text]);
+  return (
+    <section class="preview" aria-label="The plan" role="status">
+      <h3>The plan</h3>
+      {failure && <p class="failure">{failure}</p>}
+      {!moves && !failure && <p class="note">…</p>}
+      {moves?.length === 0 && <p>Nothing would move: leaders are spread as evenly as their members allow.</p>}
+      {moves && moves.length > 0 && (
+        <>
+          <p>{counted(moves.length, 'leader')} would move:</p>
+          <ul class="changes">
+            {moves.slice(0, LISTED).map((move) => <li key={`${move.vhost} ${move.queue}`}><b>{move.queue}</b> <span class="muted">{move.vhost}: {move.from} → {move.to}</span></li>)}
+            {moves.length > LISTED && <li class="muted">and {moves.length - LISTED} more</li>}
+          </ul>
+        </>
+      )}
+    </section>
   );
 }

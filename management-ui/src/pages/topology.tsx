@@ -1,7 +1,7 @@
 // What leads where: exchanges and queues as boxes, and the ways a message takes between them. The same
 // stands as a list beside it.
 
-import { useMemo } from 'preact/hooks';
+import { useMemo, useState } from 'preact/hooks';
 import { query, url } from '../api/client.ts';
 import type { Topology as Data, TopologyEdge, TopologyNode } from '../api/types.ts';
 import { count, counted, rate, short } from '../lib/format.ts';
@@ -11,6 +11,7 @@ import { usePoll } from '../state/poll.ts';
 import { vhosts } from '../state/session.ts';
 import { vhost as chosen } from '../state/settings.ts';
 import { Badge } from '../ui/badge.tsx';
+import { Dialog } from '../ui/dialog.tsx';
 import { Whole } from '../ui/list.tsx';
 import { Name } from '../ui/name.tsx';
 import { Card, Empty, Facts, Failed, Loading } from '../ui/states.tsx';
@@ -18,6 +19,7 @@ import type { Column } from '../ui/table.tsx';
 import { Tabs } from '../ui/tabs.tsx';
 import { NAMELESS } from './exchanges.tsx';
 import { Health } from './health.tsx';
+import { RouteTester } from './route-tester.tsx';
 import type { Names } from '../routes.ts';
 
 /** Sizes of a box, in pixels. */
@@ -202,6 +204,7 @@ function pageOf(node: TopologyNode, vhost: string): string {
 }
 
 function Chosen({ node, vhost, data }: { node: TopologyNode; vhost: string; data: Data }) {
+  const [isTesting, setTesting] = useState(false);
   const isMissing = node.health === 'missing';
   const into = data.edges.filter((edge) => edge.to === node.id);
   const out = data.edges.filter((edge) => edge.from === node.id);
@@ -216,6 +219,7 @@ function Chosen({ node, vhost, data }: { node: TopologyNode; vhost: string; data
         <span class="muted">{node.kind}{node.type ? `, ${node.type}` : ''}</span>
         {isMissing ? <Badge level="bad">not there</Badge> : node.health && <Health of={{ health: node.health, state: '' }} />}
         <div class="tools">
+          {node.kind === 'exchange' && !isMissing && <button type="button" onClick={() => setTesting(true)}>Test a route…</button>}
           <button type="button" onClick={() => setQuery({ around: node.id })}>Show what is around it</button>
           {!isMissing && <a class="button" href={pageOf(node, vhost)}>Open the {node.kind}</a>}
         </div>
@@ -226,6 +230,11 @@ function Chosen({ node, vhost, data }: { node: TopologyNode; vhost: string; data
         ['Comes from', ways(into, 'from')],
         ['Goes to', ways(out, 'to')],
       ]} />
+      {isTesting && (
+        <Dialog title={`Test a route from ${node.name || NAMELESS}`} side onClose={() => setTesting(false)}>
+          <div class="stack"><RouteTester vhost={vhost} exchange={node.name} type={node.type ?? ''} /></div>
+        </Dialog>
+      )}
     </section>
   );
 }

@@ -15,7 +15,9 @@ use crate::broker::alarms::Notice;
 use crate::broker::catalogue::propose::{Catalogued, Told};
 use crate::broker::delivery::connections::ClientCounts;
 use crate::broker::delivery::leaving::PATIENCE;
+use crate::broker::publish::moving::{MoveTo, Moved};
 use crate::broker::publish::reply_to::Token;
+use crate::broker::queue::asking::DEADLINE;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::peeking::{Peek, Peeked};
 use crate::broker::queue::vitals::QueueVitals;
@@ -88,6 +90,12 @@ enum Request {
     Vitals(QueueId),
     /// Look at messages of a queue that the node leads.
     Peek(QueueId, Peek),
+    /// Move messages of a queue that the node leads.
+    Move(QueueId, Vec<u64>, MoveTo),
+    /// The jobs of the node.
+    Jobs,
+    /// Stop a job, or forget one that has ended.
+    StopJob(String),
     /// May the node begin a cluster?
     Promise,
     /// How often did somebody try to log in at the node?
@@ -117,7 +125,7 @@ enum Response {
     Catalogued,
     /// None while it does not serve clients.
     Described(Option<Value>),
-    Report(NodeReport),
+    Report(Box<NodeReport>),
     Series(Figures),
     Latencies(Vec<Spreads>),
     /// As it was asked to.
@@ -131,6 +139,10 @@ enum Response {
     Vitals(Option<QueueVitals>),
     /// The same.
     Peeked(Option<Peeked>),
+    /// The same.
+    Moved(Option<Moved>),
+    Jobs(Vec<Value>),
+    Stopped(bool),
     /// By protocol.
     Attempts(Vec<(String, Counts)>),
 }
@@ -182,7 +194,7 @@ impl Broker {
         match request {
             Request::Promise => return Response::Promised(self.promise(from)),
             Request::Describe(windows) => return Response::Described(self.own_description(windows).await),
-            Request::Report(wanted) => return Response::Report(self.report(wanted)),
+            Request::Report(wanted) => return Response::Report(Box::new(self.report(wanted))),
             Request::Series(subject, window) => return Response::Series(self.series_here(&subject, window)),
             Request::Latencies(subject, age) => return Response::Latencies(self.latencies_here(&subject, age)),
             Request::Reset => {
@@ -218,6 +230,9 @@ impl Broker {
                 return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
             }
             Request::Peek(queue, peek) => return Response::Peeked(self.peek_for(queue, peek).await),
+            Request::Move(queue, positions, to) => return Response::Moved(self.move_for(queue, positions, to).await),
+            Request::Jobs => return Response::Jobs(self.jobs_here()),
+            Request::StopJob(id) => return Response::Stopped(self.stop_job_here(&id)),
             Request::Vitals(queue) => return Response::Vitals(self.vitals_for(queue)),
             Request::Member(queue, change) => {
                 let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
@@ -284,7 +299,10 @@ impl Broker {
             | Request::Clients(..)
             | Request::ReplyQueue(_)
             | Request::Vitals(_)
-            | Request::Peek(..) => Response::NotLeader,
+            | Request::Peek(..)
+            | Request::Move(..)
+            | Request::Jobs
+            | Request::StopJob(_) => Response::NotLeader,
         }
     }
 
@@ -401,7 +419,7 @@ impl Broker {
         deadline: Instant,
     ) -> Option<NodeReport> {
         match self.ask(node, &Request::Report(wanted), deadline).await {
-            Some(Response::Report(report)) => Some(report),
+            Some(Response::Report(report)) => Some(*report),
             _ => None,
         }
     }
@@ -517,6 +535,55 @@ impl Broker {
             }
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// Moves messages of a queue, wherever it is, by their positions, which are in order. `None` when
+    /// nobody leads it who answers: then they may have been moved or not, and those that were are not
+    /// ready any more.
+    pub(in crate::broker) async fn move_messages(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        positions: &[u64],
+        to: &MoveTo,
+    ) -> Option<Moved> {
+        let leader = queue.leader();
+        if leader == self.nodes.us() {
+            return self.move_here(queue, positions.to_vec(), to.clone()).await;
+        }
+        let request = Request::Move(queue.spec.id, positions.to_vec(), to.clone());
+        let deadline = Instant::now() + 3 * DEADLINE;
+        match self.ask(leader, &request, deadline).await {
+            Some(Response::Moved(moved)) => moved,
+            _ => None,
+        }
+    }
+
+    /// The jobs of all nodes that answer.
+    pub async fn all_jobs(&self) -> Vec<Value> {
+        let mut jobs = self.jobs_here();
+        let others = self.nodes.others_alive().into_iter();
+        let asked = others.map(|node| async move {
+            match self.ask(node, &Request::Jobs, Instant::now() + AT_ONCE).await {
+                Some(Response::Jobs(jobs)) => jobs,
+                _ => Vec::new(),
+            }
+        });
+        jobs.extend(futures_util::future::join_all(asked).await.into_iter().flatten());
+        jobs
+    }
+
+    /// Stops a job of any node, or forgets one that has ended; whether there was one.
+    pub async fn stop_job(&self, id: &str) -> bool {
+        if self.stop_job_here(id) {
+            return true;
+        }
+        let others = self.nodes.others_alive().into_iter();
+        let asked = others.map(|node| async move {
+            let request = Request::StopJob(id.to_owned());
+            let answer = self.ask(node, &request, Instant::now() + AT_ONCE).await;
+            matches!(answer, Some(Response::Stopped(true)))
+        });
+        futures_util::future::join_all(asked).await.contains(&true)
     }
 
     /// Asks the node that leads a queue how it gets on; `None` where that is not known.

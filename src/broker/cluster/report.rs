@@ -139,6 +139,8 @@ pub struct NodeFacts {
     pub links: Vec<(NodeId, Option<u64>)>,
     /// It hears so few of the others that it serves nobody, or that nothing can be agreed on.
     pub reach: Reach,
+    /// It is out of service.
+    pub is_drained: bool,
 }
 
 /// Where a node listens.

@@ -67,6 +67,29 @@ pub fn routing_keys(message: &Message) -> Vec<Vec<u8>> {
     keys
 }
 
+/// Where a message was before it died last.
+pub struct LastDeath {
+    pub queue: String,
+    /// What it had been published with when it came there.
+    pub exchange: String,
+    pub routing_key: Vec<u8>,
+}
+
+/// Where a message died last, if the broker says that it did.
+pub fn last_death(message: &Message) -> Option<LastDeath> {
+    let death = earlier_deaths(message).into_iter().next()?;
+    let text = |name| death.get(name).and_then(FieldValue::as_str).map(str::to_owned);
+    let key = match death.get("routing-keys") {
+        Some(FieldValue::Array(keys)) => keys.first().and_then(FieldValue::as_bytes).map(<[u8]>::to_vec),
+        _ => None,
+    };
+    Some(LastDeath {
+        queue: text("queue")?,
+        exchange: text("exchange")?,
+        routing_key: key.unwrap_or_else(|| message.routing_key().to_vec()),
+    })
+}
+
 /// Whether this dead letter must not enter a queue: it died there before, and on its way since then
 /// no client rejected it, so that it would go round for ever.
 pub fn is_cycle(dead_letter: &Message, queue: &str) -> bool {

@@ -11,6 +11,7 @@
 mod dead_letter;
 mod dead_lettering;
 pub(in crate::broker) mod delayed;
+pub mod moving;
 mod observed;
 mod publisher;
 pub mod reply_to;
@@ -18,4 +19,5 @@ pub mod route;
 pub mod vhosts;
 
 use publisher::after_routing;
-pub use publisher::{Body, From, PublishError, Publisher, Publishing, Ready, Route};
+pub use publisher::{Body, From, PublishError, Publisher, Publishing, Ready, Route, routing_keys};
+pub use route::{Explained, Way};

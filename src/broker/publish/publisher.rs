@@ -635,6 +635,16 @@ impl Copies {
     }
 }
 
+/// The routing keys that a message of these properties is routed by: its own, and those that it is
+/// copied to.
+///
+/// # Errors
+/// When a header that names copies is no list.
+pub fn routing_keys(own: &[u8], properties: &PropertyScan<'_>) -> Result<Vec<Vec<u8>>, PublishError> {
+    let copies = properties.headers.map(Copies::of).transpose()?.unwrap_or_default();
+    Ok([vec![own.to_vec()], copies.keys].concat())
+}
+
 /// Properties that are passed on otherwise than they came: without BCC, with the expiration as a
 /// plain number, with the reply queue's own name.
 fn edit(

@@ -4,7 +4,13 @@ use rand::RngCore;
 
 use super::vhosts::{QueueRef, Vhost};
 use crate::codec::PropertyScan;
+use crate::router::explain::{self, Step, Tried, Verdict};
 use crate::router::{Headers, RouteInput, Routed};
+use crate::spec::{BindingSpec, Destination, ExchangeKind};
+use crate::types::FieldTable;
+
+/// The way of a message, and why it goes there.
+pub type Explained = explain::Explained<QueueRef>;
 
 /// What of a message decides its way.
 pub struct Way<'a> {
@@ -14,6 +20,20 @@ pub struct Way<'a> {
     pub properties: &'a PropertyScan<'a>,
     /// The message comes back from waiting in an `x-delayed-message` exchange.
     pub delayed: bool,
+}
+
+impl<'a> Way<'a> {
+    fn input(&self) -> RouteInput<'a> {
+        RouteInput {
+            exchange: self.exchange,
+            keys: self.keys,
+            headers: Headers::new(self.properties.headers),
+            message_id: self.properties.message_id,
+            correlation_id: self.properties.correlation_id,
+            timestamp: self.properties.timestamp,
+            delayed: self.delayed,
+        }
+    }
 }
 
 impl Vhost {
@@ -31,15 +51,39 @@ impl Vhost {
             }
             return true;
         }
-        let input = RouteInput {
-            exchange: way.exchange,
-            keys: way.keys,
-            headers: Headers::new(way.properties.headers),
-            message_id: way.properties.message_id,
-            correlation_id: way.properties.correlation_id,
-            timestamp: way.properties.timestamp,
-            delayed: way.delayed,
+        self.router
+            .read()
+            .route(&way.input(), &mut || rand::rng().next_u64(), out)
+    }
+
+    /// Where a message would go and why; `None` when the exchange does not exist.
+    pub fn explain(&self, way: &Way<'_>) -> Option<Explained> {
+        if !way.exchange.is_empty() {
+            return self.router.read().explain(&way.input());
+        }
+        let mut routed = Routed::default();
+        self.route(way, &mut routed);
+        let by_name = |queue: &QueueRef| Tried {
+            binding: BindingSpec {
+                source: "".into(),
+                destination: Destination::Queue(queue.0.spec.name.clone()),
+                key: queue.0.spec.name.to_string(),
+                arguments: FieldTable::new(),
+            },
+            verdict: Verdict::Takes,
         };
-        self.router.read().route(&input, &mut || rand::rng().next_u64(), out)
+        let step = Step {
+            exchange: "".into(),
+            kind: ExchangeKind::Direct,
+            tried: routed.queues.iter().map(by_name).collect(),
+            alternate: None,
+            delay: None,
+        };
+        Some(Explained {
+            queues: routed.queues.into_iter().map(|queue| (queue, "".into())).collect(),
+            steps: vec![step],
+            is_certain: true,
+            is_delayed: false,
+        })
     }
 }

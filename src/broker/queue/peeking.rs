@@ -15,7 +15,7 @@ use crate::queue::Holder;
 use crate::queue::peek::{Among, Seen};
 use crate::store::Loc;
 use crate::tasks;
-use crate::types::{Message, MessageParts, NodeId, QueueId, Timestamp, base64};
+use crate::types::{Message, NodeId, QueueId, Timestamp, base64};
 
 /// Messages that are read together.
 const TOGETHER: usize = 64;
@@ -86,14 +86,7 @@ impl PeekedMessage {
     }
 
     fn of(seen: &Seen, message: &Message, body_bytes: usize, held: Option<HeldBy>) -> Self {
-        let parts = MessageParts {
-            exchange: message.exchange(),
-            routing_key: message.routing_key(),
-            properties: message.properties(),
-            traits: message.traits(),
-        };
-        let body = message.body();
-        let cut = Message::new(parts, &body[..body.len().min(body_bytes)], &mut Vec::new());
+        let cut = message.cut(body_bytes);
         let (head, [rest, large]) = cut.stored();
         Self {
             position: seen.seq,
@@ -167,6 +160,29 @@ impl Broker {
                 return Some(peeked);
             }
         }
+    }
+
+    /// Those of these messages that are ready, in the order of their positions; `None` when the machine is
+    /// not here.
+    pub(in crate::broker) fn read_ready(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        positions: &[u64],
+    ) -> Option<Vec<(u64, Message)>> {
+        let mut read = Vec::new();
+        for position in positions {
+            let seen = self.looked_at(queue, false, *position, 1)?.pop();
+            if let Some(Looked {
+                seen,
+                message: Some(message),
+                ..
+            }) = seen
+                && seen.seq == *position
+            {
+                read.push((seen.seq, message));
+            }
+        }
+        Some(read)
     }
 
     /// Some messages with their bodies, wherever these are.

@@ -1,5 +1,7 @@
 //! What a queue goes by.
 
+use super::handle::QueueHandle;
+use crate::broker::Broker;
 use crate::metadata::Catalogue;
 use crate::spec::policy::{Subject, queue_settings};
 use crate::spec::{QueueSettings, QueueSpec};
@@ -11,4 +13,11 @@ pub(in crate::broker) fn settings_of(catalogue: &Catalogue, spec: &QueueSpec) ->
         .map(|vhost| vhost.definition_for(Subject::Queue(spec.queue_type), &spec.name))
         .unwrap_or_default();
     queue_settings(spec, &definition)
+}
+
+impl Broker {
+    /// What a queue goes by.
+    pub fn settings_of(&self, queue: &QueueHandle) -> QueueSettings {
+        settings_of(&self.catalogue(), &queue.spec)
+    }
 }

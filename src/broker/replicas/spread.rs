@@ -98,8 +98,23 @@ impl Broker {
         size.and_then(|size| usize::try_from(size).ok()).unwrap_or(MEMBERS)
     }
 
-    /// Moves leaders of those queues from nodes that have many to nodes that have few.
-    pub async fn rebalance(self: &Arc<Self>, is_meant: impl Fn(&QueueSpec) -> bool) {
+    /// Which leaders [`Broker::rebalance`] would move, from where and where to, if every move succeeds.
+    pub fn planned_moves(&self, is_meant: impl Fn(&QueueSpec) -> bool) -> Vec<(Arc<QueueSpec>, NodeId, NodeId)> {
+        let (queues, mut counts) = self.spread_of(is_meant);
+        let mut moves = Vec::new();
+        for queue in queues {
+            if let Some(heir) = self.less_busy(&queue, &counts) {
+                let leader = queue.leader();
+                *counts.entry(leader).or_default() -= 1;
+                *counts.entry(heir).or_default() += 1;
+                moves.push((queue.spec.clone(), leader, heir));
+            }
+        }
+        moves
+    }
+
+    /// The replicated queues that are meant, in order, and how many of them each node leads.
+    fn spread_of(&self, is_meant: impl Fn(&QueueSpec) -> bool) -> (Vec<Arc<QueueHandle>>, BTreeMap<NodeId, usize>) {
         let mut queues = self.all_queues();
         queues.retain(|queue| queue.is_replicated() && is_meant(&queue.spec));
         queues.sort_by_key(|queue| queue.spec.id);
@@ -107,6 +122,12 @@ impl Broker {
         for queue in &queues {
             *counts.entry(queue.leader()).or_default() += 1;
         }
+        (queues, counts)
+    }
+
+    /// Moves leaders of those queues from nodes that have many to nodes that have few.
+    pub async fn rebalance(self: &Arc<Self>, is_meant: impl Fn(&QueueSpec) -> bool) {
+        let (queues, mut counts) = self.spread_of(is_meant);
         for queue in queues {
             let Some(heir) = self.less_busy(&queue, &counts) else {
                 continue;

@@ -479,6 +479,7 @@ impl Broker {
                 .collect(),
             links,
             reach: *self.reach.borrow(),
+            is_drained: self.is_drained(),
         }
     }
 

@@ -10,12 +10,13 @@ use crate::broker::{Broker, Reach};
 use crate::cluster::{Health, PeerView};
 use crate::journal::raft::{GroupStatus, Role};
 use crate::metrics::facts::{
-    Channel, Connection, Exchange, Facts, Group, Labels, Link, Log, Logins, Node, Protocol, Queue, Traffic, Vhost,
+    BOUNDS, Channel, Connection, Exchange, Facts, Group, Labels, Link, Log, Logins, Node, Protocol, Queue, Traffic,
+    Vhost,
 };
 use crate::metrics::{Page, process};
 use crate::spec::QueueType;
 use crate::spec::arguments::type_name;
-use crate::statistics::{Measure, Tally};
+use crate::statistics::{Delay, Measure, Tally};
 use crate::types::NodeId;
 
 /// What the group of the catalogue is called beside those of queues.
@@ -101,6 +102,9 @@ impl Broker {
             hears_majority: *self.reach.borrow() == Reach::Majority,
             connections,
             channels,
+            waits: self.statistics.latencies().totals(Delay::Wait, &BOUNDS),
+            acks: self.statistics.latencies().totals(Delay::Ack, &BOUNDS),
+            confirms: self.statistics.latencies().totals(Delay::Confirm, &BOUNDS),
             observers_lost: self.observers.lost(),
             tally: self.statistics.totals(),
             tasks: self.runtime.metrics().num_alive_tasks() as u64,
@@ -244,8 +248,12 @@ impl Broker {
 
 /// A queue's numbers, if it is served here.
 fn queue_facts(queue: &QueueHandle) -> Option<Queue> {
-    let counts = queue.read(|live| live.counts())?;
+    let state = queue.state.lock();
+    let counts = state.machine.queue()?.counts();
+    let capacity = state.capacity();
+    drop(state);
     Some(Queue {
+        capacity,
         labels: labels(queue),
         ready: counts.ready,
         unacked: counts.unacked,

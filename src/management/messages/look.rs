@@ -78,7 +78,10 @@ pub async fn one(mut call: Call) -> Answered {
 }
 
 /// The queue of the path, if whoever asks may read it.
-fn readable(call: &Call) -> Result<Arc<QueueHandle>, Failure> {
+///
+/// # Errors
+/// Without the right to, or without such a queue.
+pub fn readable(call: &Call) -> Result<Arc<QueueHandle>, Failure> {
     let missing = || Failure::Missing("queue_not_found".to_owned());
     let actor = call.actor()?;
     call.in_vhost(|vhost| vhost.queue(call.name("name")).map(drop))?

@@ -15,6 +15,7 @@ use prometheus_client::metrics::MetricType;
 
 use super::facts::{Channel, Connection, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic, Vhost};
 use super::number::Number;
+use crate::statistics::LatencyTotals;
 
 /// Rows that are asked for together.
 pub struct Family {
@@ -61,6 +62,8 @@ impl Metric {
 #[derive(Clone, Copy)]
 pub enum Read {
     Node(fn(&Node) -> Number),
+    /// Samples of times, on the node as a whole.
+    Times(fn(&Node) -> &LatencyTotals),
     /// A constant 1 with labels that describe.
     About(fn(&Node) -> Labels),
     Queue(fn(&Queue) -> Number),
@@ -100,6 +103,10 @@ const fn counter(name: &'static str, help: &'static str, read: Read) -> Metric {
 
 const fn gauge(name: &'static str, help: &'static str, read: Read) -> Metric {
     metric(name, MetricType::Gauge, help, read)
+}
+
+const fn histogram(name: &'static str, help: &'static str, read: Read) -> Metric {
+    metric(name, MetricType::Histogram, help, read)
 }
 
 const fn untyped(name: &'static str, help: &'static str, read: Read) -> Metric {

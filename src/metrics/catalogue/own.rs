@@ -1,10 +1,11 @@
 //! What RabbitMQ has no name for.
 
-use super::{Family, Metric, Read, Where, counter, gauge, plain};
+use super::{Family, Metric, Read, Where, counter, gauge, histogram, plain};
 
 pub static FAMILIES: &[Family] = &[
     own("warren_node", NODE),
     own("warren_log", LOG),
+    own("warren_latencies", LATENCIES),
     own("warren_queues", QUEUES),
     own("warren_raft", RAFT),
     own("warren_links", LINKS),
@@ -86,6 +87,25 @@ const LOG: &[Metric] = &[
         "store_at_rest_bytes",
         "Bytes on disk that have left the write-ahead log.",
         Read::Node(|node| node.log.at_rest.into()),
+    ),
+];
+
+// A sample of a few messages.
+const LATENCIES: &[Metric] = &[
+    histogram(
+        "message_wait_seconds",
+        "From a message's coming to its queue to its first delivery.",
+        Read::Times(|node| &node.waits),
+    ),
+    histogram(
+        "message_ack_seconds",
+        "From a delivery to its acknowledgement.",
+        Read::Times(|node| &node.acks),
+    ),
+    histogram(
+        "message_confirm_seconds",
+        "From a publish to the answer of its queue.",
+        Read::Times(|node| &node.confirms),
     ),
 ];
 

@@ -45,6 +45,16 @@ const CONSUMERS_OF_QUEUE: Metric = gauge(
 
 const NUMBERS: &[Metric] = &[
     CONSUMERS_OF_QUEUE,
+    gauge(
+        "queue_consumer_capacity",
+        "Consumer capacity",
+        Read::Queue(|queue| queue.capacity.into()),
+    ),
+    gauge(
+        "queue_consumer_utilisation",
+        "Same as consumer capacity",
+        Read::Queue(|queue| queue.capacity.into()),
+    ),
     // What a process of Erlang's holds for a queue there is the queue's memory here.
     gauge(
         "queue_process_memory_bytes",

@@ -58,6 +58,17 @@ test('what is near one thing is shown, by hops, and what is not is counted', asy
   await opened.getByText('Nothing in / is called nothing-begins-so. A name that ends in * is the begin of names.').waitFor();
 });
 
+test('a route is tested from a box', async () => {
+  const { opened, panel } = at;
+  await visit(opened, '#/topology');
+  await box('dlx').click();
+  await opened.getByRole('button', { name: 'Test a route…' }).click();
+  await panel.getByLabel('Routing key').fill('dead');
+  await panel.getByRole('button', { name: 'Test the route' }).click();
+  await panel.getByText('It would go to 1 queue').waitFor();
+  await opened.keyboard.press('Escape');
+});
+
 test('the list has every way', async () => {
   const { opened, ask } = at;
   await visit(opened, '#/topology?tab=list');
