@@ -219,3 +219,31 @@ test('order, page and filter stand in the address, and a reload keeps them', asy
   await opened.goto(address);
   await opened.getByRole('button', { name: 'Sign in' }).or(opened.getByRole('link', { name: 'row-09' })).first().waitFor();
 });
+
+test('the router says where a message would go', async () => {
+  await ask('PUT', '/queues/%2F/eu', {});
+  await ask('POST', '/bindings/%2F/e/amq.topic/q/eu', { routing_key: 'order.*.eu' });
+  await visit(opened, '#/exchanges/%2F/amq.topic?tab=route');
+  await opened.getByLabel('Routing key').fill('order.paid.eu');
+  await opened.getByRole('button', { name: 'Test the route' }).click();
+  await opened.getByText('It would go to 1 queue').waitFor();
+  await opened.getByLabel('Routing key').fill('order.paid.us');
+  await opened.getByRole('button', { name: 'Test the route' }).click();
+  await opened.getByText('It would go nowhere').waitFor();
+  await opened.getByText('the routing key does not fit the pattern').waitFor();
+  assert.equal((await ask('GET', '/queues/%2F/eu')).messages, 0);
+});
+
+test('messages are moved, as many as was said before', async () => {
+  for (const name of ['from', 'to']) await ask('PUT', `/queues/%2F/${name}`, {});
+  for (const body of ['a', 'b', 'c']) await ask('POST', '/exchanges/%2F/amq.default/publish', { routing_key: 'from', payload: body, payload_encoding: 'string', properties: {} });
+  await visit(opened, '#/queues/%2F/from?tab=messages');
+  await opened.getByLabel('To', { exact: true }).selectOption('queue');
+  await opened.getByRole('textbox', { name: /^Queue/ }).fill('to');
+  await opened.getByRole('button', { name: 'Count first' }).click();
+  await dialog().getByRole('cell', { name: '3', exact: true }).waitFor();
+  await dialog().getByRole('textbox').fill('from');
+  await dialog().getByRole('button', { name: 'Move 3 messages out of from' }).click();
+  await opened.getByText('3 of 3').waitFor();
+  await until('all are there', async () => (await ask('GET', '/queues/%2F/to')).messages === 3 && (await ask('GET', '/queues/%2F/from')).messages === 0);
+});

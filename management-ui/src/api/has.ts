@@ -8,9 +8,9 @@ export const HAS = {
   /** Messages looked at without being taken. */
   look: true,
   /** Where a message would go. */
-  route: false,
+  route: true,
   /** Work that goes on without the page: moving messages, purging and deleting many queues. */
-  jobs: false,
+  jobs: true,
   /** Lists that filter by values and count them: `where`, `facets`. */
   tokens: true,
 };
