@@ -128,7 +128,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
 ];
 
 /// The rooms of the broker and the files beside them: each may import those before it.
-const ROOMS: [&str; 14] = [
+const ROOMS: [&str; 15] = [
     "clock",
     "error",
     "alarms",
