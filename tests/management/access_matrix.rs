@@ -30,7 +30,6 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("GET /channels/missing", "RabbitMQ fails with 500"),
     ("DELETE /connections/missing", "RabbitMQ fails with 500"),
     ("DELETE /nodes/", "RabbitMQ 4.0 forgets nodes by its command line only"),
-    ("DELETE /reset", "nothing is counted that could begin again"),
 ];
 
 /// What there is before each operation that may change it: a request of the administrator.
