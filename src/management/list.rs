@@ -140,7 +140,7 @@ fn list<T: Item>(query: &Query, items: Vec<T>, order: &[&str]) -> Result<Value, 
             item,
             view: OnceCell::new(),
         };
-        if page.as_ref().map_or(Ok(true), |page| page.takes(&row.key("name")))?
+        if page.as_ref().map_or(Ok(true), |page| page.takes(|| row.key("name")))?
             && conditions.hold(|field| row.key(field))
         {
             rows.push(row);

@@ -75,12 +75,12 @@ impl Page {
     ///
     /// # Errors
     /// When its pattern takes too many steps.
-    pub fn takes(&self, name: &Key) -> Result<bool, Failure> {
+    pub fn takes(&self, name: impl FnOnce() -> Key) -> Result<bool, Failure> {
         let Some(filter) = &self.filter else {
             return Ok(true);
         };
-        match name {
-            Key::Text(name) => filter.takes(name).map_err(|error| Failure::bad(error.to_string())),
+        match name() {
+            Key::Text(name) => filter.takes(&name).map_err(|error| Failure::bad(error.to_string())),
             _ => Ok(false),
         }
     }

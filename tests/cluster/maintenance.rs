@@ -50,10 +50,11 @@ async fn a_drained_node_leads_nothing_until_it_is_revived() {
         queue.is_some_and(|queue| queue["leader"].is_string() && queue["leader"] != cluster.name(1).as_str())
     })
     .await;
+    let other = cluster.client(2).await;
+    assert!(matches!(other.send("new", "safe").await, lapin::Confirmation::Ack(_)));
     // It votes: with another node gone the rest is a majority still.
     cluster.kill9(3);
     until("node 2 leads all", || led(&cluster, 2, 2) == names.len() + 1).await;
-    let other = cluster.client(2).await;
     assert!(matches!(other.send("q0", "safe").await, lapin::Confirmation::Ack(_)));
     cluster.start(3);
     until("node 3 serves again", || cluster.serves(3)).await;
