@@ -116,7 +116,7 @@ test('messages are looked at, and nothing changes', async () => {
   await opened.getByRole('button', { name: 'Look', exact: true }).click();
   await opened.getByText('third', { exact: true }).first().waitFor();
   assert.equal(await opened.getByRole('article').count(), 3);
-  await opened.getByLabel('Containing').fill('second');
+  await opened.getByLabel('Containing', { exact: true }).fill('second');
   await opened.getByRole('button', { name: 'Look', exact: true }).click();
   await opened.getByText('first', { exact: true }).first().waitFor({ state: 'detached' });
   assert.equal(await opened.getByRole('article').count(), 1);

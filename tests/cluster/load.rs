@@ -134,6 +134,11 @@ impl Load {
             }
         };
         let in_time = timeout(CLUSTER_PATIENCE, drained).await.is_ok();
+        if !in_time {
+            // Who holds what did not come, while they still do.
+            let consumers = cluster.http(node).get("/api/consumers").body;
+            println!("{:?}\n{consumers}", cluster.queue(node, &self.queue));
+        }
         self.consuming.store(false, Ordering::Relaxed);
         for consumer in self.consumers {
             consumer.await.expect("a consumer without panic");
