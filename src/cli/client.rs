@@ -19,12 +19,11 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use super::command::{Failed, exit};
-use super::remote::Remote;
+use super::remote::{Line, Remote};
 
 /// Time a node may take to answer when the call does not say.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -208,10 +207,7 @@ impl Client {
 }
 
 /// One request on a connection of its own.
-async fn talk(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    request: Request<Full<Bytes>>,
-) -> Result<Answer, Unreachable> {
+async fn talk(stream: impl Line, request: Request<Full<Bytes>>) -> Result<Answer, Unreachable> {
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let answer = pin!(async {
         let response: Response<_> = sender.send_request(request).await?;

@@ -3,7 +3,8 @@
 use serde_json::{Map, Value, json};
 
 use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
-use super::print::{Column, Kind};
+use super::policies::columns;
+use super::print::Column;
 use crate::pattern::Pattern;
 
 /// What can be asked of that.
@@ -99,17 +100,6 @@ pub static COMMANDS: &[Command] = &[
         ..Command::ROW
     },
 ];
-
-fn columns() -> Vec<Column> {
-    vec![
-        Column::plain("vhost"),
-        Column::plain("name"),
-        Column::plain("pattern"),
-        Column::plain("apply-to"),
-        Column::of("definition", "definition", Kind::Document),
-        Column::plain("priority"),
-    ]
-}
 
 fn object_type(call: &Call) -> &str {
     call.options.object_type.as_deref().unwrap_or("queue")

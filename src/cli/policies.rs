@@ -124,15 +124,19 @@ fn clear(call: &Call, kind: &str) -> Result<Output, Failed> {
     }
 }
 
-fn list(call: &Call, kind: &str) -> Result<Output, Failed> {
-    call.need_vhost(call.vhost())?;
-    let columns = vec![
+/// What is shown of policies.
+pub fn columns() -> Vec<Column> {
+    vec![
         Column::plain("vhost"),
         Column::plain("name"),
         Column::plain("pattern"),
         Column::plain("apply-to"),
         Column::of("definition", "definition", Kind::Document),
         Column::plain("priority"),
-    ];
-    Ok(Output::rows(columns, call.list(&[kind, call.vhost()])?))
+    ]
+}
+
+fn list(call: &Call, kind: &str) -> Result<Output, Failed> {
+    call.need_vhost(call.vhost())?;
+    Ok(Output::rows(columns(), call.list(&[kind, call.vhost()])?))
 }

@@ -5,17 +5,14 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::SystemTime;
 use std::{env, io};
 
 use hyper::Uri;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -94,7 +91,7 @@ impl Remote {
     }
 
     /// A connection to it.
-    pub(super) async fn connect(&self) -> Result<Line, Unreachable> {
+    pub(super) async fn connect(&self) -> Result<Box<dyn Line>, Unreachable> {
         let failed = |error: io::Error| Unreachable::Remote {
             address: self.address(),
             why: error.to_string(),
@@ -103,10 +100,10 @@ impl Remote {
             .await
             .map_err(failed)?;
         match &self.tls {
-            None => Ok(Line::Plain(socket)),
+            None => Ok(Box::new(socket)),
             Some(tls) => {
                 let stream = tls.connector.connect(tls.name.clone(), socket).await.map_err(failed)?;
-                Ok(Line::Tls(Box::new(stream)))
+                Ok(Box::new(stream))
             }
         }
     }
@@ -216,43 +213,10 @@ fn is_here(host: &str) -> bool {
     host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// A connection of either kind.
-pub enum Line {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
+/// A connection, of whatever kind.
+pub trait Line: AsyncRead + AsyncWrite + Unpin {}
 
-impl AsyncRead for Line {
-    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Line {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
-        }
-    }
-}
+impl<T: AsyncRead + AsyncWrite + Unpin> Line for T {}
 
 #[cfg(test)]
 mod tests {

@@ -17,8 +17,6 @@ use crate::small_file;
 
 /// Name of the file in the data directory: RabbitMQ's, so that one that was mounted there counts.
 pub const FILE: &str = ".erlang.cookie";
-/// The file of Erlang that holds the secret of a cluster of RabbitMQ.
-const COOKIE: &str = ".erlang.cookie";
 const PUBLIC: &str = "the file with the cluster's secret can be read by everyone";
 /// The largest secret, in bytes.
 const MOST_BYTES: u64 = 4096;
@@ -77,14 +75,11 @@ impl SharedSecret {
         }
         let path = directory.join(FILE);
         mend(&path);
-        if let Some((secret, is_public)) = Self::read(&path)? {
-            if is_public {
-                tracing::warn!(file = %path.display(), "{PUBLIC}");
-            }
-            return Ok(Some(secret));
+        let found = Self::read(&path)?;
+        if found.as_ref().is_some_and(|(_, is_public)| *is_public) {
+            tracing::warn!(file = %path.display(), "{PUBLIC}");
         }
-        // What RabbitMQ's image and packages have in the same directory.
-        Ok(Self::read(&directory.join(COOKIE))?.map(|(secret, _)| secret))
+        Ok(found.map(|(secret, _)| secret))
     }
 
     /// What a file holds, without the line's end that editors leave, and whether everyone may read

@@ -19,13 +19,7 @@ use crate::types::{ExchangeName, FieldTable, VhostName};
 /// What can be asked of bindings.
 pub static ROUTES: &[Route] = &[
     Route::get("/bindings", Access::Management, "All bindings.", |call| {
-        let catalogue = call.broker.catalogue();
-        let vhosts = call.caller.vhosts(&catalogue);
-        let all = vhosts
-            .iter()
-            .filter_map(|name| catalogue.vhost(name))
-            .flat_map(of_vhost);
-        list::listing(call, all.collect(), ORDER)
+        list::listing(call, call.in_vhosts(of_vhost), ORDER)
     }),
     Route::get("/bindings/{vhost}", Access::Vhost, "Bindings of a vhost.", |call| {
         list::listing(call, call.in_vhost(of_vhost)?, ORDER)

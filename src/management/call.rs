@@ -70,6 +70,14 @@ impl Call {
         catalogue.vhost(self.name("vhost")).map(read).ok_or(Failure::NotFound)
     }
 
+    /// Things of all vhosts whose contents are listed for the caller.
+    pub fn in_vhosts<T>(&self, read: impl FnMut(&metadata::Vhost) -> Vec<T>) -> Vec<T> {
+        let catalogue = self.broker.catalogue();
+        let visible = self.caller.vhosts(&catalogue);
+        let vhosts = visible.iter().filter_map(|name| catalogue.vhost(name));
+        vhosts.flat_map(read).collect()
+    }
+
     /// Notes of which time numbers are to be shown.
     ///
     /// # Errors

@@ -152,12 +152,7 @@ fn of_vhost(vhost: &Vhost) -> Vec<Value> {
 }
 
 fn list(call: &Call, wanted: impl Fn(&Value) -> bool) -> Answered {
-    let catalogue = call.broker.catalogue();
-    let vhosts = call.caller.vhosts(&catalogue);
-    let all = vhosts
-        .iter()
-        .filter_map(|name| catalogue.vhost(name))
-        .flat_map(of_vhost);
+    let all = call.in_vhosts(of_vhost).into_iter();
     list::listing(call, all.filter(wanted).collect(), &["component", "vhost", "name"])
 }
 

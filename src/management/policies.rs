@@ -107,11 +107,8 @@ fn view(policy: &Policy) -> Value {
 }
 
 fn list(call: &Call, kind: PolicyKind) -> Answered {
-    let catalogue = call.broker.catalogue();
-    let vhosts = call.caller.vhosts(&catalogue);
-    let vhosts = vhosts.iter().filter_map(|name| catalogue.vhost(name));
-    let all = vhosts.flat_map(|vhost| policies(vhost, kind).values()).map(view);
-    list::listing(call, all.collect(), &["vhost", "name"])
+    let all = call.in_vhosts(|vhost| policies(vhost, kind).values().map(view).collect());
+    list::listing(call, all, &["vhost", "name"])
 }
 
 fn list_of_vhost(call: &Call, kind: PolicyKind) -> Answered {

@@ -1,7 +1,6 @@
 // The HTTP API: addresses, requests, and what a failure says.
 //
-// A browser is signed in by a cookie that scripts cannot read. Where a node has no sessions, name and
-// password are kept in memory only and sent with each request; they are gone with the page.
+// A browser is signed in by a cookie that scripts cannot read.
 
 /** What a request that failed says, for people. */
 export class ApiError extends Error {
@@ -38,22 +37,11 @@ export function query(values: Record<string, string | number | boolean | undefin
   return text && `?${text}`;
 }
 
-let credentials: string | undefined;
 let onSignedOut: () => void = () => undefined;
 
 /** What is done when the server does not know the user any more. */
 export function whenSignedOut(run: () => void): void {
   onSignedOut = run;
-}
-
-/** Sends name and password with each request from now on; undefined forgets them. */
-export function useBasic(user?: string, password?: string): void {
-  if (user === undefined) {
-    credentials = undefined;
-    return;
-  }
-  const bytes = new TextEncoder().encode(`${user}:${password ?? ''}`);
-  credentials = `Basic ${btoa(String.fromCharCode(...bytes))}`;
 }
 
 interface Options {
@@ -71,7 +59,6 @@ interface Options {
 async function fetched(path: string, options: Options): Promise<Response> {
   // Every request says that it is ours: other sites' pages cannot.
   const headers = new Headers({ accept: 'application/json', 'x-warren-session': '1' });
-  if (credentials) headers.set('authorization', credentials);
   if (options.tag) headers.set('if-none-match', options.tag);
   if (options.reason) headers.set('x-reason', options.reason.replace(/[^\x20-\x7e]/g, '?'));
   const body = options.json ?? (options.body === undefined ? undefined : JSON.stringify(options.body));

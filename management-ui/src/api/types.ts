@@ -30,11 +30,6 @@ export interface Session {
   vhosts: { name: string; configure: string | null; write: string | null; read: string | null }[];
 }
 
-export interface Whoami {
-  name: string;
-  tags: string[];
-}
-
 export interface Listener {
   node: string;
   protocol: string;

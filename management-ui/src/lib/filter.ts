@@ -12,11 +12,11 @@ export interface Filter {
 const TOKEN = /^[a-z][a-z_.]*(?:>=|<=|!=|[><=:])\S+$/i;
 
 /** Reads what was typed; without tokens all words are of names. */
-export function parse(text: string, hasTokens = true): Filter {
+export function parse(text: string): Filter {
   const filter: Filter = { name: '', isPattern: false, tokens: [] };
   const pattern = /(?:^|\s)\/(.+)\/(?=\s|$)/.exec(text);
   const rest = pattern ? text.replace(pattern[0], ' ') : text;
-  const isToken = (word: string) => hasTokens && TOKEN.test(word);
+  const isToken = (word: string) => TOKEN.test(word);
   const words = rest.split(/\s+/).filter(Boolean);
   filter.tokens = words.filter(isToken);
   filter.name = words.filter((word) => !isToken(word)).join(' ');

@@ -2,7 +2,6 @@
 // none.
 
 import { query } from '../api/client.ts';
-import { HAS } from '../api/has.ts';
 import type { Series } from '../api/types.ts';
 import { bytes, count, short } from '../lib/format.ts';
 import { usePoll } from '../state/poll.ts';
@@ -63,8 +62,7 @@ export function seriesOf(kind: string, ...names: string[]): string {
 
 function OverTime({ of, title, lines, format }: Of & { title: string; lines: Line[]; format: (value: number | null | undefined) => string }) {
   const measures = lines.map((line) => line.measure).join();
-  const { data, error } = usePoll<Series>(HAS.series ? `/series${query({ of, measures, age: range.value, points: 300 })}` : null);
-  if (!HAS.series) return null;
+  const { data, error } = usePoll<Series>(`/series${query({ of, measures, age: range.value, points: 300 })}`);
   if (error && !data) return error.isGone ? null : <Failed what={title} error={error} />;
   return <Chart title={title} lines={lines} series={data} format={format} isWhole={format === count} />;
 }

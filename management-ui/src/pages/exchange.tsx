@@ -1,7 +1,6 @@
 // One exchange: its bindings, publishing to it, and where a message would go.
 
 import { get, send, url } from '../api/client.ts';
-import { HAS } from '../api/has.ts';
 import type { Binding, Exchange as Data } from '../api/types.ts';
 import { count, counted, rate, shown } from '../lib/format.ts';
 import { go, href } from '../state/address.ts';
@@ -40,7 +39,7 @@ export function Exchange({ names }: { names: Names }) {
       </div>
       <Tabs label={`Parts of ${name || NAMELESS}`} of={[
         { id: 'bindings', title: 'Bindings', content: () => <Routes exchange={data} /> },
-        ...(HAS.route ? [{ id: 'route', title: 'Test a route', content: () => <Card><RouteTester vhost={vhost} exchange={name} type={data.type} /></Card> }] : []),
+        { id: 'route', title: 'Test a route', content: () => <Card><RouteTester vhost={vhost} exchange={name} type={data.type} /></Card> },
         ...(may('write', vhost, name) && !data.internal ? [{ id: 'publish', title: 'Publish', content: () => <Card><Publish vhost={vhost} exchange={name} /></Card> }] : []),
         { id: 'overview', title: 'Traffic', content: () => (
           <Card title="Traffic">

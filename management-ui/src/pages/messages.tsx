@@ -3,7 +3,6 @@
 
 import { useState } from 'preact/hooks';
 import { ApiError, get, query, send, url } from '../api/client.ts';
-import { HAS } from '../api/has.ts';
 import type { Peeked, Queue } from '../api/types.ts';
 import { age, bytes, count, plain, time } from '../lib/format.ts';
 import { fromBase64, hex, pretty } from '../lib/json.ts';
@@ -25,9 +24,9 @@ export function Messages({ queue }: { queue: Queue }) {
   const canRead = may('read', queue.vhost, queue.name);
   return (
     <>
-      {canRead && HAS.look && <Look queue={queue} />}
+      {canRead && <Look queue={queue} />}
       {canRead && queue.type !== 'stream' && <Get queue={queue} />}
-      {HAS.jobs && canRead && may('write', queue.vhost) && <Move queue={queue} />}
+      {canRead && may('write', queue.vhost) && <Move queue={queue} />}
       {may('write', queue.vhost) && <Card title="Publish to it"><Publish vhost={queue.vhost} exchange="" routingKey={queue.name} /></Card>}
     </>
   );

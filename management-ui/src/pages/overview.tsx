@@ -1,7 +1,6 @@
 // Is the cluster well? What needs attention, lengths and rates, and what runs where.
 
 import { count, age, bytes, rate } from '../lib/format.ts';
-import { HAS } from '../api/has.ts';
 import type { Node, Overview as Data, Page, Queue } from '../api/types.ts';
 import { href } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
@@ -25,7 +24,7 @@ export function Overview() {
     <div class="page">
       <div class="title"><h1>Overview</h1></div>
       {error && !data && <Failed what="The overview" error={error} />}
-      {HAS.tokens && <Attention />}
+      <Attention />
       <Card title="Messages">
         {data ? <Messages data={data} /> : <Loading rows={2} />}
         {of && <div class="two"><Lengths of={of} /><Rates of={of} /></div>}

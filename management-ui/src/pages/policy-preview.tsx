@@ -1,42 +1,16 @@
 // What a policy would change, before it is saved: asked of the broker while it is written.
 
-import { useEffect, useState } from 'preact/hooks';
-import { send } from '../api/client.ts';
 import type { PolicyPreview } from '../api/types.ts';
 import { count, counted, plain } from '../lib/format.ts';
+import { useDryRun } from '../state/dry-run.ts';
 import { Badge } from '../ui/badge.tsx';
 
-/** How long nothing is written before the broker is asked, in milliseconds. */
-const REST = 300;
 /** Changes that are listed. */
 const LISTED = 8;
 
 /** `body` is that of saving it; undefined while it cannot be sent. */
 export function Preview({ path, body }: { path: string; body: object | undefined }) {
-  const [found, setFound] = useState<PolicyPreview>();
-  const [failure, setFailure] = useState('');
-  const text = JSON.stringify(body);
-  useEffect(() => {
-    if (!body) {
-      setFound(undefined);
-      return undefined;
-    }
-    let isOver = false;
-    const timer = setTimeout(() => {
-      send<PolicyPreview>('POST', path, body).then(
-        (preview) => {
-          if (isOver) return;
-          setFound(preview);
-          setFailure('');
-        },
-        (error: Error) => !isOver && setFailure(error.message),
-      );
-    }, REST);
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-    };
-  }, [path, text]);
+  const { found, failure } = useDryRun<PolicyPreview>(path, body);
   if (!body) return <p class="note">What it would change is shown here once it has a definition.</p>;
   return (
     <section class="preview" aria-label="What it would change" role="status">

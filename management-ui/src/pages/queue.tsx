@@ -1,7 +1,6 @@
 // One queue: whether it gets on and why not, what is in it, who takes from it, where it comes from.
 
 import { get, send, url } from '../api/client.ts';
-import { HAS } from '../api/has.ts';
 import type { Binding, Consumer, Latency, Queue as Data, QueueHealth } from '../api/types.ts';
 import { age, bytes, count, counted, percent, rate, shown } from '../lib/format.ts';
 import { go, href } from '../state/address.ts';
@@ -94,7 +93,7 @@ function Overview({ queue }: { queue: Data }) {
         ]} />
         <div class="two"><Lengths of={of} /><Rates of={of} /></div>
       </Card>
-      {HAS.latency && <Latencies queue={queue} />}
+      <Latencies queue={queue} />
       <Ends of={queue} />
     </>
   );

@@ -2,7 +2,6 @@
 
 import { useState } from 'preact/hooks';
 import { send, url } from '../api/client.ts';
-import { HAS } from '../api/has.ts';
 import type { Queue } from '../api/types.ts';
 import { bytes, count, counted, rate } from '../lib/format.ts';
 import { href } from '../state/address.ts';
@@ -31,7 +30,7 @@ const COLUMNS: Column<Queue>[] = [
   { id: 'policy', title: 'Policy', sort: 'policy', width: 14, isHidden: true, value: (queue) => queue.policy,
     cell: (queue) => [queue.policy, queue.operator_policy].filter(Boolean).join(', ') || '–' },
   { id: 'node', title: 'Node', sort: 'node', width: 20, isHidden: true, value: (queue) => queue.node, cell: (queue) => queue.node ?? '–' },
-  { id: 'health', title: 'Health', sort: HAS.tokens ? 'health' : 'state', width: 15, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
+  { id: 'health', title: 'Health', sort: 'health', width: 15, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
   { id: 'ready', title: 'Ready', sort: 'messages_ready', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_ready,
     cell: (queue) => count(queue.messages_ready) },
   { id: 'unacked', title: 'Unacked', sort: 'messages_unacknowledged', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_unacknowledged,
@@ -71,7 +70,7 @@ export function Queues() {
         columns={hasManyVhosts() ? COLUMNS : COLUMNS.filter((column) => column.id !== 'vhost')}
         rowKey={(queue) => `${queue.vhost} ${queue.name}`}
         order={{ by: 'name', isDown: false }}
-        ask={{ trend: range.value, ...(HAS.tokens ? { facets: 'health' } : {}) }}
+        ask={{ trend: range.value, facets: 'health' }}
         facets={FACETS}
         tokens="ready>1000, consumers=0, type:quorum"
         chosen={(queues, clear) => <Chosen queues={queues} clear={clear} />}

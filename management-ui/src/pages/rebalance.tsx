@@ -1,15 +1,13 @@
 // Leaders of quorum queues spread over the nodes: first the plan, then the moves.
 
-import { useEffect, useState } from 'preact/hooks';
 import { send } from '../api/client.ts';
 import type { ClusterNode, Move } from '../api/types.ts';
 import { counted } from '../lib/format.ts';
+import { useDryRun } from '../state/dry-run.ts';
 import { refresh } from '../state/poll.ts';
 import { Form, type Values } from '../ui/form.tsx';
 import { tell } from '../ui/toast.tsx';
 
-/** How long nothing is written before the plan is asked for, in milliseconds. */
-const REST = 300;
 /** Moves that are listed. */
 const LISTED = 20;
 
@@ -40,26 +38,8 @@ export function Rebalance({ nodes, onDone }: { nodes: ClusterNode[]; onDone: () 
 }
 
 function Plan({ values }: { values: Values }) {
-  const [moves, setMoves] = useState<Move[]>();
-  const [failure, setFailure] = useState('');
-  const text = JSON.stringify(spoken(values));
-  useEffect(() => {
-    let isOver = false;
-    const timer = setTimeout(() => {
-      send<{ moves: Move[] }>('POST', '/rebalance/queues?dry_run=true', spoken(values)).then(
-        (plan) => {
-          if (isOver) return;
-          setMoves(plan.moves);
-          setFailure('');
-        },
-        (error: Error) => !isOver && setFailure(error.message),
-      );
-    }, REST);
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-    };
-  }, [text]);
+  const { found, failure } = useDryRun<{ moves: Move[] }>('/rebalance/queues?dry_run=true', spoken(values));
+  const moves = found?.moves;
   return (
     <section class="preview" aria-label="The plan" role="status">
       <h3>The plan</h3>

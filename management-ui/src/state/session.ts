@@ -2,7 +2,7 @@
 
 import { computed, signal } from '@preact/signals';
 import * as client from '../api/client.ts';
-import type { Session, Whoami } from '../api/types.ts';
+import type { Session } from '../api/types.ts';
 import { load, save, vhost } from './settings.ts';
 
 /** Unknown until the node was asked. */
@@ -56,35 +56,8 @@ export async function renew(): Promise<void> {
 
 /** Signs in. Throws what the server says. */
 export async function signIn(user: string, password: string): Promise<void> {
-  client.useBasic();
-  try {
-    entered(await client.session<Session>('POST', { username: user, password }));
-    save('signed-in', true);
-  } catch (error) {
-    if (!(error instanceof client.ApiError) || (error.status !== 404 && error.status !== 405)) throw error;
-    await signInWithout(user, password);
-  }
-}
-
-/** Where the node keeps no sessions. */
-async function signInWithout(user: string, password: string): Promise<void> {
-  client.useBasic(user, password);
-  try {
-    const me = await client.get<Whoami>('/whoami');
-    const all = await client.get<{ name: string }[]>('/vhosts');
-    const permissions = await client
-      .get<{ vhost: string; configure: string; write: string; read: string }[]>(client.url`/users/${user}/permissions`)
-      .catch(() => []);
-    const rights = new Map(permissions.map((each) => [each.vhost, each]));
-    entered({
-      user: me.name,
-      tags: me.tags,
-      vhosts: all.map(({ name }) => ({ name, ...(rights.get(name) ?? { configure: null, write: null, read: null }) })),
-    });
-  } catch (error) {
-    client.useBasic();
-    throw error;
-  }
+  entered(await client.session<Session>('POST', { username: user, password }));
+  save('signed-in', true);
 }
 
 function entered(who: Session): void {
@@ -96,7 +69,6 @@ function entered(who: Session): void {
 /** Signs out here and at the server. */
 export async function signOut(): Promise<void> {
   save('signed-in', false);
-  client.useBasic();
   await client.session('DELETE').catch(() => undefined);
   session.value = null;
   hasLapsed.value = false;

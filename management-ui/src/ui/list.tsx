@@ -4,7 +4,6 @@ import { X } from 'lucide';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { query, read } from '../api/client.ts';
-import { HAS } from '../api/has.ts';
 import type { Page } from '../api/types.ts';
 import { chips, parse, toggled } from '../lib/filter.ts';
 import { count } from '../lib/format.ts';
@@ -45,7 +44,7 @@ export function List<T extends object>(props: Props<T>) {
   const sorting: Sorting = asked('sort')
     ? { by: asked('sort'), isDown: asked('down') === 'true' }
     : props.order;
-  const filter = parse(text, HAS.tokens);
+  const filter = parse(text);
   const question = (page: number, pageSize: number) =>
     path + query({
       page, page_size: pageSize, sort: sorting.by, sort_reverse: sorting.isDown, name: filter.name,
@@ -82,7 +81,7 @@ export function List<T extends object>(props: Props<T>) {
         chosen={props.chosen}
         all={all}
         empty={empty}
-        tools={<FilterBox of={of} text={text} tokens={HAS.tokens ? props.tokens : undefined} />}
+        tools={<FilterBox of={of} text={text} tokens={props.tokens} />}
         below={<><Facets of={props.facets ?? []} found={data?.facets} text={text} /><Chips text={text} /></>}
         isStale={data && readPath !== question(number, size)}
       />
@@ -103,7 +102,7 @@ export function Whole<T extends object>(props: {
 /** Counts that filter when they are pressed. */
 function Facets({ of, found, text }: { of: { of: string; value: string; title: string }[]; found: Page<unknown>['facets']; text: string }) {
   if (!found) return null;
-  const active = parse(text, HAS.tokens).tokens;
+  const active = parse(text).tokens;
   const shown = of.map((each) => ({ ...each, chip: `${each.of}:${each.value}`, number: found[each.of]?.[each.value] ?? 0 }));
   const some = shown.filter(({ chip, number }) => number > 0 || active.includes(chip));
   if (some.length === 0) return null;

@@ -17,9 +17,10 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::iter;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 
 use super::majority::Reach;
+use crate::broker::queue::handle::QueueHandle;
 use crate::broker::replicas::members::MemberChange;
 use crate::broker::{Broker, Forced};
 use crate::tasks;
@@ -97,12 +98,11 @@ impl Broker {
         };
         // Those that do not answer are cut off by their own deadline.
         let _ = timeout(PATIENCE, gone).await;
-        let deadline = Instant::now() + PATIENCE;
-        let left = tokio::time::timeout_at(deadline, self.lead_nothing()).await;
+        let left = timeout(PATIENCE, self.lead_nothing()).await;
         if began {
             tasks::spawn("draining", keep_drained(Arc::downgrade(self)));
         }
-        left.unwrap_or_else(|_| self.led_here())
+        left.unwrap_or_else(|_| self.led_here().len())
     }
 
     /// Puts the node back into service.
@@ -133,11 +133,7 @@ impl Broker {
     /// Hands over what it leads to members on nodes that are in service; how much is left.
     async fn lead_nothing(self: &Arc<Self>) -> usize {
         let drained = self.drained();
-        let led = self.all_queues().into_iter();
-        let led: Vec<_> = led
-            .filter(|queue| queue.is_replicated() && queue.leader() == self.us())
-            .collect();
-        let handed = iter(led).map(|queue| {
+        let handed = iter(self.led_here()).map(|queue| {
             let drained = &drained;
             async move {
                 let incomplete = self.is_incomplete(&queue).then(|| self.us());
@@ -161,15 +157,15 @@ impl Broker {
         {
             tracing::warn!(%error, "the catalogue is led here still");
         }
-        self.led_here()
+        self.led_here().len()
     }
 
     /// Replicated queues that are led here.
-    fn led_here(&self) -> usize {
+    fn led_here(&self) -> Vec<Arc<QueueHandle>> {
         let queues = self.all_queues().into_iter();
         queues
             .filter(|queue| queue.is_replicated() && queue.leader() == self.us())
-            .count()
+            .collect()
     }
 }
 
