@@ -81,8 +81,6 @@ const MEMBERSHIP: Duration = Duration::from_secs(30);
 const LITTLE_SPACE: u64 = 1024 * 1024;
 /// and between two looks whether they are there.
 const LOOK_FOR_SPACE: Duration = Duration::from_millis(500);
-/// Between two looks whether all clients have gone.
-const LOOK_FOR_CLIENTS: Duration = Duration::from_millis(50);
 /// Connections to the HTTP API that may wait to be accepted.
 const HTTP_BACKLOG: u32 = 1024;
 /// How long another node may take to accept a connection.
@@ -316,13 +314,8 @@ impl Node {
             seconds = time.as_secs_f64(),
             "health checks fail from now on, clients are still served"
         );
-        let gone = async {
-            while !broker.connections().is_empty() {
-                tokio::time::sleep(LOOK_FOR_CLIENTS).await;
-            }
-        };
         // Those who stay are told to go.
-        let _ = tokio::time::timeout(time, gone).await;
+        broker.clients_gone(time).await;
     }
 
     async fn stop(&mut self) -> Result<(), NodeError> {
@@ -743,13 +736,8 @@ async fn has_space(directory: &Path) {
 /// Closes every connection and waits a little for the clients to agree.
 async fn say_goodbye(broker: &Broker, patience: Duration) {
     broker.close_all(&Forced::Shutdown);
-    let gone = async {
-        while !broker.connections().is_empty() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
     // Those that do not answer are cut off.
-    let _ = tokio::time::timeout(patience, gone).await;
+    broker.clients_gone(patience).await;
 }
 
 /// Writes the ports in one go: whoever waits for the file finds it whole.

@@ -7,6 +7,7 @@ use pkcs8::EncryptedPrivateKeyInfo;
 use pkcs8::der::SecretDocument;
 use tokio_rustls::rustls::pki_types::pem::{self, PemObject};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{self, RootCertStore};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::Secret;
@@ -53,6 +54,12 @@ pub enum PemError {
         path: PathBuf,
         error: pem::Error,
     },
+    #[error("{key}: {} holds what is no certificate of an authority: {error}", path.display())]
+    Authority {
+        key: String,
+        path: PathBuf,
+        error: rustls::Error,
+    },
     #[error("{key}: the private key in {} has a password, which is not known", path.display())]
     Locked { key: String, path: PathBuf },
     #[error("{key}: the private key in {} does not open with the password that is set for it: {reason}", path.display())]
@@ -66,6 +73,34 @@ pub enum PemError {
 }
 
 impl<'a> PemFile<'a> {
+    /// The authorities whose certificates the file holds, and it as a certificate in use, where its end can be
+    /// read.
+    ///
+    /// # Errors
+    /// When there is none, one is damaged, or is not that of an authority.
+    pub fn authorities(&self) -> Result<(RootCertStore, Option<Certificate>), PemError> {
+        let trusted = self.certificates()?;
+        let in_use = self.in_use(&trusted);
+        let mut roots = RootCertStore::empty();
+        for authority in trusted {
+            roots.add(authority).map_err(|error| PemError::Authority {
+                key: self.key.to_owned(),
+                path: self.path.to_owned(),
+                error,
+            })?;
+        }
+        Ok((roots, in_use))
+    }
+
+    /// The file as a certificate in use, which holds these; `None` when their end cannot be read.
+    pub fn in_use(&self, found: &[CertificateDer<'_>]) -> Option<Certificate> {
+        Some(Certificate {
+            key: self.key.to_owned(),
+            file: self.path.to_owned(),
+            valid_until: first_end(found)?,
+        })
+    }
+
     /// Reads the file.
     ///
     /// # Errors
@@ -143,7 +178,7 @@ fn decrypted(text: &str, password: &Secret) -> Result<PrivateKeyDer<'static>, St
 
 /// The first moment at which one of them ends to be valid, as Unix time; those that are no certificates are
 /// left out.
-pub fn first_end(certificates: &[CertificateDer<'_>]) -> Option<u64> {
+fn first_end(certificates: &[CertificateDer<'_>]) -> Option<u64> {
     certificates.iter().filter_map(|own| end(own)).min()
 }
 

@@ -3,9 +3,9 @@
 use std::net::{IpAddr, ToSocketAddrs};
 
 use serde_json::{Value, json};
-use tokio_rustls::rustls::crypto::ring;
 
 use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
+use crate::config::Cipher;
 
 /// What can be asked of that.
 pub static COMMANDS: &[Command] = &[
@@ -77,7 +77,7 @@ pub static COMMANDS: &[Command] = &[
         banner: |_| "Listing available cipher suites in OpenSSL format".to_owned(),
         run: |call| match call.options.format.as_deref() {
             None | Some("openssl") => {
-                let names = suites();
+                let names: Vec<_> = Cipher::spoken().collect();
                 Ok(Output::Told {
                     text: names.join("\n"),
                     json: json!({"cipher_suites": names, "format": "openssl"}),
@@ -106,27 +106,6 @@ pub static COMMANDS: &[Command] = &[
     },
 ];
 
-/// The names of the suites as OpenSSL has them.
-fn suites() -> Vec<String> {
-    let suites = ring::ALL_CIPHER_SUITES.iter();
-    let names = suites.filter_map(|suite| suite.suite().as_str().map(str::to_owned));
-    names.map(|name| openssl(&name)).collect()
-}
-
-/// `TLS13_AES_256_GCM_SHA384` is `TLS_AES_256_GCM_SHA384` there, and
-/// `TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384` is `ECDHE-RSA-AES256-GCM-SHA384`.
-fn openssl(name: &str) -> String {
-    if let Some(rest) = name.strip_prefix("TLS13_") {
-        return format!("TLS_{rest}");
-    }
-    let name = name.trim_start_matches("TLS_").replace("_WITH_", "_");
-    let name = name.replace("AES_", "AES").replace('_', "-");
-    match name.strip_suffix("-POLY1305-SHA256") {
-        Some(chacha) => format!("{chacha}-POLY1305"),
-        None => name,
-    }
-}
-
 /// The word for people, and which addresses are meant.
 fn family(call: &Call) -> (&'static str, fn(&IpAddr) -> bool) {
     match call.options.address_family.as_deref() {
@@ -151,23 +130,4 @@ fn resolve(call: &Call) -> Result<Output, Failed> {
         text: found.join("\n"),
         json: Value::from(found),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn suites_have_openssls_names() {
-        assert_eq!(openssl("TLS13_AES_256_GCM_SHA384"), "TLS_AES_256_GCM_SHA384");
-        assert_eq!(
-            openssl("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"),
-            "ECDHE-RSA-AES128-GCM-SHA256"
-        );
-        assert_eq!(
-            openssl("TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256"),
-            "ECDHE-ECDSA-CHACHA20-POLY1305"
-        );
-        assert!(suites().len() >= 9);
-    }
 }

@@ -29,7 +29,7 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use super::hello;
 use crate::config::LinkTls;
-use crate::pem::{Certificate, PemError, PemFile, first_end};
+use crate::pem::{Certificate, PemError, PemFile};
 
 /// How long the other side has to read why it is refused.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -45,8 +45,8 @@ pub struct Tls {
 struct Papers {
     client: Arc<ClientConfig>,
     server: Arc<ServerConfig>,
-    /// When what is in use ends to be valid, by the key that names its file: the first of each.
-    ends: [(&'static str, Option<u64>); 2],
+    /// Those whose end can be read.
+    certificates: Vec<Certificate>,
 }
 
 /// Why TLS cannot be spoken as it is configured.
@@ -58,8 +58,6 @@ pub enum TlsError {
     Incomplete(&'static str),
     #[error(transparent)]
     File(#[from] PemError),
-    #[error("cluster.tls.cacertfile: {} holds what is no certificate of an authority: {error}", path.display())]
-    Authority { path: PathBuf, error: rustls::Error },
     #[error(transparent)]
     Verifier(#[from] VerifierBuilderError),
     #[error("the key in {} does not belong to the certificate in {}", key.display(), certificate.display())]
@@ -150,16 +148,7 @@ impl Tls {
 
     /// The certificates in use; those whose end cannot be read are left out.
     pub fn certificates(&self) -> Vec<Certificate> {
-        let files = [&self.files.cacertfile, &self.files.certfile];
-        let ends = self.now.load().ends.into_iter().zip(files);
-        ends.filter_map(|((key, valid_until), file)| {
-            Some(Certificate {
-                key: key.to_owned(),
-                file: file.clone()?,
-                valid_until: valid_until?,
-            })
-        })
-        .collect()
+        self.now.load().certificates.clone()
     }
 
     /// As the one who was dialled.
@@ -205,19 +194,9 @@ impl Papers {
     }
 
     fn read(authorities: &PemFile<'_>, certificate: &PemFile<'_>, key: &PemFile<'_>) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        let trusted = authorities.certificates()?;
+        let (roots, trusted) = authorities.authorities()?;
         let chain = certificate.certificates()?;
-        let ends = [
-            ("cluster.tls.cacertfile", first_end(&trusted)),
-            ("cluster.tls.certfile", first_end(&chain)),
-        ];
-        for authority in trusted {
-            roots.add(authority).map_err(|error| TlsError::Authority {
-                path: authorities.path.to_owned(),
-                error,
-            })?;
-        }
+        let certificates = trusted.into_iter().chain(certificate.in_use(&chain)).collect();
         let roots = Arc::new(roots);
         let secret = key.private_key(None)?;
         let not_a_pair = |error| match error {
@@ -253,7 +232,7 @@ impl Papers {
         Ok(Self {
             client: Arc::new(client),
             server: Arc::new(server),
-            ends,
+            certificates,
         })
     }
 }

@@ -59,6 +59,11 @@ pub enum Cipher {
 }
 
 impl Cipher {
+    /// OpenSSL's names of those that are spoken, the most wanted first.
+    pub fn spoken() -> impl Iterator<Item = &'static str> {
+        SPOKEN.iter().map(|(_, openssl)| *openssl)
+    }
+
     /// The cipher of that name; `None` when it is none that anybody knows.
     pub fn named(name: &str) -> Option<Self> {
         let spoken = SPOKEN.iter().find(|(iana, openssl)| name == *iana || name == *openssl);
@@ -75,7 +80,25 @@ impl Cipher {
 
 #[cfg(test)]
 mod tests {
+    use tokio_rustls::rustls::crypto::ring;
+
     use super::*;
+
+    #[test]
+    fn what_the_library_speaks_is_in_the_table_and_in_its_order() {
+        let spoken = ring::default_provider().cipher_suites;
+        let names: Vec<_> = spoken.iter().filter_map(|suite| suite.suite().as_str()).collect();
+        assert_eq!(names, SPOKEN.map(|(iana, _)| iana));
+        let openssl: Vec<_> = Cipher::spoken().collect();
+        for name in [
+            "TLS_AES_256_GCM_SHA384",
+            "ECDHE-RSA-AES128-GCM-SHA256",
+            "ECDHE-ECDSA-CHACHA20-POLY1305",
+        ] {
+            assert!(openssl.contains(&name), "{name}");
+        }
+        assert!(openssl.len() >= 9);
+    }
 
     #[test]
     fn ciphers_have_two_names_and_slips_are_none() {

@@ -18,14 +18,14 @@ use tokio_rustls::rustls::crypto::{self, CryptoProvider};
 use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
-    self, AlertDescription, CertificateError, InconsistentKeys, InvalidMessage, PeerIncompatible, RootCertStore,
-    ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+    self, AlertDescription, CertificateError, InconsistentKeys, InvalidMessage, PeerIncompatible, ServerConfig,
+    SupportedCipherSuite, SupportedProtocolVersion,
 };
 use tokio_rustls::server::TlsStream;
 
 use super::verifier::Depth;
 use crate::config::{self, Cipher, TlsVersion};
-use crate::pem::{Certificate, PemError, PemFile, first_end};
+use crate::pem::{Certificate, PemError, PemFile};
 
 /// How long a client has to read why it is refused.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -68,12 +68,6 @@ pub enum TlsError {
     NoCipher(&'static str),
     #[error(transparent)]
     File(#[from] PemError),
-    #[error("{prefix}.cacertfile: {} holds what is no certificate of an authority: {error}", path.display())]
-    Authority {
-        prefix: &'static str,
-        path: PathBuf,
-        error: rustls::Error,
-    },
     #[error("{0}.cacertfile: {1}")]
     Verifier(&'static str, VerifierBuilderError),
     #[error(
@@ -223,8 +217,7 @@ impl Loaded {
         let key = keys.file(&keys.keyfile, "keyfile", &options.keyfile, needed)?;
         let chain = certificate.certificates()?;
         let secret = key.private_key(options.password.as_ref())?;
-        let mut certificates = Vec::new();
-        certificates.extend(in_use(&certificate, &chain));
+        let mut certificates = Vec::from_iter(certificate.in_use(&chain));
         let provider = Arc::new(provider(prefix, options)?);
         let builder = ServerConfig::builder_with_provider(provider.clone());
         let pair = |error| TlsError::Pair { prefix, error };
@@ -243,16 +236,8 @@ impl Loaded {
             true => {
                 let why = "verify_peer checks clients' certificates with it";
                 let authorities = keys.file(&keys.cacertfile, "cacertfile", &options.cacertfile, why)?;
-                let trusted = authorities.certificates()?;
-                certificates.extend(in_use(&authorities, &trusted));
-                let mut roots = RootCertStore::empty();
-                for authority in trusted {
-                    roots.add(authority).map_err(|error| TlsError::Authority {
-                        prefix,
-                        path: authorities.path.to_owned(),
-                        error,
-                    })?;
-                }
+                let (roots, in_use) = authorities.authorities()?;
+                certificates.extend(in_use);
                 let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
                 let verifier = match options.fail_if_no_peer_cert {
                     true => verifier,
@@ -319,14 +304,6 @@ impl Keys {
         })?;
         Ok(PemFile::read(key, path)?)
     }
-}
-
-fn in_use(file: &PemFile<'_>, certificates: &[rustls::pki_types::CertificateDer<'_>]) -> Option<Certificate> {
-    Some(Certificate {
-        key: file.key.to_owned(),
-        file: file.path.to_owned(),
-        valid_until: first_end(certificates)?,
-    })
 }
 
 /// What is encrypted with: all that is known, or what is configured in its order.

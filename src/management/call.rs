@@ -24,7 +24,7 @@ use crate::broker::report::{About, Wanted};
 use crate::declare::Actor;
 use crate::metadata::{self, Command};
 use crate::statistics::{Window, Windows};
-use crate::types::{ConnectionId, VhostName};
+use crate::types::{ConnectionId, NodeId, VhostName};
 
 /// One request.
 pub struct Call {
@@ -59,6 +59,14 @@ impl Call {
     /// The vhost of the path.
     pub fn vhost(&self) -> VhostName {
         self.name("vhost").into()
+    }
+
+    /// The node of the path.
+    ///
+    /// # Errors
+    /// When no member of the cluster has that name.
+    pub fn node(&self) -> Result<NodeId, Failure> {
+        self.broker.node_named(self.name("node")).ok_or(Failure::NotFound)
     }
 
     /// Something of the vhost of the path.

@@ -50,9 +50,6 @@ pub const CHURN: &[Measure] = &[
     Measure::ChannelClosed,
 ];
 
-/// Of these RabbitMQ makes one more number.
-const DELIVER_GET: &[Measure] = &[Measure::Deliver, Measure::DeliverNoAck, Measure::Get, Measure::GetNoAck];
-
 /// Which time is asked for, for each kind of number.
 ///
 /// # Errors
@@ -108,7 +105,7 @@ pub fn message_stats(call: &Call, figures: &Figures, groups: &[&[Measure]]) -> O
     for group in groups.iter().filter(|group| figures.has(group)) {
         write_counters(call.windows, &mut stats, figures, group);
         if group.contains(&Measure::Deliver) {
-            let both = figures.sum(DELIVER_GET);
+            let both = figures.sum(Measure::DELIVER_GET);
             stats["deliver_get"] = json!(both.now as u64);
             write_details(call.windows, &mut stats, "deliver_get", Measure::Deliver, &both);
         }
@@ -125,7 +122,7 @@ pub fn number(figures: &Figures, path: &str) -> Option<f64> {
     let rate_of = path.strip_suffix("_details.rate");
     let name = rate_of.unwrap_or(path);
     let figure = match name {
-        "deliver_get" => figures.sum(DELIVER_GET),
+        "deliver_get" => figures.sum(Measure::DELIVER_GET),
         name => {
             let mut measures = INCOMING.iter().chain(DELIVERIES);
             figures.get(*measures.find(|measure| measure.name() == name)?)

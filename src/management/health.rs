@@ -110,12 +110,7 @@ pub static ROUTES: &[Route] = &[
         "/healthchecks/node/{node}",
         Access::Management,
         "The node works.",
-        |call| {
-            let mut names = call.broker.node_names().into_iter();
-            let named = names.find(|(_, name)| name == call.name("node"));
-            let (node, _) = named.ok_or(Failure::NotFound)?;
-            works(call, node)
-        },
+        |call| works(call, call.node()?),
     ),
     // It declares and publishes as the user, so reading is not enough.
     Route::new(

@@ -31,9 +31,7 @@ pub static ROUTES: &[Route] = &[
         "The same of all queues together, on a node: age.",
         Run::Later(|call| {
             Box::pin(async move {
-                let mut nodes = call.broker.node_names().into_iter();
-                let node = nodes.find(|(_, name)| name == call.name("node"));
-                let (node, _) = node.ok_or(Failure::NotFound)?;
+                let node = call.node()?;
                 latency(&call, &Subject::Node(node)).await
             })
         }),

@@ -7,7 +7,6 @@ use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
 use super::session;
 use crate::auth::attempts::Counts;
-use crate::types::NodeId;
 
 /// What can be asked of logins.
 pub static ROUTES: &[Route] = &[
@@ -27,7 +26,7 @@ pub static ROUTES: &[Route] = &[
         "How often somebody tried to log in at a node, by protocol.",
         Run::Later(|call| {
             Box::pin(async move {
-                let attempts = call.broker.attempts_at(node(&call)?).await;
+                let attempts = call.broker.attempts_at(call.node()?).await;
                 let attempts = attempts.ok_or_else(|| Failure::Broken("the node did not answer".to_owned()))?;
                 Ok(Answer::Json(attempts.into_iter().map(view).collect()))
             })
@@ -38,7 +37,7 @@ pub static ROUTES: &[Route] = &[
         Access::Monitoring,
         "The same by address and user; that is not counted, as by RabbitMQ unless it is asked for.",
         |call| {
-            node(call)?;
+            call.node()?;
             Ok(Answer::Json(json!([])))
         },
     ),
@@ -66,17 +65,10 @@ async fn log_in(call: Call) -> Answered {
 }
 
 async fn reset(call: Call) -> Answered {
-    match call.broker.reset_attempts_at(node(&call)?).await {
+    match call.broker.reset_attempts_at(call.node()?).await {
         true => Ok(Answer::Done),
         false => Err(Failure::Broken("the node did not answer".to_owned())),
     }
-}
-
-/// The node of the path.
-fn node(call: &Call) -> Result<NodeId, Failure> {
-    let names = call.broker.node_names().into_iter();
-    let mut found = names.filter(|(_, name)| name == call.name("node"));
-    found.next().map(|(node, _)| node).ok_or(Failure::NotFound)
 }
 
 fn view((protocol, counts): (String, Counts)) -> Value {

@@ -24,8 +24,9 @@ pub static ROUTES: &[Route] = &[
         Run::Later(|mut call| {
             Box::pin(async move {
                 call.look_back()?;
-                let members = members(&call);
-                let views = futures_util::future::join_all(members.iter().map(|member| view_of(&call, member)));
+                let members = call.broker.node_names();
+                let views = members.iter().map(|(node, name)| view_of(&call, *node, name));
+                let views = futures_util::future::join_all(views);
                 let views = views.await;
                 list::listing(&call, views, &["name"])
             })
@@ -39,8 +40,7 @@ pub static ROUTES: &[Route] = &[
         Run::Later(|mut call| {
             Box::pin(async move {
                 call.look_back()?;
-                let member = member(&call)?;
-                let view = view_of(&call, &member).await;
+                let view = view_of(&call, call.node()?, call.name("node")).await;
                 page::single(&call, view)
             })
         }),
@@ -60,34 +60,8 @@ pub static ROUTES: &[Route] = &[
     ),
 ];
 
-/// A member of the cluster.
-struct Member {
-    id: NodeId,
-    name: String,
-}
-
-fn members(call: &Call) -> Vec<Member> {
-    let catalogue = call.broker.catalogue();
-    let nodes = catalogue.nodes().iter();
-    nodes
-        .map(|(id, node)| Member {
-            id: *id,
-            name: node.name.clone(),
-        })
-        .collect()
-}
-
-/// The node of the path.
-fn member(call: &Call) -> Result<Member, Failure> {
-    let mut members = members(call).into_iter();
-    members
-        .find(|member| member.name == call.name("node"))
-        .ok_or(Failure::NotFound)
-}
-
 async fn memory(call: Call) -> Answered {
-    let member = member(&call)?;
-    let view = view_of(&call, &member).await;
+    let view = view_of(&call, call.node()?, call.name("node")).await;
     Ok(Answer::Json(match view.get("mem_used") {
         Some(used) => json!({
             "memory": {"strategy": "rss", "total": {"rss": used, "allocated": used}},
@@ -97,23 +71,22 @@ async fn memory(call: Call) -> Answered {
 }
 
 async fn forget(call: Call) -> Answered {
-    let member = member(&call)?;
+    let (node, name) = (call.node()?, call.name("node"));
     // One that was ended a moment ago may not be missed yet.
-    let is_us = member.id == call.broker.nodes().us();
-    if is_us || call.broker.description_of(member.id, call.windows).await.is_some() {
-        let name = member.name;
+    let is_us = node == call.broker.nodes().us();
+    if is_us || call.broker.description_of(node, call.windows).await.is_some() {
         return Err(Failure::bad(format!(
             "RabbitMQ on node {name} must be stopped with 'rabbitmqctl -n {name} stop_app' before it can be removed"
         )));
     }
-    call.broker.forget(member.id).await?;
+    call.broker.forget(node).await?;
     Ok(Answer::Done)
 }
 
-async fn view_of(call: &Call, member: &Member) -> Value {
+async fn view_of(call: &Call, node: NodeId, name: &str) -> Value {
     let broker = &call.broker;
     let windows = call.windows;
-    let described = match member.id {
+    let described = match node {
         us if us == broker.nodes().us() => Some(own::view(broker, &call.endpoints, windows)),
         other if broker.nodes().is_alive(other) => broker.description_of(other, windows).await.flatten(),
         _ => None,
@@ -121,7 +94,7 @@ async fn view_of(call: &Call, member: &Member) -> Value {
     let Some(mut described) = described else {
         return json!({
             "partitions": [],
-            "name": member.name,
+            "name": name,
             "running": false,
             "type": "disc",
             "being_drained": false,
@@ -129,6 +102,6 @@ async fn view_of(call: &Call, member: &Member) -> Value {
         });
     };
     // One that wants another's name keeps the one that the cluster knows.
-    described["name"] = json!(member.name);
+    described["name"] = json!(name);
     described
 }

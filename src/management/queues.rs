@@ -42,7 +42,7 @@ pub static ROUTES: &[Route] = &[
         listing(call, &[call.vhost()], list_view(call), &["name"])
     }),
     Route::gathered("/queues/{vhost}/{name}", Access::Vhost, "A queue.", |call| {
-        let view = with_queue(call, |vhost, spec| one_view(call, vhost, spec))?;
+        let view = with_queue(call, |vhost, spec| one_view(&Listed::new(call, vhost, spec, one_view)))?;
         page::single(call, view)
     }),
     Route::put(

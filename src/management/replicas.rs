@@ -91,12 +91,6 @@ fn may_change(call: &Call) -> Result<(), Failure> {
     }
 }
 
-/// The node of that name, if it is a member of the cluster.
-fn node_named(call: &Call, name: &str) -> Option<NodeId> {
-    let mut names = call.broker.node_names().into_iter();
-    names.find(|(_, known)| known == name).map(|(node, _)| node)
-}
-
 /// RabbitMQ's words for why a group is not changed.
 fn reason(error: &MemberError) -> &'static str {
     match error {
@@ -188,7 +182,7 @@ async fn change(
     };
     let fields = call.fields()?;
     fields.need(&["node"])?;
-    let changed = match node_named(call, fields.text("node")?.unwrap_or_default()) {
+    let changed = match call.broker.node_named(fields.text("node")?.unwrap_or_default()) {
         Some(node) => call.broker.change_member(queue, wish(node)).await,
         None => unknown_node,
     };
@@ -215,7 +209,10 @@ fn has_member(spec: &QueueSpec, node: NodeId) -> bool {
 
 async fn grow(call: Call) -> Answered {
     may_change(&call)?;
-    let node = node_named(&call, call.name("node")).filter(|node| call.broker.nodes_running().contains(node));
+    let node = call
+        .broker
+        .node_named(call.name("node"))
+        .filter(|node| call.broker.nodes_running().contains(node));
     let node = node.ok_or(Failure::NotFound)?;
     let fields = call.fields()?;
     fields.need(&["vhost_pattern", "queue_pattern", "strategy"])?;
@@ -233,7 +230,7 @@ async fn grow(call: Call) -> Answered {
 
 async fn shrink(call: Call) -> Answered {
     may_change(&call)?;
-    let Some(node) = node_named(&call, call.name("node")) else {
+    let Some(node) = call.broker.node_named(call.name("node")) else {
         return Ok(Answer::Accepted);
     };
     let queues: Vec<_> = quorum_queues(&call.broker.catalogue())

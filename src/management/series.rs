@@ -47,10 +47,7 @@ const SHORT: &[(&str, &[Measure])] = &[
     ("ready_bytes", &[Measure::ReadyBytes]),
     ("unacked_bytes", &[Measure::UnackedBytes]),
     ("bytes", &[Measure::ReadyBytes, Measure::UnackedBytes]),
-    (
-        "deliver_get",
-        &[Measure::Deliver, Measure::DeliverNoAck, Measure::Get, Measure::GetNoAck],
-    ),
+    ("deliver_get", Measure::DELIVER_GET),
 ];
 
 /// Counters in each second, gauges as they stood.
@@ -136,9 +133,8 @@ async fn subject(call: &Call, of: &str) -> Result<Subject, Failure> {
         }
         "connection" | "channel" => of_client(call, kind, name).await,
         "node" if monitors() => {
-            let mut nodes = call.broker.node_names().into_iter();
-            let node = nodes.find(|(_, other)| other == name);
-            node.map(|(node, _)| Subject::Node(node)).ok_or(Failure::NotFound)
+            let node = call.broker.node_named(name);
+            node.map(Subject::Node).ok_or(Failure::NotFound)
         }
         "cluster" if monitors() => Ok(Subject::Cluster),
         "node" | "cluster" => Err(Failure::NotAuthorised("Not monitor user")),
@@ -208,9 +204,8 @@ async fn reset(call: Call) -> Answered {
 pub fn write_trend(call: &Call, view: &mut Value, figures: &Figures) {
     let Some(window) = call.trend else { return };
     let mut trend = json!({"every": window.every});
-    for name in ["ready", "unacked"] {
-        let measures = measures_of(name).unwrap_or_default();
-        trend[name] = points(figures, &measures, window);
+    for (name, measure) in [("ready", Measure::Ready), ("unacked", Measure::Unacked)] {
+        trend[name] = points(figures, &[measure], window);
     }
     view["trend"] = trend;
 }

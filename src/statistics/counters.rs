@@ -1,10 +1,7 @@
 //! Counters that anybody adds to, and what they stood at.
 
-use std::collections::BTreeMap;
-use std::ops::{Index, IndexMut};
+use std::ops::Index;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::measure::Measure;
 
@@ -50,11 +47,7 @@ impl Default for Tally {
 impl Tally {
     /// Deliveries and fetches together, as RabbitMQ's `deliver_get`.
     pub fn deliver_get(&self) -> u64 {
-        use Measure::{Deliver, DeliverNoAck, Get, GetNoAck};
-        [Deliver, DeliverNoAck, Get, GetNoAck]
-            .map(|counter| self[counter])
-            .iter()
-            .sum()
+        Measure::DELIVER_GET.iter().map(|counter| self[*counter]).sum()
     }
 
     /// What has come since `earlier`.
@@ -82,50 +75,16 @@ impl Index<Measure> for Tally {
     }
 }
 
-impl IndexMut<Measure> for Tally {
-    fn index_mut(&mut self, counter: Measure) -> &mut u64 {
-        &mut self.0[counter as usize]
-    }
-}
-
-/// By names, those that are not zero: nodes of another version may have others.
-impl Serialize for Tally {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let some = Measure::counters().filter(|counter| self[*counter] > 0);
-        serializer.collect_map(some.map(|counter| (counter.name(), self[counter])))
-    }
-}
-
-impl<'de> Deserialize<'de> for Tally {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut tally = Self::default();
-        for (name, count) in BTreeMap::<String, u64>::deserialize(deserializer)? {
-            if let Some(counter) = Measure::named(&name).filter(|measure| (*measure as usize) < Measure::COUNTERS) {
-                tally[counter] = count;
-            }
-        }
-        Ok(tally)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_tally_comes_back_from_what_is_sent_and_unknown_names_are_passed_over() {
+    fn deliveries_and_fetches_are_added_up() {
         let counters = Counters::default();
         counters.add(Measure::Publish, 3);
         counters.add(Measure::Get, 2);
         counters.add(Measure::DeliverNoAck, 5);
-        let tally = counters.read();
-        assert_eq!(tally.deliver_get(), 7);
-        let sent = serde_json::to_string(&tally).expect("plain data");
-        assert_eq!(sent, r#"{"publish":3,"deliver_no_ack":5,"get":2}"#);
-        assert_eq!(serde_json::from_str::<Tally>(&sent).expect("a tally"), tally);
-        let other = r#"{"publish":3,"messages_ready":9,"later":1}"#;
-        let mut only = Tally::default();
-        only[Measure::Publish] = 3;
-        assert_eq!(serde_json::from_str::<Tally>(other).expect("a tally"), only);
+        assert_eq!(counters.read().deliver_get(), 7);
     }
 }

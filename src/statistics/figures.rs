@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::counters::Tally;
 use super::measure::{Kind, Measure};
 
 /// One measure.
@@ -71,17 +70,6 @@ impl Figures {
         for (measure, figure) in &other.0 {
             self.0.entry(*measure).or_default().add(figure);
         }
-    }
-
-    /// The totals of the counters.
-    pub fn tally(&self) -> Tally {
-        let mut tally = Tally::default();
-        for (measure, figure) in &self.0 {
-            if measure.kind() == Kind::Counter {
-                tally[*measure] = figure.now as u64;
-            }
-        }
-        tally
     }
 }
 

@@ -102,6 +102,8 @@ measures! { TABLE:
 }
 
 impl Measure {
+    /// Deliveries and fetches, of which RabbitMQ makes one more number.
+    pub const DELIVER_GET: &'static [Self] = &[Self::Deliver, Self::DeliverNoAck, Self::Get, Self::GetNoAck];
     /// How many counters there are.
     pub const COUNTERS: usize = Self::Ready as usize;
     /// How many gauges there are.

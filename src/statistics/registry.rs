@@ -115,11 +115,6 @@ impl Scope {
     /// Counts for both.
     pub fn add(&self, counter: Measure, count: u64) {
         self.statistics.node.add(counter, count);
-        self.add_to_vhost(counter, count);
-    }
-
-    /// Counts for the vhost only, what the node knows already.
-    pub fn add_to_vhost(&self, counter: Measure, count: u64) {
         self.vhost.add(counter, count);
         self.statistics.touch(&self.vhost);
     }

@@ -253,7 +253,7 @@ impl Broker {
             && !history.is_empty()
         {
             let batch = history.into_iter().map(|message| Publish { message, publish: None });
-            effects.push((queue.clone(), queue.publish(self, batch)));
+            effects.push((queue.clone(), queue.publish_deferred(self, batch)));
         }
     }
 

@@ -37,8 +37,6 @@ pub struct Duty {
 
 /// How long clients have to go, and then leaders, before whoever drains is answered.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Between two looks at what is left.
-const LOOK: Duration = Duration::from_millis(10);
 /// Between two looks of a drained node at what it leads all the same.
 const AGAIN: Duration = Duration::from_secs(1);
 /// Queues whose leaders are handed over side by side.
@@ -91,13 +89,8 @@ impl Broker {
         self.alarms.set_drained(true);
         let why = Forced::Ordered("Node was put into maintenance mode".to_owned());
         self.close_all(&why);
-        let gone = async {
-            while !self.connections().is_empty() {
-                sleep(LOOK).await;
-            }
-        };
         // Those that do not answer are cut off by their own deadline.
-        let _ = timeout(PATIENCE, gone).await;
+        self.clients_gone(PATIENCE).await;
         let left = timeout(PATIENCE, self.lead_nothing()).await;
         if began {
             tasks::spawn("draining", keep_drained(Arc::downgrade(self)));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
@@ -19,6 +20,9 @@ use crate::listen::TlsSession;
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
 use crate::statistics::{Figures, Stats, Windows};
 use crate::types::{ConnectionId, ExchangeName, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
+
+/// Between two looks whether all clients have gone.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// One connection as others see it.
 pub struct ConnectionInfo<Q> {
@@ -441,6 +445,17 @@ impl Broker {
         for connection in self.connections.all() {
             connection.outbox.control(Control::Close(why.reply()));
         }
+    }
+
+    /// Waits until no client is here, at most so long.
+    pub async fn clients_gone(&self, patience: Duration) {
+        let gone = async {
+            while !self.connections.is_empty() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        // Those that stay are the caller's.
+        let _ = tokio::time::timeout(patience, gone).await;
     }
 
     /// How many clients other nodes have of a user and in a vhost. Nobody is asked where no limit needs it,

@@ -108,7 +108,7 @@ impl Broker {
             }
             for id in order {
                 if let Some((target, batch)) = groups.remove(&id) {
-                    let next = target.publish(self, batch);
+                    let next = target.publish_deferred(self, batch);
                     note(work, &target, next);
                 }
             }

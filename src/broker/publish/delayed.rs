@@ -318,10 +318,7 @@ impl Held {
                     message,
                     publish: Some(ConfirmToken::Joint(joint.claim())),
                 };
-                let deferred = queue.0.publish(broker, [publish]);
-                if !deferred.is_empty() {
-                    broker.carry_out(&queue.0, deferred);
-                }
+                queue.0.publish(broker, [publish]);
             }
         }
         drop(joint);

@@ -142,10 +142,7 @@ impl Broker {
             answers.push((slot, answered));
         }
         for (target, batch) in batches.into_values() {
-            let deferred = target.publish(self, batch);
-            if !deferred.is_empty() {
-                self.carry_out(&target, deferred);
-            }
+            target.publish(self, batch);
         }
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         let deadline = Instant::now() + DEADLINE;

@@ -137,10 +137,7 @@ impl Broker {
         let message = Message::new(parts, body, &mut Vec::new());
         for queue in &routed.queues {
             let message = message.clone();
-            let deferred = queue.0.publish(self, [Publish { message, publish: None }]);
-            if !deferred.is_empty() {
-                self.carry_out(&queue.0, deferred);
-            }
+            queue.0.publish(self, [Publish { message, publish: None }]);
         }
     }
 }

@@ -414,10 +414,7 @@ impl Publisher {
                 continue;
             }
             group.queue.stats.add(Measure::Publish, group.batch.len() as u64);
-            let deferred = group.queue.publish(broker, group.batch.drain(..));
-            if !deferred.is_empty() {
-                broker.carry_out(&group.queue, deferred);
-            }
+            group.queue.publish(broker, group.batch.drain(..));
         }
         if self.groups.len() > KEPT_GROUPS {
             self.groups.clear();

@@ -358,7 +358,15 @@ impl QueueHandle {
     /// Gives the queue messages, wherever it is. One that was deleted meanwhile takes them as
     /// RabbitMQ does: they are gone, and confirmed. One whose records are damaged, or whose node is
     /// away, refuses them.
-    pub fn publish(
+    pub fn publish(self: &Arc<Self>, broker: &Arc<Broker>, batch: impl IntoIterator<Item = Publish<ConfirmToken>>) {
+        let deferred = self.publish_deferred(broker, batch);
+        if !deferred.is_empty() {
+            broker.carry_out(self, deferred);
+        }
+    }
+
+    /// The same, and leaves what must happen outside the lock to the caller.
+    pub fn publish_deferred(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         batch: impl IntoIterator<Item = Publish<ConfirmToken>>,

@@ -2,18 +2,19 @@
 //!
 //! The numbers are those of its leader ([`QueueVitals`]); what the catalogue says is added here.
 
-use super::gather::Gathered;
+use rustc_hash::FxHashMap;
+
+use super::gather::{ConsumerName, Gathered};
 use super::notices::Level;
 use super::standing::{QueueHealth, Standing};
 use crate::broker::Broker;
-use crate::broker::cluster::report::ConsumerReport;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::settings::settings_of;
 use crate::broker::queue::vitals::{HolderReport, QueueVitals};
 use crate::queue::health::LOOPS_FROM;
 use crate::queue::{Full, Health};
 use crate::spec::QueueSettings;
-use crate::types::{ExchangeName, Millis, Timestamp};
+use crate::types::{ExchangeName, Millis, NodeId, Timestamp};
 
 /// What is known of how a queue gets on.
 pub struct Diagnosis {
@@ -51,8 +52,7 @@ pub enum Place {
 impl Gathered {
     /// How a queue gets on, in one word.
     pub fn health(&self, queue: &QueueHandle, standing: &Standing) -> &'static str {
-        let known = self.queue(queue).map(|report| report.health);
-        word(standing.health, known)
+        word(standing.health, self.own_health(queue))
     }
 }
 
@@ -77,7 +77,7 @@ impl Broker {
         let mut reasons = Vec::new();
         self.standing_reasons(&standing, gathered, vitals.is_some(), &mut reasons);
         if let Some(vitals) = &vitals {
-            let names = consumer_names(&gathered.consumer_reports(self, queue), &vitals.holders);
+            let names = named(&gathered.consumer_names(self, queue), &vitals.holders);
             reasons_of(vitals, &names, &settings, &mut reasons);
         }
         if self.alarms().is_short() {
@@ -191,16 +191,13 @@ struct Named<'a> {
     channel: Option<String>,
 }
 
-fn consumer_names<'a>(consumers: &[ConsumerReport], holders: &'a [HolderReport]) -> Vec<Named<'a>> {
+fn named<'a>(names: &FxHashMap<(NodeId, u64), ConsumerName>, holders: &'a [HolderReport]) -> Vec<Named<'a>> {
     let named = holders.iter().map(|holder| {
-        let consumer = consumers
-            .iter()
-            .find(|one| one.node == holder.node && one.key == holder.key);
-        let channel = consumer.and_then(ConsumerReport::channel_name);
+        let name = names.get(&(holder.node, holder.key));
         Named {
             holder,
-            tag: consumer.map(|one| one.tag.clone()).unwrap_or_default(),
-            channel,
+            tag: name.map(|name| name.tag.clone()).unwrap_or_default(),
+            channel: name.and_then(|name| name.channel.clone()),
         }
     });
     named.collect()

@@ -27,7 +27,7 @@ use crate::broker::queue::handle::QueueHandle;
 use crate::cluster::{Cluster, Health};
 use crate::config::RatesMode;
 use crate::journal::raft::Role;
-use crate::queue::{ConsumerStatus, Counts};
+use crate::queue::{self, ConsumerStatus, Counts};
 use crate::spec::QueueType;
 use crate::statistics::{Figures, Stats, Windows};
 use crate::types::{ConnectionId, ExchangeName, NodeId, QueueId, Timestamp, UserName, VhostName};
@@ -100,6 +100,12 @@ impl Gathered {
         here.or_else(|| Some(self.queues.get(&queue.spec.id)?.counts))
     }
 
+    /// How a queue gets on, as far as it can tell; `None` when the node that has it does not say.
+    pub(super) fn own_health(&self, queue: &QueueHandle) -> Option<queue::Health> {
+        let here = queue.read(|machine| machine.health(self.at));
+        here.or_else(|| Some(self.queues.get(&queue.spec.id)?.health))
+    }
+
     /// All that is known of a queue where its machine is.
     pub fn queue(&self, queue: &QueueHandle) -> Option<QueueReport> {
         let here = report_of(queue, self.at);
@@ -119,16 +125,26 @@ impl Gathered {
             .into_iter()
             .map(|(node, key, status)| ((node, key), status))
             .collect();
-        let others = self.consumers.get(&queue.spec.id).into_iter().flatten().cloned();
-        let all = consumers_here(queue, broker.us(), connections)
-            .into_iter()
-            .chain(others);
+        let all = self.consumer_reports(broker, queue, connections);
         all.map(|consumer| {
             // One that its queue has yet to hear of stands as most do.
             let status = statuses.get(&(consumer.node, consumer.key)).copied();
             (consumer, status.unwrap_or(ConsumerStatus::Up))
         })
         .collect()
+    }
+
+    /// The consumers of this node's clients, and those that other nodes have told of.
+    fn consumer_reports(
+        &self,
+        broker: &Broker,
+        queue: &QueueHandle,
+        connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
+    ) -> impl Iterator<Item = ConsumerReport> {
+        let others = self.consumers.get(&queue.spec.id).into_iter().flatten().cloned();
+        consumers_here(queue, broker.us(), connections)
+            .into_iter()
+            .chain(others)
     }
 
     /// What was counted of a queue, on all nodes.
@@ -167,19 +183,11 @@ impl Gathered {
         &self.counted
     }
 
-    /// The consumers of a queue that other nodes have told of, and those of this one.
-    pub(super) fn consumer_reports(&self, broker: &Broker, queue: &QueueHandle) -> Vec<ConsumerReport> {
-        let all = broker.connections.all().into_iter();
-        let connections = all.map(|connection| (connection.id, connection)).collect();
-        let others = self.consumers.get(&queue.spec.id).into_iter().flatten().cloned();
-        let here = consumers_here(queue, broker.us(), &connections).into_iter();
-        here.chain(others).collect()
-    }
-
     /// What the consumers of a queue are called, by their nodes and keys.
     pub fn consumer_names(&self, broker: &Broker, queue: &QueueHandle) -> FxHashMap<(NodeId, u64), ConsumerName> {
-        let all = self.consumer_reports(broker, queue).into_iter();
-        let named = all.map(|one| {
+        let connections = broker.connections.all().into_iter();
+        let connections = connections.map(|connection| (connection.id, connection)).collect();
+        let named = self.consumer_reports(broker, queue, &connections).map(|one| {
             let channel = one.channel_name();
             ((one.node, one.key), ConsumerName { tag: one.tag, channel })
         });
@@ -301,6 +309,13 @@ impl Broker {
         let catalogue = self.catalogue();
         let nodes = catalogue.nodes().iter();
         nodes.map(|(node, known)| (*node, known.name.clone())).collect()
+    }
+
+    /// The node of that name, if it is a member of the cluster.
+    pub fn node_named(&self, name: &str) -> Option<NodeId> {
+        let catalogue = self.catalogue();
+        let mut nodes = catalogue.nodes().iter();
+        nodes.find(|(_, known)| known.name == name).map(|(node, _)| *node)
     }
 
     /// The nodes of the cluster that answer.

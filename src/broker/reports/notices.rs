@@ -6,6 +6,8 @@
 
 use std::fmt::Write;
 
+use rustc_hash::FxHashSet;
+
 use super::gather::Gathered;
 use super::standing::QueueHealth;
 use crate::broker::Broker;
@@ -166,13 +168,13 @@ impl Broker {
     }
 
     fn note_queues(&self, gathered: &Gathered, is_visible: impl Fn(&QueueSpec) -> bool, notices: &mut Vec<Notice>) {
+        let known: FxHashSet<_> = gathered.facts.values().flat_map(|facts| &facts.damaged).collect();
         let (mut damaged, mut down) = (Vec::new(), Vec::new());
         for queue in self.all_queues().into_iter().filter(|queue| is_visible(&queue.spec)) {
-            let id = &queue.spec.id;
-            let health = self.standing(&queue, gathered).health;
-            match gathered.facts.values().any(|facts| facts.damaged.contains(id)) {
+            let health = || self.standing(&queue, gathered).health;
+            match known.contains(&queue.spec.id) {
                 true => damaged.push(queue),
-                false if matches!(health, QueueHealth::Minority | QueueHealth::Down) => down.push(queue),
+                false if matches!(health(), QueueHealth::Minority | QueueHealth::Down) => down.push(queue),
                 false => {}
             }
         }

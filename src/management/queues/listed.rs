@@ -11,6 +11,7 @@ use super::super::list::{Item, Key};
 use super::super::views::queue_type;
 use super::view::{self, View};
 use crate::broker::QueueHandle;
+use crate::broker::report::QueueReport;
 use crate::broker::reports::standing::Standing;
 use crate::metadata::Vhost;
 use crate::queue::Counts;
@@ -26,7 +27,12 @@ pub struct Listed<'a> {
     live: OnceCell<Option<Arc<QueueHandle>>>,
     standing: OnceCell<Option<Standing>>,
     counts: OnceCell<Option<Counts>>,
+    report: OnceCell<Option<QueueReport>>,
+    policies: OnceCell<Policies<'a>>,
 }
+
+/// The names of the policy and the operator policy that apply.
+type Policies<'a> = (Option<&'a str>, Option<&'a str>);
 
 impl<'a> Listed<'a> {
     /// A queue that is shown in this way.
@@ -39,25 +45,53 @@ impl<'a> Listed<'a> {
             live: OnceCell::new(),
             standing: OnceCell::new(),
             counts: OnceCell::new(),
+            report: OnceCell::new(),
+            policies: OnceCell::new(),
         }
     }
 
-    fn live(&self) -> Option<&Arc<QueueHandle>> {
+    /// The queue itself.
+    pub fn live(&self) -> Option<&Arc<QueueHandle>> {
         let live = self.live.get_or_init(|| view::live(self.call, self.vhost, self.spec));
         live.as_ref()
     }
 
-    fn standing(&self) -> Option<&Standing> {
+    /// Where it is.
+    pub fn standing(&self) -> Option<&Standing> {
         let find = || Some(self.call.broker.standing(self.live()?, &self.call.gathered));
         self.standing.get_or_init(find).as_ref()
     }
 
-    fn counts(&self) -> Option<Counts> {
+    /// How long it is.
+    pub fn counts(&self) -> Option<Counts> {
         *self.counts.get_or_init(|| self.call.gathered.counts(self.live()?))
     }
 
-    fn health(&self) -> Option<&'static str> {
+    /// All that is known of it where its machine is.
+    pub fn report(&self) -> Option<&QueueReport> {
+        let ask = || self.call.gathered.queue(self.live()?);
+        self.report.get_or_init(ask).as_ref()
+    }
+
+    /// How it gets on, in one word.
+    pub fn health(&self) -> Option<&'static str> {
         Some(self.call.gathered.health(self.live()?, self.standing()?))
+    }
+
+    /// The name of the node that has it, or leads it.
+    pub fn node(&self) -> String {
+        let leader = self.standing().map_or(self.spec.home, |standing| standing.leader);
+        self.call.gathered.name(leader)
+    }
+
+    /// Whether it is served.
+    pub fn state(&self) -> &'static str {
+        self.standing().map_or("down", |standing| standing.health.name())
+    }
+
+    /// What applies to it.
+    pub fn policies(&self) -> Policies<'a> {
+        *self.policies.get_or_init(|| view::policies(self.vhost, self.spec))
     }
 }
 
@@ -72,14 +106,11 @@ impl Item for Listed<'_> {
             "durable" => Key::from(spec.durable),
             "auto_delete" => Key::from(spec.auto_delete),
             "exclusive" => Key::from(spec.exclusive_owner.is_some()),
-            "policy" => text(view::policies(self.vhost, spec).0),
-            "operator_policy" => text(view::policies(self.vhost, spec).1),
-            "state" => Key::from(self.standing().map_or("down", |standing| standing.health.name())),
+            "policy" => text(self.policies().0),
+            "operator_policy" => text(self.policies().1),
+            "state" => Key::from(self.state()),
             "health" => text(self.health()),
-            "node" => {
-                let leader = self.standing().map_or(spec.home, |standing| standing.leader);
-                Key::Text(self.call.gathered.name(leader))
-            }
+            "node" => Key::Text(self.node()),
             _ if field.starts_with("message_stats.") => {
                 let figures = self.call.gathered.figures_of_queue(spec.id);
                 Key::Number(figures::number(&figures, field)?)
@@ -94,7 +125,7 @@ impl Item for Listed<'_> {
     }
 
     fn view(&self) -> Value {
-        (self.view)(self.call, self.vhost, self.spec)
+        (self.view)(self)
     }
 
     fn full_name(field: &str) -> &str {

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::call::Call;
 use super::super::{consumers, figures, series, views};
+use super::listed::Listed;
 use crate::broker::QueueHandle;
 use crate::broker::connections::connection_name;
 use crate::metadata::{Vhost, json};
@@ -16,7 +17,7 @@ use crate::spec::{QueueSpec, QueueType};
 use crate::types::NodeId;
 
 /// How one queue is shown.
-pub type View = fn(&Call, &Vhost, &QueueSpec) -> Value;
+pub type View = fn(&Listed<'_>) -> Value;
 
 /// How a queue is shown in lists.
 pub fn list_view(call: &Call) -> View {
@@ -25,10 +26,9 @@ pub fn list_view(call: &Call) -> View {
         return numbers_view;
     }
     match call.query.is_true("enable_queue_totals") || config.enable_queue_totals {
-        true => |call, vhost, spec| {
-            let mut view = declared_view(call, vhost, spec);
-            let counts = live(call, vhost, spec).and_then(|queue| call.gathered.counts(&queue));
-            let counts = counts.unwrap_or_default();
+        true => |row| {
+            let mut view = declared_view(row);
+            let counts = row.counts().unwrap_or_default();
             view["messages"] = json!(counts.ready + counts.unacked);
             view["messages_ready"] = json!(counts.ready);
             view["messages_unacknowledged"] = json!(counts.unacked);
@@ -39,12 +39,9 @@ pub fn list_view(call: &Call) -> View {
 }
 
 /// A queue as it is declared, without numbers; its policy only where it has one.
-fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
-    let queue = live(call, vhost, spec);
-    let standing = queue.map(|queue| call.broker.standing(&queue, &call.gathered));
-    let leader = standing.as_ref().map_or(spec.home, |standing| standing.leader);
-    let node = call.gathered.name(leader);
-    let state = standing.as_ref().map_or("down", |standing| standing.health.name());
+fn declared_view(row: &Listed<'_>) -> Value {
+    let (call, spec) = (row.call, row.spec);
+    let node = row.node();
     let mut view = json!({
         "arguments": json::from_table(&spec.arguments),
         "auto_delete": spec.auto_delete,
@@ -52,15 +49,15 @@ fn declared_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
         "exclusive": spec.exclusive_owner.is_some(),
         "name": spec.name,
         "node": node,
-        "state": state,
+        "state": row.state(),
         "type": views::queue_type(spec.queue_type),
         "vhost": spec.vhost,
     });
-    let (policy, _) = policies(vhost, spec);
+    let (policy, _) = row.policies();
     if policy.is_some() {
         view["policy"] = json!(policy);
     }
-    if let (QueueType::Quorum | QueueType::Stream, Some(standing)) = (spec.queue_type, standing) {
+    if let (QueueType::Quorum | QueueType::Stream, Some(standing)) = (spec.queue_type, row.standing()) {
         view["leader"] = json!(node);
         view["members"] = names(call, &standing.members);
         view["online"] = names(call, &standing.online);
@@ -79,19 +76,19 @@ fn names(call: &Call, nodes: &[NodeId]) -> Value {
 }
 
 /// A queue of a list, with its numbers.
-fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
-    let mut view = declared_view(call, vhost, spec);
+fn numbers_view(row: &Listed<'_>) -> Value {
+    let (call, spec) = (row.call, row.spec);
+    let mut view = declared_view(row);
     let subject = Subject::Queue(spec.queue_type);
-    view["effective_policy_definition"] = vhost.definition_for(subject, &spec.name).into();
-    let (_, operators) = policies(vhost, spec);
+    view["effective_policy_definition"] = row.vhost.definition_for(subject, &spec.name).into();
+    let (_, operators) = row.policies();
     if operators.is_some() {
         view["operator_policy"] = json!(operators);
     }
     if spec.queue_type == QueueType::Classic {
         view["storage_version"] = json!(2);
     }
-    let report = live(call, vhost, spec).and_then(|queue| call.gathered.queue(&queue));
-    let Some(report) = report else {
+    let Some(report) = row.report() else {
         return view;
     };
     if spec.queue_type == QueueType::Quorum {
@@ -107,16 +104,9 @@ fn numbers_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     series::write_trend(call, &mut view, &counted);
     figures::write_message_stats(call, &mut view, &counted, &[figures::INCOMING, figures::DELIVERIES]);
     if call.query.get("facets").is_some() || call.query.get("where").is_some() {
-        view["health"] = json!(health(call, vhost, spec));
+        view["health"] = json!(row.health());
     }
     view
-}
-
-/// How a queue gets on, in one word.
-pub fn health(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<&'static str> {
-    let queue = live(call, vhost, spec)?;
-    let standing = call.broker.standing(&queue, &call.gathered);
-    Some(call.gathered.health(&queue, &standing))
 }
 
 /// The names of the policy and the operator policy that apply.
@@ -174,9 +164,10 @@ pub fn numbers(kind: QueueType, counts: Counts) -> impl Iterator<Item = (&'stati
 }
 
 /// A queue with its numbers, its owner, and what it has not.
-pub fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
-    let mut view = numbers_view(call, vhost, spec);
-    let (policy, operators) = policies(vhost, spec);
+pub fn detailed_view(row: &Listed<'_>) -> Value {
+    let (call, spec) = (row.call, row.spec);
+    let mut view = numbers_view(row);
+    let (policy, operators) = row.policies();
     view["policy"] = json!(policy);
     view["operator_policy"] = json!(operators);
     if spec.queue_type == QueueType::Classic {
@@ -187,8 +178,7 @@ pub fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
     if let Some(owner) = owner {
         view["owner_pid_details"] = owner_view(owner.peer, owner.local);
     }
-    let report = live(call, vhost, spec).and_then(|queue| call.gathered.queue(&queue));
-    if let Some(report) = report {
+    if let Some(report) = row.report() {
         if let Some((peer, local)) = report.owner {
             view["owner_pid_details"] = owner_view(peer, local);
         }
@@ -201,8 +191,9 @@ pub fn detailed_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
 }
 
 /// A queue by itself: with its consumers too.
-pub fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
-    let mut view = detailed_view(call, vhost, spec);
+pub fn one_view(row: &Listed<'_>) -> Value {
+    let (call, spec) = (row.call, row.spec);
+    let mut view = detailed_view(row);
     let incoming = call.gathered.incoming().iter();
     view["incoming"] = incoming
         .filter_map(|(_, exchange, figures)| {
@@ -217,8 +208,8 @@ pub fn one_view(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Value {
             Some(json!({"stats": stats, "channel_details": consumers::place_view(call, channel)}))
         })
         .collect();
-    if let Some(queue) = live(call, vhost, spec) {
-        view["consumer_details"] = consumers::of_queue(call, &queue).into();
+    if let Some(queue) = row.live() {
+        view["consumer_details"] = consumers::of_queue(call, queue).into();
     }
     view
 }

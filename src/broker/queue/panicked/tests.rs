@@ -312,7 +312,7 @@ async fn every_publish_that_a_queue_took_no_more_is_refused() {
         taken += 1;
         assert!(taken != 3, "made to, in the middle of a batch");
     });
-    let deferred = queue.publish(&broker, batch);
+    let deferred = queue.publish_deferred(&broker, batch);
     assert!(deferred.is_empty(), "there are no consumers");
     // The third was the test's own when it panicked.
     assert_eq!(client.heard(), [NACK; 3]);

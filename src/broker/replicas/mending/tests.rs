@@ -90,8 +90,7 @@ fn publish(broker: &Arc<Broker>, queue: &Arc<QueueHandle>, body: &str) -> crate:
         message: message(body),
         publish: Some(ConfirmToken::Joint(joint.claim())),
     };
-    let deferred = queue.publish(broker, [publish]);
-    broker.carry_out(queue, deferred);
+    queue.publish(broker, [publish]);
     answered
 }
 
