@@ -181,7 +181,7 @@ fn under_another_policy_they_go_as_it_says() {
         q.answer_all();
         assert_eq!(q.queue.counts().discarded == 0, exchange.is_none(), "{overflow:?}");
         while !q.around.dead.is_empty() {
-            q.kept_dead_letters();
+            q.dead_letters();
             q.answer_all();
         }
         let left = q.queue.counts().discarded;
