@@ -275,7 +275,7 @@ fn a_name_that_is_given_on_is_of_the_room_that_defines_it() {
 pub use alarms::Alarms;
 pub use delivery::outbox::{Control, Outstanding};
 pub use queue::{joint, leaving as left};
-pub use publish::route::{self, Way};
+pub use publish::route::{self, Explained};
 pub use crate::metadata::Catalogue;
 struct Clock;
 ";

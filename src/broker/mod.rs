@@ -86,10 +86,10 @@ use clock::Clock;
 use cluster::nodes::Nodes;
 use publish::delayed::Delayer;
 use publish::reply_to::ReplyTo;
+use queue::at_least_once::DeadLetterOutcomes;
 use queue::counting::DeletedQueues;
-use queue::letters::Letters;
+use queue::leader_lookups::LeaderLookups;
 use queue::peers::Peers;
-use queue::seekers::Seekers;
 use replicas::elections::Elections;
 use replicas::open::Replicas;
 use timers::Timers;
@@ -123,8 +123,8 @@ pub struct Broker {
     repair: tokio::sync::Notify,
     elections: Elections,
     jobs: jobs::Jobs,
-    seekers: Seekers,
-    letters: Arc<Letters>,
+    leader_lookups: LeaderLookups,
+    dead_letter_outcomes: Arc<DeadLetterOutcomes>,
     peers: Peers,
     delayed: Delayer,
     reply_to: ReplyTo,

@@ -56,7 +56,7 @@ use shared::Shared;
 pub use connection::Ending;
 pub use hello::{Class, Span, Versions};
 pub use liveness::{Event, Health, Suspicion};
-pub use rpc::{Answer, CallError, Failed, Flow, Handler, SendError};
+pub use rpc::{CallError, CallFuture, Failed, Flow, Handler, SendError};
 pub use settings::{LINK, OUTBOX_BYTES, Settings, Timing};
 
 /// Events that a slow subscriber may be behind before it loses some and must look for itself.

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::dead_letter::{header_table, routing_keys};
 use super::publisher::after_routing;
-use super::route::Way;
+use super::route::RouteRequest;
 use super::vhosts::Vhost;
 use crate::broker::Broker;
 use crate::broker::queue::claims::{ConfirmToken, answer};
@@ -301,13 +301,13 @@ impl Held {
             };
             let keys = routing_keys(&message);
             let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-            let way = Way {
+            let request = RouteRequest {
                 exchange: &self.exchange,
                 keys: &keys,
                 properties: &properties,
                 delayed: true,
             };
-            if !vhost.route(&way, &mut routed) {
+            if !vhost.route(&request, &mut routed) {
                 continue;
             }
             let held_again = (!routed.delayed.is_empty()).then(|| ConfirmToken::Joint(joint.claim()));
