@@ -160,6 +160,7 @@ impl Broker {
         let mut ledgers = Ledgers {
             log: self.take_recovered(own.log),
             snapshots: self.take_recovered(own.snapshots),
+            ..Ledgers::default()
         };
         if !can_be_had_again && self.has_lost_records() {
             // It may be whole all the same, and nobody has more of it.

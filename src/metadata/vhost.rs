@@ -261,7 +261,10 @@ impl Vhost {
                 spec.members.push(Member { node, generation });
             }
             // The last one stays: a queue without members would be another kind of queue.
-            false if spec.members.len() > 1 => spec.members.retain(|member| member.node != node),
+            false if spec.members.len() > 1 => {
+                spec.generations += 1;
+                spec.members.retain(|member| member.node != node);
+            }
             false => return Ok(()),
         }
         changes.push(Change::QueueMembersChanged(spec.clone()));

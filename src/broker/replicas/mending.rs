@@ -171,6 +171,7 @@ impl Broker {
                 Ok::<_, StoreError>(Ledgers {
                     log: Some(store.ledger(spec.log)?),
                     snapshots: Some(store.ledger(spec.snapshots)?),
+                    ..Ledgers::default()
                 })
             });
             let ledgers = match read.await {
