@@ -209,9 +209,3 @@ pub fn write_trend(call: &Call, view: &mut Value, figures: &Figures) {
     }
     view["trend"] = trend;
 }
-
-/// The window that `trend=` asks for, in seconds.
-pub fn trend(call: &Call) -> Option<Window> {
-    let age = call.query.get("trend")?.parse().ok()?;
-    Some(Window::covering(call.broker.second(), age, 30))
-}
