@@ -6,6 +6,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::checked_name;
 use super::route::{Access, Route};
+use super::text::exchange_name;
 use super::{bindings, consumers, figures, list, page};
 use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
 use crate::declare::{self, DeclareError, ExchangePlan};
@@ -94,11 +95,6 @@ fn outgoing(call: &Call) -> Value {
         Some(json!({"stats": stats, "queue": {"name": queue.spec.name, "vhost": vhost}}))
     })
     .collect()
-}
-
-/// The exchange of a path: the default one has a name there.
-pub fn exchange_name(name: &str) -> &str {
-    if name == "amq.default" { "" } else { name }
 }
 
 fn collect(call: &Call, vhosts: &[VhostName]) -> Vec<Value> {

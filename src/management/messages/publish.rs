@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::answer::{Answer, Answered, Failure};
 use super::super::call::Call;
-use super::super::exchanges::exchange_name;
+use super::super::text::exchange_name;
 use super::properties;
 use crate::broker::Outbox;
 use crate::broker::joint::{Joint, JointAnswer};
