@@ -66,9 +66,9 @@ pub use replicas::members;
 pub use reports::{diagnosis, gather, notices, process};
 
 // Words of what lies below that whoever serves clients needs.
+pub use crate::exchange::Why;
 pub use crate::metadata::{CatalogueError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
-pub use crate::router::explain::Why;
 
 use crate::cluster::identity::Identity;
 pub use crate::cluster::ticket::SCHEME as TICKET;

@@ -23,13 +23,13 @@ use crate::cluster;
 use crate::cluster::identity::{CatalogueMember, ClusterId, Identity, IdentityError};
 use crate::config::Config;
 use crate::config::PasswordHashing;
+use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::journal::raft::{
     Election, Group, GroupError, GroupId, GroupSpec, LeaderWatch, Ledgers, OpenError, Pace, Role,
 };
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalogue, Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::queue::{self, UnknownMeta};
-use crate::spec::{ExchangeKind, ExchangeSpec};
 use crate::statistics::Statistics;
 use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
 use crate::tasks;

@@ -4,8 +4,8 @@ use super::access::{self, Operation, Resource, Who};
 use super::exchange::check_not_default;
 use super::{DeclareError, check_owner, named, vhost, without_line_ends};
 use crate::codec::method::{ExchangeBind, ExchangeUnbind, QueueBind, QueueUnbind};
+use crate::exchange::{self, NewBinding};
 use crate::metadata::{Catalogue, CatalogueError, Command, Vhost};
-use crate::spec::binding::{self, NewBinding};
 use crate::spec::{BindingSpec, Destination};
 use crate::types::FieldTable;
 
@@ -128,7 +128,7 @@ fn bind(catalogue: &Catalogue, who: &Who<'_>, requested: BindingSpec) -> Result<
         arguments: &requested.arguments,
         destination: target,
     };
-    binding::validate(source.routes_as(), &new)?;
+    exchange::validate_binding(source.routes_as(), &new)?;
     Ok(Command::Bind {
         vhost: who.vhost.clone(),
         binding: requested,

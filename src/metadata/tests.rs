@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::*;
 use crate::auth::{HashAlgorithm, PasswordHash};
+use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::spec::policy::ApplyTo;
-use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, Member, QueueSpec, QueueType};
+use crate::spec::{BindingSpec, Destination, Member, QueueSpec, QueueType};
 use crate::types::{ConnectionId, FieldTable, FieldValue, QueueName, Refusal};
 
 const HOME: NodeId = NodeId(7);

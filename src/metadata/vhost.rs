@@ -11,9 +11,10 @@ use serde_json::{Map, Value};
 use super::command::{Change, PermissionSpec, TopicPermissionSpec, VhostLimit, VhostSpec};
 use super::error::CatalogueError;
 use crate::auth::{Permission, TopicPermission};
+use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::spec::exchange_arguments::ALTERNATE_EXCHANGE;
 use crate::spec::policy::{self, Policy, Subject};
-use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, Member, QueueSpec};
+use crate::spec::{BindingSpec, Destination, Member, QueueSpec};
 use crate::types::{ExchangeName, FieldTable, FieldValue, NodeId, QueueId, QueueName, UserName, VhostName};
 
 /// The exchanges every vhost has; the last argument says whether clients may not publish to it.

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use crate::broker::Broker;
 use crate::broker::observers::{self, Event, number, text};
+use crate::exchange::ExchangeSpec;
 use crate::metadata::{self, Catalogue, Command, PermissionSpec, UserLimit, VhostLimit};
 use crate::spec::policy::PolicySpec;
-use crate::spec::{BindingSpec, Destination, ExchangeSpec, QueueSpec};
+use crate::spec::{BindingSpec, Destination, QueueSpec};
 use crate::types::{FieldTable, FieldValue, UserName, VhostName};
 
 /// Who does what no user asked for, in RabbitMQ's words.

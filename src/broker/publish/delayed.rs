@@ -403,8 +403,8 @@ impl DelaySink for Decided<'_> {
 mod tests {
     use super::*;
     use crate::broker::replicas::mending::tests::{broker, message, until};
+    use crate::exchange::{ExchangeKind, ExchangeSpec};
     use crate::metadata::Command;
-    use crate::spec::{ExchangeKind, ExchangeSpec};
     use crate::types::{FieldTable, FieldValue, NodeId};
 
     #[tokio::test(flavor = "multi_thread")]

@@ -4,9 +4,11 @@ use rand::RngCore;
 
 use super::vhosts::{QueueRef, Vhost};
 use crate::codec::PropertyScan;
+use crate::exchange::ExchangeKind;
+use crate::exchange::{Headers, RouteInput};
+use crate::router::Routed;
 use crate::router::explain::{self, Step, Tried, Verdict};
-use crate::router::{Headers, RouteInput, Routed};
-use crate::spec::{BindingSpec, Destination, ExchangeKind};
+use crate::spec::{BindingSpec, Destination};
 use crate::types::FieldTable;
 
 /// The route of a message, and why it goes there.
