@@ -107,7 +107,7 @@ impl Broker {
             confirms: self.statistics.latencies().totals(Delay::Confirm, &BOUNDS),
             observers_lost: self.observers.lost(),
             tally: self.statistics.totals(),
-            tasks: self.runtime.metrics().num_alive_tasks() as u64,
+            tasks: self.queues.runtime().metrics().num_alive_tasks() as u64,
             log: Log {
                 syncs: store.syncs,
                 written: store.log_bytes_written,
@@ -163,7 +163,7 @@ impl Broker {
     }
 
     fn traffic_facts(&self, page: &Page, facts: &mut Facts) {
-        let deleted = self.deleted_queues.lock();
+        let deleted = self.queues.deleted.lock();
         let mut types = [QueueType::Classic, QueueType::Quorum].map(|kind| (kind, deleted.of_type(kind)));
         let queues = self.all_queues();
         drop(deleted);
