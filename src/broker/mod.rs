@@ -50,7 +50,7 @@ pub use cluster::links::LinksError;
 pub use cluster::majority::Reach;
 pub use cluster::report;
 pub use delivery::connections;
-pub use delivery::outbox::{Control, Outstanding};
+pub use delivery::outbox::{Control, Outstanding, Uncommitted};
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
 pub use logins::Logins;
 pub use nodes::NodeInfo;

@@ -231,6 +231,12 @@ impl Cluster {
         }
     }
 
+    /// Whether the run of a node that something came from is to be treated as alive.
+    pub fn lives(&self, origin: &Origin) -> bool {
+        let liveness = self.0.liveness.read();
+        liveness.is_up(origin.node, origin.incarnation)
+    }
+
     /// The other nodes that are known.
     pub fn peers(&self) -> Vec<PeerView> {
         let known: Vec<_> = {

@@ -135,6 +135,11 @@ impl<H: Handles> Leads<H> {
 }
 
 impl<H: Handles> Leader<H> {
+    /// Through how many nodes' sessions something was published, as far as it is remembered.
+    pub(super) fn publishers(&self) -> usize {
+        self.deduplicator.producers()
+    }
+
     fn new(leads: Leads<H>, incarnation: u64) -> Self {
         Self {
             served: Served::new(leads.queue),

@@ -349,6 +349,14 @@ impl<H: Handles> ClusteredQueue<H> {
         })
     }
 
+    /// Through how many nodes a replicated queue was published to; `None` where this node does not lead it.
+    pub fn publishers(&self) -> Option<usize> {
+        match &self.location {
+            Location::Leading(leader) => Some(leader.publishers()),
+            _ => None,
+        }
+    }
+
     /// When the live queue wants a tick. Nothing expires in one that is not served.
     pub fn deadline(&self) -> Option<Timestamp> {
         match &self.location {

@@ -16,9 +16,10 @@ impl Broker {
     pub(in crate::broker) fn connection_reports(&self, windows: Windows) -> Vec<ConnectionReport> {
         let (us, now) = (self.us(), self.now().seconds());
         let figures = |stats: &Stats| self.statistics.figures(stats, now, windows);
+        let idle_since = |stats: &Stats| self.statistics.idle_since(stats, now);
         let all = self.connections.all();
         all.iter()
-            .filter_map(|connection| connection.report(us, figures))
+            .filter_map(|connection| connection.report(us, figures, idle_since))
             .collect()
     }
 

@@ -34,7 +34,8 @@ impl PeerInput for Input {
 
     fn ended(&self, from: Origin) {
         let Some(broker) = self.0.upgrade() else { return };
-        let is_alive = broker.nodes.is_alive(from.node);
+        // The node may be back already, as another process with other clients.
+        let is_alive = broker.nodes.cluster().is_some_and(|cluster| cluster.lives(&from));
         for queue in broker.all_queues() {
             queue.input(&broker.queues, |machine, now, sink| {
                 machine.link_ended(now, link_use(&from), is_alive, sink);

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -12,7 +12,7 @@ use tokio::sync::SetOnce;
 
 use super::QueueIdentity;
 use super::consumer::Consumer;
-use super::outbox::{Control, Outbox};
+use super::outbox::{Control, Outbox, Uncommitted};
 use crate::broker::{Forced, LimitError};
 use crate::listen::TlsSession;
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
@@ -89,6 +89,21 @@ pub struct ChannelReport {
     pub unacked: usize,
     /// Publishes that are not confirmed.
     pub unconfirmed: usize,
+    /// What `basic.qos` has asked for: of each consumer to come, and of the channel. 0 is no limit.
+    #[serde(default)]
+    pub prefetch: u32,
+    #[serde(default)]
+    pub channel_prefetch: u32,
+    #[serde(default)]
+    pub is_transactional: bool,
+    /// What its transaction holds back.
+    #[serde(default)]
+    pub uncommitted: u64,
+    #[serde(default)]
+    pub uncommitted_acks: u64,
+    /// The second in which anything moved last, where nothing has of late.
+    #[serde(default)]
+    pub idle_since: Option<u64>,
     #[serde(default)]
     pub figures: Figures,
     /// By the queue it consumes from, where that is counted.
@@ -195,6 +210,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
         &self,
         node: NodeId,
         figures: impl Fn(&Stats) -> Figures,
+        idle_since: impl Fn(&Stats) -> Option<u64>,
     ) -> Option<ConnectionReport> {
         let details = self.details();
         details.vhost.as_ref()?;
@@ -204,6 +220,11 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
         let channels = numbers.into_iter().filter_map(|number| {
             let channel = out.channel(number)?;
             let confirms = channel.confirms.as_ref();
+            let uncommitted = channel.uncommitted.as_deref();
+            let held_back = |of: fn(&Uncommitted) -> &AtomicU64| {
+                uncommitted.map_or(0, |uncommitted| of(uncommitted).load(Ordering::Relaxed))
+            };
+            let since = idle_since(&channel.stats);
             Some(ChannelReport {
                 number,
                 confirms: confirms.is_some(),
@@ -211,6 +232,13 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
                 queues: channel.consumers.values().filter_map(queue_of).collect(),
                 unacked: channel.unacked(),
                 unconfirmed: confirms.map_or(0, |confirms| confirms.waiting()),
+                prefetch: channel.consumer_prefetch.unwrap_or(0),
+                channel_prefetch: channel.prefetch.unwrap_or(0),
+                is_transactional: uncommitted.is_some(),
+                uncommitted: held_back(|uncommitted| &uncommitted.messages),
+                uncommitted_acks: held_back(|uncommitted| &uncommitted.acks),
+                // Of one that never moved, the connection's begin.
+                idle_since: since.map(|second| second.max(self.connected_at.seconds())),
                 figures: figures(&channel.stats),
                 deliveries: channel.pairs.deliveries(&figures),
                 publishes: channel.pairs.publishes(&figures),

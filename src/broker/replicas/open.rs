@@ -127,10 +127,17 @@ impl Replicas {
 
     /// Lets the member take part in elections, unless it is not wanted any more: its founder may have
     /// waited for the others while the queue was deleted, and then nobody would take it out again.
-    fn takes_part(&self, elections: &Elections, queue: QueueId, generation: u32, voters: &[NodeId]) {
+    fn takes_part(
+        &self,
+        elections: &Elections,
+        queue: QueueId,
+        generation: u32,
+        voters: &[NodeId],
+        first: Option<NodeId>,
+    ) {
         let open = self.open.lock();
         if open.wanted.get(&queue) == Some(&generation) {
-            elections.on_group(queue, voters);
+            elections.on_group(queue, voters, first);
         }
     }
 
@@ -258,8 +265,9 @@ impl Broker {
             self.stand_first(&queue, &group).await;
         }
         let voters = self.voters_of(&queue, &group);
+        let first = is_new.then_some(queue.spec.home);
         self.replicas
-            .takes_part(&self.elections, queue.spec.id, generation, &voters);
+            .takes_part(&self.elections, queue.spec.id, generation, &voters, first);
         let (broker, weak) = (Arc::downgrade(&self), Arc::downgrade(&queue));
         drop((self, queue));
         watch(broker, weak, group, look).await;
@@ -446,15 +454,15 @@ mod tests {
         let (replicas, elections) = (Replicas::default(), Elections::default());
         let (queue, members) = (QueueId(7), [NodeId(1), NodeId(2)]);
         replicas.want(queue, 0);
-        replicas.takes_part(&elections, queue, 0, &members);
+        replicas.takes_part(&elections, queue, 0, &members, None);
         assert!(elections.knows(queue));
         replicas.take(&elections, queue);
         assert!(!elections.knows(queue));
-        replicas.takes_part(&elections, queue, 0, &members);
+        replicas.takes_part(&elections, queue, 0, &members, None);
         assert!(!elections.knows(queue), "the queue was deleted");
         // The node is a member again.
         replicas.want(queue, 1);
-        replicas.takes_part(&elections, queue, 0, &members);
+        replicas.takes_part(&elections, queue, 0, &members, None);
         assert!(!elections.knows(queue), "that was the member before");
     }
 }

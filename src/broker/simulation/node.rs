@@ -340,7 +340,7 @@ impl Sim {
         };
         let elections = Arc::new(Elections::default());
         let nodes: Vec<NodeId> = self.nodes().collect();
-        elections.on_group(QUEUE, &nodes);
+        elections.on_group(QUEUE, &nodes, is_new.then_some(FOUNDER));
         let watch = group.watch();
         {
             let mut world = self.world();
