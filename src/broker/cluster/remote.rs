@@ -84,12 +84,12 @@ impl Broker {
 
     fn on_frame(self: &Arc<Self>, from: &Origin, frame: Frame) {
         let (id, node) = (frame.queue, from.node);
-        if let FrameBody::Reply { secret, message } = &frame.what {
+        if let FrameBody::Reply { secret, message } = &frame.body {
             return self.vhosts.on_reply(*secret, message);
         }
         let Some(queue) = self.queue_by_id(id) else {
             // Deleted, or not heard of yet.
-            match frame.what {
+            match frame.body {
                 FrameBody::Lead { term, .. } => self.queues.peers.tell(node, |buffer| wire::nothing(buffer, id, term)),
                 FrameBody::Get { call, .. } | FrameBody::Purge { call } | FrameBody::Count { call } => {
                     self.queues.peers.tell(node, |buffer| {
@@ -100,11 +100,11 @@ impl Broker {
             }
             return;
         };
-        if let FrameBody::Leaderless { term } = frame.what {
+        if let FrameBody::Leaderless { term } = frame.body {
             return self.elections.on_leaderless(&queue, node, term);
         }
         queue.input(&self.queues, |machine, now, sink| {
-            machine.on_frame(now, link_use(from), frame.what, sink);
+            machine.on_frame(now, link_use(from), frame.body, sink);
         });
     }
 

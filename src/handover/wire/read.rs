@@ -42,7 +42,7 @@ pub fn frames(message: &Bytes) -> impl Iterator<Item = Result<Frame, Garbled>> {
 fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
     let kind = input.byte()?;
     let queue = QueueId(input.number()?);
-    let what = match kind {
+    let body = match kind {
         ATTACH => FrameBody::Attach(read_attach(input)?),
         CONSUME => FrameBody::Consume {
             call: input.number()?,
@@ -145,7 +145,7 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
         },
         _ => return None,
     };
-    Some(Frame { queue, what })
+    Some(Frame { queue, body })
 }
 
 fn read_attach(input: &mut Input<'_>) -> Option<Attach> {

@@ -72,7 +72,7 @@ fn what_is_at_stake_comes_over_whole() {
         frames.iter().map(|frame| frame.queue.0).collect::<Vec<_>>(),
         [5, 6, 6, 6]
     );
-    let FrameBody::Attach(read) = &frames[0].what else {
+    let FrameBody::Attach(read) = &frames[0].body else {
         panic!("not an attach: {:?}", frames[0]);
     };
     assert_eq!((read.term, read.number, read.producer), (9, 2, 11));
@@ -89,18 +89,18 @@ fn what_is_at_stake_comes_over_whole() {
         (consumer.no_ack, consumer.exclusive, consumer.priority, consumer.rank),
         (false, true, -3, consumer.rank)
     );
-    let FrameBody::Attached { number: 2, lost } = &frames[1].what else {
+    let FrameBody::Attached { number: 2, lost } = &frames[1].body else {
         panic!("not an attached: {:?}", frames[1]);
     };
     assert_eq!(lost, &[held[1].1]);
     assert!(matches!(
-        frames[2].what,
+        frames[2].body,
         FrameBody::Lead {
             term: 9,
             starts_anew: true
         }
     ));
-    assert!(matches!(frames[3].what, FrameBody::Ranked { key: 7, rank } if rank == consumer.rank));
+    assert!(matches!(frames[3].body, FrameBody::Ranked { key: 7, rank } if rank == consumer.rank));
 }
 
 #[test]
@@ -118,11 +118,11 @@ fn the_end_of_a_client_comes_over_whole() {
     overdue(&mut bytes, QueueId(5), 7, 500);
     let frames = read_all(bytes);
     assert!(frames.iter().all(|frame| frame.queue == QueueId(5)));
-    assert!(matches!(&frames[0].what, FrameBody::Cancel { call: 6, key: 7, kept } if kept == &[one]));
+    assert!(matches!(&frames[0].body, FrameBody::Cancel { call: 6, key: 7, kept } if kept == &[one]));
     assert!(
-        matches!(&frames[1].what, FrameBody::Leave { call: 8, keys, batch: came } if keys == &[9, 10] && *came == batch)
+        matches!(&frames[1].body, FrameBody::Leave { call: 8, keys, batch: came } if keys == &[9, 10] && *came == batch)
     );
-    assert!(matches!(frames[2].what, FrameBody::Overdue { key: 7, timeout: 500 }));
+    assert!(matches!(frames[2].body, FrameBody::Overdue { key: 7, timeout: 500 }));
     assert_eq!(frames.len(), 3);
 }
 
@@ -150,7 +150,7 @@ proptest! {
         }
         let mut frames = read_all(bytes).into_iter();
         let is_published = matches!(
-            frames.next().map(|frame| frame.what),
+            frames.next().map(|frame| frame.body),
             Some(FrameBody::Publish { first: read, messages: came }) if read == first
                 && came.iter().zip(&bodies).all(|(came, body)| {
                     Message::from_stored(came).is_ok_and(|came| came.body() == &body[..])
@@ -159,13 +159,13 @@ proptest! {
         );
         prop_assert!(is_published);
         let is_settled = matches!(
-            frames.next().map(|frame| frame.what),
+            frames.next().map(|frame| frame.body),
             Some(FrameBody::Settle(came)) if came == batch
         );
         prop_assert!(is_settled);
         for ((slot, body), frame) in slots.iter().zip(&bodies).zip(frames) {
             let is_delivered = matches!(
-                frame.what,
+                frame.body,
                 FrameBody::Deliver { key: 4, delivered, message } if delivered.slot == *slot
                     && Message::from_stored(&message).is_ok_and(|came| came.body() == &body[..])
             );
