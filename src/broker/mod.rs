@@ -87,6 +87,7 @@ use cluster::nodes::Nodes;
 use publish::delayed::Delayer;
 use publish::reply_to::ReplyTo;
 use queue::counting::DeletedQueues;
+use queue::deaths::Deaths;
 use queue::letters::Letters;
 use queue::peers::Peers;
 use queue::seekers::Seekers;
@@ -132,6 +133,7 @@ pub struct Broker {
     connections: Connections,
     statistics: Arc<Statistics>,
     deleted_queues: Mutex<DeletedQueues>,
+    deaths: Deaths,
     /// Queues in which something has moved, for the sampler.
     moving: Mutex<Vec<Arc<QueueHandle>>>,
     /// Where this node listens, as other nodes are told.

@@ -15,6 +15,7 @@ use super::catalogue::new_vhost::first_commands;
 use super::cluster::nodes::Nodes;
 use super::observers::{EVENTS, Observers};
 use super::publish::delayed::{self, Delayer};
+use super::queue::deaths::Deaths;
 use super::queue::owners::{group_owners, is_queue};
 use super::replicas::mending::Damage;
 use super::{Broker, BrokerError, Clock, Connections, Failure, NodeInfo, StartError};
@@ -110,6 +111,7 @@ impl Broker {
                 !config.management.keep_no_statistics,
             )),
             deleted_queues: Mutex::default(),
+            deaths: Deaths::default(),
             moving: Mutex::default(),
             listeners: Mutex::default(),
             describe: Mutex::default(),
