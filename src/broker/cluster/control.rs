@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::report::{NodeReport, ReplicaReport, Subject, Wanted};
+use super::sessions::{SessionAnswer, SessionWord};
 use crate::auth::attempts::Counts;
 use crate::broker::alarms::Notice;
 use crate::broker::catalogue::propose::{Catalogued, Proposed};
@@ -102,6 +103,8 @@ enum Request {
     Attempts,
     /// Count that from nothing again.
     ResetAttempts,
+    /// Of browsers that are signed in.
+    Session(SessionWord),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -145,6 +148,7 @@ enum Response {
     Stopped(bool),
     /// By protocol.
     Attempts(Vec<(String, Counts)>),
+    Session(SessionAnswer),
 }
 
 /// First byte of what is said in JSON.
@@ -214,6 +218,7 @@ impl Broker {
                 self.logins.reset_attempts();
                 return Response::Done;
             }
+            Request::Session(word) => return Response::Session(self.hear_of_sessions(word)),
             Request::Shortage => return Response::Shortage(*self.alarms.notices().borrow()),
             Request::Replica(queue) => return Response::Replica(self.replica_report(queue)),
             Request::Reached(index) => {
@@ -295,6 +300,7 @@ impl Broker {
             | Request::Shortage
             | Request::Attempts
             | Request::ResetAttempts
+            | Request::Session(_)
             | Request::Member(..)
             | Request::Replica(_)
             | Request::Reached(_)
@@ -460,6 +466,15 @@ impl Broker {
     pub(in crate::broker) async fn ask_to_reset(&self, node: NodeId) -> bool {
         let answer = self.ask(node, &Request::Reset, Instant::now() + AT_ONCE).await;
         matches!(answer, Some(Response::Done))
+    }
+
+    /// Says something of sessions to a node.
+    pub(super) async fn say_of_sessions(&self, node: NodeId, word: &SessionWord) -> Option<SessionAnswer> {
+        let request = Request::Session(word.clone());
+        match self.ask(node, &request, Instant::now() + AT_ONCE).await {
+            Some(Response::Session(answer)) => Some(answer),
+            _ => None,
+        }
     }
 
     /// Asks the leader of a queue for a change of its group; `None` when it does not lead or does

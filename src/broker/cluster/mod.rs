@@ -5,6 +5,7 @@
 //! control: questions and answers between two nodes      shortages: who is short of memory or disk
 //! maintenance: out of service by the operator's wish, and back
 //! report: what a node says of its queues and clients
+//! sessions: browsers that are signed in, known to all nodes
 //! links: what is served over them                       nodes: who lives, as the rest of the broker asks
 //! remote: links that come and go, and what queues hear of it
 //! ```
@@ -19,4 +20,5 @@ pub(in crate::broker) mod majority;
 mod presence;
 mod remote;
 pub mod report;
+pub mod sessions;
 mod shortages;

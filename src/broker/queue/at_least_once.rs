@@ -113,6 +113,9 @@ impl Queues {
             let answered = std::mem::take(&mut *self.dead_letter_outcomes.answered.lock());
             let mut by_queue: FxHashMap<QueueId, Vec<_>> = FxHashMap::default();
             for (queue, slot, outcome) in answered {
+                if outcome == DeadLetterOutcome::Confirmed {
+                    self.deaths.confirm();
+                }
                 by_queue.entry(queue).or_default().push((slot, outcome));
             }
             for (queue, answers) in by_queue {

@@ -17,6 +17,7 @@ mod capacity;
 pub(in crate::broker) mod claims;
 pub mod clients;
 pub mod counting;
+pub(in crate::broker) mod deaths;
 pub(in crate::broker) mod delivery_count;
 pub(in crate::broker) mod effects;
 pub mod handle;

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::at_least_once::DeadLetterOutcomes;
 use super::counting::DeletedQueues;
+use super::deaths::Deaths;
 use super::effects::{DeadLetter, Work};
 use super::handle::QueueHandle;
 use super::leader_lookups::LeaderLookups;
@@ -55,6 +56,7 @@ pub struct Queues {
     pub(in crate::broker) peers: Peers,
     pub(super) leader_lookups: LeaderLookups,
     pub(in crate::broker) dead_letter_outcomes: Arc<DeadLetterOutcomes>,
+    pub(in crate::broker) deaths: Deaths,
     /// What was counted of those that are deleted.
     pub(in crate::broker) deleted: Mutex<DeletedQueues>,
     /// Those in which something has moved, for the sampler.
@@ -86,6 +88,7 @@ impl Queues {
             peers: Peers::default(),
             leader_lookups: LeaderLookups::default(),
             dead_letter_outcomes: Arc::default(),
+            deaths: Deaths::default(),
             deleted: Mutex::default(),
             moving: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),

@@ -26,7 +26,7 @@ use crate::codec::method::{BasicConsumeOk, Method};
 use crate::handover::{CallResult, Effects, Flight, Panicked, RemoteDelivery, Unsynced, Wake};
 use crate::journal::raft::{Group, ProposeError};
 use crate::queue::ledger::Ledger;
-use crate::queue::{self, ConsumeError, ConsumerId, DeathReason, Delivery, Keep, META_LEN, Slot};
+use crate::queue::{self, ConsumeError, ConsumerId, DeathReason, Delivery, Dying, Keep, META_LEN, Slot};
 use crate::statistics::{Delay, Measure};
 use crate::store;
 use crate::tasks;
@@ -205,6 +205,10 @@ impl queue::Sink for QueueSink<'_> {
 
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason) {
         self.deferred.dead_letters.push(DeadLetter { slot, message, reason });
+    }
+
+    fn died(&mut self, way: Dying, reason: DeathReason) {
+        self.queues.deaths.count(self.queue.spec.queue_type, way, reason);
     }
 
     fn delivery_limit_reached(&mut self) {

@@ -465,6 +465,7 @@ mod tests {
     fn group(voters: &[u64], learners: &[u64], matched: &[(u64, u64)]) -> GroupStatus {
         let matched = matched.iter().map(|(node, index)| (NodeId(*node), Some(*index)));
         GroupStatus {
+            commit_latency: Duration::ZERO,
             leadership: Leadership {
                 term: 1,
                 leader: Some(NodeId(1)),
