@@ -128,7 +128,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
 ];
 
 /// The rooms of the broker and the files beside them: each may import those before it.
-const ROOMS: [&str; 15] = [
+const ROOMS: [&str; 16] = [
     "clock",
     "error",
     "alarms",
@@ -136,6 +136,7 @@ const ROOMS: [&str; 15] = [
     "logins",
     "delivery",
     "queue",
+    "stream",
     "publish",
     "timers",
     "catalogue",

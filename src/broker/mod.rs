@@ -5,7 +5,7 @@
 //! the order catalogue → vhost → router → queue → store → outbox, and none is held over an await.
 //!
 //! What it does stands in rooms, each of which imports only those before it: [`delivery`], [`queue`],
-//! [`publish`], [`catalogue`], [`replicas`], [`cluster`], [`reports`], [`jobs`]; `tests/layers.rs` holds that.
+//! [`stream`], [`publish`], [`catalogue`], [`replicas`], [`cluster`], [`reports`], [`jobs`]; `tests/layers.rs` holds that.
 //!
 //! ```text
 //! publish → Publisher (routes, batches) → QueueHandle::publish → ClusteredQueue decides → QueueSink
@@ -29,6 +29,7 @@ pub mod publish;
 pub mod queue;
 pub mod replicas;
 pub mod reports;
+pub mod stream;
 
 #[cfg(test)]
 mod simulation;
@@ -119,6 +120,7 @@ pub struct Broker {
     vhosts: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,
     queues_by_id: RwLock<FxHashMap<QueueId, Arc<QueueHandle>>>,
     replicas: Replicas,
+    streams: stream::Streams,
     /// The nodes of the cluster are others: queues may need members.
     repair: tokio::sync::Notify,
     elections: Elections,
@@ -250,6 +252,11 @@ impl Broker {
     /// This node's id in the cluster.
     pub fn us(&self) -> NodeId {
         self.nodes.us()
+    }
+
+    /// The streams that are declared.
+    pub fn streams(&self) -> &stream::Streams {
+        &self.streams
     }
 
     /// The queue of that id, as this node knows it.

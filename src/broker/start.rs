@@ -94,6 +94,7 @@ impl Broker {
             vhosts: RwLock::default(),
             queues_by_id: RwLock::default(),
             replicas: Default::default(),
+            streams: Default::default(),
             repair: Default::default(),
             elections: Default::default(),
             jobs: Default::default(),

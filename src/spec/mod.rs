@@ -18,3 +18,4 @@ pub use binding::{BindingSpec, Destination};
 pub use error::SpecError;
 pub use exchange::{ExchangeKind, ExchangeSpec};
 pub use queue::{DeadLetterStrategy, Member, Overflow, QueueSettings, QueueSpec, QueueType};
+pub use value::age;

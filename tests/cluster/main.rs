@@ -31,4 +31,5 @@ mod partitions;
 mod redrive;
 mod single_active;
 mod statistics;
+mod streams;
 mod tls;

@@ -191,7 +191,7 @@ impl Broker {
         let spec = Arc::new(spec);
         let scope = vhost.scope.clone();
         let handle = match spec.queue_type {
-            QueueType::Quorum => QueueHandle::elsewhere(self.nodes.us(), spec, scope, None),
+            QueueType::Quorum | QueueType::Stream => QueueHandle::elsewhere(self.nodes.us(), spec, scope, None),
             _ if spec.home != self.nodes.us() => {
                 let home = spec.home;
                 QueueHandle::elsewhere(self.nodes.us(), spec, scope, Some(home))
@@ -199,6 +199,9 @@ impl Broker {
             _ => self.recover_queue(catalogue, spec, scope),
         };
         let handle = Arc::new(handle);
+        if handle.spec.queue_type == QueueType::Stream {
+            self.streams.open(&handle, &settings_of(catalogue, &handle.spec));
+        }
         self.queues_by_id.write().insert(handle.spec.id, handle.clone());
         if let Some(deadline) = handle.deadline() {
             self.timers.schedule(&handle, deadline);
@@ -261,6 +264,9 @@ impl Broker {
         queue.mark_deleted();
         queue.uncount();
         let ((), deferred) = queue.input_deferred(self, |machine, now, sink| machine.delete(now, sink));
+        if let Some(stream) = self.streams.forget(&queue) {
+            stream.delete();
+        }
         self.forget_queue(&queue);
         match queue.is_replicated() {
             true => self.drop_replica(&queue),
@@ -308,6 +314,10 @@ impl Broker {
                 continue;
             }
             let settings = settings_of(catalogue, &queue.spec);
+            if let Some(stream) = self.streams.of(&queue) {
+                stream.set_settings(&queue, &settings);
+                continue;
+            }
             let (_, deferred) = queue.with_deferred(self, |machine, now, sink| {
                 if machine.settings() != &settings {
                     machine.set_settings(now, settings, sink);

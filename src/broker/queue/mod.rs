@@ -14,6 +14,7 @@ pub(in crate::broker) mod asking;
 mod capacity;
 pub(in crate::broker) mod claims;
 pub mod clients;
+pub mod contents;
 pub mod counting;
 pub(in crate::broker) mod delivery_count;
 pub(in crate::broker) mod effects;

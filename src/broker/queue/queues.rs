@@ -14,13 +14,14 @@ use super::clients::Outbox;
 use super::handle::{Call, QueueHandle};
 use super::joint::Joint;
 use crate::broker::{Broker, BrokerError};
+use crate::channel::ConfirmOutcome;
 use crate::declare::{DeclareError, Who};
 use crate::handover::{Answer, Ask, Consumed};
 use crate::metadata::{Catalogue, CatalogueError, Command};
 use crate::queue::{ConsumeError, Get, Outcome, Slot};
 use crate::statistics::Measure;
 use crate::tasks;
-use crate::types::Reply;
+use crate::types::{Refusal, Reply};
 
 /// How long a deletion rests that reached no majority.
 const DELETE_AGAIN: Duration = Duration::from_secs(1);
@@ -47,16 +48,9 @@ impl Broker {
             }
             out.finish();
         }
-        let consumed = queue.input(self, |machine, now, sink| {
-            machine.consume(now, consumer, wants_answer, sink)
-        });
-        let taken = match consumed {
-            Consumed::Taken => Ok(()),
-            Consumed::Refused(error) => Err(queue.refuses_consumer(error)),
-            Consumed::AskFirst => {
-                let asked = queue.ask_to_consume(self, consumer, wants_answer).await;
-                asked.map_err(BrokerError::Reply)
-            }
+        let taken = match self.streams.of(queue) {
+            Some(stream) => stream.consume(self, queue, consumer, wants_answer).await,
+            None => self.consume_messages(queue, consumer, wants_answer).await,
         };
         if taken.is_err() {
             let mut out = consumer.outbox.lock();
@@ -68,6 +62,25 @@ impl Broker {
         taken
     }
 
+    async fn consume_messages(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        consumer: &Arc<Consumer>,
+        wants_answer: bool,
+    ) -> Result<(), BrokerError> {
+        let consumed = queue.input(self, |machine, now, sink| {
+            machine.consume(now, consumer, wants_answer, sink)
+        });
+        match consumed {
+            Consumed::Taken => Ok(()),
+            Consumed::Refused(error) => Err(queue.refuses_consumer(error)),
+            Consumed::AskFirst => {
+                let asked = queue.ask_to_consume(self, consumer, wants_answer).await;
+                asked.map_err(BrokerError::Reply)
+            }
+        }
+    }
+
     /// Serves consumers again whose client, or its channel, had no room, as long as there is some.
     pub fn serve_stalled(self: &Arc<Self>, outbox: &Outbox, channel: Option<u16>) {
         while let Some(consumer) = outbox.next_stalled(channel) {
@@ -77,6 +90,9 @@ impl Broker {
 
     fn unstall(self: &Arc<Self>, consumer: &Consumer) {
         if let Some(queue) = consumer.queue.upgrade() {
+            if let Some(stream) = self.streams.of(&queue) {
+                return stream.unstall(consumer.key);
+            }
             queue.input(self, |machine, now, sink| machine.unstall(now, consumer.key, sink));
         }
     }
@@ -102,6 +118,7 @@ impl Broker {
         if queue.is_quarantined() {
             return Ok(Get::Empty);
         }
+        self.takes_out(queue, "basic.get")?;
         let deadline = Instant::now() + DEADLINE;
         loop {
             let changed = queue.changed.notified();
@@ -150,6 +167,13 @@ impl Broker {
         joint: Option<&Joint>,
     ) {
         let claim = joint.map(Joint::claim);
+        if let Some(stream) = self.streams.of(queue) {
+            stream.settle(slots);
+            if let Some(claim) = claim {
+                claim.answer(ConfirmOutcome::Ack);
+            }
+            return;
+        }
         queue.input(self, |machine, now, sink| {
             machine.settle(now, slots, outcome, claim, sink);
         });
@@ -168,6 +192,7 @@ impl Broker {
         if queue.is_quarantined() {
             return Ok(0);
         }
+        self.takes_out(queue, "queue.purge")?;
         let deadline = Instant::now() + DEADLINE;
         loop {
             if let Some(purged) = self.begin_purge(queue) {
@@ -188,6 +213,19 @@ impl Broker {
         }
     }
 
+    /// Refuses what takes messages out, of a stream.
+    fn takes_out(&self, queue: &QueueHandle, operation: &'static str) -> Result<(), Reply> {
+        match self.streams.of(queue) {
+            None => Ok(()),
+            Some(_) => Err(DeclareError::StreamKeeps {
+                vhost: queue.spec.vhost.clone(),
+                queue: queue.spec.name.clone(),
+                operation,
+            }
+            .reply()),
+        }
+    }
+
     /// Drops all ready messages where the live queue is here.
     fn begin_purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Option<oneshot::Receiver<Answer>> {
         let (call, purged) = Call::new(None);
@@ -203,6 +241,9 @@ impl Broker {
     /// # Errors
     /// When the queue's node is away.
     pub async fn count(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Result<(u64, u64, u64), Reply> {
+        if let Some(stream) = self.streams.of(queue) {
+            return Ok((stream.count(self, queue).await, 0, 0));
+        }
         loop {
             let here = queue.read(|machine| (machine.ready(), machine.unacked(), machine.consumer_count() as u64));
             if let Some(counts) = here {
@@ -258,6 +299,8 @@ impl Broker {
             Some(checked) => checked?,
             // One whose node is away can be deleted, as it is.
             None => match self.count(&queue).await {
+                // Flags are ignored.
+                Ok(_) if self.streams.of(&queue).is_some() => 0,
                 Ok((ready, _, consumers)) => check(ready, consumers)?,
                 Err(_) => 0,
             },
