@@ -51,7 +51,7 @@ pub use cluster::majority::Reach;
 pub use cluster::nodes::NodeInfo;
 pub use cluster::report;
 pub use delivery::connections;
-pub use delivery::outbox::{Control, Outstanding};
+pub use delivery::outbox::{Control, Outstanding, Uncommitted};
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
 pub use logins::Logins;
 pub use observers::Observers;
@@ -67,9 +67,9 @@ pub use replicas::members;
 pub use reports::{diagnosis, gather, notices, process};
 
 // Words of what lies below that whoever serves clients needs.
+pub use crate::exchange::Why;
 pub use crate::metadata::{CatalogueError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
-pub use crate::router::explain::Why;
 
 use crate::cluster::identity::Identity;
 pub use crate::cluster::ticket::SCHEME as TICKET;
@@ -87,10 +87,10 @@ use clock::Clock;
 use cluster::nodes::Nodes;
 use publish::delayed::Delayer;
 use publish::reply_to::ReplyTo;
+use queue::at_least_once::DeadLetterOutcomes;
 use queue::counting::DeletedQueues;
-use queue::letters::Letters;
+use queue::leader_lookups::LeaderLookups;
 use queue::peers::Peers;
-use queue::seekers::Seekers;
 use replicas::elections::Elections;
 use replicas::open::Replicas;
 use timers::Timers;
@@ -125,8 +125,8 @@ pub struct Broker {
     repair: tokio::sync::Notify,
     elections: Elections,
     jobs: jobs::Jobs,
-    seekers: Seekers,
-    letters: Arc<Letters>,
+    leader_lookups: LeaderLookups,
+    dead_letter_outcomes: Arc<DeadLetterOutcomes>,
     peers: Peers,
     delayed: Delayer,
     reply_to: ReplyTo,

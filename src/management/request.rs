@@ -44,7 +44,13 @@ pub async fn answer(
     let (answered, by) = match admitted {
         Ok((caller, names)) => {
             let call = call(&node, caller, from, names, &parts, body).await;
-            (run(route, call, &mut silent).await, By::handler_of(route))
+            let answered = run(route, call, &mut silent).await;
+            let by = match answered {
+                // A login's, which is no other than that of any request.
+                Err(Failure::WrongPassword) => By::Table,
+                _ => By::handler_of(route),
+            };
+            (answered, by)
         }
         Err(failure) => (Err(failure), By::Table),
     };

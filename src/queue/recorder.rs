@@ -79,6 +79,11 @@ impl Deduplicator {
         }
     }
 
+    /// How many producers are remembered.
+    pub fn producers(&self) -> usize {
+        self.producers.borrow().len()
+    }
+
     /// The batch for [`Queue::publish`](super::Queue::publish), to be run through there with a
     /// [`Recorder`] of this deduplicator as the sink. What is not new is left out and goes to `again`.
     pub fn admit<P>(

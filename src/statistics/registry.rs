@@ -75,6 +75,13 @@ impl Statistics {
         }
     }
 
+    /// Since which second nothing has moved in a thing, where that is longer than rates are taken over; 0 where
+    /// nothing ever has. Nothing is said where nothing is written down.
+    pub fn idle_since(&self, stats: &Stats, now: u64) -> Option<u64> {
+        let moved = stats.moved();
+        (self.is_kept && moved + self.interval < now).then_some(moved)
+    }
+
     /// What a thing's numbers come to in that second.
     pub fn figures(&self, stats: &Stats, now: u64, windows: Windows) -> Figures {
         let beats = self.beats.read();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::SetOnce;
 
 use super::consumer::Consumer;
-use super::outbox::{Control, Outbox};
+use super::outbox::{Control, Outbox, Uncommitted};
 use super::{QueueIdentity, leaving};
 use crate::broker::{Broker, Forced, LimitError};
 use crate::listen::TlsSession;
@@ -91,6 +91,21 @@ pub struct ChannelReport {
     pub unacked: usize,
     /// Publishes that are not confirmed.
     pub unconfirmed: usize,
+    /// What `basic.qos` has asked for: of each consumer to come, and of the channel. 0 is no limit.
+    #[serde(default)]
+    pub prefetch: u32,
+    #[serde(default)]
+    pub channel_prefetch: u32,
+    #[serde(default)]
+    pub is_transactional: bool,
+    /// What its transaction holds back.
+    #[serde(default)]
+    pub uncommitted: u64,
+    #[serde(default)]
+    pub uncommitted_acks: u64,
+    /// The second in which anything moved last, where nothing has of late.
+    #[serde(default)]
+    pub idle_since: Option<u64>,
     #[serde(default)]
     pub figures: Figures,
     /// By the queue it consumes from, where that is counted.
@@ -193,7 +208,12 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
     }
 
     /// What other nodes are told of it, once it is open.
-    fn report(&self, node: NodeId, figures: impl Fn(&Stats) -> Figures) -> Option<ConnectionReport> {
+    fn report(
+        &self,
+        node: NodeId,
+        figures: impl Fn(&Stats) -> Figures,
+        idle_since: impl Fn(&Stats) -> Option<u64>,
+    ) -> Option<ConnectionReport> {
         let details = self.details();
         details.vhost.as_ref()?;
         let mut out = self.outbox.lock();
@@ -202,6 +222,11 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
         let channels = numbers.into_iter().filter_map(|number| {
             let channel = out.channel(number)?;
             let confirms = channel.confirms.as_ref();
+            let uncommitted = channel.uncommitted.as_deref();
+            let held_back = |of: fn(&Uncommitted) -> &AtomicU64| {
+                uncommitted.map_or(0, |uncommitted| of(uncommitted).load(Ordering::Relaxed))
+            };
+            let since = idle_since(&channel.stats);
             Some(ChannelReport {
                 number,
                 confirms: confirms.is_some(),
@@ -209,6 +234,13 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
                 queues: channel.consumers.values().filter_map(queue_of).collect(),
                 unacked: channel.unacked(),
                 unconfirmed: confirms.map_or(0, |confirms| confirms.waiting()),
+                prefetch: channel.consumer_prefetch.unwrap_or(0),
+                channel_prefetch: channel.prefetch.unwrap_or(0),
+                is_transactional: uncommitted.is_some(),
+                uncommitted: held_back(|uncommitted| &uncommitted.messages),
+                uncommitted_acks: held_back(|uncommitted| &uncommitted.acks),
+                // Of one that never moved, the connection's begin.
+                idle_since: since.map(|second| second.max(self.connected_at.seconds())),
                 figures: figures(&channel.stats),
                 deliveries: channel.pairs.deliveries(&figures),
                 publishes: channel.pairs.publishes(&figures),
@@ -401,9 +433,10 @@ impl Broker {
     pub(in crate::broker) fn connection_reports(&self, windows: Windows) -> Vec<ConnectionReport> {
         let (us, now) = (self.us(), self.now().seconds());
         let figures = |stats: &Stats| self.statistics.figures(stats, now, windows);
+        let idle_since = |stats: &Stats| self.statistics.idle_since(stats, now);
         let all = self.connections.all();
         all.iter()
-            .filter_map(|connection| connection.report(us, figures))
+            .filter_map(|connection| connection.report(us, figures, idle_since))
             .collect()
     }
 

@@ -15,6 +15,7 @@ use crate::broker::Broker;
 use crate::handover::Unsynced;
 use crate::journal::raft::Group;
 use crate::queue::{self, DeathReason, Outcome, Slot};
+use crate::statistics::Measure;
 use crate::store::Loc;
 use crate::tasks;
 use crate::types::{Message, NodeId};
@@ -131,6 +132,8 @@ impl Broker {
                     broker.read_bodies(queue.owner(), &run)
                 }
             };
+            let read = bodies.iter().filter(|(_, body)| body.is_some()).count();
+            queue.count(Measure::DiskReads, read as u64);
             let lost = queue.with(&broker, |machine, now, sink| machine.fetched(now, bodies, sink));
             if lost.is_some_and(|lost| lost > 0) {
                 tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, lost, "messages cannot be read any more");

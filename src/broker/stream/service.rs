@@ -20,7 +20,7 @@ use super::live::replica;
 use super::reading::resolve_here;
 use super::writer::{Numbered, PATIENCE};
 use crate::broker::Broker;
-use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
+use crate::cluster::rpc::{CallFuture, Failed, Flow, Handler, Origin};
 use crate::stream::chunk::{self, Count};
 use crate::stream::producers::{Key, NAME_BYTES};
 use crate::stream::{Chunk, OffsetSpec, Piece, Writer};
@@ -55,7 +55,7 @@ const MOST_BYTES: usize = 1024 * 1024;
 pub struct StreamService(pub Weak<Broker>);
 
 impl Handler for StreamService {
-    fn call(&self, _from: Origin, question: Bytes) -> Answer {
+    fn call(&self, _from: Origin, question: Bytes) -> CallFuture {
         let broker = self.0.clone();
         Box::pin(async move {
             let broker = broker.upgrade().ok_or_else(|| Failed("the node stops".to_owned()))?;
