@@ -25,6 +25,7 @@ use crate::codec::method::{BasicConsumeOk, Method};
 use crate::codec::sections;
 use crate::declare::DeclareError;
 use crate::handover::ConsumerKey;
+use crate::metadata::CatalogueError;
 use crate::queue::Slot;
 use crate::spec::arguments::queue_in_vhost;
 use crate::spec::{SpecError, age};
@@ -152,7 +153,7 @@ impl LiveStream {
     /// waits for that.
     ///
     /// # Errors
-    /// When an argument is none, or no member can be asked where it begins.
+    /// When an argument is none, no member can be asked where it begins, or the stream was deleted meanwhile.
     pub(in crate::broker) async fn consume(
         self: &Arc<Self>,
         broker: &Arc<Broker>,
@@ -168,12 +169,6 @@ impl LiveStream {
             queue: spec.name.clone(),
             vhost: spec.vhost.clone(),
         })?;
-        if wants_answer {
-            let consumer_tag = consumer.tag.clone();
-            consumer
-                .outbox
-                .send(consumer.channel, &Method::from(BasicConsumeOk { consumer_tag }));
-        }
         let reading = Arc::new(Reading {
             consumer: consumer.clone(),
             credit: AtomicU32::new(consumer.prefetch.unwrap_or(u32::MAX)),
@@ -181,7 +176,19 @@ impl LiveStream {
             end: Notify::new(),
             ended: AtomicBool::new(false),
         });
-        self.readers.lock().insert(consumer.key, reading.clone());
+        {
+            // Whoever deletes the stream says so before it cancels those who are here.
+            let mut readers = self.readers.lock();
+            if self.is_ended() {
+                return Err(CatalogueError::NoQueue(spec.vhost.clone(), spec.name.clone()).into());
+            }
+            readers.insert(consumer.key, reading.clone());
+            if wants_answer {
+                let consumer_tag = consumer.tag.clone();
+                let answer = Method::from(BasicConsumeOk { consumer_tag });
+                consumer.outbox.send(consumer.channel, &answer);
+            }
+        }
         let (stream, broker, queue) = (self.clone(), Arc::downgrade(broker), Arc::downgrade(queue));
         let matcher = subscription.matcher;
         tasks::spawn("stream consumer", async move {
