@@ -10,7 +10,7 @@ use super::serving::Serving;
 use super::{ClusteredQueue, ConsumerHandle, Effects, Handles, session_of, wire};
 use crate::queue::record::ProducerId;
 use crate::queue::recorder::Recording;
-use crate::queue::{ConsumerId, DeathReason, Delivery, Keep, Loc, META_LEN, Sink, Slot};
+use crate::queue::{ConsumerId, DeathReason, Delivery, Dying, Keep, Loc, META_LEN, Sink, Slot};
 use crate::types::{Message, NodeId, QueueId};
 
 /// Who waits for a publish to be safe.
@@ -148,6 +148,10 @@ impl<H: Handles, E: Effects<H>> Sink for Output<'_, H, E> {
 
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason) {
         self.effects.dead_letter(slot, message, reason);
+    }
+
+    fn died(&mut self, way: Dying, reason: DeathReason) {
+        self.effects.died(way, reason);
     }
 
     fn delivery_limit_reached(&mut self) {

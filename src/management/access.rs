@@ -3,6 +3,7 @@
 //! Texts and their order are RabbitMQ's: password first, then the tags, then the vhost.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
@@ -162,13 +163,17 @@ pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> 
             known?;
             user
         }
-        Credentials::Session(token) => bearer(broker, &token, from)?,
-        Credentials::Other | Credentials::Ticket(_) => return Err(Failure::WrongPassword),
+        // Other nodes may have to be asked about a session: see [`bearer`].
+        Credentials::Session(_) | Credentials::Other | Credentials::Ticket(_) => return Err(Failure::WrongPassword),
         Credentials::Malformed => return Err(Failure::Status(StatusCode::BAD_REQUEST)),
         Credentials::None { by_console } => return Err(Failure::NoCredentials { by_console }),
     };
+    named(broker, &user)
+}
+
+fn named(broker: &Broker, user: &str) -> Result<Caller, Failure> {
     let catalogue = broker.catalogue();
-    let user = catalogue.user(&user).ok_or(Failure::WrongPassword)?;
+    let user = catalogue.user(user).ok_or(Failure::WrongPassword)?;
     Ok(Caller {
         name: user.spec.name.clone(),
         tags: user.spec.tags.clone(),
@@ -203,20 +208,22 @@ fn known(broker: &Broker, user: &str, password: &[u8], from: IpAddr) -> Result<(
     may_come_from(broker, user, from)
 }
 
-/// The user that is signed in with a token.
-fn bearer(broker: &Broker, token: &str, from: IpAddr) -> Result<String, Failure> {
-    let session = broker.logins().session(token, broker.now());
-    let session = session.ok_or(Failure::WrongPassword)?;
+/// The user that is signed in with a token, at whichever node.
+///
+/// # Errors
+/// When there is no such session, or the user has another password by now or may not come from there.
+pub async fn bearer(broker: &Arc<Broker>, token: &str, from: IpAddr) -> Result<Caller, Failure> {
+    let session = broker.session(token).await.ok_or(Failure::WrongPassword)?;
     let password = broker
         .catalogue()
         .user(&session.user)
         .map(|user| user.spec.password.clone());
     if password != Some(session.password) {
-        broker.logins().close(token);
+        broker.close_session(token, session.expires_at).await;
         return Err(Failure::WrongPassword);
     }
     may_come_from(broker, &session.user, from)?;
-    Ok(session.user.to_string())
+    named(broker, &session.user)
 }
 
 fn may_come_from(broker: &Broker, user: &str, from: IpAddr) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
 //! A request on its way: who asks, what is asked, the handler, the response.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -40,7 +40,12 @@ pub async fn answer(
     let (parts, body) = request.into_parts();
     let mut silent = Vec::new();
     let names = names.map_err(|_| Failure::Status(StatusCode::BAD_REQUEST));
-    let admitted = names.and_then(|names| Ok((admit(&node.broker, &parts, route, &names, from)?, names)));
+    let admitted = match names {
+        Ok(names) => admit(&node.broker, &parts, route, &names, from)
+            .await
+            .map(|caller| (caller, names)),
+        Err(failure) => Err(failure),
+    };
     let (answered, by) = match admitted {
         Ok((caller, names)) => {
             let call = call(&node, caller, from, names, &parts, body).await;
@@ -66,8 +71,8 @@ pub async fn answer(
 }
 
 /// Who asks, if the route's rule lets them and the answer is of a kind they take.
-fn admit(
-    broker: &Broker,
+async fn admit(
+    broker: &Arc<Broker>,
     parts: &Parts,
     route: &Route,
     names: &RawPathParams,
@@ -84,6 +89,7 @@ fn admit(
                         "a request with a cookie that changes something needs the header X-Warren-Session",
                     ));
                 }
+                (_, Credentials::Session(token)) => access::bearer(broker, &token, from.address()).await?,
                 (_, Credentials::Ticket(ticket)) => access::operator_by(broker, from, parts, &ticket)?,
                 (_, credentials) => access::authenticate(broker, credentials, from.address())?,
             };

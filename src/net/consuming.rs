@@ -66,7 +66,7 @@ impl Session {
             None => return Ok(()),
         };
         let consumer = Arc::new(Consumer {
-            key: self.broker.next_consumer(),
+            key: self.broker.queues().next_consumer(),
             outbox: self.outbox.clone(),
             channel: number,
             incarnation,
@@ -82,7 +82,7 @@ impl Session {
             queue: Arc::downgrade(&queue),
             wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
         });
-        self.broker.consume(&queue, &consumer, !nowait).await?;
+        self.broker.queues().consume(&queue, &consumer, !nowait).await?;
         self.tell_of_consumer("consumer.created", &consumer);
         Ok(())
     }
@@ -92,7 +92,7 @@ impl Session {
         let actor = self.actor()?;
         let outbox = self.outbox.clone();
         let token = Token::random(self.broker.us());
-        let key = self.broker.next_consumer();
+        let key = self.broker.queues().next_consumer();
         let channel = self.channel(number)?;
         let consumer = Consumer {
             key,
@@ -140,7 +140,7 @@ impl Session {
         if let Some(consumer) = consumer {
             self.tell_of_consumer("consumer.deleted", &consumer);
             // An auto-delete queue is gone when its last consumer hears that it is cancelled.
-            undone(self.broker.cancel(&consumer)).await;
+            undone(self.broker.queues().cancel(&consumer)).await;
         }
         let consumer_tag = method.consumer_tag;
         self.answer(number, method.nowait, BasicCancelOk { consumer_tag });
@@ -159,7 +159,7 @@ impl Session {
             redelivered,
             delivery_count,
             remaining,
-        } = self.broker.get(&queue, method.no_ack).await?
+        } = self.broker.queues().get(&queue, method.no_ack).await?
         else {
             if let Some(held) = self.outbox.lock().channel(number) {
                 held.got(queue.spec.id, Measure::GetEmpty, false);
@@ -168,7 +168,7 @@ impl Session {
             return Ok(());
         };
         let message = with_delivery_count(&queue, &message, delivery_count).unwrap_or(message);
-        queue.trace_out(&self.broker, &message, redelivered, || Client {
+        queue.trace_out(self.broker.queues(), &message, redelivered, || Client {
             connection: self.info.id,
             channel: number,
             user: actor.user.clone(),

@@ -59,8 +59,8 @@ pub use counts::{ConsumerStatus, ConsumerView, Counts};
 pub use entry::{UnknownMeta, check_meta};
 pub use health::{Full, Health, Vitals};
 pub use sink::{
-    Consume, ConsumeError, ConsumerId, DeadLetterOutcome, DeathReason, Delivery, Get, Holder, Keep, Loc, META_LEN,
-    Outcome, Publish, Rank, Recovered, Sink, Slot, Tick,
+    Consume, ConsumeError, ConsumerId, DeadLetterOutcome, DeathReason, Delivery, Dying, Get, Holder, Keep, Loc,
+    META_LEN, Outcome, Publish, Rank, Recovered, Sink, Slot, Tick,
 };
 
 use confirms::Confirms;

@@ -110,6 +110,17 @@ pub enum Outcome {
     Discard,
 }
 
+/// What becomes of a message that dies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dying {
+    /// It is gone: there is no dead letter exchange.
+    Disabled,
+    /// It is published to the exchange, and gone.
+    AtMostOnce,
+    /// It is kept until it is where it is to get to.
+    AtLeastOnce,
+}
+
 /// Why a message is dead-lettered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeathReason {
@@ -243,6 +254,8 @@ pub trait Sink {
     /// `dead_lettered` or `dead_letters_answered` names the slot, so nothing is lost between;
     /// [`Slot::NONE`] need not be named.
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason);
+    /// Effect: a message dies.
+    fn died(&mut self, _way: Dying, _reason: DeathReason) {}
     /// Effect: a message is about to be dropped or dead-lettered because it came back too often,
     /// the first of this queue since it was made.
     fn delivery_limit_reached(&mut self) {}

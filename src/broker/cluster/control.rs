@@ -10,6 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::report::{NodeReport, ReplicaReport, Subject, Wanted};
+use super::sessions::{SessionAnswer, SessionWord};
 use crate::auth::attempts::Counts;
 use crate::broker::alarms::Notice;
 use crate::broker::catalogue::propose::{Catalogued, Proposed};
@@ -102,6 +103,8 @@ enum Request {
     Attempts,
     /// Count that from nothing again.
     ResetAttempts,
+    /// Of browsers that are signed in.
+    Session(SessionWord),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -145,6 +148,7 @@ enum Response {
     Stopped(bool),
     /// By protocol.
     Attempts(Vec<(String, Counts)>),
+    Session(SessionAnswer),
 }
 
 /// First byte of what is said in JSON.
@@ -214,6 +218,7 @@ impl Broker {
                 self.logins.reset_attempts();
                 return Response::Done;
             }
+            Request::Session(word) => return Response::Session(self.hear_of_sessions(word)),
             Request::Shortage => return Response::Shortage(*self.alarms.notices().borrow()),
             Request::Replica(queue) => return Response::Replica(self.replica_report(queue)),
             Request::Reached(index) => {
@@ -229,11 +234,11 @@ impl Broker {
                 let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
                 return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
             }
-            Request::Peek(queue, peek) => return Response::Peeked(self.peek_for(queue, peek).await),
+            Request::Peek(queue, peek) => return Response::Peeked(self.queues.peek_for(queue, peek).await),
             Request::Move(queue, positions, to) => return Response::Moved(self.move_for(queue, positions, to).await),
             Request::Jobs => return Response::Jobs(self.jobs_here()),
             Request::StopJob(id) => return Response::Stopped(self.stop_job_here(&id)),
-            Request::Vitals(queue) => return Response::Vitals(self.vitals_for(queue)),
+            Request::Vitals(queue) => return Response::Vitals(self.queues.vitals_for(queue)),
             Request::Member(queue, change) => {
                 let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
                 return changed.map_or(Response::NotLeader, Response::Changed);
@@ -293,6 +298,7 @@ impl Broker {
             | Request::Shortage
             | Request::Attempts
             | Request::ResetAttempts
+            | Request::Session(_)
             | Request::Member(..)
             | Request::Replica(_)
             | Request::Reached(_)
@@ -460,6 +466,15 @@ impl Broker {
         matches!(answer, Some(Response::Done))
     }
 
+    /// Says something of sessions to a node.
+    pub(super) async fn say_of_sessions(&self, node: NodeId, word: &SessionWord) -> Option<SessionAnswer> {
+        let request = Request::Session(word.clone());
+        match self.ask(node, &request, Instant::now() + AT_ONCE).await {
+            Some(Response::Session(answer)) => Some(answer),
+            _ => None,
+        }
+    }
+
     /// Asks the leader of a queue for a change of its group; `None` when it does not lead or does
     /// not get it done in time.
     pub(in crate::broker) async fn ask_for_change(
@@ -521,7 +536,7 @@ impl Broker {
         loop {
             let leader = queue.leader();
             let peeked = match leader == self.nodes.us() {
-                true => self.peek_here(queue, peek.clone()).await,
+                true => self.queues.peek_here(queue, peek.clone()).await,
                 false => {
                     let request = Request::Peek(queue.spec.id, peek.clone());
                     match self.ask(leader, &request, deadline).await {
@@ -600,7 +615,7 @@ impl Broker {
     /// How a queue gets on, wherever it is; `None` where nobody says.
     pub async fn vitals_of(&self, queue: &QueueHandle) -> Option<QueueVitals> {
         match queue.leader() {
-            leader if leader == self.nodes.us() => self.vitals_here(queue),
+            leader if leader == self.nodes.us() => self.queues.vitals_here(queue),
             leader => self.ask_for_vitals(leader, queue.spec.id).await,
         }
     }

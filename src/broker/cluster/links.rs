@@ -1,6 +1,7 @@
 //! The links of this node to the others, and what is served over them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::RngCore;
 use tokio::net::TcpListener;
@@ -9,11 +10,11 @@ use super::control::{CONTROL, ControlService};
 use super::remote::Input;
 use crate::broker::Broker;
 use crate::broker::queue::peers::{QUEUES, QueueService};
-use crate::broker::stream::service::{STREAMS, StreamService};
+use crate::broker::queue::stream::service::{STREAMS, StreamService};
 use crate::cluster::rpc::Services;
 use crate::cluster::secret::{SecretError, SharedSecret};
 use crate::cluster::tls::{Tls, TlsError};
-use crate::cluster::{Class, Cluster, Handler, Settings};
+use crate::cluster::{Class, Cluster, Handler, Settings, Timing};
 use crate::journal::raft::{RAFT, RaftService};
 use crate::pem::Certificate;
 
@@ -40,7 +41,11 @@ impl Broker {
         let services = Services::default()
             .serve(RAFT, Class::Data, Arc::new(RaftService(self.nodes.links().clone())))
             .serve(QUEUES, Class::Data, queues)
-            .serve(STREAMS, Class::Data, Arc::new(StreamService(Arc::downgrade(self))))
+            .serve(
+                STREAMS,
+                Class::Data,
+                Arc::new(StreamService(Arc::downgrade(&self.queues))),
+            )
             .serve(CONTROL, Class::Control, Arc::new(ControlService(Arc::downgrade(self))));
         let identity = self.identity.lock();
         let cluster = Cluster::start(settings, &identity, secret, services, listener, directory)?;
@@ -52,6 +57,11 @@ impl Broker {
     /// The links to other nodes, on a node that has any.
     pub fn links(&self) -> Option<&Cluster> {
         self.nodes.cluster()
+    }
+
+    /// After how long a link over which nothing came ends.
+    pub fn silence_between_nodes(&self) -> Duration {
+        Timing::default().silence
     }
 
     /// Reads the certificates of the links between nodes again; `None` where they do not speak TLS.

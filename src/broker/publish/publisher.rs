@@ -32,7 +32,7 @@ use crate::declare::{DeclareError, publish_target};
 use crate::metadata::CatalogueError;
 use crate::queue::Publish;
 use crate::router::Routed;
-use crate::statistics::{Measure, Scope, Stats};
+use crate::statistics::{Measure, Scope, SizeTally, Stats};
 use crate::types::{
     ExchangeName, FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName,
 };
@@ -173,6 +173,7 @@ pub struct Publisher {
     messages: usize,
     bytes: usize,
     run: Option<Run>,
+    sizes: SizeTally,
     routed: Routed<QueueRef>,
     scratch: Vec<u8>,
 }
@@ -209,6 +210,7 @@ impl Publisher {
             messages: 0,
             bytes: 0,
             run: None,
+            sizes: SizeTally::default(),
             routed: Routed::default(),
             scratch: Vec::new(),
         }
@@ -328,6 +330,7 @@ impl Publisher {
             reached |= broker.deliver_reply(token, &message);
         }
         let comes_back = mandatory && !reached;
+        self.sizes.note(message.body().len() as u64);
         self.count(&route, from, reached, mandatory);
         if broker.observers.is_tracing() {
             self.trace(broker, by, from, &message, &route);
@@ -409,12 +412,13 @@ impl Publisher {
         if let Some(run) = self.run.take() {
             run.count(&self.outbox);
         }
+        broker.statistics().sizes().take(&mut self.sizes);
         for group in &mut self.groups {
             if group.batch.is_empty() {
                 continue;
             }
             group.queue.stats.add(Measure::Publish, group.batch.len() as u64);
-            group.queue.publish(broker, group.batch.drain(..));
+            group.queue.publish(&broker.queues, group.batch.drain(..));
         }
         if self.groups.len() > KEPT_GROUPS {
             self.groups.clear();
@@ -541,6 +545,8 @@ impl Run {
         }
         exchange.add(Measure::PublishIn, self.publishes);
         exchange.add(Measure::PublishOut, self.out);
+        exchange.add(Measure::ReturnUnroutable, self.returned);
+        exchange.add(Measure::DropUnroutable, self.dropped);
         scope.statistics().touch(exchange);
         let of_channel = [
             (Measure::Publish, self.publishes),

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::claims::ConfirmToken;
 use super::handle::{LiveQueue, QueueHandle};
-use crate::broker::Broker;
+use super::queues::Queues;
 use crate::channel::ConfirmOutcome;
 use crate::queue::{DeadLetterOutcome, Slot};
 use crate::spec::DeadLetterStrategy;
@@ -105,7 +105,7 @@ impl DeadLetterClaim {
     }
 }
 
-impl Broker {
+impl Queues {
     /// Tells queues what became of their dead letters, until the task is dropped.
     pub async fn run_dead_letter_outcomes(self: Arc<Self>) {
         loop {
@@ -113,11 +113,14 @@ impl Broker {
             let answered = std::mem::take(&mut *self.dead_letter_outcomes.answered.lock());
             let mut by_queue: FxHashMap<QueueId, Vec<_>> = FxHashMap::default();
             for (queue, slot, outcome) in answered {
+                if outcome == DeadLetterOutcome::Confirmed {
+                    self.deaths.confirm();
+                }
                 by_queue.entry(queue).or_default().push((slot, outcome));
             }
             for (queue, answers) in by_queue {
                 // Of one that is gone, or led elsewhere by now, nobody wants to know.
-                if let Some(queue) = self.queue_by_id(queue) {
+                if let Some(queue) = self.by_id(queue) {
                     self.dead_letters_answered(&queue, answers);
                 }
             }

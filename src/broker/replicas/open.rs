@@ -238,7 +238,7 @@ impl Broker {
             // It is never closed.
             let _turn = self.replicas.opening.clone().acquire_owned().await;
             let memory = self.replicas.memory.clone();
-            let stream = self.streams.of(&queue);
+            let stream = self.queues.streams.of(&queue);
             let contents = |source| match stream {
                 Some(stream) => Contents::stream(Log::over(source, stream.retention()), stream.tail.clone()),
                 None => Contents::Queue(Ledger::over(source, IN_MEMORY).sharing(memory)),
@@ -308,8 +308,8 @@ impl Broker {
             }
             let now = self.now();
             for (queue, group) in self.replicas.all() {
-                if let Some(handle) = self.queue_by_id(queue)
-                    && let Some(stream) = self.streams.of(&handle)
+                if let Some(handle) = self.queues.by_id(queue)
+                    && let Some(stream) = self.queues.streams.of(&handle)
                 {
                     stream.retain(&group, now);
                 }
@@ -329,11 +329,11 @@ impl Broker {
                 continue;
             }
             let Some(queue) = self.queue_by_id(id) else { continue };
-            let others = self.members_of(&queue).into_iter();
+            let others = queue.member_nodes().into_iter();
             let other = others
                 .filter(|node| *node != self.nodes.us() && self.nodes.is_alive(*node))
                 .min_by_key(|node| drained.contains(node));
-            queue.prepare_transfer(self);
+            queue.prepare_transfer(&self.queues);
             let turn = self.replicas.opening.clone();
             leaving.push(tasks::spawn("handing over", async move {
                 // Its clients are gone: nobody would say it again.
@@ -359,15 +359,10 @@ impl Broker {
         }
     }
 
-    /// What this node knows of a replicated queue is not what its group has: it is made anew from that.
-    pub(in crate::broker) fn look_at_replica_again(&self, queue: QueueId) {
-        self.replicas.look_again(queue);
-    }
-
     /// The queue is deleted: its group ends on this node.
     pub(in crate::broker) fn drop_replica(&self, queue: &QueueHandle) {
         queue.state.lock().replica = None;
-        if let Some(stream) = self.streams.of(queue) {
+        if let Some(stream) = self.queues.streams.of(queue) {
             stream.tail.turn();
         }
         let (replica, damaged) = self.replicas.take(&self.elections, queue.spec.id);
@@ -393,7 +388,7 @@ impl Broker {
             if self.replicas.is_damaged(queue.spec.id) && member.is_some() {
                 tracing::info!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "the damaged member of the queue is thrown away, and a new one is filled from the others");
             }
-            queue.step_down(self);
+            queue.step_down(&self.queues);
             self.drop_replica(queue);
         }
         self.open_replica(queue);
@@ -403,17 +398,8 @@ impl Broker {
     fn voters_of(&self, queue: &QueueHandle, group: &Group<Contents>) -> Vec<NodeId> {
         let voters = group.status().voters;
         match voters.is_empty() {
-            true => self.members_of(queue),
+            true => queue.member_nodes(),
             false => voters.into_iter().collect(),
-        }
-    }
-
-    /// The nodes that have the queue: where it lives, or the members of its group.
-    pub(in crate::broker) fn members_of(&self, queue: &QueueHandle) -> Vec<NodeId> {
-        let members = queue.members.read();
-        match members.is_empty() {
-            true => vec![queue.spec.home],
-            false => members.iter().map(|member| member.node).collect(),
         }
     }
 }
@@ -450,26 +436,26 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Cont
                 Role::Stopped => {
                     // Else another may have taken its place.
                     if broker.replicas.has(queue.spec.id, &group) {
-                        queue.step_down(&broker);
+                        queue.step_down(&broker.queues);
                         broker.member_has_stopped(&queue, &group);
                     }
                     return;
                 }
-                Role::Leader if queue.leads(&broker, now.term) => broker.reconcile(&queue, &group),
+                Role::Leader if queue.leads(&broker.queues, now.term) => broker.reconcile(&queue, &group),
                 Role::Leader => match group.begin().await {
                     Ok(()) => {
-                        queue.lead(&broker, &group, now.term);
+                        queue.lead(&broker.queues, &group, now.term);
                         broker.reconcile(&queue, &group);
                     }
                     Err(error) => {
-                        queue.step_down(&broker);
+                        queue.step_down(&broker.queues);
                         tracing::debug!(queue = %queue.spec.name, %error, "the leader waits for a majority");
                         drop((broker, queue));
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
                 },
-                _ => queue.step_down(&broker),
+                _ => queue.step_down(&broker.queues),
             }
         }
         tokio::select! {

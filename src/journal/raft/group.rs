@@ -114,6 +114,8 @@ pub struct GroupStatus {
     pub is_changing: bool,
     /// On the leader: how far each member's log is known to be.
     pub matched: BTreeMap<NodeId, Option<u64>>,
+    /// On the leader: how long the last batch took to be committed.
+    pub commit_latency: Duration,
 }
 
 /// Why a change of the group was not done.
@@ -629,6 +631,7 @@ impl<M: Machine> Group<M> {
             learners: membership.learner_ids().collect(),
             is_changing: membership.get_joint_config().len() > 1,
             matched: matched.map(|(node, id)| (*node, id.map(|id| id.index))).collect(),
+            commit_latency: self.0.proposer.took(),
         }
     }
 

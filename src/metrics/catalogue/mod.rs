@@ -13,7 +13,9 @@ mod raft;
 
 use prometheus_client::metrics::MetricType;
 
-use super::facts::{Channel, Connection, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic, Vhost};
+use super::facts::{
+    Channel, Connection, Deaths, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic, Vhost,
+};
 use super::number::Number;
 use crate::statistics::LatencyTotals;
 
@@ -81,6 +83,9 @@ pub enum Read {
     Protocol(fn(&Protocol) -> Number),
     TypeTraffic(fn(&Traffic) -> Number),
     Logins(fn(&Logins) -> Number),
+    Deaths(fn(&Deaths) -> Number),
+    /// How large messages were.
+    Sizes,
 }
 
 /// All families, in the order in which they are shown.
@@ -159,5 +164,5 @@ macro_rules! rows {
 }
 
 rows!(
-    Queue, Traffic, Protocol, Connection, Channel, Group, Exchange, Vhost, Link, Logins
+    Queue, Traffic, Protocol, Connection, Channel, Group, Exchange, Vhost, Link, Logins, Deaths
 );

@@ -46,16 +46,17 @@ impl World {
             .vhost("/")
             .and_then(|vhost| vhost.queue("log"))
             .expect("the stream");
-        let stream = broker.streams().of(&queue).expect("a stream");
+        let stream = broker.queues.streams().of(&queue).expect("a stream");
         until("it is led", || stream.is_led_here()).await;
         Self { broker, queue, stream }
     }
 
     async fn publish(&self, name: Option<&str>, entries: &Entries) -> Result<(), Lost> {
         let (tell, told) = oneshot::channel();
-        self.stream.publish_entries(&self.broker, name, entries, |written| {
-            tell.send(written).expect("it is waited for");
-        });
+        self.stream
+            .publish_entries(&self.broker.queues, name, entries, |written| {
+                tell.send(written).expect("it is waited for");
+            });
         told.await.expect("told once")
     }
 
@@ -64,7 +65,7 @@ impl World {
         let next = self.stream.bounds(&self.queue).expect("a member").next;
         let (mut place, mut read) = (0, Vec::new());
         while place < next {
-            for piece in self.stream.read(&self.broker, &self.queue, place, 1000).await {
+            for piece in self.stream.read(&self.broker.queues, &self.queue, place, 1000).await {
                 place = piece.chunk.end();
                 if !piece.is_for(matcher) {
                     continue;
@@ -114,7 +115,7 @@ async fn what_a_name_has_numbered_is_written_once() {
     assert_eq!(world.read(&Matcher::default()).await, expected);
     let last = world
         .stream
-        .resolve(&world.broker, &world.queue, OffsetSpec::Last)
+        .resolve(&world.broker.queues, &world.queue, OffsetSpec::Last)
         .await;
     assert_eq!(last, Ok(4));
 }
@@ -139,7 +140,9 @@ async fn a_cursor_is_kept_and_takes_no_offset() {
     let world = World::new(directory.path()).await;
     assert_eq!(world.stream.cursor(&world.queue, "reader"), None);
     for offset in [7, 3] {
-        world.stream.store_cursor(&world.broker, &world.queue, "reader", offset);
+        world
+            .stream
+            .store_cursor(&world.broker.queues, &world.queue, "reader", offset);
         until("it is kept", || {
             world.stream.cursor(&world.queue, "reader") == Some(offset)
         })
@@ -157,7 +160,7 @@ async fn who_does_not_lead_says_so() {
     let lost = world.publish(None, &entries(&[1], &[])).await;
     assert!(matches!(lost, Err(Lost::NotLeader { .. })));
     // The group leads it on: whoever looks again makes that known.
-    world.broker.look_at_replica_again(world.stream.id);
+    world.broker.replicas.look_again(world.stream.id);
     until("it is led again", || world.stream.is_led_here()).await;
     assert_eq!(world.publish(None, &entries(&[1], &[])).await, Ok(()));
 }

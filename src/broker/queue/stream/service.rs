@@ -19,7 +19,7 @@ use super::leading::{Lost, Written};
 use super::live::replica;
 use super::reading::resolve_here;
 use super::writer::{Numbered, PATIENCE};
-use crate::broker::Broker;
+use crate::broker::queue::queues::Queues;
 use crate::cluster::rpc::{CallFuture, Failed, Flow, Handler, Origin};
 use crate::stream::chunk::{self, Count};
 use crate::stream::producers::{Key, NAME_BYTES};
@@ -52,17 +52,17 @@ const WAIT: Duration = Duration::from_secs(2);
 const MOST_BYTES: usize = 1024 * 1024;
 
 /// Answers other nodes.
-pub struct StreamService(pub Weak<Broker>);
+pub struct StreamService(pub Weak<Queues>);
 
 impl Handler for StreamService {
     fn call(&self, _from: Origin, question: Bytes) -> CallFuture {
-        let broker = self.0.clone();
+        let queues = self.0.clone();
         Box::pin(async move {
-            let broker = broker.upgrade().ok_or_else(|| Failed("the node stops".to_owned()))?;
+            let queues = queues.upgrade().ok_or_else(|| Failed("the node stops".to_owned()))?;
             let asked =
                 Question::decode(&question).ok_or_else(|| Failed("a question of another version".to_owned()))?;
             Ok(asked
-                .answer(&broker)
+                .answer(&queues)
                 .await
                 .unwrap_or_else(|| Bytes::from_static(&[FORMAT, ABSENT])))
         })
@@ -140,13 +140,13 @@ impl Question {
     }
 
     /// `None` where there is no such stream, or no member of it that can answer.
-    async fn answer(self, broker: &Arc<Broker>) -> Option<Bytes> {
-        let queue = broker.queue_by_id(self.queue)?;
-        let stream = broker.streams().of(&queue)?;
+    async fn answer(self, queues: &Arc<Queues>) -> Option<Bytes> {
+        let queue = queues.by_id(self.queue)?;
+        let stream = queues.streams.of(&queue)?;
         let mut answer = vec![FORMAT];
         match self.what {
             What::Append(batch) => {
-                let told = stream.append(broker, &batch.batch());
+                let told = stream.append(queues, &batch.batch());
                 match told.await.unwrap_or(Err(Lost::NotLeader { leader: None })) {
                     Ok(end) => {
                         answer.put_u8(WRITTEN);
@@ -162,7 +162,7 @@ impl Question {
                 }
             }
             What::Read { from, most_bytes } => {
-                let read = stream.read_here(broker, &queue, from, most_bytes.min(MOST_BYTES));
+                let read = stream.read_here(queues, &queue, from, most_bytes.min(MOST_BYTES));
                 let pieces = match timeout(WAIT, read).await {
                     Ok(read) => read?,
                     Err(_) => Vec::new(),
@@ -176,7 +176,7 @@ impl Question {
                 }
             }
             What::Cursor { name, offset } => {
-                stream.set_cursor(broker, &name, offset, |_| {});
+                stream.set_cursor(queues, &name, offset, |_| {});
                 answer.put_u8(NOTED);
             }
             What::Begin(spec) => {
@@ -196,10 +196,10 @@ fn begin(kind: u8, queue: QueueId) -> Vec<u8> {
 }
 
 /// The answer behind its format.
-async fn ask(broker: &Broker, node: NodeId, question: Vec<u8>, patience: Duration) -> Option<Bytes> {
+async fn ask(queues: &Queues, node: NodeId, question: Vec<u8>, patience: Duration) -> Option<Bytes> {
     let deadline = std::time::Instant::now() + patience;
-    let answer = broker
-        .nodes()
+    let answer = queues
+        .nodes
         .cluster()?
         .call(node, STREAMS, question.into(), deadline)
         .await;
@@ -218,7 +218,7 @@ async fn ask(broker: &Broker, node: NodeId, question: Vec<u8>, patience: Duratio
 
 /// Has another node append a batch.
 pub(super) fn append_there(
-    broker: &Arc<Broker>,
+    queues: &Arc<Queues>,
     leader: NodeId,
     queue: QueueId,
     batch: &Numbered,
@@ -235,10 +235,10 @@ pub(super) fn append_there(
     question.put_u8(batch.filter.len() as u8);
     question.put_slice(&batch.filter);
     question.put_slice(&batch.data);
-    let broker = broker.clone();
+    let queues = queues.clone();
     Box::pin(async move {
         let lost = |leader| Err(Lost::NotLeader { leader });
-        let Some(mut answer) = ask(&broker, leader, question, PATIENCE).await else {
+        let Some(mut answer) = ask(&queues, leader, question, PATIENCE).await else {
             return lost(None);
         };
         match (answer.try_get_u8(), answer.try_get_u64()) {
@@ -252,19 +252,19 @@ pub(super) fn append_there(
 }
 
 /// Has another node keep a cursor; nobody hears of it.
-pub(super) fn store_cursor_there(broker: &Arc<Broker>, leader: NodeId, queue: QueueId, name: &str, offset: u64) {
+pub(super) fn store_cursor_there(queues: &Arc<Queues>, leader: NodeId, queue: QueueId, name: &str, offset: u64) {
     let mut question = begin(CURSOR, queue);
     question.put_u64(offset);
     question.put_slice(name.as_bytes());
-    let broker = broker.clone();
+    let queues = queues.clone();
     tasks::spawn("stream cursor", async move {
-        ask(&broker, leader, question, PATIENCE).await
+        ask(&queues, leader, question, PATIENCE).await
     });
 }
 
 /// Chunks that one of these nodes has; none when nothing came in time, `None` when nobody answers.
 pub(super) async fn read_there(
-    broker: &Broker,
+    queues: &Queues,
     nodes: Vec<NodeId>,
     queue: QueueId,
     from: u64,
@@ -274,7 +274,7 @@ pub(super) async fn read_there(
         let mut question = begin(READ, queue);
         question.put_u64(from);
         question.put_u32(most_bytes as u32);
-        let answer = ask(broker, node, question, WAIT + PATIENCE).await;
+        let answer = ask(queues, node, question, WAIT + PATIENCE).await;
         if let Some(pieces) = answer.and_then(pieces) {
             return Some(pieces);
         }
@@ -303,7 +303,7 @@ fn take(from: &mut Bytes, len: usize) -> Option<Bytes> {
 
 /// The offset from which a reader begins, as one of these nodes sees it.
 pub(super) async fn resolve_there(
-    broker: &Broker,
+    queues: &Queues,
     nodes: Vec<NodeId>,
     queue: QueueId,
     spec: OffsetSpec,
@@ -313,7 +313,7 @@ pub(super) async fn resolve_there(
         let (kind, value) = spec.parts();
         question.put_u8(kind);
         question.put_u64(value);
-        if let Some(mut answer) = ask(broker, node, question, PATIENCE).await
+        if let Some(mut answer) = ask(queues, node, question, PATIENCE).await
             && let (Ok(OFFSET), Ok(offset)) = (answer.try_get_u8(), answer.try_get_u64())
         {
             return Some(offset);

@@ -19,9 +19,9 @@ use tokio::time::timeout;
 
 use super::leading::{Lost, Written};
 use super::live::LiveStream;
-use crate::broker::Broker;
 use crate::broker::queue::claims::{ConfirmToken, answer};
 use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::queues::Queues;
 use crate::channel::ConfirmOutcome;
 use crate::codec::sections;
 use crate::journal::raft::RECORD_BYTES;
@@ -205,7 +205,7 @@ impl LiveStream {
     /// Messages of this node's clients.
     pub(in crate::broker) fn publish(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         queue: &Arc<QueueHandle>,
         batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
     ) {
@@ -226,8 +226,8 @@ impl LiveStream {
             self.more.notify_one();
         } else if outgoing.bytes > 0 {
             outgoing.is_writing = true;
-            let (stream, broker, queue) = (self.clone(), Arc::downgrade(broker), queue.clone());
-            tasks::spawn("stream writer", async move { stream.write(broker, queue).await });
+            let (stream, queues, queue) = (self.clone(), Arc::downgrade(queues), queue.clone());
+            tasks::spawn("stream writer", async move { stream.write(queues, queue).await });
         }
         drop(outgoing);
         let refused = refused.into_iter().filter_map(|publish| publish.publish);
@@ -253,23 +253,23 @@ impl LiveStream {
     }
 
     /// Sends what is to be sent, until there is nothing.
-    async fn write(self: Arc<Self>, weak: Weak<Broker>, queue: Arc<QueueHandle>) {
+    async fn write(self: Arc<Self>, weak: Weak<Queues>, queue: Arc<QueueHandle>) {
         let mut flights: VecDeque<BoxFuture<'static, Written>> = VecDeque::new();
         loop {
-            let Some(broker) = weak.upgrade() else { return };
+            let Some(queues) = weak.upgrade() else { return };
             if self.is_ended() {
                 self.outgoing.lock().is_writing = false;
                 return;
             }
-            let leader = self.leader_of(&broker, &queue);
-            let most = if leader == Some(broker.us()) { IN_FLIGHT } else { 1 };
+            let leader = self.leader_of(&queues, &queue);
+            let most = if leader == Some(queues.us()) { IN_FLIGHT } else { 1 };
             while flights.len() < most {
                 let Some(next) = self.outgoing.lock().next(flights.len()) else {
                     break;
                 };
-                flights.push_back(self.send(&broker, leader, next));
+                flights.push_back(self.send(&queues, leader, next));
             }
-            drop(broker);
+            drop(queues);
             let has_room = flights.len() < most;
             let Some(first) = flights.front_mut() else {
                 let mut outgoing = self.outgoing.lock();
@@ -315,14 +315,14 @@ impl LiveStream {
         queue.set_crowded(is_crowded);
     }
 
-    fn send(&self, broker: &Arc<Broker>, leader: Option<NodeId>, batch: Arc<Numbered>) -> BoxFuture<'static, Written> {
+    fn send(&self, queues: &Arc<Queues>, leader: Option<NodeId>, batch: Arc<Numbered>) -> BoxFuture<'static, Written> {
         match leader {
             None => Box::pin(std::future::ready(Err(Lost::NotLeader { leader: None }))),
-            Some(leader) if leader == broker.us() => {
-                let told = self.append(broker, &batch.batch());
+            Some(leader) if leader == queues.us() => {
+                let told = self.append(queues, &batch.batch());
                 Box::pin(async move { told.await.unwrap_or(Err(Lost::NotLeader { leader: None })) })
             }
-            Some(leader) => super::service::append_there(broker, leader, self.id, &batch),
+            Some(leader) => super::service::append_there(queues, leader, self.id, &batch),
         }
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::leading::Lost;
 use super::live::{LiveStream, replica};
 use super::service;
-use crate::broker::Broker;
 use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::queues::Queues;
 use crate::stream::chunk::{Count, MOST_ENTRIES};
 use crate::stream::cursors::Cursor;
 use crate::stream::filter::Building as Filter;
@@ -94,7 +94,7 @@ impl LiveStream {
     /// those that were there before too; it must not block. More than [`MOST_ENTRIES`] are refused.
     pub fn publish_entries(
         &self,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         name: Option<&str>,
         entries: &Entries,
         tell: impl FnOnce(Result<(), Lost>) + Send + 'static,
@@ -102,10 +102,10 @@ impl LiveStream {
         if entries.entries.len() > MOST_ENTRIES {
             return tell(Err(Lost::Refused));
         }
-        let (now, filter_bytes) = (broker.now(), self.filter_bytes());
+        let (now, filter_bytes) = (queues.now(), self.filter_bytes());
         let name = name.map(|name| Key::Name(name.into()));
         let decide = |leader: &mut Leader| entries.decide(leader, now, name.as_ref(), filter_bytes);
-        self.decide(broker, decide, |written| tell(written.map(drop)));
+        self.decide(queues, decide, |written| tell(written.map(drop)));
     }
 
     /// Whether this node leads it, so that it may be published to by its own words.
@@ -129,21 +129,21 @@ impl LiveStream {
     }
 
     /// Keeps how far a reader has come; nobody hears whether that worked. Names are of 255 bytes at most.
-    pub fn store_cursor(&self, broker: &Arc<Broker>, queue: &Arc<QueueHandle>, name: &str, offset: u64) {
+    pub fn store_cursor(&self, queues: &Arc<Queues>, queue: &Arc<QueueHandle>, name: &str, offset: u64) {
         if name.len() > crate::stream::producers::NAME_BYTES {
             return;
         }
         if self.is_led_here() {
-            return self.set_cursor(broker, name, offset, |_| {});
+            return self.set_cursor(queues, name, offset, |_| {});
         }
-        if let Some(leader) = self.leader_of(broker, queue).filter(|leader| *leader != broker.us()) {
-            service::store_cursor_there(broker, leader, self.id, name, offset);
+        if let Some(leader) = self.leader_of(queues, queue).filter(|leader| *leader != queues.us()) {
+            service::store_cursor_there(queues, leader, self.id, name, offset);
         }
     }
 
     pub(super) fn set_cursor(
         &self,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         name: &str,
         offset: u64,
         tell: impl FnOnce(Result<u64, Lost>) + Send + 'static,
@@ -152,7 +152,7 @@ impl LiveStream {
             offset,
             ..Cursor::default()
         };
-        self.decide(broker, |leader| leader.cursor(name, Some(&cursor)), tell);
+        self.decide(queues, |leader| leader.cursor(name, Some(&cursor)), tell);
     }
 
     /// How far a reader has come, as far as it is known here.

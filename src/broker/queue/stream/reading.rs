@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::live::{LiveStream, replica};
 use super::service;
-use crate::broker::Broker;
 use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::queues::Queues;
 use crate::journal::raft::Group;
 use crate::stream::log::Reader;
 use crate::stream::{OffsetSpec, Piece};
@@ -33,14 +33,14 @@ impl LiveStream {
     ///
     /// # Errors
     /// [`Away`], after some seconds.
-    pub async fn resolve(&self, broker: &Arc<Broker>, queue: &Arc<QueueHandle>, spec: OffsetSpec) -> Result<u64, Away> {
+    pub async fn resolve(&self, queues: &Arc<Queues>, queue: &Arc<QueueHandle>, spec: OffsetSpec) -> Result<u64, Away> {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let resolved = match replica(queue) {
                 Some(group) => resolve_here(&group, spec).await,
                 None => {
-                    let asked = self.others(broker, queue);
-                    service::resolve_there(broker, asked, self.id, spec).await
+                    let asked = self.others(queues, queue);
+                    service::resolve_there(queues, asked, self.id, spec).await
                 }
             };
             match resolved {
@@ -52,30 +52,30 @@ impl LiveStream {
     }
 
     /// How many messages there are, as far as it can be told.
-    pub(in crate::broker) async fn count(&self, broker: &Arc<Broker>, queue: &Arc<QueueHandle>) -> u64 {
+    pub(in crate::broker) async fn count(&self, queues: &Arc<Queues>, queue: &Arc<QueueHandle>) -> u64 {
         if let Some(bounds) = self.bounds(queue) {
             return bounds.next - bounds.first;
         }
-        let others = || self.others(broker, queue);
-        let first = service::resolve_there(broker, others(), self.id, OffsetSpec::First).await;
-        let next = service::resolve_there(broker, others(), self.id, OffsetSpec::Next).await;
+        let others = || self.others(queues, queue);
+        let first = service::resolve_there(queues, others(), self.id, OffsetSpec::First).await;
+        let next = service::resolve_there(queues, others(), self.id, OffsetSpec::Next).await;
         next.unwrap_or(0).saturating_sub(first.unwrap_or(0))
     }
 
     /// Chunks from that offset on, as soon as there are any. At most so many bytes, but for the last.
     pub async fn read(
         &self,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         queue: &Arc<QueueHandle>,
         from: u64,
         most_bytes: usize,
     ) -> Vec<Piece> {
         loop {
-            let read = match self.read_here(broker, queue, from, most_bytes).await {
+            let read = match self.read_here(queues, queue, from, most_bytes).await {
                 Some(pieces) => Some(pieces),
                 None => {
-                    let asked = self.others(broker, queue);
-                    service::read_there(broker, asked, self.id, from, most_bytes).await
+                    let asked = self.others(queues, queue);
+                    service::read_there(queues, asked, self.id, from, most_bytes).await
                 }
             };
             match read {
@@ -90,7 +90,7 @@ impl LiveStream {
     /// The same of the member here, as long as there is one that can be read.
     pub(super) async fn read_here(
         &self,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         queue: &Arc<QueueHandle>,
         from: u64,
         most_bytes: usize,
@@ -112,7 +112,7 @@ impl LiveStream {
                 // It became too old in this moment: what follows is read.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => tokio::time::sleep(AGAIN).await,
                 Err(error) => {
-                    self.cannot_read(broker, queue, &group, &error);
+                    self.cannot_read(queues, queue, &group, &error);
                     return None;
                 }
             }
@@ -120,23 +120,25 @@ impl LiveStream {
     }
 
     /// The member here is damaged where others may not be, and is filled from them.
-    fn cannot_read(&self, broker: &Arc<Broker>, queue: &Arc<QueueHandle>, group: &Group<Contents>, error: &io::Error) {
+    fn cannot_read(&self, queues: &Arc<Queues>, queue: &Arc<QueueHandle>, group: &Group<Contents>, error: &io::Error) {
         tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "a stream cannot be read");
-        if group.has_lost() {
-            broker.member_fails(queue, group);
+        if group.has_lost()
+            && let Some(above) = queues.above()
+        {
+            above.member_fails(queue, group);
         }
     }
 
     /// Whom to ask that may have a member: who leads, or any other.
-    fn others(&self, broker: &Broker, queue: &QueueHandle) -> Vec<NodeId> {
-        let first = self.leader_of(broker, queue);
-        let members = broker.members_of(queue);
-        let alive = members.into_iter().filter(|node| broker.nodes().is_alive(*node));
+    fn others(&self, queues: &Queues, queue: &QueueHandle) -> Vec<NodeId> {
+        let first = self.leader_of(queues, queue);
+        let members = queue.member_nodes();
+        let alive = members.into_iter().filter(|node| queues.nodes.is_alive(*node));
         let others = alive.filter(|node| Some(*node) != first);
         first
             .into_iter()
             .chain(others)
-            .filter(|node| *node != broker.us())
+            .filter(|node| *node != queues.us())
             .collect()
     }
 }

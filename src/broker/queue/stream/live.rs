@@ -11,9 +11,9 @@ use super::consumer::Reading;
 use super::leading::Leading;
 use super::retention_of;
 use super::writer::Outgoing;
-use crate::broker::Broker;
 use crate::broker::queue::contents::{Contents, Tail};
 use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::queues::Queues;
 use crate::handover::ConsumerKey;
 use crate::journal::raft::Group;
 use crate::spec::QueueSettings;
@@ -131,12 +131,12 @@ impl LiveStream {
     }
 
     /// The node to write to, or to ask.
-    pub(super) fn leader_of(&self, broker: &Broker, queue: &QueueHandle) -> Option<NodeId> {
+    pub(super) fn leader_of(&self, queues: &Queues, queue: &QueueHandle) -> Option<NodeId> {
         let known = replica(queue).and_then(|group| group.leadership().leader);
-        let told = || self.leader().filter(|node| broker.nodes().is_alive(*node));
+        let told = || self.leader().filter(|node| queues.nodes.is_alive(*node));
         let any = || {
-            let members = broker.members_of(queue);
-            members.into_iter().find(|node| broker.nodes().is_alive(*node))
+            let members = queue.member_nodes();
+            members.into_iter().find(|node| queues.nodes.is_alive(*node))
         };
         known.or_else(told).or_else(any)
     }

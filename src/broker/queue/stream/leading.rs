@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 
 use super::live::LiveStream;
 use super::writer::PATIENCE;
-use crate::broker::Broker;
 use crate::broker::queue::contents::{Applied, Contents, Tail};
+use crate::broker::queue::queues::Queues;
 use crate::journal::raft::{self, Group, ProposeError};
 use crate::stream::{self, Appended, Batch, Leader};
 use crate::tasks;
@@ -64,14 +64,14 @@ impl LiveStream {
     }
 
     /// Appends a batch where this node leads. The answer comes when a majority has synced it.
-    pub fn append(&self, broker: &Arc<Broker>, batch: &Batch<'_>) -> oneshot::Receiver<Written> {
+    pub fn append(&self, queues: &Arc<Queues>, batch: &Batch<'_>) -> oneshot::Receiver<Written> {
         let (tell, told) = oneshot::channel();
-        let now = broker.now();
+        let now = queues.now();
         // Whoever does not wait any more need not know.
         let tell = move |written| {
             let _ = tell.send(written);
         };
-        self.decide(broker, |leader| leader.append(now, batch), tell);
+        self.decide(queues, |leader| leader.append(now, batch), tell);
         told
     }
 
@@ -79,7 +79,7 @@ impl LiveStream {
     /// synced it or it is lost, and must not block.
     pub(super) fn decide(
         &self,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         decide: impl FnOnce(&mut Leader) -> Appended,
         tell: impl FnOnce(Written) + Send + 'static,
     ) {
@@ -88,20 +88,20 @@ impl LiveStream {
             .as_mut()
             .filter(|leading| !leading.is_lost.load(Ordering::Acquire));
         let Some(Leading { leader, group, is_lost }) = leading else {
-            let leader = self.leader().filter(|leader| *leader != broker.us());
+            let leader = self.leader().filter(|leader| *leader != queues.us());
             return tell(Err(Lost::NotLeader { leader }));
         };
         match decide(leader) {
             Appended::Record { record, end } => {
-                let (broker, id, is_lost) = (Arc::downgrade(broker), self.id, is_lost.clone());
+                let (queues, id, is_lost) = (Arc::downgrade(queues), self.id, is_lost.clone());
                 // In the order of the offsets: the lock is held.
                 group.submit_in(leader.term(), record, move |result| {
                     let written = written(result, end);
                     if written.is_err() {
                         tracing::debug!(stream = id.0, "a chunk was not committed");
                         is_lost.store(true, Ordering::Release);
-                        if let Some(broker) = broker.upgrade() {
-                            broker.look_at_replica_again(id);
+                        if let Some(above) = queues.upgrade().and_then(|queues| queues.above()) {
+                            above.look_again(id);
                         }
                     }
                     tell(written);

@@ -16,11 +16,12 @@ use tokio::sync::Notify;
 
 use super::live::LiveStream;
 use super::reading::Away;
+use crate::broker::BrokerError;
 use crate::broker::delivery::outbox::Outstanding;
 use crate::broker::observers::Client;
 use crate::broker::queue::clients::Consumer;
 use crate::broker::queue::handle::QueueHandle;
-use crate::broker::{Broker, BrokerError};
+use crate::broker::queue::queues::Queues;
 use crate::codec::method::{BasicConsumeOk, Method};
 use crate::codec::sections;
 use crate::declare::DeclareError;
@@ -156,15 +157,15 @@ impl LiveStream {
     /// When an argument is none, no member can be asked where it begins, or the stream was deleted meanwhile.
     pub(in crate::broker) async fn consume(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         queue: &Arc<QueueHandle>,
         consumer: &Arc<Consumer>,
         wants_answer: bool,
     ) -> Result<(), BrokerError> {
         let spec = &queue.spec;
-        let subscription = Subscription::of(&consumer.arguments, broker.now(), &spec.vhost, &spec.name);
+        let subscription = Subscription::of(&consumer.arguments, queues.now(), &spec.vhost, &spec.name);
         let subscription = subscription.map_err(DeclareError::Spec)?;
-        let place = self.resolve(broker, queue, subscription.from).await;
+        let place = self.resolve(queues, queue, subscription.from).await;
         let place = place.map_err(|Away| BrokerError::QueueAway {
             queue: spec.name.clone(),
             vhost: spec.vhost.clone(),
@@ -189,10 +190,10 @@ impl LiveStream {
                 consumer.outbox.send(consumer.channel, &answer);
             }
         }
-        let (stream, broker, queue) = (self.clone(), Arc::downgrade(broker), Arc::downgrade(queue));
+        let (stream, queues, queue) = (self.clone(), Arc::downgrade(queues), Arc::downgrade(queue));
         let matcher = subscription.matcher;
         tasks::spawn("stream consumer", async move {
-            stream.run_consumer(broker, queue, reading, place, matcher).await;
+            stream.run_consumer(queues, queue, reading, place, matcher).await;
         });
         Ok(())
     }
@@ -250,18 +251,18 @@ impl LiveStream {
 
     async fn run_consumer(
         self: Arc<Self>,
-        broker: Weak<Broker>,
+        queues: Weak<Queues>,
         queue: Weak<QueueHandle>,
         reading: Arc<Reading>,
         mut place: u64,
         matcher: Matcher,
     ) {
         while !reading.is_ended() {
-            let (Some(held_broker), Some(held_queue)) = (broker.upgrade(), queue.upgrade()) else {
+            let (Some(held_queues), Some(held_queue)) = (queues.upgrade(), queue.upgrade()) else {
                 return;
             };
             let pieces = tokio::select! {
-                pieces = self.read(&held_broker, &held_queue, place, READ_BYTES) => pieces,
+                pieces = self.read(&held_queues, &held_queue, place, READ_BYTES) => pieces,
                 () = reading.end.notified() => return,
             };
             for piece in pieces {
@@ -269,7 +270,7 @@ impl LiveStream {
                 if piece.is_for(&matcher) {
                     let name = held_queue.spec.name.clone();
                     let mut messages = messages(&piece.chunk, place, &name);
-                    while !hand_over(&held_broker, &held_queue, &reading, &mut messages) {
+                    while !hand_over(&held_queues, &held_queue, &reading, &mut messages) {
                         if reading.is_ended() {
                             return;
                         }
@@ -314,7 +315,7 @@ fn messages(chunk: &Chunk, from: u64, stream: &str) -> VecDeque<(u64, Message)> 
 
 /// Gives a consumer what it has credit and room for; whether that was all.
 fn hand_over(
-    broker: &Arc<Broker>,
+    queues: &Arc<Queues>,
     queue: &Arc<QueueHandle>,
     reading: &Reading,
     messages: &mut VecDeque<(u64, Message)>,
@@ -348,14 +349,14 @@ fn hand_over(
         // Only here it goes down.
         reading.credit.fetch_sub(1, Ordering::AcqRel);
         given += 1;
-        if broker.observers().is_tracing() {
+        if queues.observers.is_tracing() {
             traced.push(message);
         }
     }
     out.finish();
     queue.count(Measure::Deliver, given);
     for message in traced {
-        queue.trace_out(broker, &message, false, || Client {
+        queue.trace_out(queues, &message, false, || Client {
             connection: consumer.outbox.id,
             channel: consumer.channel,
             user: consumer.user.clone(),

@@ -31,8 +31,8 @@ pub use leading::{Lost, Written};
 pub use live::LiveStream;
 pub use reading::Away;
 
-use super::queue::contents::Tail;
-use super::queue::handle::QueueHandle;
+use super::contents::Tail;
+use super::handle::QueueHandle;
 use crate::spec::{QueueSettings, QueueType};
 use crate::stream::Retention;
 use crate::types::{ByteSize, QueueId};
