@@ -33,5 +33,6 @@ pub mod small_file;
 pub mod spec;
 pub mod statistics;
 pub mod store;
+pub mod stream;
 pub mod tasks;
 pub mod types;

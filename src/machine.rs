@@ -37,6 +37,15 @@ pub struct KeptPiece {
     pub last: u64,
 }
 
+/// How much of the log a snapshot stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Covered {
+    /// All that was applied.
+    All,
+    /// The entries up to this index, or none. What was applied after it is in the log still, and stays there.
+    UpTo(Option<u64>),
+}
+
 /// A replicated state.
 pub trait Machine: Send + Sync + 'static {
     /// What the proposer of a record hears once it is applied.
@@ -49,8 +58,14 @@ pub trait Machine: Send + Sync + 'static {
     /// applied once in a life of the machine's state. An error stops the group on this node.
     fn apply(&mut self, index: u64, record: Bytes) -> Result<Self::Output, Unreadable>;
 
-    /// The whole state as of now; what is applied later does not show in it.
+    /// The whole state as of [`Machine::covered`]; what is applied later does not show in it.
     fn snapshot(&self) -> Parts;
+
+    /// What a snapshot made now stands for. A machine whose log is what it keeps names an older index than
+    /// the last: the log is cut there and no later.
+    fn covered(&self) -> Covered {
+        Covered::All
+    }
 
     /// Takes over the state of a snapshot instead of its own. An error stops the group on this node.
     fn restore(&mut self, parts: Parts) -> Result<(), Unreadable>;

@@ -79,7 +79,6 @@ use crate::declare::QueueRules;
 use crate::journal::raft::Group;
 pub use crate::metadata::Catalogue;
 use crate::metadata::replicated::Replicated;
-use crate::queue::ledger::Ledger;
 use crate::spec::QueueType;
 use crate::statistics::Statistics;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
@@ -87,6 +86,7 @@ use crate::types::{ConnectionId, NodeId, QueueId, Timestamp};
 use clock::Clock;
 use nodes::Nodes;
 use publish::reply_to::ReplyTo;
+use queue::contents::Contents;
 use queue::effects::{DeadLetter, Work};
 use queue::queues::{Above, Queues};
 use replicas::elections::Elections;
@@ -339,7 +339,7 @@ impl Above for Broker {
         self.replicas.look_again(queue);
     }
 
-    fn member_fails(self: Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    fn member_fails(self: Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Contents>) {
         self.on_failing_member(queue, group);
     }
 }

@@ -18,6 +18,7 @@ pub mod headers;
 pub mod method;
 pub mod output;
 pub mod properties;
+pub mod sections;
 mod wire;
 
 pub use frame::{Frame, FrameError, FrameKind};

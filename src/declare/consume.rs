@@ -17,6 +17,8 @@ pub struct ConsumingChannel<'a> {
     pub has_reply_consumer: bool,
     /// A prefetch for the whole channel is set.
     pub global_prefetch: bool,
+    /// The prefetch of its next consumers; `None` is none.
+    pub prefetch: Option<u32>,
 }
 
 /// What is to be done for `basic.consume`.
@@ -72,7 +74,16 @@ pub fn basic_consume(
     let queue = open_queue(catalogue, who, name)?;
     consumer::validate(queue.queue_type, who.vhost, name, &method.arguments)?;
     let classic = queue.queue_type == QueueType::Classic;
-    if channel.global_prefetch && !classic {
+    if queue.queue_type == QueueType::Stream {
+        let names = (who.vhost.clone(), queue.name.clone());
+        if channel.prefetch.is_none() {
+            return Err(DeclareError::StreamPrefetch(names.0, names.1));
+        }
+        if method.no_ack {
+            return Err(DeclareError::StreamNoAck(names.0, names.1));
+        }
+    }
+    if channel.global_prefetch && queue.queue_type == QueueType::Quorum {
         return Err(DeclareError::GlobalPrefetch(who.vhost.clone(), queue.name.clone()));
     }
     let exclusive = method.exclusive && classic;
@@ -102,6 +113,13 @@ pub fn basic_get(
     let name = named(&method.queue, last_queue)?;
     access::check(catalogue, who, Operation::TakeFromQueue(name))?;
     let queue = open_queue(catalogue, who, name)?;
+    if queue.queue_type == QueueType::Stream {
+        return Err(DeclareError::StreamKeeps {
+            vhost: queue.vhost.clone(),
+            queue: queue.name.clone(),
+            operation: "basic.get",
+        });
+    }
     // Its messages are the active consumer's.
     if queue.queue_type == QueueType::Quorum && has_single_active_consumer(queue) {
         return Err(DeclareError::SingleActiveGet(who.vhost.clone(), queue.name.clone()));

@@ -54,8 +54,17 @@ pub enum DeclareError {
     SingleActiveGet(VhostName, QueueName),
     #[error("queue '{1}' in vhost '{0}' does not support global qos")]
     GlobalPrefetch(VhostName, QueueName),
-    #[error("stream queues are not implemented")]
-    Streams,
+    /// Nothing is taken out of a stream.
+    #[error("{operation} not supported by stream queues queue '{queue}' in vhost '{vhost}'")]
+    StreamKeeps {
+        vhost: VhostName,
+        queue: QueueName,
+        operation: &'static str,
+    },
+    #[error("consumer prefetch count is not set for stream queue '{1}' in vhost '{0}'")]
+    StreamPrefetch(VhostName, QueueName),
+    #[error("automatic acknowledgement not supported by stream queue '{1}' in vhost '{0}'")]
+    StreamNoAck(VhostName, QueueName),
     #[error("attempt to reuse consumer tag '{0}'")]
     TagInUse(String),
     #[error("reply consumer cannot acknowledge")]
@@ -81,10 +90,11 @@ impl Refusal for DeclareError {
             Self::NotEmpty(..)
             | Self::InUse(..)
             | Self::ClusterLimit { .. }
+            | Self::StreamPrefetch(..)
             | Self::ReplyConsumerAcknowledges
             | Self::ReplyConsumerSet
             | Self::NoReplyConsumer => (Reply::channel, ReplyCode::PreconditionFailed),
-            Self::QuorumDelete { .. } | Self::GlobalPrefetch(..) | Self::Streams => {
+            Self::QuorumDelete { .. } | Self::GlobalPrefetch(..) | Self::StreamKeeps { .. } | Self::StreamNoAck(..) => {
                 (Reply::connection, ReplyCode::NotImplemented)
             }
             Self::TagInUse(_) => (Reply::connection, ReplyCode::NotAllowed),

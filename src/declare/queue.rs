@@ -180,9 +180,6 @@ impl<'a> RequestedQueue<'a> {
             self.exclusive,
             self.auto_delete,
         )?;
-        if queue_type == QueueType::Stream {
-            return Err(DeclareError::Streams);
-        }
         // Kept with the type it got: defaults may change, this queue does not.
         let mut kept = self.arguments.clone();
         kept.set("x-queue-type", FieldValue::text(arguments::type_name(queue_type)));
@@ -268,5 +265,13 @@ pub fn queue_purge(
 ) -> Result<QueueName, DeclareError> {
     let name = named(&method.queue, last_queue)?;
     access::check(catalogue, who, Operation::TakeFromQueue(name))?;
-    Ok(open_queue(catalogue, who, name)?.name.clone())
+    let queue = open_queue(catalogue, who, name)?;
+    if queue.queue_type == QueueType::Stream {
+        return Err(DeclareError::StreamKeeps {
+            vhost: queue.vhost.clone(),
+            queue: queue.name.clone(),
+            operation: "queue.purge",
+        });
+    }
+    Ok(queue.name.clone())
 }

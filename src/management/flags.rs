@@ -153,7 +153,7 @@ struct Flag {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Enabled,
-    /// Enabled, and what it is for is not built yet.
+    /// Enabled, and not all that it is for is built yet.
     Streams,
     Disabled,
 }
@@ -186,7 +186,7 @@ const fn flag(
 impl Flag {
     fn view(&self) -> Value {
         let desc = match self.standing {
-            Standing::Streams => format!("{} (not in Warren yet: declares of streams are refused)", self.desc),
+            Standing::Streams => format!("{} (over AMQP 0-9-1 only, in Warren)", self.desc),
             Standing::Enabled | Standing::Disabled => self.desc.to_owned(),
         };
         json!({

@@ -23,7 +23,7 @@ impl Session {
     pub(super) async fn consume(&mut self, number: u16, method: BasicConsume) -> Result<(), Reply> {
         let actor = self.actor()?;
         let channel = self.channel(number)?;
-        let last = channel.last_queue.clone();
+        let (last, prefetch) = (channel.last_queue.clone(), channel.prefetch);
         let has_reply_consumer = channel.reply.is_some();
         let is_reply_tag = channel
             .reply
@@ -41,6 +41,7 @@ impl Session {
             tag_in_use,
             has_reply_consumer,
             global_prefetch,
+            prefetch,
         };
         let look = |catalogue: &_| basic_consume(catalogue, &actor.who(), state, &method, rand::random);
         match self.broker.look(look).await? {

@@ -10,7 +10,7 @@ use std::marker::PhantomData;
 
 use super::queue::{QueueSettings, QueueType};
 use super::shape::{Kind, Shape};
-use super::value::{Value, is_age};
+use super::value::{MAX_SEGMENT, Value, is_age};
 use crate::types::{FieldValue, Millis};
 
 /// A queue argument.
@@ -74,6 +74,8 @@ pub enum Takes {
     Count,
     Positive,
     Text,
+    /// A number from the one to the other.
+    Within(u64, u64),
     /// A duration such as `7D`.
     Age,
     OneOf(&'static [&'static str]),
@@ -118,6 +120,11 @@ impl Argument {
     /// A number within bounds.
     pub const fn integer(name: &'static str, from: i64, to: i64) -> Draft<u64> {
         draft(name, Value::Integer { from, to })
+    }
+
+    /// A number that must be as `value` says.
+    pub const fn number(name: &'static str, value: Value) -> Draft<u64> {
+        draft(name, value)
     }
 
     /// Any number; what is none is accepted and ignored.
@@ -217,7 +224,8 @@ impl<T> Draft<T> {
             Value::Integer { .. } | Value::Time { .. } => Takes::Count,
             Value::OneOf(words, _) | Value::OneOfShown(words, _) => Takes::OneOf(words),
             Value::ExchangeName | Value::DeadLetterKey => Takes::Text,
-            Value::SegmentSize | Value::FilterSize => Takes::Count,
+            Value::SegmentSize => Takes::Within(0, MAX_SEGMENT as u64),
+            Value::FilterSize => Takes::Within(16, 255),
             Value::Age => Takes::Age,
             Value::Boolean | Value::Version(_) | Value::Any => Takes::Any,
         };
@@ -344,6 +352,7 @@ impl Takes {
     pub fn accepts(self, value: &serde_json::Value) -> bool {
         match self {
             Self::Count => value.as_u64().is_some(),
+            Self::Within(from, to) => value.as_u64().is_some_and(|count| (from..=to).contains(&count)),
             Self::Positive => value.as_u64().is_some_and(|count| count > 0),
             Self::Text => value.is_string(),
             Self::Age => value.as_str().is_some_and(|text| is_age(text.as_bytes())),

@@ -12,7 +12,7 @@ use super::argument::{Again, Argument, Merge, PolicyKey, Takes};
 pub use super::error::SpecError;
 use super::exchange_arguments::OF_EVERY_EXCHANGE;
 use super::queue::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
-use super::value::{Value, unacceptable};
+use super::value::{Value, age, unacceptable};
 use crate::config::LeaderLocator;
 use crate::types::{FieldTable, FieldValue};
 
@@ -166,24 +166,28 @@ pub static ARGUMENTS: &[Argument] = &[
     Argument::positive("x-initial-cluster-size")
         .on(STREAM)
         .policy("initial-cluster-size", Merge::Smallest, "initial cluster size")
-        .help("Members the stream begins with; streams are not implemented yet.")
-        .sets_nothing(),
-    Argument::checked("x-max-age", Value::Age)
+        .help("Members the stream begins with; all nodes where nothing is said.")
+        .sets(|settings, members| settings.initial_group_size = Some(members)),
+    Argument::text("x-max-age", Value::Age)
         .on(STREAM)
         .policy("max-age", Merge::First, "max age")
-        .help("Time that messages are kept, such as 7D; streams are not implemented yet.")
-        .sets_nothing(),
-    Argument::checked("x-stream-max-segment-size-bytes", Value::SegmentSize)
+        .help("Time that messages are kept, such as 7D; whole segments go.")
+        .sets(|settings, text| settings.max_age = age(text.as_bytes())),
+    Argument::number("x-stream-max-segment-size-bytes", Value::SegmentSize)
         .on(STREAM)
         .policy("stream-max-segment-size-bytes", Merge::Smallest, "segment size")
-        .help("Bytes of a file; streams are not implemented yet.")
-        .sets_nothing(),
-    Argument::checked("x-stream-filter-size-bytes", Value::FilterSize)
+        .help("Bytes of chunks that are dropped together.")
+        .sets(|settings, bytes| settings.segment_bytes = Some(bytes)),
+    Argument::number("x-stream-filter-size-bytes", Value::FilterSize)
         .on(STREAM)
         .again(Again::Free)
-        .policy("stream-filter-size-bytes", Merge::Smallest, "filter size")
-        .help("Bytes of a filter; streams are not implemented yet.")
-        .sets_nothing(),
+        .policy(
+            "stream-filter-size-bytes",
+            Merge::Smallest,
+            "filter size. Valid range is 16-255",
+        )
+        .help("Bytes of the filter beside each chunk.")
+        .sets(|settings, bytes| settings.filter_bytes = u8::try_from(bytes).ok()),
     Argument::any_time("x-consumer-timeout")
         .on(ALL)
         .again(Again::Free)
@@ -258,6 +262,13 @@ pub fn policy_keys() -> impl Iterator<Item = &'static PolicyKey> {
     // What only one exchange type takes no policy sets.
     let of_exchanges = OF_EVERY_EXCHANGE.iter().filter_map(|row| row.policy.as_ref());
     of_queues.chain(of_exchanges).chain(OTHER_POLICY_KEYS)
+}
+
+/// Whether a policy that sets this key is not for streams at all: what it sets has no place there.
+pub fn is_not_for_streams(key: &str) -> bool {
+    let of_key = |row: &&Argument| row.policy.as_ref().is_some_and(|policy| policy.name == key);
+    let row = ARGUMENTS.iter().find(of_key);
+    row.is_some_and(|row| row.again != Again::Free && !row.types.contains(&QueueType::Stream))
 }
 
 /// The arguments that a queue type takes.

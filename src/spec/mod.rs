@@ -16,3 +16,4 @@ mod value;
 pub use binding::{BindingSpec, Destination};
 pub use error::SpecError;
 pub use queue::{DeadLetterStrategy, Member, Overflow, QueueSettings, QueueSpec, QueueType};
+pub use value::age;

@@ -106,7 +106,16 @@ impl Policy {
             (ApplyTo::Streams, Subject::Queue(kind)) => kind == QueueType::Stream,
             _ => false,
         };
-        meant && self.pattern.matches(name)
+        // One such key, and RabbitMQ does not apply the others either.
+        let fits = match subject {
+            Subject::Queue(QueueType::Stream) => !self
+                .spec
+                .definition
+                .keys()
+                .any(|key| arguments::is_not_for_streams(key)),
+            Subject::Queue(_) | Subject::Exchange => true,
+        };
+        meant && fits && self.pattern.matches(name)
     }
 }
 
@@ -161,7 +170,10 @@ pub fn queue_settings(spec: &QueueSpec, definition: &Map<String, Value>) -> Queu
         let Some(set) = definition.get(key.name).and_then(field) else {
             continue;
         };
-        let keeps = |own: &FieldValue| key.merge.argument_counts(own.as_int(), set.as_int());
+        // What a policy says of a stream counts, whatever its arguments say.
+        let keeps = |own: &FieldValue| {
+            spec.queue_type != QueueType::Stream && key.merge.argument_counts(own.as_int(), set.as_int())
+        };
         if !spec.arguments.get(row.name).is_some_and(keeps) {
             effective.set(row.name, set);
         }

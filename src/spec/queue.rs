@@ -98,4 +98,10 @@ pub struct QueueSettings {
     pub initial_group_size: Option<u64>,
     /// Members it gets when there are nodes for them.
     pub target_group_size: Option<u64>,
+    /// How long a stream keeps messages; `None` is for ever.
+    pub max_age: Option<Millis>,
+    /// Bytes of a stream's segment.
+    pub segment_bytes: Option<u64>,
+    /// Bytes of a filter beside a stream's chunk.
+    pub filter_bytes: Option<u8>,
 }

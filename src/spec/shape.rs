@@ -93,6 +93,10 @@ impl Shape {
         match takes {
             Takes::Count => Self::at_least(Kind::Integer, 0),
             Takes::Positive => Self::at_least(Kind::Integer, 1),
+            Takes::Within(from, to) => Self {
+                to: i64::try_from(to).ok(),
+                ..Self::at_least(Kind::Bytes, i64::try_from(from).unwrap_or(0))
+            },
             Takes::Text | Takes::Any => Self::any(Kind::Text),
             Takes::Age => Self::any(Kind::Age),
             Takes::OneOf(words) => Self::one_of(words),

@@ -37,7 +37,7 @@ pub enum Value {
 }
 
 /// The largest segment of a stream.
-const MAX_SEGMENT: i64 = 3_000_000_000;
+pub(super) const MAX_SEGMENT: i64 = 3_000_000_000;
 
 /// What is wrong with a value.
 pub(super) enum Bad {
@@ -138,10 +138,30 @@ pub(super) fn unacceptable(value: &FieldValue) -> String {
     format!("{{unacceptable_type,{}}}", value.type_name())
 }
 
-/// Whether that is a duration such as `7D`: a number and one of the units year, month, day, hour,
-/// minute, second.
+/// Whether that is a duration such as `7D`.
 pub(super) fn is_age(text: &[u8]) -> bool {
-    text.split_last().is_some_and(|(unit, number)| {
-        b"YMDhms".contains(unit) && !number.is_empty() && number.iter().all(u8::is_ascii_digit)
-    })
+    age(text).is_some()
+}
+
+/// A duration such as `7D`: a number that does not begin with 0, and one of the units year (of 365 days), month (of
+/// 30), day, hour, minute, second.
+pub fn age(text: &[u8]) -> Option<Millis> {
+    let (unit, number) = text.split_last()?;
+    let seconds: u64 = match unit {
+        b'Y' => 365 * 86_400,
+        b'M' => 30 * 86_400,
+        b'D' => 86_400,
+        b'h' => 3_600,
+        b'm' => 60,
+        b's' => 1,
+        _ => return None,
+    };
+    if number.first().is_none_or(|digit| *digit == b'0') || !number.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    // More than fits is for ever, as good as.
+    let count = number.iter().fold(0u64, |count, digit| {
+        count.saturating_mul(10).saturating_add((digit - b'0').into())
+    });
+    Some(Millis(count.saturating_mul(seconds * 1000)))
 }

@@ -32,4 +32,5 @@ mod redrive;
 mod signed_in;
 mod single_active;
 mod statistics;
+mod streams;
 mod tls;

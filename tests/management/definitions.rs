@@ -209,15 +209,16 @@ fn what_is_imported_is_not_changed_in_silence() {
     let queue = json!({"vhost": "/", "name": "q", "durable": "true"});
     assert!(refused(json!({"queues": [queue]})).starts_with("'durable' of 'q' in queues should be true or false"));
     assert_eq!(http.get("/api/queues").json(), json!([]));
-    // A stream keeps nothing else out, and the log says that it is not there.
+    // What cannot be made keeps nothing else out, and the log says so.
     let document = json!({"queues": [
         {"vhost": "/", "name": "s", "arguments": {"x-queue-type": "stream"}},
-        {"vhost": "/", "name": "q", "arguments": []},
+        {"vhost": "/", "name": "amq.mine", "arguments": []},
     ]});
     http.post("/api/definitions", &document.to_string()).expect_status(204);
-    http.get("/api/queues/%2f/q").expect_status(200);
-    http.get("/api/queues/%2f/s").expect_status(404);
-    let told = "not imported: queue 's' in vhost '/': it is a stream, and streams are not implemented";
+    let stream = http.get("/api/queues/%2f/s").expect_status(200).json();
+    assert_eq!(stream["type"], json!("stream"));
+    http.get("/api/queues/%2f/amq.mine").expect_status(404);
+    let told = "not imported: queue 'amq.mine' in vhost '/': names that begin with amq. are reserved";
     let end = std::time::Instant::now() + crate::support::PATIENCE;
     while !broker.log().contains(told) {
         assert!(std::time::Instant::now() < end, "{}", broker.log());

@@ -137,7 +137,7 @@ fn clients_find_the_feature_flags_of_rabbitmq() {
         (&json!("enabled"), &json!("required"))
     );
     let text = streams["desc"].as_str().expect("a text");
-    assert!(text.contains("declares of streams are refused"), "{text}");
+    assert!(text.contains("over AMQP 0-9-1 only"), "{text}");
     http.put("/api/users/u", r#"{"password":"pw","tags":"management"}"#)
         .expect_status(201);
     let address = broker.management.as_ref().expect("the HTTP API");

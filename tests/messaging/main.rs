@@ -24,4 +24,5 @@ mod reply_to;
 mod returns;
 mod settling;
 mod single_active;
+mod streams;
 mod transactions;

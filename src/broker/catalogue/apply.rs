@@ -186,7 +186,7 @@ impl Broker {
         let spec = Arc::new(spec);
         let scope = vhost.scope.clone();
         let handle = match spec.queue_type {
-            QueueType::Quorum => QueueHandle::elsewhere(self.nodes.us(), spec, scope, None),
+            QueueType::Quorum | QueueType::Stream => QueueHandle::elsewhere(self.nodes.us(), spec, scope, None),
             _ if spec.home != self.nodes.us() => {
                 let home = spec.home;
                 QueueHandle::elsewhere(self.nodes.us(), spec, scope, Some(home))
@@ -194,6 +194,9 @@ impl Broker {
             _ => self.recover_queue(catalogue, spec, scope),
         };
         let handle = Arc::new(handle);
+        if handle.spec.queue_type == QueueType::Stream {
+            self.queues.streams.open(&handle, &settings_of(catalogue, &handle.spec));
+        }
         self.queues.insert(&handle);
         vhost.insert(handle.clone());
         self.queues.moves(&handle);
@@ -253,6 +256,9 @@ impl Broker {
         queue.mark_deleted();
         queue.uncount();
         let ((), deferred) = queue.input_deferred(&self.queues, |machine, now, sink| machine.delete(now, sink));
+        if let Some(stream) = self.queues.streams.forget(&queue) {
+            stream.delete();
+        }
         self.queues.forget(&queue);
         match queue.is_replicated() {
             true => self.drop_replica(&queue),
@@ -299,6 +305,10 @@ impl Broker {
                 continue;
             }
             let settings = settings_of(catalogue, &queue.spec);
+            if let Some(stream) = self.queues.streams.of(&queue) {
+                stream.set_settings(&queue, &settings);
+                continue;
+            }
             let (_, deferred) = queue.with_deferred(&self.queues, |machine, now, sink| {
                 if machine.settings() != &settings {
                     machine.set_settings(now, settings, sink);

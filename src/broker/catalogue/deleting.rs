@@ -52,6 +52,8 @@ impl Broker {
             Some(checked) => checked?,
             // One whose node is away can be deleted, as it is.
             None => match self.queues.count(&queue).await {
+                // Flags are ignored.
+                Ok(_) if self.queues.streams().of(&queue).is_some() => 0,
                 Ok((ready, _, consumers)) => check(ready, consumers)?,
                 Err(_) => 0,
             },

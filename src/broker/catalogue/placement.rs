@@ -22,7 +22,7 @@ impl Broker {
             Command::DeclareQueue(spec) => {
                 let catalogue = self.catalogue();
                 spec.home = self.home_of(&catalogue, spec);
-                if spec.queue_type == QueueType::Quorum {
+                if spec.queue_type != QueueType::Classic {
                     spec.members = self.members_for(&catalogue, spec);
                 }
             }
@@ -40,7 +40,7 @@ impl Broker {
         let locator = settings_of(catalogue, spec).leader_locator;
         let is_balanced = locator.unwrap_or(self.config.queues.leader_locator) == LeaderLocator::Balanced;
         let drained = self.drained();
-        let is_replicated = spec.queue_type == QueueType::Quorum;
+        let is_replicated = spec.queue_type != QueueType::Classic;
         let moves = is_replicated && drained.contains(&us);
         if !(is_balanced || moves) || spec.exclusive_owner.is_some() {
             return us;
@@ -65,7 +65,11 @@ impl Broker {
     /// The first members of a group: its home, then nodes that answer, then others.
     fn members_for(&self, catalogue: &Catalogue, spec: &QueueSpec) -> Vec<Member> {
         let wanted = settings_of(catalogue, spec).initial_group_size;
-        let wanted = wanted.and_then(|size| usize::try_from(size).ok()).unwrap_or(MEMBERS);
+        let wanted = wanted.and_then(|size| usize::try_from(size).ok());
+        let wanted = wanted.unwrap_or(match spec.queue_type {
+            QueueType::Stream => usize::MAX,
+            QueueType::Classic | QueueType::Quorum => MEMBERS,
+        });
         let mut others: Vec<NodeId> = catalogue
             .nodes()
             .keys()

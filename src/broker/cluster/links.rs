@@ -10,6 +10,7 @@ use super::control::{CONTROL, ControlService};
 use super::remote::Input;
 use crate::broker::Broker;
 use crate::broker::queue::peers::{QUEUES, QueueService};
+use crate::broker::queue::stream::service::{STREAMS, StreamService};
 use crate::cluster::rpc::Services;
 use crate::cluster::secret::{SecretError, SharedSecret};
 use crate::cluster::tls::{Tls, TlsError};
@@ -40,6 +41,11 @@ impl Broker {
         let services = Services::default()
             .serve(RAFT, Class::Data, Arc::new(RaftService(self.nodes.links().clone())))
             .serve(QUEUES, Class::Data, queues)
+            .serve(
+                STREAMS,
+                Class::Data,
+                Arc::new(StreamService(Arc::downgrade(&self.queues))),
+            )
             .serve(CONTROL, Class::Control, Arc::new(ControlService(Arc::downgrade(self))));
         let identity = self.identity.lock();
         let cluster = Cluster::start(settings, &identity, secret, services, listener, directory)?;

@@ -9,11 +9,11 @@ use std::io;
 use std::sync::Arc;
 
 use super::clients::Consumer;
+use super::contents::Contents;
 use super::handle::{BrokerHandles, QueueHandle};
 use super::queues::Queues;
 use crate::handover::Unsynced;
 use crate::journal::raft::Group;
-use crate::queue::ledger::Ledger;
 use crate::queue::{self, DeathReason, Outcome, Slot};
 use crate::statistics::Measure;
 use crate::store::Loc;
@@ -173,12 +173,12 @@ impl Queues {
 
 /// The bodies of these messages of a replicated queue; `None` where one is damaged here and others have it.
 pub(super) fn read_ledger(
-    replica: &Group<Ledger>,
+    replica: &Group<Contents>,
     run: &[(u64, queue::Loc)],
     has_others: bool,
 ) -> Option<Vec<(u64, Option<Message>)>> {
     let seqs: Vec<u64> = run.iter().map(|(seq, _)| *seq).collect();
-    let reader = replica.machine().locate(&seqs);
+    let reader = replica.machine().ledger()?.locate(&seqs);
     let read = reader.read().into_iter().map(|(seq, message)| match message {
         Ok(message) => Some((seq, Some(message))),
         Err(error) => {

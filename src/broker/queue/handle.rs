@@ -17,6 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use super::capacity::Capacity;
 use super::claims::{ConfirmToken, InHand, answer, answer_all};
 use super::clients::Consumer;
+use super::contents::Contents;
 use super::effects::Deferred;
 use super::joint::JointClaim;
 use super::probes::Probes;
@@ -28,7 +29,6 @@ use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
 use crate::handover::{self, CallResult, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer, Output};
 use crate::journal::raft::{Group, RECORD_BYTES};
-use crate::queue::ledger::Ledger;
 use crate::queue::record::ProducerId;
 use crate::queue::{self, Publish, Rank};
 use crate::spec::{Member, QueueSpec, QueueType};
@@ -45,7 +45,7 @@ impl Handles for BrokerHandles {
     type Settlement = JointClaim;
     type Call = Call;
     type Line = Arc<Line>;
-    type Journal = Group<Ledger>;
+    type Journal = Group<Contents>;
 
     const RECORD_BYTES: usize = RECORD_BYTES;
 }
@@ -99,6 +99,8 @@ pub struct QueueHandle {
     /// Whether it may be elsewhere, which is so or not for good.
     has_session: bool,
     deleted: AtomicBool,
+    /// It is a stream, and too much of what was published to it here is unanswered.
+    is_crowded: AtomicBool,
     /// Some of its records are damaged, or its machine has panicked and is not made anew yet: it is not
     /// served, and nothing of it is thrown away. The machine knows too; changed under the lock.
     quarantined: AtomicBool,
@@ -133,7 +135,7 @@ pub(in crate::broker) struct Changing {
 pub struct State {
     pub machine: ClusteredQueue<BrokerHandles>,
     /// This node's member of the queue's group.
-    pub replica: Option<Group<Ledger>>,
+    pub replica: Option<Group<Contents>>,
     probes: Probes,
     capacity: Capacity,
 }
@@ -187,6 +189,7 @@ impl QueueHandle {
                 capacity: Capacity::new(Instant::now()),
             }),
             deleted: AtomicBool::new(false),
+            is_crowded: AtomicBool::new(false),
             quarantined: AtomicBool::new(quarantined),
             is_looked_up: AtomicBool::new(false),
             scheduled: AtomicU64::new(u64::MAX),
@@ -214,7 +217,14 @@ impl QueueHandle {
 
     /// Whether it has a Raft group.
     pub fn is_replicated(&self) -> bool {
-        self.spec.queue_type == QueueType::Quorum
+        matches!(self.spec.queue_type, QueueType::Quorum | QueueType::Stream)
+    }
+
+    /// Whether too much of what was published to it here, a stream, is unanswered.
+    pub(in crate::broker) fn set_crowded(&self, is_crowded: bool) {
+        if self.is_crowded.swap(is_crowded, Ordering::AcqRel) && !is_crowded {
+            self.changed.notify_waiters();
+        }
     }
 
     /// Whether the queue was deleted; its machine refuses nothing, so callers look first.
@@ -292,7 +302,23 @@ impl QueueHandle {
 
     /// The queue's numbers where it is here, else none at all.
     pub fn counts(&self) -> queue::Counts {
-        self.read(|queue| queue.counts()).unwrap_or_default()
+        self.counts_here().unwrap_or_default()
+    }
+
+    /// The queue's numbers where it is here; a stream's where it is led from here.
+    pub fn counts_here(&self) -> Option<queue::Counts> {
+        if self.spec.queue_type != QueueType::Stream {
+            return self.read(|queue| queue.counts());
+        }
+        let group = self.state.lock().replica.clone().filter(Group::is_leader)?;
+        let bounds = group.machine().log()?.bounds();
+        Some(queue::Counts {
+            ready: bounds.next - bounds.first,
+            ready_bytes: bounds.bytes,
+            persistent: bounds.next - bounds.first,
+            persistent_bytes: bounds.bytes,
+            ..queue::Counts::default()
+        })
     }
 
     /// Gives the machine an input. What must happen outside the lock is left to the caller.
@@ -391,6 +417,10 @@ impl QueueHandle {
         queues: &Arc<Queues>,
         batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
     ) -> Deferred {
+        if let Some(stream) = queues.streams.of(self).filter(|_| !self.is_deleted()) {
+            stream.publish(queues, self, batch);
+            return Deferred::default();
+        }
         let mut state = self.state.lock();
         if self.is_deleted() {
             answer_all(batch, ConfirmOutcome::Ack);
@@ -422,7 +452,7 @@ impl QueueHandle {
     /// Whether too much of what was published to it is unanswered. Asked with every read of a
     /// publisher: a queue that is only here is not locked for it.
     pub fn is_behind(&self) -> bool {
-        self.has_session && self.state.lock().machine.is_behind()
+        self.is_crowded.load(Ordering::Acquire) || self.has_session && self.state.lock().machine.is_behind()
     }
 
     /// Waits while it is behind.

@@ -52,6 +52,10 @@ impl Queues {
             slots,
         } = leaving;
         let keys: Vec<ConsumerKey> = consumers.iter().map(|consumer| consumer.key).collect();
+        if let Some(stream) = self.streams.of(&queue) {
+            stream.cancel(keys);
+            return None;
+        }
         let (call, answer) = Call::new(None);
         let ended = queue.input(self, |machine, now, sink| {
             machine.leave(now, &keys, slots, || call, sink)
@@ -62,6 +66,10 @@ impl Queues {
     /// Ends a consumer. What its client holds stays with the channel.
     pub fn cancel(self: &Arc<Self>, consumer: &Arc<Consumer>) -> Option<Undoing> {
         let queue = consumer.queue.upgrade()?;
+        if let Some(stream) = self.streams.of(&queue) {
+            stream.cancel([consumer.key]);
+            return None;
+        }
         let (call, answer) = Call::new(None);
         let ended = queue.input(self, |machine, now, sink| {
             machine.cancel(now, consumer.key, || call, sink)

@@ -9,13 +9,14 @@
 //! [`handle`] is where to begin; [`queues`] has all of them, and what they need of the node. What clients ask of
 //! a queue stands in `using` and `asking`, what they leave behind in [`leaving`]; what its group says to a
 //! replicated one in `leading`. A queue whose machine panicked is in `panicked`. `peers` are the lines to the
-//! same queue on other nodes, `leader_lookups` the queues of which it is not known who leads.
+//! same queue on other nodes, [`stream`] is what is different where a queue is a stream, `leader_lookups` the queues of which it is not known who leads.
 
 pub(in crate::broker) mod asking;
 pub(in crate::broker) mod at_least_once;
 mod capacity;
 pub(in crate::broker) mod claims;
 pub mod clients;
+pub mod contents;
 pub mod counting;
 pub(in crate::broker) mod deaths;
 pub(in crate::broker) mod delivery_count;
@@ -35,5 +36,6 @@ pub mod queues;
 pub(in crate::broker) mod recovery;
 pub(in crate::broker) mod settings;
 mod sink;
+pub mod stream;
 mod using;
 pub mod vitals;

@@ -13,12 +13,14 @@ use rustc_hash::FxHashMap;
 use tokio::task::JoinHandle;
 
 use super::at_least_once::DeadLetterOutcomes;
+use super::contents::Contents;
 use super::counting::DeletedQueues;
 use super::deaths::Deaths;
 use super::effects::{DeadLetter, Work};
 use super::handle::QueueHandle;
 use super::leader_lookups::LeaderLookups;
 use super::peers::Peers;
+use super::stream::Streams;
 use crate::broker::clock::Clock;
 use crate::broker::nodes::Nodes;
 use crate::broker::observers::Observers;
@@ -27,7 +29,6 @@ use crate::config::Config;
 use crate::handover::ConsumerKey;
 use crate::journal::raft::Group;
 use crate::metadata::Catalogue;
-use crate::queue::ledger::Ledger;
 use crate::store::{Store, StoreError};
 use crate::types::{NodeId, QueueId, Timestamp};
 
@@ -40,7 +41,7 @@ pub trait Above: Send + Sync {
     /// Has this node's member of the queue's group looked at again.
     fn look_again(&self, queue: QueueId);
     /// This node's member of the queue's group cannot read what it has.
-    fn member_fails(self: Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>);
+    fn member_fails(self: Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Contents>);
 }
 
 /// See the head of this file.
@@ -55,6 +56,7 @@ pub struct Queues {
     pub(super) timers: Timers<QueueHandle>,
     pub(in crate::broker) peers: Peers,
     pub(super) leader_lookups: LeaderLookups,
+    pub(in crate::broker) streams: Streams,
     pub(in crate::broker) dead_letter_outcomes: Arc<DeadLetterOutcomes>,
     pub(in crate::broker) deaths: Deaths,
     /// What was counted of those that are deleted.
@@ -87,6 +89,7 @@ impl Queues {
             timers: Timers::default(),
             peers: Peers::default(),
             leader_lookups: LeaderLookups::default(),
+            streams: Streams::default(),
             dead_letter_outcomes: Arc::default(),
             deaths: Deaths::default(),
             deleted: Mutex::default(),
@@ -112,6 +115,11 @@ impl Queues {
     /// The queue of that id.
     pub(in crate::broker) fn by_id(&self, id: QueueId) -> Option<Arc<QueueHandle>> {
         self.by_id.read().get(&id).cloned()
+    }
+
+    /// Those that are streams, by their own words.
+    pub fn streams(&self) -> &Streams {
+        &self.streams
     }
 
     /// All of them.

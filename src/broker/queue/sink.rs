@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::claims::ConfirmToken;
 use super::clients::Consumer;
 use super::clients::{OutGuard, Outbox};
+use super::contents::{self, Contents};
 use super::delivery_count::with_delivery_count;
 use super::effects::{DeadLetter, Deferred};
 use super::handle::{BrokerHandles, Call, QueueHandle};
@@ -24,8 +25,7 @@ use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
 use crate::codec::method::{BasicConsumeOk, Method};
 use crate::handover::{CallResult, Effects, Flight, Panicked, RemoteDelivery, Unsynced, Wake};
-use crate::journal::raft::{Group, ProposeError};
-use crate::queue::ledger::Ledger;
+use crate::journal::raft::{Applied, Group, ProposeError};
 use crate::queue::{self, ConsumeError, ConsumerId, DeathReason, Delivery, Dying, Keep, META_LEN, Slot};
 use crate::statistics::{Delay, Measure};
 use crate::store;
@@ -334,11 +334,11 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
         self.queue.refuses_consumer(error).reply()
     }
 
-    fn holds_lease(&mut self, journal: &Group<Ledger>) -> bool {
+    fn holds_lease(&mut self, journal: &Group<Contents>) -> bool {
         journal.holds_lease()
     }
 
-    fn regain_lease(&mut self, journal: &Group<Ledger>, incarnation: u64) {
+    fn regain_lease(&mut self, journal: &Group<Contents>, incarnation: u64) {
         let group = journal.clone();
         let (queue, queues) = (Arc::downgrade(self.queue), Arc::downgrade(self.queues));
         tasks::spawn("lease", async move {
@@ -354,10 +354,17 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
         });
     }
 
-    fn submit(&mut self, journal: &Group<Ledger>, term: u64, records: Bytes, flight: Flight) {
+    fn submit(&mut self, journal: &Group<Contents>, term: u64, records: Bytes, flight: Flight) {
         self.release();
         let (queue, queues) = (Arc::downgrade(self.queue), Arc::downgrade(self.queues));
         journal.submit_in(term, records, move |result| {
+            let result = result.and_then(|applied| match applied.output {
+                contents::Applied::Queue(output) => Ok(Applied {
+                    index: applied.index,
+                    output,
+                }),
+                contents::Applied::Stream(_) => Err(ProposeError::Stopped),
+            });
             if let (Some(queue), Some(queues)) = (queue.upgrade(), queues.upgrade()) {
                 queue.landed(&queues, flight, result);
             }

@@ -13,12 +13,13 @@ use super::handle::{Call, QueueHandle};
 use super::joint::Joint;
 use super::queues::Queues;
 use crate::broker::BrokerError;
+use crate::channel::ConfirmOutcome;
 use crate::declare::DeclareError;
 use crate::handover::{Ask, CallResult, Consumed};
 use crate::metadata::CatalogueError;
 use crate::queue::{ConsumeError, Get, Outcome, Slot};
 use crate::statistics::Measure;
-use crate::types::Reply;
+use crate::types::{Refusal, Reply};
 
 impl Queues {
     /// Takes a consumer on. The client hears `consume-ok` before the first delivery, if it waits
@@ -42,16 +43,9 @@ impl Queues {
             }
             out.finish();
         }
-        let consumed = queue.input(self, |machine, now, sink| {
-            machine.consume(now, consumer, wants_answer, sink)
-        });
-        let taken = match consumed {
-            Consumed::Taken => Ok(()),
-            Consumed::Refused(error) => Err(queue.refuses_consumer(error)),
-            Consumed::AskFirst => {
-                let asked = queue.ask_to_consume(self, consumer, wants_answer).await;
-                asked.map_err(BrokerError::Reply)
-            }
+        let taken = match self.streams.of(queue) {
+            Some(stream) => stream.consume(self, queue, consumer, wants_answer).await,
+            None => self.consume_messages(queue, consumer, wants_answer).await,
         };
         if taken.is_err() {
             let mut out = consumer.outbox.lock();
@@ -63,6 +57,25 @@ impl Queues {
         taken
     }
 
+    async fn consume_messages(
+        self: &Arc<Self>,
+        queue: &Arc<QueueHandle>,
+        consumer: &Arc<Consumer>,
+        wants_answer: bool,
+    ) -> Result<(), BrokerError> {
+        let consumed = queue.input(self, |machine, now, sink| {
+            machine.consume(now, consumer, wants_answer, sink)
+        });
+        match consumed {
+            Consumed::Taken => Ok(()),
+            Consumed::Refused(error) => Err(queue.refuses_consumer(error)),
+            Consumed::AskFirst => {
+                let asked = queue.ask_to_consume(self, consumer, wants_answer).await;
+                asked.map_err(BrokerError::Reply)
+            }
+        }
+    }
+
     /// Serves consumers again whose client, or its channel, had no room, as long as there is some.
     pub fn serve_stalled(self: &Arc<Self>, outbox: &Outbox, channel: Option<u16>) {
         while let Some(consumer) = outbox.next_stalled(channel) {
@@ -72,6 +85,9 @@ impl Queues {
 
     fn unstall(self: &Arc<Self>, consumer: &Consumer) {
         if let Some(queue) = consumer.queue.upgrade() {
+            if let Some(stream) = self.streams.of(&queue) {
+                return stream.unstall(consumer.key);
+            }
             queue.input(self, |machine, now, sink| machine.unstall(now, consumer.key, sink));
         }
     }
@@ -97,6 +113,7 @@ impl Queues {
         if queue.is_quarantined() {
             return Ok(Get::Empty);
         }
+        self.takes_out(queue, "basic.get")?;
         let deadline = Instant::now() + DEADLINE;
         loop {
             let changed = queue.changed.notified();
@@ -145,6 +162,13 @@ impl Queues {
         joint: Option<&Joint>,
     ) {
         let claim = joint.map(Joint::claim);
+        if let Some(stream) = self.streams.of(queue) {
+            stream.settle(slots);
+            if let Some(claim) = claim {
+                claim.answer(ConfirmOutcome::Ack);
+            }
+            return;
+        }
         queue.input(self, |machine, now, sink| {
             machine.settle(now, slots, outcome, claim, sink);
         });
@@ -163,6 +187,7 @@ impl Queues {
         if queue.is_quarantined() {
             return Ok(0);
         }
+        self.takes_out(queue, "queue.purge")?;
         let deadline = Instant::now() + DEADLINE;
         loop {
             if let Some(purged) = self.begin_purge(queue) {
@@ -183,6 +208,19 @@ impl Queues {
         }
     }
 
+    /// Refuses what takes messages out, of a stream.
+    fn takes_out(&self, queue: &QueueHandle, operation: &'static str) -> Result<(), Reply> {
+        match self.streams.of(queue) {
+            None => Ok(()),
+            Some(_) => Err(DeclareError::StreamKeeps {
+                vhost: queue.spec.vhost.clone(),
+                queue: queue.spec.name.clone(),
+                operation,
+            }
+            .reply()),
+        }
+    }
+
     /// Drops all ready messages where the live queue is here.
     fn begin_purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Option<oneshot::Receiver<CallResult>> {
         let (call, purged) = Call::new(None);
@@ -198,6 +236,9 @@ impl Queues {
     /// # Errors
     /// When the queue's node is away.
     pub async fn count(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Result<(u64, u64, u64), Reply> {
+        if let Some(stream) = self.streams.of(queue) {
+            return Ok((stream.count(self, queue).await, 0, 0));
+        }
         loop {
             let here = queue.read(|machine| (machine.ready(), machine.unacked(), machine.consumer_count() as u64));
             if let Some(counts) = here {

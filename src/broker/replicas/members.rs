@@ -19,12 +19,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
+use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::{Broker, BrokerError};
 use crate::journal::raft::{Group, GroupError, GroupStatus, Role};
 use crate::machine::Machine;
 use crate::metadata::Command;
-use crate::queue::ledger::Ledger;
 use crate::spec::Member;
 use crate::tasks;
 use crate::types::{NodeId, QueueId};
@@ -223,7 +223,7 @@ impl Broker {
     async fn votes(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
-        group: &Group<Ledger>,
+        group: &Group<Contents>,
         node: NodeId,
         deadline: Instant,
     ) -> bool {
@@ -240,7 +240,7 @@ impl Broker {
     async fn add_member(
         self: &Arc<Self>,
         queue: &QueueHandle,
-        group: &Group<Ledger>,
+        group: &Group<Contents>,
         node: NodeId,
     ) -> Option<Result<(), MemberError>> {
         if !self.catalogue().nodes().contains_key(&node) || !self.nodes.is_alive(node) {
@@ -267,7 +267,7 @@ impl Broker {
     async fn remove_member(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
-        group: &Group<Ledger>,
+        group: &Group<Contents>,
         node: NodeId,
     ) -> Option<Result<(), MemberError>> {
         let members = queue.member_nodes();
@@ -299,7 +299,7 @@ impl Broker {
     async fn renew(
         self: &Arc<Self>,
         queue: &QueueHandle,
-        group: &Group<Ledger>,
+        group: &Group<Contents>,
         node: NodeId,
         generation: u32,
     ) -> Option<Result<(), MemberError>> {
@@ -324,7 +324,7 @@ impl Broker {
     async fn lead_on(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
-        group: &Group<Ledger>,
+        group: &Group<Contents>,
         node: NodeId,
     ) -> Option<Result<(), MemberError>> {
         if node == self.us() {
@@ -353,7 +353,7 @@ impl Broker {
     pub(super) async fn hand_queue_over(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
-        group: &Group<Ledger>,
+        group: &Group<Contents>,
         next_leader: NodeId,
     ) -> Option<()> {
         queue.prepare_transfer(&self.queues);
@@ -377,7 +377,7 @@ impl Broker {
     }
 
     /// Brings the group to what the catalogue says, if this node leads it and it is otherwise.
-    pub(super) fn reconcile(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    pub(super) fn reconcile(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Contents>) {
         if self.step_of(queue, group).is_none() || queue.changing.is_reconciling.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -385,7 +385,7 @@ impl Broker {
         tasks::spawn("queue members", async move { run(broker, queue, group).await });
     }
 
-    fn step_of(&self, queue: &QueueHandle, group: &Group<Ledger>) -> Option<Step> {
+    fn step_of(&self, queue: &QueueHandle, group: &Group<Contents>) -> Option<Step> {
         let status = group.status();
         if status.leadership.role != Role::Leader || queue.is_deleted() {
             return None;
@@ -393,7 +393,7 @@ impl Broker {
         next_step(&status, &queue.member_nodes().into_iter().collect())
     }
 
-    async fn take_step(&self, queue: &QueueHandle, group: &Group<Ledger>) -> Result<(), GroupError> {
+    async fn take_step(&self, queue: &QueueHandle, group: &Group<Contents>) -> Result<(), GroupError> {
         let _turn = queue.changing.turn.lock().await;
         // Others may have changed it while this one waited.
         match self.step_of(queue, group) {
@@ -407,7 +407,7 @@ impl Broker {
 }
 
 /// Works on a group until it is as the catalogue says or this node does not lead it.
-async fn run(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledger>) {
+async fn run(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Contents>) {
     let (mut rest, longest) = RESTS;
     while let (Some(broker), Some(queue)) = (broker.upgrade(), queue.upgrade()) {
         if broker.step_of(&queue, &group).is_none() {
@@ -442,7 +442,7 @@ async fn run(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledger
 }
 
 /// Makes a node no member of a group.
-async fn leave_group(group: &Group<Ledger>, node: NodeId) -> Result<(), GroupError> {
+async fn leave_group(group: &Group<Contents>, node: NodeId) -> Result<(), GroupError> {
     let mut voters = group.status().voters;
     if voters.remove(&node) {
         group.change_voters(voters).await?;

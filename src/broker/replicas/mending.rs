@@ -22,11 +22,11 @@ use tokio::time::Instant;
 use super::members::{HERE, MemberChange, MemberError};
 use crate::broker::Broker;
 use crate::broker::catalogue::propose::Catalogued;
+use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
 use crate::cluster::identity::CatalogueMember;
 use crate::handover::wire;
 use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers};
-use crate::queue::ledger::Ledger;
 use crate::store::StoreError;
 use crate::tasks;
 use crate::types::{NodeId, QueueId};
@@ -113,7 +113,7 @@ impl Broker {
     }
 
     /// A member has stopped; nobody here may have closed it.
-    pub(super) fn member_has_stopped(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    pub(super) fn member_has_stopped(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Contents>) {
         if !self.nodes.journals().is_open(group.id()) {
             return;
         }
@@ -126,7 +126,7 @@ impl Broker {
 
     /// A member that is open cannot read what it has: it leaves its place as one that is damaged. One
     /// without others goes on, for nobody else has more.
-    pub(in crate::broker) fn on_failing_member(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    pub(in crate::broker) fn on_failing_member(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Contents>) {
         let Some(generation) = self.replicas.wanted(queue.spec.id) else {
             return;
         };
@@ -145,7 +145,7 @@ impl Broker {
     /// The ledger of a member that is open has panicked, or openraft's task. What is on the disk is whole:
     /// the member is made anew out of that. Where it panics once more the member is filled from the others; nothing is
     /// noted on the disk, for a later version may make of it what it should.
-    fn member_panicked(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    fn member_panicked(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Contents>) {
         let id = queue.spec.id;
         let Some(generation) = self.replicas.wanted(id) else {
             return;
@@ -186,7 +186,7 @@ impl Broker {
     }
 
     /// Others lead the queue from now on.
-    async fn step_down_from(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    async fn step_down_from(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Contents>) {
         let id = queue.spec.id;
         let voters = group.status().voters;
         let term = group.leadership().term;
@@ -198,6 +198,9 @@ impl Broker {
         }
         queue.step_down(&self.queues);
         queue.state.lock().replica = None;
+        if let Some(stream) = self.queues.streams.of(queue) {
+            stream.tail.turn();
+        }
         self.elections.on_gone(id);
         for voter in voters.into_iter().filter(|voter| *voter != self.us()) {
             self.tell_leaderless(voter, id, term);

@@ -14,11 +14,13 @@ use tokio::time::Instant;
 
 use super::elections::Elections;
 use crate::broker::Broker;
+use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::owners::group_owners;
 use crate::journal::raft::{Election, Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
 use crate::queue::ledger::{IN_MEMORY, Ledger, Memory};
 use crate::spec::{Member, QueueSpec};
+use crate::stream::Log;
 use crate::tasks;
 use crate::types::{NodeId, QueueId};
 
@@ -56,7 +58,7 @@ struct Open {
 
 #[derive(Clone)]
 struct Replica {
-    group: Group<Ledger>,
+    group: Group<Contents>,
     /// Wakes its task.
     look: Arc<Notify>,
 }
@@ -73,7 +75,7 @@ impl Default for Replicas {
 
 impl Replicas {
     /// The member of that queue's group.
-    pub fn group(&self, queue: QueueId) -> Option<Group<Ledger>> {
+    pub fn group(&self, queue: QueueId) -> Option<Group<Contents>> {
         self.open
             .lock()
             .replicas
@@ -82,13 +84,13 @@ impl Replicas {
     }
 
     /// Whether that is the member of the queue's group, and not one before it.
-    fn has(&self, queue: QueueId, group: &Group<Ledger>) -> bool {
+    fn has(&self, queue: QueueId, group: &Group<Contents>) -> bool {
         let open = self.open.lock();
         open.replicas.get(&queue).is_some_and(|replica| replica.group.is(group))
     }
 
     /// All of them.
-    pub fn all(&self) -> Vec<(QueueId, Group<Ledger>)> {
+    pub fn all(&self) -> Vec<(QueueId, Group<Contents>)> {
         let open = self.open.lock();
         open.replicas
             .iter()
@@ -236,8 +238,12 @@ impl Broker {
             // It is never closed.
             let _turn = self.replicas.opening.clone().acquire_owned().await;
             let memory = self.replicas.memory.clone();
-            let ledger = |source| Ledger::over(source, IN_MEMORY).sharing(memory);
-            match self.nodes.journals().open_with(spec, ledgers, ledger).await {
+            let stream = self.queues.streams.of(&queue);
+            let contents = |source| match stream {
+                Some(stream) => Contents::stream(Log::over(source, stream.retention()), stream.tail.clone()),
+                None => Contents::Queue(Ledger::over(source, IN_MEMORY).sharing(memory)),
+            };
+            match self.nodes.journals().open_with(spec, ledgers, contents).await {
                 Ok(group) => group,
                 Err(error @ OpenError::Damaged(..)) => {
                     return self.member_is_damaged(&queue, spec, generation, &error);
@@ -274,7 +280,7 @@ impl Broker {
     }
 
     /// Asks for votes in a new group until a majority of the others has opened it too, or they elect.
-    async fn stand_first(&self, queue: &QueueHandle, group: &Group<Ledger>) {
+    async fn stand_first(&self, queue: &QueueHandle, group: &Group<Contents>) {
         let mut watch = group.watch();
         let mut wait = FOUND_AGAIN;
         for _ in 0..7 {
@@ -300,7 +306,13 @@ impl Broker {
             {
                 tracing::warn!(%error, "the catalogue's log is not given back");
             }
+            let now = self.now();
             for (queue, group) in self.replicas.all() {
+                if let Some(handle) = self.queues.by_id(queue)
+                    && let Some(stream) = self.queues.streams.of(&handle)
+                {
+                    stream.retain(&group, now);
+                }
                 if let Err(error) = group.reclaim_if_worth().await {
                     tracing::warn!(queue = queue.0, %error, "a queue's log is not given back");
                 }
@@ -340,6 +352,9 @@ impl Broker {
     /// The queue is deleted: its group ends on this node.
     pub(in crate::broker) fn drop_replica(&self, queue: &QueueHandle) {
         queue.state.lock().replica = None;
+        if let Some(stream) = self.queues.streams.of(queue) {
+            stream.tail.turn();
+        }
         let (replica, damaged) = self.replicas.take(&self.elections, queue.spec.id);
         if let Some(replica) = replica {
             tasks::spawn("replica end", async move { replica.group.delete().await });
@@ -370,7 +385,7 @@ impl Broker {
     }
 
     /// The nodes whose votes make a leader.
-    fn voters_of(&self, queue: &QueueHandle, group: &Group<Ledger>) -> Vec<NodeId> {
+    fn voters_of(&self, queue: &QueueHandle, group: &Group<Contents>) -> Vec<NodeId> {
         let voters = group.status().voters;
         match voters.is_empty() {
             true => queue.member_nodes(),
@@ -390,7 +405,7 @@ fn founders_of(spec: &QueueSpec, member: Member) -> Vec<NodeId> {
 }
 
 /// Follows the group until it stops.
-async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledger>, look: Arc<Notify>) {
+async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Contents>, look: Arc<Notify>) {
     let mut leadership = group.watch();
     loop {
         let now = leadership.now();
@@ -416,7 +431,7 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
                     }
                     return;
                 }
-                Role::Leader if queue.leads(now.term) => broker.reconcile(&queue, &group),
+                Role::Leader if queue.leads(&broker.queues, now.term) => broker.reconcile(&queue, &group),
                 Role::Leader => match group.begin().await {
                     Ok(()) => {
                         queue.lead(&broker.queues, &group, now.term);

@@ -98,7 +98,7 @@ impl Gathered {
 
     /// A queue's numbers; `None` when the node that has them does not say.
     pub fn counts(&self, queue: &QueueHandle) -> Option<Counts> {
-        let here = queue.read(|machine| machine.counts());
+        let here = queue.counts_here();
         here.or_else(|| Some(self.queues.get(&queue.spec.id)?.counts))
     }
 
@@ -144,9 +144,7 @@ impl Gathered {
         connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
     ) -> impl Iterator<Item = ConsumerReport> {
         let others = self.consumers.get(&queue.spec.id).into_iter().flatten().cloned();
-        consumers_here(queue, broker.us(), connections)
-            .into_iter()
-            .chain(others)
+        consumers_here(broker, queue, connections).into_iter().chain(others)
     }
 
     /// What was counted of a queue, on all nodes.
@@ -362,7 +360,6 @@ impl Broker {
             About::Nodes => self.all_queues(),
             _ => queues.clone(),
         };
-        let us = self.us();
         let all = self.connections.all().into_iter();
         let connections: FxHashMap<_, _> = all.map(|connection| (connection.id, connection)).collect();
         let with_owner = |queue: &Arc<QueueHandle>| {
@@ -377,7 +374,7 @@ impl Broker {
             queues: queues.iter().filter_map(with_owner).collect(),
             consumers: queues
                 .iter()
-                .flat_map(|queue| consumers_here(queue, us, &connections))
+                .flat_map(|queue| consumers_here(self, queue, &connections))
                 .collect(),
             clients: match about.has_nodes() {
                 true => clients(connections.values()),
@@ -578,6 +575,9 @@ impl Broker {
 
 /// What is known where the machine is, if that is here.
 fn report_of(queue: &QueueHandle, now: Timestamp) -> Option<QueueReport> {
+    if queue.spec.queue_type == QueueType::Stream {
+        return stream_report(queue);
+    }
     let state = queue.state.lock();
     let live = state.machine.queue()?;
     let counts = live.counts();
@@ -604,16 +604,35 @@ fn report_of(queue: &QueueHandle, now: Timestamp) -> Option<QueueReport> {
     })
 }
 
+/// What is known of a stream that is led from here. Its consumers are their own nodes' alone.
+fn stream_report(queue: &QueueHandle) -> Option<QueueReport> {
+    let group = queue.state.lock().replica.clone()?;
+    Some(QueueReport {
+        queue: queue.spec.id,
+        term: group.leadership().term,
+        capacity: None,
+        counts: queue.counts_here()?,
+        health: queue::Health::default(),
+        delivery_limit: None,
+        consumer_timeout: None,
+        exclusive_tag: None,
+        active_tag: None,
+        publishers: None,
+        owner: None,
+        statuses: Vec::new(),
+    })
+}
+
 /// The consumers of this node's clients.
 fn consumers_here(
+    broker: &Broker,
     queue: &QueueHandle,
-    us: NodeId,
     connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
 ) -> Vec<ConsumerReport> {
     let state = queue.state.lock();
     let report = |consumer: &Arc<Consumer>| ConsumerReport {
         queue: queue.spec.id,
-        node: us,
+        node: broker.us(),
         key: consumer.key.0,
         tag: consumer.tag.clone(),
         arguments: consumer.arguments.clone(),
@@ -626,7 +645,10 @@ fn consumers_here(
             .get(&consumer.outbox.id)
             .map(|connection| (connection.peer, connection.local)),
     };
-    let mut reports: Vec<_> = state.machine.local_consumers().into_iter().map(report).collect();
+    let mut reports: Vec<_> = match broker.queues().streams().of(queue) {
+        Some(stream) => stream.consumers().iter().map(report).collect(),
+        None => state.machine.local_consumers().into_iter().map(report).collect(),
+    };
     reports.sort_by_key(|report| report.key);
     reports
 }

@@ -3,6 +3,7 @@
 //! The machine lives in memory and begins empty: at start it is given the last snapshot, and then
 //! the entries after it that are known to be committed.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use tokio::sync::Semaphore;
 use super::guarded::Guarded;
 use super::pack::Packed;
 use super::snapshots::{KeptSnapshot, PIECE_BYTES, Snapshots};
-use super::types::{LogId, Outputs, Snapshot, SnapshotMeta, StoredMembership, Types};
-use crate::machine::{KeptPiece, Machine, Parts, Unreadable};
+use super::types::{LogId, Outputs, Snapshot, SnapshotMeta, StoredMembership, Types, log_id};
+use crate::machine::{Covered, KeptPiece, Machine, Parts, Unreadable};
 use crate::tasks;
 
 /// openraft's state machine around one of ours.
@@ -27,6 +28,44 @@ pub struct Applier<M> {
     pub makers: Arc<Semaphore>,
     applied: Option<LogId>,
     membership: StoredMembership,
+    past: Past,
+}
+
+/// What a snapshot of an older index than the last says besides the machine's state: by whom that entry was
+/// written, and who was a member then. Grows with changes of leader and members only.
+#[derive(Default)]
+struct Past {
+    /// The first entry that was applied of each term,
+    terms: VecDeque<LogId>,
+    /// and each change of members.
+    memberships: VecDeque<StoredMembership>,
+}
+
+impl Past {
+    fn applied(&mut self, id: LogId) {
+        if self.terms.back().is_none_or(|last| last.leader_id != id.leader_id) {
+            self.terms.push_back(id);
+        }
+    }
+
+    fn changed(&mut self, membership: &StoredMembership) {
+        self.memberships.push_back(membership.clone());
+    }
+
+    /// As of that entry. What lies before it is not asked for again.
+    fn at(&mut self, index: u64) -> Option<(LogId, StoredMembership)> {
+        while self.terms.get(1).is_some_and(|next| next.index <= index) {
+            self.terms.pop_front();
+        }
+        let began = |one: &StoredMembership| one.log_id().as_ref().is_none_or(|id| id.index <= index);
+        while self.memberships.get(1).is_some_and(began) {
+            self.memberships.pop_front();
+        }
+        let term = self.terms.front().filter(|first| first.index <= index)?;
+        let membership = self.memberships.front().filter(|first| began(first));
+        let id = log_id(term.leader_id.term, index);
+        Some((id, membership.cloned().unwrap_or_default()))
+    }
 }
 
 /// A snapshot about to be made.
@@ -48,6 +87,22 @@ impl<M: Machine> Applier<M> {
             makers,
             applied: None,
             membership: StoredMembership::default(),
+            past: Past::default(),
+        }
+    }
+
+    /// What a snapshot stands for that covers so much.
+    fn meta_of(&mut self, covered: Covered) -> SnapshotMeta {
+        let (last_log_id, last_membership) = match covered {
+            Covered::All => (self.applied, self.membership.clone()),
+            Covered::UpTo(index) => match index.and_then(|index| self.past.at(index)) {
+                Some((id, membership)) => (Some(id), membership),
+                None => (None, StoredMembership::default()),
+            },
+        };
+        SnapshotMeta {
+            last_log_id,
+            last_membership,
         }
     }
 
@@ -85,11 +140,13 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
     {
         while let Some((entry, responder)) = entries.try_next().await? {
             let index = entry.log_id.index;
+            self.past.applied(entry.log_id);
             let answers = match entry.payload {
                 EntryPayload::Blank => Outputs::default(),
                 EntryPayload::Normal(packed) => self.apply_records(index, &packed, responder.is_some())?,
                 EntryPayload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);
+                    self.past.changed(&self.membership);
                     Outputs::default()
                 }
             };
@@ -102,14 +159,14 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
     }
 
     async fn get_snapshot_builder(&mut self) -> Builder<M> {
+        // Without them the group stops, as it does on a machine that panicked.
+        let asked = self.machine.ask(|machine| (machine.covered(), machine.snapshot()));
+        let (covered, parts) = asked.map_or((Covered::All, None), |(covered, parts)| (covered, Some(parts)));
+        let meta = self.meta_of(covered);
         Builder {
             machine: Arc::clone(&self.machine),
-            // Without them the group stops, as it does on a machine that panicked.
-            parts: Mutex::new(self.machine.ask(Machine::snapshot).ok()),
-            meta: SnapshotMeta {
-                last_log_id: self.applied,
-                last_membership: self.membership.clone(),
-            },
+            parts: Mutex::new(parts),
+            meta,
             snapshots: Arc::clone(&self.snapshots),
             makers: Arc::clone(&self.makers),
         }
@@ -124,6 +181,9 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
         drop((made_way, turn));
         self.applied = meta.last_log_id;
         self.membership = meta.last_membership.clone();
+        self.past = Past::default();
+        self.past.terms.extend(meta.last_log_id);
+        self.past.changed(&self.membership);
         Ok(())
     }
 
@@ -139,6 +199,15 @@ impl<M: Machine> RaftSnapshotBuilder<Types> for Builder<M> {
     type SnapshotData = Arc<KeptSnapshot>;
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot<Arc<KeptSnapshot>>> {
+        // It may be that nothing new can be given back.
+        let is_older = self.meta.last_log_id.is_none()
+            || self
+                .snapshots
+                .current()
+                .is_some_and(|kept| kept.meta.last_log_id > self.meta.last_log_id);
+        if is_older && let Some(kept) = self.later_one() {
+            return Ok(kept);
+        }
         let _turn = self.makers.acquire().await.map_err(io::Error::other)?;
         let parts = self.parts.lock().take();
         let parts = parts.ok_or_else(|| io::Error::other("a builder builds once"))?;

@@ -194,8 +194,7 @@ impl<M: Machine> Group<M> {
     /// Changes the machine behind the log's back.
     #[cfg(test)]
     pub fn meddle(&self, change: impl FnOnce(&mut M)) {
-        // An error is a panic, which was asked for.
-        let _ = self.0.machine.change(change);
+        self.tend(change);
     }
 
     /// What it answers to another member that asks for its vote.
@@ -258,6 +257,12 @@ impl<M: Machine> Group<M> {
     /// The machine as of the last entry applied here. Entries wait while it is held.
     pub fn machine(&self) -> RwLockReadGuard<'_, M> {
         self.0.machine.read()
+    }
+
+    /// Changes what of the machine is this member's own, and no part of what the members agree on. `None` when it
+    /// panics, or has before: the group stops with it.
+    pub fn tend<R>(&self, change: impl FnOnce(&mut M) -> R) -> Option<R> {
+        self.0.machine.change(change).ok()
     }
 
     /// Waits until everything that was committed anywhere before the call is applied here; only

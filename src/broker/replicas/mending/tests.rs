@@ -99,13 +99,15 @@ async fn is_accepted(answered: crate::broker::queue::joint::JointAnswer) {
     assert_eq!(accepted, Ok(true));
 }
 
-fn group_of(broker: &Arc<Broker>, queue: &Arc<QueueHandle>) -> Group<Ledger> {
+fn group_of(broker: &Arc<Broker>, queue: &Arc<QueueHandle>) -> Group<Contents> {
     broker.replicas.group(queue.spec.id).expect("the member is open")
 }
 
 fn has_messages(broker: &Arc<Broker>, queue: &Arc<QueueHandle>, count: u64) -> bool {
     let group = broker.replicas.group(queue.spec.id);
-    group.is_some_and(|group| !group.has_panicked() && group.machine().figures().messages == count)
+    group.is_some_and(|group| {
+        !group.has_panicked() && group.machine().ledger().expect("a queue").figures().messages == count
+    })
 }
 
 /// The node stops in order.

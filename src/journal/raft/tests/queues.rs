@@ -1,110 +1,33 @@
 //! Ledgers of queues over their groups: bodies are in the log until a snapshot has them, and stay
 //! readable when the log goes.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tempfile::TempDir;
-
-use super::cluster::{Delegate, GROUP, LOG, Port, Router, SNAPSHOTS, within};
-use crate::journal::raft::{Election, Group, GroupSpec, Ledgers, Pace, RaftJournals, Role};
+use super::cluster::within;
+use crate::journal::raft::Election;
 use crate::queue::META_LEN;
 use crate::queue::ledger::{IN_MEMORY, Ledger, Memory, Stored};
 use crate::queue::record::Records;
-use crate::store::{Store, StoreOptions};
-use crate::types::{Message, MessageParts, NodeId, Traits};
+use crate::types::{Message, MessageParts, Traits};
+use bytes::Bytes;
 
 /// Bytes of each body.
 const BODY: usize = 1024;
 /// Messages proposed together.
 const BATCH: u64 = 100;
 
-/// Nodes with real stores and one queue's group.
-struct Nodes {
-    router: Arc<Router>,
-    dirs: Vec<TempDir>,
-    up: BTreeMap<u64, Node>,
-}
+type Nodes = super::nodes::Nodes<Ledger>;
 
-struct Node {
-    store: Store,
-    journals: RaftJournals,
-    group: Group<Ledger>,
+/// So many, led by the first.
+async fn nodes(count: u64) -> Nodes {
+    let memory = Arc::new(Memory::default());
+    let ledger = move |source| Ledger::over(source, IN_MEMORY).sharing(memory.clone());
+    Nodes::new(count, ledger).await
 }
 
 impl Nodes {
-    /// So many, led by the first.
-    async fn new(count: u64) -> Self {
-        let dir = |_| tempfile::tempdir().expect("a directory");
-        let mut nodes = Self {
-            router: Arc::default(),
-            dirs: (0..count).map(dir).collect(),
-            up: BTreeMap::new(),
-        };
-        for number in 1..=count {
-            nodes.start(number).await;
-        }
-        let founded = nodes.group(1).found((1..=count).map(NodeId)).await;
-        founded.expect("founded");
-        nodes.leads(1).await;
-        nodes
-    }
-
-    async fn start(&mut self, number: u64) {
-        let (id, dir) = (NodeId(number), self.dirs[number as usize - 1].path());
-        let options = StoreOptions {
-            segment_bytes: 8 << 20,
-            window_bytes: 24 << 20,
-            epoch_bytes: 8 << 20,
-        };
-        let (store, mut recovered) = Store::open(dir, options).expect("a store");
-        let ledgers = Ledgers {
-            log: recovered.owners.remove(&LOG),
-            snapshots: recovered.owners.remove(&SNAPSHOTS),
-            ..Ledgers::default()
-        };
-        let journals = RaftJournals::new(id, store.clone(), Arc::new(Port(Arc::clone(&self.router), id)));
-        let delegate = Delegate::default();
-        assert!(delegate.0.set(journals.clone()).is_ok());
-        store.start(Arc::new(delegate));
-        let spec = GroupSpec {
-            id: GROUP,
-            log: LOG,
-            snapshots: SNAPSHOTS,
-            pace: Pace::Quiet,
-            is_shut: false,
-        };
-        let memory = Arc::new(Memory::default());
-        let group = journals
-            .open_with(spec, ledgers, |source| Ledger::over(source, IN_MEMORY).sharing(memory))
-            .await
-            .expect("a whole group");
-        self.router.join(id, journals.clone());
-        self.up.insert(number, Node { store, journals, group });
-    }
-
-    async fn stop(&mut self, number: u64) {
-        let Node { store, journals, group } = self.up.remove(&number).expect("it is up");
-        group.shutdown().await;
-        drop((group, journals));
-        let stopped = tokio::task::spawn_blocking(move || store.stop());
-        stopped.await.expect("the store stops");
-    }
-
-    fn group(&self, number: u64) -> &Group<Ledger> {
-        &self.up[&number].group
-    }
-
-    async fn leads(&self, number: u64) {
-        let mut watch = self.group(number).watch();
-        let leads = within("a leader", watch.until(|now| now.role == Role::Leader)).await;
-        assert!(leads);
-        self.group(number).barrier().await.expect("a majority");
-    }
-
     /// Appends these messages.
     async fn append(&self, at: u64, seqs: std::ops::RangeInclusive<u64>) {
         let (mut first, last) = seqs.into_inner();
@@ -196,7 +119,7 @@ fn bytes_below(dir: &Path) -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_message_that_stays_is_read_from_the_snapshot_when_the_log_is_gone() {
-    let mut nodes = Nodes::new(1).await;
+    let mut nodes = nodes(1).await;
     const LAST: u64 = 50_000;
     const STAYS: u64 = 777;
     nodes.append(1, 1..=LAST).await;
@@ -249,7 +172,7 @@ async fn a_message_that_stays_is_read_from_the_snapshot_when_the_log_is_gone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_member_that_was_away_gets_the_bodies_with_the_snapshot() {
-    let mut nodes = Nodes::new(3).await;
+    let mut nodes = nodes(3).await;
     nodes.stop(3).await;
     const LAST: u64 = 12_000;
     nodes.append(1, 1..=LAST).await;
@@ -277,7 +200,7 @@ async fn a_member_that_was_away_gets_the_bodies_with_the_snapshot() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "figures, and slow"]
 async fn figures() {
-    let mut nodes = Nodes::new(1).await;
+    let mut nodes = nodes(1).await;
     let megabytes = |bytes: u64| bytes as f64 / (1 << 20) as f64;
     let before = resident();
     let began = Instant::now();

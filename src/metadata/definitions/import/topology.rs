@@ -66,10 +66,6 @@ impl<'a> Importer<'a> {
         let kind = arguments::queue_type(&arguments, default_type, &vhost, name)?;
         arguments::validate(kind, &vhost, name, &arguments)?;
         arguments::validate_properties(kind, &vhost, name, durable, false, auto_delete)?;
-        if kind == QueueType::Stream {
-            self.skip_queue(vhost, name, "it is a stream, and streams are not implemented");
-            return Ok(());
-        }
         // Kept with the type it got: defaults may change, this queue does not.
         arguments.set("x-queue-type", FieldValue::text(arguments::type_name(kind)));
         let spec = QueueSpec {

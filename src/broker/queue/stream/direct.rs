@@ -1,0 +1,164 @@
+//! What publishers and readers do with a stream by its own words: entries with their numbers, chunks, cursors.
+//!
+//! A publisher must be where the stream is led, and hears when it is not any more. A publisher with a name numbers
+//! its entries; those that are not above the last of that name are confirmed and not stored. Cursors are kept
+//! in the stream's group, whoever says them.
+
+use std::sync::Arc;
+
+use super::leading::Lost;
+use super::live::{LiveStream, replica};
+use super::service;
+use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::queues::Queues;
+use crate::stream::chunk::{Count, MOST_ENTRIES};
+use crate::stream::cursors::Cursor;
+use crate::stream::filter::Building as Filter;
+use crate::stream::producers::Key;
+use crate::stream::{Appended, Batch, Leader, Writer};
+
+/// What one publisher has published: entries one behind the other, as they lie in a chunk.
+#[derive(Clone, Debug, Default)]
+pub struct Entries {
+    pub data: Vec<u8>,
+    pub entries: Vec<EntryAt>,
+    /// What filters go by, of each entry; empty where none has anything.
+    pub filters: Vec<Option<Vec<u8>>>,
+}
+
+/// Where an entry is in the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryAt {
+    /// The publisher's number of it.
+    pub number: u64,
+    /// Offsets that it takes.
+    pub messages: u16,
+    /// Where it ends.
+    pub end: usize,
+}
+
+impl Entries {
+    /// What is to be written of them, in one chunk.
+    fn decide(
+        &self,
+        leader: &mut Leader,
+        now: crate::types::Timestamp,
+        name: Option<&Key>,
+        filter_bytes: u8,
+    ) -> Appended {
+        let numbers = self.entries.iter().map(|entry| entry.number);
+        let is_new = match name {
+            Some(name) => leader.new_ones(name, numbers),
+            None => vec![true; self.entries.len()],
+        };
+        let mut kept = Vec::new();
+        let mut count = Count::default();
+        let mut filter = Filter::new(filter_bytes);
+        let mut writer: Option<Writer> = None;
+        let mut start = 0;
+        for (at, entry) in self.entries.iter().enumerate() {
+            let bytes = self.data.get(start..entry.end).unwrap_or_default();
+            start = entry.end;
+            if !is_new[at] {
+                continue;
+            }
+            kept.extend_from_slice(bytes);
+            count.entries += 1;
+            count.records += u32::from(entry.messages);
+            filter.add(self.filters.get(at).and_then(Option::as_deref));
+            if let Some(name) = name {
+                let writer = writer.get_or_insert_with(|| Writer {
+                    key: name.clone(),
+                    epoch: 0,
+                    first: entry.number,
+                    last: entry.number,
+                });
+                writer.last = entry.number;
+            }
+        }
+        if count.entries == 0 {
+            return Appended::Known { end: leader.next() };
+        }
+        let batch = Batch {
+            writer: writer.as_ref(),
+            count,
+            filter: &filter.take(),
+            data: &kept,
+        };
+        leader.append(now, &batch)
+    }
+}
+
+impl LiveStream {
+    /// Appends entries, by the name of their publisher if that counts. `tell` hears once whether a majority has them,
+    /// those that were there before too; it must not block. More than [`MOST_ENTRIES`] are refused.
+    pub fn publish_entries(
+        &self,
+        queues: &Arc<Queues>,
+        name: Option<&str>,
+        entries: &Entries,
+        tell: impl FnOnce(Result<(), Lost>) + Send + 'static,
+    ) {
+        if entries.entries.len() > MOST_ENTRIES {
+            return tell(Err(Lost::Refused));
+        }
+        let (now, filter_bytes) = (queues.now(), self.filter_bytes());
+        let name = name.map(|name| Key::Name(name.into()));
+        let decide = |leader: &mut Leader| entries.decide(leader, now, name.as_ref(), filter_bytes);
+        self.decide(queues, decide, |written| tell(written.map(drop)));
+    }
+
+    /// Whether this node leads it, so that it may be published to by its own words.
+    pub fn is_led_here(&self) -> bool {
+        self.leading.lock().is_some()
+    }
+
+    /// The highest number of a publisher's name: with what is on its way where the stream is led, else as far as it has come here.
+    pub fn sequence(&self, queue: &QueueHandle, name: &str) -> Option<u64> {
+        let key = Key::Name(name.into());
+        let decided = self.leading.lock().as_ref().map(|leading| leading.leader.last_of(&key));
+        decided.unwrap_or_else(|| {
+            let group = replica(queue)?;
+            let machine = group.machine();
+            machine
+                .log()?
+                .producers()
+                .get(&key)
+                .map(crate::stream::producers::Producer::last)
+        })
+    }
+
+    /// Keeps how far a reader has come; nobody hears whether that worked. Names are of 255 bytes at most.
+    pub fn store_cursor(&self, queues: &Arc<Queues>, queue: &Arc<QueueHandle>, name: &str, offset: u64) {
+        if name.len() > crate::stream::producers::NAME_BYTES {
+            return;
+        }
+        if self.is_led_here() {
+            return self.set_cursor(queues, name, offset, |_| {});
+        }
+        if let Some(leader) = self.leader_of(queues, queue).filter(|leader| *leader != queues.us()) {
+            service::store_cursor_there(queues, leader, self.id, name, offset);
+        }
+    }
+
+    pub(super) fn set_cursor(
+        &self,
+        queues: &Arc<Queues>,
+        name: &str,
+        offset: u64,
+        tell: impl FnOnce(Result<u64, Lost>) + Send + 'static,
+    ) {
+        let cursor = Cursor {
+            offset,
+            ..Cursor::default()
+        };
+        self.decide(queues, |leader| leader.cursor(name, Some(&cursor)), tell);
+    }
+
+    /// How far a reader has come, as far as it is known here.
+    pub fn cursor(&self, queue: &QueueHandle, name: &str) -> Option<u64> {
+        let group = replica(queue)?;
+        let machine = group.machine();
+        machine.log()?.cursors().get(name).map(|cursor| cursor.offset)
+    }
+}

@@ -1,0 +1,125 @@
+//! Streams on three nodes: written and read from any of them, and nothing lost or twice when the leader goes.
+
+use futures_lite::StreamExt;
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::types::AMQPValue;
+use lapin::{BasicProperties, Consumer};
+use tokio::time::timeout;
+
+use crate::support::*;
+
+async fn reader(cluster: &Cluster, node: usize, stream: &str) -> (Client, Consumer) {
+    let client = cluster.client(node).await;
+    client
+        .basic_qos(200, BasicQosOptions::default())
+        .await
+        .expect("a prefetch");
+    let first = table([("x-stream-offset", text("first"))]);
+    let options = BasicConsumeOptions::default();
+    let consumer = client.basic_consume(stream.into(), "".into(), options, first).await;
+    (client, consumer.expect("a consumer"))
+}
+
+/// The next messages, whose offsets have no holes: their bodies.
+async fn read(consumer: &mut Consumer, from: usize, count: usize) -> Vec<String> {
+    let mut read = Vec::new();
+    for offset in from..from + count {
+        let next = timeout(CLUSTER_PATIENCE, consumer.next()).await.expect("in time");
+        let delivery = next.expect("a consumer that lives").expect("a delivery");
+        let headers = delivery.properties.headers().as_ref().expect("headers");
+        let told = headers.inner().get("x-stream-offset");
+        assert_eq!(told, Some(&AMQPValue::LongLongInt(offset as i64)));
+        assert!(!delivery.redelivered);
+        read.push(String::from_utf8_lossy(&delivery.data).into_owned());
+        delivery.ack(BasicAckOptions::default()).await.expect("acknowledged");
+    }
+    read
+}
+
+fn numbered(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("m{number}")).collect()
+}
+
+async fn publish(client: &Client, stream: &str, numbers: std::ops::Range<usize>) {
+    let mut confirms = Vec::new();
+    for body in numbered(numbers) {
+        let options = Default::default();
+        let properties = BasicProperties::default();
+        let published = client.basic_publish("".into(), stream.into(), options, body.as_bytes(), properties);
+        confirms.push(published.await.expect("published"));
+    }
+    for confirm in confirms {
+        assert!(
+            timeout(CLUSTER_PATIENCE, confirm)
+                .await
+                .expect("in time")
+                .expect("a confirm")
+                .is_ack()
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_node_writes_and_reads_a_stream_also_without_a_member() {
+    let cluster = Cluster::of(3).await;
+    let alone = table([("x-queue-type", text("stream")), ("x-initial-cluster-size", number(1))]);
+    cluster.client(1).await.queue("alone", alone).await;
+    cluster
+        .client(1)
+        .await
+        .queue("log", table([("x-queue-type", text("stream"))]))
+        .await;
+    for stream in ["alone", "log"] {
+        for node in cluster.all() {
+            let client = cluster.client(node).await;
+            publish(&client, stream, 100 * (node - 1)..100 * node).await;
+        }
+        for node in cluster.all() {
+            let (_client, mut consumer) = reader(&cluster, node, stream).await;
+            assert_eq!(read(&mut consumer, 0, 300).await, numbered(0..300));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_leader_of_a_stream_is_killed_and_nothing_is_lost_or_twice() {
+    let mut cluster = Cluster::of(3).await;
+    cluster
+        .client(1)
+        .await
+        .queue("log", table([("x-queue-type", text("stream"))]))
+        .await;
+    let leader = cluster.leader(1, "log", &cluster.all()).await;
+    let others = cluster.others(leader);
+    let writer = cluster.client(others[0]).await;
+    let (_client, mut consumer) = reader(&cluster, others[1], "log").await;
+    publish(&writer, "log", 0..200).await;
+    // What is on its way when the leader goes is written once.
+    let mut confirms = Vec::new();
+    for number in 200..400 {
+        if number == 300 {
+            cluster.kill9(leader);
+        }
+        let body = format!("m{number}");
+        let options = Default::default();
+        let properties = BasicProperties::default();
+        let published = writer.basic_publish("".into(), "log".into(), options, body.as_bytes(), properties);
+        confirms.push(published.await.expect("published"));
+    }
+    for confirm in confirms {
+        assert!(
+            timeout(CLUSTER_PATIENCE, confirm)
+                .await
+                .expect("in time")
+                .expect("a confirm")
+                .is_ack()
+        );
+    }
+    publish(&writer, "log", 400..500).await;
+    assert_eq!(read(&mut consumer, 0, 500).await, numbered(0..500));
+    // It comes back, and has what it missed.
+    cluster.start(leader);
+    cluster.all_ready().await;
+    let (_client, mut consumer) = reader(&cluster, leader, "log").await;
+    assert_eq!(read(&mut consumer, 0, 500).await, numbered(0..500));
+}
