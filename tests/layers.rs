@@ -21,8 +21,8 @@ const BASE: [&str; 9] = [
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 34] = [
-    ("main", &["allocator", "cli", "node", "perf"]),
+const ARROWS: [(&str, &[&str]); 36] = [
+    ("main", &["allocator", "cli", "migrate", "node", "perf"]),
     (
         "node",
         &[
@@ -48,7 +48,8 @@ const ARROWS: [(&str, &[&str]); 34] = [
             "statistics",
         ],
     ),
-    ("cli", &["perf", "cluster"]),
+    ("cli", &["migrate", "perf", "cluster"]),
+    ("migrate", &["perf"]),
     ("perf", &["codec"]),
     (
         "net",
@@ -81,6 +82,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
         "broker",
         &[
             "allocator",
+            "backends",
             "declare",
             "handover",
             "journal",
@@ -98,6 +100,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
             "listen",
         ],
     ),
+    ("backends", &["auth"]),
     ("declare", &["codec", "metadata", "spec", "auth"]),
     ("handover", &["queue", "spec"]),
     ("journal", &["store", "cluster"]),

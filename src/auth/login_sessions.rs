@@ -7,10 +7,12 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::PasswordHash;
+use super::rights::Granted;
 use crate::types::{Timestamp, UserName};
 
 /// Sessions of a node.
@@ -26,13 +28,15 @@ pub struct LoginSessions {
 }
 
 /// One browser that is signed in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct LoginSession {
     /// Counts up; says nothing of the token.
     pub number: u64,
     pub user: UserName,
     /// As it was when the user signed in.
     pub password: PasswordHash,
+    /// What a backend other than the catalogue said then.
+    pub granted: Option<Arc<Granted>>,
     pub from: IpAddr,
     pub since: Timestamp,
     pub last_used: Timestamp,
@@ -112,6 +116,7 @@ mod tests {
             number: 0,
             user: user.into(),
             password: PasswordHash::default(),
+            granted: None,
             from: Ipv4Addr::LOCALHOST.into(),
             since: Timestamp(since),
             last_used: Timestamp(since),
@@ -128,9 +133,9 @@ mod tests {
             (found.user.as_str(), found.number, found.last_used),
             ("ann", 1, Timestamp(999))
         );
-        assert_eq!(sessions.find("b", Timestamp(1)), None);
-        assert_eq!(sessions.find("a", Timestamp(1000)), None);
-        assert_eq!(sessions.find("a", Timestamp(1)), None, "it does not come back");
+        assert!(sessions.find("b", Timestamp(1)).is_none());
+        assert!(sessions.find("a", Timestamp(1000)).is_none());
+        assert!(sessions.find("a", Timestamp(1)).is_none(), "it does not come back");
     }
 
     #[test]
@@ -153,14 +158,14 @@ mod tests {
         for token in 0..=MOST_OF_A_USER {
             sessions.open(&token.to_string(), session("ann", 0));
         }
-        assert_eq!(sessions.find("0", Timestamp(1)), None);
+        assert!(sessions.find("0", Timestamp(1)).is_none());
         assert!(sessions.find("1", Timestamp(1)).is_some());
         assert!(sessions.find("bob", Timestamp(1)).is_some());
         for user in 0..MOST {
             sessions.open(&format!("of {user}"), session(&user.to_string(), 0));
         }
         assert_eq!(sessions.all(Timestamp(1)).len(), MOST);
-        assert_eq!(sessions.find("bob", Timestamp(1)), None);
+        assert!(sessions.find("bob", Timestamp(1)).is_none());
     }
 
     #[test]

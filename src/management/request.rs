@@ -1,6 +1,6 @@
 //! A request on its way: who asks, what is asked, the handler, the response.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -21,8 +21,7 @@ use super::route::{Access, Route, Run, Verb};
 use super::server::Running;
 use super::session::Browser;
 use super::socket::Origin;
-use crate::broker::Broker;
-use crate::broker::gather::Gathered;
+use crate::broker::{Broker, ROUNDS};
 use crate::statistics::Windows;
 use crate::tasks;
 
@@ -40,7 +39,12 @@ pub async fn answer(
     let (parts, body) = request.into_parts();
     let mut silent = Vec::new();
     let names = names.map_err(|_| Failure::Status(StatusCode::BAD_REQUEST));
-    let admitted = names.and_then(|names| Ok((admit(&node.broker, &parts, route, &names, from)?, names)));
+    let admitted = match names {
+        Ok(names) => admit(&node.broker, &parts, route, &names, from)
+            .await
+            .map(|caller| (caller, names)),
+        Err(failure) => Err(failure),
+    };
     let (answered, by) = match admitted {
         Ok((caller, names)) => {
             let call = call(&node, caller, from, names, &parts, body).await;
@@ -60,7 +64,7 @@ pub async fn answer(
 }
 
 /// Who asks, if the route's rule lets them and the answer is of a kind they take.
-fn admit(
+async fn admit(
     broker: &Broker,
     parts: &Parts,
     route: &Route,
@@ -79,9 +83,14 @@ fn admit(
                     ));
                 }
                 (_, Credentials::Ticket(ticket)) => access::operator_by(broker, from, parts, &ticket)?,
-                (_, credentials) => access::authenticate(broker, credentials, from.address())?,
+                (_, credentials) => access::authenticate(broker, credentials, from.address()).await?,
             };
-            access::check(rule, &caller, named(names, "vhost"), &broker.catalogue())?;
+            let check = || access::check(rule, &caller, named(names, "vhost"), &broker.catalogue());
+            let mut allowed = check();
+            if broker.find_answers(&caller.rights).await {
+                allowed = check();
+            }
+            allowed?;
             caller
         }
     };
@@ -124,11 +133,11 @@ async fn call(
         caller,
         from: from.address(),
         connections: OnceLock::new(),
-        gathered: Gathered::default(),
+        gathered: Arc::default(),
         windows: Windows::default(),
         trend: None,
         endpoints: node.endpoints.clone(),
-        parameters,
+        parameters: parameters.into(),
         query: Query::of(&parts.uri),
         browser: Browser::of(parts, from),
         reason: reason.map(str::to_owned),
@@ -153,6 +162,24 @@ async fn run(route: &'static Route, call: Result<Call, Failure>, silent: &mut Ve
         call.gather(about).await?;
         *silent = call.gathered.silent();
     }
+    let (broker, rights) = (call.broker.clone(), call.caller.rights.clone());
+    let again = rights.granted().map(|_| call.clone());
+    for _ in 0..ROUNDS {
+        let answered = run_once(route, call).await;
+        let Some(next) = &again else {
+            return answered;
+        };
+        // Lists lack what is not known yet; whatever changes something has changed nothing when it is refused.
+        let is_done = answered.is_ok() && matches!(route.run, Run::Later(_));
+        if is_done || !broker.find_answers(&rights).await {
+            return answered;
+        }
+        call = next.clone();
+    }
+    Err(Failure::Broken("a backend for users has too much to say".to_owned()))
+}
+
+async fn run_once(route: &'static Route, call: Call) -> Answered {
     // A handler that panics answers 500 as any other failure of ours.
     let broken = |error: tokio::task::JoinError| Err(Failure::Broken(error.to_string()));
     match route.run {

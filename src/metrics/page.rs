@@ -59,7 +59,12 @@ impl Page {
                     Read::Group(_) => needs.groups = true,
                     Read::Exchange(_) => needs.exchanges = true,
                     Read::Vhost(_) => needs.vhosts = true,
-                    Read::Node(_) | Read::Times(_) | Read::About(_) | Read::Link(_) | Read::Logins(_) => {}
+                    Read::Node(_)
+                    | Read::Times(_)
+                    | Read::About(_)
+                    | Read::Link(_)
+                    | Read::Logins(_)
+                    | Read::Certificate(_) => {}
                 }
             }
         }
@@ -176,6 +181,7 @@ impl Rows {
             Read::TypeTraffic(read) => samples.each(&facts.type_traffic, read),
             Read::Link(read) => samples.each(&facts.links, read),
             Read::Logins(read) => samples.each(&facts.logins, read),
+            Read::Certificate(read) => samples.each(&facts.certificates, read),
         }
     }
 }

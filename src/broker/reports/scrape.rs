@@ -10,8 +10,8 @@ use crate::broker::{Broker, Reach};
 use crate::cluster::{Health, PeerView};
 use crate::journal::raft::{GroupStatus, Role};
 use crate::metrics::facts::{
-    BOUNDS, Channel, Connection, Exchange, Facts, Group, Labels, Link, Log, Logins, Node, Protocol, Queue, Traffic,
-    Vhost,
+    BOUNDS, Certificate, Channel, Connection, Exchange, Facts, Group, Labels, Link, Log, Logins, Node, Protocol, Queue,
+    Traffic, Vhost,
 };
 use crate::metrics::{Page, process};
 use crate::spec::QueueType;
@@ -39,6 +39,16 @@ impl Broker {
                 labels: vec![("protocol", protocol)],
                 succeeded: counts.succeeded,
                 failed: counts.failed,
+            })
+            .collect();
+        let certificates = self.all_certificates().into_iter();
+        facts.certificates = certificates
+            .map(|certificate| Certificate {
+                labels: vec![
+                    ("key", certificate.key),
+                    ("file", certificate.file.display().to_string()),
+                ],
+                expires_at: certificate.valid_until,
             })
             .collect();
         if needs.queues {

@@ -13,7 +13,9 @@ mod raft;
 
 use prometheus_client::metrics::MetricType;
 
-use super::facts::{Channel, Connection, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic, Vhost};
+use super::facts::{
+    Certificate, Channel, Connection, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic, Vhost,
+};
 use super::number::Number;
 use crate::statistics::LatencyTotals;
 
@@ -81,6 +83,7 @@ pub enum Read {
     Protocol(fn(&Protocol) -> Number),
     TypeTraffic(fn(&Traffic) -> Number),
     Logins(fn(&Logins) -> Number),
+    Certificate(fn(&Certificate) -> Number),
 }
 
 /// All families, in the order in which they are shown.
@@ -159,5 +162,15 @@ macro_rules! rows {
 }
 
 rows!(
-    Queue, Traffic, Protocol, Connection, Channel, Group, Exchange, Vhost, Link, Logins
+    Queue,
+    Traffic,
+    Protocol,
+    Connection,
+    Channel,
+    Group,
+    Exchange,
+    Vhost,
+    Link,
+    Logins,
+    Certificate
 );
