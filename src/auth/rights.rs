@@ -11,14 +11,17 @@
 //! An answer holds for [`FRESH`]; a refusal is used once, so that who is let in meanwhile need not wait.
 
 use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
 
 use super::Access;
 use super::scopes::Scopes;
-use crate::config::Secret;
 use crate::types::{ExchangeName, Millis, Timestamp, UserName, VhostName};
 
 /// How long a backend's yes is believed.
@@ -40,26 +43,32 @@ pub enum Rights {
     Granted(Arc<Granted>),
 }
 
-/// Who was let in by a backend, and what is known of its rights.
-#[derive(Debug)]
-pub struct Granted {
+/// Who was let in by a backend, and who says what it may do.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
     pub user: UserName,
     pub tags: Vec<String>,
     /// What it came in with; some backends need it to ask.
-    pub secret: Option<Secret>,
+    pub secret: Option<String>,
     /// Its name in a directory.
     pub dn: Option<String>,
     /// Where it came from.
-    pub from: Option<std::net::IpAddr>,
+    pub from: Option<IpAddr>,
     /// All of them have to allow a thing.
     pub sources: Vec<Source>,
+}
+
+/// The same, and what is known of its rights by now.
+#[derive(Debug)]
+pub struct Granted {
+    grant: Grant,
     state: Mutex<State>,
     /// Counts what makes remembered decisions worthless.
     version: AtomicU64,
 }
 
 /// Who says what is allowed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// The catalogue's permissions.
     Internal,
@@ -70,7 +79,7 @@ pub enum Source {
 }
 
 /// The part of a token that counts.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Token {
     pub scopes: Scopes,
     pub expires_at: Option<Timestamp>,
@@ -148,21 +157,48 @@ impl Rights {
     }
 }
 
+/// What it came in with is not printed.
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("user", &self.user)
+            .field("tags", &self.tags)
+            .field("sources", &self.sources)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Deref for Granted {
+    type Target = Grant;
+
+    fn deref(&self) -> &Grant {
+        &self.grant
+    }
+}
+
 impl Granted {
-    /// For a user that was let in at that time.
-    pub fn new(user: UserName, tags: Vec<String>, sources: Vec<Source>, now: Timestamp) -> Self {
+    /// For somebody who was let in, as late as it is now.
+    pub fn of(grant: Grant, now: Timestamp) -> Self {
         Self {
-            user,
-            tags,
-            secret: None,
-            dn: None,
-            from: None,
-            sources,
+            grant,
             state: Mutex::new(State {
                 now,
                 ..State::default()
             }),
             version: AtomicU64::new(1),
+        }
+    }
+
+    /// What somebody else needs to know, to let the same user do the same: with the tokens of now.
+    pub fn grant(&self) -> Grant {
+        let state = self.state.lock();
+        let sources = self.sources.iter().enumerate().map(|(at, source)| match source {
+            Source::Token(token) => Source::Token(state.renewed.get(&at).unwrap_or(token).clone()),
+            other => other.clone(),
+        });
+        Grant {
+            sources: sources.collect(),
+            ..self.grant.clone()
         }
     }
 
@@ -305,7 +341,18 @@ mod tests {
     use super::*;
 
     fn granted(sources: Vec<Source>) -> Granted {
-        Granted::new("me".into(), Vec::new(), sources, Timestamp(1000))
+        let grant = Grant {
+            user: "me".into(),
+            tags: Vec::new(),
+            secret: Some("hidden".to_owned()),
+            dn: None,
+            from: None,
+            sources,
+        };
+        assert!(!format!("{grant:?}").contains("hidden"));
+        let text = serde_json::to_string(&grant).expect("plain data");
+        assert_eq!(serde_json::from_str::<Grant>(&text).expect("just written"), grant);
+        Granted::of(grant, Timestamp(1000))
     }
 
     fn queue(name: &str) -> Question {

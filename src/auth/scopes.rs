@@ -4,17 +4,19 @@
 //! A `*` stands for any letters, and other letters may be written in percent-encoding; a part that is not there is `*`. A scope that is
 //! not of this shape grants nothing.
 
+use serde::{Deserialize, Serialize};
+
 use super::Access;
 use super::rights::Question;
 
 /// What a token grants.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scopes {
     granted: Vec<Scope>,
     tags: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Scope {
     access: Access,
     vhost: Wildcard,
@@ -23,7 +25,7 @@ struct Scope {
 }
 
 /// Letters with anything between them.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Wildcard(Vec<String>);
 
 impl Scopes {

@@ -270,7 +270,7 @@ impl Ldap {
             (Some(dn), None) => return Err(format!("there is no password to bind with as {dn}")),
             (None, _) if bind.anonymous => ("", ""),
             (None, _) => match own {
-                Some((dn, password)) if !password.reveal().is_empty() => (dn, password.reveal()),
+                Some((dn, password)) if !password.is_empty() => (dn, password.as_str()),
                 _ => return Err("a user that gave no password cannot be asked about as itself".to_owned()),
             },
         };

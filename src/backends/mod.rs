@@ -21,8 +21,8 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 use crate::auth::Rights;
-use crate::auth::rights::{Granted, Question, Source, Token};
-use crate::config::{AuthBackend, AuthBackends, Secret};
+use crate::auth::rights::{Grant, Granted, Question, Source, Token};
+use crate::config::{AuthBackend, AuthBackends};
 use crate::types::{Timestamp, UserName};
 use cache::Cache;
 use http::Http;
@@ -213,14 +213,17 @@ impl Backends {
                 kind.asked(link.is_cached)
             }
         };
-        let sources = vec![source];
-        let mut granted = Granted::new(known.user.clone(), known.tags.clone(), sources, attempt.now);
-        granted.dn = dn;
-        granted.from = attempt.from;
-        granted.secret = attempt
-            .password
-            .and_then(|password| std::str::from_utf8(password).ok())
-            .map(Secret::from);
+        let secret = attempt.password.and_then(|password| std::str::from_utf8(password).ok());
+        let grant = Grant {
+            user: known.user.clone(),
+            tags: known.tags.clone(),
+            // Of all others nothing has to be known later.
+            secret: secret.filter(|_| link.authz == Kind::Ldap).map(str::to_owned),
+            dn,
+            from: attempt.from,
+            sources: vec![source],
+        };
+        let granted = Granted::of(grant, attempt.now);
         Ok(Admitted {
             user: known.user,
             tags: known.tags,

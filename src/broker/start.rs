@@ -12,25 +12,26 @@ use tokio::time::Instant;
 
 use super::alarms::Alarms;
 use super::catalogue::new_vhost::first_commands;
-use super::cluster::nodes::Nodes;
+use super::nodes::Nodes;
 use super::observers::{EVENTS, Observers};
 use super::publish::delayed::{self, Delayer};
 use super::queue::owners::{group_owners, is_queue};
+use super::queue::queues::Queues;
 use super::replicas::mending::Damage;
-use super::{Broker, BrokerError, Clock, Connections, Failure, NodeInfo, StartError};
+use super::{Broker, BrokerError, Clock, Failure, NodeInfo, StartError};
 use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::backends::Backends;
 use crate::cluster;
 use crate::cluster::identity::{CatalogueMember, ClusterId, Identity, IdentityError};
 use crate::config::Config;
 use crate::config::PasswordHashing;
+use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::journal::raft::{
     Election, Group, GroupError, GroupId, GroupSpec, LeaderWatch, Ledgers, OpenError, Pace, Role,
 };
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalogue, Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::queue::{self, UnknownMeta};
-use crate::spec::{ExchangeKind, ExchangeSpec};
 use crate::statistics::Statistics;
 use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
 use crate::tasks;
@@ -75,6 +76,16 @@ impl Broker {
             });
             Replicated::over(place.clone(), listener)
         };
+        let nodes = Arc::new(Nodes::new(identity.id(), store.clone()));
+        let observers = Arc::new(Observers::default());
+        let queues = Arc::new(Queues::new(
+            config.clone(),
+            clock,
+            store.clone(),
+            nodes.clone(),
+            catalogue.clone(),
+            observers.clone(),
+        ));
         let broker = Arc::new(Self {
             node: NodeInfo {
                 cluster_name: config.cluster.name.clone().unwrap_or_else(|| name.clone()),
@@ -82,7 +93,8 @@ impl Broker {
                 started_at: clock.now(),
             },
             clock,
-            nodes: Nodes::new(identity.id(), store.clone()),
+            queues,
+            nodes,
             identity: Mutex::new(identity),
             admitting: tokio::sync::Mutex::default(),
             promised: Mutex::default(),
@@ -94,25 +106,18 @@ impl Broker {
             recovered: Mutex::new(recovered.owners),
             damage: Damage::new(recovered.unknown_damage, has_others),
             vhosts: RwLock::default(),
-            queues_by_id: RwLock::default(),
             replicas: Default::default(),
             repair: Default::default(),
             elections: Default::default(),
             jobs: Default::default(),
-            seekers: Default::default(),
-            letters: Default::default(),
-            peers: Default::default(),
             delayed: Delayer::default(),
             reply_to: Default::default(),
-            timers: Default::default(),
-            connections: Connections::default(),
-            observers: Observers::default(),
+            connections: Arc::default(),
+            observers,
             statistics: Arc::new(Statistics::new(
                 u64::from(config.management.rate_interval_ms) / 1000,
                 !config.management.keep_no_statistics,
             )),
-            deleted_queues: Mutex::default(),
-            moving: Mutex::default(),
             listeners: Mutex::default(),
             describe: Mutex::default(),
             logins: Default::default(),
@@ -122,14 +127,14 @@ impl Broker {
             reach: watch::Sender::default(),
             duty: watch::Sender::default(),
             takes_clients: watch::Sender::new(true),
-            runtime: tokio::runtime::Handle::current(),
             // Unique in the cluster: exclusive queues are known by their connection everywhere.
             next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
-            next_consumer: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
             failed: watch::Sender::new(None),
             draining: AtomicBool::new(false),
             config,
         });
+        let above: Weak<Self> = Arc::downgrade(&broker);
+        broker.queues.stand_below(above);
         broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));
         // It is empty until here.
         let _ = heard.set(Arc::downgrade(&broker));
@@ -164,6 +169,7 @@ impl Broker {
         let mut ledgers = Ledgers {
             log: self.take_recovered(own.log),
             snapshots: self.take_recovered(own.snapshots),
+            ..Ledgers::default()
         };
         if !can_be_had_again && self.has_lost_records() {
             // It may be whole all the same, and nobody has more of it.
@@ -276,7 +282,7 @@ impl Broker {
                     "damaged records are kept of which is not known what they were: that may be lost, too"
                 );
             } else if delayed::is_exchange(owner) {
-                self.delayed.recover(self, None, owner, ledger);
+                self.delayed.recover(None, owner, ledger);
             } else {
                 // Its queue was deleted, and the node stopped before the store had heard of it.
                 self.store.forget(owner);
@@ -420,7 +426,9 @@ impl Owners for Journal {
             return broker.delayed.durable(&broker, owner, up_to_seq);
         }
         if let Some(queue) = broker.queue_by_id(QueueId(owner.0)) {
-            queue.with(&broker, |machine, now, sink| machine.durable(now, up_to_seq, sink));
+            queue.with(&broker.queues, |machine, now, sink| {
+                machine.durable(now, up_to_seq, sink);
+            });
         }
     }
 

@@ -283,7 +283,14 @@ fn check_protocol(call: &Call) -> Result<Output, Failed> {
 /// The process's memory: it is one, and no part of it is counted by itself.
 fn memory(call: &Call) -> Result<Output, Failed> {
     let node = this_node(call)?;
-    let used = &node["mem_used"];
+    let name = node["name"].as_str().unwrap_or_default();
+    let memory = call.get(&["nodes", name, "memory"])?["memory"].take();
+    let total = memory["total"]["rss"].as_f64().unwrap_or(0.0).max(1.0);
+    let kinds = memory.as_object().into_iter().flatten();
+    // Beside the kinds there are the total and how it was found.
+    let mut kinds: Vec<_> = kinds.filter(|(_, bytes)| bytes.is_number()).collect();
+    kinds.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.as_u64()));
+    let part = |bytes: &Value| (bytes.as_f64().unwrap_or(0.0) / total * 1e4).round() / 100.0;
     let (unit, size) = match call.options.unit.as_deref().unwrap_or("GB").to_lowercase().as_str() {
         "bytes" => ("bytes", 1.0),
         "kb" => ("kb", 1e3),
@@ -296,9 +303,17 @@ fn memory(call: &Call) -> Result<Output, Failed> {
             )));
         }
     };
+    let lines = kinds.iter().map(|(kind, bytes)| {
+        let (bytes, part) = (in_units(bytes, size), part(bytes));
+        format!("{kind}: {bytes} {unit} ({part:?}%)")
+    });
+    let views = kinds.iter().map(|(kind, bytes)| {
+        let view = json!({"bytes": bytes, "percentage": part(bytes)});
+        ((*kind).clone(), view)
+    });
     Ok(Output::Told {
-        text: format!("rss: {} {unit} (100.0%)", in_units(used, size)),
-        json: json!({"rss": {"bytes": used, "percentage": 100.0}}),
+        text: lines.collect::<Vec<_>>().join("\n"),
+        json: Value::Object(views.collect()),
     })
 }
 

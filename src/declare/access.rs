@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use crate::auth::rights::{Question, ResourceKind, Verdict};
 use crate::auth::{Access, Rights};
+use crate::exchange::ExchangeKind;
 use crate::metadata::{Catalogue, Vhost};
-use crate::spec::ExchangeKind;
 use crate::types::{ConnectionId, Refusal, Reply, ReplyCode, UserName, VhostName};
 
 /// Who asks for something, and where.

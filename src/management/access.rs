@@ -3,6 +3,7 @@
 //! Texts and their order are RabbitMQ's: password first, then the tags, then the vhost.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
@@ -15,7 +16,7 @@ use super::route::Access;
 use super::session::Browser;
 use super::socket::Origin;
 use crate::auth::Rights;
-use crate::auth::rights::Verdict;
+use crate::auth::rights::{Granted, Verdict};
 use crate::broker::{Broker, TICKET};
 use crate::metadata::{Catalogue, Vhost};
 use crate::types::{UserName, VhostName};
@@ -175,8 +176,10 @@ pub async fn authenticate(broker: &Broker, credentials: Credentials, from: IpAdd
             broker.logins().note(HTTP, known.is_ok());
             known
         }
-        Credentials::Session(token) => bearer(broker, &token, from),
-        Credentials::Other | Credentials::Ticket(_) | Credentials::Token(_) => Err(Failure::WrongPassword),
+        // Other nodes may have to be asked about a session: see [`bearer`].
+        Credentials::Session(_) | Credentials::Other | Credentials::Ticket(_) | Credentials::Token(_) => {
+            Err(Failure::WrongPassword)
+        }
         Credentials::Malformed => Err(Failure::Status(StatusCode::BAD_REQUEST)),
         Credentials::None { by_console } => Err(Failure::NoCredentials { by_console }),
     }
@@ -232,19 +235,21 @@ async fn admitted(broker: &Broker, user: &str, password: &[u8], from: IpAddr) ->
     })
 }
 
-/// The user that is signed in with a token.
-fn bearer(broker: &Broker, token: &str, from: IpAddr) -> Result<Caller, Failure> {
-    let session = broker.logins().session(token, broker.now());
-    let session = session.ok_or(Failure::WrongPassword)?;
+/// The user that is signed in with a token, at whichever node.
+///
+/// # Errors
+/// When there is no such session, or the user has another password by now or may not come from there.
+pub async fn bearer(broker: &Arc<Broker>, token: &str, from: IpAddr) -> Result<Caller, Failure> {
+    let session = broker.session(token).await.ok_or(Failure::WrongPassword)?;
     let user = broker.catalogue().user(&session.user).map(|user| user.spec.clone());
     let caller = match session.granted {
-        Some(granted) => {
-            granted.pass_time(broker.now());
+        Some(grant) => {
+            let granted = Granted::of(*grant, broker.now());
             let is_over = granted.expires_at().is_some_and(|end| end <= broker.now());
             (!is_over).then(|| Caller {
                 name: granted.user.clone(),
                 tags: granted.tags.clone(),
-                rights: Rights::Granted(granted),
+                rights: Rights::Granted(granted.into()),
             })
         }
         None => user
@@ -256,7 +261,7 @@ fn bearer(broker: &Broker, token: &str, from: IpAddr) -> Result<Caller, Failure>
             }),
     };
     let Some(caller) = caller else {
-        broker.logins().close(token);
+        broker.close_session(token, session.expires_at).await;
         return Err(Failure::WrongPassword);
     };
     may_come_from(broker, &caller.name, from)?;

@@ -161,13 +161,6 @@ impl Call {
         Fields::read(&self.body)
     }
 
-    /// The number of the session that the request is part of.
-    pub fn session_number(&self) -> Option<u64> {
-        let token = self.browser.token.as_deref()?;
-        let session = self.broker.logins().session(token, self.broker.now());
-        session.map(|session| session.number)
-    }
-
     /// The connections of the node by their ids, as they were when first asked for.
     pub fn connections(&self) -> &FxHashMap<ConnectionId, Arc<ConnectionInfo>> {
         self.connections.get_or_init(|| {

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
-use super::{consumers, figures, list, page};
+use super::{consumers, erlang, figures, list, page, views};
 use crate::broker::connections::{ChannelReport, ConnectionReport};
 use crate::broker::report::About;
 use crate::metadata::json;
 use crate::statistics::Measure;
-use crate::types::FieldValue;
+use crate::types::{FieldValue, Timestamp};
 
 /// What can be asked of connections and channels.
 pub static ROUTES: &[Route] = &[
@@ -20,7 +20,7 @@ pub static ROUTES: &[Route] = &[
         list::listing(call, views.collect(), &["vhost", "name"])
     }),
     Route::of_clients("/connections/{name}", Access::Management, "A connection.", |call| {
-        page::single(call, view(call, named(call)?))
+        page::single(call, alone(view(call, named(call)?)))
     }),
     Route::delete(
         "/connections/{name}",
@@ -253,8 +253,21 @@ fn view(call: &Call, connection: &ConnectionReport) -> Value {
         &connection.figures,
         &[Measure::RecvOct, Measure::SendOct],
     );
+    erlang::write_process(&mut view, call.windows.data);
     if let Some(name) = properties.get("connection_name").and_then(FieldValue::as_str) {
         view["user_provided_name"] = json!(name);
+    }
+    view
+}
+
+/// A connection by itself: what is not known of TLS is empty there, as RabbitMQ has it.
+fn alone(mut view: Value) -> Value {
+    let of_tls = ["peer_cert_issuer", "peer_cert_subject", "peer_cert_validity"];
+    let of_tls = of_tls
+        .iter()
+        .chain(&["ssl_cipher", "ssl_hash", "ssl_key_exchange", "ssl_protocol"]);
+    for key in of_tls.filter(|key| view[**key].is_null()).copied().collect::<Vec<_>>() {
+        view[key] = json!("");
     }
     view
 }
@@ -270,6 +283,7 @@ fn channels(call: &Call, connections: &[&ConnectionReport]) -> Vec<Value> {
 fn channel_view(call: &Call, connection: &ConnectionReport, channel: &ChannelReport) -> Value {
     let details = &connection.details;
     let mut view = json!({
+        "acks_uncommitted": channel.uncommitted_acks,
         "confirm": channel.confirms,
         "connection_details": {
             "name": connection.name(),
@@ -278,15 +292,26 @@ fn channel_view(call: &Call, connection: &ConnectionReport, channel: &ChannelRep
         },
         "consumer_count": channel.consumers,
         "messages_unacknowledged": channel.unacked,
+        "messages_uncommitted": channel.uncommitted,
         "messages_unconfirmed": channel.unconfirmed,
         "name": channel_name(connection, channel),
         "node": call.gathered.name(connection.node),
         "number": channel.number,
+        "pending_raft_commands": 0,
+        "prefetch_count": channel.prefetch,
         "state": "running",
+        "transactional": channel.is_transactional,
         "user": details.user,
         "user_who_performed_action": details.user,
         "vhost": details.vhost,
     });
+    if channel.channel_prefetch > 0 {
+        view["global_prefetch_count"] = json!(channel.channel_prefetch);
+    }
+    if let Some(second) = channel.idle_since {
+        view["idle_since"] = json!(views::time(Timestamp(second * 1000)));
+    }
+    erlang::write_process(&mut view, call.windows.data);
     let groups = [figures::PUBLISHES, figures::DELIVERIES];
     figures::write_message_stats(call, &mut view, &channel.figures, &groups);
     view

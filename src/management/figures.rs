@@ -80,6 +80,18 @@ pub fn write_details(windows: Windows, view: &mut Value, key: &str, measure: Mea
     view[format!("{key}_details")] = details(figure, measure.kind(), windows.of(measure));
 }
 
+/// Writes an average, of late and of each step that is asked for, beside which RabbitMQ shows it as its rate.
+pub fn write_average(view: &mut Value, key: &str, figure: &Figure, window: Option<Window>) {
+    view[key] = json!(figure.now);
+    view[format!("{key}_details")] = details(figure, Kind::Gauge, window);
+}
+
+/// Writes a number that never moves here, as RabbitMQ shows those that count what Erlang does.
+pub fn write_nothing(view: &mut Value, key: &str, window: Option<Window>) {
+    view[key] = json!(0);
+    view[format!("{key}_details")] = details(&Figure::default(), Kind::Counter, window);
+}
+
 /// Writes totals with their rates.
 pub fn write_counters(windows: Windows, view: &mut Value, figures: &Figures, counters: &[Measure]) {
     for counter in counters {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
+use super::endpoint::Endpoint;
 use super::route::{Access, Route, Run, Verb};
 use super::{messages, queues};
 use crate::broker::alarms::Shortage;
@@ -250,9 +251,20 @@ fn quorum_critical(call: &Call) -> Answered {
     }
 }
 
+/// The node's listeners, those for clients last, as RabbitMQ lists them.
+fn listeners(call: &Call) -> Vec<&Endpoint> {
+    let mut listeners: Vec<_> = call.endpoints.iter().collect();
+    listeners.sort_by_key(|endpoint| match endpoint.protocol {
+        "clustering" => 1,
+        protocol if protocol.starts_with("http") => 0,
+        _ => 2,
+    });
+    listeners
+}
+
 fn port_listener(call: &Call) -> Answered {
     let port: u16 = call.name("port").parse().map_err(|_| Failure::bad("Invalid port"))?;
-    let ports: Vec<_> = call.endpoints.iter().map(|endpoint| endpoint.address.port()).collect();
+    let ports: Vec<_> = listeners(call).iter().map(|endpoint| endpoint.address.port()).collect();
     Ok(match ports.contains(&port) {
         true => Answer::Json(json!({"status": "ok", "port": port})),
         false => Answer::Unhealthy(json!({
@@ -263,7 +275,7 @@ fn port_listener(call: &Call) -> Answered {
 
 fn protocol_listener(call: &Call) -> Answered {
     let wanted = call.name("protocol");
-    let mut protocols: Vec<_> = call.endpoints.iter().map(|endpoint| endpoint.protocol).collect();
+    let mut protocols: Vec<_> = listeners(call).iter().map(|endpoint| endpoint.protocol).collect();
     protocols.dedup();
     let there = protocols.iter().any(|protocol| is_protocol(wanted, protocol));
     Ok(match there {

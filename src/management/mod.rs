@@ -20,6 +20,7 @@ mod cors;
 mod definitions;
 mod dry_run;
 mod endpoint;
+mod erlang;
 mod exchanges;
 mod fields;
 mod figures;

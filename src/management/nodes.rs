@@ -1,6 +1,7 @@
 //! The nodes of the cluster. Each describes itself, whoever is asked; one that does not answer at once is
 //! shown without figures.
 
+mod memory;
 mod own;
 
 use serde_json::{Value, json};
@@ -56,19 +57,16 @@ pub static ROUTES: &[Route] = &[
         "/nodes/{node}/memory",
         Access::Monitoring,
         "The memory of a node.",
-        Run::Later(|call| Box::pin(memory(call))),
+        Run::Later(|call| Box::pin(memory::absolute(call))),
+    ),
+    Route::new(
+        Verb::Get,
+        "/nodes/{node}/memory/relative",
+        Access::Monitoring,
+        "The memory of a node, in hundredths.",
+        Run::Later(|call| Box::pin(memory::relative(call))),
     ),
 ];
-
-async fn memory(call: Call) -> Answered {
-    let view = view_of(&call, call.node()?, call.name("node")).await;
-    Ok(Answer::Json(match view.get("mem_used") {
-        Some(used) => json!({
-            "memory": {"strategy": "rss", "total": {"rss": used, "allocated": used}},
-        }),
-        None => json!({"memory": "not_available"}),
-    }))
-}
 
 async fn forget(call: Call) -> Answered {
     let (node, name) = (call.node()?, call.name("node"));

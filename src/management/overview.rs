@@ -5,13 +5,14 @@ use serde_json::{Value, json};
 use super::answer::Answer;
 use super::call::Call;
 use super::endpoint::{self, Endpoint};
+use super::erlang;
 use super::figures;
 use super::page;
 use super::parameters::cluster_name;
 use super::route::{Access, Route};
 use super::views::{self, Totals};
 use crate::config::{Config, RatesMode};
-use crate::spec::exchange::EXCHANGE_TYPES;
+use crate::exchange::EXCHANGE_TYPES;
 use crate::statistics::Figures;
 
 /// What can be asked of the whole node.
@@ -70,6 +71,8 @@ fn overview(call: &Call) -> Value {
         "cluster_name": cluster_name(&call.broker),
         "cluster_tags": config.cluster.tags,
         "node_tags": config.node.tags,
+        "erlang_version": erlang::VERSION,
+        "erlang_full_version": erlang::VERSION,
         "disable_stats": config.management.disable_stats || config.management.keep_no_statistics,
         "default_queue_type": config.queues.default_type,
         "is_op_policy_updating_enabled": !config.management.forbid_operator_policy_changes,
@@ -193,6 +196,7 @@ fn all_contexts(call: &Call) -> Vec<Value> {
         .chain(others)
         .filter_map(|(node, protocol, address)| {
             let mut context = context(protocol, address.port())?;
+            context["ssl_opts"] = json!([]);
             context["node"] = json!(node);
             Some(context)
         })
@@ -209,7 +213,15 @@ fn context(protocol: &str, port: u16) -> Option<Value> {
         "https/prometheus" => ("RabbitMQ Prometheus", true),
         _ => return None,
     };
-    let mut context = json!({"description": description, "path": "/", "port": port.to_string()});
+    let mut context = json!({
+        "description": description,
+        "path": "/",
+        "cowboy_opts": "[]",
+        "port": port.to_string(),
+    });
+    if protocol.ends_with("/prometheus") {
+        context["protocol"] = json!(format!("'{protocol}'"));
+    }
     if is_tls {
         context["ssl"] = json!("true");
     }

@@ -48,7 +48,13 @@ pub async fn answer(
     let (answered, by) = match admitted {
         Ok((caller, names)) => {
             let call = call(&node, caller, from, names, &parts, body).await;
-            (run(route, call, &mut silent).await, By::handler_of(route))
+            let answered = run(route, call, &mut silent).await;
+            let by = match answered {
+                // A login's, which is no other than that of any request.
+                Err(Failure::WrongPassword) => By::Table,
+                _ => By::handler_of(route),
+            };
+            (answered, by)
         }
         Err(failure) => (Err(failure), By::Table),
     };
@@ -65,7 +71,7 @@ pub async fn answer(
 
 /// Who asks, if the route's rule lets them and the answer is of a kind they take.
 async fn admit(
-    broker: &Broker,
+    broker: &Arc<Broker>,
     parts: &Parts,
     route: &Route,
     names: &RawPathParams,
@@ -82,6 +88,7 @@ async fn admit(
                         "a request with a cookie that changes something needs the header X-Warren-Session",
                     ));
                 }
+                (_, Credentials::Session(token)) => access::bearer(broker, &token, from.address()).await?,
                 (_, Credentials::Ticket(ticket)) => access::operator_by(broker, from, parts, &ticket)?,
                 (_, credentials) => access::authenticate(broker, credentials, from.address()).await?,
             };

@@ -42,7 +42,7 @@ impl By {
 }
 
 /// Parts of the paths of such resources.
-const PLAIN: [&str; 10] = [
+const PLAIN: [&str; 11] = [
     "/operator-policies",
     "/topic-permissions",
     "/user-limits",
@@ -53,6 +53,7 @@ const PLAIN: [&str; 10] = [
     "/actions",
     "/replicas/",
     "/start/",
+    "/reset",
 ];
 
 /// The response to what a handler said.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::Router;
+use axum::http::Method;
 use axum::http::header::CONTENT_SECURITY_POLICY;
 use axum::middleware::from_fn;
 use axum::routing::{MethodRouter, any, on};
@@ -69,7 +70,15 @@ fn made(prefix: &str, cors: Option<&Cors>) -> Router {
         let answer = move |node, from, names, request| request::answer(route, node, from, names, request);
         on(route.verb.filter(), answer)
     };
-    routed(table(), prefix, cors, handled).fallback(async || from_table(Err(Failure::NotFound)))
+    routed(table(), prefix, cors, handled).fallback(async |method: Method| from_table(Err(unknown(&method))))
+}
+
+/// What is said of a path that is not in the table: as of a file that is not there.
+fn unknown(method: &Method) -> Failure {
+    match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS => Failure::NotFound,
+        _ => Failure::OtherVerb(vec![Verb::Get]),
+    }
 }
 
 /// A router that gives each path its one spelling first.

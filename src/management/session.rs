@@ -14,12 +14,12 @@ use super::access::{self, Caller, Credentials};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::query::Query;
-use super::route::{Access, Route};
+use super::route::{Access, Route, Run, Verb};
 use super::socket::Origin;
 use crate::auth::PasswordHash;
-use crate::auth::login_sessions::LoginSession;
+use crate::auth::login_sessions::{LoginSession, TokenDigest};
 use crate::metadata::Catalogue;
-use crate::types::Millis;
+use crate::types::{Millis, Timestamp};
 
 /// What can be asked of sessions, by browsers and about them.
 pub static ROUTES: &[Route] = &[
@@ -39,25 +39,32 @@ pub static ROUTES: &[Route] = &[
     Route::delete("/session", Access::Anyone, "Signs the browser out.", |call| {
         Box::pin(sign_out(call))
     }),
-    Route::get(
+    Route::new(
+        Verb::Get,
         "/sessions",
         Access::Administrator,
-        "Browsers that are signed in at this node.",
-        |call| {
-            let own = call.session_number();
-            let open = call.broker.logins().sessions(call.broker.now());
-            let views = open.iter().map(|session| line(call, session, own));
-            super::list::listing(call, views.collect(), &["id"])
-        },
+        "Browsers that are signed in, at whichever node.",
+        Run::Later(|call| {
+            Box::pin(async move {
+                let own = call.browser.token.as_deref().map(TokenDigest::of);
+                let names = call.broker.node_names();
+                let open = call.broker.sessions().await;
+                let views = open.iter().map(|(token, session)| {
+                    let node = names.get(&session.node);
+                    line((*token, session), node, own == Some(*token))
+                });
+                super::list::listing(&call, views.collect(), &["since"])
+            })
+        }),
     ),
     Route::delete(
         "/sessions/{id}",
         Access::Administrator,
-        "Signs a browser out that is signed in at this node.",
+        "Signs a browser out.",
         |call| {
             Box::pin(async move {
-                let number = call.name("id").parse();
-                match number.is_ok_and(|number| call.broker.logins().close_numbered(number)) {
+                let number = call.name("id").parse().map_err(|_| Failure::NotFound)?;
+                match call.broker.close_session_numbered(number, longest(&call)).await {
                     true => Ok(Answer::Done),
                     false => Err(Failure::NotFound),
                 }
@@ -117,7 +124,7 @@ async fn sign_in(call: Call) -> Answered {
             .ok_or_else(|| Failure::keys_missing(&["username", "password"]))?,
     };
     let caller = signed_in(&call, &user, &password).await?;
-    let cookie = open(&call, &caller)?;
+    let cookie = open(&call, &caller).await?;
     let value = view(&caller, &call.broker.catalogue());
     Ok(Answer::Cookie {
         cookie,
@@ -150,18 +157,17 @@ pub async fn signed_in(call: &Call, user: &str, password: &str) -> Result<Caller
 ///
 /// # Errors
 /// When the user is gone in the meantime.
-pub fn open(call: &Call, caller: &Caller) -> Result<String, Failure> {
+pub async fn open(call: &Call, caller: &Caller) -> Result<String, Failure> {
     let broker = &call.broker;
-    let lifetime_s = 60 * u64::from(broker.config().management.login_session_timeout_min);
+    let lifetime_s = lifetime_s(call);
     let password = broker
         .catalogue()
         .user(&caller.name)
         .map(|user| user.spec.password.clone());
-    let granted = caller.rights.granted().cloned();
+    let granted = caller.rights.granted().map(|granted| Box::new(granted.grant()));
     let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
     let now = broker.now();
     let session = LoginSession {
-        number: 0,
         user: caller.name.clone(),
         password: match &granted {
             Some(_) => PasswordHash::default(),
@@ -169,12 +175,23 @@ pub fn open(call: &Call, caller: &Caller) -> Result<String, Failure> {
         },
         granted,
         from: call.from,
+        node: broker.nodes().us(),
         since: now,
         last_used: now,
         expires_at: now + Millis(1000 * lifetime_s),
     };
-    broker.logins().open(&token, session);
+    broker.open_session(&token, session).await;
     Ok(cookie(call, &token, lifetime_s))
+}
+
+/// Seconds that a session goes on.
+fn lifetime_s(call: &Call) -> u64 {
+    60 * u64::from(call.broker.config().management.login_session_timeout_min)
+}
+
+/// Until when one that is open now goes on at most.
+fn longest(call: &Call) -> Timestamp {
+    call.broker.now() + Millis(1000 * lifetime_s(call))
 }
 
 async fn sign_out(call: Call) -> Answered {
@@ -182,7 +199,7 @@ async fn sign_out(call: Call) -> Answered {
         return Err(Failure::Forbidden("the header X-Warren-Session is missing"));
     }
     if let Some(token) = &call.browser.token {
-        call.broker.logins().close(token);
+        call.broker.close_session(token, longest(&call)).await;
     }
     Ok(Answer::Cookie {
         cookie: cookie(&call, "", 0),
@@ -216,15 +233,15 @@ fn view(caller: &Caller, catalogue: &Catalogue) -> Value {
     })
 }
 
-fn line(call: &Call, session: &LoginSession, own: Option<u64>) -> Value {
+fn line((token, session): (TokenDigest, &LoginSession), node: Option<&String>, is_own: bool) -> Value {
     json!({
-        "id": session.number,
+        "id": token.number(),
         "user": session.user,
         "from": session.from.to_canonical().to_string(),
         "since": session.since,
         "last_used": session.last_used,
         "expires_at": session.expires_at,
-        "node": call.broker.node().name,
-        "is_own": own == Some(session.number),
+        "node": node,
+        "is_own": is_own,
     })
 }

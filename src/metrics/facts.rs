@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::statistics::{LatencyTotals, Tally};
+use crate::statistics::{LatencyTotals, SizeTally, Tally};
 
 /// Up to which times samples of latencies are counted.
 pub const BOUNDS: [Duration; 14] = {
@@ -45,6 +45,8 @@ pub struct Facts {
     pub protocols: Vec<Protocol>,
     pub logins: Vec<Logins>,
     pub certificates: Vec<Certificate>,
+    /// By type of queue and what was done with them.
+    pub deaths: Vec<Deaths>,
 }
 
 /// The node as a whole.
@@ -94,6 +96,9 @@ pub struct Node {
 #[derive(Debug, Default)]
 pub struct Log {
     pub syncs: u64,
+    /// Seconds that they took together.
+    pub sync_seconds: f64,
+    pub writes: u64,
     /// Bytes.
     pub written: u64,
     pub waiting: u64,
@@ -136,6 +141,12 @@ impl Queue {
         self.ready_bytes + self.unacked_bytes + self.discarded_bytes
     }
 
+    /// About how many bytes of ready messages are on disk only; what is counted are messages.
+    pub fn paged_out_bytes(&self) -> u64 {
+        let bytes = u128::from(self.ready_bytes) * u128::from(self.paged_out);
+        bytes.checked_div(u128::from(self.ready)).unwrap_or(0) as u64
+    }
+
     /// Ready messages whose body is in memory.
     pub fn ready_in_memory(&self) -> u64 {
         self.ready.saturating_sub(self.paged_out)
@@ -159,6 +170,7 @@ pub struct Protocol {
     /// Channels over which something was published.
     pub publishers: u64,
     pub consumers: u64,
+    pub sizes: SizeTally,
 }
 
 /// A client's connection.
@@ -179,6 +191,12 @@ pub struct Channel {
     pub consumers: u64,
     pub unacked: u64,
     pub unconfirmed: u64,
+    /// What its transaction holds back.
+    pub uncommitted: u64,
+    pub uncommitted_acks: u64,
+    /// Of each consumer to come, and of the channel; 0 is no limit.
+    pub prefetch: u64,
+    pub channel_prefetch: u64,
 }
 
 /// A member of a Raft group on this node.
@@ -196,6 +214,8 @@ pub struct Group {
     pub log_bytes: u64,
     /// On the leader: how far the member that is furthest behind is, in entries.
     pub lag: Option<u64>,
+    /// On the leader: how long the last batch took to be committed.
+    pub commit_seconds: f64,
 }
 
 /// An exchange of the cluster.
@@ -231,6 +251,19 @@ pub struct Certificate {
     pub labels: Labels,
     /// Unix time.
     pub expires_at: u64,
+}
+
+/// Messages that died.
+#[derive(Debug, Default)]
+pub struct Deaths {
+    /// `queue_type` and `dead_letter_strategy`.
+    pub labels: Labels,
+    pub rejected: u64,
+    pub expired: u64,
+    pub max_length: u64,
+    pub delivery_limit: u64,
+    /// Of those that their queue has kept: they are where they were to get to.
+    pub confirmed: u64,
 }
 
 /// Logins over one protocol.

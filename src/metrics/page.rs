@@ -11,9 +11,9 @@ use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
 use super::catalogue::{ALWAYS, FAMILIES, Family, Metric, Read, Row, Where};
-use super::facts::{BOUNDS, Facts};
+use super::facts::{BOUNDS, Facts, Protocol};
 use super::number::Number;
-use crate::statistics::LatencyTotals;
+use crate::statistics::{LatencyTotals, SIZES};
 
 /// The format of the text (Prometheus 0.0.4), as RabbitMQ names it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4";
@@ -53,7 +53,7 @@ impl Page {
                 match metric.read {
                     Read::Queue(_) | Read::Queues => needs.queues = true,
                     Read::QueueTraffic(_) | Read::TypeTraffic(_) | Read::ExchangeTraffic(_) => needs.traffic = true,
-                    Read::Protocol(_) => needs.channels = true,
+                    Read::Protocol(_) | Read::Sizes => needs.channels = true,
                     Read::Connection(_) => needs.connections = true,
                     Read::Channel(_) => needs.channels = true,
                     Read::Group(_) => needs.groups = true,
@@ -64,7 +64,8 @@ impl Page {
                     | Read::About(_)
                     | Read::Link(_)
                     | Read::Logins(_)
-                    | Read::Certificate(_) => {}
+                    | Read::Certificate(_)
+                    | Read::Deaths(_) => {}
                 }
             }
         }
@@ -182,6 +183,8 @@ impl Rows {
             Read::Link(read) => samples.each(&facts.links, read),
             Read::Logins(read) => samples.each(&facts.logins, read),
             Read::Certificate(read) => samples.each(&facts.certificates, read),
+            Read::Deaths(read) => samples.each(&facts.deaths, read),
+            Read::Sizes => facts.protocols.iter().try_for_each(|row| samples.sizes(row)),
         }
     }
 }
@@ -218,6 +221,15 @@ impl Samples<'_> {
         let buckets: Vec<_> = bounds.zip(counts).collect();
         self.encoder
             .encode_histogram::<NoLabelSet>(times.sum.as_secs_f64(), times.count, &buckets, None)
+    }
+
+    fn sizes(&mut self, protocol: &Protocol) -> fmt::Result {
+        let sizes = &protocol.sizes;
+        let bounds = SIZES.iter().map(|bound| *bound as f64);
+        // What is larger than all of them is in the count alone.
+        let buckets: Vec<_> = bounds.zip(sizes.counts).collect();
+        let mut row = self.encoder.encode_family(&protocol.labels)?;
+        row.encode_histogram::<NoLabelSet>(sizes.sum as f64, sizes.len(), &buckets, None)
     }
 
     fn put(&mut self, number: Number) -> fmt::Result {

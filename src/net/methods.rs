@@ -100,9 +100,12 @@ impl Session {
             if let Some(channel) = self.outbox.lock().channel(number) {
                 channel.prefetch = prefetch;
             }
-            self.broker.serve_stalled(&self.outbox, Some(number));
+            self.broker.queues().serve_stalled(&self.outbox, Some(number));
         } else {
             self.channel(number)?.prefetch = prefetch;
+            if let Some(channel) = self.outbox.lock().channel(number) {
+                channel.consumer_prefetch = prefetch;
+            }
         }
         self.answer(number, false, Method::BasicQosOk);
         Ok(())
@@ -137,7 +140,14 @@ impl Session {
     fn select_transactions(&mut self, number: u16) -> Result<(), Reply> {
         let channel = self.channel(number)?;
         match channel.mode {
-            Mode::Plain => channel.mode = Mode::Transaction(Box::<Transaction>::default()),
+            Mode::Plain => {
+                let transaction = Box::<Transaction>::default();
+                let uncommitted = transaction.uncommitted().clone();
+                channel.mode = Mode::Transaction(transaction);
+                if let Some(held) = self.outbox.lock().channel(number) {
+                    held.uncommitted = Some(uncommitted);
+                }
+            }
             Mode::Transaction(_) => {}
             Mode::Confirm(_) => {
                 return Err(SessionError::Mode {

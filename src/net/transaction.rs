@@ -9,7 +9,7 @@ use super::settling::acked;
 use crate::broker::Outcome;
 use crate::broker::joint::{Joint, JointAnswer};
 use crate::broker::publish::Ready;
-use crate::broker::{Control, Outstanding};
+use crate::broker::{Control, Outstanding, Uncommitted};
 use crate::channel::ConfirmOutcome;
 use crate::codec::Method;
 use crate::connection::Ids;
@@ -24,6 +24,8 @@ const COMMIT: Ids = (90, 20);
 pub struct Transaction {
     publishes: Vec<Ready>,
     settled: Vec<(u64, Outstanding, Outcome)>,
+    /// How many there are of both.
+    uncommitted: Arc<Uncommitted>,
     /// Whether the messages of the commit before are still on their way.
     committing: Option<Arc<AtomicBool>>,
 }
@@ -31,6 +33,7 @@ pub struct Transaction {
 impl Transaction {
     /// Keeps a message.
     pub fn publish(&mut self, ready: Ready) {
+        self.uncommitted.messages.fetch_add(1, Ordering::Relaxed);
         self.publishes.push(ready);
     }
 
@@ -40,8 +43,14 @@ impl Transaction {
         committing.is_some_and(|committing| committing.load(Ordering::Acquire))
     }
 
+    /// How much it holds back, for those who look at the channel.
+    pub fn uncommitted(&self) -> &Arc<Uncommitted> {
+        &self.uncommitted
+    }
+
     /// Keeps a settlement.
     pub fn settle(&mut self, tag: u64, one: Outstanding, outcome: Outcome) {
+        self.uncommitted.acks.fetch_add(1, Ordering::Relaxed);
         self.settled.push((tag, one, outcome));
     }
 }
@@ -161,7 +170,14 @@ impl Session {
 
     fn take_transaction(&mut self, number: u16) -> Result<Transaction, SessionError> {
         match self.channels.get_mut(&number).map(|channel| &mut channel.mode) {
-            Some(Mode::Transaction(transaction)) => Ok(std::mem::take(transaction)),
+            Some(Mode::Transaction(transaction)) => {
+                transaction.uncommitted.clear();
+                let next = Transaction {
+                    uncommitted: transaction.uncommitted.clone(),
+                    ..Transaction::default()
+                };
+                Ok(std::mem::replace(transaction, next))
+            }
             _ => Err(SessionError::NoTransaction),
         }
     }

@@ -29,6 +29,18 @@ pub struct Counts {
     pub discarded: u64,
     #[serde(default)]
     pub discarded_bytes: u64,
+    /// Of the ready messages of a quorum queue: those of high priority, and those that came back.
+    #[serde(default)]
+    pub ready_high: u64,
+    #[serde(default)]
+    pub ready_returned: u64,
+}
+
+impl Counts {
+    /// Ready messages of a quorum queue that are neither of high priority nor came back.
+    pub fn ready_normal(&self) -> u64 {
+        self.ready.saturating_sub(self.ready_high + self.ready_returned)
+    }
 }
 
 /// A consumer as the management API shows it.
@@ -77,6 +89,7 @@ impl ConsumerStatus {
 impl<C, P> Queue<C, P> {
     /// All numbers at once.
     pub fn counts(&self) -> Counts {
+        let (high, returned) = self.ready.by_lane();
         Counts {
             ready: self.ready(),
             ready_bytes: self.bytes_ready(),
@@ -89,6 +102,8 @@ impl<C, P> Queue<C, P> {
             paged_out: self.ready.paged() as u64,
             discarded: self.discards.len(),
             discarded_bytes: self.discards.bytes(),
+            ready_high: high as u64,
+            ready_returned: returned as u64,
         }
     }
 

@@ -8,7 +8,7 @@ use crate::spec::Overflow;
 use crate::types::Message;
 
 use super::Queue;
-use super::sink::{DeathReason, Sink, Slot};
+use super::sink::{DeathReason, Dying, Sink, Slot};
 
 impl<C, P> Queue<C, P> {
     /// Whether this message must be refused.
@@ -43,6 +43,7 @@ impl<C, P> Queue<C, P> {
             sink.refuse(publish);
         }
         if self.settings.overflow == Overflow::RejectPublishDlx && self.settings.dead_letter_exchange.is_some() {
+            sink.died(Dying::AtMostOnce, DeathReason::MaxLen);
             sink.dead_letter(Slot::NONE, message, DeathReason::MaxLen);
         }
     }

@@ -106,6 +106,12 @@ impl Ready {
         self.len == 0
     }
 
+    /// How many of a quorum queue have a high priority, and how many came back.
+    pub fn by_lane(&self) -> (usize, usize) {
+        let high = self.lanes.get(1).map_or(0, |lane| lane.fresh.len());
+        (high, self.first.len())
+    }
+
     /// Bytes of the bodies.
     pub fn bytes(&self) -> u64 {
         self.bytes

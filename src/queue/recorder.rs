@@ -11,7 +11,7 @@ use crate::types::Message;
 
 use super::ledger::{Before, Producers};
 use super::record::{Origin, ProducerId, Records};
-use super::sink::{ConsumerId, DeathReason, Delivery, Keep, Loc, META_LEN, Publish, Sink, Slot};
+use super::sink::{ConsumerId, DeathReason, Delivery, Dying, Keep, Loc, META_LEN, Publish, Sink, Slot};
 
 /// A sink that writes records down and hands effects on.
 pub struct Recorder<'a, S> {
@@ -79,6 +79,11 @@ impl Deduplicator {
         }
     }
 
+    /// How many producers are remembered.
+    pub fn producers(&self) -> usize {
+        self.producers.borrow().len()
+    }
+
     /// The batch for [`Queue::publish`](super::Queue::publish), to be run through there with a
     /// [`Recorder`] of this deduplicator as the sink. What is not new is left out and goes to `again`.
     pub fn admit<P>(
@@ -133,6 +138,10 @@ impl<S: Sink> Sink for Recorder<'_, S> {
 
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason) {
         self.effects.dead_letter(slot, message, reason);
+    }
+
+    fn died(&mut self, way: Dying, reason: DeathReason) {
+        self.effects.died(way, reason);
     }
 
     fn delivery_limit_reached(&mut self) {

@@ -3,7 +3,7 @@
 //! A message to be dead-lettered stays outstanding until the broker says that its dead letter is
 //! published, so that it is never only on the way. A body that is not in memory is read back first;
 //! only [`MOST_WITHOUT_BODY`] messages wait for that at a time, the others keep their place in line.
-//! Where letters must be confirmed, the message goes to the [`discards`](super::discards) instead.
+//! Where dead letters must be confirmed, the message goes to the [`discards`](super::discards) instead.
 
 use crate::types::Timestamp;
 
@@ -11,7 +11,7 @@ use super::Queue;
 use super::entry::{DISCARDED, Entry, LOST, REDELIVERED, STORED};
 use super::outstanding::{Held, Owner};
 use super::ready::Place;
-use super::sink::{DeathReason, Outcome, Sink, Slot};
+use super::sink::{DeathReason, Dying, Outcome, Sink, Slot};
 
 impl<C, P> Queue<C, P> {
     /// Ends the outstanding state of messages. Stale slots are ignored. Credit is free at once.
@@ -45,11 +45,18 @@ impl<C, P> Queue<C, P> {
         S: Sink<Consumer = C, Publish = P>,
     {
         if self.settings.dead_letter_exchange.is_none() || entry.is(LOST) {
+            sink.died(Dying::Disabled, reason);
             return self.gone(entry, sink);
         }
         match self.keeps_dead_letters() {
-            true => self.discard(entry, reason, sink),
-            false => self.send_letter(entry, reason, sink),
+            true => {
+                sink.died(Dying::AtLeastOnce, reason);
+                self.discard(entry, reason, sink);
+            }
+            false => {
+                sink.died(Dying::AtMostOnce, reason);
+                self.send_letter(entry, reason, sink);
+            }
         }
     }
 

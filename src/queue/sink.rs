@@ -75,7 +75,7 @@ pub struct Rank {
     pub activation: u64,
 }
 
-/// A wish to consume.
+/// A request to consume.
 pub struct Consume<C> {
     pub handle: C,
     /// Most messages it may hold unsettled; `None` is no limit. Has no meaning with `no_ack`.
@@ -108,6 +108,17 @@ pub enum Outcome {
     Requeue,
     /// Dead-lettered as rejected, or gone.
     Discard,
+}
+
+/// What becomes of a message that dies.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dying {
+    /// It is gone: there is no dead letter exchange.
+    Disabled,
+    /// It is published to the exchange, and gone.
+    AtMostOnce,
+    /// It is kept until it is where it is to get to.
+    AtLeastOnce,
 }
 
 /// Why a message is dead-lettered.
@@ -149,7 +160,7 @@ impl DeathReason {
 
 /// What became of a dead letter that its queue keeps.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LetterOutcome {
+pub enum DeadLetterOutcome {
     /// There were targets, and all of them have it.
     Confirmed,
     /// Some target refused it, or there was none.
@@ -240,9 +251,11 @@ pub trait Sink {
     /// Effect: the message was not taken (`basic.nack`).
     fn refuse(&mut self, publish: Self::Publish);
     /// Effect: publish to the dead letter exchange. The queue keeps the message until
-    /// `dead_lettered` or `letters_answered` names the slot, so nothing is lost between;
+    /// `dead_lettered` or `dead_letters_answered` names the slot, so nothing is lost between;
     /// [`Slot::NONE`] need not be named.
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason);
+    /// Effect: a message dies.
+    fn died(&mut self, _way: Dying, _reason: DeathReason) {}
     /// Effect: a message is about to be dropped or dead-lettered because it came back too often,
     /// the first of this queue since it was made.
     fn delivery_limit_reached(&mut self) {}
@@ -259,7 +272,7 @@ pub trait Sink {
     /// Record: a durable message came back; `count` is absolute. Only where counts must survive
     /// (quorum queues): for the others `delivered_up_to` says enough.
     fn returned(&mut self, seq: u64, count: u32);
-    /// Record: a durable message is dead and only kept until its letter is confirmed; `count` is
+    /// Record: a durable message is dead and only kept until its dead letter is confirmed; `count` is
     /// absolute. Only of queues that keep dead letters.
     fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason);
     /// Record: messages up to `mark`, and no others, may have been delivered. It grows, but for the

@@ -20,6 +20,7 @@ mod measure;
 mod record;
 mod registry;
 mod rings;
+mod sizes;
 mod stats;
 mod window;
 
@@ -28,5 +29,6 @@ pub use figures::{Figure, Figures};
 pub use latency::{Delay, Latencies, LatencyTotals, Spread, Spreads};
 pub use measure::{Kind, Measure};
 pub use registry::{Scope, Statistics};
+pub use sizes::{SIZES, SizeTally, Sizes};
 pub use stats::Stats;
 pub use window::{Window, Windows};

@@ -11,6 +11,8 @@ pub(super) struct Record {
     /// The second in which it began.
     since: u64,
     levels: usize,
+    /// The last second in which anything was other than before.
+    moved: Option<u64>,
     /// What the counters stood at when they were sampled last.
     seen: Tally,
     /// What they stood at when the statistics were reset.
@@ -37,6 +39,7 @@ impl Record {
         Self {
             since,
             levels,
+            moved: None,
             seen: Tally::default(),
             base: Tally::default(),
             rings: Vec::new(),
@@ -63,6 +66,9 @@ impl Record {
             changed |= rings.at(0, second.saturating_sub(1)) != Some(value);
             rings.record(second, value);
         }
+        if changed {
+            self.moved = Some(second);
+        }
         changed
     }
 
@@ -72,6 +78,11 @@ impl Record {
         self.seen = tally.clone();
         self.base = tally.clone();
         self.rings.clear();
+    }
+
+    /// The last second in which anything was other than before; `None` where nothing ever was.
+    pub fn moved(&self) -> Option<u64> {
+        self.moved
     }
 
     /// The counters since the last reset.

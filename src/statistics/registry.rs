@@ -10,6 +10,7 @@ use super::latency::Latencies;
 use super::measure::Measure;
 use super::record::Reading;
 use super::rings::{Fill, LEVELS, Rings};
+use super::sizes::Sizes;
 use super::stats::Stats;
 use super::window::Windows;
 
@@ -17,6 +18,7 @@ use super::window::Windows;
 pub struct Statistics {
     node: Arc<Stats>,
     latencies: Latencies,
+    sizes: Sizes,
     /// Exchanges and vhosts in which something has moved.
     active: Mutex<Vec<Arc<Stats>>>,
     /// The seconds in which the sampler has looked.
@@ -33,6 +35,7 @@ impl Statistics {
         Self {
             node: Arc::default(),
             latencies: Latencies::of_node(),
+            sizes: Sizes::default(),
             active: Mutex::default(),
             beats: RwLock::new(Rings::new(Fill::Missing, LEVELS.len())),
             interval: interval.clamp(1, 50),
@@ -48,6 +51,11 @@ impl Statistics {
     /// How long things took on this node.
     pub fn latencies(&self) -> &Latencies {
         &self.latencies
+    }
+
+    /// How large the messages were that clients of this node have published.
+    pub fn sizes(&self) -> &Sizes {
+        &self.sizes
     }
 
     /// All that was counted on this node since it started, whatever was reset: for a metrics listener.
@@ -73,6 +81,13 @@ impl Statistics {
                 self.touch(&stats);
             }
         }
+    }
+
+    /// Since which second nothing has moved in a thing, where that is longer than rates are taken over; 0 where
+    /// nothing ever has. Nothing is said where nothing is written down.
+    pub fn idle_since(&self, stats: &Stats, now: u64) -> Option<u64> {
+        let moved = stats.moved();
+        (self.is_kept && moved + self.interval < now).then_some(moved)
     }
 
     /// What a thing's numbers come to in that second.

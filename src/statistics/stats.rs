@@ -102,6 +102,12 @@ impl Stats {
         record.reset(second, &self.counters.read());
     }
 
+    /// The last second in which the sampler saw anything move; 0 where it never did.
+    pub(super) fn moved(&self) -> u64 {
+        let record = self.record.lock();
+        record.as_ref().and_then(|record| record.moved()).unwrap_or(0)
+    }
+
     pub(super) fn read(&self, reading: Reading<'_>) -> Figures {
         let record = self.record.lock();
         let totals = self.counters.read();

@@ -29,6 +29,7 @@ mod one_broker;
 mod outstanding;
 mod partitions;
 mod redrive;
+mod signed_in;
 mod single_active;
 mod statistics;
 mod tls;

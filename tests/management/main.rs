@@ -15,6 +15,7 @@ mod diagnosis;
 mod features;
 mod glance;
 mod health;
+mod http_client;
 mod lists;
 mod messages;
 mod patterns;

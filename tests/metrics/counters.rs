@@ -1,9 +1,12 @@
 //! What is counted: exact, by type of queue and by thing, and never less than it was.
 
-use lapin::options::{BasicAckOptions, BasicGetOptions, QueueDeleteOptions};
+use std::time::Duration;
+
+use lapin::options::{BasicAckOptions, BasicGetOptions, BasicQosOptions, QueueDeleteOptions};
+use serde_json::json;
 
 use crate::Scraped;
-use crate::support::{Broker, Client, Steps, ack, next, table, text};
+use crate::support::{Broker, Client, PATIENCE, Steps, ack, discard, next, number, requeue, table, text};
 
 /// A counter by protocol.
 fn global(page: &Scraped, name: &str) -> f64 {
@@ -147,4 +150,115 @@ async fn no_counter_counts_back_when_its_things_go() {
     }
     assert_eq!(after.value("rabbitmq_queues_deleted_total"), 1.0);
     assert_eq!(after.value("rabbitmq_connections_closed_total"), 1.0);
+}
+
+/// Messages that died for a reason, by type of queue and what was done with them.
+fn died(page: &Scraped, reason: &str, kind: &str, way: &str) -> f64 {
+    let labels = format!("{{queue_type=\"rabbit_{kind}_queue\",dead_letter_strategy=\"{way}\"}}");
+    page.value(&format!(
+        "rabbitmq_global_messages_dead_lettered_{reason}_total{labels}"
+    ))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_counted_by_what_was_done_and_why() {
+    let broker = Broker::start_measured(&[]);
+    let client = broker.client().await;
+    client.plain_queue("grave").await;
+    let to_grave = [
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text("grave")),
+    ];
+    let short = [("x-max-length", number(1))];
+    client.queue("short", table(short)).await;
+    client.send_all("short", ["1", "2", "3"]).await;
+    client.queue("refused", table(to_grave.clone())).await;
+    client.send("refused", "1").await;
+    discard(&next(&mut client.consume("refused").await).await).await;
+    let kept = [
+        ("x-queue-type", text("quorum")),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+        ("x-delivery-limit", number(1)),
+    ];
+    let kept: Vec<_> = kept.into_iter().chain(to_grave).collect();
+    let kept: [_; 6] = kept.try_into().expect("six");
+    client.queue("kept", table(kept)).await;
+    client.send("kept", "1").await;
+    let mut consumer = client.consume("kept").await;
+    requeue(&next(&mut consumer).await).await;
+    requeue(&next(&mut consumer).await).await;
+    assert_eq!(client.wait_for("grave", 2).await.len(), 2);
+    // The letter is confirmed a moment after its target has it.
+    let confirmed = async {
+        loop {
+            let page = Scraped::of(&broker, "/metrics");
+            if died(&page, "confirmed", "quorum", "at_least_once") == 1.0 {
+                return page;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let page = tokio::time::timeout(PATIENCE, confirmed)
+        .await
+        .expect("confirmed in time");
+    assert_eq!(died(&page, "maxlen", "classic", "disabled"), 2.0);
+    assert_eq!(died(&page, "maxlen", "classic", "at_most_once"), 0.0);
+    assert_eq!(died(&page, "rejected", "classic", "at_most_once"), 1.0);
+    assert_eq!(died(&page, "rejected", "quorum", "at_least_once"), 0.0);
+    assert_eq!(died(&page, "delivery_limit", "quorum", "at_least_once"), 1.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sizes_of_messages_and_what_channels_hold_back_are_told() {
+    let broker = Broker::start_measured(&[]);
+    let client = broker.client().await;
+    client.plain_queue("q").await;
+    client.send("q", "1").await;
+    client.send("q", &"x".repeat(101)).await;
+    client.publish_mandatory("", "nowhere", "1", Default::default()).await;
+    let page = Scraped::of(&broker, "/metrics");
+    let of = |what: &str| page.value(&format!("rabbitmq_message_size_bytes_{what}"));
+    assert_eq!(of("count{protocol=\"amqp091\"}"), 3.0);
+    assert_eq!(of("sum{protocol=\"amqp091\"}"), 103.0);
+    assert_eq!(of("bucket{protocol=\"amqp091\",le=\"100\"}"), 2.0);
+    assert_eq!(of("bucket{protocol=\"amqp091\",le=\"+Inf\"}"), 3.0);
+    assert_eq!(page.value("rabbitmq_exchange_messages_unroutable_returned_total"), 1.0);
+    assert_eq!(page.value("rabbitmq_queue_messages_ram_bytes"), 102.0);
+
+    let channel = client.another().await;
+    channel.tx_select().await.expect("a transaction");
+    channel.prefetch(5).await;
+    channel
+        .basic_qos(9, BasicQosOptions { global: true })
+        .await
+        .expect("qos");
+    let published = channel.basic_publish("".into(), "q".into(), Default::default(), b"2", Default::default());
+    published.await.expect("published");
+    let held = channel.got("q").await;
+    held.acker.ack(BasicAckOptions::default()).await.expect("acked");
+    // The answer to this comes when the broker has seen all of it.
+    channel.ready("q").await;
+    let page = Scraped::of(&broker, "/metrics");
+    assert_eq!(page.value("rabbitmq_channel_messages_uncommitted"), 1.0);
+    assert_eq!(page.value("rabbitmq_channel_acks_uncommitted"), 1.0);
+    assert_eq!(page.value("rabbitmq_consumer_prefetch"), 5.0);
+    assert_eq!(page.value("rabbitmq_channel_prefetch"), 9.0);
+    let channels = broker.http().get("/api/channels?sort=number").json();
+    let shown = &channels[1];
+    assert_eq!(
+        (&shown["transactional"], &shown["messages_uncommitted"]),
+        (&json!(true), &json!(1))
+    );
+    assert_eq!(
+        (&shown["acks_uncommitted"], &shown["prefetch_count"]),
+        (&json!(1), &json!(5))
+    );
+    assert_eq!(shown["global_prefetch_count"], 9);
+    channel.tx_commit().await.expect("committed");
+    let channels = broker.http().get("/api/channels?sort=number").json();
+    assert_eq!(
+        (&channels[1]["messages_uncommitted"], &channels[1]["acks_uncommitted"]),
+        (&json!(0), &json!(0))
+    );
 }

@@ -3,7 +3,8 @@
 use crate::Scraped;
 use crate::support::{Broker, Http, Steps, next, table, text};
 
-/// Names that RabbitMQ's dashboards ask for, and that have a truth here.
+/// Names that RabbitMQ's dashboards ask for, those of 4.0 and later ones; not Erlang's, and not those of the stream
+/// protocol's errors.
 const ASKED_FOR: &[&str] = &[
     "rabbitmq_build_info",
     "rabbitmq_identity_info",
@@ -24,6 +25,17 @@ const ASKED_FOR: &[&str] = &[
     "rabbitmq_raft_log_commit_index",
     "rabbitmq_raft_log_last_written_index",
     "rabbitmq_raft_log_snapshot_index",
+    "rabbitmq_raft_commit_index",
+    "rabbitmq_raft_commit_latency_seconds",
+    "rabbitmq_raft_entry_commit_latency_seconds",
+    "rabbitmq_raft_last_written_index",
+    "rabbitmq_raft_snapshot_index",
+    "rabbitmq_message_size_bytes",
+    "rabbitmq_global_messages_dead_lettered_confirmed_total",
+    "rabbitmq_global_messages_dead_lettered_delivery_limit_total",
+    "rabbitmq_global_messages_dead_lettered_expired_total",
+    "rabbitmq_global_messages_dead_lettered_maxlen_total",
+    "rabbitmq_global_messages_dead_lettered_rejected_total",
     "rabbitmq_alarms_memory_used_watermark",
     "rabbitmq_alarms_free_disk_space_watermark",
     "rabbitmq_alarms_file_descriptor_limit",

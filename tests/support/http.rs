@@ -50,6 +50,11 @@ impl Http {
         }
     }
 
+    /// Where it is: host and port.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// For what may take longer.
     pub fn patient(mut self, patience: Duration) -> Self {
         self.patience = patience;

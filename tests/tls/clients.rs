@@ -117,25 +117,37 @@ fn external_is_not_offered_without_tls() {
 trait ReadWrite: Read + Write {}
 impl<T: Read + Write> ReadWrite for T {}
 
-#[test]
-fn the_http_api_is_served_over_tls() {
+/// What a listener of HTTP over TLS, whose keys begin so, answers to a `GET`.
+fn get_over_tls(keys: &str, listener: &str, path: &str) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let authority = authority::Authority::new("ours");
     let papers = authority.issue_for("server", &["localhost"], directory.path());
     let lines = [
-        "management.ssl.ip = 127.0.0.1".to_owned(),
-        "management.ssl.port = 0".to_owned(),
-        format!("management.ssl.certfile = {}", papers.certfile.display()),
-        format!("management.ssl.keyfile = {}", papers.keyfile.display()),
+        format!("{keys}.ip = 127.0.0.1"),
+        format!("{keys}.port = 0"),
+        format!("{keys}.certfile = {}", papers.certfile.display()),
+        format!("{keys}.keyfile = {}", papers.keyfile.display()),
     ];
     let lines: Vec<_> = lines.iter().map(String::as_str).collect();
     let secured = Secured::start(&lines);
     let secured = Secured { papers, ..secured };
-    let mut socket = dial(&secured, "management_tls");
-    socket
-        .write_all(b"GET /api/health/checks/is-in-service HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        .expect("sent");
+    let mut socket = dial(&secured, listener);
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).expect("sent");
     let mut answer = String::new();
     socket.read_to_string(&mut answer).expect("an answer, and the end");
+    answer
+}
+
+#[test]
+fn the_http_api_is_served_over_tls() {
+    let answer = get_over_tls("management.ssl", "management_tls", "/api/health/checks/is-in-service");
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+}
+
+#[test]
+fn metrics_are_scraped_over_tls() {
+    let answer = get_over_tls("prometheus.ssl", "prometheus_tls", "/metrics");
+    assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+    assert!(answer.contains("\nrabbitmq_identity_info{"), "{answer}");
 }

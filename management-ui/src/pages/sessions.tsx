@@ -31,7 +31,7 @@ export function Sessions(_: { names: Names }) {
   return (
     <AdminPage id="sessions">
       <Card>
-        <p class="note">Browsers that are signed in at {data?.[0]?.node ?? 'this node'}. Each node keeps its own.</p>
+        <p class="note">Browsers that are signed in. All nodes of the cluster know them.</p>
         {error && !data && <Failed what="The sessions" error={error} />}
         {data ? (
           <Whole id="sessions" label="Sessions" columns={COLUMNS} rows={data} rowKey={(session) => String(session.id)} order={{ by: 'used', isDown: true }} isBare empty={<Empty>No browser is signed in by a session.</Empty>} />

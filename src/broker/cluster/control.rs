@@ -10,9 +10,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::report::{NodeReport, ReplicaReport, Subject, Wanted};
+use super::sessions::{SessionAnswer, SessionWord};
 use crate::auth::attempts::Counts;
 use crate::broker::alarms::Notice;
-use crate::broker::catalogue::propose::{Catalogued, Told};
+use crate::broker::catalogue::propose::{Catalogued, Proposed};
 use crate::broker::delivery::connections::ClientCounts;
 use crate::broker::delivery::leaving::PATIENCE;
 use crate::broker::publish::moving::{MoveTo, Moved};
@@ -23,7 +24,7 @@ use crate::broker::queue::peeking::{Peek, Peeked};
 use crate::broker::queue::vitals::QueueVitals;
 use crate::broker::replicas::members::{HERE, MemberChange, MemberError};
 use crate::broker::{Broker, BrokerError};
-use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
+use crate::cluster::rpc::{CallFuture, Failed, Flow, Handler, Origin};
 use crate::journal::raft::Role;
 use crate::metadata::CatalogueError;
 use crate::statistics::{Figures, Spreads, Window, Windows};
@@ -102,6 +103,8 @@ enum Request {
     Attempts,
     /// Count that from nothing again.
     ResetAttempts,
+    /// Of browsers that are signed in.
+    Session(SessionWord),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -145,6 +148,7 @@ enum Response {
     Stopped(bool),
     /// By protocol.
     Attempts(Vec<(String, Counts)>),
+    Session(SessionAnswer),
 }
 
 /// First byte of what is said in JSON.
@@ -170,7 +174,7 @@ fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Failed> {
 pub struct ControlService(pub Weak<Broker>);
 
 impl Handler for ControlService {
-    fn call(&self, from: Origin, request: Bytes) -> Answer {
+    fn call(&self, from: Origin, request: Bytes) -> CallFuture {
         let broker = self.0.clone();
         Box::pin(async move {
             let broker = broker.upgrade().ok_or_else(|| Failed("the node stops".to_owned()))?;
@@ -214,6 +218,7 @@ impl Broker {
                 self.logins.reset_attempts();
                 return Response::Done;
             }
+            Request::Session(word) => return Response::Session(self.hear_of_sessions(word)),
             Request::Shortage => return Response::Shortage(*self.alarms.notices().borrow()),
             Request::Replica(queue) => return Response::Replica(self.replica_report(queue)),
             Request::Reached(index) => {
@@ -229,11 +234,11 @@ impl Broker {
                 let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
                 return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
             }
-            Request::Peek(queue, peek) => return Response::Peeked(self.peek_for(queue, peek).await),
+            Request::Peek(queue, peek) => return Response::Peeked(self.queues.peek_for(queue, peek).await),
             Request::Move(queue, positions, to) => return Response::Moved(self.move_for(queue, positions, to).await),
             Request::Jobs => return Response::Jobs(self.jobs_here()),
             Request::StopJob(id) => return Response::Stopped(self.stop_job_here(&id)),
-            Request::Vitals(queue) => return Response::Vitals(self.vitals_for(queue)),
+            Request::Vitals(queue) => return Response::Vitals(self.queues.vitals_for(queue)),
             Request::Member(queue, change) => {
                 let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
                 return changed.map_or(Response::NotLeader, Response::Changed);
@@ -261,7 +266,7 @@ impl Broker {
                 Ok(()) => Response::Forgotten,
                 Err(_) => Response::NoMajority,
             },
-            Request::Catalogued(wish) => match self.set_catalogued(from, wish).await {
+            Request::Catalogued(change) => match self.set_catalogued(from, change).await {
                 Ok(()) => Response::Catalogued,
                 Err(_) => Response::NoMajority,
             },
@@ -293,6 +298,7 @@ impl Broker {
             | Request::Shortage
             | Request::Attempts
             | Request::ResetAttempts
+            | Request::Session(_)
             | Request::Member(..)
             | Request::Replica(_)
             | Request::Reached(_)
@@ -314,11 +320,11 @@ impl Broker {
         // The log keeps it for long, and would keep the whole buffer of the link with it.
         let record = Bytes::copy_from_slice(record);
         match self.propose_here(record, Instant::now() + THERE).await {
-            Told::Applied(index) => Response::Applied(index),
-            Told::NotLeader => Response::NotLeader,
-            Told::Refused(BrokerError::Catalogue(CatalogueError::Raced(name))) => Response::Raced(name),
-            Told::Refused(BrokerError::NoMajority) => Response::NoMajority,
-            Told::Refused(error) => {
+            Proposed::Applied(index) => Response::Applied(index),
+            Proposed::NotLeader => Response::NotLeader,
+            Proposed::Refused(BrokerError::Catalogue(CatalogueError::Raced(name))) => Response::Raced(name),
+            Proposed::Refused(BrokerError::NoMajority) => Response::NoMajority,
+            Proposed::Refused(error) => {
                 let reply = error.reply();
                 Response::Refused {
                     code: reply.code.code(),
@@ -460,6 +466,15 @@ impl Broker {
         matches!(answer, Some(Response::Done))
     }
 
+    /// Says something of sessions to a node.
+    pub(super) async fn say_of_sessions(&self, node: NodeId, word: &SessionWord) -> Option<SessionAnswer> {
+        let request = Request::Session(word.clone());
+        match self.ask(node, &request, Instant::now() + AT_ONCE).await {
+            Some(Response::Session(answer)) => Some(answer),
+            _ => None,
+        }
+    }
+
     /// Asks the leader of a queue for a change of its group; `None` when it does not lead or does
     /// not get it done in time.
     pub(in crate::broker) async fn ask_for_change(
@@ -521,7 +536,7 @@ impl Broker {
         loop {
             let leader = queue.leader();
             let peeked = match leader == self.nodes.us() {
-                true => self.peek_here(queue, peek.clone()).await,
+                true => self.queues.peek_here(queue, peek.clone()).await,
                 false => {
                     let request = Request::Peek(queue.spec.id, peek.clone());
                     match self.ask(leader, &request, deadline).await {
@@ -600,7 +615,7 @@ impl Broker {
     /// How a queue gets on, wherever it is; `None` where nobody says.
     pub async fn vitals_of(&self, queue: &QueueHandle) -> Option<QueueVitals> {
         match queue.leader() {
-            leader if leader == self.nodes.us() => self.vitals_here(queue),
+            leader if leader == self.nodes.us() => self.queues.vitals_here(queue),
             leader => self.ask_for_vitals(leader, queue.spec.id).await,
         }
     }
@@ -622,24 +637,24 @@ impl Broker {
     }
 
     /// Sends a command to the node that leads the catalogue's group.
-    pub(in crate::broker) async fn propose_there(&self, leader: NodeId, record: &[u8], deadline: Instant) -> Told {
+    pub(in crate::broker) async fn propose_there(&self, leader: NodeId, record: &[u8], deadline: Instant) -> Proposed {
         let request = [&[COMMAND], record].concat();
         match self.send(leader, request.into(), deadline).await {
-            Some(Response::Applied(index)) => Told::Applied(index),
-            Some(Response::Raced(name)) => Told::Refused(CatalogueError::Raced(name).into()),
-            Some(Response::NoMajority) => Told::Refused(BrokerError::NoMajority),
+            Some(Response::Applied(index)) => Proposed::Applied(index),
+            Some(Response::Raced(name)) => Proposed::Refused(CatalogueError::Raced(name).into()),
+            Some(Response::NoMajority) => Proposed::Refused(BrokerError::NoMajority),
             Some(Response::Refused {
                 code,
                 is_connection,
                 text,
             }) => {
                 let code = ReplyCode::from_wire(code).unwrap_or(ReplyCode::InternalError);
-                Told::Refused(BrokerError::Reply(match is_connection {
+                Proposed::Refused(BrokerError::Reply(match is_connection {
                     true => Reply::connection(code, text),
                     false => Reply::channel(code, text),
                 }))
             }
-            _ => Told::NotLeader,
+            _ => Proposed::NotLeader,
         }
     }
 
@@ -660,9 +675,9 @@ impl Broker {
     }
 
     /// Asks a node to have the catalogue's group with or without this one; whether it is so.
-    pub(in crate::broker) async fn ask_for_catalogue(&self, node: NodeId, wish: Catalogued) -> bool {
+    pub(in crate::broker) async fn ask_for_catalogue(&self, node: NodeId, change: Catalogued) -> bool {
         let answer = self
-            .ask(node, &Request::Catalogued(wish), Instant::now() + ADMISSION)
+            .ask(node, &Request::Catalogued(change), Instant::now() + ADMISSION)
             .await;
         matches!(answer, Some(Response::Catalogued))
     }
@@ -697,7 +712,7 @@ impl Broker {
     }
 }
 
-/// What became of the wish to join.
+/// What became of the request to join.
 pub enum Joining {
     Joined(u64),
     AlreadyMember,

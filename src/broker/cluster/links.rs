@@ -1,6 +1,7 @@
 //! The links of this node to the others, and what is served over them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::RngCore;
 use tokio::net::TcpListener;
@@ -12,7 +13,7 @@ use crate::broker::queue::peers::{QUEUES, QueueService};
 use crate::cluster::rpc::Services;
 use crate::cluster::secret::{SecretError, SharedSecret};
 use crate::cluster::tls::{Tls, TlsError};
-use crate::cluster::{Class, Cluster, Handler, Settings};
+use crate::cluster::{Class, Cluster, Handler, Settings, Timing};
 use crate::journal::raft::{RAFT, RaftService};
 use crate::pem::Certificate;
 
@@ -50,6 +51,11 @@ impl Broker {
     /// The links to other nodes, on a node that has any.
     pub fn links(&self) -> Option<&Cluster> {
         self.nodes.cluster()
+    }
+
+    /// After how long a link over which nothing came ends.
+    pub fn silence_between_nodes(&self) -> Duration {
+        Timing::default().silence
     }
 
     /// Reads the certificates of the links between nodes again; `None` where they do not speak TLS.

@@ -72,6 +72,9 @@ impl Subject {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Counted {
     pub(in crate::broker) queues: Vec<(QueueId, Figures)>,
+    /// In which second anything moved in a queue last; `None` where it still does.
+    #[serde(default)]
+    pub(in crate::broker) idle: Vec<(QueueId, Option<u64>)>,
     pub(in crate::broker) exchanges: Vec<(VhostName, ExchangeName, Figures)>,
     pub(in crate::broker) vhosts: Vec<(VhostName, Figures)>,
     pub(in crate::broker) node: Figures,
@@ -168,6 +171,9 @@ pub struct QueueReport {
     pub capacity: Option<f64>,
     /// The tag of the consumer that is served, where only one is.
     pub active_tag: Option<String>,
+    /// Of a queue that is replicated: through how many nodes it was published to.
+    #[serde(default)]
+    pub publishers: Option<usize>,
     /// Where the client is, and where it came to, whose connection has the queue for itself.
     pub owner: Option<(SocketAddr, SocketAddr)>,
     /// By the node and the key of the consumer.

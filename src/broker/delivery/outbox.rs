@@ -111,6 +111,10 @@ pub struct ChannelOut<Q> {
     settled_delivery: Option<(u32, Instant)>,
     /// Most unsettled deliveries on the whole channel (`basic.qos` with global set).
     pub prefetch: Option<u32>,
+    /// The same of each consumer to come, for those who look at the channel.
+    pub consumer_prefetch: Option<u32>,
+    /// Present in a transaction.
+    pub uncommitted: Option<Arc<Uncommitted>>,
     /// How many of `unacked` consumers got.
     consumed: usize,
     /// By consumer tag.
@@ -122,6 +126,22 @@ pub struct ChannelOut<Q> {
     /// Numbers of `queues` that are to be used again.
     free_queues: Vec<u32>,
     queue_index: FxHashMap<QueueId, u32>,
+}
+
+/// What a channel's transaction holds back, for those who look at the channel.
+#[derive(Default)]
+pub struct Uncommitted {
+    pub messages: AtomicU64,
+    /// Settlements, whatever their outcome.
+    pub acks: AtomicU64,
+}
+
+impl Uncommitted {
+    /// The transaction has ended: nothing is held back.
+    pub fn clear(&self) {
+        self.messages.store(0, Ordering::Relaxed);
+        self.acks.store(0, Ordering::Relaxed);
+    }
 }
 
 /// A delivery that waits to be settled.
@@ -530,6 +550,8 @@ impl<Q: QueueIdentity> ChannelOut<Q> {
             timed_delivery: None,
             settled_delivery: None,
             prefetch: None,
+            consumer_prefetch: None,
+            uncommitted: None,
             consumed: 0,
             consumers: FxHashMap::default(),
             cancels: None,

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::delayed;
 use super::reply_to;
-use super::route::Way;
+use super::route::RouteRequest;
 use super::vhosts::{QueueRef, Vhost};
 use crate::auth::Rights;
 use crate::broker::Broker;
@@ -33,7 +33,7 @@ use crate::declare::{DeclareError, publish_target};
 use crate::metadata::CatalogueError;
 use crate::queue::Publish;
 use crate::router::Routed;
-use crate::statistics::{Measure, Scope, Stats};
+use crate::statistics::{Measure, Scope, SizeTally, Stats};
 use crate::types::{
     ExchangeName, FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName,
 };
@@ -176,6 +176,7 @@ pub struct Publisher {
     messages: usize,
     bytes: usize,
     run: Option<Run>,
+    sizes: SizeTally,
     routed: Routed<QueueRef>,
     scratch: Vec<u8>,
 }
@@ -212,6 +213,7 @@ impl Publisher {
             messages: 0,
             bytes: 0,
             run: None,
+            sizes: SizeTally::default(),
             routed: Routed::default(),
             scratch: Vec::new(),
         }
@@ -275,13 +277,13 @@ impl Publisher {
         }
         let mut keys = vec![publish.routing_key];
         keys.extend(copies.keys.iter().map(Vec::as_slice));
-        let way = Way {
+        let request = RouteRequest {
             exchange,
             keys: &keys,
             properties: &scan,
             delayed: false,
         };
-        if !by.vhost.route(&way, &mut self.routed) {
+        if !by.vhost.route(&request, &mut self.routed) {
             return Err(no_exchange(by, exchange).into());
         }
         let mut ready = ready(Route(Arc::new(Found {
@@ -331,6 +333,7 @@ impl Publisher {
             reached |= broker.deliver_reply(token, &message);
         }
         let comes_back = mandatory && !reached;
+        self.sizes.note(message.body().len() as u64);
         self.count(&route, from, reached, mandatory);
         if broker.observers.is_tracing() {
             self.trace(broker, by, from, &message, &route);
@@ -381,7 +384,7 @@ impl Publisher {
     fn trace(&self, broker: &Broker, by: &Publishing, from: From, message: &Message, route: &Route) {
         broker.observers.message(&by.vhost.name, message, || {
             let routed = route.0.queues.iter().map(|queue| queue.spec.name.clone());
-            let way = observers::Way::In {
+            let direction = observers::Direction::In {
                 routed: routed.collect(),
             };
             let client = observers::Client {
@@ -389,7 +392,7 @@ impl Publisher {
                 channel: from.channel,
                 user: by.user.clone(),
             };
-            (way, client)
+            (direction, client)
         });
     }
 
@@ -412,12 +415,13 @@ impl Publisher {
         if let Some(run) = self.run.take() {
             run.count(&self.outbox);
         }
+        broker.statistics().sizes().take(&mut self.sizes);
         for group in &mut self.groups {
             if group.batch.is_empty() {
                 continue;
             }
             group.queue.stats.add(Measure::Publish, group.batch.len() as u64);
-            group.queue.publish(broker, group.batch.drain(..));
+            group.queue.publish(&broker.queues, group.batch.drain(..));
         }
         if self.groups.len() > KEPT_GROUPS {
             self.groups.clear();
@@ -544,6 +548,8 @@ impl Run {
         }
         exchange.add(Measure::PublishIn, self.publishes);
         exchange.add(Measure::PublishOut, self.out);
+        exchange.add(Measure::ReturnUnroutable, self.returned);
+        exchange.add(Measure::DropUnroutable, self.dropped);
         scope.statistics().touch(exchange);
         let of_channel = [
             (Measure::Publish, self.publishes),

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 
 use super::clients::Consumer;
 use super::handle::{Call, QueueHandle};
-use crate::broker::{Broker, BrokerError};
-use crate::handover::{Answer, Ask};
+use super::queues::Queues;
+use crate::broker::BrokerError;
+use crate::handover::{Ask, CallResult};
 use crate::types::{Refusal, Reply};
 
 /// How long a client waits for another node's answer.
@@ -20,9 +21,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// What came of a question.
 enum Asked {
     /// It is on its way, with this number.
-    Sent(u64, oneshot::Receiver<Answer>),
-    /// There is no way to who could answer, for now.
-    NoWay,
+    Sent(u64, oneshot::Receiver<CallResult>),
+    /// There is no line to who could answer, for now.
+    NoLine,
 }
 
 impl QueueHandle {
@@ -32,24 +33,24 @@ impl QueueHandle {
     /// What the other node said, or that it does not answer.
     pub(in crate::broker) async fn ask(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         ask: Ask,
-    ) -> Result<Option<Answer>, Reply> {
+    ) -> Result<Option<CallResult>, Reply> {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let (call, mut answer) = match self.begin(broker, ask) {
+            let (call, mut answer) = match self.begin(queues, ask) {
                 None => return Ok(None),
                 Some(Asked::Sent(call, answer)) => (call, answer),
-                // A node that has just come may not have its way yet.
-                Some(Asked::NoWay) if !self.is_replicated() && !broker.nodes.is_alive(self.spec.home) => {
+                // A node that has just come may not have its line yet.
+                Some(Asked::NoLine) if !self.is_replicated() && !queues.nodes.is_alive(self.spec.home) => {
                     return Err(self.is_away());
                 }
-                Some(Asked::NoWay) => {
+                Some(Asked::NoLine) => {
                     if self.is_replicated() {
-                        self.look_for_leader(broker);
+                        self.look_for_leader(queues);
                     }
                     let soon = (Instant::now() + ASK_AGAIN).min(deadline);
                     if tokio::time::timeout_at(soon, changed).await.is_err() && Instant::now() >= deadline {
@@ -76,15 +77,15 @@ impl QueueHandle {
     }
 
     /// `None` when there is nobody to ask: the live queue is here, or there is none any more.
-    fn begin(self: &Arc<Self>, broker: &Arc<Broker>, ask: Ask) -> Option<Asked> {
+    fn begin(self: &Arc<Self>, queues: &Arc<Queues>, ask: Ask) -> Option<Asked> {
         let (call, answer) = Call::new(None);
-        self.input(broker, |machine, _, sink| {
+        self.input(queues, |machine, _, sink| {
             if machine.is_here() || self.is_deleted() {
                 return None;
             }
             Some(match machine.ask(ask, call, sink) {
                 Some(call) => Asked::Sent(call, answer),
-                None => Asked::NoWay,
+                None => Asked::NoLine,
             })
         })
     }
@@ -95,12 +96,12 @@ impl QueueHandle {
     /// What it said, or that it is away.
     pub(super) async fn ask_to_consume(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         consumer: &Arc<Consumer>,
         wants_answer: bool,
     ) -> Result<(), Reply> {
         let (call, answer) = Call::new(wants_answer.then(|| consumer.clone()));
-        let is_asked = self.input(broker, |machine, _, sink| machine.ask_to_consume(consumer, call, sink));
+        let is_asked = self.input(queues, |machine, _, sink| machine.ask_to_consume(consumer, call, sink));
         if !is_asked {
             return Err(self.is_away());
         }
@@ -112,24 +113,24 @@ impl QueueHandle {
             _ => self.is_away(),
         };
         // Nobody is told that the consumer has ended.
-        self.input(broker, |machine, now, sink| {
+        self.input(queues, |machine, now, sink| {
             machine.cancel(now, consumer.key, || Call::new(None).0, sink)
         });
         Err(refused)
     }
 
-    fn heard(&self, answer: Answer) -> Result<Answer, Reply> {
+    fn heard(&self, answer: CallResult) -> Result<CallResult, Reply> {
         match answer {
-            Answer::Refused(refused) => Err(refused),
-            Answer::Unreadable => Err(self.is_away()),
+            CallResult::Refused(refused) => Err(refused),
+            CallResult::Unreadable => Err(self.is_away()),
             answer => Ok(answer),
         }
     }
 
     /// Asks the members which of them leads.
-    pub(super) fn look_for_leader(self: &Arc<Self>, broker: &Arc<Broker>) {
-        let members = broker.members_of(self);
-        self.input(broker, |machine, _, sink| machine.ask_who_leads(&members, sink));
+    pub(super) fn look_for_leader(self: &Arc<Self>, queues: &Arc<Queues>) {
+        let members = self.member_nodes();
+        self.input(queues, |machine, _, sink| machine.ask_who_leads(&members, sink));
     }
 
     /// What clients hear when the queue's node, or its leader, cannot be reached.

@@ -20,12 +20,13 @@ use super::clients::Consumer;
 use super::effects::Deferred;
 use super::joint::JointClaim;
 use super::probes::Probes;
+use super::queues::Queues;
 use super::sink::QueueSink;
-use crate::broker::Broker;
-use crate::broker::observers::{Client, Way};
+use crate::broker::observers::{Client, Direction};
+use crate::broker::timers::Timed;
 use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
-use crate::handover::{self, Answer, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer, Output};
+use crate::handover::{self, CallResult, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer, Output};
 use crate::journal::raft::{Group, RECORD_BYTES};
 use crate::queue::ledger::Ledger;
 use crate::queue::record::ProducerId;
@@ -69,14 +70,14 @@ impl LocalConsumer for Arc<Consumer> {
 
 /// Somebody on this node who asked something of a queue.
 pub struct Call {
-    pub answer: oneshot::Sender<Answer>,
+    pub answer: oneshot::Sender<CallResult>,
     /// For a consumer that was asked for: it hears `consume-ok` before its first delivery.
     pub consumer: Option<Arc<Consumer>>,
 }
 
 impl Call {
     /// A call, and where its answer comes; nothing comes when it is to be asked again.
-    pub fn new(consumer: Option<Arc<Consumer>>) -> (Self, oneshot::Receiver<Answer>) {
+    pub fn new(consumer: Option<Arc<Consumer>>) -> (Self, oneshot::Receiver<CallResult>) {
         let (answer, answered) = oneshot::channel();
         (Self { answer, consumer }, answered)
     }
@@ -102,9 +103,9 @@ pub struct QueueHandle {
     /// served, and nothing of it is thrown away. The machine knows too; changed under the lock.
     quarantined: AtomicBool,
     /// It is being asked who leads it.
-    pub(super) is_sought: AtomicBool,
-    /// The earliest wake-up asked of the timer, in ms since the epoch; `u64::MAX` is none.
-    pub scheduled: AtomicU64,
+    pub(super) is_looked_up: AtomicBool,
+    /// See [`Timed`].
+    scheduled: AtomicU64,
     /// The node that had the live queue last, as far as is known.
     pub(in crate::broker) last_leader: AtomicU64,
     pub(in crate::broker) changing: Changing,
@@ -148,6 +149,16 @@ impl State {
     }
 }
 
+impl Timed for QueueHandle {
+    fn scheduled(&self) -> &AtomicU64 {
+        &self.scheduled
+    }
+
+    fn is_gone(&self) -> bool {
+        self.is_deleted()
+    }
+}
+
 impl QueueHandle {
     /// A queue whose live queue is here.
     pub fn here(us: NodeId, spec: Arc<QueueSpec>, scope: Arc<Scope>, queue: LiveQueue, quarantined: bool) -> Self {
@@ -177,13 +188,22 @@ impl QueueHandle {
             }),
             deleted: AtomicBool::new(false),
             quarantined: AtomicBool::new(quarantined),
-            is_sought: AtomicBool::new(false),
+            is_looked_up: AtomicBool::new(false),
             scheduled: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
             stats: Stats::default(),
             incoming: Mutex::default(),
             latencies: Latencies::of_queue(),
             scope,
+        }
+    }
+
+    /// The nodes that have the queue: where it lives, or the members of its group.
+    pub(in crate::broker) fn member_nodes(&self) -> Vec<NodeId> {
+        let members = self.members.read();
+        match members.is_empty() {
+            true => vec![self.spec.home],
+            false => members.iter().map(|member| member.node).collect(),
         }
     }
 
@@ -213,7 +233,7 @@ impl QueueHandle {
     }
 
     /// Serves it again, with another live queue if there is one.
-    pub(super) fn end_quarantine(&self, anew: Option<LiveQueue>) {
+    pub(in crate::broker) fn end_quarantine(&self, anew: Option<LiveQueue>) {
         let mut state = self.state.lock();
         match anew {
             Some(queue) => state.machine.replace(queue),
@@ -247,10 +267,10 @@ impl QueueHandle {
     }
 
     /// Copies a message that a client gets, if the vhost is traced.
-    pub fn trace_out(&self, broker: &Broker, message: &Message, redelivered: bool, client: impl FnOnce() -> Client) {
-        broker.observers.message(&self.spec.vhost, message, || {
+    pub fn trace_out(&self, queues: &Queues, message: &Message, redelivered: bool, client: impl FnOnce() -> Client) {
+        queues.observers.message(&self.spec.vhost, message, || {
             let queue = self.spec.name.clone();
-            (Way::Out { queue, redelivered }, client())
+            (Direction::Out { queue, redelivered }, client())
         });
     }
 
@@ -278,17 +298,17 @@ impl QueueHandle {
     /// Gives the machine an input. What must happen outside the lock is left to the caller.
     pub(in crate::broker) fn input_deferred<R>(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
     ) -> (R, Deferred) {
         let mut state = self.state.lock();
-        self.input_to(broker, &mut state, f)
+        self.input_to(queues, &mut state, f)
     }
 
     /// The same under the lock.
     pub(super) fn input_to<R>(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         state: &mut State,
         f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
     ) -> (R, Deferred) {
@@ -304,8 +324,8 @@ impl QueueHandle {
         if let Some(seq) = next {
             probes.came(seq, at);
         }
-        let mut sink = QueueSink::new(self, broker, at, probes);
-        let result = f(machine, broker.clock.at(at), &mut sink);
+        let mut sink = QueueSink::new(self, queues, at, probes);
+        let result = f(machine, queues.clock.at(at), &mut sink);
         let deferred = sink.finish();
         match (next, machine.queue()) {
             (Some(seq), Some(queue)) => {
@@ -316,9 +336,9 @@ impl QueueHandle {
             }
             _ => probes.clear(),
         }
-        broker.moves(self);
+        queues.moves(self);
         if let Some(deadline) = self.deadline_of(state) {
-            broker.timers.schedule(self, deadline);
+            queues.timers.schedule(self, deadline);
         }
         (result, deferred)
     }
@@ -326,12 +346,12 @@ impl QueueHandle {
     /// Gives the machine an input, and carries out what follows from it.
     pub(in crate::broker) fn input<R>(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
     ) -> R {
-        let (result, deferred) = self.input_deferred(broker, f);
+        let (result, deferred) = self.input_deferred(queues, f);
         if !deferred.is_empty() {
-            broker.carry_out(self, deferred);
+            queues.carry_out(self, deferred);
         }
         result
     }
@@ -340,35 +360,35 @@ impl QueueHandle {
     /// served.
     pub fn with<R>(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         f: impl FnOnce(&mut LiveQueue, Timestamp, &mut QueueOutput<'_, '_>) -> R,
     ) -> Option<R> {
-        self.input(broker, |machine, now, sink| machine.run(now, sink, f))
+        self.input(queues, |machine, now, sink| machine.run(now, sink, f))
     }
 
     /// The same, and leaves what must happen outside the lock to the caller.
     pub fn with_deferred<R>(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         f: impl FnOnce(&mut LiveQueue, Timestamp, &mut QueueOutput<'_, '_>) -> R,
     ) -> (Option<R>, Deferred) {
-        self.input_deferred(broker, |machine, now, sink| machine.run(now, sink, f))
+        self.input_deferred(queues, |machine, now, sink| machine.run(now, sink, f))
     }
 
     /// Gives the queue messages, wherever it is. One that was deleted meanwhile takes them as
     /// RabbitMQ does: they are gone, and confirmed. One whose records are damaged, or whose node is
     /// away, refuses them.
-    pub fn publish(self: &Arc<Self>, broker: &Arc<Broker>, batch: impl IntoIterator<Item = Publish<ConfirmToken>>) {
-        let deferred = self.publish_deferred(broker, batch);
+    pub fn publish(self: &Arc<Self>, queues: &Arc<Queues>, batch: impl IntoIterator<Item = Publish<ConfirmToken>>) {
+        let deferred = self.publish_deferred(queues, batch);
         if !deferred.is_empty() {
-            broker.carry_out(self, deferred);
+            queues.carry_out(self, deferred);
         }
     }
 
     /// The same, and leaves what must happen outside the lock to the caller.
     pub fn publish_deferred(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
     ) -> Deferred {
         let mut state = self.state.lock();
@@ -381,7 +401,7 @@ impl QueueHandle {
             return Deferred::default();
         }
         if !state.machine.is_only_here() {
-            let publish = self.input_to(broker, &mut state, |machine, now, sink| {
+            let publish = self.input_to(queues, &mut state, |machine, now, sink| {
                 machine.publish(now, batch, sink)
             });
             return publish.1;
@@ -389,7 +409,7 @@ impl QueueHandle {
         let mut batch = batch.into_iter();
         let mut in_hand = InHand::default();
         let noted = batch.by_ref().inspect(|publish| in_hand.note(publish));
-        let (taken, deferred) = self.input_to(broker, &mut state, |machine, now, sink| {
+        let (taken, deferred) = self.input_to(queues, &mut state, |machine, now, sink| {
             machine.publish(now, noted, sink)
         });
         if !taken {

@@ -3,35 +3,37 @@
 //! ```text
 //! an input → handle (the lock) → ClusteredQueue decides → sink ┬ deliveries → outboxes
 //!                                                              ├ records → store, or the Raft group
-//!                                                              ├ confirms → claims, joint, letters
+//!                                                              ├ confirms → claims, joint, at_least_once
 //!                                                              └ Deferred → effects, after the lock
 //! ```
-//! [`handle`] is where to begin. What clients ask of a queue stands in `queues` and `asking`, what they leave
-//! behind in [`leaving`]; what its group says to a replicated one in `leading`. A queue that must not serve is in `panicked` and [`quarantine`]. `peers` are the lines
-//! to the same queue on other nodes, `seekers` the queues of which it is not known who leads.
+//! [`handle`] is where to begin; [`queues`] has all of them, and what they need of the node. What clients ask of
+//! a queue stands in `using` and `asking`, what they leave behind in [`leaving`]; what its group says to a
+//! replicated one in `leading`. A queue whose machine panicked is in `panicked`. `peers` are the lines to the
+//! same queue on other nodes, `leader_lookups` the queues of which it is not known who leads.
 
 pub(in crate::broker) mod asking;
+pub(in crate::broker) mod at_least_once;
 mod capacity;
 pub(in crate::broker) mod claims;
 pub mod clients;
 pub mod counting;
+pub(in crate::broker) mod deaths;
 pub(in crate::broker) mod delivery_count;
 pub(in crate::broker) mod effects;
 pub mod handle;
 pub mod joint;
+pub(in crate::broker) mod leader_lookups;
 mod leading;
 pub mod leaving;
-pub(in crate::broker) mod letters;
 pub mod matching;
 pub(in crate::broker) mod owners;
 mod panicked;
 pub mod peeking;
 pub(in crate::broker) mod peers;
 mod probes;
-pub mod quarantine;
-mod queues;
+pub mod queues;
 pub(in crate::broker) mod recovery;
-pub(in crate::broker) mod seekers;
 pub(in crate::broker) mod settings;
 mod sink;
+mod using;
 pub mod vitals;

@@ -91,14 +91,14 @@ enum Step {
     Wait,
 }
 
-/// What leads from the group as it is to the one that is wished. Nodes that are not wished go
+/// What leads from the group as it is to the one that is wanted. Nodes that are not wanted go
 /// first: their data is gone, and with it what their votes were worth.
-fn next_step(now: &GroupStatus, wished: &BTreeSet<NodeId>) -> Option<Step> {
-    let unwanted: BTreeSet<_> = now.learners.difference(wished).copied().collect();
-    let staying: BTreeSet<_> = now.voters.intersection(wished).copied().collect();
+fn next_step(now: &GroupStatus, wanted: &BTreeSet<NodeId>) -> Option<Step> {
+    let unwanted: BTreeSet<_> = now.learners.difference(wanted).copied().collect();
+    let staying: BTreeSet<_> = now.voters.intersection(wanted).copied().collect();
     if staying.is_empty() {
-        // Nobody who is wished has the queue: whoever leads it keeps it until one has.
-        return missing(now, wished).map(Step::Learn);
+        // Nobody who is wanted has the queue: whoever leads it keeps it until one has.
+        return missing(now, wanted).map(Step::Learn);
     }
     if now.is_changing || staying.len() < now.voters.len() {
         return Some(Step::Voters(staying));
@@ -106,7 +106,7 @@ fn next_step(now: &GroupStatus, wished: &BTreeSet<NodeId>) -> Option<Step> {
     if !unwanted.is_empty() {
         return Some(Step::Drop(unwanted));
     }
-    if let Some(node) = missing(now, wished) {
+    if let Some(node) = missing(now, wanted) {
         return Some(Step::Learn(node));
     }
     let mut learning = now.learners.iter().copied();
@@ -117,8 +117,8 @@ fn next_step(now: &GroupStatus, wished: &BTreeSet<NodeId>) -> Option<Step> {
     }
 }
 
-fn missing(now: &GroupStatus, wished: &BTreeSet<NodeId>) -> Option<NodeId> {
-    let mut missing = wished.iter().copied();
+fn missing(now: &GroupStatus, wanted: &BTreeSet<NodeId>) -> Option<NodeId> {
+    let mut missing = wanted.iter().copied();
     missing.find(|node| !now.voters.contains(node) && !now.learners.contains(node))
 }
 
@@ -171,7 +171,7 @@ impl Broker {
     /// group.
     fn has_majority(&self, queue: &QueueHandle) -> bool {
         let is_alive = |node: &NodeId| *node == self.us() || self.nodes.is_alive(*node);
-        let members = self.members_of(queue);
+        let members = queue.member_nodes();
         let voters = self.catalogue_group().status().voters;
         2 * members.iter().filter(|node| is_alive(node)).count() > members.len()
             && 2 * voters.iter().filter(|node| is_alive(node)).count() > voters.len()
@@ -227,7 +227,7 @@ impl Broker {
         deadline: Instant,
     ) -> bool {
         while !group.settled_voters().contains(&node) {
-            let is_wished = self.members_of(queue).contains(&node);
+            let is_wished = queue.member_nodes().contains(&node);
             if Instant::now() >= deadline || !group.is_leader() || !is_wished {
                 return false;
             }
@@ -245,7 +245,7 @@ impl Broker {
         if !self.catalogue().nodes().contains_key(&node) || !self.nodes.is_alive(node) {
             return Some(Err(MemberError::NotRunning));
         }
-        if self.members_of(queue).contains(&node) {
+        if queue.member_nodes().contains(&node) {
             return Some(Ok(()));
         }
         // One that has just ended is not suspected yet.
@@ -269,7 +269,7 @@ impl Broker {
         group: &Group<Ledger>,
         node: NodeId,
     ) -> Option<Result<(), MemberError>> {
-        let members = self.members_of(queue);
+        let members = queue.member_nodes();
         let voters = group.status().voters;
         if !members.contains(&node) && !voters.contains(&node) {
             return Some(Ok(()));
@@ -278,8 +278,8 @@ impl Broker {
             return Some(Err(MemberError::LastMember));
         }
         if node == self.us() {
-            let heir = self.heir_of(group)?;
-            self.hand_queue_over(queue, group, heir).await?;
+            let next_leader = self.next_leader_of(group)?;
+            self.hand_queue_over(queue, group, next_leader).await?;
             // The new leader is to be asked.
             return None;
         }
@@ -353,21 +353,21 @@ impl Broker {
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         group: &Group<Ledger>,
-        heir: NodeId,
+        next_leader: NodeId,
     ) -> Option<()> {
-        queue.prepare_transfer(self);
-        match group.transfer_leader(heir).await {
+        queue.prepare_transfer(&self.queues);
+        match group.transfer_leader(next_leader).await {
             Ok(()) => Some(()),
             Err(error) => {
                 tracing::debug!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "leadership was not handed over");
-                queue.cancel_transfer(self);
+                queue.cancel_transfer(&self.queues);
                 None
             }
         }
     }
 
     /// The voter that could best lead in this node's place.
-    pub(super) fn heir_of(&self, group: &Group<Ledger>) -> Option<NodeId> {
+    pub(super) fn next_leader_of(&self, group: &Group<Ledger>) -> Option<NodeId> {
         let status = group.status();
         let others = status.voters.iter().copied().filter(|node| *node != self.us());
         let alive = others.filter(|node| self.nodes.is_alive(*node));
@@ -388,7 +388,7 @@ impl Broker {
         if status.leadership.role != Role::Leader || queue.is_deleted() {
             return None;
         }
-        next_step(&status, &self.members_of(queue).into_iter().collect())
+        next_step(&status, &queue.member_nodes().into_iter().collect())
     }
 
     async fn take_step(&self, queue: &QueueHandle, group: &Group<Ledger>) -> Result<(), GroupError> {
@@ -463,6 +463,7 @@ mod tests {
     fn group(voters: &[u64], learners: &[u64], matched: &[(u64, u64)]) -> GroupStatus {
         let matched = matched.iter().map(|(node, index)| (NodeId(*node), Some(*index)));
         GroupStatus {
+            commit_latency: Duration::ZERO,
             leadership: Leadership {
                 term: 1,
                 leader: Some(NodeId(1)),
@@ -482,25 +483,25 @@ mod tests {
 
     #[test]
     fn a_new_member_learns_before_it_votes() {
-        let wished = set(&[1, 2, 3]);
+        let wanted = set(&[1, 2, 3]);
         assert_eq!(
-            next_step(&group(&[1, 2], &[], &[]), &wished),
+            next_step(&group(&[1, 2], &[], &[]), &wanted),
             Some(Step::Learn(NodeId(3)))
         );
         let behind = group(&[1, 2], &[3], &[(3, 10)]);
-        assert_eq!(next_step(&behind, &wished), Some(Step::Wait));
+        assert_eq!(next_step(&behind, &wanted), Some(Step::Wait));
         let ready = group(&[1, 2], &[3], &[(3, 990)]);
-        assert_eq!(next_step(&ready, &wished), Some(Step::Voters(set(&[1, 2, 3]))));
-        assert_eq!(next_step(&group(&[1, 2, 3], &[], &[]), &wished), None);
+        assert_eq!(next_step(&ready, &wanted), Some(Step::Voters(set(&[1, 2, 3]))));
+        assert_eq!(next_step(&group(&[1, 2, 3], &[], &[]), &wanted), None);
     }
 
     #[test]
     fn whoever_is_not_wished_goes_first() {
-        let wished = set(&[1, 2, 4]);
+        let wanted = set(&[1, 2, 4]);
         let now = group(&[1, 2, 3], &[], &[]);
-        assert_eq!(next_step(&now, &wished), Some(Step::Voters(set(&[1, 2]))));
+        assert_eq!(next_step(&now, &wanted), Some(Step::Voters(set(&[1, 2]))));
         let now = group(&[1, 2], &[3], &[]);
-        assert_eq!(next_step(&now, &wished), Some(Step::Drop(set(&[3]))));
+        assert_eq!(next_step(&now, &wanted), Some(Step::Drop(set(&[3]))));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Gathered {
     listeners: Vec<(String, Listener)>,
     /// Of the time that is asked for; of this node too.
     counted_queues: FxHashMap<QueueId, Figures>,
+    /// In which second anything moved last; `None` where it still does.
+    idle: FxHashMap<QueueId, Option<u64>>,
     counted_exchanges: FxHashMap<(VhostName, ExchangeName), Figures>,
     counted_vhosts: FxHashMap<VhostName, Figures>,
     counted: Figures,
@@ -152,6 +154,12 @@ impl Gathered {
         self.counted_queues.get(&queue).cloned().unwrap_or_default()
     }
 
+    /// Since which second nothing has moved in a queue, on any node; `None` while something does.
+    pub fn idle_since(&self, queue: QueueId) -> Option<Timestamp> {
+        let second = self.idle.get(&queue).copied().flatten()?;
+        Some(Timestamp(second * 1000))
+    }
+
     /// What was counted of an exchange, on all nodes.
     pub fn figures_of_exchange(&self, vhost: &VhostName, name: &ExchangeName) -> Figures {
         let figures = self.counted_exchanges.get(&(vhost.clone(), name.clone()));
@@ -217,6 +225,10 @@ impl Gathered {
     fn count(&mut self, counted: Counted) {
         for (queue, figures) in counted.queues {
             self.counted_queues.entry(queue).or_default().add(&figures);
+        }
+        for (queue, since) in counted.idle {
+            let known = self.idle.entry(queue).or_insert(since);
+            *known = known.zip(since).map(|(known, since)| known.max(since));
         }
         for (vhost, exchange, figures) in counted.exchanges {
             self.counted_exchanges
@@ -402,6 +414,15 @@ impl Broker {
         let now = self.second();
         let figures = |stats: &Stats| self.statistics.figures(stats, now, windows);
         let queues = self.queues_about(about);
+        let idle = queues.iter().map(|queue| {
+            let since = self.statistics.idle_since(&queue.stats, now);
+            // Of one that never moved, the node's begin.
+            (
+                queue.spec.id,
+                since.map(|second| second.max(self.node.started_at.seconds())),
+            )
+        });
+        let idle = idle.collect();
         let queues = queues.iter().map(|queue| (queue.spec.id, figures(&queue.stats)));
         let vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
         let exchanges = vhosts.iter().filter(|_| about == About::Exchanges).flat_map(|vhost| {
@@ -411,6 +432,7 @@ impl Broker {
         let exchanges = exchanges.collect();
         let vhosts = vhosts.iter().filter(|_| about.has_nodes());
         Counted {
+            idle,
             queues: queues.filter(|(_, figures)| !figures.is_empty()).collect(),
             exchanges,
             vhosts: vhosts
@@ -501,7 +523,7 @@ impl Broker {
     /// The members of a queue's group as each of them says.
     pub async fn replicas_of(&self, queue: &QueueHandle) -> Vec<(NodeId, ReplicaState)> {
         let id = queue.spec.id;
-        let answers = self.members_of(queue).into_iter().map(async |node| {
+        let answers = queue.member_nodes().into_iter().map(async |node| {
             let known = match node == self.us() {
                 true => Some(self.replica_report(id)),
                 false if !self.nodes.is_alive(node) => None,
@@ -560,6 +582,10 @@ fn report_of(queue: &QueueHandle, now: Timestamp) -> Option<QueueReport> {
     let live = state.machine.queue()?;
     let counts = live.counts();
     let exclusive = live.consumers().find(|consumer| consumer.exclusive);
+    // Of a quorum queue that serves all its consumers RabbitMQ tells one of them.
+    let is_quorum = queue.spec.queue_type == QueueType::Quorum;
+    let any = || Some(live.consumers().find(|_| is_quorum)?.handle);
+    let active = live.single_active_consumer().or_else(any);
     let settings = live.settings();
     let statuses = state.machine.statuses();
     Some(QueueReport {
@@ -571,7 +597,8 @@ fn report_of(queue: &QueueHandle, now: Timestamp) -> Option<QueueReport> {
         delivery_limit: settings.delivery_limit,
         consumer_timeout: settings.consumer_timeout,
         exclusive_tag: exclusive.map(|consumer| consumer.handle.tag().to_owned()),
-        active_tag: live.single_active_consumer().map(|active| active.tag().to_owned()),
+        active_tag: active.map(|active| active.tag().to_owned()),
+        publishers: state.machine.publishers(),
         owner: None,
         statuses: statuses.map(|(node, key, status)| (node, key.0, status)).collect(),
     })

@@ -2,21 +2,22 @@
 //!
 //! Only what is here is told, as by RabbitMQ: a scraper asks every node, and sums.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::broker::process::{open_files, threads};
 use crate::broker::queue::handle::QueueHandle;
-use crate::broker::{Broker, Reach};
+use crate::broker::{Broker, Reach, Uncommitted};
 use crate::cluster::{Health, PeerView};
 use crate::journal::raft::{GroupStatus, Role};
 use crate::metrics::facts::{
-    BOUNDS, Certificate, Channel, Connection, Exchange, Facts, Group, Labels, Link, Log, Logins, Node, Protocol, Queue,
-    Traffic, Vhost,
+    BOUNDS, Certificate, Channel, Connection, Deaths, Exchange, Facts, Group, Labels, Link, Log, Logins, Node,
+    Protocol, Queue, Traffic, Vhost,
 };
 use crate::metrics::{Page, process};
+use crate::queue::{DeathReason, Dying};
 use crate::spec::QueueType;
 use crate::spec::arguments::type_name;
-use crate::statistics::{Delay, Measure, Tally};
+use crate::statistics::{Delay, Measure, SizeTally, Tally};
 use crate::types::NodeId;
 
 /// What the group of the catalogue is called beside those of queues.
@@ -59,10 +60,12 @@ impl Broker {
         }
         if needs.connections || needs.channels {
             (facts.connections, facts.channels) = self.client_facts(page);
-            let protocol = protocol_facts(&facts);
+            let mut protocol = protocol_facts(&facts);
+            protocol.sizes = self.statistics.sizes().read();
             facts.node.consumers = protocol.consumers;
             facts.protocols = vec![protocol];
         }
+        facts.deaths = self.death_facts();
         if needs.groups {
             facts.groups = self.group_facts(page);
         }
@@ -117,9 +120,11 @@ impl Broker {
             confirms: self.statistics.latencies().totals(Delay::Confirm, &BOUNDS),
             observers_lost: self.observers.lost(),
             tally: self.statistics.totals(),
-            tasks: self.runtime.metrics().num_alive_tasks() as u64,
+            tasks: self.queues.runtime().metrics().num_alive_tasks() as u64,
             log: Log {
                 syncs: store.syncs,
+                sync_seconds: store.sync_micros as f64 / 1e6,
+                writes: store.writes,
                 written: store.log_bytes_written,
                 waiting: store.pending_bytes,
                 at_rest: store.rest_bytes,
@@ -159,12 +164,20 @@ impl Broker {
             channels.extend(numbers.into_iter().filter_map(|number| {
                 let channel = out.channel(number)?;
                 let confirms = channel.confirms.as_ref();
+                let uncommitted = channel.uncommitted.as_deref();
+                let held_back = |of: fn(&Uncommitted) -> &AtomicU64| {
+                    uncommitted.map_or(0, |uncommitted| of(uncommitted).load(Ordering::Relaxed))
+                };
                 Some(Channel {
                     labels: vec![("channel", format!("{name} ({number})"))],
                     tally: channel.stats.totals(),
                     consumers: channel.consumers.len() as u64,
                     unacked: channel.unacked() as u64,
                     unconfirmed: confirms.map_or(0, |confirms| confirms.waiting() as u64),
+                    uncommitted: held_back(|uncommitted| &uncommitted.messages),
+                    uncommitted_acks: held_back(|uncommitted| &uncommitted.acks),
+                    prefetch: channel.consumer_prefetch.unwrap_or(0).into(),
+                    channel_prefetch: channel.prefetch.unwrap_or(0).into(),
                 })
             }));
             out.finish();
@@ -173,7 +186,7 @@ impl Broker {
     }
 
     fn traffic_facts(&self, page: &Page, facts: &mut Facts) {
-        let deleted = self.deleted_queues.lock();
+        let deleted = self.queues.deleted.lock();
         let mut types = [QueueType::Classic, QueueType::Quorum].map(|kind| (kind, deleted.of_type(kind)));
         let queues = self.all_queues();
         drop(deleted);
@@ -205,6 +218,34 @@ impl Broker {
                 tally: stats.totals(),
             }));
         }
+    }
+
+    fn death_facts(&self) -> Vec<Deaths> {
+        let ways = [
+            (QueueType::Classic, Dying::AtMostOnce, "at_most_once"),
+            (QueueType::Classic, Dying::Disabled, "disabled"),
+            (QueueType::Quorum, Dying::AtLeastOnce, "at_least_once"),
+            (QueueType::Quorum, Dying::AtMostOnce, "at_most_once"),
+            (QueueType::Quorum, Dying::Disabled, "disabled"),
+        ];
+        let rows = ways.map(|(kind, way, name)| {
+            let died = |reason| self.queues.deaths.read(kind, way, reason);
+            Deaths {
+                labels: vec![
+                    ("queue_type", format!("rabbit_{}_queue", type_name(kind))),
+                    ("dead_letter_strategy", name.to_owned()),
+                ],
+                rejected: died(DeathReason::Rejected),
+                expired: died(DeathReason::Expired),
+                max_length: died(DeathReason::MaxLen),
+                delivery_limit: died(DeathReason::DeliveryLimit),
+                confirmed: match way {
+                    Dying::AtLeastOnce => self.queues.deaths.confirmed(),
+                    Dying::AtMostOnce | Dying::Disabled => 0,
+                },
+            }
+        });
+        rows.into()
     }
 
     fn group_facts(&self, page: &Page) -> Vec<Group> {
@@ -297,6 +338,7 @@ fn protocol_facts(facts: &Facts) -> Protocol {
             .filter(|channel| channel.tally[Measure::Publish] > 0)
             .count() as u64,
         consumers: channels.iter().map(|channel| channel.consumers).sum(),
+        sizes: SizeTally::default(),
     }
 }
 
@@ -313,6 +355,11 @@ fn group_facts(labels: Labels, status: &GroupStatus) -> Group {
         committed: status.committed.unwrap_or(0),
         written,
         log_bytes: status.log_bytes,
+        commit_seconds: if is_leader {
+            status.commit_latency.as_secs_f64()
+        } else {
+            0.0
+        },
         lag: behind.filter(|_| is_leader).map(|index| written.saturating_sub(index)),
     }
 }

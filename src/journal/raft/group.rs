@@ -114,6 +114,8 @@ pub struct GroupStatus {
     pub is_changing: bool,
     /// On the leader: how far each member's log is known to be.
     pub matched: BTreeMap<NodeId, Option<u64>>,
+    /// On the leader: how long the last batch took to be committed.
+    pub commit_latency: Duration,
 }
 
 /// Why a change of the group was not done.
@@ -194,6 +196,12 @@ impl<M: Machine> Group<M> {
     pub fn meddle(&self, change: impl FnOnce(&mut M)) {
         // An error is a panic, which was asked for.
         let _ = self.0.machine.change(change);
+    }
+
+    /// What it answers to another member that asks for its vote.
+    #[cfg(test)]
+    pub async fn asked_to_vote(&self, request: VoteRequest) -> super::types::VoteResponse {
+        self.0.raft.vote(request).await.expect("it runs")
     }
 
     /// Has openraft's task panic.
@@ -618,6 +626,7 @@ impl<M: Machine> Group<M> {
             learners: membership.learner_ids().collect(),
             is_changing: membership.get_joint_config().len() > 1,
             matched: matched.map(|(node, id)| (*node, id.map(|id| id.index))).collect(),
+            commit_latency: self.0.proposer.took(),
         }
     }
 

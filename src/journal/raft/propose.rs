@@ -31,7 +31,7 @@ use tokio::time::Instant as Time;
 use super::apply::Applier;
 use super::pack::Packed;
 use super::pause::Pauses;
-use super::types::{Answer, Types};
+use super::types::{OnApplied, Types};
 use crate::machine::{Machine, Unreadable};
 use crate::types::NodeId;
 
@@ -90,6 +90,8 @@ struct Queue<O> {
     in_flight: usize,
     is_pumping: bool,
     pauses: Pauses,
+    /// From the sending of the last batch that came to its end to that.
+    took: Duration,
 }
 
 /// A record that waits.
@@ -122,6 +124,7 @@ impl<M: Machine> Proposer<M> {
                 in_flight: 0,
                 is_pumping: false,
                 pauses: Pauses::default(),
+                took: Duration::ZERO,
             }),
             room: Arc::new(Semaphore::new(WAITING_BYTES)),
             landed: Notify::new(),
@@ -191,7 +194,7 @@ impl<M: Machine> Proposer<M> {
             let Some((term, packed, flight)) = self.load() else {
                 return;
             };
-            let answer = Answer::new(move |result| flight.land(result));
+            let answer = OnApplied::new(move |result| flight.land(result));
             let mut write = self.raft.write(packed).responder(answer);
             if let Some(term) = term {
                 write = write.with_leader(term);
@@ -349,6 +352,11 @@ impl<M: Machine> Proposer<M> {
     }
 
     /// Waits until nothing waits or is on its way any more, while a majority is heard.
+    /// How long the last batch took to be committed; zero where this member never led.
+    pub fn took(&self) -> Duration {
+        self.queue.lock().took
+    }
+
     pub async fn landed(&self) {
         let deadline = tokio::time::Instant::now() + QUORUM_DEADLINE;
         while self.has_heard_majority() == Some(true) {
@@ -426,7 +434,9 @@ impl<M: Machine> Drop for Flight<M> {
         self.telling.clear();
         let mut queue = self.proposer.queue.lock();
         queue.in_flight -= 1;
-        queue.pauses.landed(self.records, self.sent, Time::now());
+        let now = Time::now();
+        queue.took = now.saturating_duration_since(self.sent);
+        queue.pauses.landed(self.records, self.sent, now);
         self.proposer.start_pump(&mut queue);
         drop(queue);
         self.proposer.landed.notify_waiters();

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::endpoint::Endpoint;
-use super::super::figures;
 use super::super::overview::{contexts, exchange_types, rates_mode};
+use super::super::{erlang, figures};
 use crate::broker::Broker;
 use crate::broker::gather::Describe;
 use crate::broker::process::{open_files, threads};
+use crate::cluster::Timing;
 use crate::config::{Config, Mechanism, PLUGINS, Stream};
 use crate::metrics::process::open_files_limit;
-use crate::statistics::{Measure, Windows};
+use crate::statistics::{Figure, Measure, Windows};
 
 /// How a node that listens there is described to the others.
 pub fn describe(endpoints: Vec<Endpoint>) -> Describe {
@@ -21,6 +22,8 @@ pub fn describe(endpoints: Vec<Endpoint>) -> Describe {
 
 /// This node.
 pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value {
+    // Whatever is shown of a node is asked for together.
+    let windows = windows.node.map(Windows::all).unwrap_or(windows);
     let config = broker.config();
     let node = broker.node();
     let alarms = broker.alarms();
@@ -55,6 +58,7 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value 
         "db_dir": config.node.data_dir,
         "config_files": config.files,
         "enabled_plugins": PLUGINS,
+        "net_ticktime": Timing::default().silence.as_secs(),
         "mem_calculation_strategy": "rss",
         "name": node.name,
         "running": !broker.has_failed(),
@@ -75,12 +79,20 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value 
         figures::write_details(windows, &mut view, measure.name(), measure, &counted.get(measure));
     }
     figures::write_counters(windows, &mut view, &counted, figures::JOURNAL);
-    let [syncs, took] = [Measure::IoSyncCount, Measure::IoSyncMicros].map(|measure| counted.get(measure).rate);
+    let [syncs, took] = [Measure::IoSyncCount, Measure::IoSyncMicros].map(|measure| counted.get(measure));
     // Of late, in ms; RabbitMQ shows the average as its own rate.
-    let average = if syncs > 0.0 { took / syncs / 1000.0 } else { 0.0 };
-    view["io_sync_avg_time"] = json!(average);
-    view["io_sync_avg_time_details"] = json!({"rate": average});
+    let average = |syncs: f64, took: f64| if syncs > 0.0 { took / syncs / 1000.0 } else { 0.0 };
+    let of_late = average(syncs.rate, took.rate);
+    let steps = syncs.points.iter().zip(&took.points);
+    let figure = Figure {
+        now: of_late,
+        rate: of_late,
+        points: steps.map(|(syncs, took)| Some(average((*syncs)?, (*took)?))).collect(),
+        tail: 0.0,
+    };
+    figures::write_average(&mut view, "io_sync_avg_time", &figure, windows.node);
     figures::write_counters(windows, &mut view, &counted, figures::CHURN);
+    erlang::write_node(&mut view, windows);
     view["cluster_links"] = json!([]);
     view
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::super::call::Call;
-use super::super::{consumers, figures, series, views};
+use super::super::{consumers, erlang, figures, series, views};
 use super::listed::Listed;
 use crate::broker::QueueHandle;
 use crate::broker::connections::connection_name;
@@ -28,6 +28,11 @@ pub fn list_view(call: &Call) -> View {
     match call.query.is_true("enable_queue_totals") || config.enable_queue_totals {
         true => |row| {
             let mut view = declared_view(row);
+            // As RabbitMQ, which keeps a queue that is spread over nodes for nobody, and does not say where another is.
+            match row.spec.queue_type {
+                QueueType::Classic => view["online"] = Value::Null,
+                QueueType::Quorum | QueueType::Stream => view["exclusive"] = Value::Null,
+            }
             let counts = row.counts().unwrap_or_default();
             view["messages"] = json!(counts.ready + counts.unacked);
             view["messages_ready"] = json!(counts.ready);
@@ -95,6 +100,17 @@ fn numbers_view(row: &Listed<'_>) -> Value {
         view["delivery_limit"] = report.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));
     }
     write_counts(&mut view, spec.queue_type, report.counts);
+    if spec.queue_type == QueueType::Quorum {
+        let online = row.standing().map(|standing| &standing.online[..]).unwrap_or_default();
+        // All queues of a node share its log, so that none has files of its own.
+        let files = online.iter().map(|node| (call.gathered.name(*node), json!(0)));
+        view["open_files"] = Value::Object(files.collect());
+        view["publishers"] = json!(report.publishers.unwrap_or(0));
+        if report.active_tag.is_some() {
+            view["single_active_consumer_tag"] = json!(report.active_tag);
+        }
+    }
+    erlang::write_work(&mut view, call.windows.data);
     // RabbitMQ shows a whole zero where nobody consumes.
     let capacity = report.capacity.map_or(json!(0), |part| json!(part));
     view["consumer_capacity"] = capacity.clone();
@@ -157,13 +173,16 @@ pub fn numbers(kind: QueueType, counts: Counts) -> impl Iterator<Item = (&'stati
     let of_quorum = [
         ("message_bytes_dlx", counts.discarded_bytes),
         ("messages_dlx", counts.discarded),
+        ("messages_ready_high", counts.ready_high),
+        ("messages_ready_normal", counts.ready_normal()),
+        ("messages_ready_returned", counts.ready_returned),
     ];
     let of_classic = of_classic.into_iter().filter(move |_| kind == QueueType::Classic);
     let of_quorum = of_quorum.into_iter().filter(move |_| kind == QueueType::Quorum);
     numbers.into_iter().chain(of_classic).chain(of_quorum)
 }
 
-/// A queue with its numbers, its owner, and what it has not.
+/// A queue with its numbers, and what it has not.
 pub fn detailed_view(row: &Listed<'_>) -> Value {
     let (call, spec) = (row.call, row.spec);
     let mut view = numbers_view(row);
@@ -174,26 +193,29 @@ pub fn detailed_view(row: &Listed<'_>) -> Value {
         view["head_message_timestamp"] = Value::Null;
         view["exclusive_consumer_tag"] = Value::Null;
     }
-    let owner = spec.exclusive_owner.and_then(|owner| call.connections().get(&owner));
-    if let Some(owner) = owner {
-        view["owner_pid_details"] = owner_view(owner.peer, owner.local);
-    }
     if let Some(report) = row.report() {
-        if let Some((peer, local)) = report.owner {
-            view["owner_pid_details"] = owner_view(peer, local);
-        }
         if report.exclusive_tag.is_some() {
             view["exclusive_consumer_tag"] = json!(report.exclusive_tag);
         }
         view["single_active_consumer_tag"] = json!(report.active_tag);
+        erlang::write_process(&mut view, call.windows.data);
+        let since = call.gathered.idle_since(report.queue);
+        if let Some(since) = since.filter(|_| spec.queue_type == QueueType::Classic) {
+            view["idle_since"] = json!(views::time(since));
+        }
     }
     view
 }
 
-/// A queue by itself: with its consumers too.
+/// A queue by itself: with its owner and its consumers too.
 pub fn one_view(row: &Listed<'_>) -> Value {
     let (call, spec) = (row.call, row.spec);
     let mut view = detailed_view(row);
+    let owner = spec.exclusive_owner.and_then(|owner| call.connections().get(&owner));
+    let owner = owner.map(|owner| (owner.peer, owner.local));
+    if let Some((peer, local)) = row.report().and_then(|report| report.owner).or(owner) {
+        view["owner_pid_details"] = owner_view(peer, local);
+    }
     let incoming = call.gathered.incoming().iter();
     view["incoming"] = incoming
         .filter_map(|(_, exchange, figures)| {

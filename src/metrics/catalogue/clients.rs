@@ -68,6 +68,26 @@ const CHANNELS: &[Metric] = &[
         "Published but not yet confirmed messages",
         Read::Channel(|channel| channel.unconfirmed.into()),
     ),
+    gauge(
+        "channel_messages_uncommitted",
+        "Messages received in a transaction but not yet committed",
+        Read::Channel(|channel| channel.uncommitted.into()),
+    ),
+    gauge(
+        "channel_acks_uncommitted",
+        "Message acknowledgements in a transaction not yet committed",
+        Read::Channel(|channel| channel.uncommitted_acks.into()),
+    ),
+    gauge(
+        "consumer_prefetch",
+        "Limit of unacknowledged messages for each consumer",
+        Read::Channel(|channel| channel.prefetch.into()),
+    ),
+    gauge(
+        "channel_prefetch",
+        "Limit of unacknowledged messages for all consumers of a channel",
+        Read::Channel(|channel| channel.channel_prefetch.into()),
+    ),
 ];
 
 // RabbitMQ tells these for each channel and exchange together.
@@ -179,9 +199,23 @@ const CONNECTIONS: &[Metric] = &[
     ),
 ];
 
-const EXCHANGES: &[Metric] = &[counter(
-    "exchange_messages_published",
-    "Total number of messages published into an exchange",
-    Read::ExchangeTraffic(|exchange| exchange.tally[Measure::PublishIn].into()),
-)
-.summed(|node| node.tally[Measure::PublishIn].into())];
+const EXCHANGES: &[Metric] = &[
+    counter(
+        "exchange_messages_published",
+        "Total number of messages published into an exchange",
+        Read::ExchangeTraffic(|exchange| exchange.tally[Measure::PublishIn].into()),
+    )
+    .summed(|node| node.tally[Measure::PublishIn].into()),
+    counter(
+        "exchange_messages_unroutable_returned",
+        "Total number of messages published as mandatory into an exchange and returned to the publisher as unroutable",
+        Read::ExchangeTraffic(|exchange| exchange.tally[Measure::ReturnUnroutable].into()),
+    )
+    .summed(|node| node.tally[Measure::ReturnUnroutable].into()),
+    counter(
+        "exchange_messages_unroutable_dropped",
+        "Total number of messages published as non-mandatory into an exchange and dropped as unroutable",
+        Read::ExchangeTraffic(|exchange| exchange.tally[Measure::DropUnroutable].into()),
+    )
+    .summed(|node| node.tally[Measure::DropUnroutable].into()),
+];

@@ -1,10 +1,50 @@
 //! What moves through the node, by protocol and by type of queue; `rabbitmq_global_*`. These never count back,
 //! whatever is deleted or closed.
 
-use super::{Family, Metric, Read, counter, gauge, plain};
+use super::{Family, Metric, Read, counter, gauge, histogram, plain};
 use crate::statistics::Measure;
 
-pub static FAMILIES: &[Family] = &[plain("global", BY_PROTOCOL), plain("global_by_type", BY_TYPE)];
+pub static FAMILIES: &[Family] = &[
+    plain("global", BY_PROTOCOL),
+    plain("global_by_type", BY_TYPE),
+    plain("global_deaths", DEATHS),
+    plain("message_size", SIZES),
+];
+
+const DEATHS: &[Metric] = &[
+    counter(
+        "global_messages_dead_lettered_maxlen",
+        "Total number of messages dead-lettered due to overflow drop-head or reject-publish-dlx",
+        Read::Deaths(|deaths| deaths.max_length.into()),
+    ),
+    counter(
+        "global_messages_dead_lettered_expired",
+        "Total number of messages dead-lettered due to message TTL exceeded",
+        Read::Deaths(|deaths| deaths.expired.into()),
+    ),
+    counter(
+        "global_messages_dead_lettered_rejected",
+        "Total number of messages dead-lettered due to basic.reject or basic.nack",
+        Read::Deaths(|deaths| deaths.rejected.into()),
+    ),
+    counter(
+        "global_messages_dead_lettered_delivery_limit",
+        "Total number of messages dead-lettered due to delivery-limit exceeded",
+        Read::Deaths(|deaths| deaths.delivery_limit.into()),
+    ),
+    counter(
+        "global_messages_dead_lettered_confirmed",
+        "Total number of messages dead-lettered and confirmed by target queues",
+        Read::Deaths(|deaths| deaths.confirmed.into()),
+    ),
+];
+
+// As RabbitMQ 4.2 and its dashboards name it.
+const SIZES: &[Metric] = &[histogram(
+    "message_size_bytes",
+    "Size of messages received from publishers",
+    Read::Sizes,
+)];
 
 const BY_PROTOCOL: &[Metric] = &[
     counter(

@@ -14,7 +14,8 @@ mod raft;
 use prometheus_client::metrics::MetricType;
 
 use super::facts::{
-    Certificate, Channel, Connection, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic, Vhost,
+    Certificate, Channel, Connection, Deaths, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic,
+    Vhost,
 };
 use super::number::Number;
 use crate::statistics::LatencyTotals;
@@ -84,6 +85,9 @@ pub enum Read {
     TypeTraffic(fn(&Traffic) -> Number),
     Logins(fn(&Logins) -> Number),
     Certificate(fn(&Certificate) -> Number),
+    Deaths(fn(&Deaths) -> Number),
+    /// How large messages were.
+    Sizes,
 }
 
 /// All families, in the order in which they are shown.
@@ -172,5 +176,6 @@ rows!(
     Vhost,
     Link,
     Logins,
+    Deaths,
     Certificate
 );

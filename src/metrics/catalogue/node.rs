@@ -88,6 +88,16 @@ const PERSISTER: &[Metric] = &[
         "Total number of I/O sync operations",
         Read::Node(|node| node.log.syncs.into()),
     ),
+    counter(
+        "io_sync_time_seconds",
+        "Total I/O sync time",
+        Read::Node(|node| node.log.sync_seconds.into()),
+    ),
+    counter(
+        "io_write_ops",
+        "Total number of I/O write operations",
+        Read::Node(|node| node.log.writes.into()),
+    ),
 ];
 
 const LOGINS: &[Metric] = &[

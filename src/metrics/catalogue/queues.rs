@@ -102,6 +102,16 @@ const NUMBERS: &[Metric] = &[
         Read::Queue(|queue| queue.unacked_bytes.into()),
     ),
     gauge(
+        "queue_messages_ram_bytes",
+        "Size of ready and unacknowledged messages stored in memory",
+        Read::Queue(|queue| queue.bytes().saturating_sub(queue.paged_out_bytes()).into()),
+    ),
+    gauge(
+        "queue_messages_paged_out_bytes",
+        "Size in bytes of messages paged out to disk",
+        Read::Queue(|queue| queue.paged_out_bytes().into()),
+    ),
+    gauge(
         "queue_messages_paged_out",
         "Messages paged out to disk",
         Read::Queue(|queue| queue.paged_out.into()),

@@ -7,6 +7,7 @@ use crate::metrics::facts::Group;
 pub static FAMILIES: &[Family] = &[family("ra_metrics", GROUPS)];
 
 const COMMIT: &str = "Raft log commit index";
+const LATENCY: &str = "Time taken for a log entry to be committed";
 const SNAPSHOT: &str = "Raft log snapshot index";
 const WRITTEN: &str = "Raft log last written index";
 
@@ -40,7 +41,17 @@ const GROUPS: &[Metric] = &[
         WRITTEN,
         of_group(|group| group.written.into()),
     ),
+    gauge(
+        "raft_entry_commit_latency_seconds",
+        LATENCY,
+        of_group(|group| group.commit_seconds.into()),
+    ),
     // As RabbitMQ 4.2 and its dashboards name them.
+    gauge(
+        "raft_commit_latency_seconds",
+        LATENCY,
+        of_group(|group| group.commit_seconds.into()),
+    ),
     gauge("raft_commit_index", COMMIT, of_group(|group| group.committed.into())),
     gauge("raft_snapshot_index", SNAPSHOT, of_group(|group| group.snapshot.into())),
     gauge(
