@@ -5,6 +5,7 @@
 
 pub mod allocator;
 pub mod auth;
+pub mod backends;
 pub mod broker;
 pub mod channel;
 pub mod cli;
@@ -22,6 +23,7 @@ pub mod machine;
 pub mod management;
 pub mod metadata;
 pub mod metrics;
+pub mod migrate;
 pub mod net;
 pub mod node;
 pub mod pattern;

@@ -14,6 +14,7 @@ fn main() -> ExitCode {
     match Cli::of_process().command() {
         Command::Server(args) => serve(args),
         Command::Perf(args) => warren::perf::run(*args),
+        Command::Migrate(args) => warren::migrate::run(&args),
         Command::Ctl(args) => cli::control(args),
     }
 }

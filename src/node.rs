@@ -609,6 +609,7 @@ impl Clients {
         broker.tell_name(opened.address()).await;
         management::load_definitions(broker).await?;
         broker.declare_event_exchange().await;
+        broker.speaks(certificates.all().cloned());
         let mut bound = Bound::default();
         let listeners = listeners(config, certificates, &mut bound)?;
         if let Some(links) = &opened.links {

@@ -21,8 +21,8 @@ const BASE: [&str; 9] = [
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 35] = [
-    ("main", &["allocator", "cli", "node", "perf"]),
+const ARROWS: [(&str, &[&str]); 37] = [
+    ("main", &["allocator", "cli", "migrate", "node", "perf"]),
     (
         "node",
         &[
@@ -49,7 +49,8 @@ const ARROWS: [(&str, &[&str]); 35] = [
             "statistics",
         ],
     ),
-    ("cli", &["perf", "cluster"]),
+    ("cli", &["migrate", "perf", "cluster"]),
+    ("migrate", &["perf"]),
     ("perf", &["codec"]),
     (
         "net",
@@ -83,6 +84,7 @@ const ARROWS: [(&str, &[&str]); 35] = [
         "broker",
         &[
             "allocator",
+            "backends",
             "declare",
             "handover",
             "journal",
@@ -101,6 +103,7 @@ const ARROWS: [(&str, &[&str]); 35] = [
             "listen",
         ],
     ),
+    ("backends", &["auth"]),
     ("declare", &["codec", "metadata", "exchange", "spec", "auth"]),
     ("handover", &["queue", "spec"]),
     ("journal", &["store", "cluster"]),

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::PasswordHash;
+use super::rights::Grant;
 use crate::types::{NodeId, Timestamp, UserName};
 
 /// Sessions that are known.
@@ -38,6 +39,9 @@ pub struct LoginSession {
     pub user: UserName,
     /// As it was when the user signed in.
     pub password: PasswordHash,
+    /// What a backend other than the catalogue said then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granted: Option<Box<Grant>>,
     pub from: IpAddr,
     /// The node that was asked for it.
     pub node: NodeId,
@@ -157,6 +161,7 @@ mod tests {
         LoginSession {
             user: user.into(),
             password: PasswordHash::default(),
+            granted: None,
             from: Ipv4Addr::LOCALHOST.into(),
             node: NodeId(1),
             since: Timestamp(since),

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::backends::BackendError;
 use crate::cluster::identity::IdentityError;
 use crate::declare::DeclareError;
 use crate::journal::raft::{GroupError, OpenError};
@@ -36,6 +37,8 @@ pub enum StartError {
     Message(#[from] UnknownMeta),
     #[error("the cluster of this node cannot be begun: {0}")]
     Found(#[from] GroupError),
+    #[error(transparent)]
+    Backends(#[from] BackendError),
     #[error("the first vhost and user cannot be made: {0}")]
     First(#[from] BrokerError),
 }

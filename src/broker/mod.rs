@@ -35,6 +35,7 @@ pub mod reports;
 mod simulation;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -72,17 +73,23 @@ pub use crate::exchange::Why;
 pub use crate::metadata::{CatalogueError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
 
+use crate::auth::Rights;
+use crate::auth::rights::Verdict;
+pub use crate::backends::Admitted;
+use crate::backends::{Attempt, Backends};
 use crate::cluster::identity::Identity;
 pub use crate::cluster::ticket::SCHEME as TICKET;
 use crate::config::Config;
 use crate::declare::QueueRules;
 use crate::journal::raft::Group;
+use crate::listen::Tls;
 pub use crate::metadata::Catalogue;
 use crate::metadata::replicated::Replicated;
+use crate::pem::Certificate;
 use crate::spec::QueueType;
 use crate::statistics::Statistics;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
-use crate::types::{ConnectionId, NodeId, QueueId, Timestamp};
+use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, UserName, VhostName};
 use clock::Clock;
 use nodes::Nodes;
 use publish::reply_to::ReplyTo;
@@ -91,6 +98,9 @@ use queue::effects::{DeadLetter, Work};
 use queue::queues::{Above, Queues};
 use replicas::elections::Elections;
 use replicas::open::Replicas;
+
+/// How often something is done again because a question came up.
+pub const ROUNDS: usize = 8;
 
 /// The broker of this node.
 pub struct Broker {
@@ -126,6 +136,10 @@ pub struct Broker {
     /// How it is, as they are told; none while it does not serve clients.
     describe: Mutex<Option<gather::Describe>>,
     logins: Logins,
+    /// Who knows users besides the catalogue.
+    backends: Backends,
+    /// How TLS is spoken with clients, by kind of listener.
+    tls: Mutex<Vec<Tls>>,
     observers: Arc<Observers>,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
@@ -297,10 +311,77 @@ impl Broker {
         self.queues.synced().await
     }
 
-    /// Whether that is the user's password.
-    pub fn authenticate(&self, user: &str, password: &[u8]) -> bool {
-        let hash = self.catalogue().user(user).map(|user| user.spec.password.clone());
-        hash.is_some_and(|hash| hash.matches(password))
+    /// Clients are served over TLS so.
+    pub fn speaks(&self, tls: impl IntoIterator<Item = Tls>) {
+        *self.tls.lock() = tls.into_iter().collect();
+    }
+
+    /// The certificates that are in use, for clients and between nodes.
+    pub fn all_certificates(&self) -> Vec<Certificate> {
+        let mut all = self.certificates();
+        all.extend(self.tls.lock().iter().flat_map(Tls::certificates));
+        all
+    }
+
+    /// Who knows users besides the catalogue.
+    pub fn backends(&self) -> &Backends {
+        &self.backends
+    }
+
+    /// Lets a user in that a backend knows.
+    ///
+    /// # Errors
+    /// Why nobody does, for the log.
+    pub async fn log_in(&self, user: &str, password: Option<&[u8]>, from: IpAddr) -> Result<Admitted, String> {
+        let attempt = Attempt {
+            user,
+            password,
+            from: Some(from),
+            now: self.now(),
+        };
+        self.backends
+            .log_in(attempt, |user, password| self.internal_tags(user, password))
+            .await
+    }
+
+    /// The tags of a user of the catalogue, if that is the password or none is asked for.
+    fn internal_tags(&self, user: &str, password: Option<&[u8]>) -> Option<Vec<String>> {
+        let spec = self.catalogue().user(user).map(|user| user.spec.clone())?;
+        let is_right = password.is_none_or(|password| spec.password.matches(password));
+        is_right.then_some(spec.tags)
+    }
+
+    /// Whether a user may come into a vhost that is there; asks whoever has to be asked.
+    pub async fn may_enter(&self, user: &UserName, rights: &Rights, vhost: &VhostName) -> bool {
+        let has_permission = || {
+            let catalogue = self.catalogue();
+            let vhost = catalogue.vhost(vhost);
+            vhost.is_some_and(|vhost| vhost.permissions.contains_key(user))
+        };
+        let Rights::Granted(granted) = rights else {
+            return rights.is_operator() || has_permission();
+        };
+        granted.pass_time(self.now());
+        for _ in 0..ROUNDS {
+            match granted.enters(vhost, has_permission) {
+                Verdict::Allowed => return true,
+                Verdict::Refused => return false,
+                Verdict::Failed(why) => {
+                    tracing::error!(%user, %vhost, "access to a vhost refused: {why}");
+                    return false;
+                }
+                Verdict::Unknown => self.find_answers(rights).await,
+            };
+        }
+        false
+    }
+
+    /// Has questions answered that came up when somebody acted. Whether there were any: then it is done again.
+    pub async fn find_answers(&self, rights: &Rights) -> bool {
+        match rights {
+            Rights::Granted(granted) => self.backends.answer_all(granted, self.now()).await,
+            Rights::Internal | Rights::Operator => false,
+        }
     }
 
     /// Fires what is due until the task is dropped: queue deadlines and delayed messages.

@@ -24,6 +24,7 @@ use super::queue::owners::group_owners;
 use super::queue::queues::Queues;
 use super::replicas::mending::Damage;
 use super::{Broker, Clock, Connections, Failure, NodeInfo, StartError};
+use crate::backends::Backends;
 use crate::cluster;
 use crate::cluster::identity::{CatalogueMember, Identity};
 use crate::config::Config;
@@ -44,6 +45,7 @@ impl Broker {
     /// # Errors
     /// [`StartError`]; the data directory is as it was.
     pub async fn open(config: Arc<Config>) -> Result<Arc<Self>, StartError> {
+        let backends = Backends::of(&config.auth.backends)?;
         let has_others = cluster::knows_others(&config.node.data_dir);
         let open = match has_others {
             true => Store::open_with_others,
@@ -125,6 +127,8 @@ impl Broker {
             listeners: Mutex::default(),
             describe: Mutex::default(),
             logins: Default::default(),
+            backends,
+            tls: Mutex::default(),
             alarms: Alarms::new(&config.resources),
             reach: watch::Sender::default(),
             duty: watch::Sender::default(),

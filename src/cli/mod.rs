@@ -63,6 +63,8 @@ pub enum Command {
     Server(ServerArgs),
     /// Put a load on a broker and measure it.
     Perf(Box<crate::perf::PerfArgs>),
+    /// Move the messages of queues from a RabbitMQ, or another Warren, to this one.
+    Migrate(Box<crate::migrate::MigrateArgs>),
     /// Ask the node on this machine, or tell it what to do, as rabbitmqctl does.
     Ctl(CtlArgs),
 }

@@ -7,14 +7,23 @@ use std::path::Path;
 
 use super::erlang::{self, Term};
 use super::file::Lines;
+use super::ldap_query::{NoQuery, Query, TagQuery};
 use super::{Origin, Problem, Setting, key, keys};
 
 /// The applications whose settings are read, and what stands before their keys in `rabbitmq.conf`.
-const APPLICATIONS: [(&str, &str); 3] = [
+const APPLICATIONS: [(&str, &str); 7] = [
     ("rabbit", ""),
     ("rabbitmq_management", "management."),
     ("rabbitmq_prometheus", "prometheus."),
+    ("rabbitmq_auth_backend_cache", "auth_cache."),
+    (HTTP, "auth_http."),
+    (LDAP, "auth_ldap."),
+    (OAUTH2, "auth_oauth2."),
 ];
+
+const HTTP: &str = "rabbitmq_auth_backend_http";
+const LDAP: &str = "rabbitmq_auth_backend_ldap";
+const OAUTH2: &str = "rabbitmq_auth_backend_oauth2";
 
 /// Keys and their values as `rabbitmq.conf` would have them; `None` is a term that it has no words
 /// for.
@@ -70,6 +79,19 @@ pub fn parse(path: &Path, text: &str) -> Lines {
 impl Lines {
     /// Takes a setting of an application.
     fn add(&mut self, origin: Origin, app: &str, name: &str, value: &Term) {
+        if app == LDAP
+            && let Some(wrong) = wrong_query(name, value)
+        {
+            let origin = match origin {
+                Origin::File { path, line } => Origin::File {
+                    path,
+                    line: wrong.line.unwrap_or(line),
+                },
+                other => other,
+            };
+            let expected = wrong.expected;
+            return self.problems.push(Problem::Syntax { origin, expected });
+        }
         let prefix = APPLICATIONS
             .iter()
             .find(|(own, _)| *own == app)
@@ -133,7 +155,8 @@ fn translate(prefix: &str, name: &str, value: &Term) -> Pairs {
                 )
             }
         },
-        ("", "auth_mechanisms" | "auth_backends") => numbered(name, value),
+        ("", "auth_mechanisms") => numbered(name, value),
+        ("", "auth_backends") => backends(value),
         ("", "cluster_nodes") => {
             let nodes = match value {
                 Term::Tuple { items, .. } => items.first()?,
@@ -152,6 +175,32 @@ fn translate(prefix: &str, name: &str, value: &Term) -> Pairs {
         ("management.", "cors_allow_origins") => numbered("management.cors.allow_origins", value),
         ("management.", "cors_max_age") => nested("management.cors.max_age", value),
         ("management.", "max_http_body_size") => nested("management.http.max_body_size", value),
+        ("auth_ldap.", "vhost_access_query") => one("auth_ldap.queries.vhost_access", &value.to_string()),
+        ("auth_ldap.", "resource_access_query") => one("auth_ldap.queries.resource_access", &value.to_string()),
+        ("auth_ldap.", "topic_access_query") => one("auth_ldap.queries.topic_access", &value.to_string()),
+        ("auth_ldap.", "tag_queries") => one("auth_ldap.queries.tags", &value.to_string()),
+        ("auth_ldap.", "servers") => numbered("auth_ldap.servers", value),
+        ("auth_ldap.", "dn_lookup_bind" | "other_bind") => match value {
+            Term::Tuple { .. } => {
+                let (_, dn, password) = pair(value)?;
+                let key = format!("auth_ldap.{name}");
+                Some(vec![
+                    (format!("{key}.user_dn"), dn.to_owned()),
+                    (format!("{key}.password"), scalar(password)?),
+                ])
+            }
+            word => nested(&format!("auth_ldap.{name}"), word),
+        },
+        ("auth_oauth2.", "extra_scopes_source") => nested("auth_oauth2.additional_scopes_key", value),
+        ("auth_oauth2.", "scope_aliases") => scope_aliases(value),
+        ("auth_oauth2.", "key_config") => {
+            let mut all = Vec::new();
+            for setting in list(value)? {
+                let (_, name, value) = pair(setting)?;
+                all.extend(nested(&format!("auth_oauth2.{name}"), value)?);
+            }
+            Some(all)
+        }
         (_, "tcp_config") => nested(&format!("{prefix}tcp"), value),
         (_, "ssl_config") => nested(&format!("{prefix}ssl"), value),
         ("", "definitions") => {
@@ -181,6 +230,8 @@ fn nested(key: &str, value: &Term) -> Pairs {
     let mut all = Vec::new();
     for item in items {
         match pair(item) {
+            // Names as texts, each with the files of its certificate.
+            Some((_, "sni_hosts", hosts)) => all.extend(nested(&format!("{key}.sni_hosts"), hosts)?),
             Some((_, name, value)) => all.extend(nested(&format!("{key}.{}", quoted(name)), value)?),
             // As Erlang reads such lists, a word alone is an option that is on.
             None => all.push((format!("{key}.{}", quoted(&scalar(item)?)), "true".to_owned())),
@@ -250,6 +301,52 @@ fn numbered(key: &str, value: &Term) -> Pairs {
     Some(values.map(|(at, value)| (format!("{key}.{}", at + 1), value)).collect())
 }
 
+/// What is wrong with a query to a directory, if the setting is one.
+fn wrong_query(name: &str, value: &Term) -> Option<NoQuery> {
+    match name {
+        "vhost_access_query" | "resource_access_query" | "topic_access_query" => Query::of(value).err(),
+        "tag_queries" => TagQuery::all_of(value).err(),
+        _ => None,
+    }
+}
+
+/// `[Backend, {Authn, Authz}]`.
+fn backends(value: &Term) -> Pairs {
+    let mut all = Vec::new();
+    for (at, backend) in list(value)?.iter().enumerate() {
+        let key = format!("auth_backends.{}", at + 1);
+        match backend {
+            Term::Tuple { .. } => {
+                let (_, authn, authz) = pair(backend)?;
+                // One of several that all have to agree is more than `rabbitmq.conf` can say.
+                let authz = match authz {
+                    Term::List(one) => scalar(one.first().filter(|_| one.len() == 1)?)?,
+                    one => scalar(one)?,
+                };
+                all.push((format!("{key}.authn"), authn.to_owned()));
+                all.push((format!("{key}.authz"), authz));
+            }
+            one => all.push((key, scalar(one)?)),
+        }
+    }
+    Some(all)
+}
+
+/// `#{Alias => Scopes}`, the scopes in a text or a list of texts.
+fn scope_aliases(value: &Term) -> Pairs {
+    let Term::Map(aliases) = value else {
+        return None;
+    };
+    let each = aliases.iter().map(|(alias, scopes)| {
+        let scopes = match scopes {
+            Term::List(_) => texts(scopes)?.join(" "),
+            one => scalar(one)?,
+        };
+        Some((format!("auth_oauth2.scope_aliases.{}", quoted(&scalar(alias)?)), scopes))
+    });
+    each.collect()
+}
+
 fn list(value: &Term) -> Option<&[Term]> {
     match value {
         Term::List(items) => Some(items),
@@ -269,7 +366,7 @@ fn scalar(value: &Term) -> Option<String> {
             [Term::Atom(word), Term::Text(text)] if word == "encrypted" => Some(format!("encrypted:{text}")),
             _ => None,
         },
-        Term::List(_) | Term::Map => None,
+        Term::List(_) | Term::Map(_) => None,
     }
 }
 

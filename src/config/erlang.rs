@@ -5,6 +5,7 @@
 //! binaries, lists, tuples and maps, with comments between them; nesting is limited, so that no file
 //! can exhaust the stack. Knows nothing of what keys mean; [`super::advanced`] does.
 
+use std::fmt;
 use std::iter::Peekable;
 use std::str::CharIndices;
 
@@ -21,8 +22,56 @@ pub enum Term {
         line: usize,
         items: Vec<Term>,
     },
-    /// Keys and values; nothing reads them.
-    Map,
+    /// Keys and values.
+    Map(Vec<(Term, Term)>),
+}
+
+/// As it would be written, on one line.
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn list(f: &mut fmt::Formatter<'_>, items: &[Term]) -> fmt::Result {
+            for (at, item) in items.iter().enumerate() {
+                write!(f, "{}{item}", if at == 0 { "" } else { ", " })?;
+            }
+            Ok(())
+        }
+        let escaped = |text: &str, quote: &str| {
+            let escaped = text.replace('\\', "\\\\").replace(quote, &format!("\\{quote}"));
+            escaped.replace('\n', "\\n")
+        };
+        match self {
+            Self::Atom(name) => {
+                let is_bare = name.starts_with(|c: char| c.is_ascii_lowercase())
+                    && name
+                        .chars()
+                        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '@'))
+                    && !matches!(name.as_str(), "and" | "or" | "not");
+                match is_bare {
+                    true => f.write_str(name),
+                    false => write!(f, "'{}'", escaped(name, "'")),
+                }
+            }
+            Self::Number(digits) => f.write_str(digits),
+            Self::Text(text) => write!(f, "\"{}\"", escaped(text, "\"")),
+            Self::List(items) => {
+                f.write_str("[")?;
+                list(f, items)?;
+                f.write_str("]")
+            }
+            Self::Tuple { items, .. } => {
+                f.write_str("{")?;
+                list(f, items)?;
+                f.write_str("}")
+            }
+            Self::Map(entries) => {
+                f.write_str("#{")?;
+                for (at, (key, value)) in entries.iter().enumerate() {
+                    write!(f, "{}{key} => {value}", if at == 0 { "" } else { ", " })?;
+                }
+                f.write_str("}")
+            }
+        }
+    }
 }
 
 /// Where a text is no term, and what was expected there.
@@ -177,17 +226,18 @@ impl<'a> Reader<'a> {
         self.next();
         self.expect('{', "'{' behind '#'")?;
         self.pass_blanks();
+        let mut entries = Vec::new();
         if self.take('}') {
-            return Ok(Term::Map);
+            return Ok(Term::Map(entries));
         }
         loop {
-            self.term(depth + 1)?;
+            let key = self.term(depth + 1)?;
             self.expect('=', "'=>'")?;
             self.expect('>', "'=>'")?;
-            self.term(depth + 1)?;
+            entries.push((key, self.term(depth + 1)?));
             self.pass_blanks();
             if self.take('}') {
-                return Ok(Term::Map);
+                return Ok(Term::Map(entries));
             }
             self.expect(',', "',' or '}'")?;
         }
@@ -408,7 +458,10 @@ mod tests {
             ("[].", Term::List(Vec::new())),
             ("", Term::List(Vec::new())),
             ("% nothing\n", Term::List(Vec::new())),
-            ("#{a => 1, \"b\" => [c]}.", Term::Map),
+            (
+                "#{a => 1, \"b\" => [c]}.",
+                Term::Map(vec![(atom("a"), number("1")), (text("b"), Term::List(vec![atom("c")]))]),
+            ),
             (
                 "[a, [1], {}].",
                 Term::List(vec![
@@ -468,6 +521,14 @@ mod tests {
         );
         let fits = format!("{}{}.", "[".repeat(DEEPEST), "]".repeat(DEEPEST));
         assert!(parse(&fits).is_ok());
+    }
+
+    #[test]
+    fn a_term_is_written_as_it_was_read() {
+        for text in ["{'and', [a, 'B', \"c \\\"d\\\\\", {1, []}, #{x => \"y\"}]}", "'it\\'s'"] {
+            let term = parse(&format!("{text}.")).expect("a term");
+            assert_eq!(term.to_string(), text);
+        }
     }
 
     proptest! {

@@ -13,6 +13,7 @@ mod erlang;
 mod file;
 pub mod key;
 pub mod keys;
+pub mod ldap_query;
 mod named;
 pub mod place;
 mod plugins;
@@ -63,7 +64,11 @@ impl Default for Config {
 }
 
 /// What RabbitMQ has plug-ins for and is part of this program.
-pub const PLUGINS: [&str; 10] = [
+pub const PLUGINS: [&str; 14] = [
+    "rabbitmq_auth_backend_cache",
+    "rabbitmq_auth_backend_http",
+    "rabbitmq_auth_backend_ldap",
+    "rabbitmq_auth_backend_oauth2",
     "rabbitmq_auth_mechanism_ssl",
     "rabbitmq_consistent_hash_exchange",
     "rabbitmq_delayed_message_exchange",

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 
 use super::Cipher;
+use super::ldap_query::{Query, TagQuery};
 use crate::pattern::Pattern;
 use crate::types::{ByteSize, Millis};
 
@@ -137,6 +138,29 @@ pub fn text() -> Value<String> {
 pub fn name() -> Value<String> {
     Value::new("a name of 1 to 255 bytes", |text| {
         (1..=255).contains(&text.len()).then(|| text.to_owned())
+    })
+}
+
+/// An address of the web.
+pub fn url() -> Value<String> {
+    Value::new("an address that begins with http:// or https://", |text| {
+        let rest = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"))?;
+        let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
+        (is_plain && !rest.is_empty() && !rest.starts_with('/')).then(|| text.to_owned())
+    })
+}
+
+/// A question to a directory, as an Erlang term.
+pub fn ldap_query() -> Value<Query> {
+    Value::new("a query such as {in_group, \"cn=admins,dc=example\"}", |text| {
+        Query::parse(text).ok()
+    })
+}
+
+/// Tags and who has them, as an Erlang term.
+pub fn ldap_tags() -> Value<Vec<TagQuery>> {
+    Value::new("a list such as [{administrator, {constant, false}}]", |text| {
+        TagQuery::parse_all(text).ok()
     })
 }
 

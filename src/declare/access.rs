@@ -7,7 +7,8 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::auth::Access;
+use crate::auth::rights::{Question, ResourceKind, Verdict};
+use crate::auth::{Access, Rights};
 use crate::exchange::ExchangeKind;
 use crate::metadata::{Catalogue, Vhost};
 use crate::types::{ConnectionId, Refusal, Reply, ReplyCode, UserName, VhostName};
@@ -18,8 +19,8 @@ pub struct Who<'a> {
     pub user: &'a UserName,
     pub vhost: &'a VhostName,
     pub connection: ConnectionId,
-    /// Whoever runs the node, who needs no permission.
-    pub operator: bool,
+    /// By what it is let do things.
+    pub rights: &'a Rights,
 }
 
 /// The same in values of its own, for as long as it takes.
@@ -28,8 +29,8 @@ pub struct Actor {
     pub user: UserName,
     pub vhost: VhostName,
     pub connection: ConnectionId,
-    /// Whoever runs the node, who needs no permission.
-    pub operator: bool,
+    /// By what it is let do things.
+    pub rights: Rights,
 }
 
 impl Actor {
@@ -39,7 +40,7 @@ impl Actor {
             user: &self.user,
             vhost: &self.vhost,
             connection: self.connection,
-            operator: self.operator,
+            rights: &self.rights,
         }
     }
 }
@@ -93,12 +94,21 @@ pub enum Operation<'a> {
 
 /// A right that the user does not have.
 #[derive(Debug, Error, PartialEq, Eq, Clone)]
-#[error("{access} access to {resource} in vhost '{vhost}' refused for user '{user}'")]
+#[error("{access} access to {resource} in vhost '{vhost}' refused for user '{user}'{}", reason(.failure))]
 pub struct AccessError {
     access: Access,
     resource: String,
     vhost: VhostName,
     user: UserName,
+    /// Whoever was to say could not.
+    failure: Option<String>,
+}
+
+fn reason(failure: &Option<String>) -> String {
+    failure
+        .as_ref()
+        .map(|failure| format!(", {failure}"))
+        .unwrap_or_default()
 }
 
 type Need<'a> = (Access, Resource<'a>);
@@ -133,21 +143,57 @@ impl<'a> Operation<'a> {
 /// # Errors
 /// The first right that is missing.
 pub fn check(catalogue: &Catalogue, who: &Who<'_>, operation: Operation<'_>) -> Result<(), AccessError> {
-    if who.operator {
+    if who.rights.is_operator() {
         return Ok(());
     }
     let vhost = catalogue.vhost(who.vhost);
     for (access, resource) in operation.needs().into_iter().flatten() {
-        if !vhost.is_some_and(|vhost| is_allowed(vhost, who.user, access, resource)) {
-            return Err(AccessError {
-                access,
-                resource: resource.to_string(),
-                vhost: who.vhost.clone(),
-                user: who.user.clone(),
-            });
-        }
+        let verdict = vhost.map_or(Verdict::Refused, |vhost| decide(vhost, who, access, resource));
+        let failure = match verdict {
+            Verdict::Allowed => continue,
+            Verdict::Failed(why) => Some(why),
+            Verdict::Refused | Verdict::Unknown => None,
+        };
+        return Err(AccessError {
+            access,
+            resource: resource.to_string(),
+            vhost: who.vhost.clone(),
+            user: who.user.clone(),
+            failure,
+        });
     }
     Ok(())
+}
+
+/// What is known of a right. Where a backend was not asked yet, the question is noted.
+fn decide(vhost: &Vhost, who: &Who<'_>, access: Access, resource: Resource<'_>) -> Verdict {
+    let internal = || is_allowed(vhost, who.user, access, resource);
+    let Rights::Granted(granted) = who.rights else {
+        return if internal() { Verdict::Allowed } else { Verdict::Refused };
+    };
+    let thing = |kind, name: &str| Question::Resource {
+        vhost: who.vhost.clone(),
+        kind,
+        name: name.to_owned(),
+        access,
+    };
+    let question = match resource {
+        Resource::Queue(name) => thing(ResourceKind::Queue, name),
+        Resource::Exchange(name) => thing(ResourceKind::Exchange, exchange_name(name)),
+        Resource::Topic { exchange, key } => {
+            let is_topic = vhost.exchange(exchange).map(|spec| spec.kind) == Some(ExchangeKind::Topic);
+            if !is_topic {
+                return Verdict::Allowed;
+            }
+            Question::Topic {
+                vhost: who.vhost.clone(),
+                exchange: exchange.into(),
+                key: key.to_owned(),
+                access,
+            }
+        }
+    };
+    granted.check(&question, internal)
 }
 
 fn is_allowed(vhost: &Vhost, user: &UserName, access: Access, resource: Resource<'_>) -> bool {

@@ -6,7 +6,7 @@ mod queues;
 mod rights;
 
 use super::*;
-use crate::auth::{HashAlgorithm, PasswordHash};
+use crate::auth::{HashAlgorithm, PasswordHash, Rights};
 use crate::codec::method::{
     BasicConsume, BasicGet, ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueBind, QueueDeclare,
     QueueDelete, QueuePurge, QueueUnbind,
@@ -95,7 +95,7 @@ impl World {
             user: &self.user,
             vhost: &self.vhost,
             connection: self.connection,
-            operator: false,
+            rights: &Rights::Internal,
         }
     }
 

@@ -4,6 +4,7 @@
 //! A connection keeps what it began with; what is read later is for those that come later. What cannot be used
 //! stays outside: the node does not start with it, and one that runs goes on with what it had.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{self, CryptoProvider};
-use tokio_rustls::rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, VerifierBuilderError, WebPkiClientVerifier};
+use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{
     self, AlertDescription, CertificateError, InconsistentKeys, InvalidMessage, PeerIncompatible, ServerConfig,
@@ -199,7 +201,9 @@ impl fmt::Debug for Tls {
 impl Stamp {
     fn of(options: &config::Tls) -> Self {
         let files = [&options.cacertfile, &options.certfile, &options.keyfile];
-        let files = files.into_iter().map(|file| {
+        let hosts = options.sni_hosts.values();
+        let hosts = hosts.flat_map(|host| [&host.certfile, &host.keyfile]);
+        let files = files.into_iter().chain(hosts).map(|file| {
             let found = std::fs::metadata(file.as_ref()?).ok()?;
             Some((found.modified().ok()?, found.len()))
         });
@@ -215,10 +219,25 @@ impl Loaded {
         let needed = "TLS needs a certificate and its key";
         let certificate = keys.file(&keys.certfile, "certfile", &options.certfile, needed)?;
         let key = keys.file(&keys.keyfile, "keyfile", &options.keyfile, needed)?;
-        let chain = certificate.certificates()?;
-        let secret = key.private_key(options.password.as_ref())?;
-        let mut certificates = Vec::from_iter(certificate.in_use(&chain));
+        let mut certificates = Vec::new();
         let provider = Arc::new(provider(prefix, options)?);
+        let mut certified = |certificate: &PemFile<'_>, key: &PemFile<'_>| {
+            let chain = certificate.certificates()?;
+            let secret = key.private_key(options.password.as_ref())?;
+            certificates.extend(certificate.in_use(&chain));
+            let pair = CertifiedKey::from_der(chain, secret, &provider);
+            pair.map(Arc::new)
+                .map_err(|error| bad_pair(prefix, certificate, key, error))
+        };
+        let default = certified(&certificate, &key)?;
+        let mut by_name = HashMap::new();
+        for (host, files) in &options.sni_hosts {
+            let (certfile, keyfile) = (keys.of_host(host, "certfile"), keys.of_host(host, "keyfile"));
+            let needed = "a name needs a certificate and its key";
+            let certificate = keys.file(&certfile, "sni_hosts.*.certfile", &files.certfile, needed)?;
+            let key = keys.file(&keyfile, "sni_hosts.*.keyfile", &files.keyfile, needed)?;
+            by_name.insert(host.clone(), certified(&certificate, &key)?);
+        }
         let builder = ServerConfig::builder_with_provider(provider.clone());
         let pair = |error| TlsError::Pair { prefix, error };
         let builder = builder
@@ -250,25 +269,55 @@ impl Loaded {
                 }
             }
         };
-        let mut server = builder.with_single_cert(chain, secret).map_err(|error| match error {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch {
-                prefix,
-                certificate: certificate.path.to_owned(),
-                key: key.path.to_owned(),
-            },
-            rustls::Error::InvalidCertificate(error) => TlsError::Certificate {
-                prefix,
-                path: certificate.path.to_owned(),
-                error,
-            },
-            error => pair(error),
-        })?;
+        let mut server = builder.with_cert_resolver(Arc::new(ByName { default, by_name }));
         server.ignore_client_order = options.honor_cipher_order;
         Ok(Self {
             server: Arc::new(server),
             certificates,
             stamp,
         })
+    }
+}
+
+/// What is wrong with a certificate and its key.
+fn bad_pair(prefix: &'static str, certificate: &PemFile<'_>, key: &PemFile<'_>, error: rustls::Error) -> TlsError {
+    match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => TlsError::Mismatch {
+            prefix,
+            certificate: certificate.path.to_owned(),
+            key: key.path.to_owned(),
+        },
+        rustls::Error::InvalidCertificate(error) => TlsError::Certificate {
+            prefix,
+            path: certificate.path.to_owned(),
+            error,
+        },
+        error => TlsError::Pair { prefix, error },
+    }
+}
+
+/// Certificates by the name that a client asks for.
+#[derive(Debug)]
+struct ByName {
+    /// For those who ask for none, or for one that is not there.
+    default: Arc<CertifiedKey>,
+    by_name: HashMap<String, Arc<CertifiedKey>>,
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(self.of(hello.server_name()).clone())
+    }
+}
+
+impl ByName {
+    fn of(&self, name: Option<&str>) -> &Arc<CertifiedKey> {
+        let found = name.filter(|_| !self.by_name.is_empty()).and_then(|name| {
+            let name = name.to_lowercase();
+            let any_first_word = || Some(format!("*.{}", name.split_once('.')?.1));
+            self.by_name.get(&name).or_else(|| self.by_name.get(&any_first_word()?))
+        });
+        found.unwrap_or(&self.default)
     }
 }
 
@@ -288,6 +337,11 @@ impl Keys {
             certfile: format!("{prefix}.certfile"),
             keyfile: format!("{prefix}.keyfile"),
         }
+    }
+
+    /// The key of a file for a name.
+    fn of_host(&self, host: &str, leaf: &str) -> String {
+        format!("{}.sni_hosts.{}.{leaf}", self.prefix, host.replace('.', "\\."))
     }
 
     fn file<'a>(

@@ -14,6 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use super::answer::Failure;
 use super::browser::Browser;
 use super::socket::Origin;
+use crate::auth::Rights;
+use crate::auth::rights::{Granted, Verdict};
 use crate::broker::{Broker, TICKET};
 use crate::metadata::{Catalogue, Vhost};
 use crate::types::{UserName, VhostName};
@@ -42,8 +44,8 @@ pub enum Access {
 pub struct Caller {
     pub name: UserName,
     pub tags: Vec<String>,
-    /// Whoever runs the node: no user of the catalogue, and needs no permission.
-    pub operator: bool,
+    /// By what it is let do things.
+    pub rights: Rights,
 }
 
 impl Caller {
@@ -52,7 +54,7 @@ impl Caller {
         Self {
             name: OPERATOR.into(),
             tags: vec!["administrator".to_owned()],
-            operator: true,
+            rights: Rights::Operator,
         }
     }
 
@@ -61,7 +63,7 @@ impl Caller {
         Self {
             name: "".into(),
             tags: Vec::new(),
-            operator: false,
+            rights: Rights::Internal,
         }
     }
 
@@ -90,21 +92,28 @@ impl Caller {
     /// Whether the user has a permission in the vhost. A missing vhost is not refused: the
     /// handler says that it is missing.
     pub fn may_use(&self, catalogue: &Catalogue, vhost: &str) -> bool {
-        self.operator
-            || catalogue
-                .vhost(vhost)
-                .is_none_or(|vhost| vhost.permissions.contains_key(&self.name))
+        self.rights.is_operator() || catalogue.vhost(vhost).is_none_or(|vhost| self.enters(vhost))
+    }
+
+    /// Whether the user may come into the vhost, as far as that is known: a backend that has to be asked is not asked
+    /// here.
+    fn enters(&self, vhost: &Vhost) -> bool {
+        let has_permission = || vhost.permissions.contains_key(&self.name);
+        match &self.rights {
+            Rights::Granted(granted) => granted.enters(vhost.name(), has_permission) == Verdict::Allowed,
+            Rights::Internal | Rights::Operator => has_permission(),
+        }
     }
 
     /// Whether the vhost is listed for the user.
     pub fn sees(&self, vhost: &Vhost) -> bool {
-        self.is_monitor() || vhost.permissions.contains_key(&self.name)
+        self.is_monitor() || self.enters(vhost)
     }
 
     /// The vhosts whose contents are listed for the user, by name.
     pub fn vhosts(&self, catalogue: &Catalogue) -> Vec<VhostName> {
         let all = catalogue.vhosts();
-        let own = all.filter(|vhost| self.is_administrator() || vhost.permissions.contains_key(&self.name));
+        let own = all.filter(|vhost| self.is_administrator() || self.enters(vhost));
         own.map(|vhost| vhost.name().clone()).collect()
     }
 }
@@ -122,6 +131,8 @@ pub enum Credentials {
     },
     /// Of whoever has the cluster's secret.
     Ticket(String),
+    /// What an issuer has signed.
+    Token(String),
     /// Of a kind that is not taken.
     Other,
     Malformed,
@@ -142,6 +153,11 @@ pub fn credentials(parts: &Parts, browser: &Browser) -> Credentials {
     let ticket = value.to_str().ok().and_then(|value| value.split_once(' '));
     if let Some((TICKET, ticket)) = ticket {
         return Credentials::Ticket(ticket.to_owned());
+    }
+    if let Some((scheme, token)) = ticket
+        && scheme.eq_ignore_ascii_case("bearer")
+    {
+        return Credentials::Token(token.trim().to_owned());
     }
     let basic = value.to_str().ok().and_then(|value| {
         let (scheme, rest) = value.split_once(' ')?;
@@ -166,37 +182,25 @@ pub fn credentials(parts: &Parts, browser: &Browser) -> Credentials {
 ///
 /// # Errors
 /// When nobody is named, the password is another, or the user may not come from there.
-pub fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> Result<Caller, Failure> {
-    let user = match credentials {
+pub async fn authenticate(broker: &Broker, credentials: Credentials, from: IpAddr) -> Result<Caller, Failure> {
+    match credentials {
         Credentials::Given { user, password } => {
-            let known = known(broker, &user, &password, from);
+            let known = known(broker, &user, &password, from).await;
             broker.logins().note(HTTP, known.is_ok());
-            if let Err(failure) = &known {
-                let reason = match failure {
-                    Failure::NotAuthorised(reason) => reason,
-                    _ => "invalid credentials",
-                };
-                tracing::warn!(user, %from, "login refused over HTTP: {reason}");
-            }
-            known?;
-            user
+            known
+        }
+        Credentials::Token(token) if broker.backends().takes_tokens() => {
+            let known = admitted(broker, "", token.as_bytes(), from).await;
+            broker.logins().note(HTTP, known.is_ok());
+            known
         }
         // Other nodes may have to be asked about a session: see [`bearer`].
-        Credentials::Session(_) | Credentials::Other | Credentials::Ticket(_) => return Err(Failure::WrongPassword),
-        Credentials::Malformed => return Err(Failure::Status(StatusCode::BAD_REQUEST)),
-        Credentials::None { by_console } => return Err(Failure::NoCredentials { by_console }),
-    };
-    named(broker, &user)
-}
-
-fn named(broker: &Broker, user: &str) -> Result<Caller, Failure> {
-    let catalogue = broker.catalogue();
-    let user = catalogue.user(user).ok_or(Failure::WrongPassword)?;
-    Ok(Caller {
-        name: user.spec.name.clone(),
-        tags: user.spec.tags.clone(),
-        operator: false,
-    })
+        Credentials::Session(_) | Credentials::Other | Credentials::Ticket(_) | Credentials::Token(_) => {
+            Err(Failure::WrongPassword)
+        }
+        Credentials::Malformed => Err(Failure::Status(StatusCode::BAD_REQUEST)),
+        Credentials::None { by_console } => Err(Failure::NoCredentials { by_console }),
+    }
 }
 
 /// The operator, by a request that is signed with the cluster's secret. It is taken only over a line that
@@ -215,15 +219,38 @@ pub fn operator_by(broker: &Broker, from: Origin, parts: &Parts, ticket: &str) -
     }
 }
 
-/// Whether that is the user's password.
-fn known(broker: &Broker, user: &str, password: &[u8], from: IpAddr) -> Result<(), Failure> {
+/// The user with that password.
+async fn known(broker: &Broker, user: &str, password: &[u8], from: IpAddr) -> Result<Caller, Failure> {
     if broker.config().management.disable_basic_auth {
-        return Err(Failure::NotAuthorised("HTTP access denied: basic auth disabled"));
+        let reason = "HTTP access denied: basic auth disabled";
+        tracing::warn!(user, %from, "login refused over HTTP: {reason}");
+        return Err(Failure::NotAuthorised(reason));
     }
-    if !broker.authenticate(user, password) {
-        return Err(Failure::WrongPassword);
+    admitted(broker, user, password, from).await
+}
+
+/// Whoever the backends let in.
+async fn admitted(broker: &Broker, user: &str, password: &[u8], from: IpAddr) -> Result<Caller, Failure> {
+    let admitted = match broker.log_in(user, Some(password), from).await {
+        Ok(admitted) => admitted,
+        Err(_) if broker.backends().is_internal() => {
+            tracing::warn!(user, %from, "login refused over HTTP: invalid credentials");
+            return Err(Failure::WrongPassword);
+        }
+        Err(why) => {
+            tracing::warn!(user, %from, "login refused over HTTP: {why}");
+            return Err(Failure::WrongPassword);
+        }
+    };
+    if let Err(failure) = may_come_from(broker, &admitted.user, from) {
+        tracing::warn!(user, %from, "login refused over HTTP: it may only come from the loopback interface");
+        return Err(failure);
     }
-    may_come_from(broker, user, from)
+    Ok(Caller {
+        name: admitted.user,
+        tags: admitted.tags,
+        rights: admitted.rights,
+    })
 }
 
 /// The user that is signed in with a token, at whichever node.
@@ -232,16 +259,31 @@ fn known(broker: &Broker, user: &str, password: &[u8], from: IpAddr) -> Result<(
 /// When there is no such session, or the user has another password by now or may not come from there.
 pub async fn bearer(broker: &Arc<Broker>, token: &str, from: IpAddr) -> Result<Caller, Failure> {
     let session = broker.session(token).await.ok_or(Failure::WrongPassword)?;
-    let password = broker
-        .catalogue()
-        .user(&session.user)
-        .map(|user| user.spec.password.clone());
-    if password != Some(session.password) {
+    let user = broker.catalogue().user(&session.user).map(|user| user.spec.clone());
+    let caller = match session.granted {
+        Some(grant) => {
+            let granted = Granted::of(*grant, broker.now());
+            let is_over = granted.expires_at().is_some_and(|end| end <= broker.now());
+            (!is_over).then(|| Caller {
+                name: granted.user.clone(),
+                tags: granted.tags.clone(),
+                rights: Rights::Granted(granted.into()),
+            })
+        }
+        None => user
+            .filter(|user| user.password == session.password)
+            .map(|user| Caller {
+                name: user.name,
+                tags: user.tags,
+                rights: Rights::Internal,
+            }),
+    };
+    let Some(caller) = caller else {
         broker.close_session(token, session.expires_at).await;
         return Err(Failure::WrongPassword);
-    }
-    may_come_from(broker, &session.user, from)?;
-    named(broker, &session.user)
+    };
+    may_come_from(broker, &caller.name, from)?;
+    Ok(caller)
 }
 
 fn may_come_from(broker: &Broker, user: &str, from: IpAddr) -> Result<(), Failure> {
@@ -298,7 +340,7 @@ mod tests {
         Caller {
             name: name.into(),
             tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
-            operator: false,
+            rights: Rights::Internal,
         }
     }
 
@@ -396,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_read_from_basic_auth_only() {
+    fn credentials_are_read_from_the_header() {
         let read = |header: Option<&str>| {
             let mut request = Request::builder();
             if let Some(header) = header {
@@ -407,6 +449,7 @@ mod tests {
             match credentials(&parts, &Browser::of(&parts, from)) {
                 Credentials::Given { user, password } => format!("{user} {}", String::from_utf8_lossy(&password)),
                 Credentials::Ticket(ticket) => format!("ticket {ticket}"),
+                Credentials::Token(token) => format!("token {token}"),
                 Credentials::Other => "other".to_owned(),
                 Credentials::Session(token) => format!("session {token}"),
                 Credentials::Malformed => "malformed".to_owned(),
@@ -418,6 +461,7 @@ mod tests {
         assert_eq!(read(Some("Basic !!!")), "malformed");
         assert_eq!(read(Some("Basic Z3Vlc3Q=")), "malformed");
         assert_eq!(read(Some("Warren 1.2.3")), "ticket 1.2.3");
-        assert_eq!(read(Some("Bearer xyz")), "other");
+        assert_eq!(read(Some("Bearer xyz")), "token xyz");
+        assert_eq!(read(Some("Digest xyz")), "other");
     }
 }

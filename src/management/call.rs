@@ -26,19 +26,20 @@ use crate::statistics::{Window, Windows};
 use crate::types::{ConnectionId, NodeId, VhostName};
 
 /// One request.
+#[derive(Clone)]
 pub struct Call {
     pub broker: Arc<Broker>,
     pub caller: Caller,
     /// Where the node listens.
     pub endpoints: Arc<[Endpoint]>,
     pub query: Query,
-    pub(super) parameters: RawPathParams,
+    pub(super) parameters: Arc<RawPathParams>,
     pub(super) body: Bytes,
     /// What the body is, where the request says.
     pub(super) content_type: Option<String>,
     pub(super) from: IpAddr,
     /// What the other nodes said, on the routes that ask them.
-    pub gathered: Gathered,
+    pub gathered: Arc<Gathered>,
     /// Of which time numbers are shown, where the query asks for a time.
     pub windows: Windows,
     /// The same of the short histories in lists.
@@ -108,13 +109,13 @@ impl Call {
         };
         let has = |parameter| named(&self.parameters, parameter).is_some();
         if !(about == About::Queues && has("vhost") && has("name")) {
-            self.gathered = self.broker.gather(Wanted { about, windows }).await;
+            self.gathered = self.broker.gather(Wanted { about, windows }).await.into();
             return Ok(());
         }
         let vhost = self.broker.vhost(self.name("vhost"));
         if let Some(queue) = vhost.and_then(|vhost| vhost.queue(self.name("name"))) {
             let about = About::Queue(queue.spec.id);
-            self.gathered = self.broker.gather(Wanted { about, windows }).await;
+            self.gathered = self.broker.gather(Wanted { about, windows }).await.into();
         }
         Ok(())
     }
@@ -142,7 +143,7 @@ impl Call {
             user: self.caller.name.clone(),
             vhost,
             connection: self.broker.next_connection(),
-            operator: self.caller.operator,
+            rights: self.caller.rights.clone(),
         })
     }
 

@@ -68,7 +68,7 @@ async fn post_all(call: Call) -> Answered {
     let given = Given::of(&call)?;
     let by = By {
         user: &call.caller.name,
-        owns_vhosts: !call.caller.operator,
+        owns_vhosts: !call.caller.rights.is_operator(),
     };
     if call.query.is_true("dry_run") {
         let cluster_name = cluster_name(&call.broker);

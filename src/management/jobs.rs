@@ -178,7 +178,9 @@ async fn begin(call: Call) -> Answered {
             .vhosts(&catalogue)
             .iter()
             .any(|visible| visible.as_str() == vhost);
-        let known = catalogue.vhost(vhost).filter(|_| may_enter || call.caller.operator);
+        let known = catalogue
+            .vhost(vhost)
+            .filter(|_| may_enter || call.caller.rights.is_operator());
         let known = known.ok_or_else(|| Failure::Missing("vhost_not_found".to_owned()))?;
         let named = |name: &str| BulkQueue {
             vhost: vhost.into(),
@@ -203,7 +205,7 @@ async fn begin(call: Call) -> Answered {
         user: call.caller.name.clone(),
         vhost: vhost.into(),
         connection: call.broker.next_connection(),
-        operator: call.caller.operator,
+        rights: call.caller.rights.clone(),
     };
     let broker: &Arc<_> = &call.broker;
     begun(

@@ -57,7 +57,7 @@ pub static ROUTES: &[Route] = &[
 
 async fn log_in(call: Call) -> Answered {
     let (user, password) = session::form(&call).await.ok_or(Failure::WrongPassword)?;
-    let caller = session::signed_in(&call, &user, &password)?;
+    let caller = session::signed_in(&call, &user, &password).await?;
     Ok(Answer::Cookie {
         cookie: session::open(&call, &caller).await?,
         value: Some(json!("ok")),

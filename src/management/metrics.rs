@@ -72,7 +72,7 @@ fn scraped(page: Choose) -> MethodRouter<Arc<Broker>> {
     let answer =
         async move |State(broker): State<Arc<Broker>>, Extension(from): Extension<Origin>, request: Request| {
             let (parts, _) = request.into_parts();
-            if let Some(refusal) = refusal(&broker, &parts, from) {
+            if let Some(refusal) = refusal(&broker, &parts, from).await {
                 return refusal;
             }
             let page = page(&broker, &Query::of(&parts.uri));
@@ -90,7 +90,7 @@ fn scraped(page: Choose) -> MethodRouter<Arc<Broker>> {
 }
 
 /// What whoever asks is told instead, where metrics are not for everybody.
-fn refusal(broker: &Broker, parts: &Parts, from: Origin) -> Option<Response<Body>> {
+async fn refusal(broker: &Broker, parts: &Parts, from: Origin) -> Option<Response<Body>> {
     if !broker.config().prometheus.authentication {
         return None;
     }
@@ -102,6 +102,7 @@ fn refusal(broker: &Broker, parts: &Parts, from: Origin) -> Option<Response<Body
         return Some(response);
     }
     let admitted = access::authenticate(broker, credentials, from.address())
+        .await
         .and_then(|caller| access::check(Access::Monitoring, &caller, None, &broker.catalogue()));
     admitted.err().map(|failure| response::of(Err(failure), By::Table))
 }

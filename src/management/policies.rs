@@ -225,7 +225,7 @@ async fn delete(call: &Call, kind: PolicyKind) -> Answered {
 
 /// Whether the configuration lets operator policies be changed over HTTP.
 fn check_changes(call: &Call, kind: PolicyKind) -> Result<(), Failure> {
-    let forbidden = call.broker.config().management.forbid_operator_policy_changes && !call.caller.operator;
+    let forbidden = call.broker.config().management.forbid_operator_policy_changes && !call.caller.rights.is_operator();
     if kind == PolicyKind::Operator && forbidden {
         return Err(Failure::OtherVerb(vec![Verb::Get]));
     }

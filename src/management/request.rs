@@ -21,8 +21,7 @@ use super::response::{self, By};
 use super::route::{Access, Route, Run, Verb};
 use super::running::Running;
 use super::socket::Origin;
-use crate::broker::Broker;
-use crate::broker::gather::Gathered;
+use crate::broker::{Broker, ROUNDS};
 use crate::statistics::Windows;
 use crate::tasks;
 
@@ -91,9 +90,14 @@ async fn admit(
                 }
                 (_, Credentials::Session(token)) => access::bearer(broker, &token, from.address()).await?,
                 (_, Credentials::Ticket(ticket)) => access::operator_by(broker, from, parts, &ticket)?,
-                (_, credentials) => access::authenticate(broker, credentials, from.address())?,
+                (_, credentials) => access::authenticate(broker, credentials, from.address()).await?,
             };
-            access::check(rule, &caller, named(names, "vhost"), &broker.catalogue())?;
+            let check = || access::check(rule, &caller, named(names, "vhost"), &broker.catalogue());
+            let mut allowed = check();
+            if broker.find_answers(&caller.rights).await {
+                allowed = check();
+            }
+            allowed?;
             caller
         }
     };
@@ -136,11 +140,11 @@ async fn call(
         caller,
         from: from.address(),
         connections: OnceLock::new(),
-        gathered: Gathered::default(),
+        gathered: Arc::default(),
         windows: Windows::default(),
         trend: None,
         endpoints: node.endpoints.clone(),
-        parameters,
+        parameters: parameters.into(),
         query: Query::of(&parts.uri),
         browser: Browser::of(parts, from),
         reason: reason.map(str::to_owned),
@@ -165,6 +169,24 @@ async fn run(route: &'static Route, call: Result<Call, Failure>, silent: &mut Ve
         call.gather(about).await?;
         *silent = call.gathered.silent();
     }
+    let (broker, rights) = (call.broker.clone(), call.caller.rights.clone());
+    let again = rights.granted().map(|_| call.clone());
+    for _ in 0..ROUNDS {
+        let answered = run_once(route, call).await;
+        let Some(next) = &again else {
+            return answered;
+        };
+        // Lists lack what is not known yet; whatever changes something has changed nothing when it is refused.
+        let is_done = answered.is_ok() && matches!(route.run, Run::Later(_));
+        if is_done || !broker.find_answers(&rights).await {
+            return answered;
+        }
+        call = next.clone();
+    }
+    Err(Failure::Broken("a backend for users has too much to say".to_owned()))
+}
+
+async fn run_once(route: &'static Route, call: Call) -> Answered {
     // A handler that panics answers 500 as any other failure of ours.
     let broken = |error: tokio::task::JoinError| Err(Failure::Broken(error.to_string()));
     match route.run {

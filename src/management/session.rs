@@ -14,6 +14,7 @@ use super::browser::COOKIE_NAME;
 use super::call::Call;
 use super::query::Query;
 use super::route::{Access, Route, Run, Verb};
+use crate::auth::PasswordHash;
 use crate::auth::login_sessions::{LoginSession, TokenDigest};
 use crate::metadata::Catalogue;
 use crate::types::{Millis, Timestamp};
@@ -85,7 +86,7 @@ async fn sign_in(call: Call) -> Answered {
             .await
             .ok_or_else(|| Failure::keys_missing(&["username", "password"]))?,
     };
-    let caller = signed_in(&call, &user, &password)?;
+    let caller = signed_in(&call, &user, &password).await?;
     let cookie = open(&call, &caller).await?;
     let value = view(&caller, &call.broker.catalogue());
     Ok(Answer::Cookie {
@@ -105,12 +106,12 @@ pub async fn form(call: &Call) -> Option<(String, String)> {
 ///
 /// # Errors
 /// As for any request.
-pub fn signed_in(call: &Call, user: &str, password: &str) -> Result<Caller, Failure> {
+pub async fn signed_in(call: &Call, user: &str, password: &str) -> Result<Caller, Failure> {
     let credentials = Credentials::Given {
         user: user.to_owned(),
         password: password.as_bytes().to_vec(),
     };
-    let caller = access::authenticate(&call.broker, credentials, call.from)?;
+    let caller = access::authenticate(&call.broker, credentials, call.from).await?;
     access::check(Access::Management, &caller, None, &call.broker.catalogue())?;
     Ok(caller)
 }
@@ -126,11 +127,16 @@ pub async fn open(call: &Call, caller: &Caller) -> Result<String, Failure> {
         .catalogue()
         .user(&caller.name)
         .map(|user| user.spec.password.clone());
+    let granted = caller.rights.granted().map(|granted| Box::new(granted.grant()));
     let token = URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>());
     let now = broker.now();
     let session = LoginSession {
         user: caller.name.clone(),
-        password: password.ok_or(Failure::WrongPassword)?,
+        password: match &granted {
+            Some(_) => PasswordHash::default(),
+            None => password.ok_or(Failure::WrongPassword)?,
+        },
+        granted,
         from: call.from,
         node: broker.nodes().us(),
         since: now,

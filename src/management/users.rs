@@ -22,7 +22,7 @@ pub static ROUTES: &[Route] = &[
         Ok(Answer::Json(json!({
             "name": call.caller.name,
             "tags": call.caller.tags,
-            "is_internal_user": true,
+            "is_internal_user": call.caller.rights.granted().is_none(),
         })))
     }),
     Route::get("/users", Access::Administrator, "All users.", |call| {

@@ -127,7 +127,7 @@ async fn put(call: Call) -> Answered {
     if existed {
         return Ok(Answer::Done);
     }
-    let maker = (!call.caller.operator).then_some(&call.caller.name);
+    let maker = (!call.caller.rights.is_operator()).then_some(&call.caller.name);
     let first = first_commands(&call.broker, &call.broker.catalogue(), &name, maker);
     for command in first {
         call.command(command).await?;

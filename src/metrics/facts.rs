@@ -44,6 +44,7 @@ pub struct Facts {
     /// By protocol.
     pub protocols: Vec<Protocol>,
     pub logins: Vec<Logins>,
+    pub certificates: Vec<Certificate>,
     /// By type of queue and what was done with them.
     pub deaths: Vec<Deaths>,
 }
@@ -241,6 +242,15 @@ pub struct Link {
     pub labels: Labels,
     pub is_up: bool,
     pub round_trip_seconds: Option<f64>,
+}
+
+/// A certificate in use.
+#[derive(Debug, Default)]
+pub struct Certificate {
+    /// `key` of the configuration, and `file`.
+    pub labels: Labels,
+    /// Unix time.
+    pub expires_at: u64,
 }
 
 /// Messages that died.

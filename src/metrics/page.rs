@@ -64,6 +64,7 @@ impl Page {
                     | Read::About(_)
                     | Read::Link(_)
                     | Read::Logins(_)
+                    | Read::Certificate(_)
                     | Read::Deaths(_) => {}
                 }
             }
@@ -181,6 +182,7 @@ impl Rows {
             Read::TypeTraffic(read) => samples.each(&facts.type_traffic, read),
             Read::Link(read) => samples.each(&facts.links, read),
             Read::Logins(read) => samples.each(&facts.logins, read),
+            Read::Certificate(read) => samples.each(&facts.certificates, read),
             Read::Deaths(read) => samples.each(&facts.deaths, read),
             Read::Sizes => facts.protocols.iter().try_for_each(|row| samples.sizes(row)),
         }

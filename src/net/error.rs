@@ -13,6 +13,8 @@ pub(super) enum SessionError {
     NoVhost(String),
     #[error("access to vhost '{vhost}' refused for user '{user}'")]
     NoAccess { vhost: String, user: UserName },
+    #[error("New secret was refused by one of the backends")]
+    SecretRefused,
     #[error("{0} is not a client's method")]
     NotForClients(&'static str),
     #[error("prefetch_size!=0 ({0})")]
@@ -38,7 +40,7 @@ pub(super) enum SessionError {
 impl Refusal for SessionError {
     fn reply(&self) -> Reply {
         let (scope, code): (fn(ReplyCode, String) -> Reply, _) = match self {
-            Self::NotOpen | Self::NoVhost(_) | Self::NoAccess { .. } | Self::ConsumerLimit(_) => {
+            Self::NotOpen | Self::NoVhost(_) | Self::NoAccess { .. } | Self::SecretRefused | Self::ConsumerLimit(_) => {
                 (Reply::connection, ReplyCode::NotAllowed)
             }
             Self::NotForClients(_) | Self::PrefetchSize(_) | Self::RecoverInPlace => {

@@ -3,24 +3,27 @@
 use super::error::SessionError;
 use super::session::Session;
 use crate::auth::mechanism::{amqplain, plain};
+use crate::broker::Admitted;
 use crate::broker::publish::Publishing;
 use crate::config::Mechanism;
 use crate::connection::Login;
 use crate::statistics::Measure;
 
-use crate::types::{Reply, UserName};
+use crate::types::{Refusal, Reply, UserName};
 
 /// The mechanism of who is known by a certificate.
 const EXTERNAL: &str = "EXTERNAL";
 /// Ids of `connection.open`, for refusals.
 const OPEN: (u16, u16) = (10, 40);
+/// Of `connection.update-secret`.
+const UPDATE_SECRET: (u16, u16) = (10, 70);
 /// RabbitMQ's name of the protocol, where logins are counted.
 const AMQP: &str = "amqp091";
 
 impl Session {
-    pub(super) fn on_login(&mut self, login: Login) {
+    pub(super) async fn on_login(&mut self, login: Login) {
         if login.mechanism == EXTERNAL {
-            return self.on_external(&login);
+            return self.on_external(&login).await;
         }
         let auth = &self.broker.config().auth;
         let credentials = match login.mechanism.as_str() {
@@ -36,16 +39,19 @@ impl Session {
             return self.machine.drop_login();
         };
         let user = credentials.user.as_str();
-        let good = self.broker.authenticate(user, &credentials.password);
-        match good {
-            true => self.admit(user, &login),
-            false => self.refuse_login(Some(user), &login, "invalid credentials"),
+        let password = Some(credentials.password.as_slice());
+        match self.broker.log_in(user, password, self.info.peer.ip()).await {
+            Ok(admitted) => self.admit(admitted, &login),
+            Err(_) if self.broker.backends().is_internal() => {
+                self.refuse_login(Some(user), &login, "invalid credentials");
+            }
+            Err(why) => self.refuse_login(Some(user), &login, &why),
         }
     }
 
     /// Who the client is stands in its certificate, and that is all it needs: it was checked when hands were
     /// shaken.
-    fn on_external(&mut self, login: &Login) {
+    async fn on_external(&mut self, login: &Login) {
         let config = self.broker.config();
         let user = match &self.certificate {
             None => Err("the client has shown no certificate"),
@@ -56,12 +62,16 @@ impl Session {
                 .user_name(&config.auth)
                 .ok_or("the certificate has no name of the kind that ssl_cert_login_from asks for"),
         };
-        match user {
-            Err(reason) => self.refuse_login(None, login, reason),
-            Ok(user) if self.broker.catalogue().user(&user).is_none() => {
+        let user = match user {
+            Err(reason) => return self.refuse_login(None, login, reason),
+            Ok(user) => user,
+        };
+        match self.broker.log_in(&user, None, self.info.peer.ip()).await {
+            Ok(admitted) => self.admit(admitted, login),
+            Err(_) if self.broker.backends().is_internal() => {
                 self.refuse_login(Some(&user), login, "there is no user of the name in the certificate");
             }
-            Ok(user) => self.admit(&user, login),
+            Err(why) => self.refuse_login(Some(&user), login, &why),
         }
     }
 
@@ -75,7 +85,8 @@ impl Session {
     }
 
     /// Lets a user in that is known to be one, unless it comes from where it may not.
-    fn admit(&mut self, user: &str, login: &Login) {
+    fn admit(&mut self, admitted: Admitted, login: &Login) {
+        let user = admitted.user.as_str();
         if !self.may_come_from(user) {
             let reason = "this user may only come from the loopback interface";
             return self.refuse_login(Some(user), login, reason);
@@ -89,7 +100,9 @@ impl Session {
             details.client_properties = properties;
             details.mechanism = mechanism;
         });
-        self.user = Some(user.into());
+        self.user = Some(admitted.user);
+        self.tags = admitted.tags;
+        self.rights = admitted.rights;
         self.handshake.done();
         self.machine.log_in(&mut self.out);
     }
@@ -120,23 +133,31 @@ impl Session {
     }
 
     /// A client renews its secret. Passwords do not expire, so any is as good as the first, as with
-    /// RabbitMQ's internal users.
-    pub(super) fn on_update_secret(&mut self) {
-        self.machine.secret_updated(&mut self.out);
+    /// RabbitMQ; a token has to be good, and of the same user.
+    pub(super) async fn on_update_secret(&mut self, secret: &[u8]) {
+        let renewed = match self.rights.granted() {
+            Some(granted) => self.broker.backends().renew(granted, secret, self.broker.now()).await,
+            None => Ok(()),
+        };
+        match renewed {
+            Ok(()) => self.machine.secret_updated(&mut self.out),
+            Err(why) => {
+                let (connection, user) = (self.info.name(), self.user.as_deref().unwrap_or_default());
+                tracing::warn!(connection, user, "a new secret was refused: {why}");
+                let reply = SessionError::SecretRefused.reply();
+                self.refuse(None, UPDATE_SECRET, &reply).await;
+            }
+        }
     }
 
     async fn open(&self, user: &UserName, name: &str) -> Result<Publishing, Reply> {
         let missing = || SessionError::NoVhost(name.to_owned());
-        let tags = {
-            let catalogue = self.broker.catalogue();
-            let declared = catalogue.vhost(name).ok_or_else(missing)?;
-            if !declared.permissions.contains_key(user) {
-                let (vhost, user) = (name.to_owned(), user.clone());
-                return Err(SessionError::NoAccess { vhost, user }.into());
-            }
-            let known = catalogue.user(user);
-            known.map(|user| user.spec.tags.clone()).unwrap_or_default()
-        };
+        let declared = self.broker.catalogue().vhost(name).map(|vhost| vhost.name().clone());
+        let declared = declared.ok_or_else(missing)?;
+        if !self.broker.may_enter(user, &self.rights, &declared).await {
+            let (vhost, user) = (name.to_owned(), user.clone());
+            return Err(SessionError::NoAccess { vhost, user }.into());
+        }
         let vhost = self.broker.vhost(name).ok_or_else(missing)?;
         let elsewhere = self.broker.clients_elsewhere(user, &vhost.name).await;
         let connections = self.broker.connections();
@@ -146,7 +167,8 @@ impl Session {
         Ok(Publishing {
             vhost,
             user: user.clone(),
-            impersonator: tags.iter().any(|tag| tag == "impersonator"),
+            rights: self.rights.clone(),
+            impersonator: self.tags.iter().any(|tag| tag == "impersonator"),
         })
     }
 

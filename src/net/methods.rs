@@ -87,7 +87,7 @@ impl Session {
             user: publishing.user.clone(),
             vhost: publishing.vhost.name.clone(),
             connection: self.info.id,
-            operator: false,
+            rights: publishing.rights.clone(),
         })
     }
 

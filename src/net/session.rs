@@ -18,6 +18,7 @@ use super::error::SessionError;
 use super::settling::Settling;
 use super::transaction::Transaction;
 use super::writer;
+use crate::auth::Rights;
 use crate::broker::Outbox;
 use crate::broker::Outcome;
 use crate::broker::delivery::leaving::by_queue;
@@ -25,12 +26,12 @@ use crate::broker::delivery::pairs::Pairs;
 use crate::broker::leaving::{Undoing, undone};
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::broker::reply_to::Token;
-use crate::broker::{Broker, ConnectionInfo, QueueHandle};
+use crate::broker::{Broker, ConnectionInfo, QueueHandle, ROUNDS};
 use crate::channel::Tags;
 use crate::codec::Method;
 use crate::codec::content::PublishRef;
 use crate::config::RatesMode;
-use crate::connection::{Connection, Ending, Ids, Login, Settings, Step};
+use crate::connection::{Connection, Content, Ending, Ids, Login, Settings, Step};
 use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
 use crate::statistics::Measure;
 use crate::tasks;
@@ -48,6 +49,9 @@ pub(super) struct Session {
     pub info: Arc<ConnectionInfo>,
     /// Who has logged in.
     pub user: Option<UserName>,
+    /// What a backend has said of its tags and rights.
+    pub tags: Vec<String>,
+    pub rights: Rights,
     pub handshake: Handshake,
     pub outbox: Arc<Outbox>,
     pub channels: FxHashMap<u16, Channel>,
@@ -99,10 +103,14 @@ enum Pause {
     OpenChannel(u16),
     CloseChannel(u16),
     Method(u16, Method),
-    UpdateSecret,
+    UpdateSecret(Vec<u8>),
     /// The client closed the connection.
     Closing,
     Refused(Option<u16>, Ids, Reply),
+    /// A backend has to be asked before the next publish.
+    Ask,
+    /// And before this one, which is out of the buffer.
+    AskFor(u16, Box<Content>),
     /// An alarm holds publishers.
     Blocked,
     End(Ending),
@@ -141,6 +149,8 @@ pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: 
         broker,
         info,
         user: None,
+        tags: Vec::new(),
+        rights: Rights::Internal,
         handshake,
         outbox,
         channels: FxHashMap::default(),
@@ -214,6 +224,9 @@ impl Session {
     /// Takes steps until one must be waited for.
     fn process(&mut self, input: &mut ReadBuffer) -> Pause {
         let now = self.broker.now();
+        if let Some(granted) = self.rights.granted() {
+            granted.pass_time(now);
+        }
         let pause = loop {
             match self.machine.step(now, input.filled(), &mut self.out) {
                 Step::More(least) => break Pause::Read(least),
@@ -231,6 +244,9 @@ impl Session {
                     let channel = whole.channel;
                     let body = Body::Read(whole.body);
                     let published = publish(self, channel, whole.publish, whole.properties, body);
+                    if published.is_err() && self.has_questions() {
+                        break Pause::Ask;
+                    }
                     input.consume(consumed);
                     if let Err(reply) = published {
                         break refused_publish(channel, reply);
@@ -244,6 +260,9 @@ impl Session {
                     input.consume(consumed);
                     let body = Body::Own(content.body.clone());
                     let published = publish(self, channel, content.publish(), &content.properties, body);
+                    if published.is_err() && self.has_questions() {
+                        break Pause::AskFor(channel, Box::new(content));
+                    }
                     if let Err(reply) = published {
                         break refused_publish(channel, reply);
                     }
@@ -301,9 +320,9 @@ impl Session {
                     input.consume(consumed);
                     break Pause::Method(channel, method);
                 }
-                Step::UpdateSecret { consumed, .. } => {
+                Step::UpdateSecret { consumed, secret } => {
                     input.consume(consumed);
-                    break Pause::UpdateSecret;
+                    break Pause::UpdateSecret(secret);
                 }
                 Step::Closing { consumed } => {
                     input.consume(consumed);
@@ -334,7 +353,7 @@ impl Session {
     async fn carry_out(&mut self, pause: Pause) {
         let now = self.broker.now();
         match pause {
-            Pause::Login(login) => self.on_login(login),
+            Pause::Login(login) => self.on_login(login).await,
             Pause::Open(vhost) => self.on_open(&vhost).await,
             Pause::OpenChannel(channel) => self.on_open_channel(channel).await,
             Pause::CloseChannel(channel) => {
@@ -343,11 +362,15 @@ impl Session {
             }
             Pause::Method(channel, method) => {
                 let ids = method.ids();
-                if let Err(reply) = self.on_method(channel, method).await {
+                if let Err(reply) = self.on_method_with_answers(channel, method).await {
                     self.refuse(scope(channel, &reply), ids, &reply).await;
                 }
             }
-            Pause::UpdateSecret => self.on_update_secret(),
+            Pause::UpdateSecret(secret) => self.on_update_secret(&secret).await,
+            Pause::Ask => {
+                self.broker.find_answers(&self.rights).await;
+            }
+            Pause::AskFor(channel, content) => self.publish_with_answers(channel, *content).await,
             Pause::Closing => {
                 self.clean_up().await;
                 self.machine.close_ok(now, &mut self.out);
@@ -355,6 +378,44 @@ impl Session {
             Pause::Refused(channel, ids, reply) => self.refuse(channel, ids, &reply).await,
             Pause::Read(_) | Pause::Blocked | Pause::End(_) => {}
         }
+    }
+
+    /// Carries a method out; where a backend has to be asked first, again with its answer. Until then nothing has
+    /// changed.
+    async fn on_method_with_answers(&mut self, channel: u16, method: Method) -> Result<(), Reply> {
+        if self.rights.granted().is_none() {
+            return self.on_method(channel, method).await;
+        }
+        for _ in 0..ROUNDS {
+            let done = self.on_method(channel, method.clone()).await;
+            if done.is_ok() || !self.broker.find_answers(&self.rights).await {
+                return done;
+            }
+        }
+        self.on_method(channel, method).await
+    }
+
+    /// The same of a publish.
+    async fn publish_with_answers(&mut self, channel: u16, content: Content) {
+        let mut rounds = 0..ROUNDS;
+        loop {
+            let asked = self.broker.find_answers(&self.rights).await;
+            let body = Body::Own(content.body.clone());
+            let published = publish(self, channel, content.publish(), &content.properties, body);
+            match published {
+                Ok(()) => return self.flush(),
+                Err(_) if asked && self.has_questions() && rounds.next().is_some() => {}
+                Err(reply) => {
+                    let (scope, ids) = (scope(channel, &reply), publish_ids(&reply));
+                    return self.refuse(scope, ids, &reply).await;
+                }
+            }
+        }
+    }
+
+    /// Whether a backend has to be asked something.
+    fn has_questions(&self) -> bool {
+        self.rights.granted().is_some_and(|granted| granted.has_questions())
     }
 
     /// Closes a channel, or the connection, with this.
@@ -536,11 +597,14 @@ fn publish(
 
 /// A refusal of a publish. What RabbitMQ's channels crash on is about no method.
 fn refused_publish(channel: u16, reply: Reply) -> Pause {
-    let ids = match reply.code {
+    Pause::Refused(scope(channel, &reply), publish_ids(&reply), reply)
+}
+
+fn publish_ids(reply: &Reply) -> Ids {
+    match reply.code {
         ReplyCode::InternalError => (0, 0),
         _ => PUBLISH,
-    };
-    Pause::Refused(scope(channel, &reply), ids, reply)
+    }
 }
 
 /// What a refusal closes.

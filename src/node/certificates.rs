@@ -78,7 +78,8 @@ impl Certificates {
         self.all().next().is_none()
     }
 
-    fn all(&self) -> impl Iterator<Item = &Tls> {
+    /// Each of them.
+    pub fn all(&self) -> impl Iterator<Item = &Tls> {
         self.amqp.iter().chain(&self.management).chain(&self.prometheus)
     }
 }

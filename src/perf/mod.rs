@@ -22,7 +22,7 @@ mod declare;
 mod deliveries;
 mod idle;
 mod interrupt;
-mod link;
+pub mod link;
 mod load;
 mod pace;
 mod publisher;
@@ -34,9 +34,9 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod topology;
-mod uri;
+pub mod uri;
 mod verify;
-mod wire;
+pub mod wire;
 
 use std::process::ExitCode;
 

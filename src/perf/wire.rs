@@ -288,8 +288,6 @@ impl<'o> MethodFrame<'o> {
         self
     }
 
-    /// For the stand-in broker of the tests: clients send none.
-    #[cfg(test)]
     pub fn u64(self, value: u64) -> Self {
         self.out.extend_from_slice(&value.to_be_bytes());
         self
@@ -379,6 +377,13 @@ fn end_frame(out: &mut Vec<u8>, start: usize) {
     let size = (out.len() - start - 7) as u32;
     out[start + 3..start + 7].copy_from_slice(&size.to_be_bytes());
     out.push(FRAME_END);
+}
+
+/// Writes a frame on channel 1.
+pub fn raw_frame(out: &mut Vec<u8>, kind: u8, payload: &[u8]) {
+    let start = begin_frame(out, kind, 1);
+    out.extend_from_slice(payload);
+    end_frame(out, start);
 }
 
 /// Writes a content header and body as a broker does, for the stand-in broker of the tests.

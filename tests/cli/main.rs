@@ -9,6 +9,7 @@ mod definitions;
 mod formats;
 mod lists;
 mod maintenance;
+mod migrate;
 mod node;
 mod policies;
 mod remote;

@@ -6,7 +6,7 @@ use super::configuration;
 use crate::support::authority::{Authority, Papers};
 
 /// What a broker says that is to start with these files and lines, and does not.
-fn refusal(papers: &Papers, lines: &[&str]) -> String {
+pub fn refusal(papers: &Papers, lines: &[&str]) -> String {
     let directory = tempfile::tempdir().expect("a directory");
     let config = configuration(papers, lines, directory.path());
     let data = directory.path().join("data");

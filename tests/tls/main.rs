@@ -6,6 +6,7 @@ mod support;
 
 mod clients;
 mod files;
+mod names;
 mod refused;
 mod renewed;
 

@@ -16,6 +16,7 @@ use super::delayed;
 use super::reply_to;
 use super::route::RouteRequest;
 use super::vhosts::{QueueRef, Vhost, Vhosts};
+use crate::auth::Rights;
 use crate::broker::observers;
 use crate::broker::queue::claims::{ChannelClaim, ConfirmToken};
 use crate::broker::queue::clients::Outbox;
@@ -81,6 +82,8 @@ impl Refusal for PublishError {
 pub struct Publishing {
     pub vhost: Arc<Vhost>,
     pub user: UserName,
+    /// By what it is let publish.
+    pub rights: Rights,
     /// May set any user id (tag `impersonator`).
     pub impersonator: bool,
 }
@@ -185,7 +188,7 @@ struct Group {
 
 struct RouteCache {
     table: HashTable<CachedRoute>,
-    version: (u64, u64),
+    version: (u64, u64, u64),
 }
 
 struct CachedRoute {
@@ -202,7 +205,7 @@ impl Publisher {
             outbox,
             routes: RouteCache {
                 table: HashTable::new(),
-                version: (0, 0),
+                version: (0, 0, 0),
             },
             groups: Vec::new(),
             group_of: FxHashMap::default(),
@@ -234,14 +237,14 @@ impl Publisher {
         }
         let exchange = std::str::from_utf8(publish.exchange)
             .map_err(|_| no_exchange(by, &String::from_utf8_lossy(publish.exchange)))?;
-        let version = (by.vhost.version(), vhosts.rights_version());
+        let version = (by.vhost.version(), vhosts.rights_version(), by.rights.version());
         let cached = self.routes.get(version, publish.exchange, publish.routing_key);
         if cached.is_none() {
             let who = Who {
                 user: &by.user,
                 vhost: &by.vhost.name,
                 connection: self.outbox.id,
-                operator: false,
+                rights: &by.rights,
             };
             publish_target(&vhosts.catalogue(), &who, exchange, publish.routing_key)?;
         }
@@ -708,7 +711,7 @@ impl RouteCache {
     }
 
     /// A route found before, if nothing changed since: neither routes nor rights.
-    fn get(&mut self, version: (u64, u64), exchange: &[u8], key: &[u8]) -> Option<Route> {
+    fn get(&mut self, version: (u64, u64, u64), exchange: &[u8], key: &[u8]) -> Option<Route> {
         if self.version != version {
             self.table.clear();
             self.version = version;
@@ -724,7 +727,7 @@ impl RouteCache {
     }
 
     /// Remembers a route that depends on exchange and key alone, found under `version`.
-    fn insert(&mut self, version: (u64, u64), exchange: &[u8], key: &[u8], route: Route) {
+    fn insert(&mut self, version: (u64, u64, u64), exchange: &[u8], key: &[u8], route: Route) {
         if self.version != version {
             return;
         }

@@ -499,7 +499,7 @@ impl Broker {
         });
         let links = links.collect();
         drop(catalogue);
-        let certificates = self.certificates().into_iter();
+        let certificates = self.all_certificates().into_iter();
         let damaged = self.all_queues().into_iter();
         NodeFacts {
             short_since: self.alarms.since(),

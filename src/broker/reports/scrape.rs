@@ -10,8 +10,8 @@ use crate::broker::{Broker, Reach, Uncommitted};
 use crate::cluster::{Health, PeerView};
 use crate::journal::raft::{GroupStatus, Role};
 use crate::metrics::facts::{
-    BOUNDS, Channel, Connection, Deaths, Exchange, Facts, Group, Labels, Link, Log, Logins, Node, Protocol, Queue,
-    Traffic, Vhost,
+    BOUNDS, Certificate, Channel, Connection, Deaths, Exchange, Facts, Group, Labels, Link, Log, Logins, Node,
+    Protocol, Queue, Traffic, Vhost,
 };
 use crate::metrics::{Page, process};
 use crate::queue::{DeathReason, Dying};
@@ -40,6 +40,16 @@ impl Broker {
                 labels: vec![("protocol", protocol)],
                 succeeded: counts.succeeded,
                 failed: counts.failed,
+            })
+            .collect();
+        let certificates = self.all_certificates().into_iter();
+        facts.certificates = certificates
+            .map(|certificate| Certificate {
+                labels: vec![
+                    ("key", certificate.key),
+                    ("file", certificate.file.display().to_string()),
+                ],
+                expires_at: certificate.valid_until,
             })
             .collect();
         if needs.queues {

@@ -92,19 +92,6 @@ fn login_keys() -> Vec<Key> {
         .defaults(&["1 = PLAIN", "2 = AMQPLAIN", "3 = ANONYMOUS"])
         .help("Mechanisms offered.")
         .sets_named(|c, at, mechanism| c.auth.mechanisms.set(at, mechanism)),
-        // Other backends are refused and not passed over: whoever sets them relies on them.
-        key("auth_backends.$num", internal())
-            .default("1 = internal")
-            .help("Where users are looked up: in Warren.")
-            .sets(|_, ()| {}),
-        key("auth_backends.$num.authn", internal())
-            .default("1 = internal")
-            .help("Where passwords are checked.")
-            .sets(|_, ()| {}),
-        key("auth_backends.$num.authz", internal())
-            .default("1 = internal")
-            .help("Where permissions are checked.")
-            .sets(|_, ()| {}),
         key("anonymous_login_user", name().or("none"))
             .default("guest")
             .help("The user of clients that log in as ANONYMOUS.")
@@ -176,10 +163,6 @@ fn login_keys() -> Vec<Key> {
             .help("Which of the names of that type, counted from 0.")
             .sets(|c, index| c.auth.alternative_name_index = index),
     ]
-}
-
-fn internal() -> value::Value<()> {
-    choice(&[("internal", ()), ("rabbit_auth_backend_internal", ())])
 }
 
 fn user<'a>(config: &'a mut Config, name: &str) -> &'a mut DefaultUser {

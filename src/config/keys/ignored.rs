@@ -24,9 +24,17 @@ fn tls_leaf(segments: &[String]) -> bool {
     })
 }
 
-const TLS_PREFIXES: [&str; 3] = ["ssl_options", "management.ssl", "prometheus.ssl"];
+const TLS_PREFIXES: [&str; 5] = [
+    "ssl_options",
+    "management.ssl",
+    "prometheus.ssl",
+    "auth_http.ssl_options",
+    "auth_ldap.ssl_options",
+];
 
-const TLS_LEAVES: [&str; 17] = [
+const TLS_LEAVES: [&str; 19] = [
+    "sni",
+    "hostname_verification",
     "cacerts.$name",
     "cert",
     "client_renegotiation",
@@ -46,7 +54,55 @@ const TLS_LEAVES: [&str; 17] = [
     "backlog",
 ];
 
-const GROUPS: [(&str, &[&str]); 13] = [
+const GROUPS: [(&str, &[&str]); 19] = [
+    ("answers are kept in one way", &["auth_cache.cache_module"]),
+    (
+        "what is asked of a directory is logged at the level debug",
+        &["auth_ldap.log"],
+    ),
+    (
+        "the console does not sign in with tokens yet, and scopes are read from scopes",
+        &[
+            "auth_oauth2.resource_server_type",
+            "auth_oauth2.token_endpoint",
+            "auth_oauth2.end_session_endpoint",
+            "auth_oauth2.authorization_endpoint",
+            "auth_oauth2.resource_servers.$name.resource_server_type",
+            "auth_oauth2.oauth_providers.$name.token_endpoint",
+            "auth_oauth2.oauth_providers.$name.end_session_endpoint",
+            "auth_oauth2.oauth_providers.$name.authorization_endpoint",
+        ],
+    ),
+    (
+        "TLS towards a server is as rustls has it, and there is none where none is asked for",
+        &[
+            "auth_http.ssl_options",
+            "auth_http.ssl_options.depth",
+            "auth_http.ssl_options.fail_if_no_peer_cert",
+            "auth_http.ssl_options.honor_cipher_order",
+            "auth_http.ssl_options.versions.$version",
+            "auth_ldap.ssl_options",
+            "auth_ldap.ssl_options.depth",
+            "auth_ldap.ssl_options.fail_if_no_peer_cert",
+            "auth_ldap.ssl_options.honor_cipher_order",
+            "auth_ldap.ssl_options.versions.$version",
+        ],
+    ),
+    ("there is no directory then", &["auth_ldap.servers"]),
+    (
+        "all providers share what is set for auth_oauth2, and their keys come from a URL",
+        &[
+            "auth_oauth2.https.depth",
+            "auth_oauth2.https.crl_check",
+            "auth_oauth2.https.peer_verification",
+            "auth_oauth2.https.hostname_verification",
+            "auth_oauth2.https.fail_if_no_peer_cert",
+            "auth_oauth2.oauth_providers.$name.https.**",
+            "auth_oauth2.oauth_providers.$name.signing_keys.$id",
+            "auth_oauth2.oauth_providers.$name.algorithms.$algorithm",
+            "auth_oauth2.resource_servers.$name.preferred_username_claims.$claim",
+        ],
+    ),
     (
         "it tunes the Erlang runtime, which is not there",
         &[
@@ -260,10 +316,6 @@ const GROUPS: [(&str, &[&str]); 13] = [
     (
         "the plug-in it belongs to is not part of Warren",
         &[
-            "auth_cache.**",
-            "auth_http.**",
-            "auth_ldap.**",
-            "auth_oauth2.**",
             "aws.**",
             "cluster_formation.aws.**",
             "cluster_formation.consul.**",

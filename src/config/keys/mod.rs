@@ -4,6 +4,7 @@
 //! default, and the field it sets. Keys that RabbitMQ knows and that mean nothing here are in [`ignored`].
 
 mod access;
+mod backends;
 mod cluster;
 pub mod ignored;
 mod limits;
@@ -33,6 +34,7 @@ pub static TABLE: LazyLock<Vec<Part>> = LazyLock::new(|| {
         part("Listeners and sockets", listeners::keys()),
         part("Limits", limits::keys()),
         part("Users and access", access::keys()),
+        part("Where users are looked up", backends::keys()),
         part("Memory and disk", limits::resource_keys()),
         part("Queues and consumers", queues::keys()),
         part("Definitions", queues::definition_keys()),
@@ -123,6 +125,21 @@ fn tls_keys(prefix: &str, tls: fn(&mut Config) -> &mut Tls) -> Vec<Key> {
                         .push(format!("the cipher {name} is not spoken, and is not offered"));
                 }
                 tls(c).ciphers.set(at, cipher);
+            }),
+        key(under("sni_hosts.$host.certfile"), path())
+            .example(r"a\.example\.com = /etc/rabbitmq/a.pem")
+            .help(
+                "Another certificate, for clients that ask for that name (dots in it have a backslash before them, and \
+                 '*.' stands for any first word).",
+            )
+            .sets_named(move |c, host, file| {
+                tls(c).sni_hosts.entry(host.to_lowercase()).or_default().certfile = Some(file);
+            }),
+        key(under("sni_hosts.$host.keyfile"), path())
+            .example(r"a\.example\.com = /etc/rabbitmq/a.key")
+            .help("The private key of that certificate.")
+            .sets_named(move |c, host, file| {
+                tls(c).sni_hosts.entry(host.to_lowercase()).or_default().keyfile = Some(file);
             }),
         key(under("honor_cipher_order"), switch())
             .default("false")

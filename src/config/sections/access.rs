@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Secret;
+use super::{AuthBackends, Secret};
 use crate::config::Named;
 
 /// Who may come in, and who is there at the first start.
@@ -27,6 +27,8 @@ pub struct Auth {
     pub password_rule: PasswordRule,
     /// The part of a client's certificate that names the user.
     pub certificate_name: CertificateName,
+    /// Where users are looked up.
+    pub backends: AuthBackends,
     /// Where that is a subject alternative name: of which type,
     pub alternative_name: AlternativeName,
     /// and which of those, counted from 0.

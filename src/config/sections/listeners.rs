@@ -1,5 +1,6 @@
 //! AMQP listeners, their sockets, and TLS.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -47,6 +48,13 @@ pub enum TlsVersion {
     V1_3,
 }
 
+/// A certificate for one name.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct SniHost {
+    pub certfile: Option<PathBuf>,
+    pub keyfile: Option<PathBuf>,
+}
+
 /// What is needed to speak TLS on one kind of listener.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Tls {
@@ -64,6 +72,8 @@ pub struct Tls {
     pub versions: Named<TlsVersion>,
     /// Ciphers offered; empty leaves the default.
     pub ciphers: Named<Cipher>,
+    /// Certificates for clients that ask for a name.
+    pub sni_hosts: BTreeMap<String, SniHost>,
     /// This side's order of ciphers counts, not the client's.
     pub honor_cipher_order: bool,
 }

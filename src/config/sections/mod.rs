@@ -5,6 +5,7 @@
 //! Plain values: filled by [`super::load`], read by the parts of the node, changed by nobody.
 
 mod access;
+mod backends;
 mod cluster;
 mod limits;
 mod listeners;
@@ -22,9 +23,13 @@ pub use access::{
     AlternativeName, Auth, CertificateName, DefaultUser, Mechanism, PasswordCheck, PasswordHashing, PasswordRule,
     Permissions,
 };
+pub use backends::{
+    AuthBackend, AuthBackends, AuthCache, AuthHttp, AuthLdap, AuthOauth2, ChainedBackend, ClientTls, LdapBind,
+    ResourceServer, TokenIssuer,
+};
 pub use cluster::{CLUSTER_PORT, Cluster, Discovery, LinkTls, PartitionHandling};
 pub use limits::{DiskLimit, Limits, MemoryWatermark, Resources, VhostLimits};
-pub use listeners::{Listeners, SocketOptions, Tls, TlsVersion};
+pub use listeners::{Listeners, SniHost, SocketOptions, Tls, TlsVersion};
 pub use logging::{Level, LogCategory, LogFormat, Logging, Stream};
 pub use management::{HttpListener, HttpState, Management, Prometheus, RatesMode};
 pub use queues::{Definitions, LeaderLocator, Membership, OperatorPolicy, Queues};

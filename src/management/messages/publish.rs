@@ -75,6 +75,7 @@ pub fn hand_in(
     let by = Publishing {
         vhost: call.broker.vhost(&actor.vhost).ok_or_else(missing)?,
         user: actor.user.clone(),
+        rights: actor.rights.clone(),
         impersonator: call.caller.tags.iter().any(|tag| tag == "impersonator"),
     };
     let from = From {

@@ -14,7 +14,8 @@ mod raft;
 use prometheus_client::metrics::MetricType;
 
 use super::facts::{
-    Channel, Connection, Deaths, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic, Vhost,
+    Certificate, Channel, Connection, Deaths, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic,
+    Vhost,
 };
 use super::number::Number;
 use crate::statistics::LatencyTotals;
@@ -83,6 +84,7 @@ pub enum Read {
     Protocol(fn(&Protocol) -> Number),
     TypeTraffic(fn(&Traffic) -> Number),
     Logins(fn(&Logins) -> Number),
+    Certificate(fn(&Certificate) -> Number),
     Deaths(fn(&Deaths) -> Number),
     /// How large messages were.
     Sizes,
@@ -164,5 +166,16 @@ macro_rules! rows {
 }
 
 rows!(
-    Queue, Traffic, Protocol, Connection, Channel, Group, Exchange, Vhost, Link, Logins, Deaths
+    Queue,
+    Traffic,
+    Protocol,
+    Connection,
+    Channel,
+    Group,
+    Exchange,
+    Vhost,
+    Link,
+    Logins,
+    Deaths,
+    Certificate
 );

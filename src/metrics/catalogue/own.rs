@@ -9,6 +9,7 @@ pub static FAMILIES: &[Family] = &[
     own("warren_queues", QUEUES),
     own("warren_raft", RAFT),
     own("warren_links", LINKS),
+    own("warren_certificates", CERTIFICATES),
     Family {
         where_shown: Where::Memory,
         ..own("warren_memory", MEMORY)
@@ -23,6 +24,12 @@ const fn own(name: &'static str, metrics: &'static [Metric]) -> Family {
         ..plain(name, metrics)
     }
 }
+
+const CERTIFICATES: &[Metric] = &[gauge(
+    "certificate_expires_at_seconds",
+    "When a certificate in use expires, as Unix time.",
+    Read::Certificate(|certificate| certificate.expires_at.into()),
+)];
 
 const NODE: &[Metric] = &[
     counter(

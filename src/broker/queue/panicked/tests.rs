@@ -94,6 +94,7 @@ impl Client {
         let by = Publishing {
             vhost: self.broker.vhost("/").expect("the vhost"),
             user: "guest".into(),
+            rights: crate::auth::Rights::Internal,
             impersonator: false,
         };
         let from = From {
