@@ -13,6 +13,7 @@ pub mod codec;
 pub mod config;
 pub mod connection;
 pub mod declare;
+pub mod exchange;
 pub mod handover;
 pub mod journal;
 pub mod listen;

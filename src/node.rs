@@ -107,7 +107,7 @@ pub fn run(config: Config) -> Result<(), NodeError> {
 
 async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     // Before the ports are known to anyone: whoever reads them may stop us at once.
-    let mut told = Told {
+    let mut signals = StopSignals {
         terminate: signal(SignalKind::terminate()).map_err(NodeError::Runtime)?,
         interrupt: signal(SignalKind::interrupt()).map_err(NodeError::Runtime)?,
     };
@@ -117,7 +117,7 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     tasks::spawn("watchdog", service_manager::keep_watchdog());
     tokio::select! {
         () = has_space(&config.node.data_dir) => {}
-        () = told.signalled() => return Ok(()),
+        () = signals.received() => return Ok(()),
     }
     let opened = Opened::open(&config).await?;
     if let Some(links) = &opened.links {
@@ -147,10 +147,10 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
         running,
         app: None,
     };
-    let mut goes_on = node.begin(opened, &mut told).await?;
+    let mut goes_on = node.begin(opened, &mut signals).await?;
     while goes_on {
         tokio::select! {
-            () = told.signalled() => goes_on = false,
+            () = signals.received() => goes_on = false,
             error = node.failed() => return Err(node.give_up(error).await),
             order = orders.next() => {
                 let Some((order, answer)) = order else { continue };
@@ -160,7 +160,7 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
                     goes_on = false;
                     continue;
                 }
-                let done = node.carry_out(order, &mut told).await;
+                let done = node.carry_out(order, &mut signals).await;
                 goes_on = !matches!(done, Err(Refused::Stopping));
                 answer.give(done.as_ref().map(|said| *said).map_err(|error| error.to_string()));
                 if let Err(Refused::Node(error @ NodeError::Failed(_))) = done {
@@ -177,7 +177,7 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
     };
     tokio::select! {
         stopped = stopped => stopped?,
-        () = told.signalled() => {
+        () = signals.received() => {
             tracing::warn!("told to stop a second time: nothing more is waited for");
             return Err(NodeError::Hurried);
         }
@@ -193,13 +193,13 @@ async fn serve(mut config: Arc<Config>) -> Result<(), NodeError> {
 }
 
 /// Signals that end the process.
-struct Told {
+struct StopSignals {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Told {
-    async fn signalled(&mut self) {
+impl StopSignals {
+    async fn received(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
@@ -262,10 +262,10 @@ enum Refused {
 
 impl Node {
     /// Makes a broker that is open serve; false when the process is told to stop first.
-    async fn begin(&mut self, opened: Opened, told: &mut Told) -> Result<bool, NodeError> {
+    async fn begin(&mut self, opened: Opened, signals: &mut StopSignals) -> Result<bool, NodeError> {
         let served = tokio::select! {
             clients = Clients::serve(&opened, &self.config, &self.certificates) => Some(clients),
-            () = told.signalled() => None,
+            () = signals.received() => None,
             error = opened.broker.failed() => return Err(NodeError::Failed(error)),
         };
         match served {
@@ -353,13 +353,13 @@ impl Node {
     }
 
     /// Gives what is to be said of it, if anything.
-    async fn carry_out(&mut self, order: Order, told: &mut Told) -> Result<&'static str, Refused> {
+    async fn carry_out(&mut self, order: Order, signals: &mut StopSignals) -> Result<&'static str, Refused> {
         match order {
             Order::Stop => self.stop().await?,
             Order::Start if self.app.is_some() => {}
             Order::Start => {
                 let opened = Opened::open(&self.config).await?;
-                if !self.begin(opened, told).await? {
+                if !self.begin(opened, signals).await? {
                     return Err(Refused::Stopping);
                 }
             }
@@ -458,8 +458,8 @@ impl Opened {
             tasks::spawn("shortages", broker.clone().run_shortages()),
             tasks::spawn("nodes", broker.clone().run_nodes()),
             tasks::spawn("elections", broker.clone().run_elections()),
-            tasks::spawn("seekers", broker.clone().run_seekers()),
-            tasks::spawn("letters", broker.clone().run_letters()),
+            tasks::spawn("leader lookups", broker.clone().run_leader_lookups()),
+            tasks::spawn("dead letter outcomes", broker.clone().run_dead_letter_outcomes()),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),
             tasks::spawn("observers", broker.clone().run_observers()),

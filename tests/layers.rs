@@ -21,7 +21,7 @@ const BASE: [&str; 9] = [
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 34] = [
+const ARROWS: [(&str, &[&str]); 35] = [
     ("main", &["allocator", "cli", "node", "perf"]),
     (
         "node",
@@ -44,6 +44,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
             "stream",
             "metadata",
             "auth",
+            "exchange",
             "spec",
             "statistics",
         ],
@@ -72,6 +73,7 @@ const ARROWS: [(&str, &[&str]); 34] = [
             "queue",
             "metadata",
             "auth",
+            "exchange",
             "spec",
             "statistics",
             "listen",
@@ -93,12 +95,13 @@ const ARROWS: [(&str, &[&str]); 34] = [
             "stream",
             "metadata",
             "auth",
+            "exchange",
             "spec",
             "statistics",
             "listen",
         ],
     ),
-    ("declare", &["codec", "metadata", "spec", "auth"]),
+    ("declare", &["codec", "metadata", "exchange", "spec", "auth"]),
     ("handover", &["queue", "spec"]),
     ("journal", &["store", "cluster"]),
     ("cluster", &[]),
@@ -107,11 +110,12 @@ const ARROWS: [(&str, &[&str]); 34] = [
     ("connection", &["channel", "codec"]),
     ("channel", &["codec", "spec"]),
     ("codec", &[]),
-    ("router", &["spec"]),
+    ("router", &["exchange", "spec"]),
     ("queue", &["spec"]),
     ("stream", &["spec"]),
-    ("metadata", &["spec", "auth"]),
+    ("metadata", &["exchange", "spec", "auth"]),
     ("auth", &[]),
+    ("exchange", &["spec"]),
     ("spec", &[]),
     ("lib", &[]),
     ("allocator", &[]),
@@ -275,7 +279,7 @@ fn a_name_that_is_given_on_is_of_the_room_that_defines_it() {
 pub use alarms::Alarms;
 pub use delivery::outbox::{Control, Outstanding};
 pub use queue::{joint, leaving as left};
-pub use publish::route::{self, Way};
+pub use publish::route::{self, Explained};
 pub use crate::metadata::Catalogue;
 struct Clock;
 ";

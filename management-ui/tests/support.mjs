@@ -1,6 +1,6 @@
 // A broker of its own with traffic, a browser, and what every page has to hold.
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +9,7 @@ import { chromium } from 'playwright-core';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const BINARY = process.env.WARREN_BINARY ?? join(ROOT, process.env.CARGO_TARGET_DIR ?? 'target', 'debug/warren');
+const NODES = [1, 2, 3];
 /** How long anything may take to appear. */
 export const PATIENCE = 15_000;
 
@@ -40,6 +41,60 @@ export async function broker(lines = []) {
     if (child.exitCode !== null || Date.now() > deadline) throw new Error(`the broker did not start: ${said}`);
     await sleep(50);
   }
+}
+
+/** Three nodes, counted from 1, each with a loopback address of its own; before them HAProxy, if it is asked for. */
+export async function cluster({ withProxy = false } = {}) {
+  const dir = await mkdtemp(join(tmpdir(), 'warren-console-'));
+  const byte = () => 1 + Math.floor(Math.random() * 254);
+  const network = `127.${byte()}.${byte()}`;
+  await writeFile(join(dir, 'secret'), 'the secret of a test');
+  const running = new Map();
+  const start = (node) => {
+    const host = `${network}.${node}`;
+    const joins = NODES.flatMap((other) => ['--join', `${network}.${other}:25672`]);
+    const listens = ['--amqp', `${host}:5672`, '--management', `${host}:15672`, '--prometheus', 'none', '--cluster', `${host}:25672`, '--advertise', `${host}:25672`];
+    const args = ['server', '--node-name', `rabbit@n${node}`, '--data-dir', join(dir, `n${node}`), '--cluster-secret-file', join(dir, 'secret'), ...listens, ...joins];
+    running.set(node, spawn(BINARY, args, { stdio: 'ignore' }));
+  };
+  const end = async (process, signal) => {
+    if (process.exitCode !== null || process.signalCode !== null) return;
+    const ended = new Promise((done) => { process.once('exit', done); });
+    process.kill(signal);
+    await ended;
+  };
+  const http = (node) => `http://${network}.${node}:15672/`;
+  /** Waits until each node serves clients and sees so many run. */
+  const ready = async (nodes = NODES) => {
+    for (const node of nodes) {
+      await until(`node ${node} ready`, async () => {
+        await api(http(node))('GET', '/health/checks/ready-to-serve-clients');
+        return (await api(http(node))('GET', '/nodes')).filter((each) => each.running).length === nodes.length;
+      });
+    }
+  };
+  const stop = async () => {
+    await Promise.all([...running.values()].map((process) => end(process, 'SIGKILL')));
+    await rm(dir, { recursive: true, force: true });
+  };
+  NODES.forEach(start);
+  try {
+    await ready();
+    if (withProxy) {
+      const servers = (port) => NODES.map((node) => `  server n${node} ${network}.${node}:${port}`);
+      const listen = (name, port) => [`listen ${name}`, `  bind ${network}.100:${port}`, '  balance roundrobin', ...servers(port)];
+      const defaults = ['defaults', '  mode tcp', '  timeout connect 2s', '  timeout client 1h', '  timeout server 1h', '  option redispatch',
+        '  option httpchk GET /api/health/checks/ready-to-serve-clients', '  http-check expect status 200',
+        '  default-server check port 15672 inter 500ms fall 2 rise 1 on-marked-down shutdown-sessions'];
+      await writeFile(join(dir, 'haproxy.cfg'), [...defaults, ...listen('console', 15672), ''].join('\n'));
+      // -db: it stays a child of ours.
+      running.set('proxy', spawn('haproxy', ['-db', '-f', join(dir, 'haproxy.cfg')], { stdio: 'ignore' }));
+    }
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  return { http, proxy: http(100), amqp: (node) => `amqp://guest:guest@${network}.${node}:5672`, name: (node) => `rabbit@n${node}`, kill: (node) => end(running.get(node), 'SIGKILL'), start, ready, stop };
 }
 
 /** The HTTP API, as guest unless another is named. */

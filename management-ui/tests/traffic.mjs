@@ -16,6 +16,8 @@ export async function start(url) {
   const channel = await shop.createConfirmChannel();
   await declare(channel);
   const timers = [];
+  // The node may go away before its clients do.
+  for (const each of [shop, workers]) each.on('close', () => timers.forEach(clearTimeout));
   let number = 0;
   const publish = (key, extra) => {
     number += 1;

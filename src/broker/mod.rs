@@ -66,9 +66,9 @@ pub use replicas::members;
 pub use reports::{diagnosis, gather, notices, process};
 
 // Words of what lies below that whoever serves clients needs.
+pub use crate::exchange::Why;
 pub use crate::metadata::{CatalogueError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
-pub use crate::router::explain::Why;
 
 use crate::cluster::identity::Identity;
 pub use crate::cluster::ticket::SCHEME as TICKET;
@@ -86,11 +86,11 @@ use clock::Clock;
 use cluster::nodes::Nodes;
 use publish::delayed::Delayer;
 use publish::reply_to::ReplyTo;
+use queue::at_least_once::DeadLetterOutcomes;
 use queue::counting::DeletedQueues;
 use queue::deaths::Deaths;
-use queue::letters::Letters;
+use queue::leader_lookups::LeaderLookups;
 use queue::peers::Peers;
-use queue::seekers::Seekers;
 use replicas::elections::Elections;
 use replicas::open::Replicas;
 use timers::Timers;
@@ -124,8 +124,8 @@ pub struct Broker {
     repair: tokio::sync::Notify,
     elections: Elections,
     jobs: jobs::Jobs,
-    seekers: Seekers,
-    letters: Arc<Letters>,
+    leader_lookups: LeaderLookups,
+    dead_letter_outcomes: Arc<DeadLetterOutcomes>,
     peers: Peers,
     delayed: Delayer,
     reply_to: ReplyTo,

@@ -56,12 +56,12 @@ pub struct Event {
 pub struct Traced {
     pub vhost: VhostName,
     pub message: Message,
-    pub way: Way,
+    pub direction: Direction,
     pub client: Client,
 }
 
-/// Which way it went.
-pub enum Way {
+/// Which direction it went.
+pub enum Direction {
     /// To an exchange, and on to these queues.
     In { routed: Vec<QueueName> },
     /// From a queue to a client.
@@ -113,7 +113,7 @@ impl Observers {
     }
 
     /// Copies a message, if its vhost is traced. Copies are not copied.
-    pub fn message(&self, vhost: &VhostName, message: &Message, observed: impl FnOnce() -> (Way, Client)) {
+    pub fn message(&self, vhost: &VhostName, message: &Message, observed: impl FnOnce() -> (Direction, Client)) {
         if message.exchange() == TRACE.as_bytes() || !self.is_traced(vhost) {
             return;
         }
@@ -123,11 +123,11 @@ impl Observers {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let (way, client) = observed();
+        let (direction, client) = observed();
         let traced = Traced {
             vhost: vhost.clone(),
             message: message.clone(),
-            way,
+            direction,
             client,
         };
         if !self.hand_in(Observed::Message(traced)) {
@@ -249,13 +249,13 @@ mod tests {
 
     fn copy(observers: &Observers, exchange: &str) {
         observers.message(&"v".into(), &message(exchange), || {
-            let way = Way::In { routed: Vec::new() };
+            let direction = Direction::In { routed: Vec::new() };
             let client = Client {
                 connection: ConnectionId(1),
                 channel: 1,
                 user: "u".into(),
             };
-            (way, client)
+            (direction, client)
         });
     }
 

@@ -24,13 +24,13 @@ use crate::cluster;
 use crate::cluster::identity::{CatalogueMember, ClusterId, Identity, IdentityError};
 use crate::config::Config;
 use crate::config::PasswordHashing;
+use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::journal::raft::{
     Election, Group, GroupError, GroupId, GroupSpec, LeaderWatch, Ledgers, OpenError, Pace, Role,
 };
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalogue, Command, PermissionSpec, UserSpec, VhostSpec};
 use crate::queue::{self, UnknownMeta};
-use crate::spec::{ExchangeKind, ExchangeSpec};
 use crate::statistics::Statistics;
 use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
 use crate::tasks;
@@ -98,8 +98,8 @@ impl Broker {
             repair: Default::default(),
             elections: Default::default(),
             jobs: Default::default(),
-            seekers: Default::default(),
-            letters: Default::default(),
+            leader_lookups: Default::default(),
+            dead_letter_outcomes: Default::default(),
             peers: Default::default(),
             delayed: Delayer::default(),
             reply_to: Default::default(),
@@ -162,6 +162,7 @@ impl Broker {
         let mut ledgers = Ledgers {
             log: self.take_recovered(own.log),
             snapshots: self.take_recovered(own.snapshots),
+            ..Ledgers::default()
         };
         if !can_be_had_again && self.has_lost_records() {
             // It may be whole all the same, and nobody has more of it.

@@ -60,12 +60,12 @@ struct Cut {
 }
 
 /// One use of a line: what is said over it comes in order without gaps, or not at all.
-pub struct Way {
+pub struct OpenLine {
     line: Arc<Line>,
     pub epoch: u64,
 }
 
-impl Way {
+impl OpenLine {
     /// Writes frames, unless the link is another one by now.
     pub fn with(&self, write: impl FnOnce(&mut Vec<u8>)) {
         self.line.write(Some(self.epoch), |frames, ()| write(frames));
@@ -79,10 +79,10 @@ impl Line {
     }
 
     /// The line as it is now, if there is a link.
-    pub fn way(self: &Arc<Self>) -> Option<Way> {
+    pub fn opened(self: &Arc<Self>) -> Option<OpenLine> {
         let epoch = self.epoch()?;
         let line = self.clone();
-        Some(Way { line, epoch })
+        Some(OpenLine { line, epoch })
     }
 }
 

@@ -338,7 +338,7 @@ async fn keep_dialling(shared: &Arc<Shared>, id: NodeId, class: Class) {
     let mut current = peer.watch(class);
     let mut backoff = Backoff::new();
     // One class tells for all.
-    let mut told = Told::new(class == Class::Control && current.borrow().is_none());
+    let mut log = DialLog::new(class == Class::Control && current.borrow().is_none());
     let preferred = shared.us < id;
     let mut hopeless = false;
     // An error is the links dropped.
@@ -355,7 +355,7 @@ async fn keep_dialling(shared: &Arc<Shared>, id: NodeId, class: Class) {
             () = tokio::time::sleep(wait) => {}
             _ = current.wait_for(Option::is_some) => {
                 backoff = Backoff::new();
-                told = Told::new(false);
+                log = DialLog::new(false);
                 hopeless = false;
                 continue;
             }
@@ -364,7 +364,7 @@ async fn keep_dialling(shared: &Arc<Shared>, id: NodeId, class: Class) {
             match dial(shared, address, class).await {
                 Ok(Dialled::Linked(found)) if found == id => {
                     backoff = Backoff::new();
-                    told = Told::new(false);
+                    log = DialLog::new(false);
                     hopeless = false;
                     break;
                 }
@@ -378,7 +378,7 @@ async fn keep_dialling(shared: &Arc<Shared>, id: NodeId, class: Class) {
                     if at == 0 && error.nobody_listens() {
                         shared.on_refused(id);
                     }
-                    told.failed(address, &error);
+                    log.failed(address, &error);
                     hopeless = !error.may_pass();
                 }
             }
@@ -397,7 +397,7 @@ pub(super) async fn seek(shared: Arc<Shared>, address: String) {
 
 async fn keep_seeking(shared: &Arc<Shared>, address: &str) {
     let mut backoff = Backoff::new();
-    let mut told = Told::new(true);
+    let mut log = DialLog::new(true);
     loop {
         let mut hopeless = false;
         match dial(shared, address, Class::Control).await {
@@ -412,10 +412,10 @@ async fn keep_seeking(shared: &Arc<Shared>, address: &str) {
                 // An error is the peer dropped, which is a loss as well.
                 let _ = current.wait_for(Option::is_none).await;
                 backoff = Backoff::slow();
-                told = Told::new(false);
+                log = DialLog::new(false);
             }
             Err(error) => {
-                told.failed(address, &error);
+                log.failed(address, &error);
                 hopeless = !error.may_pass();
             }
         }
@@ -436,14 +436,14 @@ impl DialError {
 }
 
 /// What was logged of an address, so that it is logged once and not every second.
-struct Told {
+struct DialLog {
     last: Option<String>,
     /// Whether it is news that a node cannot be reached. Of one that was connected it is told when
     /// it is lost.
     is_news: bool,
 }
 
-impl Told {
+impl DialLog {
     fn new(is_news: bool) -> Self {
         Self { last: None, is_news }
     }

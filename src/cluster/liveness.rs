@@ -208,6 +208,12 @@ impl Liveness {
         self.peers.get(&node).map_or(Health::Unknown, |peer| peer.health)
     }
 
+    /// Whether the node is up, and still in that run.
+    pub fn is_up(&self, node: NodeId, incarnation: Incarnation) -> bool {
+        let peer = self.peers.get(&node);
+        peer.is_some_and(|peer| peer.health == Health::Up && peer.incarnation == incarnation)
+    }
+
     /// A moving average.
     pub fn round_trip(&self, node: NodeId) -> Option<Duration> {
         self.peers.get(&node)?.round_trip
@@ -288,6 +294,16 @@ mod tests {
             node: NodeId(node),
             why,
         }
+    }
+
+    #[test]
+    fn a_run_of_a_node_is_over_when_the_next_is_up() {
+        let mut test = Test::new();
+        test.link(2, 1, 1);
+        let is_up = |test: &Test, run| test.machine.is_up(NodeId(2), Incarnation(run));
+        assert!(is_up(&test, 1) && !is_up(&test, 2));
+        test.link(2, 2, 2);
+        assert!(!is_up(&test, 1) && is_up(&test, 2));
     }
 
     #[test]

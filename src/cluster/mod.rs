@@ -56,7 +56,7 @@ use shared::Shared;
 pub use connection::Ending;
 pub use hello::{Class, Span, Versions};
 pub use liveness::{Event, Health, Suspicion};
-pub use rpc::{Answer, CallError, Failed, Flow, Handler, SendError};
+pub use rpc::{CallError, CallFuture, Failed, Flow, Handler, SendError};
 pub use settings::{LINK, OUTBOX_BYTES, Settings, Timing};
 
 /// Events that a slow subscriber may be behind before it loses some and must look for itself.
@@ -229,6 +229,12 @@ impl Cluster {
             true => Health::Up,
             false => self.0.liveness.read().health(node),
         }
+    }
+
+    /// Whether the run of a node that something came from is to be treated as alive.
+    pub fn lives(&self, origin: &Origin) -> bool {
+        let liveness = self.0.liveness.read();
+        liveness.is_up(origin.node, origin.incarnation)
     }
 
     /// The other nodes that are known.

@@ -20,7 +20,7 @@ use super::identity::Incarnation;
 use crate::types::NodeId;
 
 /// What a handler gives for a call; dropped when the caller does not wait any more.
-pub type Answer = Pin<Box<dyn Future<Output = Result<Bytes, Failed>> + Send>>;
+pub type CallFuture = Pin<Box<dyn Future<Output = Result<Bytes, Failed>> + Send>>;
 
 /// Who sent something, and over which connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -36,7 +36,7 @@ pub struct Origin {
 /// One service of this node.
 pub trait Handler: Send + Sync {
     /// Answers a call.
-    fn call(&self, from: Origin, request: Bytes) -> Answer;
+    fn call(&self, from: Origin, request: Bytes) -> CallFuture;
 
     /// Takes messages, in order. Runs on the task that reads the connection, so it must not take
     /// long; nothing of this connection is read before [`Flow::Wait`] ends, which is how a

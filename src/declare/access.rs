@@ -8,8 +8,8 @@ use std::fmt;
 use thiserror::Error;
 
 use crate::auth::Access;
+use crate::exchange::ExchangeKind;
 use crate::metadata::{Catalogue, Vhost};
-use crate::spec::ExchangeKind;
 use crate::types::{ConnectionId, Refusal, Reply, ReplyCode, UserName, VhostName};
 
 /// Who asks for something, and where.

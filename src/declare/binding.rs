@@ -4,8 +4,8 @@ use super::access::{self, Operation, Resource, Who};
 use super::exchange::check_not_default;
 use super::{DeclareError, check_owner, named, vhost, without_line_ends};
 use crate::codec::method::{ExchangeBind, ExchangeUnbind, QueueBind, QueueUnbind};
+use crate::exchange::{self, NewBinding};
 use crate::metadata::{Catalogue, CatalogueError, Command, Vhost};
-use crate::spec::binding::{self, NewBinding};
 use crate::spec::{BindingSpec, Destination};
 use crate::types::FieldTable;
 
@@ -19,14 +19,14 @@ pub fn queue_bind(
     last_queue: Option<&str>,
     method: &QueueBind,
 ) -> Result<Command, DeclareError> {
-    let wish = of_queue(
+    let requested = of_queue(
         &method.queue,
         &method.exchange,
         &method.routing_key,
         &method.arguments,
         last_queue,
     )?;
-    bind(catalogue, who, wish)
+    bind(catalogue, who, requested)
 }
 
 /// Looks at `queue.unbind`. Taking away what is not there is a command without effect.
@@ -39,14 +39,14 @@ pub fn queue_unbind(
     last_queue: Option<&str>,
     method: &QueueUnbind,
 ) -> Result<Command, DeclareError> {
-    let wish = of_queue(
+    let requested = of_queue(
         &method.queue,
         &method.exchange,
         &method.routing_key,
         &method.arguments,
         last_queue,
     )?;
-    unbind(catalogue, who, wish)
+    unbind(catalogue, who, requested)
 }
 
 /// Looks at `exchange.bind`.
@@ -54,13 +54,13 @@ pub fn queue_unbind(
 /// # Errors
 /// What RabbitMQ would refuse, in the order it looks.
 pub fn exchange_bind(catalogue: &Catalogue, who: &Who<'_>, method: &ExchangeBind) -> Result<Command, DeclareError> {
-    let wish = of_exchange(
+    let requested = of_exchange(
         &method.destination,
         &method.source,
         &method.routing_key,
         &method.arguments,
     );
-    bind(catalogue, who, wish)
+    bind(catalogue, who, requested)
 }
 
 /// Looks at `exchange.unbind`. Taking away what is not there is a command without effect.
@@ -68,13 +68,13 @@ pub fn exchange_bind(catalogue: &Catalogue, who: &Who<'_>, method: &ExchangeBind
 /// # Errors
 /// What RabbitMQ would refuse, in the order it looks.
 pub fn exchange_unbind(catalogue: &Catalogue, who: &Who<'_>, method: &ExchangeUnbind) -> Result<Command, DeclareError> {
-    let wish = of_exchange(
+    let requested = of_exchange(
         &method.destination,
         &method.source,
         &method.routing_key,
         &method.arguments,
     );
-    unbind(catalogue, who, wish)
+    unbind(catalogue, who, requested)
 }
 
 fn of_queue(
@@ -104,13 +104,13 @@ fn of_exchange(destination: &str, source: &str, key: &str, arguments: &FieldTabl
     }
 }
 
-fn bind(catalogue: &Catalogue, who: &Who<'_>, wish: BindingSpec) -> Result<Command, DeclareError> {
-    check_ends(catalogue, who, &wish)?;
+fn bind(catalogue: &Catalogue, who: &Who<'_>, requested: BindingSpec) -> Result<Command, DeclareError> {
+    check_ends(catalogue, who, &requested)?;
     let here = vhost(catalogue, who)?;
     let source = here
-        .exchange(&wish.source)
-        .ok_or_else(|| CatalogueError::NoExchange(who.vhost.clone(), wish.source.clone()))?;
-    let target = match &wish.destination {
+        .exchange(&requested.source)
+        .ok_or_else(|| CatalogueError::NoExchange(who.vhost.clone(), requested.source.clone()))?;
+    let target = match &requested.destination {
         Destination::Queue(name) => {
             let queue = here.queue(name);
             let queue = queue.ok_or_else(|| CatalogueError::NoQueue(who.vhost.clone(), name.clone()))?;
@@ -124,51 +124,51 @@ fn bind(catalogue: &Catalogue, who: &Who<'_>, wish: BindingSpec) -> Result<Comma
         }
     };
     let new = NewBinding {
-        key: &wish.key,
-        arguments: &wish.arguments,
+        key: &requested.key,
+        arguments: &requested.arguments,
         destination: target,
     };
-    binding::validate(source.routes_as(), &new)?;
+    exchange::validate_binding(source.routes_as(), &new)?;
     Ok(Command::Bind {
         vhost: who.vhost.clone(),
-        binding: wish,
+        binding: requested,
     })
 }
 
-fn unbind(catalogue: &Catalogue, who: &Who<'_>, wish: BindingSpec) -> Result<Command, DeclareError> {
-    check_ends(catalogue, who, &wish)?;
+fn unbind(catalogue: &Catalogue, who: &Who<'_>, requested: BindingSpec) -> Result<Command, DeclareError> {
+    check_ends(catalogue, who, &requested)?;
     let here = vhost(catalogue, who)?;
     // Whose queue it is matters only when there is something to take away.
-    if let Destination::Queue(name) = &wish.destination
+    if let Destination::Queue(name) = &requested.destination
         && let Some(queue) = here.queue(name)
-        && is_bound(here, &wish)
+        && is_bound(here, &requested)
     {
         check_owner(queue, who)?;
     }
     Ok(Command::Unbind {
         vhost: who.vhost.clone(),
-        binding: wish,
+        binding: requested,
     })
 }
 
-fn is_bound(here: &Vhost, wish: &BindingSpec) -> bool {
-    here.bindings_to(&wish.destination).any(|bound| bound == wish)
+fn is_bound(here: &Vhost, requested: &BindingSpec) -> bool {
+    here.bindings_to(&requested.destination).any(|bound| bound == requested)
 }
 
 /// Checks the rights on both ends, and that neither is the default exchange.
-fn check_ends(catalogue: &Catalogue, who: &Who<'_>, wish: &BindingSpec) -> Result<(), DeclareError> {
-    let destination = match &wish.destination {
+fn check_ends(catalogue: &Catalogue, who: &Who<'_>, requested: &BindingSpec) -> Result<(), DeclareError> {
+    let destination = match &requested.destination {
         Destination::Queue(name) => Resource::Queue(name),
         Destination::Exchange(name) => Resource::Exchange(name),
     };
     access::check(catalogue, who, Operation::BindTo(destination))?;
-    if let Destination::Exchange(name) = &wish.destination {
+    if let Destination::Exchange(name) = &requested.destination {
         check_not_default(name)?;
     }
-    check_not_default(&wish.source)?;
+    check_not_default(&requested.source)?;
     let from = Operation::BindFrom {
-        exchange: &wish.source,
-        key: &wish.key,
+        exchange: &requested.source,
+        key: &requested.key,
     };
     Ok(access::check(catalogue, who, from)?)
 }

@@ -3,9 +3,10 @@
 use super::access::{self, Operation, Who};
 use super::{DeclareError, vhost, without_line_ends};
 use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
+use crate::exchange::again::{ExchangeAgain, check_same};
+use crate::exchange::{self, ExchangeKind, ExchangeSpec, exchange_kind};
 use crate::metadata::{Catalogue, CatalogueError, Command};
-use crate::spec::equivalence::{self, ExchangeAgain};
-use crate::spec::{ExchangeKind, ExchangeSpec, exchange_arguments};
+use crate::spec::exchange_arguments;
 use crate::types::NodeId;
 
 /// What is to be done for `exchange.declare`.
@@ -32,7 +33,7 @@ pub fn exchange_declare(
         found.ok_or_else(|| CatalogueError::NoExchange(who.vhost.clone(), name.as_ref().into()))?;
         return Ok(ExchangePlan::Existing);
     }
-    let kind = exchange_arguments::exchange_kind(&method.kind)?;
+    let kind = exchange_kind(&method.kind)?;
     check_not_default(&name)?;
     access::check(catalogue, who, Operation::DeclareExchange(&name))?;
     match vhost(catalogue, who)?.exchange(&name) {
@@ -44,7 +45,7 @@ pub fn exchange_declare(
                 internal: method.internal,
                 arguments: &method.arguments,
             };
-            equivalence::exchange(existing, &again)?;
+            check_same(existing, &again)?;
             Ok(ExchangePlan::Existing)
         }
         None => create(catalogue, who, &name, kind, method),
@@ -66,7 +67,7 @@ fn create(
         let (exchange, alternate) = (name, alternate.as_ref());
         access::check(catalogue, who, Operation::Alternate { exchange, alternate })?;
     }
-    exchange_arguments::validate(kind, who.vhost, name, &method.arguments)?;
+    exchange::validate(kind, who.vhost, name, &method.arguments)?;
     Ok(ExchangePlan::Create(ExchangeSpec {
         vhost: who.vhost.clone(),
         name: name.into(),

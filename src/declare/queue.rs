@@ -83,14 +83,14 @@ pub fn queue_declare(
         let queue = open_queue(catalogue, who, &name)?;
         return Ok(QueuePlan::Existing(queue.name.clone()));
     }
-    let wish = Wish::of(catalogue, who, rules, method)?;
-    let name = actual_name(name, &wish, random)?;
+    let requested = RequestedQueue::of(catalogue, who, rules, method)?;
+    let name = actual_name(name, &requested, random)?;
     access::check(catalogue, who, Operation::DeclareQueue(&name))?;
     match vhost(catalogue, who)?.queue(&name) {
-        Some(existing) => wish.check_same(existing, rules),
+        Some(existing) => requested.check_same(existing, rules),
         None => {
             check_limit(catalogue, rules, &name)?;
-            wish.create(catalogue, who, &name)
+            requested.create(catalogue, who, &name)
         }
     }
 }
@@ -109,7 +109,7 @@ fn check_limit(catalogue: &Catalogue, rules: QueueRules, name: &str) -> Result<(
 }
 
 /// A queue as a client wants it.
-struct Wish<'a> {
+struct RequestedQueue<'a> {
     durable: bool,
     exclusive: bool,
     auto_delete: bool,
@@ -119,7 +119,7 @@ struct Wish<'a> {
     who: &'a Who<'a>,
 }
 
-impl<'a> Wish<'a> {
+impl<'a> RequestedQueue<'a> {
     fn of(
         catalogue: &Catalogue,
         who: &'a Who<'a>,
@@ -207,11 +207,11 @@ impl<'a> Wish<'a> {
 
 fn actual_name<'a>(
     given: Cow<'a, str>,
-    wish: &Wish<'_>,
+    requested: &RequestedQueue<'_>,
     random: impl FnOnce() -> [u8; 16],
 ) -> Result<Cow<'a, str>, DeclareError> {
     if given.is_empty() {
-        return match wish.queue_type(&given)? {
+        return match requested.queue_type(&given)? {
             QueueType::Classic => Ok(Cow::Owned(generated_name("amq.gen", random()))),
             other => Err(SpecError::ServerNamed(arguments::type_module(other)).into()),
         };

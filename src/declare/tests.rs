@@ -11,8 +11,9 @@ use crate::codec::method::{
     BasicConsume, BasicGet, ExchangeBind, ExchangeDeclare, ExchangeDelete, ExchangeUnbind, QueueBind, QueueDeclare,
     QueueDelete, QueuePurge, QueueUnbind,
 };
+use crate::exchange::ExchangeKind;
 use crate::metadata::{Command, PermissionSpec, TopicPermissionSpec, UserSpec, VhostLimit, VhostSpec};
-use crate::spec::{ExchangeKind, QueueType};
+use crate::spec::QueueType;
 use crate::types::{ConnectionId, FieldTable, FieldValue, Refusal, UserName, VhostName};
 
 /// A vhost `v` with users `root` (may do anything), `limited` (only `^mine`) and `topical` (only

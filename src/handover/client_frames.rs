@@ -15,7 +15,7 @@ use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::leader::Purger;
-use super::message::{Attach, ConsumerKey, ConsumerSpec, SettleBatch, What};
+use super::message::{Attach, ConsumerKey, ConsumerSpec, FrameBody, SettleBatch};
 use super::output::{SessionId, Waiting};
 use super::remote_nodes::{LinkUse, PendingGet, RemoteConsumer, RemoteNode};
 use super::{ClusteredQueue, ConsumerHandle, Effects, Handles, Location, Unsynced, consume, wire};
@@ -25,14 +25,14 @@ use crate::types::{Message, NodeId, Timestamp};
 
 impl<H: Handles> ClusteredQueue<H> {
     /// Another node says something.
-    pub fn on_frame<E: Effects<H>>(&mut self, now: Timestamp, from: LinkUse, what: What, effects: &mut E) {
+    pub fn on_frame<E: Effects<H>>(&mut self, now: Timestamp, from: LinkUse, what: FrameBody, effects: &mut E) {
         if let Some(what) = self.on_leader_frame(from.node, what, effects) {
             self.on_client_frame(now, from, what, effects);
         }
     }
 
     /// What a node with clients says to the one with the live queue.
-    fn on_client_frame<E: Effects<H>>(&mut self, now: Timestamp, from: LinkUse, what: What, effects: &mut E) {
+    fn on_client_frame<E: Effects<H>>(&mut self, now: Timestamp, from: LinkUse, what: FrameBody, effects: &mut E) {
         let node = from.node;
         let is_quarantined = matches!(&self.location, Location::Here(here) if here.is_quarantined);
         if is_quarantined || !self.is_here() {
@@ -42,49 +42,49 @@ impl<H: Handles> ClusteredQueue<H> {
             return;
         }
         match what {
-            What::Who => self.tell_lead(node, false, effects),
-            What::Nothing { term } => {
+            FrameBody::Who => self.tell_lead(node, false, effects),
+            FrameBody::Nothing { term } => {
                 // Clients that it had are gone since.
                 self.node_gone(now, node, effects);
                 self.gathered(now, term, node, effects);
             }
-            What::Attach(attach) => {
+            FrameBody::Attach(attach) => {
                 let (term, before) = (attach.term, self.consumer_count());
                 self.on_attach(now, from, attach, effects);
                 self.is_left(before, effects);
                 self.gathered(now, term, node, effects);
             }
-            What::Consume { call, consumer } => self.on_consume(now, node, call, &consumer, effects),
-            What::Cancel { call, key, kept } => {
+            FrameBody::Consume { call, consumer } => self.on_consume(now, node, call, &consumer, effects),
+            FrameBody::Cancel { call, key, kept } => {
                 let left = self.on_cancel(now, node, ConsumerKey(key), kept, effects);
                 self.consumers_ended(node, call, left, effects);
             }
-            What::Leave { call, keys, batch } => {
+            FrameBody::Leave { call, keys, batch } => {
                 let left = self.on_leave(now, node, &keys, batch, effects);
                 self.consumers_ended(node, call, left, effects);
             }
-            What::Taken { key, bytes } => self.on_taken(now, node, ConsumerKey(key), bytes, effects),
-            What::Publish { first, messages } => self.on_publish(now, node, first, &messages, effects),
-            What::Settle(batch) => self.on_settle(now, node, batch, false, effects),
-            What::Get { call, no_ack } => {
+            FrameBody::Taken { key, bytes } => self.on_taken(now, node, ConsumerKey(key), bytes, effects),
+            FrameBody::Publish { first, messages } => self.on_publish(now, node, first, &messages, effects),
+            FrameBody::Settle(batch) => self.on_settle(now, node, batch, false, effects),
+            FrameBody::Get { call, no_ack } => {
                 if let Some(served) = self.location.served_mut() {
                     served.remote.gets.push(PendingGet { node, call, no_ack });
                 }
                 self.serve_gets(now, effects);
             }
-            What::Purge { call } => self.purge_for(now, Purger::Node { node, call }, effects),
-            What::Count { call } => self.on_count(now, node, call, effects),
+            FrameBody::Purge { call } => self.purge_for(now, Purger::Node { node, call }, effects),
+            FrameBody::Count { call } => self.on_count(now, node, call, effects),
             // The rest is for a node with clients, and was looked at before.
             _ => {}
         }
     }
 
-    fn not_here<E: Effects<H>>(&self, node: NodeId, what: &What, is_quarantined: bool, effects: &mut E) {
+    fn not_here<E: Effects<H>>(&self, node: NodeId, what: &FrameBody, is_quarantined: bool, effects: &mut E) {
         // Whoever only asks hears it from the leader itself. A node that only says what it has at stake has
         // been told that the queue is not served, and says it again when it is.
         let needs_none = match what {
-            What::Who | What::Nothing { .. } => true,
-            What::Attach(_) => is_quarantined,
+            FrameBody::Who | FrameBody::Nothing { .. } => true,
+            FrameBody::Attach(_) => is_quarantined,
             _ => false,
         };
         if !needs_none {

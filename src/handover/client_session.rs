@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::message::{ConsumerKey, ConsumerSpec, SettleBatch};
-use super::remote_leader::Way;
+use super::remote_leader::OpenLine;
 use super::remote_nodes::WINDOW;
 use super::{Effects, Handles, LocalConsumer, wire};
 use crate::queue::record::ProducerId;
@@ -278,11 +278,17 @@ impl<H: Handles> ClientSession<H> {
     }
 
     /// Says everything that is at stake.
-    pub(super) fn attach<E: Effects<H>>(&mut self, queue: QueueId, term: u64, way: &Way<H::Line>, effects: &mut E) {
+    pub(super) fn attach<E: Effects<H>>(
+        &mut self,
+        queue: QueueId,
+        term: u64,
+        open: &OpenLine<H::Line>,
+        effects: &mut E,
+    ) {
         self.attaches += 1;
         self.is_known = !(self.consumers.is_empty() && self.held.is_empty());
         let session = &*self;
-        way.write(effects, |buffer| {
+        open.write(effects, |buffer| {
             let consumers = session.consumers.values().map(SessionConsumer::spec);
             let held = session.held.values().map(|held| (held.by.0, held.slot));
             let attaching = wire::Attaching {
@@ -299,13 +305,13 @@ impl<H: Handles> ClientSession<H> {
             if next.is_some_and(|next| next != number)
                 && let Some(first) = first.replace(number)
             {
-                send_publishes(queue, way, first, &std::mem::take(&mut run), effects);
+                send_publishes(queue, open, first, &std::mem::take(&mut run), effects);
             }
             first.get_or_insert(number);
             run.push(message.clone());
         }
         if let Some(first) = first {
-            send_publishes(queue, way, first, &run, effects);
+            send_publishes(queue, open, first, &run, effects);
         }
     }
 
@@ -349,7 +355,7 @@ impl<C: LocalConsumer> SessionConsumer<C> {
 /// Sends numbered publishes, in frames that the other side can take in at once.
 pub(super) fn send_publishes<H: Handles, E: Effects<H>>(
     queue: QueueId,
-    way: &Way<H::Line>,
+    open: &OpenLine<H::Line>,
     mut first: u64,
     messages: &[Message],
     effects: &mut E,
@@ -363,7 +369,7 @@ pub(super) fn send_publishes<H: Handles, E: Effects<H>>(
             fits
         });
         let (now, later) = rest.split_at(count.count());
-        way.write(effects, |buffer| wire::publish(buffer, queue, first, now));
+        open.write(effects, |buffer| wire::publish(buffer, queue, first, now));
         first += now.len() as u64;
         rest = later;
     }

@@ -15,10 +15,10 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::client_session::HeldDelivery;
 use super::location::Served;
 use super::message::{ConsumerKey, SettleBatch};
-use super::output::{Answers, SessionId};
+use super::output::{AnsweredPublishes, SessionId};
 use super::serving::Serving;
 use super::{
-    Answer, ClientSession, ClusteredQueue, ConsumerHandle, Effects, Handles, LiveQueue, LocalConsumer, Location,
+    CallResult, ClientSession, ClusteredQueue, ConsumerHandle, Effects, Handles, LiveQueue, LocalConsumer, Location,
     Output, Unsynced, Waiting, Wake, Why, panicked, send, session_of, wire,
 };
 use crate::queue::ledger::{Applied, Before, Ledger, Producers};
@@ -178,7 +178,7 @@ impl<H: Handles> Leader<H> {
         &mut self,
         id: QueueId,
         effects: &mut E,
-        answers: &mut Answers,
+        answers: &mut AnsweredPublishes,
         f: impl FnOnce(&mut LiveQueue<H>, &Deduplicator, &mut Output<'_, H, E>) -> R,
     ) -> Option<R> {
         let Self {
@@ -406,7 +406,7 @@ impl<H: Handles> ClusteredQueue<H> {
     pub fn step_down<E: Effects<H>>(&mut self, effects: &mut E) {
         if matches!(self.location, Location::Leading(_)) {
             self.take_leader();
-            effects.seek();
+            effects.look_up_leader();
             effects.changed();
         }
     }
@@ -533,7 +533,7 @@ impl<H: Handles> ClusteredQueue<H> {
         }
         let session = SessionId { node, producer };
         let mut again = Vec::new();
-        let mut refused = Answers::default();
+        let mut refused = AnsweredPublishes::default();
         let arrivals = numbered.into_iter().filter_map(|(number, message)| {
             if message.memory() + AROUND > H::RECORD_BYTES {
                 refused.push(session, number, false);
@@ -546,7 +546,7 @@ impl<H: Handles> ClusteredQueue<H> {
             let origin = Some(Origin { producer, number });
             Some(Arrival { publish, origin })
         });
-        let mut answers = Answers::default();
+        let mut answers = AnsweredPublishes::default();
         let mut unknown = Vec::new();
         let result = leader.run(self.id, effects, &mut answers, |queue, deduplicator, output| {
             let again = |publish: Publish<Waiting<H::Publish>>, before| {
@@ -631,7 +631,7 @@ impl<H: Handles> ClusteredQueue<H> {
         let count = purged.count;
         match purged.by {
             // Who does not wait any more does not hear it.
-            Purger::Client(call) => drop(effects.answer(call, Answer::Done(count))),
+            Purger::Client(call) => drop(effects.answer(call, CallResult::Done(count))),
             Purger::Node { node, call } => {
                 self.send(node, effects, |buffer, queue| wire::done(buffer, queue, call, count));
             }
@@ -704,7 +704,7 @@ impl<H: Handles> ClusteredQueue<H> {
             return;
         }
         let durable = leader.served.queue.durable_up_to();
-        let mut answers = Answers::default();
+        let mut answers = AnsweredPublishes::default();
         leader.again.retain(|(seq, session, number)| {
             let is_safe = *seq <= durable;
             if is_safe {

@@ -19,13 +19,13 @@ impl ConsumerKey {
 #[derive(Debug)]
 pub struct Frame {
     pub queue: QueueId,
-    pub what: What,
+    pub what: FrameBody,
 }
 
 /// What a frame says. The first part goes from a node with clients to the one with the machine,
 /// the second one the other way.
 #[derive(Debug)]
-pub enum What {
+pub enum FrameBody {
     /// Everything that is at stake, with the publishes that follow.
     Attach(Attach),
     Consume {
@@ -149,7 +149,7 @@ pub enum What {
     },
 }
 
-impl What {
+impl FrameBody {
     /// Whether it only means something to who knows what the node has at stake.
     pub fn follows_attach(&self) -> bool {
         matches!(
@@ -165,7 +165,7 @@ impl What {
     }
 }
 
-/// See [`What::Attach`].
+/// See [`FrameBody::Attach`].
 #[derive(Debug)]
 pub struct Attach {
     /// In which the node was told to lead; 0 for a queue that is not replicated.

@@ -47,7 +47,7 @@ pub use remote_leader::Ask;
 pub use remote_nodes::{LinkUse, RemoteConsumer};
 
 use location::{Here, Location, Served};
-use output::Answers;
+use output::AnsweredPublishes;
 use panicked::Panics;
 use remote_leader::RemoteLeader;
 
@@ -121,8 +121,8 @@ pub trait Effects<H: Handles>: Sink<Consumer = H::Consumer, Publish = H::Publish
     fn held_by_client(&mut self, consumer: &H::Consumer) -> Vec<Slot>;
     /// What was settled is committed.
     fn committed(&mut self, settlement: H::Settlement);
-    /// Answers who asked; false when nobody waits any more.
-    fn answer(&mut self, call: H::Call, answer: Answer) -> bool;
+    /// AnsweredPublishes who asked; false when nobody waits any more.
+    fn answer(&mut self, call: H::Call, answer: CallResult) -> bool;
 
     /// The line to a node that was heard of.
     fn line(&mut self, node: NodeId) -> Option<H::Line>;
@@ -151,7 +151,7 @@ pub trait Effects<H: Handles>: Sink<Consumer = H::Consumer, Publish = H::Publish
     fn wake(&mut self, after: Millis, wake: Wake);
     /// Clients wait, and it is not known who leads: the members are to be asked again and again, with
     /// [`ClusteredQueue::ask_who_leads`].
-    fn seek(&mut self);
+    fn look_up_leader(&mut self);
     /// Whoever waits for something of this queue looks again.
     fn changed(&mut self);
     /// The last consumer is gone. If that is the end of the queue the node that asked hears of it when
@@ -172,7 +172,7 @@ pub enum Unsynced<H: Handles> {
 
 /// What a call hears.
 #[derive(Debug)]
-pub enum Answer {
+pub enum CallResult {
     Done(u64),
     Counts {
         ready: u64,
@@ -215,7 +215,7 @@ enum Why {
     Lingered,
 }
 
-/// What became of a wish to consume.
+/// What became of a request to consume.
 pub enum Consumed {
     Taken,
     Refused(ConsumeError),
@@ -454,7 +454,7 @@ impl<H: Handles> ClusteredQueue<H> {
         effects: &mut E,
         f: impl FnOnce(&mut LiveQueue<H>, Timestamp, &mut Output<'_, H, E>) -> R,
     ) -> Option<R> {
-        let mut answers = Answers::default();
+        let mut answers = AnsweredPublishes::default();
         let result = match &mut self.location {
             Location::Here(here) if here.is_quarantined => return None,
             Location::Here(here) => {
@@ -473,7 +473,7 @@ impl<H: Handles> ClusteredQueue<H> {
     fn ran<E: Effects<H>, R>(
         &mut self,
         now: Timestamp,
-        answers: Answers,
+        answers: AnsweredPublishes,
         result: Option<R>,
         effects: &mut E,
     ) -> Option<R> {

@@ -30,7 +30,7 @@ pub struct SessionId {
 
 /// Publishes of sessions that were answered in one go: runs of numbers.
 #[derive(Default)]
-pub(super) struct Answers(Vec<Answered>);
+pub(super) struct AnsweredPublishes(Vec<Answered>);
 
 struct Answered {
     session: SessionId,
@@ -39,7 +39,7 @@ struct Answered {
     last: u64,
 }
 
-impl Answers {
+impl AnsweredPublishes {
     /// One more.
     pub fn push(&mut self, session: SessionId, number: u64, is_accepted: bool) {
         match self.0.last_mut() {
@@ -60,14 +60,14 @@ impl Answers {
 pub struct Output<'a, H: Handles, E> {
     queue: QueueId,
     effects: &'a mut E,
-    answers: &'a mut Answers,
+    answers: &'a mut AnsweredPublishes,
     /// Where this node leads the queue's group.
     leading: Option<(Recording<'a>, &'a mut Serving<H::Journal>)>,
 }
 
 impl<'a, H: Handles, E: Effects<H>> Output<'a, H, E> {
     /// Of a queue that is only here.
-    pub(super) fn stored(queue: QueueId, effects: &'a mut E, answers: &'a mut Answers) -> Self {
+    pub(super) fn stored(queue: QueueId, effects: &'a mut E, answers: &'a mut AnsweredPublishes) -> Self {
         Self {
             queue,
             effects,
@@ -80,7 +80,7 @@ impl<'a, H: Handles, E: Effects<H>> Output<'a, H, E> {
     pub(super) fn recorded(
         queue: QueueId,
         effects: &'a mut E,
-        answers: &'a mut Answers,
+        answers: &'a mut AnsweredPublishes,
         recording: Recording<'a>,
         serving: &'a mut Serving<H::Journal>,
     ) -> Self {
@@ -224,7 +224,7 @@ impl<H: Handles, E: Effects<H>> Sink for Output<'_, H, E> {
 
 impl<H: Handles> ClusteredQueue<H> {
     /// Tells the sessions, here and on other nodes.
-    pub(super) fn tell<E: Effects<H>>(&mut self, answers: Answers, effects: &mut E) {
+    pub(super) fn tell<E: Effects<H>>(&mut self, answers: AnsweredPublishes, effects: &mut E) {
         for Answered {
             session: SessionId { node, producer },
             is_accepted,

@@ -7,8 +7,8 @@
 use bytes::Bytes;
 
 use super::client_session::{RemoteDelivery, send_publishes};
-use super::message::{ConsumerKey, Delivered, What};
-use super::{Answer, ClusteredQueue, Effects, Ended, Handles, LocalConsumer, Location, send, session_of, wire};
+use super::message::{ConsumerKey, Delivered, FrameBody};
+use super::{CallResult, ClusteredQueue, Effects, Ended, Handles, LocalConsumer, Location, send, session_of, wire};
 use crate::queue::{Outcome, Publish, Rank, Slot};
 use crate::types::{Message, Millis, NodeId, Reply, ReplyCode};
 
@@ -25,7 +25,7 @@ pub struct RemoteLeader {
 }
 
 /// One use of the link to another node.
-pub(super) struct Way<L> {
+pub(super) struct OpenLine<L> {
     line: L,
     epoch: u64,
 }
@@ -50,7 +50,7 @@ impl RemoteLeader {
     }
 }
 
-impl<L> Way<L> {
+impl<L> OpenLine<L> {
     /// Writes frames, unless the link is another one by now.
     pub fn write<H: Handles<Line = L>, E: Effects<H>>(&self, effects: &mut E, frames: impl FnOnce(&mut Vec<u8>)) {
         effects.write(&self.line, Some(self.epoch), frames);
@@ -58,20 +58,20 @@ impl<L> Way<L> {
 }
 
 impl<H: Handles> ClusteredQueue<H> {
-    /// The way to the node that has the live queue, which has been told of this node's clients.
-    pub(super) fn way<E: Effects<H>>(&mut self, effects: &mut E) -> Option<Way<H::Line>> {
+    /// The line to the node that has the live queue, which has been told of this node's clients.
+    pub(super) fn open_line<E: Effects<H>>(&mut self, effects: &mut E) -> Option<OpenLine<H::Line>> {
         let Location::Elsewhere(leader) = &mut self.location else {
-            effects.seek();
+            effects.look_up_leader();
             return None;
         };
         let line = effects.line(leader.node)?;
         let epoch = effects.epoch(&line)?;
-        let way = Way { line, epoch };
+        let open = OpenLine { line, epoch };
         if leader.attached.replace(epoch) != Some(epoch) {
             leader.is_met = false;
-            session_of(&mut self.session).attach(self.id, leader.term, &way, effects);
+            session_of(&mut self.session).attach(self.id, leader.term, &open, effects);
         }
-        Some(way)
+        Some(open)
     }
 
     /// Publishes while the live queue is elsewhere.
@@ -80,8 +80,8 @@ impl<H: Handles> ClusteredQueue<H> {
         batch: impl IntoIterator<Item = Publish<H::Publish>>,
         effects: &mut E,
     ) {
-        let way = self.way(effects);
-        if way.is_none() && !self.is_replicated() {
+        let open = self.open_line(effects);
+        if open.is_none() && !self.is_replicated() {
             for publish in batch.into_iter().filter_map(|publish| publish.publish) {
                 effects.refuse(publish);
             }
@@ -94,8 +94,8 @@ impl<H: Handles> ClusteredQueue<H> {
             messages.push(publish.message.clone());
             session.publish(publish);
         }
-        if let Some(way) = way {
-            send_publishes(self.id, &way, first, &messages, effects);
+        if let Some(open) = open {
+            send_publishes(self.id, &open, first, &messages, effects);
         }
     }
 
@@ -107,7 +107,7 @@ impl<H: Handles> ClusteredQueue<H> {
         settlement: Option<H::Settlement>,
         effects: &mut E,
     ) {
-        let way = self.way(effects);
+        let open = self.open_line(effects);
         let session = session_of(&mut self.session);
         slots.retain(|slot| session.let_go(*slot));
         if slots.is_empty() {
@@ -118,32 +118,32 @@ impl<H: Handles> ClusteredQueue<H> {
             return;
         }
         let batch = session.settle(outcome, slots, settlement);
-        if let Some(way) = way {
-            way.write(effects, |buffer| wire::settle(buffer, self.id, batch));
+        if let Some(open) = open {
+            open.write(effects, |buffer| wire::settle(buffer, self.id, batch));
         }
     }
 
     /// Takes a consumer on whose queue is elsewhere, and which cannot be refused.
     pub(super) fn consume_elsewhere<E: Effects<H>>(&mut self, consumer: &H::Consumer, effects: &mut E) {
-        let way = self.way(effects);
+        let open = self.open_line(effects);
         let session = session_of(&mut self.session);
         session.add_consumer(consumer);
-        if let Some(way) = way {
+        if let Some(open) = open {
             session.is_known = true;
             // Nobody waits for the answer.
-            way.write(effects, |buffer| wire::consume(buffer, self.id, 0, &consumer.spec()));
+            open.write(effects, |buffer| wire::consume(buffer, self.id, 0, &consumer.spec()));
         }
     }
 
     /// Asks the node where the queue lives whether it takes a consumer. False when it is away.
     pub fn ask_to_consume<E: Effects<H>>(&mut self, consumer: &H::Consumer, call: H::Call, effects: &mut E) -> bool {
-        let Some(way) = self.way(effects) else {
+        let Some(open) = self.open_line(effects) else {
             return false;
         };
         let session = session_of(&mut self.session);
         session.add_consumer(consumer);
         let call = session.call(call);
-        way.write(effects, |buffer| wire::consume(buffer, self.id, call, &consumer.spec()));
+        open.write(effects, |buffer| wire::consume(buffer, self.id, call, &consumer.spec()));
         true
     }
 
@@ -155,7 +155,7 @@ impl<H: Handles> ClusteredQueue<H> {
         call: impl FnOnce() -> H::Call,
         effects: &mut E,
     ) -> Ended {
-        let way = self.way(effects);
+        let open = self.open_line(effects);
         let session = session_of(&mut self.session);
         let Some(ended) = session.consumers.remove(&key) else {
             return Ended::Untold;
@@ -163,10 +163,10 @@ impl<H: Handles> ClusteredQueue<H> {
         for delivery in &ended.waiting {
             session.let_go(delivery.slot);
         }
-        let Some(way) = way else { return Ended::Untold };
+        let Some(open) = open else { return Ended::Untold };
         let kept: Vec<Slot> = session.held_by(key).collect();
         let call = session.call(call());
-        way.write(effects, |buffer| wire::cancel(buffer, self.id, call, key.0, &kept));
+        open.write(effects, |buffer| wire::cancel(buffer, self.id, call, key.0, &kept));
         Ended::There
     }
 
@@ -179,7 +179,7 @@ impl<H: Handles> ClusteredQueue<H> {
         call: impl FnOnce() -> H::Call,
         effects: &mut E,
     ) -> Ended {
-        let way = self.way(effects);
+        let open = self.open_line(effects);
         let session = session_of(&mut self.session);
         let mut keys = Vec::new();
         for key in consumers {
@@ -189,26 +189,26 @@ impl<H: Handles> ClusteredQueue<H> {
             }
         }
         slots.retain(|slot| session.let_go(*slot));
-        if slots.is_empty() && (keys.is_empty() || way.is_none()) {
+        if slots.is_empty() && (keys.is_empty() || open.is_none()) {
             return Ended::Untold;
         }
         let batch = session.settle(Outcome::Requeue, slots, None).clone();
-        let Some(way) = way else { return Ended::Untold };
+        let Some(open) = open else { return Ended::Untold };
         let call = session.call(call());
-        way.write(effects, |buffer| wire::leave(buffer, self.id, call, &keys, &batch));
+        open.write(effects, |buffer| wire::leave(buffer, self.id, call, &keys, &batch));
         Ended::There
     }
 
     /// Asks the node that has the live queue, which answers the call. Returns the call's number, or
-    /// nothing when there is no way to that node.
+    /// nothing when there is no line to that node.
     pub fn ask<E: Effects<H>>(&mut self, ask: Ask, call: H::Call, effects: &mut E) -> Option<u64> {
-        let way = self.way(effects)?;
+        let open = self.open_line(effects)?;
         let session = session_of(&mut self.session);
         // What is fetched may not come.
         session.is_known |= matches!(ask, Ask::Get { .. });
         let call = session.call(call);
         let id = self.id;
-        way.write(effects, |buffer| match ask {
+        open.write(effects, |buffer| match ask {
             Ask::Get { no_ack } => wire::get(buffer, id, call, no_ack),
             Ask::Purge => wire::purge(buffer, id, call),
             Ask::Count => wire::count(buffer, id, call),
@@ -231,19 +231,24 @@ impl<H: Handles> ClusteredQueue<H> {
         };
         let told = consumer.pass_on(effects);
         if told > 0
-            && let Some(way) = self.way(effects)
+            && let Some(open) = self.open_line(effects)
         {
-            way.write(effects, |buffer| wire::taken(buffer, self.id, key.0, told));
+            open.write(effects, |buffer| wire::taken(buffer, self.id, key.0, told));
         }
     }
 
     /// What the node with the live queue says to those with clients. Gives back what is for the other side.
-    pub(super) fn on_leader_frame<E: Effects<H>>(&mut self, node: NodeId, what: What, effects: &mut E) -> Option<What> {
+    pub(super) fn on_leader_frame<E: Effects<H>>(
+        &mut self,
+        node: NodeId,
+        what: FrameBody,
+        effects: &mut E,
+    ) -> Option<FrameBody> {
         match what {
-            What::Lead { term, starts_anew } => self.led_by(node, term, starts_anew, effects),
-            What::NotLeader => self.lost_leader(node, true, effects),
-            What::Attached { number, lost } => self.on_attached(node, number, lost),
-            What::Answered {
+            FrameBody::Lead { term, starts_anew } => self.led_by(node, term, starts_anew, effects),
+            FrameBody::NotLeader => self.lost_leader(node, true, effects),
+            FrameBody::Attached { number, lost } => self.on_attached(node, number, lost),
+            FrameBody::Answered {
                 is_accepted,
                 first,
                 last,
@@ -253,53 +258,53 @@ impl<H: Handles> ClusteredQueue<H> {
                     self.answer_clients(is_accepted, first, last, effects);
                 }
             }
-            What::Settled { up_to } => {
+            FrameBody::Settled { up_to } => {
                 if let Some(session) = &mut self.session {
                     session.settled(up_to, |settlement| effects.committed(settlement));
                 }
             }
-            What::Deliver {
+            FrameBody::Deliver {
                 key,
                 delivered,
                 message,
             } => self.on_deliver(node, ConsumerKey(key), delivered, &message, effects),
-            What::Cancelled { key } => {
+            FrameBody::Cancelled { key } => {
                 let session = self.session.as_mut();
                 if let Some(ended) = session.and_then(|session| session.consumers.remove(&ConsumerKey(key))) {
                     effects.cancel(ended.consumer);
                 }
             }
-            What::Overdue { key, timeout } => {
+            FrameBody::Overdue { key, timeout } => {
                 let session = self.session.as_ref();
                 if let Some(one) = session.and_then(|session| session.consumers.get(&ConsumerKey(key))) {
                     effects.overdue(&one.consumer, Millis(timeout));
                 }
             }
-            What::Ranked { key, rank } => self.on_ranked(node, ConsumerKey(key), rank),
-            What::Done { call, value } => self.on_answer(call, Answer::Done(value), effects),
-            What::Counts {
+            FrameBody::Ranked { key, rank } => self.on_ranked(node, ConsumerKey(key), rank),
+            FrameBody::Done { call, value } => self.on_answer(call, CallResult::Done(value), effects),
+            FrameBody::Counts {
                 call,
                 ready,
                 unacked,
                 consumers,
             } => {
-                let counts = Answer::Counts {
+                let counts = CallResult::Counts {
                     ready,
                     unacked,
                     consumers,
                 };
                 self.on_answer(call, counts, effects);
             }
-            What::Empty { call } => self.on_answer(call, Answer::Empty, effects),
-            What::Got {
+            FrameBody::Empty { call } => self.on_answer(call, CallResult::Empty, effects),
+            FrameBody::Got {
                 call,
                 delivered,
                 remaining,
                 message,
             } => self.on_got(node, call, delivered, remaining, &message, effects),
-            What::Refused { call, code, text } => {
+            FrameBody::Refused { call, code, text } => {
                 let code = ReplyCode::from_wire(code).unwrap_or(ReplyCode::InternalError);
-                self.on_answer(call, Answer::Refused(Reply::channel(code, text)), effects);
+                self.on_answer(call, CallResult::Refused(Reply::channel(code, text)), effects);
             }
             other => return Some(other),
         }
@@ -355,7 +360,7 @@ impl<H: Handles> ClusteredQueue<H> {
         }
     }
 
-    fn on_answer<E: Effects<H>>(&mut self, call: u64, answer: Answer, effects: &mut E) {
+    fn on_answer<E: Effects<H>>(&mut self, call: u64, answer: CallResult, effects: &mut E) {
         let session = self.session.as_mut();
         if let Some(call) = session.and_then(|session| session.take_call(call)) {
             // Who does not wait any more need not know.
@@ -373,7 +378,7 @@ impl<H: Handles> ClusteredQueue<H> {
         effects: &mut E,
     ) {
         let Some(delivery) = remote_delivery(delivered, message) else {
-            return self.on_answer(call, Answer::Unreadable, effects);
+            return self.on_answer(call, CallResult::Unreadable, effects);
         };
         if !self.is_met(from) {
             return;
@@ -384,7 +389,7 @@ impl<H: Handles> ClusteredQueue<H> {
             session.hold(ConsumerKey::GET, slot);
         }
         let is_told = match session.take_call(call) {
-            Some(call) => effects.answer(call, Answer::Got { delivery, remaining }),
+            Some(call) => effects.answer(call, CallResult::Got { delivery, remaining }),
             None => false,
         };
         if !is_told && slot != Slot::NONE {
@@ -424,7 +429,7 @@ impl<H: Handles> ClusteredQueue<H> {
         let session = session_of(&mut self.session);
         session.drop_calls();
         match session.has_interest() {
-            true => drop(self.way(effects)),
+            true => drop(self.open_line(effects)),
             false => self.send(node, effects, |buffer, queue| wire::nothing(buffer, queue, term)),
         }
         effects.changed();
@@ -462,11 +467,11 @@ impl<H: Handles> ClusteredQueue<H> {
         // The end of a link may be heard of after the beginning of the next, and a node may be given up
         // whose link stands: it would go on serving whom nobody here serves.
         if was_told {
-            self.way(effects);
+            self.open_line(effects);
         }
         effects.changed();
         if is_gone && is_replicated {
-            effects.seek();
+            effects.look_up_leader();
         }
     }
 

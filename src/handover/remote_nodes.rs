@@ -223,7 +223,7 @@ impl<H: Handles> ClusteredQueue<H> {
                 self.tell_lead(node, true, effects);
             }
             Location::Elsewhere(leader) if leader.node == node && has_interest => {
-                self.way(effects);
+                self.open_line(effects);
             }
             Location::Unknown if has_interest => self.send(node, effects, wire::who),
             _ => {}

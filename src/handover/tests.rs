@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 
-use super::message::{Delivered, What};
+use super::message::{Delivered, FrameBody};
 use super::*;
 use crate::queue::ledger::Ledger;
 use crate::queue::{ConsumerId, DeathReason, Delivery, Keep, Loc, META_LEN, Publish};
@@ -51,8 +51,8 @@ struct Seen {
     has_room: bool,
     passed_on: Vec<Slot>,
     confirmed: Vec<u64>,
-    answered: Vec<(u64, Answer)>,
-    frames: Vec<What>,
+    answered: Vec<(u64, CallResult)>,
+    frames: Vec<FrameBody>,
 }
 
 impl Sink for Seen {
@@ -91,7 +91,7 @@ impl Effects<Words> for Seen {
         Vec::new()
     }
     fn committed(&mut self, _: u64) {}
-    fn answer(&mut self, call: u64, answer: Answer) -> bool {
+    fn answer(&mut self, call: u64, answer: CallResult) -> bool {
         self.answered.push((call, answer));
         true
     }
@@ -120,7 +120,7 @@ impl Effects<Words> for Seen {
     fn submit(&mut self, _: &(), _: u64, _: Bytes, _: Flight) {}
     fn when_synced(&mut self, _: Unsynced<Words>) {}
     fn wake(&mut self, _: Millis, _: Wake) {}
-    fn seek(&mut self) {}
+    fn look_up_leader(&mut self) {}
     fn changed(&mut self) {}
     fn last_consumer_ended(&mut self, _: Option<(NodeId, u64)>) {}
     fn panicked(&mut self, _: Panicked, _: u32) {}
@@ -158,7 +158,7 @@ fn consuming(seen: &mut Seen) -> ClusteredQueue<Words> {
     let mut queue = ClusteredQueue::elsewhere(US, &spec(), None, ProducerId(3));
     say(
         &mut queue,
-        What::Lead {
+        FrameBody::Lead {
             term: 1,
             starts_anew: true,
         },
@@ -167,7 +167,7 @@ fn consuming(seen: &mut Seen) -> ClusteredQueue<Words> {
     assert!(matches!(queue.consume(NOW, &KEY, false, seen), Consumed::Taken));
     say(
         &mut queue,
-        What::Attached {
+        FrameBody::Attached {
             number: 1,
             lost: Vec::new(),
         },
@@ -177,7 +177,7 @@ fn consuming(seen: &mut Seen) -> ClusteredQueue<Words> {
 }
 
 /// The leader says something.
-fn say(queue: &mut ClusteredQueue<Words>, what: What, seen: &mut Seen) {
+fn say(queue: &mut ClusteredQueue<Words>, what: FrameBody, seen: &mut Seen) {
     let from = LinkUse {
         node: LEADER,
         incarnation: 1,
@@ -197,7 +197,7 @@ fn deliver(queue: &mut ClusteredQueue<Words>, slot: Slot, seen: &mut Seen) {
         redelivered: false,
         delivery_count: 0,
     };
-    let deliver = What::Deliver {
+    let deliver = FrameBody::Deliver {
         key: KEY.0,
         delivered,
         message: [head, rest, large].concat().into(),
@@ -216,13 +216,13 @@ fn what_waits_for_a_client_and_is_another_s_is_not_passed_on() {
     // The leader is told again of all, and has given one to somebody else meanwhile.
     say(
         &mut queue,
-        What::Lead {
+        FrameBody::Lead {
             term: 2,
             starts_anew: true,
         },
         &mut seen,
     );
-    let attached = What::Attached {
+    let attached = FrameBody::Attached {
         number: 2,
         lost: vec![first],
     };
@@ -243,7 +243,7 @@ fn what_is_not_answered_is_said_again_to_the_next_leader() {
         publish: Some(number),
     });
     queue.publish(NOW, batch, &mut seen);
-    let answered = What::Answered {
+    let answered = FrameBody::Answered {
         is_accepted: true,
         first: 1,
         last: 1,
@@ -253,13 +253,13 @@ fn what_is_not_answered_is_said_again_to_the_next_leader() {
     seen.frames.clear();
     say(
         &mut queue,
-        What::Lead {
+        FrameBody::Lead {
             term: 2,
             starts_anew: true,
         },
         &mut seen,
     );
-    let [What::Attach(attach), What::Publish { first: 2, messages }] = &seen.frames[..] else {
+    let [FrameBody::Attach(attach), FrameBody::Publish { first: 2, messages }] = &seen.frames[..] else {
         panic!("all that is at stake: {:?}", seen.frames);
     };
     assert_eq!((attach.term, attach.number, attach.producer), (2, 2, 3));

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::message::{Attach, ConsumerSpec, Delivered, Frame, SettleBatch, What};
+use super::message::{Attach, ConsumerSpec, Delivered, Frame, FrameBody, SettleBatch};
 use crate::queue::record::{Input, put_number};
 use crate::queue::{Outcome, Rank, Slot};
 use crate::types::{Message, QueueId};
@@ -134,7 +134,7 @@ pub struct Attaching {
     pub producer: u64,
 }
 
-/// Writes [`What::Attach`].
+/// Writes [`FrameBody::Attach`].
 pub fn attach<'a>(
     to: &mut Vec<u8>,
     queue: QueueId,
@@ -162,21 +162,21 @@ pub fn attach<'a>(
     }
 }
 
-/// Writes [`What::Attached`].
+/// Writes [`FrameBody::Attached`].
 pub fn attached(to: &mut Vec<u8>, queue: QueueId, number: u64, lost: &[Slot]) {
     begin(to, ATTACHED, queue);
     put_number(to, number);
     put_slots(to, lost);
 }
 
-/// Writes [`What::Consume`].
+/// Writes [`FrameBody::Consume`].
 pub fn consume(to: &mut Vec<u8>, queue: QueueId, call: u64, consumer: &ConsumerSpec<&str>) {
     begin(to, CONSUME, queue);
     put_number(to, call);
     put_consumer(to, consumer);
 }
 
-/// Writes [`What::Publish`].
+/// Writes [`FrameBody::Publish`].
 pub fn publish(to: &mut Vec<u8>, queue: QueueId, first: u64, messages: &[Message]) {
     begin(to, PUBLISH, queue);
     put_number(to, first);
@@ -186,13 +186,13 @@ pub fn publish(to: &mut Vec<u8>, queue: QueueId, first: u64, messages: &[Message
     }
 }
 
-/// Writes [`What::Settle`].
+/// Writes [`FrameBody::Settle`].
 pub fn settle(to: &mut Vec<u8>, queue: QueueId, batch: &SettleBatch) {
     begin(to, SETTLE, queue);
     put_batch(to, batch);
 }
 
-/// Writes [`What::Cancel`].
+/// Writes [`FrameBody::Cancel`].
 pub fn cancel(to: &mut Vec<u8>, queue: QueueId, call: u64, key: u64, kept: &[Slot]) {
     begin(to, CANCEL, queue);
     put_number(to, call);
@@ -200,7 +200,7 @@ pub fn cancel(to: &mut Vec<u8>, queue: QueueId, call: u64, key: u64, kept: &[Slo
     put_slots(to, kept);
 }
 
-/// Writes [`What::Leave`].
+/// Writes [`FrameBody::Leave`].
 pub fn leave(to: &mut Vec<u8>, queue: QueueId, call: u64, keys: &[u64], batch: &SettleBatch) {
     begin(to, LEAVE, queue);
     put_number(to, call);
@@ -211,7 +211,7 @@ pub fn leave(to: &mut Vec<u8>, queue: QueueId, call: u64, keys: &[u64], batch: &
     put_batch(to, batch);
 }
 
-/// Writes [`What::Deliver`].
+/// Writes [`FrameBody::Deliver`].
 pub fn deliver(to: &mut Vec<u8>, queue: QueueId, key: u64, delivered: Delivered, message: &Message) {
     begin(to, DELIVER, queue);
     put_number(to, key);
@@ -219,7 +219,7 @@ pub fn deliver(to: &mut Vec<u8>, queue: QueueId, key: u64, delivered: Delivered,
     put_message(to, message);
 }
 
-/// Writes [`What::Got`].
+/// Writes [`FrameBody::Got`].
 pub fn got(to: &mut Vec<u8>, queue: QueueId, call: u64, delivered: Delivered, remaining: u64, message: &Message) {
     begin(to, GOT, queue);
     put_number(to, call);
@@ -228,7 +228,7 @@ pub fn got(to: &mut Vec<u8>, queue: QueueId, call: u64, delivered: Delivered, re
     put_message(to, message);
 }
 
-/// Writes [`What::Refused`].
+/// Writes [`FrameBody::Refused`].
 pub fn refused(to: &mut Vec<u8>, queue: QueueId, call: u64, code: u16, text: &str) {
     begin(to, REFUSED, queue);
     put_number(to, call);
@@ -236,7 +236,7 @@ pub fn refused(to: &mut Vec<u8>, queue: QueueId, call: u64, code: u16, text: &st
     put_bytes(to, text.as_bytes());
 }
 
-/// Writes [`What::Answered`].
+/// Writes [`FrameBody::Answered`].
 pub fn answered(to: &mut Vec<u8>, queue: QueueId, is_accepted: bool, first: u64, last: u64) {
     begin(to, ANSWERED, queue);
     to.push(is_accepted.into());
@@ -244,7 +244,7 @@ pub fn answered(to: &mut Vec<u8>, queue: QueueId, is_accepted: bool, first: u64,
     put_number(to, last - first);
 }
 
-/// Writes [`What::Reply`].
+/// Writes [`FrameBody::Reply`].
 pub fn reply(to: &mut Vec<u8>, secret: u128, message: &Message) {
     begin(to, REPLY, QueueId(0));
     to.extend_from_slice(&secret.to_le_bytes());
@@ -263,49 +263,49 @@ macro_rules! numbers {
 }
 
 numbers! {
-    /// Writes [`What::Taken`].
+    /// Writes [`FrameBody::Taken`].
     taken(TAKEN, key, bytes);
-    /// Writes [`What::Purge`].
+    /// Writes [`FrameBody::Purge`].
     purge(PURGE, call);
-    /// Writes [`What::Count`].
+    /// Writes [`FrameBody::Count`].
     count(COUNT, call);
-    /// Writes [`What::Who`].
+    /// Writes [`FrameBody::Who`].
     who(WHO);
-    /// Writes [`What::Nothing`].
+    /// Writes [`FrameBody::Nothing`].
     nothing(NOTHING, term);
-    /// Writes [`What::NotLeader`].
+    /// Writes [`FrameBody::NotLeader`].
     not_leader(NOT_LEADER);
-    /// Writes [`What::Leaderless`].
+    /// Writes [`FrameBody::Leaderless`].
     leaderless(LEADERLESS, term);
-    /// Writes [`What::Settled`].
+    /// Writes [`FrameBody::Settled`].
     settled(SETTLED, up_to);
-    /// Writes [`What::Empty`].
+    /// Writes [`FrameBody::Empty`].
     empty(EMPTY, call);
-    /// Writes [`What::Done`].
+    /// Writes [`FrameBody::Done`].
     done(DONE, call, value);
-    /// Writes [`What::Counts`].
+    /// Writes [`FrameBody::Counts`].
     counts(COUNTS, call, ready, unacked, consumers);
-    /// Writes [`What::Cancelled`].
+    /// Writes [`FrameBody::Cancelled`].
     cancelled(CANCELLED, key);
-    /// Writes [`What::Overdue`].
+    /// Writes [`FrameBody::Overdue`].
     overdue(OVERDUE, key, timeout);
 }
 
-/// Writes [`What::Lead`].
+/// Writes [`FrameBody::Lead`].
 pub fn lead(to: &mut Vec<u8>, queue: QueueId, term: u64, starts_anew: bool) {
     begin(to, LEAD, queue);
     put_number(to, term);
     to.push(starts_anew.into());
 }
 
-/// Writes [`What::Ranked`].
+/// Writes [`FrameBody::Ranked`].
 pub fn ranked(to: &mut Vec<u8>, queue: QueueId, key: u64, rank: Rank) {
     begin(to, RANKED, queue);
     put_number(to, key);
     put_rank(to, rank);
 }
 
-/// Writes [`What::Get`].
+/// Writes [`FrameBody::Get`].
 pub fn get(to: &mut Vec<u8>, queue: QueueId, call: u64, no_ack: bool) {
     begin(to, GET, queue);
     put_number(to, call);
@@ -343,12 +343,12 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
     let kind = input.byte()?;
     let queue = QueueId(input.number()?);
     let what = match kind {
-        ATTACH => What::Attach(read_attach(input)?),
-        CONSUME => What::Consume {
+        ATTACH => FrameBody::Attach(read_attach(input)?),
+        CONSUME => FrameBody::Consume {
             call: input.number()?,
             consumer: read_consumer(input)?,
         },
-        CANCEL => What::Cancel {
+        CANCEL => FrameBody::Cancel {
             call: input.number()?,
             key: input.number()?,
             kept: read_slots(input)?,
@@ -356,90 +356,90 @@ fn read(message: &Bytes, input: &mut Input<'_>) -> Option<Frame> {
         LEAVE => {
             let call = input.number()?;
             let keys = (0..input.number()?).map(|_| input.number());
-            What::Leave {
+            FrameBody::Leave {
                 call,
                 keys: keys.collect::<Option<_>>()?,
                 batch: read_batch(input)?,
             }
         }
-        TAKEN => What::Taken {
+        TAKEN => FrameBody::Taken {
             key: input.number()?,
             bytes: input.number()?,
         },
         PUBLISH => {
             let first = input.number()?;
             let messages = (0..input.number()?).map(|_| read_bytes(message, input));
-            What::Publish {
+            FrameBody::Publish {
                 first,
                 messages: messages.collect::<Option<_>>()?,
             }
         }
-        SETTLE => What::Settle(read_batch(input)?),
-        GET => What::Get {
+        SETTLE => FrameBody::Settle(read_batch(input)?),
+        GET => FrameBody::Get {
             call: input.number()?,
             no_ack: input.byte()? != 0,
         },
-        PURGE => What::Purge { call: input.number()? },
-        COUNT => What::Count { call: input.number()? },
-        WHO => What::Who,
-        NOTHING => What::Nothing { term: input.number()? },
-        LEAD => What::Lead {
+        PURGE => FrameBody::Purge { call: input.number()? },
+        COUNT => FrameBody::Count { call: input.number()? },
+        WHO => FrameBody::Who,
+        NOTHING => FrameBody::Nothing { term: input.number()? },
+        LEAD => FrameBody::Lead {
             term: input.number()?,
             starts_anew: input.byte()? != 0,
         },
-        NOT_LEADER => What::NotLeader,
-        LEADERLESS => What::Leaderless { term: input.number()? },
-        ATTACHED => What::Attached {
+        NOT_LEADER => FrameBody::NotLeader,
+        LEADERLESS => FrameBody::Leaderless { term: input.number()? },
+        ATTACHED => FrameBody::Attached {
             number: input.number()?,
             lost: read_slots(input)?,
         },
         ANSWERED => {
             let is_accepted = input.byte()? != 0;
             let first = input.number()?;
-            What::Answered {
+            FrameBody::Answered {
                 is_accepted,
                 first,
                 last: first.checked_add(input.number()?)?,
             }
         }
-        SETTLED => What::Settled { up_to: input.number()? },
-        DELIVER => What::Deliver {
+        SETTLED => FrameBody::Settled { up_to: input.number()? },
+        DELIVER => FrameBody::Deliver {
             key: input.number()?,
             delivered: read_delivered(input)?,
             message: read_bytes(message, input)?,
         },
-        GOT => What::Got {
+        GOT => FrameBody::Got {
             call: input.number()?,
             delivered: read_delivered(input)?,
             remaining: input.number()?,
             message: read_bytes(message, input)?,
         },
-        EMPTY => What::Empty { call: input.number()? },
-        DONE => What::Done {
+        EMPTY => FrameBody::Empty { call: input.number()? },
+        DONE => FrameBody::Done {
             call: input.number()?,
             value: input.number()?,
         },
-        COUNTS => What::Counts {
+        COUNTS => FrameBody::Counts {
             call: input.number()?,
             ready: input.number()?,
             unacked: input.number()?,
             consumers: input.number()?,
         },
-        REFUSED => What::Refused {
+        REFUSED => FrameBody::Refused {
             call: input.number()?,
             code: input.number()?.try_into().ok()?,
             text: read_text(input)?,
         },
-        CANCELLED => What::Cancelled { key: input.number()? },
-        OVERDUE => What::Overdue {
+        CANCELLED => FrameBody::Cancelled { key: input.number()? },
+        OVERDUE => FrameBody::Overdue {
             key: input.number()?,
             timeout: input.number()?,
         },
-        RANKED => What::Ranked {
+        RANKED => FrameBody::Ranked {
             key: input.number()?,
             rank: read_rank(input)?,
         },
-        REPLY => What::Reply {
+        REPLY => FrameBody::Reply {
             secret: u128::from_le_bytes(*input.take(16)?.first_chunk()?),
             message: read_bytes(message, input)?,
         },
@@ -608,7 +608,7 @@ mod tests {
             frames.iter().map(|frame| frame.queue.0).collect::<Vec<_>>(),
             [5, 6, 6, 6]
         );
-        let What::Attach(read) = &frames[0].what else {
+        let FrameBody::Attach(read) = &frames[0].what else {
             panic!("not an attach: {:?}", frames[0]);
         };
         assert_eq!((read.term, read.number, read.producer), (9, 2, 11));
@@ -625,18 +625,18 @@ mod tests {
             (consumer.no_ack, consumer.exclusive, consumer.priority, consumer.rank),
             (false, true, -3, consumer.rank)
         );
-        let What::Attached { number: 2, lost } = &frames[1].what else {
+        let FrameBody::Attached { number: 2, lost } = &frames[1].what else {
             panic!("not an attached: {:?}", frames[1]);
         };
         assert_eq!(lost, &[held[1].1]);
         assert!(matches!(
             frames[2].what,
-            What::Lead {
+            FrameBody::Lead {
                 term: 9,
                 starts_anew: true
             }
         ));
-        assert!(matches!(frames[3].what, What::Ranked { key: 7, rank } if rank == consumer.rank));
+        assert!(matches!(frames[3].what, FrameBody::Ranked { key: 7, rank } if rank == consumer.rank));
     }
 
     #[test]
@@ -654,11 +654,11 @@ mod tests {
         overdue(&mut bytes, QueueId(5), 7, 500);
         let frames = read_all(bytes);
         assert!(frames.iter().all(|frame| frame.queue == QueueId(5)));
-        assert!(matches!(&frames[0].what, What::Cancel { call: 6, key: 7, kept } if kept == &[one]));
+        assert!(matches!(&frames[0].what, FrameBody::Cancel { call: 6, key: 7, kept } if kept == &[one]));
         assert!(
-            matches!(&frames[1].what, What::Leave { call: 8, keys, batch: came } if keys == &[9, 10] && *came == batch)
+            matches!(&frames[1].what, FrameBody::Leave { call: 8, keys, batch: came } if keys == &[9, 10] && *came == batch)
         );
-        assert!(matches!(frames[2].what, What::Overdue { key: 7, timeout: 500 }));
+        assert!(matches!(frames[2].what, FrameBody::Overdue { key: 7, timeout: 500 }));
         assert_eq!(frames.len(), 3);
     }
 
@@ -687,7 +687,7 @@ mod tests {
             let mut frames = read_all(bytes).into_iter();
             let is_published = matches!(
                 frames.next().map(|frame| frame.what),
-                Some(What::Publish { first: read, messages: came }) if read == first
+                Some(FrameBody::Publish { first: read, messages: came }) if read == first
                     && came.iter().zip(&bodies).all(|(came, body)| {
                         Message::from_stored(came).is_ok_and(|came| came.body() == &body[..])
                     })
@@ -696,13 +696,13 @@ mod tests {
             prop_assert!(is_published);
             let is_settled = matches!(
                 frames.next().map(|frame| frame.what),
-                Some(What::Settle(came)) if came == batch
+                Some(FrameBody::Settle(came)) if came == batch
             );
             prop_assert!(is_settled);
             for ((slot, body), frame) in slots.iter().zip(&bodies).zip(frames) {
                 let is_delivered = matches!(
                     frame.what,
-                    What::Deliver { key: 4, delivered, message } if delivered.slot == *slot
+                    FrameBody::Deliver { key: 4, delivered, message } if delivered.slot == *slot
                         && Message::from_stored(&message).is_ok_and(|came| came.body() == &body[..])
                 );
                 prop_assert!(is_delivered);

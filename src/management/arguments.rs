@@ -5,9 +5,9 @@ use serde_json::{Value, json};
 
 use super::answer::Answer;
 use super::route::{Access, Route};
+use crate::exchange::EXCHANGE_TYPES;
 use crate::spec::argument::{Argument, PolicyKey};
 use crate::spec::arguments::{ARGUMENTS, OTHER_POLICY_KEYS};
-use crate::spec::exchange::EXCHANGE_TYPES;
 use crate::spec::exchange_arguments::{ExchangeArgument, OF_EVERY_EXCHANGE};
 use crate::spec::shape::{Kind, Shape};
 

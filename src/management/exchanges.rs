@@ -9,10 +9,11 @@ use super::route::{Access, Route};
 use super::{bindings, consumers, figures, list, page};
 use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
 use crate::declare::{self, DeclareError, ExchangePlan};
+use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::metadata::json;
 use crate::metadata::{Command, Vhost};
+use crate::spec::Destination;
 use crate::spec::policy::{self, Subject};
-use crate::spec::{Destination, ExchangeKind, ExchangeSpec};
 use crate::types::VhostName;
 
 /// What can be asked of exchanges.

@@ -81,7 +81,7 @@ async fn one(call: &Call) -> Result<Value, Failure> {
 async fn redrive(call: Call) -> Answered {
     let queue = readable_queue(&call)?;
     let fields = call.fields()?;
-    let redrive = wish(&fields)?;
+    let redrive = redrive_of(&fields)?;
     let actor = call.actor()?;
     let (exchange, key) = match &redrive.to {
         MoveTo::Origin => ("", queue.spec.name.as_str()),
@@ -114,7 +114,7 @@ fn begun(job: Result<String, String>) -> Answered {
     Ok(Answer::Json(json!({"job": job.map_err(Failure::bad)?})))
 }
 
-fn wish(fields: &Fields) -> Result<Redrive, Failure> {
+fn redrive_of(fields: &Fields) -> Result<Redrive, Failure> {
     let to = match fields.get("to") {
         Some(Value::String(word)) if word == "origin" => MoveTo::Origin,
         Some(Value::Object(to)) => {

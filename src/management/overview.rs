@@ -12,7 +12,7 @@ use super::parameters::cluster_name;
 use super::route::{Access, Route};
 use super::views::{self, Totals};
 use crate::config::{Config, RatesMode};
-use crate::spec::exchange::EXCHANGE_TYPES;
+use crate::exchange::EXCHANGE_TYPES;
 use crate::statistics::Figures;
 
 /// What can be asked of the whole node.

@@ -171,7 +171,7 @@ async fn remove(call: Call) -> Answered {
 /// Changes the group of the queue of the path, by the node of the body.
 async fn change(
     call: &Call,
-    wish: fn(NodeId) -> MemberChange,
+    change: fn(NodeId) -> MemberChange,
     unknown_node: Result<(), MemberError>,
     done: Answer,
 ) -> Answered {
@@ -183,7 +183,7 @@ async fn change(
     let fields = call.fields()?;
     fields.need(&["node"])?;
     let changed = match call.broker.node_named(fields.text("node")?.unwrap_or_default()) {
-        Some(node) => call.broker.change_member(queue, wish(node)).await,
+        Some(node) => call.broker.change_member(queue, change(node)).await,
         None => unknown_node,
     };
     Ok(match changed {

@@ -11,7 +11,7 @@ use super::exchanges::exchange_name;
 use super::fields::Fields;
 use super::messages::properties_of;
 use super::route::{Access, Route, Run, Verb};
-use crate::broker::publish::{Way, routing_keys};
+use crate::broker::publish::{RouteRequest, routing_keys};
 use crate::broker::{Explained, QueueHandle, Vhost, Why};
 use crate::codec::properties::scan;
 use crate::metadata::json;
@@ -82,13 +82,13 @@ fn explain(vhost: &Vhost, exchange: &str, key: &str, properties: &[u8]) -> Resul
     let scanned = scan(properties).map_err(|error| Failure::bad(error.to_string()))?;
     let keys = routing_keys(key.as_bytes(), &scanned).map_err(Failure::of)?;
     let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-    let way = Way {
+    let request = RouteRequest {
         exchange,
         keys: &keys,
         properties: &scanned,
         delayed: false,
     };
-    let explained = vhost.explain(&way);
+    let explained = vhost.explain(&request);
     explained.ok_or_else(|| Failure::Missing("exchange_not_found".to_owned()))
 }
 

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::auth::PasswordHash;
+use crate::exchange::ExchangeSpec;
 use crate::spec::policy::PolicySpec;
-use crate::spec::{BindingSpec, ExchangeSpec, QueueSpec, QueueType};
+use crate::spec::{BindingSpec, QueueSpec, QueueType};
 use crate::types::{ExchangeName, NodeId, QueueId, QueueName, UserName, VhostName};
 
 /// A command, stamped with everything that was decided by whoever sent it.

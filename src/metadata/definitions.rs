@@ -12,9 +12,10 @@ use serde_json::{Map, Value, json};
 
 use super::json::from_table;
 use super::{Catalogue, User, Vhost, is_predeclared};
+use crate::exchange::ExchangeSpec;
 use crate::spec::arguments::type_name;
 use crate::spec::policy::PolicySpec;
-use crate::spec::{BindingSpec, Destination, ExchangeSpec, QueueSpec};
+use crate::spec::{BindingSpec, Destination, QueueSpec};
 
 /// What the head of a document says about who wrote it.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,8 @@
 use rustc_hash::FxHashSet;
 
 use super::{Catalogue, Change, Vhost};
-use crate::spec::{BindingSpec, Destination, ExchangeSpec, QueueSpec};
+use crate::exchange::ExchangeSpec;
+use crate::spec::{BindingSpec, Destination, QueueSpec};
 use crate::types::{ExchangeName, QueueName};
 
 /// What has been replaced under its name: what hangs on it begins anew.

@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::*;
 use crate::auth::{HashAlgorithm, PasswordHash};
+use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::spec::policy::ApplyTo;
-use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, Member, QueueSpec, QueueType};
+use crate::spec::{BindingSpec, Destination, Member, QueueSpec, QueueType};
 use crate::types::{ConnectionId, FieldTable, FieldValue, QueueName, Refusal};
 
 const HOME: NodeId = NodeId(7);
@@ -449,13 +450,13 @@ fn a_node_that_is_removed_takes_its_queues_along_and_leaves_its_groups() {
         name: "replicated".into(),
         node: HOME,
     };
-    // What it wrote down as the member it was is not its own any more.
+    // What it wrote down as the member it was is not its own any more; that one has left counts, too.
     for _ in 0..2 {
         catalogue.apply(&add, &mut Vec::new()).expect("there");
     }
     let again = Member {
         node: HOME,
-        generation: 1,
+        generation: 2,
     };
     assert_eq!(replicated(&catalogue), [members[1], again]);
     // One that has lost its data makes way for another once, however often that is asked for.
@@ -470,7 +471,7 @@ fn a_node_that_is_removed_takes_its_queues_along_and_leaves_its_groups() {
     }
     let renewed = Member {
         node: NodeId(8),
-        generation: 2,
+        generation: 3,
     };
     assert_eq!(replicated(&catalogue), [renewed, again]);
 }

@@ -11,9 +11,10 @@ use serde_json::{Map, Value};
 use super::command::{Change, PermissionSpec, TopicPermissionSpec, VhostLimit, VhostSpec};
 use super::error::CatalogueError;
 use crate::auth::{Permission, TopicPermission};
+use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::spec::exchange_arguments::ALTERNATE_EXCHANGE;
 use crate::spec::policy::{self, Policy, Subject};
-use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, Member, QueueSpec};
+use crate::spec::{BindingSpec, Destination, Member, QueueSpec};
 use crate::types::{ExchangeName, FieldTable, FieldValue, NodeId, QueueId, QueueName, UserName, VhostName};
 
 /// The exchanges every vhost has; the last argument says whether clients may not publish to it.
@@ -260,7 +261,10 @@ impl Vhost {
                 spec.members.push(Member { node, generation });
             }
             // The last one stays: a queue without members would be another kind of queue.
-            false if spec.members.len() > 1 => spec.members.retain(|member| member.node != node),
+            false if spec.members.len() > 1 => {
+                spec.generations += 1;
+                spec.members.retain(|member| member.node != node);
+            }
             false => return Ok(()),
         }
         changes.push(Change::QueueMembersChanged(spec.clone()));

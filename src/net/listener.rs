@@ -42,9 +42,9 @@ async fn serve(incoming: Incoming, broker: Arc<Broker>, settings: Arc<Offers>) {
     session::serve(broker, settings, opened).await;
 }
 
-async fn until(takes_clients: &mut watch::Receiver<bool>, wished: bool) {
+async fn until(takes_clients: &mut watch::Receiver<bool>, wanted: bool) {
     // An error is the broker dropped, which cannot be while a listener has it.
-    let _ = takes_clients.wait_for(|takes| *takes == wished).await;
+    let _ = takes_clients.wait_for(|takes| *takes == wanted).await;
 }
 
 /// What connections are offered.

@@ -144,11 +144,11 @@ impl<C> Consumers<C> {
         self.elect();
     }
 
-    /// Takes a consumer in. Quorum queues ignore the wish to be exclusive; classic queues refuse
+    /// Takes a consumer in. Quorum queues ignore the request to be exclusive; classic queues refuse
     /// it beside others and on a single-active-consumer queue.
-    pub fn add(&mut self, wish: Consume<C>) -> Result<ConsumerId, ConsumeError> {
-        self.check_add(wish.exclusive)?;
-        let exclusive = self.is_exclusive(wish.exclusive);
+    pub fn add(&mut self, request: Consume<C>) -> Result<ConsumerId, ConsumeError> {
+        self.check_add(request.exclusive)?;
+        let exclusive = self.is_exclusive(request.exclusive);
         let index = match self.free.pop() {
             Some(index) => index,
             None => {
@@ -159,34 +159,34 @@ impl<C> Consumers<C> {
                 (self.cells.len() - 1) as u32
             }
         };
-        if !self.lines.iter().any(|line| line.priority == wish.priority) {
-            let at = self.lines.partition_point(|line| line.priority > wish.priority);
+        if !self.lines.iter().any(|line| line.priority == request.priority) {
+            let at = self.lines.partition_point(|line| line.priority > request.priority);
             let waiting = VecDeque::new();
             self.lines.insert(
                 at,
                 Line {
-                    priority: wish.priority,
+                    priority: request.priority,
                     waiting,
                 },
             );
         }
         self.count += 1;
-        let mut rank = wish.rank;
+        let mut rank = request.rank;
         if rank.arrival == 0 {
             self.numbers += 1;
             rank.arrival = self.numbers;
         }
-        match wish.prefetch.filter(|_| !wish.no_ack) {
+        match request.prefetch.filter(|_| !request.no_ack) {
             Some(prefetch) => self.prefetch.0 += u64::from(prefetch),
             None => self.prefetch.1 += 1,
         }
         let cell = &mut self.cells[index as usize];
         cell.consumer = Some(Consumer {
-            handle: wish.handle,
-            prefetch: wish.prefetch.filter(|_| !wish.no_ack),
-            no_ack: wish.no_ack,
+            handle: request.handle,
+            prefetch: request.prefetch.filter(|_| !request.no_ack),
+            no_ack: request.no_ack,
             exclusive,
-            priority: wish.priority,
+            priority: request.priority,
             unacked: 0,
             standing: Standing::Standby,
             rank,
@@ -210,9 +210,9 @@ impl<C> Consumers<C> {
         Ok(())
     }
 
-    /// Quorum queues ignore the wish to be exclusive.
-    fn is_exclusive(&self, wish: bool) -> bool {
-        wish && self.kind != QueueType::Quorum
+    /// Quorum queues ignore the request to be exclusive.
+    fn is_exclusive(&self, requested: bool) -> bool {
+        requested && self.kind != QueueType::Quorum
     }
 
     /// Takes a consumer out; what it holds stays outstanding.

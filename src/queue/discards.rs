@@ -6,12 +6,12 @@
 //!                       pause ── failed ◄
 //! ```
 //!
-//! A message that is discarded is recorded as such, and only when that is committed does its letter
-//! go out: then it belongs to no line any more, whoever leads next. Where letters fail, they are tried
+//! A message that is discarded is recorded as such, and only when that is committed does its dead letter
+//! go out: then it belongs to no line any more, whoever leads next. Where dead letters fail, they are tried
 //! again in rounds, with pauses that grow until one gets through; fresh ones do not wait for them.
 //! Only quorum queues do this.
 //!
-//! Holds: every message here, and every letter that is out, is marked [`DISCARDED`]; `len` and
+//! Holds: every message here, and every dead letter that is out, is marked [`DISCARDED`]; `len` and
 //! `bytes` count both.
 
 use std::collections::VecDeque;
@@ -23,7 +23,7 @@ use crate::types::{Millis, QueueId, Timestamp};
 use super::Queue;
 use super::entry::{DISCARDED, Entry, REFUSED};
 use super::outstanding::{Held, Owner};
-use super::sink::{DeathReason, LetterOutcome, Sink, Slot};
+use super::sink::{DeadLetterOutcome, DeathReason, Sink, Slot};
 
 /// The discarded messages of a queue.
 #[derive(Default)]
@@ -34,18 +34,18 @@ pub(super) struct Discards {
     failed: VecDeque<(Entry, DeathReason)>,
     /// Messages that were discarded since the queue was made; the last of them are `fresh`.
     recorded: u64,
-    /// How many of these the journal has committed; `None` where letters do not wait for it.
+    /// How many of these the journal has committed; `None` where dead letters do not wait for it.
     committed: Option<u64>,
     /// Letters that are out.
     out: usize,
     len: u64,
     bytes: u64,
-    /// Targets that confirmed letters which others did not, by sequence number.
+    /// Targets that confirmed dead letters which others did not, by sequence number.
     reached: FxHashMap<u64, Vec<QueueId>>,
     pause: Millis,
     /// Before this no failed one is tried again.
     retry_at: Timestamp,
-    /// The caller knows that letters fail.
+    /// The caller knows that dead letters fail.
     failure_told: bool,
 }
 
@@ -69,17 +69,17 @@ impl Discards {
         self.bytes
     }
 
-    /// From now on letters wait for the journal; it has what is there.
+    /// From now on dead letters wait for the journal; it has what is there.
     pub fn gate(&mut self) {
         self.committed = Some(self.recorded);
     }
 
-    /// A letter goes out.
+    /// A dead letter goes out.
     pub fn sent(&mut self) {
         self.out += 1;
     }
 
-    /// What became of a letter that was out is known.
+    /// What became of a dead letter that was out is known.
     pub fn answered(&mut self) {
         self.out -= 1;
     }
@@ -96,7 +96,7 @@ impl Discards {
         self.fresh.iter().chain(&self.failed).map(|(entry, _)| entry)
     }
 
-    /// Panics when the sums are wrong; `out` are the letters that are out.
+    /// Panics when the sums are wrong; `out` are the dead letters that are out.
     pub fn check<'a>(&'a self, out: impl Iterator<Item = &'a Entry>) {
         let out: Vec<_> = out.collect();
         assert_eq!(self.out, out.len());
@@ -146,7 +146,7 @@ impl Discards {
 
 impl<C, P> Queue<C, P> {
     /// Whether dead letters are kept until their targets have confirmed them. What answers them
-    /// then is [`Queue::letters_answered`].
+    /// then is [`Queue::dead_letters_answered`].
     pub fn keeps_dead_letters(&self) -> bool {
         self.rules.keeps_dead_letters(&self.settings)
     }
@@ -157,7 +157,7 @@ impl<C, P> Queue<C, P> {
         self.discards.recorded
     }
 
-    /// So many of the messages that were discarded are recorded for good: their letters may go out.
+    /// So many of the messages that were discarded are recorded for good: their dead letters may go out.
     pub fn discards_committed<S>(&mut self, now: Timestamp, recorded: u64, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
@@ -168,16 +168,16 @@ impl<C, P> Queue<C, P> {
         }
     }
 
-    /// The targets that have a letter already, which goes out once more for the others.
-    pub fn reached_by(&self, letter: Slot) -> &[QueueId] {
-        self.discards.reached.get(&letter.seq).map_or(&[], Vec::as_slice)
+    /// The targets that have a dead letter already, which goes out once more for the others.
+    pub fn reached_by(&self, slot: Slot) -> &[QueueId] {
+        self.discards.reached.get(&slot.seq).map_or(&[], Vec::as_slice)
     }
 
-    /// What became of letters that were kept. Whether they begin to fail: this says so once.
-    pub fn letters_answered<S>(
+    /// What became of dead letters that were kept. Whether they begin to fail: this says so once.
+    pub fn dead_letters_answered<S>(
         &mut self,
         now: Timestamp,
-        answers: impl IntoIterator<Item = (Slot, LetterOutcome)>,
+        answers: impl IntoIterator<Item = (Slot, DeadLetterOutcome)>,
         sink: &mut S,
     ) -> bool
     where
@@ -189,15 +189,15 @@ impl<C, P> Queue<C, P> {
                 continue;
             };
             match outcome {
-                LetterOutcome::Confirmed => {
+                DeadLetterOutcome::Confirmed => {
                     if entry.is(REFUSED) {
                         self.discards.succeeded();
                     }
                     self.gone(entry, sink);
                 }
                 // The policy was another when it died.
-                LetterOutcome::Refused { .. } if !entry.is(DISCARDED) => self.die(entry, reason, sink),
-                LetterOutcome::Refused { reached } => {
+                DeadLetterOutcome::Refused { .. } if !entry.is(DISCARDED) => self.die(entry, reason, sink),
+                DeadLetterOutcome::Refused { reached } => {
                     if !reached.is_empty() {
                         self.discards.reached.insert(entry.seq, reached);
                     }
@@ -225,7 +225,7 @@ impl<C, P> Queue<C, P> {
         Some((held, reason))
     }
 
-    /// Keeps a message that died until its letter is confirmed.
+    /// Keeps a message that died until its dead letter is confirmed.
     pub(super) fn discard<S>(&mut self, mut entry: Entry, reason: DeathReason, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
@@ -235,7 +235,7 @@ impl<C, P> Queue<C, P> {
         self.discards.push(entry, reason);
     }
 
-    /// Sends letters that are kept, as many as may be out, and asks for bodies of those that die.
+    /// Sends dead letters that are kept, as many as may be out, and asks for bodies of those that die.
     pub(super) fn dead_letter_more<S>(&mut self, now: Timestamp, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
@@ -255,7 +255,7 @@ impl<C, P> Queue<C, P> {
         self.read_ahead_dying(sink);
     }
 
-    /// When letters that failed are tried again.
+    /// When dead letters that failed are tried again.
     pub(super) fn next_letters(&self) -> Option<Timestamp> {
         let waits = !self.discards.failed.is_empty() && self.may_send_letters();
         waits.then_some(self.discards.retry_at)
@@ -272,7 +272,7 @@ const MOST_OUT: usize = 32;
 /// Bytes of their bodies beyond which no more go out.
 const MOST_OUT_BYTES: u64 = 16 << 20;
 
-/// How long letters that failed wait at first,
+/// How long dead letters that failed wait at first,
 const FIRST_PAUSE: Millis = Millis(100);
 /// and at most, when each round failed.
 const LONGEST_PAUSE: Millis = Millis(10_000);

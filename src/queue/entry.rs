@@ -45,7 +45,7 @@ pub(super) const FETCHED: u8 = 16;
 pub(super) const LOST: u8 = 32;
 /// Dead-lettered by a queue that keeps it until its targets have confirmed it.
 pub(super) const DISCARDED: u8 = 64;
-/// Its letter was refused, or had no target.
+/// Its dead letter was refused, or had no target.
 pub(super) const REFUSED: u8 = 128;
 
 /// Layout of [`Entry::meta`]: version, lane, six unused bytes, expiry, count, four unused bytes; numbers in

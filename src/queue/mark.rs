@@ -89,7 +89,7 @@ impl Mark {
 
 impl<C, P> Queue<C, P> {
     /// Makes deliveries wait for [`Queue::marked`], as those of a replicated queue must, and dead
-    /// letters that are kept for [`Queue::discards_committed`]. `epoch`
+    /// dead letters that are kept for [`Queue::discards_committed`]. `epoch`
     /// tells the slots of this leader from those of the ones before it: the lower eight bits of the
     /// term do. For a queue that was just made.
     ///

@@ -59,8 +59,8 @@ pub use counts::{ConsumerStatus, ConsumerView, Counts};
 pub use entry::{UnknownMeta, check_meta};
 pub use health::{Full, Health, Vitals};
 pub use sink::{
-    Consume, ConsumeError, ConsumerId, DeathReason, Delivery, Dying, Get, Holder, Keep, LetterOutcome, Loc, META_LEN,
-    Outcome, Publish, Rank, Recovered, Sink, Slot, Tick,
+    Consume, ConsumeError, ConsumerId, DeadLetterOutcome, DeathReason, Delivery, Dying, Get, Holder, Keep, Loc,
+    META_LEN, Outcome, Publish, Rank, Recovered, Sink, Slot, Tick,
 };
 
 use confirms::Confirms;
@@ -166,8 +166,8 @@ impl<C, P> Queue<C, P> {
         self.durable_up_to = self.durable_up_to.max(seq);
         self.confirms.durable(seq, |publish| sink.confirm(publish));
         while let Some(entry) = self.uncommitted.pop_up_to(seq) {
-            let taker = self.taker(sink);
-            self.place(now, entry, taker, sink);
+            let consumer = self.next_consumer(sink);
+            self.place(now, entry, consumer, sink);
         }
         self.drop_durable_bodies();
         if self.rules.ready == ReadyRule::WhenDurable {
@@ -333,8 +333,8 @@ impl<C, P> Queue<C, P> {
     where
         S: Sink<Consumer = C, Publish = P>,
     {
-        let taker = self.taker(sink);
-        if let Some(index) = taker
+        let consumer = self.next_consumer(sink);
+        if let Some(index) = consumer
             && let Some((id, consumer)) = self.consumers.at(index)
             && consumer.no_ack
         {
@@ -355,23 +355,23 @@ impl<C, P> Queue<C, P> {
             return;
         }
         let entry = self.admit(now, seq, message, publish, sink);
-        self.place(now, entry, taker, sink);
+        self.place(now, entry, consumer, sink);
     }
 
-    /// A message that is now the queue's to give away: to its taker, or into the line.
-    fn place<S>(&mut self, now: Timestamp, entry: Entry, taker: Option<u32>, sink: &mut S)
+    /// A message that is now the queue's to give away: to its consumer, or into the line.
+    fn place<S>(&mut self, now: Timestamp, entry: Entry, consumer: Option<u32>, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
     {
         self.paging.arrived(&entry);
-        match taker {
+        match consumer {
             Some(index) if self.delivered.lets(&entry) => self.hand_over(now, index, entry, sink),
             _ => self.line_up(now, entry, sink),
         }
     }
 
     /// The consumer that gets a message which nothing is before.
-    fn taker<S>(&mut self, sink: &mut S) -> Option<u32>
+    fn next_consumer<S>(&mut self, sink: &mut S) -> Option<u32>
     where
         S: Sink<Consumer = C, Publish = P>,
     {

@@ -3,7 +3,7 @@
 //! A message to be dead-lettered stays outstanding until the broker says that its dead letter is
 //! published, so that it is never only on the way. A body that is not in memory is read back first;
 //! only [`MOST_WITHOUT_BODY`] messages wait for that at a time, the others keep their place in line.
-//! Where letters must be confirmed, the message goes to the [`discards`](super::discards) instead.
+//! Where dead letters must be confirmed, the message goes to the [`discards`](super::discards) instead.
 
 use crate::types::Timestamp;
 

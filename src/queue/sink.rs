@@ -75,7 +75,7 @@ pub struct Rank {
     pub activation: u64,
 }
 
-/// A wish to consume.
+/// A request to consume.
 pub struct Consume<C> {
     pub handle: C,
     /// Most messages it may hold unsettled; `None` is no limit. Has no meaning with `no_ack`.
@@ -160,7 +160,7 @@ impl DeathReason {
 
 /// What became of a dead letter that its queue keeps.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum LetterOutcome {
+pub enum DeadLetterOutcome {
     /// There were targets, and all of them have it.
     Confirmed,
     /// Some target refused it, or there was none.
@@ -251,7 +251,7 @@ pub trait Sink {
     /// Effect: the message was not taken (`basic.nack`).
     fn refuse(&mut self, publish: Self::Publish);
     /// Effect: publish to the dead letter exchange. The queue keeps the message until
-    /// `dead_lettered` or `letters_answered` names the slot, so nothing is lost between;
+    /// `dead_lettered` or `dead_letters_answered` names the slot, so nothing is lost between;
     /// [`Slot::NONE`] need not be named.
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason);
     /// Effect: a message dies.
@@ -272,7 +272,7 @@ pub trait Sink {
     /// Record: a durable message came back; `count` is absolute. Only where counts must survive
     /// (quorum queues): for the others `delivered_up_to` says enough.
     fn returned(&mut self, seq: u64, count: u32);
-    /// Record: a durable message is dead and only kept until its letter is confirmed; `count` is
+    /// Record: a durable message is dead and only kept until its dead letter is confirmed; `count` is
     /// absolute. Only of queues that keep dead letters.
     fn discarded(&mut self, seq: u64, count: u32, reason: DeathReason);
     /// Record: messages up to `mark`, and no others, may have been delivered. It grows, but for the

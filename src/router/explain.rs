@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashSet;
 
-use super::exchange_type::{self, RouteInput, Target};
-use super::{Exchange, Queue, Router, delay};
-use crate::spec::{BindingSpec, ExchangeKind};
+use super::{Exchange, Router, delay};
+use crate::exchange::{Deciding, ExchangeKind, Queue, RouteInput, Target, Why};
+use crate::spec::BindingSpec;
 use crate::types::ExchangeName;
 
 /// The way of a message.
@@ -57,42 +57,6 @@ impl Verdict {
         match self {
             Self::Takes | Self::MayTake => None,
             Self::Refuses(why) => Some(why),
-        }
-    }
-}
-
-/// Why a binding does not take a message.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Why {
-    /// The routing key is another.
-    OtherKey,
-    /// The routing key does not fit the pattern.
-    PatternDiffers,
-    /// The headers are not as its arguments say.
-    HeadersDiffer,
-    /// The hash chose another.
-    OtherHash,
-    /// Its queue is on another node.
-    NotHere,
-}
-
-/// How the bindings of an exchange decide.
-enum Deciding {
-    Each(Why),
-    Together,
-    Chance,
-}
-
-impl Deciding {
-    fn of(kind: ExchangeKind) -> Self {
-        match kind {
-            ExchangeKind::Direct | ExchangeKind::Fanout | ExchangeKind::RecentHistory => Self::Each(Why::OtherKey),
-            ExchangeKind::Topic => Self::Each(Why::PatternDiffers),
-            ExchangeKind::Headers => Self::Each(Why::HeadersDiffer),
-            ExchangeKind::ConsistentHash | ExchangeKind::ModulusHash => Self::Together,
-            ExchangeKind::Random | ExchangeKind::LocalRandom => Self::Chance,
-            // It is one of the others when the delay is over.
-            ExchangeKind::DelayedMessage => Self::Each(Why::OtherKey),
         }
     }
 }
@@ -182,9 +146,9 @@ fn verdict<Q: Queue>(
     input: &RouteInput<'_>,
     chosen: &FxHashSet<Target<Q>>,
 ) -> Verdict {
-    match Deciding::of(exchange.routes_as) {
+    match exchange.routes_as.spec().deciding {
         Deciding::Each(why) => {
-            let mut alone = exchange_type::build_kind::<Q>(exchange.routes_as, &exchange.arguments);
+            let mut alone = exchange.routes_as.bindings::<Q>(&exchange.arguments);
             alone.bind(binding, target);
             let mut takes = false;
             alone.route(input, &mut || 0, &mut |_| takes = true);

@@ -5,25 +5,16 @@
 //! exchange is not here: its routing key is a queue's name. Declared by the broker in the order of
 //! the catalogue's changes; nothing here is checked again.
 
-pub mod consistent_hash;
 pub mod delay;
-mod direct;
-mod exchange_type;
 pub mod explain;
-mod fanout;
-mod headers;
-mod modulus_hash;
-mod random;
-mod topic;
 
 use std::collections::VecDeque;
 use std::hash::Hash;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-pub use exchange_type::{ExchangeType, Headers, RouteInput, Target};
-
-use crate::spec::{BindingSpec, ExchangeKind, ExchangeSpec};
+use crate::exchange::{ExchangeKind, ExchangeSpec, ExchangeType, Queue, RouteInput, Target};
+use crate::spec::BindingSpec;
 use crate::types::{ExchangeName, FieldTable, FieldValue, Message};
 
 /// Messages an `x-recent-history` exchange keeps when its arguments say nothing.
@@ -106,12 +97,6 @@ impl<Q: Clone + Eq + Hash> Routed<Q> {
 
 const FEW: usize = 16;
 
-/// A queue as the router needs it.
-pub trait Queue: Clone + Eq + Hash + Send + Sync + 'static {
-    /// Whether its messages are given out on this node.
-    fn is_here(&self) -> bool;
-}
-
 impl<Q: Queue> Router<Q> {
     /// Without exchanges.
     pub fn new() -> Self {
@@ -128,7 +113,7 @@ impl<Q: Queue> Router<Q> {
             .get("x-recent-history-length")
             .and_then(FieldValue::as_int);
         let exchange = Exchange {
-            bindings: exchange_type::build(spec),
+            bindings: spec.kind.bindings(&spec.arguments),
             list: Vec::new(),
             alternate: None,
             kind: spec.kind,

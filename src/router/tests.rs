@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::exchange::Headers;
 use crate::spec::Destination;
 use crate::types::{FieldTable, MessageParts, NodeId, Traits};
 
@@ -358,7 +359,8 @@ proptest! {
 
 #[test]
 fn an_explanation_names_what_was_tried_and_why_not() {
-    use explain::{Verdict, Why};
+    use crate::exchange::Why;
+    use explain::Verdict;
     let mut router = router(
         &[
             ("t", ExchangeKind::Topic),

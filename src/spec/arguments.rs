@@ -10,7 +10,6 @@ use std::borrow::Cow;
 
 use super::argument::{Again, Argument, Merge, PolicyKey, Takes};
 pub use super::error::SpecError;
-use super::exchange::EXCHANGE_TYPES;
 use super::exchange_arguments::OF_EVERY_EXCHANGE;
 use super::queue::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
 use super::value::{Value, unacceptable};
@@ -256,9 +255,8 @@ const DEFAULT_DELIVERY_LIMIT: u32 = 20;
 /// All policy keys, of queues and of exchanges.
 pub fn policy_keys() -> impl Iterator<Item = &'static PolicyKey> {
     let of_queues = ARGUMENTS.iter().filter_map(|row| row.policy.as_ref());
-    let of_types = EXCHANGE_TYPES.iter().flat_map(|row| row.arguments);
-    let of_exchanges = OF_EVERY_EXCHANGE.iter().chain(of_types);
-    let of_exchanges = of_exchanges.filter_map(|row| row.policy.as_ref());
+    // What only one exchange type takes no policy sets.
+    let of_exchanges = OF_EVERY_EXCHANGE.iter().filter_map(|row| row.policy.as_ref());
     of_queues.chain(of_exchanges).chain(OTHER_POLICY_KEYS)
 }
 

@@ -59,9 +59,9 @@ pub fn validate(kind: QueueType, vhost: &str, queue: &str, arguments: &FieldTabl
 /// The priority that checked arguments give a consumer. What does not fit is the highest or the
 /// lowest there is.
 pub fn priority(arguments: &FieldTable) -> i32 {
-    let wish = arguments.get("x-priority").and_then(FieldValue::as_int).unwrap_or(0);
+    let given = arguments.get("x-priority").and_then(FieldValue::as_int).unwrap_or(0);
     // Clamped, so it fits.
-    wish.clamp(i32::MIN.into(), i32::MAX.into()) as i32
+    given.clamp(i32::MIN.into(), i32::MAX.into()) as i32
 }
 
 #[cfg(test)]

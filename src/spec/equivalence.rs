@@ -1,13 +1,11 @@
-//! What must be the same when a queue or an exchange is declared again.
+//! What must be the same when a queue is declared again; of exchanges it is compared in the same words.
 //!
 //! Texts and the order of the comparisons are RabbitMQ's. Arguments that are in no table, and those
 //! that the type does not know, are free to differ.
 
 use super::argument::Again;
-use super::arguments::{exchange_in_vhost, queue_in_vhost, taken_by, type_name};
+use super::arguments::{queue_in_vhost, taken_by, type_name};
 use super::error::SpecError;
-use super::exchange::{ExchangeKind, ExchangeSpec};
-use super::exchange_arguments::OF_EVERY_EXCHANGE;
 use super::queue::{QueueSpec, QueueType};
 use super::term::term;
 use crate::types::{FieldTable, FieldValue};
@@ -21,15 +19,6 @@ pub struct QueueAgain<'a> {
     pub arguments: &'a FieldTable,
     /// A quorum queue may be declared again as one of another type.
     pub relaxed: bool,
-}
-
-/// An exchange as it is declared again.
-pub struct ExchangeAgain<'a> {
-    pub kind: ExchangeKind,
-    pub durable: bool,
-    pub auto_delete: bool,
-    pub internal: bool,
-    pub arguments: &'a FieldTable,
 }
 
 /// Whether a queue declared again is the same as the one there.
@@ -55,25 +44,7 @@ pub fn queue(existing: &QueueSpec, again: &QueueAgain<'_>) -> Result<(), SpecErr
     Ok(())
 }
 
-/// Whether an exchange declared again is the same as the one there.
-///
-/// # Errors
-/// The first property or argument that differs.
-pub fn exchange(existing: &ExchangeSpec, again: &ExchangeAgain<'_>) -> Result<(), SpecError> {
-    let target = exchange_in_vhost(&existing.vhost, &existing.name);
-    compare("type", &target, again.kind.name(), existing.kind.name())?;
-    compare("durable", &target, again.durable, existing.durable)?;
-    compare("auto_delete", &target, again.auto_delete, existing.auto_delete)?;
-    compare("internal", &target, again.internal, existing.internal)?;
-    let arguments = OF_EVERY_EXCHANGE.iter().chain(existing.kind.spec().arguments);
-    let mut compared = arguments.filter(|row| row.is_compared);
-    compared.try_for_each(|row| {
-        let (received, current) = (again.arguments.get(row.name), existing.arguments.get(row.name));
-        compare_argument(row.name, &target, received, current)
-    })
-}
-
-fn compare<T: PartialEq + ToString>(name: &str, target: &str, received: T, current: T) -> Result<(), SpecError> {
+pub fn compare<T: PartialEq + ToString>(name: &str, target: &str, received: T, current: T) -> Result<(), SpecError> {
     if received == current {
         return Ok(());
     }
@@ -99,7 +70,7 @@ fn is_same(a: &FieldValue, b: &FieldValue) -> bool {
     a == b || same_number || same_float || same_text
 }
 
-fn compare_argument(
+pub fn compare_argument(
     name: &str,
     target: &str,
     received: Option<&FieldValue>,
@@ -313,76 +284,6 @@ mod tests {
         assert_eq!(
             text(true, true),
             "inequivalent arg 'auto_delete' for queue 'q' in vhost 'v': received 'true' but current is 'false'"
-        );
-    }
-
-    #[test]
-    fn an_exchange_declared_again_must_have_the_same_properties_and_alternate() {
-        let spec = ExchangeSpec {
-            vhost: "v".into(),
-            name: "e".into(),
-            kind: ExchangeKind::Direct,
-            durable: true,
-            auto_delete: false,
-            internal: false,
-            home: NodeId::default(),
-            arguments: FieldTable::of(&[("alternate-exchange", FieldValue::text("amq.fanout"))]),
-            user: "guest".into(),
-        };
-        let same = ExchangeAgain {
-            kind: spec.kind,
-            durable: true,
-            auto_delete: false,
-            internal: false,
-            arguments: &spec.arguments,
-        };
-        let text = |again: &ExchangeAgain<'_>| exchange(&spec, again).err().map(|error| error.to_string());
-        let expected = |name: &str, end: &str| {
-            Some(format!(
-                "inequivalent arg '{name}' for exchange 'e' in vhost 'v': {end}"
-            ))
-        };
-        assert_eq!(text(&same), None);
-        assert_eq!(
-            text(&ExchangeAgain {
-                kind: ExchangeKind::Fanout,
-                durable: false,
-                ..same
-            }),
-            expected("type", "received 'fanout' but current is 'direct'")
-        );
-        assert_eq!(
-            text(&ExchangeAgain {
-                durable: false,
-                internal: true,
-                ..same
-            }),
-            expected("durable", "received 'false' but current is 'true'")
-        );
-        assert_eq!(
-            text(&ExchangeAgain { internal: true, ..same }),
-            expected("internal", "received 'true' but current is 'false'")
-        );
-        let other = FieldTable::of(&[
-            ("alternate-exchange", FieldValue::text("amq.topic")),
-            ("x-foo", FieldValue::I32(1)),
-        ]);
-        assert_eq!(
-            text(&ExchangeAgain {
-                arguments: &other,
-                ..same
-            }),
-            expected("alternate-exchange", "received 'amq.topic' but current is 'amq.fanout'")
-        );
-        assert_eq!(
-            text(&ExchangeAgain {
-                arguments: &FieldTable::new(),
-                ..same
-            }),
-            expected(
-                "alternate-exchange",
-                "received none but current is the value 'amq.fanout' of type 'longstr'"
-            )
         );
     }
 }

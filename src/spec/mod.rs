@@ -6,7 +6,6 @@ pub mod binding;
 pub mod consumer;
 pub mod equivalence;
 pub mod error;
-pub mod exchange;
 pub mod exchange_arguments;
 pub mod policy;
 pub mod queue;
@@ -16,5 +15,4 @@ mod value;
 
 pub use binding::{BindingSpec, Destination};
 pub use error::SpecError;
-pub use exchange::{ExchangeKind, ExchangeSpec};
 pub use queue::{DeadLetterStrategy, Member, Overflow, QueueSettings, QueueSpec, QueueType};

@@ -31,7 +31,8 @@ pub struct QueueSpec {
     /// The nodes that are to be members of a replicated queue's group.
     #[serde(default)]
     pub members: Vec<Member>,
-    /// The last generation that was given to a member.
+    /// How often its members changed; a new member's generation. At 0 the members are those that the
+    /// group began with.
     #[serde(default)]
     pub generations: u32,
     pub arguments: FieldTable,

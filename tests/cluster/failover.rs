@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use lapin::options::QueueDeclareOptions;
+
 use super::load::Load;
 use crate::support::*;
 
@@ -45,6 +47,27 @@ async fn the_leader_is_killed() {
     cluster.all_ready().await;
     goes_on(&load).await;
     load.check(&cluster).await;
+}
+
+/// The node that a new queue began on may not have told anybody of it, beyond that it is declared.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_leader_of_new_queues_is_killed_at_once() {
+    let mut cluster = Cluster::of(3).await;
+    let client = cluster.client(1).await;
+    let names: Vec<_> = (0..20).map(|number| format!("q{number}")).collect();
+    let quorum = || table([("x-queue-type", text("quorum"))]);
+    let declared = names.iter().map(|name| async {
+        let channel = client.another().await;
+        let durable = QueueDeclareOptions::durable();
+        let answer = channel.queue_declare(name.as_str().into(), durable, quorum()).await;
+        answer.expect("declare-ok");
+    });
+    futures_util::future::join_all(declared).await;
+    cluster.kill9(1);
+    let other = cluster.client(2).await;
+    for name in &names {
+        assert!(matches!(other.send(name, "safe").await, lapin::Confirmation::Ack(_)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,8 +6,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod at_least_once;
 mod definitions;
-mod kept_letters;
 mod killed;
 mod kinds;
 mod ledger;

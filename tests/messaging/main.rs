@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod at_least_once;
 mod carbon_copies;
 mod confirms;
 mod connections;
@@ -13,7 +14,6 @@ mod consumers;
 mod dead_letters;
 mod exchanges;
 mod expiry;
-mod kept_letters;
 mod length;
 mod priorities;
 mod publishing;

@@ -6,8 +6,8 @@
 //! The catalogue itself is [`crate::metadata::Catalogue`]; here a command is proposed to its Raft group, and what
 //! it says is carried out on live virtual hosts, routers and queues while it is locked.
 
+mod announcements;
 mod apply;
 pub mod new_vhost;
 pub(in crate::broker) mod placement;
 pub(in crate::broker) mod propose;
-mod told;

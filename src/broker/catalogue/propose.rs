@@ -32,7 +32,7 @@ pub enum Catalogued {
 }
 
 /// What became of a command.
-pub enum Told {
+pub enum Proposed {
     /// In the entry of this index.
     Applied(u64),
     Refused(BrokerError),
@@ -108,10 +108,10 @@ impl Broker {
                 return Ok(answer);
             };
             self.place(&mut command);
-            let telling = self.telling_of(&command);
+            let announcement = self.announcement_of(&command);
             match self.propose(&command, deadline).await {
                 Ok(()) => {
-                    self.tell_of(&command, telling, by);
+                    self.announce(&command, announcement, by);
                     return Ok(answer);
                 }
                 Err(BrokerError::Catalogue(CatalogueError::Raced(_))) if Instant::now() < deadline => {}
@@ -151,10 +151,10 @@ impl Broker {
             let told = match leader {
                 Some(leader) if leader == us => self.propose_here(record.clone(), deadline).await,
                 Some(leader) => self.propose_there(leader, &record, deadline).await,
-                None => Told::NotLeader,
+                None => Proposed::NotLeader,
             };
             match told {
-                Told::Applied(index) => {
+                Proposed::Applied(index) => {
                     // Whoever waits for an answer finds what it asked for on every node: what is published
                     // to a new queue must not be lost because the publisher's node has yet to hear of it.
                     let here = timeout_at(deadline, self.catalogue_group().applied(index));
@@ -164,9 +164,9 @@ impl Broker {
                         _ => Err(BrokerError::NoMajority),
                     };
                 }
-                Told::Refused(error) => return Err(error),
-                Told::NotLeader if Instant::now() + AGAIN < deadline => tokio::time::sleep(AGAIN).await,
-                Told::NotLeader => return Err(BrokerError::NoMajority),
+                Proposed::Refused(error) => return Err(error),
+                Proposed::NotLeader if Instant::now() + AGAIN < deadline => tokio::time::sleep(AGAIN).await,
+                Proposed::NotLeader => return Err(BrokerError::NoMajority),
             }
         }
     }
@@ -189,15 +189,15 @@ impl Broker {
     }
 
     /// Proposes a command on this node, if it leads.
-    pub(in crate::broker) async fn propose_here(&self, record: Bytes, deadline: Instant) -> Told {
+    pub(in crate::broker) async fn propose_here(&self, record: Bytes, deadline: Instant) -> Proposed {
         match timeout_at(deadline, self.catalogue_group().propose(record)).await {
             Ok(Ok(applied)) => match applied.output {
-                Ok(()) => Told::Applied(applied.index),
-                Err(error) => Told::Refused(error.into()),
+                Ok(()) => Proposed::Applied(applied.index),
+                Err(error) => Proposed::Refused(error.into()),
             },
-            Ok(Err(ProposeError::Unreadable(error))) => Told::Refused(BrokerError::Unreadable(error.to_string())),
-            Ok(Err(_)) => Told::NotLeader,
-            Err(_) => Told::Refused(BrokerError::NoMajority),
+            Ok(Err(ProposeError::Unreadable(error))) => Proposed::Refused(BrokerError::Unreadable(error.to_string())),
+            Ok(Err(_)) => Proposed::NotLeader,
+            Err(_) => Proposed::Refused(BrokerError::NoMajority),
         }
     }
 

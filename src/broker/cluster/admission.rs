@@ -164,14 +164,14 @@ impl Broker {
     ///
     /// # Errors
     /// When no majority is reached, or the node is no member.
-    pub(super) async fn set_catalogued(self: &Arc<Self>, node: NodeId, wish: Catalogued) -> Result<(), BrokerError> {
+    pub(super) async fn set_catalogued(self: &Arc<Self>, node: NodeId, change: Catalogued) -> Result<(), BrokerError> {
         let _one = self.admitting.lock().await;
         if !self.catalogue().nodes().contains_key(&node) {
             return Err(BrokerError::NoMajority);
         }
         let group = self.catalogue_group();
         let failed = |_| BrokerError::NoMajority;
-        match wish {
+        match change {
             Catalogued::Without => {
                 tracing::warn!(%node, "the node has lost what is declared, and has it again as a new member");
                 self.catalogue_without(node).await
@@ -216,8 +216,8 @@ impl Broker {
             return Ok(());
         }
         if group.is_leader()
-            && let Some(heir) = self.heir()
-            && let Err(error) = group.transfer_leader(heir).await
+            && let Some(next_leader) = self.next_leader()
+            && let Err(error) = group.transfer_leader(next_leader).await
         {
             tracing::warn!(%error, "the catalogue was not handed over");
         }
@@ -225,7 +225,7 @@ impl Broker {
     }
 
     /// The voter that is to lead the catalogue's group when this node goes.
-    fn heir(&self) -> Option<NodeId> {
+    fn next_leader(&self) -> Option<NodeId> {
         let status = self.catalogue_group().status();
         let others = status.voters.iter().filter(|node| **node != self.nodes.us());
         let alive = others.filter(|node| self.nodes.is_alive(**node));

@@ -13,7 +13,7 @@ use super::report::{NodeReport, ReplicaReport, Subject, Wanted};
 use super::sessions::{SessionAnswer, SessionWord};
 use crate::auth::attempts::Counts;
 use crate::broker::alarms::Notice;
-use crate::broker::catalogue::propose::{Catalogued, Told};
+use crate::broker::catalogue::propose::{Catalogued, Proposed};
 use crate::broker::delivery::connections::ClientCounts;
 use crate::broker::delivery::leaving::PATIENCE;
 use crate::broker::publish::moving::{MoveTo, Moved};
@@ -24,7 +24,7 @@ use crate::broker::queue::peeking::{Peek, Peeked};
 use crate::broker::queue::vitals::QueueVitals;
 use crate::broker::replicas::members::{HERE, MemberChange, MemberError};
 use crate::broker::{Broker, BrokerError};
-use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
+use crate::cluster::rpc::{CallFuture, Failed, Flow, Handler, Origin};
 use crate::journal::raft::Role;
 use crate::metadata::CatalogueError;
 use crate::statistics::{Figures, Spreads, Window, Windows};
@@ -174,7 +174,7 @@ fn decode<T: for<'de> Deserialize<'de>>(bytes: &[u8]) -> Result<T, Failed> {
 pub struct ControlService(pub Weak<Broker>);
 
 impl Handler for ControlService {
-    fn call(&self, from: Origin, request: Bytes) -> Answer {
+    fn call(&self, from: Origin, request: Bytes) -> CallFuture {
         let broker = self.0.clone();
         Box::pin(async move {
             let broker = broker.upgrade().ok_or_else(|| Failed("the node stops".to_owned()))?;
@@ -266,7 +266,7 @@ impl Broker {
                 Ok(()) => Response::Forgotten,
                 Err(_) => Response::NoMajority,
             },
-            Request::Catalogued(wish) => match self.set_catalogued(from, wish).await {
+            Request::Catalogued(change) => match self.set_catalogued(from, change).await {
                 Ok(()) => Response::Catalogued,
                 Err(_) => Response::NoMajority,
             },
@@ -320,11 +320,11 @@ impl Broker {
         // The log keeps it for long, and would keep the whole buffer of the link with it.
         let record = Bytes::copy_from_slice(record);
         match self.propose_here(record, Instant::now() + THERE).await {
-            Told::Applied(index) => Response::Applied(index),
-            Told::NotLeader => Response::NotLeader,
-            Told::Refused(BrokerError::Catalogue(CatalogueError::Raced(name))) => Response::Raced(name),
-            Told::Refused(BrokerError::NoMajority) => Response::NoMajority,
-            Told::Refused(error) => {
+            Proposed::Applied(index) => Response::Applied(index),
+            Proposed::NotLeader => Response::NotLeader,
+            Proposed::Refused(BrokerError::Catalogue(CatalogueError::Raced(name))) => Response::Raced(name),
+            Proposed::Refused(BrokerError::NoMajority) => Response::NoMajority,
+            Proposed::Refused(error) => {
                 let reply = error.reply();
                 Response::Refused {
                     code: reply.code.code(),
@@ -637,24 +637,24 @@ impl Broker {
     }
 
     /// Sends a command to the node that leads the catalogue's group.
-    pub(in crate::broker) async fn propose_there(&self, leader: NodeId, record: &[u8], deadline: Instant) -> Told {
+    pub(in crate::broker) async fn propose_there(&self, leader: NodeId, record: &[u8], deadline: Instant) -> Proposed {
         let request = [&[COMMAND], record].concat();
         match self.send(leader, request.into(), deadline).await {
-            Some(Response::Applied(index)) => Told::Applied(index),
-            Some(Response::Raced(name)) => Told::Refused(CatalogueError::Raced(name).into()),
-            Some(Response::NoMajority) => Told::Refused(BrokerError::NoMajority),
+            Some(Response::Applied(index)) => Proposed::Applied(index),
+            Some(Response::Raced(name)) => Proposed::Refused(CatalogueError::Raced(name).into()),
+            Some(Response::NoMajority) => Proposed::Refused(BrokerError::NoMajority),
             Some(Response::Refused {
                 code,
                 is_connection,
                 text,
             }) => {
                 let code = ReplyCode::from_wire(code).unwrap_or(ReplyCode::InternalError);
-                Told::Refused(BrokerError::Reply(match is_connection {
+                Proposed::Refused(BrokerError::Reply(match is_connection {
                     true => Reply::connection(code, text),
                     false => Reply::channel(code, text),
                 }))
             }
-            _ => Told::NotLeader,
+            _ => Proposed::NotLeader,
         }
     }
 
@@ -675,9 +675,9 @@ impl Broker {
     }
 
     /// Asks a node to have the catalogue's group with or without this one; whether it is so.
-    pub(in crate::broker) async fn ask_for_catalogue(&self, node: NodeId, wish: Catalogued) -> bool {
+    pub(in crate::broker) async fn ask_for_catalogue(&self, node: NodeId, change: Catalogued) -> bool {
         let answer = self
-            .ask(node, &Request::Catalogued(wish), Instant::now() + ADMISSION)
+            .ask(node, &Request::Catalogued(change), Instant::now() + ADMISSION)
             .await;
         matches!(answer, Some(Response::Catalogued))
     }
@@ -712,7 +712,7 @@ impl Broker {
     }
 }
 
-/// What became of the wish to join.
+/// What became of the request to join.
 pub enum Joining {
     Joined(u64),
     AlreadyMember,

@@ -116,7 +116,7 @@ impl Broker {
         !was_drained
     }
 
-    /// Opens or closes the door for clients, after what else is known.
+    /// Opens or closes the listeners to clients, after what else is known.
     pub(in crate::broker) fn settle_listeners(&self) {
         let takes = !self.duty.borrow().is_suspended && *self.reach.borrow() != Reach::Paused;
         self.takes_clients
@@ -131,10 +131,13 @@ impl Broker {
             async move {
                 let incomplete = self.is_incomplete(&queue).then(|| self.us());
                 let online = self.online_of(&self.members_of(&queue), incomplete.as_slice());
-                let Some(heir) = online.into_iter().find(|node| !drained.contains(node)) else {
+                let Some(next_leader) = online.into_iter().find(|node| !drained.contains(node)) else {
                     return;
                 };
-                if let Err(error) = self.change_member(queue.spec.id, MemberChange::LeadOn(heir)).await {
+                if let Err(error) = self
+                    .change_member(queue.spec.id, MemberChange::LeadOn(next_leader))
+                    .await
+                {
                     let spec = &queue.spec;
                     tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue is led here still");
                 }

@@ -10,7 +10,7 @@ use crate::broker::queue::peers::PeerInput;
 use crate::cluster::identity::Incarnation;
 use crate::cluster::rpc::Origin;
 use crate::handover::LinkUse;
-use crate::handover::message::{Frame, What};
+use crate::handover::message::{Frame, FrameBody};
 use crate::handover::wire;
 use crate::types::{Message, NodeId};
 
@@ -34,7 +34,8 @@ impl PeerInput for Input {
 
     fn ended(&self, from: Origin) {
         let Some(broker) = self.0.upgrade() else { return };
-        let is_alive = broker.nodes.is_alive(from.node);
+        // The node may be back already, as another process with other clients.
+        let is_alive = broker.nodes.cluster().is_some_and(|cluster| cluster.lives(&from));
         for queue in broker.all_queues() {
             queue.input(&broker, |machine, now, sink| {
                 machine.link_ended(now, link_use(&from), is_alive, sink);
@@ -83,14 +84,14 @@ impl Broker {
 
     fn on_frame(self: &Arc<Self>, from: &Origin, frame: Frame) {
         let (id, node) = (frame.queue, from.node);
-        if let What::Reply { secret, message } = &frame.what {
+        if let FrameBody::Reply { secret, message } = &frame.what {
             return self.on_reply(*secret, message);
         }
         let Some(queue) = self.queue_by_id(id) else {
             // Deleted, or not heard of yet.
             match frame.what {
-                What::Lead { term, .. } => self.peers.tell(node, |buffer| wire::nothing(buffer, id, term)),
-                What::Get { call, .. } | What::Purge { call } | What::Count { call } => {
+                FrameBody::Lead { term, .. } => self.peers.tell(node, |buffer| wire::nothing(buffer, id, term)),
+                FrameBody::Get { call, .. } | FrameBody::Purge { call } | FrameBody::Count { call } => {
                     self.peers.tell(node, |buffer| {
                         wire::refused(buffer, id, call, 404, "the queue is not there");
                     });
@@ -99,7 +100,7 @@ impl Broker {
             }
             return;
         };
-        if let What::Leaderless { term } = frame.what {
+        if let FrameBody::Leaderless { term } = frame.what {
             return self.elections.on_leaderless(&queue, node, term);
         }
         queue.input(self, |machine, now, sink| {
@@ -124,7 +125,7 @@ impl Broker {
         if token.node == self.nodes.us() {
             return self.reply_to.deliver(token, message);
         }
-        let way = self.peers.way(token.node);
+        let way = self.peers.open_line(token.node);
         way.is_some_and(|way| {
             way.with(|buffer| wire::reply(buffer, token.secret, message));
             true

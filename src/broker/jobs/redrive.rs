@@ -27,7 +27,7 @@ const LOOK: usize = 500;
 const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_millis(200);
 
-/// A wish to move messages.
+/// A request to move messages.
 #[derive(Clone, Debug)]
 pub struct Redrive {
     pub to: MoveTo,

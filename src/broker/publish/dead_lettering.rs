@@ -8,12 +8,12 @@ use rustc_hash::FxHashMap;
 
 use super::after_routing;
 use super::dead_letter::{self, Death, Target};
-use super::route::Way;
+use super::route::RouteRequest;
 use crate::broker::Broker;
+use crate::broker::queue::at_least_once::{DeadLetterConfirms, HELD_BACK};
 use crate::broker::queue::claims::ConfirmToken;
 use crate::broker::queue::effects::{DeadLetter, Work, note};
 use crate::broker::queue::handle::QueueHandle;
-use crate::broker::queue::letters::{HELD_BACK, Letter};
 use crate::codec::properties::scan;
 use crate::queue::{Publish, Slot};
 use crate::router::Routed;
@@ -26,15 +26,15 @@ impl Broker {
     pub(in crate::broker) fn dead_letter(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
-        letters: Vec<DeadLetter>,
+        dead_letters: Vec<DeadLetter>,
         work: &mut Work,
     ) {
         let known = queue.read(|machine| {
             let settings = machine.settings();
             let kept = machine.keeps_dead_letters();
-            let kept = letters
-                .iter()
-                .map(|letter| kept.then(|| Letter::new(&self.letters, queue, machine, letter.slot)));
+            let kept = dead_letters.iter().map(|letter| {
+                kept.then(|| DeadLetterConfirms::new(&self.dead_letter_outcomes, queue, machine, letter.slot))
+            });
             (
                 settings.dead_letter_exchange.clone(),
                 settings.dead_letter_routing_key.clone(),
@@ -43,13 +43,13 @@ impl Broker {
         });
         // Whoever leads now has them all.
         let Some((exchange, key, kept)) = known else { return };
-        let published = letters.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
+        let published = dead_letters.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
         let slots: Vec<Slot> = published.map(|(letter, _)| letter.slot).collect();
         if let (Some(exchange), Some(vhost)) = (exchange, self.vhost(&queue.spec.vhost)) {
             let mut routed = Routed::default();
             let mut groups: FxHashMap<QueueId, (Arc<QueueHandle>, Vec<Publish<ConfirmToken>>)> = FxHashMap::default();
             let mut order = Vec::new();
-            for (letter, kept) in letters.into_iter().zip(kept) {
+            for (letter, kept) in dead_letters.into_iter().zip(kept) {
                 let death = Death {
                     queue: &queue.spec.name,
                     reason: letter.reason,
@@ -68,18 +68,18 @@ impl Broker {
                 let Ok(properties) = scan(message.properties()) else {
                     continue;
                 };
-                let way = Way {
+                let request = RouteRequest {
                     exchange: &exchange,
                     keys: &keys,
                     properties: &properties,
                     delayed: false,
                 };
-                if !vhost.route(&way, &mut routed) {
+                if !vhost.route(&request, &mut routed) {
                     continue;
                 }
                 // A claim of its own for each place that it is to get to and is not at.
                 let claim = |target| match &kept {
-                    Some(letter) => letter.claim(target).map(Some),
+                    Some(confirms) => confirms.claim(target).map(Some),
                     None => Some(None),
                 };
                 let held_back = match routed.delayed.is_empty() {

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use super::dead_letter::{header_table, routing_keys};
 use super::publisher::after_routing;
-use super::route::Way;
+use super::route::RouteRequest;
 use super::vhosts::Vhost;
 use crate::broker::Broker;
 use crate::broker::queue::claims::{ConfirmToken, answer};
@@ -301,13 +301,13 @@ impl Held {
             };
             let keys = routing_keys(&message);
             let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
-            let way = Way {
+            let request = RouteRequest {
                 exchange: &self.exchange,
                 keys: &keys,
                 properties: &properties,
                 delayed: true,
             };
-            if !vhost.route(&way, &mut routed) {
+            if !vhost.route(&request, &mut routed) {
                 continue;
             }
             let held_again = (!routed.delayed.is_empty()).then(|| ConfirmToken::Joint(joint.claim()));
@@ -403,8 +403,8 @@ impl DelaySink for Decided<'_> {
 mod tests {
     use super::*;
     use crate::broker::replicas::mending::tests::{broker, message, until};
+    use crate::exchange::{ExchangeKind, ExchangeSpec};
     use crate::metadata::Command;
-    use crate::spec::{ExchangeKind, ExchangeSpec};
     use crate::types::{FieldTable, FieldValue, NodeId};
 
     #[tokio::test(flavor = "multi_thread")]

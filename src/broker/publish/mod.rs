@@ -20,4 +20,4 @@ pub mod vhosts;
 
 use publisher::after_routing;
 pub use publisher::{Body, From, PublishError, Publisher, Publishing, Ready, Route, routing_keys};
-pub use route::{Explained, Way};
+pub use route::{Explained, RouteRequest};

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::after_routing;
 use super::dead_letter::last_death;
-use super::route::Way;
+use super::route::RouteRequest;
 use super::vhosts::{QueueRef, Vhost};
 use crate::broker::Broker;
 use crate::broker::queue::asking::DEADLINE;
@@ -227,7 +227,7 @@ fn elsewhere(vhost: &Vhost, message: &Message, exchange: &str, key: Option<&str>
     let key = key.map_or(message.routing_key(), str::as_bytes);
     let message = anew(message, exchange.as_bytes(), key);
     let properties = scan(message.properties()).map_err(|_| NotMoved::Unroutable)?;
-    let way = Way {
+    let request = RouteRequest {
         exchange,
         // Copies were made when it was published; whoever moves it names one place.
         keys: &[key],
@@ -235,7 +235,7 @@ fn elsewhere(vhost: &Vhost, message: &Message, exchange: &str, key: Option<&str>
         delayed: false,
     };
     let mut routed = Routed::default();
-    let is_routed = vhost.route(&way, &mut routed) && !(routed.queues.is_empty() && routed.delayed.is_empty());
+    let is_routed = vhost.route(&request, &mut routed) && !(routed.queues.is_empty() && routed.delayed.is_empty());
     if !is_routed {
         return Err(NotMoved::Unroutable);
     }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::route::Way as Route;
+use super::route::RouteRequest;
 use super::vhosts::Vhost;
 use crate::broker::Broker;
-use crate::broker::observers::{EVENTS, Event, Observed, TRACE, Traced, Way};
+use crate::broker::observers::{Direction, EVENTS, Event, Observed, TRACE, Traced};
 use crate::codec::Properties;
 use crate::codec::properties::scan;
 use crate::queue::Publish;
@@ -87,13 +87,13 @@ impl Broker {
             ("channel", FieldValue::I32(client.channel.into())),
             ("user", text(&client.user)),
         ]);
-        let key = match &traced.way {
-            Way::In { routed } => {
+        let key = match &traced.direction {
+            Direction::In { routed } => {
                 let routed = routed.iter().map(|queue| text(queue)).collect();
                 headers.set("routed_queues", FieldValue::Array(routed));
                 format!("publish.{}", message.exchange_str())
             }
-            Way::Out { queue, redelivered } => {
+            Direction::Out { queue, redelivered } => {
                 headers.set("redelivered", FieldValue::I32((*redelivered).into()));
                 format!("deliver.{queue}")
             }
@@ -118,7 +118,7 @@ impl Broker {
             return;
         };
         let key = &key.as_bytes()[..key.len().min(MAX_NAME_BYTES)];
-        let route = Route {
+        let route = RouteRequest {
             exchange,
             keys: &[key],
             properties: &scanned,

@@ -14,7 +14,7 @@ use thiserror::Error;
 
 use super::delayed;
 use super::reply_to;
-use super::route::Way;
+use super::route::RouteRequest;
 use super::vhosts::{QueueRef, Vhost};
 use crate::broker::Broker;
 use crate::broker::observers;
@@ -274,13 +274,13 @@ impl Publisher {
         }
         let mut keys = vec![publish.routing_key];
         keys.extend(copies.keys.iter().map(Vec::as_slice));
-        let way = Way {
+        let request = RouteRequest {
             exchange,
             keys: &keys,
             properties: &scan,
             delayed: false,
         };
-        if !by.vhost.route(&way, &mut self.routed) {
+        if !by.vhost.route(&request, &mut self.routed) {
             return Err(no_exchange(by, exchange).into());
         }
         let mut ready = ready(Route(Arc::new(Found {
@@ -381,7 +381,7 @@ impl Publisher {
     fn trace(&self, broker: &Broker, by: &Publishing, from: From, message: &Message, route: &Route) {
         broker.observers.message(&by.vhost.name, message, || {
             let routed = route.0.queues.iter().map(|queue| queue.spec.name.clone());
-            let way = observers::Way::In {
+            let direction = observers::Direction::In {
                 routed: routed.collect(),
             };
             let client = observers::Client {
@@ -389,7 +389,7 @@ impl Publisher {
                 channel: from.channel,
                 user: by.user.clone(),
             };
-            (way, client)
+            (direction, client)
         });
     }
 

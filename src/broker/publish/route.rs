@@ -4,16 +4,18 @@ use rand::RngCore;
 
 use super::vhosts::{QueueRef, Vhost};
 use crate::codec::PropertyScan;
+use crate::exchange::ExchangeKind;
+use crate::exchange::{Headers, RouteInput};
+use crate::router::Routed;
 use crate::router::explain::{self, Step, Tried, Verdict};
-use crate::router::{Headers, RouteInput, Routed};
-use crate::spec::{BindingSpec, Destination, ExchangeKind};
+use crate::spec::{BindingSpec, Destination};
 use crate::types::FieldTable;
 
-/// The way of a message, and why it goes there.
+/// The route of a message, and why it goes there.
 pub type Explained = explain::Explained<QueueRef>;
 
-/// What of a message decides its way.
-pub struct Way<'a> {
+/// What of a message decides its route.
+pub struct RouteRequest<'a> {
     pub exchange: &'a str,
     /// The routing key, then those of the CC and BCC headers.
     pub keys: &'a [&'a [u8]],
@@ -22,7 +24,7 @@ pub struct Way<'a> {
     pub delayed: bool,
 }
 
-impl<'a> Way<'a> {
+impl<'a> RouteRequest<'a> {
     fn input(&self) -> RouteInput<'a> {
         RouteInput {
             exchange: self.exchange,
@@ -38,10 +40,10 @@ impl<'a> Way<'a> {
 
 impl Vhost {
     /// Finds the queues of a message. False when the exchange does not exist.
-    pub fn route(&self, way: &Way<'_>, out: &mut Routed<QueueRef>) -> bool {
-        if way.exchange.is_empty() {
+    pub fn route(&self, request: &RouteRequest<'_>, out: &mut Routed<QueueRef>) -> bool {
+        if request.exchange.is_empty() {
             out.clear();
-            for key in way.keys {
+            for key in request.keys {
                 let queue = std::str::from_utf8(key).ok().and_then(|name| self.queue(name));
                 if let Some(queue) = queue
                     && !out.queues.iter().any(|other| other.0.spec.id == queue.spec.id)
@@ -53,16 +55,16 @@ impl Vhost {
         }
         self.router
             .read()
-            .route(&way.input(), &mut || rand::rng().next_u64(), out)
+            .route(&request.input(), &mut || rand::rng().next_u64(), out)
     }
 
     /// Where a message would go and why; `None` when the exchange does not exist.
-    pub fn explain(&self, way: &Way<'_>) -> Option<Explained> {
-        if !way.exchange.is_empty() {
-            return self.router.read().explain(&way.input());
+    pub fn explain(&self, request: &RouteRequest<'_>) -> Option<Explained> {
+        if !request.exchange.is_empty() {
+            return self.router.read().explain(&request.input());
         }
         let mut routed = Routed::default();
-        self.route(way, &mut routed);
+        self.route(request, &mut routed);
         let by_name = |queue: &QueueRef| Tried {
             binding: BindingSpec {
                 source: "".into(),

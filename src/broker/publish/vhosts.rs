@@ -7,7 +7,8 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
 use crate::broker::queue::handle::QueueHandle;
-use crate::router::{self, Router};
+use crate::exchange;
+use crate::router::Router;
 use crate::statistics::{Scope, Stats};
 use crate::types::{ExchangeName, QueueName, VhostName};
 
@@ -41,7 +42,7 @@ impl std::hash::Hash for QueueRef {
     }
 }
 
-impl router::Queue for QueueRef {
+impl exchange::Queue for QueueRef {
     fn is_here(&self) -> bool {
         self.0.is_here()
     }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::clients::Consumer;
 use super::handle::{Call, QueueHandle};
 use crate::broker::{Broker, BrokerError};
-use crate::handover::{Answer, Ask};
+use crate::handover::{Ask, CallResult};
 use crate::types::{Refusal, Reply};
 
 /// How long a client waits for another node's answer.
@@ -20,9 +20,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(200);
 /// What came of a question.
 enum Asked {
     /// It is on its way, with this number.
-    Sent(u64, oneshot::Receiver<Answer>),
-    /// There is no way to who could answer, for now.
-    NoWay,
+    Sent(u64, oneshot::Receiver<CallResult>),
+    /// There is no line to who could answer, for now.
+    NoLine,
 }
 
 impl QueueHandle {
@@ -34,7 +34,7 @@ impl QueueHandle {
         self: &Arc<Self>,
         broker: &Arc<Broker>,
         ask: Ask,
-    ) -> Result<Option<Answer>, Reply> {
+    ) -> Result<Option<CallResult>, Reply> {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let changed = self.changed.notified();
@@ -43,11 +43,11 @@ impl QueueHandle {
             let (call, mut answer) = match self.begin(broker, ask) {
                 None => return Ok(None),
                 Some(Asked::Sent(call, answer)) => (call, answer),
-                // A node that has just come may not have its way yet.
-                Some(Asked::NoWay) if !self.is_replicated() && !broker.nodes.is_alive(self.spec.home) => {
+                // A node that has just come may not have its line yet.
+                Some(Asked::NoLine) if !self.is_replicated() && !broker.nodes.is_alive(self.spec.home) => {
                     return Err(self.is_away());
                 }
-                Some(Asked::NoWay) => {
+                Some(Asked::NoLine) => {
                     if self.is_replicated() {
                         self.look_for_leader(broker);
                     }
@@ -84,7 +84,7 @@ impl QueueHandle {
             }
             Some(match machine.ask(ask, call, sink) {
                 Some(call) => Asked::Sent(call, answer),
-                None => Asked::NoWay,
+                None => Asked::NoLine,
             })
         })
     }
@@ -118,10 +118,10 @@ impl QueueHandle {
         Err(refused)
     }
 
-    fn heard(&self, answer: Answer) -> Result<Answer, Reply> {
+    fn heard(&self, answer: CallResult) -> Result<CallResult, Reply> {
         match answer {
-            Answer::Refused(refused) => Err(refused),
-            Answer::Unreadable => Err(self.is_away()),
+            CallResult::Refused(refused) => Err(refused),
+            CallResult::Unreadable => Err(self.is_away()),
             answer => Ok(answer),
         }
     }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::at_least_once::DeadLetterClaim;
 use super::clients::{OutGuard, Outbox};
 use super::joint::JointClaim;
-use super::letters::LetterClaim;
 use crate::channel::ConfirmOutcome;
 use crate::queue::Publish;
 
@@ -12,7 +12,7 @@ use crate::queue::Publish;
 pub enum ConfirmToken {
     Channel(ChannelClaim),
     /// Of a dead letter that its queue keeps.
-    Letter(LetterClaim),
+    DeadLetter(DeadLetterClaim),
     /// Of something that is done when all of it is.
     Joint(JointClaim),
 }
@@ -57,8 +57,8 @@ pub(in crate::broker) fn answer(tokens: impl IntoIterator<Item = ConfirmToken>, 
     for token in tokens {
         let token = match token {
             ConfirmToken::Channel(token) => token,
-            ConfirmToken::Letter(letter) => {
-                letter.answer(outcome);
+            ConfirmToken::DeadLetter(claim) => {
+                claim.answer(outcome);
                 continue;
             }
             ConfirmToken::Joint(claim) => {

@@ -22,10 +22,10 @@ use super::joint::JointClaim;
 use super::probes::Probes;
 use super::sink::QueueSink;
 use crate::broker::Broker;
-use crate::broker::observers::{Client, Way};
+use crate::broker::observers::{Client, Direction};
 use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
-use crate::handover::{self, Answer, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer, Output};
+use crate::handover::{self, CallResult, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer, Output};
 use crate::journal::raft::{Group, RECORD_BYTES};
 use crate::queue::ledger::Ledger;
 use crate::queue::record::ProducerId;
@@ -69,14 +69,14 @@ impl LocalConsumer for Arc<Consumer> {
 
 /// Somebody on this node who asked something of a queue.
 pub struct Call {
-    pub answer: oneshot::Sender<Answer>,
+    pub answer: oneshot::Sender<CallResult>,
     /// For a consumer that was asked for: it hears `consume-ok` before its first delivery.
     pub consumer: Option<Arc<Consumer>>,
 }
 
 impl Call {
     /// A call, and where its answer comes; nothing comes when it is to be asked again.
-    pub fn new(consumer: Option<Arc<Consumer>>) -> (Self, oneshot::Receiver<Answer>) {
+    pub fn new(consumer: Option<Arc<Consumer>>) -> (Self, oneshot::Receiver<CallResult>) {
         let (answer, answered) = oneshot::channel();
         (Self { answer, consumer }, answered)
     }
@@ -102,7 +102,7 @@ pub struct QueueHandle {
     /// served, and nothing of it is thrown away. The machine knows too; changed under the lock.
     quarantined: AtomicBool,
     /// It is being asked who leads it.
-    pub(super) is_sought: AtomicBool,
+    pub(super) is_looked_up: AtomicBool,
     /// The earliest wake-up asked of the timer, in ms since the epoch; `u64::MAX` is none.
     pub scheduled: AtomicU64,
     /// The node that had the live queue last, as far as is known.
@@ -177,7 +177,7 @@ impl QueueHandle {
             }),
             deleted: AtomicBool::new(false),
             quarantined: AtomicBool::new(quarantined),
-            is_sought: AtomicBool::new(false),
+            is_looked_up: AtomicBool::new(false),
             scheduled: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
             stats: Stats::default(),
@@ -250,7 +250,7 @@ impl QueueHandle {
     pub fn trace_out(&self, broker: &Broker, message: &Message, redelivered: bool, client: impl FnOnce() -> Client) {
         broker.observers.message(&self.spec.vhost, message, || {
             let queue = self.spec.name.clone();
-            (Way::Out { queue, redelivered }, client())
+            (Direction::Out { queue, redelivered }, client())
         });
     }
 

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::at_least_once::warn_of_fallback;
 use super::handle::QueueHandle;
-use super::letters::warn_of_fallback;
 use super::settings::settings_of;
 use crate::broker::Broker;
 use crate::handover::{Flight, Leads};

@@ -15,7 +15,7 @@ use super::clients::{Consumer, Leaving};
 use super::handle::{Call, QueueHandle};
 use crate::broker::Broker;
 use crate::broker::delivery::leaving::PATIENCE;
-use crate::handover::{Answer, ConsumerKey, Ended};
+use crate::handover::{CallResult, ConsumerKey, Ended};
 
 /// Something that is not done yet when a client has gone.
 #[must_use = "whoever is answered finds it done"]
@@ -23,7 +23,7 @@ pub enum Undoing {
     /// A queue is being deleted; if that task panicked it has said so.
     Deletion(JoinHandle<()>),
     /// The node that has the machine was told; that it is not to be reached is no answer to wait for.
-    There(oneshot::Receiver<Answer>),
+    There(oneshot::Receiver<CallResult>),
 }
 
 impl Undoing {
@@ -74,7 +74,7 @@ impl Broker {
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         ended: Ended,
-        answer: oneshot::Receiver<Answer>,
+        answer: oneshot::Receiver<CallResult>,
     ) -> Option<Undoing> {
         match ended {
             Ended::Here(left) => left

@@ -3,14 +3,15 @@
 //! ```text
 //! an input → handle (the lock) → ClusteredQueue decides → sink ┬ deliveries → outboxes
 //!                                                              ├ records → store, or the Raft group
-//!                                                              ├ confirms → claims, joint, letters
+//!                                                              ├ confirms → claims, joint, at_least_once
 //!                                                              └ Deferred → effects, after the lock
 //! ```
 //! [`handle`] is where to begin. What clients ask of a queue stands in `queues` and `asking`, what they leave
 //! behind in [`leaving`]; what its group says to a replicated one in `leading`. A queue that must not serve is in `panicked` and [`quarantine`]. `peers` are the lines
-//! to the same queue on other nodes, `seekers` the queues of which it is not known who leads.
+//! to the same queue on other nodes, `leader_lookups` the queues of which it is not known who leads.
 
 pub(in crate::broker) mod asking;
+pub(in crate::broker) mod at_least_once;
 mod capacity;
 pub(in crate::broker) mod claims;
 pub mod clients;
@@ -20,9 +21,9 @@ pub(in crate::broker) mod delivery_count;
 pub(in crate::broker) mod effects;
 pub mod handle;
 pub mod joint;
+pub(in crate::broker) mod leader_lookups;
 mod leading;
 pub mod leaving;
-pub(in crate::broker) mod letters;
 pub mod matching;
 pub(in crate::broker) mod owners;
 mod panicked;
@@ -32,7 +33,6 @@ mod probes;
 pub mod quarantine;
 mod queues;
 pub(in crate::broker) mod recovery;
-pub(in crate::broker) mod seekers;
 pub(in crate::broker) mod settings;
 mod sink;
 pub mod vitals;

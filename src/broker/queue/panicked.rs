@@ -42,7 +42,7 @@ impl QueueHandle {
                     if let Some(pause) = pause {
                         tokio::time::sleep(pause).await;
                     }
-                    broker.seekers.seek(&queue);
+                    broker.leader_lookups.add(&queue);
                     broker.replicas.look_again(queue.spec.id);
                     queue.changed.notify_waiters();
                 });

@@ -26,7 +26,7 @@ const MOST_BYTES_READ: usize = 64 << 20;
 /// Bytes of bodies that are shown at most by one look, beyond the first message.
 const MOST_BYTES_SHOWN: usize = 2 << 20;
 
-/// A wish to look.
+/// A request to look.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Peek {
     /// At those that clients hold, not at those that wait.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 use crate::cluster::Cluster;
-use crate::cluster::line::{Line, Way};
-use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
+use crate::cluster::line::{Line, OpenLine};
+use crate::cluster::rpc::{CallFuture, Failed, Flow, Handler, Origin};
 use crate::handover::wire::FORMAT;
 use crate::tasks;
 use crate::types::NodeId;
@@ -25,7 +25,7 @@ pub trait PeerInput: Send + Sync {
     fn frames(&self, from: Origin, message: Bytes);
     /// The link is gone: no more comes over it.
     fn ended(&self, from: Origin);
-    /// The way to the node is another one: what was said before may not have come.
+    /// The line to the node is another one: what was said before may not have come.
     fn began(&self, node: NodeId);
 }
 
@@ -41,12 +41,12 @@ impl Peers {
         self.nodes.read().get(&node).cloned()
     }
 
-    /// The way to a node as it is now, if there is a link.
-    pub fn way(&self, node: NodeId) -> Option<Way> {
-        self.get(node)?.way()
+    /// The line to a node as it is now, if there is a link.
+    pub fn open_line(&self, node: NodeId) -> Option<OpenLine> {
+        self.get(node)?.opened()
     }
 
-    /// Says something to a node, if there is a way to it.
+    /// Says something to a node, if there is a line to it.
     pub fn tell(&self, node: NodeId, write: impl FnOnce(&mut Vec<u8>)) {
         if let Some(out) = self.get(node) {
             out.with(write);
@@ -60,7 +60,7 @@ impl Peers {
         }
     }
 
-    /// Keeps a way to a node from now on; does nothing when there is one.
+    /// Keeps a line to a node from now on; does nothing when there is one.
     pub fn meet(&self, cluster: &Cluster, node: NodeId, input: Arc<dyn PeerInput>) {
         let out = {
             let mut nodes = self.nodes.write();
@@ -81,7 +81,7 @@ impl Peers {
 pub struct QueueService<I>(pub I);
 
 impl<I: PeerInput> Handler for QueueService<I> {
-    fn call(&self, _from: Origin, _request: Bytes) -> Answer {
+    fn call(&self, _from: Origin, _request: Bytes) -> CallFuture {
         Box::pin(async { Err(Failed("this service takes messages only".to_owned())) })
     }
 

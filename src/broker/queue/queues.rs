@@ -15,7 +15,7 @@ use super::handle::{Call, QueueHandle};
 use super::joint::Joint;
 use crate::broker::{Broker, BrokerError};
 use crate::declare::{DeclareError, Who};
-use crate::handover::{Answer, Ask, Consumed};
+use crate::handover::{Ask, CallResult, Consumed};
 use crate::metadata::{Catalogue, CatalogueError, Command};
 use crate::queue::{ConsumeError, Get, Outcome, Slot};
 use crate::statistics::Measure;
@@ -112,7 +112,7 @@ impl Broker {
                 Some(Get::NeedsFetch | Get::NeedsMark) => {}
                 Some(got) => return Ok(got),
                 None => match queue.ask(self, Ask::Get { no_ack }).await? {
-                    Some(Answer::Got { delivery, remaining }) => {
+                    Some(CallResult::Got { delivery, remaining }) => {
                         return Ok(Get::Message {
                             message: delivery.message,
                             slot: delivery.slot,
@@ -172,7 +172,7 @@ impl Broker {
         loop {
             if let Some(purged) = self.begin_purge(queue) {
                 match tokio::time::timeout_at(deadline, purged).await {
-                    Ok(Ok(Answer::Done(count))) => return Ok(count),
+                    Ok(Ok(CallResult::Done(count))) => return Ok(count),
                     Ok(Ok(_)) => return Ok(0),
                     // Another leads.
                     Ok(Err(_)) if queue.is_replicated() => continue,
@@ -180,7 +180,7 @@ impl Broker {
                 }
             }
             match queue.ask(self, Ask::Purge).await? {
-                Some(Answer::Done(count)) => return Ok(count),
+                Some(CallResult::Done(count)) => return Ok(count),
                 Some(_) => return Ok(0),
                 None if queue.is_deleted() => return Ok(0),
                 None => {}
@@ -189,7 +189,7 @@ impl Broker {
     }
 
     /// Drops all ready messages where the live queue is here.
-    fn begin_purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Option<oneshot::Receiver<Answer>> {
+    fn begin_purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Option<oneshot::Receiver<CallResult>> {
         let (call, purged) = Call::new(None);
         queue.input(self, |machine, now, sink| {
             machine.is_here().then(|| machine.purge(now, call, sink))?;
@@ -209,7 +209,7 @@ impl Broker {
                 return Ok(counts);
             }
             match queue.ask(self, Ask::Count).await {
-                Ok(Some(Answer::Counts {
+                Ok(Some(CallResult::Counts {
                     ready,
                     unacked,
                     consumers,

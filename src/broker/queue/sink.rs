@@ -23,7 +23,7 @@ use crate::broker::observers::Client;
 use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
 use crate::codec::method::{BasicConsumeOk, Method};
-use crate::handover::{Answer, Effects, Flight, Panicked, RemoteDelivery, Unsynced, Wake};
+use crate::handover::{CallResult, Effects, Flight, Panicked, RemoteDelivery, Unsynced, Wake};
 use crate::journal::raft::{Group, ProposeError};
 use crate::queue::ledger::Ledger;
 use crate::queue::{self, ConsumeError, ConsumerId, DeathReason, Delivery, Dying, Keep, META_LEN, Slot};
@@ -151,7 +151,7 @@ impl<'a> QueueSink<'a> {
 
     fn answer_claim(&mut self, claim: ConfirmToken, outcome: ConfirmOutcome) {
         match claim {
-            ConfirmToken::Letter(letter) => letter.answer(outcome),
+            ConfirmToken::DeadLetter(claim) => claim.answer(outcome),
             ConfirmToken::Joint(claim) => claim.answer(outcome),
             ConfirmToken::Channel(claim) => {
                 let took = self
@@ -300,9 +300,9 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
         settlement.answer(ConfirmOutcome::Ack);
     }
 
-    fn answer(&mut self, call: Call, answer: Answer) -> bool {
+    fn answer(&mut self, call: Call, answer: CallResult) -> bool {
         if let Some(consumer) = &call.consumer
-            && !matches!(answer, Answer::Refused(_) | Answer::Unreadable)
+            && !matches!(answer, CallResult::Refused(_) | CallResult::Unreadable)
         {
             self.consuming(consumer);
         }
@@ -372,8 +372,8 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
         self.later("queue wake", Duration::from_millis(after.0), wake);
     }
 
-    fn seek(&mut self) {
-        self.broker.seekers.seek(self.queue);
+    fn look_up_leader(&mut self) {
+        self.broker.leader_lookups.add(self.queue);
     }
 
     fn changed(&mut self) {

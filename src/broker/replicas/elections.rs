@@ -33,6 +33,8 @@ const TURN: Duration = Duration::from_millis(200);
 const ROUND: Duration = Duration::from_millis(600);
 /// How long a member waits for word of the leader before it takes part at all.
 const SETTLE: Duration = Duration::from_millis(50);
+/// How much longer, in a new group, for the one that is to lead first.
+const HEAD_START: Duration = Duration::from_secs(2);
 
 /// The groups that this node is a member of.
 #[derive(Default)]
@@ -51,6 +53,8 @@ struct State {
 struct Known {
     members: Vec<NodeId>,
     leader: Option<NodeId>,
+    /// In a new group: who is to lead first, while it is there.
+    first: Option<NodeId>,
     due: Option<Instant>,
     turn: Turn,
 }
@@ -82,12 +86,13 @@ impl State {
 }
 
 impl Elections {
-    /// A group with these members is open on this node.
-    pub fn on_group(&self, queue: QueueId, members: &[NodeId]) {
+    /// A group with these members is open on this node; a new one is to be led by `first`, if that is there.
+    pub fn on_group(&self, queue: QueueId, members: &[NodeId], first: Option<NodeId>) {
         let mut state = self.state.lock();
         let known = state.groups.entry(queue).or_insert(Known {
             members: Vec::new(),
             leader: None,
+            first,
             due: None,
             turn: Turn::Silent,
         });
@@ -200,6 +205,13 @@ impl Elections {
             let Some(known) = state.groups.get_mut(&queue) else {
                 continue;
             };
+            if let Some(first) = known.first.take()
+                && first != us
+                && is_alive(first)
+            {
+                state.schedule(queue, Some(now + HEAD_START));
+                continue;
+            }
             let mut alive: Vec<NodeId> = known.members.iter().copied().filter(|node| is_alive(*node)).collect();
             // Who is out of service leads only where nobody else does.
             alive.sort_by_key(|node| (drained.contains(node), rank(queue, *node)));
@@ -290,7 +302,7 @@ mod tests {
         let mut nodes = NODES;
         nodes.sort_by_key(|node| rank(QUEUE, *node));
         let elections = Elections::default();
-        elections.on_group(QUEUE, &NODES);
+        elections.on_group(QUEUE, &NODES, None);
         elections.on_leader(QUEUE, Some(nodes[1]));
         (elections, nodes)
     }
@@ -320,6 +332,19 @@ mod tests {
             assert!(after <= Duration::from_millis(10), "{after:?}");
             assert_eq!(asked, why);
         }
+    }
+
+    #[test]
+    fn a_new_group_is_left_to_its_first_leader_while_that_is_there() {
+        let asked_first = |us: NodeId, alive: &[NodeId]| {
+            let elections = Elections::default();
+            elections.on_group(QUEUE, &NODES, Some(NODES[0]));
+            asked(&elections, us, alive).expect("a turn").0
+        };
+        assert!(asked_first(NODES[0], &NODES) < HEAD_START);
+        assert!(asked_first(NODES[1], &NODES) >= HEAD_START);
+        let others = [NODES[1], NODES[2]];
+        assert!(others.iter().any(|us| asked_first(*us, &others) < HEAD_START));
     }
 
     #[test]

@@ -91,14 +91,14 @@ enum Step {
     Wait,
 }
 
-/// What leads from the group as it is to the one that is wished. Nodes that are not wished go
+/// What leads from the group as it is to the one that is wanted. Nodes that are not wanted go
 /// first: their data is gone, and with it what their votes were worth.
-fn next_step(now: &GroupStatus, wished: &BTreeSet<NodeId>) -> Option<Step> {
-    let unwanted: BTreeSet<_> = now.learners.difference(wished).copied().collect();
-    let staying: BTreeSet<_> = now.voters.intersection(wished).copied().collect();
+fn next_step(now: &GroupStatus, wanted: &BTreeSet<NodeId>) -> Option<Step> {
+    let unwanted: BTreeSet<_> = now.learners.difference(wanted).copied().collect();
+    let staying: BTreeSet<_> = now.voters.intersection(wanted).copied().collect();
     if staying.is_empty() {
-        // Nobody who is wished has the queue: whoever leads it keeps it until one has.
-        return missing(now, wished).map(Step::Learn);
+        // Nobody who is wanted has the queue: whoever leads it keeps it until one has.
+        return missing(now, wanted).map(Step::Learn);
     }
     if now.is_changing || staying.len() < now.voters.len() {
         return Some(Step::Voters(staying));
@@ -106,7 +106,7 @@ fn next_step(now: &GroupStatus, wished: &BTreeSet<NodeId>) -> Option<Step> {
     if !unwanted.is_empty() {
         return Some(Step::Drop(unwanted));
     }
-    if let Some(node) = missing(now, wished) {
+    if let Some(node) = missing(now, wanted) {
         return Some(Step::Learn(node));
     }
     let mut learning = now.learners.iter().copied();
@@ -117,8 +117,8 @@ fn next_step(now: &GroupStatus, wished: &BTreeSet<NodeId>) -> Option<Step> {
     }
 }
 
-fn missing(now: &GroupStatus, wished: &BTreeSet<NodeId>) -> Option<NodeId> {
-    let mut missing = wished.iter().copied();
+fn missing(now: &GroupStatus, wanted: &BTreeSet<NodeId>) -> Option<NodeId> {
+    let mut missing = wanted.iter().copied();
     missing.find(|node| !now.voters.contains(node) && !now.learners.contains(node))
 }
 
@@ -278,8 +278,8 @@ impl Broker {
             return Some(Err(MemberError::LastMember));
         }
         if node == self.us() {
-            let heir = self.heir_of(group)?;
-            self.hand_queue_over(queue, group, heir).await?;
+            let next_leader = self.next_leader_of(group)?;
+            self.hand_queue_over(queue, group, next_leader).await?;
             // The new leader is to be asked.
             return None;
         }
@@ -353,10 +353,10 @@ impl Broker {
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         group: &Group<Ledger>,
-        heir: NodeId,
+        next_leader: NodeId,
     ) -> Option<()> {
         queue.prepare_transfer(self);
-        match group.transfer_leader(heir).await {
+        match group.transfer_leader(next_leader).await {
             Ok(()) => Some(()),
             Err(error) => {
                 tracing::debug!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "leadership was not handed over");
@@ -367,7 +367,7 @@ impl Broker {
     }
 
     /// The voter that could best lead in this node's place.
-    pub(super) fn heir_of(&self, group: &Group<Ledger>) -> Option<NodeId> {
+    pub(super) fn next_leader_of(&self, group: &Group<Ledger>) -> Option<NodeId> {
         let status = group.status();
         let others = status.voters.iter().copied().filter(|node| *node != self.us());
         let alive = others.filter(|node| self.nodes.is_alive(*node));
@@ -483,25 +483,25 @@ mod tests {
 
     #[test]
     fn a_new_member_learns_before_it_votes() {
-        let wished = set(&[1, 2, 3]);
+        let wanted = set(&[1, 2, 3]);
         assert_eq!(
-            next_step(&group(&[1, 2], &[], &[]), &wished),
+            next_step(&group(&[1, 2], &[], &[]), &wanted),
             Some(Step::Learn(NodeId(3)))
         );
         let behind = group(&[1, 2], &[3], &[(3, 10)]);
-        assert_eq!(next_step(&behind, &wished), Some(Step::Wait));
+        assert_eq!(next_step(&behind, &wanted), Some(Step::Wait));
         let ready = group(&[1, 2], &[3], &[(3, 990)]);
-        assert_eq!(next_step(&ready, &wished), Some(Step::Voters(set(&[1, 2, 3]))));
-        assert_eq!(next_step(&group(&[1, 2, 3], &[], &[]), &wished), None);
+        assert_eq!(next_step(&ready, &wanted), Some(Step::Voters(set(&[1, 2, 3]))));
+        assert_eq!(next_step(&group(&[1, 2, 3], &[], &[]), &wanted), None);
     }
 
     #[test]
     fn whoever_is_not_wished_goes_first() {
-        let wished = set(&[1, 2, 4]);
+        let wanted = set(&[1, 2, 4]);
         let now = group(&[1, 2, 3], &[], &[]);
-        assert_eq!(next_step(&now, &wished), Some(Step::Voters(set(&[1, 2]))));
+        assert_eq!(next_step(&now, &wanted), Some(Step::Voters(set(&[1, 2]))));
         let now = group(&[1, 2], &[3], &[]);
-        assert_eq!(next_step(&now, &wished), Some(Step::Drop(set(&[3]))));
+        assert_eq!(next_step(&now, &wanted), Some(Step::Drop(set(&[3]))));
     }
 
     #[test]

@@ -171,6 +171,7 @@ impl Broker {
                 Ok::<_, StoreError>(Ledgers {
                     log: Some(store.ledger(spec.log)?),
                     snapshots: Some(store.ledger(spec.snapshots)?),
+                    ..Ledgers::default()
                 })
             });
             let ledgers = match read.await {
@@ -190,8 +191,8 @@ impl Broker {
         let voters = group.status().voters;
         let term = group.leadership().term;
         if group.is_leader()
-            && let Some(heir) = self.heir_of(group)
-            && self.hand_queue_over(queue, group, heir).await.is_none()
+            && let Some(next_leader) = self.next_leader_of(group)
+            && self.hand_queue_over(queue, group, next_leader).await.is_none()
         {
             tracing::debug!(queue = id.0, "the others elect");
         }
@@ -244,11 +245,11 @@ impl Broker {
         }
     }
 
-    async fn ask_until_done(&self, wish: Catalogued) {
+    async fn ask_until_done(&self, change: Catalogued) {
         let mut since = Instant::now();
         loop {
             for peer in self.linked() {
-                if self.ask_for_catalogue(peer.id, wish).await {
+                if self.ask_for_catalogue(peer.id, change).await {
                     return;
                 }
             }

@@ -16,8 +16,9 @@ use super::elections::Elections;
 use crate::broker::Broker;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::owners::group_owners;
-use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
+use crate::journal::raft::{Election, Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
 use crate::queue::ledger::{IN_MEMORY, Ledger, Memory};
+use crate::spec::{Member, QueueSpec};
 use crate::tasks;
 use crate::types::{NodeId, QueueId};
 
@@ -126,10 +127,17 @@ impl Replicas {
 
     /// Lets the member take part in elections, unless it is not wanted any more: its founder may have
     /// waited for the others while the queue was deleted, and then nobody would take it out again.
-    fn takes_part(&self, elections: &Elections, queue: QueueId, generation: u32, voters: &[NodeId]) {
+    fn takes_part(
+        &self,
+        elections: &Elections,
+        queue: QueueId,
+        generation: u32,
+        voters: &[NodeId],
+        first: Option<NodeId>,
+    ) {
         let open = self.open.lock();
         if open.wanted.get(&queue) == Some(&generation) {
-            elections.on_group(queue, voters);
+            elections.on_group(queue, voters, first);
         }
     }
 
@@ -195,6 +203,7 @@ impl Broker {
         let ledgers = Ledgers {
             log: self.take_recovered(log),
             snapshots: self.take_recovered(snapshots),
+            founders: founders_of(&queue.spec, member),
         };
         if ledgers.log.is_none() && self.has_lost_records() {
             return self.member_is_damaged(queue, spec, member.generation, &"its log may be lost");
@@ -253,32 +262,30 @@ impl Broker {
         }
         queue.state.lock().replica = Some(group.clone());
         if is_founder && is_new {
-            self.found_group(&queue, &group, &self.members_of(&queue)).await;
+            self.stand_first(&queue, &group).await;
         }
         let voters = self.voters_of(&queue, &group);
+        let first = is_new.then_some(queue.spec.home);
         self.replicas
-            .takes_part(&self.elections, queue.spec.id, generation, &voters);
+            .takes_part(&self.elections, queue.spec.id, generation, &voters, first);
         let (broker, weak) = (Arc::downgrade(&self), Arc::downgrade(&queue));
         drop((self, queue));
         watch(broker, weak, group, look).await;
     }
 
-    /// Begins the group, and asks for votes until a majority of the others has opened it too.
-    async fn found_group(&self, queue: &QueueHandle, group: &Group<Ledger>, members: &[NodeId]) {
-        if let Err(error) = group.found(members.iter().copied()).await {
-            tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "the queue's group was not founded");
-        }
+    /// Asks for votes in a new group until a majority of the others has opened it too, or they elect.
+    async fn stand_first(&self, queue: &QueueHandle, group: &Group<Ledger>) {
         let mut watch = group.watch();
         let mut wait = FOUND_AGAIN;
-        for _ in 0..6 {
+        for _ in 0..7 {
+            if let Err(error) = group.elect(Election::LeaderSilent).await {
+                tracing::debug!(queue = %queue.spec.name, %error, "no election");
+            }
             let led = watch.until(|now| now.leader.is_some());
             if tokio::time::timeout(wait, led).await.is_ok() || queue.is_deleted() {
                 return;
             }
             wait *= 2;
-            if let Err(error) = group.elect(crate::journal::raft::Election::LeaderSilent).await {
-                tracing::debug!(queue = %queue.spec.name, %error, "no election");
-            }
         }
     }
 
@@ -391,6 +398,16 @@ impl Broker {
     }
 }
 
+/// The nodes that a queue's group began with, if this member is one of them: the log of each begins with
+/// them, so that they elect even if the first of them ends before it told anybody. Where members have
+/// come or gone before this node heard of the queue it is not known any more; a leader fills the log.
+fn founders_of(spec: &QueueSpec, member: Member) -> Vec<NodeId> {
+    match (spec.generations, member.generation) {
+        (0, 0) => spec.members.iter().map(|member| member.node).collect(),
+        _ => Vec::new(),
+    }
+}
+
 /// Follows the group until it stops.
 async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledger>, look: Arc<Notify>) {
     let mut leadership = group.watch();
@@ -456,15 +473,15 @@ mod tests {
         let (replicas, elections) = (Replicas::default(), Elections::default());
         let (queue, members) = (QueueId(7), [NodeId(1), NodeId(2)]);
         replicas.want(queue, 0);
-        replicas.takes_part(&elections, queue, 0, &members);
+        replicas.takes_part(&elections, queue, 0, &members, None);
         assert!(elections.knows(queue));
         replicas.take(&elections, queue);
         assert!(!elections.knows(queue));
-        replicas.takes_part(&elections, queue, 0, &members);
+        replicas.takes_part(&elections, queue, 0, &members, None);
         assert!(!elections.knows(queue), "the queue was deleted");
         // The node is a member again.
         replicas.want(queue, 1);
-        replicas.takes_part(&elections, queue, 0, &members);
+        replicas.takes_part(&elections, queue, 0, &members, None);
         assert!(!elections.knows(queue), "that was the member before");
     }
 }

@@ -93,8 +93,8 @@ impl Broker {
     fn wanted_members(&self, catalogue: &Catalogue, spec: &QueueSpec) -> usize {
         let settings = settings_of(catalogue, spec);
         let configured = self.config.queues.membership.target_group_size.map(u64::from);
-        let wish = settings.target_group_size.max(configured);
-        let size = wish.or(settings.initial_group_size);
+        let wanted = settings.target_group_size.max(configured);
+        let size = wanted.or(settings.initial_group_size);
         size.and_then(|size| usize::try_from(size).ok()).unwrap_or(MEMBERS)
     }
 
@@ -103,11 +103,11 @@ impl Broker {
         let (queues, mut counts) = self.spread_of(is_meant);
         let mut moves = Vec::new();
         for queue in queues {
-            if let Some(heir) = self.less_busy(&queue, &counts) {
+            if let Some(next_leader) = self.less_busy(&queue, &counts) {
                 let leader = queue.leader();
                 *counts.entry(leader).or_default() -= 1;
-                *counts.entry(heir).or_default() += 1;
-                moves.push((queue.spec.clone(), leader, heir));
+                *counts.entry(next_leader).or_default() += 1;
+                moves.push((queue.spec.clone(), leader, next_leader));
             }
         }
         moves
@@ -129,14 +129,17 @@ impl Broker {
     pub async fn rebalance(self: &Arc<Self>, is_meant: impl Fn(&QueueSpec) -> bool) {
         let (queues, mut counts) = self.spread_of(is_meant);
         for queue in queues {
-            let Some(heir) = self.less_busy(&queue, &counts) else {
+            let Some(next_leader) = self.less_busy(&queue, &counts) else {
                 continue;
             };
             let leader = queue.leader();
-            match self.change_member(queue.spec.id, MemberChange::LeadOn(heir)).await {
+            match self
+                .change_member(queue.spec.id, MemberChange::LeadOn(next_leader))
+                .await
+            {
                 Ok(()) => {
                     *counts.entry(leader).or_default() -= 1;
-                    *counts.entry(heir).or_default() += 1;
+                    *counts.entry(next_leader).or_default() += 1;
                 }
                 Err(error) => {
                     let spec = &queue.spec;

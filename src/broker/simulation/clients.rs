@@ -10,7 +10,7 @@ use super::checker::{Checker, Id, Key};
 use super::queue::{SimCall, SimConsumer, SimPublish};
 use super::{Sim, World, body, read_body};
 use crate::handover::message::ConsumerKey;
-use crate::handover::{Answer, Ask, Consumed};
+use crate::handover::{Ask, CallResult, Consumed};
 use crate::queue::{Get, Outcome, Publish, Slot};
 use crate::types::NodeId;
 
@@ -103,9 +103,9 @@ impl Clients {
     }
 
     /// An answer came; false when nobody waits for it any more.
-    pub fn answered(&mut self, call: u64, answer: Answer, checker: &mut Checker) -> bool {
+    pub fn answered(&mut self, call: u64, answer: CallResult, checker: &mut Checker) -> bool {
         let is_waited_for = self.calls.remove(&call).is_some();
-        if is_waited_for && let Answer::Got { delivery, .. } = answer {
+        if is_waited_for && let CallResult::Got { delivery, .. } = answer {
             let id = read_body(&delivery.message);
             self.got(id, delivery.slot, delivery.redelivered, checker);
         }

@@ -346,13 +346,13 @@ impl Sim {
     }
 
     /// Another is to lead, in order: after that this node stops, or goes on as any.
-    fn hand_over(&self, us: NodeId, heir: NodeId, stops: bool) {
+    fn hand_over(&self, us: NodeId, next_leader: NodeId, stops: bool) {
         let sim = self.clone();
         self.input(us, move |sim_then, world| {
             if world.term_led(us).is_none() {
                 return;
             }
-            world.checker.tell(format!("{us} hands over to {heir}"));
+            world.checker.tell(format!("{us} hands over to {next_leader}"));
             world.input(sim_then, us, |machine, now, effects| {
                 machine.prepare_transfer(now, effects);
             });
@@ -361,7 +361,7 @@ impl Sim {
             tokio::spawn(async move {
                 group.landed().await;
                 let _turn = sim.0.turn.lock().await;
-                let is_done = group.transfer_leader(heir).await.is_ok();
+                let is_done = group.transfer_leader(next_leader).await.is_ok();
                 if stops && sim.world().node(us).life == life && !sim.net().is_calm() {
                     return sim.crash(us, 0, None).await;
                 }
@@ -393,8 +393,8 @@ impl Sim {
                 true => return,
                 // It lost its vote while it was made the leader.
                 false if leads => {
-                    let heir = voters.first().copied().unwrap_or(node);
-                    ("not the leader any more", leader.transfer_leader(heir).await)
+                    let next_leader = voters.first().copied().unwrap_or(node);
+                    ("not the leader any more", leader.transfer_leader(next_leader).await)
                 }
                 false => {
                     let added = leader.add_learner(node).await;

@@ -49,11 +49,11 @@ struct State {
     /// What the first says does not come to the second.
     deaf: BTreeSet<(NodeId, NodeId)>,
     down: BTreeSet<NodeId>,
-    ways: BTreeMap<(NodeId, NodeId, Kind), Way>,
+    directions: BTreeMap<(NodeId, NodeId, Kind), Direction>,
     is_calm: bool,
 }
 
-struct Way {
+struct Direction {
     count: u64,
     /// When the last one arrives.
     last: Instant,
@@ -108,12 +108,12 @@ impl Net {
             return Fate::Lost;
         }
         let (now, is_calm) = (Instant::now(), state.is_calm);
-        let way = state
-            .ways
+        let direction = state
+            .directions
             .entry((from, to, kind))
-            .or_insert(Way { count: 0, last: now });
-        way.count += 1;
-        let mut chance = chance(self.seed, [from.0, to.0, kind as u64, way.count]);
+            .or_insert(Direction { count: 0, last: now });
+        direction.count += 1;
+        let mut chance = chance(self.seed, [from.0, to.0, kind as u64, direction.count]);
         let delay = match chance.random_range(0..100) {
             _ if from == to => 1,
             0 if !is_calm => chance.random_range(40..300),
@@ -123,9 +123,9 @@ impl Net {
         if kind == Kind::Raft && !is_calm && chance.random_range(0..60) == 0 {
             return Fate::Lost;
         }
-        way.last = (now + Duration::from_millis(delay)).max(way.last + Duration::from_millis(1));
+        direction.last = (now + Duration::from_millis(delay)).max(direction.last + Duration::from_millis(1));
         Fate::Arrives(Passage {
-            at: way.last,
+            at: direction.last,
             use_of_link,
         })
     }

@@ -308,6 +308,7 @@ impl Sim {
         let ledgers = Ledgers {
             log: recovered.owners.remove(&LOG),
             snapshots: recovered.owners.remove(&SNAPSHOTS),
+            founders: self.nodes().collect(),
         };
         let is_new = ledgers.log.is_none();
         let store = Arc::new(parking_lot::Mutex::new(store));
@@ -339,7 +340,7 @@ impl Sim {
         };
         let elections = Arc::new(Elections::default());
         let nodes: Vec<NodeId> = self.nodes().collect();
-        elections.on_group(QUEUE, &nodes);
+        elections.on_group(QUEUE, &nodes, is_new.then_some(FOUNDER));
         let watch = group.watch();
         {
             let mut world = self.world();
@@ -372,9 +373,8 @@ impl Sim {
         tokio::spawn(self.clone().run_elections(us, life, group.clone(), elections));
         tokio::spawn(self.clone().run_watch(us, life, group.clone(), watch, look));
         if us == FOUNDER && is_new {
-            let nodes = self.nodes();
             // What does not come of it now comes with the elections.
-            tokio::spawn(async move { group.found(nodes).await.is_ok() });
+            tokio::spawn(async move { group.elect(crate::journal::raft::Election::LeaderSilent).await.is_ok() });
         }
         for node in self.nodes().filter(|node| *node != us) {
             if self.is_up(node) && !self.net().is_cut(us, node) {

@@ -12,17 +12,17 @@ use super::clients::{Clients, Tx};
 use super::net::{Kind, Net};
 use super::node::QUEUE;
 use super::{Broken, Sim, World, read_body};
-use crate::handover::message::{ConsumerKey, ConsumerSpec, Frame, What};
+use crate::handover::message::{ConsumerKey, ConsumerSpec, Frame, FrameBody};
 use crate::handover::{
-    Answer, ClusteredQueue, Effects, Flight, Handles, Leads, LinkUse, LocalConsumer, Panicked, RemoteDelivery,
+    CallResult, ClusteredQueue, Effects, Flight, Handles, Leads, LinkUse, LocalConsumer, Panicked, RemoteDelivery,
     Unsynced, Wake, wire,
 };
 use crate::journal::raft::{Applied, Group, ProposeError, RECORD_BYTES};
 use crate::queue::ledger::{self, Ledger};
 use crate::queue::record::{Record, records};
 use crate::queue::{
-    ConsumeError, ConsumerId, ConsumerStatus, DeathReason, Delivery, Keep, LetterOutcome, Loc, META_LEN, Queue, Rank,
-    Sink, Slot,
+    ConsumeError, ConsumerId, ConsumerStatus, DeadLetterOutcome, DeathReason, Delivery, Keep, Loc, META_LEN, Queue,
+    Rank, Sink, Slot,
 };
 use crate::spec::QueueType;
 use crate::types::{Message, Millis, NodeId, Reply, Timestamp};
@@ -112,7 +112,7 @@ impl Out {
         };
         let bytes = Bytes::copy_from_slice(bytes);
         let keys = wire::frames(&bytes).flatten().filter_map(|frame| match frame.what {
-            What::Deliver { key, .. } => Some(key),
+            FrameBody::Deliver { key, .. } => Some(key),
             _ => None,
         });
         keys.collect()
@@ -231,7 +231,7 @@ impl Effects<SimHandles> for SimEffects<'_> {
         self.checker.tx_answered(tx);
     }
 
-    fn answer(&mut self, call: SimCall, answer: Answer) -> bool {
+    fn answer(&mut self, call: SimCall, answer: CallResult) -> bool {
         self.clients.answered(call.number, answer, self.checker)
     }
 
@@ -294,7 +294,7 @@ impl Effects<SimHandles> for SimEffects<'_> {
         self.out.push(Out::Wake(after, wake));
     }
 
-    fn seek(&mut self) {
+    fn look_up_leader(&mut self) {
         self.out.push(Out::Seek);
     }
 
@@ -447,12 +447,12 @@ impl World {
     fn note_given(&mut self, bytes: &Bytes) {
         for frame in wire::frames(bytes).flatten() {
             let (key, delivered, message) = match frame.what {
-                What::Deliver {
+                FrameBody::Deliver {
                     key,
                     delivered,
                     message,
                 } => (key, delivered, message),
-                What::Got { delivered, message, .. } => (0, delivered, message),
+                FrameBody::Got { delivered, message, .. } => (0, delivered, message),
                 _ => continue,
             };
             let id = read_body(&Message::from_stored(&message).expect("just written"));
@@ -465,11 +465,11 @@ impl World {
         for frame in wire::frames(bytes) {
             let Frame { queue, what } = frame.expect("as it was written");
             assert_eq!(queue, QUEUE);
-            if let What::Leaderless { term } = what {
+            if let FrameBody::Leaderless { term } = what {
                 self.on_leaderless(us, from.node, term);
                 continue;
             }
-            let is_purge = matches!(what, What::Purge { .. });
+            let is_purge = matches!(what, FrameBody::Purge { .. });
             self.purging(us, is_purge);
             self.input(sim, us, |machine, now, effects| {
                 machine.on_frame(now, from, what, effects);
@@ -523,12 +523,12 @@ impl World {
         }
         sim.later(us, Duration::from_millis(after), move |sim, world| {
             let outcome = match is_taken {
-                true => LetterOutcome::Confirmed,
-                false => LetterOutcome::Refused { reached: Vec::new() },
+                true => DeadLetterOutcome::Confirmed,
+                false => DeadLetterOutcome::Refused { reached: Vec::new() },
             };
             world.input(sim, us, |machine, now, effects| {
                 machine.run(now, effects, |queue, now, output| {
-                    queue.letters_answered(now, vec![(slot, outcome)], output)
+                    queue.dead_letters_answered(now, vec![(slot, outcome)], output)
                 })
             });
         });
@@ -650,11 +650,11 @@ impl World {
 }
 
 /// A frame, without the bytes of its messages.
-fn shown(what: &What) -> String {
+fn shown(what: &FrameBody) -> String {
     match what {
-        What::Publish { first, messages } => format!("Publish {first} and {} more", messages.len() - 1),
-        What::Deliver { key, delivered, .. } => format!("Deliver to {key} {delivered:?}"),
-        What::Got { call, delivered, .. } => format!("Got {call} {delivered:?}"),
+        FrameBody::Publish { first, messages } => format!("Publish {first} and {} more", messages.len() - 1),
+        FrameBody::Deliver { key, delivered, .. } => format!("Deliver to {key} {delivered:?}"),
+        FrameBody::Got { call, delivered, .. } => format!("Got {call} {delivered:?}"),
         other => format!("{other:?}"),
     }
 }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::support::*;
 use crate::cluster::identity::Identity;
 use crate::cluster::rpc::Origin;
-use crate::cluster::{Answer, Class, Cluster, Flow, Handler, Services};
+use crate::cluster::{CallFuture, Class, Cluster, Flow, Handler, Services};
 use crate::types::NodeId;
 
 const COUNTED: u16 = 1;
@@ -25,7 +25,7 @@ struct Counter {
 }
 
 impl Handler for Counter {
-    fn call(&self, _from: Origin, request: Bytes) -> Answer {
+    fn call(&self, _from: Origin, request: Bytes) -> CallFuture {
         Box::pin(async move { Ok(request) })
     }
 

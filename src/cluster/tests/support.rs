@@ -15,7 +15,7 @@ use tokio::sync::{Notify, Semaphore, broadcast};
 use crate::cluster::identity::Identity;
 use crate::cluster::rpc::Origin;
 use crate::cluster::{
-    Answer, Class, Cluster, Event, Failed, Flow, Handler, Health, LINK, OUTBOX_BYTES, Services, Settings, Timing,
+    CallFuture, Class, Cluster, Event, Failed, Flow, Handler, Health, LINK, OUTBOX_BYTES, Services, Settings, Timing,
     Versions,
 };
 use crate::types::NodeId;
@@ -93,7 +93,7 @@ impl Drop for Busy {
 }
 
 impl Handler for Recorder {
-    fn call(&self, _from: Origin, request: Bytes) -> Answer {
+    fn call(&self, _from: Origin, request: Bytes) -> CallFuture {
         self.busy.fetch_add(1, Ordering::SeqCst);
         let busy = Busy(self.busy.clone());
         let release = self.release.clone();
@@ -130,7 +130,7 @@ pub struct Gate {
 }
 
 impl Handler for Gate {
-    fn call(&self, from: Origin, request: Bytes) -> Answer {
+    fn call(&self, from: Origin, request: Bytes) -> CallFuture {
         self.recorder.call(from, request)
     }
 

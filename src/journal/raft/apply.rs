@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use super::guarded::Guarded;
 use super::pack::Packed;
 use super::snapshots::{KeptSnapshot, PIECE_BYTES, Snapshots};
-use super::types::{Answers, LogId, Snapshot, SnapshotMeta, StoredMembership, Types};
+use super::types::{LogId, Outputs, Snapshot, SnapshotMeta, StoredMembership, Types};
 use crate::machine::{KeptPiece, Machine, Parts, Unreadable};
 use crate::tasks;
 
@@ -51,7 +51,7 @@ impl<M: Machine> Applier<M> {
         }
     }
 
-    fn apply_records(&self, index: u64, packed: &Packed, is_awaited: bool) -> io::Result<Answers> {
+    fn apply_records(&self, index: u64, packed: &Packed, is_awaited: bool) -> io::Result<Outputs> {
         let applied = self.machine.change(|machine| {
             let mut outputs = Vec::new();
             for record in packed.records() {
@@ -64,9 +64,9 @@ impl<M: Machine> Applier<M> {
         });
         let outputs = applied?.map_err(|error| io::Error::other(format!("log entry {index}: {error}")))?;
         Ok(if is_awaited {
-            Answers::of(outputs)
+            Outputs::of(outputs)
         } else {
-            Answers::default()
+            Outputs::default()
         })
     }
 }
@@ -86,11 +86,11 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
         while let Some((entry, responder)) = entries.try_next().await? {
             let index = entry.log_id.index;
             let answers = match entry.payload {
-                EntryPayload::Blank => Answers::default(),
+                EntryPayload::Blank => Outputs::default(),
                 EntryPayload::Normal(packed) => self.apply_records(index, &packed, responder.is_some())?,
                 EntryPayload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);
-                    Answers::default()
+                    Outputs::default()
                 }
             };
             self.applied = Some(entry.log_id);

@@ -198,6 +198,12 @@ impl<M: Machine> Group<M> {
         let _ = self.0.machine.change(change);
     }
 
+    /// What it answers to another member that asks for its vote.
+    #[cfg(test)]
+    pub async fn asked_to_vote(&self, request: VoteRequest) -> super::types::VoteResponse {
+        self.0.raft.vote(request).await.expect("it runs")
+    }
+
     /// Has openraft's task panic.
     #[cfg(test)]
     pub async fn panic_inside(&self) {

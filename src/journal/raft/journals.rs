@@ -65,6 +65,10 @@ pub enum Pace {
 pub struct Ledgers {
     pub log: Option<OwnerLedger>,
     pub snapshots: Option<OwnerLedger>,
+    /// The voters that the group began with, where this node is one of them and may have yet to begin:
+    /// an empty log begins with them. Exactly the same on all of them, so that any majority of them can
+    /// elect, whoever was first. None: an empty log is filled by a leader.
+    pub founders: Vec<NodeId>,
 }
 
 /// Why a group cannot be opened.
@@ -174,7 +178,7 @@ impl RaftJournals {
         }
     }
 
-    /// Opens a group with what the store kept of it. A new one waits until it is founded
+    /// Opens a group with what the store kept of it. A new one without founders waits until it is founded
     /// ([`Group::found`]) or a leader adds this node. The machine is empty; it is given the last
     /// snapshot and what is known to be committed.
     pub async fn open<M: Machine>(&self, spec: GroupSpec, ledgers: Ledgers, machine: M) -> Result<Group<M>, OpenError> {
@@ -210,6 +214,9 @@ impl RaftJournals {
             Arc::clone(&self.0.tails),
             rebuilt,
         );
+        if log.shared().last().is_none() && !ledgers.founders.is_empty() {
+            log.shared().begin(&ledgers.founders);
+        }
         let snapshots = Arc::new(snapshots);
         let source = GroupSource {
             log: Arc::clone(log.shared()),

@@ -19,7 +19,7 @@ use super::journals::{GroupId, WeakJournals};
 use super::network::{Transport, TransportError};
 use crate::cluster::Cluster;
 use crate::cluster::line::Line;
-use crate::cluster::rpc::{Answer, Failed, Flow, Handler, Origin};
+use crate::cluster::rpc::{CallFuture, Failed, Flow, Handler, Origin};
 use crate::tasks;
 use crate::types::NodeId;
 
@@ -37,12 +37,12 @@ const ANSWER: u8 = 2;
 pub struct Links {
     cluster: OnceLock<Cluster>,
     journals: OnceLock<WeakJournals>,
-    ways: RwLock<HashMap<NodeId, Arc<Way>>>,
+    lines: RwLock<HashMap<NodeId, Arc<RaftLine>>>,
     next: AtomicU64,
 }
 
-/// The way to one node: what is to be sent to it, and who waits for an answer, by number.
-type Way = Line<FxHashMap<u64, oneshot::Sender<Result<Bytes, TransportError>>>>;
+/// The line to one node: what is to be sent to it, and who waits for an answer, by number.
+type RaftLine = Line<FxHashMap<u64, oneshot::Sender<Result<Bytes, TransportError>>>>;
 
 impl Links {
     /// Sends over these links from now on; `journals` is who receives.
@@ -52,20 +52,20 @@ impl Links {
         let _ = self.journals.set(journals);
     }
 
-    fn way(&self, node: NodeId) -> Option<Arc<Way>> {
-        if let Some(way) = self.ways.read().get(&node) {
-            return Some(way.clone());
+    fn line(&self, node: NodeId) -> Option<Arc<RaftLine>> {
+        if let Some(line) = self.lines.read().get(&node) {
+            return Some(line.clone());
         }
         let cluster = self.cluster.get()?.clone();
-        let mut ways = self.ways.write();
-        if let Some(way) = ways.get(&node) {
-            return Some(way.clone());
+        let mut lines = self.lines.write();
+        if let Some(line) = lines.get(&node) {
+            return Some(line.clone());
         }
-        let way = Arc::new(Way::new(node, RAFT, &[]));
-        way.open_if_linked(&cluster);
-        ways.insert(node, way.clone());
-        let running = Way::run(
-            Arc::downgrade(&way),
+        let line = Arc::new(RaftLine::new(node, RAFT, &[]));
+        line.open_if_linked(&cluster);
+        lines.insert(node, line.clone());
+        let running = RaftLine::run(
+            Arc::downgrade(&line),
             cluster,
             || {},
             move |waiting| {
@@ -76,7 +76,7 @@ impl Links {
             },
         );
         tasks::spawn("raft link", running);
-        Some(way)
+        Some(line)
     }
 }
 
@@ -114,7 +114,7 @@ impl Links {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (answer, answered) = oneshot::channel();
         let len = request.len() + tail.as_ref().map_or(0, Bytes::len);
-        let way = self.way(to).filter(|way| {
+        let line = self.line(to).filter(|line| {
             let write = |frames: &mut Vec<u8>, waiting: &mut FxHashMap<_, _>| {
                 waiting.insert(number, answer);
                 frames.reserve(REQUEST_HEAD + request.len());
@@ -124,9 +124,9 @@ impl Links {
                 frames.put_u32_le(len as u32);
                 frames.extend_from_slice(request);
             };
-            way.write_before(None, write, tail)
+            line.write_before(None, write, tail)
         });
-        let Some(way) = way else {
+        let Some(line) = line else {
             return Box::pin(std::future::ready(Err(TransportError::Unreachable(to))));
         };
         Box::pin(async move {
@@ -134,7 +134,7 @@ impl Links {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(_)) => Err(TransportError::Broken(to)),
                 Err(_) => {
-                    way.beside(|waiting| waiting.remove(&number));
+                    line.beside(|waiting| waiting.remove(&number));
                     Err(TransportError::Timeout(to))
                 }
             }
@@ -146,12 +146,12 @@ impl Links {
 pub struct RaftService(pub Arc<Links>);
 
 impl Handler for RaftService {
-    fn call(&self, _from: Origin, _request: Bytes) -> Answer {
+    fn call(&self, _from: Origin, _request: Bytes) -> CallFuture {
         Box::pin(async { Err(Failed("this service takes messages only".to_owned())) })
     }
 
     fn messages(&self, from: &Origin, messages: &mut Vec<Bytes>) -> Flow {
-        let Some(way) = self.0.way(from.node) else {
+        let Some(line) = self.0.line(from.node) else {
             return Flow::Ready;
         };
         let journals = self.0.journals.get().and_then(WeakJournals::upgrade);
@@ -159,7 +159,7 @@ impl Handler for RaftService {
             while let Some(frame) = read(&mut message) {
                 match frame {
                     Frame::Answer { number, answer } => {
-                        if let Some(waiting) = way.beside(|waiting| waiting.remove(&number)) {
+                        if let Some(waiting) = line.beside(|waiting| waiting.remove(&number)) {
                             // Who does not wait any more need not hear it.
                             let _ = waiting.send(Ok(answer));
                         }
@@ -167,10 +167,10 @@ impl Handler for RaftService {
                     Frame::Request { number, group, request } => {
                         let Some(journals) = &journals else { continue };
                         let answer = journals.receive(group, request);
-                        let way = way.clone();
+                        let line = line.clone();
                         tasks::begin("raft answer", async move {
                             let answer = answer.await;
-                            way.write(None, |frames, _| {
+                            line.write(None, |frames, _| {
                                 frames.reserve(ANSWER_HEAD + answer.len());
                                 frames.put_u8(ANSWER);
                                 frames.put_u64_le(number);

@@ -18,9 +18,9 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::recovery::{Mark, Rebuilt, Slot, meta};
-use super::types::{Entry, IOFlushed, LogId, Vote, log_id};
+use super::types::{Entry, IOFlushed, LogId, Membership, Payload, Vote, log_id};
 use super::wire::{Kind, body_of, payload_of};
-use crate::store::{Keep, Loc, OwnerId, Store, StoreError};
+use crate::store::{Batch, Keep, Loc, OwnerId, Store, StoreError};
 use crate::tasks;
 use crate::types::NodeId;
 
@@ -229,6 +229,28 @@ impl LogShared {
         // Before the store may call back.
         let last_seq = state.next_seq + puts.len() as u64 - 1;
         self.flushes.lock().add(last_seq, flushed);
+        let is_led_here = state.is_led_by(self.node);
+        let batch = self.put(&mut state, puts);
+        // A leader has its members to send to first.
+        if is_led_here {
+            drop(batch);
+        } else {
+            drop(state);
+            batch.commit_and_write();
+        }
+        Ok(())
+    }
+
+    /// Puts the first entry into an empty log: who the group's voters are. It is the same on all of
+    /// them, and so need not be waited for: what a crash takes is put in again.
+    pub fn begin(&self, voters: &[NodeId]) {
+        let membership = Membership::new_with_defaults(vec![voters.iter().copied().collect()], []);
+        let (kind, body) = body_of(&Payload::Membership(membership));
+        let batch = self.put(&mut self.state.lock(), vec![(log_id(0, 0), kind, body)]);
+        batch.commit_and_write();
+    }
+
+    fn put(&self, state: &mut State, puts: Vec<(LogId, Kind, Bytes)>) -> Batch<'_> {
         let mut batch = self.store.batch(self.owner);
         for (id, kind, body) in puts {
             let seq = state.next_seq;
@@ -250,14 +272,7 @@ impl LogShared {
             batch.mark(&state.mark.encode());
         }
         state.shorten_tail(self.tails.limit(), &self.tails);
-        // A leader has its members to send to first.
-        if state.is_led_by(self.node) {
-            drop(batch);
-        } else {
-            drop(state);
-            batch.commit_and_write();
-        }
-        Ok(())
+        batch
     }
 
     /// Where the entries of the range are that the log has: at least one if there is one, and

@@ -94,7 +94,7 @@ pub struct Member {
 }
 
 /// An append on its way.
-struct OnTheWay {
+struct SentAppend {
     prev: Option<LogId>,
     last: Option<LogId>,
     answer: BoxFuture<'static, Result<Bytes, TransportError>>,
@@ -105,7 +105,7 @@ struct Pipeline<'a, S> {
     member: &'a Member,
     input: S,
     is_open: bool,
-    on_the_way: VecDeque<OnTheWay>,
+    on_the_way: VecDeque<SentAppend>,
     /// Where the last request that was sent ended.
     sent: Option<Option<LogId>>,
     /// What may wait for the next one, and until when.
@@ -401,7 +401,7 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
         let last = request.entries.last().map(|entry| entry.log_id).or(prev);
         self.sent = Some(last);
         let answer = self.member.send(&Request::Append(request), APPEND_DEADLINE);
-        self.on_the_way.push_back(OnTheWay { prev, last, answer });
+        self.on_the_way.push_back(SentAppend { prev, last, answer });
     }
 }
 

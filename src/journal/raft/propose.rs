@@ -31,7 +31,7 @@ use tokio::time::Instant as Time;
 use super::apply::Applier;
 use super::pack::Packed;
 use super::pause::Pauses;
-use super::types::{Answer, Types};
+use super::types::{OnApplied, Types};
 use crate::machine::{Machine, Unreadable};
 use crate::types::NodeId;
 
@@ -194,7 +194,7 @@ impl<M: Machine> Proposer<M> {
             let Some((term, packed, flight)) = self.load() else {
                 return;
             };
-            let answer = Answer::new(move |result| flight.land(result));
+            let answer = OnApplied::new(move |result| flight.land(result));
             let mut write = self.raft.write(packed).responder(answer);
             if let Some(term) = term {
                 write = write.with_leader(term);

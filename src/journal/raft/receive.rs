@@ -22,7 +22,7 @@ pub trait Receiver: Send + Sync {
     fn receive(self: Arc<Self>, request: Bytes) -> BoxFuture<'static, Bytes>;
 }
 
-/// Answers for one group.
+/// Outputs for one group.
 pub struct Inbox<M: Machine> {
     pub raft: Raft<Types, Applier<M>>,
     snapshots: Arc<Snapshots>,

@@ -1,7 +1,7 @@
 //! openraft's types as this program uses them.
 //!
 //! One set for all groups: what differs between machines (what a proposer hears) is boxed in
-//! [`Answers`], so that the core of openraft is compiled for the machines, not the types as well.
+//! [`Outputs`], so that the core of openraft is compiled for the machines, not the types as well.
 
 use std::any::Any;
 use std::fmt;
@@ -25,7 +25,7 @@ pub struct Types;
 
 impl openraft::RaftTypeConfig for Types {
     type D = Packed;
-    type R = Answers;
+    type R = Outputs;
     type NodeId = NodeId;
     type Node = EmptyNode;
     type Term = u64;
@@ -35,7 +35,7 @@ impl openraft::RaftTypeConfig for Types {
     type Entry = openraft::Entry<<Self::LeaderId as RaftLeaderId>::Committed, Self::Payload>;
     type AsyncRuntime = Runtime;
     type Responder<T>
-        = Answer<T>
+        = OnApplied<T>
     where
         T: Send + 'static;
     type Batch<T>
@@ -69,9 +69,9 @@ pub fn log_id(term: u64, index: u64) -> LogId {
 
 /// What the machine said to the records of one entry: a `Vec` of its outputs.
 #[derive(Default)]
-pub struct Answers(Option<Box<dyn Any + Send + Sync>>);
+pub struct Outputs(Option<Box<dyn Any + Send + Sync>>);
 
-impl Answers {
+impl Outputs {
     /// Of these outputs.
     pub fn of<O: Send + Sync + 'static>(outputs: Vec<O>) -> Self {
         Self(Some(Box::new(outputs)))
@@ -83,23 +83,23 @@ impl Answers {
     }
 }
 
-impl fmt::Debug for Answers {
+impl fmt::Debug for Outputs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Answers")
+        f.write_str("Outputs")
     }
 }
 
 /// What to do when an entry is applied or given up.
-pub struct Answer<T>(Box<dyn FnOnce(T) + Send>);
+pub struct OnApplied<T>(Box<dyn FnOnce(T) + Send>);
 
-impl<T> Answer<T> {
+impl<T> OnApplied<T> {
     /// Calls this.
     pub fn new(then: impl FnOnce(T) + Send + 'static) -> Self {
         Self(Box::new(then))
     }
 }
 
-impl<T: Send + 'static> openraft::raft::responder::Responder<Types, T> for Answer<T> {
+impl<T: Send + 'static> openraft::raft::responder::Responder<Types, T> for OnApplied<T> {
     fn on_complete(self, result: T) {
         (self.0)(result);
     }

@@ -11,7 +11,7 @@ impl QueueTest {
     }
 
     /// Letters that went out since this was asked last, as `name: reason`.
-    fn letters(&mut self) -> (Vec<Slot>, Vec<String>) {
+    fn kept_dead_letters(&mut self) -> (Vec<Slot>, Vec<String>) {
         let dead = std::mem::take(&mut self.around.dead);
         let tell = |dead: &Dead| format!("{}: {}", dead.name, dead.reason.name());
         (
@@ -20,9 +20,9 @@ impl QueueTest {
         )
     }
 
-    fn answer_letters(&mut self, slots: &[Slot], outcome: &LetterOutcome) -> bool {
+    fn answer_dead_letters(&mut self, slots: &[Slot], outcome: &DeadLetterOutcome) -> bool {
         let answers = slots.iter().map(|slot| (*slot, outcome.clone()));
-        let begins = self.queue.letters_answered(self.now, answers, &mut self.around);
+        let begins = self.queue.dead_letters_answered(self.now, answers, &mut self.around);
         self.queue.check();
         begins
     }
@@ -41,23 +41,23 @@ fn at_least_once(settings: &mut QueueSettings) {
     settings.overflow = Overflow::RejectPublish;
 }
 
-fn refused() -> LetterOutcome {
-    LetterOutcome::Refused { reached: Vec::new() }
+fn refused() -> DeadLetterOutcome {
+    DeadLetterOutcome::Refused { reached: Vec::new() }
 }
 
 #[test]
 fn a_message_stays_until_its_letter_is_confirmed() {
     let mut q = QueueTest::keeping().publish(["m1"]);
     q.discard(["m1"]);
-    let (slots, told) = q.letters();
+    let (slots, told) = q.kept_dead_letters();
     assert_eq!(told, ["m1: rejected"]);
     assert_eq!((q.counts(), q.queue.counts().discarded), ((0, 0), 1));
     let stored = &q.around.journal.durable[&1];
     assert_eq!((stored.discarded, stored.count), (Some(DeathReason::Rejected), 1));
-    q.answer_letters(&slots, &LetterOutcome::Confirmed);
+    q.answer_dead_letters(&slots, &DeadLetterOutcome::Confirmed);
     assert_eq!(q.queue.counts(), Counts::default());
     assert!(q.around.journal.durable.is_empty());
-    q.answer_letters(&slots, &LetterOutcome::Confirmed);
+    q.answer_dead_letters(&slots, &DeadLetterOutcome::Confirmed);
 }
 
 #[test]
@@ -65,10 +65,10 @@ fn every_way_to_die_is_kept() {
     let mut q = QueueTest::keeping().with(|settings| settings.delivery_limit = Some(0));
     q.send([msg("m1").ttl(50), msg("m2")]);
     q.wait(50);
-    assert_eq!(q.letters().1, ["m1: expired"]);
+    assert_eq!(q.kept_dead_letters().1, ["m1: expired"]);
     q.get();
     q.settle("get", "m2", Outcome::Requeue);
-    assert_eq!(q.letters().1, ["m2: delivery_limit"]);
+    assert_eq!(q.kept_dead_letters().1, ["m2: delivery_limit"]);
     assert_eq!(q.queue.counts().discarded, 2);
 }
 
@@ -78,9 +78,13 @@ fn letters_that_fail_are_tried_again_with_growing_pauses() {
     q.discard(["m1", "m2"]);
     let mut pauses = Vec::new();
     for round in 0..9 {
-        let (slots, told) = q.letters();
+        let (slots, told) = q.kept_dead_letters();
         assert_eq!(told, ["m1: rejected", "m2: rejected"], "round {round}");
-        assert_eq!(q.answer_letters(&slots, &refused()), round == 0, "it is told of once");
+        assert_eq!(
+            q.answer_dead_letters(&slots, &refused()),
+            round == 0,
+            "it is told of once"
+        );
         let next = q.queue.deadline().expect("they are tried again");
         let pause = next.0 - q.now.0;
         q.wait(pause - 1);
@@ -90,11 +94,15 @@ fn letters_that_fail_are_tried_again_with_growing_pauses() {
         pauses.push(pause);
     }
     assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
-    let (slots, _) = q.letters();
-    q.answer_letters(&slots[1..], &refused());
-    q.answer_letters(&slots[..1], &LetterOutcome::Confirmed);
+    let (slots, _) = q.kept_dead_letters();
+    q.answer_dead_letters(&slots[1..], &refused());
+    q.answer_dead_letters(&slots[..1], &DeadLetterOutcome::Confirmed);
     q.answer_all();
-    assert_eq!(q.letters().1, ["m2: rejected"], "one got through, so others may");
+    assert_eq!(
+        q.kept_dead_letters().1,
+        ["m2: rejected"],
+        "one got through, so others may"
+    );
     assert_eq!(q.around.journal.durable.len(), 1);
 }
 
@@ -102,22 +110,22 @@ fn letters_that_fail_are_tried_again_with_growing_pauses() {
 fn fresh_letters_do_not_wait_for_those_that_fail() {
     let mut q = QueueTest::keeping().publish(["m1", "m2"]);
     q.discard(["m1"]);
-    let (slots, _) = q.letters();
-    q.answer_letters(&slots, &refused());
+    let (slots, _) = q.kept_dead_letters();
+    q.answer_dead_letters(&slots, &refused());
     q.discard(["m2"]);
-    assert_eq!(q.letters().1, ["m2: rejected"]);
+    assert_eq!(q.kept_dead_letters().1, ["m2: rejected"]);
 }
 
 #[test]
 fn few_letters_are_out_at_a_time() {
     let mut q = QueueTest::keeping().publish(["m"; 40]);
     q.discard(["m"; 40]);
-    let (slots, told) = q.letters();
+    let (slots, told) = q.kept_dead_letters();
     assert_eq!(told.len(), 32);
-    q.answer_letters(&slots[..3], &LetterOutcome::Confirmed);
-    assert_eq!(q.letters().1.len(), 3);
-    q.answer_letters(&slots[3..], &LetterOutcome::Confirmed);
-    assert_eq!(q.letters().1.len(), 5);
+    q.answer_dead_letters(&slots[..3], &DeadLetterOutcome::Confirmed);
+    assert_eq!(q.kept_dead_letters().1.len(), 3);
+    q.answer_dead_letters(&slots[3..], &DeadLetterOutcome::Confirmed);
+    assert_eq!(q.kept_dead_letters().1.len(), 5);
 }
 
 #[test]
@@ -128,9 +136,9 @@ fn the_next_leader_sends_them_again_and_delivers_them_to_nobody() {
     assert_eq!((q.counts(), q.queue.counts().discarded), ((1, 0), 1));
     q.answer_all();
     assert_eq!(q.around.dead[0].deliveries, 1, "as it was when it died");
-    let (slots, told) = q.letters();
+    let (slots, told) = q.kept_dead_letters();
     assert_eq!(told, ["m1: rejected"]);
-    q.answer_letters(&slots, &LetterOutcome::Confirmed);
+    q.answer_dead_letters(&slots, &DeadLetterOutcome::Confirmed);
     assert_eq!(q.drain(), ["m2"]);
     assert!(q.around.journal.durable.is_empty());
 }
@@ -139,15 +147,15 @@ fn the_next_leader_sends_them_again_and_delivers_them_to_nobody() {
 fn targets_that_have_a_letter_are_remembered_while_others_refuse_it() {
     let mut q = QueueTest::keeping().publish(["m1"]);
     q.discard(["m1"]);
-    let (slots, _) = q.letters();
+    let (slots, _) = q.kept_dead_letters();
     assert!(q.queue.reached_by(slots[0]).is_empty());
     let reached = vec![QueueId(7)];
-    q.answer_letters(&slots, &LetterOutcome::Refused { reached });
+    q.answer_dead_letters(&slots, &DeadLetterOutcome::Refused { reached });
     q.wait(100);
     q.answer_all();
-    let (slots, _) = q.letters();
+    let (slots, _) = q.kept_dead_letters();
     assert_eq!(q.queue.reached_by(slots[0]), [QueueId(7)]);
-    q.answer_letters(&slots, &LetterOutcome::Confirmed);
+    q.answer_dead_letters(&slots, &DeadLetterOutcome::Confirmed);
     assert!(q.queue.reached_by(slots[0]).is_empty());
 }
 
@@ -160,15 +168,15 @@ fn under_another_policy_they_go_as_it_says() {
     ] {
         let mut q = QueueTest::keeping().publish(["m"; 40]);
         q.discard(["m"; 40]);
-        let (slots, _) = q.letters();
-        q.answer_letters(&slots[..9], &refused());
-        let (more, _) = q.letters();
+        let (slots, _) = q.kept_dead_letters();
+        q.answer_dead_letters(&slots[..9], &refused());
+        let (more, _) = q.kept_dead_letters();
         q.set(|settings| {
             settings.overflow = overflow;
             settings.dead_letter_exchange = exchange.map(Into::into);
         });
         for slots in [&slots[9..], &more] {
-            q.answer_letters(slots, &LetterOutcome::Confirmed);
+            q.answer_dead_letters(slots, &DeadLetterOutcome::Confirmed);
         }
         q.answer_all();
         assert_eq!(q.queue.counts().discarded == 0, exchange.is_none(), "{overflow:?}");
@@ -219,9 +227,9 @@ fn their_bodies_leave_memory_when_it_is_short() {
     let mut sent = 0;
     while sent < 50 {
         q.answer_all();
-        let (slots, _) = q.letters();
+        let (slots, _) = q.kept_dead_letters();
         sent += slots.len();
-        q.answer_letters(&slots, &LetterOutcome::Confirmed);
+        q.answer_dead_letters(&slots, &DeadLetterOutcome::Confirmed);
     }
     assert_eq!(q.queue.counts(), Counts::default());
 }
@@ -241,10 +249,10 @@ fn a_letter_goes_out_when_it_is_committed_that_the_message_is_dead() {
     assert!(q.around.dead.is_empty());
     q.queue.discards_committed(q.now, first, &mut q.around);
     q.queue.check();
-    assert_eq!(q.letters().1, ["m1: rejected"]);
+    assert_eq!(q.kept_dead_letters().1, ["m1: rejected"]);
     // Another leader knows what is committed only, and sends that at once.
     q.restart_as(|queue| queue.replicated(2));
     q.queue.unstall_all(q.now, &mut q.around);
     q.answer_all();
-    assert_eq!(q.letters().1, ["m1: rejected", "m2: rejected"]);
+    assert_eq!(q.kept_dead_letters().1, ["m1: rejected", "m2: rejected"]);
 }

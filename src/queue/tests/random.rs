@@ -416,8 +416,8 @@ impl World {
         }
         let slots: Vec<_> = picked.into_iter().map(|(_, slot)| slot).collect();
         if self.queue.keeps_dead_letters() {
-            let answers = slots.into_iter().map(|slot| (slot, LetterOutcome::Confirmed));
-            self.queue.letters_answered(self.now, answers, &mut self.watch);
+            let answers = slots.into_iter().map(|slot| (slot, DeadLetterOutcome::Confirmed));
+            self.queue.dead_letters_answered(self.now, answers, &mut self.watch);
         } else {
             self.queue.dead_lettered(slots, &mut self.watch);
         }
@@ -433,9 +433,9 @@ impl World {
         let mut answers = Vec::new();
         for (one, slot) in dying.take(count) {
             one.place = Stand::Leaving;
-            answers.push((slot, LetterOutcome::Refused { reached: Vec::new() }));
+            answers.push((slot, DeadLetterOutcome::Refused { reached: Vec::new() }));
         }
-        self.queue.letters_answered(self.now, answers, &mut self.watch);
+        self.queue.dead_letters_answered(self.now, answers, &mut self.watch);
     }
 
     fn tick_if_due(&mut self) {

@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
 use super::model::{body, meta};
-use super::told::Told;
+use super::owners::TestOwners;
 use crate::store::{Keep, OwnerId, Recovered, Store, StoreError, StoreOptions};
 
 const SIZE: usize = 200;
@@ -21,9 +21,9 @@ fn options() -> StoreOptions {
     }
 }
 
-fn started(dir: &Path) -> (Store, Recovered, Arc<Told>) {
+fn started(dir: &Path) -> (Store, Recovered, Arc<TestOwners>) {
     let (store, recovered) = Store::open(dir, options()).expect("opens");
-    let told = Arc::new(Told::default());
+    let told = Arc::new(TestOwners::default());
     store.start(Arc::clone(&told) as _);
     (store, recovered, told)
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use futures_lite::future::block_on;
 
 use super::model::{body, meta};
+use super::owners::TestOwners;
 use super::sim::SimDisk;
-use super::told::Told;
 use crate::store::frame::{HEADER, Header, Kind, Seal};
 use crate::store::segments::log_name;
 use crate::store::wal::Writer;
@@ -46,7 +46,7 @@ fn seqs(store: &Store, recovered: &Recovered, owner: u64) -> Vec<u64> {
 /// everything reported before is there.
 fn survives(fault: impl Fn(&SimDisk), seed: u64) {
     let dir = tempfile::tempdir().unwrap();
-    let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+    let (disk, told) = (SimDisk::default(), Arc::new(TestOwners::default()));
     let (store, _) = open(dir.path(), &disk);
     store.start(Arc::clone(&told) as _);
     for seq in 0..20 {
@@ -103,7 +103,7 @@ const MORE_THAN_FITS: u64 = 120;
 #[test]
 fn a_full_disk_is_waited_for_and_is_no_fault() {
     let dir = tempfile::tempdir().unwrap();
-    let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+    let (disk, told) = (SimDisk::default(), Arc::new(TestOwners::default()));
     let (store, _) = open(dir.path(), &disk);
     store.start(Arc::clone(&told) as _);
     put(&store, 1, 0);
@@ -132,7 +132,7 @@ fn a_full_disk_is_waited_for_and_is_no_fault() {
 #[test]
 fn the_alarm_comes_while_a_segment_is_left_to_write_to() {
     let dir = tempfile::tempdir().unwrap();
-    let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+    let (disk, told) = (SimDisk::default(), Arc::new(TestOwners::default()));
     let (store, _) = open(dir.path(), &disk);
     store.start(Arc::clone(&told) as _);
     put(&store, 1, 0);
@@ -162,7 +162,7 @@ fn a_store_that_waits_for_space_stops_and_opens_on_a_full_disk() {
     let dir = tempfile::tempdir().unwrap();
     let disk = SimDisk::default();
     for expected in [0, 1, 1] {
-        let told = Arc::new(Told::default());
+        let told = Arc::new(TestOwners::default());
         // A small window, so that checkpoints wait too.
         let options = StoreOptions {
             segment_bytes: SEGMENT,
@@ -206,7 +206,7 @@ fn a_store_that_waits_for_space_stops_and_opens_on_a_full_disk() {
 fn what_is_found_after_a_failed_sync_is_on_the_disk_from_then_on() {
     for seed in 0..6 {
         let dir = tempfile::tempdir().unwrap();
-        let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+        let (disk, told) = (SimDisk::default(), Arc::new(TestOwners::default()));
         let (store, _) = open(dir.path(), &disk);
         store.start(Arc::clone(&told) as _);
         for seq in 0..10 + seed * 7 {
@@ -273,7 +273,7 @@ fn a_checkpoint_without_space_is_tried_again_until_there_is_some() {
     let Some(small) = Mounted::at(&dir.path().join("small"), "2m") else {
         return;
     };
-    let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+    let (disk, told) = (SimDisk::default(), Arc::new(TestOwners::default()));
     let options = StoreOptions {
         segment_bytes: 64 * 1024,
         window_bytes: 2 * 64 * 1024,
@@ -470,7 +470,7 @@ fn a_missing_segment_is_noticed() {
 /// A store of owners of which one has an entry in a place that the disk cannot read any more.
 fn with_a_bad_place(segments: u64, which: u64) -> (tempfile::TempDir, SimDisk, u64) {
     let dir = tempfile::tempdir().unwrap();
-    let (disk, told) = (SimDisk::default(), Arc::new(Told::default()));
+    let (disk, told) = (SimDisk::default(), Arc::new(TestOwners::default()));
     let (store, _) = open(dir.path(), &disk);
     store.start(Arc::clone(&told) as _);
     let entries = segments * SEGMENT / (2 * SIZE as u64);
@@ -535,7 +535,7 @@ fn what_the_disk_cannot_read_is_damage_where_others_have_it() {
         let read = &recovered.owners[&OwnerId(1)].entries;
         assert!(read.len() as u64 > entries / 4, "{segments} {which}: {}", read.len());
         // It goes on, over checkpoints of the segment too.
-        let told = Arc::new(Told::default());
+        let told = Arc::new(TestOwners::default());
         store.start(Arc::clone(&told) as _);
         let next = recovered.owners[&OwnerId(1)].next_seq.max(entries);
         for seq in next..next + 200 {

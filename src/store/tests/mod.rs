@@ -6,7 +6,7 @@ mod damage;
 mod faults;
 mod kill;
 mod model;
+mod owners;
 pub(crate) mod sim;
 mod speed;
 mod threads;
-mod told;

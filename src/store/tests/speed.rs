@@ -5,16 +5,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::told::Told;
+use super::owners::TestOwners;
 use crate::store::rest::Rest;
 use crate::store::{Keep, OwnerId, Store, StoreOptions};
 
 const OWNER: OwnerId = OwnerId(1);
 const BATCH: u64 = 256;
 
-fn started(dir: &Path) -> (Store, Arc<Told>) {
+fn started(dir: &Path) -> (Store, Arc<TestOwners>) {
     let (store, _) = Store::open(dir, StoreOptions::default()).unwrap();
-    let told = Arc::new(Told::default());
+    let told = Arc::new(TestOwners::default());
     store.start(Arc::clone(&told) as _);
     (store, told)
 }
@@ -112,7 +112,7 @@ fn opening() {
         resident_kib() - before
     );
     let begun = Instant::now();
-    let told = Arc::new(Told::default());
+    let told = Arc::new(TestOwners::default());
     store.start(Arc::clone(&told) as _);
     put_batch(&store, 0, 1, &[0; 1024]);
     told.wait_durable(OWNER, 0);
@@ -148,7 +148,7 @@ fn opening() {
 }
 
 /// Opens what is there, tells how long that took and what it cost in memory, and starts it.
-fn reopened(dir: &Path) -> (Store, Arc<Told>) {
+fn reopened(dir: &Path) -> (Store, Arc<TestOwners>) {
     let begun = Instant::now();
     Rest::at(&dir.join("rest"), 1).unwrap().close();
     println!("what rests: opened and closed in {:?}", begun.elapsed());
@@ -163,7 +163,7 @@ fn reopened(dir: &Path) -> (Store, Arc<Told>) {
         store.stats().segments,
         resident_kib() as i64 - before as i64
     );
-    let told = Arc::new(Told::default());
+    let told = Arc::new(TestOwners::default());
     store.start(Arc::clone(&told) as _);
     (store, told)
 }

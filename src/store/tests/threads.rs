@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::model::{body, meta};
-use super::told::Told;
+use super::owners::TestOwners;
 use crate::store::wal::Writer;
 use crate::store::{Keep, OwnerId, OwnerLedger, Recovered, Store, StoreError, StoreOptions};
 
@@ -19,9 +19,9 @@ fn small() -> StoreOptions {
     }
 }
 
-fn started(dir: &Path, options: StoreOptions) -> (Store, Recovered, Arc<Told>) {
+fn started(dir: &Path, options: StoreOptions) -> (Store, Recovered, Arc<TestOwners>) {
     let (store, recovered) = Store::open(dir, options).unwrap();
-    let told = Arc::new(Told::default());
+    let told = Arc::new(TestOwners::default());
     store.start(Arc::clone(&told) as _);
     (store, recovered, told)
 }
@@ -46,7 +46,7 @@ fn held(store: &Store, recovered: &Recovered, owner: OwnerId) -> BTreeMap<u64, V
 /// One producer: batches of twenty of which it consumes the older half, and one in seven is only
 /// paged out. Now and then it reads all that is left, wherever a checkpoint has moved it by then.
 /// Returns what it left behind.
-fn produce(store: &Store, told: &Told, owner: OwnerId) -> BTreeMap<u64, Vec<u8>> {
+fn produce(store: &Store, told: &TestOwners, owner: OwnerId) -> BTreeMap<u64, Vec<u8>> {
     let mut left = BTreeMap::new();
     let mut last_durable = 0;
     for first in (0..2000).step_by(20) {
@@ -221,7 +221,7 @@ fn a_directory_in_use_or_of_another_program_is_refused() {
 fn a_lone_put_is_one_write_and_one_sync_and_then_there_is_rest() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = Store::open(dir.path(), small()).unwrap();
-    let told = Told::default();
+    let told = TestOwners::default();
     let (inner, mut writer) = (&store.0, Writer::default());
     assert!(!inner.wal.write(&mut writer).unwrap());
     put(&store, OwnerId(1), 0, 100, Keep::Durable);

@@ -39,7 +39,7 @@ async fn broker(directory: &Path) -> Arc<Broker> {
     broker.found("node@here").await.expect("a cluster of its own");
     broker.catch_up().await;
     tasks::spawn("elections", broker.clone().run_elections());
-    tasks::spawn("seekers", broker.clone().run_seekers());
+    tasks::spawn("leader lookups", broker.clone().run_leader_lookups());
     broker
 }
 

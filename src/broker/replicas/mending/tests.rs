@@ -29,7 +29,7 @@ pub(in crate::broker) async fn broker(directory: &Path) -> Arc<Broker> {
     broker.catch_up().await;
     tasks::spawn("timers", broker.clone().run_timers());
     tasks::spawn("elections", broker.clone().run_elections());
-    tasks::spawn("seekers", broker.clone().run_seekers());
+    tasks::spawn("leader lookups", broker.clone().run_leader_lookups());
     broker
 }
 

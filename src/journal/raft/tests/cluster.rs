@@ -25,6 +25,8 @@ pub struct Cluster {
     pub router: Arc<Router>,
     nodes: Vec<Node>,
     pace: Pace,
+    /// The voters that a log begins with.
+    founders: Vec<NodeId>,
 }
 
 struct Node {
@@ -163,11 +165,17 @@ impl Router {
 impl Cluster {
     /// So many nodes, all up, with an empty group.
     pub async fn empty(nodes: u64, pace: Pace) -> Self {
+        Self::begun_by(nodes, pace, Vec::new()).await
+    }
+
+    /// The same, with logs that begin with these voters.
+    pub async fn begun_by(nodes: u64, pace: Pace, founders: Vec<NodeId>) -> Self {
         log_to_stderr();
         let mut cluster = Self {
             router: Arc::default(),
             nodes: Vec::new(),
             pace,
+            founders,
         };
         for number in 1..=nodes {
             cluster.nodes.push(Node {
@@ -208,6 +216,7 @@ impl Cluster {
         let ledgers = Ledgers {
             log: recovered.owners.remove(&LOG),
             snapshots: recovered.owners.remove(&SNAPSHOTS),
+            founders: self.founders.clone(),
         };
         let port = Port(Arc::clone(&self.router), id);
         let journals = RaftJournals::new(id, store.clone(), Arc::new(port));

@@ -64,6 +64,7 @@ impl Nodes {
         let ledgers = Ledgers {
             log: recovered.owners.remove(&LOG),
             snapshots: recovered.owners.remove(&SNAPSHOTS),
+            ..Ledgers::default()
         };
         let journals = RaftJournals::new(id, store.clone(), Arc::new(Port(Arc::clone(&self.router), id)));
         let delegate = Delegate::default();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::cluster::{Cluster, GROUP, within};
 use super::ledger::{record, record_of_later_version};
-use crate::journal::raft::types::{Entry, log_id};
+use crate::journal::raft::types::{Entry, Vote, VoteRequest, log_id};
 use crate::journal::raft::wire::{Request, Response};
 use crate::journal::raft::{Election, GroupError, Pace, ProposeError, Role};
 use crate::types::NodeId;
@@ -277,6 +277,30 @@ async fn a_ticking_group_finds_a_leader_by_itself() {
     .await;
     cluster.append(leader, 10..20).await;
     cluster.has_applied(leader, 0..20).await;
+}
+
+/// The one that was to begin has its votes and ends before an entry of its is anywhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_founders_that_are_left_elect_when_the_first_ends_before_it_told_anybody() {
+    let founders = [1, 2, 3].map(NodeId);
+    let mut cluster = Cluster::begun_by(3, Pace::Quiet, founders.to_vec()).await;
+    for voter in [2, 3] {
+        let vote = VoteRequest::new(Vote::new(1, NodeId(1)), Some(log_id(0, 0)));
+        let answer = cluster.group(voter).asked_to_vote(vote).await;
+        assert!(answer.vote_granted, "node {voter}: {answer}");
+    }
+    cluster.crash(1, 1).await;
+    cluster.crash(3, 1).await;
+    cluster.start(3).await;
+    cluster
+        .group(2)
+        .elect(Election::LeaderSilent)
+        .await
+        .expect("an election");
+    cluster.led_by(2).await;
+    cluster.append(2, 0..10).await;
+    cluster.start(1).await;
+    cluster.has_applied(1, 0..10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

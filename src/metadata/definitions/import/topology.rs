@@ -5,11 +5,11 @@ use serde_json::Value;
 use super::item::Item;
 use super::vhosts::default_type_of;
 use super::{DefinitionError, Importer};
+use crate::exchange::{self, ExchangeKind, ExchangeSpec};
 use crate::metadata::command::Command;
 use crate::metadata::vhost::is_in_every_vhost;
 use crate::spec::arguments;
-use crate::spec::exchange_arguments;
-use crate::spec::{BindingSpec, Destination, ExchangeKind, ExchangeSpec, QueueSpec, QueueType};
+use crate::spec::{BindingSpec, Destination, QueueSpec, QueueType};
 use crate::types::{FieldValue, NodeId, QueueId, VhostName};
 
 impl<'a> Importer<'a> {
@@ -33,7 +33,7 @@ impl<'a> Importer<'a> {
         let unknown = || DefinitionError::ExchangeType(name.to_owned(), word.to_owned());
         let kind = ExchangeKind::named(word).ok_or_else(unknown)?;
         let arguments = item.arguments(|| format!("exchange '{name}'"))?;
-        exchange_arguments::validate(kind, &vhost, name, &arguments)?;
+        exchange::validate(kind, &vhost, name, &arguments)?;
         let spec = ExchangeSpec {
             vhost,
             name: name.into(),

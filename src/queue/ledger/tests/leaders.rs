@@ -12,8 +12,8 @@ use super::*;
 use crate::queue::ledger::Before;
 use crate::queue::recorder::{Arrival, Deduplicator, Recorder, Recording};
 use crate::queue::{
-    Consume, ConsumerId, DeathReason, Delivery, Get, Holder, Keep, LetterOutcome, Loc, Outcome, Publish, Queue, Rank,
-    Sink, Slot,
+    Consume, ConsumerId, DeadLetterOutcome, DeathReason, Delivery, Get, Holder, Keep, Loc, Outcome, Publish, Queue,
+    Rank, Sink, Slot,
 };
 use crate::spec::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
 use crate::types::{Millis, Timestamp};
@@ -321,14 +321,14 @@ impl World {
                     self.letters += 1;
                     let is_refused = self.letters.is_multiple_of(3);
                     answers.push(match is_refused {
-                        true => (slot, LetterOutcome::Refused { reached: Vec::new() }),
-                        false => (slot, LetterOutcome::Confirmed),
+                        true => (slot, DeadLetterOutcome::Refused { reached: Vec::new() }),
+                        false => (slot, DeadLetterOutcome::Confirmed),
                     });
                     if !is_refused {
                         self.ended.insert(id);
                     }
                 }
-                self.on_queue(|queue, now, sink| queue.letters_answered(now, answers, sink));
+                self.on_queue(|queue, now, sink| queue.dead_letters_answered(now, answers, sink));
             }
             Command::Propose => self.propose(),
             Command::Commit(count) => {

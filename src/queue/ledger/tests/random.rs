@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::queue::recorder::{Arrival, Deduplicator, Recorder, Recording};
 use crate::queue::{
-    ConsumerId, DeathReason, Delivery, Get, Keep, LetterOutcome, Loc, Outcome, Publish, Queue, Sink, Slot,
+    ConsumerId, DeadLetterOutcome, DeathReason, Delivery, Get, Keep, Loc, Outcome, Publish, Queue, Sink, Slot,
 };
 use crate::spec::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
 use crate::types::Timestamp;
@@ -186,11 +186,11 @@ impl World {
                 if self.queue.keeps_dead_letters() {
                     // Every third is refused, and kept from then on.
                     let answer = |slot: Slot| match slot.seq() % 3 {
-                        0 => (slot, LetterOutcome::Refused { reached: Vec::new() }),
-                        _ => (slot, LetterOutcome::Confirmed),
+                        0 => (slot, DeadLetterOutcome::Refused { reached: Vec::new() }),
+                        _ => (slot, DeadLetterOutcome::Confirmed),
                     };
                     self.queue
-                        .letters_answered(NOW, dead.into_iter().map(answer), &mut sink);
+                        .dead_letters_answered(NOW, dead.into_iter().map(answer), &mut sink);
                 } else {
                     self.queue.dead_lettered(dead, &mut sink);
                 }

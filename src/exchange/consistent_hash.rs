@@ -4,9 +4,32 @@
 //! A binding of weight w owns w buckets; jump consistent hashing chooses the bucket, so that a new
 //! bucket takes only its share from the others.
 
-use super::exchange_type::{ExchangeType, RouteInput, Target};
-use crate::spec::BindingSpec;
+use super::exchange_type::{Deciding, ExchangeType, ExchangeTypeSpec, NewBinding, Queue, RouteInput, Target};
+use crate::spec::exchange_arguments::{Bad, ExchangeArgument, text};
+use crate::spec::shape::{Kind, Shape};
+use crate::spec::term::binary;
+use crate::spec::{BindingSpec, SpecError};
 use crate::types::{FieldTable, FieldValue};
+
+pub(super) static TYPE: ExchangeTypeSpec =
+    ExchangeTypeSpec::new("x-consistent-hash", "Consistent Hashing Exchange", Deciding::Together)
+        .takes(&[
+            ExchangeArgument::new("hash-header", text).asks(
+                Shape::any(Kind::Text),
+                "The header that is hashed instead of the routing key.",
+            ),
+            ExchangeArgument::new("hash-property", hash_property).asks(
+                Shape::one_of(&["correlation_id", "message_id", "timestamp"]),
+                "The property that is hashed instead of the routing key.",
+            ),
+        ])
+        .checks(hashed_once)
+        .checks_bindings(check_weight);
+
+/// The bindings of such an exchange: none yet.
+pub(super) fn bindings<Q: Queue>(arguments: &FieldTable) -> Box<dyn ExchangeType<Q>> {
+    Box::new(ConsistentHash::new(arguments))
+}
 
 /// Most buckets one binding may own: a weight comes from a client.
 const MAX_WEIGHT: usize = 1000;
@@ -109,6 +132,41 @@ fn jump(mut key: u64, buckets: usize) -> usize {
     bucket as usize
 }
 
+/// The properties that an `x-consistent-hash` exchange can hash.
+const HASH_PROPERTIES: [&[u8]; 3] = [b"correlation_id", b"message_id", b"timestamp"];
+
+/// `hash-header` or `hash-property`, not both.
+fn hashed_once(arguments: &FieldTable) -> Result<(), SpecError> {
+    let has = |name| arguments.get(name).is_some();
+    match has("hash-header") && has("hash-property") {
+        true => Err(SpecError::HashedTwice),
+        false => Ok(()),
+    }
+}
+
+fn hash_property(value: &FieldValue) -> Result<(), Bad> {
+    match value {
+        FieldValue::LongString(name) if HASH_PROPERTIES.contains(&name.as_slice()) => Ok(()),
+        FieldValue::LongString(name) => Err(Bad::Whole(SpecError::HashProperty(
+            String::from_utf8_lossy(name).into_owned(),
+        ))),
+        _ => Err(Bad::Type),
+    }
+}
+
+/// The key is a weight.
+fn check_weight(binding: &NewBinding<'_>) -> Result<(), SpecError> {
+    let key = binding.key;
+    let digits = key.strip_prefix(['+', '-']).unwrap_or(key);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(SpecError::WeightIsNoNumber(binary(key.as_bytes())));
+    }
+    match !key.starts_with('-') && digits.bytes().any(|byte| byte != b'0') {
+        true => Ok(()),
+        false => Err(SpecError::WeightTooSmall),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +180,29 @@ mod tests {
             keys.iter()
                 .all(|key| jump(*key, 11) == jump(*key, 10) || jump(*key, 11) == 10)
         );
+    }
+
+    #[test]
+    fn a_consistent_hash_binding_key_is_a_weight() {
+        let key = |key| {
+            let binding = NewBinding {
+                key,
+                arguments: &FieldTable::new(),
+                destination: None,
+            };
+            check_weight(&binding).err().map(|error| error.to_string())
+        };
+        for good in ["1", "+2", "007", "99999999999999999999999"] {
+            assert_eq!(key(good), None);
+        }
+        for zero in ["0", "-1", "-0"] {
+            assert_eq!(key(zero).as_deref(), Some("The binding key must be greater than 0"));
+        }
+        assert_eq!(
+            key("1.5").as_deref(),
+            Some("The binding key must be an integer: <<\"1.5\">>")
+        );
+        assert_eq!(key("").as_deref(), Some("The binding key must be an integer: <<>>"));
+        assert!(key("-").is_some());
     }
 }

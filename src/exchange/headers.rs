@@ -1,9 +1,22 @@
 //! `headers`: a binding's arguments against the message's headers (spec section 3.1.3.4, with
 //! RabbitMQ's `all-with-x` and `any-with-x`).
 
-use super::exchange_type::{ExchangeType, RouteInput, Target};
-use crate::spec::BindingSpec;
+use super::exchange_type::{Deciding, ExchangeType, ExchangeTypeSpec, NewBinding, Queue, RouteInput, Target, Why};
+use crate::spec::term::{binary, term};
+use crate::spec::{BindingSpec, SpecError};
 use crate::types::{FieldTable, FieldValue};
+
+pub(super) static TYPE: ExchangeTypeSpec = ExchangeTypeSpec::new(
+    "headers",
+    "AMQP headers exchange, as per the AMQP specification",
+    Deciding::Each(Why::HeadersDiffer),
+)
+.checks_bindings(check_x_match);
+
+/// The bindings of such an exchange: none yet.
+pub(super) fn bindings<Q: Queue>(_: &FieldTable) -> Box<dyn ExchangeType<Q>> {
+    Box::new(HeadersExchange::new())
+}
 
 /// The bindings, each looked at for each message.
 pub struct HeadersExchange<Q>(Vec<Bound<Q>>);
@@ -106,6 +119,18 @@ impl<Q: Clone + Eq + Send + Sync> ExchangeType<Q> for HeadersExchange<Q> {
 
     fn by_key_alone(&self) -> bool {
         false
+    }
+}
+
+/// What `x-match` may be.
+fn check_x_match(binding: &NewBinding<'_>) -> Result<(), SpecError> {
+    match binding.arguments.get("x-match") {
+        None => Ok(()),
+        Some(FieldValue::LongString(text)) => match text.as_slice() {
+            b"all" | b"any" | b"all-with-x" | b"any-with-x" => Ok(()),
+            other => Err(SpecError::MatchValue(binary(other))),
+        },
+        Some(other) => Err(SpecError::MatchType(other.type_name(), term(other))),
     }
 }
 
@@ -234,5 +259,30 @@ mod tests {
             &[x_match("any"), x_match("all"), two.clone(), ("m", FieldValue::Void)],
             &[two]
         ));
+    }
+
+    #[test]
+    fn a_headers_binding_needs_a_known_x_match() {
+        let refusal = |arguments: &FieldTable| {
+            let binding = NewBinding {
+                key: "",
+                arguments,
+                destination: None,
+            };
+            check_x_match(&binding).err().map(|error| error.to_string())
+        };
+        let with = |value| refusal(&FieldTable::of(&[("x-match", value)]));
+        for good in ["all", "any", "all-with-x", "any-with-x"] {
+            assert_eq!(with(FieldValue::text(good)), None);
+        }
+        assert_eq!(refusal(&FieldTable::new()), None);
+        assert_eq!(
+            with(FieldValue::text("some")).as_deref(),
+            Some("Invalid x-match field value <<\"some\">>; expected all, any, all-with-x, or any-with-x")
+        );
+        assert_eq!(
+            with(FieldValue::I32(1)).as_deref(),
+            Some("Invalid x-match field type signedint (value 1); expected longstr")
+        );
     }
 }

@@ -9,7 +9,7 @@ use crate::store::{OwnerId, Owners, Store, StoreError};
 
 /// What the store has told; tests wait here for more.
 #[derive(Default)]
-pub struct Told {
+pub struct TestOwners {
     heard: Mutex<Heard>,
     more: Condvar,
 }
@@ -20,7 +20,7 @@ struct Heard {
     failed: Option<StoreError>,
 }
 
-impl Told {
+impl TestOwners {
     /// What was last reported durable of this owner.
     pub fn durable_up_to(&self, owner: OwnerId) -> Option<u64> {
         self.heard.lock().durable.get(&owner).copied()
@@ -53,7 +53,7 @@ impl Told {
     }
 }
 
-impl Owners for Told {
+impl Owners for TestOwners {
     fn durable(&self, owner: OwnerId, up_to_seq: u64) {
         let before = self.heard.lock().durable.insert(owner, up_to_seq);
         assert!(before < Some(up_to_seq), "reported twice or backwards");

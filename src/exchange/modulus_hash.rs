@@ -1,8 +1,17 @@
 //! `x-modulus-hash`: the routing key's hash modulo the number of bindings (RabbitMQ, "Sharding").
 
 use super::consistent_hash::hash;
-use super::exchange_type::{ExchangeType, RouteInput, Target};
+use super::exchange_type::{Deciding, ExchangeType, ExchangeTypeSpec, Queue, RouteInput, Target};
 use crate::spec::BindingSpec;
+use crate::types::FieldTable;
+
+pub(super) static TYPE: ExchangeTypeSpec =
+    ExchangeTypeSpec::new("x-modulus-hash", "Modulus Hashing Exchange", Deciding::Together);
+
+/// The bindings of such an exchange: none yet.
+pub(super) fn bindings<Q: Queue>(_: &FieldTable) -> Box<dyn ExchangeType<Q>> {
+    Box::new(ModulusHash::new())
+}
 
 /// One entry for each binding, in the order of binding.
 pub struct ModulusHash<Q>(Vec<Target<Q>>);

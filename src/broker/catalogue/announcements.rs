@@ -6,16 +6,17 @@ use serde_json::{Value, json};
 
 use crate::broker::Broker;
 use crate::broker::observers::{self, Event, number, text};
+use crate::exchange::ExchangeSpec;
 use crate::metadata::{self, Catalogue, Command, PermissionSpec, UserLimit, VhostLimit};
 use crate::spec::policy::PolicySpec;
-use crate::spec::{BindingSpec, Destination, ExchangeSpec, QueueSpec};
+use crate::spec::{BindingSpec, Destination, QueueSpec};
 use crate::types::{FieldTable, FieldValue, UserName, VhostName};
 
 /// Who does what no user asked for, in RabbitMQ's words.
 const NOBODY: &str = "rmq-internal";
 
 /// What is to be told of a command if it is taken.
-pub(super) struct Telling {
+pub(super) struct Announcement {
     events: Vec<(&'static str, FieldTable)>,
     subject: Option<Subject>,
 }
@@ -30,9 +31,9 @@ struct Subject {
 impl Broker {
     /// What is to be told of a command. To be asked before it is carried out: what is deleted is not known
     /// afterwards.
-    pub(super) fn telling_of(&self, command: &Command) -> Telling {
+    pub(super) fn announcement_of(&self, command: &Command) -> Announcement {
         let catalogue = self.catalogue();
-        Telling {
+        Announcement {
             events: match self.observers.wants_events() {
                 true => events_of(&catalogue, command),
                 false => Vec::new(),
@@ -42,15 +43,15 @@ impl Broker {
     }
 
     /// A command was carried out.
-    pub(super) fn tell_of(&self, command: &Command, telling: Telling, by: Option<&UserName>) {
+    pub(super) fn announce(&self, command: &Command, announcement: Announcement, by: Option<&UserName>) {
         let by = by.map_or(NOBODY, UserName::as_str);
-        match telling.subject {
+        match announcement.subject {
             Some(subject) if subject.stays => tracing::info!(by, "definitions: {} {}", verb(command), subject.text),
             Some(subject) => tracing::debug!(by, "{} {}", verb(command), subject.text),
             None => {}
         }
         let at = self.now();
-        for (kind, mut fields) in telling.events {
+        for (kind, mut fields) in announcement.events {
             fields.set("user_who_performed_action", text(by));
             self.observers.hand_in_event(Event { kind, fields, at });
         }

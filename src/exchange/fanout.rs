@@ -1,7 +1,19 @@
 //! `fanout`: every target, whatever the routing key (spec section 3.1.3.2).
 
-use super::exchange_type::{Bucket, ExchangeType, RouteInput, Target};
+use super::exchange_type::{Bucket, Deciding, ExchangeType, ExchangeTypeSpec, Queue, RouteInput, Target, Why};
 use crate::spec::BindingSpec;
+use crate::types::FieldTable;
+
+pub(super) static TYPE: ExchangeTypeSpec = ExchangeTypeSpec::new(
+    "fanout",
+    "AMQP fanout exchange, as per the AMQP specification",
+    Deciding::Each(Why::OtherKey),
+);
+
+/// The bindings of such an exchange: none yet.
+pub(super) fn bindings<Q: Queue>(_: &FieldTable) -> Box<dyn ExchangeType<Q>> {
+    Box::new(Fanout::new())
+}
 
 /// All targets.
 pub struct Fanout<Q>(Bucket<Q>);

@@ -15,16 +15,16 @@ const ASK: Duration = Duration::from_millis(100);
 
 /// Queues whose leader is looked for.
 #[derive(Default)]
-pub struct Seekers {
-    seeking: Mutex<Vec<Weak<QueueHandle>>>,
+pub struct LeaderLookups {
+    waiting: Mutex<Vec<Weak<QueueHandle>>>,
     more: Notify,
 }
 
-impl Seekers {
+impl LeaderLookups {
     /// Clients of this node wait for somebody to lead the queue.
-    pub fn seek(&self, queue: &Arc<QueueHandle>) {
-        if !queue.is_sought.swap(true, Ordering::AcqRel) {
-            self.seeking.lock().push(Arc::downgrade(queue));
+    pub fn add(&self, queue: &Arc<QueueHandle>) {
+        if !queue.is_looked_up.swap(true, Ordering::AcqRel) {
+            self.waiting.lock().push(Arc::downgrade(queue));
             self.more.notify_one();
         }
     }
@@ -32,18 +32,18 @@ impl Seekers {
 
 impl Broker {
     /// Asks who leads the queues whose clients wait for that, until the task is dropped.
-    pub async fn run_seekers(self: Arc<Self>) {
+    pub async fn run_leader_lookups(self: Arc<Self>) {
         loop {
-            let seeking = std::mem::take(&mut *self.seekers.seeking.lock());
-            if seeking.is_empty() {
-                self.seekers.more.notified().await;
+            let waiting = std::mem::take(&mut *self.leader_lookups.waiting.lock());
+            if waiting.is_empty() {
+                self.leader_lookups.more.notified().await;
                 continue;
             }
-            for queue in seeking.iter().filter_map(Weak::upgrade) {
-                queue.is_sought.store(false, Ordering::Release);
+            for queue in waiting.iter().filter_map(Weak::upgrade) {
+                queue.is_looked_up.store(false, Ordering::Release);
                 if queue.is_lost() {
                     queue.look_for_leader(&self);
-                    self.seekers.seek(&queue);
+                    self.leader_lookups.add(&queue);
                 }
             }
             tokio::time::sleep(ASK).await;

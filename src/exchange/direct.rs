@@ -2,8 +2,20 @@
 
 use rustc_hash::FxHashMap;
 
-use super::exchange_type::{Bucket, ExchangeType, RouteInput, Target};
+use super::exchange_type::{Bucket, Deciding, ExchangeType, ExchangeTypeSpec, Queue, RouteInput, Target, Why};
 use crate::spec::BindingSpec;
+use crate::types::FieldTable;
+
+pub(super) static TYPE: ExchangeTypeSpec = ExchangeTypeSpec::new(
+    "direct",
+    "AMQP direct exchange, as per the AMQP specification",
+    Deciding::Each(Why::OtherKey),
+);
+
+/// The bindings of such an exchange: none yet.
+pub(super) fn bindings<Q: Queue>(_: &FieldTable) -> Box<dyn ExchangeType<Q>> {
+    Box::new(Direct::new())
+}
 
 /// Targets by binding key.
 pub struct Direct<Q>(FxHashMap<Box<[u8]>, Bucket<Q>>);

@@ -1,11 +1,96 @@
-//! What every exchange type can do, and the table of them.
+//! What an exchange type says of itself, and what the bindings of every one can do.
 
 use std::cell::OnceCell;
 use std::hash::Hash;
 
-use super::{Queue, consistent_hash, direct, fanout, headers, modulus_hash, random, topic};
-use crate::spec::{BindingSpec, ExchangeKind, ExchangeSpec};
+use crate::spec::exchange_arguments::ExchangeArgument;
+use crate::spec::{BindingSpec, QueueType, SpecError};
 use crate::types::{ExchangeName, FieldTable};
+
+/// What can be said of an exchange type before a message comes.
+pub struct ExchangeTypeSpec {
+    /// The name on the wire.
+    pub name: &'static str,
+    /// In RabbitMQ's words, for the HTTP API.
+    pub description: &'static str,
+    /// The arguments it takes besides those of every exchange.
+    pub arguments: &'static [ExchangeArgument],
+    /// How its bindings decide.
+    pub deciding: Deciding,
+    /// Looks at the arguments together, before it is looked at each.
+    pub check: fn(&FieldTable) -> Result<(), SpecError>,
+    /// Looks at a binding from such an exchange.
+    pub check_binding: fn(&NewBinding<'_>) -> Result<(), SpecError>,
+}
+
+impl ExchangeTypeSpec {
+    /// A type that takes no arguments and any binding.
+    pub(super) const fn new(name: &'static str, description: &'static str, deciding: Deciding) -> Self {
+        Self {
+            name,
+            description,
+            arguments: &[],
+            deciding,
+            check: |_| Ok(()),
+            check_binding: |_| Ok(()),
+        }
+    }
+
+    pub(super) const fn takes(mut self, arguments: &'static [ExchangeArgument]) -> Self {
+        self.arguments = arguments;
+        self
+    }
+
+    pub(super) const fn checks(mut self, check: fn(&FieldTable) -> Result<(), SpecError>) -> Self {
+        self.check = check;
+        self
+    }
+
+    pub(super) const fn checks_bindings(mut self, check: fn(&NewBinding<'_>) -> Result<(), SpecError>) -> Self {
+        self.check_binding = check;
+        self
+    }
+}
+
+/// How the bindings of an exchange decide.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deciding {
+    /// Each by itself; that is why one does not take a message.
+    Each(Why),
+    /// Together: one of them is chosen, by a hash.
+    Together,
+    /// One of them is chosen by chance.
+    Chance,
+}
+
+/// Why a binding does not take a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// The routing key is another.
+    OtherKey,
+    /// The routing key does not fit the pattern.
+    PatternDiffers,
+    /// The headers are not as its arguments say.
+    HeadersDiffer,
+    /// The hash chose another.
+    OtherHash,
+    /// Its queue is on another node.
+    NotHere,
+}
+
+/// A binding that is to be made, as the type of its source looks at it.
+pub struct NewBinding<'a> {
+    pub key: &'a str,
+    pub arguments: &'a FieldTable,
+    /// The type of the queue it leads to; `None` when that is an exchange.
+    pub destination: Option<QueueType>,
+}
+
+/// A queue as exchanges need it.
+pub trait Queue: Clone + Eq + Hash + Send + Sync + 'static {
+    /// Whether its messages are given out on this node.
+    fn is_here(&self) -> bool;
+}
 
 /// Where a binding leads to.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -40,7 +125,7 @@ impl<'a> Headers<'a> {
     }
 }
 
-/// What of a message decides its way.
+/// What of a message decides its route.
 pub struct RouteInput<'a> {
     pub exchange: &'a str,
     /// The routing key, then those of the CC and BCC headers.
@@ -64,26 +149,6 @@ pub trait ExchangeType<Q>: Send + Sync {
     fn route(&self, input: &RouteInput<'_>, random: &mut dyn FnMut() -> u64, hit: &mut dyn FnMut(&Target<Q>));
     /// Whether routes depend on nothing but the routing key and the bindings.
     fn by_key_alone(&self) -> bool;
-}
-
-/// THE table: what makes the bindings of an exchange. Adding a type starts here.
-pub fn build<Q: Queue>(spec: &ExchangeSpec) -> Box<dyn ExchangeType<Q>> {
-    build_kind(spec.kind, &spec.arguments)
-}
-
-pub(super) fn build_kind<Q: Queue>(kind: ExchangeKind, arguments: &FieldTable) -> Box<dyn ExchangeType<Q>> {
-    match kind {
-        ExchangeKind::Direct => Box::new(direct::Direct::new()),
-        // History is kept beside the bindings; see `Router::remember`.
-        ExchangeKind::Fanout | ExchangeKind::RecentHistory => Box::new(fanout::Fanout::new()),
-        ExchangeKind::Topic => Box::new(topic::Topic::new()),
-        ExchangeKind::Headers => Box::new(headers::HeadersExchange::new()),
-        ExchangeKind::ConsistentHash => Box::new(consistent_hash::ConsistentHash::new(arguments)),
-        ExchangeKind::Random => Box::new(random::Random::new()),
-        ExchangeKind::LocalRandom => Box::new(random::LocalRandom::new()),
-        ExchangeKind::ModulusHash => Box::new(modulus_hash::ModulusHash::new()),
-        ExchangeKind::DelayedMessage => build_kind(ExchangeKind::delayed(arguments), &FieldTable::new()),
-    }
 }
 
 /// Targets with the number of bindings that lead to each.

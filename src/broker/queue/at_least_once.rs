@@ -1,8 +1,8 @@
 //! Dead letters that their queue keeps until every target has them.
 //!
-//! A letter is published like any message, with a claim to a confirm for each of its targets. Targets
-//! answer while they are locked, so what became of a letter travels to a task, which tells its queue.
-//! Whoever drops a claim without an answer refuses it: no letter is waited for in vain.
+//! A dead letter is published like any message, with a claim to a confirm for each of its targets. Targets
+//! answer while they are locked, so what became of a dead letter travels to a task, which tells its queue.
+//! Whoever drops a claim without an answer refuses it: no dead letter is waited for in vain.
 
 use std::sync::Arc;
 
@@ -14,23 +14,23 @@ use super::claims::ConfirmToken;
 use super::handle::{LiveQueue, QueueHandle};
 use crate::broker::Broker;
 use crate::channel::ConfirmOutcome;
-use crate::queue::{LetterOutcome, Slot};
+use crate::queue::{DeadLetterOutcome, Slot};
 use crate::spec::DeadLetterStrategy;
 use crate::types::QueueId;
 
-/// Stands among a letter's targets for the exchanges that hold it back.
+/// Stands among a dead letter's targets for the exchanges that hold it back.
 pub const HELD_BACK: QueueId = QueueId(u64::MAX);
 
-/// What became of letters, until their queues are told.
+/// What became of dead letters, until their queues are told.
 #[derive(Default)]
-pub struct Letters {
-    answered: Mutex<Vec<(QueueId, Slot, LetterOutcome)>>,
+pub struct DeadLetterOutcomes {
+    answered: Mutex<Vec<(QueueId, Slot, DeadLetterOutcome)>>,
     more: Notify,
 }
 
-/// A letter on its way.
-pub struct Letter {
-    letters: Arc<Letters>,
+/// A dead letter on its way.
+pub struct DeadLetterConfirms {
+    outcomes: Arc<DeadLetterOutcomes>,
     queue: QueueId,
     slot: Slot,
     progress: Mutex<Progress>,
@@ -45,17 +45,17 @@ struct Progress {
     reached: Vec<QueueId>,
 }
 
-/// A letter's claim to the confirm of one of its targets.
-pub struct LetterClaim {
-    letter: Arc<Letter>,
+/// A dead letter's claim to the confirm of one of its targets.
+pub struct DeadLetterClaim {
+    confirms: Arc<DeadLetterConfirms>,
     target: QueueId,
 }
 
-impl Letter {
-    /// A letter of a queue's machine.
-    pub fn new(letters: &Arc<Letters>, queue: &QueueHandle, machine: &LiveQueue, slot: Slot) -> Arc<Self> {
+impl DeadLetterConfirms {
+    /// A dead letter of a queue's machine.
+    pub fn new(outcomes: &Arc<DeadLetterOutcomes>, queue: &QueueHandle, machine: &LiveQueue, slot: Slot) -> Arc<Self> {
         Arc::new(Self {
-            letters: letters.clone(),
+            outcomes: outcomes.clone(),
             queue: queue.spec.id,
             slot,
             progress: Mutex::new(Progress {
@@ -73,12 +73,12 @@ impl Letter {
             return None;
         }
         progress.missing += 1;
-        let letter = self.clone();
-        Some(ConfirmToken::Letter(LetterClaim { letter, target }))
+        let confirms = self.clone();
+        Some(ConfirmToken::DeadLetter(DeadLetterClaim { confirms, target }))
     }
 }
 
-impl Drop for Letter {
+impl Drop for DeadLetterConfirms {
     fn drop(&mut self) {
         let Progress {
             is_routed,
@@ -86,19 +86,19 @@ impl Drop for Letter {
             reached,
         } = std::mem::take(self.progress.get_mut());
         let outcome = match is_routed && missing == 0 {
-            true => LetterOutcome::Confirmed,
-            false => LetterOutcome::Refused { reached },
+            true => DeadLetterOutcome::Confirmed,
+            false => DeadLetterOutcome::Refused { reached },
         };
-        self.letters.answered.lock().push((self.queue, self.slot, outcome));
-        self.letters.more.notify_one();
+        self.outcomes.answered.lock().push((self.queue, self.slot, outcome));
+        self.outcomes.more.notify_one();
     }
 }
 
-impl LetterClaim {
+impl DeadLetterClaim {
     /// The target has said something.
     pub fn answer(self, outcome: ConfirmOutcome) {
         if outcome == ConfirmOutcome::Ack {
-            let mut progress = self.letter.progress.lock();
+            let mut progress = self.confirms.progress.lock();
             progress.missing -= 1;
             progress.reached.push(self.target);
         }
@@ -106,14 +106,14 @@ impl LetterClaim {
 }
 
 impl Broker {
-    /// Tells queues what became of their letters, until the task is dropped.
-    pub async fn run_letters(self: Arc<Self>) {
+    /// Tells queues what became of their dead letters, until the task is dropped.
+    pub async fn run_dead_letter_outcomes(self: Arc<Self>) {
         loop {
-            self.letters.more.notified().await;
-            let answered = std::mem::take(&mut *self.letters.answered.lock());
+            self.dead_letter_outcomes.more.notified().await;
+            let answered = std::mem::take(&mut *self.dead_letter_outcomes.answered.lock());
             let mut by_queue: FxHashMap<QueueId, Vec<_>> = FxHashMap::default();
             for (queue, slot, outcome) in answered {
-                if outcome == LetterOutcome::Confirmed {
+                if outcome == DeadLetterOutcome::Confirmed {
                     self.deaths.confirm();
                 }
                 by_queue.entry(queue).or_default().push((slot, outcome));
@@ -121,15 +121,15 @@ impl Broker {
             for (queue, answers) in by_queue {
                 // Of one that is gone, or led elsewhere by now, nobody wants to know.
                 if let Some(queue) = self.queue_by_id(queue) {
-                    self.letters_answered(&queue, answers);
+                    self.dead_letters_answered(&queue, answers);
                 }
             }
         }
     }
 
-    fn letters_answered(self: &Arc<Self>, queue: &Arc<QueueHandle>, answers: Vec<(Slot, LetterOutcome)>) {
+    fn dead_letters_answered(self: &Arc<Self>, queue: &Arc<QueueHandle>, answers: Vec<(Slot, DeadLetterOutcome)>) {
         let begin_to_fail = queue.with(self, |machine, now, sink| {
-            let begin = machine.letters_answered(now, answers, sink);
+            let begin = machine.dead_letters_answered(now, answers, sink);
             begin.then(|| machine.settings().dead_letter_exchange.clone())
         });
         if let Some(Some(exchange)) = begin_to_fail {

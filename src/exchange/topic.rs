@@ -6,8 +6,20 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::exchange_type::{Bucket, ExchangeType, RouteInput, Target};
+use super::exchange_type::{Bucket, Deciding, ExchangeType, ExchangeTypeSpec, Queue, RouteInput, Target, Why};
 use crate::spec::BindingSpec;
+use crate::types::FieldTable;
+
+pub(super) static TYPE: ExchangeTypeSpec = ExchangeTypeSpec::new(
+    "topic",
+    "AMQP topic exchange, as per the AMQP specification",
+    Deciding::Each(Why::PatternDiffers),
+);
+
+/// The bindings of such an exchange: none yet.
+pub(super) fn bindings<Q: Queue>(_: &FieldTable) -> Box<dyn ExchangeType<Q>> {
+    Box::new(Topic::new())
+}
 
 const ROOT: u32 = 0;
 

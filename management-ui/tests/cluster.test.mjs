@@ -1,0 +1,74 @@
+// Three nodes: the console of any of them shows the whole cluster, in front of nodes that go away.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { api, browser, cluster, overhang, page, signIn, violations, visit } from './support.mjs';
+import { start } from './traffic.mjs';
+
+let nodes;
+let stopTraffic;
+let chrome;
+
+before(async () => {
+  nodes = await cluster();
+  stopTraffic = await start(nodes.amqp(1));
+  chrome = await browser();
+});
+
+after(async () => {
+  await chrome?.close();
+  await stopTraffic?.();
+  await nodes?.stop();
+});
+
+for (const width of [1280, 400]) {
+  test(`pages about the cluster are in order on any node, ${width} pixels wide`, async () => {
+    for (const node of [1, 3]) {
+      const { page: opened, faults, close } = await page(chrome, nodes.http(node), { width });
+      await signIn(opened, nodes.http(node));
+      for (const hash of ['#/', '#/cluster', `#/nodes/${nodes.name(2)}`, '#/queues', '#/queues/%2F/billing', '#/queues/%2F/billing?tab=members', '#/queues/%2F/mail', '#/topology', '#/connections']) {
+        await visit(opened, hash);
+        assert.deepEqual(await violations(opened), [], `node ${node} ${hash}`);
+        assert.ok((await overhang(opened)) <= 0, `${hash} scrolls sideways`);
+      }
+      assert.deepEqual(faults, []);
+      await close();
+    }
+  });
+}
+
+test('what lives on one node is shown and changed by another', async () => {
+  const ask = api(nodes.http(3));
+  const { page: opened, faults, close } = await page(chrome, nodes.http(3));
+  await signIn(opened, nodes.http(3));
+  // A classic queue of node 1, of which this one knows nothing itself.
+  await visit(opened, '#/queues/%2F/payments?tab=messages');
+  await opened.getByRole('button', { name: 'Look', exact: true }).click();
+  await opened.getByRole('article').first().waitFor();
+  await visit(opened, '#/connections');
+  await opened.getByRole('link', { name: /billing-worker/ }).waitFor();
+  // A member's place among the others, and another leader by a click.
+  await visit(opened, '#/queues/%2F/billing?tab=members');
+  for (const node of [1, 2, 3]) await opened.getByRole('link', { name: nodes.name(node) }).first().waitFor();
+  const { leader } = await ask('GET', '/queues/%2F/billing');
+  await visit(opened, '#/cluster');
+  await opened.getByRole('row').filter({ hasText: leader }).getByText('running').waitFor();
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test('a node that is killed is named on the others, and when it is back nothing says so any more', async () => {
+  const { page: opened, close } = await page(chrome, nodes.http(1));
+  await signIn(opened, nodes.http(1));
+  await visit(opened, '#/cluster');
+  await nodes.kill(3);
+  await opened.getByText(/1 node not running: rabbit@n3/).waitFor();
+  for (const hash of ['#/', '#/queues', '#/connections', '#/queues/%2F/billing?tab=members', `#/nodes/${nodes.name(3)}`]) {
+    await visit(opened, hash);
+    assert.deepEqual(await violations(opened), [], hash);
+  }
+  nodes.start(3);
+  await nodes.ready();
+  await visit(opened, '#/cluster');
+  await opened.getByText(/not running: rabbit@n3/).waitFor({ state: 'detached' });
+  await close();
+});
