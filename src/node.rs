@@ -275,7 +275,8 @@ impl Node {
                     address: endpoint.address,
                 });
                 let described = management::describe(clients.endpoints.clone());
-                opened.broker.serves(listeners.collect(), described);
+                let tls = clients.endpoints.iter().filter_map(|endpoint| endpoint.tls.clone());
+                opened.broker.serves(listeners.collect(), tls.collect(), described);
                 self.running.send_replace(Some(management::Running {
                     broker: opened.broker.clone(),
                     endpoints: clients.endpoints.clone().into(),

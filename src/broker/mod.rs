@@ -76,6 +76,7 @@ use crate::config::Config;
 use crate::declare::QueueRules;
 use crate::handover::ConsumerKey;
 use crate::journal::raft::Group;
+use crate::listen::Tls;
 pub use crate::metadata::Catalogue;
 use crate::metadata::replicated::Replicated;
 use crate::spec::QueueType;
@@ -140,6 +141,8 @@ pub struct Broker {
     listeners: Mutex<Vec<report::Listener>>,
     /// How it is, as they are told; none while it does not serve clients.
     describe: Mutex<Option<gather::Describe>>,
+    /// How its listeners speak TLS, those that do.
+    listeners_tls: Mutex<Vec<Tls>>,
     logins: Logins,
     observers: Observers,
     alarms: Alarms,

@@ -115,6 +115,7 @@ impl Broker {
             moving: Mutex::default(),
             listeners: Mutex::default(),
             describe: Mutex::default(),
+            listeners_tls: Mutex::default(),
             logins: Default::default(),
             alarms: Alarms::new(&config.resources),
             reach: watch::Sender::default(),

@@ -1,6 +1,7 @@
 //! The links of this node to the others, and what is served over them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand::RngCore;
 use tokio::net::TcpListener;
@@ -12,7 +13,7 @@ use crate::broker::queue::peers::{QUEUES, QueueService};
 use crate::cluster::rpc::Services;
 use crate::cluster::secret::{SecretError, SharedSecret};
 use crate::cluster::tls::{Tls, TlsError};
-use crate::cluster::{Class, Cluster, Handler, Settings};
+use crate::cluster::{Class, Cluster, Handler, Settings, Timing};
 use crate::journal::raft::{RAFT, RaftService};
 use crate::pem::Certificate;
 
@@ -55,6 +56,11 @@ impl Broker {
     /// Reads the certificates of the links between nodes again; `None` where they do not speak TLS.
     pub fn read_certificates(&self) -> Option<Result<(), TlsError>> {
         Some(self.links()?.tls()?.read_again())
+    }
+
+    /// How long a link says nothing at most before it ends.
+    pub fn link_silence() -> Duration {
+        Timing::default().silence
     }
 
     /// The certificates that the links between nodes use.

@@ -10,7 +10,6 @@ use super::super::{erlang, figures};
 use crate::broker::Broker;
 use crate::broker::gather::Describe;
 use crate::broker::process::{open_files, threads};
-use crate::cluster::Timing;
 use crate::config::{Config, Mechanism, PLUGINS, Stream};
 use crate::metrics::process::open_files_limit;
 use crate::statistics::{Figure, Measure, Windows};
@@ -58,7 +57,7 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value 
         "db_dir": config.node.data_dir,
         "config_files": config.files,
         "enabled_plugins": PLUGINS,
-        "net_ticktime": Timing::default().silence.as_secs(),
+        "net_ticktime": Broker::link_silence().as_secs(),
         "mem_calculation_strategy": "rss",
         "name": node.name,
         "running": !broker.has_failed(),
