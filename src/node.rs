@@ -316,7 +316,7 @@ impl Node {
             "health checks fail from now on, clients are still served"
         );
         // Those who stay are told to go.
-        broker.clients_gone(time).await;
+        broker.connections().gone(time).await;
     }
 
     async fn stop(&mut self) -> Result<(), NodeError> {
@@ -459,8 +459,11 @@ impl Opened {
             tasks::spawn("shortages", broker.clone().run_shortages()),
             tasks::spawn("nodes", broker.clone().run_nodes()),
             tasks::spawn("elections", broker.clone().run_elections()),
-            tasks::spawn("leader lookups", broker.clone().run_leader_lookups()),
-            tasks::spawn("dead letter outcomes", broker.clone().run_dead_letter_outcomes()),
+            tasks::spawn("leader lookups", broker.queues().clone().run_leader_lookups()),
+            tasks::spawn(
+                "dead letter outcomes",
+                broker.queues().clone().run_dead_letter_outcomes(),
+            ),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),
             tasks::spawn("observers", broker.clone().run_observers()),
@@ -736,9 +739,9 @@ async fn has_space(directory: &Path) {
 
 /// Closes every connection and waits a little for the clients to agree.
 async fn say_goodbye(broker: &Broker, patience: Duration) {
-    broker.close_all(&Forced::Shutdown);
+    broker.connections().close_all(&Forced::Shutdown);
     // Those that do not answer are cut off.
-    broker.clients_gone(patience).await;
+    broker.connections().gone(patience).await;
 }
 
 /// Writes the ports in one go: whoever waits for the file finds it whole.

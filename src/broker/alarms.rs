@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -13,7 +12,6 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::Broker;
 use crate::config::Resources;
 use crate::store::Store;
 use crate::types::{ByteSize, NodeId, Timestamp};
@@ -267,16 +265,20 @@ impl Alarms {
 
 /// Looks again and again until the task is dropped. While memory is short, threads that rest are asked
 /// for what they keep: nothing else might make them look, for the publishers rest too.
-pub(super) async fn watch(broker: &Arc<Broker>) {
+pub(super) async fn watch(
+    alarms: &Alarms,
+    data_dir: &Path,
+    store: &Store,
+    now: impl Fn() -> Timestamp,
+    is_alive: impl Fn(NodeId) -> bool,
+) {
     loop {
-        broker
-            .alarms
-            .look(&broker.config.node.data_dir, &broker.store, broker.now());
-        if broker.alarms.own().memory {
+        alarms.look(data_dir, store, now());
+        if alarms.own().memory {
             allocator::ask_back();
             tasks::wake_workers();
         }
-        broker.alarms.forget_unless(|node| broker.nodes.is_alive(node));
+        alarms.forget_unless(&is_alive);
         tokio::time::sleep(INTERVAL).await;
     }
 }

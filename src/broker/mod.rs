@@ -17,6 +17,7 @@ pub mod alarms;
 mod clock;
 mod error;
 mod logins;
+mod nodes;
 pub mod observers;
 mod start;
 mod timers;
@@ -40,6 +41,7 @@ use std::sync::{Arc, OnceLock};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rustc_hash::FxHashMap;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 pub use alarms::Alarms;
 pub use catalogue::new_vhost;
@@ -47,12 +49,12 @@ pub use cluster::control::FORMAT as REQUESTS;
 pub use cluster::formation::JoinError;
 pub use cluster::links::LinksError;
 pub use cluster::majority::Reach;
-pub use cluster::nodes::NodeInfo;
 pub use cluster::report;
 pub use delivery::connections;
 pub use delivery::outbox::{Control, Outstanding, Uncommitted};
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
 pub use logins::Logins;
+pub use nodes::NodeInfo;
 pub use observers::Observers;
 pub use publish::route::Explained;
 pub use publish::vhosts::Vhost;
@@ -61,8 +63,9 @@ pub use queue::asking::DEADLINE;
 pub use queue::clients::{ChannelOut, ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
 pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
-pub use queue::{joint, leaving, matching, peeking, quarantine};
+pub use queue::{joint, leaving, matching, peeking};
 pub use replicas::members;
+pub use replicas::quarantine;
 pub use reports::{diagnosis, gather, notices, process};
 
 // Words of what lies below that whoever serves clients needs.
@@ -74,27 +77,23 @@ use crate::cluster::identity::Identity;
 pub use crate::cluster::ticket::SCHEME as TICKET;
 use crate::config::Config;
 use crate::declare::QueueRules;
-use crate::handover::ConsumerKey;
 use crate::journal::raft::Group;
 use crate::listen::Tls;
 pub use crate::metadata::Catalogue;
 use crate::metadata::replicated::Replicated;
+use crate::queue::ledger::Ledger;
 use crate::spec::QueueType;
 use crate::statistics::Statistics;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
 use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, VhostName};
 use clock::Clock;
-use cluster::nodes::Nodes;
-use publish::delayed::Delayer;
+use nodes::Nodes;
+use publish::delayed::{Delayer, Held};
 use publish::reply_to::ReplyTo;
-use queue::at_least_once::DeadLetterOutcomes;
-use queue::counting::DeletedQueues;
-use queue::deaths::Deaths;
-use queue::leader_lookups::LeaderLookups;
-use queue::peers::Peers;
+use queue::effects::{DeadLetter, Work};
+use queue::queues::{Above, Queues};
 use replicas::elections::Elections;
 use replicas::open::Replicas;
-use timers::Timers;
 
 /// The broker of this node.
 pub struct Broker {
@@ -102,7 +101,8 @@ pub struct Broker {
     node: NodeInfo,
     clock: Clock,
     store: Store,
-    nodes: Nodes,
+    nodes: Arc<Nodes>,
+    queues: Arc<Queues>,
     identity: Mutex<Identity>,
     /// Whom this node lets begin a cluster, and since when.
     /// Members of the cluster change one at a time.
@@ -119,24 +119,15 @@ pub struct Broker {
     /// Copy of the catalogue's count of changed rights, for caches.
     rights: AtomicU64,
     vhosts: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,
-    queues_by_id: RwLock<FxHashMap<QueueId, Arc<QueueHandle>>>,
     replicas: Replicas,
     /// The nodes of the cluster are others: queues may need members.
     repair: tokio::sync::Notify,
     elections: Elections,
     jobs: jobs::Jobs,
-    leader_lookups: LeaderLookups,
-    dead_letter_outcomes: Arc<DeadLetterOutcomes>,
-    peers: Peers,
     delayed: Delayer,
     reply_to: ReplyTo,
-    timers: Timers,
-    connections: Connections,
+    connections: Arc<Connections>,
     statistics: Arc<Statistics>,
-    deleted_queues: Mutex<DeletedQueues>,
-    deaths: Deaths,
-    /// Queues in which something has moved, for the sampler.
-    moving: Mutex<Vec<Arc<QueueHandle>>>,
     /// Where this node listens, as other nodes are told.
     listeners: Mutex<Vec<report::Listener>>,
     /// How it is, as they are told; none while it does not serve clients.
@@ -144,7 +135,7 @@ pub struct Broker {
     /// How its listeners speak TLS, those that do.
     listeners_tls: Mutex<Vec<Tls>>,
     logins: Logins,
-    observers: Observers,
+    observers: Arc<Observers>,
     alarms: Alarms,
     reach: watch::Sender<Reach>,
     /// What the operator wants of the node.
@@ -153,9 +144,7 @@ pub struct Broker {
     takes_clients: watch::Sender<bool>,
     /// It was told to stop, and serves its clients a little longer.
     draining: AtomicBool,
-    runtime: tokio::runtime::Handle,
     next_connection: AtomicU64,
-    next_consumer: AtomicU64,
     /// Why nothing more can be promised.
     failed: watch::Sender<Option<Failure>>,
 }
@@ -199,6 +188,11 @@ impl Broker {
     /// The nodes of the cluster, as this one sees them.
     pub fn nodes(&self) -> &Nodes {
         &self.nodes
+    }
+
+    /// The queues, as this node knows them.
+    pub fn queues(&self) -> &Arc<Queues> {
+        &self.queues
     }
 
     /// The client connections.
@@ -259,17 +253,12 @@ impl Broker {
 
     /// The queue of that id, as this node knows it.
     fn queue_by_id(&self, id: QueueId) -> Option<Arc<QueueHandle>> {
-        self.queues_by_id.read().get(&id).cloned()
+        self.queues.by_id(id)
     }
 
     /// All queues, as this node knows them.
     pub fn all_queues(&self) -> Vec<Arc<QueueHandle>> {
-        self.queues_by_id.read().values().cloned().collect()
-    }
-
-    /// A number for a consumer of this node.
-    pub fn next_consumer(&self) -> ConsumerKey {
-        ConsumerKey(self.next_consumer.fetch_add(1, Ordering::Relaxed))
+        self.queues.all()
     }
 
     /// A number for a connection that was just accepted.
@@ -309,7 +298,7 @@ impl Broker {
     /// # Errors
     /// When the store failed.
     pub async fn synced(&self) -> Result<(), StoreError> {
-        self.store.synced(self.store.end()).await
+        self.queues.synced().await
     }
 
     /// Whether that is the user's password.
@@ -324,19 +313,39 @@ impl Broker {
         let mut live = self.live.subscribe();
         // An error is the broker dropped, which cannot be while we are here.
         let _ = live.wait_for(|live| *live).await;
-        self.timers.run(&self).await;
+        let fire = |held: Arc<Held>| held.tick(&self);
+        let exchanges = self.delayed.timers.run(|| self.now(), fire);
+        tokio::join!(self.queues.run_timers(), exchanges);
     }
 
     /// Watches memory and disk until the task is dropped.
     pub async fn run_alarms(self: Arc<Self>) {
-        alarms::watch(&self).await;
+        let (alarms, data_dir) = (&self.alarms, &self.config.node.data_dir);
+        let is_alive = |node| self.nodes.is_alive(node);
+        alarms::watch(alarms, data_dir, &self.store, || self.now(), is_alive).await;
     }
 
     /// Writes everything down and stops the store. Blocks. No client is served any more.
     pub fn stop(self: &Arc<Self>) {
-        for queue in self.all_queues().iter().filter(|queue| !queue.is_quarantined()) {
-            queue.with(self, |machine, _, sink| machine.stop(sink));
-        }
+        self.queues.stop();
         self.store.stop();
+    }
+}
+
+impl Above for Broker {
+    fn dead_letter(self: Arc<Self>, queue: &Arc<QueueHandle>, dead_letters: Vec<DeadLetter>, work: &mut Work) {
+        self.publish_dead_letters(queue, dead_letters, work);
+    }
+
+    fn delete(self: Arc<Self>, queue: &Arc<QueueHandle>) -> JoinHandle<()> {
+        self.delete_marked(queue)
+    }
+
+    fn look_again(&self, queue: QueueId) {
+        self.replicas.look_again(queue);
+    }
+
+    fn member_fails(self: Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+        self.on_failing_member(queue, group);
     }
 }

@@ -12,13 +12,13 @@ use tokio::time::Instant;
 
 use super::alarms::Alarms;
 use super::catalogue::new_vhost::first_commands;
-use super::cluster::nodes::Nodes;
+use super::nodes::Nodes;
 use super::observers::{EVENTS, Observers};
 use super::publish::delayed::{self, Delayer};
-use super::queue::deaths::Deaths;
 use super::queue::owners::{group_owners, is_queue};
+use super::queue::queues::Queues;
 use super::replicas::mending::Damage;
-use super::{Broker, BrokerError, Clock, Connections, Failure, NodeInfo, StartError};
+use super::{Broker, BrokerError, Clock, Failure, NodeInfo, StartError};
 use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::cluster;
 use crate::cluster::identity::{CatalogueMember, ClusterId, Identity, IdentityError};
@@ -74,6 +74,16 @@ impl Broker {
             });
             Replicated::over(place.clone(), listener)
         };
+        let nodes = Arc::new(Nodes::new(identity.id(), store.clone()));
+        let observers = Arc::new(Observers::default());
+        let queues = Arc::new(Queues::new(
+            config.clone(),
+            clock,
+            store.clone(),
+            nodes.clone(),
+            catalogue.clone(),
+            observers.clone(),
+        ));
         let broker = Arc::new(Self {
             node: NodeInfo {
                 cluster_name: config.cluster.name.clone().unwrap_or_else(|| name.clone()),
@@ -81,7 +91,8 @@ impl Broker {
                 started_at: clock.now(),
             },
             clock,
-            nodes: Nodes::new(identity.id(), store.clone()),
+            queues,
+            nodes,
             identity: Mutex::new(identity),
             admitting: tokio::sync::Mutex::default(),
             promised: Mutex::default(),
@@ -93,26 +104,18 @@ impl Broker {
             recovered: Mutex::new(recovered.owners),
             damage: Damage::new(recovered.unknown_damage, has_others),
             vhosts: RwLock::default(),
-            queues_by_id: RwLock::default(),
             replicas: Default::default(),
             repair: Default::default(),
             elections: Default::default(),
             jobs: Default::default(),
-            leader_lookups: Default::default(),
-            dead_letter_outcomes: Default::default(),
-            peers: Default::default(),
             delayed: Delayer::default(),
             reply_to: Default::default(),
-            timers: Default::default(),
-            connections: Connections::default(),
-            observers: Observers::default(),
+            connections: Arc::default(),
+            observers,
             statistics: Arc::new(Statistics::new(
                 u64::from(config.management.rate_interval_ms) / 1000,
                 !config.management.keep_no_statistics,
             )),
-            deleted_queues: Mutex::default(),
-            deaths: Deaths::default(),
-            moving: Mutex::default(),
             listeners: Mutex::default(),
             describe: Mutex::default(),
             listeners_tls: Mutex::default(),
@@ -121,14 +124,14 @@ impl Broker {
             reach: watch::Sender::default(),
             duty: watch::Sender::default(),
             takes_clients: watch::Sender::new(true),
-            runtime: tokio::runtime::Handle::current(),
             // Unique in the cluster: exclusive queues are known by their connection everywhere.
             next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
-            next_consumer: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
             failed: watch::Sender::new(None),
             draining: AtomicBool::new(false),
             config,
         });
+        let above: Weak<Self> = Arc::downgrade(&broker);
+        broker.queues.stand_below(above);
         broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));
         // It is empty until here.
         let _ = heard.set(Arc::downgrade(&broker));
@@ -276,7 +279,7 @@ impl Broker {
                     "damaged records are kept of which is not known what they were: that may be lost, too"
                 );
             } else if delayed::is_exchange(owner) {
-                self.delayed.recover(self, None, owner, ledger);
+                self.delayed.recover(None, owner, ledger);
             } else {
                 // Its queue was deleted, and the node stopped before the store had heard of it.
                 self.store.forget(owner);
@@ -420,7 +423,9 @@ impl Owners for Journal {
             return broker.delayed.durable(&broker, owner, up_to_seq);
         }
         if let Some(queue) = broker.queue_by_id(QueueId(owner.0)) {
-            queue.with(&broker, |machine, now, sink| machine.durable(now, up_to_seq, sink));
+            queue.with(&broker.queues, |machine, now, sink| {
+                machine.durable(now, up_to_seq, sink);
+            });
         }
     }
 

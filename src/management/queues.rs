@@ -190,7 +190,7 @@ async fn purge(call: Call) -> Answered {
     let actor = call.actor()?;
     let name = declare::queue_purge(&call.broker.catalogue(), &actor.who(), None, &method).map_err(Failure::of)?;
     let queue = call.broker.vhost(&actor.vhost).and_then(|vhost| vhost.queue(&name));
-    let purged = call.broker.purge(&queue.ok_or(Failure::NotFound)?).await;
+    let purged = call.broker.queues().purge(&queue.ok_or(Failure::NotFound)?).await;
     purged.map_err(|away| Failure::Broken(away.text.clone()))?;
     Ok(Answer::Done)
 }

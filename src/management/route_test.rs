@@ -175,7 +175,7 @@ fn dead_letters(
     for _ in 0..DEATHS {
         let mut next = Vec::new();
         for (queue, key) in queues {
-            let settings = call.broker.settings_of(&queue);
+            let settings = call.broker.queues().settings_of(&queue);
             let Some(exchange) = settings.dead_letter_exchange.filter(|_| seen.insert(queue.spec.id)) else {
                 continue;
             };

@@ -65,7 +65,7 @@ impl Session {
             None => return Ok(()),
         };
         let consumer = Arc::new(Consumer {
-            key: self.broker.next_consumer(),
+            key: self.broker.queues().next_consumer(),
             outbox: self.outbox.clone(),
             channel: number,
             incarnation,
@@ -81,7 +81,7 @@ impl Session {
             queue: Arc::downgrade(&queue),
             wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
         });
-        self.broker.consume(&queue, &consumer, !nowait).await?;
+        self.broker.queues().consume(&queue, &consumer, !nowait).await?;
         self.tell_of_consumer("consumer.created", &consumer);
         Ok(())
     }
@@ -91,7 +91,7 @@ impl Session {
         let actor = self.actor()?;
         let outbox = self.outbox.clone();
         let token = Token::random(self.broker.us());
-        let key = self.broker.next_consumer();
+        let key = self.broker.queues().next_consumer();
         let channel = self.channel(number)?;
         let consumer = Consumer {
             key,
@@ -139,7 +139,7 @@ impl Session {
         if let Some(consumer) = consumer {
             self.tell_of_consumer("consumer.deleted", &consumer);
             // An auto-delete queue is gone when its last consumer hears that it is cancelled.
-            undone(self.broker.cancel(&consumer)).await;
+            undone(self.broker.queues().cancel(&consumer)).await;
         }
         let consumer_tag = method.consumer_tag;
         self.answer(number, method.nowait, BasicCancelOk { consumer_tag });
@@ -158,7 +158,7 @@ impl Session {
             redelivered,
             delivery_count,
             remaining,
-        } = self.broker.get(&queue, method.no_ack).await?
+        } = self.broker.queues().get(&queue, method.no_ack).await?
         else {
             if let Some(held) = self.outbox.lock().channel(number) {
                 held.got(queue.spec.id, Measure::GetEmpty, false);
@@ -167,7 +167,7 @@ impl Session {
             return Ok(());
         };
         let message = with_delivery_count(&queue, &message, delivery_count).unwrap_or(message);
-        queue.trace_out(&self.broker, &message, redelivered, || Client {
+        queue.trace_out(self.broker.queues(), &message, redelivered, || Client {
             connection: self.info.id,
             channel: number,
             user: actor.user.clone(),

@@ -114,7 +114,7 @@ impl Session {
             Err(_) if created => return self.declared(channel, &method, name, (0, 0)),
             Err(reply) => return Err(reply),
         };
-        let (ready, _, consumers) = self.broker.count(&queue).await?;
+        let (ready, _, consumers) = self.broker.queues().count(&queue).await?;
         // A passive declare is a use too.
         queue.touch(self.broker.now());
         self.declared(channel, &method, name, (ready, consumers))
@@ -126,7 +126,7 @@ impl Session {
         let look = |catalogue: &_| queue_purge(catalogue, &actor.who(), last.as_deref(), &method);
         let name = self.broker.look(look).await?;
         let queue = self.live_queue(&actor.vhost, &name)?;
-        let message_count = self.broker.purge(&queue).await? as u32;
+        let message_count = self.broker.queues().purge(&queue).await? as u32;
         self.answer(channel, method.nowait, QueuePurgeOk { message_count });
         Ok(())
     }

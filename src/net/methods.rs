@@ -100,7 +100,7 @@ impl Session {
             if let Some(channel) = self.outbox.lock().channel(number) {
                 channel.prefetch = prefetch;
             }
-            self.broker.serve_stalled(&self.outbox, Some(number));
+            self.broker.queues().serve_stalled(&self.outbox, Some(number));
         } else {
             self.channel(number)?.prefetch = prefetch;
             if let Some(channel) = self.outbox.lock().channel(number) {

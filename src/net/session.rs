@@ -383,7 +383,9 @@ impl Session {
             None => Default::default(),
         };
         let connections = self.broker.connections();
-        let allowed = connections.open_channel(&self.info, &self.broker, &user, elsewhere);
+        let limit = self.broker.config().limits.channel_max_per_node;
+        let node = (limit, self.broker.node().name.as_str());
+        let allowed = connections.open_channel(&self.info, &self.broker.catalogue(), node, &user, elsewhere);
         if let Err(error) = allowed {
             return self.refuse(None, (0, 0), &error.reply()).await;
         }
@@ -432,7 +434,7 @@ impl Session {
             leaving.extend(held.leave());
         }
         let leaving = by_queue(leaving).into_iter();
-        leaving.filter_map(|one| self.broker.leave(one)).collect()
+        leaving.filter_map(|one| self.broker.queues().leave(one)).collect()
     }
 
     /// A queue goes with the connection. Those that were deleted meanwhile are forgotten now and
@@ -459,7 +461,7 @@ impl Session {
         let mut undoing = self.drop_channels(channels);
         for name in std::mem::take(&mut self.exclusive) {
             if let Some(queue) = self.own_queue(&name) {
-                undoing.push(self.broker.delete_exclusive(&queue));
+                undoing.extend(self.broker.queues().delete_exclusive(&queue));
             }
         }
         undone(undoing).await;

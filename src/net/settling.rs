@@ -69,14 +69,16 @@ impl Settling {
                 if group.outcome == Outcome::Accept {
                     group.queue.count(Measure::Ack, group.slots.len() as u64);
                 }
-                broker.settle(&group.queue, group.slots.drain(..), group.outcome, joint);
+                broker
+                    .queues()
+                    .settle(&group.queue, group.slots.drain(..), group.outcome, joint);
             }
         }
         // One group is kept with its buffer: mostly the next acks are for the same queue.
         self.groups.truncate(1);
         self.slots = 0;
         for channel in self.channels.drain(..) {
-            broker.serve_stalled(outbox, Some(channel));
+            broker.queues().serve_stalled(outbox, Some(channel));
         }
     }
 
@@ -151,7 +153,7 @@ impl Session {
             None => return,
         };
         for (queue, slots) in taken {
-            self.broker.give_back(&queue, slots);
+            self.broker.queues().give_back(&queue, slots);
         }
         self.settling.channel(number);
         self.settling.flush(&self.broker, &self.outbox, None);

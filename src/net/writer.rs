@@ -26,7 +26,7 @@ pub async fn run(broker: Arc<Broker>, outbox: Arc<Outbox>, mut socket: WriteHalf
             broker.connections().moves(outbox.id);
         }
         if outbox.written() {
-            broker.serve_stalled(&outbox, None);
+            broker.queues().serve_stalled(&outbox, None);
         }
     }
     // The client may be gone already.

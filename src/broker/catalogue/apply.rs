@@ -88,7 +88,7 @@ impl Broker {
 
     fn carry_out_all(self: &Arc<Self>, effects: Effects) {
         for (queue, deferred) in effects {
-            self.carry_out(&queue, deferred);
+            self.queues.carry_out(&queue, deferred);
         }
     }
 
@@ -179,8 +179,7 @@ impl Broker {
         if spec.kind == ExchangeKind::DelayedMessage
             && let Some(ledger) = self.take_recovered(owner)
         {
-            self.delayed
-                .recover(self, Some((&spec.vhost, &spec.name)), owner, ledger);
+            self.delayed.recover(Some((&spec.vhost, &spec.name)), owner, ledger);
         }
     }
 
@@ -200,12 +199,9 @@ impl Broker {
             _ => self.recover_queue(catalogue, spec, scope),
         };
         let handle = Arc::new(handle);
-        self.queues_by_id.write().insert(handle.spec.id, handle.clone());
-        if let Some(deadline) = handle.deadline() {
-            self.timers.schedule(&handle, deadline);
-        }
+        self.queues.insert(&handle);
         vhost.insert(handle.clone());
-        self.moves(&handle);
+        self.queues.moves(&handle);
         if handle.is_replicated() {
             self.open_replica(&handle);
         }
@@ -254,15 +250,15 @@ impl Broker {
             && !history.is_empty()
         {
             let batch = history.into_iter().map(|message| Publish { message, publish: None });
-            effects.push((queue.clone(), queue.publish_deferred(self, batch)));
+            effects.push((queue.clone(), queue.publish_deferred(&self.queues, batch)));
         }
     }
 
     fn drop_queue(self: &Arc<Self>, queue: Arc<QueueHandle>, effects: &mut Effects) {
         queue.mark_deleted();
         queue.uncount();
-        let ((), deferred) = queue.input_deferred(self, |machine, now, sink| machine.delete(now, sink));
-        self.forget_queue(&queue);
+        let ((), deferred) = queue.input_deferred(&self.queues, |machine, now, sink| machine.delete(now, sink));
+        self.queues.forget(&queue);
         match queue.is_replicated() {
             true => self.drop_replica(&queue),
             false if queue.spec.home == self.nodes.us() => self.store.forget(queue.owner()),
@@ -309,7 +305,7 @@ impl Broker {
                 continue;
             }
             let settings = settings_of(catalogue, &queue.spec);
-            let (_, deferred) = queue.with_deferred(self, |machine, now, sink| {
+            let (_, deferred) = queue.with_deferred(&self.queues, |machine, now, sink| {
                 if machine.settings() != &settings {
                     machine.set_settings(now, settings, sink);
                     warn_of_fallback(&queue, machine);

@@ -8,6 +8,7 @@
 
 mod announcements;
 mod apply;
+mod deleting;
 pub mod new_vhost;
 pub(in crate::broker) mod placement;
 pub(in crate::broker) mod propose;

@@ -234,11 +234,11 @@ impl Broker {
                 let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
                 return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
             }
-            Request::Peek(queue, peek) => return Response::Peeked(self.peek_for(queue, peek).await),
+            Request::Peek(queue, peek) => return Response::Peeked(self.queues.peek_for(queue, peek).await),
             Request::Move(queue, positions, to) => return Response::Moved(self.move_for(queue, positions, to).await),
             Request::Jobs => return Response::Jobs(self.jobs_here()),
             Request::StopJob(id) => return Response::Stopped(self.stop_job_here(&id)),
-            Request::Vitals(queue) => return Response::Vitals(self.vitals_for(queue)),
+            Request::Vitals(queue) => return Response::Vitals(self.queues.vitals_for(queue)),
             Request::Member(queue, change) => {
                 let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
                 return changed.map_or(Response::NotLeader, Response::Changed);
@@ -536,7 +536,7 @@ impl Broker {
         loop {
             let leader = queue.leader();
             let peeked = match leader == self.nodes.us() {
-                true => self.peek_here(queue, peek.clone()).await,
+                true => self.queues.peek_here(queue, peek.clone()).await,
                 false => {
                     let request = Request::Peek(queue.spec.id, peek.clone());
                     match self.ask(leader, &request, deadline).await {
@@ -615,7 +615,7 @@ impl Broker {
     /// How a queue gets on, wherever it is; `None` where nobody says.
     pub async fn vitals_of(&self, queue: &QueueHandle) -> Option<QueueVitals> {
         match queue.leader() {
-            leader if leader == self.nodes.us() => self.vitals_here(queue),
+            leader if leader == self.nodes.us() => self.queues.vitals_here(queue),
             leader => self.ask_for_vitals(leader, queue.spec.id).await,
         }
     }

@@ -53,14 +53,14 @@ impl Broker {
         self.nodes.cluster()
     }
 
+    /// After how long a link over which nothing came ends.
+    pub fn silence_between_nodes(&self) -> Duration {
+        Timing::default().silence
+    }
+
     /// Reads the certificates of the links between nodes again; `None` where they do not speak TLS.
     pub fn read_certificates(&self) -> Option<Result<(), TlsError>> {
         Some(self.links()?.tls()?.read_again())
-    }
-
-    /// How long a link says nothing at most before it ends.
-    pub fn link_silence() -> Duration {
-        Timing::default().silence
     }
 
     /// The certificates that the links between nodes use.

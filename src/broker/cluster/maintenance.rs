@@ -88,9 +88,9 @@ impl Broker {
         });
         self.alarms.set_drained(true);
         let why = Forced::Ordered("Node was put into maintenance mode".to_owned());
-        self.close_all(&why);
+        self.connections.close_all(&why);
         // Those that do not answer are cut off by their own deadline.
-        self.clients_gone(PATIENCE).await;
+        self.connections.gone(PATIENCE).await;
         let left = timeout(PATIENCE, self.lead_nothing()).await;
         if began {
             tasks::spawn("draining", keep_drained(Arc::downgrade(self)));
@@ -130,7 +130,7 @@ impl Broker {
             let drained = &drained;
             async move {
                 let incomplete = self.is_incomplete(&queue).then(|| self.us());
-                let online = self.online_of(&self.members_of(&queue), incomplete.as_slice());
+                let online = self.online_of(&queue.member_nodes(), incomplete.as_slice());
                 let Some(next_leader) = online.into_iter().find(|node| !drained.contains(node)) else {
                     return;
                 };

@@ -99,7 +99,7 @@ impl Broker {
                 tracing::warn!(
                     "too few of the cluster's nodes can be reached: clients are sent away until they are heard again"
                 );
-                self.close_all(&Forced::Shutdown);
+                self.connections.close_all(&Forced::Shutdown);
             }
         }
     }

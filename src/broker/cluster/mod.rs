@@ -11,12 +11,12 @@
 //! ```
 
 mod admission;
+mod clients;
 pub(in crate::broker) mod control;
 pub(in crate::broker) mod formation;
 pub(in crate::broker) mod links;
 pub(in crate::broker) mod maintenance;
 pub(in crate::broker) mod majority;
-pub mod nodes;
 mod presence;
 mod remote;
 pub mod report;

@@ -63,16 +63,16 @@ impl Broker {
         let input: Arc<dyn PeerInput> = Arc::new(Input(Arc::downgrade(&self)));
         self.on_nodes(&self.catalogue());
         for peer in cluster.peers() {
-            self.peers.meet(&cluster, peer.id, input.clone());
+            self.queues.peers.meet(&cluster, peer.id, input.clone());
         }
         loop {
             match events.recv().await {
                 Ok(Event::Up { node, .. }) => {
-                    self.peers.meet(&cluster, node, input.clone());
+                    self.queues.peers.meet(&cluster, node, input.clone());
                     self.on_node_up(node);
                 }
                 Ok(Event::Restarted { node, incarnation }) => {
-                    self.peers.meet(&cluster, node, input.clone());
+                    self.queues.peers.meet(&cluster, node, input.clone());
                     self.alarms.forget_unless(|other| other != node);
                     self.on_node_restarted(node, incarnation);
                     self.on_node_up(node);
@@ -85,7 +85,7 @@ impl Broker {
                 }
                 Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
                     for peer in cluster.peers() {
-                        self.peers.meet(&cluster, peer.id, input.clone());
+                        self.queues.peers.meet(&cluster, peer.id, input.clone());
                         self.ask_what_is_short(peer.id);
                     }
                 }

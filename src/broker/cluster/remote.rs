@@ -37,7 +37,7 @@ impl PeerInput for Input {
         // The node may be back already, as another process with other clients.
         let is_alive = broker.nodes.cluster().is_some_and(|cluster| cluster.lives(&from));
         for queue in broker.all_queues() {
-            queue.input(&broker, |machine, now, sink| {
+            queue.input(&broker.queues, |machine, now, sink| {
                 machine.link_ended(now, link_use(&from), is_alive, sink);
             });
         }
@@ -46,7 +46,7 @@ impl PeerInput for Input {
     fn began(&self, node: NodeId) {
         let Some(broker) = self.0.upgrade() else { return };
         for queue in broker.all_queues() {
-            queue.input(&broker, |machine, _, sink| machine.link_began(node, sink));
+            queue.input(&broker.queues, |machine, _, sink| machine.link_began(node, sink));
         }
     }
 }
@@ -55,7 +55,7 @@ impl Broker {
     /// A node is another process than before: the clients of that are gone.
     pub(super) fn on_node_restarted(self: &Arc<Self>, node: NodeId, incarnation: Incarnation) {
         for queue in self.all_queues() {
-            queue.input(self, |machine, now, sink| {
+            queue.input(&self.queues, |machine, now, sink| {
                 machine.node_restarted(now, node, incarnation.0, sink);
             });
         }
@@ -64,21 +64,21 @@ impl Broker {
     /// A node is gone, or has been silent for too long: its clients too.
     pub(super) fn on_node_gone(self: &Arc<Self>, node: NodeId) {
         for queue in self.all_queues() {
-            queue.input(self, |machine, now, sink| machine.node_ended(now, node, sink));
+            queue.input(&self.queues, |machine, now, sink| machine.node_ended(now, node, sink));
         }
     }
 
     /// A node is suspected: others are asked for what it had.
     pub(super) fn on_leader_suspect(self: &Arc<Self>, node: NodeId) {
         for queue in self.all_queues() {
-            queue.input(self, |machine, _, sink| machine.lost_leader(node, true, sink));
+            queue.input(&self.queues, |machine, _, sink| machine.lost_leader(node, true, sink));
         }
     }
 
     /// A node answers that may have missed what this one leads.
     pub(super) fn announce_to(self: &Arc<Self>, node: NodeId) {
         for queue in self.all_queues() {
-            queue.input(self, |machine, _, sink| machine.announce(node, sink));
+            queue.input(&self.queues, |machine, _, sink| machine.announce(node, sink));
         }
     }
 
@@ -90,9 +90,9 @@ impl Broker {
         let Some(queue) = self.queue_by_id(id) else {
             // Deleted, or not heard of yet.
             match frame.what {
-                FrameBody::Lead { term, .. } => self.peers.tell(node, |buffer| wire::nothing(buffer, id, term)),
+                FrameBody::Lead { term, .. } => self.queues.peers.tell(node, |buffer| wire::nothing(buffer, id, term)),
                 FrameBody::Get { call, .. } | FrameBody::Purge { call } | FrameBody::Count { call } => {
-                    self.peers.tell(node, |buffer| {
+                    self.queues.peers.tell(node, |buffer| {
                         wire::refused(buffer, id, call, 404, "the queue is not there");
                     });
                 }
@@ -103,7 +103,7 @@ impl Broker {
         if let FrameBody::Leaderless { term } = frame.what {
             return self.elections.on_leaderless(&queue, node, term);
         }
-        queue.input(self, |machine, now, sink| {
+        queue.input(&self.queues, |machine, now, sink| {
             machine.on_frame(now, link_use(from), frame.what, sink);
         });
     }
@@ -125,7 +125,7 @@ impl Broker {
         if token.node == self.nodes.us() {
             return self.reply_to.deliver(token, message);
         }
-        let way = self.peers.open_line(token.node);
+        let way = self.queues.peers.open_line(token.node);
         way.is_some_and(|way| {
             way.with(|buffer| wire::reply(buffer, token.secret, message));
             true

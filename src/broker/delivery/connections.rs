@@ -1,24 +1,22 @@
 //! The client connections of this node: who is there, and how many may be.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::SetOnce;
 
+use super::QueueIdentity;
 use super::consumer::Consumer;
 use super::outbox::{Control, Outbox, Uncommitted};
-use super::{QueueIdentity, leaving};
-use crate::broker::{Broker, Forced, LimitError};
+use crate::broker::{Forced, LimitError};
 use crate::listen::TlsSession;
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
-use crate::statistics::{Figures, Stats, Windows};
+use crate::statistics::{Figures, Stats};
 use crate::types::{ConnectionId, ExchangeName, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
 
 /// Between two looks whether all clients have gone.
@@ -208,7 +206,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
     }
 
     /// What other nodes are told of it, once it is open.
-    fn report(
+    pub(in crate::broker) fn report(
         &self,
         node: NodeId,
         figures: impl Fn(&Stats) -> Figures,
@@ -318,27 +316,28 @@ impl<Q: QueueIdentity> Connections<Q> {
         Ok(())
     }
 
-    /// Opens a channel unless the user has as many as it may, with those that other nodes have.
+    /// Opens a channel unless the user has as many as it may, with those that other nodes have, or the node
+    /// of that name as many as its limit is.
     ///
     /// # Errors
     /// The refusal in RabbitMQ's words.
     pub fn open_channel(
         &self,
         connection: &ConnectionInfo<Q>,
-        broker: &Broker,
+        catalogue: &Catalogue,
+        (limit, node): (Option<u64>, &str),
         user: &UserName,
         elsewhere: ClientCounts,
     ) -> Result<(), LimitError> {
-        let catalogue = broker.catalogue();
         let mut all = self.all.lock();
         let channels: u64 = all.channels_of_user.values().copied().map(u64::from).sum();
-        if let Some(limit) = broker.config().limits.channel_max_per_node
+        if let Some(limit) = limit
             && channels >= limit
         {
-            let node = broker.node().name.clone();
+            let node = node.to_owned();
             return Err(LimitError::ChannelsOfNode { node, limit });
         }
-        let limit = user_limit(&catalogue, user, UserLimit::MaxChannels);
+        let limit = user_limit(catalogue, user, UserLimit::MaxChannels);
         let of_user = count(&all.channels_of_user, user) + elsewhere.channels_of_user;
         if let Some(limit) = reached(limit, of_user) {
             let user = user.clone();
@@ -426,101 +425,28 @@ impl<Q: QueueIdentity> Connections<Q> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
-}
-
-impl Broker {
-    /// The open connections of this node's clients.
-    pub(in crate::broker) fn connection_reports(&self, windows: Windows) -> Vec<ConnectionReport> {
-        let (us, now) = (self.us(), self.now().seconds());
-        let figures = |stats: &Stats| self.statistics.figures(stats, now, windows);
-        let idle_since = |stats: &Stats| self.statistics.idle_since(stats, now);
-        let all = self.connections.all();
-        all.iter()
-            .filter_map(|connection| connection.report(us, figures, idle_since))
-            .collect()
-    }
-
-    /// Closes connections, whichever nodes they are at: the clients hear the reason with 320.
-    ///
-    /// # Errors
-    /// The nodes that did not answer.
-    pub async fn close_connections(
-        &self,
-        connections: impl IntoIterator<Item = (NodeId, ConnectionId)>,
-        reason: &str,
-    ) -> Result<(), Vec<NodeId>> {
-        let mut by_node = BTreeMap::<NodeId, Vec<ConnectionId>>::new();
-        for (node, connection) in connections {
-            by_node.entry(node).or_default().push(connection);
-        }
-        let here = by_node.remove(&self.us()).unwrap_or_default();
-        let asked = by_node
-            .into_iter()
-            .map(|(node, ids)| async move { (node, self.ask_to_close(node, ids, reason).await) });
-        let ((), asked) = tokio::join!(self.close_here(&here, reason), join_all(asked));
-        let silent = asked.into_iter().filter(|(_, closes)| !closes);
-        let silent: Vec<_> = silent.map(|(node, _)| node).collect();
-        match silent.is_empty() {
-            true => Ok(()),
-            false => Err(silent),
-        }
-    }
-
-    /// The same on this node only.
-    pub(in crate::broker) async fn close_here(&self, connections: &[ConnectionId], reason: &str) {
-        let mut all = self.connections.all();
-        all.retain(|connection| connections.contains(&connection.id));
-        leaving::close(&all, &Forced::Ordered(reason.to_owned()).reply()).await;
-    }
 
     /// Sends all clients of this node away.
     pub fn close_all(&self, why: &Forced) {
-        for connection in self.connections.all() {
+        for connection in self.all() {
             connection.outbox.control(Control::Close(why.reply()));
         }
     }
 
     /// Waits until no client is here, at most so long.
-    pub async fn clients_gone(&self, patience: Duration) {
+    pub async fn gone(&self, patience: Duration) {
         let gone = async {
-            while !self.connections.is_empty() {
+            while !self.is_empty() {
                 tokio::time::sleep(LOOK).await;
             }
         };
         // Those that stay are the caller's.
         let _ = tokio::time::timeout(patience, gone).await;
     }
-
-    /// How many clients other nodes have of a user and in a vhost. Nobody is asked where no limit needs it,
-    /// and nodes that do not answer have none.
-    pub async fn clients_elsewhere(&self, user: &UserName, vhost: &VhostName) -> ClientCounts {
-        let others = match is_limited(&self.catalogue(), user, vhost) {
-            true => self.nodes.others_alive(),
-            false => Vec::new(),
-        };
-        let counts = others.into_iter().map(|node| self.ask_for_clients(node, user, vhost));
-        let counts = join_all(counts).await.into_iter().flatten();
-        counts.fold(ClientCounts::default(), |sum, more| ClientCounts {
-            connections_in_vhost: sum.connections_in_vhost + more.connections_in_vhost,
-            connections_of_user: sum.connections_of_user + more.connections_of_user,
-            channels_of_user: sum.channels_of_user + more.channels_of_user,
-        })
-    }
 }
 
 fn queue_of<Q: QueueIdentity>(consumer: &Arc<Consumer<Q>>) -> Option<QueueId> {
     Some(consumer.queue.upgrade()?.id())
-}
-
-/// Whether there is a limit that clients of other nodes count for.
-fn is_limited(catalogue: &Catalogue, user: &UserName, vhost: &VhostName) -> bool {
-    let vhost = catalogue.vhost(vhost).map(|vhost| &vhost.limits);
-    let user = catalogue.user(user).map(|user| &user.limits);
-    let in_vhost = vhost.and_then(|limits| limits.get(&VhostLimit::MaxConnections));
-    let of_user = [UserLimit::MaxConnections, UserLimit::MaxChannels]
-        .into_iter()
-        .filter_map(|limit| user?.get(&limit));
-    of_user.chain(in_vhost).any(|limit| *limit >= 0)
 }
 
 fn user_limit(catalogue: &Catalogue, user: &UserName, limit: UserLimit) -> Option<i64> {

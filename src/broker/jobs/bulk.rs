@@ -69,7 +69,7 @@ impl Broker {
                 allowed.map_err(|error| error.reply().text)?;
                 let live = self.vhost(&queue.vhost).and_then(|vhost| vhost.queue(&queue.name));
                 let live = live.ok_or("there is no such queue")?;
-                self.purge(&live).await.map(drop).map_err(|reply| reply.text)
+                self.queues.purge(&live).await.map(drop).map_err(|reply| reply.text)
             }
             Bulk::Delete => {
                 let method = QueueDelete {

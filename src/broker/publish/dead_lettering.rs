@@ -23,7 +23,7 @@ impl Broker {
     /// Publishes dead letters to the dead letter exchange and lets the queue forget them, unless it
     /// keeps them until they are confirmed. On disk they are appended to their targets before they
     /// are removed from here.
-    pub(in crate::broker) fn dead_letter(
+    pub(in crate::broker) fn publish_dead_letters(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         dead_letters: Vec<DeadLetter>,
@@ -33,7 +33,7 @@ impl Broker {
             let settings = machine.settings();
             let kept = machine.keeps_dead_letters();
             let kept = dead_letters.iter().map(|letter| {
-                kept.then(|| DeadLetterConfirms::new(&self.dead_letter_outcomes, queue, machine, letter.slot))
+                kept.then(|| DeadLetterConfirms::new(&self.queues.dead_letter_outcomes, queue, machine, letter.slot))
             });
             (
                 settings.dead_letter_exchange.clone(),
@@ -108,13 +108,13 @@ impl Broker {
             }
             for id in order {
                 if let Some((target, batch)) = groups.remove(&id) {
-                    let next = target.publish_deferred(self, batch);
+                    let next = target.publish_deferred(&self.queues, batch);
                     note(work, &target, next);
                 }
             }
         }
         if !slots.is_empty() {
-            let (_, next) = queue.with_deferred(self, |machine, _, sink| machine.dead_lettered(slots, sink));
+            let (_, next) = queue.with_deferred(&self.queues, |machine, _, sink| machine.dead_lettered(slots, sink));
             note(work, queue, next);
         }
     }

@@ -21,6 +21,7 @@ use crate::broker::Broker;
 use crate::broker::queue::claims::{ConfirmToken, answer};
 use crate::broker::queue::joint::Joint;
 use crate::broker::queue::recovery::entries;
+use crate::broker::timers::{Timed, Timers};
 use crate::channel::ConfirmOutcome;
 use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use crate::queue::delay::{DelaySink, Delays};
@@ -36,6 +37,7 @@ pub struct Delayer {
     held: Mutex<FxHashMap<OwnerId, Arc<Held>>>,
     /// Numbers that were used under an owner that is not there: they are not used again.
     next_seqs: Mutex<FxHashMap<OwnerId, u64>>,
+    pub(in crate::broker) timers: Timers<Held>,
 }
 
 /// The messages of one exchange.
@@ -50,8 +52,8 @@ pub struct Held {
     is_broken: AtomicBool,
     /// How often it has.
     panics: AtomicU32,
-    /// As of queues, see [`crate::broker::queue::handle::QueueHandle`].
-    pub scheduled: AtomicU64,
+    /// See [`Timed`].
+    scheduled: AtomicU64,
 }
 
 /// How often the delays of an exchange are made anew after a panic.
@@ -108,13 +110,7 @@ impl Broker {
 
 impl Delayer {
     /// Messages of an exchange that survived; `None` for an owner without one.
-    pub fn recover(
-        &self,
-        broker: &Broker,
-        exchange: Option<(&VhostName, &ExchangeName)>,
-        owner: OwnerId,
-        ledger: OwnerLedger,
-    ) {
+    pub fn recover(&self, exchange: Option<(&VhostName, &ExchangeName)>, owner: OwnerId, ledger: OwnerLedger) {
         let Some((vhost, exchange)) = exchange else {
             self.next_seqs.lock().insert(owner, ledger.next_seq);
             return;
@@ -126,7 +122,7 @@ impl Delayer {
         let delays = Delays::recover(entries(ledger.entries), next_seq);
         let held = Arc::new(Held::new(owner, vhost.clone(), exchange.clone(), delays));
         if let Some(deadline) = held.delays.lock().deadline() {
-            broker.timers.schedule_exchange(&held, deadline);
+            self.timers.schedule(&held, deadline);
         }
         self.held.lock().insert(owner, held);
     }
@@ -183,6 +179,16 @@ impl Delayer {
     }
 }
 
+impl Timed for Held {
+    fn scheduled(&self) -> &AtomicU64 {
+        &self.scheduled
+    }
+
+    fn is_gone(&self) -> bool {
+        self.dropped.load(Ordering::Acquire)
+    }
+}
+
 impl Held {
     fn new(owner: OwnerId, vhost: VhostName, exchange: ExchangeName, delays: Delays<ConfirmToken>) -> Self {
         Self {
@@ -199,7 +205,6 @@ impl Held {
 
     /// Something is due.
     pub fn tick(self: &Arc<Self>, broker: &Arc<Broker>) {
-        self.scheduled.store(u64::MAX, Ordering::Release);
         let now = broker.now();
         self.with(broker, |delays, sink| delays.tick(now, sink));
     }
@@ -220,7 +225,7 @@ impl Held {
             (sink.due, sink.fetch, delays.deadline())
         };
         if let Some(deadline) = deadline {
-            broker.timers.schedule_exchange(self, deadline);
+            broker.delayed.timers.schedule(self, deadline);
         }
         for run in fetch {
             self.read_back(broker, run);
@@ -245,7 +250,11 @@ impl Held {
         }
         tracing::error!(%exchange, %vhost, "the delayed messages of the exchange panicked; they are read again from the log");
         let (held, broker) = (self.clone(), broker.clone());
-        broker.runtime.clone().spawn_blocking(move || held.mend(&broker));
+        broker
+            .queues
+            .runtime()
+            .clone()
+            .spawn_blocking(move || held.mend(&broker));
     }
 
     /// Makes the machine anew from the log. Blocks.
@@ -274,8 +283,8 @@ impl Held {
     /// Reads bodies outside the async workers; what is due then goes on.
     fn read_back(self: &Arc<Self>, broker: &Arc<Broker>, run: Vec<(u64, Loc)>) {
         let (broker, held) = (broker.clone(), self.clone());
-        broker.runtime.clone().spawn_blocking(move || {
-            let bodies = broker.read_bodies(held.owner, &run);
+        broker.queues.runtime().clone().spawn_blocking(move || {
+            let bodies = broker.queues.read_bodies(held.owner, &run);
             let now = broker.now();
             held.with(&broker, |delays, sink| {
                 let lost = delays.fetched(now, bodies, sink);
@@ -318,7 +327,7 @@ impl Held {
                     message,
                     publish: Some(ConfirmToken::Joint(joint.claim())),
                 };
-                queue.0.publish(broker, [publish]);
+                queue.0.publish(&broker.queues, [publish]);
             }
         }
         drop(joint);

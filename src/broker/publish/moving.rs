@@ -114,7 +114,7 @@ impl Broker {
         }
         let (broker, from) = (self.clone(), queue.clone());
         // It reads the disk. One that panics has read nothing.
-        let read = tasks::blocking(move || broker.read_ready(&from, &positions))
+        let read = tasks::blocking(move || broker.queues.read_ready(&from, &positions))
             .await
             .ok()??;
         let mut moved = Moved::default();
@@ -129,7 +129,7 @@ impl Broker {
         }
         let mut wanted: Vec<_> = planned.keys().copied().collect();
         wanted.sort_unstable();
-        let slots = queue.with(self, |live, now, sink| live.take_out_at(now, &wanted, sink))?;
+        let slots = queue.with(&self.queues, |live, now, sink| live.take_out_at(now, &wanted, sink))?;
         let mut answers = Vec::new();
         let mut batches: FxHashMap<QueueId, (Arc<QueueHandle>, Vec<Publish<ConfirmToken>>)> = FxHashMap::default();
         for slot in slots {
@@ -142,7 +142,7 @@ impl Broker {
             answers.push((slot, answered));
         }
         for (target, batch) in batches.into_values() {
-            target.publish(self, batch);
+            target.publish(&self.queues, batch);
         }
         let (mut taken, mut refused) = (Vec::new(), Vec::new());
         let deadline = Instant::now() + DEADLINE;
@@ -156,7 +156,7 @@ impl Broker {
         moved
             .not_moved
             .extend(refused.iter().map(|slot| (slot.seq(), NotMoved::Refused)));
-        self.give_back(queue, refused);
+        self.queues.give_back(queue, refused);
         self.settle_moved(queue, taken).await;
         Some(moved)
     }
@@ -202,7 +202,7 @@ impl Broker {
             return;
         }
         let (joint, settled) = Joint::new();
-        self.settle(queue, slots, Outcome::Accept, Some(&joint));
+        self.queues.settle(queue, slots, Outcome::Accept, Some(&joint));
         drop(joint);
         // When it is not in time they may come once more: their targets have them already.
         let _ = tokio::time::timeout(DEADLINE, settled.is_accepted()).await;

@@ -137,7 +137,7 @@ impl Broker {
         let message = Message::new(parts, body, &mut Vec::new());
         for queue in &routed.queues {
             let message = message.clone();
-            queue.0.publish(self, [Publish { message, publish: None }]);
+            queue.0.publish(&self.queues, [Publish { message, publish: None }]);
         }
     }
 }

@@ -418,7 +418,7 @@ impl Publisher {
                 continue;
             }
             group.queue.stats.add(Measure::Publish, group.batch.len() as u64);
-            group.queue.publish(broker, group.batch.drain(..));
+            group.queue.publish(&broker.queues, group.batch.drain(..));
         }
         if self.groups.len() > KEPT_GROUPS {
             self.groups.clear();

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use super::clients::Consumer;
 use super::handle::{Call, QueueHandle};
-use crate::broker::{Broker, BrokerError};
+use super::queues::Queues;
+use crate::broker::BrokerError;
 use crate::handover::{Ask, CallResult};
 use crate::types::{Refusal, Reply};
 
@@ -32,7 +33,7 @@ impl QueueHandle {
     /// What the other node said, or that it does not answer.
     pub(in crate::broker) async fn ask(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         ask: Ask,
     ) -> Result<Option<CallResult>, Reply> {
         let deadline = Instant::now() + DEADLINE;
@@ -40,16 +41,16 @@ impl QueueHandle {
             let changed = self.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let (call, mut answer) = match self.begin(broker, ask) {
+            let (call, mut answer) = match self.begin(queues, ask) {
                 None => return Ok(None),
                 Some(Asked::Sent(call, answer)) => (call, answer),
                 // A node that has just come may not have its line yet.
-                Some(Asked::NoLine) if !self.is_replicated() && !broker.nodes.is_alive(self.spec.home) => {
+                Some(Asked::NoLine) if !self.is_replicated() && !queues.nodes.is_alive(self.spec.home) => {
                     return Err(self.is_away());
                 }
                 Some(Asked::NoLine) => {
                     if self.is_replicated() {
-                        self.look_for_leader(broker);
+                        self.look_for_leader(queues);
                     }
                     let soon = (Instant::now() + ASK_AGAIN).min(deadline);
                     if tokio::time::timeout_at(soon, changed).await.is_err() && Instant::now() >= deadline {
@@ -76,9 +77,9 @@ impl QueueHandle {
     }
 
     /// `None` when there is nobody to ask: the live queue is here, or there is none any more.
-    fn begin(self: &Arc<Self>, broker: &Arc<Broker>, ask: Ask) -> Option<Asked> {
+    fn begin(self: &Arc<Self>, queues: &Arc<Queues>, ask: Ask) -> Option<Asked> {
         let (call, answer) = Call::new(None);
-        self.input(broker, |machine, _, sink| {
+        self.input(queues, |machine, _, sink| {
             if machine.is_here() || self.is_deleted() {
                 return None;
             }
@@ -95,12 +96,12 @@ impl QueueHandle {
     /// What it said, or that it is away.
     pub(super) async fn ask_to_consume(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         consumer: &Arc<Consumer>,
         wants_answer: bool,
     ) -> Result<(), Reply> {
         let (call, answer) = Call::new(wants_answer.then(|| consumer.clone()));
-        let is_asked = self.input(broker, |machine, _, sink| machine.ask_to_consume(consumer, call, sink));
+        let is_asked = self.input(queues, |machine, _, sink| machine.ask_to_consume(consumer, call, sink));
         if !is_asked {
             return Err(self.is_away());
         }
@@ -112,7 +113,7 @@ impl QueueHandle {
             _ => self.is_away(),
         };
         // Nobody is told that the consumer has ended.
-        self.input(broker, |machine, now, sink| {
+        self.input(queues, |machine, now, sink| {
             machine.cancel(now, consumer.key, || Call::new(None).0, sink)
         });
         Err(refused)
@@ -127,9 +128,9 @@ impl QueueHandle {
     }
 
     /// Asks the members which of them leads.
-    pub(super) fn look_for_leader(self: &Arc<Self>, broker: &Arc<Broker>) {
-        let members = broker.members_of(self);
-        self.input(broker, |machine, _, sink| machine.ask_who_leads(&members, sink));
+    pub(super) fn look_for_leader(self: &Arc<Self>, queues: &Arc<Queues>) {
+        let members = self.member_nodes();
+        self.input(queues, |machine, _, sink| machine.ask_who_leads(&members, sink));
     }
 
     /// What clients hear when the queue's node, or its leader, cannot be reached.

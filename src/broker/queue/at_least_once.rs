@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::claims::ConfirmToken;
 use super::handle::{LiveQueue, QueueHandle};
-use crate::broker::Broker;
+use super::queues::Queues;
 use crate::channel::ConfirmOutcome;
 use crate::queue::{DeadLetterOutcome, Slot};
 use crate::spec::DeadLetterStrategy;
@@ -105,7 +105,7 @@ impl DeadLetterClaim {
     }
 }
 
-impl Broker {
+impl Queues {
     /// Tells queues what became of their dead letters, until the task is dropped.
     pub async fn run_dead_letter_outcomes(self: Arc<Self>) {
         loop {
@@ -120,7 +120,7 @@ impl Broker {
             }
             for (queue, answers) in by_queue {
                 // Of one that is gone, or led elsewhere by now, nobody wants to know.
-                if let Some(queue) = self.queue_by_id(queue) {
+                if let Some(queue) = self.by_id(queue) {
                     self.dead_letters_answered(&queue, answers);
                 }
             }

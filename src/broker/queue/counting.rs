@@ -1,12 +1,12 @@
 //! What is counted of a queue: what this node's clients do with it, and how long it is where its machine is here.
 //!
-//! The sampler looks at queues in which something has moved ([`Broker::moves`]) and at no others.
+//! The sampler looks at queues in which something has moved ([`Queues::moves`]) and at no others.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::QueueHandle;
-use crate::broker::Broker;
+use super::queues::Queues;
 use crate::queue::Counts;
 use crate::spec::QueueType;
 use crate::statistics::{Delay, Measure, Stats, Tally};
@@ -98,7 +98,7 @@ impl QueueHandle {
     }
 }
 
-impl Broker {
+impl Queues {
     /// Something moves in a queue: the sampler is to look at it.
     pub(in crate::broker) fn moves(&self, queue: &Arc<QueueHandle>) {
         // Nobody would ever take it out.
@@ -108,16 +108,16 @@ impl Broker {
     }
 
     /// The queue is none of this node's any more; what was counted of it stays in the totals.
-    pub(in crate::broker) fn forget_queue(&self, queue: &QueueHandle) {
+    pub(in crate::broker) fn forget(&self, queue: &QueueHandle) {
         // Whoever adds up sees it in one place or in the other.
-        let mut deleted = self.deleted_queues.lock();
-        if self.queues_by_id.write().remove(&queue.spec.id).is_some() {
+        let mut deleted = self.deleted.lock();
+        if self.by_id.write().remove(&queue.spec.id).is_some() {
             deleted.add(queue);
         }
     }
 
     /// Looks at the queues in which something has moved, at the end of that second.
-    pub(in crate::broker) fn sample_queues(&self, second: u64) {
+    pub(in crate::broker) fn sample(&self, second: u64) {
         let moving = std::mem::take(&mut *self.moving.lock());
         for queue in moving {
             queue.stats.rest();

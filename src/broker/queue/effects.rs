@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::clients::Consumer;
 use super::handle::{BrokerHandles, QueueHandle};
-use crate::broker::Broker;
+use super::queues::Queues;
 use crate::handover::Unsynced;
 use crate::journal::raft::Group;
 use crate::queue::ledger::Ledger;
@@ -57,7 +57,7 @@ impl Deferred {
 /// What is still to be carried out, queue by queue.
 pub(in crate::broker) type Work = VecDeque<(Arc<QueueHandle>, Deferred)>;
 
-impl Broker {
+impl Queues {
     /// Carries out the effects of a queue, and those that follow from them.
     pub(in crate::broker) fn carry_out(self: &Arc<Self>, queue: &Arc<QueueHandle>, deferred: Deferred) {
         let mut work = Work::from([(queue.clone(), deferred)]);
@@ -77,8 +77,10 @@ impl Broker {
             for run in deferred.fetch {
                 self.read_back(&queue, run);
             }
-            if !deferred.dead_letters.is_empty() {
-                self.dead_letter(&queue, deferred.dead_letters, &mut work);
+            if !deferred.dead_letters.is_empty()
+                && let Some(above) = self.above()
+            {
+                above.dead_letter(&queue, deferred.dead_letters, &mut work);
             }
             waiting.extend(deferred.unsynced.into_iter().map(|unsynced| (queue.clone(), unsynced)));
         }
@@ -90,10 +92,10 @@ impl Broker {
 
     /// Tells the queue when all that the store was given by now is on the disk.
     fn tell_when_synced(self: &Arc<Self>, queue: Arc<QueueHandle>, unsynced: Unsynced<BrokerHandles>) {
-        let broker = self.clone();
+        let queues = self.clone();
         tasks::spawn("sync", async move {
-            if broker.synced().await.is_ok() {
-                queue.input(&broker, |machine, _, sink| machine.synced(unsynced, sink));
+            if queues.synced().await.is_ok() {
+                queue.input(&queues, |machine, _, sink| machine.synced(unsynced, sink));
             }
         });
     }
@@ -102,44 +104,49 @@ impl Broker {
     fn last_consumer_ended(self: &Arc<Self>, queue: &Arc<QueueHandle>, asked: Option<(NodeId, u64)>) {
         let deletion = self.delete_if_left(queue, 0);
         let Some((node, call)) = asked else { return };
-        let tell = move |broker: &Arc<Self>, queue: &Arc<QueueHandle>| {
-            queue.input(broker, |machine, _, sink| machine.tell_done(node, call, sink));
+        let tell = move |queues: &Arc<Self>, queue: &Arc<QueueHandle>| {
+            queue.input(queues, |machine, _, sink| machine.tell_done(node, call, sink));
         };
         let Some(deletion) = deletion else {
             return tell(self, queue);
         };
-        let (broker, queue) = (self.clone(), queue.clone());
+        let (queues, queue) = (self.clone(), queue.clone());
         tasks::spawn("end of consumers", async move {
             // If it panicked it has said so.
             let _ = deletion.await;
-            tell(&broker, &queue);
+            tell(&queues, &queue);
         });
     }
 
     /// Reads bodies outside the async workers and gives them to their queue.
     fn read_back(self: &Arc<Self>, queue: &Arc<QueueHandle>, run: Vec<(u64, queue::Loc)>) {
-        let (broker, queue) = (self.clone(), queue.clone());
+        let (queues, queue) = (self.clone(), queue.clone());
         let replica = queue.state.lock().replica.clone();
         self.runtime.spawn_blocking(move || {
             let bodies = match replica {
-                Some(replica) => match read_ledger(&replica, &run, broker.members_of(&queue).len() > 1) {
+                Some(replica) => match read_ledger(&replica, &run, queue.member_nodes().len() > 1) {
                     Some(bodies) => bodies,
                     // The next leader has them.
-                    None => return broker.member_fails(&queue, &replica),
+                    None => {
+                        if let Some(above) = queues.above() {
+                            above.member_fails(&queue, &replica);
+                        }
+                        return;
+                    }
                 },
                 None => {
                     let run: Vec<_> = run.iter().map(|&(seq, loc)| (seq, Loc::from_raw(loc))).collect();
-                    broker.read_bodies(queue.owner(), &run)
+                    queues.read_bodies(queue.owner(), &run)
                 }
             };
             let read = bodies.iter().filter(|(_, body)| body.is_some()).count();
             queue.count(Measure::DiskReads, read as u64);
-            let lost = queue.with(&broker, |machine, now, sink| machine.fetched(now, bodies, sink));
+            let lost = queue.with(&queues, |machine, now, sink| machine.fetched(now, bodies, sink));
             if lost.is_some_and(|lost| lost > 0) {
                 tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, lost, "messages cannot be read any more");
             }
             queue.changed.notify_waiters();
-            queue.input(&broker, |machine, now, sink| machine.serve_gets(now, sink));
+            queue.input(&queues, |machine, now, sink| machine.serve_gets(now, sink));
         });
     }
 

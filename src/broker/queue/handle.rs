@@ -20,9 +20,10 @@ use super::clients::Consumer;
 use super::effects::Deferred;
 use super::joint::JointClaim;
 use super::probes::Probes;
+use super::queues::Queues;
 use super::sink::QueueSink;
-use crate::broker::Broker;
 use crate::broker::observers::{Client, Direction};
+use crate::broker::timers::Timed;
 use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
 use crate::handover::{self, CallResult, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer, Output};
@@ -103,8 +104,8 @@ pub struct QueueHandle {
     quarantined: AtomicBool,
     /// It is being asked who leads it.
     pub(super) is_looked_up: AtomicBool,
-    /// The earliest wake-up asked of the timer, in ms since the epoch; `u64::MAX` is none.
-    pub scheduled: AtomicU64,
+    /// See [`Timed`].
+    scheduled: AtomicU64,
     /// The node that had the live queue last, as far as is known.
     pub(in crate::broker) last_leader: AtomicU64,
     pub(in crate::broker) changing: Changing,
@@ -148,6 +149,16 @@ impl State {
     }
 }
 
+impl Timed for QueueHandle {
+    fn scheduled(&self) -> &AtomicU64 {
+        &self.scheduled
+    }
+
+    fn is_gone(&self) -> bool {
+        self.is_deleted()
+    }
+}
+
 impl QueueHandle {
     /// A queue whose live queue is here.
     pub fn here(us: NodeId, spec: Arc<QueueSpec>, scope: Arc<Scope>, queue: LiveQueue, quarantined: bool) -> Self {
@@ -187,6 +198,15 @@ impl QueueHandle {
         }
     }
 
+    /// The nodes that have the queue: where it lives, or the members of its group.
+    pub(in crate::broker) fn member_nodes(&self) -> Vec<NodeId> {
+        let members = self.members.read();
+        match members.is_empty() {
+            true => vec![self.spec.home],
+            false => members.iter().map(|member| member.node).collect(),
+        }
+    }
+
     /// The owner of this queue's entries in the store, where it lives on this node.
     pub fn owner(&self) -> OwnerId {
         OwnerId(self.spec.id.0)
@@ -213,7 +233,7 @@ impl QueueHandle {
     }
 
     /// Serves it again, with another live queue if there is one.
-    pub(super) fn end_quarantine(&self, anew: Option<LiveQueue>) {
+    pub(in crate::broker) fn end_quarantine(&self, anew: Option<LiveQueue>) {
         let mut state = self.state.lock();
         match anew {
             Some(queue) => state.machine.replace(queue),
@@ -247,8 +267,8 @@ impl QueueHandle {
     }
 
     /// Copies a message that a client gets, if the vhost is traced.
-    pub fn trace_out(&self, broker: &Broker, message: &Message, redelivered: bool, client: impl FnOnce() -> Client) {
-        broker.observers.message(&self.spec.vhost, message, || {
+    pub fn trace_out(&self, queues: &Queues, message: &Message, redelivered: bool, client: impl FnOnce() -> Client) {
+        queues.observers.message(&self.spec.vhost, message, || {
             let queue = self.spec.name.clone();
             (Direction::Out { queue, redelivered }, client())
         });
@@ -278,17 +298,17 @@ impl QueueHandle {
     /// Gives the machine an input. What must happen outside the lock is left to the caller.
     pub(in crate::broker) fn input_deferred<R>(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
     ) -> (R, Deferred) {
         let mut state = self.state.lock();
-        self.input_to(broker, &mut state, f)
+        self.input_to(queues, &mut state, f)
     }
 
     /// The same under the lock.
     pub(super) fn input_to<R>(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         state: &mut State,
         f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
     ) -> (R, Deferred) {
@@ -304,8 +324,8 @@ impl QueueHandle {
         if let Some(seq) = next {
             probes.came(seq, at);
         }
-        let mut sink = QueueSink::new(self, broker, at, probes);
-        let result = f(machine, broker.clock.at(at), &mut sink);
+        let mut sink = QueueSink::new(self, queues, at, probes);
+        let result = f(machine, queues.clock.at(at), &mut sink);
         let deferred = sink.finish();
         match (next, machine.queue()) {
             (Some(seq), Some(queue)) => {
@@ -316,9 +336,9 @@ impl QueueHandle {
             }
             _ => probes.clear(),
         }
-        broker.moves(self);
+        queues.moves(self);
         if let Some(deadline) = self.deadline_of(state) {
-            broker.timers.schedule(self, deadline);
+            queues.timers.schedule(self, deadline);
         }
         (result, deferred)
     }
@@ -326,12 +346,12 @@ impl QueueHandle {
     /// Gives the machine an input, and carries out what follows from it.
     pub(in crate::broker) fn input<R>(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
     ) -> R {
-        let (result, deferred) = self.input_deferred(broker, f);
+        let (result, deferred) = self.input_deferred(queues, f);
         if !deferred.is_empty() {
-            broker.carry_out(self, deferred);
+            queues.carry_out(self, deferred);
         }
         result
     }
@@ -340,35 +360,35 @@ impl QueueHandle {
     /// served.
     pub fn with<R>(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         f: impl FnOnce(&mut LiveQueue, Timestamp, &mut QueueOutput<'_, '_>) -> R,
     ) -> Option<R> {
-        self.input(broker, |machine, now, sink| machine.run(now, sink, f))
+        self.input(queues, |machine, now, sink| machine.run(now, sink, f))
     }
 
     /// The same, and leaves what must happen outside the lock to the caller.
     pub fn with_deferred<R>(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         f: impl FnOnce(&mut LiveQueue, Timestamp, &mut QueueOutput<'_, '_>) -> R,
     ) -> (Option<R>, Deferred) {
-        self.input_deferred(broker, |machine, now, sink| machine.run(now, sink, f))
+        self.input_deferred(queues, |machine, now, sink| machine.run(now, sink, f))
     }
 
     /// Gives the queue messages, wherever it is. One that was deleted meanwhile takes them as
     /// RabbitMQ does: they are gone, and confirmed. One whose records are damaged, or whose node is
     /// away, refuses them.
-    pub fn publish(self: &Arc<Self>, broker: &Arc<Broker>, batch: impl IntoIterator<Item = Publish<ConfirmToken>>) {
-        let deferred = self.publish_deferred(broker, batch);
+    pub fn publish(self: &Arc<Self>, queues: &Arc<Queues>, batch: impl IntoIterator<Item = Publish<ConfirmToken>>) {
+        let deferred = self.publish_deferred(queues, batch);
         if !deferred.is_empty() {
-            broker.carry_out(self, deferred);
+            queues.carry_out(self, deferred);
         }
     }
 
     /// The same, and leaves what must happen outside the lock to the caller.
     pub fn publish_deferred(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
     ) -> Deferred {
         let mut state = self.state.lock();
@@ -381,7 +401,7 @@ impl QueueHandle {
             return Deferred::default();
         }
         if !state.machine.is_only_here() {
-            let publish = self.input_to(broker, &mut state, |machine, now, sink| {
+            let publish = self.input_to(queues, &mut state, |machine, now, sink| {
                 machine.publish(now, batch, sink)
             });
             return publish.1;
@@ -389,7 +409,7 @@ impl QueueHandle {
         let mut batch = batch.into_iter();
         let mut in_hand = InHand::default();
         let noted = batch.by_ref().inspect(|publish| in_hand.note(publish));
-        let (taken, deferred) = self.input_to(broker, &mut state, |machine, now, sink| {
+        let (taken, deferred) = self.input_to(queues, &mut state, |machine, now, sink| {
             machine.publish(now, noted, sink)
         });
         if !taken {

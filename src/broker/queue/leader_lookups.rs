@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::handle::QueueHandle;
-use crate::broker::Broker;
+use super::queues::Queues;
 
 /// How often it is asked who leads.
 const ASK: Duration = Duration::from_millis(100);
@@ -30,7 +30,7 @@ impl LeaderLookups {
     }
 }
 
-impl Broker {
+impl Queues {
     /// Asks who leads the queues whose clients wait for that, until the task is dropped.
     pub async fn run_leader_lookups(self: Arc<Self>) {
         loop {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::at_least_once::warn_of_fallback;
 use super::handle::QueueHandle;
+use super::queues::Queues;
 use super::settings::settings_of;
-use crate::broker::Broker;
 use crate::handover::{Flight, Leads};
 use crate::journal::raft::{Applied, Group, ProposeError};
 use crate::queue::ledger::{self, Ledger};
@@ -17,52 +17,52 @@ impl QueueHandle {
     }
 
     /// This node leads the group, and its ledger has all that is committed.
-    pub(in crate::broker) fn lead(self: &Arc<Self>, broker: &Arc<Broker>, group: &Group<Ledger>, term: u64) {
-        let settings = settings_of(&broker.catalogue(), &self.spec);
-        let alive = broker.nodes.others_alive();
+    pub(in crate::broker) fn lead(self: &Arc<Self>, queues: &Arc<Queues>, group: &Group<Ledger>, term: u64) {
+        let settings = settings_of(&queues.catalogue(), &self.spec);
+        let alive = queues.nodes.others_alive();
         let mut state = self.state.lock();
         if self.is_deleted() {
             return;
         }
-        let timeout = broker.config.queues.consumer_timeout;
-        let leads = Leads::of(&group.machine(), settings, timeout, broker.now(), term, group.clone());
+        let timeout = queues.config.queues.consumer_timeout;
+        let leads = Leads::of(&group.machine(), settings, timeout, queues.now(), term, group.clone());
         warn_of_fallback(self, leads.queue());
-        let ((), deferred) = self.input_to(broker, &mut state, |machine, now, sink| {
+        let ((), deferred) = self.input_to(queues, &mut state, |machine, now, sink| {
             machine.lead(now, leads, &alive, sink);
         });
         drop(state);
         tracing::debug!(queue = %self.spec.name, vhost = %self.spec.vhost, term, "this node leads the queue");
         if !deferred.is_empty() {
-            broker.carry_out(self, deferred);
+            queues.carry_out(self, deferred);
         }
     }
 
     /// Another is to lead: nothing more goes out.
-    pub(in crate::broker) fn prepare_transfer(self: &Arc<Self>, broker: &Arc<Broker>) {
-        self.input(broker, |machine, now, sink| machine.prepare_transfer(now, sink));
+    pub(in crate::broker) fn prepare_transfer(self: &Arc<Self>, queues: &Arc<Queues>) {
+        self.input(queues, |machine, now, sink| machine.prepare_transfer(now, sink));
     }
 
     /// This node goes on leading after all.
-    pub(in crate::broker) fn cancel_transfer(self: &Arc<Self>, broker: &Arc<Broker>) {
-        self.input(broker, |machine, now, sink| machine.cancel_transfer(now, sink));
+    pub(in crate::broker) fn cancel_transfer(self: &Arc<Self>, queues: &Arc<Queues>) {
+        self.input(queues, |machine, now, sink| machine.cancel_transfer(now, sink));
     }
 
     /// This node does not lead (any more).
-    pub(in crate::broker) fn step_down(self: &Arc<Self>, broker: &Arc<Broker>) {
-        self.input(broker, |machine, _, sink| machine.step_down(sink));
+    pub(in crate::broker) fn step_down(self: &Arc<Self>, queues: &Arc<Queues>) {
+        self.input(queues, |machine, _, sink| machine.step_down(sink));
     }
 
     /// Records came back from the group.
     pub(in crate::broker) fn landed(
         self: &Arc<Self>,
-        broker: &Arc<Broker>,
+        queues: &Arc<Queues>,
         flight: Flight,
         result: Result<Applied<ledger::Applied>, ProposeError>,
     ) {
         match result {
             Ok(applied) if applied.output.dropped.is_empty() => {
                 let applied = applied.output;
-                return self.input(broker, |machine, now, sink| machine.landed(now, flight, &applied, sink));
+                return self.input(queues, |machine, now, sink| machine.landed(now, flight, &applied, sink));
             }
             Ok(_) => {
                 tracing::error!(queue = %self.spec.name, vhost = %self.spec.vhost, "the queue and its ledger differ; it is made anew");
@@ -71,7 +71,9 @@ impl QueueHandle {
                 tracing::debug!(queue = %self.spec.name, %error, "records were not committed");
             }
         }
-        self.input(broker, |machine, _, sink| machine.lost(flight.incarnation(), sink));
-        broker.replicas.look_again(self.spec.id);
+        self.input(queues, |machine, _, sink| machine.lost(flight.incarnation(), sink));
+        if let Some(above) = queues.above() {
+            above.look_again(self.spec.id);
+        }
     }
 }

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::clients::{Consumer, Leaving};
 use super::handle::{Call, QueueHandle};
-use crate::broker::Broker;
+use super::queues::Queues;
 use crate::broker::delivery::leaving::PATIENCE;
 use crate::handover::{CallResult, ConsumerKey, Ended};
 
@@ -43,7 +43,7 @@ pub async fn undone(all: impl IntoIterator<Item = Undoing>) {
     }
 }
 
-impl Broker {
+impl Queues {
     /// A queue loses a client.
     pub fn leave(self: &Arc<Self>, leaving: Leaving) -> Option<Undoing> {
         let Leaving {
@@ -86,13 +86,21 @@ impl Broker {
     }
 
     /// An exclusive queue goes with its connection.
-    pub fn delete_exclusive(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Undoing {
-        Undoing::Deletion(self.delete_itself(queue, "its connection is closed"))
+    pub fn delete_exclusive(&self, queue: &Arc<QueueHandle>) -> Option<Undoing> {
+        self.delete(queue, "its connection is closed").map(Undoing::Deletion)
     }
 
     /// A consumer has ended, and so many are left: an auto-delete queue goes with the last.
-    pub(super) fn delete_if_left(self: &Arc<Self>, queue: &Arc<QueueHandle>, left: usize) -> Option<JoinHandle<()>> {
+    pub(super) fn delete_if_left(&self, queue: &Arc<QueueHandle>, left: usize) -> Option<JoinHandle<()>> {
         let is_left = left == 0 && queue.spec.auto_delete && !queue.is_deleted();
-        is_left.then(|| self.delete_itself(queue, "its last consumer is gone"))
+        is_left.then(|| self.delete(queue, "its last consumer is gone"))?
+    }
+
+    /// The queue goes by itself. Nobody waits for this to be on disk: after a crash it is there again, unused.
+    pub(super) fn delete(&self, queue: &Arc<QueueHandle>, why: &str) -> Option<JoinHandle<()>> {
+        let spec = &queue.spec;
+        tracing::debug!(queue = %spec.name, vhost = %spec.vhost, why, "queue deleted");
+        queue.mark_deleted();
+        Some(self.above()?.delete(queue))
     }
 }

@@ -6,9 +6,10 @@
 //!                                                              ├ confirms → claims, joint, at_least_once
 //!                                                              └ Deferred → effects, after the lock
 //! ```
-//! [`handle`] is where to begin. What clients ask of a queue stands in `queues` and `asking`, what they leave
-//! behind in [`leaving`]; what its group says to a replicated one in `leading`. A queue that must not serve is in `panicked` and [`quarantine`]. `peers` are the lines
-//! to the same queue on other nodes, `leader_lookups` the queues of which it is not known who leads.
+//! [`handle`] is where to begin; [`queues`] has all of them, and what they need of the node. What clients ask of
+//! a queue stands in `using` and `asking`, what they leave behind in [`leaving`]; what its group says to a
+//! replicated one in `leading`. A queue whose machine panicked is in `panicked`. `peers` are the lines to the
+//! same queue on other nodes, `leader_lookups` the queues of which it is not known who leads.
 
 pub(in crate::broker) mod asking;
 pub(in crate::broker) mod at_least_once;
@@ -30,9 +31,9 @@ mod panicked;
 pub mod peeking;
 pub(in crate::broker) mod peers;
 mod probes;
-pub mod quarantine;
-mod queues;
+pub mod queues;
 pub(in crate::broker) mod recovery;
 pub(in crate::broker) mod settings;
 mod sink;
+mod using;
 pub mod vitals;

@@ -14,9 +14,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::QueueHandle;
+use super::queues::Queues;
 use super::recovery::{entries, mark};
 use super::settings::settings_of;
-use crate::broker::Broker;
 use crate::handover::{Panicked, wire};
 use crate::queue::Queue;
 
@@ -29,21 +29,23 @@ const DOUBLED: u32 = 8;
 
 impl QueueHandle {
     /// The live queue has panicked, and was taken away from the machine, which is locked.
-    pub(super) fn on_panic(self: &Arc<Self>, broker: &Arc<Broker>, what: Panicked, times: u32) {
+    pub(super) fn on_panic(self: &Arc<Self>, queues: &Arc<Queues>, what: Panicked, times: u32) {
         let (name, vhost) = (&self.spec.name, &self.spec.vhost);
-        let (queue, broker) = (self.clone(), broker.clone());
+        let (queue, queues) = (self.clone(), queues.clone());
         match what {
             Panicked::Leader => {
                 tracing::error!(queue = %name, %vhost, times, "the queue panicked; it is made anew out of its ledger");
                 let pause = times
                     .checked_sub(FORGIVEN + 1)
                     .map(|more| PAUSE * (1 << more.min(DOUBLED)));
-                broker.runtime.clone().spawn(async move {
+                queues.runtime.clone().spawn(async move {
                     if let Some(pause) = pause {
                         tokio::time::sleep(pause).await;
                     }
-                    broker.leader_lookups.add(&queue);
-                    broker.replicas.look_again(queue.spec.id);
+                    queues.leader_lookups.add(&queue);
+                    if let Some(above) = queues.above() {
+                        above.look_again(queue.spec.id);
+                    }
                     queue.changed.notify_waiters();
                 });
             }
@@ -57,24 +59,24 @@ impl QueueHandle {
                     tracing::error!(queue = %name, %vhost, "it stays as it is until the node starts again");
                     return;
                 }
-                broker.runtime.clone().spawn_blocking(move || queue.mend(&broker));
+                queues.runtime.clone().spawn_blocking(move || queue.mend(&queues));
             }
         }
     }
 
     /// Makes the machine anew from the log. Blocks.
-    fn mend(self: &Arc<Self>, broker: &Arc<Broker>) {
+    fn mend(self: &Arc<Self>, queues: &Arc<Queues>) {
         let (queue, vhost) = (&self.spec.name, &self.spec.vhost);
         let times = self.state.lock().machine.panics();
-        let ledger = match broker.store.ledger(self.owner()) {
+        let ledger = match queues.store.ledger(self.owner()) {
             Ok(ledger) => ledger,
             Err(error) => {
                 tracing::error!(%queue, %vhost, %error, "the queue cannot be read again; it is not served");
                 return;
             }
         };
-        let settings = settings_of(&broker.catalogue(), &self.spec);
-        let now = broker.now();
+        let settings = settings_of(&queues.catalogue(), &self.spec);
+        let now = queues.now();
         let made = catch_unwind(AssertUnwindSafe(|| {
             let mut machine = Queue::recover(
                 self.spec.queue_type,
@@ -84,7 +86,7 @@ impl QueueHandle {
                 ledger.next_seq.max(1),
                 mark(ledger.mark.as_deref()),
             );
-            machine.set_consumer_timeout(now, broker.config.queues.consumer_timeout);
+            machine.set_consumer_timeout(now, queues.config.queues.consumer_timeout);
             machine.remade(times)
         }));
         let Ok(machine) = made else {
@@ -97,18 +99,18 @@ impl QueueHandle {
         }
         self.end_quarantine(Some(machine));
         // Other nodes were not heard meanwhile.
-        broker
+        queues
             .peers
             .tell_all(|buffer| wire::lead(buffer, self.spec.id, 0, true));
         // A policy that came meanwhile was not for a queue that is not served.
-        let settings = settings_of(&broker.catalogue(), &self.spec);
-        self.with(broker, |machine, now, sink| {
+        let settings = settings_of(&queues.catalogue(), &self.spec);
+        self.with(queues, |machine, now, sink| {
             if machine.settings() != &settings {
                 machine.set_settings(now, settings, sink);
             }
         });
         if let Some(deadline) = self.deadline() {
-            broker.timers.schedule(self, deadline);
+            queues.timers.schedule(self, deadline);
         }
         tracing::info!(%queue, %vhost, messages, "the queue is made anew and served again");
         self.changed.notify_waiters();

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::effects::read_ledger;
 use super::handle::QueueHandle;
 use super::matching::Matching;
-use crate::broker::Broker;
+use super::queues::Queues;
 use crate::queue::Holder;
 use crate::queue::peek::{Among, Seen};
 use crate::store::Loc;
@@ -101,15 +101,15 @@ impl PeekedMessage {
     }
 }
 
-impl Broker {
+impl Queues {
     /// Looks at messages of a queue; `None` when its machine is not here.
     pub(in crate::broker) async fn peek_here(self: &Arc<Self>, queue: &Arc<QueueHandle>, peek: Peek) -> Option<Peeked> {
         if !queue.is_here() {
             return None;
         }
-        let (broker, queue) = (self.clone(), queue.clone());
+        let (queues, queue) = (self.clone(), queue.clone());
         // It reads the disk. One that panics has seen nothing.
-        tasks::blocking(move || broker.look_at(&queue, &peek))
+        tasks::blocking(move || queues.look_at(&queue, &peek))
             .await
             .ok()
             .flatten()
@@ -117,7 +117,7 @@ impl Broker {
 
     /// The same for another node that asks.
     pub(in crate::broker) async fn peek_for(self: &Arc<Self>, queue: QueueId, peek: Peek) -> Option<Peeked> {
-        let queue = self.queue_by_id(queue)?;
+        let queue = self.by_id(queue)?;
         self.peek_here(&queue, peek).await
     }
 

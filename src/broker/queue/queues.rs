@@ -1,329 +1,175 @@
-//! What happens to live queues: consumers come and go, messages are fetched and settled, the
-//! queue is purged, deleted, or deletes itself.
+//! All queues as this node knows them, and what they need of the node: its store, its clock, the lines to
+//! other nodes.
+//!
+//! What queues cannot do by themselves, because it is the business of rooms above this one, they ask
+//! through [`Above`].
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 
-use tokio::sync::oneshot;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use rand::random;
+use rustc_hash::FxHashMap;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
 
-use super::asking::DEADLINE;
-use super::clients::Consumer;
-use super::clients::Outbox;
-use super::handle::{Call, QueueHandle};
-use super::joint::Joint;
-use crate::broker::{Broker, BrokerError};
-use crate::declare::{DeclareError, Who};
-use crate::handover::{Ask, CallResult, Consumed};
-use crate::metadata::{Catalogue, CatalogueError, Command};
-use crate::queue::{ConsumeError, Get, Outcome, Slot};
-use crate::statistics::Measure;
-use crate::tasks;
-use crate::types::Reply;
+use super::at_least_once::DeadLetterOutcomes;
+use super::counting::DeletedQueues;
+use super::deaths::Deaths;
+use super::effects::{DeadLetter, Work};
+use super::handle::QueueHandle;
+use super::leader_lookups::LeaderLookups;
+use super::peers::Peers;
+use crate::broker::clock::Clock;
+use crate::broker::nodes::Nodes;
+use crate::broker::observers::Observers;
+use crate::broker::timers::Timers;
+use crate::config::Config;
+use crate::handover::ConsumerKey;
+use crate::journal::raft::Group;
+use crate::metadata::Catalogue;
+use crate::queue::ledger::Ledger;
+use crate::store::{Store, StoreError};
+use crate::types::{NodeId, QueueId, Timestamp};
 
-/// How long a deletion rests that reached no majority.
-const DELETE_AGAIN: Duration = Duration::from_secs(1);
-
-impl Broker {
-    /// Takes a consumer on. The client hears `consume-ok` before the first delivery, if it waits
-    /// for that.
-    ///
-    /// # Errors
-    /// When the queue is in exclusive use, its node is away, or it was deleted meanwhile.
-    pub async fn consume(
-        self: &Arc<Self>,
-        queue: &Arc<QueueHandle>,
-        consumer: &Arc<Consumer>,
-        wants_answer: bool,
-    ) -> Result<(), BrokerError> {
-        if queue.is_deleted() {
-            return Err(CatalogueError::NoQueue(queue.spec.vhost.clone(), queue.spec.name.clone()).into());
-        }
-        {
-            let mut out = consumer.outbox.lock();
-            if let Some(channel) = out.channel_as(consumer.channel, consumer.incarnation) {
-                channel.consumers.insert(consumer.tag.clone(), consumer.clone());
-            }
-            out.finish();
-        }
-        let consumed = queue.input(self, |machine, now, sink| {
-            machine.consume(now, consumer, wants_answer, sink)
-        });
-        let taken = match consumed {
-            Consumed::Taken => Ok(()),
-            Consumed::Refused(error) => Err(queue.refuses_consumer(error)),
-            Consumed::AskFirst => {
-                let asked = queue.ask_to_consume(self, consumer, wants_answer).await;
-                asked.map_err(BrokerError::Reply)
-            }
-        };
-        if taken.is_err() {
-            let mut out = consumer.outbox.lock();
-            if let Some(channel) = out.channel_as(consumer.channel, consumer.incarnation) {
-                channel.consumers.remove(&consumer.tag);
-            }
-            out.finish();
-        }
-        taken
-    }
-
-    /// Serves consumers again whose client, or its channel, had no room, as long as there is some.
-    pub fn serve_stalled(self: &Arc<Self>, outbox: &Outbox, channel: Option<u16>) {
-        while let Some(consumer) = outbox.next_stalled(channel) {
-            self.unstall(&consumer);
-        }
-    }
-
-    fn unstall(self: &Arc<Self>, consumer: &Consumer) {
-        if let Some(queue) = consumer.queue.upgrade() {
-            queue.input(self, |machine, now, sink| machine.unstall(now, consumer.key, sink));
-        }
-    }
-
-    /// Fetches one message, waiting for its body where it is on disk, and for whoever leads.
-    ///
-    /// # Errors
-    /// When the queue's node, or its leader, cannot be reached.
-    pub async fn get(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Result<Get, Reply> {
-        let got = self.fetch(queue, no_ack).await;
-        match &got {
-            Ok(Get::Message { redelivered, .. }) => {
-                queue.count(if no_ack { Measure::GetNoAck } else { Measure::Get }, 1);
-                queue.count(Measure::Redeliver, u64::from(*redelivered));
-            }
-            Ok(_) => queue.count(Measure::GetEmpty, 1),
-            Err(_) => {}
-        }
-        got
-    }
-
-    async fn fetch(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Result<Get, Reply> {
-        if queue.is_quarantined() {
-            return Ok(Get::Empty);
-        }
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            let changed = queue.changed.notified();
-            tokio::pin!(changed);
-            changed.as_mut().enable();
-            match self.get_here(queue, no_ack)? {
-                Some(Get::NeedsFetch | Get::NeedsMark) if queue.is_deleted() => return Ok(Get::Empty),
-                Some(Get::NeedsFetch | Get::NeedsMark) => {}
-                Some(got) => return Ok(got),
-                None => match queue.ask(self, Ask::Get { no_ack }).await? {
-                    Some(CallResult::Got { delivery, remaining }) => {
-                        return Ok(Get::Message {
-                            message: delivery.message,
-                            slot: delivery.slot,
-                            redelivered: delivery.redelivered,
-                            delivery_count: delivery.delivery_count,
-                            remaining,
-                        });
-                    }
-                    Some(_) => return Ok(Get::Empty),
-                    None if queue.is_deleted() => return Ok(Get::Empty),
-                    None => continue,
-                },
-            }
-            if tokio::time::timeout_at(deadline, changed).await.is_err() {
-                return Err(queue.is_away());
-            }
-        }
-    }
-
-    /// `None` when the live queue is not here.
-    fn get_here(self: &Arc<Self>, queue: &Arc<QueueHandle>, no_ack: bool) -> Result<Option<Get>, Reply> {
-        queue.input(self, |machine, now, sink| match machine.is_here() {
-            false => Ok(None),
-            true => machine.get(now, no_ack, sink).map(Some).ok_or_else(|| queue.is_away()),
-        })
-    }
-
-    /// Ends the outstanding state of messages. A joint answer waits until a replicated queue has it
-    /// committed, or another node has it; what is on this node's disk, [`Broker::synced`] knows.
-    pub fn settle(
-        self: &Arc<Self>,
-        queue: &Arc<QueueHandle>,
-        slots: impl IntoIterator<Item = Slot>,
-        outcome: Outcome,
-        joint: Option<&Joint>,
-    ) {
-        let claim = joint.map(Joint::claim);
-        queue.input(self, |machine, now, sink| {
-            machine.settle(now, slots, outcome, claim, sink);
-        });
-    }
-
-    /// Gives messages back that no client holds any more.
-    pub fn give_back(self: &Arc<Self>, queue: &Arc<QueueHandle>, slots: Vec<Slot>) {
-        self.settle(queue, slots, Outcome::Requeue, None);
-    }
-
-    /// Drops all ready messages and says how many there were, when they cannot come back.
-    ///
-    /// # Errors
-    /// When the queue's node, or its leader, cannot be reached, or the leader reaches no majority.
-    pub async fn purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Result<u64, Reply> {
-        if queue.is_quarantined() {
-            return Ok(0);
-        }
-        let deadline = Instant::now() + DEADLINE;
-        loop {
-            if let Some(purged) = self.begin_purge(queue) {
-                match tokio::time::timeout_at(deadline, purged).await {
-                    Ok(Ok(CallResult::Done(count))) => return Ok(count),
-                    Ok(Ok(_)) => return Ok(0),
-                    // Another leads.
-                    Ok(Err(_)) if queue.is_replicated() => continue,
-                    _ => return Err(queue.is_away()),
-                }
-            }
-            match queue.ask(self, Ask::Purge).await? {
-                Some(CallResult::Done(count)) => return Ok(count),
-                Some(_) => return Ok(0),
-                None if queue.is_deleted() => return Ok(0),
-                None => {}
-            }
-        }
-    }
-
-    /// Drops all ready messages where the live queue is here.
-    fn begin_purge(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Option<oneshot::Receiver<CallResult>> {
-        let (call, purged) = Call::new(None);
-        queue.input(self, |machine, now, sink| {
-            machine.is_here().then(|| machine.purge(now, call, sink))?;
-            Some(purged)
-        })
-    }
-
-    /// How many messages are ready and unacknowledged, and how many consumers there are. A
-    /// replicated queue without a leader has none of either, as far as can be said.
-    ///
-    /// # Errors
-    /// When the queue's node is away.
-    pub async fn count(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> Result<(u64, u64, u64), Reply> {
-        loop {
-            let here = queue.read(|machine| (machine.ready(), machine.unacked(), machine.consumer_count() as u64));
-            if let Some(counts) = here {
-                return Ok(counts);
-            }
-            match queue.ask(self, Ask::Count).await {
-                Ok(Some(CallResult::Counts {
-                    ready,
-                    unacked,
-                    consumers,
-                })) => return Ok((ready, unacked, consumers)),
-                Ok(None) if !queue.is_deleted() => {}
-                Err(away) if !queue.is_replicated() => return Err(away),
-                _ => return Ok((0, 0, 0)),
-            }
-        }
-    }
-
-    /// Deletes a queue and says how many messages were ready; a missing one is no error.
-    ///
-    /// # Errors
-    /// When it is in use or not empty and that was to be checked, or when the store failed.
-    pub async fn delete_queue(
-        self: &Arc<Self>,
-        who: &Who<'_>,
-        name: &str,
-        if_unused: bool,
-        if_empty: bool,
-    ) -> Result<u64, BrokerError> {
-        let Some(queue) = self.vhost(who.vhost).and_then(|vhost| vhost.queue(name)) else {
-            return Ok(0);
-        };
-        let names = || (queue.spec.vhost.clone(), queue.spec.name.clone());
-        let check = |ready, consumers| {
-            let (vhost, name) = names();
-            if if_empty && ready > 0 {
-                return Err(DeclareError::NotEmpty(vhost, name));
-            }
-            if if_unused && consumers > 0 {
-                return Err(DeclareError::InUse(vhost, name));
-            }
-            Ok(ready)
-        };
-        // From the moment it was looked at nothing more may come into it.
-        let here = queue.read(|machine| {
-            let checked = check(machine.ready(), machine.consumer_count() as u64);
-            if checked.is_ok() {
-                queue.mark_deleted();
-            }
-            checked
-        });
-        let ready = match here {
-            Some(checked) => checked?,
-            // One whose node is away can be deleted, as it is.
-            None => match self.count(&queue).await {
-                Ok((ready, _, consumers)) => check(ready, consumers)?,
-                Err(_) => 0,
-            },
-        };
-        let deleted = self.decide_by(Some(who.user), |catalogue| {
-            let command = deletion_of(catalogue, &queue);
-            let is_there = command.is_some();
-            Ok::<_, BrokerError>((command, is_there))
-        });
-        // If it is not there somebody else was faster.
-        Ok(if deleted.await? { ready } else { 0 })
-    }
-
-    /// A queue's deadline has come.
-    pub(in crate::broker) fn tick_queue(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
-        let is_expired = queue.input(self, |machine, now, sink| machine.tick(now, sink));
-        if is_expired && !queue.is_deleted() {
-            self.delete_itself(queue, "it was not used for its time to live");
-        }
-    }
-
-    /// Nobody waits for this to be on disk: after a crash the queue is there again, unused.
-    pub(super) fn delete_itself(self: &Arc<Self>, queue: &Arc<QueueHandle>, why: &str) -> JoinHandle<()> {
-        let spec = &queue.spec;
-        tracing::debug!(queue = %spec.name, vhost = %spec.vhost, why, "queue deleted");
-        queue.mark_deleted();
-        let (broker, queue) = (Arc::downgrade(self), queue.clone());
-        tasks::spawn("queue deletion", async move {
-            let mut is_told = false;
-            // It takes no more messages: it must not stay because no majority was there just now.
-            while let Some(broker) = broker.upgrade() {
-                let deleted = broker.decide(|catalogue| Ok::<_, BrokerError>((deletion_of(catalogue, &queue), ())));
-                let Err(error) = deleted.await else { return };
-                if !std::mem::replace(&mut is_told, true) {
-                    let spec = &queue.spec;
-                    tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted yet");
-                }
-                if !matches!(error, BrokerError::NoMajority) {
-                    return;
-                }
-                drop(broker);
-                tokio::time::sleep(DELETE_AGAIN).await;
-            }
-        })
-    }
+/// What queues ask of the rooms above them. None of it is asked for a message by itself.
+pub trait Above: Send + Sync {
+    /// Publishes dead letters of a queue; what other queues decide then is noted as work.
+    fn dead_letter(self: Arc<Self>, queue: &Arc<QueueHandle>, dead_letters: Vec<DeadLetter>, work: &mut Work);
+    /// Has the queue, which is marked as deleted, deleted everywhere.
+    fn delete(self: Arc<Self>, queue: &Arc<QueueHandle>) -> JoinHandle<()>;
+    /// Has this node's member of the queue's group looked at again.
+    fn look_again(&self, queue: QueueId);
+    /// This node's member of the queue's group cannot read what it has.
+    fn member_fails(self: Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>);
 }
 
-impl QueueHandle {
-    /// Why a consumer is not taken.
-    pub(super) fn refuses_consumer(&self, error: ConsumeError) -> BrokerError {
-        match error {
-            ConsumeError::ExclusiveUse => {
-                DeclareError::ExclusiveUse(self.spec.vhost.clone(), self.spec.name.clone()).into()
-            }
-            ConsumeError::TooMany => BrokerError::TooManyConsumers,
-        }
-    }
+/// See the head of this file.
+pub struct Queues {
+    pub(super) config: Arc<Config>,
+    pub(super) clock: Clock,
+    pub(super) store: Store,
+    pub(super) nodes: Arc<Nodes>,
+    catalogue: Arc<RwLock<Catalogue>>,
+    pub(super) observers: Arc<Observers>,
+    pub(super) by_id: RwLock<FxHashMap<QueueId, Arc<QueueHandle>>>,
+    pub(super) timers: Timers<QueueHandle>,
+    pub(in crate::broker) peers: Peers,
+    pub(super) leader_lookups: LeaderLookups,
+    pub(in crate::broker) dead_letter_outcomes: Arc<DeadLetterOutcomes>,
+    pub(in crate::broker) deaths: Deaths,
+    /// What was counted of those that are deleted.
+    pub(in crate::broker) deleted: Mutex<DeletedQueues>,
+    /// Those in which something has moved, for the sampler.
+    pub(super) moving: Mutex<Vec<Arc<QueueHandle>>>,
+    pub(super) runtime: tokio::runtime::Handle,
+    next_consumer: AtomicU64,
+    above: OnceLock<Weak<dyn Above>>,
 }
 
-/// The command that deletes this very queue, and not another that has taken its name.
-fn deletion_of(catalogue: &Catalogue, queue: &QueueHandle) -> Option<Command> {
-    let spec = &queue.spec;
-    let known = catalogue.vhost(&spec.vhost)?.queue(&spec.name)?;
-    (known.id == spec.id).then(|| Command::DeleteQueue {
-        vhost: spec.vhost.clone(),
-        name: spec.name.clone(),
-        id: spec.id,
-    })
+impl Queues {
+    /// None yet.
+    pub(in crate::broker) fn new(
+        config: Arc<Config>,
+        clock: Clock,
+        store: Store,
+        nodes: Arc<Nodes>,
+        catalogue: Arc<RwLock<Catalogue>>,
+        observers: Arc<Observers>,
+    ) -> Self {
+        Self {
+            config,
+            clock,
+            store,
+            nodes,
+            catalogue,
+            observers,
+            by_id: RwLock::default(),
+            timers: Timers::default(),
+            peers: Peers::default(),
+            leader_lookups: LeaderLookups::default(),
+            dead_letter_outcomes: Arc::default(),
+            deaths: Deaths::default(),
+            deleted: Mutex::default(),
+            moving: Mutex::default(),
+            runtime: tokio::runtime::Handle::current(),
+            // Unique in the cluster.
+            next_consumer: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
+            above: OnceLock::new(),
+        }
+    }
+
+    /// Who is asked from now on.
+    pub(in crate::broker) fn stand_below(&self, above: Weak<dyn Above>) {
+        // It is said once, when the node starts.
+        let _ = self.above.set(above);
+    }
+
+    /// The rooms above; none while the node starts or ends.
+    pub(super) fn above(&self) -> Option<Arc<dyn Above>> {
+        self.above.get()?.upgrade()
+    }
+
+    /// The queue of that id.
+    pub(in crate::broker) fn by_id(&self, id: QueueId) -> Option<Arc<QueueHandle>> {
+        self.by_id.read().get(&id).cloned()
+    }
+
+    /// All of them.
+    pub fn all(&self) -> Vec<Arc<QueueHandle>> {
+        self.by_id.read().values().cloned().collect()
+    }
+
+    /// A queue is known from now on.
+    pub(in crate::broker) fn insert(&self, queue: &Arc<QueueHandle>) {
+        self.by_id.write().insert(queue.spec.id, queue.clone());
+        if let Some(deadline) = queue.deadline() {
+            self.timers.schedule(queue, deadline);
+        }
+    }
+
+    /// A number for a consumer of this node.
+    pub fn next_consumer(&self) -> ConsumerKey {
+        ConsumerKey(self.next_consumer.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// This node.
+    pub fn us(&self) -> NodeId {
+        self.nodes.us()
+    }
+
+    /// What is declared; not to be held over an await.
+    pub(super) fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
+        self.catalogue.read()
+    }
+
+    /// Where what blocks is run.
+    pub(in crate::broker) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
+    }
+
+    /// Waits until everything that was handed to the store so far survives a crash.
+    ///
+    /// # Errors
+    /// When the store failed.
+    pub async fn synced(&self) -> Result<(), StoreError> {
+        self.store.synced(self.store.end()).await
+    }
+
+    /// Ticks queues whose deadline is due, until the task is dropped.
+    pub(in crate::broker) async fn run_timers(self: &Arc<Self>) {
+        let fire = |queue: Arc<QueueHandle>| self.tick(&queue);
+        self.timers.run(|| self.now(), fire).await;
+    }
+
+    /// Has all that serve write down what survives a stop.
+    pub(in crate::broker) fn stop(self: &Arc<Self>) {
+        for queue in self.all().iter().filter(|queue| !queue.is_quarantined()) {
+            queue.with(self, |machine, _, sink| machine.stop(sink));
+        }
+    }
 }

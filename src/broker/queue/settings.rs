@@ -1,7 +1,7 @@
 //! What a queue goes by.
 
 use super::handle::QueueHandle;
-use crate::broker::Broker;
+use super::queues::Queues;
 use crate::metadata::Catalogue;
 use crate::spec::policy::{Subject, queue_settings};
 use crate::spec::{QueueSettings, QueueSpec};
@@ -15,7 +15,7 @@ pub(in crate::broker) fn settings_of(catalogue: &Catalogue, spec: &QueueSpec) ->
     queue_settings(spec, &definition)
 }
 
-impl Broker {
+impl Queues {
     /// What a queue goes by.
     pub fn settings_of(&self, queue: &QueueHandle) -> QueueSettings {
         settings_of(&self.catalogue(), &queue.spec)

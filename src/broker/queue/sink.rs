@@ -17,7 +17,7 @@ use super::effects::{DeadLetter, Deferred};
 use super::handle::{BrokerHandles, Call, QueueHandle};
 use super::joint::JointClaim;
 use super::probes::Probes;
-use crate::broker::Broker;
+use super::queues::Queues;
 use crate::broker::delivery::outbox::Outstanding;
 use crate::broker::observers::Client;
 use crate::channel::ConfirmOutcome;
@@ -38,7 +38,7 @@ const LEASE_AGAIN: Duration = Duration::from_millis(50);
 /// See the head of this file.
 pub struct QueueSink<'a> {
     queue: &'a Arc<QueueHandle>,
-    broker: &'a Arc<Broker>,
+    queues: &'a Arc<Queues>,
     /// Records of this node's disk.
     batch: Option<store::Batch<'a>>,
     /// Seqs of stored messages that are gone, joined into inclusive ranges.
@@ -64,13 +64,13 @@ impl<'a> QueueSink<'a> {
     /// For one input of the queue, whose lock is held.
     pub(super) fn new(
         queue: &'a Arc<QueueHandle>,
-        broker: &'a Arc<Broker>,
+        queues: &'a Arc<Queues>,
         at: Instant,
         probes: &'a mut Probes,
     ) -> Self {
         Self {
             queue,
-            broker,
+            queues,
             batch: None,
             settled: Vec::new(),
             guard: None,
@@ -100,7 +100,7 @@ impl<'a> QueueSink<'a> {
         if self.batch.is_none() {
             self.release();
         }
-        let (store, owner) = (&self.broker.store, self.queue.owner());
+        let (store, owner) = (&self.queues.store, self.queue.owner());
         f(self.batch.get_or_insert_with(|| store.batch(owner)))
     }
 
@@ -127,7 +127,7 @@ impl<'a> QueueSink<'a> {
         if !hand_over(self.outbox(&consumer.outbox), queue, consumer, handed, message) {
             return false;
         }
-        if self.broker.observers.is_tracing() {
+        if self.queues.observers.is_tracing() {
             self.trace(consumer, handed, message);
         }
         match consumer.no_ack {
@@ -142,7 +142,7 @@ impl<'a> QueueSink<'a> {
     #[cold]
     fn trace(&self, consumer: &Consumer, handed: Handed, message: &Message) {
         self.queue
-            .trace_out(self.broker, message, handed.redelivered, || Client {
+            .trace_out(self.queues, message, handed.redelivered, || Client {
                 connection: consumer.outbox.id,
                 channel: consumer.channel,
                 user: consumer.user.clone(),
@@ -158,7 +158,7 @@ impl<'a> QueueSink<'a> {
                     .outbox(&claim.outbox)
                     .confirm(claim.channel, claim.incarnation, claim.seq, outcome);
                 if let Some(took) = took {
-                    self.queue.took(Delay::Confirm, took, self.broker.now());
+                    self.queue.took(Delay::Confirm, took, self.queues.now());
                 }
             }
         }
@@ -166,11 +166,11 @@ impl<'a> QueueSink<'a> {
 
     /// Calls the machine after that time, if the queue is there still.
     fn later(&self, name: &'static str, after: Duration, wake: Wake) {
-        let (queue, broker) = (Arc::downgrade(self.queue), Arc::downgrade(self.broker));
+        let (queue, queues) = (Arc::downgrade(self.queue), Arc::downgrade(self.queues));
         tasks::spawn(name, async move {
             tokio::time::sleep(after).await;
-            if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
-                queue.input(&broker, |machine, now, sink| machine.wake(now, wake, sink));
+            if let (Some(queue), Some(queues)) = (queue.upgrade(), queues.upgrade()) {
+                queue.input(&queues, |machine, now, sink| machine.wake(now, wake, sink));
             }
         });
     }
@@ -208,7 +208,7 @@ impl queue::Sink for QueueSink<'_> {
     }
 
     fn died(&mut self, way: Dying, reason: DeathReason) {
-        self.broker.deaths.count(self.queue.spec.queue_type, way, reason);
+        self.queues.deaths.count(self.queue.spec.queue_type, way, reason);
     }
 
     fn delivery_limit_reached(&mut self) {
@@ -219,7 +219,7 @@ impl queue::Sink for QueueSink<'_> {
     fn leaves(&mut self, seq: u64) {
         if let Some(came) = self.probes.left(seq) {
             let waited = self.at.saturating_duration_since(came);
-            self.queue.took(Delay::Wait, waited, self.broker.now());
+            self.queue.took(Delay::Wait, waited, self.queues.now());
         }
     }
 
@@ -310,7 +310,7 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
     }
 
     fn line(&mut self, node: NodeId) -> Option<Arc<Line>> {
-        self.broker.peers.get(node)
+        self.queues.peers.get(node)
     }
 
     fn epoch(&mut self, line: &Arc<Line>) -> Option<u64> {
@@ -322,7 +322,7 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
     }
 
     fn write_to_all(&mut self, frames: impl Fn(&mut Vec<u8>)) {
-        self.broker.peers.tell_all(frames);
+        self.queues.peers.tell_all(frames);
     }
 
     fn unreadable(&mut self) {
@@ -340,7 +340,7 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
 
     fn regain_lease(&mut self, journal: &Group<Ledger>, incarnation: u64) {
         let group = journal.clone();
-        let (queue, broker) = (Arc::downgrade(self.queue), Arc::downgrade(self.broker));
+        let (queue, queues) = (Arc::downgrade(self.queue), Arc::downgrade(self.queues));
         tasks::spawn("lease", async move {
             while let Err(error) = group.regain_lease().await {
                 if error != ProposeError::NoQuorum {
@@ -348,18 +348,18 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
                 }
                 tokio::time::sleep(LEASE_AGAIN).await;
             }
-            if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
-                queue.input(&broker, |machine, now, sink| machine.leased(now, incarnation, sink));
+            if let (Some(queue), Some(queues)) = (queue.upgrade(), queues.upgrade()) {
+                queue.input(&queues, |machine, now, sink| machine.leased(now, incarnation, sink));
             }
         });
     }
 
     fn submit(&mut self, journal: &Group<Ledger>, term: u64, records: Bytes, flight: Flight) {
         self.release();
-        let (queue, broker) = (Arc::downgrade(self.queue), Arc::downgrade(self.broker));
+        let (queue, queues) = (Arc::downgrade(self.queue), Arc::downgrade(self.queues));
         journal.submit_in(term, records, move |result| {
-            if let (Some(queue), Some(broker)) = (queue.upgrade(), broker.upgrade()) {
-                queue.landed(&broker, flight, result);
+            if let (Some(queue), Some(queues)) = (queue.upgrade(), queues.upgrade()) {
+                queue.landed(&queues, flight, result);
             }
         });
     }
@@ -373,7 +373,7 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
     }
 
     fn look_up_leader(&mut self) {
-        self.broker.leader_lookups.add(self.queue);
+        self.queues.leader_lookups.add(self.queue);
     }
 
     fn changed(&mut self) {
@@ -389,7 +389,7 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
         self.deferred.dead_letters.clear();
         self.deferred.fetch.clear();
         self.deferred.undelivered.clear();
-        self.queue.on_panic(self.broker, what, times);
+        self.queue.on_panic(self.queues, what, times);
     }
 }
 

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::handle::QueueHandle;
-use crate::broker::Broker;
+use super::queues::Queues;
 use crate::queue::{ConsumerStatus, Vitals};
 use crate::types::{Millis, NodeId, QueueId};
 
@@ -32,7 +32,7 @@ pub struct HolderReport {
     pub oldest: Millis,
 }
 
-impl Broker {
+impl Queues {
     /// How a queue gets on; `None` when its machine is not here.
     pub(in crate::broker) fn vitals_here(&self, queue: &QueueHandle) -> Option<QueueVitals> {
         let (us, now) = (self.us(), self.now());
@@ -60,6 +60,6 @@ impl Broker {
 
     /// The same for another node that asks.
     pub(in crate::broker) fn vitals_for(&self, queue: QueueId) -> Option<QueueVitals> {
-        self.vitals_here(&*self.queue_by_id(queue)?)
+        self.vitals_here(&*self.by_id(queue)?)
     }
 }

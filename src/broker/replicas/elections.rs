@@ -277,7 +277,9 @@ impl Broker {
                 };
                 let term = group.leadership().term;
                 for voter in group.status().voters.into_iter().filter(|voter| *voter != us) {
-                    self.peers.tell(voter, |buffer| wire::leaderless(buffer, queue, term));
+                    self.queues
+                        .peers
+                        .tell(voter, |buffer| wire::leaderless(buffer, queue, term));
                 }
                 // A member that hangs is waited for a moment: not by the other groups.
                 tasks::spawn("election", async move {

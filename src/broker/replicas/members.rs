@@ -171,7 +171,7 @@ impl Broker {
     /// group.
     fn has_majority(&self, queue: &QueueHandle) -> bool {
         let is_alive = |node: &NodeId| *node == self.us() || self.nodes.is_alive(*node);
-        let members = self.members_of(queue);
+        let members = queue.member_nodes();
         let voters = self.catalogue_group().status().voters;
         2 * members.iter().filter(|node| is_alive(node)).count() > members.len()
             && 2 * voters.iter().filter(|node| is_alive(node)).count() > voters.len()
@@ -227,7 +227,7 @@ impl Broker {
         deadline: Instant,
     ) -> bool {
         while !group.settled_voters().contains(&node) {
-            let is_wished = self.members_of(queue).contains(&node);
+            let is_wished = queue.member_nodes().contains(&node);
             if Instant::now() >= deadline || !group.is_leader() || !is_wished {
                 return false;
             }
@@ -245,7 +245,7 @@ impl Broker {
         if !self.catalogue().nodes().contains_key(&node) || !self.nodes.is_alive(node) {
             return Some(Err(MemberError::NotRunning));
         }
-        if self.members_of(queue).contains(&node) {
+        if queue.member_nodes().contains(&node) {
             return Some(Ok(()));
         }
         // One that has just ended is not suspected yet.
@@ -269,7 +269,7 @@ impl Broker {
         group: &Group<Ledger>,
         node: NodeId,
     ) -> Option<Result<(), MemberError>> {
-        let members = self.members_of(queue);
+        let members = queue.member_nodes();
         let voters = group.status().voters;
         if !members.contains(&node) && !voters.contains(&node) {
             return Some(Ok(()));
@@ -355,12 +355,12 @@ impl Broker {
         group: &Group<Ledger>,
         next_leader: NodeId,
     ) -> Option<()> {
-        queue.prepare_transfer(self);
+        queue.prepare_transfer(&self.queues);
         match group.transfer_leader(next_leader).await {
             Ok(()) => Some(()),
             Err(error) => {
                 tracing::debug!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "leadership was not handed over");
-                queue.cancel_transfer(self);
+                queue.cancel_transfer(&self.queues);
                 None
             }
         }
@@ -388,7 +388,7 @@ impl Broker {
         if status.leadership.role != Role::Leader || queue.is_deleted() {
             return None;
         }
-        next_step(&status, &self.members_of(queue).into_iter().collect())
+        next_step(&status, &queue.member_nodes().into_iter().collect())
     }
 
     async fn take_step(&self, queue: &QueueHandle, group: &Group<Ledger>) -> Result<(), GroupError> {

@@ -118,7 +118,7 @@ impl Broker {
             return;
         }
         if group.has_lost() {
-            self.member_fails(queue, group);
+            self.on_failing_member(queue, group);
         } else if group.has_panicked() {
             self.member_panicked(queue, group);
         }
@@ -126,11 +126,11 @@ impl Broker {
 
     /// A member that is open cannot read what it has: it leaves its place as one that is damaged. One
     /// without others goes on, for nobody else has more.
-    pub(in crate::broker) fn member_fails(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
+    pub(in crate::broker) fn on_failing_member(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Ledger>) {
         let Some(generation) = self.replicas.wanted(queue.spec.id) else {
             return;
         };
-        if self.members_of(queue).len() < 2 {
+        if queue.member_nodes().len() < 2 {
             return;
         }
         let (broker, queue, group) = (self.clone(), queue.clone(), group.clone());
@@ -156,7 +156,7 @@ impl Broker {
             broker.step_down_from(&queue, &group).await;
             group.shutdown().await;
             let spec = group.spec();
-            if !is_first && broker.members_of(&queue).len() < 2 {
+            if !is_first && queue.member_nodes().len() < 2 {
                 broker.replicas.set_damaged(id, generation, spec);
                 tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "this node's member of the queue panicked again, and nobody else has the queue: it is not served before the node starts again");
                 return;
@@ -196,7 +196,7 @@ impl Broker {
         {
             tracing::debug!(queue = id.0, "the others elect");
         }
-        queue.step_down(self);
+        queue.step_down(&self.queues);
         queue.state.lock().replica = None;
         self.elections.on_gone(id);
         for voter in voters.into_iter().filter(|voter| *voter != self.us()) {
@@ -207,7 +207,7 @@ impl Broker {
     /// Asks the members of a queue's group, of which one leads, for another member in this one's place.
     async fn ask_for_renewal(&self, queue: &QueueHandle, generation: u32) -> Option<Result<(), MemberError>> {
         let us = self.us();
-        let members = self.members_of(queue);
+        let members = queue.member_nodes();
         if members == [us] {
             return Some(Err(MemberError::LastMember));
         }
@@ -294,7 +294,9 @@ impl Broker {
     }
 
     fn tell_leaderless(&self, voter: NodeId, queue: QueueId, term: u64) {
-        self.peers.tell(voter, |buffer| wire::leaderless(buffer, queue, term));
+        self.queues
+            .peers
+            .tell(voter, |buffer| wire::leaderless(buffer, queue, term));
     }
 }
 

@@ -317,11 +317,11 @@ impl Broker {
                 continue;
             }
             let Some(queue) = self.queue_by_id(id) else { continue };
-            let others = self.members_of(&queue).into_iter();
+            let others = queue.member_nodes().into_iter();
             let other = others
                 .filter(|node| *node != self.nodes.us() && self.nodes.is_alive(*node))
                 .min_by_key(|node| drained.contains(node));
-            queue.prepare_transfer(self);
+            queue.prepare_transfer(&self.queues);
             let turn = self.replicas.opening.clone();
             leaving.push(tasks::spawn("handing over", async move {
                 // Its clients are gone: nobody would say it again.
@@ -373,7 +373,7 @@ impl Broker {
             if self.replicas.is_damaged(queue.spec.id) && member.is_some() {
                 tracing::info!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "the damaged member of the queue is thrown away, and a new one is filled from the others");
             }
-            queue.step_down(self);
+            queue.step_down(&self.queues);
             self.drop_replica(queue);
         }
         self.open_replica(queue);
@@ -383,17 +383,8 @@ impl Broker {
     fn voters_of(&self, queue: &QueueHandle, group: &Group<Ledger>) -> Vec<NodeId> {
         let voters = group.status().voters;
         match voters.is_empty() {
-            true => self.members_of(queue),
+            true => queue.member_nodes(),
             false => voters.into_iter().collect(),
-        }
-    }
-
-    /// The nodes that have the queue: where it lives, or the members of its group.
-    pub(in crate::broker) fn members_of(&self, queue: &QueueHandle) -> Vec<NodeId> {
-        let members = queue.members.read();
-        match members.is_empty() {
-            true => vec![queue.spec.home],
-            false => members.iter().map(|member| member.node).collect(),
         }
     }
 }
@@ -430,7 +421,7 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
                 Role::Stopped => {
                     // Else another may have taken its place.
                     if broker.replicas.has(queue.spec.id, &group) {
-                        queue.step_down(&broker);
+                        queue.step_down(&broker.queues);
                         broker.member_has_stopped(&queue, &group);
                     }
                     return;
@@ -438,18 +429,18 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Ledg
                 Role::Leader if queue.leads(now.term) => broker.reconcile(&queue, &group),
                 Role::Leader => match group.begin().await {
                     Ok(()) => {
-                        queue.lead(&broker, &group, now.term);
+                        queue.lead(&broker.queues, &group, now.term);
                         broker.reconcile(&queue, &group);
                     }
                     Err(error) => {
-                        queue.step_down(&broker);
+                        queue.step_down(&broker.queues);
                         tracing::debug!(queue = %queue.spec.name, %error, "the leader waits for a majority");
                         drop((broker, queue));
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
                 },
-                _ => queue.step_down(&broker),
+                _ => queue.step_down(&broker.queues),
             }
         }
         tokio::select! {

@@ -153,7 +153,7 @@ impl Broker {
     fn less_busy(&self, queue: &QueueHandle, counts: &BTreeMap<NodeId, usize>) -> Option<NodeId> {
         let leads = |node: &NodeId| counts.get(node).copied().unwrap_or(0);
         let incomplete = self.is_incomplete(queue).then(|| self.us());
-        let online = self.online_of(&self.members_of(queue), incomplete.as_slice());
+        let online = self.online_of(&queue.member_nodes(), incomplete.as_slice());
         let drained = self.drained();
         let online = online.into_iter().filter(|node| !drained.contains(node));
         let least = online.min_by_key(leads)?;

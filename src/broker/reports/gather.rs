@@ -558,7 +558,7 @@ impl Broker {
     /// The members of a queue's group as each of them says.
     pub async fn replicas_of(&self, queue: &QueueHandle) -> Vec<(NodeId, ReplicaState)> {
         let id = queue.spec.id;
-        let answers = self.members_of(queue).into_iter().map(async |node| {
+        let answers = queue.member_nodes().into_iter().map(async |node| {
             let known = match node == self.us() {
                 true => Some(self.replica_report(id)),
                 false if !self.nodes.is_alive(node) => None,

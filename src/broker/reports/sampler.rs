@@ -37,7 +37,7 @@ impl Broker {
     }
 
     fn sample(self: &Arc<Self>, second: u64) {
-        self.sample_queues(second);
+        self.queues.sample(second);
         self.connections.sample(second);
         self.statistics.beat(second);
     }

@@ -110,7 +110,7 @@ impl Broker {
             confirms: self.statistics.latencies().totals(Delay::Confirm, &BOUNDS),
             observers_lost: self.observers.lost(),
             tally: self.statistics.totals(),
-            tasks: self.runtime.metrics().num_alive_tasks() as u64,
+            tasks: self.queues.runtime().metrics().num_alive_tasks() as u64,
             log: Log {
                 syncs: store.syncs,
                 sync_seconds: store.sync_micros as f64 / 1e6,
@@ -176,7 +176,7 @@ impl Broker {
     }
 
     fn traffic_facts(&self, page: &Page, facts: &mut Facts) {
-        let deleted = self.deleted_queues.lock();
+        let deleted = self.queues.deleted.lock();
         let mut types = [QueueType::Classic, QueueType::Quorum].map(|kind| (kind, deleted.of_type(kind)));
         let queues = self.all_queues();
         drop(deleted);
@@ -219,7 +219,7 @@ impl Broker {
             (QueueType::Quorum, Dying::Disabled, "disabled"),
         ];
         let rows = ways.map(|(kind, way, name)| {
-            let died = |reason| self.deaths.read(kind, way, reason);
+            let died = |reason| self.queues.deaths.read(kind, way, reason);
             Deaths {
                 labels: vec![
                     ("queue_type", format!("rabbit_{}_queue", type_name(kind))),
@@ -230,7 +230,7 @@ impl Broker {
                 max_length: died(DeathReason::MaxLen),
                 delivery_limit: died(DeathReason::DeliveryLimit),
                 confirmed: match way {
-                    Dying::AtLeastOnce => self.deaths.confirmed(),
+                    Dying::AtLeastOnce => self.queues.deaths.confirmed(),
                     Dying::AtMostOnce | Dying::Disabled => 0,
                 },
             }

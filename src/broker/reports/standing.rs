@@ -47,7 +47,7 @@ impl QueueHealth {
 impl Broker {
     /// Where a queue is, and how it fares.
     pub fn standing(&self, queue: &QueueHandle, gathered: &Gathered) -> Standing {
-        let members = self.members_of(queue);
+        let members = queue.member_nodes();
         let others = gathered.incomplete.get(&queue.spec.id).into_iter().flatten().copied();
         let mut incomplete: Vec<_> = others.filter(|node| members.contains(node)).collect();
         if members.contains(&self.us()) && self.is_incomplete(queue) {

@@ -88,6 +88,7 @@ pub async fn get(call: Call) -> Answered {
             ..
         } = call
             .broker
+            .queues()
             .get(&queue, false)
             .await
             .map_err(|away| Failure::Broken(away.text.clone()))?
@@ -116,7 +117,7 @@ async fn settle(
         queue.count(Measure::Ack, slots.len() as u64);
     }
     let (joint, answered) = Joint::new();
-    broker.settle(queue, slots, outcome, Some(&joint));
+    broker.queues().settle(queue, slots, outcome, Some(&joint));
     drop(joint);
     if outcome == Outcome::Requeue {
         return Ok(());
@@ -139,7 +140,7 @@ pub async fn fetch(call: &Call, actor: &Actor, method: &BasicGet) -> Result<Opti
     let name = declare::basic_get(&call.broker.catalogue(), &actor.who(), None, method).map_err(Failure::of)?;
     let queue = call.broker.vhost(&actor.vhost).and_then(|vhost| vhost.queue(&name));
     let queue = queue.ok_or_else(|| Failure::Missing("queue_not_found".to_owned()))?;
-    let got = call.broker.get(&queue, true).await;
+    let got = call.broker.queues().get(&queue, true).await;
     match got.map_err(|away| Failure::Broken(away.text.clone()))? {
         Get::Message { message, .. } => Ok(Some(message)),
         _ => Ok(None),

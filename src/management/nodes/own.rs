@@ -57,7 +57,7 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value 
         "db_dir": config.node.data_dir,
         "config_files": config.files,
         "enabled_plugins": PLUGINS,
-        "net_ticktime": Broker::link_silence().as_secs(),
+        "net_ticktime": broker.silence_between_nodes().as_secs(),
         "mem_calculation_strategy": "rss",
         "name": node.name,
         "running": !broker.has_failed(),

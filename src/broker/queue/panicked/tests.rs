@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
+use crate::broker::Broker;
 use crate::broker::delivery::outbox::Outstanding;
 use crate::broker::delivery::pairs::Pairs;
 use crate::broker::publish::{Body, From, Publisher, Publishing};
@@ -39,7 +40,7 @@ async fn broker(directory: &Path) -> Arc<Broker> {
     broker.found("node@here").await.expect("a cluster of its own");
     broker.catch_up().await;
     tasks::spawn("elections", broker.clone().run_elections());
-    tasks::spawn("leader lookups", broker.clone().run_leader_lookups());
+    tasks::spawn("leader lookups", broker.queues().clone().run_leader_lookups());
     broker
 }
 
@@ -157,6 +158,7 @@ impl Client {
             wants_cancel: true,
         });
         self.broker
+            .queues()
             .consume(&self.queue, &consumer, false)
             .await
             .expect("taken on");
@@ -225,7 +227,7 @@ fn message(body: &str) -> Message {
 
 /// Panics after half a command: the first message is gone from the machine, and nobody has it.
 fn panic_in(queue: &Arc<QueueHandle>, broker: &Arc<Broker>) {
-    let done = queue.with(broker, |machine, now, sink| {
+    let done = queue.with(&broker.queues, |machine, now, sink| {
         let _ = machine.get(now, false, sink);
         panic!("made to, in the middle of a command");
     });
@@ -256,10 +258,10 @@ async fn drain(broker: &Arc<Broker>, queue: &Arc<QueueHandle>) -> Vec<(String, b
         slot,
         redelivered,
         ..
-    } = broker.get(queue, false).await.expect("the queue is here")
+    } = broker.queues().get(queue, false).await.expect("the queue is here")
     {
         fetched.push((String::from_utf8_lossy(message.body()).into_owned(), redelivered));
-        broker.settle(queue, [slot], Outcome::Accept, None);
+        broker.queues().settle(queue, [slot], Outcome::Accept, None);
     }
     fetched
 }
@@ -282,7 +284,7 @@ async fn a_durable_queue_that_panics_is_made_anew_from_its_log() {
     queue.read(|machine| machine.check());
     let held = client.held();
     assert_eq!(held.len(), 1);
-    broker.settle(&queue, held, Outcome::Accept, None);
+    broker.queues().settle(&queue, held, Outcome::Accept, None);
     assert_eq!(
         queue.counts().ready,
         3,
@@ -312,7 +314,7 @@ async fn every_publish_that_a_queue_took_no_more_is_refused() {
         taken += 1;
         assert!(taken != 3, "made to, in the middle of a batch");
     });
-    let deferred = queue.publish_deferred(&broker, batch);
+    let deferred = queue.publish_deferred(&broker.queues, batch);
     assert!(deferred.is_empty(), "there are no consumers");
     // The third was the test's own when it panicked.
     assert_eq!(client.heard(), [NACK; 3]);
@@ -352,7 +354,7 @@ async fn a_replicated_queue_that_panics_is_made_anew_from_its_ledger() {
     assert!(queue.state.lock().machine.term() >= before);
     queue.read(|machine| machine.check());
     // The consumer is one still, and what it holds is its own.
-    broker.settle(&queue, client.held(), Outcome::Accept, None);
+    broker.queues().settle(&queue, client.held(), Outcome::Accept, None);
     assert_eq!(client.until(DELIVER).await, [DELIVER]);
     client.publish("m4", true);
     client.until(ACK).await;

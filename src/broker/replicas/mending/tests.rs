@@ -29,7 +29,7 @@ pub(in crate::broker) async fn broker(directory: &Path) -> Arc<Broker> {
     broker.catch_up().await;
     tasks::spawn("timers", broker.clone().run_timers());
     tasks::spawn("elections", broker.clone().run_elections());
-    tasks::spawn("leader lookups", broker.clone().run_leader_lookups());
+    tasks::spawn("leader lookups", broker.queues().clone().run_leader_lookups());
     broker
 }
 
@@ -90,7 +90,7 @@ fn publish(broker: &Arc<Broker>, queue: &Arc<QueueHandle>, body: &str) -> crate:
         message: message(body),
         publish: Some(ConfirmToken::Joint(joint.claim())),
     };
-    queue.publish(broker, [publish]);
+    queue.publish(broker.queues(), [publish]);
     answered
 }
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use super::handle::QueueHandle;
-use super::owners::group_owners;
-use super::settings::settings_of;
+use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::owners::group_owners;
+use crate::broker::queue::settings::settings_of;
 use crate::broker::{Broker, BrokerError};
 use crate::store::Loc;
 use crate::tasks;
@@ -81,7 +81,7 @@ impl Broker {
                 break;
             }
             let run: Vec<_> = run.iter().map(|(seq, loc, _)| (*seq, Loc::from_raw(*loc))).collect();
-            for (_, message) in self.read_bodies(queue.owner(), &run) {
+            for (_, message) in self.queues.read_bodies(queue.owner(), &run) {
                 match message {
                     Some(message) => {
                         bytes += message.body().len();
@@ -117,7 +117,9 @@ impl Broker {
         // Policies have passed it by.
         let settings = settings_of(&self.catalogue(), &queue.spec);
         queue.end_quarantine(None);
-        queue.with(self, |machine, now, sink| machine.set_settings(now, settings, sink));
+        queue.with(&self.queues, |machine, now, sink| {
+            machine.set_settings(now, settings, sink);
+        });
         queue.changed.notify_waiters();
         Ok(Served::Now)
     }
@@ -138,7 +140,7 @@ impl Broker {
     fn sole_member(&self, queue: &QueueHandle) -> Result<u32, QuarantineError> {
         let id = queue.spec.id;
         match self.replicas.wanted(id) {
-            Some(generation) if self.replicas.is_damaged(id) => match self.members_of(queue) == [self.us()] {
+            Some(generation) if self.replicas.is_damaged(id) => match queue.member_nodes() == [self.us()] {
                 true => Ok(generation),
                 false => Err(QuarantineError::Replicated),
             },
