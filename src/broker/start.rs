@@ -14,11 +14,12 @@ use super::alarms::Alarms;
 use super::catalogue::new_vhost::first_commands;
 use super::nodes::Nodes;
 use super::observers::{EVENTS, Observers};
-use super::publish::delayed::{self, Delayer};
+use super::publish::delayed;
+use super::publish::vhosts::Vhosts;
 use super::queue::owners::{group_owners, is_queue};
 use super::queue::queues::Queues;
 use super::replicas::mending::Damage;
-use super::{Broker, BrokerError, Clock, Failure, NodeInfo, StartError};
+use super::{Broker, BrokerError, Clock, Connections, Failure, NodeInfo, StartError};
 use crate::auth::{HashAlgorithm, PasswordHash};
 use crate::cluster;
 use crate::cluster::identity::{CatalogueMember, ClusterId, Identity, IdentityError};
@@ -84,6 +85,16 @@ impl Broker {
             catalogue.clone(),
             observers.clone(),
         ));
+        let connections = Arc::new(Connections::default());
+        let vhosts = Arc::new(Vhosts::new(
+            config.clone(),
+            store.clone(),
+            nodes.clone(),
+            catalogue.clone(),
+            connections.clone(),
+            observers.clone(),
+            queues.clone(),
+        ));
         let broker = Arc::new(Self {
             node: NodeInfo {
                 cluster_name: config.cluster.name.clone().unwrap_or_else(|| name.clone()),
@@ -92,25 +103,22 @@ impl Broker {
             },
             clock,
             queues,
+            vhosts,
             nodes,
             identity: Mutex::new(identity),
             admitting: tokio::sync::Mutex::default(),
             promised: Mutex::default(),
             store,
-            rights: AtomicU64::new(0),
             catalogue,
             catalogue_group: OnceLock::new(),
             live: watch::Sender::new(false),
             recovered: Mutex::new(recovered.owners),
             damage: Damage::new(recovered.unknown_damage, has_others),
-            vhosts: RwLock::default(),
             replicas: Default::default(),
             repair: Default::default(),
             elections: Default::default(),
             jobs: Default::default(),
-            delayed: Delayer::default(),
-            reply_to: Default::default(),
-            connections: Arc::default(),
+            connections,
             observers,
             statistics: Arc::new(Statistics::new(
                 u64::from(config.management.rate_interval_ms) / 1000,
@@ -279,7 +287,7 @@ impl Broker {
                     "damaged records are kept of which is not known what they were: that may be lost, too"
                 );
             } else if delayed::is_exchange(owner) {
-                self.delayed.recover(None, owner, ledger);
+                self.vhosts.delayed.recover(None, owner, ledger);
             } else {
                 // Its queue was deleted, and the node stopped before the store had heard of it.
                 self.store.forget(owner);
@@ -420,7 +428,7 @@ impl Owners for Journal {
             return;
         }
         if delayed::is_exchange(owner) {
-            return broker.delayed.durable(&broker, owner, up_to_seq);
+            return broker.vhosts.delayed.durable(&broker.vhosts, owner, up_to_seq);
         }
         if let Some(queue) = broker.queue_by_id(QueueId(owner.0)) {
             queue.with(&broker.queues, |machine, now, sink| {
