@@ -135,6 +135,7 @@ pub struct Broker {
     listeners: Mutex<Vec<report::Listener>>,
     /// How it is, as they are told; none while it does not serve clients.
     describe: Mutex<Option<gather::Describe>>,
+    /// How its listeners speak TLS, those that do.
     logins: Logins,
     /// Who knows users besides the catalogue.
     backends: Backends,
@@ -319,7 +320,13 @@ impl Broker {
     /// The certificates that are in use, for clients and between nodes.
     pub fn all_certificates(&self) -> Vec<Certificate> {
         let mut all = self.certificates();
-        all.extend(self.tls.lock().iter().flat_map(Tls::certificates));
+        for certificate in self.tls.lock().iter().flat_map(Tls::certificates) {
+            // Listeners of a kind share theirs.
+            let is_known = |known: &Certificate| (&known.key, &known.file) == (&certificate.key, &certificate.file);
+            if !all.iter().any(is_known) {
+                all.push(certificate);
+            }
+        }
         all
     }
 

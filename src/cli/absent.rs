@@ -65,7 +65,6 @@ const ABSENT: &[(&str, Why)] = &[
     ("list_ciphers", Why::Encrypted),
     ("list_network_interfaces", Why::Machine),
     ("maybe_stuck", Why::Erlang),
-    ("metadata_store_status", Why::Untold),
     ("observer", Why::Erlang),
     ("reclaim_quorum_memory", Why::Erlang),
     ("remote_shell", Why::Erlang),

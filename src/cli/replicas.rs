@@ -111,6 +111,15 @@ pub static COMMANDS: &[Command] = &[
         ..Command::ROW
     },
     Command {
+        name: "metadata_store_status",
+        tools: &[Tool::Diagnostics],
+        group: Group::Monitoring,
+        help: "Shows the members of the group that has what is declared, and how far each is",
+        banner: |call| format!("Status of metadata store on node {} ...", call.node()),
+        run: |call| Ok(members_of(call.get(&["cluster", "metadata-store"])?)),
+        ..Command::ROW
+    },
+    Command {
         name: "check_if_node_is_quorum_critical",
         tools: &[Tool::Diagnostics, Tool::Queues],
         group: Group::Monitoring,
@@ -343,6 +352,11 @@ fn quorum_status(call: &Call) -> Result<Output, Failed> {
         }
         _ => answer.accepted()?,
     };
+    Ok(members_of(members))
+}
+
+/// The members of a group, as RabbitMQ's tables show them.
+fn members_of(members: Value) -> Output {
     let columns = [
         "Node Name",
         "Raft State",
@@ -355,11 +369,11 @@ fn quorum_status(call: &Call) -> Result<Output, Failed> {
         "Term",
         "Machine Version",
     ];
-    Ok(Output::Rows {
+    Output::Rows {
         columns: plain(&columns),
         items: members.as_array().cloned().unwrap_or_default(),
         fancy: true,
-    })
+    }
 }
 
 fn quorum_critical(call: &Call) -> Result<Output, Failed> {

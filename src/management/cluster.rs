@@ -8,18 +8,35 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Answered};
 use super::call::Call;
 use super::parameters::cluster_name;
+use super::replicas;
 use super::route::{Access, Route, Run, Verb};
 use crate::broker::report::About;
 use crate::types::NodeId;
 
 /// What can be asked of the cluster.
-pub static ROUTES: &[Route] = &[Route::new(
-    Verb::Get,
-    "/cluster",
-    Access::Monitoring,
-    "The nodes with what they lead and how far others are, and the queues that are at risk.",
-    Run::Gathered(About::Nodes, cluster),
-)];
+pub static ROUTES: &[Route] = &[
+    Route::new(
+        Verb::Get,
+        "/cluster",
+        Access::Monitoring,
+        "The nodes with what they lead and how far others are, and the queues that are at risk.",
+        Run::Gathered(About::Nodes, cluster),
+    ),
+    Route::new(
+        Verb::Get,
+        "/cluster/metadata-store",
+        Access::Monitoring,
+        "The members of the group that has what is declared, and how far each is.",
+        Run::Gathered(About::Nodes, |call| {
+            let members = call.gathered.catalogue_members().into_iter();
+            let mut views: Vec<_> = members
+                .map(|(node, state)| replicas::view(&call.gathered.name(node), state))
+                .collect();
+            views.sort_by_key(|view| view["Node Name"].as_str().map(str::to_owned));
+            Ok(Answer::Json(views.into()))
+        }),
+    ),
+];
 
 /// Queues at risk that are listed; how many there are is told beside them.
 const MOST_AT_RISK: usize = 100;

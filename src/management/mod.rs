@@ -10,6 +10,7 @@ mod access;
 mod answer;
 mod arguments;
 mod bindings;
+mod bodies;
 mod browser;
 mod call;
 mod cluster;

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::answer::Answer;
+use super::bodies;
 use super::route::{Access, Route};
 
 /// Where the document is.
@@ -73,6 +74,9 @@ fn operation(route: &Route) -> Value {
             "4XX": {"$ref": "#/components/responses/refused"},
         },
     });
+    if let Some(schema) = bodies::of(route) {
+        operation["requestBody"] = json!({"content": {"application/json": {"schema": schema}}});
+    }
     operation["security"] = match route.access {
         Access::Anyone => json!([]),
         _ => json!([{"password": []}, {"session": []}]),

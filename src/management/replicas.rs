@@ -122,7 +122,8 @@ async fn status(call: Call) -> Answered {
     Ok(Answer::Json(views.into_iter().map(|(_, view)| view).collect()))
 }
 
-fn view(name: &str, state: ReplicaState) -> Value {
+/// A member of a group, as RabbitMQ shows one.
+pub fn view(name: &str, state: ReplicaState) -> Value {
     let unknown = |why: &str| {
         json!({
             "Node Name": name,

@@ -54,6 +54,43 @@ fn the_node_says_how_it_is() {
 }
 
 #[test]
+fn the_memory_and_the_members_of_the_metadata_store_are_told() {
+    let broker = Broker::start_with(&["--node-name", "g1@localhost"]);
+    let json = |command: &str| {
+        let said = ctl(&broker, &[command, "--formatter", "json", "--silent"]).well();
+        serde_json::from_str::<serde_json::Value>(&said).expect("JSON")
+    };
+    let memory = json("memory_breakdown");
+    let kinds = memory.as_object().expect("an object");
+    assert_eq!(kinds.len(), 26);
+    let largest = kinds.iter().next().expect("a kind");
+    assert_eq!(largest.0, "other_system");
+    assert!(
+        largest.1["bytes"].as_u64().is_some_and(|bytes| bytes > 1_000_000),
+        "{memory}"
+    );
+    assert!(kinds["queue_procs"]["percentage"].is_number(), "{memory}");
+    let text = ctl(&broker, &["memory_breakdown", "--unit", "mb"]).well();
+    assert!(
+        text.starts_with("Reporting memory breakdown on node g1@localhost...\nother_system: "),
+        "{text}"
+    );
+
+    let members = json("metadata_store_status");
+    assert_eq!(members.as_array().map(Vec::len), Some(1), "{members}");
+    let member = &members[0];
+    assert_eq!(
+        (&member["Node Name"], &member["Raft State"]),
+        (&"g1@localhost".into(), &"leader".into())
+    );
+    assert_eq!(member["Membership"], "voter");
+    assert!(
+        member["Commit Index"].as_u64().is_some_and(|index| index > 0),
+        "{members}"
+    );
+}
+
+#[test]
 fn listeners_are_named_and_tried() {
     let broker = Broker::start_with(&["--node-name", "g1@localhost"]);
     let port = |address: &str| address.rsplit(':').next().expect("a port").to_owned();

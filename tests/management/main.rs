@@ -26,6 +26,7 @@ mod redrive;
 mod route_test;
 mod server;
 mod sessions;
+mod shapes;
 mod statistics;
 mod tool;
 mod users;

@@ -1,7 +1,8 @@
 //! Certificates that are replaced while clients are served.
 
-use super::Secured;
 use super::clients::dial;
+use super::{Secured, configuration};
+use crate::support::authority::Authority;
 use crate::support::*;
 
 /// Who the broker says it is to a client that comes now; none when it does not believe it.
@@ -38,4 +39,22 @@ async fn new_clients_see_the_new_certificate_and_old_ones_go_on() {
     // At a signal it is looked at once.
     secured.broker.hang_up();
     secured.logged("SIGHUP");
+}
+
+#[test]
+fn the_end_of_a_listeners_certificate_is_a_notice() {
+    let authority = Authority::new("ours");
+    let directory = tempfile::tempdir().expect("a directory");
+    let papers = authority.issue_until("server", directory.path(), (2020, 1, 1));
+    let config = configuration(&papers, &[], directory.path());
+    let broker = Broker::start_with(&["--config", &config, "--amqps", "127.0.0.1:0"]);
+    let notices = broker.http().get("/api/notices").json();
+    let notices = notices.as_array().expect("a list");
+    let expired: Vec<_> = notices
+        .iter()
+        .filter(|notice| notice["code"] == "certificate_expired")
+        .collect();
+    assert_eq!(expired.len(), 1, "{notices:?}");
+    let text = expired[0]["text"].as_str().expect("a text");
+    assert!(text.contains("ssl_options.certfile"), "{text}");
 }

@@ -144,6 +144,9 @@ pub struct NodeFacts {
     pub reach: Reach,
     /// It is out of service.
     pub is_drained: bool,
+    /// Its member of the group that has what is declared.
+    #[serde(default)]
+    pub catalogue: Option<ReplicaReport>,
 }
 
 /// Where a node listens.

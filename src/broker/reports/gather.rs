@@ -5,7 +5,7 @@
 //! for a request. What does not come at once is left out, and [`Gathered::silent`] says whose. A node
 //! alone asks nobody.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::broker::queue::clients::Consumer;
 use crate::broker::queue::handle::QueueHandle;
 use crate::cluster::{Cluster, Health};
 use crate::config::RatesMode;
-use crate::journal::raft::Role;
+use crate::journal::raft::{GroupStatus, Role};
 use crate::queue::{self, ConsumerStatus, Counts};
 use crate::spec::QueueType;
 use crate::statistics::{Figures, Stats, Windows};
@@ -281,6 +281,28 @@ impl Gathered {
     }
 }
 
+impl Gathered {
+    /// The members of the group that has what is declared, by node, where nodes were asked about themselves.
+    pub fn catalogue_members(&self) -> Vec<(NodeId, ReplicaState)> {
+        let reports = || self.facts.values().filter_map(|facts| facts.catalogue.as_ref());
+        let leader = reports()
+            .filter(|report| report.role == LEADER)
+            .max_by_key(|report| report.term);
+        let newest = leader.or_else(|| reports().max_by_key(|report| report.committed));
+        let state = |node: &NodeId| match self.facts.get(node) {
+            None => ReplicaState::Away,
+            Some(facts) => match facts.catalogue.clone() {
+                None => ReplicaState::Missing,
+                Some(report) => ReplicaState::Known {
+                    is_voter: newest.is_some_and(|known| known.voters.contains(node)),
+                    report,
+                },
+            },
+        };
+        self.names.keys().map(|node| (*node, state(node))).collect()
+    }
+}
+
 impl Broker {
     /// Asks the other nodes for what they know, and counted in that time.
     pub async fn gather(&self, wanted: impl Into<Wanted>) -> Gathered {
@@ -514,6 +536,7 @@ impl Broker {
             links,
             reach: *self.reach.borrow(),
             is_drained: self.is_drained(),
+            catalogue: self.catalogue_report(),
         }
     }
 
@@ -553,23 +576,32 @@ impl Broker {
     /// This node's member of a queue's group.
     pub(in crate::broker) fn replica_report(&self, queue: QueueId) -> Option<ReplicaReport> {
         let group = self.replicas.group(queue)?;
-        let status = group.status();
-        let role = match status.leadership.role {
-            Role::Leader => LEADER,
-            Role::Follower => "follower",
-            Role::Candidate => "candidate",
-            Role::Learner => "follower",
-            Role::Stopped => "noproc",
-        };
-        Some(ReplicaReport {
-            role: role.to_owned(),
-            voters: group.settled_voters(),
-            last_index: status.last_index.unwrap_or(0),
-            applied: status.applied.unwrap_or(0),
-            committed: status.committed.unwrap_or(0),
-            snapshot: status.snapshot,
-            term: status.leadership.term,
-        })
+        Some(replica_report(&group.status(), group.settled_voters()))
+    }
+
+    /// This node's member of the group that has what is declared.
+    fn catalogue_report(&self) -> Option<ReplicaReport> {
+        let group = self.catalogue_group.get()?;
+        Some(replica_report(&group.status(), group.settled_voters()))
+    }
+}
+
+fn replica_report(status: &GroupStatus, voters: BTreeSet<NodeId>) -> ReplicaReport {
+    let role = match status.leadership.role {
+        Role::Leader => LEADER,
+        Role::Follower => "follower",
+        Role::Candidate => "candidate",
+        Role::Learner => "follower",
+        Role::Stopped => "noproc",
+    };
+    ReplicaReport {
+        role: role.to_owned(),
+        voters,
+        last_index: status.last_index.unwrap_or(0),
+        applied: status.applied.unwrap_or(0),
+        committed: status.committed.unwrap_or(0),
+        snapshot: status.snapshot,
+        term: status.leadership.term,
     }
 }
 
