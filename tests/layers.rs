@@ -22,7 +22,7 @@ const BASE: [&str; 10] = [
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 37] = [
+const ARROWS: [(&str, &[&str]); 38] = [
     ("main", &["allocator", "cli", "node", "perf"]),
     (
         "node",
@@ -112,6 +112,7 @@ const ARROWS: [(&str, &[&str]); 37] = [
     ("store", &[]),
     ("connection", &["channel", "codec"]),
     ("channel", &["codec", "spec"]),
+    ("stream_protocol", &[]),
     ("codec", &[]),
     ("router", &["exchange", "spec"]),
     ("queue", &["spec"]),
