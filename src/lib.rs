@@ -36,6 +36,7 @@ pub mod spec;
 pub mod statistics;
 pub mod store;
 pub mod stream;
+pub mod stream_net;
 pub mod stream_protocol;
 pub mod tasks;
 pub mod types;

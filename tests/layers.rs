@@ -22,13 +22,14 @@ const BASE: [&str; 10] = [
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 38] = [
+const ARROWS: [(&str, &[&str]); 39] = [
     ("main", &["allocator", "cli", "node", "perf"]),
     (
         "node",
         &[
             "allocator",
             "net",
+            "stream_net",
             "management",
             "broker",
             "declare",
@@ -64,6 +65,24 @@ const ARROWS: [(&str, &[&str]); 38] = [
             "statistics",
             "listen",
             "front",
+        ],
+    ),
+    (
+        "stream_net",
+        &[
+            "stream_protocol",
+            "front",
+            "broker",
+            "declare",
+            "metadata",
+            "router",
+            "exchange",
+            "codec",
+            "spec",
+            "auth",
+            "stream",
+            "statistics",
+            "listen",
         ],
     ),
     ("front", &["auth", "broker", "codec", "listen", "statistics"]),
