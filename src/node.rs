@@ -465,7 +465,7 @@ impl Opened {
             ),
             tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
             tasks::spawn("repair", broker.clone().run_repair()),
-            tasks::spawn("observers", broker.clone().run_observers()),
+            tasks::spawn("observers", broker.vhosts().clone().run_observers()),
             tasks::spawn("absences", broker.clone().run_absences()),
             tasks::spawn("sampler", broker.clone().run_sampler()),
         ];

@@ -39,7 +39,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use rustc_hash::FxHashMap;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -57,7 +56,7 @@ pub use logins::Logins;
 pub use nodes::NodeInfo;
 pub use observers::Observers;
 pub use publish::route::Explained;
-pub use publish::vhosts::Vhost;
+pub use publish::vhosts::{Vhost, Vhosts};
 pub use publish::{moving, reply_to};
 pub use queue::asking::DEADLINE;
 pub use queue::clients::{ChannelOut, ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
@@ -83,10 +82,9 @@ use crate::metadata::replicated::Replicated;
 use crate::spec::QueueType;
 use crate::statistics::Statistics;
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
-use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, VhostName};
+use crate::types::{ConnectionId, NodeId, QueueId, Timestamp};
 use clock::Clock;
 use nodes::Nodes;
-use publish::delayed::{Delayer, Held};
 use publish::reply_to::ReplyTo;
 use queue::contents::Contents;
 use queue::effects::{DeadLetter, Work};
@@ -102,6 +100,7 @@ pub struct Broker {
     store: Store,
     nodes: Arc<Nodes>,
     queues: Arc<Queues>,
+    vhosts: Arc<Vhosts>,
     identity: Mutex<Identity>,
     /// Whom this node lets begin a cluster, and since when.
     /// Members of the cluster change one at a time.
@@ -115,16 +114,11 @@ pub struct Broker {
     /// What the store kept, until its owner is declared.
     recovered: Mutex<HashMap<OwnerId, OwnerLedger>>,
     damage: replicas::mending::Damage,
-    /// Copy of the catalogue's count of changed rights, for caches.
-    rights: AtomicU64,
-    vhosts: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,
     replicas: Replicas,
     /// The nodes of the cluster are others: queues may need members.
     repair: tokio::sync::Notify,
     elections: Elections,
     jobs: jobs::Jobs,
-    delayed: Delayer,
-    reply_to: ReplyTo,
     connections: Arc<Connections>,
     statistics: Arc<Statistics>,
     /// Where this node listens, as other nodes are told.
@@ -179,7 +173,7 @@ impl Broker {
 
     /// The live virtual host of that name.
     pub fn vhost(&self, name: &str) -> Option<Arc<Vhost>> {
-        self.vhosts.read().get(name).cloned()
+        self.vhosts.get(name)
     }
 
     /// The nodes of the cluster, as this one sees them.
@@ -190,6 +184,11 @@ impl Broker {
     /// The queues, as this node knows them.
     pub fn queues(&self) -> &Arc<Queues> {
         &self.queues
+    }
+
+    /// The virtual hosts that are live, in which clients publish.
+    pub fn vhosts(&self) -> &Arc<Vhosts> {
+        &self.vhosts
     }
 
     /// The client connections.
@@ -219,7 +218,7 @@ impl Broker {
 
     /// Reply queues of clients that consume from `amq.rabbitmq.reply-to`.
     pub fn reply_to(&self) -> &ReplyTo {
-        &self.reply_to
+        &self.vhosts.reply_to
     }
 
     /// The time.
@@ -310,9 +309,7 @@ impl Broker {
         let mut live = self.live.subscribe();
         // An error is the broker dropped, which cannot be while we are here.
         let _ = live.wait_for(|live| *live).await;
-        let fire = |held: Arc<Held>| held.tick(&self);
-        let exchanges = self.delayed.timers.run(|| self.now(), fire);
-        tokio::join!(self.queues.run_timers(), exchanges);
+        tokio::join!(self.queues.run_timers(), self.vhosts.run_timers());
     }
 
     /// Watches memory and disk until the task is dropped.
@@ -331,7 +328,7 @@ impl Broker {
 
 impl Above for Broker {
     fn dead_letter(self: Arc<Self>, queue: &Arc<QueueHandle>, dead_letters: Vec<DeadLetter>, work: &mut Work) {
-        self.publish_dead_letters(queue, dead_letters, work);
+        self.vhosts.dead_letter(queue, dead_letters, work);
     }
 
     fn delete(self: Arc<Self>, queue: &Arc<QueueHandle>) -> JoinHandle<()> {

@@ -1,5 +1,9 @@
 //! A broker out of what survived: the catalogue's group is opened, and what it says is declared is
-//! made live, each queue from what the store kept of it.
+//! made live, each queue from what the store kept of it. How a cluster begins is in `first`, what the store
+//! says afterwards goes to `owners`.
+
+mod first;
+mod owners;
 
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock, Weak};
@@ -10,31 +14,26 @@ use rand::random;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use self::owners::{StoreOwners, check_metas};
 use super::alarms::Alarms;
-use super::catalogue::new_vhost::first_commands;
 use super::nodes::Nodes;
-use super::observers::{EVENTS, Observers};
-use super::publish::delayed::{self, Delayer};
-use super::queue::owners::{group_owners, is_queue};
+use super::observers::Observers;
+use super::publish::delayed;
+use super::publish::vhosts::Vhosts;
+use super::queue::owners::group_owners;
 use super::queue::queues::Queues;
 use super::replicas::mending::Damage;
-use super::{Broker, BrokerError, Clock, Failure, NodeInfo, StartError};
-use crate::auth::{HashAlgorithm, PasswordHash};
+use super::{Broker, Clock, Connections, Failure, NodeInfo, StartError};
 use crate::cluster;
-use crate::cluster::identity::{CatalogueMember, ClusterId, Identity, IdentityError};
+use crate::cluster::identity::{CatalogueMember, Identity};
 use crate::config::Config;
-use crate::config::PasswordHashing;
-use crate::exchange::{ExchangeKind, ExchangeSpec};
-use crate::journal::raft::{
-    Election, Group, GroupError, GroupId, GroupSpec, LeaderWatch, Ledgers, OpenError, Pace, Role,
-};
+use crate::journal::raft::{Election, Group, GroupId, GroupSpec, LeaderWatch, Ledgers, OpenError, Pace, Role};
 use crate::metadata::replicated::Replicated;
-use crate::metadata::{Catalogue, Command, PermissionSpec, UserSpec, VhostSpec};
-use crate::queue::{self, UnknownMeta};
+use crate::metadata::{Catalogue, Command};
 use crate::statistics::Statistics;
-use crate::store::{LedgerEntry, OwnerId, OwnerLedger, Owners, Store, StoreError, StoreOptions};
+use crate::store::{OwnerId, OwnerLedger, Store, StoreOptions};
 use crate::tasks;
-use crate::types::{FieldTable, NodeId, QueueId, VhostName};
+use crate::types::{NodeId, QueueId};
 
 /// How long a step of a node's start may take before it is said again that it waits.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -84,6 +83,16 @@ impl Broker {
             catalogue.clone(),
             observers.clone(),
         ));
+        let connections = Arc::new(Connections::default());
+        let vhosts = Arc::new(Vhosts::new(
+            config.clone(),
+            store.clone(),
+            nodes.clone(),
+            catalogue.clone(),
+            connections.clone(),
+            observers.clone(),
+            queues.clone(),
+        ));
         let broker = Arc::new(Self {
             node: NodeInfo {
                 cluster_name: config.cluster.name.clone().unwrap_or_else(|| name.clone()),
@@ -92,25 +101,22 @@ impl Broker {
             },
             clock,
             queues,
+            vhosts,
             nodes,
             identity: Mutex::new(identity),
             admitting: tokio::sync::Mutex::default(),
             promised: Mutex::default(),
             store,
-            rights: AtomicU64::new(0),
             catalogue,
             catalogue_group: OnceLock::new(),
             live: watch::Sender::new(false),
             recovered: Mutex::new(recovered.owners),
             damage: Damage::new(recovered.unknown_damage, has_others),
-            vhosts: RwLock::default(),
             replicas: Default::default(),
             repair: Default::default(),
             elections: Default::default(),
             jobs: Default::default(),
-            delayed: Delayer::default(),
-            reply_to: Default::default(),
-            connections: Arc::default(),
+            connections,
             observers,
             statistics: Arc::new(Statistics::new(
                 u64::from(config.management.rate_interval_ms) / 1000,
@@ -131,7 +137,7 @@ impl Broker {
         });
         let above: Weak<Self> = Arc::downgrade(&broker);
         broker.queues.stand_below(above);
-        broker.store.start(Arc::new(Journal(Arc::downgrade(&broker))));
+        broker.store.start(Arc::new(StoreOwners(Arc::downgrade(&broker))));
         // It is empty until here.
         let _ = heard.set(Arc::downgrade(&broker));
         let group = broker.open_catalogue(machine).await?;
@@ -198,35 +204,6 @@ impl Broker {
         self.identity.lock().cluster().is_some()
     }
 
-    /// Begins a cluster of this node alone.
-    ///
-    /// # Errors
-    /// When it cannot be written down.
-    pub async fn found(self: &Arc<Self>, address: &str) -> Result<(), StartError> {
-        let us = self.nodes.us();
-        match self.catalogue_group().found([us]).await {
-            Ok(()) | Err(GroupError::Exists) => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.lead_alone().await;
-        self.first_start(address).await?;
-        let cluster = ClusterId(random::<u64>().max(1));
-        self.belong_to(cluster)?;
-        Ok(())
-    }
-
-    /// Notes that this node belongs to a cluster from now on.
-    ///
-    /// # Errors
-    /// When it cannot be written down.
-    pub(super) fn belong_to(&self, cluster: ClusterId) -> Result<(), IdentityError> {
-        self.identity.lock().belong_to(Some(cluster))?;
-        if let Some(links) = self.nodes.cluster() {
-            links.belong_to(Some(cluster));
-        }
-        Ok(())
-    }
-
     /// A node that is the only voter need not wait for its election.
     async fn lead_alone(&self) {
         let group = self.catalogue_group();
@@ -278,7 +255,7 @@ impl Broker {
                     "damaged records are kept of which is not known what they were: that may be lost, too"
                 );
             } else if delayed::is_exchange(owner) {
-                self.delayed.recover(None, owner, ledger);
+                self.vhosts.delayed.recover(None, owner, ledger);
             } else {
                 // Its queue was deleted, and the node stopped before the store had heard of it.
                 self.store.forget(owner);
@@ -298,90 +275,6 @@ impl Broker {
     /// What the store kept of an owner, once.
     pub(super) fn take_recovered(&self, owner: OwnerId) -> Option<OwnerLedger> {
         self.recovered.lock().remove(&owner)
-    }
-
-    /// The first node of a new cluster, and its first vhost and user unless they are imported.
-    async fn first_start(self: &Arc<Self>, address: &str) -> Result<(), BrokerError> {
-        let member = Command::PutNode {
-            node: self.nodes.us(),
-            name: self.node.name.clone(),
-            address: address.to_owned(),
-        };
-        self.command(member).await?;
-        if self.config.definitions.configured {
-            // A user with a known password beside those of the operator would be a way in.
-            tracing::info!("no default user and vhost are made: there are definitions to import");
-            return Ok(());
-        }
-        let auth = &self.config.auth;
-        let first = VhostName::from(auth.default_vhost.as_str());
-        let vhost = VhostSpec {
-            name: first.clone(),
-            description: "Default virtual host".to_owned(),
-            tags: Vec::new(),
-            default_queue_type: None,
-            protected: false,
-        };
-        let tags = auth.default_user_tags.iter().filter(|(_, on)| **on);
-        let commands = [
-            Command::PutVhost(vhost),
-            Command::PutUser(UserSpec {
-                name: auth.default_user.as_str().into(),
-                password: self.hash(auth.default_pass.reveal().as_bytes()),
-                tags: tags.map(|(tag, _)| tag.to_owned()).collect(),
-            }),
-            Command::SetPermission {
-                user: auth.default_user.as_str().into(),
-                vhost: first.clone(),
-                patterns: PermissionSpec {
-                    configure: auth.default_permissions.configure.clone(),
-                    write: auth.default_permissions.write.clone(),
-                    read: auth.default_permissions.read.clone(),
-                },
-            },
-        ];
-        for command in commands {
-            self.command(command).await?;
-        }
-        let commands = first_commands(self, &self.catalogue(), &first, None);
-        for command in commands {
-            self.command(command).await?;
-        }
-        Ok(())
-    }
-
-    /// Declares the exchange of events, which RabbitMQ's plug-in does when it starts.
-    pub async fn declare_event_exchange(self: &Arc<Self>) {
-        let vhost = VhostName::from(self.config.auth.default_vhost.as_str());
-        let declared = self.decide(|catalogue| {
-            let known = catalogue.vhost(&vhost);
-            let is_missing = known.is_some_and(|vhost| vhost.exchange(EVENTS).is_none());
-            let spec = is_missing.then(|| ExchangeSpec {
-                vhost: vhost.clone(),
-                name: EVENTS.into(),
-                kind: ExchangeKind::Topic,
-                durable: true,
-                auto_delete: false,
-                internal: true,
-                home: NodeId::default(),
-                arguments: FieldTable::new(),
-                user: "rmq-internal".into(),
-            });
-            Ok::<_, BrokerError>((spec.map(Command::DeclareExchange), ()))
-        });
-        if let Err(error) = declared.await {
-            tracing::warn!(%error, "the exchange of events could not be declared");
-        }
-    }
-
-    /// The stored form of a new password.
-    pub fn hash(&self, password: &[u8]) -> PasswordHash {
-        let algorithm = match self.config.auth.password_hashing {
-            PasswordHashing::Sha256 => HashAlgorithm::Sha256,
-            PasswordHashing::Sha512 => HashAlgorithm::Sha512,
-            PasswordHashing::Md5 => HashAlgorithm::Md5,
-        };
-        PasswordHash::new(algorithm, random(), password)
     }
 }
 
@@ -404,90 +297,5 @@ async fn watch_catalogue(broker: Weak<Broker>, mut group: LeaderWatch) {
         // Where even this fails the node ends all the same.
         let _ = broker.synced().await;
         broker.fail(Failure::Catalogue("part of its log cannot be read"));
-    }
-}
-
-/// The store calls back here.
-struct Journal(Weak<Broker>);
-
-impl Owners for Journal {
-    fn durable(&self, owner: OwnerId, up_to_seq: u64) {
-        let Some(broker) = self.0.upgrade() else {
-            return;
-        };
-        if broker.nodes.journals().durable(owner, up_to_seq) {
-            return;
-        }
-        if delayed::is_exchange(owner) {
-            return broker.delayed.durable(&broker, owner, up_to_seq);
-        }
-        if let Some(queue) = broker.queue_by_id(QueueId(owner.0)) {
-            queue.with(&broker.queues, |machine, now, sink| {
-                machine.durable(now, up_to_seq, sink);
-            });
-        }
-    }
-
-    fn told_at_once(&self, owner: OwnerId, up_to_seq: u64) -> bool {
-        let broker = self.0.upgrade();
-        broker.is_some_and(|broker| broker.nodes.journals().durable(owner, up_to_seq))
-    }
-
-    fn failed(&self, error: &StoreError) {
-        if let Some(broker) = self.0.upgrade() {
-            broker.fail(Failure::Disk(error.clone()));
-        }
-    }
-
-    fn space_changed(&self) {
-        if let Some(broker) = self.0.upgrade() {
-            broker
-                .alarms
-                .look(&broker.config.node.data_dir, &broker.store, broker.now());
-        }
-    }
-}
-
-/// Whether this version can read what its queues and exchanges kept. Members of groups look at their own.
-fn check_metas(owner: OwnerId, entries: &[LedgerEntry]) -> Result<(), UnknownMeta> {
-    let check = match owner {
-        _ if delayed::is_exchange(owner) => queue::delay::check_meta,
-        _ if is_queue(owner) => queue::check_meta,
-        _ => return Ok(()),
-    };
-    entries.iter().try_for_each(|entry| check(&entry.meta))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::store::Keep;
-
-    /// What the broker says to a message that an owner has kept in that form.
-    async fn opened(owner: OwnerId, meta: [u8; 24]) -> Result<Arc<Broker>, StartError> {
-        let directory = tempfile::tempdir().expect("a directory");
-        let (store, _) = Store::open(directory.path(), StoreOptions::default()).expect("a store");
-        store.start(Arc::new(Journal(Weak::new())));
-        store.batch(owner).put(1, meta, &[b"body"], Keep::Durable);
-        store.synced(store.end()).await.expect("synced");
-        store.stop();
-        drop(store);
-        let mut config = Config::default();
-        config.node.data_dir = directory.path().to_owned();
-        config.node.name = "node@here".into();
-        Broker::open(Arc::new(config)).await
-    }
-
-    #[tokio::test(flavor = "multi_thread")]
-    async fn messages_of_another_version_are_refused_at_the_start() {
-        for owner in [OwnerId(7), delayed::owner_of("/", "later")] {
-            let refused = opened(owner, [2; 24]).await.err().expect("refused").to_string();
-            assert_eq!(
-                refused,
-                "messages cannot be read: what is kept beside a message has format version 2, and this version \
-                 reads only 1; the data directory belongs to a newer version"
-            );
-        }
-        assert!(opened(OwnerId(7), [1; 24]).await.is_ok());
     }
 }

@@ -25,23 +25,23 @@ use crate::types::{Message, NodeId, Timestamp};
 
 impl<H: Handles> ClusteredQueue<H> {
     /// Another node says something.
-    pub fn on_frame<E: Effects<H>>(&mut self, now: Timestamp, from: LinkUse, what: FrameBody, effects: &mut E) {
-        if let Some(what) = self.on_leader_frame(from.node, what, effects) {
-            self.on_client_frame(now, from, what, effects);
+    pub fn on_frame<E: Effects<H>>(&mut self, now: Timestamp, from: LinkUse, body: FrameBody, effects: &mut E) {
+        if let Some(body) = self.on_leader_frame(from.node, body, effects) {
+            self.on_client_frame(now, from, body, effects);
         }
     }
 
     /// What a node with clients says to the one with the live queue.
-    fn on_client_frame<E: Effects<H>>(&mut self, now: Timestamp, from: LinkUse, what: FrameBody, effects: &mut E) {
+    fn on_client_frame<E: Effects<H>>(&mut self, now: Timestamp, from: LinkUse, body: FrameBody, effects: &mut E) {
         let node = from.node;
         let is_quarantined = matches!(&self.location, Location::Here(here) if here.is_quarantined);
         if is_quarantined || !self.is_here() {
-            return self.not_here(node, &what, is_quarantined, effects);
+            return self.not_here(node, &body, is_quarantined, effects);
         }
-        if what.follows_attach() && !self.is_attached(from, effects) {
+        if body.follows_attach() && !self.is_attached(from, effects) {
             return;
         }
-        match what {
+        match body {
             FrameBody::Who => self.tell_lead(node, false, effects),
             FrameBody::Nothing { term } => {
                 // Clients that it had are gone since.
@@ -79,10 +79,10 @@ impl<H: Handles> ClusteredQueue<H> {
         }
     }
 
-    fn not_here<E: Effects<H>>(&self, node: NodeId, what: &FrameBody, is_quarantined: bool, effects: &mut E) {
+    fn not_here<E: Effects<H>>(&self, node: NodeId, body: &FrameBody, is_quarantined: bool, effects: &mut E) {
         // Whoever only asks hears it from the leader itself. A node that only says what it has at stake has
         // been told that the queue is not served, and says it again when it is.
-        let needs_none = match what {
+        let needs_none = match body {
             FrameBody::Who | FrameBody::Nothing { .. } => true,
             FrameBody::Attach(_) => is_quarantined,
             _ => false,

@@ -19,7 +19,7 @@ impl ConsumerKey {
 #[derive(Debug)]
 pub struct Frame {
     pub queue: QueueId,
-    pub what: FrameBody,
+    pub body: FrameBody,
 }
 
 /// What a frame says. The first part goes from a node with clients to the one with the machine,

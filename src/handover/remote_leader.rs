@@ -241,10 +241,10 @@ impl<H: Handles> ClusteredQueue<H> {
     pub(super) fn on_leader_frame<E: Effects<H>>(
         &mut self,
         node: NodeId,
-        what: FrameBody,
+        body: FrameBody,
         effects: &mut E,
     ) -> Option<FrameBody> {
-        match what {
+        match body {
             FrameBody::Lead { term, starts_anew } => self.led_by(node, term, starts_anew, effects),
             FrameBody::NotLeader => self.lost_leader(node, true, effects),
             FrameBody::Attached { number, lost } => self.on_attached(node, number, lost),

@@ -105,7 +105,7 @@ impl Effects<Words> for Seen {
         let mut bytes = vec![wire::FORMAT];
         frames(&mut bytes);
         for frame in wire::frames(&Bytes::from(bytes)) {
-            self.frames.push(frame.expect("just written").what);
+            self.frames.push(frame.expect("just written").body);
         }
     }
     fn write_to_all(&mut self, _: impl Fn(&mut Vec<u8>)) {}
@@ -177,13 +177,13 @@ fn consuming(seen: &mut Seen) -> ClusteredQueue<Words> {
 }
 
 /// The leader says something.
-fn say(queue: &mut ClusteredQueue<Words>, what: FrameBody, seen: &mut Seen) {
+fn say(queue: &mut ClusteredQueue<Words>, body: FrameBody, seen: &mut Seen) {
     let from = LinkUse {
         node: LEADER,
         incarnation: 1,
         connection: 1,
     };
-    queue.on_frame(NOW, from, what, seen);
+    queue.on_frame(NOW, from, body, seen);
 }
 
 fn deliver(queue: &mut ClusteredQueue<Words>, slot: Slot, seen: &mut Seen) {

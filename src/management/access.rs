@@ -12,12 +12,30 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::answer::Failure;
-use super::route::Access;
-use super::session::Browser;
+use super::browser::Browser;
 use super::socket::Origin;
 use crate::broker::{Broker, TICKET};
 use crate::metadata::{Catalogue, Vhost};
 use crate::types::{UserName, VhostName};
+
+/// Who may ask.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Access {
+    /// Without a password.
+    Anyone,
+    /// Users with any of the management tags.
+    Management,
+    /// The same, with a permission in the vhost of the path; administrators also without one, though they
+    /// need one for what a client would do (`Call::actor`).
+    Vhost,
+    /// The same as `Vhost`; `monitoring` users without a permission too.
+    VhostVisible,
+    /// `policymaker` users with a permission in the vhost of the path.
+    Policymaker,
+    /// `monitoring` users and administrators.
+    Monitoring,
+    Administrator,
+}
 
 /// The user a request comes from.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::route::Verb;
+use super::verb::Verb;
 use crate::broker::BrokerError;
 use crate::metadata::json::NotATable;
 use crate::pattern::BadPattern;

@@ -6,10 +6,9 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::exchanges::exchange_name;
 use super::list;
 use super::route::{Access, Route};
-use super::text::{quoted, unquoted};
+use super::text::{exchange_name, quoted, unquoted};
 use crate::codec::method::{ExchangeBind, ExchangeUnbind, QueueBind, QueueUnbind};
 use crate::declare::{self, DeclareError};
 use crate::metadata::{Vhost, json};

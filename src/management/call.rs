@@ -10,13 +10,12 @@ use rustc_hash::FxHashMap;
 
 use super::access::Caller;
 use super::answer::{Answer, Answered, Failure};
+use super::browser::Browser;
 use super::endpoint::Endpoint;
 use super::fields::Fields;
-use super::figures;
 use super::form::Form;
 use super::query::Query;
-use super::series;
-use super::session::Browser;
+use super::windows;
 use crate::broker::Broker;
 use crate::broker::ConnectionInfo;
 use crate::broker::gather::Gathered;
@@ -91,8 +90,9 @@ impl Call {
     /// # Errors
     /// When the query asks for too much of the past.
     pub(super) fn look_back(&mut self) -> Result<(), Failure> {
-        self.windows = figures::windows(&self.query, self.broker.second())?;
-        self.trend = series::trend(self).filter(|_| self.windows.lengths.is_none());
+        let now = self.broker.second();
+        self.windows = windows::windows(&self.query, now)?;
+        self.trend = windows::trend(&self.query, now).filter(|_| self.windows.lengths.is_none());
         Ok(())
     }
 

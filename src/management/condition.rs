@@ -5,7 +5,7 @@
 //! value has a backslash before it. A field that an item has not meets only what is asked with `!=`.
 
 use super::answer::Failure;
-use super::list::Key;
+use super::key::Key;
 
 /// Conditions of one request.
 const MOST: usize = 32;

@@ -6,6 +6,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::fields::checked_name;
 use super::route::{Access, Route};
+use super::text::exchange_name;
 use super::{bindings, consumers, figures, list, page};
 use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
 use crate::declare::{self, DeclareError, ExchangePlan};
@@ -96,11 +97,6 @@ fn outgoing(call: &Call) -> Value {
     .collect()
 }
 
-/// The exchange of a path: the default one has a name there.
-pub fn exchange_name(name: &str) -> &str {
-    if name == "amq.default" { "" } else { name }
-}
-
 fn collect(call: &Call, vhosts: &[VhostName]) -> Vec<Value> {
     let catalogue = call.broker.catalogue();
     let vhosts = vhosts.iter().filter_map(|name| catalogue.vhost(name));
@@ -126,7 +122,7 @@ fn view(call: &Call, vhost: &Vhost, spec: &ExchangeSpec) -> Value {
     let counted = call.gathered.figures_of_exchange(&spec.vhost, &spec.name);
     figures::write_message_stats(call, &mut view, &counted, &[figures::ROUTED]);
     if spec.kind == ExchangeKind::DelayedMessage {
-        view["messages_delayed"] = json!(call.broker.messages_delayed(&spec.vhost, &spec.name));
+        view["messages_delayed"] = json!(call.broker.vhosts().messages_delayed(&spec.vhost, &spec.name));
     }
     view
 }

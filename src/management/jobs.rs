@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::exchanges::exchange_name;
 use super::fields::Fields;
 use super::messages::readable_queue;
 use super::route::{Access, Route, Run, Verb};
+use super::text::exchange_name;
 use crate::broker::jobs::{Bulk, BulkQueue, Plan, Redrive};
 use crate::broker::matching::Matching;
 use crate::broker::moving::MoveTo;

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 
 use super::lifecycle::{Lifecycle, Order};
 use super::router;
-use super::server::Running;
+use super::running::Running;
 
 /// RabbitMQ's words to whoever needs a broker that is stopped.
 const STOPPED: &str =

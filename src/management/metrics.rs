@@ -18,13 +18,13 @@ use tower_http::compression::CompressionLayer;
 
 use super::access::{self, Credentials};
 use super::answer::Failure;
+use super::browser::Browser;
 use super::parameters::cluster_name;
 use super::query::Query;
 use super::response::{self, By};
 use super::route::{Access, Verb};
 use super::router::escaped;
 use super::server::accept;
-use super::session::Browser;
 use super::socket::{Listener, Origin};
 use crate::broker::Broker;
 use crate::metrics::{CONTENT_TYPE as TEXT, Page};

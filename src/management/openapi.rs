@@ -43,7 +43,7 @@ fn document(table: impl Iterator<Item = &'static Route>, base: &str, version: &s
         "components": {
             "securitySchemes": {
                 "password": {"type": "http", "scheme": "basic"},
-                "session": {"type": "apiKey", "in": "cookie", "name": super::session::COOKIE_NAME},
+                "session": {"type": "apiKey", "in": "cookie", "name": super::browser::COOKIE_NAME},
             },
             "responses": {
                 "refused": {

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::list::Key;
+use super::key::Key;
 use super::query::Query;
 use crate::pattern::{Pattern, TooManySteps};
 

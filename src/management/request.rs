@@ -14,12 +14,12 @@ use tracing::error;
 
 use super::access::{self, Caller, Credentials};
 use super::answer::{Answered, Failure};
+use super::browser::Browser;
 use super::call::{Call, named};
 use super::query::Query;
 use super::response::{self, By};
 use super::route::{Access, Route, Run, Verb};
-use super::server::Running;
-use super::session::Browser;
+use super::running::Running;
 use super::socket::Origin;
 use crate::broker::Broker;
 use crate::broker::gather::Gathered;

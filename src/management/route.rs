@@ -8,10 +8,10 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use axum::routing::MethodFilter;
-
+pub use super::access::Access;
 use super::answer::Answered;
 use super::call::Call;
+pub use super::verb::Verb;
 use crate::broker::report::About;
 
 /// One thing that can be asked.
@@ -23,34 +23,6 @@ pub struct Route {
     /// For the help page.
     pub help: &'static str,
     pub run: Run,
-}
-
-/// HTTP methods that routes have; `HEAD` follows from `Get`, `OPTIONS` from all.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Verb {
-    Get,
-    Post,
-    Put,
-    Delete,
-}
-
-/// Who may ask.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Access {
-    /// Without a password.
-    Anyone,
-    /// Users with any of the management tags.
-    Management,
-    /// The same, with a permission in the vhost of the path; administrators also without one, though they
-    /// need one for what a client would do (`Call::actor`).
-    Vhost,
-    /// The same as `Vhost`; `monitoring` users without a permission too.
-    VhostVisible,
-    /// `policymaker` users with a permission in the vhost of the path.
-    Policymaker,
-    /// `monitoring` users and administrators.
-    Monitoring,
-    Administrator,
 }
 
 /// The handler.
@@ -67,34 +39,6 @@ pub enum Run {
 
 /// What an asynchronous handler gives.
 pub type Later = Pin<Box<dyn Future<Output = Answered> + Send>>;
-
-impl Verb {
-    /// The verbs as `Allow` lists them.
-    pub const ALL: [(Self, &'static str); 4] = [
-        (Self::Get, "GET"),
-        (Self::Post, "POST"),
-        (Self::Put, "PUT"),
-        (Self::Delete, "DELETE"),
-    ];
-
-    /// The name on the wire.
-    pub fn name(self) -> &'static str {
-        Self::ALL
-            .iter()
-            .find(|(verb, _)| *verb == self)
-            .map_or("", |(_, name)| name)
-    }
-
-    /// The methods that it answers.
-    pub fn filter(self) -> MethodFilter {
-        match self {
-            Self::Get => MethodFilter::GET,
-            Self::Post => MethodFilter::POST,
-            Self::Put => MethodFilter::PUT,
-            Self::Delete => MethodFilter::DELETE,
-        }
-    }
-}
 
 impl Route {
     /// A `GET`.

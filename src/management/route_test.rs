@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::exchanges::exchange_name;
 use super::fields::Fields;
 use super::messages::properties_of;
 use super::route::{Access, Route, Run, Verb};
+use super::text::exchange_name;
 use crate::broker::publish::{RouteRequest, routing_keys};
 use crate::broker::{Explained, QueueHandle, Vhost, Why};
 use crate::codec::properties::scan;

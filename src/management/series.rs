@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::connections::channel_name;
-use super::exchanges::exchange_name;
 use super::route::{Access, Route, Run, Verb};
+use super::text::exchange_name;
 use crate::broker::report::{About, Subject, Wanted};
 use crate::statistics::{Figures, Kind, Measure, Window, Windows};
 use crate::types::VhostName;
@@ -208,10 +208,4 @@ pub fn write_trend(call: &Call, view: &mut Value, figures: &Figures) {
         trend[name] = points(figures, &[measure], window);
     }
     view["trend"] = trend;
-}
-
-/// The window that `trend=` asks for, in seconds.
-pub fn trend(call: &Call) -> Option<Window> {
-    let age = call.query.get("trend")?.parse().ok()?;
-    Some(Window::covering(call.broker.second(), age, 30))
 }

@@ -22,6 +22,7 @@ use super::endpoint::Endpoint;
 use super::lifecycle::Lifecycle;
 use super::local::{self, Local};
 use super::router;
+use super::running::Running;
 use super::socket::{Listener, LocalSocket, Origin};
 use crate::broker::Broker;
 use crate::tasks;
@@ -34,14 +35,6 @@ const CONNECTIONS: usize = 1024;
 const GRACE: Duration = Duration::from_secs(5);
 /// After a failed accept, such as for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What requests are about.
-#[derive(Clone)]
-pub struct Running {
-    pub broker: Arc<Broker>,
-    /// All listeners of the node.
-    pub endpoints: Arc<[Endpoint]>,
-}
 
 /// Serves the HTTP API on a socket until `shutdown` completes; requests under way are answered.
 /// `endpoints` are all listeners of the node, this one among them.

@@ -1,4 +1,4 @@
-//! Texts: escaping in URLs, and values as RabbitMQ prints them in reasons.
+//! Texts: escaping in URLs, names in paths, and values as RabbitMQ prints them in reasons.
 
 use std::fmt::Write;
 
@@ -56,6 +56,11 @@ pub fn term(value: &Value) -> String {
         Value::String(text) => format!("<<\"{text}\">>"),
         other => other.to_string(),
     }
+}
+
+/// The exchange of a path: the default one has a name there.
+pub fn exchange_name(name: &str) -> &str {
+    if name == "amq.default" { "" } else { name }
 }
 
 #[cfg(test)]

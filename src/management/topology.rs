@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
-use super::exchanges::exchange_name;
 use super::figures;
 use super::route::{Access, Route, Run, Verb};
+use super::text::exchange_name;
 use super::views;
 use crate::broker::report::About;
 use crate::metadata::Vhost;

@@ -311,7 +311,7 @@ impl Session {
     /// Hands what was gathered to the queues.
     pub fn flush(&mut self) {
         self.settling.flush(&self.broker, &self.outbox, None);
-        self.publisher.flush(&self.broker);
+        self.publisher.flush(self.broker.queues());
     }
 
     async fn carry_out(&mut self, pause: Pause) {
@@ -501,16 +501,16 @@ fn publish(
     };
     let ready = session
         .publisher
-        .prepare(&session.broker, by, from, publish, properties, body)?;
+        .prepare(session.broker.vhosts(), by, from, publish, properties, body)?;
     match &mut channel.mode {
         Mode::Transaction(transaction) => transaction.publish(ready),
         mode => {
             if let Mode::Confirm(next) = mode {
                 *next += 1;
             }
-            session.publisher.publish(&session.broker, by, ready, None);
+            session.publisher.publish(session.broker.vhosts(), by, ready, None);
             if session.publisher.is_full() {
-                session.publisher.flush(&session.broker);
+                session.publisher.flush(session.broker.queues());
             }
         }
     }

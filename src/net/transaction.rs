@@ -82,9 +82,9 @@ impl Session {
                 if ready.names_deleted() {
                     joint.refuse();
                 }
-                self.publisher.publish(&self.broker, by, ready, Some(&joint));
+                self.publisher.publish(self.broker.vhosts(), by, ready, Some(&joint));
                 if self.publisher.is_full() {
-                    self.publisher.flush(&self.broker);
+                    self.publisher.flush(self.broker.queues());
                 }
             }
         }
@@ -102,7 +102,7 @@ impl Session {
         }
         self.settling.channel(number);
         self.settling.flush(&self.broker, &self.outbox, Some(&joint));
-        self.publisher.flush(&self.broker);
+        self.publisher.flush(self.broker.queues());
         drop(joint);
         match answered.now().filter(|_| !has_settled) {
             None => self.complete(number, answered, has_published, has_settled),

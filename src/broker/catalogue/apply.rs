@@ -4,7 +4,6 @@
 //! change in the order of the log, and nobody sees a thing declared that is not live yet.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::broker::delivery::outbox::Control;
 use crate::broker::observers::EVENTS;
@@ -30,14 +29,9 @@ use crate::types::{Refusal, UserName, VhostName};
 type Effects = Vec<(Arc<QueueHandle>, Deferred)>;
 
 impl Broker {
-    /// How often rights changed: a cached permission of an older count is dead.
-    pub fn rights_version(&self) -> u64 {
-        self.rights.load(Ordering::Acquire)
-    }
-
     /// Carries out what is new in the catalogue, which is locked meanwhile.
     pub(in crate::broker) fn on_news(self: &Arc<Self>, catalogue: &Catalogue, news: News) -> Afterwards {
-        self.rights.store(catalogue.rights_version(), Ordering::Release);
+        self.vhosts.set_rights_version(catalogue.rights_version());
         // While the log is read again, what it says is not how things are: a limit that was lifted
         // long ago must not drop messages that came after it.
         if !self.is_live() {
@@ -96,8 +90,7 @@ impl Broker {
         match change {
             Change::VhostAdded(name) => {
                 let scope = Arc::new(Scope::new(self.statistics.clone()));
-                let vhost = Arc::new(Vhost::new(name.clone(), scope));
-                self.vhosts.write().insert(name, vhost);
+                self.vhosts.insert(Vhost::new(name, scope));
             }
             Change::VhostDeleted(name) => self.drop_vhost(&name, effects),
             Change::ExchangeDeclared(spec) => self.live_exchange(catalogue, &spec),
@@ -107,7 +100,7 @@ impl Broker {
                     vhost.changed();
                     vhost.forget_exchange(&spec.name);
                     if spec.kind == ExchangeKind::DelayedMessage {
-                        self.delayed.drop_exchange(self, &vhost.name, &spec.name);
+                        self.vhosts.delayed.drop_exchange(&self.store, &vhost.name, &spec.name);
                     }
                 }
             }
@@ -179,7 +172,9 @@ impl Broker {
         if spec.kind == ExchangeKind::DelayedMessage
             && let Some(ledger) = self.take_recovered(owner)
         {
-            self.delayed.recover(Some((&spec.vhost, &spec.name)), owner, ledger);
+            self.vhosts
+                .delayed
+                .recover(Some((&spec.vhost, &spec.name)), owner, ledger);
         }
     }
 
@@ -276,7 +271,7 @@ impl Broker {
     }
 
     fn drop_vhost(self: &Arc<Self>, name: &VhostName, effects: &mut Effects) {
-        let Some(vhost) = self.vhosts.write().remove(name) else {
+        let Some(vhost) = self.vhosts.remove(name) else {
             return;
         };
         for queue in vhost.queues() {
@@ -284,7 +279,6 @@ impl Broker {
             self.count_churn(&queue.spec, Measure::QueueDeleted);
             self.drop_queue(queue, effects);
         }
-        self.delayed.drop_vhost(self, name);
         let gone = Forced::VhostDeleted(name.clone()).reply();
         for connection in self.connections.all() {
             if connection.vhost().as_ref() == Some(name) {

@@ -13,7 +13,7 @@ use crate::broker::{Broker, BrokerError};
 use crate::journal::raft::{Group, ProposeError};
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalogue, CatalogueError, Command};
-use crate::types::{Refusal, ReplyCode, UserName};
+use crate::types::{NodeId, Refusal, ReplyCode, UserName};
 
 /// How long a command may take to reach a majority.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -211,5 +211,16 @@ impl Broker {
         self.catalogue_group
             .get()
             .expect("the catalogue is opened before anybody is served")
+    }
+
+    /// Has that node lead the catalogue's group, if this one does and there is another.
+    pub(in crate::broker) async fn hand_catalogue_over(&self, next_leader: Option<NodeId>) {
+        let group = self.catalogue_group();
+        if let Some(next_leader) = next_leader
+            && group.is_leader()
+            && let Err(error) = group.transfer_leader(next_leader).await
+        {
+            tracing::warn!(%error, "the catalogue was not handed over");
+        }
     }
 }

@@ -215,22 +215,7 @@ impl Broker {
         if is_alone(self) && group.status().voters.iter().all(|voter| *voter == us) {
             return Ok(());
         }
-        if group.is_leader()
-            && let Some(next_leader) = self.next_leader()
-            && let Err(error) = group.transfer_leader(next_leader).await
-        {
-            tracing::warn!(%error, "the catalogue was not handed over");
-        }
+        self.hand_catalogue_over(self.next_leader_of(group)).await;
         self.forget(us).await
-    }
-
-    /// The voter that is to lead the catalogue's group when this node goes.
-    fn next_leader(&self) -> Option<NodeId> {
-        let status = self.catalogue_group().status();
-        let others = status.voters.iter().filter(|node| **node != self.nodes.us());
-        let alive = others.filter(|node| self.nodes.is_alive(**node));
-        alive
-            .max_by_key(|node| status.matched.get(node).copied().flatten())
-            .copied()
     }
 }

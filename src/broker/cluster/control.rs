@@ -237,10 +237,12 @@ impl Broker {
             Request::ReplyQueue(name) => {
                 // Only its own clients, lest two nodes ask each other.
                 let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
-                return Response::ReplyQueue(token.is_some_and(|token| self.reply_to.is_waiting(token)));
+                return Response::ReplyQueue(token.is_some_and(|token| self.vhosts.reply_to.is_waiting(token)));
             }
             Request::Peek(queue, peek) => return Response::Peeked(self.queues.peek_for(queue, peek).await),
-            Request::Move(queue, positions, to) => return Response::Moved(self.move_for(queue, positions, to).await),
+            Request::Move(queue, positions, to) => {
+                return Response::Moved(self.vhosts.move_for(queue, positions, to).await);
+            }
             Request::Jobs => return Response::Jobs(self.jobs_here()),
             Request::StopJob(id) => return Response::Stopped(self.stop_job_here(&id)),
             Request::Vitals(queue) => return Response::Vitals(self.queues.vitals_for(queue)),
@@ -578,7 +580,7 @@ impl Broker {
     ) -> Option<Moved> {
         let leader = queue.leader();
         if leader == self.nodes.us() {
-            return self.move_here(queue, positions.to_vec(), to.clone()).await;
+            return self.vhosts.move_here(queue, positions.to_vec(), to.clone()).await;
         }
         let request = Request::Move(queue.spec.id, positions.to_vec(), to.clone());
         let deadline = Instant::now() + 3 * DEADLINE;

@@ -144,15 +144,9 @@ impl Broker {
             }
         });
         handed.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
-        let group = self.catalogue_group();
-        let other = self.nodes.others_alive().into_iter();
-        let other = other.filter(|node| !drained.contains(node)).min();
-        if let Some(other) = other
-            && group.is_leader()
-            && let Err(error) = group.transfer_leader(other).await
-        {
-            tracing::warn!(%error, "the catalogue is led here still");
-        }
+        let other = self.next_leader_of(self.catalogue_group());
+        self.hand_catalogue_over(other.filter(|node| !drained.contains(node)))
+            .await;
         self.led_here().len()
     }
 

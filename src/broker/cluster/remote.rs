@@ -12,7 +12,7 @@ use crate::cluster::rpc::Origin;
 use crate::handover::LinkUse;
 use crate::handover::message::{Frame, FrameBody};
 use crate::handover::wire;
-use crate::types::{Message, NodeId};
+use crate::types::NodeId;
 
 /// Hears other nodes for the broker, as long as that is there.
 pub struct Input(pub Weak<Broker>);
@@ -84,12 +84,12 @@ impl Broker {
 
     fn on_frame(self: &Arc<Self>, from: &Origin, frame: Frame) {
         let (id, node) = (frame.queue, from.node);
-        if let FrameBody::Reply { secret, message } = &frame.what {
-            return self.on_reply(*secret, message);
+        if let FrameBody::Reply { secret, message } = &frame.body {
+            return self.vhosts.on_reply(*secret, message);
         }
         let Some(queue) = self.queue_by_id(id) else {
             // Deleted, or not heard of yet.
-            match frame.what {
+            match frame.body {
                 FrameBody::Lead { term, .. } => self.queues.peers.tell(node, |buffer| wire::nothing(buffer, id, term)),
                 FrameBody::Get { call, .. } | FrameBody::Purge { call } | FrameBody::Count { call } => {
                     self.queues.peers.tell(node, |buffer| {
@@ -100,42 +100,18 @@ impl Broker {
             }
             return;
         };
-        if let FrameBody::Leaderless { term } = frame.what {
+        if let FrameBody::Leaderless { term } = frame.body {
             return self.elections.on_leaderless(&queue, node, term);
         }
         queue.input(&self.queues, |machine, now, sink| {
-            machine.on_frame(now, link_use(from), frame.what, sink);
+            machine.on_frame(now, link_use(from), frame.body, sink);
         });
-    }
-
-    /// An answer for a client of this node.
-    fn on_reply(&self, secret: u128, message: &Bytes) {
-        if let Ok(message) = Message::from_stored(message) {
-            let token = Token {
-                node: self.nodes.us(),
-                secret,
-            };
-            self.reply_to.deliver(token, &message);
-        }
-    }
-
-    /// Hands an answer to the client that waits under the token, on whatever node it is. False when
-    /// it is known that nobody does.
-    pub(in crate::broker) fn deliver_reply(&self, token: Token, message: &Message) -> bool {
-        if token.node == self.nodes.us() {
-            return self.reply_to.deliver(token, message);
-        }
-        let way = self.queues.peers.open_line(token.node);
-        way.is_some_and(|way| {
-            way.with(|buffer| wire::reply(buffer, token.secret, message));
-            true
-        })
     }
 
     /// Whether somebody waits for answers under that name of a queue, on whatever node.
     pub async fn is_reply_waiting(&self, name: &str) -> bool {
         match Token::of(name.as_bytes()) {
-            Some(token) if token.node == self.nodes.us() => self.reply_to.is_waiting(token),
+            Some(token) if token.node == self.nodes.us() => self.vhosts.reply_to.is_waiting(token),
             Some(token) => self.nodes.is_alive(token.node) && self.ask_for_reply_queue(token.node, name).await,
             None => false,
         }

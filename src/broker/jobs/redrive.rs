@@ -93,7 +93,7 @@ impl Broker {
                 if plan.positions.len() == most {
                     return Ok(plan);
                 }
-                match self.way_of(queue, &message, &redrive.to) {
+                match self.vhosts.plan_move(queue, &message, &redrive.to) {
                     Ok(way) => {
                         plan.positions.push(seen.position);
                         *plan.would.entry((way.exchange, way.routing_key)).or_default() += 1;

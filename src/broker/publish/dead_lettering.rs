@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 use super::after_routing;
 use super::dead_letter::{self, Death, Target};
 use super::route::RouteRequest;
-use crate::broker::Broker;
+use super::vhosts::Vhosts;
 use crate::broker::queue::at_least_once::{DeadLetterConfirms, HELD_BACK};
 use crate::broker::queue::claims::ConfirmToken;
 use crate::broker::queue::effects::{DeadLetter, Work, note};
@@ -19,11 +19,11 @@ use crate::queue::{Publish, Slot};
 use crate::router::Routed;
 use crate::types::QueueId;
 
-impl Broker {
+impl Vhosts {
     /// Publishes dead letters to the dead letter exchange and lets the queue forget them, unless it
     /// keeps them until they are confirmed. On disk they are appended to their targets before they
     /// are removed from here.
-    pub(in crate::broker) fn publish_dead_letters(
+    pub(in crate::broker) fn dead_letter(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         dead_letters: Vec<DeadLetter>,
@@ -45,7 +45,7 @@ impl Broker {
         let Some((exchange, key, kept)) = known else { return };
         let published = dead_letters.iter().zip(&kept).filter(|(_, kept)| kept.is_none());
         let slots: Vec<Slot> = published.map(|(letter, _)| letter.slot).collect();
-        if let (Some(exchange), Some(vhost)) = (exchange, self.vhost(&queue.spec.vhost)) {
+        if let (Some(exchange), Some(vhost)) = (exchange, self.get(&queue.spec.vhost)) {
             let mut routed = Routed::default();
             let mut groups: FxHashMap<QueueId, (Arc<QueueHandle>, Vec<Publish<ConfirmToken>>)> = FxHashMap::default();
             let mut order = Vec::new();

@@ -17,7 +17,7 @@ use super::dead_letter::{header_table, routing_keys};
 use super::publisher::after_routing;
 use super::route::RouteRequest;
 use super::vhosts::Vhost;
-use crate::broker::Broker;
+use super::vhosts::Vhosts;
 use crate::broker::queue::claims::{ConfirmToken, answer};
 use crate::broker::queue::joint::Joint;
 use crate::broker::queue::recovery::entries;
@@ -80,18 +80,18 @@ pub fn is_exchange(owner: OwnerId) -> bool {
 
 /// Holds a message back for that many milliseconds.
 pub fn hold(
-    broker: &Arc<Broker>,
+    vhosts: &Arc<Vhosts>,
     vhost: &Vhost,
     exchange: &ExchangeName,
     delay: u64,
     message: &Message,
     mut token: Option<ConfirmToken>,
 ) {
-    let held = broker.delayed.held_by(&vhost.name, exchange);
-    held.with(broker, |delays, sink| {
+    let held = vhosts.delayed.held_by(&vhost.name, exchange);
+    held.with(vhosts, |delays, sink| {
         let token = token.take();
         if !held.dropped.load(Ordering::Acquire) {
-            delays.enqueue(broker.now(), Millis(delay), message.clone(), token, sink);
+            delays.enqueue(vhosts.now(), Millis(delay), message.clone(), token, sink);
         } else if let Some(token) = token {
             // Gone with its exchange, as it would be from a queue.
             sink.confirm(token);
@@ -101,7 +101,7 @@ pub fn hold(
     answer(token, ConfirmOutcome::Nack);
 }
 
-impl Broker {
+impl Vhosts {
     /// How many messages of an exchange wait on this node.
     pub fn messages_delayed(&self, vhost: &str, exchange: &str) -> usize {
         self.delayed.count(vhost, exchange)
@@ -133,38 +133,38 @@ impl Delayer {
     }
 
     /// The exchange is gone, and what it held.
-    pub fn drop_exchange(&self, broker: &Broker, vhost: &str, exchange: &str) {
+    pub fn drop_exchange(&self, store: &Store, vhost: &str, exchange: &str) {
         let owner = owner_of(vhost, exchange);
         if let Some(held) = self.held.lock().remove(&owner) {
-            self.drop_held(broker, &held);
+            self.drop_held(store, &held);
         }
     }
 
     /// The vhost is gone, and what its exchanges held.
-    pub fn drop_vhost(&self, broker: &Broker, vhost: &VhostName) {
+    pub(super) fn drop_vhost(&self, store: &Store, vhost: &VhostName) {
         let gone: Vec<_> = self.held.lock().extract_if(|_, held| held.vhost == *vhost).collect();
         for (_, held) in gone {
-            self.drop_held(broker, &held);
+            self.drop_held(store, &held);
         }
     }
 
     /// The store has an exchange's messages up to `seq`.
-    pub fn durable(&self, broker: &Arc<Broker>, owner: OwnerId, seq: u64) {
+    pub fn durable(&self, vhosts: &Arc<Vhosts>, owner: OwnerId, seq: u64) {
         let held = self.held.lock().get(&owner).cloned();
         if let Some(held) = held {
-            held.with(broker, |delays, sink| delays.durable(seq, sink));
+            held.with(vhosts, |delays, sink| delays.durable(seq, sink));
         }
     }
 
-    fn drop_held(&self, broker: &Broker, held: &Held) {
+    fn drop_held(&self, store: &Store, held: &Held) {
         let next_seq = {
             let mut delays = held.delays.lock();
             held.dropped.store(true, Ordering::Release);
-            delays.end(&mut Decided::new(broker, held.owner));
+            delays.end(&mut Decided::new(store, held.owner));
             delays.next_seq()
         };
         self.next_seqs.lock().insert(held.owner, next_seq);
-        broker.store.batch(held.owner).remove(&[(0, u64::MAX)]);
+        store.batch(held.owner).remove(&[(0, u64::MAX)]);
     }
 
     fn held_by(&self, vhost: &VhostName, exchange: &ExchangeName) -> Arc<Held> {
@@ -204,40 +204,40 @@ impl Held {
     }
 
     /// Something is due.
-    pub fn tick(self: &Arc<Self>, broker: &Arc<Broker>) {
-        let now = broker.now();
-        self.with(broker, |delays, sink| delays.tick(now, sink));
+    pub fn tick(self: &Arc<Self>, vhosts: &Arc<Vhosts>) {
+        let now = vhosts.now();
+        self.with(vhosts, |delays, sink| delays.tick(now, sink));
     }
 
     /// Runs a command on the machine, then routes what is due and reads back what was asked for.
-    fn with(self: &Arc<Self>, broker: &Arc<Broker>, f: impl FnOnce(&mut Delays<ConfirmToken>, &mut Decided<'_>)) {
+    fn with(self: &Arc<Self>, vhosts: &Arc<Vhosts>, f: impl FnOnce(&mut Delays<ConfirmToken>, &mut Decided<'_>)) {
         let (due, fetch, deadline) = {
             let mut delays = self.delays.lock();
             if self.is_broken.load(Ordering::Acquire) {
                 // What it holds is read from the log before long, and what comes is refused.
                 return;
             }
-            let mut sink = Decided::new(broker, self.owner);
+            let mut sink = Decided::new(&vhosts.store, self.owner);
             let done = catch_unwind(AssertUnwindSafe(|| f(&mut delays, &mut sink)));
             if done.is_err() {
-                return self.fall(broker, &mut delays);
+                return self.fall(vhosts, &mut delays);
             }
             (sink.due, sink.fetch, delays.deadline())
         };
         if let Some(deadline) = deadline {
-            broker.delayed.timers.schedule(self, deadline);
+            vhosts.delayed.timers.schedule(self, deadline);
         }
         for run in fetch {
-            self.read_back(broker, run);
+            self.read_back(vhosts, run);
         }
         if !due.is_empty() {
-            self.route(broker, due);
+            self.route(vhosts, due);
         }
     }
 
     /// The machine has panicked: half of a change may have been made, so it is thrown away. Who waits for
     /// what it has not stored is refused.
-    fn fall(self: &Arc<Self>, broker: &Arc<Broker>, delays: &mut Delays<ConfirmToken>) {
+    fn fall(self: &Arc<Self>, vhosts: &Arc<Vhosts>, delays: &mut Delays<ConfirmToken>) {
         let (exchange, vhost) = (&self.exchange, &self.vhost);
         self.is_broken.store(true, Ordering::Release);
         let next_seq = delays.next_seq();
@@ -249,18 +249,18 @@ impl Held {
             return;
         }
         tracing::error!(%exchange, %vhost, "the delayed messages of the exchange panicked; they are read again from the log");
-        let (held, broker) = (self.clone(), broker.clone());
-        broker
+        let (held, vhosts) = (self.clone(), vhosts.clone());
+        vhosts
             .queues
             .runtime()
             .clone()
-            .spawn_blocking(move || held.mend(&broker));
+            .spawn_blocking(move || held.mend(&vhosts));
     }
 
     /// Makes the machine anew from the log. Blocks.
-    fn mend(self: &Arc<Self>, broker: &Arc<Broker>) {
+    fn mend(self: &Arc<Self>, vhosts: &Arc<Vhosts>) {
         let (exchange, vhost) = (&self.exchange, &self.vhost);
-        let ledger = match broker.store.ledger(self.owner) {
+        let ledger = match vhosts.store.ledger(self.owner) {
             Ok(ledger) => ledger,
             Err(error) => {
                 tracing::error!(%exchange, %vhost, %error, "the delayed messages cannot be read again; no more are taken");
@@ -277,16 +277,16 @@ impl Held {
             self.is_broken.store(false, Ordering::Release);
         }
         // What was due meanwhile, and when to look again.
-        self.tick(broker);
+        self.tick(vhosts);
     }
 
     /// Reads bodies outside the async workers; what is due then goes on.
-    fn read_back(self: &Arc<Self>, broker: &Arc<Broker>, run: Vec<(u64, Loc)>) {
-        let (broker, held) = (broker.clone(), self.clone());
-        broker.queues.runtime().clone().spawn_blocking(move || {
-            let bodies = broker.queues.read_bodies(held.owner, &run);
-            let now = broker.now();
-            held.with(&broker, |delays, sink| {
+    fn read_back(self: &Arc<Self>, vhosts: &Arc<Vhosts>, run: Vec<(u64, Loc)>) {
+        let (vhosts, held) = (vhosts.clone(), self.clone());
+        vhosts.queues.runtime().clone().spawn_blocking(move || {
+            let bodies = vhosts.queues.read_bodies(held.owner, &run);
+            let now = vhosts.now();
+            held.with(&vhosts, |delays, sink| {
                 let lost = delays.fetched(now, bodies, sink);
                 if lost > 0 {
                     tracing::error!(exchange = %held.exchange, lost, "delayed messages cannot be read any more");
@@ -297,11 +297,11 @@ impl Held {
     }
 
     /// Gives due messages to their queues, and lets the store forget them when all have answered.
-    fn route(self: &Arc<Self>, broker: &Arc<Broker>, due: Vec<(u64, Message)>) {
+    fn route(self: &Arc<Self>, vhosts: &Arc<Vhosts>, due: Vec<(u64, Message)>) {
         let mut seqs = Vec::with_capacity(due.len());
         let mut routed = Routed::default();
         let (joint, mut answered) = Joint::new();
-        let vhost = broker.vhost(&self.vhost);
+        let vhost = vhosts.get(&self.vhost);
         for (seq, message) in due {
             seqs.push(seq);
             let message = with_delay_over(message);
@@ -320,25 +320,25 @@ impl Held {
                 continue;
             }
             let held_again = (!routed.delayed.is_empty()).then(|| ConfirmToken::Joint(joint.claim()));
-            after_routing(broker, vhost, &routed, &message, held_again);
+            after_routing(vhosts, vhost, &routed, &message, held_again);
             for queue in &routed.queues {
                 let message = message.clone();
                 let publish = Publish {
                     message,
                     publish: Some(ConfirmToken::Joint(joint.claim())),
                 };
-                queue.0.publish(&broker.queues, [publish]);
+                queue.0.publish(&vhosts.queues, [publish]);
             }
         }
         drop(joint);
         // What a queue refuses is gone, as when a client publishes it.
         if answered.now().is_some() {
-            return self.with(broker, |delays, sink| delays.left(seqs, sink));
+            return self.with(vhosts, |delays, sink| delays.left(seqs, sink));
         }
-        let (held, broker) = (self.clone(), broker.clone());
+        let (held, vhosts) = (self.clone(), vhosts.clone());
         tasks::spawn("delayed messages", async move {
             answered.outcome().await;
-            held.with(&broker, |delays, sink| delays.left(seqs, sink));
+            held.with(&vhosts, |delays, sink| delays.left(seqs, sink));
         });
     }
 }
@@ -371,9 +371,9 @@ struct Decided<'a> {
 }
 
 impl<'a> Decided<'a> {
-    fn new(broker: &'a Broker, owner: OwnerId) -> Self {
+    fn new(store: &'a Store, owner: OwnerId) -> Self {
         Self {
-            store: &broker.store,
+            store,
             owner,
             due: Vec::new(),
             fetch: Vec::new(),
@@ -437,27 +437,27 @@ mod tests {
         let hold_one = |delay| {
             let (joint, answered) = Joint::new();
             let token = ConfirmToken::Joint(joint.claim());
-            hold(&broker, &vhost, &exchange, delay, &message("m"), Some(token));
+            hold(&broker.vhosts, &vhost, &exchange, delay, &message("m"), Some(token));
             answered
         };
         for _ in 0..3 {
             assert!(hold_one(3_600_000).is_accepted().await);
         }
-        let held = broker.delayed.held_by(&vhost.name, &exchange);
+        let held = broker.vhosts.delayed.held_by(&vhost.name, &exchange);
         for _ in 0..FORGIVEN {
-            held.with(&broker, |delays, _| {
+            held.with(&broker.vhosts, |delays, _| {
                 *delays = Delays::new();
                 panic!("as asked, in the middle of a change")
             });
             until("it is made anew", || !held.is_broken.load(Ordering::Acquire)).await;
-            assert_eq!(broker.messages_delayed("/", "later"), 3);
+            assert_eq!(broker.vhosts.messages_delayed("/", "later"), 3);
         }
         assert!(hold_one(3_600_000).is_accepted().await);
         // What is due goes on its way.
         assert!(hold_one(1).is_accepted().await);
-        until("it is routed", || broker.messages_delayed("/", "later") == 4).await;
+        until("it is routed", || broker.vhosts.messages_delayed("/", "later") == 4).await;
         // Once more is too often: nobody waits in vain.
-        held.with(&broker, |_, _| panic!("as asked"));
+        held.with(&broker.vhosts, |_, _| panic!("as asked"));
         assert!(!hold_one(3_600_000).is_accepted().await);
     }
 

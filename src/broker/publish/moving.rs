@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use super::after_routing;
 use super::dead_letter::last_death;
 use super::route::RouteRequest;
+use super::vhosts::Vhosts;
 use super::vhosts::{QueueRef, Vhost};
-use crate::broker::Broker;
 use crate::broker::queue::asking::DEADLINE;
 use crate::broker::queue::claims::ConfirmToken;
 use crate::broker::queue::handle::QueueHandle;
@@ -79,13 +79,13 @@ pub struct Moved {
     pub not_moved: Vec<(u64, NotMoved)>,
 }
 
-impl Broker {
+impl Vhosts {
     /// Where a message of a queue would be moved.
     ///
     /// # Errors
     /// Why it would not.
-    pub fn way_of(&self, queue: &QueueHandle, message: &Message, to: &MoveTo) -> Result<Move, NotMoved> {
-        let vhost = self.vhost(&queue.spec.vhost).ok_or(NotMoved::Unroutable)?;
+    pub fn plan_move(&self, queue: &QueueHandle, message: &Message, to: &MoveTo) -> Result<Move, NotMoved> {
+        let vhost = self.get(&queue.spec.vhost).ok_or(NotMoved::Unroutable)?;
         let planned = match to {
             MoveTo::Origin => home(&vhost, message),
             MoveTo::Exchange { exchange, routing_key } => elsewhere(&vhost, message, exchange, routing_key.as_deref()),
@@ -112,15 +112,15 @@ impl Broker {
         if !queue.is_here() {
             return None;
         }
-        let (broker, from) = (self.clone(), queue.clone());
+        let (vhosts, from) = (self.clone(), queue.clone());
         // It reads the disk. One that panics has read nothing.
-        let read = tasks::blocking(move || broker.queues.read_ready(&from, &positions))
+        let read = tasks::blocking(move || vhosts.queues.read_ready(&from, &positions))
             .await
             .ok()??;
         let mut moved = Moved::default();
         let mut planned = FxHashMap::default();
         for (position, message) in read {
-            match self.way_of(queue, &message, &to) {
+            match self.plan_move(queue, &message, &to) {
                 Ok(plan) => {
                     planned.insert(position, plan);
                 }
@@ -168,7 +168,7 @@ impl Broker {
         positions: Vec<u64>,
         to: MoveTo,
     ) -> Option<Moved> {
-        let queue = self.queue_by_id(queue)?;
+        let queue = self.queues.by_id(queue)?;
         self.move_here(&queue, positions, to).await
     }
 
@@ -181,7 +181,7 @@ impl Broker {
         batches: &mut FxHashMap<QueueId, (Arc<QueueHandle>, Vec<Publish<ConfirmToken>>)>,
     ) {
         let token = || ConfirmToken::Joint(joint.claim());
-        if let Some(vhost) = self.vhost(vhost) {
+        if let Some(vhost) = self.get(vhost) {
             let held = (!plan.routed.delayed.is_empty()).then(token);
             after_routing(self, &vhost, &plan.routed, &plan.message, held);
         }

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::route::RouteRequest;
 use super::vhosts::Vhost;
-use crate::broker::Broker;
+use super::vhosts::Vhosts;
 use crate::broker::observers::{Direction, EVENTS, Event, Observed, TRACE, Traced};
 use crate::codec::Properties;
 use crate::codec::properties::scan;
@@ -21,7 +21,7 @@ use crate::types::{FieldTable, FieldValue, Message, MessageParts};
 /// How often the log says that something was lost.
 const REMIND: Duration = Duration::from_secs(10);
 
-impl Broker {
+impl Vhosts {
     /// Publishes what observers are told until the task is dropped.
     pub async fn run_observers(self: Arc<Self>) {
         let Some(mut outlet) = self.observers.outlet() else {
@@ -50,7 +50,7 @@ impl Broker {
     }
 
     fn publish_event(self: &Arc<Self>, event: Event) {
-        let Some(vhost) = self.vhost(&self.config.auth.default_vhost) else {
+        let Some(vhost) = self.get(&self.config.auth.default_vhost) else {
             return;
         };
         let mut fields = event.fields;
@@ -68,7 +68,7 @@ impl Broker {
     }
 
     fn publish_traced(self: &Arc<Self>, traced: &Traced) {
-        let Some(vhost) = self.vhost(&traced.vhost) else {
+        let Some(vhost) = self.get(&traced.vhost) else {
             return;
         };
         let (message, client) = (&traced.message, &traced.client);
@@ -78,7 +78,7 @@ impl Broker {
             ("exchange_name", text(message.exchange_str())),
             ("routing_keys", routing_keys(message)),
             ("properties", FieldValue::Table(properties_of(message))),
-            ("node", text(&self.node.name)),
+            ("node", text(&self.node)),
             ("vhost", text(&traced.vhost)),
             (
                 "connection",

@@ -15,13 +15,13 @@ use thiserror::Error;
 use super::delayed;
 use super::reply_to;
 use super::route::RouteRequest;
-use super::vhosts::{QueueRef, Vhost};
-use crate::broker::Broker;
+use super::vhosts::{QueueRef, Vhost, Vhosts};
 use crate::broker::observers;
 use crate::broker::queue::claims::{ChannelClaim, ConfirmToken};
 use crate::broker::queue::clients::Outbox;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::joint::Joint;
+use crate::broker::queue::queues::Queues;
 use crate::codec::content::PublishRef;
 use crate::codec::deliver::write_return;
 use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
@@ -222,7 +222,7 @@ impl Publisher {
     /// [`PublishError`], in the order in which RabbitMQ looks for them.
     pub fn prepare(
         &mut self,
-        broker: &Broker,
+        vhosts: &Vhosts,
         by: &Publishing,
         from: From,
         publish: PublishRef<'_>,
@@ -234,7 +234,7 @@ impl Publisher {
         }
         let exchange = std::str::from_utf8(publish.exchange)
             .map_err(|_| no_exchange(by, &String::from_utf8_lossy(publish.exchange)))?;
-        let version = (by.vhost.version(), broker.rights_version());
+        let version = (by.vhost.version(), vhosts.rights_version());
         let cached = self.routes.get(version, publish.exchange, publish.routing_key);
         if cached.is_none() {
             let who = Who {
@@ -243,7 +243,7 @@ impl Publisher {
                 connection: self.outbox.id,
                 operator: false,
             };
-            publish_target(&broker.catalogue(), &who, exchange, publish.routing_key)?;
+            publish_target(&vhosts.catalogue(), &who, exchange, publish.routing_key)?;
         }
         let scan = scan(properties)?;
         check_user_id(by, &scan)?;
@@ -287,7 +287,7 @@ impl Publisher {
             queues: self.routed.queues.iter().map(|queue| queue.0.clone()).collect(),
             name: exchange.into(),
             exchange: by.vhost.stats_of(exchange),
-            is_detailed: broker.config().management.rates_mode == RatesMode::Detailed,
+            is_detailed: vhosts.config.management.rates_mode == RatesMode::Detailed,
             scope: by.vhost.scope.clone(),
         })));
         if exchange.is_empty() {
@@ -307,7 +307,7 @@ impl Publisher {
     /// Puts a prepared message into the batches of its queues, returns it when nobody gets it and
     /// its publisher wants to know, and notes what its confirm, or the joint answer, waits for. Whether
     /// anybody gets it.
-    pub fn publish(&mut self, broker: &Arc<Broker>, by: &Publishing, ready: Ready, joint: Option<&Joint>) -> bool {
+    pub fn publish(&mut self, vhosts: &Arc<Vhosts>, by: &Publishing, ready: Ready, joint: Option<&Joint>) -> bool {
         let Ready {
             message,
             route,
@@ -327,13 +327,13 @@ impl Publisher {
         let is_held = detour.as_ref().is_some_and(|routed| !routed.delayed.is_empty());
         let mut reached = queues > 0 || is_held;
         if let Some(token) = reply {
-            reached |= broker.deliver_reply(token, &message);
+            reached |= vhosts.deliver_reply(token, &message);
         }
         let comes_back = mandatory && !reached;
         self.sizes.note(message.body().len() as u64);
         self.count(&route, from, reached, mandatory);
-        if broker.observers.is_tracing() {
-            self.trace(broker, by, from, &message, &route);
+        if vhosts.observers.is_tracing() {
+            self.trace(vhosts, by, from, &message, &route);
         }
         if comes_back {
             // What was published before it and went nowhere is answered before it comes back.
@@ -346,7 +346,7 @@ impl Publisher {
             // The answer may come before the next flush.
             self.announce();
             let token = claimant.filter(|_| is_held).map(|claimant| self.token(claimant));
-            after_routing(broker, &by.vhost, &routed, &message, token);
+            after_routing(vhosts, &by.vhost, &routed, &message, token);
         }
         if comes_back {
             let mut out = self.outbox.lock();
@@ -378,8 +378,8 @@ impl Publisher {
 
     /// Copies a message for whoever traces the vhost.
     #[cold]
-    fn trace(&self, broker: &Broker, by: &Publishing, from: From, message: &Message, route: &Route) {
-        broker.observers.message(&by.vhost.name, message, || {
+    fn trace(&self, vhosts: &Vhosts, by: &Publishing, from: From, message: &Message, route: &Route) {
+        vhosts.observers.message(&by.vhost.name, message, || {
             let routed = route.0.queues.iter().map(|queue| queue.spec.name.clone());
             let direction = observers::Direction::In {
                 routed: routed.collect(),
@@ -404,21 +404,21 @@ impl Publisher {
     }
 
     /// Hands the queues their messages. Confirms that wait for nothing are sent.
-    pub fn flush(&mut self, broker: &Arc<Broker>) {
+    pub fn flush(&mut self, queues: &Arc<Queues>) {
         if self.messages == 0 {
             return;
         }
         self.announce();
         if let Some(run) = self.run.take() {
+            run.route.0.scope.statistics().sizes().take(&mut self.sizes);
             run.count(&self.outbox);
         }
-        broker.statistics().sizes().take(&mut self.sizes);
         for group in &mut self.groups {
             if group.batch.is_empty() {
                 continue;
             }
             group.queue.stats.add(Measure::Publish, group.batch.len() as u64);
-            group.queue.publish(&broker.queues, group.batch.drain(..));
+            group.queue.publish(queues, group.batch.drain(..));
         }
         if self.groups.len() > KEPT_GROUPS {
             self.groups.clear();
@@ -575,7 +575,7 @@ impl Run {
 /// What routing asks for beside enqueueing: holding the message back, remembering it. Where it is
 /// held back `token` gets one confirm.
 pub fn after_routing(
-    broker: &Arc<Broker>,
+    vhosts: &Arc<Vhosts>,
     vhost: &Vhost,
     routed: &Routed<QueueRef>,
     message: &Message,
@@ -590,7 +590,7 @@ pub fn after_routing(
     for (exchange, delay) in &routed.delayed {
         left -= 1;
         let token = if left == 0 { token.take() } else { None };
-        delayed::hold(broker, vhost, exchange, *delay, message, token);
+        delayed::hold(vhosts, vhost, exchange, *delay, message, token);
     }
 }
 

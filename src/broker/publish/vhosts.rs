@@ -1,16 +1,119 @@
-//! Virtual hosts: each its own router and queues.
+//! Virtual hosts: each its own router and queues; all of them together, with what it takes to publish.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{RwLock, RwLockReadGuard};
 use rustc_hash::FxHashMap;
 
+use super::delayed::{Delayer, Held};
+use super::reply_to::ReplyTo;
+use crate::broker::nodes::Nodes;
+use crate::broker::observers::Observers;
+use crate::broker::queue::clients::Connections;
 use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::queues::Queues;
+use crate::config::Config;
 use crate::exchange;
+use crate::metadata::Catalogue;
 use crate::router::Router;
 use crate::statistics::{Scope, Stats};
-use crate::types::{ExchangeName, QueueName, VhostName};
+use crate::store::Store;
+use crate::types::{ExchangeName, QueueName, Timestamp, VhostName};
+
+/// The live virtual hosts, and what it takes to publish in them.
+pub struct Vhosts {
+    pub(super) config: Arc<Config>,
+    /// The name of this node.
+    pub(super) node: String,
+    pub(super) store: Store,
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) queues: Arc<Queues>,
+    pub(super) observers: Arc<Observers>,
+    pub(super) connections: Arc<Connections>,
+    catalogue: Arc<RwLock<Catalogue>>,
+    /// Copy of the catalogue's count of changed rights, for caches.
+    rights: AtomicU64,
+    by_name: RwLock<FxHashMap<VhostName, Arc<Vhost>>>,
+    pub(in crate::broker) delayed: Delayer,
+    pub(in crate::broker) reply_to: ReplyTo,
+}
+
+impl Vhosts {
+    /// None yet.
+    pub(in crate::broker) fn new(
+        config: Arc<Config>,
+        store: Store,
+        nodes: Arc<Nodes>,
+        catalogue: Arc<RwLock<Catalogue>>,
+        connections: Arc<Connections>,
+        observers: Arc<Observers>,
+        queues: Arc<Queues>,
+    ) -> Self {
+        Self {
+            node: config.node.name.clone(),
+            config,
+            store,
+            nodes,
+            queues,
+            observers,
+            connections,
+            catalogue,
+            rights: AtomicU64::new(0),
+            by_name: RwLock::default(),
+            delayed: Delayer::default(),
+            reply_to: ReplyTo::default(),
+        }
+    }
+
+    /// The live virtual host of that name.
+    pub fn get(&self, name: &str) -> Option<Arc<Vhost>> {
+        self.by_name.read().get(name).cloned()
+    }
+
+    /// All of them.
+    pub(in crate::broker) fn all(&self) -> Vec<Arc<Vhost>> {
+        self.by_name.read().values().cloned().collect()
+    }
+
+    /// A new one is live.
+    pub(in crate::broker) fn insert(&self, vhost: Vhost) {
+        self.by_name.write().insert(vhost.name.clone(), Arc::new(vhost));
+    }
+
+    /// One is gone, and what its exchanges held back.
+    pub(in crate::broker) fn remove(&self, name: &VhostName) -> Option<Arc<Vhost>> {
+        let vhost = self.by_name.write().remove(name)?;
+        self.delayed.drop_vhost(&self.store, name);
+        Some(vhost)
+    }
+
+    /// How often rights changed: a cached permission of an older count is dead.
+    pub(super) fn rights_version(&self) -> u64 {
+        self.rights.load(Ordering::Acquire)
+    }
+
+    /// Rights changed.
+    pub(in crate::broker) fn set_rights_version(&self, version: u64) {
+        self.rights.store(version, Ordering::Release);
+    }
+
+    /// What is declared; not to be held over an await.
+    pub(super) fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
+        self.catalogue.read()
+    }
+
+    /// The time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.queues.now()
+    }
+
+    /// Lets delayed messages go that are due, until the task is dropped.
+    pub(in crate::broker) async fn run_timers(self: &Arc<Self>) {
+        let fire = |held: Arc<Held>| held.tick(self);
+        self.delayed.timers.run(|| self.now(), fire).await;
+    }
+}
 
 /// A live virtual host.
 pub struct Vhost {

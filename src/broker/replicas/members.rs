@@ -23,6 +23,7 @@ use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::{Broker, BrokerError};
 use crate::journal::raft::{Group, GroupError, GroupStatus, Role};
+use crate::machine::Machine;
 use crate::metadata::Command;
 use crate::spec::Member;
 use crate::tasks;
@@ -366,12 +367,13 @@ impl Broker {
         }
     }
 
-    /// The voter that could best lead in this node's place.
-    pub(super) fn next_leader_of(&self, group: &Group<Contents>) -> Option<NodeId> {
-        let status = group.status();
+    /// The voter that could best lead in this node's place: one that is in service, if there is any, and of
+    /// these the one that has most of the log.
+    pub(in crate::broker) fn next_leader_of<M: Machine>(&self, group: &Group<M>) -> Option<NodeId> {
+        let (status, drained) = (group.status(), self.drained());
         let others = status.voters.iter().copied().filter(|node| *node != self.us());
         let alive = others.filter(|node| self.nodes.is_alive(*node));
-        alive.max_by_key(|node| status.matched.get(node).copied().flatten())
+        alive.max_by_key(|node| (!drained.contains(node), status.matched.get(node).copied().flatten()))
     }
 
     /// Brings the group to what the catalogue says, if this node leads it and it is otherwise.

@@ -323,16 +323,12 @@ impl Broker {
     /// Leaves every group in order: others lead before this node stops.
     pub async fn hand_over(self: &Arc<Self>) {
         let mut leaving = Vec::new();
-        let drained = self.drained();
         for (id, group) in self.replicas.all() {
             if !group.is_leader() {
                 continue;
             }
             let Some(queue) = self.queue_by_id(id) else { continue };
-            let others = queue.member_nodes().into_iter();
-            let other = others
-                .filter(|node| *node != self.nodes.us() && self.nodes.is_alive(*node))
-                .min_by_key(|node| drained.contains(node));
+            let other = self.next_leader_of(&group);
             queue.prepare_transfer(&self.queues);
             let turn = self.replicas.opening.clone();
             leaving.push(tasks::spawn("handing over", async move {
@@ -345,14 +341,8 @@ impl Broker {
                 }
             }));
         }
-        let group = self.catalogue_group();
-        let other = self.nodes.others_alive().into_iter().next();
-        if let Some(other) = other
-            && group.is_leader()
-            && let Err(error) = group.transfer_leader(other).await
-        {
-            tracing::warn!(%error, "leadership of the catalogue was not handed over");
-        }
+        self.hand_catalogue_over(self.next_leader_of(self.catalogue_group()))
+            .await;
         for one in leaving {
             // A task that panicked has not handed over: the others elect.
             let _ = one.await;

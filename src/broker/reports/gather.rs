@@ -421,7 +421,7 @@ impl Broker {
         });
         let idle = idle.collect();
         let queues = queues.iter().map(|queue| (queue.spec.id, figures(&queue.stats)));
-        let vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
+        let vhosts = self.vhosts.all();
         let exchanges = vhosts.iter().filter(|_| about == About::Exchanges).flat_map(|vhost| {
             let exchanges = vhost.counted_exchanges().into_iter();
             exchanges.map(|(name, stats)| (vhost.name.clone(), name, figures(&stats)))

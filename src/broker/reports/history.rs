@@ -123,7 +123,7 @@ impl Broker {
     pub(in crate::broker) fn reset_here(&self) {
         let second = self.second();
         self.statistics.node().reset(second);
-        let vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
+        let vhosts = self.vhosts.all();
         for vhost in vhosts {
             vhost.scope.vhost().reset(second);
             vhost

@@ -200,7 +200,7 @@ impl Broker {
             let labels = vec![("protocol", AMQP.to_owned()), ("queue_type", name)];
             facts.type_traffic.push(Traffic { labels, tally });
         }
-        let vhosts: Vec<_> = self.vhosts.read().values().cloned().collect();
+        let vhosts = self.vhosts.all();
         for vhost in vhosts.iter().filter(|vhost| page.shows_vhost(&vhost.name)) {
             let all = vhost.counted_exchanges().into_iter();
             facts.exchange_traffic.extend(all.map(|(exchange, stats)| Traffic {

@@ -111,7 +111,7 @@ impl Out {
             return Vec::new();
         };
         let bytes = Bytes::copy_from_slice(bytes);
-        let keys = wire::frames(&bytes).flatten().filter_map(|frame| match frame.what {
+        let keys = wire::frames(&bytes).flatten().filter_map(|frame| match frame.body {
             FrameBody::Deliver { key, .. } => Some(key),
             _ => None,
         });
@@ -428,7 +428,7 @@ impl World {
         let bytes = Bytes::from(bytes);
         if sim.is_loud() {
             for frame in wire::frames(&bytes).flatten() {
-                self.checker.tell(format!("    {us} → {to}: {}", shown(&frame.what)));
+                self.checker.tell(format!("    {us} → {to}: {}", shown(&frame.body)));
             }
         }
         self.note_given(&bytes);
@@ -446,7 +446,7 @@ impl World {
     /// What a leader gives to clients of other nodes.
     fn note_given(&mut self, bytes: &Bytes) {
         for frame in wire::frames(bytes).flatten() {
-            let (key, delivered, message) = match frame.what {
+            let (key, delivered, message) = match frame.body {
                 FrameBody::Deliver {
                     key,
                     delivered,
@@ -463,16 +463,16 @@ impl World {
 
     fn on_frames(&mut self, sim: &Sim, us: NodeId, from: LinkUse, bytes: &Bytes) {
         for frame in wire::frames(bytes) {
-            let Frame { queue, what } = frame.expect("as it was written");
+            let Frame { queue, body } = frame.expect("as it was written");
             assert_eq!(queue, QUEUE);
-            if let FrameBody::Leaderless { term } = what {
+            if let FrameBody::Leaderless { term } = body {
                 self.on_leaderless(us, from.node, term);
                 continue;
             }
-            let is_purge = matches!(what, FrameBody::Purge { .. });
+            let is_purge = matches!(body, FrameBody::Purge { .. });
             self.purging(us, is_purge);
             self.input(sim, us, |machine, now, effects| {
-                machine.on_frame(now, from, what, effects);
+                machine.on_frame(now, from, body, effects);
             });
             self.purging(us, false);
         }
@@ -650,8 +650,8 @@ impl World {
 }
 
 /// A frame, without the bytes of its messages.
-fn shown(what: &FrameBody) -> String {
-    match what {
+fn shown(body: &FrameBody) -> String {
+    match body {
         FrameBody::Publish { first, messages } => format!("Publish {first} and {} more", messages.len() - 1),
         FrameBody::Deliver { key, delivered, .. } => format!("Deliver to {key} {delivered:?}"),
         FrameBody::Got { call, delivered, .. } => format!("Got {call} {delivered:?}"),

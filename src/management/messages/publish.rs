@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::super::answer::{Answer, Answered, Failure};
 use super::super::call::Call;
-use super::super::exchanges::exchange_name;
+use super::super::text::exchange_name;
 use super::properties;
 use crate::broker::Outbox;
 use crate::broker::joint::{Joint, JointAnswer};
@@ -92,7 +92,7 @@ pub fn hand_in(
         immediate: false,
     };
     let ready = publisher
-        .prepare(&call.broker, &by, from, publish, properties, Body::Read(body))
+        .prepare(call.broker.vhosts(), &by, from, publish, properties, Body::Read(body))
         .map_err(|error| {
             let reply = error.reply();
             match reply.code {
@@ -101,7 +101,7 @@ pub fn hand_in(
             }
         })?;
     let (joint, answered) = Joint::new();
-    let routed = publisher.publish(&call.broker, &by, ready, Some(&joint));
-    publisher.flush(&call.broker);
+    let routed = publisher.publish(call.broker.vhosts(), &by, ready, Some(&joint));
+    publisher.flush(call.broker.queues());
     Ok((routed, answered))
 }

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::super::call::Call;
 use super::super::figures;
-use super::super::list::{Item, Key};
+use super::super::key::Key;
+use super::super::list::Item;
 use super::super::views::queue_type;
 use super::view::{self, View};
 use crate::broker::QueueHandle;

@@ -114,9 +114,9 @@ impl Client {
         };
         let mut publisher = Publisher::new(self.outbox.clone());
         let body = Body::Read(body.as_bytes());
-        let ready = publisher.prepare(&self.broker, &by, from, publish, &properties.encode(), body);
-        publisher.publish(&self.broker, &by, ready.expect("a good message"), None);
-        publisher.flush(&self.broker);
+        let ready = publisher.prepare(&self.broker.vhosts, &by, from, publish, &properties.encode(), body);
+        publisher.publish(&self.broker.vhosts, &by, ready.expect("a good message"), None);
+        publisher.flush(&self.broker.queues);
     }
 
     /// The claim to the confirm of one more publish, which a test hands to the machine itself.
