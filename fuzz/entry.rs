@@ -9,6 +9,8 @@ use warren::codec::content::{self, WholeContent};
 use warren::codec::properties::{Edit, Edits, rewrite_properties, scan};
 use warren::codec::{FrameKind, Method, Properties, frame, headers};
 use warren::connection::{Connection, Settings, Step};
+use warren::stream_protocol::codec::{self as stream_codec, Code, Command};
+use warren::stream_protocol::connection as stream_connection;
 use warren::types::{ByteSize, FieldTable, Millis, Timestamp};
 
 /// Class and method id of `basic.publish`.
@@ -18,12 +20,14 @@ const PUBLISH: [u8; 4] = [0, 60, 0, 40];
 pub type Entry = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const ENTRIES: [Entry; 5] = [
+pub const ENTRIES: [Entry; 7] = [
     ("frames", frames),
     ("publishes", publishes),
     ("properties", properties),
     ("tables", tables),
     ("connection", connection),
+    ("stream_frames", stream_frames),
+    ("stream_connection", stream_connection),
 ];
 
 /// Frames one after the other, and what is in them.
@@ -244,5 +248,85 @@ fn settings() -> Settings {
         heartbeat: 60,
         max_message_size: ByteSize(1 << 24),
         handshake_timeout: Millis(10_000),
+    }
+}
+
+/// Frames of the stream protocol, one after the other. What was read is written so that it reads the same.
+pub fn stream_frames(input: &[u8]) {
+    let mut rest = input;
+    while let Ok(Some((frame, consumed))) = stream_codec::frame::parse(rest, 65_536) {
+        assert!(consumed > 0 && consumed <= rest.len());
+        if let Ok(command) = Command::parse(&frame) {
+            let mut once = Vec::new();
+            command.encode(&mut once);
+            let (again, _) = stream_codec::frame::parse(&once, u32::MAX)
+                .expect("a frame of ours")
+                .expect("the whole frame");
+            assert_eq!(Command::parse(&again), Ok(command));
+        }
+        rest = &rest[consumed..];
+    }
+    assert!(stream_codec::frame::needed(rest, 65_536) <= 65_536);
+}
+
+/// A connection of the stream protocol, driven as [`connection`] is.
+pub fn stream_connection(input: &[u8]) {
+    use stream_connection::{Connection, Step};
+    let Some((&piece, input)) = input.split_first() else {
+        return;
+    };
+    let piece = usize::from(piece) * 8 + 1;
+    let now = Timestamp(0);
+    let mut connection = Connection::new(Arc::new(stream_settings()), now);
+    let (mut buffer, mut out, mut arrived) = (Vec::new(), Vec::new(), 0);
+    loop {
+        let mut is_waiting = false;
+        let consumed = match connection.step(now, &buffer, &mut out) {
+            Step::More(count) => {
+                assert!(count > 0, "waits for nothing");
+                is_waiting = true;
+                0
+            }
+            Step::End(_) => return,
+            Step::Done { consumed } | Step::Command { consumed, .. } | Step::LoginAgain { consumed, .. } => consumed,
+            Step::Login { consumed, login } => {
+                match login.mechanism.as_str() {
+                    "PLAIN" => connection.log_in(now, &mut out),
+                    _ => connection.refuse_login(Code::AuthenticationFailure, &mut out),
+                }
+                consumed
+            }
+            Step::Open { consumed, .. } => {
+                connection.opened("host", 5552, &mut out);
+                consumed
+            }
+            Step::Closing { consumed, correlation } => {
+                connection.closed(correlation, &mut out);
+                consumed
+            }
+        };
+        assert!(consumed <= buffer.len() && (is_waiting || consumed > 0));
+        buffer.drain(..consumed);
+        // Written to the socket at once.
+        out.clear();
+        if is_waiting {
+            if arrived == input.len() {
+                return;
+            }
+            let end = input.len().min(arrived + piece);
+            buffer.extend_from_slice(&input[arrived..end]);
+            arrived = end;
+        }
+    }
+}
+
+fn stream_settings() -> stream_connection::Settings {
+    stream_connection::Settings {
+        server_properties: Vec::new(),
+        mechanisms: vec!["PLAIN".into(), "AMQPLAIN".into()],
+        frame_max: 65_536,
+        initial_frame_max: 4096,
+        heartbeat: 60,
+        step_timeout: Millis(10_000),
     }
 }

@@ -30,7 +30,7 @@ use crate::listen::{Listener, Setup, Tls, TlsError};
 use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
 use crate::metadata;
 use crate::queue::{ledger, record};
-use crate::{allocator, logging, net, tasks};
+use crate::{allocator, logging, net, stream_net, tasks};
 
 /// Why a node does not run.
 #[derive(Debug, Error)]
@@ -549,6 +549,7 @@ struct Listeners {
     amqp: Vec<Listener>,
     http: Vec<Listener>,
     metrics: Vec<Listener>,
+    stream: Vec<Listener>,
 }
 
 /// Opens the listeners for clients.
@@ -567,6 +568,21 @@ fn listeners(config: &Config, certificates: &Certificates, bound: &mut Bound) ->
             listeners
                 .amqp
                 .push(bound.listen(("amqps", "amqp/ssl"), *address, setup.clone())?);
+        }
+    }
+    let stream = &config.stream;
+    let plain = Setup::of(common, stream.socket.clone(), stream.proxy_protocol);
+    for address in stream.tcp.values() {
+        listeners
+            .stream
+            .push(bound.listen(("stream", "stream"), *address, plain.clone())?);
+    }
+    if let Some(tls) = &certificates.amqp {
+        let setup = plain.with_tls(tls.clone(), common);
+        for address in stream.tls.values() {
+            listeners
+                .stream
+                .push(bound.listen(("stream_tls", "stream/ssl"), *address, setup.clone())?);
         }
     }
     let options = SocketOptions {
@@ -616,7 +632,8 @@ impl Clients {
             bound.note("cluster", "clustering", links.address, None);
         }
         let Bound { ports, endpoints } = bound;
-        let accepting = net::start(listeners.amqp, broker);
+        let mut accepting = net::start(listeners.amqp, broker);
+        stream_net::start(&mut accepting, listeners.stream, broker);
         let (stop_http, stopping_http) = watch::channel(());
         let stopping = || {
             let mut stopping = stopping_http.clone();

@@ -18,6 +18,8 @@ use rand::{Rng, SeedableRng};
 use warren::codec::content::{PublishRef, write_publish};
 use warren::codec::method::{ChannelOpen, ConnectionOpen, ConnectionStartOk, ConnectionTuneOk};
 use warren::codec::{Method, Properties, frame};
+use warren::stream_protocol::codec::request::{Subscribe, Tune};
+use warren::stream_protocol::codec::{Command, Request, StartAt};
 use warren::types::{FieldTable, FieldValue};
 
 use entry::{ENTRIES, Entry};
@@ -203,6 +205,81 @@ fn publish(body: &[u8], properties: &[u8]) -> Vec<u8> {
     frames
 }
 
+/// What a client of the stream protocol says up to an open virtual host.
+fn stream_handshake() -> Vec<u8> {
+    let ask = |correlation, request| Command::Ask { correlation, request };
+    let tune = Tune {
+        frame_max: 65_536,
+        heartbeat: 60,
+    };
+    let login = Request::SaslAuthenticate {
+        mechanism: b"PLAIN",
+        data: Some(b"\0guest\0guest"),
+    };
+    let mut bytes = Vec::new();
+    // No properties: their count is the last of the frame.
+    bytes.extend_from_slice(b"\0\0\0\x0c\0\x11\0\x01\0\0\0\x01\0\0\0\0");
+    for command in [
+        ask(2, Request::SaslHandshake),
+        ask(3, login),
+        Command::Tune(tune),
+        ask(4, Request::Open { vhost: b"/" }),
+    ] {
+        command.encode(&mut bytes);
+    }
+    bytes
+}
+
+/// Frames of the stream protocol with every key and version, with arrays and maps, messages and batches.
+fn stream_frames() -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for key in 0..34_u16 {
+        for mark in [0, 0x8000] {
+            for (version, zeros) in [(1_u16, 12), (1, 30), (2, 30)] {
+                let mut bytes = ((zeros + 4) as u32).to_be_bytes().to_vec();
+                bytes.extend_from_slice(&(key | mark).to_be_bytes());
+                bytes.extend_from_slice(&version.to_be_bytes());
+                bytes.extend_from_slice(&vec![0; zeros]);
+                frames.push(bytes);
+            }
+        }
+    }
+    let mut subscribe = Vec::new();
+    let request = Request::Subscribe(Subscribe {
+        subscription: 1,
+        stream: b"stream",
+        start: StartAt::Offset(7),
+        credit: 10,
+        properties: Default::default(),
+    });
+    Command::Ask {
+        correlation: 9,
+        request,
+    }
+    .encode(&mut subscribe);
+    frames.push(subscribe);
+    // Two streams asked for; a map with one pair; a message, a message with a filter value, a batch.
+    let bodies: [(u16, u16, &[u8]); 5] = [
+        (15, 1, b"\0\0\0\x01\0\0\0\x02\0\x01a\0\x01b"),
+        (13, 1, b"\0\0\0\x01\0\x01s\0\0\0\x01\0\x07max-age\0\x021h"),
+        (2, 1, b"\x01\0\0\0\x01\0\0\0\0\0\0\0\x05\0\0\0\x02hi"),
+        (2, 2, b"\x01\0\0\0\x01\0\0\0\0\0\0\0\x05\0\x01f\0\0\0\x02hi"),
+        (
+            2,
+            1,
+            b"\x01\0\0\0\x01\0\0\0\0\0\0\0\x05\x90\0\x02\0\0\0\x09\0\0\0\x03zip",
+        ),
+    ];
+    for (key, version, body) in bodies {
+        let mut bytes = ((body.len() + 4) as u32).to_be_bytes().to_vec();
+        bytes.extend_from_slice(&key.to_be_bytes());
+        bytes.extend_from_slice(&version.to_be_bytes());
+        bytes.extend_from_slice(body);
+        frames.push(bytes);
+    }
+    frames
+}
+
 /// Valid inputs of all kinds; for the connection the first byte says how they come in pieces.
 fn corpus() -> Vec<Vec<u8>> {
     let properties = all_properties().encode();
@@ -236,6 +313,11 @@ fn corpus() -> Vec<Vec<u8>> {
         ];
         corpus.push(session.concat());
         corpus.push([&[piece][..], &everything].concat());
+        corpus.push([&[piece][..], &stream_handshake(), &stream_frames().concat()].concat());
+    }
+    for frame in stream_frames() {
+        corpus.push([&[9][..], &stream_handshake(), &frame].concat());
+        corpus.push(frame);
     }
     corpus
 }

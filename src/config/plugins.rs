@@ -10,6 +10,9 @@ use super::erlang::{self, Term};
 /// Plug-ins of which the core does all that they are asked for here.
 const WITHIN: [&str; 2] = ["rabbitmq_amqp1_0", "rabbitmq_peer_discovery_common"];
 
+/// The plug-in whose listener has to be asked for.
+const STREAM: &str = "rabbitmq_stream";
+
 /// The variable that says where the list is.
 const VARIABLE: &str = "RABBITMQ_ENABLED_PLUGINS_FILE";
 
@@ -33,12 +36,15 @@ fn of_text(text: &str) -> Vec<String> {
     let Ok(Term::List(items)) = erlang::parse(text) else {
         return vec!["expected a list of plug-ins such as [rabbitmq_management].".to_owned()];
     };
-    let missing = items.into_iter().filter_map(|item| match item {
+    let others = items.into_iter().filter_map(|item| match item {
         Term::Atom(name) => (!PLUGINS.contains(&name.as_str()) && !WITHIN.contains(&name.as_str())).then_some(name),
         _ => None,
     });
-    missing
-        .map(|name| format!("{name} is not part of Warren, and is not there"))
+    others
+        .map(|name| match name.as_str() {
+            STREAM => format!("{STREAM} is always there; it listens where stream.listeners.tcp or --stream says"),
+            _ => format!("{name} is not part of Warren, and is not there"),
+        })
         .collect()
 }
 
@@ -53,6 +59,7 @@ mod tests {
             of_text("[rabbitmq_management,rabbitmq_mqtt]."),
             ["rabbitmq_mqtt is not part of Warren, and is not there"]
         );
+        assert!(of_text("[rabbitmq_stream].")[0].contains("stream.listeners.tcp"));
         assert_eq!(of_text("rabbitmq_mqtt").len(), 1);
     }
 }

@@ -5,9 +5,10 @@
 //! later. From `connection.open` on, refusals are told. One deadline holds for all of it.
 
 use super::error::ProtocolError;
-use super::{Client, Connection, Ending, FRAME_MIN, Heartbeat, Login, Phase, Step};
+use super::{Client, Connection, Ending, FRAME_MIN, Login, Phase, Step};
 use crate::codec::method::{ConnectionOpenOk, ConnectionStart, ConnectionTune, ConnectionTuneOk};
 use crate::codec::{Frame, FrameKind, Method, frame};
+use crate::heartbeat::{AMQP_INTERVALS, Heartbeat};
 use crate::types::{Refusal, Timestamp};
 
 /// What every client begins with; the other one is from the time of 0-9 and means the same.
@@ -211,7 +212,7 @@ impl Connection {
         self.channel_max = channel_max;
         self.frame_max = frame_max;
         self.heartbeat_seconds = heartbeat;
-        self.heartbeat = Heartbeat::new(heartbeat, now);
+        self.heartbeat = Heartbeat::new(heartbeat.into(), AMQP_INTERVALS, now);
         self.advance(Stage::Tuning, Stage::Opening);
         Ok(())
     }

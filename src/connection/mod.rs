@@ -33,7 +33,6 @@ mod content;
 mod direct;
 mod error;
 mod handshake;
-mod heartbeat;
 mod open;
 mod settings;
 
@@ -49,10 +48,10 @@ use self::channels::Channels;
 use self::closing::Closing;
 use self::direct::Partial;
 use self::handshake::Handshake;
-use self::heartbeat::{Due, Heartbeat};
 use crate::codec::content::{Ack, Nack, Reject, WholePublish};
 use crate::codec::method::ConnectionClose;
 use crate::codec::{FrameError, Method, MethodError, frame};
+use crate::heartbeat::{Due, Heartbeat};
 use crate::types::{Reply, Timestamp};
 
 /// One connection; see the module's docs for how it is driven.

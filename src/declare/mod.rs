@@ -6,7 +6,7 @@
 //!
 //! An empty queue name stands for the last queue declared on the channel; `last_queue` is that.
 
-mod access;
+pub mod access;
 mod binding;
 mod consume;
 mod error;

@@ -110,6 +110,11 @@ impl Listener {
         self.address
     }
 
+    /// Whether its connections begin with a TLS handshake.
+    pub fn has_tls(&self) -> bool {
+        self.setup.tls.is_some()
+    }
+
     /// Waits for a connection. What may be dropped while it waits loses none.
     pub async fn accept(&self) -> Incoming {
         loop {

@@ -230,7 +230,7 @@ fn view(call: &Call, connection: &ConnectionReport) -> Value {
         "peer_host": connection.peer.ip().to_string(),
         "peer_port": connection.peer.port(),
         "port": connection.local.port(),
-        "protocol": "AMQP 0-9-1",
+        "protocol": details.protocol.name(),
         "ssl": tls.is_some(),
         "ssl_cipher": tls.map(|tls| &tls.cipher),
         "ssl_hash": tls.map(|tls| &tls.hash),

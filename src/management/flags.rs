@@ -186,7 +186,7 @@ const fn flag(
 impl Flag {
     fn view(&self) -> Value {
         let desc = match self.standing {
-            Standing::Streams => format!("{} (over AMQP 0-9-1 only, in Warren)", self.desc),
+            Standing::Streams => format!("{} (not all of it, in Warren)", self.desc),
             Standing::Enabled | Standing::Disabled => self.desc.to_owned(),
         };
         json!({
@@ -351,7 +351,7 @@ static FLAGS: &[Flag] = &[
     ),
     flag(
         "stream_filtering",
-        Standing::Streams,
+        Standing::Enabled,
         Stability::Required,
         "rabbit",
         "",
@@ -359,7 +359,7 @@ static FLAGS: &[Flag] = &[
     ),
     flag(
         "stream_queue",
-        Standing::Streams,
+        Standing::Enabled,
         Stability::Required,
         "rabbit",
         "https://www.rabbitmq.com/docs/stream",
@@ -367,7 +367,7 @@ static FLAGS: &[Flag] = &[
     ),
     flag(
         "stream_sac_coordinator_unblock_group",
-        Standing::Streams,
+        Standing::Enabled,
         Stability::Required,
         "rabbit",
         "https://github.com/rabbitmq/rabbitmq-server/issues/7743",
@@ -375,7 +375,7 @@ static FLAGS: &[Flag] = &[
     ),
     flag(
         "stream_single_active_consumer",
-        Standing::Streams,
+        Standing::Enabled,
         Stability::Required,
         "rabbit",
         "https://www.rabbitmq.com/docs/stream",
@@ -383,7 +383,7 @@ static FLAGS: &[Flag] = &[
     ),
     flag(
         "stream_update_config_command",
-        Standing::Streams,
+        Standing::Enabled,
         Stability::Required,
         "rabbit",
         "",

@@ -2,17 +2,13 @@
 
 use thiserror::Error;
 
-use crate::types::{QueueName, Refusal, Reply, ReplyCode, UserName, VhostName};
+use crate::types::{QueueName, Refusal, Reply, ReplyCode, VhostName};
 
 /// A refusal by the session itself, in RabbitMQ's words; what the broker refuses has enums of its own.
 #[derive(Debug, Error, PartialEq, Eq, Clone)]
 pub(super) enum SessionError {
     #[error("the connection is not open")]
     NotOpen,
-    #[error("vhost {0} not found")]
-    NoVhost(String),
-    #[error("access to vhost '{vhost}' refused for user '{user}'")]
-    NoAccess { vhost: String, user: UserName },
     #[error("New secret was refused by one of the backends")]
     SecretRefused,
     #[error("{0} is not a client's method")]
@@ -40,9 +36,7 @@ pub(super) enum SessionError {
 impl Refusal for SessionError {
     fn reply(&self) -> Reply {
         let (scope, code): (fn(ReplyCode, String) -> Reply, _) = match self {
-            Self::NotOpen | Self::NoVhost(_) | Self::NoAccess { .. } | Self::SecretRefused | Self::ConsumerLimit(_) => {
-                (Reply::connection, ReplyCode::NotAllowed)
-            }
+            Self::NotOpen | Self::SecretRefused | Self::ConsumerLimit(_) => (Reply::connection, ReplyCode::NotAllowed),
             Self::NotForClients(_) | Self::PrefetchSize(_) | Self::RecoverInPlace => {
                 (Reply::connection, ReplyCode::NotImplemented)
             }

@@ -1,56 +1,30 @@
-//! Listening for AMQP: each accepted connection becomes a session. While the node pauses, or is told to
-//! take no clients, nothing listens.
+//! Listening for AMQP: each accepted connection becomes a session.
 
 use std::sync::Arc;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::{login, session};
+use super::session;
 use crate::broker::Broker;
 use crate::config::Config;
 use crate::connection::{FRAME_MIN, ServerNames, Settings, server_properties};
-use crate::listen::{Incoming, Listener};
-use crate::tasks;
+use crate::front::{accepting, login};
+use crate::listen::{Listener, Opened};
 use crate::types::Millis;
-
-/// Accepts until the task is dropped; the connections go on without it.
-async fn run(mut listener: Listener, broker: Arc<Broker>, settings: Arc<Offers>) {
-    let mut takes = broker.subscribe_takes_clients();
-    loop {
-        let incoming = tokio::select! {
-            incoming = listener.accept() => incoming,
-            () = until(&mut takes, false) => {
-                listener = listener.again_after(until(&mut takes, true)).await;
-                continue;
-            }
-        };
-        if broker.has_failed() {
-            continue;
-        }
-        let (broker, settings) = (broker.clone(), settings.clone());
-        tasks::spawn("connection", serve(incoming, broker, settings));
-    }
-}
-
-async fn serve(incoming: Incoming, broker: Arc<Broker>, settings: Arc<Offers>) {
-    let Some(opened) = incoming.open().await else { return };
-    let settings = match opened.tls {
-        Some(_) => settings.with_tls.clone(),
-        None => settings.plain.clone(),
-    };
-    session::serve(broker, settings, opened).await;
-}
-
-async fn until(takes_clients: &mut watch::Receiver<bool>, wanted: bool) {
-    // An error is the broker dropped, which cannot be while a listener has it.
-    let _ = takes_clients.wait_for(|takes| *takes == wanted).await;
-}
 
 /// What connections are offered.
 struct Offers {
     plain: Arc<Settings>,
     with_tls: Arc<Settings>,
+}
+
+impl Offers {
+    fn of(&self, opened: &Opened) -> Arc<Settings> {
+        match opened.tls {
+            Some(_) => self.with_tls.clone(),
+            None => self.plain.clone(),
+        }
+    }
 }
 
 fn settings(config: &Config, cluster_name: &str, mechanisms: Vec<String>) -> Arc<Settings> {
@@ -91,7 +65,12 @@ pub fn start(listeners: Vec<Listener>, broker: &Arc<Broker>) -> JoinSet<()> {
     });
     let mut running = JoinSet::new();
     for listener in listeners {
-        running.spawn(run(listener, broker.clone(), offers.clone()));
+        let (broker, offers) = (broker.clone(), offers.clone());
+        let serve = {
+            let broker = broker.clone();
+            move |opened: Opened| session::serve(broker.clone(), offers.of(&opened), opened)
+        };
+        running.spawn(accepting::run(listener, broker, serve));
     }
     running
 }

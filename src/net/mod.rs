@@ -1,8 +1,7 @@
 //! AMQP sockets: listening, and two tasks for each connection.
 //!
-//! [`listener`] takes what [`crate::listen`] accepts; [`session`] reads one connection, pulls the protocol machine, and carries
-//! its steps out on the broker; [`writer`] writes what gathers in the connection's outbox. What a
-//! session does for one kind of step is in a file of its own: [`login`], [`methods`] and the files
+//! [`listener`] takes what comes in; [`session`] reads one connection, pulls the protocol machine, and carries
+//! its steps out on the broker. What a session does for one kind of step is in a file of its own: [`login`], [`methods`] and the files
 //! below it, [`settling`]; how it waits is in [`waiting`].
 
 mod consuming;
@@ -16,6 +15,5 @@ mod settling;
 mod telling;
 mod transaction;
 mod waiting;
-mod writer;
 
 pub use listener::start;

@@ -5,11 +5,7 @@
 //! after the batches were handed to their queues. So the hot path is one synchronous loop per
 //! read, and nothing is locked over an await.
 
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -17,7 +13,6 @@ use rustc_hash::FxHashMap;
 use super::error::SessionError;
 use super::settling::Settling;
 use super::transaction::Transaction;
-use super::writer;
 use crate::auth::Rights;
 use crate::broker::Outbox;
 use crate::broker::Outcome;
@@ -32,6 +27,8 @@ use crate::codec::Method;
 use crate::codec::content::PublishRef;
 use crate::config::RatesMode;
 use crate::connection::{Connection, Content, Ending, Ids, Login, Settings, Step};
+use crate::front::panics::has_panicked;
+use crate::front::writer;
 use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
 use crate::statistics::Measure;
 use crate::tasks;
@@ -182,20 +179,6 @@ pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: 
     if tokio::time::timeout(LAST_WRITE, writer).await.is_err() {
         stop.abort();
     }
-}
-
-/// Runs to the end and says whether a panic was it. A connection must not take others' messages
-/// with it, whatever is wrong with it.
-async fn has_panicked(mut task: Pin<Box<impl Future<Output = ()>>>) -> bool {
-    let run = |cx: &mut Context<'_>| {
-        let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(cx)));
-        match polled {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(())) => Poll::Ready(false),
-            Err(_) => Poll::Ready(true),
-        }
-    };
-    poll_fn(run).await
 }
 
 impl Session {

@@ -20,6 +20,7 @@ const REMIND: Duration = Duration::from_secs(24 * 3600);
 /// The TLS of each kind of listener that has any.
 #[derive(Clone)]
 pub struct Certificates {
+    /// Of AMQP and of the stream protocol.
     pub amqp: Option<Tls>,
     pub management: Option<Tls>,
     pub prometheus: Option<Tls>,
@@ -31,7 +32,8 @@ impl Certificates {
     /// # Errors
     /// When something is missing, or a file does not hold what it must.
     pub fn of(config: &Config) -> Result<Self, TlsError> {
-        let amqp = (!config.listeners.tls.is_empty()).then(|| Tls::of("ssl_options", &config.tls));
+        let is_wanted = !config.listeners.tls.is_empty() || !config.stream.tls.is_empty();
+        let amqp = is_wanted.then(|| Tls::of("ssl_options", &config.tls));
         let management = config.management.tls_address();
         let management = management.map(|_| Tls::of("management.ssl", &config.management.tls_options));
         let prometheus = config.prometheus.tls_address();

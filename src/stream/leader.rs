@@ -7,7 +7,7 @@
 use bytes::Bytes;
 
 use super::chunk::{self, Count, Place};
-use super::cursors::Cursor;
+use super::cursors::{Cursor, Cursors};
 use super::log::Log;
 use super::producers::{Key, Producers, Written};
 use super::record::{self, By};
@@ -18,6 +18,7 @@ pub struct Leader {
     term: u64,
     next: u64,
     producers: Producers,
+    cursors: Cursors,
 }
 
 /// Who writes a batch that is kept until it is answered, and sent again if it may be lost.
@@ -59,6 +60,7 @@ impl Leader {
             term,
             next: log.bounds().next,
             producers: log.producers().clone(),
+            cursors: log.cursors().clone(),
         }
     }
 
@@ -74,6 +76,11 @@ impl Leader {
     /// How far a producer has come, with what is on its way.
     pub fn last_of(&self, key: &Key) -> Option<u64> {
         self.producers.get(key).map(super::producers::Producer::last)
+    }
+
+    /// Where a reader is, with what is on its way.
+    pub fn cursor_of(&self, name: &str) -> Option<&Cursor> {
+        self.cursors.get(name)
     }
 
     /// Which of these numbers of a producer are new, each above those before it and above all that was written.
@@ -128,7 +135,11 @@ impl Leader {
     }
 
     /// A reader says where it is, or that it is no more.
-    pub fn cursor(&self, name: &str, cursor: Option<&Cursor>) -> Appended {
+    pub fn cursor(&mut self, name: &str, cursor: Option<&Cursor>) -> Appended {
+        match cursor {
+            Some(cursor) => self.cursors.set(name.into(), cursor.clone()),
+            None => self.cursors.remove(name),
+        }
         Appended::Record {
             record: record::cursor(name, cursor),
             end: self.next,

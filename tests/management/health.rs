@@ -131,13 +131,13 @@ fn clients_find_the_feature_flags_of_rabbitmq() {
     assert_eq!(flags.as_array().map(Vec::len), Some(26));
     assert_eq!(flag("quorum_queue")["state"], "enabled");
     assert_eq!(flag("khepri_db")["state"], "disabled");
-    let streams = flag("stream_queue");
+    let streams = flag("restart_streams");
     assert_eq!(
         (&streams["state"], &streams["stability"]),
         (&json!("enabled"), &json!("required"))
     );
     let text = streams["desc"].as_str().expect("a text");
-    assert!(text.contains("over AMQP 0-9-1 only"), "{text}");
+    assert!(text.contains("not all of it, in Warren"), "{text}");
     http.put("/api/users/u", r#"{"password":"pw","tags":"management"}"#)
         .expect_status(201);
     let address = broker.management.as_ref().expect("the HTTP API");

@@ -24,5 +24,6 @@ mod reply_to;
 mod returns;
 mod settling;
 mod single_active;
+mod stream_protocol;
 mod streams;
 mod transactions;

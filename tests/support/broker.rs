@@ -140,6 +140,11 @@ impl Broker {
         Http::new(self.prometheus.as_ref().expect("a listener for Prometheus"))
     }
 
+    /// Where our broker listens for what its file of ports calls so.
+    pub fn address_of(&self, listener: &str) -> String {
+        format!("127.0.0.1:{}", self.ports[listener][0])
+    }
+
     /// The process of our own broker.
     pub fn pid(&self) -> u32 {
         self.own.as_ref().expect("a broker of our own").id()

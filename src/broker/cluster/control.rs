@@ -85,6 +85,8 @@ enum Request {
     Reached(u64),
     /// How many clients the node has of a user and in a vhost.
     Clients(UserName, VhostName),
+    /// Where do clients of the stream protocol find the node, with or without TLS?
+    StreamAddress(bool),
     /// Does a client of the node wait for answers under that name of a queue?
     ReplyQueue(String),
     /// How does a queue get on that the node leads?
@@ -137,6 +139,8 @@ enum Response {
     Changed(Result<(), MemberError>),
     Replica(Option<ReplicaReport>),
     Clients(ClientCounts),
+    /// None where it does not listen for them.
+    StreamAddress(Option<(String, u16)>),
     ReplyQueue(bool),
     /// None where the queue's machine is not.
     Vitals(Option<QueueVitals>),
@@ -229,6 +233,7 @@ impl Broker {
                 };
             }
             Request::Clients(user, vhost) => return Response::Clients(self.connections.count(&user, &vhost)),
+            Request::StreamAddress(with_tls) => return Response::StreamAddress(self.own_stream_address(with_tls)),
             Request::ReplyQueue(name) => {
                 // Only its own clients, lest two nodes ask each other.
                 let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
@@ -305,6 +310,7 @@ impl Broker {
             | Request::Replica(_)
             | Request::Reached(_)
             | Request::Clients(..)
+            | Request::StreamAddress(_)
             | Request::ReplyQueue(_)
             | Request::Vitals(_)
             | Request::Peek(..)
@@ -521,6 +527,15 @@ impl Broker {
         let request = Request::Clients(user.clone(), vhost.clone());
         match self.ask(node, &request, Instant::now() + AT_ONCE).await {
             Some(Response::Clients(counts)) => Some(counts),
+            _ => None,
+        }
+    }
+
+    /// Asks a node where clients of the stream protocol find it.
+    pub(super) async fn ask_for_stream_address(&self, node: NodeId, with_tls: bool) -> Option<(String, u16)> {
+        let request = Request::StreamAddress(with_tls);
+        match self.ask(node, &request, Instant::now() + AT_ONCE).await {
+            Some(Response::StreamAddress(address)) => address,
             _ => None,
         }
     }

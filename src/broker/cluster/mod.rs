@@ -11,6 +11,7 @@
 //! ```
 
 mod admission;
+mod advertised;
 mod clients;
 pub(in crate::broker) mod control;
 pub(in crate::broker) mod formation;

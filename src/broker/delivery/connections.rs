@@ -52,6 +52,27 @@ pub struct Details {
     pub channel_max: u16,
     /// Seconds.
     pub heartbeat: u16,
+    /// Other versions do not tell.
+    #[serde(default)]
+    pub protocol: ClientProtocol,
+}
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClientProtocol {
+    #[default]
+    Amqp,
+    Stream,
+}
+
+impl ClientProtocol {
+    /// As RabbitMQ names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Amqp => "AMQP 0-9-1",
+            Self::Stream => "stream",
+        }
+    }
 }
 
 /// An open connection, as its node tells the others.

@@ -43,7 +43,7 @@ pub struct Outbox<Q> {
     out: Arc<Mutex<Out<Q>>>,
     /// Wakes the writer: there is output, or the connection ends.
     writer: Arc<Notify>,
-    /// Wakes the reader: the client took what waited.
+    /// Wakes the reader, and whoever has more for the client: it took what waited.
     drained: Notify,
     /// Wakes the reader: see [`Control`].
     controlled: Notify,
@@ -267,7 +267,7 @@ impl<Q: QueueIdentity> Outbox<Q> {
     pub fn close(&self) {
         self.out.lock().closed = true;
         self.writer.notify_one();
-        self.drained.notify_one();
+        self.drained.notify_waiters();
     }
 
     /// Waits until there is something to write. False when there is nothing left and the outbox is
@@ -302,7 +302,7 @@ impl<Q: QueueIdentity> Outbox<Q> {
         }
         let have_stalled = !out.stalled.is_empty();
         drop(out);
-        self.drained.notify_one();
+        self.drained.notify_waiters();
         have_stalled
     }
 
@@ -330,11 +330,21 @@ impl<Q: QueueIdentity> Outbox<Q> {
 
     /// Waits while the client is too far behind for being read.
     pub async fn drained(&self) {
+        self.below(READ_LIMIT).await;
+    }
+
+    /// Waits while the client has enough to take, and says whether it takes anything any more.
+    pub async fn has_room(&self) -> bool {
+        self.below(HIGH_WATER).await;
+        !self.out.lock().closed
+    }
+
+    async fn below(&self, limit: usize) {
         loop {
             let drained = self.drained.notified();
             {
                 let out = self.out.lock();
-                if out.closed || out.output.len() < READ_LIMIT {
+                if out.closed || out.output.len() < limit {
                     return;
                 }
             }

@@ -109,6 +109,7 @@ const GROUPS: [(&str, &[&str]); 19] = [
             "erlang.**",
             "num_acceptors.ssl",
             "num_acceptors.tcp",
+            "stream.num_acceptors.**",
             "socket_writer.gc_threshold",
             "delegate_count",
             "default_worker_pool_size",

@@ -12,6 +12,7 @@ mod listeners;
 mod logging;
 mod management;
 mod queues;
+mod stream;
 
 use std::sync::LazyLock;
 
@@ -40,6 +41,7 @@ pub static TABLE: LazyLock<Vec<Part>> = LazyLock::new(|| {
         part("Definitions", queues::definition_keys()),
         part("Management: HTTP API and console", management::keys()),
         part("Prometheus", management::prometheus_keys()),
+        part("Stream protocol", stream::keys()),
         part("Logging", logging::keys()),
         part("Cluster", cluster::keys()),
         part("Identity", cluster::identity_keys()),

@@ -155,8 +155,11 @@ impl LiveStream {
         self.decide(queues, |leader| leader.cursor(name, Some(&cursor)), tell);
     }
 
-    /// How far a reader has come, as far as it is known here.
+    /// How far a reader has come: with what is on its way where the stream is led, else as far as it is known here.
     pub fn cursor(&self, queue: &QueueHandle, name: &str) -> Option<u64> {
+        if let Some(leading) = &*self.leading.lock() {
+            return leading.leader.cursor_of(name).map(|cursor| cursor.offset);
+        }
         let group = replica(queue)?;
         let machine = group.machine();
         machine.log()?.cursors().get(name).map(|cursor| cursor.offset)

@@ -16,6 +16,7 @@ mod leading;
 mod live;
 mod reading;
 pub(in crate::broker) mod service;
+mod standing;
 mod writer;
 
 #[cfg(test)]

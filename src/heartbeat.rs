@@ -1,17 +1,21 @@
-//! Heartbeats both ways (AMQP 0-9-1 section 4.2.7), as RabbitMQ keeps them.
+//! Heartbeats both ways (AMQP 0-9-1 section 4.2.7, and the stream protocol), as RabbitMQ keeps them.
 //!
 //! We send one when nothing else was sent for half the agreed interval. A peer of whom nothing at
-//! all was heard for three intervals is gone; any traffic counts.
+//! all was heard for several intervals is gone; any traffic counts.
 
 use crate::types::{Millis, Timestamp};
 
-/// Silent intervals after which the peer is taken for gone.
-const SILENT_INTERVALS: u64 = 3;
+/// Silent intervals after which an AMQP peer is taken for gone.
+pub const AMQP_INTERVALS: u64 = 3;
+/// The same of the stream protocol.
+pub const STREAM_INTERVALS: u64 = 2;
 
 /// When to send and when to give up.
 #[derive(Debug, Clone, Copy)]
 pub struct Heartbeat {
     interval: Millis,
+    /// So long a silence is an end.
+    patience: Millis,
     heard: Timestamp,
     sent: Timestamp,
     /// Whether the peer is being read; one that is not cannot be heard.
@@ -28,10 +32,13 @@ pub enum Due {
 }
 
 impl Heartbeat {
-    /// `None` for an interval of zero, which is how clients switch heartbeats off.
-    pub fn new(interval_seconds: u16, now: Timestamp) -> Option<Self> {
+    /// A peer is given up after so many silent intervals. `None` for an interval of zero, which is how clients
+    /// switch heartbeats off.
+    pub fn new(interval_seconds: u32, silent_intervals: u64, now: Timestamp) -> Option<Self> {
+        let interval = u64::from(interval_seconds) * 1000;
         (interval_seconds > 0).then_some(Self {
-            interval: Millis(u64::from(interval_seconds) * 1000),
+            interval: Millis(interval),
+            patience: Millis(interval * silent_intervals),
             heard: now,
             sent: now,
             is_listening: true,
@@ -76,7 +83,7 @@ impl Heartbeat {
     }
 
     fn silent_at(&self) -> Timestamp {
-        self.heard + Millis(self.interval.0 * SILENT_INTERVALS)
+        self.heard + self.patience
     }
 
     fn quiet_at(&self) -> Timestamp {
@@ -90,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_heartbeat_that_is_not_written_is_not_sent_again() {
-        let mut heartbeat = Heartbeat::new(2, Timestamp(0)).expect("on");
+        let mut heartbeat = Heartbeat::new(2, AMQP_INTERVALS, Timestamp(0)).expect("on");
         assert_eq!(heartbeat.on_tick(Timestamp(1_000)), Due::Send);
         heartbeat.on_sent(Timestamp(100));
         assert_eq!(heartbeat.next_deadline(), Timestamp(2_000));
@@ -99,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_silent_peer_is_given_up_after_three_intervals() {
-        let mut heartbeat = Heartbeat::new(2, Timestamp(0)).expect("on");
+        let mut heartbeat = Heartbeat::new(2, AMQP_INTERVALS, Timestamp(0)).expect("on");
         heartbeat.on_sent(Timestamp(5_500));
         assert_eq!(heartbeat.on_tick(Timestamp(5_999)), Due::Nothing);
         assert_eq!(heartbeat.next_deadline(), Timestamp(6_000));
@@ -111,7 +118,7 @@ mod tests {
 
     #[test]
     fn one_is_sent_each_half_interval_without_other_traffic() {
-        let mut heartbeat = Heartbeat::new(2, Timestamp(0)).expect("on");
+        let mut heartbeat = Heartbeat::new(2, AMQP_INTERVALS, Timestamp(0)).expect("on");
         let sent = (1..=36)
             .map(|tick| Timestamp(tick * 100))
             .filter(|&now| heartbeat.on_tick(now) == Due::Send)
@@ -121,11 +128,11 @@ mod tests {
 
     #[test]
     fn a_peer_that_is_not_read_cannot_be_silent() {
-        let mut heartbeat = Heartbeat::new(2, Timestamp(0)).expect("on");
+        let mut heartbeat = Heartbeat::new(2, AMQP_INTERVALS, Timestamp(0)).expect("on");
         heartbeat.listen(false, Timestamp(1_000));
         assert_eq!(heartbeat.on_tick(Timestamp(60_000)), Due::Send);
         heartbeat.listen(true, Timestamp(60_000));
         assert_eq!(heartbeat.on_tick(Timestamp(60_001)), Due::Nothing);
-        assert!(Heartbeat::new(0, Timestamp(0)).is_none());
+        assert!(Heartbeat::new(0, AMQP_INTERVALS, Timestamp(0)).is_none());
     }
 }

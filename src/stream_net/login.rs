@@ -1,0 +1,104 @@
+//! Who may come in: what is the stream protocol's of it.
+
+use super::session::Session;
+use crate::broker::connections::ClientProtocol;
+use crate::front::login::{self, LoginError};
+use crate::stream_protocol::codec::{Code, Key, response};
+use crate::stream_protocol::connection::Login;
+use crate::types::{FieldTable, FieldValue};
+
+/// RabbitMQ's name of the protocol, where logins are counted.
+pub(super) const PROTOCOL: &str = "stream";
+
+impl Session {
+    pub(super) async fn on_login(&mut self, login: &Login) {
+        let sent = (login.mechanism.as_str(), login.response.as_slice());
+        let peer = self.info.peer.ip();
+        match login::log_in(&self.broker, sent, self.certificate.as_ref(), peer).await {
+            Ok(admitted) => {
+                self.broker.logins().note(PROTOCOL, true);
+                self.certificate = None;
+                let mut properties = FieldTable::new();
+                for (key, value) in self.machine.client_properties() {
+                    properties.set(key, FieldValue::text(value));
+                }
+                self.info.describe(|details| {
+                    details.client_properties = properties;
+                    details.mechanism.clone_from(&login.mechanism);
+                });
+                self.user = Some(admitted.user);
+                self.rights = admitted.rights;
+                self.handshake.done();
+                self.machine.log_in(self.broker.now(), &mut self.out);
+            }
+            Err(error) => {
+                self.note_refused(&error, login);
+                self.machine.refuse_login(code(&error), &mut self.out);
+            }
+        }
+    }
+
+    fn note_refused(&self, error: &LoginError, login: &Login) {
+        let (user, reason) = match error {
+            LoginError::Malformed => ("", "the response is none of this mechanism"),
+            LoginError::Refused { user, reason } => (user.as_str(), reason.as_str()),
+            LoginError::NotFromThere { user } => (user.as_str(), "this user may only come from the loopback interface"),
+        };
+        let (connection, mechanism) = (self.info.name(), &login.mechanism);
+        tracing::warn!(connection, user, mechanism, "login refused: {reason}");
+        self.broker.logins().note(PROTOCOL, false);
+    }
+
+    /// A fresh secret of the same user; what it may do is looked at again.
+    pub(super) async fn on_login_again(&mut self, correlation: u32, login: &Login) {
+        let sent = (login.mechanism.as_str(), login.response.as_slice());
+        let peer = self.info.peer.ip();
+        let code = match login::log_in(&self.broker, sent, self.certificate.as_ref(), peer).await {
+            Ok(admitted) if Some(&admitted.user) == self.user.as_ref() => {
+                self.rights = admitted.rights;
+                Code::Ok
+            }
+            Ok(_) => Code::UserChanged,
+            Err(error) => {
+                self.note_refused(&error, login);
+                code(&error)
+            }
+        };
+        response::answer(&mut self.out, Key::SaslAuthenticate, correlation, code);
+        if code == Code::Ok {
+            self.look_at_rights();
+        }
+    }
+
+    pub(super) async fn on_open(&mut self, name: &str) {
+        let Some(user) = self.user.clone() else {
+            return self.machine.refuse_open(&mut self.out);
+        };
+        match login::open(&self.broker, &self.info, (&user, &self.rights), name).await {
+            Ok(vhost) => {
+                let tuned = self.machine.tuned();
+                self.info.describe(|details| {
+                    details.protocol = ClientProtocol::Stream;
+                    details.frame_max = tuned.frame_max;
+                    details.heartbeat = tuned.heartbeat.try_into().unwrap_or(u16::MAX);
+                });
+                self.vhost = Some(vhost);
+                let advertised = self.own_address();
+                self.machine.opened(&advertised.host, advertised.port, &mut self.out);
+                tracing::debug!(connection = self.info.name(), user = %user, vhost = name, "connection opened");
+            }
+            Err(reply) => {
+                tracing::info!(connection = self.info.name(), user = %user, %reply, "connection refused");
+                self.machine.refuse_open(&mut self.out);
+            }
+        }
+    }
+}
+
+fn code(error: &LoginError) -> Code {
+    match error {
+        LoginError::Malformed => Code::SaslError,
+        LoginError::Refused { .. } => Code::AuthenticationFailure,
+        LoginError::NotFromThere { .. } => Code::LoopbackOnly,
+    }
+}

@@ -1,0 +1,20 @@
+//! Sockets of the stream protocol: listening, and the tasks of each connection.
+//!
+//! [`listener`] takes what comes in; [`session`] reads one connection, pulls the protocol machine and carries its
+//! steps out: what clients ask for in [`requests`], where streams are in [`places`], what they publish in
+//! [`publishing`], each of their subscriptions in a task of its own in [`subscribing`]; of which
+//! some wait for their turn ([`single_active`]); how the session waits is in [`waiting`]. [`streams`] and [`super_streams`] are what they all stand on.
+
+mod listener;
+mod login;
+mod places;
+mod publishing;
+mod requests;
+mod session;
+mod single_active;
+mod streams;
+mod subscribing;
+mod super_streams;
+mod waiting;
+
+pub use listener::start;

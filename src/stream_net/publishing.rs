@@ -1,0 +1,195 @@
+//! Publishers of a connection, and the confirms they wait for.
+//!
+//! What was read at once of one publisher goes to its stream as one batch. A connection has a number of entries
+//! that may be unconfirmed; without any left it is not read until enough are confirmed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use tokio::sync::{Notify, mpsc};
+
+use super::session::{Notice, Session};
+use super::streams::Stream;
+use crate::broker::Outbox;
+use crate::broker::queue::stream::direct::{Entries as Batch, EntryAt};
+use crate::config::StreamProtocol;
+use crate::stream_protocol::codec::{Code, Entries, Entry, response};
+
+/// Entries and bytes with which a batch goes out before the end of what was read.
+const FULL_ENTRIES: usize = 16_384;
+const FULL_BYTES: usize = 1 << 20;
+
+/// A publisher that was declared.
+pub(super) struct Publisher {
+    /// It is told apart from others by this, if by anything.
+    pub reference: Option<String>,
+    pub stream: String,
+    pub handle: Stream,
+    /// Confirms of it are still wanted.
+    is_declared: Arc<AtomicBool>,
+    batch: Batch,
+}
+
+/// How much a connection may publish.
+#[derive(Debug)]
+pub(super) struct Flow {
+    left: AtomicI64,
+    /// A connection that had none left is read again with more than so many.
+    enough: i64,
+    freed: Notify,
+}
+
+/// The answer that entries of a publisher wait for. Dropped: they are neither on a majority nor waited for.
+pub(super) struct Confirms {
+    outbox: Arc<Outbox>,
+    flow: Arc<Flow>,
+    session: mpsc::UnboundedSender<Notice>,
+    publisher: u8,
+    is_declared: Arc<AtomicBool>,
+    ids: Vec<u64>,
+}
+
+/// Where confirms go, what they give back, and where a loss is told.
+type Answers<'a> = (&'a Arc<Outbox>, &'a Arc<Flow>, &'a mpsc::UnboundedSender<Notice>);
+
+impl Flow {
+    pub fn new(config: &StreamProtocol) -> Self {
+        Self {
+            left: AtomicI64::new(config.initial_credits.into()),
+            enough: config.unblocking_credits.min(config.initial_credits - 1).into(),
+            freed: Notify::new(),
+        }
+    }
+
+    fn take(&self, count: usize) {
+        self.left.fetch_sub(count as i64, Ordering::Relaxed);
+    }
+
+    fn give(&self, count: usize) {
+        let count = count as i64;
+        let before = self.left.fetch_add(count, Ordering::Relaxed);
+        if before <= self.enough && before + count > self.enough {
+            self.freed.notify_one();
+        }
+    }
+
+    /// Whether nothing may be published any more.
+    pub fn is_spent(&self) -> bool {
+        self.left.load(Ordering::Relaxed) <= 0
+    }
+
+    /// Waits until enough is confirmed.
+    pub async fn freed(&self) {
+        while self.left.load(Ordering::Relaxed) <= self.enough {
+            self.freed.notified().await;
+        }
+    }
+}
+
+impl Confirms {
+    /// They are not: the client is told to look where the stream is.
+    pub fn lost(self, stream: String) {
+        // The session may be gone.
+        let _ = self.session.send(Notice::Moved(stream));
+    }
+
+    /// All of them are on a majority, or were before.
+    pub fn committed(self) {
+        if !self.is_declared.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut out = self.outbox.lock();
+        response::confirm(out.output.bytes(), self.publisher, self.ids.iter().copied());
+        out.finish();
+    }
+}
+
+impl Drop for Confirms {
+    fn drop(&mut self) {
+        self.flow.give(self.ids.len());
+    }
+}
+
+impl Publisher {
+    pub fn new(reference: Option<String>, stream: String, handle: Stream) -> Self {
+        Self {
+            reference,
+            stream,
+            handle,
+            is_declared: Arc::new(AtomicBool::new(true)),
+            batch: Batch::default(),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.batch.entries.len() >= FULL_ENTRIES || self.batch.data.len() >= FULL_BYTES
+    }
+
+    fn flush(&mut self, id: u8, (outbox, flow, inbox): Answers<'_>) {
+        let batch = std::mem::take(&mut self.batch);
+        if batch.entries.is_empty() {
+            return;
+        }
+        flow.take(batch.entries.len());
+        let confirms = Confirms {
+            outbox: outbox.clone(),
+            flow: flow.clone(),
+            session: inbox.clone(),
+            publisher: id,
+            is_declared: self.is_declared.clone(),
+            ids: batch.entries.iter().map(|entry| entry.number).collect(),
+        };
+        self.handle
+            .publish((&self.stream, self.reference.as_deref()), &batch, confirms);
+    }
+
+    fn add(&mut self, entry: Entry<'_>) {
+        let batch = &mut self.batch;
+        batch.data.extend_from_slice(entry.stored);
+        if entry.filter.is_some() || !batch.filters.is_empty() {
+            batch.filters.resize(batch.entries.len(), None);
+            batch.filters.push(entry.filter.map(<[u8]>::to_vec));
+        }
+        batch.entries.push(EntryAt {
+            number: entry.id,
+            messages: entry.body.messages(),
+            end: batch.data.len(),
+        });
+    }
+}
+
+/// Nothing it has published is confirmed any more.
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.is_declared.store(false, Ordering::Relaxed);
+    }
+}
+
+impl Session {
+    /// Puts what was published into its publisher's batch.
+    pub(super) fn on_publish(&mut self, id: u8, entries: Entries<'_>) {
+        let Some(publisher) = self.publishers.get_mut(&id) else {
+            let ids = entries.map(|entry| entry.id);
+            response::publish_error(&mut self.out, id, Code::NoPublisher, ids);
+            return;
+        };
+        for entry in entries {
+            if publisher.batch.entries.is_empty() && !self.publishing.contains(&id) {
+                self.publishing.push(id);
+            }
+            publisher.add(entry);
+            if publisher.is_full() {
+                publisher.flush(id, (&self.outbox, &self.flow, &self.inbox));
+            }
+        }
+    }
+
+    /// Hands what was gathered to the streams.
+    pub(super) fn flush_publishes(&mut self) {
+        for id in std::mem::take(&mut self.publishing) {
+            if let Some(publisher) = self.publishers.get_mut(&id) {
+                publisher.flush(id, (&self.outbox, &self.flow, &self.inbox));
+            }
+        }
+    }
+}

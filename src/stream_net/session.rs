@@ -1,0 +1,391 @@
+//! One connection: bytes in → protocol machine → streams; what comes out goes to the outbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustc_hash::FxHashMap;
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+
+use super::listener::Offer;
+use super::publishing::{Flow, Publisher};
+use super::requests::Later;
+use super::single_active::Groups;
+use super::streams::{Stream, Streams};
+use super::subscribing::Subscription;
+use crate::auth::Rights;
+use crate::broker::{Broker, ConnectionInfo, Outbox, Vhost};
+use crate::front::panics::has_panicked;
+use crate::front::writer;
+use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
+use crate::statistics::Measure;
+use crate::stream_protocol::codec::{Code, StartAt, response};
+use crate::stream_protocol::connection::{Connection, Ending, Login, Step};
+use crate::tasks;
+use crate::types::{Millis, Timestamp, UserName};
+
+/// How long a client that is behind may take for the last bytes.
+const LAST_WRITE: Duration = Duration::from_secs(5);
+
+/// How long a client may take to answer that it reads, or does not any more.
+const TURN_PATIENCE: Millis = Millis(60_000);
+
+/// The reading side of a connection.
+pub(super) struct Session {
+    pub broker: Arc<Broker>,
+    pub streams: Streams,
+    pub offer: Arc<Offer>,
+    pub machine: Connection,
+    pub info: Arc<ConnectionInfo>,
+    /// Who has logged in.
+    pub user: Option<UserName>,
+    /// By what it is let do things.
+    pub rights: Rights,
+    /// Set once the connection is open.
+    pub vhost: Option<Arc<Vhost>>,
+    pub handshake: Handshake,
+    pub outbox: Arc<Outbox>,
+    pub socket: ReadHalf,
+    /// What the client has shown, until it has logged in.
+    pub certificate: Option<ClientCertificate>,
+    /// Answers on their way to the outbox.
+    pub out: Vec<u8>,
+    pub publishers: FxHashMap<u8, Publisher>,
+    /// Publishers with something in their batches.
+    pub publishing: Vec<u8>,
+    pub subscriptions: FxHashMap<u8, Subscription>,
+    pub flow: Arc<Flow>,
+    /// Counts subscriptions.
+    pub incarnations: u64,
+    pub groups: Groups,
+    /// What single active consumers were told and have not answered.
+    pub turns: Vec<Turn>,
+    /// Counts what the server asks.
+    pub asked: u32,
+    /// Streams in use, each with the task that waits for what ends that use.
+    watched: FxHashMap<(String, Use), AbortHandle>,
+    /// At most one for each use of a stream and each turn of a subscription, and for what is lost.
+    pub notices: mpsc::UnboundedReceiver<Notice>,
+    pub inbox: mpsc::UnboundedSender<Notice>,
+    pub reads: u32,
+}
+
+/// What a session is told by others.
+pub(super) enum Notice {
+    /// The stream of that name cannot be used as it was.
+    Moved(String),
+    /// A single active consumer is to read from now on, or not.
+    Turn {
+        subscription: u8,
+        incarnation: u64,
+        is_active: bool,
+    },
+}
+
+/// A single active consumer that was told of its turn and owes an answer.
+pub(super) struct Turn {
+    pub correlation: u32,
+    pub subscription: u8,
+    pub incarnation: u64,
+    pub is_active: bool,
+    pub until: Timestamp,
+}
+
+/// How a stream is used.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Use {
+    /// It must be led here.
+    Led,
+    /// It must have a member here.
+    Read,
+}
+
+/// Why the session stopped taking steps.
+enum Pause {
+    /// At least so many bytes are wanted.
+    Read(usize),
+    Login(Login),
+    Open(String),
+    LoginAgain(u32, Login),
+    Later(u32, Later),
+    /// What is read has enough in it for now.
+    Full,
+    End(Ending),
+}
+
+/// Serves a connection until it ends.
+pub(super) async fn serve(broker: Arc<Broker>, offer: Arc<Offer>, opened: Opened) {
+    let Opened {
+        stream,
+        peer,
+        local,
+        tls,
+        certificate,
+        handshake,
+    } = opened;
+    let id = broker.next_connection();
+    let outbox = Arc::new(Outbox::new(id));
+    let now = broker.now();
+    let info = Arc::new(ConnectionInfo::new(id, outbox.clone(), (peer, local), tls, now));
+    if !broker
+        .connections()
+        .add(info.clone(), broker.config().limits.connection_max)
+    {
+        tracing::warn!(%peer, "connection refused: the node has as many as it may");
+        return;
+    }
+    if broker.has_failed() || broker.is_paused() || broker.is_drained() {
+        // Too late to be told with the others.
+        return broker.connections().remove(&info);
+    }
+    let (read, write) = stream.into_halves();
+    let writer = tasks::spawn("connection writer", writer::run(broker.clone(), outbox.clone(), write));
+    let (inbox, notices) = mpsc::unbounded_channel();
+    let flow = Arc::new(Flow::new(&broker.config().stream));
+    let groups = offer.groups.clone();
+    let mut session = Box::new(Session {
+        machine: Connection::new(offer.settings.clone(), now),
+        streams: Streams(broker.clone()),
+        broker,
+        offer,
+        info,
+        user: None,
+        rights: Rights::Internal,
+        vhost: None,
+        handshake,
+        outbox,
+        socket: read,
+        certificate,
+        out: Vec::new(),
+        publishers: FxHashMap::default(),
+        publishing: Vec::new(),
+        subscriptions: FxHashMap::default(),
+        flow,
+        incarnations: 0,
+        groups,
+        turns: Vec::new(),
+        asked: 0,
+        watched: FxHashMap::default(),
+        notices,
+        inbox,
+        reads: 0,
+    });
+    if has_panicked(Box::pin(session.run())).await {
+        tracing::error!(connection = session.info.name(), "a panic ended the connection");
+    }
+    if session.vhost.is_some() {
+        session.broker.statistics().node().add(Measure::ConnectionClosed, 1);
+    }
+    session.broker.connections().remove(&session.info);
+    // It may be said again.
+    let _ = session.info.undone.set(());
+    session.outbox.close();
+    drop(session);
+    let stop = writer.abort_handle();
+    if tokio::time::timeout(LAST_WRITE, writer).await.is_err() {
+        stop.abort();
+    }
+}
+
+impl Session {
+    async fn run(&mut self) {
+        let mut input = ReadBuffer::default();
+        let ending = loop {
+            let pause = self.process(&mut input);
+            self.send_own();
+            let ended = match pause {
+                Pause::Read(least) => self.read(&mut input, least).await,
+                Pause::Full => self.wait_behind().await,
+                Pause::End(ending) => Some(ending),
+                Pause::Login(login) => {
+                    self.on_login(&login).await;
+                    None
+                }
+                Pause::Open(vhost) => {
+                    self.on_open(&vhost).await;
+                    None
+                }
+                Pause::LoginAgain(correlation, login) => {
+                    self.on_login_again(correlation, &login).await;
+                    None
+                }
+                Pause::Later(correlation, later) => {
+                    self.on_later(correlation, later).await;
+                    None
+                }
+            };
+            self.send_own();
+            if let Some(ending) = ended {
+                break ending;
+            }
+        };
+        self.log_end(ending);
+    }
+
+    /// Takes steps until one must be waited for.
+    fn process(&mut self, input: &mut ReadBuffer) -> Pause {
+        let now = self.broker.now();
+        let pause = loop {
+            if self.must_wait() {
+                break Pause::Full;
+            }
+            match self.machine.step(now, input.filled(), &mut self.out) {
+                Step::More(least) => break Pause::Read(least),
+                Step::Done { consumed } => input.consume(consumed),
+                Step::Command { consumed, command } => {
+                    let later = self.on_command(command);
+                    input.consume(consumed);
+                    if let Some((correlation, later)) = later {
+                        break Pause::Later(correlation, later);
+                    }
+                }
+                Step::Login { consumed, login } => {
+                    input.consume(consumed);
+                    break Pause::Login(login);
+                }
+                Step::Open { consumed, vhost } => {
+                    input.consume(consumed);
+                    break Pause::Open(vhost);
+                }
+                Step::LoginAgain {
+                    consumed,
+                    correlation,
+                    login,
+                } => {
+                    input.consume(consumed);
+                    break Pause::LoginAgain(correlation, login);
+                }
+                Step::Closing { consumed, correlation } => {
+                    input.consume(consumed);
+                    self.flush_publishes();
+                    self.publishers.clear();
+                    self.subscriptions.clear();
+                    self.machine.closed(correlation, &mut self.out);
+                }
+                Step::End(ending) => break Pause::End(ending),
+            }
+        };
+        self.flush_publishes();
+        pause
+    }
+
+    /// Looks out for what ends the use of a stream.
+    pub(super) fn watch(&mut self, name: &str, stream: &Stream, used: Use) {
+        let inbox = self.inbox.clone();
+        let watched = self.watched.entry((name.to_owned(), used));
+        watched.or_insert_with_key(|(name, used)| {
+            let (name, used, stream) = (name.clone(), *used, stream.clone());
+            let watching = async move {
+                match used {
+                    Use::Led => stream.deposed().await,
+                    Use::Read => stream.gone().await,
+                }
+                // The session may be gone as well.
+                let _ = inbox.send(Notice::Moved(name));
+            };
+            tasks::spawn("use of a stream", watching).abort_handle()
+        });
+    }
+
+    /// The client has nothing of a stream any more, and is told to look where it is.
+    pub(super) fn drop_stream(&mut self, name: &str) {
+        self.flush_publishes();
+        self.publishers.retain(|_, publisher| publisher.stream != name);
+        self.subscriptions
+            .retain(|_, subscription| subscription.stream() != name);
+        self.watched.retain(|(watched, _), watching| {
+            let stays = watched != name;
+            if !stays {
+                watching.abort();
+            }
+            stays
+        });
+        response::metadata_update(&mut self.out, name.as_bytes());
+    }
+
+    pub(super) fn on_notice(&mut self, notice: Notice) {
+        match notice {
+            Notice::Moved(name) => {
+                let has = self.publishers.values().any(|publisher| publisher.stream == name)
+                    || self.subscriptions.values().any(|one| one.stream() == name);
+                match has {
+                    true => self.drop_stream(&name),
+                    false => self.watched.retain(|(watched, _), _| *watched != name),
+                }
+            }
+            Notice::Turn {
+                subscription,
+                incarnation,
+                is_active,
+            } => self.on_turn(subscription, incarnation, is_active),
+        }
+    }
+
+    /// Tells a single active consumer whether it is to read.
+    fn on_turn(&mut self, id: u8, incarnation: u64, is_active: bool) {
+        let subscription = self.subscriptions.get_mut(&id);
+        let Some(subscription) = subscription.filter(|one| one.incarnation == incarnation) else {
+            return;
+        };
+        if !is_active {
+            subscription.stop();
+        }
+        let correlation = self.asked;
+        self.asked = self.asked.wrapping_add(1);
+        response::consumer_update(&mut self.out, correlation, id, is_active);
+        self.turns.push(Turn {
+            correlation,
+            subscription: id,
+            incarnation,
+            is_active,
+            until: self.broker.now() + TURN_PATIENCE,
+        });
+    }
+
+    /// The client has answered that it reads from there, or does not any more.
+    pub(super) fn on_turn_taken(&mut self, correlation: u32, start: Option<StartAt>) {
+        let Some(at) = self.turns.iter().position(|turn| turn.correlation == correlation) else {
+            return self.close(Code::UnknownFrame, "unknown frame");
+        };
+        let turn = self.turns.swap_remove(at);
+        let subscription = self.subscriptions.get_mut(&turn.subscription);
+        if let Some(subscription) = subscription.filter(|one| one.incarnation == turn.incarnation) {
+            if turn.is_active {
+                subscription.begin(start);
+            }
+            subscription.answered();
+        }
+    }
+
+    pub(super) fn close(&mut self, code: Code, reason: &str) {
+        let now = self.broker.now();
+        self.machine.close(now, code, reason, &mut self.out);
+    }
+
+    /// Moves answers to the outbox.
+    pub(super) fn send_own(&mut self) {
+        if self.out.is_empty() {
+            return;
+        }
+        let mut out = self.outbox.lock();
+        out.output.bytes().extend_from_slice(&self.out);
+        out.finish();
+        self.out.clear();
+        self.out.shrink_to(1024);
+    }
+
+    fn log_end(&self, ending: Ending) {
+        let connection = self.info.name();
+        let user = self.user.as_deref().unwrap_or_default();
+        match ending {
+            Ending::Closed => tracing::debug!(connection, user, "connection closed"),
+            other => tracing::info!(connection, user, reason = %other, "connection ended"),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.watched.values().for_each(AbortHandle::abort);
+    }
+}

@@ -1,0 +1,167 @@
+//! What a session does between its steps: it reads, or waits for the client, for confirms or for the disk; and
+//! meanwhile does what others ask for and what the time wants.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::session::{Notice, Session};
+use crate::broker::Control;
+use crate::listen::ReadBuffer;
+use crate::stream_protocol::codec::Code;
+use crate::stream_protocol::connection::{Ending, Tick};
+
+/// Reads in a row before other tasks get a turn.
+const READS_IN_A_ROW: u32 = 32;
+
+impl Session {
+    /// Reads something, or does what others ask for or the time wants. Gives the reason when the connection is
+    /// over.
+    pub(super) async fn read(&mut self, input: &mut ReadBuffer, least: usize) -> Option<Ending> {
+        if self.must_wait() {
+            return self.wait_behind().await;
+        }
+        match self.socket.try_read(input.room(least)) {
+            Ok(0) => return Some(Ending::Closed),
+            Ok(bytes) => {
+                input.filled_more(bytes);
+                if self.outbox.received(bytes) {
+                    self.broker.connections().moves(self.outbox.id);
+                }
+                self.machine.on_heard(self.broker.now());
+                return self.take_turns().await;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return Some(Ending::Closed),
+        }
+        input.rest();
+        let outbox = self.outbox.clone();
+        let deadline = self.arm();
+        tokio::select! {
+            ready = self.socket.readable() => match ready {
+                Ok(()) => None,
+                Err(_) => Some(Ending::Closed),
+            },
+            controls = outbox.controlled() => self.on_controls(&controls),
+            notice = self.notices.recv() => self.on_some(notice),
+            () = deadline => self.on_tick(),
+        }
+    }
+
+    /// Lets other tasks have a turn now and then, and does what they and the time ask for.
+    async fn take_turns(&mut self) -> Option<Ending> {
+        self.reads += 1;
+        if !self.reads.is_multiple_of(READS_IN_A_ROW) {
+            return None;
+        }
+        tokio::task::yield_now().await;
+        let controls = self.outbox.asked();
+        if !controls.is_empty() {
+            return self.on_controls(&controls);
+        }
+        while let Ok(notice) = self.notices.try_recv() {
+            self.on_notice(notice);
+        }
+        self.machine.on_sent(self.outbox.sent_at());
+        let now = self.broker.now();
+        let is_due = self.machine.next_deadline().is_some_and(|at| at <= now);
+        if is_due { self.on_tick() } else { None }
+    }
+
+    /// Whether the client is not read for now: it does not take its answers, has published more than is
+    /// confirmed, or the disk is short and it is a publisher.
+    pub(super) fn must_wait(&self) -> bool {
+        self.outbox.is_behind()
+            || self.flow.is_spent()
+            || self.broker.store_is_behind()
+            || (!self.publishers.is_empty() && self.is_disk_short())
+    }
+
+    /// Whether an alarm of the disk is on.
+    pub(super) fn is_disk_short(&self) -> bool {
+        self.broker.alarms().shortage().disk
+    }
+
+    /// Waits until the client may be read again.
+    pub(super) async fn wait_behind(&mut self) -> Option<Ending> {
+        self.machine.pause(true, self.broker.now());
+        let (outbox, broker, flow) = (self.outbox.clone(), self.broker.clone(), self.flow.clone());
+        let is_publisher = !self.publishers.is_empty();
+        let is_spent = flow.is_spent();
+        let deadline = self.arm();
+        let caught_up = async {
+            outbox.drained().await;
+            broker.store_drained().await;
+            if is_spent {
+                flow.freed().await;
+            }
+            if is_publisher {
+                let mut alarms = broker.alarms().subscribe();
+                // An error is the broker dropped, which cannot be while it is here.
+                let _ = alarms.wait_for(|shortage| !shortage.disk).await;
+            }
+        };
+        let ended = tokio::select! {
+            () = caught_up => None,
+            () = self.socket.broken() => Some(Ending::Closed),
+            controls = outbox.controlled() => self.on_controls(&controls),
+            notice = self.notices.recv() => self.on_some(notice),
+            () = deadline => self.on_tick(),
+        };
+        self.machine.pause(false, self.broker.now());
+        ended
+    }
+
+    fn on_some(&mut self, notice: Option<Notice>) -> Option<Ending> {
+        if let Some(notice) = notice {
+            self.on_notice(notice);
+        }
+        None
+    }
+
+    fn on_controls(&mut self, controls: &[Control]) -> Option<Ending> {
+        for control in controls {
+            match control {
+                Control::Gone => return Some(Ending::Closed),
+                Control::Close(reply) => {
+                    self.close(Code::Ok, &reply.text);
+                    if self.vhost.is_none() {
+                        return Some(Ending::Closed);
+                    }
+                }
+                Control::CloseChannel { .. } => {}
+            }
+        }
+        None
+    }
+
+    fn on_tick(&mut self) -> Option<Ending> {
+        self.machine.on_sent(self.outbox.sent_at());
+        let now = self.broker.now();
+        if self.turns.iter().any(|turn| turn.until <= now) {
+            tracing::info!(
+                connection = self.info.name(),
+                "a consumer did not answer that it is its turn"
+            );
+            return Some(Ending::Closed);
+        }
+        match self.machine.on_tick(now, &mut self.out) {
+            Tick::Nothing | Tick::Heartbeat => None,
+            Tick::End(ending) => Some(ending),
+        }
+    }
+
+    /// Waits for the machine's next deadline.
+    fn arm(&mut self) -> impl Future<Output = ()> + use<> {
+        self.machine.on_sent(self.outbox.sent_at());
+        let turns = self.turns.iter().map(|turn| turn.until);
+        let deadline = turns.chain(self.machine.next_deadline()).min();
+        let wait = deadline.map(|at| Duration::from_millis(at.since(self.broker.now()).0));
+        async move {
+            match wait {
+                Some(wait) => tokio::time::sleep_until(Instant::now() + wait).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
