@@ -1,15 +1,19 @@
-// Three nodes: the console of any of them shows the whole cluster, in front of nodes that go away.
+// Three nodes: the console of any of them shows the whole cluster, in front of nodes that go away, and behind
+// HAProxy.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { after, before, test } from 'node:test';
-import { api, browser, cluster, overhang, page, signIn, violations, visit } from './support.mjs';
+import { api, browser, cluster, overhang, page, settled, signIn, until, violations, visit } from './support.mjs';
 import { start } from './traffic.mjs';
+
+const HAS_HAPROXY = spawnSync('haproxy', ['-v']).status === 0;
 
 let nodes;
 let stopTraffic;
 let chrome;
 
 before(async () => {
-  nodes = await cluster();
+  nodes = await cluster({ withProxy: HAS_HAPROXY });
   stopTraffic = await start(nodes.amqp(1));
   chrome = await browser();
 });
@@ -70,5 +74,24 @@ test('a node that is killed is named on the others, and when it is back nothing 
   await nodes.ready();
   await visit(opened, '#/cluster');
   await opened.getByText(/not running: rabbit@n3/).waitFor({ state: 'detached' });
+  await close();
+});
+
+test('behind HAProxy it goes on with the next node, and nobody signs in again', { skip: !HAS_HAPROXY && 'haproxy is not installed' }, async () => {
+  const { page: opened, close } = await page(chrome, nodes.proxy);
+  await signIn(opened, nodes.proxy);
+  await visit(opened, '#/queues');
+  for (const node of [1, 2]) {
+    await nodes.kill(node);
+    await until('the rest goes on', () => opened.evaluate(() => fetch('api/whoami').then((answer) => answer.status === 200)));
+    await visit(opened, '#/exchanges');
+    await settled(opened);
+    await opened.getByRole('link', { name: 'amq.topic' }).waitFor();
+    await visit(opened, '#/queues');
+    await opened.getByRole('link', { name: 'billing' }).waitFor();
+    assert.equal(await opened.getByRole('button', { name: 'Sign in' }).count(), 0);
+    nodes.start(node);
+    await nodes.ready();
+  }
   await close();
 });

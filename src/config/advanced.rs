@@ -98,6 +98,11 @@ impl Lines {
             .map(|(_, prefix)| *prefix);
         let pairs = prefix.and_then(|prefix| translate(prefix, name, value));
         let Some(pairs) = pairs else {
+            if (app, name) == ("rabbit", "auth_backends") {
+                // Who is let in must not be decided by something else than what is written here.
+                let expected = "backends, each alone or as {Authn, Authz} with one of each".to_owned();
+                return self.problems.push(Problem::Syntax { origin, expected });
+            }
             self.remarks.push(format!("{origin}: {app}.{name} has no meaning here"));
             return;
         };
@@ -499,7 +504,7 @@ mod tests {
 
     #[test]
     fn what_has_no_meaning_is_named() {
-        let text = "[{rabbit, [{heartbeat, 5}, {frobnicate, true}, {tcp_listen_options, [binary]}, {auth_backends, #{}}]},\n\
+        let text = "[{rabbit, [{heartbeat, 5}, {frobnicate, true}, {tcp_listen_options, [binary]}]},\n\
             {rabbitmq_shovel, [{shovels, []}]},\n {kernel, [{net_ticktime, 60}]}].";
         let lines = read(text);
         assert_eq!(lines.settings.len(), 1);
@@ -508,7 +513,6 @@ mod tests {
             [
                 "a.config:1: rabbit.frobnicate (frobnicate) has no meaning here",
                 "a.config:1: rabbit.tcp_listen_options (tcp_listen_options.1) has no meaning here",
-                "a.config:1: rabbit.auth_backends has no meaning here",
                 "a.config:2: rabbitmq_shovel.shovels has no meaning here",
                 "a.config:3: kernel.net_ticktime has no meaning here",
             ]
@@ -519,6 +523,10 @@ mod tests {
     fn what_is_no_configuration_is_a_problem() {
         for (text, problem) in [
             ("[{rabbit, [}].", "a.config:1: expected a term"),
+            (
+                "[{rabbit, [\n{auth_backends, [{internal, [http, ldap]}]}]}].",
+                "a.config:2: expected backends, each alone or as {Authn, Authz} with one of each",
+            ),
             (
                 "rabbit.",
                 "a.config:1: expected a list of {Application, [{Key, Value}]}",

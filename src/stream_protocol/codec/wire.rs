@@ -116,8 +116,17 @@ impl<'a> Reader<'a> {
 }
 
 /// Strings one after the other, walked once already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Strings<'a>(&'a [u8]);
+
+/// By what they say: one that is null is read as an empty one.
+impl PartialEq for Strings<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        Iterator::eq(*self, *other)
+    }
+}
+
+impl Eq for Strings<'_> {}
 
 impl<'a> Iterator for Strings<'a> {
     type Item = &'a [u8];
