@@ -50,9 +50,9 @@ test('what lives on one node is shown and changed by another', async () => {
   await opened.getByRole('article').first().waitFor();
   await visit(opened, '#/connections');
   await opened.getByRole('link', { name: /billing-worker/ }).waitFor();
-  // A member's place among the others, and another leader by a click.
+  // Its members, and who leads.
   await visit(opened, '#/queues/%2F/billing?tab=members');
-  for (const node of [1, 2, 3]) await opened.getByRole('link', { name: nodes.name(node) }).first().waitFor();
+  for (const node of [1, 2, 3]) await opened.getByRole('rowheader', { name: nodes.name(node) }).waitFor();
   const { leader } = await ask('GET', '/queues/%2F/billing');
   await visit(opened, '#/cluster');
   await opened.getByRole('row').filter({ hasText: leader }).getByText('running').waitFor();

@@ -6,7 +6,7 @@ import { send } from '../api/client.ts';
 import type { KnownArgument, LimitValues } from '../api/types.ts';
 import { ADMIN } from '../routes.ts';
 import { go, href } from '../state/address.ts';
-import { refresh } from '../state/poll.ts';
+import { drawn, refresh } from '../state/poll.ts';
 import { renew } from '../state/session.ts';
 import { Form } from '../ui/form.tsx';
 import { tell } from '../ui/toast.tsx';
@@ -38,7 +38,7 @@ export function AdminPage({ id, tools, children }: { id: string; tools?: Compone
 
 /** Goes to a list after what its panel showed was deleted, which is not asked for again. */
 export function leave(to: string): void {
-  addEventListener('hashchange', () => setTimeout(refresh), { once: true });
+  addEventListener('hashchange', () => void drawn().then(refresh), { once: true });
   go(to);
 }
 
