@@ -111,10 +111,12 @@ fn numbers_view(row: &Listed<'_>) -> Value {
         }
     }
     erlang::write_work(&mut view, call.windows.data);
-    // RabbitMQ shows a whole zero where nobody consumes.
-    let capacity = report.capacity.map_or(json!(0), |part| json!(part));
-    view["consumer_capacity"] = capacity.clone();
-    view["consumer_utilisation"] = capacity;
+    if spec.queue_type != QueueType::Stream {
+        // RabbitMQ shows a whole zero where nobody consumes.
+        let capacity = report.capacity.map_or(json!(0), |part| json!(part));
+        view["consumer_capacity"] = capacity.clone();
+        view["consumer_utilisation"] = capacity;
+    }
     let counted = call.gathered.figures_of_queue(report.queue);
     views::write_lengths(call, &mut view, &counted);
     series::write_trend(call, &mut view, &counted);
@@ -177,9 +179,13 @@ pub fn numbers(kind: QueueType, counts: Counts) -> impl Iterator<Item = (&'stati
         ("messages_ready_normal", counts.ready_normal()),
         ("messages_ready_returned", counts.ready_returned),
     ];
+    // What a stream holds is not kept by bytes, or in memory.
+    let of_stream = ["consumers", "memory", "messages", "messages_ready", "messages_unacknowledged"];
+    let numbers = numbers.into_iter();
+    let numbers = numbers.filter(move |(name, _)| kind != QueueType::Stream || of_stream.contains(name));
     let of_classic = of_classic.into_iter().filter(move |_| kind == QueueType::Classic);
     let of_quorum = of_quorum.into_iter().filter(move |_| kind == QueueType::Quorum);
-    numbers.into_iter().chain(of_classic).chain(of_quorum)
+    numbers.chain(of_classic).chain(of_quorum)
 }
 
 /// A queue with its numbers, and what it has not.
@@ -197,7 +203,9 @@ pub fn detailed_view(row: &Listed<'_>) -> Value {
         if report.exclusive_tag.is_some() {
             view["exclusive_consumer_tag"] = json!(report.exclusive_tag);
         }
-        view["single_active_consumer_tag"] = json!(report.active_tag);
+        if spec.queue_type != QueueType::Stream {
+            view["single_active_consumer_tag"] = json!(report.active_tag);
+        }
         erlang::write_process(&mut view, call.windows.data);
         let since = call.gathered.idle_since(report.queue);
         if let Some(since) = since.filter(|_| spec.queue_type == QueueType::Classic) {
