@@ -100,7 +100,9 @@ async fn nothing_is_lost_when_it_or_one_of_the_brokers_is_killed() {
     bodies.retain(|body| seen.insert(body.clone()));
     let expected: Vec<_> = (0..ALL).map(|at| at.to_string()).collect();
     assert_eq!(bodies, expected);
-    assert!(usize::from(count) <= ALL + 4, "{count}");
+    // Acks are not waited for by anybody: those that the source had yet to write when it was killed are given
+    // again.
+    assert!(usize::from(count) <= ALL + ALL / 10, "{count}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
