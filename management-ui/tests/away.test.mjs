@@ -73,6 +73,7 @@ test('keys lead to places, search finds, and what is chosen last is remembered',
     await opened.getByRole('heading', { level: 1, name: heading, exact: true }).waitFor();
   }
   await opened.keyboard.press('Control+k');
+  await opened.waitForFunction(() => document.activeElement?.matches('input'));
   await opened.keyboard.type('amq.top');
   await opened.getByRole('option', { name: /amq\.topic/ }).waitFor();
   await opened.keyboard.press('Enter');

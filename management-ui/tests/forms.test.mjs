@@ -157,7 +157,7 @@ test('a queue is purged by the keyboard alone, after its name is typed', async (
   await opened.keyboard.press('Enter');
   await until('the queue is empty', async () => (await ask('GET', '/queues/%2F/added')).messages === 0);
   await dialog().waitFor({ state: 'detached' });
-  assert.equal(await opened.evaluate(() => document.activeElement.textContent), 'Purge…');
+  await until('the focus is back', async () => (await opened.evaluate(() => document.activeElement.textContent)) === 'Purge…');
 });
 
 test('a queue that is gone is said to be gone, with the way back', async () => {

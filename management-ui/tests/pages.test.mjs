@@ -81,7 +81,7 @@ test('charts show what moves, for eyes and for ears', async () => {
     await visit(opened, hash);
     const chart = opened.getByRole('figure').filter({ hasText: 'Messages per second' });
     await chart.getByRole('img', { name: /Published now [1-9]/ }).waitFor();
-    assert.ok(await chart.locator('canvas').count());
+    await chart.locator('canvas').first().waitFor();
     await chart.getByRole('button', { name: 'Show as table' }).click();
     await chart.getByRole('columnheader', { name: 'Published' }).waitFor();
     await chart.getByRole('button', { name: /^Published/ }).click();

@@ -23,7 +23,7 @@ for (const { id, one } of [{ id: 'policies', one: 'policy' }, { id: 'operator-po
     await panel.getByLabel('Priority').fill('3');
     await panel.getByLabel('Name 1').fill('max-length');
     // The broker's own table says that it is a number.
-    assert.equal(await panel.getByLabel('Type 1').inputValue(), 'number');
+    await until('it is a number', async () => (await panel.getByLabel('Type 1').inputValue()) === 'number');
     await panel.getByLabel('Value 1').fill('-5');
     await panel.getByRole('button', { name: `Add ${one}` }).click();
     await panel.getByRole('alert').getByText(/not a valid/).waitFor();

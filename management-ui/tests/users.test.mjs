@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import amqp from 'amqplib';
-import { desk, until, visit } from './support.mjs';
+import { desk, settled, until, visit } from './support.mjs';
 
 let at;
 
@@ -104,16 +104,25 @@ test('tags change and the password stays; then the password goes', async () => {
   const before = await ask('GET', '/users/ann');
   await visit(opened, '#/users/ann');
   const form = card('Password and tags');
+  const answers = [];
+  opened.on('response', (answer) => answer.url().endsWith('/api/users/ann') && answers.push(answer.request().method()));
+  /** Saves, and waits until the page has read again what it shows. */
+  const save = async () => {
+    answers.length = 0;
+    await form.getByRole('button', { name: 'Save user' }).click();
+    await until('it is saved and read', () => answers.lastIndexOf('GET') > answers.indexOf('PUT') && answers.includes('PUT'));
+    await settled(opened);
+  };
   await form.getByLabel(/^policymaker:/).check();
-  await form.getByRole('button', { name: 'Save user' }).click();
+  await save();
   await until('the tag is there', async () => (await ask('GET', '/users/ann')).tags.includes('policymaker'));
   assert.equal((await ask('GET', '/users/ann')).password_hash, before.password_hash);
   await form.getByLabel('Signs in with').selectOption('hash');
   await form.getByLabel(/^Hash \(/).fill('kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR');
-  await form.getByRole('button', { name: 'Save user' }).click();
+  await save();
   await until('the hash is there', async () => (await ask('GET', '/users/ann')).password_hash === 'kI3GCqW5JLMJa4iX1lo7X4D6XbYqlLgxIs30+P6tENUV2POR');
   await form.getByLabel('Signs in with').selectOption('none');
-  await form.getByRole('button', { name: 'Save user' }).click();
+  await save();
   await until('there is none', async () => (await ask('GET', '/users/ann')).password_hash === '');
 });
 

@@ -11,8 +11,6 @@ export const isPaused = signal(false);
 /** Counted up by a request to read everything now. */
 const asks = signal(0);
 const isHidden = signal(document.hidden);
-/** How many changes are being made: nothing is read meanwhile that may be gone before it is. */
-const holds = signal(0);
 /** Since when the node has not answered, in milliseconds; 0 when it does. */
 export const awaySince = signal(0);
 /** When anything was last read. */
@@ -51,18 +49,6 @@ export function drawn(): Promise<void> {
   });
 }
 
-/** Reads nothing until the change is made and seen, and then everything that is still on the page. */
-export async function holding<T>(change: () => Promise<T>): Promise<T> {
-  holds.value += 1;
-  try {
-    const made = await change();
-    await drawn();
-    return made;
-  } finally {
-    holds.value -= 1;
-  }
-}
-
 interface Options {
   /** The pause in milliseconds, where the page's own is not meant. */
   every?: number;
@@ -87,7 +73,7 @@ function poll<T>(path: string, state: { value: Polled<T> }, own: number | undefi
   let hasRead = false;
 
   async function round(): Promise<void> {
-    if (running || holds.peek()) return;
+    if (running) return;
     running = new AbortController();
     const started = performance.now();
     const answered = await once(running.signal);
@@ -125,13 +111,13 @@ function poll<T>(path: string, state: { value: Polled<T> }, own: number | undefi
 
   function schedule(): void {
     clearTimeout(timer);
-    if (pause > 0 && !isPaused.peek() && !isHidden.peek() && !holds.peek()) timer = setTimeout(() => void round(), pause);
+    if (pause > 0 && !isPaused.peek() && !isHidden.peek()) timer = setTimeout(() => void round(), pause);
   }
 
   const stop = effect(() => {
     const asked = asks.value !== seenAsks;
-    if (!holds.value) seenAsks = asks.value;
-    const rests = isPaused.value || isHidden.value || holds.value > 0;
+    seenAsks = asks.value;
+    const rests = isPaused.value || isHidden.value;
     void every.value;
     clearTimeout(timer);
     if (asked || !hasRead || !rests) void round();

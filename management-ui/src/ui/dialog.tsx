@@ -7,7 +7,6 @@ import { signal } from '@preact/signals';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useRef, useState } from 'preact/hooks';
 import { shown } from '../lib/format.ts';
-import { holding } from '../state/poll.ts';
 
 interface DialogProps {
   title: string;
@@ -90,7 +89,7 @@ function Asked({ title, text, button, type, run, ask: field }: Question) {
     if (isBusy || (type !== undefined && typed !== type)) return;
     setBusy(true);
     try {
-      await holding(async () => run(reason));
+      await run(reason);
       close();
     } catch (failure) {
       setError(failure instanceof Error ? failure.message : String(failure));
