@@ -180,7 +180,13 @@ pub fn numbers(kind: QueueType, counts: Counts) -> impl Iterator<Item = (&'stati
         ("messages_ready_returned", counts.ready_returned),
     ];
     // What a stream holds is not kept by bytes, or in memory.
-    let of_stream = ["consumers", "memory", "messages", "messages_ready", "messages_unacknowledged"];
+    let of_stream = [
+        "consumers",
+        "memory",
+        "messages",
+        "messages_ready",
+        "messages_unacknowledged",
+    ];
     let numbers = numbers.into_iter();
     let numbers = numbers.filter(move |(name, _)| kind != QueueType::Stream || of_stream.contains(name));
     let of_classic = of_classic.into_iter().filter(move |_| kind == QueueType::Classic);
