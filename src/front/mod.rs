@@ -1,10 +1,11 @@
 //! What the front ends for clients share, whatever they speak: taking connections, logging in, virtual hosts, writing.
 //!
 //! [`accepting`] takes what comes in on a listener while the node takes clients; [`login`] looks at who somebody
-//! says it is, and lets it into a virtual host; [`writer`] writes what gathers in a connection's outbox;
+//! says it is, and lets it into a virtual host; [`connection`] counts one and has its outbox written (`writer`);
 //! [`panics`] keeps one that panics from harming others.
 
 pub mod accepting;
+pub mod connection;
 pub mod login;
 pub mod panics;
-pub mod writer;
+mod writer;

@@ -6,7 +6,6 @@
 //! read, and nothing is locked over an await.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 
@@ -27,18 +26,14 @@ use crate::codec::Method;
 use crate::codec::content::PublishRef;
 use crate::config::RatesMode;
 use crate::connection::{Connection, Content, Ending, Ids, Login, Settings, Step};
+use crate::front::connection::{self, Accepted};
 use crate::front::panics::has_panicked;
-use crate::front::writer;
 use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
 use crate::statistics::Measure;
-use crate::tasks;
 use crate::types::{QueueName, Refusal, Reply, ReplyCode, UserName};
 
 /// Ids of `basic.publish`, for refusals.
 const PUBLISH: Ids = (60, 40);
-/// How long a client that is behind may take for the last bytes.
-const LAST_WRITE: Duration = Duration::from_secs(5);
-
 /// The reading side of a connection.
 pub(super) struct Session {
     pub broker: Arc<Broker>,
@@ -115,31 +110,18 @@ enum Pause {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: Opened) {
-    let Opened {
-        stream,
-        peer,
-        local,
-        tls,
+    let now = broker.now();
+    let Some(accepted) = connection::accept(&broker, opened) else {
+        return;
+    };
+    let Accepted {
+        info,
+        outbox,
+        socket,
         certificate,
         handshake,
-    } = opened;
-    let id = broker.next_connection();
-    let outbox = Arc::new(Outbox::new(id));
-    let now = broker.now();
-    let info = Arc::new(ConnectionInfo::new(id, outbox.clone(), (peer, local), tls, now));
-    if !broker
-        .connections()
-        .add(info.clone(), broker.config().limits.connection_max)
-    {
-        tracing::warn!(%peer, "connection refused: the node has as many as it may");
-        return;
-    }
-    if broker.has_failed() || broker.is_paused() || broker.is_drained() {
-        // Too late to be told with the others.
-        return broker.connections().remove(&info);
-    }
-    let (read, write) = stream.into_halves();
-    let writer = tasks::spawn("connection writer", writer::run(broker.clone(), outbox.clone(), write));
+        writer,
+    } = accepted;
     let mut session = Box::new(Session {
         machine: Connection::new(settings, now),
         publisher: Publisher::new(outbox.clone()),
@@ -154,7 +136,7 @@ pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: 
         publishing: None,
         settling: Settling::default(),
         exclusive: Vec::new(),
-        socket: read,
+        socket,
         certificate,
         out: Vec::new(),
         blocked: false,
@@ -175,10 +157,7 @@ pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: 
     session.broker.connections().remove(&session.info);
     session.outbox.close();
     drop(session);
-    let stop = writer.abort_handle();
-    if tokio::time::timeout(LAST_WRITE, writer).await.is_err() {
-        stop.abort();
-    }
+    writer.end().await;
 }
 
 impl Session {

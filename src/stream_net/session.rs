@@ -1,7 +1,6 @@
 //! One connection: bytes in → protocol machine → streams; what comes out goes to the outbox.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
@@ -15,17 +14,14 @@ use super::streams::{Stream, Streams};
 use super::subscribing::Subscription;
 use crate::auth::Rights;
 use crate::broker::{Broker, ConnectionInfo, Outbox, Vhost};
+use crate::front::connection::{self, Accepted};
 use crate::front::panics::has_panicked;
-use crate::front::writer;
 use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
 use crate::statistics::Measure;
 use crate::stream_protocol::codec::{Code, StartAt, response};
 use crate::stream_protocol::connection::{Connection, Ending, Login, Step};
 use crate::tasks;
 use crate::types::{Millis, Timestamp, UserName};
-
-/// How long a client that is behind may take for the last bytes.
-const LAST_WRITE: Duration = Duration::from_secs(5);
 
 /// How long a client may take to answer that it reads, or does not any more.
 const TURN_PATIENCE: Millis = Millis(60_000);
@@ -115,31 +111,18 @@ enum Pause {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(broker: Arc<Broker>, offer: Arc<Offer>, opened: Opened) {
-    let Opened {
-        stream,
-        peer,
-        local,
-        tls,
+    let now = broker.now();
+    let Some(accepted) = connection::accept(&broker, opened) else {
+        return;
+    };
+    let Accepted {
+        info,
+        outbox,
+        socket,
         certificate,
         handshake,
-    } = opened;
-    let id = broker.next_connection();
-    let outbox = Arc::new(Outbox::new(id));
-    let now = broker.now();
-    let info = Arc::new(ConnectionInfo::new(id, outbox.clone(), (peer, local), tls, now));
-    if !broker
-        .connections()
-        .add(info.clone(), broker.config().limits.connection_max)
-    {
-        tracing::warn!(%peer, "connection refused: the node has as many as it may");
-        return;
-    }
-    if broker.has_failed() || broker.is_paused() || broker.is_drained() {
-        // Too late to be told with the others.
-        return broker.connections().remove(&info);
-    }
-    let (read, write) = stream.into_halves();
-    let writer = tasks::spawn("connection writer", writer::run(broker.clone(), outbox.clone(), write));
+        writer,
+    } = accepted;
     let (inbox, notices) = mpsc::unbounded_channel();
     let flow = Arc::new(Flow::new(&broker.config().stream));
     let groups = offer.groups.clone();
@@ -154,7 +137,7 @@ pub(super) async fn serve(broker: Arc<Broker>, offer: Arc<Offer>, opened: Opened
         vhost: None,
         handshake,
         outbox,
-        socket: read,
+        socket,
         certificate,
         out: Vec::new(),
         publishers: FxHashMap::default(),
@@ -181,10 +164,7 @@ pub(super) async fn serve(broker: Arc<Broker>, offer: Arc<Offer>, opened: Opened
     let _ = session.info.undone.set(());
     session.outbox.close();
     drop(session);
-    let stop = writer.abort_handle();
-    if tokio::time::timeout(LAST_WRITE, writer).await.is_err() {
-        stop.abort();
-    }
+    writer.end().await;
 }
 
 impl Session {
