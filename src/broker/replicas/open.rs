@@ -17,13 +17,16 @@ use crate::broker::Broker;
 use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::owners::group_owners;
-use crate::journal::raft::{Election, Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
+use crate::broker::queue::stream::LiveStream;
+use crate::journal::raft::{Archiving, Election, Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
 use crate::queue::ledger::{IN_MEMORY, Ledger, Memory};
 use crate::spec::{Member, QueueSpec};
 use crate::stream::Log;
 use crate::tasks;
 use crate::types::{NodeId, QueueId};
 
+/// Bytes that a file of a stream has at least before the next begins.
+const LEAST_FILE_BYTES: u64 = 1024 * 1024;
 /// How long a leader that could not reach a majority waits before it tries again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long a founder waits for its first term before it asks for votes again.
@@ -205,6 +208,7 @@ impl Broker {
         let ledgers = Ledgers {
             log: self.take_recovered(log),
             snapshots: self.take_recovered(snapshots),
+            archiving: None,
             founders: founders_of(&queue.spec, member),
         };
         if ledgers.log.is_none() && self.has_lost_records() {
@@ -222,7 +226,7 @@ impl Broker {
         self: Arc<Self>,
         queue: Arc<QueueHandle>,
         spec: GroupSpec,
-        ledgers: Ledgers,
+        mut ledgers: Ledgers,
         generation: u32,
         is_founder: bool,
     ) {
@@ -239,6 +243,9 @@ impl Broker {
             let _turn = self.replicas.opening.clone().acquire_owned().await;
             let memory = self.replicas.memory.clone();
             let stream = self.queues.streams.of(&queue);
+            if let Some(stream) = &stream {
+                ledgers.archiving = Some(self.archiving_of(stream, spec));
+            }
             let contents = |source| match stream {
                 Some(stream) => Contents::stream(Log::over(source, stream.retention()), stream.tail.clone()),
                 None => Contents::Queue(Ledger::over(source, IN_MEMORY).sharing(memory)),
@@ -277,6 +284,16 @@ impl Broker {
         let (broker, weak) = (Arc::downgrade(&self), Arc::downgrade(&queue));
         drop((self, queue));
         watch(broker, weak, group, look).await;
+    }
+
+    /// Where a stream puts its old chunks. What it drops is at least a segment, and so should a file be no more.
+    fn archiving_of(&self, stream: &LiveStream, spec: GroupSpec) -> Archiving {
+        let archiving = Archiving::into(self.store.archive(spec.log));
+        let segment = stream.retention().segment.map_or(u64::MAX, |segment| segment.0);
+        Archiving {
+            segment_bytes: archiving.segment_bytes.min(segment.max(LEAST_FILE_BYTES)),
+            ..archiving
+        }
     }
 
     /// Asks for votes in a new group until a majority of the others has opened it too, or they elect.

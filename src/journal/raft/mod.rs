@@ -35,6 +35,7 @@ pub(crate) mod tests;
 pub use group::{Election, Group, GroupError, GroupStatus, LeaderWatch, Leadership, Role};
 pub use journals::{GroupId, GroupSpec, Ledgers, OpenError, Pace, RaftJournals, WeakJournals};
 pub use links::{Links, RAFT, RaftService};
+pub use log::Archiving;
 pub use network::{Transport, TransportError};
 pub use pack::VERSION as ENTRIES;
 pub use propose::{Applied, ProposeError, RECORD_BYTES};

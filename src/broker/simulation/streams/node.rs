@@ -11,7 +11,7 @@ use super::super::net::{Links, Port, chance};
 use super::clients::Leading;
 use super::{Broken, NODES, Sim};
 use crate::journal::raft::{
-    Election, Group, GroupError, GroupId, GroupSpec, LeaderWatch, Ledgers, Pace, RaftJournals, Role,
+    Archiving, Election, Group, GroupError, GroupId, GroupSpec, LeaderWatch, Ledgers, Pace, RaftJournals, Role,
 };
 use crate::store::tests::by_hand::ByHand;
 use crate::store::tests::sim::SimDisk;
@@ -130,6 +130,11 @@ impl Sim {
         let ledgers = Ledgers {
             log: recovered.owners.remove(&spec.log),
             snapshots: recovered.owners.remove(&spec.snapshots),
+            archiving: Some(Archiving {
+                archive: store.store.archive(spec.log),
+                keep_bytes: 1_000,
+                segment_bytes: 3_000,
+            }),
             founders,
         };
         let retention = self.world().retention;
