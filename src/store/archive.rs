@@ -12,6 +12,11 @@
 //! the end is in the log still. An index is only a help: where it is missing, older than its segment or damaged it
 //! is made anew. A record that is damaged is found when it is read.
 
+mod format;
+mod index;
+mod opening;
+mod point;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::PathBuf;
@@ -20,6 +25,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 
+use self::format::{
+    FILE_HEAD, HEAD, Head, MARK, STRIDE, file_head, index_name, mark, number, parse_name, point_name, segment_name,
+};
 use super::files::{CHUNK, Files, LogFile, Window};
 use super::{Lsn, Meta, OwnerId, StoreError};
 use crate::small_file;
@@ -104,71 +112,6 @@ struct Writing {
     since: u64,
     /// The number of the last file that was made.
     number: u32,
-}
-
-/// What precedes a body, without its checksum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Head {
-    seq: u64,
-    meta: Meta,
-    span: Span,
-    len: u32,
-    checksum: u32,
-}
-
-impl Head {
-    fn number(&self) -> u64 {
-        number(&self.meta)
-    }
-
-    fn encode(&self, seed: u32) -> [u8; HEAD] {
-        let mut bytes = [0; HEAD];
-        bytes[4..8].copy_from_slice(&self.len.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.seq.to_le_bytes());
-        bytes[16..40].copy_from_slice(&self.meta);
-        bytes[40..48].copy_from_slice(&self.span.first.to_le_bytes());
-        bytes[48..56].copy_from_slice(&self.span.end.to_le_bytes());
-        bytes[56..64].copy_from_slice(&self.span.newest.to_le_bytes());
-        bytes[64..68].copy_from_slice(&self.checksum.to_le_bytes());
-        let checksum = crc32c::crc32c_append(seed, &bytes[4..]);
-        bytes[..4].copy_from_slice(&checksum.to_le_bytes());
-        bytes
-    }
-
-    fn decode(bytes: &[u8], seed: u32) -> Option<Self> {
-        let bytes = bytes.first_chunk::<HEAD>()?;
-        if u32_at(bytes, 0) != crc32c::crc32c_append(seed, &bytes[4..]) {
-            return None;
-        }
-        Some(Self {
-            seq: u64_at(bytes, 8),
-            meta: *bytes[16..].first_chunk()?,
-            span: Span {
-                first: u64_at(bytes, 40),
-                end: u64_at(bytes, 48),
-                newest: u64_at(bytes, 56),
-            },
-            len: u32_at(bytes, 4),
-            checksum: u32_at(bytes, 64),
-        })
-    }
-
-    fn record_len(&self) -> u64 {
-        HEAD as u64 + u64::from(self.len)
-    }
-}
-
-/// The number that the owner gives an entry in its meta.
-fn number(meta: &Meta) -> u64 {
-    u64_at(meta, 0)
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    bytes[at..].first_chunk().map_or(0, |word| u32::from_le_bytes(*word))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word))
 }
 
 impl Archives {
@@ -276,6 +219,31 @@ impl Archive {
     /// Whether something that was here is missing.
     pub fn is_damaged(&self) -> bool {
         self.state.lock().is_damaged
+    }
+
+    /// What is missing is taken for lost, and what comes after it is removed.
+    ///
+    /// # Errors
+    /// When the disk cannot.
+    pub fn accept_damage(&self) -> io::Result<()> {
+        let writing = self.writing.lock();
+        let numbers: Vec<u32> = self
+            .state
+            .lock()
+            .segments
+            .iter()
+            .map(|segment| segment.number)
+            .collect();
+        for (name, _) in self.files.list()? {
+            let is_other = |(owner, number)| owner == self.owner && !numbers.contains(&number);
+            if parse_name(&name.replace(".index", ".segment")).is_some_and(is_other) {
+                self.files.remove(&name)?;
+            }
+        }
+        self.files.sync_names()?;
+        self.state.lock().is_damaged = false;
+        drop(writing);
+        Ok(())
     }
 
     /// Meta of the first entry and of the last.
@@ -576,252 +544,12 @@ impl Archive {
         let head = head.and_then(|bytes| Head::decode(bytes, self.seed(segment.number)));
         Ok(Some(head.unwrap_or(segment.first).number()))
     }
-
-    /// Where the last record begins that the index knows and that is before what is looked for, or the first.
-    fn position(&self, segment: &Segment, file: &dyn LogFile, is_before: impl Fn(&Head) -> bool) -> io::Result<u64> {
-        match self.look_up(segment, &is_before) {
-            Some(at) => Ok(at),
-            None => {
-                tracing::warn!(owner = self.owner.0, segment = segment.number, "an index is made anew");
-                self.make_index(segment, file)?;
-                Ok(self.look_up(segment, &is_before).unwrap_or(FILE_HEAD as u64))
-            }
-        }
-    }
-
-    /// The same, as the index has it; `None` where that is missing or damaged.
-    fn look_up(&self, segment: &Segment, is_before: impl Fn(&Head) -> bool) -> Option<u64> {
-        let index = self.files.open(&index_name(self.owner, segment.number)).ok()?;
-        let (mut low, mut high) = (0, index.len().ok()? / MARK as u64);
-        if high == 0 {
-            return None;
-        }
-        let mut found = FILE_HEAD as u64;
-        while low < high {
-            let middle = low.midpoint(high);
-            let (head, at) = self.mark_at(&*index, segment.number, middle)?;
-            // It may be ahead of what is known to be written.
-            match at < segment.end && is_before(&head) {
-                true => {
-                    found = at;
-                    low = middle + 1;
-                }
-                false => high = middle,
-            }
-        }
-        Some(found)
-    }
-
-    fn mark_at(&self, index: &dyn LogFile, number: u32, which: u64) -> Option<(Head, u64)> {
-        let mut bytes = [0; MARK];
-        read_whole(index, &mut bytes, which * MARK as u64).ok()?;
-        let seed = self.seed(number);
-        let (head, at) = bytes.split_at(HEAD);
-        let head = Head::decode(head, seed)?;
-        let at = u64_at(at, 0);
-        let is_right = u32_at(&bytes, HEAD + 8) == crc32c::crc32c_append(seed, &bytes[..HEAD + 8]);
-        (is_right && at >= FILE_HEAD as u64).then_some((head, at))
-    }
-
-    fn make_index(&self, segment: &Segment, file: &dyn LogFile) -> io::Result<()> {
-        let seed = self.seed(segment.number);
-        let mut window = Window::over(file);
-        let (mut at, mut since, mut marks) = (FILE_HEAD as u64, STRIDE, Vec::new());
-        while at < segment.end
-            && let Some(head) = window
-                .bytes(at, HEAD, CHUNK)?
-                .and_then(|bytes| Head::decode(bytes, seed))
-        {
-            if since >= STRIDE {
-                marks.extend_from_slice(&mark(&head, at, seed));
-                since = 0;
-            }
-            since += head.record_len();
-            at += head.record_len();
-        }
-        let mut writing = self.writing.lock();
-        let name = index_name(self.owner, segment.number);
-        let index = self.files.create(&name, 0)?;
-        index.write_at(&marks, 0)?;
-        if writing.number == segment.number
-            && let Some((file, _)) = writing.files.take()
-        {
-            writing.indexed = (marks.len() / MARK) as u64;
-            writing.since = since;
-            writing.files = Some((file, index));
-        }
-        Ok(())
-    }
-
-    /// Finds out what these files hold, at a start.
-    fn read(&self, numbers: &[u32]) {
-        let mut writing = self.writing.lock();
-        let mut state = self.state.lock();
-        writing.number = numbers.last().copied().unwrap_or(0);
-        for &number in numbers {
-            let newest = number == writing.number;
-            let first = self.first_head(number);
-            let follows = state.segments.back().is_none_or(|before| before.number + 1 == number);
-            match first {
-                Ok(Some((first, len))) if follows => {
-                    state.bytes += len - FILE_HEAD as u64;
-                    state.segments.push_back(Segment {
-                        number,
-                        first,
-                        end: len,
-                    });
-                }
-                // It was begun and nothing is in it.
-                Ok(None) if newest => {}
-                Ok(_) => {
-                    tracing::error!(
-                        owner = self.owner.0,
-                        number,
-                        "a segment of a stream is damaged or missing before it"
-                    );
-                    state.is_damaged = true;
-                }
-                Err(error) => {
-                    tracing::error!(owner = self.owner.0, number, %error, "a segment of a stream cannot be read");
-                    state.is_damaged = true;
-                }
-            }
-        }
-        let Some(newest) = state.segments.back().map(Segment::copy) else {
-            return;
-        };
-        match self.read_end(&newest, &mut writing) {
-            Ok((last, end)) => {
-                state.bytes -= newest.end - end;
-                if let Some(segment) = state.segments.back_mut() {
-                    segment.end = end;
-                }
-                state.last = Some(last);
-            }
-            Err(error) => {
-                tracing::error!(owner = self.owner.0, %error, "the newest segment of a stream cannot be read");
-                state.is_damaged = true;
-            }
-        }
-    }
-
-    /// The first record of a segment, if there is one, and the bytes of the file.
-    fn first_head(&self, number: u32) -> io::Result<Option<(Head, u64)>> {
-        let file = self.files.open(&segment_name(self.owner, number))?;
-        let seed = self.seed(number);
-        let mut window = Window::over(&*file);
-        let head = window.bytes(0, FILE_HEAD + HEAD, FILE_HEAD + HEAD)?;
-        let head = head.filter(|bytes| bytes[..FILE_HEAD] == file_head(self.owner, number, seed));
-        let head = head.and_then(|bytes| Head::decode(&bytes[FILE_HEAD..], seed));
-        Ok(head.zip(Some(file.len()?)))
-    }
-
-    /// The last record of the newest segment, and where it ends: what is torn off behind it is in the log.
-    fn read_end(&self, segment: &Segment, writing: &mut Writing) -> io::Result<(Head, u64)> {
-        let seed = self.seed(segment.number);
-        let file = self.files.open(&segment_name(self.owner, segment.number))?;
-        let name = index_name(self.owner, segment.number);
-        let index = match self.files.open(&name) {
-            Ok(index) => index,
-            Err(_) => self.files.create(&name, 0)?,
-        };
-        let mut window = Window::over(&*file);
-        // The last place of the index that is true.
-        let mut indexed = index.len()? / MARK as u64;
-        let mut at = FILE_HEAD as u64;
-        while indexed > 0 {
-            if let Some((head, place)) = self.mark_at(&*index, segment.number, indexed - 1)
-                && window
-                    .bytes(place, HEAD, HEAD)?
-                    .and_then(|bytes| Head::decode(bytes, seed))
-                    == Some(head)
-            {
-                at = place;
-                indexed -= 1;
-                break;
-            }
-            indexed -= 1;
-        }
-        let (mut last, mut since, mut marks) = (segment.first, STRIDE, Vec::new());
-        let begin = at;
-        while let Some(head) = window
-            .bytes(at, HEAD, CHUNK)?
-            .and_then(|bytes| Head::decode(bytes, seed))
-        {
-            let body = window.bytes(at + HEAD as u64, head.len as usize, CHUNK)?;
-            let is_whole = body.is_some_and(|body| crc32c::crc32c(body) == head.checksum);
-            if !is_whole || at > begin && head.number() != last.number() + 1 {
-                break;
-            }
-            if since >= STRIDE {
-                marks.extend_from_slice(&mark(&head, at, seed));
-                since = 0;
-            }
-            since += head.record_len();
-            last = head;
-            at += head.record_len();
-        }
-        index.write_at(&marks, indexed * MARK as u64)?;
-        // What a process wrote that was ended before it synced.
-        file.sync()?;
-        writing.indexed = indexed + (marks.len() / MARK) as u64;
-        writing.since = since;
-        writing.files = Some((file, index));
-        Ok((last, at))
-    }
-
-    /// Keeps what the owner wants to have at a start; a crash leaves this one or the one before.
-    ///
-    /// # Errors
-    /// When the disk cannot.
-    pub fn set_point(&self, point: &[u8]) -> io::Result<()> {
-        let _writing = self.writing.lock();
-        let name = point_name(self.owner);
-        let new = format!("{name}.new");
-        let file = self.files.create(&new, 0)?;
-        let mut bytes = crc32c::crc32c_append(self.seed(0), point).to_le_bytes().to_vec();
-        bytes.extend_from_slice(point);
-        file.write_at(&bytes, 0)?;
-        file.sync()?;
-        self.files.rename(&new, &name)?;
-        self.files.sync_names()
-    }
-
-    /// What was kept last; `None` where there is nothing, or it is damaged: the owner does without it.
-    pub fn point(&self) -> Option<Bytes> {
-        let file = self.files.open(&point_name(self.owner)).ok()?;
-        let mut bytes = vec![0; usize::try_from(file.len().ok()?).ok()?];
-        read_whole(&*file, &mut bytes, 0).ok()?;
-        let point = Bytes::from(bytes);
-        let is_whole = point.len() >= 4 && u32_at(&point, 0) == crc32c::crc32c_append(self.seed(0), &point[4..]);
-        is_whole.then(|| point.slice(4..))
-    }
 }
 
 impl Segment {
     fn copy(&self) -> Self {
         Self { ..*self }
     }
-}
-
-/// An entry of an index: the head of a record, and where it is.
-fn mark(head: &Head, at: u64, seed: u32) -> [u8; MARK] {
-    let mut bytes = [0; MARK];
-    bytes[..HEAD].copy_from_slice(&head.encode(seed));
-    bytes[HEAD..HEAD + 8].copy_from_slice(&at.to_le_bytes());
-    let checksum = crc32c::crc32c_append(seed, &bytes[..HEAD + 8]);
-    bytes[HEAD + 8..HEAD + 12].copy_from_slice(&checksum.to_le_bytes());
-    bytes
-}
-
-fn file_head(owner: OwnerId, number: u32, seed: u32) -> [u8; FILE_HEAD] {
-    let mut bytes = [0; FILE_HEAD];
-    bytes[..8].copy_from_slice(MAGIC);
-    bytes[8..16].copy_from_slice(&owner.0.to_le_bytes());
-    bytes[16..20].copy_from_slice(&number.to_le_bytes());
-    let checksum = crc32c::crc32c_append(seed, &bytes[..20]);
-    bytes[20..24].copy_from_slice(&checksum.to_le_bytes());
-    bytes
 }
 
 fn read_whole(file: &dyn LogFile, buffer: &mut [u8], at: u64) -> io::Result<()> {
@@ -835,34 +563,7 @@ fn read_whole(file: &dyn LogFile, buffer: &mut [u8], at: u64) -> io::Result<()> 
     Ok(())
 }
 
-fn segment_name(owner: OwnerId, number: u32) -> String {
-    format!("{:016x}-{number:010}.segment", owner.0)
-}
-
-fn index_name(owner: OwnerId, number: u32) -> String {
-    format!("{:016x}-{number:010}.index", owner.0)
-}
-
-fn point_name(owner: OwnerId) -> String {
-    format!("{:016x}.point", owner.0)
-}
-
-/// Of a segment.
-fn parse_name(name: &str) -> Option<(OwnerId, u32)> {
-    let (owner, number) = name.strip_suffix(".segment")?.split_once('-')?;
-    Some((OwnerId(u64::from_str_radix(owner, 16).ok()?), number.parse().ok()?))
-}
-
 /// Of the data directory, once there is a segment in it.
 pub(super) const VERSION: u8 = 3;
 /// Where the files are, beside the log.
 const DIRECTORY: &str = "streams";
-const MAGIC: &[u8; 8] = b"warren\0\x01";
-/// Bytes before the first record of a segment,
-const FILE_HEAD: usize = 24;
-/// before the body of each,
-const HEAD: usize = 72;
-/// and of an entry of an index.
-const MARK: usize = HEAD + 16;
-/// Bytes of records between two entries of an index.
-const STRIDE: u64 = 64 * 1024;

@@ -110,8 +110,15 @@ pub fn read_meta(meta: &Meta) -> Result<(u64, u64, Kind), WireError> {
 /// The log that the store kept, behind what is in its archive; an owner it does not know has an empty one.
 pub fn rebuild(ledger: Option<OwnerLedger>, archive: Option<&Archive>) -> Result<Rebuilt, Damage> {
     let ledger = ledger.unwrap_or_default();
-    if ledger.damaged || archive.is_some_and(Archive::is_damaged) {
+    let is_damaged = archive.is_some_and(Archive::is_damaged);
+    if ledger.damaged || is_damaged && !ledger.accepted {
         return Err(Damage::Lost);
+    }
+    if let Some(archive) = archive.filter(|_| is_damaged) {
+        archive.accept_damage().map_err(|error| {
+            tracing::error!(%error, "damaged segments of a stream cannot be removed");
+            Damage::Lost
+        })?;
     }
     let mut log = Rebuilt {
         mark: ledger.mark.map_or(Ok(Mark::default()), Mark::decode)?,

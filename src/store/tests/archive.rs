@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::sim::SimDisk;
 use crate::store::archive::{Archive, Archived, Archives, Seek, Span};
-use crate::store::{OwnerId, StoreError};
+use crate::store::{Keep, OwnerId, Recovered, Store, StoreError, StoreOptions};
 
 const OWNER: OwnerId = OwnerId(0xa1);
 /// Bytes of a segment: a few entries' worth of index each.
@@ -241,4 +241,132 @@ fn what_a_crash_tears_off_is_put_there_again() {
             }
         }
     }
+}
+
+fn open(dir: &TempDir, disk: &SimDisk) -> (Store, Recovered) {
+    let options = StoreOptions {
+        segment_bytes: 64 * 1024,
+        window_bytes: 1024 * 1024,
+        epoch_bytes: 64 * 1024,
+    };
+    Store::open_on(dir.path(), options, Arc::new(disk.clone())).expect("a store")
+}
+
+/// Seqs that the log and fjall have.
+fn in_log(recovered: &Recovered) -> Vec<u64> {
+    let ledger = recovered.owners.get(&OWNER);
+    ledger
+        .into_iter()
+        .flat_map(|ledger| ledger.entries.iter().map(|entry| entry.seq))
+        .collect()
+}
+
+/// Entries go into the log.
+fn put(store: &Store, numbers: std::ops::Range<u64>) {
+    let mut batch = store.batch(OWNER);
+    for entry in entries(numbers) {
+        batch.put(entry.seq, entry.meta, &[&entry.body], Keep::Durable);
+    }
+    let end = batch.commit();
+    store.0.wal.wait_synced(end).expect("synced");
+}
+
+fn start(store: &Store) {
+    struct Nobody;
+    impl crate::store::Owners for Nobody {
+        fn durable(&self, _: OwnerId, _: u64) {}
+        fn failed(&self, _: &StoreError) {}
+    }
+    store.start(Arc::new(Nobody));
+}
+
+#[test]
+fn what_is_in_the_log_and_in_a_file_is_there_once() {
+    let (dir, disk) = (tempfile::tempdir().expect("a directory"), SimDisk::default());
+    let (store, _) = open(&dir, &disk);
+    start(&store);
+    put(&store, 1..9);
+    let archive = store.archive(OWNER);
+    store
+        .put_away(&archive, &entries(1..5), SEGMENT, || true)
+        .expect("written");
+    // The process ends before the log hears of it.
+    store.stop();
+    let (store, recovered) = open(&dir, &disk);
+    assert_eq!(in_log(&recovered), [11, 13, 15, 17]);
+    start(&store);
+    let archive = store.archive(OWNER);
+    assert!(archive.entries(1, 100, usize::MAX).expect("whole") == entries(1..5));
+    store
+        .put_away(&archive, &entries(5..7), SEGMENT, || true)
+        .expect("written");
+    store.archived(OWNER, 13);
+    store.stop();
+    let (store, recovered) = open(&dir, &disk);
+    assert_eq!(in_log(&recovered), [15, 17]);
+    assert!(store.archive(OWNER).entries(1, 100, usize::MAX).expect("whole") == entries(1..7));
+    let format = std::fs::read_to_string(dir.path().join("store.format")).expect("a format");
+    assert!(format.starts_with("warren store 3 "), "{format}");
+    store.stop();
+}
+
+#[test]
+fn the_files_of_an_owner_that_is_forgotten_go_and_no_others() {
+    let (dir, disk) = (tempfile::tempdir().expect("a directory"), SimDisk::default());
+    let (store, _) = open(&dir, &disk);
+    start(&store);
+    let other = OwnerId(0xb2);
+    for owner in [OWNER, other] {
+        store.batch(owner).mark(b"known");
+        store
+            .put_away(&store.archive(owner), &entries(1..5), SEGMENT, || true)
+            .expect("written");
+        store.archive(owner).set_point(b"here").expect("kept");
+    }
+    store.forget(OWNER);
+    store.stop();
+    let (store, _) = open(&dir, &disk);
+    let left: Vec<_> = disk
+        .names()
+        .into_iter()
+        .filter(|name| name.starts_with("streams/"))
+        .collect();
+    assert!(
+        left.iter().all(|name| name.contains("00b2")) && left.len() == 3,
+        "{left:?}"
+    );
+    assert!(store.archive(other).entries(1, 100, usize::MAX).expect("whole") == entries(1..5));
+    store.stop();
+}
+
+#[test]
+fn a_full_disk_is_waited_for_and_a_broken_one_ends_the_store() {
+    let (dir, disk) = (tempfile::tempdir().expect("a directory"), SimDisk::default());
+    let (store, _) = open(&dir, &disk);
+    start(&store);
+    let archive = store.archive(OWNER);
+    store
+        .put_away(&archive, &entries(1..3), SEGMENT, || true)
+        .expect("written");
+    disk.fill(true);
+    let waiting = std::thread::spawn({
+        let (store, archive) = (store.clone(), Arc::clone(&archive));
+        move || store.put_away(&archive, &entries(3..20), SEGMENT, || true)
+    });
+    while !store.lacks_space() {
+        std::thread::yield_now();
+    }
+    disk.fill(false);
+    waiting.join().expect("no panic").expect("written at last");
+    assert!(!store.lacks_space() && !store.failed());
+    assert!(archive.entries(1, 100, usize::MAX).expect("whole") == entries(1..20));
+
+    disk.fill(true);
+    let gives_up = store.put_away(&archive, &entries(20..40), SEGMENT, || false);
+    assert!(matches!(gives_up, Err(StoreError::Stopped)) && !store.failed());
+    disk.fill(false);
+    disk.fail_after(0);
+    let broken = store.put_away(&archive, &entries(20..40), SEGMENT, || true);
+    assert!(matches!(broken, Err(StoreError::Io { .. })) && store.failed());
+    store.stop();
 }

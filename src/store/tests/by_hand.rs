@@ -46,6 +46,17 @@ impl ByHand {
         }
     }
 
+    /// Retires what nothing lives in, as a checkpoint does.
+    pub fn checkpoint(&mut self) {
+        let inner = Arc::clone(&self.store.0);
+        if let Ok(Some(plan)) = inner.plan(false) {
+            self.write();
+            if let Err(error) = inner.carry_out(&plan) {
+                inner.wal.fail(error);
+            }
+        }
+    }
+
     /// Tells the owners what survives.
     pub fn tell(&mut self, owners: &dyn Owners) -> bool {
         self.store.0.wal.notices.tell(owners, &mut self.told)

@@ -33,6 +33,8 @@ struct Disk {
     fail_syncs: bool,
     /// Syncs are said to be done, and are not.
     lie: bool,
+    /// The same of files that are not in the log's directory.
+    lie_beside: bool,
     /// What lies where a block has these bytes cannot be read.
     unreadable: Option<Vec<u8>>,
     /// No block is free: files cannot be made and cannot grow.
@@ -51,6 +53,7 @@ struct Inode {
 struct SimFile {
     disk: Arc<Mutex<Disk>>,
     inode: usize,
+    is_beside: bool,
     life: u64,
 }
 
@@ -73,6 +76,11 @@ impl SimDisk {
     /// From now on a sync does nothing, and nobody is told.
     pub fn lie(&self) {
         self.disk.lock().lie = true;
+    }
+
+    /// The same of files that are not in the log's directory.
+    pub fn lie_beside(&self) {
+        self.disk.lock().lie_beside = true;
     }
 
     /// Uses up all free space, or gives it back.
@@ -173,6 +181,7 @@ impl SimDisk {
         Arc::new(SimFile {
             disk: Arc::clone(&self.disk),
             inode,
+            is_beside: !self.prefix.is_empty(),
             life,
         })
     }
@@ -320,7 +329,7 @@ impl LogFile for SimFile {
         if disk.fail_syncs {
             return Err(io::Error::other("simulated failure of a sync"));
         }
-        if disk.lie {
+        if disk.lie || disk.lie_beside && self.is_beside {
             return Ok(());
         }
         let inode = &mut disk.inodes[self.inode];

@@ -28,7 +28,7 @@ const GROUP: GroupId = GroupId(9);
 pub struct Node {
     dir: tempfile::TempDir,
     disk: SimDisk,
-    is_lying: bool,
+    broken: Option<Broken>,
     /// Grows with each start and each crash.
     life: u64,
     /// How often it has lost everything: its member has other owners then.
@@ -65,7 +65,7 @@ impl Node {
         let mut node = Self {
             dir: tempfile::tempdir().expect("a directory"),
             disk: SimDisk::default(),
-            is_lying: broken == Some(Broken::Sync),
+            broken,
             life: 0,
             generation: 0,
             is_out: false,
@@ -80,15 +80,19 @@ impl Node {
     fn renew(&mut self) {
         self.disk = SimDisk::default();
         self.dir = tempfile::tempdir().expect("a directory");
-        if self.is_lying {
-            self.disk.lie();
+        match self.broken {
+            Some(Broken::Sync) => self.disk.lie(),
+            Some(Broken::Files) => self.disk.lie_beside(),
+            _ => {}
         }
     }
 }
 
 impl Running {
     fn write(&mut self) -> bool {
-        self.store.write()
+        let wrote = self.store.write();
+        self.store.checkpoint();
+        wrote
     }
 
     fn tell(&mut self) {
@@ -100,7 +104,7 @@ impl Sim {
     /// Starts a node with what its disk holds.
     pub async fn start(&self, us: NodeId) {
         let options = StoreOptions {
-            segment_bytes: 16 * 1024,
+            segment_bytes: 4 * 1024,
             window_bytes: 1024 * 1024 * 1024,
             epoch_bytes: 1024 * 1024,
         };

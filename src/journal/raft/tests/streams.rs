@@ -261,51 +261,70 @@ fn resident_mib() -> f64 {
     pages * 4096.0 / 1048576.0
 }
 
-/// So many millions of messages of 8 bytes in chunks of 100: what they take, and how long a start.
+/// Chunks of 100 messages of so many bytes; returns how long it took.
+async fn load(group: &crate::journal::raft::Group<Log>, leader: &mut Leader, chunks: u64, bytes: usize) -> Duration {
+    const ROOM: u32 = 2_000;
+    let begun = std::time::Instant::now();
+    let room = std::sync::Arc::new(tokio::sync::Semaphore::new(ROOM as usize));
+    let mut data = Vec::new();
+    (0..100).for_each(|_| chunk::write_message(&mut data, &vec![7; bytes]));
+    for number in 0..chunks {
+        let batch = Batch {
+            writer: None,
+            count: Count {
+                entries: 100,
+                records: 100,
+            },
+            filter: &[],
+            data: &data,
+        };
+        let Appended::Record { record, .. } = leader.append(Timestamp(number), &batch) else {
+            panic!("nothing to refuse");
+        };
+        let permit = room.clone().acquire_owned().await.expect("open");
+        group.submit_in(leader.term(), record, move |applied| {
+            assert!(applied.is_ok());
+            drop(permit);
+        });
+    }
+    drop(room.acquire_many(ROOM).await.expect("all are applied"));
+    begun.elapsed()
+}
+
+/// Reads all there is from an offset on, and says in how many goes.
+async fn read_on(group: &crate::journal::raft::Group<Log>, mut at: u64) -> (u64, usize) {
+    let mut reads = 0;
+    while let Some(reader) = { group.machine().read_from(at, 1 << 20) } {
+        let pieces = tokio::task::spawn_blocking(move || reader.read())
+            .await
+            .expect("no panic");
+        at = pieces.expect("whole").last().expect("some").chunk.end();
+        reads += 1;
+    }
+    (at, reads)
+}
+
+/// So many millions of messages of 8 bytes in chunks of 100: what they take, how long a start, and what a reader far
+/// behind costs who writes.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]
 async fn a_long_stream_takes_little_memory_and_opens_quickly() {
-    let millions = std::env::var("MILLIONS")
+    let millions: Option<u64> = std::env::var("MILLIONS")
         .ok()
         .and_then(|millions| millions.parse().ok());
     let chunks = millions.unwrap_or(10) * 10_000;
     let machine = |source| Log::over(source, ALL);
     let mut nodes = Nodes::archiving(1, Some((8 << 20, 64 << 20)), machine).await;
-    let before = resident_mib();
-    let begun = std::time::Instant::now();
-    let room = std::sync::Arc::new(tokio::sync::Semaphore::new(2_000));
-    let mut data = Vec::new();
-    (0..100_u64).for_each(|number| chunk::write_message(&mut data, &number.to_be_bytes()));
-    {
+    let leader = |nodes: &Nodes<Log>| {
         let group = nodes.group(1);
-        let term = group.leadership().term;
-        let mut leader = Leader::of(&group.machine(), term);
-        for number in 0..chunks {
-            let count = Count {
-                entries: 100,
-                records: 100,
-            };
-            let batch = Batch {
-                writer: None,
-                count,
-                filter: &[],
-                data: &data,
-            };
-            let Appended::Record { record, .. } = leader.append(Timestamp(number), &batch) else {
-                panic!("nothing to refuse");
-            };
-            let permit = room.clone().acquire_owned().await.expect("open");
-            group.submit_in(term, record, move |applied| {
-                assert!(applied.is_ok());
-                drop(permit);
-            });
-        }
-        drop(room.acquire_many(2_000).await.expect("all are applied"));
-    }
-    let next = chunks * 100;
+        Leader::of(&group.machine(), group.leadership().term)
+    };
+    let before = resident_mib();
+    let took = load(nodes.group(1), &mut leader(&nodes), chunks, 8).await;
     println!(
-        "{next} messages in {:.1} s; {:.1} MiB more in memory; {} files, {:.1} MiB",
-        begun.elapsed().as_secs_f64(),
+        "{} messages in {:.1} s; {:.1} MiB more in memory; {} files, {:.1} MiB",
+        chunks * 100,
+        took.as_secs_f64(),
         resident_mib() - before,
         nodes.archive(1).segments(),
         nodes.archive(1).bytes() as f64 / 1048576.0,
@@ -316,25 +335,31 @@ async fn a_long_stream_takes_little_memory_and_opens_quickly() {
     nodes.start(1).await;
     let opened = begun.elapsed();
     nodes.group(1).elect(Election::LeaderSilent).await.expect("asked");
-    nodes.has(1, next).await;
+    nodes.has(1, chunks * 100).await;
     println!(
         "opened in {opened:.2?}, all of it known in {:.2?}; {:.1} MiB more than stopped",
         begun.elapsed(),
         resident_mib() - stopped
     );
     let begun = std::time::Instant::now();
-    let (mut at, mut reads) = (0, 0);
-    while let Some(reader) = { nodes.group(1).machine().read_from(at, 1 << 20) } {
-        let pieces = tokio::task::spawn_blocking(move || reader.read())
-            .await
-            .expect("no panic");
-        at = pieces.expect("whole").last().expect("some").chunk.end();
-        reads += 1;
-    }
+    let (end, reads) = read_on(nodes.group(1), 0).await;
     println!(
         "read in {:.1} s, {reads} times; {:.1} MiB",
         begun.elapsed().as_secs_f64(),
         resident_mib()
     );
-    assert_eq!(at, next);
+    assert_eq!(end, chunks * 100);
+    nodes.leads(1).await;
+    let mut leader = leader(&nodes);
+    for _ in 0..3 {
+        let alone = load(nodes.group(1), &mut leader, 3_000, 1000).await;
+        let group = nodes.group(1).clone();
+        let reading = tokio::spawn(async move {
+            // Until it is ended.
+            while read_on(&group, 0).await.0 > 0 {}
+        });
+        let beside = load(nodes.group(1), &mut leader, 3_000, 1000).await;
+        reading.abort();
+        println!("300 MB written in {alone:.2?} alone, in {beside:.2?} beside a reader far behind");
+    }
 }
