@@ -32,7 +32,12 @@ async fn a_browser_is_signed_in_at_all_nodes_and_out_of_all() {
         assert_eq!(status(&cluster, node, &one), 200, "node {node}");
         let open = cluster.http(node).get("/api/sessions").json();
         // In the order of two nodes' clocks, which may be a few milliseconds apart.
-        let mut opened_by: Vec<_> = open.as_array().expect("a list").iter().map(|session| &session["node"]).collect();
+        let mut opened_by: Vec<_> = open
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|session| &session["node"])
+            .collect();
         opened_by.sort_by_key(|node| node.as_str());
         assert_eq!(opened_by, ["rabbit@n1", "rabbit@n2"], "node {node}: {open}");
     }
