@@ -1,6 +1,7 @@
 //! Who may come in: what is the stream protocol's of it.
 
 use super::session::Session;
+use crate::auth::Rights;
 use crate::broker::connections::ClientProtocol;
 use crate::front::login::{self, LoginError};
 use crate::stream_protocol::codec::{Code, Key, response};
@@ -27,7 +28,7 @@ impl Session {
                     details.mechanism.clone_from(&login.mechanism);
                 });
                 self.user = Some(admitted.user);
-                self.rights = admitted.rights;
+                self.take_rights(admitted.rights);
                 self.handshake.done();
                 self.machine.log_in(self.broker.now(), &mut self.out);
             }
@@ -55,7 +56,7 @@ impl Session {
         let peer = self.info.peer.ip();
         let code = match login::log_in(&self.broker, sent, self.certificate.as_ref(), peer).await {
             Ok(admitted) if Some(&admitted.user) == self.user.as_ref() => {
-                self.rights = admitted.rights;
+                self.take_rights(admitted.rights);
                 Code::Ok
             }
             Ok(_) => Code::UserChanged,
@@ -66,8 +67,14 @@ impl Session {
         };
         response::answer(&mut self.out, Key::SaslAuthenticate, correlation, code);
         if code == Code::Ok {
-            self.look_at_rights();
+            self.look_at_rights().await;
         }
+    }
+
+    /// What the client may do from now on, and for how long.
+    fn take_rights(&mut self, rights: Rights) {
+        self.expires_at = rights.granted().and_then(|granted| granted.expires_at());
+        self.rights = rights;
     }
 
     pub(super) async fn on_open(&mut self, name: &str) {

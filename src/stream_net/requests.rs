@@ -4,6 +4,7 @@ use super::publishing::Publisher;
 use super::session::{Session, Use};
 use super::streams::{NAME_BYTES, Stream, matcher};
 use super::subscribing::{Reading, Subscription};
+use crate::broker::ROUNDS;
 use crate::declare::Actor;
 use crate::declare::access::{self, Operation, Resource};
 use crate::stream::Matcher;
@@ -12,6 +13,7 @@ use crate::stream_protocol::codec::response;
 use crate::stream_protocol::codec::{Code, Command, Key, Map, Request};
 
 /// A request for which something must be waited.
+#[derive(Clone)]
 pub(super) enum Later {
     Metadata {
         names: Vec<Vec<u8>>,
@@ -205,8 +207,25 @@ impl Session {
         None
     }
 
-    /// Carries out what must be waited for.
+    /// Carries out what must be waited for; where a backend has to be asked first, again with its answer.
     pub(super) async fn on_later(&mut self, correlation: u32, later: Later) {
+        let Some(granted) = self.rights.granted().cloned() else {
+            return self.carry_out(correlation, later).await;
+        };
+        let answered = self.out.len();
+        for _ in 0..ROUNDS {
+            self.carry_out(correlation, later.clone()).await;
+            if !self.broker.find_answers(&self.rights).await {
+                return;
+            }
+            self.out.truncate(answered);
+        }
+        self.carry_out(correlation, later).await;
+        // What is still asked is refused.
+        granted.unanswered();
+    }
+
+    async fn carry_out(&mut self, correlation: u32, later: Later) {
         let Some(actor) = self.actor() else { return };
         let streams = self.streams.clone();
         let key = later.key();
@@ -313,19 +332,22 @@ impl Session {
             taken.as_ref().map(drop).map_err(|code| *code),
         );
         let Ok((reading, group)) = taken else { return None };
-        // Deliveries come behind the answer.
-        self.send_own();
         self.watch(&reading.name, &reading.stream, Use::Read);
         self.incarnations += 1;
         let incarnation = self.incarnations;
         let (name, stream) = (reading.name.clone(), reading.stream.clone());
         let mut subscription = Subscription::new(reading, credit, incarnation);
         match group {
-            None => subscription.begin(None),
+            None => {
+                // Deliveries come behind the answer.
+                self.send_own();
+                subscription.begin(None);
+            }
             Some((group, partition)) => {
                 self.watch(&name, &stream, Use::Led);
                 let key = (stream.id(), group);
                 let inbox = (id, self.inbox.clone());
+                // Before the answer: whoever has it stands before all who come later. Its turn is told behind it.
                 let membership = self.groups.join(key, partition, (self.info.id, incarnation), inbox);
                 subscription.wait(membership);
             }
@@ -405,8 +427,24 @@ impl Session {
     }
 
     /// Drops what the user may not have any more.
-    pub(super) fn look_at_rights(&mut self) {
+    pub(super) async fn look_at_rights(&mut self) {
         self.flush_publishes();
+        let mut lost = self.lost();
+        for _ in 0..ROUNDS {
+            if !self.broker.find_answers(&self.rights).await {
+                break;
+            }
+            lost = self.lost();
+        }
+        if let Some(granted) = self.rights.granted() {
+            // What is still asked is refused.
+            granted.unanswered();
+        }
+        lost.iter().for_each(|stream| self.drop_stream(stream));
+    }
+
+    /// The streams that the user may not use as it does.
+    fn lost(&self) -> Vec<String> {
         let mut lost: Vec<String> = Vec::new();
         let publishers = self.publishers.values();
         let written = publishers.map(|one| (one.stream.as_str(), Operation::BindTo(Resource::Queue(&one.stream))));
@@ -417,7 +455,7 @@ impl Session {
                 lost.push(stream.to_owned());
             }
         }
-        lost.iter().for_each(|stream| self.drop_stream(stream));
+        lost
     }
 
     /// Who asks.

@@ -37,6 +37,8 @@ pub(super) struct Session {
     pub user: Option<UserName>,
     /// By what it is let do things.
     pub rights: Rights,
+    /// When what it has logged in with is worth nothing any more.
+    pub expires_at: Option<Timestamp>,
     /// Set once the connection is open.
     pub vhost: Option<Arc<Vhost>>,
     pub handshake: Handshake,
@@ -104,6 +106,8 @@ enum Pause {
     Open(String),
     LoginAgain(u32, Login),
     Later(u32, Later),
+    /// A backend has to be asked before the next command.
+    Ask,
     /// What is read has enough in it for now.
     Full,
     End(Ending),
@@ -134,6 +138,7 @@ pub(super) async fn serve(broker: Arc<Broker>, offer: Arc<Offer>, opened: Opened
         info,
         user: None,
         rights: Rights::Internal,
+        expires_at: None,
         vhost: None,
         handshake,
         outbox,
@@ -193,6 +198,10 @@ impl Session {
                     self.on_later(correlation, later).await;
                     None
                 }
+                Pause::Ask => {
+                    self.broker.find_answers(&self.rights).await;
+                    None
+                }
             };
             self.send_own();
             if let Some(ending) = ended {
@@ -205,6 +214,9 @@ impl Session {
     /// Takes steps until one must be waited for.
     fn process(&mut self, input: &mut ReadBuffer) -> Pause {
         let now = self.broker.now();
+        if let Some(granted) = self.rights.granted() {
+            granted.pass_time(now);
+        }
         let pause = loop {
             if self.must_wait() {
                 break Pause::Full;
@@ -213,7 +225,13 @@ impl Session {
                 Step::More(least) => break Pause::Read(least),
                 Step::Done { consumed } => input.consume(consumed),
                 Step::Command { consumed, command } => {
+                    let answered = self.out.len();
                     let later = self.on_command(command);
+                    if self.has_questions() {
+                        // It was refused for want of an answer: it is taken again with that.
+                        self.out.truncate(answered);
+                        break Pause::Ask;
+                    }
                     input.consume(consumed);
                     if let Some((correlation, later)) = later {
                         break Pause::Later(correlation, later);
@@ -247,6 +265,11 @@ impl Session {
         };
         self.flush_publishes();
         pause
+    }
+
+    /// Whether a backend has to be asked something.
+    pub(super) fn has_questions(&self) -> bool {
+        self.rights.granted().is_some_and(|granted| granted.has_questions())
     }
 
     /// Looks out for what ends the use of a stream.

@@ -51,15 +51,17 @@ impl Streams {
         let catalogue = self.0.catalogue();
         let who = actor.who();
         let check = |operation| access::check(&catalogue, &who, operation).map_err(|_| Code::AccessRefused);
-        check(Operation::DeclareExchange(name))?;
-        check(Operation::BindFrom {
+        // All of them, so that a backend is asked all at once.
+        let mut allowed = check(Operation::DeclareExchange(name));
+        allowed = allowed.and(check(Operation::BindFrom {
             exchange: name,
             key: "",
-        })?;
+        }));
         for (partition, _) in partitions {
-            check(Operation::DeclareQueue(partition))?;
-            check(Operation::BindTo(Resource::Queue(partition)))?;
+            allowed = allowed.and(check(Operation::DeclareQueue(partition)));
+            allowed = allowed.and(check(Operation::BindTo(Resource::Queue(partition))));
         }
+        allowed?;
         let names = || partitions.iter().map(|(partition, _)| partition.as_str());
         let is_reserved = |name: &str| name.is_empty() || name.starts_with("amq.");
         let mut seen = FxHashSet::default();
@@ -161,9 +163,11 @@ impl Streams {
                 return Err(Code::NoStream);
             }
             let partitions = self.partitions_of(vhost, name);
+            let mut allowed = Ok(());
             for partition in &partitions {
-                check(Operation::DeleteQueue(partition))?;
+                allowed = allowed.and(check(Operation::DeleteQueue(partition)));
             }
+            allowed?;
             partitions
         };
         self.delete_exchange(actor, name).await?;

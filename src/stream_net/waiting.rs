@@ -64,7 +64,8 @@ impl Session {
         }
         self.machine.on_sent(self.outbox.sent_at());
         let now = self.broker.now();
-        let is_due = self.machine.next_deadline().is_some_and(|at| at <= now);
+        let deadline = self.expires_at.into_iter().chain(self.machine.next_deadline()).min();
+        let is_due = deadline.is_some_and(|at| at <= now);
         if is_due { self.on_tick() } else { None }
     }
 
@@ -145,6 +146,13 @@ impl Session {
             );
             return Some(Ending::Closed);
         }
+        if self.expires_at.is_some_and(|at| at <= now) {
+            self.expires_at = None;
+            tracing::info!(connection = self.info.name(), "the token has expired");
+            self.publishers.clear();
+            self.subscriptions.clear();
+            self.close(Code::AuthenticationFailure, "the token has expired");
+        }
         match self.machine.on_tick(now, &mut self.out) {
             Tick::Nothing | Tick::Heartbeat => None,
             Tick::End(ending) => Some(ending),
@@ -155,7 +163,8 @@ impl Session {
     fn arm(&mut self) -> impl Future<Output = ()> + use<> {
         self.machine.on_sent(self.outbox.sent_at());
         let turns = self.turns.iter().map(|turn| turn.until);
-        let deadline = turns.chain(self.machine.next_deadline()).min();
+        let deadlines = self.expires_at.into_iter().chain(self.machine.next_deadline());
+        let deadline = turns.chain(deadlines).min();
         let wait = deadline.map(|at| Duration::from_millis(at.since(self.broker.now()).0));
         async move {
             match wait {

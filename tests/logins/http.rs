@@ -1,9 +1,11 @@
 //! A server that is asked over HTTP.
 
 use lapin::types::FieldTable;
+use warren::stream_protocol::codec::{Code, Request as Ask, StartAt};
 
 use super::Configured;
 use super::server::{Request, Server};
+use crate::support::stream::Stream;
 use crate::support::*;
 
 /// A server that knows `ann` (password `p w`, tag `management`), who may do everything but what is called
@@ -281,4 +283,25 @@ async fn answers_are_kept_where_that_is_configured() {
         2,
         "configure the queue, write to the default exchange"
     );
+}
+
+#[test]
+fn clients_of_the_stream_protocol_wait_for_the_servers_answer() {
+    let server = server();
+    let configured = Configured::start(&lines(&server, CHAIN));
+    let mut client = Stream::open_as(&configured.broker, "ann", "p w");
+    client.create("s");
+    client.declare("", "s");
+    client.publish(&[1, 2]);
+    client.subscribe("s", StartAt::First, &[]);
+    assert_eq!(client.read(2).len(), 2);
+    let partitions = [("p1", "1"), ("p2", "2"), ("p3", "3")];
+    assert_eq!(client.create_super("super", &partitions), 1);
+    client.expect_ok(Ask::DeleteSuperStream { name: b"super" });
+    let refused = client.ask(Ask::Create {
+        stream: b"forbidden",
+        arguments: Default::default(),
+    });
+    assert_eq!(refused.code(), Code::AccessRefused as u16);
+    assert!(server.count("/resource") > 0);
 }

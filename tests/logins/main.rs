@@ -25,7 +25,7 @@ impl Configured {
         let directory = tempfile::tempdir().expect("a directory");
         let config = directory.path().join("logins.conf");
         std::fs::write(&config, lines.join("\n") + "\n").expect("written");
-        let broker = Broker::start_with(&["--config", config.to_str().expect("a path")]);
+        let broker = Broker::start_with(&["--config", config.to_str().expect("a path"), "--stream", "127.0.0.1:0"]);
         Self { broker, directory }
     }
 

@@ -8,9 +8,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use lapin::types::FieldTable;
 use serde_json::{Value, json};
+use warren::stream_protocol::codec::{Code, Key, Request};
 
 use super::Configured;
 use super::server::Server;
+use crate::support::stream::Stream;
 use crate::support::*;
 
 /// Somebody who signs.
@@ -284,4 +286,26 @@ fn the_http_api_takes_tokens_and_tags_by_scope() {
     ask("nothing", "/api/whoami").expect_status(401);
     // As a password, as programs that know no tokens send it.
     configured.http("", &token).get("/api/whoami").expect_status(200);
+}
+
+#[test]
+fn a_token_that_expires_ends_a_connection_of_the_stream_protocol_unless_another_comes() {
+    let (issuer, directory) = (Issuer::new("k1"), tempfile::tempdir().expect("a directory"));
+    let configured = Configured::start(&lines(&issuer, directory.path(), &[]));
+    let short = || issuer.token(ALL, 3, json!({}));
+    let mut ends = Stream::open_as(&configured.broker, "x", &short());
+    let mut goes_on = Stream::open_as(&configured.broker, "x", &short());
+    ends.create("aq");
+    ends.declare("", "aq");
+    ends.publish(&[1]);
+    let refused = ends.ask(Request::Create {
+        stream: b"q",
+        arguments: Default::default(),
+    });
+    assert_eq!(refused.code(), Code::AccessRefused as u16);
+    assert_eq!(goes_on.log_in("x", &issuer.token(ALL, 600, json!({}))), 1);
+    let heard = ends.hear().expect("a close");
+    assert_eq!(heard.key, Key::Close);
+    goes_on.declare("", "aq");
+    goes_on.publish(&[2]);
 }

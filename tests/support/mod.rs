@@ -18,6 +18,7 @@ pub mod disk;
 mod http;
 mod process;
 mod raw;
+pub mod stream;
 mod values;
 
 pub use broker::{Broker, unique};
