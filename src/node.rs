@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use self::certificates::Certificates;
-use crate::broker::report;
-use crate::broker::{Broker, Failure, Forced, JoinError, LinksError, REQUESTS, StartError};
+use crate::broker::advertised;
+use crate::broker::{Broker, Failure, Forced, JoinError, LinksError, QUESTIONS, StartError};
 use crate::cluster::identity::Identity;
 use crate::cluster::{LINK, Settings, Span, Versions, secret};
 use crate::config::{CLUSTER_PORT, Config, Discovery, SocketOptions};
@@ -220,7 +220,7 @@ async fn read_again(
         tracing::info!("SIGHUP: the log file is opened again");
         certificates.read_again();
         let broker = running.borrow().as_ref().map(|running| running.broker.clone());
-        match broker.and_then(|broker| broker.read_certificates()) {
+        match broker.and_then(|broker| broker.membership().read_certificates()) {
             None => {}
             Some(Ok(())) => tracing::info!("new links between nodes use the certificates as they are now"),
             Some(Err(error)) => tracing::error!(%error, "the certificates of links between nodes stay as they were"),
@@ -270,7 +270,7 @@ impl Node {
         };
         match served {
             Some(Ok(clients)) => {
-                let listeners = clients.endpoints.iter().map(|endpoint| report::Listener {
+                let listeners = clients.endpoints.iter().map(|endpoint| advertised::Listener {
                     protocol: endpoint.protocol.to_owned(),
                     address: endpoint.address,
                 });
@@ -305,7 +305,7 @@ impl Node {
     async fn drain(&self) {
         let Some(app) = &self.app else { return };
         let broker = &app.opened.broker;
-        broker.drain();
+        broker.membership().drain();
         let time = Duration::from_millis(self.config.node.drain_time.0);
         if time.is_zero() || broker.connections().is_empty() {
             return;
@@ -375,8 +375,8 @@ impl Node {
     /// Lets the cluster know that this node is no member any more, and forgets everything.
     async fn leave_cluster(&self) -> Result<(), Refused> {
         let opened = Opened::open(&self.config).await?;
-        let left = match opened.broker.belongs() {
-            true => tokio::time::timeout(MEMBERSHIP, opened.broker.leave_cluster()).await,
+        let left = match opened.broker.membership().belongs() {
+            true => tokio::time::timeout(MEMBERSHIP, opened.broker.membership().leave_cluster()).await,
             false => Ok(Ok(())),
         };
         opened.close().await;
@@ -415,7 +415,7 @@ impl Node {
             file.get_or_insert_with(|| directory.join(secret::FILE));
         }
         let opened = Opened::open(&Arc::new(config)).await?;
-        let joined = opened.broker.join(&address, opened.address(), was);
+        let joined = opened.broker.membership().join(&address, opened.address(), was);
         let joined = tokio::time::timeout(MEMBERSHIP, joined).await;
         opened.close().await;
         match joined {
@@ -455,19 +455,19 @@ impl Opened {
         let running = [
             tasks::spawn("timers", broker.clone().run_timers()),
             tasks::spawn("alarms", broker.clone().run_alarms()),
-            tasks::spawn("shortages", broker.clone().run_shortages()),
-            tasks::spawn("nodes", broker.clone().run_nodes()),
-            tasks::spawn("elections", broker.clone().run_elections()),
+            tasks::spawn("shortages", broker.membership().clone().run_shortages()),
+            tasks::spawn("nodes", broker.membership().clone().run_nodes()),
+            tasks::spawn("elections", broker.replicas().clone().run_elections()),
             tasks::spawn("leader lookups", broker.queues().clone().run_leader_lookups()),
             tasks::spawn(
                 "dead letter outcomes",
                 broker.queues().clone().run_dead_letter_outcomes(),
             ),
-            tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
-            tasks::spawn("repair", broker.clone().run_repair()),
+            tasks::spawn("reclaiming", broker.replicas().clone().run_reclaiming()),
+            tasks::spawn("repair", broker.replicas().clone().run_repair()),
             tasks::spawn("observers", broker.vhosts().clone().run_observers()),
-            tasks::spawn("absences", broker.clone().run_absences()),
-            tasks::spawn("sampler", broker.clone().run_sampler()),
+            tasks::spawn("absences", broker.membership().clone().run_absences()),
+            tasks::spawn("sampler", broker.reports().clone().run_sampler()),
         ];
         Ok(Self { broker, links, running })
     }
@@ -475,7 +475,7 @@ impl Opened {
     /// Waits until the node belongs to a cluster.
     async fn form(&self) -> Result<(), StartError> {
         let seeds = self.links.as_ref().map_or(0, |links| links.seeds);
-        self.broker.form(seeds, self.address()).await
+        self.broker.membership().form(seeds, self.address()).await
     }
 
     /// Where other nodes find this one.
@@ -487,16 +487,16 @@ impl Opened {
     }
 
     async fn close(self) {
-        self.broker.hand_over().await;
+        self.broker.replicas().hand_over().await;
         for task in self.running {
             task.abort();
             // The error is that it was aborted. It holds the broker until then.
             let _ = task.await;
         }
-        if let Some(links) = self.broker.links() {
+        if let Some(links) = self.broker.membership().links() {
             links.stop().await;
         }
-        self.broker.end_groups().await;
+        self.broker.replicas().end_groups().await;
         let broker = self.broker;
         // The last sync may take a while, and blocks.
         let stopped = tokio::task::spawn_blocking(move || broker.stop()).await;
@@ -622,10 +622,10 @@ impl Clients {
         let broker = &opened.broker;
         opened.form().await?;
         broker.catch_up().await;
-        broker.tell_name(opened.address()).await;
+        broker.membership().tell_name(opened.address()).await;
         management::load_definitions(broker).await?;
-        broker.declare_event_exchange().await;
-        broker.speaks(certificates.all().cloned());
+        broker.declarations().declare_event_exchange().await;
+        broker.reports().speaks(certificates.all().cloned());
         let mut bound = Bound::default();
         let listeners = listeners(config, certificates, &mut bound)?;
         if let Some(links) = &opened.links {
@@ -721,7 +721,7 @@ fn versions() -> Versions {
         queues: only(wire::FORMAT),
         records: span(record::FORMATS),
         raft: only(raft::MESSAGES),
-        requests: only(REQUESTS),
+        requests: only(QUESTIONS),
     }
 }
 

@@ -161,11 +161,13 @@ const ARROWS: [(&str, &[&str]); 42] = [
 ];
 
 /// The rooms of the broker and the files beside them: each may import those before it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 18] = [
     "clock",
     "error",
     "timers",
+    "questions",
     "nodes",
+    "recovered",
     "alarms",
     "observers",
     "logins",
@@ -183,9 +185,9 @@ const ROOMS: [&str; 16] = [
 /// What owns the rooms, and stands above them all.
 const ABOVE_ROOMS: &str = "Broker";
 
-/// Rooms without a handle of their own: they name [`ABOVE_ROOMS`] and give it methods, so a call from one of
-/// them into another is an arrow that is not seen here. All before them own what they need.
-const WITHOUT_HANDLE: [&str; 6] = ["catalogue", "replicas", "cluster", "reports", "jobs", "start"];
+/// Who may name [`ABOVE_ROOMS`]: it is built there. All rooms own what they need, in a handle, so that a call
+/// from one into another is an import.
+const BUILDS: &str = "start";
 
 /// In `broker`, and no room: what owns them, and a test of several of them.
 const NO_ROOMS: [&str; 2] = ["mod", "simulation"];
@@ -226,7 +228,7 @@ fn rooms_import_those_before_them() {
         let mut named = names(&text, "crate::broker::");
         named.extend(names(&text, &up));
         for name in named {
-            if name == ABOVE_ROOMS && !WITHOUT_HANDLE.contains(&room.as_str()) {
+            if name == ABOVE_ROOMS && room != BUILDS {
                 wrong.push(format!("src/broker/{}: {room} may not know {name}", inside.display()));
             }
             if let Some(import) = origin(&name, &origins)
@@ -271,6 +273,32 @@ fn no_files_of_management_import_each_other_in_a_circle() {
     assert!(circle.is_empty(), "in a circle, or above one: {circle:?}");
 }
 
+/// Nodes send a question by its name, and the first room that knows the name answers.
+#[test]
+fn each_question_between_nodes_is_of_one_room() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broker");
+    let mut rooms = BTreeMap::<String, String>::new();
+    for file in files_below(&root) {
+        let inside = file.strip_prefix(&root).expect("listed below it");
+        if !inside.ends_with("questions.rs") || inside.iter().count() == 1 {
+            continue;
+        }
+        let text = code(&std::fs::read_to_string(&file).expect("a readable source file"));
+        let (_, questions) = text.split_once("enum Question {\n").expect("a room's questions");
+        let (questions, _) = questions.split_once("\n}").expect("their end");
+        let names = questions.lines().filter_map(|line| {
+            let name = line.strip_prefix("    ").map(identifier)?;
+            (!name.is_empty()).then_some(name)
+        });
+        for name in names {
+            let other = rooms.insert(name.to_owned(), part_of(inside));
+            assert!(other.is_none(), "{name}: {other:?} and {}", part_of(inside));
+        }
+    }
+    assert_eq!(rooms.get("Join").map(String::as_str), Some("cluster"));
+    assert_eq!(rooms.get("Peek").map(String::as_str), Some("queue"));
+}
+
 /// A method of a type that another room defines could be called from below without an import.
 #[test]
 fn types_get_their_methods_in_their_room() {
@@ -297,7 +325,7 @@ fn types_get_their_methods_in_their_room() {
 }
 
 /// Files that give on what another node has refused, or what its queue's clients hear without it.
-const GIVE_ON: [&str; 2] = ["broker/cluster/control.rs", "handover/remote_leader.rs"];
+const GIVE_ON: [&str; 2] = ["broker/catalogue/questions.rs", "handover/remote_leader.rs"];
 
 /// What a peer hears is chosen in one place of each layer, where its errors say what they are.
 #[test]

@@ -136,7 +136,7 @@ pub async fn open(
         return Err(OpenError::NoAccess { vhost, user }.reply());
     }
     let vhost = broker.vhost(name).ok_or_else(missing)?;
-    let elsewhere = broker.clients_elsewhere(user, &vhost.name).await;
+    let elsewhere = broker.membership().clients_elsewhere(user, &vhost.name).await;
     let connections = broker.connections();
     let opened = connections.open(info, &broker.catalogue(), user, &vhost.name, elsewhere);
     opened.map_err(|error| error.reply())?;

@@ -402,7 +402,7 @@ impl Session {
             return;
         };
         let elsewhere = match self.info.vhost() {
-            Some(vhost) => self.broker.clients_elsewhere(&user, &vhost).await,
+            Some(vhost) => self.broker.membership().clients_elsewhere(&user, &vhost).await,
             None => Default::default(),
         };
         let connections = self.broker.connections();

@@ -431,7 +431,11 @@ mod tests {
             arguments: FieldTable(vec![("x-delayed-type".into(), FieldValue::LongString("fanout".into()))]),
             user: "guest".into(),
         };
-        broker.command(Command::DeclareExchange(spec)).await.expect("declared");
+        broker
+            .declarations()
+            .command(Command::DeclareExchange(spec))
+            .await
+            .expect("declared");
         let vhost = broker.vhost("/").expect("the vhost");
         let exchange = ExchangeName::from("later");
         let hold_one = |delay| {

@@ -14,6 +14,7 @@ pub(in crate::broker) mod delayed;
 pub mod moving;
 mod observed;
 mod publisher;
+mod questions;
 pub mod reply_to;
 pub mod route;
 pub mod vhosts;

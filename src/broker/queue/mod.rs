@@ -32,6 +32,7 @@ mod panicked;
 pub mod peeking;
 pub(in crate::broker) mod peers;
 mod probes;
+mod questions;
 pub mod queues;
 pub(in crate::broker) mod recovery;
 pub(in crate::broker) mod settings;
