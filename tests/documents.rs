@@ -39,6 +39,34 @@ fn files_that_documents_name_are_there() {
     assert!(missing.is_empty(), "\n{}\n", missing.join("\n"));
 }
 
+/// Whoever looks for a line finds its folder in the map.
+#[test]
+fn every_folder_of_the_source_is_in_the_map() {
+    let map = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("a readable document");
+    let rooms = ["src", "src/broker"].map(|folder| std::fs::read_dir(root().join(folder)).expect("a directory"));
+    let mut missing = Vec::new();
+    for entry in rooms.into_iter().flatten() {
+        let entry = entry.expect("an entry");
+        let name = entry.file_name().into_string().expect("a name");
+        let is_room = entry.path().parent().is_some_and(|folder| folder.ends_with("broker"));
+        // What is below a file is told of there.
+        if entry.path().with_extension("rs").is_file() && entry.path().is_dir() {
+            continue;
+        }
+        let named = match (entry.path().is_dir(), is_room) {
+            (true, true) => format!("`broker/{name}/`"),
+            (true, false) => format!("`{name}/`"),
+            // Files beside the rooms are told of in broker/mod.rs.
+            (false, true) => continue,
+            (false, false) => format!("`{name}`"),
+        };
+        if name != "lib.rs" && !map.contains(&named) {
+            missing.push(named);
+        }
+    }
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
 #[test]
 fn functions_that_documents_name_are_there() {
     let files = files_below(&root().join("src")).into_iter();

@@ -161,7 +161,7 @@ const ARROWS: [(&str, &[&str]); 42] = [
 ];
 
 /// The rooms of the broker and the files beside them: each may import those before it.
-const ROOMS: [&str; 18] = [
+const ROOMS: [&str; 19] = [
     "clock",
     "error",
     "timers",
@@ -175,6 +175,7 @@ const ROOMS: [&str; 18] = [
     "queue",
     "publish",
     "catalogue",
+    "access",
     "replicas",
     "cluster",
     "reports",
