@@ -12,6 +12,7 @@
 //! | [`queue`] | [`Queues`] |
 //! | [`publish`] | [`Vhosts`] |
 //! | [`catalogue`] | [`Declarations`] |
+//! | [`access`] | [`Access`] |
 //! | [`replicas`] | [`Replicas`] |
 //! | [`cluster`] | [`Membership`] |
 //! | [`reports`] | [`Reports`] |
@@ -23,6 +24,7 @@
 //!                                              └ effects → outboxes, other nodes, Deferred → effects.rs
 //! ```
 
+mod access;
 pub mod alarms;
 mod clock;
 mod error;
@@ -46,7 +48,6 @@ pub mod reports;
 #[cfg(test)]
 mod simulation;
 
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -56,6 +57,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use access::{Access, ROUNDS};
 pub use alarms::Alarms;
 pub use catalogue::declarations::Declarations;
 pub use catalogue::new_vhost;
@@ -64,8 +66,9 @@ pub use cluster::advertised;
 pub use cluster::formation::JoinError;
 pub use cluster::links::LinksError;
 pub use cluster::majority::Reach;
+pub use delivery::channel_out::{Outstanding, Uncommitted};
 pub use delivery::connections;
-pub use delivery::outbox::{Control, Outstanding, Uncommitted};
+pub use delivery::control::Control;
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
 pub use jobs::Jobs;
 pub use logins::Logins;
@@ -89,10 +92,7 @@ pub use crate::exchange::Why;
 pub use crate::metadata::{CatalogueError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
 
-use crate::auth::Rights;
-use crate::auth::rights::Verdict;
 pub use crate::backends::Admitted;
-use crate::backends::{Attempt, Backends};
 use crate::cluster::Settings;
 pub use crate::cluster::ticket::SCHEME as TICKET;
 use crate::config::Config;
@@ -102,18 +102,15 @@ pub use crate::metadata::Catalogue;
 use crate::spec::QueueType;
 use crate::statistics::{Statistics, Windows};
 use crate::store::{Store, StoreError};
-use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, UserName, VhostName};
+use crate::types::{ConnectionId, NodeId, QueueId, Timestamp};
 use clock::Clock;
 use nodes::Nodes;
 use publish::reply_to::ReplyTo;
 use questions::Answers;
 use queue::contents::Contents;
-use queue::effects::{DeadLetter, Work};
+use queue::deferred::{DeadLetter, Work};
 use queue::queues::Queues;
 use recovered::Recovered;
-
-/// How often something is done again because a question came up.
-pub const ROUNDS: usize = 8;
 
 /// The broker of this node.
 pub struct Broker {
@@ -131,12 +128,11 @@ pub struct Broker {
     queues: Arc<Queues>,
     vhosts: Arc<Vhosts>,
     declarations: Arc<Declarations>,
+    access: Arc<Access>,
     replicas: Arc<Replicas>,
     membership: Arc<Membership>,
     reports: Arc<Reports>,
     jobs: Arc<Jobs>,
-    /// Who knows users besides the catalogue.
-    backends: Backends,
     next_connection: AtomicU64,
     /// Why nothing more can be promised.
     failed: watch::Sender<Option<Failure>>,
@@ -211,6 +207,11 @@ impl Broker {
     /// What all nodes know of queues and clients.
     pub fn reports(&self) -> &Arc<Reports> {
         &self.reports
+    }
+
+    /// Who comes in, and what they may.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
     }
 
     /// Work that outlives the request that began it.
@@ -317,67 +318,6 @@ impl Broker {
     /// When the store failed.
     pub async fn synced(&self) -> Result<(), StoreError> {
         self.queues.synced().await
-    }
-
-    /// Who knows users besides the catalogue.
-    pub fn backends(&self) -> &Backends {
-        &self.backends
-    }
-
-    /// Lets a user in that a backend knows.
-    ///
-    /// # Errors
-    /// Why nobody does, for the log.
-    pub async fn log_in(&self, user: &str, password: Option<&[u8]>, from: IpAddr) -> Result<Admitted, String> {
-        let attempt = Attempt {
-            user,
-            password,
-            from: Some(from),
-            now: self.now(),
-        };
-        self.backends
-            .log_in(attempt, |user, password| self.internal_tags(user, password))
-            .await
-    }
-
-    /// The tags of a user of the catalogue, if that is the password or none is asked for.
-    fn internal_tags(&self, user: &str, password: Option<&[u8]>) -> Option<Vec<String>> {
-        let spec = self.catalogue().user(user).map(|user| user.spec.clone())?;
-        let is_right = password.is_none_or(|password| spec.password.matches(password));
-        is_right.then_some(spec.tags)
-    }
-
-    /// Whether a user may come into a vhost that is there; asks whoever has to be asked.
-    pub async fn may_enter(&self, user: &UserName, rights: &Rights, vhost: &VhostName) -> bool {
-        let has_permission = || {
-            let catalogue = self.catalogue();
-            let vhost = catalogue.vhost(vhost);
-            vhost.is_some_and(|vhost| vhost.permissions.contains_key(user))
-        };
-        let Rights::Granted(granted) = rights else {
-            return rights.is_operator() || has_permission();
-        };
-        granted.pass_time(self.now());
-        for _ in 0..ROUNDS {
-            match granted.enters(vhost, has_permission) {
-                Verdict::Allowed => return true,
-                Verdict::Refused => return false,
-                Verdict::Failed(why) => {
-                    tracing::error!(%user, %vhost, "access to a vhost refused: {why}");
-                    return false;
-                }
-                Verdict::Unknown => self.find_answers(rights).await,
-            };
-        }
-        false
-    }
-
-    /// Has questions answered that came up when somebody acted. Whether there were any: then it is done again.
-    pub async fn find_answers(&self, rights: &Rights) -> bool {
-        match rights {
-            Rights::Granted(granted) => self.backends.answer_all(granted, self.now()).await,
-            Rights::Internal | Rights::Operator => false,
-        }
     }
 
     /// Fires what is due until the task is dropped: queue deadlines and delayed messages.

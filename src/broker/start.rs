@@ -26,7 +26,7 @@ use super::queue::queues::Queues;
 use super::recovered::Recovered;
 use super::replicas::Replicas;
 use super::reports::{self, Reports};
-use super::{Broker, Clock, Connections, Failure, Jobs, Logins, NodeInfo, StartError};
+use super::{Access, Broker, Clock, Connections, Failure, Jobs, Logins, NodeInfo, StartError};
 use crate::backends::Backends;
 use crate::cluster::identity::{CatalogueMember, Identity};
 use crate::cluster::knows_others;
@@ -128,6 +128,7 @@ impl Broker {
             vhosts: vhosts.clone(),
             catalogue,
         }));
+        let access = Arc::new(Access::new(backends, clock, declarations.clone()));
         let replicas = Arc::new(Replicas::new(
             config.clone(),
             store.clone(),
@@ -188,11 +189,11 @@ impl Broker {
             queues,
             vhosts,
             declarations,
+            access,
             replicas,
             membership,
             reports,
             jobs,
-            backends,
             // Unique in the cluster: exclusive queues are known by their connection everywhere.
             next_connection: AtomicU64::new((u64::from(random::<u32>()) << 32) | 1),
             failed: watch::Sender::new(None),

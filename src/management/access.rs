@@ -189,7 +189,7 @@ pub async fn authenticate(broker: &Broker, credentials: Credentials, from: IpAdd
             broker.logins().note(HTTP, known.is_ok());
             known
         }
-        Credentials::Token(token) if broker.backends().takes_tokens() => {
+        Credentials::Token(token) if broker.access().backends().takes_tokens() => {
             let known = admitted(broker, "", token.as_bytes(), from).await;
             broker.logins().note(HTTP, known.is_ok());
             known
@@ -232,9 +232,9 @@ async fn known(broker: &Broker, user: &str, password: &[u8], from: IpAddr) -> Re
 
 /// Whoever the backends let in.
 async fn admitted(broker: &Broker, user: &str, password: &[u8], from: IpAddr) -> Result<Caller, Failure> {
-    let admitted = match broker.log_in(user, Some(password), from).await {
+    let admitted = match broker.access().log_in(user, Some(password), from).await {
         Ok(admitted) => admitted,
-        Err(_) if broker.backends().is_internal() => {
+        Err(_) if broker.access().backends().is_internal() => {
             tracing::warn!(user, %from, "login refused over HTTP: invalid credentials");
             return Err(Failure::WrongPassword);
         }

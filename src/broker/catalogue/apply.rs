@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::declarations::Declarations;
 use crate::broker::Forced;
-use crate::broker::delivery::outbox::Control;
+use crate::broker::delivery::control::Control;
 use crate::broker::publish::delayed;
 use crate::broker::publish::vhosts::{QueueRef, Vhost};
-use crate::broker::queue::at_least_once::warn_of_fallback;
-use crate::broker::queue::effects::Deferred;
+use crate::broker::queue::deferred::Deferred;
 use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::kept_letters::warn_of_fallback;
 use crate::broker::queue::recovery::{entries, mark};
 use crate::broker::queue::settings::settings_of;
 use crate::exchange::Target;

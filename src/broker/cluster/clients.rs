@@ -6,8 +6,7 @@ use futures_util::future::join_all;
 
 use super::Membership;
 use crate::broker::Forced;
-use crate::broker::delivery::connections::ClientCounts;
-use crate::broker::delivery::leaving;
+use crate::broker::delivery::connections::{ClientCounts, close};
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
 use crate::types::{ConnectionId, NodeId, Refusal, UserName, VhostName};
 
@@ -42,7 +41,7 @@ impl Membership {
     pub(super) async fn close_here(&self, connections: &[ConnectionId], reason: &str) {
         let mut all = self.connections.all();
         all.retain(|connection| connections.contains(&connection.id));
-        leaving::close(&all, &Forced::Ordered(reason.to_owned()).reply()).await;
+        close(&all, &Forced::Ordered(reason.to_owned()).reply()).await;
     }
 
     /// How many clients other nodes have of a user and in a vhost. Nobody is asked where no limit needs it,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Reports;
 use super::process::{open_files, threads};
 use crate::broker::cluster::majority::Reach;
-use crate::broker::delivery::outbox::Uncommitted;
+use crate::broker::delivery::channel_out::Uncommitted;
 use crate::broker::queue::handle::QueueHandle;
 use crate::cluster::{Health, PeerView};
 use crate::journal::raft::{GroupStatus, Role};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::broker::Broker;
-use crate::broker::delivery::outbox::Outstanding;
+use crate::broker::delivery::channel_out::Outstanding;
 use crate::broker::delivery::pairs::Pairs;
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::broker::queue::claims::{ChannelClaim, ConfirmToken};
