@@ -13,6 +13,7 @@
 //! lives on, [`rest`] is fjall, [`index`] knows what lives where, [`space`] who waits for space; [`words`] are owners,
 //! entries and places.
 
+mod archive;
 mod batch;
 mod checkpoint;
 mod damage;
@@ -33,7 +34,7 @@ mod words;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -46,10 +47,12 @@ use parking_lot::Mutex;
 
 use crate::small_file;
 
+pub use archive::{Archive, Archived, Seek, Span};
 pub use batch::Batch;
 pub use files::{Directory, Files, LogFile};
 pub use words::{Keep, LedgerEntry, Loc, Lsn, Meta, OwnerId, OwnerLedger, Owners, StoreOptions, StoreStats};
 
+use archive::Archives;
 use damage::Known;
 use frame::VERSION;
 use pending::Pending;
@@ -82,7 +85,8 @@ pub enum StoreError {
     #[error("the data directory {0} was not written by this program")]
     Format(String),
     #[error(
-        "the data directory {dir} has format version {found}, and this program reads and writes only version {ours}"
+        "the data directory {dir} has format version {found}, and this program reads and writes only versions {} and {ours}",
+        VERSION
     )]
     Version { dir: String, found: u32, ours: u8 },
     #[error("cannot {what}: {error}")]
@@ -153,6 +157,7 @@ struct Inner {
     unreadable_is_lost: bool,
     wal: Wal,
     rest: Rest,
+    archives: Archives,
     threads: Mutex<Vec<(Stage, JoinHandle<()>)>>,
     stopping: AtomicBool,
     /// Held against a second process until stopped.
@@ -194,7 +199,8 @@ impl Store {
     ) -> Result<(Self, Recovered), StoreError> {
         std::fs::create_dir_all(dir).map_err(|error| StoreError::io("make the data directory", error))?;
         let lock = lock(dir)?;
-        let store_id = store_id(dir)?;
+        let (store_id, version) = store_id(dir)?;
+        let archives = Archives::open(dir.join(FORMAT_FILE), &*files, store_id, version)?;
         let lost_rest = dir.join(LOST_REST);
         let mut source = Source {
             files: &*files,
@@ -202,6 +208,7 @@ impl Store {
             segment_bytes: options.segment_bytes,
             lost_rest: lost_rest.exists(),
             unreadable_is_lost,
+            archived: archives.last_seqs(),
         };
         let suspect = dir.join(SUSPECT_REST);
         if suspect.exists() {
@@ -232,6 +239,13 @@ impl Store {
             unknown_damage: replayed.known.unsettled,
         };
         let mut index = replayed.index;
+        // Where it is not known what is lost nothing is thrown away.
+        if !replayed.known.unsettled {
+            let known: HashSet<OwnerId> = index.owners().collect();
+            archives
+                .keep_only(|owner| known.contains(&owner))
+                .map_err(|error| StoreError::io("remove segments of a deleted stream", error))?;
+        }
         index.segments.entry(replayed.next).or_default();
         let segments = Segments::new(
             Arc::clone(&files),
@@ -249,6 +263,7 @@ impl Store {
             wal: Wal::new(segments, pending, index, replayed.known),
             dir: dir.to_owned(),
             rest,
+            archives,
             threads: Mutex::default(),
             stopping: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
@@ -311,6 +326,58 @@ impl Store {
         if log.known.forget(owner) {
             log.tell_damage();
         }
+        let said_at = log.end();
+        self.0.wal.unlock(log, before);
+        self.0.archives.forget(owner, said_at);
+        self.0.wal.checkpoint_wanted.signal();
+    }
+
+    /// Where old entries of this owner rest, once it has put them away.
+    pub fn archive(&self, owner: OwnerId) -> Arc<Archive> {
+        self.0.archives.of(owner)
+    }
+
+    /// Puts entries that are synced in the log into their owner's archive, behind what is there; after
+    /// [`Store::archived`] they are only there. Blocks, also while the disk has no space, as long as the owner `goes_on`.
+    ///
+    /// # Errors
+    /// When the disk cannot: the store has failed then; or when the owner or the store does not go on.
+    pub fn put_away(
+        &self,
+        archive: &Archive,
+        entries: &[Archived],
+        segment_bytes: u64,
+        goes_on: impl Fn() -> bool,
+    ) -> Result<(), StoreError> {
+        loop {
+            let written = archive.append(entries, segment_bytes);
+            match written.map_err(|error| StoreError::io("write a segment of a stream", error)) {
+                Ok(()) => {
+                    self.0.wal.note_space(Need::Archive, None);
+                    return Ok(());
+                }
+                Err(error) if error.is_full() => {
+                    self.0.wal.note_space(Need::Archive, Some(&error));
+                    self.0.wal.space.pause();
+                    self.0.wal.lock().check()?;
+                    if self.0.stopping.load(Ordering::Acquire) || !goes_on() {
+                        return Err(StoreError::Stopped);
+                    }
+                }
+                Err(error) => {
+                    self.0.wal.fail(error.clone());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// The entries of this owner up to that one are in its archive, synced.
+    pub fn archived(&self, owner: OwnerId, up_to_seq: u64) {
+        let mut log = self.0.wal.lock();
+        let before = Before::of(&log);
+        // Nothing is written: a start sees that they are there.
+        log.index.remove(owner, 0, up_to_seq);
         self.0.wal.unlock(log, before);
     }
 
@@ -378,7 +445,7 @@ impl Store {
             sync_micros: inner.wal.all_sync_micros.load(Ordering::Relaxed),
             segments: segments as u64,
             segment_bytes,
-            rest_bytes: inner.rest.bytes(),
+            rest_bytes: inner.rest.bytes() + inner.archives.bytes(),
             pending_bytes: inner.wal.lock().pending.len() as u64,
         }
     }
@@ -497,46 +564,50 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// The random id of the store, from the file that also names the format; made at first.
-fn store_id(dir: &Path) -> Result<u64, StoreError> {
-    let path = dir.join("store.format");
+/// The random id of the store, from the file that also names the format, and the format; made at first.
+fn store_id(dir: &Path) -> Result<(u64, u8), StoreError> {
+    let path = dir.join(FORMAT_FILE);
     let found = small_file::recall(&path, MOST_FORMAT_BYTES);
     match found.map(|found| found.map(String::from_utf8)) {
         Ok(Some(text)) => {
             let text = text.unwrap_or_default();
             let dir = dir.display().to_string();
             let (version, id) = match text.strip_prefix(FORMAT).and_then(|rest| rest.split_once(' ')) {
-                Some((version, id)) => (version.parse().ok(), u64::from_str_radix(id.trim(), 16).ok()),
+                Some((version, id)) => (version.parse::<u32>().ok(), u64::from_str_radix(id.trim(), 16).ok()),
                 None => (None, None),
             };
             match (version, id) {
-                (Some(found), _) if found != u32::from(VERSION) => Err(StoreError::Version {
-                    dir,
-                    found,
-                    ours: VERSION,
-                }),
-                (Some(_), Some(id)) => {
+                (Some(found), _) if !(u32::from(VERSION)..=u32::from(archive::VERSION)).contains(&found) => {
+                    Err(StoreError::Version {
+                        dir,
+                        found,
+                        ours: archive::VERSION,
+                    })
+                }
+                (Some(version), Some(id)) => {
                     small_file::ensure_copy(&path, text.as_bytes())
                         .map_err(|error| StoreError::io("write the format file", error))?;
-                    Ok(id)
+                    Ok((id, version as u8))
                 }
                 _ => Err(StoreError::Format(dir)),
             }
         }
         Ok(None) => {
             let id = rand::random();
-            small_file::replace(&path, format_line(id).as_bytes())
+            small_file::replace(&path, format_line(VERSION, id).as_bytes())
                 .map_err(|error| StoreError::io("write the format file", error))?;
-            Ok(id)
+            Ok((id, VERSION))
         }
         Err(error) => Err(StoreError::io("read the format file", error)),
     }
 }
 
-fn format_line(id: u64) -> String {
-    format!("{FORMAT}{VERSION} {id:016x}\n")
+fn format_line(version: u8, id: u64) -> String {
+    format!("{FORMAT}{version} {id:016x}\n")
 }
 
+/// The file that says the format.
+const FORMAT_FILE: &str = "store.format";
 /// Where fjall is in the data directory,
 const REST: &str = "rest";
 /// where it is put when it is damaged, until all know that it is lost,

@@ -322,6 +322,7 @@ impl QueueHandle {
             ready_bytes: bounds.bytes,
             persistent: bounds.next - bounds.first,
             persistent_bytes: bounds.bytes,
+            segments: bounds.segments as u64,
             ..queue::Counts::default()
         })
     }

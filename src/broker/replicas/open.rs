@@ -14,13 +14,16 @@ use super::opened::OpenMember;
 use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::owners::group_owners;
-use crate::journal::raft::{Election, Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
+use crate::broker::queue::stream::LiveStream;
+use crate::journal::raft::{Archiving, Election, Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
 use crate::queue::ledger::{IN_MEMORY, Ledger};
 use crate::spec::{Member, QueueSpec};
 use crate::stream::Log;
 use crate::tasks;
 use crate::types::NodeId;
 
+/// Bytes that a file of a stream has at least before the next begins.
+const LEAST_FILE_BYTES: u64 = 1024 * 1024;
 /// How long a leader that could not reach a majority waits before it tries again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long a founder waits for its first term before it asks for votes again.
@@ -51,6 +54,7 @@ impl Replicas {
         let ledgers = Ledgers {
             log: self.recovered.take(log),
             snapshots: self.recovered.take(snapshots),
+            archiving: None,
             founders: founders_of(&queue.spec, member),
         };
         if ledgers.log.is_none() && self.recovered.has_lost_records() {
@@ -68,7 +72,7 @@ impl Replicas {
         self: Arc<Self>,
         queue: Arc<QueueHandle>,
         spec: GroupSpec,
-        ledgers: Ledgers,
+        mut ledgers: Ledgers,
         generation: u32,
         is_founder: bool,
     ) {
@@ -85,6 +89,9 @@ impl Replicas {
             let _turn = self.members.opening.clone().acquire_owned().await;
             let memory = self.members.memory.clone();
             let stream = self.queues.streams.of(&queue);
+            if let Some(stream) = &stream {
+                ledgers.archiving = Some(self.archiving_of(stream, spec));
+            }
             let contents = |source| match stream {
                 Some(stream) => Contents::stream(Log::over(source, stream.retention()), stream.tail.clone()),
                 None => Contents::Queue(Ledger::over(source, IN_MEMORY).sharing(memory)),
@@ -123,6 +130,16 @@ impl Replicas {
         let (replicas, weak) = (Arc::downgrade(&self), Arc::downgrade(&queue));
         drop((self, queue));
         watch(replicas, weak, group, look).await;
+    }
+
+    /// Where a stream puts its old chunks. What it drops is at least a segment, and so should a file be no more.
+    fn archiving_of(&self, stream: &LiveStream, spec: GroupSpec) -> Archiving {
+        let archiving = Archiving::into(self.store.archive(spec.log));
+        let segment = stream.retention().segment.map_or(u64::MAX, |segment| segment.0);
+        Archiving {
+            segment_bytes: archiving.segment_bytes.min(segment.max(LEAST_FILE_BYTES)),
+            ..archiving
+        }
     }
 
     /// Asks for votes in a new group until a majority of the others has opened it too, or they elect.

@@ -368,6 +368,7 @@ impl<M: Machine> Group<M> {
         if let Err(error) = self.0.raft.shutdown().await {
             tracing::error!(group = %self.id(), %error, "a Raft group did not stop in order");
         }
+        self.0.log.shared().close().await;
         self.0.log.shared().write_mark();
     }
 

@@ -40,6 +40,7 @@ pub use group::{Group, GroupError, GroupStatus};
 pub use journals::{GroupId, GroupSpec, Ledgers, OpenError, Pace, RaftJournals, WeakJournals};
 pub use leadership::{LeaderWatch, Leadership, Role};
 pub use links::{Links, RAFT, RaftService};
+pub use log::Archiving;
 pub use network::{Transport, TransportError};
 pub use pack::VERSION as ENTRIES;
 pub use propose::{Applied, ProposeError, RECORD_BYTES};

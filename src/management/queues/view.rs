@@ -100,6 +100,9 @@ fn numbers_view(row: &Listed<'_>) -> Value {
         view["delivery_limit"] = report.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));
     }
     write_counts(&mut view, spec.queue_type, report.counts);
+    if spec.queue_type == QueueType::Stream {
+        view["segments"] = json!(report.counts.segments);
+    }
     if spec.queue_type == QueueType::Quorum {
         let online = row.standing().map(|standing| &standing.online[..]).unwrap_or_default();
         // All queues of a node share its log, so that none has files of its own.
