@@ -3,11 +3,13 @@
 //! ```text
 //! a queue decides → Consumer → Outbox (its channel's delivery tag, prefetch, unacked) → writer → socket
 //! ```
-//! [`outbox`] is what waits to be written to one client; [`consumer`] is one `basic.consume`, as its queue
+//! [`outbox`] is what waits to be written to one client, with the [`channel_out`] of each of its channels; [`consumer`] is one `basic.consume`, as its queue
 //! and its channel see it; [`leaving`] what a client leaves behind; [`connections`] is the list of who is there, and how many may be.
 
+pub mod channel_out;
 pub mod connections;
 pub mod consumer;
+pub mod control;
 pub mod leaving;
 pub mod outbox;
 pub mod pairs;
