@@ -50,6 +50,7 @@ pub use cluster::formation::JoinError;
 pub use cluster::links::LinksError;
 pub use cluster::majority::Reach;
 pub use cluster::report;
+pub use cluster::streams::StreamMember;
 pub use delivery::connections;
 pub use delivery::outbox::{Control, Outstanding, Uncommitted};
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};

@@ -9,7 +9,7 @@ use crate::broker::delivery::leaving;
 use crate::broker::{Broker, Forced};
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
 use crate::statistics::{Stats, Windows};
-use crate::types::{ConnectionId, NodeId, Refusal, UserName, VhostName};
+use crate::types::{ConnectionId, NodeId, QueueId, Refusal, UserName, VhostName};
 
 impl Broker {
     /// The open connections of this node's clients.
@@ -17,9 +17,10 @@ impl Broker {
         let (us, now) = (self.us(), self.now().seconds());
         let figures = |stats: &Stats| self.statistics.figures(stats, now, windows);
         let idle_since = |stats: &Stats| self.statistics.idle_since(stats, now);
+        let ends = |queue: QueueId| self.queues.streams().end(&*self.queues.by_id(queue)?);
         let all = self.connections.all();
         all.iter()
-            .filter_map(|connection| connection.report(us, figures, idle_since))
+            .filter_map(|connection| connection.report(us, figures, idle_since, ends))
             .collect()
     }
 

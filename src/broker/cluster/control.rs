@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::report::{NodeReport, ReplicaReport, Subject, Wanted};
 use super::sessions::{SessionAnswer, SessionWord};
+use super::streams::StreamMember;
 use crate::auth::attempts::Counts;
 use crate::broker::alarms::Notice;
 use crate::broker::catalogue::propose::{Catalogued, Proposed};
@@ -21,6 +22,7 @@ use crate::broker::publish::reply_to::Token;
 use crate::broker::queue::asking::DEADLINE;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::peeking::{Peek, Peeked};
+use crate::broker::queue::stream::Tracked;
 use crate::broker::queue::vitals::QueueVitals;
 use crate::broker::replicas::members::{HERE, MemberChange, MemberError};
 use crate::broker::{Broker, BrokerError};
@@ -87,6 +89,12 @@ enum Request {
     Clients(UserName, VhostName),
     /// Where do clients of the stream protocol find the node, with or without TLS?
     StreamAddress(bool),
+    /// How is the node's member of a stream?
+    StreamMember(QueueId),
+    /// What is tracked in a stream, as the node knows?
+    Tracked(QueueId),
+    /// Keep how far a reader of a stream has come, or forget it, if the node leads it.
+    KeepCursor(QueueId, String, Option<u64>),
     /// Does a client of the node wait for answers under that name of a queue?
     ReplyQueue(String),
     /// How does a queue get on that the node leads?
@@ -141,6 +149,11 @@ enum Response {
     Clients(ClientCounts),
     /// None where it does not listen for them.
     StreamAddress(Option<(String, u16)>),
+    /// None where it has none.
+    StreamMember(Option<StreamMember>),
+    Tracked(Option<Box<Tracked>>),
+    /// None where another leads.
+    KeptCursor(Option<bool>),
     ReplyQueue(bool),
     /// None where the queue's machine is not.
     Vitals(Option<QueueVitals>),
@@ -234,6 +247,11 @@ impl Broker {
             }
             Request::Clients(user, vhost) => return Response::Clients(self.connections.count(&user, &vhost)),
             Request::StreamAddress(with_tls) => return Response::StreamAddress(self.own_stream_address(with_tls)),
+            Request::StreamMember(queue) => return Response::StreamMember(self.stream_member_here(queue)),
+            Request::Tracked(queue) => return Response::Tracked(self.tracked_here(queue).map(Box::new)),
+            Request::KeepCursor(queue, name, offset) => {
+                return Response::KeptCursor(self.keep_cursor_here(queue, &name, offset).await);
+            }
             Request::ReplyQueue(name) => {
                 // Only its own clients, lest two nodes ask each other.
                 let token = Token::of(name.as_bytes()).filter(|token| token.node == self.nodes.us());
@@ -311,6 +329,9 @@ impl Broker {
             | Request::Reached(_)
             | Request::Clients(..)
             | Request::StreamAddress(_)
+            | Request::StreamMember(_)
+            | Request::Tracked(_)
+            | Request::KeepCursor(..)
             | Request::ReplyQueue(_)
             | Request::Vitals(_)
             | Request::Peek(..)
@@ -634,6 +655,35 @@ impl Broker {
         match queue.leader() {
             leader if leader == self.nodes.us() => self.queues.vitals_here(queue),
             leader => self.ask_for_vitals(leader, queue.spec.id).await,
+        }
+    }
+
+    pub(super) async fn ask_for_stream_member(&self, node: NodeId, queue: QueueId) -> Option<StreamMember> {
+        let request = Request::StreamMember(queue);
+        match self.ask(node, &request, Instant::now() + AT_ONCE).await {
+            Some(Response::StreamMember(member)) => member,
+            _ => None,
+        }
+    }
+
+    pub(super) async fn ask_what_is_tracked(&self, node: NodeId, queue: QueueId) -> Option<Tracked> {
+        match self.ask(node, &Request::Tracked(queue), Instant::now() + AT_ONCE).await {
+            Some(Response::Tracked(tracked)) => tracked.map(|tracked| *tracked),
+            _ => None,
+        }
+    }
+
+    pub(super) async fn ask_to_keep_cursor(
+        &self,
+        leader: NodeId,
+        queue: QueueId,
+        name: &str,
+        offset: Option<u64>,
+    ) -> Option<bool> {
+        let request = Request::KeepCursor(queue, name.to_owned(), offset);
+        match self.ask(leader, &request, Instant::now() + THERE).await {
+            Some(Response::KeptCursor(kept)) => kept,
+            _ => None,
         }
     }
 

@@ -5,6 +5,7 @@
 //! control: questions and answers between two nodes      shortages: who is short of memory or disk
 //! maintenance: out of service by the operator's wish, and back
 //! report: what a node says of its queues and clients
+//! streams: how their members are, and where readers go on
 //! sessions: browsers that are signed in, known to all nodes
 //! links: what is served over them                       nodes: who lives, as the rest of the broker asks
 //! remote: links that come and go, and what queues hear of it
@@ -23,3 +24,4 @@ mod remote;
 pub mod report;
 pub mod sessions;
 mod shortages;
+pub mod streams;

@@ -163,6 +163,9 @@ pub struct QueueReport {
     pub queue: QueueId,
     /// In which the node leads it; 0 for a queue that is not replicated.
     pub(in crate::broker) term: u64,
+    /// Of a stream. Other versions do not tell.
+    #[serde(default)]
+    pub segments: Option<u64>,
     pub counts: Counts,
     pub health: Health,
     pub delivery_limit: Option<u32>,
@@ -197,6 +200,9 @@ pub struct ConsumerReport {
     pub prefetch: Option<u32>,
     pub channel: u16,
     pub user: UserName,
+    /// Where only its own node knows it. Other versions do not tell.
+    #[serde(default)]
+    pub(in crate::broker) status: Option<ConsumerStatus>,
     /// Where the client is, and where it came to; `None` once it is gone.
     pub connection: Option<(SocketAddr, SocketAddr)>,
 }

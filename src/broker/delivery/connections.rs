@@ -1,8 +1,8 @@
 //! The client connections of this node: who is there, and how many may be.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -13,6 +13,7 @@ use tokio::sync::SetOnce;
 use super::QueueIdentity;
 use super::consumer::Consumer;
 use super::outbox::{Control, Outbox, Uncommitted};
+use super::streaming::{StreamClient, StreamReport};
 use crate::broker::{Forced, LimitError};
 use crate::listen::TlsSession;
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
@@ -37,6 +38,8 @@ pub struct ConnectionInfo<Q> {
     pub blocked: AtomicBool,
     /// Set when it has ended and what goes with it is gone.
     pub undone: SetOnce<()>,
+    /// What it has, if it speaks the stream protocol.
+    pub streaming: OnceLock<Box<StreamClient>>,
     details: Mutex<Details>,
 }
 
@@ -95,6 +98,9 @@ pub struct ConnectionReport {
     /// Bytes that wait to be written.
     #[serde(default)]
     pub send_pending: u64,
+    /// What it has, if it speaks the stream protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streaming: Option<Box<StreamReport>>,
 }
 
 /// A channel of it.
@@ -202,6 +208,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
             channels: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             undone: SetOnce::new(),
+            streaming: OnceLock::new(),
             details: Mutex::default(),
         }
     }
@@ -232,6 +239,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
         node: NodeId,
         figures: impl Fn(&Stats) -> Figures,
         idle_since: impl Fn(&Stats) -> Option<u64>,
+        ends: impl Fn(QueueId) -> Option<u64>,
     ) -> Option<ConnectionReport> {
         let details = self.details();
         details.vhost.as_ref()?;
@@ -280,6 +288,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
             channels,
             figures: figures(&self.outbox.stats),
             send_pending,
+            streaming: self.streaming.get().map(|client| client.report(ends).into()),
         })
     }
 

@@ -4,13 +4,15 @@
 //! a queue decides → Consumer → Outbox (its channel's delivery tag, prefetch, unacked) → writer → socket
 //! ```
 //! [`outbox`] is what waits to be written to one client; [`consumer`] is one `basic.consume`, as its queue
-//! and its channel see it; [`leaving`] what a client leaves behind; [`connections`] is the list of who is there, and how many may be.
+//! and its channel see it; [`leaving`] what a client leaves behind; [`connections`] is the list of who is there, and how many may be;
+//! [`streaming`] what clients of the stream protocol have.
 
 pub mod connections;
 pub mod consumer;
 pub mod leaving;
 pub mod outbox;
 pub mod pairs;
+pub mod streaming;
 
 use crate::types::QueueId;
 

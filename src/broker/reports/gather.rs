@@ -21,6 +21,7 @@ use crate::broker::cluster::report::{
     ReplicaReport, Wanted,
 };
 use crate::broker::delivery::connections::ConnectionReport;
+use crate::broker::delivery::streaming::SubscriptionCounts;
 use crate::broker::queue::clients::ConnectionInfo;
 use crate::broker::queue::clients::Consumer;
 use crate::broker::queue::handle::QueueHandle;
@@ -131,6 +132,7 @@ impl Gathered {
         all.map(|consumer| {
             // One that its queue has yet to hear of stands as most do.
             let status = statuses.get(&(consumer.node, consumer.key)).copied();
+            let status = status.or(consumer.status);
             (consumer, status.unwrap_or(ConsumerStatus::Up))
         })
         .collect()
@@ -623,6 +625,7 @@ fn report_of(queue: &QueueHandle, now: Timestamp) -> Option<QueueReport> {
     Some(QueueReport {
         queue: queue.spec.id,
         term: state.machine.term(),
+        segments: None,
         capacity: state.capacity(),
         counts,
         health: live.health(now),
@@ -642,6 +645,7 @@ fn stream_report(queue: &QueueHandle) -> Option<QueueReport> {
     Some(QueueReport {
         queue: queue.spec.id,
         term: group.leadership().term,
+        segments: group.machine().log().map(|log| log.bounds().segments as u64),
         capacity: None,
         counts: queue.counts_here()?,
         health: queue::Health::default(),
@@ -673,16 +677,47 @@ fn consumers_here(
         prefetch: consumer.prefetch.filter(|_| !consumer.no_ack),
         channel: consumer.channel,
         user: consumer.user.clone(),
+        status: None,
         connection: connections
             .get(&consumer.outbox.id)
             .map(|connection| (connection.peer, connection.local)),
     };
     let mut reports: Vec<_> = match broker.queues().streams().of(queue) {
-        Some(stream) => stream.consumers().iter().map(report).collect(),
+        Some(stream) => {
+            let subscribed = stream.subscriptions().into_iter();
+            let subscribed = subscribed.map(|one| subscription_report(broker, queue, &one, connections));
+            stream.consumers().iter().map(report).chain(subscribed).collect()
+        }
         None => state.machine.local_consumers().into_iter().map(report).collect(),
     };
     reports.sort_by_key(|report| report.key);
     reports
+}
+
+/// A subscription as the consumer that RabbitMQ shows it as.
+fn subscription_report(
+    broker: &Broker,
+    queue: &QueueHandle,
+    one: &SubscriptionCounts,
+    connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
+) -> ConsumerReport {
+    ConsumerReport {
+        queue: queue.spec.id,
+        node: broker.us(),
+        // No consumer's, so that no status is found under it.
+        key: u64::MAX,
+        tag: format!("stream.subid-{}", one.id),
+        arguments: one.arguments(),
+        no_ack: true,
+        exclusive: false,
+        prefetch: None,
+        channel: 0,
+        user: one.user.clone(),
+        status: Some(one.status()),
+        connection: connections
+            .get(&one.connection)
+            .map(|connection| (connection.peer, connection.local)),
+    }
 }
 
 /// The clients of connections that are open, by user.
