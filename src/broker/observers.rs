@@ -11,8 +11,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashSet;
+use serde_json::Value;
 use tokio::sync::mpsc;
 
+use crate::logging::recent::Recent;
+use crate::metadata::json;
 use crate::types::{ConnectionId, FieldTable, FieldValue, Message, QueueName, Timestamp, UserName, VhostName};
 
 /// Where copies of messages are published.
@@ -28,7 +31,11 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 /// See the head of this file.
 pub struct Observers {
     /// Something is bound to the exchange of events.
-    wants_events: AtomicBool,
+    is_bound: AtomicBool,
+    /// Until when somebody reads events over the HTTP API, in milliseconds; 0 for nobody.
+    followed_until: AtomicU64,
+    /// The last events, as JSON, while somebody reads them there.
+    recent: Recent,
     /// Some vhost is traced: all that is looked at for each message while none is.
     is_tracing: AtomicBool,
     traced: RwLock<FxHashSet<VhostName>>,
@@ -79,7 +86,9 @@ impl Default for Observers {
     fn default() -> Self {
         let (inbox, outlet) = mpsc::channel(PLACES);
         Self {
-            wants_events: AtomicBool::new(false),
+            is_bound: AtomicBool::new(false),
+            followed_until: AtomicU64::new(0),
+            recent: Recent::default(),
             is_tracing: AtomicBool::new(false),
             traced: RwLock::default(),
             inbox,
@@ -143,12 +152,36 @@ impl Observers {
 
     /// Whether anybody wants to hear of events: nobody need make one else.
     pub fn wants_events(&self) -> bool {
-        self.wants_events.load(Ordering::Relaxed)
+        self.is_bound.load(Ordering::Relaxed) || self.followed_until.load(Ordering::Relaxed) > 0
     }
 
     /// Whether something is bound to their exchange.
-    pub fn set_wants_events(&self, on: bool) {
-        self.wants_events.store(on, Ordering::Relaxed);
+    pub fn set_bound(&self, on: bool) {
+        self.is_bound.store(on, Ordering::Relaxed);
+    }
+
+    /// The last events, a line of JSON each, for somebody who asks again before `until`; they are kept that long.
+    pub fn follow(&self, until: Timestamp) -> &Recent {
+        self.followed_until.fetch_max(until.0, Ordering::Relaxed);
+        &self.recent
+    }
+
+    /// Keeps an event for those who follow them, if there are any still.
+    pub fn keep(&self, event: &Event) {
+        let until = self.followed_until.load(Ordering::Relaxed);
+        if event.at.0 > until {
+            // An error is somebody who came meanwhile.
+            let _ = self
+                .followed_until
+                .compare_exchange(until, 0, Ordering::Relaxed, Ordering::Relaxed);
+            return;
+        }
+        let mut line = serde_json::Map::new();
+        line.insert("event".to_owned(), event.kind.into());
+        if let Value::Object(fields) = json::from_table(&event.fields) {
+            line.extend(fields);
+        }
+        self.recent.keep(Value::from(line).to_string().as_bytes());
     }
 
     /// Tells of something that happened.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::command::{Call, Command, Failed, Group, Output, Tool};
 use super::node::node;
 use super::print::plain;
+use crate::pattern::Pattern;
 
 /// What can be asked of the log.
 pub static COMMANDS: &[Command] = &[
@@ -41,7 +42,27 @@ pub static COMMANDS: &[Command] = &[
             Some(seconds) => format!("Streaming logs from node {} for {seconds} seconds ...", call.node()),
             None => format!("Streaming logs from node {} ...", call.node()),
         },
-        run: follow,
+        run: |call| follow(call, &["log"], |_| true),
+        ..Command::ROW
+    },
+    Command {
+        name: "consume_event_stream",
+        tools: &[Tool::Diagnostics],
+        group: Group::Monitoring,
+        usage: "[--duration|-d <seconds>] [--pattern <pattern>] [--timeout <timeout>]",
+        help: "Shows what happens on the node, an object of JSON in each line, for some time or until it is interrupted",
+        options: &["duration", "pattern"],
+        run: |call| {
+            let pattern = match &call.options.pattern {
+                None => None,
+                Some(pattern) => Some(Pattern::new(pattern).map_err(|error| Failed::arguments(error.to_string()))?),
+            };
+            follow(call, &["events"], |line| {
+                let kind = serde_json::from_str::<Value>(line).unwrap_or_default();
+                let kind = kind["event"].as_str().unwrap_or_default();
+                pattern.as_ref().is_none_or(|pattern| pattern.matches(kind))
+            })
+        },
         ..Command::ROW
     },
     Command {
@@ -93,19 +114,19 @@ fn lines(told: &Value) -> impl Iterator<Item = &str> {
 }
 
 /// Asks for what comes after what is known, again and again.
-fn follow(call: &Call) -> Result<Output, Failed> {
+fn follow(call: &Call, path: &[&str], is_wanted: impl Fn(&str) -> bool) -> Result<Output, Failed> {
     let end = call
         .options
         .duration
         .map(|seconds| Instant::now() + Duration::from_secs(seconds));
-    let mut next = call.look(&["log"], &[("lines", "0".to_owned())])?["next"].clone();
+    let mut next = call.look(path, &[("lines", "0".to_owned())])?["next"].clone();
     loop {
         let left = end.map_or(WAIT, |end| {
             end.saturating_duration_since(Instant::now()).as_secs().min(WAIT)
         });
-        let told = call.look(&["log"], &[("after", next.to_string()), ("wait", left.to_string())])?;
+        let told = call.look(path, &[("after", next.to_string()), ("wait", left.to_string())])?;
         let mut out = io::stdout().lock();
-        for line in lines(&told) {
+        for line in lines(&told).filter(|line| is_wanted(line)) {
             if writeln!(out, "{line}").is_err() {
                 // Whoever read us has gone.
                 return Ok(Output::Silent);

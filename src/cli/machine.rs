@@ -34,6 +34,23 @@ pub static COMMANDS: &[Command] = &[
         ..Command::ROW
     },
     Command {
+        name: "discover_peers",
+        tools: &[Tool::Diagnostics],
+        group: Group::Cluster,
+        help: "Shows the nodes that the node found, itself included",
+        banner: |_| "Discovering peers nodes ...".to_owned(),
+        run: |call| {
+            let nodes = call.list(&["nodes"])?;
+            let names: Vec<_> = nodes.iter().filter_map(|node| node["name"].as_str()).collect();
+            let atoms: Vec<_> = names.iter().map(|name| format!(":{name}")).collect();
+            Ok(Output::Told {
+                text: format!("[{}]", atoms.join(", ")),
+                json: json!(names),
+            })
+        },
+        ..Command::ROW
+    },
+    Command {
         name: "resolve_hostname",
         tools: &[Tool::Diagnostics],
         group: Group::Configuration,

@@ -155,6 +155,9 @@ pub struct Options {
     /// For so many seconds; without it until it is interrupted.
     #[arg(long, short = 'd')]
     pub duration: Option<u64>,
+    /// Only events whose name matches.
+    #[arg(long)]
+    pub pattern: Option<String>,
     /// What the name is of: queue or exchange.
     #[arg(long)]
     pub object_type: Option<String>,

@@ -32,7 +32,6 @@ pub static COMMANDS: &[Command] = &[
         columns: &MEMBER,
         banner: |_| "Listing group consumers ...".to_owned(),
         run: list_members,
-        ..Command::ROW
     },
     Command {
         name: "list_stream_groups",

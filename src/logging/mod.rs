@@ -6,7 +6,7 @@
 //! dropped, counted, and the count is logged.
 
 mod line;
-mod recent;
+pub mod recent;
 mod writer;
 
 use std::io;

@@ -1,4 +1,4 @@
-//! The last lines of the node's log, for operators: those that there are, or those that come.
+//! The last lines of the node's log and its events, for operators: those that there are, or those that come.
 
 use std::time::Duration;
 
@@ -8,6 +8,8 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
 use crate::logging;
+use crate::logging::recent::Recent;
+use crate::types::Millis;
 
 /// What can be asked of the log.
 pub static ROUTES: &[Route] = &[
@@ -16,7 +18,25 @@ pub static ROUTES: &[Route] = &[
         "/log",
         Access::Administrator,
         "The last lines of the node's log: ?lines=50, or ?after=N&wait=SECONDS for those from number N on.",
-        Run::Later(|call| Box::pin(lines(call))),
+        Run::Later(|call| {
+            Box::pin(async move {
+                let recent = logging::recent().ok_or_else(|| Failure::Missing("the node has no log".to_owned()))?;
+                lines(&call, recent).await
+            })
+        }),
+    ),
+    Route::new(
+        Verb::Get,
+        "/events",
+        Access::Administrator,
+        "What happens on the node, a line of JSON for each event as amq.rabbitmq.event has it, from the first such \
+         request on: ?lines=50, or ?after=N&wait=SECONDS.",
+        Run::Later(|call| {
+            Box::pin(async move {
+                let until = call.broker.now() + Millis(2 * LONGEST.as_millis() as u64);
+                lines(&call, call.broker.observers().follow(until)).await
+            })
+        }),
     ),
     Route::post(
         "/log/reopen",
@@ -41,8 +61,7 @@ const USUAL: usize = 50;
 /// The longest wait for a line.
 const LONGEST: Duration = Duration::from_secs(30);
 
-async fn lines(call: Call) -> Answered {
-    let recent = logging::recent().ok_or_else(|| Failure::Missing("the node has no log".to_owned()))?;
+async fn lines(call: &Call, recent: &Recent) -> Answered {
     let number = |name: &str| match call.query.get(name) {
         None => Ok(None),
         Some(text) => {

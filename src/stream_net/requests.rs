@@ -352,19 +352,22 @@ impl Session {
             taken.as_ref().map(drop).map_err(|code| *code),
         );
         let Ok((reading, group)) = taken else { return None };
-        // Deliveries come behind the answer.
-        self.send_own();
         self.watch(&reading.name, &reading.stream, Use::Read);
         self.incarnations += 1;
         let incarnation = self.incarnations;
         let (name, stream) = (reading.name.clone(), reading.stream.clone());
         let mut subscription = Subscription::new(reading, incarnation, self.info.clone());
         match group {
-            None => subscription.begin(None),
+            None => {
+                // Deliveries come behind the answer.
+                self.send_own();
+                subscription.begin(None);
+            }
             Some((group, partition)) => {
                 self.watch(&name, &stream, Use::Led);
                 let key = (stream.id(), group);
                 let inbox = (id, self.inbox.clone());
+                // Before the answer: whoever has it stands before all who come later. Its turn is told behind it.
                 let membership = self.groups.join(key, partition, (self.info.id, incarnation), inbox);
                 subscription.wait(membership);
             }

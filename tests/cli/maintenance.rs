@@ -134,6 +134,49 @@ fn the_log_is_seen_wherever_it_goes() {
 }
 
 #[test]
+fn events_are_seen_as_they_happen_by_their_names() {
+    let broker = Broker::start();
+    let wanted = [
+        "consume_event_stream",
+        "--pattern",
+        "^user\\.",
+        "--duration",
+        "600",
+        "-q",
+    ];
+    let mut following = command(&broker, &wanted);
+    let mut following = following.stdout(std::process::Stdio::piped()).spawn().expect("it runs");
+    let out = following.stdout.take().expect("a pipe");
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(out));
+    let reader = std::thread::spawn(move || lines.next().expect("a line").expect("text"));
+    // Nothing is kept of what happened before somebody asked.
+    until("an event comes", || {
+        ctl(&broker, &["add_vhost", "noise"]);
+        ctl(&broker, &["add_user", "ute", "secret"]);
+        ctl(&broker, &["delete_user", "ute"]);
+        reader.is_finished()
+    });
+    following.kill().expect("it runs");
+    following.wait().expect("its end");
+    let line = reader.join().expect("no panic");
+    let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+    let kind = event["event"].as_str().expect("a name");
+    assert!(["user.created", "user.deleted"].contains(&kind), "{line}");
+    assert_eq!(event["name"], "ute");
+    assert!(event["timestamp_in_ms"].is_u64(), "{line}");
+}
+
+#[test]
+fn a_node_by_itself_finds_itself() {
+    let broker = Broker::start();
+    let found = ctl(&broker, &["discover_peers"]).well();
+    let names = ctl(&broker, &["discover_peers", "--formatter", "json"]).well();
+    let names: Vec<String> = serde_json::from_str(&names).expect("names");
+    assert_eq!(found, format!("Discovering peers nodes ...\n[:{}]\n", names[0]));
+    assert_eq!(names.len(), 1);
+}
+
+#[test]
 fn the_environment_of_the_process_is_shown() {
     let broker = Broker::start();
     let mut shown = Command::new(env!("CARGO_BIN_EXE_warren"));

@@ -229,3 +229,17 @@ fn a_newer_publisher_of_a_name_fences_the_older() {
         "{errored:?}"
     );
 }
+
+#[test]
+fn addresses_of_clients_behind_a_proxy_are_their_own() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = directory.path().join("proxy.conf");
+    std::fs::write(&config, "stream.proxy_protocol = true\n").expect("written");
+    let config = config.to_str().expect("a path");
+    let broker = Broker::start_with(&["--config", config, "--stream", "127.0.0.1:0"]);
+    let mut client = Stream::connect(&broker);
+    client.raw(b"PROXY TCP4 127.0.0.7 127.0.0.8 4711 5552\r\n");
+    client.shake_hands("guest", "guest");
+    let connection = broker.http().get("/api/stream/connections").json()[0].clone();
+    assert_eq!(connection["name"], "127.0.0.7:4711 -> 127.0.0.8:5552");
+}

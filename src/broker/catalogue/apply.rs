@@ -72,7 +72,7 @@ impl Broker {
     fn look_for_observers(&self, catalogue: &Catalogue) {
         let vhost = catalogue.vhost(&self.config.auth.default_vhost);
         let is_bound = vhost.is_some_and(|vhost| vhost.bindings_from(EVENTS).next().is_some());
-        self.observers.set_wants_events(is_bound);
+        self.observers.set_bound(is_bound);
     }
 
     /// Whether what is declared is live on this node.

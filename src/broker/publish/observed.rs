@@ -49,17 +49,15 @@ impl Vhosts {
         }
     }
 
-    fn publish_event(self: &Arc<Self>, event: Event) {
+    fn publish_event(self: &Arc<Self>, mut event: Event) {
+        let at = FieldValue::I64(event.at.0.try_into().unwrap_or(i64::MAX));
+        event.fields.set("timestamp_in_ms", at);
+        self.observers.keep(&event);
         let Some(vhost) = self.get(&self.config.auth.default_vhost) else {
             return;
         };
-        let mut fields = event.fields;
-        fields.set(
-            "timestamp_in_ms",
-            FieldValue::I64(event.at.0.try_into().unwrap_or(i64::MAX)),
-        );
         let properties = Properties {
-            headers: Some(fields),
+            headers: Some(event.fields),
             delivery_mode: Some(2),
             timestamp: Some(event.at.seconds()),
             ..Properties::default()

@@ -19,6 +19,7 @@ mod clients;
 mod net;
 mod node;
 mod queue;
+mod streams;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,11 +34,11 @@ use tokio::time::Instant;
 
 use checker::{Checker, Id, Key, Seen};
 use clients::Tx;
-use net::{Fate, Kind, Net};
+use net::{Fate, Kind, Links, Net};
 use node::Node;
 
 use crate::handover::Ask;
-use crate::journal::raft::Group;
+use crate::journal::raft::{Group, RaftJournals};
 use crate::queue::ledger::Ledger;
 use crate::queue::{Outcome, Slot};
 use crate::spec::{DeadLetterStrategy, Overflow, QueueSettings};
@@ -137,10 +138,6 @@ impl Sim {
         self.0.broken
     }
 
-    fn net(&self) -> &Net {
-        &self.0.net
-    }
-
     fn world(&self) -> MutexGuard<'_, World> {
         self.0.world.lock()
     }
@@ -192,6 +189,24 @@ impl Sim {
     /// Sends frames about the queue.
     fn tell(&self, from: NodeId, to: NodeId, frames: Vec<u8>) {
         self.world().send(self, from, to, frames);
+    }
+}
+
+impl Links for Sim {
+    fn net(&self) -> &Net {
+        &self.0.net
+    }
+
+    fn pretends(&self) -> bool {
+        self.broken() == Some(Broken::Majority)
+    }
+
+    fn at(&self, node: NodeId, call: impl FnOnce(&RaftJournals) + Send + 'static) {
+        self.input(node, move |_, world| {
+            if let Some(running) = &world.node(node).running {
+                call(&running.journals);
+            }
+        });
     }
 }
 

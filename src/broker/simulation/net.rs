@@ -15,9 +15,8 @@ use rand::{Rng, SeedableRng};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::{Broken, Sim};
 use crate::journal::raft::tests::pretending;
-use crate::journal::raft::{GroupId, Transport, TransportError};
+use crate::journal::raft::{GroupId, RaftJournals, Transport, TransportError};
 use crate::types::NodeId;
 
 /// A link that loses something does not live for much longer.
@@ -206,13 +205,22 @@ impl Net {
     }
 }
 
+/// Nodes that are played, with links between them; clones are the same.
+pub trait Links: Clone + Send + Sync + 'static {
+    fn net(&self) -> &Net;
+    /// Whether a leader hears of every append that all have it, whatever comes of it.
+    fn pretends(&self) -> bool;
+    /// Does something at a node, with its groups, unless it is down; later while it is paused.
+    fn at(&self, node: NodeId, call: impl FnOnce(&RaftJournals) + Send + 'static);
+}
+
 /// A node's side of the links, for its Raft groups.
-pub struct Port {
-    pub sim: Sim,
+pub struct Port<L> {
+    pub links: L,
     pub node: NodeId,
 }
 
-impl Transport for Port {
+impl<L: Links> Transport for Port<L> {
     fn send(
         &self,
         to: NodeId,
@@ -220,15 +228,15 @@ impl Transport for Port {
         request: Bytes,
         deadline: Duration,
     ) -> BoxFuture<'static, Result<Bytes, TransportError>> {
-        let pretended = match self.sim.broken() {
-            Some(Broken::Majority) => pretending::appended(&request),
-            _ => None,
+        let pretended = match self.links.pretends() {
+            true => pretending::appended(&request),
+            false => None,
         };
-        let (sim, from) = (self.sim.clone(), self.node);
+        let (links, from) = (self.links.clone(), self.node);
         let (answer, answered) = oneshot::channel();
-        match sim.net().send(from, to, Kind::Raft) {
+        match links.net().send(from, to, Kind::Raft) {
             Fate::Arrives(passage) => {
-                tokio::spawn(carry(sim, from, to, group, request, passage, answer));
+                tokio::spawn(carry(links, from, to, group, request, passage, answer));
             }
             Fate::Unreachable if pretended.is_none() => {
                 return Box::pin(std::future::ready(Err(TransportError::Unreachable(to))));
@@ -236,7 +244,7 @@ impl Transport for Port {
             // Nobody says so before the deadline, or before the link breaks.
             Fate::Unreachable | Fate::Lost => {
                 tokio::spawn(async move {
-                    sim.net().breaks(from, to, deadline.min(MOST_SILENT)).await;
+                    links.net().breaks(from, to, deadline.min(MOST_SILENT)).await;
                     drop(answer);
                 });
             }
@@ -255,8 +263,8 @@ impl Transport for Port {
 }
 
 /// Takes a request over, and its answer back.
-async fn carry(
-    sim: Sim,
+async fn carry<L: Links>(
+    links: L,
     from: NodeId,
     to: NodeId,
     group: GroupId,
@@ -264,20 +272,19 @@ async fn carry(
     passage: Passage,
     answer: oneshot::Sender<Bytes>,
 ) {
-    if !sim.net().arrives(from, to, passage).await {
+    if !links.net().arrives(from, to, passage).await {
         return;
     }
-    sim.input(to, move |sim, world| {
-        let Some(running) = &world.node(to).running else { return };
-        let response = running.journals.receive(group, request);
-        let sim = sim.clone();
+    let back = links.clone();
+    links.at(to, move |journals| {
+        let response = journals.receive(group, request);
         tokio::spawn(async move {
             let response = response.await;
-            let Fate::Arrives(passage) = sim.net().send(to, from, Kind::RaftAnswer) else {
+            let Fate::Arrives(passage) = back.net().send(to, from, Kind::RaftAnswer) else {
                 return;
             };
-            if sim.net().arrives(to, from, passage).await {
-                sim.input(from, move |_, _| {
+            if back.net().arrives(to, from, passage).await {
+                back.at(from, move |_| {
                     // Who does not wait any more does not hear it.
                     let _ = answer.send(response);
                 });

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::checker::Id;
 use super::clients::Clients;
-use super::net::{Kind, Port, chance};
+use super::net::{Kind, Links, Port, chance};
 use super::queue::Machine;
 use super::{Broken, Input, Sim, World};
 use crate::broker::replicas::elections::Elections;
@@ -294,7 +294,7 @@ impl Sim {
             (store, recovered, node.life)
         };
         let port = Port {
-            sim: self.clone(),
+            links: self.clone(),
             node: us,
         };
         let journals = RaftJournals::new(us, store.store.clone(), Arc::new(port));

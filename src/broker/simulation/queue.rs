@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 
 use super::checker::{Checker, Id, Key};
 use super::clients::{Clients, Tx};
-use super::net::{Kind, Net};
+use super::net::{Kind, Links, Net};
 use super::node::QUEUE;
 use super::{Broken, Sim, World, read_body};
 use crate::handover::message::{ConsumerKey, ConsumerSpec, Frame, FrameBody};

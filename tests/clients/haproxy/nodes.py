@@ -6,6 +6,7 @@ import os
 import pathlib
 import random
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
@@ -27,10 +28,14 @@ def until(what, holds):
 class Nodes:
     """Counted from 1. Each has a loopback address of its own, so that all have the same ports."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, settings=""):
+        """`settings` is the configuration of all nodes."""
         self.directory = pathlib.Path(directory)
+        (self.directory / "nodes.conf").write_text(settings)
+        self.has_tls = "ssl_options" in settings
         self.network = f"127.{random.randint(1, 254)}.{random.randint(1, 254)}"
-        self.url = f"amqp://guest:guest@{self.network}.100:5672/%2f"
+        self.host = f"{self.network}.100"
+        self.url = f"amqp://guest:guest@{self.host}:5672/%2f"
         (self.directory / "secret").write_text("the secret of a test")
         self.processes = {}
         self.proxy = None
@@ -43,6 +48,7 @@ class Nodes:
         settings.write_text((HERE / "haproxy.cfg").read_text().replace("NETWORK", self.network))
         # -db: it stays a child of ours.
         self.proxy = subprocess.Popen(["haproxy", "-db", "-f", settings], **self.log("haproxy"))
+        until("HAProxy listens", self.proxy_listens)
         return self
 
     def __exit__(self, *failure):
@@ -54,6 +60,13 @@ class Nodes:
 
     def all(self):
         return range(1, 4)
+
+    def proxy_listens(self):
+        try:
+            socket.create_connection((self.host, 5672), timeout=1).close()
+            return True
+        except OSError:
+            return False
 
     def show_logs(self):
         for log in sorted(self.directory.glob("*.log")):
@@ -67,7 +80,9 @@ class Nodes:
     def start(self, node):
         host = f"{self.network}.{node}"
         command = [os.environ["BROKER_BINARY"], "server", "--node-name", f"rabbit@n{node}"]
-        command += ["--amqp", f"{host}:5672", "--management", f"{host}:15672", "--prometheus", "none"]
+        command += ["--config", self.directory / "nodes.conf"]
+        command += ["--amqp", f"{host}:5672", *(["--amqps", f"{host}:5671"] if self.has_tls else []), "--management", f"{host}:15672", "--prometheus", "none"]
+        command += ["--stream", f"{host}:5552"]
         command += ["--cluster", f"{host}:25672", "--advertise", f"{host}:25672"]
         command += ["--cluster-secret-file", self.directory / "secret", "--data-dir", self.directory / f"n{node}"]
         for other in self.all():
@@ -88,6 +103,11 @@ class Nodes:
 
     def resume(self, node):
         self.processes[node].send_signal(signal.SIGCONT)
+
+    def resident(self, node):
+        """Bytes of memory of a node."""
+        status = pathlib.Path(f"/proc/{self.processes[node].pid}/status").read_text()
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmRSS:"))
 
     def ask(self, node, path):
         """What a node's API answers as JSON; nothing if it does not, or refuses."""

@@ -39,7 +39,7 @@ pub struct EntryAt {
 
 impl Entries {
     /// What is to be written of them, in one chunk.
-    fn decide(
+    pub(in crate::broker) fn decide(
         &self,
         leader: &mut Leader,
         now: crate::types::Timestamp,

@@ -361,11 +361,7 @@ pub fn open_store(dir: &std::path::Path, disk: &SimDisk) -> (Store, Recovered) {
 
 /// Shows what openraft logs, for whoever looks for the cause of a failure.
 pub fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::from_default_env();
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_test_writer()
-        .try_init();
+    let _ = tracing_subscriber::fmt().with_test_writer().try_init();
 }
 
 /// Waits, but not for ever.
