@@ -114,6 +114,16 @@ impl Leader {
         claimed.max(written).unwrap_or(0)
     }
 
+    /// All producers, with what is on its way.
+    pub fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    /// All readers' places, with what is on its way.
+    pub fn cursors(&self) -> &Cursors {
+        &self.cursors
+    }
+
     /// Where a reader is, with what is on its way.
     pub fn cursor_of(&self, name: &str) -> Option<&Cursor> {
         self.cursors.get(name)

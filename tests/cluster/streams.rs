@@ -145,7 +145,10 @@ fn writer(cluster: &Cluster, asked: usize, stream: &str) -> Option<usize> {
     let members = cluster.http(asked).get(&path).json();
     let mut members = members.as_array()?.iter();
     let writer = members.find(|member| member["role"] == "writer")?;
-    cluster.all().into_iter().find(|node| writer["node"] == cluster.name(*node))
+    cluster
+        .all()
+        .into_iter()
+        .find(|node| writer["node"] == cluster.name(*node))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -175,7 +178,10 @@ async fn clients_of_the_stream_protocol_are_seen_from_any_node_and_outlive_its_l
     for node in cluster.all() {
         let http = cluster.http(node);
         let publishers = http.get("/api/stream/publishers/%2F/s").json();
-        assert_eq!((&publishers[0]["published"], &publishers[0]["reference"]), (&500.into(), &"me".into()));
+        assert_eq!(
+            (&publishers[0]["published"], &publishers[0]["reference"]),
+            (&500.into(), &"me".into())
+        );
         assert_eq!(
             publishers[0]["connection_details"]["node"],
             cluster.name(first),
@@ -186,7 +192,10 @@ async fn clients_of_the_stream_protocol_are_seen_from_any_node_and_outlive_its_l
             group["partitions"][0]["stored_offset"] == 99 && group["members"] == 1 && group["lag"] == 400
         })
         .await;
-        assert_eq!(http.get("/api/queues/%2F/s").json()["consumer_details"][0]["consumer_tag"], "stream.subid-1");
+        assert_eq!(
+            http.get("/api/queues/%2F/s").json()["consumer_details"][0]["consumer_tag"],
+            "stream.subid-1"
+        );
     }
     drop(reader);
     let forced = r#"{"offset": 199, "force": true}"#;

@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use super::live::{LiveStream, replica};
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::queues::Queues;
-use crate::stream::producers::Key;
+use crate::stream::cursors::Cursors;
+use crate::stream::producers::{Key, Producers};
 use crate::types::QueueId;
 
 /// See the head of this file.
@@ -34,30 +35,44 @@ pub struct TrackedProducer {
     pub sequence: u64,
 }
 
+fn cursors(all: &Cursors) -> Vec<(String, u64)> {
+    all.iter()
+        .map(|(name, cursor)| (name.to_owned(), cursor.offset))
+        .collect()
+}
+
+fn producers(all: &Producers) -> Vec<TrackedProducer> {
+    let named = all.iter().filter_map(|(key, producer)| match key {
+        Key::Name(name) => Some(TrackedProducer {
+            name: name.to_string(),
+            offset: producer.recent().last()?.offset,
+            sequence: producer.last(),
+        }),
+        Key::Id(_) => None,
+    });
+    named.collect()
+}
+
 impl LiveStream {
-    /// As far as it is applied here; `None` where this node has no member.
+    /// With what is on its way where the stream is led, else as far as it is applied here; `None` where this node has
+    /// no member.
     pub fn tracked(&self, queue: &QueueHandle) -> Option<Tracked> {
+        let decided = {
+            let leading = self.leading.lock();
+            let leader = leading.as_ref().map(|leading| &leading.leader);
+            leader.map(|leader| (cursors(leader.cursors()), producers(leader.producers())))
+        };
         let group = replica(queue)?;
         let machine = group.machine();
         let log = machine.log()?;
         let bounds = log.bounds();
-        let cursors = log.cursors().iter();
-        let producers = log.producers().iter();
+        let (cursors, producers) = decided.unwrap_or_else(|| (cursors(log.cursors()), producers(log.producers())));
         Some(Tracked {
             queue: self.id,
             first: bounds.first,
             end: bounds.next,
-            cursors: cursors.map(|(name, cursor)| (name.to_owned(), cursor.offset)).collect(),
-            producers: producers
-                .filter_map(|(key, producer)| match key {
-                    Key::Name(name) => Some(TrackedProducer {
-                        name: name.to_string(),
-                        offset: producer.recent().last()?.offset,
-                        sequence: producer.last(),
-                    }),
-                    Key::Id(_) => None,
-                })
-                .collect(),
+            cursors,
+            producers,
         })
     }
 
