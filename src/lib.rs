@@ -41,4 +41,5 @@ pub mod stream;
 pub mod stream_net;
 pub mod stream_protocol;
 pub mod tasks;
+pub mod tls_client;
 pub mod types;

@@ -26,6 +26,47 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When a later snapshot has taken its place, or it cannot be read.
     fn piece(&self, number: u64) -> io::Result<Bytes>;
+
+    /// Up to which index entries are put away where [`Source::find`] finds them, if any are.
+    fn put_away(&self) -> Option<u64> {
+        None
+    }
+
+    /// An entry that is put away from which on what is asked for is found, by [`Machine::span`]; `None` where it is not
+    /// there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn find(&self, _seek: Seek) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+
+    /// Entries from that one on, at least one and about as many bytes as are asked for.
+    ///
+    /// # Errors
+    /// As of [`Source::entry`].
+    fn run(&self, from: u64, _bytes: usize) -> io::Result<Vec<(u64, Vec<Bytes>)>> {
+        Ok(vec![(from, self.entry(from)?)])
+    }
+}
+
+/// What is looked for among entries, in the machine's own numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seek {
+    /// The entry that has it, or what comes next.
+    At(u64),
+    /// The first entry of this time, in ms, or later.
+    Since(u64),
+}
+
+/// What a record holds, in the machine's own numbers, which grow from record to record.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Span {
+    pub first: u64,
+    /// The one behind the last.
+    pub end: u64,
+    /// Its time, in ms.
+    pub at: u64,
 }
 
 /// Where a piece of a snapshot is kept, and what it covers, in the machine's own numbers.
@@ -79,6 +120,22 @@ pub trait Machine: Send + Sync + 'static {
     /// A snapshot that this state made, or was restored from, is safe; its pieces are kept here.
     /// The log that it covers and the pieces of the one before go after this.
     fn kept(&mut self, _pieces: &[KeptPiece]) {}
+
+    /// What a record holds, for machines whose old records are found by that; `None` for one that holds nothing.
+    fn span(_record: &[u8]) -> Option<Span> {
+        None
+    }
+
+    /// The whole state as of the last record, for a machine that names older snapshots ([`Machine::covered`]): a start
+    /// goes on from it. `None` for one that begins with its snapshot.
+    fn point(&self) -> Option<Bytes> {
+        None
+    }
+
+    /// Takes over the state of [`Machine::point`] instead of its own, which stays as it is after an error.
+    fn resume(&mut self, _point: &[u8]) -> Result<(), Unreadable> {
+        Err(Unreadable::new("this machine has no points"))
+    }
 
     /// Whether a snapshot made now would give back more than it costs. Asked about once a second.
     fn worth_a_snapshot(&self) -> bool {

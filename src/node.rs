@@ -1,10 +1,11 @@
 //! One node: its parts started in order, and stopped in reverse.
 
 mod certificates;
+mod clients;
+mod links;
 mod service_manager;
 mod successor;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -13,24 +14,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 use self::certificates::Certificates;
-use crate::broker::report;
-use crate::broker::{Broker, Failure, Forced, JoinError, LinksError, REQUESTS, StartError};
+use self::clients::{Clients, say_goodbye, write_ports};
+use self::links::{Listening, start_links};
+use crate::broker::advertised;
+use crate::broker::{Broker, Failure, JoinError, LinksError, StartError};
 use crate::cluster::identity::Identity;
-use crate::cluster::{LINK, Settings, Span, Versions, secret};
-use crate::config::{CLUSTER_PORT, Config, Discovery, SocketOptions};
-use crate::handover::wire;
-use crate::journal::raft;
-use crate::listen::{Listener, Setup, Tls, TlsError};
-use crate::management::{self, Endpoint, LoadError, LocalSocket, Order};
-use crate::metadata;
-use crate::queue::{ledger, record};
-use crate::{allocator, logging, net, stream_net, tasks};
+use crate::cluster::secret;
+use crate::config::{CLUSTER_PORT, Config};
+use crate::listen::TlsError;
+use crate::management::{self, LoadError, LocalSocket, Order};
+use crate::{allocator, logging, tasks};
 
 /// Why a node does not run.
 #[derive(Debug, Error)]
@@ -71,9 +70,7 @@ impl NodeError {
 /// The status with which the process of a node ends whose disk fails (`EX_IOERR` of `sysexits.h`).
 const DISK_FAILED: u8 = 74;
 
-/// How long clients have for their close-ok when the node stops.
-const GOODBYE: Duration = Duration::from_secs(3);
-/// The same when it ends because its disk fails.
+/// How long clients have for their close-ok when the node ends because its disk fails.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// How long joining and leaving a cluster may take.
 const MEMBERSHIP: Duration = Duration::from_secs(30);
@@ -81,8 +78,6 @@ const MEMBERSHIP: Duration = Duration::from_secs(30);
 const LITTLE_SPACE: u64 = 1024 * 1024;
 /// and between two looks whether they are there.
 const LOOK_FOR_SPACE: Duration = Duration::from_millis(500);
-/// Connections to the HTTP API that may wait to be accepted.
-const HTTP_BACKLOG: u32 = 1024;
 /// How long another node may take to accept a connection.
 const REACH: Duration = Duration::from_secs(3);
 
@@ -220,7 +215,7 @@ async fn read_again(
         tracing::info!("SIGHUP: the log file is opened again");
         certificates.read_again();
         let broker = running.borrow().as_ref().map(|running| running.broker.clone());
-        match broker.and_then(|broker| broker.read_certificates()) {
+        match broker.and_then(|broker| broker.membership().read_certificates()) {
             None => {}
             Some(Ok(())) => tracing::info!("new links between nodes use the certificates as they are now"),
             Some(Err(error)) => tracing::error!(%error, "the certificates of links between nodes stay as they were"),
@@ -270,7 +265,7 @@ impl Node {
         };
         match served {
             Some(Ok(clients)) => {
-                let listeners = clients.endpoints.iter().map(|endpoint| report::Listener {
+                let listeners = clients.endpoints.iter().map(|endpoint| advertised::Listener {
                     protocol: endpoint.protocol.to_owned(),
                     address: endpoint.address,
                 });
@@ -305,7 +300,7 @@ impl Node {
     async fn drain(&self) {
         let Some(app) = &self.app else { return };
         let broker = &app.opened.broker;
-        broker.drain();
+        broker.membership().drain();
         let time = Duration::from_millis(self.config.node.drain_time.0);
         if time.is_zero() || broker.connections().is_empty() {
             return;
@@ -375,8 +370,8 @@ impl Node {
     /// Lets the cluster know that this node is no member any more, and forgets everything.
     async fn leave_cluster(&self) -> Result<(), Refused> {
         let opened = Opened::open(&self.config).await?;
-        let left = match opened.broker.belongs() {
-            true => tokio::time::timeout(MEMBERSHIP, opened.broker.leave_cluster()).await,
+        let left = match opened.broker.membership().belongs() {
+            true => tokio::time::timeout(MEMBERSHIP, opened.broker.membership().leave_cluster()).await,
             false => Ok(Ok(())),
         };
         opened.close().await;
@@ -415,7 +410,7 @@ impl Node {
             file.get_or_insert_with(|| directory.join(secret::FILE));
         }
         let opened = Opened::open(&Arc::new(config)).await?;
-        let joined = opened.broker.join(&address, opened.address(), was);
+        let joined = opened.broker.membership().join(&address, opened.address(), was);
         let joined = tokio::time::timeout(MEMBERSHIP, joined).await;
         opened.close().await;
         match joined {
@@ -455,19 +450,19 @@ impl Opened {
         let running = [
             tasks::spawn("timers", broker.clone().run_timers()),
             tasks::spawn("alarms", broker.clone().run_alarms()),
-            tasks::spawn("shortages", broker.clone().run_shortages()),
-            tasks::spawn("nodes", broker.clone().run_nodes()),
-            tasks::spawn("elections", broker.clone().run_elections()),
+            tasks::spawn("shortages", broker.membership().clone().run_shortages()),
+            tasks::spawn("nodes", broker.membership().clone().run_nodes()),
+            tasks::spawn("elections", broker.replicas().clone().run_elections()),
             tasks::spawn("leader lookups", broker.queues().clone().run_leader_lookups()),
             tasks::spawn(
                 "dead letter outcomes",
                 broker.queues().clone().run_dead_letter_outcomes(),
             ),
-            tasks::spawn("reclaiming", broker.clone().run_reclaiming()),
-            tasks::spawn("repair", broker.clone().run_repair()),
+            tasks::spawn("reclaiming", broker.replicas().clone().run_reclaiming()),
+            tasks::spawn("repair", broker.replicas().clone().run_repair()),
             tasks::spawn("observers", broker.vhosts().clone().run_observers()),
-            tasks::spawn("absences", broker.clone().run_absences()),
-            tasks::spawn("sampler", broker.clone().run_sampler()),
+            tasks::spawn("absences", broker.membership().clone().run_absences()),
+            tasks::spawn("sampler", broker.reports().clone().run_sampler()),
         ];
         Ok(Self { broker, links, running })
     }
@@ -475,7 +470,7 @@ impl Opened {
     /// Waits until the node belongs to a cluster.
     async fn form(&self) -> Result<(), StartError> {
         let seeds = self.links.as_ref().map_or(0, |links| links.seeds);
-        self.broker.form(seeds, self.address()).await
+        self.broker.membership().form(seeds, self.address()).await
     }
 
     /// Where other nodes find this one.
@@ -487,241 +482,22 @@ impl Opened {
     }
 
     async fn close(self) {
-        self.broker.hand_over().await;
+        self.broker.replicas().hand_over().await;
         for task in self.running {
             task.abort();
             // The error is that it was aborted. It holds the broker until then.
             let _ = task.await;
         }
-        if let Some(links) = self.broker.links() {
+        if let Some(links) = self.broker.membership().links() {
             links.stop().await;
         }
-        self.broker.end_groups().await;
+        self.broker.replicas().end_groups().await;
         let broker = self.broker;
         // The last sync may take a while, and blocks.
         let stopped = tokio::task::spawn_blocking(move || broker.stop()).await;
         if stopped.is_err() {
             tracing::error!("the store did not stop in order");
         }
-    }
-}
-
-/// The listeners for clients.
-struct Clients {
-    ports: BTreeMap<&'static str, Vec<u16>>,
-    endpoints: Vec<Endpoint>,
-    accepting: JoinSet<()>,
-    stop_http: watch::Sender<()>,
-    /// The HTTP API, and metrics.
-    http: Vec<JoinHandle<()>>,
-}
-
-/// What is listened on.
-#[derive(Default)]
-struct Bound {
-    ports: BTreeMap<&'static str, Vec<u16>>,
-    endpoints: Vec<Endpoint>,
-}
-
-impl Bound {
-    /// Listens on an address, for what the file of ports and the HTTP API call so.
-    fn listen(
-        &mut self,
-        (word, protocol): (&'static str, &'static str),
-        address: SocketAddr,
-        setup: Setup,
-    ) -> Result<Listener, NodeError> {
-        let tls = setup.tls().cloned();
-        let listener = Listener::bind(address, setup).map_err(|error| NodeError::Listen { address, error })?;
-        self.note(word, protocol, listener.address(), tls);
-        Ok(listener)
-    }
-
-    fn note(&mut self, word: &'static str, protocol: &'static str, address: SocketAddr, tls: Option<Tls>) {
-        self.ports.entry(word).or_default().push(address.port());
-        self.endpoints.push(Endpoint { protocol, address, tls });
-    }
-}
-
-/// Sockets that are listened on, by what is served there.
-#[derive(Default)]
-struct Listeners {
-    amqp: Vec<Listener>,
-    http: Vec<Listener>,
-    metrics: Vec<Listener>,
-    stream: Vec<Listener>,
-}
-
-/// Opens the listeners for clients.
-fn listeners(config: &Config, certificates: &Certificates, bound: &mut Bound) -> Result<Listeners, NodeError> {
-    let common = &config.listeners;
-    let plain = Setup::of(common, common.socket.clone(), common.proxy_protocol);
-    let mut listeners = Listeners::default();
-    for address in common.tcp.values() {
-        listeners
-            .amqp
-            .push(bound.listen(("amqp", "amqp"), *address, plain.clone())?);
-    }
-    if let Some(tls) = &certificates.amqp {
-        let setup = plain.with_tls(tls.clone(), common);
-        for address in common.tls.values() {
-            listeners
-                .amqp
-                .push(bound.listen(("amqps", "amqp/ssl"), *address, setup.clone())?);
-        }
-    }
-    let stream = &config.stream;
-    let plain = Setup::of(common, stream.socket.clone(), stream.proxy_protocol);
-    for address in stream.tcp.values() {
-        listeners
-            .stream
-            .push(bound.listen(("stream", "stream"), *address, plain.clone())?);
-    }
-    if let Some(tls) = &certificates.amqp {
-        let setup = plain.with_tls(tls.clone(), common);
-        for address in stream.tls.values() {
-            listeners
-                .stream
-                .push(bound.listen(("stream_tls", "stream/ssl"), *address, setup.clone())?);
-        }
-    }
-    let options = SocketOptions {
-        backlog: HTTP_BACKLOG,
-        nodelay: true,
-        ..SocketOptions::default()
-    };
-    let plain = Setup::of(common, options.clone(), config.management.proxy_protocol);
-    if let Some(address) = config.management.address() {
-        listeners
-            .http
-            .push(bound.listen(("management", "http"), address, plain.clone())?);
-    }
-    if let (Some(tls), Some(address)) = (&certificates.management, config.management.tls_address()) {
-        let setup = plain.with_tls(tls.clone(), common);
-        listeners
-            .http
-            .push(bound.listen(("management_tls", "https"), address, setup)?);
-    }
-    let plain = Setup::of(common, options, false);
-    if let Some(address) = config.prometheus.address() {
-        let names = ("prometheus", "http/prometheus");
-        listeners.metrics.push(bound.listen(names, address, plain.clone())?);
-    }
-    if let (Some(tls), Some(address)) = (&certificates.prometheus, config.prometheus.tls_address()) {
-        let names = ("prometheus_tls", "https/prometheus");
-        listeners
-            .metrics
-            .push(bound.listen(names, address, plain.with_tls(tls.clone(), common))?);
-    }
-    Ok(listeners)
-}
-
-impl Clients {
-    /// Finds the cluster and what is declared in it, then listens.
-    async fn serve(opened: &Opened, config: &Config, certificates: &Certificates) -> Result<Self, NodeError> {
-        let broker = &opened.broker;
-        opened.form().await?;
-        broker.catch_up().await;
-        broker.tell_name(opened.address()).await;
-        management::load_definitions(broker).await?;
-        broker.declare_event_exchange().await;
-        broker.speaks(certificates.all().cloned());
-        let mut bound = Bound::default();
-        let listeners = listeners(config, certificates, &mut bound)?;
-        if let Some(links) = &opened.links {
-            bound.note("cluster", "clustering", links.address, None);
-        }
-        let Bound { ports, endpoints } = bound;
-        let mut accepting = net::start(listeners.amqp, broker);
-        stream_net::start(&mut accepting, listeners.stream, broker);
-        let (stop_http, stopping_http) = watch::channel(());
-        let stopping = || {
-            let mut stopping = stopping_http.clone();
-            async move {
-                // An error is the sender dropped: that is the sign.
-                let _ = stopping.changed().await;
-            }
-        };
-        let http = listeners.http.into_iter().map(|listener| {
-            let serving = management::serve(listener, broker.clone(), endpoints.clone(), stopping());
-            tasks::spawn("http", serving)
-        });
-        let metrics = listeners.metrics.into_iter().map(|listener| {
-            let serving = management::serve_metrics(listener, broker.clone(), stopping());
-            tasks::spawn("metrics", serving)
-        });
-        Ok(Self {
-            http: http.chain(metrics).collect(),
-            ports,
-            endpoints,
-            accepting,
-            stop_http,
-        })
-    }
-
-    async fn stop(self, broker: &Broker) {
-        drop(self.accepting);
-        drop(self.stop_http);
-        say_goodbye(broker, GOODBYE).await;
-        for http in self.http {
-            if http.await.is_err() {
-                tracing::error!("the HTTP API did not stop in order");
-            }
-        }
-    }
-}
-
-/// Where other nodes find this one.
-struct Listening {
-    address: SocketAddr,
-    advertise: String,
-    /// Other nodes that are configured.
-    seeds: usize,
-}
-
-/// Listens for other nodes, and looks for them.
-async fn start_links(broker: &Arc<Broker>, config: &Config) -> Result<Option<Listening>, NodeError> {
-    let Some(address) = config.cluster.listener else {
-        return Ok(None);
-    };
-    let failed = |error| NodeError::Listen { address, error };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let settings = Settings::of(config, address, versions()).map_err(|error| NodeError::Links(error.into()))?;
-    if settings.tls.is_some() {
-        tracing::info!(%address, "other nodes are spoken with over TLS");
-    }
-    let (advertise, seeds) = (settings.advertise.clone(), settings.seeds.clone());
-    broker.start_links(settings, listener).map_err(NodeError::Links)?;
-    let others = seeds.iter().filter(|seed| **seed != advertise).count();
-    let seeds = match config.cluster.discovery {
-        Discovery::Dns if config.cluster.dns_hostname.is_some() => others.max(1),
-        _ => others,
-    };
-    Ok(Some(Listening {
-        address,
-        advertise,
-        seeds,
-    }))
-}
-
-/// The formats of what this node exchanges with others.
-fn versions() -> Versions {
-    let only = |format: u8| Span::only(format.into());
-    // Of two the older is written where that can say it.
-    let span = |formats: [u8; 2]| {
-        let [oldest, newest] = formats.map(u16::from);
-        Span { oldest, newest }
-    };
-    Versions {
-        link: LINK,
-        entries: only(raft::ENTRIES),
-        snapshots: span(ledger::SNAPSHOTS),
-        catalogue: only(metadata::FORMAT),
-        queues: only(wire::FORMAT),
-        records: span(record::FORMATS),
-        raft: only(raft::MESSAGES),
-        requests: only(REQUESTS),
     }
 }
 
@@ -751,47 +527,5 @@ async fn has_space(directory: &Path) {
     tracing::warn!(directory = %directory.display(), "the disk is full: the node waits for space before it starts");
     while !is_there() {
         tokio::time::sleep(LOOK_FOR_SPACE).await;
-    }
-}
-
-/// Closes every connection and waits a little for the clients to agree.
-async fn say_goodbye(broker: &Broker, patience: Duration) {
-    broker.connections().close_all(&Forced::Shutdown);
-    // Those that do not answer are cut off.
-    broker.connections().gone(patience).await;
-}
-
-/// Writes the ports in one go: whoever waits for the file finds it whole.
-fn write_ports(path: &Path, ports: &BTreeMap<&str, Vec<u16>>) -> Result<(), NodeError> {
-    let failed = |error| NodeError::PortsFile {
-        path: path.display().to_string(),
-        error,
-    };
-    let temporary = path.with_extension("tmp");
-    std::fs::write(&temporary, serde_json::json!(ports).to_string()).map_err(failed)?;
-    std::fs::rename(&temporary, path).map_err(failed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::metadata::Command;
-    use crate::queue::DeathReason;
-    use crate::queue::record::Records;
-    use crate::types::NodeId;
-
-    #[test]
-    fn others_are_told_of_the_formats_that_are_written() {
-        let told = versions();
-        let command = Command::EndRun(NodeId(1)).encode();
-        assert_eq!(told.catalogue, Span::only(command[0].into()));
-        let mut records = Records::default();
-        let mut first = |record: fn(&mut Records)| {
-            record(&mut records);
-            u16::from(records.take().expect("a batch")[0])
-        };
-        let oldest = first(|records| records.gone(1));
-        let newest = first(|records| records.discarded(1, 1, DeathReason::Rejected));
-        assert_eq!(told.records, Span { oldest, newest });
     }
 }

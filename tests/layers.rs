@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What everything may import that is not itself in this list.
-const BASE: [&str; 10] = [
+const BASE: [&str; 11] = [
     "types",
     "heartbeat",
     "machine",
@@ -18,11 +18,12 @@ const BASE: [&str; 10] = [
     "pattern",
     "small_file",
     "pem",
+    "tls_client",
 ];
 
 /// Each part, from the top down, and what it may import besides the base. Within the base, only
 /// what is listed.
-const ARROWS: [(&str, &[&str]); 41] = [
+const ARROWS: [(&str, &[&str]); 42] = [
     ("main", &["allocator", "cli", "migrate", "node", "perf"]),
     (
         "node",
@@ -166,6 +167,7 @@ const ARROWS: [(&str, &[&str]); 41] = [
     ("allocator", &[]),
     ("tasks", &["metrics"]),
     ("metrics", &["types", "statistics"]),
+    ("tls_client", &["config", "pem"]),
     ("pem", &["config", "small_file"]),
     ("statistics", &[]),
     ("logging", &["config", "types"]),
@@ -178,11 +180,13 @@ const ARROWS: [(&str, &[&str]); 41] = [
 ];
 
 /// The rooms of the broker and the files beside them: each may import those before it.
-const ROOMS: [&str; 16] = [
+const ROOMS: [&str; 19] = [
     "clock",
     "error",
     "timers",
+    "questions",
     "nodes",
+    "recovered",
     "alarms",
     "observers",
     "logins",
@@ -190,6 +194,7 @@ const ROOMS: [&str; 16] = [
     "queue",
     "publish",
     "catalogue",
+    "access",
     "replicas",
     "cluster",
     "reports",
@@ -200,9 +205,9 @@ const ROOMS: [&str; 16] = [
 /// What owns the rooms, and stands above them all.
 const ABOVE_ROOMS: &str = "Broker";
 
-/// Rooms without a handle of their own: they name [`ABOVE_ROOMS`] and give it methods, so a call from one of
-/// them into another is an arrow that is not seen here. All before them own what they need.
-const WITHOUT_HANDLE: [&str; 6] = ["catalogue", "replicas", "cluster", "reports", "jobs", "start"];
+/// Who may name [`ABOVE_ROOMS`]: it is built there. All rooms own what they need, in a handle, so that a call
+/// from one into another is an import.
+const BUILDS: &str = "start";
 
 /// In `broker`, and no room: what owns them, and a test of several of them.
 const NO_ROOMS: [&str; 2] = ["mod", "simulation"];
@@ -243,7 +248,7 @@ fn rooms_import_those_before_them() {
         let mut named = names(&text, "crate::broker::");
         named.extend(names(&text, &up));
         for name in named {
-            if name == ABOVE_ROOMS && !WITHOUT_HANDLE.contains(&room.as_str()) {
+            if name == ABOVE_ROOMS && room != BUILDS {
                 wrong.push(format!("src/broker/{}: {room} may not know {name}", inside.display()));
             }
             if let Some(import) = origin(&name, &origins)
@@ -276,16 +281,100 @@ fn no_files_of_management_import_each_other_in_a_circle() {
             imports_of.entry(part.clone()).or_default().extend(named);
         }
     }
-    loop {
-        let known: BTreeSet<_> = imports_of.keys().cloned().collect();
-        let before = known.len();
-        imports_of.retain(|_, imports| imports.iter().any(|import| known.contains(import)));
-        if imports_of.len() == before {
-            break;
+    assert_eq!(in_circles(imports_of), [""; 0], "in a circle, or above one");
+}
+
+/// Rooms of which the files import each other in a circle: a client's outbox, its channels and its consumers are of
+/// one making, and so is what a node knows of a stream.
+const CIRCLES: [&str; 2] = ["delivery", "queue/stream/"];
+
+/// The same for the files of a room, each for itself; a folder may import what is in it.
+#[test]
+fn no_files_of_a_room_import_each_other_in_a_circle() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broker");
+    let files = files_below(&root).into_iter().map(|file| {
+        let inside = file.strip_prefix(&root).expect("listed below it");
+        let module = inside.with_extension("");
+        let is_folder = module.ends_with("mod");
+        let module = if is_folder {
+            module.parent().expect("a room")
+        } else {
+            &module
+        };
+        let module = module.to_str().expect("a name").to_owned();
+        let text = std::fs::read_to_string(&file).expect("a readable source file");
+        (module, code(&text))
+    });
+    let files: BTreeMap<_, _> = files
+        .filter(|(module, _)| !NO_ROOMS.iter().any(|other| module.starts_with(other)) && !module.is_empty())
+        .filter(|(module, _)| !CIRCLES.iter().any(|circle| module.starts_with(circle)))
+        .collect();
+    let is_near = |one: &str, other: &str| {
+        one.strip_prefix(other)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let mut imports_of = BTreeMap::<String, BTreeSet<String>>::new();
+    for (module, code) in &files {
+        let imports = paths(code, module)
+            .into_iter()
+            .filter_map(|path| deepest(&path, &files));
+        let imports = imports.filter(|import| !is_near(import, module) && !is_near(module, import));
+        imports_of.insert(module.clone(), imports.collect());
+    }
+    let queues = imports_of.get("queue/queues").expect("it is there");
+    assert!(queues.contains("queue/handle"), "{queues:?}");
+    assert_eq!(in_circles(imports_of), [""; 0], "in a circle, or above one");
+}
+
+#[test]
+fn paths_of_imports_are_whole() {
+    let code = "\
+use super::handle::{self, QueueHandle};
+use crate::broker::{Broker, publish::{vhosts::Vhosts, route}};
+use super::super::nodes::Nodes;
+use std::sync::Arc;
+fn f() -> crate::broker::queue::joint::Joint {}
+";
+    let found = paths(code, "queue/sink");
+    let found: Vec<_> = found.iter().map(String::as_str).collect();
+    assert_eq!(
+        found,
+        [
+            "Broker",
+            "nodes/Nodes",
+            "publish/route",
+            "publish/vhosts/Vhosts",
+            "queue/handle/QueueHandle",
+            "queue/handle/self",
+            "queue/joint/Joint",
+        ]
+    );
+}
+
+/// Nodes send a question by its name, and the first room that knows the name answers.
+#[test]
+fn each_question_between_nodes_is_of_one_room() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broker");
+    let mut rooms = BTreeMap::<String, String>::new();
+    for file in files_below(&root) {
+        let inside = file.strip_prefix(&root).expect("listed below it");
+        if !inside.ends_with("questions.rs") || inside.iter().count() == 1 {
+            continue;
+        }
+        let text = code(&std::fs::read_to_string(&file).expect("a readable source file"));
+        let (_, questions) = text.split_once("enum Question {\n").expect("a room's questions");
+        let (questions, _) = questions.split_once("\n}").expect("their end");
+        let names = questions.lines().filter_map(|line| {
+            let name = line.strip_prefix("    ").map(identifier)?;
+            (!name.is_empty()).then_some(name)
+        });
+        for name in names {
+            let other = rooms.insert(name.to_owned(), part_of(inside));
+            assert!(other.is_none(), "{name}: {other:?} and {}", part_of(inside));
         }
     }
-    let circle: Vec<_> = imports_of.keys().collect();
-    assert!(circle.is_empty(), "in a circle, or above one: {circle:?}");
+    assert_eq!(rooms.get("Join").map(String::as_str), Some("cluster"));
+    assert_eq!(rooms.get("Peek").map(String::as_str), Some("queue"));
 }
 
 /// A method of a type that another room defines could be called from below without an import.
@@ -314,7 +403,7 @@ fn types_get_their_methods_in_their_room() {
 }
 
 /// Files that give on what another node has refused, or what its queue's clients hear without it.
-const GIVE_ON: [&str; 2] = ["broker/cluster/control.rs", "handover/remote_leader.rs"];
+const GIVE_ON: [&str; 2] = ["broker/catalogue/questions.rs", "handover/remote_leader.rs"];
 
 /// What a peer hears is chosen in one place of each layer, where its errors say what they are.
 #[test]
@@ -508,6 +597,90 @@ fn group_heads(group: &str) -> Vec<String> {
         }
     }
     heads
+}
+
+/// The modules that import each other in a circle, and those that import one of them.
+fn in_circles(mut imports_of: BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    loop {
+        let known: BTreeSet<_> = imports_of.keys().cloned().collect();
+        imports_of.retain(|_, imports| imports.iter().any(|import| known.contains(import)));
+        if imports_of.len() == known.len() {
+            return imports_of.into_keys().collect();
+        }
+    }
+}
+
+/// What a module of `broker` names there, below the folder: `queue/handle/QueueHandle`.
+fn paths(code: &str, module: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for prefix in ["crate::broker::", "super::"] {
+        for (at, _) in code.match_indices(prefix) {
+            let before = &code[..at];
+            if before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '$') {
+                continue;
+            }
+            let mut above: Vec<_> = if prefix == "super::" {
+                module.split('/').collect()
+            } else {
+                Vec::new()
+            };
+            let mut rest = &code[at..];
+            if prefix == "super::" {
+                while let Some(after) = rest.strip_prefix("super::") {
+                    above.pop();
+                    rest = after;
+                }
+            } else {
+                rest = &rest[prefix.len()..];
+            }
+            let above: String = above.iter().flat_map(|part| [part, "/"]).collect();
+            found.extend(members(rest).into_iter().map(|member| format!("{above}{member}")));
+        }
+    }
+    found
+}
+
+/// The paths that begin here, one for each member of its groups.
+fn members(text: &str) -> Vec<String> {
+    if let Some(group) = text.strip_prefix('{') {
+        let mut all = Vec::new();
+        let (mut depth, mut start) = (0, 0);
+        for (at, letter) in group.char_indices() {
+            match letter {
+                '{' => depth += 1,
+                ',' | '}' if depth == 0 => {
+                    all.extend(members(group[start..at].trim()));
+                    start = at + 1;
+                    if letter == '}' {
+                        break;
+                    }
+                }
+                '}' => depth -= 1,
+                _ => {}
+            }
+        }
+        return all;
+    }
+    let word = identifier(text);
+    match text[word.len()..].strip_prefix("::") {
+        _ if word.is_empty() => Vec::new(),
+        Some(rest) => members(rest)
+            .into_iter()
+            .map(|member| format!("{word}/{member}"))
+            .collect(),
+        None => vec![word.to_owned()],
+    }
+}
+
+/// The innermost of these modules on a path.
+fn deepest<T>(path: &str, modules: &BTreeMap<String, T>) -> Option<String> {
+    let mut path = path;
+    loop {
+        if modules.contains_key(path) {
+            return Some(path.to_owned());
+        }
+        path = path.rsplit_once('/')?.0;
+    }
 }
 
 /// A leading name; macros are none.

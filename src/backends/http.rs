@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::web::{Web, form};
-use super::{Attempt, BackendError, Known, tls};
+use super::{Attempt, BackendError, Known};
 use crate::auth::Access;
 use crate::auth::rights::{Granted, Question, ResourceKind};
 use crate::config::AuthHttp;
+use crate::tls_client;
 
 /// The server.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ impl Http {
     pub(super) fn of(config: &AuthHttp) -> Result<Self, BackendError> {
         Ok(Self {
             web: Web {
-                tls: tls::client("auth_http.ssl_options", &config.tls)?,
+                tls: tls_client::client("auth_http.ssl_options", &config.tls)?,
                 connecting: Duration::from_millis(config.connection_timeout.0),
                 answering: Duration::from_millis(config.request_timeout.0),
             },

@@ -16,10 +16,11 @@ use tokio_rustls::rustls::ClientConfig;
 
 use self::asking::Asker;
 use super::http::permission;
-use super::{Attempt, BackendError, Known, tls};
+use super::{Attempt, BackendError, Known};
 use crate::auth::rights::{Granted, Question};
 use crate::config::{AuthLdap, LdapBind};
 use crate::tasks;
+use crate::tls_client;
 
 /// For a login or a question, however much is asked for it.
 const LONGEST: Duration = Duration::from_secs(30);
@@ -58,7 +59,7 @@ impl Ldap {
             return Err(BackendError::Incomplete("ldap", "auth_ldap.servers.1"));
         }
         Ok(Self {
-            tls: tls::client("auth_ldap.ssl_options", &config.tls)?,
+            tls: tls_client::client("auth_ldap.ssl_options", &config.tls)?,
             turns: Semaphore::new(config.pool_size),
             idle: Mutex::default(),
             config: config.clone(),

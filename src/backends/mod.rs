@@ -13,7 +13,6 @@ mod cache;
 mod http;
 mod ldap;
 mod oauth2;
-mod tls;
 mod web;
 
 use std::net::IpAddr;
@@ -23,12 +22,12 @@ use thiserror::Error;
 use crate::auth::Rights;
 use crate::auth::rights::{Grant, Granted, Question, Source, Token};
 use crate::config::{AuthBackend, AuthBackends};
+use crate::tls_client::TlsError;
 use crate::types::{Timestamp, UserName};
 use cache::Cache;
 use http::Http;
 use ldap::Ldap;
 use oauth2::Oauth2;
-pub use tls::TlsError;
 
 /// All backends that are configured.
 #[derive(Debug)]

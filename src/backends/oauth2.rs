@@ -14,11 +14,12 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
 use super::web::Web;
-use super::{Attempt, BackendError, Known, tls};
+use super::{Attempt, BackendError, Known};
 use crate::auth::rights::Token;
 use crate::auth::scopes::Scopes;
 use crate::config::{AuthOauth2, ResourceServer, TokenIssuer};
 use crate::small_file;
+use crate::tls_client;
 use crate::types::Timestamp;
 
 /// How long an issuer has to give its keys.
@@ -165,7 +166,7 @@ impl Issuer {
             algorithms: algorithms.collect(),
             files,
             web: Web {
-                tls: tls::client("auth_oauth2.https", tls)?,
+                tls: tls_client::client("auth_oauth2.https", tls)?,
                 connecting: PATIENCE,
                 answering: PATIENCE,
             },

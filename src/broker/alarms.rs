@@ -125,11 +125,12 @@ impl Alarms {
         short.map(|(node, notice)| (*node, notice.shortage)).collect()
     }
 
-    /// Other nodes that say that they are out of service.
-    pub(super) fn drained_others(&self) -> Vec<NodeId> {
+    /// The nodes that are out of service, this one or others.
+    pub(super) fn drained(&self, us: NodeId) -> Vec<NodeId> {
+        let own = self.own.borrow().drained.then_some(us);
         let others = self.others.lock();
         let drained = others.iter().filter(|(_, notice)| notice.drained);
-        drained.map(|(node, _)| *node).collect()
+        drained.map(|(node, _)| *node).chain(own).collect()
     }
 
     /// The others are to know that this node is out of service, or is not any more.
@@ -313,6 +314,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 mod tests {
     use super::*;
 
+    const US: NodeId = NodeId(7);
+
     fn alarms() -> Alarms {
         Alarms::new(&crate::config::Config::default().resources)
     }
@@ -335,13 +338,13 @@ mod tests {
             ..notice(number, false, false)
         };
         alarms.heard(node, drained(1, true));
-        assert_eq!(alarms.drained_others(), [node]);
+        assert_eq!(alarms.drained(US), [node]);
         assert!(!alarms.is_short());
         alarms.heard(node, drained(2, false));
-        assert_eq!(alarms.drained_others(), []);
+        assert_eq!(alarms.drained(US), []);
         alarms.heard(node, drained(3, true));
         alarms.forget_unless(|_| false);
-        assert_eq!(alarms.drained_others(), []);
+        assert_eq!(alarms.drained(US), []);
     }
 
     #[test]

@@ -1,11 +1,22 @@
 //! What a node can be asked to do: the machines joined to their journals.
 //!
-//! [`Broker`] holds what is declared (the catalogue, behind one lock, changed by commands only),
-//! the live virtual hosts with their routers and queues, and the connections. Locks are taken in
-//! the order catalogue → vhost → router → queue → store → outbox, and none is held over an await.
+//! What is declared is one catalogue behind one lock, changed by commands only; the rest follows from it. Locks are
+//! taken in the order catalogue → vhost → router → queue → store → outbox, and none is held over an await.
 //!
-//! What it does stands in rooms, each of which imports only those before it: [`delivery`], [`queue`],
-//! [`publish`], [`catalogue`], [`replicas`], [`cluster`], [`reports`], [`jobs`]; `tests/layers.rs` holds that.
+//! What it does stands in rooms, each of which imports only those before it, and has a handle that owns what the
+//! room needs; `tests/layers.rs` holds both. [`Broker`] holds the handles, and knows no more than how they stand together.
+//!
+//! | room | handle |
+//! |---|---|
+//! | [`delivery`] | none: what waits for each client, without a queue |
+//! | [`queue`] | [`Queues`] |
+//! | [`publish`] | [`Vhosts`] |
+//! | [`catalogue`] | [`Declarations`] |
+//! | [`access`] | [`Access`] |
+//! | [`replicas`] | [`Replicas`] |
+//! | [`cluster`] | [`Membership`] |
+//! | [`reports`] | [`Reports`] |
+//! | [`jobs`] | [`Jobs`] |
 //!
 //! ```text
 //! publish → Publisher (routes, batches) → QueueHandle::publish → ClusteredQueue decides → QueueSink
@@ -13,12 +24,15 @@
 //!                                              └ effects → outboxes, other nodes, Deferred → effects.rs
 //! ```
 
+mod access;
 pub mod alarms;
 mod clock;
 mod error;
 mod logins;
 mod nodes;
 pub mod observers;
+mod questions;
+mod recovered;
 mod start;
 mod timers;
 
@@ -34,123 +48,91 @@ pub mod reports;
 #[cfg(test)]
 mod simulation;
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::RwLockReadGuard;
+use serde_json::Value;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use access::{Access, ROUNDS};
 pub use alarms::Alarms;
+pub use catalogue::declarations::Declarations;
 pub use catalogue::new_vhost;
-pub use cluster::control::FORMAT as REQUESTS;
+pub use cluster::Membership;
+pub use cluster::advertised;
 pub use cluster::formation::JoinError;
 pub use cluster::links::LinksError;
 pub use cluster::majority::Reach;
-pub use cluster::report;
-pub use cluster::streams::StreamMember;
+pub use delivery::channel_out::{Outstanding, Uncommitted};
 pub use delivery::connections;
-pub use delivery::outbox::{Control, Outstanding, Uncommitted};
+pub use delivery::control::Control;
 pub use error::{BrokerError, Failure, Forced, LimitError, StartError};
+pub use jobs::Jobs;
 pub use logins::Logins;
 pub use nodes::NodeInfo;
 pub use observers::Observers;
 pub use publish::route::Explained;
 pub use publish::vhosts::{Vhost, Vhosts};
 pub use publish::{moving, reply_to};
+pub use questions::FORMAT as QUESTIONS;
 pub use queue::asking::DEADLINE;
 pub use queue::clients::{ChannelOut, ConnectionInfo, Connections, Consumer, OutGuard, Outbox};
 pub use queue::delivery_count::with_delivery_count;
 pub use queue::handle::QueueHandle;
 pub use queue::{joint, leaving, matching, peeking};
-pub use replicas::members;
-pub use replicas::quarantine;
-pub use reports::{diagnosis, gather, notices, process};
+pub use replicas::report::ReplicaState;
+pub use replicas::{Replicas, members, quarantine};
+pub use reports::{Reports, diagnosis, gathered, notices, process, report};
 
 // Words of what lies below that whoever serves clients needs.
 pub use crate::exchange::Why;
 pub use crate::metadata::{CatalogueError, Command};
 pub use crate::queue::{Get, Outcome, Slot};
 
-use crate::auth::Rights;
-use crate::auth::rights::Verdict;
 pub use crate::backends::Admitted;
-use crate::backends::{Attempt, Backends};
-use crate::cluster::identity::Identity;
+use crate::cluster::Settings;
 pub use crate::cluster::ticket::SCHEME as TICKET;
 use crate::config::Config;
 use crate::declare::QueueRules;
 use crate::journal::raft::Group;
-use crate::listen::Tls;
 pub use crate::metadata::Catalogue;
-use crate::metadata::replicated::Replicated;
-use crate::pem::Certificate;
 use crate::spec::QueueType;
-use crate::statistics::Statistics;
-use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
-use crate::types::{ConnectionId, NodeId, QueueId, Timestamp, UserName, VhostName};
+use crate::statistics::{Statistics, Windows};
+use crate::store::{Store, StoreError};
+use crate::types::{ConnectionId, NodeId, QueueId, Timestamp};
 use clock::Clock;
 use nodes::Nodes;
 use publish::reply_to::ReplyTo;
+use questions::Answers;
 use queue::contents::Contents;
-use queue::effects::{DeadLetter, Work};
-use queue::queues::{Above, Queues};
-use replicas::elections::Elections;
-use replicas::open::Replicas;
-
-/// How often something is done again because a question came up.
-pub const ROUNDS: usize = 8;
+use queue::deferred::{DeadLetter, Work};
+use queue::queues::Queues;
+use recovered::Recovered;
 
 /// The broker of this node.
 pub struct Broker {
     config: Arc<Config>,
-    node: NodeInfo,
+    node: Arc<NodeInfo>,
     clock: Clock,
     store: Store,
     nodes: Arc<Nodes>,
-    queues: Arc<Queues>,
-    vhosts: Arc<Vhosts>,
-    identity: Mutex<Identity>,
-    /// Whom this node lets begin a cluster, and since when.
-    /// Members of the cluster change one at a time.
-    admitting: tokio::sync::Mutex<()>,
-    promised: Mutex<Option<(NodeId, tokio::time::Instant)>>,
-    /// What is declared: written by the catalogue's group only.
-    catalogue: Arc<RwLock<Catalogue>>,
-    catalogue_group: OnceLock<Group<Replicated>>,
-    /// What is declared is live; changed while the catalogue is locked.
-    live: watch::Sender<bool>,
-    /// What the store kept, until its owner is declared.
-    recovered: Mutex<HashMap<OwnerId, OwnerLedger>>,
-    damage: replicas::mending::Damage,
-    replicas: Replicas,
-    /// The nodes of the cluster are others: queues may need members.
-    repair: tokio::sync::Notify,
-    elections: Elections,
-    jobs: jobs::Jobs,
+    alarms: Arc<Alarms>,
+    observers: Arc<Observers>,
+    logins: Arc<Logins>,
     connections: Arc<Connections>,
     statistics: Arc<Statistics>,
-    /// Where this node listens, as other nodes are told.
-    listeners: Mutex<Vec<report::Listener>>,
-    /// How it is, as they are told; none while it does not serve clients.
-    describe: Mutex<Option<gather::Describe>>,
-    /// How its listeners speak TLS, those that do.
-    logins: Logins,
-    /// Who knows users besides the catalogue.
-    backends: Backends,
-    /// How TLS is spoken with clients, by kind of listener.
-    tls: Mutex<Vec<Tls>>,
-    observers: Arc<Observers>,
-    alarms: Alarms,
-    reach: watch::Sender<Reach>,
-    /// What the operator wants of the node.
-    duty: watch::Sender<cluster::maintenance::Duty>,
-    /// What follows from both.
-    takes_clients: watch::Sender<bool>,
-    /// It was told to stop, and serves its clients a little longer.
-    draining: AtomicBool,
+    recovered: Arc<Recovered>,
+    queues: Arc<Queues>,
+    vhosts: Arc<Vhosts>,
+    declarations: Arc<Declarations>,
+    access: Arc<Access>,
+    replicas: Arc<Replicas>,
+    membership: Arc<Membership>,
+    reports: Arc<Reports>,
+    jobs: Arc<Jobs>,
     next_connection: AtomicU64,
     /// Why nothing more can be promised.
     failed: watch::Sender<Option<Failure>>,
@@ -184,7 +166,7 @@ impl Broker {
 
     /// What is declared; not to be held over an await or while a command is sent.
     pub fn catalogue(&self) -> RwLockReadGuard<'_, Catalogue> {
-        self.catalogue.read()
+        self.declarations.catalogue()
     }
 
     /// The live virtual host of that name.
@@ -205,6 +187,36 @@ impl Broker {
     /// The virtual hosts that are live, in which clients publish.
     pub fn vhosts(&self) -> &Arc<Vhosts> {
         &self.vhosts
+    }
+
+    /// What is declared: commands, and what they change made live.
+    pub fn declarations(&self) -> &Arc<Declarations> {
+        &self.declarations
+    }
+
+    /// The members of replicated queues on this node.
+    pub fn replicas(&self) -> &Arc<Replicas> {
+        &self.replicas
+    }
+
+    /// This node as a member of its cluster.
+    pub fn membership(&self) -> &Arc<Membership> {
+        &self.membership
+    }
+
+    /// What all nodes know of queues and clients.
+    pub fn reports(&self) -> &Arc<Reports> {
+        &self.reports
+    }
+
+    /// Who comes in, and what they may.
+    pub fn access(&self) -> &Arc<Access> {
+        &self.access
+    }
+
+    /// Work that outlives the request that began it.
+    pub fn jobs(&self) -> &Arc<Jobs> {
+        &self.jobs
     }
 
     /// The client connections.
@@ -263,11 +275,6 @@ impl Broker {
         self.nodes.us()
     }
 
-    /// The queue of that id, as this node knows it.
-    fn queue_by_id(&self, id: QueueId) -> Option<Arc<QueueHandle>> {
-        self.queues.by_id(id)
-    }
-
     /// All queues, as this node knows them.
     pub fn all_queues(&self) -> Vec<Arc<QueueHandle>> {
         self.queues.all()
@@ -313,97 +320,16 @@ impl Broker {
         self.queues.synced().await
     }
 
-    /// Clients are served over TLS so.
-    pub fn speaks(&self, tls: impl IntoIterator<Item = Tls>) {
-        *self.tls.lock() = tls.into_iter().collect();
-    }
-
-    /// The certificates that are in use, for clients and between nodes.
-    pub fn all_certificates(&self) -> Vec<Certificate> {
-        let mut all = self.certificates();
-        for certificate in self.tls.lock().iter().flat_map(Tls::certificates) {
-            // Listeners of a kind share theirs.
-            let is_known = |known: &Certificate| (&known.key, &known.file) == (&certificate.key, &certificate.file);
-            if !all.iter().any(is_known) {
-                all.push(certificate);
-            }
-        }
-        all
-    }
-
-    /// Who knows users besides the catalogue.
-    pub fn backends(&self) -> &Backends {
-        &self.backends
-    }
-
-    /// Lets a user in that a backend knows.
-    ///
-    /// # Errors
-    /// Why nobody does, for the log.
-    pub async fn log_in(&self, user: &str, password: Option<&[u8]>, from: IpAddr) -> Result<Admitted, String> {
-        let attempt = Attempt {
-            user,
-            password,
-            from: Some(from),
-            now: self.now(),
-        };
-        self.backends
-            .log_in(attempt, |user, password| self.internal_tags(user, password))
-            .await
-    }
-
-    /// The tags of a user of the catalogue, if that is the password or none is asked for.
-    fn internal_tags(&self, user: &str, password: Option<&[u8]>) -> Option<Vec<String>> {
-        let spec = self.catalogue().user(user).map(|user| user.spec.clone())?;
-        let is_right = password.is_none_or(|password| spec.password.matches(password));
-        is_right.then_some(spec.tags)
-    }
-
-    /// Whether a user may come into a vhost that is there; asks whoever has to be asked.
-    pub async fn may_enter(&self, user: &UserName, rights: &Rights, vhost: &VhostName) -> bool {
-        let has_permission = || {
-            let catalogue = self.catalogue();
-            let vhost = catalogue.vhost(vhost);
-            vhost.is_some_and(|vhost| vhost.permissions.contains_key(user))
-        };
-        let Rights::Granted(granted) = rights else {
-            return rights.is_operator() || has_permission();
-        };
-        granted.pass_time(self.now());
-        for _ in 0..ROUNDS {
-            match granted.enters(vhost, has_permission) {
-                Verdict::Allowed => return true,
-                Verdict::Refused => return false,
-                Verdict::Failed(why) => {
-                    tracing::error!(%user, %vhost, "access to a vhost refused: {why}");
-                    return false;
-                }
-                Verdict::Unknown => self.find_answers(rights).await,
-            };
-        }
-        false
-    }
-
-    /// Has questions answered that came up when somebody acted. Whether there were any: then it is done again.
-    pub async fn find_answers(&self, rights: &Rights) -> bool {
-        match rights {
-            Rights::Granted(granted) => self.backends.answer_all(granted, self.now()).await,
-            Rights::Internal | Rights::Operator => false,
-        }
-    }
-
     /// Fires what is due until the task is dropped: queue deadlines and delayed messages.
     pub async fn run_timers(self: Arc<Self>) {
         // Before that, what expires would be routed past bindings that are not there yet.
-        let mut live = self.live.subscribe();
-        // An error is the broker dropped, which cannot be while we are here.
-        let _ = live.wait_for(|live| *live).await;
+        self.declarations.lives().await;
         tokio::join!(self.queues.run_timers(), self.vhosts.run_timers());
     }
 
     /// Watches memory and disk until the task is dropped.
     pub async fn run_alarms(self: Arc<Self>) {
-        let (alarms, data_dir) = (&self.alarms, &self.config.node.data_dir);
+        let (alarms, data_dir) = (&*self.alarms, &self.config.node.data_dir);
         let is_alive = |node| self.nodes.is_alive(node);
         alarms::watch(alarms, data_dir, &self.store, || self.now(), is_alive).await;
     }
@@ -413,15 +339,44 @@ impl Broker {
         self.queues.stop();
         self.store.stop();
     }
+
+    /// Starts the links to other nodes.
+    ///
+    /// # Errors
+    /// [`LinksError`].
+    pub fn start_links(self: &Arc<Self>, settings: Settings, listener: TcpListener) -> Result<(), LinksError> {
+        let answering: [Weak<dyn Answers>; 7] = [
+            Arc::downgrade(&self.declarations) as _,
+            Arc::downgrade(&self.membership) as _,
+            Arc::downgrade(&self.reports) as _,
+            Arc::downgrade(&self.replicas) as _,
+            Arc::downgrade(&self.queues) as _,
+            Arc::downgrade(&self.vhosts) as _,
+            Arc::downgrade(&self.jobs) as _,
+        ];
+        self.membership.start_links(settings, listener, Arc::new(answering))
+    }
+
+    /// Clients are served from now on: other nodes are told where, and how this node is described.
+    pub fn serves(
+        self: &Arc<Self>,
+        listeners: Vec<advertised::Listener>,
+        describe: impl Fn(&Self, Windows) -> Value + Send + Sync + 'static,
+    ) {
+        self.membership.listens(listeners);
+        let broker = Arc::downgrade(self);
+        let describe = move |windows| Some(describe(&*broker.upgrade()?, windows));
+        self.reports.described_by(Arc::new(describe));
+    }
 }
 
-impl Above for Broker {
+impl queue::queues::Above for Broker {
     fn dead_letter(self: Arc<Self>, queue: &Arc<QueueHandle>, dead_letters: Vec<DeadLetter>, work: &mut Work) {
         self.vhosts.dead_letter(queue, dead_letters, work);
     }
 
     fn delete(self: Arc<Self>, queue: &Arc<QueueHandle>) -> JoinHandle<()> {
-        self.delete_marked(queue)
+        self.declarations.delete_marked(queue)
     }
 
     fn look_again(&self, queue: QueueId) {
@@ -429,6 +384,28 @@ impl Above for Broker {
     }
 
     fn member_fails(self: Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Contents>) {
-        self.on_failing_member(queue, group);
+        self.replicas.on_failing_member(queue, group);
+    }
+}
+
+impl catalogue::declarations::Above for Broker {
+    fn on_nodes(self: Arc<Self>, catalogue: &Catalogue) {
+        self.membership.on_nodes(catalogue);
+        // Not when the log is only read again.
+        if self.declarations.is_live() {
+            self.replicas.repair();
+        }
+    }
+
+    fn open_member(self: Arc<Self>, queue: &Arc<QueueHandle>) {
+        self.replicas.open_member(queue);
+    }
+
+    fn on_members(self: Arc<Self>, queue: &Arc<QueueHandle>) {
+        self.replicas.on_members(queue);
+    }
+
+    fn drop_member(&self, queue: &QueueHandle) {
+        self.replicas.drop_member(queue);
     }
 }

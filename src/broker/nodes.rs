@@ -3,7 +3,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use crate::cluster::{Cluster, Health};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+use super::questions::{QUESTIONS, read, written};
+use crate::cluster::{Cluster, Health, PeerView};
 use crate::journal::raft::{Links, RaftJournals};
 use crate::store::Store;
 use crate::types::{NodeId, Timestamp};
@@ -79,5 +84,46 @@ impl Nodes {
             .filter(|peer| peer.health == Health::Up && peer.introduction.is_some())
             .map(|peer| peer.id)
             .collect()
+    }
+
+    /// All nodes that answer, in order.
+    pub fn running(&self) -> Vec<NodeId> {
+        let mut running = self.others_alive();
+        running.push(self.us);
+        running.sort_unstable();
+        running
+    }
+
+    /// The other nodes that are linked with this one, members of a cluster or not.
+    pub fn linked(&self) -> Vec<PeerView> {
+        let peers = self.cluster().map(Cluster::peers).unwrap_or_default();
+        peers
+            .into_iter()
+            .filter(|peer| peer.introduction.is_some() && peer.health == Health::Up)
+            .collect()
+    }
+
+    /// Asks a node; `None` when it does not answer in time, or says what is no answer.
+    pub async fn ask<A>(&self, node: NodeId, question: &impl Serialize, deadline: Instant) -> Option<A>
+    where
+        A: for<'de> Deserialize<'de>,
+    {
+        self.ask_written(node, written(question), deadline).await
+    }
+
+    /// The same with a question that is written already.
+    pub async fn ask_written<A>(&self, node: NodeId, question: Bytes, deadline: Instant) -> Option<A>
+    where
+        A: for<'de> Deserialize<'de>,
+    {
+        let cluster = self.cluster()?;
+        let answer = cluster.call(node, QUESTIONS, question, deadline.into_std()).await;
+        match answer {
+            Ok(answer) => read(&answer),
+            Err(error) => {
+                tracing::debug!(%node, %error, "no answer from a node");
+                None
+            }
+        }
     }
 }

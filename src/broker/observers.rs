@@ -2,7 +2,7 @@
 //! event exchange and its firehose).
 //!
 //! ```text
-//! session, queue, catalogue → Observers::event, ::message → inbox → Broker::run_observers → exchanges
+//! session, queue, catalogue → Observers::event, ::message → inbox → Vhosts::run_observers → exchanges
 //! ```
 //! Whoever has something to tell hands it in and goes on, whatever locks it holds. The inbox is bounded, and
 //! nobody who serves clients waits for an observer: what finds no room is lost, counted, and told in the log.

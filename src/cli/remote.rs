@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::SystemTime;
 use std::{env, io};
 
@@ -13,17 +12,15 @@ use hyper::Uri;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::client::{Unreachable, basic};
 use super::command::{Failed, exit};
 use super::options::Options;
 use crate::cluster::secret::SharedSecret;
 use crate::cluster::ticket;
-use crate::config::Config;
+use crate::config::{ClientTls, Config};
+use crate::tls_client;
 
 /// RabbitMQ's port of its HTTP API over TLS, and the one without.
 const PORTS: (u16, u16) = (15671, 15672);
@@ -137,34 +134,14 @@ fn asker(options: &Options, config: &Config) -> Result<Asker, Failed> {
 
 fn tls(host: &str, ca_file: Option<&Path>) -> Result<Tls, Failed> {
     let wrong = |text: String| Failed::told(exit::DATA, text);
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            let unread = |error: &dyn std::fmt::Display| {
-                wrong(format!(
-                    "{} holds no certificates of authorities: {error}",
-                    path.display()
-                ))
-            };
-            let found = CertificateDer::pem_file_iter(path).map_err(|error| unread(&error))?;
-            for certificate in found {
-                let certificate = certificate.map_err(|error| unread(&error))?;
-                roots.add(certificate).map_err(|error| unread(&error))?;
-            }
-        }
-        // Those that cannot be read are missed when a certificate is found to be of nobody known.
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(error.to_string()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let trusted = ClientTls {
+        cacertfile: ca_file.map(Path::to_owned),
+        ..ClientTls::default()
+    };
+    let config = tls_client::client("--ca-file", &trusted).map_err(|error| wrong(error.to_string()))?;
     let name = ServerName::try_from(host.to_owned());
     Ok(Tls {
-        connector: TlsConnector::from(Arc::new(config)),
+        connector: TlsConnector::from(config),
         name: name.map_err(|error| wrong(format!("{host}: {error}")))?,
     })
 }

@@ -14,7 +14,7 @@ where
     S: Fn(Opened) -> F + Clone + Send + 'static,
     F: Future<Output = ()> + Send + 'static,
 {
-    let mut takes = broker.subscribe_takes_clients();
+    let mut takes = broker.membership().subscribe_takes_clients();
     loop {
         let incoming = tokio::select! {
             incoming = listener.accept() => incoming,

@@ -52,7 +52,7 @@ pub fn accept(broker: &Arc<Broker>, opened: Opened) -> Option<Accepted> {
         tracing::warn!(%peer, "connection refused: the node has as many as it may");
         return None;
     }
-    if broker.has_failed() || broker.is_paused() || broker.is_drained() {
+    if broker.has_failed() || broker.membership().is_paused() || broker.membership().is_drained() {
         // Too late to be told with the others.
         connections.remove(&info);
         return None;

@@ -65,14 +65,14 @@ pub async fn log_in(
             (user, Some(password), "invalid credentials")
         }
     };
-    match broker.log_in(&user, password.as_deref(), peer).await {
+    match broker.access().log_in(&user, password.as_deref(), peer).await {
         Ok(admitted) if may_come_from(&broker.config().auth, admitted.user.as_str(), peer) => Ok(admitted),
         Ok(admitted) => {
             let user = admitted.user.to_string();
             Err(LoginError::NotFromThere { user })
         }
         Err(why) => {
-            let reason = match broker.backends().is_internal() {
+            let reason = match broker.access().backends().is_internal() {
                 true => unknown.to_owned(),
                 false => why,
             };
@@ -131,12 +131,12 @@ pub async fn open(
     let missing = || OpenError::NoVhost(name.to_owned()).reply();
     let declared = broker.catalogue().vhost(name).map(|vhost| vhost.name().clone());
     let declared = declared.ok_or_else(missing)?;
-    if !broker.may_enter(user, rights, &declared).await {
+    if !broker.access().may_enter(user, rights, &declared).await {
         let (vhost, user) = (name.to_owned(), user.clone());
         return Err(OpenError::NoAccess { vhost, user }.reply());
     }
     let vhost = broker.vhost(name).ok_or_else(missing)?;
-    let elsewhere = broker.clients_elsewhere(user, &vhost.name).await;
+    let elsewhere = broker.membership().clients_elsewhere(user, &vhost.name).await;
     let connections = broker.connections();
     let opened = connections.open(info, &broker.catalogue(), user, &vhost.name, elsewhere);
     opened.map_err(|error| error.reply())?;

@@ -73,7 +73,7 @@ impl Streams {
             ..QueueDeclare::default()
         };
         let rules = self.0.queue_rules();
-        let declared = self.0.decide_by(Some(&actor.user), |catalogue| {
+        let declared = self.0.declarations().decide_by(Some(&actor.user), |catalogue| {
             let plan = queue_declare(catalogue, &actor.who(), rules, &method, rand::random)?;
             Ok::<_, DeclareError>(match plan {
                 QueuePlan::Create(spec) => (Some(crate::broker::Command::DeclareQueue(spec)), Ok(())),
@@ -102,7 +102,11 @@ impl Streams {
             DeletePlan::Missing => Err(Code::NoStream),
             DeletePlan::Delete { queue, .. } => {
                 self.find(&actor.vhost, &queue)?;
-                let deleted = self.0.delete_queue(&actor.who(), &queue, false, false).await;
+                let deleted = self
+                    .0
+                    .declarations()
+                    .delete_queue(&actor.who(), &queue, false, false)
+                    .await;
                 deleted.map(drop).map_err(|error| code(&error))
             }
         }

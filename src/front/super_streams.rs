@@ -154,7 +154,7 @@ impl Streams {
             arguments,
             ..ExchangeDeclare::default()
         };
-        let declared = self.0.decide_by(Some(&actor.user), |catalogue| {
+        let declared = self.0.declarations().decide_by(Some(&actor.user), |catalogue| {
             let plan = exchange_declare(catalogue, &actor.who(), &method)?;
             Ok::<_, DeclareError>(match plan {
                 ExchangePlan::Existing => (None, Err(Code::StreamExists)),
@@ -182,7 +182,7 @@ impl Streams {
             arguments: order,
             ..QueueBind::default()
         };
-        let bound = self.0.decide_by(Some(&actor.user), |catalogue| {
+        let bound = self.0.declarations().decide_by(Some(&actor.user), |catalogue| {
             let command = queue_bind(catalogue, &actor.who(), None, &method)?;
             Ok::<_, DeclareError>((Some(command), ()))
         });
@@ -209,7 +209,7 @@ impl Streams {
             exchange: name.to_owned(),
             ..ExchangeDelete::default()
         };
-        let deleted = self.0.decide_by(Some(&actor.user), |catalogue| {
+        let deleted = self.0.declarations().decide_by(Some(&actor.user), |catalogue| {
             let command = exchange_delete(catalogue, &actor.who(), &method)?;
             Ok::<_, DeclareError>((Some(command), ()))
         });

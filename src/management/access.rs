@@ -189,7 +189,7 @@ pub async fn authenticate(broker: &Broker, credentials: Credentials, from: IpAdd
             broker.logins().note(HTTP, known.is_ok());
             known
         }
-        Credentials::Token(token) if broker.backends().takes_tokens() => {
+        Credentials::Token(token) if broker.access().backends().takes_tokens() => {
             let known = admitted(broker, "", token.as_bytes(), from).await;
             broker.logins().note(HTTP, known.is_ok());
             known
@@ -211,6 +211,7 @@ pub async fn authenticate(broker: &Broker, credentials: Credentials, from: IpAdd
 pub fn operator_by(broker: &Broker, from: Origin, parts: &Parts, ticket: &str) -> Result<Caller, Failure> {
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let is_signed = broker
+        .membership()
         .links()
         .is_some_and(|links| links.takes_ticket(parts.method.as_str(), target, ticket));
     match from.is_private() && is_signed {
@@ -231,9 +232,9 @@ async fn known(broker: &Broker, user: &str, password: &[u8], from: IpAddr) -> Re
 
 /// Whoever the backends let in.
 async fn admitted(broker: &Broker, user: &str, password: &[u8], from: IpAddr) -> Result<Caller, Failure> {
-    let admitted = match broker.log_in(user, Some(password), from).await {
+    let admitted = match broker.access().log_in(user, Some(password), from).await {
         Ok(admitted) => admitted,
-        Err(_) if broker.backends().is_internal() => {
+        Err(_) if broker.access().backends().is_internal() => {
             tracing::warn!(user, %from, "login refused over HTTP: invalid credentials");
             return Err(Failure::WrongPassword);
         }
@@ -258,7 +259,7 @@ async fn admitted(broker: &Broker, user: &str, password: &[u8], from: IpAddr) ->
 /// # Errors
 /// When there is no such session, or the user has another password by now or may not come from there.
 pub async fn bearer(broker: &Arc<Broker>, token: &str, from: IpAddr) -> Result<Caller, Failure> {
-    let session = broker.session(token).await.ok_or(Failure::WrongPassword)?;
+    let session = broker.membership().session(token).await.ok_or(Failure::WrongPassword)?;
     let user = broker.catalogue().user(&session.user).map(|user| user.spec.clone());
     let caller = match session.granted {
         Some(grant) => {
@@ -279,7 +280,7 @@ pub async fn bearer(broker: &Arc<Broker>, token: &str, from: IpAddr) -> Result<C
             }),
     };
     let Some(caller) = caller else {
-        broker.close_session(token, session.expires_at).await;
+        broker.membership().close_session(token, session.expires_at).await;
         return Err(Failure::WrongPassword);
     };
     may_come_from(broker, &caller.name, from)?;

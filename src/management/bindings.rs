@@ -201,35 +201,38 @@ async fn bind(call: Call) -> Answered {
         arguments: json::to_table(fields.get("arguments"))?,
     };
     let actor = call.actor()?;
-    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
-        let who = actor.who();
-        let command = match &binding.destination {
-            Destination::Queue(name) => declare::queue_bind(
-                catalogue,
-                &who,
-                None,
-                &QueueBind {
-                    queue: name.to_string(),
-                    exchange: binding.source.to_string(),
-                    routing_key: binding.key.clone(),
-                    arguments: binding.arguments.clone(),
-                    ..QueueBind::default()
-                },
-            ),
-            Destination::Exchange(name) => declare::exchange_bind(
-                catalogue,
-                &who,
-                &ExchangeBind {
-                    destination: name.to_string(),
-                    source: binding.source.to_string(),
-                    routing_key: binding.key.clone(),
-                    arguments: binding.arguments.clone(),
-                    ..ExchangeBind::default()
-                },
-            ),
-        }?;
-        Ok::<_, DeclareError>((Some(command), ()))
-    });
+    let decided = call
+        .broker
+        .declarations()
+        .decide_by(Some(&call.caller.name), |catalogue| {
+            let who = actor.who();
+            let command = match &binding.destination {
+                Destination::Queue(name) => declare::queue_bind(
+                    catalogue,
+                    &who,
+                    None,
+                    &QueueBind {
+                        queue: name.to_string(),
+                        exchange: binding.source.to_string(),
+                        routing_key: binding.key.clone(),
+                        arguments: binding.arguments.clone(),
+                        ..QueueBind::default()
+                    },
+                ),
+                Destination::Exchange(name) => declare::exchange_bind(
+                    catalogue,
+                    &who,
+                    &ExchangeBind {
+                        destination: name.to_string(),
+                        source: binding.source.to_string(),
+                        routing_key: binding.key.clone(),
+                        arguments: binding.arguments.clone(),
+                        ..ExchangeBind::default()
+                    },
+                ),
+            }?;
+            Ok::<_, DeclareError>((Some(command), ()))
+        });
     decided.await?;
     let name = match &binding.destination {
         Destination::Queue(name) => name.as_str(),
@@ -247,34 +250,37 @@ fn quoted_key(key: &str) -> String {
 async fn unbind(call: Call) -> Answered {
     let binding = addressed(&call)?;
     let actor = call.actor()?;
-    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
-        let who = actor.who();
-        let command = match &binding.destination {
-            Destination::Queue(name) => declare::queue_unbind(
-                catalogue,
-                &who,
-                None,
-                &QueueUnbind {
-                    queue: name.to_string(),
-                    exchange: binding.source.to_string(),
-                    routing_key: binding.key.clone(),
-                    arguments: binding.arguments.clone(),
-                },
-            ),
-            Destination::Exchange(name) => declare::exchange_unbind(
-                catalogue,
-                &who,
-                &ExchangeUnbind {
-                    destination: name.to_string(),
-                    source: binding.source.to_string(),
-                    routing_key: binding.key.clone(),
-                    arguments: binding.arguments.clone(),
-                    ..ExchangeUnbind::default()
-                },
-            ),
-        }?;
-        Ok::<_, DeclareError>((Some(command), Answer::Done))
-    });
+    let decided = call
+        .broker
+        .declarations()
+        .decide_by(Some(&call.caller.name), |catalogue| {
+            let who = actor.who();
+            let command = match &binding.destination {
+                Destination::Queue(name) => declare::queue_unbind(
+                    catalogue,
+                    &who,
+                    None,
+                    &QueueUnbind {
+                        queue: name.to_string(),
+                        exchange: binding.source.to_string(),
+                        routing_key: binding.key.clone(),
+                        arguments: binding.arguments.clone(),
+                    },
+                ),
+                Destination::Exchange(name) => declare::exchange_unbind(
+                    catalogue,
+                    &who,
+                    &ExchangeUnbind {
+                        destination: name.to_string(),
+                        source: binding.source.to_string(),
+                        routing_key: binding.key.clone(),
+                        arguments: binding.arguments.clone(),
+                        ..ExchangeUnbind::default()
+                    },
+                ),
+            }?;
+            Ok::<_, DeclareError>((Some(command), Answer::Done))
+        });
     Ok(decided.await?)
 }
 

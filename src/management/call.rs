@@ -18,7 +18,7 @@ use super::query::Query;
 use super::windows;
 use crate::broker::Broker;
 use crate::broker::ConnectionInfo;
-use crate::broker::gather::Gathered;
+use crate::broker::gathered::Gathered;
 use crate::broker::report::{About, Wanted};
 use crate::declare::Actor;
 use crate::metadata::{self, Command};
@@ -66,7 +66,10 @@ impl Call {
     /// # Errors
     /// When no member of the cluster has that name.
     pub fn node(&self) -> Result<NodeId, Failure> {
-        self.broker.node_named(self.name("node")).ok_or(Failure::NotFound)
+        self.broker
+            .declarations()
+            .node_named(self.name("node"))
+            .ok_or(Failure::NotFound)
     }
 
     /// Something of the vhost of the path.
@@ -91,7 +94,7 @@ impl Call {
     /// # Errors
     /// When the query asks for too much of the past.
     pub(super) fn look_back(&mut self) -> Result<(), Failure> {
-        let now = self.broker.second();
+        let now = self.broker.reports().second();
         self.windows = windows::windows(&self.query, now)?;
         self.trend = windows::trend(&self.query, now).filter(|_| self.windows.lengths.is_none());
         Ok(())
@@ -109,13 +112,13 @@ impl Call {
         };
         let has = |parameter| named(&self.parameters, parameter).is_some();
         if !(about == About::Queues && has("vhost") && has("name")) {
-            self.gathered = self.broker.gather(Wanted { about, windows }).await.into();
+            self.gathered = self.broker.reports().gather(Wanted { about, windows }).await.into();
             return Ok(());
         }
         let vhost = self.broker.vhost(self.name("vhost"));
         if let Some(queue) = vhost.and_then(|vhost| vhost.queue(self.name("name"))) {
             let about = About::Queue(queue.spec.id);
-            self.gathered = self.broker.gather(Wanted { about, windows }).await.into();
+            self.gathered = self.broker.reports().gather(Wanted { about, windows }).await.into();
         }
         Ok(())
     }
@@ -193,7 +196,10 @@ impl Call {
     /// # Errors
     /// In the broker's words.
     pub async fn command(&self, command: Command) -> Result<(), Failure> {
-        self.broker.command_by(Some(&self.caller.name), command).await?;
+        self.broker
+            .declarations()
+            .command_by(Some(&self.caller.name), command)
+            .await?;
         Ok(())
     }
 

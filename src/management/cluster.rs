@@ -66,7 +66,7 @@ fn cluster(call: &Call) -> Answered {
     let mut loads = BTreeMap::<NodeId, Load>::new();
     let mut at_risk = Vec::new();
     for queue in broker.all_queues() {
-        let standing = broker.standing(&queue, &call.gathered);
+        let standing = broker.reports().standing(&queue, &call.gathered);
         loads.entry(standing.leader).or_default().leaders += 1;
         for member in &standing.members {
             loads.entry(*member).or_default().members += 1;
@@ -86,7 +86,7 @@ fn cluster(call: &Call) -> Answered {
         let names = || (&one.vhost, &one.queue).cmp(&(&other.vhost, &other.queue));
         key(one).cmp(&key(other)).then_with(names)
     });
-    let mut nodes: Vec<_> = broker.node_names().into_iter().collect();
+    let mut nodes: Vec<_> = broker.declarations().node_names().into_iter().collect();
     nodes.sort_by(|(_, one), (_, other)| one.cmp(other));
     let view = |(node, name): &(NodeId, String)| {
         let load = loads.get(node);

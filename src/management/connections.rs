@@ -193,7 +193,7 @@ pub async fn close(call: &Call, connections: &[&ConnectionReport]) -> Answered {
     }
     let reason = call.reason.as_deref().unwrap_or("Closed via management plugin");
     let connections = connections.iter().map(|connection| (connection.node, connection.id));
-    match call.broker.close_connections(connections, reason).await {
+    match call.broker.membership().close_connections(connections, reason).await {
         Ok(()) => Ok(Answer::Done),
         Err(silent) => {
             let names: Vec<_> = silent.into_iter().map(|node| call.gathered.name(node)).collect();

@@ -44,7 +44,7 @@ pub fn of_queue(call: &Call, queue: &QueueHandle) -> Vec<Value> {
     let report = call.gathered.queue(queue);
     let timeout = report.and_then(|report| report.consumer_timeout).or(default_timeout);
     // Asked for before the queue is locked.
-    let consumers = call.gathered.consumers(&call.broker, queue, call.connections());
+    let consumers = call.gathered.consumers(call.broker.queues(), queue, call.connections());
     let views = consumers.into_iter().map(|(consumer, status)| {
         json!({
             "arguments": json::from_table(&consumer.arguments),

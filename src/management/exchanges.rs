@@ -145,12 +145,15 @@ async fn put(call: Call) -> Answered {
         ..ExchangeDeclare::default()
     };
     let actor = call.actor()?;
-    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
-        Ok::<_, DeclareError>(match declare::exchange_declare(catalogue, &actor.who(), &method)? {
-            ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), Answer::Created(None)),
-            ExchangePlan::Existing => (None, Answer::Done),
-        })
-    });
+    let decided = call
+        .broker
+        .declarations()
+        .decide_by(Some(&call.caller.name), |catalogue| {
+            Ok::<_, DeclareError>(match declare::exchange_declare(catalogue, &actor.who(), &method)? {
+                ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), Answer::Created(None)),
+                ExchangePlan::Existing => (None, Answer::Done),
+            })
+        });
     Ok(decided.await?)
 }
 
@@ -162,9 +165,12 @@ async fn delete(call: Call) -> Answered {
         ..ExchangeDelete::default()
     };
     let actor = call.actor()?;
-    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
-        let command = declare::exchange_delete(catalogue, &actor.who(), &method)?;
-        Ok::<_, DeclareError>((Some(command), Answer::Done))
-    });
+    let decided = call
+        .broker
+        .declarations()
+        .decide_by(Some(&call.caller.name), |catalogue| {
+            let command = declare::exchange_delete(catalogue, &actor.who(), &method)?;
+            Ok::<_, DeclareError>((Some(command), Answer::Done))
+        });
     Ok(decided.await?)
 }

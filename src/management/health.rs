@@ -73,9 +73,9 @@ pub static ROUTES: &[Route] = &[
         "/health/checks/ready-to-serve-clients",
         Access::Anyone,
         "The node serves clients, and takes new ones.",
-        |call| match call.broker.takes_clients() {
+        |call| match call.broker.membership().takes_clients() {
             true => serving(call),
-            false if call.broker.is_paused() => serving(call),
+            false if call.broker.membership().is_paused() => serving(call),
             false => healthy_unless(true, json!({"reason": NO_CLIENTS})),
         },
     ),
@@ -83,7 +83,7 @@ pub static ROUTES: &[Route] = &[
         "/health/checks/is-in-service",
         Access::Anyone,
         "The node is not in maintenance.",
-        |call| match call.broker.is_drained() {
+        |call| match call.broker.membership().is_drained() {
             true => healthy_unless(true, json!({"reason": DRAINED, "drained": true})),
             false => serving(call),
         },
@@ -169,10 +169,10 @@ fn serving(call: &Call) -> Answered {
     if call.broker.has_failed() {
         return healthy_unless(true, json!({"reason": FAILED}));
     }
-    if call.broker.is_draining() {
+    if call.broker.membership().is_draining() {
         return healthy_unless(true, json!({"reason": DRAINING}));
     }
-    healthy_unless(!call.broker.hears_majority(), json!({"reason": MINORITY}))
+    healthy_unless(!call.broker.membership().hears_majority(), json!({"reason": MINORITY}))
 }
 
 /// What a node is short of, by its name.
@@ -180,13 +180,13 @@ type Short = (String, Shortage);
 
 fn of_node(call: &Call, node: NodeId) -> Vec<Short> {
     let mut short = of_all(call);
-    let name = call.broker.node_names().remove(&node);
+    let name = call.broker.declarations().node_names().remove(&node);
     short.retain(|(short, _)| Some(short) == name.as_ref());
     short
 }
 
 fn of_all(call: &Call) -> Vec<Short> {
-    let (broker, mut names) = (&call.broker, call.broker.node_names());
+    let (broker, mut names) = (&call.broker, call.broker.declarations().node_names());
     let own = (broker.nodes().us(), broker.alarms().own());
     let all = broker.alarms().of_others().into_iter().chain([own]);
     let mut short: Vec<_> = all
@@ -225,10 +225,10 @@ fn works(call: &Call, node: NodeId) -> Answered {
 }
 
 fn quorum_critical(call: &Call) -> Answered {
-    if call.broker.node_names().len() < 2 {
+    if call.broker.declarations().node_names().len() < 2 {
         return Ok(Answer::Json(json!({"status": "ok", "reason": "single node cluster"})));
     }
-    let critical = call.broker.critical_queues(&call.gathered);
+    let critical = call.broker.reports().critical_queues(&call.gathered);
     let queues: Vec<_> = critical
         .iter()
         .map(|queue| {
@@ -323,7 +323,7 @@ fn certificates(call: &Call) -> Answered {
     let listeners = call.endpoints.iter().filter_map(|endpoint| {
         let mut certificates = match (&endpoint.tls, endpoint.protocol) {
             (Some(tls), _) => tls.certificates(),
-            (None, "clustering") => call.broker.certificates(),
+            (None, "clustering") => call.broker.membership().certificates(),
             (None, _) => Vec::new(),
         };
         certificates.retain(|own| own.valid_until <= until);

@@ -60,7 +60,7 @@ pub async fn import(broker: &Arc<Broker>, document: &Value, by: By<'_>) -> Resul
 /// When the document is none.
 pub fn read(broker: &Broker, catalogue: &Catalogue, document: &Value, by: By<'_>) -> Result<Import, DefinitionError> {
     let owner = by.owns_vhosts.then_some(by.user);
-    let first_of = |vhost: &VhostName| first_commands(broker, catalogue, vhost, owner);
+    let first_of = |vhost: &VhostName| first_commands(broker.config(), catalogue, vhost, owner);
     let takes_password = |password: &str| takes_password(&broker.config().auth, password);
     let setting = setting(broker, catalogue, by.user, &first_of, &takes_password);
     definitions::import(setting, document)
@@ -114,14 +114,14 @@ async fn carry_out(broker: &Arc<Broker>, read: Import) -> Result<(), ImportError
     }
     let mut under_way = VecDeque::new();
     for command in read.commands {
-        let decided = broker.decide(move |catalogue| {
+        let decided = broker.declarations().decide(move |catalogue| {
             // What is there otherwise stays as it is.
             let command = (!is_there(catalogue, &command)).then(|| command.clone());
             Ok::<_, BrokerError>((command, ()))
         });
         // However much this task has done, the first poll goes as far as it can.
         let mut decided = Box::pin(unconstrained(decided));
-        if !broker.leads_catalogue() {
+        if !broker.declarations().is_leader() {
             decided.await?;
             continue;
         }

@@ -46,7 +46,7 @@ pub static ROUTES: &[Route] = &[
         |call| {
             Box::pin(async move {
                 one(&call).await?;
-                match call.broker.stop_job(call.name("id")).await {
+                match call.broker.jobs().stop(call.name("id")).await {
                     true => Ok(Answer::Done),
                     false => Err(Failure::NotFound),
                 }
@@ -66,7 +66,7 @@ const POSITIONS: usize = 10_000;
 
 /// The jobs that whoever asks may see.
 async fn visible(call: &Call) -> Vec<Value> {
-    let mut jobs = call.broker.all_jobs().await;
+    let mut jobs = call.broker.jobs().all().await;
     if !call.caller.is_monitor() {
         jobs.retain(|job| job["by"] == call.caller.name.as_str());
     }
@@ -89,7 +89,7 @@ async fn redrive(call: Call) -> Answered {
     };
     let target = declare::publish_target(&call.broker.catalogue(), &actor.who(), exchange, key.as_bytes()).map(drop);
     target.map_err(Failure::of)?;
-    let Ok(plan) = call.broker.plan_redrive(&queue, &redrive).await else {
+    let Ok(plan) = call.broker.jobs().plan_redrive(&queue, &redrive).await else {
         return Ok(Answer::Unhealthy(
             json!({"error": "unavailable", "reason": "the queue has no leader that answers"}),
         ));
@@ -98,7 +98,7 @@ async fn redrive(call: Call) -> Answered {
         return Ok(Answer::Json(planned(&plan)));
     }
     let by = call.caller.name.clone();
-    let job = call.broker.redrive(&queue, redrive, plan, by);
+    let job = call.broker.jobs().redrive(&queue, redrive, plan, by);
     begun(job.map_err(|error| error.to_string()))
 }
 
@@ -210,6 +210,7 @@ async fn begin(call: Call) -> Answered {
     let broker: &Arc<_> = &call.broker;
     begun(
         broker
+            .jobs()
             .begin_bulk(bulk, queues, &actor)
             .map_err(|error| error.to_string()),
     )

@@ -49,8 +49,8 @@ async fn latency(call: &Call, subject: &Subject) -> Answered {
         Some(text) => text.parse().map_err(|_| Failure::bad("age is no number"))?,
     };
     let age = age.min(LONGEST);
-    let (spreads, silent) = call.broker.latencies(subject, age).await;
-    let minute = call.broker.second() / 60;
+    let (spreads, silent) = call.broker.reports().latencies(subject, age).await;
+    let minute = call.broker.reports().second() / 60;
     let first = minute.saturating_sub(age.div_ceil(60));
     let mut answer = json!({});
     let mut series = Map::new();

@@ -65,7 +65,10 @@ pub async fn load_definitions(broker: &Arc<Broker>) -> Result<(), LoadError> {
     }
     if config.skip_if_unchanged {
         let (name, value) = (IMPORTED.to_owned(), hash.into());
-        let noted = broker.command(Command::PutGlobalParameter { name, value }).await;
+        let noted = broker
+            .declarations()
+            .command(Command::PutGlobalParameter { name, value })
+            .await;
         noted.map_err(|error| LoadError::Note(Box::new(error)))?;
     }
     Ok(())

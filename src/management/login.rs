@@ -26,7 +26,7 @@ pub static ROUTES: &[Route] = &[
         "How often somebody tried to log in at a node, by protocol.",
         Run::Later(|call| {
             Box::pin(async move {
-                let attempts = call.broker.attempts_at(call.node()?).await;
+                let attempts = call.broker.membership().attempts_at(call.node()?).await;
                 let attempts = attempts.ok_or_else(|| Failure::Broken("the node did not answer".to_owned()))?;
                 Ok(Answer::Json(attempts.into_iter().map(view).collect()))
             })
@@ -65,7 +65,7 @@ async fn log_in(call: Call) -> Answered {
 }
 
 async fn reset(call: Call) -> Answered {
-    match call.broker.reset_attempts_at(call.node()?).await {
+    match call.broker.membership().reset_attempts_at(call.node()?).await {
         true => Ok(Answer::Done),
         false => Err(Failure::Broken("the node did not answer".to_owned())),
     }

@@ -14,8 +14,8 @@ pub static ROUTES: &[Route] = &[
         "Whether this node is drained, and whether it takes new clients.",
         |call| {
             Ok(Answer::Json(json!({
-                "drained": call.broker.is_drained(),
-                "takes_clients": call.broker.takes_clients(),
+                "drained": call.broker.membership().is_drained(),
+                "takes_clients": call.broker.membership().takes_clients(),
             })))
         },
     ),
@@ -34,12 +34,12 @@ async fn act(call: Call) -> Answered {
     let broker = &call.broker;
     match call.name("action") {
         "drain" => {
-            let led = broker.enter_maintenance().await;
+            let led = broker.membership().enter_maintenance().await;
             return Ok(Answer::Json(json!({"leaders": led})));
         }
-        "revive" => broker.leave_maintenance(),
-        "suspend-listeners" => broker.suspend_listeners(),
-        "resume-listeners" => broker.resume_listeners(),
+        "revive" => broker.membership().leave_maintenance(),
+        "suspend-listeners" => broker.membership().suspend_listeners(),
+        "resume-listeners" => broker.membership().resume_listeners(),
         "watch-disk" => broker.alarms().watch_disk(true),
         "ignore-disk" => broker.alarms().watch_disk(false),
         _ => return Err(Failure::NotFound),

@@ -78,7 +78,7 @@ fn scraped(page: Choose) -> MethodRouter<Arc<Broker>> {
             let page = page(&broker, &Query::of(&parts.uri));
             // It reads files of the system and takes a while with many queues.
             let text = tokio::task::spawn_blocking(move || {
-                let facts = broker.scrape(&page, cluster_name(&broker));
+                let facts = broker.reports().scrape(&page, cluster_name(&broker));
                 page.text(facts)
             });
             match text.await {

@@ -25,7 +25,7 @@ pub static ROUTES: &[Route] = &[
         Run::Later(|mut call| {
             Box::pin(async move {
                 call.look_back()?;
-                let members = call.broker.node_names();
+                let members = call.broker.declarations().node_names();
                 let views = members.iter().map(|(node, name)| view_of(&call, *node, name));
                 let views = futures_util::future::join_all(views);
                 let views = views.await;
@@ -72,12 +72,12 @@ async fn forget(call: Call) -> Answered {
     let (node, name) = (call.node()?, call.name("node"));
     // One that was ended a moment ago may not be missed yet.
     let is_us = node == call.broker.nodes().us();
-    if is_us || call.broker.description_of(node, call.windows).await.is_some() {
+    if is_us || call.broker.reports().description_of(node, call.windows).await.is_some() {
         return Err(Failure::bad(format!(
             "RabbitMQ on node {name} must be stopped with 'rabbitmqctl -n {name} stop_app' before it can be removed"
         )));
     }
-    call.broker.forget(node).await?;
+    call.broker.membership().forget(node).await?;
     Ok(Answer::Done)
 }
 
@@ -86,7 +86,7 @@ async fn view_of(call: &Call, node: NodeId, name: &str) -> Value {
     let windows = call.windows;
     let described = match node {
         us if us == broker.nodes().us() => Some(own::view(broker, &call.endpoints, windows)),
-        other if broker.nodes().is_alive(other) => broker.description_of(other, windows).await.flatten(),
+        other if broker.nodes().is_alive(other) => broker.reports().description_of(other, windows).await.flatten(),
         _ => None,
     };
     let Some(mut described) = described else {

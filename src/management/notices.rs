@@ -29,6 +29,7 @@ fn told(call: &Call) -> Vec<Notice> {
         false => Sees::Queues,
     };
     call.broker
+        .reports()
         .notices(&call.gathered, sees, |spec| visible.contains(&spec.vhost))
 }
 

@@ -122,7 +122,7 @@ async fn put(call: Call) -> Answered {
     let home = match fields.text("node")? {
         None => NodeId::default(),
         Some(name) => {
-            let mut nodes = call.broker.node_names().into_iter();
+            let mut nodes = call.broker.declarations().node_names().into_iter();
             let named = nodes.find(|(id, known)| known == name && call.broker.nodes().is_alive(*id));
             let (home, _) = named.ok_or_else(|| Failure::bad(format!("Node {name} could not be contacted")))?;
             home
@@ -145,16 +145,19 @@ async fn put(call: Call) -> Answered {
 /// In the broker's words.
 pub async fn declare(call: &Call, actor: &Actor, method: &QueueDeclare, home: NodeId) -> Answered {
     let rules = call.broker.queue_rules();
-    let decided = call.broker.decide_by(Some(&call.caller.name), |catalogue| {
-        let plan = declare::queue_declare(catalogue, &actor.who(), rules, method, rand::random)?;
-        Ok::<_, DeclareError>(match plan {
-            QueuePlan::Create(spec) => {
-                let spec = QueueSpec { home, ..spec };
-                (Some(Command::DeclareQueue(spec)), Answer::Created(None))
-            }
-            _ => (None, Answer::Done),
-        })
-    });
+    let decided = call
+        .broker
+        .declarations()
+        .decide_by(Some(&call.caller.name), |catalogue| {
+            let plan = declare::queue_declare(catalogue, &actor.who(), rules, method, rand::random)?;
+            Ok::<_, DeclareError>(match plan {
+                QueuePlan::Create(spec) => {
+                    let spec = QueueSpec { home, ..spec };
+                    (Some(Command::DeclareQueue(spec)), Answer::Created(None))
+                }
+                _ => (None, Answer::Done),
+            })
+        });
     Ok(decided.await?)
 }
 
@@ -175,6 +178,7 @@ async fn delete(call: Call) -> Answered {
     } = plan
     {
         call.broker
+            .declarations()
             .delete_queue(&actor.who(), &queue, if_unused, if_empty)
             .await?;
     }
@@ -202,7 +206,7 @@ async fn act(call: Call) -> Answered {
     if fields.0.get("action") != Some(&json!("recover")) {
         return Err(Failure::Bad(json!(["unknown", fields.0.get("action")])));
     }
-    let served = call.broker.serve_what_is_left(&its_queue(&call)?).await;
+    let served = call.broker.replicas().serve_what_is_left(&its_queue(&call)?).await;
     Ok(match served.map_err(quarantine)? {
         Served::Now => Answer::Done,
         Served::NextStart => Answer::Json(json!({"served": "next start"})),
@@ -214,6 +218,7 @@ async fn readable(call: Call) -> Answered {
     let from = from.map_err(|_| Failure::bad("a place in a queue is a number"))?;
     let read = call
         .broker
+        .replicas()
         .readable(&its_queue(&call)?, from)
         .await
         .map_err(quarantine)?;

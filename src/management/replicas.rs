@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
-use crate::broker::gather::ReplicaState;
+use crate::broker::ReplicaState;
 use crate::broker::members::{MemberChange, MemberError};
 use crate::metadata::Catalogue;
 use crate::pattern::Pattern;
@@ -114,8 +114,8 @@ async fn status(call: Call) -> Answered {
     let queue = call.broker.vhost(call.name("vhost"));
     let queue = queue.and_then(|vhost| vhost.queue(call.name("name")));
     let queue = queue.ok_or(Failure::NotFound)?;
-    let states = call.broker.replicas_of(&queue).await;
-    let names = call.broker.node_names();
+    let states = call.broker.replicas().replicas_of(&queue).await;
+    let names = call.broker.declarations().node_names();
     let mut views: Vec<_> = states
         .into_iter()
         .map(|(node, state)| {
@@ -188,8 +188,12 @@ async fn change(
     };
     let fields = call.fields()?;
     fields.need(&["node"])?;
-    let changed = match call.broker.node_named(fields.text("node")?.unwrap_or_default()) {
-        Some(node) => call.broker.change_member(queue, change(node)).await,
+    let changed = match call
+        .broker
+        .declarations()
+        .node_named(fields.text("node")?.unwrap_or_default())
+    {
+        Some(node) => call.broker.replicas().change_member(queue, change(node)).await,
         None => unknown_node,
     };
     Ok(match changed {
@@ -217,8 +221,9 @@ async fn grow(call: Call) -> Answered {
     may_change(&call)?;
     let node = call
         .broker
+        .declarations()
         .node_named(call.name("node"))
-        .filter(|node| call.broker.nodes_running().contains(node));
+        .filter(|node| call.broker.nodes().running().contains(node));
     let node = node.ok_or(Failure::NotFound)?;
     let fields = call.fields()?;
     fields.need(&["vhost_pattern", "queue_pattern", "strategy"])?;
@@ -236,7 +241,7 @@ async fn grow(call: Call) -> Answered {
 
 async fn shrink(call: Call) -> Answered {
     may_change(&call)?;
-    let Some(node) = call.broker.node_named(call.name("node")) else {
+    let Some(node) = call.broker.declarations().node_named(call.name("node")) else {
         return Ok(Answer::Accepted);
     };
     let queues: Vec<_> = quorum_queues(&call.broker.catalogue())
@@ -251,7 +256,7 @@ async fn shrink(call: Call) -> Answered {
 async fn change_all(call: &Call, queues: Vec<QueueId>, change: MemberChange) {
     let changes = futures_util::stream::iter(queues);
     let each = |queue: QueueId| async move {
-        if let Err(error) = call.broker.change_member(queue, change).await {
+        if let Err(error) = call.broker.replicas().change_member(queue, change).await {
             tracing::warn!(queue = queue.0, ?change, %error, "the members of a queue are not changed");
         }
     };
@@ -264,15 +269,15 @@ async fn rebalance(call: Call) -> Answered {
     let names = pattern(fields.text("queue_pattern")?)?;
     let is_meant = |spec: &QueueSpec| vhosts.matches(&spec.vhost) && names.matches(&spec.name);
     if call.query.is_true("dry_run") {
-        let known = call.broker.node_names();
+        let known = call.broker.declarations().node_names();
         let name = |node: &NodeId| known.get(node).cloned().unwrap_or_else(|| node.to_string());
-        let moves = call.broker.planned_moves(is_meant);
+        let moves = call.broker.replicas().planned_moves(is_meant);
         let moves = moves.iter().map(
             |(spec, from, to)| json!({"vhost": spec.vhost, "queue": spec.name, "from": name(from), "to": name(to)}),
         );
         return Ok(Answer::Json(json!({"moves": moves.collect::<Value>()})));
     }
-    call.broker.rebalance(is_meant).await;
+    call.broker.replicas().rebalance(is_meant).await;
     Ok(Answer::Done)
 }
 

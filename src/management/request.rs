@@ -94,7 +94,7 @@ async fn admit(
             };
             let check = || access::check(rule, &caller, named(names, "vhost"), &broker.catalogue());
             let mut allowed = check();
-            if broker.find_answers(&caller.rights).await {
+            if broker.access().find_answers(&caller.rights).await {
                 allowed = check();
             }
             allowed?;
@@ -178,7 +178,7 @@ async fn run(route: &'static Route, call: Result<Call, Failure>, silent: &mut Ve
         };
         // Lists lack what is not known yet; whatever changes something has changed nothing when it is refused.
         let is_done = answered.is_ok() && matches!(route.run, Run::Later(_));
-        if is_done || !broker.find_answers(&rights).await {
+        if is_done || !broker.access().find_answers(&rights).await {
             return answered;
         }
         call = next.clone();

@@ -106,7 +106,7 @@ async fn accepts(call: &Call, queue: &QueueHandle) -> Result<(), &'static str> {
     if queue.is_quarantined() {
         return Err("its records are damaged");
     }
-    match call.broker.vitals_of(queue).await {
+    match call.broker.queues().vitals(queue).await {
         None => Err("nobody leads it who answers"),
         Some(known) if known.vitals.health == Health::Full => Err("it is full"),
         Some(_) => Ok(()),

@@ -58,7 +58,11 @@ async fn series(call: Call) -> Answered {
             .parse::<u64>()
             .map_err(|_| Failure::bad(format!("{name} is no number"))),
     };
-    let window = Window::covering(call.broker.second(), number("age", AGE)?, number("points", POINTS)?);
+    let window = Window::covering(
+        call.broker.reports().second(),
+        number("age", AGE)?,
+        number("points", POINTS)?,
+    );
     let asked = call
         .query
         .get("measures")
@@ -70,7 +74,7 @@ async fn series(call: Call) -> Answered {
     let measures = measures.collect::<Result<Vec<_>, Failure>>()?;
     let of = call.query.get("of").ok_or_else(|| Failure::bad("of is missing"))?;
     let subject = subject(&call, of).await?;
-    let (figures, silent) = call.broker.series(&subject, window).await;
+    let (figures, silent) = call.broker.reports().series(&subject, window).await;
     let mut values = Map::new();
     for (name, measures) in measures {
         values.insert(name.to_owned(), points(&figures, &measures, window));
@@ -133,7 +137,7 @@ async fn subject(call: &Call, of: &str) -> Result<Subject, Failure> {
         }
         "connection" | "channel" => of_client(call, kind, name).await,
         "node" if monitors() => {
-            let node = call.broker.node_named(name);
+            let node = call.broker.declarations().node_named(name);
             node.map(Subject::Node).ok_or(Failure::NotFound)
         }
         "cluster" if monitors() => Ok(Subject::Cluster),
@@ -168,7 +172,7 @@ async fn of_client(call: &Call, kind: &str, name: &str) -> Result<Subject, Failu
         about: About::Clients,
         windows: Windows::default(),
     };
-    let gathered = call.broker.gather(wanted).await;
+    let gathered = call.broker.reports().gather(wanted).await;
     let mut visible = gathered
         .connections()
         .iter()
@@ -188,13 +192,13 @@ async fn of_client(call: &Call, kind: &str, name: &str) -> Result<Subject, Failu
 
 async fn reset(call: Call) -> Answered {
     let named = call.name("node");
-    let nodes = call.broker.node_names().into_iter();
+    let nodes = call.broker.declarations().node_names().into_iter();
     let nodes: Vec<_> = nodes.filter(|(_, name)| named.is_empty() || name == named).collect();
     if nodes.is_empty() {
         return Err(Failure::NotFound);
     }
     let nodes: Vec<_> = nodes.into_iter().map(|(node, _)| node).collect();
-    match call.broker.reset_statistics(&nodes).await {
+    match call.broker.reports().reset_statistics(&nodes).await {
         silent if silent.is_empty() => Ok(Answer::Done),
         silent => Err(Failure::Broken(format!("{} did not answer", silent.join(", ")))),
     }

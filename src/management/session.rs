@@ -45,8 +45,8 @@ pub static ROUTES: &[Route] = &[
         Run::Later(|call| {
             Box::pin(async move {
                 let own = call.browser.token.as_deref().map(TokenDigest::of);
-                let names = call.broker.node_names();
-                let open = call.broker.sessions().await;
+                let names = call.broker.declarations().node_names();
+                let open = call.broker.membership().sessions().await;
                 let views = open.iter().map(|(token, session)| {
                     let node = names.get(&session.node);
                     line((*token, session), node, own == Some(*token))
@@ -62,7 +62,12 @@ pub static ROUTES: &[Route] = &[
         |call| {
             Box::pin(async move {
                 let number = call.name("id").parse().map_err(|_| Failure::NotFound)?;
-                match call.broker.close_session_numbered(number, longest(&call)).await {
+                match call
+                    .broker
+                    .membership()
+                    .close_session_numbered(number, longest(&call))
+                    .await
+                {
                     true => Ok(Answer::Done),
                     false => Err(Failure::NotFound),
                 }
@@ -143,7 +148,7 @@ pub async fn open(call: &Call, caller: &Caller) -> Result<String, Failure> {
         last_used: now,
         expires_at: now + Millis(1000 * lifetime_s),
     };
-    broker.open_session(&token, session).await;
+    broker.membership().open_session(&token, session).await;
     Ok(cookie(call, &token, lifetime_s))
 }
 
@@ -162,7 +167,7 @@ async fn sign_out(call: Call) -> Answered {
         return Err(Failure::Forbidden("the header X-Warren-Session is missing"));
     }
     if let Some(token) = &call.browser.token {
-        call.broker.close_session(token, longest(&call)).await;
+        call.broker.membership().close_session(token, longest(&call)).await;
     }
     Ok(Answer::Cookie {
         cookie: cookie(&call, "", 0),

@@ -113,7 +113,7 @@ async fn gather(call: &mut Call, vhosts: &[VhostName]) -> Result<Groups, Failure
         .map(move |queue| {
             let broker = broker.clone();
             async move {
-                let tracked = broker.tracked(&queue).await;
+                let tracked = broker.reports().tracked(&queue).await;
                 (queue, tracked)
             }
         })
@@ -305,13 +305,18 @@ async fn reset(mut call: Call) -> Answered {
         let offset = match wish {
             Wish::Stored(offset) => offset,
             Wish::Next(spec) => {
-                let next = call.broker.offset_in(&partition.queue, spec).await;
+                let next = call.broker.reports().offset_in(&partition.queue, spec).await;
                 let next = next.ok_or_else(|| away(stream))?;
                 // Clients go on behind what is stored.
                 next.min(partition.tracked.end).saturating_sub(1)
             }
         };
-        if !call.broker.keep_cursor(&partition.queue, &name, Some(offset)).await {
+        if !call
+            .broker
+            .reports()
+            .keep_cursor(&partition.queue, &name, Some(offset))
+            .await
+        {
             return Err(away(stream));
         }
         stored.push(json!({"stream": stream, "stored_offset": offset}));
@@ -327,7 +332,7 @@ fn away(stream: &str) -> Failure {
 async fn untouched(call: &Call, stream: &str) -> Result<Partition, Failure> {
     let vhost = call.broker.vhost(call.name("vhost")).ok_or(Failure::NotFound)?;
     let queue = vhost.queue(stream).ok_or(Failure::NotFound)?;
-    let tracked = call.broker.tracked(&queue).await.ok_or(Failure::NotFound)?;
+    let tracked = call.broker.reports().tracked(&queue).await.ok_or(Failure::NotFound)?;
     Ok(Partition {
         queue,
         tracked,
@@ -342,7 +347,7 @@ async fn forget(mut call: Call) -> Answered {
     must_rest(&partitions)?;
     let name = call.name("name").to_owned();
     for (stream, partition) in partitions.iter().filter(|(_, one)| one.stored.is_some()) {
-        if !call.broker.keep_cursor(&partition.queue, &name, None).await {
+        if !call.broker.reports().keep_cursor(&partition.queue, &name, None).await {
             return Err(away(stream));
         }
     }

@@ -40,8 +40,8 @@ pub static ROUTES: &[Route] = &[
 
 async fn status(call: Call) -> Answered {
     let queue = stream(&call)?;
-    let names = call.broker.node_names();
-    let members = call.broker.stream_members(&queue).await;
+    let names = call.broker.declarations().node_names();
+    let members = call.broker.reports().stream_members(&queue).await;
     let views = members.into_iter().map(|(node, member)| {
         let name = names.get(&node).cloned().unwrap_or_else(|| node.to_string());
         match member {
@@ -72,8 +72,12 @@ async fn change(
     let queue = stream(&call)?;
     let fields = call.fields()?;
     fields.need(&["node"])?;
-    let changed = match call.broker.node_named(fields.text("node")?.unwrap_or_default()) {
-        Some(node) => call.broker.change_member(queue.spec.id, change(node)).await,
+    let changed = match call
+        .broker
+        .declarations()
+        .node_named(fields.text("node")?.unwrap_or_default())
+    {
+        Some(node) => call.broker.replicas().change_member(queue.spec.id, change(node)).await,
         None => unknown_node,
     };
     Ok(changed.map_or_else(|error| replicas::failed(replicas::reason(&error)), |()| Answer::Done))
@@ -85,9 +89,9 @@ async fn restart(call: Call) -> Answered {
     let fields = call.fields()?;
     let leader = queue.leader();
     let wished = match fields.text("node")? {
-        Some(name) => Some(call.broker.node_named(name).ok_or(Failure::NotFound)?),
+        Some(name) => Some(call.broker.declarations().node_named(name).ok_or(Failure::NotFound)?),
         None => {
-            let running = call.broker.nodes_running();
+            let running = call.broker.nodes().running();
             let mut others = queue.member_nodes();
             others.retain(|node| *node != leader && running.contains(node));
             others.first().copied()
@@ -96,13 +100,14 @@ async fn restart(call: Call) -> Answered {
     if let Some(node) = wished.filter(|node| *node != leader) {
         let led = call
             .broker
+            .replicas()
             .change_member(queue.spec.id, MemberChange::LeadOn(node))
             .await;
         if let Err(error) = led {
             return Ok(replicas::failed(replicas::reason(&error)));
         }
     }
-    let names = call.broker.node_names();
+    let names = call.broker.declarations().node_names();
     let node = wished.unwrap_or(leader);
     Ok(Answer::Json(json!({"node": names.get(&node)})))
 }

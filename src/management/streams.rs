@@ -197,7 +197,7 @@ fn subscription_view(call: &Call, connection: &ConnectionReport, subscription: &
 
 async fn tracking(call: Call) -> Answered {
     let queue = stream(&call)?;
-    let tracked = call.broker.tracked(&queue).await;
+    let tracked = call.broker.reports().tracked(&queue).await;
     let tracked = tracked.ok_or_else(|| Failure::Broken("no member of the stream can be asked".to_owned()))?;
     let offsets: Map<_, _> = tracked
         .cursors

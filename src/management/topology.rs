@@ -249,7 +249,7 @@ fn queue_view(call: &Call, thing: &Thing, name: &str) -> Value {
     let Some(queue) = live else {
         return view;
     };
-    let standing = call.broker.standing(&queue, &call.gathered);
+    let standing = call.broker.reports().standing(&queue, &call.gathered);
     view["health"] = json!(call.gathered.health(&queue, &standing));
     view["type"] = views::queue_type(queue.spec.queue_type).into();
     if let Some(report) = call.gathered.queue(&queue) {

@@ -70,7 +70,7 @@ fn view(call: &Call, vhost: &Vhost) -> Value {
         .vhost(vhost.name())
         .map(|vhost| Totals::of(call, &vhost.queues()));
     view["tracing"] = json!(call.broker.observers().is_traced(vhost.name()));
-    let running = call.broker.nodes_running().into_iter();
+    let running = call.broker.nodes().running().into_iter();
     view["cluster_state"] = running
         .map(|node| (call.gathered.name(node), json!("running")))
         .collect();
@@ -128,7 +128,7 @@ async fn put(call: Call) -> Answered {
         return Ok(Answer::Done);
     }
     let maker = (!call.caller.rights.is_operator()).then_some(&call.caller.name);
-    let first = first_commands(&call.broker, &call.broker.catalogue(), &name, maker);
+    let first = first_commands(call.broker.config(), &call.broker.catalogue(), &name, maker);
     for command in first {
         call.command(command).await?;
     }

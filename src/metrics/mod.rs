@@ -1,8 +1,8 @@
 //! What a node tells Prometheus: one table of metrics, and the text that is made of it.
 //!
 //! ```text
-//! Broker::scrape → Facts (plain numbers) ─┐
-//! catalogue (names, help, families) ─────┴→ Page::text → management/metrics.rs → scraper
+//! Reports::scrape → Facts (plain numbers) ┐
+//! catalogue (names, help, families) ──────┴→ Page::text → management/metrics.rs → scraper
 //! ```
 //! To add a metric, add a row in `catalogue/` and, where the number is new, a field in [`facts`]. Names,
 //! labels, types and help of `rabbitmq_*` are RabbitMQ's, which dashboards and alerts go by; a metric that

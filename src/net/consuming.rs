@@ -44,7 +44,7 @@ impl Session {
             prefetch,
         };
         let look = |catalogue: &_| basic_consume(catalogue, &actor.who(), state, &method, rand::random);
-        match self.broker.look(look).await? {
+        match self.broker.declarations().look(look).await? {
             ConsumePlan::ReplyTo { tag } => self.consume_replies(number, tag, method.nowait),
             ConsumePlan::Queue(spec) => self.consume_queue(number, spec, method.nowait).await,
         }
@@ -151,7 +151,7 @@ impl Session {
         let actor = self.actor()?;
         let last = self.channel(number)?.last_queue.clone();
         let look = |catalogue: &_| basic_get(catalogue, &actor.who(), last.as_deref(), &method);
-        let name = self.broker.look(look).await?;
+        let name = self.broker.declarations().look(look).await?;
         let queue = self.live_queue(&actor.vhost, &name)?;
         let Get::Message {
             message,

@@ -17,6 +17,7 @@ impl Session {
     pub(super) async fn declare_exchange(&mut self, channel: u16, method: ExchangeDeclare) -> Result<(), Reply> {
         let actor = self.actor()?;
         self.broker
+            .declarations()
             .decide_by(Some(&actor.user), |catalogue| {
                 let plan = declare::exchange_declare(catalogue, &actor.who(), &method)?;
                 Ok::<_, DeclareError>(match plan {
@@ -76,11 +77,11 @@ impl Session {
         let rules = self.broker.queue_rules();
         let plan = |catalogue: &_| queue_declare(catalogue, &actor.who(), rules, &method, rand::random);
         // Most declares are of queues that are there: those need no turn at the catalogue.
-        let found = self.broker.look(plan).await?;
+        let found = self.broker.declarations().look(plan).await?;
         let name = match &found {
             QueuePlan::ReplyTo => return self.declared(channel, &method, declare::REPLY_TO.into(), (0, 1)),
             QueuePlan::ReplyConsumer(name) => {
-                if !self.broker.is_reply_waiting(name).await {
+                if !self.broker.vhosts().is_reply_waiting(name).await {
                     let vhost = actor.vhost.clone();
                     return Err(CatalogueError::NoQueue(vhost, name.clone()).into());
                 }
@@ -90,6 +91,7 @@ impl Session {
             QueuePlan::Create(_) => {
                 let (name, exclusive) = self
                     .broker
+                    .declarations()
                     .decide_by(Some(&actor.user), |catalogue| {
                         Ok::<_, DeclareError>(match plan(catalogue)? {
                             QueuePlan::Create(spec) => {
@@ -124,7 +126,7 @@ impl Session {
         let actor = self.actor()?;
         let last = self.channel(channel)?.last_queue.clone();
         let look = |catalogue: &_| queue_purge(catalogue, &actor.who(), last.as_deref(), &method);
-        let name = self.broker.look(look).await?;
+        let name = self.broker.declarations().look(look).await?;
         let queue = self.live_queue(&actor.vhost, &name)?;
         let message_count = self.broker.queues().purge(&queue).await? as u32;
         self.answer(channel, method.nowait, QueuePurgeOk { message_count });
@@ -144,7 +146,10 @@ impl Session {
             } => {
                 self.outbox.lock().hold_cancels(channel);
                 let who = actor.who();
-                let deleted = self.broker.delete_queue(&who, &queue, if_unused, if_empty);
+                let deleted = self
+                    .broker
+                    .declarations()
+                    .delete_queue(&who, &queue, if_unused, if_empty);
                 let message_count = deleted.await? as u32;
                 self.exclusive.retain(|own| *own != queue);
                 message_count
@@ -163,6 +168,7 @@ impl Session {
         mut plan: impl FnMut(&Catalogue) -> Result<Command, DeclareError>,
     ) -> Result<(), BrokerError> {
         self.broker
+            .declarations()
             .decide_by(self.user.as_ref(), |catalogue| {
                 Ok::<_, DeclareError>((Some(plan(catalogue)?), ()))
             })

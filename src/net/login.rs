@@ -86,7 +86,13 @@ impl Session {
     /// RabbitMQ; a token has to be good, and of the same user.
     pub(super) async fn on_update_secret(&mut self, secret: &[u8]) {
         let renewed = match self.rights.granted() {
-            Some(granted) => self.broker.backends().renew(granted, secret, self.broker.now()).await,
+            Some(granted) => {
+                self.broker
+                    .access()
+                    .backends()
+                    .renew(granted, secret, self.broker.now())
+                    .await
+            }
             None => Ok(()),
         };
         match renewed {

@@ -330,7 +330,7 @@ impl Session {
             }
             Pause::UpdateSecret(secret) => self.on_update_secret(&secret).await,
             Pause::Ask => {
-                self.broker.find_answers(&self.rights).await;
+                self.broker.access().find_answers(&self.rights).await;
             }
             Pause::AskFor(channel, content) => self.publish_with_answers(channel, *content).await,
             Pause::Closing => {
@@ -350,7 +350,7 @@ impl Session {
         }
         for _ in 0..ROUNDS {
             let done = self.on_method(channel, method.clone()).await;
-            if done.is_ok() || !self.broker.find_answers(&self.rights).await {
+            if done.is_ok() || !self.broker.access().find_answers(&self.rights).await {
                 return done;
             }
         }
@@ -361,7 +361,7 @@ impl Session {
     async fn publish_with_answers(&mut self, channel: u16, content: Content) {
         let mut rounds = 0..ROUNDS;
         loop {
-            let asked = self.broker.find_answers(&self.rights).await;
+            let asked = self.broker.access().find_answers(&self.rights).await;
             let body = Body::Own(content.body.clone());
             let published = publish(self, channel, content.publish(), &content.properties, body);
             match published {
@@ -402,7 +402,7 @@ impl Session {
             return;
         };
         let elsewhere = match self.info.vhost() {
-            Some(vhost) => self.broker.clients_elsewhere(&user, &vhost).await,
+            Some(vhost) => self.broker.membership().clients_elsewhere(&user, &vhost).await,
             None => Default::default(),
         };
         let connections = self.broker.connections();

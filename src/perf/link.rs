@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::socket::Socket;
 use super::uri::Uri;
 use super::wire::{self, Frame, Method, MethodFrame, WireError, id, kind};
+use crate::tls_client::TlsError;
 use crate::types::{FieldTable, FieldValue};
 
 /// Longest wait for a connection and for the reply to a request.
@@ -21,6 +23,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum LinkError {
     #[error("cannot connect to {address}: {error}")]
     Connect { address: String, error: std::io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("'{0}' is no name of a server")]
+    ServerName(String),
     #[error("connection lost: {0}")]
     Lost(std::io::Error),
     #[error("the broker closed the connection without a reason")]
@@ -48,7 +54,7 @@ pub enum Filled {
 
 /// A connection that has been opened, with channel 1 if [`Link::open_channel`] was called.
 pub struct Link {
-    socket: TcpStream,
+    socket: Socket,
     input: Input,
     /// Frames that wait to be written; [`Link::flush`] sends them.
     pub output: Vec<u8>,
@@ -76,6 +82,7 @@ impl Link {
             address: uri.address(),
             error,
         })?;
+        let socket = Socket::of(socket, uri)?;
         let mut link = Self {
             socket,
             input: Input::new(read_bytes),
@@ -205,7 +212,7 @@ impl Link {
         }
         self.output.clear();
         self.written = 0;
-        Ok(true)
+        Ok(!self.socket.has_unsent())
     }
 
     /// Writes straight from the caller's buffer; `output` must be flushed. Gives the bytes the socket took.
@@ -215,8 +222,12 @@ impl Link {
     }
 
     /// Waits until there is input, or room for output if `writing`, or `at_most` has passed.
-    pub fn wait(&self, writing: bool, at_most: Duration) -> Result<(), LinkError> {
-        let flags = match writing {
+    pub fn wait(&mut self, writing: bool, at_most: Duration) -> Result<(), LinkError> {
+        self.socket.push().map_err(LinkError::Lost)?;
+        if self.socket.has_unread() {
+            return Ok(());
+        }
+        let flags = match writing || self.socket.has_unsent() {
             true => PollFlags::IN | PollFlags::OUT,
             false => PollFlags::IN,
         };
@@ -224,7 +235,7 @@ impl Link {
             tv_sec: at_most.as_secs() as i64,
             tv_nsec: at_most.subsec_nanos().into(),
         };
-        match poll(&mut [PollFd::new(&self.socket, flags)], Some(&timeout)) {
+        match poll(&mut [PollFd::new(self.socket.tcp(), flags)], Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(error) => Err(LinkError::Lost(error.into())),
         }
@@ -371,7 +382,7 @@ fn connect(uri: &Uri) -> std::io::Result<TcpStream> {
 }
 
 /// Writes once; 0 when the socket takes nothing now.
-fn write(socket: &mut TcpStream, bytes: &[u8]) -> std::io::Result<usize> {
+fn write(socket: &mut Socket, bytes: &[u8]) -> std::io::Result<usize> {
     match socket.write(bytes) {
         Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
         other => other,

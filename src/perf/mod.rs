@@ -27,6 +27,7 @@ mod load;
 mod pace;
 mod publisher;
 mod report;
+mod socket;
 mod stamp;
 #[cfg(test)]
 mod stand_in;

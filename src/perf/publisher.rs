@@ -267,7 +267,7 @@ impl Publisher {
     }
 
     /// Waits until something can be done.
-    fn rest(&self, now_ns: u64) -> Result<(), LinkError> {
+    fn rest(&mut self, now_ns: u64) -> Result<(), LinkError> {
         let mut nap = NAP;
         if let Some(pace) = &self.pace
             && self.blocked_since_ns.is_none()

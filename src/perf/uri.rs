@@ -1,5 +1,7 @@
-//! `amqp://user:password@host:port/vhost`, as RabbitMQ's clients read it.
+//! `amqp://user:password@host:port/vhost`, or `amqps://` and `?cacertfile=FILE&verify=verify_none`, as RabbitMQ's
+//! clients read it (<https://www.rabbitmq.com/docs/uri-query-parameters>).
 
+use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where and as whom to connect.
@@ -10,15 +12,30 @@ pub struct Uri {
     pub host: String,
     pub port: u16,
     pub vhost: String,
+    /// How TLS is spoken, if it is.
+    pub tls: Option<UriTls>,
+}
+
+/// What an `amqps://` address says of TLS.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct UriTls {
+    /// Whom to trust; those whom the machine trusts where it is not said.
+    pub cacertfile: Option<PathBuf>,
+    pub certfile: Option<PathBuf>,
+    pub keyfile: Option<PathBuf>,
+    /// The server's certificate is not checked.
+    pub no_verify: bool,
+    /// What the server is called in its certificate; the host where it is not said.
+    pub server_name: Option<String>,
 }
 
 /// Why text is no AMQP address.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UriError {
-    #[error("it must begin with amqp://")]
+    #[error("it must begin with amqp:// or amqps://")]
     Scheme,
-    #[error("amqps:// needs TLS, which the load generator does not speak")]
-    Tls,
+    #[error("verify is verify_peer or verify_none")]
+    Verify,
     #[error("'{0}' is not a port")]
     Port(String),
     #[error("a % must be followed by two hexadecimal digits")]
@@ -41,11 +58,13 @@ impl FromStr for Uri {
 
     /// Without a path the vhost is `/`; `amqp://host/` names the vhost with the empty name.
     fn from_str(text: &str) -> Result<Self, UriError> {
-        if text.starts_with("amqps://") {
-            return Err(UriError::Tls);
-        }
-        let rest = text.strip_prefix("amqp://").ok_or(UriError::Scheme)?;
-        let rest = rest.split_once('?').map_or(rest, |(rest, _)| rest);
+        let (rest, usual_port, is_tls) = match (text.strip_prefix("amqp://"), text.strip_prefix("amqps://")) {
+            (Some(rest), _) => (rest, 5672, false),
+            (_, Some(rest)) => (rest, 5671, true),
+            _ => return Err(UriError::Scheme),
+        };
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let tls = is_tls.then(|| query.parse()).transpose()?;
         let (authority, vhost) = match rest.split_once('/') {
             Some((authority, vhost)) => (authority, unescape(vhost)?),
             None => (rest, "/".to_owned()),
@@ -57,18 +76,48 @@ impl FromStr for Uri {
             user: unescape(user)?,
             password: unescape(password)?,
             host: if host.is_empty() { "127.0.0.1" } else { host }.to_owned(),
-            port: port.map_or(Ok(5672), |port| {
+            port: port.map_or(Ok(usual_port), |port| {
                 port.parse().map_err(|_| UriError::Port(port.to_owned()))
             })?,
             vhost,
+            tls,
         })
+    }
+}
+
+impl FromStr for UriTls {
+    type Err = UriError;
+
+    /// Parameters that are about other things are passed over.
+    fn from_str(query: &str) -> Result<Self, UriError> {
+        let mut tls = Self::default();
+        for pair in query.split('&') {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = unescape(value)?;
+            match name {
+                "cacertfile" => tls.cacertfile = Some(value.into()),
+                "certfile" => tls.certfile = Some(value.into()),
+                "keyfile" => tls.keyfile = Some(value.into()),
+                "server_name_indication" => tls.server_name = Some(value),
+                "verify" => {
+                    tls.no_verify = match value.as_str() {
+                        "verify_peer" => false,
+                        "verify_none" => true,
+                        _ => return Err(UriError::Verify),
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(tls)
     }
 }
 
 impl std::fmt::Debug for Uri {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // No password: this may reach a log.
-        write!(f, "amqp://{}@{}/{}", self.user, self.address(), self.vhost)
+        let scheme = if self.tls.is_some() { "amqps" } else { "amqp" };
+        write!(f, "{scheme}://{}@{}/{}", self.user, self.address(), self.vhost)
     }
 }
 
@@ -132,7 +181,7 @@ mod tests {
     fn wrong_addresses_are_refused_with_the_reason() {
         let error = |text: &str| text.parse::<Uri>().err();
         assert_eq!(error("http://x"), Some(UriError::Scheme));
-        assert_eq!(error("amqps://x"), Some(UriError::Tls));
+        assert_eq!(error("amqps://x?verify=maybe"), Some(UriError::Verify));
         assert_eq!(error("amqp://x:port"), Some(UriError::Port("port".into())));
         assert_eq!(error("amqp://x/%2"), Some(UriError::Percent));
     }
@@ -141,5 +190,18 @@ mod tests {
     fn the_password_is_not_shown() {
         let uri: Uri = "amqp://a:secret@h".parse().expect("valid");
         assert!(!format!("{uri:?}").contains("secret"));
+    }
+
+    #[test]
+    fn tls_is_spoken_as_the_parameters_say() {
+        let uri: Uri = "amqps://h/v?cacertfile=%2Fetc%2Fca.pem&verify=verify_none&heartbeat=5&server_name_indication=n"
+            .parse()
+            .expect("an address");
+        assert_eq!((uri.port, uri.vhost.as_str()), (5671, "v"));
+        let tls = uri.tls.expect("TLS");
+        assert_eq!(tls.cacertfile, Some("/etc/ca.pem".into()));
+        assert_eq!((tls.no_verify, tls.server_name.as_deref()), (true, Some("n")));
+        let plain: Uri = "amqp://h?verify=verify_none".parse().expect("an address");
+        assert_eq!(plain.tls, None);
     }
 }

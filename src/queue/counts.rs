@@ -34,6 +34,9 @@ pub struct Counts {
     pub ready_high: u64,
     #[serde(default)]
     pub ready_returned: u64,
+    /// Of a stream: what is dropped together, as its leader has it.
+    #[serde(default)]
+    pub segments: u64,
 }
 
 impl Counts {
@@ -104,6 +107,7 @@ impl<C, P> Queue<C, P> {
             discarded_bytes: self.discards.bytes(),
             ready_high: high as u64,
             ready_returned: returned as u64,
+            segments: 0,
         }
     }
 

@@ -62,6 +62,7 @@ impl Inner {
     /// Does what there is to do until there is nothing more. `quiet` says that time has passed
     /// since it last was said, so that epochs nobody reads from may be rewritten.
     pub(super) fn checkpoint(&self, mut quiet: bool) -> Result<(), StoreError> {
+        self.remove_forgotten()?;
         while !self.stopping.load(Ordering::Acquire)
             && let Some(plan) = self.plan(quiet)?
         {
@@ -126,6 +127,16 @@ impl Inner {
         }
         self.step()?;
         self.drop_empty_epochs(plan, epoch)
+    }
+
+    /// What owners had in archives that are no more.
+    fn remove_forgotten(&self) -> Result<(), StoreError> {
+        if let Some(said_at) = self.archives.forgotten() {
+            self.wal.wait_synced(said_at)?;
+            let removed = self.archives.remove_forgotten(said_at);
+            removed.map_err(|error| StoreError::io("remove segments of a deleted stream", error))?;
+        }
+        Ok(())
     }
 
     fn step(&self) -> Result<(), StoreError> {

@@ -37,6 +37,8 @@ pub trait Files: Send + Sync {
     fn noted(&self) -> io::Result<u64> {
         Ok(0)
     }
+    /// Another directory of the same disk, which is made with its first file.
+    fn beside(&self, name: &str) -> io::Result<Arc<dyn Files>>;
     /// Called between the steps of a checkpoint, where a simulated disk may stop the world.
     fn between_steps(&self) -> io::Result<()> {
         Ok(())
@@ -59,15 +61,15 @@ pub trait LogFile: Send + Sync {
     }
 }
 
-/// A real directory, with a note beside it of how far the log is synced.
+/// A real directory; that of the log with a note beside it of how far the log is synced.
 #[derive(Debug)]
-pub struct Directory(PathBuf, Note);
+pub struct Directory(PathBuf, Option<Note>);
 
 impl Directory {
     /// The directory at this path, made if it is not there.
     pub fn at(path: &Path) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
-        Ok(Self(path.to_owned(), Note::at(&path.with_extension("synced"))?))
+        Ok(Self(path.to_owned(), Some(Note::at(&path.with_extension("synced"))?)))
     }
 }
 
@@ -135,7 +137,11 @@ const NOTE: usize = 24;
 impl Files for Directory {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
         let mut files = Vec::new();
-        for entry in std::fs::read_dir(&self.0)? {
+        let entries = match std::fs::read_dir(&self.0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.1.is_none() => return Ok(files),
+            entries => entries?,
+        };
+        for entry in entries {
             let entry = entry?;
             if let Ok(name) = entry.file_name().into_string() {
                 files.push((name, entry.metadata()?.len()));
@@ -150,6 +156,10 @@ impl Files for Directory {
     }
 
     fn create(&self, name: &str, bytes: u64) -> io::Result<Arc<dyn LogFile>> {
+        if self.1.is_none() && !self.0.exists() {
+            std::fs::create_dir_all(&self.0)?;
+            File::open(self.0.parent().unwrap_or(&self.0))?.sync_all()?;
+        }
         let path = self.0.join(name);
         match allocate(&path, bytes) {
             Ok(file) => Ok(Arc::new(file)),
@@ -179,11 +189,17 @@ impl Files for Directory {
     }
 
     fn note_synced(&self, position: u64) {
-        self.1.write(position);
+        if let Some(note) = &self.1 {
+            note.write(position);
+        }
     }
 
     fn noted(&self) -> io::Result<u64> {
-        Ok(self.1.last()?.1)
+        self.1.as_ref().map_or(Ok(0), |note| Ok(note.last()?.1))
+    }
+
+    fn beside(&self, name: &str) -> io::Result<Arc<dyn Files>> {
+        Ok(Arc::new(Self(self.0.with_file_name(name), None)))
     }
 }
 
@@ -194,6 +210,9 @@ fn allocate(path: &Path, bytes: u64) -> io::Result<File> {
         .create(true)
         .truncate(true)
         .open(path)?;
+    if bytes == 0 {
+        return Ok(file);
+    }
     let allocate = || rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes);
     match rustix::io::retry_on_intr(allocate) {
         Ok(()) => {}

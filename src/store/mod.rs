@@ -10,8 +10,10 @@
 //! ```
 //! An entry that is removed while its segment is young never touches fjall. The files: [`wal`]
 //! writes, [`segments`] are its files, [`replay`] reads them at start, [`checkpoint`] moves what
-//! lives on, [`rest`] is fjall, [`index`] knows what lives where, [`space`] who waits for space.
+//! lives on, [`rest`] is fjall, [`index`] knows what lives where, [`space`] who waits for space; [`words`] are owners,
+//! entries and places.
 
+mod archive;
 mod batch;
 mod checkpoint;
 mod damage;
@@ -27,11 +29,12 @@ mod rest;
 mod segments;
 mod space;
 mod wal;
+mod words;
 
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,9 +47,12 @@ use parking_lot::Mutex;
 
 use crate::small_file;
 
+pub use archive::{Archive, Archived, Seek, Span};
 pub use batch::Batch;
 pub use files::{Directory, Files, LogFile};
+pub use words::{Keep, LedgerEntry, Loc, Lsn, Meta, OwnerId, OwnerLedger, Owners, StoreOptions, StoreStats};
 
+use archive::Archives;
 use damage::Known;
 use frame::VERSION;
 use pending::Pending;
@@ -55,114 +61,6 @@ use rest::Rest;
 use segments::Segments;
 use space::Need;
 use wal::{Before, Log, Wal};
-
-/// Whose entries they are. Never used again after [`Store::forget`], and not 0.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct OwnerId(pub u64);
-
-impl OwnerId {
-    /// Nobody: what the log says of itself.
-    const LOG: Self = Self(0);
-}
-
-/// Where an entry was put: needed to read it, to be kept with it, opaque.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Loc(u64);
-
-impl Loc {
-    /// The place as a number, for whoever keeps it beside others.
-    pub fn to_raw(self) -> u64 {
-        self.0
-    }
-
-    /// The place of that number, which [`Loc::to_raw`] gave.
-    pub fn from_raw(raw: u64) -> Self {
-        Self(raw)
-    }
-
-    /// Not in the log.
-    const REST: Self = Self(u64::MAX);
-
-    fn at(segment: u32, offset: u64) -> Self {
-        Self(u64::from(segment) << 32 | offset)
-    }
-
-    fn segment(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    fn offset(self) -> u64 {
-        self.0 & u64::from(u32::MAX)
-    }
-}
-
-/// A position in the log; everything before it was appended before what comes after it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub struct Lsn(u64);
-
-impl Lsn {
-    fn at(segment: u32, offset: u64) -> Self {
-        Self(u64::from(segment) << 32 | offset)
-    }
-
-    fn segment(self) -> u32 {
-        (self.0 >> 32) as u32
-    }
-
-    fn offset(self) -> u64 {
-        self.0 & u64::from(u32::MAX)
-    }
-}
-
-/// What the owner wants to know of an entry at recovery without reading its body.
-pub type Meta = [u8; 24];
-
-/// Why an entry is put.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Keep {
-    /// It survives a restart, and its owner hears when it does.
-    Durable,
-    /// It only makes room in memory: a restart drops it.
-    Page,
-}
-
-/// Sizes.
-#[derive(Clone, Debug)]
-pub struct StoreOptions {
-    /// Bytes of one segment of the log, allocated in advance.
-    pub segment_bytes: u64,
-    /// Bytes of log kept before what lives in the oldest segment moves to rest.
-    pub window_bytes: u64,
-    /// Bytes of bodies at rest that are dropped together.
-    pub epoch_bytes: u64,
-}
-
-impl Default for StoreOptions {
-    fn default() -> Self {
-        Self {
-            segment_bytes: 64 * 1024 * 1024,
-            window_bytes: 512 * 1024 * 1024,
-            epoch_bytes: 256 * 1024 * 1024,
-        }
-    }
-}
-
-/// Who puts entries, as the store calls back. Called from threads of the store, never with one
-/// of its locks held.
-pub trait Owners: Send + Sync {
-    /// Every durable entry of `owner` up to `up_to_seq` survives a crash. At most once per owner
-    /// and sync.
-    fn durable(&self, owner: OwnerId, up_to_seq: u64);
-    /// The same from the log's writer itself, which saves a change of threads: true when the owner was
-    /// told. Must not wait for anything that a thread holds while it puts entries, and be quick.
-    fn told_at_once(&self, _owner: OwnerId, _up_to_seq: u64) -> bool {
-        false
-    }
-    /// The store takes no more writes, and nothing that was not reported durable will be.
-    fn failed(&self, error: &StoreError);
-    /// What [`Store::lacks_space`] says has changed.
-    fn space_changed(&self) {}
-}
 
 /// What survived.
 #[derive(Debug, Default)]
@@ -177,33 +75,6 @@ pub struct Recovered {
     pub unknown_damage: bool,
 }
 
-/// What survived of one owner.
-#[derive(Debug, Default)]
-pub struct OwnerLedger {
-    /// Ascending by seq.
-    pub entries: Vec<LedgerEntry>,
-    /// The last mark.
-    pub mark: Option<Vec<u8>>,
-    /// Some of its records are lost.
-    pub damaged: bool,
-    /// Some were, and that was accepted ([`Store::accept_damage`]).
-    pub accepted: bool,
-    /// One more than the highest seq of a durable entry, also of those that are gone.
-    pub next_seq: u64,
-}
-
-/// An entry that survived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LedgerEntry {
-    pub seq: u64,
-    pub loc: Loc,
-    pub meta: Meta,
-    /// Times delivered, as last touched.
-    pub count: u32,
-    /// Bytes of the body.
-    pub len: u32,
-}
-
 /// What went wrong.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreError {
@@ -214,7 +85,8 @@ pub enum StoreError {
     #[error("the data directory {0} was not written by this program")]
     Format(String),
     #[error(
-        "the data directory {dir} has format version {found}, and this program reads and writes only version {ours}"
+        "the data directory {dir} has format version {found}, and this program reads and writes only versions {} and {ours}",
+        VERSION
     )]
     Version { dir: String, found: u32, ours: u8 },
     #[error("cannot {what}: {error}")]
@@ -273,26 +145,6 @@ fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Figures.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct StoreStats {
-    /// Bytes written to the log since the start.
-    pub log_bytes_written: u64,
-    /// Writes to the log since the start.
-    pub writes: u64,
-    /// Syncs of the log since the start.
-    pub syncs: u64,
-    /// What they took together, in microseconds.
-    pub sync_micros: u64,
-    /// Segments in use, and the bytes they have on disk.
-    pub segments: u64,
-    pub segment_bytes: u64,
-    /// Bytes at rest.
-    pub rest_bytes: u64,
-    /// Bytes that wait to be written.
-    pub pending_bytes: u64,
-}
-
 /// The store; clones are the same store.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
@@ -305,6 +157,7 @@ struct Inner {
     unreadable_is_lost: bool,
     wal: Wal,
     rest: Rest,
+    archives: Archives,
     threads: Mutex<Vec<(Stage, JoinHandle<()>)>>,
     stopping: AtomicBool,
     /// Held against a second process until stopped.
@@ -346,7 +199,8 @@ impl Store {
     ) -> Result<(Self, Recovered), StoreError> {
         std::fs::create_dir_all(dir).map_err(|error| StoreError::io("make the data directory", error))?;
         let lock = lock(dir)?;
-        let store_id = store_id(dir)?;
+        let (store_id, version) = store_id(dir)?;
+        let archives = Archives::open(dir.join(FORMAT_FILE), &*files, store_id, version)?;
         let lost_rest = dir.join(LOST_REST);
         let mut source = Source {
             files: &*files,
@@ -354,6 +208,7 @@ impl Store {
             segment_bytes: options.segment_bytes,
             lost_rest: lost_rest.exists(),
             unreadable_is_lost,
+            archived: archives.last_seqs(),
         };
         let suspect = dir.join(SUSPECT_REST);
         if suspect.exists() {
@@ -384,6 +239,13 @@ impl Store {
             unknown_damage: replayed.known.unsettled,
         };
         let mut index = replayed.index;
+        // Where it is not known what is lost nothing is thrown away.
+        if !replayed.known.unsettled {
+            let known: HashSet<OwnerId> = index.owners().collect();
+            archives
+                .keep_only(|owner| known.contains(&owner))
+                .map_err(|error| StoreError::io("remove segments of a deleted stream", error))?;
+        }
         index.segments.entry(replayed.next).or_default();
         let segments = Segments::new(
             Arc::clone(&files),
@@ -401,6 +263,7 @@ impl Store {
             wal: Wal::new(segments, pending, index, replayed.known),
             dir: dir.to_owned(),
             rest,
+            archives,
             threads: Mutex::default(),
             stopping: AtomicBool::new(false),
             lock: Mutex::new(Some(lock)),
@@ -463,6 +326,58 @@ impl Store {
         if log.known.forget(owner) {
             log.tell_damage();
         }
+        let said_at = log.end();
+        self.0.wal.unlock(log, before);
+        self.0.archives.forget(owner, said_at);
+        self.0.wal.checkpoint_wanted.signal();
+    }
+
+    /// Where old entries of this owner rest, once it has put them away.
+    pub fn archive(&self, owner: OwnerId) -> Arc<Archive> {
+        self.0.archives.of(owner)
+    }
+
+    /// Puts entries that are synced in the log into their owner's archive, behind what is there; after
+    /// [`Store::archived`] they are only there. Blocks, also while the disk has no space, as long as the owner `goes_on`.
+    ///
+    /// # Errors
+    /// When the disk cannot: the store has failed then; or when the owner or the store does not go on.
+    pub fn put_away(
+        &self,
+        archive: &Archive,
+        entries: &[Archived],
+        segment_bytes: u64,
+        goes_on: impl Fn() -> bool,
+    ) -> Result<(), StoreError> {
+        loop {
+            let written = archive.append(entries, segment_bytes);
+            match written.map_err(|error| StoreError::io("write a segment of a stream", error)) {
+                Ok(()) => {
+                    self.0.wal.note_space(Need::Archive, None);
+                    return Ok(());
+                }
+                Err(error) if error.is_full() => {
+                    self.0.wal.note_space(Need::Archive, Some(&error));
+                    self.0.wal.space.pause();
+                    self.0.wal.lock().check()?;
+                    if self.0.stopping.load(Ordering::Acquire) || !goes_on() {
+                        return Err(StoreError::Stopped);
+                    }
+                }
+                Err(error) => {
+                    self.0.wal.fail(error.clone());
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// The entries of this owner up to that one are in its archive, synced.
+    pub fn archived(&self, owner: OwnerId, up_to_seq: u64) {
+        let mut log = self.0.wal.lock();
+        let before = Before::of(&log);
+        // Nothing is written: a start sees that they are there.
+        log.index.remove(owner, 0, up_to_seq);
         self.0.wal.unlock(log, before);
     }
 
@@ -530,7 +445,7 @@ impl Store {
             sync_micros: inner.wal.all_sync_micros.load(Ordering::Relaxed),
             segments: segments as u64,
             segment_bytes,
-            rest_bytes: inner.rest.bytes(),
+            rest_bytes: inner.rest.bytes() + inner.archives.bytes(),
             pending_bytes: inner.wal.lock().pending.len() as u64,
         }
     }
@@ -649,46 +564,50 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// The random id of the store, from the file that also names the format; made at first.
-fn store_id(dir: &Path) -> Result<u64, StoreError> {
-    let path = dir.join("store.format");
+/// The random id of the store, from the file that also names the format, and the format; made at first.
+fn store_id(dir: &Path) -> Result<(u64, u8), StoreError> {
+    let path = dir.join(FORMAT_FILE);
     let found = small_file::recall(&path, MOST_FORMAT_BYTES);
     match found.map(|found| found.map(String::from_utf8)) {
         Ok(Some(text)) => {
             let text = text.unwrap_or_default();
             let dir = dir.display().to_string();
             let (version, id) = match text.strip_prefix(FORMAT).and_then(|rest| rest.split_once(' ')) {
-                Some((version, id)) => (version.parse().ok(), u64::from_str_radix(id.trim(), 16).ok()),
+                Some((version, id)) => (version.parse::<u32>().ok(), u64::from_str_radix(id.trim(), 16).ok()),
                 None => (None, None),
             };
             match (version, id) {
-                (Some(found), _) if found != u32::from(VERSION) => Err(StoreError::Version {
-                    dir,
-                    found,
-                    ours: VERSION,
-                }),
-                (Some(_), Some(id)) => {
+                (Some(found), _) if !(u32::from(VERSION)..=u32::from(archive::VERSION)).contains(&found) => {
+                    Err(StoreError::Version {
+                        dir,
+                        found,
+                        ours: archive::VERSION,
+                    })
+                }
+                (Some(version), Some(id)) => {
                     small_file::ensure_copy(&path, text.as_bytes())
                         .map_err(|error| StoreError::io("write the format file", error))?;
-                    Ok(id)
+                    Ok((id, version as u8))
                 }
                 _ => Err(StoreError::Format(dir)),
             }
         }
         Ok(None) => {
             let id = rand::random();
-            small_file::replace(&path, format_line(id).as_bytes())
+            small_file::replace(&path, format_line(VERSION, id).as_bytes())
                 .map_err(|error| StoreError::io("write the format file", error))?;
-            Ok(id)
+            Ok((id, VERSION))
         }
         Err(error) => Err(StoreError::io("read the format file", error)),
     }
 }
 
-fn format_line(id: u64) -> String {
-    format!("{FORMAT}{VERSION} {id:016x}\n")
+fn format_line(version: u8, id: u64) -> String {
+    format!("{FORMAT}{version} {id:016x}\n")
 }
 
+/// The file that says the format.
+const FORMAT_FILE: &str = "store.format";
 /// Where fjall is in the data directory,
 const REST: &str = "rest";
 /// where it is put when it is damaged, until all know that it is lost,

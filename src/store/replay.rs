@@ -54,6 +54,8 @@ pub(super) struct Replayed {
     pub newest: u32,
     /// The highest place of which the log says that it was synced.
     synced: Lsn,
+    /// The last seq of each owner that is in its archive: what the log and fjall say of those before it is old.
+    archived: HashMap<OwnerId, u64>,
 }
 
 /// Where a segment ends.
@@ -73,6 +75,8 @@ pub(super) struct Source<'a> {
     pub lost_rest: bool,
     /// What the disk cannot read counts as damage; else it is an error.
     pub unreadable_is_lost: bool,
+    /// The last seq of each owner that is in its archive.
+    pub archived: HashMap<OwnerId, u64>,
 }
 
 impl Source<'_> {
@@ -90,7 +94,10 @@ impl Source<'_> {
 
 /// Replays everything over what rests.
 pub(super) fn replay(source: &Source<'_>, rest: &Rest) -> Result<Replayed, StoreError> {
-    let mut replayed = Replayed::default();
+    let mut replayed = Replayed {
+        archived: source.archived.clone(),
+        ..Replayed::default()
+    };
     // The newest may be empty and stays for what comes; older ones without entries can go.
     for epoch in rest.epochs().into_iter().rev().skip(1) {
         replayed.index.epochs.entry(epoch).or_default();
@@ -137,7 +144,7 @@ impl Replayed {
     }
 
     fn at_rest(&mut self, owner: OwnerId, seq: u64, keep: Keep, epoch: u32, len: u32, meta: Meta) {
-        if keep == Keep::Page {
+        if keep == Keep::Page || self.is_archived(owner, seq) {
             return self.index.drop_at_rest(owner, seq, epoch);
         }
         self.index.put_at_rest(owner, seq, epoch);
@@ -365,6 +372,9 @@ impl Replayed {
                 let (Some(seq), Some(meta)) = (frame::seq_of(head), head[8..].first_chunk()) else {
                     return;
                 };
+                if self.is_archived(owner, seq) {
+                    return;
+                }
                 if self.index.place(owner, seq).is_none() {
                     self.index.put(owner, seq, Keep::Durable, segment);
                     self.add_entry(owner, seq, Loc::at(segment, at), *meta, body.len());
@@ -413,6 +423,10 @@ impl Replayed {
             }
             Kind::Page | Kind::End => {}
         }
+    }
+
+    fn is_archived(&self, owner: OwnerId, seq: u64) -> bool {
+        self.archived.get(&owner).is_some_and(|last| seq <= *last)
     }
 
     fn add_entry(&mut self, owner: OwnerId, seq: u64, loc: Loc, meta: Meta, len: usize) {

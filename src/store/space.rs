@@ -17,6 +17,8 @@ pub(super) enum Need {
     Segment,
     /// What moves to rest.
     Rest,
+    /// What an owner puts into its archive.
+    Archive,
 }
 
 /// Who lacks space.
@@ -30,14 +32,20 @@ pub(super) struct Space {
 struct State {
     segment: bool,
     rest: bool,
+    archive: bool,
     stopped: bool,
+}
+
+impl State {
+    fn is_lacking(self) -> bool {
+        self.segment || self.rest || self.archive
+    }
 }
 
 impl Space {
     /// Whether anybody lacks space.
     pub fn is_lacking(&self) -> bool {
-        let state = self.state.lock();
-        state.segment || state.rest
+        self.state.lock().is_lacking()
     }
 
     /// Notes that space is lacking, with the error that says so, or is not. Returns whether that is
@@ -48,8 +56,9 @@ impl Space {
         match need {
             Need::Segment => state.segment = lacking.is_some(),
             Need::Rest => state.rest = lacking.is_some(),
+            Need::Archive => state.archive = lacking.is_some(),
         }
-        let (was, is) = (before.segment || before.rest, state.segment || state.rest);
+        let (was, is) = (before.is_lacking(), state.is_lacking());
         if was == is {
             return false;
         }

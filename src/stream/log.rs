@@ -1,8 +1,9 @@
 //! What of a stream is replicated: which chunks there are, who wrote them, where readers are.
 //!
 //! ```text
-//! segments   [head│entries] [head│entries] … [head│entries]      an entry of the group's log: 32 bytes
+//! segments   [head│chunks] [head│chunks] … [head│chunks]
 //!              └ state there: the group's snapshot, once this segment is the oldest
+//! chunks     put away: found by the group's log │ recent: 40 bytes here for an entry of the log
 //! ```
 //! The chunks themselves stay in the group's log, from the oldest head on, and are read from there. Which segments
 //! there are, and how many are kept, is each member's own: what all members agree on is offsets and bytes.
@@ -19,7 +20,7 @@ use super::filter::Matcher;
 use super::offset::OffsetSpec;
 use super::producers::{Producers, Written, short};
 use super::record::{self, Record};
-use crate::machine::{Covered, KeptPiece, Machine, Parts, Source, Unreadable};
+use crate::machine::{Covered, KeptPiece, Machine, Parts, Seek, Source, Span, Unreadable};
 use crate::types::{ByteSize, Millis, Timestamp};
 
 /// First byte of a snapshot: none that a queue's begins with.
@@ -73,9 +74,18 @@ pub struct Piece {
 /// Reads chunks; blocks.
 pub struct Reader {
     source: Arc<dyn Source>,
-    /// Entries of the group's log.
-    entries: Vec<u64>,
+    wanted: Wanted,
     from: u64,
+}
+
+/// What a reader reads.
+enum Wanted {
+    /// These entries of the group's log.
+    Entries(Vec<u64>),
+    /// What is put away and has the offset, then so many bytes, or up to that offset.
+    Bytes { most: usize, end: u64 },
+    /// What is put away and of that time or later, and if there is none that entry.
+    Since { at: Timestamp, then: Option<u64> },
 }
 
 /// See the head of this file.
@@ -87,6 +97,8 @@ pub struct Log {
     cursors: Cursors,
     /// Never empty, oldest first.
     segments: VecDeque<Segment>,
+    /// Of what is not known to be put away.
+    recent: VecDeque<Entry>,
     last_chunk: Option<u64>,
     /// Of the last record.
     index: Option<u64>,
@@ -101,7 +113,6 @@ struct Segment {
     first: u64,
     /// The state at its head, encoded.
     state: Bytes,
-    entries: Vec<Entry>,
     bytes: u64,
     /// The latest of its chunks.
     newest: Option<Timestamp>,
@@ -133,6 +144,7 @@ impl Log {
             producers: Producers::default(),
             cursors: Cursors::default(),
             segments: VecDeque::new(),
+            recent: VecDeque::new(),
             last_chunk: None,
             index: None,
             snapshot_first: None,
@@ -199,6 +211,10 @@ impl Log {
                 self.segments.pop_front();
             }
         }
+        let after = self.segments.front().and_then(|segment| segment.after);
+        while self.recent.front().is_some_and(|entry| Some(entry.index) <= after) {
+            self.recent.pop_front();
+        }
         self.first() != before
     }
 
@@ -207,7 +223,6 @@ impl Log {
             after,
             first: self.next,
             state: self.encode(after),
-            entries: Vec::new(),
             bytes: 0,
             newest: None,
         });
@@ -232,12 +247,12 @@ impl Log {
         segment.bytes += bytes as u64;
         let at = chunk.place().at;
         segment.newest = segment.newest.max(Some(at));
-        match segment.entries.last_mut().filter(|entry| entry.index == index) {
+        match self.recent.back_mut().filter(|entry| entry.index == index) {
             Some(entry) => {
                 entry.newest = entry.newest.max(at);
                 entry.bytes = entry.bytes.saturating_add(bytes as u32);
             }
-            None => segment.entries.push(Entry {
+            None => self.recent.push_back(Entry {
                 index,
                 first: chunk.first(),
                 newest: at,
@@ -246,9 +261,14 @@ impl Log {
         }
         self.last_chunk = Some(chunk.first());
         self.next = chunk.end();
+        if let Some(put_away) = self.source.put_away() {
+            while self.recent.front().is_some_and(|entry| entry.index <= put_away) {
+                self.recent.pop_front();
+            }
+        }
     }
 
-    /// The offset from which a reader that says this begins. A time may have to be read for: see
+    /// The offset from which a reader that says this begins. A time is read for, which blocks: see
     /// [`Log::read_time`].
     pub fn resolve(&self, spec: OffsetSpec) -> u64 {
         let Bounds {
@@ -262,23 +282,23 @@ impl Log {
             OffsetSpec::Last => last_chunk.unwrap_or(next),
             OffsetSpec::Next => next,
             OffsetSpec::Offset(offset) => offset.max(first),
-            OffsetSpec::Time(at) => self.entry_at(at).map_or(next, |entry| entry.first),
+            OffsetSpec::Time(at) => {
+                let read = self.read_time(at).map(|reader| reader.first_at(at));
+                read.and_then(|first| first.ok().flatten()).unwrap_or(next)
+            }
         }
-    }
-
-    fn entry_at(&self, at: Timestamp) -> Option<&Entry> {
-        let entries = self.segments.iter().flat_map(|segment| &segment.entries);
-        entries.into_iter().find(|entry| entry.newest >= at)
     }
 
     /// Reads the entry in which the first chunk of that time or later is; `None` where there is none.
     pub fn read_time(&self, at: Timestamp) -> Option<Reader> {
-        let entry = self.entry_at(at)?;
-        Some(Reader {
-            source: self.source.clone(),
-            entries: vec![entry.index],
-            from: entry.first,
-        })
+        let entry = self.recent.iter().find(|entry| entry.newest >= at);
+        let then = entry.map(|entry| entry.index);
+        let wanted = match self.source.put_away() {
+            Some(_) => Wanted::Since { at, then },
+            None => Wanted::Entries(vec![then?]),
+        };
+        let (source, from) = (self.source.clone(), self.first());
+        Some(Reader { source, wanted, from })
     }
 
     /// Reads chunks from the one with that offset on, or the oldest, until they have so many bytes; `None` where
@@ -288,23 +308,25 @@ impl Log {
         if from >= self.next {
             return None;
         }
+        let source = self.source.clone();
+        // The last that begins at or before it. An entry whose messages are none begins where the next does.
+        let begin = self.recent.partition_point(|entry| entry.first <= from);
+        let Some(begin) = begin.checked_sub(1) else {
+            let (most, end) = (most_bytes, self.next);
+            let wanted = Wanted::Bytes { most, end };
+            return Some(Reader { source, wanted, from });
+        };
         let mut entries = Vec::new();
         let mut bytes = 0;
-        let at = self.segments.partition_point(|segment| segment.first <= from);
-        let mut within = self.segments.get(at.checked_sub(1)?)?.entries.as_slice();
-        // The last that begins at or before it. An entry whose messages are none begins where the next does.
-        let begin = within.partition_point(|entry| entry.first <= from).saturating_sub(1);
-        within = &within[begin..];
-        let later = self.segments.iter().skip(at).flat_map(|segment| &segment.entries);
-        for entry in within.iter().chain(later) {
+        for entry in self.recent.range(begin..) {
             entries.push(entry.index);
             bytes += entry.bytes as usize;
             if bytes >= most_bytes {
                 break;
             }
         }
-        let source = self.source.clone();
-        Some(Reader { source, entries, from })
+        let wanted = Wanted::Entries(entries);
+        Some(Reader { source, wanted, from })
     }
 
     fn encode(&self, after: Option<u64>) -> Bytes {
@@ -324,23 +346,65 @@ impl Reader {
     /// # Errors
     /// When an entry is gone, because it is too old, or cannot be read.
     pub fn read(&self) -> io::Result<Vec<Piece>> {
+        match &self.wanted {
+            Wanted::Entries(entries) => self.read_entries(entries),
+            Wanted::Bytes { most, end } => self.read_run(*most, *end),
+            Wanted::Since { then, .. } => self.read_entries(then.as_slice()),
+        }
+    }
+
+    /// What is put away lies in one place and is read in few goes.
+    fn read_run(&self, most_bytes: usize, end: u64) -> io::Result<Vec<Piece>> {
+        let gone = || io::Error::new(io::ErrorKind::NotFound, format!("offset {} is gone", self.from));
+        let mut next = self.source.find(Seek::At(self.from))?.ok_or_else(gone)?;
+        let mut pieces = Vec::<Piece>::new();
+        let mut bytes = 0;
+        while bytes < most_bytes && pieces.last().is_none_or(|last| last.chunk.end() < end) {
+            let run = match self.source.run(next, (most_bytes - bytes).max(LEAST_RUN)) {
+                Ok(run) => run,
+                Err(_) if !pieces.is_empty() => break,
+                Err(error) => return Err(error),
+            };
+            for (index, records) in run {
+                next = index + 1;
+                if bytes >= most_bytes {
+                    break;
+                }
+                let before = pieces.len();
+                self.take(&records, &mut pieces)?;
+                bytes += pieces[before..]
+                    .iter()
+                    .map(|piece| piece.chunk.bytes().len())
+                    .sum::<usize>();
+            }
+        }
+        Ok(pieces)
+    }
+
+    /// The chunks among the records of an entry that are wanted.
+    fn take(&self, records: &[Bytes], pieces: &mut Vec<Piece>) -> io::Result<()> {
+        for record in records {
+            let record = Record::decode(record).map_err(io::Error::other)?;
+            if let Record::Chunk { filter, chunk, .. } = record
+                && chunk.end() > self.from
+            {
+                let chunk = Chunk::check(chunk.bytes().clone()).map_err(io::Error::other)?;
+                pieces.push(Piece { filter, chunk });
+            }
+        }
+        Ok(())
+    }
+
+    fn read_entries(&self, entries: &[u64]) -> io::Result<Vec<Piece>> {
         let mut pieces = Vec::new();
-        for index in &self.entries {
+        for index in entries {
             let records = match self.source.entry(*index) {
                 Ok(records) => records,
                 // What was read before it is good.
                 Err(_) if !pieces.is_empty() => break,
                 Err(error) => return Err(error),
             };
-            for record in &records {
-                let record = Record::decode(record).map_err(io::Error::other)?;
-                if let Record::Chunk { filter, chunk, .. } = record
-                    && chunk.end() > self.from
-                {
-                    let chunk = Chunk::check(chunk.bytes().clone()).map_err(io::Error::other)?;
-                    pieces.push(Piece { filter, chunk });
-                }
-            }
+            self.take(&records, &mut pieces)?;
         }
         Ok(pieces)
     }
@@ -350,9 +414,25 @@ impl Reader {
     /// # Errors
     /// As of [`Reader::read`].
     pub fn first_at(&self, at: Timestamp) -> io::Result<Option<u64>> {
-        let pieces = self.read()?;
-        let found = pieces.iter().find(|piece| piece.chunk.place().at >= at);
-        Ok(found.map(|piece| piece.chunk.first()))
+        let first = |pieces: &[Piece]| {
+            let found = pieces.iter().find(|piece| piece.chunk.place().at >= at);
+            found.map(|piece| piece.chunk.first())
+        };
+        if let Wanted::Since { at, .. } = self.wanted
+            && let Some(mut next) = self.source.find(Seek::Since(at.0))?
+        {
+            while Some(next) <= self.source.put_away() {
+                for (index, records) in self.source.run(next, LEAST_RUN)? {
+                    next = index + 1;
+                    let mut pieces = Vec::new();
+                    self.take(&records, &mut pieces)?;
+                    if let Some(first) = first(&pieces) {
+                        return Ok(Some(first));
+                    }
+                }
+            }
+        }
+        Ok(first(&self.read()?))
     }
 }
 
@@ -413,6 +493,78 @@ impl Machine for Log {
 
     fn kept(&mut self, pieces: &[KeptPiece]) {
         self.snapshot_first = pieces.first().map(|piece| piece.first);
+        // A point may be older than the snapshot was.
+        while let (Some(kept), Some(next)) = (self.snapshot_first, self.segments.get(1))
+            && next.first <= kept
+        {
+            self.segments.pop_front();
+        }
+    }
+
+    fn span(record: &[u8]) -> Option<Span> {
+        record::span(record)
+    }
+
+    fn point(&self) -> Option<Bytes> {
+        let mut point = self.encode(self.index).to_vec();
+        point.put_u8(u8::from(self.last_chunk.is_some()));
+        point.put_u64(self.last_chunk.unwrap_or(0));
+        point.put_u32(self.segments.len() as u32);
+        for segment in &self.segments {
+            point.put_u8(u8::from(segment.after.is_some()));
+            point.put_u64(segment.after.unwrap_or(0));
+            point.put_u64(segment.first);
+            point.put_u64(segment.bytes);
+            point.put_u8(u8::from(segment.newest.is_some()));
+            point.put_u64(segment.newest.map_or(0, |newest| newest.0));
+            point.put_u32(segment.state.len() as u32);
+            point.put_slice(&segment.state);
+        }
+        Some(point.into())
+    }
+
+    fn resume(&mut self, mut point: &[u8]) -> Result<(), Unreadable> {
+        let from = &mut point;
+        let State {
+            next,
+            index,
+            producers,
+            cursors,
+        } = State::decode(from)?;
+        let last_chunk = optional(from)?;
+        let mut segments = VecDeque::new();
+        for _ in 0..from.try_get_u32().map_err(short)? {
+            let after = optional(from)?;
+            let first = from.try_get_u64().map_err(short)?;
+            let bytes = from.try_get_u64().map_err(short)?;
+            let newest = optional(from)?.map(Timestamp);
+            let len = from.try_get_u32().map_err(short)? as usize;
+            let (state, rest) = from.split_at_checked(len).ok_or_else(|| short(()))?;
+            *from = rest;
+            segments.push_back(Segment {
+                after,
+                first,
+                state: Bytes::copy_from_slice(state),
+                bytes,
+                newest,
+            });
+        }
+        if segments.is_empty() {
+            return Err(short(()));
+        }
+        *self = Self {
+            source: self.source.clone(),
+            retention: self.retention,
+            next,
+            producers,
+            cursors,
+            segments,
+            recent: VecDeque::new(),
+            last_chunk,
+            index,
+            snapshot_first: None,
+        };
+        Ok(())
     }
 
     fn worth_a_snapshot(&self) -> bool {
@@ -422,21 +574,48 @@ impl Machine for Log {
 
     fn restore(&mut self, mut parts: Parts) -> Result<(), Unreadable> {
         let part = parts.next().ok_or_else(|| short(()))??;
-        let mut from = &part[..];
-        match from.try_get_u8().map_err(short)? {
-            SNAPSHOT => {}
-            other => return Err(Unreadable::new(format!("a stream's snapshot of format {other}"))),
-        }
-        let next = from.try_get_u64().map_err(short)?;
-        let has_index = from.try_get_u8().map_err(short)? == 1;
-        let index = from.try_get_u64().map_err(short)?;
-        self.producers = Producers::decode(&mut from)?;
-        self.cursors = Cursors::decode(&mut from)?;
-        self.next = next;
+        let state = State::decode(&mut &part[..])?;
+        self.producers = state.producers;
+        self.cursors = state.cursors;
+        self.next = state.next;
         self.last_chunk = None;
-        self.index = has_index.then_some(index);
+        self.index = state.index;
+        self.recent.clear();
         self.segments.clear();
         self.begin_segment(self.index);
         Ok(())
     }
 }
+
+/// What [`Log::encode`] has written.
+struct State {
+    next: u64,
+    index: Option<u64>,
+    producers: Producers,
+    cursors: Cursors,
+}
+
+impl State {
+    fn decode(from: &mut &[u8]) -> Result<Self, Unreadable> {
+        match from.try_get_u8().map_err(short)? {
+            SNAPSHOT => {}
+            other => return Err(Unreadable::new(format!("a stream's snapshot of format {other}"))),
+        }
+        Ok(Self {
+            next: from.try_get_u64().map_err(short)?,
+            index: optional(from)?,
+            producers: Producers::decode(from)?,
+            cursors: Cursors::decode(from)?,
+        })
+    }
+}
+
+/// Whether there is a number, and the number.
+fn optional(from: &mut &[u8]) -> Result<Option<u64>, Unreadable> {
+    let is_there = from.try_get_u8().map_err(short)? == 1;
+    let number = from.try_get_u64().map_err(short)?;
+    Ok(is_there.then_some(number))
+}
+
+/// Bytes that are read at least where chunks are put away: what is before the wanted one may be read with it.
+const LEAST_RUN: usize = 64 * 1024;

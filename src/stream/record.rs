@@ -13,7 +13,7 @@ use bytes::{Buf, BufMut, Bytes};
 use super::chunk::{self, Chunk};
 use super::cursors::Cursor;
 use super::producers::{Key, name, put_name, short};
-use crate::machine::Unreadable;
+use crate::machine::{Span, Unreadable};
 
 /// First byte of a record.
 pub const FORMAT: u8 = 0x81;
@@ -96,6 +96,19 @@ pub fn check(record: &[u8]) -> Result<(), Unreadable> {
         Parsed::Chunk { rest, .. } => chunk::header(&record[record.len() - rest..]).map(drop).map_err(bad),
         Parsed::Cursor { .. } => Ok(()),
     }
+}
+
+/// The offsets and the time of a chunk.
+pub fn span(record: &[u8]) -> Option<Span> {
+    let Ok(Parsed::Chunk { rest, .. }) = parse(record) else {
+        return None;
+    };
+    let (place, count) = chunk::header(&record[record.len() - rest..]).ok()?;
+    Some(Span {
+        first: place.first,
+        end: place.first + u64::from(count.records),
+        at: place.at.0,
+    })
 }
 
 /// A record where it lies.

@@ -56,7 +56,11 @@ impl Session {
         if node == self.broker.us() {
             return Some(self.own_address());
         }
-        let (host, port) = self.broker.stream_address_of(node, self.info.tls.is_some()).await?;
+        let (host, port) = self
+            .broker
+            .membership()
+            .stream_address_of(node, self.info.tls.is_some())
+            .await?;
         Some(Address {
             host,
             port: port.into(),

@@ -223,7 +223,7 @@ impl Session {
         let answered = self.out.len();
         for _ in 0..ROUNDS {
             self.carry_out(correlation, later.clone()).await;
-            if !self.broker.find_answers(&self.rights).await {
+            if !self.broker.access().find_answers(&self.rights).await {
                 return;
             }
             self.out.truncate(answered);
@@ -458,7 +458,7 @@ impl Session {
         self.flush_publishes();
         let mut lost = self.lost();
         for _ in 0..ROUNDS {
-            if !self.broker.find_answers(&self.rights).await {
+            if !self.broker.access().find_answers(&self.rights).await {
                 break;
             }
             lost = self.lost();

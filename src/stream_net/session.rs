@@ -200,7 +200,7 @@ impl Session {
                     None
                 }
                 Pause::Ask => {
-                    self.broker.find_answers(&self.rights).await;
+                    self.broker.access().find_answers(&self.rights).await;
                     None
                 }
             };

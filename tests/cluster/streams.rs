@@ -1,6 +1,7 @@
 //! Streams on three nodes: written and read from any of them, and nothing lost or twice when the leader goes.
 
 use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 
 use futures_lite::StreamExt;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
@@ -224,4 +225,43 @@ async fn clients_of_the_stream_protocol_are_seen_from_any_node_and_outlive_its_l
         });
         assert_eq!(stored.body[6..], 199_u64.to_be_bytes());
     }
+}
+
+/// The segment files in a directory, in their order.
+fn segment_files(directory: &Path) -> Vec<PathBuf> {
+    let listed = std::fs::read_dir(directory).into_iter().flatten();
+    let paths = listed.map(|file| file.expect("a file").path());
+    let mut segments: Vec<_> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "segment"))
+        .collect();
+    segments.sort();
+    segments
+}
+
+#[tokio::test]
+async fn a_member_whose_segment_file_is_damaged_is_filled_from_the_others() {
+    let mut cluster = Cluster::of(3).await;
+    let client = cluster.client(1).await;
+    client.queue("log", table([("x-queue-type", text("stream"))])).await;
+    let body = |number: usize| format!("m{number}{}", "x".repeat(1_000_000));
+    for number in 0..24 {
+        let sent = timeout(CLUSTER_PATIENCE, client.send("log", &body(number))).await;
+        assert!(sent.expect("in time").is_ack());
+    }
+    let directory = cluster.data_dir(2).join("streams");
+    until("old chunks are in files", || !segment_files(&directory).is_empty()).await;
+    let damaged = segment_files(&directory).remove(0);
+    cluster.kill9(2);
+    let mut bytes = std::fs::read(&damaged).expect("a segment");
+    bytes[500_000] ^= 4;
+    std::fs::write(&damaged, bytes).expect("ours");
+    cluster.start(2);
+    cluster.all_ready().await;
+    // What the member here cannot read comes from another, and later from here again.
+    let (_client, mut consumer) = reader(&cluster, 2, "log").await;
+    let bodies: Vec<String> = (0..24).map(body).collect();
+    assert!(read(&mut consumer, 0, 24).await == bodies);
+    until("the damaged member is gone", || !damaged.exists()).await;
+    let (_client, mut consumer) = reader(&cluster, 2, "log").await;
+    assert!(read(&mut consumer, 0, 24).await == bodies);
 }

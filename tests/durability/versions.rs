@@ -27,7 +27,7 @@ async fn a_directory_of_another_version_is_refused_and_left_as_it_is() {
         let status = broker.restart_in_vain();
         assert_eq!(status.code(), Some(1));
         let text = format!(
-            "the data directory {} has format version {other}, and this program reads and writes only version {version}",
+            "the data directory {} has format version {other}, and this program reads and writes only versions 2 and 3",
             directory.display()
         );
         assert!(broker.log().contains(&text), "{text}");

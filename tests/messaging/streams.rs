@@ -257,6 +257,38 @@ async fn a_stream_is_there_after_a_start_with_its_numbering() {
 }
 
 #[tokio::test]
+async fn a_long_stream_rests_in_files_of_its_own_and_is_there_after_a_kill() {
+    let mut broker = Broker::start();
+    let client = broker.client().await;
+    client.queue("log", stream()).await;
+    let body = |number: i64| format!("m{number}{}", "x".repeat(1_000_000));
+    for number in 0..24 {
+        assert!(client.send("log", &body(number)).await.is_ack());
+    }
+    // 16 MB are many, and 8 MB stay.
+    let files = broker.data_dir().join("streams");
+    let has_files = || std::fs::read_dir(&files).is_ok_and(|files| files.count() > 0);
+    while !has_files() {
+        tokio::task::yield_now().await;
+    }
+    let expected: Vec<_> = (0..24).map(|number| (number, body(number))).collect();
+    let mut consumer = reader(&client.another().await, "log", 5, from(text("first"))).await;
+    assert!(read(&mut consumer, 24).await == expected);
+    broker.kill9();
+    broker.restart();
+    let client = broker.client().await;
+    let mut consumer = reader(&client.another().await, "log", 5, from(text("first"))).await;
+    assert!(read(&mut consumer, 24).await == expected);
+    client
+        .queue_delete("log".into(), Default::default())
+        .await
+        .expect("deleted");
+    while has_files() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_burst_is_confirmed_and_read_in_order() {
     let broker = Broker::shared();
     let client = broker.client().await;

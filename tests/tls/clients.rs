@@ -170,3 +170,32 @@ fn the_stream_protocol_is_spoken_over_tls() {
         (&json!(true), &json!("stream"))
     );
 }
+
+/// Messages of all sizes through `warren perf`, which checks each; whether it ended well, and what it said.
+fn load(secured: &Secured, parameters: &str) -> (bool, String) {
+    let port = secured.port("amqps");
+    let uri = format!("amqps://guest:guest@127.0.0.1:{port}/%2f?{parameters}");
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_warren"))
+        .args(["perf", "--uri", &uri, "--messages", "3000", "--size", "40000"])
+        .args(["--confirm", "100", "--ack-every", "50", "--json"])
+        .output()
+        .expect("it runs");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.success(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[test]
+fn the_load_generator_speaks_it() {
+    let secured = Secured::start(&[]);
+    let trusted = secured.papers.cacertfile.display();
+    let (is_well, said) = load(
+        &secured,
+        &format!("cacertfile={trusted}&server_name_indication=localhost"),
+    );
+    assert!(is_well && said.contains("\"consumed\":3000"), "{said}");
+    let (is_well, said) = load(&secured, "verify=verify_none");
+    assert!(is_well, "{said}");
+    // The machine knows nothing of that authority.
+    let (is_well, said) = load(&secured, "server_name_indication=localhost");
+    assert!(!is_well && said.contains("certificate"), "{said}");
+}

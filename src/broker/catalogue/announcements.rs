@@ -4,7 +4,7 @@
 
 use serde_json::{Value, json};
 
-use crate::broker::Broker;
+use super::declarations::Declarations;
 use crate::broker::observers::{self, Event, number, text};
 use crate::exchange::ExchangeSpec;
 use crate::metadata::{self, Catalogue, Command, PermissionSpec, UserLimit, VhostLimit};
@@ -28,7 +28,7 @@ struct Subject {
     stays: bool,
 }
 
-impl Broker {
+impl Declarations {
     /// What is to be told of a command. To be asked before it is carried out: what is deleted is not known
     /// afterwards.
     pub(super) fn announcement_of(&self, command: &Command) -> Announcement {
@@ -50,7 +50,7 @@ impl Broker {
             Some(subject) => tracing::debug!(by, "{} {}", verb(command), subject.text),
             None => {}
         }
-        let at = self.now();
+        let at = self.queues.now();
         for (kind, mut fields) in announcement.events {
             fields.set("user_who_performed_action", text(by));
             self.observers.hand_in_event(Event { kind, fields, at });

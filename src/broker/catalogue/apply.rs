@@ -5,16 +5,16 @@
 
 use std::sync::Arc;
 
-use crate::broker::delivery::outbox::Control;
-use crate::broker::observers::EVENTS;
+use super::declarations::Declarations;
+use crate::broker::Forced;
+use crate::broker::delivery::control::Control;
 use crate::broker::publish::delayed;
 use crate::broker::publish::vhosts::{QueueRef, Vhost};
-use crate::broker::queue::at_least_once::warn_of_fallback;
-use crate::broker::queue::effects::Deferred;
+use crate::broker::queue::deferred::Deferred;
 use crate::broker::queue::handle::QueueHandle;
+use crate::broker::queue::kept_letters::warn_of_fallback;
 use crate::broker::queue::recovery::{entries, mark};
 use crate::broker::queue::settings::settings_of;
-use crate::broker::{Broker, Forced};
 use crate::exchange::Target;
 use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::metadata::replicated::{Afterwards, News};
@@ -28,7 +28,7 @@ use crate::types::{Refusal, UserName, VhostName};
 /// Effects on queues that wait for the other changes of a command.
 type Effects = Vec<(Arc<QueueHandle>, Deferred)>;
 
-impl Broker {
+impl Declarations {
     /// Carries out what is new in the catalogue, which is locked meanwhile.
     pub(in crate::broker) fn on_news(self: &Arc<Self>, catalogue: &Catalogue, news: News) -> Afterwards {
         self.vhosts.set_rights_version(catalogue.rights_version());
@@ -49,8 +49,8 @@ impl Broker {
         if effects.is_empty() {
             return None;
         }
-        let broker = self.clone();
-        Some(Box::new(move || broker.carry_out_all(effects)))
+        let declarations = self.clone();
+        Some(Box::new(move || declarations.carry_out_all(effects)))
     }
 
     /// Makes everything live that is declared; from now on the catalogue's changes are carried out.
@@ -68,18 +68,6 @@ impl Broker {
         self.carry_out_all(effects);
     }
 
-    /// Notes whether anybody listens to events.
-    fn look_for_observers(&self, catalogue: &Catalogue) {
-        let vhost = catalogue.vhost(&self.config.auth.default_vhost);
-        let is_bound = vhost.is_some_and(|vhost| vhost.bindings_from(EVENTS).next().is_some());
-        self.observers.set_bound(is_bound);
-    }
-
-    /// Whether what is declared is live on this node.
-    pub fn is_live(&self) -> bool {
-        *self.live.borrow()
-    }
-
     fn carry_out_all(self: &Arc<Self>, effects: Effects) {
         for (queue, deferred) in effects {
             self.queues.carry_out(&queue, deferred);
@@ -95,7 +83,7 @@ impl Broker {
             Change::VhostDeleted(name) => self.drop_vhost(&name, effects),
             Change::ExchangeDeclared(spec) => self.live_exchange(catalogue, &spec),
             Change::ExchangeDeleted(spec) => {
-                if let Some(vhost) = self.vhost(&spec.vhost) {
+                if let Some(vhost) = self.vhosts.get(&spec.vhost) {
                     vhost.router.write().delete(&spec.name);
                     vhost.changed();
                     vhost.forget_exchange(&spec.name);
@@ -105,10 +93,8 @@ impl Broker {
                 }
             }
             Change::NodesChanged => {
-                self.on_nodes(catalogue);
-                // Not when the log is only read again.
-                if self.is_live() {
-                    self.repair.notify_one();
+                if let Some(above) = self.above() {
+                    above.on_nodes(catalogue);
                 }
             }
             Change::QueueDeclared(spec) => {
@@ -116,25 +102,27 @@ impl Broker {
                 self.live_queue(catalogue, spec);
             }
             Change::QueueMembersChanged(spec) => {
-                if let Some(queue) = self.vhost(&spec.vhost).and_then(|vhost| vhost.queue(&spec.name)) {
+                if let Some(queue) = self.vhosts.get(&spec.vhost).and_then(|vhost| vhost.queue(&spec.name)) {
                     *queue.members.write() = spec.members;
-                    self.on_members(&queue);
+                    if let Some(above) = self.above() {
+                        above.on_members(&queue);
+                    }
                 }
             }
             Change::QueueDeleted(spec) => {
-                let queue = self.vhost(&spec.vhost).and_then(|vhost| vhost.remove(&spec.name));
+                let queue = self.vhosts.get(&spec.vhost).and_then(|vhost| vhost.remove(&spec.name));
                 self.count_churn(&spec, Measure::QueueDeleted);
                 if let Some(queue) = queue {
                     self.drop_queue(queue, effects);
                 }
             }
             Change::Bound(vhost, binding) => {
-                if let Some(vhost) = self.vhost(&vhost) {
+                if let Some(vhost) = self.vhosts.get(&vhost) {
                     self.live_binding(&vhost, &binding, effects);
                 }
             }
             Change::Unbound(vhost, binding) => {
-                if let Some(vhost) = self.vhost(&vhost) {
+                if let Some(vhost) = self.vhosts.get(&vhost) {
                     if let Some(target) = target_of(&vhost, &binding) {
                         vhost.router.write().unbind(&binding, &target);
                     }
@@ -149,14 +137,14 @@ impl Broker {
     /// Queues come and go on all nodes at once: each counts those of its own.
     fn count_churn(&self, spec: &QueueSpec, what: Measure) {
         // Not those that were there when the node started.
-        if self.is_live() && spec.home == self.us() {
+        if self.is_live() && spec.home == self.nodes.us() {
             self.statistics.node().add(what, 1);
         }
     }
 
     /// Takes an exchange into its vhost's router.
     pub(super) fn live_exchange(&self, catalogue: &Catalogue, spec: &ExchangeSpec) {
-        let Some(vhost) = self.vhost(&spec.vhost) else {
+        let Some(vhost) = self.vhosts.get(&spec.vhost) else {
             return;
         };
         if spec.name.is_empty() {
@@ -170,7 +158,7 @@ impl Broker {
         vhost.changed();
         let owner = delayed::owner_of(&spec.vhost, &spec.name);
         if spec.kind == ExchangeKind::DelayedMessage
-            && let Some(ledger) = self.take_recovered(owner)
+            && let Some(ledger) = self.recovered.take(owner)
         {
             self.vhosts
                 .delayed
@@ -180,7 +168,7 @@ impl Broker {
 
     /// Makes a queue live: its machine where it lives on this node, else the way to it.
     fn live_queue(self: &Arc<Self>, catalogue: &Catalogue, spec: QueueSpec) {
-        let Some(vhost) = self.vhost(&spec.vhost) else {
+        let Some(vhost) = self.vhosts.get(&spec.vhost) else {
             return;
         };
         let spec = Arc::new(spec);
@@ -200,8 +188,10 @@ impl Broker {
         self.queues.insert(&handle);
         vhost.insert(handle.clone());
         self.queues.moves(&handle);
-        if handle.is_replicated() {
-            self.open_replica(&handle);
+        if handle.is_replicated()
+            && let Some(above) = self.above()
+        {
+            above.open_member(&handle);
         }
     }
 
@@ -209,8 +199,8 @@ impl Broker {
     fn recover_queue(&self, catalogue: &Catalogue, spec: Arc<QueueSpec>, scope: Arc<Scope>) -> QueueHandle {
         let settings = settings_of(catalogue, &spec);
         let owner = OwnerId(spec.id.0);
-        let ledger = self.take_recovered(owner);
-        let may_be_lost = ledger.is_none() && !spec.is_transient() && self.has_lost_records();
+        let ledger = self.recovered.take(owner);
+        let may_be_lost = ledger.is_none() && !spec.is_transient() && self.recovered.has_lost_records();
         let ledger = ledger.unwrap_or_default();
         let damaged = ledger.damaged || may_be_lost;
         if may_be_lost {
@@ -223,14 +213,14 @@ impl Broker {
             false => Queue::recover(
                 spec.queue_type,
                 settings,
-                self.now(),
+                self.queues.now(),
                 entries(ledger.entries),
                 ledger.next_seq.max(1),
                 mark(ledger.mark.as_deref()),
             ),
-            true => Queue::new(spec.queue_type, false, settings, self.now()),
+            true => Queue::new(spec.queue_type, false, settings, self.queues.now()),
         };
-        machine.set_consumer_timeout(self.now(), self.config.queues.consumer_timeout);
+        machine.set_consumer_timeout(self.queues.now(), self.config.queues.consumer_timeout);
         QueueHandle::here(self.nodes.us(), spec, scope, machine, damaged)
     }
 
@@ -260,10 +250,12 @@ impl Broker {
             stream.delete();
         }
         self.queues.forget(&queue);
-        match queue.is_replicated() {
-            true => self.drop_replica(&queue),
-            false if queue.spec.home == self.nodes.us() => self.store.forget(queue.owner()),
-            false => {}
+        if queue.is_replicated() {
+            if let Some(above) = self.above() {
+                above.drop_member(&queue);
+            }
+        } else if queue.spec.home == self.nodes.us() {
+            self.store.forget(queue.owner());
         }
         // Somebody may wait for what will not come.
         queue.changed.notify_waiters();
@@ -297,7 +289,7 @@ impl Broker {
     }
 
     fn apply_policies(self: &Arc<Self>, catalogue: &Catalogue, name: &VhostName, effects: &mut Effects) {
-        let (Some(declared), Some(vhost)) = (catalogue.vhost(name), self.vhost(name)) else {
+        let (Some(declared), Some(vhost)) = (catalogue.vhost(name), self.vhosts.get(name)) else {
             return;
         };
         for queue in vhost.queues() {

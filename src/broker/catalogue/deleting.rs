@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::declarations::Declarations;
+use crate::broker::BrokerError;
 use crate::broker::queue::handle::QueueHandle;
-use crate::broker::{Broker, BrokerError};
 use crate::declare::{DeclareError, Who};
 use crate::metadata::{Catalogue, Command};
 use crate::tasks;
@@ -14,19 +15,19 @@ use crate::tasks;
 /// How long a deletion rests that reached no majority.
 const DELETE_AGAIN: Duration = Duration::from_secs(1);
 
-impl Broker {
+impl Declarations {
     /// Deletes a queue and says how many messages were ready; a missing one is no error.
     ///
     /// # Errors
     /// When it is in use or not empty and that was to be checked, or when the store failed.
     pub async fn delete_queue(
-        self: &Arc<Self>,
+        &self,
         who: &Who<'_>,
         name: &str,
         if_unused: bool,
         if_empty: bool,
     ) -> Result<u64, BrokerError> {
-        let Some(queue) = self.vhost(who.vhost).and_then(|vhost| vhost.queue(name)) else {
+        let Some(queue) = self.vhosts.get(who.vhost).and_then(|vhost| vhost.queue(name)) else {
             return Ok(0);
         };
         let names = || (queue.spec.vhost.clone(), queue.spec.name.clone());
@@ -69,12 +70,13 @@ impl Broker {
 
     /// Deletes a queue that takes no more messages, however long it takes to reach a majority.
     pub(in crate::broker) fn delete_marked(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> JoinHandle<()> {
-        let (broker, queue) = (Arc::downgrade(self), queue.clone());
+        let (declarations, queue) = (Arc::downgrade(self), queue.clone());
         tasks::spawn("queue deletion", async move {
             let mut is_told = false;
             // It takes no more messages: it must not stay because no majority was there just now.
-            while let Some(broker) = broker.upgrade() {
-                let deleted = broker.decide(|catalogue| Ok::<_, BrokerError>((deletion_of(catalogue, &queue), ())));
+            while let Some(declarations) = declarations.upgrade() {
+                let deleted =
+                    declarations.decide(|catalogue| Ok::<_, BrokerError>((deletion_of(catalogue, &queue), ())));
                 let Err(error) = deleted.await else { return };
                 if !std::mem::replace(&mut is_told, true) {
                     let spec = &queue.spec;
@@ -83,7 +85,7 @@ impl Broker {
                 if !matches!(error, BrokerError::NoMajority) {
                     return;
                 }
-                drop(broker);
+                drop(declarations);
                 tokio::time::sleep(DELETE_AGAIN).await;
             }
         })

@@ -1,7 +1,9 @@
 //! What a new vhost begins with.
 
-use crate::broker::Broker;
-use crate::config::OperatorPolicy;
+use rand::random;
+
+use crate::auth::{HashAlgorithm, PasswordHash};
+use crate::config::{Config, OperatorPolicy, PasswordHashing};
 use crate::metadata::{Catalogue, Command, PermissionSpec, UserSpec, VhostLimit};
 use crate::pattern::Pattern;
 use crate::spec::policy::{ApplyTo, PolicySpec};
@@ -10,12 +12,11 @@ use crate::types::{Millis, UserName, VhostName};
 /// A new vhost has the limits, operator policies and users of the configuration, and the user who
 /// made it may use it.
 pub fn first_commands(
-    broker: &Broker,
+    config: &Config,
     catalogue: &Catalogue,
     vhost: &VhostName,
     maker: Option<&UserName>,
 ) -> Vec<Command> {
-    let config = broker.config();
     let rules = &config.limits.new_vhosts;
     let applies = |pattern: &Option<String>| {
         let pattern = pattern.as_ref().map(|pattern| Pattern::new(pattern));
@@ -54,7 +55,7 @@ pub fn first_commands(
         let user_name = UserName::from(name.as_str());
         if catalogue.user(&user_name).is_none() {
             let password = user.password.as_ref();
-            let password = password.map(|password| broker.hash(password.reveal().as_bytes()));
+            let password = password.map(|password| hash(config, password.reveal().as_bytes()));
             commands.push(Command::PutUser(UserSpec {
                 name: user_name.clone(),
                 password: password.unwrap_or_default(),
@@ -94,4 +95,14 @@ fn operator_policy(vhost: &VhostName, name: &str, policy: &OperatorPolicy) -> Po
         priority: 0,
         definition: set.collect(),
     }
+}
+
+/// The stored form of a new password.
+pub fn hash(config: &Config, password: &[u8]) -> PasswordHash {
+    let algorithm = match config.auth.password_hashing {
+        PasswordHashing::Sha256 => HashAlgorithm::Sha256,
+        PasswordHashing::Sha512 => HashAlgorithm::Sha512,
+        PasswordHashing::Md5 => HashAlgorithm::Md5,
+    };
+    PasswordHash::new(algorithm, random(), password)
 }

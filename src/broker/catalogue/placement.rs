@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 
-use crate::broker::Broker;
+use super::declarations::Declarations;
 use crate::broker::queue::settings::settings_of;
 use crate::config::LeaderLocator;
 use crate::metadata::{Catalogue, Command};
@@ -14,9 +14,9 @@ use crate::types::NodeId;
 /// Members of a replicated queue's group that does not say (RabbitMQ's default).
 pub const MEMBERS: usize = 3;
 
-impl Broker {
+impl Declarations {
     /// Says where what a command declares is to live.
-    pub(in crate::broker) fn place(&self, command: &mut Command) {
+    pub(super) fn place(&self, command: &mut Command) {
         match command {
             Command::DeclareExchange(spec) => spec.home = self.nodes.us(),
             Command::DeclareQueue(spec) => {
@@ -39,7 +39,7 @@ impl Broker {
         }
         let locator = settings_of(catalogue, spec).leader_locator;
         let is_balanced = locator.unwrap_or(self.config.queues.leader_locator) == LeaderLocator::Balanced;
-        let drained = self.drained();
+        let drained = self.alarms.drained(us);
         let is_replicated = spec.queue_type != QueueType::Classic;
         let moves = is_replicated && drained.contains(&us);
         if !(is_balanced || moves) || spec.exclusive_owner.is_some() {
@@ -51,7 +51,7 @@ impl Broker {
             .filter(|node| self.nodes.is_alive(**node))
             .map(|node| (*node, 0))
             .collect();
-        for queue in self.all_queues() {
+        for queue in self.queues.all() {
             if let Some(count) = homes.get_mut(&queue.leader()) {
                 *count += 1;
             }
@@ -77,7 +77,7 @@ impl Broker {
             .filter(|node| *node != spec.home)
             .collect();
         others.shuffle(&mut rand::rng());
-        let drained = self.drained();
+        let drained = self.alarms.drained(self.nodes.us());
         others.sort_by_key(|node| (!self.nodes.is_alive(*node), drained.contains(node)));
         let nodes = std::iter::once(spec.home).chain(others);
         nodes.take(wanted).map(|node| Member { node, generation: 0 }).collect()

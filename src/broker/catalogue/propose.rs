@@ -1,17 +1,15 @@
 //! Commands to the catalogue, proposed to whoever leads its group.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{join, join_all};
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::broker::{Broker, BrokerError};
-use crate::journal::raft::{Group, ProposeError};
-use crate::metadata::replicated::Replicated;
+use super::declarations::Declarations;
+use crate::broker::BrokerError;
+use crate::journal::raft::{Election, ProposeError};
 use crate::metadata::{Catalogue, CatalogueError, Command};
 use crate::types::{NodeId, Refusal, ReplyCode, UserName};
 
@@ -24,15 +22,8 @@ const PROMPT: Duration = Duration::from_millis(10);
 /// How long it rests while nobody leads.
 const AGAIN: Duration = Duration::from_millis(20);
 
-/// Whether the catalogue's group has a member on a node.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Catalogued {
-    With,
-    Without,
-}
-
 /// What became of a command.
-pub enum Proposed {
+pub(super) enum Proposed {
     /// In the entry of this index.
     Applied(u64),
     Refused(BrokerError),
@@ -40,20 +31,20 @@ pub enum Proposed {
     NotLeader,
 }
 
-impl Broker {
+impl Declarations {
     /// Applies a command and waits until it is carried out here and survives.
     ///
     /// # Errors
     /// When the catalogue refuses it; nothing has changed then. Or when no majority is reached.
-    pub async fn command(self: &Arc<Self>, command: Command) -> Result<(), BrokerError> {
+    pub async fn command(&self, command: Command) -> Result<(), BrokerError> {
         self.command_by(None, command).await
     }
 
     /// The same for a user, who is named to those who observe.
     ///
     /// # Errors
-    /// As of [`Broker::command`].
-    pub async fn command_by(self: &Arc<Self>, by: Option<&UserName>, command: Command) -> Result<(), BrokerError> {
+    /// As of [`Declarations::command`].
+    pub async fn command_by(&self, by: Option<&UserName>, command: Command) -> Result<(), BrokerError> {
         self.decide_by(by, |_| Ok::<_, BrokerError>((Some(command.clone()), ())))
             .await?;
         if let Command::PutPolicy(policy) | Command::PutOperatorPolicy(policy) = &command
@@ -73,9 +64,9 @@ impl Broker {
     /// survives. With no command nothing happens. It looks again when somebody else was faster.
     ///
     /// # Errors
-    /// What `decide` said, or what [`Broker::command`] says.
+    /// What `decide` said, or what [`Declarations::command`] says.
     pub async fn decide<T, E>(
-        self: &Arc<Self>,
+        &self,
         decide: impl FnMut(&Catalogue) -> Result<(Option<Command>, T), E>,
     ) -> Result<T, BrokerError>
     where
@@ -87,9 +78,9 @@ impl Broker {
     /// The same for a user, who is named to those who observe.
     ///
     /// # Errors
-    /// As of [`Broker::decide`].
+    /// As of [`Declarations::decide`].
     pub async fn decide_by<T, E>(
-        self: &Arc<Self>,
+        &self,
         by: Option<&UserName>,
         mut decide: impl FnMut(&Catalogue) -> Result<(Option<Command>, T), E>,
     ) -> Result<T, BrokerError>
@@ -128,7 +119,7 @@ impl Broker {
     pub async fn look<T, E: Refusal>(&self, mut look: impl FnMut(&Catalogue) -> Result<T, E>) -> Result<T, E> {
         let first = look(&self.catalogue());
         match first {
-            Err(error) if error.reply().code == ReplyCode::NotFound && !self.leads_catalogue() => {
+            Err(error) if error.reply().code == ReplyCode::NotFound && !self.is_leader() => {
                 match self.is_caught_up(Instant::now() + LOOK_AGAIN).await {
                     true => look(&self.catalogue()),
                     false => Err(error),
@@ -139,14 +130,10 @@ impl Broker {
     }
 
     /// Proposes a command to whoever leads the catalogue's group.
-    pub(in crate::broker) async fn propose(
-        self: &Arc<Self>,
-        command: &Command,
-        deadline: Instant,
-    ) -> Result<(), BrokerError> {
+    pub(in crate::broker) async fn propose(&self, command: &Command, deadline: Instant) -> Result<(), BrokerError> {
         let record = Bytes::from(command.encode());
         loop {
-            let leader = self.catalogue_group().leadership().leader;
+            let leader = self.group().leadership().leader;
             let us = self.nodes.us();
             let told = match leader {
                 Some(leader) if leader == us => self.propose_here(record.clone(), deadline).await,
@@ -157,7 +144,7 @@ impl Broker {
                 Proposed::Applied(index) => {
                     // Whoever waits for an answer finds what it asked for on every node: what is published
                     // to a new queue must not be lost because the publisher's node has yet to hear of it.
-                    let here = timeout_at(deadline, self.catalogue_group().applied(index));
+                    let here = timeout_at(deadline, self.group().applied(index));
                     let (applied, ()) = join(here, self.applied_elsewhere(index)).await;
                     return match applied {
                         Ok(true) => Ok(()),
@@ -175,22 +162,22 @@ impl Broker {
     async fn applied_elsewhere(&self, index: u64) {
         let mut others = self.nodes.others_alive();
         others.retain(|node| self.catalogue().nodes().contains_key(node));
-        let asked = others.into_iter().map(|node| self.ask_until_applied(node, index));
+        let asked = others.into_iter().map(|node| self.applied_there(node, index));
         let mut applied = pin!(join_all(asked));
         if timeout(PROMPT, &mut applied).await.is_ok() {
             return;
         }
         // A member that was busy with the entry itself hears that it is committed with what the leader
         // sends next, which else is the next heartbeat. If the group has stopped nothing is to be done.
-        if self.leads_catalogue() {
-            let _ = self.catalogue_group().heartbeat().await;
+        if self.is_leader() {
+            let _ = self.group().heartbeat().await;
         }
         applied.await;
     }
 
     /// Proposes a command on this node, if it leads.
-    pub(in crate::broker) async fn propose_here(&self, record: Bytes, deadline: Instant) -> Proposed {
-        match timeout_at(deadline, self.catalogue_group().propose(record)).await {
+    pub(super) async fn propose_here(&self, record: Bytes, deadline: Instant) -> Proposed {
+        match timeout_at(deadline, self.group().propose(record)).await {
             Ok(Ok(applied)) => match applied.output {
                 Ok(()) => Proposed::Applied(applied.index),
                 Err(error) => Proposed::Refused(error.into()),
@@ -202,25 +189,38 @@ impl Broker {
     }
 
     /// Whether this node leads the catalogue's group, as far as it knows.
-    pub fn leads_catalogue(&self) -> bool {
-        self.catalogue_group().is_leader()
-    }
-
-    /// This node's member of the catalogue's group.
-    pub(in crate::broker) fn catalogue_group(&self) -> &Group<Replicated> {
-        self.catalogue_group
-            .get()
-            .expect("the catalogue is opened before anybody is served")
+    pub fn is_leader(&self) -> bool {
+        self.group().is_leader()
     }
 
     /// Has that node lead the catalogue's group, if this one does and there is another.
-    pub(in crate::broker) async fn hand_catalogue_over(&self, next_leader: Option<NodeId>) {
-        let group = self.catalogue_group();
+    pub(in crate::broker) async fn hand_over(&self, next_leader: Option<NodeId>) {
+        let group = self.group();
         if let Some(next_leader) = next_leader
             && group.is_leader()
             && let Err(error) = group.transfer_leader(next_leader).await
         {
             tracing::warn!(%error, "the catalogue was not handed over");
+        }
+    }
+
+    /// A node that is the only voter need not wait for its election.
+    pub(in crate::broker) async fn lead_alone(&self) {
+        let group = self.group();
+        let voters = group.status().voters;
+        if voters.len() != 1 || !voters.contains(&self.nodes.us()) {
+            return;
+        }
+        let mut watch = group.watch();
+        while watch.now().leader.is_none() {
+            if let Err(error) = group.elect(Election::LeaderSilent).await {
+                tracing::error!(%error, "the catalogue has no leader");
+                return;
+            }
+            let led = watch.until(|now| now.leader.is_some());
+            if matches!(timeout(Duration::from_secs(1), led).await, Ok(false)) {
+                return;
+            }
         }
     }
 }

@@ -13,8 +13,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::broker::catalogue::propose::Catalogued;
-use crate::broker::{Broker, BrokerError};
+use super::Membership;
+use super::mending::Catalogued;
+use super::questions::ADMISSION;
+use crate::broker::BrokerError;
 use crate::cluster::Class;
 use crate::cluster::identity::ClusterId;
 use crate::metadata::{Command, Node};
@@ -22,15 +24,17 @@ use crate::types::NodeId;
 
 /// Between two looks at how far a learner is.
 const LOOK: Duration = Duration::from_millis(10);
+/// How long it rests while nobody leads.
+const AGAIN: Duration = Duration::from_millis(50);
 /// For an answer of another node.
 const ASK: Duration = Duration::from_secs(5);
 
-impl Broker {
+impl Membership {
     /// Tells the cluster this node's name and address, which may have changed since its last run.
     /// `address` is where this one is to be found.
     pub async fn tell_name(self: &Arc<Self>, address: &str) {
         let us = self.nodes.us();
-        let told = self.decide(|catalogue| {
+        let told = self.declarations.decide(|catalogue| {
             let is_same = |known: &Node| known.name == self.node.name && known.address == address;
             let mut others = catalogue.nodes().iter().filter(|(other, _)| **other != us);
             let command = if catalogue.nodes().get(&us).is_none_or(is_same) {
@@ -64,15 +68,16 @@ impl Broker {
         let _one = self.admitting.lock().await;
         let cluster = self.identity.lock().cluster();
         let cluster = cluster.ok_or_else(|| "this node belongs to no cluster".to_owned())?;
-        let group = self.catalogue_group();
+        let group = self.declarations.group();
         // Before anything changes that would be carried out later without the node.
         if !matches!(tokio::time::timeout(ASK, group.barrier()).await, Ok(Ok(()))) {
             return Err(BrokerError::NoMajority.to_string());
         }
-        if was.is_some_and(|was| self.catalogue().nodes().contains_key(&was)) {
+        if was.is_some_and(|was| self.declarations.catalogue().nodes().contains_key(&was)) {
             return Ok(None);
         }
         let namesake = self
+            .declarations
             .catalogue()
             .nodes()
             .iter()
@@ -109,14 +114,17 @@ impl Broker {
             name: name.to_owned(),
             address: address.to_owned(),
         };
-        self.command(command).await.map_err(|error| failed(&error))?;
+        self.declarations
+            .command(command)
+            .await
+            .map_err(|error| failed(&error))?;
         tracing::info!(node = name, "joined the cluster");
         Ok(Some(cluster))
     }
 
     /// Waits until a learner has what the log has now.
     async fn has_log(&self, node: NodeId) -> bool {
-        let group = self.catalogue_group();
+        let group = self.declarations.group();
         let wanted = group.status().last_index;
         let deadline = Instant::now() + ASK;
         while Instant::now() < deadline {
@@ -132,15 +140,16 @@ impl Broker {
     async fn name_cluster(self: &Arc<Self>) -> Result<(), BrokerError> {
         let name = "cluster_name";
         let value = self.node.cluster_name.as_str();
-        self.decide(|catalogue| {
-            let is_named = catalogue.global_parameters().contains_key(name);
-            let command = Command::PutGlobalParameter {
-                name: name.to_owned(),
-                value: value.into(),
-            };
-            Ok::<_, BrokerError>(((!is_named).then_some(command), ()))
-        })
-        .await
+        self.declarations
+            .decide(|catalogue| {
+                let is_named = catalogue.global_parameters().contains_key(name);
+                let command = Command::PutGlobalParameter {
+                    name: name.to_owned(),
+                    value: value.into(),
+                };
+                Ok::<_, BrokerError>(((!is_named).then_some(command), ()))
+            })
+            .await
     }
 
     /// Takes a node out of the cluster, which need not be there. Only on the leader of the
@@ -156,7 +165,7 @@ impl Broker {
     async fn take_out(self: &Arc<Self>, node: NodeId) -> Result<(), BrokerError> {
         // Only then: its vote may be needed for that.
         self.catalogue_without(node).await?;
-        self.command(Command::RemoveNode(node)).await
+        self.declarations.command(Command::RemoveNode(node)).await
     }
 
     /// The catalogue's group does, or does not, without a node that is a member of the cluster. Only on
@@ -166,10 +175,10 @@ impl Broker {
     /// When no majority is reached, or the node is no member.
     pub(super) async fn set_catalogued(self: &Arc<Self>, node: NodeId, change: Catalogued) -> Result<(), BrokerError> {
         let _one = self.admitting.lock().await;
-        if !self.catalogue().nodes().contains_key(&node) {
+        if !self.declarations.catalogue().nodes().contains_key(&node) {
             return Err(BrokerError::NoMajority);
         }
-        let group = self.catalogue_group();
+        let group = self.declarations.group();
         let failed = |_| BrokerError::NoMajority;
         match change {
             Catalogued::Without => {
@@ -188,7 +197,7 @@ impl Broker {
     }
 
     async fn catalogue_without(&self, node: NodeId) -> Result<(), BrokerError> {
-        let group = self.catalogue_group();
+        let group = self.declarations.group();
         let status = group.status();
         let changed = if status.voters.contains(&node) {
             group.remove_voter(node).await
@@ -210,12 +219,38 @@ impl Broker {
     /// When no majority of the others takes notice.
     pub async fn leave_cluster(self: &Arc<Self>) -> Result<(), BrokerError> {
         let us = self.nodes.us();
-        let group = self.catalogue_group();
-        let is_alone = |broker: &Self| broker.catalogue().nodes().keys().all(|node| *node == us);
+        let group = self.declarations.group();
+        let is_alone = |here: &Self| here.declarations.catalogue().nodes().keys().all(|node| *node == us);
         if is_alone(self) && group.status().voters.iter().all(|voter| *voter == us) {
             return Ok(());
         }
-        self.hand_catalogue_over(self.next_leader_of(group)).await;
+        self.declarations.hand_over(self.replicas.next_leader_of(group)).await;
         self.forget(us).await
+    }
+
+    /// Asks the leader of the catalogue's group to take a node out of the cluster; this node may be
+    /// the leader.
+    ///
+    /// # Errors
+    /// When it is not heard by a majority.
+    pub async fn forget(self: &Arc<Self>, node: NodeId) -> Result<(), BrokerError> {
+        let deadline = Instant::now() + ADMISSION;
+        while Instant::now() < deadline {
+            let leader = self.declarations.group().leadership().leader;
+            match leader {
+                Some(leader) if leader == self.nodes.us() && node != leader => return self.forget_node(node).await,
+                // A leader is taken out by another, once there is one.
+                Some(leader) if leader == self.nodes.us() => {}
+                Some(leader) => {
+                    let patience = deadline.saturating_duration_since(Instant::now());
+                    if self.ask_to_forget(leader, node, patience).await {
+                        return Ok(());
+                    }
+                }
+                None => {}
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        Err(BrokerError::NoMajority)
     }
 }

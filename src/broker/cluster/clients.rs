@@ -4,26 +4,13 @@ use std::collections::BTreeMap;
 
 use futures_util::future::join_all;
 
-use crate::broker::delivery::connections::{ClientCounts, ConnectionReport};
-use crate::broker::delivery::leaving;
-use crate::broker::{Broker, Forced};
+use super::Membership;
+use crate::broker::Forced;
+use crate::broker::delivery::connections::{ClientCounts, close};
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
-use crate::statistics::{Stats, Windows};
-use crate::types::{ConnectionId, NodeId, QueueId, Refusal, UserName, VhostName};
+use crate::types::{ConnectionId, NodeId, Refusal, UserName, VhostName};
 
-impl Broker {
-    /// The open connections of this node's clients.
-    pub(in crate::broker) fn connection_reports(&self, windows: Windows) -> Vec<ConnectionReport> {
-        let (us, now) = (self.us(), self.now().seconds());
-        let figures = |stats: &Stats| self.statistics.figures(stats, now, windows);
-        let idle_since = |stats: &Stats| self.statistics.idle_since(stats, now);
-        let ends = |queue: QueueId| self.queues.streams().end(&*self.queues.by_id(queue)?);
-        let all = self.connections.all();
-        all.iter()
-            .filter_map(|connection| connection.report(us, figures, idle_since, ends))
-            .collect()
-    }
-
+impl Membership {
     /// Closes connections, whichever nodes they are at: the clients hear the reason with 320.
     ///
     /// # Errors
@@ -51,16 +38,16 @@ impl Broker {
     }
 
     /// The same on this node only.
-    pub(in crate::broker) async fn close_here(&self, connections: &[ConnectionId], reason: &str) {
+    pub(super) async fn close_here(&self, connections: &[ConnectionId], reason: &str) {
         let mut all = self.connections.all();
         all.retain(|connection| connections.contains(&connection.id));
-        leaving::close(&all, &Forced::Ordered(reason.to_owned()).reply()).await;
+        close(&all, &Forced::Ordered(reason.to_owned()).reply()).await;
     }
 
     /// How many clients other nodes have of a user and in a vhost. Nobody is asked where no limit needs it,
     /// and nodes that do not answer have none.
     pub async fn clients_elsewhere(&self, user: &UserName, vhost: &VhostName) -> ClientCounts {
-        let others = match is_limited(&self.catalogue(), user, vhost) {
+        let others = match is_limited(&self.declarations.catalogue(), user, vhost) {
             true => self.nodes.others_alive(),
             false => Vec::new(),
         };

@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::control::{ADMISSION, Joining};
-use crate::broker::{Broker, StartError};
+use super::Membership;
+use super::questions::{ADMISSION, Joining};
+use crate::broker::StartError;
+use crate::cluster::PeerView;
 use crate::cluster::identity::{ClusterId, IdentityError};
-use crate::cluster::{Health, PeerView};
 use crate::types::NodeId;
 
 /// Between two looks at who is there.
@@ -40,7 +41,7 @@ pub enum JoinError {
     Identity(#[from] IdentityError),
 }
 
-impl Broker {
+impl Membership {
     /// Makes this node a member of a cluster, if it is of none yet. `seeds` is how many other nodes
     /// are configured, `address` where this one is to be found.
     ///
@@ -55,7 +56,7 @@ impl Broker {
         }
         let mut refusal = String::new();
         loop {
-            let there = self.linked();
+            let there = self.nodes.linked();
             if let Some(cluster) = self.join_one(&there, address, &mut refusal).await {
                 self.belong_to(cluster)?;
                 return Ok(());
@@ -80,7 +81,7 @@ impl Broker {
         let is_target = |peer: &PeerView| peer.addresses.iter().any(|known| known == target);
         let link = async {
             loop {
-                match self.linked().into_iter().find(is_target) {
+                match self.nodes.linked().into_iter().find(is_target) {
                     Some(peer) => return peer,
                     None => tokio::time::sleep(LOOK).await,
                 }
@@ -105,17 +106,9 @@ impl Broker {
         }
         if begun.elapsed() >= ADMISSION {
             // It may be that we are a member, and have not heard of it.
-            self.ask_to_be_forgotten(peer.id, Instant::now() + ASK).await;
+            self.ask_to_forget(peer.id, self.us(), ASK).await;
         }
         Err(JoinError::NoMajority)
-    }
-
-    pub(in crate::broker) fn linked(&self) -> Vec<PeerView> {
-        let peers = self.nodes.cluster().map(|cluster| cluster.peers()).unwrap_or_default();
-        peers
-            .into_iter()
-            .filter(|peer| peer.introduction.is_some() && peer.health == Health::Up)
-            .collect()
     }
 
     async fn join_one(&self, there: &[PeerView], address: &str, refusal: &mut String) -> Option<ClusterId> {
@@ -141,7 +134,7 @@ impl Broker {
         }
         let mut promises = 1;
         for peer in there {
-            promises += usize::from(self.ask_promise(peer.id, Instant::now() + ASK).await);
+            promises += usize::from(self.ask_promise(peer.id, ASK).await);
         }
         // Who was paused meanwhile may have been given up: others may be promised to another by now.
         2 * promises > seeds + 1 && begun.elapsed() < PROMISE / 3

@@ -1,14 +1,14 @@
 //! The links of this node to the others, and what is served over them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use rand::RngCore;
 use tokio::net::TcpListener;
 
-use super::control::{CONTROL, ControlService};
+use super::Membership;
 use super::remote::Input;
-use crate::broker::Broker;
+use crate::broker::questions::{Answers, QUESTIONS, QuestionService};
 use crate::broker::queue::peers::{QUEUES, QueueService};
 use crate::broker::queue::stream::service::{STREAMS, StreamService};
 use crate::cluster::rpc::Services;
@@ -29,12 +29,17 @@ pub enum LinksError {
     Book(#[from] std::io::Error),
 }
 
-impl Broker {
-    /// Starts the links to other nodes.
+impl Membership {
+    /// Starts the links to other nodes, whose questions these answer.
     ///
     /// # Errors
     /// [`LinksError`].
-    pub fn start_links(self: &Arc<Self>, settings: Settings, listener: TcpListener) -> Result<(), LinksError> {
+    pub(in crate::broker) fn start_links(
+        self: &Arc<Self>,
+        settings: Settings,
+        listener: TcpListener,
+        answering: Arc<[Weak<dyn Answers>]>,
+    ) -> Result<(), LinksError> {
         let directory = &self.config.node.data_dir;
         let secret = SharedSecret::find(&self.config.cluster, directory, |bytes| rand::rng().fill_bytes(bytes))?;
         let queues: Arc<dyn Handler> = Arc::new(QueueService(Input(Arc::downgrade(self))));
@@ -46,7 +51,7 @@ impl Broker {
                 Class::Data,
                 Arc::new(StreamService(Arc::downgrade(&self.queues))),
             )
-            .serve(CONTROL, Class::Control, Arc::new(ControlService(Arc::downgrade(self))));
+            .serve(QUESTIONS, Class::Control, Arc::new(QuestionService(answering)));
         let identity = self.identity.lock();
         let cluster = Cluster::start(settings, &identity, secret, services, listener, directory)?;
         drop(identity);

@@ -11,7 +11,7 @@
 //! drained node by its notices (`shortages.rs`): it gets no new leaders, and asks for votes only after
 //! all others.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -19,12 +19,12 @@ use futures_util::stream::iter;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::Membership;
 use super::majority::Reach;
+use crate::broker::Forced;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::replicas::members::MemberChange;
-use crate::broker::{Broker, Forced};
 use crate::tasks;
-use crate::types::NodeId;
 
 /// What the operator wants of the node.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -42,7 +42,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 /// Queues whose leaders are handed over side by side.
 const AT_ONCE: usize = 16;
 
-impl Broker {
+impl Membership {
     /// Whether the node is out of service.
     pub fn is_drained(&self) -> bool {
         self.duty.borrow().is_drained
@@ -56,12 +56,6 @@ impl Broker {
     /// To wait for changes of that.
     pub fn subscribe_takes_clients(&self) -> watch::Receiver<bool> {
         self.takes_clients.subscribe()
-    }
-
-    /// The nodes that are out of service.
-    pub(in crate::broker) fn drained(&self) -> Vec<NodeId> {
-        let own = self.is_drained().then_some(self.nodes.us());
-        self.alarms.drained_others().into_iter().chain(own).collect()
     }
 
     /// Takes no new clients; those that are there stay.
@@ -117,7 +111,7 @@ impl Broker {
     }
 
     /// Opens or closes the listeners to clients, after what else is known.
-    pub(in crate::broker) fn settle_listeners(&self) {
+    pub(super) fn settle_listeners(&self) {
         let takes = !self.duty.borrow().is_suspended && *self.reach.borrow() != Reach::Paused;
         self.takes_clients
             .send_if_modified(|known| std::mem::replace(known, takes) != takes);
@@ -125,16 +119,17 @@ impl Broker {
 
     /// Hands over what it leads to members on nodes that are in service; how much is left.
     async fn lead_nothing(self: &Arc<Self>) -> usize {
-        let drained = self.drained();
+        let drained = self.alarms.drained(self.us());
         let handed = iter(self.led_here()).map(|queue| {
             let drained = &drained;
             async move {
-                let incomplete = self.is_incomplete(&queue).then(|| self.us());
-                let online = self.online_of(&queue.member_nodes(), incomplete.as_slice());
+                let incomplete = self.replicas.is_incomplete(&queue).then(|| self.us());
+                let online = self.replicas.online_of(&queue.member_nodes(), incomplete.as_slice());
                 let Some(next_leader) = online.into_iter().find(|node| !drained.contains(node)) else {
                     return;
                 };
                 if let Err(error) = self
+                    .replicas
                     .change_member(queue.spec.id, MemberChange::LeadOn(next_leader))
                     .await
                 {
@@ -144,15 +139,15 @@ impl Broker {
             }
         });
         handed.buffer_unordered(AT_ONCE).collect::<Vec<()>>().await;
-        let other = self.next_leader_of(self.catalogue_group());
-        self.hand_catalogue_over(other.filter(|node| !drained.contains(node)))
-            .await;
+        let other = self.replicas.next_leader_of(self.declarations.group());
+        let other = other.filter(|node| !drained.contains(node));
+        self.declarations.hand_over(other).await;
         self.led_here().len()
     }
 
     /// Replicated queues that are led here.
     fn led_here(&self) -> Vec<Arc<QueueHandle>> {
-        let queues = self.all_queues().into_iter();
+        let queues = self.queues.all().into_iter();
         queues
             .filter(|queue| queue.is_replicated() && queue.leader() == self.us())
             .collect()
@@ -160,11 +155,11 @@ impl Broker {
 }
 
 /// What it comes to lead while it is drained goes on to others, until it is in service again.
-async fn keep_drained(broker: std::sync::Weak<Broker>) {
+async fn keep_drained(membership: Weak<Membership>) {
     loop {
         sleep(AGAIN).await;
-        match broker.upgrade().filter(|broker| broker.is_drained()) {
-            Some(broker) => broker.lead_nothing().await,
+        match membership.upgrade().filter(|here| here.is_drained()) {
+            Some(membership) => membership.lead_nothing().await,
             None => return,
         };
     }

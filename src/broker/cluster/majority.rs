@@ -13,7 +13,8 @@ use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::broker::{Broker, Forced};
+use super::Membership;
+use crate::broker::Forced;
 use crate::cluster::{Health, Suspicion};
 use crate::config::PartitionHandling;
 use crate::metadata::Catalogue;
@@ -30,10 +31,10 @@ pub enum Reach {
     Paused,
 }
 
-impl Broker {
+impl Membership {
     /// Whether so many nodes of the cluster answer as have to agree. A node alone is its own majority.
     pub fn hears_majority(&self) -> bool {
-        self.is_majority_alive(&self.catalogue())
+        self.is_majority_alive(&self.declarations.catalogue())
     }
 
     /// Whether clients are to go elsewhere.
@@ -58,12 +59,18 @@ impl Broker {
             return Vec::new();
         };
         let is_silent = |node: &NodeId| cluster.health(*node) == Health::Suspect(Suspicion::Silence);
-        self.catalogue().nodes().keys().copied().filter(is_silent).collect()
+        self.declarations
+            .catalogue()
+            .nodes()
+            .keys()
+            .copied()
+            .filter(is_silent)
+            .collect()
     }
 
     /// Their names.
     pub fn partitions(&self) -> Vec<String> {
-        let names = self.node_names();
+        let names = self.declarations.node_names();
         let cut_off = self.cut_off().into_iter();
         let mut names: Vec<_> = cut_off.filter_map(|node| names.get(&node).cloned()).collect();
         names.sort();
@@ -73,7 +80,7 @@ impl Broker {
     /// Looks again: a node came or went, or became a member, or is none any more.
     pub(in crate::broker) fn look_around(&self, catalogue: &Catalogue) {
         // Before it has caught up it serves nobody, and most of the others have yet to be linked.
-        if !self.is_live() {
+        if !self.declarations.is_live() {
             return;
         }
         let reach = match (self.is_majority_alive(catalogue), self.pauses(catalogue)) {

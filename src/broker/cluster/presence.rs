@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Membership;
 use super::remote::Input;
-use crate::broker::Broker;
 use crate::broker::queue::peers::PeerInput;
 use crate::cluster::{Event, Health, PeerView, Suspicion};
 use crate::metadata::{Catalogue, Command};
@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// How long the links to a node stay that is no member any more.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-impl Broker {
+impl Membership {
     /// The members of the cluster changed.
     pub(in crate::broker) fn on_nodes(self: &Arc<Self>, catalogue: &Catalogue) {
         self.look_around(catalogue);
@@ -43,13 +43,13 @@ impl Broker {
         if gone.is_empty() {
             return;
         }
-        let broker = self.clone();
+        let declarations = self.declarations.clone();
         tasks::spawn("farewell", async move {
             // A node that leaves has yet to hear that it has.
             tokio::time::sleep(FAREWELL).await;
             // One that has not caught up may not know those who came last. They are looked at again when it
             // has.
-            gone.retain(|peer| broker.is_live() && !broker.catalogue().nodes().contains_key(peer));
+            gone.retain(|peer| declarations.is_live() && !declarations.catalogue().nodes().contains_key(peer));
             gone.into_iter().for_each(|peer| cluster.forget(peer));
         });
     }
@@ -61,7 +61,7 @@ impl Broker {
         };
         let mut events = cluster.events();
         let input: Arc<dyn PeerInput> = Arc::new(Input(Arc::downgrade(&self)));
-        self.on_nodes(&self.catalogue());
+        self.on_nodes(&self.declarations.catalogue());
         for peer in cluster.peers() {
             self.queues.peers.meet(&cluster, peer.id, input.clone());
         }
@@ -77,10 +77,10 @@ impl Broker {
                     self.on_node_restarted(node, incarnation);
                     self.on_node_up(node);
                     // What it led before it leads no more, though it is up: Raft hears of that last.
-                    self.elections.on_suspect(node, true);
+                    self.replicas.elections.on_suspect(node, true);
                 }
                 Ok(Event::Suspect { node, why }) => {
-                    self.elections.on_suspect(node, why != Suspicion::Silence);
+                    self.replicas.elections.on_suspect(node, why != Suspicion::Silence);
                     self.on_node_suspect(node, why);
                 }
                 Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {
@@ -91,7 +91,7 @@ impl Broker {
                 }
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
             }
-            self.look_around(&self.catalogue());
+            self.look_around(&self.declarations.catalogue());
         }
     }
 
@@ -102,7 +102,7 @@ impl Broker {
         let mut away: BTreeMap<NodeId, Instant> = BTreeMap::new();
         loop {
             tokio::time::sleep(LOOK_FOR_ABSENT).await;
-            let members: Vec<_> = self.catalogue().nodes().keys().copied().collect();
+            let members: Vec<_> = self.declarations.catalogue().nodes().keys().copied().collect();
             away.retain(|node, _| members.contains(node) && !self.nodes.is_alive(*node));
             for node in members
                 .into_iter()
@@ -110,9 +110,9 @@ impl Broker {
             {
                 let since = *away.entry(node).or_insert_with(Instant::now);
                 if since.elapsed() >= self.grace(node)
-                    && self.leads_catalogue()
-                    && self.has_left(node)
-                    && let Err(error) = self.command(Command::EndRun(node)).await
+                    && self.declarations.is_leader()
+                    && self.declarations.has_left(node)
+                    && let Err(error) = self.declarations.command(Command::EndRun(node)).await
                 {
                     tracing::warn!(%node, %error, "what the node left behind stays for now");
                 }
@@ -129,25 +129,18 @@ impl Broker {
         }
     }
 
-    /// Ends every group on this node. The links to other nodes have ended.
-    pub async fn end_groups(&self) {
-        let replicas = self.replicas.all();
-        futures_util::future::join_all(replicas.iter().map(|(_, group)| group.shutdown())).await;
-        self.catalogue_group().shutdown().await;
-    }
-
     /// The followers on that node hear from their leaders here, at a pace.
     fn on_node_up(self: &Arc<Self>, node: NodeId) {
         self.ask_what_is_short(node);
         self.announce_to(node);
         for (queue, group) in self.replicas.all() {
             if group.leadership().leader == Some(node) {
-                self.elections.on_leader(queue, Some(node));
+                self.replicas.elections.on_leader(queue, Some(node));
             }
         }
-        let broker = self.clone();
+        let replicas = self.replicas.clone();
         tasks::spawn("heartbeats", async move {
-            for (_, group) in broker.replicas.all() {
+            for (_, group) in replicas.all() {
                 if group.is_leader()
                     && group.status().voters.contains(&node)
                     && let Err(error) = group.heartbeat().await
@@ -165,11 +158,11 @@ impl Broker {
             // Its process is gone, and its clients' connections with it.
             return self.on_node_gone(node);
         }
-        let broker = self.clone();
+        let membership = self.clone();
         tasks::spawn("grace", async move {
             tokio::time::sleep(GRACE).await;
-            if !broker.nodes.is_alive(node) {
-                broker.on_node_gone(node);
+            if !membership.nodes.is_alive(node) {
+                membership.on_node_gone(node);
             }
         });
     }

@@ -4,14 +4,12 @@
 //! browser that it does not know asks the others, for it may have come later: what one of them says to have
 //! ended counts before what another has still open.
 
-use std::sync::Arc;
-
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
+use super::Membership;
 use crate::auth::login_sessions::{Known, LoginSession, TokenDigest};
-use crate::broker::Broker;
 use crate::types::{NodeId, Timestamp};
 
 /// Tokens about which other nodes are asked at a time: what nobody knows may be anybody's invention.
@@ -37,18 +35,18 @@ pub enum SessionAnswer {
     Listed(Vec<(TokenDigest, LoginSession)>),
 }
 
-impl Broker {
+impl Membership {
     /// Opens a session for the bearer of a token that was drawn by chance.
-    pub async fn open_session(self: &Arc<Self>, token: &str, session: LoginSession) {
+    pub async fn open_session(&self, token: &str, session: LoginSession) {
         let token = TokenDigest::of(token);
         self.logins.sessions.lock().open(token, session.clone());
         self.ask_about_sessions(&SessionWord::Opened(token, session)).await;
     }
 
     /// The session of a token, which counts as used.
-    pub async fn session(self: &Arc<Self>, token: &str) -> Option<LoginSession> {
+    pub async fn session(&self, token: &str) -> Option<LoginSession> {
         let token = TokenDigest::of(token);
-        let known = self.logins.sessions.lock().find(token, self.now());
+        let known = self.logins.sessions.lock().find(token, self.queues.now());
         match known {
             Known::Open(session) => Some(session),
             Known::Ended => None,
@@ -56,7 +54,7 @@ impl Broker {
         }
     }
 
-    async fn session_elsewhere(self: &Arc<Self>, token: TokenDigest) -> Option<LoginSession> {
+    async fn session_elsewhere(&self, token: TokenDigest) -> Option<LoginSession> {
         let _turn = ASKING.try_acquire().ok()?;
         let answers = self.ask_about_sessions(&SessionWord::Find(token)).await;
         let mut found = None;
@@ -67,18 +65,18 @@ impl Broker {
                 _ => {}
             }
         }
-        let session = found.filter(|session| session.expires_at > self.now())?;
+        let session = found.filter(|session| session.expires_at > self.queues.now())?;
         self.logins.sessions.lock().open(token, session.clone());
         Some(session)
     }
 
     /// Ends the session of a token, on all nodes that live.
-    pub async fn close_session(self: &Arc<Self>, token: &str, until: Timestamp) {
+    pub async fn close_session(&self, token: &str, until: Timestamp) {
         self.end_session(TokenDigest::of(token), until).await;
     }
 
     /// Ends the session that administrators call so; whether there is one.
-    pub async fn close_session_numbered(self: &Arc<Self>, number: u64, until: Timestamp) -> bool {
+    pub async fn close_session_numbered(&self, number: u64, until: Timestamp) -> bool {
         let all = self.sessions().await;
         let Some((token, _)) = all.into_iter().find(|(token, _)| token.number() == number) else {
             return false;
@@ -87,14 +85,14 @@ impl Broker {
         true
     }
 
-    async fn end_session(self: &Arc<Self>, token: TokenDigest, until: Timestamp) {
+    async fn end_session(&self, token: TokenDigest, until: Timestamp) {
         self.logins.sessions.lock().close(token, until);
         self.ask_about_sessions(&SessionWord::Closed(token, until)).await;
     }
 
     /// All that are open, as far as the nodes that live know, the oldest first.
-    pub async fn sessions(self: &Arc<Self>) -> Vec<(TokenDigest, LoginSession)> {
-        let mut all = self.logins.sessions.lock().all(self.now());
+    pub async fn sessions(&self) -> Vec<(TokenDigest, LoginSession)> {
+        let mut all = self.logins.sessions.lock().all(self.queues.now());
         for answer in self.ask_about_sessions(&SessionWord::List).await {
             let SessionAnswer::Listed(others) = answer else {
                 continue;
@@ -116,8 +114,8 @@ impl Broker {
         match word {
             SessionWord::Opened(token, session) => sessions.open(token, session),
             SessionWord::Closed(token, until) => sessions.close(token, until),
-            SessionWord::Find(token) => return SessionAnswer::Found(sessions.find(token, self.now())),
-            SessionWord::List => return SessionAnswer::Listed(sessions.all(self.now())),
+            SessionWord::Find(token) => return SessionAnswer::Found(sessions.find(token, self.queues.now())),
+            SessionWord::List => return SessionAnswer::Listed(sessions.all(self.queues.now())),
         }
         SessionAnswer::Noted
     }

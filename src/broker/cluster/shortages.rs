@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::broker::Broker;
+use super::Membership;
 use crate::broker::alarms::Notice;
 use crate::tasks;
 use crate::types::NodeId;
@@ -20,7 +20,7 @@ use crate::types::NodeId;
 /// Before a node is told or asked again that did not answer.
 const AGAIN: Duration = Duration::from_millis(250);
 
-impl Broker {
+impl Membership {
     /// Tells the others of each change, until the task is dropped.
     pub async fn run_shortages(self: Arc<Self>) {
         let mut notices = self.alarms.notices();
@@ -43,7 +43,7 @@ impl Broker {
     }
 
     /// A node is short of something, or not any more.
-    pub(in crate::broker) fn note(&self, node: NodeId, notice: Notice) {
+    pub(super) fn note(&self, node: NodeId, notice: Notice) {
         if self.nodes.is_alive(node) {
             self.alarms.heard(node, notice);
         }
@@ -52,13 +52,13 @@ impl Broker {
     /// A node is heard that was not: whatever it said before, it is asked.
     pub(super) fn ask_what_is_short(self: &Arc<Self>, node: NodeId) {
         // A node that has been stopped sees the others as it saw them last: it is not held while we wait.
-        let broker = Arc::downgrade(self);
+        let membership = Arc::downgrade(self);
         tasks::spawn("shortage", async move {
-            while let Some(broker) = broker.upgrade().filter(|broker| broker.nodes.is_alive(node)) {
-                if let Some(notice) = broker.ask_for_notice(node).await {
-                    return broker.note(node, notice);
+            while let Some(membership) = membership.upgrade().filter(|here| here.nodes.is_alive(node)) {
+                if let Some(notice) = membership.ask_for_notice(node).await {
+                    return membership.note(node, notice);
                 }
-                drop(broker);
+                drop(membership);
                 tokio::time::sleep(AGAIN).await;
             }
         });

@@ -5,20 +5,26 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::SetOnce;
 
 use super::QueueIdentity;
+use super::channel_out::Uncommitted;
 use super::consumer::Consumer;
-use super::outbox::{Control, Outbox, Uncommitted};
+use super::control::Control;
+use super::leaving::PATIENCE;
+use super::outbox::Outbox;
 use super::streaming::{StreamClient, StreamReport};
 use crate::broker::{Forced, LimitError};
 use crate::listen::TlsSession;
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
 use crate::statistics::{Figures, Stats};
-use crate::types::{ConnectionId, ExchangeName, FieldTable, NodeId, QueueId, Refusal, Timestamp, UserName, VhostName};
+use crate::types::{
+    ConnectionId, ExchangeName, FieldTable, NodeId, QueueId, Refusal, Reply, Timestamp, UserName, VhostName,
+};
 
 /// Between two looks whether all clients have gone.
 const LOOK: Duration = Duration::from_millis(10);
@@ -499,4 +505,14 @@ fn less<N: std::hash::Hash + Eq + Clone>(counts: &mut FxHashMap<N, u32>, name: &
             counts.remove(name);
         }
     }
+}
+
+/// Closes connections with this, and waits until what goes with them is gone, or has had its time.
+pub async fn close<Q: QueueIdentity>(connections: &[Arc<ConnectionInfo<Q>>], reply: &Reply) {
+    for connection in connections {
+        connection.outbox.control(Control::Close(reply.clone()));
+    }
+    let closed = join_all(connections.iter().map(|connection| connection.undone.wait()));
+    // Whoever asked hears that they are told to close in any case.
+    let _ = tokio::time::timeout(PATIENCE, closed).await;
 }

@@ -3,7 +3,8 @@
 use std::sync::{Arc, Weak};
 
 use super::QueueIdentity;
-use super::outbox::{Control, Outbox};
+use super::control::Control;
+use super::outbox::Outbox;
 use crate::broker::BrokerError;
 use crate::codec::deliver::DeliverTemplate;
 use crate::handover::ConsumerKey;
@@ -26,7 +27,7 @@ pub struct Consumer<Q> {
     pub arguments: FieldTable,
     pub user: UserName,
     pub template: DeliverTemplate,
-    /// The queue's number on the channel, see [`super::outbox::ChannelOut::queue_index`].
+    /// The queue's number on the channel, see [`super::channel_out::ChannelOut::queue_index`].
     pub queue_index: u32,
     pub queue: Weak<Q>,
     /// The client wants to hear when the queue goes (`consumer_cancel_notify`).

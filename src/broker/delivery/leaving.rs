@@ -3,15 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
 use rustc_hash::FxHashMap;
 
 use super::QueueIdentity;
-use super::connections::ConnectionInfo;
 use super::consumer::Consumer;
-use super::outbox::Control;
 use crate::queue::Slot;
-use crate::types::{QueueId, Reply};
+use crate::types::QueueId;
 
 /// How long an answer to a client waits for what it says is done: a node or a majority that does not
 /// answer holds up nobody for ever.
@@ -23,16 +20,6 @@ pub struct Leaving<Q> {
     pub consumers: Vec<Arc<Consumer<Q>>>,
     /// What the client holds of the queue, oldest first.
     pub slots: Vec<Slot>,
-}
-
-/// Closes connections with this, and waits until what goes with them is gone, or has had its time.
-pub async fn close<Q: QueueIdentity>(connections: &[Arc<ConnectionInfo<Q>>], reply: &Reply) {
-    for connection in connections {
-        connection.outbox.control(Control::Close(reply.clone()));
-    }
-    let closed = join_all(connections.iter().map(|connection| connection.undone.wait()));
-    // Whoever asked hears that they are told to close in any case.
-    let _ = tokio::time::timeout(PATIENCE, closed).await;
 }
 
 /// What several channels of a connection leave, each queue once.

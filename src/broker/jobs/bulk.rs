@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{End, TooManyJobs};
-use crate::broker::Broker;
+use super::{End, Jobs, TooManyJobs};
 use crate::codec::method::{QueueDelete, QueuePurge};
 use crate::declare::{Actor, DeletePlan, queue_delete, queue_purge};
 use crate::types::{QueueName, Refusal, VhostName};
@@ -22,7 +21,7 @@ pub struct BulkQueue {
     pub name: QueueName,
 }
 
-impl Broker {
+impl Jobs {
     /// Does it to these queues one after the other, with the rights of whoever asks; gives the job's id.
     ///
     /// # Errors
@@ -39,7 +38,7 @@ impl Broker {
         };
         let what = format!("{} queues", queues.len());
         let (of, actor) = (queues.len() as u64, actor.clone());
-        self.begin_job((kind, actor.user.clone(), what, of), |broker, job| async move {
+        self.begin((kind, actor.user.clone(), what, of), |jobs, job| async move {
             for queue in queues {
                 if job.is_stopped() {
                     return End::Stopped;
@@ -48,7 +47,7 @@ impl Broker {
                     vhost: queue.vhost.clone(),
                     ..actor.clone()
                 };
-                match broker.do_to(bulk, &queue, &actor).await {
+                match jobs.do_to(bulk, &queue, &actor).await {
                     Ok(()) => job.done(1),
                     Err(why) => job.failed(queue.name.to_string(), why),
                 }
@@ -57,7 +56,7 @@ impl Broker {
         })
     }
 
-    async fn do_to(self: &Arc<Self>, bulk: Bulk, queue: &BulkQueue, actor: &Actor) -> Result<(), String> {
+    async fn do_to(&self, bulk: Bulk, queue: &BulkQueue, actor: &Actor) -> Result<(), String> {
         let name = queue.name.to_string();
         match bulk {
             Bulk::Purge => {
@@ -65,9 +64,9 @@ impl Broker {
                     queue: name,
                     ..QueuePurge::default()
                 };
-                let allowed = queue_purge(&self.catalogue(), &actor.who(), None, &method);
+                let allowed = queue_purge(&self.declarations.catalogue(), &actor.who(), None, &method);
                 allowed.map_err(|error| error.reply().text)?;
-                let live = self.vhost(&queue.vhost).and_then(|vhost| vhost.queue(&queue.name));
+                let live = self.vhosts.get(&queue.vhost).and_then(|vhost| vhost.queue(&queue.name));
                 let live = live.ok_or("there is no such queue")?;
                 self.queues.purge(&live).await.map(drop).map_err(|reply| reply.text)
             }
@@ -76,11 +75,14 @@ impl Broker {
                     queue: name,
                     ..QueueDelete::default()
                 };
-                let plan = queue_delete(&self.catalogue(), &actor.who(), None, &method);
+                let plan = queue_delete(&self.declarations.catalogue(), &actor.who(), None, &method);
                 if !matches!(plan.map_err(|error| error.reply().text)?, DeletePlan::Delete { .. }) {
                     return Err("there is no such queue".to_owned());
                 }
-                let deleted = self.delete_queue(&actor.who(), &queue.name, false, false).await;
+                let deleted = self
+                    .declarations
+                    .delete_queue(&actor.who(), &queue.name, false, false)
+                    .await;
                 deleted.map(drop).map_err(|error| error.reply().text)
             }
         }

@@ -10,6 +10,7 @@
 //! ```
 
 mod bulk;
+mod questions;
 mod redrive;
 
 use std::collections::BTreeMap;
@@ -19,7 +20,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::broker::Broker;
+use super::catalogue::declarations::Declarations;
+use super::nodes::{NodeInfo, Nodes};
+use super::publish::vhosts::Vhosts;
+use super::queue::queues::Queues;
 use crate::tasks;
 use crate::types::{Timestamp, UserName};
 
@@ -33,9 +37,13 @@ const MOST: usize = 50;
 /// Failures that a job tells of one by one.
 const FAILURES: usize = 100;
 
-/// The jobs of this node.
-#[derive(Default)]
+/// The jobs of this node, and what they work on. The room's handle.
 pub struct Jobs {
+    node: Arc<NodeInfo>,
+    nodes: Arc<Nodes>,
+    queues: Arc<Queues>,
+    vhosts: Arc<Vhosts>,
+    declarations: Arc<Declarations>,
     next: AtomicU64,
     all: Mutex<BTreeMap<u64, Arc<Job>>>,
 }
@@ -120,9 +128,28 @@ impl Job {
     }
 }
 
-impl Broker {
+impl Jobs {
+    /// None has begun.
+    pub(super) fn new(
+        node: Arc<NodeInfo>,
+        nodes: Arc<Nodes>,
+        queues: Arc<Queues>,
+        vhosts: Arc<Vhosts>,
+        declarations: Arc<Declarations>,
+    ) -> Self {
+        Self {
+            node,
+            nodes,
+            queues,
+            vhosts,
+            declarations,
+            next: AtomicU64::new(0),
+            all: Mutex::default(),
+        }
+    }
+
     /// Begins a job over so many things; `run` does it and says how it ended. Gives its id.
-    fn begin_job<F>(
+    fn begin<F>(
         self: &Arc<Self>,
         (kind, by, what, of): (&'static str, UserName, String, u64),
         run: impl FnOnce(Arc<Self>, Arc<Job>) -> F,
@@ -130,21 +157,21 @@ impl Broker {
     where
         F: Future<Output = End> + Send + 'static,
     {
-        let number = self.jobs.next.fetch_add(1, Ordering::Relaxed);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let job = Arc::new(Job {
             // Numbers begin again with each run of the node.
-            id: format!("{:x}-{:x}-{number}", self.us().0, self.node.started_at.0),
+            id: format!("{:x}-{:x}-{number}", self.nodes.us().0, self.node.started_at.0),
             kind,
             by,
             what,
-            started: self.now(),
+            started: self.queues.now(),
             is_stopped: AtomicBool::new(false),
             progress: Mutex::new(Progress {
                 of,
                 ..Progress::default()
             }),
         });
-        let mut all = self.jobs.all.lock();
+        let mut all = self.all.lock();
         let has_ended = |job: &Job| job.progress.lock().ended.is_some();
         if all.values().filter(|job| !has_ended(job)).count() >= MOST {
             return Err(TooManyJobs);
@@ -156,24 +183,24 @@ impl Broker {
         }
         all.insert(number, job.clone());
         drop(all);
-        let (id, broker) = (job.id.clone(), self.clone());
+        let (id, queues) = (job.id.clone(), self.queues.clone());
         let running = run(self.clone(), job.clone());
         tasks::begin("job", async move {
             let end = tasks::spawn("job's work", running).await.unwrap_or(End::Failed);
-            job.progress.lock().ended = Some((end, broker.now()));
+            job.progress.lock().ended = Some((end, queues.now()));
         });
         Ok(id)
     }
 
     /// The jobs of this node, the latest first.
-    pub(in crate::broker) fn jobs_here(&self) -> Vec<Value> {
-        let all = self.jobs.all.lock();
+    fn here(&self) -> Vec<Value> {
+        let all = self.all.lock();
         all.values().rev().map(|job| job.view()).collect()
     }
 
     /// Stops a job of this node, or forgets it if it has ended; whether there is one.
-    pub(in crate::broker) fn stop_job_here(&self, id: &str) -> bool {
-        let mut all = self.jobs.all.lock();
+    fn stop_here(&self, id: &str) -> bool {
+        let mut all = self.all.lock();
         let found = all.iter().find(|(_, job)| job.id == id);
         let Some((number, job)) = found.map(|(number, job)| (*number, job.clone())) else {
             return false;

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{End, Job, TooManyJobs};
-use crate::broker::Broker;
+use super::{End, Job, Jobs, TooManyJobs};
 use crate::broker::publish::moving::{MoveTo, NotMoved};
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::matching::Matching;
@@ -56,12 +55,12 @@ pub struct Plan {
 #[error("the queue has no leader that answers")]
 pub struct NoLeader;
 
-impl Broker {
+impl Jobs {
     /// What would be moved now.
     ///
     /// # Errors
     /// [`NoLeader`].
-    pub async fn plan_redrive(self: &Arc<Self>, queue: &Arc<QueueHandle>, redrive: &Redrive) -> Result<Plan, NoLeader> {
+    pub async fn plan_redrive(&self, queue: &Arc<QueueHandle>, redrive: &Redrive) -> Result<Plan, NoLeader> {
         let mut plan = Plan::default();
         let most = redrive.limit.unwrap_or(MOST).min(MOST);
         let mut peek = Peek {
@@ -81,7 +80,7 @@ impl Broker {
             .map_or(Some(u64::MAX), |all| all.last().copied());
         let Some(last) = last else { return Ok(plan) };
         loop {
-            let peeked = self.peek(queue, &peek).await.ok_or(NoLeader)?;
+            let peeked = self.queues.peek(queue, &peek).await.ok_or(NoLeader)?;
             for seen in &peeked.messages {
                 let is_meant = redrive
                     .positions
@@ -128,18 +127,12 @@ impl Broker {
         let what = format!("queue '{}' in vhost '{}'", spec.name, spec.vhost);
         let of = plan.positions.len() as u64;
         let queue = queue.clone();
-        self.begin_job((kind, by, what, of), |broker, job| async move {
-            broker.move_planned(&queue, &redrive, &plan.positions, &job).await
+        self.begin((kind, by, what, of), |jobs, job| async move {
+            jobs.move_planned(&queue, &redrive, &plan.positions, &job).await
         })
     }
 
-    async fn move_planned(
-        self: &Arc<Self>,
-        queue: &Arc<QueueHandle>,
-        redrive: &Redrive,
-        positions: &[u64],
-        job: &Job,
-    ) -> End {
+    async fn move_planned(&self, queue: &Arc<QueueHandle>, redrive: &Redrive, positions: &[u64], job: &Job) -> End {
         let begun = Instant::now();
         let together = redrive
             .rate
@@ -159,7 +152,7 @@ impl Broker {
                     job.failed("", "the queue was deleted");
                     return End::Failed;
                 }
-                if let Some(moved) = self.move_messages(queue, some, &redrive.to).await {
+                if let Some(moved) = self.vhosts.move_messages(queue, some, &redrive.to).await {
                     break moved;
                 }
                 if Instant::now() >= patience {

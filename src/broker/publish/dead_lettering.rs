@@ -12,7 +12,7 @@ use super::route::RouteRequest;
 use super::vhosts::Vhosts;
 use crate::broker::queue::at_least_once::{DeadLetterConfirms, HELD_BACK};
 use crate::broker::queue::claims::ConfirmToken;
-use crate::broker::queue::effects::{DeadLetter, Work, note};
+use crate::broker::queue::deferred::{DeadLetter, Work, note};
 use crate::broker::queue::handle::QueueHandle;
 use crate::codec::properties::scan;
 use crate::queue::{Publish, Slot};
@@ -33,7 +33,10 @@ impl Vhosts {
             let settings = machine.settings();
             let kept = machine.keeps_dead_letters();
             let kept = dead_letters.iter().map(|letter| {
-                kept.then(|| DeadLetterConfirms::new(&self.queues.dead_letter_outcomes, queue, machine, letter.slot))
+                kept.then(|| {
+                    let (outcomes, reached) = (&self.queues.dead_letter_outcomes, machine.reached_by(letter.slot));
+                    DeadLetterConfirms::new(outcomes, queue.spec.id, letter.slot, reached)
+                })
             });
             (
                 settings.dead_letter_exchange.clone(),
@@ -79,7 +82,9 @@ impl Vhosts {
                 }
                 // A claim of its own for each place that it is to get to and is not at.
                 let claim = |target| match &kept {
-                    Some(confirms) => confirms.claim(target).map(Some),
+                    Some(confirms) => confirms
+                        .claim(target)
+                        .map(|claim| Some(ConfirmToken::DeadLetter(claim))),
                     None => Some(None),
                 };
                 let held_back = match routed.delayed.is_empty() {

@@ -3,7 +3,7 @@
 //! ```text
 //! channel → publisher (checks, routes by its cache, one batch a queue) ┐
 //! dead letter of a queue → dead_lettering                              ├ route → vhosts → queues
-//! delayed: what an exchange held back                                  ┘
+//! detour: what an exchange held back (delayed), or remembers           ┘
 //! ```
 //! [`vhosts`] are the live virtual hosts, each its router and its queues. [`reply_to`] goes past all of it:
 //! an answer to a client that waits for it without a queue.
@@ -11,13 +11,21 @@
 mod dead_letter;
 mod dead_lettering;
 pub(in crate::broker) mod delayed;
+mod detour;
 pub mod moving;
 mod observed;
+mod properties;
 mod publisher;
+mod questions;
 pub mod reply_to;
+mod replying;
 pub mod route;
+mod route_cache;
+mod run;
 pub mod vhosts;
 
-use publisher::after_routing;
-pub use publisher::{Body, From, PublishError, Publisher, Publishing, Ready, Route, routing_keys};
+use detour::after_routing;
+pub use properties::{PublishError, routing_keys};
+pub use publisher::{Body, From, Publisher, Publishing, Ready};
 pub use route::{Explained, RouteRequest};
+pub use route_cache::Route;

@@ -103,7 +103,7 @@ impl Vhosts {
 
     /// Moves these messages of a queue, whose positions are in order; those that are not ready any more
     /// are passed over. `None` when its machine is not here.
-    pub(in crate::broker) async fn move_here(
+    pub(super) async fn move_here(
         self: &Arc<Self>,
         queue: &Arc<QueueHandle>,
         positions: Vec<u64>,
@@ -159,17 +159,6 @@ impl Vhosts {
         self.queues.give_back(queue, refused);
         self.settle_moved(queue, taken).await;
         Some(moved)
-    }
-
-    /// The same for another node that asks.
-    pub(in crate::broker) async fn move_for(
-        self: &Arc<Self>,
-        queue: QueueId,
-        positions: Vec<u64>,
-        to: MoveTo,
-    ) -> Option<Moved> {
-        let queue = self.queues.by_id(queue)?;
-        self.move_here(&queue, positions, to).await
     }
 
     /// Puts a message into the batches of its targets.

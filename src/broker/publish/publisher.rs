@@ -4,17 +4,17 @@
 //! exchange and routing key) and put into the batch of each of its queues; [`Publisher::flush`]
 //! hands every queue its batch under one lock. The order per queue is the order of publishing.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hashbrown::HashTable;
-use rustc_hash::{FxBuildHasher, FxHashMap};
-use thiserror::Error;
+use rustc_hash::FxHashMap;
 
-use super::delayed;
+use super::detour::after_routing;
+use super::properties::{Copies, PublishError, check_user_id, edit};
 use super::reply_to;
 use super::route::RouteRequest;
+use super::route_cache::{Found, Route, RouteCache};
+use super::run::Run;
 use super::vhosts::{QueueRef, Vhost, Vhosts};
 use crate::auth::Rights;
 use crate::broker::observers;
@@ -25,58 +25,21 @@ use crate::broker::queue::joint::Joint;
 use crate::broker::queue::queues::Queues;
 use crate::codec::content::PublishRef;
 use crate::codec::deliver::write_return;
-use crate::codec::properties::{Edit, Edits, rewrite_properties, scan};
-use crate::codec::{PropertyError, PropertyScan, headers};
+use crate::codec::properties::scan;
 use crate::config::RatesMode;
-use crate::declare::Who;
-use crate::declare::{DeclareError, publish_target};
+use crate::declare::{DeclareError, Who, publish_target};
 use crate::metadata::CatalogueError;
 use crate::queue::Publish;
 use crate::router::Routed;
-use crate::statistics::{Measure, Scope, SizeTally, Stats};
-use crate::types::{
-    ExchangeName, FieldTable, FieldValue, Message, MessageParts, QueueId, Refusal, Reply, ReplyCode, UserName,
-};
+use crate::statistics::{Measure, SizeTally};
+use crate::types::{Message, MessageParts, QueueId, ReplyCode, UserName};
 
 /// Messages gathered before the queues get them, whatever else waits.
 const BATCH_MESSAGES: usize = 4096;
 /// Bytes gathered before the queues get them.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// Routes remembered by one connection.
-const ROUTES: usize = 1024;
 /// Groups kept (with their buffers) from one batch to the next.
 const KEPT_GROUPS: usize = 64;
-
-/// Why a message is not taken.
-#[derive(Debug, Error)]
-pub enum PublishError {
-    #[error("immediate=true")]
-    Immediate,
-    #[error(transparent)]
-    Exchange(#[from] DeclareError),
-    #[error(transparent)]
-    Properties(#[from] PropertyError),
-    #[error("user_id property set to '{given}' but authenticated user was '{user}'")]
-    UserId { given: String, user: UserName },
-    #[error("invalid message: {{unacceptable_type_in_header,\"{header}\",{type_name}}}")]
-    CopyHeader {
-        header: &'static str,
-        type_name: &'static str,
-    },
-}
-
-impl Refusal for PublishError {
-    fn reply(&self) -> Reply {
-        match self {
-            Self::Immediate => Reply::connection(ReplyCode::NotImplemented, self.to_string()),
-            Self::Exchange(error) => error.reply(),
-            Self::Properties(error) => error.reply(),
-            Self::UserId { .. } | Self::CopyHeader { .. } => {
-                Reply::channel(ReplyCode::PreconditionFailed, self.to_string())
-            }
-        }
-    }
-}
 
 /// Who publishes, the same for all messages of a connection.
 pub struct Publishing {
@@ -124,32 +87,6 @@ impl Ready {
     }
 }
 
-/// The queues that messages of one exchange and routing key go to. Each connection makes its own.
-#[derive(Clone)]
-pub struct Route(Arc<Found>);
-
-struct Found {
-    queues: Box<[Arc<QueueHandle>]>,
-    /// What is counted of the exchange, and in its vhost.
-    name: ExchangeName,
-    exchange: Arc<Stats>,
-    /// Also by its queues.
-    is_detailed: bool,
-    scope: Arc<Scope>,
-}
-
-/// Publishes in a row of one channel to one exchange, not counted yet.
-struct Run {
-    route: Route,
-    channel: u16,
-    incarnation: u64,
-    publishes: u64,
-    /// To queues.
-    out: u64,
-    returned: u64,
-    dropped: u64,
-}
-
 /// Who waits for the queues of a publish.
 #[derive(Clone, Copy)]
 enum Claimant<'a> {
@@ -186,27 +123,12 @@ struct Group {
     batch: Vec<Publish<ConfirmToken>>,
 }
 
-struct RouteCache {
-    table: HashTable<CachedRoute>,
-    version: (u64, u64, u64),
-}
-
-struct CachedRoute {
-    exchange_len: usize,
-    /// Exchange and routing key, one behind the other.
-    key: Box<[u8]>,
-    route: Route,
-}
-
 impl Publisher {
     /// For a connection that has published nothing yet.
     pub fn new(outbox: Arc<Outbox>) -> Self {
         Self {
             outbox,
-            routes: RouteCache {
-                table: HashTable::new(),
-                version: (0, 0, 0),
-            },
+            routes: RouteCache::new(),
             groups: Vec::new(),
             group_of: FxHashMap::default(),
             expected: Vec::new(),
@@ -249,9 +171,9 @@ impl Publisher {
             publish_target(&vhosts.catalogue(), &who, exchange, publish.routing_key)?;
         }
         let scan = scan(properties)?;
-        check_user_id(by, &scan)?;
+        check_user_id(&by.user, by.impersonator, &scan)?;
         let copies = scan.headers.map(Copies::of).transpose()?.unwrap_or_default();
-        let edited = edit(&scan, properties, &copies, from)?;
+        let edited = edit(&scan, properties, &copies, from.reply_token)?;
         let parts = MessageParts {
             exchange: publish.exchange,
             routing_key: publish.routing_key,
@@ -433,13 +355,14 @@ impl Publisher {
 
     /// Notes a publish to be counted, with those before it that went the same way.
     fn count(&mut self, route: &Route, from: From, reached: bool, mandatory: bool) {
+        let channel = (from.channel, from.incarnation);
         let run = match &mut self.run {
-            Some(run) if run.has(route, from) => run,
+            Some(run) if run.has(route, channel) => run,
             run => {
                 if let Some(before) = run.take() {
                     before.count(&self.outbox);
                 }
-                run.insert(Run::of(route, from))
+                run.insert(Run::of(route, channel))
             }
         };
         run.publishes += 1;
@@ -480,7 +403,7 @@ impl Publisher {
     pub fn rest(&mut self) {
         self.groups.clear();
         self.group_of.clear();
-        self.routes.table = HashTable::new();
+        self.routes.clear();
         self.scratch = Vec::new();
         self.expected = Vec::new();
     }
@@ -513,236 +436,6 @@ impl Publisher {
     }
 }
 
-impl Run {
-    fn of(route: &Route, from: From) -> Self {
-        Self {
-            route: route.clone(),
-            channel: from.channel,
-            incarnation: from.incarnation,
-            publishes: 0,
-            out: 0,
-            returned: 0,
-            dropped: 0,
-        }
-    }
-
-    fn has(&self, route: &Route, from: From) -> bool {
-        let is_same = match route.0.is_detailed {
-            true => Arc::ptr_eq(&self.route.0, &route.0),
-            false => Arc::ptr_eq(&self.route.0.exchange, &route.0.exchange),
-        };
-        is_same && self.channel == from.channel && self.incarnation == from.incarnation
-    }
-
-    /// Counts them for their exchange, channel and vhost, and the node.
-    fn count(self, outbox: &Outbox) {
-        let Found {
-            exchange,
-            scope,
-            name,
-            queues,
-            is_detailed,
-        } = &*self.route.0;
-        if *is_detailed {
-            queues.iter().for_each(|queue| queue.came_from(name, self.publishes));
-        }
-        exchange.add(Measure::PublishIn, self.publishes);
-        exchange.add(Measure::PublishOut, self.out);
-        exchange.add(Measure::ReturnUnroutable, self.returned);
-        exchange.add(Measure::DropUnroutable, self.dropped);
-        scope.statistics().touch(exchange);
-        let of_channel = [
-            (Measure::Publish, self.publishes),
-            (Measure::ReturnUnroutable, self.returned),
-            (Measure::DropUnroutable, self.dropped),
-        ];
-        let some = |counts: &(Measure, u64)| counts.1 > 0;
-        let of_vhost = [(Measure::PublishIn, self.publishes), (Measure::PublishOut, self.out)];
-        for (counter, count) in of_channel.into_iter().chain(of_vhost).filter(some) {
-            scope.add(counter, count);
-        }
-        let mut out = outbox.lock();
-        if let Some(channel) = out.channel_as(self.channel, self.incarnation) {
-            for (counter, count) in of_channel.into_iter().filter(some) {
-                channel.stats.add_alone(counter, count);
-                channel.pairs.publish(name, counter, count);
-            }
-            if channel.confirms.is_some() {
-                scope.statistics().node().add(Measure::PublishToConfirm, self.publishes);
-            }
-        }
-        out.finish();
-    }
-}
-
-/// What routing asks for beside enqueueing: holding the message back, remembering it. Where it is
-/// held back `token` gets one confirm.
-pub fn after_routing(
-    vhosts: &Arc<Vhosts>,
-    vhost: &Vhost,
-    routed: &Routed<QueueRef>,
-    message: &Message,
-    token: Option<ConfirmToken>,
-) {
-    for exchange in &routed.remembered {
-        vhost.router.write().remember(exchange, message);
-    }
-    // The answer of the last one comes when all of them are safe.
-    let mut token = token;
-    let mut left = routed.delayed.len();
-    for (exchange, delay) in &routed.delayed {
-        left -= 1;
-        let token = if left == 0 { token.take() } else { None };
-        delayed::hold(vhosts, vhost, exchange, *delay, message, token);
-    }
-}
-
 fn no_exchange(by: &Publishing, name: &str) -> DeclareError {
     CatalogueError::NoExchange(by.vhost.name.clone(), name.into()).into()
-}
-
-fn check_user_id(by: &Publishing, scan: &PropertyScan<'_>) -> Result<(), PublishError> {
-    match scan.user_id {
-        Some(given) if given != by.user.as_bytes() && !by.impersonator => Err(PublishError::UserId {
-            given: String::from_utf8_lossy(given).into_owned(),
-            user: by.user.clone(),
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// The further routing keys of a message.
-#[derive(Default)]
-struct Copies {
-    keys: Vec<Vec<u8>>,
-    has_bcc: bool,
-}
-
-impl Copies {
-    fn of(table: &[u8]) -> Result<Self, PublishError> {
-        let mut copies = Self::default();
-        for header in ["CC", "BCC"] {
-            let Some(value) = headers::find(table, header) else {
-                continue;
-            };
-            let FieldValue::Array(keys) = value else {
-                return Err(PublishError::CopyHeader {
-                    header,
-                    type_name: value.type_name(),
-                });
-            };
-            copies.has_bcc |= header == "BCC";
-            copies.keys.extend(keys.into_iter().filter_map(|key| match key {
-                FieldValue::LongString(key) => Some(key),
-                _ => None,
-            }));
-        }
-        Ok(copies)
-    }
-}
-
-/// The routing keys that a message of these properties is routed by: its own, and those that it is
-/// copied to.
-///
-/// # Errors
-/// When a header that names copies is no list.
-pub fn routing_keys(own: &[u8], properties: &PropertyScan<'_>) -> Result<Vec<Vec<u8>>, PublishError> {
-    let copies = properties.headers.map(Copies::of).transpose()?.unwrap_or_default();
-    Ok([vec![own.to_vec()], copies.keys].concat())
-}
-
-/// Properties that are passed on otherwise than they came: without BCC, with the expiration as a
-/// plain number, with the reply queue's own name.
-fn edit(
-    scan: &PropertyScan<'_>,
-    properties: &[u8],
-    copies: &Copies,
-    from: From,
-) -> Result<Option<Vec<u8>>, PublishError> {
-    let expiration = scan
-        .expiration
-        .filter(|expiration| !expiration.is_canonical)
-        .map(|expiration| expiration.ttl.to_string());
-    let reply_to = match scan.reply_to {
-        Some(name) if name == reply_to::PSEUDO_QUEUE.as_bytes() => {
-            let token = from.reply_token.ok_or(DeclareError::NoReplyConsumer)?;
-            Some(token.to_string())
-        }
-        _ => None,
-    };
-    if expiration.is_none() && reply_to.is_none() && !copies.has_bcc {
-        return Ok(None);
-    }
-    let mut table = scan
-        .headers
-        .and_then(|raw| FieldTable::decode(raw).ok())
-        .map(|(table, _)| table);
-    if let Some(table) = &mut table {
-        table.0.retain(|(name, _)| name != "BCC");
-    }
-    let set = |text: &Option<String>| match text {
-        Some(text) => Edit::Set(text.clone().into_bytes()),
-        None => Edit::Keep,
-    };
-    let (expiration, reply_to) = (set(&expiration), set(&reply_to));
-    let edits = Edits {
-        headers: match &table {
-            Some(table) if copies.has_bcc => Edit::Set(table),
-            _ => Edit::Keep,
-        },
-        expiration: as_slice(&expiration),
-        reply_to: as_slice(&reply_to),
-        ..Edits::default()
-    };
-    Ok(Some(rewrite_properties(properties, &edits)?))
-}
-
-fn as_slice(edit: &Edit<Vec<u8>>) -> Edit<&[u8]> {
-    match edit {
-        Edit::Keep => Edit::Keep,
-        Edit::Remove => Edit::Remove,
-        Edit::Set(bytes) => Edit::Set(bytes),
-    }
-}
-
-impl RouteCache {
-    fn hash(exchange: &[u8], key: &[u8]) -> u64 {
-        FxBuildHasher.hash_one((exchange, key))
-    }
-
-    /// A route found before, if nothing changed since: neither routes nor rights.
-    fn get(&mut self, version: (u64, u64, u64), exchange: &[u8], key: &[u8]) -> Option<Route> {
-        if self.version != version {
-            self.table.clear();
-            self.version = version;
-            return None;
-        }
-        let found = self.table.find(Self::hash(exchange, key), |cached| {
-            cached.exchange_len == exchange.len()
-                && cached.key.len() == exchange.len() + key.len()
-                && &cached.key[..exchange.len()] == exchange
-                && &cached.key[exchange.len()..] == key
-        });
-        found.map(|cached| cached.route.clone())
-    }
-
-    /// Remembers a route that depends on exchange and key alone, found under `version`.
-    fn insert(&mut self, version: (u64, u64, u64), exchange: &[u8], key: &[u8], route: Route) {
-        if self.version != version {
-            return;
-        }
-        // A publisher with ever new keys starts over rather than growing without bound.
-        if self.table.len() >= ROUTES {
-            self.table.clear();
-        }
-        let cached = CachedRoute {
-            exchange_len: exchange.len(),
-            key: [exchange, key].concat().into(),
-            route,
-        };
-        self.table.insert_unique(Self::hash(exchange, key), cached, |other| {
-            let (exchange, key) = other.key.split_at(other.exchange_len);
-            Self::hash(exchange, key)
-        });
-    }
 }

@@ -10,14 +10,11 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
-use super::vhosts::Vhosts;
 use crate::broker::queue::clients::Consumer;
 pub use crate::declare::REPLY_TO as PSEUDO_QUEUE;
-use crate::handover::wire;
 use crate::types::{Message, NodeId};
 
 /// The name of one channel's reply queue, without its prefix: its node, and a secret. In RabbitMQ's form,
@@ -95,32 +92,6 @@ impl ReplyTo {
         }
         out.finish();
         true
-    }
-}
-
-impl Vhosts {
-    /// An answer for a client of this node.
-    pub(in crate::broker) fn on_reply(&self, secret: u128, message: &Bytes) {
-        if let Ok(message) = Message::from_stored(message) {
-            let token = Token {
-                node: self.nodes.us(),
-                secret,
-            };
-            self.reply_to.deliver(token, &message);
-        }
-    }
-
-    /// Hands an answer to the client that waits under the token, on whatever node it is. False when
-    /// it is known that nobody does.
-    pub(super) fn deliver_reply(&self, token: Token, message: &Message) -> bool {
-        if token.node == self.nodes.us() {
-            return self.reply_to.deliver(token, message);
-        }
-        let line = self.queues.peers.open_line(token.node);
-        line.is_some_and(|line| {
-            line.with(|buffer| wire::reply(buffer, token.secret, message));
-            true
-        })
     }
 }
 

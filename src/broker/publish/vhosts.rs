@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{RwLock, RwLockReadGuard};
 use rustc_hash::FxHashMap;
 
-use super::delayed::{Delayer, Held};
+use super::delayed::Delayer;
 use super::reply_to::ReplyTo;
 use crate::broker::nodes::Nodes;
 use crate::broker::observers::Observers;
@@ -106,12 +106,6 @@ impl Vhosts {
     /// The time.
     pub(super) fn now(&self) -> Timestamp {
         self.queues.now()
-    }
-
-    /// Lets delayed messages go that are due, until the task is dropped.
-    pub(in crate::broker) async fn run_timers(self: &Arc<Self>) {
-        let fire = |held: Arc<Held>| held.tick(self);
-        self.delayed.timers.run(|| self.now(), fire).await;
     }
 }
 

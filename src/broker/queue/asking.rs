@@ -1,6 +1,7 @@
 //! Clients that wait for what the node with the live queue says.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -17,6 +18,9 @@ use crate::types::{Refusal, Reply};
 pub const DEADLINE: Duration = Duration::from_secs(8);
 /// How often it is asked who leads while a client waits.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// How often it is asked who leads while nobody knows.
+const LOOK_UP: Duration = Duration::from_millis(100);
 
 /// What came of a question.
 enum Asked {
@@ -137,5 +141,26 @@ impl QueueHandle {
     pub(super) fn is_away(&self) -> Reply {
         let (queue, vhost) = (self.spec.name.clone(), self.spec.vhost.clone());
         BrokerError::QueueAway { queue, vhost }.reply()
+    }
+
+    /// Whether clients of this node wait, and it is not known for whom.
+    fn is_lost(&self) -> bool {
+        !self.is_deleted() && self.state.lock().machine.is_lost()
+    }
+}
+
+impl Queues {
+    /// Asks who leads the queues whose clients wait for that, until the task is dropped.
+    pub async fn run_leader_lookups(self: Arc<Self>) {
+        loop {
+            for queue in self.leader_lookups.take().await {
+                queue.is_looked_up.store(false, Ordering::Release);
+                if queue.is_lost() {
+                    queue.look_for_leader(&self);
+                    self.leader_lookups.add(&queue);
+                }
+            }
+            tokio::time::sleep(LOOK_UP).await;
+        }
     }
 }

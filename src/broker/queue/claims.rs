@@ -2,29 +2,10 @@
 
 use std::sync::Arc;
 
-use super::at_least_once::DeadLetterClaim;
-use super::clients::{OutGuard, Outbox};
-use super::joint::JointClaim;
+use super::clients::OutGuard;
+pub use super::handle::{ChannelClaim, ConfirmToken};
 use crate::channel::ConfirmOutcome;
 use crate::queue::Publish;
-
-/// A claim to a confirm.
-pub enum ConfirmToken {
-    Channel(ChannelClaim),
-    /// Of a dead letter that its queue keeps.
-    DeadLetter(DeadLetterClaim),
-    /// Of something that is done when all of it is.
-    Joint(JointClaim),
-}
-
-/// A publisher's claim to a confirm.
-#[derive(Clone)]
-pub struct ChannelClaim {
-    pub outbox: Arc<Outbox>,
-    pub channel: u16,
-    pub incarnation: u64,
-    pub seq: u64,
-}
 
 /// The last publish that a machine took from a batch: should it panic, it may have been the cause.
 #[derive(Default)]

@@ -1,16 +1,15 @@
 //! The delivery side as it is here: what it keeps of a queue is its [`QueueHandle`].
 
 use super::handle::QueueHandle;
+pub use super::handle::{Consumer, Outbox};
 use crate::broker::delivery::{self, QueueIdentity};
 use crate::types::QueueId;
 
 pub type ConnectionInfo = delivery::connections::ConnectionInfo<QueueHandle>;
 pub type Connections = delivery::connections::Connections<QueueHandle>;
-pub type Consumer = delivery::consumer::Consumer<QueueHandle>;
 pub type Leaving = delivery::leaving::Leaving<QueueHandle>;
-pub type ChannelOut = delivery::outbox::ChannelOut<QueueHandle>;
+pub type ChannelOut = delivery::channel_out::ChannelOut<QueueHandle>;
 pub type OutGuard = delivery::outbox::OutGuard<QueueHandle>;
-pub type Outbox = delivery::outbox::Outbox<QueueHandle>;
 
 impl QueueIdentity for QueueHandle {
     fn id(&self) -> QueueId {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::machine::{Covered, KeptPiece, Machine, Parts, Unreadable};
+use crate::machine::{Covered, KeptPiece, Machine, Parts, Span, Unreadable};
 use crate::queue::ledger::{self, Ledger};
 use crate::stream::record::FORMAT;
 use crate::stream::{self, Log};
@@ -166,6 +166,31 @@ impl Machine for Contents {
         match self {
             Self::Queue(ledger) => ledger.kept(pieces),
             Self::Stream(stream) => stream.log.kept(pieces),
+        }
+    }
+
+    fn span(record: &[u8]) -> Option<Span> {
+        match record.first() {
+            Some(&FORMAT) => Log::span(record),
+            _ => None,
+        }
+    }
+
+    fn point(&self) -> Option<Bytes> {
+        match self {
+            Self::Queue(_) => None,
+            Self::Stream(stream) => stream.log.point(),
+        }
+    }
+
+    fn resume(&mut self, point: &[u8]) -> Result<(), Unreadable> {
+        match self {
+            Self::Queue(ledger) => ledger.resume(point),
+            Self::Stream(StreamLog { log, tail }) => {
+                log.resume(point)?;
+                tail.reach(log.next());
+                Ok(())
+            }
         }
     }
 

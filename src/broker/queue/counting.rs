@@ -1,12 +1,9 @@
 //! What is counted of a queue: what this node's clients do with it, and how long it is where its machine is here.
-//!
-//! The sampler looks at queues in which something has moved ([`Queues::moves`]) and at no others.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::handle::QueueHandle;
-use super::queues::Queues;
 use crate::queue::Counts;
 use crate::spec::QueueType;
 use crate::statistics::{Delay, Measure, Stats, Tally};
@@ -18,7 +15,7 @@ pub(in crate::broker) struct DeletedQueues([Tally; 3]);
 
 impl DeletedQueues {
     /// A queue is deleted.
-    fn add(&mut self, queue: &QueueHandle) {
+    pub(super) fn add(&mut self, queue: &QueueHandle) {
         self.0[queue.spec.queue_type as usize].add(&queue.stats.totals());
     }
 
@@ -94,40 +91,6 @@ impl QueueHandle {
         ] {
             let value = i64::try_from(value).unwrap_or(i64::MAX);
             self.scope.change(gauge, self.stats.set(gauge, value));
-        }
-    }
-}
-
-impl Queues {
-    /// Something moves in a queue: the sampler is to look at it.
-    pub(in crate::broker) fn moves(&self, queue: &Arc<QueueHandle>) {
-        // Nobody would ever take it out.
-        if !self.config.management.keep_no_statistics && queue.stats.touch() {
-            self.moving.lock().push(queue.clone());
-        }
-    }
-
-    /// The queue is none of this node's any more; what was counted of it stays in the totals.
-    pub(in crate::broker) fn forget(&self, queue: &QueueHandle) {
-        // Whoever adds up sees it in one place or in the other.
-        let mut deleted = self.deleted.lock();
-        if self.by_id.write().remove(&queue.spec.id).is_some() {
-            deleted.add(queue);
-        }
-    }
-
-    /// Looks at the queues in which something has moved, at the end of that second.
-    pub(in crate::broker) fn sample(&self, second: u64) {
-        let moving = std::mem::take(&mut *self.moving.lock());
-        for queue in moving {
-            queue.stats.rest();
-            queue.measure();
-            for (_, stats) in queue.incoming() {
-                stats.sample(second);
-            }
-            if queue.stats.sample(second) && !queue.is_deleted() {
-                self.moves(&queue);
-            }
         }
     }
 }

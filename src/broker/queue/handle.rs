@@ -1,10 +1,7 @@
-//! A queue as this node knows it: its machine behind a lock.
+//! A queue as this node knows it: its machine behind a lock, and the words in which that machine speaks here.
 //!
-//! Whoever has an input for the queue calls [`QueueHandle::input`], or [`QueueHandle::with`] for a
-//! command to the live queue; under the lock the machine writes deliveries into the consumers'
-//! outboxes and records into the store's pending buffer or to the group. What must not happen under
-//! the lock (dead-lettering into other queues, reading bodies back) is collected in [`Deferred`] and
-//! carried out after it.
+//! The words stand here because they need each other: a consumer's outbox knows the queues that its channels hold
+//! messages of. How the machine is given an input is in `input.rs`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,27 +11,28 @@ use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, oneshot};
 
+use super::at_least_once::DeadLetterClaim;
 use super::capacity::Capacity;
-use super::claims::{ConfirmToken, InHand, answer, answer_all};
-use super::clients::Consumer;
 use super::contents::Contents;
-use super::effects::Deferred;
 use super::joint::JointClaim;
 use super::probes::Probes;
-use super::queues::Queues;
-use super::sink::QueueSink;
-use crate::broker::observers::{Client, Direction};
+use crate::broker::delivery::consumer;
+use crate::broker::delivery::outbox;
 use crate::broker::timers::Timed;
-use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
-use crate::handover::{self, CallResult, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer, Output};
+use crate::handover::{self, CallResult, ClusteredQueue, ConsumerKey, ConsumerSpec, Handles, LocalConsumer};
 use crate::journal::raft::{Group, RECORD_BYTES};
 use crate::queue::record::ProducerId;
-use crate::queue::{self, Publish, Rank};
+use crate::queue::{self, Rank};
 use crate::spec::{Member, QueueSpec, QueueType};
 use crate::statistics::{Latencies, Scope, Stats};
 use crate::store::OwnerId;
-use crate::types::{ExchangeName, Message, NodeId, Timestamp};
+use crate::types::{ExchangeName, NodeId, Timestamp};
+
+/// A consumer of a client of this node.
+pub type Consumer = consumer::Consumer<QueueHandle>;
+/// What waits to be written to one.
+pub type Outbox = outbox::Outbox<QueueHandle>;
 
 /// What the machine's words are on this node.
 pub enum BrokerHandles {}
@@ -68,6 +66,24 @@ impl LocalConsumer for Arc<Consumer> {
     }
 }
 
+/// A claim to a confirm.
+pub enum ConfirmToken {
+    Channel(ChannelClaim),
+    /// Of a dead letter that its queue keeps.
+    DeadLetter(DeadLetterClaim),
+    /// Of something that is done when all of it is.
+    Joint(JointClaim),
+}
+
+/// A publisher's claim to a confirm.
+#[derive(Clone)]
+pub struct ChannelClaim {
+    pub outbox: Arc<Outbox>,
+    pub channel: u16,
+    pub incarnation: u64,
+    pub seq: u64,
+}
+
 /// Somebody on this node who asked something of a queue.
 pub struct Call {
     pub answer: oneshot::Sender<CallResult>,
@@ -85,9 +101,6 @@ impl Call {
 
 /// The live queue with this broker's consumers and confirms.
 pub type LiveQueue = handover::LiveQueue<BrokerHandles>;
-
-/// What a command to the live queue pushes its effects into.
-pub type QueueOutput<'a, 'b> = Output<'a, BrokerHandles, QueueSink<'b>>;
 
 /// A queue as this node knows it: its machine, and what is known of it without the lock.
 pub struct QueueHandle {
@@ -136,8 +149,8 @@ pub struct State {
     pub machine: ClusteredQueue<BrokerHandles>,
     /// This node's member of the queue's group.
     pub replica: Option<Group<Contents>>,
-    probes: Probes,
-    capacity: Capacity,
+    pub(super) probes: Probes,
+    pub(super) capacity: Capacity,
 }
 
 impl State {
@@ -267,21 +280,13 @@ impl QueueHandle {
         self.deadline_of(&self.state.lock())
     }
 
-    fn deadline_of(&self, state: &State) -> Option<Timestamp> {
+    pub(super) fn deadline_of(&self, state: &State) -> Option<Timestamp> {
         state.machine.deadline().filter(|_| !self.is_deleted())
     }
 
     /// Reads the live queue, when it is here.
     pub fn read<R>(&self, f: impl FnOnce(&LiveQueue) -> R) -> Option<R> {
         self.state.lock().machine.queue().map(f)
-    }
-
-    /// Copies a message that a client gets, if the vhost is traced.
-    pub fn trace_out(&self, queues: &Queues, message: &Message, redelivered: bool, client: impl FnOnce() -> Client) {
-        queues.observers.message(&self.spec.vhost, message, || {
-            let queue = self.spec.name.clone();
-            (Direction::Out { queue, redelivered }, client())
-        });
     }
 
     /// Whether it is served here.
@@ -317,136 +322,9 @@ impl QueueHandle {
             ready_bytes: bounds.bytes,
             persistent: bounds.next - bounds.first,
             persistent_bytes: bounds.bytes,
+            segments: bounds.segments as u64,
             ..queue::Counts::default()
         })
-    }
-
-    /// Gives the machine an input. What must happen outside the lock is left to the caller.
-    pub(in crate::broker) fn input_deferred<R>(
-        self: &Arc<Self>,
-        queues: &Arc<Queues>,
-        f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
-    ) -> (R, Deferred) {
-        let mut state = self.state.lock();
-        self.input_to(queues, &mut state, f)
-    }
-
-    /// The same under the lock.
-    pub(super) fn input_to<R>(
-        self: &Arc<Self>,
-        queues: &Arc<Queues>,
-        state: &mut State,
-        f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
-    ) -> (R, Deferred) {
-        let at = Instant::now();
-        let State {
-            machine,
-            probes,
-            capacity,
-            ..
-        } = state;
-        // The first that comes with this input is timed.
-        let next = machine.queue().map(|queue| queue.next_seq());
-        if let Some(seq) = next {
-            probes.came(seq, at);
-        }
-        let mut sink = QueueSink::new(self, queues, at, probes);
-        let result = f(machine, queues.clock.at(at), &mut sink);
-        let deferred = sink.finish();
-        match (next, machine.queue()) {
-            (Some(seq), Some(queue)) => {
-                if queue.next_seq() == seq {
-                    probes.did_not_come(seq);
-                }
-                capacity.note(queue.ready() > 0 && queue.consumer_count() > 0, at);
-            }
-            _ => probes.clear(),
-        }
-        queues.moves(self);
-        if let Some(deadline) = self.deadline_of(state) {
-            queues.timers.schedule(self, deadline);
-        }
-        (result, deferred)
-    }
-
-    /// Gives the machine an input, and carries out what follows from it.
-    pub(in crate::broker) fn input<R>(
-        self: &Arc<Self>,
-        queues: &Arc<Queues>,
-        f: impl FnOnce(&mut ClusteredQueue<BrokerHandles>, Timestamp, &mut QueueSink<'_>) -> R,
-    ) -> R {
-        let (result, deferred) = self.input_deferred(queues, f);
-        if !deferred.is_empty() {
-            queues.carry_out(self, deferred);
-        }
-        result
-    }
-
-    /// Runs a command on the live queue and carries its effects out. `None` when it is not here, or not
-    /// served.
-    pub fn with<R>(
-        self: &Arc<Self>,
-        queues: &Arc<Queues>,
-        f: impl FnOnce(&mut LiveQueue, Timestamp, &mut QueueOutput<'_, '_>) -> R,
-    ) -> Option<R> {
-        self.input(queues, |machine, now, sink| machine.run(now, sink, f))
-    }
-
-    /// The same, and leaves what must happen outside the lock to the caller.
-    pub fn with_deferred<R>(
-        self: &Arc<Self>,
-        queues: &Arc<Queues>,
-        f: impl FnOnce(&mut LiveQueue, Timestamp, &mut QueueOutput<'_, '_>) -> R,
-    ) -> (Option<R>, Deferred) {
-        self.input_deferred(queues, |machine, now, sink| machine.run(now, sink, f))
-    }
-
-    /// Gives the queue messages, wherever it is. One that was deleted meanwhile takes them as
-    /// RabbitMQ does: they are gone, and confirmed. One whose records are damaged, or whose node is
-    /// away, refuses them.
-    pub fn publish(self: &Arc<Self>, queues: &Arc<Queues>, batch: impl IntoIterator<Item = Publish<ConfirmToken>>) {
-        let deferred = self.publish_deferred(queues, batch);
-        if !deferred.is_empty() {
-            queues.carry_out(self, deferred);
-        }
-    }
-
-    /// The same, and leaves what must happen outside the lock to the caller.
-    pub fn publish_deferred(
-        self: &Arc<Self>,
-        queues: &Arc<Queues>,
-        batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
-    ) -> Deferred {
-        if let Some(stream) = queues.streams.of(self).filter(|_| !self.is_deleted()) {
-            stream.publish(queues, self, batch);
-            return Deferred::default();
-        }
-        let mut state = self.state.lock();
-        if self.is_deleted() {
-            answer_all(batch, ConfirmOutcome::Ack);
-            return Deferred::default();
-        }
-        if self.is_quarantined() {
-            answer_all(batch, ConfirmOutcome::Nack);
-            return Deferred::default();
-        }
-        if !state.machine.is_only_here() {
-            let publish = self.input_to(queues, &mut state, |machine, now, sink| {
-                machine.publish(now, batch, sink)
-            });
-            return publish.1;
-        }
-        let mut batch = batch.into_iter();
-        let mut in_hand = InHand::default();
-        let noted = batch.by_ref().inspect(|publish| in_hand.note(publish));
-        let (taken, deferred) = self.input_to(queues, &mut state, |machine, now, sink| {
-            machine.publish(now, noted, sink)
-        });
-        if !taken {
-            answer(in_hand.claim(), ConfirmOutcome::Nack);
-            answer_all(batch, ConfirmOutcome::Nack);
-        }
-        deferred
     }
 
     /// Whether too much of what was published to it is unanswered. Asked with every read of a

@@ -2,16 +2,11 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::handle::QueueHandle;
-use super::queues::Queues;
-
-/// How often it is asked who leads.
-const ASK: Duration = Duration::from_millis(100);
 
 /// Queues whose leader is looked for.
 #[derive(Default)]
@@ -28,32 +23,15 @@ impl LeaderLookups {
             self.more.notify_one();
         }
     }
-}
 
-impl Queues {
-    /// Asks who leads the queues whose clients wait for that, until the task is dropped.
-    pub async fn run_leader_lookups(self: Arc<Self>) {
+    /// Those that are there; waits until there are some.
+    pub(super) async fn take(&self) -> Vec<Arc<QueueHandle>> {
         loop {
-            let waiting = std::mem::take(&mut *self.leader_lookups.waiting.lock());
-            if waiting.is_empty() {
-                self.leader_lookups.more.notified().await;
-                continue;
+            let waiting = std::mem::take(&mut *self.waiting.lock());
+            if !waiting.is_empty() {
+                return waiting.iter().filter_map(Weak::upgrade).collect();
             }
-            for queue in waiting.iter().filter_map(Weak::upgrade) {
-                queue.is_looked_up.store(false, Ordering::Release);
-                if queue.is_lost() {
-                    queue.look_for_leader(&self);
-                    self.leader_lookups.add(&queue);
-                }
-            }
-            tokio::time::sleep(ASK).await;
+            self.more.notified().await;
         }
-    }
-}
-
-impl QueueHandle {
-    /// Whether clients of this node wait, and it is not known for whom.
-    fn is_lost(&self) -> bool {
-        !self.is_deleted() && self.state.lock().machine.is_lost()
     }
 }

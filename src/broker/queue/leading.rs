@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::at_least_once::warn_of_fallback;
 use super::contents::Contents;
 use super::handle::QueueHandle;
+use super::kept_letters::warn_of_fallback;
 use super::queues::Queues;
 use super::settings::settings_of;
 use crate::handover::{Flight, Leads};

@@ -15,7 +15,7 @@ use crate::queue::Holder;
 use crate::queue::peek::{Among, Seen};
 use crate::store::Loc;
 use crate::tasks;
-use crate::types::{Message, NodeId, QueueId, Timestamp, base64};
+use crate::types::{Message, NodeId, Timestamp, base64};
 
 /// Messages that are read together.
 const TOGETHER: usize = 64;
@@ -103,7 +103,7 @@ impl PeekedMessage {
 
 impl Queues {
     /// Looks at messages of a queue; `None` when its machine is not here.
-    pub(in crate::broker) async fn peek_here(self: &Arc<Self>, queue: &Arc<QueueHandle>, peek: Peek) -> Option<Peeked> {
+    pub(super) async fn peek_here(self: &Arc<Self>, queue: &Arc<QueueHandle>, peek: Peek) -> Option<Peeked> {
         if !queue.is_here() {
             return None;
         }
@@ -113,12 +113,6 @@ impl Queues {
             .await
             .ok()
             .flatten()
-    }
-
-    /// The same for another node that asks.
-    pub(in crate::broker) async fn peek_for(self: &Arc<Self>, queue: QueueId, peek: Peek) -> Option<Peeked> {
-        let queue = self.by_id(queue)?;
-        self.peek_here(&queue, peek).await
     }
 
     fn look_at(self: &Arc<Self>, queue: &Arc<QueueHandle>, peek: &Peek) -> Option<Peeked> {

@@ -16,7 +16,7 @@ use super::at_least_once::DeadLetterOutcomes;
 use super::contents::Contents;
 use super::counting::DeletedQueues;
 use super::deaths::Deaths;
-use super::effects::{DeadLetter, Work};
+use super::deferred::{DeadLetter, Work};
 use super::handle::QueueHandle;
 use super::leader_lookups::LeaderLookups;
 use super::peers::Peers;

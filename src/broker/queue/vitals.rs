@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::handle::QueueHandle;
 use super::queues::Queues;
 use crate::queue::{ConsumerStatus, Vitals};
-use crate::types::{Millis, NodeId, QueueId};
+use crate::types::{Millis, NodeId};
 
 /// Consumers that are named, those that have held a message longest first.
 const NAMED: usize = 5;
@@ -34,7 +34,7 @@ pub struct HolderReport {
 
 impl Queues {
     /// How a queue gets on; `None` when its machine is not here.
-    pub(in crate::broker) fn vitals_here(&self, queue: &QueueHandle) -> Option<QueueVitals> {
+    pub(super) fn vitals_here(&self, queue: &QueueHandle) -> Option<QueueVitals> {
         let (us, now) = (self.us(), self.now());
         queue.read(|live| {
             let (vitals, oldest): (_, FxHashMap<_, _>) = live.vitals(now);
@@ -56,10 +56,5 @@ impl Queues {
             holders.truncate(NAMED);
             QueueVitals { vitals, holders }
         })
-    }
-
-    /// The same for another node that asks.
-    pub(in crate::broker) fn vitals_for(&self, queue: QueueId) -> Option<QueueVitals> {
-        self.vitals_here(&*self.by_id(queue)?)
     }
 }

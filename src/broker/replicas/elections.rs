@@ -20,7 +20,7 @@ use rustc_hash::{FxBuildHasher, FxHashMap};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::broker::Broker;
+use super::Replicas;
 use crate::broker::queue::handle::QueueHandle;
 use crate::handover::wire;
 use crate::journal::raft::Election;
@@ -252,7 +252,7 @@ fn rank(queue: QueueId, node: NodeId) -> u64 {
 #[derive(Hash)]
 struct Ranked(QueueId, NodeId);
 
-impl Broker {
+impl Replicas {
     /// Asks for votes where they are needed, until the task is dropped.
     pub async fn run_elections(self: Arc<Self>) {
         loop {
@@ -272,7 +272,7 @@ impl Broker {
                 .elections
                 .take_due(Instant::now(), us, |node| self.nodes.is_alive(node), &self.drained());
             for (queue, why) in due {
-                let Some(group) = self.replicas.group(queue) else {
+                let Some(group) = self.members.group(queue) else {
                     continue;
                 };
                 let term = group.leadership().term;

@@ -19,9 +19,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
+use super::Replicas;
+use crate::broker::BrokerError;
 use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
-use crate::broker::{Broker, BrokerError};
 use crate::journal::raft::{Group, GroupError, GroupStatus, Role};
 use crate::machine::Machine;
 use crate::metadata::Command;
@@ -128,7 +129,7 @@ fn has_log(now: &GroupStatus, node: NodeId) -> bool {
     matched.is_some_and(|matched| matched + LAG >= now.last_index.unwrap_or(0))
 }
 
-impl Broker {
+impl Replicas {
     /// Changes the group of a replicated queue, by the hand of its leader.
     ///
     /// # Errors
@@ -136,7 +137,7 @@ impl Broker {
     pub async fn change_member(self: &Arc<Self>, queue: QueueId, change: MemberChange) -> Result<(), MemberError> {
         let begun = Instant::now();
         loop {
-            let handle = self.queue_by_id(queue).ok_or(MemberError::NotFound)?;
+            let handle = self.queues.by_id(queue).ok_or(MemberError::NotFound)?;
             let patience = match change {
                 _ if !self.has_majority(&handle) => HERE,
                 MemberChange::Add(_) => COPY,
@@ -173,7 +174,7 @@ impl Broker {
     fn has_majority(&self, queue: &QueueHandle) -> bool {
         let is_alive = |node: &NodeId| *node == self.us() || self.nodes.is_alive(*node);
         let members = queue.member_nodes();
-        let voters = self.catalogue_group().status().voters;
+        let voters = self.declarations.group().status().voters;
         2 * members.iter().filter(|node| is_alive(node)).count() > members.len()
             && 2 * voters.iter().filter(|node| is_alive(node)).count() > voters.len()
     }
@@ -186,8 +187,8 @@ impl Broker {
         change: MemberChange,
         deadline: Instant,
     ) -> Option<Result<(), MemberError>> {
-        let group = self.replicas.group(queue)?;
-        let queue = self.queue_by_id(queue)?;
+        let group = self.members.group(queue)?;
+        let queue = self.queues.by_id(queue)?;
         if !group.is_leader() {
             if let MemberChange::Renew(node, _) = change {
                 // It may have led, and cannot say itself that it does not any more.
@@ -243,7 +244,7 @@ impl Broker {
         group: &Group<Contents>,
         node: NodeId,
     ) -> Option<Result<(), MemberError>> {
-        if !self.catalogue().nodes().contains_key(&node) || !self.nodes.is_alive(node) {
+        if !self.declarations.catalogue().nodes().contains_key(&node) || !self.nodes.is_alive(node) {
             return Some(Err(MemberError::NotRunning));
         }
         if queue.member_nodes().contains(&node) {
@@ -340,7 +341,7 @@ impl Broker {
     }
 
     async fn declare(self: &Arc<Self>, queue: &QueueHandle, command: Command) -> Option<Result<(), MemberError>> {
-        match self.propose(&command, Instant::now() + HERE).await {
+        match self.declarations.propose(&command, Instant::now() + HERE).await {
             Ok(()) => Some(Ok(())),
             Err(BrokerError::Catalogue(_)) => Some(Err(MemberError::NotFound)),
             Err(error) => {
@@ -381,8 +382,8 @@ impl Broker {
         if self.step_of(queue, group).is_none() || queue.changing.is_reconciling.swap(true, Ordering::AcqRel) {
             return;
         }
-        let (broker, queue, group) = (Arc::downgrade(self), Arc::downgrade(queue), group.clone());
-        tasks::spawn("queue members", async move { run(broker, queue, group).await });
+        let (replicas, queue, group) = (Arc::downgrade(self), Arc::downgrade(queue), group.clone());
+        tasks::spawn("queue members", async move { run(replicas, queue, group).await });
     }
 
     fn step_of(&self, queue: &QueueHandle, group: &Group<Contents>) -> Option<Step> {
@@ -407,25 +408,25 @@ impl Broker {
 }
 
 /// Works on a group until it is as the catalogue says or this node does not lead it.
-async fn run(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Contents>) {
+async fn run(replicas: Weak<Replicas>, queue: Weak<QueueHandle>, group: Group<Contents>) {
     let (mut rest, longest) = RESTS;
-    while let (Some(broker), Some(queue)) = (broker.upgrade(), queue.upgrade()) {
-        if broker.step_of(&queue, &group).is_none() {
+    while let (Some(replicas), Some(queue)) = (replicas.upgrade(), queue.upgrade()) {
+        if replicas.step_of(&queue, &group).is_none() {
             queue.changing.is_reconciling.store(false, Ordering::Release);
             // Whoever saw the work going on has left it to this task.
-            let is_more = broker.step_of(&queue, &group).is_some();
+            let is_more = replicas.step_of(&queue, &group).is_some();
             if !is_more || queue.changing.is_reconciling.swap(true, Ordering::AcqRel) {
                 return;
             }
         }
-        if broker.step_of(&queue, &group) == Some(Step::Wait) {
+        if replicas.step_of(&queue, &group) == Some(Step::Wait) {
             // Somebody waits for its vote, and while much is published it has all of the log now and then only.
-            drop((broker, queue));
+            drop((replicas, queue));
             tokio::time::sleep(rest).await;
             rest = (2 * rest).min(COPYING);
             continue;
         }
-        match timeout_at(Instant::now() + STEP, broker.take_step(&queue, &group)).await {
+        match timeout_at(Instant::now() + STEP, replicas.take_step(&queue, &group)).await {
             Ok(Ok(())) => rest = RESTS.0,
             taken => {
                 if let Ok(Err(error)) = taken
@@ -433,7 +434,7 @@ async fn run(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Conten
                 {
                     tracing::debug!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "the group of the queue is not changed yet");
                 }
-                drop((broker, queue));
+                drop((replicas, queue));
                 tokio::time::sleep(rest).await;
                 rest = (2 * rest).min(longest);
             }

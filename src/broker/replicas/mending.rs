@@ -11,22 +11,17 @@
 //! does without the old one.
 
 use std::fmt::Display;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::Replicas;
 use super::members::{HERE, MemberChange, MemberError};
-use crate::broker::Broker;
-use crate::broker::catalogue::propose::Catalogued;
 use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
-use crate::cluster::identity::CatalogueMember;
 use crate::handover::wire;
-use crate::journal::raft::{Group, GroupId, GroupSpec, Ledgers};
+use crate::journal::raft::{Group, GroupSpec, Ledgers};
 use crate::store::StoreError;
 use crate::tasks;
 use crate::types::{NodeId, QueueId};
@@ -34,54 +29,9 @@ use crate::types::{NodeId, QueueId};
 /// The first and the longest rest before the others are asked again.
 const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// Queues whose members are replaced side by side.
-const AT_ONCE: usize = 16;
-/// After how long it is said again that the node waits.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const AT_ONCE: usize = 16;
 
-/// What this node has lost.
-pub struct Damage {
-    /// Records are lost of which nobody knows whose they were: who has none may have lost some.
-    is_unknown: AtomicBool,
-    /// What takes the place of its member of the catalogue's group, once the others do without it.
-    catalogue: Mutex<Option<CatalogueMember>>,
-    /// Whether there are nodes to have it again from.
-    has_others: bool,
-    turns: Semaphore,
-}
-
-impl Damage {
-    pub fn new(is_unknown: bool, has_others: bool) -> Self {
-        Self {
-            is_unknown: AtomicBool::new(is_unknown),
-            catalogue: Mutex::default(),
-            has_others,
-            turns: Semaphore::new(AT_ONCE),
-        }
-    }
-
-    /// The catalogue is to be had from the others, as that member.
-    pub fn set_catalogue(&self, member: CatalogueMember) {
-        *self.catalogue.lock() = Some(member);
-    }
-
-    /// Whether there are other nodes.
-    pub fn has_others(&self) -> bool {
-        self.has_others
-    }
-}
-
-impl Broker {
-    /// Whether who has no records may have lost them.
-    pub(in crate::broker) fn has_lost_records(&self) -> bool {
-        self.damage.is_unknown.load(Ordering::Acquire)
-    }
-
-    /// All who may have lost records are known to the store.
-    pub(in crate::broker) fn lost_records_are_known(&self) {
-        self.store.damage_settled();
-        self.damage.is_unknown.store(false, Ordering::Release);
-    }
-
+impl Replicas {
     /// This node's member of a queue's group is damaged, and is replaced when the others can do without.
     pub(super) fn member_is_damaged(
         self: &Arc<Self>,
@@ -90,7 +40,7 @@ impl Broker {
         generation: u32,
         why: &dyn Display,
     ) {
-        if self.replicas.wanted(queue.spec.id) == Some(generation) {
+        if self.members.wanted(queue.spec.id) == Some(generation) {
             self.store.note_damage([spec.log]);
             self.member_is_unusable(queue, spec, generation, why);
         }
@@ -104,12 +54,12 @@ impl Broker {
         generation: u32,
         why: &dyn Display,
     ) {
-        if !self.replicas.set_damaged(queue.spec.id, generation, spec) {
+        if !self.members.set_damaged(queue.spec.id, generation, spec) {
             return;
         }
         tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %why, "this node's member of the queue cannot be opened, and is to be filled again from the others");
-        let (broker, queue) = (Arc::downgrade(self), Arc::downgrade(queue));
-        tasks::spawn("mending", renew(broker, queue, generation));
+        let (replicas, queue) = (Arc::downgrade(self), Arc::downgrade(queue));
+        tasks::spawn("mending", renew(replicas, queue, generation));
     }
 
     /// A member has stopped; nobody here may have closed it.
@@ -127,18 +77,18 @@ impl Broker {
     /// A member that is open cannot read what it has: it leaves its place as one that is damaged. One
     /// without others goes on, for nobody else has more.
     pub(in crate::broker) fn on_failing_member(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Contents>) {
-        let Some(generation) = self.replicas.wanted(queue.spec.id) else {
+        let Some(generation) = self.members.wanted(queue.spec.id) else {
             return;
         };
         if queue.member_nodes().len() < 2 {
             return;
         }
-        let (broker, queue, group) = (self.clone(), queue.clone(), group.clone());
+        let (replicas, queue, group) = (self.clone(), queue.clone(), group.clone());
         tasks::spawn("failing member", async move {
-            broker.step_down_from(&queue, &group).await;
+            replicas.step_down_from(&queue, &group).await;
             group.shutdown().await;
             let why = "what it has cannot be read";
-            broker.member_is_damaged(&queue, group.spec(), generation, &why);
+            replicas.member_is_damaged(&queue, group.spec(), generation, &why);
         });
     }
 
@@ -147,26 +97,26 @@ impl Broker {
     /// noted on the disk, for a later version may make of it what it should.
     fn member_panicked(self: &Arc<Self>, queue: &Arc<QueueHandle>, group: &Group<Contents>) {
         let id = queue.spec.id;
-        let Some(generation) = self.replicas.wanted(id) else {
+        let Some(generation) = self.members.wanted(id) else {
             return;
         };
-        let is_first = self.replicas.note_panic(id, Instant::now());
-        let (broker, queue, group) = (self.clone(), queue.clone(), group.clone());
+        let is_first = self.members.note_panic(id, Instant::now());
+        let (replicas, queue, group) = (self.clone(), queue.clone(), group.clone());
         tasks::spawn("panicked member", async move {
-            broker.step_down_from(&queue, &group).await;
+            replicas.step_down_from(&queue, &group).await;
             group.shutdown().await;
             let spec = group.spec();
             if !is_first && queue.member_nodes().len() < 2 {
-                broker.replicas.set_damaged(id, generation, spec);
+                replicas.members.set_damaged(id, generation, spec);
                 tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "this node's member of the queue panicked again, and nobody else has the queue: it is not served before the node starts again");
                 return;
             }
             if !is_first {
                 let why = "its ledger panicks again and again";
-                return broker.member_is_unusable(&queue, spec, generation, &why);
+                return replicas.member_is_unusable(&queue, spec, generation, &why);
             }
             tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "this node's member of the queue panicked; it is made anew out of its log");
-            let store = broker.store.clone();
+            let store = replicas.store.clone();
             let read = tasks::blocking(move || {
                 Ok::<_, StoreError>(Ledgers {
                     log: Some(store.ledger(spec.log)?),
@@ -176,11 +126,11 @@ impl Broker {
             });
             let ledgers = match read.await {
                 Ok(Ok(ledgers)) => ledgers,
-                Ok(Err(error)) => return broker.member_is_unusable(&queue, spec, generation, &error),
-                Err(error) => return broker.member_is_unusable(&queue, spec, generation, &error),
+                Ok(Err(error)) => return replicas.member_is_unusable(&queue, spec, generation, &error),
+                Err(error) => return replicas.member_is_unusable(&queue, spec, generation, &error),
             };
-            if broker.replicas.reopens(id, generation) {
-                broker.run_replica(queue, spec, ledgers, generation, false).await;
+            if replicas.members.reopens(id, generation) {
+                replicas.run_member(queue, spec, ledgers, generation, false).await;
             }
         });
     }
@@ -214,7 +164,7 @@ impl Broker {
         if members == [us] {
             return Some(Err(MemberError::LastMember));
         }
-        let _turn = self.damage.turns.acquire().await.ok()?;
+        let _turn = self.turns.acquire().await.ok()?;
         for member in members.into_iter().filter(|member| self.nodes.is_alive(*member)) {
             let change = MemberChange::Renew(us, generation);
             let deadline = Instant::now() + HERE;
@@ -225,62 +175,10 @@ impl Broker {
         None
     }
 
-    /// Has this node's member of the catalogue's group replaced, if it is damaged, and taken into the
-    /// group, if it is not in it.
-    pub(in crate::broker) async fn mend_catalogue(self: &Arc<Self>) {
-        let lost = *self.damage.catalogue.lock();
-        if let Some(member) = lost {
-            tracing::error!("what is declared is had again from the other nodes: this node's own is damaged");
-            self.ask_until_done(Catalogued::Without).await;
-            self.write_catalogue_member(member).await;
-            self.nodes.journals().let_in(GroupId(0));
-        }
-        let member = self.identity.lock().catalogue();
-        if member.is_out {
-            self.ask_until_done(Catalogued::With).await;
-            self.catalogue_group().takes_part();
-            let member = CatalogueMember {
-                is_out: false,
-                ..member
-            };
-            self.write_catalogue_member(member).await;
-            tracing::info!("what is declared was had again from the other nodes");
-        }
-    }
-
-    async fn ask_until_done(&self, change: Catalogued) {
-        let mut since = Instant::now();
-        loop {
-            for peer in self.linked() {
-                if self.ask_for_catalogue(peer.id, change).await {
-                    return;
-                }
-            }
-            if since.elapsed() > PATIENCE {
-                tracing::warn!(
-                    "waiting for a majority of the other nodes, to have from them what is declared; nothing is thrown away until then"
-                );
-                since = Instant::now();
-            }
-            tokio::time::sleep(RESTS.0).await;
-        }
-    }
-
-    async fn write_catalogue_member(&self, member: CatalogueMember) {
-        loop {
-            let written = self.identity.lock().set_catalogue(member);
-            match written {
-                Ok(()) => return,
-                Err(error) => tracing::error!(%error, "the node cannot go on before this is written"),
-            }
-            tokio::time::sleep(RESTS.1).await;
-        }
-    }
-
     /// Whether this node's member of the queue's group has yet to be, or to be filled.
     pub(in crate::broker) fn is_incomplete(&self, queue: &QueueHandle) -> bool {
         let id = queue.spec.id;
-        if self.replicas.is_damaged(id) {
+        if self.members.is_damaged(id) {
             return true;
         }
         let us = self.us();
@@ -291,7 +189,7 @@ impl Broker {
             .any(|member| member.node == us && member.generation > 0);
         is_new
             && self
-                .replicas
+                .members
                 .group(id)
                 .is_none_or(|group| !group.status().voters.contains(&us))
     }
@@ -304,15 +202,15 @@ impl Broker {
 }
 
 /// Asks for another member until there is one, or the queue is gone.
-async fn renew(broker: Weak<Broker>, queue: Weak<QueueHandle>, generation: u32) {
+async fn renew(replicas: Weak<Replicas>, queue: Weak<QueueHandle>, generation: u32) {
     let (mut rest, longest) = RESTS;
     let mut is_said = false;
-    while let (Some(broker), Some(queue)) = (broker.upgrade(), queue.upgrade()) {
+    while let (Some(replicas), Some(queue)) = (replicas.upgrade(), queue.upgrade()) {
         let id = queue.spec.id;
-        if queue.is_deleted() || broker.replicas.wanted(id) != Some(generation) {
+        if queue.is_deleted() || replicas.members.wanted(id) != Some(generation) {
             return;
         }
-        let why = match broker.ask_for_renewal(&queue, generation).await {
+        let why = match replicas.ask_for_renewal(&queue, generation).await {
             // The catalogue's change closes it.
             Some(Ok(())) => None,
             Some(Err(MemberError::LastMember)) => {
@@ -326,7 +224,7 @@ async fn renew(broker: Weak<Broker>, queue: Weak<QueueHandle>, generation: u32) 
             is_said = true;
             tracing::warn!(queue = %queue.spec.name, vhost = %queue.spec.vhost, why, "the damaged member of the queue waits for the others; nothing of it is thrown away until then");
         }
-        drop((broker, queue));
+        drop((replicas, queue));
         tokio::time::sleep(rest).await;
         rest = (2 * rest).min(longest);
     }

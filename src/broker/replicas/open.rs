@@ -7,23 +7,23 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use rustc_hash::FxHashMap;
-use tokio::sync::{Notify, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::Notify;
 
-use super::elections::Elections;
-use crate::broker::Broker;
+use super::Replicas;
+use super::opened::OpenMember;
 use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::owners::group_owners;
-use crate::journal::raft::{Election, Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
-use crate::queue::ledger::{IN_MEMORY, Ledger, Memory};
+use crate::broker::queue::stream::LiveStream;
+use crate::journal::raft::{Archiving, Election, Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
+use crate::queue::ledger::{IN_MEMORY, Ledger};
 use crate::spec::{Member, QueueSpec};
 use crate::stream::Log;
 use crate::tasks;
-use crate::types::{NodeId, QueueId};
+use crate::types::NodeId;
 
+/// Bytes that a file of a stream has at least before the next begins.
+const LEAST_FILE_BYTES: u64 = 1024 * 1024;
 /// How long a leader that could not reach a majority waits before it tries again.
 const AGAIN: Duration = Duration::from_millis(50);
 /// How long a founder waits for its first term before it asks for votes again.
@@ -32,165 +32,14 @@ const FOUND_AGAIN: Duration = Duration::from_millis(30);
 const RECLAIM: Duration = Duration::from_secs(1);
 /// Bytes that are worth a snapshot.
 const WORTH: u64 = 8 * 1024 * 1024;
-/// Panics within this time of each other belong together.
-const TOGETHER: Duration = Duration::from_secs(60);
-/// Groups that are opened at a time.
-const OPENING: usize = 16;
-
-/// The groups' members on this node.
-pub struct Replicas {
-    open: Mutex<Open>,
-    opening: Arc<Semaphore>,
-    /// What the ledgers keep of bodies, together.
-    memory: Arc<Memory>,
-}
-
-#[derive(Default)]
-struct Open {
-    replicas: FxHashMap<QueueId, Replica>,
-    /// The generation of each member that is to be open, or is being opened.
-    wanted: FxHashMap<QueueId, u32>,
-    /// What was wanted and cannot be opened, or not be used any more.
-    damaged: FxHashMap<QueueId, GroupSpec>,
-    /// When the ledger of one last panicked.
-    panicked: FxHashMap<QueueId, Instant>,
-}
-
-#[derive(Clone)]
-struct Replica {
-    group: Group<Contents>,
-    /// Wakes its task.
-    look: Arc<Notify>,
-}
-
-impl Default for Replicas {
-    fn default() -> Self {
-        Self {
-            open: Mutex::default(),
-            opening: Arc::new(Semaphore::new(OPENING)),
-            memory: Arc::default(),
-        }
-    }
-}
 
 impl Replicas {
-    /// The member of that queue's group.
-    pub fn group(&self, queue: QueueId) -> Option<Group<Contents>> {
-        self.open
-            .lock()
-            .replicas
-            .get(&queue)
-            .map(|replica| replica.group.clone())
-    }
-
-    /// Whether that is the member of the queue's group, and not one before it.
-    fn has(&self, queue: QueueId, group: &Group<Contents>) -> bool {
-        let open = self.open.lock();
-        open.replicas.get(&queue).is_some_and(|replica| replica.group.is(group))
-    }
-
-    /// All of them.
-    pub fn all(&self) -> Vec<(QueueId, Group<Contents>)> {
-        let open = self.open.lock();
-        open.replicas
-            .iter()
-            .map(|(id, replica)| (*id, replica.group.clone()))
-            .collect()
-    }
-
-    /// Its task looks at it again.
-    pub fn look_again(&self, queue: QueueId) {
-        if let Some(replica) = self.open.lock().replicas.get(&queue) {
-            replica.look.notify_one();
-        }
-    }
-}
-
-impl Replicas {
-    /// The generation of the member that is to be open.
-    pub(in crate::broker) fn wanted(&self, queue: QueueId) -> Option<u32> {
-        self.open.lock().wanted.get(&queue).copied()
-    }
-
-    /// False when it is wanted already.
-    fn want(&self, queue: QueueId, generation: u32) -> bool {
-        self.open.lock().wanted.insert(queue, generation) != Some(generation)
-    }
-
-    /// False when it is not wanted any more.
-    fn opened(&self, queue: QueueId, generation: u32, replica: Replica) -> bool {
-        let mut open = self.open.lock();
-        let is_wanted = open.wanted.get(&queue) == Some(&generation);
-        if is_wanted {
-            open.replicas.insert(queue, replica);
-        }
-        is_wanted
-    }
-
-    /// Lets the member take part in elections, unless it is not wanted any more: its founder may have
-    /// waited for the others while the queue was deleted, and then nobody would take it out again.
-    fn takes_part(
-        &self,
-        elections: &Elections,
-        queue: QueueId,
-        generation: u32,
-        voters: &[NodeId],
-        first: Option<NodeId>,
-    ) {
-        let open = self.open.lock();
-        if open.wanted.get(&queue) == Some(&generation) {
-            elections.on_group(queue, voters, first);
-        }
-    }
-
-    /// It is not wanted any more, and takes part in no election.
-    fn take(&self, elections: &Elections, queue: QueueId) -> (Option<Replica>, Option<GroupSpec>) {
-        let mut open = self.open.lock();
-        open.wanted.remove(&queue);
-        open.panicked.remove(&queue);
-        elections.on_gone(queue);
-        (open.replicas.remove(&queue), open.damaged.remove(&queue))
-    }
-
-    /// Whether the member of that generation is still wanted, which is closed to be opened again.
-    pub(super) fn reopens(&self, queue: QueueId, generation: u32) -> bool {
-        let mut open = self.open.lock();
-        let is_wanted = open.wanted.get(&queue) == Some(&generation);
-        if is_wanted {
-            open.replicas.remove(&queue);
-        }
-        is_wanted
-    }
-
-    /// The ledger of a member has panicked; whether it had not for long.
-    pub(super) fn note_panic(&self, queue: QueueId, now: Instant) -> bool {
-        let before = self.open.lock().panicked.insert(queue, now);
-        before.is_none_or(|before| now - before > TOGETHER)
-    }
-
-    /// The member of that generation is damaged; false when that is known, or it is not wanted any more.
-    pub(super) fn set_damaged(&self, queue: QueueId, generation: u32, spec: GroupSpec) -> bool {
-        let mut open = self.open.lock();
-        let is_wanted = open.wanted.get(&queue) == Some(&generation);
-        is_wanted && {
-            open.replicas.remove(&queue);
-            open.damaged.insert(queue, spec).is_none()
-        }
-    }
-
-    /// Whether this node's member of the queue's group is damaged.
-    pub(in crate::broker) fn is_damaged(&self, queue: QueueId) -> bool {
-        self.open.lock().damaged.contains_key(&queue)
-    }
-}
-
-impl Broker {
     /// Opens this node's member of the queue's group, if it is to have one, and watches it.
-    pub(in crate::broker) fn open_replica(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
+    pub(in crate::broker) fn open_member(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
         let us = self.nodes.us();
         let member = queue.members.read().iter().find(|member| member.node == us).copied();
         let Some(member) = member else { return };
-        if !self.replicas.want(queue.spec.id, member.generation) {
+        if !self.members.want(queue.spec.id, member.generation) {
             return;
         }
         let (log, snapshots) = group_owners(queue.spec.id, member.generation);
@@ -203,42 +52,46 @@ impl Broker {
         };
         let is_founder = queue.spec.home == us && member.generation == 0;
         let ledgers = Ledgers {
-            log: self.take_recovered(log),
-            snapshots: self.take_recovered(snapshots),
+            log: self.recovered.take(log),
+            snapshots: self.recovered.take(snapshots),
+            archiving: None,
             founders: founders_of(&queue.spec, member),
         };
-        if ledgers.log.is_none() && self.has_lost_records() {
+        if ledgers.log.is_none() && self.recovered.has_lost_records() {
             return self.member_is_damaged(queue, spec, member.generation, &"its log may be lost");
         }
-        let (broker, queue) = (self.clone(), queue.clone());
+        let (replicas, queue) = (self.clone(), queue.clone());
         tasks::spawn("replica", async move {
-            broker
-                .run_replica(queue, spec, ledgers, member.generation, is_founder)
+            replicas
+                .run_member(queue, spec, ledgers, member.generation, is_founder)
                 .await;
         });
     }
 
-    pub(super) async fn run_replica(
+    pub(super) async fn run_member(
         self: Arc<Self>,
         queue: Arc<QueueHandle>,
         spec: GroupSpec,
-        ledgers: Ledgers,
+        mut ledgers: Ledgers,
         generation: u32,
         is_founder: bool,
     ) {
         let is_new = ledgers.log.is_none();
         // The member that it was before may have yet to close.
         while self.nodes.journals().is_open(spec.id) {
-            if self.replicas.wanted(queue.spec.id) != Some(generation) {
+            if self.members.wanted(queue.spec.id) != Some(generation) {
                 return;
             }
             tokio::time::sleep(AGAIN).await;
         }
         let group = {
             // It is never closed.
-            let _turn = self.replicas.opening.clone().acquire_owned().await;
-            let memory = self.replicas.memory.clone();
+            let _turn = self.members.opening.clone().acquire_owned().await;
+            let memory = self.members.memory.clone();
             let stream = self.queues.streams.of(&queue);
+            if let Some(stream) = &stream {
+                ledgers.archiving = Some(self.archiving_of(stream, spec));
+            }
             let contents = |source| match stream {
                 Some(stream) => Contents::stream(Log::over(source, stream.retention()), stream.tail.clone()),
                 None => Contents::Queue(Ledger::over(source, IN_MEMORY).sharing(memory)),
@@ -258,11 +111,11 @@ impl Broker {
             }
         };
         let look = Arc::new(Notify::new());
-        let replica = Replica {
+        let member = OpenMember {
             group: group.clone(),
             look: look.clone(),
         };
-        if !self.replicas.opened(queue.spec.id, generation, replica) {
+        if !self.members.opened(queue.spec.id, generation, member) {
             group.delete().await;
             return;
         }
@@ -272,11 +125,21 @@ impl Broker {
         }
         let voters = self.voters_of(&queue, &group);
         let first = is_new.then_some(queue.spec.home);
-        self.replicas
+        self.members
             .takes_part(&self.elections, queue.spec.id, generation, &voters, first);
-        let (broker, weak) = (Arc::downgrade(&self), Arc::downgrade(&queue));
+        let (replicas, weak) = (Arc::downgrade(&self), Arc::downgrade(&queue));
         drop((self, queue));
-        watch(broker, weak, group, look).await;
+        watch(replicas, weak, group, look).await;
+    }
+
+    /// Where a stream puts its old chunks. What it drops is at least a segment, and so should a file be no more.
+    fn archiving_of(&self, stream: &LiveStream, spec: GroupSpec) -> Archiving {
+        let archiving = Archiving::into(self.store.archive(spec.log));
+        let segment = stream.retention().segment.map_or(u64::MAX, |segment| segment.0);
+        Archiving {
+            segment_bytes: archiving.segment_bytes.min(segment.max(LEAST_FILE_BYTES)),
+            ..archiving
+        }
     }
 
     /// Asks for votes in a new group until a majority of the others has opened it too, or they elect.
@@ -299,15 +162,15 @@ impl Broker {
     pub async fn run_reclaiming(self: Arc<Self>) {
         loop {
             tokio::time::sleep(RECLAIM).await;
-            let group = self.catalogue_group();
+            let group = self.declarations.group();
             let last = group.machine().snapshot_bytes();
             if group.log_bytes() > WORTH.max(2 * last)
                 && let Err(error) = group.snapshot().await
             {
                 tracing::warn!(%error, "the catalogue's log is not given back");
             }
-            let now = self.now();
-            for (queue, group) in self.replicas.all() {
+            let now = self.queues.now();
+            for (queue, group) in self.members.all() {
                 if let Some(handle) = self.queues.by_id(queue)
                     && let Some(stream) = self.queues.streams.of(&handle)
                 {
@@ -323,14 +186,14 @@ impl Broker {
     /// Leaves every group in order: others lead before this node stops.
     pub async fn hand_over(self: &Arc<Self>) {
         let mut leaving = Vec::new();
-        for (id, group) in self.replicas.all() {
+        for (id, group) in self.members.all() {
             if !group.is_leader() {
                 continue;
             }
-            let Some(queue) = self.queue_by_id(id) else { continue };
+            let Some(queue) = self.queues.by_id(id) else { continue };
             let other = self.next_leader_of(&group);
             queue.prepare_transfer(&self.queues);
-            let turn = self.replicas.opening.clone();
+            let turn = self.members.opening.clone();
             leaving.push(tasks::spawn("handing over", async move {
                 // Its clients are gone: nobody would say it again.
                 group.landed().await;
@@ -341,23 +204,30 @@ impl Broker {
                 }
             }));
         }
-        self.hand_catalogue_over(self.next_leader_of(self.catalogue_group()))
-            .await;
+        let next_leader = self.next_leader_of(self.declarations.group());
+        self.declarations.hand_over(next_leader).await;
         for one in leaving {
             // A task that panicked has not handed over: the others elect.
             let _ = one.await;
         }
     }
 
+    /// Ends every group on this node. The links to other nodes have ended.
+    pub async fn end_groups(&self) {
+        let members = self.members.all();
+        futures_util::future::join_all(members.iter().map(|(_, group)| group.shutdown())).await;
+        self.declarations.group().shutdown().await;
+    }
+
     /// The queue is deleted: its group ends on this node.
-    pub(in crate::broker) fn drop_replica(&self, queue: &QueueHandle) {
+    pub(in crate::broker) fn drop_member(&self, queue: &QueueHandle) {
         queue.state.lock().replica = None;
         if let Some(stream) = self.queues.streams.of(queue) {
             stream.tail.turn();
         }
-        let (replica, damaged) = self.replicas.take(&self.elections, queue.spec.id);
-        if let Some(replica) = replica {
-            tasks::spawn("replica end", async move { replica.group.delete().await });
+        let (member, damaged) = self.members.take(&self.elections, queue.spec.id);
+        if let Some(member) = member {
+            tasks::spawn("replica end", async move { member.group.delete().await });
         }
         if let Some(spec) = damaged {
             self.store.forget(spec.log);
@@ -369,19 +239,19 @@ impl Broker {
     pub(in crate::broker) fn on_members(self: &Arc<Self>, queue: &Arc<QueueHandle>) {
         let us = self.nodes.us();
         let member = queue.members.read().iter().find(|member| member.node == us).copied();
-        let wanted = self.replicas.wanted(queue.spec.id);
+        let wanted = self.members.wanted(queue.spec.id);
         if wanted.is_some() && wanted == member.map(|member| member.generation) {
-            return self.replicas.look_again(queue.spec.id);
+            return self.members.look_again(queue.spec.id);
         }
         // It left the group before the catalogue said so, or is to be another member.
         if wanted.is_some() {
-            if self.replicas.is_damaged(queue.spec.id) && member.is_some() {
+            if self.members.is_damaged(queue.spec.id) && member.is_some() {
                 tracing::info!(queue = %queue.spec.name, vhost = %queue.spec.vhost, "the damaged member of the queue is thrown away, and a new one is filled from the others");
             }
             queue.step_down(&self.queues);
-            self.drop_replica(queue);
+            self.drop_member(queue);
         }
-        self.open_replica(queue);
+        self.open_member(queue);
     }
 
     /// The nodes whose votes make a leader.
@@ -405,47 +275,47 @@ fn founders_of(spec: &QueueSpec, member: Member) -> Vec<NodeId> {
 }
 
 /// Follows the group until it stops.
-async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Contents>, look: Arc<Notify>) {
+async fn watch(replicas: Weak<Replicas>, queue: Weak<QueueHandle>, group: Group<Contents>, look: Arc<Notify>) {
     let mut leadership = group.watch();
     loop {
         let now = leadership.now();
         {
-            let (Some(broker), Some(queue)) = (broker.upgrade(), queue.upgrade()) else {
+            let (Some(replicas), Some(queue)) = (replicas.upgrade(), queue.upgrade()) else {
                 return;
             };
-            broker
+            replicas
                 .elections
-                .on_voters(queue.spec.id, broker.voters_of(&queue, &group));
+                .on_voters(queue.spec.id, replicas.voters_of(&queue, &group));
             // Who led before a start of this node may be gone since.
-            let is_there = |leader: &NodeId| *leader == broker.nodes.us() || broker.nodes.is_alive(*leader);
-            broker.elections.on_leader(queue.spec.id, now.leader.filter(is_there));
+            let is_there = |leader: &NodeId| *leader == replicas.nodes.us() || replicas.nodes.is_alive(*leader);
+            replicas.elections.on_leader(queue.spec.id, now.leader.filter(is_there));
             if let Some(leader) = now.leader {
                 queue.last_leader.store(leader.0, Ordering::Relaxed);
             }
             match now.role {
                 Role::Stopped => {
                     // Else another may have taken its place.
-                    if broker.replicas.has(queue.spec.id, &group) {
-                        queue.step_down(&broker.queues);
-                        broker.member_has_stopped(&queue, &group);
+                    if replicas.members.has(queue.spec.id, &group) {
+                        queue.step_down(&replicas.queues);
+                        replicas.member_has_stopped(&queue, &group);
                     }
                     return;
                 }
-                Role::Leader if queue.leads(&broker.queues, now.term) => broker.reconcile(&queue, &group),
+                Role::Leader if queue.leads(&replicas.queues, now.term) => replicas.reconcile(&queue, &group),
                 Role::Leader => match group.begin().await {
                     Ok(()) => {
-                        queue.lead(&broker.queues, &group, now.term);
-                        broker.reconcile(&queue, &group);
+                        queue.lead(&replicas.queues, &group, now.term);
+                        replicas.reconcile(&queue, &group);
                     }
                     Err(error) => {
-                        queue.step_down(&broker.queues);
+                        queue.step_down(&replicas.queues);
                         tracing::debug!(queue = %queue.spec.name, %error, "the leader waits for a majority");
-                        drop((broker, queue));
+                        drop((replicas, queue));
                         tokio::time::sleep(AGAIN).await;
                         continue;
                     }
                 },
-                _ => queue.step_down(&broker.queues),
+                _ => queue.step_down(&replicas.queues),
             }
         }
         tokio::select! {
@@ -457,27 +327,5 @@ async fn watch(broker: Weak<Broker>, queue: Weak<QueueHandle>, group: Group<Cont
             }
             () = look.notified() => {}
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_member_that_is_gone_before_it_could_take_part_in_elections_never_does() {
-        let (replicas, elections) = (Replicas::default(), Elections::default());
-        let (queue, members) = (QueueId(7), [NodeId(1), NodeId(2)]);
-        replicas.want(queue, 0);
-        replicas.takes_part(&elections, queue, 0, &members, None);
-        assert!(elections.knows(queue));
-        replicas.take(&elections, queue);
-        assert!(!elections.knows(queue));
-        replicas.takes_part(&elections, queue, 0, &members, None);
-        assert!(!elections.knows(queue), "the queue was deleted");
-        // The node is a member again.
-        replicas.want(queue, 1);
-        replicas.takes_part(&elections, queue, 0, &members, None);
-        assert!(!elections.knows(queue), "that was the member before");
     }
 }

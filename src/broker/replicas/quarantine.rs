@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::Replicas;
+use crate::broker::BrokerError;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::owners::group_owners;
 use crate::broker::queue::settings::settings_of;
-use crate::broker::{Broker, BrokerError};
 use crate::store::Loc;
 use crate::tasks;
 use crate::types::Message;
@@ -50,7 +51,7 @@ pub enum Served {
     NextStart,
 }
 
-impl Broker {
+impl Replicas {
     /// What can be read of a damaged queue of this node, from that place in it.
     ///
     /// # Errors
@@ -61,8 +62,8 @@ impl Broker {
             return Err(QuarantineError::OnlyServed);
         }
         self.quarantined_here(queue)?;
-        let (broker, queue) = (self.clone(), queue.clone());
-        let read = tasks::blocking(move || broker.read_from(&queue, from)).await;
+        let (replicas, queue) = (self.clone(), queue.clone());
+        let read = tasks::blocking(move || replicas.read_from(&queue, from)).await;
         read.map_err(|_| QuarantineError::OnlyServed)
     }
 
@@ -106,16 +107,16 @@ impl Broker {
             let (log, snapshots) = group_owners(queue.spec.id, generation);
             self.store.accept_damage(log);
             self.store.accept_damage(snapshots);
-            self.synced().await.map_err(BrokerError::from)?;
+            self.queues.synced().await.map_err(BrokerError::from)?;
             tracing::warn!(queue = %name, %vhost, "the queue is served from the next start with what is before the first lost record");
             return Ok(Served::NextStart);
         }
         self.quarantined_here(queue)?;
         self.store.accept_damage(queue.owner());
-        self.synced().await.map_err(BrokerError::from)?;
+        self.queues.synced().await.map_err(BrokerError::from)?;
         tracing::warn!(queue = %name, %vhost, "the damaged queue is served with what can be read of it");
         // Policies have passed it by.
-        let settings = settings_of(&self.catalogue(), &queue.spec);
+        let settings = settings_of(&self.declarations.catalogue(), &queue.spec);
         queue.end_quarantine(None);
         queue.with(&self.queues, |machine, now, sink| {
             machine.set_settings(now, settings, sink);
@@ -127,7 +128,11 @@ impl Broker {
     fn quarantined_here(&self, queue: &QueueHandle) -> Result<(), QuarantineError> {
         if queue.spec.home != self.us() {
             let home = queue.spec.home;
-            let name = self.node_names().remove(&home).unwrap_or_else(|| home.to_string());
+            let name = self
+                .declarations
+                .node_names()
+                .remove(&home)
+                .unwrap_or_else(|| home.to_string());
             return Err(QuarantineError::Elsewhere(name));
         }
         match queue.is_quarantined() {
@@ -139,8 +144,8 @@ impl Broker {
     /// The generation of the damaged member of a queue that has no other.
     fn sole_member(&self, queue: &QueueHandle) -> Result<u32, QuarantineError> {
         let id = queue.spec.id;
-        match self.replicas.wanted(id) {
-            Some(generation) if self.replicas.is_damaged(id) => match queue.member_nodes() == [self.us()] {
+        match self.members.wanted(id) {
+            Some(generation) if self.members.is_damaged(id) => match queue.member_nodes() == [self.us()] {
                 true => Ok(generation),
                 false => Err(QuarantineError::Replicated),
             },

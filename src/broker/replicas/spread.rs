@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use rustc_hash::FxHashSet;
 
+use super::Replicas;
 use super::members::MemberChange;
-use crate::broker::Broker;
 use crate::broker::catalogue::placement::MEMBERS;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::settings::settings_of;
@@ -29,7 +29,7 @@ struct Short {
     node: NodeId,
 }
 
-impl Broker {
+impl Replicas {
     /// Gives queues the members that they lack when nodes come or go, until the task is dropped.
     pub async fn run_repair(self: Arc<Self>) {
         let membership = &self.config.queues.membership;
@@ -40,7 +40,7 @@ impl Broker {
                 () = self.repair.notified() => tokio::time::sleep(trigger).await,
                 () = tokio::time::sleep(interval), if membership.enabled => {}
             }
-            while self.leads_catalogue() && !self.repair_once().await {
+            while self.declarations.is_leader() && !self.repair_once().await {
                 tokio::time::sleep(AGAIN).await;
             }
         }
@@ -50,7 +50,7 @@ impl Broker {
     async fn repair_once(self: &Arc<Self>) -> bool {
         let mut failed = FxHashSet::default();
         while let Some(Short { queue, node }) = self.short_of_members(&failed) {
-            if !self.leads_catalogue() {
+            if !self.declarations.is_leader() {
                 return true;
             }
             match self.change_member(queue, MemberChange::Add(node)).await {
@@ -66,7 +66,7 @@ impl Broker {
 
     /// A queue with too few members, and the node with the fewest of those that could have one.
     fn short_of_members(&self, except: &FxHashSet<QueueId>) -> Option<Short> {
-        let catalogue = self.catalogue();
+        let catalogue = self.declarations.catalogue();
         let alive = catalogue.nodes().keys().filter(|node| self.nodes.is_alive(**node));
         let mut counts: BTreeMap<NodeId, usize> = alive.map(|node| (*node, 0)).collect();
         let queues = || catalogue.vhosts().flat_map(|vhost| vhost.queues());
@@ -98,7 +98,7 @@ impl Broker {
         size.and_then(|size| usize::try_from(size).ok()).unwrap_or(MEMBERS)
     }
 
-    /// Which leaders [`Broker::rebalance`] would move, from where and where to, if every move succeeds.
+    /// Which leaders [`Replicas::rebalance`] would move, from where and where to, if every move succeeds.
     pub fn planned_moves(&self, is_meant: impl Fn(&QueueSpec) -> bool) -> Vec<(Arc<QueueSpec>, NodeId, NodeId)> {
         let (queues, mut counts) = self.spread_of(is_meant);
         let mut moves = Vec::new();
@@ -115,7 +115,7 @@ impl Broker {
 
     /// The replicated queues that are meant, in order, and how many of them each node leads.
     fn spread_of(&self, is_meant: impl Fn(&QueueSpec) -> bool) -> (Vec<Arc<QueueHandle>>, BTreeMap<NodeId, usize>) {
-        let mut queues = self.all_queues();
+        let mut queues = self.queues.all();
         queues.retain(|queue| queue.is_replicated() && is_meant(&queue.spec));
         queues.sort_by_key(|queue| queue.spec.id);
         let mut counts = BTreeMap::<NodeId, usize>::new();

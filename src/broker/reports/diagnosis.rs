@@ -4,10 +4,10 @@
 
 use rustc_hash::FxHashMap;
 
-use super::gather::{ConsumerName, Gathered};
+use super::Reports;
+use super::gathered::{ConsumerName, Gathered};
 use super::notices::Level;
 use super::standing::{QueueHealth, Standing};
-use crate::broker::Broker;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::settings::settings_of;
 use crate::broker::queue::vitals::{HolderReport, QueueVitals};
@@ -64,30 +64,30 @@ fn word(standing: QueueHealth, known: Option<Health>) -> &'static str {
     }
 }
 
-impl Broker {
+impl Reports {
     /// Why a queue does not get on. What is known of its consumers is to be gathered first.
     pub async fn diagnose(&self, queue: &QueueHandle, gathered: &Gathered) -> Diagnosis {
         let standing = self.standing(queue, gathered);
         let is_damaged = standing.health == QueueHealth::Crashed;
         let vitals = match is_damaged {
             true => None,
-            false => self.vitals_of(queue).await,
+            false => self.queues.vitals(queue).await,
         };
         let settings = settings_of(&self.catalogue(), &queue.spec);
         let mut reasons = Vec::new();
         self.standing_reasons(&standing, gathered, vitals.is_some(), &mut reasons);
         if let Some(vitals) = &vitals {
-            let names = named(&gathered.consumer_names(self, queue), &vitals.holders);
+            let names = named(
+                &gathered.consumer_names(&self.queues, &self.connections, queue),
+                &vitals.holders,
+            );
             reasons_of(vitals, &names, &settings, &mut reasons);
         }
-        if self.alarms().is_short() {
+        if self.alarms.is_short() {
             reasons.push(Reason {
                 level: Level::Warn,
                 code: "publishers_blocked",
-                text: format!(
-                    "Publishers are blocked: a node is {}.",
-                    self.alarms().shortage().reason()
-                ),
+                text: format!("Publishers are blocked: a node is {}.", self.alarms.shortage().reason()),
                 remedy: "Free memory or disk on that node.",
                 place: None,
             });

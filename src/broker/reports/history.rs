@@ -2,12 +2,12 @@
 
 use futures_util::future::join_all;
 
-use crate::broker::Broker;
-use crate::broker::report::Subject;
+use super::Reports;
+use super::report::Subject;
 use crate::statistics::{Delay, Figures, Latencies, Spreads, Stats, Window, Windows};
 use crate::types::{ConnectionId, NodeId};
 
-impl Broker {
+impl Reports {
     /// How a thing was, and the names of the nodes that did not say.
     pub async fn series(&self, subject: &Subject, window: Window) -> (Figures, Vec<String>) {
         let here = || self.series_here(subject, window);
@@ -42,14 +42,14 @@ impl Broker {
         there: impl Fn(NodeId) -> F,
         mut take: impl FnMut(T),
     ) -> Vec<String> {
-        let names = self.node_names();
+        let names = self.declarations.node_names();
         let asked = names.keys().copied();
         let asked = asked.filter(|node| subject.node().is_none_or(|only| only == *node));
         let (us, others): (Vec<_>, Vec<_>) = asked.partition(|node| *node == self.us());
         if !us.is_empty() {
             take(here());
         }
-        let (alive, mut silent): (Vec<_>, Vec<_>) = others.into_iter().partition(|node| self.nodes().is_alive(*node));
+        let (alive, mut silent): (Vec<_>, Vec<_>) = others.into_iter().partition(|node| self.nodes.is_alive(*node));
         let answers = join_all(alive.iter().map(|node| there(*node))).await;
         for (node, answer) in alive.into_iter().zip(answers) {
             match answer {
@@ -61,7 +61,7 @@ impl Broker {
     }
 
     /// How long things took on this node.
-    pub(in crate::broker) fn latencies_here(&self, subject: &Subject, age: u64) -> Vec<Spreads> {
+    pub(super) fn latencies_here(&self, subject: &Subject, age: u64) -> Vec<Spreads> {
         let second = self.second();
         let last = |latencies: &Latencies| {
             let all = Delay::ALL.iter();
@@ -69,7 +69,8 @@ impl Broker {
         };
         match subject {
             Subject::Queue(id) => self
-                .queue_by_id(*id)
+                .queues
+                .by_id(*id)
                 .map(|queue| last(&queue.latencies))
                 .unwrap_or_default(),
             Subject::Node(_) | Subject::Cluster => last(self.statistics.latencies()),
@@ -78,13 +79,13 @@ impl Broker {
     }
 
     /// The part of it that this node knows.
-    pub(in crate::broker) fn series_here(&self, subject: &Subject, window: Window) -> Figures {
+    pub(super) fn series_here(&self, subject: &Subject, window: Window) -> Figures {
         let now = self.second();
         let figures = |stats: &Stats| self.statistics.figures(stats, now, Windows::all(window));
         let found = match subject {
-            Subject::Queue(id) => self.queue_by_id(*id).map(|queue| figures(&queue.stats)),
+            Subject::Queue(id) => self.queues.by_id(*id).map(|queue| figures(&queue.stats)),
             Subject::Exchange(vhost, name) => {
-                let stats = self.vhost(vhost).and_then(|vhost| vhost.exchange_stats(name));
+                let stats = self.vhosts.get(vhost).and_then(|vhost| vhost.exchange_stats(name));
                 stats.map(|stats| figures(&stats))
             }
             Subject::Connection(_, id) => {
@@ -92,7 +93,7 @@ impl Broker {
                 connection.map(|connection| figures(&connection.outbox.stats))
             }
             Subject::Channel(_, id, number) => self.channel_figures(*id, *number, figures),
-            Subject::Vhost(name) => self.vhost(name).map(|vhost| figures(vhost.scope.vhost())),
+            Subject::Vhost(name) => self.vhosts.get(name).map(|vhost| figures(vhost.scope.vhost())),
             Subject::Node(_) | Subject::Cluster => Some(figures(self.statistics.node())),
         };
         found.unwrap_or_default()
@@ -108,7 +109,7 @@ impl Broker {
 
     /// Has nodes begin their statistics anew. The names of those that did not.
     pub async fn reset_statistics(&self, nodes: &[NodeId]) -> Vec<String> {
-        let names = self.node_names();
+        let names = self.declarations.node_names();
         let answers = nodes.iter().map(async |node| {
             if *node == self.us() {
                 self.reset_here();
@@ -120,7 +121,7 @@ impl Broker {
     }
 
     /// Begins this node's statistics anew.
-    pub(in crate::broker) fn reset_here(&self) {
+    pub(super) fn reset_here(&self) {
         let second = self.second();
         self.statistics.node().reset(second);
         let vhosts = self.vhosts.all();

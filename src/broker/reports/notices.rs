@@ -5,14 +5,16 @@
 //! seen by whoever was asked. A notice that concerns many queues is one notice.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
 
-use super::gather::Gathered;
+use super::Reports;
+use super::gathered::Gathered;
+use super::report::NodeFacts;
 use super::standing::QueueHealth;
-use crate::broker::Broker;
 use crate::broker::cluster::majority::Reach;
-use crate::broker::cluster::report::NodeFacts;
+use crate::broker::queue::handle::QueueHandle;
 use crate::cluster::Health;
 use crate::spec::QueueSpec;
 use crate::types::{NodeId, Timestamp};
@@ -82,14 +84,14 @@ pub enum Sees {
     Queues,
 }
 
-impl Broker {
+impl Reports {
     /// What there is to know, the worst first, of the queues that `is_visible`. Nodes are to be asked
     /// about themselves first.
     pub fn notices(&self, gathered: &Gathered, sees: Sees, is_visible: impl Fn(&QueueSpec) -> bool) -> Vec<Notice> {
         let mut notices = Vec::new();
         self.note_alarms(gathered, &mut notices);
-        let names = self.node_names();
-        let majority = self.hears_majority();
+        let names = self.declarations.node_names();
+        let majority = self.membership.hears_majority();
         if !majority {
             let alive = names.keys().filter(|node| self.nodes.is_alive(**node)).count();
             notices.push(Notice {
@@ -100,7 +102,7 @@ impl Broker {
                 text: format!(
                     "{} hears {alive} of {} nodes, too few to agree on anything: nothing can be declared, and queues \
                      with members on the others may have no leader.",
-                    self.node().name,
+                    self.node.name,
                     names.len(),
                 ),
                 remedy: "Start the nodes that are missing, or mend the network between them.",
@@ -121,8 +123,8 @@ impl Broker {
     }
 
     fn note_alarms(&self, gathered: &Gathered, notices: &mut Vec<Notice>) {
-        let own = (self.us(), self.alarms().own());
-        for (node, short) in self.alarms().of_others().into_iter().chain([own]) {
+        let own = (self.us(), self.alarms.own());
+        for (node, short) in self.alarms.of_others().into_iter().chain([own]) {
             let name = gathered.name(node);
             let since = gathered.facts(node).and_then(|facts| facts.short_since);
             if short.memory {
@@ -170,7 +172,7 @@ impl Broker {
     fn note_queues(&self, gathered: &Gathered, is_visible: impl Fn(&QueueSpec) -> bool, notices: &mut Vec<Notice>) {
         let known: FxHashSet<_> = gathered.facts.values().flat_map(|facts| &facts.damaged).collect();
         let (mut damaged, mut down) = (Vec::new(), Vec::new());
-        for queue in self.all_queues().into_iter().filter(|queue| is_visible(&queue.spec)) {
+        for queue in self.queues.all().into_iter().filter(|queue| is_visible(&queue.spec)) {
             let health = || self.standing(&queue, gathered).health;
             match known.contains(&queue.spec.id) {
                 true => damaged.push(queue),
@@ -178,7 +180,7 @@ impl Broker {
                 false => {}
             }
         }
-        let specs = |queues: &[std::sync::Arc<crate::broker::QueueHandle>]| {
+        let specs = |queues: &[Arc<QueueHandle>]| {
             let mut specs: Vec<_> = queues.iter().map(|queue| queue.spec.clone()).collect();
             specs.sort_by(|one, other| (&one.vhost, &one.name).cmp(&(&other.vhost, &other.name)));
             specs
@@ -207,7 +209,7 @@ impl Broker {
 }
 
 /// What queues are called in a text, and what the notice is about; `None` for none.
-fn several(specs: &[std::sync::Arc<QueueSpec>]) -> Option<(About, String)> {
+fn several(specs: &[Arc<QueueSpec>]) -> Option<(About, String)> {
     let (first, rest) = specs.split_first()?;
     if rest.is_empty() {
         let about = About::Queue {

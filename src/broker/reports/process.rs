@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::broker::Broker;
-use crate::statistics::Measure;
+use crate::broker::alarms::Alarms;
+use crate::statistics::{Measure, Stats};
+use crate::store::Store;
 
 /// Seconds between two looks at what takes a while to find out.
 const SELDOM: u64 = 5;
@@ -16,12 +17,10 @@ pub(super) struct Process {
 
 impl Process {
     /// Notes how things stand in that second. Whether the rest, which reads files, is due.
-    pub fn note(&self, broker: &Broker, second: u64) -> bool {
-        let alarms = broker.alarms();
-        let node = broker.statistics().node();
+    pub fn note(&self, alarms: &Alarms, store: &Store, node: &Stats, second: u64) -> bool {
         node.set(Measure::MemUsed, whole(alarms.memory_used().0));
         node.set(Measure::DiskFree, whole(alarms.disk_free().0));
-        let log = broker.store.stats();
+        let log = store.stats();
         node.stand(Measure::IoWriteCount, log.writes);
         node.stand(Measure::IoWriteBytes, log.log_bytes_written);
         node.stand(Measure::IoSyncCount, log.syncs);
@@ -36,8 +35,7 @@ impl Process {
 }
 
 /// Counts files and threads. Blocks.
-pub(super) fn count(broker: &Broker) {
-    let node = broker.statistics().node();
+pub(super) fn count(node: &Stats) {
     let (files, sockets) = open_files();
     node.set(Measure::FdUsed, whole(files));
     node.set(Measure::SocketsUsed, whole(sockets));

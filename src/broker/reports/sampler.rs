@@ -3,16 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Reports;
 use super::process::{self, Process};
-use crate::broker::Broker;
 use crate::types::Timestamp;
 
-impl Broker {
-    /// The second that runs.
-    pub fn second(&self) -> u64 {
-        self.now().seconds()
-    }
-
+impl Reports {
     /// Writes every second down when it is over, until the task is dropped. One that the node did not get to is
     /// missing.
     pub async fn run_sampler(self: Arc<Self>) {
@@ -26,17 +21,17 @@ impl Broker {
                 self.connections.rest();
             } else if now > runs {
                 runs = now;
-                if process.note(&self, now) {
-                    let broker = self.clone();
+                if process.note(&self.alarms, &self.store, self.statistics.node(), now) {
+                    let statistics = self.statistics.clone();
                     // What it counts is seen the next time.
-                    tokio::task::spawn_blocking(move || process::count(&broker));
+                    tokio::task::spawn_blocking(move || process::count(statistics.node()));
                 }
                 self.sample(now - 1);
             }
         }
     }
 
-    fn sample(self: &Arc<Self>, second: u64) {
+    fn sample(&self, second: u64) {
         self.queues.sample(second);
         self.connections.sample(second);
         self.statistics.beat(second);

@@ -4,9 +4,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::broker::process::{open_files, threads};
+use super::Reports;
+use super::process::{open_files, threads};
+use crate::broker::cluster::majority::Reach;
+use crate::broker::delivery::channel_out::Uncommitted;
 use crate::broker::queue::handle::QueueHandle;
-use crate::broker::{Broker, Reach, Uncommitted};
 use crate::cluster::{Health, PeerView};
 use crate::journal::raft::{GroupStatus, Role};
 use crate::metrics::facts::{
@@ -28,7 +30,7 @@ const STREAM: &str = "stream";
 /// Codes of the stream protocol that have a counter.
 const LAST_CODE: u16 = 18;
 
-impl Broker {
+impl Reports {
     /// What a page of metrics is made of. Reads files of the system.
     pub fn scrape(&self, page: &Page, cluster_name: String) -> Facts {
         let needs = page.needs();
@@ -45,7 +47,7 @@ impl Broker {
                 failed: counts.failed,
             })
             .collect();
-        let certificates = self.all_certificates().into_iter();
+        let certificates = self.certificates().into_iter();
         facts.certificates = certificates
             .map(|certificate| Certificate {
                 labels: vec![
@@ -83,7 +85,7 @@ impl Broker {
     }
 
     fn node_facts(&self, cluster: String) -> Node {
-        let (alarms, own, store) = (self.alarms(), self.alarms().own(), self.store.stats());
+        let (alarms, own, store) = (&self.alarms, self.alarms.own(), self.store.stats());
         let (files, sockets) = open_files();
         let disk = process::disk_bytes();
         let clients = self.connections.all();
@@ -97,7 +99,7 @@ impl Broker {
         Node {
             name: self.node.name.clone(),
             cluster,
-            cluster_id: self.cluster_id().unwrap_or_default(),
+            cluster_id: self.membership.cluster_id().unwrap_or_default(),
             rabbitmq_version: self.config.product.version.clone(),
             warren_version: env!("CARGO_PKG_VERSION").to_owned(),
             uptime_ms: self.now().since(self.node.started_at).0,
@@ -116,7 +118,7 @@ impl Broker {
             memory_alarm: own.memory,
             disk_alarm: own.disk,
             unreachable_peers: peers.iter().filter(is_silent).count() as u64,
-            hears_majority: *self.reach.borrow() == Reach::Majority,
+            hears_majority: self.membership.reach() == Reach::Majority,
             connections,
             channels,
             waits: self.statistics.latencies().totals(Delay::Wait, &BOUNDS),
@@ -139,14 +141,8 @@ impl Broker {
         }
     }
 
-    /// The cluster's id as RabbitMQ writes one; `None` before there is a cluster.
-    pub fn cluster_id(&self) -> Option<String> {
-        let cluster = self.identity.lock().cluster()?;
-        Some(format!("rabbitmq-cluster-id-{:016x}", cluster.0))
-    }
-
     fn queue_facts(&self, page: &Page) -> Vec<Queue> {
-        let mut queues = self.all_queues();
+        let mut queues = self.queues.all();
         queues.retain(|queue| page.shows_vhost(&queue.spec.vhost));
         queues.iter().filter_map(|queue| queue_facts(queue)).collect()
     }
@@ -193,7 +189,7 @@ impl Broker {
         let deleted = self.queues.deleted.lock();
         let all = [QueueType::Classic, QueueType::Quorum, QueueType::Stream];
         let mut types = all.map(|kind| (kind, deleted.of_type(kind)));
-        let queues = self.all_queues();
+        let queues = self.queues.all();
         drop(deleted);
         for queue in queues {
             let tally = queue.stats.totals();
@@ -270,7 +266,7 @@ impl Broker {
         }];
         for live in self.queues.streams().all() {
             let subscriptions = live.subscriptions();
-            let queue = self.queue_by_id(live.id).filter(|_| !subscriptions.is_empty());
+            let queue = self.queues.by_id(live.id).filter(|_| !subscriptions.is_empty());
             let Some(queue) = queue.filter(|queue| page.shows_vhost(&queue.spec.vhost)) else {
                 continue;
             };
@@ -313,16 +309,13 @@ impl Broker {
     fn group_facts(&self, page: &Page) -> Vec<Group> {
         let members = self.replicas.all().into_iter();
         let of_queues = members.filter_map(|(id, group)| {
-            let queue = self.queue_by_id(id)?;
+            let queue = self.queues.by_id(id)?;
             page.shows_vhost(&queue.spec.vhost)
                 .then(|| group_facts(labels(&queue), &group.status()))
         });
-        let catalogue = self.catalogue_group.get();
-        let catalogue = catalogue.map(|group| {
-            let labels = vec![("raft_cluster", CATALOGUE.to_owned())];
-            group_facts(labels, &group.status())
-        });
-        catalogue.into_iter().chain(of_queues).collect()
+        let labels = vec![("raft_cluster", CATALOGUE.to_owned())];
+        let catalogue = group_facts(labels, &self.declarations.group().status());
+        std::iter::once(catalogue).chain(of_queues).collect()
     }
 
     fn exchange_facts(&self, page: &Page) -> Vec<Exchange> {
@@ -347,7 +340,7 @@ impl Broker {
         let vhosts = catalogue.vhosts().filter(|vhost| page.shows_vhost(vhost.name()));
         let vhosts = vhosts.map(|vhost| Vhost {
             labels: vec![("vhost", vhost.name().to_string())],
-            is_running: self.vhost(vhost.name()).is_some(),
+            is_running: self.vhosts.get(vhost.name()).is_some(),
         });
         vhosts.collect()
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::gather::Gathered;
-use crate::broker::Broker;
+use super::Reports;
+use super::gathered::Gathered;
 use crate::broker::queue::handle::QueueHandle;
 use crate::types::NodeId;
 
@@ -44,16 +44,16 @@ impl QueueHealth {
     }
 }
 
-impl Broker {
+impl Reports {
     /// Where a queue is, and how it fares.
     pub fn standing(&self, queue: &QueueHandle, gathered: &Gathered) -> Standing {
         let members = queue.member_nodes();
         let others = gathered.incomplete.get(&queue.spec.id).into_iter().flatten().copied();
         let mut incomplete: Vec<_> = others.filter(|node| members.contains(node)).collect();
-        if members.contains(&self.us()) && self.is_incomplete(queue) {
+        if members.contains(&self.us()) && self.replicas.is_incomplete(queue) {
             incomplete.push(self.us());
         }
-        let online = self.online_of(&members, &incomplete);
+        let online = self.replicas.online_of(&members, &incomplete);
         let health = match online.len() {
             _ if queue.is_quarantined() => QueueHealth::Crashed,
             0 => QueueHealth::Down,
@@ -71,7 +71,7 @@ impl Broker {
 
     /// Replicated queues with a member on this node that would lose their majority with it.
     pub fn critical_queues(&self, gathered: &Gathered) -> Vec<Arc<QueueHandle>> {
-        let mut queues = self.all_queues();
+        let mut queues = self.queues.all();
         queues.retain(|queue| {
             let standing = self.standing(queue, gathered);
             queue.is_replicated()

@@ -308,6 +308,7 @@ impl Sim {
         let ledgers = Ledgers {
             log: recovered.owners.remove(&LOG),
             snapshots: recovered.owners.remove(&SNAPSHOTS),
+            archiving: None,
             founders: self.nodes().collect(),
         };
         let is_new = ledgers.log.is_none();

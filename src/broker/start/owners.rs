@@ -21,9 +21,9 @@ impl Owners for StoreOwners {
             return;
         }
         if delayed::is_exchange(owner) {
-            return broker.vhosts.delayed.durable(&broker.vhosts, owner, up_to_seq);
+            return broker.vhosts.delayed_durable(owner, up_to_seq);
         }
-        if let Some(queue) = broker.queue_by_id(QueueId(owner.0)) {
+        if let Some(queue) = broker.queues.by_id(QueueId(owner.0)) {
             queue.with(&broker.queues, |machine, now, sink| {
                 machine.durable(now, up_to_seq, sink);
             });

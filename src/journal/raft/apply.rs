@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{Stream, TryStreamExt};
 use openraft::EntryPayload;
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
@@ -14,10 +15,13 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::guarded::Guarded;
+use super::log::LogShared;
 use super::pack::Packed;
 use super::snapshots::{KeptSnapshot, PIECE_BYTES, Snapshots};
 use super::types::{LogId, Outputs, Snapshot, SnapshotMeta, StoredMembership, Types, log_id};
+use super::wire::{Reader, WireError, Writer};
 use crate::machine::{Covered, KeptPiece, Machine, Parts, Unreadable};
+use crate::store::Archive;
 use crate::tasks;
 
 /// openraft's state machine around one of ours.
@@ -29,6 +33,9 @@ pub struct Applier<M> {
     applied: Option<LogId>,
     membership: StoredMembership,
     past: Past,
+    log: Arc<LogShared>,
+    /// Bytes that were applied since the last point.
+    since_point: usize,
 }
 
 /// What a snapshot of an older index than the last says besides the machine's state: by whom that entry was
@@ -39,6 +46,55 @@ struct Past {
     terms: VecDeque<LogId>,
     /// and each change of members.
     memberships: VecDeque<StoredMembership>,
+}
+
+/// A state that a start goes on from: that of the machine, and what is around it.
+struct Point {
+    applied: LogId,
+    membership: StoredMembership,
+    past: Past,
+    machine: Bytes,
+}
+
+impl Point {
+    fn encode(&self) -> Bytes {
+        let meta = |membership: &StoredMembership| SnapshotMeta {
+            last_log_id: None,
+            last_membership: membership.clone(),
+        };
+        let mut w = Writer::new();
+        w.opt_log_id(Some(&self.applied)).snapshot_meta(&meta(&self.membership));
+        w.u32(self.past.terms.len() as u32);
+        for term in &self.past.terms {
+            w.opt_log_id(Some(term));
+        }
+        w.u32(self.past.memberships.len() as u32);
+        for membership in &self.past.memberships {
+            w.snapshot_meta(&meta(membership));
+        }
+        w.bytes(&self.machine);
+        w.finish()
+    }
+
+    fn decode(bytes: Bytes) -> Result<Self, WireError> {
+        let mut r = Reader::new(bytes)?;
+        let applied = r.opt_log_id()?.ok_or(WireError::Short)?;
+        let membership = r.snapshot_meta()?.last_membership;
+        let mut past = Past::default();
+        for _ in 0..r.u32()? {
+            past.terms.push_back(r.opt_log_id()?.ok_or(WireError::Short)?);
+        }
+        for _ in 0..r.u32()? {
+            past.memberships.push_back(r.snapshot_meta()?.last_membership);
+        }
+        let machine = r.bytes()?;
+        Ok(Self {
+            applied,
+            membership,
+            past,
+            machine,
+        })
+    }
 }
 
 impl Past {
@@ -80,7 +136,12 @@ pub struct Builder<M> {
 
 impl<M: Machine> Applier<M> {
     /// Around a machine that has applied nothing yet.
-    pub fn new(machine: Arc<Guarded<M>>, snapshots: Arc<Snapshots>, makers: Arc<Semaphore>) -> Self {
+    pub fn new(
+        machine: Arc<Guarded<M>>,
+        snapshots: Arc<Snapshots>,
+        makers: Arc<Semaphore>,
+        log: Arc<LogShared>,
+    ) -> Self {
         Self {
             machine,
             snapshots,
@@ -88,6 +149,70 @@ impl<M: Machine> Applier<M> {
             applied: None,
             membership: StoredMembership::default(),
             past: Past::default(),
+            log,
+            since_point: 0,
+        }
+    }
+
+    /// Goes on from the point that is kept with the archive, which ends with that entry, if it is not older than the
+    /// snapshot; what is applied after it is applied again. Where that does not work it begins with the snapshot. Blocks.
+    pub fn resume_from(&mut self, archive: &Archive, archived: LogId) {
+        let Some(point) = archive.point() else { return };
+        let point = match Point::decode(point) {
+            Ok(point) => point,
+            Err(error) => return tracing::warn!(%error, "a stream is read from its beginning"),
+        };
+        let current = self.snapshots.current();
+        let snapshot = current.as_ref().and_then(|current| current.meta.last_log_id);
+        if point.applied > archived || Some(point.applied) < snapshot {
+            return;
+        }
+        let resumed = self.machine.change(|machine| {
+            machine.resume(&point.machine)?;
+            if let Some(current) = current {
+                let numbers: Vec<_> = current.numbers().collect();
+                let parts = current.parts().zip(numbers);
+                let pieces: io::Result<Vec<_>> = parts
+                    .map(|(part, number)| Ok(kept_piece::<M>(number, &part?)))
+                    .collect();
+                let pieces: Vec<_> = pieces?.into_iter().flatten().collect();
+                machine.kept(&pieces);
+            }
+            Ok::<_, Unreadable>(())
+        });
+        match resumed {
+            Ok(Ok(())) => {
+                self.applied = Some(point.applied);
+                self.membership = point.membership;
+                self.past = point.past;
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "a stream is read from its beginning"),
+            // The group does not open.
+            Err(_) => {}
+        }
+    }
+
+    /// Now and then what the machine is goes to be kept with the archive.
+    fn tell_point(&mut self, applied: LogId, bytes: usize) {
+        if self.log.archive().is_none() {
+            return;
+        }
+        self.since_point += bytes;
+        if self.since_point < POINT_BYTES {
+            return;
+        }
+        self.since_point = 0;
+        if let Ok(Some(machine)) = self.machine.ask(Machine::point) {
+            let point = Point {
+                applied,
+                membership: self.membership.clone(),
+                past: Past {
+                    terms: self.past.terms.clone(),
+                    memberships: self.past.memberships.clone(),
+                },
+                machine,
+            };
+            self.log.add_point(applied.index, point.encode());
         }
     }
 
@@ -141,9 +266,13 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
         while let Some((entry, responder)) = entries.try_next().await? {
             let index = entry.log_id.index;
             self.past.applied(entry.log_id);
+            let mut bytes = 0;
             let answers = match entry.payload {
                 EntryPayload::Blank => Outputs::default(),
-                EntryPayload::Normal(packed) => self.apply_records(index, &packed, responder.is_some())?,
+                EntryPayload::Normal(packed) => {
+                    bytes = packed.bytes().len();
+                    self.apply_records(index, &packed, responder.is_some())?
+                }
                 EntryPayload::Membership(membership) => {
                     self.membership = StoredMembership::new(Some(entry.log_id), membership);
                     self.past.changed(&self.membership);
@@ -151,6 +280,7 @@ impl<M: Machine> RaftStateMachine<Types> for Applier<M> {
                 }
             };
             self.applied = Some(entry.log_id);
+            self.tell_point(entry.log_id, bytes);
             if let Some(responder) = responder {
                 responder.send(answers);
             }
@@ -267,6 +397,9 @@ fn restore<M: Machine>(machine: &mut M, snapshot: &Arc<KeptSnapshot>) -> Result<
     machine.kept(&pieces.lock());
     Ok(())
 }
+
+/// Bytes of entries between two points.
+const POINT_BYTES: usize = 4 * 1024 * 1024;
 
 fn kept_piece<M: Machine>(number: u64, piece: &[u8]) -> Option<KeptPiece> {
     let (first, last) = M::covers(piece)?;

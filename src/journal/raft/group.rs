@@ -1,4 +1,5 @@
-//! One Raft group on this node: propose, members, leadership.
+//! One Raft group on this node: proposed to, applied, opened and closed. Who is in it is in `membership.rs`, who leads
+//! it next in `election.rs`.
 //!
 //! Whether this node leads is known to it only after the fact: [`Group::leadership`] may be old.
 //! What must not be told twice (deliveries) asks [`Group::holds_lease`] as well; what must not be
@@ -10,90 +11,49 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
-use openraft::alias::WatchReceiverOf;
 use openraft::async_runtime::watch::WatchReceiver;
-use openraft::errors::{ClientWriteError, Fatal, InitializeError, LinearizableReadError, RaftError};
-use openraft::metrics::{RaftMetrics, RaftServerMetrics};
-use openraft::network::RPCOption;
-use openraft::{EmptyNode, RaftNetworkV2, ReadPolicy, ServerState};
+use openraft::errors::{ClientWriteError, LinearizableReadError, RaftError};
+use openraft::{ReadPolicy, ServerState};
 use parking_lot::RwLockReadGuard;
 
 use super::apply::Applier;
 use super::guarded::Guarded;
 use super::journals::{GroupId, GroupSpec, RaftJournals};
+use super::leadership::{LeaderWatch, Leadership, Role};
 use super::log::RaftLog;
 use super::propose::{Applied, ProposeError, Proposer};
 use super::snapshots::Snapshots;
-use super::types::{LogId, TransferRequest, Types, Vote, VoteRequest};
+use super::types::Types;
+#[cfg(test)]
+use super::types::{VoteRequest, VoteResponse};
 use crate::machine::Machine;
 use crate::types::NodeId;
 
 type Raft<M> = openraft::Raft<Types, Applier<M>>;
 
 /// A group; clones are the same group.
-pub struct Group<M: Machine>(Arc<Shared<M>>);
+pub struct Group<M: Machine>(pub(super) Arc<Shared<M>>);
 
-struct Shared<M: Machine> {
-    journals: RaftJournals,
-    spec: GroupSpec,
-    node: NodeId,
-    raft: Raft<M>,
-    log: RaftLog,
+/// What its clones share.
+pub(super) struct Shared<M: Machine> {
+    pub(super) journals: RaftJournals,
+    pub(super) spec: GroupSpec,
+    pub(super) node: NodeId,
+    pub(super) raft: Raft<M>,
+    pub(super) log: RaftLog,
     snapshots: Arc<Snapshots>,
     machine: Arc<Guarded<M>>,
-    proposer: Arc<Proposer<M>>,
+    pub(super) proposer: Arc<Proposer<M>>,
     /// Whether whoever watches has seen the end of openraft's task, which tells nobody when it panics.
     has_ended: Arc<AtomicBool>,
     /// Members change one at a time.
-    changing: tokio::sync::Mutex<()>,
+    pub(super) changing: tokio::sync::Mutex<()>,
 }
 
 /// What a group has in the store.
 pub struct Kept {
     pub log: RaftLog,
     pub snapshots: Arc<Snapshots>,
-}
-
-/// Who leads, as far as this node knows.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Leadership {
-    pub term: u64,
-    pub leader: Option<NodeId>,
-    /// What this node is.
-    pub role: Role,
-}
-
-/// What a member is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    Leader,
-    Follower,
-    Candidate,
-    /// No voter, or no longer a member.
-    Learner,
-    Stopped,
-}
-
-/// Hears of changes of leadership.
-pub struct LeaderWatch {
-    server: WatchReceiverOf<Types, RaftServerMetrics<Types>>,
-    /// Changes with every entry, and is the only one that tells of the end.
-    all: WatchReceiverOf<Types, RaftMetrics<Types>>,
-    has_ended: Arc<AtomicBool>,
-}
-
-/// Why a node should ask for votes.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Election {
-    /// The leader is silent: the others are asked whether they think so too, and refuse while
-    /// they have heard it within the election timeout.
-    LeaderSilent,
-    /// The leader is known to be gone, or another one is wanted at once: the others vote even if
-    /// they have just heard it. To be tried once, by one node; whoever comes after it asks as
-    /// above, because each such try takes a term, and nodes that take turns at it with logs that
-    /// are too old can keep the one with the newest log from ever being heard.
-    LeaderGone,
 }
 
 /// Figures, as of now.
@@ -199,7 +159,7 @@ impl<M: Machine> Group<M> {
 
     /// What it answers to another member that asks for its vote.
     #[cfg(test)]
-    pub async fn asked_to_vote(&self, request: VoteRequest) -> super::types::VoteResponse {
+    pub async fn asked_to_vote(&self, request: VoteRequest) -> VoteResponse {
         self.0.raft.vote(request).await.expect("it runs")
     }
 
@@ -208,21 +168,6 @@ impl<M: Machine> Group<M> {
     pub async fn panic_inside(&self) {
         // An error is a task that has ended before.
         let _ = self.0.raft.external_request(|_| panic!("as asked")).await;
-    }
-
-    /// Begins a new group with these voters, of which this node is one and then asks the others
-    /// for votes. To be called on one of them only; the others open the group and wait.
-    pub async fn found(&self, voters: impl IntoIterator<Item = NodeId>) -> Result<(), GroupError> {
-        let members: BTreeMap<_, _> = voters.into_iter().map(|node| (node, EmptyNode {})).collect();
-        let is_alone = members.len() == 1;
-        match self.0.raft.initialize(members).await {
-            // It has voted for itself.
-            Ok(()) if is_alone => Ok(()),
-            Ok(()) => self.elect(Election::LeaderSilent).await,
-            Err(RaftError::APIError(InitializeError::NotAllowed(_))) => Err(GroupError::Exists),
-            Err(RaftError::APIError(error)) => Err(GroupError::Members(error.to_string())),
-            Err(error) => Err(GroupError::Stopped(error.to_string())),
-        }
     }
 
     /// Proposes a record; it is applied here when this returns. There is no deadline: in a
@@ -345,11 +290,8 @@ impl<M: Machine> Group<M> {
 
     /// Hears of changes from now on.
     pub fn watch(&self) -> LeaderWatch {
-        LeaderWatch {
-            server: self.0.raft.server_metrics(),
-            all: self.0.raft.metrics(),
-            has_ended: self.0.has_ended.clone(),
-        }
+        let raft = &self.0.raft;
+        LeaderWatch::new(raft.server_metrics(), raft.metrics(), self.0.has_ended.clone())
     }
 
     /// Whether this node leads, and a majority has answered this leader something that was sent so
@@ -367,222 +309,6 @@ impl<M: Machine> Group<M> {
     /// This node does not lead, or hears no majority for now.
     pub async fn regain_lease(&self) -> Result<(), ProposeError> {
         self.0.proposer.hear_majority().await
-    }
-
-    /// The nodes that have a vote, also if a change of the voters that was begun does not end; none
-    /// while this node does not know the last change to be committed. What a member that catches up
-    /// says is as old as its log.
-    pub fn settled_voters(&self) -> BTreeSet<NodeId> {
-        let metrics = self.0.raft.metrics();
-        let now = metrics.borrow_watched();
-        let changed = now.membership_config.log_id();
-        // What the group was founded with needs no commit: no other is possible.
-        let is_first = changed.as_ref().is_some_and(|id| id.index() == 0);
-        if !is_first && changed > &now.local_committed {
-            return BTreeSet::new();
-        }
-        let mut configurations = now.membership_config.membership().get_joint_config().iter();
-        // One that has heard of no voters yet has no configuration at all.
-        let first = configurations.next().cloned().unwrap_or_default();
-        configurations.fold(first, |settled, voters| &settled & voters)
-    }
-
-    /// Adds a member without a vote, or does nothing if it is one; it catches up from then on.
-    pub async fn add_learner(&self, node: NodeId) -> Result<(), GroupError> {
-        let _one = self.0.changing.lock().await;
-        self.0.proposer.hear_majority().await?;
-        let added = self.0.raft.add_learner(node, EmptyNode {}, false).await;
-        added.map(|_| ()).map_err(GroupError::from)
-    }
-
-    /// Makes these the voters; learners that are not among them stay, voters that are not leave.
-    /// Each must be a member. The leader should hand over before it leaves.
-    pub async fn change_voters(&self, voters: BTreeSet<NodeId>) -> Result<(), GroupError> {
-        self.change(voters).await
-    }
-
-    /// Gives a member a vote. Others may be given theirs at the same time.
-    pub async fn add_voter(&self, node: NodeId) -> Result<(), GroupError> {
-        self.change(openraft::ChangeMembers::AddVoterIds(BTreeSet::from([node])))
-            .await
-    }
-
-    /// Takes a node out of the group, or does nothing if it is not in it.
-    pub async fn remove_voter(&self, node: NodeId) -> Result<(), GroupError> {
-        self.change(openraft::ChangeMembers::RemoveVoters(BTreeSet::from([node])))
-            .await
-    }
-
-    /// Removes members without a vote.
-    pub async fn remove_learners(&self, nodes: BTreeSet<NodeId>) -> Result<(), GroupError> {
-        self.change(openraft::ChangeMembers::RemoveNodes(nodes)).await
-    }
-
-    async fn change(&self, change: impl Into<openraft::ChangeMembers<NodeId, EmptyNode>>) -> Result<(), GroupError> {
-        let _one = self.0.changing.lock().await;
-        // As for every proposal: a group that was idle has to hear its members again first.
-        self.0.proposer.hear_majority().await?;
-        self.leave_first().await?;
-        let changed = self.0.raft.change_membership(change, false).await;
-        changed.map(|_| ()).map_err(GroupError::from)
-    }
-
-    /// A leader that is on its way out of the group, because a change did not come to its end, ends that
-    /// one and no other: openraft would make the next change from there, by a leader that is in neither of
-    /// its configurations any more. Whoever leads then makes it.
-    async fn leave_first(&self) -> Result<(), GroupError> {
-        let membership = self.0.raft.metrics().borrow_watched().membership_config.clone();
-        let configurations = membership.membership().get_joint_config();
-        let next = configurations.last().filter(|next| !next.contains(&self.0.node));
-        let Some(next) = next else { return Ok(()) };
-        if configurations.len() > 1 {
-            self.0.raft.change_membership(next.clone(), false).await?;
-        }
-        Err(GroupError::NotLeader { leader: None })
-    }
-
-    /// Hands leadership to another voter and waits until it leads. Nothing is accepted meanwhile;
-    /// if it does not lead in time, this node asks for votes again.
-    pub async fn transfer_leader(&self, to: NodeId) -> Result<(), GroupError> {
-        let mut watch = self.watch();
-        let before = watch.now();
-        if before.role != Role::Leader {
-            return Err(GroupError::NotLeader { leader: before.leader });
-        }
-        if to == self.0.node {
-            return Ok(());
-        }
-        self.can_take_over(to)?;
-        let asked = self.0.raft.trigger().transfer_leader(to).await;
-        asked.map_err(|error| GroupError::Stopped(error.to_string()))?;
-        let done = watch.until(|now| now.leader == Some(to) && now.term > before.term);
-        match tokio::time::timeout(TRANSFER_DEADLINE, done).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(GroupError::Stopped("while leadership was handed over".to_owned())),
-            Err(_) => {
-                let again = self.stand_again(to).await;
-                again.map_err(|error| GroupError::Stopped(error.to_string()))?;
-                Err(GroupError::Timeout)
-            }
-        }
-    }
-
-    /// Whether a node could lead soon: one that is far behind would only keep all others waiting.
-    fn can_take_over(&self, node: NodeId) -> Result<(), GroupError> {
-        let status = self.status();
-        let behind = status.last_index.unwrap_or(0) - status.matched.get(&node).copied().flatten().unwrap_or(0);
-        match status.voters.contains(&node) {
-            false => Err(GroupError::Members(format!("node {node} is no voter"))),
-            true if behind > TRANSFER_LAG => {
-                Err(GroupError::Members(format!("node {node} is {behind} entries behind")))
-            }
-            true => Ok(()),
-        }
-    }
-
-    /// A leader that has said it hands over accepts nothing any more, whatever becomes of that.
-    /// It gives up its term as if the other had asked for its vote in the next one, which it may
-    /// do at any time, and then asks for votes itself.
-    async fn stand_again(&self, other: NodeId) -> Result<(), Fatal<Types>> {
-        loop {
-            let (vote, last) = self
-                .0
-                .raft
-                .with_raft_state(|state| (*state.vote_ref(), state.log_ids.last().copied()))
-                .await?;
-            let still_leads = vote.committed && vote.leader_id.voted_for == self.0.node;
-            if !still_leads {
-                return Ok(());
-            }
-            let next = Vote::new(vote.leader_id.term + 1, other);
-            let mut request = VoteRequest::new(next, last);
-            request.leadership_transfer = true;
-            match self.0.raft.vote(request).await {
-                Ok(answer) if answer.vote_granted => return self.take_over().await,
-                // It has written something meanwhile. To ask for votes as a leader would be wrong: it
-                // would go on writing for a term that it has left.
-                Ok(_) => {}
-                Err(RaftError::Fatal(error)) => return Err(error),
-                Err(RaftError::APIError(never)) => match never {},
-            }
-        }
-    }
-
-    /// Asks for votes. What comes of it shows in [`Group::watch`]; it is not tried again by itself.
-    pub async fn elect(&self, why: Election) -> Result<(), GroupError> {
-        let stopped = |error: Fatal<Types>| GroupError::Stopped(error.to_string());
-        if self.is_behind_its_leader().await.map_err(stopped)? {
-            return Ok(());
-        }
-        let asked = match why {
-            Election::LeaderSilent => self.0.raft.trigger().elect(true).await,
-            Election::LeaderGone => self.take_over().await,
-        };
-        asked.map_err(stopped)
-    }
-
-    /// From now on a member that was joining asks for votes by its own clock.
-    pub fn takes_part(&self) {
-        self.0.raft.runtime_config().elect(true);
-    }
-
-    /// Whether the log tells of a group of this node alone, and there is a leader elsewhere: it is not
-    /// all here yet. Nobody else would keep this node from leading by itself.
-    async fn is_behind_its_leader(&self) -> Result<bool, Fatal<Types>> {
-        let vote = self.0.raft.with_raft_state(|state| *state.vote_ref()).await?;
-        let is_alone = self.0.raft.voter_ids().all(|voter| voter == self.0.node);
-        Ok(is_alone && vote.committed && vote.leader_id.voted_for != self.0.node)
-    }
-
-    /// Acts as if the leader had handed over: the one election that voters do not refuse for
-    /// having heard it. The member with the longest log does it, for it would refuse any other, whose
-    /// term had been raised for nothing.
-    async fn take_over(&self) -> Result<(), Fatal<Types>> {
-        let vote = self.0.raft.with_raft_state(|state| *state.vote_ref()).await?;
-        if !self.0.raft.voter_ids().any(|voter| voter == self.0.node) {
-            return Ok(());
-        }
-        if let Some(ahead) = self.member_ahead(vote).await
-            && self.hand_to(ahead, vote).await
-        {
-            return Ok(());
-        }
-        let request = TransferRequest::new(vote, self.0.node, None);
-        match self.0.raft.handle_transfer_leader(request).await? {
-            Ok(()) => Ok(()),
-            // It has written nothing since it started, and heard nobody: the ordinary way is open.
-            Err(_) => self.0.raft.trigger().elect(true).await,
-        }
-    }
-
-    /// The voter with the longest log of those that answer, if it is longer than the one here.
-    async fn member_ahead(&self, vote: Vote) -> Option<NodeId> {
-        let reach = |id: &LogId| (id.leader_id.term, id.index);
-        let network = self.0.journals.network(self.0.spec);
-        let last = self.0.log.shared().last();
-        // It changes nothing where it is asked, granted or not.
-        let request = VoteRequest::new(Vote::new(vote.leader_id.term + 1, self.0.node), last);
-        let others = self.0.raft.voter_ids().filter(|voter| *voter != self.0.node);
-        let answers = join_all(others.map(async |voter| {
-            let mut member = network.member(voter);
-            let answer = member.pre_vote(request.clone(), RPCOption::new(ASKED_FOR_LOG));
-            let answer = tokio::time::timeout(ASKED_FOR_LOG, answer).await.ok()?.ok()?;
-            Some((reach(&answer.last_log_id?), voter))
-        }))
-        .await;
-        let longest = answers.into_iter().flatten().max();
-        longest
-            .filter(|(theirs, _)| Some(*theirs) > last.as_ref().map(reach))
-            .map(|(_, voter)| voter)
-    }
-
-    /// Has a member take over from whom it voted for, if that is the vote it still has.
-    async fn hand_to(&self, member: NodeId, vote: Vote) -> bool {
-        let request = TransferRequest::new(vote, member, None);
-        let network = self.0.journals.network(self.0.spec);
-        let mut client = network.member(member);
-        let answer = client.transfer_leader(request, RPCOption::new(ASKED_FOR_LOG)).await;
-        matches!(answer, Ok(Ok(())))
     }
 
     /// Makes the leader heard by all members; they hear what is committed, too.
@@ -642,6 +368,7 @@ impl<M: Machine> Group<M> {
         if let Err(error) = self.0.raft.shutdown().await {
             tracing::error!(group = %self.id(), %error, "a Raft group did not stop in order");
         }
+        self.0.log.shared().close().await;
         self.0.log.shared().write_mark();
     }
 
@@ -650,47 +377,6 @@ impl<M: Machine> Group<M> {
     pub async fn delete(&self) {
         self.shutdown().await;
         self.0.journals.forget(self.0.spec);
-    }
-}
-
-impl LeaderWatch {
-    /// As of now; what is seen here is no change later.
-    pub fn now(&mut self) -> Leadership {
-        let has_stopped = self.all.borrow_watched().running_state.is_err() || self.has_ended.load(Ordering::Acquire);
-        let now = self.server.borrow_and_update();
-        Leadership {
-            term: now.vote.leader_id.term,
-            leader: now.current_leader,
-            role: match now.state {
-                _ if has_stopped => Role::Stopped,
-                ServerState::Leader => Role::Leader,
-                ServerState::Follower => Role::Follower,
-                ServerState::Candidate => Role::Candidate,
-                ServerState::Learner => Role::Learner,
-                ServerState::Shutdown => Role::Stopped,
-            },
-        }
-    }
-
-    /// Waits for a change; `None` when the group is stopped.
-    pub async fn changed(&mut self) -> Option<Leadership> {
-        if self.server.changed().await.is_err() {
-            self.has_ended.store(true, Ordering::Release);
-            return None;
-        }
-        Some(self.now())
-    }
-
-    /// Waits until it is so; false when the group is stopped first.
-    pub async fn until(&mut self, is_so: impl Fn(&Leadership) -> bool) -> bool {
-        let mut now = Some(self.now());
-        while let Some(leadership) = now {
-            if is_so(&leadership) {
-                return true;
-            }
-            now = self.changed().await;
-        }
-        false
     }
 }
 
@@ -716,10 +402,3 @@ impl From<RaftError<Types, ClientWriteError<Types>>> for GroupError {
         }
     }
 }
-
-/// How long a transfer of leadership may take.
-const TRANSFER_DEADLINE: Duration = Duration::from_secs(2);
-/// How long a member that takes over waits to hear how long the others' logs are.
-const ASKED_FOR_LOG: Duration = Duration::from_millis(100);
-/// Entries that a node may lack to be handed leadership.
-const TRANSFER_LAG: u64 = 256;

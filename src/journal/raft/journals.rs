@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use super::apply::Applier;
 use super::group::{Group, Kept};
 use super::guarded::Guarded;
-use super::log::{LogShared, RaftLog, Tails};
+use super::log::{Archiving, LogShared, RaftLog, Tails};
 use super::network::{Network, Transport};
 use super::receive::{Inbox, Receiver};
 use super::recovery::{Damage, rebuild};
@@ -27,6 +27,7 @@ use super::types::Types;
 use super::wire::Response;
 use crate::machine::{Machine, Source};
 use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
+use crate::tasks;
 use crate::types::NodeId;
 
 /// A group, the same on all its members. Never used again after the group is deleted.
@@ -65,6 +66,8 @@ pub enum Pace {
 pub struct Ledgers {
     pub log: Option<OwnerLedger>,
     pub snapshots: Option<OwnerLedger>,
+    /// Where the log puts its old entries, if it does.
+    pub archiving: Option<Archiving>,
     /// The voters that the group began with, where this node is one of them and may have yet to begin:
     /// an empty log begins with them. Exactly the same on all of them, so that any majority of them can
     /// elect, whoever was first. None: an empty log is filled by a leader.
@@ -197,7 +200,12 @@ impl RaftJournals {
             return Err(OpenError::Open(id));
         }
         let damaged = |damage| OpenError::Damaged(id, damage);
-        let rebuilt = rebuild(ledgers.log).map_err(damaged)?;
+        let archive = ledgers
+            .archiving
+            .as_ref()
+            .map(|archiving| Arc::clone(&archiving.archive));
+        let rebuilt = rebuild(ledgers.log, archive.as_deref()).map_err(damaged)?;
+        let archived = rebuilt.archived;
         let snapshots = Snapshots::open(self.0.store.clone(), spec.snapshots, ledgers.snapshots).map_err(damaged)?;
         if rebuilt.mark.purged.as_ref().map(|purged| purged.index)
             > snapshots
@@ -213,6 +221,8 @@ impl RaftJournals {
             spec.log,
             Arc::clone(&self.0.tails),
             rebuilt,
+            ledgers.archiving,
+            M::span,
         );
         if log.shared().last().is_none() && !ledgers.founders.is_empty() {
             log.shared().begin(&ledgers.founders);
@@ -223,7 +233,20 @@ impl RaftJournals {
             snapshots: Arc::clone(&snapshots),
         };
         let machine = Arc::new(Guarded::new(machine(Arc::new(source))));
-        let applier = Applier::new(Arc::clone(&machine), Arc::clone(&snapshots), Arc::clone(&self.0.makers));
+        let makers = Arc::clone(&self.0.makers);
+        let mut applier = Applier::new(
+            Arc::clone(&machine),
+            Arc::clone(&snapshots),
+            makers,
+            Arc::clone(log.shared()),
+        );
+        if let Some((archive, archived)) = archive.zip(archived) {
+            let resumed = tasks::blocking(move || {
+                applier.resume_from(&archive, archived);
+                applier
+            });
+            applier = resumed.await.map_err(|error| OpenError::Raft(id, error.to_string()))?;
+        }
         let network = self.network(spec);
         let config = match spec.pace {
             Pace::Ticking => Arc::clone(&self.0.ticking),

@@ -4,23 +4,34 @@
 //! was appended, so that replication and apply read without the disk. Older bodies are read back
 //! on a blocking thread. Vote, committed and purge mark are the owner's mark.
 //!
+//! A log that says so puts its old entries into an archive ([`Archiving`]) and knows no more of them than where they
+//! begin and end: what is committed and synced, and older than the newest few megabytes.
+//!
+//! ```text
+//! begin ── in the archive ── first ── slots: in the store ── tail ── bodies in memory too ── next
+//! ```
 //! An append is reported when the store says so ([`LogShared::durable`]), never before. The
 //! committed position rides along with the next append: after a crash it may be older than it
 //! was, and what it does not cover is applied again when a leader says how far it is.
+
+mod archiving;
 
 use std::collections::VecDeque;
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 
-use super::recovery::{Mark, Rebuilt, Slot, meta};
+pub use archiving::Archiving;
+
+use super::recovery::{Mark, Rebuilt, Slot, meta, read_meta};
 use super::types::{Entry, IOFlushed, LogId, Membership, Payload, Vote, log_id};
 use super::wire::{Kind, body_of, payload_of};
-use crate::store::{Batch, Keep, Loc, OwnerId, Store, StoreError};
+use crate::machine;
+use crate::store::{Batch, Keep, Loc, Lsn, OwnerId, Store, StoreError};
 use crate::tasks;
 use crate::types::NodeId;
 
@@ -38,6 +49,15 @@ pub struct LogShared {
     flushes: Mutex<Flushes>,
     /// An entry could not be read that is there.
     has_lost: AtomicBool,
+    archiving: Option<Archiving>,
+    /// What a record holds.
+    span_of: fn(&[u8]) -> Option<machine::Span>,
+    /// Index of the first slot where there is something before it in the archive; else 0.
+    archived: AtomicU64,
+    is_putting_away: AtomicBool,
+    is_closed: AtomicBool,
+    /// The machine's state as of some entries that are not in the archive yet.
+    points: Mutex<VecDeque<(u64, Bytes)>>,
 }
 
 /// Bytes of tails in memory, of all groups of the node.
@@ -48,7 +68,12 @@ struct State {
     mark: Mark,
     /// What the store has of the mark is older.
     mark_is_new: bool,
+    begin: u64,
     first: u64,
+    /// The last entry in the archive, unless it is purged.
+    archived: Option<LogId>,
+    /// Purges whose mark is not synced yet: what they leave must not be taken for all there is.
+    unsynced_purges: usize,
     slots: VecDeque<Slot>,
     next_seq: u64,
     /// Index of the first entry whose body is in memory; all behind it have theirs too.
@@ -60,8 +85,15 @@ struct State {
     bytes: u64,
 }
 
+/// Where entries are.
+pub enum Place {
+    /// From the first to before the second they are in the archive.
+    Archive(u64, u64),
+    Slots(Vec<Found>),
+}
+
 /// An entry's index, where it is, and its body while that is in the recent tail.
-type Found = (u64, Slot, Option<Bytes>);
+pub type Found = (u64, Slot, Option<Bytes>);
 
 /// Appends whose sync openraft has not heard of, in order.
 #[derive(Default)]
@@ -73,10 +105,20 @@ struct Flushes {
 
 impl RaftLog {
     /// The log as it was kept.
-    pub fn new(node: NodeId, store: Store, owner: OwnerId, tails: Arc<Tails>, rebuilt: Rebuilt) -> Self {
+    pub fn new(
+        node: NodeId,
+        store: Store,
+        owner: OwnerId,
+        tails: Arc<Tails>,
+        rebuilt: Rebuilt,
+        archiving: Option<Archiving>,
+        span_of: fn(&[u8]) -> Option<machine::Span>,
+    ) -> Self {
         let Rebuilt {
             mark,
+            begin,
             first,
+            archived,
             slots,
             next_seq,
             stale,
@@ -91,7 +133,10 @@ impl RaftLog {
         let state = State {
             mark,
             mark_is_new: false,
+            begin,
             first,
+            archived,
+            unsynced_purges: 0,
             tail: first + slots.len() as u64,
             bodies: VecDeque::new(),
             tail_bytes: 0,
@@ -99,15 +144,27 @@ impl RaftLog {
             slots,
             next_seq,
         };
-        Self(Arc::new(LogShared {
+        let purged = state.mark.purged;
+        let log = Arc::new(LogShared {
             node,
             store,
             owner,
             tails,
+            archived: AtomicU64::new(if archived.is_some() { first } else { 0 }),
             state: Mutex::new(state),
             flushes: Mutex::new(flushes),
             has_lost: AtomicBool::new(false),
-        }))
+            archiving,
+            span_of,
+            is_putting_away: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            points: Mutex::default(),
+        });
+        // Files may be left of it.
+        if let Some(purged) = purged {
+            log.purge_archive(purged.index);
+        }
+        Self(log)
     }
 
     pub fn shared(&self) -> &Arc<LogShared> {
@@ -138,7 +195,8 @@ impl LogShared {
     /// Bytes of bodies in the log: what a snapshot would give back, but for the few entries kept
     /// behind it.
     pub fn bytes(&self) -> u64 {
-        self.state.lock().bytes
+        let archived = self.archive().map_or(0, |archive| archive.bytes());
+        self.state.lock().bytes + archived
     }
 
     /// The last entry.
@@ -158,13 +216,29 @@ impl LogShared {
         state.mark.committed = committed;
     }
 
-    /// The last entry of each term in the range.
-    pub fn last_of_terms(&self, (first, last): (LogId, LogId)) -> Vec<LogId> {
-        let state = self.state.lock();
+    /// The last entry of each term in the range; blocks.
+    pub fn last_of_terms(&self, (first, last): (LogId, LogId)) -> io::Result<Vec<LogId>> {
         let mut keys = Vec::new();
         let mut before = first;
-        for index in (first.index + 1).max(state.first)..last.index.min(state.next()) {
-            let id = log_id(state.slots[(index - state.first) as usize].term, index);
+        let (slots, next) = {
+            let state = self.state.lock();
+            (state.first, state.next())
+        };
+        // In the archive by halves: reading all would take as long as the log is.
+        if first.index + 1 < slots {
+            let archived = log_id(self.term_at(slots - 1)?, slots - 1).min(last);
+            self.changes_of_term(first, archived, &mut keys)?;
+            before = archived;
+        }
+        let state = self.state.lock();
+        for index in (first.index + 1).max(slots)..last.index.min(next) {
+            let Some(slot) = index
+                .checked_sub(state.first)
+                .and_then(|at| state.slots.get(at as usize))
+            else {
+                continue;
+            };
+            let id = log_id(slot.term, index);
             if id.leader_id != before.leader_id {
                 keys.push(before);
             }
@@ -174,7 +248,7 @@ impl LogShared {
             keys.push(before);
         }
         keys.push(last);
-        keys
+        Ok(keys)
     }
 
     /// Whether an entry could not be read that is there.
@@ -207,7 +281,7 @@ impl LogShared {
         let mut puts: Vec<(LogId, Kind, Bytes)> = Vec::new();
         let mut next = state.next();
         for entry in entries {
-            if state.slots.is_empty() && puts.is_empty() && state.mark.purged.is_none() {
+            if state.slots.is_empty() && puts.is_empty() && state.mark.purged.max(state.archived).is_none() {
                 next = entry.log_id.index;
             }
             if entry.log_id.index != next {
@@ -223,6 +297,9 @@ impl LogShared {
         if let Some((first, ..)) = puts.first()
             && state.slots.is_empty()
         {
+            if state.archived.is_none() {
+                state.begin = first.index;
+            }
             state.first = first.index;
             state.tail = first.index;
         }
@@ -275,9 +352,9 @@ impl LogShared {
         batch
     }
 
-    /// Where the entries of the range are that the log has: at least one if there is one, and
-    /// then up to this many bytes.
-    pub fn find(&self, range: impl RangeBounds<u64>, max_bytes: usize) -> Vec<Found> {
+    /// Where entries of the range are that the log has: at least one if there is one, and then up to
+    /// this many bytes, as far as they lie in the same place.
+    pub fn find(&self, range: impl RangeBounds<u64>, max_bytes: usize) -> Place {
         let state = self.state.lock();
         let from = match range.start_bound() {
             Bound::Included(&index) => index,
@@ -289,7 +366,10 @@ impl LogShared {
             Bound::Excluded(&index) => index,
             Bound::Unbounded => u64::MAX,
         };
-        let (from, until) = (from.max(state.first), until.min(state.next()));
+        let (from, until) = (from.max(state.begin.min(state.first)), until.min(state.next()));
+        if from < until && from < state.first {
+            return Place::Archive(from, until.min(state.first));
+        }
         let mut found = Vec::new();
         let mut bytes = 0;
         for index in from..until {
@@ -302,50 +382,99 @@ impl LogShared {
             let body = in_tail.and_then(|at| state.bodies.get(at as usize).cloned());
             found.push((index, slot, body));
         }
-        found
+        Place::Slots(found)
     }
 
-    /// The entries, bodies that are not in memory read from the store.
-    pub async fn load(&self, mut found: Vec<Found>) -> io::Result<Vec<Entry>> {
-        let wanted: Vec<(u64, Loc)> = found
-            .iter()
-            .filter(|(.., body)| body.is_none())
-            .map(|(_, slot, _)| (slot.seq, slot.loc))
-            .collect();
-        if !wanted.is_empty() {
-            let (store, owner) = (self.store.clone(), self.owner);
-            let bodies = tasks::blocking(move || store.read(owner, &wanted)).await;
-            let bodies = bodies.map_err(io::Error::other)?;
-            let mut bodies = bodies.map_err(|error| self.cannot_read(error))?.into_iter();
-            for (index, _, body) in found.iter_mut().filter(|(.., body)| body.is_none()) {
-                *body = bodies.next().flatten();
-                if body.is_none() {
-                    return Err(io::Error::other(format!("log entry {index} is gone")));
+    /// The entries of the range that the log has: at least one if there is one, and then up to so many bytes.
+    pub async fn load(self: &Arc<Self>, range: impl RangeBounds<u64>, max_bytes: usize) -> io::Result<Vec<Entry>> {
+        let end = range.end_bound().cloned();
+        let mut start = range.start_bound().cloned();
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut bytes = 0;
+        loop {
+            let left = max_bytes.saturating_sub(bytes);
+            let before = entries.len();
+            match self.find((start, end), left) {
+                Place::Archive(from, until) => {
+                    let log = Arc::clone(self);
+                    let read = tasks::blocking(move || log.archived_from(from, until, left)).await;
+                    let archived = read.map_err(io::Error::other)??;
+                    if archived.is_empty() {
+                        // Purged in this moment, or never there.
+                        return Err(gone(from));
+                    }
+                    for one in archived {
+                        let (index, term, kind) = read_meta(&one.meta).map_err(io::Error::other)?;
+                        bytes += one.body.len();
+                        entries.push(entry_of(index, term, kind, one.body)?);
+                    }
+                }
+                Place::Slots(found) => {
+                    for (index, slot, body) in self.bodies(found).await? {
+                        bytes += body.len();
+                        entries.push(entry_of(index, slot.term, slot.kind, body)?);
+                    }
                 }
             }
+            let last = entries.last().map(|last| last.log_id.index);
+            if entries.len() == before || bytes >= max_bytes {
+                return Ok(entries);
+            }
+            start = last.map_or(start, Bound::Excluded);
         }
-        found
-            .into_iter()
-            .map(|(index, slot, body)| {
-                let payload = payload_of(slot.kind, body.unwrap_or_default()).map_err(io::Error::other)?;
-                Ok(Entry {
-                    log_id: log_id(slot.term, index),
-                    payload,
-                })
-            })
-            .collect()
+    }
+
+    /// The bodies of entries, those that are not in memory read from the store.
+    async fn bodies(self: &Arc<Self>, mut found: Vec<Found>) -> io::Result<Vec<(u64, Slot, Bytes)>> {
+        let wanted: Vec<(u64, Slot)> = found
+            .iter()
+            .filter(|(.., body)| body.is_none())
+            .map(|(index, slot, _)| (*index, *slot))
+            .collect();
+        if !wanted.is_empty() {
+            let log = Arc::clone(self);
+            let bodies = tasks::blocking(move || log.stored(&wanted)).await;
+            let mut bodies = bodies.map_err(io::Error::other)??.into_iter();
+            for (.., body) in found.iter_mut().filter(|(.., body)| body.is_none()) {
+                *body = bodies.next();
+            }
+        }
+        let whole = |(index, slot, body): Found| Ok((index, slot, body.ok_or_else(|| gone(index))?));
+        found.into_iter().map(whole).collect()
+    }
+
+    /// Bodies from the store, or from the archive where they were put in this moment; blocks.
+    fn stored(&self, wanted: &[(u64, Slot)]) -> io::Result<Vec<Bytes>> {
+        let places: Vec<(u64, Loc)> = wanted.iter().map(|(_, slot)| (slot.seq, slot.loc)).collect();
+        let read = self.store.read(self.owner, &places);
+        let read = read.map_err(|error| self.cannot_read(error))?;
+        let mut bodies = Vec::with_capacity(wanted.len());
+        for ((index, _), body) in wanted.iter().zip(read) {
+            bodies.push(match body {
+                Some(body) => body,
+                None => self.archived_one(*index)?.ok_or_else(|| gone(*index))?.1,
+            });
+        }
+        Ok(bodies)
     }
 
     /// The body of an entry that the log has, and its kind; blocks.
     pub fn body(&self, index: u64) -> io::Result<(Kind, Bytes)> {
-        let gone = || io::Error::new(io::ErrorKind::NotFound, format!("log entry {index} is gone"));
-        let (_, slot, body) = self.find(index..=index, usize::MAX).pop().ok_or_else(gone)?;
-        if let Some(body) = body {
-            return Ok((slot.kind, body));
+        let found = match self.find(index..=index, usize::MAX) {
+            Place::Archive(..) => None,
+            Place::Slots(mut found) => Some(found.pop().ok_or_else(|| gone(index))?),
+        };
+        match found {
+            Some((_, slot, Some(body))) => Ok((slot.kind, body)),
+            Some((_, slot, None)) => {
+                let body = self.stored(&[(index, slot)])?.pop();
+                Ok((slot.kind, body.ok_or_else(|| gone(index))?))
+            }
+            None => {
+                let (meta, body) = self.archived_one(index)?.ok_or_else(|| gone(index))?;
+                Ok((read_meta(&meta).map_err(io::Error::other)?.2, body))
+            }
         }
-        let read = self.store.read(self.owner, &[(slot.seq, slot.loc)]);
-        let body = read.map_err(|error| self.cannot_read(error))?.pop().flatten();
-        Ok((slot.kind, body.ok_or_else(gone)?))
     }
 
     /// Keeps the vote; it is safe when this returns.
@@ -374,7 +503,23 @@ impl LogShared {
     }
 
     /// Removes the entries up to this one, which a snapshot has.
-    pub fn purge(&self, up_to: LogId) {
+    pub fn purge(self: &Arc<Self>, up_to: LogId) {
+        let marked = self.purge_slots(up_to);
+        if self.archiving.is_none() {
+            return;
+        }
+        let log = Arc::clone(self);
+        tasks::spawn("purge of an archive", async move {
+            // Files go when a start knows that they are not missing.
+            let synced = log.store.synced(marked).await;
+            log.state.lock().unsynced_purges -= 1;
+            if synced.is_ok() {
+                log.purge_archive(up_to.index);
+            }
+        });
+    }
+
+    fn purge_slots(&self, up_to: LogId) -> Lsn {
         let mut state = self.state.lock();
         let mut gone = Vec::new();
         while state.first <= up_to.index
@@ -383,13 +528,20 @@ impl LogShared {
             gone.push(seq);
         }
         // A snapshot may be ahead of the whole log.
-        state.first = state.first.max(up_to.index + 1);
+        state.begin = state.begin.max(up_to.index + 1);
+        state.first = state.first.max(state.begin);
         state.tail = state.tail.max(state.first);
+        if state.archived.is_some_and(|archived| archived.index <= up_to.index) {
+            state.archived = None;
+            self.archived.store(0, Ordering::Release);
+        }
+        state.unsynced_purges += usize::from(self.archiving.is_some());
         state.mark.purged = state.mark.purged.max(Some(up_to));
         state.mark_is_new = false;
         let mut batch = self.store.batch(self.owner);
         batch.mark(&state.mark.encode());
         batch.remove(&runs(gone));
+        batch.commit()
     }
 
     /// Waits while the store is far behind, so that no batch blocks the thread.
@@ -460,7 +612,7 @@ impl State {
     fn last(&self) -> Option<LogId> {
         match self.slots.back() {
             Some(slot) => Some(log_id(slot.term, self.next() - 1)),
-            None => self.mark.purged,
+            None => self.mark.purged.max(self.archived),
         }
     }
 }
@@ -496,6 +648,17 @@ impl Drop for LogShared {
 /// Whether a read failed because of what is on disk, and not because nothing is read any more.
 pub fn is_damage(store: &Store, error: &StoreError) -> bool {
     !store.failed() && !matches!(error, StoreError::Stopped | StoreError::Panicked)
+}
+
+fn entry_of(index: u64, term: u64, kind: Kind, body: Bytes) -> io::Result<Entry> {
+    Ok(Entry {
+        log_id: log_id(term, index),
+        payload: payload_of(kind, body).map_err(io::Error::other)?,
+    })
+}
+
+fn gone(index: u64) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, format!("log entry {index} is gone"))
 }
 
 /// Ascending seqs as ranges.

@@ -11,11 +11,14 @@
 //! openraft's types.
 
 mod apply;
+mod election;
 mod group;
 mod guarded;
 mod journals;
+mod leadership;
 mod links;
 mod log;
+mod membership;
 mod network;
 mod pack;
 mod pause;
@@ -32,9 +35,12 @@ mod wire;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use group::{Election, Group, GroupError, GroupStatus, LeaderWatch, Leadership, Role};
+pub use election::Election;
+pub use group::{Group, GroupError, GroupStatus};
 pub use journals::{GroupId, GroupSpec, Ledgers, OpenError, Pace, RaftJournals, WeakJournals};
+pub use leadership::{LeaderWatch, Leadership, Role};
 pub use links::{Links, RAFT, RaftService};
+pub use log::Archiving;
 pub use network::{Transport, TransportError};
 pub use pack::VERSION as ENTRIES;
 pub use propose::{Applied, ProposeError, RECORD_BYTES};

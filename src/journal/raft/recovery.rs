@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 
 use super::types::{LogId, Vote, log_id};
 use super::wire::{Kind, Reader, WireError, Writer};
-use crate::store::{LedgerEntry, Loc, Meta, OwnerLedger};
+use crate::store::{Archive, LedgerEntry, Loc, Meta, OwnerLedger};
 
 use bytes::Bytes;
 
@@ -40,8 +40,12 @@ pub struct Mark {
 #[derive(Debug, Default)]
 pub struct Rebuilt {
     pub mark: Mark,
-    /// Index of the first slot, or where the next entry goes.
+    /// Index of the first entry.
+    pub begin: u64,
+    /// Index of the first slot, or where the next entry goes: what is before it is in the archive.
     pub first: u64,
+    /// The last entry that is in the archive.
+    pub archived: Option<LogId>,
     pub slots: VecDeque<Slot>,
     pub next_seq: u64,
     /// Seqs that came back and are to be removed again.
@@ -89,7 +93,7 @@ pub fn meta(id: &LogId, kind: Kind) -> Meta {
 }
 
 /// Index, term and kind of the entry with that meta.
-fn read_meta(meta: &Meta) -> Result<(u64, u64, Kind), WireError> {
+pub fn read_meta(meta: &Meta) -> Result<(u64, u64, Kind), WireError> {
     let (index, rest) = meta.split_first_chunk().ok_or(WireError::Short)?;
     let (term, rest) = rest.split_first_chunk().ok_or(WireError::Short)?;
     match rest {
@@ -103,18 +107,29 @@ fn read_meta(meta: &Meta) -> Result<(u64, u64, Kind), WireError> {
     }
 }
 
-/// The log that the store kept; an owner it does not know has an empty one.
-pub fn rebuild(ledger: Option<OwnerLedger>) -> Result<Rebuilt, Damage> {
+/// The log that the store kept, behind what is in its archive; an owner it does not know has an empty one.
+pub fn rebuild(ledger: Option<OwnerLedger>, archive: Option<&Archive>) -> Result<Rebuilt, Damage> {
     let ledger = ledger.unwrap_or_default();
-    if ledger.damaged {
+    let is_damaged = archive.is_some_and(Archive::is_damaged);
+    if ledger.damaged || is_damaged && !ledger.accepted {
         return Err(Damage::Lost);
+    }
+    if let Some(archive) = archive.filter(|_| is_damaged) {
+        archive.accept_damage().map_err(|error| {
+            tracing::error!(%error, "damaged segments of a stream cannot be removed");
+            Damage::Lost
+        })?;
     }
     let mut log = Rebuilt {
         mark: ledger.mark.map_or(Ok(Mark::default()), Mark::decode)?,
         next_seq: ledger.next_seq.max(1),
         ..Rebuilt::default()
     };
-    log.first = log.mark.purged.as_ref().map_or(0, |purged| purged.index + 1);
+    log.begin = log.mark.purged.as_ref().map_or(0, |purged| purged.index + 1);
+    log.first = log.begin;
+    if let Some(archive) = archive {
+        log.goes_behind(archive)?;
+    }
     let mut is_cut = false;
     for entry in ledger.entries {
         log.next_seq = log.next_seq.max(entry.seq + 1);
@@ -127,14 +142,37 @@ pub fn rebuild(ledger: Option<OwnerLedger>) -> Result<Rebuilt, Damage> {
     }
     // What is committed is never cut, but the mark may be older or newer than the entries.
     let last = log.last();
-    log.mark.committed = log.mark.committed.take().min(last);
+    log.mark.committed = log.mark.committed.take().min(last).max(log.archived);
     Ok(log)
 }
 
 impl Rebuilt {
+    /// What is in the archive was committed, and is not cut any more.
+    fn goes_behind(&mut self, archive: &Archive) -> Result<(), Damage> {
+        let Some((first, last)) = archive.ends() else {
+            return Ok(());
+        };
+        let ((first, ..), (last, term, _)) = (read_meta(&first)?, read_meta(&last)?);
+        // All of it was purged, and its files were not removed any more.
+        if last < self.begin {
+            return Ok(());
+        }
+        if first > self.begin {
+            return Err(Damage::Hole {
+                last: self.begin.saturating_sub(1),
+                found: first,
+            });
+        }
+        self.first = last + 1;
+        self.archived = Some(log_id(term, last));
+        self.next_seq = self.next_seq.max(archive.last_seq().map_or(0, |seq| seq + 1));
+        Ok(())
+    }
+
     fn add(&mut self, entry: LedgerEntry) -> Result<(), Damage> {
         let (index, term, kind) = read_meta(&entry.meta)?;
-        if self.mark.purged.as_ref().is_some_and(|purged| index <= purged.index) {
+        let gone = self.mark.purged.max(self.archived);
+        if gone.is_some_and(|gone| index <= gone.index) {
             self.stale.push(entry.seq);
             return Ok(());
         }
@@ -170,7 +208,7 @@ impl Rebuilt {
     fn last(&self) -> Option<LogId> {
         match self.slots.back() {
             Some(slot) => Some(log_id(slot.term, self.next() - 1)),
-            None => self.mark.purged,
+            None => self.mark.purged.max(self.archived),
         }
     }
 }
@@ -208,7 +246,7 @@ mod tests {
     #[test]
     fn a_later_seq_cuts_what_was_at_its_index_and_behind_it() {
         let entries = vec![entry(1, 0, 1), entry(2, 1, 1), entry(3, 2, 1), entry(4, 1, 2)];
-        let log = rebuild(ledger(Mark::default(), entries)).expect("whole");
+        let log = rebuild(ledger(Mark::default(), entries), None).expect("whole");
         assert_eq!(seqs(&log), [1, 4]);
         assert_eq!(log.stale, [3, 2]);
         assert_eq!(log.last(), Some(log_id(2, 1)));
@@ -223,7 +261,7 @@ mod tests {
             ..Mark::default()
         };
         let entries = vec![entry(1, 0, 1), entry(2, 1, 1), entry(3, 2, 1)];
-        let log = rebuild(ledger(mark, entries)).expect("whole");
+        let log = rebuild(ledger(mark, entries), None).expect("whole");
         assert_eq!(seqs(&log), [3]);
         assert_eq!(log.stale, [1, 2]);
         assert_eq!(log.mark.committed, Some(log_id(1, 2)));
@@ -231,9 +269,9 @@ mod tests {
 
     #[test]
     fn a_hole_is_damage() {
-        let hole = rebuild(ledger(Mark::default(), vec![entry(1, 0, 1), entry(2, 2, 1)]));
+        let hole = rebuild(ledger(Mark::default(), vec![entry(1, 0, 1), entry(2, 2, 1)]), None);
         assert_eq!(hole.unwrap_err(), Damage::Hole { last: 0, found: 2 });
-        let start = rebuild(ledger(Mark::default(), vec![entry(1, 3, 1)]));
+        let start = rebuild(ledger(Mark::default(), vec![entry(1, 3, 1)]), None);
         assert_eq!(start.unwrap_err(), Damage::Hole { last: 0, found: 3 });
     }
 
@@ -244,7 +282,7 @@ mod tests {
         if let Some(ledger) = &mut accepted {
             ledger.accepted = true;
         }
-        let log = rebuild(accepted).expect("what is before it");
+        let log = rebuild(accepted, None).expect("what is before it");
         assert_eq!((seqs(&log), &log.stale[..], log.next_seq), (vec![1, 2], &[4, 5][..], 6));
     }
 
@@ -252,7 +290,7 @@ mod tests {
     fn an_entry_of_a_later_format_is_refused() {
         let mut later = entry(1, 0, 1);
         later.meta[17] = META_VERSION + 1;
-        let refused = rebuild(ledger(Mark::default(), vec![later]));
+        let refused = rebuild(ledger(Mark::default(), vec![later]), None);
         assert_eq!(
             refused.unwrap_err(),
             Damage::Unreadable(WireError::Version(META_VERSION + 1))

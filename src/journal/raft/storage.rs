@@ -16,8 +16,7 @@ impl RaftLogReader<Types> for RaftLog {
     where
         RB: RangeBounds<u64> + Clone + Debug + Send,
     {
-        let found = self.shared().find(range, usize::MAX);
-        self.shared().load(found).await
+        self.shared().load(range, usize::MAX).await
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {
@@ -25,8 +24,7 @@ impl RaftLogReader<Types> for RaftLog {
     }
 
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        let found = self.shared().find(start..end, BATCH_BYTES);
-        self.shared().load(found).await
+        self.shared().load(start..end, BATCH_BYTES).await
     }
 
     async fn entries_stream<RB>(&mut self, range: RB) -> impl Stream<Item = io::Result<Entry>> + Send
@@ -43,11 +41,11 @@ impl RaftLogReader<Types> for RaftLog {
         let batches = stream::unfold(Some(from), move |from| {
             let log = Arc::clone(&log);
             async move {
-                let found = log.find((Bound::Included(from?), end), BATCH_BYTES);
-                let (last, ..) = found.last()?;
-                let next = last + 1;
-                match log.load(found).await {
-                    Ok(entries) => Some((entries.into_iter().map(Ok).collect(), Some(next))),
+                match log.load((Bound::Included(from?), end), BATCH_BYTES).await {
+                    Ok(entries) => {
+                        let next = entries.last()?.log_id.index + 1;
+                        Some((entries.into_iter().map(Ok).collect(), Some(next)))
+                    }
                     Err(error) => Some((vec![Err(error)], None)),
                 }
             }
@@ -57,7 +55,9 @@ impl RaftLogReader<Types> for RaftLog {
 
     /// The last entry of each term in the range.
     async fn get_key_log_ids(&mut self, range: RangeInclusive<LogId>) -> io::Result<Vec<LogId>> {
-        Ok(self.shared().last_of_terms(range.into_inner()))
+        let log = Arc::clone(self.shared());
+        let read = crate::tasks::blocking(move || log.last_of_terms(range.into_inner()));
+        read.await.map_err(io::Error::other)?
     }
 }
 
@@ -96,7 +96,9 @@ impl RaftLogStorage<Types> for RaftLog {
     {
         let entries = entries.into_iter();
         self.shared().room().await?;
-        self.shared().append(entries, callback)
+        self.shared().append(entries, callback)?;
+        self.shared().put_away_if_worth();
+        Ok(())
     }
 
     async fn truncate_after(&mut self, last_log_id: Option<LogId>) -> io::Result<()> {

@@ -9,7 +9,7 @@ use super::super::answer::{Answer, Answered, Failure};
 use super::super::call::Call;
 use super::properties;
 use crate::broker::QueueHandle;
-use crate::broker::gather::ConsumerName;
+use crate::broker::gathered::ConsumerName;
 use crate::broker::matching::Matching;
 use crate::broker::peeking::{HeldBy, Peek, Peeked, PeekedMessage};
 use crate::broker::report::About;
@@ -37,7 +37,9 @@ pub async fn list(mut call: Call) -> Answered {
     let peek = asked(&call)?;
     let peeked = look(&mut call, &queue, &peek).await?;
     let Some(peeked) = peeked else { return away() };
-    let names = call.gathered.consumer_names(&call.broker, &queue);
+    let names = call
+        .gathered
+        .consumer_names(call.broker.queues(), call.broker.connections(), &queue);
     let messages = peeked
         .messages
         .iter()
@@ -70,7 +72,9 @@ pub async fn one(mut call: Call) -> Answered {
         };
         let found = peeked.messages.iter().find(|message| message.position == position);
         if let Some(message) = found {
-            let names = call.gathered.consumer_names(&call.broker, &queue);
+            let names = call
+                .gathered
+                .consumer_names(call.broker.queues(), call.broker.connections(), &queue);
             return Ok(Answer::Json(view(&names, message, unacked)));
         }
     }
@@ -125,7 +129,7 @@ async fn look(call: &mut Call, queue: &Arc<QueueHandle>, peek: &Peek) -> Result<
     if queue.is_quarantined() {
         return Err(Failure::bad("the queue is damaged, and not served"));
     }
-    let peeked = call.broker.peek(queue, peek).await;
+    let peeked = call.broker.queues().peek(queue, peek).await;
     if peek.unacked {
         // Who the consumers are is known to the nodes of their clients.
         call.gather(About::Queues).await?;

@@ -1,22 +1,19 @@
 //! How this node describes itself, to its own clients and to other nodes.
 
-use std::sync::Arc;
-
 use serde_json::{Value, json};
 
 use super::super::endpoint::Endpoint;
 use super::super::overview::{contexts, exchange_types, rates_mode};
 use super::super::{erlang, figures};
 use crate::broker::Broker;
-use crate::broker::gather::Describe;
 use crate::broker::process::{open_files, threads};
 use crate::config::{Config, Mechanism, PLUGINS, Stream};
 use crate::metrics::process::open_files_limit;
 use crate::statistics::{Figure, Measure, Windows};
 
 /// How a node that listens there is described to the others.
-pub fn describe(endpoints: Vec<Endpoint>) -> Describe {
-    Arc::new(move |broker, windows| view(broker, &endpoints, windows))
+pub fn describe(endpoints: Vec<Endpoint>) -> impl Fn(&Broker, Windows) -> Value {
+    move |broker, windows| view(broker, &endpoints, windows)
 }
 
 /// This node.
@@ -32,7 +29,7 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value 
     let waiting = tokio::runtime::Handle::current().metrics().global_queue_depth();
     // In RabbitMQ's order, which columns keep.
     let mut view = json!({
-        "partitions": broker.partitions(),
+        "partitions": broker.membership().partitions(),
         "os_pid": std::process::id().to_string(),
         "fd_total": open_files_limit(),
         "sockets_total": open_files_limit(),
@@ -57,16 +54,16 @@ pub fn view(broker: &Broker, endpoints: &[Endpoint], windows: Windows) -> Value 
         "db_dir": config.node.data_dir,
         "config_files": config.files,
         "enabled_plugins": PLUGINS,
-        "net_ticktime": broker.silence_between_nodes().as_secs(),
+        "net_ticktime": broker.membership().silence_between_nodes().as_secs(),
         "mem_calculation_strategy": "rss",
         "name": node.name,
         "running": !broker.has_failed(),
         "type": "disc",
-        "being_drained": broker.is_drained() || broker.is_draining(),
+        "being_drained": broker.membership().is_drained() || broker.membership().is_draining(),
     });
     let counted = broker
         .statistics()
-        .figures(broker.statistics().node(), broker.second(), windows);
+        .figures(broker.statistics().node(), broker.reports().second(), windows);
     for (measure, value) in [
         (Measure::MemUsed, json!(alarms.memory_used())),
         (Measure::FdUsed, json!(files)),

@@ -17,7 +17,7 @@ use crate::broker::report::About;
 pub async fn health(mut call: Call) -> Answered {
     let queue = its_queue(&call)?;
     call.gather(About::Queues).await?;
-    let diagnosis = call.broker.diagnose(&queue, &call.gathered).await;
+    let diagnosis = call.broker.reports().diagnose(&queue, &call.gathered).await;
     Ok(Answer::Json(view(&queue, &diagnosis)))
 }
 

@@ -59,7 +59,7 @@ impl<'a> Listed<'a> {
 
     /// Where it is.
     pub fn standing(&self) -> Option<&Standing> {
-        let find = || Some(self.call.broker.standing(self.live()?, &self.call.gathered));
+        let find = || Some(self.call.broker.reports().standing(self.live()?, &self.call.gathered));
         self.standing.get_or_init(find).as_ref()
     }
 

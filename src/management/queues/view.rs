@@ -101,6 +101,9 @@ fn numbers_view(row: &Listed<'_>) -> Value {
         view["delivery_limit"] = report.delivery_limit.map_or(json!("unlimited"), |limit| json!(limit));
     }
     write_counts(&mut view, spec.queue_type, report.counts);
+    if spec.queue_type == QueueType::Stream {
+        view["segments"] = json!(report.counts.segments);
+    }
     if spec.queue_type == QueueType::Quorum {
         let online = row.standing().map(|standing| &standing.online[..]).unwrap_or_default();
         // All queues of a node share its log, so that none has files of its own.
@@ -113,7 +116,6 @@ fn numbers_view(row: &Listed<'_>) -> Value {
     }
     if spec.queue_type == QueueType::Stream {
         write_readers(&mut view, row);
-        view["segments"] = json!(report.segments.unwrap_or(0));
     }
     erlang::write_work(&mut view, call.windows.data);
     if spec.queue_type != QueueType::Stream {
@@ -145,7 +147,7 @@ pub fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Opt
 fn write_readers(view: &mut Value, row: &Listed<'_>) {
     let Some(queue) = row.live() else { return };
     let gathered = &row.call.gathered;
-    let consumers = gathered.consumers(&row.call.broker, queue, row.call.connections());
+    let consumers = gathered.consumers(row.call.broker.queues(), queue, row.call.connections());
     let members = row.standing().map(|standing| &standing.members[..]).unwrap_or_default();
     let readers = members.iter().map(|node| {
         let reads = |(consumer, status): &&(_, ConsumerStatus)| is_of(consumer, *node) && status.is_active();

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::sim::SimDisk;
 use crate::store::wal::Writer;
-use crate::store::{OwnerId, Owners, Recovered, Store, StoreError, StoreOptions, format_line};
+use crate::store::{OwnerId, Owners, Recovered, Store, StoreError, StoreOptions, VERSION, format_line};
 
 pub struct ByHand {
     pub store: Store,
@@ -22,7 +22,7 @@ impl ByHand {
         let format = dir.join("store.format");
         if !format.exists() {
             // The same for all, so that the same bytes are written each time.
-            std::fs::write(&format, format_line(77)).expect("a directory");
+            std::fs::write(&format, format_line(VERSION, 77)).expect("a directory");
         }
         let (store, recovered) = Store::open_on(dir, options, Arc::new(disk.clone()))?;
         let by_hand = Self {
@@ -42,6 +42,17 @@ impl ByHand {
             Err(error) => {
                 wal.fail(error);
                 true
+            }
+        }
+    }
+
+    /// Retires what nothing lives in, as a checkpoint does.
+    pub fn checkpoint(&mut self) {
+        let inner = Arc::clone(&self.store.0);
+        if let Ok(Some(plan)) = inner.plan(false) {
+            self.write();
+            if let Err(error) = inner.carry_out(&plan) {
+                inner.wal.fail(error);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The store on a simulated disk, against a model; and on a real one, with its threads.
 
+mod archive;
 pub mod by_hand;
 mod crashes;
 mod damage;

@@ -17,6 +17,8 @@ type Between = Box<dyn FnMut() + Send>;
 pub struct SimDisk {
     disk: Arc<Mutex<Disk>>,
     between: Arc<Mutex<Option<Between>>>,
+    /// Of the names of its files, where it is not the log's directory.
+    prefix: String,
 }
 
 #[derive(Default)]
@@ -31,6 +33,8 @@ struct Disk {
     fail_syncs: bool,
     /// Syncs are said to be done, and are not.
     lie: bool,
+    /// The same of files that are not in the log's directory.
+    lie_beside: bool,
     /// What lies where a block has these bytes cannot be read.
     unreadable: Option<Vec<u8>>,
     /// No block is free: files cannot be made and cannot grow.
@@ -49,6 +53,7 @@ struct Inode {
 struct SimFile {
     disk: Arc<Mutex<Disk>>,
     inode: usize,
+    is_beside: bool,
     life: u64,
 }
 
@@ -71,6 +76,11 @@ impl SimDisk {
     /// From now on a sync does nothing, and nobody is told.
     pub fn lie(&self) {
         self.disk.lock().lie = true;
+    }
+
+    /// The same of files that are not in the log's directory.
+    pub fn lie_beside(&self) {
+        self.disk.lock().lie_beside = true;
     }
 
     /// Uses up all free space, or gives it back.
@@ -134,7 +144,9 @@ impl SimDisk {
         let inode = disk.names[name];
         let inode = &mut disk.inodes[inode];
         inode.current[offset] ^= 0x40;
-        inode.durable[offset] ^= 0x40;
+        if let Some(byte) = inode.durable.get_mut(offset) {
+            *byte ^= 0x40;
+        }
     }
 
     /// Takes a file away.
@@ -161,10 +173,15 @@ impl SimDisk {
         self.disk.lock().names.keys().cloned().collect()
     }
 
+    fn full(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
     fn file(&self, inode: usize, life: u64) -> Arc<dyn LogFile> {
         Arc::new(SimFile {
             disk: Arc::clone(&self.disk),
             inode,
+            is_beside: !self.prefix.is_empty(),
             life,
         })
     }
@@ -191,17 +208,19 @@ impl Disk {
 impl Files for SimDisk {
     fn list(&self) -> io::Result<Vec<(String, u64)>> {
         let disk = self.disk.lock();
-        let sizes = disk
-            .names
-            .iter()
-            .map(|(name, inode)| (name.clone(), disk.inodes[*inode].current.len() as u64));
-        Ok(sizes.collect())
+        let mut sizes = Vec::new();
+        for (name, inode) in &disk.names {
+            if let Some(name) = name.strip_prefix(&self.prefix).filter(|name| !name.contains('/')) {
+                sizes.push((name.to_owned(), disk.inodes[*inode].current.len() as u64));
+            }
+        }
+        Ok(sizes)
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn LogFile>> {
         let mut disk = self.disk.lock();
         disk.step()?;
-        let inode = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let inode = *disk.names.get(&self.full(name)).ok_or(io::ErrorKind::NotFound)?;
         let life = disk.life;
         drop(disk);
         Ok(self.file(inode, life))
@@ -220,7 +239,7 @@ impl Files for SimDisk {
             unsynced: Vec::new(),
         });
         let inode = disk.inodes.len() - 1;
-        disk.names.insert(name.to_owned(), inode);
+        disk.names.insert(self.full(name), inode);
         disk.names_changed();
         let life = disk.life;
         drop(disk);
@@ -230,8 +249,8 @@ impl Files for SimDisk {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut disk = self.disk.lock();
         disk.step()?;
-        let inode = disk.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
-        disk.names.insert(to.to_owned(), inode);
+        let inode = disk.names.remove(&self.full(from)).ok_or(io::ErrorKind::NotFound)?;
+        disk.names.insert(self.full(to), inode);
         disk.names_changed();
         Ok(())
     }
@@ -239,7 +258,7 @@ impl Files for SimDisk {
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut disk = self.disk.lock();
         disk.step()?;
-        disk.names.remove(name).ok_or(io::ErrorKind::NotFound)?;
+        disk.names.remove(&self.full(name)).ok_or(io::ErrorKind::NotFound)?;
         disk.names_changed();
         Ok(())
     }
@@ -254,6 +273,13 @@ impl Files for SimDisk {
 
     fn space(&self) -> io::Result<u64> {
         Ok(if self.disk.lock().full { 0 } else { u64::MAX })
+    }
+
+    fn beside(&self, name: &str) -> io::Result<Arc<dyn Files>> {
+        Ok(Arc::new(Self {
+            prefix: format!("{name}/"),
+            ..self.clone()
+        }))
     }
 
     fn between_steps(&self) -> io::Result<()> {
@@ -303,7 +329,7 @@ impl LogFile for SimFile {
         if disk.fail_syncs {
             return Err(io::Error::other("simulated failure of a sync"));
         }
-        if disk.lie {
+        if disk.lie || disk.lie_beside && self.is_beside {
             return Ok(());
         }
         let inode = &mut disk.inodes[self.inode];

@@ -200,11 +200,11 @@ fn a_directory_in_use_or_of_another_program_is_refused() {
     for (text, refused) in [
         (
             "warren store 1 00",
-            "has format version 1, and this program reads and writes only version 2",
+            "has format version 1, and this program reads and writes only versions 2 and 3",
         ),
         (
-            "warren store 3 what comes then",
-            "has format version 3, and this program reads and writes only version 2",
+            "warren store 4 what comes then",
+            "has format version 4, and this program reads and writes only versions 2 and 3",
         ),
         ("warren store 2 no number", "was not written by this program"),
         ("another store 2 00", "was not written by this program"),

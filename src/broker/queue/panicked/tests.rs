@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::broker::Broker;
-use crate::broker::delivery::outbox::Outstanding;
+use crate::broker::delivery::channel_out::Outstanding;
 use crate::broker::delivery::pairs::Pairs;
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::broker::queue::claims::{ChannelClaim, ConfirmToken};
@@ -37,9 +37,13 @@ async fn broker(directory: &Path) -> Arc<Broker> {
     config.node.data_dir = directory.to_owned();
     config.node.name = "node@here".into();
     let broker = Broker::open(Arc::new(config)).await.expect("a broker");
-    broker.found("node@here").await.expect("a cluster of its own");
+    broker
+        .membership()
+        .found("node@here")
+        .await
+        .expect("a cluster of its own");
     broker.catch_up().await;
-    tasks::spawn("elections", broker.clone().run_elections());
+    tasks::spawn("elections", broker.replicas().clone().run_elections());
     tasks::spawn("leader lookups", broker.queues().clone().run_leader_lookups());
     broker
 }
@@ -59,7 +63,11 @@ async fn declare(broker: &Arc<Broker>, queue_type: QueueType, durable: bool) -> 
         arguments: FieldTable::new(),
         user: "guest".into(),
     };
-    broker.command(Command::DeclareQueue(spec)).await.expect("declared");
+    broker
+        .declarations()
+        .command(Command::DeclareQueue(spec))
+        .await
+        .expect("declared");
     let vhost = broker.vhost("/").expect("the vhost");
     vhost.queue("orders").expect("the queue")
 }

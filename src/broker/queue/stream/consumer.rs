@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::live::LiveStream;
 use super::reading::Away;
 use crate::broker::BrokerError;
-use crate::broker::delivery::outbox::Outstanding;
+use crate::broker::delivery::channel_out::Outstanding;
 use crate::broker::observers::Client;
 use crate::broker::queue::clients::Consumer;
 use crate::broker::queue::handle::QueueHandle;

@@ -41,7 +41,11 @@ impl World {
             arguments: FieldTable::new(),
             user: "guest".into(),
         };
-        broker.command(Command::DeclareQueue(spec)).await.expect("declared");
+        broker
+            .declarations()
+            .command(Command::DeclareQueue(spec))
+            .await
+            .expect("declared");
         let queue = broker
             .vhost("/")
             .and_then(|vhost| vhost.queue("log"))

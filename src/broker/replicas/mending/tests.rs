@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::broker::Failure;
 use crate::broker::queue::claims::ConfirmToken;
 use crate::broker::queue::joint::Joint;
+use crate::broker::{Broker, Failure};
 use crate::codec::Properties;
 use crate::config::Config;
 use crate::metadata::Command;
@@ -23,12 +23,16 @@ pub(in crate::broker) async fn broker(directory: &Path) -> Arc<Broker> {
     config.node.data_dir = directory.to_owned();
     config.node.name = "node@here".into();
     let broker = Broker::open(Arc::new(config)).await.expect("a broker");
-    if !broker.belongs() {
-        broker.found("node@here").await.expect("a cluster of its own");
+    if !broker.membership().belongs() {
+        broker
+            .membership()
+            .found("node@here")
+            .await
+            .expect("a cluster of its own");
     }
     broker.catch_up().await;
     tasks::spawn("timers", broker.clone().run_timers());
-    tasks::spawn("elections", broker.clone().run_elections());
+    tasks::spawn("elections", broker.replicas().clone().run_elections());
     tasks::spawn("leader lookups", broker.queues().clone().run_leader_lookups());
     broker
 }
@@ -74,7 +78,11 @@ async fn declare(broker: &Arc<Broker>) -> Arc<QueueHandle> {
         arguments: FieldTable::new(),
         user: "guest".into(),
     };
-    broker.command(Command::DeclareQueue(spec)).await.expect("declared");
+    broker
+        .declarations()
+        .command(Command::DeclareQueue(spec))
+        .await
+        .expect("declared");
     queue_of(broker)
 }
 
@@ -100,11 +108,15 @@ async fn is_accepted(answered: crate::broker::queue::joint::JointAnswer) {
 }
 
 fn group_of(broker: &Arc<Broker>, queue: &Arc<QueueHandle>) -> Group<Contents> {
-    broker.replicas.group(queue.spec.id).expect("the member is open")
+    broker
+        .replicas
+        .members
+        .group(queue.spec.id)
+        .expect("the member is open")
 }
 
 fn has_messages(broker: &Arc<Broker>, queue: &Arc<QueueHandle>, count: u64) -> bool {
-    let group = broker.replicas.group(queue.spec.id);
+    let group = broker.replicas.members.group(queue.spec.id);
     group.is_some_and(|group| {
         !group.has_panicked() && group.machine().ledger().expect("a queue").figures().messages == count
     })
@@ -112,7 +124,7 @@ fn has_messages(broker: &Arc<Broker>, queue: &Arc<QueueHandle>, count: u64) -> b
 
 /// The node stops in order.
 async fn stop(broker: Arc<Broker>) {
-    broker.end_groups().await;
+    broker.replicas().end_groups().await;
     let stopped = tokio::task::spawn_blocking(move || broker.stop()).await;
     stopped.expect("it stops");
 }
@@ -133,13 +145,13 @@ async fn a_ledger_that_panics_is_made_anew_out_of_its_log_and_one_that_does_so_a
 
     group_of(&node, &queue).meddle(|_| panic!("as asked"));
     let waiting = publish(&node, &queue, "m6");
-    until("it is let be", || node.replicas.is_damaged(queue.spec.id)).await;
+    until("it is let be", || node.replicas.members.is_damaged(queue.spec.id)).await;
     drop(waiting);
     stop(node).await;
     let node = broker(directory.path()).await;
     let queue = queue_of(&node);
     until("nothing is lost", || has_messages(&node, &queue, 6)).await;
-    assert!(!node.replicas.is_damaged(queue.spec.id));
+    assert!(!node.replicas.members.is_damaged(queue.spec.id));
     is_accepted(publish(&node, &queue, "m7")).await;
 }
 
@@ -154,14 +166,14 @@ async fn a_member_whose_raft_task_panics_is_made_anew_out_of_its_log_and_one_tha
     let first = group_of(&node, &queue);
     first.panic_inside().await;
     let is_another = || {
-        let group = node.replicas.group(queue.spec.id);
+        let group = node.replicas.members.group(queue.spec.id);
         group.is_some_and(|group| !group.is(&first)) && has_messages(&node, &queue, 3)
     };
     until("it is made anew", is_another).await;
     is_accepted(publish(&node, &queue, "m4")).await;
 
     group_of(&node, &queue).panic_inside().await;
-    until("it is let be", || node.replicas.is_damaged(queue.spec.id)).await;
+    until("it is let be", || node.replicas.members.is_damaged(queue.spec.id)).await;
     stop(node).await;
     let node = broker(directory.path()).await;
     let queue = queue_of(&node);
@@ -173,7 +185,7 @@ async fn a_member_whose_raft_task_panics_is_made_anew_out_of_its_log_and_one_tha
 async fn a_node_ends_when_the_raft_task_of_its_catalogue_panics() {
     let directory = tempfile::tempdir().expect("a directory");
     let node = broker(directory.path()).await;
-    node.catalogue_group().panic_inside().await;
+    node.declarations().group().panic_inside().await;
     let failure = tokio::time::timeout(PATIENCE, node.failed()).await;
     assert!(matches!(failure, Ok(Failure::Catalogue(_))), "{failure:?}");
     stop(node).await;
@@ -185,7 +197,7 @@ async fn a_node_whose_catalogue_panics_ends_and_knows_all_when_it_is_started_aga
     let node = broker(directory.path()).await;
     let queue = declare(&node).await;
     is_accepted(publish(&node, &queue, "m1")).await;
-    node.catalogue_group().meddle(|_| panic!("as asked"));
+    node.declarations().group().meddle(|_| panic!("as asked"));
     let vhost = crate::metadata::VhostSpec {
         name: "later".into(),
         description: String::new(),
@@ -193,7 +205,7 @@ async fn a_node_whose_catalogue_panics_ends_and_knows_all_when_it_is_started_aga
         default_queue_type: None,
         protected: false,
     };
-    let (declared, failure) = tokio::join!(node.command(Command::PutVhost(vhost)), node.failed());
+    let (declared, failure) = tokio::join!(node.declarations().command(Command::PutVhost(vhost)), node.failed());
     assert!(declared.is_err(), "it is not known to be done");
     assert!(matches!(failure, Failure::Catalogue(_)), "{failure}");
     stop(node).await;

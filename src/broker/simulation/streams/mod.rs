@@ -46,6 +46,8 @@ pub enum Broken {
     Sync,
     /// A new leader does not know how far publishers have come.
     Producers,
+    /// Old chunks leave the log for files that are told to be synced, and are not.
+    Files,
     /// A member that comes back with nothing votes as if it had lost nothing.
     Shut,
 }

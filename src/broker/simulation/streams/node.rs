@@ -11,7 +11,7 @@ use super::super::net::{Links, Port, chance};
 use super::clients::Leading;
 use super::{Broken, NODES, Sim};
 use crate::journal::raft::{
-    Election, Group, GroupError, GroupId, GroupSpec, LeaderWatch, Ledgers, Pace, RaftJournals, Role,
+    Archiving, Election, Group, GroupError, GroupId, GroupSpec, LeaderWatch, Ledgers, Pace, RaftJournals, Role,
 };
 use crate::store::tests::by_hand::ByHand;
 use crate::store::tests::sim::SimDisk;
@@ -28,7 +28,7 @@ const GROUP: GroupId = GroupId(9);
 pub struct Node {
     dir: tempfile::TempDir,
     disk: SimDisk,
-    is_lying: bool,
+    broken: Option<Broken>,
     /// Grows with each start and each crash.
     life: u64,
     /// How often it has lost everything: its member has other owners then.
@@ -65,7 +65,7 @@ impl Node {
         let mut node = Self {
             dir: tempfile::tempdir().expect("a directory"),
             disk: SimDisk::default(),
-            is_lying: broken == Some(Broken::Sync),
+            broken,
             life: 0,
             generation: 0,
             is_out: false,
@@ -80,15 +80,19 @@ impl Node {
     fn renew(&mut self) {
         self.disk = SimDisk::default();
         self.dir = tempfile::tempdir().expect("a directory");
-        if self.is_lying {
-            self.disk.lie();
+        match self.broken {
+            Some(Broken::Sync) => self.disk.lie(),
+            Some(Broken::Files) => self.disk.lie_beside(),
+            _ => {}
         }
     }
 }
 
 impl Running {
     fn write(&mut self) -> bool {
-        self.store.write()
+        let wrote = self.store.write();
+        self.store.checkpoint();
+        wrote
     }
 
     fn tell(&mut self) {
@@ -100,7 +104,7 @@ impl Sim {
     /// Starts a node with what its disk holds.
     pub async fn start(&self, us: NodeId) {
         let options = StoreOptions {
-            segment_bytes: 16 * 1024,
+            segment_bytes: 4 * 1024,
             window_bytes: 1024 * 1024 * 1024,
             epoch_bytes: 1024 * 1024,
         };
@@ -130,6 +134,11 @@ impl Sim {
         let ledgers = Ledgers {
             log: recovered.owners.remove(&spec.log),
             snapshots: recovered.owners.remove(&spec.snapshots),
+            archiving: Some(Archiving {
+                archive: store.store.archive(spec.log),
+                keep_bytes: 1_000,
+                segment_bytes: 3_000,
+            }),
             founders,
         };
         let retention = self.world().retention;

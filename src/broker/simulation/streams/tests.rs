@@ -59,6 +59,11 @@ fn telling_that_something_is_synced_before_it_is_is_found_out() {
 }
 
 #[test]
+fn a_log_that_forgets_what_is_not_synced_elsewhere_is_found_out() {
+    is_found_out(Broken::Files);
+}
+
+#[test]
 fn a_leader_that_does_not_know_publishers_is_found_out() {
     is_found_out(Broken::Producers);
 }

@@ -216,6 +216,7 @@ impl Cluster {
         let ledgers = Ledgers {
             log: recovered.owners.remove(&LOG),
             snapshots: recovered.owners.remove(&SNAPSHOTS),
+            archiving: None,
             founders: self.founders.clone(),
         };
         let port = Port(Arc::clone(&self.router), id);

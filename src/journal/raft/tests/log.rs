@@ -7,13 +7,16 @@ use openraft::storage::{IOFlushed, RaftLogReader, RaftLogStorage};
 use openraft::type_config::TypeConfigExt;
 use openraft::{EntryPayload, Membership};
 use proptest::prelude::*;
+use proptest::test_runner::TestCaseError;
 use tempfile::TempDir;
 
 use super::cluster::{LOG, open_store};
-use crate::journal::raft::log::{LogShared, RaftLog};
+use crate::journal::raft::log::{Archiving, LogShared, RaftLog};
 use crate::journal::raft::pack::Packed;
 use crate::journal::raft::recovery::rebuild;
 use crate::journal::raft::types::{Entry, LogId, Types, Vote, log_id};
+use crate::machine::Machine;
+use crate::queue::ledger::Ledger;
 use crate::store::tests::sim::SimDisk;
 use crate::store::{OwnerId, Owners, Store, StoreError};
 use crate::types::NodeId;
@@ -100,27 +103,37 @@ struct World {
     disk: SimDisk,
     store: Store,
     log: RaftLog,
+    /// Old entries are put into an archive.
+    archives: bool,
     /// What the crash is made from, once the store has stopped.
     crashed: Option<u64>,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(archives: bool) -> Self {
         let (dir, disk) = (tempfile::tempdir().expect("a directory"), SimDisk::default());
-        let (store, log) = Self::open(&dir, &disk);
+        let (store, log) = Self::open(&dir, &disk, archives);
         Self {
             dir,
             disk,
             store,
             log,
+            archives,
             crashed: None,
         }
     }
 
-    fn open(dir: &TempDir, disk: &SimDisk) -> (Store, RaftLog) {
+    fn open(dir: &TempDir, disk: &SimDisk, archives: bool) -> (Store, RaftLog) {
         let (store, mut recovered) = open_store(dir.path(), disk);
-        let rebuilt = rebuild(recovered.owners.remove(&LOG)).expect("a whole log");
-        let log = RaftLog::new(NodeId(1), store.clone(), LOG, Arc::default(), rebuilt);
+        let archiving = archives.then(|| Archiving {
+            archive: store.archive(LOG),
+            keep_bytes: 5_000,
+            segment_bytes: 20_000,
+        });
+        let archive = archiving.as_ref().map(|archiving| &*archiving.archive);
+        let rebuilt = rebuild(recovered.owners.remove(&LOG), archive).expect("a whole log");
+        let (node, tails) = (NodeId(1), Arc::default());
+        let log = RaftLog::new(node, store.clone(), LOG, tails, rebuilt, archiving, Ledger::span);
         store.start(Arc::new(LogOwner(Arc::clone(log.shared()))));
         (store, log)
     }
@@ -130,7 +143,7 @@ impl World {
         if let Some(seed) = self.crashed.take() {
             self.disk.crash(seed);
         }
-        (self.store, self.log) = Self::open(&self.dir, &self.disk);
+        (self.store, self.log) = Self::open(&self.dir, &self.disk, self.archives);
     }
 
     async fn step(&mut self, step: &Step, model: &mut Model) {
@@ -245,33 +258,43 @@ async fn check(log: &mut RaftLog, model: &Model, more: &[Entry]) {
     }
 }
 
+/// Does these steps, with a start after each.
+async fn take(steps: &[Step], archives: bool) -> Result<(), TestCaseError> {
+    let (mut world, mut model) = (World::new(archives), Model::default());
+    for step in steps {
+        world.step(step, &mut model).await;
+        if !matches!(step, Step::Crash { .. }) {
+            check(&mut world.log, &model, &[]).await;
+        }
+        let log = world.log.clone();
+        log.shared().close().await;
+        log.shared().write_mark();
+        tokio::task::block_in_place(|| world.reopen());
+        check(&mut world.log, &model, &[]).await;
+        let committed = world.log.read_committed().await.expect("read");
+        prop_assert!(committed <= model.committed.max(model.last()));
+        if !matches!(step, Step::Crash { .. }) {
+            prop_assert_eq!(committed, model.committed.min(model.last()));
+        } else {
+            model.committed = committed;
+        }
+    }
+    tokio::task::block_in_place(|| world.store.stop());
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn the_log_is_what_was_written_after_every_reopening(steps in proptest::collection::vec(step(), 1..15)) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let (mut world, mut model) = (World::new(), Model::default());
-            for step in &steps {
-                world.step(step, &mut model).await;
-                if !matches!(step, Step::Crash { .. }) {
-                    check(&mut world.log, &model, &[]).await;
-                }
-                let log = world.log.clone();
-                log.shared().write_mark();
-                tokio::task::block_in_place(|| world.reopen());
-                check(&mut world.log, &model, &[]).await;
-                let committed = world.log.read_committed().await.expect("read");
-                prop_assert!(committed <= model.committed.max(model.last()));
-                if !matches!(step, Step::Crash { .. }) {
-                    prop_assert_eq!(committed, model.committed.min(model.last()));
-                } else {
-                    model.committed = committed;
-                }
-            }
-            tokio::task::block_in_place(|| world.store.stop());
-            Ok(())
-        })?;
+        runtime.block_on(take(&steps, false))?;
+    }
+
+    #[test]
+    fn a_log_that_puts_old_entries_away_is_what_was_written(steps in proptest::collection::vec(step(), 1..25)) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(take(&steps, true))?;
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::cluster::{Delegate, GROUP, LOG, Port, Router, SNAPSHOTS, within};
-use crate::journal::raft::{Group, GroupSpec, Ledgers, Pace, RaftJournals, Role};
+use crate::journal::raft::{Archiving, Group, GroupSpec, Ledgers, Pace, RaftJournals, Role};
 use crate::machine::{Machine, Source};
 use crate::store::{Store, StoreOptions};
 use crate::types::NodeId;
@@ -17,6 +17,8 @@ pub struct Nodes<M: Machine> {
     pub dirs: Vec<TempDir>,
     pub up: BTreeMap<u64, Node<M>>,
     machine: Box<dyn Fn(Arc<dyn Source>) -> M + Send + Sync>,
+    /// Bytes of entries that stay out of the log's archive, and of a file of that; none has none.
+    archiving: Option<(u64, u64)>,
 }
 
 pub struct Node<M: Machine> {
@@ -28,12 +30,22 @@ pub struct Node<M: Machine> {
 impl<M: Machine> Nodes<M> {
     /// So many, led by the first.
     pub async fn new(count: u64, machine: impl Fn(Arc<dyn Source>) -> M + Send + Sync + 'static) -> Self {
+        Self::archiving(count, None, machine).await
+    }
+
+    /// The same, whose logs put old entries away.
+    pub async fn archiving(
+        count: u64,
+        archiving: Option<(u64, u64)>,
+        machine: impl Fn(Arc<dyn Source>) -> M + Send + Sync + 'static,
+    ) -> Self {
         let dir = |_| tempfile::tempdir().expect("a directory");
         let mut nodes = Self {
             router: Arc::default(),
             dirs: (0..count).map(dir).collect(),
             up: BTreeMap::new(),
             machine: Box::new(machine),
+            archiving,
         };
         for number in 1..=count {
             nodes.start(number).await;
@@ -42,6 +54,11 @@ impl<M: Machine> Nodes<M> {
         founded.expect("founded");
         nodes.leads(1).await;
         nodes
+    }
+
+    /// From the next start on.
+    pub fn puts_old_entries_away(&mut self) {
+        self.archiving = Some((60_000, 100_000));
     }
 
     pub async fn start(&mut self, number: u64) {
@@ -55,6 +72,11 @@ impl<M: Machine> Nodes<M> {
         let ledgers = Ledgers {
             log: recovered.owners.remove(&LOG),
             snapshots: recovered.owners.remove(&SNAPSHOTS),
+            archiving: self.archiving.map(|(keep_bytes, segment_bytes)| Archiving {
+                archive: store.archive(LOG),
+                keep_bytes,
+                segment_bytes,
+            }),
             ..Ledgers::default()
         };
         let journals = RaftJournals::new(id, store.clone(), Arc::new(Port(Arc::clone(&self.router), id)));

@@ -16,6 +16,7 @@ use crate::journal::raft::log::RaftLog;
 use crate::journal::raft::recovery::Rebuilt;
 use crate::journal::raft::snapshots::Snapshots;
 use crate::journal::raft::types::Types;
+use crate::machine::Machine;
 use crate::store::Store;
 use crate::store::tests::sim::SimDisk;
 use crate::types::NodeId;
@@ -39,13 +40,22 @@ impl StoreBuilder<Types, RaftLog, Applier<Ledger>, Guard> for Fresh {
             next_seq: 1,
             ..Rebuilt::default()
         };
-        let log = RaftLog::new(NodeId(1), store.clone(), LOG, Arc::default(), rebuilt);
+        let log = RaftLog::new(
+            NodeId(1),
+            store.clone(),
+            LOG,
+            Arc::default(),
+            rebuilt,
+            None,
+            Ledger::span,
+        );
         store.start(Arc::new(LogOwner(Arc::clone(log.shared()))));
         let snapshots = Snapshots::open(store.clone(), SNAPSHOTS, None).expect("none");
         let applier = Applier::new(
             Arc::new(Guarded::new(Ledger::default())),
             Arc::new(snapshots),
             Arc::new(Semaphore::new(1)),
+            Arc::clone(log.shared()),
         );
         Ok((Guard(store, dir), log, applier))
     }

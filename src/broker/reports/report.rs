@@ -1,13 +1,14 @@
 //! What a node says of its queues and clients when another asks.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::majority::Reach;
+use crate::broker::cluster::advertised::Listener;
+use crate::broker::cluster::majority::Reach;
 use crate::broker::delivery::connections::{ConnectionReport, connection_name};
+use crate::broker::replicas::report::ReplicaReport;
 use crate::queue::{ConsumerStatus, Counts, Health};
 use crate::statistics::{Figures, Windows};
 use crate::types::{ConnectionId, ExchangeName, FieldTable, Millis, NodeId, QueueId, Timestamp, UserName, VhostName};
@@ -60,7 +61,7 @@ pub enum Subject {
 
 impl Subject {
     /// The only node that knows it, where one does.
-    pub(in crate::broker) fn node(&self) -> Option<NodeId> {
+    pub(super) fn node(&self) -> Option<NodeId> {
         match self {
             Self::Connection(node, _) | Self::Channel(node, ..) | Self::Node(node) => Some(*node),
             Self::Queue(_) | Self::Exchange(..) | Self::Vhost(_) | Self::Cluster => None,
@@ -71,22 +72,22 @@ impl Subject {
 /// What was counted on a node, of each thing of which anything was.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Counted {
-    pub(in crate::broker) queues: Vec<(QueueId, Figures)>,
+    pub(super) queues: Vec<(QueueId, Figures)>,
     /// In which second anything moved in a queue last; `None` where it still does.
     #[serde(default)]
-    pub(in crate::broker) idle: Vec<(QueueId, Option<u64>)>,
-    pub(in crate::broker) exchanges: Vec<(VhostName, ExchangeName, Figures)>,
-    pub(in crate::broker) vhosts: Vec<(VhostName, Figures)>,
-    pub(in crate::broker) node: Figures,
+    pub(super) idle: Vec<(QueueId, Option<u64>)>,
+    pub(super) exchanges: Vec<(VhostName, ExchangeName, Figures)>,
+    pub(super) vhosts: Vec<(VhostName, Figures)>,
+    pub(super) node: Figures,
     /// What of a queue came from which exchange, where that is counted.
     #[serde(default)]
-    pub(in crate::broker) incoming: Vec<(QueueId, ExchangeName, Figures)>,
+    pub(super) incoming: Vec<(QueueId, ExchangeName, Figures)>,
     /// Which channel consumes from the queue that is asked about.
     #[serde(default)]
-    pub(in crate::broker) deliveries: Vec<(ChannelPlace, Figures)>,
+    pub(super) deliveries: Vec<(ChannelPlace, Figures)>,
     /// Which channel publishes to which exchange.
     #[serde(default)]
-    pub(in crate::broker) publishes: Vec<(VhostName, ExchangeName, ChannelPlace, Figures)>,
+    pub(super) publishes: Vec<(VhostName, ExchangeName, ChannelPlace, Figures)>,
 }
 
 /// A channel as it is named where it is not the subject.
@@ -100,11 +101,11 @@ pub struct ChannelPlace {
 }
 
 impl About {
-    pub(in crate::broker) fn has_clients(self) -> bool {
+    pub(super) fn has_clients(self) -> bool {
         matches!(self, Self::Clients | Self::All)
     }
 
-    pub(in crate::broker) fn has_nodes(self) -> bool {
+    pub(super) fn has_nodes(self) -> bool {
         matches!(self, Self::Queues | Self::All)
     }
 }
@@ -112,19 +113,19 @@ impl About {
 /// What one node says.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct NodeReport {
-    pub(in crate::broker) queues: Vec<QueueReport>,
-    pub(in crate::broker) consumers: Vec<ConsumerReport>,
-    pub(in crate::broker) clients: Vec<ClientsReport>,
-    pub(in crate::broker) connections: Vec<ConnectionReport>,
+    pub(super) queues: Vec<QueueReport>,
+    pub(super) consumers: Vec<ConsumerReport>,
+    pub(super) clients: Vec<ClientsReport>,
+    pub(super) connections: Vec<ConnectionReport>,
     #[serde(default)]
-    pub(in crate::broker) listeners: Vec<Listener>,
+    pub(super) listeners: Vec<Listener>,
     /// Queues of which the node's member has lost its data or has yet to get it.
     #[serde(default)]
-    pub(in crate::broker) incomplete: Vec<QueueId>,
+    pub(super) incomplete: Vec<QueueId>,
     #[serde(default)]
-    pub(in crate::broker) counted: Counted,
+    pub(super) counted: Counted,
     #[serde(default)]
-    pub(in crate::broker) facts: Option<NodeFacts>,
+    pub(super) facts: Option<NodeFacts>,
 }
 
 /// What a node says of itself.
@@ -149,23 +150,12 @@ pub struct NodeFacts {
     pub catalogue: Option<ReplicaReport>,
 }
 
-/// Where a node listens.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Listener {
-    /// RabbitMQ's name of the protocol.
-    pub protocol: String,
-    pub address: SocketAddr,
-}
-
 /// A queue, as the node that has its machine sees it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct QueueReport {
     pub queue: QueueId,
     /// In which the node leads it; 0 for a queue that is not replicated.
-    pub(in crate::broker) term: u64,
-    /// Of a stream. Other versions do not tell.
-    #[serde(default)]
-    pub segments: Option<u64>,
+    pub(super) term: u64,
     pub counts: Counts,
     pub health: Health,
     pub delivery_limit: Option<u32>,
@@ -183,15 +173,15 @@ pub struct QueueReport {
     /// Where the client is, and where it came to, whose connection has the queue for itself.
     pub owner: Option<(SocketAddr, SocketAddr)>,
     /// By the node and the key of the consumer.
-    pub(in crate::broker) statuses: Vec<(NodeId, u64, ConsumerStatus)>,
+    pub(super) statuses: Vec<(NodeId, u64, ConsumerStatus)>,
 }
 
 /// A consumer, as the node of its connection sees it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ConsumerReport {
-    pub(in crate::broker) queue: QueueId,
+    pub(super) queue: QueueId,
     pub node: NodeId,
-    pub(in crate::broker) key: u64,
+    pub(super) key: u64,
     pub tag: String,
     pub arguments: FieldTable,
     pub no_ack: bool,
@@ -209,25 +199,10 @@ pub struct ConsumerReport {
 
 impl ConsumerReport {
     /// Its channel, as RabbitMQ names it; `None` once its connection is gone.
-    pub(in crate::broker) fn channel_name(&self) -> Option<String> {
+    pub(super) fn channel_name(&self) -> Option<String> {
         let (peer, local) = self.connection?;
         Some(format!("{} ({})", connection_name(peer, local), self.channel))
     }
-}
-
-/// A node's member of the group of a queue.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ReplicaReport {
-    /// `leader`, `follower` and so on.
-    pub role: String,
-    /// The nodes that have a vote and keep it, as this member knows.
-    pub(in crate::broker) voters: BTreeSet<NodeId>,
-    pub last_index: u64,
-    pub applied: u64,
-    pub committed: u64,
-    /// `None` before the first snapshot.
-    pub snapshot: Option<u64>,
-    pub term: u64,
 }
 
 /// How many connections and channels a user has on a node.

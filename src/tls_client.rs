@@ -1,4 +1,4 @@
-//! TLS towards backends.
+//! TLS towards servers: backends of logins, other nodes that are asked over HTTP, brokers under load.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio_rustls::rustls::{self, ClientConfig, DigitallySignedStruct, RootCertSt
 use crate::config::ClientTls;
 use crate::pem::{PemError, PemFile};
 
-/// Why TLS towards a backend cannot be spoken as it is configured.
+/// Why TLS towards a server cannot be spoken as it is configured.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error(transparent)]
@@ -25,7 +25,7 @@ pub enum TlsError {
 ///
 /// # Errors
 /// When a file cannot be read or does not hold what it must.
-pub(super) fn client(prefix: &'static str, config: &ClientTls) -> Result<Arc<ClientConfig>, TlsError> {
+pub fn client(prefix: &'static str, config: &ClientTls) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     match &config.cacertfile {
         Some(path) => roots = PemFile::read(&format!("{prefix}.cacertfile"), path)?.authorities()?.0,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::broker::Broker;
+use super::Reports;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::stream::{LiveStream, Tracked};
 use crate::stream::OffsetSpec;
@@ -33,7 +33,7 @@ pub struct StreamMember {
     pub readers: u64,
 }
 
-impl Broker {
+impl Reports {
     /// A stream as this node knows it.
     fn stream(&self, queue: QueueId) -> Option<(Arc<QueueHandle>, Arc<LiveStream>)> {
         let queue = self.queues.by_id(queue)?;
@@ -60,7 +60,7 @@ impl Broker {
     pub async fn stream_members(&self, queue: &QueueHandle) -> Vec<(NodeId, Option<StreamMember>)> {
         let id = queue.spec.id;
         let members = queue.member_nodes().into_iter().map(async |node| {
-            let member = match node == self.us() {
+            let member = match node == self.nodes.us() {
                 true => self.stream_member_here(id),
                 false if !self.nodes.is_alive(node) => None,
                 false => self.ask_for_stream_member(node, id).await,
@@ -80,7 +80,7 @@ impl Broker {
         let live = self.queues.streams().of(queue)?;
         let (leader, others) = live.place(&self.queues, queue);
         for node in leader.into_iter().chain(others) {
-            let tracked = match node == self.us() {
+            let tracked = match node == self.nodes.us() {
                 true => self.tracked_here(queue.spec.id),
                 false => self.ask_what_is_tracked(node, queue.spec.id).await,
             };
@@ -109,8 +109,8 @@ impl Broker {
         let (id, deadline) = (queue.spec.id, Instant::now() + KEPT);
         while Instant::now() < deadline {
             let kept = match live.place(&self.queues, queue).0 {
-                Some(leader) if leader == self.us() => self.keep_cursor_here(id, name, offset).await,
-                Some(leader) => self.ask_to_keep_cursor(leader, id, name, offset).await,
+                Some(leader) if leader == self.nodes.us() => self.keep_cursor_here(id, name, offset).await,
+                Some(leader) => self.ask_to_keep_cursor(leader, id, name, offset, deadline).await,
                 None => None,
             };
             if kept == Some(true) {

@@ -4,29 +4,26 @@ use std::sync::Arc;
 
 use rand::random;
 
-use crate::auth::{HashAlgorithm, PasswordHash};
-use crate::broker::catalogue::new_vhost::first_commands;
-use crate::broker::observers::EVENTS;
-use crate::broker::{Broker, BrokerError, StartError};
+use super::Membership;
+use crate::broker::catalogue::new_vhost::{first_commands, hash};
+use crate::broker::{BrokerError, StartError};
 use crate::cluster::identity::{ClusterId, IdentityError};
-use crate::config::PasswordHashing;
-use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::journal::raft::GroupError;
 use crate::metadata::{Command, PermissionSpec, UserSpec, VhostSpec};
-use crate::types::{FieldTable, NodeId, VhostName};
+use crate::types::VhostName;
 
-impl Broker {
+impl Membership {
     /// Begins a cluster of this node alone.
     ///
     /// # Errors
     /// When it cannot be written down.
     pub async fn found(self: &Arc<Self>, address: &str) -> Result<(), StartError> {
         let us = self.nodes.us();
-        match self.catalogue_group().found([us]).await {
+        match self.declarations.group().found([us]).await {
             Ok(()) | Err(GroupError::Exists) => {}
             Err(error) => return Err(error.into()),
         }
-        self.lead_alone().await;
+        self.declarations.lead_alone().await;
         self.first_start(address).await?;
         let cluster = ClusterId(random::<u64>().max(1));
         self.belong_to(cluster)?;
@@ -37,7 +34,7 @@ impl Broker {
     ///
     /// # Errors
     /// When it cannot be written down.
-    pub(in crate::broker) fn belong_to(&self, cluster: ClusterId) -> Result<(), IdentityError> {
+    pub(super) fn belong_to(&self, cluster: ClusterId) -> Result<(), IdentityError> {
         self.identity.lock().belong_to(Some(cluster))?;
         if let Some(links) = self.nodes.cluster() {
             links.belong_to(Some(cluster));
@@ -52,7 +49,7 @@ impl Broker {
             name: self.node.name.clone(),
             address: address.to_owned(),
         };
-        self.command(member).await?;
+        self.declarations.command(member).await?;
         if self.config.definitions.configured {
             // A user with a known password beside those of the operator would be a way in.
             tracing::info!("no default user and vhost are made: there are definitions to import");
@@ -72,7 +69,7 @@ impl Broker {
             Command::PutVhost(vhost),
             Command::PutUser(UserSpec {
                 name: auth.default_user.as_str().into(),
-                password: self.hash(auth.default_pass.reveal().as_bytes()),
+                password: hash(&self.config, auth.default_pass.reveal().as_bytes()),
                 tags: tags.map(|(tag, _)| tag.to_owned()).collect(),
             }),
             Command::SetPermission {
@@ -86,46 +83,12 @@ impl Broker {
             },
         ];
         for command in commands {
-            self.command(command).await?;
+            self.declarations.command(command).await?;
         }
-        let commands = first_commands(self, &self.catalogue(), &first, None);
+        let commands = first_commands(&self.config, &self.declarations.catalogue(), &first, None);
         for command in commands {
-            self.command(command).await?;
+            self.declarations.command(command).await?;
         }
         Ok(())
-    }
-
-    /// Declares the exchange of events, which RabbitMQ's plug-in does when it starts.
-    pub async fn declare_event_exchange(self: &Arc<Self>) {
-        let vhost = VhostName::from(self.config.auth.default_vhost.as_str());
-        let declared = self.decide(|catalogue| {
-            let known = catalogue.vhost(&vhost);
-            let is_missing = known.is_some_and(|vhost| vhost.exchange(EVENTS).is_none());
-            let spec = is_missing.then(|| ExchangeSpec {
-                vhost: vhost.clone(),
-                name: EVENTS.into(),
-                kind: ExchangeKind::Topic,
-                durable: true,
-                auto_delete: false,
-                internal: true,
-                home: NodeId::default(),
-                arguments: FieldTable::new(),
-                user: "rmq-internal".into(),
-            });
-            Ok::<_, BrokerError>((spec.map(Command::DeclareExchange), ()))
-        });
-        if let Err(error) = declared.await {
-            tracing::warn!(%error, "the exchange of events could not be declared");
-        }
-    }
-
-    /// The stored form of a new password.
-    pub fn hash(&self, password: &[u8]) -> PasswordHash {
-        let algorithm = match self.config.auth.password_hashing {
-            PasswordHashing::Sha256 => HashAlgorithm::Sha256,
-            PasswordHashing::Sha512 => HashAlgorithm::Sha512,
-            PasswordHashing::Md5 => HashAlgorithm::Md5,
-        };
-        PasswordHash::new(algorithm, random(), password)
     }
 }
