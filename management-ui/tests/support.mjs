@@ -18,7 +18,7 @@ export async function broker(lines = []) {
   if (process.env.WARREN_CONSOLE) return { http: process.env.WARREN_CONSOLE, amqp: process.env.WARREN_AMQP, stop: async () => undefined };
   const dir = await mkdtemp(join(tmpdir(), 'warren-console-'));
   const ports = join(dir, 'ports.json');
-  const args = ['server', '--data-dir', join(dir, 'data'), '--amqp', '127.0.0.1:0', '--management', '127.0.0.1:0', '--prometheus', 'none', '--cluster', 'none', '--ports-file', ports, ...lines];
+  const args = ['server', '--data-dir', join(dir, 'data'), '--amqp', '127.0.0.1:0', '--management', '127.0.0.1:0', '--prometheus', 'none', '--stream', '127.0.0.1:0', '--cluster', 'none', '--ports-file', ports, ...lines];
   const child = spawn(BINARY, args, { stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.on('data', (data) => { said += data; });
@@ -53,7 +53,7 @@ export async function cluster({ withProxy = false } = {}) {
   const start = (node) => {
     const host = `${network}.${node}`;
     const joins = NODES.flatMap((other) => ['--join', `${network}.${other}:25672`]);
-    const listens = ['--amqp', `${host}:5672`, '--management', `${host}:15672`, '--prometheus', 'none', '--cluster', `${host}:25672`, '--advertise', `${host}:25672`];
+    const listens = ['--amqp', `${host}:5672`, '--management', `${host}:15672`, '--prometheus', 'none', '--stream', `${host}:5552`, '--cluster', `${host}:25672`, '--advertise', `${host}:25672`];
     const args = ['server', '--node-name', `rabbit@n${node}`, '--data-dir', join(dir, `n${node}`), '--cluster-secret-file', join(dir, 'secret'), ...listens, ...joins];
     running.set(node, spawn(BINARY, args, { stdio: 'ignore' }));
   };

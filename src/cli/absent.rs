@@ -9,8 +9,10 @@ enum Why {
     Erlang,
     /// Values in configuration files are not encrypted.
     Encrypted,
-    /// There are no streams yet.
-    Streams,
+    /// No node coordinates streams.
+    Coordinator,
+    /// It would change what a stream was declared with.
+    Retention,
     /// Nodes keep what is declared in one store, and join and leave by other commands.
     Cluster,
     /// There are no plugins to load.
@@ -26,7 +28,8 @@ impl Why {
         match self {
             Self::Erlang => "there is no Erlang here that it could be about",
             Self::Encrypted => "values in configuration files cannot be encrypted here",
-            Self::Streams => "there are no streams here yet",
+            Self::Coordinator => "each stream has a group of its own: see stream_status",
+            Self::Retention => "a stream keeps the arguments it was declared with: see set_policy, with max-age",
             Self::Cluster => {
                 "nodes have one store, one type and one way to start: see join_cluster, forget_cluster_node and reset"
             }
@@ -38,14 +41,12 @@ impl Why {
 }
 
 const ABSENT: &[(&str, Why)] = &[
-    ("add_replica", Why::Streams),
     ("certificates", Why::Machine),
     ("change_cluster_node_type", Why::Cluster),
     ("command_line_arguments", Why::Machine),
-    ("coordinator_status", Why::Streams),
+    ("coordinator_status", Why::Coordinator),
     ("decode", Why::Encrypted),
     ("decrypt_conf_value", Why::Encrypted),
-    ("delete_replica", Why::Streams),
     ("directories", Why::Plugins),
     ("disable_auth_attempt_source_tracking", Why::Untold),
     ("enable_auth_attempt_source_tracking", Why::Untold),
@@ -67,11 +68,9 @@ const ABSENT: &[(&str, Why)] = &[
     ("reclaim_quorum_memory", Why::Erlang),
     ("remote_shell", Why::Erlang),
     ("resolver_info", Why::Erlang),
-    ("restart_stream", Why::Streams),
     ("runtime_thread_stats", Why::Erlang),
     ("schema_info", Why::Erlang),
-    ("set_stream_retention_policy", Why::Streams),
-    ("stream_status", Why::Streams),
+    ("set_stream_retention_policy", Why::Retention),
     ("update_cluster_nodes", Why::Cluster),
 ];
 

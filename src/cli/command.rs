@@ -69,6 +69,7 @@ pub enum Group {
     Definitions,
     /// Of `rabbitmq-plugins` alone: their names say nothing elsewhere.
     Plugins,
+    Streams,
     Upgrade,
     Other,
     Deprecated,
@@ -76,7 +77,7 @@ pub enum Group {
 
 impl Group {
     /// All, in the order of the help, with their titles.
-    pub const ALL: [(Self, &'static str); 19] = [
+    pub const ALL: [(Self, &'static str); 20] = [
         (Self::Help, "Help"),
         (Self::Nodes, "Nodes"),
         (Self::Cluster, "Cluster"),
@@ -93,6 +94,7 @@ impl Group {
         (Self::Configuration, "Configuration and Environment"),
         (Self::Definitions, "Definitions"),
         (Self::Plugins, "Plugin Management"),
+        (Self::Streams, "Stream plugin"),
         (Self::Upgrade, "Upgrade"),
         (Self::Other, "Other"),
         (Self::Deprecated, "Deprecated"),

@@ -18,7 +18,7 @@ use super::remote::{self, Remote};
 use super::tool::Tool;
 use super::{checks, cluster, columns, connections, definitions, erlang, exchanges, help, limits, listeners, logins};
 use super::{logs, machine, maintenance, matching, node, parameters, permissions, plugins, policies, queues};
-use super::{replicas, report, settings, users, vhosts};
+use super::{replicas, report, settings, stream_groups, streams, super_streams, users, vhosts};
 use crate::config::{self, Config, Flags, Origin, Setting, keys};
 
 /// The words behind `warren ctl`. They are read by [`options`], for the answers to what is wrong
@@ -53,6 +53,9 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
         cluster::COMMANDS,
         queues::COMMANDS,
         replicas::COMMANDS,
+        streams::COMMANDS,
+        stream_groups::COMMANDS,
+        super_streams::COMMANDS,
         exchanges::COMMANDS,
         connections::COMMANDS,
         users::COMMANDS,

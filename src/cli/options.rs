@@ -185,6 +185,54 @@ pub struct Options {
     /// By the address and the user that tried.
     #[arg(long)]
     pub by_source: bool,
+    /// How many partitions.
+    #[arg(long)]
+    pub partitions: Option<u64>,
+    /// One partition for each of them, joined by commas.
+    #[arg(long)]
+    pub binding_keys: Option<String>,
+    /// The most bytes of each, such as 20gb.
+    #[arg(long)]
+    pub max_length_bytes: Option<String>,
+    /// How long messages are kept, as ISO 8601 has it: P5DT8H.
+    #[arg(long)]
+    pub max_age: Option<String>,
+    /// The most bytes of a segment, such as 500mb.
+    #[arg(long)]
+    pub stream_max_segment_size_bytes: Option<String>,
+    /// client-local or balanced.
+    #[arg(long)]
+    pub leader_locator: Option<String>,
+    /// How many members each has.
+    #[arg(long)]
+    pub initial_cluster_size: Option<u64>,
+    /// The stream.
+    #[arg(long)]
+    pub stream: Option<String>,
+    /// The name under which it is read.
+    #[arg(long)]
+    pub reference: Option<String>,
+    /// first, last, next or an offset.
+    #[arg(long)]
+    pub to: Option<String>,
+    /// What was published then or later, in milliseconds since 1970.
+    #[arg(long)]
+    pub timestamp: Option<u64>,
+    /// Also while it is in use.
+    #[arg(long)]
+    pub force: bool,
+    /// Offsets that readers have stored.
+    #[arg(long)]
+    pub offset: bool,
+    /// Numbers of publishers.
+    #[arg(long)]
+    pub writer: bool,
+    /// What is tracked, not the members.
+    #[arg(long)]
+    pub tracking: bool,
+    /// The member that is to lead.
+    #[arg(long)]
+    pub preferred_leader_node: Option<String>,
 }
 
 /// Options that go with every command.

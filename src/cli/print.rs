@@ -20,6 +20,8 @@ pub enum Kind {
     Plain,
     /// A word of RabbitMQ's, such as a type or a state, or several: names to Erlang.
     Word,
+    /// Keys and values: Erlang's map; in JSON an object.
+    Map,
     /// Keys and values: Erlang's list of pairs.
     Pairs,
     /// An AMQP table: Erlang's list of pairs; in JSON with the types that the values seem to have.
@@ -120,6 +122,7 @@ fn cell(column: &Column, value: &Value) -> String {
     match (column.kind, value) {
         (_, Value::Null) => String::new(),
         (Kind::Document, value) => value.to_string(),
+        (Kind::Map, value) => map(value),
         (Kind::Table | Kind::Pairs, value) => pairs(value),
         (Kind::Protocol, value) => {
             let numbers: Vec<_> = version(value).iter().map(u64::to_string).collect();
@@ -160,6 +163,20 @@ fn pairs(value: &Value) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// `#{<<"name">> => <<"app">>}`
+fn map(value: &Value) -> String {
+    let term = |value: &Value| match value.as_str() {
+        Some(text) => format!("<<{}>>", Value::from(text)),
+        None => value.to_string(),
+    };
+    let fields = value.as_object().into_iter().flatten();
+    let mut fields: Vec<_> = fields
+        .map(|(key, value)| format!("<<{}>> => {}", Value::from(key.as_str()), term(value)))
+        .collect();
+    fields.sort();
+    format!("#{{{}}}", fields.join(","))
 }
 
 /// `[["x-max-length","long",5]]`. The API does not tell which type of integer it is.
@@ -231,7 +248,7 @@ fn json_rows(columns: &[Column], items: &[Value]) -> String {
 fn json_cell(column: &Column, value: &Value) -> Value {
     match (column.kind, value) {
         (_, Value::Null) => json!(""),
-        (Kind::Plain | Kind::Word, value) => value.clone(),
+        (Kind::Plain | Kind::Word | Kind::Map, value) => value.clone(),
         (Kind::Pairs, value) => {
             let fields = value.as_object().into_iter().flatten();
             fields.map(|(key, value)| json!([key, value])).collect()

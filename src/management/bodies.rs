@@ -155,6 +155,32 @@ const BODIES: &[Body] = &[
     post("/operator-policies/{vhost}/{name}/preview", POLICY, POLICY_MORE),
     put("/parameters/{component}/{vhost}/{name}", VALUE, &[]),
     put("/global-parameters/{name}", VALUE, &[]),
+    put(
+        "/stream/super-streams/{vhost}/{name}",
+        &[],
+        &[
+            ("partitions", Kind::Number),
+            ("binding-keys", Kind::Text),
+            ("arguments", Kind::Object),
+        ],
+    ),
+    post(
+        "/stream/super-streams/{vhost}/{name}/partitions",
+        &[("binding-key", Kind::Text)],
+        &[],
+    ),
+    post(
+        "/stream/groups/{vhost}/{name}/reset",
+        &[],
+        &[
+            ("offset", Kind::Anything),
+            ("timestamp", Kind::Number),
+            ("stream", Kind::Text),
+            ("force", Kind::Switch),
+        ],
+    ),
+    post("/stream/{vhost}/{name}/replicas/add", NODE, &[]),
+    post("/stream/{vhost}/{name}/restart", &[], NODE),
     put("/cluster-name", &[("name", Kind::Text)], &[]),
     put(
         "/exchanges/{vhost}/{exchange}",

@@ -7,7 +7,7 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
 use super::{consumers, erlang, figures, list, page, views};
-use crate::broker::connections::{ChannelReport, ConnectionReport};
+use crate::broker::connections::{ChannelReport, ClientProtocol, ConnectionReport};
 use crate::broker::report::About;
 use crate::metadata::json;
 use crate::statistics::Measure;
@@ -183,7 +183,11 @@ fn missing(call: &Call) -> Failure {
     }
 }
 
-async fn close(call: &Call, connections: &[&ConnectionReport]) -> Answered {
+/// Closes connections, one's own or as an administrator.
+///
+/// # Errors
+/// When that is not allowed, or their nodes do not answer.
+pub async fn close(call: &Call, connections: &[&ConnectionReport]) -> Answered {
     if !call.caller.is_administrator() && !connections.iter().all(|connection| is_own(call, connection)) {
         return Err(Failure::Status(StatusCode::UNAUTHORIZED));
     }
@@ -209,7 +213,8 @@ fn state(call: &Call, connection: &ConnectionReport) -> &'static str {
     }
 }
 
-fn view(call: &Call, connection: &ConnectionReport) -> Value {
+/// A connection as lists show it.
+pub fn view(call: &Call, connection: &ConnectionReport) -> Value {
     let details = &connection.details;
     let properties = &details.client_properties;
     let tls = connection.tls.as_deref();
@@ -238,7 +243,6 @@ fn view(call: &Call, connection: &ConnectionReport) -> Value {
         "ssl_protocol": tls.map(|tls| &tls.protocol),
         "state": state(call, connection),
         "timeout": details.heartbeat,
-        "type": "network",
         "user": details.user,
         "user_who_performed_action": details.user,
         "vhost": details.vhost,
@@ -254,6 +258,9 @@ fn view(call: &Call, connection: &ConnectionReport) -> Value {
         &[Measure::RecvOct, Measure::SendOct],
     );
     erlang::write_process(&mut view, call.windows.data);
+    if details.protocol == ClientProtocol::Amqp {
+        view["type"] = json!("network");
+    }
     if let Some(name) = properties.get("connection_name").and_then(FieldValue::as_str) {
         view["user_provided_name"] = json!(name);
     }
@@ -261,7 +268,7 @@ fn view(call: &Call, connection: &ConnectionReport) -> Value {
 }
 
 /// A connection by itself: what is not known of TLS is empty there, as RabbitMQ has it.
-fn alone(mut view: Value) -> Value {
+pub fn alone(mut view: Value) -> Value {
     let of_tls = ["peer_cert_issuer", "peer_cert_subject", "peer_cert_validity"];
     let of_tls = of_tls
         .iter()

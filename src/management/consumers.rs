@@ -82,7 +82,11 @@ fn channel_view(call: &Call, consumer: &ConsumerReport) -> Value {
 pub fn place_view(call: &Call, channel: &ChannelPlace) -> Value {
     let name = connection_name(channel.peer, channel.local);
     json!({
-        "name": format!("{name} ({})", channel.number),
+        "name": match channel.number {
+            // A subscription of the stream protocol, which knows no channels.
+            0 => String::new(),
+            number => format!("{name} ({number})"),
+        },
         "connection_name": name,
         "node": call.gathered.name(channel.node),
         "number": channel.number,

@@ -68,6 +68,10 @@ mod server;
 mod session;
 mod settings;
 mod socket;
+mod stream_groups;
+mod stream_members;
+mod streams;
+mod super_streams;
 mod text;
 mod tool;
 mod topology;
@@ -113,6 +117,10 @@ fn table() -> impl Iterator<Item = &'static Route> {
         series::ROUTES,
         latency::ROUTES,
         consumers::ROUTES,
+        streams::ROUTES,
+        stream_groups::ROUTES,
+        super_streams::ROUTES,
+        stream_members::ROUTES,
         definitions::ROUTES,
         arguments::ROUTES,
         search::ROUTES,

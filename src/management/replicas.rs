@@ -78,11 +78,16 @@ fn quorum_queue(call: &Call) -> Result<Result<QueueId, Answer>, Failure> {
     }
 }
 
-fn failed(reason: &str) -> Answer {
+/// An answer that says why nothing was done.
+pub fn failed(reason: &str) -> Answer {
     Answer::Unhealthy(json!({"status": "failed", "reason": reason}))
 }
 
-fn may_change(call: &Call) -> Result<(), Failure> {
+/// Whether members may be changed over the API.
+///
+/// # Errors
+/// When the configuration says not.
+pub fn may_change(call: &Call) -> Result<(), Failure> {
     match call.broker.config().management.forbid_replica_operations {
         true => Err(Failure::Disallowed(
             "Broker settings disallow quorum queue replica operations.",
@@ -92,7 +97,7 @@ fn may_change(call: &Call) -> Result<(), Failure> {
 }
 
 /// RabbitMQ's words for why a group is not changed.
-fn reason(error: &MemberError) -> &'static str {
+pub fn reason(error: &MemberError) -> &'static str {
     match error {
         MemberError::NotFound => "not_found",
         MemberError::LastMember => "last_node",

@@ -72,6 +72,11 @@ impl Route {
         Self::new(Verb::Get, path, access, help, run)
     }
 
+    /// A `GET` that waits for something.
+    pub const fn later(path: &'static str, access: Access, help: &'static str, run: fn(Call) -> Later) -> Self {
+        Self::new(Verb::Get, path, access, help, Run::Later(run))
+    }
+
     /// A `PUT`.
     pub const fn put(path: &'static str, access: Access, help: &'static str, run: fn(Call) -> Later) -> Self {
         Self::new(Verb::Put, path, access, help, Run::Later(run))

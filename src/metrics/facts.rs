@@ -41,6 +41,10 @@ pub struct Facts {
     pub vhosts: Vec<Vhost>,
     /// The other nodes.
     pub links: Vec<Link>,
+    /// Streams of which clients of this node read over the stream protocol.
+    pub streams: Vec<Stream>,
+    /// What clients of that were refused.
+    pub stream_errors: Vec<StreamErrors>,
     /// By protocol.
     pub protocols: Vec<Protocol>,
     pub logins: Vec<Logins>,
@@ -79,6 +83,8 @@ pub struct Node {
     pub connections: u64,
     pub channels: u64,
     pub consumers: u64,
+    /// Messages behind the subscription of the stream protocol that is furthest behind.
+    pub stream_max_lag: u64,
     pub tasks: u64,
     pub observers_lost: u64,
     /// All that was counted since it started.
@@ -159,6 +165,33 @@ pub struct Traffic {
     /// `vhost` and `queue`, or `exchange`; `protocol` and `queue_type` of a type of queue.
     pub labels: Labels,
     pub tally: Tally,
+    /// To consumers, whatever the way.
+    pub delivered: u64,
+}
+
+/// A stream that clients of this node read over the stream protocol.
+#[derive(Debug, Default)]
+pub struct Stream {
+    /// `vhost` and `queue`.
+    pub labels: Labels,
+    /// Messages behind the subscription that is furthest behind.
+    pub max_lag: u64,
+}
+
+/// How often clients of the stream protocol heard a code.
+#[derive(Debug, Default)]
+pub struct StreamErrors {
+    /// `protocol`.
+    pub labels: Labels,
+    /// By the protocol's code.
+    pub counts: Vec<u64>,
+}
+
+impl StreamErrors {
+    /// Of one code.
+    pub fn of(&self, code: usize) -> u64 {
+        self.counts.get(code).copied().unwrap_or(0)
+    }
 }
 
 /// The clients that speak one protocol.
@@ -170,7 +203,8 @@ pub struct Protocol {
     /// Channels over which something was published.
     pub publishers: u64,
     pub consumers: u64,
-    pub sizes: SizeTally,
+    /// How large messages were, where that is counted.
+    pub sizes: Option<SizeTally>,
 }
 
 /// A client's connection.

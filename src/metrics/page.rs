@@ -65,7 +65,9 @@ impl Page {
                     | Read::Link(_)
                     | Read::Logins(_)
                     | Read::Certificate(_)
-                    | Read::Deaths(_) => {}
+                    | Read::Deaths(_)
+                    | Read::Stream(_)
+                    | Read::StreamErrors(_) => {}
                 }
             }
         }
@@ -179,6 +181,8 @@ impl Rows {
             Read::Exchange(read) => samples.rows(&facts.exchanges, read),
             Read::Vhost(read) => samples.rows(&facts.vhosts, read),
             Read::Protocol(read) => samples.each(&facts.protocols, read),
+            Read::Stream(read) => samples.rows(&facts.streams, read),
+            Read::StreamErrors(read) => samples.each(&facts.stream_errors, read),
             Read::TypeTraffic(read) => samples.each(&facts.type_traffic, read),
             Read::Link(read) => samples.each(&facts.links, read),
             Read::Logins(read) => samples.each(&facts.logins, read),
@@ -224,7 +228,9 @@ impl Samples<'_> {
     }
 
     fn sizes(&mut self, protocol: &Protocol) -> fmt::Result {
-        let sizes = &protocol.sizes;
+        let Some(sizes) = &protocol.sizes else {
+            return Ok(());
+        };
         let bounds = SIZES.iter().map(|bound| *bound as f64);
         // What is larger than all of them is in the count alone.
         let buckets: Vec<_> = bounds.zip(sizes.counts).collect();

@@ -59,6 +59,13 @@ impl Tally {
         tally
     }
 
+    /// With another count of one thing.
+    #[must_use]
+    pub fn with(mut self, counter: Measure, count: u64) -> Self {
+        self.0[counter as usize] = count;
+        self
+    }
+
     /// Adds another.
     pub fn add(&mut self, other: &Self) {
         for (own, others) in self.0.iter_mut().zip(other.0) {

@@ -22,6 +22,7 @@ mod registry;
 mod rings;
 mod sizes;
 mod stats;
+mod streaming;
 mod window;
 
 pub use counters::Tally;
@@ -31,4 +32,5 @@ pub use measure::{Kind, Measure};
 pub use registry::{Scope, Statistics};
 pub use sizes::{SIZES, SizeTally, Sizes};
 pub use stats::Stats;
+pub use streaming::StreamTraffic;
 pub use window::{Window, Windows};

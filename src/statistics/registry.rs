@@ -12,6 +12,7 @@ use super::record::Reading;
 use super::rings::{Fill, LEVELS, Rings};
 use super::sizes::Sizes;
 use super::stats::Stats;
+use super::streaming::StreamTraffic;
 use super::window::Windows;
 
 /// See the head of this file.
@@ -19,6 +20,7 @@ pub struct Statistics {
     node: Arc<Stats>,
     latencies: Latencies,
     sizes: Sizes,
+    streaming: StreamTraffic,
     /// Exchanges and vhosts in which something has moved.
     active: Mutex<Vec<Arc<Stats>>>,
     /// The seconds in which the sampler has looked.
@@ -36,6 +38,7 @@ impl Statistics {
             node: Arc::default(),
             latencies: Latencies::of_node(),
             sizes: Sizes::default(),
+            streaming: StreamTraffic::default(),
             active: Mutex::default(),
             beats: RwLock::new(Rings::new(Fill::Missing, LEVELS.len())),
             interval: interval.clamp(1, 50),
@@ -56,6 +59,11 @@ impl Statistics {
     /// How large the messages were that clients of this node have published.
     pub fn sizes(&self) -> &Sizes {
         &self.sizes
+    }
+
+    /// What clients of the stream protocol have done.
+    pub fn streaming(&self) -> &StreamTraffic {
+        &self.streaming
     }
 
     /// All that was counted on this node since it started, whatever was reset: for a metrics listener.

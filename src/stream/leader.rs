@@ -4,6 +4,8 @@
 //! producer has come. It is made of a [`Log`] that has applied all that is committed, and thrown away
 //! with the term, or when something that it decided was not applied.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use super::chunk::{self, Count, Place};
@@ -19,6 +21,8 @@ pub struct Leader {
     next: u64,
     producers: Producers,
     cursors: Cursors,
+    /// Epochs of publishers by name that are there.
+    claimed: BTreeMap<Key, u64>,
 }
 
 /// Who writes a batch that is kept until it is answered, and sent again if it may be lost.
@@ -61,6 +65,7 @@ impl Leader {
             next: log.bounds().next,
             producers: log.producers().clone(),
             cursors: log.cursors().clone(),
+            claimed: BTreeMap::new(),
         }
     }
 
@@ -82,6 +87,41 @@ impl Leader {
     /// How far a producer has come, with what is on its way.
     pub fn last_of(&self, key: &Key) -> Option<u64> {
         self.producers.get(key).map(super::producers::Producer::last)
+    }
+
+    /// A publisher of that name begins; its epoch is above that of all before it, which write no more.
+    pub fn claim(&mut self, key: &Key) -> u64 {
+        let epoch = self.epoch_of(key) + 1;
+        self.claimed.insert(key.clone(), epoch);
+        epoch
+    }
+
+    /// It ends. Its epoch stays taken where it has written.
+    pub fn release(&mut self, key: &Key, epoch: u64) {
+        if self.claimed.get(key) == Some(&epoch) {
+            self.claimed.remove(key);
+        }
+    }
+
+    /// Whether a newer publisher of that name has begun.
+    pub fn is_fenced(&self, key: &Key, epoch: u64) -> bool {
+        self.epoch_of(key) > epoch
+    }
+
+    fn epoch_of(&self, key: &Key) -> u64 {
+        let claimed = self.claimed.get(key).copied();
+        let written = self.producers.get(key).map(|producer| producer.epoch);
+        claimed.max(written).unwrap_or(0)
+    }
+
+    /// All producers, with what is on its way.
+    pub fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
+    /// All readers' places, with what is on its way.
+    pub fn cursors(&self) -> &Cursors {
+        &self.cursors
     }
 
     /// Where a reader is, with what is on its way.

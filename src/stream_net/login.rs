@@ -65,6 +65,7 @@ impl Session {
                 code(&error)
             }
         };
+        self.note(code);
         response::answer(&mut self.out, Key::SaslAuthenticate, correlation, code);
         if code == Code::Ok {
             self.look_at_rights().await;
@@ -90,6 +91,7 @@ impl Session {
                     details.heartbeat = tuned.heartbeat.try_into().unwrap_or(u16::MAX);
                 });
                 self.vhost = Some(vhost);
+                self.info.streaming.get_or_init(Default::default);
                 let advertised = self.own_address();
                 self.machine.opened(&advertised.host, advertised.port, &mut self.out);
                 tracing::debug!(connection = self.info.name(), user = %user, vhost = name, "connection opened");

@@ -3,7 +3,7 @@
 //! [`listener`] takes what comes in; [`session`] reads one connection, pulls the protocol machine and carries its
 //! steps out: what clients ask for in [`requests`], where streams are in [`places`], what they publish in
 //! [`publishing`], each of their subscriptions in a task of its own in [`subscribing`]; of which
-//! some wait for their turn ([`single_active`]); how the session waits is in [`waiting`]. [`streams`] and [`super_streams`] are what they all stand on.
+//! some wait for their turn ([`single_active`]); how the session waits is in [`waiting`]. [`streams`] are what they all stand on.
 
 mod listener;
 mod login;
@@ -14,7 +14,6 @@ mod session;
 mod single_active;
 mod streams;
 mod subscribing;
-mod super_streams;
 mod waiting;
 
 pub use listener::start;

@@ -10,8 +10,9 @@ use tokio::sync::{Notify, mpsc};
 
 use super::session::{Notice, Session};
 use super::streams::Stream;
-use crate::broker::Outbox;
+use crate::broker::delivery::streaming::PublisherCounts;
 use crate::broker::queue::stream::direct::{Entries as Batch, EntryAt};
+use crate::broker::{Broker, ConnectionInfo, Outbox};
 use crate::config::StreamProtocol;
 use crate::stream_protocol::codec::{Code, Entries, Entry, response};
 
@@ -25,9 +26,14 @@ pub(super) struct Publisher {
     pub reference: Option<String>,
     pub stream: String,
     pub handle: Stream,
+    /// Told apart by this from others of its name: the newest writes.
+    epoch: u64,
     /// Confirms of it are still wanted.
     is_declared: Arc<AtomicBool>,
     batch: Batch,
+    id: u8,
+    info: Arc<ConnectionInfo>,
+    counts: Arc<PublisherCounts>,
 }
 
 /// How much a connection may publish.
@@ -47,10 +53,17 @@ pub(super) struct Confirms {
     publisher: u8,
     is_declared: Arc<AtomicBool>,
     ids: Vec<u64>,
+    counts: Arc<PublisherCounts>,
+    broker: Arc<Broker>,
 }
 
-/// Where confirms go, what they give back, and where a loss is told.
-type Answers<'a> = (&'a Arc<Outbox>, &'a Arc<Flow>, &'a mpsc::UnboundedSender<Notice>);
+/// Where confirms go, what they give back, where a loss is told, and where all is counted.
+type Answers<'a> = (
+    &'a Arc<Outbox>,
+    &'a Arc<Flow>,
+    &'a mpsc::UnboundedSender<Notice>,
+    &'a Arc<Broker>,
+);
 
 impl Flow {
     pub fn new(config: &StreamProtocol) -> Self {
@@ -93,6 +106,17 @@ impl Confirms {
         let _ = self.session.send(Notice::Moved(stream));
     }
 
+    /// A newer publisher of that name has begun: this one's are not taken.
+    pub fn fenced(self) {
+        let mut out = self.outbox.lock();
+        let code = Code::PreconditionFailed;
+        response::publish_error(out.output.bytes(), self.publisher, code, self.ids.iter().copied());
+        out.finish();
+        let count = self.ids.len() as u64;
+        self.counts.errored.fetch_add(count, Ordering::Relaxed);
+        self.broker.statistics().streaming().refuse(code as u16, count);
+    }
+
     /// All of them are on a majority, or were before.
     pub fn committed(self) {
         if !self.is_declared.load(Ordering::Relaxed) {
@@ -101,6 +125,9 @@ impl Confirms {
         let mut out = self.outbox.lock();
         response::confirm(out.output.bytes(), self.publisher, self.ids.iter().copied());
         out.finish();
+        let count = self.ids.len() as u64;
+        self.counts.confirmed.fetch_add(count, Ordering::Relaxed);
+        self.broker.statistics().streaming().confirm(count);
     }
 }
 
@@ -111,8 +138,22 @@ impl Drop for Confirms {
 }
 
 impl Publisher {
-    pub fn new(reference: Option<String>, stream: String, handle: Stream) -> Self {
+    pub fn new(
+        (id, info): (u8, Arc<ConnectionInfo>),
+        reference: Option<String>,
+        stream: String,
+        handle: Stream,
+    ) -> Self {
+        let counts = PublisherCounts::new(handle.id(), stream.clone(), reference.clone());
+        let counts = Arc::new(counts);
+        if let Some(client) = info.streaming.get() {
+            client.set_publisher(id, Some(counts.clone()));
+        }
         Self {
+            id,
+            info,
+            counts,
+            epoch: reference.as_deref().map_or(0, |name| handle.claim(name)),
             reference,
             stream,
             handle,
@@ -125,22 +166,27 @@ impl Publisher {
         self.batch.entries.len() >= FULL_ENTRIES || self.batch.data.len() >= FULL_BYTES
     }
 
-    fn flush(&mut self, id: u8, (outbox, flow, inbox): Answers<'_>) {
+    fn flush(&mut self, (outbox, flow, inbox, broker): Answers<'_>) {
         let batch = std::mem::take(&mut self.batch);
         if batch.entries.is_empty() {
             return;
         }
         flow.take(batch.entries.len());
+        let count = batch.entries.len() as u64;
+        self.counts.published.fetch_add(count, Ordering::Relaxed);
+        broker.statistics().streaming().receive(count);
         let confirms = Confirms {
             outbox: outbox.clone(),
             flow: flow.clone(),
             session: inbox.clone(),
-            publisher: id,
+            publisher: self.id,
             is_declared: self.is_declared.clone(),
             ids: batch.entries.iter().map(|entry| entry.number).collect(),
+            counts: self.counts.clone(),
+            broker: broker.clone(),
         };
-        self.handle
-            .publish((&self.stream, self.reference.as_deref()), &batch, confirms);
+        let name = self.reference.as_deref().map(|name| (name, self.epoch));
+        self.handle.publish((&self.stream, name), &batch, confirms);
     }
 
     fn add(&mut self, entry: Entry<'_>) {
@@ -162,6 +208,12 @@ impl Publisher {
 impl Drop for Publisher {
     fn drop(&mut self) {
         self.is_declared.store(false, Ordering::Relaxed);
+        if let Some(name) = &self.reference {
+            self.handle.release(name, self.epoch);
+        }
+        if let Some(client) = self.info.streaming.get() {
+            client.set_publisher(self.id, None);
+        }
     }
 }
 
@@ -169,8 +221,10 @@ impl Session {
     /// Puts what was published into its publisher's batch.
     pub(super) fn on_publish(&mut self, id: u8, entries: Entries<'_>) {
         let Some(publisher) = self.publishers.get_mut(&id) else {
-            let ids = entries.map(|entry| entry.id);
-            response::publish_error(&mut self.out, id, Code::NoPublisher, ids);
+            let ids: Vec<_> = entries.map(|entry| entry.id).collect();
+            let traffic = self.broker.statistics().streaming();
+            traffic.refuse(Code::NoPublisher as u16, ids.len() as u64);
+            response::publish_error(&mut self.out, id, Code::NoPublisher, ids.into_iter());
             return;
         };
         for entry in entries {
@@ -179,7 +233,7 @@ impl Session {
             }
             publisher.add(entry);
             if publisher.is_full() {
-                publisher.flush(id, (&self.outbox, &self.flow, &self.inbox));
+                publisher.flush((&self.outbox, &self.flow, &self.inbox, &self.broker));
             }
         }
     }
@@ -188,7 +242,7 @@ impl Session {
     pub(super) fn flush_publishes(&mut self) {
         for id in std::mem::take(&mut self.publishing) {
             if let Some(publisher) = self.publishers.get_mut(&id) {
-                publisher.flush(id, (&self.outbox, &self.flow, &self.inbox));
+                publisher.flush((&self.outbox, &self.flow, &self.inbox, &self.broker));
             }
         }
     }

@@ -1,12 +1,16 @@
 //! What clients ask for, each request checked in RabbitMQ's order.
 
+use std::sync::Arc;
+
 use super::publishing::Publisher;
 use super::session::{Session, Use};
-use super::streams::{NAME_BYTES, Stream, matcher};
+use super::streams::{Stream, matcher};
 use super::subscribing::{Reading, Subscription};
 use crate::broker::ROUNDS;
+use crate::broker::delivery::streaming::SubscriptionCounts;
 use crate::declare::Actor;
 use crate::declare::access::{self, Operation, Resource};
+use crate::front::streams::NAME_BYTES;
 use crate::stream::Matcher;
 use crate::stream_protocol::codec::request::Subscribe;
 use crate::stream_protocol::codec::response;
@@ -94,10 +98,14 @@ impl Session {
             Command::Publish { publisher, entries } => self.on_publish(publisher, entries),
             Command::Credit { subscription, credit } => match self.subscriptions.get(&subscription) {
                 Some(waiting) if waiting.is_waiting() => {
+                    self.note(Code::PreconditionFailed);
                     response::refuse_credit(&mut self.out, subscription, Code::PreconditionFailed);
                 }
                 Some(subscription) => subscription.give(credit),
-                None => response::refuse_credit(&mut self.out, subscription, Code::NoSubscription),
+                None => {
+                    self.note(Code::NoSubscription);
+                    response::refuse_credit(&mut self.out, subscription, Code::NoSubscription);
+                }
             },
             Command::StoreOffset {
                 reference,
@@ -251,12 +259,22 @@ impl Session {
         self.answer(key, correlation, code);
     }
 
+    /// Counts what is refused.
+    pub(super) fn note(&self, code: Code) {
+        if code != Code::Ok {
+            self.broker.statistics().streaming().refuse(code as u16, 1);
+        }
+    }
+
     fn answer(&mut self, key: Key, correlation: u32, code: Result<(), Code>) {
-        response::answer(&mut self.out, key, correlation, code.err().unwrap_or(Code::Ok));
+        let code = code.err().unwrap_or(Code::Ok);
+        self.note(code);
+        response::answer(&mut self.out, key, correlation, code);
     }
 
     fn answer_number(&mut self, key: Key, correlation: u32, number: Result<u64, Code>) {
         let code = number.err().unwrap_or(Code::Ok);
+        self.note(code);
         response::answer_number(&mut self.out, key, correlation, code, number.unwrap_or(0));
     }
 
@@ -285,6 +303,7 @@ impl Session {
 
     fn answer_strings<T>(&mut self, key: Key, correlation: u32, strings: Result<Vec<String>, Code>) -> Option<T> {
         let code = strings.as_ref().err().copied().unwrap_or(Code::Ok);
+        self.note(code);
         let strings = strings.unwrap_or_default();
         response::answer_strings(
             &mut self.out,
@@ -319,12 +338,13 @@ impl Session {
             return Err(Code::NotAvailable);
         }
         self.watch(&name, &handle, Use::Led);
-        self.publishers.insert(id, Publisher::new(reference, name, handle));
+        self.publishers
+            .insert(id, Publisher::new((id, self.info.clone()), reference, name, handle));
         Ok(())
     }
 
     fn subscribe(&mut self, correlation: u32, subscribe: Subscribe<'_>) -> Option<(u32, Later)> {
-        let (id, credit) = (subscribe.subscription, subscribe.credit);
+        let id = subscribe.subscription;
         let taken = self.look_at_subscribe(&subscribe);
         self.answer(
             Key::Subscribe,
@@ -336,7 +356,7 @@ impl Session {
         self.incarnations += 1;
         let incarnation = self.incarnations;
         let (name, stream) = (reading.name.clone(), reading.stream.clone());
-        let mut subscription = Subscription::new(reading, credit, incarnation);
+        let mut subscription = Subscription::new(reading, incarnation, self.info.clone());
         match group {
             None => {
                 // Deliveries come behind the answer.
@@ -358,6 +378,7 @@ impl Session {
 
     /// What is to be read; and where that waits for its turn, the group and the number of the partition.
     fn look_at_subscribe(&self, subscribe: &Subscribe<'_>) -> Result<(Reading, Option<(String, usize)>), Code> {
+        let id = subscribe.subscription;
         let name = text(subscribe.stream).ok_or(Code::NoStream)?;
         let wish = Wish::of(subscribe.properties);
         self.check(Operation::TakeFromQueue(&name))?;
@@ -378,14 +399,19 @@ impl Session {
             (true, Some(_)) if !stream.is_led_here() => return Err(Code::NotAvailable),
             (true, Some(group)) => Some((group, self.partition_number(wish.super_stream.as_deref(), &name))),
         };
+        let properties = texts(subscribe.properties);
+        let client = (self.info.id, self.user.clone().ok_or(Code::AccessRefused)?, id);
+        let counts = SubscriptionCounts::new((stream.id(), name.clone()), client, properties, subscribe.credit);
         let reading = Reading {
-            id: subscribe.subscription,
+            id,
             name,
             stream,
             start: subscribe.start,
             filter: wish.filter,
             version: self.machine.deliver_version(),
             outbox: self.outbox.clone(),
+            counts: Arc::new(counts),
+            broker: self.broker.clone(),
         };
         Ok((reading, group))
     }
@@ -411,6 +437,7 @@ impl Session {
     fn stream_stats(&mut self, correlation: u32, stream: &[u8]) -> Option<(u32, Later)> {
         let stream = self.readable(stream);
         let code = stream.as_ref().err().copied().unwrap_or(Code::Ok);
+        self.note(code);
         let bounds = stream.ok().and_then(|stream| stream.bounds());
         let (first, last) = match bounds.and_then(|bounds| bounds.last_chunk.map(|last| (bounds.first, last))) {
             Some((first, last)) => (first as i64, last as i64),
@@ -476,7 +503,7 @@ impl Session {
 
     pub(super) fn find(&self, name: &str) -> Result<Stream, Code> {
         let vhost = self.vhost.as_ref().ok_or(Code::InternalError)?;
-        self.streams.find(&vhost.name, name)
+        Stream::find(&self.streams, &vhost.name, name)
     }
 
     /// A stream that the client may read.

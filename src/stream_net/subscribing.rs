@@ -6,14 +6,16 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use super::single_active::Membership;
 use super::streams::Stream;
-use crate::broker::Outbox;
+use crate::broker::delivery::streaming::SubscriptionCounts;
+use crate::broker::{Broker, ConnectionInfo, Outbox};
+use crate::queue::ConsumerStatus;
 use crate::stream::{Chunk, Matcher};
 use crate::stream_protocol::codec::StartAt;
 use crate::stream_protocol::codec::response::{self, DeliverVersion};
@@ -29,6 +31,7 @@ pub(super) struct Subscription {
     /// Tells it from earlier ones of the same id.
     pub incarnation: u64,
     wish: Reading,
+    info: Arc<ConnectionInfo>,
     credit: Arc<Credit>,
     /// What reads.
     task: Option<AbortHandle>,
@@ -46,23 +49,31 @@ pub(super) struct Reading {
     pub filter: Option<Matcher>,
     pub version: DeliverVersion,
     pub outbox: Arc<Outbox>,
+    pub counts: Arc<SubscriptionCounts>,
+    pub broker: Arc<Broker>,
 }
 
 /// Chunks that the client still takes.
 #[derive(Debug)]
 struct Credit {
-    left: AtomicI64,
+    counts: Arc<SubscriptionCounts>,
     given: Notify,
 }
 
 impl Subscription {
-    /// A subscription with credit for so many chunks, which does not read yet.
-    pub fn new(wish: Reading, credit: u16, incarnation: u64) -> Self {
+    /// A subscription of that connection, which does not read yet.
+    pub fn new(wish: Reading, incarnation: u64, info: Arc<ConnectionInfo>) -> Self {
+        let counts = wish.counts.clone();
+        if let Some(client) = info.streaming.get() {
+            client.set_subscription(wish.id, Some(counts.clone()));
+        }
+        wish.stream.subscribe(counts.clone());
         Self {
             incarnation,
             wish,
+            info,
             credit: Arc::new(Credit {
-                left: AtomicI64::new(credit.into()),
+                counts,
                 given: Notify::new(),
             }),
             task: None,
@@ -77,6 +88,7 @@ impl Subscription {
 
     /// It waits for its turn.
     pub fn wait(&mut self, membership: Membership) {
+        self.wish.counts.set_status(ConsumerStatus::Waiting);
         self.membership = Some(membership);
     }
 
@@ -88,6 +100,9 @@ impl Subscription {
     /// Begins to deliver from there, or from where it was asked for first.
     pub fn begin(&mut self, start: Option<StartAt>) {
         self.stop();
+        if self.membership.is_some() {
+            self.wish.counts.set_status(ConsumerStatus::SingleActive);
+        }
         let mut reading = self.wish.clone();
         reading.start = start.unwrap_or(reading.start);
         let task = tasks::spawn("subscription", reading.run(self.credit.clone()));
@@ -96,6 +111,9 @@ impl Subscription {
 
     /// Delivers no more for now.
     pub fn stop(&mut self) {
+        if self.membership.is_some() {
+            self.wish.counts.set_status(ConsumerStatus::Waiting);
+        }
         if let Some(task) = self.task.take() {
             task.abort();
         }
@@ -110,7 +128,7 @@ impl Subscription {
 
     /// The client takes so many more chunks, or fewer.
     pub fn give(&self, credit: i16) {
-        self.credit.left.fetch_add(credit.into(), Ordering::Relaxed);
+        self.credit.counts.credit.fetch_add(credit.into(), Ordering::Relaxed);
         self.credit.given.notify_one();
     }
 }
@@ -119,13 +137,17 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.stop();
+        if let Some(client) = self.info.streaming.get() {
+            client.set_subscription(self.wish.id, None);
+        }
+        self.wish.stream.unsubscribe(&self.wish.counts);
     }
 }
 
 impl Credit {
     /// Waits until there is some.
     async fn any(&self) {
-        while self.left.load(Ordering::Relaxed) <= 0 {
+        while self.counts.credit.load(Ordering::Relaxed) <= 0 {
             self.given.notified().await;
         }
     }
@@ -133,7 +155,8 @@ impl Credit {
     /// Takes one, if there is one.
     fn take(&self) -> bool {
         let less = |left| (left > 0).then_some(left - 1);
-        self.left
+        self.counts
+            .credit
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
             .is_ok()
     }
@@ -145,6 +168,7 @@ impl Reading {
         let Some(mut next) = self.stream.attach(self.start).await else {
             return;
         };
+        self.counts.goes_on_at(next);
         let mut ready = VecDeque::new();
         loop {
             credit.any().await;
@@ -169,9 +193,12 @@ impl Reading {
             return;
         }
         let committed = self.stream.bounds().and_then(|bounds| bounds.last_chunk);
+        let mut entries = 0;
         let mut out = self.outbox.lock();
         while !ready.is_empty() && credit.take() {
             let Some(chunk) = ready.pop_front() else { break };
+            entries += u64::from(chunk.count().entries);
+            self.counts.goes_on_at(chunk.end());
             let bytes = chunk.bytes();
             let output = &mut out.output;
             let committed = committed.unwrap_or_default();
@@ -182,5 +209,7 @@ impl Reading {
             }
         }
         out.finish();
+        self.counts.consumed.fetch_add(entries, Ordering::Relaxed);
+        self.broker.statistics().streaming().deliver(entries);
     }
 }

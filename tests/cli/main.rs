@@ -14,6 +14,7 @@ mod node;
 mod policies;
 mod remote;
 mod scripts;
+mod streams;
 mod usage;
 mod users;
 mod vhosts;

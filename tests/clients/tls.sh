@@ -54,7 +54,7 @@ management.ssl.keyfile = $work/server.key
 management.ssl.verify = verify_peer
 management.ssl.fail_if_no_peer_cert = true
 CONF
-"$BROKER_BINARY" server --config broker.conf --data-dir data --node-name tls@localhost --prometheus none --cluster none \
+"$BROKER_BINARY" server --config broker.conf --data-dir data --node-name tls@localhost --prometheus none --stream none --cluster none \
   --ports-file ports >log 2>&1 &
 pid=$!
 for _ in $(seq 400); do [[ -s ports ]] && break; sleep 0.05; done

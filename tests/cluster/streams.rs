@@ -1,5 +1,6 @@
 //! Streams on three nodes: written and read from any of them, and nothing lost or twice when the leader goes.
 
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use futures_lite::StreamExt;
@@ -7,7 +8,9 @@ use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::AMQPValue;
 use lapin::{BasicProperties, Consumer};
 use tokio::time::timeout;
+use warren::stream_protocol::codec::{Command, Request, StartAt};
 
+use crate::support::stream::Stream;
 use crate::support::*;
 
 async fn reader(cluster: &Cluster, node: usize, stream: &str) -> (Client, Consumer) {
@@ -124,6 +127,104 @@ async fn the_leader_of_a_stream_is_killed_and_nothing_is_lost_or_twice() {
     cluster.all_ready().await;
     let (_client, mut consumer) = reader(&cluster, leader, "log").await;
     assert_eq!(read(&mut consumer, 0, 500).await, numbered(0..500));
+}
+
+/// A client of the stream protocol at a node.
+fn streaming(cluster: &Cluster, node: usize) -> Stream {
+    let amqp = cluster.amqp(node);
+    let host = amqp.rsplit_once(':').expect("host and port").0;
+    let socket = TcpStream::connect((host, 5552)).expect("a connection");
+    socket.set_read_timeout(Some(CLUSTER_PATIENCE)).expect("a timeout");
+    let mut client = Stream::over(socket);
+    client.shake_hands("guest", "guest");
+    client
+}
+
+/// The node that leads a stream, as another says.
+fn writer(cluster: &Cluster, asked: usize, stream: &str) -> Option<usize> {
+    let path = format!("/api/stream/%2F/{stream}/status");
+    let members = cluster.http(asked).get(&path).json();
+    let mut members = members.as_array()?.iter();
+    let writer = members.find(|member| member["role"] == "writer")?;
+    cluster
+        .all()
+        .into_iter()
+        .find(|node| writer["node"] == cluster.name(*node))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_of_the_stream_protocol_are_seen_from_any_node_and_outlive_its_leader() {
+    let mut cluster = Cluster::of(3).await;
+    streaming(&cluster, 1).create("s");
+    let mut leader = None;
+    until("the stream is led", || {
+        leader = writer(&cluster, 1, "s");
+        leader.is_some()
+    })
+    .await;
+    let first = leader.expect("a leader");
+    let other = cluster.others(first)[0];
+    let mut publisher = streaming(&cluster, first);
+    publisher.declare("me", "s");
+    publisher.publish(&(0..500).collect::<Vec<_>>());
+    let mut reader = streaming(&cluster, other);
+    reader.subscribe("s", StartAt::First, &[("name", "app")]);
+    assert_eq!(reader.read(500).len(), 500);
+    // Stored over the node of the reader, which does not lead.
+    reader.send(&Command::StoreOffset {
+        reference: b"app",
+        stream: b"s",
+        offset: 99,
+    });
+    for node in cluster.all() {
+        let http = cluster.http(node);
+        let publishers = http.get("/api/stream/publishers/%2F/s").json();
+        assert_eq!(
+            (&publishers[0]["published"], &publishers[0]["reference"]),
+            (&500.into(), &"me".into())
+        );
+        assert_eq!(
+            publishers[0]["connection_details"]["node"],
+            cluster.name(first),
+            "asked of {node}"
+        );
+        until("the group is seen", || {
+            let group = http.get("/api/stream/groups/%2F/app").json();
+            group["partitions"][0]["stored_offset"] == 99 && group["members"] == 1 && group["lag"] == 400
+        })
+        .await;
+        assert_eq!(
+            http.get("/api/queues/%2F/s").json()["consumer_details"][0]["consumer_tag"],
+            "stream.subid-1"
+        );
+    }
+    drop(reader);
+    let forced = r#"{"offset": 199, "force": true}"#;
+    let reset = cluster.http(other).post("/api/stream/groups/%2F/app/reset", forced);
+    assert_eq!(reset.expect_status(200).json()[0]["stored_offset"], 199);
+    cluster.kill9(first);
+    let mut leader = None;
+    until("another leads", || {
+        leader = writer(&cluster, other, "s").filter(|node| *node != first);
+        leader.is_some()
+    })
+    .await;
+    let second = leader.expect("a leader");
+    let mut publisher = streaming(&cluster, second);
+    publisher.declare("me", "s");
+    // The last of those before come again, and are written once.
+    publisher.publish(&(490..600).collect::<Vec<_>>());
+    for node in cluster.others(first) {
+        let mut reader = streaming(&cluster, node);
+        reader.subscribe("s", StartAt::First, &[]);
+        let expected: Vec<_> = (0..600).map(|number| (number, format!("m{number}"))).collect();
+        assert_eq!(reader.read(600), expected);
+        let stored = reader.ask(Request::QueryOffset {
+            reference: b"app",
+            stream: b"s",
+        });
+        assert_eq!(stored.body[6..], 199_u64.to_be_bytes());
+    }
 }
 
 /// The segment files in a directory, in their order.

@@ -16,6 +16,7 @@ fn refusal(config: &str, advanced: &str) -> String {
         .env("RABBITMQ_CONFIG_FILE", config)
         .args(["server", "--amqp", "127.0.0.1:0"])
         .args(["--management", "none", "--prometheus", "none", "--cluster", "none"])
+        .args(["--stream", "none"])
         .arg("--data-dir")
         .arg(directory.path().join("data"))
         .output()

@@ -28,6 +28,7 @@ mod server;
 mod sessions;
 mod shapes;
 mod statistics;
+mod streams;
 mod tool;
 mod users;
 mod vhosts;

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use lapin::options::{BasicAckOptions, BasicGetOptions, BasicQosOptions, QueueDeleteOptions};
 use serde_json::json;
+use warren::stream_protocol::codec::{Code, Request, StartAt};
 
 use crate::Scraped;
+use crate::support::stream::Stream;
 use crate::support::{Broker, Client, PATIENCE, Steps, ack, discard, next, number, requeue, table, text};
 
 /// A counter by protocol.
@@ -261,4 +263,53 @@ async fn sizes_of_messages_and_what_channels_hold_back_are_told() {
         (&channels[1]["messages_uncommitted"], &channels[1]["acks_uncommitted"]),
         (&json!(0), &json!(0))
     );
+}
+
+#[test]
+fn clients_of_the_stream_protocol_are_counted_by_rabbitmqs_names() {
+    let broker = Broker::start_measured(&["--stream", "127.0.0.1:0"]);
+    let mut client = Stream::open(&broker);
+    client.create("s");
+    client.declare("", "s");
+    client.publish(&(0..30).collect::<Vec<_>>());
+    client.subscribe("s", StartAt::First, &[]);
+    client.read(30);
+    let missing = client.ask(Request::Delete { stream: b"missing" });
+    assert_eq!(missing.code(), Code::NoStream as u16);
+    let values = [
+        ("rabbitmq_global_messages_received_total{protocol=\"stream\"}", 30.0),
+        (
+            "rabbitmq_global_messages_received_confirm_total{protocol=\"stream\"}",
+            30.0,
+        ),
+        ("rabbitmq_global_messages_confirmed_total{protocol=\"stream\"}", 30.0),
+        (
+            "rabbitmq_global_messages_delivered_total{protocol=\"stream\",queue_type=\"rabbit_stream_queue\"}",
+            30.0,
+        ),
+        ("rabbitmq_global_publishers{protocol=\"stream\"}", 1.0),
+        ("rabbitmq_global_consumers{protocol=\"stream\"}", 1.0),
+        (
+            "rabbitmq_global_stream_error_stream_does_not_exist_total{protocol=\"stream\"}",
+            1.0,
+        ),
+        (
+            "rabbitmq_global_stream_error_access_refused_total{protocol=\"stream\"}",
+            0.0,
+        ),
+        ("rabbitmq_stream_consumer_max_offset_lag", 0.0),
+    ];
+    let end = std::time::Instant::now() + PATIENCE;
+    loop {
+        let page = Scraped::of(&broker, "/metrics");
+        let seen = values.map(|(name, _)| (name, page.value(name)));
+        // What was delivered and confirmed is counted a moment after the client has it.
+        if seen == values {
+            break;
+        }
+        assert!(std::time::Instant::now() < end, "{seen:?}");
+    }
+    let each = Scraped::of(&broker, "/metrics/per-object");
+    let lag = "rabbitmq_stream_consumer_max_offset_lag{vhost=\"/\",queue=\"s\"}";
+    assert_eq!(each.value(lag), 0.0);
 }

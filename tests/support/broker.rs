@@ -64,7 +64,12 @@ impl Broker {
             "--cluster",
             cluster,
         ];
-        let command = ours.iter().chain(&listeners).chain(arguments);
+        // The port is open by default, and tests run side by side.
+        let stream: &[&str] = match arguments.contains(&"--stream") {
+            true => &[],
+            false => &["--stream", "none"],
+        };
+        let command = ours.iter().chain(&listeners).chain(stream).chain(arguments);
         let mut process = Process::prepare("the broker", command.map(|&word| word.to_owned()).collect());
         process.start();
         let mut broker = Self {

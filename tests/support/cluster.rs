@@ -347,6 +347,7 @@ fn command(places: &[Place], node: usize, shared: &Path) -> Vec<String> {
     let mut flag = |name: &str, value: String| command.extend([name.to_owned(), value]);
     flag("--node-name", name(node));
     flag("--amqp", format!("{host}:5672"));
+    flag("--stream", format!("{host}:5552"));
     flag("--management", format!("{host}:15672"));
     flag("--prometheus", "none".to_owned());
     flag("--cluster", format!("{host}:25672"));

@@ -13,12 +13,17 @@ const CHUNK_HEADER: usize = 48;
 
 /// A connection of the stream protocol.
 pub struct Stream {
-    socket: TcpStream,
+    socket: Box<dyn Socket>,
     input: Vec<u8>,
     /// Unasked frames that came before an answer.
     unasked: Vec<Heard>,
     correlation: u32,
 }
+
+/// What bytes come and go through.
+pub trait Socket: Read + Write + Send {}
+
+impl<S: Read + Write + Send> Socket for S {}
 
 /// A frame of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +44,13 @@ impl Stream {
     pub fn connect(broker: &Broker) -> Self {
         let socket = TcpStream::connect(broker.address_of("stream")).expect("a connection");
         socket.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        Self::over(socket)
+    }
+
+    /// Over a socket that is connected.
+    pub fn over(socket: impl Socket + 'static) -> Self {
         Self {
-            socket,
+            socket: Box::new(socket),
             input: Vec::new(),
             unasked: Vec::new(),
             correlation: 0,
@@ -55,16 +65,21 @@ impl Stream {
     /// An open connection of that user.
     pub fn open_as(broker: &Broker, user: &str, password: &str) -> Self {
         let mut stream = Self::connect(broker);
-        stream.introduce();
-        assert_eq!(stream.log_in(user, password), 1);
-        assert_eq!(stream.hear().map(|offer| offer.key), Some(Key::Tune));
+        stream.shake_hands(user, password);
+        stream
+    }
+
+    /// Opens the connection.
+    pub fn shake_hands(&mut self, user: &str, password: &str) {
+        self.introduce();
+        assert_eq!(self.log_in(user, password), 1);
+        assert_eq!(self.hear().map(|offer| offer.key), Some(Key::Tune));
         let tune = Tune {
             frame_max: 1 << 20,
             heartbeat: 0,
         };
-        stream.send(&Command::Tune(tune));
-        assert_eq!(stream.ask(Request::Open { vhost: b"/" }).code(), 1);
-        stream
+        self.send(&Command::Tune(tune));
+        assert_eq!(self.ask(Request::Open { vhost: b"/" }).code(), 1);
     }
 
     pub fn introduce(&mut self) {

@@ -9,8 +9,10 @@ use tokio_rustls::rustls::crypto::ring::default_provider;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use warren::stream_protocol::codec::StartAt;
 
 use super::Secured;
+use crate::support::stream::Stream;
 use crate::support::*;
 
 /// A connection of rustls's to a listener, as a client that checks the broker's certificate.
@@ -150,6 +152,23 @@ fn metrics_are_scraped_over_tls() {
     let answer = get_over_tls("prometheus.ssl", "prometheus_tls", "/metrics");
     assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
     assert!(answer.contains("\nrabbitmq_identity_info{"), "{answer}");
+}
+
+#[test]
+fn the_stream_protocol_is_spoken_over_tls() {
+    let secured = Secured::start(&["stream.listeners.ssl.1 = 127.0.0.1:0"]);
+    let mut client = Stream::over(dial(&secured, "stream_tls"));
+    client.shake_hands("guest", "guest");
+    client.create("s");
+    client.declare("", "s");
+    client.publish(&(0..1000).collect::<Vec<_>>());
+    client.subscribe("s", StartAt::First, &[]);
+    assert_eq!(client.read(1000).len(), 1000);
+    let connections = secured.broker.http().get("/api/stream/connections").json();
+    assert_eq!(
+        (&connections[0]["ssl"], &connections[0]["protocol"]),
+        (&json!(true), &json!("stream"))
+    );
 }
 
 /// Messages of all sizes through `warren perf`, which checks each; whether it ended well, and what it said.

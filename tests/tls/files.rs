@@ -21,6 +21,7 @@ pub fn refusal(papers: &Papers, lines: &[&str]) -> String {
             "127.0.0.1:0",
         ])
         .args(["--management", "none", "--prometheus", "none", "--cluster", "none"])
+        .args(["--stream", "none"])
         .arg("--data-dir")
         .arg(&data)
         .output()

@@ -135,6 +135,34 @@ export interface Consumer {
   channel_details?: { name?: string; connection_name?: string; number?: number; user?: string; node?: string; peer_host?: string; peer_port?: number };
 }
 
+/** All that read streams of a vhost under one name, connected or not. */
+export interface StreamGroup {
+  name: string;
+  vhost: string;
+  super_stream: string | null;
+  state: 'active' | 'empty';
+  members: number;
+  lag: number;
+  partitions: {
+    stream: string;
+    stored_offset: number | null;
+    first_offset: number;
+    end_offset: number;
+    lag: number;
+    members: { subscription_id: number; activity_status: string; offset: number; connection_details: { name: string } }[];
+  }[];
+}
+
+/** A publisher of the stream protocol. */
+export interface StreamPublisher {
+  publisher_id: number;
+  reference: string;
+  published: number;
+  confirmed: number;
+  errored: number;
+  connection_details: { name: string };
+}
+
 export interface Connection {
   name: string;
   user_provided_name?: string;

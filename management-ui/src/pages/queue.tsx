@@ -19,6 +19,7 @@ import { Health } from './health.tsx';
 import { Messages } from './messages.tsx';
 import { ArgumentList, PictureLink } from './parts.tsx';
 import { Members } from './members.tsx';
+import { Readers } from './readers.tsx';
 import { Stats } from './stats.tsx';
 import type { Names } from '../routes.ts';
 
@@ -41,6 +42,7 @@ export function Queue({ names }: { names: Names }) {
         { id: 'overview', title: 'Overview', content: () => <Overview queue={queue} /> },
         { id: 'messages', title: 'Messages', content: () => <Messages queue={queue} /> },
         { id: 'consumers', title: `Consumers ${count(queue.consumers)}`, content: () => <QueueConsumers queue={queue} /> },
+        ...(queue.type === 'stream' ? [{ id: 'readers', title: 'Groups and publishers', content: () => <Readers queue={queue} /> }] : []),
         { id: 'bindings', title: 'Bindings', content: () => <QueueBindings queue={queue} /> },
         ...(queue.members ? [{ id: 'members', title: 'Members', content: () => <Members queue={queue} /> }] : []),
         { id: 'settings', title: 'Settings', content: () => <Settings queue={queue} /> },

@@ -1,8 +1,8 @@
 //! The client connections of this node: who is there, and how many may be.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -17,6 +17,7 @@ use super::consumer::Consumer;
 use super::control::Control;
 use super::leaving::PATIENCE;
 use super::outbox::Outbox;
+use super::streaming::{StreamClient, StreamReport};
 use crate::broker::{Forced, LimitError};
 use crate::listen::TlsSession;
 use crate::metadata::{Catalogue, UserLimit, VhostLimit};
@@ -43,6 +44,8 @@ pub struct ConnectionInfo<Q> {
     pub blocked: AtomicBool,
     /// Set when it has ended and what goes with it is gone.
     pub undone: SetOnce<()>,
+    /// What it has, if it speaks the stream protocol.
+    pub streaming: OnceLock<Box<StreamClient>>,
     details: Mutex<Details>,
 }
 
@@ -101,6 +104,9 @@ pub struct ConnectionReport {
     /// Bytes that wait to be written.
     #[serde(default)]
     pub send_pending: u64,
+    /// What it has, if it speaks the stream protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streaming: Option<Box<StreamReport>>,
 }
 
 /// A channel of it.
@@ -208,6 +214,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
             channels: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             undone: SetOnce::new(),
+            streaming: OnceLock::new(),
             details: Mutex::default(),
         }
     }
@@ -238,6 +245,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
         node: NodeId,
         figures: impl Fn(&Stats) -> Figures,
         idle_since: impl Fn(&Stats) -> Option<u64>,
+        ends: impl Fn(QueueId) -> Option<u64>,
     ) -> Option<ConnectionReport> {
         let details = self.details();
         details.vhost.as_ref()?;
@@ -286,6 +294,7 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
             channels,
             figures: figures(&self.outbox.stats),
             send_pending,
+            streaming: self.streaming.get().map(|client| client.report(ends).into()),
         })
     }
 

@@ -5,6 +5,7 @@
 //! ```
 //! [`outbox`] is what waits to be written to one client, with the [`channel_out`] of each of its channels; [`consumer`] is one `basic.consume`, as its queue
 //! and its channel see it; [`leaving`] what a client leaves behind; [`connections`] is the list of who is there, and how many may be.
+//! [`streaming`] is what clients of the stream protocol have.
 
 pub mod channel_out;
 pub mod connections;
@@ -13,6 +14,7 @@ pub mod control;
 pub mod leaving;
 pub mod outbox;
 pub mod pairs;
+pub mod streaming;
 
 use crate::types::QueueId;
 

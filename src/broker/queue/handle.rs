@@ -215,7 +215,7 @@ impl QueueHandle {
     }
 
     /// The nodes that have the queue: where it lives, or the members of its group.
-    pub(in crate::broker) fn member_nodes(&self) -> Vec<NodeId> {
+    pub fn member_nodes(&self) -> Vec<NodeId> {
         let members = self.members.read();
         match members.is_empty() {
             true => vec![self.spec.home],

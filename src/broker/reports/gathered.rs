@@ -118,6 +118,7 @@ impl Gathered {
         all.map(|consumer| {
             // One that its queue has yet to hear of stands as most do.
             let status = statuses.get(&(consumer.node, consumer.key)).copied();
+            let status = status.or(consumer.status);
             (consumer, status.unwrap_or(ConsumerStatus::Up))
         })
         .collect()

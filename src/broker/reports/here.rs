@@ -12,6 +12,7 @@ use super::report::{
     About, ChannelPlace, ClientsReport, ConsumerReport, Counted, NodeFacts, NodeReport, QueueReport, Wanted,
 };
 use crate::broker::delivery::connections::ConnectionReport;
+use crate::broker::delivery::streaming::SubscriptionCounts;
 use crate::broker::queue::clients::{ConnectionInfo, Consumer};
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::queues::Queues;
@@ -84,9 +85,10 @@ impl Reports {
         let (us, now) = (self.us(), self.now().seconds());
         let figures = |stats: &Stats| self.statistics.figures(stats, now, windows);
         let idle_since = |stats: &Stats| self.statistics.idle_since(stats, now);
+        let ends = |queue: QueueId| self.queues.streams().end(&*self.queues.by_id(queue)?);
         let all = self.connections.all();
         all.iter()
-            .filter_map(|connection| connection.report(us, figures, idle_since))
+            .filter_map(|connection| connection.report(us, figures, idle_since, ends))
             .collect()
     }
 
@@ -279,16 +281,47 @@ pub(super) fn consumers_here(
         prefetch: consumer.prefetch.filter(|_| !consumer.no_ack),
         channel: consumer.channel,
         user: consumer.user.clone(),
+        status: None,
         connection: connections
             .get(&consumer.outbox.id)
             .map(|connection| (connection.peer, connection.local)),
     };
     let mut reports: Vec<_> = match queues.streams().of(queue) {
-        Some(stream) => stream.consumers().iter().map(report).collect(),
+        Some(stream) => {
+            let subscribed = stream.subscriptions().into_iter();
+            let subscribed = subscribed.map(|one| subscription_report(queues, queue, &one, connections));
+            stream.consumers().iter().map(report).chain(subscribed).collect()
+        }
         None => state.machine.local_consumers().into_iter().map(report).collect(),
     };
     reports.sort_by_key(|report| report.key);
     reports
+}
+
+/// A subscription as the consumer that RabbitMQ shows it as.
+fn subscription_report(
+    queues: &Queues,
+    queue: &QueueHandle,
+    one: &SubscriptionCounts,
+    connections: &FxHashMap<ConnectionId, Arc<ConnectionInfo>>,
+) -> ConsumerReport {
+    ConsumerReport {
+        queue: queue.spec.id,
+        node: queues.us(),
+        // No consumer's, so that no status is found under it.
+        key: u64::MAX,
+        tag: format!("stream.subid-{}", one.id),
+        arguments: one.arguments(),
+        no_ack: true,
+        exclusive: false,
+        prefetch: None,
+        channel: 0,
+        user: one.user.clone(),
+        status: Some(one.status()),
+        connection: connections
+            .get(&one.connection)
+            .map(|connection| (connection.peer, connection.local)),
+    }
 }
 
 /// The clients of connections that are open, by user.

@@ -4,7 +4,7 @@
 //! here: what this node says ─┬→ questions → other nodes
 //!                            └→ gather: all nodes are asked, once a request → gathered → standing, diagnosis, notices
 //! ```
-//! [`report`] has the words. [`standing`] says where a queue is, and how it fares; `history` how things were;
+//! [`report`] has the words. [`streams`] says how streams' members are, and sets where readers go on. [`standing`] says where a queue is, and how it fares; `history` how things were;
 //! `scrape` gathers the numbers of this node alone, for Prometheus; `sampler` writes down what has moved. The
 //! room's handle is [`Reports`].
 
@@ -21,6 +21,7 @@ pub mod report;
 mod sampler;
 mod scrape;
 pub mod standing;
+pub mod streams;
 
 use std::sync::Arc;
 

@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use super::Reports;
 use super::report::{NodeReport, Subject, Wanted};
+use super::streams::StreamMember;
 use crate::broker::questions::{Answering, Answers, read, written};
+use crate::broker::queue::stream::Tracked;
 use crate::statistics::{Figures, Spreads, Window, Windows};
-use crate::types::NodeId;
+use crate::types::{NodeId, QueueId};
 
 /// For answers that somebody looks at.
 const AT_ONCE: Duration = Duration::from_secs(1);
@@ -29,6 +31,12 @@ enum Question {
     Latencies(Subject, u64),
     /// The node's statistics are to begin anew.
     Reset,
+    /// How is the node's member of a stream?
+    StreamMember(QueueId),
+    /// What is tracked in a stream, as the node knows?
+    Tracked(QueueId),
+    /// Keep how far a reader of a stream has come, or forget it, if the node leads it.
+    KeepCursor(QueueId, String, Option<u64>),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +48,11 @@ enum Answer {
     Latencies(Vec<Spreads>),
     /// As it was asked to.
     Done,
+    /// None where it has none.
+    StreamMember(Option<StreamMember>),
+    Tracked(Option<Box<Tracked>>),
+    /// None where another leads.
+    KeptCursor(Option<bool>),
 }
 
 impl Answers for Reports {
@@ -51,6 +64,11 @@ impl Answers for Reports {
                 Question::Report(wanted) => Answer::Report(Box::new(self.report(wanted))),
                 Question::Series(subject, window) => Answer::Series(self.series_here(&subject, window)),
                 Question::Latencies(subject, age) => Answer::Latencies(self.latencies_here(&subject, age)),
+                Question::StreamMember(queue) => Answer::StreamMember(self.stream_member_here(queue)),
+                Question::Tracked(queue) => Answer::Tracked(self.tracked_here(queue).map(Box::new)),
+                Question::KeepCursor(queue, name, offset) => {
+                    Answer::KeptCursor(self.keep_cursor_here(queue, &name, offset).await)
+                }
                 Question::Reset => {
                     self.reset_here();
                     Answer::Done
@@ -99,6 +117,38 @@ impl Reports {
     /// Asks a node to begin its statistics anew; whether it has.
     pub(super) async fn ask_to_reset(&self, node: NodeId) -> bool {
         matches!(self.ask(node, &Question::Reset).await, Some(Answer::Done))
+    }
+
+    /// How another node's member of a stream is.
+    pub(super) async fn ask_for_stream_member(&self, node: NodeId, queue: QueueId) -> Option<StreamMember> {
+        match self.ask(node, &Question::StreamMember(queue)).await {
+            Some(Answer::StreamMember(member)) => member,
+            _ => None,
+        }
+    }
+
+    /// What is tracked in a stream, as another node knows.
+    pub(super) async fn ask_what_is_tracked(&self, node: NodeId, queue: QueueId) -> Option<Tracked> {
+        match self.ask(node, &Question::Tracked(queue)).await {
+            Some(Answer::Tracked(tracked)) => tracked.map(|tracked| *tracked),
+            _ => None,
+        }
+    }
+
+    /// Has the node that leads a stream keep how far a reader has come; none where it does not lead.
+    pub(super) async fn ask_to_keep_cursor(
+        &self,
+        leader: NodeId,
+        queue: QueueId,
+        name: &str,
+        offset: Option<u64>,
+        deadline: Instant,
+    ) -> Option<bool> {
+        let question = Question::KeepCursor(queue, name.to_owned(), offset);
+        match self.nodes.ask(leader, &question, deadline).await {
+            Some(Answer::KeptCursor(kept)) => kept,
+            _ => None,
+        }
     }
 
     async fn ask(&self, node: NodeId, question: &Question) -> Option<Answer> {

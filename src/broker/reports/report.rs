@@ -190,6 +190,9 @@ pub struct ConsumerReport {
     pub prefetch: Option<u32>,
     pub channel: u16,
     pub user: UserName,
+    /// Where only its own node knows it. Other versions do not tell.
+    #[serde(default)]
+    pub(in crate::broker) status: Option<ConsumerStatus>,
     /// Where the client is, and where it came to; `None` once it is gone.
     pub connection: Option<(SocketAddr, SocketAddr)>,
 }

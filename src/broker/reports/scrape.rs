@@ -13,19 +13,22 @@ use crate::cluster::{Health, PeerView};
 use crate::journal::raft::{GroupStatus, Role};
 use crate::metrics::facts::{
     BOUNDS, Certificate, Channel, Connection, Deaths, Exchange, Facts, Group, Labels, Link, Log, Logins, Node,
-    Protocol, Queue, Traffic, Vhost,
+    Protocol, Queue, Stream, StreamErrors, Traffic, Vhost,
 };
 use crate::metrics::{Page, process};
 use crate::queue::{DeathReason, Dying};
 use crate::spec::QueueType;
 use crate::spec::arguments::type_name;
-use crate::statistics::{Delay, Measure, SizeTally, Tally};
+use crate::statistics::{Delay, Measure, Tally};
 use crate::types::NodeId;
 
 /// What the group of the catalogue is called beside those of queues.
 const CATALOGUE: &str = "catalogue";
 /// RabbitMQ's name of the protocol.
 const AMQP: &str = "amqp091";
+const STREAM: &str = "stream";
+/// Codes of the stream protocol that have a counter.
+const LAST_CODE: u16 = 18;
 
 impl Reports {
     /// What a page of metrics is made of. Reads files of the system.
@@ -63,11 +66,12 @@ impl Reports {
         if needs.connections || needs.channels {
             (facts.connections, facts.channels) = self.client_facts(page);
             let mut protocol = protocol_facts(&facts);
-            protocol.sizes = self.statistics.sizes().read();
+            protocol.sizes = Some(self.statistics.sizes().read());
             facts.node.consumers = protocol.consumers;
-            facts.protocols = vec![protocol];
+            facts.protocols = vec![protocol, self.stream_protocol_facts()];
         }
         facts.deaths = self.death_facts();
+        self.stream_facts(page, &mut facts);
         if needs.groups {
             facts.groups = self.group_facts(page);
         }
@@ -183,7 +187,8 @@ impl Reports {
 
     fn traffic_facts(&self, page: &Page, facts: &mut Facts) {
         let deleted = self.queues.deleted.lock();
-        let mut types = [QueueType::Classic, QueueType::Quorum].map(|kind| (kind, deleted.of_type(kind)));
+        let all = [QueueType::Classic, QueueType::Quorum, QueueType::Stream];
+        let mut types = all.map(|kind| (kind, deleted.of_type(kind)));
         let queues = self.queues.all();
         drop(deleted);
         for queue in queues {
@@ -197,22 +202,79 @@ impl Reports {
             }
             if page.shows_vhost(&queue.spec.vhost) {
                 let labels = labels(&queue);
-                facts.queue_traffic.push(Traffic { labels, tally });
+                facts.queue_traffic.push(Traffic {
+                    labels,
+                    delivered: tally.deliver_get(),
+                    tally,
+                });
             }
         }
         for (kind, tally) in types {
             facts.node.queue_tally.add(&tally);
             let name = format!("rabbit_{}_queue", type_name(kind));
             let labels = vec![("protocol", AMQP.to_owned()), ("queue_type", name)];
-            facts.type_traffic.push(Traffic { labels, tally });
+            facts.type_traffic.push(Traffic {
+                labels,
+                delivered: tally.deliver_get(),
+                tally,
+            });
         }
+        // What the stream protocol delivers has no acknowledgement, and is none of the ways of AMQP.
+        let name = format!("rabbit_{}_queue", type_name(QueueType::Stream));
+        facts.type_traffic.push(Traffic {
+            labels: vec![("protocol", STREAM.to_owned()), ("queue_type", name)],
+            delivered: self.statistics.streaming().delivered(),
+            tally: Tally::default(),
+        });
         let vhosts = self.vhosts.all();
         for vhost in vhosts.iter().filter(|vhost| page.shows_vhost(&vhost.name)) {
             let all = vhost.counted_exchanges().into_iter();
             facts.exchange_traffic.extend(all.map(|(exchange, stats)| Traffic {
                 labels: vec![("vhost", vhost.name.to_string()), ("exchange", exchange.to_string())],
                 tally: stats.totals(),
+                delivered: 0,
             }));
+        }
+    }
+
+    /// The clients that speak the stream protocol.
+    fn stream_protocol_facts(&self) -> Protocol {
+        let traffic = self.statistics.streaming();
+        let tally = Tally::default()
+            .with(Measure::Publish, traffic.received())
+            .with(Measure::PublishToConfirm, traffic.received())
+            .with(Measure::Confirm, traffic.confirmed());
+        let clients = self.connections.all();
+        let counts = clients
+            .iter()
+            .filter_map(|client| Some(client.streaming.get()?.counts()));
+        let (publishers, consumers) = counts.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+        Protocol {
+            labels: vec![("protocol", STREAM.to_owned())],
+            tally,
+            publishers,
+            consumers,
+            sizes: None,
+        }
+    }
+
+    fn stream_facts(&self, page: &Page, facts: &mut Facts) {
+        let traffic = self.statistics.streaming();
+        facts.stream_errors = vec![StreamErrors {
+            labels: vec![("protocol", STREAM.to_owned())],
+            counts: (0..=LAST_CODE).map(|code| traffic.refused(code)).collect(),
+        }];
+        for live in self.queues.streams().all() {
+            let subscriptions = live.subscriptions();
+            let queue = self.queues.by_id(live.id).filter(|_| !subscriptions.is_empty());
+            let Some(queue) = queue.filter(|queue| page.shows_vhost(&queue.spec.vhost)) else {
+                continue;
+            };
+            let end = live.bounds(&queue).map(|bounds| bounds.next);
+            let max_lag = subscriptions.iter().map(|one| one.lag(end)).max().unwrap_or(0);
+            facts.node.stream_max_lag = facts.node.stream_max_lag.max(max_lag);
+            let labels = labels(&queue);
+            facts.streams.push(Stream { labels, max_lag });
         }
     }
 
@@ -320,7 +382,7 @@ fn labels(queue: &QueueHandle) -> Labels {
     ]
 }
 
-/// The clients that speak AMQP 0-9-1, which all of them do.
+/// The clients that speak AMQP 0-9-1.
 fn protocol_facts(facts: &Facts) -> Protocol {
     let channels = &facts.channels;
     Protocol {
@@ -331,7 +393,7 @@ fn protocol_facts(facts: &Facts) -> Protocol {
             .filter(|channel| channel.tally[Measure::Publish] > 0)
             .count() as u64,
         consumers: channels.iter().map(|channel| channel.consumers).sum(),
-        sizes: SizeTally::default(),
+        sizes: None,
     }
 }
 

@@ -54,6 +54,7 @@ pub static DEFAULTS: LazyLock<Config> = LazyLock::new(|| {
     all().for_each(|row| row.apply_default(&mut config));
     // Whoever sets one of these wants none of the defaults besides it.
     config.listeners.tcp.stand_by_default();
+    config.stream.tcp.stand_by_default();
     config.auth.default_user_tags.stand_by_default();
     config.auth.loopback_users.stand_by_default();
     config.auth.mechanisms.stand_by_default();

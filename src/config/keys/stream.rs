@@ -31,11 +31,11 @@ fn listener_keys() -> Vec<Key> {
     vec![
         key("stream.listeners.tcp", listener().list().or("none"))
             .flags("--stream", "ADDR:PORT")
-            .default("none")
-            .help("Listeners of the stream protocol, all at once; its usual port is 5552.")
+            .example("0.0.0.0:5552, [::]:5552")
+            .help("Listeners of the stream protocol, all at once, by default port 5552; 'none' turns them off.")
             .sets(|c, addresses| c.stream.tcp.replace(addresses.unwrap_or_default())),
         key("stream.listeners.tcp.$name", listener())
-            .example("default = 5552")
+            .default("default = 5552")
             .help("A listener of the stream protocol: port, or address and port.")
             .sets_named(|c, name, address| c.stream.tcp.set(name, address)),
         key("stream.listeners.ssl", listener().list().or("none"))

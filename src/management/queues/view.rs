@@ -10,8 +10,9 @@ use super::super::{consumers, erlang, figures, series, views};
 use super::listed::Listed;
 use crate::broker::QueueHandle;
 use crate::broker::connections::connection_name;
+use crate::broker::report::ConsumerReport;
 use crate::metadata::{Vhost, json};
-use crate::queue::Counts;
+use crate::queue::{ConsumerStatus, Counts};
 use crate::spec::policy::{self, Policy, Subject};
 use crate::spec::{QueueSpec, QueueType};
 use crate::types::NodeId;
@@ -113,6 +114,9 @@ fn numbers_view(row: &Listed<'_>) -> Value {
             view["single_active_consumer_tag"] = json!(report.active_tag);
         }
     }
+    if spec.queue_type == QueueType::Stream {
+        write_readers(&mut view, row);
+    }
     erlang::write_work(&mut view, call.windows.data);
     if spec.queue_type != QueueType::Stream {
         // RabbitMQ shows a whole zero where nobody consumes.
@@ -137,6 +141,25 @@ pub fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Opt
     let operators = policy::applying(vhost.operator_policies.values(), subject, &spec.name);
     let name = |policy: &'a Policy| policy.spec.name.as_str();
     (own.map(name), operators.map(name))
+}
+
+/// Who reads a stream, on each of its members.
+fn write_readers(view: &mut Value, row: &Listed<'_>) {
+    let Some(queue) = row.live() else { return };
+    let gathered = &row.call.gathered;
+    let consumers = gathered.consumers(row.call.broker.queues(), queue, row.call.connections());
+    let members = row.standing().map(|standing| &standing.members[..]).unwrap_or_default();
+    let readers = members.iter().map(|node| {
+        let reads = |(consumer, status): &&(_, ConsumerStatus)| is_of(consumer, *node) && status.is_active();
+        let count = consumers.iter().filter(reads).count();
+        (gathered.name(*node), json!(count))
+    });
+    view["readers"] = Value::Object(readers.collect());
+    view["consumers"] = json!(consumers.len());
+}
+
+fn is_of(consumer: &ConsumerReport, node: NodeId) -> bool {
+    consumer.node == node
 }
 
 fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {

@@ -93,7 +93,7 @@ const BY_TYPE: &[Metric] = &[
     counter(
         "global_messages_delivered",
         "Total number of messages delivered to consumers",
-        Read::TypeTraffic(|traffic| traffic.tally.deliver_get().into()),
+        Read::TypeTraffic(|traffic| traffic.delivered.into()),
     ),
     counter(
         "global_messages_delivered_consume_manual_ack",

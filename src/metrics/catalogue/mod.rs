@@ -10,12 +10,13 @@ mod node;
 mod own;
 mod queues;
 mod raft;
+mod streams;
 
 use prometheus_client::metrics::MetricType;
 
 use super::facts::{
-    Certificate, Channel, Connection, Deaths, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Traffic,
-    Vhost,
+    Certificate, Channel, Connection, Deaths, Exchange, Group, Labels, Link, Logins, Node, Protocol, Queue, Stream,
+    StreamErrors, Traffic, Vhost,
 };
 use super::number::Number;
 use crate::statistics::LatencyTotals;
@@ -83,6 +84,8 @@ pub enum Read {
     Link(fn(&Link) -> Number),
     Protocol(fn(&Protocol) -> Number),
     TypeTraffic(fn(&Traffic) -> Number),
+    Stream(fn(&Stream) -> Number),
+    StreamErrors(fn(&StreamErrors) -> Number),
     Logins(fn(&Logins) -> Number),
     Certificate(fn(&Certificate) -> Number),
     Deaths(fn(&Deaths) -> Number),
@@ -97,6 +100,7 @@ pub static FAMILIES: &[&[Family]] = &[
     queues::FAMILIES,
     clients::FAMILIES,
     global::FAMILIES,
+    streams::FAMILIES,
     cluster::FAMILIES,
     own::FAMILIES,
 ];
@@ -169,6 +173,8 @@ rows!(
     Queue,
     Traffic,
     Protocol,
+    Stream,
+    StreamErrors,
     Connection,
     Channel,
     Group,

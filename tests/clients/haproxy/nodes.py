@@ -82,6 +82,7 @@ class Nodes:
         command = [os.environ["BROKER_BINARY"], "server", "--node-name", f"rabbit@n{node}"]
         command += ["--config", self.directory / "nodes.conf"]
         command += ["--amqp", f"{host}:5672", *(["--amqps", f"{host}:5671"] if self.has_tls else []), "--management", f"{host}:15672", "--prometheus", "none"]
+        command += ["--stream", f"{host}:5552"]
         command += ["--cluster", f"{host}:25672", "--advertise", f"{host}:25672"]
         command += ["--cluster-secret-file", self.directory / "secret", "--data-dir", self.directory / f"n{node}"]
         for other in self.all():

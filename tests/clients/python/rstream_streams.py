@@ -1,7 +1,11 @@
 """rstream on the stream protocol: publishing, replaying, filters, groups and super streams."""
 
 import asyncio
+import base64
+import http.client
+import json
 import os
+import urllib.parse
 
 import pika
 from rstream import (
@@ -150,6 +154,60 @@ async def stored(consumer, stream):
         return await consumer.query_offset(stream, "reader")
     except OffsetNotFound:
         return None
+
+
+def api(method, path, body=None):
+    """Asks the HTTP API."""
+    where = urllib.parse.urlsplit(os.environ["API_URL"])
+    connection = http.client.HTTPConnection(where.hostname, where.port, timeout=PATIENCE)
+    login = base64.b64encode(f"{where.username}:{where.password}".encode()).decode()
+    headers = {"Authorization": f"Basic {login}", "Content-Type": "application/json"}
+    connection.request(method, where.path + path, json.dumps(body) if body is not None else None, headers)
+    answer = connection.getresponse()
+    text = answer.read()
+    if answer.status >= 400:
+        raise AssertionError(f"{method} {path}: {answer.status} {text}")
+    return json.loads(text) if text else None
+
+
+@check
+async def a_group_goes_on_where_it_is_set():
+    async with Producer(**WHERE) as producer:
+        stream = unique("rstream")
+        await producer.create_stream(stream)
+        await publish(producer, stream, [b"%d" % number for number in range(10)])
+        consumer = Consumer(**WHERE)
+        await consumer.start()
+        await consumer.store_offset(stream, stream, 9)
+        while await stored_under(consumer, stream, stream) != 9:
+            pass
+        group = api("GET", f"/stream/groups/%2F/{stream}")
+        equal((group["lag"], group["partitions"][0]["stored_offset"]), (0, 9))
+        api("POST", f"/stream/groups/%2F/{stream}/reset", {"offset": 4})
+        equal(await consumer.query_offset(stream, stream), 4)
+        equal(api("GET", f"/stream/groups/%2F/{stream}")["lag"], 5)
+        goes_on = at(await consumer.query_offset(stream, stream) + 1)
+        equal([offset for offset, _ in await read(stream, 5, goes_on)], [5, 6, 7, 8, 9])
+        await consumer.close()
+        await producer.delete_stream(stream)
+
+
+async def stored_under(consumer, stream, name):
+    try:
+        return await consumer.query_offset(stream, name)
+    except OffsetNotFound:
+        return None
+
+
+@check
+async def a_super_stream_that_lives_gets_a_partition():
+    name = unique("rstream")
+    api("PUT", f"/stream/super-streams/%2F/{name}", {"binding-keys": "a,b"})
+    api("POST", f"/stream/super-streams/%2F/{name}/partitions", {"binding-key": "c"})
+    async with Producer(**WHERE) as producer:
+        await publish(producer, f"{name}-c", [b"new"])
+        equal([body for _, body in await read(f"{name}-c", 1)], [b"new"])
+    api("DELETE", f"/stream/super-streams/%2F/{name}")
 
 
 @check

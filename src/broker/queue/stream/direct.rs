@@ -43,12 +43,13 @@ impl Entries {
         &self,
         leader: &mut Leader,
         now: crate::types::Timestamp,
-        name: Option<&Key>,
+        name: Option<(&Key, u64)>,
         filter_bytes: u8,
     ) -> Appended {
         let numbers = self.entries.iter().map(|entry| entry.number);
         let is_new = match name {
-            Some(name) => leader.new_ones(name, numbers),
+            Some((name, epoch)) if leader.is_fenced(name, epoch) => return Appended::Fenced,
+            Some((name, _)) => leader.new_ones(name, numbers),
             None => vec![true; self.entries.len()],
         };
         let mut kept = Vec::new();
@@ -66,10 +67,10 @@ impl Entries {
             count.entries += 1;
             count.records += u32::from(entry.messages);
             filter.add(self.filters.get(at).and_then(Option::as_deref));
-            if let Some(name) = name {
+            if let Some((name, epoch)) = name {
                 let writer = writer.get_or_insert_with(|| Writer {
                     key: name.clone(),
-                    epoch: 0,
+                    epoch,
                     first: entry.number,
                     last: entry.number,
                 });
@@ -90,12 +91,12 @@ impl Entries {
 }
 
 impl LiveStream {
-    /// Appends entries, by the name of their publisher if that counts. `tell` hears once whether a majority has them,
+    /// Appends entries, by the name of their publisher and its epoch if that counts. `tell` hears once whether a majority has them,
     /// those that were there before too; it must not block. More than [`MOST_ENTRIES`] are refused.
     pub fn publish_entries(
         &self,
         queues: &Arc<Queues>,
-        name: Option<&str>,
+        name: Option<(&str, u64)>,
         entries: &Entries,
         tell: impl FnOnce(Result<(), Lost>) + Send + 'static,
     ) {
@@ -103,9 +104,24 @@ impl LiveStream {
             return tell(Err(Lost::Refused));
         }
         let (now, filter_bytes) = (queues.now(), self.filter_bytes());
-        let name = name.map(|name| Key::Name(name.into()));
-        let decide = |leader: &mut Leader| entries.decide(leader, now, name.as_ref(), filter_bytes);
+        let name = name.map(|(name, epoch)| (Key::Name(name.into()), epoch));
+        let name = name.as_ref().map(|(key, epoch)| (key, *epoch));
+        let decide = |leader: &mut Leader| entries.decide(leader, now, name, filter_bytes);
         self.decide(queues, decide, |written| tell(written.map(drop)));
+    }
+
+    /// A publisher of that name begins, and those before it write no more. Gives its epoch, 0 where another leads.
+    pub fn claim(&self, name: &str) -> u64 {
+        let mut leading = self.leading.lock();
+        let key = Key::Name(name.into());
+        leading.as_mut().map_or(0, |leading| leading.leader.claim(&key))
+    }
+
+    /// It ends.
+    pub fn release(&self, name: &str, epoch: u64) {
+        if let Some(leading) = &mut *self.leading.lock() {
+            leading.leader.release(&Key::Name(name.into()), epoch);
+        }
     }
 
     /// Whether this node leads it, so that it may be published to by its own words.

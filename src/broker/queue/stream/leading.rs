@@ -31,6 +31,8 @@ pub enum Lost {
     Gap,
     /// It will never be taken.
     Refused,
+    /// A newer publisher of its name has begun.
+    Fenced,
 }
 
 /// The offset behind a batch that a majority has.
@@ -112,7 +114,7 @@ impl LiveStream {
                 tell_when_there(self.tail.clone(), end, is_lost, tell);
             }
             Appended::Gap { .. } => tell(Err(Lost::Gap)),
-            Appended::Fenced => tell(Err(Lost::Refused)),
+            Appended::Fenced => tell(Err(Lost::Fenced)),
         }
     }
 }

@@ -11,6 +11,7 @@ use super::consumer::Reading;
 use super::leading::Leading;
 use super::retention_of;
 use super::writer::Outgoing;
+use crate::broker::delivery::streaming::SubscriptionCounts;
 use crate::broker::queue::contents::{Contents, Tail};
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::queues::Queues;
@@ -19,7 +20,7 @@ use crate::journal::raft::Group;
 use crate::spec::QueueSettings;
 use crate::stream::filter::DEFAULT_BYTES;
 use crate::stream::{Bounds, Retention};
-use crate::types::{NodeId, QueueId, Timestamp};
+use crate::types::{ConnectionId, NodeId, QueueId, Timestamp};
 
 /// See the head of this file.
 pub struct LiveStream {
@@ -39,6 +40,8 @@ pub struct LiveStream {
     pub(super) readers: Mutex<FxHashMap<ConsumerKey, Arc<Reading>>>,
     /// That something of the member here cannot be read was told.
     pub(super) is_told_unreadable: AtomicBool,
+    /// Subscriptions of this node's clients over the stream protocol.
+    subscribed: Mutex<FxHashMap<(ConnectionId, u8), Arc<SubscriptionCounts>>>,
     ended: AtomicBool,
     /// It is deleted.
     pub(super) end: Notify,
@@ -58,6 +61,7 @@ impl LiveStream {
             more: Notify::new(),
             readers: Mutex::default(),
             is_told_unreadable: AtomicBool::new(false),
+            subscribed: Mutex::default(),
             ended: AtomicBool::new(false),
             end: Notify::new(),
         }
@@ -99,6 +103,24 @@ impl LiveStream {
     /// Offsets of the member here; `None` where this node has none.
     pub fn bounds(&self, queue: &QueueHandle) -> Option<Bounds> {
         replica(queue)?.machine().log().map(crate::stream::Log::bounds)
+    }
+
+    /// A client of this node subscribes over the stream protocol.
+    pub fn subscribe(&self, subscription: Arc<SubscriptionCounts>) {
+        let key = (subscription.connection, subscription.id);
+        self.subscribed.lock().insert(key, subscription);
+    }
+
+    /// It does not any more.
+    pub fn unsubscribe(&self, subscription: &SubscriptionCounts) {
+        self.subscribed
+            .lock()
+            .remove(&(subscription.connection, subscription.id));
+    }
+
+    /// Those that do.
+    pub fn subscriptions(&self) -> Vec<Arc<SubscriptionCounts>> {
+        self.subscribed.lock().values().cloned().collect()
     }
 
     pub(super) fn is_ended(&self) -> bool {

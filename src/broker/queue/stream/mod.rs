@@ -17,6 +17,7 @@ mod live;
 mod reading;
 pub(in crate::broker) mod service;
 mod standing;
+mod tracked;
 mod writer;
 
 #[cfg(test)]
@@ -31,6 +32,7 @@ pub use consumer::Subscription;
 pub use leading::{Lost, Written};
 pub use live::LiveStream;
 pub use reading::Away;
+pub use tracked::{Tracked, TrackedProducer};
 
 use super::contents::Tail;
 use super::handle::QueueHandle;
@@ -64,6 +66,11 @@ impl Streams {
             QueueType::Stream => self.0.write().remove(&queue.spec.id),
             QueueType::Classic | QueueType::Quorum => None,
         }
+    }
+
+    /// The offset behind the last message of a stream that has a member here.
+    pub(in crate::broker) fn end(&self, queue: &QueueHandle) -> Option<u64> {
+        Some(self.of(queue)?.bounds(queue)?.next)
     }
 
     /// All of them.

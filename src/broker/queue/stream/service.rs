@@ -158,7 +158,7 @@ impl Question {
                         answer.put_u64(leader.map_or(0, |leader| leader.0));
                     }
                     Err(Lost::Gap) => answer.put_u8(GAP),
-                    Err(Lost::Refused) => answer.put_u8(REFUSED),
+                    Err(Lost::Refused | Lost::Fenced) => answer.put_u8(REFUSED),
                 }
             }
             What::Read { from, most_bytes } => {

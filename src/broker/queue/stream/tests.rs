@@ -58,7 +58,7 @@ impl World {
     async fn publish(&self, name: Option<&str>, entries: &Entries) -> Result<(), Lost> {
         let (tell, told) = oneshot::channel();
         self.stream
-            .publish_entries(&self.broker.queues, name, entries, |written| {
+            .publish_entries(&self.broker.queues, name.map(|name| (name, 1)), entries, |written| {
                 tell.send(written).expect("it is waited for");
             });
         told.await.expect("told once")

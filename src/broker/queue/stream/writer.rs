@@ -289,7 +289,7 @@ impl LiveStream {
                     flights.pop_front();
                     self.answer_first(&queue, ConfirmOutcome::Ack);
                 }
-                Err(Lost::Refused) => {
+                Err(Lost::Refused | Lost::Fenced) => {
                     flights.clear();
                     self.answer_first(&queue, ConfirmOutcome::Nack);
                     self.outgoing.lock().renumber(rand::random());

@@ -81,7 +81,10 @@ impl Publisher {
     fn decide(self, leader: &mut Leader, now: Timestamp, numbers: Numbers) -> Appended {
         let entries = self.entries(numbers);
         let id = match self {
-            Self::Name(name) => return entries.decide(leader, now, Some(&Key::Name(name.into())), 16),
+            Self::Name(name) => {
+                let key = Key::Name(name.into());
+                return entries.decide(leader, now, Some((&key, 0)), 16);
+            }
             Self::Id(id) => id,
         };
         let writer = Writer {

@@ -10,6 +10,7 @@ use crate::codec::PropertyScan;
 use crate::codec::method::{ExchangeDeclare, ExchangeDelete, QueueBind};
 use crate::declare::access::{self, Operation, Resource};
 use crate::declare::{Actor, DeclareError, ExchangePlan, exchange_declare, exchange_delete, queue_bind};
+use crate::exchange::ExchangeSpec;
 use crate::metadata;
 use crate::router::Routed;
 use crate::spec::{BindingSpec, Destination, QueueType};
@@ -21,7 +22,72 @@ const SUPER_STREAM: &str = "x-super-stream";
 /// The argument of a binding that gives a partition its place.
 const ORDER: &str = "x-stream-partition-order";
 
+/// A super stream as it is declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SuperStream {
+    pub name: String,
+    /// In their order.
+    pub partitions: Vec<Partition>,
+}
+
+/// A stream of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    pub name: String,
+    pub key: String,
+}
+
 impl Streams {
+    /// The super streams of a vhost, in no order.
+    pub fn super_streams(vhost: &metadata::Vhost) -> Vec<SuperStream> {
+        let all = vhost.exchanges().filter(|exchange| is_super(exchange));
+        all.map(|exchange| {
+            let names = partitions_of(vhost, &exchange.name).into_iter();
+            let key_of = |name: &str| {
+                let is_meant = |binding: &&BindingSpec| matches!(&binding.destination, Destination::Queue(queue) if queue.as_str() == name);
+                let binding = vhost.bindings_from(&exchange.name).find(is_meant);
+                binding.map(|binding| binding.key.clone()).unwrap_or_default()
+            };
+            SuperStream {
+                name: exchange.name.to_string(),
+                partitions: names.map(|name| Partition { key: key_of(&name), name }).collect(),
+            }
+        })
+        .collect()
+    }
+
+    /// Gives a super stream that is there another partition, behind the others and with the arguments of the last.
+    /// Keys that are hashed over partitions go to others from then on.
+    pub async fn add_partition(&self, actor: &Actor, name: &str, (partition, key): (&str, &str)) -> Result<(), Code> {
+        let (order, arguments) = {
+            let catalogue = self.0.catalogue();
+            let vhost = catalogue.vhost(&actor.vhost).ok_or(Code::InternalError)?;
+            let exchange = vhost.exchange(name).ok_or(Code::NoStream)?;
+            if !is_super(exchange) {
+                return Err(Code::NoStream);
+            }
+            if partition.len() > NAME_BYTES || key.len() > NAME_BYTES || key.is_empty() {
+                return Err(Code::PreconditionFailed);
+            }
+            let has_key = vhost.bindings_from(name).any(|binding| binding.key.as_str() == key);
+            if has_key || vhost.queue(partition).is_some() {
+                return Err(Code::StreamExists);
+            }
+            let orders = vhost.bindings_from(name).filter_map(order_of);
+            let order = orders.max().map_or(0, |last| last.saturating_add(1));
+            let last = partitions_of(vhost, name).pop();
+            let last = last.and_then(|last| vhost.queue(&last));
+            let arguments = match last {
+                Some(last) => last.arguments.clone(),
+                None => arguments_of(&[])?,
+            };
+            (order, arguments)
+        };
+        let order = usize::try_from(order).map_err(|_| Code::PreconditionFailed)?;
+        self.make_partition(actor, name, (order, partition, key), &arguments)
+            .await
+    }
+
     /// Creates a super stream: its exchange, its partitions with their binding keys. What was made is taken back
     /// when something cannot be.
     pub async fn create_super(
@@ -123,8 +189,8 @@ impl Streams {
         match bound.await {
             Ok(()) => Ok(()),
             Err(error) => {
-                self.take_back(actor, exchange, &[(partition.to_owned(), String::new())])
-                    .await;
+                // What cannot be deleted stays: whoever asks hears that it is no partition.
+                let _ = self.delete(actor, partition).await;
                 Err(code(&error))
             }
         }
@@ -159,10 +225,10 @@ impl Streams {
             check(Operation::DeleteExchange(name))?;
             let vhost = catalogue.vhost(&actor.vhost).ok_or(Code::InternalError)?;
             let exchange = vhost.exchange(name).ok_or(Code::NoStream)?;
-            if exchange.arguments.get(SUPER_STREAM) != Some(&FieldValue::Boolean(true)) {
+            if !is_super(exchange) {
                 return Err(Code::NoStream);
             }
-            let partitions = self.partitions_of(vhost, name);
+            let partitions = partitions_of(vhost, name);
             let mut allowed = Ok(());
             for partition in &partitions {
                 allowed = allowed.and(check(Operation::DeleteQueue(partition)));
@@ -189,25 +255,7 @@ impl Streams {
         let catalogue = self.0.catalogue();
         let vhost = catalogue.vhost(vhost).ok_or(Code::NoStream)?;
         vhost.exchange(name).ok_or(Code::NoStream)?;
-        Ok(self.partitions_of(vhost, name))
-    }
-
-    fn partitions_of(&self, vhost: &metadata::Vhost, name: &str) -> Vec<String> {
-        let order = |binding: &BindingSpec| binding.arguments.get(ORDER).and_then(FieldValue::as_int);
-        let stream = |binding: &BindingSpec| match &binding.destination {
-            Destination::Queue(queue) => {
-                let is_stream = vhost
-                    .queue(queue)
-                    .is_some_and(|queue| queue.queue_type == QueueType::Stream);
-                is_stream.then(|| (order(binding).unwrap_or(i64::MAX), queue.to_string()))
-            }
-            Destination::Exchange(_) => None,
-        };
-        let mut partitions: Vec<_> = vhost.bindings_from(name).filter_map(stream).collect();
-        partitions.sort();
-        let mut seen = FxHashSet::default();
-        let names = partitions.into_iter().map(|(_, name)| name);
-        names.filter(|name| seen.insert(name.clone())).collect()
+        Ok(partitions_of(vhost, name))
     }
 
     /// The streams to which an exchange routes a key.
@@ -232,6 +280,33 @@ impl Streams {
             .filter(|queue| queue.0.spec.queue_type == QueueType::Stream);
         Ok(streams.map(|queue| queue.0.spec.name.to_string()).collect())
     }
+}
+
+/// The streams that are bound to an exchange, in their order, those without a place last.
+fn partitions_of(vhost: &metadata::Vhost, name: &str) -> Vec<String> {
+    let stream = |binding: &BindingSpec| match &binding.destination {
+        Destination::Queue(queue) => {
+            let is_stream = vhost
+                .queue(queue)
+                .is_some_and(|queue| queue.queue_type == QueueType::Stream);
+            is_stream.then(|| (order_of(binding).unwrap_or(i64::MAX), queue.to_string()))
+        }
+        Destination::Exchange(_) => None,
+    };
+    let mut partitions: Vec<_> = vhost.bindings_from(name).filter_map(stream).collect();
+    partitions.sort();
+    let mut seen = FxHashSet::default();
+    let names = partitions.into_iter().map(|(_, name)| name);
+    names.filter(|name| seen.insert(name.clone())).collect()
+}
+
+/// The place that a binding gives its partition.
+fn order_of(binding: &BindingSpec) -> Option<i64> {
+    binding.arguments.get(ORDER).and_then(FieldValue::as_int)
+}
+
+fn is_super(exchange: &ExchangeSpec) -> bool {
+    exchange.arguments.get(SUPER_STREAM) == Some(&FieldValue::Boolean(true))
 }
 
 /// What is heard of a partition that cannot be made: RabbitMQ has a code of its own for arguments.
