@@ -37,6 +37,8 @@ pub struct LiveStream {
     /// There is more of that.
     pub(super) more: Notify,
     pub(super) readers: Mutex<FxHashMap<ConsumerKey, Arc<Reading>>>,
+    /// That something of the member here cannot be read was told.
+    pub(super) is_told_unreadable: AtomicBool,
     ended: AtomicBool,
     /// It is deleted.
     pub(super) end: Notify,
@@ -55,6 +57,7 @@ impl LiveStream {
             outgoing: Mutex::new(Outgoing::new(rand::random(), filter_bytes)),
             more: Notify::new(),
             readers: Mutex::default(),
+            is_told_unreadable: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             end: Notify::new(),
         }
