@@ -115,10 +115,10 @@ impl LogShared {
         if has_many && !self.is_closed.load(Ordering::Acquire) && !self.is_putting_away.swap(true, Ordering::AcqRel) {
             let log = Arc::clone(self);
             drop(tasks::blocking(move || {
+                let _done = PuttingAway(&log);
                 if let Err(error) = log.put_away() {
                     tracing::warn!(%error, "old entries of a stream stay where they are");
                 }
-                log.is_putting_away.store(false, Ordering::Release);
             }));
         }
     }
@@ -236,6 +236,15 @@ impl LogShared {
         while self.is_putting_away.load(Ordering::Acquire) {
             tokio::time::sleep(CLOSING).await;
         }
+    }
+}
+
+/// One at a time, also after a panic.
+struct PuttingAway<'a>(&'a LogShared);
+
+impl Drop for PuttingAway<'_> {
+    fn drop(&mut self) {
+        self.0.is_putting_away.store(false, Ordering::Release);
     }
 }
 
