@@ -218,31 +218,6 @@ async fn what_a_lost_file_of_a_stream_had_is_taken_from_the_log_while_it_is_ther
     assert_eq!(read_until_more(&client).await, 24);
 }
 
-#[tokio::test]
-async fn a_stream_of_one_member_is_served_up_to_the_file_that_it_has_lost() {
-    let mut broker = Broker::start();
-    // More than a segment of the log, which goes when all in it is elsewhere.
-    long_stream(&broker, 100).await;
-    let first_of_log = broker.data_dir().join("log").join("0000000001.log");
-    while first_of_log.exists() {
-        tokio::task::yield_now().await;
-    }
-    damage_segment(&mut broker, 3);
-    let (status, said) = ctl(&broker, &["recover_queue", "hurt", "--keep-readable"]);
-    assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains("next start"), "{said}");
-    for round in 0..2 {
-        broker.kill9();
-        broker.restart();
-        let client = broker.client().await;
-        if round == 0 {
-            assert!(client.send("hurt", "more").await.is_ack());
-        }
-        let read = read_until_more(&client).await;
-        assert!((3..=6).contains(&read), "{read} of 100");
-    }
-}
-
 /// Where the end of the log is missing nobody knows whose it was.
 #[tokio::test]
 async fn every_queue_of_a_node_alone_waits_for_an_operator_when_the_end_of_the_log_is_missing() {

@@ -85,7 +85,8 @@ impl LogShared {
 
     /// The term of an entry in the archive.
     pub(super) fn term_at(&self, index: u64) -> io::Result<u64> {
-        let (meta, _) = self.archived_one(index)?.ok_or_else(|| gone(index))?;
+        let meta = self.archive().map_or(Ok(None), |archive| archive.meta(index))?;
+        let meta = meta.ok_or_else(|| gone(index))?;
         Ok(read_meta(&meta).map_err(io::Error::other)?.1)
     }
 
