@@ -360,6 +360,48 @@ async fn a_full_disk_blocks_publishers_until_there_is_space() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_holds_who_publishes_to_a_stream_and_costs_no_message() {
+    let mut cluster = Cluster::stopped(loopback(1));
+    cluster.configure(1, "disk_free_limit.absolute = 1MB\n");
+    let Some(disk) = SmallDisk::mount(&cluster.data_dir(1), SMALL) else {
+        return;
+    };
+    cluster.start(1);
+    cluster.all_ready().await;
+    let client = cluster.client(1).await;
+    client.queue("log", table([("x-queue-type", text("stream"))])).await;
+    let body = "x".repeat(1 << 20);
+    let publishing = async {
+        for _ in 0..SMALL {
+            assert!(client.send("log", &body).await.is_ack());
+        }
+    };
+    tokio::pin!(publishing);
+    let health = |status: u16| cluster.http(1).get("/api/health/checks/local-alarms").status == status;
+    tokio::select! {
+        () = &mut publishing => panic!("more was confirmed than there is space for"),
+        () = until("an alarm", || health(503)) => {}
+    }
+    disk.grow(4 * SMALL);
+    timeout(CLUSTER_PATIENCE, publishing).await.expect("it goes on");
+    until("the end of the alarm", || health(200)).await;
+    cluster.stop(1);
+    cluster.start(1);
+    cluster.all_ready().await;
+    let client = cluster.client(1).await;
+    assert_eq!(client.ready("log").await, SMALL);
+    client.basic_qos(5, Default::default()).await.expect("a prefetch");
+    let first = table([("x-stream-offset", text("first"))]);
+    let consumer = client.basic_consume("log".into(), "".into(), Default::default(), first);
+    let mut consumer = consumer.await.expect("a consumer");
+    for number in 0..SMALL {
+        let delivery = next(&mut consumer).await;
+        assert!(delivery.data == body.as_bytes(), "message {number}");
+        delivery.ack(Default::default()).await.expect("acknowledged");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_waits_for_space_can_be_stopped_and_goes_on_when_it_has_some() {
     let mut cluster = Cluster::stopped(loopback(1));
     cluster.configure(1, "disk_free_limit.absolute = 1MB\n");

@@ -274,6 +274,8 @@ async fn a_long_stream_rests_in_files_of_its_own_and_is_there_after_a_kill() {
     let expected: Vec<_> = (0..24).map(|number| (number, body(number))).collect();
     let mut consumer = reader(&client.another().await, "log", 5, from(text("first"))).await;
     assert!(read(&mut consumer, 24).await == expected);
+    let told = broker.http().get("/api/queues/%2f/log").expect_status(200).json();
+    assert_eq!(told["segments"], 1, "of 500 MB");
     broker.kill9();
     broker.restart();
     let client = broker.client().await;

@@ -149,6 +149,68 @@ async fn a_quorum_queue_of_one_member_is_served_up_to_what_it_has_lost() {
     assert_eq!(client.wait_for("hurt", 3).await, ["m1", "m2", "m4"]);
 }
 
+#[tokio::test]
+async fn a_stream_of_one_member_is_served_up_to_the_file_that_it_has_lost() {
+    let mut broker = Broker::start();
+    let client = broker.client().await;
+    let arguments = table([
+        ("x-queue-type", text("stream")),
+        ("x-stream-max-segment-size-bytes", number(1_000_000)),
+    ]);
+    client.queue("hurt", arguments).await;
+    let body = |number: usize| format!("m{number}{}", "x".repeat(1_000_000));
+    for number in 0..24 {
+        assert!(client.send("hurt", &body(number)).await.is_ack());
+    }
+    let segments = || -> Vec<std::path::PathBuf> {
+        let listed = std::fs::read_dir(broker.data_dir().join("streams"));
+        let paths = listed.into_iter().flatten().map(|file| file.expect("a file").path());
+        let mut segments: Vec<_> = paths
+            .filter(|path| path.extension().is_some_and(|extension| extension == "segment"))
+            .collect();
+        segments.sort();
+        segments
+    };
+    while segments().len() < 5 {
+        tokio::task::yield_now().await;
+    }
+    let damaged = segments().remove(3);
+    broker.kill9();
+    let mut bytes = std::fs::read(&damaged).expect("a segment");
+    bytes[3] ^= 1;
+    std::fs::write(&damaged, bytes).expect("ours");
+    broker.restart();
+    let client = broker.client().await;
+    let refused = client.send("hurt", "no").await;
+    assert!(refused.is_nack(), "{refused:?}");
+    let (status, said) = ctl(&broker, &["recover_queue", "hurt", "--keep-readable"]);
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains("next start"), "{said}");
+    for round in 0..2 {
+        broker.kill9();
+        broker.restart();
+        let client = broker.client().await;
+        if round == 0 {
+            assert!(client.send("hurt", "more").await.is_ack());
+        }
+        client.basic_qos(5, Default::default()).await.expect("a prefetch");
+        let first = table([("x-stream-offset", text("first"))]);
+        let consumer = client.basic_consume("hurt".into(), "".into(), BasicConsumeOptions::default(), first);
+        let mut consumer = consumer.await.expect("a consumer");
+        let mut read = 0;
+        loop {
+            let delivery = next(&mut consumer).await;
+            delivery.ack(Default::default()).await.expect("acknowledged");
+            if delivery.data == b"more" {
+                break;
+            }
+            assert!(delivery.data == body(read).as_bytes(), "message {read}");
+            read += 1;
+        }
+        assert!((3..=6).contains(&read), "{read} of 24");
+    }
+}
+
 /// Where the end of the log is missing nobody knows whose it was.
 #[tokio::test]
 async fn every_queue_of_a_node_alone_waits_for_an_operator_when_the_end_of_the_log_is_missing() {

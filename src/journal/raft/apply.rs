@@ -35,7 +35,7 @@ pub struct Applier<M> {
     past: Past,
     log: Arc<LogShared>,
     /// Bytes that were applied since the last point.
-    since_point: usize,
+    since_point: u64,
 }
 
 /// What a snapshot of an older index than the last says besides the machine's state: by whom that entry was
@@ -194,11 +194,11 @@ impl<M: Machine> Applier<M> {
 
     /// Now and then what the machine is goes to be kept with the archive.
     fn tell_point(&mut self, applied: LogId, bytes: usize) {
-        if self.log.archive().is_none() {
+        let Some(between) = self.log.bytes_between_points() else {
             return;
-        }
-        self.since_point += bytes;
-        if self.since_point < POINT_BYTES {
+        };
+        self.since_point += bytes as u64;
+        if self.since_point < between {
             return;
         }
         self.since_point = 0;
@@ -397,9 +397,6 @@ fn restore<M: Machine>(machine: &mut M, snapshot: &Arc<KeptSnapshot>) -> Result<
     machine.kept(&pieces.lock());
     Ok(())
 }
-
-/// Bytes of entries between two points.
-const POINT_BYTES: usize = 4 * 1024 * 1024;
 
 fn kept_piece<M: Machine>(number: u64, piece: &[u8]) -> Option<KeptPiece> {
     let (first, last) = M::covers(piece)?;

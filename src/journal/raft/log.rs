@@ -390,14 +390,11 @@ impl LogShared {
         let end = range.end_bound().cloned();
         let mut start = range.start_bound().cloned();
         let mut entries: Vec<Entry> = Vec::new();
-        let mut bytes = 0;
         loop {
-            let left = max_bytes.saturating_sub(bytes);
-            let before = entries.len();
-            match self.find((start, end), left) {
+            match self.find((start, end), max_bytes) {
                 Place::Archive(from, until) => {
                     let log = Arc::clone(self);
-                    let read = tasks::blocking(move || log.archived_from(from, until, left)).await;
+                    let read = tasks::blocking(move || log.archived_from(from, until, max_bytes)).await;
                     let archived = read.map_err(io::Error::other)??;
                     if archived.is_empty() {
                         // Purged in this moment, or never there.
@@ -405,22 +402,21 @@ impl LogShared {
                     }
                     for one in archived {
                         let (index, term, kind) = read_meta(&one.meta).map_err(io::Error::other)?;
-                        bytes += one.body.len();
                         entries.push(entry_of(index, term, kind, one.body)?);
+                        start = Bound::Excluded(index);
+                    }
+                    // Whoever takes some asks for the next when it has these.
+                    if max_bytes < usize::MAX {
+                        return Ok(entries);
                     }
                 }
                 Place::Slots(found) => {
                     for (index, slot, body) in self.bodies(found).await? {
-                        bytes += body.len();
                         entries.push(entry_of(index, slot.term, slot.kind, body)?);
                     }
+                    return Ok(entries);
                 }
             }
-            let last = entries.last().map(|last| last.log_id.index);
-            if entries.len() == before || bytes >= max_bytes {
-                return Ok(entries);
-            }
-            start = last.map_or(start, Bound::Excluded);
         }
     }
 

@@ -40,6 +40,8 @@ pub struct LiveStream {
     pub(super) readers: Mutex<FxHashMap<ConsumerKey, Arc<Reading>>>,
     /// Subscriptions of this node's clients over the stream protocol.
     subscribed: Mutex<FxHashMap<(ConnectionId, u8), Arc<SubscriptionCounts>>>,
+    /// That something of the member here cannot be read was told.
+    pub(super) is_told_unreadable: AtomicBool,
     ended: AtomicBool,
     /// It is deleted.
     pub(super) end: Notify,
@@ -59,6 +61,7 @@ impl LiveStream {
             more: Notify::new(),
             readers: Mutex::default(),
             subscribed: Mutex::default(),
+            is_told_unreadable: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             end: Notify::new(),
         }

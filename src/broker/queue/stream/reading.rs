@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -121,7 +122,10 @@ impl LiveStream {
 
     /// The member here is damaged where others may not be, and is filled from them.
     fn cannot_read(&self, queues: &Arc<Queues>, queue: &Arc<QueueHandle>, group: &Group<Contents>, error: &io::Error) {
-        tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "a stream cannot be read");
+        // Readers try again and again.
+        if !self.is_told_unreadable.swap(true, Ordering::Relaxed) {
+            tracing::error!(queue = %queue.spec.name, vhost = %queue.spec.vhost, %error, "a stream cannot be read");
+        }
         if group.has_lost()
             && let Some(above) = queues.above()
         {

@@ -54,6 +54,11 @@ impl LogShared {
         self.archived.load(Ordering::Acquire).checked_sub(1)
     }
 
+    /// After how many bytes of entries the machine's state is worth keeping, where there is an archive.
+    pub fn bytes_between_points(&self) -> Option<u64> {
+        self.archiving.as_ref().map(|archiving| archiving.keep_bytes / 2)
+    }
+
     /// The machine's state as of an entry: kept with the archive once that entry is in it.
     pub fn add_point(&self, index: u64, point: Bytes) {
         let mut points = self.points.lock();

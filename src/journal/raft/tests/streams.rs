@@ -251,6 +251,41 @@ async fn a_directory_without_files_of_streams_gets_them_and_loses_nothing() {
     nodes.has_messages(1, 0..3_201).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_goes_on_from_a_point_and_does_without() {
+    let mut nodes = archiving(1, ALL).await;
+    nodes.append(1, 0..100).await;
+    nodes.puts_away(1, 900_000).await;
+    nodes.stop(1).await;
+    let directory = nodes.dirs[0].path().join("streams");
+    let file = |ending: &str| {
+        let listed = std::fs::read_dir(&directory).expect("files");
+        let paths = listed.map(|file| file.expect("a file").path());
+        let named = paths.filter(|path| path.extension().is_some_and(|extension| extension == ending));
+        named.min().expect("a file")
+    };
+    // What is before the point is not read: nobody sees that it is damaged before somebody asks for it.
+    let segment = file("segment");
+    let whole = std::fs::read(&segment).expect("a segment");
+    let mut damaged = whole.clone();
+    damaged[5_000] ^= 1;
+    std::fs::write(&segment, damaged).expect("ours");
+    nodes.start(1).await;
+    nodes.has(1, 100).await;
+    let reader = nodes.group(1).machine().read_from(0, 1).expect("something");
+    let read = tokio::task::spawn_blocking(move || reader.read())
+        .await
+        .expect("no panic");
+    assert!(read.is_err() && nodes.group(1).has_lost());
+    nodes.stop(1).await;
+
+    std::fs::write(&segment, whole).expect("ours");
+    std::fs::remove_file(file("point")).expect("ours");
+    nodes.start(1).await;
+    nodes.has(1, 100).await;
+    nodes.has_messages(1, 0..100).await;
+}
+
 fn resident_mib() -> f64 {
     let pages = std::fs::read_to_string("/proc/self/statm").expect("Linux");
     let pages: f64 = pages
@@ -321,6 +356,7 @@ async fn a_long_stream_takes_little_memory_and_opens_quickly() {
     };
     let before = resident_mib();
     let took = load(nodes.group(1), &mut leader(&nodes), chunks, 8).await;
+    nodes.puts_away(1, (chunks * 1_250).saturating_sub(17 << 20)).await;
     println!(
         "{} messages in {:.1} s; {:.1} MiB more in memory; {} files, {:.1} MiB",
         chunks * 100,
