@@ -2,6 +2,7 @@
 //! and backends elsewhere grant.
 
 pub mod attempts;
+pub mod authorization_details;
 pub mod login_sessions;
 pub mod mechanism;
 pub mod password;

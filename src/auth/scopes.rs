@@ -26,7 +26,7 @@ struct Scope {
 
 /// Letters with anything between them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Wildcard(Vec<String>);
+pub(super) struct Wildcard(Vec<String>);
 
 impl Scopes {
     /// Reads scopes whose prefix was taken off.
@@ -96,12 +96,12 @@ impl Scope {
 }
 
 impl Wildcard {
-    fn of(text: &str) -> Self {
+    pub(super) fn of(text: &str) -> Self {
         Self(text.split('*').map(percent_decoded).collect())
     }
 
     /// Whether that is all of a text.
-    fn matches(&self, text: &str) -> bool {
+    pub(super) fn matches(&self, text: &str) -> bool {
         let [first, between @ .., last] = self.0.as_slice() else {
             return self.0.first().is_none_or(|only| only == text);
         };

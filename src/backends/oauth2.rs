@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 
 use super::web::Web;
 use super::{Attempt, BackendError, Known};
+use crate::auth::authorization_details;
 use crate::auth::rights::Token;
 use crate::auth::scopes::Scopes;
 use crate::config::{AuthOauth2, ResourceServer, TokenIssuer};
@@ -338,7 +339,11 @@ fn scopes(server: &ResourceServer, config: &AuthOauth2, claims: &Claims) -> Vec<
         None => format!("{id}."),
     };
     let own = all.iter().filter_map(|scope| scope.strip_prefix(prefix.as_str()));
-    own.map(str::to_owned).collect()
+    let mut own: Vec<_> = own.map(str::to_owned).collect();
+    if let (Some(kind), Some(details)) = (&server.kind, claims.get("authorization_details")) {
+        own.extend(authorization_details::scopes(details, kind, id));
+    }
+    own
 }
 
 /// The words of a claim: a list, or a text with spaces between them.

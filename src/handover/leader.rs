@@ -18,10 +18,10 @@ use std::collections::VecDeque;
 pub use purging::Purged;
 pub(super) use purging::Purger;
 
-use super::location::Served;
 use super::output::{AnsweredPublishes, SessionId};
+use super::served::{Served, caught};
 use super::serving::Serving;
-use super::{ConsumerHandle, Effects, Handles, LiveQueue, Output, Wake, Why, panicked, wire};
+use super::{ConsumerHandle, Effects, Handles, LiveQueue, Output, Wake, Why, wire};
 use crate::queue::ledger::{Ledger, Producers};
 use crate::queue::record::Records;
 use crate::queue::recorder::{Deduplicator, Recording};
@@ -177,7 +177,7 @@ impl<H: Handles> Leader<H> {
         } = self;
         let recording = Recording { records, deduplicator };
         let mut output = Output::recorded(id, effects, answers, recording, serving);
-        panicked::caught(|| f(&mut served.queue, deduplicator, &mut output))
+        caught(|| f(&mut served.queue, deduplicator, &mut output))
     }
 
     /// Whether a message may be handed out now.

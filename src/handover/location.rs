@@ -7,14 +7,10 @@
 //! ```
 //! One that is not replicated stays `Here` or `Elsewhere` for good.
 
-use rustc_hash::{FxHashMap, FxHashSet};
-
+use super::Handles;
 use super::leader::Leader;
-use super::message::ConsumerKey;
 use super::remote_leader::RemoteLeader;
-use super::remote_nodes::RemoteNodes;
-use super::{Handles, LiveQueue};
-use crate::queue::{ConsumerId, Holder, Slot};
+use super::served::Served;
 
 /// See the head of this file.
 pub enum Location<H: Handles> {
@@ -33,34 +29,6 @@ pub struct Here<H: Handles> {
     pub served: Served<H>,
     /// Its records are damaged, or it has panicked: nothing is run on it.
     pub is_quarantined: bool,
-}
-
-/// A live queue, and whom it serves.
-pub struct Served<H: Handles> {
-    pub queue: LiveQueue<H>,
-    /// Consumers of this node's clients.
-    pub local: FxHashMap<ConsumerKey, ConsumerId>,
-    pub remote: RemoteNodes<H::Line>,
-}
-
-impl<H: Handles> Served<H> {
-    /// A queue that serves nobody yet.
-    pub fn new(queue: LiveQueue<H>) -> Self {
-        Self {
-            queue,
-            local: FxHashMap::default(),
-            remote: RemoteNodes::default(),
-        }
-    }
-
-    /// What these consumers hold, by sequence number; it stays outstanding when they are cancelled.
-    pub fn held_by(&self, ids: impl IntoIterator<Item = ConsumerId>) -> FxHashMap<u64, Slot> {
-        let ids: FxHashSet<ConsumerId> = ids.into_iter().collect();
-        let held = (!ids.is_empty()).then(|| self.queue.held()).into_iter().flatten();
-        held.filter(|(holder, _)| matches!(holder, Holder::Consumer(id) if ids.contains(id)))
-            .map(|(_, slot)| (slot.seq(), slot))
-            .collect()
-    }
 }
 
 impl<H: Handles> Location<H> {

@@ -26,6 +26,7 @@ mod output;
 mod panicked;
 mod remote_leader;
 mod remote_nodes;
+mod served;
 mod serving;
 #[cfg(test)]
 mod tests;
@@ -46,10 +47,11 @@ pub use output::{Output, SessionId, Waiting};
 pub use remote_leader::Ask;
 pub use remote_nodes::{LinkUse, RemoteConsumer};
 
-use location::{Here, Location, Served};
+use location::{Here, Location};
 use output::AnsweredPublishes;
 use panicked::Panics;
 use remote_leader::RemoteLeader;
+use served::Served;
 
 /// What the caller calls things. The machine keeps them and hands them back.
 pub trait Handles: Sized {
@@ -459,7 +461,7 @@ impl<H: Handles> ClusteredQueue<H> {
             Location::Here(here) if here.is_quarantined => return None,
             Location::Here(here) => {
                 let mut output = Output::stored(self.id, effects, &mut answers);
-                panicked::caught(|| f(&mut here.served.queue, now, &mut output))
+                served::caught(|| f(&mut here.served.queue, now, &mut output))
             }
             Location::Leading(leader) => {
                 leader.run(self.id, effects, &mut answers, |queue, _, output| f(queue, now, output))

@@ -8,7 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustc_hash::FxHashSet;
 
-use super::location::{Here, Served};
+use super::location::Here;
+use super::served::Served;
 use super::{ClusteredQueue, ConsumerHandle, Effects, Handles, Location, Panicked, Waiting, send, session_of, wire};
 use crate::queue::Queue;
 use crate::types::{Millis, Timestamp};
@@ -35,11 +36,6 @@ impl Panics {
         self.total = self.total.wrapping_add(1);
         self.count
     }
-}
-
-/// What a command gives, unless it panics.
-pub(super) fn caught<R>(command: impl FnOnce() -> R) -> Option<R> {
-    catch_unwind(AssertUnwindSafe(command)).ok()
 }
 
 impl<H: Handles> ClusteredQueue<H> {

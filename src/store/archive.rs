@@ -497,6 +497,30 @@ impl Archive {
         Ok(entries)
     }
 
+    /// The meta of the entry of that number, if it is here; its body is not read.
+    ///
+    /// # Errors
+    /// When the disk cannot read.
+    pub fn meta(&self, number: u64) -> io::Result<Option<Meta>> {
+        let Some((segment, _)) = self.segment_of(number) else {
+            return Ok(None);
+        };
+        let file = self.files.open(&segment_name(self.owner, segment.number))?;
+        let seed = self.seed(segment.number);
+        let mut at = self.position(&segment, &*file, |head| head.number() <= number)?;
+        let mut window = Window::over(&*file);
+        while let Some(head) = window
+            .bytes(at, HEAD, CHUNK)?
+            .and_then(|bytes| Head::decode(bytes, seed))
+        {
+            if head.number() >= number {
+                return Ok((head.number() == number).then_some(head.meta));
+            }
+            at += head.record_len();
+        }
+        Ok(None)
+    }
+
     /// The segment that has the entry of that number, and the last number in it.
     fn segment_of(&self, number: u64) -> Option<(Segment, u64)> {
         let state = self.state.lock();

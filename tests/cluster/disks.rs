@@ -389,7 +389,6 @@ async fn a_full_disk_holds_who_publishes_to_a_stream_and_costs_no_message() {
     cluster.start(1);
     cluster.all_ready().await;
     let client = cluster.client(1).await;
-    assert_eq!(client.ready("log").await, SMALL);
     client.basic_qos(5, Default::default()).await.expect("a prefetch");
     let first = table([("x-stream-offset", text("first"))]);
     let consumer = client.basic_consume("log".into(), "".into(), Default::default(), first);
@@ -399,6 +398,7 @@ async fn a_full_disk_holds_who_publishes_to_a_stream_and_costs_no_message() {
         assert!(delivery.data == body.as_bytes(), "message {number}");
         delivery.ack(Default::default()).await.expect("acknowledged");
     }
+    assert_eq!(client.ready("log").await, SMALL);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

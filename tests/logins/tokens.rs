@@ -76,6 +76,30 @@ fn lines(issuer: &Issuer, directory: &Path, more: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn authorization_details_say_what_is_allowed() {
+    let (issuer, directory) = (Issuer::new("k1"), tempfile::tempdir().expect("a directory"));
+    let more = ["auth_oauth2.resource_server_type = broker"];
+    let configured = Configured::start(&lines(&issuer, directory.path(), &more));
+    let details = json!({"authorization_details": [
+        {"type": "broker", "locations": ["cluster:rabbit*/vhost:%2F/queue:a*"], "actions": ["configure", "write"]},
+        {"type": "other", "locations": ["cluster:rabbit*"], "actions": ["read", "configure"]},
+    ]});
+    let token = issuer.token("", 600, details);
+    let mut client = Client::new(configured.connect("x", &token, "%2f").await.expect("she is let in")).await;
+    client.queue("aq", FieldTable::default()).await;
+    let read = client
+        .basic_get("aq".into(), Default::default())
+        .await
+        .expect_err("only the other type grants it");
+    assert!(read.to_string().contains("ACCESS_REFUSED"), "{read}");
+    client.again().await;
+    let declared = client
+        .queue_declare("bq".into(), Default::default(), FieldTable::default())
+        .await;
+    assert!(declared.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn scopes_say_what_is_allowed() {
     let (issuer, directory) = (Issuer::new("k1"), tempfile::tempdir().expect("a directory"));
     let configured = Configured::start(&lines(&issuer, directory.path(), &[]));

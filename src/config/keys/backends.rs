@@ -279,6 +279,10 @@ fn server_keys(
             .example(if named { "prod = prod." } else { "rabbitmq." })
             .help("What stands before scopes that are for this broker; else its name and a dot.")
             .sets_named(move |c, name, prefix| server(c, name).scope_prefix = Some(prefix)),
+        key(format!("{prefix}.resource_server_type"), name())
+            .example(if named { "prod = rabbitmq" } else { "rabbitmq" })
+            .help("The type of authorization_details in tokens that are for this broker; none are read without it.")
+            .sets_named(move |c, name, kind| server(c, name).kind = Some(kind)),
         key(format!("{prefix}.additional_scopes_key"), text())
             .example(if named { "prod = roles" } else { "roles" })
             .help("Further claims with scopes; several with spaces between them.")

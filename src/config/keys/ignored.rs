@@ -61,13 +61,11 @@ const GROUPS: [(&str, &[&str]); 19] = [
         &["auth_ldap.log"],
     ),
     (
-        "the console does not sign in with tokens yet, and scopes are read from scopes",
+        "the console does not sign in with tokens yet",
         &[
-            "auth_oauth2.resource_server_type",
             "auth_oauth2.token_endpoint",
             "auth_oauth2.end_session_endpoint",
             "auth_oauth2.authorization_endpoint",
-            "auth_oauth2.resource_servers.$name.resource_server_type",
             "auth_oauth2.oauth_providers.$name.token_endpoint",
             "auth_oauth2.oauth_providers.$name.end_session_endpoint",
             "auth_oauth2.oauth_providers.$name.authorization_endpoint",

@@ -122,6 +122,8 @@ pub struct ResourceServer {
     pub id: Option<String>,
     /// What stands before its scopes; else its id and a dot.
     pub scope_prefix: Option<String>,
+    /// The type of `authorization_details` that are for it; none are read where there is none.
+    pub kind: Option<String>,
     /// Further claims with scopes.
     pub additional_scopes_key: Option<String>,
     /// Claims with the user's name, before `sub` and `client_id`.

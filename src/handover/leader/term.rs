@@ -4,8 +4,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{GATHER, Leader, Leads};
 use crate::handover::client_session::HeldDelivery;
-use crate::handover::location::Served;
 use crate::handover::message::{ConsumerKey, SettleBatch};
+use crate::handover::served::Served;
 use crate::handover::{
     ClusteredQueue, ConsumerHandle, Effects, Handles, LocalConsumer, Location, Why, session_of, wire,
 };

@@ -109,19 +109,12 @@ pub fn read_meta(meta: &Meta) -> Result<(u64, u64, Kind), WireError> {
 
 /// The log that the store kept, behind what is in its archive; an owner it does not know has an empty one.
 pub fn rebuild(ledger: Option<OwnerLedger>, archive: Option<&Archive>) -> Result<Rebuilt, Damage> {
-    let ledger = ledger.unwrap_or_default();
-    let is_damaged = archive.is_some_and(Archive::is_damaged);
-    if ledger.damaged || is_damaged && !ledger.accepted {
+    let mut ledger = ledger.unwrap_or_default();
+    if ledger.damaged {
         return Err(Damage::Lost);
     }
-    if let Some(archive) = archive.filter(|_| is_damaged) {
-        archive.accept_damage().map_err(|error| {
-            tracing::error!(%error, "damaged segments of a stream cannot be removed");
-            Damage::Lost
-        })?;
-    }
     let mut log = Rebuilt {
-        mark: ledger.mark.map_or(Ok(Mark::default()), Mark::decode)?,
+        mark: ledger.mark.take().map_or(Ok(Mark::default()), Mark::decode)?,
         next_seq: ledger.next_seq.max(1),
         ..Rebuilt::default()
     };
@@ -129,6 +122,9 @@ pub fn rebuild(ledger: Option<OwnerLedger>, archive: Option<&Archive>) -> Result
     log.first = log.begin;
     if let Some(archive) = archive {
         log.goes_behind(archive)?;
+        if archive.is_damaged() {
+            log.does_without(archive, &ledger)?;
+        }
     }
     let mut is_cut = false;
     for entry in ledger.entries {
@@ -167,6 +163,19 @@ impl Rebuilt {
         self.archived = Some(log_id(term, last));
         self.next_seq = self.next_seq.max(archive.last_seq().map_or(0, |seq| seq + 1));
         Ok(())
+    }
+
+    /// Files are missing behind what is left of an archive. What was in them may be in the store still, or its loss
+    /// was accepted.
+    fn does_without(&self, archive: &Archive, ledger: &OwnerLedger) -> Result<(), Damage> {
+        let is_next = |entry: &LedgerEntry| read_meta(&entry.meta).is_ok_and(|(index, ..)| index == self.first);
+        if !ledger.accepted && !ledger.entries.iter().any(is_next) {
+            return Err(Damage::Lost);
+        }
+        archive.accept_damage().map_err(|error| {
+            tracing::error!(%error, "damaged segments of a stream cannot be removed");
+            Damage::Lost
+        })
     }
 
     fn add(&mut self, entry: LedgerEntry) -> Result<(), Damage> {

@@ -80,6 +80,7 @@ impl World {
         for number in numbers {
             let read = self.archive.entries(number, number + 1, 0).expect("whole");
             assert!(read == [entry(number)], "{number}");
+            assert_eq!(self.archive.meta(number).expect("readable"), Some(entry(number).meta));
             self.finds(Seek::At(number * 10 + 3), number);
             self.finds(Seek::Since(number * 1000 - 1), number);
         }

@@ -38,10 +38,10 @@ pub struct LiveStream {
     /// There is more of that.
     pub(super) more: Notify,
     pub(super) readers: Mutex<FxHashMap<ConsumerKey, Arc<Reading>>>,
-    /// Subscriptions of this node's clients over the stream protocol.
-    subscribed: Mutex<FxHashMap<(ConnectionId, u8), Arc<SubscriptionCounts>>>,
     /// That something of the member here cannot be read was told.
     pub(super) is_told_unreadable: AtomicBool,
+    /// Subscriptions of this node's clients over the stream protocol.
+    subscribed: Mutex<FxHashMap<(ConnectionId, u8), Arc<SubscriptionCounts>>>,
     ended: AtomicBool,
     /// It is deleted.
     pub(super) end: Notify,
@@ -60,8 +60,8 @@ impl LiveStream {
             outgoing: Mutex::new(Outgoing::new(rand::random(), filter_bytes)),
             more: Notify::new(),
             readers: Mutex::default(),
-            subscribed: Mutex::default(),
             is_told_unreadable: AtomicBool::new(false),
+            subscribed: Mutex::default(),
             ended: AtomicBool::new(false),
             end: Notify::new(),
         }

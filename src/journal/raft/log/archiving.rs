@@ -85,7 +85,8 @@ impl LogShared {
 
     /// The term of an entry in the archive.
     pub(super) fn term_at(&self, index: u64) -> io::Result<u64> {
-        let (meta, _) = self.archived_one(index)?.ok_or_else(|| gone(index))?;
+        let meta = self.archive().map_or(Ok(None), |archive| archive.meta(index))?;
+        let meta = meta.ok_or_else(|| gone(index))?;
         Ok(read_meta(&meta).map_err(io::Error::other)?.1)
     }
 
@@ -115,10 +116,10 @@ impl LogShared {
         if has_many && !self.is_closed.load(Ordering::Acquire) && !self.is_putting_away.swap(true, Ordering::AcqRel) {
             let log = Arc::clone(self);
             drop(tasks::blocking(move || {
+                let _done = PuttingAway(&log);
                 if let Err(error) = log.put_away() {
                     tracing::warn!(%error, "old entries of a stream stay where they are");
                 }
-                log.is_putting_away.store(false, Ordering::Release);
             }));
         }
     }
@@ -236,6 +237,15 @@ impl LogShared {
         while self.is_putting_away.load(Ordering::Acquire) {
             tokio::time::sleep(CLOSING).await;
         }
+    }
+}
+
+/// One at a time, also after a panic.
+struct PuttingAway<'a>(&'a LogShared);
+
+impl Drop for PuttingAway<'_> {
+    fn drop(&mut self) {
+        self.0.is_putting_away.store(false, Ordering::Release);
     }
 }
 
