@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, mpsc};
 
 use super::session::{Notice, Session};
@@ -53,6 +54,8 @@ pub(super) struct Confirms {
     publisher: u8,
     is_declared: Arc<AtomicBool>,
     ids: Vec<u64>,
+    /// Entries that it is for.
+    entries: usize,
     counts: Arc<PublisherCounts>,
     broker: Arc<Broker>,
 }
@@ -112,7 +115,7 @@ impl Confirms {
         let code = Code::PreconditionFailed;
         response::publish_error(out.output.bytes(), self.publisher, code, self.ids.iter().copied());
         out.finish();
-        let count = self.ids.len() as u64;
+        let count = self.entries as u64;
         self.counts.errored.fetch_add(count, Ordering::Relaxed);
         self.broker.statistics().streaming().refuse(code as u16, count);
     }
@@ -125,7 +128,7 @@ impl Confirms {
         let mut out = self.outbox.lock();
         response::confirm(out.output.bytes(), self.publisher, self.ids.iter().copied());
         out.finish();
-        let count = self.ids.len() as u64;
+        let count = self.entries as u64;
         self.counts.confirmed.fetch_add(count, Ordering::Relaxed);
         self.broker.statistics().streaming().confirm(count);
     }
@@ -133,7 +136,7 @@ impl Confirms {
 
 impl Drop for Confirms {
     fn drop(&mut self) {
-        self.flow.give(self.ids.len());
+        self.flow.give(self.entries);
     }
 }
 
@@ -181,12 +184,23 @@ impl Publisher {
             session: inbox.clone(),
             publisher: self.id,
             is_declared: self.is_declared.clone(),
-            ids: batch.entries.iter().map(|entry| entry.number).collect(),
+            ids: self.ids(&batch),
+            entries: batch.entries.len(),
             counts: self.counts.clone(),
             broker: broker.clone(),
         };
         let name = self.reference.as_deref().map(|name| (name, self.epoch));
         self.handle.publish((&self.stream, name), &batch, confirms);
+    }
+
+    /// What is answered: of a publisher with a name each number once, for clients forget one that was answered.
+    fn ids(&self, batch: &Batch) -> Vec<u64> {
+        let mut ids: Vec<u64> = batch.entries.iter().map(|entry| entry.number).collect();
+        if self.reference.is_some() && !ids.is_sorted_by(|one, next| one < next) {
+            let mut seen = FxHashSet::default();
+            ids.retain(|id| seen.insert(*id));
+        }
+        ids
     }
 
     fn add(&mut self, entry: Entry<'_>) {

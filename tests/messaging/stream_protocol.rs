@@ -47,7 +47,13 @@ fn a_named_publisher_is_written_once_over_connections_and_restarts() {
     });
     assert_eq!(last.body[6..], 3_u64.to_be_bytes());
     client.declare("me", "s");
-    client.publish(&[3, 4, 4]);
+    client.publish(&[3, 4]);
+    client.raw(&publish(&[4, 4]));
+    let heard = client.hear().expect("a confirm");
+    assert_eq!(
+        (heard.key, &heard.body[1..]),
+        (Key::PublishConfirm, &b"\0\0\0\x01\0\0\0\0\0\0\0\x04"[..])
+    );
     client.subscribe("s", StartAt::First, &[]);
     assert_eq!(client.read(5), messages(0..5));
 }
