@@ -264,11 +264,11 @@ async fn every_node_tells_the_listeners_of_all() {
     let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
     for node in cluster.all() {
         let listeners = &status["listeners"][cluster.name(node)];
-        assert_eq!(listeners.as_array().map(Vec::len), Some(3), "{status}");
+        assert_eq!(listeners.as_array().map(Vec::len), Some(4), "{status}");
     }
     // What is asked of one node is told of that.
     let said = cluster.ctl(1, &["listeners", "-q"], 0);
-    assert_eq!(said.lines().count(), 3, "{said}");
+    assert_eq!(said.lines().count(), 4, "{said}");
 }
 
 #[tokio::test]

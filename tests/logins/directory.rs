@@ -222,12 +222,9 @@ async fn whoever_may_bind_is_let_in_and_groups_say_what_for() {
     );
     ann.again().await;
     let options = lapin::options::BasicPublishOptions::default();
-    drop(
-        ann.basic_publish("amq.topic".into(), "secret".into(), options, b"x", persistent())
-            .await,
-    );
+    let publish = ann.basic_publish("amq.topic".into(), "secret".into(), options, b"x", persistent());
     assert!(
-        closed(&ann.channel)
+        closed_by(&ann.channel, publish)
             .await
             .starts_with("403 ACCESS_REFUSED - write access to topic 'secret'")
     );

@@ -120,13 +120,9 @@ async fn scopes_say_what_is_allowed() {
     let narrow = Client::new(configured.connect("", &narrow, "%2f").await.expect("let in")).await;
     narrow.publish("amq.topic", "a.b", "x", persistent()).await;
     let options = lapin::options::BasicPublishOptions::default();
-    drop(
-        narrow
-            .basic_publish("amq.topic".into(), "b.a".into(), options, b"x", persistent())
-            .await,
-    );
+    let publish = narrow.basic_publish("amq.topic".into(), "b.a".into(), options, b"x", persistent());
     assert!(
-        closed(&narrow.channel)
+        closed_by(&narrow.channel, publish)
             .await
             .contains("write access to topic 'b.a' in exchange 'amq.topic'")
     );
@@ -228,13 +224,9 @@ async fn a_new_secret_changes_rights_and_a_bad_one_ends_the_connection() {
         .await
         .expect("taken");
     let options = lapin::options::BasicPublishOptions::default();
-    drop(
-        client
-            .basic_publish("".into(), "aq".into(), options, b"x", persistent())
-            .await,
-    );
+    let publish = client.basic_publish("".into(), "aq".into(), options, b"x", persistent());
     assert!(
-        closed(&client.channel)
+        closed_by(&client.channel, publish)
             .await
             .starts_with("403 ACCESS_REFUSED - write access to exchange 'amq.default'")
     );

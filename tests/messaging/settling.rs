@@ -78,9 +78,9 @@ async fn an_ack_up_to_a_tag_takes_all_before_it() {
 async fn an_unknown_tag_closes_the_channel() {
     let broker = Broker::shared();
     let client = broker.client().await;
-    client.basic_ack(7, BasicAckOptions::default()).await.expect("sent");
+    let ack = client.basic_ack(7, BasicAckOptions::default());
     assert_eq!(
-        closed(&client).await,
+        closed_by(&client, ack).await,
         "406 PRECONDITION_FAILED - unknown delivery tag 7"
     );
 }
@@ -93,9 +93,9 @@ async fn a_tag_cannot_be_acked_twice() {
     client.send_all("orders", ["m1"]).await;
     let message = client.got("orders").await;
     ack(&message).await;
-    client.basic_ack(1, BasicAckOptions::default()).await.expect("sent");
+    let again = client.basic_ack(1, BasicAckOptions::default());
     assert_eq!(
-        closed(&client).await,
+        closed_by(&client, again).await,
         "406 PRECONDITION_FAILED - unknown delivery tag 1"
     );
 }

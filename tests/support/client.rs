@@ -337,9 +337,14 @@ pub fn refused<T: std::fmt::Debug>(result: lapin::Result<T>) -> String {
     }
 }
 
-/// The refusal that ends a channel by something that has no answer, such as a publish: the next
-/// question on the channel brings it.
-pub async fn closed(channel: &Channel) -> String {
+/// The refusal that ends a channel by something that has no answer, such as a publish: the next question on the
+/// channel brings it. That is asked together with it, for afterwards the channel may be closed already, and lapin
+/// says no more why.
+pub async fn closed_by<T>(channel: &Channel, offence: impl Future<Output = T>) -> String {
+    futures_lite::future::zip(offence, closed(channel)).await.1
+}
+
+async fn closed(channel: &Channel) -> String {
     let passive = ExchangeDeclareOptions {
         passive: true,
         ..ExchangeDeclareOptions::default()

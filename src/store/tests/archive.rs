@@ -359,7 +359,11 @@ fn a_full_disk_is_waited_for_and_a_broken_one_ends_the_store() {
     }
     disk.fill(false);
     waiting.join().expect("no panic").expect("written at last");
-    assert!(!store.lacks_space() && !store.failed());
+    // Others of the store may have met the full disk as well, and look again a moment later.
+    while store.lacks_space() {
+        std::thread::yield_now();
+    }
+    assert!(!store.failed());
     assert!(archive.entries(1, 100, usize::MAX).expect("whole") == entries(1..20));
 
     disk.fill(true);
