@@ -224,7 +224,7 @@ async fn whoever_may_bind_is_let_in_and_groups_say_what_for() {
     let options = lapin::options::BasicPublishOptions::default();
     let publish = ann.basic_publish("amq.topic".into(), "secret".into(), options, b"x", persistent());
     assert!(
-        closed_by(&ann.channel, publish)
+        refused_publish(publish)
             .await
             .starts_with("403 ACCESS_REFUSED - write access to topic 'secret'")
     );

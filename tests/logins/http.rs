@@ -64,7 +64,7 @@ async fn what_the_server_allows_is_allowed_and_what_it_denies_is_refused() {
     let options = lapin::options::BasicPublishOptions::default();
     let published = client.basic_publish("amq.topic".into(), "secret.a".into(), options, b"x", persistent());
     assert_eq!(
-        closed_by(&client.channel, published).await,
+        refused_publish(published).await,
         "403 ACCESS_REFUSED - write access to topic 'secret.a' in exchange 'amq.topic' in vhost '/' refused for user \
          'ann'"
     );

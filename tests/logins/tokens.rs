@@ -122,7 +122,7 @@ async fn scopes_say_what_is_allowed() {
     let options = lapin::options::BasicPublishOptions::default();
     let publish = narrow.basic_publish("amq.topic".into(), "b.a".into(), options, b"x", persistent());
     assert!(
-        closed_by(&narrow.channel, publish)
+        refused_publish(publish)
             .await
             .contains("write access to topic 'b.a' in exchange 'amq.topic'")
     );
@@ -226,7 +226,7 @@ async fn a_new_secret_changes_rights_and_a_bad_one_ends_the_connection() {
     let options = lapin::options::BasicPublishOptions::default();
     let publish = client.basic_publish("".into(), "aq".into(), options, b"x", persistent());
     assert!(
-        closed_by(&client.channel, publish)
+        refused_publish(publish)
             .await
             .starts_with("403 ACCESS_REFUSED - write access to exchange 'amq.default'")
     );

@@ -131,7 +131,7 @@ async fn times_over_ten_years_are_refused() {
         expiration(TEN_YEARS + 1),
     );
     let words = "invalid expiration '315360000001': {value_too_large,315360000001}";
-    assert!(closed_by(&client, published).await.contains(words));
+    assert!(refused_publish(published).await.contains(words));
 }
 
 #[tokio::test]

@@ -337,7 +337,12 @@ pub fn refused<T: std::fmt::Debug>(result: lapin::Result<T>) -> String {
     }
 }
 
-/// The refusal that ends a channel by something that has no answer, such as a publish: the next question on the
+/// The refusal of a publish on a channel that confirms.
+pub async fn refused_publish(publish: impl Future<Output = lapin::Result<lapin::PublisherConfirm>>) -> String {
+    refused(publish.await.expect("sent").await)
+}
+
+/// The refusal that ends a channel by something that has no answer, such as an ack: the next question on the
 /// channel brings it. That is asked together with it, for afterwards the channel may be closed already, and lapin
 /// says no more why.
 pub async fn closed_by<T>(channel: &Channel, offence: impl Future<Output = T>) -> String {

@@ -22,7 +22,9 @@ pub mod stream;
 mod values;
 
 pub use broker::{Broker, unique};
-pub use client::{Client, Steps, ack, body, closed_by, discard, ended, next, next_many, refused, requeue, story};
+pub use client::{
+    Client, Steps, ack, body, closed_by, discard, ended, next, next_many, refused, refused_publish, requeue, story,
+};
 pub use cluster::{CLUSTER_PATIENCE, Cluster, Place, loopback, until};
 pub use http::{Answer, Http};
 pub use process::Process;
