@@ -79,13 +79,17 @@ fn list<T: Item>(query: &Query, items: Vec<T>, order: &[&str]) -> Result<Value, 
     }
     let filtered = rows.len();
     let facets = facets.map(|fields| counted(&rows, fields));
-    let rows = sorted(query, rows, order);
+    let places = sorted(query, &rows, order);
     let shown = match &page {
-        Some(page) => page.cut(rows)?,
-        None => rows,
+        Some(page) => page.cut(places)?,
+        None => places,
     };
     let columns = Columns::of(query);
-    let shown = shown.into_iter().map(Row::into_view);
+    let mut rows: Vec<_> = rows.into_iter().map(Some).collect();
+    let shown = shown
+        .into_iter()
+        .filter_map(|place| rows[place].take())
+        .map(Row::into_view);
     let shown: Vec<Value> = match &columns {
         Some(columns) => shown.map(|item| columns.chosen(&item)).collect(),
         None => shown.collect(),
@@ -127,12 +131,12 @@ impl<T: Item> Row<T> {
     }
 }
 
-/// The rows by the field that the query names, then by `order`.
-fn sorted<T: Item>(query: &Query, rows: Vec<Row<T>>, order: &[&str]) -> Vec<Row<T>> {
+/// The places of the rows by the field that the query names, then by `order`: rows are large, and stay where they are.
+fn sorted<T: Item>(query: &Query, rows: &[Row<T>], order: &[&str]) -> Vec<usize> {
     let asked = query.get("sort").filter(|field| !field.is_empty());
     let fields: Vec<&str> = asked.into_iter().chain(order.iter().copied()).collect();
     let keys = |row: &Row<T>| fields.iter().map(|field| row.key(field)).collect::<Vec<_>>();
-    let mut keyed: Vec<_> = rows.into_iter().map(|row| (keys(&row), row)).collect();
+    let mut keyed: Vec<_> = rows.iter().map(keys).zip(0..).collect();
     let compare = |a: &[Key], b: &[Key]| {
         let mut pairs = a.iter().zip(b).map(|(a, b)| a.compare(b));
         pairs.find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
@@ -141,7 +145,7 @@ fn sorted<T: Item>(query: &Query, rows: Vec<Row<T>>, order: &[&str]) -> Vec<Row<
         true => keyed.sort_by(|(a, _), (b, _)| compare(b, a)),
         false => keyed.sort_by(|(a, _), (b, _)| compare(a, b)),
     }
-    keyed.into_iter().map(|(_, row)| row).collect()
+    keyed.into_iter().map(|(_, place)| place).collect()
 }
 
 /// How many rows have which value of each field.

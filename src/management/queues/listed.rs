@@ -26,9 +26,9 @@ pub struct Listed<'a> {
     /// How it is shown.
     pub view: View,
     live: OnceCell<Option<Arc<QueueHandle>>>,
-    standing: OnceCell<Option<Standing>>,
+    standing: OnceCell<Option<Box<Standing>>>,
     counts: OnceCell<Option<Counts>>,
-    report: OnceCell<Option<QueueReport>>,
+    report: OnceCell<Option<Box<QueueReport>>>,
     policies: OnceCell<Policies<'a>>,
 }
 
@@ -59,8 +59,12 @@ impl<'a> Listed<'a> {
 
     /// Where it is.
     pub fn standing(&self) -> Option<&Standing> {
-        let find = || Some(self.call.broker.reports().standing(self.live()?, &self.call.gathered));
-        self.standing.get_or_init(find).as_ref()
+        let find = || {
+            Some(Box::new(
+                self.call.broker.reports().standing(self.live()?, &self.call.gathered),
+            ))
+        };
+        self.standing.get_or_init(find).as_deref()
     }
 
     /// How long it is.
@@ -70,8 +74,8 @@ impl<'a> Listed<'a> {
 
     /// All that is known of it where its machine is.
     pub fn report(&self) -> Option<&QueueReport> {
-        let ask = || self.call.gathered.queue(self.live()?);
-        self.report.get_or_init(ask).as_ref()
+        let ask = || self.call.gathered.queue(self.live()?).map(Box::new);
+        self.report.get_or_init(ask).as_deref()
     }
 
     /// How it gets on, in one word.
