@@ -213,9 +213,21 @@ async fn a_node_whose_disk_cannot_read_its_log_has_all_again_from_the_others() {
     let (mut cluster, disks) = on_breaking_disks().await;
     let client = cluster.client(1).await;
     client.queue("orders", table([("x-queue-type", text("quorum"))])).await;
-    for body in ["before", UNREADABLE, "after"] {
+    // More than a block of the disk, so that one at least has nothing else in it.
+    let unreadable = UNREADABLE.repeat(1000);
+    for body in ["before", &unreadable, "after"] {
         assert!(client.publish("", "orders", body, persistent()).await.is_ack());
     }
+    // A majority is enough for confirms, and node 2 may not be of it.
+    until("node 2 to have them", || {
+        let members = cluster.http(1).get("/api/queues/quorum/%2f/orders/status").json();
+        let applied = |member: &serde_json::Value| member["Last Applied"].clone();
+        let members = members.as_array().expect("a list");
+        members
+            .iter()
+            .all(|member| applied(member) == applied(&members[0]) && applied(member).is_u64())
+    })
+    .await;
     cluster.kill9(2);
     disks[1].fail(Call::Read, Errno::IO);
     cluster.start(2);

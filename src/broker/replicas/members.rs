@@ -479,6 +479,7 @@ mod tests {
             log_bytes: 0,
             voters: set(voters),
             learners: set(learners),
+            settled_voters: set(voters),
             is_changing: false,
             matched: matched.collect(),
         }

@@ -175,7 +175,8 @@ impl Replicas {
         None
     }
 
-    /// Whether this node's member of the queue's group has yet to be, or to be filled.
+    /// Whether this node's member of the queue's group has yet to be, or to be filled; until its vote counts even where
+    /// the leader is lost in this moment.
     pub(in crate::broker) fn is_incomplete(&self, queue: &QueueHandle) -> bool {
         let id = queue.spec.id;
         if self.members.is_damaged(id) {
@@ -191,7 +192,7 @@ impl Replicas {
             && self
                 .members
                 .group(id)
-                .is_none_or(|group| !group.status().voters.contains(&us))
+                .is_none_or(|group| !group.status().settled_voters.contains(&us))
     }
 
     fn tell_leaderless(&self, voter: NodeId, queue: QueueId, term: u64) {

@@ -70,6 +70,9 @@ pub struct GroupStatus {
     pub log_bytes: u64,
     pub voters: BTreeSet<NodeId>,
     pub learners: BTreeSet<NodeId>,
+    /// Voters whose vote counts whatever becomes of a change that was begun: those before and after it, once that is
+    /// known to be committed.
+    pub settled_voters: BTreeSet<NodeId>,
     /// A change of the voters was begun and has yet to end; `voters` are those before and after it.
     pub is_changing: bool,
     /// On the leader: how far each member's log is known to be.
@@ -346,6 +349,9 @@ impl<M: Machine> Group<M> {
         let now = metrics.borrow_watched();
         let membership = now.membership_config.membership();
         let matched = now.replication.iter().flatten();
+        let is_committed = now.membership_config.log_id().as_ref() <= now.local_committed.as_ref();
+        let is_in_all = |node: &NodeId| membership.get_joint_config().iter().all(|config| config.contains(node));
+        let settled = membership.voter_ids().filter(|node| is_committed && is_in_all(node));
         GroupStatus {
             leadership,
             last_index: now.last_log_index,
@@ -355,6 +361,7 @@ impl<M: Machine> Group<M> {
             log_bytes: self.log_bytes(),
             voters: membership.voter_ids().collect(),
             learners: membership.learner_ids().collect(),
+            settled_voters: settled.collect(),
             is_changing: membership.get_joint_config().len() > 1,
             matched: matched.map(|(node, id)| (*node, id.map(|id| id.index))).collect(),
             commit_latency: self.0.proposer.took(),
