@@ -70,8 +70,7 @@ pub struct GroupStatus {
     pub log_bytes: u64,
     pub voters: BTreeSet<NodeId>,
     pub learners: BTreeSet<NodeId>,
-    /// Voters whose vote counts whatever becomes of a change that was begun: those before and after it, once that is
-    /// known to be committed.
+    /// Voters whose vote counts whatever becomes of a change that was begun: those before and after it.
     pub settled_voters: BTreeSet<NodeId>,
     /// A change of the voters was begun and has yet to end; `voters` are those before and after it.
     pub is_changing: bool,
@@ -349,9 +348,8 @@ impl<M: Machine> Group<M> {
         let now = metrics.borrow_watched();
         let membership = now.membership_config.membership();
         let matched = now.replication.iter().flatten();
-        let is_committed = now.membership_config.log_id().as_ref() <= now.local_committed.as_ref();
         let is_in_all = |node: &NodeId| membership.get_joint_config().iter().all(|config| config.contains(node));
-        let settled = membership.voter_ids().filter(|node| is_committed && is_in_all(node));
+        let settled = membership.voter_ids().filter(is_in_all);
         GroupStatus {
             leadership,
             last_index: now.last_log_index,
