@@ -1,7 +1,8 @@
 //! The listeners for clients: opened when all that is declared is known, closed first.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::io::ErrorKind;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -52,11 +53,36 @@ impl Bound {
         Ok(listener)
     }
 
+    /// The same; at one of the [`USUAL`] places nothing where another program listens.
+    fn listen_unless_taken(
+        &mut self,
+        (word, protocol): (&'static str, &'static str),
+        address: SocketAddr,
+        setup: Setup,
+    ) -> Result<Option<Listener>, NodeError> {
+        match self.listen((word, protocol), address, setup) {
+            Err(NodeError::Listen { address, error })
+                if USUAL.contains(&address) && error.kind() == ErrorKind::AddrInUse =>
+            {
+                tracing::warn!(%address, protocol, "another program has this port: what it is for is not served here; the configuration may say where else");
+                Ok(None)
+            }
+            listener => listener.map(Some),
+        }
+    }
+
     fn note(&mut self, word: &'static str, protocol: &'static str, address: SocketAddr, tls: Option<Tls>) {
         self.ports.entry(word).or_default().push(address.port());
         self.endpoints.push(Endpoint { protocol, address, tls });
     }
 }
+
+/// Where the stream protocol and metrics are served unless the configuration says otherwise: nobody need have asked for
+/// these.
+const USUAL: [SocketAddr; 2] = [
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 5552),
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 15692),
+];
 
 /// Sockets that are listened on, by what is served there.
 #[derive(Default)]
@@ -88,9 +114,8 @@ fn listeners(config: &Config, certificates: &Certificates, bound: &mut Bound) ->
     let stream = &config.stream;
     let plain = Setup::of(common, stream.socket.clone(), stream.proxy_protocol);
     for address in stream.tcp.values() {
-        listeners
-            .stream
-            .push(bound.listen(("stream", "stream"), *address, plain.clone())?);
+        let listener = bound.listen_unless_taken(("stream", "stream"), *address, plain.clone())?;
+        listeners.stream.extend(listener);
     }
     if let Some(tls) = &certificates.amqp {
         let setup = plain.with_tls(tls.clone(), common);
@@ -120,7 +145,8 @@ fn listeners(config: &Config, certificates: &Certificates, bound: &mut Bound) ->
     let plain = Setup::of(common, options, false);
     if let Some(address) = config.prometheus.address() {
         let names = ("prometheus", "http/prometheus");
-        listeners.metrics.push(bound.listen(names, address, plain.clone())?);
+        let listener = bound.listen_unless_taken(names, address, plain.clone())?;
+        listeners.metrics.extend(listener);
     }
     if let (Some(tls), Some(address)) = (&certificates.prometheus, config.prometheus.tls_address()) {
         let names = ("prometheus_tls", "https/prometheus");
