@@ -85,6 +85,26 @@ def wait_for(condition, what, process, seconds=60):
     return value
 
 
+@contextlib.contextmanager
+def serving(directory, *flags):
+    """Warren with its data and its log in that directory: the process, and the ports by their listeners."""
+    ports = directory / "ports.json"
+    command = [WARREN, "server", "--data-dir", directory / "warren", "--ports-file", ports, "--cluster", "none", *flags]
+
+    def listening():
+        try:
+            return json.loads(ports.read_text())
+        except (OSError, ValueError):
+            return None
+
+    with open(directory / "warren.log", "w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            yield process, wait_for(listening, "warren", process)
+        finally:
+            stop(process)
+
+
 def stop(process):
     process.terminate()
     try:

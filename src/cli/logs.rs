@@ -53,10 +53,8 @@ pub static COMMANDS: &[Command] = &[
         help: "Shows what happens on the node, an object of JSON in each line, for some time or until it is interrupted",
         options: &["duration", "pattern"],
         run: |call| {
-            let pattern = match &call.options.pattern {
-                None => None,
-                Some(pattern) => Some(Pattern::new(pattern).map_err(|error| Failed::arguments(error.to_string()))?),
-            };
+            let pattern = call.options.pattern.as_deref().map(Pattern::new).transpose();
+            let pattern = pattern.map_err(|error| Failed::arguments(error.to_string()))?;
             follow(call, &["events"], |line| {
                 let kind = serde_json::from_str::<Value>(line).unwrap_or_default();
                 let kind = kind["event"].as_str().unwrap_or_default();

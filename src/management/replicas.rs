@@ -186,13 +186,24 @@ async fn change(
         Ok(queue) => queue,
         Err(answer) => return Ok(answer),
     };
+    change_by_body(call, queue, change, unknown_node, done).await
+}
+
+/// Changes the group of a queue by the node of the body.
+///
+/// # Errors
+/// When the body names none.
+pub async fn change_by_body(
+    call: &Call,
+    queue: QueueId,
+    change: fn(NodeId) -> MemberChange,
+    unknown_node: Result<(), MemberError>,
+    done: Answer,
+) -> Answered {
     let fields = call.fields()?;
     fields.need(&["node"])?;
-    let changed = match call
-        .broker
-        .declarations()
-        .node_named(fields.text("node")?.unwrap_or_default())
-    {
+    let node = fields.text("node")?.unwrap_or_default();
+    let changed = match call.broker.declarations().node_named(node) {
         Some(node) => call.broker.replicas().change_member(queue, change(node)).await,
         None => unknown_node,
     };

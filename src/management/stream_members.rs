@@ -8,6 +8,7 @@ use super::replicas;
 use super::route::{Access, Route};
 use super::streams::stream;
 use crate::broker::members::{MemberChange, MemberError};
+use crate::types::NodeId;
 
 /// What can be asked of members.
 pub static ROUTES: &[Route] = &[
@@ -63,24 +64,10 @@ async fn status(call: Call) -> Answered {
     Ok(Answer::Json(views.into()))
 }
 
-async fn change(
-    call: Call,
-    change: fn(crate::types::NodeId) -> MemberChange,
-    unknown_node: Result<(), MemberError>,
-) -> Answered {
+async fn change(call: Call, change: fn(NodeId) -> MemberChange, unknown_node: Result<(), MemberError>) -> Answered {
     replicas::may_change(&call)?;
     let queue = stream(&call)?;
-    let fields = call.fields()?;
-    fields.need(&["node"])?;
-    let changed = match call
-        .broker
-        .declarations()
-        .node_named(fields.text("node")?.unwrap_or_default())
-    {
-        Some(node) => call.broker.replicas().change_member(queue.spec.id, change(node)).await,
-        None => unknown_node,
-    };
-    Ok(changed.map_or_else(|error| replicas::failed(replicas::reason(&error)), |()| Answer::Done))
+    replicas::change_by_body(&call, queue.spec.id, change, unknown_node, Answer::Done).await
 }
 
 async fn restart(call: Call) -> Answered {

@@ -16,6 +16,7 @@
 
 mod checker;
 mod clients;
+mod disk;
 mod net;
 mod node;
 mod queue;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::checker::Id;
 use super::clients::Clients;
+use super::disk::{Delegate, while_written};
 use super::net::{Kind, Links, Port, chance};
 use super::queue::Machine;
 use super::{Broken, Input, Sim, World};
@@ -22,7 +23,7 @@ use crate::queue::record::ProducerId;
 use crate::spec::{QueueSpec, QueueType};
 use crate::store::tests::by_hand::ByHand;
 use crate::store::tests::sim::SimDisk;
-use crate::store::{OwnerId, Owners, StoreError, StoreOptions};
+use crate::store::{OwnerId, StoreOptions};
 use crate::types::{FieldTable, NodeId, QueueId, Timestamp};
 
 /// As [`crate::cluster::liveness`] has it.
@@ -71,18 +72,6 @@ pub struct Running {
     elections: Arc<Elections>,
     heard: BTreeMap<NodeId, Instant>,
     suspected: BTreeSet<NodeId>,
-}
-
-/// Hands on what the store says.
-struct Delegate<'a>(&'a RaftJournals);
-
-impl Owners for Delegate<'_> {
-    fn durable(&self, owner: OwnerId, up_to_seq: u64) {
-        self.0.durable(owner, up_to_seq);
-    }
-    fn failed(&self, error: &StoreError) {
-        self.0.failed(error);
-    }
 }
 
 impl Node {
@@ -312,24 +301,9 @@ impl Sim {
             founders: self.nodes().collect(),
         };
         let is_new = ledgers.log.is_none();
-        let store = Arc::new(parking_lot::Mutex::new(store));
         let look = Arc::new(Notify::new());
         let opening = journals.open_with(spec, ledgers, |source| Ledger::over(source, IN_MEMORY));
-        // What is written while the group is opened.
-        let writing = async {
-            loop {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-                let mut store = store.lock();
-                store.write();
-                store.tell(&Delegate(&journals));
-            }
-        };
-        let group = tokio::select! {
-            biased;
-            group = opening => group,
-            () = writing => unreachable!("it goes on for ever"),
-        };
-        let store = Arc::into_inner(store).expect("nobody else has it").into_inner();
+        let (store, group) = while_written(store, &journals, opening).await;
         let group = match group {
             Ok(group) => group,
             Err(error) => {

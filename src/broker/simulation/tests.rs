@@ -11,7 +11,8 @@ fn check(seed: u64) -> Seen {
     seen
 }
 
-fn number(name: &str) -> Option<u64> {
+/// A number that whoever runs the tests gives.
+pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 

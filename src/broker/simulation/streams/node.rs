@@ -7,6 +7,7 @@ use rand::Rng;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::super::disk::{Delegate, while_written};
 use super::super::net::{Links, Port, chance};
 use super::clients::Leading;
 use super::{Broken, NODES, Sim};
@@ -15,7 +16,7 @@ use crate::journal::raft::{
 };
 use crate::store::tests::by_hand::ByHand;
 use crate::store::tests::sim::SimDisk;
-use crate::store::{OwnerId, Owners, StoreError, StoreOptions};
+use crate::store::{OwnerId, StoreOptions};
 use crate::stream::Log;
 use crate::types::NodeId;
 
@@ -46,18 +47,6 @@ pub struct Running {
     pub group: Group<Log>,
     pub leading: Option<Leading>,
     pub look: Arc<Notify>,
-}
-
-/// Hands on what the store says.
-struct Delegate<'a>(&'a RaftJournals);
-
-impl Owners for Delegate<'_> {
-    fn durable(&self, owner: OwnerId, up_to_seq: u64) {
-        self.0.durable(owner, up_to_seq);
-    }
-    fn failed(&self, error: &StoreError) {
-        self.0.failed(error);
-    }
 }
 
 impl Node {
@@ -142,23 +131,8 @@ impl Sim {
             founders,
         };
         let retention = self.world().retention;
-        let store = Arc::new(parking_lot::Mutex::new(store));
         let opening = journals.open_with(spec, ledgers, |source| Log::over(source, retention));
-        // What is written while the group is opened.
-        let writing = async {
-            loop {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-                let mut store = store.lock();
-                store.write();
-                store.tell(&Delegate(&journals));
-            }
-        };
-        let group = tokio::select! {
-            biased;
-            group = opening => group,
-            () = writing => unreachable!("it goes on for ever"),
-        };
-        let store = Arc::into_inner(store).expect("nobody else has it").into_inner();
+        let (store, group) = while_written(store, &journals, opening).await;
         let group = match group {
             Ok(group) => group,
             Err(error) => {

@@ -1,5 +1,6 @@
 //! Seeds that are run.
 
+use super::super::tests::number;
 use super::checker::Seen;
 use super::{Broken, run};
 
@@ -10,10 +11,6 @@ fn check(seed: u64) -> Seen {
         panic!("SIMULATION_SEED={seed}: {:#?}", seen.violations);
     }
     seen
-}
-
-fn number(name: &str) -> Option<u64> {
-    std::env::var(name).ok()?.parse().ok()
 }
 
 #[test]
