@@ -104,12 +104,23 @@ impl Declarations {
             let announcement = self.announcement_of(&command);
             match self.propose(&command, deadline).await {
                 Ok(()) => {
+                    self.is_led(&command).await;
                     self.announce(&command, announcement, by);
                     return Ok(answer);
                 }
                 Err(BrokerError::Catalogue(CatalogueError::Raced(_))) if Instant::now() < deadline => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// A stream is led when whoever declared it is answered: its clients ask at once where.
+    async fn is_led(&self, command: &Command) {
+        if let Command::DeclareQueue(spec) = command
+            && let Some(queue) = self.vhosts.get(&spec.vhost).and_then(|vhost| vhost.queue(&spec.name))
+            && let Some(stream) = self.queues.streams().of(&queue)
+        {
+            stream.led(&self.queues, &queue).await;
         }
     }
 
