@@ -391,8 +391,8 @@ impl Sim {
         });
     }
 
-    /// A node that votes does so no more, or one that does not does again. The leader itself stays: before
-    /// it goes it hands over.
+    /// A node that votes does so no more, or one that does not does again; in the end all have a vote. The leader
+    /// itself stays: before it goes it hands over.
     fn change_members(&self, node: NodeId) {
         let leader = self.groups().into_iter().find(Group::is_leader);
         let Some(leader) = leader else { return };
@@ -404,7 +404,7 @@ impl Sim {
             let Some(who) = leader.leadership().leader else { return };
             let leads = who == node;
             let (what, changed) = match voters.contains(&node) {
-                true if voters.len() == NODES as usize && !leads => {
+                true if voters.len() == NODES as usize && !leads && !sim.net().is_calm() => {
                     ("no member any more", leader.remove_voter(node).await)
                 }
                 true => return,
