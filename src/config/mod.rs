@@ -21,6 +21,7 @@ pub mod sample;
 pub mod sections;
 mod value;
 
+use crate::types::sorting::map_of;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -299,7 +300,7 @@ impl Config {
         let rows = keys::all().filter(|row| matches!(row.sample, key::Sample::Default(_)));
         let rows = rows.filter(|row| !row.pattern.contains('$'));
         let defaults = rows.flat_map(|row| row.samples().map(|(_, value)| (row.pattern.clone(), value.to_owned())));
-        let mut all: BTreeMap<_, _> = defaults.collect();
+        let mut all = map_of(defaults);
         all.extend(self.given.clone());
         all
     }
