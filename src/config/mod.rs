@@ -47,6 +47,7 @@ pub struct Config {
     pub prometheus: Prometheus,
     pub stream: StreamProtocol,
     pub logging: Logging,
+    pub otlp: Otlp,
     pub cluster: Cluster,
     pub product: Product,
     /// What was accepted and has no effect, or may not be what was meant: for the log.
@@ -232,6 +233,7 @@ impl Config {
             prometheus: Prometheus::default(),
             stream: StreamProtocol::default(),
             logging: Logging::default(),
+            otlp: Otlp::default(),
             cluster: Cluster::default(),
             product: Product::default(),
             warnings: Vec::new(),
