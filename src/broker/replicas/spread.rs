@@ -22,7 +22,7 @@ use crate::types::sorting::{map_of, sort_by_key};
 use crate::types::{NodeId, QueueId};
 
 /// The rest before queues are looked at again for which something could not be done.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// A queue that is to have another member.
 struct Short {
@@ -42,7 +42,7 @@ impl Replicas {
                 () = tokio::time::sleep(interval), if membership.enabled => {}
             }
             while self.declarations.is_leader() && !self.repair_once().await {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
     }
