@@ -20,8 +20,10 @@ lint:
 	cargo clippy --all-targets -- -D warnings
 	scripts/check-dependencies
 
-# cargo-nextest is faster where it is installed.
+# cargo-nextest is faster where it is installed. The tests of logins need a directory (slapd comes by apt as root).
 unit:
+	test -x /usr/sbin/slapd || ! command -v apt-get >/dev/null || test "$$(id -u)" != 0 || \
+	  { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq slapd >/dev/null; }
 	if cargo nextest --version >/dev/null 2>&1; then cargo nextest run; else cargo test; fi
 
 # Programs on real clients of other languages; the script sets up what they need (python3 and npm

@@ -34,6 +34,7 @@ pub mod perf;
 pub mod queue;
 pub mod router;
 pub mod small_file;
+pub mod spans;
 pub mod spec;
 pub mod statistics;
 pub mod store;

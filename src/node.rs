@@ -211,7 +211,7 @@ async fn read_again(
 ) {
     while hangups.recv().await.is_some() {
         // It waits for a place behind the lines that are not written yet.
-        let _ = tokio::task::spawn_blocking(logging::reopen).await;
+        let _ = tasks::blocking(logging::reopen).await;
         tracing::info!("SIGHUP: the log file is opened again");
         certificates.read_again();
         let broker = running.borrow().as_ref().map(|running| running.broker.clone());
@@ -494,7 +494,7 @@ impl Opened {
         self.broker.replicas().end_groups().await;
         let broker = self.broker;
         // The last sync may take a while, and blocks.
-        let stopped = tokio::task::spawn_blocking(move || broker.stop()).await;
+        let stopped = tasks::blocking(move || broker.stop()).await;
         if stopped.is_err() {
             tracing::error!("the store did not stop in order");
         }

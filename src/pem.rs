@@ -28,6 +28,22 @@ pub struct PemFile<'a> {
     contents: Vec<u8>,
 }
 
+/// The certificates of a file in PEM, as they stand there, without what else there is.
+pub fn certificates_in(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let mut out = String::new();
+    let mut is_within = false;
+    for line in text.lines() {
+        is_within |= line.trim() == "-----BEGIN CERTIFICATE-----";
+        if is_within {
+            out += line;
+            out.push('\n');
+        }
+        is_within &= line.trim() != "-----END CERTIFICATE-----";
+    }
+    out
+}
+
 /// A certificate in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {

@@ -11,11 +11,11 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// Starts a task. Whoever starts it says what ends it; dropping the handle lets it run on.
-pub fn spawn<F>(name: &'static str, task: F) -> JoinHandle<F::Output>
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
+///
+/// In a box, as all tasks are the same to the runtime then: what it needs for each kind is four kilobytes of
+/// the program.
+pub fn spawn<T: Send + 'static>(name: &'static str, task: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    let task: BoxFuture<'static, T> = Box::pin(task);
     tokio::spawn(named(name, task))
 }
 
@@ -27,7 +27,7 @@ pub fn wake_workers() {
 }
 
 /// The task, with its name told when it panics.
-async fn named<T>(name: &'static str, task: impl Future<Output = T>) -> T {
+async fn named<T>(name: &'static str, task: BoxFuture<'static, T>) -> T {
     let _guard = Named(name);
     task.await
 }
@@ -85,6 +85,7 @@ pub fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) ->
         let result = call();
         return tokio::spawn(std::future::ready(result));
     }
+    let call: Box<dyn FnOnce() -> T + Send> = Box::new(call);
     tokio::task::spawn_blocking(call)
 }
 

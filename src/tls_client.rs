@@ -16,16 +16,16 @@ pub enum TlsError {
     #[error(transparent)]
     File(#[from] PemError),
     #[error("{0}.certfile and {0}.keyfile are only of use together")]
-    Half(&'static str),
+    Half(String),
     #[error("{0}: {1}")]
-    Other(&'static str, rustls::Error),
+    Other(String, rustls::Error),
 }
 
 /// TLS as the keys below `prefix` say.
 ///
 /// # Errors
 /// When a file cannot be read or does not hold what it must.
-pub fn client(prefix: &'static str, config: &ClientTls) -> Result<Arc<ClientConfig>, TlsError> {
+pub fn client(prefix: &str, config: &ClientTls) -> Result<Arc<ClientConfig>, TlsError> {
     let mut roots = RootCertStore::empty();
     match &config.cacertfile {
         Some(path) => roots = PemFile::read(&format!("{prefix}.cacertfile"), path)?.authorities()?.0,
@@ -35,7 +35,7 @@ pub fn client(prefix: &'static str, config: &ClientTls) -> Result<Arc<ClientConf
     let algorithms = provider.signature_verification_algorithms;
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| TlsError::Other(prefix, error))?;
+        .map_err(|error| TlsError::Other(prefix.to_owned(), error))?;
     let builder = match config.no_verify {
         true => builder
             .dangerous()
@@ -48,10 +48,10 @@ pub fn client(prefix: &'static str, config: &ClientTls) -> Result<Arc<ClientConf
             let key = PemFile::read(&format!("{prefix}.keyfile"), key)?.private_key(config.password.as_ref())?;
             builder
                 .with_client_auth_cert(chain, key)
-                .map_err(|error| TlsError::Other(prefix, error))?
+                .map_err(|error| TlsError::Other(prefix.to_owned(), error))?
         }
         (None, None) => builder.with_no_client_auth(),
-        _ => return Err(TlsError::Half(prefix)),
+        _ => return Err(TlsError::Half(prefix.to_owned())),
     };
     Ok(Arc::new(client))
 }

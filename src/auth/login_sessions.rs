@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::PasswordHash;
 use super::rights::Grant;
+use crate::types::sorting::sort_by_key;
 use crate::types::{NodeId, Timestamp, UserName};
 
 /// Sessions that are known.
@@ -125,7 +126,7 @@ impl LoginSessions {
     pub fn all(&self, now: Timestamp) -> Vec<(TokenDigest, LoginSession)> {
         let open = self.open.iter().filter(|(_, session)| session.expires_at > now);
         let mut open: Vec<_> = open.map(|(token, session)| (*token, session.clone())).collect();
-        open.sort_by_key(|(token, session)| (session.since, token.0));
+        sort_by_key(&mut open, |(token, session)| (session.since, token.0));
         open
     }
 

@@ -15,6 +15,8 @@ mod ldap;
 mod oauth2;
 mod web;
 
+pub use web::Web;
+
 use std::net::IpAddr;
 
 use thiserror::Error;
@@ -82,9 +84,10 @@ pub enum BackendError {
     Incomplete(&'static str, &'static str),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("auth_oauth2.signing_keys.{name}: {reason} in {}", path.display())]
+    #[error("{key}: {reason} in {}", path.display())]
     Key {
-        name: String,
+        /// Of the configuration.
+        key: String,
         path: std::path::PathBuf,
         reason: String,
     },

@@ -18,7 +18,7 @@ use super::{Attempt, BackendError, Known};
 use crate::auth::authorization_details;
 use crate::auth::rights::Token;
 use crate::auth::scopes::Scopes;
-use crate::config::{AuthOauth2, ResourceServer, TokenIssuer};
+use crate::config::{AuthOauth2, ClientTls, ResourceServer, TokenIssuer};
 use crate::small_file;
 use crate::tls_client;
 use crate::types::Timestamp;
@@ -83,11 +83,13 @@ impl Oauth2 {
         if !has_id {
             return Err(BackendError::Incomplete("oauth2", "auth_oauth2.resource_server_id"));
         }
-        let tls = &config.issuer.tls;
         let mut issuers = HashMap::new();
-        issuers.insert(None, Issuer::of(&config.issuer, tls)?);
+        let for_all = config.issuer.tls.clone().unwrap_or_default();
+        issuers.insert(None, Issuer::of("auth_oauth2", &config.issuer, &for_all)?);
         for (name, issuer) in &config.issuers {
-            issuers.insert(Some(name.clone()), Issuer::of(issuer, tls)?);
+            let tls = issuer.tls.as_ref().unwrap_or(&for_all);
+            let prefix = format!("auth_oauth2.oauth_providers.{name}");
+            issuers.insert(Some(name.clone()), Issuer::of(&prefix, issuer, tls)?);
         }
         let servers = config.servers.values().chain([&config.server]);
         let named = servers.filter_map(|server| server.issuer.as_ref());
@@ -148,11 +150,12 @@ impl Oauth2 {
 }
 
 impl Issuer {
-    fn of(config: &TokenIssuer, tls: &crate::config::ClientTls) -> Result<Self, BackendError> {
+    /// The one whose keys of the configuration begin so.
+    fn of(prefix: &str, config: &TokenIssuer, tls: &ClientTls) -> Result<Self, BackendError> {
         let mut files = HashMap::new();
         for (name, path) in &config.signing_keys {
             let failed = |reason: String| BackendError::Key {
-                name: name.clone(),
+                key: format!("{prefix}.signing_keys.{name}"),
                 path: path.clone(),
                 reason,
             };
@@ -167,7 +170,7 @@ impl Issuer {
             algorithms: algorithms.collect(),
             files,
             web: Web {
-                tls: tls_client::client("auth_oauth2.https", tls)?,
+                tls: tls_client::client(&format!("{prefix}.https"), tls)?,
                 connecting: PATIENCE,
                 answering: PATIENCE,
             },

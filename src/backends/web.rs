@@ -24,7 +24,7 @@ const MOST: usize = 1024 * 1024;
 
 /// How servers are asked.
 #[derive(Clone)]
-pub(super) struct Web {
+pub struct Web {
     pub tls: Arc<ClientConfig>,
     pub connecting: Duration,
     pub answering: Duration,
@@ -42,7 +42,7 @@ impl Web {
     /// # Errors
     /// Why there is no answer, for the log.
     pub(super) async fn get(&self, url: &str) -> Result<(u16, Bytes), String> {
-        self.ask("GET", url, None).await
+        self.ask("GET", url, &[], None).await
     }
 
     /// Sends a form.
@@ -50,10 +50,30 @@ impl Web {
     /// # Errors
     /// As [`Web::get`].
     pub(super) async fn post(&self, url: &str, form: String) -> Result<(u16, Bytes), String> {
-        self.ask("POST", url, Some(form)).await
+        self.ask("POST", url, &[], Some(("application/x-www-form-urlencoded", form)))
+            .await
     }
 
-    async fn ask(&self, verb: &str, url: &str, form: Option<String>) -> Result<(u16, Bytes), String> {
+    /// Sends a document in JSON, with these headers.
+    ///
+    /// # Errors
+    /// As [`Web::get`].
+    pub async fn post_json(
+        &self,
+        url: &str,
+        headers: &[(String, String)],
+        json: String,
+    ) -> Result<(u16, Bytes), String> {
+        self.ask("POST", url, headers, Some(("application/json", json))).await
+    }
+
+    async fn ask(
+        &self,
+        verb: &str,
+        url: &str,
+        headers: &[(String, String)],
+        body: Option<(&str, String)>,
+    ) -> Result<(u16, Bytes), String> {
         let uri: Uri = url.parse().map_err(|_| "the address is none".to_owned())?;
         let authority = uri.authority().ok_or("the address has no host")?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
@@ -65,11 +85,15 @@ impl Web {
             .uri(path)
             .header(HOST, authority.as_str())
             .header(CONNECTION, "close");
-        if form.is_some() {
-            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        for (name, value) in headers {
+            request = request.header(name, value);
         }
+        if let Some((kind, _)) = &body {
+            request = request.header(CONTENT_TYPE, *kind);
+        }
+        let body = body.map(|(_, body)| body).unwrap_or_default();
         let request = request
-            .body(Full::new(Bytes::from(form.unwrap_or_default())))
+            .body(Full::new(Bytes::from(body)))
             .map_err(|error| error.to_string())?;
         let place = format!("{host}:{port}");
         let connected = timeout(self.connecting, self.connect(host, port, is_tls)).await;

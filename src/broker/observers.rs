@@ -7,6 +7,7 @@
 //! Whoever has something to tell hands it in and goes on, whatever locks it holds. The inbox is bounded, and
 //! nobody who serves clients waits for an observer: what finds no room is lost, counted, and told in the log.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 
 use crate::logging::recent::Recent;
 use crate::metadata::json;
+use crate::spans::{Parent, Spans, What};
 use crate::types::{ConnectionId, FieldTable, FieldValue, Message, QueueName, Timestamp, UserName, VhostName};
 
 /// Where copies of messages are published.
@@ -36,7 +38,9 @@ pub struct Observers {
     followed_until: AtomicU64,
     /// The last events, as JSON, while somebody reads them there.
     recent: Recent,
-    /// Some vhost is traced: all that is looked at for each message while none is.
+    /// Where spans of messages are handed in, if anybody is told of them.
+    spans: Option<Arc<Spans>>,
+    /// Some vhost is traced, or spans are made: all that is looked at for each message while neither is.
     is_tracing: AtomicBool,
     traced: RwLock<FxHashSet<VhostName>>,
     inbox: mpsc::Sender<Observed>,
@@ -75,6 +79,18 @@ pub enum Direction {
     Out { queue: QueueName, redelivered: bool },
 }
 
+impl Direction {
+    fn what(&self) -> What {
+        match self {
+            Self::In { routed } => What::Published { queues: routed.len() },
+            Self::Out { queue, redelivered } => What::Delivered {
+                queue: queue.clone(),
+                redelivered: *redelivered,
+            },
+        }
+    }
+}
+
 /// Who sent it or got it.
 pub struct Client {
     pub connection: ConnectionId,
@@ -82,14 +98,16 @@ pub struct Client {
     pub user: UserName,
 }
 
-impl Default for Observers {
-    fn default() -> Self {
+impl Observers {
+    /// Of a node that tells of spans there.
+    pub fn new(spans: Option<Arc<Spans>>) -> Self {
         let (inbox, outlet) = mpsc::channel(PLACES);
         Self {
             is_bound: AtomicBool::new(false),
             followed_until: AtomicU64::new(0),
             recent: Recent::default(),
-            is_tracing: AtomicBool::new(false),
+            is_tracing: AtomicBool::new(spans.is_some()),
+            spans,
             traced: RwLock::default(),
             inbox,
             outlet: Mutex::new(Some(outlet)),
@@ -97,9 +115,7 @@ impl Default for Observers {
             lost: AtomicU64::new(0),
         }
     }
-}
 
-impl Observers {
     /// Begins or ends tracing a vhost on this node. As with RabbitMQ it need not be there, and ends with the
     /// process.
     pub fn trace(&self, vhost: &str, on: bool) {
@@ -108,10 +124,11 @@ impl Observers {
             true => traced.insert(vhost.into()),
             false => traced.remove(vhost),
         };
-        self.is_tracing.store(!traced.is_empty(), Ordering::Relaxed);
+        let is_on = !traced.is_empty() || self.spans.is_some();
+        self.is_tracing.store(is_on, Ordering::Relaxed);
     }
 
-    /// Whether any vhost is traced; cheap enough to ask for every message.
+    /// Whether any vhost is traced, or spans are made; cheap enough to ask for every message.
     pub fn is_tracing(&self) -> bool {
         self.is_tracing.load(Ordering::Relaxed)
     }
@@ -121,9 +138,21 @@ impl Observers {
         self.is_tracing() && self.traced.read().contains(vhost)
     }
 
-    /// Copies a message, if its vhost is traced. Copies are not copied.
+    /// Notes a span, if the publisher traces the message; copies it, if its vhost is traced. Copies are not copied.
     pub fn message(&self, vhost: &VhostName, message: &Message, observed: impl FnOnce() -> (Direction, Client)) {
-        if message.exchange() == TRACE.as_bytes() || !self.is_traced(vhost) {
+        if message.exchange() == TRACE.as_bytes() {
+            return;
+        }
+        let is_traced = self.is_traced(vhost);
+        let parent = self.spans.as_ref().and_then(|_| Parent::of(message));
+        if !is_traced && parent.is_none() {
+            return;
+        }
+        let (direction, client) = observed();
+        if let (Some(spans), Some(parent)) = (&self.spans, parent) {
+            spans.note(parent, vhost, message, direction.what());
+        }
+        if !is_traced {
             return;
         }
         let bytes = message.memory() as u64;
@@ -132,7 +161,6 @@ impl Observers {
             self.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        let (direction, client) = observed();
         let traced = Traced {
             vhost: vhost.clone(),
             message: message.clone(),
@@ -294,7 +322,7 @@ mod tests {
 
     #[test]
     fn messages_are_copied_while_their_vhost_is_traced_and_copies_are_not() {
-        let observers = Observers::default();
+        let observers = Observers::new(None);
         let mut outlet = observers.outlet().expect("not taken");
         copy(&observers, "x");
         observers.trace("v", true);
@@ -308,7 +336,7 @@ mod tests {
 
     #[test]
     fn what_finds_no_room_is_lost_and_counted() {
-        let observers = Observers::default();
+        let observers = Observers::new(None);
         observers.trace("v", true);
         for _ in 0..PLACES + 3 {
             copy(&observers, "x");

@@ -27,13 +27,14 @@ use super::recovered::Recovered;
 use super::replicas::Replicas;
 use super::reports::{self, Reports};
 use super::{Access, Broker, Clock, Connections, Failure, Jobs, Logins, NodeInfo, StartError};
-use crate::backends::Backends;
+use crate::backends::{BackendError, Backends};
 use crate::cluster::identity::{CatalogueMember, Identity};
 use crate::cluster::knows_others;
 use crate::config::Config;
 use crate::journal::raft::{Group, GroupId, GroupSpec, LeaderWatch, Ledgers, OpenError, Pace, Role};
 use crate::metadata::replicated::Replicated;
 use crate::metadata::{Catalogue, Command};
+use crate::spans::Exporter;
 use crate::statistics::Statistics;
 use crate::store::{Store, StoreOptions};
 use crate::tasks;
@@ -79,7 +80,12 @@ impl Broker {
             Replicated::over(place.clone(), listener)
         };
         let nodes = Arc::new(Nodes::new(identity.id(), store.clone()));
-        let observers = Arc::new(Observers::default());
+        let (spans, exporter) = Exporter::of(&config).map_err(BackendError::from)?.unzip();
+        if let Some(exporter) = exporter {
+            // It ends when nobody hands in spans any more.
+            tasks::spawn("spans", exporter.run());
+        }
+        let observers = Arc::new(Observers::new(spans));
         let queues = Arc::new(Queues::new(
             config.clone(),
             clock,

@@ -41,7 +41,6 @@ impl Why {
 }
 
 const ABSENT: &[(&str, Why)] = &[
-    ("certificates", Why::Machine),
     ("change_cluster_node_type", Why::Cluster),
     ("command_line_arguments", Why::Machine),
     ("coordinator_status", Why::Coordinator),

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::command::{Call, Command, Failed, Group, MISPLACED, Output, Tool, exit};
 use super::listeners;
 use super::node::{in_units, is_running, node};
+use crate::types::sorting::sort_by_key;
 
 /// What can be asked about a node's health.
 pub static COMMANDS: &[Command] = &[
@@ -289,7 +290,7 @@ fn memory(call: &Call) -> Result<Output, Failed> {
     let kinds = memory.as_object().into_iter().flatten();
     // Beside the kinds there are the total and how it was found.
     let mut kinds: Vec<_> = kinds.filter(|(_, bytes)| bytes.is_number()).collect();
-    kinds.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.as_u64()));
+    sort_by_key(&mut kinds, |(_, bytes)| std::cmp::Reverse(bytes.as_u64()));
     let part = |bytes: &Value| (bytes.as_f64().unwrap_or(0.0) / total * 1e4).round() / 100.0;
     let (unit, size) = match call.options.unit.as_deref().unwrap_or("GB").to_lowercase().as_str() {
         "bytes" => ("bytes", 1.0),

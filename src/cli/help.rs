@@ -4,6 +4,7 @@ use super::command::{Command, Failed, Group, Output, Tool, exit};
 use super::ctl::{COMMON, all as all_commands, find, table};
 use super::{absent, completion, options};
 use crate::config;
+use crate::types::sorting::sort_by_key;
 
 /// What needs no node.
 pub static COMMANDS: &[Command] = &[
@@ -83,7 +84,7 @@ pub fn all(program: &str) -> String {
             continue;
         }
         out += &format!("\n{title}:\n\n");
-        commands.sort_by_key(|command| command.name);
+        sort_by_key(&mut commands, |command| command.name);
         for command in commands {
             out += &format!("   {:width$}{}\n", command.name, command.help);
         }

@@ -25,6 +25,25 @@ pub static COMMANDS: &[Command] = &[
         ..Command::ROW
     },
     Command {
+        name: "certificates",
+        tools: &[Tool::Diagnostics],
+        group: Group::Monitoring,
+        help: "Shows the certificates of each listener of the node that speaks TLS",
+        banner: |call| format!("Certificates of node {} ...", call.node()),
+        run: |call| {
+            let listeners: Vec<_> = call.list(&["certificates"])?.into_iter().map(with_purpose).collect();
+            let shown = listeners.iter().zip(lines(&listeners)).map(|(listener, line)| {
+                let certificates = ["certfile", "cacertfile"].map(|file| listener[file].as_str().unwrap_or_default());
+                format!("{line}\n{}", certificates.concat())
+            });
+            Ok(Output::Told {
+                text: shown.collect::<Vec<_>>().join("\n"),
+                json: listeners.into(),
+            })
+        },
+        ..Command::ROW
+    },
+    Command {
         name: "check_port_connectivity",
         tools: &[Tool::Diagnostics],
         group: Group::Monitoring,
@@ -140,6 +159,11 @@ fn purpose(protocol: &str) -> &str {
         "clustering" => "inter-node communication",
         other => other,
     }
+}
+
+fn with_purpose(mut listener: Value) -> Value {
+    listener["purpose"] = json!(purpose(listener["protocol"].as_str().unwrap_or_default()));
+    listener
 }
 
 /// Listeners, a line each.

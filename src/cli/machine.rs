@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
 use crate::config::Cipher;
+use crate::types::sorting::sort;
 
 /// What can be asked of that.
 pub static COMMANDS: &[Command] = &[
@@ -136,7 +137,7 @@ fn resolve(call: &Call) -> Result<Output, Failed> {
     let found = (call.argument(0), 0_u16).to_socket_addrs();
     let mut found: Vec<_> = found.into_iter().flatten().map(|address| address.ip()).collect();
     found.retain(is_meant);
-    found.sort();
+    sort(&mut found);
     found.dedup();
     if found.is_empty() {
         let text = "Hostname does not resolve (resolution failed with an nxdomain)";

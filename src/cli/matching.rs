@@ -6,6 +6,7 @@ use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
 use super::policies::columns;
 use super::print::Column;
 use crate::pattern::Pattern;
+use crate::types::sorting::sort_by_key;
 
 /// What can be asked of that.
 pub static COMMANDS: &[Command] = &[
@@ -116,7 +117,7 @@ fn that_match(call: &Call) -> Result<Output, Failed> {
     let object = call.find(&[kind, call.vhost(), name])?.ok_or_else(missing)?;
     let mut policies = call.list(&["policies", call.vhost()])?;
     policies.retain(|policy| is_for(policy, kind, object["type"].as_str()) && is_named(policy, name));
-    policies.sort_by_key(|policy| std::cmp::Reverse(policy["priority"].as_i64()));
+    sort_by_key(&mut policies, |policy| std::cmp::Reverse(policy["priority"].as_i64()));
     if policies.is_empty() {
         return Ok(Output::Drawn {
             columns: vec![Column::plain("Output")],

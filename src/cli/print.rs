@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 
 use super::erlang;
+use crate::types::sorting::sort;
 
 /// A column of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,7 +176,7 @@ fn map(value: &Value) -> String {
     let mut fields: Vec<_> = fields
         .map(|(key, value)| format!("<<{}>> => {}", Value::from(key.as_str()), term(value)))
         .collect();
-    fields.sort();
+    sort(&mut fields);
     format!("#{{{}}}", fields.join(","))
 }
 

@@ -220,7 +220,7 @@ impl Shared {
             let (path, contents) = shared.book.lock().page();
             small_file::replace(&path, &contents)
         };
-        let saved = tokio::task::spawn_blocking(save).await;
+        let saved = tasks::blocking(save).await;
         saved.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::env::Environment;
 use super::{Origin, Problem, Setting, advanced};
+use crate::types::sorting::sort;
 
 /// Where configuration is looked for when nothing else is said.
 pub const DEFAULT_DIRECTORY: &str = "/etc/rabbitmq";
@@ -234,7 +235,7 @@ fn directory_files(directory: &Path) -> Result<Vec<PathBuf>, Problem> {
             files.push(path);
         }
     }
-    files.sort();
+    sort(&mut files);
     Ok(files)
 }
 

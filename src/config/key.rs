@@ -171,6 +171,11 @@ impl<T: 'static> Draft<T> {
         self.sets_named(move |config, _, value| set(config, value))
     }
 
+    /// Where the value goes, by what the two placeholders stand for.
+    pub fn sets_pair(self, set: impl Fn(&mut Config, (&str, &str), T) + Send + Sync + 'static) -> Key {
+        self.sets_named(move |config, both, value| set(config, both.split_once(BETWEEN).unwrap_or((both, "")), value))
+    }
+
     /// Where the value goes, by what the placeholder stands for.
     pub fn sets_named(self, set: impl Fn(&mut Config, &str, T) + Send + Sync + 'static) -> Key {
         let parse = self.value.parse;
@@ -193,6 +198,9 @@ impl<T: 'static> Draft<T> {
     }
 }
 
+/// Between what two placeholders stand for: nothing that stands in a line.
+pub const BETWEEN: char = '\n';
+
 /// The segments of a key; a backslash keeps a dot within its segment.
 pub fn segments(key: &str) -> Vec<String> {
     let mut segments = vec![String::new()];
@@ -208,7 +216,7 @@ pub fn segments(key: &str) -> Vec<String> {
 }
 
 /// Whether a key fits a pattern of segments, `$placeholders`, and a last `**` for whatever
-/// follows; gives what the last placeholder stands for.
+/// follows; gives what the placeholders stand for, with [`BETWEEN`] between them.
 pub fn matches(pattern: &str, key: &[String]) -> Option<String> {
     let mut rest = key.iter();
     let mut placeholder = String::new();
@@ -216,7 +224,12 @@ pub fn matches(pattern: &str, key: &[String]) -> Option<String> {
         let segment = rest.next().filter(|segment| !segment.is_empty())?;
         match part {
             "**" => return Some(placeholder),
-            _ if part.starts_with('$') => placeholder.clone_from(segment),
+            _ if part.starts_with('$') => {
+                if !placeholder.is_empty() {
+                    placeholder.push(BETWEEN);
+                }
+                placeholder.push_str(segment);
+            }
             _ if part == segment => {}
             _ => return None,
         }
@@ -249,5 +262,9 @@ mod tests {
         );
         assert!(placeholder("mqtt.**", "mqtt.listeners.tcp.default").is_some());
         assert!(placeholder("mqtt.**", "mqtt").is_none());
+        assert_eq!(
+            placeholder("providers.$name.keys.$id", r"providers.a.keys.b\.c").as_deref(),
+            Some("a\nb.c")
+        );
     }
 }

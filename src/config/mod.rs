@@ -21,6 +21,7 @@ pub mod sample;
 pub mod sections;
 mod value;
 
+use crate::types::sorting::map_of;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ pub struct Config {
     pub prometheus: Prometheus,
     pub stream: StreamProtocol,
     pub logging: Logging,
+    pub otlp: Otlp,
     pub cluster: Cluster,
     pub product: Product,
     /// What was accepted and has no effect, or may not be what was meant: for the log.
@@ -231,6 +233,7 @@ impl Config {
             prometheus: Prometheus::default(),
             stream: StreamProtocol::default(),
             logging: Logging::default(),
+            otlp: Otlp::default(),
             cluster: Cluster::default(),
             product: Product::default(),
             warnings: Vec::new(),
@@ -299,7 +302,7 @@ impl Config {
         let rows = keys::all().filter(|row| matches!(row.sample, key::Sample::Default(_)));
         let rows = rows.filter(|row| !row.pattern.contains('$'));
         let defaults = rows.flat_map(|row| row.samples().map(|(_, value)| (row.pattern.clone(), value.to_owned())));
-        let mut all: BTreeMap<_, _> = defaults.collect();
+        let mut all = map_of(defaults);
         all.extend(self.given.clone());
         all
     }

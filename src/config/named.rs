@@ -1,5 +1,6 @@
 //! Values that are set one by one under names, such as `listeners.tcp.$name`.
 
+use crate::types::sorting::map_of;
 use std::collections::BTreeMap;
 
 /// Values under names, in the order of the names. The defaults stand until the first value is
@@ -34,7 +35,7 @@ impl<T> Named<T> {
     /// Takes these values instead of all that were there; they are named by their position.
     pub fn replace(&mut self, values: impl IntoIterator<Item = T>) {
         let named = values.into_iter().enumerate();
-        self.entries = named.map(|(at, value)| (format!("{:06}", at + 1), value)).collect();
+        self.entries = map_of(named.map(|(at, value)| (format!("{:06}", at + 1), value)));
         self.is_default = false;
     }
 

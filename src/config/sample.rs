@@ -1,6 +1,6 @@
 //! `docs/rabbitmq.conf.sample`, written from the table of keys.
 
-use super::key::{Key, Sample};
+use super::key::{BETWEEN, Key, Sample};
 use super::keys::TABLE;
 
 /// The sample file: every key with what it does, what it takes, and its default, commented out.
@@ -30,10 +30,12 @@ pub fn text() -> String {
 /// The key and its default or example values as lines of a configuration file.
 pub fn lines(key: &Key) -> impl Iterator<Item = String> {
     key.samples().map(|(placeholder, value)| {
-        let parts = key.pattern.split('.');
-        let name: Vec<_> = parts
-            .map(|part| if part.starts_with('$') { placeholder } else { part })
-            .collect();
+        let mut placeholders = placeholder.split(BETWEEN);
+        let mut named = |part| match str::starts_with(part, '$') {
+            true => placeholders.next().unwrap_or_default(),
+            false => part,
+        };
+        let name: Vec<_> = key.pattern.split('.').map(&mut named).collect();
         format!("{} = {value}", name.join("."))
     })
 }

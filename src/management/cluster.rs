@@ -12,6 +12,7 @@ use super::replicas;
 use super::route::{Access, Route, Run, Verb};
 use crate::broker::report::About;
 use crate::types::NodeId;
+use crate::types::sorting::{map_of, sort_by, sort_by_key};
 
 /// What can be asked of the cluster.
 pub static ROUTES: &[Route] = &[
@@ -32,7 +33,7 @@ pub static ROUTES: &[Route] = &[
             let mut views: Vec<_> = members
                 .map(|(node, state)| replicas::view(&call.gathered.name(node), state))
                 .collect();
-            views.sort_by_key(|view| view["Node Name"].as_str().map(str::to_owned));
+            sort_by_key(&mut views, |view| view["Node Name"].as_str().map(str::to_owned));
             Ok(Answer::Json(views.into()))
         }),
     ),
@@ -81,13 +82,13 @@ fn cluster(call: &Call) -> Answered {
             });
         }
     }
-    at_risk.sort_by(|one, other| {
+    sort_by(&mut at_risk, |one, other| {
         let key = |queue: &AtRisk| (queue.spare(), Reverse(queue.members));
         let names = || (&one.vhost, &one.queue).cmp(&(&other.vhost, &other.queue));
         key(one).cmp(&key(other)).then_with(names)
     });
     let mut nodes: Vec<_> = broker.declarations().node_names().into_iter().collect();
-    nodes.sort_by(|(_, one), (_, other)| one.cmp(other));
+    sort_by(&mut nodes, |(_, one), (_, other)| one.cmp(other));
     let view = |(node, name): &(NodeId, String)| {
         let load = loads.get(node);
         let facts = call.gathered.facts(*node);
@@ -119,6 +120,5 @@ fn links(call: &Call, links: &[(NodeId, Option<u64>)]) -> Value {
         let ms = micros.map(|micros| micros as f64 / 1000.0);
         (call.gathered.name(*node), json!({"ms": ms}))
     });
-    let by_name: BTreeMap<_, _> = links.collect();
-    by_name.into_iter().collect::<Map<_, _>>().into()
+    map_of(links).into_iter().collect::<Map<_, _>>().into()
 }

@@ -11,6 +11,7 @@ use crate::broker::connections::{ChannelReport, ClientProtocol, ConnectionReport
 use crate::broker::report::About;
 use crate::metadata::json;
 use crate::statistics::Measure;
+use crate::types::sorting::sort_by_key;
 use crate::types::{FieldValue, Timestamp};
 
 /// What can be asked of connections and channels.
@@ -334,7 +335,7 @@ fn consumers_of(call: &Call, connection: &ConnectionReport, channel: &ChannelRep
     let vhost = vhost.and_then(|name| call.broker.vhost(name));
     let mut queues = vhost.map(|vhost| vhost.queues()).unwrap_or_default();
     queues.retain(|queue| channel.queues.contains(&queue.spec.id));
-    queues.sort_by_key(|queue| queue.spec.id);
+    sort_by_key(&mut queues, |queue| queue.spec.id);
     let name = channel_name(connection, channel);
     let all = queues.iter().flat_map(|queue| consumers::of_queue(call, queue));
     all.filter(|view| view["channel_details"]["name"] == name.as_str())

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::metadata::definitions::{self, Import, Writer};
 use crate::metadata::{Catalogue, Command};
+use crate::types::sorting::map_of;
 
 /// The sections of a document, what a thing of each is called, and the fields that name it.
 const SECTIONS: &[(&str, &str, &[&str])] = &[
@@ -96,8 +97,7 @@ pub fn would_change(catalogue: &Catalogue, import: &Import, document: &Value, wr
 fn by_name<'a>(section: &'a Value, fields: &[&str]) -> BTreeMap<Vec<String>, &'a Value> {
     let items = section.as_array().into_iter().flatten();
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let named = items.map(|item| (fields.iter().map(|field| text(&item[*field])).collect(), item));
-    named.collect()
+    map_of(items.map(|item| (fields.iter().map(|field| text(&item[*field])).collect(), item)))
 }
 
 /// A field as it is compared: documents need not say the type of a queue among its arguments.

@@ -14,6 +14,7 @@ use crate::codec::Properties;
 use crate::codec::method::{BasicGet, QueueDeclare};
 use crate::logging;
 use crate::types::NodeId;
+use crate::types::sorting::{sort_by, sort_by_key};
 
 /// What can be checked.
 pub static ROUTES: &[Route] = &[
@@ -192,7 +193,7 @@ fn of_all(call: &Call) -> Vec<Short> {
     let mut short: Vec<_> = all
         .filter_map(|(node, short)| Some((names.remove(&node)?, short)))
         .collect();
-    short.sort_by(|(one, _), (other, _)| one.cmp(other));
+    sort_by(&mut short, |(one, _), (other, _)| one.cmp(other));
     short
 }
 
@@ -254,7 +255,7 @@ fn quorum_critical(call: &Call) -> Answered {
 /// The node's listeners, those for clients last, as RabbitMQ lists them.
 fn listeners(call: &Call) -> Vec<&Endpoint> {
     let mut listeners: Vec<_> = call.endpoints.iter().collect();
-    listeners.sort_by_key(|endpoint| match endpoint.protocol {
+    sort_by_key(&mut listeners, |endpoint| match endpoint.protocol {
         "clustering" => 1,
         protocol if protocol.starts_with("http") => 0,
         _ => 2,

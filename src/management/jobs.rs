@@ -16,6 +16,7 @@ use crate::broker::matching::Matching;
 use crate::broker::moving::MoveTo;
 use crate::declare;
 use crate::pattern::Pattern;
+use crate::types::sorting::sort_by;
 
 /// What can be asked of jobs.
 pub static ROUTES: &[Route] = &[
@@ -195,7 +196,7 @@ async fn begin(call: Call) -> Answered {
                 let pattern = Pattern::new(text).map_err(|error| Failure::bad_pattern(text.as_bytes(), &error))?;
                 let matching = known.queues().filter(|spec| pattern.matches(&spec.name));
                 let mut matching: Vec<_> = matching.map(|spec| named(&spec.name)).collect();
-                matching.sort_by(|one, other| one.name.cmp(&other.name));
+                sort_by(&mut matching, |one, other| one.name.cmp(&other.name));
                 matching
             }
             _ => return Err(Failure::bad("either queues or a pattern says which are meant")),

@@ -15,6 +15,7 @@ use super::condition::Conditions;
 use super::key::Key;
 use super::page::{Columns, Page};
 use super::query::Query;
+use crate::types::sorting::sort_by;
 
 /// Different values of a facet that are told, the most frequent first.
 const FACET_VALUES: usize = 100;
@@ -142,8 +143,8 @@ fn sorted<T: Item>(query: &Query, rows: &[Row<T>], order: &[&str]) -> Vec<usize>
         pairs.find(|ordering| ordering.is_ne()).unwrap_or(Ordering::Equal)
     };
     match query.is_true("sort_reverse") {
-        true => keyed.sort_by(|(a, _), (b, _)| compare(b, a)),
-        false => keyed.sort_by(|(a, _), (b, _)| compare(a, b)),
+        true => sort_by(&mut keyed, |(a, _), (b, _)| compare(b, a)),
+        false => sort_by(&mut keyed, |(a, _), (b, _)| compare(a, b)),
     }
     keyed.into_iter().map(|(_, place)| place).collect()
 }
@@ -158,7 +159,7 @@ fn counted<T: Item>(rows: &[Row<T>], fields: &str) -> Value {
             }
         }
         let mut counts: Vec<_> = counts.into_iter().collect();
-        counts.sort_by(|(a, n), (b, m)| (Reverse(n), a).cmp(&(Reverse(m), b)));
+        sort_by(&mut counts, |(a, n), (b, m)| (Reverse(n), a).cmp(&(Reverse(m), b)));
         counts.truncate(FACET_VALUES);
         let counts: Map<_, _> = counts.into_iter().map(|(name, count)| (name, json!(count))).collect();
         (field.to_owned(), counts.into())

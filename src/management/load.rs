@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::import::{By, ImportError, import};
 use crate::broker::{Broker, BrokerError};
 use crate::metadata::Command;
+use crate::types::sorting::sort;
 
 /// Why the definitions of the configuration are not there.
 #[derive(Debug, Error)]
@@ -93,7 +94,7 @@ fn read(place: &Path) -> Result<Files, LoadError> {
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
     let mut paths = paths.collect::<Result<Vec<_>, _>>().map_err(unreadable)?;
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));
-    paths.sort();
+    sort(&mut paths);
     let read = |path: PathBuf| match fs::read(&path) {
         Ok(bytes) => Ok((path, bytes)),
         Err(error) => Err(LoadError::Unreadable { path, error }),

@@ -9,6 +9,7 @@ use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
 use crate::logging;
 use crate::logging::recent::Recent;
+use crate::tasks;
 use crate::types::Millis;
 
 /// What can be asked of the log.
@@ -45,7 +46,7 @@ pub static ROUTES: &[Route] = &[
         |_| {
             Box::pin(async {
                 // It waits for a place behind the lines that are not written yet.
-                let reopened = tokio::task::spawn_blocking(logging::reopen).await;
+                let reopened = tasks::blocking(logging::reopen).await;
                 reopened.map_err(|_| Failure::Broken("the log file cannot be opened again".to_owned()))?;
                 tracing::info!("the log file is opened again");
                 Ok(Answer::Done)

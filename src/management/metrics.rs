@@ -28,6 +28,7 @@ use super::server::accept;
 use super::socket::{Listener, Origin};
 use crate::broker::Broker;
 use crate::metrics::{CONTENT_TYPE as TEXT, Page};
+use crate::tasks;
 
 /// Which page a request is for.
 type Choose = fn(&Broker, &Query) -> Page;
@@ -77,7 +78,7 @@ fn scraped(page: Choose) -> MethodRouter<Arc<Broker>> {
             }
             let page = page(&broker, &Query::of(&parts.uri));
             // It reads files of the system and takes a while with many queues.
-            let text = tokio::task::spawn_blocking(move || {
+            let text = tasks::blocking(move || {
                 let facts = broker.reports().scrape(&page, cluster_name(&broker));
                 page.text(facts)
             });

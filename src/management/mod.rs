@@ -13,6 +13,7 @@ mod bindings;
 mod bodies;
 mod browser;
 mod call;
+mod certificates;
 mod cluster;
 mod condition;
 mod connections;
@@ -105,6 +106,7 @@ fn table() -> impl Iterator<Item = &'static Route> {
         openapi::ROUTES,
         nodes::ROUTES,
         health::ROUTES,
+        certificates::ROUTES,
         login::ROUTES,
         session::ROUTES,
         flags::ROUTES,

@@ -14,6 +14,7 @@ use super::views::{self, Totals};
 use crate::config::{Config, RatesMode};
 use crate::exchange::EXCHANGE_TYPES;
 use crate::statistics::Figures;
+use crate::types::sorting::sort_by_key;
 
 /// What can be asked of the whole node.
 pub static ROUTES: &[Route] = &[
@@ -124,7 +125,7 @@ fn listeners(call: &Call) -> Vec<Value> {
     let others = call.gathered.listeners().iter();
     let others = others.map(|(node, listener)| endpoint::view(node, &listener.protocol, listener.address));
     let mut listeners: Vec<_> = own.chain(others).collect();
-    listeners.sort_by_key(|listener| listener["node"].as_str().map(str::to_owned));
+    sort_by_key(&mut listeners, |listener| listener["node"].as_str().map(str::to_owned));
     listeners
 }
 
@@ -201,7 +202,7 @@ fn all_contexts(call: &Call) -> Vec<Value> {
             Some(context)
         })
         .collect();
-    contexts.sort_by_key(|context| context["node"].as_str().map(str::to_owned));
+    sort_by_key(&mut contexts, |context| context["node"].as_str().map(str::to_owned));
     contexts
 }
 

@@ -12,6 +12,7 @@ use crate::metadata::Vhost;
 use crate::queue::Counts;
 use crate::spec::policy::{self, Policy, PolicyKind, PolicySpec, Subject};
 use crate::spec::{Overflow, QueueSettings};
+use crate::types::sorting::sort_by;
 
 /// Things that are shown of those that would change.
 const SHOWN: usize = 20;
@@ -59,7 +60,7 @@ impl Preview {
     fn of(vhost: &Vhost, kind: PolicyKind, policy: &Policy, counts: impl Fn(&str) -> Option<Counts>) -> Self {
         let mut preview = Self::default();
         let mut queues: Vec<_> = vhost.queues().collect();
-        queues.sort_by(|one, other| one.name.cmp(&other.name));
+        sort_by(&mut queues, |one, other| one.name.cmp(&other.name));
         for spec in queues {
             let subject = Subject::Queue(spec.queue_type);
             let Some((now, then)) = preview.look(vhost, kind, policy, subject, &spec.name) else {
@@ -70,7 +71,7 @@ impl Preview {
             preview.change("queue", &spec.name, &now, &then, drops);
         }
         let mut exchanges: Vec<_> = vhost.exchanges().collect();
-        exchanges.sort_by(|one, other| one.name.cmp(&other.name));
+        sort_by(&mut exchanges, |one, other| one.name.cmp(&other.name));
         for spec in exchanges {
             if let Some((now, then)) = preview.look(vhost, kind, policy, Subject::Exchange, &spec.name) {
                 preview.change("exchange", &spec.name, &now, &then, 0);

@@ -11,6 +11,7 @@ use crate::broker::members::{MemberChange, MemberError};
 use crate::metadata::Catalogue;
 use crate::pattern::Pattern;
 use crate::spec::{QueueSpec, QueueType};
+use crate::types::sorting::sort_by;
 use crate::types::{NodeId, QueueId};
 
 /// What can be asked of members.
@@ -123,7 +124,7 @@ async fn status(call: Call) -> Answered {
             (name.clone(), view(&name, state))
         })
         .collect();
-    views.sort_by(|(one, _), (other, _)| one.cmp(other));
+    sort_by(&mut views, |(one, _), (other, _)| one.cmp(other));
     Ok(Answer::Json(views.into_iter().map(|(_, view)| view).collect()))
 }
 

@@ -190,9 +190,7 @@ async fn run_once(route: &'static Route, call: Call) -> Answered {
     // A handler that panics answers 500 as any other failure of ours.
     let broken = |error: tokio::task::JoinError| Err(Failure::Broken(error.to_string()));
     match route.run {
-        Run::Now(run) | Run::Gathered(_, run) => tokio::task::spawn_blocking(move || run(&call))
-            .await
-            .unwrap_or_else(broken),
+        Run::Now(run) | Run::Gathered(_, run) => tasks::blocking(move || run(&call)).await.unwrap_or_else(broken),
         // A task of its own: what was begun is done, also when the client goes away.
         Run::Later(run) => tasks::spawn("http request", run(call)).await.unwrap_or_else(broken),
     }

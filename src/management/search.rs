@@ -7,6 +7,7 @@ use super::call::Call;
 use super::connections;
 use super::query::Query;
 use super::route::{Access, Route};
+use crate::types::sorting::sort;
 
 /// What can be asked.
 pub static ROUTES: &[Route] = &[Route::of_clients(
@@ -61,7 +62,7 @@ impl Search {
     }
 
     fn best(mut self, most: usize) -> Value {
-        self.hits.sort();
+        sort(&mut self.hits);
         self.hits.truncate(most);
         let hits = self.hits.into_iter();
         hits.map(|hit| json!({"kind": hit.kind, "vhost": hit.vhost, "name": hit.name}))

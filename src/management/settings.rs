@@ -8,6 +8,7 @@ use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
 use crate::broker::Broker;
 use crate::logging;
+use crate::types::sorting::sort_by;
 
 /// What can be asked of settings.
 pub static ROUTES: &[Route] = &[
@@ -70,7 +71,7 @@ fn environment(variables: impl Iterator<Item = (String, String)>) -> Value {
             false => (name, json!(value)),
         })
         .collect();
-    ours.sort_by(|(one, _), (other, _)| one.cmp(other));
+    sort_by(&mut ours, |(one, _), (other, _)| one.cmp(other));
     Value::Object(ours.into_iter().collect())
 }
 

@@ -9,6 +9,7 @@ use super::route::{Access, Route};
 use super::streams::stream;
 use crate::broker::members::{MemberChange, MemberError};
 use crate::types::NodeId;
+use crate::types::sorting::sort_by_key;
 
 /// What can be asked of members.
 pub static ROUTES: &[Route] = &[
@@ -60,7 +61,7 @@ async fn status(call: Call) -> Answered {
         }
     });
     let mut views: Vec<_> = views.collect();
-    views.sort_by_key(|view| view["node"].as_str().map(str::to_owned));
+    sort_by_key(&mut views, |view| view["node"].as_str().map(str::to_owned));
     Ok(Answer::Json(views.into()))
 }
 

@@ -25,13 +25,13 @@ pub static ROUTES: &[Route] = &[
     ),
     Route::of_clients(
         "/stream/connections/{vhost}",
-        Access::Vhost,
+        Access::VhostVisible,
         "Connections of the stream protocol in a vhost.",
         |call| list_connections(call, in_vhost(call)?),
     ),
     Route::of_clients(
         "/stream/connections/{vhost}/{name}",
-        Access::Vhost,
+        Access::VhostVisible,
         "A connection of the stream protocol.",
         |call| {
             let view = connections::view(call, named(call)?);
@@ -51,13 +51,13 @@ pub static ROUTES: &[Route] = &[
     ),
     Route::of_clients(
         "/stream/connections/{vhost}/{name}/publishers",
-        Access::Vhost,
+        Access::VhostVisible,
         "Publishers of a connection.",
         |call| list_publishers(call, &[named(call)?], None),
     ),
     Route::of_clients(
         "/stream/connections/{vhost}/{name}/consumers",
-        Access::Vhost,
+        Access::VhostVisible,
         "Subscriptions of a connection.",
         |call| list_subscriptions(call, &[named(call)?]),
     ),
@@ -69,15 +69,20 @@ pub static ROUTES: &[Route] = &[
     ),
     Route::of_clients(
         "/stream/publishers/{vhost}",
-        Access::Vhost,
+        Access::VhostVisible,
         "Publishers of the stream protocol in a vhost.",
         |call| list_publishers(call, &in_vhost(call)?, None),
     ),
     Route::of_clients(
         "/stream/publishers/{vhost}/{name}",
-        Access::Vhost,
+        Access::VhostVisible,
         "Publishers of a stream.",
-        |call| list_publishers(call, &in_vhost(call)?, Some(call.name("name"))),
+        |call| {
+            let name = call.name("name");
+            let is_there = call.in_vhost(|vhost| vhost.queue(name).is_some())?;
+            is_there.then_some(()).ok_or(Failure::NotFound)?;
+            list_publishers(call, &in_vhost(call)?, Some(name))
+        },
     ),
     Route::of_clients(
         "/stream/consumers",
@@ -87,13 +92,13 @@ pub static ROUTES: &[Route] = &[
     ),
     Route::of_clients(
         "/stream/consumers/{vhost}",
-        Access::Vhost,
+        Access::VhostVisible,
         "Subscriptions of the stream protocol in a vhost.",
         |call| list_subscriptions(call, &in_vhost(call)?),
     ),
     Route::later(
         "/stream/{vhost}/{name}/tracking",
-        Access::Vhost,
+        Access::VhostVisible,
         "Offsets that readers have stored in a stream, and publishers' numbers; type=offset or writer for one of them.",
         |call| Box::pin(tracking(call)),
     ),

@@ -16,6 +16,7 @@ use crate::exchange::ExchangeSpec;
 use crate::spec::arguments::type_name;
 use crate::spec::policy::PolicySpec;
 use crate::spec::{BindingSpec, Destination, QueueSpec};
+use crate::types::sorting::sort_by;
 
 /// What the head of a document says about who wrote it.
 #[derive(Clone, Copy, Debug)]
@@ -196,7 +197,7 @@ fn policy_item(spec: &PolicySpec) -> Value {
 fn queues(own: &Vhost) -> Vec<Value> {
     let shared = |spec: &&QueueSpec| spec.exclusive_owner.is_none();
     let mut items: Vec<_> = own.queues().filter(shared).collect();
-    items.sort_by(|a, b| a.name.cmp(&b.name));
+    sort_by(&mut items, |a, b| a.name.cmp(&b.name));
     let item = |spec: &QueueSpec| {
         json!({
             "name": spec.name,
@@ -210,7 +211,7 @@ fn queues(own: &Vhost) -> Vec<Value> {
 
 fn exchanges(own: &Vhost) -> Vec<Value> {
     let mut items: Vec<_> = own.exchanges().filter(|spec| !is_predeclared(&spec.name)).collect();
-    items.sort_by(|a, b| a.name.cmp(&b.name));
+    sort_by(&mut items, |a, b| a.name.cmp(&b.name));
     let item = |spec: &ExchangeSpec| {
         json!({
             "name": spec.name,
@@ -230,7 +231,9 @@ fn bindings(own: &Vhost) -> Vec<Value> {
         Destination::Exchange(_) => true,
     };
     let mut items: Vec<_> = own.bindings().filter(shared).collect();
-    items.sort_by(|a, b| (&a.source, &a.destination, &a.key).cmp(&(&b.source, &b.destination, &b.key)));
+    sort_by(&mut items, |a, b| {
+        (&a.source, &a.destination, &a.key).cmp(&(&b.source, &b.destination, &b.key))
+    });
     let item = |binding: &BindingSpec| {
         let (name, kind) = match &binding.destination {
             Destination::Queue(name) => (name.as_str(), "queue"),

@@ -3,6 +3,7 @@
 use serde_json::{Map, Number, Value, json};
 use thiserror::Error;
 
+use crate::types::sorting::sort_by_key;
 use crate::types::{FieldTable, FieldValue, base64};
 
 /// Why JSON is not a table.
@@ -21,7 +22,7 @@ pub enum NotATable {
 pub fn from_table(table: &FieldTable) -> Value {
     let mut object = Map::new();
     let mut entries: Vec<_> = table.iter().collect();
-    entries.sort_by_key(|(key, _)| *key);
+    sort_by_key(&mut entries, |(key, _)| *key);
     for (key, value) in entries {
         object.entry(key).or_insert_with(|| from_field(value));
     }

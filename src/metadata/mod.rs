@@ -27,6 +27,7 @@ pub use vhost::Vhost;
 use crate::auth::{Permission, TopicPermission};
 use crate::spec::policy::{Policy, PolicyKind, PolicySpec};
 use crate::spec::{Member, QueueSpec};
+use crate::types::sorting::sort;
 use crate::types::{ExchangeName, NodeId, QueueId, UserName, VhostName};
 
 /// First byte of an encoded command or snapshot: the version of what follows.
@@ -331,7 +332,7 @@ impl Catalogue {
             vhost.end_run(node, true, changes);
             let is_member = |spec: &&QueueSpec| spec.members.iter().any(|member| member.node == node);
             let mut replicated: Vec<_> = vhost.queues().filter(is_member).map(|spec| spec.name.clone()).collect();
-            replicated.sort();
+            sort(&mut replicated);
             for name in replicated {
                 // It was just found.
                 let _ = vhost.change_members(&name, node, false, changes);

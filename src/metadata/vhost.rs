@@ -15,6 +15,7 @@ use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::spec::exchange_arguments::ALTERNATE_EXCHANGE;
 use crate::spec::policy::{self, Policy, Subject};
 use crate::spec::{BindingSpec, Destination, Member, QueueSpec};
+use crate::types::sorting::sort;
 use crate::types::{ExchangeName, FieldTable, FieldValue, NodeId, QueueId, QueueName, UserName, VhostName};
 
 /// The exchanges every vhost has; the last argument says whether clients may not publish to it.
@@ -223,14 +224,14 @@ impl Vhost {
             .map(|spec| (spec.name.clone(), spec.id))
             .collect();
         // In the order of names: what is replicated must not depend on a hash's order.
-        queues.sort();
+        sort(&mut queues);
         for (name, id) in queues {
             // It was just found.
             let _ = self.delete_queue(&name, id, changes);
         }
         let ended = self.exchanges().filter(|spec| !spec.durable && spec.home == node);
         let mut exchanges: Vec<_> = ended.map(|spec| spec.name.clone()).collect();
-        exchanges.sort();
+        sort(&mut exchanges);
         for name in exchanges {
             self.remove_exchange(name, changes);
         }
@@ -451,7 +452,7 @@ impl Vhost {
     fn detach(&mut self, gone: &Destination, sources: FxHashSet<ExchangeName>, changes: &mut Vec<Change>) {
         // In the order of names: what is replicated must not depend on a hash's order.
         let mut sources: Vec<_> = sources.into_iter().collect();
-        sources.sort();
+        sort(&mut sources);
         for source in sources {
             if let Some(exchange) = self.exchanges.get_mut(&source) {
                 exchange.outgoing.remove(gone);

@@ -36,7 +36,8 @@ impl Socket {
         let config = tls_client::client("amqps", &config)?;
         let name = tls.server_name.as_ref().unwrap_or(&uri.host);
         let server = ServerName::try_from(name.clone()).map_err(|_| LinkError::ServerName(name.clone()))?;
-        let client = ClientConnection::new(config, server).map_err(|error| TlsError::Other("amqps", error))?;
+        let client =
+            ClientConnection::new(config, server).map_err(|error| TlsError::Other("amqps".to_owned(), error))?;
         Ok(Self::Tls(Box::new(StreamOwned::new(client, socket))))
     }
 

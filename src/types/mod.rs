@@ -7,6 +7,7 @@ pub mod ids;
 pub mod message;
 pub mod names;
 pub mod reply;
+pub mod sorting;
 pub mod table;
 pub mod units;
 

@@ -4,8 +4,8 @@ use lapin::types::FieldTable;
 use warren::stream_protocol::codec::{Code, Request as Ask, StartAt};
 
 use super::Configured;
-use super::server::{Request, Server};
 use crate::support::stream::Stream;
+use crate::support::web::{Request, Server};
 use crate::support::*;
 
 /// A server that knows `ann` (password `p w`, tag `management`), who may do everything but what is called

@@ -7,7 +7,6 @@ mod support;
 mod directory;
 mod http;
 mod refused;
-mod server;
 mod tokens;
 
 use lapin::{Connection, ConnectionProperties};

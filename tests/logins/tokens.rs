@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use warren::stream_protocol::codec::{Code, Key, Request};
 
 use super::Configured;
-use super::server::Server;
+use crate::support::authority::Authority;
 use crate::support::stream::Stream;
+use crate::support::web::Server;
 use crate::support::*;
 
 /// Somebody who signs.
@@ -272,6 +273,69 @@ async fn keys_come_from_the_issuer_and_new_ones_are_found() {
     {
         assert!(std::time::Instant::now() < end, "the new key is not found");
         tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_provider_has_its_own_keys_and_authorities() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let place = directory.path();
+    let papers = Authority::new("keys").issue_for("issuer", &["127.0.0.1"], place);
+    let (served, filed) = (Issuer::new("served"), Issuer::new("filed"));
+    let keys = json!({"keys": [served.jwk()]}).to_string();
+    let server = Server::start_tls(&papers, move |_| (200, keys.clone()));
+    filed.file(place);
+    let lines = [
+        "auth_backends.1 = oauth2".to_owned(),
+        "auth_backends.2 = internal".to_owned(),
+        "auth_oauth2.resource_servers.one.id = one".to_owned(),
+        "auth_oauth2.resource_servers.one.oauth_provider_id = web".to_owned(),
+        "auth_oauth2.resource_servers.one.scope_prefix = rabbitmq.".to_owned(),
+        "auth_oauth2.resource_servers.one.preferred_username_claims.1 = mail".to_owned(),
+        format!("auth_oauth2.oauth_providers.web.jwks_uri = {}", server.url("keys")),
+        format!(
+            "auth_oauth2.oauth_providers.web.https.cacertfile = {}",
+            papers.cacertfile.display()
+        ),
+        "auth_oauth2.resource_servers.two.id = two".to_owned(),
+        "auth_oauth2.resource_servers.two.oauth_provider_id = file".to_owned(),
+        "auth_oauth2.resource_servers.two.scope_prefix = rabbitmq.".to_owned(),
+        format!(
+            "auth_oauth2.oauth_providers.file.signing_keys.filed = {}/filed.pem",
+            place.display()
+        ),
+        "auth_oauth2.oauth_providers.file.algorithms.1 = ES256".to_owned(),
+        "auth_oauth2.resource_servers.three.id = three".to_owned(),
+        "auth_oauth2.resource_servers.three.oauth_provider_id = strict".to_owned(),
+        format!(
+            "auth_oauth2.oauth_providers.strict.signing_keys.filed = {}/filed.pem",
+            place.display()
+        ),
+        "auth_oauth2.oauth_providers.strict.algorithms.1 = RS256".to_owned(),
+        "auth_oauth2.resource_servers.four.id = four".to_owned(),
+        "auth_oauth2.resource_servers.four.oauth_provider_id = unknown".to_owned(),
+        format!("auth_oauth2.oauth_providers.unknown.jwks_uri = {}", server.url("keys")),
+    ];
+    let configured = Configured::start(&lines);
+    let log_in = async |issuer: &Issuer, audience: &str| {
+        let token = issuer.token(ALL, 600, json!({"aud": audience, "mail": "ann@x"}));
+        configured.connect("x", &token, "%2f").await
+    };
+    let connection = log_in(&served, "one").await;
+    let _open = connection.expect("its key comes over TLS that is trusted");
+    let end = std::time::Instant::now() + PATIENCE;
+    while configured.broker.http().get("/api/connections").json()[0]["user"] != "ann@x" {
+        assert!(std::time::Instant::now() < end, "the claim is not the user's name");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    log_in(&filed, "two").await.expect("its key is in the file");
+    for (issuer, audience, why) in [
+        (&filed, "one", "the key is another provider's"),
+        (&served, "two", "the key is another provider's"),
+        (&filed, "three", "the signature is not of the kind that is taken"),
+        (&served, "four", "the certificate is not trusted"),
+    ] {
+        assert!(log_in(issuer, audience).await.is_err(), "{audience}: {why}");
     }
 }
 

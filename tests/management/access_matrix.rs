@@ -1,12 +1,15 @@
-//! Who may do what: every operation by every user tag and every permission, against what RabbitMQ 4.0.5
-//! answered.
+//! Who may do what: every operation by every user tag and every permission. Every route of the API is among them.
 //!
-//! `access_matrix.txt` was written by this test itself, run on RabbitMQ:
-//! `WARREN_MATRIX_FROM=host:port cargo nextest run --test management access_matrix`. Each of its lines is an
-//! operation and the statuses of all users, by tag, then by permission in the vhost `mine`.
+//! `access_matrix.txt` is what RabbitMQ 4.0.5 answered, written by this test itself, run on RabbitMQ with
+//! `rabbitmq_stream_management`: `WARREN_MATRIX_FROM=host:port cargo nextest run --test management access_matrix`.
+//! Each of its lines is an operation and the statuses of all users, by tag, then by permission in the vhost `mine`.
+//! `access_own.txt` is what Warren answers to operations of its own, and where it answers otherwise on purpose;
+//! `WARREN_MATRIX_OWN=1` writes it, to be read before it is taken.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
+use crate::routes;
 use crate::support::{Broker, Http};
 
 const TAGS: [&str; 5] = ["", "management", "policymaker", "monitoring", "administrator"];
@@ -21,7 +24,7 @@ const PERMISSIONS: [(&str, Option<[&str; 3]>); 6] = [
     ("all", Some([".*", ".*", ".*"])),
 ];
 
-/// Cells in which Warren answers otherwise on purpose, each with the reason.
+/// Operations that Warren answers otherwise on purpose, each with the reason.
 const OTHERWISE: &[(&str, &str)] = &[
     (
         "GET /connections/missing",
@@ -30,6 +33,20 @@ const OTHERWISE: &[(&str, &str)] = &[
     ("GET /channels/missing", "RabbitMQ fails with 500"),
     ("DELETE /connections/missing", "RabbitMQ fails with 500"),
     ("DELETE /nodes/", "RabbitMQ 4.0 forgets nodes by its command line only"),
+    ("GET /stream/connections/mine/missing", "RabbitMQ fails with 500"),
+    ("DELETE /stream/connections/mine/missing", "RabbitMQ fails with 500"),
+    (
+        "GET /stream/publishers/mine",
+        "RabbitMQ shows them to users without a permission in the vhost",
+    ),
+    (
+        "GET /stream/consumers/mine",
+        "RabbitMQ shows them to users without a permission in the vhost",
+    ),
+    (
+        "GET /stream/mine/",
+        "RabbitMQ shows what is tracked to users without a permission in the vhost",
+    ),
 ];
 
 /// What there is before each operation that may change it: a request of the administrator.
@@ -335,6 +352,147 @@ const OPERATIONS: &[Operation] = &[
     changing("DELETE", "/nodes/{node}", "", &[]),
     changing("POST", "/overview", "", &[]),
     changing("PATCH", "/queues/mine/q", "", &[]),
+    get("/index.html"),
+    get("/version"),
+    get("/nodes/{node}/memory/relative"),
+    get("/nodes/missing/memory"),
+    get("/bindings/mine/e/x/e/y/b"),
+    get("/bindings/mine/e/x/e/y/missing"),
+    get("/topic-permissions/mine/guest/amq.topic"),
+    get("/all-configuration"),
+    get("/stream/connections"),
+    get("/stream/connections/mine"),
+    get("/stream/connections/missing"),
+    get("/stream/connections/mine/missing"),
+    get("/stream/connections/mine/missing/publishers"),
+    get("/stream/connections/mine/missing/consumers"),
+    get("/stream/publishers"),
+    get("/stream/publishers/mine"),
+    get("/stream/publishers/missing"),
+    get("/stream/publishers/mine/stream"),
+    get("/stream/publishers/mine/missing"),
+    get("/stream/consumers"),
+    get("/stream/consumers/mine"),
+    get("/stream/consumers/missing"),
+    get("/stream/mine/stream/tracking"),
+    get("/stream/mine/missing/tracking"),
+    changing("POST", "/all-configuration", "{}", &[]),
+    changing("DELETE", "/auth/attempts/{node}/source", "", &[]),
+    changing(
+        "DELETE",
+        "/bindings/mine/e/x/e/y/k",
+        "",
+        &[("POST", "/bindings/mine/e/x/e/y", KEY)],
+    ),
+    changing("DELETE", "/bindings/mine/e/x/e/y/missing", "", &[]),
+    changing("DELETE", "/stream/connections/mine/missing", "", &[]),
+];
+
+const NOWHERE: &str = r#"{"node":"none@nowhere"}"#;
+const ROUTED: &str = r#"{"exchange":"x","routing_key":"b"}"#;
+const SUPER: &str = r#"{"partitions":1}"#;
+const NO_SUPER_STREAM: Fixture = ("DELETE", "/stream/super-streams/mine/made", "");
+const SUPER_STREAM: Fixture = ("PUT", "/stream/super-streams/mine/made", SUPER);
+
+/// What RabbitMQ 4.0.5 has no route for.
+const OWN: &[Operation] = &[
+    get("/health/checks/ready-to-serve-clients"),
+    get("/health/checks/is-in-service"),
+    get("/health/checks/below-node-connection-limit"),
+    get("/config/effective"),
+    get("/openapi.json"),
+    get("/session"),
+    get("/sessions"),
+    get("/queues/mine/q/health"),
+    get("/queues/mine/missing/health"),
+    get("/queues/mine/q/readable/{node}"),
+    get("/queues/mine/q/messages"),
+    get("/queues/mine/missing/messages"),
+    get("/queues/mine/q/messages/0"),
+    get("/queues/mine/q/latency"),
+    get("/queues/mine/missing/latency"),
+    get("/nodes/{node}/latency"),
+    get("/series?of=cluster"),
+    get("/stream/groups"),
+    get("/stream/groups/mine"),
+    get("/stream/groups/missing"),
+    get("/stream/groups/mine/missing"),
+    get("/stream/super-streams"),
+    get("/stream/super-streams/mine"),
+    get("/stream/super-streams/missing"),
+    get("/stream/mine/stream/status"),
+    get("/stream/mine/missing/status"),
+    get("/arguments"),
+    get("/search?q=q"),
+    get("/certificates"),
+    get("/cluster"),
+    get("/cluster/metadata-store"),
+    get("/notices"),
+    get("/jobs"),
+    get("/jobs/missing"),
+    get("/topology/mine"),
+    get("/topology/missing"),
+    get("/log"),
+    get("/events"),
+    get("/maintenance"),
+    get("/settings"),
+    get("/settings/os-env"),
+    changing(
+        "DELETE",
+        "/topic-permissions/mine/other/amq.topic",
+        "",
+        &[("PUT", "/topic-permissions/mine/other", TOPIC)],
+    ),
+    changing("POST", "/policies/mine/made/preview", POLICY, &[]),
+    changing("POST", "/operator-policies/mine/made/preview", POLICY, &[]),
+    changing("POST", "/login", "", &[]),
+    changing("POST", "/session", "", &[]),
+    changing("DELETE", "/session", "", &[]),
+    changing("DELETE", "/sessions/missing", "", &[]),
+    changing(
+        "POST",
+        "/stream/groups/mine/missing/reset",
+        r#"{"offset":"first"}"#,
+        &[],
+    ),
+    changing("DELETE", "/stream/groups/mine/missing", "", &[]),
+    changing("PUT", "/stream/super-streams/mine/made", SUPER, &[NO_SUPER_STREAM]),
+    changing("PUT", "/stream/super-streams/mine/made", "{}", &[]),
+    changing("PUT", "/stream/super-streams/missing/made", SUPER, &[]),
+    changing("DELETE", "/stream/super-streams/mine/made", "", &[SUPER_STREAM]),
+    changing(
+        "POST",
+        "/stream/super-streams/mine/made/partitions",
+        r#"{"binding-key":"k"}"#,
+        &[NO_SUPER_STREAM, SUPER_STREAM],
+    ),
+    changing("POST", "/stream/mine/stream/replicas/add", NOWHERE, &[]),
+    changing("DELETE", "/stream/mine/stream/replicas/delete", NOWHERE, &[]),
+    changing("POST", "/stream/mine/missing/restart", "", &[]),
+    changing(
+        "POST",
+        "/queues/quorum/mine/quorum/replicas/transfer-leadership",
+        NOWHERE,
+        &[],
+    ),
+    changing("POST", "/route/mine", ROUTED, &[]),
+    changing("POST", "/route/missing", ROUTED, &[]),
+    changing(
+        "POST",
+        "/jobs",
+        r#"{"kind":"purge","vhost":"mine","queues":["missing"]}"#,
+        &[],
+    ),
+    changing("DELETE", "/jobs/missing", "", &[]),
+    changing(
+        "POST",
+        "/queues/mine/q/redrive",
+        r#"{"to":{"exchange":"x","routing_key":"b"},"dry_run":true}"#,
+        &[],
+    ),
+    changing("POST", "/log/reopen", "", &[]),
+    changing("PUT", "/maintenance/missing", "", &[]),
+    changing("PUT", "/settings/missing", r#"{"value":"1"}"#, &[]),
 ];
 
 /// What stands in the vhost for all operations.
@@ -348,6 +506,11 @@ const STANDING: &[Fixture] = &[
         "PUT",
         "/queues/mine/quorum",
         r#"{"durable":true,"arguments":{"x-queue-type":"quorum"}}"#,
+    ),
+    (
+        "PUT",
+        "/queues/mine/stream",
+        r#"{"durable":true,"arguments":{"x-queue-type":"stream"}}"#,
     ),
     ("PUT", "/exchanges/mine/x", r#"{"type":"direct"}"#),
     ("PUT", "/exchanges/mine/y", r#"{"type":"direct"}"#),
@@ -387,15 +550,13 @@ fn prepare(admin: &Http, address: &str) -> Vec<User> {
 }
 
 /// The matrix of a broker, a line for each operation.
-fn matrix(address: &str) -> String {
-    let admin = Http::new(address);
-    let users = prepare(&admin, address);
+fn matrix(admin: &Http, users: &[User], operations: &[Operation]) -> String {
     let node = admin.get("/api/overview").json()["node"]
         .as_str()
         .expect("a name")
         .to_owned();
     let mut lines = String::new();
-    for operation in OPERATIONS {
+    for operation in operations {
         let path = format!("/api{}", operation.path.replace("{node}", &node));
         write!(lines, "{} {}", operation.method, operation.path).expect("memory");
         if !operation.body.is_empty() {
@@ -403,7 +564,7 @@ fn matrix(address: &str) -> String {
         }
         let mut is_changed = true;
         let mut last_tag = None;
-        for user in &users {
+        for user in users {
             if std::mem::take(&mut is_changed) {
                 for (method, path, body) in operation.before {
                     admin.call(method, &format!("/api{path}"), body);
@@ -421,23 +582,76 @@ fn matrix(address: &str) -> String {
     lines
 }
 
+/// The lines of a matrix by their operations.
+fn by_operation(matrix: &str) -> HashMap<&str, &str> {
+    let split = matrix.lines().map(|line| line.split_once(" |").expect("an operation"));
+    split.collect()
+}
+
+fn file(name: &str) -> String {
+    format!("{}/tests/management/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+fn is_otherwise(operation: &str) -> bool {
+    OTHERWISE.iter().any(|(otherwise, _)| operation.starts_with(otherwise))
+}
+
 #[test]
 fn every_user_may_do_what_rabbitmq_lets_them() {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/management/access_matrix.txt");
     if let Ok(address) = std::env::var("WARREN_MATRIX_FROM") {
-        std::fs::write(file, matrix(&address)).expect("written");
+        let admin = Http::new(&address);
+        let users = prepare(&admin, &address);
+        std::fs::write(file("access_matrix.txt"), matrix(&admin, &users, OPERATIONS)).expect("written");
         return;
     }
     let broker = Broker::start();
-    let found = matrix(broker.management.as_ref().expect("the HTTP API"));
-    let expected = std::fs::read_to_string(file).expect("readable");
-    assert_eq!(found.lines().count(), expected.lines().count());
+    let address = broker.management.as_ref().expect("the HTTP API");
+    let admin = broker.http();
+    let users = prepare(&admin, address);
+    let found = matrix(&admin, &users, OPERATIONS) + &matrix(&admin, &users, OWN);
+    if std::env::var("WARREN_MATRIX_OWN").is_ok() {
+        let theirs = std::fs::read_to_string(file("access_matrix.txt")).expect("readable");
+        let theirs = by_operation(&theirs);
+        let is_ours = |line: &&str| {
+            let operation = line.split_once(" |").expect("an operation").0;
+            is_otherwise(operation) || !theirs.contains_key(operation)
+        };
+        let lines: Vec<_> = found.lines().filter(is_ours).collect();
+        std::fs::write(file("access_own.txt"), lines.join("\n") + "\n").expect("written");
+        return;
+    }
+    let read = |name| std::fs::read_to_string(file(name)).expect("readable");
+    let (theirs, ours) = (read("access_matrix.txt"), read("access_own.txt"));
+    let (theirs, ours) = (by_operation(&theirs), by_operation(&ours));
+    let found = by_operation(&found);
+    assert_eq!(found.len(), OPERATIONS.len() + OWN.len(), "an operation is there twice");
     let mut different = Vec::new();
-    for (found, expected) in found.lines().zip(expected.lines()) {
-        let is_meant = OTHERWISE.iter().any(|(operation, _)| found.starts_with(operation));
-        if found != expected && !is_meant {
-            different.push(format!("{found}\n  RabbitMQ: {expected}"));
+    for (operation, statuses) in found {
+        let (whose, expected) = match ours.get(operation) {
+            Some(expected) => ("Warren", expected),
+            None => ("RabbitMQ", theirs.get(operation).expect("in one of the files")),
+        };
+        if statuses != *expected {
+            different.push(format!("{operation} |{statuses}\n  {whose}: {expected}"));
         }
     }
     assert!(different.is_empty(), "{}", different.join("\n"));
+    // What is in both files has its reason.
+    let both = ours.keys().filter(|operation| theirs.contains_key(*operation));
+    let unexplained: Vec<_> = both.filter(|operation| !is_otherwise(operation)).collect();
+    assert!(unexplained.is_empty(), "{unexplained:?}");
+}
+
+#[test]
+fn every_route_is_in_the_matrix() {
+    let broker = Broker::start();
+    let operations: Vec<_> = OPERATIONS.iter().chain(OWN).collect();
+    let missing: Vec<_> = routes(&broker.http())
+        .into_iter()
+        .filter(|route| {
+            let is_it = |operation: &&&Operation| route.takes(operation.method, operation.path);
+            !operations.iter().any(|operation| is_it(&operation))
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
 }

@@ -24,6 +24,7 @@ mod policies;
 mod preview;
 mod redrive;
 mod route_test;
+mod routes;
 mod server;
 mod sessions;
 mod shapes;
@@ -33,6 +34,7 @@ mod tool;
 mod users;
 mod vhosts;
 
+use routes::routes;
 use support::Answer;
 
 /// The reason of a refusal.

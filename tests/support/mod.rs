@@ -20,6 +20,7 @@ mod process;
 mod raw;
 pub mod stream;
 mod values;
+pub mod web;
 
 pub use broker::{Broker, unique};
 pub use client::{

@@ -11,7 +11,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use warren::stream_protocol::codec::StartAt;
 
-use super::Secured;
+use super::{Secured, read};
 use crate::support::stream::Stream;
 use crate::support::*;
 
@@ -198,4 +198,37 @@ fn the_load_generator_speaks_it() {
     // The machine knows nothing of that authority.
     let (is_well, said) = load(&secured, "server_name_indication=localhost");
     assert!(!is_well && said.contains("certificate"), "{said}");
+}
+
+#[test]
+fn the_certificates_of_listeners_are_shown_and_never_a_key() {
+    // All in one file, as some have it.
+    let authority = authority::Authority::new("ours");
+    let directory = tempfile::tempdir().expect("a directory");
+    let papers = authority.issue_for("server", &["localhost"], directory.path());
+    let (certificate, key) = (read(&papers.certfile), read(&papers.keyfile));
+    std::fs::write(&papers.certfile, [key, certificate.clone()].concat()).expect("written");
+    let config = crate::configuration(&papers, &["ssl_options.verify = verify_peer"], directory.path());
+    let broker = Broker::start_with(&["--config", &config, "--amqps", "127.0.0.1:0"]);
+    let shown = broker.http().get("/api/certificates").expect_status(200).json();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("a text");
+    let listener = &shown[0];
+    assert_eq!(listener["protocol"], "amqp/ssl");
+    assert_eq!(listener["port"], broker.ports["amqps"][0]);
+    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let of = |file: &str| lines(listener[file].as_str().expect("certificates"));
+    assert_eq!(of("certfile"), lines(&text(certificate)));
+    assert_eq!(of("cacertfile"), lines(&text(read(&papers.cacertfile))));
+    assert_eq!(shown.as_array().expect("a list").len(), 1);
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_warren"))
+        .args(["ctl", "certificates", "--data-dir"])
+        .arg(broker.data_dir())
+        .output()
+        .expect("it runs");
+    let told = text(output.stdout);
+    assert!(output.status.success() && told.contains("protocol: amqp/ssl"), "{told}");
+    assert!(
+        told.contains(of("certfile")[1].as_str()) && !told.contains("PRIVATE"),
+        "{told}"
+    );
 }

@@ -22,6 +22,7 @@ use crate::metadata::replicated::Replicated;
 use crate::statistics::Statistics;
 use crate::store::Store;
 use crate::types::NodeId;
+use crate::types::sorting::map_of;
 
 /// What follows from the catalogue in the rooms above. All of it is asked while the catalogue is locked.
 pub trait Above: Send + Sync {
@@ -136,7 +137,7 @@ impl Declarations {
     pub fn node_names(&self) -> BTreeMap<NodeId, String> {
         let catalogue = self.catalogue();
         let nodes = catalogue.nodes().iter();
-        nodes.map(|(node, known)| (*node, known.name.clone())).collect()
+        map_of(nodes.map(|(node, known)| (*node, known.name.clone())))
     }
 
     /// The node of that name, if it is a member of the cluster.

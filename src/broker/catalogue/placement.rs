@@ -1,7 +1,5 @@
 //! Which nodes get what is declared.
 
-use std::collections::BTreeMap;
-
 use rand::seq::SliceRandom;
 
 use super::declarations::Declarations;
@@ -10,6 +8,7 @@ use crate::config::LeaderLocator;
 use crate::metadata::{Catalogue, Command};
 use crate::spec::{Member, QueueSpec, QueueType};
 use crate::types::NodeId;
+use crate::types::sorting::{map_of, sort_by_key};
 
 /// Members of a replicated queue's group that does not say (RabbitMQ's default).
 pub const MEMBERS: usize = 3;
@@ -45,12 +44,8 @@ impl Declarations {
         if !(is_balanced || moves) || spec.exclusive_owner.is_some() {
             return us;
         }
-        let mut homes: BTreeMap<NodeId, usize> = catalogue
-            .nodes()
-            .keys()
-            .filter(|node| self.nodes.is_alive(**node))
-            .map(|node| (*node, 0))
-            .collect();
+        let alive = catalogue.nodes().keys().filter(|node| self.nodes.is_alive(**node));
+        let mut homes = map_of(alive.map(|node| (*node, 0_usize)));
         for queue in self.queues.all() {
             if let Some(count) = homes.get_mut(&queue.leader()) {
                 *count += 1;
@@ -78,7 +73,9 @@ impl Declarations {
             .collect();
         others.shuffle(&mut rand::rng());
         let drained = self.alarms.drained(self.nodes.us());
-        others.sort_by_key(|node| (!self.nodes.is_alive(*node), drained.contains(node)));
+        sort_by_key(&mut others, |node| {
+            (!self.nodes.is_alive(*node), drained.contains(node))
+        });
         let nodes = std::iter::once(spec.home).chain(others);
         nodes.take(wanted).map(|node| Member { node, generation: 0 }).collect()
     }

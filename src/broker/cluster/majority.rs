@@ -19,6 +19,7 @@ use crate::cluster::{Health, Suspicion};
 use crate::config::PartitionHandling;
 use crate::metadata::Catalogue;
 use crate::types::NodeId;
+use crate::types::sorting::sort;
 
 /// How many of the cluster's nodes this one hears.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -73,7 +74,7 @@ impl Membership {
         let names = self.declarations.node_names();
         let cut_off = self.cut_off().into_iter();
         let mut names: Vec<_> = cut_off.filter_map(|node| names.get(&node).cloned()).collect();
-        names.sort();
+        sort(&mut names);
         names
     }
 

@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::Membership;
 use crate::auth::login_sessions::{Known, LoginSession, TokenDigest};
+use crate::types::sorting::sort_by_key;
 use crate::types::{NodeId, Timestamp};
 
 /// Tokens about which other nodes are asked at a time: what nobody knows may be anybody's invention.
@@ -104,7 +105,7 @@ impl Membership {
                 }
             }
         }
-        all.sort_by_key(|(token, session)| (session.since, token.number()));
+        sort_by_key(&mut all, |(token, session)| (session.since, token.number()));
         all
     }
 

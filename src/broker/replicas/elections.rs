@@ -25,6 +25,7 @@ use crate::broker::queue::handle::QueueHandle;
 use crate::handover::wire;
 use crate::journal::raft::Election;
 use crate::tasks;
+use crate::types::sorting::sort_by_key;
 use crate::types::{NodeId, QueueId};
 
 /// How long each member waits for the one before it.
@@ -214,7 +215,7 @@ impl Elections {
             }
             let mut alive: Vec<NodeId> = known.members.iter().copied().filter(|node| is_alive(*node)).collect();
             // Who is out of service leads only where nobody else does.
-            alive.sort_by_key(|node| (drained.contains(node), rank(queue, *node)));
+            sort_by_key(&mut alive, |node| (drained.contains(node), rank(queue, *node)));
             let has_majority = 2 * alive.len() > known.members.len();
             let place = alive.iter().position(|node| *node == us);
             let has_turn = match place {

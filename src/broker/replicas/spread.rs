@@ -18,6 +18,7 @@ use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::settings::settings_of;
 use crate::metadata::Catalogue;
 use crate::spec::{QueueSpec, QueueType};
+use crate::types::sorting::{map_of, sort_by_key};
 use crate::types::{NodeId, QueueId};
 
 /// The rest before queues are looked at again for which something could not be done.
@@ -68,7 +69,7 @@ impl Replicas {
     fn short_of_members(&self, except: &FxHashSet<QueueId>) -> Option<Short> {
         let catalogue = self.declarations.catalogue();
         let alive = catalogue.nodes().keys().filter(|node| self.nodes.is_alive(**node));
-        let mut counts: BTreeMap<NodeId, usize> = alive.map(|node| (*node, 0)).collect();
+        let mut counts = map_of(alive.map(|node| (*node, 0_usize)));
         let queues = || catalogue.vhosts().flat_map(|vhost| vhost.queues());
         for member in queues().flat_map(|spec| &spec.members) {
             if let Some(count) = counts.get_mut(&member.node) {
@@ -117,7 +118,7 @@ impl Replicas {
     fn spread_of(&self, is_meant: impl Fn(&QueueSpec) -> bool) -> (Vec<Arc<QueueHandle>>, BTreeMap<NodeId, usize>) {
         let mut queues = self.queues.all();
         queues.retain(|queue| queue.is_replicated() && is_meant(&queue.spec));
-        queues.sort_by_key(|queue| queue.spec.id);
+        sort_by_key(&mut queues, |queue| queue.spec.id);
         let mut counts = BTreeMap::<NodeId, usize>::new();
         for queue in &queues {
             *counts.entry(queue.leader()).or_default() += 1;

@@ -14,6 +14,7 @@ use crate::broker::queue::vitals::{HolderReport, QueueVitals};
 use crate::queue::health::LOOPS_FROM;
 use crate::queue::{Full, Health};
 use crate::spec::QueueSettings;
+use crate::types::sorting::{sort, sort_by_key};
 use crate::types::{ExchangeName, Millis, NodeId, Timestamp};
 
 /// What is known of how a queue gets on.
@@ -94,7 +95,7 @@ impl Reports {
         }
         self.dead_letter_reasons(queue, &settings, &mut reasons);
         // Those of one level stay in the order of their weight.
-        reasons.sort_by_key(|reason| reason.level);
+        sort_by_key(&mut reasons, |reason| reason.level);
         let health = word(standing.health, vitals.as_ref().map(|known| known.vitals.health));
         let unsettled = vitals.as_ref().filter(|known| known.vitals.health == Health::Stuck);
         let since = unsettled.map(|known| Timestamp(self.now().0.saturating_sub(known.vitals.unsettled_for.0)));
@@ -113,7 +114,7 @@ impl Reports {
             .filter(|node| !standing.online.contains(node))
             .map(|node| gathered.name(*node))
             .collect();
-        missing.sort();
+        sort(&mut missing);
         let names = missing.join(", ");
         match standing.health {
             QueueHealth::Crashed => reasons.push(Reason {

@@ -32,6 +32,8 @@ use crate::config::RatesMode;
 use crate::queue;
 use crate::spec::QueueType;
 use crate::statistics::{Figures, Stats, Windows};
+use crate::tasks;
+use crate::types::sorting::sort_by_key;
 use crate::types::{ConnectionId, QueueId, Timestamp, UserName};
 
 impl Reports {
@@ -39,10 +41,7 @@ impl Reports {
     pub(super) async fn own_description(&self, windows: Windows) -> Option<Value> {
         let describe = self.describe.lock().clone()?;
         // It reads files. One that panics describes nothing.
-        tokio::task::spawn_blocking(move || describe(windows))
-            .await
-            .ok()
-            .flatten()
+        tasks::blocking(move || describe(windows)).await.ok().flatten()
     }
 
     /// What this node says.
@@ -305,7 +304,7 @@ pub(super) fn consumers_here(
         }
         None => state.machine.local_consumers().into_iter().map(report).collect(),
     };
-    reports.sort_by_key(|report| report.key);
+    sort_by_key(&mut reports, |report| report.key);
     reports
 }
 

@@ -17,6 +17,7 @@ use crate::broker::cluster::majority::Reach;
 use crate::broker::queue::handle::QueueHandle;
 use crate::cluster::Health;
 use crate::spec::QueueSpec;
+use crate::types::sorting::{sort_by, sort_by_key};
 use crate::types::{NodeId, Timestamp};
 
 /// Seconds before the end of a certificate from which on it is told.
@@ -109,7 +110,7 @@ impl Reports {
             });
         }
         let mut by_name: Vec<_> = names.iter().collect();
-        by_name.sort_by_key(|(_, name)| *name);
+        sort_by_key(&mut by_name, |(_, name)| *name);
         for (node, name) in by_name {
             match gathered.facts(*node) {
                 Some(facts) if sees == Sees::Everything => note_facts(name, facts, self.now(), &mut notices),
@@ -118,7 +119,7 @@ impl Reports {
             }
         }
         self.note_queues(gathered, is_visible, &mut notices);
-        notices.sort_by_key(|notice| notice.level);
+        sort_by_key(&mut notices, |notice| notice.level);
         notices
     }
 
@@ -182,7 +183,9 @@ impl Reports {
         }
         let specs = |queues: &[Arc<QueueHandle>]| {
             let mut specs: Vec<_> = queues.iter().map(|queue| queue.spec.clone()).collect();
-            specs.sort_by(|one, other| (&one.vhost, &one.name).cmp(&(&other.vhost, &other.name)));
+            sort_by(&mut specs, |one, other| {
+                (&one.vhost, &one.name).cmp(&(&other.vhost, &other.name))
+            });
             specs
         };
         if let Some((about, named)) = several(&specs(&damaged)) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Reports;
 use super::process::{self, Process};
+use crate::tasks;
 use crate::types::Timestamp;
 
 impl Reports {
@@ -24,7 +25,7 @@ impl Reports {
                 if process.note(&self.alarms, &self.store, self.statistics.node(), now) {
                     let statistics = self.statistics.clone();
                     // What it counts is seen the next time.
-                    tokio::task::spawn_blocking(move || process::count(statistics.node()));
+                    tasks::blocking(move || process::count(statistics.node()));
                 }
                 self.sample(now - 1);
             }

@@ -6,6 +6,7 @@ use super::Reports;
 use super::gathered::Gathered;
 use crate::broker::queue::handle::QueueHandle;
 use crate::types::NodeId;
+use crate::types::sorting::sort_by_key;
 
 /// Where a queue is, and how it fares.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,7 +79,7 @@ impl Reports {
                 && standing.online.contains(&self.us())
                 && standing.online.len() <= standing.members.len() / 2 + 1
         });
-        queues.sort_by_key(|queue| queue.spec.id);
+        sort_by_key(&mut queues, |queue| queue.spec.id);
         queues
     }
 }

@@ -100,7 +100,9 @@ fn http() -> Vec<Key> {
             .help("Milliseconds for a connection.")
             .sets(|c, ms| c.auth.backends.http.connection_timeout = Millis(ms)),
     ];
-    keys.extend(client_tls("auth_http.ssl_options", |c| &mut c.auth.backends.http.tls));
+    keys.extend(client_tls("auth_http.ssl_options", false, |c, _| {
+        &mut c.auth.backends.http.tls
+    }));
     keys
 }
 
@@ -177,7 +179,9 @@ fn ldap() -> Vec<Key> {
     keys.extend(ldap_bind("auth_ldap.other_bind", "everything else is asked", |c| {
         &mut c.auth.backends.ldap.other_bind
     }));
-    keys.extend(client_tls("auth_ldap.ssl_options", |c| &mut c.auth.backends.ldap.tls));
+    keys.extend(client_tls("auth_ldap.ssl_options", false, |c, _| {
+        &mut c.auth.backends.ldap.tls
+    }));
     keys
 }
 
@@ -243,6 +247,26 @@ fn oauth2() -> Vec<Key> {
             .example("keycloak = https://keycloak.example.com/keys")
             .help("The same of a named provider.")
             .sets_named(|c, name, url| issuer_named(c, name).jwks_url = Some(url)),
+        key(
+            "auth_oauth2.resource_servers.$name.preferred_username_claims.$claim",
+            name(),
+        )
+        .example("prod\n1 = user_name")
+        .help("The same in tokens for that name.")
+        .sets_pair(|c, (name, at), claim| server_named(c, name).username_claims.set(at, claim)),
+        key("auth_oauth2.oauth_providers.$name.signing_keys.$id", path())
+            .example("keycloak\nkey-1 = /etc/rabbitmq/keycloak-1.pem")
+            .help("A file with a public key of a named provider, by the name that its tokens give it.")
+            .sets_pair(|c, (name, id), path| {
+                issuer_named(c, name).signing_keys.insert(id.to_owned(), path);
+            }),
+        key(
+            "auth_oauth2.oauth_providers.$name.algorithms.$algorithm",
+            jwt_algorithm(),
+        )
+        .example("keycloak\n1 = RS256")
+        .help("Signatures that are taken of a named provider; all that the keys allow, if none is named.")
+        .sets_pair(|c, (name, at), algorithm| issuer_named(c, name).algorithms.set(at, algorithm.to_owned())),
         key("auth_oauth2.signing_keys.$name", path())
             .example("key-1 = /etc/rabbitmq/key-1.pem")
             .help("A file with a public key, by the name that tokens give it.")
@@ -263,9 +287,22 @@ fn oauth2() -> Vec<Key> {
         &mut c.auth.backends.oauth2.issuer
     }));
     keys.extend(issuer_keys("auth_oauth2.oauth_providers.$name", true, issuer_named));
-    keys.extend(client_tls("auth_oauth2.https", |c| {
-        &mut c.auth.backends.oauth2.issuer.tls
+    keys.extend(client_tls("auth_oauth2.https", false, |c, _| {
+        c.auth.backends.oauth2.issuer.tls.get_or_insert_default()
     }));
+    keys.push(peer_verification("auth_oauth2.https", false, |c, _| {
+        c.auth.backends.oauth2.issuer.tls.get_or_insert_default()
+    }));
+    keys.extend(client_tls(
+        "auth_oauth2.oauth_providers.$name.https",
+        true,
+        |c, name| issuer_named(c, name).tls.get_or_insert_default(),
+    ));
+    keys.push(peer_verification(
+        "auth_oauth2.oauth_providers.$name.https",
+        true,
+        |c, name| issuer_named(c, name).tls.get_or_insert_default(),
+    ));
     keys
 }
 
@@ -306,33 +343,56 @@ fn issuer_keys(prefix: &str, named: bool, issuer: for<'a> fn(&'a mut Config, &st
     ]
 }
 
-fn client_tls(prefix: &str, tls: fn(&mut Config) -> &mut ClientTls) -> Vec<Key> {
+/// Where the options are; by the name of what they belong to, if it has one.
+pub type TlsOf = for<'a> fn(&'a mut Config, &str) -> &'a mut ClientTls;
+
+pub fn client_tls(prefix: &str, named: bool, tls: TlsOf) -> Vec<Key> {
     let under = |leaf: &str| format!("{prefix}.{leaf}");
+    let verify = key(under("verify"), checks_peer());
+    let verify = match named {
+        true => verify.example("keycloak = verify_peer"),
+        false => verify.default("verify_peer"),
+    };
+    let example = |plain: &'static str, of_one: &'static str| if named { of_one } else { plain };
     vec![
-        key(
-            under("verify"),
-            choice(&[("verify_peer", false), ("verify_none", true)]),
-        )
-        .default("verify_peer")
-        .help("Whether the server's certificate is checked.")
-        .sets(move |c, no| tls(c).no_verify = no),
+        verify
+            .help("Whether the server's certificate is checked.")
+            .sets_named(move |c, name, no| tls(c, name).no_verify = no),
         key(under("cacertfile"), path())
-            .example("/etc/rabbitmq/ca.pem")
+            .example(example("/etc/rabbitmq/ca.pem", "keycloak = /etc/rabbitmq/ca.pem"))
             .help("The authorities it is checked with; else those of the system.")
-            .sets(move |c, file| tls(c).cacertfile = Some(file)),
+            .sets_named(move |c, name, file| tls(c, name).cacertfile = Some(file)),
         key(under("certfile"), path())
-            .example("/etc/rabbitmq/client.pem")
+            .example(example(
+                "/etc/rabbitmq/client.pem",
+                "keycloak = /etc/rabbitmq/client.pem",
+            ))
             .help("The certificate that is shown to the server.")
-            .sets(move |c, file| tls(c).certfile = Some(file)),
+            .sets_named(move |c, name, file| tls(c, name).certfile = Some(file)),
         key(under("keyfile"), path())
-            .example("/etc/rabbitmq/client.key")
+            .example(example(
+                "/etc/rabbitmq/client.key",
+                "keycloak = /etc/rabbitmq/client.key",
+            ))
             .help("Its private key.")
-            .sets(move |c, file| tls(c).keyfile = Some(file)),
+            .sets_named(move |c, name, file| tls(c, name).keyfile = Some(file)),
         key(under("password"), secret())
-            .example("secret")
+            .example(example("secret", "keycloak = secret"))
             .help("Password of the private key.")
-            .sets(move |c, password| tls(c).password = Some(password)),
+            .sets_named(move |c, name, password| tls(c, name).password = Some(password)),
     ]
+}
+
+/// The older name of `verify`.
+fn peer_verification(prefix: &str, named: bool, tls: TlsOf) -> Key {
+    key(format!("{prefix}.peer_verification"), checks_peer())
+        .example(if named { "keycloak = verify_peer" } else { "verify_peer" })
+        .help("The older name of verify.")
+        .sets_named(move |c, name, no| tls(c, name).no_verify = no)
+}
+
+fn checks_peer() -> value::Value<bool> {
+    choice(&[("verify_peer", false), ("verify_none", true)])
 }
 
 fn backend() -> value::Value<AuthBackend> {

@@ -88,17 +88,16 @@ const GROUPS: [(&str, &[&str]); 19] = [
     ),
     ("there is no directory then", &["auth_ldap.servers"]),
     (
-        "all providers share what is set for auth_oauth2, and their keys come from a URL",
+        "TLS towards a provider is as rustls has it: names are checked, with wildcards, and no list of what was taken back",
         &[
             "auth_oauth2.https.depth",
             "auth_oauth2.https.crl_check",
-            "auth_oauth2.https.peer_verification",
             "auth_oauth2.https.hostname_verification",
             "auth_oauth2.https.fail_if_no_peer_cert",
-            "auth_oauth2.oauth_providers.$name.https.**",
-            "auth_oauth2.oauth_providers.$name.signing_keys.$id",
-            "auth_oauth2.oauth_providers.$name.algorithms.$algorithm",
-            "auth_oauth2.resource_servers.$name.preferred_username_claims.$claim",
+            "auth_oauth2.oauth_providers.$name.https.depth",
+            "auth_oauth2.oauth_providers.$name.https.crl_check",
+            "auth_oauth2.oauth_providers.$name.https.hostname_verification",
+            "auth_oauth2.oauth_providers.$name.https.fail_if_no_peer_cert",
         ],
     ),
     (

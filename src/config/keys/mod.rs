@@ -12,6 +12,7 @@ mod listeners;
 mod logging;
 mod management;
 mod queues;
+mod spans;
 mod stream;
 
 use std::sync::LazyLock;
@@ -43,6 +44,7 @@ pub static TABLE: LazyLock<Vec<Part>> = LazyLock::new(|| {
         part("Prometheus", management::prometheus_keys()),
         part("Stream protocol", stream::keys()),
         part("Logging", logging::keys()),
+        part("Spans for a collector", spans::keys()),
         part("Cluster", cluster::keys()),
         part("Identity", cluster::identity_keys()),
     ]

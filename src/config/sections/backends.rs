@@ -144,7 +144,8 @@ pub struct TokenIssuer {
     pub signing_keys: BTreeMap<String, PathBuf>,
     /// Those that are taken; none is all that the keys allow.
     pub algorithms: Named<String>,
-    pub tls: ClientTls,
+    /// Towards it; a named one that says nothing of it is asked as the one without a name.
+    pub tls: Option<ClientTls>,
 }
 
 /// TLS towards a server.

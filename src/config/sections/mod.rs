@@ -12,6 +12,7 @@ mod listeners;
 mod logging;
 mod management;
 mod queues;
+mod spans;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub use listeners::{Listeners, SniHost, SocketOptions, Tls, TlsVersion};
 pub use logging::{Level, LogCategory, LogFormat, Logging, Stream};
 pub use management::{HttpListener, HttpState, Management, Prometheus, RatesMode};
 pub use queues::{Definitions, LeaderLocator, Membership, OperatorPolicy, Queues};
+pub use spans::Otlp;
 pub use stream::{Advertised, StreamProtocol};
 
 /// A text that does not show itself: passwords, the cluster's secret.

@@ -16,6 +16,7 @@ use crate::queue::{ConsumerStatus, Counts};
 use crate::spec::policy::{self, Policy, Subject};
 use crate::spec::{QueueSpec, QueueType};
 use crate::types::NodeId;
+use crate::types::sorting::sort;
 
 /// How one queue is shown.
 pub type View = fn(&Listed<'_>) -> Value;
@@ -77,7 +78,7 @@ fn declared_view(row: &Listed<'_>) -> Value {
 /// The names of nodes, in their order.
 fn names(call: &Call, nodes: &[NodeId]) -> Value {
     let mut names: Vec<_> = nodes.iter().map(|node| call.gathered.name(*node)).collect();
-    names.sort();
+    sort(&mut names);
     json!(names)
 }
 

@@ -6,11 +6,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{self, ServerConfig, ServerConnection, StreamOwned};
+
+use super::authority::Papers;
+
 /// A request: its path, and the fields of its query and form, decoded.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     pub path: String,
     pub fields: Vec<(String, String)>,
+    /// In lower case, as they came.
+    pub headers: String,
+    pub body: String,
 }
 
 impl Request {
@@ -26,11 +35,43 @@ pub struct Server {
     requests: Arc<Mutex<Vec<Request>>>,
     is_over: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+    scheme: &'static str,
 }
+
+trait Socket: Read + Write {}
+
+impl<S: Read + Write> Socket for S {}
 
 impl Server {
     /// Answers with a status and a body.
     pub fn start(answer: impl Fn(&Request) -> (u16, String) + Send + 'static) -> Self {
+        Self::start_over("http", |socket| Box::new(socket), answer)
+    }
+
+    /// The same over TLS, with that certificate.
+    pub fn start_tls(papers: &Papers, answer: impl Fn(&Request) -> (u16, String) + Send + 'static) -> Self {
+        let certificate = CertificateDer::from_pem_file(&papers.certfile).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_file(&papers.keyfile).expect("a key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .expect("a pair");
+        let config = Arc::new(config);
+        let over_tls = move |socket| -> Box<dyn Socket> {
+            let session = ServerConnection::new(config.clone()).expect("a session");
+            Box::new(StreamOwned::new(session, socket))
+        };
+        Self::start_over("https", over_tls, answer)
+    }
+
+    fn start_over(
+        scheme: &'static str,
+        wrap: impl Fn(TcpStream) -> Box<dyn Socket> + Send + 'static,
+        answer: impl Fn(&Request) -> (u16, String) + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("its address");
         let (requests, is_over) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicBool>::default());
@@ -40,8 +81,10 @@ impl Server {
                 if over.load(Ordering::Acquire) {
                     return;
                 }
-                let mut socket = socket.expect("a connection");
-                let Some(request) = read(&socket) else { continue };
+                let mut socket = wrap(socket.expect("a connection"));
+                let Some(request) = read(&mut *socket) else {
+                    continue;
+                };
                 heard.lock().expect("not poisoned").push(request.clone());
                 let (status, body) = answer(&request);
                 let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -54,11 +97,12 @@ impl Server {
             requests,
             is_over,
             thread: Some(thread),
+            scheme,
         }
     }
 
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}/{path}", self.address)
+        format!("{}://{}/{path}", self.scheme, self.address)
     }
 
     /// What was asked so far.
@@ -82,16 +126,17 @@ impl Drop for Server {
     }
 }
 
-fn read(socket: &TcpStream) -> Option<Request> {
+fn read(socket: &mut dyn Socket) -> Option<Request> {
     let mut reader = BufReader::new(socket);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
     let target = line.split(' ').nth(1)?.to_owned();
-    let mut length = 0;
+    let (mut length, mut headers) = (0, String::new());
     loop {
         let mut header = String::new();
         reader.read_line(&mut header).ok()?;
         let header = header.trim().to_lowercase();
+        headers += &format!("{header}\n");
         if header.is_empty() {
             break;
         }
@@ -109,7 +154,12 @@ fn read(socket: &TcpStream) -> Option<Request> {
         .filter_map(|pair| pair.split_once('='));
     Some(Request {
         path: path.to_owned(),
-        fields: pairs.map(|(name, value)| (name.to_owned(), decoded(value))).collect(),
+        fields: match headers.contains("content-type: application/json") {
+            true => Vec::new(),
+            false => pairs.map(|(name, value)| (name.to_owned(), decoded(value))).collect(),
+        },
+        headers,
+        body: body.clone(),
     })
 }
 
