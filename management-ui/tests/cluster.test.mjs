@@ -29,7 +29,7 @@ for (const width of [1280, 400]) {
     for (const node of [1, 3]) {
       const { page: opened, faults, close } = await page(chrome, nodes.http(node), { width });
       await signIn(opened, nodes.http(node));
-      for (const hash of ['#/', '#/cluster', `#/nodes/${nodes.name(2)}`, '#/queues', '#/queues/%2F/billing', '#/queues/%2F/billing?tab=members', '#/queues/%2F/mail', '#/topology', '#/connections']) {
+      for (const hash of ['#/', '#/cluster', `#/nodes/${nodes.name(2)}`, '#/queues', '#/queues/%2F/billing', '#/queues/%2F/billing?tab=members', '#/queues/%2F/mail', '#/streams', '#/queues/%2F/journal?tab=members', '#/topology', '#/connections']) {
         await visit(opened, hash);
         assert.deepEqual(await violations(opened), [], `node ${node} ${hash}`);
         assert.ok((await overhang(opened)) <= 0, `${hash} scrolls sideways`);
@@ -56,6 +56,53 @@ test('what lives on one node is shown and changed by another', async () => {
   const { leader } = await ask('GET', '/queues/%2F/billing');
   await visit(opened, '#/cluster');
   await opened.getByRole('row').filter({ hasText: leader }).getByText('running').waitFor();
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test('members of a stream are removed and added, its leader is moved, and each says what it has', async () => {
+  const ask = api(nodes.http(1));
+  const { page: opened, faults, close } = await page(chrome, nodes.http(2));
+  await signIn(opened, nodes.http(2));
+  await visit(opened, '#/queues/%2F/journal?tab=members');
+  const stream = () => ask('GET', '/queues/%2F/journal');
+  const row = (node) => opened.getByRole('row').filter({ has: opened.getByRole('rowheader', { name: node, exact: true }) });
+  const { leader, members } = await stream();
+  assert.equal(members.length, 3);
+  const [other, third] = members.filter((each) => each !== leader);
+  await row(other).getByRole('button', { name: 'Lead from here…' }).click();
+  await opened.getByRole('dialog').getByRole('button', { name: `Lead from ${other}` }).click();
+  await until('the other leads', async () => (await stream()).leader === other);
+  await row(other).getByText('leader').waitFor();
+  await row(third).getByRole('button', { name: 'Remove…' }).click();
+  await opened.getByRole('dialog').getByRole('textbox').fill('journal');
+  await opened.getByRole('dialog').getByRole('button', { name: `Remove ${third}` }).click();
+  await until('two are left', async () => (await stream()).members.length === 2);
+  await opened.getByLabel('Add a member on').selectOption(third);
+  await opened.getByRole('button', { name: 'Add member' }).click();
+  await until('three again', async () => (await stream()).online.length === 3);
+  await row(third).getByText('online').waitFor();
+  // Each says its offsets and its size.
+  await until('the third says what it has', async () => (await row(third).getByRole('cell').allTextContents()).some((text) => /[KM]?i?B$/.test(text)));
+  assert.deepEqual(await violations(opened), []);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test('a node is drained and revived from the console of another', async () => {
+  const name = nodes.name(3);
+  const ask = api(nodes.http(2));
+  const { page: opened, faults, close } = await page(chrome, nodes.http(1));
+  await signIn(opened, nodes.http(1));
+  await visit(opened, `#/nodes/${name}`);
+  await opened.getByRole('button', { name: 'Drain…' }).click();
+  await opened.getByRole('dialog').getByRole('button', { name: `Drain ${name}` }).click();
+  await opened.getByRole('button', { name: 'Revive' }).waitFor();
+  await until('the others say so', async () => (await ask('GET', `/nodes/${name}`)).being_drained);
+  assert.equal((await ask('GET', '/maintenance')).drained, false);
+  await opened.getByRole('button', { name: 'Revive' }).click();
+  await opened.getByRole('button', { name: 'Drain…' }).waitFor();
+  await until('it is in service again', async () => !(await ask('GET', `/nodes/${name}`)).being_drained);
   assert.deepEqual(faults, []);
   await close();
 });

@@ -185,6 +185,58 @@ test('chosen queues are deleted together', async () => {
   });
 });
 
+test('what is chosen spans pages, and all that match are purged and deleted by a job', async () => {
+  const names = Array.from({ length: 60 }, (_, at) => `bulk.${String(at).padStart(2, '0')}`);
+  const queues = names.map((name) => ({ name, vhost: '/', durable: true, auto_delete: false, arguments: {} }));
+  await ask('POST', '/definitions', { queues: [...queues, { ...queues[0], name: 'bulky-not' }] });
+  for (const name of ['bulk.00', 'bulk.59', 'bulky-not']) {
+    await ask('POST', '/exchanges/%2F/amq.default/publish', { properties: {}, routing_key: name, payload: 'x', payload_encoding: 'string' });
+  }
+  await visit(opened, '#/queues?filter=' + encodeURIComponent('/^bulk[.]/'));
+  const chosen = opened.getByRole('region', { name: 'Chosen rows' });
+  await opened.getByLabel('Choose / bulk.01', { exact: true }).check();
+  await opened.getByRole('button', { name: 'Next' }).click();
+  await opened.getByLabel('Choose / bulk.59', { exact: true }).check();
+  await chosen.getByText('2 chosen, 1 of them not on this page').waitFor();
+  await opened.getByRole('button', { name: 'Previous' }).click();
+  await opened.getByLabel('Choose all rows of this page').check();
+  await chosen.getByText('51 chosen').waitFor();
+  await chosen.getByRole('button', { name: 'Choose all 60 that match' }).click();
+  await chosen.getByText('60 chosen').waitFor();
+  await chosen.getByRole('button', { name: 'Purge…' }).click();
+  await dialog().getByText('2 ready messages of 60 queues will be gone.').waitFor();
+  await dialog().getByRole('textbox').fill('60');
+  await dialog().getByRole('button', { name: 'Purge 60 queues' }).click();
+  await opened.getByText('60 of 60').waitFor();
+  const left = async () => (await ask('GET', '/queues/%2F')).filter((each) => each.name.startsWith('bulk'));
+  await until('two are empty', async () => (await left()).reduce((sum, each) => sum + (each.messages ?? 0), 0) === 1);
+  await opened.getByRole('button', { name: 'Hide' }).click();
+  await opened.getByLabel('Choose all rows of this page').check();
+  await chosen.getByRole('button', { name: 'Choose all 60 that match' }).click();
+  await chosen.getByRole('button', { name: 'Delete…' }).click();
+  await dialog().getByRole('textbox').fill('60');
+  await dialog().getByRole('button', { name: 'Delete 60 queues' }).click();
+  await until('only the other is left', async () => (await left()).map((each) => each.name).join() === 'bulky-not');
+  await ask('DELETE', '/queues/%2F/bulky-not');
+});
+
+test('messages are looked at from a time on', async () => {
+  await ask('PUT', '/queues/%2F/timed', { durable: true });
+  const publish = (payload) => ask('POST', '/exchanges/%2F/amq.default/publish', { properties: {}, routing_key: 'timed', payload, payload_encoding: 'string' });
+  await publish('early');
+  const begun = Date.now();
+  await until('more than two seconds have passed', async () => Date.now() > begun + 3200);
+  await publish('late');
+  await visit(opened, '#/queues/%2F/timed?tab=messages');
+  await opened.getByLabel('Begin').selectOption('time');
+  const field = await opened.evaluate((ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 19), begun + 2000);
+  await opened.getByLabel('Time', { exact: true }).fill(field);
+  await opened.getByRole('button', { name: 'Look', exact: true }).click();
+  await opened.getByRole('article').getByText('late').waitFor();
+  assert.equal(await opened.getByRole('article').count(), 1);
+  await ask('DELETE', '/queues/%2F/timed');
+});
+
 test('an exchange is deleted', async () => {
   await visit(opened, '#/exchanges/%2F/made');
   await opened.getByRole('button', { name: 'Delete…' }).click();

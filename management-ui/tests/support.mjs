@@ -15,7 +15,7 @@ export const PATIENCE = 15_000;
 
 /** Starts a broker on free ports, or uses the one of WARREN_CONSOLE and WARREN_AMQP. */
 export async function broker(lines = []) {
-  if (process.env.WARREN_CONSOLE) return { http: process.env.WARREN_CONSOLE, amqp: process.env.WARREN_AMQP, stop: async () => undefined };
+  if (process.env.WARREN_CONSOLE) return { http: process.env.WARREN_CONSOLE, amqp: process.env.WARREN_AMQP, stream: Number(process.env.WARREN_STREAM), stop: async () => undefined };
   const dir = await mkdtemp(join(tmpdir(), 'warren-console-'));
   const ports = join(dir, 'ports.json');
   const args = ['server', '--data-dir', join(dir, 'data'), '--amqp', '127.0.0.1:0', '--management', '127.0.0.1:0', '--prometheus', 'none', '--stream', '127.0.0.1:0', '--cluster', 'none', '--ports-file', ports, ...lines];
@@ -31,6 +31,7 @@ export async function broker(lines = []) {
       return {
         http: `http://127.0.0.1:${port('management')}/`,
         amqp: `amqp://guest:guest@127.0.0.1:${port('amqp')}`,
+        stream: port('stream'),
         stop: async () => {
           child.kill();
           await ended;

@@ -16,6 +16,7 @@ use crate::broker::matching::Matching;
 use crate::broker::moving::MoveTo;
 use crate::declare;
 use crate::pattern::Pattern;
+use crate::spec::QueueType;
 
 /// What can be asked of jobs.
 pub static ROUTES: &[Route] = &[
@@ -80,6 +81,9 @@ async fn one(call: &Call) -> Result<Value, Failure> {
 
 async fn redrive(call: Call) -> Answered {
     let queue = readable_queue(&call)?;
+    if queue.spec.queue_type == QueueType::Stream {
+        return Err(Failure::bad("a stream keeps its messages: none can be moved out of it"));
+    }
     let fields = call.fields()?;
     let redrive = redrive_of(&fields)?;
     let actor = call.actor()?;

@@ -56,6 +56,7 @@ async fn status(call: Call) -> Answered {
                 "first_offset": member.first,
                 "readers": member.readers,
                 "segments": member.segments,
+                "bytes": member.bytes,
             }),
         }
     });

@@ -64,6 +64,14 @@ export function time(at: number | string | null | undefined, utc: boolean): stri
   }).format(date);
 }
 
+/** Milliseconds since 1970 of what a field for a time holds, `2026-01-31T12:00:00`, in the zone that is shown. Throws when it
+ * holds none. */
+export function momentOf(text: string, utc: boolean): number {
+  const at = new Date(utc && text ? `${text}Z` : text).getTime();
+  if (Number.isNaN(at)) throw new Error('A date and a time are needed');
+  return at;
+}
+
 /** Hours and minutes for an axis, in the zone that is shown. */
 export function clock(at: number, utc: boolean, seconds: boolean): string {
   return new Intl.DateTimeFormat('en-GB', {

@@ -1,6 +1,6 @@
 // Who is connected: the client's own name first.
 
-import { send, url } from '../api/client.ts';
+import { ApiError, send, url } from '../api/client.ts';
 import type { Connection } from '../api/types.ts';
 import { age, bytes, count, counted } from '../lib/format.ts';
 import { href } from '../state/address.ts';
@@ -15,7 +15,7 @@ import { tell } from '../ui/toast.tsx';
 import { vhost } from '../state/settings.ts';
 import { clientName, hasManyVhosts, peer } from './parts.tsx';
 
-const COLUMNS: Column<Connection>[] = [
+export const COLUMNS: Column<Connection>[] = [
   { id: 'name', title: 'Client', sort: 'user_provided_name', phone: 'name', value: (connection) => connection.user_provided_name ?? connection.name,
     cell: (connection) => <Name of={connection.user_provided_name ?? connection.name} href={href('connections', connection.name)} /> },
   { id: 'address', title: 'Address', sort: 'name', width: 19, value: (connection) => connection.name, cell: (connection) => <span title={connection.name}>{peer(connection)}</span> },
@@ -61,21 +61,36 @@ export function Connections() {
   );
 }
 
+/** Requests that are under way together. */
+const AT_ONCE = 8;
+
+async function eachOf<T>(of: T[], run: (one: T) => Promise<void>): Promise<void> {
+  const left = [...of];
+  const worker = async () => {
+    for (let next = left.shift(); next !== undefined; next = left.shift()) await run(next);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+}
+
 /** Asks, and closes. */
 export function close(connections: Connection[], done: () => void): void {
-  const channels = connections.reduce((sum, connection) => sum + connection.channels, 0);
+  const channels = connections.reduce((sum, connection) => sum + (connection.channels ?? 0), 0);
+  const hasChannels = connections.some((connection) => connection.channels !== undefined);
   const only = connections.length === 1 ? connections[0] : undefined;
   const what = only ? (only.user_provided_name ?? only.name) : counted(connections.length, 'connection');
   ask({
     title: `Close ${what}?`,
-    text: <p>{what} will be cut off, with {counted(channels, 'channel')}. What the client holds unacked goes back to its queues. Many clients connect again by themselves.</p>,
+    text: <p>{what} will be cut off{hasChannels && `, with ${counted(channels, 'channel')}`}. What the client holds unacked goes back to its queues. Many clients connect again by themselves.</p>,
     button: `Close ${what}`,
     type: only ? undefined : String(connections.length),
     ask: 'Reason, which the client is told',
     run: async (reason) => {
-      for (const connection of connections) {
-        await send('DELETE', url`/connections/${connection.name}`, undefined, reason || 'Closed via the console');
-      }
+      await eachOf(connections, async (connection) => {
+        await send('DELETE', url`/connections/${connection.name}`, undefined, reason || 'Closed via the console').catch((error: unknown) => {
+          // It has gone by itself.
+          if (!(error instanceof ApiError && error.isGone)) throw error;
+        });
+      });
       refresh();
       tell(`${what} closed`);
       done();

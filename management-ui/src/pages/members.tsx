@@ -2,7 +2,8 @@
 
 import { useState } from 'preact/hooks';
 import { send, url } from '../api/client.ts';
-import type { Node, Queue } from '../api/types.ts';
+import type { Node, Queue, StreamMember } from '../api/types.ts';
+import { bytes, count } from '../lib/format.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { isAdministrator } from '../state/session.ts';
 import { Badge } from '../ui/badge.tsx';
@@ -14,14 +15,17 @@ export function Members({ queue }: { queue: Queue }) {
   const members = queue.members ?? [];
   const online = members.filter((member) => queue.online?.includes(member)).length;
   const spare = online - (Math.floor(members.length / 2) + 1);
-  const canChange = isAdministrator.value && queue.type === 'quorum';
-  const path = url`/queues/quorum/${queue.vhost}/${queue.name}/replicas`;
+  const isStream = queue.type === 'stream';
+  const canChange = isAdministrator.value && (isStream || queue.type === 'quorum');
+  const path = isStream ? url`/stream/${queue.vhost}/${queue.name}/replicas` : url`/queues/quorum/${queue.vhost}/${queue.name}/replicas`;
+  const { data: status } = usePoll<StreamMember[]>(isStream ? url`/stream/${queue.vhost}/${queue.name}/status` : null);
+  const said = (member: string) => status?.find(({ node }) => node === member);
   const lead = (node: string) => ask({
     title: `Move the leader of ${queue.name}?`,
     text: <p>{node} will lead instead of {queue.leader}. Clients stay connected; messages stop for a moment.</p>,
     button: `Lead from ${node}`,
     run: async () => {
-      await send('POST', `${path}/transfer-leadership`, { node });
+      await send('POST', isStream ? url`/stream/${queue.vhost}/${queue.name}/restart` : `${path}/transfer-leadership`, { node });
       refresh();
       tell(`${node} is asked to lead ${queue.name}`);
     },
@@ -41,13 +45,14 @@ export function Members({ queue }: { queue: Queue }) {
     <Card>
       <div class="scroll" role="group" aria-label="Members" tabIndex={0}>
         <table aria-label="Members">
-          <thead><tr><th scope="col">Node</th><th scope="col">Role</th><th scope="col">State</th>{canChange && <th scope="col">Change</th>}</tr></thead>
+          <thead><tr><th scope="col">Node</th><th scope="col">Role</th><th scope="col">State</th>{isStream && ['First offset', 'Last offset', 'Size', 'Segments', 'Readers'].map((title) => <th key={title} scope="col" class="end">{title}</th>)}{canChange && <th scope="col">Change</th>}</tr></thead>
           <tbody>
             {members.map((member) => (
               <tr key={member}>
                 <th scope="row">{member}</th>
                 <td>{member === queue.leader ? 'leader' : 'follower'}</td>
                 <td>{queue.online?.includes(member) ? <Badge level="ok">online</Badge> : <Badge level="bad">offline</Badge>}</td>
+                {isStream && <Said of={said(member)} />}
                 {canChange && (
                   <td>
                     {member !== queue.leader && <button type="button" class="plain small" onClick={() => lead(member)}>Lead from here…</button>}
@@ -66,6 +71,20 @@ export function Members({ queue }: { queue: Queue }) {
       </p>
       {canChange && <Add queue={queue} path={path} />}
     </Card>
+  );
+}
+
+/** What a member of a stream says of itself. */
+function Said({ of }: { of: StreamMember | undefined }) {
+  const isEmpty = of?.offset === undefined || of.first_offset === undefined || of.offset < of.first_offset;
+  const values = [isEmpty ? undefined : of?.first_offset, isEmpty ? undefined : of?.offset];
+  return (
+    <>
+      {values.map((value, at) => <td key={at} class="end">{count(value)}</td>)}
+      <td class="end" title={`${count(of?.bytes)} bytes`}>{bytes(of?.bytes)}</td>
+      <td class="end">{count(of?.segments)}</td>
+      <td class="end">{count(of?.readers)}</td>
+    </>
   );
 }
 

@@ -1,7 +1,7 @@
 // One node: whether it is well, what it uses of what it may, where it listens, and how it was set up.
 
 import { useState } from 'preact/hooks';
-import { send, url } from '../api/client.ts';
+import { query, send, url } from '../api/client.ts';
 import type { AuthAttempts, Cluster, Node as Data, Overview } from '../api/types.ts';
 import { age, bytes, count, counted } from '../lib/format.ts';
 import { go, href } from '../state/address.ts';
@@ -25,16 +25,15 @@ export function Node({ names }: { names: Names }) {
   if (error?.isGone) return <div class="page"><div class="title"><h1>{name}</h1></div><Empty action={<a href="#/cluster">To the cluster</a>}>There is no node {name} in this cluster.</Empty></div>;
   if (!data) return <div class="page"><div class="title"><h1>{name}</h1></div>{error ? <Failed what={`Node ${name}`} error={error} /> : <Loading />}</div>;
   const load = cluster?.nodes.find((each) => each.name === name);
-  const own = usePoll<Pick<Overview, 'node'>>('/overview?columns=node', { every: 60_000 }).data?.node;
   const isAlone = cluster !== undefined && cluster.nodes.length < 2;
   return (
     <div class="page">
       <div class="title">
         <h1>{name}</h1>
         <NodeState node={data} />
-        {isAdministrator.value && cluster && (!isAlone || own === name) && (
+        {isAdministrator.value && cluster && (
           <div class="tools">
-            {own === name && <Maintenance name={name} isAlone={isAlone} />}
+            {data.running && <Maintenance name={name} isAlone={isAlone} />}
             {!isAlone && data.running && <button type="button" onClick={() => setGrowing(true)}>Add members here…</button>}
             {!isAlone && load !== undefined && load.members > 0 && <button type="button" onClick={() => shrink(name, load.members)}>Remove members…</button>}
             {!isAlone && !data.running && <button type="button" class="danger" onClick={() => forget(name, load?.members ?? 0)}>Forget node…</button>}
@@ -48,12 +47,12 @@ export function Node({ names }: { names: Names }) {
   );
 }
 
-/** Taking the node that serves this page out of service, and back. */
+/** Taking a node out of service, and back. */
 function Maintenance({ name, isAlone }: { name: string; isAlone: boolean }) {
-  const { data } = usePoll<{ drained: boolean; takes_clients: boolean }>('/maintenance');
+  const { data } = usePoll<{ drained: boolean; takes_clients: boolean }>(`/maintenance${query({ node: name })}`);
   if (!data) return null;
   const act = async (action: string) => {
-    await send('PUT', url`/maintenance/${action}`);
+    await send('PUT', url`/maintenance/${action}` + query({ node: name }));
     refresh();
   };
   if (data.drained || !data.takes_clients) {
@@ -66,7 +65,7 @@ function Maintenance({ name, isAlone }: { name: string; isAlone: boolean }) {
   return (
     <button type="button" onClick={() => ask({
       title: `Drain ${name}?`,
-      text: <p>{name} hands its leaders to other nodes, closes the connections of its clients, and takes no new ones until it is revived. {isAlone && 'There is no other node: nobody can publish or consume meanwhile. '}This console and the HTTP API go on.</p>,
+      text: <p>{name} hands its leaders to other nodes, closes the connections of its clients, and takes no new ones until it is revived. {isAlone && 'There is no other node: nobody can publish or consume meanwhile. '}Its console and HTTP API go on. This takes up to a minute.</p>,
       button: `Drain ${name}`,
       type: isAlone ? name : undefined,
       run: async () => {

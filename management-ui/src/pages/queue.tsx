@@ -1,7 +1,7 @@
 // One queue: whether it gets on and why not, what is in it, who takes from it, where it comes from.
 
 import { get, send, url } from '../api/client.ts';
-import type { Binding, Consumer, Latency, Queue as Data, QueueHealth } from '../api/types.ts';
+import type { Binding, Consumer, Latency, Queue as Data, QueueHealth, StreamMember } from '../api/types.ts';
 import { age, bytes, count, counted, percent, rate, shown } from '../lib/format.ts';
 import { go, href } from '../state/address.ts';
 import { refresh, usePoll } from '../state/poll.ts';
@@ -42,7 +42,7 @@ export function Queue({ names }: { names: Names }) {
         { id: 'overview', title: 'Overview', content: () => <Overview queue={queue} /> },
         { id: 'messages', title: 'Messages', content: () => <Messages queue={queue} /> },
         { id: 'consumers', title: `Consumers ${count(queue.consumers)}`, content: () => <QueueConsumers queue={queue} /> },
-        ...(queue.type === 'stream' ? [{ id: 'readers', title: 'Groups and publishers', content: () => <Readers queue={queue} /> }] : []),
+        ...(queue.type === 'stream' ? [{ id: 'readers', title: 'Readers and publishers', content: () => <Readers queue={queue} /> }] : []),
         { id: 'bindings', title: 'Bindings', content: () => <QueueBindings queue={queue} /> },
         ...(queue.members ? [{ id: 'members', title: 'Members', content: () => <Members queue={queue} /> }] : []),
         { id: 'settings', title: 'Settings', content: () => <Settings queue={queue} /> },
@@ -77,13 +77,16 @@ function Why({ of: data }: { of: QueueHealth }) {
 function Overview({ queue }: { queue: Data }) {
   const stats = queue.message_stats;
   const of = seriesOf('queue', queue.vhost, queue.name);
+  const kept = useKept(queue);
   return (
     <>
       <Card title="Messages">
         <Figures of={[
+          ...(queue.type === 'stream' ? kept : [
           { name: 'Ready', value: count(queue.messages_ready), colour: 'ready' },
           { name: 'Unacked', value: count(queue.messages_unacknowledged), colour: 'unacked' },
           { name: 'Bytes', value: bytes(queue.message_bytes), exact: `${count(queue.message_bytes)} bytes of bodies` },
+          ]),
           { name: 'Consumers', value: count(queue.consumers) },
           ...(queue.consumer_utilisation != null ? [{ name: 'Consumer capacity', value: percent(queue.consumer_utilisation), exact: 'Share of the time in which a consumer could have taken a message at once' }] : []),
           ...(stats ? [
@@ -99,6 +102,19 @@ function Overview({ queue }: { queue: Data }) {
       <Ends of={queue} />
     </>
   );
+}
+
+/** What a stream keeps, as the member says that has come furthest. */
+function useKept(queue: Data) {
+  const { data } = usePoll<StreamMember[]>(queue.type === 'stream' ? url`/stream/${queue.vhost}/${queue.name}/status` : null);
+  const member = data?.reduce<StreamMember | undefined>((best, each) => ((each.offset ?? -1) >= (best?.offset ?? -1) ? each : best), undefined);
+  const { first_offset: first, offset: last } = member ?? {};
+  return [
+    { name: 'Messages', value: count(queue.messages), colour: 'ready' },
+    { name: 'Offsets', value: first === undefined || last === undefined || last < first ? '–' : `${count(first)}–${count(last)}` },
+    { name: 'Size', value: bytes(member?.bytes), exact: `${count(member?.bytes)} bytes, as one member keeps it` },
+    { name: 'Segments', value: count(member?.segments), exact: 'The oldest one goes as a whole, when it is too old or too much' },
+  ];
 }
 
 /** From which exchanges messages come, and to whom they go. */
@@ -136,7 +152,7 @@ function Latencies({ queue }: { queue: Data }) {
 
 function QueueConsumers({ queue }: { queue: Data }) {
   const consumers: Consumer[] = queue.consumer_details ?? [];
-  return <Card><Consumers of={consumers} empty="Nobody consumes from this queue: what comes stays in it." /></Card>;
+  return <Card><Consumers of={consumers} empty={queue.type === 'stream' ? 'Nobody consumes from this stream over AMQP or by its own protocol.' : 'Nobody consumes from this queue: what comes stays in it.'} /></Card>;
 }
 
 function QueueBindings({ queue }: { queue: Data }) {

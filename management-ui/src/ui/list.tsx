@@ -24,6 +24,8 @@ interface Props<T> {
   rowKey: (row: T) => string;
   /** The order unless the address says another. */
   order: Sorting;
+  /** A token that holds of everything here, and is not shown. */
+  only?: string;
   /** Beside page, order and filter. */
   ask?: Record<string, string | number | boolean | undefined>;
   chosen?: (rows: T[], clear: () => void) => ComponentChildren;
@@ -45,10 +47,11 @@ export function List<T extends object>(props: Props<T>) {
     ? { by: asked('sort'), isDown: asked('down') === 'true' }
     : props.order;
   const filter = parse(text);
-  const question = (page: number, pageSize: number) =>
+  const tokens = [...(props.only ? [props.only] : []), ...filter.tokens];
+  const question = (page: number, pageSize: number, beside = ask) =>
     path + query({
       page, page_size: pageSize, sort: sorting.by, sort_reverse: sorting.isDown, name: filter.name,
-      use_regex: filter.isPattern || undefined, where: filter.tokens.map((token) => token.replace(/[\\,]/g, '\\$&')).join(',') || undefined, ...ask,
+      use_regex: filter.isPattern || undefined, where: tokens.map((token) => token.replace(/[\\,]/g, '\\$&')).join(',') || undefined, ...beside,
     });
   const { data, error, path: readPath, silent } = usePoll<Page<T>>(question(number, size));
   useEffect(() => {
@@ -58,13 +61,14 @@ export function List<T extends object>(props: Props<T>) {
   const all = async () => {
     const found: T[] = [];
     for (let page = 1; ; page += 1) {
-      const part = (await read<Page<T>>(question(page, 500))).data;
+      // Trends are drawn, not listed.
+      const part = (await read<Page<T>>(question(page, 500, { ...ask, trend: undefined }))).data;
       found.push(...(part?.items ?? []));
       if (!part || page >= part.page_count) return found;
     }
   };
   const empty = data
-    ? text ? <Empty>Nothing matches <code>{text}</code>; {count(data.total_count)} {of} without the filter.</Empty> : props.empty
+    ? text ? <Empty>Nothing matches <code>{text}</code>{props.only ? '' : `; ${count(data.total_count)} ${of} without the filter`}.</Empty> : props.empty
     : error ? <Failed what={`The list of ${of}`} error={error} /> : <Loading rows={8} />;
   return (
     <section class="card list">
@@ -80,6 +84,7 @@ export function List<T extends object>(props: Props<T>) {
         onSort={(next) => setQuery({ sort: next.by, down: next.isDown ? 'true' : 'false', page: undefined })}
         chosen={props.chosen}
         all={all}
+        matching={data?.filtered_count}
         empty={empty}
         tools={<FilterBox of={of} text={text} tokens={props.tokens} />}
         below={<><Facets of={props.facets ?? []} found={data?.facets} text={text} /><Chips text={text} /></>}

@@ -10,11 +10,18 @@ export interface TabOf {
 }
 
 /** A row of tabs; the first is open unless the address says another. */
-export function Tabs({ of, label }: { of: TabOf[]; label: string }) {
+export function Tabs({ of, label, isOfLists }: {
+  of: TabOf[]; label: string;
+  /** Each tab has a list of its own: order, page and filter are not those of the last. */
+  isOfLists?: boolean;
+}) {
   const first = of[0];
   const open = of.find((tab) => tab.id === asked('tab')) ?? first;
   if (!first || !open) return null;
-  const choose = (tab: TabOf) => setQuery({ tab: tab === first ? undefined : tab.id });
+  const choose = (tab: TabOf) => setQuery({
+    tab: tab === first ? undefined : tab.id,
+    ...(isOfLists ? { filter: undefined, sort: undefined, down: undefined, page: undefined } : {}),
+  });
   const onKeyDown = (event: KeyboardEvent) => {
     const step = event.key === 'ArrowRight' ? 1 : event.key === 'ArrowLeft' ? -1 : 0;
     const next = of[(of.indexOf(open) + step + of.length) % of.length];

@@ -70,6 +70,7 @@ impl Jobs {
                 .as_ref()
                 .and_then(|all| all.first().copied())
                 .unwrap_or(0),
+            since: None,
             count: LOOK,
             body_bytes: 0,
             matching: redrive.matching.clone(),

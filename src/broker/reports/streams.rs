@@ -29,6 +29,8 @@ pub struct StreamMember {
     /// Of the first message of the newest chunk, if any is there.
     pub last_chunk: Option<u64>,
     pub segments: u64,
+    /// Of its chunks.
+    pub bytes: u64,
     /// Consumers and subscriptions of that node's clients.
     pub readers: u64,
 }
@@ -52,6 +54,7 @@ impl Reports {
             end: bounds.next,
             last_chunk: bounds.last_chunk,
             segments: bounds.segments as u64,
+            bytes: bounds.bytes,
             readers: live.readers() as u64,
         })
     }
