@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import amqp from 'amqplib';
-import { api, broker, browser, page, PATIENCE, signIn, visit } from './support.mjs';
+import { api, broker, browser, page, PATIENCE, signIn, violations, visit } from './support.mjs';
 
 let node;
 let chrome;
@@ -284,6 +284,27 @@ test('the router says where a message would go', async () => {
   await opened.getByText('It would go nowhere').waitFor();
   await opened.getByText('the routing key does not fit the pattern').waitFor();
   assert.equal((await ask('GET', '/queues/%2F/eu')).messages, 0);
+});
+
+test('messages that are chosen are moved, and no others', async () => {
+  for (const name of ['from', 'to']) await ask('PUT', `/queues/%2F/${name}`, { durable: true });
+  for (const payload of ['one', 'two', 'three']) {
+    await ask('POST', '/exchanges/%2F/amq.default/publish', { properties: {}, routing_key: 'from', payload, payload_encoding: 'string' });
+  }
+  await visit(opened, '#/queues/%2F/from?tab=messages');
+  await opened.getByRole('button', { name: 'Look', exact: true }).click();
+  const card = opened.getByRole('article').filter({ hasText: 'two' });
+  await card.getByRole('checkbox').check();
+  await opened.getByText('1 chosen').waitFor();
+  assert.deepEqual(await violations(opened), []);
+  await opened.getByLabel('To', { exact: true }).selectOption('queue');
+  await opened.getByRole('textbox', { name: /^Queue/ }).fill('to');
+  await opened.getByRole('button', { name: 'Count first' }).click();
+  await dialog().getByRole('textbox').fill('from');
+  await dialog().getByRole('button', { name: 'Move 1 message out of from' }).click();
+  const bodies = async (name) => (await ask('GET', `/queues/%2F/${name}/messages`)).messages.map(({ body }) => body).join();
+  await until('it has moved', async () => (await bodies('to')) === 'two' && (await bodies('from')) === 'one,three');
+  for (const name of ['from', 'to']) await ask('DELETE', `/queues/%2F/${name}`);
 });
 
 test('messages are moved, as many as was said before', async () => {

@@ -99,7 +99,7 @@ test('the range of charts stands in the address, and a link shows what its sende
   await signIn(opened, node.http);
   await visit(opened, '#/queues/%2F/billing');
   await opened.waitForURL(/range=600/);
-  const range = opened.locator('.head').getByLabel('Charts show');
+  const range = opened.getByRole('combobox', { name: 'Charts show' });
   const asked = opened.waitForRequest(/series.*age=28800/);
   await range.selectOption('28800');
   await asked;

@@ -2,7 +2,7 @@
 import { connect } from 'node:net';
 
 const KEY = {
-  declarePublisher: 1, publish: 2, subscribe: 7, credit: 9, storeOffset: 10, peerProperties: 17, saslHandshake: 18, saslAuthenticate: 19, tune: 20, open: 21,
+  declarePublisher: 1, publish: 2, subscribe: 7, deliver: 8, credit: 9, storeOffset: 10, peerProperties: 17, saslHandshake: 18, saslAuthenticate: 19, tune: 20, open: 21, heartbeat: 23,
 };
 /** In the key of an answer. */
 const ANSWER = 0x8000;
@@ -32,6 +32,9 @@ export async function streamClient(port, name, host = '127.0.0.1') {
       input = input.subarray(4 + frame.length);
       const key = frame.readUInt16BE(0);
       if (key === KEY.tune) send(KEY.tune, frame.subarray(4));
+      else if (key === KEY.heartbeat) send(KEY.heartbeat);
+      // A chunk costs a credit, which is given back at once.
+      else if (key === KEY.deliver) send(KEY.credit, frame.subarray(4, 5), u16(1));
       else if (key & ANSWER) waiting.get(frame.readUInt32BE(4))?.(frame.readUInt16BE(8));
     }
   });

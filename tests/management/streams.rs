@@ -229,6 +229,15 @@ fn a_stream_that_is_led_is_well_and_tells_its_offsets() {
     assert!(stream["bytes"].as_u64().is_some_and(|bytes| bytes > 21), "{stream}");
     let member = &http.get("/api/stream/%2F/s/status").json()[0];
     assert_eq!(member["bytes"], stream["bytes"]);
+    // How long it was is known as of any queue.
+    let series = "/api/series?of=queue:%2F:s&measures=ready&age=60&points=60";
+    let is_known = |series: &Value| {
+        let ready = series["values"]["ready"]
+            .as_array()
+            .and_then(|values| values.last().cloned());
+        ready == Some(json!(21))
+    };
+    answer_when(&http, series, is_known);
 }
 
 #[test]

@@ -503,7 +503,6 @@ export interface DeprecatedFeature {
   desc: string;
   doc_url?: string;
   deprecation_phase: string;
-  state: string;
   provided_by: string;
 }
 

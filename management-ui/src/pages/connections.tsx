@@ -18,19 +18,19 @@ import { clientName, hasManyVhosts, peer } from './parts.tsx';
 export const COLUMNS: Column<Connection>[] = [
   { id: 'name', title: 'Client', sort: 'user_provided_name', phone: 'name', value: (connection) => connection.user_provided_name ?? connection.name,
     cell: (connection) => <Name of={connection.user_provided_name ?? connection.name} href={href('connections', connection.name)} /> },
-  { id: 'address', title: 'Address', sort: 'name', width: 19, value: (connection) => connection.name, cell: (connection) => <span title={connection.name}>{peer(connection)}</span> },
-  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (connection) => connection.vhost, cell: (connection) => connection.vhost },
+  { id: 'address', title: 'Address', sort: 'name', width: 18, value: (connection) => connection.name, cell: (connection) => <span title={connection.name}>{peer(connection)}</span> },
+  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 11, value: (connection) => connection.vhost, cell: (connection) => connection.vhost },
   { id: 'user', title: 'User', sort: 'user', width: 11, phone: 'figure', value: (connection) => connection.user, cell: (connection) => connection.user },
-  { id: 'state', title: 'State', sort: 'state', width: 13, phone: 'state', value: (connection) => connection.state, cell: (connection) => <ConnectionState of={connection} /> },
+  { id: 'state', title: 'State', sort: 'state', width: 12, phone: 'state', value: (connection) => connection.state, cell: (connection) => <ConnectionState of={connection} /> },
   { id: 'node', title: 'Node', sort: 'node', width: 20, isHidden: true, value: (connection) => connection.node, cell: (connection) => connection.node },
-  { id: 'tls', title: 'TLS', sort: 'ssl', width: 9, value: (connection) => connection.ssl, cell: (connection) => (connection.ssl ? connection.ssl_protocol ?? 'yes' : 'no') },
-  { id: 'client', title: 'Library', width: 20, value: clientName, cell: (connection) => clientName(connection) || '–' },
-  { id: 'channels', title: 'Channels', sort: 'channels', width: 11, end: true, phone: 'figure', value: (connection) => connection.channels, cell: (connection) => count(connection.channels) },
-  { id: 'from', title: 'From client', sort: 'recv_oct_details.rate', width: 13, end: true, phone: 'figure', value: (connection) => connection.recv_oct_details?.rate,
+  { id: 'tls', title: 'TLS', sort: 'ssl', width: 8, value: (connection) => connection.ssl, cell: (connection) => (connection.ssl ? connection.ssl_protocol ?? 'yes' : 'no') },
+  { id: 'client', title: 'Library', width: 17, value: clientName, cell: (connection) => clientName(connection) || '–' },
+  { id: 'channels', title: 'Channels', sort: 'channels', width: 10, end: true, phone: 'figure', value: (connection) => connection.channels, cell: (connection) => count(connection.channels) },
+  { id: 'from', title: 'From client', sort: 'recv_oct_details.rate', width: 12, end: true, phone: 'figure', value: (connection) => connection.recv_oct_details?.rate,
     cell: (connection) => perSecond(connection.recv_oct_details?.rate) },
   { id: 'to', title: 'To client', sort: 'send_oct_details.rate', width: 12, end: true, phone: 'figure', value: (connection) => connection.send_oct_details?.rate,
     cell: (connection) => perSecond(connection.send_oct_details?.rate) },
-  { id: 'since', title: 'Connected', sort: 'connected_at', width: 12, end: true, value: (connection) => connection.connected_at, cell: (connection) => age(Date.now() - connection.connected_at) },
+  { id: 'since', title: 'Connected', sort: 'connected_at', width: 11, end: true, value: (connection) => connection.connected_at, cell: (connection) => age(Date.now() - connection.connected_at) },
 ];
 
 export function perSecond(value: number | undefined): string {

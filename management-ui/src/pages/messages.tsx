@@ -22,11 +22,19 @@ const FIRST = 4096;
 
 export function Messages({ queue }: { queue: Queue }) {
   const canRead = may('read', queue.vhost, queue.name);
+  const canMove = canRead && queue.type !== 'stream' && may('write', queue.vhost);
+  const [chosen, setChosen] = useState<number[]>([]);
+  // What was seen before a move is not as it was any more.
+  const [moves, setMoves] = useState(0);
+  const moved = () => {
+    setChosen([]);
+    setMoves(moves + 1);
+  };
   return (
     <>
-      {canRead && <Look queue={queue} />}
+      {canRead && <Look key={moves} queue={queue} chosen={chosen} onChoose={canMove ? setChosen : undefined} />}
       {canRead && queue.type !== 'stream' && <Get queue={queue} />}
-      {canRead && queue.type !== 'stream' && may('write', queue.vhost) && <Move queue={queue} />}
+      {canMove && <Move queue={queue} chosen={chosen} onMoved={moved} />}
       {may('write', queue.vhost) && <Card title="Publish to it"><Publish vhost={queue.vhost} exchange="" routingKey={queue.name} /></Card>}
     </>
   );
@@ -47,7 +55,7 @@ const BEGINS: { value: string; title: string; ofStreams?: boolean }[] = [
 ];
 
 /** Looks without taking. */
-function Look({ queue }: { queue: Queue }) {
+function Look({ queue, chosen, onChoose }: { queue: Queue; chosen: number[]; onChoose?: (positions: number[]) => void }) {
   const isStream = queue.type === 'stream';
   const [seen, setSeen] = useState<Seen>();
   const [state, setState] = useState('ready');
@@ -64,6 +72,7 @@ function Look({ queue }: { queue: Queue }) {
       const from = next ?? (begin === 'position' ? position.trim() : begin === 'last' ? await newest(queue) : undefined);
       const since = begin === 'time' ? momentOf(moment, utc.value) : undefined;
       const part = await get<Seen>(path + query({ state, from, since, count: COUNT, match, body_bytes: FIRST }));
+      if (next === undefined) onChoose?.([]);
       setSeen(next === undefined ? part : { ...part, scanned: (seen?.scanned ?? 0) + (part.scanned ?? 0), messages: [...(seen?.messages ?? []), ...part.messages] });
       setFailure(undefined);
     } catch (error) {
@@ -73,6 +82,8 @@ function Look({ queue }: { queue: Queue }) {
     }
   };
   const next = seen?.next;
+  // Only what waits can be moved.
+  const positions = onChoose && seen ? seen.messages.flatMap((message) => (message.state === 'ready' ? Number(message.position) : [])) : [];
   const none = isStream ? 'No message' : `No ${state} message`;
   return (
     <Card title="Look at messages">
@@ -94,7 +105,15 @@ function Look({ queue }: { queue: Queue }) {
       </form>
       {failure && <p class="failure" role="alert">{failure.message}</p>}
       {seen && seen.messages.length === 0 && next == null && <Empty>{none}{match ? ` with “${match}”` : ''}{begin === 'time' ? ' came since then' : begin === 'position' ? ' from there on' : ''}.</Empty>}
-      {seen && <div class="messages">{seen.messages.map((message) => <Message key={message.position} of={message} isOfStream={isStream} whole={`${path}/${encodeURIComponent(message.position)}`} />)}</div>}
+      {positions.length > 0 && (
+        <p class="inline">
+          <label class="check"><input type="checkbox" checked={chosen.length === positions.length} onChange={(event) => onChoose?.(event.currentTarget.checked ? positions : [])} /> Choose all {count(positions.length)} shown</label>
+          {chosen.length > 0 && <span class="muted" role="status">{count(chosen.length)} chosen: <button type="button" class="plain small" onClick={() => document.getElementById('move')?.scrollIntoView()}>Move them…</button></span>}
+        </p>
+      )}
+      {seen && <div class="messages">{seen.messages.map((message) => <Message key={message.position} of={message} isOfStream={isStream} whole={`${path}/${encodeURIComponent(message.position)}`}
+        isChosen={positions.includes(Number(message.position)) ? chosen.includes(Number(message.position)) : undefined}
+        onChoose={(isOn) => onChoose?.(isOn ? [...chosen, Number(message.position)] : chosen.filter((each) => each !== Number(message.position)))} />)}</div>}
       {seen && match && <p class="note" role="status">{count(seen.messages.length)} of {counted(seen.scanned ?? 0, 'message')} that were looked at.</p>}
       {next != null && <button type="button" disabled={isBusy} onClick={() => void look(next)}>More</button>}
     </Card>
@@ -179,7 +198,11 @@ function HeldBy({ of }: { of: NonNullable<Peeked['held_by']> }) {
 }
 
 /** A message, its body as JSON, text or hexadecimal by what it is. */
-function Message({ of, whole, isOfStream }: { of: Peeked; whole?: string; isOfStream?: boolean }) {
+function Message({ of, whole, isOfStream, isChosen, onChoose }: {
+  of: Peeked; whole?: string; isOfStream?: boolean;
+  /** Undefined where it cannot be chosen. */
+  isChosen?: boolean; onChoose?: (isOn: boolean) => void;
+}) {
   const [full, setFull] = useState<Peeked>();
   const [asked, setView] = useState<string>();
   const shown = full ?? of;
@@ -190,10 +213,13 @@ function Message({ of, whole, isOfStream }: { of: Peeked; whole?: string; isOfSt
   const view = asked && views.includes(asked) ? asked : views[0];
   const length = isBinary ? fromBase64(body).length : new TextEncoder().encode(body).length;
   const isCut = length < shown.body_bytes;
-  const { headers, ...properties } = (shown.properties ?? {}) as { headers?: Record<string, unknown> };
+  const { headers: all = {}, ...properties } = (shown.properties ?? {}) as { headers?: Record<string, unknown> };
+  // The offset of a message stands above it.
+  const headers = Object.entries(all).filter(([name]) => !isOfStream || name !== 'x-stream-offset');
   return (
     <article class="message" aria-label={`Message ${shown.position}`}>
       <header>
+        {isChosen !== undefined && <input type="checkbox" aria-label={`Choose message ${shown.position}`} checked={isChosen} onChange={(event) => onChoose?.(event.currentTarget.checked)} />}
         <span>{isOfStream ? <span class="muted">offset </span> : <span class="muted">#</span>}{shown.position}</span>
         <span><span class="muted">exchange</span> {shown.exchange || '(default)'}</span>
         <span><span class="muted">routing key</span> <span class="mono">{shown.routing_key || '–'}</span></span>
@@ -210,10 +236,10 @@ function Message({ of, whole, isOfStream }: { of: Peeked; whole?: string; isOfSt
         {isCut && whole && <button type="button" class="plain small" onClick={() => get<Peeked>(whole).then(setFull, (error: Error) => tell(error.message))}>Show all {bytes(shown.body_bytes)}</button>}
         {isCut && !whole && <span class="help">Only the first {bytes(length)} are shown.</span>}
       </div>
-      {(Object.keys(properties).length > 0 || Object.keys(headers ?? {}).length > 0) && (
+      {(Object.keys(properties).length > 0 || headers.length > 0) && (
         <Facts of={[
           ...Object.entries(properties).map(([name, value]): [string, string] => [name.replaceAll('_', ' '), plain(value)]),
-          ...Object.entries(headers ?? {}).map(([name, value]): [string, string] => [`header ${name}`, plain(value)]),
+          ...headers.map(([name, value]): [string, string] => [`header ${name}`, plain(value)]),
         ]} />
       )}
     </article>

@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks';
 import { query, send, url } from '../api/client.ts';
 import type { AuthAttempts, Cluster, Node as Data, Overview } from '../api/types.ts';
-import { age, bytes, count, counted } from '../lib/format.ts';
+import { age, bytes, count, counted, percent } from '../lib/format.ts';
 import { go, href } from '../state/address.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { isAdministrator } from '../state/session.ts';
@@ -94,6 +94,7 @@ function Running({ node }: { node: Data }) {
         <Listeners name={node.name} node={node} />
         <Attempts name={node.name} />
       </div>
+      <Memory name={node.name} />
       <Card title="Set up">
         <Facts of={[
           ['Data', <code>{node.db_dir ?? '–'}</code>],
@@ -114,6 +115,25 @@ function Running({ node }: { node: Data }) {
     </>
   );
 }
+
+/** What memory is used for; what takes none is left out. */
+function Memory({ name }: { name: string }) {
+  const { data } = usePoll<{ memory: Record<string, unknown> & { total?: Record<string, number> } }>(url`/nodes/${name}/memory`, { every: 15_000 });
+  if (!data) return null;
+  const total = Math.max(1, ...Object.values(data.memory.total ?? {}));
+  const parts = Object.entries(data.memory).filter((part): part is [string, number] => typeof part[1] === 'number' && part[1] > 0).sort(([, a], [, b]) => b - a);
+  return (
+    <Card title="Memory">
+      <Facts of={parts.map(([part, used]) => [USES[part] ?? part.replaceAll('_', ' '), <Meter used={used} of={total} isPlain text={`${bytes(used)}, ${percent(used, total)}`} />])} />
+    </Card>
+  );
+}
+
+/** RabbitMQ's words for what uses memory, where they say little. */
+const USES: Record<string, string> = {
+  connection_readers: 'Connections, reading', connection_writers: 'Connections, writing', connection_channels: 'Channels', connection_other: 'Connections, other',
+  queue_procs: 'Messages of classic queues', quorum_queue_procs: 'Messages of quorum queues', stream_queue_procs: 'Streams', other_system: 'Everything else',
+};
 
 function lines(of: string[] | undefined, none: string) {
   return of?.length ? of.map((each) => <code key={each} class="line">{each}</code>) : <span class="muted">{none}</span>;

@@ -93,7 +93,7 @@ function Overview({ queue }: { queue: Data }) {
             { name: 'In', value: rate(stats.publish_details?.rate), exact: `${count(stats.publish)} so far`, colour: 'publish' },
             { name: 'Out', value: rate(stats.deliver_get_details?.rate), exact: `${count(stats.deliver_get)} so far`, colour: 'deliver' },
             { name: 'Acks', value: rate(stats.ack_details?.rate), exact: `${count(stats.ack)} so far`, colour: 'ack' },
-            { name: 'Redelivered', value: rate(stats.redeliver_details?.rate), exact: `${count(stats.redeliver)} so far`, colour: 'redelivered' },
+            ...(queue.type === 'stream' ? [] : [{ name: 'Redelivered', value: rate(stats.redeliver_details?.rate), exact: `${count(stats.redeliver)} so far`, colour: 'redelivered' }]),
           ] : []),
         ]} />
         <div class="two"><Lengths of={of} /><Rates of={of} /></div>
@@ -132,7 +132,7 @@ function Ends({ of: { incoming = [], deliveries = [] } }: { of: Data }) {
 /** How long messages wait and are held. */
 function Latencies({ queue }: { queue: Data }) {
   const { data } = usePoll<Latency>(url`/queues/${queue.vhost}/${queue.name}/latency` + '?age=600');
-  const kinds = data && (['wait', 'ack', 'confirm'] as const).filter((kind) => data[kind]);
+  const kinds = data && (['wait', 'ack', 'confirm'] as const).filter((kind) => data[kind]?.max != null);
   if (!data || !kinds?.length) return null;
   const titles = { wait: 'Waiting in the queue', ack: 'Held by a consumer', confirm: 'Until the confirm' };
   const points = ['p50', 'p95', 'p99', 'max'] as const;

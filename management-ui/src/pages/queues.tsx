@@ -25,14 +25,14 @@ import { hasManyVhosts, inVhost, useKnown } from './parts.tsx';
 const COLUMNS: Column<Queue>[] = [
   { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (queue) => queue.name,
     cell: (queue) => <Name of={queue.name} href={href('queues', queue.vhost, queue.name)} /> },
-  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (queue) => queue.vhost, cell: (queue) => queue.vhost },
-  { id: 'type', title: 'Type', sort: 'type', width: 10, value: (queue) => queue.type, cell: (queue) => queue.type },
-  { id: 'features', title: 'Features', width: 14, value: (queue) => features(queue).join(' '),
+  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 11, value: (queue) => queue.vhost, cell: (queue) => queue.vhost },
+  { id: 'type', title: 'Type', sort: 'type', width: 9, value: (queue) => queue.type, cell: (queue) => queue.type },
+  { id: 'features', title: 'Features', width: 12, value: (queue) => features(queue).join(' '),
     cell: (queue) => features(queue).map((each) => <Tag key={each}>{each}</Tag>) },
   { id: 'policy', title: 'Policy', sort: 'policy', width: 14, isHidden: true, value: (queue) => queue.policy,
     cell: (queue) => [queue.policy, queue.operator_policy].filter(Boolean).join(', ') || '–' },
   { id: 'node', title: 'Node', sort: 'node', width: 20, isHidden: true, value: (queue) => queue.node, cell: (queue) => queue.node ?? '–' },
-  { id: 'health', title: 'Health', sort: 'health', width: 15, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
+  { id: 'health', title: 'Health', sort: 'health', width: 16, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
   { id: 'ready', title: 'Ready', sort: 'messages_ready', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_ready,
     cell: (queue) => count(queue.messages_ready) },
   { id: 'unacked', title: 'Unacked', sort: 'messages_unacknowledged', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_unacknowledged,
@@ -46,7 +46,7 @@ const COLUMNS: Column<Queue>[] = [
     cell: (queue) => rate(queue.message_stats?.deliver_get_details?.rate) },
   { id: 'ack', title: 'Acks', sort: 'message_stats.ack_details.rate', width: 10, end: true, value: (queue) => queue.message_stats?.ack_details?.rate,
     cell: (queue) => rate(queue.message_stats?.ack_details?.rate) },
-  { id: 'trend', title: 'Trend', width: 13,
+  { id: 'trend', title: 'Trend', width: 10,
     cell: (queue) => <Spark values={queue.trend?.ready ?? []} label={`Ready messages of ${queue.name} over time`} /> },
 ];
 

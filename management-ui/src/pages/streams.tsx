@@ -72,14 +72,14 @@ function columns(around: Map<string, Around> | undefined): Column<Queue>[] {
   const members = ({ members: all = [], online = [] }: Queue) => `${all.filter((node) => online.includes(node)).length} of ${all.length}`;
   return [
     { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (stream) => stream.name, cell: (stream) => <Name of={stream.name} href={href('queues', stream.vhost, stream.name)} /> },
-    { id: 'vhost', title: 'vhost', sort: 'vhost', width: 12, value: (stream) => stream.vhost, cell: (stream) => stream.vhost },
-    { id: 'health', title: 'Health', sort: 'health', width: 14, phone: 'state', value: (stream) => stream.health ?? stream.state, cell: (stream) => <Health of={stream} /> },
-    { id: 'leader', title: 'Leader', sort: 'node', width: 18, value: (stream) => stream.leader, cell: (stream) => stream.leader ?? '–' },
+    { id: 'vhost', title: 'vhost', sort: 'vhost', width: 11, value: (stream) => stream.vhost, cell: (stream) => stream.vhost },
+    { id: 'health', title: 'Health', sort: 'health', width: 13, phone: 'state', value: (stream) => stream.health ?? stream.state, cell: (stream) => <Health of={stream} /> },
+    { id: 'leader', title: 'Leader', sort: 'node', width: 16, value: (stream) => stream.leader, cell: (stream) => stream.leader ?? '–' },
     { id: 'members', title: 'Members', width: 10, value: members, cell: (stream) => (
       stream.members?.every((node) => stream.online?.includes(node)) ? members(stream) : <Badge level="warn">{members(stream)}</Badge>) },
-    { id: 'messages', title: 'Messages', sort: 'messages', width: 12, end: true, phone: 'figure', value: (stream) => stream.messages, cell: (stream) => count(stream.messages) },
+    { id: 'messages', title: 'Messages', sort: 'messages', width: 11, end: true, phone: 'figure', value: (stream) => stream.messages, cell: (stream) => count(stream.messages) },
     { id: 'bytes', title: 'Size', sort: 'bytes', width: 10, end: true, phone: 'figure', value: (stream) => stream.bytes, cell: (stream) => <span title={`${count(stream.bytes)} bytes, as its leader keeps it`}>{bytes(stream.bytes)}</span> },
-    { id: 'first', title: 'First offset', sort: 'first_offset', width: 13, end: true, value: (stream) => stream.first_offset, cell: (stream) => (stream.messages ? count(stream.first_offset) : '–') },
+    { id: 'first', title: 'First offset', sort: 'first_offset', width: 13, end: true, isHidden: true, value: (stream) => stream.first_offset, cell: (stream) => (stream.messages ? count(stream.first_offset) : '–') },
     { id: 'last', title: 'Last offset', sort: 'next_offset', width: 13, end: true, value: last, cell: (stream) => count(last(stream)) },
     { id: 'in', title: 'In', sort: 'message_stats.publish_details.rate', width: 10, end: true, phone: 'figure', value: (stream) => stream.message_stats?.publish_details?.rate,
       cell: (stream) => rate(stream.message_stats?.publish_details?.rate) },

@@ -1,6 +1,7 @@
 // Tabs of a page. Which is open stands in the address.
 
 import type { ComponentChildren } from 'preact';
+import { useEffect, useRef } from 'preact/hooks';
 import { asked, setQuery } from '../state/address.ts';
 
 export interface TabOf {
@@ -15,8 +16,14 @@ export function Tabs({ of, label, isOfLists }: {
   /** Each tab has a list of its own: order, page and filter are not those of the last. */
   isOfLists?: boolean;
 }) {
+  const row = useRef<HTMLDivElement>(null);
   const first = of[0];
   const open = of.find((tab) => tab.id === asked('tab')) ?? first;
+  useEffect(() => {
+    // On a narrow screen the row is a box that scrolls.
+    const tab = row.current?.querySelector<HTMLElement>('[aria-selected="true"]');
+    if (row.current && tab) row.current.scrollLeft = tab.offsetLeft - row.current.offsetLeft - (row.current.clientWidth - tab.offsetWidth) / 2;
+  }, [open?.id]);
   if (!first || !open) return null;
   const choose = (tab: TabOf) => setQuery({
     tab: tab === first ? undefined : tab.id,
@@ -32,7 +39,7 @@ export function Tabs({ of, label, isOfLists }: {
   };
   return (
     <>
-      <div class="tabs" role="tablist" aria-label={label} onKeyDown={onKeyDown}>
+      <div ref={row} class="tabs" role="tablist" aria-label={label} onKeyDown={onKeyDown}>
         {of.map((tab) => (
           <button
             key={tab.id}

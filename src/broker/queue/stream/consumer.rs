@@ -354,6 +354,9 @@ fn hand_over(
         }
     }
     out.finish();
+    if given > 0 {
+        queues.moves(queue);
+    }
     queue.count(Measure::Deliver, given);
     for message in traced {
         queue.trace_out(queues, &message, false, || Client {
