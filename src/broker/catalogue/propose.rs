@@ -19,6 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// Within which the members of a cluster that is well have applied what is committed.
 const PROMPT: Duration = Duration::from_millis(10);
+/// How long whoever changed the catalogue waits at most for the other nodes to have applied it.
+const EVERYWHERE: Duration = Duration::from_millis(500);
 /// How long it rests while nobody leads.
 const AGAIN: Duration = Duration::from_millis(20);
 
@@ -102,12 +104,23 @@ impl Declarations {
             let announcement = self.announcement_of(&command);
             match self.propose(&command, deadline).await {
                 Ok(()) => {
+                    self.is_led(&command).await;
                     self.announce(&command, announcement, by);
                     return Ok(answer);
                 }
                 Err(BrokerError::Catalogue(CatalogueError::Raced(_))) if Instant::now() < deadline => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// A stream is led when whoever declared it is answered: its clients ask at once where.
+    async fn is_led(&self, command: &Command) {
+        if let Command::DeclareQueue(spec) = command
+            && let Some(queue) = self.vhosts.get(&spec.vhost).and_then(|vhost| vhost.queue(&spec.name))
+            && let Some(stream) = self.queues.streams().of(&queue)
+        {
+            stream.led(&self.queues, &queue).await;
         }
     }
 
@@ -145,7 +158,7 @@ impl Declarations {
                     // Whoever waits for an answer finds what it asked for on every node: what is published
                     // to a new queue must not be lost because the publisher's node has yet to hear of it.
                     let here = timeout_at(deadline, self.group().applied(index));
-                    let (applied, ()) = join(here, self.applied_elsewhere(index)).await;
+                    let (applied, ()) = join(here, self.applied_elsewhere(index, EVERYWHERE)).await;
                     return match applied {
                         Ok(true) => Ok(()),
                         _ => Err(BrokerError::NoMajority),
@@ -158,11 +171,18 @@ impl Declarations {
         }
     }
 
+    /// Waits until the other members that live have applied what this one has, or have had their time.
+    pub(super) async fn reached_elsewhere(&self, patience: Duration) {
+        if let Some(index) = self.group().status().applied {
+            self.applied_elsewhere(index, patience).await;
+        }
+    }
+
     /// Waits until the other members that live have applied the entry too, or have had their time.
-    async fn applied_elsewhere(&self, index: u64) {
+    async fn applied_elsewhere(&self, index: u64, patience: Duration) {
         let mut others = self.nodes.others_alive();
         others.retain(|node| self.catalogue().nodes().contains_key(node));
-        let asked = others.into_iter().map(|node| self.applied_there(node, index));
+        let asked = others.into_iter().map(|node| self.applied_there(node, index, patience));
         let mut applied = pin!(join_all(asked));
         if timeout(PROMPT, &mut applied).await.is_ok() {
             return;
