@@ -160,6 +160,34 @@ test('a queue is purged by the keyboard alone, after its name is typed', async (
   await until('the focus is back', async () => (await opened.evaluate(() => document.activeElement.textContent)) === 'Purge…');
 });
 
+test('signing in by the keyboard alone; back and forward go through pages, and a reload stays', async () => {
+  const other = await page(chrome, node.http);
+  const { page: tab } = other;
+  await tab.goto(`${node.http}#/exchanges`);
+  await tab.getByRole('button', { name: 'Sign in' }).waitFor();
+  await until('the field has the focus', () => tab.evaluate(() => document.activeElement.matches('input')));
+  await tab.keyboard.type('guest');
+  await tab.keyboard.press('Tab');
+  await tab.keyboard.type('guest');
+  await tab.keyboard.press('Enter');
+  await tab.getByRole('heading', { level: 1, name: 'Exchanges' }).waitFor();
+  await visit(tab, '#/queues?filter=adde');
+  await tab.getByRole('link', { name: 'added' }).click();
+  await tab.getByRole('heading', { level: 1, name: 'added' }).waitFor();
+  await tab.goBack();
+  await tab.getByRole('heading', { level: 1, name: 'Queues and Streams' }).waitFor();
+  assert.equal(await tab.getByRole('searchbox').inputValue(), 'adde');
+  await tab.goBack();
+  await tab.getByRole('heading', { level: 1, name: 'Exchanges' }).waitFor();
+  await tab.goForward();
+  await tab.goForward();
+  await tab.getByRole('heading', { level: 1, name: 'added' }).waitFor();
+  await tab.reload();
+  await tab.getByRole('heading', { level: 1, name: 'added' }).waitFor();
+  assert.deepEqual(other.faults, []);
+  await other.close();
+});
+
 test('a queue that is gone is said to be gone, with the way back', async () => {
   await visit(opened, '#/queues/%2F/added');
   await ask('DELETE', '/queues/%2F/added');

@@ -11,8 +11,8 @@ const part = encodeURIComponent;
 const VISITS = [
   '#/', '#/connections', '#/channels', '#/exchanges', '#/queues', '#/queues?filter=pay', '#/queues?filter=nothing-has-this-name',
   '#/queues/%2F/payments', '#/queues/%2F/payments?tab=messages', '#/queues/%2F/payments?tab=consumers', '#/queues/%2F/payments?tab=bindings',
-  '#/queues/%2F/payments?tab=settings', '#/queues/%2F/billing?tab=members', `#/queues/%2F/${part(LONG)}`, `#/queues/%2F/${part(HOSTILE)}?tab=bindings`,
-  `#/queues/%2F/${part(HOSTILE)}?tab=consumers`, '#/streams', '#/streams?tab=groups', '#/streams?tab=subscriptions', '#/streams?tab=publishers', '#/streams?tab=connections', '#/stream/connections',
+  '#/queues/%2F/payments?tab=settings', '#/queues/%2F/billing?tab=members', `#/queues/%2F/${part(LONG)}`, '#/queues/%2F/lines?tab=bindings', '#/queues/%2F/lines?tab=messages', `#/queues/%2F/${part(HOSTILE)}?tab=bindings`,
+  `#/queues/%2F/${part(HOSTILE)}?tab=consumers`, '#/streams', '#/streams?tab=groups', '#/streams?tab=subscriptions', '#/streams?tab=publishers', '#/streams?tab=super', '#/streams?tab=connections', '#/stream/connections',
   '#/queues/%2F/journal', '#/queues/%2F/journal?tab=messages', '#/queues/%2F/journal?tab=consumers', '#/queues/%2F/journal?tab=readers', '#/queues/%2F/journal?tab=members',
   '#/exchanges/%2F/orders', '#/exchanges/%2F/orders?tab=route', '#/exchanges/%2F/orders?tab=publish',
   '#/exchanges/%2F/orders?tab=overview', '#/exchanges/%2F/amq.default', `#/exchanges/%2F/${part(HOSTILE)}?tab=settings`,

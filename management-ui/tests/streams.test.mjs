@@ -173,6 +173,28 @@ test('who reads and writes by the stream protocol is seen, and cut off', async (
   await until('it is cut off', async () => (await ask('GET', '/stream/connections')).length === 0);
 });
 
+test('a super stream is made, given a partition and deleted', async () => {
+  const { opened, panel, ask } = at;
+  await visit(opened, '#/streams?tab=super');
+  await opened.getByRole('button', { name: 'New super stream' }).click();
+  await panel.getByRole('textbox', { name: /^Name/ }).fill('invoices');
+  await panel.getByLabel(/^How many/).fill('2');
+  await panel.getByLabel('Name 1').fill('x-max-age');
+  await panel.getByLabel('Value 1').fill('1D');
+  await panel.getByRole('button', { name: 'Add super stream' }).click();
+  await opened.getByRole('link', { name: 'invoices-1' }).waitFor();
+  assert.deepEqual(await violations(opened), []);
+  assert.equal((await ask('GET', '/queues/%2F/invoices-0')).arguments['x-max-age'], '1D');
+  await rows('invoices').getByRole('button', { name: 'Add partition…' }).click();
+  await panel.getByRole('button', { name: 'Add partition' }).click();
+  await until('there are three', async () => (await ask('GET', '/stream/super-streams'))[0].partitions.length === 3);
+  await opened.getByRole('link', { name: 'invoices-2' }).waitFor();
+  await rows('invoices').getByRole('button', { name: 'Delete…' }).click();
+  await panel.getByRole('textbox').fill('invoices');
+  await panel.getByRole('button', { name: 'Delete invoices' }).click();
+  await until('its streams are gone', async () => !(await ask('GET', '/queues/%2F')).some(({ name }) => name.startsWith('invoices')));
+});
+
 test('what a group has stored is forgotten', async () => {
   const { opened } = at;
   await until('nobody reads', async () => (await group()).state === 'empty');

@@ -95,7 +95,7 @@ export async function cluster({ withProxy = false } = {}) {
     await stop();
     throw error;
   }
-  return { http, proxy: http(100), amqp: (node) => `amqp://guest:guest@${network}.${node}:5672`, name: (node) => `rabbit@n${node}`, kill: (node) => end(running.get(node), 'SIGKILL'), start, ready, stop };
+  return { http, proxy: http(100), amqp: (node) => `amqp://guest:guest@${network}.${node}:5672`, name: (node) => `rabbit@n${node}`, kill: (node) => end(running.get(node), 'SIGKILL'), signal: (node, signal) => running.get(node).kill(signal), start, ready, stop };
 }
 
 /** The HTTP API, as guest unless another is named. */
@@ -185,8 +185,8 @@ export async function desk(options = {}) {
 }
 
 /** Waits until something holds, and gives what was found. */
-export async function until(what, holds) {
-  const deadline = Date.now() + PATIENCE;
+export async function until(what, holds, patience = PATIENCE) {
+  const deadline = Date.now() + patience;
   for (;;) {
     const found = await Promise.resolve().then(holds).catch(() => undefined);
     if (found) return found;

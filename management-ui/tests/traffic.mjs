@@ -5,6 +5,8 @@ import { streamClient } from './stream-client.mjs';
 
 /** A name that would be code if a page made HTML of it. */
 export const HOSTILE = '<img src=x onerror=window.hacked=1>"\' ${1} \u202e end';
+/** Lines, and what is not seen. */
+export const LINES = 'two\nlines\tand a\u0000 zero';
 export const LONG = `a.very.long.name.${'that.goes.on.and.on.'.repeat(8)}until.the.end`;
 
 const DURABLE = { durable: true };
@@ -83,6 +85,9 @@ async function declare(channel) {
   await queue('empty');
   await queue(LONG);
   await queue(HOSTILE, { durable: false, exclusive: false });
+  await queue('lines');
+  await channel.bindQueue('lines', 'orders', LINES, { [LINES]: LINES });
+  await channel.sendToQueue('lines', Buffer.from(LINES), { messageId: LINES, headers: { [LINES]: LINES, '': '' } });
   await queue('journal', { arguments: { 'x-queue-type': 'stream', 'x-max-age': '7D' } });
   await channel.bindQueue('billing', 'orders', 'order.created.*');
   await channel.bindQueue('mail', 'orders', 'order.paid.#');

@@ -157,6 +157,13 @@ export interface StreamGroup {
   }[];
 }
 
+/** Streams that are one for their clients. */
+export interface SuperStream {
+  name: string;
+  vhost: string;
+  partitions: { name: string; binding_key: string }[];
+}
+
 /** A publisher of the stream protocol. */
 export interface StreamPublisher {
   publisher_id: number;

@@ -72,6 +72,12 @@ export function momentOf(text: string, utc: boolean): number {
   return at;
 }
 
+/** What a field for a time holds for these milliseconds since 1970, in the zone that is shown. */
+export function fieldOf(at: number, utc: boolean): string {
+  const offset = utc ? 0 : new Date(at).getTimezoneOffset() * 60_000;
+  return new Date(at - offset).toISOString().slice(0, 19);
+}
+
 /** Hours and minutes for an axis, in the zone that is shown. */
 export function clock(at: number, utc: boolean, seconds: boolean): string {
   return new Intl.DateTimeFormat('en-GB', {

@@ -4,11 +4,19 @@
 import { useState } from 'preact/hooks';
 import { send, url } from '../api/client.ts';
 import type { Planned, Queue } from '../api/types.ts';
-import { count, counted } from '../lib/format.ts';
+import { count, counted, fieldOf, momentOf } from '../lib/format.ts';
+import { utc } from '../state/settings.ts';
 import { ask } from '../ui/dialog.tsx';
 import { Form, type Values } from '../ui/form.tsx';
 import { Card } from '../ui/states.tsx';
 import { JobProgress } from './job.tsx';
+
+/** Midnight, so many days from today, in the zone that is shown. */
+function startOfDay(days: number): number {
+  const at = new Date();
+  if (utc.value) return Date.UTC(at.getUTCFullYear(), at.getUTCMonth(), at.getUTCDate() + days);
+  return new Date(at.getFullYear(), at.getMonth(), at.getDate() + days).getTime();
+}
 
 /** `chosen` are positions of messages that were looked at. */
 export function Move({ queue, chosen, onMoved }: { queue: Queue; chosen: number[]; onMoved: () => void }) {
@@ -47,13 +55,15 @@ export function Move({ queue, chosen, onMoved }: { queue: Queue; chosen: number[
           { name: 'routing_key', label: 'Routing key', help: 'Without one each message keeps its own.', when: (values) => values.to === 'exchange' },
           { name: 'which', label: 'Which', kind: 'select', options: [
             ...(chosen.length > 0 ? [{ value: 'chosen', title: `the ${counted(chosen.length, 'message')} chosen above` }] : []),
-            { value: 'all', title: 'all that are ready' }, { value: 'match', title: 'those containing a text' },
+            { value: 'all', title: 'all that are ready' }, { value: 'died', title: 'those that became dead letters within a time' }, { value: 'match', title: 'those containing a text' },
           ], help: chosen.length > 0 ? undefined : 'Look at messages above to choose single ones.' },
           { name: 'match', label: 'Containing', isRequired: true, help: 'A text in the body, a header or the routing key; or header:name=value.', when: (values) => values.which === 'match' },
+          { name: 'since', label: utc.value ? 'From (UTC)' : 'From', kind: 'time', value: fieldOf(startOfDay(-1), utc.value), when: (values) => values.which === 'died' },
+          { name: 'until', label: utc.value ? 'Until (UTC)' : 'Until', kind: 'time', value: fieldOf(startOfDay(0), utc.value), help: 'Yesterday, unless you say otherwise.', when: (values) => values.which === 'died' },
           { name: 'rate', label: 'At most each second', kind: 'number', help: 'Empty means as fast as it goes.' },
         ]}
       />
-      {job && <JobProgress id={job} />}
+      {job && <JobProgress key={job} id={job} />}
     </Card>
   );
 }
@@ -63,7 +73,8 @@ function wished(values: Values, chosen: number[]): Record<string, unknown> {
     : values.to === 'exchange' ? { exchange: values.exchange, ...(values.routing_key ? { routing_key: values.routing_key } : {}) } : 'origin';
   const rate = Number(values.rate);
   if (values.rate && !(rate > 0)) throw new Error('The rate has to be a number above 0');
-  const which = values.which === 'match' ? { match: values.match } : values.which === 'chosen' ? { positions: chosen } : 'all';
+  const moment = (text: string | undefined) => (text ? momentOf(text, utc.value) : undefined);
+  const which = values.which === 'died' ? { died: { since: moment(values.since), until: moment(values.until) } } : values.which === 'match' ? { match: values.match } : values.which === 'chosen' ? { positions: chosen } : 'all';
   return { to, which, ...(values.rate ? { rate: Math.ceil(rate) } : {}) };
 }
 

@@ -61,7 +61,7 @@ function Why({ of: data }: { of: QueueHealth }) {
           <li key={reason.code}>
             <Badge level={reason.level === 'info' ? 'off' : reason.level}>{reason.text}</Badge>
             {reason.do && <span class="muted">{reason.do}</span>}
-            {reason.link?.startsWith('#') && <a href={reason.link}>Show</a>}
+            {reason.link?.startsWith('#') && <a href={reason.link}>{placeOf(reason.link)}</a>}
           </li>
         ))}
       </ul>
@@ -72,6 +72,13 @@ function Why({ of: data }: { of: QueueHealth }) {
       ]} />
     </Card>
   );
+}
+
+/** What a link leads to. */
+function placeOf(link: string): string {
+  const tab = /[?&]tab=([a-z]+)/.exec(link)?.[1];
+  if (tab) return `Its ${tab}`;
+  return link.startsWith('#/channels/') ? 'Its channel' : link.startsWith('#/exchanges/') ? 'The exchange' : 'Show';
 }
 
 function Overview({ queue }: { queue: Data }) {

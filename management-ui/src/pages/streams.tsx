@@ -21,6 +21,7 @@ import { Health } from './health.tsx';
 import { hasManyVhosts, inVhost } from './parts.tsx';
 import { NewQueue } from './queues.tsx';
 import { Groups, Publishers, Subscriptions } from './readers.tsx';
+import { SuperStreams } from './super-streams.tsx';
 
 /** What is asked about readers and publishers of all streams, in milliseconds. */
 const RARELY = 15_000;
@@ -40,6 +41,7 @@ export function Streams() {
         { id: 'groups', title: 'Groups', content: () => <Card><Groups /></Card> },
         { id: 'subscriptions', title: 'Subscriptions', content: () => <Card><Subscriptions path={inVhost('/stream/consumers')} /></Card> },
         { id: 'publishers', title: 'Publishers', content: () => <Card><Publishers path={inVhost('/stream/publishers')} /></Card> },
+        { id: 'super', title: 'Super streams', content: () => <SuperStreams /> },
         { id: 'connections', title: 'Connections', content: () => <Connections /> },
       ]} />
     </div>
