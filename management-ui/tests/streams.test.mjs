@@ -91,7 +91,7 @@ test('messages of a stream are looked at from an offset, the newest, and a time'
   assert.deepEqual(await violations(opened), []);
   // Nothing was stored or taken for it, and what a queue has is not offered.
   assert.deepEqual((await ask('GET', '/stream/%2F/log/tracking')).offsets, { billing: 1 });
-  for (const name of ['Get messages', 'Move messages']) assert.equal(await opened.getByRole('heading', { name }).count(), 0);
+  for (const name of ['Get messages', 'Move messages, or bring dead letters back']) assert.equal(await opened.getByRole('heading', { name }).count(), 0);
 });
 
 test('groups are shown with their lag, connected or not, and go on where they are told', async () => {

@@ -227,6 +227,9 @@ fn a_stream_that_is_led_is_well_and_tells_its_offsets() {
         (&json!("s"), &json!("ok"), &json!(0), &json!(21))
     );
     assert!(stream["bytes"].as_u64().is_some_and(|bytes| bytes > 21), "{stream}");
+    let route = json!({"exchange": "", "routing_key": "s"});
+    let route = http.post("/api/route/%2F", &route.to_string()).json();
+    assert_eq!(route["queues"][0]["accepts"], true, "{route}");
     let member = &http.get("/api/stream/%2F/s/status").json()[0];
     assert_eq!(member["bytes"], stream["bytes"]);
     // How long it was is known as of any queue.

@@ -4,7 +4,7 @@
 import { useState } from 'preact/hooks';
 import { get, query, send, url } from '../api/client.ts';
 import type { Peeked, Queue, StreamMember } from '../api/types.ts';
-import { age, bytes, count, counted, momentOf, plain, time } from '../lib/format.ts';
+import { age, bytes, count, counted, momentOf, plain, shown as visible, time } from '../lib/format.ts';
 import { fromBase64, hex, pretty } from '../lib/json.ts';
 import { href } from '../state/address.ts';
 import { refresh } from '../state/poll.ts';
@@ -33,8 +33,8 @@ export function Messages({ queue }: { queue: Queue }) {
   return (
     <>
       {canRead && <Look key={moves} queue={queue} chosen={chosen} onChoose={canMove ? setChosen : undefined} />}
-      {canRead && queue.type !== 'stream' && <Get queue={queue} />}
       {canMove && <Move queue={queue} chosen={chosen} onMoved={moved} />}
+      {canRead && queue.type !== 'stream' && <Get queue={queue} />}
       {may('write', queue.vhost) && <Card title="Publish to it"><Publish vhost={queue.vhost} exchange="" routingKey={queue.name} /></Card>}
     </>
   );
@@ -221,8 +221,8 @@ function Message({ of, whole, isOfStream, isChosen, onChoose }: {
       <header>
         {isChosen !== undefined && <input type="checkbox" aria-label={`Choose message ${shown.position}`} checked={isChosen} onChange={(event) => onChoose?.(event.currentTarget.checked)} />}
         <span>{isOfStream ? <span class="muted">offset </span> : <span class="muted">#</span>}{shown.position}</span>
-        <span><span class="muted">exchange</span> {shown.exchange || '(default)'}</span>
-        <span><span class="muted">routing key</span> <span class="mono">{shown.routing_key || '–'}</span></span>
+        <span><span class="muted">exchange</span> {visible(shown.exchange ?? '') || '(default)'}</span>
+        <span><span class="muted">routing key</span> <span class="mono">{visible(shown.routing_key ?? '') || '–'}</span></span>
         <span>{bytes(shown.body_bytes)}</span>
         {shown.redelivered && <Tag>redelivered</Tag>}
         {shown.delivery_count ? <Tag>delivered {shown.delivery_count} times</Tag> : null}

@@ -40,7 +40,7 @@ export function Move({ queue, chosen, onMoved }: { queue: Queue; chosen: number[
     });
   };
   return (
-    <Card title="Move messages" id="move">
+    <Card title="Move messages, or bring dead letters back" id="move">
       <p class="note">Each message is published again and confirmed before it leaves {queue.name}. Nothing happens before you have seen how many would go where.</p>
       <Form
         key={chosen.length > 0 ? 'chosen' : 'all'}
@@ -59,7 +59,7 @@ export function Move({ queue, chosen, onMoved }: { queue: Queue; chosen: number[
           ], help: chosen.length > 0 ? undefined : 'Look at messages above to choose single ones.' },
           { name: 'match', label: 'Containing', isRequired: true, help: 'A text in the body, a header or the routing key; or header:name=value.', when: (values) => values.which === 'match' },
           { name: 'since', label: utc.value ? 'From (UTC)' : 'From', kind: 'time', value: fieldOf(startOfDay(-1), utc.value), when: (values) => values.which === 'died' },
-          { name: 'until', label: utc.value ? 'Until (UTC)' : 'Until', kind: 'time', value: fieldOf(startOfDay(0), utc.value), help: 'Yesterday, unless you say otherwise.', when: (values) => values.which === 'died' },
+          { name: 'until', label: utc.value ? 'Until (UTC)' : 'Until', kind: 'time', value: fieldOf(startOfDay(0), utc.value), help: 'Up to that time, and not at it. Yesterday, unless you say otherwise.', when: (values) => values.which === 'died' },
           { name: 'rate', label: 'At most each second', kind: 'number', help: 'Empty means as fast as it goes.' },
         ]}
       />

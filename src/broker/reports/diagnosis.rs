@@ -76,9 +76,9 @@ impl Reports {
         };
         let settings = settings_of(&self.catalogue(), &queue.spec);
         let mut reasons = Vec::new();
-        let is_led = match self.queues.streams().of(queue) {
-            Some(stream) => stream.place(&self.queues, queue).0.is_some(),
-            None => vitals.is_some(),
+        let is_led = match is_stream {
+            true => self.is_stream_led(queue),
+            false => vitals.is_some(),
         };
         self.standing_reasons(&standing, gathered, is_led, &mut reasons);
         if let Some(vitals) = &vitals {

@@ -78,6 +78,12 @@ impl Reports {
         live.tracked(&queue)
     }
 
+    /// Whether a stream has a leader that lives.
+    pub fn is_stream_led(&self, queue: &QueueHandle) -> bool {
+        let live = self.queues.streams().of(queue);
+        live.is_some_and(|live| live.place(&self.queues, queue).0.is_some())
+    }
+
     /// What is tracked in a stream, as whoever leads it knows, or else a member that can be asked.
     pub async fn tracked(&self, queue: &QueueHandle) -> Option<Tracked> {
         let live = self.queues.streams().of(queue)?;
