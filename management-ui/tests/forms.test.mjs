@@ -227,6 +227,7 @@ test('what is chosen spans pages, and all that match are purged and deleted by a
   await opened.getByLabel('Choose / bulk.59', { exact: true }).check();
   await chosen.getByText('2 chosen, 1 of them not on this page').waitFor();
   await opened.getByRole('button', { name: 'Previous' }).click();
+  await opened.getByRole('link', { name: 'bulk.00' }).waitFor();
   await opened.getByLabel('Choose all rows of this page').check();
   await chosen.getByText('51 chosen').waitFor();
   await chosen.getByRole('button', { name: 'Choose all 60 that match' }).click();

@@ -24,7 +24,7 @@ export const NAMELESS = '(AMQP default)';
 const COLUMNS: Column<Exchange>[] = [
   { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (exchange) => exchange.name,
     cell: (exchange) => <Name of={exchange.name} fallback={NAMELESS} href={href('exchanges', exchange.vhost, exchange.name || 'amq.default')} /> },
-  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (exchange) => exchange.vhost, cell: (exchange) => exchange.vhost },
+  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, phone: 'line', value: (exchange) => exchange.vhost, cell: (exchange) => exchange.vhost },
   { id: 'type', title: 'Type', sort: 'type', width: 20, phone: 'state', value: (exchange) => exchange.type, cell: (exchange) => exchange.type },
   { id: 'features', title: 'Features', width: 26, value: (exchange) => features(exchange).join(' '), cell: (exchange) => features(exchange).map((each) => <Tag key={each}>{each}</Tag>) },
   { id: 'policy', title: 'Policy', sort: 'policy', width: 16, value: (exchange) => exchange.policy, cell: (exchange) => exchange.policy ?? '–' },

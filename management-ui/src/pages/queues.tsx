@@ -25,7 +25,7 @@ import { hasManyVhosts, inVhost, useKnown } from './parts.tsx';
 const COLUMNS: Column<Queue>[] = [
   { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (queue) => queue.name,
     cell: (queue) => <Name of={queue.name} href={href('queues', queue.vhost, queue.name)} /> },
-  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 11, value: (queue) => queue.vhost, cell: (queue) => queue.vhost },
+  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 11, phone: 'line', value: (queue) => queue.vhost, cell: (queue) => queue.vhost },
   { id: 'type', title: 'Type', sort: 'type', width: 9, value: (queue) => queue.type, cell: (queue) => queue.type },
   { id: 'features', title: 'Features', width: 12, value: (queue) => features(queue).join(' '),
     cell: (queue) => features(queue).map((each) => <Tag key={each}>{each}</Tag>) },

@@ -74,7 +74,7 @@ function columns(around: Map<string, Around> | undefined): Column<Queue>[] {
   const members = ({ members: all = [], online = [] }: Queue) => `${all.filter((node) => online.includes(node)).length} of ${all.length}`;
   return [
     { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (stream) => stream.name, cell: (stream) => <Name of={stream.name} href={href('queues', stream.vhost, stream.name)} /> },
-    { id: 'vhost', title: 'vhost', sort: 'vhost', width: 11, value: (stream) => stream.vhost, cell: (stream) => stream.vhost },
+    { id: 'vhost', title: 'vhost', sort: 'vhost', width: 11, phone: 'line', value: (stream) => stream.vhost, cell: (stream) => stream.vhost },
     { id: 'health', title: 'Health', sort: 'health', width: 13, phone: 'state', value: (stream) => stream.health ?? stream.state, cell: (stream) => <Health of={stream} /> },
     { id: 'leader', title: 'Leader', sort: 'node', width: 16, value: (stream) => stream.leader, cell: (stream) => stream.leader ?? '–' },
     { id: 'members', title: 'Members', width: 10, value: members, cell: (stream) => (

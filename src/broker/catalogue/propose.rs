@@ -16,13 +16,13 @@ use crate::types::{NodeId, Refusal, ReplyCode, UserName};
 /// How long a command may take to reach a majority.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long the leader may take to say how far the log is.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const INDEX_TIMEOUT: Duration = Duration::from_secs(1);
 /// Within which the members of a cluster that is well have applied what is committed.
-const PROMPT: Duration = Duration::from_millis(10);
+const USUALLY_APPLIED: Duration = Duration::from_millis(10);
 /// How long whoever changed the catalogue waits at most for the other nodes to have applied it.
-const EVERYWHERE: Duration = Duration::from_millis(500);
+const EVERYWHERE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long it rests while nobody leads.
-const AGAIN: Duration = Duration::from_millis(20);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// What became of a command.
 pub(super) enum Proposed {
@@ -133,7 +133,7 @@ impl Declarations {
         let first = look(&self.catalogue());
         match first {
             Err(error) if error.reply().code == ReplyCode::NotFound && !self.is_leader() => {
-                match self.is_caught_up(Instant::now() + LOOK_AGAIN).await {
+                match self.is_caught_up(Instant::now() + INDEX_TIMEOUT).await {
                     true => look(&self.catalogue()),
                     false => Err(error),
                 }
@@ -158,14 +158,14 @@ impl Declarations {
                     // Whoever waits for an answer finds what it asked for on every node: what is published
                     // to a new queue must not be lost because the publisher's node has yet to hear of it.
                     let here = timeout_at(deadline, self.group().applied(index));
-                    let (applied, ()) = join(here, self.applied_elsewhere(index, EVERYWHERE)).await;
+                    let (applied, ()) = join(here, self.applied_elsewhere(index, EVERYWHERE_TIMEOUT)).await;
                     return match applied {
                         Ok(true) => Ok(()),
                         _ => Err(BrokerError::NoMajority),
                     };
                 }
                 Proposed::Refused(error) => return Err(error),
-                Proposed::NotLeader if Instant::now() + AGAIN < deadline => tokio::time::sleep(AGAIN).await,
+                Proposed::NotLeader if Instant::now() + RETRY_PAUSE < deadline => tokio::time::sleep(RETRY_PAUSE).await,
                 Proposed::NotLeader => return Err(BrokerError::NoMajority),
             }
         }
@@ -184,7 +184,7 @@ impl Declarations {
         others.retain(|node| self.catalogue().nodes().contains_key(node));
         let asked = others.into_iter().map(|node| self.applied_there(node, index, patience));
         let mut applied = pin!(join_all(asked));
-        if timeout(PROMPT, &mut applied).await.is_ok() {
+        if timeout(USUALLY_APPLIED, &mut applied).await.is_ok() {
             return;
         }
         // A member that was busy with the entry itself hears that it is committed with what the leader

@@ -20,7 +20,7 @@ use crate::types::{NodeId, Refusal, Reply, ReplyCode, Scope};
 /// First byte of a command.
 const COMMAND: u8 = 2;
 /// How long whoever is asked may take to reach a majority.
-const THERE: Duration = Duration::from_secs(4);
+const PROPOSE_THERE_TIMEOUT: Duration = Duration::from_secs(4);
 
 #[derive(Serialize, Deserialize)]
 enum Question {
@@ -72,7 +72,7 @@ impl Declarations {
         if !group.is_leader() {
             return Answer::NotLeader;
         }
-        match timeout(THERE, group.barrier()).await {
+        match timeout(PROPOSE_THERE_TIMEOUT, group.barrier()).await {
             Ok(Ok(())) => Answer::Applied(group.status().applied.unwrap_or(0)),
             _ => Answer::NoMajority,
         }
@@ -83,7 +83,7 @@ impl Declarations {
         if !self.group().is_leader() {
             return Answer::NotLeader;
         }
-        match self.propose_here(record, Instant::now() + THERE).await {
+        match self.propose_here(record, Instant::now() + PROPOSE_THERE_TIMEOUT).await {
             Proposed::Applied(index) => Answer::Applied(index),
             Proposed::NotLeader => Answer::NotLeader,
             Proposed::Refused(BrokerError::Catalogue(CatalogueError::Raced(name))) => Answer::Raced(name),

@@ -58,7 +58,7 @@ pub struct Service {
 /// How long clients have to go, and then leaders, before whoever drains is answered.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks of a drained node at what it leads all the same.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Queues whose leaders are handed over side by side.
 const AT_ONCE: usize = 16;
 
@@ -84,7 +84,7 @@ impl Membership {
         match node == self.us() {
             true => Some(self.obey(order).await),
             // Its clients have to go first, and then its leaders.
-            false => self.give_order(node, order, 2 * PATIENCE + AGAIN).await,
+            false => self.give_order(node, order, 2 * PATIENCE + RETRY_PAUSE).await,
         }
     }
 
@@ -213,7 +213,7 @@ impl Membership {
 /// What it comes to lead while it is drained goes on to others, until it is in service again.
 async fn keep_drained(membership: Weak<Membership>) {
     loop {
-        sleep(AGAIN).await;
+        sleep(RETRY_PAUSE).await;
         match membership.upgrade().filter(|here| here.is_drained()) {
             Some(membership) => membership.lead_nothing().await,
             None => return,

@@ -32,7 +32,7 @@ const MOST_BYTES_SHOWN: usize = 2 << 20;
 /// Bytes of a stream that are read at a time.
 const STREAM_BYTES: usize = 256 << 10;
 /// How long a member of a stream may take to give what it has.
-const STREAM_PATIENCE: Duration = Duration::from_secs(4);
+const STREAM_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A request to look.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -244,7 +244,7 @@ impl Queues {
         let mut from = peek.from.max(since);
         while from < end {
             let read = live.read(self, queue, from, STREAM_BYTES);
-            for piece in timeout(STREAM_PATIENCE, read).await.ok()? {
+            for piece in timeout(STREAM_TIMEOUT, read).await.ok()? {
                 let arrived = piece.chunk.place().at;
                 for (offset, message) in read_messages(&piece.chunk, from, &queue.spec.name) {
                     if look.is_enough() {

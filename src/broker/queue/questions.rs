@@ -16,11 +16,11 @@ use crate::spec::QueueType;
 use crate::types::{NodeId, QueueId};
 
 /// How long it is looked for whoever leads the queue.
-const PEEK: Duration = Duration::from_secs(4);
+const PEEK_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long it rests while nobody leads.
-const AGAIN: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// For answers that somebody looks at and that need nobody else.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, Deserialize)]
 enum Question {
@@ -61,7 +61,7 @@ impl Queues {
         if queue.spec.queue_type == QueueType::Stream {
             return self.peek_stream(queue, peek).await;
         }
-        let deadline = Instant::now() + PEEK;
+        let deadline = Instant::now() + PEEK_TIMEOUT;
         loop {
             let leader = queue.leader();
             let peeked = match leader == self.us() {
@@ -74,10 +74,10 @@ impl Queues {
                     }
                 }
             };
-            if peeked.is_some() || Instant::now() + AGAIN >= deadline || queue.is_deleted() {
+            if peeked.is_some() || Instant::now() + RETRY_PAUSE >= deadline || queue.is_deleted() {
                 return peeked;
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 
@@ -88,7 +88,7 @@ impl Queues {
             return self.vitals_here(queue);
         }
         let question = Question::Vitals(queue.spec.id);
-        match self.nodes.ask(leader, &question, Instant::now() + AT_ONCE).await {
+        match self.nodes.ask(leader, &question, Instant::now() + ANSWER_TIMEOUT).await {
             Some(Answer::Vitals(vitals)) => vitals,
             _ => None,
         }
