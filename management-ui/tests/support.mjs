@@ -9,6 +9,8 @@ import { chromium } from 'playwright-core';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const BINARY = process.env.WARREN_BINARY ?? join(ROOT, process.env.CARGO_TARGET_DIR ?? 'target', 'debug/warren');
+/** What is set for the tests is nothing that a node should read. */
+const { WARREN_BINARY: _, ...ENVIRONMENT } = process.env;
 const NODES = [1, 2, 3];
 /** How long anything may take to appear. */
 export const PATIENCE = 15_000;
@@ -19,7 +21,7 @@ export async function broker(lines = []) {
   const dir = await mkdtemp(join(tmpdir(), 'warren-console-'));
   const ports = join(dir, 'ports.json');
   const args = ['server', '--data-dir', join(dir, 'data'), '--amqp', '127.0.0.1:0', '--management', '127.0.0.1:0', '--prometheus', 'none', '--stream', '127.0.0.1:0', '--cluster', 'none', '--ports-file', ports, ...lines];
-  const child = spawn(BINARY, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(BINARY, args, { env: ENVIRONMENT, stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.on('data', (data) => { said += data; });
   const ended = new Promise((done) => { child.once('exit', done); });
@@ -56,7 +58,7 @@ export async function cluster({ withProxy = false } = {}) {
     const joins = NODES.flatMap((other) => ['--join', `${network}.${other}:25672`]);
     const listens = ['--amqp', `${host}:5672`, '--management', `${host}:15672`, '--prometheus', 'none', '--stream', `${host}:5552`, '--cluster', `${host}:25672`, '--advertise', `${host}:25672`];
     const args = ['server', '--node-name', `rabbit@n${node}`, '--data-dir', join(dir, `n${node}`), '--cluster-secret-file', join(dir, 'secret'), ...listens, ...joins];
-    running.set(node, spawn(BINARY, args, { stdio: 'ignore' }));
+    running.set(node, spawn(BINARY, args, { env: ENVIRONMENT, stdio: 'ignore' }));
   };
   const end = async (process, signal) => {
     if (process.exitCode !== null || process.signalCode !== null) return;
