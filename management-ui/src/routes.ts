@@ -36,6 +36,7 @@ export const PLACES: Place[] = [
   { id: 'channels', title: 'Channels', path: '#/channels', key: 'h' },
   { id: 'exchanges', title: 'Exchanges', path: '#/exchanges', key: 'e' },
   { id: 'queues', title: 'Queues and Streams', path: '#/queues', key: 'q' },
+  { id: 'streams', title: 'Streams', path: '#/streams', key: 's' },
   { id: 'topology', title: 'Topology', path: '#/topology', key: 't' },
   { id: 'cluster', title: 'Cluster', path: '#/cluster', key: 'u', needs: isMonitor },
   { id: 'admin', title: 'Admin', get path() { return isAdministrator.value ? '#/users' : '#/policies'; }, key: 'a' },
@@ -64,6 +65,7 @@ const operatorPolicies = async () => (await import('./pages/policies.tsx')).Oper
 const limits = async () => (await import('./pages/limits.tsx')).Limits;
 const parameters = async () => (await import('./pages/parameters.tsx')).Parameters;
 const flags = async () => (await import('./pages/feature-flags.tsx')).FeatureFlags;
+const streams = async () => (await import('./pages/streams.tsx')).Streams;
 const cluster = async () => (await import('./pages/cluster.tsx')).Cluster;
 
 export const ROUTES: Route[] = [
@@ -76,6 +78,9 @@ export const ROUTES: Route[] = [
   { path: 'exchanges/:vhost/:name', title: named('Exchanges'), place: 'exchanges', load: async () => (await import('./pages/exchange.tsx')).Exchange },
   { path: 'queues', title: page('Queues and Streams'), place: 'queues', load: async () => (await import('./pages/queues.tsx')).Queues },
   { path: 'queues/:vhost/:name', title: named('Queues'), place: 'queues', load: async () => (await import('./pages/queue.tsx')).Queue },
+  { path: 'streams', title: page('Streams'), place: 'streams', load: streams },
+  { path: 'stream/connections', title: page('Streams'), place: 'streams', load: async () => (await import('./pages/streams.tsx')).StreamConnections },
+  { path: 'stream/connections/:vhost/:name', title: named('Connections'), place: 'streams', load: async () => (await import('./pages/connection.tsx')).Connection },
   { path: 'topology', title: page('Topology'), place: 'topology', load: async () => (await import('./pages/topology.tsx')).Topology },
   { path: 'cluster', title: page('Cluster'), place: 'cluster', needs: isMonitor, load: cluster },
   { path: 'cluster-name', title: page('Cluster'), place: 'cluster', needs: isMonitor, load: cluster },

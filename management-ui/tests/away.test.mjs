@@ -67,7 +67,7 @@ test('a hidden tab asks for nothing, and a page that is paused says how old it i
 test('keys lead to places, search finds, and what is chosen last is remembered', async () => {
   const { page: opened, faults, close } = await page(chrome, node.http);
   await signIn(opened, node.http);
-  for (const [key, heading] of [['q', 'Queues and Streams'], ['e', 'Exchanges'], ['c', 'Connections'], ['h', 'Channels'], ['o', 'Overview']]) {
+  for (const [key, heading] of [['q', 'Queues and Streams'], ['e', 'Exchanges'], ['c', 'Connections'], ['h', 'Channels'], ['s', 'Streams'], ['o', 'Overview']]) {
     await opened.keyboard.press('g');
     await opened.keyboard.press(key);
     await opened.getByRole('heading', { level: 1, name: heading, exact: true }).waitFor();

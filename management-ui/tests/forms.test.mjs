@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import amqp from 'amqplib';
-import { api, broker, browser, page, PATIENCE, signIn, visit } from './support.mjs';
+import { api, broker, browser, page, PATIENCE, signIn, violations, visit } from './support.mjs';
 
 let node;
 let chrome;
@@ -160,6 +160,34 @@ test('a queue is purged by the keyboard alone, after its name is typed', async (
   await until('the focus is back', async () => (await opened.evaluate(() => document.activeElement.textContent)) === 'Purge…');
 });
 
+test('signing in by the keyboard alone; back and forward go through pages, and a reload stays', async () => {
+  const other = await page(chrome, node.http);
+  const { page: tab } = other;
+  await tab.goto(`${node.http}#/exchanges`);
+  await tab.getByRole('button', { name: 'Sign in' }).waitFor();
+  await until('the field has the focus', () => tab.evaluate(() => document.activeElement.matches('input')));
+  await tab.keyboard.type('guest');
+  await tab.keyboard.press('Tab');
+  await tab.keyboard.type('guest');
+  await tab.keyboard.press('Enter');
+  await tab.getByRole('heading', { level: 1, name: 'Exchanges' }).waitFor();
+  await visit(tab, '#/queues?filter=adde');
+  await tab.getByRole('link', { name: 'added' }).click();
+  await tab.getByRole('heading', { level: 1, name: 'added' }).waitFor();
+  await tab.goBack();
+  await tab.getByRole('heading', { level: 1, name: 'Queues and Streams' }).waitFor();
+  assert.equal(await tab.getByRole('searchbox').inputValue(), 'adde');
+  await tab.goBack();
+  await tab.getByRole('heading', { level: 1, name: 'Exchanges' }).waitFor();
+  await tab.goForward();
+  await tab.goForward();
+  await tab.getByRole('heading', { level: 1, name: 'added' }).waitFor();
+  await tab.reload();
+  await tab.getByRole('heading', { level: 1, name: 'added' }).waitFor();
+  assert.deepEqual(other.faults, []);
+  await other.close();
+});
+
 test('a queue that is gone is said to be gone, with the way back', async () => {
   await visit(opened, '#/queues/%2F/added');
   await ask('DELETE', '/queues/%2F/added');
@@ -183,6 +211,59 @@ test('chosen queues are deleted together', async () => {
     const left = (await ask('GET', '/queues/%2F')).map((each) => each.name);
     return left.includes('three') && !left.includes('one') && !left.includes('two');
   });
+});
+
+test('what is chosen spans pages, and all that match are purged and deleted by a job', async () => {
+  const names = Array.from({ length: 60 }, (_, at) => `bulk.${String(at).padStart(2, '0')}`);
+  const queues = names.map((name) => ({ name, vhost: '/', durable: true, auto_delete: false, arguments: {} }));
+  await ask('POST', '/definitions', { queues: [...queues, { ...queues[0], name: 'bulky-not' }] });
+  for (const name of ['bulk.00', 'bulk.59', 'bulky-not']) {
+    await ask('POST', '/exchanges/%2F/amq.default/publish', { properties: {}, routing_key: name, payload: 'x', payload_encoding: 'string' });
+  }
+  await visit(opened, '#/queues?filter=' + encodeURIComponent('/^bulk[.]/'));
+  const chosen = opened.getByRole('region', { name: 'Chosen rows' });
+  await opened.getByLabel('Choose / bulk.01', { exact: true }).check();
+  await opened.getByRole('button', { name: 'Next' }).click();
+  await opened.getByLabel('Choose / bulk.59', { exact: true }).check();
+  await chosen.getByText('2 chosen, 1 of them not on this page').waitFor();
+  await opened.getByRole('button', { name: 'Previous' }).click();
+  await opened.getByRole('link', { name: 'bulk.00' }).waitFor();
+  await opened.getByLabel('Choose all rows of this page').check();
+  await chosen.getByText('51 chosen').waitFor();
+  await chosen.getByRole('button', { name: 'Choose all 60 that match' }).click();
+  await chosen.getByText('60 chosen').waitFor();
+  await chosen.getByRole('button', { name: 'Purge…' }).click();
+  await dialog().getByText('2 ready messages of 60 queues will be gone.').waitFor();
+  await dialog().getByRole('textbox').fill('60');
+  await dialog().getByRole('button', { name: 'Purge 60 queues' }).click();
+  await opened.getByText('60 of 60').waitFor();
+  const left = async () => (await ask('GET', '/queues/%2F')).filter((each) => each.name.startsWith('bulk'));
+  await until('two are empty', async () => (await left()).reduce((sum, each) => sum + (each.messages ?? 0), 0) === 1);
+  await opened.getByRole('button', { name: 'Hide' }).click();
+  await opened.getByLabel('Choose all rows of this page').check();
+  await chosen.getByRole('button', { name: 'Choose all 60 that match' }).click();
+  await chosen.getByRole('button', { name: 'Delete…' }).click();
+  await dialog().getByRole('textbox').fill('60');
+  await dialog().getByRole('button', { name: 'Delete 60 queues' }).click();
+  await until('only the other is left', async () => (await left()).map((each) => each.name).join() === 'bulky-not');
+  await ask('DELETE', '/queues/%2F/bulky-not');
+});
+
+test('messages are looked at from a time on', async () => {
+  await ask('PUT', '/queues/%2F/timed', { durable: true });
+  const publish = (payload) => ask('POST', '/exchanges/%2F/amq.default/publish', { properties: {}, routing_key: 'timed', payload, payload_encoding: 'string' });
+  await publish('early');
+  const begun = Date.now();
+  await until('more than two seconds have passed', async () => Date.now() > begun + 3200);
+  await publish('late');
+  await visit(opened, '#/queues/%2F/timed?tab=messages');
+  await opened.getByLabel('Begin').selectOption('time');
+  const field = await opened.evaluate((ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60_000).toISOString().slice(0, 19), begun + 2000);
+  await opened.getByLabel('Time', { exact: true }).fill(field);
+  await opened.getByRole('button', { name: 'Look', exact: true }).click();
+  await opened.getByRole('article').getByText('late').waitFor();
+  assert.equal(await opened.getByRole('article').count(), 1);
+  await ask('DELETE', '/queues/%2F/timed');
 });
 
 test('an exchange is deleted', async () => {
@@ -232,6 +313,27 @@ test('the router says where a message would go', async () => {
   await opened.getByText('It would go nowhere').waitFor();
   await opened.getByText('the routing key does not fit the pattern').waitFor();
   assert.equal((await ask('GET', '/queues/%2F/eu')).messages, 0);
+});
+
+test('messages that are chosen are moved, and no others', async () => {
+  for (const name of ['from', 'to']) await ask('PUT', `/queues/%2F/${name}`, { durable: true });
+  for (const payload of ['one', 'two', 'three']) {
+    await ask('POST', '/exchanges/%2F/amq.default/publish', { properties: {}, routing_key: 'from', payload, payload_encoding: 'string' });
+  }
+  await visit(opened, '#/queues/%2F/from?tab=messages');
+  await opened.getByRole('button', { name: 'Look', exact: true }).click();
+  const card = opened.getByRole('article').filter({ hasText: 'two' });
+  await card.getByRole('checkbox').check();
+  await opened.getByText('1 chosen').waitFor();
+  assert.deepEqual(await violations(opened), []);
+  await opened.getByLabel('To', { exact: true }).selectOption('queue');
+  await opened.getByRole('textbox', { name: /^Queue/ }).fill('to');
+  await opened.getByRole('button', { name: 'Count first' }).click();
+  await dialog().getByRole('textbox').fill('from');
+  await dialog().getByRole('button', { name: 'Move 1 message out of from' }).click();
+  const bodies = async (name) => (await ask('GET', `/queues/%2F/${name}/messages`)).messages.map(({ body }) => body).join();
+  await until('it has moved', async () => (await bodies('to')) === 'two' && (await bodies('from')) === 'one,three');
+  for (const name of ['from', 'to']) await ask('DELETE', `/queues/%2F/${name}`);
 });
 
 test('messages are moved, as many as was said before', async () => {

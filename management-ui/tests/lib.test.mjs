@@ -37,6 +37,21 @@ test('a filter knows words, patterns and tokens', () => {
   assert.deepEqual(filter.chips('x ready>1'), ['x', 'ready>1']);
   assert.equal(filter.toggled('x ready>1', 'ready>1'), 'x');
   assert.equal(filter.toggled('x', 'health:stuck'), 'x health:stuck');
+  // A value with spaces stands between quotes, which are not sent.
+  const chip = filter.tokenOf('client_properties.product', 'RabbitMQ .NET');
+  assert.equal(chip, 'client_properties.product:"RabbitMQ .NET"');
+  assert.deepEqual(filter.parse(`pay ${chip} ready>1`), { name: 'pay', isPattern: false, tokens: [chip, 'ready>1'] });
+  assert.equal(filter.toggled(`pay ${chip}`, chip), 'pay');
+  assert.equal(filter.plainToken(chip), 'client_properties.product:RabbitMQ .NET');
+  assert.deepEqual(filter.parse('"x y').tokens, []);
+});
+
+test('fields for times read and hold times in the zone that is shown', () => {
+  assert.equal(format.momentOf('2026-01-31T12:00:00', true), Date.UTC(2026, 0, 31, 12));
+  assert.equal(format.fieldOf(Date.UTC(2026, 0, 31, 12), true), '2026-01-31T12:00:00');
+  const local = new Date(2026, 6, 1, 8, 30, 15).getTime();
+  assert.equal(format.momentOf(format.fieldOf(local, false), false), local);
+  assert.throws(() => format.momentOf('', false), /A date and a time/);
 });
 
 test('JSON is laid out without touching a digit', () => {

@@ -11,8 +11,10 @@ const part = encodeURIComponent;
 const VISITS = [
   '#/', '#/connections', '#/channels', '#/exchanges', '#/queues', '#/queues?filter=pay', '#/queues?filter=nothing-has-this-name',
   '#/queues/%2F/payments', '#/queues/%2F/payments?tab=messages', '#/queues/%2F/payments?tab=consumers', '#/queues/%2F/payments?tab=bindings',
-  '#/queues/%2F/payments?tab=settings', '#/queues/%2F/billing?tab=members', `#/queues/%2F/${part(LONG)}`, `#/queues/%2F/${part(HOSTILE)}?tab=bindings`,
-  `#/queues/%2F/${part(HOSTILE)}?tab=consumers`, '#/exchanges/%2F/orders', '#/exchanges/%2F/orders?tab=route', '#/exchanges/%2F/orders?tab=publish',
+  '#/queues/%2F/payments?tab=settings', '#/queues/%2F/billing?tab=members', `#/queues/%2F/${part(LONG)}`, '#/queues/%2F/lines?tab=bindings', '#/queues/%2F/lines?tab=messages', `#/queues/%2F/${part(HOSTILE)}?tab=bindings`,
+  `#/queues/%2F/${part(HOSTILE)}?tab=consumers`, '#/streams', '#/streams?tab=groups', '#/streams?tab=subscriptions', '#/streams?tab=publishers', '#/streams?tab=super', '#/streams?tab=connections', '#/stream/connections',
+  '#/queues/%2F/journal', '#/queues/%2F/journal?tab=messages', '#/queues/%2F/journal?tab=consumers', '#/queues/%2F/journal?tab=readers', '#/queues/%2F/journal?tab=members',
+  '#/exchanges/%2F/orders', '#/exchanges/%2F/orders?tab=route', '#/exchanges/%2F/orders?tab=publish',
   '#/exchanges/%2F/orders?tab=overview', '#/exchanges/%2F/amq.default', `#/exchanges/%2F/${part(HOSTILE)}?tab=settings`,
 ];
 /** Where pictures are put, if anywhere. */
@@ -24,7 +26,7 @@ let chrome;
 
 before(async () => {
   node = await broker();
-  stopTraffic = await start(node.amqp);
+  stopTraffic = await start(node.amqp, node.stream);
   chrome = await browser();
   if (PICTURES) await mkdir(PICTURES, { recursive: true });
 });
@@ -71,7 +73,8 @@ async function detailsOf(http) {
   const hostile = connections.find((each) => each.user_provided_name === HOSTILE);
   const worker = connections.find((each) => each.user_provided_name === 'billing-worker');
   const [channel] = await ask('GET', `/connections/${part(worker.name)}/channels`);
-  return [`#/connections/${part(hostile.name)}`, `#/connections/${part(worker.name)}`, `#/channels/${part(channel.name)}`];
+  const [stream] = await ask('GET', '/stream/connections');
+  return [`#/connections/${part(hostile.name)}`, `#/connections/${part(worker.name)}`, `#/channels/${part(channel.name)}`, `#/stream/connections/%2F/${part(stream.name)}`];
 }
 
 test('charts show what moves, for eyes and for ears', async () => {
@@ -87,6 +90,61 @@ test('charts show what moves, for eyes and for ears', async () => {
     await chart.getByRole('button', { name: /^Published/ }).click();
     assert.equal(await chart.getByRole('columnheader', { name: 'Published' }).count(), 0);
   }
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test('the range of charts stands in the address, and a link shows what its sender saw', async () => {
+  const { page: opened, faults, close } = await page(chrome, node.http);
+  await signIn(opened, node.http);
+  await visit(opened, '#/queues/%2F/billing');
+  await opened.waitForURL(/range=600/);
+  const range = opened.getByRole('combobox', { name: 'Charts show' });
+  const asked = opened.waitForRequest(/series.*age=28800/);
+  await range.selectOption('28800');
+  await asked;
+  await opened.waitForURL(/range=28800/);
+  // Kept on other pages, until a link says another.
+  await visit(opened, '#/');
+  await opened.waitForURL(/range=28800/);
+  const linked = opened.waitForRequest(/series.*age=60&/);
+  await visit(opened, '#/queues/%2F/billing?range=60');
+  await linked;
+  assert.equal(await range.inputValue(), '60');
+  await visit(opened, '#/exchanges/%2F/orders?tab=overview');
+  await opened.waitForURL(/range=28800/);
+  assert.deepEqual(faults, []);
+  await close();
+});
+
+test('columns are made wider and narrower, by pointer and keyboard, and stay so', async () => {
+  const { page: opened, faults, close } = await page(chrome, node.http);
+  await signIn(opened, node.http);
+  await visit(opened, '#/queues');
+  const head = (title) => opened.getByRole('columnheader', { name: title });
+  const width = async (title) => Math.round((await head(title).boundingBox()).width);
+  const before = await width('Health');
+  const grip = await head('Health').locator('.grip').boundingBox();
+  await opened.mouse.move(grip.x + 4, grip.y + 10);
+  await opened.mouse.down();
+  await opened.mouse.move(grip.x + 104, grip.y + 10, { steps: 4 });
+  await opened.mouse.up();
+  const drawn = await width('Health');
+  assert.ok(drawn >= before + 60, `${before} → ${drawn}`);
+  await opened.getByRole('button', { name: 'Columns of queues' }).focus();
+  await opened.keyboard.press('Enter');
+  const narrower = opened.getByRole('button', { name: 'Narrower: Health' });
+  await narrower.focus();
+  for (let at = 0; at < 3; at += 1) await opened.keyboard.press('Enter');
+  const less = await width('Health');
+  assert.ok(less <= drawn - 40, `${drawn} → ${less}`);
+  assert.deepEqual(await violations(opened), []);
+  await opened.reload();
+  await head('Health').waitFor();
+  assert.ok(Math.abs((await width('Health')) - less) <= 2);
+  await opened.getByRole('button', { name: 'Columns of queues' }).click();
+  await opened.getByRole('button', { name: 'Widths as they were' }).click();
+  assert.ok(Math.abs((await width('Health')) - before) <= 2);
   assert.deepEqual(faults, []);
   await close();
 });

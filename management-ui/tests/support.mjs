@@ -9,17 +9,19 @@ import { chromium } from 'playwright-core';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const BINARY = process.env.WARREN_BINARY ?? join(ROOT, process.env.CARGO_TARGET_DIR ?? 'target', 'debug/warren');
+/** What is set for the tests is nothing that a node should read. */
+const { WARREN_BINARY: _, ...ENVIRONMENT } = process.env;
 const NODES = [1, 2, 3];
 /** How long anything may take to appear. */
 export const PATIENCE = 15_000;
 
 /** Starts a broker on free ports, or uses the one of WARREN_CONSOLE and WARREN_AMQP. */
 export async function broker(lines = []) {
-  if (process.env.WARREN_CONSOLE) return { http: process.env.WARREN_CONSOLE, amqp: process.env.WARREN_AMQP, stop: async () => undefined };
+  if (process.env.WARREN_CONSOLE) return { http: process.env.WARREN_CONSOLE, amqp: process.env.WARREN_AMQP, stream: Number(process.env.WARREN_STREAM), stop: async () => undefined };
   const dir = await mkdtemp(join(tmpdir(), 'warren-console-'));
   const ports = join(dir, 'ports.json');
   const args = ['server', '--data-dir', join(dir, 'data'), '--amqp', '127.0.0.1:0', '--management', '127.0.0.1:0', '--prometheus', 'none', '--stream', '127.0.0.1:0', '--cluster', 'none', '--ports-file', ports, ...lines];
-  const child = spawn(BINARY, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const child = spawn(BINARY, args, { env: ENVIRONMENT, stdio: ['ignore', 'ignore', 'pipe'] });
   let said = '';
   child.stderr.on('data', (data) => { said += data; });
   const ended = new Promise((done) => { child.once('exit', done); });
@@ -31,6 +33,7 @@ export async function broker(lines = []) {
       return {
         http: `http://127.0.0.1:${port('management')}/`,
         amqp: `amqp://guest:guest@127.0.0.1:${port('amqp')}`,
+        stream: port('stream'),
         stop: async () => {
           child.kill();
           await ended;
@@ -55,7 +58,7 @@ export async function cluster({ withProxy = false } = {}) {
     const joins = NODES.flatMap((other) => ['--join', `${network}.${other}:25672`]);
     const listens = ['--amqp', `${host}:5672`, '--management', `${host}:15672`, '--prometheus', 'none', '--stream', `${host}:5552`, '--cluster', `${host}:25672`, '--advertise', `${host}:25672`];
     const args = ['server', '--node-name', `rabbit@n${node}`, '--data-dir', join(dir, `n${node}`), '--cluster-secret-file', join(dir, 'secret'), ...listens, ...joins];
-    running.set(node, spawn(BINARY, args, { stdio: 'ignore' }));
+    running.set(node, spawn(BINARY, args, { env: ENVIRONMENT, stdio: 'ignore' }));
   };
   const end = async (process, signal) => {
     if (process.exitCode !== null || process.signalCode !== null) return;
@@ -94,7 +97,7 @@ export async function cluster({ withProxy = false } = {}) {
     await stop();
     throw error;
   }
-  return { http, proxy: http(100), amqp: (node) => `amqp://guest:guest@${network}.${node}:5672`, name: (node) => `rabbit@n${node}`, kill: (node) => end(running.get(node), 'SIGKILL'), start, ready, stop };
+  return { http, proxy: http(100), amqp: (node) => `amqp://guest:guest@${network}.${node}:5672`, name: (node) => `rabbit@n${node}`, kill: (node) => end(running.get(node), 'SIGKILL'), signal: (node, signal) => running.get(node).kill(signal), start, ready, stop };
 }
 
 /** The HTTP API, as guest unless another is named. */
@@ -184,8 +187,8 @@ export async function desk(options = {}) {
 }
 
 /** Waits until something holds, and gives what was found. */
-export async function until(what, holds) {
-  const deadline = Date.now() + PATIENCE;
+export async function until(what, holds, patience = PATIENCE) {
+  const deadline = Date.now() + patience;
   for (;;) {
     const found = await Promise.resolve().then(holds).catch(() => undefined);
     if (found) return found;

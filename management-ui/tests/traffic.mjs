@@ -1,15 +1,18 @@
 // A shop on a broker: exchanges, queues that get on and queues that do not, connections with names.
-// Used by the tests and for pictures. `node tests/traffic.mjs amqp://…` runs it until it is stopped.
+// Used by the tests and for pictures. `node tests/traffic.mjs amqp://… [STREAM PORT]` runs it until it is stopped.
 import amqp from 'amqplib';
+import { streamClient } from './stream-client.mjs';
 
 /** A name that would be code if a page made HTML of it. */
 export const HOSTILE = '<img src=x onerror=window.hacked=1>"\' ${1} \u202e end';
+/** Lines, and what is not seen. */
+export const LINES = 'two\nlines\tand a\u0000 zero';
 export const LONG = `a.very.long.name.${'that.goes.on.and.on.'.repeat(8)}until.the.end`;
 
 const DURABLE = { durable: true };
 
 /** Declares all, and keeps a slow but steady traffic going. Gives what stops it. */
-export async function start(url) {
+export async function start(url, streamPort) {
   const open = (name) => amqp.connect(url, { clientProperties: { connection_name: name } });
   const [shop, workers, stuck, odd] = await Promise.all(['shop', 'billing-worker', 'payments-worker', HOSTILE].map(open));
   for (const each of [shop, workers, stuck, odd]) each.on('error', () => undefined);
@@ -43,12 +46,27 @@ export async function start(url) {
   const rejecting = await workers.createChannel();
   await rejecting.prefetch(5);
   await rejecting.consume('fraud', (message) => message && rejecting.reject(message, false), { consumerTag: 'fraud-1' });
+  const auditing = await workers.createChannel();
+  await auditing.prefetch(100);
+  await auditing.consume('journal', (message) => message && auditing.ack(message), { consumerTag: 'audit', arguments: { 'x-stream-offset': 'first' } });
   const hostile = await odd.createChannel();
   await hostile.consume(HOSTILE, () => undefined, { consumerTag: HOSTILE, noAck: true, arguments: { note: HOSTILE } });
+  const readers = streamPort ? await streaming(streamPort) : [];
   return async () => {
     timers.forEach(clearTimeout);
+    await Promise.allSettled(readers.map((each) => each.close()));
     await Promise.allSettled([shop, workers, stuck, odd].map((each) => each.close()));
   };
+}
+
+/** Clients of the stream protocol: one that writes a little, one of a group that reads, and a group that was here before. */
+async function streaming(port) {
+  const [writer, reader] = await Promise.all(['till-7', 'audit-1'].map((name) => streamClient(port, name)));
+  await writer.declarePublisher(1, 'till-7', 'journal');
+  writer.publish(1, Array.from({ length: 200 }, (_, at) => JSON.stringify({ till: 7, receipt: at })));
+  reader.storeOffset('yesterdays-report', 'journal', 10);
+  await reader.subscribe(1, 'journal', { name: 'audit' });
+  return [writer, reader];
 }
 
 async function declare(channel) {
@@ -67,11 +85,16 @@ async function declare(channel) {
   await queue('empty');
   await queue(LONG);
   await queue(HOSTILE, { durable: false, exclusive: false });
+  await queue('lines');
+  await channel.bindQueue('lines', 'orders', LINES, { [LINES]: LINES });
+  await channel.sendToQueue('lines', Buffer.from(LINES), { messageId: LINES, headers: { [LINES]: LINES, '': '' } });
+  await queue('journal', { arguments: { 'x-queue-type': 'stream', 'x-max-age': '7D' } });
   await channel.bindQueue('billing', 'orders', 'order.created.*');
   await channel.bindQueue('mail', 'orders', 'order.paid.#');
   await channel.bindQueue('payments', 'orders', 'order.paid.*');
   await channel.bindQueue('fraud', 'orders', 'order.created.*');
   await channel.bindQueue('nobody-reads', 'orders', 'order.#');
+  await channel.bindQueue('journal', 'orders', '#');
   await channel.bindQueue('dead', 'dlx', 'dead');
   await channel.bindQueue('unrouted', 'unrouted', '');
   await channel.bindQueue(HOSTILE, HOSTILE, HOSTILE, { 'x-match': 'all', note: HOSTILE });
@@ -80,6 +103,6 @@ async function declare(channel) {
 }
 
 if (process.argv[1] === import.meta.filename) {
-  await start(process.argv[2] ?? 'amqp://guest:guest@127.0.0.1:5672');
+  await start(process.argv[2] ?? 'amqp://guest:guest@127.0.0.1:5672', Number(process.argv[3]));
   console.log('traffic is running; stop it with Ctrl C');
 }

@@ -59,6 +59,17 @@ test('a user may use it, and its limits hold', async () => {
   await assert.rejects(ask('PUT', '/queues/shop/two', { durable: true }), /queue limit/);
 });
 
+test('it is traced, and what it is described as stays', async () => {
+  const { opened, ask } = at;
+  await visit(opened, '#/vhosts/shop');
+  await card('Tracing').getByRole('button', { name: 'Start tracing' }).click();
+  await card('Tracing').getByRole('button', { name: 'Stop tracing' }).waitFor();
+  const vhost = await ask('GET', '/vhosts/shop');
+  assert.deepEqual([vhost.tracing, vhost.description, vhost.tags], [true, 'All orders', ['production', 'eu']]);
+  await card('Tracing').getByRole('button', { name: 'Stop tracing' }).click();
+  await until('it is off', async () => (await ask('GET', '/vhosts/shop')).tracing === false);
+});
+
 test('it is deleted after its name is typed, with what is in it told', async () => {
   const { opened, panel, ask } = at;
   await visit(opened, '#/vhosts/shop');

@@ -69,6 +69,7 @@ pub use cluster::Membership;
 pub use cluster::advertised;
 pub use cluster::formation::JoinError;
 pub use cluster::links::LinksError;
+pub use cluster::maintenance;
 pub use cluster::majority::Reach;
 pub use delivery::channel_out::{Outstanding, Uncommitted};
 pub use delivery::connections;

@@ -11,11 +11,13 @@ use super::fields::Fields;
 use super::messages::readable_queue;
 use super::route::{Access, Route, Run, Verb};
 use super::text::exchange_name;
-use crate::broker::jobs::{Bulk, BulkQueue, Plan, Redrive};
+use crate::broker::jobs::{Bulk, BulkQueue, Died, Plan, Redrive};
 use crate::broker::matching::Matching;
 use crate::broker::moving::MoveTo;
 use crate::declare;
 use crate::pattern::Pattern;
+use crate::spec::QueueType;
+use crate::types::Timestamp;
 use crate::types::sorting::sort_by;
 
 /// What can be asked of jobs.
@@ -57,7 +59,8 @@ pub static ROUTES: &[Route] = &[
     Route::post(
         "/queues/{vhost}/{name}/redrive",
         Access::Vhost,
-        "Moves messages: to (origin, or exchange and routing_key), which (all, positions or match), rate, limit, dry_run.",
+        "Moves messages: to (origin, or exchange and routing_key), which (all, positions or match, and died: since, \
+         until), rate, limit, dry_run.",
         |call| Box::pin(redrive(call)),
     ),
 ];
@@ -81,6 +84,9 @@ async fn one(call: &Call) -> Result<Value, Failure> {
 
 async fn redrive(call: Call) -> Answered {
     let queue = readable_queue(&call)?;
+    if queue.spec.queue_type == QueueType::Stream {
+        return Err(Failure::bad("a stream keeps its messages: none can be moved out of it"));
+    }
     let fields = call.fields()?;
     let redrive = redrive_of(&fields)?;
     let actor = call.actor()?;
@@ -128,31 +134,53 @@ fn redrive_of(fields: &Fields) -> Result<Redrive, Failure> {
         None => return Err(Failure::keys_missing(&["to"])),
         Some(_) => return Err(Failure::bad("to is origin, or an exchange and a routing_key")),
     };
-    let (positions, matching) = match fields.get("which") {
-        None => (None, None),
-        Some(Value::String(word)) if word == "all" => (None, None),
-        Some(Value::Object(which)) => match (which.get("positions"), which.get("match")) {
-            (Some(positions), None) => (Some(numbers(positions)?), None),
-            (None, Some(Value::String(text))) => (None, Some(Matching::read(text))),
-            _ => return Err(Failure::bad(WHICH)),
-        },
-        Some(_) => return Err(Failure::bad(WHICH)),
+    let mut redrive = Redrive {
+        to,
+        positions: None,
+        matching: None,
+        died: None,
+        rate: None,
+        limit: None,
     };
+    match fields.get("which") {
+        None => {}
+        Some(Value::String(word)) if word == "all" => {}
+        Some(Value::Object(which)) => {
+            match (which.get("positions"), which.get("match")) {
+                (Some(positions), None) => redrive.positions = Some(numbers(positions)?),
+                (None, Some(Value::String(text))) => redrive.matching = Some(Matching::read(text)),
+                (None, None) if which.contains_key("died") => {}
+                _ => return Err(Failure::bad(WHICH)),
+            }
+            redrive.died = which.get("died").map(died).transpose()?;
+        }
+        Some(_) => return Err(Failure::bad(WHICH)),
+    }
     let number = |key: &str| match fields.integer(key)? {
         None => Ok(None),
         Some(number) if number > 0 => Ok(Some(number.unsigned_abs())),
         Some(_) => Err(Failure::bad(format!("{key} is a number above 0"))),
     };
-    Ok(Redrive {
-        to,
-        positions,
-        matching,
-        rate: number("rate")?.map(|rate| u32::try_from(rate).unwrap_or(u32::MAX)),
-        limit: number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+    redrive.rate = number("rate")?.map(|rate| u32::try_from(rate).unwrap_or(u32::MAX));
+    redrive.limit = number("limit")?.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(redrive)
+}
+
+/// Two times in milliseconds since 1970, either of which may be left out.
+fn died(value: &Value) -> Result<Died, Failure> {
+    let none = || Failure::bad("died is since and until, each in milliseconds since 1970");
+    let times = value.as_object().ok_or_else(none)?;
+    let time = |key: &str, otherwise: u64| match times.get(key) {
+        None | Some(Value::Null) => Ok(Timestamp(otherwise)),
+        Some(time) => time.as_u64().map(Timestamp).ok_or_else(none),
+    };
+    Ok(Died {
+        since: time("since", 0)?,
+        until: time("until", u64::MAX)?,
     })
 }
 
-const WHICH: &str = "which is all, a list of positions, or a text to match";
+const WHICH: &str = "which is all, a list of positions, or a text to match; or the time in which they died";
 
 fn numbers(value: &Value) -> Result<Vec<u64>, Failure> {
     let items = value.as_array().filter(|items| items.len() <= POSITIONS);

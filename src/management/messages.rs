@@ -32,7 +32,8 @@ pub static ROUTES: &[Route] = &[
         Verb::Get,
         "/queues/{vhost}/{name}/messages",
         Access::Vhost,
-        "Messages, without taking them: state (ready or unacked), from, count, match, body_bytes.",
+        "Messages, without taking them: state (ready or unacked), from (a position, of a stream an offset), since \
+         (milliseconds since 1970), count, match, body_bytes.",
         Run::Later(|call| Box::pin(look::list(call))),
     ),
     Route::new(

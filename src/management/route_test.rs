@@ -16,7 +16,7 @@ use crate::broker::{Explained, QueueHandle, Vhost, Why};
 use crate::codec::properties::scan;
 use crate::metadata::json;
 use crate::queue::Health;
-use crate::spec::Destination;
+use crate::spec::{Destination, QueueType};
 use crate::types::names::MAX_NAME_BYTES;
 
 /// What can be asked.
@@ -105,6 +105,12 @@ fn outcome(explained: &Explained) -> &'static str {
 async fn accepts(call: &Call, queue: &QueueHandle) -> Result<(), &'static str> {
     if queue.is_quarantined() {
         return Err("its records are damaged");
+    }
+    if queue.spec.queue_type == QueueType::Stream {
+        return match call.broker.reports().is_stream_led(queue) {
+            true => Ok(()),
+            false => Err("nobody leads it who answers"),
+        };
     }
     match call.broker.queues().vitals(queue).await {
         None => Err("nobody leads it who answers"),

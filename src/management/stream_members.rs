@@ -57,6 +57,7 @@ async fn status(call: Call) -> Answered {
                 "first_offset": member.first,
                 "readers": member.readers,
                 "segments": member.segments,
+                "bytes": member.bytes,
             }),
         }
     });

@@ -37,6 +37,9 @@ pub struct Counts {
     /// Of a stream: what is dropped together, as its leader has it.
     #[serde(default)]
     pub segments: u64,
+    /// Of a stream: the offset of its oldest message.
+    #[serde(default)]
+    pub first_offset: u64,
 }
 
 impl Counts {
@@ -108,6 +111,7 @@ impl<C, P> Queue<C, P> {
             ready_high: high as u64,
             ready_returned: returned as u64,
             segments: 0,
+            first_offset: 0,
         }
     }
 

@@ -153,6 +153,11 @@ impl<C, P> Queue<C, P> {
         self.pulse.arrival(seq)
     }
 
+    /// The number from which on messages came at that time or later, a second earlier or later.
+    pub fn first_since(&self, at: Timestamp) -> u64 {
+        self.pulse.first_since(at)
+    }
+
     /// What consumers hold.
     fn with_consumers(&self) -> impl Iterator<Item = Holds> {
         self.outstanding.iter().filter_map(|held| match held.owner {

@@ -102,6 +102,13 @@ impl Pulse {
         Some(sample.at)
     }
 
+    /// The number from which on messages came at that time or later, a second earlier or later.
+    pub fn first_since(&self, at: Timestamp) -> u64 {
+        let after = self.samples.partition_point(|sample| sample.at < at);
+        let before = after.checked_sub(1).and_then(|before| self.samples.get(before));
+        before.map_or(0, |sample| sample.next_seq)
+    }
+
     /// What came and went lately; `None` where that is not known yet.
     pub fn rates(&self, now: Timestamp, next_seq: u64, depth: u64) -> Option<Rates> {
         let nothing = Rates {
@@ -160,6 +167,23 @@ mod tests {
         assert_eq!(pulse.arrival(101), Some(second(1)));
         // It came after the last sample, and less than a second after it.
         assert_eq!(pulse.arrival(1001), Some(second(9)));
+    }
+
+    #[test]
+    fn what_came_since_a_time_begins_with_the_first_that_arrived_then() {
+        let mut pulse = Pulse::beginning(second(0));
+        assert_eq!(pulse.first_since(second(5)), 0);
+        for now in 0..10 {
+            pulse.beat(second(now), 1 + 100 * (now + 1), || 0);
+        }
+        for now in 1..10 {
+            let first = pulse.first_since(second(now));
+            assert_eq!(pulse.arrival(first), Some(second(now)));
+            assert_eq!(pulse.arrival(first - 1), Some(second(now - 1)));
+        }
+        assert_eq!(pulse.first_since(second(0)), 0);
+        // What came after the last sample, if anything.
+        assert_eq!(pulse.first_since(second(60)), 1001);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A node of a cluster is taken out of service: the others serve, and lead what it led.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::*;
 
@@ -63,4 +63,25 @@ async fn a_drained_node_leads_nothing_until_it_is_revived() {
     assert_eq!(drained(&cluster, 3, 1), false);
     cluster.transfer("q0", 1).await;
     until("it leads again", || led(&cluster, 2, 1) == 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_node_drains_and_revives_another() {
+    let mut cluster = Cluster::of(3).await;
+    let path = |action: &str| format!("/api/maintenance{action}?node={}", cluster.name(1));
+    let service = |asked: usize| cluster.http(asked).get(&path("")).expect_status(200).json();
+    assert_eq!(service(2), json!({"drained": false, "takes_clients": true}));
+    let done = cluster.http(2).put(&path("/drain"), "{}").expect_status(200).json();
+    assert_eq!(done, json!({"leaders": 0}));
+    assert_eq!(service(3), json!({"drained": true, "takes_clients": false}));
+    assert!(!cluster.serves(1) && cluster.serves(2));
+    cluster.http(3).put(&path("/revive"), "{}").expect_status(204);
+    until("it serves again", || cluster.serves(1)).await;
+    assert_eq!(service(1), json!({"drained": false, "takes_clients": true}));
+    cluster.http(2).put(&path("/drain-it"), "{}").expect_status(404);
+    let unknown = "/api/maintenance/drain?node=rabbit@nowhere";
+    cluster.http(2).put(unknown, "{}").expect_status(404);
+    let away = format!("/api/maintenance/drain?node={}", cluster.name(3));
+    cluster.kill9(3);
+    cluster.http(2).put(&away, "{}").expect_status(503);
 }

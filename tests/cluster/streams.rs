@@ -82,6 +82,14 @@ async fn every_node_writes_and_reads_a_stream_also_without_a_member() {
         for node in cluster.all() {
             let (_client, mut consumer) = reader(&cluster, node, stream).await;
             assert_eq!(read(&mut consumer, 0, 300).await, numbered(0..300));
+            // An operator looks at it without a consumer.
+            let http = cluster.http(node);
+            let seen = http.get(&format!("/api/queues/%2f/{stream}/messages?from=298")).json();
+            let bodies = seen["messages"].as_array().cloned().unwrap_or_default();
+            let bodies: Vec<_> = bodies.iter().map(|message| message["body"].as_str()).collect();
+            assert_eq!(bodies, [Some("m298"), Some("m299")], "{seen}");
+            let health = http.get(&format!("/api/queues/%2f/{stream}/health")).json();
+            assert_eq!(health["health"], "ok", "{health}");
         }
     }
 }

@@ -92,6 +92,44 @@ async fn a_redrive_takes_messages_back_where_they_died_and_no_others() {
 }
 
 #[tokio::test]
+async fn those_that_died_within_a_time_are_taken_back() {
+    let broker = Broker::start();
+    let client = dead_letters(&broker, "classic", &["old".to_owned()]).await;
+    let seen = broker.http().get("/api/queues/%2f/dead/messages").json();
+    let died = seen["messages"][0]["properties"]["headers"]["x-death"][0]["time"].as_u64();
+    let died = died.expect("seconds") * 1000;
+    client.send_all("dead", ["never died"]).await;
+    let count = |which: Value| {
+        let dry = redrive(
+            &broker,
+            "dead",
+            json!({"to": "origin", "which": which, "dry_run": true}),
+        );
+        let would = dry["would"].as_array().cloned().unwrap_or_default();
+        would.iter().filter_map(|each| each["count"].as_u64()).sum::<u64>()
+    };
+    assert_eq!(count(json!({"died": {"since": died}})), 1);
+    assert_eq!(count(json!({"died": {"since": died, "until": died + 1000}})), 1);
+    assert_eq!(count(json!({"died": {"until": died}})), 0);
+    assert_eq!(count(json!({"died": {"since": died + 1000}})), 0);
+    assert_eq!(count(json!({"match": "old", "died": {"since": died}})), 1);
+    assert_eq!(count(json!({"match": "new", "died": {"since": died}})), 0);
+    let bad = json!({"to": "origin", "which": {"died": {"since": "yesterday"}}});
+    broker
+        .http()
+        .post("/api/queues/%2f/dead/redrive", &bad.to_string())
+        .expect_status(400);
+    let begun = redrive(
+        &broker,
+        "dead",
+        json!({"to": "origin", "which": {"died": {"since": died}}}),
+    );
+    assert_eq!(ended(&broker, &begun)["done"], 1);
+    assert_eq!(client.take("work").await, ["old"]);
+    assert_eq!(client.take("dead").await, ["never died"]);
+}
+
+#[tokio::test]
 async fn chosen_messages_are_moved_and_none_into_its_own_queue() {
     let broker = Broker::start();
     let client = broker.client().await;

@@ -131,6 +131,118 @@ fn what_is_tracked_is_told() {
     );
 }
 
+/// Messages of a stream, looked at without a consumer.
+fn look(http: &Http, query: &str) -> Value {
+    let path = format!("/api/queues/%2F/s/messages?{query}");
+    http.get(&path).expect_status(200).json()
+}
+
+/// Their offsets.
+fn offsets(seen: &Value) -> Vec<u64> {
+    let messages = seen["messages"].as_array().expect("a list").iter();
+    messages
+        .map(|message| message["position"].as_u64().expect("an offset"))
+        .collect()
+}
+
+#[test]
+fn messages_of_a_stream_are_looked_at_from_any_offset_and_time() {
+    let broker = broker();
+    let http = broker.http();
+    let mut client = Stream::open(&broker);
+    client.create("s");
+    assert_eq!(
+        look(&http, "count=5"),
+        json!({"messages": [], "next": null, "scanned": 0})
+    );
+    client.declare("me", "s");
+    client.publish(&(0..300).collect::<Vec<_>>());
+    let seen = look(&http, "count=3");
+    assert_eq!((offsets(&seen), &seen["next"]), (vec![0, 1, 2], &json!(3)));
+    let first = &seen["messages"][0];
+    assert_eq!(
+        (&first["state"], &first["redelivered"]),
+        (&json!("ready"), &json!(false))
+    );
+    assert!(first["enqueued_at"].as_u64().is_some(), "{first}");
+    // Within a chunk, and to the end.
+    let seen = look(&http, "from=298&count=20");
+    assert_eq!((offsets(&seen), &seen["next"]), (vec![298, 299], &Value::Null));
+    assert_eq!(offsets(&look(&http, "from=300")), [0; 0]);
+    let at = |offset: u64| {
+        look(&http, &format!("from={offset}&count=1"))["messages"][0]["enqueued_at"]
+            .as_u64()
+            .expect("a time")
+    };
+    assert_eq!(offsets(&look(&http, &format!("since={}&count=1", at(0)))), [0]);
+    assert_eq!(offsets(&look(&http, &format!("since={}", at(299) + 60_000))), [0; 0]);
+    // One that is published later begins a chunk of its own.
+    std::thread::sleep(std::time::Duration::from_millis(5));
+    let body = json!({"properties": {"headers": {"n": 7}}, "routing_key": "s", "payload": "later", "payload_encoding": "string"});
+    http.post("/api/exchanges/%2F/amq.default/publish", &body.to_string())
+        .expect_status(200);
+    let since = format!("since={}", at(299) + 1);
+    let seen = answer_when(&http, &format!("/api/queues/%2F/s/messages?{since}"), |seen| {
+        seen["messages"][0].is_object()
+    });
+    assert_eq!(
+        (offsets(&seen), &seen["messages"][0]["body"]),
+        (vec![300], &json!("later"))
+    );
+    let found = look(&http, "match=header:n=7");
+    assert_eq!((offsets(&found), &found["scanned"]), (vec![300], &json!(301)));
+    assert_eq!(offsets(&look(&http, "state=unacked")), [0; 0]);
+    let one = http.get("/api/queues/%2F/s/messages/300").expect_status(200).json();
+    assert_eq!(one["body"], "later");
+    http.get("/api/queues/%2F/s/messages/301").expect_status(404);
+    http.get("/api/queues/%2F/s/messages?since=yesterday")
+        .expect_status(400);
+    // Nothing was taken, and nothing can be moved out.
+    assert_eq!(http.get("/api/queues/%2F/s").json()["messages"], 301);
+    http.post("/api/queues/%2F/s/redrive", r#"{"to":"origin","dry_run":true}"#)
+        .expect_status(400);
+}
+
+#[test]
+fn a_stream_that_is_led_is_well_and_tells_its_offsets() {
+    let broker = broker();
+    let http = broker.http();
+    let mut client = Stream::open(&broker);
+    client.create("s");
+    client.declare("me", "s");
+    client.publish(&(0..21).collect::<Vec<_>>());
+    let health = http.get("/api/queues/%2F/s/health").expect_status(200).json();
+    assert_eq!((&health["health"], &health["reasons"]), (&json!("ok"), &json!([])));
+    let list = http
+        .get("/api/queues?page=1&page_size=10&where=type:stream&sort=bytes&facets=health")
+        .json();
+    let stream = &list["items"][0];
+    assert_eq!(
+        (
+            &stream["name"],
+            &stream["health"],
+            &stream["first_offset"],
+            &stream["next_offset"]
+        ),
+        (&json!("s"), &json!("ok"), &json!(0), &json!(21))
+    );
+    assert!(stream["bytes"].as_u64().is_some_and(|bytes| bytes > 21), "{stream}");
+    let route = json!({"exchange": "", "routing_key": "s"});
+    let route = http.post("/api/route/%2F", &route.to_string()).json();
+    assert_eq!(route["queues"][0]["accepts"], true, "{route}");
+    let member = &http.get("/api/stream/%2F/s/status").json()[0];
+    assert_eq!(member["bytes"], stream["bytes"]);
+    // How long it was is known as of any queue.
+    let series = "/api/series?of=queue:%2F:s&measures=ready&age=60&points=60";
+    let is_known = |series: &Value| {
+        let ready = series["values"]["ready"]
+            .as_array()
+            .and_then(|values| values.last().cloned());
+        ready == Some(json!(21))
+    };
+    answer_when(&http, series, is_known);
+}
+
 #[test]
 fn a_group_is_seen_without_members_and_its_offset_is_set_unless_one_reads() {
     let broker = broker();

@@ -121,6 +121,10 @@ export interface Queue {
   incoming?: { exchange: { name: string; vhost: string }; stats: MessageStats }[];
   deliveries?: { channel_details: { name?: string; connection_name?: string }; stats: MessageStats }[];
   owner_pid_details?: { name: string };
+  /** Of a stream in a list: the offset of its oldest message, of the one that comes next, and the bytes of its log. */
+  first_offset?: number;
+  next_offset?: number;
+  bytes?: number;
 }
 
 export interface Consumer {
@@ -153,14 +157,48 @@ export interface StreamGroup {
   }[];
 }
 
+/** Streams that are one for their clients. */
+export interface SuperStream {
+  name: string;
+  vhost: string;
+  partitions: { name: string; binding_key: string }[];
+}
+
 /** A publisher of the stream protocol. */
 export interface StreamPublisher {
   publisher_id: number;
   reference: string;
+  queue: { name: string; vhost: string };
   published: number;
   confirmed: number;
   errored: number;
   connection_details: { name: string };
+}
+
+/** A subscription of the stream protocol. */
+export interface StreamSubscription {
+  subscription_id: number;
+  queue: { name: string; vhost: string };
+  active: boolean;
+  activity_status: string;
+  properties: Record<string, string>;
+  credits: number;
+  consumed: number;
+  offset: number;
+  offset_lag: number;
+  connection_details: { name: string };
+}
+
+/** A member of a stream, as it says itself; one that is down says nothing. */
+export interface StreamMember {
+  node: string;
+  role: 'writer' | 'replica' | 'down';
+  /** Of the newest message; -1 where there is none. */
+  offset?: number;
+  first_offset?: number;
+  segments?: number;
+  bytes?: number;
+  readers?: number;
 }
 
 export interface Connection {
@@ -421,6 +459,7 @@ export interface Vhost {
   description: string;
   tags: string[];
   default_queue_type?: string;
+  tracing?: boolean;
   /** State by node. */
   cluster_state: Record<string, string>;
   messages?: number;
@@ -471,7 +510,6 @@ export interface DeprecatedFeature {
   desc: string;
   doc_url?: string;
   deprecation_phase: string;
-  state: string;
   provided_by: string;
 }
 

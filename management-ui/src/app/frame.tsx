@@ -8,7 +8,7 @@ import { age, time } from '../lib/format.ts';
 import { address } from '../state/address.ts';
 import { awaySince, isPaused, lastRead, refresh, usePoll } from '../state/poll.ts';
 import { session, signOut, vhosts } from '../state/session.ts';
-import { every, EVERY, isCompact, range, RANGES, singleKeys, theme, utc, vhost } from '../state/settings.ts';
+import { every, EVERY, isCompact, range, RANGES, setRange, singleKeys, theme, utc, vhost } from '../state/settings.ts';
 import { Icon } from '../ui/icon.tsx';
 import { Mark } from '../ui/mark.tsx';
 import { find, PLACES } from '../routes.ts';
@@ -99,7 +99,7 @@ function Times({ isWide }: { isWide?: boolean }) {
     <>
       <label class={kind}>
         <span class={isWide ? 'hidden' : undefined}>Charts show</span>
-        <select value={String(range.value)} onChange={(event) => { range.value = Number(event.currentTarget.value); }}>
+        <select value={String(range.value)} onChange={(event) => setRange(Number(event.currentTarget.value))}>
           {RANGES.map(([seconds, title]) => <option key={seconds} value={String(seconds)}>{title}</option>)}
         </select>
       </label>

@@ -9,7 +9,9 @@ export interface Filter {
   tokens: string[];
 }
 
-const TOKEN = /^[a-z][a-z_.]*(?:>=|<=|!=|[><=:])\S+$/i;
+const TOKEN = /^[a-z][a-z_.]*(?:>=|<=|!=|[><=:])\S+/i;
+/** Words; a value that has spaces stands between quotes. */
+const WORD = /(?:"[^"]*"|[^\s"]|"(?![^"]*"))+/g;
 
 /** Reads what was typed; without tokens all words are of names. */
 export function parse(text: string): Filter {
@@ -17,7 +19,7 @@ export function parse(text: string): Filter {
   const pattern = /(?:^|\s)\/(.+)\/(?=\s|$)/.exec(text);
   const rest = pattern ? text.replace(pattern[0], ' ') : text;
   const isToken = (word: string) => TOKEN.test(word);
-  const words = rest.split(/\s+/).filter(Boolean);
+  const words = rest.match(WORD) ?? [];
   filter.tokens = words.filter(isToken);
   filter.name = words.filter((word) => !isToken(word)).join(' ');
   if (pattern?.[1]) {
@@ -25,6 +27,16 @@ export function parse(text: string): Filter {
     filter.isPattern = true;
   }
   return filter;
+}
+
+/** A token as it would be typed. */
+export function tokenOf(field: string, value: string): string {
+  return /[\s"]/.test(value) ? `${field}:"${value.replaceAll('"', '')}"` : `${field}:${value}`;
+}
+
+/** A token as the API takes it. */
+export function plainToken(token: string): string {
+  return token.replace(/"([^"]*)"/g, '$1');
 }
 
 /** The parts that stand as chips, each as it would be typed. */

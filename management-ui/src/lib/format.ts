@@ -64,6 +64,20 @@ export function time(at: number | string | null | undefined, utc: boolean): stri
   }).format(date);
 }
 
+/** Milliseconds since 1970 of what a field for a time holds, `2026-01-31T12:00:00`, in the zone that is shown. Throws when it
+ * holds none. */
+export function momentOf(text: string, utc: boolean): number {
+  const at = new Date(utc && text ? `${text}Z` : text).getTime();
+  if (Number.isNaN(at)) throw new Error('A date and a time are needed');
+  return at;
+}
+
+/** What a field for a time holds for these milliseconds since 1970, in the zone that is shown. */
+export function fieldOf(at: number, utc: boolean): string {
+  const offset = utc ? 0 : new Date(at).getTimezoneOffset() * 60_000;
+  return new Date(at - offset).toISOString().slice(0, 19);
+}
+
 /** Hours and minutes for an axis, in the zone that is shown. */
 export function clock(at: number, utc: boolean, seconds: boolean): string {
   return new Intl.DateTimeFormat('en-GB', {

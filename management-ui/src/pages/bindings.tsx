@@ -3,6 +3,7 @@
 import { useState } from 'preact/hooks';
 import { send, url } from '../api/client.ts';
 import type { Binding } from '../api/types.ts';
+import { shown } from '../lib/format.ts';
 import { href } from '../state/address.ts';
 import { refresh } from '../state/poll.ts';
 import { may } from '../state/session.ts';
@@ -56,7 +57,7 @@ function columns(vhost: string, to: End | undefined): Column<Binding>[] {
         cell: (binding) => <><span class="muted">{binding.destination_type}&nbsp;</span><Name of={binding.destination} href={href(`${binding.destination_type}s`, vhost, binding.destination)} copy={false} /></> };
   return [
     other,
-    { id: 'key', title: 'Binding key', phone: 'line', value: (binding) => binding.routing_key, cell: (binding) => <span class="mono">{binding.routing_key || '–'}</span> },
+    { id: 'key', title: 'Binding key', phone: 'line', value: (binding) => binding.routing_key, cell: (binding) => <span class="mono">{shown(binding.routing_key) || '–'}</span> },
     { id: 'arguments', title: 'Arguments', value: (binding) => JSON.stringify(binding.arguments), cell: (binding) => <ArgumentList of={binding.arguments} /> },
     { id: 'unbind', title: 'Remove', width: 14, phone: 'state', cell: (binding) =>
       binding.source === '' || !may('write', vhost, binding.destination) ? null : <button type="button" class="plain small" onClick={() => unbind(binding)}>Unbind…</button> },

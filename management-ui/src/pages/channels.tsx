@@ -14,17 +14,17 @@ import { peer, hasManyVhosts } from './parts.tsx';
 
 export const CHANNELS: Column<Channel>[] = [
   { id: 'name', title: 'Channel', sort: 'name', phone: 'name', value: (channel) => channel.name, cell: (channel) => <Name of={channel.name} text={`${peer(channel.connection_details)} (${channel.number})`} href={href('channels', channel.name)} /> },
-  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (channel) => channel.vhost, cell: (channel) => channel.vhost },
-  { id: 'user', title: 'User', sort: 'user', width: 13, value: (channel) => channel.user, cell: (channel) => channel.user },
+  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 11, value: (channel) => channel.vhost, cell: (channel) => channel.vhost },
+  { id: 'user', title: 'User', sort: 'user', width: 11, value: (channel) => channel.user, cell: (channel) => channel.user },
   { id: 'node', title: 'Node', sort: 'node', width: 20, isHidden: true, value: (channel) => channel.node, cell: (channel) => channel.node },
-  { id: 'mode', title: 'Mode', width: 15, value: mode, cell: (channel) => (mode(channel) ? <Tag>{mode(channel)}</Tag> : '') },
-  { id: 'state', title: 'State', sort: 'state', width: 13, phone: 'state', value: (channel) => channel.state, cell: (channel) => <Badge level={channel.state === 'running' ? 'ok' : 'off'}>{channel.state}</Badge> },
+  { id: 'mode', title: 'Mode', width: 13, value: mode, cell: (channel) => (mode(channel) ? <Tag>{mode(channel)}</Tag> : '') },
+  { id: 'state', title: 'State', sort: 'state', width: 12, phone: 'state', value: (channel) => channel.state, cell: (channel) => <Badge level={channel.state === 'running' ? 'ok' : 'off'}>{channel.state}</Badge> },
   { id: 'consumers', title: 'Consumers', sort: 'consumer_count', width: 12, end: true, phone: 'figure', value: (channel) => channel.consumer_count, cell: (channel) => count(channel.consumer_count) },
   { id: 'unacked', title: 'Unacked', sort: 'messages_unacknowledged', width: 11, end: true, phone: 'figure', value: (channel) => channel.messages_unacknowledged, cell: (channel) => count(channel.messages_unacknowledged) },
   { id: 'prefetch', title: 'Prefetch', sort: 'prefetch_count', width: 12, end: true, value: (channel) => channel.prefetch_count, cell: (channel) => prefetch(channel) },
-  { id: 'unconfirmed', title: 'Unconfirmed', sort: 'messages_unconfirmed', width: 14, end: true, phone: 'figure', value: (channel) => channel.messages_unconfirmed, cell: (channel) => count(channel.messages_unconfirmed) },
-  { id: 'publish', title: 'Published', sort: 'message_stats.publish_details.rate', width: 12, end: true, value: (channel) => channel.message_stats?.publish_details?.rate, cell: (channel) => rate(channel.message_stats?.publish_details?.rate) },
-  { id: 'deliver', title: 'Delivered', sort: 'message_stats.deliver_get_details.rate', width: 12, end: true, value: (channel) => channel.message_stats?.deliver_get_details?.rate, cell: (channel) => rate(channel.message_stats?.deliver_get_details?.rate) },
+  { id: 'unconfirmed', title: 'Unconfirmed', sort: 'messages_unconfirmed', width: 13, end: true, phone: 'figure', value: (channel) => channel.messages_unconfirmed, cell: (channel) => count(channel.messages_unconfirmed) },
+  { id: 'publish', title: 'Published', sort: 'message_stats.publish_details.rate', width: 11, end: true, value: (channel) => channel.message_stats?.publish_details?.rate, cell: (channel) => rate(channel.message_stats?.publish_details?.rate) },
+  { id: 'deliver', title: 'Delivered', sort: 'message_stats.deliver_get_details.rate', width: 11, end: true, value: (channel) => channel.message_stats?.deliver_get_details?.rate, cell: (channel) => rate(channel.message_stats?.deliver_get_details?.rate) },
   { id: 'ack', title: 'Acks', sort: 'message_stats.ack_details.rate', width: 10, end: true, value: (channel) => channel.message_stats?.ack_details?.rate, cell: (channel) => rate(channel.message_stats?.ack_details?.rate) },
 ];
 

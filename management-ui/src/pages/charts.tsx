@@ -5,7 +5,7 @@ import { query } from '../api/client.ts';
 import type { Series } from '../api/types.ts';
 import { bytes, count, short } from '../lib/format.ts';
 import { usePoll } from '../state/poll.ts';
-import { range } from '../state/settings.ts';
+import { useRange } from '../state/settings.ts';
 import { Chart, type Line } from '../ui/chart.tsx';
 import { Failed } from '../ui/states.tsx';
 
@@ -62,7 +62,7 @@ export function seriesOf(kind: string, ...names: string[]): string {
 
 function OverTime({ of, title, lines, format }: Of & { title: string; lines: Line[]; format: (value: number | null | undefined) => string }) {
   const measures = lines.map((line) => line.measure).join();
-  const { data, error } = usePoll<Series>(`/series${query({ of, measures, age: range.value, points: 300 })}`);
+  const { data, error } = usePoll<Series>(`/series${query({ of, measures, age: useRange(), points: 300 })}`);
   if (error && !data) return error.isGone ? null : <Failed what={title} error={error} />;
   return <Chart title={title} lines={lines} series={data} format={format} isWhole={format === count} />;
 }

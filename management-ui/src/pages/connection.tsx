@@ -12,6 +12,7 @@ import { Card, Empty, Facts, Failed, Figures, Loading } from '../ui/states.tsx';
 import { CHANNELS } from './channels.tsx';
 import { Octets, seriesOf } from './charts.tsx';
 import { ArgumentList, clientName, peer } from './parts.tsx';
+import { OfConnection } from './readers.tsx';
 import { close, ConnectionState, perSecond } from './connections.tsx';
 import type { Names } from '../routes.ts';
 
@@ -21,24 +22,25 @@ export function Connection({ names }: { names: Names }) {
   if (error?.isGone) return <Empty action={<a href="#/connections">To all connections</a>}>The connection {name} is closed.</Empty>;
   if (!data) return error ? <Failed what={`Connection ${name}`} error={error} /> : <Loading />;
   const { capabilities, ...properties } = data.client_properties;
+  const isOfStreams = data.protocol === 'stream';
   return (
     <div class="page">
       <div class="title">
         <h1>{shown(data.user_provided_name ?? data.name)}</h1>
         <ConnectionState of={data} />
-        <div class="tools"><button type="button" class="danger" onClick={() => close([data], () => go('#/connections'))}>Close…</button></div>
+        <div class="tools"><button type="button" class="danger" onClick={() => close([data], () => go(isOfStreams ? '#/stream/connections' : '#/connections'))}>Close…</button></div>
         <p class="sub">{data.name} · user {data.user} · vhost {data.vhost} · node {data.node}</p>
       </div>
       <Card title="Traffic">
         <Figures of={[
           { name: 'From client', value: perSecond(data.recv_oct_details?.rate), exact: `${count(data.recv_oct)} bytes so far`, colour: 'publish' },
           { name: 'To client', value: perSecond(data.send_oct_details?.rate), exact: `${count(data.send_oct)} bytes so far`, colour: 'deliver' },
-          { name: 'Channels', value: count(data.channels) },
+          ...(isOfStreams ? [] : [{ name: 'Channels', value: count(data.channels) }]),
           { name: 'Connected for', value: age(Date.now() - data.connected_at), exact: time(data.connected_at, utc.value) },
         ]} />
         <Octets of={seriesOf('connection', name)} />
       </Card>
-      <Channels name={name} />
+      {isOfStreams ? <OfConnection vhost={data.vhost} name={name} /> : <Channels name={name} />}
       <Card title="Properties">
         <Facts of={[
           ['Library', clientName(data) || '–'],
@@ -48,7 +50,7 @@ export function Connection({ names }: { names: Names }) {
           ['Signed in by', data.auth_mechanism],
           ['Heartbeat', data.timeout ? `${data.timeout} s` : 'off'],
           ['Frames up to', bytes(data.frame_max)],
-          ['Channels up to', count(data.channel_max)],
+          ...(isOfStreams ? [] : [['Channels up to', count(data.channel_max)] as [string, string]]),
           ['Since', time(data.connected_at, utc.value)],
           ['The client says', <ArgumentList of={properties} />],
           ['It can do', <Capabilities of={capabilities} />],

@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks';
 import { send, url } from '../api/client.ts';
 import type { Exchange, Overview } from '../api/types.ts';
-import { rate } from '../lib/format.ts';
+import { rate, shown } from '../lib/format.ts';
 import { href } from '../state/address.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { may, vhosts } from '../state/session.ts';
@@ -17,13 +17,14 @@ import { Empty } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
 import { hasManyVhosts, inVhost, useKnown } from './parts.tsx';
+import { RouteTester } from './route-tester.tsx';
 
 export const NAMELESS = '(AMQP default)';
 
 const COLUMNS: Column<Exchange>[] = [
   { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (exchange) => exchange.name,
     cell: (exchange) => <Name of={exchange.name} fallback={NAMELESS} href={href('exchanges', exchange.vhost, exchange.name || 'amq.default')} /> },
-  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (exchange) => exchange.vhost, cell: (exchange) => exchange.vhost },
+  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, phone: 'line', value: (exchange) => exchange.vhost, cell: (exchange) => exchange.vhost },
   { id: 'type', title: 'Type', sort: 'type', width: 20, phone: 'state', value: (exchange) => exchange.type, cell: (exchange) => exchange.type },
   { id: 'features', title: 'Features', width: 26, value: (exchange) => features(exchange).join(' '), cell: (exchange) => features(exchange).map((each) => <Tag key={each}>{each}</Tag>) },
   { id: 'policy', title: 'Policy', sort: 'policy', width: 16, value: (exchange) => exchange.policy, cell: (exchange) => exchange.policy ?? '–' },
@@ -42,10 +43,11 @@ export function features(exchange: Exchange): string[] {
 
 export function Exchanges() {
   const [isAdding, setAdding] = useState(false);
+  const [isTesting, setTesting] = useState(false);
   const add = vhosts.value.some((each) => may('configure', each)) && <button type="button" onClick={() => setAdding(true)}>New exchange</button>;
   return (
     <div class="page">
-      <div class="title"><h1>Exchanges</h1><div class="tools">{add}</div></div>
+      <div class="title"><h1>Exchanges</h1><div class="tools"><button type="button" onClick={() => setTesting(true)}>Test a route…</button>{add}</div></div>
       <List
         of="exchanges"
         path={inVhost('/exchanges')}
@@ -55,7 +57,31 @@ export function Exchanges() {
         tokens="type:topic"
         empty={<Empty action={add}>No exchanges{vhost.value ? ` in ${vhost.value}` : ''}.</Empty>}
       />
+      {isTesting && <Dialog title="Where would a message go?" side="wide" onClose={() => setTesting(false)}><AnyRoute /></Dialog>}
       {isAdding && <Dialog title="New exchange" side onClose={() => setAdding(false)}><NewExchange onDone={() => setAdding(false)} /></Dialog>}
+    </div>
+  );
+}
+
+/** The route tester of an exchange that is chosen first. */
+function AnyRoute() {
+  const [of, setOf] = useState(vhost.value || vhosts.value[0] || '/');
+  const [name, setName] = useState('');
+  const { data } = usePoll<Exchange[]>(url`/exchanges/${of}` + '?columns=name,type,internal');
+  const exchange = data?.find((each) => each.name === name) ?? data?.[0];
+  return (
+    <div class="stack">
+      <div class="inline">
+        {vhosts.value.length > 1 && (
+          <label>vhost<select value={of} onChange={(event) => setOf(event.currentTarget.value)}>{vhosts.value.map((each) => <option key={each} value={each}>{each}</option>)}</select></label>
+        )}
+        <label>Exchange
+          <select value={exchange?.name ?? ''} onChange={(event) => setName(event.currentTarget.value)}>
+            {data?.map((each) => <option key={each.name} value={each.name}>{each.name === '' ? NAMELESS : shown(each.name)}</option>)}
+          </select>
+        </label>
+      </div>
+      {exchange && <RouteTester key={`${of} ${exchange.name}`} vhost={of} exchange={exchange.name} type={exchange.type} />}
     </div>
   );
 }

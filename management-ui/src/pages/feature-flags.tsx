@@ -19,8 +19,7 @@ const FLAGS: Column<FeatureFlag>[] = [
 
 const DEPRECATED: Column<DeprecatedFeature>[] = [
   { id: 'name', title: 'Name', width: 40, phone: 'name', value: (feature) => feature.name, cell: (feature) => feature.name },
-  { id: 'state', title: 'State', width: 14, phone: 'state', value: (feature) => feature.state, cell: (feature) => feature.state },
-  { id: 'phase', title: 'Phase', width: 22, value: (feature) => feature.deprecation_phase, cell: (feature) => <Tag>{feature.deprecation_phase.replaceAll('_', ' ')}</Tag> },
+  { id: 'phase', title: 'Phase', width: 22, phone: 'state', value: (feature) => feature.deprecation_phase, cell: (feature) => <Tag>{feature.deprecation_phase.replaceAll('_', ' ')}</Tag> },
   { id: 'description', title: 'Description', phone: 'line', value: (feature) => feature.desc, cell: (feature) => <span title={feature.desc}>{feature.desc}</span> },
 ];
 

@@ -28,7 +28,7 @@ export function JobProgress({ id }: { id: string }) {
           <button type="button" class="plain small" onClick={() => send('DELETE', url`/jobs/${id}`).then(refresh, tellFailure)}>Stop</button>
         )}
       </p>
-      <Meter used={job.done} of={job.of} text={`${count(job.done)} of ${count(job.of)}`} />
+      <Meter used={job.done} of={job.of} isPlain text={`${count(job.done)} of ${count(job.of)}`} />
       {job.failed.length > 0 && (
         <details>
           <summary>{counted(job.failed.length, 'failure')}</summary>

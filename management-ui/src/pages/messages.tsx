@@ -2,9 +2,9 @@
 // or publishes, apart from it.
 
 import { useState } from 'preact/hooks';
-import { ApiError, get, query, send, url } from '../api/client.ts';
-import type { Peeked, Queue } from '../api/types.ts';
-import { age, bytes, count, plain, time } from '../lib/format.ts';
+import { get, query, send, url } from '../api/client.ts';
+import type { Peeked, Queue, StreamMember } from '../api/types.ts';
+import { age, bytes, count, counted, momentOf, plain, shown as visible, time } from '../lib/format.ts';
 import { fromBase64, hex, pretty } from '../lib/json.ts';
 import { href } from '../state/address.ts';
 import { refresh } from '../state/poll.ts';
@@ -22,11 +22,19 @@ const FIRST = 4096;
 
 export function Messages({ queue }: { queue: Queue }) {
   const canRead = may('read', queue.vhost, queue.name);
+  const canMove = canRead && queue.type !== 'stream' && may('write', queue.vhost);
+  const [chosen, setChosen] = useState<number[]>([]);
+  // What was seen before a move is not as it was any more.
+  const [moves, setMoves] = useState(0);
+  const moved = () => {
+    setChosen([]);
+    setMoves(moves + 1);
+  };
   return (
     <>
-      {canRead && <Look queue={queue} />}
+      {canRead && <Look key={moves} queue={queue} chosen={chosen} onChoose={canMove ? setChosen : undefined} />}
+      {canMove && <Move queue={queue} chosen={chosen} onMoved={moved} />}
       {canRead && queue.type !== 'stream' && <Get queue={queue} />}
-      {canRead && may('write', queue.vhost) && <Move queue={queue} />}
       {may('write', queue.vhost) && <Card title="Publish to it"><Publish vhost={queue.vhost} exchange="" routingKey={queue.name} /></Card>}
     </>
   );
@@ -38,44 +46,84 @@ interface Seen {
   scanned?: number;
 }
 
+/** Messages of one look. */
+const COUNT = 20;
+
+/** Where a look begins. */
+const BEGINS: { value: string; title: string; ofStreams?: boolean }[] = [
+  { value: 'first', title: 'with the oldest' }, { value: 'last', title: 'with the newest', ofStreams: true }, { value: 'time', title: 'at a time' }, { value: 'position', title: 'at a position' },
+];
+
 /** Looks without taking. */
-function Look({ queue }: { queue: Queue }) {
+function Look({ queue, chosen, onChoose }: { queue: Queue; chosen: number[]; onChoose?: (positions: number[]) => void }) {
+  const isStream = queue.type === 'stream';
   const [seen, setSeen] = useState<Seen>();
   const [state, setState] = useState('ready');
+  const [begin, setBegin] = useState('first');
+  const [position, setPosition] = useState('');
+  const [moment, setMoment] = useState('');
   const [match, setMatch] = useState('');
-  const [failure, setFailure] = useState<ApiError>();
+  const [failure, setFailure] = useState<Error>();
   const [isBusy, setBusy] = useState(false);
   const path = url`/queues/${queue.vhost}/${queue.name}/messages`;
-  const look = async (from?: number | string) => {
+  const look = async (next?: number | string) => {
     setBusy(true);
     try {
-      const part = await get<Seen>(path + query({ state, from, count: 20, match, body_bytes: FIRST }));
-      setSeen(from === undefined ? part : { ...part, messages: [...(seen?.messages ?? []), ...part.messages] });
+      const from = next ?? (begin === 'position' ? position.trim() : begin === 'last' ? await newest(queue) : undefined);
+      const since = begin === 'time' ? momentOf(moment, utc.value) : undefined;
+      const part = await get<Seen>(path + query({ state, from, since, count: COUNT, match, body_bytes: FIRST }));
+      if (next === undefined) onChoose?.([]);
+      setSeen(next === undefined ? part : { ...part, scanned: (seen?.scanned ?? 0) + (part.scanned ?? 0), messages: [...(seen?.messages ?? []), ...part.messages] });
       setFailure(undefined);
     } catch (error) {
-      setFailure(error instanceof ApiError ? error : new ApiError(0, String(error)));
+      setFailure(error instanceof Error ? error : new Error(String(error)));
     } finally {
       setBusy(false);
     }
   };
   const next = seen?.next;
+  // Only what waits can be moved.
+  const positions = onChoose && seen ? seen.messages.flatMap((message) => (message.state === 'ready' ? Number(message.position) : [])) : [];
+  const none = isStream ? 'No message' : `No ${state} message`;
   return (
     <Card title="Look at messages">
-      <p class="note">They stay where they are, unchanged: no flag, counter or order is touched.</p>
+      <p class="note">They stay where they are, unchanged: {isStream ? 'no consumer is made, and no offset is stored' : 'no flag, counter or order is touched'}.</p>
       <form class="inline" onSubmit={(event) => {
         event.preventDefault();
         void look();
       }}>
-        <label>Which<select value={state} onChange={(event) => setState(event.currentTarget.value)}><option value="ready">ready</option><option value="unacked">unacked</option></select></label>
-        <label>Containing<input value={match} placeholder="text in body or headers" onInput={(event) => setMatch(event.currentTarget.value)} /></label>
+        {!isStream && <label>Which<select value={state} onChange={(event) => setState(event.currentTarget.value)}><option value="ready">ready</option><option value="unacked">unacked</option></select></label>}
+        <label>Begin
+          <select value={begin} onChange={(event) => setBegin(event.currentTarget.value)}>
+            {BEGINS.filter(({ ofStreams }) => isStream || !ofStreams).map(({ value, title }) => <option key={value} value={value}>{isStream ? title.replace('a position', 'an offset') : title}</option>)}
+          </select>
+        </label>
+        {begin === 'position' && <label>{isStream ? 'Offset' : 'Position'}<input inputmode="numeric" value={position} size={10} pattern="[0-9]+" required onInput={(event) => setPosition(event.currentTarget.value)} /></label>}
+        {begin === 'time' && <label>{utc.value ? 'Time (UTC)' : 'Time'}<input type="datetime-local" step={1} value={moment} required onInput={(event) => setMoment(event.currentTarget.value)} /></label>}
+        <label>Containing<input value={match} placeholder="text, or header:name=value" onInput={(event) => setMatch(event.currentTarget.value)} /></label>
         <button type="submit" disabled={isBusy}>Look</button>
       </form>
       {failure && <p class="failure" role="alert">{failure.message}</p>}
-      {seen && seen.messages.length === 0 && <Empty>No {state} message{match ? ` with “${match}”` : ''}.</Empty>}
-      {seen && <div class="messages">{seen.messages.map((message) => <Message key={message.position} of={message} whole={`${path}/${encodeURIComponent(message.position)}`} />)}</div>}
+      {seen && seen.messages.length === 0 && next == null && <Empty>{none}{match ? ` with “${match}”` : ''}{begin === 'time' ? ' came since then' : begin === 'position' ? ' from there on' : ''}.</Empty>}
+      {positions.length > 0 && (
+        <p class="inline">
+          <label class="check"><input type="checkbox" checked={chosen.length === positions.length} onChange={(event) => onChoose?.(event.currentTarget.checked ? positions : [])} /> Choose all {count(positions.length)} shown</label>
+          {chosen.length > 0 && <span class="muted" role="status">{count(chosen.length)} chosen: <button type="button" class="plain small" onClick={() => document.getElementById('move')?.scrollIntoView()}>Move them…</button></span>}
+        </p>
+      )}
+      {seen && <div class="messages">{seen.messages.map((message) => <Message key={message.position} of={message} isOfStream={isStream} whole={`${path}/${encodeURIComponent(message.position)}`}
+        isChosen={positions.includes(Number(message.position)) ? chosen.includes(Number(message.position)) : undefined}
+        onChoose={(isOn) => onChoose?.(isOn ? [...chosen, Number(message.position)] : chosen.filter((each) => each !== Number(message.position)))} />)}</div>}
+      {seen && match && <p class="note" role="status">{count(seen.messages.length)} of {counted(seen.scanned ?? 0, 'message')} that were looked at.</p>}
       {next != null && <button type="button" disabled={isBusy} onClick={() => void look(next)}>More</button>}
     </Card>
   );
+}
+
+/** The offset from which on the newest messages of a stream are. */
+async function newest(stream: Queue): Promise<number> {
+  const members = await get<StreamMember[]>(url`/stream/${stream.vhost}/${stream.name}/status`);
+  return Math.max(0, ...members.map(({ offset = -1 }) => offset + 1 - COUNT));
 }
 
 interface Got {
@@ -150,7 +198,11 @@ function HeldBy({ of }: { of: NonNullable<Peeked['held_by']> }) {
 }
 
 /** A message, its body as JSON, text or hexadecimal by what it is. */
-function Message({ of, whole }: { of: Peeked; whole?: string }) {
+function Message({ of, whole, isOfStream, isChosen, onChoose }: {
+  of: Peeked; whole?: string; isOfStream?: boolean;
+  /** Undefined where it cannot be chosen. */
+  isChosen?: boolean; onChoose?: (isOn: boolean) => void;
+}) {
   const [full, setFull] = useState<Peeked>();
   const [asked, setView] = useState<string>();
   const shown = full ?? of;
@@ -161,17 +213,20 @@ function Message({ of, whole }: { of: Peeked; whole?: string }) {
   const view = asked && views.includes(asked) ? asked : views[0];
   const length = isBinary ? fromBase64(body).length : new TextEncoder().encode(body).length;
   const isCut = length < shown.body_bytes;
-  const { headers, ...properties } = (shown.properties ?? {}) as { headers?: Record<string, unknown> };
+  const { headers: all = {}, ...properties } = (shown.properties ?? {}) as { headers?: Record<string, unknown> };
+  // The offset of a message stands above it.
+  const headers = Object.entries(all).filter(([name]) => !isOfStream || name !== 'x-stream-offset');
   return (
     <article class="message" aria-label={`Message ${shown.position}`}>
       <header>
-        <span><span class="muted">#</span>{shown.position}</span>
-        <span><span class="muted">exchange</span> {shown.exchange || '(default)'}</span>
-        <span><span class="muted">routing key</span> <span class="mono">{shown.routing_key || '–'}</span></span>
+        {isChosen !== undefined && <input type="checkbox" aria-label={`Choose message ${shown.position}`} checked={isChosen} onChange={(event) => onChoose?.(event.currentTarget.checked)} />}
+        <span>{isOfStream ? <span class="muted">offset </span> : <span class="muted">#</span>}{shown.position}</span>
+        <span><span class="muted">exchange</span> {visible(shown.exchange ?? '') || '(default)'}</span>
+        <span><span class="muted">routing key</span> <span class="mono">{visible(shown.routing_key ?? '') || '–'}</span></span>
         <span>{bytes(shown.body_bytes)}</span>
         {shown.redelivered && <Tag>redelivered</Tag>}
         {shown.delivery_count ? <Tag>delivered {shown.delivery_count} times</Tag> : null}
-        {shown.enqueued_at != null && <span class="muted" title={time(shown.enqueued_at, utc.value)}>in the queue for {age(Date.now() - new Date(shown.enqueued_at).getTime())}</span>}
+        {shown.enqueued_at != null && <span class="muted" title={time(shown.enqueued_at, utc.value)}>{isOfStream ? time(shown.enqueued_at, utc.value) : `in the queue for ${age(Date.now() - new Date(shown.enqueued_at).getTime())}`}</span>}
         {shown.expires_at != null && <span class="muted">expires {time(shown.expires_at, utc.value)}</span>}
         {shown.held_by && <HeldBy of={shown.held_by} />}
       </header>
@@ -181,10 +236,10 @@ function Message({ of, whole }: { of: Peeked; whole?: string }) {
         {isCut && whole && <button type="button" class="plain small" onClick={() => get<Peeked>(whole).then(setFull, (error: Error) => tell(error.message))}>Show all {bytes(shown.body_bytes)}</button>}
         {isCut && !whole && <span class="help">Only the first {bytes(length)} are shown.</span>}
       </div>
-      {(Object.keys(properties).length > 0 || Object.keys(headers ?? {}).length > 0) && (
+      {(Object.keys(properties).length > 0 || headers.length > 0) && (
         <Facts of={[
           ...Object.entries(properties).map(([name, value]): [string, string] => [name.replaceAll('_', ' '), plain(value)]),
-          ...Object.entries(headers ?? {}).map(([name, value]): [string, string] => [`header ${name}`, plain(value)]),
+          ...headers.map(([name, value]): [string, string] => [`header ${name}`, plain(value)]),
         ]} />
       )}
     </article>

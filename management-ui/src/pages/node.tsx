@@ -1,9 +1,9 @@
 // One node: whether it is well, what it uses of what it may, where it listens, and how it was set up.
 
 import { useState } from 'preact/hooks';
-import { send, url } from '../api/client.ts';
+import { query, send, url } from '../api/client.ts';
 import type { AuthAttempts, Cluster, Node as Data, Overview } from '../api/types.ts';
-import { age, bytes, count, counted } from '../lib/format.ts';
+import { age, bytes, count, counted, percent } from '../lib/format.ts';
 import { go, href } from '../state/address.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { isAdministrator } from '../state/session.ts';
@@ -25,16 +25,15 @@ export function Node({ names }: { names: Names }) {
   if (error?.isGone) return <div class="page"><div class="title"><h1>{name}</h1></div><Empty action={<a href="#/cluster">To the cluster</a>}>There is no node {name} in this cluster.</Empty></div>;
   if (!data) return <div class="page"><div class="title"><h1>{name}</h1></div>{error ? <Failed what={`Node ${name}`} error={error} /> : <Loading />}</div>;
   const load = cluster?.nodes.find((each) => each.name === name);
-  const own = usePoll<Pick<Overview, 'node'>>('/overview?columns=node', { every: 60_000 }).data?.node;
   const isAlone = cluster !== undefined && cluster.nodes.length < 2;
   return (
     <div class="page">
       <div class="title">
         <h1>{name}</h1>
         <NodeState node={data} />
-        {isAdministrator.value && cluster && (!isAlone || own === name) && (
+        {isAdministrator.value && cluster && (
           <div class="tools">
-            {own === name && <Maintenance name={name} isAlone={isAlone} />}
+            {data.running && <Maintenance name={name} isAlone={isAlone} />}
             {!isAlone && data.running && <button type="button" onClick={() => setGrowing(true)}>Add members here…</button>}
             {!isAlone && load !== undefined && load.members > 0 && <button type="button" onClick={() => shrink(name, load.members)}>Remove members…</button>}
             {!isAlone && !data.running && <button type="button" class="danger" onClick={() => forget(name, load?.members ?? 0)}>Forget node…</button>}
@@ -48,12 +47,12 @@ export function Node({ names }: { names: Names }) {
   );
 }
 
-/** Taking the node that serves this page out of service, and back. */
+/** Taking a node out of service, and back. */
 function Maintenance({ name, isAlone }: { name: string; isAlone: boolean }) {
-  const { data } = usePoll<{ drained: boolean; takes_clients: boolean }>('/maintenance');
+  const { data } = usePoll<{ drained: boolean; takes_clients: boolean }>(`/maintenance${query({ node: name })}`);
   if (!data) return null;
   const act = async (action: string) => {
-    await send('PUT', url`/maintenance/${action}`);
+    await send('PUT', url`/maintenance/${action}` + query({ node: name }));
     refresh();
   };
   if (data.drained || !data.takes_clients) {
@@ -66,7 +65,7 @@ function Maintenance({ name, isAlone }: { name: string; isAlone: boolean }) {
   return (
     <button type="button" onClick={() => ask({
       title: `Drain ${name}?`,
-      text: <p>{name} hands its leaders to other nodes, closes the connections of its clients, and takes no new ones until it is revived. {isAlone && 'There is no other node: nobody can publish or consume meanwhile. '}This console and the HTTP API go on.</p>,
+      text: <p>{name} hands its leaders to other nodes, closes the connections of its clients, and takes no new ones until it is revived. {isAlone && 'There is no other node: nobody can publish or consume meanwhile. '}Its console and HTTP API go on. This takes up to a minute.</p>,
       button: `Drain ${name}`,
       type: isAlone ? name : undefined,
       run: async () => {
@@ -95,6 +94,7 @@ function Running({ node }: { node: Data }) {
         <Listeners name={node.name} node={node} />
         <Attempts name={node.name} />
       </div>
+      <Memory name={node.name} />
       <Card title="Set up">
         <Facts of={[
           ['Data', <code>{node.db_dir ?? '–'}</code>],
@@ -115,6 +115,25 @@ function Running({ node }: { node: Data }) {
     </>
   );
 }
+
+/** What memory is used for; what takes none is left out. */
+function Memory({ name }: { name: string }) {
+  const { data } = usePoll<{ memory: Record<string, unknown> & { total?: Record<string, number> } }>(url`/nodes/${name}/memory`, { every: 15_000 });
+  if (!data) return null;
+  const total = Math.max(1, ...Object.values(data.memory.total ?? {}));
+  const parts = Object.entries(data.memory).filter((part): part is [string, number] => typeof part[1] === 'number' && part[1] > 0).sort(([, a], [, b]) => b - a);
+  return (
+    <Card title="Memory">
+      <Facts of={parts.map(([part, used]) => [USES[part] ?? part.replaceAll('_', ' '), <Meter used={used} of={total} isPlain text={`${bytes(used)}, ${percent(used, total)}`} />])} />
+    </Card>
+  );
+}
+
+/** RabbitMQ's words for what uses memory, where they say little. */
+const USES: Record<string, string> = {
+  connection_readers: 'Connections, reading', connection_writers: 'Connections, writing', connection_channels: 'Channels', connection_other: 'Connections, other',
+  queue_procs: 'Messages of classic queues', quorum_queue_procs: 'Messages of quorum queues', stream_queue_procs: 'Streams', other_system: 'Everything else',
+};
 
 function lines(of: string[] | undefined, none: string) {
   return of?.length ? of.map((each) => <code key={each} class="line">{each}</code>) : <span class="muted">{none}</span>;

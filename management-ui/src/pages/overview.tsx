@@ -1,7 +1,7 @@
 // Is the cluster well? What needs attention, lengths and rates, and what runs where.
 
-import { count, age, bytes, rate } from '../lib/format.ts';
-import type { Node, Overview as Data, Page, Queue } from '../api/types.ts';
+import { count, counted, age, bytes, rate } from '../lib/format.ts';
+import type { Cluster, Node, Overview as Data, Page, Queue } from '../api/types.ts';
 import { href } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
 import { isAdministrator, isMonitor, vhosts } from '../state/session.ts';
@@ -22,7 +22,7 @@ export function Overview() {
   const of = isMonitor.value ? 'cluster' : own && seriesOf('vhost', own);
   return (
     <div class="page">
-      <div class="title"><h1>Overview</h1></div>
+      <div class="title"><h1>Overview</h1>{isMonitor.value && <Standing />}</div>
       {error && !data && <Failed what="The overview" error={error} />}
       <Attention />
       <Card title="Messages">
@@ -42,6 +42,25 @@ export function Overview() {
       {isAdministrator.value && <p><a href={href('definitions')}>Export or import definitions</a></p>}
     </div>
   );
+}
+
+/** Whether the cluster is well, in a line. */
+function Standing() {
+  const { data: nodes } = usePoll<Node[]>('/nodes');
+  const { data: cluster } = usePoll<Cluster>('/cluster');
+  if (!nodes || !cluster) return null;
+  const down = nodes.filter((node) => !node.running).length;
+  const alarms = nodes.filter((node) => node.mem_alarm || node.disk_free_alarm).length;
+  const drained = nodes.filter((node) => node.being_drained).length;
+  const risk = cluster.at_risk_count;
+  const worst = down || alarms ? 'bad' : drained || risk ? 'warn' : 'ok';
+  const words = [
+    down ? `${down} of ${counted(nodes.length, 'node')} not running` : nodes.length === 1 ? 'The node runs' : `All ${nodes.length} nodes run`,
+    alarms ? `${counted(alarms, 'node')} short of memory or disk` : 'no alarms',
+    ...(drained ? [`${counted(drained, 'node')} out of service`] : []),
+    ...(nodes.length > 1 ? [risk ? `${counted(risk, 'queue')} at risk` : 'no queue at risk'] : []),
+  ];
+  return <a href={href('cluster')}><Badge level={worst}>{words.join(', ')}</Badge></a>;
 }
 
 function Messages({ data }: { data: Data }) {

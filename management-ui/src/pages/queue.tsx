@@ -1,7 +1,7 @@
 // One queue: whether it gets on and why not, what is in it, who takes from it, where it comes from.
 
 import { get, send, url } from '../api/client.ts';
-import type { Binding, Consumer, Latency, Queue as Data, QueueHealth } from '../api/types.ts';
+import type { Binding, Consumer, Latency, Queue as Data, QueueHealth, StreamMember } from '../api/types.ts';
 import { age, bytes, count, counted, percent, rate, shown } from '../lib/format.ts';
 import { go, href } from '../state/address.ts';
 import { refresh, usePoll } from '../state/poll.ts';
@@ -42,7 +42,7 @@ export function Queue({ names }: { names: Names }) {
         { id: 'overview', title: 'Overview', content: () => <Overview queue={queue} /> },
         { id: 'messages', title: 'Messages', content: () => <Messages queue={queue} /> },
         { id: 'consumers', title: `Consumers ${count(queue.consumers)}`, content: () => <QueueConsumers queue={queue} /> },
-        ...(queue.type === 'stream' ? [{ id: 'readers', title: 'Groups and publishers', content: () => <Readers queue={queue} /> }] : []),
+        ...(queue.type === 'stream' ? [{ id: 'readers', title: 'Readers and publishers', content: () => <Readers queue={queue} /> }] : []),
         { id: 'bindings', title: 'Bindings', content: () => <QueueBindings queue={queue} /> },
         ...(queue.members ? [{ id: 'members', title: 'Members', content: () => <Members queue={queue} /> }] : []),
         { id: 'settings', title: 'Settings', content: () => <Settings queue={queue} /> },
@@ -61,7 +61,7 @@ function Why({ of: data }: { of: QueueHealth }) {
           <li key={reason.code}>
             <Badge level={reason.level === 'info' ? 'off' : reason.level}>{reason.text}</Badge>
             {reason.do && <span class="muted">{reason.do}</span>}
-            {reason.link?.startsWith('#') && <a href={reason.link}>Show</a>}
+            {reason.link?.startsWith('#') && <a href={reason.link}>{placeOf(reason.link)}</a>}
           </li>
         ))}
       </ul>
@@ -74,23 +74,33 @@ function Why({ of: data }: { of: QueueHealth }) {
   );
 }
 
+/** What a link leads to. */
+function placeOf(link: string): string {
+  const tab = /[?&]tab=([a-z]+)/.exec(link)?.[1];
+  if (tab) return `Its ${tab}`;
+  return link.startsWith('#/channels/') ? 'Its channel' : link.startsWith('#/exchanges/') ? 'The exchange' : 'Show';
+}
+
 function Overview({ queue }: { queue: Data }) {
   const stats = queue.message_stats;
   const of = seriesOf('queue', queue.vhost, queue.name);
+  const kept = useKept(queue);
   return (
     <>
       <Card title="Messages">
         <Figures of={[
+          ...(queue.type === 'stream' ? kept : [
           { name: 'Ready', value: count(queue.messages_ready), colour: 'ready' },
           { name: 'Unacked', value: count(queue.messages_unacknowledged), colour: 'unacked' },
           { name: 'Bytes', value: bytes(queue.message_bytes), exact: `${count(queue.message_bytes)} bytes of bodies` },
+          ]),
           { name: 'Consumers', value: count(queue.consumers) },
           ...(queue.consumer_utilisation != null ? [{ name: 'Consumer capacity', value: percent(queue.consumer_utilisation), exact: 'Share of the time in which a consumer could have taken a message at once' }] : []),
           ...(stats ? [
             { name: 'In', value: rate(stats.publish_details?.rate), exact: `${count(stats.publish)} so far`, colour: 'publish' },
             { name: 'Out', value: rate(stats.deliver_get_details?.rate), exact: `${count(stats.deliver_get)} so far`, colour: 'deliver' },
             { name: 'Acks', value: rate(stats.ack_details?.rate), exact: `${count(stats.ack)} so far`, colour: 'ack' },
-            { name: 'Redelivered', value: rate(stats.redeliver_details?.rate), exact: `${count(stats.redeliver)} so far`, colour: 'redelivered' },
+            ...(queue.type === 'stream' ? [] : [{ name: 'Redelivered', value: rate(stats.redeliver_details?.rate), exact: `${count(stats.redeliver)} so far`, colour: 'redelivered' }]),
           ] : []),
         ]} />
         <div class="two"><Lengths of={of} /><Rates of={of} /></div>
@@ -99,6 +109,19 @@ function Overview({ queue }: { queue: Data }) {
       <Ends of={queue} />
     </>
   );
+}
+
+/** What a stream keeps, as the member says that has come furthest. */
+function useKept(queue: Data) {
+  const { data } = usePoll<StreamMember[]>(queue.type === 'stream' ? url`/stream/${queue.vhost}/${queue.name}/status` : null);
+  const member = data?.reduce<StreamMember | undefined>((best, each) => ((each.offset ?? -1) >= (best?.offset ?? -1) ? each : best), undefined);
+  const { first_offset: first, offset: last } = member ?? {};
+  return [
+    { name: 'Messages', value: count(queue.messages), colour: 'ready' },
+    { name: 'Offsets', value: first === undefined || last === undefined || last < first ? '–' : `${count(first)}–${count(last)}` },
+    { name: 'Size', value: bytes(member?.bytes), exact: `${count(member?.bytes)} bytes, as one member keeps it` },
+    { name: 'Segments', value: count(member?.segments), exact: 'The oldest one goes as a whole, when it is too old or too much' },
+  ];
 }
 
 /** From which exchanges messages come, and to whom they go. */
@@ -116,7 +139,7 @@ function Ends({ of: { incoming = [], deliveries = [] } }: { of: Data }) {
 /** How long messages wait and are held. */
 function Latencies({ queue }: { queue: Data }) {
   const { data } = usePoll<Latency>(url`/queues/${queue.vhost}/${queue.name}/latency` + '?age=600');
-  const kinds = data && (['wait', 'ack', 'confirm'] as const).filter((kind) => data[kind]);
+  const kinds = data && (['wait', 'ack', 'confirm'] as const).filter((kind) => data[kind]?.max != null);
   if (!data || !kinds?.length) return null;
   const titles = { wait: 'Waiting in the queue', ack: 'Held by a consumer', confirm: 'Until the confirm' };
   const points = ['p50', 'p95', 'p99', 'max'] as const;
@@ -136,7 +159,7 @@ function Latencies({ queue }: { queue: Data }) {
 
 function QueueConsumers({ queue }: { queue: Data }) {
   const consumers: Consumer[] = queue.consumer_details ?? [];
-  return <Card><Consumers of={consumers} empty="Nobody consumes from this queue: what comes stays in it." /></Card>;
+  return <Card><Consumers of={consumers} empty={queue.type === 'stream' ? 'Nobody consumes from this stream over AMQP or by its own protocol.' : 'Nobody consumes from this queue: what comes stays in it.'} /></Card>;
 }
 
 function QueueBindings({ queue }: { queue: Data }) {

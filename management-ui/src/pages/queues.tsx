@@ -1,5 +1,6 @@
 // All queues: how each gets on, what is in it, and what goes in and out.
 
+import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import { send, url } from '../api/client.ts';
 import type { Queue } from '../api/types.ts';
@@ -7,30 +8,31 @@ import { bytes, count, counted, rate } from '../lib/format.ts';
 import { href } from '../state/address.ts';
 import { refresh } from '../state/poll.ts';
 import { may, vhosts } from '../state/session.ts';
-import { range, vhost } from '../state/settings.ts';
+import { useRange, vhost } from '../state/settings.ts';
 import { Tag } from '../ui/badge.tsx';
 import { Spark } from '../ui/chart.tsx';
 import { ask, Dialog } from '../ui/dialog.tsx';
 import { argumentsOf, Form, type Field } from '../ui/form.tsx';
 import { List } from '../ui/list.tsx';
 import { Name } from '../ui/name.tsx';
-import { Empty } from '../ui/states.tsx';
+import { Card, Empty } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
 import { Health } from './health.tsx';
+import { JobProgress } from './job.tsx';
 import { hasManyVhosts, inVhost, useKnown } from './parts.tsx';
 
 const COLUMNS: Column<Queue>[] = [
   { id: 'name', title: 'Name', sort: 'name', phone: 'name', value: (queue) => queue.name,
     cell: (queue) => <Name of={queue.name} href={href('queues', queue.vhost, queue.name)} /> },
-  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 13, value: (queue) => queue.vhost, cell: (queue) => queue.vhost },
-  { id: 'type', title: 'Type', sort: 'type', width: 10, value: (queue) => queue.type, cell: (queue) => queue.type },
-  { id: 'features', title: 'Features', width: 14, value: (queue) => features(queue).join(' '),
+  { id: 'vhost', title: 'vhost', sort: 'vhost', width: 11, phone: 'line', value: (queue) => queue.vhost, cell: (queue) => queue.vhost },
+  { id: 'type', title: 'Type', sort: 'type', width: 9, value: (queue) => queue.type, cell: (queue) => queue.type },
+  { id: 'features', title: 'Features', width: 12, value: (queue) => features(queue).join(' '),
     cell: (queue) => features(queue).map((each) => <Tag key={each}>{each}</Tag>) },
   { id: 'policy', title: 'Policy', sort: 'policy', width: 14, isHidden: true, value: (queue) => queue.policy,
     cell: (queue) => [queue.policy, queue.operator_policy].filter(Boolean).join(', ') || '–' },
   { id: 'node', title: 'Node', sort: 'node', width: 20, isHidden: true, value: (queue) => queue.node, cell: (queue) => queue.node ?? '–' },
-  { id: 'health', title: 'Health', sort: 'health', width: 15, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
+  { id: 'health', title: 'Health', sort: 'health', width: 16, phone: 'state', value: (queue) => queue.health ?? queue.state, cell: (queue) => <Health of={queue} /> },
   { id: 'ready', title: 'Ready', sort: 'messages_ready', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_ready,
     cell: (queue) => count(queue.messages_ready) },
   { id: 'unacked', title: 'Unacked', sort: 'messages_unacknowledged', width: 11, end: true, phone: 'figure', value: (queue) => queue.messages_unacknowledged,
@@ -44,7 +46,7 @@ const COLUMNS: Column<Queue>[] = [
     cell: (queue) => rate(queue.message_stats?.deliver_get_details?.rate) },
   { id: 'ack', title: 'Acks', sort: 'message_stats.ack_details.rate', width: 10, end: true, value: (queue) => queue.message_stats?.ack_details?.rate,
     cell: (queue) => rate(queue.message_stats?.ack_details?.rate) },
-  { id: 'trend', title: 'Trend', width: 13,
+  { id: 'trend', title: 'Trend', width: 10,
     cell: (queue) => <Spark values={queue.trend?.ready ?? []} label={`Ready messages of ${queue.name} over time`} /> },
 ];
 
@@ -59,21 +61,27 @@ const FACETS = [
 
 export function Queues() {
   const [isAdding, setAdding] = useState(false);
+  const [jobs, setJobs] = useState<string[]>([]);
   const canAdd = vhosts.value.some((each) => may('configure', each));
   const add = canAdd && <button type="button" onClick={() => setAdding(true)}>New queue</button>;
   return (
     <div class="page">
       <div class="title"><h1>Queues and Streams</h1><div class="tools">{add}</div></div>
+      {jobs.length > 0 && (
+        <Card title="Under way" tools={<><a href={href('jobs')}>All jobs</a><button type="button" class="plain" onClick={() => setJobs([])}>Hide</button></>}>
+          {jobs.map((id) => <JobProgress key={id} id={id} />)}
+        </Card>
+      )}
       <List
         of="queues"
         path={inVhost('/queues')}
         columns={hasManyVhosts() ? COLUMNS : COLUMNS.filter((column) => column.id !== 'vhost')}
         rowKey={(queue) => `${queue.vhost} ${queue.name}`}
         order={{ by: 'name', isDown: false }}
-        ask={{ trend: range.value, facets: 'health' }}
+        ask={{ trend: useRange(), facets: 'health' }}
         facets={FACETS}
         tokens="ready>1000, consumers=0, type:quorum"
-        chosen={(queues, clear) => <Chosen queues={queues} clear={clear} />}
+        chosen={(queues, clear) => <Chosen queues={queues} clear={clear} begun={setJobs} />}
         empty={<Empty action={add}>No queues{vhost.value ? ` in ${vhost.value}` : ''}. Clients declare them, or you do.</Empty>}
       />
       {isAdding && <Dialog title="New queue" side onClose={() => setAdding(false)}><NewQueue onDone={() => setAdding(false)} /></Dialog>}
@@ -100,62 +108,71 @@ function abbreviated(name: string): string {
   return ABBREVIATIONS[name] ?? name.replace(/^x-/, '');
 }
 
-function Chosen({ queues, clear }: { queues: Queue[]; clear: () => void }) {
-  const total = (of: (queue: Queue) => number | undefined) => queues.reduce((sum, queue) => sum + (of(queue) ?? 0), 0);
-  const each = async (method: string, path: (queue: Queue) => string, done: string) => {
-    const failed: string[] = [];
-    for (const queue of queues) {
-      await send(method, path(queue)).catch((error: Error) => failed.push(`${queue.name}: ${error.message}`));
+/** Purges or deletes queues; more than one by jobs, one for each vhost, whose ids are given to `begun`. */
+function Chosen({ queues, clear, begun }: { queues: Queue[]; clear: () => void; begun: (jobs: string[]) => void }) {
+  const total = (of: Queue[], what: (queue: Queue) => number | undefined) => of.reduce((sum, queue) => sum + (what(queue) ?? 0), 0);
+  const run = async (kind: 'purge' | 'delete', of: Queue[]) => {
+    const [only] = of;
+    if (only && of.length === 1) {
+      await send('DELETE', url`/queues/${only.vhost}/${only.name}` + (kind === 'purge' ? '/contents' : ''));
+      tell(`${only.name} was ${kind}d`);
+    } else {
+      const jobs: string[] = [];
+      for (const each of new Set(of.map((queue) => queue.vhost))) {
+        const names = of.filter((queue) => queue.vhost === each).map((queue) => queue.name);
+        jobs.push((await send<{ job: string }>('POST', '/jobs', { kind, vhost: each, queues: names })).job);
+      }
+      begun(jobs);
     }
     refresh();
-    if (failed.length) throw new Error(`${failed.length} of ${queues.length} were not ${done}. ${failed.slice(0, 3).join('; ')}`);
     clear();
-    tell(`${counted(queues.length, 'queue')} ${done}`);
   };
-  const names = counted(queues.length, 'queue');
-  const only = queues.length === 1 ? queues[0] : undefined;
+  const question = (kind: 'purge' | 'delete', of: Queue[], follows: ComponentChildren) => {
+    const what = of.length === 1 ? (of[0]?.name ?? '') : counted(of.length, 'queue');
+    const verb = kind === 'purge' ? 'Purge' : 'Delete';
+    ask({ title: `${verb} ${what}?`, text: <p>{follows} This cannot be undone.</p>, button: `${verb} ${what}`, type: of.length === 1 ? what : String(of.length), run: () => run(kind, of) });
+  };
+  // A stream keeps its messages: there is nothing to purge.
+  const purgeable = queues.filter((queue) => queue.type !== 'stream');
+  const streams = queues.length - purgeable.length;
   return (
     <>
-      <button type="button" onClick={() => ask({
-        title: `Purge ${only?.name ?? names}?`,
-        text: <p>{counted(total((queue) => queue.messages_ready), 'ready message')} of {only?.name ?? names} will be gone. {count(total((queue) => queue.messages_unacknowledged))} unacked stay. This cannot be undone.</p>,
-        button: `Purge ${only?.name ?? names}`,
-        type: only?.name ?? String(queues.length),
-        run: () => each('DELETE', (queue) => url`/queues/${queue.vhost}/${queue.name}/contents`, 'purged'),
-      })}>Purge…</button>
+      {purgeable.length > 0 && (
+        <button type="button" onClick={() => question('purge', purgeable, (
+          <>{counted(total(purgeable, (queue) => queue.messages_ready), 'ready message')} of {counted(purgeable.length, 'queue')} will be gone. {count(total(purgeable, (queue) => queue.messages_unacknowledged))} unacked stay.{streams > 0 && ` ${counted(streams, 'stream')} keep what they have.`}</>
+        ))}>Purge…</button>
+      )}
       <span class="spring" />
-      <button type="button" onClick={() => ask({
-        title: `Delete ${only?.name ?? names}?`,
-        text: <p>{only?.name ?? names} will be gone, with {counted(total((queue) => queue.messages), 'message')} and {counted(total((queue) => queue.consumers), 'consumer')}. This cannot be undone.</p>,
-        button: `Delete ${only?.name ?? names}`,
-        type: only?.name ?? String(queues.length),
-        run: () => each('DELETE', (queue) => url`/queues/${queue.vhost}/${queue.name}`, 'deleted'),
-      })}>Delete…</button>
+      <button type="button" onClick={() => question('delete', queues, (
+        <>{counted(queues.length, 'queue')} will be gone, with {counted(total(queues, (queue) => queue.messages), 'message')} and {counted(total(queues, (queue) => queue.consumers), 'consumer')}.</>
+      ))}>Delete…</button>
     </>
   );
 }
 
-function NewQueue({ onDone }: { onDone: () => void }) {
+/** A form for a queue; of a type that is given, or of any. */
+export function NewQueue({ type, onDone }: { type?: string; onDone: () => void }) {
   const known = useKnown();
   const fields: Field[] = [
     { name: 'vhost', label: 'vhost', kind: 'select', options: vhosts.value.filter((each) => may('configure', each)), value: vhost.value || undefined },
-    { name: 'type', label: 'Type', kind: 'select', options: [{ value: '', title: 'Default of the vhost' }, 'classic', 'quorum'],
-      help: 'Quorum queues are kept on several nodes.' },
+    { name: 'type', label: 'Type', kind: 'select', options: [{ value: '', title: 'Default of the vhost' }, 'classic', 'quorum', 'stream'],
+      help: 'Quorum queues and streams are kept on several nodes; a stream keeps its messages when they are read.', value: type, when: () => type === undefined },
     { name: 'name', label: 'Name', isRequired: true },
-    { name: 'durability', label: 'Durability', kind: 'select', options: ['durable', 'transient'], help: 'A transient queue is gone after a restart.', when: (values) => values.type === 'classic' || values.type === '' },
-    { name: 'auto_delete', label: 'Delete it when its last consumer goes', kind: 'check', when: (values) => values.type === 'classic' || values.type === '' },
-    { name: 'arguments', label: 'Arguments', kind: 'arguments', known: known?.queue },
+    { name: 'durability', label: 'Durability', kind: 'select', options: ['durable', 'transient'], help: 'A transient queue is gone after a restart.', when: (values) => !type && (values.type === 'classic' || values.type === '') },
+    { name: 'auto_delete', label: 'Delete it when its last consumer goes', kind: 'check', when: (values) => !type && (values.type === 'classic' || values.type === '') },
+    { name: 'arguments', label: 'Arguments', kind: 'arguments', known: known?.queue.filter(({ on }) => !type || !on || on.includes(type)) },
   ];
   return (
-    <Form fields={fields} button="Add queue" onCancel={onDone} submit={async (values) => {
+    <Form fields={fields} button={type === 'stream' ? 'Add stream' : 'Add queue'} onCancel={onDone} submit={async (values) => {
       const given = argumentsOf(values.arguments);
+      const wanted = type ?? values.type;
       await send('PUT', url`/queues/${values.vhost ?? ''}/${values.name ?? ''}`, {
         durable: values.durability !== 'transient',
         auto_delete: values.auto_delete === 'true',
-        arguments: values.type ? { ...given, 'x-queue-type': values.type } : given,
+        arguments: wanted ? { ...given, 'x-queue-type': wanted } : given,
       });
       refresh();
-      tell(`Queue ${values.name} is there`);
+      tell(`${wanted === 'stream' ? 'Stream' : 'Queue'} ${values.name} is there`);
       onDone();
     }} />
   );

@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks';
 import { send, url } from '../api/client.ts';
 import type { Route } from '../api/types.ts';
-import { age, counted } from '../lib/format.ts';
+import { age, counted, shown } from '../lib/format.ts';
 import { href } from '../state/address.ts';
 import { Badge } from '../ui/badge.tsx';
 import { argumentsOf, Form, type Field } from '../ui/form.tsx';
@@ -57,7 +57,7 @@ function Result({ route, vhost }: { route: Route; vhost: string }) {
             {[...step.matched, ...step.missed].map((binding, at) => (
               <li key={at}>
                 <Badge level={binding.why ? 'off' : 'ok'}>{binding.why ? 'no' : 'yes'}</Badge>
-                <span class="mono">{binding.binding_key || '–'}</span> to {binding.to_kind} {binding.to}
+                <span class="mono">{shown(binding.binding_key) || '–'}</span> to {binding.to_kind} {shown(binding.to)}
                 {binding.why && <span class="muted">{binding.why}</span>}
               </li>
             ))}
@@ -72,7 +72,7 @@ function Result({ route, vhost }: { route: Route; vhost: string }) {
           <ul class="attention">
             {route.dead_letter.map((each) => (
               <li key={each.queue}>
-                {each.queue} gives it to {each.exchange || 'the default exchange'}, routing key <span class="mono">{each.routing_key || '–'}</span>
+                {each.queue} gives it to {each.exchange || 'the default exchange'}, routing key <span class="mono">{shown(each.routing_key) || '–'}</span>
                 {!each.exists ? <Badge level="bad">there is no such exchange: it would be lost</Badge>
                   : each.queues.length === 0 ? <Badge level="bad">no queue takes it there: it would be lost</Badge>
                     : <span class="muted">and it goes to {each.queues.join(', ')}</span>}

@@ -4,7 +4,7 @@
 import { useMemo, useState } from 'preact/hooks';
 import { query, url } from '../api/client.ts';
 import type { Topology as Data, TopologyEdge, TopologyNode } from '../api/types.ts';
-import { count, counted, rate, short } from '../lib/format.ts';
+import { count, counted, rate, short, shown } from '../lib/format.ts';
 import { laidOut, path, type Laid, type Point } from '../lib/layout.ts';
 import { asked, href, setQuery } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
@@ -24,8 +24,11 @@ import type { Names } from '../routes.ts';
 
 /** Sizes of a box, in pixels. */
 const HEIGHT = 44;
+const NARROWEST = 156;
 const WIDEST = 272;
 const CHARACTER = 8;
+/** In the second line. */
+const SMALLER = 6.6;
 /** Characters of a name that a box has room for. */
 const LONGEST = 30;
 /** Edges up to which their keys are written on them. */
@@ -97,7 +100,7 @@ const edgeId = ({ from, to, kind }: TopologyEdge) => `${kind} ${from} ${to}`;
 
 function Picture({ data, vhost }: { data: Data; vhost: string }) {
   // Numbers change with each poll; where the boxes lie does not.
-  const shape = JSON.stringify([data.nodes.map((node) => [node.id, node.name]), data.edges]);
+  const shape = JSON.stringify([data.nodes.map((node) => [node.id, node.name, widthOf(node)]), data.edges]);
   const laid = useMemo(() => arranged(data), [shape]);
   const at = data.nodes.find((node) => node.id === asked('at'));
   const widths = new Map(data.nodes.map((node) => [node.id, widthOf(node)]));
@@ -119,20 +122,22 @@ function Picture({ data, vhost }: { data: Data; vhost: string }) {
 }
 
 function labelOf(node: TopologyNode): string {
-  const name = node.name === '' ? NAMELESS : node.name;
+  const name = node.name === '' ? NAMELESS : shown(node.name);
   return name.length <= LONGEST ? name : `${name.slice(0, LONGEST - 13)}…${name.slice(-12)}`;
 }
 
 function widthOf(node: TopologyNode): number {
-  return Math.min(WIDEST, Math.max(132, labelOf(node).length * CHARACTER + 24));
+  // Numbers change: room for the longest.
+  const second = isBad(node) ? `${node.health} 999.9 k ready · 999.9 k/s` : '';
+  return Math.min(WIDEST, Math.max(NARROWEST, labelOf(node).length * CHARACTER + 24, second.length * SMALLER + 24));
 }
 
 const heightOf = (node: TopologyNode) => (node.kind === 'group' ? 28 : HEIGHT);
 
 function keysOf({ keys, count: all }: TopologyEdge): string {
-  const [first = ''] = keys;
-  const shown = first.length > 18 ? `${first.slice(0, 17)}…` : first;
-  return all > 1 ? `${shown || '–'} +${all - 1}` : shown;
+  const first = shown(keys[0] ?? '');
+  const cut = first.length > 18 ? `${first.slice(0, 17)}…` : first;
+  return all > 1 ? `${cut || '–'} +${all - 1}` : cut;
 }
 
 function arranged(data: Data): Laid {
@@ -174,6 +179,7 @@ function Edge({ edge, laid, data, widths, isLit }: { edge: TopologyEdge; laid: L
   );
 }
 
+const isBad = (node: TopologyNode) => BAD.includes(node.health ?? '');
 const BAD = ['missing', 'stuck', 'unavailable', 'minority', 'down', 'crashed', 'stopped', 'damaged'];
 
 function BoxOf({ node, laid, width, isAt }: { node: TopologyNode; laid: Laid; width: number; isAt: boolean }) {
@@ -181,17 +187,16 @@ function BoxOf({ node, laid, width, isAt }: { node: TopologyNode; laid: Laid; wi
   if (!middle) return null;
   const height = heightOf(node);
   const [x, y] = [middle.x - width / 2, middle.y - height / 2];
-  const isBad = BAD.includes(node.health ?? '');
   const flow = node.in ? ` · ${rate(node.in)}` : '';
-  const second = node.health === 'missing' ? '■ not there' : node.kind === 'queue' ? `${isBad ? `■ ${node.health} · ` : ''}${short(node.ready)} ready${flow}` : `${node.type ?? 'exchange'}${flow}`;
+  const second = node.health === 'missing' ? '■ not there' : node.kind === 'queue' ? `${isBad(node) ? `■ ${node.health} · ` : ''}${short(node.ready)} ready${flow}` : `${node.type ?? 'exchange'}${flow}`;
   return (
-    <a class={`box ${node.kind}${isBad ? ' bad' : ''}${isAt ? ' at' : ''}`} href={`#/topology?at=${encodeURIComponent(node.id)}`}
+    <a class={`box ${node.kind}${isBad(node) ? ' bad' : ''}${isAt ? ' at' : ''}`} href={`#/topology?at=${encodeURIComponent(node.id)}`}
       onClick={(event: Event) => {
         event.preventDefault();
         if (node.kind === 'group') setQuery({ around: node.id.replace(/^group:/, ''), hops: '1', at: undefined });
         else setQuery({ at: isAt ? undefined : node.id });
       }}>
-      {labelOf(node) !== node.name && node.name !== '' && <title>{node.name}</title>}
+      {labelOf(node) !== node.name && node.name !== '' && <title>{shown(node.name)}</title>}
       <rect x={x} y={y} width={width} height={height} rx={node.kind === 'exchange' ? 14 : 4} />
       <text class="of-name" x={x + 12} y={y + 18}>{labelOf(node)}</text>
       {node.kind !== 'group' && <text x={x + 12} y={y + 35}>{second}</text>}

@@ -15,7 +15,7 @@ import { List } from '../ui/list.tsx';
 import { Name } from '../ui/name.tsx';
 import { Card, Empty, Failed, Figures, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
-import { tell } from '../ui/toast.tsx';
+import { tell, tellFailure } from '../ui/toast.tsx';
 import { AdminPage, leave, LimitForm } from './admin.tsx';
 import { useKnown } from './parts.tsx';
 import { Permissions, TopicPermissions } from './permissions.tsx';
@@ -112,6 +112,7 @@ function Detail({ name }: { name: string }) {
         </>
       )}
       <Limits name={name} />
+      {isAdministrator.value && <Tracing of={data} />}
       {isAdministrator.value && (
         <Card title="Description">
           <Form key={JSON.stringify([data.description, data.tags, data.default_queue_type])} fields={fields(data)} button="Save vhost" submit={async (values) => {
@@ -122,6 +123,24 @@ function Detail({ name }: { name: string }) {
         </Card>
       )}
     </div>
+  );
+}
+
+/** The firehose: what is published and delivered in the vhost comes to amq.rabbitmq.trace too. */
+function Tracing({ of }: { of: Vhost }) {
+  const set = async (tracing: boolean) => {
+    await send('PUT', url`/vhosts/${of.name}`, { tracing });
+    refresh();
+    tell(`Tracing of ${of.name} is ${tracing ? 'on' : 'off'}`);
+  };
+  return (
+    <Card title="Tracing">
+      <p class="note">A copy of each message that clients of this node publish or get in {of.name} goes to its exchange <a href={href('exchanges', of.name, 'amq.rabbitmq.trace')}>amq.rabbitmq.trace</a>: bind a queue to it with publish.# or deliver.#. Every copy costs as much as a message. Other nodes are not traced, and it ends with this node’s process.</p>
+      <div class="buttons start">
+        {of.tracing ? <Badge level="warn">on</Badge> : <Badge level="off">off</Badge>}
+        <button type="button" onClick={() => void set(!of.tracing).catch(tellFailure)}>{of.tracing ? 'Stop tracing' : 'Start tracing'}</button>
+      </div>
+    </Card>
   );
 }
 

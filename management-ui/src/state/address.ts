@@ -47,8 +47,9 @@ export function go(to: string): void {
   location.hash = to;
 }
 
-/** Changes parts of the query in place; undefined and '' take a part away. */
+/** Changes parts of the query in place; undefined and '' take a part away. Of a page that is about to be left nothing is changed. */
 export function setQuery(changes: Record<string, string | number | undefined>): void {
+  if (href(...read(location.hash).parts) !== href(...address.value.parts)) return;
   const query = new URLSearchParams(address.value.query);
   for (const [name, value] of Object.entries(changes)) {
     if (value === undefined || value === '') query.delete(name);

@@ -1,6 +1,8 @@
 // What a person prefers, kept in this browser. Nothing secret is kept here.
 
-import { effect, signal, type Signal } from '@preact/signals';
+import { computed, effect, signal, type Signal } from '@preact/signals';
+import { useEffect } from 'preact/hooks';
+import { asked, setQuery } from './address.ts';
 
 /** A text, number or yes-or-no that is kept under a name. */
 function kept<T>(name: string, otherwise: T): Signal<T> {
@@ -32,8 +34,8 @@ export function save(name: string, value: unknown): void {
 export const theme = kept<string>('theme', 'system');
 /** Seconds between two polls; 0 is off. */
 export const every = kept('every', 5);
-/** Seconds that charts show. */
-export const range = kept('range', 600);
+/** Seconds that charts showed last. */
+const lastRange = kept('range', 600);
 export const utc = kept('utc', false);
 export const singleKeys = kept('keys', true);
 /** The vhost whose things are listed; '' is all. */
@@ -53,3 +55,24 @@ export const EVERY: [number, string][] = [[1, '1 s'], [2, '2 s'], [5, '5 s'], [1
 export const RANGES: [number, string][] = [
   [60, 'Minute'], [600, '10 min'], [3600, 'Hour'], [28800, '8 hours'], [86400, 'Day'],
 ];
+
+/** Seconds that charts show: those of the address, or those that were chosen last. */
+export const range = computed(() => {
+  const given = Number(asked('range'));
+  return RANGES.some(([seconds]) => seconds === given) ? given : lastRange.value;
+});
+
+/** Has charts show so many seconds, here and on pages that are opened later. */
+export function setRange(seconds: number): void {
+  lastRange.value = seconds;
+  if (asked('range')) setQuery({ range: seconds });
+}
+
+/** The seconds that charts show, put into the address: a link shows what its sender saw. */
+export function useRange(): number {
+  const seconds = range.value;
+  useEffect(() => {
+    if (asked('range') !== String(seconds)) setQuery({ range: seconds });
+  });
+  return seconds;
+}

@@ -10,7 +10,7 @@ export type Values = Record<string, string>;
 export interface Field {
   name: string;
   label: string;
-  kind?: 'text' | 'number' | 'password' | 'select' | 'check' | 'choices' | 'area' | 'arguments' | 'file';
+  kind?: 'text' | 'number' | 'password' | 'select' | 'check' | 'choices' | 'area' | 'arguments' | 'file' | 'time';
   options?: (string | { value: string; title: string })[];
   help?: ComponentChildren;
   isRequired?: boolean;
@@ -157,6 +157,8 @@ function Entry({ field, value, failure, onInput }: { field: Field; value: string
         }} />
       ) : field.kind === 'password' ? (
         <input {...common} type="password" value={value} autocomplete="new-password" onInput={(event) => onInput(event.currentTarget.value)} />
+      ) : field.kind === 'time' ? (
+        <input {...common} type="datetime-local" step={1} value={value} onInput={(event) => onInput(event.currentTarget.value)} />
       ) : field.suggest ? (
         <input {...common} type="text" list={`${id}-list`} value={value} placeholder={field.placeholder} autocomplete="off" spellcheck={false}
           onInput={(event) => onInput(event.currentTarget.value)} />

@@ -5,8 +5,8 @@ import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import { query, read } from '../api/client.ts';
 import type { Page } from '../api/types.ts';
-import { chips, parse, toggled } from '../lib/filter.ts';
-import { count } from '../lib/format.ts';
+import { chips, parse, plainToken, toggled, tokenOf } from '../lib/filter.ts';
+import { count, shown } from '../lib/format.ts';
 import { asked, setQuery } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
 import { Empty, Failed, Loading } from './states.tsx';
@@ -24,6 +24,8 @@ interface Props<T> {
   rowKey: (row: T) => string;
   /** The order unless the address says another. */
   order: Sorting;
+  /** A token that holds of everything here, and is not shown. */
+  only?: string;
   /** Beside page, order and filter. */
   ask?: Record<string, string | number | boolean | undefined>;
   chosen?: (rows: T[], clear: () => void) => ComponentChildren;
@@ -31,6 +33,8 @@ interface Props<T> {
   empty: ComponentChildren;
   /** Counts that filter, above the list: name of a facet, its value, what it is called. */
   facets?: { of: string; value: string; title: string }[];
+  /** Facets of which every value that is there filters, the most frequent first: a name, and what its values are called together. */
+  valuesOf?: { of: string; title: string }[];
   /** Tokens that the filter's help shows. */
   tokens?: string;
 }
@@ -45,10 +49,11 @@ export function List<T extends object>(props: Props<T>) {
     ? { by: asked('sort'), isDown: asked('down') === 'true' }
     : props.order;
   const filter = parse(text);
-  const question = (page: number, pageSize: number) =>
+  const tokens = [...(props.only ? [props.only] : []), ...filter.tokens];
+  const question = (page: number, pageSize: number, beside = ask) =>
     path + query({
       page, page_size: pageSize, sort: sorting.by, sort_reverse: sorting.isDown, name: filter.name,
-      use_regex: filter.isPattern || undefined, where: filter.tokens.map((token) => token.replace(/[\\,]/g, '\\$&')).join(',') || undefined, ...ask,
+      use_regex: filter.isPattern || undefined, where: tokens.map((token) => plainToken(token).replace(/[\\,]/g, '\\$&')).join(',') || undefined, ...beside,
     });
   const { data, error, path: readPath, silent } = usePoll<Page<T>>(question(number, size));
   useEffect(() => {
@@ -58,13 +63,14 @@ export function List<T extends object>(props: Props<T>) {
   const all = async () => {
     const found: T[] = [];
     for (let page = 1; ; page += 1) {
-      const part = (await read<Page<T>>(question(page, 500))).data;
+      // Trends are drawn, not listed.
+      const part = (await read<Page<T>>(question(page, 500, { ...ask, trend: undefined }))).data;
       found.push(...(part?.items ?? []));
       if (!part || page >= part.page_count) return found;
     }
   };
   const empty = data
-    ? text ? <Empty>Nothing matches <code>{text}</code>; {count(data.total_count)} {of} without the filter.</Empty> : props.empty
+    ? text ? <Empty>Nothing matches <code>{text}</code>{props.only ? '' : `; ${count(data.total_count)} ${of} without the filter`}.</Empty> : props.empty
     : error ? <Failed what={`The list of ${of}`} error={error} /> : <Loading rows={8} />;
   return (
     <section class="card list">
@@ -80,9 +86,10 @@ export function List<T extends object>(props: Props<T>) {
         onSort={(next) => setQuery({ sort: next.by, down: next.isDown ? 'true' : 'false', page: undefined })}
         chosen={props.chosen}
         all={all}
+        matching={data?.filtered_count}
         empty={empty}
         tools={<FilterBox of={of} text={text} tokens={props.tokens} />}
-        below={<><Facets of={props.facets ?? []} found={data?.facets} text={text} /><Chips text={text} /></>}
+        below={<><Facets of={[...(props.facets ?? []), ...valuesIn(props.valuesOf ?? [], data?.facets)]} found={data?.facets} text={text} /><Chips text={text} /></>}
         isStale={data && readPath !== question(number, size)}
       />
       {data && <Pages number={number} size={size} page={data} />}
@@ -99,11 +106,22 @@ export function Whole<T extends object>(props: {
   return <Table {...props} rows={sorted(props.rows, props.columns, sorting)} sorting={sorting} onSort={setSorting} />;
 }
 
+/** Values that are offered of a facet. */
+const OFFERED = 8;
+
+function valuesIn(of: { of: string; title: string }[], found: Page<unknown>['facets']): { of: string; value: string; title: string }[] {
+  return of.flatMap((facet) => {
+    const values = Object.entries(found?.[facet.of] ?? {}).sort(([, a], [, b]) => b - a);
+    // One value that all have says nothing.
+    return values.length < 2 ? [] : values.slice(0, OFFERED).map(([value]) => ({ of: facet.of, value, title: shown(value) }));
+  });
+}
+
 /** Counts that filter when they are pressed. */
 function Facets({ of, found, text }: { of: { of: string; value: string; title: string }[]; found: Page<unknown>['facets']; text: string }) {
   if (!found) return null;
   const active = parse(text).tokens;
-  const shown = of.map((each) => ({ ...each, chip: `${each.of}:${each.value}`, number: found[each.of]?.[each.value] ?? 0 }));
+  const shown = of.map((each) => ({ ...each, chip: tokenOf(each.of, each.value), number: found[each.of]?.[each.value] ?? 0 }));
   const some = shown.filter(({ chip, number }) => number > 0 || active.includes(chip));
   if (some.length === 0) return null;
   return (

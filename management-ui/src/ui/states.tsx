@@ -34,9 +34,9 @@ export function Failed({ what, error }: { what: string; error: Error }) {
 }
 
 /** A card with a heading. */
-export function Card({ title, children, tools }: { title?: ComponentChildren; children: ComponentChildren; tools?: ComponentChildren }) {
+export function Card({ title, children, tools, id }: { title?: ComponentChildren; children: ComponentChildren; tools?: ComponentChildren; id?: string }) {
   return (
-    <section class="card">
+    <section class="card" id={id}>
       {(title || tools) && (
         <header>
           {title && <h2>{title}</h2>}

@@ -5,10 +5,11 @@ import {
   columnVisibilityFeature, constructTable, createColumnHelper, rowSelectionFeature, tableFeatures, type RowData,
 } from '@tanstack/table-core';
 import { storeReactivityBindings } from '@tanstack/table-core/store-reactivity-bindings';
-import { Columns3, Download } from 'lucide';
+import { Columns3, Download, Minus, Plus } from 'lucide';
 import type { ComponentChildren } from 'preact';
 import { useEffect, useId, useMemo, useReducer, useRef, useState } from 'preact/hooks';
 import { csv, download } from '../lib/csv.ts';
+import { count } from '../lib/format.ts';
 import { load, save } from '../state/settings.ts';
 import { Icon } from './icon.tsx';
 import { tellFailure } from './toast.tsx';
@@ -49,6 +50,8 @@ interface Props<T extends RowData> {
   chosen?: (rows: T[], clear: () => void) => ComponentChildren;
   /** Everything the table shows a part of, for CSV; the rows themselves without it. */
   all?: () => Promise<T[]>;
+  /** How many rows there are on all pages; it is `rows` that are all without it. */
+  matching?: number;
   /** Instead of rows, when there are none. */
   empty: ComponentChildren;
   /** Beside the buttons of the table. */
@@ -63,6 +66,9 @@ interface Props<T extends RowData> {
 
 /** Characters that a column without a width has at least. */
 const FREE = 24;
+/** Pixels that a column has at least, and that it is made wider by. */
+const NARROWEST = 56;
+const STEP = 24;
 
 const features = tableFeatures({
   coreReactivityFeature: storeReactivityBindings(),
@@ -77,30 +83,37 @@ export function Table<T extends RowData>(props: Props<T>) {
   const byId = new Map(columns.map((column) => [column.id, column]));
   const visible = table.getVisibleLeafColumns().flatMap((column) => byId.get(column.id) ?? []);
   const shown = useHeldOrder(table.getRowModel().rows);
-  const picked = new Map(shown.rows.filter((row) => row.getIsSelected()).map((row) => [row.id, row.original]));
+  const widths = useWidths(id);
+  const picked = useChosen(table.store.state.rowSelection, rows, rowKey, props.matching !== undefined);
+  const clear = () => table.resetRowSelection(true);
+  const chooseAll = (of: T[]) => {
+    of.forEach((row) => picked.know(row));
+    table.setRowSelection(Object.fromEntries(of.map((row) => [rowKey(row), true])));
+  };
   const sort = (column: Column<T>) => {
     const by = column.sort ?? column.id;
     onSort?.({ by, isDown: sorting?.by === by ? !sorting.isDown : column.end === true });
   };
   return (
     <div class={props.isStale ? 'table stale' : 'table'}>
-      {!props.isBare && <Bar {...props} everything={props.all} shown={shown} all={table.getAllLeafColumns()} />}
+      {!props.isBare && <Bar {...props} everything={props.all} shown={shown} all={table.getAllLeafColumns()} widths={widths} />}
       {props.isBare && props.tools && <div class="bar"><span class="spring" />{props.tools}</div>}
       {props.below}
-      {picked.size > 0 && chosen && (
+      {picked.rows.length > 0 && chosen && (
         <div class="chosen" role="region" aria-label="Chosen rows">
-          <span>{picked.size} chosen</span>
-          {chosen([...picked.values()], () => table.resetRowSelection(true))}
-          <button type="button" class="plain" onClick={() => table.resetRowSelection(true)}>Choose none</button>
+          <span>{count(picked.rows.length)} chosen{picked.elsewhere > 0 && <span class="muted">, {count(picked.elsewhere)} of them not on this page</span>}</span>
+          <More of={props} chosen={picked.rows.length} choose={chooseAll} />
+          {chosen(picked.rows, clear)}
+          <button type="button" class="plain" onClick={clear}>Choose none</button>
         </div>
       )}
       {rows.length === 0 ? empty : (
         <div class="scroll" role="group" aria-label={label} tabIndex={0}>
           {/* The first column keeps room for a name; what does not fit scrolls. */}
-          <table aria-label={label} style={{ minWidth: `${visible.reduce((sum, column) => sum + (column.width ?? FREE), 0)}ch` }}>
+          <table aria-label={label} style={{ minWidth: `calc(${visible.map((column) => widths.css(column) ?? `${FREE}ch`).join(' + ')})` }}>
             <colgroup>
               {chosen && <col class="pick" />}
-              {visible.map((column) => <col key={column.id} style={column.width ? { width: `${column.width}ch` } : undefined} />)}
+              {visible.map((column) => <col key={column.id} style={{ width: widths.css(column) }} />)}
             </colgroup>
             <thead>
               <tr>
@@ -111,7 +124,7 @@ export function Table<T extends RowData>(props: Props<T>) {
                   </th>
                 )}
                 {visible.map((column) => (
-                  <Head key={column.id} column={column} sorting={sorting} onSort={onSort && (column.sort || column.value) ? sort : undefined} />
+                  <Head key={column.id} column={column} sorting={sorting} onWidth={props.isBare ? undefined : (width) => widths.set(column, width)} onSort={onSort && (column.sort || column.value) ? sort : undefined} />
                 ))}
               </tr>
             </thead>
@@ -141,13 +154,13 @@ export function Table<T extends RowData>(props: Props<T>) {
 }
 
 /** What can be done with the whole table. */
-function Bar<T extends RowData>({ id, label, columns, rows, all, everything, tools, shown }: {
+function Bar<T extends RowData>({ id, label, columns, rows, all, everything, tools, shown, widths }: {
   id: string; label: string; columns: Column<T>[]; rows: T[]; everything?: () => Promise<T[]>; tools?: ComponentChildren;
   all: { id: string; getIsVisible: () => boolean; toggleVisibility: (isOn: boolean) => void }[];
   shown: { waits: boolean; renew: () => void };
+  widths: Widths;
 }) {
   const menu = useId();
-  const titles = new Map(columns.map((column) => [column.id, column.title]));
   const exported = async () => {
     try {
       const of = columns.filter((column) => column.value);
@@ -167,12 +180,24 @@ function Bar<T extends RowData>({ id, label, columns, rows, all, everything, too
         <Icon of={Columns3} /> <span class="wide">Columns</span>
       </button>
       <div id={menu} popover="auto" class="menu">
-        {all.slice(1).map((column) => (
-          <label key={column.id}>
-            <input type="checkbox" checked={column.getIsVisible()} onChange={(event) => column.toggleVisibility(event.currentTarget.checked)} />
-            {titles.get(column.id)}
-          </label>
-        ))}
+        {all.map((each, at) => {
+          const column = columns.find(({ id: of }) => of === each.id);
+          return column && (
+            <div key={each.id} class="row">
+              <label>
+                <input type="checkbox" checked={each.getIsVisible()} disabled={at === 0} onChange={(event) => each.toggleVisibility(event.currentTarget.checked)} />
+                {column.title}
+              </label>
+              <span class="steps">
+                {([['Narrower', Minus, -STEP], ['Wider', Plus, STEP]] as const).map(([word, icon, step]) => (
+                  <button key={word} type="button" class="plain" disabled={!each.getIsVisible()} aria-label={`${word}: ${column.title}`} title={word}
+                    onClick={() => widths.set(column, widths.now(column, label) + step)}><Icon of={icon} size={13} /></button>
+                ))}
+              </span>
+            </div>
+          );
+        })}
+        {widths.isOwn && <button type="button" class="plain" onClick={widths.reset}>Widths as they were</button>}
       </div>
       <button type="button" class="plain" onClick={() => void exported()} aria-label={`CSV: export ${label}`}>
         <Icon of={Download} /> <span class="wide">CSV</span>
@@ -181,18 +206,103 @@ function Bar<T extends RowData>({ id, label, columns, rows, all, everything, too
   );
 }
 
-function Head<T>({ column, sorting, onSort }: { column: Column<T>; sorting?: Sorting; onSort?: (column: Column<T>) => void }) {
+/** Offers to choose what is on the other pages too. */
+function More<T extends RowData>({ of, chosen, choose }: { of: Props<T>; chosen: number; choose: (rows: T[]) => void }) {
+  const [isBusy, setBusy] = useState(false);
+  const { all, matching = 0, rows } = of;
+  if (!all || matching <= rows.length || chosen < rows.length || chosen >= matching) return null;
+  const run = async () => {
+    setBusy(true);
+    await all().then(choose, tellFailure);
+    setBusy(false);
+  };
+  return <button type="button" disabled={isBusy} onClick={() => void run()}>Choose all {count(matching)} that match</button>;
+}
+
+function Head<T>({ column, sorting, onSort, onWidth }: {
+  column: Column<T>; sorting?: Sorting; onSort?: (column: Column<T>) => void; onWidth?: (width: number) => void;
+}) {
   const isBy = sorting?.by === (column.sort ?? column.id);
   const order = !isBy ? undefined : sorting.isDown ? 'descending' : 'ascending';
   return (
-    <th scope="col" class={column.end ? 'end' : undefined} aria-sort={order}>
+    <th scope="col" data-column={column.id} class={column.end ? 'end' : undefined} aria-sort={order}>
       {onSort ? (
         <button type="button" class="plain" onClick={() => onSort(column)}>
           {column.title}<span aria-hidden="true" class="order">{order ? (sorting?.isDown ? '↓' : '↑') : ''}</span>
         </button>
       ) : column.title}
+      {onWidth && <Grip onWidth={onWidth} />}
     </th>
   );
+}
+
+/** The edge of a column that is drawn to another width; the keyboard has the same in the menu of columns. */
+function Grip({ onWidth }: { onWidth: (width: number) => void }) {
+  const from = useRef<{ x: number; width: number } | null>(null);
+  return (
+    <span
+      class="grip"
+      aria-hidden="true"
+      onPointerDown={(event) => {
+        const width = event.currentTarget.parentElement?.offsetWidth ?? 0;
+        from.current = { x: event.clientX, width };
+        event.currentTarget.setPointerCapture(event.pointerId);
+        event.preventDefault();
+      }}
+      onPointerMove={(event) => {
+        if (from.current) onWidth(from.current.width + event.clientX - from.current.x);
+      }}
+      onPointerUp={() => { from.current = null; }}
+      onPointerCancel={() => { from.current = null; }}
+    />
+  );
+}
+
+interface Widths {
+  css: (column: { id: string; width?: number }) => string | undefined;
+  set: (column: { id: string }, width: number) => void;
+  /** As it is drawn, in pixels. */
+  now: (column: { id: string }, label: string) => number;
+  isOwn: boolean;
+  reset: () => void;
+}
+
+/** Widths of columns that somebody has set, in pixels; they are kept. */
+function useWidths(id: string): Widths {
+  const kept = load(`widths.${id}`);
+  const [own, setOwn] = useState<Record<string, number>>(kept && typeof kept === 'object' ? (kept as Record<string, number>) : {});
+  const change = (next: Record<string, number>) => {
+    setOwn(next);
+    save(`widths.${id}`, next);
+  };
+  return {
+    css: (column) => {
+      const width = own[column.id];
+      return width ? `${width}px` : column.width ? `${column.width}ch` : undefined;
+    },
+    set: (column, width) => change({ ...own, [column.id]: Math.round(Math.max(NARROWEST, width)) }),
+    now: (column, label) => {
+      const heads = document.querySelectorAll<HTMLElement>('table[aria-label] th[data-column]');
+      const head = [...heads].find((each) => each.dataset.column === column.id && each.closest('table')?.getAttribute('aria-label') === label);
+      return head?.offsetWidth ?? NARROWEST;
+    },
+    isOwn: Object.keys(own).length > 0,
+    reset: () => change({}),
+  };
+}
+
+/** The rows that are chosen, on whatever page they are. Of a list that is all here those that are gone are not chosen any more. */
+function useChosen<T>(selection: Record<string, boolean>, rows: T[], rowKey: (row: T) => string, isPaged: boolean) {
+  const known = useRef(new Map<string, T>());
+  const here = new Map(rows.map((row) => [rowKey(row), row]));
+  for (const [key, row] of here) if (selection[key]) known.current.set(key, row);
+  for (const key of known.current.keys()) if (!selection[key]) known.current.delete(key);
+  const keys = Object.keys(selection).filter((key) => selection[key] && (isPaged || here.has(key)));
+  return {
+    rows: keys.flatMap((key) => known.current.get(key) ?? []),
+    elsewhere: keys.filter((key) => !here.has(key)).length,
+    know: (row: T) => void known.current.set(rowKey(row), row),
+  };
 }
 
 /** The machine of a table, drawn again when it changes. */

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
+use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
@@ -25,6 +26,7 @@ use crate::broker::Forced;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::replicas::members::MemberChange;
 use crate::tasks;
+use crate::types::NodeId;
 
 /// What the operator wants of the node.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -35,6 +37,24 @@ pub struct Duty {
     pub is_drained: bool,
 }
 
+/// What an operator says of a node's service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Order {
+    Drain,
+    Revive,
+    SuspendListeners,
+    ResumeListeners,
+    /// Free disk under the limit is an alarm, or none.
+    WatchDisk(bool),
+}
+
+/// Whether a node is in service.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Service {
+    pub is_drained: bool,
+    pub takes_clients: bool,
+}
+
 /// How long clients have to go, and then leaders, before whoever drains is answered.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks of a drained node at what it leads all the same.
@@ -43,6 +63,42 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const AT_ONCE: usize = 16;
 
 impl Membership {
+    /// Whether a node is in service; `None` when another does not answer.
+    pub async fn service_of(&self, node: NodeId) -> Option<Service> {
+        match node == self.us() {
+            true => Some(self.service()),
+            false => self.ask_for_service(node).await,
+        }
+    }
+
+    pub(super) fn service(&self) -> Service {
+        Service {
+            is_drained: self.is_drained(),
+            takes_clients: self.takes_clients(),
+        }
+    }
+
+    /// Has a node do as it is told; how many queues it leads still, once it is drained. `None` when another does not
+    /// answer.
+    pub async fn order(self: &Arc<Self>, node: NodeId, order: Order) -> Option<usize> {
+        match node == self.us() {
+            true => Some(self.obey(order).await),
+            // Its clients have to go first, and then its leaders.
+            false => self.give_order(node, order, 2 * PATIENCE + RETRY_PAUSE).await,
+        }
+    }
+
+    pub(super) async fn obey(self: &Arc<Self>, order: Order) -> usize {
+        match order {
+            Order::Drain => return self.enter_maintenance().await,
+            Order::Revive => self.leave_maintenance(),
+            Order::SuspendListeners => self.suspend_listeners(),
+            Order::ResumeListeners => self.resume_listeners(),
+            Order::WatchDisk(watches) => self.alarms.watch_disk(watches),
+        }
+        0
+    }
+
     /// Whether the node is out of service.
     pub fn is_drained(&self) -> bool {
         self.duty.borrow().is_drained

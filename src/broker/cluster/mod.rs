@@ -18,7 +18,7 @@ mod clients;
 mod first;
 pub(in crate::broker) mod formation;
 pub(in crate::broker) mod links;
-pub(in crate::broker) mod maintenance;
+pub mod maintenance;
 pub(in crate::broker) mod majority;
 mod mending;
 mod presence;

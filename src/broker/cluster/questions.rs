@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Membership;
+use super::maintenance::{Order, Service};
 use super::mending::Catalogued;
 use super::sessions::{SessionAnswer, SessionWord};
 use crate::auth::attempts::Counts;
@@ -54,6 +55,10 @@ enum Question {
     ResetAttempts,
     /// Of browsers that are signed in.
     Session(SessionWord),
+    /// Is the node in service?
+    Service,
+    /// The node is to leave its service, or to take it up again.
+    Order(Order),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,6 +86,9 @@ enum Answer {
     /// By protocol.
     Attempts(Vec<(String, Counts)>),
     Session(SessionAnswer),
+    Service(Service),
+    /// Queues that the node leads.
+    Obeyed(usize),
 }
 
 /// What became of the request to join.
@@ -113,6 +121,8 @@ impl Membership {
             Question::StreamAddress(with_tls) => return Answer::StreamAddress(self.own_stream_address(with_tls)),
             Question::Attempts => return Answer::Attempts(self.logins.attempts()),
             Question::ResetAttempts => self.logins.reset_attempts(),
+            Question::Service => return Answer::Service(self.service()),
+            Question::Order(order) => return Answer::Obeyed(self.obey(order).await),
             Question::Session(word) => return Answer::Session(self.hear_of_sessions(word)),
         }
         Answer::Done
@@ -253,6 +263,22 @@ impl Membership {
     pub(super) async fn ask_to_reset_attempts(&self, node: NodeId) -> bool {
         let answer = self.ask(node, &Question::ResetAttempts, ANSWER_TIMEOUT).await;
         matches!(answer, Some(Answer::Done))
+    }
+
+    /// Asks a node whether it is in service.
+    pub(super) async fn ask_for_service(&self, node: NodeId) -> Option<Service> {
+        match self.ask(node, &Question::Service, ANSWER_TIMEOUT).await {
+            Some(Answer::Service(service)) => Some(service),
+            _ => None,
+        }
+    }
+
+    /// Has a node do as it is told; how many queues it leads still.
+    pub(super) async fn give_order(&self, node: NodeId, order: Order, patience: Duration) -> Option<usize> {
+        match self.ask(node, &Question::Order(order), patience).await {
+            Some(Answer::Obeyed(leads)) => Some(leads),
+            _ => None,
+        }
     }
 
     /// Says something of sessions to a node.

@@ -28,7 +28,7 @@ use crate::tasks;
 use crate::types::{Timestamp, UserName};
 
 pub use bulk::{Bulk, BulkQueue};
-pub use redrive::{Plan, Redrive};
+pub use redrive::{Died, Plan, Redrive};
 
 /// Jobs that have ended and are still told of.
 const ENDED: usize = 100;

@@ -10,11 +10,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{End, Job, Jobs, TooManyJobs};
-use crate::broker::publish::moving::{MoveTo, NotMoved};
+use crate::broker::publish::moving::{MoveTo, NotMoved, died_at};
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::matching::Matching;
 use crate::broker::queue::peeking::Peek;
-use crate::types::UserName;
+use crate::types::{Message, Timestamp, UserName};
 
 /// Messages that are moved together.
 const TOGETHER: usize = 64;
@@ -34,10 +34,26 @@ pub struct Redrive {
     pub positions: Option<Vec<u64>>,
     /// Only those of which this is so.
     pub matching: Option<Matching>,
+    /// Only those that died within that time.
+    pub died: Option<Died>,
     /// Messages each second at most.
     pub rate: Option<u32>,
     /// Messages at most.
     pub limit: Option<usize>,
+}
+
+/// A time in which messages died, from its beginning on and before its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Died {
+    pub since: Timestamp,
+    pub until: Timestamp,
+}
+
+impl Died {
+    /// Whether the message died last within it.
+    fn has(&self, message: &Message) -> bool {
+        died_at(message).is_some_and(|at| self.since <= at && at < self.until)
+    }
 }
 
 /// What would be moved.
@@ -70,6 +86,7 @@ impl Jobs {
                 .as_ref()
                 .and_then(|all| all.first().copied())
                 .unwrap_or(0),
+            since: None,
             count: LOOK,
             body_bytes: 0,
             matching: redrive.matching.clone(),
@@ -86,7 +103,8 @@ impl Jobs {
                     .positions
                     .as_ref()
                     .is_none_or(|all| all.binary_search(&seen.position).is_ok());
-                let Some(message) = seen.message().filter(|_| is_meant) else {
+                let died_then = |message: &Message| redrive.died.is_none_or(|died| died.has(message));
+                let Some(message) = seen.message().filter(|message| is_meant && died_then(message)) else {
                     continue;
                 };
                 if plan.positions.len() == most {

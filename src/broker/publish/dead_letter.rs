@@ -73,6 +73,8 @@ pub struct LastDeath {
     /// What it had been published with when it came there.
     pub exchange: String,
     pub routing_key: Vec<u8>,
+    /// When it died there first, to a second.
+    pub at: Timestamp,
 }
 
 /// Where a message died last, if the broker says that it did.
@@ -87,6 +89,10 @@ pub fn last_death(message: &Message) -> Option<LastDeath> {
         queue: text("queue")?,
         exchange: text("exchange")?,
         routing_key: key.unwrap_or_else(|| message.routing_key().to_vec()),
+        at: match death.get("time") {
+            Some(FieldValue::Timestamp(seconds)) => Timestamp(seconds.saturating_mul(1000)),
+            _ => Timestamp(0),
+        },
     })
 }
 

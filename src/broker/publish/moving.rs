@@ -26,7 +26,7 @@ use crate::codec::properties::scan;
 use crate::queue::{Outcome, Publish, Slot};
 use crate::router::Routed;
 use crate::tasks;
-use crate::types::{Message, MessageParts, QueueId};
+use crate::types::{Message, MessageParts, QueueId, Timestamp};
 
 /// Where messages are moved.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -196,6 +196,11 @@ impl Vhosts {
         // When it is not in time they may come once more: their targets have them already.
         let _ = tokio::time::timeout(DEADLINE, settled.is_accepted()).await;
     }
+}
+
+/// When a message died in the queue in which it died last, to a second; `None` if it did not die.
+pub fn died_at(message: &Message) -> Option<Timestamp> {
+    last_death(message).map(|death| death.at)
 }
 
 /// Into the queue in which it died last.

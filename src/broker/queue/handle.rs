@@ -323,6 +323,7 @@ impl QueueHandle {
             persistent: bounds.next - bounds.first,
             persistent_bytes: bounds.bytes,
             segments: bounds.segments as u64,
+            first_offset: bounds.first,
             ..queue::Counts::default()
         })
     }

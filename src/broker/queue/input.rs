@@ -121,6 +121,7 @@ impl QueueHandle {
         batch: impl IntoIterator<Item = Publish<ConfirmToken>>,
     ) -> Deferred {
         if let Some(stream) = queues.streams.of(self).filter(|_| !self.is_deleted()) {
+            queues.moves(self);
             stream.publish(queues, self, batch);
             return Deferred::default();
         }

@@ -4,16 +4,20 @@
 //! and the bytes of bodies. Where it stopped early it says from where to go on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::effects::read_ledger;
 use super::handle::QueueHandle;
 use super::matching::Matching;
 use super::queues::Queues;
+use super::stream::read_messages;
 use crate::queue::Holder;
 use crate::queue::peek::{Among, Seen};
 use crate::store::Loc;
+use crate::stream::OffsetSpec;
 use crate::tasks;
 use crate::types::{Message, NodeId, Timestamp, base64};
 
@@ -25,6 +29,10 @@ const MOST_READ: u64 = 10_000;
 const MOST_BYTES_READ: usize = 64 << 20;
 /// Bytes of bodies that are shown at most by one look, beyond the first message.
 const MOST_BYTES_SHOWN: usize = 2 << 20;
+/// Bytes of a stream that are read at a time.
+const STREAM_BYTES: usize = 256 << 10;
+/// How long a member of a stream may take to give what it has.
+const STREAM_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// A request to look.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +41,9 @@ pub struct Peek {
     pub unacked: bool,
     /// From that position on.
     pub from: u64,
+    /// Of those only what came at that time or later: of a queue a second earlier or later, of a stream from the
+    /// beginning of a chunk.
+    pub since: Option<Timestamp>,
     pub count: usize,
     /// Bytes of each body that are shown.
     pub body_bytes: usize,
@@ -72,6 +83,15 @@ pub struct HeldBy {
     pub consumer: Option<(NodeId, u64)>,
 }
 
+/// A look that goes on until it has seen enough.
+struct Look<'a> {
+    peek: &'a Peek,
+    peeked: Peeked,
+    /// Bytes of bodies.
+    read: usize,
+    shown: usize,
+}
+
 /// A message as it stands, with its body; `None` where that cannot be read any more.
 struct Looked {
     seen: Seen,
@@ -86,11 +106,9 @@ impl PeekedMessage {
     }
 
     fn of(seen: &Seen, message: &Message, body_bytes: usize, held: Option<HeldBy>) -> Self {
-        let cut = message.cut(body_bytes);
-        let (head, [rest, large]) = cut.stored();
         Self {
             position: seen.seq,
-            stored: base64::encode(&[&head, rest, large].concat()),
+            stored: stored(message, body_bytes),
             bytes: seen.bytes,
             redelivered: seen.redelivered,
             returns: seen.returns,
@@ -98,6 +116,69 @@ impl PeekedMessage {
             expires: seen.expires,
             held,
         }
+    }
+
+    /// A message of a stream, where nothing happens to it.
+    fn of_stream(offset: u64, arrived: Timestamp, message: &Message, body_bytes: usize) -> Self {
+        Self {
+            position: offset,
+            stored: stored(message, body_bytes),
+            bytes: u32::try_from(message.body().len()).unwrap_or(u32::MAX),
+            redelivered: false,
+            returns: 0,
+            arrived: Some(arrived),
+            expires: None,
+            held: None,
+        }
+    }
+}
+
+/// A message as it is stored, its body cut, in base64.
+fn stored(message: &Message, body_bytes: usize) -> String {
+    let cut = message.cut(body_bytes);
+    let (head, [rest, large]) = cut.stored();
+    base64::encode(&[&head, rest, large].concat())
+}
+
+impl<'a> Look<'a> {
+    fn of(peek: &'a Peek) -> Self {
+        let peeked = Peeked {
+            messages: Vec::new(),
+            next: None,
+            scanned: 0,
+        };
+        Self {
+            peek,
+            peeked,
+            read: 0,
+            shown: 0,
+        }
+    }
+
+    /// Whether it stops before the next message.
+    fn is_enough(&self) -> bool {
+        self.peeked.messages.len() == self.peek.count
+            || self.peeked.scanned == MOST_READ
+            || self.read >= MOST_BYTES_READ
+            || (self.shown >= MOST_BYTES_SHOWN && !self.peeked.messages.is_empty())
+    }
+
+    /// Takes a message in, if it is meant; `view` is given the bytes of its body that are shown.
+    fn sees(&mut self, message: Option<&Message>, view: impl FnOnce(&Message, usize) -> PeekedMessage) {
+        self.peeked.scanned += 1;
+        let Some(message) = message else { return };
+        let bytes = message.body().len();
+        self.read += bytes;
+        if self.peek.matching.as_ref().is_none_or(|meant| meant.matches(message)) {
+            self.shown += bytes.min(self.peek.body_bytes);
+            self.peeked.messages.push(view(message, self.peek.body_bytes));
+        }
+    }
+
+    /// What it has seen before that position, where somebody may go on.
+    fn until(mut self, position: u64) -> Peeked {
+        self.peeked.next = Some(position);
+        self.peeked
     }
 }
 
@@ -116,44 +197,67 @@ impl Queues {
     }
 
     fn look_at(self: &Arc<Self>, queue: &Arc<QueueHandle>, peek: &Peek) -> Option<Peeked> {
-        let mut peeked = Peeked {
-            messages: Vec::new(),
-            next: None,
-            scanned: 0,
+        let mut look = Look::of(peek);
+        let since = match peek.since {
+            Some(at) => queue.read(|live| live.first_since(at))?,
+            None => 0,
         };
-        let (mut read, mut shown) = (0, 0);
-        let mut from = peek.from;
+        let mut from = peek.from.max(since);
         loop {
             let most = match peek.matching {
                 Some(_) => TOGETHER,
-                None => TOGETHER.min((peek.count + 1).saturating_sub(peeked.messages.len())),
+                None => TOGETHER.min((peek.count + 1).saturating_sub(look.peeked.messages.len())),
             };
             let seen = self.looked_at(queue, peek.unacked, from, most)?;
             let is_last = seen.len() < most;
             for Looked { seen, message, held } in seen {
                 from = seen.seq + 1;
-                let is_enough = peeked.messages.len() == peek.count
-                    || peeked.scanned == MOST_READ
-                    || read >= MOST_BYTES_READ
-                    || (shown >= MOST_BYTES_SHOWN && !peeked.messages.is_empty());
-                if is_enough {
-                    peeked.next = Some(seen.seq);
-                    return Some(peeked);
+                if look.is_enough() {
+                    return Some(look.until(seen.seq));
                 }
-                peeked.scanned += 1;
                 // One whose body cannot be read any more goes when it gets to the head.
-                let Some(message) = message else { continue };
-                read += message.body().len();
-                if peek.matching.as_ref().is_none_or(|meant| meant.matches(&message)) {
-                    shown += message.body().len().min(peek.body_bytes);
-                    let own = PeekedMessage::of(&seen, &message, peek.body_bytes, held);
-                    peeked.messages.push(own);
-                }
+                look.sees(message.as_ref(), |message, body_bytes| {
+                    PeekedMessage::of(&seen, message, body_bytes, held)
+                });
             }
             if is_last {
-                return Some(peeked);
+                return Some(look.peeked);
             }
         }
+    }
+
+    /// Looks at messages of a stream, by a member that can be read; `None` when none can. What publishers have
+    /// compressed themselves is passed over: it is for their own readers.
+    pub(super) async fn peek_stream(self: &Arc<Self>, queue: &Arc<QueueHandle>, peek: &Peek) -> Option<Peeked> {
+        let mut look = Look::of(peek);
+        if peek.unacked {
+            // Readers of a stream hold places in it, no messages.
+            return Some(look.peeked);
+        }
+        let live = self.streams().of(queue)?;
+        let resolve = async |spec| live.resolve(self, queue, spec).await.ok();
+        let end = resolve(OffsetSpec::Next).await?;
+        let since = match peek.since {
+            Some(at) => resolve(OffsetSpec::Time(at)).await?,
+            None => 0,
+        };
+        let mut from = peek.from.max(since);
+        while from < end {
+            let read = live.read(self, queue, from, STREAM_BYTES);
+            for piece in timeout(STREAM_TIMEOUT, read).await.ok()? {
+                let arrived = piece.chunk.place().at;
+                for (offset, message) in read_messages(&piece.chunk, from, &queue.spec.name) {
+                    if look.is_enough() {
+                        return Some(look.until(offset));
+                    }
+                    look.sees(Some(&message), |message, body_bytes| {
+                        PeekedMessage::of_stream(offset, arrived, message, body_bytes)
+                    });
+                }
+                from = from.max(piece.chunk.end());
+            }
+        }
+        Some(look.peeked)
     }
 
     /// Those of these messages that are ready, in the order of their positions; `None` when the machine is

@@ -12,6 +12,7 @@ use super::peeking::{Peek, Peeked};
 use super::queues::Queues;
 use super::vitals::QueueVitals;
 use crate::broker::questions::{Answering, Answers, read, written};
+use crate::spec::QueueType;
 use crate::types::{NodeId, QueueId};
 
 /// How long it is looked for whoever leads the queue.
@@ -57,6 +58,9 @@ impl Answers for Queues {
 impl Queues {
     /// Looks at messages of a queue, wherever it is; `None` when nobody leads it who answers.
     pub async fn peek(self: &Arc<Self>, queue: &Arc<QueueHandle>, peek: &Peek) -> Option<Peeked> {
+        if queue.spec.queue_type == QueueType::Stream {
+            return self.peek_stream(queue, peek).await;
+        }
         let deadline = Instant::now() + PEEK_TIMEOUT;
         loop {
             let leader = queue.leader();

@@ -25,6 +25,14 @@ impl Queues {
 
     /// Looks at the queues in which something has moved, at the end of that second.
     pub(in crate::broker) fn sample(&self, second: u64) {
+        // What comes to a stream over the links, or by its own protocol, is seen by its length.
+        for stream in self.streams.all() {
+            if stream.has_moved()
+                && let Some(queue) = self.by_id(stream.id)
+            {
+                self.moves(&queue);
+            }
+        }
         let moving = std::mem::take(&mut *self.moving.lock());
         for queue in moving {
             queue.stats.rest();

@@ -13,7 +13,7 @@ use crate::broker::queue::settings::settings_of;
 use crate::broker::queue::vitals::{HolderReport, QueueVitals};
 use crate::queue::health::LOOPS_FROM;
 use crate::queue::{Full, Health};
-use crate::spec::QueueSettings;
+use crate::spec::{QueueSettings, QueueType};
 use crate::types::sorting::{sort, sort_by_key};
 use crate::types::{ExchangeName, Millis, NodeId, Timestamp};
 
@@ -24,7 +24,7 @@ pub struct Diagnosis {
     /// Since when it is so, where that is known.
     pub since: Option<Timestamp>,
     pub reasons: Vec<Reason>,
-    /// `None` where its leader does not answer.
+    /// `None` where its leader does not answer, and of a stream.
     pub vitals: Option<QueueVitals>,
 }
 
@@ -70,13 +70,18 @@ impl Reports {
     pub async fn diagnose(&self, queue: &QueueHandle, gathered: &Gathered) -> Diagnosis {
         let standing = self.standing(queue, gathered);
         let is_damaged = standing.health == QueueHealth::Crashed;
-        let vitals = match is_damaged {
+        let is_stream = queue.spec.queue_type == QueueType::Stream;
+        let vitals = match is_damaged || is_stream {
             true => None,
             false => self.queues.vitals(queue).await,
         };
         let settings = settings_of(&self.catalogue(), &queue.spec);
         let mut reasons = Vec::new();
-        self.standing_reasons(&standing, gathered, vitals.is_some(), &mut reasons);
+        let is_led = match is_stream {
+            true => self.is_stream_led(queue),
+            false => vitals.is_some(),
+        };
+        self.standing_reasons(&standing, gathered, is_led, &mut reasons);
         if let Some(vitals) = &vitals {
             let names = named(
                 &gathered.consumer_names(&self.queues, &self.connections, queue),
@@ -96,7 +101,11 @@ impl Reports {
         self.dead_letter_reasons(queue, &settings, &mut reasons);
         // Those of one level stay in the order of their weight.
         sort_by_key(&mut reasons, |reason| reason.level);
-        let health = word(standing.health, vitals.as_ref().map(|known| known.vitals.health));
+        let health = match is_stream {
+            true => is_led.then_some(Health::Ok),
+            false => vitals.as_ref().map(|known| known.vitals.health),
+        };
+        let health = word(standing.health, health);
         let unsettled = vitals.as_ref().filter(|known| known.vitals.health == Health::Stuck);
         let since = unsettled.map(|known| Timestamp(self.now().0.saturating_sub(known.vitals.unsettled_for.0)));
         Diagnosis {

@@ -14,6 +14,7 @@ use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::queues::Queues;
 use crate::broker::replicas::report::ReplicaState;
 use crate::queue::{self, ConsumerStatus, Counts};
+use crate::spec::QueueType;
 use crate::statistics::Figures;
 use crate::types::{ConnectionId, ExchangeName, NodeId, QueueId, Timestamp, VhostName};
 
@@ -91,7 +92,10 @@ impl Gathered {
 
     /// How a queue gets on, as far as it can tell; `None` when the node that has it does not say.
     pub(super) fn own_health(&self, queue: &QueueHandle) -> Option<queue::Health> {
-        let here = queue.read(|machine| machine.health(self.at));
+        let here = match queue.spec.queue_type {
+            QueueType::Stream => report_of(queue, self.at).map(|report| report.health),
+            QueueType::Classic | QueueType::Quorum => queue.read(|machine| machine.health(self.at)),
+        };
         here.or_else(|| Some(self.queues.get(&queue.spec.id)?.health))
     }
 

@@ -29,6 +29,8 @@ pub struct StreamMember {
     /// Of the first message of the newest chunk, if any is there.
     pub last_chunk: Option<u64>,
     pub segments: u64,
+    /// Of its chunks.
+    pub bytes: u64,
     /// Consumers and subscriptions of that node's clients.
     pub readers: u64,
 }
@@ -52,6 +54,7 @@ impl Reports {
             end: bounds.next,
             last_chunk: bounds.last_chunk,
             segments: bounds.segments as u64,
+            bytes: bounds.bytes,
             readers: live.readers() as u64,
         })
     }
@@ -73,6 +76,12 @@ impl Reports {
     pub(super) fn tracked_here(&self, queue: QueueId) -> Option<Tracked> {
         let (queue, live) = self.stream(queue)?;
         live.tracked(&queue)
+    }
+
+    /// Whether a stream has a leader that lives.
+    pub fn is_stream_led(&self, queue: &QueueHandle) -> bool {
+        let live = self.queues.streams().of(queue);
+        live.is_some_and(|live| live.place(&self.queues, queue).0.is_some())
     }
 
     /// What is tracked in a stream, as whoever leads it knows, or else a member that can be asked.

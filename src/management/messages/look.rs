@@ -14,7 +14,7 @@ use crate::broker::matching::Matching;
 use crate::broker::peeking::{HeldBy, Peek, Peeked, PeekedMessage};
 use crate::broker::report::About;
 use crate::declare;
-use crate::types::{NodeId, base64};
+use crate::types::{NodeId, Timestamp, base64};
 
 /// Messages of one answer unless the query says otherwise, and at most.
 const COUNT: usize = 50;
@@ -63,6 +63,7 @@ pub async fn one(mut call: Call) -> Answered {
         let peek = Peek {
             unacked,
             from: position,
+            since: None,
             count: 1,
             body_bytes: WHOLE,
             matching: None,
@@ -112,9 +113,19 @@ fn asked(call: &Call) -> Result<Peek, Failure> {
         None | Some("") => 0,
         Some(text) => text.parse().map_err(|_| Failure::bad("from is not a position"))?,
     };
+    let since = match call.query.get("since") {
+        None | Some("") => None,
+        Some(text) => {
+            let at = text.parse();
+            Some(Timestamp(at.map_err(|_| {
+                Failure::bad("since is not a number of milliseconds since 1970")
+            })?))
+        }
+    };
     Ok(Peek {
         unacked,
         from,
+        since,
         count: number("count", COUNT, MOST)?,
         body_bytes: number("body_bytes", BODY_BYTES, MOST_BODY_BYTES)?,
         matching: call

@@ -16,7 +16,7 @@ use crate::broker::report::QueueReport;
 use crate::broker::reports::standing::Standing;
 use crate::metadata::Vhost;
 use crate::queue::Counts;
-use crate::spec::QueueSpec;
+use crate::spec::{QueueSpec, QueueType};
 
 /// One queue of a list.
 pub struct Listed<'a> {
@@ -122,7 +122,8 @@ impl Item for Listed<'_> {
             }
             _ => {
                 let counts = self.counts().unwrap_or_default();
-                let mut numbers = view::numbers(spec.queue_type, counts);
+                let of_stream = view::stream_numbers(counts).filter(|_| spec.queue_type == QueueType::Stream);
+                let mut numbers = view::numbers(spec.queue_type, counts).chain(of_stream);
                 let found = numbers.find(|(name, _)| *name == field);
                 Key::from(found.map(|(_, number)| number)?)
             }

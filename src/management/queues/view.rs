@@ -131,6 +131,10 @@ fn numbers_view(row: &Listed<'_>) -> Value {
     figures::write_message_stats(call, &mut view, &counted, &[figures::INCOMING, figures::DELIVERIES]);
     if call.query.get("facets").is_some() || call.query.get("where").is_some() {
         view["health"] = json!(row.health());
+        if spec.queue_type == QueueType::Stream {
+            let offsets = stream_numbers(report.counts);
+            offsets.for_each(|(key, number)| view[key] = json!(number));
+        }
     }
     view
 }
@@ -219,6 +223,17 @@ pub fn numbers(kind: QueueType, counts: Counts) -> impl Iterator<Item = (&'stati
     let of_classic = of_classic.into_iter().filter(move |_| kind == QueueType::Classic);
     let of_quorum = of_quorum.into_iter().filter(move |_| kind == QueueType::Quorum);
     numbers.chain(of_classic).chain(of_quorum)
+}
+
+/// What a stream has besides, which RabbitMQ does not tell: the offset of its oldest message, the one that comes next,
+/// and the bytes that its leader keeps.
+pub fn stream_numbers(counts: Counts) -> impl Iterator<Item = (&'static str, u64)> {
+    let numbers = [
+        ("first_offset", counts.first_offset),
+        ("next_offset", counts.first_offset + counts.ready),
+        ("bytes", counts.ready_bytes),
+    ];
+    numbers.into_iter()
 }
 
 /// A queue with its numbers, and what it has not.

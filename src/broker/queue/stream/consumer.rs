@@ -285,7 +285,7 @@ impl LiveStream {
 
 /// The messages of a chunk from that offset on. Those of a batch that is compressed are its publisher's alone: they
 /// are passed over, as whatever cannot be read.
-fn messages(chunk: &Chunk, from: u64, stream: &str) -> VecDeque<(u64, Message)> {
+pub(in crate::broker::queue) fn messages(chunk: &Chunk, from: u64, stream: &str) -> VecDeque<(u64, Message)> {
     let mut messages = VecDeque::new();
     let mut add = |offset: u64, bytes: &Bytes| {
         if offset >= from {
@@ -354,6 +354,9 @@ fn hand_over(
         }
     }
     out.finish();
+    if given > 0 {
+        queues.moves(queue);
+    }
     queue.count(Measure::Deliver, given);
     for message in traced {
         queue.trace_out(queues, &message, false, || Client {

@@ -45,6 +45,8 @@ pub struct LiveStream {
     ended: AtomicBool,
     /// It is deleted.
     pub(super) end: Notify,
+    /// What was sampled last: twice the offset that came next, and one where it was led here.
+    sampled: AtomicU64,
 }
 
 impl LiveStream {
@@ -64,6 +66,7 @@ impl LiveStream {
             subscribed: Mutex::default(),
             ended: AtomicBool::new(false),
             end: Notify::new(),
+            sampled: AtomicU64::new(0),
         }
     }
 
@@ -97,12 +100,19 @@ impl LiveStream {
         let is_due = group.machine().log().is_some_and(|log| log.is_due(now));
         if is_due {
             group.tend(|contents| contents.log_mut().map(|log| log.retain(now)));
+            self.sampled.store(u64::MAX, Ordering::Relaxed);
         }
     }
 
     /// Offsets of the member here; `None` where this node has none.
     pub fn bounds(&self, queue: &QueueHandle) -> Option<Bounds> {
         replica(queue)?.machine().log().map(crate::stream::Log::bounds)
+    }
+
+    /// Whether its length here, or where it is led, is another than when this was asked last.
+    pub(in crate::broker) fn has_moved(&self) -> bool {
+        let now = (self.tail.next() << 1) | u64::from(self.is_led_here());
+        self.sampled.swap(now, Ordering::Relaxed) != now
     }
 
     /// A client of this node subscribes over the stream protocol.

@@ -29,6 +29,7 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 
 pub use consumer::Subscription;
+pub(super) use consumer::messages as read_messages;
 pub use leading::{Lost, Written};
 pub use live::LiveStream;
 pub use reading::Away;
