@@ -24,6 +24,7 @@ mod reply_to;
 mod returns;
 mod settling;
 mod single_active;
+mod stream_load;
 mod stream_protocol;
 mod streams;
 mod transactions;
