@@ -18,6 +18,10 @@
 //! | [`reports`] | [`Reports`] |
 //! | [`jobs`] | [`Jobs`] |
 //!
+//! Beside the rooms: `start` builds them out of what survived (`recovered`); `clock`, `timers`, `nodes` (who answers),
+//! `questions` (how nodes ask each other), `alarms`, `observers` (events and copies of messages), `logins` and `error` are
+//! for all of them.
+//!
 //! ```text
 //! publish → Publisher (routes, batches) → QueueHandle::publish → ClusteredQueue decides → QueueSink
 //!                                              │ records → Store, or the queue's group

@@ -23,7 +23,7 @@ use crate::types::NodeId;
 /// Bytes that go into one message of the link, but for frames written together that are larger.
 pub(super) const MESSAGE_BYTES: usize = 1024 * 1024;
 /// How long the line rests when the link ended: the links may take a moment to see that.
-const AGAIN: Duration = Duration::from_millis(5);
+const RETRY_PAUSE: Duration = Duration::from_millis(5);
 
 /// The line to one service of one node. `S` is what its user keeps beside what waits, under the
 /// same lock.
@@ -171,7 +171,7 @@ impl<S: Default> Line<S> {
             line.pump(&cluster).await;
             line.end(&ended);
             drop(line);
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 

@@ -14,7 +14,7 @@ const COMPANY: usize = 64;
 /// Enough for one write.
 const ENOUGH_BYTES: usize = 64 * 1024;
 /// How long after a wait in vain the next one is tried.
-const AGAIN: Duration = Duration::from_millis(100);
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) struct Pace {
     linger: Duration,
@@ -55,7 +55,7 @@ impl Pace {
         self.busy_writes += 1;
         if std::mem::take(&mut self.waited) && frames < COMPANY {
             self.busy_writes = 0;
-            self.not_before = now + AGAIN;
+            self.not_before = now + RETRY_PAUSE;
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Streams that are created and deleted by whoever does not speak AMQP: refusals are the codes of the stream protocol.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::broker::queue::stream::LiveStream;
 use crate::broker::{Broker, BrokerError, CatalogueError, QueueHandle};
@@ -12,9 +11,6 @@ use crate::types::{FieldTable, FieldValue, VhostName};
 
 /// Bytes of a name that AMQP can say as well.
 pub const NAME_BYTES: usize = 255;
-
-/// How long a stream that was created, or whose node has started, may take to be led.
-const FIRST_LEADER: Duration = Duration::from_secs(5);
 
 /// Arguments that a create may have, and whether they are numbers.
 const ARGUMENTS: [(&str, bool); 6] = [
@@ -40,12 +36,6 @@ impl Streams {
         let queue = queue.ok_or(Code::NoStream)?;
         let live = self.0.queues().streams().of(&queue).ok_or(Code::NoStream)?;
         Ok((queue, live))
-    }
-
-    /// Waits a while until a stream is led, here or elsewhere.
-    pub async fn led(&self, queue: &QueueHandle, live: &LiveStream) {
-        // Whoever waits looks for itself.
-        let _ = tokio::time::timeout(FIRST_LEADER, live.led(self.0.queues(), queue)).await;
     }
 
     /// Creates a stream, and waits until it is led.
@@ -80,12 +70,7 @@ impl Streams {
                 _ => (None, Err(Code::StreamExists)),
             })
         });
-        declared.await.map_err(|error| code(&error))??;
-        if let Ok((queue, live)) = self.find(&actor.vhost, name) {
-            // It is there in any case; clients look again where it is led.
-            self.led(&queue, &live).await;
-        }
-        Ok(())
+        declared.await.map_err(|error| code(&error))?
     }
 
     /// Deletes a stream.

@@ -74,8 +74,24 @@ impl<H: Handles> ClusteredQueue<H> {
             }
             FrameBody::Purge { call } => self.purge_for(now, Purger::Node { node, call }, effects),
             FrameBody::Count { call } => self.on_count(now, node, call, effects),
-            // The rest is for a node with clients, and was looked at before.
-            _ => {}
+            // For a node with clients: looked at before.
+            FrameBody::Lead { .. }
+            | FrameBody::NotLeader
+            | FrameBody::Attached { .. }
+            | FrameBody::Answered { .. }
+            | FrameBody::Settled { .. }
+            | FrameBody::Deliver { .. }
+            | FrameBody::Cancelled { .. }
+            | FrameBody::Overdue { .. }
+            | FrameBody::Ranked { .. }
+            | FrameBody::Done { .. }
+            | FrameBody::Counts { .. }
+            | FrameBody::Empty { .. }
+            | FrameBody::Got { .. }
+            | FrameBody::Refused { .. }
+            // For no queue's machine: `broker/cluster/remote.rs` has heard it.
+            | FrameBody::Leaderless { .. }
+            | FrameBody::Reply { .. } => {}
         }
     }
 

@@ -11,7 +11,7 @@ use crate::logging;
 
 /// Between two looks whether files have changed. They are looked at by their time and size: what puts them
 /// there, such as a mounted secret whose link is moved, is seen in whatever way it does that.
-const LOOK: Duration = Duration::from_secs(2);
+const POLL_INTERVAL: Duration = Duration::from_secs(2);
 /// So long before a certificate ends its end is warned of,
 const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
 /// and so long until it is again.
@@ -62,7 +62,7 @@ impl Certificates {
                 self.all().for_each(warn_of_end);
                 reminded = Some(Instant::now());
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             for (tls, tried) in self.all().zip(&mut tried) {
                 let changed = tls.changed();
                 if changed.is_none() || changed == *tried {

@@ -78,7 +78,7 @@ impl Space {
     pub fn pause(&self) {
         let mut state = self.state.lock();
         if !state.stopped {
-            self.wake.wait_for(&mut state, AGAIN);
+            self.wake.wait_for(&mut state, RETRY_PAUSE);
         }
     }
 
@@ -90,4 +90,4 @@ impl Space {
 }
 
 /// Between two attempts.
-const AGAIN: Duration = Duration::from_millis(200);
+const RETRY_PAUSE: Duration = Duration::from_millis(200);

@@ -48,7 +48,7 @@ impl Stream {
 
     /// Waits a while until the stream is led, here or elsewhere.
     pub async fn led(&self) {
-        Streams(self.broker.clone()).led(&self.queue, &self.live).await;
+        self.live.led(self.broker.queues(), &self.queue).await;
     }
 
     /// Whether this node has a member.

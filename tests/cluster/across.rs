@@ -1,5 +1,6 @@
 //! A client need not know where anything is: every node serves every queue.
 
+use crate::support::disk::BreakingDisk;
 use crate::support::*;
 
 /// Every pair of nodes, and a node with itself.
@@ -148,6 +149,55 @@ async fn an_auto_delete_queue_is_gone_when_the_end_of_its_consumer_is_answered()
                 );
             }
         }
+    }
+}
+
+/// The consumer's node may hear that the queue is deleted before the queue's own node has it done.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_a_consumer_is_answered_when_the_queues_own_node_has_deleted_the_queue_too() {
+    let disk = BreakingDisk::whole();
+    let mut places = loopback(3);
+    places[1].through = disk.through();
+    let cluster = Cluster::at(places).await;
+    let auto_delete = lapin::options::QueueDeclareOptions {
+        auto_delete: true,
+        ..Default::default()
+    };
+    let home = cluster.client(2).await;
+    let watching = cluster.client(3).await;
+    for way in ["basic.cancel", "channel.close", "connection.close"] {
+        let name = unique("brief");
+        let declared = home.queue_declare(name.as_str().into(), auto_delete, table([])).await;
+        declared.expect("a queue");
+        let leaving = cluster.client(3).await;
+        let consumer = leaving.consume(&name).await;
+        let looking = home.another().await;
+        disk.hold_syncs();
+        let left = tokio::spawn({
+            let name = name.clone();
+            async move {
+                match way {
+                    "basic.cancel" => leaving.cancel(&consumer).await,
+                    "channel.close" => leaving.close(200, "done".into()).await.expect("closed"),
+                    _ => leaving.connection.close(200, "done".into()).await.expect("closed"),
+                }
+                refused(looking.look(&name).await)
+            }
+        });
+        loop {
+            // A majority has it deleted.
+            let channel = watching.another().await;
+            if channel.look(&name).await.is_err() {
+                break;
+            }
+        }
+        // Time enough for whoever is answered too early.
+        for _ in 0..20 {
+            watching.another().await;
+        }
+        disk.heal();
+        let looked = left.await.expect("answered");
+        assert!(looked.starts_with("404"), "{way}: {looked}");
     }
 }
 

@@ -30,6 +30,31 @@ fn what_is_published_is_confirmed_delivered_and_survives() {
     assert_eq!(client.read(1), messages(100..101));
 }
 
+/// Whoever declared it goes on at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_is_led_when_its_declaration_over_amqp_or_http_is_answered() {
+    let broker = broker();
+    let amqp = broker.client().await;
+    let mut client = Stream::open(&broker);
+    for number in 0..20 {
+        let (declared, put) = (format!("declared-{number}"), format!("put-{number}"));
+        amqp.queue(&declared, table([("x-queue-type", text("stream"))])).await;
+        let body = r#"{"durable": true, "arguments": {"x-queue-type": "stream"}}"#;
+        broker
+            .http()
+            .put(&format!("/api/queues/%2f/{put}"), body)
+            .expect_status(201);
+        for (id, stream) in [(1, declared), (2, put)] {
+            client.expect_ok(Request::DeclarePublisher {
+                publisher: id,
+                reference: b"",
+                stream: stream.as_bytes(),
+            });
+            client.expect_ok(Request::DeletePublisher { publisher: id });
+        }
+    }
+}
+
 #[test]
 fn a_named_publisher_is_written_once_over_connections_and_restarts() {
     let mut broker = broker();

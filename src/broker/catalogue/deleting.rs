@@ -7,6 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::declarations::Declarations;
 use crate::broker::BrokerError;
+use crate::broker::delivery::leaving::PATIENCE;
 use crate::broker::queue::handle::QueueHandle;
 use crate::declare::{DeclareError, Who};
 use crate::metadata::{Catalogue, Command};
@@ -68,16 +69,24 @@ impl Declarations {
         Ok(if deleted.await? { ready } else { 0 })
     }
 
-    /// Deletes a queue that takes no more messages, however long it takes to reach a majority.
+    /// Deletes a queue that takes no more messages, however long it takes to reach a majority. One that is
+    /// deleted already is so on the other nodes too when this ends, or they have had their time.
     pub(in crate::broker) fn delete_marked(self: &Arc<Self>, queue: &Arc<QueueHandle>) -> JoinHandle<()> {
         let (declarations, queue) = (Arc::downgrade(self), queue.clone());
         tasks::spawn("queue deletion", async move {
             let mut is_told = false;
             // It takes no more messages: it must not stay because no majority was there just now.
             while let Some(declarations) = declarations.upgrade() {
-                let deleted =
-                    declarations.decide(|catalogue| Ok::<_, BrokerError>((deletion_of(catalogue, &queue), ())));
-                let Err(error) = deleted.await else { return };
+                let deleted = declarations.decide(|catalogue| {
+                    let command = deletion_of(catalogue, &queue);
+                    let is_there = command.is_some();
+                    Ok::<_, BrokerError>((command, is_there))
+                });
+                let error = match deleted.await {
+                    Ok(true) => return,
+                    Ok(false) => return declarations.reached_elsewhere(PATIENCE).await,
+                    Err(error) => error,
+                };
                 if !std::mem::replace(&mut is_told, true) {
                     let spec = &queue.spec;
                     tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue could not be deleted yet");

@@ -16,11 +16,13 @@ use crate::types::{NodeId, Refusal, ReplyCode, UserName};
 /// How long a command may take to reach a majority.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// How long the leader may take to say how far the log is.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const INDEX_TIMEOUT: Duration = Duration::from_secs(1);
 /// Within which the members of a cluster that is well have applied what is committed.
-const PROMPT: Duration = Duration::from_millis(10);
+const USUALLY_APPLIED: Duration = Duration::from_millis(10);
+/// How long whoever changed the catalogue waits at most for the other nodes to have applied it.
+const EVERYWHERE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long it rests while nobody leads.
-const AGAIN: Duration = Duration::from_millis(20);
+const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// What became of a command.
 pub(super) enum Proposed {
@@ -102,12 +104,23 @@ impl Declarations {
             let announcement = self.announcement_of(&command);
             match self.propose(&command, deadline).await {
                 Ok(()) => {
+                    self.is_led(&command).await;
                     self.announce(&command, announcement, by);
                     return Ok(answer);
                 }
                 Err(BrokerError::Catalogue(CatalogueError::Raced(_))) if Instant::now() < deadline => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// A stream is led when whoever declared it is answered: its clients ask at once where.
+    async fn is_led(&self, command: &Command) {
+        if let Command::DeclareQueue(spec) = command
+            && let Some(queue) = self.vhosts.get(&spec.vhost).and_then(|vhost| vhost.queue(&spec.name))
+            && let Some(stream) = self.queues.streams().of(&queue)
+        {
+            stream.led(&self.queues, &queue).await;
         }
     }
 
@@ -120,7 +133,7 @@ impl Declarations {
         let first = look(&self.catalogue());
         match first {
             Err(error) if error.reply().code == ReplyCode::NotFound && !self.is_leader() => {
-                match self.is_caught_up(Instant::now() + LOOK_AGAIN).await {
+                match self.is_caught_up(Instant::now() + INDEX_TIMEOUT).await {
                     true => look(&self.catalogue()),
                     false => Err(error),
                 }
@@ -145,26 +158,33 @@ impl Declarations {
                     // Whoever waits for an answer finds what it asked for on every node: what is published
                     // to a new queue must not be lost because the publisher's node has yet to hear of it.
                     let here = timeout_at(deadline, self.group().applied(index));
-                    let (applied, ()) = join(here, self.applied_elsewhere(index)).await;
+                    let (applied, ()) = join(here, self.applied_elsewhere(index, EVERYWHERE_TIMEOUT)).await;
                     return match applied {
                         Ok(true) => Ok(()),
                         _ => Err(BrokerError::NoMajority),
                     };
                 }
                 Proposed::Refused(error) => return Err(error),
-                Proposed::NotLeader if Instant::now() + AGAIN < deadline => tokio::time::sleep(AGAIN).await,
+                Proposed::NotLeader if Instant::now() + RETRY_PAUSE < deadline => tokio::time::sleep(RETRY_PAUSE).await,
                 Proposed::NotLeader => return Err(BrokerError::NoMajority),
             }
         }
     }
 
+    /// Waits until the other members that live have applied what this one has, or have had their time.
+    pub(super) async fn reached_elsewhere(&self, patience: Duration) {
+        if let Some(index) = self.group().status().applied {
+            self.applied_elsewhere(index, patience).await;
+        }
+    }
+
     /// Waits until the other members that live have applied the entry too, or have had their time.
-    async fn applied_elsewhere(&self, index: u64) {
+    async fn applied_elsewhere(&self, index: u64, patience: Duration) {
         let mut others = self.nodes.others_alive();
         others.retain(|node| self.catalogue().nodes().contains_key(node));
-        let asked = others.into_iter().map(|node| self.applied_there(node, index));
+        let asked = others.into_iter().map(|node| self.applied_there(node, index, patience));
         let mut applied = pin!(join_all(asked));
-        if timeout(PROMPT, &mut applied).await.is_ok() {
+        if timeout(USUALLY_APPLIED, &mut applied).await.is_ok() {
             return;
         }
         // A member that was busy with the entry itself hears that it is committed with what the leader

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::declarations::Declarations;
 use super::propose::Proposed;
 use crate::broker::BrokerError;
+use crate::broker::delivery::leaving::PATIENCE;
 use crate::broker::questions::{Answering, Answers, read, written};
 use crate::metadata::CatalogueError;
 use crate::types::{NodeId, Refusal, Reply, ReplyCode, Scope};
@@ -19,9 +20,7 @@ use crate::types::{NodeId, Refusal, Reply, ReplyCode, Scope};
 /// First byte of a command.
 const COMMAND: u8 = 2;
 /// How long whoever is asked may take to reach a majority.
-const THERE: Duration = Duration::from_secs(4);
-/// How long whoever changed the catalogue waits at most for the other nodes to have applied it.
-const EVERYWHERE: Duration = Duration::from_millis(500);
+const PROPOSE_THERE_TIMEOUT: Duration = Duration::from_secs(4);
 
 #[derive(Serialize, Deserialize)]
 enum Question {
@@ -58,7 +57,7 @@ impl Answers for Declarations {
         Some(Box::pin(async move {
             written(&match question {
                 Question::Index => self.index().await,
-                Question::Reached(index) => match timeout(EVERYWHERE, self.group().applied(index)).await {
+                Question::Reached(index) => match timeout(PATIENCE, self.group().applied(index)).await {
                     Ok(true) => Answer::Applied(index),
                     _ => Answer::NotLeader,
                 },
@@ -73,7 +72,7 @@ impl Declarations {
         if !group.is_leader() {
             return Answer::NotLeader;
         }
-        match timeout(THERE, group.barrier()).await {
+        match timeout(PROPOSE_THERE_TIMEOUT, group.barrier()).await {
             Ok(Ok(())) => Answer::Applied(group.status().applied.unwrap_or(0)),
             _ => Answer::NoMajority,
         }
@@ -84,7 +83,7 @@ impl Declarations {
         if !self.group().is_leader() {
             return Answer::NotLeader;
         }
-        match self.propose_here(record, Instant::now() + THERE).await {
+        match self.propose_here(record, Instant::now() + PROPOSE_THERE_TIMEOUT).await {
             Proposed::Applied(index) => Answer::Applied(index),
             Proposed::NotLeader => Answer::NotLeader,
             Proposed::Refused(BrokerError::Catalogue(CatalogueError::Raced(name))) => Answer::Raced(name),
@@ -123,9 +122,9 @@ impl Declarations {
     }
 
     /// Waits until a node has applied the catalogue's entry of that index, half a second at most.
-    pub(super) async fn applied_there(&self, node: NodeId, index: u64) {
+    pub(super) async fn applied_there(&self, node: NodeId, index: u64, patience: Duration) {
         let question = Question::Reached(index);
-        let deadline = Instant::now() + EVERYWHERE;
+        let deadline = Instant::now() + patience;
         // Whatever it says: nothing more is waited for.
         self.nodes.ask::<Answer>(node, &question, deadline).await;
     }

@@ -23,11 +23,11 @@ use crate::metadata::{Command, Node};
 use crate::types::NodeId;
 
 /// Between two looks at how far a learner is.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How long it rests while nobody leads.
-const AGAIN: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// For an answer of another node.
-const ASK: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Membership {
     /// Tells the cluster this node's name and address, which may have changed since its last run.
@@ -70,7 +70,7 @@ impl Membership {
         let cluster = cluster.ok_or_else(|| "this node belongs to no cluster".to_owned())?;
         let group = self.declarations.group();
         // Before anything changes that would be carried out later without the node.
-        if !matches!(tokio::time::timeout(ASK, group.barrier()).await, Ok(Ok(()))) {
+        if !matches!(tokio::time::timeout(ANSWER_TIMEOUT, group.barrier()).await, Ok(Ok(()))) {
             return Err(BrokerError::NoMajority.to_string());
         }
         if was.is_some_and(|was| self.declarations.catalogue().nodes().contains_key(&was)) {
@@ -93,7 +93,7 @@ impl Membership {
         let failed = |error: &dyn std::fmt::Display| error.to_string();
         if let Some(links) = self.nodes.cluster() {
             links.know(node, name, &[address]);
-            if tokio::time::timeout(ASK, links.linked(node, Class::Data))
+            if tokio::time::timeout(ANSWER_TIMEOUT, links.linked(node, Class::Data))
                 .await
                 .is_err()
             {
@@ -126,12 +126,12 @@ impl Membership {
     async fn has_log(&self, node: NodeId) -> bool {
         let group = self.declarations.group();
         let wanted = group.status().last_index;
-        let deadline = Instant::now() + ASK;
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
         while Instant::now() < deadline {
             if group.status().matched.get(&node).copied().flatten() >= wanted {
                 return true;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         false
     }
@@ -249,7 +249,7 @@ impl Membership {
                 }
                 None => {}
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
         Err(BrokerError::NoMajority)
     }

@@ -18,13 +18,13 @@ use crate::cluster::identity::{ClusterId, IdentityError};
 use crate::types::NodeId;
 
 /// Between two looks at who is there.
-const LOOK: Duration = Duration::from_millis(100);
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
 /// For a link to a node that accepts connections.
-const LINK: Duration = Duration::from_secs(3);
+const LINK_TIMEOUT: Duration = Duration::from_secs(3);
 /// For an answer of another node.
-const ASK: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a promise to another node holds if nothing comes of it.
-const PROMISE: Duration = Duration::from_secs(10);
+const PROMISE_LIFETIME: Duration = Duration::from_secs(10);
 
 /// Why a node is not taken into a cluster.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +66,7 @@ impl Membership {
             if is_lowest && is_majority && self.is_promised(&there, seeds).await {
                 return self.found(address).await;
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -83,17 +83,17 @@ impl Membership {
             loop {
                 match self.nodes.linked().into_iter().find(is_target) {
                     Some(peer) => return peer,
-                    None => tokio::time::sleep(LOOK).await,
+                    None => tokio::time::sleep(POLL_INTERVAL).await,
                 }
             }
         };
-        let link = tokio::time::timeout(LINK, link).await;
+        let link = tokio::time::timeout(LINK_TIMEOUT, link).await;
         let peer = link.map_err(|_| JoinError::NoLink)?;
         if peer.introduction.is_none_or(|who| who.cluster.is_none()) {
             return Err(JoinError::NoCluster);
         }
         let begun = Instant::now();
-        while begun.elapsed() < ASK {
+        while begun.elapsed() < ANSWER_TIMEOUT {
             match self.ask_to_join(peer.id, address, was).await {
                 Joining::Joined(cluster) => {
                     self.belong_to(ClusterId(cluster))?;
@@ -101,12 +101,12 @@ impl Membership {
                 }
                 Joining::AlreadyMember => return Ok(false),
                 Joining::Refused(text) => return Err(JoinError::Refused(text)),
-                Joining::Elsewhere => tokio::time::sleep(LOOK).await,
+                Joining::Elsewhere => tokio::time::sleep(POLL_INTERVAL).await,
             }
         }
         if begun.elapsed() >= ADMISSION {
             // It may be that we are a member, and have not heard of it.
-            self.ask_to_forget(peer.id, self.us(), ASK).await;
+            self.ask_to_forget(peer.id, self.us(), ANSWER_TIMEOUT).await;
         }
         Err(JoinError::NoMajority)
     }
@@ -134,10 +134,10 @@ impl Membership {
         }
         let mut promises = 1;
         for peer in there {
-            promises += usize::from(self.ask_promise(peer.id, ASK).await);
+            promises += usize::from(self.ask_promise(peer.id, ANSWER_TIMEOUT).await);
         }
         // Who was paused meanwhile may have been given up: others may be promised to another by now.
-        2 * promises > seeds + 1 && begun.elapsed() < PROMISE / 3
+        2 * promises > seeds + 1 && begun.elapsed() < PROMISE_LIFETIME / 3
     }
 
     /// Promises this node to one that wants to begin a cluster.
@@ -147,7 +147,7 @@ impl Membership {
         }
         let mut promised = self.promised.lock();
         match *promised {
-            Some((other, since)) if other != to && since.elapsed() < PROMISE => false,
+            Some((other, since)) if other != to && since.elapsed() < PROMISE_LIFETIME => false,
             _ => {
                 *promised = Some((to, Instant::now()));
                 true

@@ -38,7 +38,7 @@ pub struct Duty {
 /// How long clients have to go, and then leaders, before whoever drains is answered.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Between two looks of a drained node at what it leads all the same.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Queues whose leaders are handed over side by side.
 const AT_ONCE: usize = 16;
 
@@ -157,7 +157,7 @@ impl Membership {
 /// What it comes to lead while it is drained goes on to others, until it is in service again.
 async fn keep_drained(membership: Weak<Membership>) {
     loop {
-        sleep(AGAIN).await;
+        sleep(RETRY_PAUSE).await;
         match membership.upgrade().filter(|here| here.is_drained()) {
             Some(membership) => membership.lead_nothing().await,
             None => return,

@@ -16,7 +16,7 @@ use crate::cluster::identity::CatalogueMember;
 use crate::journal::raft::GroupId;
 
 /// The rest before the others are asked again.
-const AGAIN: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// The rest before it is tried again to write who the member is.
 const WRITE_AGAIN: Duration = Duration::from_secs(2);
 /// After how long it is said again that the node waits.
@@ -77,7 +77,7 @@ impl Membership {
                 );
                 since = Instant::now();
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 

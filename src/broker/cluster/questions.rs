@@ -20,7 +20,7 @@ use crate::types::{ConnectionId, NodeId, ReplyCode, UserName, VhostName};
 /// How long it takes at most to make a node a member, or none.
 pub const ADMISSION: Duration = Duration::from_secs(15);
 /// For answers that somebody waits for and that need nobody else.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, Deserialize)]
 enum Question {
@@ -201,19 +201,19 @@ impl Membership {
     /// Asks another node to close connections of its clients; whether it does.
     pub(super) async fn ask_to_close(&self, node: NodeId, connections: Vec<ConnectionId>, reason: &str) -> bool {
         let question = Question::Close(connections, reason.to_owned());
-        let answer = self.ask(node, &question, PATIENCE + AT_ONCE).await;
+        let answer = self.ask(node, &question, PATIENCE + ANSWER_TIMEOUT).await;
         matches!(answer, Some(Answer::Done))
     }
 
     /// Tells another node what this one is short of; whether it has heard it.
     pub(super) async fn ask_to_note(&self, node: NodeId, notice: Notice) -> bool {
-        let answer = self.ask(node, &Question::Note(notice), AT_ONCE).await;
+        let answer = self.ask(node, &Question::Note(notice), ANSWER_TIMEOUT).await;
         matches!(answer, Some(Answer::Done))
     }
 
     /// Asks another node what it is short of.
     pub(super) async fn ask_for_notice(&self, node: NodeId) -> Option<Notice> {
-        match self.ask(node, &Question::Shortage, AT_ONCE).await {
+        match self.ask(node, &Question::Shortage, ANSWER_TIMEOUT).await {
             Some(Answer::Shortage(notice)) => Some(notice),
             _ => None,
         }
@@ -227,7 +227,7 @@ impl Membership {
         vhost: &VhostName,
     ) -> Option<ClientCounts> {
         let question = Question::Clients(user.clone(), vhost.clone());
-        match self.ask(node, &question, AT_ONCE).await {
+        match self.ask(node, &question, ANSWER_TIMEOUT).await {
             Some(Answer::Clients(counts)) => Some(counts),
             _ => None,
         }
@@ -235,7 +235,7 @@ impl Membership {
 
     /// Asks a node where clients of the stream protocol find it.
     pub(super) async fn ask_for_stream_address(&self, node: NodeId, with_tls: bool) -> Option<(String, u16)> {
-        match self.ask(node, &Question::StreamAddress(with_tls), AT_ONCE).await {
+        match self.ask(node, &Question::StreamAddress(with_tls), ANSWER_TIMEOUT).await {
             Some(Answer::StreamAddress(address)) => address,
             _ => None,
         }
@@ -243,7 +243,7 @@ impl Membership {
 
     /// Asks a node how often somebody tried to log in there, by protocol.
     pub(super) async fn ask_for_attempts(&self, node: NodeId) -> Option<Vec<(String, Counts)>> {
-        match self.ask(node, &Question::Attempts, AT_ONCE).await {
+        match self.ask(node, &Question::Attempts, ANSWER_TIMEOUT).await {
             Some(Answer::Attempts(attempts)) => Some(attempts),
             _ => None,
         }
@@ -251,13 +251,13 @@ impl Membership {
 
     /// Asks a node to count them from nothing again; whether it does.
     pub(super) async fn ask_to_reset_attempts(&self, node: NodeId) -> bool {
-        let answer = self.ask(node, &Question::ResetAttempts, AT_ONCE).await;
+        let answer = self.ask(node, &Question::ResetAttempts, ANSWER_TIMEOUT).await;
         matches!(answer, Some(Answer::Done))
     }
 
     /// Says something of sessions to a node.
     pub(super) async fn say_of_sessions(&self, node: NodeId, word: &SessionWord) -> Option<SessionAnswer> {
-        match self.ask(node, &Question::Session(word.clone()), AT_ONCE).await {
+        match self.ask(node, &Question::Session(word.clone()), ANSWER_TIMEOUT).await {
             Some(Answer::Session(answer)) => Some(answer),
             _ => None,
         }

@@ -18,7 +18,7 @@ use crate::tasks;
 use crate::types::NodeId;
 
 /// Before a node is told or asked again that did not answer.
-const AGAIN: Duration = Duration::from_millis(250);
+const RETRY_PAUSE: Duration = Duration::from_millis(250);
 
 impl Membership {
     /// Tells the others of each change, until the task is dropped.
@@ -36,7 +36,7 @@ impl Membership {
                 let mut told = told.into_iter();
                 untold.retain(|node| told.next() != Some(true) && self.nodes.is_alive(*node));
                 if !untold.is_empty() {
-                    tokio::time::sleep(AGAIN).await;
+                    tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
         }
@@ -59,7 +59,7 @@ impl Membership {
                     return membership.note(node, notice);
                 }
                 drop(membership);
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
         });
     }

@@ -27,7 +27,7 @@ use crate::types::{
 };
 
 /// Between two looks whether all clients have gone.
-const LOOK: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// One connection as others see it.
 pub struct ConnectionInfo<Q> {
@@ -473,7 +473,7 @@ impl<Q: QueueIdentity> Connections<Q> {
     pub async fn gone(&self, patience: Duration) {
         let gone = async {
             while !self.is_empty() {
-                tokio::time::sleep(LOOK).await;
+                tokio::time::sleep(POLL_INTERVAL).await;
             }
         };
         // Those that stay are the caller's.

@@ -14,7 +14,7 @@ use crate::broker::questions::{Answering, Answers, read, written};
 use crate::types::NodeId;
 
 /// For answers that somebody looks at.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, Deserialize)]
 enum Question {
@@ -64,7 +64,7 @@ impl Jobs {
 
     async fn ask_others(&self, question: &Question) -> Vec<Answer> {
         let others = self.nodes.others_alive().into_iter();
-        let asked = others.map(|node| self.nodes.ask(node, question, Instant::now() + AT_ONCE));
+        let asked = others.map(|node| self.nodes.ask(node, question, Instant::now() + ANSWER_TIMEOUT));
         join_all(asked).await.into_iter().flatten().collect()
     }
 }

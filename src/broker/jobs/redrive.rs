@@ -24,7 +24,7 @@ const MOST: usize = 1_000_000;
 const LOOK: usize = 500;
 /// How long a queue may have no leader before its job gives up, and how long it rests meanwhile.
 const PATIENCE: Duration = Duration::from_secs(60);
-const AGAIN: Duration = Duration::from_millis(200);
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
 
 /// A request to move messages.
 #[derive(Clone, Debug)]
@@ -159,7 +159,7 @@ impl Jobs {
                     job.failed("", "the queue has no leader that answers");
                     return End::Failed;
                 }
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RETRY_PAUSE).await;
             };
             sent += some.len() as u64;
             job.done(moved.moved);
@@ -173,7 +173,7 @@ impl Jobs {
     /// Waits until then, or until the job is stopped.
     async fn rest_until(&self, due: Instant, job: &Job) {
         while Instant::now() < due && !job.is_stopped() {
-            tokio::time::sleep_until(due.min(Instant::now() + AGAIN)).await;
+            tokio::time::sleep_until(due.min(Instant::now() + RETRY_PAUSE)).await;
         }
     }
 }

@@ -8,6 +8,7 @@
 //! [`vhosts`] are the live virtual hosts, each its router and its queues. [`reply_to`] goes past all of it:
 //! an answer to a client that waits for it without a queue.
 
+mod counting;
 mod dead_letter;
 mod dead_lettering;
 pub(in crate::broker) mod delayed;
@@ -21,7 +22,6 @@ pub mod reply_to;
 mod replying;
 pub mod route;
 mod route_cache;
-mod run;
 pub mod vhosts;
 
 use detour::after_routing;

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
+use super::counting::Run;
 use super::detour::after_routing;
 use super::properties::{Copies, PublishError, check_user_id, edit};
 use super::reply_to;
 use super::route::RouteRequest;
 use super::route_cache::{Found, Route, RouteCache};
-use super::run::Run;
 use super::vhosts::{QueueRef, Vhost, Vhosts};
 use crate::auth::Rights;
 use crate::broker::observers;

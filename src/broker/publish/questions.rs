@@ -16,7 +16,7 @@ use crate::broker::queue::handle::QueueHandle;
 use crate::types::{NodeId, QueueId};
 
 /// For answers that somebody waits for and that need nobody else.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, Deserialize)]
 enum Question {
@@ -82,7 +82,7 @@ impl Vhosts {
             return self.reply_to.is_waiting(token);
         }
         let question = Question::ReplyQueue(name.to_owned());
-        let deadline = Instant::now() + AT_ONCE;
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
         self.nodes.is_alive(token.node)
             && matches!(
                 self.nodes.ask(token.node, &question, deadline).await,

@@ -23,14 +23,34 @@ pub enum Undoing {
     /// A queue is being deleted; if that task panicked it has said so.
     Deletion(JoinHandle<()>),
     /// The node that has the machine was told; that it is not to be reached is no answer to wait for.
-    There(oneshot::Receiver<CallResult>),
+    There(Telling),
+}
+
+/// A node with a queue's machine that was told of an end.
+pub struct Telling {
+    queues: Arc<Queues>,
+    queue: Arc<QueueHandle>,
+    answer: oneshot::Receiver<CallResult>,
+}
+
+impl Telling {
+    async fn done(self) {
+        let Self { queues, queue, answer } = self;
+        // This node may hear of the deletion before the one that has it deleted.
+        if answer.await.is_err()
+            && queue.is_deleted()
+            && let Some(above) = queues.above()
+        {
+            drop(above.delete(&queue).await);
+        }
+    }
 }
 
 impl Undoing {
     async fn done(self) {
         match self {
             Self::Deletion(task) => drop(task.await),
-            Self::There(answer) => drop(answer.await),
+            Self::There(telling) => telling.done().await,
         }
     }
 }
@@ -88,7 +108,11 @@ impl Queues {
             Ended::Here(left) => left
                 .and_then(|left| self.delete_if_left(queue, left))
                 .map(Undoing::Deletion),
-            Ended::There => Some(Undoing::There(answer)),
+            Ended::There => Some(Undoing::There(Telling {
+                queues: self.clone(),
+                queue: queue.clone(),
+                answer,
+            })),
             Ended::Untold => None,
         }
     }

@@ -15,11 +15,11 @@ use crate::broker::questions::{Answering, Answers, read, written};
 use crate::types::{NodeId, QueueId};
 
 /// How long it is looked for whoever leads the queue.
-const PEEK: Duration = Duration::from_secs(4);
+const PEEK_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long it rests while nobody leads.
-const AGAIN: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// For answers that somebody looks at and that need nobody else.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, Deserialize)]
 enum Question {
@@ -57,7 +57,7 @@ impl Answers for Queues {
 impl Queues {
     /// Looks at messages of a queue, wherever it is; `None` when nobody leads it who answers.
     pub async fn peek(self: &Arc<Self>, queue: &Arc<QueueHandle>, peek: &Peek) -> Option<Peeked> {
-        let deadline = Instant::now() + PEEK;
+        let deadline = Instant::now() + PEEK_TIMEOUT;
         loop {
             let leader = queue.leader();
             let peeked = match leader == self.us() {
@@ -70,10 +70,10 @@ impl Queues {
                     }
                 }
             };
-            if peeked.is_some() || Instant::now() + AGAIN >= deadline || queue.is_deleted() {
+            if peeked.is_some() || Instant::now() + RETRY_PAUSE >= deadline || queue.is_deleted() {
                 return peeked;
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 
@@ -84,7 +84,7 @@ impl Queues {
             return self.vitals_here(queue);
         }
         let question = Question::Vitals(queue.spec.id);
-        match self.nodes.ask(leader, &question, Instant::now() + AT_ONCE).await {
+        match self.nodes.ask(leader, &question, Instant::now() + ANSWER_TIMEOUT).await {
             Some(Answer::Vitals(vitals)) => vitals,
             _ => None,
         }

@@ -36,7 +36,7 @@ use crate::types::{NodeId, QueueId, Timestamp};
 pub trait Above: Send + Sync {
     /// Publishes dead letters of a queue; what other queues decide then is noted as work.
     fn dead_letter(self: Arc<Self>, queue: &Arc<QueueHandle>, dead_letters: Vec<DeadLetter>, work: &mut Work);
-    /// Has the queue, which is marked as deleted, deleted everywhere.
+    /// Has the queue, which is marked as deleted, deleted everywhere; it is when the task ends.
     fn delete(self: Arc<Self>, queue: &Arc<QueueHandle>) -> JoinHandle<()>;
     /// Has this node's member of the queue's group looked at again.
     fn look_again(&self, queue: QueueId);

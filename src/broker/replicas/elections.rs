@@ -28,11 +28,11 @@ use crate::tasks;
 use crate::types::{NodeId, QueueId};
 
 /// How long each member waits for the one before it.
-const TURN: Duration = Duration::from_millis(200);
+const TURN_LENGTH: Duration = Duration::from_millis(200);
 /// After how long all take turns again.
-const ROUND: Duration = Duration::from_millis(600);
+const ROUND_LENGTH: Duration = Duration::from_millis(600);
 /// How long a member waits for word of the leader before it takes part at all.
-const SETTLE: Duration = Duration::from_millis(50);
+const BEFORE_FIRST_TURN: Duration = Duration::from_millis(50);
 /// How much longer, in a new group, for the one that is to lead first.
 const HEAD_START: Duration = Duration::from_secs(2);
 
@@ -98,7 +98,7 @@ impl Elections {
         });
         known.members = members.to_vec();
         if known.leader.is_none() && known.due.is_none() {
-            state.schedule(queue, Some(Instant::now() + SETTLE));
+            state.schedule(queue, Some(Instant::now() + BEFORE_FIRST_TURN));
             drop(state);
             self.wake.notify_one();
         }
@@ -137,7 +137,7 @@ impl Elections {
         match leader {
             Some(_) => state.schedule(queue, None),
             None if !is_due => {
-                state.schedule(queue, Some(Instant::now() + ROUND));
+                state.schedule(queue, Some(Instant::now() + ROUND_LENGTH));
                 drop(state);
                 self.wake.notify_one();
             }
@@ -182,7 +182,7 @@ impl Elections {
         if let Some(known) = known.filter(|known| known.leader == Some(node)) {
             known.leader = None;
             known.turn = Turn::Silent;
-            state.schedule(queue, Some(Instant::now() + TURN));
+            state.schedule(queue, Some(Instant::now() + TURN_LENGTH));
             drop(state);
             self.wake.notify_one();
         }
@@ -221,10 +221,10 @@ impl Elections {
                 Some(place) => known.turn == Turn::Again || place == 0,
                 None => false,
             };
-            let wait = TURN * place.unwrap_or(0) as u32;
+            let wait = TURN_LENGTH * place.unwrap_or(0) as u32;
             let next = match has_turn {
-                true => now + ROUND + wait,
-                false => now + wait.max(TURN),
+                true => now + ROUND_LENGTH + wait,
+                false => now + wait.max(TURN_LENGTH),
             };
             if has_turn && has_majority {
                 let why = match known.turn {
@@ -354,7 +354,7 @@ mod tests {
         let (elections, [us, leader, other]) = following();
         elections.on_suspect(leader, true);
         let (after, why) = asked(&elections, other, &[us, other]).expect("a turn");
-        assert!(after >= TURN, "{after:?}");
+        assert!(after >= TURN_LENGTH, "{after:?}");
         assert_eq!(why, Election::LeaderSilent);
     }
 

@@ -31,22 +31,22 @@ use crate::tasks;
 use crate::types::{NodeId, QueueId};
 
 /// How long a change may take, whoever leads meanwhile.
-pub const CHANGE: Duration = Duration::from_secs(20);
+pub const CHANGE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a new member may take until its vote counts: it has to get the log first.
-const COPY: Duration = Duration::from_secs(120);
+const COPY_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a leader may take for its part before it is asked again, and how long it may take where
 /// too few live to agree.
-pub const HERE: Duration = Duration::from_secs(5);
+pub const STEP_HERE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two attempts to find the leader.
-const AGAIN: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Between two looks at whether it is done.
-const SEEN: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// How long the group may take for one step.
-const STEP: Duration = Duration::from_secs(10);
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The first and the longest rest of a leader that could not do the next step.
-const RESTS: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
+const RETRY_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// The longest rest while a member gets the log.
-const COPYING: Duration = Duration::from_millis(250);
+const LONGEST_COPY_PAUSE: Duration = Duration::from_millis(250);
 /// Entries that a learner may lack to become a voter: what comes while it is asked.
 const LAG: u64 = 64;
 
@@ -139,11 +139,11 @@ impl Replicas {
         loop {
             let handle = self.queues.by_id(queue).ok_or(MemberError::NotFound)?;
             let patience = match change {
-                _ if !self.has_majority(&handle) => HERE,
-                MemberChange::Add(_) => COPY,
-                MemberChange::Remove(_) | MemberChange::Renew(..) | MemberChange::LeadOn(_) => CHANGE,
+                _ if !self.has_majority(&handle) => STEP_HERE_TIMEOUT,
+                MemberChange::Add(_) => COPY_TIMEOUT,
+                MemberChange::Remove(_) | MemberChange::Renew(..) | MemberChange::LeadOn(_) => CHANGE_TIMEOUT,
             };
-            let deadline = (begun + patience).min(Instant::now() + HERE);
+            let deadline = (begun + patience).min(Instant::now() + STEP_HERE_TIMEOUT);
             if Instant::now() >= deadline {
                 return Err(MemberError::Timeout);
             }
@@ -158,14 +158,14 @@ impl Replicas {
                 }
                 return changed;
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 
     /// Waits until this node knows that the queue's leader is there, for it was asked and is asked next.
     async fn sees_leader(&self, queue: &QueueHandle, node: NodeId, deadline: Instant) {
         while queue.leader() != node && Instant::now() < deadline {
-            tokio::time::sleep(SEEN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -233,7 +233,7 @@ impl Replicas {
             if Instant::now() >= deadline || !group.is_leader() || !is_wished {
                 return false;
             }
-            tokio::time::sleep(SEEN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
         true
     }
@@ -341,7 +341,11 @@ impl Replicas {
     }
 
     async fn declare(self: &Arc<Self>, queue: &QueueHandle, command: Command) -> Option<Result<(), MemberError>> {
-        match self.declarations.propose(&command, Instant::now() + HERE).await {
+        match self
+            .declarations
+            .propose(&command, Instant::now() + STEP_HERE_TIMEOUT)
+            .await
+        {
             Ok(()) => Some(Ok(())),
             Err(BrokerError::Catalogue(_)) => Some(Err(MemberError::NotFound)),
             Err(error) => {
@@ -409,7 +413,7 @@ impl Replicas {
 
 /// Works on a group until it is as the catalogue says or this node does not lead it.
 async fn run(replicas: Weak<Replicas>, queue: Weak<QueueHandle>, group: Group<Contents>) {
-    let (mut rest, longest) = RESTS;
+    let (mut rest, longest) = RETRY_PAUSES;
     while let (Some(replicas), Some(queue)) = (replicas.upgrade(), queue.upgrade()) {
         if replicas.step_of(&queue, &group).is_none() {
             queue.changing.is_reconciling.store(false, Ordering::Release);
@@ -423,11 +427,11 @@ async fn run(replicas: Weak<Replicas>, queue: Weak<QueueHandle>, group: Group<Co
             // Somebody waits for its vote, and while much is published it has all of the log now and then only.
             drop((replicas, queue));
             tokio::time::sleep(rest).await;
-            rest = (2 * rest).min(COPYING);
+            rest = (2 * rest).min(LONGEST_COPY_PAUSE);
             continue;
         }
-        match timeout_at(Instant::now() + STEP, replicas.take_step(&queue, &group)).await {
-            Ok(Ok(())) => rest = RESTS.0,
+        match timeout_at(Instant::now() + STEP_TIMEOUT, replicas.take_step(&queue, &group)).await {
+            Ok(Ok(())) => rest = RETRY_PAUSES.0,
             taken => {
                 if let Ok(Err(error)) = taken
                     && error != GroupError::Timeout

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Replicas;
-use super::members::{HERE, MemberChange, MemberError};
+use super::members::{MemberChange, MemberError, STEP_HERE_TIMEOUT};
 use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
 use crate::handover::wire;
@@ -167,7 +167,7 @@ impl Replicas {
         let _turn = self.turns.acquire().await.ok()?;
         for member in members.into_iter().filter(|member| self.nodes.is_alive(*member)) {
             let change = MemberChange::Renew(us, generation);
-            let deadline = Instant::now() + HERE;
+            let deadline = Instant::now() + STEP_HERE_TIMEOUT;
             if let Some(changed) = self.ask_for_change(member, queue.spec.id, change, deadline).await {
                 return Some(changed);
             }

@@ -25,11 +25,11 @@ use crate::types::NodeId;
 /// Bytes that a file of a stream has at least before the next begins.
 const LEAST_FILE_BYTES: u64 = 1024 * 1024;
 /// How long a leader that could not reach a majority waits before it tries again.
-const AGAIN: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// How long a founder waits for its first term before it asks for votes again.
-const FOUND_AGAIN: Duration = Duration::from_millis(30);
+const FIRST_VOTE_PAUSE: Duration = Duration::from_millis(30);
 /// How often logs are looked at.
-const RECLAIM: Duration = Duration::from_secs(1);
+const RECLAIM_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes that are worth a snapshot.
 const WORTH: u64 = 8 * 1024 * 1024;
 
@@ -82,7 +82,7 @@ impl Replicas {
             if self.members.wanted(queue.spec.id) != Some(generation) {
                 return;
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
         let group = {
             // It is never closed.
@@ -145,7 +145,7 @@ impl Replicas {
     /// Asks for votes in a new group until a majority of the others has opened it too, or they elect.
     async fn stand_first(&self, queue: &QueueHandle, group: &Group<Contents>) {
         let mut watch = group.watch();
-        let mut wait = FOUND_AGAIN;
+        let mut wait = FIRST_VOTE_PAUSE;
         for _ in 0..7 {
             if let Err(error) = group.elect(Election::LeaderSilent).await {
                 tracing::debug!(queue = %queue.spec.name, %error, "no election");
@@ -161,7 +161,7 @@ impl Replicas {
     /// Gives back what the groups' logs hold and nobody needs, until the task is dropped.
     pub async fn run_reclaiming(self: Arc<Self>) {
         loop {
-            tokio::time::sleep(RECLAIM).await;
+            tokio::time::sleep(RECLAIM_INTERVAL).await;
             let group = self.declarations.group();
             let last = group.machine().snapshot_bytes();
             if group.log_bytes() > WORTH.max(2 * last)
@@ -311,7 +311,7 @@ async fn watch(replicas: Weak<Replicas>, queue: Weak<QueueHandle>, group: Group<
                         queue.step_down(&replicas.queues);
                         tracing::debug!(queue = %queue.spec.name, %error, "the leader waits for a majority");
                         drop((replicas, queue));
-                        tokio::time::sleep(AGAIN).await;
+                        tokio::time::sleep(RETRY_PAUSE).await;
                         continue;
                     }
                 },

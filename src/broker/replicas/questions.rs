@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Replicas;
-use super::members::{HERE, MemberChange, MemberError};
+use super::members::{MemberChange, MemberError, STEP_HERE_TIMEOUT};
 use super::report::ReplicaReport;
 use crate::broker::questions::{Answering, Answers, read, written};
 use crate::types::{NodeId, QueueId};
 
 /// For answers that somebody waits for and that need nobody else.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, Deserialize)]
 enum Question {
@@ -37,7 +37,9 @@ impl Answers for Replicas {
         Some(Box::pin(async move {
             written(&match question {
                 Question::Member(queue, change) => {
-                    let changed = self.change_member_here(queue, change, Instant::now() + HERE).await;
+                    let changed = self
+                        .change_member_here(queue, change, Instant::now() + STEP_HERE_TIMEOUT)
+                        .await;
                     changed.map_or(Answer::NotLeader, Answer::Changed)
                 }
                 Question::Replica(queue) => Answer::Replica(self.report_of(queue)),
@@ -64,7 +66,7 @@ impl Replicas {
 
     /// Asks a node how its member of a queue's group is; the outer `None` when it does not answer.
     pub(super) async fn ask_for_replica(&self, node: NodeId, queue: QueueId) -> Option<Option<ReplicaReport>> {
-        let deadline = Instant::now() + AT_ONCE;
+        let deadline = Instant::now() + ANSWER_TIMEOUT;
         match self.nodes.ask(node, &Question::Replica(queue), deadline).await {
             Some(Answer::Replica(report)) => Some(report),
             _ => None,

@@ -21,7 +21,7 @@ use crate::spec::{QueueSpec, QueueType};
 use crate::types::{NodeId, QueueId};
 
 /// The rest before queues are looked at again for which something could not be done.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// A queue that is to have another member.
 struct Short {
@@ -41,7 +41,7 @@ impl Replicas {
                 () = tokio::time::sleep(interval), if membership.enabled => {}
             }
             while self.declarations.is_leader() && !self.repair_once().await {
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
     }

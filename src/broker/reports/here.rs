@@ -1,4 +1,15 @@
 //! What this node says of its queues, its clients and itself, when it or another asks.
+//!
+//! What a [`NodeReport`] holds follows from what is asked [`About`]; the rest is empty:
+//!
+//! | asked about | queues and consumers | connections | clients, listeners, node and vhosts counted | also |
+//! |---|---|---|---|---|
+//! | `Queue` | that one's | | | who publishes to it and takes from it, with detailed rates |
+//! | `Queues` | all | | yes | |
+//! | `Clients` | | all | | |
+//! | `All` | all | all | yes | |
+//! | `Exchanges` | | | | what exchanges counted, and pairs with detailed rates |
+//! | `Nodes` | | | | facts of the node; which queues lack members |
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

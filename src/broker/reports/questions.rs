@@ -17,7 +17,7 @@ use crate::statistics::{Figures, Spreads, Window, Windows};
 use crate::types::{NodeId, QueueId};
 
 /// For answers that somebody looks at.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
 #[derive(Serialize, Deserialize)]
 enum Question {
@@ -152,6 +152,6 @@ impl Reports {
     }
 
     async fn ask(&self, node: NodeId, question: &Question) -> Option<Answer> {
-        self.nodes.ask(node, question, Instant::now() + AT_ONCE).await
+        self.nodes.ask(node, question, Instant::now() + ANSWER_TIMEOUT).await
     }
 }

@@ -14,9 +14,9 @@ use crate::stream::OffsetSpec;
 use crate::types::{NodeId, QueueId};
 
 /// How long whoever leads may take to have a cursor on a majority.
-const KEPT: Duration = Duration::from_secs(5);
+const CURSOR_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two looks for who leads.
-const AGAIN: Duration = Duration::from_millis(50);
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// How a member of a stream is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,7 +106,7 @@ impl Reports {
         let Some(live) = self.queues.streams().of(queue) else {
             return false;
         };
-        let (id, deadline) = (queue.spec.id, Instant::now() + KEPT);
+        let (id, deadline) = (queue.spec.id, Instant::now() + CURSOR_TIMEOUT);
         while Instant::now() < deadline {
             let kept = match live.place(&self.queues, queue).0 {
                 Some(leader) if leader == self.nodes.us() => self.keep_cursor_here(id, name, offset).await,
@@ -116,7 +116,7 @@ impl Reports {
             if kept == Some(true) {
                 return true;
             }
-            tokio::time::sleep(AGAIN).await;
+            tokio::time::sleep(RETRY_PAUSE).await;
         }
         false
     }

@@ -12,7 +12,8 @@
 //! played by a task for each node. Nodes crash, stop in order, are paused, cut off and made deaf, and
 //! members of the group change; in the end all are well, and what must be true is looked at.
 //!
-//! `SIMULATION_SEEDS=n` runs that many seeds, `SIMULATION_SEED=x` that one, and shows its story.
+//! `SIMULATION_SEEDS=n` runs that many seeds, from `SIMULATION_FROM=x` on; `SIMULATION_SEED=x` that one, and shows its
+//! story.
 
 mod checker;
 mod clients;

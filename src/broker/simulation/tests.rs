@@ -16,6 +16,12 @@ pub fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+/// The seeds that whoever runs the tests wants, else so many.
+pub fn seeds(count: u64) -> std::ops::Range<u64> {
+    let from = number("SIMULATION_FROM").unwrap_or(0);
+    from..from + number("SIMULATION_SEEDS").unwrap_or(count)
+}
+
 #[test]
 fn nothing_is_lost_invented_or_delivered_twice_unflagged_whatever_fails() {
     if let Some(seed) = number("SIMULATION_SEED") {
@@ -23,7 +29,7 @@ fn nothing_is_lost_invented_or_delivered_twice_unflagged_whatever_fails() {
         check(seed);
         return;
     }
-    let seeds = 0..number("SIMULATION_SEEDS").unwrap_or(200);
+    let seeds = seeds(200);
     let confirmed: usize = seeds.map(|seed| check(seed).confirmed).sum();
     assert!(confirmed > 0, "something goes well");
 }
@@ -46,6 +52,12 @@ fn a_seed_runs_again_as_it_ran() {
         );
         assert_eq!(first, second);
     }
+}
+
+/// The leader was no member any more when another was elected, and waited for ever: no other change was made.
+#[test]
+fn a_change_of_members_ends_with_the_leader_that_makes_it() {
+    check(3351);
 }
 
 /// Seeds that are searched for a violation.

@@ -6,6 +6,7 @@ use openraft::EmptyNode;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::group::{Group, GroupError};
+use super::leadership::Role;
 use crate::machine::Machine;
 use crate::types::NodeId;
 
@@ -32,8 +33,8 @@ impl<M: Machine> Group<M> {
     pub async fn add_learner(&self, node: NodeId) -> Result<(), GroupError> {
         let _one = self.0.changing.lock().await;
         self.0.proposer.hear_majority().await?;
-        let added = self.0.raft.add_learner(node, EmptyNode {}, false).await;
-        added.map(|_| ()).map_err(GroupError::from)
+        self.while_leading(self.0.raft.add_learner(node, EmptyNode {}, false))
+            .await
     }
 
     /// Makes these the voters; learners that are not among them stay, voters that are not leave.
@@ -64,8 +65,23 @@ impl<M: Machine> Group<M> {
         // As for every proposal: a group that was idle has to hear its members again first.
         self.0.proposer.hear_majority().await?;
         self.leave_first().await?;
-        let changed = self.0.raft.change_membership(change, false).await;
-        changed.map(|_| ()).map_err(GroupError::from)
+        self.while_leading(self.0.raft.change_membership(change, false)).await
+    }
+
+    /// What openraft makes of a change as long as this node leads. One whose leader is no member any more when
+    /// another leads has no end: nobody tells that node what becomes of it.
+    async fn while_leading<T, E>(&self, change: impl Future<Output = Result<T, E>>) -> Result<(), GroupError>
+    where
+        GroupError: From<E>,
+    {
+        let mut watch = self.watch();
+        tokio::select! {
+            biased;
+            changed = change => changed.map(|_| ()).map_err(GroupError::from),
+            _ = watch.until(|now| now.role != Role::Leader) => Err(GroupError::NotLeader {
+                leader: self.leadership().leader.filter(|leader| *leader != self.0.node),
+            }),
+        }
     }
 
     /// A leader that is on its way out of the group, because a change did not come to its end, ends that
@@ -77,7 +93,8 @@ impl<M: Machine> Group<M> {
         let next = configurations.last().filter(|next| !next.contains(&self.0.node));
         let Some(next) = next else { return Ok(()) };
         if configurations.len() > 1 {
-            self.0.raft.change_membership(next.clone(), false).await?;
+            self.while_leading(self.0.raft.change_membership(next.clone(), false))
+                .await?;
         }
         Err(GroupError::NotLeader { leader: None })
     }

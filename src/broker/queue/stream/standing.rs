@@ -1,6 +1,6 @@
 //! Where a stream stands: who leads it, which nodes have members, and when that changes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::live::{LiveStream, replica};
 use crate::broker::queue::handle::QueueHandle;
@@ -10,6 +10,8 @@ use crate::types::NodeId;
 
 /// Between two looks whether a member is open, or its leader has all that is committed: neither is told.
 const LOOK: Duration = Duration::from_millis(5);
+/// How long a stream may be without a leader until whoever asks for it is answered.
+const FIRST_LEADER: Duration = Duration::from_secs(5);
 
 impl LiveStream {
     /// Who leads, as far as it is known and lives, and the other members that live.
@@ -25,9 +27,11 @@ impl LiveStream {
         (leader, others)
     }
 
-    /// Waits until the stream is led: here, with all that is committed, or elsewhere. Ends also when it is deleted.
+    /// Waits a while until the stream is led: here, with all that is committed, or elsewhere. Ends also when it is
+    /// deleted. Whoever waits looks for itself then.
     pub async fn led(&self, queues: &Queues, queue: &QueueHandle) {
-        while !self.is_ended() {
+        let until = Instant::now() + FIRST_LEADER;
+        while !self.is_ended() && Instant::now() < until {
             let is_led = match replica(queue).map(|group| group.leadership()) {
                 Some(now) if now.role == Role::Leader => self.leads(now.term),
                 Some(now) => now.leader.is_some(),

@@ -1,6 +1,6 @@
 //! Seeds that are run.
 
-use super::super::tests::number;
+use super::super::tests::{number, seeds};
 use super::checker::Seen;
 use super::{Broken, run};
 
@@ -20,7 +20,7 @@ fn nothing_confirmed_is_lost_written_twice_or_read_differently_whatever_fails() 
         check(seed);
         return;
     }
-    let seeds = 0..number("SIMULATION_SEEDS").unwrap_or(60);
+    let seeds = seeds(60);
     let seen: Vec<Seen> = seeds.map(check).collect();
     let confirmed: usize = seen.iter().map(|seen| seen.confirmed).sum();
     let read: usize = seen.iter().map(|seen| seen.read).sum();
