@@ -166,14 +166,21 @@ def build():
     subprocess.run(["cargo", "build", "--release"], cwd=ROOT, check=True)
 
 
+def words(scenarios):
+    """What may be said for `only`: the words of scenarios, and what several of them begin with."""
+    whole = [word for word, *_ in scenarios]
+    first = [word.split("-")[0] for word in whole]
+    return list(dict.fromkeys(whole + first))
+
+
 def run_all(scenarios, only, brokers):
     """Runs the scenarios and prints the table: the figures, and whether anything failed. A scenario
-    is a word for `only`, how many rounds, what gives its figures, and which are better when less:
+    is a word for `only` (`one` takes `one-other` too), how many rounds, what gives its figures, and which are better when less:
     all, or those with one of these words."""
     figures, failed = {}, False
     print(f"{'':<{WIDTH}}" + "".join(f"{broker.name:>14}" for broker in brokers))
     for word, rounds, scenario, less in scenarios:
-        if only and word not in only:
+        if only and not any(word == one or word.startswith(f"{one}-") for one in only):
             continue
         found, has_failed = measure(word, rounds, scenario, brokers)
         failed |= has_failed

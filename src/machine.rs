@@ -13,13 +13,18 @@ use bytes::Bytes;
 /// the machine's choice, best between 64 KiB and 1 MiB: it is stored, sent and held in memory whole.
 pub type Parts = Box<dyn Iterator<Item = io::Result<Bytes>> + Send>;
 
-/// Where a machine finds again what it was given and does not keep in memory. Both block.
+/// Where a machine finds again what it was given and does not keep in memory. Where nothing else is said it blocks.
 pub trait Source: Send + Sync {
     /// The records that were applied with this log index, in order.
     ///
     /// # Errors
     /// When the entry is gone because a snapshot has it, or cannot be read.
     fn entry(&self, index: u64) -> io::Result<Vec<Bytes>>;
+
+    /// The same where that needs no disk, which does not block.
+    fn in_memory(&self, _index: u64) -> Option<Vec<Bytes>> {
+        None
+    }
 
     /// A piece of a snapshot, by the number that [`Machine::kept`] was told.
     ///

@@ -54,7 +54,7 @@ const ARROWS: [(&str, &[&str]); 43] = [
     ),
     ("cli", &["migrate", "perf", "cluster"]),
     ("migrate", &["perf"]),
-    ("perf", &["codec"]),
+    ("perf", &["codec", "stream_protocol"]),
     (
         "net",
         &[

@@ -96,13 +96,13 @@ impl<'a> Mover<'a> {
         };
         let mut target = link(&args.to).map_err(MoveError::Target)?;
         count(&mut target, queue).map_err(MoveError::Target)?;
-        MethodFrame::begin(&mut target.output, 1, id::CONFIRM_SELECT)
+        MethodFrame::begin(&mut target.pipe.output, 1, id::CONFIRM_SELECT)
             .u8(0)
             .end();
         let confirms = target.call("confirm.select", id::CONFIRM_SELECT_OK);
         confirms.map_err(MoveError::Target)?;
         let mut source = link(&args.from).map_err(MoveError::Source)?;
-        MethodFrame::begin(&mut source.output, 1, id::BASIC_QOS)
+        MethodFrame::begin(&mut source.pipe.output, 1, id::BASIC_QOS)
             .u32(0)
             .u16(args.window)
             .u8(0)
@@ -110,7 +110,7 @@ impl<'a> Mover<'a> {
         source.call("basic.qos", id::BASIC_QOS_OK).map_err(MoveError::Source)?;
         let control = link(&args.from).map_err(MoveError::Source)?;
         // The answer is read with the deliveries, which may come with it.
-        MethodFrame::begin(&mut source.output, 1, id::BASIC_CONSUME)
+        MethodFrame::begin(&mut source.pipe.output, 1, id::BASIC_CONSUME)
             .u16(0)
             .short(queue)
             .short("warren migrate")
@@ -174,7 +174,7 @@ impl<'a> Mover<'a> {
             if let Some(whole) = self.incoming.take(&frame)? {
                 let limit = self.target.frame_max();
                 let header = for_target(&whole.header).ok_or(MoveError::Nonsense)?;
-                publish(&mut self.target.output, self.queue, &header, &whole.body, limit);
+                publish(&mut self.target.pipe.output, self.queue, &header, &whole.body, limit);
                 self.unconfirmed.insert(self.next, whole.tag);
                 self.next += 1;
             }
@@ -203,7 +203,7 @@ impl<'a> Mover<'a> {
                     let confirmed: Vec<_> = self.unconfirmed.range(first..=tag).map(|(seq, _)| *seq).collect();
                     for seq in confirmed {
                         if let Some(tag) = self.unconfirmed.remove(&seq) {
-                            MethodFrame::begin(&mut self.source.output, 1, id::BASIC_ACK)
+                            MethodFrame::begin(&mut self.source.pipe.output, 1, id::BASIC_ACK)
                                 .u64(tag)
                                 .u8(0)
                                 .end();
@@ -316,7 +316,7 @@ fn publish(out: &mut Vec<u8>, queue: &str, header: &[u8], body: &[u8], frame_max
 
 /// How many messages are ready in a queue that is there.
 fn count(link: &mut Link, queue: &str) -> Result<u32, LinkError> {
-    MethodFrame::begin(&mut link.output, 1, id::QUEUE_DECLARE)
+    MethodFrame::begin(&mut link.pipe.output, 1, id::QUEUE_DECLARE)
         .u16(0)
         .short(queue)
         .u8(1)

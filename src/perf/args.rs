@@ -2,15 +2,20 @@
 
 use clap::{Args, ValueEnum};
 
-use super::uri::Uri;
+use super::uri::{Protocol, Uri};
 use super::verify::MAX_PUBLISHERS;
 use super::{stamp, topology};
+use crate::stream_protocol::codec::StartAt;
 use crate::types::FieldValue;
+
+/// Subscriptions that a connection may have.
+const MOST_SUBSCRIPTIONS: usize = 256;
 
 /// Puts load on a broker and reports throughput and latency.
 #[derive(Args, Debug, Clone)]
 pub struct PerfArgs {
-    /// Brokers to connect to, as amqp://user:password@host:port/vhost; connections take turns
+    /// Brokers to connect to, as amqp://user:password@host:port/vhost, or rabbitmq-stream:// for the stream protocol;
+    /// connections take turns
     #[arg(long, value_delimiter = ',', default_value = "amqp://guest:guest@127.0.0.1:5672/%2f")]
     pub uri: Vec<Uri>,
     /// Publishers, each a connection and a thread
@@ -61,6 +66,19 @@ pub struct PerfArgs {
         default_value_t = 1
     )]
     pub ack_every: u64,
+    /// Messages in one publish frame of the stream protocol
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub per_frame: usize,
+    /// Chunks a consumer of the stream protocol may be sent ahead
+    #[arg(long, value_name = "CHUNKS", default_value_t = 10)]
+    pub credit: u16,
+    /// Publishers of the stream protocol have names, by which the broker drops what it has already
+    #[arg(long)]
+    pub named: bool,
+    /// Where consumers of a stream begin: first, last, next or an offset; without it at its end, with --drain at its
+    /// beginning
+    #[arg(long, value_name = "OFFSET", value_parser = start)]
+    pub stream_offset: Option<Start>,
     /// Publish with delivery mode 2 (the default)
     #[arg(long, conflicts_with = "transient")]
     pub persistent: bool,
@@ -70,7 +88,7 @@ pub struct PerfArgs {
     /// Publish as mandatory; what no queue takes is returned and counted
     #[arg(long)]
     pub mandatory: bool,
-    /// Stop after so many published messages, all publishers together
+    /// Stop after so many published messages, all publishers together; with --drain after so many consumed
     #[arg(short = 'C', long, value_name = "N")]
     pub messages: Option<u64>,
     /// Stop after so many measured seconds; without this and --messages, when interrupted
@@ -133,6 +151,38 @@ impl QueueType {
     }
 }
 
+/// Where consumers of a stream begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    First,
+    Last,
+    Next,
+    Offset(u64),
+}
+
+impl From<Start> for StartAt {
+    fn from(start: Start) -> Self {
+        match start {
+            Start::First => Self::First,
+            Start::Last => Self::Last,
+            Start::Next => Self::Next,
+            Start::Offset(offset) => Self::Offset(offset),
+        }
+    }
+}
+
+impl From<Start> for FieldValue {
+    /// As `x-stream-offset` says it.
+    fn from(start: Start) -> Self {
+        match start {
+            Start::First => Self::text("first"),
+            Start::Last => Self::text("last"),
+            Start::Next => Self::text("next"),
+            Start::Offset(offset) => Self::I64(offset.cast_signed()),
+        }
+    }
+}
+
 /// Options that do not go together.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0}")]
@@ -141,8 +191,45 @@ pub struct Contradiction(&'static str);
 impl PerfArgs {
     /// Looks for options that cannot work together.
     pub fn check(&self) -> Result<(), Contradiction> {
-        let stream = self.queue_type == Some(QueueType::Stream);
+        let stream = self.is_of_streams();
+        let speaks_stream = self.speaks_stream();
+        let only_speaks_stream = speaks_stream && self.publishers > 0 && !self.drain;
         let rules = [
+            (
+                self.uri.iter().any(|uri| uri.protocol != self.uri[0].protocol),
+                "all addresses must be of one protocol",
+            ),
+            (
+                speaks_stream && (self.idle.is_some() || self.declare.is_some() || self.churn.is_some()),
+                "--idle, --declare and --churn are for AMQP 0-9-1",
+            ),
+            (
+                speaks_stream && (self.exchange.is_some() || self.mandatory || self.transient || self.transient_queue),
+                "over the stream protocol there are no exchanges, and all is durable",
+            ),
+            (
+                speaks_stream && self.queue_type.is_some_and(|kind| kind != QueueType::Stream),
+                "over the stream protocol there are only streams",
+            ),
+            (
+                only_speaks_stream && self.confirm == 0,
+                "the stream protocol always confirms: --confirm must be at least 1",
+            ),
+            (
+                only_speaks_stream && self.queues > self.publishers,
+                "a publisher of the stream protocol writes to one stream: --publishers must not be under --queues",
+            ),
+            (
+                speaks_stream && self.queues.div_ceil(self.consumers.max(1)) > MOST_SUBSCRIPTIONS,
+                "at most 256 streams for each consumer",
+            ),
+            (self.per_frame == 0, "--per-frame must be at least 1"),
+            (self.credit == 0, "--credit must be at least 1"),
+            (!speaks_stream && self.named, "--named is for the stream protocol"),
+            (
+                !stream && self.stream_offset.is_some(),
+                "--stream-offset is for streams",
+            ),
             (self.queues == 0, "--queues must be at least 1"),
             (
                 self.publishers > usize::from(MAX_PUBLISHERS),
@@ -167,7 +254,7 @@ impl PerfArgs {
                 "--latency needs bodies of 16 bytes or more",
             ),
             (
-                stream && (self.ack_every == 0 || self.prefetch == 0),
+                stream && !speaks_stream && (self.ack_every == 0 || self.prefetch == 0),
                 "streams need --ack-every and --prefetch",
             ),
             (
@@ -190,12 +277,41 @@ impl PerfArgs {
         }
     }
 
+    /// Whether the stream protocol is spoken.
+    pub fn speaks_stream(&self) -> bool {
+        self.uri.first().is_some_and(|uri| uri.protocol == Protocol::Stream)
+    }
+
+    /// Whether the queues are streams.
+    pub fn is_of_streams(&self) -> bool {
+        self.speaks_stream() || self.queue_type == Some(QueueType::Stream)
+    }
+
+    /// Where consumers of a stream begin. A new one is read from its end, which is where the publishers begin; a
+    /// backlog from its beginning.
+    pub fn start(&self) -> Start {
+        let usual = if self.drain { Start::First } else { Start::Next };
+        self.stream_offset.unwrap_or(usual)
+    }
+
     /// The addresses for connection number `index`: the one whose turn it is, then the others.
     pub fn uris_for(&self, index: usize) -> Vec<Uri> {
         let mut uris = self.uri.clone();
         let turn = index % uris.len().max(1);
         uris.rotate_left(turn);
         uris
+    }
+}
+
+fn start(text: &str) -> Result<Start, String> {
+    match text {
+        "first" => Ok(Start::First),
+        "last" => Ok(Start::Last),
+        "next" => Ok(Start::Next),
+        offset => offset
+            .parse()
+            .map(Start::Offset)
+            .map_err(|_| "expected first, last, next or a number".to_owned()),
     }
 }
 
@@ -252,6 +368,10 @@ pub mod tests {
     #[test]
     fn options_that_cannot_work_are_refused() {
         assert_eq!(parsed("").check(), Ok(()));
+        assert_eq!(
+            parsed("--uri rabbitmq-stream://h -c 1 --stream-offset 7").check(),
+            Ok(())
+        );
         for line in [
             "--ack-every 10 --prefetch 5",
             "--bindings 3",
@@ -261,6 +381,12 @@ pub mod tests {
             "-x 0 -y 0",
             "--queues 0",
             "--warmup=-1",
+            "--stream-offset first",
+            "--named",
+            "--uri rabbitmq-stream://h --confirm 0",
+            "--uri rabbitmq-stream://h,amqp://h -c 1",
+            "--uri rabbitmq-stream://h -c 1 -t topic",
+            "--uri rabbitmq-stream://h -c 1 --queues 2",
         ] {
             assert!(parsed(line).check().is_err(), "{line}");
         }

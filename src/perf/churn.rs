@@ -140,9 +140,9 @@ impl Shared {
             frame_max: link.frame_max(),
         };
         for _ in 0..MESSAGES {
-            publish.encode(&self.body, &mut link.output);
+            publish.encode(&self.body, &mut link.pipe.output);
         }
-        MethodFrame::begin(&mut link.output, 1, id::BASIC_CONSUME)
+        MethodFrame::begin(&mut link.pipe.output, 1, id::BASIC_CONSUME)
             .u16(0)
             .short(&queue)
             .short(CONSUMER)
@@ -153,9 +153,9 @@ impl Shared {
         for _ in 0..MESSAGES {
             link.call("a message", id::BASIC_DELIVER)?;
         }
-        wire::ack_up_to(&mut link.output, MESSAGES);
+        wire::ack_up_to(&mut link.pipe.output, MESSAGES);
         // Or the broker would say, at any time around its answer to the delete, that it did.
-        MethodFrame::begin(&mut link.output, 1, id::BASIC_CANCEL)
+        MethodFrame::begin(&mut link.pipe.output, 1, id::BASIC_CANCEL)
             .short(CONSUMER)
             .u8(0)
             .end();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
-use super::args::{PerfArgs, QueueType};
+use super::args::PerfArgs;
 use super::counters::{Counters, Gate};
 use super::deliveries::{Delivery, Found, Scanner};
 use super::link::{Filled, Link, LinkError, closing};
@@ -15,7 +15,7 @@ use super::stats::histogram;
 use super::topology::Topology;
 use super::verify::{Arrivals, Order};
 use super::wire::{self, Frame, Method, MethodFrame, id};
-use crate::types::{FieldTable, FieldValue};
+use crate::types::FieldTable;
 
 /// Bytes taken in one read at most.
 const READ_BYTES: usize = 256 * 1024;
@@ -54,7 +54,7 @@ impl Consumer {
         let mut link = Link::open(&args.uris_for(index), &name, READ_BYTES)?;
         link.open_channel()?;
         if args.ack_every > 0 && args.prefetch > 0 {
-            MethodFrame::begin(&mut link.output, 1, id::BASIC_QOS)
+            MethodFrame::begin(&mut link.pipe.output, 1, id::BASIC_QOS)
                 .u32(0)
                 .u16(args.prefetch)
                 .u8(0)
@@ -64,7 +64,7 @@ impl Consumer {
         let queues = topology.queues_of(index, args.consumers);
         // Sent when it runs, all at once: deliveries of the first may come before the reply to the second.
         for queue in &queues {
-            MethodFrame::begin(&mut link.output, 1, id::BASIC_CONSUME)
+            MethodFrame::begin(&mut link.pipe.output, 1, id::BASIC_CONSUME)
                 .u16(0)
                 .short(&topology.queues[*queue])
                 .short(&queue.to_string())
@@ -176,7 +176,7 @@ impl Consumer {
     /// Acknowledges what the last full batch left over, so that a queue is empty in the end.
     fn ack_rest(&mut self) {
         if self.ack_every > 0 && self.last_tag > self.acked_tag {
-            wire::ack_up_to(&mut self.link.output, self.last_tag);
+            wire::ack_up_to(&mut self.link.pipe.output, self.last_tag);
             self.acked_tag = self.last_tag;
         }
     }
@@ -196,11 +196,10 @@ fn heard(frame: &Frame<'_>, output: &mut Vec<u8>) -> Result<bool, LinkError> {
     Ok(id == id::BASIC_CONSUME_OK)
 }
 
-/// A new stream is read from its end, which is where the publishers begin; a backlog from its beginning.
+/// Where a stream is read from.
 fn consume_arguments(args: &PerfArgs) -> FieldTable {
-    if args.queue_type != Some(QueueType::Stream) {
-        return FieldTable::new();
+    match args.is_of_streams() {
+        true => FieldTable(vec![("x-stream-offset".to_owned(), args.start().into())]),
+        false => FieldTable::new(),
     }
-    let offset = if args.drain { "first" } else { "next" };
-    FieldTable(vec![("x-stream-offset".to_owned(), FieldValue::text(offset))])
 }

@@ -24,6 +24,19 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// A message that has that body, of a stream: such come once.
+    #[inline]
+    pub fn of_body(body: &[u8]) -> Self {
+        let (mut front, front_bytes) = ([0; STAMP_BYTES], body.len().min(STAMP_BYTES));
+        front[..front_bytes].copy_from_slice(&body[..front_bytes]);
+        Self {
+            body_bytes: body.len() as u64,
+            front,
+            front_bytes,
+            ..Self::default()
+        }
+    }
+
     /// The first bytes of the body, as many as a stamp has.
     pub fn front(&self) -> &[u8] {
         &self.front[..self.front_bytes]

@@ -1,22 +1,17 @@
-//! One connection to a broker: a socket that never blocks, its input, and the output that waits.
+//! One connection to a broker that speaks AMQP 0-9-1.
 //!
 //! A worker owns its link and loops over [`Link::flush`], [`Link::fill`] and [`Link::wait`], so that reading never
 //! waits for writing. [`Link::call`] is for set-up, where one request waits for its reply.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-
-use super::socket::Socket;
-use super::uri::Uri;
+pub use super::pipe::Filled;
+use super::pipe::{PATIENCE, Pipe};
+use super::uri::{Protocol, Uri};
 use super::wire::{self, Frame, Method, MethodFrame, WireError, id, kind};
+use crate::stream_protocol::codec::FrameError;
 use crate::tls_client::TlsError;
 use crate::types::{FieldTable, FieldValue};
-
-/// Longest wait for a connection and for the reply to a request.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a worker stopped.
 #[derive(Debug, thiserror::Error)]
@@ -43,22 +38,21 @@ pub enum LinkError {
     Confirm(#[from] super::confirms::StrangeConfirm),
     #[error("no answer to {0} within 30 s")]
     NoAnswer(&'static str),
-}
-
-/// What came of trying to read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Filled {
-    Some,
-    Nothing,
+    #[error("the address is of the stream protocol, and AMQP 0-9-1 is needed here")]
+    NotAmqp,
+    #[error("the broker's bytes make no sense: {0}")]
+    Frame(#[from] FrameError),
+    #[error("the broker's bytes make no sense: {0}")]
+    Strange(&'static str),
+    #[error("the broker answers {what} with code {code}")]
+    Refused { what: &'static str, code: u16 },
+    #[error("stream {0} is not where it was any more")]
+    StreamMoved(String),
 }
 
 /// A connection that has been opened, with channel 1 if [`Link::open_channel`] was called.
 pub struct Link {
-    socket: Socket,
-    input: Input,
-    /// Frames that wait to be written; [`Link::flush`] sends them.
-    pub output: Vec<u8>,
-    written: usize,
+    pub pipe: Pipe,
     frame_max: usize,
 }
 
@@ -78,22 +72,17 @@ impl Link {
     }
 
     fn open_one(uri: &Uri, name: &str, read_bytes: usize) -> Result<Self, LinkError> {
-        let socket = connect(uri).map_err(|error| LinkError::Connect {
-            address: uri.address(),
-            error,
-        })?;
-        let socket = Socket::of(socket, uri)?;
+        if uri.protocol != Protocol::Amqp {
+            return Err(LinkError::NotAmqp);
+        }
         let mut link = Self {
-            socket,
-            input: Input::new(read_bytes),
-            output: Vec::new(),
-            written: 0,
+            pipe: Pipe::open(uri, read_bytes)?,
             frame_max: wire::MAX_FRAME,
         };
-        link.output.extend_from_slice(wire::PROTOCOL_HEADER);
+        link.pipe.output.extend_from_slice(wire::PROTOCOL_HEADER);
         link.reply("the protocol header", id::CONNECTION_START)?;
         let login = format!("\0{}\0{}", uri.user, uri.password);
-        MethodFrame::begin(&mut link.output, 0, id::CONNECTION_START_OK)
+        MethodFrame::begin(&mut link.pipe.output, 0, id::CONNECTION_START_OK)
             .table(&properties(name))
             .short("PLAIN")
             .long(login.as_bytes())
@@ -109,12 +98,12 @@ impl Link {
             bytes => bytes.clamp(4096, wire::MAX_FRAME),
         };
         // The channel limit is echoed: RabbitMQ closes the connection if told of none where it has one.
-        MethodFrame::begin(&mut link.output, 0, id::CONNECTION_TUNE_OK)
+        MethodFrame::begin(&mut link.pipe.output, 0, id::CONNECTION_TUNE_OK)
             .u16(channel_max)
             .u32(link.frame_max as u32)
             .u16(0)
             .end();
-        MethodFrame::begin(&mut link.output, 0, id::CONNECTION_OPEN)
+        MethodFrame::begin(&mut link.pipe.output, 0, id::CONNECTION_OPEN)
             .short(&uri.vhost)
             .short("")
             .u8(0)
@@ -125,7 +114,7 @@ impl Link {
 
     /// Opens channel 1.
     pub fn open_channel(&mut self) -> Result<(), LinkError> {
-        MethodFrame::begin(&mut self.output, 1, id::CHANNEL_OPEN)
+        MethodFrame::begin(&mut self.pipe.output, 1, id::CHANNEL_OPEN)
             .short("")
             .end();
         self.reply("channel.open", id::CHANNEL_OPEN_OK)?;
@@ -150,10 +139,10 @@ impl Link {
         let until = Instant::now() + PATIENCE;
         loop {
             let flushed = self.flush()?;
-            if let Some(frame) = wire::frame(self.input.ready())? {
+            if let Some(frame) = wire::frame(self.pipe.ready())? {
                 let (id, reply) = check(&frame)?;
                 let bytes = frame.wire_bytes();
-                self.input.drop_front(bytes);
+                self.pipe.drop_front(bytes);
                 if id == expected {
                     return Ok(reply);
                 }
@@ -170,32 +159,26 @@ impl Link {
 
     /// Forgets the first `bytes` of the input.
     pub fn drop_front(&mut self, bytes: usize) {
-        self.input.drop_front(bytes);
+        self.pipe.drop_front(bytes);
     }
 
     /// The bytes that were read and not dropped, and the output, for answering while reading.
     pub fn halves(&mut self) -> (&[u8], &mut Vec<u8>) {
-        (self.input.ready(), &mut self.output)
+        self.pipe.halves()
     }
 
     /// Reads once.
     pub fn fill(&mut self) -> Result<Filled, LinkError> {
-        match self.input.read_from(&mut self.socket) {
-            Ok(0) => Err(LinkError::Eof),
-            Ok(_) => Ok(Filled::Some),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(Filled::Nothing),
-            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(Filled::Nothing),
-            Err(error) => Err(LinkError::Lost(error)),
-        }
+        self.pipe.fill()
     }
 
     /// Reads whatever came and drops it; fails when the connection was closed.
     pub fn listen(&mut self) -> Result<(), LinkError> {
         while self.fill()? == Filled::Some {
-            while let Some(frame) = wire::frame(self.input.ready())? {
+            while let Some(frame) = wire::frame(self.pipe.ready())? {
                 check(&frame)?;
                 let bytes = frame.wire_bytes();
-                self.input.drop_front(bytes);
+                self.pipe.drop_front(bytes);
             }
         }
         Ok(())
@@ -203,48 +186,23 @@ impl Link {
 
     /// Writes what waits in `output`, as far as the socket takes it; true when nothing is left.
     pub fn flush(&mut self) -> Result<bool, LinkError> {
-        while self.written < self.output.len() {
-            match write(&mut self.socket, &self.output[self.written..]) {
-                Ok(0) => return Ok(false),
-                Ok(bytes) => self.written += bytes,
-                Err(error) => return Err(self.why(error)),
-            }
-        }
-        self.output.clear();
-        self.written = 0;
-        Ok(!self.socket.has_unsent())
+        self.pipe.flush().map_err(|error| self.why(error))
     }
 
     /// Writes straight from the caller's buffer; `output` must be flushed. Gives the bytes the socket took.
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, LinkError> {
-        debug_assert!(self.output.is_empty());
-        write(&mut self.socket, bytes).map_err(|error| self.why(error))
+        self.pipe.write(bytes).map_err(|error| self.why(error))
     }
 
     /// Waits until there is input, or room for output if `writing`, or `at_most` has passed.
     pub fn wait(&mut self, writing: bool, at_most: Duration) -> Result<(), LinkError> {
-        self.socket.push().map_err(LinkError::Lost)?;
-        if self.socket.has_unread() {
-            return Ok(());
-        }
-        let flags = match writing || self.socket.has_unsent() {
-            true => PollFlags::IN | PollFlags::OUT,
-            false => PollFlags::IN,
-        };
-        let timeout = Timespec {
-            tv_sec: at_most.as_secs() as i64,
-            tv_nsec: at_most.subsec_nanos().into(),
-        };
-        match poll(&mut [PollFd::new(self.socket.tcp(), flags)], Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-            Err(error) => Err(LinkError::Lost(error.into())),
-        }
+        self.pipe.wait(writing, at_most)
     }
 
     /// Says goodbye and waits at most `patience` for the answer. What the broker still sends is dropped; an error
     /// here no longer matters.
     pub fn close(mut self, patience: Duration) {
-        MethodFrame::begin(&mut self.output, 0, id::CONNECTION_CLOSE)
+        MethodFrame::begin(&mut self.pipe.output, 0, id::CONNECTION_CLOSE)
             .u16(200)
             .short("goodbye")
             .u32(0)
@@ -252,13 +210,13 @@ impl Link {
         let until = Instant::now() + patience;
         while Instant::now() < until {
             let Ok(flushed) = self.flush() else { return };
-            while let Ok(Some(frame)) = wire::frame(self.input.ready()) {
+            while let Ok(Some(frame)) = wire::frame(self.pipe.ready()) {
                 let bye = frame.payload.first_chunk() == Some(&id::CONNECTION_CLOSE_OK.to_be_bytes());
                 if frame.kind == kind::METHOD && bye {
                     return;
                 }
                 let bytes = frame.wire_bytes();
-                self.input.drop_front(bytes);
+                self.pipe.drop_front(bytes);
             }
             match self.fill() {
                 Ok(Filled::Some) => {}
@@ -275,7 +233,7 @@ impl Link {
     /// A failed write often means that the broker has said why and closed: that reason is the better error.
     fn why(&mut self, error: std::io::Error) -> LinkError {
         while let Ok(Filled::Some) = self.fill() {}
-        let mut rest = self.input.ready();
+        let mut rest = self.pipe.ready();
         while let Ok(Some(frame)) = wire::frame(rest) {
             if let Err(reason @ LinkError::ConnectionClosed { .. }) = check(&frame) {
                 return reason;
@@ -328,67 +286,6 @@ pub fn closing(method: &Method<'_>) -> Option<LinkError> {
     }
 }
 
-/// Bytes read and not yet used, in a buffer that grows only if a frame does not fit.
-struct Input {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-}
-
-impl Input {
-    fn new(bytes: usize) -> Self {
-        Self {
-            buffer: vec![0; bytes],
-            start: 0,
-            end: 0,
-        }
-    }
-
-    fn ready(&self) -> &[u8] {
-        &self.buffer[self.start..self.end]
-    }
-
-    fn drop_front(&mut self, bytes: usize) {
-        self.start += bytes;
-        debug_assert!(self.start <= self.end);
-    }
-
-    fn read_from(&mut self, socket: &mut impl Read) -> std::io::Result<usize> {
-        // What is left is less than a frame: moving it costs little beside the read.
-        self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
-        if self.end == self.buffer.len() {
-            self.buffer.resize(self.end + wire::MAX_FRAME, 0);
-        }
-        let bytes = socket.read(&mut self.buffer[self.end..])?;
-        self.end += bytes;
-        Ok(bytes)
-    }
-}
-
-fn connect(uri: &Uri) -> std::io::Result<TcpStream> {
-    let mut error = std::io::Error::new(ErrorKind::NotFound, "no address of that name");
-    for address in (uri.host.as_str(), uri.port).to_socket_addrs()? {
-        match TcpStream::connect_timeout(&address, PATIENCE) {
-            Ok(socket) => {
-                socket.set_nodelay(true)?;
-                socket.set_nonblocking(true)?;
-                return Ok(socket);
-            }
-            Err(refused) => error = refused,
-        }
-    }
-    Err(error)
-}
-
-/// Writes once; 0 when the socket takes nothing now.
-fn write(socket: &mut Socket, bytes: &[u8]) -> std::io::Result<usize> {
-    match socket.write(bytes) {
-        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => Ok(0),
-        other => other,
-    }
-}
-
 fn properties(name: &str) -> FieldTable {
     let capabilities = [
         "authentication_failure_close",
@@ -407,21 +304,4 @@ fn properties(name: &str) -> FieldTable {
             FieldValue::Table(FieldTable(capabilities.to_vec())),
         ),
     ])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn input_keeps_what_is_left_and_grows_when_a_frame_does_not_fit() {
-        let mut input = Input::new(4);
-        let mut source: &[u8] = b"abcdefgh";
-        assert_eq!(input.read_from(&mut source).expect("reads"), 4);
-        input.drop_front(3);
-        assert_eq!(input.read_from(&mut source).expect("reads"), 3);
-        assert_eq!(input.ready(), b"defg");
-        assert_eq!(input.read_from(&mut source).expect("reads"), 1);
-        assert_eq!(input.ready(), b"defgh");
-    }
 }

@@ -14,13 +14,14 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use parking_lot::Mutex;
 
-use super::args::{PerfArgs, QueueType};
+use super::args::PerfArgs;
 use super::consumer::Consumer;
 use super::counters::{Clock, Counters, Gate, Totals, nanos};
 use super::link::{Link, LinkError};
 use super::publisher::{Published, Publisher};
 use super::report::{Figures, Live, Report};
 use super::stats::{Percentiles, histogram};
+use super::stream::{self, Streams};
 use super::topology::Topology;
 use super::verify::{Arrivals, Sent, judge, judge_backlog};
 use super::{Failure, interrupt};
@@ -31,6 +32,9 @@ const QUIET: Duration = Duration::from_secs(10);
 const DRAIN_STEP: Duration = Duration::from_millis(10);
 /// Stack of a worker: it keeps its buffers on the heap, and there may be many.
 const STACK_BYTES: usize = 256 * 1024;
+
+/// What a worker does in its thread.
+type Work<T> = Box<dyn FnOnce() -> Result<T, LinkError> + Send>;
 
 /// What reaches the conductor.
 enum Event {
@@ -49,25 +53,71 @@ enum Event {
 /// Runs the load that the options describe.
 pub fn run(args: &PerfArgs) -> Result<Report, Failure> {
     let topology = Topology::of(args);
-    let mut control = Link::open(&args.uri, "warren perf control", 16 * 1024)?;
-    control.open_channel()?;
-    let backlog = match args.drain {
-        true => topology.backlog(&mut control)?,
-        false => {
-            topology.declare(&mut control)?;
+    let mut control = Control::open(args, &topology)?;
+    let backlog = match (args.drain, args.messages) {
+        (true, Some(messages)) => messages,
+        (true, None) => control.backlog()?,
+        (false, _) => {
+            control.declare(args)?;
             0
         }
     };
     let report = Conductor::new(args, &topology, backlog).and_then(Conductor::conduct);
     // Also after a failure: nothing is left behind that was not there before.
     if args.delete || !args.drain && !args.keep {
-        let deleted = topology.delete(&mut control);
+        let deleted = control.delete();
         if report.is_ok() {
             deleted?;
         }
     }
-    control.close(Duration::from_secs(5));
+    control.close();
     report
+}
+
+/// Who declares and deletes.
+enum Control<'a> {
+    Amqp(Link, &'a Topology),
+    Stream(Streams<'a>),
+}
+
+impl<'a> Control<'a> {
+    fn open(args: &PerfArgs, topology: &'a Topology) -> Result<Self, LinkError> {
+        if args.speaks_stream() {
+            return Streams::open(args, &topology.queues).map(Self::Stream);
+        }
+        let mut link = Link::open(&args.uri, "warren perf control", 16 * 1024)?;
+        link.open_channel()?;
+        Ok(Self::Amqp(link, topology))
+    }
+
+    fn declare(&mut self, args: &PerfArgs) -> Result<(), LinkError> {
+        match self {
+            Self::Amqp(link, topology) => topology.declare(link),
+            Self::Stream(streams) => streams.create(args),
+        }
+    }
+
+    /// How many messages there are before anything is done.
+    fn backlog(&mut self) -> Result<u64, LinkError> {
+        match self {
+            Self::Amqp(link, topology) => topology.backlog(link),
+            Self::Stream(streams) => streams.backlog(),
+        }
+    }
+
+    fn delete(&mut self) -> Result<(), LinkError> {
+        match self {
+            Self::Amqp(link, topology) => topology.delete(link),
+            Self::Stream(streams) => streams.delete(),
+        }
+    }
+
+    fn close(self) {
+        match self {
+            Self::Amqp(link, _) => link.close(Duration::from_secs(5)),
+            Self::Stream(streams) => streams.close(),
+        }
+    }
 }
 
 struct Conductor<'a> {
@@ -147,19 +197,26 @@ impl<'a> Conductor<'a> {
     fn start_consumers(&mut self) -> Result<(), Failure> {
         let mut waiting = 0;
         for index in 0..self.args.consumers {
-            let consumer = Consumer::open(
-                self.args,
-                self.topology,
-                index,
-                self.arrivals.clone(),
-                self.gate.clone(),
-            )?;
-            self.counters.push(consumer.counters());
-            let (sender, ready) = (self.sender.clone(), self.sender.clone());
+            let (arrivals, gate) = (self.arrivals.clone(), self.gate.clone());
+            let ready = self.sender.clone();
+            let ready = move || {
+                let _ = ready.send(Event::Ready);
+            };
+            let consume: Work<Histogram<u64>> = match self.args.speaks_stream() {
+                true => {
+                    let consumer = stream::Consumer::open(self.args, self.topology, index, arrivals, gate)?;
+                    self.counters.push(consumer.counters());
+                    Box::new(move || consumer.run(ready))
+                }
+                false => {
+                    let consumer = Consumer::open(self.args, self.topology, index, arrivals, gate)?;
+                    self.counters.push(consumer.counters());
+                    Box::new(move || consumer.run(ready))
+                }
+            };
+            let sender = self.sender.clone();
             self.spawn(format!("consumer {index}"), move || {
-                let end = consumer.run(|| {
-                    let _ = ready.send(Event::Ready);
-                });
+                let end = consume();
                 let _ = sender.send(Event::Consumer {
                     index,
                     end: Box::new(end),
@@ -181,15 +238,29 @@ impl<'a> Conductor<'a> {
     }
 
     fn start_publishers(&mut self) -> Result<(), Failure> {
-        let open = |index| Publisher::open(self.args, self.topology, index, self.gate.clone());
-        let publishers: Vec<_> = (0..self.args.publishers).map(open).collect::<Result<_, _>>()?;
-        for (index, publisher) in publishers.into_iter().enumerate() {
-            self.counters.push(publisher.counters());
+        // All are connected before the first begins.
+        let mut publishers: Vec<Work<Published>> = Vec::new();
+        for index in 0..self.args.publishers {
+            let gate = self.gate.clone();
+            publishers.push(match self.args.speaks_stream() {
+                true => {
+                    let publisher = stream::Publisher::open(self.args, self.topology, index, gate)?;
+                    self.counters.push(publisher.counters());
+                    Box::new(move || publisher.run())
+                }
+                false => {
+                    let publisher = Publisher::open(self.args, self.topology, index, gate)?;
+                    self.counters.push(publisher.counters());
+                    Box::new(move || publisher.run())
+                }
+            });
+        }
+        for (index, publish) in publishers.into_iter().enumerate() {
             let sender = self.sender.clone();
             self.spawn(format!("publisher {index}"), move || {
                 let _ = sender.send(Event::Publisher {
                     index,
-                    end: Box::new(publisher.run()),
+                    end: Box::new(publish()),
                 });
             })?;
             self.publishers_left += 1;
@@ -308,8 +379,7 @@ impl<'a> Conductor<'a> {
             return self.backlog;
         }
         let totals = self.totals();
-        let stream = self.args.queue_type == Some(QueueType::Stream);
-        let readers = match stream {
+        let readers = match self.args.is_of_streams() {
             // Every consumer of a stream reads all of it.
             true => (self.args.consumers / self.topology.queues.len()).max(1) as u64,
             false => 1,

@@ -1,4 +1,4 @@
-//! `warren perf`: a load generator for Warren and any other AMQP 0-9-1 broker.
+//! `warren perf`: a load generator for Warren and any other broker of AMQP 0-9-1 or the stream protocol.
 //!
 //! Each publisher and each consumer is a thread with a socket of its own, because a thread that does nothing else is
 //! what it takes not to be the bottleneck: publishers stamp ready-made frames and write thousands at once, consumers
@@ -7,10 +7,12 @@
 //! ```text
 //! args → topology (what is declared, who sends where) → load (the conductor)
 //!          ├─ publisher: pace, batch, confirms ┐
-//!          └─ consumer: deliveries, verify     ├─ link (socket) ─ wire (frames)
+//!          └─ consumer: deliveries, verify     ├─ link ─ wire (frames)
+//!          stream: the same over the stream protocol   └─ pipe (socket)
 //! load → stats, report
 //! ```
-//! Knows nothing of the broker's own code but the base words, not even its codec: see [`wire`].
+//! Knows nothing of the broker's own code but the base words, not even its codec of AMQP 0-9-1: see [`wire`]. Over the
+//! stream protocol what sets up is the broker's codec, what is sent and read under load its own.
 
 mod args;
 mod batch;
@@ -25,6 +27,7 @@ mod interrupt;
 pub mod link;
 mod load;
 mod pace;
+mod pipe;
 mod publisher;
 mod report;
 mod socket;
@@ -32,6 +35,7 @@ mod stamp;
 #[cfg(test)]
 mod stand_in;
 mod stats;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod topology;

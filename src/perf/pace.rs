@@ -26,6 +26,13 @@ impl Pace {
         }
     }
 
+    /// The same for one of several that begin at `start_ns`: they take turns within the interval instead of sending
+    /// all at once.
+    pub fn in_turn(per_second: u64, start_ns: u64, index: u64, of: u64) -> Self {
+        let stagger_ns = SECOND_NS as u64 / per_second.max(1) * index / of.max(1);
+        Self::new(per_second, start_ns + stagger_ns)
+    }
+
     /// Messages that are due and not yet taken.
     pub fn due(&mut self, now_ns: u64) -> u64 {
         let next_ns = self.next_ns();

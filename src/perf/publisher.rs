@@ -20,9 +20,9 @@ use super::wire::{self, Method, MethodFrame, Publish, id, kind};
 use super::{args::PerfArgs, topology::Topology};
 
 /// How long a publisher that has nothing more to send waits without progress for its last confirms.
-const GIVE_UP: Duration = Duration::from_secs(15);
+pub(super) const GIVE_UP: Duration = Duration::from_secs(15);
 /// Longest sleep, so that a stop is noticed.
-const NAP: Duration = Duration::from_millis(50);
+pub(super) const NAP: Duration = Duration::from_millis(50);
 
 /// A publisher ready to run.
 pub struct Publisher {
@@ -67,7 +67,9 @@ impl Publisher {
         )?;
         link.open_channel()?;
         if args.confirm > 0 {
-            MethodFrame::begin(&mut link.output, 1, id::CONFIRM_SELECT).u8(0).end();
+            MethodFrame::begin(&mut link.pipe.output, 1, id::CONFIRM_SELECT)
+                .u8(0)
+                .end();
             link.call("confirm.select", id::CONFIRM_SELECT_OK)?;
         }
         let (keys, lanes) = topology.lanes(index, args.publishers);
@@ -89,11 +91,9 @@ impl Publisher {
             pending: 0..0,
             next_seq: 0,
             limit,
-            // Several publishers at a rate take turns within the interval instead of sending all at once.
-            pace: args.rate.map(|rate| {
-                let stagger_ns = 1_000_000_000 / rate * index as u64 / args.publishers as u64;
-                Pace::new(rate, gate.clock.now_ns() + stagger_ns)
-            }),
+            pace: args
+                .rate
+                .map(|rate| Pace::in_turn(rate, gate.clock.now_ns(), index as u64, args.publishers as u64)),
             confirms: (args.confirm > 0).then(|| Confirms::new(args.confirm)),
             // A write per freed place would cost more in system calls than it gains: a tenth of the window at once.
             refill: (args.confirm / 10).clamp(1, batch.slots()),
@@ -308,7 +308,7 @@ impl Publisher {
 }
 
 /// How many of `all` things fall to the one of that index.
-fn share(all: u64, index: u64, of: u64) -> u64 {
+pub(super) fn share(all: u64, index: u64, of: u64) -> u64 {
     all / of + u64::from(index < all % of)
 }
 

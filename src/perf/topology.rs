@@ -106,7 +106,7 @@ impl Topology {
     /// Declares everything.
     pub fn declare(&self, link: &mut Link) -> Result<(), LinkError> {
         if let Some((name, kind)) = &self.exchange {
-            MethodFrame::begin(&mut link.output, 1, id::EXCHANGE_DECLARE)
+            MethodFrame::begin(&mut link.pipe.output, 1, id::EXCHANGE_DECLARE)
                 .u16(0)
                 .short(name)
                 .short(kind)
@@ -119,7 +119,7 @@ impl Topology {
             declare_queue(link, queue, self.durable, &self.arguments)?;
         }
         for binding in &self.bindings {
-            MethodFrame::begin(&mut link.output, 1, id::QUEUE_BIND)
+            MethodFrame::begin(&mut link.pipe.output, 1, id::QUEUE_BIND)
                 .u16(0)
                 .short(&self.queues[binding.queue])
                 .short(self.exchange())
@@ -136,7 +136,7 @@ impl Topology {
     pub fn backlog(&self, link: &mut Link) -> Result<u64, LinkError> {
         let mut messages = 0;
         for queue in &self.queues {
-            MethodFrame::begin(&mut link.output, 1, id::QUEUE_DECLARE)
+            MethodFrame::begin(&mut link.pipe.output, 1, id::QUEUE_DECLARE)
                 .u16(0)
                 .short(queue)
                 .u8(1)
@@ -153,7 +153,7 @@ impl Topology {
             delete_queue(link, queue)?;
         }
         if let Some((name, _)) = &self.exchange {
-            MethodFrame::begin(&mut link.output, 1, id::EXCHANGE_DELETE)
+            MethodFrame::begin(&mut link.pipe.output, 1, id::EXCHANGE_DELETE)
                 .u16(0)
                 .short(name)
                 .u8(0)
@@ -166,7 +166,7 @@ impl Topology {
 
 /// Declares one queue and waits for the reply.
 pub fn declare_queue(link: &mut Link, name: &str, durable: bool, arguments: &FieldTable) -> Result<(), LinkError> {
-    MethodFrame::begin(&mut link.output, 1, id::QUEUE_DECLARE)
+    MethodFrame::begin(&mut link.pipe.output, 1, id::QUEUE_DECLARE)
         .u16(0)
         .short(name)
         .u8(u8::from(durable) << 1)
@@ -178,7 +178,7 @@ pub fn declare_queue(link: &mut Link, name: &str, durable: bool, arguments: &Fie
 
 /// Deletes one queue and waits for the reply.
 pub fn delete_queue(link: &mut Link, name: &str) -> Result<(), LinkError> {
-    MethodFrame::begin(&mut link.output, 1, id::QUEUE_DELETE)
+    MethodFrame::begin(&mut link.pipe.output, 1, id::QUEUE_DELETE)
         .u16(0)
         .short(name)
         .u8(0)

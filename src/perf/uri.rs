@@ -1,5 +1,6 @@
 //! `amqp://user:password@host:port/vhost`, or `amqps://` and `?cacertfile=FILE&verify=verify_none`, as RabbitMQ's
-//! clients read it (<https://www.rabbitmq.com/docs/uri-query-parameters>).
+//! clients read it (<https://www.rabbitmq.com/docs/uri-query-parameters>); of the stream protocol
+//! `rabbitmq-stream://` and `rabbitmq-stream+tls://`.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -12,8 +13,18 @@ pub struct Uri {
     pub host: String,
     pub port: u16,
     pub vhost: String,
+    pub protocol: Protocol,
     /// How TLS is spoken, if it is.
     pub tls: Option<UriTls>,
+}
+
+/// What is spoken there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// AMQP 0-9-1.
+    Amqp,
+    /// The stream protocol.
+    Stream,
 }
 
 /// What an `amqps://` address says of TLS.
@@ -32,7 +43,7 @@ pub struct UriTls {
 /// Why text is no AMQP address.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UriError {
-    #[error("it must begin with amqp:// or amqps://")]
+    #[error("it must begin with amqp://, amqps://, rabbitmq-stream:// or rabbitmq-stream+tls://")]
     Scheme,
     #[error("verify is verify_peer or verify_none")]
     Verify,
@@ -58,9 +69,12 @@ impl FromStr for Uri {
 
     /// Without a path the vhost is `/`; `amqp://host/` names the vhost with the empty name.
     fn from_str(text: &str) -> Result<Self, UriError> {
-        let (rest, usual_port, is_tls) = match (text.strip_prefix("amqp://"), text.strip_prefix("amqps://")) {
-            (Some(rest), _) => (rest, 5672, false),
-            (_, Some(rest)) => (rest, 5671, true),
+        let (scheme, rest) = text.split_once("://").ok_or(UriError::Scheme)?;
+        let (protocol, usual_port, is_tls) = match scheme {
+            "amqp" => (Protocol::Amqp, 5672, false),
+            "amqps" => (Protocol::Amqp, 5671, true),
+            "rabbitmq-stream" => (Protocol::Stream, 5552, false),
+            "rabbitmq-stream+tls" => (Protocol::Stream, 5551, true),
             _ => return Err(UriError::Scheme),
         };
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
@@ -80,6 +94,7 @@ impl FromStr for Uri {
                 port.parse().map_err(|_| UriError::Port(port.to_owned()))
             })?,
             vhost,
+            protocol,
             tls,
         })
     }
@@ -116,7 +131,12 @@ impl FromStr for UriTls {
 impl std::fmt::Debug for Uri {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // No password: this may reach a log.
-        let scheme = if self.tls.is_some() { "amqps" } else { "amqp" };
+        let scheme = match (self.protocol, self.tls.is_some()) {
+            (Protocol::Amqp, false) => "amqp",
+            (Protocol::Amqp, true) => "amqps",
+            (Protocol::Stream, false) => "rabbitmq-stream",
+            (Protocol::Stream, true) => "rabbitmq-stream+tls",
+        };
         write!(f, "{scheme}://{}@{}/{}", self.user, self.address(), self.vhost)
     }
 }
@@ -175,6 +195,17 @@ mod tests {
         assert_eq!(parts("amqp://host"), owned("guest", "guest", "host:5672", "/"));
         assert_eq!(parts("amqp://host/"), owned("guest", "guest", "host:5672", ""));
         assert_eq!(parts("amqp://[::1]:1?x=y"), owned("guest", "guest", "[::1]:1", "/"));
+    }
+
+    #[test]
+    fn the_scheme_says_what_is_spoken() {
+        let parts = |text: &str| {
+            text.parse::<Uri>()
+                .map(|uri| (uri.protocol, uri.port, uri.tls.is_some()))
+        };
+        assert_eq!(parts("rabbitmq-stream://h"), Ok((Protocol::Stream, 5552, false)));
+        assert_eq!(parts("rabbitmq-stream+tls://h"), Ok((Protocol::Stream, 5551, true)));
+        assert_eq!(parts("amqp://h"), Ok((Protocol::Amqp, 5672, false)));
     }
 
     #[test]

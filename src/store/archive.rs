@@ -320,6 +320,8 @@ impl Archive {
         };
         let seed = self.seed(writing.number);
         let (mut buffer, mut marks) = (Vec::new(), Vec::new());
+        // Where the buffer goes.
+        let mut written = end;
         let (mut since, mut heads) = (writing.since, Vec::new());
         for entry in entries {
             let head = Head {
@@ -329,24 +331,38 @@ impl Archive {
                 len: entry.body.len() as u32,
                 checksum: crc32c::crc32c(&entry.body),
             };
-            let at = end + buffer.len() as u64;
+            let at = written + buffer.len() as u64;
             if at == FILE_HEAD as u64 || since >= STRIDE {
                 marks.extend_from_slice(&mark(&head, at, seed));
                 since = 0;
             }
             since += head.record_len();
             buffer.extend_from_slice(&head.encode(seed));
-            buffer.extend_from_slice(&entry.body);
+            // What is large is not worth a copy.
+            let is_large = entry.body.len() >= COPIED_BYTES;
+            if !is_large {
+                buffer.extend_from_slice(&entry.body);
+            }
+            if is_large || buffer.len() >= BUFFER_BYTES {
+                file.write_at(&buffer, written)?;
+                written += buffer.len() as u64;
+                buffer.clear();
+            }
+            if is_large {
+                file.write_at(&entry.body, written)?;
+                written += entry.body.len() as u64;
+            }
             heads.push(head);
         }
-        file.write_at(&buffer, end)?;
+        file.write_at(&buffer, written)?;
+        written += buffer.len() as u64;
         file.sync()?;
         index.write_at(&marks, writing.indexed * MARK as u64)?;
         writing.indexed += (marks.len() / MARK) as u64;
         writing.since = since;
         let mut state = self.state.lock();
-        state.bytes += buffer.len() as u64;
-        let end = end + buffer.len() as u64;
+        state.bytes += written - end;
+        let end = written;
         match state
             .segments
             .back_mut()
@@ -589,5 +605,9 @@ fn read_whole(file: &dyn LogFile, buffer: &mut [u8], at: u64) -> io::Result<()> 
 
 /// Of the data directory, once there is a segment in it.
 pub(super) const VERSION: u8 = 3;
+/// Bytes of a body that is written by itself,
+const COPIED_BYTES: usize = 64 * 1024;
+/// and bytes of others that are written together.
+const BUFFER_BYTES: usize = 256 * 1024;
 /// Where the files are, beside the log.
 const DIRECTORY: &str = "streams";

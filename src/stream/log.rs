@@ -353,6 +353,22 @@ impl Reader {
         }
     }
 
+    /// Those that are in memory, as far as nothing else comes before them; does not block.
+    pub fn read_at_once(&self) -> Vec<Piece> {
+        let Wanted::Entries(entries) = &self.wanted else {
+            return Vec::new();
+        };
+        let mut pieces = Vec::new();
+        for index in entries {
+            let records = self.source.in_memory(*index);
+            // What is wrong with one is told where it is read.
+            if records.is_none_or(|records| self.take(&records, &mut pieces).is_err()) {
+                break;
+            }
+        }
+        pieces
+    }
+
     /// What is put away lies in one place and is read in few goes.
     fn read_run(&self, most_bytes: usize, end: u64) -> io::Result<Vec<Piece>> {
         let gone = || io::Error::new(io::ErrorKind::NotFound, format!("offset {} is gone", self.from));

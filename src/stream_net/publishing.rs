@@ -1,11 +1,12 @@
 //! Publishers of a connection, and the confirms they wait for.
 //!
-//! What was read at once of one publisher goes to its stream as one batch. A connection has a number of entries
+//! What can be read at once of one publisher goes to its stream as one batch. A connection has a number of entries
 //! that may be unconfirmed; without any left it is not read until enough are confirmed.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use parking_lot::Mutex;
 use rustc_hash::FxHashSet;
 use tokio::sync::{Notify, mpsc};
 
@@ -17,9 +18,14 @@ use crate::broker::{Broker, ConnectionInfo, Outbox};
 use crate::config::StreamProtocol;
 use crate::stream_protocol::codec::{Code, Entries, Entry, response};
 
-/// Entries and bytes with which a batch goes out before the end of what was read.
+/// Entries and bytes with which a batch goes out before the end of what can be read.
 const FULL_ENTRIES: usize = 16_384;
-const FULL_BYTES: usize = 1 << 20;
+const FULL_BYTES: usize = 256 * 1024;
+
+/// Batches kept for the next publisher that has something, so that only those under load hold one.
+const POOLED: usize = 4;
+
+static POOL: Mutex<Vec<Batch>> = Mutex::new(Vec::new());
 
 /// A publisher that was declared.
 pub(super) struct Publisher {
@@ -170,10 +176,10 @@ impl Publisher {
     }
 
     fn flush(&mut self, (outbox, flow, inbox, broker): Answers<'_>) {
-        let batch = std::mem::take(&mut self.batch);
-        if batch.entries.is_empty() {
+        if self.batch.entries.is_empty() {
             return;
         }
+        let mut batch = std::mem::take(&mut self.batch);
         flow.take(batch.entries.len());
         let count = batch.entries.len() as u64;
         self.counts.published.fetch_add(count, Ordering::Relaxed);
@@ -191,6 +197,11 @@ impl Publisher {
         };
         let name = self.reference.as_deref().map(|name| (name, self.epoch));
         self.handle.publish((&self.stream, name), &batch, confirms);
+        batch.clear();
+        let mut pool = POOL.lock();
+        if pool.len() < POOLED && batch.data.capacity() <= 2 * FULL_BYTES {
+            pool.push(batch);
+        }
     }
 
     /// What is answered: of a publisher with a name each number once, for clients forget one that was answered.
@@ -205,6 +216,11 @@ impl Publisher {
 
     fn add(&mut self, entry: Entry<'_>) {
         let batch = &mut self.batch;
+        if batch.entries.is_empty()
+            && let Some(used) = POOL.lock().pop()
+        {
+            *batch = used;
+        }
         batch.data.extend_from_slice(entry.stored);
         if entry.filter.is_some() || !batch.filters.is_empty() {
             batch.filters.resize(batch.entries.len(), None);

@@ -264,7 +264,10 @@ impl Session {
                 Step::End(ending) => break Pause::End(ending),
             }
         };
-        self.flush_publishes();
+        // Before more is read, what there is may go together with it.
+        if !matches!(pause, Pause::Read(_)) {
+            self.flush_publishes();
+        }
         pause
     }
 

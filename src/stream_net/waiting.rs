@@ -19,20 +19,23 @@ impl Session {
     /// over.
     pub(super) async fn read(&mut self, input: &mut ReadBuffer, least: usize) -> Option<Ending> {
         if self.must_wait() {
+            self.flush_publishes();
             return self.wait_behind().await;
         }
-        match self.socket.try_read(input.room(least)) {
-            Ok(0) => return Some(Ending::Closed),
-            Ok(bytes) => {
-                input.filled_more(bytes);
-                if self.outbox.received(bytes) {
-                    self.broker.connections().moves(self.outbox.id);
-                }
-                self.machine.on_heard(self.broker.now());
-                return self.take_turns().await;
+        let read = self.socket.try_read(input.room(least));
+        if let Ok(bytes @ 1..) = read {
+            input.filled_more(bytes);
+            if self.outbox.received(bytes) {
+                self.broker.connections().moves(self.outbox.id);
             }
+            self.machine.on_heard(self.broker.now());
+            return self.take_turns().await;
+        }
+        // Nothing more is there for now.
+        self.flush_publishes();
+        match read {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(_) => return Some(Ending::Closed),
+            Ok(_) | Err(_) => return Some(Ending::Closed),
         }
         input.rest();
         let outbox = self.outbox.clone();
@@ -54,6 +57,7 @@ impl Session {
         if !self.reads.is_multiple_of(READS_IN_A_ROW) {
             return None;
         }
+        self.flush_publishes();
         tokio::task::yield_now().await;
         let controls = self.outbox.asked();
         if !controls.is_empty() {

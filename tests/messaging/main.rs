@@ -25,6 +25,7 @@ mod returns;
 mod settling;
 mod single_active;
 mod spans;
+mod stream_load;
 mod stream_protocol;
 mod streams;
 mod transactions;

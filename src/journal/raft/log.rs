@@ -348,7 +348,7 @@ impl LogShared {
         if std::mem::take(&mut state.mark_is_new) {
             batch.mark(&state.mark.encode());
         }
-        state.shorten_tail(self.tails.limit(), &self.tails);
+        state.shorten_tail(self.tails.limit(self.archiving.as_ref()), &self.tails);
         batch
     }
 
@@ -421,21 +421,28 @@ impl LogShared {
     }
 
     /// The bodies of entries, those that are not in memory read from the store.
-    async fn bodies(self: &Arc<Self>, mut found: Vec<Found>) -> io::Result<Vec<(u64, Slot, Bytes)>> {
-        let wanted: Vec<(u64, Slot)> = found
-            .iter()
-            .filter(|(.., body)| body.is_none())
-            .map(|(index, slot, _)| (*index, *slot))
-            .collect();
-        if !wanted.is_empty() {
-            let log = Arc::clone(self);
-            let bodies = tasks::blocking(move || log.stored(&wanted)).await;
-            let mut bodies = bodies.map_err(io::Error::other)??.into_iter();
-            for (.., body) in found.iter_mut().filter(|(.., body)| body.is_none()) {
-                *body = bodies.next();
-            }
+    async fn bodies(self: &Arc<Self>, found: Vec<Found>) -> io::Result<Vec<(u64, Slot, Bytes)>> {
+        if found.iter().all(|(.., body)| body.is_some()) {
+            return self.bodies_now(found);
         }
-        let whole = |(index, slot, body): Found| Ok((index, slot, body.ok_or_else(|| gone(index))?));
+        let log = Arc::clone(self);
+        let read = tasks::blocking(move || log.bodies_now(found)).await;
+        read.map_err(io::Error::other)?
+    }
+
+    /// The same; blocks where some are not in memory.
+    fn bodies_now(&self, found: Vec<Found>) -> io::Result<Vec<(u64, Slot, Bytes)>> {
+        let missing = found.iter().filter(|(.., body)| body.is_none());
+        let wanted: Vec<(u64, Slot)> = missing.map(|(index, slot, _)| (*index, *slot)).collect();
+        let mut read = match wanted.is_empty() {
+            true => Vec::new(),
+            false => self.stored(&wanted)?,
+        }
+        .into_iter();
+        let whole = |(index, slot, body): Found| {
+            let body = body.or_else(|| read.next()).ok_or_else(|| gone(index))?;
+            Ok((index, slot, body))
+        };
         found.into_iter().map(whole).collect()
     }
 
@@ -471,6 +478,14 @@ impl LogShared {
                 Ok((read_meta(&meta).map_err(io::Error::other)?.2, body))
             }
         }
+    }
+
+    /// The same of an entry of the recent tail; does not block.
+    pub fn body_in_memory(&self, index: u64) -> Option<(Kind, Bytes)> {
+        let state = self.state.lock();
+        let body = state.bodies.get(index.checked_sub(state.tail)? as usize)?;
+        let slot = state.slots.get(index.checked_sub(state.first)? as usize)?;
+        Some((slot.kind, body.clone()))
     }
 
     /// Keeps the vote; it is safe when this returns.
@@ -625,10 +640,13 @@ impl Flushes {
 }
 
 impl Tails {
-    /// Bytes a group may keep in memory now.
-    fn limit(&self) -> usize {
+    /// Bytes a group may keep in memory now: what waits for its way into an archive is written there from memory.
+    fn limit(&self, archiving: Option<&Archiving>) -> usize {
         match self.0.load(Ordering::Relaxed) {
-            all if all < NODE_TAIL_BYTES => TAIL_BYTES,
+            all if all < NODE_TAIL_BYTES => {
+                let waiting = archiving.map_or(0, |archiving| archiving.keep_bytes as usize * 5 / 2);
+                waiting.max(TAIL_BYTES)
+            }
             _ => CROWDED_TAIL_BYTES,
         }
     }

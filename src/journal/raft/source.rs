@@ -25,6 +25,11 @@ impl Source for GroupSource {
         records(kind, body)
     }
 
+    fn in_memory(&self, index: u64) -> Option<Vec<Bytes>> {
+        let (kind, body) = self.log.body_in_memory(index)?;
+        records(kind, body).ok()
+    }
+
     fn put_away(&self) -> Option<u64> {
         self.log.put_away_up_to()
     }

@@ -143,6 +143,18 @@ impl<'a> Iterator for Strings<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Map<'a>(Strings<'a>);
 
+impl<'a> Map<'a> {
+    /// What a client says of itself or asks for: `bytes` holds it.
+    pub fn of<'s>(bytes: &'a mut Vec<u8>, pairs: impl IntoIterator<Item = (&'s str, &'s str)>) -> Self {
+        bytes.clear();
+        for (key, value) in pairs {
+            bytes.string(key.as_bytes());
+            bytes.string(value.as_bytes());
+        }
+        Self(Strings(bytes))
+    }
+}
+
 impl<'a> Iterator for Map<'a> {
     type Item = (&'a [u8], &'a [u8]);
 

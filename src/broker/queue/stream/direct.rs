@@ -38,6 +38,13 @@ pub struct EntryAt {
 }
 
 impl Entries {
+    /// Forgets them, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.data.clear();
+        self.entries.clear();
+        self.filters.clear();
+    }
+
     /// What is to be written of them, in one chunk.
     pub(in crate::broker) fn decide(
         &self,
@@ -46,16 +53,36 @@ impl Entries {
         name: Option<(&Key, u64)>,
         filter_bytes: u8,
     ) -> Appended {
-        let numbers = self.entries.iter().map(|entry| entry.number);
+        let mut filter = Filter::new(filter_bytes);
+        let Some((first, last)) = self.entries.first().zip(self.entries.last()) else {
+            return Appended::Known { end: leader.next() };
+        };
         let is_new = match name {
             Some((name, epoch)) if leader.is_fenced(name, epoch) => return Appended::Fenced,
-            Some((name, _)) => leader.new_ones(name, numbers),
-            None => vec![true; self.entries.len()],
+            Some((name, _)) if !self.is_all_above(leader.last_of(name)) => {
+                leader.new_ones(name, self.entries.iter().map(|entry| entry.number))
+            }
+            // As it nearly always is: nothing has to be taken out.
+            _ => {
+                for value in &self.filters {
+                    filter.add(value.as_deref());
+                }
+                let records = self.entries.iter().map(|entry| u32::from(entry.messages)).sum();
+                let writer = writer(name, first.number, last.number);
+                let batch = Batch {
+                    writer: writer.as_ref(),
+                    count: Count {
+                        entries: self.entries.len() as u16,
+                        records,
+                    },
+                    filter: &filter.take(),
+                    data: &self.data,
+                };
+                return leader.append(now, &batch);
+            }
         };
-        let mut kept = Vec::new();
-        let mut count = Count::default();
-        let mut filter = Filter::new(filter_bytes);
-        let mut writer: Option<Writer> = None;
+        let (mut data, mut count) = (Vec::new(), Count::default());
+        let mut numbers: Option<(u64, u64)> = None;
         let mut start = 0;
         for (at, entry) in self.entries.iter().enumerate() {
             let bytes = self.data.get(start..entry.end).unwrap_or_default();
@@ -63,31 +90,41 @@ impl Entries {
             if !is_new[at] {
                 continue;
             }
-            kept.extend_from_slice(bytes);
+            data.extend_from_slice(bytes);
             count.entries += 1;
             count.records += u32::from(entry.messages);
             filter.add(self.filters.get(at).and_then(Option::as_deref));
-            if let Some((name, epoch)) = name {
-                let writer = writer.get_or_insert_with(|| Writer {
-                    key: name.clone(),
-                    epoch,
-                    first: entry.number,
-                    last: entry.number,
-                });
-                writer.last = entry.number;
-            }
+            let first = numbers.map_or(entry.number, |(first, _)| first);
+            numbers = Some((first, entry.number));
         }
-        if count.entries == 0 {
+        let Some((first, last)) = numbers else {
             return Appended::Known { end: leader.next() };
-        }
+        };
+        let writer = writer(name, first, last);
         let batch = Batch {
             writer: writer.as_ref(),
             count,
             filter: &filter.take(),
-            data: &kept,
+            data: &data,
         };
         leader.append(now, &batch)
     }
+
+    /// Whether each number is above the one before it, and the first above that one.
+    fn is_all_above(&self, last: Option<u64>) -> bool {
+        let numbers = || self.entries.iter().map(|entry| entry.number);
+        numbers().next() > last && numbers().is_sorted_by(|one, next| one < next)
+    }
+}
+
+/// Who writes these numbers, if that counts.
+fn writer(name: Option<(&Key, u64)>, first: u64, last: u64) -> Option<Writer> {
+    name.map(|(name, epoch)| Writer {
+        key: name.clone(),
+        epoch,
+        first,
+        last,
+    })
 }
 
 impl LiveStream {

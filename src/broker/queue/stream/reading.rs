@@ -108,6 +108,10 @@ impl LiveStream {
                 }
                 continue;
             };
+            let pieces = reader.read_at_once();
+            if !pieces.is_empty() {
+                return Some(pieces);
+            }
             match blocking(move || reader.read()).await {
                 Ok(pieces) => return Some(pieces),
                 // It became too old in this moment: what follows is read.

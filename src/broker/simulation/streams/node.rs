@@ -126,6 +126,7 @@ impl Sim {
             archiving: Some(Archiving {
                 archive: store.store.archive(spec.log),
                 keep_bytes: 1_000,
+                point_bytes: 500,
                 segment_bytes: 3_000,
             }),
             founders,

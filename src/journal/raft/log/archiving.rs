@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{LogShared, gone};
+use super::{Found, LogShared, gone};
 use crate::journal::raft::pack::Packed;
-use crate::journal::raft::recovery::{Slot, meta, read_meta};
+use crate::journal::raft::recovery::{meta, read_meta};
 use crate::journal::raft::types::{LogId, log_id};
 use crate::journal::raft::wire::Kind;
 use crate::store::{Archive, Archived, Meta, Span};
@@ -22,6 +22,8 @@ pub struct Archiving {
     pub archive: Arc<Archive>,
     /// Bytes of the newest entries that stay in the store; when there are twice as many some go.
     pub keep_bytes: u64,
+    /// Bytes of entries after which the machine's state is worth keeping.
+    pub point_bytes: u64,
     /// Bytes after which the archive begins another file.
     pub segment_bytes: u64,
 }
@@ -32,6 +34,7 @@ impl Archiving {
         Self {
             archive,
             keep_bytes: KEEP_BYTES,
+            point_bytes: POINT_BYTES,
             segment_bytes: SEGMENT_BYTES,
         }
     }
@@ -56,7 +59,7 @@ impl LogShared {
 
     /// After how many bytes of entries the machine's state is worth keeping, where there is an archive.
     pub fn bytes_between_points(&self) -> Option<u64> {
-        self.archiving.as_ref().map(|archiving| archiving.keep_bytes / 2)
+        self.archiving.as_ref().map(|archiving| archiving.point_bytes)
     }
 
     /// The machine's state as of an entry: kept with the archive once that entry is in it.
@@ -134,13 +137,13 @@ impl LogShared {
         let goes_on = || !self.is_closed.load(Ordering::Acquire);
         while goes_on() {
             let old = self.old_entries(archiving);
-            let Some(&(last, last_slot)) = old.last() else { break };
+            let Some(&(last, last_slot, _)) = old.last() else { break };
             let mut entries = Vec::with_capacity(old.len());
-            for ((index, slot), body) in old.iter().zip(self.stored(&old)?) {
+            for (index, slot, body) in self.bodies_now(old)? {
                 span = self.span_behind(span, slot.kind, &body);
                 entries.push(Archived {
                     seq: slot.seq,
-                    meta: meta(&log_id(slot.term, *index), slot.kind),
+                    meta: meta(&log_id(slot.term, index), slot.kind),
                     span,
                     body,
                 });
@@ -155,7 +158,7 @@ impl LogShared {
     }
 
     /// What goes next: committed and synced, older than what stays.
-    fn old_entries(&self, archiving: &Archiving) -> Vec<(u64, Slot)> {
+    fn old_entries(&self, archiving: &Archiving) -> Vec<Found> {
         let state = self.state.lock();
         let durable = self.flushes.lock().durable;
         let committed = state.mark.committed.map_or(0, |committed| committed.index + 1);
@@ -173,7 +176,9 @@ impl LogShared {
             bytes -= u64::from(slot.len);
             count -= 1;
             taken += slot.len as usize;
-            old.push((index, *slot));
+            let in_tail = index.checked_sub(state.tail);
+            let body = in_tail.and_then(|at| state.bodies.get(at as usize).cloned());
+            old.push((index, *slot, body));
         }
         old
     }
@@ -249,10 +254,13 @@ impl Drop for PuttingAway<'_> {
     }
 }
 
-/// Bytes of entries that a log keeps out of its archive: more than its tail in memory has,
-const KEEP_BYTES: u64 = 8 * 1024 * 1024;
+/// Bytes of entries that a log keeps out of its archive: twice as many fit into its tail in memory, so that what goes
+/// need not be read,
+const KEEP_BYTES: u64 = 4 * 1024 * 1024;
 /// or so many of them.
 const KEEP_ENTRIES: usize = 32 * 1024;
+/// Bytes of entries that a start may have to apply again. Keeping a state takes two syncs of its own.
+const POINT_BYTES: u64 = 32 * 1024 * 1024;
 /// Bytes that go at a time, and are synced together.
 const PUT_AWAY_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of a file of an archive.

@@ -128,6 +128,7 @@ impl World {
         let archiving = archives.then(|| Archiving {
             archive: store.archive(LOG),
             keep_bytes: 5_000,
+            point_bytes: 2500,
             segment_bytes: 20_000,
         });
         let archive = archiving.as_ref().map(|archiving| &*archiving.archive);

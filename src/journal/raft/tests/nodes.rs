@@ -75,6 +75,7 @@ impl<M: Machine> Nodes<M> {
             archiving: self.archiving.map(|(keep_bytes, segment_bytes)| Archiving {
                 archive: store.archive(LOG),
                 keep_bytes,
+                point_bytes: keep_bytes / 2,
                 segment_bytes,
             }),
             ..Ledgers::default()
