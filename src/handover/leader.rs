@@ -51,6 +51,8 @@ pub struct Leader<H: Handles> {
     pub(super) incarnation: u64,
     /// Batches of records given to the group, and come back from it.
     submitted: u64,
+    /// Those from here on tell what may have been delivered: what was on its way before is taken back by one of them.
+    marks_from: u64,
     landed: u64,
     /// Since when records wait for others to go with.
     lingers: Option<Timestamp>,
@@ -150,6 +152,7 @@ impl<H: Handles> Leader<H> {
             term: leads.term,
             incarnation,
             submitted: 0,
+            marks_from: 0,
             landed: 0,
             lingers: None,
             is_watched: false,

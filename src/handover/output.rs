@@ -127,7 +127,8 @@ impl<H: Handles, E: Effects<H>> Sink for Output<'_, H, E> {
         }
         match consumer {
             ConsumerHandle::Local(consumer) => self.effects.room(consumer),
-            ConsumerHandle::Remote(consumer) => consumer.has_room(),
+            // What is written to a line that is closed goes nowhere.
+            ConsumerHandle::Remote(consumer) => consumer.has_room() && self.effects.epoch(&consumer.line).is_some(),
         }
     }
 

@@ -167,6 +167,11 @@ impl<H: Handles> ClusteredQueue<H> {
             .map(|served| std::mem::take(&mut served.remote.gets));
         for one in pending.into_iter().flatten() {
             let PendingGet { node, call, no_ack } = one;
+            // A message that nobody settles would be gone with an answer that does not go out; it asks again.
+            let is_reached = effects.line(node).is_some_and(|line| effects.epoch(&line).is_some());
+            if !is_reached {
+                continue;
+            }
             let got = match self.is_here() {
                 true => self.get(now, no_ack, effects),
                 // It panicked with the one before.

@@ -77,13 +77,15 @@ impl Mark {
         self.committed.is_some()
     }
 
-    /// Takes back what was recorded ahead.
-    pub fn stop<S: Sink>(&mut self, sink: &mut S) {
-        if self.reached < self.recorded {
+    /// Takes back what was recorded ahead. Returns whether there was something.
+    pub fn stop<S: Sink>(&mut self, sink: &mut S) -> bool {
+        let takes_back = self.reached < self.recorded;
+        if takes_back {
             self.recorded = self.reached;
             sink.delivered_up_to(self.recorded);
         }
         self.committed = self.committed.map(|committed| committed.min(self.recorded));
+        takes_back
     }
 }
 
@@ -112,12 +114,11 @@ impl<C, P> Queue<C, P> {
     }
 
     /// The journal has committed that messages up to `mark` may have been delivered. To be called
-    /// before [`Queue::durable`] when one batch brings both.
+    /// before [`Queue::durable`] when one batch brings both, and not for what [`Queue::stop`] has taken back.
     pub fn marked<S>(&mut self, now: Timestamp, mark: u64, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
     {
-        // What was recorded ahead before a stop does not count after it.
         let mark = mark.min(self.delivered.recorded);
         if self.delivered.committed.is_some_and(|committed| mark > committed) {
             self.delivered.committed = Some(mark);

@@ -47,13 +47,14 @@ impl<C, P> Queue<C, P> {
 
     /// The node stops in good order: records which messages were delivered, so that no others are
     /// flagged when it starts again. To be called last; a replicated queue that is not handed over
-    /// after all goes on with [`Queue::unstall_all`], when the record is committed.
-    pub fn stop<S>(&mut self, sink: &mut S)
+    /// after all goes on with [`Queue::unstall_all`]. Returns whether a mark that was recorded before is taken back:
+    /// from then on it does not count, also if it is committed only then.
+    pub fn stop<S>(&mut self, sink: &mut S) -> bool
     where
         S: Sink<Consumer = C, Publish = P>,
     {
         self.gathering = self.delivered.is_gated();
-        self.delivered.stop(sink);
+        self.delivered.stop(sink)
     }
 
     /// The stored messages: sequence number, place and delivery count, in order.

@@ -167,11 +167,11 @@ impl Elections {
         self.wake.notify_one();
     }
 
-    /// A node says that it does not lead a group in that term.
+    /// A node says that it does not lead a group in that term, and so in none before.
     pub(in crate::broker) fn on_leaderless(&self, queue: &QueueHandle, node: NodeId, term: u64) {
         let replica = queue.state.lock().replica.clone();
         let known = replica.map(|group| group.leadership());
-        if known.is_some_and(|known| (known.leader, known.term) == (Some(node), term)) {
+        if known.is_some_and(|known| known.leader == Some(node) && known.term <= term) {
             self.has_no_leader(queue.spec.id, node);
         }
     }
@@ -189,14 +189,15 @@ impl Elections {
         }
     }
 
-    /// The groups that this node should ask for votes in now.
+    /// The groups without a leader in which this node has to do something now: to say that it does not lead, and to ask
+    /// for votes if it has one and its turn. Who has none may have led all the same, and others wait for it.
     pub(in crate::broker) fn take_due(
         &self,
         now: Instant,
         us: NodeId,
         is_alive: impl Fn(NodeId) -> bool,
         drained: &[NodeId],
-    ) -> Vec<(QueueId, Election)> {
+    ) -> Vec<(QueueId, Option<Election>)> {
         let mut asked = Vec::new();
         let mut state = self.state.lock();
         while let Some(&(at, queue)) = state.due.first()
@@ -223,16 +224,19 @@ impl Elections {
                 None => false,
             };
             let wait = TURN_LENGTH * place.unwrap_or(0) as u32;
-            let next = match has_turn {
+            let next = match place.is_none() || has_turn {
                 true => now + ROUND_LENGTH + wait,
                 false => now + wait.max(TURN_LENGTH),
             };
+            if place.is_none() {
+                asked.push((queue, None));
+            }
             if has_turn && has_majority {
                 let why = match known.turn {
                     Turn::Gone => Election::LeaderGone,
                     Turn::Silent | Turn::Again => Election::LeaderSilent,
                 };
-                asked.push((queue, why));
+                asked.push((queue, Some(why)));
             }
             known.turn = Turn::Again;
             state.schedule(queue, Some(next));
@@ -277,11 +281,14 @@ impl Replicas {
                     continue;
                 };
                 let term = group.leadership().term;
-                for voter in group.status().voters.into_iter().filter(|voter| *voter != us) {
+                let mut members = group.status().voters;
+                members.extend(self.queues.by_id(queue).iter().flat_map(|queue| queue.member_nodes()));
+                for member in members.into_iter().filter(|member| *member != us) {
                     self.queues
                         .peers
-                        .tell(voter, |buffer| wire::leaderless(buffer, queue, term));
+                        .tell(member, |buffer| wire::leaderless(buffer, queue, term));
                 }
+                let Some(why) = why else { continue };
                 // A member that hangs is waited for a moment: not by the other groups.
                 tasks::spawn("election", async move {
                     if let Err(error) = group.elect(why).await {
@@ -316,8 +323,20 @@ mod tests {
         (0..300).find_map(|step| {
             let after = Duration::from_millis(10 * step);
             let due = elections.take_due(from + after, us, |node| alive.contains(&node), &[]);
-            due.first().map(|(_, why)| (after, *why))
+            due.first().and_then(|(_, why)| Some((after, (*why)?)))
         })
+    }
+
+    #[test]
+    fn a_member_without_a_vote_says_again_and_again_that_it_does_not_lead() {
+        let (elections, [first, second, third]) = following();
+        elections.on_voters(QUEUE, vec![first, second]);
+        elections.on_leader(QUEUE, None);
+        let now = Instant::now();
+        for round in 1..3 {
+            let due = elections.take_due(now + round * 2 * ROUND_LENGTH, third, |_| true, &[]);
+            assert_eq!(due, [(QUEUE, None)]);
+        }
     }
 
     #[test]
@@ -369,7 +388,7 @@ mod tests {
         let (elections, _) = following();
         elections.on_suspect(leader, true);
         let due = elections.take_due(Instant::now(), other, is_alive, &[us]);
-        assert_eq!(due, [(QUEUE, Election::LeaderGone)]);
+        assert_eq!(due, [(QUEUE, Some(Election::LeaderGone))]);
     }
 
     #[test]

@@ -399,7 +399,11 @@ impl Sim {
         let sim = self.clone();
         tokio::spawn(async move {
             let _turn = sim.0.turn.lock().await;
-            let voters = leader.status().voters;
+            // Of a change that was begun it is open what becomes.
+            let voters = leader.status().settled_voters;
+            if voters.is_empty() {
+                return;
+            }
             // While it hands over nobody does.
             let Some(who) = leader.leadership().leader else { return };
             let leads = who == node;
@@ -522,7 +526,7 @@ impl Sim {
     /// One node leads, nobody waits, and all members have a vote.
     fn is_answered(&self) -> bool {
         let leader = self.groups().into_iter().find(Group::is_leader);
-        let voters = leader.map(|leader| leader.status().voters).unwrap_or_default();
+        let voters = leader.map(|leader| leader.status().settled_voters).unwrap_or_default();
         if let Some(missing) = self.nodes().find(|node| !voters.contains(node)) {
             if !voters.is_empty() {
                 self.change_members(missing);

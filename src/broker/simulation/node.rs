@@ -181,11 +181,11 @@ impl World {
         });
     }
 
-    /// A node says that it does not lead in that term.
+    /// A node says that it does not lead in that term, and so in none before.
     pub fn on_leaderless(&mut self, us: NodeId, node: NodeId, term: u64) {
         if let Some(running) = &self.node(us).running {
             let known = running.group.leadership();
-            if (known.leader, known.term) == (Some(node), term) {
+            if known.leader == Some(node) && known.term <= term {
                 running.elections.has_no_leader(QUEUE, node);
             }
         }
@@ -488,7 +488,9 @@ impl Sim {
                     self.tell(us, node, frame);
                 }
                 // It is tried again when it was of no use.
-                let _ = group.elect(why).await;
+                if let Some(why) = why {
+                    let _ = group.elect(why).await;
+                }
             }
             tokio::time::sleep(LOOK).await;
         }

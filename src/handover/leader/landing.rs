@@ -34,8 +34,9 @@ impl<H: Handles> ClusteredQueue<H> {
             return;
         }
         leader.landed = flight.number;
+        let mark = flight.mark.filter(|_| flight.number >= leader.marks_from);
         self.run(now, effects, |queue, now, output| {
-            if let Some(mark) = flight.mark {
+            if let Some(mark) = mark {
                 queue.marked(now, mark, output);
             }
             if let Some(appended) = applied.appended {

@@ -139,8 +139,11 @@ impl<H: Handles> ClusteredQueue<H> {
     pub fn prepare_transfer<E: Effects<H>>(&mut self, now: Timestamp, effects: &mut E) {
         if let Location::Leading(leader) = &mut self.location {
             leader.serving.set_over(true);
-            self.run(now, effects, |queue, _, output| queue.stop(output));
+            let takes_back = self.run(now, effects, |queue, _, output| queue.stop(output)) == Some(true);
             if let Location::Leading(leader) = &mut self.location {
+                if takes_back {
+                    leader.marks_from = leader.submitted + 1;
+                }
                 leader.flush(effects);
             }
         }

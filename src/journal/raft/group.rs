@@ -50,6 +50,30 @@ pub(super) struct Shared<M: Machine> {
     pub(super) changing: tokio::sync::Mutex<()>,
 }
 
+/// This node does not lead, or no more.
+pub(super) struct Deposed {
+    leader: Option<NodeId>,
+    has_stopped: bool,
+}
+
+impl From<Deposed> for ProposeError {
+    fn from(Deposed { leader, has_stopped }: Deposed) -> Self {
+        match has_stopped {
+            true => Self::Stopped,
+            false => Self::NotLeader { leader },
+        }
+    }
+}
+
+impl From<Deposed> for GroupError {
+    fn from(Deposed { leader, has_stopped }: Deposed) -> Self {
+        match has_stopped {
+            true => Self::Stopped("while it was asked".to_owned()),
+            false => Self::NotLeader { leader },
+        }
+    }
+}
+
 /// What a group has in the store.
 pub struct Kept {
     pub log: RaftLog,
@@ -215,8 +239,8 @@ impl<M: Machine> Group<M> {
     /// Waits until everything that was committed anywhere before the call is applied here; only
     /// on the leader.
     pub async fn barrier(&self) -> Result<(), ProposeError> {
-        let linear = self.0.raft.ensure_linearizable(ReadPolicy::ReadIndex).await;
-        match linear {
+        let linear = self.0.raft.ensure_linearizable(ReadPolicy::ReadIndex);
+        match self.as_leader(linear).await.map_err(ProposeError::from)? {
             Ok(_) => self.own_applied().await,
             Err(RaftError::APIError(error)) => Err(match error {
                 LinearizableReadError::ForwardToLeader(forward) => ProposeError::NotLeader {
@@ -225,6 +249,21 @@ impl<M: Machine> Group<M> {
                 _ => ProposeError::NoQuorum,
             }),
             Err(RaftError::Fatal(_)) => Err(ProposeError::Stopped),
+        }
+    }
+
+    /// What comes of something that is asked of openraft as long as this node leads, else how it stands then: not
+    /// all that a leader was asked is answered once it is deposed.
+    pub(super) async fn as_leader<T>(&self, asked: impl Future<Output = T>) -> Result<T, Deposed> {
+        let mut watch = self.watch();
+        tokio::select! {
+            biased;
+            answer = asked => Ok(answer),
+            _ = watch.until(|now| now.role != Role::Leader) => {
+                let now = self.leadership();
+                let leader = now.leader.filter(|leader| *leader != self.0.node);
+                Err(Deposed { leader, has_stopped: now.role == Role::Stopped })
+            }
         }
     }
 

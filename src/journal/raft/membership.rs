@@ -6,7 +6,6 @@ use openraft::EmptyNode;
 use openraft::async_runtime::watch::WatchReceiver;
 
 use super::group::{Group, GroupError};
-use super::leadership::Role;
 use crate::machine::Machine;
 use crate::types::NodeId;
 
@@ -74,14 +73,7 @@ impl<M: Machine> Group<M> {
     where
         GroupError: From<E>,
     {
-        let mut watch = self.watch();
-        tokio::select! {
-            biased;
-            changed = change => changed.map(|_| ()).map_err(GroupError::from),
-            _ = watch.until(|now| now.role != Role::Leader) => Err(GroupError::NotLeader {
-                leader: self.leadership().leader.filter(|leader| *leader != self.0.node),
-            }),
-        }
+        self.as_leader(change).await?.map(|_| ()).map_err(GroupError::from)
     }
 
     /// A leader that is on its way out of the group, because a change did not come to its end, ends that
@@ -92,6 +84,10 @@ impl<M: Machine> Group<M> {
         let configurations = membership.membership().get_joint_config();
         let next = configurations.last().filter(|next| !next.contains(&self.0.node));
         let Some(next) = next else { return Ok(()) };
+        // It may go on leading without a vote of its own, and no change would ever be made.
+        if let ([_], Some(voter)) = (&configurations[..], next.first()) {
+            self.transfer_leader(*voter).await?;
+        }
         if configurations.len() > 1 {
             self.while_leading(self.0.raft.change_membership(next.clone(), false))
                 .await?;

@@ -351,12 +351,12 @@ impl<M: Machine> Proposer<M> {
         }
     }
 
-    /// Waits until nothing waits or is on its way any more, while a majority is heard.
     /// How long the last batch took to be committed; zero where this member never led.
     pub fn took(&self) -> Duration {
         self.queue.lock().took
     }
 
+    /// Waits until nothing waits or is on its way any more, while a majority is heard.
     pub async fn landed(&self) {
         let deadline = tokio::time::Instant::now() + QUORUM_DEADLINE;
         while self.has_heard_majority() == Some(true) {

@@ -82,6 +82,7 @@ impl RaftLogStorage<Types> for RaftLog {
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
         self.shared().set_committed(committed);
+        self.shared().put_away_if_worth();
         Ok(())
     }
 

@@ -109,7 +109,8 @@ impl LogShared {
             .map_err(|error| self.cannot_read(error))
     }
 
-    /// Puts old entries into the archive beside what goes on, where there are many.
+    /// Puts old entries into the archive beside what goes on, where there are many. To be called when some were added
+    /// or committed.
     pub fn put_away_if_worth(self: &Arc<Self>) {
         let Some(archiving) = &self.archiving else { return };
         let has_many = {
@@ -119,9 +120,17 @@ impl LogShared {
         if has_many && !self.is_closed.load(Ordering::Acquire) && !self.is_putting_away.swap(true, Ordering::AcqRel) {
             let log = Arc::clone(self);
             drop(tasks::blocking(move || {
-                let _done = PuttingAway(&log);
-                if let Err(error) = log.put_away() {
-                    tracing::warn!(%error, "old entries of a stream stay where they are");
+                loop {
+                    let done = PuttingAway(&log);
+                    if let Err(error) = log.put_away() {
+                        tracing::warn!(%error, "old entries of a stream stay where they are");
+                        return;
+                    }
+                    drop(done);
+                    // Whoever came in between has found it still at work.
+                    if !log.has_old_entries() || log.is_putting_away.swap(true, Ordering::AcqRel) {
+                        return;
+                    }
                 }
             }));
         }
@@ -155,6 +164,12 @@ impl LogShared {
             self.keep_point(archive, last)?;
         }
         Ok(())
+    }
+
+    fn has_old_entries(&self) -> bool {
+        let archiving = self.archiving.as_ref();
+        !self.is_closed.load(Ordering::Acquire)
+            && archiving.is_some_and(|archiving| !self.old_entries(archiving).is_empty())
     }
 
     /// What goes next: committed and synced, older than what stays.
