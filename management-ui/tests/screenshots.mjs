@@ -32,7 +32,7 @@ test('pictures', async () => {
   await signIn(opened, node.http);
   await opened.locator('.head').getByRole('combobox', { name: 'Charts show' }).selectOption('600').catch(() => undefined);
   await opened.waitForTimeout(WARM_UP);
-  for (const [name, hash] of [['overview', '#/'], ['stuck-queue', '#/queues/%2F/payments'], ['topology', '#/topology']]) {
+  for (const [name, hash] of [['overview', '#/'], ['stuck-queue', '#/queues/%2F/payments'], ['topology', '#/topology?around=exchange%3Aorders']]) {
     await visit(opened, hash);
     await opened.mouse.move(2, 2);
     await opened.waitForTimeout(500);
