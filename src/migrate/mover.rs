@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use super::MigrateArgs;
 use super::content::{body_size, for_target};
-use crate::perf::link::{Filled, Link, LinkError, closing};
+use crate::perf::link::{Link, LinkError, closing};
+use crate::perf::pipe::Filled;
 use crate::perf::wire::{self, Frame, Method, MethodFrame, WireError, id, kind};
 use crate::types::FieldTable;
 
@@ -150,9 +151,9 @@ impl<'a> Mover<'a> {
                 }
                 quiet_since = Instant::now();
             }
-            self.source.wait(!flushed, TURN).map_err(MoveError::Source)?;
+            self.source.pipe.wait(!flushed, TURN).map_err(MoveError::Source)?;
             if !self.unconfirmed.is_empty() {
-                self.target.wait(!flushed, TURN).map_err(MoveError::Target)?;
+                self.target.pipe.wait(!flushed, TURN).map_err(MoveError::Target)?;
             }
         }
     }
@@ -166,9 +167,9 @@ impl<'a> Mover<'a> {
 
     /// Reads what has come from the source and hands whole messages on. Whether anything came.
     fn read_source(&mut self) -> Result<bool, MoveError> {
-        let came = self.source.fill().map_err(MoveError::Source)? == Filled::Some;
+        let came = self.source.pipe.fill().map_err(MoveError::Source)? == Filled::Some;
         let mut read = 0;
-        let (input, _) = self.source.halves();
+        let input = self.source.pipe.ready();
         while let Some(frame) = wire::frame(&input[read..]).map_err(in_source)? {
             read += frame.wire_bytes();
             if let Some(whole) = self.incoming.take(&frame)? {
@@ -179,15 +180,15 @@ impl<'a> Mover<'a> {
                 self.next += 1;
             }
         }
-        self.source.drop_front(read);
+        self.source.pipe.drop_front(read);
         Ok(came)
     }
 
     /// Reads what the target says and acknowledges what it has confirmed. Whether anything came.
     fn read_target(&mut self, moved: &mut u64) -> Result<bool, MoveError> {
-        let came = self.target.fill().map_err(MoveError::Target)? == Filled::Some;
+        let came = self.target.pipe.fill().map_err(MoveError::Target)? == Filled::Some;
         let mut read = 0;
-        let (input, _) = self.target.halves();
+        let input = self.target.pipe.ready();
         while let Some(frame) = wire::frame(&input[read..]).map_err(in_target)? {
             read += frame.wire_bytes();
             if frame.kind != kind::METHOD {
@@ -218,7 +219,7 @@ impl<'a> Mover<'a> {
                 _ => {}
             }
         }
-        self.target.drop_front(read);
+        self.target.pipe.drop_front(read);
         Ok(came)
     }
 }

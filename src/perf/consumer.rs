@@ -9,7 +9,8 @@ use parking_lot::Mutex;
 use super::args::PerfArgs;
 use super::counters::{Counters, Gate};
 use super::deliveries::{Delivery, Found, Scanner};
-use super::link::{Filled, Link, LinkError, closing};
+use super::link::{Link, LinkError, closing};
+use super::pipe::{Filled, NAP};
 use super::stamp;
 use super::stats::histogram;
 use super::topology::Topology;
@@ -19,8 +20,6 @@ use crate::types::FieldTable;
 
 /// Bytes taken in one read at most.
 const READ_BYTES: usize = 256 * 1024;
-/// Longest sleep, so that a stop is noticed; also how long a rest of messages waits for its ack.
-const NAP: Duration = Duration::from_millis(50);
 
 /// A consumer ready to run.
 pub struct Consumer {
@@ -104,10 +103,11 @@ impl Consumer {
         let mut ready = Some(ready);
         while !self.gate.consumers_stop() {
             let flushed = self.link.flush()?;
-            if self.link.fill()? == Filled::Nothing {
+            if self.link.pipe.fill()? == Filled::Nothing {
+                // A rest of messages waits as long for its ack.
                 let tag = self.last_tag;
-                self.link.wait(!flushed, NAP)?;
-                if self.link.fill()? == Filled::Nothing {
+                self.link.pipe.wait(!flushed, NAP)?;
+                if self.link.pipe.fill()? == Filled::Nothing {
                     if self.last_tag == tag {
                         self.ack_rest();
                     }
@@ -133,7 +133,7 @@ impl Consumer {
         let before = self.consumed;
         let mut used = 0;
         loop {
-            let (input, output) = self.link.halves();
+            let (input, output) = self.link.pipe.halves();
             match scanner.next(input, &mut used)? {
                 Some(Found::Delivery(delivery)) => {
                     self.consumed += 1;
@@ -155,7 +155,7 @@ impl Consumer {
                 None => break,
             }
         }
-        self.link.drop_front(used);
+        self.link.pipe.drop_front(used);
         if self.consumed > before {
             self.counters.consumed.set(self.consumed);
             self.counters.consumed_at_ns.set(now_ns);

@@ -1,12 +1,11 @@
 //! One connection to a broker that speaks AMQP 0-9-1.
 //!
-//! A worker owns its link and loops over [`Link::flush`], [`Link::fill`] and [`Link::wait`], so that reading never
+//! A worker owns its link and loops over [`Link::flush`], [`Pipe::fill`] and [`Pipe::wait`], so that reading never
 //! waits for writing. [`Link::call`] is for set-up, where one request waits for its reply.
 
 use std::time::{Duration, Instant};
 
-pub use super::pipe::Filled;
-use super::pipe::{PATIENCE, Pipe};
+use super::pipe::{self, Filled, PATIENCE, Pipe};
 use super::uri::{Protocol, Uri};
 use super::wire::{self, Frame, Method, MethodFrame, WireError, id, kind};
 use crate::stream_protocol::codec::FrameError;
@@ -60,15 +59,7 @@ impl Link {
     /// Connects to the first of `uris` that answers and opens a connection named `name`. `read_bytes` is how much
     /// one read takes at most.
     pub fn open(uris: &[Uri], name: &str, read_bytes: usize) -> Result<Self, LinkError> {
-        let mut last = None;
-        for uri in uris {
-            match Self::open_one(uri, name, read_bytes) {
-                Ok(link) => return Ok(link),
-                Err(error @ LinkError::Connect { .. }) => last = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Err(last.unwrap_or(LinkError::Eof))
+        pipe::first_that_answers(uris, |uri| Self::open_one(uri, name, read_bytes))
     }
 
     fn open_one(uri: &Uri, name: &str, read_bytes: usize) -> Result<Self, LinkError> {
@@ -148,33 +139,18 @@ impl Link {
                 }
                 continue;
             }
-            if self.fill()? == Filled::Nothing {
+            if self.pipe.fill()? == Filled::Nothing {
                 if Instant::now() >= until {
                     return Err(LinkError::NoAnswer(what));
                 }
-                self.wait(!flushed, Duration::from_millis(100))?;
+                self.pipe.wait(!flushed, Duration::from_millis(100))?;
             }
         }
     }
 
-    /// Forgets the first `bytes` of the input.
-    pub fn drop_front(&mut self, bytes: usize) {
-        self.pipe.drop_front(bytes);
-    }
-
-    /// The bytes that were read and not dropped, and the output, for answering while reading.
-    pub fn halves(&mut self) -> (&[u8], &mut Vec<u8>) {
-        self.pipe.halves()
-    }
-
-    /// Reads once.
-    pub fn fill(&mut self) -> Result<Filled, LinkError> {
-        self.pipe.fill()
-    }
-
     /// Reads whatever came and drops it; fails when the connection was closed.
     pub fn listen(&mut self) -> Result<(), LinkError> {
-        while self.fill()? == Filled::Some {
+        while self.pipe.fill()? == Filled::Some {
             while let Some(frame) = wire::frame(self.pipe.ready())? {
                 check(&frame)?;
                 let bytes = frame.wire_bytes();
@@ -192,11 +168,6 @@ impl Link {
     /// Writes straight from the caller's buffer; `output` must be flushed. Gives the bytes the socket took.
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, LinkError> {
         self.pipe.write(bytes).map_err(|error| self.why(error))
-    }
-
-    /// Waits until there is input, or room for output if `writing`, or `at_most` has passed.
-    pub fn wait(&mut self, writing: bool, at_most: Duration) -> Result<(), LinkError> {
-        self.pipe.wait(writing, at_most)
     }
 
     /// Says goodbye and waits at most `patience` for the answer. What the broker still sends is dropped; an error
@@ -218,10 +189,10 @@ impl Link {
                 let bytes = frame.wire_bytes();
                 self.pipe.drop_front(bytes);
             }
-            match self.fill() {
+            match self.pipe.fill() {
                 Ok(Filled::Some) => {}
                 Ok(Filled::Nothing) => {
-                    if self.wait(!flushed, Duration::from_millis(50)).is_err() {
+                    if self.pipe.wait(!flushed, Duration::from_millis(50)).is_err() {
                         return;
                     }
                 }
@@ -232,7 +203,7 @@ impl Link {
 
     /// A failed write often means that the broker has said why and closed: that reason is the better error.
     fn why(&mut self, error: std::io::Error) -> LinkError {
-        while let Ok(Filled::Some) = self.fill() {}
+        while let Ok(Filled::Some) = self.pipe.fill() {}
         let mut rest = self.pipe.ready();
         while let Ok(Some(frame)) = wire::frame(rest) {
             if let Err(reason @ LinkError::ConnectionClosed { .. }) = check(&frame) {

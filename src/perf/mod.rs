@@ -27,9 +27,10 @@ mod interrupt;
 pub mod link;
 mod load;
 mod pace;
-mod pipe;
+pub mod pipe;
 mod publisher;
 mod report;
+mod sending;
 mod socket;
 mod stamp;
 #[cfg(test)]

@@ -12,6 +12,8 @@ use super::uri::Uri;
 
 /// Longest wait for a connection and for the reply to a request.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest sleep of a worker, so that a stop is noticed.
+pub const NAP: Duration = Duration::from_millis(50);
 /// Bytes by which the input grows when a frame does not fit.
 const GROWTH: usize = 128 * 1024;
 
@@ -150,6 +152,19 @@ impl Input {
         self.end += bytes;
         Ok(bytes)
     }
+}
+
+/// What `open` makes of the first of these addresses that answers.
+pub fn first_that_answers<T>(uris: &[Uri], open: impl Fn(&Uri) -> Result<T, LinkError>) -> Result<T, LinkError> {
+    let mut last = None;
+    for uri in uris {
+        match open(uri) {
+            Ok(opened) => return Ok(opened),
+            Err(error @ LinkError::Connect { .. }) => last = Some(error),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(last.unwrap_or(LinkError::Eof))
 }
 
 fn connect(uri: &Uri) -> io::Result<TcpStream> {

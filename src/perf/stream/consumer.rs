@@ -8,12 +8,12 @@ use parking_lot::Mutex;
 
 use super::batch;
 use super::chunk::Chunk;
-use super::link::{Link, closing, next};
+use super::link::{CORRELATION, Link, closing, code_at, next};
 use crate::perf::args::PerfArgs;
 use crate::perf::counters::{Counters, Gate};
 use crate::perf::deliveries::Delivery;
 use crate::perf::link::LinkError;
-use crate::perf::pipe::Filled;
+use crate::perf::pipe::{Filled, NAP};
 use crate::perf::stamp;
 use crate::perf::stats::histogram;
 use crate::perf::topology::Topology;
@@ -23,8 +23,6 @@ use crate::stream_protocol::codec::{Code, Command, Frame, Key, Map, Request};
 
 /// Bytes taken in one read at most.
 const READ_BYTES: usize = 1024 * 1024;
-/// Longest sleep, so that a stop is noticed.
-const NAP: Duration = Duration::from_millis(50);
 
 /// A consumer ready to run.
 pub struct Consumer {
@@ -140,10 +138,7 @@ impl Consumer {
                     }
                 }
                 Some(Key::Subscribe) if frame.is_answer => {
-                    let code = frame
-                        .body
-                        .get(4..6)
-                        .map_or(0, |code| u16::from_be_bytes([code[0], code[1]]));
+                    let code = code_at(&frame, CORRELATION);
                     if code != Code::Ok as u16 {
                         return Err(LinkError::Refused {
                             what: "subscribe",

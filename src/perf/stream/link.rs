@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::perf::link::LinkError;
-use crate::perf::pipe::{Filled, PATIENCE, Pipe};
+use crate::perf::pipe::{self, Filled, PATIENCE, Pipe};
 use crate::perf::uri::{Protocol, Uri};
 use crate::stream_protocol::codec::request::Tune;
 use crate::stream_protocol::codec::{Code, Command, Frame, Key, Map, Request, frame};
@@ -11,7 +11,7 @@ use crate::stream_protocol::codec::{Code, Command, Frame, Key, Map, Request, fra
 /// Frames of any size are read: a chunk may be larger than what was agreed.
 const LIMIT: u32 = u32::MAX;
 /// Bytes of a correlation id.
-const CORRELATION: usize = 4;
+pub const CORRELATION: usize = 4;
 
 /// See the head of this file.
 pub struct Link {
@@ -24,15 +24,7 @@ pub struct Link {
 impl Link {
     /// Connects to the first of `uris` that answers, and logs in. `read_bytes` is how much one read takes at most.
     pub fn open(uris: &[Uri], name: &str, read_bytes: usize) -> Result<Self, LinkError> {
-        let mut last = None;
-        for uri in uris {
-            match Self::open_one(uri, name, read_bytes) {
-                Ok(link) => return Ok(link),
-                Err(error @ LinkError::Connect { .. }) => last = Some(error),
-                Err(error) => return Err(error),
-            }
-        }
-        Err(last.unwrap_or(LinkError::Eof))
+        pipe::first_that_answers(uris, |uri| Self::open_one(uri, name, read_bytes))
     }
 
     fn open_one(uri: &Uri, name: &str, read_bytes: usize) -> Result<Self, LinkError> {
@@ -186,6 +178,12 @@ pub fn next(input: &[u8]) -> Result<Option<(Frame<'_>, usize)>, LinkError> {
     Ok(frame::parse(input, LIMIT)?)
 }
 
+/// The code that stands there in a frame; 0 where it ends before.
+pub fn code_at(frame: &Frame<'_>, at: usize) -> u16 {
+    let bytes = frame.body.get(at..).and_then(|bytes| bytes.first_chunk::<2>());
+    bytes.map_or(0, |bytes| u16::from_be_bytes(*bytes))
+}
+
 /// The error that a frame means, if it ends the work.
 pub fn closing(frame: &Frame<'_>) -> Result<(), LinkError> {
     let text = |at: usize| {
@@ -194,19 +192,13 @@ pub fn closing(frame: &Frame<'_>) -> Result<(), LinkError> {
     };
     match Key::of(frame.key) {
         Some(Key::Close) if !frame.is_answer => Err(LinkError::ConnectionClosed {
-            code: frame
-                .body
-                .get(4..6)
-                .map_or(0, |code| u16::from_be_bytes([code[0], code[1]])),
+            code: code_at(frame, CORRELATION),
             text: text(6),
         }),
         Some(Key::MetadataUpdate) => Err(LinkError::StreamMoved(text(2))),
         Some(Key::Credit) if frame.is_answer => Err(LinkError::Refused {
             what: "a credit",
-            code: frame
-                .body
-                .first_chunk::<2>()
-                .map_or(0, |code| u16::from_be_bytes(*code)),
+            code: code_at(frame, 0),
         }),
         _ => Ok(()),
     }

@@ -1,47 +1,25 @@
-//! A publisher: one thread, one connection, one stream; messages out and confirms in.
-//!
-//! As over AMQP 0-9-1 it never blocks on writing alone, and one pass prepares a batch if there is room for one, writes
-//! what the socket takes, and reads what is there.
+//! A publisher over the stream protocol: one thread, one connection, one stream; messages out and confirms in.
 
 use std::sync::Arc;
-use std::time::Duration;
-
-use hdrhistogram::Histogram;
 
 use super::batch::{Batch, PUBLISHER};
 use super::link::{Link, closing, next};
 use crate::perf::args::PerfArgs;
-use crate::perf::confirms::Confirms;
+use crate::perf::confirms::Verdict;
 use crate::perf::counters::{Counters, Gate};
 use crate::perf::link::LinkError;
-use crate::perf::pace::Pace;
 use crate::perf::pipe::Filled;
-use crate::perf::publisher::{GIVE_UP, NAP, Published, share};
-use crate::perf::stats::histogram;
+use crate::perf::sending::{self, GIVE_UP, Published, Publishes, Sending};
 use crate::perf::topology::{Lanes, Target, Topology};
-use crate::perf::verify::Sent;
 use crate::stream_protocol::codec::{Code, Frame, Key, Request};
 
 /// A publisher ready to run.
 pub struct Publisher {
-    index: u16,
     link: Link,
     batch: Batch,
-    /// The part of the batch that is not written yet, as byte positions.
-    pending: std::ops::Range<usize>,
-    /// Sequence number of the message after those in the batch.
-    next_seq: u64,
+    sending: Sending,
     /// The number of the message with sequence number 0, for the broker.
     first_number: u64,
-    limit: Option<u64>,
-    pace: Option<Pace>,
-    confirms: Confirms,
-    /// Free places in the window worth a write.
-    refill: usize,
-    sent: Sent,
-    latency: Histogram<u64>,
-    counters: Arc<Counters>,
-    gate: Arc<Gate>,
 }
 
 impl Publisher {
@@ -61,129 +39,73 @@ impl Publisher {
             false => 1,
         };
         let batch = Batch::new(args.size, args.per_frame, args.confirm, link.frame_max(), first_number);
-        let (publishers, place) = (args.publishers as u64, index as u64);
+        let lanes = Lanes::new(vec![Target::Queue(queue)]);
         Ok(Self {
-            index: index as u16,
             link,
-            pending: 0..0,
-            next_seq: 0,
-            first_number,
-            limit: args.messages.map(|all| share(all, place, publishers)),
-            pace: args
-                .rate
-                .map(|rate| Pace::in_turn(rate, gate.clock.now_ns(), place, publishers)),
-            confirms: Confirms::new(args.confirm),
-            refill: (args.confirm / 10).clamp(1, batch.slots()),
+            sending: Sending::new(args, index, batch.slots(), lanes, gate),
             batch,
-            sent: Sent {
-                count: 0,
-                excused: Vec::new(),
-                lanes: Lanes::new(vec![Target::Queue(queue)]),
-            },
-            latency: histogram(),
-            counters: Arc::default(),
-            gate,
+            first_number,
         })
     }
 
     /// The counts this publisher keeps.
     pub fn counters(&self) -> Arc<Counters> {
-        self.counters.clone()
+        self.sending.counters.clone()
     }
 
     /// Publishes until its share is sent or the gate says stop, then waits for the confirms.
     pub fn run(mut self) -> Result<Published, LinkError> {
-        let mut last_progress_ns = self.gate.clock.now_ns();
-        loop {
-            let now_ns = self.gate.clock.now_ns();
-            let over = self.gate.publishers_stop() || self.limit.is_some_and(|limit| self.next_seq >= limit);
-            if !over {
-                self.prepare(now_ns);
-            }
-            let wrote = self.write()?;
-            let heard = self.hear()?;
-            if over && self.pending.is_empty() && self.confirms.outstanding() == 0 {
-                break;
-            }
-            if wrote || heard {
-                last_progress_ns = now_ns;
-            } else if over && Duration::from_nanos(now_ns - last_progress_ns) > GIVE_UP {
-                break;
-            } else {
-                self.rest(now_ns)?;
-            }
+        sending::run(&mut self)?;
+        // A half-written message cannot be followed by anything.
+        if self.sending.pending.is_empty() {
+            self.link.close(GIVE_UP);
         }
-        Ok(self.finish())
+        Ok(self.sending.finish())
+    }
+}
+
+impl Publishes for Publisher {
+    fn sending(&self) -> &Sending {
+        &self.sending
     }
 
-    /// Stamps the next batch if the last one is written and window, rate and limit leave room.
     fn prepare(&mut self, now_ns: u64) {
-        let room = self.confirms.room();
-        if !self.pending.is_empty() || room < self.refill {
-            return;
-        }
-        let mut count = self.batch.slots().min(room) as u64;
-        if let Some(limit) = self.limit {
-            count = count.min(limit - self.next_seq);
-        }
-        if let Some(pace) = &mut self.pace {
-            count = count.min(pace.due(now_ns));
-            pace.take(count);
-        }
+        let count = self.sending.due(self.batch.slots(), now_ns);
         if count > 0 {
-            self.pending = 0..self.batch.stamp(count as usize, self.index, self.next_seq, now_ns);
-            self.next_seq += count;
-            self.confirms.sent(count as usize, now_ns);
+            let Sending { index, next_seq, .. } = self.sending;
+            let bytes = self.batch.stamp(count, index, next_seq, now_ns);
+            self.sending.stamped(count, bytes, now_ns);
         }
     }
 
     fn write(&mut self) -> Result<bool, LinkError> {
-        if self.pending.is_empty() || !self.link.flush()? {
+        let pending = self.sending.pending.clone();
+        if pending.is_empty() || !self.link.flush()? {
             return Ok(false);
         }
-        let bytes = self.batch.bytes(self.pending.start, self.pending.end);
-        let written = self.link.write(bytes)?;
-        self.pending.start += written;
-        // With the heads of frames, a few too many while a batch is half written.
-        let left = self.pending.len().div_ceil(self.batch.slot_bytes()) as u64;
-        self.sent.count = self.sent.count.max(self.next_seq.saturating_sub(left));
-        self.counters.published.set(self.sent.count);
-        self.counters.published_at_ns.set(self.gate.clock.now_ns());
+        let written = self.link.write(self.batch.bytes(pending.start, pending.end))?;
+        self.sending.wrote(written, self.batch.slot_bytes());
         Ok(written > 0)
     }
 
-    /// Reads once and acts on what came.
     fn hear(&mut self) -> Result<bool, LinkError> {
         if self.link.pipe.fill()? == Filled::Nothing {
             return Ok(false);
         }
-        let (now_ns, is_measured) = (self.gate.clock.now_ns(), self.gate.measuring());
+        let now_ns = self.sending.gate.clock.now_ns();
+        let first_number = self.first_number;
+        let tag = |number| tag(number, first_number);
         let mut used = 0;
         while let Some((frame, bytes)) = next(&self.link.pipe.ready()[used..])? {
             used += bytes;
             match Key::of(frame.key) {
                 Some(Key::PublishConfirm) => {
-                    let mut count = 0;
-                    for number in numbers::<8>(&frame) {
-                        let latency = &mut self.latency;
-                        self.confirms
-                            .confirm(tag(number, self.first_number), false, |_, sent_ns| {
-                                count += 1;
-                                if is_measured {
-                                    latency.saturating_record(now_ns.saturating_sub(sent_ns));
-                                }
-                            })?;
-                    }
-                    self.counters.confirmed.add(count);
-                    self.counters.confirmed_at_ns.set(now_ns);
+                    let tags = numbers::<8>(&frame).map(tag);
+                    self.sending.settle(tags, false, Verdict::Acked, now_ns)?;
                 }
                 Some(Key::PublishError) => {
-                    for number in numbers::<10>(&frame) {
-                        let tag = tag(number, self.first_number);
-                        self.confirms.confirm(tag, false, |_, _| {})?;
-                        self.sent.excused.push(tag - 1);
-                        self.counters.nacked.add(1);
-                    }
+                    let tags = numbers::<10>(&frame).map(tag);
+                    self.sending.settle(tags, false, Verdict::Nacked, now_ns)?;
                 }
                 _ => closing(&frame)?,
             }
@@ -192,29 +114,9 @@ impl Publisher {
         Ok(true)
     }
 
-    /// Waits until something can be done.
     fn rest(&mut self, now_ns: u64) -> Result<(), LinkError> {
-        let mut nap = NAP;
-        // A window that is full would be asked about over and over.
-        if let Some(pace) = self.pace.as_ref().filter(|_| self.confirms.room() >= self.refill) {
-            nap = nap.min(Duration::from_nanos(pace.next_ns().saturating_sub(now_ns)));
-        }
-        self.link.pipe.wait(!self.pending.is_empty(), nap)
-    }
-
-    fn finish(mut self) -> Published {
-        let unconfirmed: Vec<u64> = self.confirms.unconfirmed().collect();
-        self.sent.excused.extend(unconfirmed.iter().map(|number| number - 1));
-        self.sent.excused.sort_unstable();
-        // A half-written message cannot be followed by anything.
-        if self.pending.is_empty() {
-            self.link.close(GIVE_UP);
-        }
-        Published {
-            sent: self.sent,
-            unconfirmed: unconfirmed.len() as u64,
-            latency: self.latency,
-        }
+        let nap = self.sending.nap(now_ns);
+        self.link.pipe.wait(!self.sending.pending.is_empty(), nap)
     }
 }
 
