@@ -11,7 +11,7 @@ use crate::auth::rights::{Question, ResourceKind, Verdict};
 use crate::auth::{Access, Rights};
 use crate::exchange::ExchangeKind;
 use crate::metadata::{Catalogue, Vhost};
-use crate::types::{ConnectionId, Refusal, Reply, ReplyCode, UserName, VhostName};
+use crate::types::{ConnectionId, Refusal, Reply, ReplyCode, UserName, VhostName, shown_exchange};
 
 /// Who asks for something, and where.
 #[derive(Clone, Copy, Debug)]
@@ -179,7 +179,7 @@ fn decide(vhost: &Vhost, who: &Who<'_>, access: Access, resource: Resource<'_>) 
     };
     let question = match resource {
         Resource::Queue(name) => thing(ResourceKind::Queue, name),
-        Resource::Exchange(name) => thing(ResourceKind::Exchange, exchange_name(name)),
+        Resource::Exchange(name) => thing(ResourceKind::Exchange, shown_exchange(name)),
         Resource::Topic { exchange, key } => {
             let is_topic = vhost.exchange(exchange).map(|spec| spec.kind) == Some(ExchangeKind::Topic);
             if !is_topic {
@@ -205,7 +205,7 @@ fn is_allowed(vhost: &Vhost, user: &UserName, access: Access, resource: Resource
     };
     match resource {
         Resource::Queue(name) => allows(name),
-        Resource::Exchange(name) => allows(exchange_name(name)),
+        Resource::Exchange(name) => allows(shown_exchange(name)),
         Resource::Topic { exchange, key } => {
             let Some(spec) = vhost.exchange(exchange).filter(|spec| spec.kind == ExchangeKind::Topic) else {
                 return true;
@@ -218,17 +218,12 @@ fn is_allowed(vhost: &Vhost, user: &UserName, access: Access, resource: Resource
     }
 }
 
-/// What patterns and texts call an exchange: the default one has a name here.
-fn exchange_name(name: &str) -> &str {
-    if name.is_empty() { "amq.default" } else { name }
-}
-
 impl fmt::Display for Resource<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Queue(name) => write!(f, "queue '{name}'"),
-            Self::Exchange(name) => write!(f, "exchange '{}'", exchange_name(name)),
-            Self::Topic { exchange, key } => write!(f, "topic '{key}' in exchange '{}'", exchange_name(exchange)),
+            Self::Exchange(name) => write!(f, "exchange '{}'", shown_exchange(name)),
+            Self::Topic { exchange, key } => write!(f, "topic '{key}' in exchange '{}'", shown_exchange(exchange)),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{Span, What};
+use crate::types::shown_exchange;
 
 /// `SPAN_KIND_SERVER`: a client asked for it.
 const SERVER: u8 = 2;
@@ -57,7 +58,7 @@ fn view(finished: &Finished) -> Value {
                 text("messaging.destination.name", &span.exchange),
                 number("warren.routed_queues", *queues),
             ]);
-            (format!("publish {}", exchange_shown(&span.exchange)), SERVER)
+            (format!("publish {}", shown_exchange(&span.exchange)), SERVER)
         }
         What::Delivered { queue, redelivered } => {
             attributes.extend([
@@ -83,10 +84,6 @@ fn view(finished: &Finished) -> Value {
         view["traceState"] = json!(span.parent.state);
     }
     view
-}
-
-fn exchange_shown(exchange: &str) -> &str {
-    if exchange.is_empty() { "amq.default" } else { exchange }
 }
 
 fn text(key: &str, value: &str) -> Value {

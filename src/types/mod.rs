@@ -13,7 +13,7 @@ pub mod units;
 
 pub use ids::{ConnectionId, NodeId, QueueId};
 pub use message::{Message, MessageParts, Traits};
-pub use names::{ExchangeName, QueueName, UserName, VhostName};
+pub use names::{ExchangeName, QueueName, UserName, VhostName, shown_exchange};
 pub use reply::{Refusal, Reply, ReplyCode, Scope};
 pub use table::{FieldTable, FieldValue};
 pub use units::{ByteSize, Millis, Timestamp};

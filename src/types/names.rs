@@ -70,6 +70,11 @@ name! {
     /// Name of an exchange; the default exchange is the empty name.
     ExchangeName
 }
+/// What patterns, texts and paths call an exchange: the default one has a name there.
+pub fn shown_exchange(name: &str) -> &str {
+    if name.is_empty() { "amq.default" } else { name }
+}
+
 name! {
     /// Name of a queue.
     QueueName

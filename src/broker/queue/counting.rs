@@ -66,26 +66,18 @@ impl QueueHandle {
 
     /// Notes how long it is, and by how much its vhost's queues are longer together. None where it is elsewhere.
     pub(in crate::broker) fn measure(&self) {
-        if self.spec.queue_type == QueueType::Stream {
-            // The bytes of its log are none of bodies.
-            let ready = self.counts_here().map_or(0, |counts| counts.ready);
-            let _state = self.state.lock();
-            if !self.is_deleted() {
-                self.note(Counts {
-                    ready,
-                    ..Counts::default()
-                });
-            }
-            return;
-        }
+        let of_stream = (self.spec.queue_type == QueueType::Stream).then(|| self.counts_here());
         // The machine is locked until it is noted, so that what is noted last is what came last.
         let state = self.state.lock();
-        let counts = state
-            .machine
-            .queue()
-            .filter(|_| !self.is_deleted())
-            .map(|queue| queue.counts());
-        self.note(counts.unwrap_or_default());
+        let counts = match of_stream {
+            // The bytes of its log are none of bodies.
+            Some(counts) => counts.map(|counts| Counts {
+                ready: counts.ready,
+                ..Counts::default()
+            }),
+            None => state.machine.queue().map(|queue| queue.counts()),
+        };
+        self.note(counts.filter(|_| !self.is_deleted()).unwrap_or_default());
     }
 
     /// It is deleted: its messages are no part of what there is.

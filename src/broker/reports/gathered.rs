@@ -93,7 +93,7 @@ impl Gathered {
     /// How a queue gets on, as far as it can tell; `None` when the node that has it does not say.
     pub(super) fn own_health(&self, queue: &QueueHandle) -> Option<queue::Health> {
         let here = match queue.spec.queue_type {
-            QueueType::Stream => report_of(queue, self.at).map(|report| report.health),
+            QueueType::Stream => queue.counts_here().map(|_| queue::Health::default()),
             QueueType::Classic | QueueType::Quorum => queue.read(|machine| machine.health(self.at)),
         };
         here.or_else(|| Some(self.queues.get(&queue.spec.id)?.health))
