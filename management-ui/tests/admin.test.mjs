@@ -83,6 +83,27 @@ test('parameters are added, changed and deleted, and numbers keep every digit', 
   await until('it is gone', async () => !(await ask('GET', '/parameters')).some(({ name }) => name === 'east'));
 });
 
+test('whoever goes on before a deletion is answered stays where they are', async () => {
+  const { opened, panel, ask } = at;
+  await ask('PUT', '/global-parameters/slow', { name: 'slow', value: 1 });
+  await visit(opened, '#/global-parameters/slow');
+  let answer;
+  await opened.route('**/api/global-parameters/slow', async (route) => {
+    if (route.request().method() !== 'DELETE') return route.continue();
+    const response = await route.fetch();
+    answer = () => route.fulfill({ response });
+  });
+  await panel.getByRole('button', { name: 'Delete…' }).click();
+  await panel.getByRole('button', { name: 'Delete parameter slow' }).click();
+  await until('it is deleted, and not answered', async () => answer);
+  await visit(opened, '#/definitions');
+  await opened.getByRole('heading', { name: 'Definitions' }).waitFor();
+  await answer();
+  await opened.getByText('Parameter slow is deleted').waitFor();
+  assert.equal(new URL(opened.url()).hash, '#/definitions');
+  await opened.unroute('**/api/global-parameters/slow');
+});
+
 test('definitions go out, and come in again', async () => {
   const { opened, ask } = at;
   await ask('PUT', '/queues/%2F/kept', { durable: true, arguments: { 'x-max-length': 5 } });

@@ -5,8 +5,8 @@ import { useEffect, useRef } from 'preact/hooks';
 import { send } from '../api/client.ts';
 import type { KnownArgument, LimitValues } from '../api/types.ts';
 import { ADMIN } from '../routes.ts';
-import { go, href } from '../state/address.ts';
-import { drawn, refresh } from '../state/poll.ts';
+import { href } from '../state/address.ts';
+import { refresh } from '../state/poll.ts';
 import { renew } from '../state/session.ts';
 import { Form } from '../ui/form.tsx';
 import { tell } from '../ui/toast.tsx';
@@ -34,12 +34,6 @@ export function AdminPage({ id, tools, children }: { id: string; tools?: Compone
       {children}
     </div>
   );
-}
-
-/** Goes to a list after what its panel showed was deleted, which is not asked for again. */
-export function leave(to: string): void {
-  addEventListener('hashchange', () => void drawn().then(refresh), { once: true });
-  go(to);
 }
 
 /** Limits as a form: one field for each; an empty one is no limit. `path` is where a limit is put by its name. */

@@ -3,7 +3,7 @@
 import { url } from '../api/client.ts';
 import type { Channel, Connection as Data } from '../api/types.ts';
 import { age, bytes, count, shown, time } from '../lib/format.ts';
-import { go } from '../state/address.ts';
+import { leaveTo } from '../state/address.ts';
 import { usePoll } from '../state/poll.ts';
 import { utc } from '../state/settings.ts';
 import { Tag } from '../ui/badge.tsx';
@@ -28,7 +28,7 @@ export function Connection({ names }: { names: Names }) {
       <div class="title">
         <h1>{shown(data.user_provided_name ?? data.name)}</h1>
         <ConnectionState of={data} />
-        <div class="tools"><button type="button" class="danger" onClick={() => close([data], () => go(isOfStreams ? '#/stream/connections' : '#/connections'))}>Close…</button></div>
+        <div class="tools"><button type="button" class="danger" onClick={() => close([data], leaveTo(isOfStreams ? '#/stream/connections' : '#/connections'))}>Close…</button></div>
         <p class="sub">{data.name} · user {data.user} · vhost {data.vhost} · node {data.node}</p>
       </div>
       <Card title="Traffic">

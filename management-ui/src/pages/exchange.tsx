@@ -1,9 +1,10 @@
 // One exchange: its bindings, publishing to it, and where a message would go.
 
-import { get, send, url } from '../api/client.ts';
+import { get, url } from '../api/client.ts';
 import type { Binding, Exchange as Data } from '../api/types.ts';
 import { count, counted, rate, shown } from '../lib/format.ts';
-import { go, href } from '../state/address.ts';
+import { href } from '../state/address.ts';
+import { deleteAndLeave } from '../state/delete.ts';
 import { usePoll } from '../state/poll.ts';
 import { may } from '../state/session.ts';
 import { Tag } from '../ui/badge.tsx';
@@ -105,9 +106,8 @@ function remove(exchange: Data): void {
     button: `Delete ${name}`,
     type: bindings > 0 ? name : undefined,
     run: async () => {
-      await send('DELETE', url`/exchanges/${vhost}/${name}`);
+      await deleteAndLeave(url`/exchanges/${vhost}/${name}`, '#/exchanges');
       tell(`${name} was deleted`);
-      go('#/exchanges');
     },
   }));
 }

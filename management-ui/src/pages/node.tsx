@@ -4,7 +4,8 @@ import { useState } from 'preact/hooks';
 import { query, send, url } from '../api/client.ts';
 import type { AuthAttempts, Cluster, Node as Data, Overview } from '../api/types.ts';
 import { age, bytes, count, counted, percent } from '../lib/format.ts';
-import { go, href } from '../state/address.ts';
+import { href } from '../state/address.ts';
+import { deleteAndLeave } from '../state/delete.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { isAdministrator } from '../state/session.ts';
 import { Badge, Tag } from '../ui/badge.tsx';
@@ -230,9 +231,7 @@ function forget(name: string, members: number): void {
     button: `Forget ${name}`,
     type: name,
     run: async () => {
-      await send('DELETE', url`/nodes/${name}`);
-      go(href('cluster'));
-      refresh();
+      await deleteAndLeave(url`/nodes/${name}`, href('cluster'));
       tell(`${name} is forgotten`);
     },
   });

@@ -1,11 +1,12 @@
 // Parameters: those of the whole cluster, and those of components in vhosts that definitions brought.
 
 import { useState } from 'preact/hooks';
-import { send, sendJson, url } from '../api/client.ts';
+import { sendJson, url } from '../api/client.ts';
 import type { GlobalParameter, Parameter } from '../api/types.ts';
 import { plain } from '../lib/format.ts';
 import { pretty } from '../lib/json.ts';
-import { beside, go } from '../state/address.ts';
+import { beside, go, leaveTo } from '../state/address.ts';
+import { deleteAndLeave } from '../state/delete.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { vhost as chosen } from '../state/settings.ts';
 import { ask, Dialog } from '../ui/dialog.tsx';
@@ -15,7 +16,7 @@ import { Name } from '../ui/name.tsx';
 import { Card, Empty, Failed, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
-import { AdminPage, leave } from './admin.tsx';
+import { AdminPage } from './admin.tsx';
 import { hasManyVhosts } from './parts.tsx';
 import type { Names } from '../routes.ts';
 
@@ -81,7 +82,7 @@ function Detail({ all, names }: { all: Any[] | undefined; names: Names }) {
       </div>
       {found.component
         ? <><p class="note">It is kept for definitions: nothing here acts on it.</p><pre class="whole">{pretty(JSON.stringify(found.value)) ?? plain(found.value)}</pre></>
-        : <Edit key={plain(found.value)} of={found} onDone={() => go(beside('parameters'))} />}
+        : <Edit key={plain(found.value)} of={found} onDone={leaveTo(beside('parameters'))} />}
     </div>
   );
 }
@@ -115,8 +116,7 @@ function remove(of: Any): void {
     text: <p>{of.name} will be gone{of.vhost ? ` from ${of.vhost}` : ''}. This cannot be undone.</p>,
     button: `Delete parameter ${of.name}`,
     run: async () => {
-      await send('DELETE', pathOf(of));
-      leave(beside('parameters'));
+      await deleteAndLeave(pathOf(of), beside('parameters'));
       tell(`Parameter ${of.name} is deleted`);
     },
   });

@@ -5,7 +5,8 @@ import { useState } from 'preact/hooks';
 import { get, send, url } from '../api/client.ts';
 import type { Overview, Policy } from '../api/types.ts';
 import { plain } from '../lib/format.ts';
-import { beside, go } from '../state/address.ts';
+import { beside, go, leaveTo } from '../state/address.ts';
+import { deleteAndLeave } from '../state/delete.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { isAdministrator, isPolicymaker, vhosts } from '../state/session.ts';
 import { vhost as chosen } from '../state/settings.ts';
@@ -17,7 +18,7 @@ import { Name } from '../ui/name.tsx';
 import { Empty, Failed, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
-import { AdminPage, leave, wholeNumber } from './admin.tsx';
+import { AdminPage, wholeNumber } from './admin.tsx';
 import { hasManyVhosts, inVhost, useKnown } from './parts.tsx';
 import { Preview } from './policy-preview.tsx';
 import type { Names } from '../routes.ts';
@@ -96,7 +97,7 @@ function Detail({ kind, vhost, name, mayChange }: { kind: Kind; vhost: string; n
         <span class="muted">vhost {vhost}</span>
         <div class="tools"><button type="button" class="danger" onClick={() => remove(kind, policy)}>Delete…</button></div>
       </div>
-      <Edit key={JSON.stringify(policy)} kind={kind} of={policy} onDone={() => go(beside(kind.id))} />
+      <Edit key={JSON.stringify(policy)} kind={kind} of={policy} onDone={leaveTo(beside(kind.id))} />
     </div>
   );
 }
@@ -162,8 +163,7 @@ function remove(kind: Kind, { vhost, name, pattern }: Policy): void {
     text: <p>{name} will be gone from {vhost}. Whatever matches <code>{pattern}</code> goes on with what it was declared with, or with the next policy that matches it.</p>,
     button: `Delete ${kind.one} ${name}`,
     run: async () => {
-      await send('DELETE', url`/${kind.id}/${vhost}/${name}`);
-      leave(beside(kind.id));
+      await deleteAndLeave(url`/${kind.id}/${vhost}/${name}`, beside(kind.id));
       tell(`${name} is deleted`);
     },
   });

@@ -3,7 +3,8 @@
 import { get, send, url } from '../api/client.ts';
 import type { Binding, Consumer, Latency, Queue as Data, QueueHealth, StreamMember } from '../api/types.ts';
 import { age, bytes, count, counted, percent, rate, shown } from '../lib/format.ts';
-import { go, href } from '../state/address.ts';
+import { href } from '../state/address.ts';
+import { deleteAndLeave } from '../state/delete.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { isPolicymaker, may } from '../state/session.ts';
 import { Badge, Tag } from '../ui/badge.tsx';
@@ -215,9 +216,8 @@ function Actions({ queue }: { queue: Data }) {
       button: `Delete ${name}`,
       type: isUsed ? name : undefined,
       run: async () => {
-        await send('DELETE', path);
+        await deleteAndLeave(path, '#/queues');
         tell(`${name} was deleted`);
-        go('#/queues');
       },
     });
   };

@@ -5,6 +5,7 @@ import { get, send, url } from '../api/client.ts';
 import type { Connection, Permission, User } from '../api/types.ts';
 import { counted, shown } from '../lib/format.ts';
 import { beside, go } from '../state/address.ts';
+import { deleteAndLeave } from '../state/delete.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { renew, session, vhosts } from '../state/session.ts';
 import { Badge, Tag } from '../ui/badge.tsx';
@@ -15,7 +16,7 @@ import { Name } from '../ui/name.tsx';
 import { Card, Empty, Failed, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell } from '../ui/toast.tsx';
-import { AdminPage, leave, LimitForm, limitsText } from './admin.tsx';
+import { AdminPage, LimitForm, limitsText } from './admin.tsx';
 import { useKnown } from './parts.tsx';
 import { Permissions, TopicPermissions } from './permissions.tsx';
 import type { Names } from '../routes.ts';
@@ -175,8 +176,7 @@ function remove(name: string, open: number | undefined): void {
     button: `Delete user ${name}`,
     type: name,
     run: async () => {
-      await send('DELETE', url`/users/${name}`);
-      leave(beside('users'));
+      await deleteAndLeave(url`/users/${name}`, beside('users'));
       tell(`User ${name} is deleted`);
     },
   });

@@ -5,6 +5,7 @@ import { get, query, send, url } from '../api/client.ts';
 import type { Limited, Page, Queue, Vhost } from '../api/types.ts';
 import { count, counted, rate, shown } from '../lib/format.ts';
 import { beside, go, href } from '../state/address.ts';
+import { deleteAndLeave } from '../state/delete.ts';
 import { refresh, usePoll } from '../state/poll.ts';
 import { isAdministrator, renew } from '../state/session.ts';
 import { vhost as chosen } from '../state/settings.ts';
@@ -16,7 +17,7 @@ import { Name } from '../ui/name.tsx';
 import { Card, Empty, Failed, Figures, Loading } from '../ui/states.tsx';
 import type { Column } from '../ui/table.tsx';
 import { tell, tellFailure } from '../ui/toast.tsx';
-import { AdminPage, leave, LimitForm } from './admin.tsx';
+import { AdminPage, LimitForm } from './admin.tsx';
 import { useKnown } from './parts.tsx';
 import { Permissions, TopicPermissions } from './permissions.tsx';
 import type { Names } from '../routes.ts';
@@ -173,9 +174,8 @@ function remove(vhost: Vhost, queues: number | undefined): void {
     button: `Delete vhost ${name}`,
     type: name,
     run: async () => {
-      await send('DELETE', url`/vhosts/${name}`);
+      await deleteAndLeave(url`/vhosts/${name}`, beside('vhosts'));
       if (chosen.value === name) chosen.value = '';
-      leave(beside('vhosts'));
       await renew();
       tell(`vhost ${name} is deleted`);
     },

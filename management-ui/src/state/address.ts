@@ -47,6 +47,16 @@ export function go(to: string): void {
   location.hash = to;
 }
 
+/** How to leave the page that is shown now, once something is answered. Whoever has gone on by then stays there; whether nobody had. */
+export function leaveTo(to: string): () => boolean {
+  const here = href(...read(location.hash).parts);
+  return () => {
+    const isHere = href(...read(location.hash).parts) === here;
+    if (isHere) go(to);
+    return isHere;
+  };
+}
+
 /** Changes parts of the query in place; undefined and '' take a part away. Of a page that is about to be left nothing is changed. */
 export function setQuery(changes: Record<string, string | number | undefined>): void {
   if (href(...read(location.hash).parts) !== href(...address.value.parts)) return;

@@ -363,7 +363,9 @@ impl World {
             let after = Duration::from_millis(deadline.since(now).0.max(1));
             sim.later(us, after, move |sim, world| world.tick(sim, us));
         }
-        for one in out {
+        // What is said goes at once, so before anything that comes of the rest.
+        let (said, rest): (Vec<Out>, Vec<Out>) = out.into_iter().partition(|one| matches!(one, Out::Frames(..)));
+        for one in said.into_iter().chain(rest) {
             self.carry_out(sim, us, one);
         }
         self.ask_again(sim, us);
