@@ -145,6 +145,14 @@ fn has(source: &str, owner: &str, member: &str) -> bool {
             }))
 }
 
+/// A node whose disk failed comes back by itself where a supervisor starts it again.
+#[test]
+fn the_unit_starts_a_node_again_whatever_it_ended_with() {
+    let unit = std::fs::read_to_string(root().join("packaging/systemd/warren.service")).expect("a readable unit");
+    assert!(unit.lines().any(|line| line == "Restart=on-failure"));
+    assert!(!unit.contains("RestartPrevent"), "some status is left out");
+}
+
 /// What stands in backticks, with the document that it stands in.
 fn named() -> Vec<(&'static str, String)> {
     let mut all = Vec::new();

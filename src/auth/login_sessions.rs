@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 use super::PasswordHash;
 use super::rights::Grant;
 use crate::types::sorting::sort_by_key;
-use crate::types::{NodeId, Timestamp, UserName};
+use crate::types::{NodeId, Timestamp, UserName, base64};
 
 /// Sessions that are known.
 const MOST: usize = 10_000;
@@ -24,7 +24,7 @@ const MOST_OF_A_USER: usize = 100;
 
 /// What is kept of a token: whoever reads memory cannot use it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub struct TokenDigest([u8; 32]);
+pub struct TokenDigest(#[serde(with = "base64::in_json")] [u8; 32]);
 
 /// All that are open, and those that have ended before their time.
 #[derive(Debug, Default)]

@@ -28,7 +28,7 @@ pub enum HashAlgorithm {
 pub struct PasswordHash {
     pub algorithm: HashAlgorithm,
     /// Salt and hash; empty for a user without a password.
-    #[serde(with = "as_base64")]
+    #[serde(with = "base64::in_json")]
     bytes: Vec<u8>,
 }
 
@@ -87,20 +87,6 @@ impl HashAlgorithm {
             Self::Sha512 => of::<Sha512>(salt, password),
             Self::Md5 => of::<Md5>(salt, password),
         }
-    }
-}
-
-mod as_base64 {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    use super::base64;
-
-    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&base64::encode(bytes))
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
-        base64::decode(&String::deserialize(from)?).ok_or_else(|| D::Error::custom("not base64"))
     }
 }
 

@@ -7,7 +7,7 @@ use super::answer::Answer;
 use super::route::{Access, Route};
 use crate::exchange::EXCHANGE_TYPES;
 use crate::spec::argument::{Argument, PolicyKey};
-use crate::spec::arguments::{ARGUMENTS, OTHER_POLICY_KEYS};
+use crate::spec::arguments::{ARGUMENTS, MIRRORED, OTHER_POLICY_KEYS};
 use crate::spec::exchange_arguments::{ExchangeArgument, OF_EVERY_EXCHANGE};
 use crate::spec::shape::{Kind, Shape};
 
@@ -36,6 +36,8 @@ pub static ROUTES: &[Route] = &[Route::get(
 )];
 
 /// What the keys of federation say of themselves.
+const OF_MIRRORS: &str =
+    "Kept for definitions of RabbitMQ before version 4; there are no mirrored queues, so nothing acts on it.";
 const OF_FEDERATION: &str = "Kept for definitions; this broker has no federation, so nothing acts on it.";
 
 fn shaped(name: &str, shape: Shape, help: &str) -> Value {
@@ -97,7 +99,13 @@ fn policy_keys() -> Value {
         Some(policy_key(key, row.shape, row.help, json!(["exchange"])))
     });
     let others = OTHER_POLICY_KEYS.iter();
-    let others = others.map(|key| policy_key(key, key.shape(), OF_FEDERATION, json!([])));
+    let others = others.map(|key| {
+        let help = match key.name.starts_with(MIRRORED) {
+            true => OF_MIRRORS,
+            false => OF_FEDERATION,
+        };
+        policy_key(key, key.shape(), help, json!([]))
+    });
     of_queues.chain(of_exchanges).chain(others).collect()
 }
 

@@ -122,7 +122,7 @@ fn view(call: &Call, vhost: &Vhost, spec: &ExchangeSpec) -> Value {
     let counted = call.gathered.figures_of_exchange(&spec.vhost, &spec.name);
     figures::write_message_stats(call, &mut view, &counted, &[figures::ROUTED]);
     if spec.kind == ExchangeKind::DelayedMessage {
-        view["messages_delayed"] = json!(call.broker.vhosts().messages_delayed(&spec.vhost, &spec.name));
+        view["messages_delayed"] = json!(call.gathered.messages_delayed(&spec.vhost, &spec.name));
     }
     view
 }

@@ -23,7 +23,8 @@ pub static ROUTES: &[Route] = &[
         Access::Administrator,
         "Enables a feature flag; all that can be are.",
         |call| Box::pin(async move { enable(call.name("name")) }),
-    ),
+    )
+    .plain(),
     Route::get(
         "/deprecated-features",
         Access::Management,

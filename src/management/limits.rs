@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route};
-use super::text::term;
 use crate::metadata::{Catalogue, Command, User, UserLimit, Vhost, VhostLimit};
+use crate::spec::policy::term;
 
 /// What can be asked of limits.
 pub static ROUTES: &[Route] = &[
@@ -20,46 +20,54 @@ pub static ROUTES: &[Route] = &[
             .filter(|vhost| call.caller.sees(vhost))
             .filter_map(of_vhost);
         Ok(Answer::Json(limits.collect()))
-    }),
+    })
+    .plain(),
     Route::get(
         "/vhost-limits/{vhost}",
         Access::VhostVisible,
         "Limits of a vhost.",
         |call| call.in_vhost(|vhost| Answer::Json(of_vhost(vhost).into_iter().collect())),
-    ),
+    )
+    .plain(),
     Route::put(
         "/vhost-limits/{vhost}/{limit}",
         Access::Administrator,
         "Sets max-connections or max-queues of a vhost: value, negative for none.",
         |call| Box::pin(put_vhost(call)),
-    ),
+    )
+    .plain(),
     Route::delete(
         "/vhost-limits/{vhost}/{limit}",
         Access::Administrator,
         "Takes a limit of a vhost away.",
         |call| Box::pin(delete_vhost(call)),
-    ),
+    )
+    .plain(),
     Route::get("/user-limits", Access::Management, "Limits of all users.", |call| {
         let catalogue = call.broker.catalogue();
         Ok(Answer::Json(catalogue.users().filter_map(of_user).collect()))
-    }),
+    })
+    .plain(),
     Route::get("/user-limits/{user}", Access::Management, "Limits of a user.", |call| {
         let catalogue = call.broker.catalogue();
         let user = user(&catalogue, call)?;
         Ok(Answer::Json(of_user(user).into_iter().collect()))
-    }),
+    })
+    .plain(),
     Route::put(
         "/user-limits/{user}/{limit}",
         Access::Administrator,
         "Sets max-connections or max-channels of a user: value, negative for none.",
         |call| Box::pin(put_user(call)),
-    ),
+    )
+    .plain(),
     Route::delete(
         "/user-limits/{user}/{limit}",
         Access::Administrator,
         "Takes a limit of a user away.",
         |call| Box::pin(delete_user(call)),
-    ),
+    )
+    .plain(),
 ];
 
 fn of_vhost(vhost: &Vhost) -> Option<Value> {

@@ -39,7 +39,8 @@ pub static ROUTES: &[Route] = &[
             let lines = keys.map(|(key, value)| format!("{key} = {value}\n"));
             Ok(Answer::Text(lines.collect()))
         },
-    ),
+    )
+    .plain(),
     Route::get("/index.html", Access::Anyone, "This page.", |_| {
         Ok(Answer::Html(help()))
     }),

@@ -45,37 +45,43 @@ pub static ROUTES: &[Route] = &[
             let all = catalogue.vhosts().flat_map(topics_ordered).collect();
             list::listing(call, all, &["vhost", "user"])
         },
-    ),
+    )
+    .plain(),
     Route::get(
         "/topic-permissions/{vhost}/{user}",
         Access::Administrator,
         "A user's topic permissions in a vhost.",
         |call| topics(call, None),
-    ),
+    )
+    .plain(),
     Route::get(
         "/topic-permissions/{vhost}/{user}/{exchange}",
         Access::Administrator,
         "A user's permission on one topic exchange.",
         |call| topics(call, Some(call.name("exchange"))),
-    ),
+    )
+    .plain(),
     Route::put(
         "/topic-permissions/{vhost}/{user}",
         Access::Administrator,
         "Sets a topic permission: exchange, and the patterns write and read.",
         |call| Box::pin(put_topic(call)),
-    ),
+    )
+    .plain(),
     Route::delete(
         "/topic-permissions/{vhost}/{user}",
         Access::Administrator,
         "Takes all topic permissions of a user in a vhost away.",
         |call| Box::pin(delete_topics(call)),
-    ),
+    )
+    .plain(),
     Route::delete(
         "/topic-permissions/{vhost}/{user}/{exchange}",
         Access::Administrator,
         "Takes the permission on one topic exchange away.",
         |call| Box::pin(delete_topics(call)),
-    ),
+    )
+    .plain(),
 ];
 
 /// The permissions in a vhost, the vhost first as lists of a vhost have it.

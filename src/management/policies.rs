@@ -10,9 +10,8 @@ use super::fields::{Fields, checked_name};
 use super::list;
 use super::preview::preview;
 use super::route::{Access, Route, Verb};
-use super::text::term;
 use crate::metadata::{Command, Vhost};
-use crate::spec::policy::{Policy, PolicyKind, PolicySpec};
+use crate::spec::policy::{Policy, PolicyKind, PolicySpec, term};
 
 /// What can be asked of policies.
 pub static ROUTES: &[Route] = &[
@@ -42,31 +41,36 @@ pub static ROUTES: &[Route] = &[
         Access::Management,
         "All operator policies.",
         |call| list(call, PolicyKind::Operator),
-    ),
+    )
+    .plain(),
     Route::get(
         "/operator-policies/{vhost}",
         Access::Vhost,
         "Operator policies of a vhost.",
         |call| list_of_vhost(call, PolicyKind::Operator),
-    ),
+    )
+    .plain(),
     Route::get(
         "/operator-policies/{vhost}/{name}",
         Access::Administrator,
         "An operator policy.",
         |call| one(call, PolicyKind::Operator),
-    ),
+    )
+    .plain(),
     Route::put(
         "/operator-policies/{vhost}/{name}",
         Access::Administrator,
         "Makes an operator policy or changes it: pattern, definition, priority, apply-to.",
         |call| Box::pin(put(call, PolicyKind::Operator)),
-    ),
+    )
+    .plain(),
     Route::delete(
         "/operator-policies/{vhost}/{name}",
         Access::Administrator,
         "Deletes an operator policy.",
         |call| Box::pin(async move { delete(&call, PolicyKind::Operator).await }),
-    ),
+    )
+    .plain(),
     Route::post(
         "/policies/{vhost}/{name}/preview",
         Access::Policymaker,
@@ -84,7 +88,8 @@ pub static ROUTES: &[Route] = &[
             let spec = asked(&call);
             Box::pin(preview(call, PolicyKind::Operator, spec))
         },
-    ),
+    )
+    .plain(),
 ];
 
 fn policies(vhost: &Vhost, kind: PolicyKind) -> &BTreeMap<String, Policy> {

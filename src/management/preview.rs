@@ -31,11 +31,12 @@ pub async fn preview(mut call: Call, kind: PolicyKind, spec: Result<PolicySpec, 
     let policy = match policy {
         Ok(policy) => policy,
         Err(error) => {
-            return Ok(Answer::Json(json!({
-                "matches": 0, "wins": 0, "loses": [], "changes": 0, "drops": 0, "sample": [], "errors": [error],
-            })));
+            return Ok(refused(&error));
         }
     };
+    if let Err(error) = call.in_vhost(|vhost| policy.check_steps(vhost.names()))? {
+        return Ok(refused(&error.to_string()));
+    }
     call.gather(About::Queues).await?;
     let counts = |name: &str| {
         let queue = call.broker.vhost(call.name("vhost"))?.queue(name)?;
@@ -43,6 +44,12 @@ pub async fn preview(mut call: Call, kind: PolicyKind, spec: Result<PolicySpec, 
     };
     let preview = call.in_vhost(|vhost| Preview::of(vhost, kind, &policy, counts))?;
     Ok(Answer::Json(preview.view()))
+}
+
+fn refused(error: &str) -> Answer {
+    Answer::Json(json!({
+        "matches": 0, "wins": 0, "loses": [], "changes": 0, "drops": 0, "sample": [], "errors": [error],
+    }))
 }
 
 #[derive(Default)]

@@ -80,13 +80,15 @@ pub static ROUTES: &[Route] = &[
         Access::Vhost,
         "Drops all messages that are ready.",
         |call| Box::pin(purge(call)),
-    ),
+    )
+    .plain(),
     Route::post(
         "/queues/{vhost}/{name}/actions",
         Access::Administrator,
         "Takes an action: recover serves a damaged queue with what can be read of it.",
         |call| Box::pin(act(call)),
-    ),
+    )
+    .plain(),
     Route::new(
         Verb::Get,
         "/queues/{vhost}/{name}/readable/{from}",

@@ -28,37 +28,43 @@ pub static ROUTES: &[Route] = &[
         Access::Administrator,
         "Adds a member of a quorum queue: node.",
         |call| Box::pin(add(call)),
-    ),
+    )
+    .plain(),
     Route::delete(
         "/queues/quorum/{vhost}/{name}/replicas/delete",
         Access::Administrator,
         "Removes a member of a quorum queue: node.",
         |call| Box::pin(remove(call)),
-    ),
+    )
+    .plain(),
     Route::post(
         "/queues/quorum/{vhost}/{name}/replicas/transfer-leadership",
         Access::Administrator,
         "Makes a member of a quorum queue its leader: node.",
         |call| Box::pin(lead(call)),
-    ),
+    )
+    .plain(),
     Route::post(
         "/queues/quorum/replicas/on/{node}/grow",
         Access::Administrator,
         "Adds members on a node: vhost_pattern, queue_pattern, strategy (all or even).",
         |call| Box::pin(grow(call)),
-    ),
+    )
+    .plain(),
     Route::delete(
         "/queues/quorum/replicas/on/{node}/shrink",
         Access::Administrator,
         "Removes all members of quorum queues on a node.",
         |call| Box::pin(shrink(call)),
-    ),
+    )
+    .plain(),
     Route::post(
         "/rebalance/queues",
         Access::Administrator,
         "Spreads leaders of quorum queues over the nodes; vhost_pattern and queue_pattern say of which.",
         |call| Box::pin(rebalance(call)),
-    ),
+    )
+    .plain(),
 ];
 
 /// Queues whose members are changed side by side.

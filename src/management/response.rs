@@ -32,29 +32,12 @@ pub enum By {
 impl By {
     /// The handler of a route.
     pub fn handler_of(route: &Route) -> Self {
-        let is_plain = PLAIN.iter().any(|part| route.path.contains(part));
-        let is_purge = route.path.ends_with("/contents");
-        match is_plain || is_purge {
+        match route.is_plain {
             true => Self::PlainHandler,
             false => Self::Handler,
         }
     }
 }
-
-/// Parts of the paths of such resources.
-const PLAIN: [&str; 11] = [
-    "/operator-policies",
-    "/topic-permissions",
-    "/user-limits",
-    "/vhost-limits",
-    "/feature-flags/",
-    "/rebalance",
-    "/config/effective",
-    "/actions",
-    "/replicas/",
-    "/start/",
-    "/reset",
-];
 
 /// The response to what a handler said.
 pub fn of(answered: Answered, by: By) -> Response<Body> {

@@ -23,6 +23,8 @@ pub struct Route {
     /// For the help page.
     pub help: &'static str,
     pub run: Run,
+    /// RabbitMQ has it in one kind of body only.
+    pub is_plain: bool,
 }
 
 /// The handler.
@@ -100,6 +102,12 @@ impl Route {
             access,
             help,
             run,
+            is_plain: false,
         }
+    }
+
+    /// The same, in one kind of body only.
+    pub const fn plain(self) -> Self {
+        Self { is_plain: true, ..self }
     }
 }

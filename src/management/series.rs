@@ -25,13 +25,15 @@ pub static ROUTES: &[Route] = &[
         Access::Administrator,
         "Forgets the statistics of all nodes.",
         |call| Box::pin(reset(call)),
-    ),
+    )
+    .plain(),
     Route::delete(
         "/reset/{node}",
         Access::Administrator,
         "Forgets the statistics of a node.",
         |call| Box::pin(reset(call)),
-    ),
+    )
+    .plain(),
 ];
 
 /// Seconds that are shown unless the query says otherwise.

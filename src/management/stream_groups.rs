@@ -60,7 +60,7 @@ pub static ROUTES: &[Route] = &[
         "Sets the offset that a group has stored: offset (first, last, next, or a number), or timestamp; of one stream, \
          or of all. Refused while a member reads, unless force is true.",
         |call| Box::pin(reset(call)),
-    ),
+    ).plain(),
     Route::delete(
         "/stream/groups/{vhost}/{name}",
         Access::Vhost,

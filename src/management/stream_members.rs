@@ -24,14 +24,16 @@ pub static ROUTES: &[Route] = &[
         Access::Administrator,
         "Adds a member of a stream: node.",
         |call| Box::pin(change(call, MemberChange::Add, Err(MemberError::NotRunning))),
-    ),
+    )
+    .plain(),
     Route::delete(
         "/stream/{vhost}/{name}/replicas/delete",
         Access::Administrator,
         "Removes a member of a stream: node.",
         // A node that nobody knows is a member of nothing.
         |call| Box::pin(change(call, MemberChange::Remove, Ok(()))),
-    ),
+    )
+    .plain(),
     Route::post(
         "/stream/{vhost}/{name}/restart",
         Access::Administrator,

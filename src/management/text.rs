@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use serde_json::Value;
-
 /// Decodes a form-encoded text: `+` is a space. What is malformed stays as it is.
 pub fn unquoted(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
@@ -50,14 +48,6 @@ pub fn encoded(text: &str) -> String {
     quoted(text).replace('+', "%20")
 }
 
-/// A JSON value as an Erlang term.
-pub fn term(value: &Value) -> String {
-    match value {
-        Value::String(text) => format!("<<\"{text}\">>"),
-        other => other.to_string(),
-    }
-}
-
 /// The exchange of a path: the default one has a name there.
 pub fn exchange_name(name: &str) -> &str {
     if name == "amq.default" { "" } else { name }
@@ -65,15 +55,7 @@ pub fn exchange_name(name: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-
-    #[test]
-    fn texts_are_binaries_in_terms() {
-        assert_eq!(term(&json!("x")), "<<\"x\">>");
-        assert_eq!(term(&json!(5)), "5");
-    }
 
     #[test]
     fn quoting_is_undone_by_unquoting() {

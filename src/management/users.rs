@@ -63,7 +63,8 @@ pub static ROUTES: &[Route] = &[
         Access::Administrator,
         "A user's topic permissions.",
         |call| permissions_of(call, permissions::topics_of_user),
-    ),
+    )
+    .plain(),
     Route::get(
         "/auth/hash_password/{password}",
         Access::Administrator,

@@ -42,13 +42,15 @@ pub static ROUTES: &[Route] = &[
         Access::Administrator,
         "Topic permissions in a vhost.",
         |call| call.in_vhost(|vhost| Answer::Json(permissions::topics_in_vhost(vhost).collect())),
-    ),
+    )
+    .plain(),
     Route::post(
         "/vhosts/{vhost}/start/{node}",
         Access::Administrator,
         "Starts a vhost that failed; vhosts always run here.",
         |call| Box::pin(async move { call.in_vhost(|_| Answer::Done) }),
-    ),
+    )
+    .plain(),
 ];
 
 fn list(call: &Call) -> Answered {

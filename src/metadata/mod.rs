@@ -129,6 +129,23 @@ impl Catalogue {
         }
     }
 
+    /// Looks whether a command can be carried out in little time.
+    ///
+    /// # Errors
+    /// When it puts a policy whose pattern takes too many steps for the names that are there.
+    pub fn check_steps(&self, command: &Command) -> Result<(), CatalogueError> {
+        let (kind, spec) = match command {
+            Command::PutPolicy(spec) => (PolicyKind::User, spec),
+            Command::PutOperatorPolicy(spec) => (PolicyKind::Operator, spec),
+            _ => return Ok(()),
+        };
+        let Some(vhost) = self.vhost(&spec.vhost) else {
+            return Ok(());
+        };
+        Policy::new(kind, spec.clone())?.check_steps(vhost.names())?;
+        Ok(())
+    }
+
     /// A vhost.
     pub fn vhost(&self, name: &str) -> Option<&Vhost> {
         self.vhosts.get(name)

@@ -110,6 +110,12 @@ impl Vhost {
         self.exchanges.values().map(|exchange| &exchange.spec)
     }
 
+    /// The names of all queues and exchanges, in no order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let queues = self.queues.values().map(|queue| &*queue.spec.name);
+        queues.chain(self.exchanges.values().map(|exchange| &*exchange.spec.name))
+    }
+
     /// A queue.
     pub fn queue(&self, name: &str) -> Option<&QueueSpec> {
         self.queues.get(name).map(|queue| &queue.spec)

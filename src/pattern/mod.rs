@@ -5,17 +5,20 @@
 //! anywhere. A pattern of plain constructs is run in time linear in the subject ([`linear`]), any
 //! other by PCRE2 with a bound on its steps ([`pcre`]). Which is which never changes an answer.
 //!
-//! A match that runs into the bound is none, with one warning for each pattern.
+//! A match that runs into the bound is none, with one warning for each pattern. What took many steps is
+//! remembered ([`memo`]).
 
 mod characters;
 mod dialect;
 mod linear;
+mod memo;
 mod pcre;
 mod refusal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pcre::Bound;
 use thiserror::Error;
 
 pub use refusal::BadPattern;
@@ -35,7 +38,7 @@ struct Compiled {
 #[derive(Debug)]
 enum Engine {
     Linear(regex::bytes::Regex),
-    Backtracking(pcre::Code),
+    Backtracking(pcre::Code, memo::Memo),
 }
 
 /// A match needs more steps than any may take.
@@ -73,7 +76,7 @@ impl Pattern {
         let code = pcre::Code::compile(bytes, case)?;
         let engine = match linear::regex(bytes, case) {
             Some(regex) => Engine::Linear(regex),
-            None => Engine::Backtracking(code),
+            None => Engine::Backtracking(code, memo::Memo::default()),
         };
         Ok(Self(Arc::new(Compiled {
             text: text.to_owned(),
@@ -108,7 +111,17 @@ impl Pattern {
     pub fn find(&self, subject: &str) -> Result<bool, TooManySteps> {
         match &self.0.engine {
             Engine::Linear(regex) => Ok(regex.is_match(subject.as_bytes())),
-            Engine::Backtracking(code) => code.find(subject.as_bytes()),
+            Engine::Backtracking(code, memo) => {
+                let subject = subject.as_bytes();
+                if let Some(said) = memo.of(subject) {
+                    return said;
+                }
+                code.find(subject, Bound::Few).or_else(|TooManySteps| {
+                    let said = code.find(subject, Bound::Most);
+                    memo.note(subject, said);
+                    said
+                })
+            }
         }
     }
 }

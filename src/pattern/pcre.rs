@@ -12,6 +12,8 @@ use super::{Case, TooManySteps, characters, dialect};
 /// Steps of one match, a millisecond or two. Two loops over the longest name, one in the other, need
 /// 32,640; RabbitMQ's bound is 10,000,000, and a list of 10,000 names would wait for minutes.
 const MOST_STEPS: u32 = 50_000;
+/// Steps that take no time worth speaking of: some ten microseconds.
+const FEW_STEPS: u32 = 500;
 /// Kibibytes that one match may take to remember where it can go back to.
 const MOST_MEMORY_KIB: u32 = 4096;
 
@@ -37,10 +39,18 @@ impl fmt::Debug for Code {
     }
 }
 
+/// How many steps a match may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bound {
+    Few,
+    Most,
+}
+
 /// What all patterns have in common, made once and never changed.
 struct Rules {
     compiling: NonNull<sys::pcre2_compile_context_8>,
     matching: NonNull<sys::pcre2_match_context_8>,
+    matching_soon: NonNull<sys::pcre2_match_context_8>,
 }
 
 // SAFETY: contexts may be shared by threads that do not change them (pcre2api, "Multithreading").
@@ -60,11 +70,18 @@ static RULES: LazyLock<Rules> = LazyLock::new(|| {
         // A look-behind has one length for each alternative, as in PCRE 8.
         sys::pcre2_set_max_varlookbehind_8(compiling.as_ptr(), 0);
         sys::pcre2_set_compile_extra_options_8(compiling.as_ptr(), sys::PCRE2_EXTRA_ALLOW_LOOKAROUND_BSK);
-        let matching = sys::pcre2_match_context_create_8(ptr::null_mut());
-        let matching = NonNull::new(matching).unwrap_or_else(|| none());
-        sys::pcre2_set_match_limit_8(matching.as_ptr(), MOST_STEPS);
-        sys::pcre2_set_heap_limit_8(matching.as_ptr(), MOST_MEMORY_KIB);
-        Rules { compiling, matching }
+        let matching_within = |steps| {
+            let matching = sys::pcre2_match_context_create_8(ptr::null_mut());
+            let matching = NonNull::new(matching).unwrap_or_else(|| none());
+            sys::pcre2_set_match_limit_8(matching.as_ptr(), steps);
+            sys::pcre2_set_heap_limit_8(matching.as_ptr(), MOST_MEMORY_KIB);
+            matching
+        };
+        Rules {
+            compiling,
+            matching: matching_within(MOST_STEPS),
+            matching_soon: matching_within(FEW_STEPS),
+        }
     }
 });
 
@@ -102,7 +119,11 @@ impl Code {
     ///
     /// # Errors
     /// When it takes more steps or memory to tell than it may.
-    pub fn find(&self, subject: &[u8]) -> Result<bool, TooManySteps> {
+    pub fn find(&self, subject: &[u8], bound: Bound) -> Result<bool, TooManySteps> {
+        let matching = match bound {
+            Bound::Few => RULES.matching_soon,
+            Bound::Most => RULES.matching,
+        };
         // SAFETY: one pair of offsets is room enough for PCRE2 to say whether there is a match; the
         // subject is that long; the match data is ours and freed once.
         let found = unsafe {
@@ -116,7 +137,7 @@ impl Code {
                 0,
                 0,
                 data.as_ptr(),
-                RULES.matching.as_ptr(),
+                matching.as_ptr(),
             );
             sys::pcre2_match_data_free_8(data.as_ptr());
             found

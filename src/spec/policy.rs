@@ -72,7 +72,13 @@ pub enum PolicyError {
     BadValue(String, &'static str),
     #[error("{}{}", INVALID_PATTERN, .0.in_column(INVALID_PATTERN.len()))]
     BadPattern(#[from] BadPattern),
+    /// Not RabbitMQ's: its bound on the steps of a match is 200 times ours.
+    #[error("pattern needs too many steps for names such as {0}")]
+    TooManySteps(String),
 }
+
+/// Names for which a pattern may run into its bound: some 50 milliseconds of steps.
+const SLOW_NAMES: usize = 32;
 
 const INVALID_PATTERN: &str = "pattern should be regular expression but is invalid: ";
 
@@ -94,6 +100,16 @@ impl Policy {
             }
         }
         Ok(Self { spec, pattern })
+    }
+
+    /// Looks whether the pattern can be asked about all these names.
+    ///
+    /// # Errors
+    /// When it runs into its bound for many of them: that would hold up whatever asks about all of them.
+    pub fn check_steps<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), PolicyError> {
+        let mut slow = names.into_iter().filter(|name| self.pattern.find(name).is_err());
+        slow.nth(SLOW_NAMES)
+            .map_or(Ok(()), |name| Err(PolicyError::TooManySteps(name.to_owned())))
     }
 
     /// Whether it is meant for a thing of that name.
@@ -191,8 +207,8 @@ fn field(value: &Value) -> Option<FieldValue> {
     }
 }
 
-/// A JSON value as RabbitMQ prints it in texts.
-fn term(value: &Value) -> String {
+/// A JSON value as RabbitMQ prints it in texts, as an Erlang term.
+pub fn term(value: &Value) -> String {
     match value {
         Value::String(text) => format!("<<\"{text}\">>"),
         other => other.to_string(),
@@ -205,6 +221,12 @@ mod tests {
 
     use super::*;
     use crate::types::{FieldTable, Millis, NodeId, QueueId};
+
+    #[test]
+    fn texts_are_binaries_in_terms() {
+        assert_eq!(term(&json!("x")), "<<\"x\">>");
+        assert_eq!(term(&json!(5)), "5");
+    }
 
     fn put(kind: PolicyKind, priority: i64, apply_to: ApplyTo, definition: Value) -> Result<Policy, PolicyError> {
         let Value::Object(definition) = definition else {

@@ -257,3 +257,26 @@ async fn a_local_random_exchange_gives_to_queues_of_the_publishers_node_only() {
         assert_eq!(client.ready(&format!("at{node}")).await, 5);
     }
 }
+
+#[tokio::test]
+async fn messages_that_are_held_back_are_counted_on_all_nodes() {
+    let cluster = Cluster::of(3).await;
+    let kind = ExchangeKind::Custom("x-delayed-message".into());
+    let arguments = table([("x-delayed-type", text("fanout"))]);
+    cluster.client(1).await.exchange("later", kind, arguments).await;
+    for node in [1, 2, 2] {
+        let delay = headers([("x-delay", number(3_600_000))]);
+        assert!(
+            cluster
+                .client(node)
+                .await
+                .publish("later", "", "m", delay)
+                .await
+                .is_ack()
+        );
+    }
+    for asked in cluster.all() {
+        let exchange = cluster.http(asked).get("/api/exchanges/%2f/later").json();
+        assert_eq!(exchange["messages_delayed"], 3, "at node {asked}");
+    }
+}

@@ -113,3 +113,33 @@ fn lists_take_look_ahead_and_no_pattern_holds_them_up() {
     let answer = listed("(");
     assert_eq!(reason(answer.expect_status(400)), "Pagination parameters are invalid");
 }
+
+#[test]
+fn a_policy_that_would_hold_up_everything_is_refused() {
+    let broker = Broker::start();
+    let http = broker.http();
+    for number in 0..40 {
+        http.put(&format!("/api/queues/%2f/{}{number}", "a".repeat(200)), "{}");
+    }
+    let policy = r#"{"pattern": "^(?=a)(a|aa)+$", "definition": {"max-length": 5}}"#;
+    let told = "Validation failed\n\npattern needs too many steps for names such as aaa";
+    for kind in ["policies", "operator-policies"] {
+        let answer = http.put(&format!("/api/{kind}/%2f/slow"), policy);
+        let said = reason(answer.expect_status(400));
+        assert!(said.starts_with(told), "{said}");
+        let preview = http.post(&format!("/api/{kind}/%2f/slow/preview"), policy).json();
+        assert!(
+            preview["errors"][0]
+                .as_str()
+                .is_some_and(|error| error.starts_with("pattern needs too many")),
+            "{preview}"
+        );
+    }
+    let definitions = r#"{"policies": [{"vhost": "/", "name": "slow", "pattern": "^(?=a)(a|aa)+$", "apply-to": "all", "priority": 0, "definition": {"max-length": 5}}]}"#;
+    assert!(reason(http.post("/api/definitions", definitions).expect_status(400)).contains("too many steps"));
+    // Of names that it can be asked about it may be put, and it matches them.
+    http.put("/api/vhosts/other", "{}");
+    http.put("/api/policies/other/slow", policy).expect_status(201);
+    http.put("/api/queues/other/aaa", "{}");
+    assert_eq!(http.get("/api/queues/other/aaa").json()["policy"], "slow");
+}

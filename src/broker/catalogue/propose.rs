@@ -100,6 +100,7 @@ impl Declarations {
             let Some(mut command) = command else {
                 return Ok(answer);
             };
+            self.catalogue().check_steps(&command)?;
             self.place(&mut command);
             let announcement = self.announcement_of(&command);
             match self.propose(&command, deadline).await {

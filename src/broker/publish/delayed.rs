@@ -88,9 +88,14 @@ impl Delayer {
         self.held.lock().insert(owner, held);
     }
 
-    pub(super) fn count(&self, vhost: &str, exchange: &str) -> usize {
-        let held = self.held(owner_of(vhost, exchange));
-        held.map_or(0, |held| held.delays.lock().waiting())
+    /// How many messages each exchange holds back on this node.
+    pub(super) fn counts(&self) -> Vec<(VhostName, ExchangeName, u64)> {
+        let all: Vec<Arc<Held>> = self.held.lock().values().cloned().collect();
+        let count = |held: Arc<Held>| {
+            let waiting = held.delays.lock().waiting() as u64;
+            (held.vhost.clone(), held.exchange.clone(), waiting)
+        };
+        all.into_iter().map(count).collect()
     }
 
     /// The exchange is gone, and what it held.

@@ -33,6 +33,7 @@ pub struct Gathered {
     /// In which second anything moved last; `None` where it still does.
     idle: FxHashMap<QueueId, Option<u64>>,
     counted_exchanges: FxHashMap<(VhostName, ExchangeName), Figures>,
+    delayed: FxHashMap<(VhostName, ExchangeName), u64>,
     counted_vhosts: FxHashMap<VhostName, Figures>,
     counted: Figures,
     pairs: Counted,
@@ -156,6 +157,12 @@ impl Gathered {
         figures.cloned().unwrap_or_default()
     }
 
+    /// How many messages an exchange holds back, on all nodes.
+    pub fn messages_delayed(&self, vhost: &VhostName, name: &ExchangeName) -> u64 {
+        let delayed = self.delayed.get(&(vhost.clone(), name.clone()));
+        delayed.copied().unwrap_or_default()
+    }
+
     /// What of a queue came from which exchange.
     pub fn incoming(&self) -> &[(QueueId, ExchangeName, Figures)] {
         &self.pairs.incoming
@@ -230,6 +237,9 @@ impl Gathered {
                 .entry((vhost, exchange))
                 .or_default()
                 .add(&figures);
+        }
+        for (vhost, exchange, waiting) in counted.delayed {
+            *self.delayed.entry((vhost, exchange)).or_default() += waiting;
         }
         for (vhost, figures) in counted.vhosts {
             self.counted_vhosts.entry(vhost).or_default().add(&figures);

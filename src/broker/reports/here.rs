@@ -136,6 +136,10 @@ impl Reports {
             idle,
             queues: queues.filter(|(_, figures)| !figures.is_empty()).collect(),
             exchanges,
+            delayed: match about {
+                About::Exchanges => self.vhosts.messages_delayed(),
+                _ => Vec::new(),
+            },
             vhosts: vhosts
                 .map(|vhost| (vhost.name.clone(), figures(vhost.scope.vhost())))
                 .collect(),

@@ -77,6 +77,9 @@ pub struct Counted {
     #[serde(default)]
     pub(super) idle: Vec<(QueueId, Option<u64>)>,
     pub(super) exchanges: Vec<(VhostName, ExchangeName, Figures)>,
+    /// How many messages each exchange holds back.
+    #[serde(default)]
+    pub(super) delayed: Vec<(VhostName, ExchangeName, u64)>,
     pub(super) vhosts: Vec<(VhostName, Figures)>,
     pub(super) node: Figures,
     /// What of a queue came from which exchange, where that is counted.
