@@ -1,8 +1,8 @@
 //! `x-delayed-message`: holds messages back for as long as their `x-delay` header says, and routes them as
 //! another type does then (RabbitMQ, "Delayed Message Exchange").
 
-use super::exchange_type::{Deciding, ExchangeType, ExchangeTypeSpec, Queue, Why};
-use super::{ExchangeKind, exchange_kind};
+use super::exchange_type::{Before, Deciding, ExchangeType, ExchangeTypeSpec, Queue, RouteInput, Why};
+use super::{ExchangeKind, delay, exchange_kind};
 use crate::spec::SpecError;
 use crate::spec::exchange_arguments::{Bad, ExchangeArgument};
 use crate::spec::shape::Shape;
@@ -18,7 +18,10 @@ pub(super) static TYPE: ExchangeTypeSpec = ExchangeTypeSpec::new(
     Shape::one_of(DELAYED_TYPES),
     "How messages are routed when their delay is over.",
 )])
-.checks(has_delayed_type);
+.checks(has_delayed_type)
+.before(hold)
+.routes_as(after_the_delay)
+.holds_messages();
 
 /// What such an exchange may be after the delay, for forms: every other type.
 const DELAYED_TYPES: &[&str] = &[
@@ -35,7 +38,23 @@ const DELAYED_TYPES: &[&str] = &[
 
 /// The bindings of the type that decides when the delay is over.
 pub(super) fn bindings<Q: Queue>(arguments: &FieldTable) -> Box<dyn ExchangeType<Q>> {
-    ExchangeKind::delayed(arguments).bindings(&FieldTable::new())
+    after_the_delay(arguments).bindings(&FieldTable::new())
+}
+
+/// Holds back what says so and has not waited yet.
+fn hold(input: &RouteInput<'_>) -> Before {
+    let delay = (!input.delayed).then(|| delay::of(input.headers.table())).flatten();
+    delay.map_or(Before::Nothing, Before::Hold)
+}
+
+/// The type by which such an exchange routes when the delay is over.
+fn after_the_delay(arguments: &FieldTable) -> ExchangeKind {
+    arguments
+        .get("x-delayed-type")
+        .and_then(FieldValue::as_str)
+        .and_then(ExchangeKind::named)
+        .filter(|kind| *kind != ExchangeKind::DelayedMessage)
+        .unwrap_or(ExchangeKind::Direct)
 }
 
 /// A delayed exchange must say what it is after the delay.

@@ -3,6 +3,7 @@
 use std::cell::OnceCell;
 use std::hash::Hash;
 
+use super::ExchangeKind;
 use crate::spec::exchange_arguments::ExchangeArgument;
 use crate::spec::{BindingSpec, QueueType, SpecError};
 use crate::types::{ExchangeName, FieldTable};
@@ -21,6 +22,12 @@ pub struct ExchangeTypeSpec {
     pub check: fn(&FieldTable) -> Result<(), SpecError>,
     /// Looks at a binding from such an exchange.
     pub check_binding: fn(&NewBinding<'_>) -> Result<(), SpecError>,
+    /// What is done with a message before the bindings are asked; `None` where that is nothing.
+    pub before: Option<fn(&RouteInput<'_>) -> Before>,
+    /// The type that decides where a message goes, where that is another.
+    pub routes_as: Option<fn(&FieldTable) -> ExchangeKind>,
+    /// Messages wait in such an exchange.
+    pub holds_messages: bool,
 }
 
 impl ExchangeTypeSpec {
@@ -33,6 +40,9 @@ impl ExchangeTypeSpec {
             deciding,
             check: |_| Ok(()),
             check_binding: |_| Ok(()),
+            before: None,
+            routes_as: None,
+            holds_messages: false,
         }
     }
 
@@ -50,6 +60,31 @@ impl ExchangeTypeSpec {
         self.check_binding = check;
         self
     }
+
+    pub(super) const fn before(mut self, before: fn(&RouteInput<'_>) -> Before) -> Self {
+        self.before = Some(before);
+        self
+    }
+
+    pub(super) const fn routes_as(mut self, kind: fn(&FieldTable) -> ExchangeKind) -> Self {
+        self.routes_as = Some(kind);
+        self
+    }
+
+    pub(super) const fn holds_messages(mut self) -> Self {
+        self.holds_messages = true;
+        self
+    }
+}
+
+/// What an exchange does with a message before its bindings are asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Before {
+    Nothing,
+    /// Keeps it for queues that are bound later.
+    Remember,
+    /// Holds it back for so many milliseconds; then it comes again.
+    Hold(u64),
 }
 
 /// How the bindings of an exchange decide.

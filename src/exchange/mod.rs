@@ -8,6 +8,7 @@ pub mod again;
 mod exchange_type;
 
 pub mod consistent_hash;
+pub mod delay;
 mod delayed_message;
 mod direct;
 mod fanout;
@@ -21,12 +22,12 @@ mod topic;
 use serde::{Deserialize, Serialize};
 
 pub use exchange_type::{
-    Deciding, ExchangeType, ExchangeTypeSpec, Headers, NewBinding, Queue, RouteInput, Target, Why,
+    Before, Deciding, ExchangeType, ExchangeTypeSpec, Headers, NewBinding, Queue, RouteInput, Target, Why,
 };
 
 use crate::spec::SpecError;
 use crate::spec::exchange_arguments::OF_EVERY_EXCHANGE;
-use crate::types::{ExchangeName, FieldTable, FieldValue, NodeId, UserName, VhostName};
+use crate::types::{ExchangeName, FieldTable, NodeId, UserName, VhostName};
 
 macro_rules! exchange_types {
     ($($kind:ident => $file:ident,)*) => {
@@ -83,17 +84,6 @@ impl ExchangeKind {
     pub fn name(self) -> &'static str {
         self.spec().name
     }
-
-    /// The type that an `x-delayed-message` exchange with these arguments routes by when the
-    /// delay is over.
-    pub fn delayed(arguments: &FieldTable) -> Self {
-        arguments
-            .get("x-delayed-type")
-            .and_then(FieldValue::as_str)
-            .and_then(Self::named)
-            .filter(|kind| *kind != Self::DelayedMessage)
-            .unwrap_or(Self::Direct)
-    }
 }
 
 /// An exchange as it was declared. Never changes while the exchange lives.
@@ -116,10 +106,8 @@ pub struct ExchangeSpec {
 impl ExchangeSpec {
     /// The type that decides where a message goes, once any delay is over.
     pub fn routes_as(&self) -> ExchangeKind {
-        match self.kind {
-            ExchangeKind::DelayedMessage => ExchangeKind::delayed(&self.arguments),
-            kind => kind,
-        }
+        let other = self.kind.spec().routes_as;
+        other.map_or(self.kind, |other| other(&self.arguments))
     }
 }
 
@@ -136,10 +124,10 @@ pub fn validate(kind: ExchangeKind, vhost: &str, name: &str, arguments: &FieldTa
         };
         argument.check(vhost, name, value)?;
     }
-    match kind {
-        // It routes as another type does, with the arguments of that type.
-        ExchangeKind::DelayedMessage => validate(ExchangeKind::delayed(arguments), vhost, name, arguments),
-        _ => Ok(()),
+    match row.routes_as {
+        // It takes the arguments of that type too.
+        Some(other) => validate(other(arguments), vhost, name, arguments),
+        None => Ok(()),
     }
 }
 
@@ -162,6 +150,7 @@ pub fn exchange_kind(name: &str) -> Result<ExchangeKind, SpecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::FieldValue;
 
     type Entries<'a> = &'a [(&'a str, FieldValue)];
 

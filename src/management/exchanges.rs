@@ -10,7 +10,7 @@ use super::text::exchange_name;
 use super::{bindings, consumers, figures, list, page};
 use crate::codec::method::{ExchangeDeclare, ExchangeDelete};
 use crate::declare::{self, DeclareError, ExchangePlan};
-use crate::exchange::{ExchangeKind, ExchangeSpec};
+use crate::exchange::ExchangeSpec;
 use crate::metadata::json;
 use crate::metadata::{Command, Vhost};
 use crate::spec::Destination;
@@ -121,7 +121,7 @@ fn view(call: &Call, vhost: &Vhost, spec: &ExchangeSpec) -> Value {
     }
     let counted = call.gathered.figures_of_exchange(&spec.vhost, &spec.name);
     figures::write_message_stats(call, &mut view, &counted, &[figures::ROUTED]);
-    if spec.kind == ExchangeKind::DelayedMessage {
+    if spec.kind.spec().holds_messages {
         view["messages_delayed"] = json!(call.gathered.messages_delayed(&spec.vhost, &spec.name));
     }
     view

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashSet;
 
-use super::{Exchange, Router, delay};
-use crate::exchange::{Deciding, ExchangeKind, Queue, RouteInput, Target, Why};
+use super::{Exchange, Router};
+use crate::exchange::{Before, Deciding, ExchangeKind, Queue, RouteInput, Target, Why};
 use crate::spec::BindingSpec;
 use crate::types::ExchangeName;
 
@@ -92,8 +92,8 @@ impl<Q: Queue> Router<Q> {
         explained: &mut Explained<Q>,
         waiting: &mut VecDeque<ExchangeName>,
     ) {
-        let delay = match exchange.kind {
-            ExchangeKind::DelayedMessage if !input.delayed => delay::of(input.headers.table()),
+        let delay = match exchange.kind.spec().before.map(|before| before(input)) {
+            Some(Before::Hold(delay)) => Some(delay),
             _ => None,
         };
         explained.is_delayed |= delay.is_some();

@@ -5,7 +5,6 @@
 //! exchange is not here: its routing key is a queue's name. Declared by the broker in the order of
 //! the catalogue's changes; nothing here is checked again.
 
-pub mod delay;
 pub mod explain;
 
 use std::collections::VecDeque;
@@ -13,7 +12,7 @@ use std::hash::Hash;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::exchange::{ExchangeKind, ExchangeSpec, ExchangeType, Queue, RouteInput, Target};
+use crate::exchange::{Before, ExchangeKind, ExchangeSpec, ExchangeType, Queue, RouteInput, Target};
 use crate::spec::BindingSpec;
 use crate::types::{ExchangeName, FieldTable, FieldValue, Message};
 
@@ -226,23 +225,16 @@ impl<Q: Queue> Router<Q> {
         waiting: &mut Vec<ExchangeName>,
     ) {
         out.cacheable &= exchange.bindings.by_key_alone();
-        match exchange.kind {
-            ExchangeKind::RecentHistory => {
-                out.cacheable = false;
-                if input.headers.table().get("x-recent-history-no-store").is_none() {
-                    out.remembered.push(name.clone());
-                }
-            }
-            ExchangeKind::DelayedMessage => {
-                out.cacheable = false;
-                if !input.delayed
-                    && let Some(delay) = delay::of(input.headers.table())
-                {
+        if let Some(before) = exchange.kind.spec().before {
+            out.cacheable = false;
+            match before(input) {
+                Before::Nothing => {}
+                Before::Remember => out.remembered.push(name.clone()),
+                Before::Hold(delay) => {
                     out.delayed.push((name.clone(), delay));
                     return;
                 }
             }
-            _ => {}
         }
         let mut hit = false;
         exchange.bindings.route(input, random, &mut |target| {

@@ -15,8 +15,8 @@ use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::kept_letters::warn_of_fallback;
 use crate::broker::queue::recovery::{entries, mark};
 use crate::broker::queue::settings::settings_of;
+use crate::exchange::ExchangeSpec;
 use crate::exchange::Target;
-use crate::exchange::{ExchangeKind, ExchangeSpec};
 use crate::metadata::replicated::{Afterwards, News};
 use crate::metadata::{Catalogue, Change};
 use crate::queue::{Publish, Queue};
@@ -87,7 +87,7 @@ impl Declarations {
                     vhost.router.write().delete(&spec.name);
                     vhost.changed();
                     vhost.forget_exchange(&spec.name);
-                    if spec.kind == ExchangeKind::DelayedMessage {
+                    if spec.kind.spec().holds_messages {
                         self.vhosts.delayed.drop_exchange(&self.store, &vhost.name, &spec.name);
                     }
                 }
@@ -157,7 +157,7 @@ impl Declarations {
         drop(router);
         vhost.changed();
         let owner = delayed::owner_of(&spec.vhost, &spec.name);
-        if spec.kind == ExchangeKind::DelayedMessage
+        if spec.kind.spec().holds_messages
             && let Some(ledger) = self.recovered.take(owner)
         {
             self.vhosts
