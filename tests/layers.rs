@@ -233,6 +233,24 @@ fn imports_point_down() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
+/// Folders that know less than the part they are in: what clients get has no protocol.
+const UNKNOWN: [(&str, &str); 1] = [("broker/delivery", "codec")];
+
+#[test]
+fn what_front_ends_share_knows_no_protocol() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut wrong = Vec::new();
+    for (folder, unknown) in UNKNOWN {
+        for file in files_below(&root.join(folder)) {
+            let text = std::fs::read_to_string(&file).expect("a readable source file");
+            if imports(&text, "crate::").contains(unknown) {
+                wrong.push(format!("{}: may not import {unknown}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
 #[test]
 fn rooms_import_those_before_them() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broker");
@@ -286,9 +304,8 @@ fn no_files_of_management_import_each_other_in_a_circle() {
     assert_eq!(in_circles(imports_of), [""; 0], "in a circle, or above one");
 }
 
-/// Rooms of which the files import each other in a circle: a client's outbox, its channels and its consumers are of
-/// one making, and so is what a node knows of a stream.
-const CIRCLES: [&str; 2] = ["delivery", "queue/stream/"];
+/// Rooms of which the files import each other in a circle: what a node knows of a stream is of one making.
+const CIRCLES: [&str; 1] = ["queue/stream/"];
 
 /// The same for the files of a room, each for itself; a folder may import what is in it.
 #[test]

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use super::error::SessionError;
+use super::form::ConsumerMethods;
 use super::session::Session;
 use crate::broker::CatalogueError;
 use crate::broker::Consumer;
@@ -13,7 +14,7 @@ use crate::broker::observers::Client;
 use crate::broker::reply_to::Token;
 use crate::broker::with_delivery_count;
 use crate::broker::{Get, Slot};
-use crate::codec::deliver::{DeliverTemplate, write_get_ok};
+use crate::codec::deliver::write_get_ok;
 use crate::codec::method::{BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicGetEmpty};
 use crate::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
 use crate::statistics::Measure;
@@ -70,7 +71,7 @@ impl Session {
             outbox: self.outbox.clone(),
             channel: number,
             incarnation,
-            template: DeliverTemplate::new(number, &spec.tag),
+            form: Box::new(ConsumerMethods::new(number, &spec.tag, self.machine.frame_max())),
             tag: spec.tag,
             no_ack: spec.no_ack,
             exclusive: spec.exclusive,
@@ -93,13 +94,14 @@ impl Session {
         let outbox = self.outbox.clone();
         let token = Token::random(self.broker.us());
         let key = self.broker.queues().next_consumer();
+        let form = ConsumerMethods::new(number, &tag, self.machine.frame_max());
         let channel = self.channel(number)?;
         let consumer = Consumer {
             key,
             outbox,
             channel: number,
             incarnation: channel.incarnation,
-            template: DeliverTemplate::new(number, &tag),
+            form: Box::new(form),
             tag: tag.clone(),
             no_ack: true,
             exclusive: false,
@@ -174,7 +176,6 @@ impl Session {
             user: actor.user.clone(),
         });
         let mut out = self.outbox.lock();
-        let frame_max = out.frame_max;
         let Some(held) = out.channel(number) else {
             return Ok(());
         };
@@ -202,7 +203,7 @@ impl Session {
             redelivered,
             remaining,
             &message,
-            frame_max,
+            self.machine.frame_max(),
         );
         out.finish();
         Ok(())

@@ -69,7 +69,6 @@ impl Session {
                     details.channel_max = machine.channel_max();
                     details.heartbeat = machine.heartbeat();
                 });
-                self.outbox.lock().frame_max = machine.frame_max();
                 self.publishing = Some(publishing);
                 self.tell_of_opening();
                 self.machine.opened(&mut self.out);

@@ -70,8 +70,13 @@ impl Session {
     /// Sends the answer unless the client does not want one.
     pub(super) fn answer(&mut self, channel: u16, nowait: bool, method: impl Into<Method>) {
         if !nowait {
-            self.outbox.send(channel, &method.into());
+            self.send(channel, &method.into());
         }
+    }
+
+    /// Writes a method for the client.
+    pub(super) fn send(&self, channel: u16, method: &Method) {
+        self.outbox.write(|out| method.encode_frame(channel, out.bytes()));
     }
 
     /// An open channel.

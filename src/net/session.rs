@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::error::SessionError;
+use super::form::ChannelMethods;
 use super::settling::Settling;
 use super::transaction::Transaction;
 use crate::auth::Rights;
@@ -418,7 +419,11 @@ impl Session {
         let incarnation = self.incarnations;
         let is_detailed = self.broker.config().management.rates_mode == RatesMode::Detailed;
         let pairs = Pairs::new(is_detailed);
-        self.outbox.lock().open_channel(channel, incarnation, pairs);
+        let form = Box::new(ChannelMethods {
+            channel,
+            frame_max: self.machine.frame_max(),
+        });
+        self.outbox.lock().open_channel(channel, incarnation, pairs, form);
         let state = Channel {
             incarnation,
             last_queue: None,

@@ -164,7 +164,7 @@ impl Session {
         self.info.blocked.store(true, Ordering::Relaxed);
         if self.machine.client().capabilities.connection_blocked {
             let reason = shortage.reason().to_owned();
-            self.outbox.send(0, &Method::from(ConnectionBlocked { reason }));
+            self.send(0, &Method::from(ConnectionBlocked { reason }));
         }
     }
 
@@ -174,7 +174,7 @@ impl Session {
         }
         self.info.blocked.store(false, Ordering::Relaxed);
         if self.machine.client().capabilities.connection_blocked {
-            self.outbox.send(0, &Method::ConnectionUnblocked);
+            self.send(0, &Method::ConnectionUnblocked);
         }
     }
 

@@ -13,10 +13,9 @@ use tokio::sync::SetOnce;
 
 use super::QueueIdentity;
 use super::channel_out::Uncommitted;
-use super::consumer::Consumer;
 use super::control::Control;
 use super::leaving::PATIENCE;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Subscriber};
 use super::streaming::{StreamClient, StreamReport};
 use crate::broker::{Forced, LimitError};
 use crate::listen::TlsSession;
@@ -481,7 +480,7 @@ impl<Q: QueueIdentity> Connections<Q> {
     }
 }
 
-fn queue_of<Q: QueueIdentity>(consumer: &Arc<Consumer<Q>>) -> Option<QueueId> {
+fn queue_of<Q: QueueIdentity>(consumer: &Arc<Subscriber<Q>>) -> Option<QueueId> {
     Some(consumer.queue.upgrade()?.id())
 }
 
