@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
+use super::protocol::Protocol;
 use super::writer;
 use crate::broker::{Broker, ConnectionInfo, Outbox};
 use crate::listen::{ClientCertificate, Handshake, Opened, ReadHalf};
@@ -29,7 +30,7 @@ pub struct Accepted {
 pub struct Writer(JoinHandle<()>);
 
 /// Takes a connection on; `None` when the node has as many as it may, or serves nobody.
-pub fn accept(broker: &Arc<Broker>, opened: Opened) -> Option<Accepted> {
+pub fn accept(broker: &Arc<Broker>, protocol: &Protocol, opened: Opened) -> Option<Accepted> {
     let Opened {
         stream,
         peer,
@@ -41,6 +42,7 @@ pub fn accept(broker: &Arc<Broker>, opened: Opened) -> Option<Accepted> {
     let id = broker.next_connection();
     let outbox = Arc::new(Outbox::new(id));
     let info = Arc::new(ConnectionInfo::new(
+        protocol.key,
         id,
         outbox.clone(),
         (peer, local),

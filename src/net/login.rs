@@ -6,14 +6,13 @@ use crate::broker::Admitted;
 use crate::broker::publish::Publishing;
 use crate::connection::Login;
 use crate::front::login::{self, LoginError};
+use crate::front::protocol::AMQP;
 use crate::types::{Refusal, Reply, UserName};
 
 /// Ids of `connection.open`, for refusals.
 const OPEN: (u16, u16) = (10, 40);
 /// Of `connection.update-secret`.
 const UPDATE_SECRET: (u16, u16) = (10, 70);
-/// RabbitMQ's name of the protocol, where logins are counted.
-const AMQP: &str = "amqp091";
 
 impl Session {
     pub(super) async fn on_login(&mut self, login: Login) {
@@ -34,14 +33,14 @@ impl Session {
         let connection = self.info.name();
         let mechanism = &login.mechanism;
         tracing::warn!(connection, user, mechanism, "login refused: {reason}");
-        self.broker.logins().note(AMQP, false);
+        self.broker.logins().note(AMQP.logins, false);
         self.tell_of_login(user, mechanism, Some(reason));
         self.machine.refuse_login(self.broker.now(), &mut self.out);
     }
 
     /// Lets a user in.
     fn admit(&mut self, admitted: Admitted, login: &Login) {
-        self.broker.logins().note(AMQP, true);
+        self.broker.logins().note(AMQP.logins, true);
         self.tell_of_login(admitted.user.as_str(), &login.mechanism, None);
         self.certificate = None;
         let client = self.machine.client();

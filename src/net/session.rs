@@ -29,6 +29,7 @@ use crate::config::RatesMode;
 use crate::connection::{Connection, Content, Ending, Ids, Login, Settings, Step};
 use crate::front::connection::{self, Accepted};
 use crate::front::panics::has_panicked;
+use crate::front::protocol::AMQP;
 use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
 use crate::statistics::Measure;
 use crate::types::{QueueName, Refusal, Reply, ReplyCode, UserName};
@@ -112,7 +113,7 @@ enum Pause {
 /// Serves a connection until it ends.
 pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: Opened) {
     let now = broker.now();
-    let Some(accepted) = connection::accept(&broker, opened) else {
+    let Some(accepted) = connection::accept(&broker, &AMQP, opened) else {
         return;
     };
     let Accepted {

@@ -2,14 +2,11 @@
 
 use super::session::Session;
 use crate::auth::Rights;
-use crate::broker::connections::ClientProtocol;
 use crate::front::login::{self, LoginError};
+use crate::front::protocol::STREAM;
 use crate::stream_protocol::codec::{Code, Key, response};
 use crate::stream_protocol::connection::Login;
 use crate::types::{FieldTable, FieldValue};
-
-/// RabbitMQ's name of the protocol, where logins are counted.
-pub(super) const PROTOCOL: &str = "stream";
 
 impl Session {
     pub(super) async fn on_login(&mut self, login: &Login) {
@@ -17,7 +14,7 @@ impl Session {
         let peer = self.info.peer.ip();
         match login::log_in(&self.broker, sent, self.certificate.as_ref(), peer).await {
             Ok(admitted) => {
-                self.broker.logins().note(PROTOCOL, true);
+                self.broker.logins().note(STREAM.logins, true);
                 self.certificate = None;
                 let mut properties = FieldTable::new();
                 for (key, value) in self.machine.client_properties() {
@@ -47,7 +44,7 @@ impl Session {
         };
         let (connection, mechanism) = (self.info.name(), &login.mechanism);
         tracing::warn!(connection, user, mechanism, "login refused: {reason}");
-        self.broker.logins().note(PROTOCOL, false);
+        self.broker.logins().note(STREAM.logins, false);
     }
 
     /// A fresh secret of the same user; what it may do is looked at again.
@@ -86,7 +83,6 @@ impl Session {
             Ok(vhost) => {
                 let tuned = self.machine.tuned();
                 self.info.describe(|details| {
-                    details.protocol = ClientProtocol::Stream;
                     details.frame_max = tuned.frame_max;
                     details.heartbeat = tuned.heartbeat.try_into().unwrap_or(u16::MAX);
                 });

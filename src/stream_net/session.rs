@@ -16,6 +16,7 @@ use crate::auth::Rights;
 use crate::broker::{Broker, ConnectionInfo, Outbox, Vhost};
 use crate::front::connection::{self, Accepted};
 use crate::front::panics::has_panicked;
+use crate::front::protocol::STREAM;
 use crate::front::streams::Streams;
 use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
 use crate::statistics::Measure;
@@ -117,7 +118,7 @@ enum Pause {
 /// Serves a connection until it ends.
 pub(super) async fn serve(broker: Arc<Broker>, offer: Arc<Offer>, opened: Opened) {
     let now = broker.now();
-    let Some(accepted) = connection::accept(&broker, opened) else {
+    let Some(accepted) = connection::accept(&broker, &STREAM, opened) else {
         return;
     };
     let Accepted {
