@@ -76,7 +76,9 @@ impl Session {
 
     /// Writes a method for the client.
     pub(super) fn send(&self, channel: u16, method: &Method) {
-        self.outbox.write(|out| method.encode_frame(channel, out.bytes()));
+        self.connection
+            .outbox
+            .write(|out| method.encode_frame(channel, out.bytes()));
     }
 
     /// An open channel.
@@ -91,7 +93,7 @@ impl Session {
         Ok(Actor {
             user: publishing.user.clone(),
             vhost: publishing.vhost.name.clone(),
-            connection: self.info.id,
+            connection: self.connection.info.id,
             rights: publishing.rights.clone(),
         })
     }
@@ -102,13 +104,16 @@ impl Session {
         }
         let prefetch = Some(u32::from(method.prefetch_count)).filter(|count| *count > 0);
         if method.global {
-            if let Some(channel) = self.outbox.lock().channel(number) {
+            if let Some(channel) = self.connection.outbox.lock().channel(number) {
                 channel.prefetch = prefetch;
             }
-            self.broker.queues().serve_stalled(&self.outbox, Some(number));
+            self.connection
+                .broker
+                .queues()
+                .serve_stalled(&self.connection.outbox, Some(number));
         } else {
             self.channel(number)?.prefetch = prefetch;
-            if let Some(channel) = self.outbox.lock().channel(number) {
+            if let Some(channel) = self.connection.outbox.lock().channel(number) {
                 channel.consumer_prefetch = prefetch;
             }
         }
@@ -136,7 +141,7 @@ impl Session {
                 .into());
             }
         }
-        if let Some(held) = self.outbox.lock().channel(number) {
+        if let Some(held) = self.connection.outbox.lock().channel(number) {
             held.confirms = Some(Confirms::new());
         }
         Ok(())
@@ -149,7 +154,7 @@ impl Session {
                 let transaction = Box::<Transaction>::default();
                 let uncommitted = transaction.uncommitted().clone();
                 channel.mode = Mode::Transaction(transaction);
-                if let Some(held) = self.outbox.lock().channel(number) {
+                if let Some(held) = self.connection.outbox.lock().channel(number) {
                     held.uncommitted = Some(uncommitted);
                 }
             }

@@ -95,7 +95,7 @@ impl Session {
     /// # Errors
     /// When a tag is not one of an unsettled delivery.
     pub fn settle(&mut self, number: u16, tags: Tags, outcome: Outcome) -> Result<(), Reply> {
-        let mut out: OutGuard = self.outbox.lock();
+        let mut out: OutGuard = self.connection.outbox.lock();
         let (Some(held), Some(channel)) = (out.channel(number), self.channels.get_mut(&number)) else {
             return Ok(());
         };
@@ -137,26 +137,27 @@ impl Session {
             && let Some((index, took)) = took
             && let Some(queue) = held.queue(index)
         {
-            queue.took(Delay::Ack, took, self.broker.now());
+            queue.took(Delay::Ack, took, self.connection.broker.now());
         }
         drop(out);
         if settling.is_full() {
-            settling.flush(&self.broker, &self.outbox, None);
+            settling.flush(&self.connection.broker, &self.connection.outbox, None);
         }
         Ok(result?)
     }
 
     /// Gives back everything the channel holds (`basic.recover`).
     pub(super) fn recover(&mut self, number: u16) {
-        let taken = match self.outbox.lock().channel(number) {
+        let taken = match self.connection.outbox.lock().channel(number) {
             Some(held) => held.outstanding_by_queue(),
             None => return,
         };
         for (queue, slots) in taken {
-            self.broker.queues().give_back(&queue, slots);
+            self.connection.broker.queues().give_back(&queue, slots);
         }
         self.settling.channel(number);
-        self.settling.flush(&self.broker, &self.outbox, None);
+        self.settling
+            .flush(&self.connection.broker, &self.connection.outbox, None);
     }
 }
 

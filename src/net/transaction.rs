@@ -82,14 +82,15 @@ impl Session {
                 if ready.names_deleted() {
                     joint.refuse();
                 }
-                self.publisher.publish(self.broker.vhosts(), by, ready, Some(&joint));
+                self.publisher
+                    .publish(self.connection.broker.vhosts(), by, ready, Some(&joint));
                 if self.publisher.is_full() {
-                    self.publisher.flush(self.broker.queues());
+                    self.publisher.flush(self.connection.broker.queues());
                 }
             }
         }
         {
-            let mut out = self.outbox.lock();
+            let mut out = self.connection.outbox.lock();
             if let Some(held) = out.channel(number) {
                 for (_, one, outcome) in settled {
                     held.settled(one);
@@ -101,8 +102,9 @@ impl Session {
             }
         }
         self.settling.channel(number);
-        self.settling.flush(&self.broker, &self.outbox, Some(&joint));
-        self.publisher.flush(self.broker.queues());
+        self.settling
+            .flush(&self.connection.broker, &self.connection.outbox, Some(&joint));
+        self.publisher.flush(self.connection.broker.queues());
         drop(joint);
         match answered.now().filter(|_| !has_settled) {
             None => self.complete(number, answered, has_published, has_settled),
@@ -129,7 +131,7 @@ impl Session {
         if let Mode::Transaction(transaction) = &mut channel.mode {
             transaction.committing = has_published.then(|| committing.clone());
         }
-        let (broker, outbox) = (self.broker.clone(), self.outbox.clone());
+        let (broker, outbox) = (self.connection.broker.clone(), self.connection.outbox.clone());
         tasks::spawn("commit", async move {
             let outcome = answered.outcome().await;
             if has_settled && broker.synced().await.is_err() {
@@ -159,7 +161,7 @@ impl Session {
     /// `tx.rollback`: nothing happens; what was settled is not.
     pub(super) fn roll_back(&mut self, number: u16) -> Result<(), Reply> {
         let Transaction { settled, .. } = self.take_transaction(number)?;
-        let mut out = self.outbox.lock();
+        let mut out = self.connection.outbox.lock();
         if let Some(held) = out.channel(number) {
             for (tag, one, _) in settled.into_iter().rev() {
                 held.put_back(tag, one);

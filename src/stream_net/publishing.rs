@@ -252,9 +252,9 @@ impl Session {
     pub(super) fn on_publish(&mut self, id: u8, entries: Entries<'_>) {
         let Some(publisher) = self.publishers.get_mut(&id) else {
             let ids: Vec<_> = entries.map(|entry| entry.id).collect();
-            let traffic = self.broker.statistics().streaming();
+            let traffic = self.connection.broker.statistics().streaming();
             traffic.refuse(Code::NoPublisher as u16, ids.len() as u64);
-            response::publish_error(&mut self.out, id, Code::NoPublisher, ids.into_iter());
+            response::publish_error(&mut self.connection.out, id, Code::NoPublisher, ids.into_iter());
             return;
         };
         for entry in entries {
@@ -263,7 +263,12 @@ impl Session {
             }
             publisher.add(entry);
             if publisher.is_full() {
-                publisher.flush((&self.outbox, &self.flow, &self.inbox, &self.broker));
+                publisher.flush((
+                    &self.connection.outbox,
+                    &self.flow,
+                    &self.inbox,
+                    &self.connection.broker,
+                ));
             }
         }
     }
@@ -272,7 +277,12 @@ impl Session {
     pub(super) fn flush_publishes(&mut self) {
         for id in std::mem::take(&mut self.publishing) {
             if let Some(publisher) = self.publishers.get_mut(&id) {
-                publisher.flush((&self.outbox, &self.flow, &self.inbox, &self.broker));
+                publisher.flush((
+                    &self.connection.outbox,
+                    &self.flow,
+                    &self.inbox,
+                    &self.connection.broker,
+                ));
             }
         }
     }

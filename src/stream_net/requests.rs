@@ -99,12 +99,12 @@ impl Session {
             Command::Credit { subscription, credit } => match self.subscriptions.get(&subscription) {
                 Some(waiting) if waiting.is_waiting() => {
                     self.note(Code::PreconditionFailed);
-                    response::refuse_credit(&mut self.out, subscription, Code::PreconditionFailed);
+                    response::refuse_credit(&mut self.connection.out, subscription, Code::PreconditionFailed);
                 }
                 Some(subscription) => subscription.give(credit),
                 None => {
                     self.note(Code::NoSubscription);
-                    response::refuse_credit(&mut self.out, subscription, Code::NoSubscription);
+                    response::refuse_credit(&mut self.connection.out, subscription, Code::NoSubscription);
                 }
             },
             Command::StoreOffset {
@@ -217,16 +217,16 @@ impl Session {
 
     /// Carries out what must be waited for; where a backend has to be asked first, again with its answer.
     pub(super) async fn on_later(&mut self, correlation: u32, later: Later) {
-        let Some(granted) = self.rights.granted().cloned() else {
+        let Some(granted) = self.connection.rights.granted().cloned() else {
             return self.carry_out(correlation, later).await;
         };
-        let answered = self.out.len();
+        let answered = self.connection.out.len();
         for _ in 0..ROUNDS {
             self.carry_out(correlation, later.clone()).await;
-            if !self.broker.access().find_answers(&self.rights).await {
+            if !self.connection.find_answers().await {
                 return;
             }
-            self.out.truncate(answered);
+            self.connection.out.truncate(answered);
         }
         self.carry_out(correlation, later).await;
         // What is still asked is refused.
@@ -262,20 +262,20 @@ impl Session {
     /// Counts what is refused.
     pub(super) fn note(&self, code: Code) {
         if code != Code::Ok {
-            self.broker.statistics().streaming().refuse(code as u16, 1);
+            self.connection.broker.statistics().streaming().refuse(code as u16, 1);
         }
     }
 
     fn answer(&mut self, key: Key, correlation: u32, code: Result<(), Code>) {
         let code = code.err().unwrap_or(Code::Ok);
         self.note(code);
-        response::answer(&mut self.out, key, correlation, code);
+        response::answer(&mut self.connection.out, key, correlation, code);
     }
 
     fn answer_number(&mut self, key: Key, correlation: u32, number: Result<u64, Code>) {
         let code = number.err().unwrap_or(Code::Ok);
         self.note(code);
-        response::answer_number(&mut self.out, key, correlation, code, number.unwrap_or(0));
+        response::answer_number(&mut self.connection.out, key, correlation, code, number.unwrap_or(0));
     }
 
     /// The highest number of a publisher's name, from where the stream is led: whoever goes on from an older one
@@ -306,7 +306,7 @@ impl Session {
         self.note(code);
         let strings = strings.unwrap_or_default();
         response::answer_strings(
-            &mut self.out,
+            &mut self.connection.out,
             key,
             correlation,
             code,
@@ -338,8 +338,10 @@ impl Session {
             return Err(Code::NotAvailable);
         }
         self.watch(&name, &handle, Use::Led);
-        self.publishers
-            .insert(id, Publisher::new((id, self.info.clone()), reference, name, handle));
+        self.publishers.insert(
+            id,
+            Publisher::new((id, self.connection.info.clone()), reference, name, handle),
+        );
         Ok(())
     }
 
@@ -356,11 +358,11 @@ impl Session {
         self.incarnations += 1;
         let incarnation = self.incarnations;
         let (name, stream) = (reading.name.clone(), reading.stream.clone());
-        let mut subscription = Subscription::new(reading, incarnation, self.info.clone());
+        let mut subscription = Subscription::new(reading, incarnation, self.connection.info.clone());
         match group {
             None => {
                 // Deliveries come behind the answer.
-                self.send_own();
+                self.connection.send_own();
                 subscription.begin(None);
             }
             Some((group, partition)) => {
@@ -368,7 +370,9 @@ impl Session {
                 let key = (stream.id(), group);
                 let inbox = (id, self.inbox.clone());
                 // Before the answer: whoever has it stands before all who come later. Its turn is told behind it.
-                let membership = self.groups.join(key, partition, (self.info.id, incarnation), inbox);
+                let membership = self
+                    .groups
+                    .join(key, partition, (self.connection.info.id, incarnation), inbox);
                 subscription.wait(membership);
             }
         }
@@ -400,7 +404,11 @@ impl Session {
             (true, Some(group)) => Some((group, self.partition_number(wish.super_stream.as_deref(), &name))),
         };
         let properties = texts(subscribe.properties);
-        let client = (self.info.id, self.user.clone().ok_or(Code::AccessRefused)?, id);
+        let client = (
+            self.connection.info.id,
+            self.connection.user.clone().ok_or(Code::AccessRefused)?,
+            id,
+        );
         let counts = SubscriptionCounts::new((stream.id(), name.clone()), client, properties, subscribe.credit);
         let reading = Reading {
             id,
@@ -409,9 +417,9 @@ impl Session {
             start: subscribe.start,
             filter: wish.filter,
             version: self.machine.deliver_version(),
-            outbox: self.outbox.clone(),
+            outbox: self.connection.outbox.clone(),
             counts: Arc::new(counts),
-            broker: self.broker.clone(),
+            broker: self.connection.broker.clone(),
         };
         Ok((reading, group))
     }
@@ -449,7 +457,7 @@ impl Session {
             ("committed_chunk_id", last),
         ];
         let numbers: &[_] = if code == Code::Ok { &numbers } else { &[] };
-        response::answer_stats(&mut self.out, correlation, code, numbers);
+        response::answer_stats(&mut self.connection.out, correlation, code, numbers);
         None
     }
 
@@ -458,12 +466,12 @@ impl Session {
         self.flush_publishes();
         let mut lost = self.lost();
         for _ in 0..ROUNDS {
-            if !self.broker.access().find_answers(&self.rights).await {
+            if !self.connection.find_answers().await {
                 break;
             }
             lost = self.lost();
         }
-        if let Some(granted) = self.rights.granted() {
+        if let Some(granted) = self.connection.rights.granted() {
             // What is still asked is refused.
             granted.unanswered();
         }
@@ -488,16 +496,16 @@ impl Session {
     /// Who asks.
     fn actor(&self) -> Option<Actor> {
         Some(Actor {
-            user: self.user.clone()?,
+            user: self.connection.user.clone()?,
             vhost: self.vhost.as_ref()?.name.clone(),
-            connection: self.info.id,
-            rights: self.rights.clone(),
+            connection: self.connection.info.id,
+            rights: self.connection.rights.clone(),
         })
     }
 
     fn check(&self, operation: Operation<'_>) -> Result<(), Code> {
         let actor = self.actor().ok_or(Code::AccessRefused)?;
-        let allowed = access::check(&self.broker.catalogue(), &actor.who(), operation);
+        let allowed = access::check(&self.connection.broker.catalogue(), &actor.who(), operation);
         allowed.map_err(|_| Code::AccessRefused)
     }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::types::ReplyCode;
 
-fn ticks(session: &mut Session, at: u64) -> Tick {
+fn ticks(session: &mut Session, at: u64) -> Tick<Ending> {
     session.connection.on_tick(Timestamp(at), &mut session.out)
 }
 
