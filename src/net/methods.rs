@@ -1,7 +1,8 @@
 //! What a client asks for on a channel, method by method; what they do is in the files beside.
 
+use super::channel::{Channel, Mode};
 use super::error::SessionError;
-use super::session::{Channel, Mode, Session};
+use super::session::Session;
 use super::transaction::Transaction;
 use crate::channel::Confirms;
 use crate::codec::Method;

@@ -9,17 +9,16 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::channel::{Channel, Mode};
 use super::error::SessionError;
 use super::form::ChannelMethods;
 use super::settling::Settling;
-use super::transaction::Transaction;
 use crate::auth::Login;
 use crate::broker::Outcome;
 use crate::broker::delivery::leaving::by_queue;
 use crate::broker::delivery::pairs::Pairs;
 use crate::broker::leaving::{Undoing, undone};
 use crate::broker::publish::{Body, From, Publisher, Publishing};
-use crate::broker::reply_to::Token;
 use crate::broker::{Broker, QueueHandle, ROUNDS};
 use crate::channel::Tags;
 use crate::codec::Method;
@@ -52,26 +51,6 @@ pub(super) struct Session {
     incarnations: u64,
     /// Nothing was read since buffers were given back.
     pub is_rested: bool,
-}
-
-/// What the session knows of one open channel; the delivery side is in the outbox.
-pub(super) struct Channel {
-    pub incarnation: u64,
-    /// What an empty queue name stands for.
-    pub last_queue: Option<QueueName>,
-    /// Prefetch of consumers to come; `None` is no limit.
-    pub prefetch: Option<u32>,
-    pub mode: Mode,
-    /// Where answers to this channel go, once it consumes from the pseudo-queue.
-    pub reply: Option<(Token, String)>,
-}
-
-/// What publishes on a channel come to.
-pub(super) enum Mode {
-    Plain,
-    /// The number of the next publish.
-    Confirm(u64),
-    Transaction(Box<Transaction>),
 }
 
 /// Why the session stopped taking steps.

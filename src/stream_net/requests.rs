@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::publishing::Publisher;
+use super::later::Later;
+use super::publisher::Publisher;
 use super::session::{Session, Use};
 use super::streams::{Stream, matcher};
 use super::subscribing::{Reading, Subscription};
@@ -16,77 +17,31 @@ use crate::stream_protocol::codec::request::Subscribe;
 use crate::stream_protocol::codec::response;
 use crate::stream_protocol::codec::{Code, Command, Key, Map, Request};
 
-/// A request for which something must be waited.
-#[derive(Clone)]
-pub(super) enum Later {
-    Metadata {
-        names: Vec<Vec<u8>>,
-    },
-    Sequence {
-        name: Vec<u8>,
-        stream: Vec<u8>,
-    },
-    StoredOffset {
-        name: Vec<u8>,
-        stream: Vec<u8>,
-    },
-    Create {
-        name: String,
-        arguments: Vec<(String, String)>,
-    },
-    Delete {
-        name: String,
-    },
-    CreateSuper {
-        name: String,
-        /// Partitions and their binding keys.
-        partitions: Vec<(String, String)>,
-        arguments: Vec<(String, String)>,
-    },
-    DeleteSuper {
-        name: String,
-    },
-}
-
-impl Later {
-    fn key(&self) -> Key {
-        match self {
-            Self::Metadata { .. } => Key::Metadata,
-            Self::Sequence { .. } => Key::QueryPublisherSequence,
-            Self::StoredOffset { .. } => Key::QueryOffset,
-            Self::Create { .. } => Key::Create,
-            Self::Delete { .. } => Key::Delete,
-            Self::CreateSuper { .. } => Key::CreateSuperStream,
-            Self::DeleteSuper { .. } => Key::DeleteSuperStream,
-        }
-    }
-}
-
 /// What a subscription says of itself.
 #[derive(Default)]
-struct Wish {
+struct SubscriptionProperties {
     name: Option<String>,
     is_single_active: bool,
     super_stream: Option<String>,
     filter: Option<Matcher>,
 }
 
-impl Wish {
-    fn of(properties: Map<'_>) -> Self {
-        let mut wish = Self::default();
+impl SubscriptionProperties {
+    fn of(map: Map<'_>) -> Self {
+        let mut properties = Self::default();
         let (mut values, mut match_unfiltered) = (Vec::new(), false);
-        for (key, value) in properties {
+        for (key, value) in map {
             match key {
-                b"name" => wish.name = Some(String::from_utf8_lossy(value).into_owned()),
-                b"super-stream" => wish.super_stream = Some(String::from_utf8_lossy(value).into_owned()),
-                b"single-active-consumer" => wish.is_single_active = value == b"true",
+                b"name" => properties.name = Some(String::from_utf8_lossy(value).into_owned()),
+                b"super-stream" => properties.super_stream = Some(String::from_utf8_lossy(value).into_owned()),
+                b"single-active-consumer" => properties.is_single_active = value == b"true",
                 b"match-unfiltered" => match_unfiltered = value == b"true",
                 key if key.starts_with(b"filter.") => values.push(value.to_vec()),
                 _ => {}
             }
         }
-        wish.filter = matcher(values, match_unfiltered);
-        wish
+        properties.filter = matcher(values, match_unfiltered);
+        properties
     }
 }
 
@@ -384,9 +339,9 @@ impl Session {
     fn look_at_subscribe(&self, subscribe: &Subscribe<'_>) -> Result<(Reading, Option<(String, usize)>), Code> {
         let id = subscribe.subscription;
         let name = text(subscribe.stream).ok_or(Code::NoStream)?;
-        let wish = Wish::of(subscribe.properties);
+        let asked = SubscriptionProperties::of(subscribe.properties);
         self.check(Operation::TakeFromQueue(&name))?;
-        if wish.name.as_ref().is_some_and(|name| name.len() > NAME_BYTES) {
+        if asked.name.as_ref().is_some_and(|name| name.len() > NAME_BYTES) {
             return Err(Code::PreconditionFailed);
         }
         let stream = self.find(&name)?;
@@ -396,12 +351,12 @@ impl Session {
         if self.subscriptions.contains_key(&subscribe.subscription) {
             return Err(Code::SubscriptionExists);
         }
-        let group = match (wish.is_single_active, wish.name) {
+        let group = match (asked.is_single_active, asked.name) {
             (false, _) => None,
             (true, None) => return Err(Code::PreconditionFailed),
             // Groups are known where the stream is led, lest two members read.
             (true, Some(_)) if !stream.is_led_here() => return Err(Code::NotAvailable),
-            (true, Some(group)) => Some((group, self.partition_number(wish.super_stream.as_deref(), &name))),
+            (true, Some(group)) => Some((group, self.partition_number(asked.super_stream.as_deref(), &name))),
         };
         let properties = texts(subscribe.properties);
         let client = (
@@ -415,7 +370,7 @@ impl Session {
             name,
             stream,
             start: subscribe.start,
-            filter: wish.filter,
+            filter: asked.filter,
             version: self.machine.deliver_version(),
             outbox: self.connection.outbox.clone(),
             counts: Arc::new(counts),

@@ -6,9 +6,11 @@ use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::listener::Offer;
-use super::publishing::{Flow, Publisher};
-use super::requests::Later;
+use super::confirms::Flow;
+use super::later::Later;
+use super::notice::Notice;
+use super::offer::Offer;
+use super::publisher::Publisher;
 use super::single_active::Groups;
 use super::streams::Stream;
 use super::subscribing::Subscription;
@@ -53,18 +55,6 @@ pub(super) struct Session {
     /// At most one for each use of a stream and each turn of a subscription, and for what is lost.
     pub notices: mpsc::UnboundedReceiver<Notice>,
     pub inbox: mpsc::UnboundedSender<Notice>,
-}
-
-/// What a session is told by others.
-pub(super) enum Notice {
-    /// The stream of that name cannot be used as it was.
-    Moved(String),
-    /// A single active consumer is to read from now on, or not.
-    Turn {
-        subscription: u8,
-        incarnation: u64,
-        is_active: bool,
-    },
 }
 
 /// A single active consumer that was told of its turn and owes an answer.

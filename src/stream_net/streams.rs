@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::publishing::Confirms;
+use super::confirms::Confirms;
 use crate::broker::delivery::streaming::SubscriptionCounts;
 use crate::broker::queue::stream::direct::Entries;
 use crate::broker::queue::stream::{LiveStream, Lost};

@@ -1,7 +1,8 @@
 //! What a session does between its steps: it reads, or waits for the client, for confirms or for the disk; and
 //! meanwhile does what others ask for and what the time wants.
 
-use super::session::{Notice, Session};
+use super::notice::Notice;
+use super::session::Session;
 use crate::broker::Control;
 use crate::heartbeat::Tick;
 use crate::listen::ReadBuffer;
