@@ -96,7 +96,6 @@ const ARROWS: [(&str, &[&str]); 43] = [
             "declare",
             "codec",
             "stream",
-            "stream_protocol",
             "queue",
             "metadata",
             "auth",
@@ -119,7 +118,6 @@ const ARROWS: [(&str, &[&str]); 43] = [
             "router",
             "spec",
             "statistics",
-            "stream_protocol",
         ],
     ),
     (

@@ -111,7 +111,7 @@ impl Session {
             Request::Partitions { super_stream } => {
                 let name = String::from_utf8_lossy(super_stream);
                 let vhost = self.vhost.as_ref().ok_or(Code::InternalError);
-                let partitions = vhost.and_then(|vhost| self.streams.partitions(&vhost.name, &name));
+                let partitions = vhost.and_then(|vhost| Ok(self.streams.partitions(&vhost.name, &name)?));
                 return self.answer_strings(key, correlation, partitions);
             }
             Request::Route {
@@ -121,7 +121,7 @@ impl Session {
                 let name = String::from_utf8_lossy(super_stream);
                 let routing_key = String::from_utf8_lossy(routing_key);
                 let vhost = self.vhost.as_ref().ok_or(Code::InternalError);
-                let found = vhost.and_then(|vhost| self.streams.route(vhost, &name, &routing_key));
+                let found = vhost.and_then(|vhost| Ok(self.streams.route(vhost, &name, &routing_key)?));
                 return self.answer_strings(key, correlation, found);
             }
             Request::StreamStats { stream } => return self.stream_stats(correlation, stream),
@@ -211,7 +211,7 @@ impl Session {
             } => streams.create_super(&actor, &name, &partitions, &arguments).await,
             Later::DeleteSuper { name } => streams.delete_super(&actor, &name).await,
         };
-        self.answer(key, correlation, code);
+        self.answer(key, correlation, code.map_err(Code::from));
     }
 
     /// Counts what is refused.
