@@ -42,6 +42,76 @@ pub enum Tick<E> {
     End(E),
 }
 
+/// The machine of one connection, as far as it is about time: whatever is spoken, it is the same.
+pub trait Timed {
+    /// Why it ended.
+    type Ending;
+
+    /// Its heartbeat.
+    fn heartbeat(&self) -> &Heartbeat;
+
+    /// The same, to be changed.
+    fn heartbeat_mut(&mut self) -> &mut Heartbeat;
+
+    /// Why it ended, if it has.
+    fn ended(&self) -> Option<Self::Ending>;
+
+    /// Until when the peer has to do what it owes, and how the connection ends if it does not.
+    fn owed(&self) -> Option<(Timestamp, Self::Ending)>;
+
+    /// How it ends when nothing is heard of the peer.
+    fn silent() -> Self::Ending;
+
+    /// Ends it, and lets go of what it held.
+    fn give_up(&mut self, ending: Self::Ending) -> Self::Ending;
+
+    /// Writes a heartbeat.
+    fn write_heartbeat(out: &mut Vec<u8>);
+
+    /// Bytes arrived.
+    #[inline]
+    fn on_heard(&mut self, now: Timestamp) {
+        self.heartbeat_mut().on_heard(now);
+    }
+
+    /// Bytes were written.
+    #[inline]
+    fn on_sent(&mut self, at: Timestamp) {
+        self.heartbeat_mut().on_sent(at);
+    }
+
+    /// The session stops reading the socket, or reads again.
+    fn pause(&mut self, is_paused: bool, now: Timestamp) {
+        self.heartbeat_mut().listen(!is_paused, now);
+    }
+
+    /// Does what is due at `now`; [`Timed::next_deadline`] says when there is something.
+    fn on_tick(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Tick<Self::Ending> {
+        if let Some(ending) = self.ended() {
+            return Tick::End(ending);
+        }
+        if let Some((until, ending)) = self.owed()
+            && now >= until
+        {
+            return Tick::End(self.give_up(ending));
+        }
+        match self.heartbeat_mut().on_tick(now) {
+            Due::GiveUp => Tick::End(self.give_up(Self::silent())),
+            Due::Send => {
+                Self::write_heartbeat(out);
+                Tick::Heartbeat
+            }
+            Due::Nothing => Tick::Nothing,
+        }
+    }
+
+    /// When [`Timed::on_tick`] has something to do next, if nothing happens before.
+    fn next_deadline(&self) -> Option<Timestamp> {
+        let owed = self.owed().map(|(until, _)| until);
+        owed.into_iter().chain(self.heartbeat().next_deadline()).min()
+    }
+}
+
 impl Heartbeat {
     /// A peer is given up after so many silent intervals. There is none with an interval of zero, which is how
     /// clients switch heartbeats off.

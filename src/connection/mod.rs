@@ -23,7 +23,7 @@
 //! *Refusals.* [`Step::Refused`] is a refusal found here and not yet written: the session cleans
 //! up, then calls [`Connection::close_channel`] or [`Connection::close`], as it does for its own.
 //!
-//! *Ends.* After [`Step::End`] and [`Tick::End`] the session writes what is in `out` and closes the
+//! *Ends.* After [`Step::End`] and [`Tick::End`](crate::heartbeat::Tick::End) the session writes what is in `out` and closes the
 //! socket. A closing connection lingers until the client's close-ok, its end of file or a
 //! deadline, so that a close is not lost with the socket.
 
@@ -52,7 +52,7 @@ use crate::auth::Login;
 use crate::codec::content::{Ack, Nack, Reject, WholePublish};
 use crate::codec::method::ConnectionClose;
 use crate::codec::{FrameError, Method, MethodError, frame};
-use crate::heartbeat::{Due, Heartbeat, Tick};
+use crate::heartbeat::{Heartbeat, Timed};
 use crate::types::{Reply, Timestamp};
 
 /// One connection; see the module's docs for how it is driven.
@@ -225,55 +225,6 @@ impl Connection {
         }
     }
 
-    /// Bytes arrived.
-    #[inline]
-    pub fn on_heard(&mut self, now: Timestamp) {
-        self.heartbeat.on_heard(now);
-    }
-
-    /// Bytes were written.
-    #[inline]
-    pub fn on_sent(&mut self, now: Timestamp) {
-        self.heartbeat.on_sent(now);
-    }
-
-    /// The session stops reading the socket, or reads again; a client that is not read is not taken
-    /// for gone.
-    pub fn pause(&mut self, is_paused: bool, now: Timestamp) {
-        self.heartbeat.listen(!is_paused, now);
-    }
-
-    /// Does what is due at `now`; [`Connection::next_deadline`] says when there is something.
-    pub fn on_tick(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Tick<Ending> {
-        let overdue = match &self.phase {
-            Phase::Handshake(handshake) if now >= handshake.until => Some(Ending::HandshakeTimeout),
-            Phase::Closing(closing) if now >= closing.until => Some(Ending::NoCloseOk),
-            Phase::Ended(ending) => return Tick::End(ending.clone()),
-            _ => None,
-        };
-        if let Some(ending) = overdue {
-            return Tick::End(self.end(ending));
-        }
-        match self.heartbeat.on_tick(now) {
-            Due::GiveUp => Tick::End(self.end(Ending::Silent)),
-            Due::Send => {
-                out.extend_from_slice(&frame::HEARTBEAT);
-                Tick::Heartbeat
-            }
-            Due::Nothing => Tick::Nothing,
-        }
-    }
-
-    /// When [`Connection::on_tick`] has something to do next, if nothing happens before.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        let phase = match &self.phase {
-            Phase::Handshake(handshake) => Some(handshake.until),
-            Phase::Closing(closing) => Some(closing.until),
-            Phase::Open | Phase::Ended(_) => None,
-        };
-        phase.into_iter().chain(self.heartbeat.next_deadline()).min()
-    }
-
     /// What the client says of itself; empty before its start-ok.
     pub fn client(&self) -> &Client {
         &self.client
@@ -323,6 +274,45 @@ impl Connection {
         self.partial = None;
         self.channels.clear();
         ending
+    }
+}
+
+impl Timed for Connection {
+    type Ending = Ending;
+
+    fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
+    }
+
+    fn heartbeat_mut(&mut self) -> &mut Heartbeat {
+        &mut self.heartbeat
+    }
+
+    fn ended(&self) -> Option<Ending> {
+        match &self.phase {
+            Phase::Ended(ending) => Some(ending.clone()),
+            _ => None,
+        }
+    }
+
+    fn owed(&self) -> Option<(Timestamp, Ending)> {
+        match &self.phase {
+            Phase::Handshake(handshake) => Some((handshake.until, Ending::HandshakeTimeout)),
+            Phase::Closing(closing) => Some((closing.until, Ending::NoCloseOk)),
+            Phase::Open | Phase::Ended(_) => None,
+        }
+    }
+
+    fn silent() -> Ending {
+        Ending::Silent
+    }
+
+    fn give_up(&mut self, ending: Ending) -> Ending {
+        self.end(ending)
+    }
+
+    fn write_heartbeat(out: &mut Vec<u8>) {
+        out.extend_from_slice(&frame::HEARTBEAT);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::broker::alarms::Shortage;
 use crate::codec::Method;
 use crate::codec::method::ConnectionBlocked;
 use crate::connection::Ending;
-use crate::heartbeat::Tick;
+use crate::heartbeat::{Tick, Timed};
 use crate::listen::ReadBuffer;
 use crate::types::Millis;
 

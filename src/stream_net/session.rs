@@ -168,7 +168,7 @@ impl connection::Session for Session {
         self.vhost.is_some()
     }
 
-    /// RabbitMQ tells of AMQP's only.
+    /// Observers hear of the connections of AMQP only.
     fn tell_of_end(&self) {}
 }
 

@@ -4,7 +4,7 @@
 use super::notice::Notice;
 use super::session::Session;
 use crate::broker::Control;
-use crate::heartbeat::Tick;
+use crate::heartbeat::{Tick, Timed};
 use crate::listen::ReadBuffer;
 use crate::stream_protocol::codec::Code;
 use crate::stream_protocol::connection::Ending;

@@ -1,6 +1,7 @@
 //! Deadlines and heartbeats.
 
 use super::*;
+use crate::heartbeat::Tick;
 use crate::types::ReplyCode;
 
 fn ticks(session: &mut Session, at: u64) -> Tick<Ending> {

@@ -18,7 +18,7 @@
 //! *Answers.* [`Step::Login`] and [`Step::Open`] want one before the next step; until then steps give
 //! [`Step::More`] and leave the buffer alone.
 //!
-//! *Ends.* After [`Step::End`] and [`Tick::End`] the session writes what is in `out` and closes the socket.
+//! *Ends.* After [`Step::End`] and [`Tick::End`](crate::heartbeat::Tick::End) the session writes what is in `out` and closes the socket.
 
 mod handshake;
 #[cfg(test)]
@@ -33,7 +33,7 @@ use super::codec::request::Tune;
 use super::codec::response::{self, DeliverVersion};
 use super::codec::{Code, Command, FrameError, Key, Request, frame};
 use crate::auth::Login;
-use crate::heartbeat::{Due, Heartbeat, Tick};
+use crate::heartbeat::{Heartbeat, Timed};
 use crate::types::{Millis, Timestamp};
 
 /// How long a client may take to answer a close.
@@ -295,54 +295,6 @@ impl Connection {
         }
     }
 
-    /// Bytes arrived.
-    #[inline]
-    pub fn on_heard(&mut self, now: Timestamp) {
-        self.heartbeat.on_heard(now);
-    }
-
-    /// Bytes were written.
-    #[inline]
-    pub fn on_sent(&mut self, now: Timestamp) {
-        self.heartbeat.on_sent(now);
-    }
-
-    /// The session stops reading the socket, or reads again; a client that is not read is not taken for gone.
-    pub fn pause(&mut self, is_paused: bool, now: Timestamp) {
-        self.heartbeat.listen(!is_paused, now);
-    }
-
-    /// Does what is due at `now`; [`Connection::next_deadline`] says when there is something.
-    pub fn on_tick(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Tick<Ending> {
-        let overdue = match &self.phase {
-            Phase::Handshake(handshake) if now >= handshake.until => Some(Ending::HandshakeTimeout),
-            Phase::Closing(closing) if now >= closing.until => Some(Ending::NoAnswer),
-            Phase::Ended(ending) => return Tick::End(*ending),
-            _ => None,
-        };
-        if let Some(ending) = overdue {
-            return Tick::End(self.end(ending));
-        }
-        match self.heartbeat.on_tick(now) {
-            Due::GiveUp => Tick::End(self.end(Ending::Silent)),
-            Due::Send => {
-                response::heartbeat(out);
-                Tick::Heartbeat
-            }
-            Due::Nothing => Tick::Nothing,
-        }
-    }
-
-    /// When [`Connection::on_tick`] has something to do next, if nothing happens before.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        let phase = match &self.phase {
-            Phase::Handshake(handshake) => Some(handshake.until),
-            Phase::Closing(closing) => Some(closing.until),
-            Phase::Open | Phase::Ended(_) => None,
-        };
-        phase.into_iter().chain(self.heartbeat.next_deadline()).min()
-    }
-
     /// What the client says of itself.
     pub fn client_properties(&self) -> &[(String, String)] {
         &self.properties
@@ -395,5 +347,44 @@ impl Connection {
             }
             _ => false,
         }
+    }
+}
+
+impl Timed for Connection {
+    type Ending = Ending;
+
+    fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
+    }
+
+    fn heartbeat_mut(&mut self) -> &mut Heartbeat {
+        &mut self.heartbeat
+    }
+
+    fn ended(&self) -> Option<Ending> {
+        match &self.phase {
+            Phase::Ended(ending) => Some(*ending),
+            _ => None,
+        }
+    }
+
+    fn owed(&self) -> Option<(Timestamp, Ending)> {
+        match &self.phase {
+            Phase::Handshake(handshake) => Some((handshake.until, Ending::HandshakeTimeout)),
+            Phase::Closing(closing) => Some((closing.until, Ending::NoAnswer)),
+            Phase::Open | Phase::Ended(_) => None,
+        }
+    }
+
+    fn silent() -> Ending {
+        Ending::Silent
+    }
+
+    fn give_up(&mut self, ending: Ending) -> Ending {
+        self.end(ending)
+    }
+
+    fn write_heartbeat(out: &mut Vec<u8>) {
+        response::heartbeat(out);
     }
 }
