@@ -2,6 +2,22 @@
 
 use crate::types::{FieldTable, FieldValue};
 
+/// What a client sends to log in, not looked at.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    pub mechanism: String,
+    pub response: Vec<u8>,
+}
+
+/// Responses hold passwords and are not printed.
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login")
+            .field("mechanism", &self.mechanism)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A user and a password as given by a client; nothing is checked yet.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {

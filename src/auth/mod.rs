@@ -10,7 +10,7 @@ pub mod permission;
 pub mod rights;
 pub mod scopes;
 
-pub use mechanism::Credentials;
+pub use mechanism::{Credentials, Login};
 pub use password::{HashAlgorithm, PasswordHash};
 pub use permission::{Access, Permission, TopicPermission};
 pub use rights::Rights;

@@ -6,8 +6,7 @@
 
 use super::content::{body_room, put_header, put_short};
 use super::frame::{self, FrameKind, HEAD_BYTES};
-use super::output::Output;
-use crate::types::Message;
+use crate::types::{Message, Output};
 
 /// Parts of a body of this many bytes or more are chained; smaller ones are cheaper to copy.
 pub const CHAIN_LEAST: usize = 8 * 1024;

@@ -6,6 +6,7 @@
 
 use super::{Connection, Ending, Ids, Phase, Step, connection_close};
 use crate::codec::{FrameError, FrameKind, Method, frame, method};
+use crate::heartbeat::Heartbeat;
 use crate::types::{Millis, Refusal, Reply, Timestamp};
 
 /// Longest wait for a close-ok.
@@ -34,7 +35,7 @@ impl Connection {
     }
 
     /// Answers the client's close. The client is the one to close the socket; the session goes on
-    /// stepping until it does or [`Tick::End`](super::Tick::End) comes.
+    /// stepping until it does or [`Tick::End`](crate::heartbeat::Tick::End) comes.
     pub fn close_ok(&mut self, now: Timestamp, out: &mut Vec<u8>) {
         if self.write_once(now) {
             Method::ConnectionCloseOk.encode_frame(0, out);
@@ -79,7 +80,7 @@ impl Connection {
             is_written: false,
             is_deaf: false,
         });
-        self.heartbeat = None;
+        self.heartbeat = Heartbeat::default();
         self.channels.clear();
     }
 

@@ -5,7 +5,8 @@
 //! later. From `connection.open` on, refusals are told. One deadline holds for all of it.
 
 use super::error::ProtocolError;
-use super::{Client, Connection, Ending, FRAME_MIN, Login, Phase, Step};
+use super::{Client, Connection, Ending, FRAME_MIN, Phase, Step};
+use crate::auth::Login;
 use crate::codec::method::{ConnectionOpenOk, ConnectionStart, ConnectionTune, ConnectionTuneOk};
 use crate::codec::{Frame, FrameKind, Method, frame};
 use crate::heartbeat::{AMQP_INTERVALS, Heartbeat};

@@ -23,7 +23,7 @@
 //! *Refusals.* [`Step::Refused`] is a refusal found here and not yet written: the session cleans
 //! up, then calls [`Connection::close_channel`] or [`Connection::close`], as it does for its own.
 //!
-//! *Ends.* After [`Step::End`] and [`Tick::End`] the session writes what is in `out` and closes the
+//! *Ends.* After [`Step::End`] and [`Tick::End`](crate::heartbeat::Tick::End) the session writes what is in `out` and closes the
 //! socket. A closing connection lingers until the client's close-ok, its end of file or a
 //! deadline, so that a close is not lost with the socket.
 
@@ -48,10 +48,11 @@ use self::channels::Channels;
 use self::closing::Closing;
 use self::direct::Partial;
 use self::handshake::Handshake;
+use crate::auth::Login;
 use crate::codec::content::{Ack, Nack, Reject, WholePublish};
 use crate::codec::method::ConnectionClose;
 use crate::codec::{FrameError, Method, MethodError, frame};
-use crate::heartbeat::{Due, Heartbeat};
+use crate::heartbeat::{Heartbeat, Timed};
 use crate::types::{Reply, Timestamp};
 
 /// One connection; see the module's docs for how it is driven.
@@ -63,7 +64,7 @@ pub struct Connection {
     channel_max: u16,
     frame_max: u32,
     heartbeat_seconds: u16,
-    heartbeat: Option<Heartbeat>,
+    heartbeat: Heartbeat,
     channels: Channels,
     /// The body frame whose payload is being taken in pieces.
     partial: Option<Partial>,
@@ -160,32 +161,6 @@ pub enum Step<'a> {
 /// Class and method id of the method that a refusal is about; 0, 0 when it is none.
 pub type Ids = (u16, u16);
 
-/// What `connection.start-ok` says of who is there, not looked at.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    pub mechanism: String,
-    pub response: Vec<u8>,
-}
-
-/// Responses hold passwords and are not printed.
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login")
-            .field("mechanism", &self.mechanism)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What the time asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tick {
-    Nothing,
-    /// A heartbeat was written into `out`.
-    Heartbeat,
-    /// As [`Step::End`].
-    End(Ending),
-}
-
 /// Why a connection ended, for the log; the client hears no more of it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum Ending {
@@ -228,7 +203,7 @@ impl Connection {
             channel_max: settings.channel_max,
             frame_max: settings.initial_frame_max,
             heartbeat_seconds: 0,
-            heartbeat: None,
+            heartbeat: Heartbeat::default(),
             channels: Channels::default(),
             partial: None,
             settings,
@@ -248,62 +223,6 @@ impl Connection {
             Phase::Closing(_) => self.step_closing(input, out),
             Phase::Ended(ending) => Step::End(ending.clone()),
         }
-    }
-
-    /// Bytes arrived.
-    #[inline]
-    pub fn on_heard(&mut self, now: Timestamp) {
-        if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.on_heard(now);
-        }
-    }
-
-    /// Bytes were written.
-    #[inline]
-    pub fn on_sent(&mut self, now: Timestamp) {
-        if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.on_sent(now);
-        }
-    }
-
-    /// The session stops reading the socket, or reads again; a client that is not read is not taken
-    /// for gone.
-    pub fn pause(&mut self, is_paused: bool, now: Timestamp) {
-        if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.listen(!is_paused, now);
-        }
-    }
-
-    /// Does what is due at `now`; [`Connection::next_deadline`] says when there is something.
-    pub fn on_tick(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Tick {
-        let overdue = match &self.phase {
-            Phase::Handshake(handshake) if now >= handshake.until => Some(Ending::HandshakeTimeout),
-            Phase::Closing(closing) if now >= closing.until => Some(Ending::NoCloseOk),
-            Phase::Ended(ending) => return Tick::End(ending.clone()),
-            _ => None,
-        };
-        if let Some(ending) = overdue {
-            return Tick::End(self.end(ending));
-        }
-        match self.heartbeat.as_mut().map(|heartbeat| heartbeat.on_tick(now)) {
-            Some(Due::GiveUp) => Tick::End(self.end(Ending::Silent)),
-            Some(Due::Send) => {
-                out.extend_from_slice(&frame::HEARTBEAT);
-                Tick::Heartbeat
-            }
-            Some(Due::Nothing) | None => Tick::Nothing,
-        }
-    }
-
-    /// When [`Connection::on_tick`] has something to do next, if nothing happens before.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        let phase = match &self.phase {
-            Phase::Handshake(handshake) => Some(handshake.until),
-            Phase::Closing(closing) => Some(closing.until),
-            Phase::Open | Phase::Ended(_) => None,
-        };
-        let heartbeat = self.heartbeat.as_ref().map(Heartbeat::next_deadline);
-        phase.into_iter().chain(heartbeat).min()
     }
 
     /// What the client says of itself; empty before its start-ok.
@@ -351,10 +270,49 @@ impl Connection {
     /// Ends the connection and lets go of what it held.
     fn end(&mut self, ending: Ending) -> Ending {
         self.phase = Phase::Ended(ending.clone());
-        self.heartbeat = None;
+        self.heartbeat = Heartbeat::default();
         self.partial = None;
         self.channels.clear();
         ending
+    }
+}
+
+impl Timed for Connection {
+    type Ending = Ending;
+
+    fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
+    }
+
+    fn heartbeat_mut(&mut self) -> &mut Heartbeat {
+        &mut self.heartbeat
+    }
+
+    fn ended(&self) -> Option<Ending> {
+        match &self.phase {
+            Phase::Ended(ending) => Some(ending.clone()),
+            _ => None,
+        }
+    }
+
+    fn owed(&self) -> Option<(Timestamp, Ending)> {
+        match &self.phase {
+            Phase::Handshake(handshake) => Some((handshake.until, Ending::HandshakeTimeout)),
+            Phase::Closing(closing) => Some((closing.until, Ending::NoCloseOk)),
+            Phase::Open | Phase::Ended(_) => None,
+        }
+    }
+
+    fn silent() -> Ending {
+        Ending::Silent
+    }
+
+    fn give_up(&mut self, ending: Ending) -> Ending {
+        self.end(ending)
+    }
+
+    fn write_heartbeat(out: &mut Vec<u8>) {
+        out.extend_from_slice(&frame::HEARTBEAT);
     }
 }
 

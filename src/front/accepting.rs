@@ -36,7 +36,7 @@ async fn open<F: Future<Output = ()>>(incoming: Incoming, serve: impl FnOnce(Ope
     }
 }
 
-async fn until(takes_clients: &mut watch::Receiver<bool>, wished: bool) {
+async fn until(takes_clients: &mut watch::Receiver<bool>, wanted: bool) {
     // An error is the broker dropped, which cannot be while a listener has it.
-    let _ = takes_clients.wait_for(|takes| *takes == wished).await;
+    let _ = takes_clients.wait_for(|takes| *takes == wanted).await;
 }

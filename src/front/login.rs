@@ -6,7 +6,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::auth::mechanism::{amqplain, plain};
-use crate::auth::{Credentials, Rights};
+use crate::auth::{Credentials, Login, Rights};
 use crate::broker::{Admitted, Broker, ConnectionInfo, Vhost};
 use crate::config::{Auth, Mechanism};
 use crate::listen::ClientCertificate;
@@ -51,17 +51,17 @@ impl Refusal for OpenError {
 /// [`LoginError`] when it is none, or may not come from there.
 pub async fn log_in(
     broker: &Broker,
-    (mechanism, response): (&str, &[u8]),
+    login: &Login,
     certificate: Option<&ClientCertificate>,
     peer: IpAddr,
 ) -> Result<Admitted, LoginError> {
-    let (user, password, unknown) = match mechanism {
+    let (user, password, unknown) = match login.mechanism.as_str() {
         EXTERNAL => {
             let user = name_in(broker, certificate)?;
             (user, None, "there is no user of the name in the certificate")
         }
         _ => {
-            let Credentials { user, password } = credentials(broker, mechanism, response)?;
+            let Credentials { user, password } = credentials(broker, login)?;
             (user, Some(password), "invalid credentials")
         }
     };
@@ -81,9 +81,10 @@ pub async fn log_in(
     }
 }
 
-fn credentials(broker: &Broker, mechanism: &str, response: &[u8]) -> Result<Credentials, LoginError> {
+fn credentials(broker: &Broker, login: &Login) -> Result<Credentials, LoginError> {
     let auth = &broker.config().auth;
-    let credentials = match mechanism {
+    let response = &login.response;
+    let credentials = match login.mechanism.as_str() {
         "PLAIN" => plain(response),
         "AMQPLAIN" => amqplain(response),
         "ANONYMOUS" => auth.anonymous_user.as_ref().map(|user| Credentials {

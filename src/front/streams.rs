@@ -1,4 +1,4 @@
-//! Streams that are created and deleted by whoever does not speak AMQP: refusals are the codes of the stream protocol.
+//! Streams that are created and deleted by whoever does not speak AMQP: why one is refused, each says in its own words.
 
 use std::sync::Arc;
 
@@ -6,7 +6,6 @@ use crate::broker::queue::stream::LiveStream;
 use crate::broker::{Broker, BrokerError, CatalogueError, QueueHandle};
 use crate::codec::method::{QueueDeclare, QueueDelete};
 use crate::declare::{Actor, DeclareError, DeletePlan, QueuePlan, queue_declare, queue_delete};
-use crate::stream_protocol::codec::Code;
 use crate::types::{FieldTable, FieldValue, VhostName};
 
 /// Bytes of a name that AMQP can say as well.
@@ -22,6 +21,19 @@ const ARGUMENTS: [(&str, bool); 6] = [
     ("stream-filter-size-bytes", true),
 ];
 
+/// Why a stream, or a super stream, is not found or changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamRefusal {
+    NoStream,
+    /// Or another queue or exchange of that name.
+    StreamExists,
+    AccessRefused,
+    /// A name or an argument cannot be used.
+    PreconditionFailed,
+    /// It cannot be done now.
+    InternalError,
+}
+
 /// The streams of this node.
 #[derive(Clone)]
 pub struct Streams(pub Arc<Broker>);
@@ -31,30 +43,30 @@ impl Streams {
     ///
     /// # Errors
     /// When there is none.
-    pub fn find(&self, vhost: &VhostName, name: &str) -> Result<(Arc<QueueHandle>, Arc<LiveStream>), Code> {
+    pub fn find(&self, vhost: &VhostName, name: &str) -> Result<(Arc<QueueHandle>, Arc<LiveStream>), StreamRefusal> {
         let queue = self.0.vhost(vhost).and_then(|vhost| vhost.queue(name));
-        let queue = queue.ok_or(Code::NoStream)?;
-        let live = self.0.queues().streams().of(&queue).ok_or(Code::NoStream)?;
+        let queue = queue.ok_or(StreamRefusal::NoStream)?;
+        let live = self.0.queues().streams().of(&queue).ok_or(StreamRefusal::NoStream)?;
         Ok((queue, live))
     }
 
     /// Creates a stream, and waits until it is led.
-    pub async fn create(&self, actor: &Actor, name: &str, arguments: &[(String, String)]) -> Result<(), Code> {
+    pub async fn create(&self, actor: &Actor, name: &str, arguments: &[(String, String)]) -> Result<(), StreamRefusal> {
         let name: String = name.chars().filter(|c| !matches!(c, '\r' | '\n')).collect();
         let arguments = arguments_of(arguments)?;
-        self.declare(actor, &name, arguments, code).await
+        self.declare(actor, &name, arguments, refusal).await
     }
 
-    /// The same with arguments of the queue; `code` is what is heard of a refusal.
+    /// The same with arguments of the queue; `refusal` says why it is refused.
     pub(super) async fn declare(
         &self,
         actor: &Actor,
         name: &str,
         arguments: FieldTable,
-        code: fn(&BrokerError) -> Code,
-    ) -> Result<(), Code> {
+        refusal: fn(&BrokerError) -> StreamRefusal,
+    ) -> Result<(), StreamRefusal> {
         if name.is_empty() || name.len() > NAME_BYTES {
-            return Err(Code::PreconditionFailed);
+            return Err(StreamRefusal::PreconditionFailed);
         }
         let method = QueueDeclare {
             queue: name.to_owned(),
@@ -67,24 +79,24 @@ impl Streams {
             let plan = queue_declare(catalogue, &actor.who(), rules, &method, rand::random)?;
             Ok::<_, DeclareError>(match plan {
                 QueuePlan::Create(spec) => (Some(crate::broker::Command::DeclareQueue(spec)), Ok(())),
-                _ => (None, Err(Code::StreamExists)),
+                _ => (None, Err(StreamRefusal::StreamExists)),
             })
         });
-        declared.await.map_err(|error| code(&error))?
+        declared.await.map_err(|error| refusal(&error))?
     }
 
     /// Deletes a stream.
-    pub async fn delete(&self, actor: &Actor, name: &str) -> Result<(), Code> {
+    pub async fn delete(&self, actor: &Actor, name: &str) -> Result<(), StreamRefusal> {
         let method = QueueDelete {
             queue: name.to_owned(),
             ..QueueDelete::default()
         };
         if name.contains(['\r', '\n']) {
-            return Err(Code::NoStream);
+            return Err(StreamRefusal::NoStream);
         }
         let plan = queue_delete(&self.0.catalogue(), &actor.who(), None, &method);
-        match plan.map_err(|error| code(&error.into()))? {
-            DeletePlan::Missing => Err(Code::NoStream),
+        match plan.map_err(|error| refusal(&error.into()))? {
+            DeletePlan::Missing => Err(StreamRefusal::NoStream),
             DeletePlan::Delete { queue, .. } => {
                 self.find(&actor.vhost, &queue)?;
                 let deleted = self
@@ -92,14 +104,14 @@ impl Streams {
                     .declarations()
                     .delete_queue(&actor.who(), &queue, false, false)
                     .await;
-                deleted.map(drop).map_err(|error| code(&error))
+                deleted.map(drop).map_err(|error| refusal(&error))
             }
         }
     }
 }
 
 /// The arguments of the queue that a stream is. Those that are not known are left out.
-pub(super) fn arguments_of(arguments: &[(String, String)]) -> Result<FieldTable, Code> {
+pub(super) fn arguments_of(arguments: &[(String, String)]) -> Result<FieldTable, StreamRefusal> {
     let mut table = FieldTable::new();
     table.set("x-queue-type", FieldValue::text("stream"));
     for (key, value) in arguments {
@@ -107,7 +119,7 @@ pub(super) fn arguments_of(arguments: &[(String, String)]) -> Result<FieldTable,
             continue;
         };
         let value = match is_number {
-            true => FieldValue::I64(value.parse().map_err(|_| Code::PreconditionFailed)?),
+            true => FieldValue::I64(value.parse().map_err(|_| StreamRefusal::PreconditionFailed)?),
             false => FieldValue::text(value),
         };
         table.set(&format!("x-{name}"), value);
@@ -115,14 +127,14 @@ pub(super) fn arguments_of(arguments: &[(String, String)]) -> Result<FieldTable,
     Ok(table)
 }
 
-/// What a client of this protocol hears for a refusal.
-pub(super) fn code(error: &BrokerError) -> Code {
+/// Why a stream is refused, where AMQP has more to say.
+pub(super) fn refusal(error: &BrokerError) -> StreamRefusal {
     match error {
-        BrokerError::Declare(DeclareError::Access(_)) => Code::AccessRefused,
+        BrokerError::Declare(DeclareError::Access(_)) => StreamRefusal::AccessRefused,
         BrokerError::Declare(DeclareError::Catalogue(CatalogueError::NoQueue(..) | CatalogueError::NoExchange(..))) => {
-            Code::NoStream
+            StreamRefusal::NoStream
         }
-        BrokerError::Declare(_) | BrokerError::Catalogue(_) => Code::PreconditionFailed,
-        _ => Code::InternalError,
+        BrokerError::Declare(_) | BrokerError::Catalogue(_) => StreamRefusal::PreconditionFailed,
+        _ => StreamRefusal::InternalError,
     }
 }

@@ -3,7 +3,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::streams::{NAME_BYTES, Streams, arguments_of, code};
+use super::streams::{NAME_BYTES, StreamRefusal, Streams, arguments_of, refusal};
 use crate::broker::publish::RouteRequest;
 use crate::broker::{BrokerError, Command, Vhost};
 use crate::codec::PropertyScan;
@@ -14,7 +14,6 @@ use crate::exchange::ExchangeSpec;
 use crate::metadata;
 use crate::router::Routed;
 use crate::spec::{BindingSpec, Destination, QueueType};
-use crate::stream_protocol::codec::Code;
 use crate::types::{FieldTable, FieldValue, VhostName};
 
 /// The argument of an exchange that makes it a super stream.
@@ -58,20 +57,25 @@ impl Streams {
 
     /// Gives a super stream that is there another partition, behind the others and with the arguments of the last.
     /// Keys that are hashed over partitions go to others from then on.
-    pub async fn add_partition(&self, actor: &Actor, name: &str, (partition, key): (&str, &str)) -> Result<(), Code> {
+    pub async fn add_partition(
+        &self,
+        actor: &Actor,
+        name: &str,
+        (partition, key): (&str, &str),
+    ) -> Result<(), StreamRefusal> {
         let (order, arguments) = {
             let catalogue = self.0.catalogue();
-            let vhost = catalogue.vhost(&actor.vhost).ok_or(Code::InternalError)?;
-            let exchange = vhost.exchange(name).ok_or(Code::NoStream)?;
+            let vhost = catalogue.vhost(&actor.vhost).ok_or(StreamRefusal::InternalError)?;
+            let exchange = vhost.exchange(name).ok_or(StreamRefusal::NoStream)?;
             if !is_super(exchange) {
-                return Err(Code::NoStream);
+                return Err(StreamRefusal::NoStream);
             }
             if partition.len() > NAME_BYTES || key.len() > NAME_BYTES || key.is_empty() {
-                return Err(Code::PreconditionFailed);
+                return Err(StreamRefusal::PreconditionFailed);
             }
             let has_key = vhost.bindings_from(name).any(|binding| binding.key.as_str() == key);
             if has_key || vhost.queue(partition).is_some() {
-                return Err(Code::StreamExists);
+                return Err(StreamRefusal::StreamExists);
             }
             let orders = vhost.bindings_from(name).filter_map(order_of);
             let order = orders.max().map_or(0, |last| last.saturating_add(1));
@@ -83,7 +87,7 @@ impl Streams {
             };
             (order, arguments)
         };
-        let order = usize::try_from(order).map_err(|_| Code::PreconditionFailed)?;
+        let order = usize::try_from(order).map_err(|_| StreamRefusal::PreconditionFailed)?;
         self.make_partition(actor, name, (order, partition, key), &arguments)
             .await
     }
@@ -96,7 +100,7 @@ impl Streams {
         name: &str,
         partitions: &[(String, String)],
         arguments: &[(String, String)],
-    ) -> Result<(), Code> {
+    ) -> Result<(), StreamRefusal> {
         self.may_create(actor, name, partitions)?;
         let mut arguments = arguments_of(arguments)?;
         if arguments.get("x-queue-leader-locator").is_none() {
@@ -113,10 +117,10 @@ impl Streams {
         Ok(())
     }
 
-    fn may_create(&self, actor: &Actor, name: &str, partitions: &[(String, String)]) -> Result<(), Code> {
+    fn may_create(&self, actor: &Actor, name: &str, partitions: &[(String, String)]) -> Result<(), StreamRefusal> {
         let catalogue = self.0.catalogue();
         let who = actor.who();
-        let check = |operation| access::check(&catalogue, &who, operation).map_err(|_| Code::AccessRefused);
+        let check = |operation| access::check(&catalogue, &who, operation).map_err(|_| StreamRefusal::AccessRefused);
         // All of them, so that a backend is asked all at once.
         let mut allowed = check(Operation::DeclareExchange(name));
         allowed = allowed.and(check(Operation::BindFrom {
@@ -135,16 +139,16 @@ impl Streams {
         let is_long = |name: &str| name.len() > NAME_BYTES;
         let are_long = names().any(is_long) || partitions.iter().any(|(_, key)| is_long(key));
         if is_reserved(name) || is_long(name) || names().any(is_reserved) || is_twice || are_long {
-            return Err(Code::PreconditionFailed);
+            return Err(StreamRefusal::PreconditionFailed);
         }
-        let vhost = catalogue.vhost(&actor.vhost).ok_or(Code::InternalError)?;
+        let vhost = catalogue.vhost(&actor.vhost).ok_or(StreamRefusal::InternalError)?;
         if vhost.exchange(name).is_some() || names().any(|name| vhost.queue(name).is_some()) {
-            return Err(Code::StreamExists);
+            return Err(StreamRefusal::StreamExists);
         }
         Ok(())
     }
 
-    async fn declare_exchange(&self, actor: &Actor, name: &str) -> Result<(), Code> {
+    async fn declare_exchange(&self, actor: &Actor, name: &str) -> Result<(), StreamRefusal> {
         let mut arguments = FieldTable::new();
         arguments.set(SUPER_STREAM, FieldValue::Boolean(true));
         let method = ExchangeDeclare {
@@ -157,11 +161,11 @@ impl Streams {
         let declared = self.0.declarations().decide_by(Some(&actor.user), |catalogue| {
             let plan = exchange_declare(catalogue, &actor.who(), &method)?;
             Ok::<_, DeclareError>(match plan {
-                ExchangePlan::Existing => (None, Err(Code::StreamExists)),
+                ExchangePlan::Existing => (None, Err(StreamRefusal::StreamExists)),
                 ExchangePlan::Create(spec) => (Some(Command::DeclareExchange(spec)), Ok(())),
             })
         });
-        declared.await.map_err(|error| code(&error))?
+        declared.await.map_err(|error| refusal(&error))?
     }
 
     async fn make_partition(
@@ -170,8 +174,8 @@ impl Streams {
         exchange: &str,
         (at, partition, key): (usize, &str, &str),
         arguments: &FieldTable,
-    ) -> Result<(), Code> {
-        self.declare(actor, partition, arguments.clone(), code_of_partition)
+    ) -> Result<(), StreamRefusal> {
+        self.declare(actor, partition, arguments.clone(), refusal_of_partition)
             .await?;
         let mut order = FieldTable::new();
         order.set(ORDER, FieldValue::I64(at as i64));
@@ -191,7 +195,7 @@ impl Streams {
             Err(error) => {
                 // What cannot be deleted stays: whoever asks hears that it is no partition.
                 let _ = self.delete(actor, partition).await;
-                Err(code(&error))
+                Err(refusal(&error))
             }
         }
     }
@@ -204,7 +208,7 @@ impl Streams {
         let _ = self.delete_exchange(actor, name).await;
     }
 
-    async fn delete_exchange(&self, actor: &Actor, name: &str) -> Result<(), Code> {
+    async fn delete_exchange(&self, actor: &Actor, name: &str) -> Result<(), StreamRefusal> {
         let method = ExchangeDelete {
             exchange: name.to_owned(),
             ..ExchangeDelete::default()
@@ -213,20 +217,21 @@ impl Streams {
             let command = exchange_delete(catalogue, &actor.who(), &method)?;
             Ok::<_, DeclareError>((Some(command), ()))
         });
-        deleted.await.map_err(|error| code(&error))
+        deleted.await.map_err(|error| refusal(&error))
     }
 
     /// Deletes a super stream with its partitions. An exchange that is none is not touched.
-    pub async fn delete_super(&self, actor: &Actor, name: &str) -> Result<(), Code> {
+    pub async fn delete_super(&self, actor: &Actor, name: &str) -> Result<(), StreamRefusal> {
         let partitions = {
             let catalogue = self.0.catalogue();
             let who = actor.who();
-            let check = |operation| access::check(&catalogue, &who, operation).map_err(|_| Code::AccessRefused);
+            let check =
+                |operation| access::check(&catalogue, &who, operation).map_err(|_| StreamRefusal::AccessRefused);
             check(Operation::DeleteExchange(name))?;
-            let vhost = catalogue.vhost(&actor.vhost).ok_or(Code::InternalError)?;
-            let exchange = vhost.exchange(name).ok_or(Code::NoStream)?;
+            let vhost = catalogue.vhost(&actor.vhost).ok_or(StreamRefusal::InternalError)?;
+            let exchange = vhost.exchange(name).ok_or(StreamRefusal::NoStream)?;
             if !is_super(exchange) {
-                return Err(Code::NoStream);
+                return Err(StreamRefusal::NoStream);
             }
             let partitions = partitions_of(vhost, name);
             let mut allowed = Ok(());
@@ -240,7 +245,7 @@ impl Streams {
         for partition in partitions {
             match self.delete(actor, &partition).await {
                 // Somebody else was faster.
-                Ok(()) | Err(Code::NoStream) => {}
+                Ok(()) | Err(StreamRefusal::NoStream) => {}
                 Err(refused) => return Err(refused),
             }
         }
@@ -251,10 +256,10 @@ impl Streams {
     ///
     /// # Errors
     /// When there is none of that name.
-    pub fn partitions(&self, vhost: &VhostName, name: &str) -> Result<Vec<String>, Code> {
+    pub fn partitions(&self, vhost: &VhostName, name: &str) -> Result<Vec<String>, StreamRefusal> {
         let catalogue = self.0.catalogue();
-        let vhost = catalogue.vhost(vhost).ok_or(Code::NoStream)?;
-        vhost.exchange(name).ok_or(Code::NoStream)?;
+        let vhost = catalogue.vhost(vhost).ok_or(StreamRefusal::NoStream)?;
+        vhost.exchange(name).ok_or(StreamRefusal::NoStream)?;
         Ok(partitions_of(vhost, name))
     }
 
@@ -262,7 +267,7 @@ impl Streams {
     ///
     /// # Errors
     /// When there is no exchange of that name.
-    pub fn route(&self, vhost: &Vhost, name: &str, key: &str) -> Result<Vec<String>, Code> {
+    pub fn route(&self, vhost: &Vhost, name: &str, key: &str) -> Result<Vec<String>, StreamRefusal> {
         let mut routed = Routed::default();
         let properties = PropertyScan::default();
         let request = RouteRequest {
@@ -272,7 +277,7 @@ impl Streams {
             delayed: false,
         };
         if !vhost.route(&request, &mut routed) {
-            return Err(Code::NoStream);
+            return Err(StreamRefusal::NoStream);
         }
         let streams = routed
             .queues
@@ -309,10 +314,10 @@ fn is_super(exchange: &ExchangeSpec) -> bool {
     exchange.arguments.get(SUPER_STREAM) == Some(&FieldValue::Boolean(true))
 }
 
-/// What is heard of a partition that cannot be made: RabbitMQ has a code of its own for arguments.
-fn code_of_partition(error: &BrokerError) -> Code {
+/// What is heard of a partition that cannot be made: RabbitMQ has a refusal of its own for arguments.
+fn refusal_of_partition(error: &BrokerError) -> StreamRefusal {
     match error {
-        BrokerError::Declare(DeclareError::Spec(_)) => Code::InternalError,
-        other => code(other),
+        BrokerError::Declare(DeclareError::Spec(_)) => StreamRefusal::InternalError,
+        other => refusal(other),
     }
 }

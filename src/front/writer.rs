@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::broker::Broker;
 use crate::broker::{Control, Outbox};
-use crate::codec::Output;
 use crate::listen::WriteHalf;
+use crate::types::Output;
 
 /// Pieces handed to the system at a time.
 const SLICES: usize = 64;

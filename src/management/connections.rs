@@ -7,8 +7,9 @@ use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route, Run, Verb};
 use super::{consumers, erlang, figures, list, page, views};
-use crate::broker::connections::{ChannelReport, ClientProtocol, ConnectionReport};
+use crate::broker::connections::{ChannelReport, ConnectionReport};
 use crate::broker::report::About;
+use crate::front::protocol::Protocol;
 use crate::metadata::json;
 use crate::statistics::Measure;
 use crate::types::sorting::sort_by_key;
@@ -218,6 +219,7 @@ fn state(call: &Call, connection: &ConnectionReport) -> &'static str {
 pub fn view(call: &Call, connection: &ConnectionReport) -> Value {
     let details = &connection.details;
     let properties = &details.client_properties;
+    let protocol = Protocol::of(&details.protocol);
     let tls = connection.tls.as_deref();
     let peer = tls.and_then(|tls| tls.peer.as_ref());
     let mut view = json!({
@@ -236,7 +238,7 @@ pub fn view(call: &Call, connection: &ConnectionReport) -> Value {
         "peer_host": connection.peer.ip().to_string(),
         "peer_port": connection.peer.port(),
         "port": connection.local.port(),
-        "protocol": details.protocol.name(),
+        "protocol": protocol.map_or(&*details.protocol, |protocol| protocol.name),
         "ssl": tls.is_some(),
         "ssl_cipher": tls.map(|tls| &tls.cipher),
         "ssl_hash": tls.map(|tls| &tls.hash),
@@ -259,8 +261,8 @@ pub fn view(call: &Call, connection: &ConnectionReport) -> Value {
         &[Measure::RecvOct, Measure::SendOct],
     );
     erlang::write_process(&mut view, call.windows.data);
-    if details.protocol == ClientProtocol::Amqp {
-        view["type"] = json!("network");
+    if let Some(kind) = protocol.and_then(|protocol| protocol.kind) {
+        view["type"] = json!(kind);
     }
     if let Some(name) = properties.get("connection_name").and_then(FieldValue::as_str) {
         view["user_provided_name"] = json!(name);

@@ -254,32 +254,32 @@ fn must_rest(partitions: &BTreeMap<String, Partition>) -> Result<(), Failure> {
 }
 
 /// Where a group is to go on.
-enum Wish {
+enum OffsetWanted {
     /// The message that is read next.
     Next(OffsetSpec),
     /// What is stored, whatever it means.
     Stored(u64),
 }
 
-fn wish(fields: &Fields) -> Result<Wish, Failure> {
+fn offset_wanted(fields: &Fields) -> Result<OffsetWanted, Failure> {
     let none = || Failure::bad("offset is first, last, next or a number; or timestamp is a number of milliseconds");
     if let Some(at) = fields.integer("timestamp")? {
         let at = u64::try_from(at).map_err(|_| none())?;
-        return Ok(Wish::Next(OffsetSpec::Time(Timestamp(at))));
+        return Ok(OffsetWanted::Next(OffsetSpec::Time(Timestamp(at))));
     }
     match fields.get("offset").and_then(Value::as_str) {
-        Some("first") => return Ok(Wish::Next(OffsetSpec::First)),
-        Some("last") => return Ok(Wish::Next(OffsetSpec::Last)),
-        Some("next") => return Ok(Wish::Next(OffsetSpec::Next)),
+        Some("first") => return Ok(OffsetWanted::Next(OffsetSpec::First)),
+        Some("last") => return Ok(OffsetWanted::Next(OffsetSpec::Last)),
+        Some("next") => return Ok(OffsetWanted::Next(OffsetSpec::Next)),
         _ => {}
     }
     let stored = fields.integer("offset").map_err(|_| none())?.ok_or_else(none)?;
-    Ok(Wish::Stored(u64::try_from(stored).map_err(|_| none())?))
+    Ok(OffsetWanted::Stored(u64::try_from(stored).map_err(|_| none())?))
 }
 
 async fn reset(mut call: Call) -> Answered {
     let fields = call.fields()?;
-    let wish = wish(&fields)?;
+    let wanted = offset_wanted(&fields)?;
     let is_forced = fields.boolean("force", false)?;
     let mut partitions = match found(&mut call).await {
         // A name that nothing is known of yet may be given an offset in a stream.
@@ -302,9 +302,9 @@ async fn reset(mut call: Call) -> Answered {
     }
     let mut stored = Vec::new();
     for (stream, partition) in &partitions {
-        let offset = match wish {
-            Wish::Stored(offset) => offset,
-            Wish::Next(spec) => {
+        let offset = match wanted {
+            OffsetWanted::Stored(offset) => offset,
+            OffsetWanted::Next(spec) => {
                 let next = call.broker.reports().offset_in(&partition.queue, spec).await;
                 let next = next.ok_or_else(|| away(stream))?;
                 // Clients go on behind what is stored.

@@ -10,9 +10,10 @@ use super::call::Call;
 use super::route::{Access, Route};
 use super::{connections, list, page};
 use crate::broker::QueueHandle;
-use crate::broker::connections::{ClientProtocol, ConnectionReport};
+use crate::broker::connections::ConnectionReport;
 use crate::broker::delivery::streaming::{PublisherReport, SubscriptionReport};
 use crate::broker::report::About;
+use crate::front::protocol::STREAM;
 use crate::spec::QueueType;
 
 /// What can be asked of clients of the stream protocol.
@@ -119,7 +120,7 @@ pub fn stream(call: &Call) -> Result<Arc<QueueHandle>, Failure> {
 /// The connections that the user may see: its own, or all for those who monitor.
 pub fn visible(call: &Call) -> Vec<&ConnectionReport> {
     let mut all = connections::visible(call);
-    all.retain(|connection| connection.details.protocol == ClientProtocol::Stream);
+    all.retain(|connection| connection.details.protocol == STREAM.key);
     all
 }
 

@@ -7,9 +7,8 @@ use super::call::Call;
 use super::fields::Fields;
 use super::list;
 use super::route::{Access, Route};
-use crate::front::streams::Streams;
+use crate::front::streams::{StreamRefusal, Streams};
 use crate::front::super_streams::SuperStream;
-use crate::stream_protocol::codec::Code;
 
 /// What can be asked of super streams.
 pub static ROUTES: &[Route] = &[
@@ -71,13 +70,13 @@ fn views(vhost: &str, all: &[SuperStream]) -> Vec<Value> {
     all.iter().map(view).collect()
 }
 
-fn failure(code: Code) -> Failure {
-    match code {
-        Code::NoStream => Failure::NotFound,
-        Code::StreamExists => Failure::bad("there is already an exchange or a queue of that name"),
-        Code::AccessRefused => Failure::NotAuthorised("Access refused."),
-        Code::PreconditionFailed => Failure::bad("a name or an argument cannot be used"),
-        _ => Failure::Broken("the super stream cannot be changed now".to_owned()),
+fn failure(refusal: StreamRefusal) -> Failure {
+    match refusal {
+        StreamRefusal::NoStream => Failure::NotFound,
+        StreamRefusal::StreamExists => Failure::bad("there is already an exchange or a queue of that name"),
+        StreamRefusal::AccessRefused => Failure::NotAuthorised("Access refused."),
+        StreamRefusal::PreconditionFailed => Failure::bad("a name or an argument cannot be used"),
+        StreamRefusal::InternalError => Failure::Broken("the super stream cannot be changed now".to_owned()),
     }
 }
 

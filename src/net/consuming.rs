@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use super::error::SessionError;
+use super::form::ConsumerMethods;
 use super::session::Session;
 use crate::broker::CatalogueError;
 use crate::broker::Consumer;
@@ -13,7 +14,7 @@ use crate::broker::observers::Client;
 use crate::broker::reply_to::Token;
 use crate::broker::with_delivery_count;
 use crate::broker::{Get, Slot};
-use crate::codec::deliver::{DeliverTemplate, write_get_ok};
+use crate::codec::deliver::write_get_ok;
 use crate::codec::method::{BasicCancel, BasicCancelOk, BasicConsume, BasicConsumeOk, BasicGet, BasicGetEmpty};
 use crate::declare::{ConsumePlan, ConsumerSpec, ConsumingChannel, basic_consume, basic_get};
 use crate::statistics::Measure;
@@ -29,7 +30,7 @@ impl Session {
             .reply
             .as_ref()
             .is_some_and(|(_, tag)| *tag == method.consumer_tag);
-        let (tag_in_use, global_prefetch) = match self.outbox.lock().channel(number) {
+        let (tag_in_use, global_prefetch) = match self.connection.outbox.lock().channel(number) {
             Some(held) => (
                 is_reply_tag || held.consumers.contains_key(&method.consumer_tag),
                 held.prefetch.is_some(),
@@ -44,7 +45,7 @@ impl Session {
             prefetch,
         };
         let look = |catalogue: &_| basic_consume(catalogue, &actor.who(), state, &method, rand::random);
-        match self.broker.declarations().look(look).await? {
+        match self.connection.broker.declarations().look(look).await? {
             ConsumePlan::ReplyTo { tag } => self.consume_replies(number, tag, method.nowait),
             ConsumePlan::Queue(spec) => self.consume_queue(number, spec, method.nowait).await,
         }
@@ -55,8 +56,8 @@ impl Session {
         let queue = self.live_queue(&actor.vhost, &spec.queue)?;
         let channel = self.channel(number)?;
         let (incarnation, prefetch) = (channel.incarnation, channel.prefetch);
-        let limit = self.broker.config().limits.consumer_max_per_channel;
-        let queue_index = match self.outbox.lock().channel(number) {
+        let limit = self.connection.broker.config().limits.consumer_max_per_channel;
+        let queue_index = match self.connection.outbox.lock().channel(number) {
             Some(held) => {
                 if let Some(limit) = limit.filter(|limit| held.consumers.len() as u64 >= *limit) {
                     return Err(SessionError::ConsumerLimit(limit).into());
@@ -66,11 +67,11 @@ impl Session {
             None => return Ok(()),
         };
         let consumer = Arc::new(Consumer {
-            key: self.broker.queues().next_consumer(),
-            outbox: self.outbox.clone(),
+            key: self.connection.broker.queues().next_consumer(),
+            outbox: self.connection.outbox.clone(),
             channel: number,
             incarnation,
-            template: DeliverTemplate::new(number, &spec.tag),
+            form: Box::new(ConsumerMethods::new(number, &spec.tag, self.machine.frame_max())),
             tag: spec.tag,
             no_ack: spec.no_ack,
             exclusive: spec.exclusive,
@@ -82,7 +83,11 @@ impl Session {
             queue: Arc::downgrade(&queue),
             wants_cancel: self.machine.client().capabilities.consumer_cancel_notify,
         });
-        self.broker.queues().consume(&queue, &consumer, !nowait).await?;
+        self.connection
+            .broker
+            .queues()
+            .consume(&queue, &consumer, !nowait)
+            .await?;
         self.tell_of_consumer("consumer.created", &consumer);
         Ok(())
     }
@@ -90,16 +95,17 @@ impl Session {
     /// The channel is to get the answers to its own requests.
     fn consume_replies(&mut self, number: u16, tag: String, nowait: bool) -> Result<(), Reply> {
         let actor = self.actor()?;
-        let outbox = self.outbox.clone();
-        let token = Token::random(self.broker.us());
-        let key = self.broker.queues().next_consumer();
+        let outbox = self.connection.outbox.clone();
+        let token = Token::random(self.connection.broker.us());
+        let key = self.connection.broker.queues().next_consumer();
+        let form = ConsumerMethods::new(number, &tag, self.machine.frame_max());
         let channel = self.channel(number)?;
         let consumer = Consumer {
             key,
             outbox,
             channel: number,
             incarnation: channel.incarnation,
-            template: DeliverTemplate::new(number, &tag),
+            form: Box::new(form),
             tag: tag.clone(),
             no_ack: true,
             exclusive: false,
@@ -113,7 +119,7 @@ impl Session {
         };
         channel.reply = Some((token, tag.clone()));
         self.answer(number, nowait, BasicConsumeOk { consumer_tag: tag });
-        self.broker.reply_to().register(token, Arc::new(consumer));
+        self.connection.broker.reply_to().register(token, Arc::new(consumer));
         Ok(())
     }
 
@@ -125,10 +131,10 @@ impl Session {
             .is_some_and(|(_, tag)| *tag == method.consumer_tag)
             && let Some((token, _)) = channel.reply.take()
         {
-            self.broker.reply_to().forget(token);
+            self.connection.broker.reply_to().forget(token);
         }
         let consumer = {
-            let mut out = self.outbox.lock();
+            let mut out = self.connection.outbox.lock();
             let consumer = out
                 .channel(number)
                 .and_then(|held| held.consumers.remove(&method.consumer_tag));
@@ -140,7 +146,7 @@ impl Session {
         if let Some(consumer) = consumer {
             self.tell_of_consumer("consumer.deleted", &consumer);
             // An auto-delete queue is gone when its last consumer hears that it is cancelled.
-            undone(self.broker.queues().cancel(&consumer)).await;
+            undone(self.connection.broker.queues().cancel(&consumer)).await;
         }
         let consumer_tag = method.consumer_tag;
         self.answer(number, method.nowait, BasicCancelOk { consumer_tag });
@@ -151,7 +157,7 @@ impl Session {
         let actor = self.actor()?;
         let last = self.channel(number)?.last_queue.clone();
         let look = |catalogue: &_| basic_get(catalogue, &actor.who(), last.as_deref(), &method);
-        let name = self.broker.declarations().look(look).await?;
+        let name = self.connection.broker.declarations().look(look).await?;
         let queue = self.live_queue(&actor.vhost, &name)?;
         let Get::Message {
             message,
@@ -159,22 +165,21 @@ impl Session {
             redelivered,
             delivery_count,
             remaining,
-        } = self.broker.queues().get(&queue, method.no_ack).await?
+        } = self.connection.broker.queues().get(&queue, method.no_ack).await?
         else {
-            if let Some(held) = self.outbox.lock().channel(number) {
+            if let Some(held) = self.connection.outbox.lock().channel(number) {
                 held.got(queue.spec.id, Measure::GetEmpty, false);
             }
             self.answer(number, false, BasicGetEmpty::default());
             return Ok(());
         };
         let message = with_delivery_count(&queue, &message, delivery_count).unwrap_or(message);
-        queue.trace_out(self.broker.queues(), &message, redelivered, || Client {
-            connection: self.info.id,
+        queue.trace_out(self.connection.broker.queues(), &message, redelivered, || Client {
+            connection: self.connection.info.id,
             channel: number,
             user: actor.user.clone(),
         });
-        let mut out = self.outbox.lock();
-        let frame_max = out.frame_max;
+        let mut out = self.connection.outbox.lock();
         let Some(held) = out.channel(number) else {
             return Ok(());
         };
@@ -202,7 +207,7 @@ impl Session {
             redelivered,
             remaining,
             &message,
-            frame_max,
+            self.machine.frame_max(),
         );
         out.finish();
         Ok(())
@@ -210,7 +215,7 @@ impl Session {
 
     /// A queue that the catalogue knows, ready to be used.
     pub(super) fn live_queue(&self, vhost: &str, name: &str) -> Result<Arc<QueueHandle>, Reply> {
-        let queue = self.broker.vhost(vhost).and_then(|vhost| vhost.queue(name));
+        let queue = self.connection.broker.vhost(vhost).and_then(|vhost| vhost.queue(name));
         match queue {
             Some(queue) if queue.is_quarantined() => Err(SessionError::Crashed(vhost.into(), name.into()).into()),
             Some(queue) => Ok(queue),

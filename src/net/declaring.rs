@@ -16,7 +16,8 @@ use crate::types::{QueueName, Reply};
 impl Session {
     pub(super) async fn declare_exchange(&mut self, channel: u16, method: ExchangeDeclare) -> Result<(), Reply> {
         let actor = self.actor()?;
-        self.broker
+        self.connection
+            .broker
             .declarations()
             .decide_by(Some(&actor.user), |catalogue| {
                 let plan = declare::exchange_declare(catalogue, &actor.who(), &method)?;
@@ -74,14 +75,14 @@ impl Session {
 
     pub(super) async fn declare_queue(&mut self, channel: u16, method: QueueDeclare) -> Result<(), Reply> {
         let actor = self.actor()?;
-        let rules = self.broker.queue_rules();
+        let rules = self.connection.broker.queue_rules();
         let plan = |catalogue: &_| queue_declare(catalogue, &actor.who(), rules, &method, rand::random);
         // Most declares are of queues that are there: those need no turn at the catalogue.
-        let found = self.broker.declarations().look(plan).await?;
+        let found = self.connection.broker.declarations().look(plan).await?;
         let name = match &found {
             QueuePlan::ReplyTo => return self.declared(channel, &method, declare::REPLY_TO.into(), (0, 1)),
             QueuePlan::ReplyConsumer(name) => {
-                if !self.broker.vhosts().is_reply_waiting(name).await {
+                if !self.connection.broker.vhosts().is_reply_waiting(name).await {
                     let vhost = actor.vhost.clone();
                     return Err(CatalogueError::NoQueue(vhost, name.clone()).into());
                 }
@@ -90,6 +91,7 @@ impl Session {
             QueuePlan::Existing(name) => name.clone(),
             QueuePlan::Create(_) => {
                 let (name, exclusive) = self
+                    .connection
                     .broker
                     .declarations()
                     .decide_by(Some(&actor.user), |catalogue| {
@@ -116,9 +118,9 @@ impl Session {
             Err(_) if created => return self.declared(channel, &method, name, (0, 0)),
             Err(reply) => return Err(reply),
         };
-        let (ready, _, consumers) = self.broker.queues().count(&queue).await?;
+        let (ready, _, consumers) = self.connection.broker.queues().count(&queue).await?;
         // A passive declare is a use too.
-        queue.touch(self.broker.now());
+        queue.touch(self.connection.broker.now());
         self.declared(channel, &method, name, (ready, consumers))
     }
 
@@ -126,9 +128,9 @@ impl Session {
         let actor = self.actor()?;
         let last = self.channel(channel)?.last_queue.clone();
         let look = |catalogue: &_| queue_purge(catalogue, &actor.who(), last.as_deref(), &method);
-        let name = self.broker.declarations().look(look).await?;
+        let name = self.connection.broker.declarations().look(look).await?;
         let queue = self.live_queue(&actor.vhost, &name)?;
-        let message_count = self.broker.queues().purge(&queue).await? as u32;
+        let message_count = self.connection.broker.queues().purge(&queue).await? as u32;
         self.answer(channel, method.nowait, QueuePurgeOk { message_count });
         Ok(())
     }
@@ -136,7 +138,12 @@ impl Session {
     pub(super) async fn delete_queue(&mut self, channel: u16, method: QueueDelete) -> Result<(), Reply> {
         let actor = self.actor()?;
         let last = self.channel(channel)?.last_queue.clone();
-        let plan = queue_delete(&self.broker.catalogue(), &actor.who(), last.as_deref(), &method)?;
+        let plan = queue_delete(
+            &self.connection.broker.catalogue(),
+            &actor.who(),
+            last.as_deref(),
+            &method,
+        )?;
         let message_count = match plan {
             DeletePlan::Missing => 0,
             DeletePlan::Delete {
@@ -144,9 +151,10 @@ impl Session {
                 if_unused,
                 if_empty,
             } => {
-                self.outbox.lock().hold_cancels(channel);
+                self.connection.outbox.lock().hold_cancels(channel);
                 let who = actor.who();
                 let deleted = self
+                    .connection
                     .broker
                     .declarations()
                     .delete_queue(&who, &queue, if_unused, if_empty);
@@ -156,7 +164,7 @@ impl Session {
             }
         };
         self.answer(channel, method.nowait, QueueDeleteOk { message_count });
-        let mut out = self.outbox.lock();
+        let mut out = self.connection.outbox.lock();
         out.send_cancels(channel);
         out.finish();
         Ok(())
@@ -167,9 +175,10 @@ impl Session {
         &self,
         mut plan: impl FnMut(&Catalogue) -> Result<Command, DeclareError>,
     ) -> Result<(), BrokerError> {
-        self.broker
+        self.connection
+            .broker
             .declarations()
-            .decide_by(self.user.as_ref(), |catalogue| {
+            .decide_by(self.connection.user.as_ref(), |catalogue| {
                 Ok::<_, DeclareError>((Some(plan(catalogue)?), ()))
             })
             .await
@@ -184,7 +193,11 @@ impl Session {
         (messages, consumers): (u64, u64),
     ) -> Result<(), Reply> {
         if !method.passive {
-            self.broker.statistics().node().add(Measure::QueueDeclared, 1);
+            self.connection
+                .broker
+                .statistics()
+                .node()
+                .add(Measure::QueueDeclared, 1);
         }
         let answer = QueueDeclareOk {
             queue: queue.as_str().to_owned(),

@@ -2,24 +2,29 @@
 
 use super::error::SessionError;
 use super::session::Session;
+use crate::auth::Login;
 use crate::broker::Admitted;
 use crate::broker::publish::Publishing;
-use crate::connection::Login;
 use crate::front::login::{self, LoginError};
+use crate::front::protocol::AMQP;
 use crate::types::{Refusal, Reply, UserName};
 
 /// Ids of `connection.open`, for refusals.
 const OPEN: (u16, u16) = (10, 40);
 /// Of `connection.update-secret`.
 const UPDATE_SECRET: (u16, u16) = (10, 70);
-/// RabbitMQ's name of the protocol, where logins are counted.
-const AMQP: &str = "amqp091";
 
 impl Session {
     pub(super) async fn on_login(&mut self, login: Login) {
-        let sent = (login.mechanism.as_str(), login.response.as_slice());
-        let peer = self.info.peer.ip();
-        match login::log_in(&self.broker, sent, self.certificate.as_ref(), peer).await {
+        let peer = self.connection.info.peer.ip();
+        match login::log_in(
+            &self.connection.broker,
+            &login,
+            self.connection.certificate.as_ref(),
+            peer,
+        )
+        .await
+        {
             Ok(admitted) => self.admit(admitted, &login),
             Err(LoginError::Malformed) => self.machine.drop_login(),
             Err(LoginError::Refused { user, reason }) => self.refuse_login(&user, &login, &reason),
@@ -31,53 +36,54 @@ impl Session {
     }
 
     fn refuse_login(&mut self, user: &str, login: &Login, reason: &str) {
-        let connection = self.info.name();
+        let connection = self.connection.info.name();
         let mechanism = &login.mechanism;
         tracing::warn!(connection, user, mechanism, "login refused: {reason}");
-        self.broker.logins().note(AMQP, false);
+        self.connection.broker.logins().note(AMQP.logins, false);
         self.tell_of_login(user, mechanism, Some(reason));
-        self.machine.refuse_login(self.broker.now(), &mut self.out);
+        self.machine
+            .refuse_login(self.connection.broker.now(), &mut self.connection.out);
     }
 
     /// Lets a user in.
     fn admit(&mut self, admitted: Admitted, login: &Login) {
-        self.broker.logins().note(AMQP, true);
+        self.connection.broker.logins().note(AMQP.logins, true);
         self.tell_of_login(admitted.user.as_str(), &login.mechanism, None);
-        self.certificate = None;
+        self.connection.certificate = None;
         let client = self.machine.client();
         let (properties, mechanism) = (client.properties.clone(), client.mechanism.clone());
-        self.info.describe(|details| {
+        self.connection.info.describe(|details| {
             details.client_properties = properties;
             details.mechanism = mechanism;
         });
-        self.user = Some(admitted.user);
+        self.connection.user = Some(admitted.user);
         self.tags = admitted.tags;
-        self.rights = admitted.rights;
-        self.handshake.done();
-        self.machine.log_in(&mut self.out);
+        self.connection.rights = admitted.rights;
+        self.connection.handshake.done();
+        self.machine.log_in(&mut self.connection.out);
     }
 
     pub(super) async fn on_open(&mut self, vhost: &str) {
-        let Some(user) = self.user.clone() else {
+        let Some(user) = self.connection.user.clone() else {
             return self.machine.drop_login();
         };
         match self.open(&user, vhost).await {
             Ok(publishing) => {
                 let machine = &self.machine;
-                self.info.describe(|details| {
+                self.connection.info.describe(|details| {
                     details.frame_max = machine.frame_max();
                     details.channel_max = machine.channel_max();
                     details.heartbeat = machine.heartbeat();
                 });
-                self.outbox.lock().frame_max = machine.frame_max();
                 self.publishing = Some(publishing);
                 self.tell_of_opening();
-                self.machine.opened(&mut self.out);
-                tracing::debug!(connection = self.info.name(), user = %user, vhost, "connection opened");
+                self.machine.opened(&mut self.connection.out);
+                tracing::debug!(connection = self.connection.info.name(), user = %user, vhost, "connection opened");
             }
             Err(reply) => {
-                tracing::info!(connection = self.info.name(), user = %user, %reply, "connection refused");
-                self.machine.close(self.broker.now(), OPEN, &reply, &mut self.out);
+                tracing::info!(connection = self.connection.info.name(), user = %user, %reply, "connection refused");
+                self.machine
+                    .close(self.connection.broker.now(), OPEN, &reply, &mut self.connection.out);
             }
         }
     }
@@ -85,20 +91,24 @@ impl Session {
     /// A client renews its secret. Passwords do not expire, so any is as good as the first, as with
     /// RabbitMQ; a token has to be good, and of the same user.
     pub(super) async fn on_update_secret(&mut self, secret: &[u8]) {
-        let renewed = match self.rights.granted() {
+        let renewed = match self.connection.rights.granted() {
             Some(granted) => {
-                self.broker
+                self.connection
+                    .broker
                     .access()
                     .backends()
-                    .renew(granted, secret, self.broker.now())
+                    .renew(granted, secret, self.connection.broker.now())
                     .await
             }
             None => Ok(()),
         };
         match renewed {
-            Ok(()) => self.machine.secret_updated(&mut self.out),
+            Ok(()) => self.machine.secret_updated(&mut self.connection.out),
             Err(why) => {
-                let (connection, user) = (self.info.name(), self.user.as_deref().unwrap_or_default());
+                let (connection, user) = (
+                    self.connection.info.name(),
+                    self.connection.user.as_deref().unwrap_or_default(),
+                );
                 tracing::warn!(connection, user, "a new secret was refused: {why}");
                 let reply = SessionError::SecretRefused.reply();
                 self.refuse(None, UPDATE_SECRET, &reply).await;
@@ -107,11 +117,17 @@ impl Session {
     }
 
     async fn open(&self, user: &UserName, name: &str) -> Result<Publishing, Reply> {
-        let vhost = login::open(&self.broker, &self.info, (user, &self.rights), name).await?;
+        let vhost = login::open(
+            &self.connection.broker,
+            &self.connection.info,
+            (user, &self.connection.rights),
+            name,
+        )
+        .await?;
         Ok(Publishing {
             vhost,
             user: user.clone(),
-            rights: self.rights.clone(),
+            rights: self.connection.rights.clone(),
             impersonator: self.tags.iter().any(|tag| tag == "impersonator"),
         })
     }

@@ -1,7 +1,8 @@
 //! What a client asks for on a channel, method by method; what they do is in the files beside.
 
+use super::channel::{Channel, Mode};
 use super::error::SessionError;
-use super::session::{Channel, Mode, Session};
+use super::session::Session;
 use super::transaction::Transaction;
 use crate::channel::Confirms;
 use crate::codec::Method;
@@ -70,8 +71,15 @@ impl Session {
     /// Sends the answer unless the client does not want one.
     pub(super) fn answer(&mut self, channel: u16, nowait: bool, method: impl Into<Method>) {
         if !nowait {
-            self.outbox.send(channel, &method.into());
+            self.send(channel, &method.into());
         }
+    }
+
+    /// Writes a method for the client.
+    pub(super) fn send(&self, channel: u16, method: &Method) {
+        self.connection
+            .outbox
+            .write(|out| method.encode_frame(channel, out.bytes()));
     }
 
     /// An open channel.
@@ -86,7 +94,7 @@ impl Session {
         Ok(Actor {
             user: publishing.user.clone(),
             vhost: publishing.vhost.name.clone(),
-            connection: self.info.id,
+            connection: self.connection.info.id,
             rights: publishing.rights.clone(),
         })
     }
@@ -97,13 +105,16 @@ impl Session {
         }
         let prefetch = Some(u32::from(method.prefetch_count)).filter(|count| *count > 0);
         if method.global {
-            if let Some(channel) = self.outbox.lock().channel(number) {
+            if let Some(channel) = self.connection.outbox.lock().channel(number) {
                 channel.prefetch = prefetch;
             }
-            self.broker.queues().serve_stalled(&self.outbox, Some(number));
+            self.connection
+                .broker
+                .queues()
+                .serve_stalled(&self.connection.outbox, Some(number));
         } else {
             self.channel(number)?.prefetch = prefetch;
-            if let Some(channel) = self.outbox.lock().channel(number) {
+            if let Some(channel) = self.connection.outbox.lock().channel(number) {
                 channel.consumer_prefetch = prefetch;
             }
         }
@@ -131,7 +142,7 @@ impl Session {
                 .into());
             }
         }
-        if let Some(held) = self.outbox.lock().channel(number) {
+        if let Some(held) = self.connection.outbox.lock().channel(number) {
             held.confirms = Some(Confirms::new());
         }
         Ok(())
@@ -144,7 +155,7 @@ impl Session {
                 let transaction = Box::<Transaction>::default();
                 let uncommitted = transaction.uncommitted().clone();
                 channel.mode = Mode::Transaction(transaction);
-                if let Some(held) = self.outbox.lock().channel(number) {
+                if let Some(held) = self.connection.outbox.lock().channel(number) {
                     held.uncommitted = Some(uncommitted);
                 }
             }

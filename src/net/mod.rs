@@ -2,11 +2,15 @@
 //!
 //! [`listener`] takes what comes in; [`session`] reads one connection, pulls the protocol machine, and carries
 //! its steps out on the broker. What a session does for one kind of step is in a file of its own: [`login`], [`methods`] and the files
-//! below it, [`settling`]; how it waits is in [`waiting`].
+//! below it, [`acking`], [`committing`]; what queues have for its client is written as [`form`] says; how it waits is in [`waiting`].
 
+mod acking;
+mod channel;
+mod committing;
 mod consuming;
 mod declaring;
 mod error;
+mod form;
 mod listener;
 mod login;
 mod methods;

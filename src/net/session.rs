@@ -9,43 +9,36 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use super::channel::{Channel, Mode};
 use super::error::SessionError;
+use super::form::ChannelMethods;
 use super::settling::Settling;
-use super::transaction::Transaction;
-use crate::auth::Rights;
-use crate::broker::Outbox;
+use crate::auth::Login;
 use crate::broker::Outcome;
 use crate::broker::delivery::leaving::by_queue;
 use crate::broker::delivery::pairs::Pairs;
 use crate::broker::leaving::{Undoing, undone};
 use crate::broker::publish::{Body, From, Publisher, Publishing};
-use crate::broker::reply_to::Token;
-use crate::broker::{Broker, ConnectionInfo, QueueHandle, ROUNDS};
+use crate::broker::{Broker, QueueHandle, ROUNDS};
 use crate::channel::Tags;
 use crate::codec::Method;
 use crate::codec::content::PublishRef;
 use crate::config::RatesMode;
-use crate::connection::{Connection, Content, Ending, Ids, Login, Settings, Step};
-use crate::front::connection::{self, Accepted};
-use crate::front::panics::has_panicked;
-use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
+use crate::connection::{Connection, Content, Ending, Ids, Settings, Step};
+use crate::front::connection::{self, ClientConnection};
+use crate::front::protocol::AMQP;
+use crate::listen::{Opened, ReadBuffer};
 use crate::statistics::Measure;
-use crate::types::{QueueName, Refusal, Reply, ReplyCode, UserName};
+use crate::types::{QueueName, Refusal, Reply, ReplyCode};
 
 /// Ids of `basic.publish`, for refusals.
 const PUBLISH: Ids = (60, 40);
 /// The reading side of a connection.
 pub(super) struct Session {
-    pub broker: Arc<Broker>,
+    pub connection: ClientConnection,
     pub machine: Connection,
-    pub info: Arc<ConnectionInfo>,
-    /// Who has logged in.
-    pub user: Option<UserName>,
-    /// What a backend has said of its tags and rights.
+    /// What a backend has said of its tags.
     pub tags: Vec<String>,
-    pub rights: Rights,
-    pub handshake: Handshake,
-    pub outbox: Arc<Outbox>,
     pub channels: FxHashMap<u16, Channel>,
     /// Set once the connection is open.
     pub publishing: Option<Publishing>,
@@ -53,37 +46,11 @@ pub(super) struct Session {
     pub settling: Settling,
     /// Queues that go with the connection.
     pub exclusive: Vec<QueueName>,
-    pub socket: ReadHalf,
-    /// What the client has shown, until it has logged in.
-    pub certificate: Option<ClientCertificate>,
-    /// Replies of the protocol machine on their way to the outbox.
-    pub out: Vec<u8>,
     /// The client was told that it is blocked.
     pub blocked: bool,
     incarnations: u64,
-    pub reads: u32,
     /// Nothing was read since buffers were given back.
     pub is_rested: bool,
-}
-
-/// What the session knows of one open channel; the delivery side is in the outbox.
-pub(super) struct Channel {
-    pub incarnation: u64,
-    /// What an empty queue name stands for.
-    pub last_queue: Option<QueueName>,
-    /// Prefetch of consumers to come; `None` is no limit.
-    pub prefetch: Option<u32>,
-    pub mode: Mode,
-    /// Where answers to this channel go, once it consumes from the pseudo-queue.
-    pub reply: Option<(Token, String)>,
-}
-
-/// What publishes on a channel come to.
-pub(super) enum Mode {
-    Plain,
-    /// The number of the next publish.
-    Confirm(u64),
-    Transaction(Box<Transaction>),
 }
 
 /// Why the session stopped taking steps.
@@ -110,62 +77,32 @@ enum Pause {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(broker: Arc<Broker>, settings: Arc<Settings>, opened: Opened) {
-    let now = broker.now();
-    let Some(accepted) = connection::accept(&broker, opened) else {
-        return;
-    };
-    let Accepted {
-        info,
-        outbox,
-        socket,
-        certificate,
-        handshake,
-        writer,
-    } = accepted;
-    let mut session = Box::new(Session {
-        machine: Connection::new(settings, now),
-        publisher: Publisher::new(outbox.clone()),
-        broker,
-        info,
-        user: None,
+    let begin = |connection: ClientConnection| Session {
+        machine: Connection::new(settings, connection.broker.now()),
+        publisher: Publisher::new(connection.outbox.clone()),
+        connection,
         tags: Vec::new(),
-        rights: Rights::Internal,
-        handshake,
-        outbox,
         channels: FxHashMap::default(),
         publishing: None,
         settling: Settling::default(),
         exclusive: Vec::new(),
-        socket,
-        certificate,
-        out: Vec::new(),
         blocked: false,
         incarnations: 0,
-        reads: 0,
         is_rested: false,
-    });
-    // On the heap: most connections are idle most of the time, and this is the larger part.
-    if has_panicked(Box::pin(session.run())).await {
-        tracing::error!(connection = session.info.name(), "a panic ended the connection");
-    }
-    // What it held goes back to its queues in any case.
-    has_panicked(Box::pin(session.clean_up())).await;
-    if session.publishing.is_some() {
-        session.broker.statistics().node().add(Measure::ConnectionClosed, 1);
-        session.tell_of_end();
-    }
-    session.broker.connections().remove(&session.info);
-    session.outbox.close();
-    drop(session);
-    writer.end().await;
+    };
+    connection::serve(broker, &AMQP, opened, begin).await;
 }
 
-impl Session {
+impl connection::Session for Session {
+    fn connection(&self) -> &ClientConnection {
+        &self.connection
+    }
+
     async fn run(&mut self) {
         let mut input = ReadBuffer::default();
         let ending = loop {
             let pause = self.process(&mut input);
-            self.send_own();
+            self.connection.send_own();
             let ended = match pause {
                 Pause::Read(least) => self.read(&mut input, least).await,
                 Pause::Blocked => self.wait_unblocked().await,
@@ -175,22 +112,34 @@ impl Session {
                     self.wait_taken().await
                 }
             };
-            self.send_own();
+            self.connection.send_own();
             if let Some(ending) = ended {
                 break ending;
             }
         };
-        self.log_end(&ending);
+        self.connection.log_end(&ending, &Ending::Closed);
     }
 
+    async fn clean_up(&mut self) {
+        self.end_all().await;
+    }
+
+    fn was_open(&self) -> bool {
+        self.publishing.is_some()
+    }
+
+    fn tell_of_end(&self) {
+        self.tell_of_closing();
+    }
+}
+
+impl Session {
     /// Takes steps until one must be waited for.
     fn process(&mut self, input: &mut ReadBuffer) -> Pause {
-        let now = self.broker.now();
-        if let Some(granted) = self.rights.granted() {
-            granted.pass_time(now);
-        }
+        let now = self.connection.broker.now();
+        self.connection.pass_time(now);
         let pause = loop {
-            match self.machine.step(now, input.filled(), &mut self.out) {
+            match self.machine.step(now, input.filled(), &mut self.connection.out) {
                 Step::More(least) => break Pause::Read(least),
                 Step::Done { consumed } => {
                     input.consume(consumed);
@@ -199,14 +148,14 @@ impl Session {
                     }
                 }
                 Step::Publish(whole) => {
-                    if self.broker.alarms().is_short() {
+                    if self.connection.broker.alarms().is_short() {
                         break Pause::Blocked;
                     }
                     let consumed = whole.consumed;
                     let channel = whole.channel;
                     let body = Body::Read(whole.body);
                     let published = publish(self, channel, whole.publish, whole.properties, body);
-                    if published.is_err() && self.has_questions() {
+                    if published.is_err() && self.connection.has_questions() {
                         break Pause::Ask;
                     }
                     input.consume(consumed);
@@ -222,7 +171,7 @@ impl Session {
                     input.consume(consumed);
                     let body = Body::Own(content.body.clone());
                     let published = publish(self, channel, content.publish(), &content.properties, body);
-                    if published.is_err() && self.has_questions() {
+                    if published.is_err() && self.connection.has_questions() {
                         break Pause::AskFor(channel, Box::new(content));
                     }
                     if let Err(reply) = published {
@@ -308,19 +257,20 @@ impl Session {
 
     /// Hands what was gathered to the queues.
     pub fn flush(&mut self) {
-        self.settling.flush(&self.broker, &self.outbox, None);
-        self.publisher.flush(self.broker.queues());
+        self.settling
+            .flush(&self.connection.broker, &self.connection.outbox, None);
+        self.publisher.flush(self.connection.broker.queues());
     }
 
     async fn carry_out(&mut self, pause: Pause) {
-        let now = self.broker.now();
+        let now = self.connection.broker.now();
         match pause {
             Pause::Login(login) => self.on_login(login).await,
             Pause::Open(vhost) => self.on_open(&vhost).await,
             Pause::OpenChannel(channel) => self.on_open_channel(channel).await,
             Pause::CloseChannel(channel) => {
                 undone(self.drop_channels([channel])).await;
-                self.machine.channel_closed(channel, &mut self.out);
+                self.machine.channel_closed(channel, &mut self.connection.out);
             }
             Pause::Method(channel, method) => {
                 let ids = method.ids();
@@ -330,12 +280,12 @@ impl Session {
             }
             Pause::UpdateSecret(secret) => self.on_update_secret(&secret).await,
             Pause::Ask => {
-                self.broker.access().find_answers(&self.rights).await;
+                self.connection.find_answers().await;
             }
             Pause::AskFor(channel, content) => self.publish_with_answers(channel, *content).await,
             Pause::Closing => {
-                self.clean_up().await;
-                self.machine.close_ok(now, &mut self.out);
+                self.end_all().await;
+                self.machine.close_ok(now, &mut self.connection.out);
             }
             Pause::Refused(channel, ids, reply) => self.refuse(channel, ids, &reply).await,
             Pause::Read(_) | Pause::Blocked | Pause::End(_) => {}
@@ -345,12 +295,12 @@ impl Session {
     /// Carries a method out; where a backend has to be asked first, again with its answer. Until then nothing has
     /// changed.
     async fn on_method_with_answers(&mut self, channel: u16, method: Method) -> Result<(), Reply> {
-        if self.rights.granted().is_none() {
+        if self.connection.rights.granted().is_none() {
             return self.on_method(channel, method).await;
         }
         for _ in 0..ROUNDS {
             let done = self.on_method(channel, method.clone()).await;
-            if done.is_ok() || !self.broker.access().find_answers(&self.rights).await {
+            if done.is_ok() || !self.connection.find_answers().await {
                 return done;
             }
         }
@@ -361,12 +311,12 @@ impl Session {
     async fn publish_with_answers(&mut self, channel: u16, content: Content) {
         let mut rounds = 0..ROUNDS;
         loop {
-            let asked = self.broker.access().find_answers(&self.rights).await;
+            let asked = self.connection.find_answers().await;
             let body = Body::Own(content.body.clone());
             let published = publish(self, channel, content.publish(), &content.properties, body);
             match published {
                 Ok(()) => return self.flush(),
-                Err(_) if asked && self.has_questions() && rounds.next().is_some() => {}
+                Err(_) if asked && self.connection.has_questions() && rounds.next().is_some() => {}
                 Err(reply) => {
                     let (scope, ids) = (scope(channel, &reply), publish_ids(&reply));
                     return self.refuse(scope, ids, &reply).await;
@@ -375,50 +325,70 @@ impl Session {
         }
     }
 
-    /// Whether a backend has to be asked something.
-    fn has_questions(&self) -> bool {
-        self.rights.granted().is_some_and(|granted| granted.has_questions())
-    }
-
     /// Closes a channel, or the connection, with this.
     pub(super) async fn refuse(&mut self, channel: Option<u16>, ids: Ids, reply: &Reply) {
-        let who = self.info.name();
+        let who = self.connection.info.name();
         match channel {
             Some(channel) => {
                 tracing::info!(connection = who, channel, %reply, "channel refused");
                 undone(self.drop_channels([channel])).await;
-                self.machine.close_channel(channel, ids, reply, &mut self.out);
+                self.machine
+                    .close_channel(channel, ids, reply, &mut self.connection.out);
             }
             None => {
                 tracing::info!(connection = who, %reply, "connection refused");
-                self.clean_up().await;
-                self.machine.close(self.broker.now(), ids, reply, &mut self.out);
+                self.end_all().await;
+                self.machine
+                    .close(self.connection.broker.now(), ids, reply, &mut self.connection.out);
             }
         }
     }
 
     async fn on_open_channel(&mut self, channel: u16) {
-        let Some(user) = self.user.clone() else {
+        let Some(user) = self.connection.user.clone() else {
             return;
         };
-        let elsewhere = match self.info.vhost() {
-            Some(vhost) => self.broker.membership().clients_elsewhere(&user, &vhost).await,
+        let elsewhere = match self.connection.info.vhost() {
+            Some(vhost) => {
+                self.connection
+                    .broker
+                    .membership()
+                    .clients_elsewhere(&user, &vhost)
+                    .await
+            }
             None => Default::default(),
         };
-        let connections = self.broker.connections();
-        let limit = self.broker.config().limits.channel_max_per_node;
-        let node = (limit, self.broker.node().name.as_str());
-        let allowed = connections.open_channel(&self.info, &self.broker.catalogue(), node, &user, elsewhere);
+        let connections = self.connection.broker.connections();
+        let limit = self.connection.broker.config().limits.channel_max_per_node;
+        let node = (limit, self.connection.broker.node().name.as_str());
+        let allowed = connections.open_channel(
+            &self.connection.info,
+            &self.connection.broker.catalogue(),
+            node,
+            &user,
+            elsewhere,
+        );
         if let Err(error) = allowed {
             return self.refuse(None, (0, 0), &error.reply()).await;
         }
-        self.broker.statistics().node().add(Measure::ChannelCreated, 1);
+        self.connection
+            .broker
+            .statistics()
+            .node()
+            .add(Measure::ChannelCreated, 1);
         self.tell_of_channel("channel.created", channel);
         self.incarnations += 1;
         let incarnation = self.incarnations;
-        let is_detailed = self.broker.config().management.rates_mode == RatesMode::Detailed;
+        let is_detailed = self.connection.broker.config().management.rates_mode == RatesMode::Detailed;
         let pairs = Pairs::new(is_detailed);
-        self.outbox.lock().open_channel(channel, incarnation, pairs);
+        let form = Box::new(ChannelMethods {
+            channel,
+            frame_max: self.machine.frame_max(),
+        });
+        self.connection
+            .outbox
+            .lock()
+            .open_channel(channel, incarnation, pairs, form);
         let state = Channel {
             incarnation,
             last_queue: None,
@@ -427,7 +397,7 @@ impl Session {
             reply: None,
         };
         self.channels.insert(channel, state);
-        self.machine.channel_opened(channel, &mut self.out);
+        self.machine.channel_opened(channel, &mut self.connection.out);
     }
 
     /// Ends channels on the broker's side: their consumers go, and what they held goes back. Returns what
@@ -440,15 +410,22 @@ impl Session {
             let Some(state) = self.channels.remove(&number) else {
                 continue;
             };
-            if let Some(user) = &self.user {
-                self.broker.connections().close_channel(&self.info, user);
+            if let Some(user) = &self.connection.user {
+                self.connection
+                    .broker
+                    .connections()
+                    .close_channel(&self.connection.info, user);
             }
-            self.broker.statistics().node().add(Measure::ChannelClosed, 1);
+            self.connection
+                .broker
+                .statistics()
+                .node()
+                .add(Measure::ChannelClosed, 1);
             self.tell_of_channel("channel.closed", number);
             if let Some((token, _)) = state.reply {
-                self.broker.reply_to().forget(token);
+                self.connection.broker.reply_to().forget(token);
             }
-            let Some(mut held) = self.outbox.lock().close_channel(number) else {
+            let Some(mut held) = self.connection.outbox.lock().close_channel(number) else {
                 continue;
             };
             for (tag, one) in state.mode.into_settled() {
@@ -457,7 +434,9 @@ impl Session {
             leaving.extend(held.leave());
         }
         let leaving = by_queue(leaving).into_iter();
-        leaving.filter_map(|one| self.broker.queues().leave(one)).collect()
+        leaving
+            .filter_map(|one| self.connection.broker.queues().leave(one))
+            .collect()
     }
 
     /// A queue goes with the connection. Those that were deleted meanwhile are forgotten now and
@@ -475,42 +454,21 @@ impl Session {
     /// A queue of that name which goes with the connection.
     fn own_queue(&self, name: &str) -> Option<Arc<QueueHandle>> {
         let queue = self.publishing.as_ref()?.vhost.queue(name)?;
-        (queue.spec.exclusive_owner == Some(self.info.id)).then_some(queue)
+        (queue.spec.exclusive_owner == Some(self.connection.info.id)).then_some(queue)
     }
 
     /// Ends everything of this connection on the broker's side. May be called again.
-    async fn clean_up(&mut self) {
+    async fn end_all(&mut self) {
         let channels: Vec<_> = self.channels.keys().copied().collect();
         let mut undoing = self.drop_channels(channels);
         for name in std::mem::take(&mut self.exclusive) {
             if let Some(queue) = self.own_queue(&name) {
-                undoing.extend(self.broker.queues().delete_exclusive(&queue));
+                undoing.extend(self.connection.broker.queues().delete_exclusive(&queue));
             }
         }
         undone(undoing).await;
         // It may be said again.
-        let _ = self.info.undone.set(());
-    }
-
-    /// Moves the protocol machine's replies to the outbox.
-    pub(super) fn send_own(&mut self) {
-        if self.out.is_empty() {
-            return;
-        }
-        let mut out = self.outbox.lock();
-        out.output.bytes().extend_from_slice(&self.out);
-        out.finish();
-        self.out.clear();
-        self.out.shrink_to(1024);
-    }
-
-    fn log_end(&self, ending: &Ending) {
-        let connection = self.info.name();
-        let user = self.user.as_deref().unwrap_or_default();
-        match ending {
-            Ending::Closed => tracing::debug!(connection, user, "connection closed"),
-            other => tracing::info!(connection, user, reason = %other, "connection ended"),
-        }
+        let _ = self.connection.info.undone.set(());
     }
 }
 
@@ -541,16 +499,18 @@ fn publish(
     };
     let ready = session
         .publisher
-        .prepare(session.broker.vhosts(), by, from, publish, properties, body)?;
+        .prepare(session.connection.broker.vhosts(), by, from, publish, properties, body)?;
     match &mut channel.mode {
         Mode::Transaction(transaction) => transaction.publish(ready),
         mode => {
             if let Mode::Confirm(next) = mode {
                 *next += 1;
             }
-            session.publisher.publish(session.broker.vhosts(), by, ready, None);
+            session
+                .publisher
+                .publish(session.connection.broker.vhosts(), by, ready, None);
             if session.publisher.is_full() {
-                session.publisher.flush(session.broker.queues());
+                session.publisher.flush(session.connection.broker.queues());
             }
         }
     }

@@ -1,16 +1,12 @@
-//! Acks, nacks and rejects: grouped by queue, handed over in batches.
+//! What a connection settles: grouped by queue, handed over in batches.
 
 use std::sync::Arc;
 
-use super::error::SessionError;
-use super::session::{Mode, Session};
 use crate::broker::joint::Joint;
 use crate::broker::{Broker, QueueHandle};
-use crate::broker::{ChannelOut, OutGuard, Outbox};
+use crate::broker::{ChannelOut, Outbox};
 use crate::broker::{Outcome, Slot};
-use crate::channel::Tags;
-use crate::statistics::{Delay, Measure};
-use crate::types::Reply;
+use crate::statistics::Measure;
 
 /// Slots gathered before the queues get them, whatever else waits.
 const MOST: usize = 4096;
@@ -86,77 +82,6 @@ impl Settling {
     pub fn rest(&mut self) {
         self.groups = Vec::new();
         self.channels = Vec::new();
-    }
-}
-
-impl Session {
-    /// Settles deliveries of a channel; in a transaction when it is committed.
-    ///
-    /// # Errors
-    /// When a tag is not one of an unsettled delivery.
-    pub fn settle(&mut self, number: u16, tags: Tags, outcome: Outcome) -> Result<(), Reply> {
-        let mut out: OutGuard = self.outbox.lock();
-        let (Some(held), Some(channel)) = (out.channel(number), self.channels.get_mut(&number)) else {
-            return Ok(());
-        };
-        let mut settled = Vec::new();
-        let many = !matches!(tags, Tags::One(_));
-        let settling = &mut self.settling;
-        let result = match &mut channel.mode {
-            Mode::Transaction(transaction) if transaction.is_committing() => {
-                return Err(SessionError::Committing.into());
-            }
-            Mode::Transaction(transaction) => held.settle_later(tags, |tag, one| transaction.settle(tag, one, outcome)),
-            _ if many => {
-                let result = held.settle(tags, |_, one| settled.push(one));
-                for one in settled {
-                    if let Some(queue) = held.queue(one.queue) {
-                        settling.push(queue, outcome, one.slot);
-                        acked(held, one.queue, outcome);
-                    }
-                }
-                result
-            }
-            _ => {
-                let mut found = None;
-                let result = held.settle(tags, |_, one| found = Some(one));
-                if let Some(one) = found
-                    && let Some(queue) = held.queue(one.queue)
-                {
-                    settling.push(queue, outcome, one.slot);
-                    acked(held, one.queue, outcome);
-                }
-                result
-            }
-        };
-        if held.prefetch.is_some() {
-            settling.channel(number);
-        }
-        let took = held.held_for();
-        if outcome == Outcome::Accept
-            && let Some((index, took)) = took
-            && let Some(queue) = held.queue(index)
-        {
-            queue.took(Delay::Ack, took, self.broker.now());
-        }
-        drop(out);
-        if settling.is_full() {
-            settling.flush(&self.broker, &self.outbox, None);
-        }
-        Ok(result?)
-    }
-
-    /// Gives back everything the channel holds (`basic.recover`).
-    pub(super) fn recover(&mut self, number: u16) {
-        let taken = match self.outbox.lock().channel(number) {
-            Some(held) => held.outstanding_by_queue(),
-            None => return,
-        };
-        for (queue, slots) in taken {
-            self.broker.queues().give_back(&queue, slots);
-        }
-        self.settling.channel(number);
-        self.settling.flush(&self.broker, &self.outbox, None);
     }
 }
 

@@ -13,9 +13,9 @@ type Field = (&'static str, FieldValue);
 impl Session {
     /// Tells of something that happened on this connection, made only if anybody wants to know.
     fn tell(&self, kind: &'static str, fields: impl FnOnce() -> Vec<Field>) {
-        let observers = self.broker.observers();
+        let observers = self.connection.broker.observers();
         if observers.wants_events() {
-            observers.event(self.broker.now(), kind, &fields());
+            observers.event(self.connection.broker.now(), kind, &fields());
         }
     }
 
@@ -29,7 +29,7 @@ impl Session {
             let mut fields = vec![
                 ("name", text(user)),
                 ("auth_mechanism", text(mechanism)),
-                ("connection_name", text(&self.info.name())),
+                ("connection_name", text(&self.connection.info.name())),
                 ("connection_type", text("network")),
             ];
             fields.extend(self.ends());
@@ -41,7 +41,7 @@ impl Session {
     /// The connection is open.
     pub(super) fn tell_of_opening(&self) {
         self.tell("connection.created", || {
-            let details = self.info.details();
+            let details = self.connection.info.details();
             let vhost = details.vhost.as_deref().unwrap_or_default();
             let mut fields = self.who();
             fields.extend(self.ends());
@@ -49,7 +49,7 @@ impl Session {
                 ("vhost", text(vhost)),
                 ("type", text("network")),
                 ("auth_mechanism", text(&details.mechanism)),
-                ("connected_at", number(self.info.connected_at.0)),
+                ("connected_at", number(self.connection.info.connected_at.0)),
                 ("frame_max", number(details.frame_max)),
                 ("channel_max", number(details.channel_max)),
                 ("timeout", number(details.heartbeat)),
@@ -60,10 +60,10 @@ impl Session {
     }
 
     /// The connection is gone.
-    pub(super) fn tell_of_end(&self) {
+    pub(super) fn tell_of_closing(&self) {
         self.tell("connection.closed", || {
             let mut fields = self.who();
-            let details = self.info.details();
+            let details = self.connection.info.details();
             fields.push(("client_properties", arguments(&details.client_properties)));
             fields
         });
@@ -72,17 +72,20 @@ impl Session {
     /// A channel was opened or closed.
     pub(super) fn tell_of_channel(&self, kind: &'static str, channel: u16) {
         self.tell(kind, || {
-            let name = self.info.name();
+            let name = self.connection.info.name();
             vec![
                 ("pid", text(&format!("{name} ({channel})"))),
                 ("name", text(&format!("{name} ({channel})"))),
                 ("connection", text(&name)),
                 ("number", number(channel)),
-                ("user", text(self.user.as_deref().unwrap_or_default())),
-                ("vhost", text(self.info.vhost().as_deref().unwrap_or_default())),
+                ("user", text(self.connection.user.as_deref().unwrap_or_default())),
+                (
+                    "vhost",
+                    text(self.connection.info.vhost().as_deref().unwrap_or_default()),
+                ),
                 (
                     "user_who_performed_action",
-                    text(self.user.as_deref().unwrap_or_default()),
+                    text(self.connection.user.as_deref().unwrap_or_default()),
                 ),
             ]
         });
@@ -97,7 +100,10 @@ impl Session {
                 ("consumer_tag", text(&consumer.tag)),
                 ("queue", text(spec.map_or("", |spec| spec.name.as_str()))),
                 ("vhost", text(spec.map_or("", |spec| spec.vhost.as_str()))),
-                ("channel", text(&format!("{} ({})", self.info.name(), consumer.channel))),
+                (
+                    "channel",
+                    text(&format!("{} ({})", self.connection.info.name(), consumer.channel)),
+                ),
                 ("exclusive", FieldValue::Boolean(consumer.exclusive)),
                 ("ack_required", FieldValue::Boolean(!consumer.no_ack)),
                 ("prefetch_count", number(consumer.prefetch.unwrap_or(0))),
@@ -109,11 +115,14 @@ impl Session {
 
     /// Which connection it is, and whose.
     fn who(&self) -> Vec<Field> {
-        let (name, user) = (self.info.name(), self.user.as_deref().unwrap_or_default());
+        let (name, user) = (
+            self.connection.info.name(),
+            self.connection.user.as_deref().unwrap_or_default(),
+        );
         vec![
             ("pid", text(&name)),
             ("name", text(&name)),
-            ("node", text(&self.broker.node().name)),
+            ("node", text(&self.connection.broker.node().name)),
             ("user", text(user)),
             ("user_who_performed_action", text(user)),
         ]
@@ -121,14 +130,14 @@ impl Session {
 
     /// Its two ends, in Erlang's notation.
     fn ends(&self) -> [Field; 6] {
-        let (peer, local) = (self.info.peer, self.info.local);
+        let (peer, local) = (self.connection.info.peer, self.connection.info.local);
         [
             ("host", text(&tuple(local.ip()))),
             ("port", number(local.port())),
             ("peer_host", text(&tuple(peer.ip()))),
             ("peer_port", number(peer.port())),
             ("protocol", text("{0,9,1}")),
-            ("ssl", FieldValue::Boolean(self.info.tls.is_some())),
+            ("ssl", FieldValue::Boolean(self.connection.info.tls.is_some())),
         ]
     }
 }

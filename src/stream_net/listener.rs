@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::offer::Offer;
 use super::session;
 use super::single_active::Groups;
 use crate::broker::Broker;
@@ -16,13 +17,6 @@ use crate::types::Millis;
 
 /// For each step of the handshake.
 const STEP_TIMEOUT: Millis = Millis(10_000);
-
-/// What the connections of a listener are offered, and told.
-pub(super) struct Offer {
-    pub settings: Arc<Settings>,
-    pub advertised: Address,
-    pub groups: Groups,
-}
 
 /// Starts a task for each listener, among those that run.
 pub fn start(running: &mut JoinSet<()>, listeners: Vec<Listener>, broker: &Arc<Broker>) {

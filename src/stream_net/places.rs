@@ -49,17 +49,18 @@ impl Session {
                 replicas,
             });
         }
-        response::answer_metadata(&mut self.out, correlation, &nodes.addresses, &streams);
+        response::answer_metadata(&mut self.connection.out, correlation, &nodes.addresses, &streams);
     }
 
     async fn address_of(&self, node: NodeId) -> Option<Address> {
-        if node == self.broker.us() {
+        if node == self.connection.broker.us() {
             return Some(self.own_address());
         }
         let (host, port) = self
+            .connection
             .broker
             .membership()
-            .stream_address_of(node, self.info.tls.is_some())
+            .stream_address_of(node, self.connection.info.tls.is_some())
             .await?;
         Some(Address {
             host,

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::publishing::Publisher;
+use super::later::Later;
+use super::publisher::Publisher;
 use super::session::{Session, Use};
 use super::streams::{Stream, matcher};
 use super::subscribing::{Reading, Subscription};
@@ -16,77 +17,31 @@ use crate::stream_protocol::codec::request::Subscribe;
 use crate::stream_protocol::codec::response;
 use crate::stream_protocol::codec::{Code, Command, Key, Map, Request};
 
-/// A request for which something must be waited.
-#[derive(Clone)]
-pub(super) enum Later {
-    Metadata {
-        names: Vec<Vec<u8>>,
-    },
-    Sequence {
-        name: Vec<u8>,
-        stream: Vec<u8>,
-    },
-    StoredOffset {
-        name: Vec<u8>,
-        stream: Vec<u8>,
-    },
-    Create {
-        name: String,
-        arguments: Vec<(String, String)>,
-    },
-    Delete {
-        name: String,
-    },
-    CreateSuper {
-        name: String,
-        /// Partitions and their binding keys.
-        partitions: Vec<(String, String)>,
-        arguments: Vec<(String, String)>,
-    },
-    DeleteSuper {
-        name: String,
-    },
-}
-
-impl Later {
-    fn key(&self) -> Key {
-        match self {
-            Self::Metadata { .. } => Key::Metadata,
-            Self::Sequence { .. } => Key::QueryPublisherSequence,
-            Self::StoredOffset { .. } => Key::QueryOffset,
-            Self::Create { .. } => Key::Create,
-            Self::Delete { .. } => Key::Delete,
-            Self::CreateSuper { .. } => Key::CreateSuperStream,
-            Self::DeleteSuper { .. } => Key::DeleteSuperStream,
-        }
-    }
-}
-
 /// What a subscription says of itself.
 #[derive(Default)]
-struct Wish {
+struct SubscriptionProperties {
     name: Option<String>,
     is_single_active: bool,
     super_stream: Option<String>,
     filter: Option<Matcher>,
 }
 
-impl Wish {
-    fn of(properties: Map<'_>) -> Self {
-        let mut wish = Self::default();
+impl SubscriptionProperties {
+    fn of(map: Map<'_>) -> Self {
+        let mut properties = Self::default();
         let (mut values, mut match_unfiltered) = (Vec::new(), false);
-        for (key, value) in properties {
+        for (key, value) in map {
             match key {
-                b"name" => wish.name = Some(String::from_utf8_lossy(value).into_owned()),
-                b"super-stream" => wish.super_stream = Some(String::from_utf8_lossy(value).into_owned()),
-                b"single-active-consumer" => wish.is_single_active = value == b"true",
+                b"name" => properties.name = Some(String::from_utf8_lossy(value).into_owned()),
+                b"super-stream" => properties.super_stream = Some(String::from_utf8_lossy(value).into_owned()),
+                b"single-active-consumer" => properties.is_single_active = value == b"true",
                 b"match-unfiltered" => match_unfiltered = value == b"true",
                 key if key.starts_with(b"filter.") => values.push(value.to_vec()),
                 _ => {}
             }
         }
-        wish.filter = matcher(values, match_unfiltered);
-        wish
+        properties.filter = matcher(values, match_unfiltered);
+        properties
     }
 }
 
@@ -99,12 +54,12 @@ impl Session {
             Command::Credit { subscription, credit } => match self.subscriptions.get(&subscription) {
                 Some(waiting) if waiting.is_waiting() => {
                     self.note(Code::PreconditionFailed);
-                    response::refuse_credit(&mut self.out, subscription, Code::PreconditionFailed);
+                    response::refuse_credit(&mut self.connection.out, subscription, Code::PreconditionFailed);
                 }
                 Some(subscription) => subscription.give(credit),
                 None => {
                     self.note(Code::NoSubscription);
-                    response::refuse_credit(&mut self.out, subscription, Code::NoSubscription);
+                    response::refuse_credit(&mut self.connection.out, subscription, Code::NoSubscription);
                 }
             },
             Command::StoreOffset {
@@ -156,7 +111,7 @@ impl Session {
             Request::Partitions { super_stream } => {
                 let name = String::from_utf8_lossy(super_stream);
                 let vhost = self.vhost.as_ref().ok_or(Code::InternalError);
-                let partitions = vhost.and_then(|vhost| self.streams.partitions(&vhost.name, &name));
+                let partitions = vhost.and_then(|vhost| Ok(self.streams.partitions(&vhost.name, &name)?));
                 return self.answer_strings(key, correlation, partitions);
             }
             Request::Route {
@@ -166,7 +121,7 @@ impl Session {
                 let name = String::from_utf8_lossy(super_stream);
                 let routing_key = String::from_utf8_lossy(routing_key);
                 let vhost = self.vhost.as_ref().ok_or(Code::InternalError);
-                let found = vhost.and_then(|vhost| self.streams.route(vhost, &name, &routing_key));
+                let found = vhost.and_then(|vhost| Ok(self.streams.route(vhost, &name, &routing_key)?));
                 return self.answer_strings(key, correlation, found);
             }
             Request::StreamStats { stream } => return self.stream_stats(correlation, stream),
@@ -217,16 +172,16 @@ impl Session {
 
     /// Carries out what must be waited for; where a backend has to be asked first, again with its answer.
     pub(super) async fn on_later(&mut self, correlation: u32, later: Later) {
-        let Some(granted) = self.rights.granted().cloned() else {
+        let Some(granted) = self.connection.rights.granted().cloned() else {
             return self.carry_out(correlation, later).await;
         };
-        let answered = self.out.len();
+        let answered = self.connection.out.len();
         for _ in 0..ROUNDS {
             self.carry_out(correlation, later.clone()).await;
-            if !self.broker.access().find_answers(&self.rights).await {
+            if !self.connection.find_answers().await {
                 return;
             }
-            self.out.truncate(answered);
+            self.connection.out.truncate(answered);
         }
         self.carry_out(correlation, later).await;
         // What is still asked is refused.
@@ -256,26 +211,26 @@ impl Session {
             } => streams.create_super(&actor, &name, &partitions, &arguments).await,
             Later::DeleteSuper { name } => streams.delete_super(&actor, &name).await,
         };
-        self.answer(key, correlation, code);
+        self.answer(key, correlation, code.map_err(Code::from));
     }
 
     /// Counts what is refused.
     pub(super) fn note(&self, code: Code) {
         if code != Code::Ok {
-            self.broker.statistics().streaming().refuse(code as u16, 1);
+            self.connection.broker.statistics().streaming().refuse(code as u16, 1);
         }
     }
 
     fn answer(&mut self, key: Key, correlation: u32, code: Result<(), Code>) {
         let code = code.err().unwrap_or(Code::Ok);
         self.note(code);
-        response::answer(&mut self.out, key, correlation, code);
+        response::answer(&mut self.connection.out, key, correlation, code);
     }
 
     fn answer_number(&mut self, key: Key, correlation: u32, number: Result<u64, Code>) {
         let code = number.err().unwrap_or(Code::Ok);
         self.note(code);
-        response::answer_number(&mut self.out, key, correlation, code, number.unwrap_or(0));
+        response::answer_number(&mut self.connection.out, key, correlation, code, number.unwrap_or(0));
     }
 
     /// The highest number of a publisher's name, from where the stream is led: whoever goes on from an older one
@@ -306,7 +261,7 @@ impl Session {
         self.note(code);
         let strings = strings.unwrap_or_default();
         response::answer_strings(
-            &mut self.out,
+            &mut self.connection.out,
             key,
             correlation,
             code,
@@ -338,8 +293,10 @@ impl Session {
             return Err(Code::NotAvailable);
         }
         self.watch(&name, &handle, Use::Led);
-        self.publishers
-            .insert(id, Publisher::new((id, self.info.clone()), reference, name, handle));
+        self.publishers.insert(
+            id,
+            Publisher::new((id, self.connection.info.clone()), reference, name, handle),
+        );
         Ok(())
     }
 
@@ -356,11 +313,11 @@ impl Session {
         self.incarnations += 1;
         let incarnation = self.incarnations;
         let (name, stream) = (reading.name.clone(), reading.stream.clone());
-        let mut subscription = Subscription::new(reading, incarnation, self.info.clone());
+        let mut subscription = Subscription::new(reading, incarnation, self.connection.info.clone());
         match group {
             None => {
                 // Deliveries come behind the answer.
-                self.send_own();
+                self.connection.send_own();
                 subscription.begin(None);
             }
             Some((group, partition)) => {
@@ -368,7 +325,9 @@ impl Session {
                 let key = (stream.id(), group);
                 let inbox = (id, self.inbox.clone());
                 // Before the answer: whoever has it stands before all who come later. Its turn is told behind it.
-                let membership = self.groups.join(key, partition, (self.info.id, incarnation), inbox);
+                let membership = self
+                    .groups
+                    .join(key, partition, (self.connection.info.id, incarnation), inbox);
                 subscription.wait(membership);
             }
         }
@@ -380,9 +339,9 @@ impl Session {
     fn look_at_subscribe(&self, subscribe: &Subscribe<'_>) -> Result<(Reading, Option<(String, usize)>), Code> {
         let id = subscribe.subscription;
         let name = text(subscribe.stream).ok_or(Code::NoStream)?;
-        let wish = Wish::of(subscribe.properties);
+        let asked = SubscriptionProperties::of(subscribe.properties);
         self.check(Operation::TakeFromQueue(&name))?;
-        if wish.name.as_ref().is_some_and(|name| name.len() > NAME_BYTES) {
+        if asked.name.as_ref().is_some_and(|name| name.len() > NAME_BYTES) {
             return Err(Code::PreconditionFailed);
         }
         let stream = self.find(&name)?;
@@ -392,26 +351,30 @@ impl Session {
         if self.subscriptions.contains_key(&subscribe.subscription) {
             return Err(Code::SubscriptionExists);
         }
-        let group = match (wish.is_single_active, wish.name) {
+        let group = match (asked.is_single_active, asked.name) {
             (false, _) => None,
             (true, None) => return Err(Code::PreconditionFailed),
             // Groups are known where the stream is led, lest two members read.
             (true, Some(_)) if !stream.is_led_here() => return Err(Code::NotAvailable),
-            (true, Some(group)) => Some((group, self.partition_number(wish.super_stream.as_deref(), &name))),
+            (true, Some(group)) => Some((group, self.partition_number(asked.super_stream.as_deref(), &name))),
         };
         let properties = texts(subscribe.properties);
-        let client = (self.info.id, self.user.clone().ok_or(Code::AccessRefused)?, id);
+        let client = (
+            self.connection.info.id,
+            self.connection.user.clone().ok_or(Code::AccessRefused)?,
+            id,
+        );
         let counts = SubscriptionCounts::new((stream.id(), name.clone()), client, properties, subscribe.credit);
         let reading = Reading {
             id,
             name,
             stream,
             start: subscribe.start,
-            filter: wish.filter,
+            filter: asked.filter,
             version: self.machine.deliver_version(),
-            outbox: self.outbox.clone(),
+            outbox: self.connection.outbox.clone(),
             counts: Arc::new(counts),
-            broker: self.broker.clone(),
+            broker: self.connection.broker.clone(),
         };
         Ok((reading, group))
     }
@@ -449,7 +412,7 @@ impl Session {
             ("committed_chunk_id", last),
         ];
         let numbers: &[_] = if code == Code::Ok { &numbers } else { &[] };
-        response::answer_stats(&mut self.out, correlation, code, numbers);
+        response::answer_stats(&mut self.connection.out, correlation, code, numbers);
         None
     }
 
@@ -458,12 +421,12 @@ impl Session {
         self.flush_publishes();
         let mut lost = self.lost();
         for _ in 0..ROUNDS {
-            if !self.broker.access().find_answers(&self.rights).await {
+            if !self.connection.find_answers().await {
                 break;
             }
             lost = self.lost();
         }
-        if let Some(granted) = self.rights.granted() {
+        if let Some(granted) = self.connection.rights.granted() {
             // What is still asked is refused.
             granted.unanswered();
         }
@@ -488,16 +451,16 @@ impl Session {
     /// Who asks.
     fn actor(&self) -> Option<Actor> {
         Some(Actor {
-            user: self.user.clone()?,
+            user: self.connection.user.clone()?,
             vhost: self.vhost.as_ref()?.name.clone(),
-            connection: self.info.id,
-            rights: self.rights.clone(),
+            connection: self.connection.info.id,
+            rights: self.connection.rights.clone(),
         })
     }
 
     fn check(&self, operation: Operation<'_>) -> Result<(), Code> {
         let actor = self.actor().ok_or(Code::AccessRefused)?;
-        let allowed = access::check(&self.broker.catalogue(), &actor.who(), operation);
+        let allowed = access::check(&self.connection.broker.catalogue(), &actor.who(), operation);
         allowed.map_err(|_| Code::AccessRefused)
     }
 

@@ -6,49 +6,38 @@ use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
-use super::listener::Offer;
-use super::publishing::{Flow, Publisher};
-use super::requests::Later;
+use super::confirms::Flow;
+use super::later::Later;
+use super::notice::Notice;
+use super::offer::Offer;
+use super::publisher::Publisher;
 use super::single_active::Groups;
 use super::streams::Stream;
 use super::subscribing::Subscription;
-use crate::auth::Rights;
-use crate::broker::{Broker, ConnectionInfo, Outbox, Vhost};
-use crate::front::connection::{self, Accepted};
-use crate::front::panics::has_panicked;
+use crate::auth::Login;
+use crate::broker::{Broker, Vhost};
+use crate::front::connection::{self, ClientConnection};
+use crate::front::protocol::STREAM;
 use crate::front::streams::Streams;
-use crate::listen::{ClientCertificate, Handshake, Opened, ReadBuffer, ReadHalf};
-use crate::statistics::Measure;
+use crate::listen::{Opened, ReadBuffer};
 use crate::stream_protocol::codec::{Code, StartAt, response};
-use crate::stream_protocol::connection::{Connection, Ending, Login, Step};
+use crate::stream_protocol::connection::{Connection, Ending, Step};
 use crate::tasks;
-use crate::types::{Millis, Timestamp, UserName};
+use crate::types::{Millis, Timestamp};
 
 /// How long a client may take to answer that it reads, or does not any more.
 const TURN_PATIENCE: Millis = Millis(60_000);
 
 /// The reading side of a connection.
 pub(super) struct Session {
-    pub broker: Arc<Broker>,
+    pub connection: ClientConnection,
     pub streams: Streams,
     pub offer: Arc<Offer>,
     pub machine: Connection,
-    pub info: Arc<ConnectionInfo>,
-    /// Who has logged in.
-    pub user: Option<UserName>,
-    /// By what it is let do things.
-    pub rights: Rights,
     /// When what it has logged in with is worth nothing any more.
     pub expires_at: Option<Timestamp>,
     /// Set once the connection is open.
     pub vhost: Option<Arc<Vhost>>,
-    pub handshake: Handshake,
-    pub outbox: Arc<Outbox>,
-    pub socket: ReadHalf,
-    /// What the client has shown, until it has logged in.
-    pub certificate: Option<ClientCertificate>,
-    /// Answers on their way to the outbox.
-    pub out: Vec<u8>,
     pub publishers: FxHashMap<u8, Publisher>,
     /// Publishers with something in their batches.
     pub publishing: Vec<u8>,
@@ -66,19 +55,6 @@ pub(super) struct Session {
     /// At most one for each use of a stream and each turn of a subscription, and for what is lost.
     pub notices: mpsc::UnboundedReceiver<Notice>,
     pub inbox: mpsc::UnboundedSender<Notice>,
-    pub reads: u32,
-}
-
-/// What a session is told by others.
-pub(super) enum Notice {
-    /// The stream of that name cannot be used as it was.
-    Moved(String),
-    /// A single active consumer is to read from now on, or not.
-    Turn {
-        subscription: u8,
-        incarnation: u64,
-        is_active: bool,
-    },
 }
 
 /// A single active consumer that was told of its turn and owes an answer.
@@ -116,69 +92,42 @@ enum Pause {
 
 /// Serves a connection until it ends.
 pub(super) async fn serve(broker: Arc<Broker>, offer: Arc<Offer>, opened: Opened) {
-    let now = broker.now();
-    let Some(accepted) = connection::accept(&broker, opened) else {
-        return;
+    let begin = |connection: ClientConnection| {
+        let (inbox, notices) = mpsc::unbounded_channel();
+        let broker = &connection.broker;
+        Session {
+            machine: Connection::new(offer.settings.clone(), broker.now()),
+            streams: Streams(broker.clone()),
+            flow: Arc::new(Flow::new(&broker.config().stream)),
+            groups: offer.groups.clone(),
+            connection,
+            offer,
+            expires_at: None,
+            vhost: None,
+            publishers: FxHashMap::default(),
+            publishing: Vec::new(),
+            subscriptions: FxHashMap::default(),
+            incarnations: 0,
+            turns: Vec::new(),
+            asked: 0,
+            watched: FxHashMap::default(),
+            notices,
+            inbox,
+        }
     };
-    let Accepted {
-        info,
-        outbox,
-        socket,
-        certificate,
-        handshake,
-        writer,
-    } = accepted;
-    let (inbox, notices) = mpsc::unbounded_channel();
-    let flow = Arc::new(Flow::new(&broker.config().stream));
-    let groups = offer.groups.clone();
-    let mut session = Box::new(Session {
-        machine: Connection::new(offer.settings.clone(), now),
-        streams: Streams(broker.clone()),
-        broker,
-        offer,
-        info,
-        user: None,
-        rights: Rights::Internal,
-        expires_at: None,
-        vhost: None,
-        handshake,
-        outbox,
-        socket,
-        certificate,
-        out: Vec::new(),
-        publishers: FxHashMap::default(),
-        publishing: Vec::new(),
-        subscriptions: FxHashMap::default(),
-        flow,
-        incarnations: 0,
-        groups,
-        turns: Vec::new(),
-        asked: 0,
-        watched: FxHashMap::default(),
-        notices,
-        inbox,
-        reads: 0,
-    });
-    if has_panicked(Box::pin(session.run())).await {
-        tracing::error!(connection = session.info.name(), "a panic ended the connection");
-    }
-    if session.vhost.is_some() {
-        session.broker.statistics().node().add(Measure::ConnectionClosed, 1);
-    }
-    session.broker.connections().remove(&session.info);
-    // It may be said again.
-    let _ = session.info.undone.set(());
-    session.outbox.close();
-    drop(session);
-    writer.end().await;
+    connection::serve(broker, &STREAM, opened, begin).await;
 }
 
-impl Session {
+impl connection::Session for Session {
+    fn connection(&self) -> &ClientConnection {
+        &self.connection
+    }
+
     async fn run(&mut self) {
         let mut input = ReadBuffer::default();
         let ending = loop {
             let pause = self.process(&mut input);
-            self.send_own();
+            self.connection.send_own();
             let ended = match pause {
                 Pause::Read(least) => self.read(&mut input, least).await,
                 Pause::Full => self.wait_behind().await,
@@ -200,37 +149,47 @@ impl Session {
                     None
                 }
                 Pause::Ask => {
-                    self.broker.access().find_answers(&self.rights).await;
+                    self.connection.find_answers().await;
                     None
                 }
             };
-            self.send_own();
+            self.connection.send_own();
             if let Some(ending) = ended {
                 break ending;
             }
         };
-        self.log_end(ending);
+        self.connection.log_end(&ending, &Ending::Closed);
     }
 
+    /// All it has goes with it.
+    async fn clean_up(&mut self) {}
+
+    fn was_open(&self) -> bool {
+        self.vhost.is_some()
+    }
+
+    /// Observers hear of the connections of AMQP only.
+    fn tell_of_end(&self) {}
+}
+
+impl Session {
     /// Takes steps until one must be waited for.
     fn process(&mut self, input: &mut ReadBuffer) -> Pause {
-        let now = self.broker.now();
-        if let Some(granted) = self.rights.granted() {
-            granted.pass_time(now);
-        }
+        let now = self.connection.broker.now();
+        self.connection.pass_time(now);
         let pause = loop {
             if self.must_wait() {
                 break Pause::Full;
             }
-            match self.machine.step(now, input.filled(), &mut self.out) {
+            match self.machine.step(now, input.filled(), &mut self.connection.out) {
                 Step::More(least) => break Pause::Read(least),
                 Step::Done { consumed } => input.consume(consumed),
                 Step::Command { consumed, command } => {
-                    let answered = self.out.len();
+                    let answered = self.connection.out.len();
                     let later = self.on_command(command);
-                    if self.has_questions() {
+                    if self.connection.has_questions() {
                         // It was refused for want of an answer: it is taken again with that.
-                        self.out.truncate(answered);
+                        self.connection.out.truncate(answered);
                         break Pause::Ask;
                     }
                     input.consume(consumed);
@@ -259,7 +218,7 @@ impl Session {
                     self.flush_publishes();
                     self.publishers.clear();
                     self.subscriptions.clear();
-                    self.machine.closed(correlation, &mut self.out);
+                    self.machine.closed(correlation, &mut self.connection.out);
                 }
                 Step::End(ending) => break Pause::End(ending),
             }
@@ -269,11 +228,6 @@ impl Session {
             self.flush_publishes();
         }
         pause
-    }
-
-    /// Whether a backend has to be asked something.
-    pub(super) fn has_questions(&self) -> bool {
-        self.rights.granted().is_some_and(|granted| granted.has_questions())
     }
 
     /// Looks out for what ends the use of a stream.
@@ -307,7 +261,7 @@ impl Session {
             }
             stays
         });
-        response::metadata_update(&mut self.out, name.as_bytes());
+        response::metadata_update(&mut self.connection.out, name.as_bytes());
     }
 
     pub(super) fn on_notice(&mut self, notice: Notice) {
@@ -339,13 +293,13 @@ impl Session {
         }
         let correlation = self.asked;
         self.asked = self.asked.wrapping_add(1);
-        response::consumer_update(&mut self.out, correlation, id, is_active);
+        response::consumer_update(&mut self.connection.out, correlation, id, is_active);
         self.turns.push(Turn {
             correlation,
             subscription: id,
             incarnation,
             is_active,
-            until: self.broker.now() + TURN_PATIENCE,
+            until: self.connection.broker.now() + TURN_PATIENCE,
         });
     }
 
@@ -365,29 +319,8 @@ impl Session {
     }
 
     pub(super) fn close(&mut self, code: Code, reason: &str) {
-        let now = self.broker.now();
-        self.machine.close(now, code, reason, &mut self.out);
-    }
-
-    /// Moves answers to the outbox.
-    pub(super) fn send_own(&mut self) {
-        if self.out.is_empty() {
-            return;
-        }
-        let mut out = self.outbox.lock();
-        out.output.bytes().extend_from_slice(&self.out);
-        out.finish();
-        self.out.clear();
-        self.out.shrink_to(1024);
-    }
-
-    fn log_end(&self, ending: Ending) {
-        let connection = self.info.name();
-        let user = self.user.as_deref().unwrap_or_default();
-        match ending {
-            Ending::Closed => tracing::debug!(connection, user, "connection closed"),
-            other => tracing::info!(connection, user, reason = %other, "connection ended"),
-        }
+        let now = self.connection.broker.now();
+        self.machine.close(now, code, reason, &mut self.connection.out);
     }
 }
 

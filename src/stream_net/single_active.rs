@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::mpsc;
 
-use super::session::Notice;
+use super::notice::Notice;
 use crate::stream_protocol::groups::{Group, Update};
 use crate::types::{ConnectionId, QueueId};
 

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::publishing::Confirms;
+use super::confirms::Confirms;
 use crate::broker::delivery::streaming::SubscriptionCounts;
 use crate::broker::queue::stream::direct::Entries;
 use crate::broker::queue::stream::{LiveStream, Lost};
 use crate::broker::{Broker, QueueHandle};
-use crate::front::streams::Streams;
+use crate::front::streams::{StreamRefusal, Streams};
 use crate::stream::{Bounds, Matcher, OffsetSpec, Piece};
 use crate::stream_protocol::codec::{Code, StartAt};
 use crate::types::{NodeId, QueueId, Timestamp, VhostName};
@@ -149,6 +149,18 @@ impl Stream {
     pub fn place(&self) -> Place {
         let (leader, replicas) = self.live.place(self.broker.queues(), &self.queue);
         Place { leader, replicas }
+    }
+}
+
+impl From<StreamRefusal> for Code {
+    fn from(refusal: StreamRefusal) -> Self {
+        match refusal {
+            StreamRefusal::NoStream => Self::NoStream,
+            StreamRefusal::StreamExists => Self::StreamExists,
+            StreamRefusal::AccessRefused => Self::AccessRefused,
+            StreamRefusal::PreconditionFailed => Self::PreconditionFailed,
+            StreamRefusal::InternalError => Self::InternalError,
+        }
     }
 }
 

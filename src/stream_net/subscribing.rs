@@ -30,7 +30,7 @@ const COPIED: usize = 4096;
 pub(super) struct Subscription {
     /// Tells it from earlier ones of the same id.
     pub incarnation: u64,
-    wish: Reading,
+    reading: Reading,
     info: Arc<ConnectionInfo>,
     credit: Arc<Credit>,
     /// What reads.
@@ -62,15 +62,15 @@ struct Credit {
 
 impl Subscription {
     /// A subscription of that connection, which does not read yet.
-    pub fn new(wish: Reading, incarnation: u64, info: Arc<ConnectionInfo>) -> Self {
-        let counts = wish.counts.clone();
+    pub fn new(reading: Reading, incarnation: u64, info: Arc<ConnectionInfo>) -> Self {
+        let counts = reading.counts.clone();
         if let Some(client) = info.streaming.get() {
-            client.set_subscription(wish.id, Some(counts.clone()));
+            client.set_subscription(reading.id, Some(counts.clone()));
         }
-        wish.stream.subscribe(counts.clone());
+        reading.stream.subscribe(counts.clone());
         Self {
             incarnation,
-            wish,
+            reading,
             info,
             credit: Arc::new(Credit {
                 counts,
@@ -83,12 +83,12 @@ impl Subscription {
 
     /// The name of its stream.
     pub fn stream(&self) -> &str {
-        &self.wish.name
+        &self.reading.name
     }
 
     /// It waits for its turn.
     pub fn wait(&mut self, membership: Membership) {
-        self.wish.counts.set_status(ConsumerStatus::Waiting);
+        self.reading.counts.set_status(ConsumerStatus::Waiting);
         self.membership = Some(membership);
     }
 
@@ -101,9 +101,9 @@ impl Subscription {
     pub fn begin(&mut self, start: Option<StartAt>) {
         self.stop();
         if self.membership.is_some() {
-            self.wish.counts.set_status(ConsumerStatus::SingleActive);
+            self.reading.counts.set_status(ConsumerStatus::SingleActive);
         }
-        let mut reading = self.wish.clone();
+        let mut reading = self.reading.clone();
         reading.start = start.unwrap_or(reading.start);
         let task = tasks::spawn("subscription", reading.run(self.credit.clone()));
         self.task = Some(task.abort_handle());
@@ -112,7 +112,7 @@ impl Subscription {
     /// Delivers no more for now.
     pub fn stop(&mut self) {
         if self.membership.is_some() {
-            self.wish.counts.set_status(ConsumerStatus::Waiting);
+            self.reading.counts.set_status(ConsumerStatus::Waiting);
         }
         if let Some(task) = self.task.take() {
             task.abort();
@@ -138,9 +138,9 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         self.stop();
         if let Some(client) = self.info.streaming.get() {
-            client.set_subscription(self.wish.id, None);
+            client.set_subscription(self.reading.id, None);
         }
-        self.wish.stream.unsubscribe(&self.wish.counts);
+        self.reading.stream.unsubscribe(&self.reading.counts);
     }
 }
 

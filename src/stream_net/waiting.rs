@@ -1,18 +1,13 @@
 //! What a session does between its steps: it reads, or waits for the client, for confirms or for the disk; and
 //! meanwhile does what others ask for and what the time wants.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-
-use super::session::{Notice, Session};
+use super::notice::Notice;
+use super::session::Session;
 use crate::broker::Control;
+use crate::heartbeat::{Tick, Timed};
 use crate::listen::ReadBuffer;
 use crate::stream_protocol::codec::Code;
-use crate::stream_protocol::connection::{Ending, Tick};
-
-/// Reads in a row before other tasks get a turn.
-const READS_IN_A_ROW: u32 = 32;
+use crate::stream_protocol::connection::Ending;
 
 impl Session {
     /// Reads something, or does what others ask for or the time wants. Gives the reason when the connection is
@@ -22,13 +17,11 @@ impl Session {
             self.flush_publishes();
             return self.wait_behind().await;
         }
-        let read = self.socket.try_read(input.room(least));
+        let read = self.connection.socket.try_read(input.room(least));
         if let Ok(bytes @ 1..) = read {
             input.filled_more(bytes);
-            if self.outbox.received(bytes) {
-                self.broker.connections().moves(self.outbox.id);
-            }
-            self.machine.on_heard(self.broker.now());
+            self.connection.received(bytes);
+            self.machine.on_heard(self.connection.broker.now());
             return self.take_turns().await;
         }
         // Nothing more is there for now.
@@ -38,10 +31,10 @@ impl Session {
             Ok(_) | Err(_) => return Some(Ending::Closed),
         }
         input.rest();
-        let outbox = self.outbox.clone();
+        let outbox = self.connection.outbox.clone();
         let deadline = self.arm();
         tokio::select! {
-            ready = self.socket.readable() => match ready {
+            ready = self.connection.socket.readable() => match ready {
                 Ok(()) => None,
                 Err(_) => Some(Ending::Closed),
             },
@@ -53,21 +46,20 @@ impl Session {
 
     /// Lets other tasks have a turn now and then, and does what they and the time ask for.
     async fn take_turns(&mut self) -> Option<Ending> {
-        self.reads += 1;
-        if !self.reads.is_multiple_of(READS_IN_A_ROW) {
+        if !self.connection.is_others_turn() {
             return None;
         }
         self.flush_publishes();
         tokio::task::yield_now().await;
-        let controls = self.outbox.asked();
+        let controls = self.connection.outbox.asked();
         if !controls.is_empty() {
             return self.on_controls(&controls);
         }
         while let Ok(notice) = self.notices.try_recv() {
             self.on_notice(notice);
         }
-        self.machine.on_sent(self.outbox.sent_at());
-        let now = self.broker.now();
+        self.machine.on_sent(self.connection.outbox.sent_at());
+        let now = self.connection.broker.now();
         let deadline = self.expires_at.into_iter().chain(self.machine.next_deadline()).min();
         let is_due = deadline.is_some_and(|at| at <= now);
         if is_due { self.on_tick() } else { None }
@@ -76,27 +68,24 @@ impl Session {
     /// Whether the client is not read for now: it does not take its answers, has published more than is
     /// confirmed, or the disk is short and it is a publisher.
     pub(super) fn must_wait(&self) -> bool {
-        self.outbox.is_behind()
-            || self.flow.is_spent()
-            || self.broker.store_is_behind()
-            || (!self.publishers.is_empty() && self.is_disk_short())
+        self.connection.is_behind() || self.flow.is_spent() || (!self.publishers.is_empty() && self.is_disk_short())
     }
 
     /// Whether an alarm of the disk is on.
     pub(super) fn is_disk_short(&self) -> bool {
-        self.broker.alarms().shortage().disk
+        self.connection.broker.alarms().shortage().disk
     }
 
     /// Waits until the client may be read again.
     pub(super) async fn wait_behind(&mut self) -> Option<Ending> {
-        self.machine.pause(true, self.broker.now());
-        let (outbox, broker, flow) = (self.outbox.clone(), self.broker.clone(), self.flow.clone());
+        self.machine.pause(true, self.connection.broker.now());
+        let (outbox, broker) = (self.connection.outbox.clone(), self.connection.broker.clone());
+        let (drained, flow) = (self.connection.caught_up(), self.flow.clone());
         let is_publisher = !self.publishers.is_empty();
         let is_spent = flow.is_spent();
         let deadline = self.arm();
         let caught_up = async {
-            outbox.drained().await;
-            broker.store_drained().await;
+            drained.await;
             if is_spent {
                 flow.freed().await;
             }
@@ -108,12 +97,12 @@ impl Session {
         };
         let ended = tokio::select! {
             () = caught_up => None,
-            () = self.socket.broken() => Some(Ending::Closed),
+            () = self.connection.socket.broken() => Some(Ending::Closed),
             controls = outbox.controlled() => self.on_controls(&controls),
             notice = self.notices.recv() => self.on_some(notice),
             () = deadline => self.on_tick(),
         };
-        self.machine.pause(false, self.broker.now());
+        self.machine.pause(false, self.connection.broker.now());
         ended
     }
 
@@ -141,23 +130,23 @@ impl Session {
     }
 
     fn on_tick(&mut self) -> Option<Ending> {
-        self.machine.on_sent(self.outbox.sent_at());
-        let now = self.broker.now();
+        self.machine.on_sent(self.connection.outbox.sent_at());
+        let now = self.connection.broker.now();
         if self.turns.iter().any(|turn| turn.until <= now) {
             tracing::info!(
-                connection = self.info.name(),
+                connection = self.connection.info.name(),
                 "a consumer did not answer that it is its turn"
             );
             return Some(Ending::Closed);
         }
         if self.expires_at.is_some_and(|at| at <= now) {
             self.expires_at = None;
-            tracing::info!(connection = self.info.name(), "the token has expired");
+            tracing::info!(connection = self.connection.info.name(), "the token has expired");
             self.publishers.clear();
             self.subscriptions.clear();
             self.close(Code::AuthenticationFailure, "the token has expired");
         }
-        match self.machine.on_tick(now, &mut self.out) {
+        match self.machine.on_tick(now, &mut self.connection.out) {
             Tick::Nothing | Tick::Heartbeat => None,
             Tick::End(ending) => Some(ending),
         }
@@ -165,16 +154,10 @@ impl Session {
 
     /// Waits for the machine's next deadline.
     fn arm(&mut self) -> impl Future<Output = ()> + use<> {
-        self.machine.on_sent(self.outbox.sent_at());
+        self.machine.on_sent(self.connection.outbox.sent_at());
         let turns = self.turns.iter().map(|turn| turn.until);
         let deadlines = self.expires_at.into_iter().chain(self.machine.next_deadline());
         let deadline = turns.chain(deadlines).min();
-        let wait = deadline.map(|at| Duration::from_millis(at.since(self.broker.now()).0));
-        async move {
-            match wait {
-                Some(wait) => tokio::time::sleep_until(Instant::now() + wait).await,
-                None => std::future::pending().await,
-            }
-        }
+        self.connection.until(deadline)
     }
 }

@@ -10,6 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::QueueIdentity;
 use super::consumer::Consumer;
+use super::form::ChannelForm;
 use super::leaving::Leaving;
 use super::pairs::Pairs;
 use crate::channel::{Confirms, Tags, Unacked, UnknownTag};
@@ -21,7 +22,7 @@ use crate::types::QueueId;
 const MANY_QUEUES: usize = 64;
 
 /// The delivery side of one channel.
-pub struct ChannelOut<Q> {
+pub struct ChannelOut<Q, O> {
     /// Tells this use of the channel number from earlier ones.
     pub incarnation: u64,
     /// What the client does on it. Added to under the lock of the outbox only.
@@ -45,11 +46,12 @@ pub struct ChannelOut<Q> {
     pub uncommitted: Option<Arc<Uncommitted>>,
     /// How many of `unacked` consumers got.
     consumed: usize,
+    /// How its client hears of what it publishes.
+    pub(super) form: Box<dyn ChannelForm>,
     /// By consumer tag.
-    pub consumers: FxHashMap<String, Arc<Consumer<Q>>>,
-    /// While the channel deletes a queue: the tags of its consumers there, which hear of it after the
-    /// answer to the delete.
-    pub(super) cancels: Option<Vec<String>>,
+    pub consumers: FxHashMap<String, Arc<Consumer<Q, O>>>,
+    /// While the channel deletes a queue: its consumers there, which hear of it after the answer to the delete.
+    pub(super) cancels: Option<Vec<Arc<Consumer<Q, O>>>>,
     queues: Vec<Option<Arc<Q>>>,
     /// Numbers of `queues` that are to be used again.
     free_queues: Vec<u32>,
@@ -82,11 +84,12 @@ pub struct Outstanding {
     pub consumed: bool,
 }
 
-impl<Q: QueueIdentity> ChannelOut<Q> {
+impl<Q: QueueIdentity, O> ChannelOut<Q, O> {
     /// A channel that has just been opened.
-    pub(super) fn new(incarnation: u64, pairs: Pairs) -> Self {
+    pub(super) fn new(incarnation: u64, pairs: Pairs, form: Box<dyn ChannelForm>) -> Self {
         Self {
             incarnation,
+            form,
             stats: Arc::new(Stats::of_client()),
             pairs,
             unacked: Unacked::default(),
@@ -239,8 +242,8 @@ impl<Q: QueueIdentity> ChannelOut<Q> {
     }
 
     /// What each queue loses when the channel is closed.
-    pub fn leave(mut self) -> Vec<Leaving<Q>> {
-        let mut consumers: Vec<Vec<Arc<Consumer<Q>>>> = vec![Vec::new(); self.queues.len()];
+    pub fn leave(mut self) -> Vec<Leaving<Q, O>> {
+        let mut consumers: Vec<Vec<Arc<Consumer<Q, O>>>> = vec![Vec::new(); self.queues.len()];
         for consumer in std::mem::take(&mut self.consumers).into_values() {
             consumers[consumer.queue_index as usize].push(consumer);
         }

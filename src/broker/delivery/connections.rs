@@ -1,5 +1,6 @@
 //! The client connections of this node: who is there, and how many may be.
 
+use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -13,10 +14,9 @@ use tokio::sync::SetOnce;
 
 use super::QueueIdentity;
 use super::channel_out::Uncommitted;
-use super::consumer::Consumer;
 use super::control::Control;
 use super::leaving::PATIENCE;
-use super::outbox::Outbox;
+use super::outbox::{Outbox, Subscriber};
 use super::streaming::{StreamClient, StreamReport};
 use crate::broker::{Forced, LimitError};
 use crate::listen::TlsSession;
@@ -44,7 +44,7 @@ pub struct ConnectionInfo<Q> {
     pub blocked: AtomicBool,
     /// Set when it has ended and what goes with it is gone.
     pub undone: SetOnce<()>,
-    /// What it has, if it speaks the stream protocol.
+    /// What it has of streams, if it reads and writes them without channels.
     pub streaming: OnceLock<Box<StreamClient>>,
     details: Mutex<Details>,
 }
@@ -58,30 +58,13 @@ pub struct Details {
     pub mechanism: String,
     /// Bytes.
     pub frame_max: u32,
+    /// 0 where the protocol has no channels.
     pub channel_max: u16,
     /// Seconds.
     pub heartbeat: u16,
-    /// Other versions do not tell.
+    /// What is spoken, as its front end names it. Other versions do not tell.
     #[serde(default)]
-    pub protocol: ClientProtocol,
-}
-
-/// What is spoken on a connection.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum ClientProtocol {
-    #[default]
-    Amqp,
-    Stream,
-}
-
-impl ClientProtocol {
-    /// As RabbitMQ names it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Amqp => "AMQP 0-9-1",
-            Self::Stream => "stream",
-        }
-    }
+    pub protocol: Cow<'static, str>,
 }
 
 /// An open connection, as its node tells the others.
@@ -104,7 +87,7 @@ pub struct ConnectionReport {
     /// Bytes that wait to be written.
     #[serde(default)]
     pub send_pending: u64,
-    /// What it has, if it speaks the stream protocol.
+    /// What it has of streams, if it reads and writes them without channels.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub streaming: Option<Box<StreamReport>>,
 }
@@ -196,8 +179,9 @@ pub fn connection_name(peer: SocketAddr, local: SocketAddr) -> String {
 }
 
 impl<Q: QueueIdentity> ConnectionInfo<Q> {
-    /// A socket that was just accepted.
+    /// A socket that was just accepted by the front end of that protocol.
     pub fn new(
+        protocol: &'static str,
         id: ConnectionId,
         outbox: Arc<Outbox<Q>>,
         (peer, local): (SocketAddr, SocketAddr),
@@ -215,7 +199,10 @@ impl<Q: QueueIdentity> ConnectionInfo<Q> {
             blocked: AtomicBool::new(false),
             undone: SetOnce::new(),
             streaming: OnceLock::new(),
-            details: Mutex::default(),
+            details: Mutex::new(Details {
+                protocol: protocol.into(),
+                ..Details::default()
+            }),
         }
     }
 
@@ -481,7 +468,7 @@ impl<Q: QueueIdentity> Connections<Q> {
     }
 }
 
-fn queue_of<Q: QueueIdentity>(consumer: &Arc<Consumer<Q>>) -> Option<QueueId> {
+fn queue_of<Q: QueueIdentity>(consumer: &Arc<Subscriber<Q>>) -> Option<QueueId> {
     Some(consumer.queue.upgrade()?.id())
 }
 

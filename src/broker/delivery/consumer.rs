@@ -2,18 +2,14 @@
 
 use std::sync::{Arc, Weak};
 
-use super::QueueIdentity;
-use super::control::Control;
-use super::outbox::Outbox;
-use crate::broker::BrokerError;
-use crate::codec::deliver::DeliverTemplate;
+use super::form::ConsumerForm;
 use crate::handover::ConsumerKey;
-use crate::types::{FieldTable, Millis, Refusal, UserName};
+use crate::types::{FieldTable, UserName};
 
-/// One `basic.consume`. The queue machine keeps it as its opaque handle.
-pub struct Consumer<Q> {
+/// One `basic.consume`, with the outbox of its client. The queue machine keeps it as its opaque handle.
+pub struct Consumer<Q, O> {
     pub key: ConsumerKey,
-    pub outbox: Arc<Outbox<Q>>,
+    pub outbox: Arc<O>,
     pub channel: u16,
     /// Which use of the channel number it belongs to.
     pub incarnation: u64,
@@ -26,23 +22,11 @@ pub struct Consumer<Q> {
     pub priority: i32,
     pub arguments: FieldTable,
     pub user: UserName,
-    pub template: DeliverTemplate,
+    /// How its client gets what is for it.
+    pub form: Box<dyn ConsumerForm>,
     /// The queue's number on the channel, see [`super::channel_out::ChannelOut::queue_index`].
     pub queue_index: u32,
     pub queue: Weak<Q>,
     /// The client wants to hear when the queue goes (`consumer_cancel_notify`).
     pub wants_cancel: bool,
-}
-
-impl<Q: QueueIdentity> Consumer<Q> {
-    /// Its client has held a message for too long: the channel is closed.
-    pub fn close_overdue(&self, timeout: Millis) {
-        let channel = self.channel;
-        self.outbox.control(Control::CloseChannel {
-            channel,
-            incarnation: self.incarnation,
-            ids: (0, 0),
-            reply: BrokerError::Overdue { channel, timeout }.reply(),
-        });
-    }
 }

@@ -15,17 +15,17 @@ use crate::types::QueueId;
 pub(in crate::broker) const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What one queue loses with a client.
-pub struct Leaving<Q> {
+pub struct Leaving<Q, O> {
     pub queue: Arc<Q>,
-    pub consumers: Vec<Arc<Consumer<Q>>>,
+    pub consumers: Vec<Arc<Consumer<Q, O>>>,
     /// What the client holds of the queue, oldest first.
     pub slots: Vec<Slot>,
 }
 
 /// What several channels of a connection leave, each queue once.
-pub fn by_queue<Q: QueueIdentity>(all: Vec<Leaving<Q>>) -> Vec<Leaving<Q>> {
+pub fn by_queue<Q: QueueIdentity, O>(all: Vec<Leaving<Q, O>>) -> Vec<Leaving<Q, O>> {
     let mut places: FxHashMap<QueueId, usize> = FxHashMap::default();
-    let mut joined: Vec<Leaving<Q>> = Vec::new();
+    let mut joined: Vec<Leaving<Q, O>> = Vec::new();
     for one in all {
         match places.get(&one.queue.id()) {
             Some(place) => {

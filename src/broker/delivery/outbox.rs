@@ -1,6 +1,6 @@
 //! What waits to be written to one client.
 //!
-//! Queues encode deliveries straight into the [`Out`] of the consumer's connection while they hold
+//! Queues write deliveries straight into the [`Out`] of the consumer's connection while they hold
 //! their own lock; the connection's writer task empties it. Lock order: queue → outbox, and never
 //! two outboxes at once. A connection beyond [`HIGH_WATER`] gets no more deliveries: its consumers
 //! are remembered as stalled, and the writer asks their queues again when it has caught up.
@@ -18,14 +18,13 @@ use super::QueueIdentity;
 use super::channel_out::ChannelOut;
 use super::consumer::Consumer;
 use super::control::Control;
+use super::form::ChannelForm;
 use super::pairs::Pairs;
+use crate::broker::BrokerError;
 use crate::channel::ConfirmOutcome;
-use crate::codec::deliver::{write_ack, write_nack};
-use crate::codec::method::BasicCancel;
-use crate::codec::{Method, Output};
 use crate::queue::Slot;
 use crate::statistics::{Measure, Scope, Stats};
-use crate::types::{ConnectionId, QueueId, Timestamp};
+use crate::types::{ConnectionId, Message, Millis, Output, QueueId, Refusal, Timestamp};
 
 /// Bytes waiting for a client beyond which its consumers get nothing more for now.
 pub const HIGH_WATER: usize = 1024 * 1024;
@@ -53,14 +52,17 @@ pub struct Outbox<Q> {
     scope: OnceLock<Arc<Scope>>,
 }
 
+/// A consumer of a client.
+pub type Subscriber<Q> = Consumer<Q, Outbox<Q>>;
+/// A channel of a client.
+pub type OpenChannel<Q> = ChannelOut<Q, Outbox<Q>>;
+
 /// What the lock of an outbox protects.
 pub struct Out<Q> {
     pub output: Output,
-    /// Largest frame the client accepts, in bytes.
-    pub frame_max: u32,
-    channels: FxHashMap<u16, ChannelOut<Q>>,
+    channels: FxHashMap<u16, OpenChannel<Q>>,
     /// Those that have waited longest in front.
-    stalled: VecDeque<Arc<Consumer<Q>>>,
+    stalled: VecDeque<Arc<Subscriber<Q>>>,
     /// Channels with confirms to be sent when the lock is released.
     confirming: Vec<u16>,
     controls: Vec<Control>,
@@ -85,7 +87,6 @@ impl<Q: QueueIdentity> Outbox<Q> {
         let writer = Arc::new(Notify::new());
         let out = Out {
             output: Output::default(),
-            frame_max: 4096,
             channels: FxHashMap::default(),
             stalled: VecDeque::new(),
             confirming: Vec::new(),
@@ -142,10 +143,10 @@ impl<Q: QueueIdentity> Outbox<Q> {
         }
     }
 
-    /// Encodes a method for the client.
-    pub fn send(&self, channel: u16, method: &Method) {
+    /// Writes something for the client.
+    pub fn write(&self, write: impl FnOnce(&mut Output)) {
         let mut out = self.lock();
-        method.encode_frame(channel, out.output.bytes());
+        write(&mut out.output);
         out.finish();
     }
 
@@ -228,7 +229,7 @@ impl<Q: QueueIdentity> Outbox<Q> {
     /// Of the consumers that had no room and can go on, of one channel or of all, the one that has waited
     /// longest. One at a time: whoever comes first takes what room there is, and is the last of the
     /// next round.
-    pub fn next_stalled(&self, channel: Option<u16>) -> Option<Arc<Consumer<Q>>> {
+    pub fn next_stalled(&self, channel: Option<u16>) -> Option<Arc<Subscriber<Q>>> {
         let mut out = self.out.lock();
         let Out {
             output,
@@ -239,7 +240,7 @@ impl<Q: QueueIdentity> Outbox<Q> {
         if stalled.is_empty() || output.len() >= HIGH_WATER {
             return None;
         }
-        let can_go_on = |consumer: &Arc<Consumer<Q>>| {
+        let can_go_on = |consumer: &Arc<Subscriber<Q>>| {
             channel.is_none_or(|channel| consumer.channel == channel)
                 && channels.get(&consumer.channel).is_none_or(ChannelOut::has_credit)
         };
@@ -304,18 +305,18 @@ impl<Q> std::ops::DerefMut for OutGuard<Q> {
 
 impl<Q: QueueIdentity> Out<Q> {
     /// Opens a channel number.
-    pub fn open_channel(&mut self, number: u16, incarnation: u64, pairs: Pairs) {
-        self.channels.insert(number, ChannelOut::new(incarnation, pairs));
+    pub fn open_channel(&mut self, number: u16, incarnation: u64, pairs: Pairs, form: Box<dyn ChannelForm>) {
+        self.channels.insert(number, ChannelOut::new(incarnation, pairs, form));
     }
 
     /// Closes a channel number; what was outstanding is the caller's to give back.
-    pub fn close_channel(&mut self, number: u16) -> Option<ChannelOut<Q>> {
+    pub fn close_channel(&mut self, number: u16) -> Option<OpenChannel<Q>> {
         self.stalled.retain(|consumer| consumer.channel != number);
         self.channels.remove(&number)
     }
 
     /// An open channel.
-    pub fn channel(&mut self, number: u16) -> Option<&mut ChannelOut<Q>> {
+    pub fn channel(&mut self, number: u16) -> Option<&mut OpenChannel<Q>> {
         self.channels.get_mut(&number)
     }
 
@@ -345,23 +346,23 @@ impl<Q: QueueIdentity> Out<Q> {
     }
 
     /// The channel in the very use the caller means.
-    pub fn channel_as(&mut self, number: u16, incarnation: u64) -> Option<&mut ChannelOut<Q>> {
+    pub fn channel_as(&mut self, number: u16, incarnation: u64) -> Option<&mut OpenChannel<Q>> {
         self.channels
             .get_mut(&number)
             .filter(|channel| channel.incarnation == incarnation)
     }
 
     /// Splits the borrow for encoding a delivery: output, largest frame, and the channel.
-    pub fn parts(&mut self, number: u16, incarnation: u64) -> Option<(&mut Output, u32, &mut ChannelOut<Q>)> {
+    pub fn parts(&mut self, number: u16, incarnation: u64) -> Option<(&mut Output, &mut OpenChannel<Q>)> {
         let channel = self
             .channels
             .get_mut(&number)
             .filter(|channel| channel.incarnation == incarnation)?;
-        Some((&mut self.output, self.frame_max, channel))
+        Some((&mut self.output, channel))
     }
 
     /// Whether the consumer may get one more delivery now. If not, it is asked again later.
-    pub fn room(&mut self, consumer: &Arc<Consumer<Q>>) -> bool {
+    pub fn room(&mut self, consumer: &Arc<Subscriber<Q>>) -> bool {
         if self.closed {
             return false;
         }
@@ -379,22 +380,29 @@ impl<Q: QueueIdentity> Out<Q> {
     }
 
     /// Nobody needs to ask for this consumer any more.
-    pub fn forget_stalled(&mut self, consumer: &Arc<Consumer<Q>>) {
+    pub fn forget_stalled(&mut self, consumer: &Arc<Subscriber<Q>>) {
         self.stalled.retain(|other| !Arc::ptr_eq(other, consumer));
     }
 
+    /// A message of that channel comes back to its publisher.
+    pub fn give_back(&mut self, number: u16, message: &Message) {
+        if let Some(channel) = self.channels.get(&number) {
+            channel.form.returned(&mut self.output, message);
+        }
+    }
+
     /// The queue of a consumer is gone: its client hears of it if it wants to.
-    pub fn cancel(&mut self, consumer: &Arc<Consumer<Q>>) {
+    pub fn cancel(&mut self, consumer: &Arc<Subscriber<Q>>) {
         self.forget_stalled(consumer);
-        let Some((output, _, channel)) = self.parts(consumer.channel, consumer.incarnation) else {
+        let Some((output, channel)) = self.parts(consumer.channel, consumer.incarnation) else {
             return;
         };
         if channel.consumers.remove(&consumer.tag).is_none() || !consumer.wants_cancel {
             return;
         }
         match &mut channel.cancels {
-            Some(later) => later.push(consumer.tag.clone()),
-            None => write_cancel(output, consumer.channel, &consumer.tag),
+            Some(later) => later.push(consumer.clone()),
+            None => consumer.form.cancelled(output, &consumer.tag),
         }
     }
 
@@ -410,8 +418,8 @@ impl<Q: QueueIdentity> Out<Q> {
         let Some(channel) = self.channels.get_mut(&number) else {
             return;
         };
-        for tag in channel.cancels.take().unwrap_or_default() {
-            write_cancel(&mut self.output, number, &tag);
+        for consumer in channel.cancels.take().unwrap_or_default() {
+            consumer.form.cancelled(&mut self.output, &consumer.tag);
         }
     }
 
@@ -441,10 +449,8 @@ impl<Q: QueueIdentity> Out<Q> {
             let Some(confirms) = &mut channel.confirms else {
                 continue;
             };
-            let acked = confirms.flush(|confirm| match confirm.outcome {
-                ConfirmOutcome::Ack => write_ack(&mut self.output, number, confirm.seq, confirm.multiple),
-                ConfirmOutcome::Nack => write_nack(&mut self.output, number, confirm.seq, confirm.multiple),
-            });
+            let form = &channel.form;
+            let acked = confirms.flush(|confirm| form.confirm(&mut self.output, confirm));
             if acked > 0 {
                 channel.stats.add_alone(Measure::Confirm, acked);
                 if let Some(scope) = &self.scope {
@@ -459,10 +465,15 @@ impl<Q: QueueIdentity> Out<Q> {
     }
 }
 
-fn write_cancel(output: &mut Output, channel: u16, tag: &str) {
-    let cancel = BasicCancel {
-        consumer_tag: tag.to_owned(),
-        nowait: true,
-    };
-    Method::from(cancel).encode_frame(channel, output.bytes());
+impl<Q: QueueIdentity> Consumer<Q, Outbox<Q>> {
+    /// Its client has held a message for too long: the channel is closed.
+    pub fn close_overdue(&self, timeout: Millis) {
+        let channel = self.channel;
+        self.outbox.control(Control::CloseChannel {
+            channel,
+            incarnation: self.incarnation,
+            ids: (0, 0),
+            reply: BrokerError::Overdue { channel, timeout }.reply(),
+        });
+    }
 }

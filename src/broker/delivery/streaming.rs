@@ -1,4 +1,5 @@
-//! What a client of the stream protocol has: its publishers and its subscriptions, and what they have done.
+//! What a client has that reads and writes streams without channels, as those of the stream protocol do: its publishers and
+//! its subscriptions, and what they have done.
 //!
 //! The session keeps them by the ids of the client; whoever shows them reads them here. Counts are of entries, as
 //! RabbitMQ's: a compressed batch is one.

@@ -24,7 +24,6 @@ use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::joint::Joint;
 use crate::broker::queue::queues::Queues;
 use crate::codec::content::PublishRef;
-use crate::codec::deliver::write_return;
 use crate::codec::properties::scan;
 use crate::config::RatesMode;
 use crate::declare::{DeclareError, Who, publish_target};
@@ -32,7 +31,7 @@ use crate::metadata::CatalogueError;
 use crate::queue::Publish;
 use crate::router::Routed;
 use crate::statistics::{Measure, SizeTally};
-use crate::types::{Message, MessageParts, QueueId, ReplyCode, UserName};
+use crate::types::{Message, MessageParts, QueueId, UserName};
 
 /// Messages gathered before the queues get them, whatever else waits.
 const BATCH_MESSAGES: usize = 4096;
@@ -275,15 +274,7 @@ impl Publisher {
         }
         if comes_back {
             let mut out = self.outbox.lock();
-            let frame_max = out.frame_max;
-            write_return(
-                &mut out.output,
-                from.channel,
-                ReplyCode::NoRoute.code(),
-                ReplyCode::NoRoute.name(),
-                &message,
-                frame_max,
-            );
+            out.give_back(from.channel, &message);
             out.finish();
             // Its own answer follows it at once.
             self.announce();

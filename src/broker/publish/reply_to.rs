@@ -84,11 +84,11 @@ impl ReplyTo {
         };
         let mut out = consumer.outbox.lock();
         let room = out.output.len() < crate::broker::delivery::outbox::HIGH_WATER * 2;
-        if let Some((output, frame_max, channel)) = out.parts(consumer.channel, consumer.incarnation)
+        if let Some((output, channel)) = out.parts(consumer.channel, consumer.incarnation)
             && room
         {
             let tag = channel.skip();
-            consumer.template.write(output, tag, false, message, frame_max);
+            consumer.form.deliver(output, tag, false, message);
         }
         out.finish();
         true

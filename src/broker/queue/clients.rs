@@ -7,8 +7,8 @@ use crate::types::QueueId;
 
 pub type ConnectionInfo = delivery::connections::ConnectionInfo<QueueHandle>;
 pub type Connections = delivery::connections::Connections<QueueHandle>;
-pub type Leaving = delivery::leaving::Leaving<QueueHandle>;
-pub type ChannelOut = delivery::channel_out::ChannelOut<QueueHandle>;
+pub type Leaving = delivery::leaving::Leaving<QueueHandle, Outbox>;
+pub type ChannelOut = delivery::outbox::OpenChannel<QueueHandle>;
 pub type OutGuard = delivery::outbox::OutGuard<QueueHandle>;
 
 impl QueueIdentity for QueueHandle {

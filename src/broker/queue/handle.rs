@@ -16,7 +16,6 @@ use super::capacity::Capacity;
 use super::contents::Contents;
 use super::joint::JointClaim;
 use super::probes::Probes;
-use crate::broker::delivery::consumer;
 use crate::broker::delivery::outbox;
 use crate::broker::timers::Timed;
 use crate::cluster::line::Line;
@@ -30,7 +29,7 @@ use crate::store::OwnerId;
 use crate::types::{ExchangeName, NodeId, Timestamp};
 
 /// A consumer of a client of this node.
-pub type Consumer = consumer::Consumer<QueueHandle>;
+pub type Consumer = outbox::Subscriber<QueueHandle>;
 /// What waits to be written to one.
 pub type Outbox = outbox::Outbox<QueueHandle>;
 

@@ -23,7 +23,6 @@ use crate::broker::delivery::channel_out::Outstanding;
 use crate::broker::observers::Client;
 use crate::channel::ConfirmOutcome;
 use crate::cluster::line::Line;
-use crate::codec::method::{BasicConsumeOk, Method};
 use crate::handover::{CallResult, Effects, Flight, Panicked, RemoteDelivery, Unsynced, Wake};
 use crate::journal::raft::{Applied, Group, ProposeError};
 use crate::queue::{self, ConsumeError, ConsumerId, DeathReason, Delivery, Dying, Keep, META_LEN, Slot};
@@ -279,10 +278,7 @@ impl Effects<BrokerHandles> for QueueSink<'_> {
     fn consuming(&mut self, consumer: &Arc<Consumer>) {
         let out = self.outbox(&consumer.outbox);
         if out.channel_as(consumer.channel, consumer.incarnation).is_some() {
-            let answer = BasicConsumeOk {
-                consumer_tag: consumer.tag.clone(),
-            };
-            Method::from(answer).encode_frame(consumer.channel, out.output.bytes());
+            consumer.form.consuming(&mut out.output, &consumer.tag);
         }
     }
 
@@ -408,11 +404,11 @@ struct Handed {
     delivery_count: u32,
 }
 
-/// Encodes a delivery for a client; false when its channel is closed.
+/// Writes a delivery for a client; false when its channel is closed.
 fn hand_over(out: &mut OutGuard, queue: &QueueHandle, consumer: &Consumer, handed: Handed, message: &Message) -> bool {
     let counted = with_delivery_count(queue, message, handed.delivery_count);
     let message = counted.as_ref().unwrap_or(message);
-    let Some((output, frame_max, channel)) = out.parts(consumer.channel, consumer.incarnation) else {
+    let Some((output, channel)) = out.parts(consumer.channel, consumer.incarnation) else {
         return false;
     };
     let how = match consumer.no_ack {
@@ -429,8 +425,6 @@ fn hand_over(out: &mut OutGuard, queue: &QueueHandle, consumer: &Consumer, hande
             consumed: true,
         })
     };
-    consumer
-        .template
-        .write(output, tag, handed.redelivered, message, frame_max);
+    consumer.form.deliver(output, tag, handed.redelivered, message);
     true
 }

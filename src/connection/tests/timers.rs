@@ -1,9 +1,10 @@
 //! Deadlines and heartbeats.
 
 use super::*;
+use crate::heartbeat::Tick;
 use crate::types::ReplyCode;
 
-fn ticks(session: &mut Session, at: u64) -> Tick {
+fn ticks(session: &mut Session, at: u64) -> Tick<Ending> {
     session.connection.on_tick(Timestamp(at), &mut session.out)
 }
 

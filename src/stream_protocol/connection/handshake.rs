@@ -3,7 +3,8 @@
 //! A client that has not logged in is not trusted: frames are small, only the commands of the login are taken,
 //! and what does not belong ends the connection, mostly without a word, as RabbitMQ does it.
 
-use super::{Connection, Ending, Login, Phase, Step};
+use super::{Connection, Ending, Phase, Step};
+use crate::auth::Login;
 use crate::heartbeat::{Heartbeat, STREAM_INTERVALS};
 use crate::stream_protocol::codec::request::Tune;
 use crate::stream_protocol::codec::response;

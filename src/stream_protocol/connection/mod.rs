@@ -18,7 +18,7 @@
 //! *Answers.* [`Step::Login`] and [`Step::Open`] want one before the next step; until then steps give
 //! [`Step::More`] and leave the buffer alone.
 //!
-//! *Ends.* After [`Step::End`] and [`Tick::End`] the session writes what is in `out` and closes the socket.
+//! *Ends.* After [`Step::End`] and [`Tick::End`](crate::heartbeat::Tick::End) the session writes what is in `out` and closes the socket.
 
 mod handshake;
 #[cfg(test)]
@@ -32,7 +32,8 @@ use self::handshake::{Handshake, Stage};
 use super::codec::request::Tune;
 use super::codec::response::{self, DeliverVersion};
 use super::codec::{Code, Command, FrameError, Key, Request, frame};
-use crate::heartbeat::{Due, Heartbeat};
+use crate::auth::Login;
+use crate::heartbeat::{Heartbeat, Timed};
 use crate::types::{Millis, Timestamp};
 
 /// How long a client may take to answer a close.
@@ -66,7 +67,7 @@ pub struct Connection {
     /// The mechanism it has logged in with.
     mechanism: String,
     tuned: Tune,
-    heartbeat: Option<Heartbeat>,
+    heartbeat: Heartbeat,
     deliver: DeliverVersion,
 }
 
@@ -121,33 +122,6 @@ pub enum Step<'a> {
     End(Ending),
 }
 
-/// What a client says to log in, not looked at.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Login {
-    /// One of those on offer.
-    pub mechanism: String,
-    pub response: Vec<u8>,
-}
-
-/// Responses hold passwords and are not printed.
-impl std::fmt::Debug for Login {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Login")
-            .field("mechanism", &self.mechanism)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What the time asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tick {
-    Nothing,
-    /// A heartbeat was written into `out`.
-    Heartbeat,
-    /// As [`Step::End`].
-    End(Ending),
-}
-
 /// Why a connection ended, for the log; the client hears no more of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum Ending {
@@ -182,7 +156,7 @@ impl Connection {
                 frame_max: settings.frame_max,
                 heartbeat: 0,
             },
-            heartbeat: None,
+            heartbeat: Heartbeat::default(),
             deliver: DeliverVersion::default(),
             settings,
         }
@@ -309,7 +283,7 @@ impl Connection {
                 until: now + CLOSE_PATIENCE,
                 hearing: Hearing::Frames,
             });
-            self.heartbeat = None;
+            self.heartbeat = Heartbeat::default();
         }
     }
 
@@ -319,61 +293,6 @@ impl Connection {
             response::answer(out, Key::Close, correlation, Code::Ok);
             self.end(Ending::Closed);
         }
-    }
-
-    /// Bytes arrived.
-    #[inline]
-    pub fn on_heard(&mut self, now: Timestamp) {
-        if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.on_heard(now);
-        }
-    }
-
-    /// Bytes were written.
-    #[inline]
-    pub fn on_sent(&mut self, now: Timestamp) {
-        if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.on_sent(now);
-        }
-    }
-
-    /// The session stops reading the socket, or reads again; a client that is not read is not taken for gone.
-    pub fn pause(&mut self, is_paused: bool, now: Timestamp) {
-        if let Some(heartbeat) = &mut self.heartbeat {
-            heartbeat.listen(!is_paused, now);
-        }
-    }
-
-    /// Does what is due at `now`; [`Connection::next_deadline`] says when there is something.
-    pub fn on_tick(&mut self, now: Timestamp, out: &mut Vec<u8>) -> Tick {
-        let overdue = match &self.phase {
-            Phase::Handshake(handshake) if now >= handshake.until => Some(Ending::HandshakeTimeout),
-            Phase::Closing(closing) if now >= closing.until => Some(Ending::NoAnswer),
-            Phase::Ended(ending) => return Tick::End(*ending),
-            _ => None,
-        };
-        if let Some(ending) = overdue {
-            return Tick::End(self.end(ending));
-        }
-        match self.heartbeat.as_mut().map(|heartbeat| heartbeat.on_tick(now)) {
-            Some(Due::GiveUp) => Tick::End(self.end(Ending::Silent)),
-            Some(Due::Send) => {
-                response::heartbeat(out);
-                Tick::Heartbeat
-            }
-            Some(Due::Nothing) | None => Tick::Nothing,
-        }
-    }
-
-    /// When [`Connection::on_tick`] has something to do next, if nothing happens before.
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        let phase = match &self.phase {
-            Phase::Handshake(handshake) => Some(handshake.until),
-            Phase::Closing(closing) => Some(closing.until),
-            Phase::Open | Phase::Ended(_) => None,
-        };
-        let heartbeat = self.heartbeat.as_ref().map(Heartbeat::next_deadline);
-        phase.into_iter().chain(heartbeat).min()
     }
 
     /// What the client says of itself.
@@ -414,7 +333,7 @@ impl Connection {
 
     fn end(&mut self, ending: Ending) -> Ending {
         self.phase = Phase::Ended(ending);
-        self.heartbeat = None;
+        self.heartbeat = Heartbeat::default();
         ending
     }
 
@@ -428,5 +347,44 @@ impl Connection {
             }
             _ => false,
         }
+    }
+}
+
+impl Timed for Connection {
+    type Ending = Ending;
+
+    fn heartbeat(&self) -> &Heartbeat {
+        &self.heartbeat
+    }
+
+    fn heartbeat_mut(&mut self) -> &mut Heartbeat {
+        &mut self.heartbeat
+    }
+
+    fn ended(&self) -> Option<Ending> {
+        match &self.phase {
+            Phase::Ended(ending) => Some(*ending),
+            _ => None,
+        }
+    }
+
+    fn owed(&self) -> Option<(Timestamp, Ending)> {
+        match &self.phase {
+            Phase::Handshake(handshake) => Some((handshake.until, Ending::HandshakeTimeout)),
+            Phase::Closing(closing) => Some((closing.until, Ending::NoAnswer)),
+            Phase::Open | Phase::Ended(_) => None,
+        }
+    }
+
+    fn silent() -> Ending {
+        Ending::Silent
+    }
+
+    fn give_up(&mut self, ending: Ending) -> Ending {
+        self.end(ending)
+    }
+
+    fn write_heartbeat(out: &mut Vec<u8>) {
+        response::heartbeat(out);
     }
 }

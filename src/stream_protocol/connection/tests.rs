@@ -1,6 +1,7 @@
 //! Conversations frame by frame, as RabbitMQ has them.
 
 use super::*;
+use crate::heartbeat::Tick;
 use crate::stream_protocol::codec::Frame;
 
 const NOW: Timestamp = Timestamp(1_000_000);

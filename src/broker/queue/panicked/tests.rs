@@ -6,23 +6,26 @@ use std::time::Duration;
 use super::*;
 use crate::broker::Broker;
 use crate::broker::delivery::channel_out::Outstanding;
+use crate::broker::delivery::form::{ChannelForm, ConsumerForm};
 use crate::broker::delivery::pairs::Pairs;
 use crate::broker::publish::{Body, From, Publisher, Publishing};
 use crate::broker::queue::claims::{ChannelClaim, ConfirmToken};
 use crate::broker::queue::clients::Consumer;
 use crate::broker::queue::clients::Outbox;
 use crate::broker::queue::handle::LiveQueue;
-use crate::channel::{Confirms, Tags};
+use crate::channel::{Confirm, ConfirmOutcome, Confirms, Tags};
+use crate::codec::Method;
 use crate::codec::Properties;
 use crate::codec::content::PublishRef;
-use crate::codec::deliver::DeliverTemplate;
+use crate::codec::deliver::{DeliverTemplate, write_ack, write_nack};
+use crate::codec::method::BasicCancel;
 use crate::config::Config;
 use crate::handover::ConsumerKey;
 use crate::metadata::Command;
 use crate::queue::{Get, Outcome, Publish, Slot};
 use crate::spec::{QueueSpec, QueueType};
 use crate::tasks;
-use crate::types::{ConnectionId, FieldTable, Message, MessageParts, NodeId, QueueId};
+use crate::types::{ConnectionId, FieldTable, Message, MessageParts, NodeId, Output, QueueId};
 
 const DELIVER: (u16, u16) = (60, 60);
 const CANCEL: (u16, u16) = (60, 30);
@@ -72,6 +75,36 @@ async fn declare(broker: &Arc<Broker>, queue_type: QueueType, durable: bool) -> 
     vhost.queue("orders").expect("the queue")
 }
 
+/// What the client hears, as methods on channel 1.
+struct Methods;
+
+impl ConsumerForm for Methods {
+    fn consuming(&self, _: &mut Output, _: &str) {}
+
+    fn deliver(&self, out: &mut Output, delivery_tag: u64, redelivered: bool, message: &Message) {
+        DeliverTemplate::new(1, "tag").write(out, delivery_tag, redelivered, message, 4096);
+    }
+
+    fn cancelled(&self, out: &mut Output, tag: &str) {
+        let cancel = BasicCancel {
+            consumer_tag: tag.to_owned(),
+            nowait: true,
+        };
+        Method::from(cancel).encode_frame(1, out.bytes());
+    }
+}
+
+impl ChannelForm for Methods {
+    fn confirm(&self, out: &mut Output, confirm: Confirm) {
+        match confirm.outcome {
+            ConfirmOutcome::Ack => write_ack(out, 1, confirm.seq, confirm.multiple),
+            ConfirmOutcome::Nack => write_nack(out, 1, confirm.seq, confirm.multiple),
+        }
+    }
+
+    fn returned(&self, _: &mut Output, _: &Message) {}
+}
+
 /// A connection with one channel in confirm mode, which consumes.
 struct Client {
     broker: Arc<Broker>,
@@ -84,7 +117,7 @@ impl Client {
     fn of(broker: &Arc<Broker>, queue: &Arc<QueueHandle>) -> Self {
         let outbox = Arc::new(Outbox::new(ConnectionId(7)));
         let mut out = outbox.lock();
-        out.open_channel(1, 1, Pairs::default());
+        out.open_channel(1, 1, Pairs::default(), Box::new(Methods));
         if let Some(channel) = out.channel(1) {
             channel.confirms = Some(Confirms::new());
         }
@@ -161,7 +194,7 @@ impl Client {
             priority: 0,
             arguments: FieldTable::new(),
             user: "guest".into(),
-            template: DeliverTemplate::new(1, "tag"),
+            form: Box::new(Methods),
             queue_index,
             queue: Arc::downgrade(&self.queue),
             wants_cancel: true,

@@ -22,7 +22,6 @@ use crate::broker::observers::Client;
 use crate::broker::queue::clients::Consumer;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::queues::Queues;
-use crate::codec::method::{BasicConsumeOk, Method};
 use crate::codec::sections;
 use crate::declare::DeclareError;
 use crate::handover::ConsumerKey;
@@ -185,9 +184,7 @@ impl LiveStream {
             }
             readers.insert(consumer.key, reading.clone());
             if wants_answer {
-                let consumer_tag = consumer.tag.clone();
-                let answer = Method::from(BasicConsumeOk { consumer_tag });
-                consumer.outbox.send(consumer.channel, &answer);
+                consumer.outbox.write(|out| consumer.form.consuming(out, &consumer.tag));
             }
         }
         let (stream, queues, queue) = (self.clone(), Arc::downgrade(queues), Arc::downgrade(queue));
@@ -333,7 +330,7 @@ fn hand_over(
         if !out.room(consumer) {
             break;
         }
-        let Some((output, frame_max, channel)) = out.parts(consumer.channel, consumer.incarnation) else {
+        let Some((output, channel)) = out.parts(consumer.channel, consumer.incarnation) else {
             break;
         };
         let Some((offset, message)) = messages.pop_front() else {
@@ -345,7 +342,7 @@ fn hand_over(
             slot: reading.slot(offset),
             consumed: true,
         });
-        consumer.template.write(output, tag, false, &message, frame_max);
+        consumer.form.deliver(output, tag, false, &message);
         // Only here it goes down.
         reading.credit.fetch_sub(1, Ordering::AcqRel);
         given += 1;
