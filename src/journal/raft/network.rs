@@ -8,7 +8,6 @@
 //! most: by itself it would cost each entry a second round, which nobody waits for.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -24,9 +23,9 @@ use openraft::raft::StreamAppendResult;
 use openraft::{EmptyNode, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::journals::GroupId;
 use super::refusals::Refusals;
 use super::snapshots::KeptSnapshot;
+use super::spec::GroupId;
 use super::types::{
     AppendRequest, AppendResponse, LogId, Snapshot, SnapshotResponse, TransferRequest, TransferResponse, Types, Vote,
     VoteRequest, VoteResponse,
@@ -407,12 +406,6 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
 
 fn unexpected() -> RPCError<Types> {
     Unreachable::from_string("an answer to another question").into()
-}
-
-impl fmt::Display for GroupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 /// Appends to a member that it has not answered.
