@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use super::{Attempt, Kind, Known};
-use crate::auth::rights::Question;
+use crate::auth::question::Question;
 use crate::config::AuthCache;
 use crate::types::{Timestamp, UserName};
 

@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::web::{Web, form};
 use super::{Attempt, BackendError, Known};
 use crate::auth::Access;
-use crate::auth::rights::{Granted, Question, ResourceKind};
+use crate::auth::question::Question;
+use crate::auth::question::ResourceKind;
+use crate::auth::rights::Granted;
 use crate::config::AuthHttp;
 use crate::tls_client;
 

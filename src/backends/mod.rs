@@ -22,7 +22,8 @@ use std::net::IpAddr;
 use thiserror::Error;
 
 use crate::auth::Rights;
-use crate::auth::rights::{Grant, Granted, Question, Source, Token};
+use crate::auth::question::Question;
+use crate::auth::rights::{Grant, Granted, Source, Token};
 use crate::config::{AuthBackend, AuthBackends};
 use crate::tls_client::TlsError;
 use crate::types::{Timestamp, UserName};
