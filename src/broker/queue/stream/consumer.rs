@@ -28,7 +28,7 @@ use crate::declare::DeclareError;
 use crate::handover::ConsumerKey;
 use crate::metadata::CatalogueError;
 use crate::queue::Slot;
-use crate::spec::arguments::queue_in_vhost;
+use crate::spec::error::queue_in_vhost;
 use crate::spec::{SpecError, age};
 use crate::statistics::Measure;
 use crate::stream::chunk::{Chunk, Entries, Entry};
