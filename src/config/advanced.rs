@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use super::erlang::{self, Term};
-use super::file::Lines;
 use super::ldap_query::{NoQuery, Query, TagQuery};
+use super::lines::Lines;
 use super::{Origin, Problem, Setting, key, keys};
 
 /// The applications whose settings are read, and what stands before their keys in `rabbitmq.conf`.

@@ -7,21 +7,13 @@
 
 use std::path::{Path, PathBuf};
 
-use super::env::Environment;
+use super::environment::Environment;
+use super::lines::Lines;
 use super::{Origin, Problem, Setting, advanced};
 use crate::types::sorting::sort;
 
 /// Where configuration is looked for when nothing else is said.
 pub const DEFAULT_DIRECTORY: &str = "/etc/rabbitmq";
-
-/// What the lines of one file amount to.
-#[derive(Debug, Default)]
-pub struct Lines {
-    pub settings: Vec<Setting>,
-    pub problems: Vec<Problem>,
-    /// Things to tell the operator that do not stop the start.
-    pub remarks: Vec<String>,
-}
 
 /// The files to read, in order.
 #[derive(Debug, Default)]

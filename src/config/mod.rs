@@ -9,11 +9,13 @@
 mod advanced;
 mod ciphers;
 pub mod env;
+mod environment;
 mod erlang;
 mod file;
 pub mod key;
 pub mod keys;
 pub mod ldap_query;
+mod lines;
 mod named;
 pub mod place;
 mod plugins;
@@ -27,7 +29,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use ciphers::Cipher;
-pub use env::Environment;
+pub use environment::Environment;
 pub use named::Named;
 pub use sections::*;
 

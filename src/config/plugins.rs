@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::PLUGINS;
-use super::env::Environment;
+use super::environment::Environment;
 use super::erlang::{self, Term};
 
 /// Plug-ins of which the core does all that they are asked for here.

@@ -1,0 +1,12 @@
+//! What a file of settings holds.
+
+use super::{Problem, Setting};
+
+/// What the lines of one file amount to.
+#[derive(Debug, Default)]
+pub struct Lines {
+    pub settings: Vec<Setting>,
+    pub problems: Vec<Problem>,
+    /// Things to tell the operator that do not stop the start.
+    pub remarks: Vec<String>,
+}
