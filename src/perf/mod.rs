@@ -24,7 +24,9 @@ mod declare;
 mod deliveries;
 mod idle;
 mod interrupt;
+mod limits;
 pub mod link;
+pub mod link_error;
 mod load;
 mod pace;
 pub mod pipe;
@@ -54,7 +56,7 @@ pub use args::PerfArgs;
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
-    Link(#[from] link::LinkError),
+    Link(#[from] link_error::LinkError),
     #[error(transparent)]
     Args(#[from] args::Contradiction),
     #[error("cannot start a thread: {0}")]
