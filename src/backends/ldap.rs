@@ -15,8 +15,9 @@ use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ClientConfig;
 
 use self::asking::Asker;
+use super::attempt::{Attempt, Known};
+use super::error::BackendError;
 use super::http::permission;
-use super::{Attempt, BackendError, Known};
 use crate::auth::question::Question;
 use crate::auth::rights::Granted;
 use crate::config::{AuthLdap, LdapBind};

@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 
 use super::environment::Environment;
-use super::{Origin, Problem, Setting, keys};
+use super::keys;
+use super::problem::Problem;
+use super::setting::{Origin, Setting};
 
 /// What the environment sets: RabbitMQ's variables first, so that Warren's own come over them.
 #[derive(Debug, Default)]

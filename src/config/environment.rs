@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Origin, Problem};
+use super::problem::Problem;
+use super::setting::Origin;
 
 /// The variables a process was started with. One that is empty says nothing, except where
 /// `$(NAME)` asks for it.

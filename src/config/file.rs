@@ -7,9 +7,11 @@
 
 use std::path::{Path, PathBuf};
 
+use super::advanced;
 use super::environment::Environment;
 use super::lines::Lines;
-use super::{Origin, Problem, Setting, advanced};
+use super::problem::Problem;
+use super::setting::{Origin, Setting};
 use crate::types::sorting::sort;
 
 /// Where configuration is looked for when nothing else is said.

@@ -1,6 +1,7 @@
 //! What a file of settings holds.
 
-use super::{Problem, Setting};
+use super::problem::Problem;
+use super::setting::Setting;
 
 /// What the lines of one file amount to.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::MigrateArgs;
+use super::args::MigrateArgs;
 use super::content::{body_size, for_target};
 use crate::perf::link::{Link, closing};
 use crate::perf::link_error::LinkError;
