@@ -110,8 +110,8 @@ impl<H: Handles, E: Effects<H>> Sink for Output<'_, H, E> {
         self.effects.dead_letter(slot, message, reason);
     }
 
-    fn died(&mut self, way: Dying, reason: DeathReason) {
-        self.effects.died(way, reason);
+    fn died(&mut self, dying: Dying, reason: DeathReason) {
+        self.effects.died(dying, reason);
     }
 
     fn delivery_limit_reached(&mut self) {
