@@ -1,5 +1,5 @@
-//! One authenticated connection: a reader that hands out many frames per read, and a writer that
-//! puts the frames of many senders into one write.
+//! One authenticated connection: calls and messages are handed to it, and [`super::traffic`] reads and writes
+//! while it lasts.
 //!
 //! It ends once, for one reason: then every call that waits has its error, every call that is
 //! served is dropped, and senders are told. [`super::link`] decides which connections there are.

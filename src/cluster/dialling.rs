@@ -1,4 +1,8 @@
-//! Who is dialled: peers that are known, seeds, and what a DNS name has.
+//! Who is dialled, and again when a connection ends: peers that are known, seeds, and what a DNS name has.
+//!
+//! For each peer and class one task dials whenever there is no connection, trying every address
+//! the peer is known by; both sides do, and [`super::links`] keeps one. A seed is dialled until it
+//! is known which node it is.
 
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;

@@ -1,9 +1,6 @@
-//! How connections come to be: accepted or dialled, introduced, given their place, and dialled
-//! again when they end.
+//! How connections come to be: accepted or dialled, introduced, given their place.
 //!
-//! For each peer and class one task dials whenever there is no connection, trying every address
-//! the peer is known by; both sides do, and [`super::links`] keeps one. A seed is dialled until it
-//! is known which node it is. The deadline of a handshake is one for all of it, TLS included.
+//! The deadline of a handshake is one for all of it, TLS included.
 
 use std::io;
 use std::net::SocketAddr;

@@ -2,7 +2,7 @@
 //!
 //! A node is who its data directory says ([`identity`]), proves that it belongs by the shared
 //! secret ([`handshake`], inside of [`tls`] where that is configured), and keeps one connection per class to every node it knows ([`links`],
-//! [`link`], [`connection`]). Over these go calls and messages of numbered services ([`rpc`]).
+//! [`dialling`], [`link`], [`connection`]). Over these go calls and messages of numbered services ([`rpc`]).
 //! [`liveness`] watches who answers; [`peers`] remembers who there is.
 //!
 //! [`Cluster`] is the handle that everybody else holds. It decides nothing about membership: who

@@ -1,4 +1,5 @@
-//! What goes over a connection while it lasts: frames in, to those who serve them, and frames out.
+//! What goes over a connection while it lasts: a reader that hands out many frames per read, and a writer that
+//! puts the frames of many senders into one write.
 
 use crate::cluster::Timing;
 use crate::cluster::calls::NotServed;

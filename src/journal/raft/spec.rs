@@ -18,8 +18,8 @@ pub struct GroupSpec {
     /// and of its snapshots.
     pub snapshots: OwnerId,
     pub pace: Pace,
-    /// It hears nobody before [`RaftJournals::let_in`](super::RaftJournals::let_in), as if it were not there: a member that takes the
-    /// place of one that was lost must not vote before the others have done without that one.
+    /// It hears nobody before [`RaftJournals::let_in`](super::RaftJournals::let_in), as if it were not there: a
+    /// member that takes the place of one that was lost must not vote before the others have done without that one.
     pub is_shut: bool,
 }
 
@@ -28,11 +28,11 @@ pub struct GroupSpec {
 pub enum Pace {
     /// The group's own clock.
     Ticking,
-    /// The same, and the member asks for no votes before [`Group::takes_part`](super::Group::takes_part): while it gets its log it
-    /// reads of members as they were long ago, when it may have been the only one.
+    /// The same, and the member asks for no votes before [`Group::takes_part`](super::Group::takes_part): while it
+    /// gets its log it reads of members as they were long ago, when it may have been the only one.
     Joining,
-    /// Whoever watches the nodes, with [`Group::elect`](super::Group::elect) and [`Group::heartbeat`](super::Group::heartbeat): an idle group
-    /// costs nothing.
+    /// Whoever watches the nodes, with [`Group::elect`](super::Group::elect) and
+    /// [`Group::heartbeat`](super::Group::heartbeat): an idle group costs nothing.
     Quiet,
 }
 

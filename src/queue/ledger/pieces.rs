@@ -1,4 +1,4 @@
-//! How a piece of messages in a queue's snapshot is read.
+//! How a piece of messages in a queue's snapshot is read; [`super::snapshot`] says what it looks like.
 
 use bytes::Bytes;
 
@@ -6,11 +6,13 @@ use super::living::{One, Place};
 use crate::queue::record::Input;
 use crate::queue::sink::{DeathReason, META_LEN};
 
+/// A piece that every version reads.
 pub(super) const FORMAT: u8 = 1;
 
 /// A piece of messages some of which are dead; the version before cannot read it.
 pub(super) const FORMAT_DISCARDED: u8 = 2;
 
+/// What the piece is.
 pub(super) const MESSAGES: u8 = 2;
 
 /// Goes through a piece of messages. `None` when it is damaged.

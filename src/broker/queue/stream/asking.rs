@@ -21,7 +21,7 @@ use crate::stream::{Chunk, OffsetSpec, Piece};
 use crate::tasks;
 use crate::types::{NodeId, QueueId};
 
-/// The service of this file.
+/// The service that answers, see [`super::service`].
 pub const STREAMS: u16 = 4;
 
 /// First byte of a question and of an answer.

@@ -7,8 +7,8 @@
 //! ```
 //! [`LiveStream`] is what this node knows of a stream: who leads, what is on its way, who reads. Every node numbers
 //! its own writes, so that what is sent again after a change of leader is written once. A
-//! confirm is a majority's sync. `service` answers the same questions for other nodes; [`direct`] is for those who speak of
-//! streams by their own words.
+//! confirm is a majority's sync. `asking` asks other nodes and `service` answers them; [`direct`] is for those who
+//! speak of streams by their own words.
 
 pub(in crate::broker) mod asking;
 mod consumer;

@@ -13,6 +13,7 @@ use crate::stream::chunk::{Count, MESSAGE_HEAD, MOST_ENTRIES};
 use crate::stream::filter::Building as Filter;
 use crate::stream::producers::Key;
 use crate::stream::{Batch, Writer};
+
 /// Bytes of a chunk's data; a larger message goes alone.
 const CHUNK_BYTES: usize = 512 * 1024;
 /// Bytes that do not wait for the batch before them to be answered.
