@@ -6,7 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::TooManySteps;
+use super::refusal::TooManySteps;
+
+/// What a match said.
+type Said = Result<bool, TooManySteps>;
 
 /// Subjects that are remembered of one pattern; with more of them it begins anew.
 const MOST: usize = 64 * 1024;
@@ -15,12 +18,12 @@ const MOST: usize = 64 * 1024;
 #[derive(Debug, Default)]
 pub struct Memo {
     has_any: AtomicBool,
-    said: Mutex<FxHashMap<Box<[u8]>, Result<bool, TooManySteps>>>,
+    said: Mutex<FxHashMap<Box<[u8]>, Said>>,
 }
 
 impl Memo {
     /// What was said of the subject, if that is remembered.
-    pub fn of(&self, subject: &[u8]) -> Option<Result<bool, TooManySteps>> {
+    pub fn of(&self, subject: &[u8]) -> Option<Said> {
         match self.has_any.load(Ordering::Relaxed) {
             true => self.said.lock().get(subject).copied(),
             false => None,
@@ -28,7 +31,7 @@ impl Memo {
     }
 
     /// Remembers what is said of a subject.
-    pub fn note(&self, subject: &[u8], said: Result<bool, TooManySteps>) {
+    pub fn note(&self, subject: &[u8], said: Said) {
         let mut all = self.said.lock();
         if all.len() >= MOST {
             all.clear();
