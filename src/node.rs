@@ -2,14 +2,13 @@
 
 mod certificates;
 mod clients;
+mod error;
 mod links;
 mod service_manager;
 mod successor;
 
 use std::io;
-use std::net::SocketAddr;
 use std::path::Path;
-use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,53 +21,13 @@ use tokio::task::JoinHandle;
 use self::certificates::Certificates;
 use self::clients::{Clients, say_goodbye, write_ports};
 use self::links::{Listening, start_links};
-use crate::broker::advertised;
-use crate::broker::{Broker, Failure, JoinError, LinksError, StartError};
+use crate::broker::{Broker, Failure, JoinError, StartError, advertised};
 use crate::cluster::identity::Identity;
 use crate::cluster::secret;
 use crate::config::{CLUSTER_PORT, Config};
-use crate::listen::TlsError;
-use crate::management::{self, LoadError, LocalSocket, Order};
+use crate::management::{self, LocalSocket, Order};
 use crate::{allocator, logging, tasks};
-
-/// Why a node does not run.
-#[derive(Debug, Error)]
-pub enum NodeError {
-    #[error(transparent)]
-    Start(#[from] StartError),
-    #[error(transparent)]
-    Definitions(#[from] LoadError),
-    #[error("the data directory cannot be changed: {0}")]
-    Data(io::Error),
-    #[error("cannot listen on {address}: {error}")]
-    Listen { address: SocketAddr, error: io::Error },
-    #[error("cannot write {path}: {error}")]
-    PortsFile { path: String, error: io::Error },
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    #[error("the links to other nodes cannot be started: {0}")]
-    Links(LinksError),
-    #[error("cannot start the runtime: {0}")]
-    Runtime(io::Error),
-    #[error(transparent)]
-    Failed(Failure),
-    #[error("stopped at once, by a second signal")]
-    Hurried,
-}
-
-impl NodeError {
-    /// The status with which the process ends.
-    pub fn status(&self) -> ExitCode {
-        match self {
-            Self::Failed(_) => ExitCode::from(DISK_FAILED),
-            Self::Start(StartError::Store(error)) if error.is_of_disk() => ExitCode::from(DISK_FAILED),
-            _ => ExitCode::FAILURE,
-        }
-    }
-}
-
-/// The status with which the process of a node ends whose disk fails (`EX_IOERR` of `sysexits.h`).
-const DISK_FAILED: u8 = 74;
+pub use error::NodeError;
 
 /// How long clients have for their close-ok when the node ends because its disk fails.
 const LAST_WORDS: Duration = Duration::from_millis(500);

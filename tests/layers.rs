@@ -283,73 +283,38 @@ fn rooms_import_those_before_them() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
-/// Parts of which no files import each other in a circle: they could not be read one after the other.
-const WITHOUT_CIRCLES: [&str; 4] = ["management", "net", "stream_net", "front"];
-
+/// Files that need each other could not be read one after the other. A folder may import what is in it, and what
+/// is in it the folder: the types it is about get their methods there.
 #[test]
-fn no_files_of_an_edge_import_each_other_in_a_circle() {
-    for part in WITHOUT_CIRCLES {
-        let circles = circles_in(part);
-        assert_eq!(circles, [""; 0], "{part}: in a circle, or above one");
-    }
+fn no_files_import_each_other_in_a_circle() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let imports_of = imports_of(&modules(&root));
+    let queues = &imports_of["broker/queue/queues"];
+    assert!(queues.contains("broker/queue/handle"), "{queues:?}");
+    let circles = circles(&imports_of);
+    assert!(
+        circles.is_empty(),
+        "imports point down, inside folders too: {circles:?}"
+    );
 }
 
-fn circles_in(part: &str) -> Vec<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(part);
-    let mut imports_of = BTreeMap::<String, BTreeSet<String>>::new();
-    for file in files_below(&root) {
-        let inside = file.strip_prefix(&root).expect("listed below it");
-        let text = std::fs::read_to_string(&file).expect("a readable source file");
-        let up = "super::".repeat(levels_above(inside));
-        let part = part_of(inside);
-        // The table of routes names them all.
-        if part != "mod" {
-            let named = names(&text, &up).into_iter().filter(|name| *name != part);
-            imports_of.entry(part.clone()).or_default().extend(named);
-        }
-    }
-    in_circles(imports_of)
-}
-
-/// Rooms of which the files import each other in a circle: what a node knows of a stream is of one making.
-const CIRCLES: [&str; 1] = ["queue/stream/"];
-
-/// The same for the files of a room, each for itself; a folder may import what is in it.
 #[test]
-fn no_files_of_a_room_import_each_other_in_a_circle() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/broker");
-    let files = files_below(&root).into_iter().map(|file| {
-        let inside = file.strip_prefix(&root).expect("listed below it");
-        let module = inside.with_extension("");
-        let is_folder = module.ends_with("mod");
-        let module = if is_folder {
-            module.parent().expect("a room")
-        } else {
-            &module
-        };
-        let module = module.to_str().expect("a name").to_owned();
-        let text = std::fs::read_to_string(&file).expect("a readable source file");
-        (module, code(&text))
-    });
-    let files: BTreeMap<_, _> = files
-        .filter(|(module, _)| !NO_ROOMS.iter().any(|other| module.starts_with(other)) && !module.is_empty())
-        .filter(|(module, _)| !CIRCLES.iter().any(|circle| module.starts_with(circle)))
-        .collect();
-    let is_near = |one: &str, other: &str| {
-        one.strip_prefix(other)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let mut imports_of = BTreeMap::<String, BTreeSet<String>>::new();
-    for (module, code) in &files {
-        let imports = paths(code, module)
-            .into_iter()
-            .filter_map(|path| deepest(&path, &files));
-        let imports = imports.filter(|import| !is_near(import, module) && !is_near(module, import));
-        imports_of.insert(module.clone(), imports.collect());
-    }
-    let queues = imports_of.get("queue/queues").expect("it is there");
-    assert!(queues.contains("queue/handle"), "{queues:?}");
-    assert_eq!(in_circles(imports_of), [""; 0], "in a circle, or above one");
+fn circles_are_found_by_whatever_way_the_names_come() {
+    let modules = [
+        (
+            "hall",
+            "mod clock;\nmod door;\nmod lamp;\npub use door::Door;\npub struct Hall;\n",
+        ),
+        ("hall/clock", "use super::{Door, Hall};\n"),
+        ("hall/door", "fn f() { super::lamp::light() }\n"),
+        ("hall/lamp", "use crate::hall::{clock::{self, Clock}, Hall};\n"),
+        ("roof", "use crate::hall::Door;\n"),
+    ];
+    let mut modules: BTreeMap<_, _> = modules.map(|(name, code)| (name.to_owned(), code.to_owned())).into();
+    let circle = vec!["hall/clock", "hall/door", "hall/lamp"];
+    assert_eq!(circles(&imports_of(&modules)), [circle]);
+    modules.insert("hall/door".to_owned(), "use super::Hall;\n".to_owned());
+    assert_eq!(circles(&imports_of(&modules)), [[""; 0]; 0]);
 }
 
 #[test]
@@ -361,18 +326,18 @@ use super::super::nodes::Nodes;
 use std::sync::Arc;
 fn f() -> crate::broker::queue::joint::Joint {}
 ";
-    let found = paths(code, "queue/sink");
+    let found = paths(code, "broker/queue/sink");
     let found: Vec<_> = found.iter().map(String::as_str).collect();
     assert_eq!(
         found,
         [
-            "Broker",
-            "nodes/Nodes",
-            "publish/route",
-            "publish/vhosts/Vhosts",
-            "queue/handle/QueueHandle",
-            "queue/handle/self",
-            "queue/joint/Joint",
+            "broker/Broker",
+            "broker/nodes/Nodes",
+            "broker/publish/route",
+            "broker/publish/vhosts/Vhosts",
+            "broker/queue/handle",
+            "broker/queue/handle/QueueHandle",
+            "broker/queue/joint/Joint",
         ]
     );
 }
@@ -429,7 +394,7 @@ fn types_get_their_methods_in_their_room() {
 }
 
 /// Files that give on what another node has refused, or what its queue's clients hear without it.
-const GIVE_ON: [&str; 2] = ["broker/catalogue/questions.rs", "handover/remote_leader.rs"];
+const GIVE_ON: [&str; 2] = ["broker/catalogue/questions.rs", "handover/elsewhere.rs"];
 
 /// What a peer hears is chosen in one place of each layer, where its errors say what they are.
 #[test]
@@ -625,21 +590,136 @@ fn group_heads(group: &str) -> Vec<String> {
     heads
 }
 
-/// The modules that import each other in a circle, and those that import one of them.
-fn in_circles(mut imports_of: BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
-    loop {
-        let known: BTreeSet<_> = imports_of.keys().cloned().collect();
-        imports_of.retain(|_, imports| imports.iter().any(|import| known.contains(import)));
-        if imports_of.len() == known.len() {
-            return imports_of.into_keys().collect();
+/// The text of each module by its path, `broker/queue/sink`, without tests and the roots of the programs.
+fn modules(root: &Path) -> BTreeMap<String, String> {
+    let mut modules = BTreeMap::new();
+    let mut tests = Vec::new();
+    for file in files_below(root) {
+        let inside = file.strip_prefix(root).expect("listed below it").with_extension("");
+        let is_folder = inside.ends_with("mod");
+        let module = if is_folder {
+            inside.parent().expect("a folder")
+        } else {
+            &inside
+        };
+        let module = module.to_str().expect("a name").to_owned();
+        let text = std::fs::read_to_string(&file).expect("a readable source file");
+        for (at, test) in text.match_indices("#[cfg(test)]\n") {
+            let declared = text[at + test.len()..].split_once("mod ");
+            if let Some((_, name)) =
+                declared.filter(|(before, _)| !before.contains(['\n', '(']) || *before == "pub(crate) ")
+            {
+                tests.push(format!("{module}/{}", identifier(name)));
+            }
         }
+        modules.insert(module, code(&text));
     }
+    modules.retain(|module, _| !["main", "lib"].contains(&module.as_str()));
+    modules.retain(|module, _| !tests.iter().any(|test| is_in(module, test)));
+    modules
 }
 
-/// What a module of `broker` names there, below the folder: `queue/handle/QueueHandle`.
+/// What each of these modules imports of the others: where a name is defined, not where it is given on.
+fn imports_of(modules: &BTreeMap<String, String>) -> BTreeMap<String, BTreeSet<String>> {
+    let given_on: BTreeMap<_, _> = modules
+        .iter()
+        .map(|(module, code)| (module.clone(), given_on(code, module, modules)))
+        .collect();
+    let imports = |(module, code): (&String, &String)| {
+        let paths = paths(code, module).into_iter();
+        let imports = paths.filter_map(|path| definer(path, modules, &given_on));
+        let others = imports.filter(|import| !is_in(import, module) && !is_in(module, import));
+        (module.clone(), others.collect())
+    };
+    modules.iter().map(imports).collect()
+}
+
+/// The names that a module has by `use`, with their whole paths.
+fn given_on(code: &str, module: &str, modules: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut given_on = BTreeMap::new();
+    for line in code.split(';') {
+        let Some((visibility, statement)) = line.trim_start().split_once("use ") else {
+            continue;
+        };
+        if !visibility.is_empty() && !visibility.starts_with("pub") || visibility.contains('\n') {
+            continue;
+        }
+        let of_child = modules.contains_key(&format!("{module}/{}", identifier(statement)));
+        let whole = match of_child {
+            true => members(statement)
+                .into_iter()
+                .map(|path| format!("{module}/{path}"))
+                .collect(),
+            false => paths(statement, module),
+        };
+        for path in whole {
+            if let Some((_, name)) = path.rsplit_once('/') {
+                given_on.insert(name.to_owned(), path);
+            }
+        }
+    }
+    given_on
+}
+
+/// The module that defines what a path names.
+fn definer(
+    mut path: String,
+    modules: &BTreeMap<String, String>,
+    given_on: &BTreeMap<String, BTreeMap<String, String>>,
+) -> Option<String> {
+    // A name that goes round and round is defined by none of them.
+    for _ in 0..8 {
+        let module = deepest(&path, modules)?;
+        let name = path[module.len()..]
+            .trim_start_matches('/')
+            .split('/')
+            .next()
+            .unwrap_or_default();
+        match given_on[&module].get(name) {
+            Some(other) if *other != path => path.clone_from(other),
+            _ => return Some(module),
+        }
+    }
+    None
+}
+
+/// The modules that import each other in circles, one list for each.
+fn circles(imports_of: &BTreeMap<String, BTreeSet<String>>) -> Vec<Vec<&str>> {
+    let reached: BTreeMap<&str, BTreeSet<&str>> = imports_of
+        .keys()
+        .map(|from| {
+            let mut reached = BTreeSet::new();
+            let mut next = vec![from.as_str()];
+            while let Some(module) = next.pop() {
+                let imports = imports_of.get(module).into_iter().flatten();
+                next.extend(imports.map(String::as_str).filter(|import| reached.insert(*import)));
+            }
+            (from.as_str(), reached)
+        })
+        .collect();
+    let circle_of = |from: &&str| -> Vec<&str> {
+        let others = reached[from].iter().copied();
+        others.filter(|other| reached[other].contains(from)).collect()
+    };
+    let circles: BTreeSet<_> = reached
+        .keys()
+        .map(circle_of)
+        .filter(|circle| !circle.is_empty())
+        .collect();
+    circles.into_iter().collect()
+}
+
+/// Whether a module is that one, or in its folder.
+fn is_in(module: &str, folder: &str) -> bool {
+    module
+        .strip_prefix(folder)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What a module names of the crate: `broker/queue/handle/QueueHandle`.
 fn paths(code: &str, module: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for prefix in ["crate::broker::", "super::"] {
+    for prefix in ["crate::", "super::"] {
         for (at, _) in code.match_indices(prefix) {
             let before = &code[..at];
             if before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == ':' || c == '$') {
@@ -660,7 +740,8 @@ fn paths(code: &str, module: &str) -> BTreeSet<String> {
                 rest = &rest[prefix.len()..];
             }
             let above: String = above.iter().flat_map(|part| [part, "/"]).collect();
-            found.extend(members(rest).into_iter().map(|member| format!("{above}{member}")));
+            let whole = members(rest).into_iter().map(|member| format!("{above}{member}"));
+            found.extend(whole.map(|path| path.trim_end_matches("/self").to_owned()));
         }
     }
     found

@@ -7,6 +7,7 @@ pub mod login_sessions;
 pub mod mechanism;
 pub mod password;
 pub mod permission;
+pub mod question;
 pub mod rights;
 pub mod scopes;
 

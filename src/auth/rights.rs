@@ -20,9 +20,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
-use super::Access;
+use super::question::Question;
 use super::scopes::Scopes;
-use crate::types::{ExchangeName, Millis, Timestamp, UserName, VhostName};
+use crate::types::{Millis, Timestamp, UserName, VhostName};
 
 /// How long a backend's yes is believed.
 pub const FRESH: Millis = Millis(15_000);
@@ -83,31 +83,6 @@ pub enum Source {
 pub struct Token {
     pub scopes: Scopes,
     pub expires_at: Option<Timestamp>,
-}
-
-/// What a backend is asked.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Question {
-    Vhost(VhostName),
-    Resource {
-        vhost: VhostName,
-        kind: ResourceKind,
-        name: String,
-        access: Access,
-    },
-    Topic {
-        vhost: VhostName,
-        exchange: ExchangeName,
-        key: String,
-        access: Access,
-    },
-}
-
-/// What kind of thing a question is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ResourceKind {
-    Queue,
-    Exchange,
 }
 
 /// What is known about a question.
@@ -339,6 +314,8 @@ impl Token {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::Access;
+    use crate::auth::question::ResourceKind;
 
     fn granted(sources: Vec<Source>) -> Granted {
         let grant = Grant {

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Access;
-use super::rights::Question;
+use super::question::Question;
 
 /// What a token grants.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -146,8 +146,8 @@ fn percent_decoded(text: &str) -> String {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::rights::ResourceKind;
     use super::*;
+    use crate::auth::question::ResourceKind;
 
     fn reads(scope: &str, vhost: &str, name: &str) -> bool {
         Scopes::of([scope]).allow(&Question::Resource {

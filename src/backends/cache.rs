@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
-use super::{Attempt, Kind, Known};
-use crate::auth::rights::Question;
+use super::attempt::{Attempt, Known};
+use super::kind::Kind;
+use crate::auth::question::Question;
 use crate::config::AuthCache;
 use crate::types::{Timestamp, UserName};
 

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::attempt::{Attempt, Known};
+use super::error::BackendError;
 use super::web::{Web, form};
-use super::{Attempt, BackendError, Known};
 use crate::auth::Access;
-use crate::auth::rights::{Granted, Question, ResourceKind};
+use crate::auth::question::{Question, ResourceKind};
+use crate::auth::rights::Granted;
 use crate::config::AuthHttp;
 use crate::tls_client;
 

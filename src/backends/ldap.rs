@@ -15,12 +15,13 @@ use tokio::sync::Semaphore;
 use tokio_rustls::rustls::ClientConfig;
 
 use self::asking::Asker;
+use super::attempt::{Attempt, Known};
+use super::error::BackendError;
 use super::http::permission;
-use super::{Attempt, BackendError, Known};
-use crate::auth::rights::{Granted, Question};
+use crate::auth::question::Question;
+use crate::auth::rights::Granted;
 use crate::config::{AuthLdap, LdapBind};
-use crate::tasks;
-use crate::tls_client;
+use crate::{tasks, tls_client};
 
 /// For a login or a question, however much is asked for it.
 const LONGEST: Duration = Duration::from_secs(30);

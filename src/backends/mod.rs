@@ -9,25 +9,28 @@
 //! A backend that does not answer within its deadline has refused. What it said goes to the log, the client hears what
 //! it hears of a wrong password. Who asks: `broker`, for AMQP and the HTTP API alike.
 
+mod attempt;
 mod cache;
+mod error;
 mod http;
+mod kind;
 mod ldap;
 mod oauth2;
 mod web;
 
 pub use web::Web;
 
-use std::net::IpAddr;
-
-use thiserror::Error;
-
 use crate::auth::Rights;
-use crate::auth::rights::{Grant, Granted, Question, Source, Token};
+use crate::auth::question::Question;
+use crate::auth::rights::{Grant, Granted, Source};
 use crate::config::{AuthBackend, AuthBackends};
-use crate::tls_client::TlsError;
 use crate::types::{Timestamp, UserName};
+pub use attempt::Attempt;
+use attempt::Known;
 use cache::Cache;
+pub use error::BackendError;
 use http::Http;
+use kind::Kind;
 use ldap::Ldap;
 use oauth2::Oauth2;
 
@@ -49,70 +52,12 @@ struct Link {
     is_cached: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
-    Internal,
-    Ldap,
-    Http,
-    Oauth2,
-}
-
-/// Somebody who wants to come in.
-#[derive(Clone, Copy)]
-pub struct Attempt<'a> {
-    pub user: &'a str,
-    /// `None` where another proof was given: a certificate.
-    pub password: Option<&'a [u8]>,
-    pub from: Option<IpAddr>,
-    pub now: Timestamp,
-}
-
 /// Who was let in.
 #[derive(Clone, Debug)]
 pub struct Admitted {
     pub user: UserName,
     pub tags: Vec<String>,
     pub rights: Rights,
-}
-
-/// Why a node cannot start with these backends.
-#[derive(Debug, Error)]
-pub enum BackendError {
-    #[error("auth_cache.cached_backend: the backend 'cache' keeps answers of another backend, not its own")]
-    CacheOfCache,
-    #[error("{0} is a backend for users, and {1} is not set")]
-    Incomplete(&'static str, &'static str),
-    #[error(transparent)]
-    Tls(#[from] TlsError),
-    #[error("{key}: {reason} in {}", path.display())]
-    Key {
-        /// Of the configuration.
-        key: String,
-        path: std::path::PathBuf,
-        reason: String,
-    },
-    #[error("auth_oauth2: the provider '{0}' is named and not described")]
-    NoIssuer(String),
-}
-
-/// What a backend found out about somebody.
-#[derive(Clone, Debug)]
-struct Known {
-    user: UserName,
-    tags: Vec<String>,
-    dn: Option<String>,
-    token: Option<Token>,
-}
-
-impl Known {
-    fn named(user: &str, tags: Vec<String>) -> Self {
-        Self {
-            user: user.into(),
-            tags,
-            dn: None,
-            token: None,
-        }
-    }
 }
 
 impl Backends {
@@ -324,45 +269,6 @@ impl Backends {
 /// Questions of one user asked at the same time.
 const AT_ONCE: usize = 8;
 const NOT_SET_UP: &str = "the backend is not set up";
-
-impl Kind {
-    fn of(backend: AuthBackend) -> Self {
-        match backend {
-            AuthBackend::Ldap => Self::Ldap,
-            AuthBackend::Http => Self::Http,
-            AuthBackend::Oauth2 => Self::Oauth2,
-            AuthBackend::Internal | AuthBackend::Cache => Self::Internal,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Internal => "internal",
-            Self::Ldap => "ldap",
-            Self::Http => "http",
-            Self::Oauth2 => "oauth2",
-        }
-    }
-
-    /// It as a source of rights.
-    fn asked(self, is_cached: bool) -> Source {
-        match self {
-            Self::Internal | Self::Oauth2 => Source::Internal,
-            Self::Ldap => Source::Asked(usize::from(is_cached)),
-            Self::Http => Source::Asked(2 + usize::from(is_cached)),
-        }
-    }
-
-    fn of_asked(backend: usize) -> Option<(Self, bool)> {
-        let kinds = [
-            (Self::Ldap, false),
-            (Self::Ldap, true),
-            (Self::Http, false),
-            (Self::Http, true),
-        ];
-        kinds.get(backend).copied()
-    }
-}
 
 fn internal_user(
     attempt: Attempt<'_>,

@@ -13,15 +13,15 @@ use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
+use super::attempt::{Attempt, Known};
+use super::error::BackendError;
 use super::web::Web;
-use super::{Attempt, BackendError, Known};
 use crate::auth::authorization_details;
 use crate::auth::rights::Token;
 use crate::auth::scopes::Scopes;
 use crate::config::{AuthOauth2, ClientTls, ResourceServer, TokenIssuer};
-use crate::small_file;
-use crate::tls_client;
 use crate::types::Timestamp;
+use crate::{small_file, tls_client};
 
 /// How long an issuer has to give its keys.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,6 +1,6 @@
 //! Commands of RabbitMQ's that have no meaning here, and why. They end as one that is not known.
 
-use super::command::{Failed, exit};
+use super::failed::{Failed, exit};
 
 /// Why there is nothing that it could do.
 #[derive(Clone, Copy)]
@@ -82,13 +82,13 @@ pub fn of(name: &str) -> Option<Failed> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ctl;
     use super::*;
+    use crate::cli::ctl::TABLE;
 
     #[test]
     fn what_is_absent_is_no_command() {
         for (name, _) in ABSENT {
-            assert!(!ctl::all().any(|command| command.name == *name), "{name}");
+            assert!(!TABLE.all().any(|command| command.name == *name), "{name}");
         }
     }
 }

@@ -6,7 +6,8 @@ use std::{fs, thread};
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, MISPLACED, Output, Tool, exit};
+use super::command::{Call, Command, Group, MISPLACED, Output, Tool};
+use super::failed::{Failed, exit};
 use super::listeners;
 use super::node::{in_units, is_running, node};
 use crate::types::sorting::sort_by_key;
@@ -169,7 +170,7 @@ pub static COMMANDS: &[Command] = &[
                 "message": "Cluster reported deprecated features in use",
                 "result": "error",
             });
-            Err(Failed::ill(call, names.join("\n"), &report))
+            Err(call.ill(names.join("\n"), &report))
         },
         ..Command::ROW
     },
@@ -213,7 +214,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The answer to a question of yes or no; either is no failure.
 fn asked(result: bool, text: String) -> Output {
     let json = json!({"message": text, "result": result});
-    Output::Told { text, json }
+    Output::Text { text, json }
 }
 
 /// Whether the node's broker serves its clients.
@@ -245,7 +246,7 @@ fn check_port(call: &Call) -> Result<Output, Failed> {
         .collect();
     ports.sort_unstable();
     if ports.contains(&wanted.into()) {
-        return Ok(Output::Told {
+        return Ok(Output::Text {
             text: format!("A listener for port {port} is running on node {node}."),
             json: json!({"node": node, "port": port, "result": "ok"}),
         });
@@ -256,7 +257,7 @@ fn check_port(call: &Call) -> Result<Output, Failed> {
         names.join(", ")
     );
     let report = json!({"listeners": listeners, "missing": port, "ports": ports, "result": "error"});
-    Err(Failed::ill(call, text, &report))
+    Err(call.ill(text, &report))
 }
 
 fn check_protocol(call: &Call) -> Result<Output, Failed> {
@@ -266,7 +267,7 @@ fn check_protocol(call: &Call) -> Result<Output, Failed> {
     protocols.sort_unstable();
     protocols.dedup();
     if protocols.contains(&protocol) {
-        return Ok(Output::Told {
+        return Ok(Output::Text {
             text: format!("A listener for protocol {protocol} is running on node {node}."),
             json: json!({"node": node, "protocol": protocol, "result": "ok"}),
         });
@@ -312,7 +313,7 @@ fn memory(call: &Call) -> Result<Output, Failed> {
         let view = json!({"bytes": bytes, "percentage": part(bytes)});
         ((*kind).clone(), view)
     });
-    Ok(Output::Told {
+    Ok(Output::Text {
         text: lines.collect::<Vec<_>>().join("\n"),
         json: Value::Object(views.collect()),
     })
@@ -334,7 +335,7 @@ fn certificates(call: &Call) -> Result<Output, Failed> {
             "No certificates are expiring within {within} {unit}."
         )));
     }
-    Err(Failed::ill(call, answer.reason(), &answer.json()))
+    Err(call.ill(answer.reason(), &answer.json()))
 }
 
 fn being_filled(call: &Call) -> Result<Output, Failed> {
@@ -356,7 +357,7 @@ fn being_filled(call: &Call) -> Result<Output, Failed> {
     let names: Vec<_> = names.collect();
     let message = format!("Node {node} reported queues whose members have yet to be filled");
     let report = json!({"message": message, "queues": names, "result": "error"});
-    Err(Failed::ill(call, names.join("\n"), &report))
+    Err(call.ill(names.join("\n"), &report))
 }
 
 fn wait(call: &Call) -> Result<Output, Failed> {

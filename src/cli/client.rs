@@ -1,15 +1,12 @@
 //! The HTTP API of a node: of the one on this machine through the socket in its data directory, of
 //! another over HTTPS (`remote.rs`). One request on one connection.
 
-use std::io;
 use std::net::ToSocketAddrs;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use http_body_util::{BodyExt, Full};
@@ -18,12 +15,12 @@ use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HOST, HeaderName};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::command::{Failed, exit};
-use super::remote::{Line, Remote};
+use super::failed::{Failed, exit};
+use super::remote::{Line, Remote, basic};
+use super::unreachable::Unreachable;
 
 /// Time a node may take to answer when the call does not say.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -42,23 +39,6 @@ pub enum Place {
     /// Behind this socket.
     Here(PathBuf),
     There(Arc<Remote>),
-}
-
-/// Why the node cannot be asked.
-#[derive(Debug, Error)]
-pub enum Unreachable {
-    #[error("No node answers at {}: {error}. Is it running, and is this its data directory (--data-dir)?", socket.display())]
-    Connect { socket: PathBuf, error: io::Error },
-    #[error("{address} cannot be asked: {why}")]
-    Remote { address: String, why: String },
-    #[error("The connection to the node failed: {0}")]
-    Broken(#[from] io::Error),
-    #[error("The request failed: {0}")]
-    Http(#[from] hyper::Error),
-    #[error("It cannot be asked for: {0}")]
-    Unspeakable(#[from] hyper::http::Error),
-    #[error("There was no answer within {} ms", .0.as_millis())]
-    Late(Duration),
 }
 
 /// What came back.
@@ -227,11 +207,6 @@ async fn talk(stream: impl Line, request: Request<Full<Bytes>>) -> Result<Answer
             answer.await
         }
     }
-}
-
-/// The header of a user with a password.
-pub fn basic(user: &str, password: &str) -> String {
-    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 impl Answer {

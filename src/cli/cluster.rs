@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, MISPLACED, Output, Tool, bad, exit};
+use super::command::{Call, Command, Group, MISPLACED, Output, Tool};
+use super::failed::{Failed, bad, exit};
 
 /// What nodes of a cluster can be told.
 pub static COMMANDS: &[Command] = &[

@@ -1,8 +1,9 @@
 //! Columns that the caller chooses: which there are, and which are shown when none is named.
 
-use super::command::{Call, Command, Failed};
+use super::column::Column;
+use super::command::{Call, Command};
+use super::failed::Failed;
 use super::options::Options;
-use super::print::Column;
 
 /// Whether the arguments name columns of the command.
 ///

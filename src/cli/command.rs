@@ -5,10 +5,12 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Value, json};
 
-use super::client::{Answer, Client, Unreachable};
+use super::client::{Answer, Client};
+use super::column::Column;
+use super::failed::{Failed, exit, no_vhost};
 use super::options::Options;
-use super::print::Column;
 pub use super::tool::Tool;
+use super::unreachable::Unreachable;
 
 /// How the node's answer begins when its broker would have to run, or to be stopped.
 pub const MISPLACED: &str = "this command requires";
@@ -101,9 +103,34 @@ impl Group {
     ];
 }
 
+/// All commands, by noun.
+pub struct Table(pub &'static [&'static [Command]]);
+
+impl Table {
+    /// All commands.
+    pub fn all(&self) -> impl Iterator<Item = &'static Command> {
+        self.0.iter().copied().flatten()
+    }
+
+    /// The commands of a tool.
+    pub fn of(&self, program: &str) -> impl Iterator<Item = &'static Command> {
+        let tool = Tool::of(program);
+        self.all().filter(move |command| match tool {
+            Some(tool) => command.tools.contains(&tool),
+            None => command.group != Group::Plugins,
+        })
+    }
+
+    /// The command of that name.
+    pub fn find(&self, program: &str, name: &str) -> Option<&'static Command> {
+        self.of(program).find(|command| command.name == name)
+    }
+}
+
 /// One call of a command.
 pub struct Call {
     pub program: String,
+    pub commands: &'static Table,
     pub options: Options,
     pub client: Client,
     /// The node's name as it is configured here.
@@ -148,6 +175,7 @@ impl Call {
     /// The same command for a vhost.
     pub fn in_vhost(&self, vhost: &str) -> Self {
         Self {
+            commands: self.commands,
             program: self.program.clone(),
             options: Options {
                 vhost: Some(vhost.to_owned()),
@@ -311,19 +339,14 @@ impl Call {
     pub fn need_vhost(&self, name: &str) -> Result<Value, Failed> {
         self.find(&["vhosts", name])?.ok_or_else(|| no_vhost(name))
     }
-}
 
-/// An argument of the right kind whose value is none.
-pub fn bad(why: impl AsRef<str>) -> Failed {
-    Failed {
-        status: exit::DATA,
-        ..Failed::arguments(why)
+    /// A check that failed: what is said, and a report for programs.
+    pub fn ill(&self, text: impl Into<String>, report: &Value) -> Failed {
+        match self.options.formatter.as_deref() {
+            Some("json") => Failed::bare(exit::UNAVAILABLE, report.to_string()),
+            _ => Failed::bare(exit::UNAVAILABLE, text),
+        }
     }
-}
-
-/// There is no such vhost.
-pub fn no_vhost(name: &str) -> Failed {
-    Failed::bare(exit::DATA, format!("Virtual host '{name}' does not exist"))
 }
 
 /// What a command gives.
@@ -335,7 +358,7 @@ pub enum Output {
     /// A text that is written as it is, whatever way is asked for.
     Written(String),
     /// A line or more for people, and the same for programs.
-    Told { text: String, json: Value },
+    Text { text: String, json: Value },
     /// A text for people, and the same as a list for programs.
     Listed {
         text: String,
@@ -361,13 +384,13 @@ impl Output {
     pub fn message(text: impl Into<String>) -> Self {
         let text = text.into();
         let json = json!({"message": text});
-        Self::Told { text, json }
+        Self::Text { text, json }
     }
 
     /// A line; programs hear that all is well.
     pub fn well(text: impl Into<String>) -> Self {
         let json = json!({"result": "ok"});
-        Self::Told {
+        Self::Text {
             text: text.into(),
             json,
         }
@@ -379,67 +402,6 @@ impl Output {
             columns,
             items,
             fancy: false,
-        }
-    }
-}
-
-/// Why a command did not do what it should: the exit status and what is said.
-#[derive(Debug, PartialEq)]
-pub struct Failed {
-    pub status: u8,
-    pub text: String,
-    /// The arguments were wrong: the usage is shown too.
-    pub usage: bool,
-}
-
-/// Exit statuses, RabbitMQ's (from `sysexits.h`).
-pub mod exit {
-    pub const USAGE: u8 = 64;
-    pub const DATA: u8 = 65;
-    pub const NO_USER: u8 = 67;
-    pub const UNAVAILABLE: u8 = 69;
-    pub const SOFTWARE: u8 = 70;
-    pub const TEMPORARY: u8 = 75;
-}
-
-impl Failed {
-    /// Said below the word `Error:`.
-    pub fn told(status: u8, text: impl AsRef<str>) -> Self {
-        Self::bare(status, format!("Error:\n{}", text.as_ref()))
-    }
-
-    /// Said as it is.
-    pub fn bare(status: u8, text: impl Into<String>) -> Self {
-        Self {
-            status,
-            text: text.into(),
-            usage: false,
-        }
-    }
-
-    /// A check that failed: what is said, and a report for programs.
-    pub fn ill(call: &Call, text: impl Into<String>, report: &Value) -> Self {
-        match call.options.formatter.as_deref() {
-            Some("json") => Self::bare(exit::UNAVAILABLE, report.to_string()),
-            _ => Self::bare(exit::UNAVAILABLE, text),
-        }
-    }
-
-    /// The arguments are wrong.
-    pub fn arguments(why: impl AsRef<str>) -> Self {
-        Self {
-            status: exit::USAGE,
-            text: format!("Error (argument validation): {}", why.as_ref()),
-            usage: true,
-        }
-    }
-
-    /// The command is not for a node in that state, or not for that node.
-    pub fn misplaced(why: impl AsRef<str>) -> Self {
-        Self {
-            status: exit::USAGE,
-            text: format!("Error: {}", why.as_ref()),
-            usage: true,
         }
     }
 }

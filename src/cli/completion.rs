@@ -3,15 +3,15 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::command::{Failed, Output, Tool};
-use super::ctl::table;
+use super::command::{Output, Table, Tool};
+use super::failed::Failed;
 use super::{Cli, options};
 
 /// The script for a shell: of the tool, or of `warren` with all that it has.
 ///
 /// # Errors
 /// When it is no shell that is known.
-pub fn script(program: &str, shell: &str) -> Result<Output, Failed> {
+pub fn script(table: &Table, program: &str, shell: &str) -> Result<Output, Failed> {
     let shell = match shell {
         "bash" => Shell::Bash,
         "zsh" => Shell::Zsh,
@@ -22,33 +22,33 @@ pub fn script(program: &str, shell: &str) -> Result<Output, Failed> {
             )));
         }
     };
-    let (mut command, name) = described(program);
+    let (mut command, name) = described(table, program);
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
     Ok(Output::Written(String::from_utf8_lossy(&script).into_owned()))
 }
 
 /// The program as clap knows commands, and the word it is called by.
-fn described(program: &str) -> (clap::Command, &'static str) {
+fn described(table: &Table, program: &str) -> (clap::Command, &'static str) {
     match Tool::of(program) {
         Some(tool) => {
             let command = clap::Command::new(tool.name()).disable_help_subcommand(true);
-            (command.subcommands(commands(program)), tool.name())
+            (command.subcommands(commands(table, program)), tool.name())
         }
         None => {
             let command = <Cli as CommandFactory>::command().mut_subcommand("ctl", |command| {
                 command
                     .disable_help_subcommand(true)
                     .mut_args(|argument| argument.hide(true))
-                    .subcommands(commands(program))
+                    .subcommands(commands(table, program))
             });
             (command, "warren")
         }
     }
 }
 
-fn commands(program: &str) -> impl Iterator<Item = clap::Command> {
-    table(program).map(|command| {
+fn commands(table: &Table, program: &str) -> impl Iterator<Item = clap::Command> {
+    table.of(program).map(|command| {
         clap::Command::new(command.name)
             .about(command.help)
             .disable_help_flag(true)
@@ -59,11 +59,12 @@ fn commands(program: &str) -> impl Iterator<Item = clap::Command> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::ctl::TABLE;
 
     #[test]
     fn what_is_described_is_well_formed() {
         for program in ["warren ctl", "rabbitmqctl", "rabbitmq-upgrade"] {
-            described(program).0.debug_assert();
+            described(&TABLE, program).0.debug_assert();
         }
     }
 }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::column::{Column, Kind};
 use super::columns::chosen;
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
-use super::print::{Column, Kind};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 
 /// What can be asked of connections.
 pub static COMMANDS: &[Command] = &[

@@ -8,17 +8,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
 
 use super::client::{Client, Place};
-use super::command::{Call, Command, Failed, Group, Output, exit};
+use super::command::{Call, Command, Table};
+use super::failed::{Failed, exit};
 use super::options::{self, Options, Wrong};
-use super::print::{self, Formatter};
+use super::print::Formatter;
 use super::remote::{self, Remote};
 use super::tool::Tool;
-use super::{checks, cluster, columns, connections, definitions, erlang, exchanges, help, limits, listeners, logins};
-use super::{logs, machine, maintenance, matching, node, parameters, permissions, plugins, policies, queues};
-use super::{replicas, report, settings, stream_groups, streams, super_streams, users, vhosts};
+use super::written::written;
+use super::{
+    checks, cluster, columns, connections, definitions, exchanges, help, limits, listeners, logins, logs, machine,
+    maintenance, matching, node, parameters, permissions, plugins, policies, queues, replicas, report, settings,
+    stream_groups, streams, super_streams, users, vhosts,
+};
 use crate::config::{self, Config, Flags, Origin, Setting, keys};
 
 /// The words behind `warren ctl`. They are read by [`options`], for the answers to what is wrong
@@ -31,56 +34,36 @@ pub struct CtlArgs {
     words: Vec<String>,
 }
 
-/// Options that every usage begins with.
-pub const COMMON: &str = "[--node <node>] [--longnames] [--quiet]";
-
-/// The commands of a tool.
-pub fn table(program: &str) -> impl Iterator<Item = &'static Command> {
-    let tool = Tool::of(program);
-    all().filter(move |command| match tool {
-        Some(tool) => command.tools.contains(&tool),
-        None => command.group != Group::Plugins,
-    })
-}
-
 /// All commands.
-pub fn all() -> impl Iterator<Item = &'static Command> {
-    let nouns = [
-        help::COMMANDS,
-        node::COMMANDS,
-        checks::COMMANDS,
-        listeners::COMMANDS,
-        cluster::COMMANDS,
-        queues::COMMANDS,
-        replicas::COMMANDS,
-        streams::COMMANDS,
-        stream_groups::COMMANDS,
-        super_streams::COMMANDS,
-        exchanges::COMMANDS,
-        connections::COMMANDS,
-        users::COMMANDS,
-        permissions::COMMANDS,
-        vhosts::COMMANDS,
-        limits::COMMANDS,
-        policies::COMMANDS,
-        parameters::COMMANDS,
-        definitions::COMMANDS,
-        settings::COMMANDS,
-        plugins::COMMANDS,
-        report::COMMANDS,
-        logs::COMMANDS,
-        maintenance::COMMANDS,
-        machine::COMMANDS,
-        matching::COMMANDS,
-        logins::COMMANDS,
-    ];
-    nouns.into_iter().flatten()
-}
-
-/// The command of that name.
-pub fn find(program: &str, name: &str) -> Option<&'static Command> {
-    table(program).find(|command| command.name == name)
-}
+pub static TABLE: Table = Table(&[
+    help::COMMANDS,
+    node::COMMANDS,
+    checks::COMMANDS,
+    listeners::COMMANDS,
+    cluster::COMMANDS,
+    queues::COMMANDS,
+    replicas::COMMANDS,
+    streams::COMMANDS,
+    stream_groups::COMMANDS,
+    super_streams::COMMANDS,
+    exchanges::COMMANDS,
+    connections::COMMANDS,
+    users::COMMANDS,
+    permissions::COMMANDS,
+    vhosts::COMMANDS,
+    limits::COMMANDS,
+    policies::COMMANDS,
+    parameters::COMMANDS,
+    definitions::COMMANDS,
+    settings::COMMANDS,
+    plugins::COMMANDS,
+    report::COMMANDS,
+    logs::COMMANDS,
+    maintenance::COMMANDS,
+    machine::COMMANDS,
+    matching::COMMANDS,
+    logins::COMMANDS,
+]);
 
 /// Runs a command and gives its exit status.
 pub fn run(args: CtlArgs) -> ExitCode {
@@ -100,7 +83,7 @@ pub fn run(args: CtlArgs) -> ExitCode {
 fn carry_out(program: &str, words: &[String]) -> Result<String, Failed> {
     let options = options::read(words).map_err(|wrong| {
         // The command is the first word that is one; options may stand before it.
-        let command = words.iter().find_map(|word| find(program, word));
+        let command = words.iter().find_map(|word| TABLE.find(program, word));
         with_usage(program, command, words, refused(wrong))
     })?;
     let Some(name) = options.words.first() else {
@@ -108,11 +91,13 @@ fn carry_out(program: &str, words: &[String]) -> Result<String, Failed> {
             return Ok(format!("{}\n", env!("CARGO_PKG_VERSION")));
         }
         return match options.help {
-            true => Ok(help::all(program) + "\n"),
-            false => Err(Failed::bare(exit::USAGE, help::all(program))),
+            true => Ok(help::all(&TABLE, program) + "\n"),
+            false => Err(Failed::bare(exit::USAGE, help::all(&TABLE, program))),
         };
     };
-    let command = find(program, name).ok_or_else(|| help::unknown(program, name))?;
+    let command = TABLE
+        .find(program, name)
+        .ok_or_else(|| help::unknown(&TABLE, program, name))?;
     if options.help {
         return Ok(help::one(program, command));
     }
@@ -160,7 +145,7 @@ fn with_usage(program: &str, command: Option<&Command>, words: &[String], failed
     if !failed.usage {
         return failed;
     }
-    let usage = command.map_or_else(|| help::all(program), |command| help::usage(program, command));
+    let usage = command.map_or_else(|| help::all(&TABLE, program), |command| help::usage(program, command));
     Failed {
         text: format!("{}\nArguments given:\n\t{}\n\n{usage}", failed.text, words.join(" ")),
         ..failed
@@ -189,6 +174,7 @@ fn call(program: &str, mut options: Options) -> Result<Call, Failed> {
     };
     Ok(Call {
         program: program.to_owned(),
+        commands: &TABLE,
         configured_node: config.node.name.clone(),
         node: OnceCell::new(),
         client,
@@ -225,44 +211,6 @@ fn configuration(options: &Options) -> Result<Config, Failed> {
     config::load(&flags).map_err(|error| Failed::told(exit::DATA, error.to_string()))
 }
 
-pub(super) fn written(output: Output, formatter: Option<Formatter>, call: &Call) -> String {
-    let options = &call.options;
-    let headers = !(options.no_table_headers || options.silent);
-    let list = |formatter, columns: &[_], items: &[_]| print::rows(formatter, headers, columns, items);
-    match output {
-        Output::Silent => String::new(),
-        Output::Written(text) => text,
-        Output::Nothing => match formatter {
-            Some(Formatter::Json) => format!("{}\n", json!({"node": call.node(), "result": "ok"})),
-            _ => String::new(),
-        },
-        Output::Told { json, .. } | Output::Drawn { json, .. } if formatter == Some(Formatter::Json) => {
-            format!("{json}\n")
-        }
-        Output::Told { json, .. } | Output::Drawn { json, .. } if formatter == Some(Formatter::Erlang) => {
-            format!("{}\n", erlang::value(&json))
-        }
-        Output::Told { text, .. } if formatter == Some(Formatter::PrettyTable) => {
-            print::drawn_text(text.trim_end_matches('\n'))
-        }
-        Output::Told { text, .. } => format!("{}\n", text.trim_end_matches('\n')),
-        Output::Listed { text, columns, items } => match formatter {
-            None | Some(Formatter::Table) if text.is_empty() => String::new(),
-            None | Some(Formatter::Table) => format!("{text}\n"),
-            Some(formatter) => list(formatter, &columns, &items),
-        },
-        Output::Drawn { columns, items, .. } => list(formatter.unwrap_or(Formatter::PrettyTable), &columns, &items),
-        Output::Rows { columns, items, fancy } => {
-            let usual = if fancy {
-                Formatter::PrettyTable
-            } else {
-                Formatter::Table
-            };
-            list(formatter.unwrap_or(usual), &columns, &items)
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -271,10 +219,10 @@ mod tests {
 
     #[test]
     fn each_command_is_there_once() {
-        let names: Vec<_> = all().map(|command| command.name).collect();
+        let names: Vec<_> = TABLE.all().map(|command| command.name).collect();
         let unique: BTreeSet<_> = names.iter().collect();
         assert_eq!(unique.len(), names.len());
-        for command in all() {
+        for command in TABLE.all() {
             assert!(!command.help.is_empty(), "{}", command.name);
         }
     }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::command::{Call, Command, Failed, Group, Output, Tool, bad, exit};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, bad, exit};
 
 /// What can be done with definitions.
 pub static COMMANDS: &[Command] = &[
@@ -46,7 +47,7 @@ fn export(call: &Call) -> Result<Output, Failed> {
     check_format(call)?;
     let document = call.get(&["definitions"])?;
     match call.argument(0) {
-        "-" => Ok(Output::Told {
+        "-" => Ok(Output::Text {
             text: document.to_string(),
             json: document,
         }),
@@ -79,7 +80,7 @@ fn import(call: &Call) -> Result<Output, Failed> {
     if answer.status >= 300 {
         return Err(Failed::told(exit::DATA, answer.reason()));
     }
-    Ok(Output::Told {
+    Ok(Output::Text {
         text: "Definitions were imported.".to_owned(),
         json: json!({"node": call.node(), "result": "ok"}),
     })

@@ -5,7 +5,7 @@
 
 use serde_json::Value;
 
-use super::print::{Column, Kind, typed_value};
+use super::column::{Column, Kind, typed_value};
 
 /// Letters of a line.
 const WIDTH: usize = 80;
@@ -62,7 +62,7 @@ fn cell(kind: Kind, value: &Value) -> Term {
             let pair = |(key, value): (&String, &Value)| Term::Tuple(vec![Term::Text(key.clone()), plain(value)]);
             Term::List(fields.iter().map(pair).collect())
         }
-        (Kind::Address | Kind::Protocol, value) => match super::print::numbers(kind, value).as_array() {
+        (Kind::Address | Kind::Protocol, value) => match super::column::numbers(kind, value).as_array() {
             Some(numbers) => Term::Tuple(numbers.iter().map(plain).collect()),
             None => plain(value),
         },

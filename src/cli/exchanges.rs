@@ -1,8 +1,9 @@
 //! Commands about exchanges and bindings.
 
+use super::column::{Column, Kind};
 use super::columns::chosen;
-use super::command::{Call, Command, Failed, Group, Output, Tool};
-use super::print::{Column, Kind};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::Failed;
 
 /// What can be asked of exchanges and bindings.
 pub static COMMANDS: &[Command] = &[

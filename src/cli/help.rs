@@ -1,10 +1,13 @@
 //! The help of `warren ctl`: the list of commands, one command, and what was perhaps meant.
 
-use super::command::{Command, Failed, Group, Output, Tool, exit};
-use super::ctl::{COMMON, all as all_commands, find, table};
+use super::command::{Command, Group, Output, Table, Tool};
+use super::failed::{Failed, exit};
 use super::{absent, completion, options};
 use crate::config;
 use crate::types::sorting::sort_by_key;
+
+/// Options that every usage begins with.
+const COMMON: &str = "[--node <node>] [--longnames] [--quiet]";
 
 /// What needs no node.
 pub static COMMANDS: &[Command] = &[
@@ -16,10 +19,10 @@ pub static COMMANDS: &[Command] = &[
         help: "Shows what there is, or how one command is written",
         arguments: 0..=1,
         run: |call| match call.argument(0) {
-            "" => Ok(Output::message(all(&call.program))),
-            name => match find(&call.program, name) {
+            "" => Ok(Output::message(all(call.commands, &call.program))),
+            name => match call.commands.find(&call.program, name) {
                 Some(command) => Ok(Output::message(one(&call.program, command))),
-                None => Err(unknown(&call.program, name)),
+                None => Err(unknown(call.commands, &call.program, name)),
             },
         },
         ..Command::ROW
@@ -40,12 +43,12 @@ pub static COMMANDS: &[Command] = &[
         help: "Lists the commands that begin so",
         arguments: 1..=1,
         run: |call| {
-            let mut names: Vec<_> = table(&call.program).map(|command| command.name).collect();
+            let mut names: Vec<_> = call.commands.of(&call.program).map(|command| command.name).collect();
             names.retain(|name| name.starts_with(call.argument(0)));
             names.sort_unstable();
             Ok(match names.is_empty() {
                 true => Output::Silent,
-                false => Output::Told {
+                false => Output::Text {
                     text: names.join("\n"),
                     json: names.into(),
                 },
@@ -60,7 +63,7 @@ pub static COMMANDS: &[Command] = &[
         usage: "<bash | zsh | fish>",
         help: "Writes the script by which a shell completes these commands and their options",
         arguments: 1..=1,
-        run: |call| completion::script(&call.program, call.argument(0)),
+        run: |call| completion::script(call.commands, &call.program, call.argument(0)),
         ..Command::ROW
     },
 ];
@@ -72,14 +75,14 @@ pub fn usage(program: &str, command: &Command) -> String {
 }
 
 /// All commands by group.
-pub fn all(program: &str) -> String {
-    let width = table(program).map(|command| command.name.len()).max().unwrap_or(0) + 2;
+pub fn all(table: &Table, program: &str) -> String {
+    let width = table.of(program).map(|command| command.name.len()).max().unwrap_or(0) + 2;
     let mut out = format!(
         "\nUsage\n\n{program} [--node <node>] [--timeout <timeout>] [--longnames] [--quiet] <command> \
          [<command options>]\n\nAvailable commands:\n"
     );
     for (group, title) in Group::ALL {
-        let mut commands: Vec<_> = table(program).filter(|command| command.group == group).collect();
+        let mut commands: Vec<_> = table.of(program).filter(|command| command.group == group).collect();
         if commands.is_empty() {
             continue;
         }
@@ -117,22 +120,23 @@ pub fn one(program: &str, command: &Command) -> String {
 }
 
 /// There is no such command: not here, not of this tool, or not at all.
-pub fn unknown(program: &str, name: &str) -> Failed {
+pub fn unknown(table: &Table, program: &str, name: &str) -> Failed {
     if let Some(absent) = absent::of(name) {
         return absent;
     }
     let text = format!("\nCommand '{name}' not found. \n");
-    let elsewhere = all_commands().find(|command| command.name == name);
+    let elsewhere = table.all().find(|command| command.name == name);
     if let Some(tools) = elsewhere.map(|command| command.tools) {
         let names: Vec<_> = tools.iter().map(|tool| tool.name()).collect();
         return Failed::bare(exit::USAGE, format!("{text}It is one of {}.\n", names.join(" and ")));
     }
-    let nearest = table(program)
+    let nearest = table
+        .of(program)
         .map(|command| (config::distance(name, command.name), command.name))
         .min();
     let text = match nearest {
         Some((distance, command)) if distance <= 3 => format!("{text}Did you mean '{command}'? \n"),
-        _ => format!("{text}{}", all(program)),
+        _ => format!("{text}{}", all(table, program)),
     };
     Failed::bare(exit::USAGE, text)
 }

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
-use super::print::{Column, Kind};
+use super::column::{Column, Kind};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 
 /// What can be done with limits.
 pub static COMMANDS: &[Command] = &[
@@ -61,7 +62,7 @@ pub static COMMANDS: &[Command] = &[
             let own = of(call, "vhost-limits", call.vhost())?;
             // RabbitMQ has nothing to say where there are none, and an empty list for programs.
             Ok(match own.is_empty() {
-                true => Output::Told {
+                true => Output::Text {
                     text: String::new(),
                     json: json!([]),
                 },

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 
 /// What can be asked of listeners and alarms.
 pub static COMMANDS: &[Command] = &[
@@ -17,7 +18,7 @@ pub static COMMANDS: &[Command] = &[
         banner: |call| format!("Asking node {} to report its protocol listeners ...", call.node()),
         run: |call| {
             let listeners = of(&call.get(&["overview"])?);
-            Ok(Output::Told {
+            Ok(Output::Text {
                 text: lines(&listeners).join("\n"),
                 json: json!({"listeners": listeners, "node": call.node(), "result": "ok"}),
             })
@@ -36,7 +37,7 @@ pub static COMMANDS: &[Command] = &[
                 let certificates = ["certfile", "cacertfile"].map(|file| listener[file].as_str().unwrap_or_default());
                 format!("{line}\n{}", certificates.concat())
             });
-            Ok(Output::Told {
+            Ok(Output::Text {
                 text: shown.collect::<Vec<_>>().join("\n"),
                 json: listeners.into(),
             })
@@ -66,11 +67,11 @@ pub static COMMANDS: &[Command] = &[
             let report = alarms(call)?;
             let node = call.node();
             Ok(match report.names.is_empty() {
-                true => Output::Told {
+                true => Output::Text {
                     text: format!("Node {node} reported no alarms, local or clusterwide"),
                     json: json!({"alarms": [], "node": node, "result": "ok"}),
                 },
-                false => Output::Told {
+                false => Output::Text {
                     text: report.names.join("\n"),
                     json: report.json(node, "ok"),
                 },
@@ -93,7 +94,7 @@ pub static COMMANDS: &[Command] = &[
                 ))),
                 false => {
                     let json = report.json(node, "error");
-                    Err(Failed::ill(call, report.names.join("\n"), &json))
+                    Err(call.ill(report.names.join("\n"), &json))
                 }
             }
         },
@@ -113,7 +114,7 @@ pub static COMMANDS: &[Command] = &[
             }
             let message = format!("Node {node} reported local alarms");
             let json = json!({"local": local, "message": message, "result": "error"});
-            Err(Failed::ill(call, format!("Error:\n{}", local.join("\n")), &json))
+            Err(call.ill(format!("Error:\n{}", local.join("\n")), &json))
         },
         ..Command::ROW
     },
@@ -202,7 +203,7 @@ fn check_ports(call: &Call) -> Result<Output, Failed> {
     }
     ports.sort_unstable();
     let ports: Vec<_> = ports.iter().map(u16::to_string).collect();
-    Ok(Output::Told {
+    Ok(Output::Text {
         text: format!(
             "Successfully connected to ports {} on node {node} (using node hostname resolution)",
             ports.join(", ")

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::command::{Call, Command, Failed, Group, Output, Tool};
-use super::print::plain;
+use super::column::plain;
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::Failed;
 
 /// What can be asked of attempts.
 pub static COMMANDS: &[Command] = &[

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, Tool};
+use super::column::plain;
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::Failed;
 use super::node::node;
-use super::print::plain;
 use crate::pattern::Pattern;
 
 /// What can be asked of the log.
@@ -77,7 +78,7 @@ pub static COMMANDS: &[Command] = &[
             let shown = if call.options.all { files.len() } else { 1 };
             let shown: Vec<_> = files.into_iter().take(shown).collect();
             let lines: Vec<_> = shown.iter().filter_map(Value::as_str).collect();
-            Ok(Output::Told {
+            Ok(Output::Text {
                 text: lines.join("\n"),
                 json: json!({"node": call.node(), "paths": lines}),
             })

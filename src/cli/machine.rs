@@ -4,7 +4,8 @@ use std::net::{IpAddr, ToSocketAddrs};
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 use crate::config::Cipher;
 use crate::types::sorting::sort;
 
@@ -27,7 +28,7 @@ pub static COMMANDS: &[Command] = &[
             let lines: Vec<_> = lines
                 .map(|(name, value)| format!("{name}={}", value.as_str().unwrap_or_default()))
                 .collect();
-            Ok(Output::Told {
+            Ok(Output::Text {
                 text: lines.join("\n"),
                 json: json!({"node": call.node(), "result": "ok", "variables": variables}),
             })
@@ -44,7 +45,7 @@ pub static COMMANDS: &[Command] = &[
             let nodes = call.list(&["nodes"])?;
             let names: Vec<_> = nodes.iter().filter_map(|node| node["name"].as_str()).collect();
             let atoms: Vec<_> = names.iter().map(|name| format!(":{name}")).collect();
-            Ok(Output::Told {
+            Ok(Output::Text {
                 text: format!("[{}]", atoms.join(", ")),
                 json: json!(names),
             })
@@ -78,7 +79,7 @@ pub static COMMANDS: &[Command] = &[
         banner: |_| "Listing all TLS versions supported by the runtime...".to_owned(),
         run: |_| {
             let versions = ["tlsv1.3", "tlsv1.2"];
-            Ok(Output::Told {
+            Ok(Output::Text {
                 text: versions.join("\n"),
                 json: json!({"versions": versions}),
             })
@@ -96,7 +97,7 @@ pub static COMMANDS: &[Command] = &[
         run: |call| match call.options.format.as_deref() {
             None | Some("openssl") => {
                 let names: Vec<_> = Cipher::spoken().collect();
-                Ok(Output::Told {
+                Ok(Output::Text {
                     text: names.join("\n"),
                     json: json!({"cipher_suites": names, "format": "openssl"}),
                 })
@@ -115,7 +116,7 @@ pub static COMMANDS: &[Command] = &[
         banner: |_| "Listing supported hash algorithms ...".to_owned(),
         run: |call| {
             let names = ["sha512", "sha256", "md5"];
-            Ok(Output::Told {
+            Ok(Output::Text {
                 text: format!("[{}]", names.join(",")),
                 json: json!({"node": call.node(), "result": "ok", "value": names}),
             })
@@ -144,7 +145,7 @@ fn resolve(call: &Call) -> Result<Output, Failed> {
         return Err(Failed::told(exit::DATA, text));
     }
     let found: Vec<_> = found.iter().map(IpAddr::to_string).collect();
-    Ok(Output::Told {
+    Ok(Output::Text {
         text: found.join("\n"),
         json: Value::from(found),
     })

@@ -1,12 +1,12 @@
 //! Commands that take a node out of service and put it back, or end its process.
 
-use std::fs;
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use serde_json::json;
 
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 
 /// What a node can be told.
 pub static COMMANDS: &[Command] = &[

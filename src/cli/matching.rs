@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
+use super::column::Column;
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 use super::policies::columns;
-use super::print::Column;
 use crate::pattern::Pattern;
 use crate::types::sorting::sort_by_key;
 

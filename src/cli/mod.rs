@@ -6,6 +6,7 @@ mod absent;
 mod checks;
 mod client;
 mod cluster;
+mod column;
 mod columns;
 mod command;
 mod completion;
@@ -14,6 +15,7 @@ mod ctl;
 mod definitions;
 mod erlang;
 mod exchanges;
+mod failed;
 mod help;
 mod limits;
 mod listeners;
@@ -39,8 +41,10 @@ mod stream_groups;
 mod streams;
 mod super_streams;
 mod tool;
+mod unreachable;
 mod users;
 mod vhosts;
+mod written;
 
 use std::ffi::OsString;
 
@@ -79,7 +83,7 @@ impl Cli {
         let program = given.first().and_then(|program| program.to_str());
         if let Some(name) = program.and_then(tool::foreign) {
             eprintln!("{name} is not part of Warren; `warren help` says what is");
-            std::process::exit(command::exit::USAGE.into());
+            std::process::exit(failed::exit::USAGE.into());
         }
         Self::parse_from(arguments(given))
     }

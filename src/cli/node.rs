@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::command::{Call, Command, Failed, Group, MISPLACED, Output, Tool, exit};
+use super::command::{Call, Command, Group, MISPLACED, Output, Tool};
+use super::failed::{Failed, exit};
 use super::listeners;
 
 /// What can be asked of the node.
@@ -79,7 +80,7 @@ pub static COMMANDS: &[Command] = &[
         run: |call| {
             let overview = call.get(&["overview"])?;
             let version = overview["rabbitmq_version"].as_str().unwrap_or_default();
-            Ok(Output::Told {
+            Ok(Output::Text {
                 text: version.to_owned(),
                 json: json!({"result": "ok", "value": version}),
             })
@@ -218,7 +219,7 @@ fn status(call: &Call) -> Result<Output, Failed> {
             "queue_count": totals["queues"],
         },
     });
-    Ok(Output::Told { text: text.0, json })
+    Ok(Output::Text { text: text.0, json })
 }
 
 fn cluster_status(call: &Call) -> Result<Output, Failed> {
@@ -310,7 +311,7 @@ fn cluster_status(call: &Call) -> Result<Output, Failed> {
         "maintenance_status": of_each(&|node| json!(maintenance(node))),
         "feature_flags": flags,
     });
-    Ok(Output::Told { text: text.0, json })
+    Ok(Output::Text { text: text.0, json })
 }
 
 fn maintenance(node: &Value) -> &'static str {

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
-use super::command::{Call, Command, Failed, Group, Output, Tool, no_vhost};
-use super::print::plain;
+use super::column::plain;
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, no_vhost};
 
 /// What can be done with permissions.
 pub static COMMANDS: &[Command] = &[

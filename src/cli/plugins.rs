@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 use crate::config::PLUGINS;
 
 /// What can be asked of plug-ins.
@@ -102,7 +103,7 @@ fn list(call: &Call) -> Result<Output, Failed> {
         .iter()
         .map(|name| json!({"name": name, "version": version, "enabled": "enabled", "running": true}))
         .collect();
-    Ok(Output::Told {
+    Ok(Output::Text {
         text: text.join("\n"),
         json: json!({"status": "running", "format": "normal", "plugins": plugins}),
     })

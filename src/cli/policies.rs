@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
+use super::column::{Column, Kind};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 use super::limits::not_json;
-use super::print::{Column, Kind};
 
 /// What can be done with policies.
 pub static COMMANDS: &[Command] = &[

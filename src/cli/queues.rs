@@ -8,9 +8,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::column::{Column, Kind};
 use super::columns::chosen;
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
-use super::print::{Column, Kind};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 
 /// What can be done with queues.
 pub static COMMANDS: &[Command] = &[
@@ -334,7 +335,7 @@ fn export(call: &Call) -> Result<Output, Failed> {
     // What is on standard output is the messages alone.
     match path {
         "-" => Ok(Output::Nothing),
-        _ => Ok(Output::Told {
+        _ => Ok(Output::Text {
             text: format!("{count} messages were written, {lost} cannot be read."),
             json: json!({"written": count, "lost": lost}),
         }),
@@ -357,7 +358,7 @@ fn recover(call: &Call) -> Result<Output, Failed> {
     }
     let said = answer.json();
     match said["served"] == "next start" {
-        true => Ok(Output::Told {
+        true => Ok(Output::Text {
             text: "The queue is served from the next start of the node.".to_owned(),
             json: said,
         }),

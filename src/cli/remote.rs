@@ -3,6 +3,7 @@
 //! Over TLS, or on this machine. Who asks is a user with a password, or whoever has the cluster's
 //! secret, who signs each request with it (`cluster::ticket`).
 
+use base64::Engine;
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::SystemTime;
@@ -14,13 +15,14 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::pki_types::ServerName;
 
-use super::client::{Unreachable, basic};
-use super::command::{Failed, exit};
+use super::failed::{Failed, exit};
 use super::options::Options;
+use super::unreachable::Unreachable;
 use crate::cluster::secret::SharedSecret;
 use crate::cluster::ticket;
 use crate::config::{ClientTls, Config};
 use crate::tls_client;
+use base64::engine::general_purpose::STANDARD;
 
 /// RabbitMQ's port of its HTTP API over TLS, and the one without.
 const PORTS: (u16, u16) = (15671, 15672);
@@ -194,6 +196,11 @@ fn is_here(host: &str) -> bool {
 pub trait Line: AsyncRead + AsyncWrite + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Line for T {}
+
+/// The header of a user with a password.
+pub fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
 
 #[cfg(test)]
 mod tests {

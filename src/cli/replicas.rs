@@ -4,9 +4,11 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::client::{Answer, Client, Unreachable};
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
-use super::print::plain;
+use super::client::{Answer, Client};
+use super::column::plain;
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
+use super::unreachable::Unreachable;
 use crate::pattern::Pattern;
 
 /// What can be done with members.

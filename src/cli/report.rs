@@ -1,7 +1,8 @@
 //! `report`: what other commands show, one behind the other, for whoever is asked to help.
 
-use super::command::{Call, Command, Failed, Group, Output, Tool};
-use super::ctl::{find, written};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::Failed;
+use super::written::written;
 
 /// What can be asked for.
 pub static COMMANDS: &[Command] = &[Command {
@@ -53,7 +54,7 @@ fn report(call: &Call) -> Result<Output, Failed> {
 }
 
 fn part(call: &Call, name: &str) -> Result<String, Failed> {
-    let Some(command) = find(&call.program, name) else {
+    let Some(command) = call.commands.find(&call.program, name) else {
         return Ok(String::new());
     };
     let shown = written((command.run)(call)?, None, call);

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::column::{Column, Kind};
 use super::columns::chosen;
-use super::command::{Call, Command, Failed, Group, Output, Tool, bad, exit};
-use super::print::{Column, Kind};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, bad, exit};
 
 /// What can be set.
 pub static COMMANDS: &[Command] = &[
@@ -104,7 +105,7 @@ pub static COMMANDS: &[Command] = &[
             let lines: Vec<_> = lines
                 .map(|(key, value)| format!("{key} = {}", value.as_str().unwrap_or_default()))
                 .collect();
-            Ok(Output::Told {
+            Ok(Output::Text {
                 text: lines.join("\n"),
                 json: keys.clone(),
             })

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::column::{Column, Kind, plain};
 use super::columns::chosen;
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
-use super::print::{Column, Kind, plain};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 use super::streams::fancy;
 
 /// What can be asked of groups.

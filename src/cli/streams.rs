@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::client::Answer;
+use super::column::{Column, Kind, plain};
 use super::columns::chosen;
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
-use super::print::{Column, Kind, plain};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 
 /// What can be asked of streams.
 pub static COMMANDS: &[Command] = &[
@@ -295,7 +296,7 @@ fn restart(call: &Call) -> Result<Output, Failed> {
         None => json!({}),
     };
     let led = changed(call.ask("POST", &path, Some(&body))?)?;
-    Ok(Output::Told {
+    Ok(Output::Text {
         text: led["node"].as_str().unwrap_or_default().to_owned(),
         json: led["node"].clone(),
     })

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 
 /// What can be done with super streams.
 pub static COMMANDS: &[Command] = &[

@@ -4,8 +4,9 @@ use std::io;
 
 use serde_json::{Value, json};
 
-use super::command::{Call, Command, Failed, Group, Output, Tool, exit};
-use super::print::{Column, Kind};
+use super::column::{Column, Kind};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, exit};
 
 /// What can be done with users.
 pub static COMMANDS: &[Command] = &[

@@ -2,9 +2,10 @@
 
 use serde_json::{Map, Value, json};
 
+use super::column::{Column, Kind};
 use super::columns::chosen;
-use super::command::{Call, Command, Failed, Group, Output, Tool, bad, exit, no_vhost};
-use super::print::{Column, Kind};
+use super::command::{Call, Command, Group, Output, Tool};
+use super::failed::{Failed, bad, exit, no_vhost};
 
 /// What can be done with vhosts.
 pub static COMMANDS: &[Command] = &[

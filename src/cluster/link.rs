@@ -1,9 +1,6 @@
-//! How connections come to be: accepted or dialled, introduced, given their place, and dialled
-//! again when they end.
+//! How connections come to be: accepted or dialled, introduced, given their place.
 //!
-//! For each peer and class one task dials whenever there is no connection, trying every address
-//! the peer is known by; both sides do, and [`super::links`] keeps one. A seed is dialled until it
-//! is known which node it is. The deadline of a handshake is one for all of it, TLS included.
+//! The deadline of a handshake is one for all of it, TLS included.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,14 +11,13 @@ use bytes::BytesMut;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::Shared;
 use super::connection::{Connection, Ending};
 use super::handshake::{Cause, Handshake, HandshakeError, Peer, Progress};
 use super::hello::Class;
-use super::peers::Backoff;
 use super::tls::{Accepted, TlsFailure, Wire};
 use crate::tasks;
 use crate::types::NodeId;
@@ -32,11 +28,6 @@ const MOST_UNKNOWN: usize = 256;
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// Bytes read at once before the peer is known.
 const READ: usize = 4096;
-/// How much longer the node that is not preferred as dialler waits before it dials.
-const SECOND: Duration = Duration::from_millis(20);
-/// Wait after a refusal that only people can change. The other side logs each attempt.
-const HOPELESS: Duration = Duration::from_secs(5);
-
 /// What became of an attempt to connect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Dialled {
@@ -150,7 +141,7 @@ async fn be_introduced<W: Wire>(
         };
     }
     let by = peer.who.id;
-    let connection = Connection::new(peer, shared.links.number(), by, shared);
+    let connection = Connection::new(peer, shared.links.number(), by, &shared.settings);
     match shared.place(&connection, None) {
         Ok(()) => {
             handshake.accept(&mut out);
@@ -247,7 +238,7 @@ async fn introduce<W: Wire>(
         };
     }
     let id = peer.who.id;
-    let connection = Connection::new(peer, shared.links.number(), us.id, shared);
+    let connection = Connection::new(peer, shared.links.number(), us.id, &shared.settings);
     match shared.place(&connection, Some(address)) {
         Ok(()) => {
             start(shared, connection, socket, out, input);
@@ -321,143 +312,13 @@ fn prepare(socket: &TcpStream) -> io::Result<()> {
     SockRef::from(socket).set_tcp_keepalive(&TcpKeepalive::new())
 }
 
-/// Keeps a peer connected, one class of connections, until it is not `wanted` any more or this
-/// node stops.
-pub(super) async fn keep(shared: Arc<Shared>, id: NodeId, class: Class, mut wanted: watch::Receiver<()>) {
-    let dialling = keep_dialling(&shared, id, class);
-    tokio::select! {
-        () = dialling => {}
-        // Nothing is ever sent: this ends when the sender is gone.
-        _ = wanted.changed() => {}
-        () = shared.stopped() => {}
-    }
-}
-
-async fn keep_dialling(shared: &Arc<Shared>, id: NodeId, class: Class) {
-    let (peer, _) = shared.links.peer(id);
-    let mut current = peer.watch(class);
-    let mut backoff = Backoff::new();
-    // One class tells for all.
-    let mut log = DialLog::new(class == Class::Control && current.borrow().is_none());
-    let preferred = shared.us < id;
-    let mut hopeless = false;
-    // An error is the links dropped.
-    while current.wait_for(Option::is_none).await.is_ok() {
-        let mut wait = backoff.next(rand::random());
-        if !preferred {
-            // Mostly the other side has connected by then.
-            wait += SECOND;
-        }
-        if hopeless {
-            wait = HOPELESS;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(wait) => {}
-            _ = current.wait_for(Option::is_some) => {
-                backoff = Backoff::new();
-                log = DialLog::new(false);
-                hopeless = false;
-                continue;
-            }
-        }
-        for (at, address) in shared.addresses(id).iter().enumerate() {
-            match dial(shared, address, class).await {
-                Ok(Dialled::Linked(found)) if found == id => {
-                    backoff = Backoff::new();
-                    log = DialLog::new(false);
-                    hopeless = false;
-                    break;
-                }
-                Ok(Dialled::Duplicate(found)) if found == id => break,
-                Ok(_) => {
-                    shared.moved(id, address);
-                    hopeless = true;
-                }
-                Err(error) => {
-                    // The first address is where it was last: there it would be.
-                    if at == 0 && error.nobody_listens() {
-                        shared.on_refused(id);
-                    }
-                    log.failed(address, &error);
-                    hopeless = !error.may_pass();
-                }
-            }
-        }
-    }
-}
-
-/// Dials a seed until it is known which node it is, and again when that node is not connected:
-/// another may have taken its address.
-pub(super) async fn seek(shared: Arc<Shared>, address: String) {
-    tokio::select! {
-        () = keep_seeking(&shared, &address) => {}
-        () = shared.stopped() => {}
-    }
-}
-
-async fn keep_seeking(shared: &Arc<Shared>, address: &str) {
-    let mut backoff = Backoff::new();
-    let mut log = DialLog::new(true);
-    loop {
-        let mut hopeless = false;
-        match dial(shared, address, Class::Control).await {
-            Ok(Dialled::Itself) => {
-                tracing::debug!(address, "a seed is this node itself");
-                return;
-            }
-            Ok(Dialled::Linked(id) | Dialled::Duplicate(id)) => {
-                shared.reached(id, address);
-                let (peer, _) = shared.links.peer(id);
-                let mut current = peer.watch(Class::Control);
-                // An error is the peer dropped, which is a loss as well.
-                let _ = current.wait_for(Option::is_none).await;
-                backoff = Backoff::slow();
-                log = DialLog::new(false);
-            }
-            Err(error) => {
-                log.failed(address, &error);
-                hopeless = !error.may_pass();
-            }
-        }
-        let wait = backoff.next(rand::random());
-        tokio::time::sleep(if hopeless { HOPELESS } else { wait }).await;
-    }
-}
-
 impl DialError {
     /// Whether it may be over in a moment, without anybody doing anything about it.
-    fn may_pass(&self) -> bool {
+    pub(super) fn may_pass(&self) -> bool {
         matches!(self, Self::Io(_) | Self::TimedOut | Self::Outdated)
     }
 
-    fn nobody_listens(&self) -> bool {
+    pub(super) fn nobody_listens(&self) -> bool {
         matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::ConnectionRefused)
-    }
-}
-
-/// What was logged of an address, so that it is logged once and not every second.
-struct DialLog {
-    last: Option<String>,
-    /// Whether it is news that a node cannot be reached. Of one that was connected it is told when
-    /// it is lost.
-    is_news: bool,
-}
-
-impl DialLog {
-    fn new(is_news: bool) -> Self {
-        Self { last: None, is_news }
-    }
-
-    fn failed(&mut self, address: &str, error: &DialError) {
-        let text = format!("{address}: {error}");
-        if self.last.as_ref() == Some(&text) {
-            return;
-        }
-        match (error.may_pass(), self.is_news) {
-            (true, true) => tracing::info!(address, %error, "a node cannot be reached"),
-            (true, false) => tracing::debug!(address, %error, "a node cannot be reached"),
-            (false, _) => tracing::warn!(address, %error, "a node does not connect with this one"),
-        }
-        self.last = Some(text);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A node is who its data directory says ([`identity`]), proves that it belongs by the shared
 //! secret ([`handshake`], inside of [`tls`] where that is configured), and keeps one connection per class to every node it knows ([`links`],
-//! [`link`], [`connection`]). Over these go calls and messages of numbered services ([`rpc`]).
+//! [`dialling`], [`link`], [`connection`]). Over these go calls and messages of numbered services ([`rpc`]).
 //! [`liveness`] watches who answers; [`peers`] remembers who there is.
 //!
 //! [`Cluster`] is the handle that everybody else holds. It decides nothing about membership: who
@@ -10,6 +10,7 @@
 
 mod calls;
 mod connection;
+mod dialling;
 mod frame;
 pub mod handshake;
 pub mod hello;
@@ -30,6 +31,7 @@ pub mod tls;
 
 #[cfg(test)]
 pub(crate) mod tests;
+mod traffic;
 
 use std::io;
 use std::path::Path;
@@ -136,7 +138,7 @@ impl Cluster {
             shared.keep(id);
         }
         for seed in &shared.settings.seeds {
-            tasks::spawn("link seed", link::seek(shared.clone(), seed.clone()));
+            tasks::spawn("link seed", dialling::seek(shared.clone(), seed.clone()));
         }
         if let Some((name, port)) = shared.settings.dns.clone() {
             tasks::spawn("link discovery", shared.clone().run_dns(name, port));
@@ -274,7 +276,7 @@ impl Cluster {
 
     /// Looks for a node at an address, as if it were a seed.
     pub fn seek(&self, address: &str) {
-        tasks::spawn("link seed", link::seek(self.0.clone(), address.to_owned()));
+        tasks::spawn("link seed", dialling::seek(self.0.clone(), address.to_owned()));
     }
 
     /// A node does not belong to the cluster any more: its connections end, it is not dialled,

@@ -3,18 +3,16 @@
 //! Locks are taken in this order: a peer's place in [`Links`], then [`Liveness`] or the book. No
 //! lock is held over an await.
 
-use std::collections::hash_map::Entry;
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, RwLock};
 use rustc_hash::FxHashMap;
 use tokio::sync::{broadcast, watch};
-use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use super::Settings;
 use super::connection::Connection;
 use super::handshake::Cause;
 use super::hello::{Class, Introduction};
@@ -24,18 +22,11 @@ use super::peers::Book;
 use super::rpc::{Origin, Services};
 use super::secret::SharedSecret;
 use super::ticket::Tickets;
-use super::{Settings, link};
-use crate::small_file;
-use crate::tasks;
 use crate::types::NodeId;
+use crate::{small_file, tasks};
 
-/// How often a DNS name is asked for once somebody was found.
-const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// Between two attempts to save the book: the disk may be full.
 const SAVE_AGAIN: Duration = Duration::from_secs(2);
-/// Addresses of a DNS name that are tried.
-const MOST_SEEDS: usize = 256;
-
 /// What all tasks of the links share.
 pub(super) struct Shared {
     pub(super) us: NodeId,
@@ -85,19 +76,6 @@ impl Shared {
         })?;
         tracing::debug!(peer = %who.name, id = %who.id, class = ?connection.peer.class, "linked");
         Ok(())
-    }
-
-    /// Sees to it that a peer is dialled whenever it is not connected.
-    pub(super) fn keep(self: &Arc<Self>, id: NodeId) {
-        if id == self.us {
-            return;
-        }
-        if let Entry::Vacant(vacant) = self.kept.lock().entry(id) {
-            let wanted = vacant.insert(watch::Sender::new(()));
-            for class in Class::ALL {
-                tasks::spawn("link dialler", link::keep(self.clone(), id, class, wanted.subscribe()));
-            }
-        }
     }
 
     pub(super) fn learn(&self, id: NodeId, name: &str, addresses: &[&str]) {
@@ -222,37 +200,5 @@ impl Shared {
         };
         let saved = tasks::blocking(save).await;
         saved.unwrap_or_else(|error| Err(io::Error::other(error)))
-    }
-
-    /// Asks for a name's addresses again and again; each is a seed for as long as the name has it.
-    pub(super) async fn run_dns(self: Arc<Self>, name: String, port: u16) {
-        let mut seeds: FxHashMap<SocketAddr, JoinHandle<()>> = FxHashMap::default();
-        loop {
-            match tokio::net::lookup_host((name.as_str(), port)).await {
-                Ok(addresses) => {
-                    let found: Vec<_> = addresses.take(MOST_SEEDS).collect();
-                    seeds.retain(|address, seeking| {
-                        let stays = found.contains(address);
-                        if !stays {
-                            seeking.abort();
-                        }
-                        stays
-                    });
-                    for address in found {
-                        let seek = || tasks::spawn("link seed", link::seek(self.clone(), address.to_string()));
-                        seeds.entry(address).or_insert_with(seek);
-                    }
-                }
-                Err(error) => tracing::warn!(name, %error, "the nodes of the cluster cannot be looked up"),
-            }
-            let wait = match self.links.all(Class::Control).is_empty() {
-                true => self.settings.timing.discovery,
-                false => ASK_AGAIN,
-            };
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.stopped() => return,
-            }
-        }
     }
 }

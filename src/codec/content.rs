@@ -9,6 +9,7 @@ use thiserror::Error;
 
 use super::frame::{self, Frame, FrameKind, HEAD_BYTES, OVERHEAD};
 use super::method::{BASIC, MethodError, method_ids};
+use super::wire::put_short;
 
 const PUBLISH_IDS: [u8; 4] = [0, 60, 0, 40];
 const DELIVER_IDS: [u8; 4] = [0, 60, 0, 60];
@@ -307,13 +308,6 @@ pub fn write_publish(
 #[inline]
 pub fn body_room(frame_max: u32) -> usize {
     (frame_max as usize).saturating_sub(OVERHEAD).max(1)
-}
-
-#[inline]
-pub(super) fn put_short(out: &mut Vec<u8>, bytes: &[u8]) {
-    let bytes = &bytes[..bytes.len().min(255)];
-    out.push(bytes.len() as u8);
-    out.extend_from_slice(bytes);
 }
 
 #[inline]

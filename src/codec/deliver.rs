@@ -4,8 +4,9 @@
 //! copied into the output's buffer, a large body is chained. Bodies that do not fit in one frame
 //! are split.
 
-use super::content::{body_room, put_header, put_short};
+use super::content::{body_room, put_header};
 use super::frame::{self, FrameKind, HEAD_BYTES};
+use super::wire::put_short;
 use crate::types::{Message, Output};
 
 /// Parts of a body of this many bytes or more are chained; smaller ones are cheaper to copy.

@@ -7,7 +7,7 @@
 
 use thiserror::Error;
 
-use super::content::put_short;
+use super::wire::put_short;
 use super::{erlang, headers};
 use crate::types::{FieldTable, Millis, Refusal, Reply, ReplyCode, Traits};
 

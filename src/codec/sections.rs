@@ -17,6 +17,7 @@ use self::value::{
 };
 use super::properties::{Properties, PropertyScan, scan};
 use crate::types::{FieldTable, FieldValue, Message, MessageParts, Millis, Traits};
+use value::{put_octets, uuid_text};
 
 const HEADER: u8 = 0x70;
 const DELIVERY_ANNOTATIONS: u8 = 0x71;
@@ -133,14 +134,6 @@ fn write_annotations(into: &mut Vec<u8>, message: &Message, properties: &Propert
     });
 }
 
-/// As text, where it is one.
-fn put_octets(into: &mut Vec<u8>, octets: &[u8]) {
-    match std::str::from_utf8(octets) {
-        Ok(text) => put_text(into, text),
-        Err(_) => put_bytes(into, octets),
-    }
-}
-
 fn write_properties(into: &mut Vec<u8>, properties: &PropertyScan<'_>) {
     let fields: [(usize, Option<&[u8]>); 7] = [
         (0, properties.message_id),
@@ -195,19 +188,6 @@ fn uuid(id: &[u8]) -> Option<[u8; 16]> {
     }
     let digits: String = text.chars().filter(|digit| *digit != '-').collect();
     u128::from_str_radix(&digits, 16).ok().map(u128::to_be_bytes)
-}
-
-/// The text of a UUID, as a message id has it.
-fn uuid_text(uuid: [u8; 16]) -> String {
-    let digits = format!("{:032x}", u128::from_be_bytes(uuid));
-    let parts = [
-        &digits[..8],
-        &digits[8..12],
-        &digits[12..16],
-        &digits[16..20],
-        &digits[20..],
-    ];
-    format!("{UUID}{}", parts.join("-"))
 }
 
 /// The message that these bytes are, with its offset in its headers. `stream` is the routing key of one that

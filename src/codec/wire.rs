@@ -236,6 +236,13 @@ impl Field for FieldTable {
     }
 }
 
+#[inline]
+pub(super) fn put_short(out: &mut Vec<u8>, bytes: &[u8]) {
+    let bytes = &bytes[..bytes.len().min(255)];
+    out.push(bytes.len() as u8);
+    out.extend_from_slice(bytes);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,9 +6,11 @@
 use std::path::Path;
 
 use super::erlang::{self, Term};
-use super::file::Lines;
 use super::ldap_query::{NoQuery, Query, TagQuery};
-use super::{Origin, Problem, Setting, key, keys};
+use super::lines::Lines;
+use super::problem::Problem;
+use super::setting::{Origin, Setting};
+use super::{key, keys};
 
 /// The applications whose settings are read, and what stands before their keys in `rabbitmq.conf`.
 const APPLICATIONS: [(&str, &str); 7] = [

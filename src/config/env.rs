@@ -3,51 +3,12 @@
 //!
 //! Variables become settings like lines of a file do; the table of keys says what they mean.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use super::environment::Environment;
 use super::keys;
-use super::{Origin, Problem, Setting};
-
-/// The variables a process was started with. One that is empty says nothing, except where
-/// `$(NAME)` asks for it.
-#[derive(Clone, Debug, Default)]
-pub struct Environment(BTreeMap<String, String>);
-
-impl Environment {
-    /// This process's; variables that are not UTF-8 are none of ours.
-    pub fn of_process() -> Self {
-        let variables = std::env::vars_os();
-        Self::from_iter(
-            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
-        )
-    }
-
-    /// The value of a variable, as `$(NAME)` asks for it.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
-    }
-
-    /// What a variable says; an empty one says nothing.
-    pub fn said(&self, name: &str) -> Option<&str> {
-        self.get(name).filter(|value| !value.is_empty())
-    }
-
-    fn number(&self, name: &'static str) -> Result<Option<u16>, Problem> {
-        let Some(value) = self.said(name) else { return Ok(None) };
-        value.parse().map(Some).map_err(|_| wrong(name, value, "a port"))
-    }
-}
-
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
-        Self(
-            variables
-                .into_iter()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        )
-    }
-}
+use super::problem::Problem;
+use super::setting::{Origin, Setting};
 
 /// What the environment sets: RabbitMQ's variables first, so that Warren's own come over them.
 #[derive(Debug, Default)]
@@ -71,7 +32,7 @@ pub const CONFIG_FILE: &str = "WARREN_CONFIG";
 fn warren(environment: &Environment, found: &mut Found) {
     let keys = keys::all().filter_map(|key| Some((key.variable()?, key.pattern.as_str())));
     let flags = keys::flags().map(|(flag, key)| (flag.variable(), key.pattern.as_str()));
-    let mut unread: BTreeSet<&str> = environment.0.keys().map(String::as_str).collect();
+    let mut unread: BTreeSet<&str> = environment.names().map(String::as_str).collect();
     unread.retain(|name| name.starts_with("WARREN_") && *name != CONFIG_FILE && !is_service_link(name));
     for (variable, key) in keys.chain(flags) {
         unread.remove(variable.as_str());
@@ -145,7 +106,7 @@ fn rabbitmq(environment: &Environment, found: &mut Found) {
         found.problems.push(problem);
     }
     logs(environment, found);
-    for variable in environment.0.keys() {
+    for variable in environment.names() {
         if is_removed(variable) {
             found.problems.push(Problem::Removed {
                 variable: variable.clone(),
@@ -240,14 +201,5 @@ impl Found {
             key: key.to_owned(),
             value,
         });
-    }
-}
-
-fn wrong(variable: &str, value: &str, expected: &str) -> Problem {
-    Problem::Value {
-        origin: Origin::Variable(variable.to_owned()),
-        key: variable.to_owned(),
-        value: value.to_owned(),
-        expected: expected.to_owned(),
     }
 }

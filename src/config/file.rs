@@ -7,21 +7,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::env::Environment;
-use super::{Origin, Problem, Setting, advanced};
+use super::advanced;
+use super::environment::Environment;
+use super::lines::Lines;
+use super::problem::Problem;
+use super::setting::{Origin, Setting};
 use crate::types::sorting::sort;
 
 /// Where configuration is looked for when nothing else is said.
 pub const DEFAULT_DIRECTORY: &str = "/etc/rabbitmq";
-
-/// What the lines of one file amount to.
-#[derive(Debug, Default)]
-pub struct Lines {
-    pub settings: Vec<Setting>,
-    pub problems: Vec<Problem>,
-    /// Things to tell the operator that do not stop the start.
-    pub remarks: Vec<String>,
-}
 
 /// The files to read, in order.
 #[derive(Debug, Default)]

@@ -9,27 +9,33 @@
 mod advanced;
 mod ciphers;
 pub mod env;
+mod environment;
 mod erlang;
 mod file;
 pub mod key;
 pub mod keys;
 pub mod ldap_query;
+mod lines;
 mod named;
 pub mod place;
 mod plugins;
+mod problem;
 pub mod sample;
 pub mod sections;
+mod setting;
 mod value;
 
 use crate::types::sorting::map_of;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use ciphers::Cipher;
-pub use env::Environment;
+pub use environment::Environment;
 pub use named::Named;
+pub use plugins::PLUGINS;
+pub use problem::{ConfigError, Problem};
 pub use sections::*;
+pub use setting::{Origin, Setting};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,98 +70,6 @@ impl Default for Config {
     fn default() -> Self {
         keys::DEFAULTS.clone()
     }
-}
-
-/// What RabbitMQ has plug-ins for and is part of this program.
-pub const PLUGINS: [&str; 14] = [
-    "rabbitmq_auth_backend_cache",
-    "rabbitmq_auth_backend_http",
-    "rabbitmq_auth_backend_ldap",
-    "rabbitmq_auth_backend_oauth2",
-    "rabbitmq_auth_mechanism_ssl",
-    "rabbitmq_consistent_hash_exchange",
-    "rabbitmq_delayed_message_exchange",
-    "rabbitmq_event_exchange",
-    "rabbitmq_management",
-    "rabbitmq_management_agent",
-    "rabbitmq_prometheus",
-    "rabbitmq_random_exchange",
-    "rabbitmq_recent_history_exchange",
-    "rabbitmq_web_dispatch",
-];
-
-/// One key and its value as written, and where that was.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Setting {
-    pub origin: Origin,
-    pub key: String,
-    pub value: String,
-}
-
-/// Where a setting stands.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Origin {
-    File {
-        path: PathBuf,
-        /// Counted from 1.
-        line: usize,
-    },
-    /// A variable of the environment.
-    Variable(String),
-    /// A flag of the command line.
-    Flag(&'static str),
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
-            Self::Variable(name) => f.write_str(name),
-            Self::Flag(flag) => f.write_str(flag),
-        }
-    }
-}
-
-/// One thing that is wrong with the configuration.
-#[derive(Debug, thiserror::Error)]
-pub enum Problem {
-    #[error("cannot read {}: {error}", path.display())]
-    Unreadable { path: PathBuf, error: std::io::Error },
-    #[error("{origin}: expected {expected}")]
-    Syntax { origin: Origin, expected: String },
-    #[error("{origin}: unknown key '{key}'{}", suggestion(nearest))]
-    UnknownKey {
-        origin: Origin,
-        key: String,
-        /// A key that was perhaps meant.
-        nearest: Option<String>,
-    },
-    #[error("{origin}: '{value}' is not a value for {key}: expected {expected}")]
-    Value {
-        origin: Origin,
-        key: String,
-        value: String,
-        expected: String,
-    },
-    #[error("{variable} is no longer read (RabbitMQ's image refuses it too): use rabbitmq.conf")]
-    Removed { variable: String },
-    #[error("{origin}: {reason}; only 'none' is taken until it is")]
-    Unbuilt { origin: Origin, reason: &'static str },
-}
-
-fn suggestion(nearest: &Option<String>) -> String {
-    let ask = |key| format!(" (did you mean '{key}'?)");
-    nearest.as_ref().map(ask).unwrap_or_default()
-}
-
-/// Why there is no configuration: everything that is wrong with it, a line each.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", lines(.0))]
-pub struct ConfigError(pub Vec<Problem>);
-
-fn lines(problems: &[Problem]) -> String {
-    let lines: Vec<_> = problems.iter().map(Problem::to_string).collect();
-    lines.join("\n")
 }
 
 /// What the command line said.

@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::env::Environment;
+use super::environment::Environment;
 use crate::types::ByteSize;
 
 /// Where RabbitMQ's packages and image keep their data.

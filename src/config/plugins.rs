@@ -3,8 +3,7 @@
 
 use std::path::Path;
 
-use super::PLUGINS;
-use super::env::Environment;
+use super::environment::Environment;
 use super::erlang::{self, Term};
 
 /// Plug-ins of which the core does all that they are asked for here.
@@ -47,6 +46,24 @@ fn of_text(text: &str) -> Vec<String> {
         })
         .collect()
 }
+
+/// What RabbitMQ has plug-ins for and is part of this program.
+pub const PLUGINS: [&str; 14] = [
+    "rabbitmq_auth_backend_cache",
+    "rabbitmq_auth_backend_http",
+    "rabbitmq_auth_backend_ldap",
+    "rabbitmq_auth_backend_oauth2",
+    "rabbitmq_auth_mechanism_ssl",
+    "rabbitmq_consistent_hash_exchange",
+    "rabbitmq_delayed_message_exchange",
+    "rabbitmq_event_exchange",
+    "rabbitmq_management",
+    "rabbitmq_management_agent",
+    "rabbitmq_prometheus",
+    "rabbitmq_random_exchange",
+    "rabbitmq_recent_history_exchange",
+    "rabbitmq_web_dispatch",
+];
 
 #[cfg(test)]
 mod tests {

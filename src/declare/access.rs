@@ -7,7 +7,9 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::auth::rights::{Question, ResourceKind, Verdict};
+use crate::auth::question::Question;
+use crate::auth::question::ResourceKind;
+use crate::auth::rights::Verdict;
 use crate::auth::{Access, Rights};
 use crate::exchange::ExchangeKind;
 use crate::metadata::{Catalogue, Vhost};

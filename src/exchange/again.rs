@@ -2,8 +2,8 @@
 
 use super::{ExchangeKind, ExchangeSpec};
 use crate::spec::SpecError;
-use crate::spec::arguments::exchange_in_vhost;
 use crate::spec::equivalence::{compare, compare_argument};
+use crate::spec::error::exchange_in_vhost;
 use crate::spec::exchange_arguments::OF_EVERY_EXCHANGE;
 use crate::types::FieldTable;
 

@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::leader::Purger;
+use super::effects::{Effects, Purger, Unsynced};
+use super::handles::{ConsumerHandle, Handles};
 use super::message::{Attach, ConsumerKey, ConsumerSpec, FrameBody, SettleBatch};
-use super::output::{SessionId, Waiting};
 use super::remote_nodes::{LinkUse, PendingGet, RemoteConsumer, RemoteNode};
-use super::{ClusteredQueue, ConsumerHandle, Effects, Handles, Location, Unsynced, consume, wire};
+use super::waiting::{SessionId, Waiting};
+use super::{ClusteredQueue, Location, consume, wire};
 use crate::queue::record::ProducerId;
 use crate::queue::{ConsumerId, Holder, Publish, Slot};
 use crate::types::{Message, NodeId, Timestamp};
@@ -162,7 +163,7 @@ impl<H: Handles> ClusteredQueue<H> {
                 self.take_remote(now, node, spec, false, effects);
                 continue;
             };
-            consumer.on_the_way.store(0, Ordering::Relaxed);
+            consumer.in_flight_bytes.store(0, Ordering::Relaxed);
             consumer.is_attached.store(false, Ordering::Relaxed);
             if let Location::Leading(leader) = &self.location {
                 leader.tell_rank(self.id, id, effects);
@@ -272,7 +273,7 @@ impl<H: Handles> ClusteredQueue<H> {
             key,
             tag: spec.tag.clone(),
             line,
-            on_the_way: AtomicU64::new(0),
+            in_flight_bytes: AtomicU64::new(0),
             is_attached: AtomicBool::new(is_attached),
         });
         let consume = consume(ConsumerHandle::Remote(consumer.clone()), spec, spec.rank);
@@ -388,8 +389,8 @@ impl<H: Handles> ClusteredQueue<H> {
             return;
         };
         let id = *id;
-        let rest = consumer.on_the_way.load(Ordering::Relaxed).saturating_sub(bytes);
-        consumer.on_the_way.store(rest, Ordering::Relaxed);
+        let rest = consumer.in_flight_bytes.load(Ordering::Relaxed).saturating_sub(bytes);
+        consumer.in_flight_bytes.store(rest, Ordering::Relaxed);
         self.run(now, effects, |queue, now, output| queue.unstall(now, id, output));
     }
 

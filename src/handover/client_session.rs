@@ -13,10 +13,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::message::{ConsumerKey, ConsumerSpec, SettleBatch};
+use super::effects::Effects;
+use super::handles::{Handles, LocalConsumer};
+use super::message::{ConsumerKey, ConsumerSpec, RemoteDelivery, SettleBatch, WINDOW};
 use super::remote_leader::OpenLine;
-use super::remote_nodes::WINDOW;
-use super::{Effects, Handles, LocalConsumer, wire};
+use super::wire;
 use crate::queue::record::ProducerId;
 use crate::queue::{Outcome, Publish, Rank, Slot};
 use crate::types::{Message, QueueId};
@@ -80,15 +81,6 @@ pub(super) struct SessionConsumer<C> {
     pub waiting: VecDeque<RemoteDelivery>,
     /// Bytes that were passed on and not given back to the leader's window yet.
     pub untold: u64,
-}
-
-/// A delivery that came from another node.
-#[derive(Debug)]
-pub struct RemoteDelivery {
-    pub message: Message,
-    pub slot: Slot,
-    pub redelivered: bool,
-    pub delivery_count: u32,
 }
 
 impl<H: Handles> ClientSession<H> {

@@ -1,9 +1,8 @@
 //! What the clients of this node do, wherever the live queue is.
 
-use super::{
-    ClusteredQueue, Consumed, ConsumerHandle, ConsumerKey, Effects, Ended, Handles, LocalConsumer, Location, Waiting,
-    consume, session_of,
-};
+use super::effects::Effects;
+use super::handles::{ConsumerHandle, Handles, LocalConsumer};
+use super::{ClusteredQueue, Consumed, ConsumerKey, Ended, Location, Waiting, consume, session_of};
 use crate::queue::{ConsumerId, Get, Outcome, Publish, Rank, Slot};
 use crate::types::Timestamp;
 

@@ -15,13 +15,13 @@ mod term;
 
 use std::collections::VecDeque;
 
-pub use purging::Purged;
-pub(super) use purging::Purger;
-
-use super::output::{AnsweredPublishes, SessionId};
+use super::effects::{Effects, Flight, Purged, Wake, Why};
+use super::handles::{ConsumerHandle, Handles, LiveQueue};
+use super::output::Output;
 use super::served::{Served, caught};
 use super::serving::Serving;
-use super::{ConsumerHandle, Effects, Handles, LiveQueue, Output, Wake, Why, wire};
+use super::waiting::{AnsweredPublishes, SessionId};
+use super::wire;
 use crate::queue::ledger::{Ledger, Producers};
 use crate::queue::record::Records;
 use crate::queue::recorder::{Deduplicator, Recording};
@@ -76,24 +76,6 @@ pub struct Leads<H: Handles> {
     producers: Producers,
     term: u64,
     journal: H::Journal,
-}
-
-/// Records on their way.
-#[derive(Clone, Copy, Debug)]
-pub struct Flight {
-    incarnation: u64,
-    /// Of those of its leader, which.
-    number: u64,
-    mark: Option<u64>,
-    /// Messages that the queue had discarded.
-    discards: u64,
-}
-
-impl Flight {
-    /// The leader that they are of.
-    pub fn incarnation(&self) -> u64 {
-        self.incarnation
-    }
 }
 
 impl<H: Handles> Leads<H> {

@@ -7,7 +7,7 @@
 //! ```
 //! One that is not replicated stays `Here` or `Elsewhere` for good.
 
-use super::Handles;
+use super::handles::Handles;
 use super::leader::Leader;
 use super::remote_leader::RemoteLeader;
 use super::served::Served;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::queue::{Outcome, Rank, Slot};
-use crate::types::QueueId;
+use crate::types::{Message, QueueId};
 
 /// A consumer among all of its node, never used again while the process runs. 0 stands for
 /// `basic.get`.
@@ -210,3 +210,15 @@ pub struct Delivered {
     pub redelivered: bool,
     pub delivery_count: u32,
 }
+
+/// A delivery that came from another node.
+#[derive(Debug)]
+pub struct RemoteDelivery {
+    pub message: Message,
+    pub slot: Slot,
+    pub redelivered: bool,
+    pub delivery_count: u32,
+}
+
+/// Bytes on their way to one consumer of another node.
+pub(super) const WINDOW: u64 = 1024 * 1024;

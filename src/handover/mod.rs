@@ -19,203 +19,45 @@
 mod client_frames;
 mod client_session;
 mod clients;
+mod effects;
+mod elsewhere;
+mod handles;
 mod leader;
 mod location;
 pub mod message;
 mod output;
 mod panicked;
+mod remote_clients;
 mod remote_leader;
 mod remote_nodes;
 mod served;
 mod serving;
 #[cfg(test)]
 mod tests;
+mod waiting;
 pub mod wire;
 
-use bytes::Bytes;
-
 use crate::queue::record::ProducerId;
-use crate::queue::{self, ConsumeError, ConsumerStatus, Queue, Rank, Sink, Slot, Tick};
+use crate::queue::{self, ConsumeError, ConsumerStatus, Queue, Rank, Tick};
 use crate::spec::{QueueSpec, QueueType};
-use crate::types::{Millis, NodeId, QueueId, Reply, Timestamp};
+use crate::types::{NodeId, QueueId, Timestamp};
 
-pub use client_session::{ClientSession, RemoteDelivery};
-use leader::Purged;
-pub use leader::{Flight, Leads};
-pub use message::{ConsumerKey, ConsumerSpec};
-pub use output::{Output, SessionId, Waiting};
+pub use client_session::ClientSession;
+pub use effects::{CallResult, Effects, Flight, Panicked, Unsynced, Wake};
+pub use handles::{ConsumerHandle, Handles, LiveQueue, LocalConsumer};
+pub use leader::Leads;
+pub use message::{ConsumerKey, ConsumerSpec, RemoteDelivery};
+pub use output::Output;
 pub use remote_leader::Ask;
 pub use remote_nodes::{LinkUse, RemoteConsumer};
+pub use waiting::{SessionId, Waiting};
 
+use effects::Why;
 use location::{Here, Location};
-use output::AnsweredPublishes;
 use panicked::Panics;
 use remote_leader::RemoteLeader;
 use served::Served;
-
-/// What the caller calls things. The machine keeps them and hands them back.
-pub trait Handles: Sized {
-    /// A consumer of this node's clients.
-    type Consumer: LocalConsumer;
-    /// A publish of this node's clients that waits for its confirm.
-    type Publish;
-    /// Who waits until settled messages are committed. One that is dropped was not.
-    type Settlement;
-    /// Somebody here who asked something. One that is dropped asks again.
-    type Call;
-    /// What leads to another node, whatever link there is.
-    type Line: Clone;
-    /// The log of the queue's group.
-    type Journal: Clone;
-
-    /// The most bytes that the log takes at a time.
-    const RECORD_BYTES: usize;
-}
-
-/// A consumer of this node's clients.
-pub trait LocalConsumer: Clone {
-    /// Its name among all of the node.
-    fn key(&self) -> ConsumerKey;
-    /// How it wants to be served. It has no rank yet.
-    fn spec(&self) -> ConsumerSpec<&str>;
-}
-
-/// Whoever takes messages from the live queue.
-pub enum ConsumerHandle<H: Handles> {
-    /// A client of this node.
-    Local(H::Consumer),
-    /// One of another node.
-    Remote(std::sync::Arc<RemoteConsumer<H::Line>>),
-}
-
-impl<H: Handles> Clone for ConsumerHandle<H> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Local(consumer) => Self::Local(consumer.clone()),
-            Self::Remote(consumer) => Self::Remote(consumer.clone()),
-        }
-    }
-}
-
-impl<H: Handles> ConsumerHandle<H> {
-    /// The node of its client, which may be `us`, and its name there.
-    pub fn whose(&self, us: NodeId) -> (NodeId, ConsumerKey) {
-        match self {
-            Self::Local(consumer) => (us, consumer.key()),
-            Self::Remote(consumer) => (consumer.node, consumer.key),
-        }
-    }
-}
-
-/// The live queue with everybody who consumes from it and publishes to it.
-pub type LiveQueue<H> = Queue<ConsumerHandle<H>, Waiting<<H as Handles>::Publish>>;
-
-/// Takes what the machine decided. As a [`Sink`] it serves the clients of this node, and keeps the
-/// records of a queue that is only here.
-pub trait Effects<H: Handles>: Sink<Consumer = H::Consumer, Publish = H::Publish> {
-    /// Hands a message to a consumer that had room, for which it came from another node.
-    fn pass_on(&mut self, consumer: &H::Consumer, delivery: &RemoteDelivery);
-    /// The consumer is taken on, and its client waits to hear that.
-    fn consuming(&mut self, consumer: &H::Consumer);
-    /// The client has held a message for longer than this.
-    fn overdue(&mut self, consumer: &H::Consumer, timeout: Millis);
-    /// What the client of a consumer has of this queue.
-    fn held_by_client(&mut self, consumer: &H::Consumer) -> Vec<Slot>;
-    /// What was settled is committed.
-    fn committed(&mut self, settlement: H::Settlement);
-    /// AnsweredPublishes who asked; false when nobody waits any more.
-    fn answer(&mut self, call: H::Call, answer: CallResult) -> bool;
-
-    /// The line to a node that was heard of.
-    fn line(&mut self, node: NodeId) -> Option<H::Line>;
-    /// Which use of the link to it this is, if there is one.
-    fn epoch(&mut self, line: &H::Line) -> Option<u64>;
-    /// Writes frames to a node: if there is a link, and it is that use of it.
-    fn write(&mut self, line: &H::Line, only_in: Option<u64>, frames: impl FnOnce(&mut Vec<u8>));
-    /// Writes frames to every node there is a link to.
-    fn write_to_all(&mut self, frames: impl Fn(&mut Vec<u8>));
-    /// Something of another node cannot be read.
-    fn unreadable(&mut self);
-    /// What a client hears whose consumer is not taken.
-    fn refusal(&mut self, error: ConsumeError) -> Reply;
-
-    /// Whether a majority of the group was heard just now.
-    fn holds_lease(&mut self, journal: &H::Journal) -> bool;
-    /// Makes a majority be heard, and then calls [`ClusteredQueue::leased`].
-    fn regain_lease(&mut self, journal: &H::Journal, incarnation: u64);
-    /// Gives records to the group, in that term only. [`ClusteredQueue::landed`] or
-    /// [`ClusteredQueue::lost`] answers, in the order of the calls.
-    fn submit(&mut self, journal: &H::Journal, term: u64, records: Bytes, flight: Flight);
-    /// Calls [`ClusteredQueue::synced`] when all that was stored by now is on disk.
-    fn when_synced(&mut self, unsynced: Unsynced<H>);
-
-    /// Calls [`ClusteredQueue::wake`] after that time.
-    fn wake(&mut self, after: Millis, wake: Wake);
-    /// Clients wait, and it is not known who leads: the members are to be asked again and again, with
-    /// [`ClusteredQueue::ask_who_leads`].
-    fn look_up_leader(&mut self);
-    /// Whoever waits for something of this queue looks again.
-    fn changed(&mut self);
-    /// The last consumer is gone. If that is the end of the queue the node that asked hears of it when
-    /// the queue is gone, else at once.
-    fn last_consumer_ended(&mut self, asked: Option<(NodeId, u64)>);
-    /// The live queue panicked, for this many times lately: what it wanted done with messages is not to
-    /// be done.
-    fn panicked(&mut self, what: Panicked, times: u32);
-}
-
-/// Who is to hear that what was done is on this node's disk.
-pub enum Unsynced<H: Handles> {
-    /// Whoever purged the queue.
-    Purged(Purged<H>),
-    /// A node of which a batch was settled that somebody there waits for.
-    Settled { session: SessionId, number: u64 },
-}
-
-/// What a call hears.
-#[derive(Debug)]
-pub enum CallResult {
-    Done(u64),
-    Counts {
-        ready: u64,
-        unacked: u64,
-        consumers: u64,
-    },
-    Empty,
-    Got {
-        delivery: RemoteDelivery,
-        remaining: u64,
-    },
-    Refused(Reply),
-    /// It came and could not be read.
-    Unreadable,
-}
-
-/// A live queue that panicked.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Panicked {
-    /// This node is to lead again, with another one.
-    Leader,
-    /// It is quarantined, to be read again from the disk.
-    Durable,
-    /// It is empty now.
-    Transient,
-}
-
-/// What is to be looked at again. It is of one leader: the next one does not want to know.
-#[derive(Clone, Copy, Debug)]
-pub struct Wake {
-    incarnation: u64,
-    why: Why,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Why {
-    /// Nodes had their time to say what their clients hold.
-    Gathered,
-    /// Records may have waited for long enough.
-    Lingered,
-}
+use waiting::AnsweredPublishes;
 
 /// What became of a request to consume.
 pub enum Consumed {
@@ -233,7 +75,7 @@ pub enum Ended {
     /// Where the machine is: the call is answered when that is done.
     There,
     /// Nobody needs to know.
-    Untold,
+    NobodyWaits,
 }
 
 /// See the head of this file.
@@ -532,7 +374,7 @@ impl<H: Handles> ClusteredQueue<H> {
     }
 
     /// What clients of this node have of a queue that is elsewhere.
-    pub fn held_elsewhere(&self) -> Vec<Slot> {
+    pub fn held_elsewhere(&self) -> Vec<queue::Slot> {
         match (&self.session, self.is_here()) {
             (Some(session), false) => session.held.values().map(|held| held.slot).collect(),
             _ => Vec::new(),
@@ -540,28 +382,10 @@ impl<H: Handles> ClusteredQueue<H> {
     }
 
     /// Whether a client of this node has a message by that slot, as far as this node knows.
-    pub fn is_held_here(&self, slot: Slot) -> bool {
+    pub fn is_held_here(&self, slot: queue::Slot) -> bool {
         match self.queue() {
             Some(queue) => queue.held().any(|(_, held)| held == slot),
             None => self.held_elsewhere().contains(&slot),
-        }
-    }
-}
-
-impl<H: Handles> ConsumerHandle<H> {
-    /// The client of this node.
-    pub fn local(&self) -> Option<&H::Consumer> {
-        match self {
-            Self::Local(consumer) => Some(consumer),
-            Self::Remote(_) => None,
-        }
-    }
-
-    /// Its consumer tag.
-    pub fn tag(&self) -> &str {
-        match self {
-            Self::Local(consumer) => consumer.spec().tag,
-            Self::Remote(consumer) => &consumer.tag,
         }
     }
 }

@@ -4,57 +4,16 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::effects::Effects;
+use super::handles::{ConsumerHandle, Handles};
 use super::message::Delivered;
 use super::remote_nodes::RemoteConsumer;
 use super::serving::Serving;
-use super::{ClusteredQueue, ConsumerHandle, Effects, Handles, session_of, wire};
-use crate::queue::record::ProducerId;
+use super::waiting::{Answered, AnsweredPublishes, SessionId, Waiting};
+use super::{ClusteredQueue, session_of, wire};
 use crate::queue::recorder::Recording;
 use crate::queue::{ConsumerId, DeathReason, Delivery, Dying, Keep, Loc, META_LEN, Sink, Slot};
-use crate::types::{Message, NodeId, QueueId};
-
-/// Who waits for a publish to be safe.
-pub enum Waiting<P> {
-    /// A client of this node, at a queue that is only here.
-    Client(P),
-    /// The clients' session of a node, which knows for whom.
-    Session { session: SessionId, number: u64 },
-}
-
-/// The session of a run of a node: the next run numbers its publishes anew.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct SessionId {
-    pub node: NodeId,
-    pub producer: ProducerId,
-}
-
-/// Publishes of sessions that were answered in one go: runs of numbers.
-#[derive(Default)]
-pub(super) struct AnsweredPublishes(Vec<Answered>);
-
-struct Answered {
-    session: SessionId,
-    is_accepted: bool,
-    first: u64,
-    last: u64,
-}
-
-impl AnsweredPublishes {
-    /// One more.
-    pub fn push(&mut self, session: SessionId, number: u64, is_accepted: bool) {
-        match self.0.last_mut() {
-            Some(run) if run.session == session && run.is_accepted == is_accepted && run.last + 1 == number => {
-                run.last = number;
-            }
-            _ => self.0.push(Answered {
-                session,
-                is_accepted,
-                first: number,
-                last: number,
-            }),
-        }
-    }
-}
+use crate::types::{Message, QueueId};
 
 /// The sink of the live queue.
 pub struct Output<'a, H: Handles, E> {
@@ -102,7 +61,7 @@ impl<'a, H: Handles, E: Effects<H>> Output<'a, H, E> {
 
     fn deliver_to_node(&mut self, consumer: &Arc<RemoteConsumer<H::Line>>, delivery: &Delivery<'_>) {
         let bytes = delivery.message.stored_len() as u64;
-        consumer.on_the_way.fetch_add(bytes, Ordering::Relaxed);
+        consumer.in_flight_bytes.fetch_add(bytes, Ordering::Relaxed);
         let sent = Delivered {
             slot: delivery.slot,
             redelivered: delivery.redelivered,
@@ -151,8 +110,8 @@ impl<H: Handles, E: Effects<H>> Sink for Output<'_, H, E> {
         self.effects.dead_letter(slot, message, reason);
     }
 
-    fn died(&mut self, way: Dying, reason: DeathReason) {
-        self.effects.died(way, reason);
+    fn died(&mut self, dying: Dying, reason: DeathReason) {
+        self.effects.died(dying, reason);
     }
 
     fn delivery_limit_reached(&mut self) {

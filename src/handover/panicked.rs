@@ -8,9 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustc_hash::FxHashSet;
 
+use super::effects::{Effects, Panicked};
+use super::handles::{ConsumerHandle, Handles};
 use super::location::Here;
 use super::served::Served;
-use super::{ClusteredQueue, ConsumerHandle, Effects, Handles, Location, Panicked, Waiting, send, session_of, wire};
+use super::{ClusteredQueue, Location, Waiting, send, session_of, wire};
 use crate::queue::Queue;
 use crate::types::{Millis, Timestamp};
 

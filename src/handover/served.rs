@@ -4,9 +4,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::handles::{Handles, LiveQueue};
 use super::message::ConsumerKey;
 use super::remote_nodes::RemoteNodes;
-use super::{Handles, LiveQueue};
 use crate::queue::{ConsumerId, Holder, Slot};
 
 /// A live queue, and whom it serves.

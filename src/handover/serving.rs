@@ -9,7 +9,8 @@
 
 use rustc_hash::FxHashSet;
 
-use super::{Effects, Handles};
+use super::effects::Effects;
+use super::handles::Handles;
 use crate::types::NodeId;
 
 /// See the head of this file.

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use super::message::{Delivered, FrameBody};
 use super::*;
 use crate::queue::ledger::Ledger;
-use crate::queue::{ConsumerId, DeathReason, Delivery, Keep, Loc, META_LEN, Publish};
-use crate::types::{FieldTable, Message, MessageParts, Traits};
+use crate::queue::{ConsumerId, DeathReason, Delivery, Keep, Loc, META_LEN, Publish, Sink, Slot};
+use crate::types::{FieldTable, Message, MessageParts, Millis, Reply, Traits};
 
 const US: NodeId = NodeId(1);
 const LEADER: NodeId = NodeId(2);

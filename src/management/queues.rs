@@ -1,5 +1,6 @@
 //! Queues: what they are and hold, and what operators do to them.
 
+mod counts;
 mod health;
 mod listed;
 mod view;
@@ -20,8 +21,8 @@ use crate::declare::{self, Actor, DeclareError, DeletePlan, QueuePlan};
 use crate::metadata::{Command, Vhost, json};
 use crate::spec::{Destination, QueueSpec};
 use crate::types::{NodeId, VhostName};
-use listed::Listed;
-use view::{View, detailed_view, list_view, live, one_view};
+use listed::{Listed, View, live};
+use view::{detailed_view, list_view, one_view};
 
 /// What can be asked of queues.
 pub static ROUTES: &[Route] = &[

@@ -151,7 +151,7 @@ pub fn view(name: &str, state: ReplicaState) -> Value {
         })
     };
     match state {
-        ReplicaState::Away => unknown("nodedown"),
+        ReplicaState::Unreachable => unknown("nodedown"),
         ReplicaState::Missing => unknown("noproc"),
         ReplicaState::Known { report, is_voter } => json!({
             "Node Name": name,
@@ -305,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_member_that_does_not_answer_is_shown_without_numbers() {
-        let view = view("rabbit@a", ReplicaState::Away);
+        let view = view("rabbit@a", ReplicaState::Unreachable);
         assert_eq!(view["Raft State"], "nodedown");
         assert_eq!(view["Term"], "");
     }

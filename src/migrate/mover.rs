@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::MigrateArgs;
+use super::args::MigrateArgs;
 use super::content::{body_size, for_target};
-use crate::perf::link::{Link, LinkError, closing};
+use crate::perf::link::{Link, closing};
+use crate::perf::link_error::LinkError;
 use crate::perf::pipe::Filled;
 use crate::perf::wire::{self, Frame, Method, MethodFrame, WireError, id, kind};
 use crate::types::FieldTable;

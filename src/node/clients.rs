@@ -9,8 +9,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::Opened;
 use super::certificates::Certificates;
-use super::{NodeError, Opened};
+use super::error::NodeError;
 use crate::broker::{Broker, Forced};
 use crate::config::{Config, SocketOptions};
 use crate::listen::{Listener, Setup, Tls};

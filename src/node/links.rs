@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::net::TcpListener;
 
-use super::NodeError;
+use super::error::NodeError;
 use crate::broker::{Broker, QUESTIONS};
 use crate::cluster::{LINK, Settings, Span, Versions};
 use crate::config::{Config, Discovery};

@@ -8,7 +8,7 @@ use std::fmt::Write;
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::Case;
+use super::case::Case;
 use super::dialect::{Quantifier, quantifier};
 
 /// Bytes that a compiled pattern may take; a larger one is left to PCRE2.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 
-use super::TooManySteps;
+use super::refusal::TooManySteps;
 
 /// Subjects that are remembered of one pattern; with more of them it begins anew.
 const MOST: usize = 64 * 1024;

@@ -8,6 +8,7 @@
 //! A match that runs into the bound is none, with one warning for each pattern. What took many steps is
 //! remembered ([`memo`]).
 
+mod case;
 mod characters;
 mod dialect;
 mod linear;
@@ -18,10 +19,10 @@ mod refusal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pcre::Bound;
-use thiserror::Error;
+pub use refusal::{BadPattern, TooManySteps};
 
-pub use refusal::BadPattern;
+use case::Case;
+use pcre::Bound;
 
 /// A compiled pattern with its text. Copies share what was compiled.
 #[derive(Clone, Debug)]
@@ -39,18 +40,6 @@ struct Compiled {
 enum Engine {
     Linear(regex::bytes::Regex),
     Backtracking(pcre::Code, memo::Memo),
-}
-
-/// A match needs more steps than any may take.
-#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
-#[error("the pattern needs too many steps")]
-pub struct TooManySteps;
-
-/// Whether letters of either case are the same.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Case {
-    Matters,
-    Ignored,
 }
 
 impl Pattern {

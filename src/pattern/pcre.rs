@@ -6,8 +6,9 @@ use std::sync::LazyLock;
 
 use pcre2_sys as sys;
 
-use super::refusal::BadPattern;
-use super::{Case, TooManySteps, characters, dialect};
+use super::case::Case;
+use super::refusal::{BadPattern, TooManySteps};
+use super::{characters, dialect};
 
 /// Steps of one match, a millisecond or two. Two loops over the longest name, one in the other, need
 /// 32,640; RabbitMQ's bound is 10,000,000, and a list of 10,000 names would wait for minutes.

@@ -82,3 +82,8 @@ const TEXTS: &[(i32, &str)] = &[
     (193, "PCRE does not support \\L, \\l, \\N{name}, \\U, or \\u"),
     (200, "lookbehind assertion is not fixed length"),
 ];
+
+/// A match needs more steps than any may take.
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+#[error("the pattern needs too many steps")]
+pub struct TooManySteps;

@@ -1,10 +1,11 @@
 //! The options of `warren perf`, named as PerfTest names them where it has the same.
 
+use crate::perf::limits;
 use clap::{Args, ValueEnum};
 
+use super::limits::MAX_PUBLISHERS;
+use super::stamp;
 use super::uri::{Protocol, Uri};
-use super::verify::MAX_PUBLISHERS;
-use super::{stamp, topology};
 use crate::stream_protocol::codec::StartAt;
 use crate::types::FieldValue;
 
@@ -244,7 +245,7 @@ impl PerfArgs {
                 self.bindings > 0 && self.exchange.as_deref() != Some("topic"),
                 "--bindings needs --exchange topic",
             ),
-            (self.bindings > topology::MAX_BINDINGS, "at most 100000 bindings"),
+            (self.bindings > limits::MAX_BINDINGS, "at most 100000 bindings"),
             (
                 self.verify && self.size < stamp::SEQ_BYTES,
                 "--verify needs bodies of 8 bytes or more",

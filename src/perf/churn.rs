@@ -15,11 +15,13 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::args::PerfArgs;
-use super::link::{Link, LinkError};
+use super::failure::Failure;
+use super::interrupt;
+use super::link::Link;
+use super::link_error::LinkError;
 use super::report::{rate, tenths_of_ms};
 use super::topology::{declare_queue, delete_queue, queue_arguments};
 use super::wire::{self, MethodFrame, Publish, id};
-use super::{Failure, interrupt};
 use crate::types::FieldTable;
 
 /// Messages that each client publishes.

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::Failure;
 use super::args::PerfArgs;
+use super::failure::Failure;
 use super::link::Link;
 use super::report::tenths_of_ms;
 use super::topology::{declare_queue, delete_queue, queue_arguments, queue_names};

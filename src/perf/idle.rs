@@ -8,9 +8,10 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 
 use super::args::PerfArgs;
+use super::failure::Failure;
+use super::interrupt;
 use super::link::Link;
 use super::report::tenths_of_ms;
-use super::{Failure, interrupt};
 
 /// Input buffer of a connection that hears next to nothing.
 const READ_BYTES: usize = 4096;

@@ -17,7 +17,10 @@ use parking_lot::Mutex;
 use super::args::PerfArgs;
 use super::consumer::Consumer;
 use super::counters::{Clock, Counters, Gate, Totals, nanos};
-use super::link::{Link, LinkError};
+use super::failure::Failure;
+use super::interrupt;
+use super::link::Link;
+use super::link_error::LinkError;
 use super::publisher::Publisher;
 use super::report::{Figures, Live, Report};
 use super::sending::Published;
@@ -25,7 +28,6 @@ use super::stats::{Percentiles, histogram};
 use super::stream::{self, Streams};
 use super::topology::Topology;
 use super::verify::{Arrivals, Sent, judge, judge_backlog};
-use super::{Failure, interrupt};
 
 /// How long consumers may go without a message before what is missing counts as lost.
 const QUIET: Duration = Duration::from_secs(10);

@@ -22,9 +22,12 @@ mod consumer;
 mod counters;
 mod declare;
 mod deliveries;
+mod failure;
 mod idle;
 mod interrupt;
+mod limits;
 pub mod link;
+pub mod link_error;
 mod load;
 mod pace;
 pub mod pipe;
@@ -49,19 +52,7 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 pub use args::PerfArgs;
-
-/// Why there is nothing to report.
-#[derive(Debug, thiserror::Error)]
-enum Failure {
-    #[error(transparent)]
-    Link(#[from] link::LinkError),
-    #[error(transparent)]
-    Args(#[from] args::Contradiction),
-    #[error("cannot start a thread: {0}")]
-    Thread(std::io::Error),
-    #[error("cannot write the report: {0}")]
-    Json(#[from] serde_json::Error),
-}
+use failure::Failure;
 
 /// Runs what the options ask for and prints the outcome. Fails when anything went wrong: an error, or messages
 /// lost, refused or returned.

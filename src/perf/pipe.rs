@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::link::LinkError;
+use super::link_error::LinkError;
 use super::socket::Socket;
 use super::uri::Uri;
 

@@ -6,12 +6,13 @@ use super::args::PerfArgs;
 use super::batch::Batch;
 use super::confirms::Verdict;
 use super::counters::{Counters, Gate};
-use super::link::{Link, LinkError, closing};
+use super::limits::MAX_PUBLISHERS;
+use super::link::{Link, closing};
+use super::link_error::LinkError;
 use super::pipe::{Filled, NAP};
 use super::sending::{self, GIVE_UP, Published, Publishes, Sending};
 use super::stamp;
 use super::topology::Topology;
-use super::verify::MAX_PUBLISHERS;
 use super::wire::{self, Method, MethodFrame, Publish, id, kind};
 
 /// A publisher ready to run.

@@ -12,7 +12,7 @@ use hdrhistogram::Histogram;
 use super::args::PerfArgs;
 use super::confirms::{Confirms, Verdict};
 use super::counters::{Counters, Gate};
-use super::link::LinkError;
+use super::link_error::LinkError;
 use super::pace::Pace;
 use super::pipe::NAP;
 use super::stats::histogram;

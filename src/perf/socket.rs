@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConnection, StreamOwned};
 
-use super::link::LinkError;
+use super::link_error::LinkError;
 use super::uri::Uri;
 use crate::config::ClientTls;
 use crate::tls_client::{self, TlsError};

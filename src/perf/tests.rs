@@ -1,10 +1,10 @@
 //! Whole runs of the generator against a stand-in broker.
 
 use super::args::tests::parsed;
-use super::load;
+use super::failure::Failure;
 use super::report::Report;
 use super::stand_in::{Fault, start};
-use super::{Failure, churn, declare};
+use super::{churn, declare, load};
 
 fn run(fault: Fault, options: &str) -> Result<Report, Failure> {
     let args = parsed(&format!("--json --uri amqp://{} {options}", start(fault)));

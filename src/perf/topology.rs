@@ -1,12 +1,10 @@
 //! What the generator declares, and which publisher sends where.
 
 use super::args::{PerfArgs, QueueType};
-use super::link::{Link, LinkError};
+use super::link::Link;
+use super::link_error::LinkError;
 use super::wire::{MethodFrame, id};
 use crate::types::{FieldTable, FieldValue};
-
-/// Most bindings a topic exchange is given: their numbers have five digits.
-pub const MAX_BINDINGS: usize = 100_000;
 
 /// Where a message ends up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

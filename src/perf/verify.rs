@@ -7,6 +7,7 @@
 use serde::Serialize;
 
 use super::deliveries::Delivery;
+use super::limits::MAX_PUBLISHERS;
 use super::stamp;
 use super::topology::{Lanes, Target};
 
@@ -179,8 +180,6 @@ fn so_far(queues: &[Arrivals]) -> Verdict {
     verdict
 }
 
-/// Most publishers whose messages can be told apart.
-pub const MAX_PUBLISHERS: u16 = 10_000;
 /// Sequence numbers from here on are taken as damage (a bitmap up to here takes 1.25 GB).
 const MAX_SEQ: u64 = 10_000_000_000;
 

@@ -241,10 +241,10 @@ impl<C, P> Queue<C, P> {
         S: Sink<Consumer = C, Publish = P>,
     {
         if self.keeps_dead_letters() {
-            while self.may_send_letters()
+            while self.may_send_dead_letters()
                 && let Some((entry, reason)) = self.discards.next(now)
             {
-                self.send_letter(entry, reason, sink);
+                self.send_dead_letter(entry, reason, sink);
             }
         } else {
             // The policy is another by now: they go as it says.
@@ -256,17 +256,17 @@ impl<C, P> Queue<C, P> {
     }
 
     /// When dead letters that failed are tried again.
-    pub(super) fn next_letters(&self) -> Option<Timestamp> {
-        let waits = !self.discards.failed.is_empty() && self.may_send_letters();
+    pub(super) fn next_dead_letters(&self) -> Option<Timestamp> {
+        let waits = !self.discards.failed.is_empty() && self.may_send_dead_letters();
         waits.then_some(self.discards.retry_at)
     }
 
-    fn may_send_letters(&self) -> bool {
+    fn may_send_dead_letters(&self) -> bool {
         self.discards.out < MOST_OUT && self.outstanding.dying_bytes() < MOST_OUT_BYTES
     }
 }
 
-/// Letters that are out at a time, as RabbitMQ has it.
+/// Dead letters that are out at a time, as RabbitMQ has it.
 const MOST_OUT: usize = 32;
 
 /// Bytes of their bodies beyond which no more go out.

@@ -34,7 +34,7 @@ impl<C, P> Queue<C, P> {
         let expiry = self.ready.next_expiry().filter(|_| !self.deaths_wait());
         let too_long = (self.too_long() && !self.deaths_wait()).then_some(Timestamp(0));
         let overdue = self.next_overdue.filter(|_| self.outstanding.unacked() > 0);
-        [expiry, too_long, overdue, self.unused_until(), self.next_letters()]
+        [expiry, too_long, overdue, self.unused_until(), self.next_dead_letters()]
             .into_iter()
             .flatten()
             .min()

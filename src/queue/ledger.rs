@@ -8,6 +8,7 @@
 //! costs a pointer for every 512 messages.
 
 mod living;
+mod pieces;
 mod producers;
 mod reading;
 mod snapshot;
@@ -408,7 +409,7 @@ impl Machine for Ledger {
     }
 
     fn covers(piece: &[u8]) -> Option<(u64, u64)> {
-        snapshot::covers(piece)
+        pieces::covers(piece)
     }
 
     /// Messages that came after it are beyond the last of its pieces.

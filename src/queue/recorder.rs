@@ -140,8 +140,8 @@ impl<S: Sink> Sink for Recorder<'_, S> {
         self.effects.dead_letter(slot, message, reason);
     }
 
-    fn died(&mut self, way: Dying, reason: DeathReason) {
-        self.effects.died(way, reason);
+    fn died(&mut self, dying: Dying, reason: DeathReason) {
+        self.effects.died(dying, reason);
     }
 
     fn delivery_limit_reached(&mut self) {

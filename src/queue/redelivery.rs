@@ -55,13 +55,13 @@ impl<C, P> Queue<C, P> {
             }
             false => {
                 sink.died(Dying::AtMostOnce, reason);
-                self.send_letter(entry, reason, sink);
+                self.send_dead_letter(entry, reason, sink);
             }
         }
     }
 
     /// Has a message published to the dead letter exchange, as soon as its body is there.
-    pub(super) fn send_letter<S>(&mut self, entry: Entry, reason: DeathReason, sink: &mut S)
+    pub(super) fn send_dead_letter<S>(&mut self, entry: Entry, reason: DeathReason, sink: &mut S)
     where
         S: Sink<Consumer = C, Publish = P>,
     {

@@ -255,7 +255,7 @@ pub trait Sink {
     /// [`Slot::NONE`] need not be named.
     fn dead_letter(&mut self, slot: Slot, message: Message, reason: DeathReason);
     /// Effect: a message dies.
-    fn died(&mut self, _way: Dying, _reason: DeathReason) {}
+    fn died(&mut self, _dying: Dying, _reason: DeathReason) {}
     /// Effect: a message is about to be dropped or dead-lettered because it came back too often,
     /// the first of this queue since it was made.
     fn delivery_limit_reached(&mut self) {}

@@ -8,10 +8,12 @@
 
 use std::borrow::Cow;
 
-use super::argument::{Again, Argument, Merge, PolicyKey, Takes};
+use super::argument::{Again, Argument, Merge, PolicyKey};
 pub use super::error::SpecError;
+use super::error::queue_in_vhost;
 use super::exchange_arguments::OF_EVERY_EXCHANGE;
 use super::queue::{DeadLetterStrategy, Overflow, QueueSettings, QueueType};
+use super::takes::Takes;
 use super::value::{Value, age, unacceptable};
 use crate::config::LeaderLocator;
 use crate::types::{FieldTable, FieldValue};
@@ -385,16 +387,6 @@ pub fn settings(kind: QueueType, arguments: &FieldTable) -> QueueSettings {
         }
     }
     settings
-}
-
-/// `queue 'q' in vhost 'v'`, as RabbitMQ names one in its texts.
-pub fn queue_in_vhost(vhost: &str, name: &str) -> String {
-    format!("queue '{name}' in vhost '{vhost}'")
-}
-
-/// `exchange 'e' in vhost 'v'`, as RabbitMQ names one in its texts.
-pub fn exchange_in_vhost(vhost: &str, name: &str) -> String {
-    format!("exchange '{name}' in vhost '{vhost}'")
 }
 
 /// The name of a queue type on the wire.

@@ -1,7 +1,7 @@
 //! THE table of consumer arguments, and what is read from them. Unknown ones are ignored.
 
-use super::arguments::{queue_in_vhost, type_module};
-use super::error::SpecError;
+use super::arguments::type_module;
+use super::error::{SpecError, queue_in_vhost};
 use super::queue::QueueType;
 use super::value::Value;
 use crate::types::{FieldTable, FieldValue};

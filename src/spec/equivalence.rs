@@ -4,8 +4,8 @@
 //! that the type does not know, are free to differ.
 
 use super::argument::Again;
-use super::arguments::{queue_in_vhost, taken_by, type_name};
-use super::error::SpecError;
+use super::arguments::{taken_by, type_name};
+use super::error::{SpecError, queue_in_vhost};
 use super::queue::{QueueSpec, QueueType};
 use super::term::term;
 use crate::types::{FieldTable, FieldValue};

@@ -78,3 +78,13 @@ impl Refusal for SpecError {
         Reply::channel(ReplyCode::PreconditionFailed, self.to_string())
     }
 }
+
+/// `queue 'q' in vhost 'v'`, as RabbitMQ names one in its texts.
+pub fn queue_in_vhost(vhost: &str, name: &str) -> String {
+    format!("queue '{name}' in vhost '{vhost}'")
+}
+
+/// `exchange 'e' in vhost 'v'`, as RabbitMQ names one in its texts.
+pub fn exchange_in_vhost(vhost: &str, name: &str) -> String {
+    format!("exchange '{name}' in vhost '{vhost}'")
+}

@@ -5,10 +5,10 @@
 
 use std::borrow::Cow;
 
-use super::argument::{Merge, PolicyKey, Takes};
-use super::arguments::exchange_in_vhost;
-use super::error::SpecError;
+use super::argument::{Merge, PolicyKey};
+use super::error::{SpecError, exchange_in_vhost};
 use super::shape::{Kind, Shape};
+use super::takes::Takes;
 use crate::types::{FieldTable, FieldValue};
 
 /// An exchange argument.

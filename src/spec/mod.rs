@@ -10,6 +10,7 @@ pub mod exchange_arguments;
 pub mod policy;
 pub mod queue;
 pub mod shape;
+mod takes;
 pub mod term;
 mod value;
 

@@ -1,6 +1,6 @@
 //! What a form asks for when it asks for an argument: the kind of its value, and the words it may be.
 
-use super::argument::Takes;
+use super::takes::Takes;
 use super::value::Value;
 
 /// See the head of this file.

@@ -28,8 +28,9 @@ use parking_lot::Mutex;
 use self::format::{
     FILE_HEAD, HEAD, Head, MARK, STRIDE, file_head, index_name, mark, number, parse_name, point_name, segment_name,
 };
+use super::error::StoreError;
 use super::files::{CHUNK, Files, LogFile, Window};
-use super::{Lsn, Meta, OwnerId, StoreError};
+use super::{Lsn, Meta, OwnerId};
 use crate::small_file;
 
 /// All archives of a store.

@@ -17,6 +17,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::error::StoreError;
 use super::files::{CHUNK, Window};
 use super::frame::{self, HEADER, Header, Kind, PUT_HEAD};
 use super::index::{Place, Restate, Run};
@@ -25,7 +26,7 @@ use super::replay::next_record;
 use super::rest::Entries;
 use super::space::Need;
 use super::wal::{Before, Log};
-use super::{Inner, Keep, LedgerEntry, Loc, Lsn, OwnerId, StoreError};
+use super::{Inner, Keep, LedgerEntry, Loc, Lsn, OwnerId};
 
 /// What one round is going to do.
 #[derive(Debug, Default)]

@@ -10,7 +10,8 @@
 
 use std::collections::BTreeMap;
 
-use super::{Lsn, OwnerId, StoreError};
+use super::error::StoreError;
+use super::{Lsn, OwnerId};
 
 /// What was found before, and what became of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::is_of_disk;
+use super::error::is_of_disk;
 
 /// The directory that holds the segment files.
 pub trait Files: Send + Sync {

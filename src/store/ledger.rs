@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::error::StoreError;
 use super::index::{Place, Run};
-use super::{Keep, LedgerEntry, Loc, Lsn, OwnerId, OwnerLedger, Store, StoreError};
+use super::{Keep, LedgerEntry, Loc, Lsn, OwnerId, OwnerLedger, Store};
 
 /// How often it is read again because a checkpoint has moved entries meanwhile.
 const ATTEMPTS: usize = 8;

@@ -6,10 +6,11 @@
 
 use bytes::Bytes;
 
+use super::error::StoreError;
 use super::files::{CHUNK, LogFile};
 use super::frame::{self, HEADER, Seal};
 use super::index::Place;
-use super::{Loc, OwnerId, Store, StoreError, checkpoint};
+use super::{Loc, OwnerId, Store, checkpoint};
 
 impl Store {
     /// Reads bodies; for a blocking thread. Each seq is asked for once; entries that are no more

@@ -27,12 +27,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use super::damage::Known;
+use super::error::{StoreError, is_of_disk};
 use super::files::{CHUNK, Files, LogFile, Window};
 use super::frame::{self, HEADER, Header, Kind, PUT_HEAD, Seal};
 use super::index::Index;
 use super::rest::Rest;
 use super::segments::{self, FileIs, MOST_SPARES};
-use super::{Keep, LedgerEntry, Loc, Lsn, Meta, OwnerId, OwnerLedger, StoreError, is_of_disk};
+use super::{Keep, LedgerEntry, Loc, Lsn, Meta, OwnerId, OwnerLedger};
 
 /// Everything found.
 #[derive(Default)]

@@ -22,8 +22,9 @@ use fjall::config::{BlockSizePolicy, CompressionPolicy, PinningPolicy};
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode};
 use parking_lot::Mutex;
 
+use super::error::{StoreError, is_of_disk};
 use super::index::Run;
-use super::{Keep, Meta, OwnerId, StoreError};
+use super::{Keep, Meta, OwnerId};
 
 /// An entry at rest without its body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -560,9 +561,7 @@ fn small_options() -> KeyspaceCreateOptions {
 fn failed(what: &'static str) -> impl Fn(fjall::Error) -> StoreError {
     move |error| {
         let error = match error {
-            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error))
-                if super::is_of_disk(&error) =>
-            {
+            fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) if is_of_disk(&error) => {
                 return StoreError::io(what, error);
             }
             error => error,
@@ -583,7 +582,7 @@ fn failed(what: &'static str) -> impl Fn(fjall::Error) -> StoreError {
 fn is_full(error: &fjall::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if error.downcast_ref().is_some_and(super::is_full) {
+        if error.downcast_ref().is_some_and(super::error::is_full) {
             return true;
         }
         cause = error.source();

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::StoreError;
+use super::error::StoreError;
 
 /// What space is needed for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -20,13 +20,14 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, watch};
 
 use super::damage::Known;
+use super::error::StoreError;
 use super::files::LogFile;
 use super::frame::Kind;
 use super::index::Index;
 use super::pending::{Filled, Pending};
 use super::segments::Segments;
 use super::space::{Need, Space};
-use super::{Loc, Lsn, OwnerId, Owners, StoreError};
+use super::{Loc, Lsn, OwnerId, Owners};
 
 /// Bytes waiting at which producers should pause.
 pub(super) const PRESSURE_BYTES: usize = 8 * 1024 * 1024;

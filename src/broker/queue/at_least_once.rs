@@ -2,7 +2,7 @@
 //!
 //! A dead letter is published like any message, with a claim to a confirm for each of its targets. Targets
 //! answer while they are locked, so what became of a dead letter travels to a task, which tells its queue
-//! (`kept_letters.rs`).
+//! (`kept_dead_letters.rs`).
 //! Whoever drops a claim without an answer refuses it: no dead letter is waited for in vain.
 
 use std::sync::Arc;

@@ -19,9 +19,9 @@ pub(in crate::broker) struct Deaths {
 
 impl Deaths {
     /// A message died.
-    pub fn count(&self, kind: QueueType, way: Dying, reason: DeathReason) {
-        let of_way = &self.died[kind as usize][way as usize];
-        of_way[usize::from(reason.code()) - 1].fetch_add(1, Ordering::Relaxed);
+    pub fn count(&self, kind: QueueType, dying: Dying, reason: DeathReason) {
+        let of_dying = &self.died[kind as usize][dying as usize];
+        of_dying[usize::from(reason.code()) - 1].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A dead letter that its queue has kept is where it was to get to.
@@ -30,12 +30,12 @@ impl Deaths {
     }
 
     /// How many died so.
-    pub fn read(&self, kind: QueueType, way: Dying, reason: DeathReason) -> u64 {
-        let of_way = &self.died[kind as usize][way as usize];
-        of_way[usize::from(reason.code()) - 1].load(Ordering::Relaxed)
+    pub fn read(&self, kind: QueueType, dying: Dying, reason: DeathReason) -> u64 {
+        let of_dying = &self.died[kind as usize][dying as usize];
+        of_dying[usize::from(reason.code()) - 1].load(Ordering::Relaxed)
     }
 
-    /// How many letters that were kept got to where they were to get to.
+    /// How many dead letters that were kept got to where they were to get to.
     pub fn confirmed(&self) -> u64 {
         self.confirmed.load(Ordering::Relaxed)
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::contents::Contents;
 use super::handle::QueueHandle;
-use super::kept_letters::warn_of_fallback;
+use super::kept_dead_letters::warn_of_fallback;
 use super::queues::Queues;
 use super::settings::settings_of;
 use crate::handover::{Flight, Leads};

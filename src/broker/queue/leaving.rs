@@ -113,7 +113,7 @@ impl Queues {
                 queue: queue.clone(),
                 answer,
             })),
-            Ended::Untold => None,
+            Ended::NobodyWaits => None,
         }
     }
 

@@ -26,7 +26,7 @@ mod effects;
 pub mod handle;
 mod input;
 pub mod joint;
-pub(in crate::broker) mod kept_letters;
+pub(in crate::broker) mod kept_dead_letters;
 pub(in crate::broker) mod leader_lookups;
 mod leading;
 pub mod leaving;

@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::claims::ConfirmToken;
-use super::clients::Consumer;
-use super::clients::{OutGuard, Outbox};
+use super::clients::{Consumer, OutGuard, Outbox};
 use super::contents::{self, Contents};
 use super::deferred::{DeadLetter, Deferred};
 use super::delivery_count::with_delivery_count;
@@ -27,9 +26,8 @@ use crate::handover::{CallResult, Effects, Flight, Panicked, RemoteDelivery, Uns
 use crate::journal::raft::{Applied, Group, ProposeError};
 use crate::queue::{self, ConsumeError, ConsumerId, DeathReason, Delivery, Dying, Keep, META_LEN, Slot};
 use crate::statistics::{Delay, Measure};
-use crate::store;
-use crate::tasks;
 use crate::types::{Message, Millis, NodeId, Refusal, Reply};
+use crate::{store, tasks};
 
 /// How long a leader that hears no majority waits before it asks again.
 const LEASE_AGAIN: Duration = Duration::from_millis(50);
@@ -206,8 +204,8 @@ impl queue::Sink for QueueSink<'_> {
         self.deferred.dead_letters.push(DeadLetter { slot, message, reason });
     }
 
-    fn died(&mut self, way: Dying, reason: DeathReason) {
-        self.queues.deaths.count(self.queue.spec.queue_type, way, reason);
+    fn died(&mut self, dying: Dying, reason: DeathReason) {
+        self.queues.deaths.count(self.queue.spec.queue_type, dying, reason);
     }
 
     fn delivery_limit_reached(&mut self) {

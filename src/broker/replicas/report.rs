@@ -45,7 +45,7 @@ pub enum ReplicaState {
     /// The node answers and has no member of it, or not yet.
     Missing,
     /// The node does not answer.
-    Away,
+    Unreachable,
 }
 
 impl Replicas {
@@ -75,7 +75,7 @@ impl Replicas {
                     ReplicaState::Known { report, is_voter }
                 }
                 Some(None) => ReplicaState::Missing,
-                None => ReplicaState::Away,
+                None => ReplicaState::Unreachable,
             };
             (node, state)
         });

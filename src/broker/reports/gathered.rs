@@ -295,7 +295,7 @@ impl Gathered {
             .max_by_key(|report| report.term);
         let newest = leader.or_else(|| reports().max_by_key(|report| report.committed));
         let state = |node: &NodeId| match self.facts.get(node) {
-            None => ReplicaState::Away,
+            None => ReplicaState::Unreachable,
             Some(facts) => match facts.catalogue.clone() {
                 None => ReplicaState::Missing,
                 Some(report) => ReplicaState::Known {

@@ -101,7 +101,7 @@ enum Out {
     Changed,
     LastConsumerEnded(NodeId, u64),
     Fetch(Vec<u64>),
-    Letter(Slot, Id),
+    DeadLetter(Slot, Id),
 }
 
 impl Out {
@@ -178,7 +178,7 @@ impl Sink for SimEffects<'_> {
     }
 
     fn dead_letter(&mut self, slot: Slot, message: Message, _: DeathReason) {
-        self.out.push(Out::Letter(slot, read_body(&message)));
+        self.out.push(Out::DeadLetter(slot, read_body(&message)));
     }
 
     fn cancel(&mut self, consumer: SimConsumer) {
@@ -421,7 +421,7 @@ impl World {
                     world.fetched(sim, us, &wanted);
                 });
             }
-            Out::Letter(slot, id) => self.send_letter(sim, us, slot, id),
+            Out::DeadLetter(slot, id) => self.send_dead_letter(sim, us, slot, id),
         }
     }
 
@@ -515,7 +515,7 @@ impl World {
     }
 
     /// A target of dead letters answers some time later, and refuses some.
-    fn send_letter(&mut self, sim: &Sim, us: NodeId, slot: Slot, id: Id) {
+    fn send_dead_letter(&mut self, sim: &Sim, us: NodeId, slot: Slot, id: Id) {
         self.letters += 1;
         let mut chance = super::net::chance(sim.seed(), [us.0, self.letters, 0, 5]);
         let is_taken = rand::Rng::random_range(&mut chance, 0..4) > 0;

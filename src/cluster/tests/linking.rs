@@ -239,7 +239,7 @@ proptest! {
             let mut who = shared.introduction();
             (who.id, who.incarnation) = (NodeId(a.id.0 ^ 1), Incarnation(1));
             let peer = Peer { who, class: Class::Data, attempt: 1 };
-            let connection = Connection::new(peer, 1, a.id, shared);
+            let connection = Connection::new(peer, 1, a.id, &shared.settings);
             a.gate.open.close();
             let reader = std::io::Cursor::new(bytes);
             must(connection.run(shared, reader, tokio::io::sink(), BytesMut::new())).await;

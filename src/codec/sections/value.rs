@@ -32,7 +32,7 @@ impl Term {
         match self {
             Self::Field(field) => field,
             Self::Binary(bytes) => FieldValue::LongString(bytes),
-            Self::Uuid(uuid) => FieldValue::LongString(super::uuid_text(uuid).into_bytes()),
+            Self::Uuid(uuid) => FieldValue::LongString(uuid_text(uuid).into_bytes()),
         }
     }
 }
@@ -126,7 +126,7 @@ pub fn put_value(into: &mut Vec<u8>, value: &FieldValue) {
         FieldValue::F32(number) => put_wide(into, 0x72, &number.to_be_bytes()),
         FieldValue::F64(number) => put_wide(into, 0x82, &number.to_be_bytes()),
         FieldValue::Decimal(scale, unscaled) => put_text(into, &format!("{unscaled}e-{scale}")),
-        FieldValue::LongString(octets) => super::put_octets(into, octets),
+        FieldValue::LongString(octets) => put_octets(into, octets),
         FieldValue::Bytes(bytes) => put_bytes(into, bytes),
         FieldValue::Timestamp(seconds) => put_timestamp(into, *seconds),
         FieldValue::Void => into.push(NULL),
@@ -350,4 +350,25 @@ fn pairs(items: Vec<Term>) -> Vec<(String, FieldValue)> {
         }
     }
     pairs
+}
+
+/// As text, where it is one.
+pub(super) fn put_octets(into: &mut Vec<u8>, octets: &[u8]) {
+    match std::str::from_utf8(octets) {
+        Ok(text) => put_text(into, text),
+        Err(_) => put_bytes(into, octets),
+    }
+}
+
+/// The text of a UUID, as a message id has it.
+pub(super) fn uuid_text(uuid: [u8; 16]) -> String {
+    let digits = format!("{:032x}", u128::from_be_bytes(uuid));
+    let parts = [
+        &digits[..8],
+        &digits[8..12],
+        &digits[12..16],
+        &digits[16..20],
+        &digits[20..],
+    ];
+    format!("{UUID}{}", parts.join("-"))
 }

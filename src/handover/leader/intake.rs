@@ -1,9 +1,11 @@
 //! What clients do to a queue that is led here: publishes are taken in once, settlements are numbered.
 
 use super::AROUND;
+use crate::handover::effects::Effects;
+use crate::handover::handles::Handles;
 use crate::handover::message::SettleBatch;
-use crate::handover::output::{AnsweredPublishes, SessionId};
-use crate::handover::{ClientSession, ClusteredQueue, Effects, Handles, Location, Waiting, session_of};
+use crate::handover::waiting::{AnsweredPublishes, SessionId};
+use crate::handover::{ClientSession, ClusteredQueue, Location, Waiting, session_of};
 use crate::queue::ledger::Before;
 use crate::queue::record::{Origin, ProducerId};
 use crate::queue::recorder::Arrival;

@@ -1,8 +1,9 @@
 //! Records that are committed, and what follows: marks, messages that are durable, answers.
 
-use super::Flight;
-use crate::handover::output::AnsweredPublishes;
-use crate::handover::{ClientSession, ClusteredQueue, Effects, Handles, Location, send, session_of, wire};
+use crate::handover::effects::{Effects, Flight};
+use crate::handover::handles::Handles;
+use crate::handover::waiting::AnsweredPublishes;
+use crate::handover::{ClientSession, ClusteredQueue, Location, send, session_of, wire};
 use crate::queue::ledger::Applied;
 use crate::types::Timestamp;
 

@@ -1,21 +1,9 @@
 //! A queue that is purged: who purged it hears how many messages that were when they cannot come back.
 
-use crate::handover::{CallResult, ClusteredQueue, Effects, Handles, Location, Unsynced, wire};
-use crate::types::{NodeId, Timestamp};
-
-/// A queue was purged, and who is to hear how many messages that were.
-pub struct Purged<H: Handles> {
-    pub(in crate::handover) by: Purger<H::Call>,
-    pub(in crate::handover) count: u64,
-}
-
-/// Who purges a queue.
-pub(in crate::handover) enum Purger<C> {
-    /// A client of this node.
-    Client(C),
-    /// Another node, which asked with this number.
-    Node { node: NodeId, call: u64 },
-}
+use crate::handover::effects::{CallResult, Effects, Purged, Purger, Unsynced};
+use crate::handover::handles::Handles;
+use crate::handover::{ClusteredQueue, Location, wire};
+use crate::types::Timestamp;
 
 impl<H: Handles> ClusteredQueue<H> {
     /// Drops all ready messages of the live queue, which is here. Who asked hears how many they were

@@ -4,11 +4,11 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::{GATHER, Leader, Leads};
 use crate::handover::client_session::HeldDelivery;
+use crate::handover::effects::{Effects, Why};
+use crate::handover::handles::{ConsumerHandle, Handles, LocalConsumer};
 use crate::handover::message::{ConsumerKey, SettleBatch};
 use crate::handover::served::Served;
-use crate::handover::{
-    ClusteredQueue, ConsumerHandle, Effects, Handles, LocalConsumer, Location, Why, session_of, wire,
-};
+use crate::handover::{ClusteredQueue, Location, session_of, wire};
 use crate::queue::{ConsumerId, Holder, Slot};
 use crate::types::{Message, NodeId, Timestamp};
 

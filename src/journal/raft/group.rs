@@ -18,11 +18,12 @@ use parking_lot::RwLockReadGuard;
 
 use super::apply::Applier;
 use super::guarded::Guarded;
-use super::journals::{GroupId, GroupSpec, RaftJournals};
 use super::leadership::{LeaderWatch, Leadership, Role};
 use super::log::RaftLog;
+use super::open_groups::OpenGroups;
 use super::propose::{Applied, ProposeError, Proposer};
 use super::snapshots::Snapshots;
+use super::spec::{GroupId, GroupSpec};
 use super::types::Types;
 #[cfg(test)]
 use super::types::{VoteRequest, VoteResponse};
@@ -36,7 +37,7 @@ pub struct Group<M: Machine>(pub(super) Arc<Shared<M>>);
 
 /// What its clones share.
 pub(super) struct Shared<M: Machine> {
-    pub(super) journals: RaftJournals,
+    pub(super) journals: Arc<OpenGroups>,
     pub(super) spec: GroupSpec,
     pub(super) node: NodeId,
     pub(super) raft: Raft<M>,
@@ -129,7 +130,7 @@ impl<M: Machine> Clone for Group<M> {
 
 impl<M: Machine> Group<M> {
     pub(super) fn new(
-        journals: RaftJournals,
+        journals: Arc<OpenGroups>,
         spec: GroupSpec,
         node: NodeId,
         raft: Raft<M>,

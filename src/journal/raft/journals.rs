@@ -10,69 +10,25 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use openraft::Config;
 use parking_lot::{Mutex, RwLock};
-use rustc_hash::FxHashMap;
 use tokio::sync::Semaphore;
 
 use super::apply::Applier;
 use super::group::{Group, Kept};
 use super::guarded::Guarded;
-use super::log::{Archiving, LogShared, RaftLog, Tails};
-use super::network::{Network, Transport};
-use super::receive::{Inbox, Receiver};
+use super::log::{LogShared, RaftLog};
+use super::network::Transport;
+use super::open_groups::{OpenGroups, Owner};
+use super::receive::Inbox;
 use super::recovery::{Damage, rebuild};
-use super::refusals::Refusals;
 use super::snapshots::Snapshots;
 use super::source::GroupSource;
+use super::spec::{GroupId, GroupSpec, Ledgers, Pace};
 use super::types::Types;
 use super::wire::Response;
 use crate::machine::{Machine, Source};
-use crate::store::{OwnerId, OwnerLedger, Store, StoreError};
+use crate::store::{OwnerId, Store, StoreError};
 use crate::tasks;
 use crate::types::NodeId;
-
-/// A group, the same on all its members. Never used again after the group is deleted.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct GroupId(pub u64);
-
-/// A group on this node.
-#[derive(Clone, Copy, Debug)]
-pub struct GroupSpec {
-    pub id: GroupId,
-    /// Owner of its log in this node's store,
-    pub log: OwnerId,
-    /// and of its snapshots.
-    pub snapshots: OwnerId,
-    pub pace: Pace,
-    /// It hears nobody before [`RaftJournals::let_in`], as if it were not there: a member that takes the
-    /// place of one that was lost must not vote before the others have done without that one.
-    pub is_shut: bool,
-}
-
-/// Who says when it is time for an election or a heartbeat.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Pace {
-    /// The group's own clock.
-    Ticking,
-    /// The same, and the member asks for no votes before [`Group::takes_part`]: while it gets its log it
-    /// reads of members as they were long ago, when it may have been the only one.
-    Joining,
-    /// Whoever watches the nodes, with [`Group::elect`] and [`Group::heartbeat`]: an idle group
-    /// costs nothing.
-    Quiet,
-}
-
-/// What the store kept of a group; nothing of a new one.
-#[derive(Debug, Default)]
-pub struct Ledgers {
-    pub log: Option<OwnerLedger>,
-    pub snapshots: Option<OwnerLedger>,
-    /// Where the log puts its old entries, if it does.
-    pub archiving: Option<Archiving>,
-    /// The voters that the group began with, where this node is one of them and may have yet to begin:
-    /// an empty log begins with them. Exactly the same on all of them, so that any majority of them can
-    /// elect, whoever was first. None: an empty log is filled by a leader.
-    pub founders: Vec<NodeId>,
-}
 
 /// Why a group cannot be opened.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -92,11 +48,11 @@ pub enum OpenError {
 
 /// The groups; clones are the same.
 #[derive(Clone)]
-pub struct RaftJournals(Arc<Shared>);
+pub struct RaftJournals(Arc<OpenGroups>);
 
 /// The groups as their transport holds them, which they hold.
 #[derive(Clone)]
-pub struct WeakJournals(Weak<Shared>);
+pub struct WeakJournals(Weak<OpenGroups>);
 
 impl WeakJournals {
     /// The groups, unless nobody holds them any more.
@@ -105,32 +61,10 @@ impl WeakJournals {
     }
 }
 
-struct Shared {
-    node: NodeId,
-    store: Store,
-    transport: Arc<dyn Transport>,
-    refusals: Arc<Refusals>,
-    /// Snapshots made at a time.
-    makers: Arc<Semaphore>,
-    tails: Arc<Tails>,
-    owners: Mutex<FxHashMap<OwnerId, Owner>>,
-    groups: RwLock<FxHashMap<GroupId, Arc<dyn Receiver>>>,
-    /// Those that hear nobody yet.
-    shut: RwLock<FxHashMap<GroupId, Arc<dyn Receiver>>>,
-    ticking: Arc<Config>,
-    joining: Arc<Config>,
-    quiet: Arc<Config>,
-}
-
-enum Owner {
-    Log(Arc<LogShared>),
-    Snapshots,
-}
-
 impl RaftJournals {
     /// None yet. Whoever starts the store lets its [`crate::store::Owners`] delegate to this.
     pub fn new(node: NodeId, store: Store, transport: Arc<dyn Transport>) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(OpenGroups {
             node,
             store,
             transport,
@@ -247,7 +181,7 @@ impl RaftJournals {
             });
             applier = resumed.await.map_err(|error| OpenError::Raft(id, error.to_string()))?;
         }
-        let network = self.network(spec);
+        let network = self.0.network(spec);
         let config = match spec.pace {
             Pace::Ticking => Arc::clone(&self.0.ticking),
             Pace::Joining => Arc::clone(&self.0.joining),
@@ -258,7 +192,7 @@ impl RaftJournals {
         let raft = match raft {
             Ok(raft) => raft,
             Err(error) => {
-                self.close(spec);
+                self.0.close(spec);
                 let has_lost = log.shared().has_lost() || snapshots.has_lost();
                 return Err(match has_lost {
                     true => damaged(Damage::Lost),
@@ -274,7 +208,7 @@ impl RaftJournals {
         };
         receivers.write().insert(id, inbox);
         let kept = Kept { log, snapshots };
-        Ok(Group::new(self.clone(), spec, self.0.node, raft, kept, machine))
+        Ok(Group::new(Arc::clone(&self.0), spec, self.0.node, raft, kept, machine))
     }
 
     /// From now on a group that was opened shut hears the other members.
@@ -289,46 +223,10 @@ impl RaftJournals {
         self.0.groups.read().contains_key(&id)
     }
 
-    /// What carries the group's messages to its members.
-    pub(super) fn network(&self, spec: GroupSpec) -> Network {
-        Network {
-            transport: Arc::clone(&self.0.transport),
-            node: self.0.node,
-            group: spec.id,
-            tells_commits: spec.pace != Pace::Quiet,
-            refusals: Arc::clone(&self.0.refusals),
-        }
-    }
-
     fn register(&self, spec: GroupSpec, log: &Arc<LogShared>) {
         let mut owners = self.0.owners.lock();
         owners.insert(spec.log, Owner::Log(Arc::clone(log)));
         owners.insert(spec.snapshots, Owner::Snapshots);
-    }
-
-    /// The group is no longer on this node.
-    pub(super) fn close(&self, spec: GroupSpec) {
-        self.0.groups.write().remove(&spec.id);
-        self.0.refusals.forget(spec.id);
-        self.0.shut.write().remove(&spec.id);
-        let mut owners = self.0.owners.lock();
-        owners.remove(&spec.log);
-        owners.remove(&spec.snapshots);
-    }
-
-    /// What the store has of the group is no more.
-    pub(super) fn forget(&self, spec: GroupSpec) {
-        self.0.store.forget(spec.log);
-        self.0.store.forget(spec.snapshots);
-    }
-}
-
-impl Owner {
-    fn log(&self) -> Option<Arc<LogShared>> {
-        match self {
-            Self::Log(log) => Some(Arc::clone(log)),
-            Self::Snapshots => None,
-        }
     }
 }
 

@@ -15,8 +15,9 @@ use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
 use tokio::sync::oneshot;
 
-use super::journals::{GroupId, WeakJournals};
+use super::journals::WeakJournals;
 use super::network::{Transport, TransportError};
+use super::spec::GroupId;
 use crate::cluster::Cluster;
 use crate::cluster::line::Line;
 use crate::cluster::rpc::{CallFuture, Failed, Flow, Handler, Origin};

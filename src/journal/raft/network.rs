@@ -8,7 +8,6 @@
 //! most: by itself it would cost each entry a second round, which nobody waits for.
 
 use std::collections::VecDeque;
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -24,9 +23,9 @@ use openraft::raft::StreamAppendResult;
 use openraft::{EmptyNode, RPCTypes, RaftNetworkFactory, RaftNetworkV2};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::journals::GroupId;
 use super::refusals::Refusals;
 use super::snapshots::KeptSnapshot;
+use super::spec::GroupId;
 use super::types::{
     AppendRequest, AppendResponse, LogId, Snapshot, SnapshotResponse, TransferRequest, TransferResponse, Types, Vote,
     VoteRequest, VoteResponse,
@@ -105,7 +104,7 @@ struct Pipeline<'a, S> {
     member: &'a Member,
     input: S,
     is_open: bool,
-    on_the_way: VecDeque<SentAppend>,
+    in_flight: VecDeque<SentAppend>,
     /// Where the last request that was sent ended.
     sent: Option<Option<LogId>>,
     /// What may wait for the next one, and until when.
@@ -218,7 +217,7 @@ impl RaftNetworkV2<Types> for Member {
             member: self,
             input,
             is_open: true,
-            on_the_way: VecDeque::new(),
+            in_flight: VecDeque::new(),
             sent: None,
             held: None,
             timer: None,
@@ -332,9 +331,9 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
     /// The answer to the next request, and requests sent meanwhile.
     async fn next(&mut self) -> Option<Result<StreamAppendResult<Types>, RPCError<Types>>> {
         loop {
-            let may_send = self.is_open && self.on_the_way.len() < PIPELINE;
-            let is_waiting = !self.on_the_way.is_empty();
-            let first = self.on_the_way.front_mut();
+            let may_send = self.is_open && self.in_flight.len() < PIPELINE;
+            let is_waiting = !self.in_flight.is_empty();
+            let first = self.in_flight.front_mut();
             let answered = async {
                 match first {
                     Some(first) => (&mut first.answer).await,
@@ -351,7 +350,7 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
             tokio::select! {
                 biased;
                 answer = answered, if is_waiting => {
-                    let request = self.on_the_way.pop_front()?;
+                    let request = self.in_flight.pop_front()?;
                     let response = self.member.append_answer(answer, APPEND_DEADLINE);
                     return Some(response.and_then(|response| match (&response, request.prev) {
                         // Only a member that is mistaken says so.
@@ -401,18 +400,12 @@ impl<S: Stream<Item = AppendRequest> + Unpin> Pipeline<'_, S> {
         let last = request.entries.last().map(|entry| entry.log_id).or(prev);
         self.sent = Some(last);
         let answer = self.member.send(&Request::Append(request), APPEND_DEADLINE);
-        self.on_the_way.push_back(SentAppend { prev, last, answer });
+        self.in_flight.push_back(SentAppend { prev, last, answer });
     }
 }
 
 fn unexpected() -> RPCError<Types> {
     Unreachable::from_string("an answer to another question").into()
-}
-
-impl fmt::Display for GroupId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
 }
 
 /// Appends to a member that it has not answered.

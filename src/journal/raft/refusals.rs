@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::journals::GroupId;
+use super::spec::GroupId;
 use crate::types::NodeId;
 
 /// The members that refuse, as of their last answers.

@@ -64,8 +64,8 @@ pub struct Turn<'a> {
     _turn: tokio::sync::MutexGuard<'a, ()>,
 }
 
-/// Which snapshot has made way for another. Its pieces may be removed when this is dropped.
-pub struct MadeWay(Option<Arc<KeptSnapshot>>);
+/// The snapshot that another has replaced. Its pieces may be removed when this is dropped.
+pub struct Replaced(Option<Arc<KeptSnapshot>>);
 
 /// A snapshot on its way into the store.
 pub struct SnapshotWriter {
@@ -171,11 +171,11 @@ impl Snapshots {
 impl Turn<'_> {
     /// Makes this one the current one, and returns when that survives a crash. `None` when there is
     /// a later one.
-    pub async fn keep(&self, snapshot: Arc<KeptSnapshot>) -> io::Result<Option<MadeWay>> {
+    pub async fn keep(&self, snapshot: Arc<KeptSnapshot>) -> io::Result<Option<Replaced>> {
         let snapshots = self.snapshots;
         let current = snapshots.current();
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &snapshot)) {
-            return Ok(Some(MadeWay(None)));
+            return Ok(Some(Replaced(None)));
         }
         if current.is_some_and(|current| current.meta.last_log_id > snapshot.meta.last_log_id) {
             return Ok(None);
@@ -187,11 +187,11 @@ impl Turn<'_> {
         };
         snapshots.store.synced(lsn).await.map_err(io::Error::other)?;
         snapshot.pieces.current.store(true, Ordering::Release);
-        Ok(Some(MadeWay(snapshots.state.lock().current.replace(snapshot))))
+        Ok(Some(Replaced(snapshots.state.lock().current.replace(snapshot))))
     }
 }
 
-impl Drop for MadeWay {
+impl Drop for Replaced {
     fn drop(&mut self) {
         if let Some(old) = &self.0 {
             old.pieces.current.store(false, Ordering::Release);

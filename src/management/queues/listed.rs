@@ -10,13 +10,17 @@ use super::super::figures;
 use super::super::key::Key;
 use super::super::list::Item;
 use super::super::views::queue_type;
-use super::view::{self, View};
+use super::counts::{numbers, stream_numbers};
 use crate::broker::QueueHandle;
 use crate::broker::report::QueueReport;
 use crate::broker::reports::standing::Standing;
 use crate::metadata::Vhost;
 use crate::queue::Counts;
+use crate::spec::policy::{self, Policy, Subject};
 use crate::spec::{QueueSpec, QueueType};
+
+/// How one queue is shown.
+pub type View = fn(&Listed<'_>) -> Value;
 
 /// One queue of a list.
 pub struct Listed<'a> {
@@ -53,7 +57,7 @@ impl<'a> Listed<'a> {
 
     /// The queue itself.
     pub fn live(&self) -> Option<&Arc<QueueHandle>> {
-        let live = self.live.get_or_init(|| view::live(self.call, self.vhost, self.spec));
+        let live = self.live.get_or_init(|| live(self.call, self.vhost, self.spec));
         live.as_ref()
     }
 
@@ -96,7 +100,7 @@ impl<'a> Listed<'a> {
 
     /// What applies to it.
     pub fn policies(&self) -> Policies<'a> {
-        *self.policies.get_or_init(|| view::policies(self.vhost, self.spec))
+        *self.policies.get_or_init(|| policies(self.vhost, self.spec))
     }
 }
 
@@ -122,8 +126,8 @@ impl Item for Listed<'_> {
             }
             _ => {
                 let counts = self.counts().unwrap_or_default();
-                let of_stream = view::stream_numbers(counts).filter(|_| spec.queue_type == QueueType::Stream);
-                let mut numbers = view::numbers(spec.queue_type, counts).chain(of_stream);
+                let of_stream = stream_numbers(counts).filter(|_| spec.queue_type == QueueType::Stream);
+                let mut numbers = numbers(spec.queue_type, counts).chain(of_stream);
                 let found = numbers.find(|(name, _)| *name == field);
                 Key::from(found.map(|(_, number)| number)?)
             }
@@ -144,4 +148,18 @@ impl Item for Listed<'_> {
             field => field,
         }
     }
+}
+
+/// The names of the policy and the operator policy that apply.
+fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> Policies<'a> {
+    let subject = Subject::Queue(spec.queue_type);
+    let own = policy::applying(vhost.policies.values(), subject, &spec.name);
+    let operators = policy::applying(vhost.operator_policies.values(), subject, &spec.name);
+    let name = |policy: &'a Policy| policy.spec.name.as_str();
+    (own.map(name), operators.map(name))
+}
+
+/// The queue itself, if it is there.
+pub fn live(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<Arc<QueueHandle>> {
+    call.broker.vhost(vhost.name())?.queue(&spec.name)
 }

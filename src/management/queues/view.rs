@@ -1,25 +1,21 @@
 //! How a queue is shown: in lists, in detail, and by itself.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::super::call::Call;
 use super::super::{consumers, erlang, figures, series, views};
-use super::listed::Listed;
-use crate::broker::QueueHandle;
+use super::counts::{stream_numbers, write_counts};
+use super::listed::{Listed, View};
 use crate::broker::connections::connection_name;
 use crate::broker::report::ConsumerReport;
-use crate::metadata::{Vhost, json};
-use crate::queue::{ConsumerStatus, Counts};
-use crate::spec::policy::{self, Policy, Subject};
-use crate::spec::{QueueSpec, QueueType};
+use crate::metadata::json;
+use crate::queue::ConsumerStatus;
+use crate::spec::QueueType;
+use crate::spec::policy::Subject;
 use crate::types::NodeId;
 use crate::types::sorting::sort;
-
-/// How one queue is shown.
-pub type View = fn(&Listed<'_>) -> Value;
 
 /// How a queue is shown in lists.
 pub fn list_view(call: &Call) -> View {
@@ -139,15 +135,6 @@ fn numbers_view(row: &Listed<'_>) -> Value {
     view
 }
 
-/// The names of the policy and the operator policy that apply.
-pub fn policies<'a>(vhost: &'a Vhost, spec: &QueueSpec) -> (Option<&'a str>, Option<&'a str>) {
-    let subject = Subject::Queue(spec.queue_type);
-    let own = policy::applying(vhost.policies.values(), subject, &spec.name);
-    let operators = policy::applying(vhost.operator_policies.values(), subject, &spec.name);
-    let name = |policy: &'a Policy| policy.spec.name.as_str();
-    (own.map(name), operators.map(name))
-}
-
 /// Who reads a stream, on each of its members.
 fn write_readers(view: &mut Value, row: &Listed<'_>) {
     let Some(queue) = row.live() else { return };
@@ -165,75 +152,6 @@ fn write_readers(view: &mut Value, row: &Listed<'_>) {
 
 fn is_of(consumer: &ConsumerReport, node: NodeId) -> bool {
     consumer.node == node
-}
-
-fn write_counts(view: &mut Value, kind: QueueType, counts: Counts) {
-    for (key, number) in numbers(kind, counts) {
-        view[key] = json!(number);
-    }
-}
-
-/// What is counted in a queue, by RabbitMQ's names.
-pub fn numbers(kind: QueueType, counts: Counts) -> impl Iterator<Item = (&'static str, u64)> {
-    let total = counts.ready + counts.unacked + counts.discarded;
-    let bytes = counts.ready_bytes + counts.unacked_bytes + counts.discarded_bytes;
-    // The queue counts bodies that are on disk only, not their bytes.
-    let paged_bytes = match counts.ready {
-        0 => 0,
-        ready => (u128::from(counts.ready_bytes) * u128::from(counts.paged_out) / u128::from(ready)) as u64,
-    };
-    let ready_in_memory = counts.ready.saturating_sub(counts.paged_out);
-    let numbers = [
-        ("consumers", counts.consumers),
-        ("memory", counts.memory_bytes),
-        ("message_bytes", bytes),
-        ("message_bytes_persistent", counts.persistent_bytes),
-        ("message_bytes_ram", bytes.saturating_sub(paged_bytes)),
-        ("message_bytes_ready", counts.ready_bytes),
-        ("message_bytes_unacknowledged", counts.unacked_bytes),
-        ("messages", total),
-        ("messages_persistent", counts.persistent),
-        ("messages_ram", ready_in_memory + counts.unacked),
-        ("messages_ready", counts.ready),
-        ("messages_unacknowledged", counts.unacked),
-    ];
-    let of_classic = [
-        ("message_bytes_paged_out", paged_bytes),
-        ("messages_paged_out", counts.paged_out),
-        ("messages_ready_ram", ready_in_memory),
-        ("messages_unacknowledged_ram", counts.unacked),
-    ];
-    let of_quorum = [
-        ("message_bytes_dlx", counts.discarded_bytes),
-        ("messages_dlx", counts.discarded),
-        ("messages_ready_high", counts.ready_high),
-        ("messages_ready_normal", counts.ready_normal()),
-        ("messages_ready_returned", counts.ready_returned),
-    ];
-    // What a stream holds is not kept by bytes, or in memory.
-    let of_stream = [
-        "consumers",
-        "memory",
-        "messages",
-        "messages_ready",
-        "messages_unacknowledged",
-    ];
-    let numbers = numbers.into_iter();
-    let numbers = numbers.filter(move |(name, _)| kind != QueueType::Stream || of_stream.contains(name));
-    let of_classic = of_classic.into_iter().filter(move |_| kind == QueueType::Classic);
-    let of_quorum = of_quorum.into_iter().filter(move |_| kind == QueueType::Quorum);
-    numbers.chain(of_classic).chain(of_quorum)
-}
-
-/// What a stream has besides, which RabbitMQ does not tell: the offset of its oldest message, the one that comes next,
-/// and the bytes that its leader keeps.
-pub fn stream_numbers(counts: Counts) -> impl Iterator<Item = (&'static str, u64)> {
-    let numbers = [
-        ("first_offset", counts.first_offset),
-        ("next_offset", counts.first_offset + counts.ready),
-        ("bytes", counts.ready_bytes),
-    ];
-    numbers.into_iter()
 }
 
 /// A queue with its numbers, and what it has not.
@@ -298,48 +216,4 @@ fn owner_view(peer: SocketAddr, local: SocketAddr) -> Value {
         "peer_host": peer.ip().to_string(),
         "peer_port": peer.port(),
     })
-}
-
-pub fn live(call: &Call, vhost: &Vhost, spec: &QueueSpec) -> Option<Arc<QueueHandle>> {
-    call.broker.vhost(vhost.name())?.queue(&spec.name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn messages_add_up() {
-        let mut view = json!({});
-        let counts = Counts {
-            ready: 4,
-            ready_bytes: 400,
-            unacked: 1,
-            unacked_bytes: 50,
-            paged_out: 3,
-            ..Counts::default()
-        };
-        write_counts(&mut view, QueueType::Classic, counts);
-        assert_eq!(view["messages"], 5);
-        assert_eq!(view["messages_ram"], 2);
-        assert_eq!(view["message_bytes"], 450);
-        assert_eq!(view["message_bytes_paged_out"], 300);
-        assert_eq!(view["message_bytes_ram"], 150);
-    }
-
-    #[test]
-    fn dead_letters_that_are_kept_are_messages() {
-        let mut view = json!({});
-        let counts = Counts {
-            ready: 4,
-            ready_bytes: 400,
-            discarded: 2,
-            discarded_bytes: 30,
-            ..Counts::default()
-        };
-        write_counts(&mut view, QueueType::Quorum, counts);
-        assert_eq!((&view["messages"], &view["messages_dlx"]), (&json!(6), &json!(2)));
-        assert_eq!(view["message_bytes"], 430);
-        assert_eq!(view["message_bytes_dlx"], 30);
-    }
 }

@@ -1,7 +1,7 @@
 //! Connections and channels of this node. Sums of what is counted are the node's own, which do not count back
 //! when a client goes.
 
-use super::{Family, Metric, Read, counter, family, gauge};
+use super::family::{Family, Metric, Read, counter, family, gauge};
 use crate::statistics::Measure;
 
 pub static FAMILIES: &[Family] = &[

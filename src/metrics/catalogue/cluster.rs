@@ -1,6 +1,6 @@
 //! What is declared in the cluster: only where it is asked for, with the same answer from each node.
 
-use super::{Family, Metric, Read, Where, family, gauge};
+use super::family::{Family, Metric, Read, Where, family, gauge};
 
 pub static FAMILIES: &[Family] = &[
     of_cluster("vhost_status", VHOSTS),

@@ -1,7 +1,7 @@
 //! What moves through the node, by protocol and by type of queue; `rabbitmq_global_*`. These never count back,
 //! whatever is deleted or closed.
 
-use super::{Family, Metric, Read, counter, gauge, histogram, plain};
+use super::family::{Family, Metric, Read, counter, gauge, histogram, plain};
 use crate::statistics::Measure;
 
 pub static FAMILIES: &[Family] = &[

@@ -1,6 +1,6 @@
 //! The node: its process, its limits, its alarms.
 
-use super::{Family, Metric, Read, counter, family, gauge, plain, untyped};
+use super::family::{Family, Metric, Read, counter, family, gauge, plain, untyped};
 use crate::metrics::facts::{Labels, Node};
 
 pub static FAMILIES: &[Family] = &[

@@ -1,6 +1,6 @@
 //! What RabbitMQ has no name for.
 
-use super::{Family, Metric, Read, Where, counter, gauge, histogram, plain};
+use super::family::{Family, Metric, Read, Where, counter, gauge, histogram, plain};
 
 pub static FAMILIES: &[Family] = &[
     own("warren_node", NODE),

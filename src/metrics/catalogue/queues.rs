@@ -1,6 +1,6 @@
 //! Queues: those that this node serves, so that the sum over nodes counts each once.
 
-use super::{Family, Metric, Read, counter, family, gauge};
+use super::family::{Family, Metric, Read, counter, family, gauge};
 use crate::metrics::Number;
 use crate::metrics::facts::{Node, Traffic};
 use crate::statistics::Measure;

@@ -1,6 +1,6 @@
 //! Raft groups: the members on this node, of quorum queues and of the catalogue.
 
-use super::{Family, Metric, Read, counter, family, gauge};
+use super::family::{Family, Metric, Read, counter, family, gauge};
 use crate::metrics::Number;
 use crate::metrics::facts::Group;
 

@@ -1,6 +1,6 @@
 //! Streams and their protocol, by the names of RabbitMQ's plug-in.
 
-use super::{Family, Metric, Read, counter, family, gauge, plain};
+use super::family::{Family, Metric, Read, counter, family, gauge, plain};
 
 pub static FAMILIES: &[Family] = &[
     family("stream_consumer_metrics", LAGS),

@@ -1,6 +1,6 @@
 //! A chunk as it is delivered, byte by byte: 48 bytes of header, then entries one behind the other.
 
-use crate::perf::link::LinkError;
+use crate::perf::link_error::LinkError;
 
 const HEADER: usize = 48;
 /// First byte of a chunk: magic 5, version 0.

@@ -12,7 +12,7 @@ use super::link::{CORRELATION, Link, closing, code_at, next};
 use crate::perf::args::PerfArgs;
 use crate::perf::counters::{Counters, Gate};
 use crate::perf::deliveries::Delivery;
-use crate::perf::link::LinkError;
+use crate::perf::link_error::LinkError;
 use crate::perf::pipe::{Filled, NAP};
 use crate::perf::stamp;
 use crate::perf::stats::histogram;

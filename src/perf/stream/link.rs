@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::perf::link::LinkError;
+use crate::perf::link_error::LinkError;
 use crate::perf::pipe::{self, Filled, PATIENCE, Pipe};
 use crate::perf::uri::{Protocol, Uri};
 use crate::stream_protocol::codec::request::Tune;

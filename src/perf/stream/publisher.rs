@@ -7,7 +7,7 @@ use super::link::{Link, closing, next};
 use crate::perf::args::PerfArgs;
 use crate::perf::confirms::Verdict;
 use crate::perf::counters::{Counters, Gate};
-use crate::perf::link::LinkError;
+use crate::perf::link_error::LinkError;
 use crate::perf::pipe::Filled;
 use crate::perf::sending::{self, GIVE_UP, Published, Publishes, Sending};
 use crate::perf::topology::{Lanes, Target, Topology};

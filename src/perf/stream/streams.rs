@@ -3,7 +3,7 @@
 use super::chunk::Chunk;
 use super::link::Link;
 use crate::perf::args::PerfArgs;
-use crate::perf::link::LinkError;
+use crate::perf::link_error::LinkError;
 use crate::stream_protocol::codec::request::Subscribe;
 use crate::stream_protocol::codec::{Code, Key, Map, Request, StartAt};
 use crate::types::FieldValue;

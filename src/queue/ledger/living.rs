@@ -2,7 +2,7 @@
 //!
 //! A block is up to 24 bytes a message, see [`slots`]. Metas are kept once for neighbours that have the
 //! same; delivery counts and bodies in rows of their own, which are there only in blocks that have some.
-//! What is gone leaves a dead slot; a block that is half dead closes up, and joins its neighbour when both
+//! What is gone leaves a dead slot; a block that is half dead is compacted, and joins its neighbour when both
 //! fit into one, so that a few messages which stay do not keep the memory of those that went.
 
 mod slots;
@@ -155,7 +155,7 @@ impl Living {
             if left == 0 {
                 self.blocks.remove(at);
             } else if left * 2 < block.slots.len() {
-                Arc::make_mut(block).close_up();
+                Arc::make_mut(block).compact();
                 // Not with the next one yet: it may be in the range too.
                 if !self.join_next(at.wrapping_sub(1)) {
                     at += 1;
@@ -374,7 +374,7 @@ impl Block {
     }
 
     /// Leaves the dead slots out.
-    fn close_up(&mut self) {
+    fn compact(&mut self) {
         let mut closed = Self {
             base: self.base,
             ..Self::default()

@@ -2,12 +2,12 @@
 //!
 //! Many messages lie in one entry or piece, so a run of them is read together, each of those once.
 
+use crate::queue::ledger::pieces;
 use std::io;
 
 use bytes::Bytes;
 
 use super::living::Place;
-use super::snapshot;
 use crate::machine::Source;
 use crate::queue::record::{Record, records};
 
@@ -56,6 +56,6 @@ fn read_entry(source: &dyn Source, index: u64, take: &mut impl FnMut(u64, Bytes)
 
 fn read_piece(source: &dyn Source, number: u64, take: &mut impl FnMut(u64, Bytes)) -> io::Result<()> {
     let piece = source.piece(number)?;
-    let whole = snapshot::each_message(&piece, |one| take(one.seq, one.stored));
+    let whole = pieces::each_message(&piece, |one| take(one.seq, one.stored));
     whole.ok_or_else(|| io::Error::other("a piece of a queue's snapshot is damaged"))
 }

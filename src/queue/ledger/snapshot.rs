@@ -11,27 +11,23 @@
 //! Numbers are as in records. The same ledger gives the same bytes on every member: where a body
 //! lies is not in them.
 
-use std::io;
 use std::sync::Arc;
-use std::vec;
+use std::{io, vec};
 
 use bytes::Bytes;
 
-use super::living::{Block, One, Place};
+use super::living::{Block, One};
+use super::pieces::{FORMAT, FORMAT_DISCARDED, MESSAGES, each_message};
 use super::{Known, Ledger, known_meta, reading};
 use crate::machine::{Parts, Source, Unreadable};
 use crate::queue::record::{Input, MAX_SEQ, ProducerId, put_number};
 use crate::queue::sink::{DeathReason, META_LEN};
 
-const FORMAT: u8 = 1;
-/// A piece of messages some of which are dead; the version before cannot read it.
-const FORMAT_DISCARDED: u8 = 2;
 /// A head with producers of whom something was refused; the version before cannot read it.
 const FORMAT_REFUSED: u8 = 2;
 /// The oldest and the newest that are written and read.
 pub const FORMATS: [u8; 2] = [FORMAT, FORMAT_REFUSED];
 const HEAD: u8 = 1;
-const MESSAGES: u8 = 2;
 const END: u8 = 3;
 
 /// Bytes after which a piece of messages ends.
@@ -233,65 +229,4 @@ fn read_messages(ledger: &mut Ledger, piece: &Bytes) -> Result<Option<()>, Unrea
     }
     ledger.shrink_window(last, piece.len() as u64);
     Ok(Some(()))
-}
-
-/// Goes through a piece of messages. `None` when it is damaged.
-pub(super) fn each_message(piece: &Bytes, mut each: impl FnMut(One)) -> Option<()> {
-    let mut input = Input { bytes: piece, at: 2 };
-    let mut before = 0;
-    while !input.is_at_end() {
-        let one = read_message(&mut input, piece, before)?;
-        before = one.seq;
-        each(one);
-    }
-    Some(())
-}
-
-/// The first and the last message of a piece.
-pub(super) fn covers(piece: &[u8]) -> Option<(u64, u64)> {
-    if !piece.starts_with(&[FORMAT, MESSAGES]) && !piece.starts_with(&[FORMAT_DISCARDED, MESSAGES]) {
-        return None;
-    }
-    let mut input = Input { bytes: piece, at: 2 };
-    let first = input.number()?;
-    let mut last = first;
-    loop {
-        input.number()?;
-        read_discarded(&mut input, piece)?;
-        input.take(META_LEN)?;
-        input.message()?;
-        if input.is_at_end() {
-            return Some((first, last));
-        }
-        last = last.checked_add(input.number()?)?;
-    }
-}
-
-fn read_message(input: &mut Input<'_>, piece: &Bytes, before: u64) -> Option<One> {
-    let seq = before.checked_add(input.number()?)?;
-    let count = input.number()?.try_into().ok()?;
-    let discarded = read_discarded(input, piece)?;
-    let meta = *input.take(META_LEN)?.first_chunk()?;
-    let (stored, body_len) = input.message()?;
-    (seq > before).then(|| One {
-        seq,
-        place: Place::default(),
-        meta,
-        count,
-        discarded,
-        body_len,
-        stored_len: stored.len() as u32,
-        stored: piece.slice(stored),
-    })
-}
-
-/// Why the message is dead, if it is; the outer `None` is nonsense.
-fn read_discarded(input: &mut Input<'_>, piece: &[u8]) -> Option<Option<DeathReason>> {
-    if piece.first() != Some(&FORMAT_DISCARDED) {
-        return Some(None);
-    }
-    match input.byte()? {
-        0 => Some(None),
-        code => DeathReason::from_code(code).map(Some),
-    }
 }

@@ -8,7 +8,8 @@ use tempfile::TempDir;
 
 use super::sim::SimDisk;
 use crate::store::archive::{Archive, Archived, Archives, Seek, Span};
-use crate::store::{Keep, OwnerId, Recovered, Store, StoreError, StoreOptions};
+use crate::store::error::StoreError;
+use crate::store::{Keep, OwnerId, Recovered, Store, StoreOptions};
 
 const OWNER: OwnerId = OwnerId(0xa1);
 /// Bytes of a segment: a few entries' worth of index each.

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use rustc_hash::FxHashMap;
 
 use super::sim::SimDisk;
+use crate::store::error::StoreError;
 use crate::store::wal::Writer;
-use crate::store::{OwnerId, Owners, Recovered, Store, StoreError, StoreOptions, VERSION, format_line};
+use crate::store::{OwnerId, Owners, Recovered, Store, StoreOptions, VERSION, format_line};
 
 pub struct ByHand {
     pub store: Store,

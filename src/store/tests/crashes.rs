@@ -12,8 +12,9 @@ use rustc_hash::FxHashMap;
 
 use super::model::{Entry, Model, Op, Users, body, meta};
 use super::sim::SimDisk;
+use crate::store::error::StoreError;
 use crate::store::wal::Writer;
-use crate::store::{Keep, Loc, OwnerId, Recovered, Store, StoreError, StoreOptions};
+use crate::store::{Keep, Loc, OwnerId, Recovered, Store, StoreOptions};
 
 #[derive(Clone, Debug)]
 enum Step {

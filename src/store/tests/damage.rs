@@ -8,7 +8,8 @@ use rand::{Rng, SeedableRng};
 
 use super::model::{body, meta};
 use super::owners::TestOwners;
-use crate::store::{Keep, OwnerId, Recovered, Store, StoreError, StoreOptions};
+use crate::store::error::StoreError;
+use crate::store::{Keep, OwnerId, Recovered, Store, StoreOptions};
 
 const SIZE: usize = 200;
 const OWNERS: [OwnerId; 3] = [OwnerId(1), OwnerId(2), OwnerId(3)];

@@ -8,10 +8,11 @@ use futures_lite::future::block_on;
 use super::model::{body, meta};
 use super::owners::TestOwners;
 use super::sim::SimDisk;
+use crate::store::error::StoreError;
 use crate::store::frame::{HEADER, Header, Kind, Seal};
 use crate::store::segments::log_name;
 use crate::store::wal::Writer;
-use crate::store::{Keep, Loc, OwnerId, Recovered, Store, StoreError, StoreOptions};
+use crate::store::{Keep, Loc, OwnerId, Recovered, Store, StoreOptions};
 
 const SEGMENT: u64 = 4096;
 const SIZE: usize = 100;

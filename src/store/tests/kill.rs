@@ -6,7 +6,8 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use super::model::{body, meta};
-use crate::store::{Keep, OwnerId, Owners, Store, StoreError, StoreOptions};
+use crate::store::error::StoreError;
+use crate::store::{Keep, OwnerId, Owners, Store, StoreOptions};
 
 const OWNER: OwnerId = OwnerId(1);
 /// The directory for the process that is going to be killed.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::store::{Keep, Loc, Meta, OwnerId, Owners, Recovered, StoreError};
+use crate::store::error::StoreError;
+use crate::store::{Keep, Loc, Meta, OwnerId, Owners, Recovered};
 
 /// One record as the model sees it.
 #[derive(Clone, Debug)]

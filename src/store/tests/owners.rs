@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::store::{OwnerId, Owners, Store, StoreError};
+use crate::store::error::StoreError;
+use crate::store::{OwnerId, Owners, Store};
 
 /// What the store has told; tests wait here for more.
 #[derive(Default)]

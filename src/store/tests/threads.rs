@@ -7,8 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::model::{body, meta};
 use super::owners::TestOwners;
+use crate::store::error::StoreError;
 use crate::store::wal::Writer;
-use crate::store::{Keep, OwnerId, OwnerLedger, Recovered, Store, StoreError, StoreOptions};
+use crate::store::{Keep, OwnerId, OwnerLedger, Recovered, Store, StoreOptions};
 
 /// Small enough for checkpoints to happen all the time.
 fn small() -> StoreOptions {

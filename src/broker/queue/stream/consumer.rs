@@ -15,7 +15,8 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use super::live::LiveStream;
-use super::reading::Away;
+use super::reader::{Reading, consumer_of};
+use super::reading::Unreachable;
 use crate::broker::BrokerError;
 use crate::broker::delivery::channel_out::Outstanding;
 use crate::broker::observers::Client;
@@ -27,7 +28,7 @@ use crate::declare::DeclareError;
 use crate::handover::ConsumerKey;
 use crate::metadata::CatalogueError;
 use crate::queue::Slot;
-use crate::spec::arguments::queue_in_vhost;
+use crate::spec::error::queue_in_vhost;
 use crate::spec::{SpecError, age};
 use crate::statistics::Measure;
 use crate::stream::chunk::{Chunk, Entries, Entry};
@@ -107,47 +108,6 @@ fn offset(value: &FieldValue, now: Timestamp) -> Result<OffsetSpec, String> {
     }
 }
 
-/// A consumer that reads.
-pub(super) struct Reading {
-    pub consumer: Arc<Consumer>,
-    /// Messages that it may still be given; what has no prefetch has no end of it.
-    credit: AtomicU32,
-    /// There is credit or room again, or it has ended.
-    wake: Notify,
-    /// It has ended.
-    end: Notify,
-    ended: AtomicBool,
-}
-
-impl Reading {
-    fn give_back(&self, credit: u32) {
-        self.credit.fetch_add(credit, Ordering::AcqRel);
-        self.wake.notify_one();
-    }
-
-    fn is_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    pub fn stop(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.wake.notify_one();
-        self.end.notify_one();
-    }
-
-    /// Which delivery it is, as the channel keeps it: whose, and which message.
-    fn slot(&self, offset: u64) -> Slot {
-        let ConsumerKey(key) = self.consumer.key;
-        Slot::from_parts((key as u32, (key >> 32) as u32, offset))
-    }
-}
-
-/// Whose delivery that is.
-fn consumer_of(slot: Slot) -> ConsumerKey {
-    let (low, high, _) = slot.parts();
-    ConsumerKey(u64::from(high) << 32 | u64::from(low))
-}
-
 impl LiveStream {
     /// Takes a consumer on, which its channel knows. The client hears `consume-ok` before the first delivery, if it
     /// waits for that.
@@ -165,7 +125,7 @@ impl LiveStream {
         let subscription = Subscription::of(&consumer.arguments, queues.now(), &spec.vhost, &spec.name);
         let subscription = subscription.map_err(DeclareError::Spec)?;
         let place = self.resolve(queues, queue, subscription.from).await;
-        let place = place.map_err(|Away| BrokerError::QueueAway {
+        let place = place.map_err(|Unreachable| BrokerError::QueueAway {
             queue: spec.name.clone(),
             vhost: spec.vhost.clone(),
         })?;

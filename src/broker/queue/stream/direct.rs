@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use super::leading::Lost;
+use super::asking;
 use super::live::{LiveStream, replica};
-use super::service;
+use super::written::Lost;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::queues::Queues;
 use crate::stream::chunk::{Count, MOST_ENTRIES};
@@ -190,7 +190,7 @@ impl LiveStream {
             return self.set_cursor(queues, name, offset, |_| {});
         }
         if let Some(leader) = self.leader_of(queues, queue).filter(|leader| *leader != queues.us()) {
-            service::store_cursor_there(queues, leader, self.id, name, offset);
+            asking::store_cursor_there(queues, leader, self.id, name, offset);
         }
     }
 

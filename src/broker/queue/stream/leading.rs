@@ -5,38 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::oneshot;
 
+use super::leadership::Leading;
 use super::live::LiveStream;
-use super::writer::PATIENCE;
+use super::written::{Lost, PATIENCE, Written};
 use crate::broker::queue::contents::{Applied, Contents, Tail};
 use crate::broker::queue::queues::Queues;
 use crate::journal::raft::{self, Group, ProposeError};
 use crate::stream::{self, Appended, Batch, Leader};
 use crate::tasks;
-use crate::types::NodeId;
-
-/// As long as this node leads, and nothing that it decided is lost.
-pub(super) struct Leading {
-    pub leader: Leader,
-    group: Group<Contents>,
-    /// Something that was decided was not applied: it is to be begun anew from what was.
-    is_lost: Arc<AtomicBool>,
-}
-
-/// Why a batch is not known to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lost {
-    /// To be tried again, there if that is known.
-    NotLeader { leader: Option<NodeId> },
-    /// What its writer numbered before it is missing: all that is unanswered is to be sent again.
-    Gap,
-    /// It will never be taken.
-    Refused,
-    /// A newer publisher of its name has begun.
-    Fenced,
-}
-
-/// The offset behind a batch that a majority has.
-pub type Written = Result<u64, Lost>;
 
 impl LiveStream {
     /// Whether this node leads in that term, and what it knows is the log.

@@ -7,10 +7,10 @@ use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 
-use super::consumer::Reading;
-use super::leading::Leading;
+use super::leadership::Leading;
+use super::outgoing::Outgoing;
+use super::reader::Reading;
 use super::retention_of;
-use super::writer::Outgoing;
 use crate::broker::delivery::streaming::SubscriptionCounts;
 use crate::broker::queue::contents::{Contents, Tail};
 use crate::broker::queue::handle::QueueHandle;

@@ -7,13 +7,17 @@
 //! ```
 //! [`LiveStream`] is what this node knows of a stream: who leads, what is on its way, who reads. Every node numbers
 //! its own writes, so that what is sent again after a change of leader is written once. A
-//! confirm is a majority's sync. `service` answers the same questions for other nodes; [`direct`] is for those who speak of
-//! streams by their own words.
+//! confirm is a majority's sync. `asking` asks other nodes and `service` answers them; [`direct`] is for those who
+//! speak of streams by their own words.
 
+pub(in crate::broker) mod asking;
 mod consumer;
 pub mod direct;
+mod leadership;
 mod leading;
 mod live;
+mod outgoing;
+mod reader;
 mod reading;
 pub(in crate::broker) mod service;
 mod standing;
@@ -22,6 +26,7 @@ mod writer;
 
 #[cfg(test)]
 mod tests;
+mod written;
 
 use std::sync::Arc;
 
@@ -30,10 +35,10 @@ use rustc_hash::FxHashMap;
 
 pub use consumer::Subscription;
 pub(super) use consumer::messages as read_messages;
-pub use leading::{Lost, Written};
 pub use live::LiveStream;
-pub use reading::Away;
+pub use reading::Unreachable;
 pub use tracked::{Tracked, TrackedProducer};
+pub use written::{Lost, Written};
 
 use super::contents::Tail;
 use super::handle::QueueHandle;

@@ -8,8 +8,8 @@ use std::time::Duration;
 use thiserror::Error;
 use tokio::time::Instant;
 
+use super::asking;
 use super::live::{LiveStream, replica};
-use super::service;
 use crate::broker::queue::contents::Contents;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::queues::Queues;
@@ -27,26 +27,31 @@ const DEADLINE: Duration = Duration::from_secs(8);
 /// No member can be asked just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("no member of the stream can be read from now")]
-pub struct Away;
+pub struct Unreachable;
 
 impl LiveStream {
     /// The offset from which a reader begins.
     ///
     /// # Errors
-    /// [`Away`], after some seconds.
-    pub async fn resolve(&self, queues: &Arc<Queues>, queue: &Arc<QueueHandle>, spec: OffsetSpec) -> Result<u64, Away> {
+    /// [`Unreachable`], after some seconds.
+    pub async fn resolve(
+        &self,
+        queues: &Arc<Queues>,
+        queue: &Arc<QueueHandle>,
+        spec: OffsetSpec,
+    ) -> Result<u64, Unreachable> {
         let deadline = Instant::now() + DEADLINE;
         loop {
             let resolved = match replica(queue) {
                 Some(group) => resolve_here(&group, spec).await,
                 None => {
                     let asked = self.others(queues, queue);
-                    service::resolve_there(queues, asked, self.id, spec).await
+                    asking::resolve_there(queues, asked, self.id, spec).await
                 }
             };
             match resolved {
                 Some(offset) => return Ok(offset),
-                None if Instant::now() >= deadline || self.is_ended() => return Err(Away),
+                None if Instant::now() >= deadline || self.is_ended() => return Err(Unreachable),
                 None => tokio::time::sleep(AGAIN).await,
             }
         }
@@ -58,8 +63,8 @@ impl LiveStream {
             return bounds.next - bounds.first;
         }
         let others = || self.others(queues, queue);
-        let first = service::resolve_there(queues, others(), self.id, OffsetSpec::First).await;
-        let next = service::resolve_there(queues, others(), self.id, OffsetSpec::Next).await;
+        let first = asking::resolve_there(queues, others(), self.id, OffsetSpec::First).await;
+        let next = asking::resolve_there(queues, others(), self.id, OffsetSpec::Next).await;
         next.unwrap_or(0).saturating_sub(first.unwrap_or(0))
     }
 
@@ -76,7 +81,7 @@ impl LiveStream {
                 Some(pieces) => Some(pieces),
                 None => {
                     let asked = self.others(queues, queue);
-                    service::read_there(queues, asked, self.id, from, most_bytes).await
+                    asking::read_there(queues, asked, self.id, from, most_bytes).await
                 }
             };
             match read {

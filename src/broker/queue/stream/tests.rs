@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::direct::{Entries, EntryAt};
-use super::leading::Lost;
 use super::live::LiveStream;
+use super::written::Lost;
 use crate::broker::Broker;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::replicas::mending::tests::{broker, until};

@@ -13,193 +13,27 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use super::leading::{Lost, Written};
 use super::live::LiveStream;
+use super::outgoing::Numbered;
+use super::written::{Lost, Written};
 use crate::broker::queue::claims::{ConfirmToken, answer};
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::queues::Queues;
 use crate::channel::ConfirmOutcome;
-use crate::codec::sections;
-use crate::journal::raft::RECORD_BYTES;
 use crate::queue::Publish;
-use crate::stream::chunk::{Count, MESSAGE_HEAD, MOST_ENTRIES};
 use crate::stream::filter::Building as Filter;
-use crate::stream::producers::Key;
-use crate::stream::{Batch, Writer};
 use crate::tasks;
 use crate::types::NodeId;
 
-/// How long a batch may take before it is sent again.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// How long the writer rests when nobody takes what it sends.
 const AGAIN: Duration = Duration::from_millis(20);
-/// Bytes of a chunk's data; a larger message goes alone.
-const CHUNK_BYTES: usize = 512 * 1024;
-/// Bytes that do not wait for the batch before them to be answered.
-const COMPANY_BYTES: usize = 32 * 1024;
-/// Bytes of the largest message: with all around it, it fits into a record and into a call between nodes.
-const MOST_BYTES: usize = RECORD_BYTES - 1024 * 1024;
 /// Batches on their way where this node leads.
 const IN_FLIGHT: usize = 4;
 /// Bytes on their way beyond which publishers are not read.
 const CROWD_BYTES: usize = 8 * 1024 * 1024;
-
-/// See the head of this file.
-pub(super) struct Outgoing {
-    /// This node's writes to the stream are told from those of others by this.
-    id: u64,
-    next_number: u64,
-    building: Building,
-    unanswered: VecDeque<Unanswered>,
-    /// Of both.
-    bytes: usize,
-    is_writing: bool,
-}
-
-struct Building {
-    data: Vec<u8>,
-    entries: u16,
-    filter: Filter,
-    filter_bytes: u8,
-    tokens: Vec<Option<ConfirmToken>>,
-}
-
-/// A batch with its number.
-pub(super) struct Numbered {
-    pub writer: Writer,
-    pub count: Count,
-    pub filter: Bytes,
-    pub data: Bytes,
-}
-
-struct Unanswered {
-    batch: Arc<Numbered>,
-    tokens: Vec<Option<ConfirmToken>>,
-}
-
-impl Outgoing {
-    pub fn new(id: u64, filter_bytes: u8) -> Self {
-        Self {
-            id,
-            next_number: 1,
-            building: Building {
-                data: Vec::new(),
-                entries: 0,
-                filter: Filter::new(filter_bytes),
-                filter_bytes,
-                tokens: Vec::new(),
-            },
-            unanswered: VecDeque::new(),
-            bytes: 0,
-            is_writing: false,
-        }
-    }
-
-    /// Takes a message; what is too large comes back.
-    fn push(&mut self, publish: Publish<ConfirmToken>) -> Option<Publish<ConfirmToken>> {
-        let building = &mut self.building;
-        let start = building.data.len();
-        building.data.extend_from_slice(&[0; MESSAGE_HEAD]);
-        let value = sections::write(&mut building.data, &publish.message);
-        let len = building.data.len() - start - MESSAGE_HEAD;
-        if len > MOST_BYTES {
-            building.data.truncate(start);
-            return Some(publish);
-        }
-        building.data[start..start + MESSAGE_HEAD].copy_from_slice(&(len as u32).to_be_bytes());
-        building.filter.add(value.as_deref());
-        building.entries += 1;
-        building.tokens.push(publish.publish);
-        self.bytes += len + MESSAGE_HEAD;
-        if building.data.len() >= CHUNK_BYTES || usize::from(building.entries) == MOST_ENTRIES {
-            self.seal();
-        }
-        None
-    }
-
-    /// What was built becomes a batch with a number.
-    fn seal(&mut self) {
-        let building = &mut self.building;
-        let entries = std::mem::take(&mut building.entries);
-        let data = std::mem::take(&mut building.data);
-        let number = self.next_number;
-        self.next_number += 1;
-        let batch = Numbered {
-            writer: Writer {
-                key: Key::Id(self.id),
-                epoch: 0,
-                first: number,
-                last: number,
-            },
-            count: Count {
-                entries,
-                records: entries.into(),
-            },
-            filter: building.filter.take().into(),
-            data: data.into(),
-        };
-        self.unanswered.push_back(Unanswered {
-            batch: Arc::new(batch),
-            tokens: std::mem::take(&mut building.tokens),
-        });
-    }
-
-    /// The batch behind those that are on their way.
-    fn next(&mut self, on_their_way: usize) -> Option<Arc<Numbered>> {
-        let is_enough = on_their_way == 0 || self.building.data.len() >= COMPANY_BYTES;
-        if self.unanswered.len() <= on_their_way && self.building.entries > 0 && is_enough {
-            self.seal();
-        }
-        self.unanswered.get(on_their_way).map(|next| next.batch.clone())
-    }
-
-    /// What follows a batch that will never be taken is numbered anew, as by another node: the leader waits for the
-    /// number that was left out.
-    fn renumber(&mut self, id: u64) {
-        self.id = id;
-        self.next_number = 1;
-        for one in &mut self.unanswered {
-            let Numbered {
-                count, filter, data, ..
-            } = &*one.batch;
-            one.batch = Arc::new(Numbered {
-                writer: Writer {
-                    key: Key::Id(id),
-                    epoch: 0,
-                    first: self.next_number,
-                    last: self.next_number,
-                },
-                count: *count,
-                filter: filter.clone(),
-                data: data.clone(),
-            });
-            self.next_number += 1;
-        }
-    }
-
-    fn answered(&mut self) -> Vec<Option<ConfirmToken>> {
-        let Some(first) = self.unanswered.pop_front() else {
-            return Vec::new();
-        };
-        self.bytes -= first.batch.data.len();
-        first.tokens
-    }
-}
-
-impl Numbered {
-    pub fn batch(&self) -> Batch<'_> {
-        Batch {
-            writer: Some(&self.writer),
-            count: self.count,
-            filter: &self.filter,
-            data: &self.data,
-        }
-    }
-}
 
 impl LiveStream {
     /// Messages of this node's clients.
@@ -322,7 +156,7 @@ impl LiveStream {
                 let told = self.append(queues, &batch.batch());
                 Box::pin(async move { told.await.unwrap_or(Err(Lost::NotLeader { leader: None })) })
             }
-            Some(leader) => super::service::append_there(queues, leader, self.id, &batch),
+            Some(leader) => super::asking::append_there(queues, leader, self.id, &batch),
         }
     }
 }
