@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::environment::Environment;
-use super::keys;
+use super::keys::{self, LEVELS, is_log_category};
 use super::problem::Problem;
 use super::setting::{Origin, Setting};
 
@@ -106,6 +106,7 @@ fn rabbitmq(environment: &Environment, found: &mut Found) {
         found.problems.push(problem);
     }
     logs(environment, found);
+    log_levels(environment, found);
     for variable in environment.names() {
         if is_removed(variable) {
             found.problems.push(Problem::Removed {
@@ -150,26 +151,50 @@ fn listeners(environment: &Environment, found: &mut Found) -> Result<(), Problem
     Ok(())
 }
 
-/// `RABBITMQ_LOGS` is a file or `-`; `RABBITMQ_LOG` a list such as `info,connection=debug,+json`.
+/// `RABBITMQ_LOGS` is a file, or `-` or `-stderr` for the terminal, in place of what is configured.
 fn logs(environment: &Environment, found: &mut Found) {
-    match environment.said("RABBITMQ_LOGS") {
+    let variable = "RABBITMQ_LOGS";
+    match environment.said(variable) {
         None => {}
-        Some("-") => found.set("RABBITMQ_LOGS", "log.console", "true".to_owned()),
-        Some(file) => found.set("RABBITMQ_LOGS", "log.file", file.to_owned()),
+        Some(terminal @ ("-" | "-stderr")) => {
+            let stream = if terminal == "-" { "stdout" } else { "stderr" };
+            found.set(variable, "log.console", "true".to_owned());
+            found.set(variable, "log.console.stdio", stream.to_owned());
+            found.set(variable, "log.file", "false".to_owned());
+        }
+        Some(other) if other.starts_with("exchange:") || other.starts_with("syslog:") => {
+            let warning =
+                format!("{variable}: '{other}' has no meaning here: lines go to the terminal and to one file");
+            found.warnings.push(warning);
+        }
+        Some(file) => found.set(variable, "log.file", file.to_owned()),
     }
+}
+
+/// `RABBITMQ_LOG` is a list such as `warning,connection=debug,queue,+json`. As with RabbitMQ, a category alone is
+/// one at the level info, and a word that is nothing does not keep a node from starting.
+fn log_levels(environment: &Environment, found: &mut Found) {
     let variable = "RABBITMQ_LOG";
-    for word in environment.said(variable).unwrap_or_default().split(',').map(str::trim) {
-        match word.split_once('=') {
-            Some((category, level)) => found.set(variable, &format!("log.{category}.level"), level.to_owned()),
-            None => match word {
-                "" | "+color" | "-color" => {}
-                "+json" | "-json" => {
-                    let format = if word == "+json" { "json" } else { "plaintext" };
-                    found.set(variable, "log.console.formatter", format.to_owned());
-                    found.set(variable, "log.file.formatter", format.to_owned());
-                }
-                level => found.set(variable, "log.default.level", level.to_owned()),
-            },
+    let said = environment.said(variable).unwrap_or_default();
+    for word in said.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        let (category, level) = match word.split_once('=') {
+            Some((category, level)) => (Some(category), level),
+            None if LEVELS.iter().any(|(level, _)| *level == word) => (None, word),
+            None => (Some(word), "info"),
+        };
+        let is_level = LEVELS.iter().any(|(own, _)| *own == level);
+        match (category, word) {
+            (_, "+color" | "-color" | "+single_line" | "-single_line") => {}
+            (_, "+json" | "-json") => {
+                let format = if word == "+json" { "json" } else { "plaintext" };
+                found.set(variable, "log.console.formatter", format.to_owned());
+                found.set(variable, "log.file.formatter", format.to_owned());
+            }
+            (None, _) => found.set(variable, "log.default.level", level.to_owned()),
+            (Some(category), _) if is_level && is_log_category(category) => {
+                found.set(variable, &format!("log.{category}.level"), level.to_owned());
+            }
+            _ => found.warnings.push(format!("{variable}: '{word}' has no meaning here")),
         }
     }
 }

@@ -25,6 +25,8 @@ pub struct Key {
     pub secret: bool,
     /// Why the key does nothing yet, if it does nothing.
     pub unbuilt: Option<&'static str>,
+    /// What Erlang calls it, with the application first, where it is not the same name below the application.
+    pub terms: Vec<&'static str>,
     apply: Apply,
 }
 
@@ -69,6 +71,11 @@ impl Key {
         (self.apply)(config, placeholder, value)
     }
 
+    /// Whether it is what is expected.
+    pub fn takes(&self, placeholder: &str, value: &str) -> bool {
+        self.apply(&mut Config::default(), placeholder, value)
+    }
+
     /// Puts what holds when the key is not set where it goes.
     pub fn apply_default(&self, config: &mut Config) {
         if let Sample::Default(_) = self.sample {
@@ -108,6 +115,7 @@ pub fn key<T: 'static>(pattern: impl Into<String>, value: Value<T>) -> Draft<T> 
         sample: Sample::Example(""),
         flag: None,
         unbuilt: None,
+        terms: Vec::new(),
     }
 }
 
@@ -119,6 +127,7 @@ pub struct Draft<T> {
     sample: Sample,
     flag: Option<Flag>,
     unbuilt: Option<&'static str>,
+    terms: Vec<&'static str>,
 }
 
 impl<T: 'static> Draft<T> {
@@ -139,6 +148,12 @@ impl<T: 'static> Draft<T> {
     /// The key is read and does nothing until what it is for is built.
     pub fn unbuilt(mut self, reason: &'static str) -> Self {
         self.unbuilt = Some(reason);
+        self
+    }
+
+    /// What Erlang calls it; placeholders as in the key.
+    pub fn term(mut self, path: &'static str) -> Self {
+        self.terms.push(path);
         self
     }
 
@@ -187,6 +202,7 @@ impl<T: 'static> Draft<T> {
             flag: self.flag,
             secret: self.value.secret,
             unbuilt: self.unbuilt,
+            terms: self.terms,
             apply: Box::new(move |config, placeholder, text| match parse(text) {
                 Some(value) => {
                     set(config, placeholder, value);

@@ -117,6 +117,7 @@ fn ldap() -> Vec<Key> {
             .help("Their port.")
             .sets(|c, port| c.auth.backends.ldap.port = port),
         key("auth_ldap.connection_pool_size", integer(1..=1024))
+            .term("rabbitmq_auth_backend_ldap.pool_size")
             .default("64")
             .help("Connections to the directory at a time.")
             .sets(|c, size| c.auth.backends.ldap.pool_size = size),
@@ -157,18 +158,22 @@ fn ldap() -> Vec<Key> {
             .help("Whether TLS is asked for on a plain connection.")
             .sets(|c, on| c.auth.backends.ldap.use_starttls = on),
         key("auth_ldap.queries.vhost_access", ldap_query())
+            .term("rabbitmq_auth_backend_ldap.vhost_access_query")
             .default("{constant, true}")
             .help("Who may come into a vhost: an Erlang term, as RabbitMQ takes it in advanced.config only.")
             .sets(|c, query| c.auth.backends.ldap.vhost_access = query),
         key("auth_ldap.queries.resource_access", ldap_query())
+            .term("rabbitmq_auth_backend_ldap.resource_access_query")
             .default("{constant, true}")
             .help("Who may use queues and exchanges.")
             .sets(|c, query| c.auth.backends.ldap.resource_access = query),
         key("auth_ldap.queries.topic_access", ldap_query())
+            .term("rabbitmq_auth_backend_ldap.topic_access_query")
             .default("{constant, true}")
             .help("Who may use routing keys of topic exchanges.")
             .sets(|c, query| c.auth.backends.ldap.topic_access = query),
         key("auth_ldap.queries.tags", ldap_tags())
+            .term("rabbitmq_auth_backend_ldap.tag_queries")
             .default("[{administrator, {constant, false}}]")
             .help("Who has which tag.")
             .sets(|c, tags| c.auth.backends.ldap.tags = tags),
@@ -321,6 +326,10 @@ fn server_keys(
             .help("The type of authorization_details in tokens that are for this broker; none are read without it.")
             .sets_named(move |c, name, kind| server(c, name).kind = Some(kind)),
         key(format!("{prefix}.additional_scopes_key"), text())
+            .term(match named {
+                true => "rabbitmq_auth_backend_oauth2.resource_servers.$name.extra_scopes_source",
+                false => "rabbitmq_auth_backend_oauth2.extra_scopes_source",
+            })
             .example(if named { "prod = roles" } else { "roles" })
             .help("Further claims with scopes; several with spaces between them.")
             .sets_named(move |c, name, key| server(c, name).additional_scopes_key = Some(key)),

@@ -159,11 +159,13 @@ fn formation_keys() -> Vec<Key> {
             .unbuilt("nothing waits for the cluster to have that size")
             .sets(|c, nodes| c.cluster.target_size = Some(nodes)),
         key(under("node_cleanup.interval"), integer(1..=u32::MAX.into()))
+            .term("rabbit.cluster_formation.node_cleanup.cleanup_interval")
             .default("60")
             .help("Seconds after which nodes that discovery does not know are looked for.")
             .unbuilt(NO_CLEANUP)
             .sets(|c, seconds| c.cluster.cleanup_interval_s = seconds),
         key(under("node_cleanup.only_log_warning"), switch())
+            .term("rabbit.cluster_formation.node_cleanup.cleanup_only_log_warning")
             .default("true")
             .help("Such nodes are reported and not removed.")
             .unbuilt(NO_CLEANUP)
@@ -182,10 +184,12 @@ pub fn identity_keys() -> Vec<Key> {
             .help("The version that clients are told.")
             .sets(|c, version| c.product.version = version),
         key("product.name", name())
+            .term("rabbit.product_name")
             .default("Warren")
             .help("The product that the HTTP API names.")
             .sets(|c, name| c.product.product_name = name),
         key("product.version", name())
+            .term("rabbit.product_version")
             .default(env!("CARGO_PKG_VERSION"))
             .help("The version that the HTTP API names.")
             .sets(|c, version| c.product.product_version = version),

@@ -6,6 +6,7 @@ use super::*;
 pub fn keys() -> Vec<Key> {
     let mut keys = vec![
         key("listeners.tcp", listener().list().or("none"))
+            .term("rabbit.tcp_listeners")
             .flags("--amqp", "ADDR:PORT")
             .example("0.0.0.0:5672, [::]:5672")
             .help("Plain AMQP listeners, all at once, by default port 5672; 'none' turns them off.")
@@ -15,6 +16,7 @@ pub fn keys() -> Vec<Key> {
             .help("A plain AMQP listener: port, or address and port.")
             .sets_named(|c, name, address| c.listeners.tcp.set(name, address)),
         key("listeners.ssl", listener().list().or("none"))
+            .term("rabbit.ssl_listeners")
             .flags("--amqps", "ADDR:PORT")
             .default("none")
             .help("AMQP listeners over TLS, all at once.")

@@ -31,11 +31,17 @@ const CATEGORIES: [(&str, LogCategory, &str); 4] = [
     ("ra", LogCategory::Raft, "The level for Raft groups."),
 ];
 
+/// Whether there are lines of that category, or of none with a name.
+pub fn is_category(word: &str) -> bool {
+    word == "default" || CATEGORIES.iter().any(|(category, ..)| *category == word)
+}
+
 fn output_keys() -> Vec<Key> {
     let formats = [("plaintext", LogFormat::Plaintext), ("json", LogFormat::Json)];
     let streams = [("stdout", Stream::Stdout), ("stderr", Stream::Stderr)];
     vec![
         key("log.console", switch())
+            .term("rabbit.log.console.enabled")
             .default("true")
             .help("Log to the terminal.")
             .sets(|c, on| c.logging.console = on),
@@ -52,6 +58,7 @@ fn output_keys() -> Vec<Key> {
             .help("Which stream of the terminal.")
             .sets(|c, stream| c.logging.stream = stream),
         key("log.file", path().or("false"))
+            .term("rabbit.log.file.file")
             .example("rabbit.log")
             .help("Log to this file as well; by default to none.")
             .sets(|c, file| c.logging.file = file),
@@ -64,14 +71,17 @@ fn output_keys() -> Vec<Key> {
             .help("What lines in the file look like.")
             .sets(|c, format| c.logging.file_format = format),
         key("log.file.rotation.size", binary_size(0..=i64::MAX as u64))
+            .term("rabbit.log.file.size")
             .example("10485760")
             .help("Size in bytes at which a new file is begun; 0, the default, is never.")
             .sets(|c, bytes| c.logging.rotation_size = Some(ByteSize(bytes)).filter(|size| size.0 > 0)),
         key("log.file.rotation.count", integer(0..=u16::MAX.into()))
+            .term("rabbit.log.file.count")
             .default("5")
             .help("Older files that are kept.")
             .sets(|c, files| c.logging.rotation_count = files),
         key("log.dir", path())
+            .term("rabbit.log_root")
             .example("/var/log/rabbitmq")
             .help("Where log files lie; by default in 'text-log' within the data directory.")
             .sets(|c, path| c.logging.dir = Some(path)),
@@ -79,15 +89,18 @@ fn output_keys() -> Vec<Key> {
 }
 
 fn level() -> value::Value<Level> {
-    choice(&[
-        ("debug", Level::Debug),
-        ("info", Level::Info),
-        ("notice", Level::Notice),
-        ("warning", Level::Warning),
-        ("error", Level::Error),
-        ("critical", Level::Critical),
-        ("alert", Level::Alert),
-        ("emergency", Level::Emergency),
-        ("none", Level::None),
-    ])
+    choice(&LEVELS)
 }
+
+/// The levels by their words.
+pub const LEVELS: [(&str, Level); 9] = [
+    ("debug", Level::Debug),
+    ("info", Level::Info),
+    ("notice", Level::Notice),
+    ("warning", Level::Warning),
+    ("error", Level::Error),
+    ("critical", Level::Critical),
+    ("alert", Level::Alert),
+    ("emergency", Level::Emergency),
+    ("none", Level::None),
+];

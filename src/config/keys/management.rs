@@ -140,6 +140,7 @@ fn behaviour_keys() -> Vec<Key> {
             .help("HTTP connections begin with a PROXY protocol header.")
             .sets(|c, on| c.management.proxy_protocol = on),
         key("management.http.max_body_size", binary_size(0..=LARGEST_BODY))
+            .term("rabbitmq_management.max_http_body_size")
             .default("10000000")
             .help("Largest request body in bytes.")
             .sets(|c, bytes| c.management.max_body_bytes = bytes),
@@ -156,6 +157,7 @@ fn behaviour_keys() -> Vec<Key> {
             .help("No name and password over HTTP.")
             .sets(|c, on| c.management.disable_basic_auth = on),
         key("management.disable_stats", switch())
+            .term("rabbitmq_management.disable_management_stats")
             .default("false")
             .help("Only what is declared is shown, no statistics.")
             .sets(|c, on| c.management.disable_stats = on),
@@ -192,18 +194,22 @@ fn header_keys() -> Vec<Key> {
             .help("Sites whose pages may use the HTTP API; * is all.")
             .sets_named(|c, at, origin| c.management.cors_allow_origins.set(at, origin)),
         key("management.cors.allow_origins", choice(&[("none", ())]))
+            .term("rabbitmq_management.cors_allow_origins")
             .default("none")
             .help("No other site's pages may.")
             .sets(|c, ()| c.management.cors_allow_origins.replace([])),
         key("management.cors.max_age", integer(0..=u32::MAX.into()))
+            .term("rabbitmq_management.cors_max_age")
             .default("1800")
             .help("Seconds that a browser may remember it.")
             .sets(|c, seconds| c.management.cors_max_age_s = seconds),
         key("management.csp.policy", text())
+            .term("rabbitmq_management.content_security_policy")
             .default("script-src 'self' 'unsafe-eval' 'unsafe-inline'; object-src 'self'")
             .help("The Content-Security-Policy header.")
             .sets(|c, policy| c.management.content_security_policy = Some(policy)),
         key("management.hsts.policy", text())
+            .term("rabbitmq_management.strict_transport_security")
             .example("max-age=31536000; includeSubDomains")
             .help("The Strict-Transport-Security header.")
             .sets(|c, policy| c.management.strict_transport_security = Some(policy)),

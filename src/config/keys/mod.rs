@@ -17,6 +17,8 @@ mod stream;
 
 use std::sync::LazyLock;
 
+pub use logging::{LEVELS, is_category as is_log_category};
+
 use super::key::{Flag, Key, key};
 use super::sections::{Tls, TlsVersion};
 use super::value::{binary_size, choice, integer, name, path, secret, switch};

@@ -41,6 +41,7 @@ fn queue_keys() -> Vec<Key> {
             "quorum_queue.property_equivalence.relaxed_checks_on_redeclaration",
             switch(),
         )
+        .term("rabbit.quorum_relaxed_checks_on_redeclaration")
         .default("false")
         .help("Declaring a quorum queue again as a classic one succeeds.")
         .sets(|c, on| c.queues.relaxed_redeclaration = on),
@@ -49,23 +50,28 @@ fn queue_keys() -> Vec<Key> {
             .help("Where the leader of a new replicated queue is put.")
             .sets(|c, locator| c.queues.leader_locator = locator),
         key(reconciliation("enabled"), switch())
+            .term("rabbit.quorum_membership_reconciliation_enabled")
             .default("false")
             .help("Quorum queues grow to new nodes by themselves.")
             .sets(|c, on| c.queues.membership.enabled = on),
         key(reconciliation("auto_remove"), switch())
+            .term("rabbit.quorum_membership_reconciliation_auto_remove")
             .default("false")
             .help("Members on nodes that left the cluster are removed.")
             .unbuilt("members of nodes that were forgotten are always replaced, others never removed")
             .sets(|c, on| c.queues.membership.auto_remove = on),
         key(reconciliation("interval"), duration())
+            .term("rabbit.quorum_membership_reconciliation_interval")
             .default("3600000")
             .help("How often members are looked at.")
             .sets(|c, interval| c.queues.membership.interval = interval),
         key(reconciliation("trigger_interval"), duration())
+            .term("rabbit.quorum_membership_reconciliation_trigger_interval")
             .default("10000")
             .help("How long after a change of the cluster.")
             .sets(|c, interval| c.queues.membership.trigger_interval = interval),
         key(reconciliation("target_group_size"), integer(1..=255))
+            .term("rabbit.quorum_membership_reconciliation_target_group_size")
             .example("3")
             .help("Members a queue should have.")
             .sets(|c, members| c.queues.membership.target_group_size = Some(members)),
@@ -128,6 +134,7 @@ pub fn definition_keys() -> Vec<Key> {
         .help("Where definitions come from: from files.")
         .sets(|_, ()| {}),
         key("definitions.local.path", path())
+            .term("rabbit.definitions.local_path")
             .example("/etc/rabbitmq/definitions.d")
             .help("The same as load_definitions, for the import from files.")
             .sets(|c, path| c.definitions.local_path = Some(path)),

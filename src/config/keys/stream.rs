@@ -30,6 +30,7 @@ pub fn keys() -> Vec<Key> {
 fn listener_keys() -> Vec<Key> {
     vec![
         key("stream.listeners.tcp", listener().list().or("none"))
+            .term("rabbitmq_stream.tcp_listeners")
             .flags("--stream", "ADDR:PORT")
             .example("0.0.0.0:5552, [::]:5552")
             .help("Listeners of the stream protocol, all at once, by default port 5552; 'none' turns them off.")
@@ -39,6 +40,7 @@ fn listener_keys() -> Vec<Key> {
             .help("A listener of the stream protocol: port, or address and port.")
             .sets_named(|c, name, address| c.stream.tcp.set(name, address)),
         key("stream.listeners.ssl", listener().list().or("none"))
+            .term("rabbitmq_stream.ssl_listeners")
             .default("none")
             .help("The same over TLS, with the certificates of ssl_options.")
             .sets(|c, addresses| c.stream.tls.replace(addresses.unwrap_or_default())),

@@ -79,6 +79,40 @@ fn rabbitmqs_variables_mean_what_they_mean_there() {
 }
 
 #[test]
+fn words_about_the_log_are_read_as_rabbitmq_reads_them() {
+    let log = |variable: &str, value: &str| load_text("log.file = r.log", &[(variable, value)], &[]).expect(value);
+    let level = |value: &str, category| log("RABBITMQ_LOG", value).logging.categories.get(&category).copied();
+    assert_eq!(level("connection", LogCategory::Connection), Some(Level::Info));
+    assert_eq!(level("debug,queue", LogCategory::Queue), Some(Level::Info));
+    assert_eq!(level("ra=none", LogCategory::Raft), Some(Level::None));
+    let config = log(
+        "RABBITMQ_LOG",
+        "warning,federation=debug,channel=loud,nonsense,+color,+single_line",
+    );
+    assert_eq!(config.logging.level, Level::Warning);
+    assert!(config.logging.categories.is_empty());
+    assert_eq!(
+        config.warnings,
+        [
+            "RABBITMQ_LOG: 'federation=debug' has no meaning here",
+            "RABBITMQ_LOG: 'channel=loud' has no meaning here",
+            "RABBITMQ_LOG: 'nonsense' has no meaning here",
+        ]
+    );
+
+    let place = |value: &str| {
+        let logging = log("RABBITMQ_LOGS", value).logging;
+        (logging.console, logging.stream, logging.file)
+    };
+    assert_eq!(place("-"), (true, Stream::Stdout, None));
+    assert_eq!(place("-stderr"), (true, Stream::Stderr, None));
+    assert_eq!(place("/l"), (true, Stream::Stdout, Some(PathBuf::from("/l"))));
+    let config = log("RABBITMQ_LOGS", "exchange:debug");
+    assert_eq!(config.logging.file, Some(PathBuf::from("r.log")));
+    assert_eq!(config.warnings.len(), 1, "{:?}", config.warnings);
+}
+
+#[test]
 fn any_key_can_be_set_in_the_environment() {
     let variables = [
         ("WARREN_MAX_MESSAGE_SIZE", "1MB"),
@@ -155,7 +189,7 @@ fn erlang_terms_come_over_the_lines_and_variables_over_them() {
     assert_eq!(
         told,
         [
-            "rabbit.odd (odd) has no meaning here",
+            "rabbit.odd has no meaning here",
             "hipe_compile has no effect: it tunes the Erlang runtime, which is not there",
         ]
     );

@@ -425,6 +425,61 @@ fn every_key_of_rabbitmqs_is_known() {
     }
 }
 
+/// What Erlang writes in a way of its own, though one key alone stands for it.
+const SHAPED: [&str; 6] = [
+    "rabbit.cluster_tags",
+    "rabbit.default_user_tags",
+    "rabbit.loopback_users",
+    "rabbit.node_tags",
+    "rabbitmq_auth_backend_oauth2.key_config.signing_keys",
+    "rabbitmq_prometheus.tcp_config",
+];
+
+#[test]
+fn every_key_is_set_by_what_erlang_calls_it() {
+    let pairs = include_str!("../../../tests/data/rabbitmq_terms.txt");
+    let pairs = pairs.lines().filter(|line| !line.starts_with('#'));
+    let pairs: Vec<_> = pairs.filter_map(|line| line.split_once(' ')).collect();
+    let examples = examples();
+    let mut tried = 0;
+    for (key, term) in &pairs {
+        let segments = key::segments(key);
+        // Keys that stand in one term together are written in a shape of its own, which `advanced` tries.
+        let is_shaped = pairs.iter().filter(|(_, other)| other == term).count() > 1 || SHAPED.contains(term);
+        if is_shaped || keys::find(&segments).is_none() {
+            continue;
+        }
+        let good = examples.iter().find(|(own, ..)| {
+            let own = key::segments(own);
+            keys::find(&own).map(|(row, _)| &row.pattern) == keys::find(&segments).map(|(row, _)| &row.pattern)
+        });
+        let good = good.expect(key).1.trim_matches('\'');
+        let is_list = key.contains('$');
+        let value = if is_list {
+            format!("[\"{good}\"]")
+        } else {
+            format!("\"{good}\"")
+        };
+        let (app, within) = term.split_once('.').expect("an application");
+        let settings = within
+            .rsplit('.')
+            .fold(value, |value, name| format!("[{{{name}, {value}}}]"));
+        let lines = advanced::parse(Path::new("a.config"), &format!("[{{{app}, {settings}}}]."));
+        assert!(lines.problems.is_empty(), "{key}: {:?}", lines.problems);
+        let set = lines.settings.iter();
+        let set: Vec<_> = set
+            .map(|setting| format!("{} = {}", setting.key, setting.value))
+            .collect();
+        let expected = match key.rsplit_once(".$") {
+            Some((list, _)) => format!("{list}.1 = {good}"),
+            None => format!("{key} = {good}"),
+        };
+        assert_eq!(set, [expected], "{term}");
+        tried += 1;
+    }
+    assert!(tried > 150, "{tried}");
+}
+
 #[test]
 fn the_sample_file_is_written_from_the_table_and_loads() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rabbitmq.conf.sample");
