@@ -17,12 +17,13 @@ use super::hello::Class;
 use super::link::{DialError, Dialled, dial};
 use super::peers::Backoff;
 use super::shared::Shared;
+use crate::logging::Said;
 use crate::tasks;
 use crate::types::NodeId;
 
 /// How much longer the node that is not preferred as dialler waits before it dials.
 const SECOND: Duration = Duration::from_millis(20);
-/// Wait after a refusal that only people can change. The other side logs each attempt.
+/// Wait after a refusal that only people can change.
 const HOPELESS: Duration = Duration::from_secs(5);
 
 impl Shared {
@@ -42,9 +43,13 @@ impl Shared {
     /// Asks for a name's addresses again and again; each is a seed for as long as the name has it.
     pub(super) async fn run_dns(self: Arc<Self>, name: String, port: u16) {
         let mut seeds: FxHashMap<SocketAddr, JoinHandle<()>> = FxHashMap::default();
+        let mut said = Said::default();
         loop {
             match tokio::net::lookup_host((name.as_str(), port)).await {
                 Ok(addresses) => {
+                    if said.is_over(&()) {
+                        tracing::info!(name, "the nodes of the cluster can be looked up");
+                    }
                     let found: Vec<_> = addresses.take(MOST_SEEDS).collect();
                     seeds.retain(|address, seeking| {
                         let stays = found.contains(address);
@@ -58,7 +63,10 @@ impl Shared {
                         seeds.entry(address).or_insert_with(seek);
                     }
                 }
-                Err(error) => tracing::warn!(name, %error, "the nodes of the cluster cannot be looked up"),
+                Err(error) if said.is_news((), &error) => {
+                    tracing::warn!(name, %error, "the nodes of the cluster cannot be looked up");
+                }
+                Err(_) => {}
             }
             let wait = match self.links.all(Class::Control).is_empty() {
                 true => self.settings.timing.discovery,
@@ -177,7 +185,7 @@ async fn keep_seeking(shared: &Arc<Shared>, address: &str) {
 
 /// What was logged of an address, so that it is logged once and not every second.
 struct DialLog {
-    last: Option<String>,
+    said: Said,
     /// Whether it is news that a node cannot be reached. Of one that was connected it is told when
     /// it is lost.
     is_news: bool,
@@ -185,12 +193,12 @@ struct DialLog {
 
 impl DialLog {
     fn new(is_news: bool) -> Self {
-        Self { last: None, is_news }
+        let said = Said::default();
+        Self { said, is_news }
     }
 
     fn failed(&mut self, address: &str, error: &DialError) {
-        let text = format!("{address}: {error}");
-        if self.last.as_ref() == Some(&text) {
+        if !self.said.is_news((), format!("{address}: {error}")) {
             return;
         }
         match (error.may_pass(), self.is_news) {
@@ -198,7 +206,6 @@ impl DialLog {
             (true, false) => tracing::debug!(address, %error, "a node cannot be reached"),
             (false, _) => tracing::warn!(address, %error, "a node does not connect with this one"),
         }
-        self.last = Some(text);
     }
 }
 

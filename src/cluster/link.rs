@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,6 +20,7 @@ use super::connection::{Connection, Ending};
 use super::handshake::{Cause, Handshake, HandshakeError, Peer, Progress};
 use super::hello::Class;
 use super::tls::{Accepted, TlsFailure, Wire};
+use crate::logging::Said;
 use crate::tasks;
 use crate::types::NodeId;
 
@@ -67,6 +69,7 @@ impl From<io::Error> for DialError {
 /// Accepts until this node stops.
 pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
     let unknown = Arc::new(Semaphore::new(MOST_UNKNOWN));
+    let said = Arc::new(Mutex::new(Said::default()));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -75,28 +78,41 @@ pub(super) async fn accept(shared: Arc<Shared>, listener: TcpListener) {
         let (socket, from) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "accepting a connection of another node failed");
+                if said.lock().is_news(None, &error) {
+                    tracing::warn!(%error, "accepting a connection of another node failed");
+                }
                 tokio::time::sleep(ACCEPT_AGAIN).await;
                 continue;
             }
         };
         let Ok(permit) = unknown.clone().try_acquire_owned() else {
-            tracing::warn!(%from, "connection refused: too many nodes are in their handshake");
+            if said.lock().is_news(None, "too many") {
+                tracing::warn!(%from, "connection refused: too many nodes are in their handshake");
+            }
             continue;
         };
-        let shared = shared.clone();
+        let (shared, said) = (shared.clone(), said.clone());
         tasks::spawn("link accepted", async move {
             let deadline = shared.settings.timing.handshake;
             let result = timeout(deadline, be_dialled(&shared, socket)).await;
             drop(permit);
+            // Whoever is refused dials again and again, and from another port each time.
+            let node = Some(from.ip());
             match result {
-                Ok(Ok(())) => {}
+                Ok(Ok(())) => {
+                    said.lock().is_over(&node);
+                }
                 // It has found out that there is a connection already, or only looked who listens.
                 Ok(Err(error)) if error.may_pass() => {
                     tracing::debug!(%from, %error, "a connection of another node came to nothing");
                 }
-                Ok(Err(error)) => tracing::warn!(%from, %error, "a connection of another node is refused"),
-                Err(_) => tracing::warn!(%from, "a connection of another node did not introduce itself in time"),
+                Ok(Err(error)) if said.lock().is_news(node, &error) => {
+                    tracing::warn!(%from, %error, "a connection of another node is refused");
+                }
+                Err(_) if said.lock().is_news(node, "late") => {
+                    tracing::warn!(%from, "a connection of another node did not introduce itself in time");
+                }
+                Ok(Err(_)) | Err(_) => {}
             }
         });
     }

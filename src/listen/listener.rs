@@ -15,6 +15,7 @@ use super::proxy;
 use super::stream::Stream;
 use super::tls::{HandshakeError, Tls};
 use crate::config::{Listeners, SocketOptions};
+use crate::logging::Said;
 
 /// Sockets of which nobody knows yet whose they are, at once on one listener. More are turned away.
 const MOST_HANDSHAKES: usize = 4096;
@@ -117,11 +118,14 @@ impl Listener {
 
     /// Waits for a connection. What may be dropped while it waits loses none.
     pub async fn accept(&self) -> Incoming {
+        let mut said = Said::default();
         loop {
             let (socket, peer) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(address = %self.address, %error, "accepting a connection failed");
+                    if said.is_news((), &error) {
+                        tracing::warn!(address = %self.address, %error, "accepting a connection failed");
+                    }
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                     continue;
                 }
@@ -150,11 +154,14 @@ impl Listener {
     pub async fn again_after(self, again: impl Future<Output = ()>) -> Self {
         drop(self.socket);
         again.await;
+        let mut said = Said::default();
         let socket = loop {
             match open(self.address, &self.setup.options) {
                 Ok(socket) => break socket,
                 Err(error) => {
-                    tracing::warn!(address = %self.address, %error, "a listener cannot be opened again yet");
+                    if said.is_news((), &error) {
+                        tracing::warn!(address = %self.address, %error, "a listener cannot be opened again yet");
+                    }
                     tokio::time::sleep(ACCEPT_AGAIN).await;
                 }
             }

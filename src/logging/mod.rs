@@ -7,6 +7,7 @@
 
 mod line;
 pub mod recent;
+mod said;
 mod writer;
 
 use std::io;
@@ -25,6 +26,7 @@ use recent::Recent;
 use writer::{LogFile, Output, Reopener, Sink};
 
 pub use line::shown as shown_time;
+pub use said::Said;
 pub use writer::Running;
 
 /// Why there is no log.

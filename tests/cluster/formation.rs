@@ -1,5 +1,9 @@
 //! Nodes that are given the same list become one cluster, in whatever order they start.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use crate::support::*;
 
 /// What is declared at one node is there at each of these.
@@ -69,4 +73,33 @@ async fn nodes_that_know_only_a_part_of_the_cluster_do_not_take_the_others_for_r
     are_one(&cluster, &others).await;
     cluster.start(leader);
     cluster.all_ready().await;
+}
+
+#[tokio::test]
+async fn what_fails_again_and_again_is_said_once() {
+    let mut cluster = Cluster::stopped(loopback(1));
+    cluster.configure(
+        1,
+        "cluster_formation.peer_discovery_backend = dns\ncluster_formation.dns.hostname = nodes.invalid\n",
+    );
+    cluster.start(1);
+    let times = |cluster: &Cluster, words: &str| cluster.log(1).matches(words).count();
+    let (unknown, refused) = (
+        "the nodes of the cluster cannot be looked up",
+        "a connection of another node is refused",
+    );
+    until("the name is looked up", || times(&cluster, unknown) > 0).await;
+    for _ in 0..3 {
+        // As a node with another secret dials, once a second and from another port each time.
+        let address = cluster.address(1);
+        until("the node lets others in", || TcpStream::connect(&address).is_ok()).await;
+        let mut socket = TcpStream::connect(&address).expect("the node listens");
+        socket.write_all(&[b'?'; 256]).expect("written");
+        let _ = socket.read_to_end(&mut Vec::new());
+    }
+    until("the refusal is said", || times(&cluster, refused) > 0).await;
+    // It is asked for once a second.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(times(&cluster, unknown), 1, "{}", cluster.log(1));
+    assert_eq!(times(&cluster, refused), 1, "{}", cluster.log(1));
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::iter;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -25,8 +26,9 @@ use super::majority::Reach;
 use crate::broker::Forced;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::replicas::members::MemberChange;
+use crate::logging::Said;
 use crate::tasks;
-use crate::types::NodeId;
+use crate::types::{NodeId, QueueId};
 
 /// What the operator wants of the node.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -141,7 +143,7 @@ impl Membership {
         self.connections.close_all(&why);
         // Those that do not answer are cut off by their own deadline.
         self.connections.gone(PATIENCE).await;
-        let left = timeout(PATIENCE, self.lead_nothing()).await;
+        let left = timeout(PATIENCE, self.lead_nothing(&Mutex::default())).await;
         if began {
             tasks::spawn("draining", keep_drained(Arc::downgrade(self)));
         }
@@ -174,7 +176,7 @@ impl Membership {
     }
 
     /// Hands over what it leads to members on nodes that are in service; how much is left.
-    async fn lead_nothing(self: &Arc<Self>) -> usize {
+    async fn lead_nothing(self: &Arc<Self>, said: &Mutex<Said<QueueId>>) -> usize {
         let drained = self.alarms.drained(self.us());
         let handed = iter(self.led_here()).map(|queue| {
             let drained = &drained;
@@ -184,12 +186,13 @@ impl Membership {
                 let Some(next_leader) = online.into_iter().find(|node| !drained.contains(node)) else {
                     return;
                 };
+                let spec = &queue.spec;
                 if let Err(error) = self
                     .replicas
-                    .change_member(queue.spec.id, MemberChange::LeadOn(next_leader))
+                    .change_member(spec.id, MemberChange::LeadOn(next_leader))
                     .await
+                    && said.lock().is_news(spec.id, &error)
                 {
-                    let spec = &queue.spec;
                     tracing::warn!(queue = %spec.name, vhost = %spec.vhost, %error, "the queue is led here still");
                 }
             }
@@ -212,10 +215,11 @@ impl Membership {
 
 /// What it comes to lead while it is drained goes on to others, until it is in service again.
 async fn keep_drained(membership: Weak<Membership>) {
+    let said = Mutex::default();
     loop {
         sleep(RETRY_PAUSE).await;
         match membership.upgrade().filter(|here| here.is_drained()) {
-            Some(membership) => membership.lead_nothing().await,
+            Some(membership) => membership.lead_nothing(&said).await,
             None => return,
         };
     }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use super::Membership;
 use crate::cluster::identity::CatalogueMember;
 use crate::journal::raft::GroupId;
+use crate::logging::Said;
 
 /// The rest before the others are asked again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -82,11 +83,15 @@ impl Membership {
     }
 
     async fn write_catalogue_member(&self, member: CatalogueMember) {
+        let mut said = Said::default();
         loop {
             let written = self.identity.lock().set_catalogue(member);
             match written {
                 Ok(()) => return,
-                Err(error) => tracing::error!(%error, "the node cannot go on before this is written"),
+                Err(error) if said.is_news((), &error) => {
+                    tracing::error!(%error, "the node cannot go on before this is written");
+                }
+                Err(_) => {}
             }
             tokio::time::sleep(WRITE_AGAIN).await;
         }

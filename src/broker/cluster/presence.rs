@@ -10,6 +10,7 @@ use super::Membership;
 use super::remote::Input;
 use crate::broker::queue::peers::PeerInput;
 use crate::cluster::{Event, Health, PeerView, Suspicion};
+use crate::logging::Said;
 use crate::metadata::{Catalogue, Command};
 use crate::tasks;
 use crate::types::NodeId;
@@ -100,10 +101,17 @@ impl Membership {
     pub async fn run_absences(self: Arc<Self>) {
         let us = self.nodes.us();
         let mut away: BTreeMap<NodeId, Instant> = BTreeMap::new();
+        let mut said = Said::default();
         loop {
             tokio::time::sleep(LOOK_FOR_ABSENT).await;
             let members: Vec<_> = self.declarations.catalogue().nodes().keys().copied().collect();
-            away.retain(|node, _| members.contains(node) && !self.nodes.is_alive(*node));
+            away.retain(|node, _| {
+                let stays = members.contains(node) && !self.nodes.is_alive(*node);
+                if !stays {
+                    said.is_over(node);
+                }
+                stays
+            });
             for node in members
                 .into_iter()
                 .filter(|node| *node != us && !self.nodes.is_alive(*node))
@@ -113,6 +121,7 @@ impl Membership {
                     && self.declarations.is_leader()
                     && self.declarations.has_left(node)
                     && let Err(error) = self.declarations.command(Command::EndRun(node)).await
+                    && said.is_news(node, &error)
                 {
                     tracing::warn!(%node, %error, "what the node left behind stays for now");
                 }

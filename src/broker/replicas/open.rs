@@ -16,6 +16,7 @@ use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::owners::group_owners;
 use crate::broker::queue::stream::LiveStream;
 use crate::journal::raft::{Archiving, Election, Group, GroupId, GroupSpec, Ledgers, OpenError, Pace, Role};
+use crate::logging::Said;
 use crate::queue::ledger::{IN_MEMORY, Ledger};
 use crate::spec::{Member, QueueSpec};
 use crate::stream::Log;
@@ -160,14 +161,21 @@ impl Replicas {
 
     /// Gives back what the groups' logs hold and nobody needs, until the task is dropped.
     pub async fn run_reclaiming(self: Arc<Self>) {
+        let mut said = Said::default();
         loop {
             tokio::time::sleep(RECLAIM_INTERVAL).await;
             let group = self.declarations.group();
             let last = group.machine().snapshot_bytes();
-            if group.log_bytes() > WORTH.max(2 * last)
-                && let Err(error) = group.snapshot().await
-            {
-                tracing::warn!(%error, "the catalogue's log is not given back");
+            if group.log_bytes() > WORTH.max(2 * last) {
+                match group.snapshot().await {
+                    Ok(_) => {
+                        said.is_over(&None);
+                    }
+                    Err(error) if said.is_news(None, &error) => {
+                        tracing::warn!(%error, "the catalogue's log is not given back");
+                    }
+                    Err(_) => {}
+                }
             }
             let now = self.queues.now();
             for (queue, group) in self.members.all() {
@@ -176,8 +184,14 @@ impl Replicas {
                 {
                     stream.retain(&group, now);
                 }
-                if let Err(error) = group.reclaim_if_worth().await {
-                    tracing::warn!(queue = queue.0, %error, "a queue's log is not given back");
+                match group.reclaim_if_worth().await {
+                    Ok(_) => {
+                        said.is_over(&Some(queue));
+                    }
+                    Err(error) if said.is_news(Some(queue), &error) => {
+                        tracing::warn!(queue = queue.0, %error, "a queue's log is not given back");
+                    }
+                    Err(_) => {}
                 }
             }
         }

@@ -16,6 +16,7 @@ use super::members::MemberChange;
 use crate::broker::catalogue::placement::MEMBERS;
 use crate::broker::queue::handle::QueueHandle;
 use crate::broker::queue::settings::settings_of;
+use crate::logging::Said;
 use crate::metadata::Catalogue;
 use crate::spec::{QueueSpec, QueueType};
 use crate::types::sorting::{map_of, sort_by_key};
@@ -36,28 +37,33 @@ impl Replicas {
         let membership = &self.config.queues.membership;
         let interval = Duration::from_millis(membership.interval.0);
         let trigger = Duration::from_millis(membership.trigger_interval.0);
+        let mut said = Said::default();
         loop {
             tokio::select! {
                 () = self.repair.notified() => tokio::time::sleep(trigger).await,
                 () = tokio::time::sleep(interval), if membership.enabled => {}
             }
-            while self.declarations.is_leader() && !self.repair_once().await {
+            while self.declarations.is_leader() && !self.repair_once(&mut said).await {
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
         }
     }
 
     /// False when something is left to do that could not be done.
-    async fn repair_once(self: &Arc<Self>) -> bool {
+    async fn repair_once(self: &Arc<Self>, said: &mut Said<QueueId>) -> bool {
         let mut failed = FxHashSet::default();
         while let Some(Short { queue, node }) = self.short_of_members(&failed) {
             if !self.declarations.is_leader() {
                 return true;
             }
             match self.change_member(queue, MemberChange::Add(node)).await {
-                Ok(()) => {}
+                Ok(()) => {
+                    said.is_over(&queue);
+                }
                 Err(error) => {
-                    tracing::warn!(queue = queue.0, %node, %error, "the queue does not get another member yet");
+                    if said.is_news(queue, &error) {
+                        tracing::warn!(queue = queue.0, %node, %error, "the queue does not get another member yet");
+                    }
                     failed.insert(queue);
                 }
             }

@@ -30,6 +30,7 @@ pub use archiving::Archiving;
 use super::recovery::{Mark, Rebuilt, Slot, meta, read_meta};
 use super::types::{Entry, IOFlushed, LogId, Membership, Payload, Vote, log_id};
 use super::wire::{Kind, body_of, payload_of};
+use crate::logging::Said;
 use crate::machine;
 use crate::store::{Batch, Keep, Loc, Lsn, OwnerId, Store, StoreError};
 use crate::tasks;
@@ -55,6 +56,8 @@ pub struct LogShared {
     /// Index of the first slot where there is something before it in the archive; else 0.
     archived: AtomicU64,
     is_putting_away: AtomicBool,
+    /// What keeps old entries from the archive.
+    kept_back: Mutex<Said>,
     is_closed: AtomicBool,
     /// The machine's state as of some entries that are not in the archive yet.
     points: Mutex<VecDeque<(u64, Bytes)>>,
@@ -157,6 +160,7 @@ impl RaftLog {
             archiving,
             span_of,
             is_putting_away: AtomicBool::new(false),
+            kept_back: Mutex::default(),
             is_closed: AtomicBool::new(false),
             points: Mutex::default(),
         });

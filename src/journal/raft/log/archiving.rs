@@ -123,8 +123,14 @@ impl LogShared {
                 loop {
                     let done = PuttingAway(&log);
                     if let Err(error) = log.put_away() {
-                        tracing::warn!(%error, "old entries of a stream stay where they are");
+                        // It is tried again with the next entry.
+                        if log.kept_back.lock().is_news((), &error) {
+                            tracing::warn!(%error, "old entries of a stream stay where they are");
+                        }
                         return;
+                    }
+                    if log.kept_back.lock().is_over(&()) {
+                        tracing::info!("old entries of a stream are put away again");
                     }
                     drop(done);
                     // Whoever came in between has found it still at work.
