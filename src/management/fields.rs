@@ -10,12 +10,12 @@ use crate::types::names::MAX_NAME_BYTES;
 pub struct Fields(pub Map<String, Value>);
 
 impl Fields {
-    /// Reads a body; an empty one has none.
+    /// Reads a body; an empty one has none, nor have RabbitMQ's other two words for that.
     ///
     /// # Errors
     /// When it is not a JSON object.
     pub fn read(body: &[u8]) -> Result<Self, Failure> {
-        if body.is_empty() {
+        if matches!(body, b"" | b"null" | b"undefined") {
             return Ok(Self(Map::new()));
         }
         match serde_json::from_slice(body) {

@@ -1,8 +1,7 @@
 //! Feature flags: the list of RabbitMQ 4.0, by which clients decide what they may ask for.
 //!
-//! Everything Warren has is always on, so nothing here can be switched. The flags of streams are on
-//! too, for a client that asks for one of them (as a queue type or a filter) wants a server of 4.0;
-//! that declares of streams are refused is said in what describes them.
+//! Everything Warren has is always on, so nothing here can be switched: a flag that is off is of something
+//! that RabbitMQ has in another way here.
 
 use serde_json::{Value, json};
 
@@ -154,8 +153,6 @@ struct Flag {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     Enabled,
-    /// Enabled, and not all that it is for is built yet.
-    Streams,
     Disabled,
 }
 
@@ -186,13 +183,9 @@ const fn flag(
 
 impl Flag {
     fn view(&self) -> Value {
-        let desc = match self.standing {
-            Standing::Streams => format!("{} (not all of it, in Warren)", self.desc),
-            Standing::Enabled | Standing::Disabled => self.desc.to_owned(),
-        };
         json!({
             "name": self.name,
-            "desc": desc,
+            "desc": self.desc,
             "doc_url": self.doc_url,
             "state": if self.standing == Standing::Disabled { "disabled" } else { "enabled" },
             "stability": match self.stability {
@@ -344,7 +337,7 @@ static FLAGS: &[Flag] = &[
     ),
     flag(
         "restart_streams",
-        Standing::Streams,
+        Standing::Enabled,
         Stability::Required,
         "rabbit",
         "",

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
 use super::route::{Access, Route};
+use crate::metadata::json::to_object;
 use crate::metadata::{Catalogue, Command, User, UserLimit, Vhost, VhostLimit};
 use crate::spec::policy::term;
 
@@ -138,11 +139,9 @@ pub async fn put_parameter(call: &Call, value: &Value) -> Answered {
             "{name} is none of the names of vhost-limits: {PARAMETER}"
         )));
     }
-    let Value::Object(given) = value else {
-        return Err(invalid(format!("{name} not a list {}", term(value))));
-    };
+    let given = to_object(value).ok_or_else(|| invalid(format!("{name} not a list {}", term(value))))?;
     let mut limits = BTreeMap::new();
-    for (limit, number) in given {
+    for (limit, number) in &given {
         let term = term(number);
         let unknown = |_| invalid(format!("Unrecognised terms [{{<<\"{limit}\">>,{term}}}] in {name}"));
         let known: VhostLimit = serde_json::from_value(limit.as_str().into()).map_err(unknown)?;

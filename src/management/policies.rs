@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::answer::{Answer, Answered, Failure};
 use super::call::Call;
@@ -10,6 +10,7 @@ use super::fields::{Fields, checked_name};
 use super::list;
 use super::preview::preview;
 use super::route::{Access, Route, Verb};
+use crate::metadata::json::to_object;
 use crate::metadata::{Command, Vhost};
 use crate::spec::policy::{Policy, PolicyKind, PolicySpec, term};
 
@@ -157,12 +158,8 @@ fn asked(call: &Call) -> Result<PolicySpec, Failure> {
 /// The policy of the path, as the fields say.
 fn spec(call: &Call, fields: &Fields) -> Result<PolicySpec, Failure> {
     let apply_to = fields.get("apply-to").cloned().unwrap_or_else(|| json!("all"));
-    let definition = match fields.get("definition") {
-        Some(Value::Object(definition)) => definition.clone(),
-        // PHP's empty object.
-        Some(Value::Array(items)) if items.is_empty() => Map::new(),
-        _ => return Err(invalid("definition should be an object")),
-    };
+    let definition = fields.get("definition").and_then(to_object);
+    let definition = definition.ok_or_else(|| invalid("definition should be an object"))?;
     Ok(PolicySpec {
         vhost: call.vhost(),
         name: checked_name(call.name("name"))?.to_owned(),
@@ -188,10 +185,8 @@ fn spec(call: &Call, fields: &Fields) -> Result<PolicySpec, Failure> {
 pub async fn put_parameter(call: &Call, value: &Value) -> Answered {
     check_changes(call, PolicyKind::Operator)?;
     let name = call.name("name");
-    let Value::Object(fields) = value else {
-        return Err(invalid(&format!("{name} not a list {}", term(value))));
-    };
-    let fields = Fields(fields.clone());
+    let fields = to_object(value).ok_or_else(|| invalid(&format!("{name} not a list {}", term(value))))?;
+    let fields = Fields(fields);
     let missing: Vec<_> = ["pattern", "definition", "priority"]
         .into_iter()
         .filter(|key| fields.get(key).is_none())

@@ -9,6 +9,7 @@ use super::list;
 use super::route::{Access, Route};
 use crate::front::streams::{StreamRefusal, Streams};
 use crate::front::super_streams::SuperStream;
+use crate::metadata::json::to_object;
 
 /// What can be asked of super streams.
 pub static ROUTES: &[Route] = &[
@@ -99,10 +100,10 @@ async fn create(call: Call) -> Answered {
     let actor = call.actor()?;
     let (name, fields) = (call.name("name"), call.fields()?);
     let partitions = partitions(name, &fields)?;
-    let arguments = match fields.get("arguments") {
+    let arguments = match fields.get("arguments").map(to_object) {
         None => Vec::new(),
-        Some(Value::Object(arguments)) => arguments.iter().map(argument).collect(),
-        Some(_) => return Err(Failure::bad("arguments is an object")),
+        Some(Some(arguments)) => arguments.iter().map(argument).collect(),
+        Some(None) => return Err(Failure::bad("arguments is an object")),
     };
     let streams = Streams(call.broker.clone());
     let created = streams.create_super(&actor, name, &partitions, &arguments).await;

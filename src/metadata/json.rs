@@ -59,6 +59,15 @@ pub fn text(bytes: &[u8]) -> Value {
     }
 }
 
+/// A JSON object. An empty list is an empty one: PHP cannot tell the two apart, and Erlang has lists for both.
+pub fn to_object(value: &Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(object) => Some(object.clone()),
+        Value::Array(items) if items.is_empty() => Some(Map::new()),
+        _ => None,
+    }
+}
+
 /// A JSON object as a table: integers are 64 bits wide, other numbers doubles. An empty list is an
 /// empty object: PHP cannot tell the two apart.
 ///

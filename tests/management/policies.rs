@@ -116,6 +116,11 @@ fn operator_policies_and_limits_are_parameters_too() {
         "Validation failed\n\nKey \"definition\" not found in z\nKey \"priority\" not found in z\n"
     );
     assert_eq!(
+        refused("operator_policy/%2f/z", "[]"),
+        "Validation failed\n\nKey \"pattern\" not found in z\nKey \"definition\" not found in z\nKey \"priority\" not \
+         found in z\n"
+    );
+    assert_eq!(
         refused("operator_policy/%2f/z", "5"),
         "Validation failed\n\nz not a list 5\n"
     );
@@ -125,7 +130,10 @@ fn operator_policies_and_limits_are_parameters_too() {
     let path = "/api/parameters/vhost-limits/%2f/limits";
     http.put(path, r#"{"value":{"max-queues":50,"max-connections":9}}"#)
         .expect_status(201);
-    http.put(path, r#"{"value":{"max-queues":51}}"#).expect_status(204);
+    // How PHP and Erlang write an empty object.
+    http.put(path, r#"{"value":[]}"#).expect_status(204);
+    assert_eq!(http.get("/api/vhost-limits").json(), json!([]));
+    http.put(path, r#"{"value":{"max-queues":51}}"#).expect_status(201);
     assert_eq!(
         http.get("/api/vhost-limits").json(),
         json!([{"vhost": "/", "value": {"max-queues": 51}}])

@@ -33,6 +33,8 @@ fn limits_are_kept_and_their_names_checked() {
     let broker = Broker::start();
     let http = broker.http();
     http.put("/api/vhosts/v", "").expect_status(201);
+    // What clients without a body write, and RabbitMQ takes for none.
+    http.put("/api/vhosts/v", "null").expect_status(204);
     http.put("/api/vhost-limits/v/max-queues", r#"{"value":1}"#)
         .expect_status(204);
     assert_eq!(

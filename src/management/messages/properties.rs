@@ -15,10 +15,10 @@ use crate::types::Message;
 pub fn of(fields: &Fields) -> Result<Properties, Failure> {
     let given = match fields.get("properties") {
         None => Fields(Map::new()),
-        Some(Value::Object(given)) => Fields(given.clone()),
-        // An empty list is what some clients make of an empty object.
-        Some(Value::Array(items)) if items.is_empty() => Fields(Map::new()),
-        Some(other) => return Err(Failure::Bad(json!(["not_a_table", other]))),
+        Some(given) => {
+            let given = json::to_object(given).ok_or_else(|| Failure::Bad(json!(["not_a_table", given])))?;
+            Fields(given)
+        }
     };
     let text = |key| {
         let value = given.get(key).map(|value| value.as_str().map(str::to_owned));

@@ -225,6 +225,8 @@ fn no_value_is_taken_for_another() {
         ("policies", policy("definition", json!("x"))),
         ("users", json!({"name": "u", "password": "p"})),
         ("users", json!({"name": "u", "password": "p", "tags": [5]})),
+        ("users", json!({"name": "u", "password": "p", "administrator": "yes"})),
+        ("users", json!({"name": "u", "password": "p", "administrator": 1})),
         ("users", json!({"name": "u", "password": 5, "tags": ""})),
         (
             "users",
@@ -336,6 +338,16 @@ fn hashes_keep_the_algorithm_that_they_were_made_with() {
     );
     assert_eq!(plain["hashing_algorithm"], "rabbit_password_hashing_sha512");
     assert_eq!(plain["tags"], json!(["administrator"]));
+    let not_one = json!({"name": "u", "password": "x", "administrator": "false"});
+    assert_eq!(user(json!({}), not_one)["tags"], json!([]));
+    // A version that is none would say nothing of the hash.
+    let mut document = json!({"rabbitmq_version": 3.5, "users": [item(None)]});
+    assert_eq!(
+        commands(&Catalogue::new(), &document).expect_err("refused"),
+        "'rabbitmq_version', which says how hashes were made, should be a text, actually was 3.5"
+    );
+    document["users"] = json!([item(Some("rabbit_password_hashing_md5"))]);
+    commands(&Catalogue::new(), &document).expect("it says so itself");
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub enum DefinitionError {
     PasswordHash(String),
     #[error("user '{0}' has the unknown hashing algorithm '{1}'")]
     Hashing(String, String),
+    #[error("'rabbitmq_version', which says how hashes were made, should be a text, actually was {0}")]
+    Version(String),
     #[error("both_password_and_password_hash_are_provided")]
     TwoPasswords,
     #[error("credential_validation_failed")]

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::DefinitionError;
-use crate::metadata::json::to_table;
+use crate::metadata::json::{to_object, to_table};
 use crate::types::FieldTable;
 use crate::types::names::MAX_NAME_BYTES;
 
@@ -57,12 +57,8 @@ impl<'a> Item<'a> {
 
     /// An object; an empty list is an empty one.
     pub fn object(&self, key: &str) -> Result<Option<Map<String, Value>>, DefinitionError> {
-        match self.get(key) {
-            None => Ok(None),
-            Some(Value::Object(object)) => Ok(Some(object.clone())),
-            Some(Value::Array(items)) if items.is_empty() => Ok(Some(Map::new())),
-            Some(other) => Err(self.wrong(key, "an object", other)),
-        }
+        let object = |value| to_object(value).ok_or_else(|| self.wrong(key, "an object", value));
+        self.get(key).map(object).transpose()
     }
 
     /// A field that stands in the item's metadata or, as it did before there was metadata, in the

@@ -14,7 +14,7 @@ impl<'a> Importer<'a> {
         let hash = item.maybe_text("password_hash")?;
         let password = match (hash, item.maybe_text("password")?) {
             (Some(_), Some(_)) => return Err(DefinitionError::TwoPasswords),
-            (Some(hash), None) => PasswordHash::from_base64(self.hashing_of(item)?, hash)
+            (Some(hash), None) => PasswordHash::from_base64(self.hashing_of(item, name)?, hash)
                 .map_err(|_| DefinitionError::PasswordHash(name.to_owned()))?,
             (None, Some(password)) => {
                 self.check_rule(password)?;
@@ -30,9 +30,10 @@ impl<'a> Importer<'a> {
         // `administrator` is from the time before tags.
         let tags = match (item.get("tags"), item.get("administrator")) {
             (Some(tags), _) => item.tags("tags", tags)?,
-            (None, Some(Value::Bool(true))) => vec!["administrator".to_owned()],
-            (None, Some(Value::String(word))) if word == "true" => vec!["administrator".to_owned()],
-            (None, Some(_)) => Vec::new(),
+            (None, Some(is_one)) => match is_administrator(item, is_one)? {
+                true => vec!["administrator".to_owned()],
+                false => Vec::new(),
+            },
             (None, None) => return Err(DefinitionError::NoTags),
         };
         let user = UserName::from(name);
@@ -62,17 +63,21 @@ impl<'a> Importer<'a> {
     }
 
     /// How the hash of a user was made. Documents of before 3.6.1 do not say.
-    fn hashing_of(&self, item: Item<'a>) -> Result<HashAlgorithm, DefinitionError> {
+    fn hashing_of(&self, item: Item<'a>, user: &str) -> Result<HashAlgorithm, DefinitionError> {
         if let Some(name) = item.maybe_text("hashing_algorithm")? {
-            let unknown =
-                || DefinitionError::Hashing(item.text("name").unwrap_or_default().to_owned(), name.to_owned());
+            let unknown = || DefinitionError::Hashing(user.to_owned(), name.to_owned());
             return HashAlgorithm::named(name).ok_or_else(unknown);
         }
         let version = self
             .document
             .get("rabbitmq_version")
             .or_else(|| self.document.get("rabbit_version"));
-        let version = version.and_then(Value::as_str).unwrap_or_default();
+        let version = match version {
+            None | Some(Value::Null) => "",
+            Some(Value::String(version)) => version,
+            // The hash would be taken for what it may not be, and nobody could log in with it.
+            Some(other) => return Err(DefinitionError::Version(other.to_string())),
+        };
         let is_of = |series: &str| version.starts_with(series);
         Ok(match version {
             "3.6.0" => HashAlgorithm::Sha256,
@@ -105,5 +110,15 @@ impl<'a> Importer<'a> {
             },
         });
         Ok(())
+    }
+}
+
+/// The texts are as good: RabbitMQ takes them too.
+fn is_administrator(item: Item<'_>, value: &Value) -> Result<bool, DefinitionError> {
+    match value {
+        Value::Bool(is_one) => Ok(*is_one),
+        Value::String(word) if word == "true" => Ok(true),
+        Value::String(word) if word == "false" => Ok(false),
+        other => Err(item.wrong("administrator", "true or false", other)),
     }
 }
