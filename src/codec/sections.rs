@@ -38,8 +38,6 @@ const DEATHS: &str = "x-death";
 pub const OFFSET: &str = "x-stream-offset";
 /// Where a publisher says what a filter goes by.
 pub const FILTER_VALUE: &str = "x-stream-filter-value";
-/// A `message-id` as the text of a UUID begins so.
-const UUID: &str = "urn:uuid:";
 /// The type of a message whose body is no data.
 const OTHER_BODY: &str = "amqp-1.0";
 
@@ -177,7 +175,7 @@ fn write_properties(into: &mut Vec<u8>, properties: &PropertyScan<'_>) {
 }
 
 fn uuid(id: &[u8]) -> Option<[u8; 16]> {
-    let text = std::str::from_utf8(id).ok()?.strip_prefix(UUID)?;
+    let text = std::str::from_utf8(id).ok()?.strip_prefix(value::UUID_TEXT)?;
     let is_dash = |at: usize| matches!(at, 8 | 13 | 18 | 23);
     let fits = |(at, byte): (usize, u8)| match is_dash(at) {
         true => byte == b'-',

@@ -360,6 +360,9 @@ pub(super) fn put_octets(into: &mut Vec<u8>, octets: &[u8]) {
     }
 }
 
+/// How the text of a UUID begins in a message id.
+pub const UUID_TEXT: &str = "urn:uuid:";
+
 /// The text of a UUID, as a message id has it.
 pub(super) fn uuid_text(uuid: [u8; 16]) -> String {
     let digits = format!("{:032x}", u128::from_be_bytes(uuid));
@@ -370,5 +373,5 @@ pub(super) fn uuid_text(uuid: [u8; 16]) -> String {
         &digits[16..20],
         &digits[20..],
     ];
-    format!("{UUID}{}", parts.join("-"))
+    format!("{UUID_TEXT}{}", parts.join("-"))
 }
