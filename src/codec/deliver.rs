@@ -125,11 +125,6 @@ pub fn write_nack(out: &mut Output, channel: u16, delivery_tag: u64, multiple: b
     put_settlement(out.bytes(), channel, 120, delivery_tag, u8::from(multiple) | REQUEUE);
 }
 
-/// Writes a heartbeat.
-pub fn write_heartbeat(out: &mut Output) {
-    out.bytes().extend_from_slice(&frame::HEARTBEAT);
-}
-
 const REQUEUE: u8 = 2;
 
 /// Ids, tag and bits are 13 octets of payload; 21 with the frame around them.
