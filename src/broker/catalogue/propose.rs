@@ -94,13 +94,14 @@ impl Declarations {
             let (command, answer) = self
                 .look(|catalogue| {
                     let (command, answer) = decide(catalogue).map_err(Into::into)?;
-                    Ok::<_, BrokerError>((command.filter(|command| !catalogue.has_already(command)), answer))
+                    let command = command.filter(|command| !catalogue.has_already(command));
+                    command.iter().try_for_each(|command| catalogue.check_steps(command))?;
+                    Ok::<_, BrokerError>((command, answer))
                 })
                 .await?;
             let Some(mut command) = command else {
                 return Ok(answer);
             };
-            self.catalogue().check_steps(&command)?;
             self.place(&mut command);
             let announcement = self.announcement_of(&command);
             match self.propose(&command, deadline).await {
